@@ -1,0 +1,1 @@
+"""Event-camera perception from an ordinary video to a label."""

@@ -1,0 +1,1 @@
+"""Labelled video made on the machine: rendered people who gesture."""

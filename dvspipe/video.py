@@ -1,0 +1,186 @@
+"""Videos as frames with times: the only place that opens a video or reads an image."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import VideoError
+from .events import SensorSize
+
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong with a video, our own errors say
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+try:
+    import cv2
+except ImportError as error:  # pragma: no cover - depends on the machine
+    raise VideoError(
+        f"OpenCV cannot be loaded ({error}); install the system's libGL (Debian: apt install libgl1) "
+        "or, instead of opencv-python, opencv-python-headless"
+    ) from error
+
+Transfer = Literal["srgb", "linear"]
+TRANSFERS: tuple[Transfer, ...] = get_args(Transfer)
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".exr", ".hdr", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+FOLDER_FPS = 30.0  # of an image folder, which holds no times
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One grey image of a video and its time.
+
+    Args:
+        t_us: Time in microseconds.
+        image: [H, W] uint8 or uint16 over their full range, or float32 with 1.0 as white.
+        transfer: The curve by which light became the values of `image`; `linear` means that they are proportional.
+    """
+
+    t_us: int
+    image: NDArray[Any]
+    transfer: Transfer = "srgb"
+
+    @property
+    def size(self) -> SensorSize:
+        """Width and height of the image."""
+        height, width = self.image.shape
+        return SensorSize(width=width, height=height)
+
+
+@dataclass(frozen=True)
+class Video:
+    """A readable video: a file, or a folder of images in the order of their names.
+
+    Args:
+        path: The file or folder.
+        size: Width and height of its frames.
+        frame_count: Number of frames as far as the container tells, for showing progress; 0 where it does not.
+        fps: Frames per second to give the frames instead of their own times, or None.
+        transfer: The curve of its values.
+    """
+
+    path: Path
+    size: SensorSize
+    frame_count: int
+    fps: float | None = None
+    transfer: Transfer = "srgb"
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames one after another, grey (BT.601 luma, full range), with strictly increasing times.
+
+        Raises:
+            VideoError: A frame cannot be decoded, has another size, or is not later than the one before it.
+        """
+        before_us: int | None = None
+        for number, (own_us, image) in enumerate(_images(self.path)):
+            t_us = own_us if self.fps is None else round(number * 1e6 / self.fps)
+            frame = Frame(t_us, _grey(image), self.transfer)
+            if frame.size != self.size:
+                raise VideoError(f"{self.path}: frame {number} is {frame.size}, the frames before it {self.size}")
+            if before_us is not None and t_us <= before_us:
+                raise VideoError(
+                    f"{self.path}: frame {number} is at {t_us} us, not after the frame before it at {before_us} us; "
+                    "give the rate with --fps to use instead of the file's own times"
+                )
+            before_us = t_us
+            yield frame
+
+
+def open_video(path: str | Path, *, fps: float | None = None, transfer: Transfer = "srgb") -> Video:
+    """A video, ready to give its frames.
+
+    Args:
+        path: A video file that OpenCV decodes, or a folder of images.
+        fps: Frames per second to use instead of the file's own times, > 0. An image folder has none: 30 by default.
+        transfer: The transfer curve of its values; ordinary video is `srgb`.
+
+    Raises:
+        VideoError: It is missing, cannot be decoded, or has not a single frame.
+    """
+    path = Path(path)
+    if fps is not None and not fps > 0:
+        raise VideoError(f"{path}: fps is {fps}, expected more than 0")
+    if not path.exists():
+        raise VideoError(f"{path}: no such video file or image folder")
+    first = next(_images(path), None)
+    if first is None:
+        raise VideoError(f"{path}: not a video that OpenCV can read (no frame could be decoded)")
+    if path.is_dir() and fps is None:
+        fps = FOLDER_FPS
+    size = Frame(0, _grey(first[1])).size
+    return Video(path, size, _frame_count(path), fps, transfer)
+
+
+def frames_from_arrays(
+    images: Iterable[NDArray[Any]], *, fps: float, start_us: int = 0, transfer: Transfer = "srgb"
+) -> Iterator[Frame]:
+    """Frames at a constant rate from images in memory.
+
+    Args:
+        images: [H, W] grey images, as in `Frame`.
+        fps: Frames per second, > 0.
+        start_us: Time of the first frame.
+        transfer: The transfer curve of the values.
+    """
+    for number, image in enumerate(images):
+        yield Frame(start_us + round(number * 1e6 / fps), image, transfer)
+
+
+def is_video(path: str | Path) -> bool:
+    """Whether a path is a video or a folder that holds images, judged by content."""
+    path = Path(path)
+    if path.is_dir():
+        return bool(_image_files(path))
+    return path.is_file() and next(_images(path), None) is not None
+
+
+def _images(path: Path) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Own time in microseconds (0 in a folder) and undecided pixels of every frame."""
+    if path.is_dir():
+        for file in _image_files(path):
+            image = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+            if image is None:
+                raise VideoError(f"{file}: not an image that OpenCV can read")
+            yield 0, image
+        return
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    try:
+        while True:
+            ok, image = capture.read()
+            if not ok:
+                return
+            yield round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1000), image
+    finally:
+        capture.release()
+
+
+def _image_files(folder: Path) -> list[Path]:
+    """The images of a folder, numbers in names in the order of their values."""
+    files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    return sorted(files, key=lambda path: [int(s) if s.isdecimal() else s for s in re.split(r"(\d+)", path.name)])
+
+
+def _frame_count(path: Path) -> int:
+    if path.is_dir():
+        return len(_image_files(path))
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    capture.release()
+    return max(0, int(count))
+
+
+def _grey(image: NDArray[Any]) -> NDArray[Any]:
+    """Luma of the coded values; BT.601 weights, as OpenCV computes it."""
+    if image.ndim == 2:
+        return image
+    channels = image.shape[2]
+    if channels == 1:
+        return image[:, :, 0]
+    grey: NDArray[Any] = cv2.cvtColor(image, cv2.COLOR_BGRA2GRAY if channels == 4 else cv2.COLOR_BGR2GRAY)
+    return grey
