@@ -1,1 +1,78 @@
-"""Event-camera perception from an ordinary video to a label."""
+"""Event-camera perception from an ordinary video to a label.
+
+The names below are the public interface; each is loaded when it is first used, so that importing dvspipe is quick.
+
+    >>> from dvspipe import open_video, simulate, read, Classifier
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .conversion import convert_video
+    from .encoding import BinConfig, count_events
+    from .errors import DvspipeError
+    from .events import Events, SensorSize, concatenate
+    from .formats import describe, iterate, read, write
+    from .inference import Classifier
+    from .simulator import EventSimulator, SimulatorConfig, simulate
+    from .training import TrainConfig, train
+    from .video import Frame, frames_from_arrays, open_video
+
+_HOMES = {
+    "BinConfig": "encoding",
+    "Classifier": "inference",
+    "DvspipeError": "errors",
+    "EventSimulator": "simulator",
+    "Events": "events",
+    "Frame": "video",
+    "SensorSize": "events",
+    "SimulatorConfig": "simulator",
+    "TrainConfig": "training",
+    "concatenate": "events",
+    "convert_video": "conversion",
+    "count_events": "encoding",
+    "describe": "formats",
+    "frames_from_arrays": "video",
+    "iterate": "formats",
+    "open_video": "video",
+    "read": "formats",
+    "simulate": "simulator",
+    "train": "training",
+    "write": "formats",
+}
+
+__all__ = [
+    "BinConfig",
+    "Classifier",
+    "DvspipeError",
+    "EventSimulator",
+    "Events",
+    "Frame",
+    "SensorSize",
+    "SimulatorConfig",
+    "TrainConfig",
+    "concatenate",
+    "convert_video",
+    "count_events",
+    "describe",
+    "frames_from_arrays",
+    "iterate",
+    "open_video",
+    "read",
+    "simulate",
+    "train",
+    "write",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dvspipe' has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -115,7 +117,8 @@ class Events:
         p: NDArray[np.bool_],
         sensor: SensorSize,
     ) -> None:
-        for name, column in zip("txyp", (t, x, y, p), strict=True):
+        columns: dict[str, NDArray[Any]] = {"t": t, "x": x, "y": y, "p": p}
+        for name, column in columns.items():
             column.flags.writeable = False
             object.__setattr__(self, name, column)
         object.__setattr__(self, "sensor", sensor)
@@ -213,10 +216,10 @@ class Events:
 
 
 def check_columns(
-    t: NDArray[np.generic],
-    x: NDArray[np.generic],
-    y: NDArray[np.generic],
-    p: NDArray[np.generic],
+    t: NDArray[Any],
+    x: NDArray[Any],
+    y: NDArray[Any],
+    p: NDArray[Any],
     sensor: SensorSize,
 ) -> None:
     """Checks order, range and polarity of event columns of equal length.
@@ -225,13 +228,13 @@ def check_columns(
         EventError: Names the first event that breaks a rule.
     """
     for name, column, side, word in (("x", x, sensor.width, "wide"), ("y", y, sensor.height, "high")):
-        if len(column) and not (0 <= column.min() and column.max() < side):  # type: ignore[operator]
-            event = int(np.flatnonzero((column < 0) | (column >= side))[0])  # type: ignore[operator]
+        if len(column) and (column.min() < 0 or column.max() >= side):
+            event = int(np.flatnonzero((column < 0) | (column >= side))[0])
             raise EventError(f"event {event} has {name} = {column[event]}, outside a sensor {side} pixels {word}")
-    if p.dtype != np.bool_ and len(p) and not (0 <= p.min() and p.max() <= 1):  # type: ignore[operator]
-        event = int(np.flatnonzero((p < 0) | (p > 1))[0])  # type: ignore[operator]
+    if p.dtype != np.bool_ and len(p) and (p.min() < 0 or p.max() > 1):
+        event = int(np.flatnonzero((p < 0) | (p > 1))[0])
         raise EventError(f"event {event} has p = {p[event]}, expected 0 (OFF) or 1 (ON)")
-    back = t[1:] < t[:-1]  # type: ignore[operator]
+    back = t[1:] < t[:-1]
     if back.any():
         event = int(np.flatnonzero(back)[0]) + 1
         raise EventError(f"event {event} has t = {t[event]} us, before the event ahead of it at {t[event - 1]} us")
@@ -254,8 +257,8 @@ def concatenate(parts: Iterable[Events], sensor: SensorSize) -> Events:
     filled = [chunk for chunk in chunks if len(chunk)] or [Events.empty(sensor)]
     if len(filled) == 1:
         return filled[0]
-    for before, after in zip(filled, filled[1:], strict=False):
+    for before, after in pairwise(filled):
         if after.t[0] < before.t[-1]:
             raise EventError(f"a part begins at {after.t[0]} us, before the part ahead of it ends at {before.t[-1]} us")
-    columns = (np.concatenate([getattr(chunk, name) for chunk in filled]) for name in "txyp")
-    return Events._trusted(*columns, sensor=sensor)
+    t, x, y, p = (np.concatenate([getattr(chunk, name) for chunk in filled]) for name in "txyp")
+    return Events._trusted(t, x, y, p, sensor)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
 from numpy.typing import NDArray
 
 from .errors import VideoError
 from .events import SensorSize
+from .files import write_beside
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong with a video, our own errors say
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
@@ -132,16 +134,56 @@ def frames_from_arrays(
         yield Frame(start_us + round(number * 1e6 / fps), image, transfer)
 
 
-def is_video(path: str | Path) -> bool:
-    """Whether a path is a video or a folder that holds images, judged by content."""
-    path = Path(path)
-    if path.is_dir():
-        return bool(_image_files(path))
-    return path.is_file() and next(_images(path), None) is not None
+def write_video(path: Path, frames: Iterable[Frame]) -> None:
+    """Writes 8-bit frames at a constant rate, that of the first two, as VP8 `.webm`, which browsers play.
+
+    Raises:
+        VideoError: There are fewer than two frames, or this OpenCV cannot write VP8.
+        FileError: The file cannot be written.
+    """
+    iterator = iter(frames)
+    first, second = next(iterator, None), next(iterator, None)
+    if first is None or second is None:
+        raise VideoError(f"{path}: fewer than two frames to write")
+    with write_beside(path) as beside, open_webm(beside, first.size, 1e6 / (second.t_us - first.t_us)) as write:
+        for frame in itertools.chain((first, second), iterator):
+            write(cv2.cvtColor(frame.image, cv2.COLOR_GRAY2BGR))
+
+
+@contextmanager
+def open_webm(path: Path, size: SensorSize, fps: float) -> Iterator[Callable[[NDArray[Any]], Any]]:
+    """A function that adds a BGR image uint8 [H, W, 3] to a new VP8 video; sides are even, as VP8 wants them.
+
+    Raises:
+        VideoError: This OpenCV cannot write VP8.
+    """
+    with _quiet_stderr():
+        writer = cv2.VideoWriter(
+            str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"VP80"), fps, (size.width, size.height)
+        )
+    try:
+        if not writer.isOpened():
+            raise VideoError(f"{path}: this OpenCV cannot write VP8 video")
+        yield writer.write
+    finally:
+        writer.release()
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Nothing from C code to stderr: OpenCV warns there of a wrong tag for every .webm, and cannot be told not to."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _images(path: Path) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Own time in microseconds (0 in a folder) and undecided pixels of every frame."""
+    """Own time in microseconds (0 in a folder) and the decoded pixels of every frame."""
     if path.is_dir():
         for file in _image_files(path):
             image = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)

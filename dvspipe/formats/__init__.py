@@ -1,1 +1,16 @@
-""" """
+"""Events to and from files."""
+
+from .hdf5 import EventWriter
+from .recordings import FORMATS, Recording, RecordingInfo, describe, iterate, open_recording, read, write
+
+__all__ = [
+    "FORMATS",
+    "EventWriter",
+    "Recording",
+    "RecordingInfo",
+    "describe",
+    "iterate",
+    "open_recording",
+    "read",
+    "write",
+]

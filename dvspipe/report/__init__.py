@@ -1,1 +1,14 @@
-""" """
+"""Previews, charts and self-contained HTML pages, made from the plain records that other stages return and store."""
+
+from .charts import draw_confusion, draw_curves, draw_probabilities
+from .page import write_training_page
+from .previews import PreviewSettings, write_preview
+
+__all__ = [
+    "PreviewSettings",
+    "draw_confusion",
+    "draw_curves",
+    "draw_probabilities",
+    "write_preview",
+    "write_training_page",
+]

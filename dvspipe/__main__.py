@@ -1,0 +1,5 @@
+"""`python -m dvspipe`."""
+
+from .cli import main
+
+main()

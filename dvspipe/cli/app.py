@@ -1,0 +1,335 @@
+"""The commands. Heavy modules are imported inside the command that needs them, so that --help stays quick."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ..errors import DvspipeError, FileError
+from ..events import SensorSize
+
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="dvspipe",
+    help="Event-camera perception from an ordinary video to a label.",
+    epilog="First steps: dvspipe demo; dvspipe convert VIDEO -o EVENTS.h5; dvspipe view EVENTS.h5 -o PREVIEW.webm",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+screen = Console(highlight=False, soft_wrap=True)
+messages = Console(stderr=True, highlight=False)
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
+Sensor = Annotated[
+    str | None, typer.Option("--sensor", metavar="WxH", help="The sensor, for files that do not name it.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more of what happens.")] = False,
+) -> None:
+    """Sets up logging, for every command."""
+    if version:
+        from importlib.metadata import version as version_of
+
+        screen.print(f"dvspipe {version_of('dvspipe')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        screen.print(context.get_help())
+        raise typer.Exit
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING,
+        format="%(message)s",
+        handlers=[RichHandler(console=messages, show_path=False, show_time=False)],
+    )
+    logging.getLogger("numba").setLevel(logging.WARNING)
+
+
+@app.command()
+def convert(
+    video: Annotated[Path, typer.Argument(help="A video file or GIF, or a folder of images.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The event file to write (.h5).")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Pixel model, such as pos_thres=0.15.")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames per second to use instead of the video's own times.")
+    ] = None,
+    transfer: Annotated[str, typer.Option(help="Transfer curve of the video: srgb or linear.")] = "srgb",
+    overwrite: Overwrite = False,
+) -> None:
+    """Turn a video into events, as an event camera would have seen it."""
+    from ..config import build, parse_overrides
+    from ..conversion import convert_video
+    from ..files import claim_output
+    from ..simulator import SimulatorConfig
+    from ..video import TRANSFERS, open_video
+
+    config = build(SimulatorConfig, parse_overrides(settings or []), "--set")
+    curve = next((known for known in TRANSFERS if known == transfer), None)
+    if curve is None:
+        raise DvspipeError(f"--transfer {transfer}: expected one of {', '.join(TRANSFERS)}")
+    claim_output(out, overwrite=overwrite)
+    source = open_video(video, fps=fps, transfer=curve)
+    began = time.monotonic()
+    with _progress() as show:
+        done = convert_video(
+            source, out, config, overwrite=overwrite, progress=lambda frames, total: show("frames", frames, total)
+        )
+    duration_s = done.duration_us * 1e-6
+    screen.print(
+        f"{out}: {done.events:,} events, {done.events / duration_s:,.0f} per second, from {done.frames} frames of "
+        f"{done.sensor} in {duration_s:.2f} s of video, converted in {time.monotonic() - began:.1f} s"
+    )
+
+
+@app.command()
+def info(
+    files: Annotated[list[Path], typer.Argument(help="Recordings.")],
+    sensor: Sensor = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
+) -> None:
+    """Say what recordings hold: sensor, events, duration, rates, polarities, settings."""
+    from ..formats import describe
+
+    size = SensorSize.parse(sensor) if sensor else None
+    found = [describe(file, sensor=size) for file in files]
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(one) for one in found], indent=1) + "\n")
+        return
+    for one in found:
+        table = Table(title=one.file, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+        table.add_row("format", one.format)
+        table.add_row("sensor", f"{one.width} x {one.height} ({one.sensor_source})")
+        table.add_row("events", f"{one.events:,}")
+        if one.t_first_us is not None and one.t_last_us is not None:
+            table.add_row("time", f"{one.t_first_us:,} to {one.t_last_us:,} us ({one.duration_us * 1e-6:.6g} s)")
+        if one.rate_hz is not None:
+            table.add_row("rate", f"{one.rate_hz:,.0f} events/s, {one.rate_hz / one.width / one.height:.3g} per pixel")
+        if one.on_fraction is not None:
+            table.add_row("polarity", f"{one.on_fraction:.1%} ON, {1 - one.on_fraction:.1%} OFF")
+        for key, value in one.attributes.items():
+            if key not in ("width", "height"):
+                table.add_row(key, json.dumps(value) if isinstance(value, dict | list) else str(value))
+        screen.print(table)
+
+
+@app.command()
+def view(
+    file: Annotated[Path, typer.Argument(help="A recording.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A .webm or .gif to play, or a .png sheet of pictures.")],
+    window: Annotated[float, typer.Option(help="Time shown in one picture, in ms.")] = 33.333,
+    slow: Annotated[float, typer.Option(help="How many times slower than real time it plays.")] = 1.0,
+    colours: Annotated[str, typer.Option(help="light, dark or colour-blind.")] = "light",
+    sensor: Sensor = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Show events as pictures, ON and OFF in two colours."""
+    from ..config import build
+    from ..files import claim_output
+    from ..formats import describe, open_recording
+    from ..report import PreviewSettings, write_preview
+
+    settings = build(PreviewSettings, {"window_us": round(window * 1000), "slow": slow, "colours": colours}, "view")
+    claim_output(out, overwrite=overwrite)
+    size = SensorSize.parse(sensor) if sensor else None
+    recording = open_recording(file, sensor=size)
+    span = None
+    if out.suffix.lower() == ".png":
+        found = describe(file, sensor=size)
+        span = (found.t_first_us or 0, found.t_last_us or 0)
+    write_preview(recording.chunks(), recording.sensor, out, settings, span_us=span)
+    screen.print(f"{out}: {recording.path.name}, sensor {recording.sensor}")
+
+
+@app.command()
+def train(
+    config: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped one (nmnist, gesture).")],
+    settings: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as data.root=DIR.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The run folder; runs/train/<name> by default.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a spiking classifier on labelled recordings, and test it."""
+    from ..config import build, merge_settings, parse_overrides, read_yaml
+
+    merged = merge_settings(read_yaml(config), parse_overrides(settings or []))
+    from ..training import TrainConfig
+
+    resolved = build(TrainConfig, merged, config)
+    folder = _run_folder(out, Path("runs/train"), resolved.name, overwrite)
+    command = shlex.join(["dvspipe", "train", config, *(settings or [])])
+    run = _train(resolved, folder, command)
+    _print_test(run)
+    screen.print(f"[bold]{folder / 'report.html'}[/bold] shows it; next: dvspipe infer {run.checkpoint} RECORDING")
+
+
+@app.command()
+def infer(
+    checkpoint: Annotated[Path, typer.Argument(help="weights/best.safetensors of a run.")],
+    recordings: Annotated[list[Path], typer.Argument(help="Recordings.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for predictions.csv and predictions.jsonl.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Say what recordings show: a label and its probability."""
+    if out:
+        _claim_folder(out, ("predictions.csv", "predictions.jsonl"), overwrite)
+    from ..inference import Classifier, write_predictions
+
+    classifier = Classifier.load(checkpoint)
+    with _progress() as show:
+        said = []
+        for number, file in enumerate(recordings, start=1):
+            said.append(classifier.predict(file))
+            show("recordings", number, len(recordings))
+    _print_predictions(said)
+    if out:
+        write_predictions(out, said)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path | None, typer.Option("--out", help="The run folder; runs/demo by default.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Go the whole way once on synthetic data: render, convert, train, test, infer. Takes about three minutes."""
+    from ..demo import run_demo
+
+    folder = _run_folder(out, Path("runs"), "demo", overwrite)
+    with _training_screen() as listener:
+        done = run_demo(folder, listener)
+    _print_test(done.run)
+    _print_predictions([done.prediction])
+    screen.print(f"\nAll of it is in [bold]{folder}[/bold]; open [bold]{folder / 'report.html'}[/bold] first. Next:")
+    for command in done.next_commands:
+        screen.print(f"  {command}", soft_wrap=True)
+
+
+def main() -> None:
+    """Runs the command line; what a user can mend ends in one line and exit code 2."""
+    try:
+        app(standalone_mode=False)
+    except DvspipeError as error:
+        _fail(str(error), EXIT_ERROR)
+    except KeyboardInterrupt:
+        _fail("stopped", EXIT_INTERRUPTED)
+    except OSError as error:
+        _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", EXIT_ERROR)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # a mistake of ours, not of the one who typed
+            raise
+        _fail(error.format_message(), EXIT_ERROR)
+
+
+def _fail(message: str, code: int) -> None:
+    messages.print("[red]dvspipe:[/red] ", end="")
+    messages.print(" ".join(message.split()), markup=False, soft_wrap=True)
+    sys.exit(code)
+
+
+def _run_folder(out: Path | None, parent: Path, name: str, overwrite: bool) -> Path:
+    """A new folder for a run: the one asked for, or the name with the first number that is free."""
+    if out is None:
+        folder, number = parent / name, 2
+        while folder.exists() and not overwrite:
+            folder, number = parent / f"{name}-{number}", number + 1
+        return folder
+    if out.exists() and not out.is_dir():
+        raise FileError(f"{out}: is a file, expected a folder for the run")
+    if out.is_dir() and any(out.iterdir()) and not overwrite:
+        raise FileError(f"{out}: exists already; --overwrite replaces what is in it")
+    return out
+
+
+def _claim_folder(folder: Path, names: tuple[str, ...], overwrite: bool) -> None:
+    from ..files import claim_output
+
+    for name in names:
+        claim_output(folder / name, overwrite=overwrite)
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """A function (stage, done, total) that shows progress with the time left; a new stage begins a new bar."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=messages, transient=True) as bars:
+        current: dict[str, TaskID] = {}
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in current:
+                for old in current.values():
+                    bars.remove_task(old)
+                current.clear()
+                current[stage] = bars.add_task(stage, total=total or None)
+            bars.update(current[stage], completed=done, total=total or None)
+
+        yield show
+
+
+@contextmanager
+def _training_screen() -> Iterator[Any]:
+    from ..training import Listener
+
+    class Screen(Listener):
+        def progress(self, stage: str, done: int, total: int) -> None:
+            show(stage, done, total)
+
+        def epoch(self, record: dict[str, float]) -> None:
+            screen.print(
+                f"epoch {record['epoch']:3.0f}  loss {record['train_loss']:.3f}  "
+                f"accuracy {record['train_accuracy']:6.1%}  validation {record['val_accuracy']:6.1%}  "
+                f"{record['seconds']:.1f} s"
+            )
+
+        def warn(self, text: str) -> None:
+            messages.print(f"[yellow]warning:[/yellow] {text}")
+
+    with _progress() as show:
+        yield Screen()
+
+
+def _train(config: Any, folder: Path, command: str) -> Any:
+    from ..report import write_training_page
+    from ..training import train as run_training
+
+    with _training_screen() as listener:
+        run = run_training(config, folder, command=command, listener=listener)
+    write_training_page(folder)
+    return run
+
+
+def _print_test(run: Any) -> None:
+    kind = " (synthetic)" if run.test["synthetic"] else ""
+    screen.print(
+        f"[bold]test accuracy{kind} {run.test['accuracy']:.1%}[/bold], {run.test['correct']} of {run.test['samples']}: "
+        f"{run.test['data']}; epoch {run.test['chosen_epoch']}, chosen on the validation part"
+    )
+
+
+def _print_predictions(predictions: list[Any]) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("file", "label", "class", "probability", "events"):
+        table.add_column(heading, justify="right" if heading in ("label", "probability", "events") else "left")
+    for said in predictions:
+        table.add_row(said.file, str(said.label), said.class_name, f"{said.probability:.1%}", f"{said.events:,}")
+    screen.print(table)

@@ -1,0 +1,56 @@
+"""Outputs that are either complete or not there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import FileError
+
+
+def claim_output(path: Path, *, overwrite: bool) -> None:
+    """Makes sure that an output may be written, and makes its folder.
+
+    Raises:
+        FileError: It exists and overwriting was not asked for, or its folder cannot be made.
+    """
+    if path.is_dir():
+        raise FileError(f"{path}: is a folder, expected the name of a file to write")
+    if path.exists() and not overwrite:
+        raise FileError(f"{path}: exists already; --overwrite replaces it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{path.parent}: cannot be made ({error.strerror})") from error
+
+
+@contextmanager
+def write_beside(path: Path) -> Iterator[Path]:
+    """A temporary path in the same folder that takes the place of `path` when the block ends without an error.
+
+    Raises:
+        FileError: The folder cannot be written to, or the disk is full.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written ({error.strerror})") from error
+    beside = Path(name)
+    try:
+        yield beside
+        beside.chmod(0o666 & ~_umask())
+        beside.replace(path)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,141 @@
+"""A trained classifier on recordings."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .checkpoint import ClassifierConfig, load_checkpoint
+from .encoding import count_events, windows
+from .errors import DataError
+from .files import write_beside
+from .formats import open_recording
+from .networks import SpikingNetwork
+
+LEAST_PART = 0.5  # of a window that the last one must cover to count, unless it is the only one
+BATCH_WINDOWS = 16
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a classifier says of a recording.
+
+    Args:
+        file: The recording.
+        label: The most probable class's integer.
+        class_name: Its name.
+        probability: Its probability.
+        probabilities: Of all classes, in their order; the mean over the recording's windows.
+        events: Number of events in those windows.
+        windows: Number of windows of the training length.
+    """
+
+    file: str
+    label: int
+    class_name: str
+    probability: float
+    probabilities: tuple[float, ...]
+    events: int
+    windows: int
+
+
+class Classifier:
+    """A trained network that answers for recordings.
+
+    Example:
+        >>> Classifier.load("best.safetensors").predict("recording.h5").class_name  # doctest: +SKIP
+        'arm_roll'
+    """
+
+    def __init__(self, config: ClassifierConfig, network: SpikingNetwork) -> None:
+        self.config = config
+        self.network = network.eval()
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], device: str = "cpu") -> Classifier:
+        """The classifier in a checkpoint.
+
+        Raises:
+            CheckpointError: The file is not one.
+        """
+        return cls(*load_checkpoint(path, device))
+
+    def predict(self, path: str | os.PathLike[str]) -> Prediction:
+        """The label of a recording, over consecutive windows of the training length.
+
+        Raises:
+            FileError: The recording is missing or damaged.
+            DataError: It comes from another sensor than the network's, or holds no events.
+        """
+        path = Path(path)
+        recording = open_recording(path)
+        if recording.sensor_source == "guessed":
+            recording = open_recording(path, sensor=self.config.sensor)
+        if recording.sensor != self.config.sensor:
+            raise DataError(
+                f"{path}: comes from a sensor of {recording.sensor}, the network is for {self.config.sensor}"
+            )
+        bins = self.config.bins
+        probabilities: list[np.ndarray[tuple[int], np.dtype[np.float32]]] = []
+        waiting: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = []
+        events = 0
+        try:
+            for number, (start_us, part) in enumerate(windows(recording.chunks(), bins.window_us)):
+                ends_early = not len(part) or part.t[-1] - start_us < LEAST_PART * bins.window_us
+                if number and ends_early:  # a quiet window, or a last one too short to judge
+                    continue
+                events += len(part)
+                waiting.append(count_events(part, bins, start_us=start_us))
+                if len(waiting) == BATCH_WINDOWS:
+                    probabilities += self._judge(waiting)
+                    waiting = []
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+        probabilities += self._judge(waiting)
+        mean = np.mean(probabilities, axis=0)
+        label = int(mean.argmax())
+        return Prediction(
+            file=str(path),
+            label=label,
+            class_name=self.config.classes[label],
+            probability=float(mean[label]),
+            probabilities=tuple(float(p) for p in mean),
+            events=events,
+            windows=len(probabilities),
+        )
+
+    def _judge(
+        self, tensors: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]
+    ) -> list[np.ndarray[tuple[int], np.dtype[np.float32]]]:
+        """Class probabilities [K] of each spike tensor [T, 2, H, W]."""
+        if not tensors:
+            return []
+        device = next(self.network.parameters()).device
+        with torch.no_grad():
+            potentials, _ = self.network(torch.from_numpy(np.stack(tensors, axis=1)).to(device))
+        return list(potentials.mean(0).softmax(1).cpu().numpy())
+
+
+def write_predictions(folder: Path, predictions: Sequence[Prediction]) -> None:
+    """Writes predictions.csv (file, label, class, probability, events) and predictions.jsonl (all there is).
+
+    Raises:
+        FileError: The folder cannot be written to.
+    """
+    with write_beside(folder / "predictions.csv") as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "label", "class", "probability", "events"])
+        for said in predictions:
+            writer.writerow([said.file, said.label, said.class_name, f"{said.probability:.6f}", said.events])
+    with write_beside(folder / "predictions.jsonl") as beside, beside.open("w", encoding="utf-8") as file:
+        for said in predictions:
+            record = asdict(said)
+            record["class"] = record.pop("class_name")
+            file.write(json.dumps(record) + "\n")

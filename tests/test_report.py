@@ -1,0 +1,290 @@
+"""Previews, charts and pages, read back by other libraries than those that wrote them where there are any."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from dvspipe.errors import EventError, FileError, FormatError
+from dvspipe.events import Events, SensorSize
+from dvspipe.report import PreviewSettings, draw_curves, draw_probabilities, write_preview, write_training_page
+from dvspipe.report.page import wilson_interval
+
+SENSOR = SensorSize(width=12, height=7)
+SCALE = 27  # the least whole factor that makes 12 pixels at least 320
+SIZE = (12 * SCALE, 7 * SCALE + 23)  # a strip of 22 pixels for the time, and one to make the height even
+SETTINGS = PreviewSettings(window_us=10_000)
+RED, BLUE, WHITE = (214, 31, 38), (31, 95, 191), (255, 255, 255)
+CLASSES = ["hand wave", "drums", "<script>alert(1)</script>", "$x$ & _y"]
+
+
+@pytest.fixture
+def events() -> Events:
+    """Three windows: four ON at (3, 1), four OFF at (5, 2), four of both at (8, 3); nothing; one ON at (0, 0)."""
+    rows = [(t, x, y, p) for t in range(0, 4000, 1000) for x, y, p in ((3, 1, 1), (5, 2, 0), (8, 3, 1), (8, 3, 0))]
+    t, x, y, p = np.array([*rows, (29_999, 0, 0, 1)]).T + np.array([[1_000_000], [0], [0], [0]])
+    return Events(t, x, y, p, SENSOR)
+
+
+def pixel(image: Any, x: int, y: int) -> tuple[int, ...]:
+    """The colour in the middle of a sensor's pixel of an enlarged RGB picture."""
+    return tuple(int(value) for value in np.asarray(image)[y * SCALE + SCALE // 2, x * SCALE + SCALE // 2])
+
+
+def gif_pictures(path: Path) -> list[Any]:
+    with Image.open(path) as image:
+        pictures = []
+        for number in range(image.n_frames):
+            image.seek(number)
+            pictures.append(np.asarray(image.convert("RGB")))
+    return pictures
+
+
+def webm_pictures(path: Path) -> list[Any]:
+    capture = cv2.VideoCapture(str(path))
+    pictures = []
+    while len(pictures) < 1000:
+        ok, image = capture.read()
+        if not ok:
+            break
+        pictures.append(image[:, :, ::-1])
+    capture.release()
+    return pictures
+
+
+@pytest.mark.parametrize(("name", "read", "tolerance"), [("a.gif", gif_pictures, 0), ("a.webm", webm_pictures, 30)])
+def test_a_moving_preview_has_a_picture_per_window_in_the_colours_of_polarity(
+    tmp_path: Path, events: Events, name: str, read: Any, tolerance: int
+) -> None:
+    pictures = read(write_preview([events], SENSOR, tmp_path / name, SETTINGS))
+    assert [picture.shape[1::-1] for picture in pictures] == [SIZE] * 3
+    seen = [pixel(pictures[0], 3, 1), pixel(pictures[0], 5, 2), pixel(pictures[0], 8, 3), pixel(pictures[1], 3, 1)]
+    assert np.abs(np.subtract(seen, [RED, BLUE, WHITE, WHITE])).max() <= tolerance
+    pale_red = np.add(WHITE, 0.6 * np.subtract(RED, WHITE)).round()  # one event
+    assert np.abs(pixel(pictures[2], 0, 0) - pale_red).max() <= tolerance
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_gif_loops_and_its_durations_do_not_drift(tmp_path: Path) -> None:
+    t = np.arange(0, 1_000_000, 1000)
+    events = Events(t, t % 12, t % 7, t % 2, SENSOR)
+    path = write_preview([events], SENSOR, tmp_path / "a.gif")
+    durations = []
+    with Image.open(path) as image:
+        assert image.info["loop"] == 0
+        for number in range(image.n_frames):
+            image.seek(number)
+            durations.append(image.info["duration"])
+    assert set(durations) == {30, 40}
+    assert sum(durations) == pytest.approx(len(durations) * 33.333, abs=5)
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+@pytest.mark.parametrize("suffix", [".gif", ".png"])
+def test_chunks_of_any_size_give_the_same_file_as_the_whole(
+    tmp_path: Path, events: Events, length: int, suffix: str
+) -> None:
+    parts = [events.slice_time(start, start + 1000 * length) for start in range(1_000_000, 1_030_000, 1000 * length)]
+    assert sum(map(len, parts)) == len(events)
+    span = (int(events.t[0]), int(events.t[-1]))
+    whole = write_preview([events], SENSOR, tmp_path / f"whole{suffix}", SETTINGS)
+    streamed = write_preview(iter(parts), SENSOR, tmp_path / f"parts{suffix}", SETTINGS, span_us=span)
+    assert streamed.read_bytes() == whole.read_bytes()
+
+
+def test_a_sheet_shows_twelve_windows_from_the_first_to_the_last(tmp_path: Path, events: Events) -> None:
+    with Image.open(write_preview([events], SENSOR, tmp_path / "a.png", SETTINGS)) as image:
+        sheet = np.asarray(image)
+    assert sheet.shape == (3 * (SIZE[1] + 8) + 8, 4 * (SIZE[0] + 8) + 8, 3)
+    first, last = sheet[8:, 8:], sheet[2 * (SIZE[1] + 8) + 8 :, 3 * (SIZE[0] + 8) + 8 :]
+    assert pixel(first, 3, 1) == RED
+    assert pixel(first, 5, 2) == BLUE
+    assert pixel(last, 3, 1) == WHITE
+    assert pixel(last, 0, 0) != WHITE
+
+
+@pytest.mark.parametrize("colours", ["light", "dark", "colour-blind"])
+def test_every_set_of_colours_tells_on_off_and_nothing_apart(tmp_path: Path, events: Events, colours: str) -> None:
+    settings = PreviewSettings(window_us=10_000, colours=colours)  # type: ignore[arg-type]
+    picture = gif_pictures(write_preview([events], SENSOR, tmp_path / "a.gif", settings))[0]
+    on, off, nothing = pixel(picture, 3, 1), pixel(picture, 5, 2), pixel(picture, 0, 6)
+    assert min(np.abs(np.subtract(a, b)).max() for a, b in ((on, off), (on, nothing), (off, nothing))) > 100
+
+
+@pytest.mark.parametrize(
+    ("name", "read"), [("a.gif", gif_pictures), ("a.webm", webm_pictures), ("a.png", gif_pictures)]
+)
+@pytest.mark.parametrize("chunks", [[], [Events.empty(SENSOR)]])
+def test_no_events_still_give_a_picture(tmp_path: Path, name: str, read: Any, chunks: list[Events]) -> None:
+    assert len(read(write_preview(chunks, SENSOR, tmp_path / name))) == 1
+
+
+def test_an_odd_large_sensor_is_not_enlarged_and_gets_even_sides(tmp_path: Path) -> None:
+    sensor = SensorSize(width=347, height=261)
+    pictures = webm_pictures(write_preview([], sensor, tmp_path / "a.webm"))
+    assert pictures[0].shape == (284, 348, 3)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a"])
+def test_another_suffix_is_refused_with_the_possible_ones(tmp_path: Path, events: Events, name: str) -> None:
+    with pytest.raises(FileError, match=r"use \.webm, \.gif or \.png"):
+        write_preview([events], SENSOR, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webm", "a.png"])
+def test_a_failure_on_the_way_leaves_the_folder_as_it_was(tmp_path: Path, events: Events, name: str) -> None:
+    (tmp_path / name).write_text("before")
+
+    def broken() -> Iterator[Events]:
+        yield events
+        raise RuntimeError("the recording ends here")
+
+    with pytest.raises(RuntimeError, match="ends here"):
+        write_preview(broken(), SENSOR, tmp_path / name, SETTINGS)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
+
+
+def test_a_chunk_of_another_sensor_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EventError, match="sensor of 13x7, expected 12x7"):
+        write_preview([Events.empty(SensorSize(width=13, height=7))], SENSOR, tmp_path / "a.gif")
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"nowhere.*a\.gif: cannot be written"):
+        write_preview([], SENSOR, tmp_path / "nowhere" / "a.gif")
+
+
+def test_charts_take_one_epoch_missing_values_and_any_name(tmp_path: Path) -> None:
+    row = {"epoch": 1.0, "train_loss": 0.5, "val_loss": float("nan"), "train_accuracy": 0.9, "rate__$x": 0.1}
+    draw_curves([row], tmp_path / "curves.png", chosen_epoch=1)
+    draw_probabilities([0.1, 0.2, 0.3, 0.4], CLASSES, tmp_path / "bars.png", title="$ _ $")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bars.png", "curves.png"]
+
+
+def make_run(folder: Path, **changes: Any) -> Path:
+    folder.mkdir(exist_ok=True)
+    test = {
+        "title": "Four gestures",
+        "synthetic": False,
+        "data": "20 clips of people whom the training never saw",
+        "accuracy": 0.85,
+        "samples": 20,
+        "correct": 17,
+        "chosen_epoch": 2,
+        "val_accuracy": 0.9,
+        "classes": CLASSES,
+        "confusion": [[5, 0, 0, 0], [1, 4, 0, 0], [0, 1, 3, 1], [0, 0, 0, 5]],
+        "notes": ["a < b"],
+        "command": "dvspipe train four seed=1",
+        "versions": {"dvspipe": "0.1.0"},
+    }
+    (folder / "test.json").write_text(json.dumps(test | changes))
+    header = "epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,seconds,rate_conv1\n"
+    (folder / "results.csv").write_text(header + "1,1.5,0.4,1.4,0.5,0.001,9.5,0.1\n2,0.9,0.8,,0.9,0.001,9.4,0.2\n")
+    (folder / "args.yaml").write_text("seed: 1\nnetwork:\n  name: '<b>'\n")
+    return folder
+
+
+def test_the_training_page_says_what_was_measured(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    text = write_training_page(run).read_text(encoding="utf-8")
+    assert "85.00 %" in text
+    assert "17 of 20 right; 95 % interval (Wilson) 63.96 to 94.76 %" in text
+    for words in (
+        "epoch 2, chosen on the validation split",
+        "90.00 %",
+        "20 clips of people",
+        "seed=1",
+        "dvspipe 0.1.0",
+    ):
+        assert words in text
+    # drums: 4 of 5 predicted are right, 4 of 5 are found
+    assert "<td>drums</td><td>80.0</td><td>80.0</td><td>80.0</td><td>5</td>" in text
+    assert "ynthetic" not in text
+    assert {path.name for path in run.iterdir()} == {
+        *("args.yaml", "results.csv", "test.json"),
+        *("curves.png", "confusion_matrix.png", "report.html"),
+    }
+
+
+def test_the_training_page_loads_nothing_and_escapes_everything(tmp_path: Path) -> None:
+    text = write_training_page(make_run(tmp_path)).read_text(encoding="utf-8")
+    assert "http://" not in text
+    assert "https://" not in text
+    assert all(source.startswith("data:image/png;base64,") for source in re.findall(r'(?:src|href)="([^"]*)"', text))
+    assert "<script" not in text
+    assert "<b>" not in text
+    for name in ("hand wave", "drums", "&lt;script&gt;alert(1)&lt;/script&gt;", "$x$ &amp; _y", "a &lt; b"):
+        assert name in text
+
+
+def test_synthetic_stands_beside_every_result(tmp_path: Path) -> None:
+    text = write_training_page(make_run(tmp_path, synthetic=True)).read_text(encoding="utf-8")
+    for heading in ("Test accuracy", "Training", "Confusion matrix of the test set", "Classes"):
+        assert f'<h2>{heading} <span class="badge">synthetic data</span></h2>' in text
+
+
+def test_previews_are_inside_the_page(tmp_path: Path, events: Events) -> None:
+    gif = write_preview([events], SENSOR, tmp_path / "a.gif", SETTINGS)
+    webm = write_preview([events], SENSOR, tmp_path / "a.webm", SETTINGS)
+    page = write_training_page(make_run(tmp_path / "run"), [('A "wave"', gif), ("The same", webm)])
+    text = page.read_text(encoding="utf-8")
+    assert '<img alt="A &quot;wave&quot;" src="data:image/gif;base64,' in text
+    assert '<video controls loop muted playsinline src="data:video/webm;base64,' in text
+    with pytest.raises(FileError, match=r"a\.mp4: cannot be shown"):
+        write_training_page(tmp_path / "run", [("", tmp_path / "a.mp4")])
+
+
+@pytest.mark.parametrize("name", ["args.yaml", "results.csv", "test.json"])
+def test_a_missing_record_is_named(tmp_path: Path, name: str) -> None:
+    (make_run(tmp_path) / name).unlink()
+    with pytest.raises(FileError, match=rf"{name}: no such file"):
+        write_training_page(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("results.csv", "epoch,train_loss\n1,low\n", "numbers"),
+        ("results.csv", "epoch,train_loss\n1,0.5,7\n", "numbers"),
+        ("results.csv", "epoch,train_loss\n", "at least one row"),
+        ("test.json", "{", "JSON"),
+        ("test.json", "{}", "title Field required"),
+    ],
+)
+def test_a_wrong_record_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
+    (make_run(tmp_path) / name).write_text(content)
+    with pytest.raises(FormatError, match=rf"{name}: .*{message}"):
+        write_training_page(tmp_path)
+
+
+def test_a_confusion_matrix_of_another_size_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"test\.json: .*each of the 4 classes"):
+        write_training_page(make_run(tmp_path, confusion=[[1]]))
+
+
+@pytest.mark.parametrize(("correct", "samples"), [(0, 10), (10, 10), (17, 20), (231, 264)])
+def test_the_ends_of_a_wilson_interval_lie_two_sided_five_percent_off(correct: int, samples: int) -> None:
+    share = correct / samples
+    low, high = wilson_interval(correct, samples)
+    assert 0 <= low <= share <= high <= 1
+    for end in {low, high} - {0.0, 1.0}:
+        assert abs(share - end) == pytest.approx(1.959964 * (end * (1 - end) / samples) ** 0.5, rel=1e-9)
+    assert wilson_interval(0, 0) == (0, 1)
+
+
+def test_importing_the_report_is_light() -> None:
+    code = (
+        "import sys, dvspipe.report; print([m for m in ('matplotlib', 'sklearn', 'PIL', 'torch') if m in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
