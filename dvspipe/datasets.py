@@ -181,10 +181,11 @@ def _encode(sample: Sample, *, bins: BinConfig, views: int, config: DataConfig |
         raise DataError(message if message.startswith(sample.name) else f"{sample.name}: {message}") from error
     if not len(events):
         raise DataError(f"{sample.name}: the recording holds no events")
-    variants = [count_events(events, bins)]
+    events = events.shift_time(-int(events.t[0]))  # Tonic's DropEventByTime takes 0 as the begin
+    variants = [count_events(events, bins, start_us=0)]
     if views > 1:
         assert config is not None
-        variants += [count_events(_change(events, config, seed + view), bins) for view in range(1, views)]
+        variants += [count_events(_change(events, config, seed + view), bins, start_us=0) for view in range(1, views)]
     return np.stack(variants)
 
 

@@ -159,7 +159,8 @@ def train(config: TrainConfig, folder: Path, *, command: str = "", listener: Lis
     best = _fit(config, classifier, network, parts, folder, listener)
     _, network = load_checkpoint(folder / "weights" / "best.safetensors", str(device))
     score = evaluate(network, *parts["test"], batch=config.optimiser.batch)
-    record = _test_record(data, score, best, command)
+    baseline = _event_count_accuracy(*parts["train"], *parts["test"])
+    record = _test_record(data, score, best, baseline, command)
     _write_text(folder / "test.json", json.dumps(record, indent=1))
     return Run(folder, record)
 
@@ -330,13 +331,26 @@ def _warn_of_rates(rates: dict[str, float], epoch: int, listener: Listener) -> N
             listener.warn(f"epoch {epoch}: layer {name} fires at {rate:.0%} of all steps; lower network.tau_mem_s")
 
 
-def _test_record(data: DataSet, score: Score, best: dict[str, float], command: str) -> dict[str, Any]:
+def _event_count_accuracy(spikes: Tensor, labels: Tensor, test_spikes: Tensor, test_labels: Tensor) -> float:
+    """Test accuracy of a linear classifier that sees only how many events a recording has: what is to be beaten."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    counts, test_counts = (x.flatten(1).sum(1, dtype=torch.int64).numpy()[:, None] for x in (spikes[:, 0], test_spikes))
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    return float(classifier.fit(counts, labels.numpy()).score(test_counts, test_labels.numpy()))
+
+
+def _test_record(data: DataSet, score: Score, best: dict[str, float], baseline: float, command: str) -> dict[str, Any]:
     from sklearn.metrics import confusion_matrix
 
     K = len(data.classes)
     notes = [
         f"{len(data.train)} recordings to learn from, {len(data.validation)} to choose the epoch, "
-        f"{len(data.test)} to test, no group in two of them."
+        f"{len(data.test)} to test, no group in two of them.",
+        f"A linear classifier that sees only the number of events of a recording reaches {baseline:.1%} on the same "
+        f"test recordings; chance is {1 / K:.1%}.",
     ]
     if data.synthetic:
         notes.append("Synthetic: rendered people through the simulator. It says little about real cameras.")
@@ -345,6 +359,7 @@ def _test_record(data: DataSet, score: Score, best: dict[str, float], command: s
         "synthetic": data.synthetic,
         "data": f"{len(data.test)} test recordings of {data.title}{' (synthetic)' if data.synthetic else ''}",
         "accuracy": score.accuracy,
+        "event_count_accuracy": baseline,
         "samples": len(score.labels),
         "correct": int(np.sum(score.labels == score.predicted)),
         "chosen_epoch": int(best["epoch"]),

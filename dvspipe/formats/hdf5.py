@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EventError, FormatError
+from ..errors import EventError, FileError, FormatError
 from ..events import Events, SensorSize
 from ..files import claim_output, write_beside
 from .source import CHUNK_EVENTS, Columns, Format, Source
@@ -39,7 +39,7 @@ class EventWriter:
         overwrite: Whether an existing file may be replaced.
 
     Raises:
-        FileError: The file exists, or cannot be written.
+        FileError: The file exists, cannot be written, or has another suffix than .h5 or .hdf5.
         EventError: Appended events come from another sensor or begin before the end of those before them.
     """
 
@@ -53,6 +53,9 @@ class EventWriter:
         overwrite: bool = False,
     ) -> None:
         self.path = Path(path)
+        if self.path.suffix.lower() not in HDF5.suffixes:
+            suffixes, own = " or ".join(HDF5.suffixes), self.path.suffix
+            raise FileError(f"{self.path}: dvspipe writes events as {suffixes}, not as {own!r}")
         self.sensor = sensor
         self.count = 0
         self._attributes = {

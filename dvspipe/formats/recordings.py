@@ -166,9 +166,6 @@ def write(
     Raises:
         FileError: The file exists, cannot be written, or its suffix names no format that dvspipe writes.
     """
-    path = Path(path)
-    if path.suffix.lower() not in HDF5.suffixes:
-        raise FileError(f"{path}: dvspipe writes events as {' or '.join(HDF5.suffixes)}, not as {path.suffix!r}")
     iterator = iter([parts] if isinstance(parts, Events) else parts)
     first = next(iterator, None)
     if first is None:

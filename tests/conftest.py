@@ -1,0 +1,33 @@
+"""What several test modules share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dvspipe.events import Events, SensorSize
+
+SENSOR = SensorSize(width=12, height=7)
+
+
+def random_events(seed: int, count: int, sensor: SensorSize = SENSOR, span_us: int = 100_000) -> Events:
+    rng = np.random.default_rng(seed)
+    return Events(
+        t=np.sort(rng.integers(0, span_us, count)),
+        x=rng.integers(0, sensor.width, count),
+        y=rng.integers(0, sensor.height, count),
+        p=rng.integers(0, 2, count),
+        sensor=sensor,
+    )
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real recordings and videos, where there is one."""
+    folder = os.environ.get("DVSPIPE_TEST_DATA")
+    if not folder:
+        pytest.skip("DVSPIPE_TEST_DATA names no folder of real recordings")
+    return Path(folder)

@@ -1,0 +1,80 @@
+"""The order of modules: each imports only from those before it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ORDER = [
+    "errors",
+    "config",
+    "events",
+    "files",
+    "video",
+    "simulator",
+    "formats",
+    "conversion",
+    "synthesis",
+    "encoding",
+    "datasets",
+    "networks",
+    "checkpoint",
+    "training",
+    "inference",
+    "report",
+    "demo",
+    "cli",
+]
+PACKAGE = Path(__file__).parents[1] / "dvspipe"
+ONLY_HOMES = {
+    "h5py": {"formats"},
+    "norse": {"networks"},
+    "tonic": {"datasets"},
+    "torch": {"networks", "checkpoint", "training", "inference"},
+    "matplotlib": {"report"},
+    "typer": {"cli"},
+}
+
+
+def module_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def sources() -> list[Path]:
+    return [path for path in PACKAGE.rglob("*.py") if module_of(path) not in ("__init__", "__main__")]
+
+
+def imports(path: Path) -> list[str]:
+    """Imported names with their package: `dvspipe.events` for `from ..events import Events`."""
+    depth = len(path.relative_to(PACKAGE).parts)
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            inside = ["dvspipe", module_of(path)] if depth > 1 else ["dvspipe"]
+            base = inside[: len(inside) - node.level + 1] if node.level else []
+            found.append(".".join([*base, *(node.module or "").split(".")]).rstrip("."))
+    return found
+
+
+def test_every_module_has_its_place() -> None:
+    assert {module_of(path) for path in sources()} == set(ORDER)
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_modules_before_it(path: Path) -> None:
+    own = ORDER.index(module_of(path))
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "dvspipe" and len(parts) > 1 and parts[1] != module_of(path):
+            assert ORDER.index(parts[1]) < own, f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_library_is_imported_only_where_it_belongs(path: Path) -> None:
+    for name in imports(path):
+        homes = ONLY_HOMES.get(name.split(".")[0])
+        assert homes is None or module_of(path) in homes, f"{path.name} imports {name}"

@@ -1,0 +1,207 @@
+"""The commands as a user types them, in a process of their own."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import random_events
+
+from dvspipe.events import Events, SensorSize
+from dvspipe.formats import read, write
+from dvspipe.synthesis import GESTURE_SENSOR, gesture_frames
+from dvspipe.video import write_video
+
+
+def dvspipe(*arguments: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dvspipe", *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+    assert done.returncode == code, done.stdout + done.stderr
+    if code:
+        assert "Traceback" not in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "wave.webm"
+    write_video(path, gesture_frames(1, person=0, clip=0, seed=0))
+    return path
+
+
+@pytest.fixture(scope="module")
+def recording(clip: Path) -> Path:
+    path = clip.with_suffix(".h5")
+    dvspipe("convert", clip, "-o", path, cwd=clip.parent)
+    return path
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    text = dvspipe("--help", cwd=tmp_path).stdout
+    assert all(command in text for command in ("convert", "train", "infer", "info", "view", "demo"))
+    assert "convert" in dvspipe(cwd=tmp_path).stdout
+    assert dvspipe("--version", cwd=tmp_path).stdout.startswith("dvspipe 0.")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["convert", "CLIP", "-o", "out.h5"], ["info", "REC"], ["view", "REC", "-o", "out.png"]]
+)
+def test_quick_commands_load_neither_torch_nor_tonic(
+    arguments: list[str], clip: Path, recording: Path, tmp_path: Path
+) -> None:
+    typed = [{"CLIP": str(clip), "REC": str(recording)}.get(word, word) for word in arguments]
+    code = (
+        "import sys\nfrom dvspipe.cli import main\n"
+        f"sys.argv[1:] = {typed!r}\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        "assert not {'torch', 'tonic', 'norse'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_convert_writes_events_and_says_how_many(clip: Path, tmp_path: Path) -> None:
+    said = dvspipe("convert", clip, "-o", "a.h5", cwd=tmp_path).stdout
+    events = read(tmp_path / "a.h5")
+    assert len(events) > 10_000
+    assert f"{len(events):,} events" in said
+    dvspipe("convert", clip, "-o", "b.h5", "--set", "pos_thres=0.4", "--set", "neg_thres=0.4", cwd=tmp_path)
+    assert len(read(tmp_path / "b.h5")) < 0.7 * len(events)
+    dvspipe("convert", clip, "-o", "c.h5", "--fps", "50", cwd=tmp_path)
+    assert read(tmp_path / "c.h5").duration_us == pytest.approx(2 * events.duration_us, rel=0.01)
+
+
+def test_info_tells_what_is_there(recording: Path, tmp_path: Path) -> None:
+    (one,) = json.loads(dvspipe("info", recording, "--json", cwd=tmp_path).stdout)
+    events = read(recording)
+    assert {key: one[key] for key in ("file", "format", "width", "height", "sensor_source", "events")} == {
+        "file": str(recording), "format": "hdf5", "width": 128, "height": 128, "sensor_source": "file",
+        "events": len(events),
+    }  # fmt: skip
+    assert (one["t_first_us"], one["t_last_us"], one["duration_us"]) == (events.t[0], events.t[-1], events.duration_us)
+    assert one["on_fraction"] == pytest.approx(events.p.mean())
+    assert "128 x 128 (file)" in dvspipe("info", recording, cwd=tmp_path).stdout
+    (tmp_path / "a.bin").write_bytes(bytes([3, 4, 0x80, 0, 9]))
+    (one,) = json.loads(dvspipe("info", "a.bin", "--sensor", "50x40", "--json", cwd=tmp_path).stdout)
+    assert (one["width"], one["sensor_source"]) == (50, "given")
+
+
+@pytest.mark.parametrize("suffix", [".webm", ".gif", ".png"])
+def test_view_shows_events(recording: Path, tmp_path: Path, suffix: str) -> None:
+    dvspipe("view", recording, "-o", f"a{suffix}", "--colours", "dark", cwd=tmp_path)
+    if suffix == ".png":
+        assert cv2.imread(str(tmp_path / "a.png")).std() > 5
+    else:
+        capture = cv2.VideoCapture(str(tmp_path / f"a{suffix}"))
+        assert capture.read()[0]
+        capture.release()
+    assert [path.name for path in tmp_path.iterdir()] == [f"a{suffix}"]
+
+
+def save_two_classes(root: Path) -> None:
+    rng = np.random.default_rng(0)
+    sensor = SensorSize(width=16, height=12)
+    for name, left in (("left", 0), ("right", 8)):
+        for number in range(12):
+            t = np.sort(rng.integers(0, 60_000, 200))
+            events = Events(
+                t, left + rng.integers(0, 8, 200), rng.integers(0, 12, 200), rng.integers(0, 2, 200), sensor
+            )
+            write(root / name / f"{number}.h5", events)
+
+
+SHORT = ["bins.steps=4", "bins.step_us=15000", "network.channels=[4]", "network.kernel=3", "optimiser.epochs=6"]
+
+
+def test_train_then_infer(tmp_path: Path) -> None:
+    save_two_classes(tmp_path / "data")
+    (tmp_path / "mine.yaml").write_text(
+        "name: mine\ndata: {kind: folder}\noptimiser: {batch: 4, learning_rate: 0.02}\n"
+    )
+    said = dvspipe("train", "mine.yaml", "data.root=data", *SHORT, cwd=tmp_path).stdout
+    run = tmp_path / "runs" / "train" / "mine"
+    assert {path.name for path in run.iterdir()} == {
+        "args.yaml", "results.csv", "metrics.jsonl", "test.json", "curves.png", "confusion_matrix.png", "report.html",
+        "weights",
+    }  # fmt: skip
+    assert "test accuracy 100.0%" in said
+    assert "synthetic" not in (run / "report.html").read_text().lower()
+    checkpoint = run / "weights" / "best.safetensors"
+    said = dvspipe("infer", checkpoint, "data/left/0.h5", "data/right/1.h5", "--out", "said", cwd=tmp_path).stdout
+    assert "left" in said
+    rows = list(csv.DictReader((tmp_path / "said" / "predictions.csv").read_text().splitlines()))
+    assert [(row["file"], row["label"], row["class"]) for row in rows] == [
+        ("data/left/0.h5", "0", "left"),
+        ("data/right/1.h5", "1", "right"),
+    ]
+    dvspipe("train", "mine.yaml", "data.root=data", *SHORT, cwd=tmp_path)
+    assert (tmp_path / "runs" / "train" / "mine-2").is_dir()
+    dvspipe("train", "mine.yaml", "data.root=data", "--out", run, cwd=tmp_path, code=2)
+    dvspipe("infer", checkpoint, "data/left/0.h5", "--out", "said", cwd=tmp_path, code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["convert", "missing.mp4", "-o", "out.h5"], "missing.mp4: no such video"),
+        (["convert", "text.mp4", "-o", "out.h5"], "text.mp4: not a video that OpenCV can read"),
+        (["convert", "one", "-o", "out.h5"], "one: 1 frame, expected at least 2"),
+        (["convert", "CLIP", "-o", "there.h5"], "there.h5: exists already; --overwrite replaces it"),
+        (["convert", "CLIP", "-o", "out.avi"], "out.avi: dvspipe writes events as .h5 or .hdf5"),
+        (
+            ["convert", "CLIP", "-o", "out.h5", "--set", "pos_tres=1"],
+            "unknown setting pos_tres, did you mean pos_thres",
+        ),
+        (["convert", "CLIP", "-o", "out.h5", "--set", "pos_thres=0"], "pos_thres = 0: Input should be greater than 0"),
+        (
+            ["convert", "CLIP", "-o", "out.h5", "--transfer", "rec2020"],
+            "--transfer rec2020: expected one of srgb, linear",
+        ),
+        (["convert", "CLIP"], "Missing option"),
+        (["info", "missing.h5"], "missing.h5: no such recording"),
+        (["info", "empty.bin"], "empty.bin: the file is empty"),
+        (["info", "cut.bin"], "cut.bin: 7 bytes, the last 2 are no whole event"),
+        (["info", "cut.h5"], "cut.h5: not a complete HDF5 file"),
+        (["info", "there.h5", "--sensor", "12"], "not of the form WIDTHxHEIGHT"),
+        (["view", "there.h5", "-o", "out.mp3"], "cannot write a preview as .mp3"),
+        (["view", "there.h5", "-o", "out.gif", "--colours", "pink"], "colours = 'pink'"),
+        (["train", "nowhere"], "nowhere: no such configuration"),
+        (["train", "nmnist"], "data.root is missing"),
+        (["train", "nmnist", "data.rot=x"], "unknown setting data.rot, did you mean data.root"),
+        (["train", "nmnist", "data.root=one"], "holds no folder Train"),
+        (["infer", "missing.safetensors", "there.h5"], "missing.safetensors: no such checkpoint"),
+        (["infer", "text.mp4", "there.h5"], "text.mp4: not a dvspipe checkpoint"),
+        (["fly"], "No such command"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], message: str, clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "one").mkdir()
+    cv2.imwrite(str(tmp_path / "one" / "a.png"), np.zeros((7, 12), np.uint8))
+    write(tmp_path / "there.h5", random_events(0, 20))
+    (tmp_path / "empty.bin").touch()
+    (tmp_path / "cut.bin").write_bytes(b"1234567")
+    (tmp_path / "cut.h5").write_bytes((tmp_path / "there.h5").read_bytes()[:3000])
+    before = sorted(tmp_path.rglob("*"))
+    typed = [str(clip) if word == "CLIP" else word for word in arguments]
+    assert message in dvspipe(*typed, cwd=tmp_path, code=2).stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_recording_of_another_sensor_is_refused(tmp_path: Path) -> None:
+    save_two_classes(tmp_path / "data")
+    dvspipe("train", "nmnist", "data.kind=folder", "data.root=data", *SHORT, "--out", "run", cwd=tmp_path)
+    write(tmp_path / "other.h5", random_events(0, 20))
+    done = dvspipe("infer", "run/weights/best.safetensors", "other.h5", cwd=tmp_path, code=2)
+    assert "other.h5: comes from a sensor of 12x7, the network is for 16x12" in done.stderr
+
+
+def test_the_gesture_sensor_is_that_of_dvs128() -> None:
+    assert SensorSize(width=128, height=128) == GESTURE_SENSOR

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+from conftest import SENSOR, random_events
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dvspipe.errors import EventError
+from dvspipe.events import MAX_SIDE_PX, Events, SensorSize, concatenate
+
+
+def test_columns_have_their_types_and_are_read_only() -> None:
+    events = random_events(0, 10)
+    assert [column.dtype for column in (events.t, events.x, events.y, events.p)] == [np.int64, np.int16, np.int16, bool]
+    with pytest.raises(ValueError, match="read-only"):
+        events.t[0] = 5
+    with pytest.raises(AttributeError, match="read-only"):
+        events.t = events.t
+
+
+def test_building_events_leaves_the_given_arrays_alone() -> None:
+    t = np.arange(3)
+    Events(t, [0, 0, 0], [0, 0, 0], [1, 0, 1], SENSOR)
+    t[0] = -7
+    assert t.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (([0, 1], [0, 12], [0, 0], [0, 1]), "event 1 has x = 12, outside a sensor 12 pixels wide"),
+        (([0, 1], [0, 0], [0, -1], [0, 1]), "event 1 has y = -1, outside a sensor 7 pixels high"),
+        (([0, 1], [0, 0], [0, 0], [0, 2]), "event 1 has p = 2"),
+        (([0, 1], [0, 0], [0, 0], [-1, 1]), "event 0 has p = -1"),
+        (([1, 0], [0, 0], [0, 0], [0, 1]), "event 1 has t = 0 us, before the event ahead of it at 1 us"),
+        (([0, 1], [0], [0, 0], [0, 1]), "x has shape"),
+        (([0.5, 1], [0, 0], [0, 0], [0, 1]), "t has dtype float64"),
+    ],
+)
+def test_a_broken_rule_is_named(columns: tuple[list[float], ...], message: str) -> None:
+    with pytest.raises(EventError, match=message):
+        Events(*columns, sensor=SENSOR)
+
+
+@pytest.mark.parametrize(("width", "height"), [(0, 5), (5, -1), (MAX_SIDE_PX + 1, 5)])
+def test_a_sensor_has_sides_in_range(width: int, height: int) -> None:
+    with pytest.raises(EventError, match="expected 1 to"):
+        SensorSize(width=width, height=height)
+
+
+def test_a_sensor_size_is_parsed_and_printed() -> None:
+    assert str(SensorSize.parse("346x260")) == "346x260"
+    for text in ("346", "346x", "ax5", "3.5x2"):
+        with pytest.raises(EventError, match="WIDTHxHEIGHT"):
+            SensorSize.parse(text)
+
+
+@given(st.integers(0, 50), st.integers(-10, 110_000), st.integers(-10, 110_000))
+def test_slicing_keeps_just_the_half_open_interval(count: int, start: int, stop: int) -> None:
+    events = random_events(count, count)
+    kept = (events.t >= start) & (events.t < stop)
+    assert np.array_equal(events.slice_time(start, stop).t, events.t[kept])
+
+
+@given(st.lists(st.integers(0, 100_000), max_size=5))
+def test_slices_put_together_are_the_whole(cuts: list[int]) -> None:
+    events = random_events(3, 40)
+    edges = [0, *sorted(cuts), 100_001]
+    parts = [events.slice_time(a, b) for a, b in itertools.pairwise(edges)]
+    assert concatenate(parts, SENSOR) == events
+
+
+def test_parts_must_follow_one_another() -> None:
+    events = random_events(0, 10)
+    with pytest.raises(EventError, match="begins at"):
+        concatenate([events, events], SENSOR)
+    with pytest.raises(EventError, match="sensor of 12x7, expected 5x5"):
+        concatenate([events], SensorSize(width=5, height=5))
+
+
+def test_crop_moves_the_origin_and_drops_what_is_outside() -> None:
+    events = Events([0, 1, 2], [3, 4, 8], [2, 6, 3], [1, 0, 1], SENSOR)
+    cropped = events.crop(3, 2, SensorSize(width=5, height=4))
+    assert (cropped.x.tolist(), cropped.y.tolist(), cropped.t.tolist()) == ([0], [0], [0])
+    with pytest.raises(EventError, match="does not lie inside"):
+        events.crop(10, 0, SensorSize(width=5, height=4))
+
+
+def test_structured_and_pickled_events_come_back_equal() -> None:
+    events = random_events(1, 20)
+    array = events.structured()
+    assert array.dtype == np.dtype([("x", "i2"), ("y", "i2"), ("t", "i8"), ("p", "?")])
+    assert Events.from_structured(array, SENSOR) == events
+    assert pickle.loads(pickle.dumps(events)) == events
+    with pytest.raises(EventError, match="expected x, y, t and p"):
+        Events.from_structured(array[["x", "y"]], SENSOR)
+
+
+def test_shifting_time_moves_every_event() -> None:
+    events = random_events(1, 20)
+    assert np.array_equal(events.shift_time(-7).t, events.t - 7)
+    assert events.shift_time(-7).duration_us == events.duration_us
+    assert Events.empty(SENSOR).duration_us == 0

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dvspipe.errors import FileError
+from dvspipe.files import claim_output, write_beside
+
+
+def test_an_output_that_exists_is_kept_unless_told(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+    with pytest.raises(FileError, match="exists already; --overwrite"):
+        claim_output(path, overwrite=False)
+    claim_output(path, overwrite=True)
+    assert path.read_text() == "old"
+
+
+def test_a_folder_is_no_output_and_a_file_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="is a folder"):
+        claim_output(tmp_path, overwrite=True)
+    (tmp_path / "file").touch()
+    with pytest.raises(FileError, match="cannot be made"):
+        claim_output(tmp_path / "file" / "out.txt", overwrite=False)
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    with write_beside(path) as beside:
+        beside.write_text("new")
+        assert not path.exists()
+    assert path.read_text() == "new"
+    with pytest.raises(ZeroDivisionError), write_beside(path) as beside:
+        beside.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    with pytest.raises(FileError, match=r"out.txt: cannot be written \(No space left on device\)"), write_beside(path):
+        raise OSError(28, "No space left on device")
+    assert list(tmp_path.iterdir()) == []

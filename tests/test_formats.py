@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from conftest import SENSOR, random_events
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dvspipe.errors import DvspipeError, EventError, FileError, FormatError
+from dvspipe.events import Events, SensorSize, concatenate
+from dvspipe.formats import EventWriter, describe, iterate, open_recording, read, write
+from dvspipe.formats import hdf5 as hdf5_module
+
+
+def bin40(*events: tuple[int, int, int, int]) -> bytes:
+    """Bytes of events (t, x, y, p) in the 40-bit layout."""
+    return b"".join(bytes([x, y]) + (p << 23 | t).to_bytes(3, "big") for t, x, y, p in events)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 1000),
+    count=st.integers(0, 300),
+    start=st.sampled_from([0, 17, 999_999, 1_000_000, 3_000_000_000, 2**41, -5_000]),
+    cuts=st.lists(st.integers(0, 100_000), max_size=4),
+)
+def test_hdf5_gives_back_what_was_written(tmp_path: Path, seed: int, count: int, start: int, cuts: list[int]) -> None:
+    events = random_events(seed, count).shift_time(start)
+    edges = [start, *sorted(start + cut for cut in cuts), start + 100_001]
+    path = tmp_path / "events.h5"
+    write(path, [events.slice_time(a, b) for a, b in pairwise(edges)], source="test", overwrite=True)
+    assert read(path) == events
+    assert read(path, sensor=SENSOR) == events
+
+
+def test_hdf5_is_written_in_whole_chunks_whatever_the_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5_module, "CHUNK_ROWS", 64)
+    monkeypatch.setattr(hdf5_module, "CHUNK_EVENTS", 100)
+    events = random_events(2, 1000)
+    for number, size in enumerate((1, 63, 64, 65, 200, 1000)):
+        path = tmp_path / f"{number}.h5"
+        edges = [*range(0, 1000, size), 1000]
+        write(
+            path,
+            (Events(events.t[a:b], events.x[a:b], events.y[a:b], events.p[a:b], SENSOR) for a, b in pairwise(edges)),
+        )
+        assert read(path) == events
+        assert len(list(iterate(path))) == 10
+
+
+def test_the_hdf5_layout_is_dsecs(tmp_path: Path) -> None:
+    events = random_events(0, 500).shift_time(5_000_123)
+    path = tmp_path / "events.h5"
+    write(path, events, source="clip.mp4", settings={"pos_thres": 0.2})
+    with h5py.File(path) as file:
+        offset = int(file["t_offset"][()])
+        assert offset == int(events.t[0]) // 1000 * 1000
+        t = file["events/t"][:]
+        assert np.array_equal(t + offset, events.t)
+        types = {name: file[f"events/{name}"].dtype for name in "xytp"}
+        assert types == {"x": np.uint16, "y": np.uint16, "t": np.int64, "p": np.uint8}
+        assert set(np.unique(file["events/p"][:])) == {0, 1}
+        for ms, index in enumerate(file["ms_to_idx"][:].tolist()):
+            assert index == np.searchsorted(t, 1000 * ms)
+        assert len(file["ms_to_idx"]) == t[-1] // 1000 + 2
+        assert (file["events/width"][()], file["events/height"][()]) == (12, 7)
+        assert np.array_equal(file["prophesee/left/x"][:], events.x)
+        assert (file["events/x"].compression, file["events/x"].shuffle) == ("gzip", True)
+        assert (file.attrs["width"], file.attrs["format"], file.attrs["t_unit"]) == (12, "dsec", "us")
+    assert open_recording(path).attributes["settings"] == {"pos_thres": 0.2}
+    assert open_recording(path).attributes["source"] == "clip.mp4"
+
+
+def test_an_empty_recording_is_written_and_read(tmp_path: Path) -> None:
+    path = tmp_path / "events.h5"
+    write(path, Events.empty(SENSOR))
+    assert len(read(path)) == 0
+    assert describe(path).t_first_us is None
+
+
+def test_a_failed_writing_leaves_nothing(tmp_path: Path) -> None:
+    events = random_events(0, 10)
+    with pytest.raises(EventError, match="after events up to"), EventWriter(tmp_path / "a.h5", SENSOR) as writer:
+        writer.append(events)
+        writer.append(events)
+    small = SensorSize(width=5, height=5)
+    with (
+        pytest.raises(EventError, match="sensor of 12x7, expected 5x5"),
+        EventWriter(tmp_path / "a.h5", small) as writer,
+    ):
+        writer.append(events)
+    with pytest.raises(KeyboardInterrupt), EventWriter(tmp_path / "a.h5", SENSOR) as writer:
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_file_is_kept_unless_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    write(path, random_events(0, 10))
+    with pytest.raises(FileError, match="exists already"):
+        write(path, random_events(1, 10))
+    assert read(path) == random_events(0, 10)
+    write(path, random_events(1, 10), overwrite=True)
+    assert read(path) == random_events(1, 10)
+
+
+def test_only_known_suffixes_are_written(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="writes events as .h5 or .hdf5, not as '.aedat'"):
+        write(tmp_path / "a.aedat", random_events(0, 10))
+
+
+def test_bin40_follows_the_authors_definition(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(bin40((5, 3, 6, 1), (8_388_607, 11, 0, 0)))
+    assert read(path, sensor=SENSOR) == Events([5, 8_388_607], [3, 11], [6, 0], [True, False], SENSOR)
+
+
+def test_bin40_overflow_marks_add_8192_us(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(bin40((5, 3, 6, 1), (0, 0, 240, 0), (7, 1, 1, 1), (0, 0, 240, 0), (9, 2, 2, 0)))
+    events = read(path, sensor=SENSOR)
+    assert events.t.tolist() == [5, 8192 + 7, 2 * 8192 + 9]
+
+
+def test_bin40_agrees_with_tonics_reader(test_data: Path) -> None:
+    from tonic.io import read_mnist_file
+
+    path = sorted((test_data / "nmnist" / "Test" / "3").iterdir())[0]
+    theirs = read_mnist_file(str(path), dtype=np.dtype([("x", int), ("y", int), ("t", int), ("p", int)]))
+    assert read(path) == Events.from_structured(theirs, SensorSize(width=34, height=34))
+
+
+def test_a_sensor_is_from_the_file_given_or_guessed(tmp_path: Path) -> None:
+    named, headerless = tmp_path / "a.h5", tmp_path / "a.bin"
+    write(named, random_events(0, 50))
+    headerless.write_bytes(bin40((5, 33, 33, 1)))
+    assert describe(named).sensor_source == "file"
+    assert (describe(headerless).sensor_source, describe(headerless).width) == ("guessed", 34)
+    assert describe(headerless, sensor=SensorSize(width=128, height=128)).sensor_source == "given"
+    headerless.write_bytes(bin40((5, 34, 0, 1)))
+    assert describe(headerless).width == 128
+    with pytest.raises(EventError, match="comes from a sensor of 12x7, expected 5x5"):
+        read(named, sensor=SensorSize(width=5, height=5))
+    with pytest.raises(FormatError, match="event 0 has x = 34, outside a sensor 12 pixels wide"):
+        read(headerless, sensor=SENSOR)
+
+
+def test_a_description_counts_what_is_there(tmp_path: Path) -> None:
+    events = random_events(0, 500)
+    path = tmp_path / "a.h5"
+    write(path, events)
+    found = describe(path)
+    assert (found.events, found.duration_us, found.on_fraction) == (500, events.duration_us, events.p.mean())
+    assert found.rate_hz == pytest.approx(500 / events.duration_us * 1e6)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.bin", bin40((5, 3, 6, 1))[:-1], "4 bytes, the last 4 are no whole event of 5 bytes"),
+        ("a.bin", b"", "the file is empty"),
+        ("a.bin", bin40((5, 0, 0, 1), (4, 0, 0, 1)), "event 1 has t = 4 us, before"),
+        ("a.h5", b"", "the file is empty"),
+        ("a.h5", b"not hdf5 at all", "not a complete HDF5 file"),
+        ("a.xyz", b"something", "not a recording of a known format"),
+    ],
+)
+def test_a_broken_file_is_one_clear_error(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match=message) as caught:
+        read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="no such recording"):
+        read(tmp_path / "a.h5")
+    with pytest.raises(FileError, match="is a folder"):
+        read(tmp_path)
+
+
+def test_a_cut_hdf5_file_never_reads_as_something_else(tmp_path: Path) -> None:
+    path, cut = tmp_path / "a.h5", tmp_path / "cut.h5"
+    events = random_events(0, 3000)
+    write(path, events)
+    content = path.read_bytes()
+    for length in range(1, len(content), 397):
+        cut.write_bytes(content[:length])
+        with pytest.raises(DvspipeError, match="cut.h5"):
+            read(cut)
+
+
+def test_hdf5_without_the_columns_or_with_lying_ones_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["other"] = 1
+    with pytest.raises(FormatError, match="no integer column /events/x"):
+        read(path)
+    write(path, random_events(0, 20), overwrite=True)
+    with h5py.File(path, "a") as file:
+        file["events/x"].resize((19,))
+    with pytest.raises(FormatError, match="different lengths"):
+        read(path)
+    write(path, random_events(0, 20), overwrite=True)
+    with h5py.File(path, "a") as file:
+        file["events/x"][7] = 400
+    with pytest.raises(FormatError, match="event 7 has x = 400"):
+        read(path)
+
+
+def test_real_recordings_have_their_known_facts(test_data: Path) -> None:
+    for name, count, size in (
+        ("recordings/tonic_sample_nmnist.bin", 4325, "34x34"),
+        ("recordings/evlibrary_faces_easy_0001.bin", 67_445, "240x180"),
+        ("gesture/1.bs2", 63_471, "128x128"),
+    ):
+        found = describe(test_data / name)
+        assert (found.events, f"{found.width}x{found.height}") == (count, size)
+
+
+def test_chunks_of_a_recording_are_the_recording(tmp_path: Path) -> None:
+    events = random_events(0, 700)
+    write(tmp_path / "a.h5", events)
+    assert concatenate(iterate(tmp_path / "a.h5"), SENSOR) == events

@@ -1,0 +1,239 @@
+"""Training, checkpoint and inference on a task that a network can learn in seconds."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_events
+
+from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
+from dvspipe.config import build, merge_settings, read_yaml, shipped_configs
+from dvspipe.datasets import open_dataset
+from dvspipe.encoding import BinConfig
+from dvspipe.errors import CheckpointError, ConfigError, DataError
+from dvspipe.events import Events, SensorSize
+from dvspipe.formats import write
+from dvspipe.inference import Classifier, write_predictions
+from dvspipe.networks import NetworkConfig
+from dvspipe.training import AugmentConfig, Listener, Run, TrainConfig, _augment, train
+
+SENSOR = SensorSize(width=16, height=12)
+SMALL = {
+    "bins": {"steps": 5, "step_us": 20_000},
+    "network": {"channels": [6], "kernel": 3, "tau_mem_s": 0.04},
+    "augment": {"shift_px": 1},
+    "optimiser": {"epochs": 4, "batch": 8, "learning_rate": 0.02},
+}
+
+
+def bar(label: int, seed: int, windows: int = 1) -> Events:
+    """A bar that moves right (0), left (1) or down (2), with noise; it takes 100 ms, once per window."""
+    rng = np.random.default_rng([label, seed])
+    t = np.sort(rng.integers(0, 100_000 * windows, 400 * windows))
+    phase = t % 100_000 / 100_000
+    along = np.clip(phase * 12 + rng.integers(0, 2, t.size), 0, 11).astype(int)
+    across = rng.integers(0, 12, t.size)
+    x, y = {0: (along + 2, across), 1: (13 - along, across), 2: (across + 2, along)}[label]
+    return Events(t, x, y, rng.integers(0, 2, t.size), SENSOR)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("bars")
+    for part, each in (("train", 20), ("test", 8)):
+        for label, name in enumerate(("right", "left", "down")):
+            for number in range(each):
+                write(root / part / f"{label}_{name}" / f"{number:02}.h5", bar(label, number + 1000 * (part == "test")))
+    return root
+
+
+def config_for(folder: Path, **over: Any) -> TrainConfig:
+    settings = merge_settings(SMALL, {"data": {"root": str(folder)}})
+    return build(TrainConfig, merge_settings(settings, over), "test")
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(config_for(folder), tmp_path_factory.mktemp("run") / "a", command="dvspipe train bars")
+
+
+def test_a_network_learns_what_only_time_tells(run: Run) -> None:
+    """Right and left differ in the order of events alone."""
+    assert run.test["accuracy"] >= 0.9
+    assert run.test["samples"] == 24
+    assert run.test["correct"] == sum(run.test["confusion"][k][k] for k in range(3))
+    assert run.test["event_count_accuracy"] <= 0.6
+    assert not run.test["synthetic"]
+
+
+def test_a_run_leaves_its_records(run: Run, folder: Path) -> None:
+    rows = list(csv.DictReader((run.folder / "results.csv").read_text().splitlines()))
+    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [int(row["epoch"]) for row in rows] == [line["epoch"] for line in lines] == [1, 2, 3, 4]
+    assert {"train_loss", "val_accuracy", "learning_rate", "rate_lif1"} <= set(rows[0])
+    best = max(lines, key=lambda line: (line["val_accuracy"], -line["val_loss"]))
+    record = json.loads((run.folder / "test.json").read_text())
+    assert (record["chosen_epoch"], record["command"]) == (best["epoch"], "dvspipe train bars")
+    assert build(TrainConfig, read_yaml(run.folder / "args.yaml"), "args.yaml") == config_for(folder)
+
+
+def test_the_same_seed_gives_the_same_weights(run: Run, folder: Path, tmp_path: Path) -> None:
+    again = train(config_for(folder), tmp_path / "b")
+    for name in ("best", "last"):
+        _, ours = load_checkpoint(run.folder / "weights" / f"{name}.safetensors")
+        _, theirs = load_checkpoint(again.folder / "weights" / f"{name}.safetensors")
+        for key, tensor in ours.state_dict().items():
+            assert torch.equal(tensor, theirs.state_dict()[key]), key
+
+
+def test_a_checkpoint_answers_for_recordings(run: Run, folder: Path, tmp_path: Path) -> None:
+    classifier = Classifier.load(run.checkpoint)
+    files = sorted((folder / "test").rglob("*.h5"))
+    said = [classifier.predict(file) for file in files]
+    right = sum(one.class_name == Path(one.file).parent.name for one in said)
+    assert right == run.test["correct"]
+    for one in said:
+        assert sum(one.probabilities) == pytest.approx(1, abs=1e-5)
+        assert one.probability == max(one.probabilities) == one.probabilities[one.label]
+    write_predictions(tmp_path, said)
+    rows = list(csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines()))
+    assert list(rows[0]) == ["file", "label", "class", "probability", "events"]
+    assert [int(row["label"]) for row in rows] == [one.label for one in said]
+    lines = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
+    assert [line["class"] for line in lines] == [row["class"] for row in rows]
+
+
+def test_a_long_recording_is_judged_in_windows(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "long.h5"
+    write(path, bar(1, 7, windows=40))
+    said = Classifier.load(run.checkpoint).predict(path)
+    assert (said.windows, said.events, said.class_name) == (40, 16_000, "1_left")
+
+
+def test_what_cannot_be_judged_is_named(run: Run, tmp_path: Path) -> None:
+    classifier = Classifier.load(run.checkpoint)
+    write(tmp_path / "other.h5", random_events(0, 50))
+    with pytest.raises(DataError, match="other.h5: comes from a sensor of 12x7, the network is for 16x12"):
+        classifier.predict(tmp_path / "other.h5")
+    write(tmp_path / "empty.h5", Events.empty(SENSOR))
+    with pytest.raises(DataError, match="empty.h5: the recording holds no events"):
+        classifier.predict(tmp_path / "empty.h5")
+
+
+def test_a_headerless_recording_takes_the_networks_sensor(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"".join(bytes([3, 4, 0, 0, k]) for k in range(10)))
+    assert Classifier.load(run.checkpoint).predict(path).events == 10
+
+
+def test_a_class_without_recordings_is_named(folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(folder, root)
+    for file in (root / "train" / "1_left").iterdir():
+        if file.name != "00.h5":
+            file.unlink()
+    configs = (config_for(root, seed=seed) for seed in range(100))
+    unlucky = next(c for c in configs if all(s.label != 1 for s in open_dataset(c.data, c.seed).train))
+    with pytest.raises(DataError, match="no training recordings of 1_left"):
+        train(unlucky, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_no_number_stops_the_run(folder: Path, tmp_path: Path) -> None:
+    over = {"learning_rate": 1e38, "clip_norm": 1e38, "epochs": 3}
+    with pytest.raises(ConfigError, match="the loss became (nan|inf) in epoch"):
+        train(config_for(folder, optimiser=over), tmp_path / "run")
+
+
+def test_a_silent_layer_is_a_warning(folder: Path, tmp_path: Path) -> None:
+    texts: list[str] = []
+
+    class Ear(Listener):
+        def warn(self, text: str) -> None:
+            texts.append(text)
+
+    over = {"network": {"tau_mem_s": 1000.0}, "optimiser": {"epochs": 1}}
+    train(config_for(folder, **over), tmp_path / "run", listener=Ear())
+    assert texts == [texts[0]]
+    assert "layer lif1 is silent" in texts[0]
+
+
+def test_augmentation_shifts_all_steps_alike() -> None:
+    spikes = torch.randint(1, 9, (5, 2, 12, 16), dtype=torch.uint8)
+    generator = torch.Generator().manual_seed(0)
+    seen = set()
+    for _ in range(60):
+        moved = _augment(spikes, AugmentConfig(shift_px=1), generator)
+        for down in (-1, 0, 1):
+            for right in (-1, 0, 1):
+                expected = torch.zeros_like(spikes)
+                rows, columns = (slice(max(0, s), n + min(0, s)) for s, n in ((down, 12), (right, 16)))
+                from_rows, from_columns = (slice(max(0, -s), n + min(0, -s)) for s, n in ((down, 12), (right, 16)))
+                expected[..., rows, columns] = spikes[..., from_rows, from_columns]
+                if torch.equal(moved, expected):
+                    seen.add((down, right))
+    assert len(seen) == 9
+    flipped = [_augment(spikes, AugmentConfig(shift_px=0, flip_polarity=True), generator) for _ in range(20)]
+    kinds = {torch.equal(one, spikes) for one in flipped}
+    assert kinds == {True, False}
+    assert all(torch.equal(one, spikes) or torch.equal(one, spikes.flip(1)) for one in flipped)
+
+
+def test_a_checkpoint_holds_all_that_inference_needs(tmp_path: Path) -> None:
+    config = ClassifierConfig(
+        classes=("a", "b"), width=16, height=12, bins=BinConfig(steps=4), network=NetworkConfig(channels=(3,))
+    )
+    torch.manual_seed(0)
+    network = config.build_network()
+    save_checkpoint(tmp_path / "w.safetensors", config, network)
+    loaded_config, loaded = load_checkpoint(tmp_path / "w.safetensors")
+    assert loaded_config == config
+    assert not loaded.training
+    spikes = torch.randint(0, 3, (4, 2, 2, 12, 16))
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(spikes)[0], network.eval()(spikes)[0])
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, run: Run) -> None:
+    from safetensors.torch import save_file
+
+    path = tmp_path / "w.safetensors"
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        load_checkpoint(path)
+    for content in (b"", b"nonsense", run.checkpoint.read_bytes()[:-10]):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match="w.safetensors: not a dvspipe checkpoint"):
+            load_checkpoint(path)
+    save_file({"x": torch.zeros(1)}, path)
+    with pytest.raises(CheckpointError, match="format None, expected 'dvspipe-classifier-1'"):
+        load_checkpoint(path)
+    config, _ = load_checkpoint(run.checkpoint)
+    other = ClassifierConfig.model_validate(config.model_dump() | {"network": NetworkConfig(channels=(7,))})
+    save_checkpoint(path, config, other.build_network())
+    with pytest.raises(CheckpointError, match="damaged checkpoint: .*size mismatch"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("name", shipped_configs())
+def test_every_shipped_configuration_trains(name: str, tmp_path: Path) -> None:
+    """Shortened: little data, one epoch; the network and the bins are the configuration's own."""
+    over: dict[str, Any] = {"optimiser": {"epochs": 1}, "data": {"train_people": 2, "test_people": 1, "clips": 1}}
+    settings = read_yaml(name)
+    if settings["data"]["kind"] == "nmnist":
+        for part, each in (("Train", 3), ("Test", 1)):
+            for digit in range(10):
+                place = tmp_path / part / str(digit)
+                place.mkdir(parents=True)
+                for number in range(each):
+                    (place / f"{number}.bin").write_bytes(bytes([digit, number, 0x80, 0, 9]) * 20)
+        over["data"] = {"root": str(tmp_path), "views": 2}
+    run = train(build(TrainConfig, merge_settings(settings, over), name), tmp_path / "run")
+    assert 0 <= run.test["accuracy"] <= 1
+    assert run.checkpoint.is_file()
