@@ -10,6 +10,7 @@ install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dvspipe needs Python 3.11 or newer, found " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
+	@echo 'installing into $(VENV): a minute or two'
 	$(RUN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
