@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,17 @@ def claim_output(path: Path, *, overwrite: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"{path.parent}: cannot be made ({error.strerror})") from error
+
+
+def require_space(path: Path, size: int) -> None:
+    """Makes sure that the disk of an output has room for `size` more bytes.
+
+    Raises:
+        FileError: It has not.
+    """
+    free = shutil.disk_usage(path.parent).free
+    if free < size:
+        raise FileError(f"{path}: cannot be written (no space: {free / 1e6:.0f} MB left, {size / 1e6:.0f} MB needed)")
 
 
 @contextmanager

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -201,6 +203,22 @@ def test_a_recording_of_another_sensor_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "other.h5", random_events(0, 20))
     done = dvspipe("infer", "run/weights/best.safetensors", "other.h5", cwd=tmp_path, code=2)
     assert "other.h5: comes from a sensor of 12x7, the network is for 16x12" in done.stderr
+
+
+def test_ctrl_c_stops_a_conversion_and_leaves_nothing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    for number in range(600):
+        cv2.imwrite(str(tmp_path / "images" / f"{number}.bmp"), rng.integers(0, 255, (120, 160), np.uint8))
+    command = [sys.executable, "-m", "dvspipe", "convert", "images", "-o", "out/a.h5", "--set", "pos_thres=0.02"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
+        while not list(tmp_path.glob("out/.*")):  # the file that is written beside
+            assert running.poll() is None
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert (running.returncode, said.strip()) == (130, "dvspipe: stopped")
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_the_gesture_sensor_is_that_of_dvs128() -> None:

@@ -34,7 +34,7 @@ def test_an_installed_wheel_converts_and_trains_in_an_empty_folder(tmp_path: Pat
         assert done.returncode == 0, done.stdout + done.stderr
 
     (tmp_path / "empty").mkdir()
-    call(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "dist", ROOT)
+    call(sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", tmp_path / "dist", ROOT)
     (wheel,) = (tmp_path / "dist").iterdir()
     assert {"dvspipe/configs/nmnist.yaml", "dvspipe/configs/gesture.yaml"} <= set(zipfile.ZipFile(wheel).namelist())
     call(sys.executable, "-m", "venv", tmp_path / "venv")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dvspipe.errors import FileError
-from dvspipe.files import claim_output, write_beside
+from dvspipe.files import claim_output, require_space, write_beside
 
 
 def test_an_output_that_exists_is_kept_unless_told(tmp_path: Path) -> None:
@@ -43,3 +43,9 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"out.txt: cannot be written \(No space left on device\)"), write_beside(path):
         raise OSError(28, "No space left on device")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_room_on_the_disk_is_checked_before_it_is_needed(tmp_path: Path) -> None:
+    require_space(tmp_path / "out.h5", 1000)
+    with pytest.raises(FileError, match=r"out.h5: cannot be written \(no space: .* MB left"):
+        require_space(tmp_path / "out.h5", 10**18)

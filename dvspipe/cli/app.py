@@ -6,6 +6,7 @@ import ctypes
 import json
 import logging
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 screen = Console(highlight=False, soft_wrap=True)
 messages = Console(stderr=True, highlight=False)
+showing_progress = interrupted = False  # the state of Ctrl-C
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
 Sensor = Annotated[
@@ -228,11 +230,14 @@ def demo(
 
 def main() -> None:
     """Runs the command line; what a user can mend ends in one line and exit code 2."""
+    signal.signal(signal.SIGINT, _interrupt)
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)  # typer turns Ctrl-C into this code
+        if code == EXIT_INTERRUPTED:
+            raise KeyboardInterrupt
     except DvspipeError as error:
         _fail(str(error), EXIT_ERROR)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         _fail("stopped", EXIT_INTERRUPTED)
     except OSError as error:
         _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", EXIT_ERROR)
@@ -240,6 +245,17 @@ def main() -> None:
         if not hasattr(error, "format_message"):  # a mistake of ours, not of the one who typed
             raise
         _fail(error.format_message(), EXIT_ERROR)
+
+
+def _interrupt(*_: Any) -> None:
+    """Ctrl-C: stops at the next progress, or at once where none is shown or at the second time.
+
+    Not always at once, because Python drops an exception that happens to be raised inside a destructor.
+    """
+    global interrupted
+    if interrupted or not showing_progress:
+        raise KeyboardInterrupt
+    interrupted = True
 
 
 def _fail(message: str, code: int) -> None:
@@ -272,11 +288,15 @@ def _claim_folder(folder: Path, names: tuple[str, ...], overwrite: bool) -> None
 @contextmanager
 def _progress() -> Iterator[Any]:
     """A function (stage, done, total) that shows progress with the time left; a new stage begins a new bar."""
+    global showing_progress
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as bars:
+        showing_progress = True
         current: dict[str, TaskID] = {}
 
         def show(stage: str, done: int, total: int) -> None:
+            if interrupted:
+                raise KeyboardInterrupt
             if stage not in current:
                 for old in current.values():
                     bars.remove_task(old)
@@ -284,7 +304,10 @@ def _progress() -> Iterator[Any]:
                 current[stage] = bars.add_task(stage, total=total or None)
             bars.update(current[stage], completed=done, total=total or None)
 
-        yield show
+        try:
+            yield show
+        finally:
+            showing_progress = False
 
 
 def _keep_freed_memory() -> None:

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from ..errors import EventError, FileError, FormatError
 from ..events import Events, SensorSize
-from ..files import claim_output, write_beside
+from ..files import claim_output, require_space, write_beside
 from .source import CHUNK_EVENTS, Columns, Format, Source
 
 CHUNK_ROWS = 65536
 NEAR_ZERO_US = 1_000_000  # a first event in the first second keeps its time; a later one is moved by t_offset
+CLOSING_BYTES = 8 << 20  # room for what HDF5 holds back until a file is closed: chunk caches and metadata
 COLUMN_TYPES = {"x": np.uint16, "y": np.uint16, "t": np.int64, "p": np.uint8}
 
 
@@ -109,6 +110,8 @@ class EventWriter:
     def _flush(self, count: int) -> None:
         """Writes the first `count` pending events; all but the last time whole chunks, which are compressed once."""
         columns = {name: np.concatenate([getattr(part, name) for part in self._pending]) for name in "txyp"}
+        # HDF5 cannot close a file that it could not write, and brings the process down: never let it come to that.
+        require_space(self.path, sum(column.nbytes for column in columns.values()) + CLOSING_BYTES)
         columns["t"] -= self._offset_us
         for name, column in self._columns.items():
             column.resize((self.count + count,))
@@ -131,16 +134,14 @@ class EventWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        try:
-            if kind is None:
-                if self._pending_count:
-                    self._flush(self._pending_count)
-                self._index_milliseconds(np.empty(0, np.int64), self._next_ms + 1)
-                self._file["t_offset"] = np.int64(self._offset_us)
-        except BaseException as failure:
-            self._stack.__exit__(type(failure), failure, failure.__traceback__)
-            raise
-        self._stack.__exit__(kind, error, traceback)
+        if kind is not None:
+            self._stack.__exit__(kind, error, traceback)
+            return
+        with self._stack:
+            if self._pending_count:
+                self._flush(self._pending_count)
+            self._index_milliseconds(np.empty(0, np.int64), self._next_ms + 1)
+            self._file["t_offset"] = np.int64(self._offset_us)
 
 
 def _resizable(group: h5py.Group, name: str, dtype: type) -> h5py.Dataset:
