@@ -33,22 +33,22 @@ def configs_folder() -> Path:
     return inside if inside.is_dir() else _PACKAGE.parent / "configs"
 
 
-def shipped_configs() -> list[str]:
-    """The names by which the shipped YAML files are found, sorted."""
-    return sorted(path.stem for path in configs_folder().glob("*.yaml"))
+def shipped_configs(kind: str = "") -> list[str]:
+    """The names by which the shipped YAML files are found, sorted; of experiments, or of a kind such as `sensors`."""
+    return sorted(path.stem for path in (configs_folder() / kind).glob("*.yaml"))
 
 
-def read_yaml(source: str | Path) -> dict[str, Any]:
-    """The settings in a YAML file, given by path or by the name of a shipped one.
+def read_yaml(source: str | Path, *, kind: str = "") -> dict[str, Any]:
+    """The settings in a YAML file, given by path or by the name of a shipped one of a kind.
 
     Raises:
         ConfigError: There is no such file, or it holds something other than keys and values.
     """
     path = Path(source)
     if not path.is_file():
-        path = configs_folder() / f"{source}.yaml"
+        path = configs_folder() / kind / f"{source}.yaml"
     if not path.is_file():
-        names = shipped_configs()
+        names = shipped_configs(kind)
         raise ConfigError(f"{source}: no such configuration; give a YAML file or one of {', '.join(names)}")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -27,8 +27,7 @@ except ImportError as error:  # pragma: no cover - depends on the machine
         "or, instead of opencv-python, opencv-python-headless"
     ) from error
 
-Transfer = Literal["srgb", "linear"]
-TRANSFERS: tuple[Transfer, ...] = get_args(Transfer)
+TRANSFERS = ("srgb", "bt709", "gamma=x", "linear", "log")
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".exr", ".hdr", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 FOLDER_FPS = 30.0  # of an image folder, which holds no times
@@ -41,12 +40,14 @@ class Frame:
     Args:
         t_us: Time in microseconds.
         image: [H, W] uint8 or uint16 over their full range, or float32 with 1.0 as white.
-        transfer: The curve by which light became the values of `image`; `linear` means that they are proportional.
+        transfer: The curve by which light became the values of `image`: `srgb`, `bt709`, `gamma=x` (the value to the
+            power x is the light), `linear` (they are proportional), or, in float images, `log` (they are the natural
+            logarithm of light).
     """
 
     t_us: int
     image: NDArray[Any]
-    transfer: Transfer = "srgb"
+    transfer: str = "srgb"
 
     @property
     def size(self) -> SensorSize:
@@ -71,7 +72,7 @@ class Video:
     size: SensorSize
     frame_count: int
     fps: float | None = None
-    transfer: Transfer = "srgb"
+    transfer: str = "srgb"
 
     def frames(self) -> Iterator[Frame]:
         """The frames one after another, grey (BT.601 luma, full range), with strictly increasing times.
@@ -94,7 +95,7 @@ class Video:
             yield frame
 
 
-def open_video(path: str | Path, *, fps: float | None = None, transfer: Transfer = "srgb") -> Video:
+def open_video(path: str | Path, *, fps: float | None = None, transfer: str = "srgb") -> Video:
     """A video, ready to give its frames.
 
     Args:
@@ -108,6 +109,7 @@ def open_video(path: str | Path, *, fps: float | None = None, transfer: Transfer
     path = Path(path)
     if fps is not None and not fps > 0:
         raise VideoError(f"{path}: fps is {fps}, expected more than 0")
+    check_transfer(transfer)
     if not path.exists():
         raise VideoError(f"{path}: no such video file or image folder")
     first = next(_images(path), None)
@@ -119,8 +121,21 @@ def open_video(path: str | Path, *, fps: float | None = None, transfer: Transfer
     return Video(path, size, _frame_count(path), fps, transfer)
 
 
+def check_transfer(text: str) -> None:
+    """Makes sure that a text names a transfer curve.
+
+    Raises:
+        VideoError: It does not.
+    """
+    power = text.removeprefix("gamma=")
+    if text not in TRANSFERS[:2] + TRANSFERS[3:] and not (
+        power != text and re.fullmatch(r"[0-9]+(\.[0-9]+)?", power) and 0.1 <= float(power) <= 10
+    ):
+        raise VideoError(f"transfer curve {text!r}: expected one of {', '.join(TRANSFERS)} with x from 0.1 to 10")
+
+
 def frames_from_arrays(
-    images: Iterable[NDArray[Any]], *, fps: float, start_us: int = 0, transfer: Transfer = "srgb"
+    images: Iterable[NDArray[Any]], *, fps: float, start_us: int = 0, transfer: str = "srgb"
 ) -> Iterator[Frame]:
     """Frames at a constant rate from images in memory.
 

@@ -164,7 +164,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["convert", "CLIP", "-o", "out.h5", "--set", "pos_thres=0"], "pos_thres = 0: Input should be greater than 0"),
         (
             ["convert", "CLIP", "-o", "out.h5", "--transfer", "rec2020"],
-            "--transfer rec2020: expected one of srgb, linear",
+            "transfer curve 'rec2020': expected one of srgb, bt709, gamma=x, linear",
         ),
         (["convert", "CLIP"], "Missing option"),
         (["info", "missing.h5"], "missing.h5: no such recording"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import pickle
 from collections.abc import Iterable
 
 import numpy as np
@@ -11,14 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from dvspipe.config import build, shipped_configs
 from dvspipe.errors import VideoError
 from dvspipe.events import Events, concatenate
 from dvspipe.simulator import EventSimulator, SimulatorConfig, simulate
-from dvspipe.simulator.levels import code_levels
-from dvspipe.video import Frame, Transfer, frames_from_arrays
+from dvspipe.simulator.config import read_preset
+from dvspipe.simulator.levels import code_levels, intensity, level_of, linear_intensity
+from dvspipe.video import Frame, frames_from_arrays
 
 
-def level(value: float, white: float, transfer: Transfer, log_offset: float) -> float:
+def level(value: float, white: float, transfer: str, log_offset: float) -> float:
     """ln(I + log_offset), written anew from IEC 61966-2-1."""
     coded = value / white
     if transfer == "srgb":
@@ -96,7 +99,7 @@ def run(frames: list[Frame], config: SimulatorConfig) -> Events:
     transfer=st.sampled_from(["srgb", "linear"]),
     thresholds=st.tuples(st.floats(0.02, 0.6), st.floats(0.02, 0.6)),
 )
-def test_events_equal_a_plain_loop(seed: int, dtype: type, transfer: Transfer, thresholds: tuple[float, float]) -> None:
+def test_events_equal_a_plain_loop(seed: int, dtype: type, transfer: str, thresholds: tuple[float, float]) -> None:
     config = SimulatorConfig(pos_thres=thresholds[0], neg_thres=thresholds[1])
     frames = list(frames_from_arrays(random_images(seed, 6, dtype), fps=30, transfer=transfer))
     assert same_but_for_rounding(run(frames, config), plain_loop(frames, config))
@@ -124,7 +127,7 @@ def test_a_step_fires_at_evenly_spread_crossings() -> None:
 
 
 def test_a_level_exactly_on_the_threshold_fires_once() -> None:
-    levels = code_levels(np.dtype(np.uint8), "linear", 1.0)
+    levels = code_levels(np.dtype(np.uint8), "linear", SimulatorConfig(log_offset=1.0))
     config = SimulatorConfig(pos_thres=float(levels[255] - levels[0]), log_offset=1.0)
     images = [np.full((1, 1), value, np.uint8) for value in (0, 255, 255, 255)]
     events = run(list(frames_from_arrays(images, fps=1000, transfer="linear")), config)
@@ -136,7 +139,7 @@ def test_a_level_exactly_on_the_threshold_fires_once() -> None:
 def test_after_every_frame_the_level_is_within_the_threshold(seed: int, threshold: float) -> None:
     config = SimulatorConfig(pos_thres=threshold, neg_thres=threshold)
     simulator, state = EventSimulator(config), None
-    levels = code_levels(np.dtype(np.uint8), "srgb", config.log_offset)
+    levels = code_levels(np.dtype(np.uint8), "srgb", config)
     for frame in frames_from_arrays(random_images(seed, 6, np.uint8), fps=30):
         _, state = simulator.step(frame, state)
         reference = state.ref0 + state.net * threshold
@@ -231,3 +234,203 @@ def test_a_float_frame_must_be_finite_and_not_negative(value: float) -> None:
 def test_a_video_needs_two_frames(count: int) -> None:
     with pytest.raises(VideoError, match=f"{count} frame"):
         list(simulate([Frame(0, np.zeros((7, 12), np.uint8))] * count))
+
+
+def clip_of(seed: int, count: int = 8, fps: float = 30, dtype: type = np.uint8) -> list[Frame]:
+    return list(frames_from_arrays(random_images(seed, count, dtype), fps=fps))
+
+
+def labelled(frames: list[Frame], config: SimulatorConfig) -> tuple[Events, NDArray[np.bool_]]:
+    simulator, state, parts, labels = EventSimulator(config), None, [], []
+    for frame in frames:
+        events, noise, state = simulator.step_labelled(frame, state)
+        parts.append(events)
+        labels.append(noise)
+    return concatenate(parts, frames[0].size), np.concatenate(labels)
+
+
+NOISY = SimulatorConfig(
+    sigma_thres=0.05, cutoff_hz=50, leak_rate_hz=5, shot_noise_rate_hz=20, hot_pixel_fraction=0.05,
+    refractory_period=0.002, seed=3,
+)  # fmt: skip
+
+
+def test_thresholds_differ_from_pixel_to_pixel_and_each_is_exact() -> None:
+    frames = clip_of(11)
+    config = SimulatorConfig(sigma_thres=0.05, seed=5)
+    simulator = EventSimulator(config)
+    _, state = simulator.step(frames[0], None)
+    assert state.pos.std() == pytest.approx(0.05, rel=0.2)
+    events = run(frames, config)
+    for pixel in range(SENSOR.width * SENSOR.height):
+        x, y = pixel % SENSOR.width, pixel // SENSOR.width
+        own = SimulatorConfig(pos_thres=state.pos[pixel], neg_thres=state.neg[pixel])
+        alone = run([Frame(frame.t_us, frame.image[y : y + 1, x : x + 1]) for frame in frames], own)
+        here = (events.x == x) & (events.y == y)
+        assert np.array_equal(events.t[here], alone.t)
+        assert np.array_equal(events.p[here], alone.p)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_the_low_pass_fires_where_the_differential_equation_does(order: int) -> None:
+    """An independent integration: the filter's equation in steps of 1 us, exact for a held input."""
+    levels = np.cumsum(np.random.default_rng(order).normal(0, 1.0, 9))
+    frames = [Frame(20_000 * k, np.full((1, 1), value), "log") for k, value in enumerate(levels)]
+    config = SimulatorConfig(cutoff_hz=40, cutoff_order=order)  # type: ignore[arg-type]
+    events = run(frames, config)
+    stages = [levels[0]] * order
+    reference, truth = levels[0], []
+    for k in range(8):
+        light = min(max(math.exp(levels[k + 1]) - config.log_offset, 0), 1)
+        decay = math.exp(-1e-6 * 2 * math.pi * 40 * (light + 0.1) / 1.1)
+        for step in range(20_000):
+            held = levels[k] + (levels[k + 1] - levels[k]) * (step + 0.5) / 20_000
+            for stage in range(order):
+                stages[stage] = held + (stages[stage] - held) * decay
+                held = stages[stage]
+            while abs(stages[-1] - reference) >= 0.2:
+                polarity = stages[-1] > reference
+                reference += 0.2 if polarity else -0.2
+                truth.append((20_000 * k + step + 1, polarity))
+    assert len(truth) >= 8
+    assert events.p.tolist() == [polarity for _, polarity in truth]
+    # the reference takes a crossing up to one of its steps late, and its input half a step
+    assert np.abs(events.t - [t for t, _ in truth]).max() <= 2
+
+
+def test_a_fast_low_pass_is_none_at_all() -> None:
+    frames = clip_of(12)
+    plain, fast = run(frames, SimulatorConfig()), run(frames, SimulatorConfig(cutoff_hz=1e7))
+    alike = 0
+    for pixel in range(84):
+        ours, theirs = (
+            (events.t[here], events.p[here])
+            for events in (plain, fast)
+            for here in [events.y.astype(int) * 12 + events.x == pixel]
+        )
+        if ours[0].size == theirs[0].size:  # a level that just touches a threshold may come a hair too late
+            alike += 1
+            assert np.array_equal(ours[1], theirs[1])
+            assert np.abs(ours[0] - theirs[0]).max() <= 2
+    assert alike >= 80
+
+
+def test_a_step_behind_the_low_pass_has_its_closed_form() -> None:
+    """At white, a level that jumps by d (held for a microsecond-long ramp) crosses c at tau * ln(d / (d - c))."""
+    tau_us = 1e6 / (2 * math.pi * 20)
+    images = [np.full((1, 1), value) for value in (-1.0, 0.0, 0.0)]
+    frames = [Frame(t, image, "log") for t, image in zip((0, 1, 50_001), images, strict=True)]
+    events = run(frames, SimulatorConfig(cutoff_hz=20, log_offset=1e-6))
+    expected = [tau_us * math.log(1 / (1 - 0.2 * k)) for k in range(1, 5)]
+    assert events.t[:4].tolist() == pytest.approx(expected, abs=2)
+
+
+def test_a_crossing_in_the_refractory_period_is_lost_and_the_reference_moves_all_the_same() -> None:
+    frames = clip_of(13)
+    free = run(frames, SimulatorConfig(pos_thres=0.1, neg_thres=0.1))
+    held = run(frames, SimulatorConfig(pos_thres=0.1, neg_thres=0.1, refractory_period=0.01))
+    last: dict[tuple[int, int], int] = {}
+    kept = []
+    for event in as_tuples(free):
+        pixel = event[1:3]
+        if event[0] - last.get(pixel, -(10**9)) >= 10_000:
+            last[pixel] = event[0]
+            kept.append(event)
+    assert len(kept) < 0.9 * len(free)
+    assert as_tuples(held) == kept
+
+
+def still(count: int, value: int, seconds: float) -> list[Frame]:
+    times = np.linspace(0, seconds * 1e6, count).astype(int)
+    return [Frame(int(t), np.full((7, 12), value, np.uint8)) for t in times]
+
+
+def test_leak_events_are_on_and_keep_their_period() -> None:
+    events, noise = labelled(still(50, 128, 10), SimulatorConfig(leak_rate_hz=2, leak_jitter_fraction=0.1))
+    assert noise.all()
+    assert events.p.all()
+    assert len(events) / 84 / 10 == pytest.approx(2, rel=0.05)
+    intervals = np.concatenate(
+        [np.diff(events.t[(events.x == x) & (events.y == y)]) for x in range(12) for y in range(7)]
+    )
+    assert intervals.mean() == pytest.approx(500_000, rel=0.02)
+    assert intervals.std() == pytest.approx(50_000, rel=0.1)
+
+
+@pytest.mark.parametrize(("value", "share"), [(0, 1.0), (255, 0.25)])
+def test_shot_noise_is_poisson_and_rarer_in_the_light(value: int, share: float) -> None:
+    events, noise = labelled(still(50, value, 10), SimulatorConfig(shot_noise_rate_hz=20))
+    expected = 84 * 10 * 20 * share
+    assert noise.all()
+    assert abs(len(events) - expected) < 4 * math.sqrt(expected)
+    assert abs(events.p.mean() - 0.5) < 2 / math.sqrt(expected)
+    counts = np.bincount(events.y.astype(int) * 12 + events.x, minlength=84)
+    assert 0.6 < counts.var() / counts.mean() < 1.5
+
+
+def test_hot_pixels_are_few_and_fire_at_their_rate() -> None:
+    events, _ = labelled(still(20, 100, 5), SimulatorConfig(hot_pixel_fraction=0.05, hot_pixel_rate_hz=50))
+    pixels = np.unique(events.y.astype(int) * 12 + events.x)
+    assert pixels.size == round(0.05 * 84)
+    assert len(events) == pytest.approx(pixels.size * 50 * 5, rel=0.15)
+
+
+def test_noise_is_told_from_signal_and_leaves_the_signal_alone() -> None:
+    frames = clip_of(14)
+    config = SimulatorConfig(leak_rate_hz=5, shot_noise_rate_hz=20, hot_pixel_fraction=0.05)
+    events, noise = labelled(frames, config)
+    assert 0 < noise.sum() < len(events)
+    signal = [event for event, noisy in zip(as_tuples(events), noise, strict=True) if not noisy]
+    assert signal == as_tuples(run(frames, SimulatorConfig()))
+
+
+def test_the_same_seed_gives_the_same_events_and_another_does_not() -> None:
+    frames = clip_of(15)
+    assert run(frames, NOISY) == run(frames, NOISY)
+    assert run(frames, NOISY) != run(frames, NOISY.model_copy(update={"seed": 4}))
+
+
+def test_a_stored_state_goes_on_as_if_never_stopped() -> None:
+    frames, parts, state = clip_of(16), [], None
+    for frame in frames:
+        events, state = EventSimulator(NOISY).step(frame, state)  # a fresh simulator each time
+        state = pickle.loads(pickle.dumps(state))
+        parts.append(events)
+    assert concatenate(parts, SENSOR) == run(frames, NOISY)
+
+
+@pytest.mark.parametrize(
+    ("transfer", "value", "light"),
+    [
+        ("linear", 0.3, 0.3),
+        ("gamma=2", 0.3, 0.09),
+        ("srgb", 0.5, 0.21404114),
+        ("srgb", 0.02, 0.02 / 12.92),
+        ("bt709", 0.5, ((0.5 + 0.099) / 1.099) ** (1 / 0.45)),
+        ("bt709", 0.05, 0.05 / 4.5),
+    ],
+)
+def test_a_transfer_curve_is_undone(transfer: str, value: float, light: float) -> None:
+    assert linear_intensity(np.array([value]), transfer)[0] == pytest.approx(light, rel=1e-6)
+
+
+@pytest.mark.parametrize("intensity_map", ["log", "linlog"])
+def test_levels_rise_with_light_and_can_be_turned_back(intensity_map: str) -> None:
+    config = SimulatorConfig.model_validate({"intensity_map": intensity_map})
+    light = np.linspace(0, 2, 500)
+    levels = level_of(light, config)
+    assert np.all(np.diff(levels) > 0)
+    np.testing.assert_allclose(intensity(levels, config), light, atol=1e-12)
+
+
+def test_log_frames_hold_the_level_itself() -> None:
+    frames = [Frame(0, np.full((1, 1), -3.0), "log"), Frame(1000, np.full((1, 1), -2.5), "log")]
+    assert run(frames, SimulatorConfig(pos_thres=0.25)).t.tolist() == [500, 1000]
+    with pytest.raises(VideoError, match="expected float frames that hold the level"):
+        run([Frame(t, np.zeros((1, 1), np.uint8), "log") for t in (0, 1)], SimulatorConfig())
+
+
+@pytest.mark.parametrize("name", shipped_configs("sensors"))
+def test_every_shipped_sensor_simulates(name: str) -> None:
+    config = build(SimulatorConfig, read_preset(name), name)
+    assert len(run(clip_of(17), config)) > 100
