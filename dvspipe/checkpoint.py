@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from .files import claim_output, write_beside
 from .networks import NetworkConfig, SpikingNetwork
 
 FORMAT = "dvspipe-classifier-1"
-VERSIONED_PACKAGES = ("dvspipe", "torch", "norse", "tonic", "numpy", "numba", "opencv-python")
+VERSIONED_PACKAGES = (
+    "dvspipe", "torch", "norse", "tonic", "numpy", "numba", "opencv-python", "opencv-python-headless",
+)  # fmt: skip
 
 
 class ClassifierConfig(Settings):
@@ -56,8 +59,12 @@ class ClassifierConfig(Settings):
 
 
 def versions() -> dict[str, str]:
-    """Versions of dvspipe and of the libraries that decide its results."""
-    return {name: version(name) for name in VERSIONED_PACKAGES}
+    """Versions of dvspipe and of the libraries that decide its results, as far as they are installed."""
+    installed = {}
+    for name in VERSIONED_PACKAGES:
+        with suppress(PackageNotFoundError):
+            installed[name] = version(name)
+    return installed
 
 
 def save_checkpoint(path: Path, config: ClassifierConfig, network: SpikingNetwork) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from .config import Settings
 from .encoding import BinConfig, count_events
@@ -28,6 +30,8 @@ NMNIST_SENSOR = SensorSize(width=34, height=34)
 
 Progress = Callable[[int, int], None]
 
+log = logging.getLogger(__name__)
+
 
 class DataConfig(Settings):
     """Which labelled recordings to learn from, and how they are divided."""
@@ -39,9 +43,11 @@ class DataConfig(Settings):
     """Folder of the data set."""
     download: bool = False
     """Lets Tonic download N-MNIST into the root where it is not there yet."""
+    sensor: str | None = Field(default=None, pattern=r"^\d+x\d+$")
+    """The sensor of a folder's recordings, WIDTHxHEIGHT, for files that do not name it."""
     group: str | None = None
     """Regular expression on file names; what it matches (such as a person) stays on one side of every split. Without
-    it, each recording stands alone."""
+    it, each recording stands alone, and the parts are drawn class by class."""
     validation: float = Field(default=0.1, gt=0, lt=1)
     """Share of the training groups on which the best epoch is chosen."""
     test: float = Field(default=0.2, gt=0, lt=1)
@@ -57,6 +63,20 @@ class DataConfig(Settings):
     """Rendered gestures: number of other people to test on."""
     clips: int = Field(default=2, ge=1)
     """Rendered gestures: clips per person and class."""
+
+    @field_validator("root", mode="before")
+    @classmethod
+    def _root_is_text(cls, value: object) -> object:
+        return str(value) if isinstance(value, int | float) else value  # a folder may be called 2024
+
+    @field_validator("group")
+    @classmethod
+    def _group_compiles(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression ({error})") from error
+        return value
 
 
 @dataclass(frozen=True)
@@ -147,12 +167,16 @@ def encode_samples(
     """
     encode = partial(_encode, bins=bins, views=views, config=config, seed=seed)
     tensors: NDArray[np.uint8] | None = None
+    log.info("encoding %d samples in %d process(es)", len(samples), jobs)
     with _mapper(jobs) as mapped:
         for number, tensor in enumerate(mapped(encode, samples)):
             if tensors is None:
                 tensors = np.empty((len(samples), *tensor.shape), np.uint8)
             if tensor.shape != tensors.shape[1:]:
-                raise DataError(f"{samples[number].name}: comes from another sensor than {samples[0].name}")
+                raise DataError(
+                    f"{samples[number].name}: comes from another sensor than {samples[0].name}; where the files do not "
+                    "name it, data.sensor=WxH does"
+                )
             tensors[number] = tensor
             if progress:
                 progress(number + 1, len(samples))
@@ -169,6 +193,11 @@ def _mapper(jobs: int) -> Iterator[Callable[..., Iterator[Any]]]:
     pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
     try:
         yield partial(pool.map, chunksize=4)
+    except BrokenProcessPool as error:
+        raise DataError(
+            "the processes that encode could not start or were killed; in a script, call train below "
+            'if __name__ == "__main__":, or set jobs=1'
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -228,16 +257,22 @@ def _nmnist(config: DataConfig, root: Path, seed: int) -> DataSet:
 def _folder(config: DataConfig, root: Path, seed: int) -> DataSet:
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
-    training, testing = _subfolder(root, "train") or root, _subfolder(root, "test")
+    training, testing = _subfolder(root, "train"), _subfolder(root, "test")
+    if testing and not training:
+        raise DataError(f"{root}: holds a folder {testing.name} but no folder train")
+    training = training or root
     classes = GESTURES
     if config.kind == "folder":
         classes = tuple(sorted(path.name for path in training.iterdir() if path.is_dir()))
     if len(classes) < 2:
         raise DataError(f"{training}: {len(classes)} class folders, expected at least 2 (ROOT/<class>/<recording>)")
-    train = _samples(config, training, classes, None)
+    sensor = SensorSize.parse(config.sensor) if config.sensor else None
+    if config.kind == "gestures":
+        sensor = sensor or GESTURE_SENSOR
+    train = _samples(config, training, classes, sensor)
     return _in_parts(
-        config, seed, f"recordings in {root.name}", classes, open_recording(train[0].name).sensor,
-        train, _samples(config, testing, classes, None) if testing else [],
+        config, seed, f"recordings in {root.name}", classes, sensor or open_recording(train[0].name).sensor,
+        train, _samples(config, testing, classes, sensor) if testing else [],
     )  # fmt: skip
 
 
@@ -285,12 +320,25 @@ def _group(config: DataConfig, file: Path) -> str:
 
 
 def _divide(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """Samples in two parts, the second with about that share of the groups (at least one), by a seeded draw."""
+    """Samples in two parts, the second with about that share of the groups, by a seeded draw.
+
+    Where every recording stands alone it is drawn class by class, and a class keeps at least one in the first part.
+    """
+    rng = np.random.default_rng(seed)
     groups = sorted({sample.group for sample in samples})
-    if len(groups) < 2:
-        raise DataError(f"{len(groups)} group of recordings, expected at least 2 to divide them")
-    count = min(max(1, round(share * len(groups))), len(groups) - 1)
-    drawn = set(np.random.default_rng(seed).permutation(groups)[:count].tolist())
+    pools = [groups]
+    if len(groups) == len(samples):
+        labels = sorted({sample.label for sample in samples})
+        pools = [sorted(sample.group for sample in samples if sample.label == label) for label in labels]
+    drawn: set[str] = set()
+    for pool in pools:
+        count = min(max(1, round(share * len(pool))), len(pool) - 1)
+        drawn.update(rng.permutation(pool)[:count].tolist())
+    if not drawn:
+        raise DataError(
+            f"{samples[0].name}: too few recordings to divide; expected three people (data.group), or three recordings "
+            "of some class"
+        )
     return (
         [sample for sample in samples if sample.group not in drawn],
         [sample for sample in samples if sample.group in drawn],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from .inference import Classifier, Prediction, write_predictions
 from .report import draw_probabilities, write_preview, write_training_page
 from .synthesis import GESTURE_SENSOR, GESTURES, gesture_frames
 from .training import Listener, Run, TrainConfig, train
-from .video import open_video, write_video
+from .video import write_video
 
 SHOWN_LABEL = GESTURES.index("right_arm_clockwise")
 SHOWN_PERSON = 1000  # a number that neither training nor test draws
@@ -49,7 +50,7 @@ def run_demo(folder: Path, listener: Listener, config: TrainConfig | None = None
     folder.mkdir(parents=True, exist_ok=True)
     video, events = folder / "gesture.webm", folder / "gesture.h5"
     write_video(video, gesture_frames(SHOWN_LABEL, person=SHOWN_PERSON, clip=0, seed=config.seed))
-    convert_video(open_video(video), events, overwrite=True)
+    convert_video(video, events, overwrite=True)
     preview = write_preview(iterate(events), GESTURE_SENSOR, folder / "preview.gif")
     run = train(config, folder, command="dvspipe demo", listener=listener)
     prediction = Classifier.load(run.checkpoint).predict(events)
@@ -70,9 +71,9 @@ def run_demo(folder: Path, listener: Listener, config: TrainConfig | None = None
         run,
         prediction,
         (
-            f"dvspipe info {events}",
-            f"dvspipe view {events} -o {folder / 'sheet.png'}",
-            f"dvspipe infer {run.checkpoint} {events}",
+            shlex.join(["dvspipe", "info", str(events)]),
+            shlex.join(["dvspipe", "view", str(events), "-o", str(folder / "sheet.png")]),
+            shlex.join(["dvspipe", "infer", str(run.checkpoint), str(events)]),
             "dvspipe convert YOUR_VIDEO.mp4 -o events.h5",
             "dvspipe train nmnist data.root=FOLDER_OF_NMNIST",
         ),

@@ -13,19 +13,15 @@ from .errors import FileError
 
 
 def claim_output(path: Path, *, overwrite: bool) -> None:
-    """Makes sure that an output may be written, and makes its folder.
+    """Makes sure that an output may be written.
 
     Raises:
-        FileError: It exists and overwriting was not asked for, or its folder cannot be made.
+        FileError: It is a folder, or exists and overwriting was not asked for.
     """
     if path.is_dir():
         raise FileError(f"{path}: is a folder, expected the name of a file to write")
     if path.exists() and not overwrite:
         raise FileError(f"{path}: exists already; --overwrite replaces it")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"{path.parent}: cannot be made ({error.strerror})") from error
 
 
 def require_space(path: Path, size: int) -> None:
@@ -43,10 +39,13 @@ def require_space(path: Path, size: int) -> None:
 def write_beside(path: Path) -> Iterator[Path]:
     """A temporary path in the same folder that takes the place of `path` when the block ends without an error.
 
+    Makes the folder where it is not there.
+
     Raises:
         FileError: The folder cannot be written to, or the disk is full.
     """
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
         os.close(handle)
     except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import torch
 from .checkpoint import ClassifierConfig, load_checkpoint
 from .encoding import count_events, windows
 from .errors import DataError
+from .events import Events
 from .files import write_beside
 from .formats import open_recording
 from .networks import SpikingNetwork
@@ -35,6 +36,7 @@ class Prediction:
         probabilities: Of all classes, in their order; the mean over the recording's windows.
         events: Number of events in those windows.
         windows: Number of windows of the training length.
+        trained_on: What the classifier learned from.
     """
 
     file: str
@@ -44,6 +46,7 @@ class Prediction:
     probabilities: tuple[float, ...]
     events: int
     windows: int
+    trained_on: str
 
 
 class Classifier:
@@ -87,10 +90,7 @@ class Classifier:
         waiting: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = []
         events = 0
         try:
-            for number, (start_us, part) in enumerate(windows(recording.chunks(), bins.window_us)):
-                ends_early = not len(part) or part.t[-1] - start_us < LEAST_PART * bins.window_us
-                if number and ends_early:  # a quiet window, or a last one too short to judge
-                    continue
+            for start_us, part in _judged(windows(recording.chunks(), bins.window_us), bins.window_us):
                 events += len(part)
                 waiting.append(count_events(part, bins, start_us=start_us))
                 if len(waiting) == BATCH_WINDOWS:
@@ -109,6 +109,7 @@ class Classifier:
             probabilities=tuple(float(p) for p in mean),
             events=events,
             windows=len(probabilities),
+            trained_on=self.config.trained_on,
         )
 
     def _judge(
@@ -121,6 +122,19 @@ class Classifier:
         with torch.no_grad():
             potentials, _ = self.network(torch.from_numpy(np.stack(tensors, axis=1)).to(device))
         return list(potentials.mean(0).softmax(1).cpu().numpy())
+
+
+def _judged(found: Iterable[tuple[int, Events]], window_us: int) -> Iterator[tuple[int, Events]]:
+    """The windows, less a last one too short to judge, unless it is the only one."""
+    before: tuple[int, Events] | None = None
+    for window in found:
+        if before is not None:
+            yield before
+        first, before = before is None, window
+    assert before is not None  # windows yields one, or says that there are no events
+    start_us, part = before
+    if first or part.t[-1] - start_us >= LEAST_PART * window_us:
+        yield before
 
 
 def write_predictions(folder: Path, predictions: Sequence[Prediction]) -> None:

@@ -7,6 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,11 @@ from .files import write_beside
 from .networks import NetworkConfig, SpikingNetwork, watch_rates
 
 SATURATED_RATE = 0.5
+RUN_FILES = (
+    "args.yaml", "results.csv", "metrics.jsonl", "test.json", "curves.png", "confusion_matrix.png", "report.html",
+    "weights/best.safetensors", "weights/last.safetensors",
+)  # fmt: skip
+"""What a run folder holds, the report's files included; a new run in the same folder removes them first."""
 
 
 class AugmentConfig(Settings):
@@ -45,7 +51,7 @@ class OptimiserConfig(Settings):
     """Passes over the training recordings."""
     batch: int = Field(default=32, ge=1)
     """Recordings per step."""
-    learning_rate: float = Field(default=3e-3, gt=0)
+    learning_rate: float = Field(default=3e-3, gt=0, le=1000)
     """Peak learning rate."""
     weight_decay: float = Field(default=1e-2, ge=0)
     """AdamW's decoupled weight decay."""
@@ -58,9 +64,9 @@ class OptimiserConfig(Settings):
 class TrainConfig(Settings):
     """A whole experiment."""
 
-    name: str = Field(default="run", pattern=r"^[\w.-]+$")
+    name: str = Field(default="run", pattern=r"^\w[\w.-]*$")
     """Names the run folder."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**31)
     """Of the division into parts, the weights, the order of batches, and rendered clips."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the network runs; `auto` takes a GPU where there is one."""
@@ -129,7 +135,7 @@ def train(config: TrainConfig, folder: Path, *, command: str = "", listener: Lis
 
     Args:
         config: The experiment.
-        folder: The run folder; made, must be empty.
+        folder: The run folder; made where it is not there. What an earlier run left in it is removed.
         command: What repeats the run, for the records.
         listener: Told what happens.
 
@@ -143,6 +149,7 @@ def train(config: TrainConfig, folder: Path, *, command: str = "", listener: Lis
     listener = listener or Listener()
     device = choose_device(config.device)
     data = open_dataset(config.data, config.seed)
+    _check_classes(data, listener)
     classifier = ClassifierConfig(
         classes=data.classes,
         width=data.sensor.width,
@@ -153,8 +160,15 @@ def train(config: TrainConfig, folder: Path, *, command: str = "", listener: Lis
     )
     torch.manual_seed(config.seed)
     network = classifier.build_network().to(device)
-    parts = _load(config, data, listener)
     folder.mkdir(parents=True, exist_ok=True)
+    try:
+        parts = _load(config, data, listener)
+    except BaseException:
+        with suppress(OSError):
+            folder.rmdir()  # leaves nothing where nothing was
+        raise
+    for name in RUN_FILES:
+        (folder / name).unlink(missing_ok=True)
     _write_text(folder / "args.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
     best = _fit(config, classifier, network, parts, folder, listener)
     _, network = load_checkpoint(folder / "weights" / "best.safetensors", str(device))
@@ -206,11 +220,26 @@ def _load(config: TrainConfig, data: DataSet, listener: Listener) -> dict[str, t
             progress=partial(listener.progress, stage),
         )
         parts[name] = torch.from_numpy(spikes if name == "train" else spikes[:, 0]), torch.from_numpy(labels)
-    missing = sorted(set(range(len(data.classes))) - set(parts["train"][1].tolist()))
-    if missing:
-        names = ", ".join(data.classes[label] for label in missing)
-        raise DataError(f"{data.title}: no training recordings of {names}")
     return parts
+
+
+def _check_classes(data: DataSet, listener: Listener) -> None:
+    """Warns of classes that the data set knows and the training part lacks.
+
+    Raises:
+        DataError: The test or validation part has a class that the training part lacks, or it has but one.
+    """
+    learned = {sample.label for sample in data.train}
+    unlearned = sorted({sample.label for sample in (*data.validation, *data.test)} - learned)
+    if unlearned or len(learned) < 2:
+        names = ", ".join(data.classes[label] for label in unlearned) or "more than one class"
+        raise DataError(
+            f"{data.title}: no training recordings of {names}; add recordings, or another seed, data.validation or "
+            "data.test divides them otherwise"
+        )
+    missing = [name for label, name in enumerate(data.classes) if label not in learned]
+    if missing:
+        listener.warn(f"{data.title}: no recordings of {', '.join(missing)}; the network cannot learn them")
 
 
 def _fit(
@@ -239,9 +268,10 @@ def _fit(
             partial(listener.progress, f"epoch {epoch}/{settings.epochs}", total=batches),
         )  # fmt: skip
         if not math.isfinite(loss):
+            kept = f" (the last good weights are in {folder / 'weights'})" if best else ""
             raise ConfigError(
-                f"the loss became {loss} in epoch {epoch}; lower optimiser.learning_rate = {settings.learning_rate:g} "
-                f"(the last good weights are in {folder / 'weights'})"
+                f"the loss became {loss} in epoch {epoch}; lower optimiser.learning_rate = "
+                f"{settings.learning_rate:g}{kept}"
             )
         score = evaluate(network, *parts["validation"], batch=settings.batch)
         record = {
@@ -346,9 +376,13 @@ def _test_record(data: DataSet, score: Score, best: dict[str, float], baseline: 
     from sklearn.metrics import confusion_matrix
 
     K = len(data.classes)
+    alone = all(
+        len(part) == len({sample.group for sample in part}) for part in (data.train, data.validation, data.test)
+    )
+    groups = "each recording on its own (data.group keeps a person's together)" if alone else "no group in two of them"
     notes = [
         f"{len(data.train)} recordings to learn from, {len(data.validation)} to choose the epoch, "
-        f"{len(data.test)} to test, no group in two of them.",
+        f"{len(data.test)} to test, {groups}.",
         f"A linear classifier that sees only the number of events of a recording reaches {baseline:.1%} on the same "
         f"test recordings; chance is {1 / K:.1%}.",
     ]

@@ -16,6 +16,7 @@ ORDER = [
     "simulator",
     "formats",
     "conversion",
+    "comparison",
     "synthesis",
     "encoding",
     "datasets",
@@ -29,6 +30,7 @@ ORDER = [
 ]
 PACKAGE = Path(__file__).parents[1] / "dvspipe"
 ONLY_HOMES = {
+    "faery": {"formats"},
     "h5py": {"formats"},
     "norse": {"networks"},
     "tonic": {"datasets"},
@@ -56,7 +58,8 @@ def imports(path: Path) -> list[str]:
         elif isinstance(node, ast.ImportFrom):
             inside = ["dvspipe", module_of(path)] if depth > 1 else ["dvspipe"]
             base = inside[: len(inside) - node.level + 1] if node.level else []
-            found.append(".".join([*base, *(node.module or "").split(".")]).rstrip("."))
+            home = ".".join([*base, *(node.module or "").split(".")]).rstrip(".")
+            found += [home] if node.module and home != "dvspipe" else [f"{home}.{alias.name}" for alias in node.names]
     return found
 
 

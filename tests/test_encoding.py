@@ -68,7 +68,7 @@ def test_windows_are_the_recording_however_it_is_cut(seed: int, cuts: list[int],
     edges = [0, *sorted(cuts), 100_001]
     parts = [events.slice_time(a, b) for a, b in pairwise(edges)]
     found = list(windows(parts, window))
-    assert [start for start, _ in found] == [int(events.t[0]) + k * window for k in range(len(found))]
+    assert all((start - events.t[0]) % window == 0 and len(part) for start, part in found)
     assert concatenate([part for _, part in found], SENSOR) == events
     for start, part in found:
         assert part == events.slice_time(start, start + window)
@@ -77,3 +77,8 @@ def test_windows_are_the_recording_however_it_is_cut(seed: int, cuts: list[int],
 def test_windows_of_nothing_are_an_error() -> None:
     with pytest.raises(DataError, match="holds no events"):
         list(windows([Events.empty(SENSOR)], 10))
+
+
+def test_a_long_gap_is_passed_over_at_once() -> None:
+    events = Events([0, 5, 10**15], [0] * 3, [0] * 3, [1] * 3, SENSOR)
+    assert [(start, len(part)) for start, part in windows([events], 10)] == [(0, 2), (10**15, 1)]

@@ -158,7 +158,8 @@ def test_a_chunk_of_another_sensor_is_refused(tmp_path: Path) -> None:
         write_preview([Events.empty(SensorSize(width=13, height=7))], SENSOR, tmp_path / "a.gif")
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "nowhere").touch()
     with pytest.raises(FileError, match=r"nowhere.*a\.gif: cannot be written"):
         write_preview([], SENSOR, tmp_path / "nowhere" / "a.gif")
 

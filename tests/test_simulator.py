@@ -45,11 +45,13 @@ def plain_loop(frames: list[Frame], config: SimulatorConfig) -> list[tuple[int, 
                 )
                 ref0, on, off = memory.setdefault((x, y), (start, 0, 0))
                 while True:
-                    reference = ref0 + (on - off) * config.pos_thres + off * (config.pos_thres - config.neg_thres)
-                    if reference + config.pos_thres <= end:
-                        crossing, polarity = reference + config.pos_thres, True
-                    elif reference - config.neg_thres >= end:
-                        crossing, polarity = reference - config.neg_thres, False
+                    # the reference after the next event, ON or OFF
+                    above = ref0 + (on - off + 1) * config.pos_thres + off * (config.pos_thres - config.neg_thres)
+                    below = ref0 + (on - off - 1) * config.pos_thres + (off + 1) * (config.pos_thres - config.neg_thres)
+                    if above <= end:
+                        crossing, polarity = above, True
+                    elif below >= end:
+                        crossing, polarity = below, False
                     else:
                         break
                     share = (crossing - start) / (end - start)
@@ -132,6 +134,17 @@ def test_a_level_exactly_on_the_threshold_fires_once() -> None:
     images = [np.full((1, 1), value, np.uint8) for value in (0, 255, 255, 255)]
     events = run(list(frames_from_arrays(images, fps=1000, transfer="linear")), config)
     assert as_tuples(events) == [(1000, 0, 0, True)]
+
+
+@given(threshold=st.floats(0.01, 0.5), low=st.integers(0, 255), high=st.integers(0, 255))
+@settings(max_examples=200, deadline=None)
+def test_a_grey_value_that_returns_takes_back_all_its_events(threshold: float, low: int, high: int) -> None:
+    images = [np.full((1, 1), value, np.uint8) for value in (low, high, low, high, low)]
+    config = SimulatorConfig(pos_thres=threshold, neg_thres=threshold)
+    events = run(list(frames_from_arrays(images, fps=100)), config)
+    assert np.bincount((events.t - 1) // 10_000, events.p * 2.0 - 1, 4).sum() == 0
+    counts = np.bincount((events.t - 1) // 10_000, minlength=4)
+    assert np.all(counts == counts[0])
 
 
 @given(seed=st.integers(0, 1000), threshold=st.floats(0.05, 0.5))

@@ -117,6 +117,17 @@ def test_a_long_recording_is_judged_in_windows(run: Run, tmp_path: Path) -> None
     assert (said.windows, said.events, said.class_name) == (40, 16_000, "1_left")
 
 
+def test_every_busy_window_counts_and_a_short_last_one_does_not(run: Run, tmp_path: Path) -> None:
+    """Ten windows that are busy only in their first 40 %, a gap of an hour, and 30 ms at the end."""
+    t = np.concatenate([100_000 * k + np.arange(0, 40_000, 400) for k in [*range(10), 36_000]])
+    t = np.append(t, 3_600_100_000 + np.arange(0, 30_000, 300))
+    zeros = np.zeros(t.size, int)
+    path = tmp_path / "a.h5"
+    write(path, Events(t, zeros, zeros, zeros, SENSOR))
+    said = Classifier.load(run.checkpoint).predict(path)
+    assert (said.windows, said.events) == (11, 1100)
+
+
 def test_what_cannot_be_judged_is_named(run: Run, tmp_path: Path) -> None:
     classifier = Classifier.load(run.checkpoint)
     write(tmp_path / "other.h5", random_events(0, 50))
@@ -139,15 +150,44 @@ def test_a_class_without_recordings_is_named(folder: Path, tmp_path: Path) -> No
     for file in (root / "train" / "1_left").iterdir():
         if file.name != "00.h5":
             file.unlink()
-    configs = (config_for(root, seed=seed) for seed in range(100))
+    config = config_for(root, data={"group": r"^\d+"})  # the only one of its class may be drawn for validation
+    configs = (config.model_copy(update={"seed": seed}) for seed in range(100))
     unlucky = next(c for c in configs if all(s.label != 1 for s in open_dataset(c.data, c.seed).train))
     with pytest.raises(DataError, match="no training recordings of 1_left"):
         train(unlucky, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
+def test_classes_that_the_data_set_lacks_are_a_warning(tmp_path: Path) -> None:
+    """A partial copy of N-MNIST may lack digits."""
+    for part, each in (("Train", 4), ("Test", 1)):
+        for digit in (0, 1, 7):
+            place = tmp_path / part / str(digit)
+            place.mkdir(parents=True)
+            for number in range(each):
+                (place / f"{number}.bin").write_bytes(bytes([digit, number, 0x80, 0, 9]) * 20)
+    texts: list[str] = []
+
+    class Ear(Listener):
+        def warn(self, text: str) -> None:
+            texts.append(text)
+
+    over = {"data": {"kind": "nmnist", "root": str(tmp_path)}, "optimiser": {"epochs": 1}}
+    train(build(TrainConfig, merge_settings(SMALL, over), "test"), tmp_path / "run", listener=Ear())
+    assert texts[0] == "N-MNIST: no recordings of 2, 3, 4, 5, 6, 8, 9; the network cannot learn them"
+
+
+def test_a_new_run_removes_what_an_earlier_one_left(folder: Path, tmp_path: Path) -> None:
+    train(config_for(folder, optimiser={"epochs": 1}), tmp_path)
+    over = {"learning_rate": 1000, "clip_norm": 1e38, "epochs": 3, "weight_decay": 1e30}
+    with pytest.raises(ConfigError, match="the loss became nan in epoch 1; lower .* = 1000$"):
+        train(config_for(folder, optimiser=over), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"args.yaml", "weights"}
+    assert list((tmp_path / "weights").iterdir()) == []
+
+
 def test_a_loss_that_is_no_number_stops_the_run(folder: Path, tmp_path: Path) -> None:
-    over = {"learning_rate": 1e38, "clip_norm": 1e38, "epochs": 3}
+    over = {"learning_rate": 1000, "weight_decay": 1e30, "clip_norm": 1e38, "epochs": 3}
     with pytest.raises(ConfigError, match="the loss became (nan|inf) in epoch"):
         train(config_for(folder, optimiser=over), tmp_path / "run")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dvspipe.errors import VideoError
-from dvspipe.video import Frame, frames_from_arrays, open_video, write_video
+from dvspipe.video import Frame, TruncatedVideoError, VideoSettings, frames_from_arrays, open_video, write_video
 
 
 def save_images(folder: Path, count: int, width: int = 12, height: int = 7) -> None:
@@ -18,7 +18,7 @@ def save_images(folder: Path, count: int, width: int = 12, height: int = 7) -> N
 def test_an_image_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:
     save_images(tmp_path, 12)
     (tmp_path / "notes.txt").write_text("no image")
-    video = open_video(tmp_path, fps=10)
+    video = open_video(tmp_path, VideoSettings(fps=10))
     frames = list(video.frames())
     assert [frame.image[0, 0] for frame in frames] == [10 * number for number in range(12)]
     assert [frame.t_us for frame in frames] == [100_000 * number for number in range(12)]
@@ -66,8 +66,9 @@ def test_what_is_no_video_is_an_error(tmp_path: Path) -> None:
         with pytest.raises(VideoError, match=message):
             open_video(path)
     save_images(tmp_path, 1)
-    with pytest.raises(VideoError, match="fps is -1"):
-        open_video(tmp_path, fps=-1)
+    for text in ("rec2020", "gamma=", "gamma=0", "gamma=x"):
+        with pytest.raises(VideoError, match="expected one of srgb, bt709, gamma=x, linear, log"):
+            open_video(tmp_path, VideoSettings(transfer=text))
 
 
 def test_a_broken_image_is_named(tmp_path: Path) -> None:
@@ -95,3 +96,27 @@ def test_real_videos_give_their_frames_and_times(
 ) -> None:
     times = [frame.t_us for frame in open_video(test_data / "video" / name).frames()]
     assert (len(times), times[1], str(open_video(test_data / "video" / name).size)) == (count, second_us, size)
+
+
+def test_crop_and_resize_and_times_choose_what_is_kept(tmp_path: Path) -> None:
+    image = np.arange(84, dtype=np.uint8).reshape(7, 12)
+    for number in range(6):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), image + np.uint8(number))
+    settings = VideoSettings(fps=10, crop="4x6+3+1", resize="2x3", start_s=0.1, stop_s=0.4)
+    video = open_video(tmp_path, settings)
+    frames = list(video.frames())
+    assert [frame.t_us for frame in frames] == [100_000, 200_000, 300_000]
+    expected = (image[1:7, 3:7] + 1).reshape(3, 2, 2, 2).mean((1, 3))
+    assert str(video.size) == "2x3"
+    assert np.abs(frames[0].image - expected).max() <= 0.5
+    with pytest.raises(VideoError, match=r"a crop of 4x6\+9\+1 does not lie inside the picture of 12x7"):
+        open_video(tmp_path, VideoSettings(crop="4x6+9+1"))
+
+
+def test_a_video_that_breaks_off_says_so_after_its_last_frame(test_data: Path, tmp_path: Path) -> None:
+    content = (test_data / "video" / "walk.mkv").read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
+    times = []
+    with pytest.raises(TruncatedVideoError, match="breaks off after .* of 89 frames") as caught:
+        times += [frame.t_us for frame in open_video(tmp_path / "cut.mkv").frames()]
+    assert caught.value.at_us > 1_000_000

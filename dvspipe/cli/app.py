@@ -20,10 +20,12 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from ..errors import DvspipeError, FileError
 from ..events import SensorSize
 
+EXIT_SOME_FAILED = 1
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt, from malloc.h
@@ -36,8 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-screen = Console(highlight=False, soft_wrap=True)
-messages = Console(stderr=True, highlight=False)
+screen = Console(highlight=False, soft_wrap=True, markup=False)  # file names may look like markup
+messages = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 showing_progress = interrupted = False  # the state of Ctrl-C
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
@@ -61,47 +63,115 @@ def start(
     if context.invoked_subcommand is None:
         screen.print(context.get_help())
         raise typer.Exit
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.WARNING,
-        format="%(message)s",
-        handlers=[RichHandler(console=messages, show_path=False, show_time=False)],
-    )
-    logging.getLogger("numba").setLevel(logging.WARNING)
+    log = logging.getLogger("dvspipe")
+    log.addHandler(RichHandler(console=messages, show_path=False, show_time=False))
+    log.setLevel(logging.INFO if verbose else logging.WARNING)
 
 
 @app.command()
 def convert(
-    video: Annotated[Path, typer.Argument(help="A video file or GIF, or a folder of images.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The event file to write (.h5).")],
+    videos: Annotated[list[Path], typer.Argument(help="Videos, GIFs, image folders, or folders of such.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The event file (.h5); a folder for several videos.")],
+    preset: Annotated[str | None, typer.Option(help="A sensor: clean, noisy, v2e, ..., or a YAML file.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Pixel model, such as pos_thres=0.15.")
     ] = None,
-    fps: Annotated[
-        float | None, typer.Option(help="Frames per second to use instead of the video's own times.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of mismatch and noise.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames per second to use instead of the video's times.")] = None,
     transfer: Annotated[str, typer.Option(help="The video's curve: srgb, bt709, gamma=x, linear.")] = "srgb",
+    crop: Annotated[str | None, typer.Option(metavar="WxH+X+Y", help="Part of the picture to keep.")] = None,
+    resize: Annotated[str | None, typer.Option(metavar="WxH", help="Size to scale the picture to.")] = None,
+    start: Annotated[float, typer.Option("--start", help="First second to keep.")] = 0.0,
+    stop: Annotated[float | None, typer.Option("--stop", help="Second from which on to leave out.")] = None,
+    upsample: Annotated[
+        str, typer.Option(metavar="off|auto|N", help="Motion-compensated steps between two frames.")
+    ] = "off",
+    label_noise: Annotated[bool, typer.Option("--label-noise", help="Write which events are noise.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes for several videos.")] = 1,
+    preview: Annotated[bool, typer.Option("--preview", help="Also write a .webm of the events.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Turn a video into events, as an event camera would have seen it."""
-    from ..config import build, parse_overrides
-    from ..conversion import convert_video
-    from ..files import claim_output
-    from ..simulator import SimulatorConfig
-    from ..video import open_video
+    """Turn videos into events, as an event camera would have seen them."""
+    from ..config import build, merge_settings, parse_overrides
+    from ..conversion import ConvertConfig, plan_conversions
+    from ..simulator import read_preset
 
-    config = build(SimulatorConfig, parse_overrides(settings or []), "--set")
-    claim_output(out, overwrite=overwrite)
-    source = open_video(video, fps=fps, transfer=transfer)
+    model = merge_settings(read_preset(preset) if preset else {}, parse_overrides(settings or []))
+    if seed is not None:
+        model["seed"] = seed
+    read = {"fps": fps, "transfer": transfer, "crop": crop, "resize": resize, "start_s": start, "stop_s": stop}
+    how = {"upsample": int(upsample) if upsample.isdecimal() else upsample, "label_noise": label_noise}
+    config = build(ConvertConfig, {"simulator": model, "video": read, **how}, "convert")
+    plan = plan_conversions(videos, out)
+    if len(plan) == 1:
+        _convert_one(*plan[0], config, preview, overwrite)
+        return
+    waiting = [(video, target) for video, target in plan if overwrite or not target.exists()]
+    if len(waiting) < len(plan):
+        screen.print(f"{len(plan) - len(waiting)} of {len(plan)} are there already; --overwrite makes them anew")
+    failed = _convert_many(waiting, config, preview, jobs)
+    if failed:
+        _fail(f"{failed} of {len(waiting)} videos could not be converted whole", EXIT_SOME_FAILED)
+
+
+def _convert_one(video: Path, target: Path, config: Any, preview: bool, overwrite: bool) -> None:
+    from ..conversion import convert_video
+
     began = time.monotonic()
     with _progress() as show:
         done = convert_video(
-            source, out, config, overwrite=overwrite, progress=lambda frames, total: show("frames", frames, total)
+            video, target, config, overwrite=overwrite, progress=lambda done, total: show("frames", done, total)
         )
+    if preview:
+        _write_preview(target, overwrite)
+    _print_conversion(done, time.monotonic() - began)
+
+
+def _convert_many(plan: list[tuple[Path, Path]], config: Any, preview: bool, jobs: int) -> int:
+    """Converts videos one after another or in processes; names those that fail, and returns how many."""
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+
+    from ..conversion import convert_video
+
+    failed = 0
+    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        running = {pool.submit(convert_video, *pair, config, overwrite=True): pair for pair in plan}
+        with _progress() as show:
+            for number, job in enumerate(as_completed(running), start=1):
+                try:
+                    done = job.result()
+                    if preview:
+                        _write_preview(done.path, overwrite=True)
+                    _print_conversion(done, None)
+                except DvspipeError as error:
+                    failed += 1
+                    _pass_over(error)
+                show("videos", number, len(plan))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return failed
+
+
+def _print_conversion(done: Any, seconds: float | None) -> None:
     duration_s = done.duration_us * 1e-6
+    took = "" if seconds is None else f", converted in {seconds:.1f} s"
     screen.print(
-        f"{out}: {done.events:,} events, {done.events / duration_s:,.0f} per second, from {done.frames} frames of "
-        f"{done.sensor} in {duration_s:.2f} s of video, converted in {time.monotonic() - began:.1f} s"
+        f"{done.path}: {done.events:,} events, {done.events / duration_s:,.0f} per second, from {done.frames} frames "
+        f"of {done.sensor} in {duration_s:.2f} s of video{took}"
     )
+
+
+def _write_preview(events: Path, overwrite: bool) -> None:
+    from ..files import claim_output
+    from ..formats import open_recording
+    from ..report import PreviewSettings, write_preview
+
+    target = events.with_suffix(".webm")
+    claim_output(target, overwrite=overwrite)
+    recording = open_recording(events)
+    write_preview(recording.chunks(), recording.sensor, target, PreviewSettings())
 
 
 @app.command()
@@ -119,7 +189,7 @@ def info(
         sys.stdout.write(json.dumps([asdict(one) for one in found], indent=1) + "\n")
         return
     for one in found:
-        table = Table(title=one.file, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+        table = Table(title=Text(one.file), title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
         table.add_row("format", one.format)
         table.add_row("sensor", f"{one.width} x {one.height} ({one.sensor_source})")
         table.add_row("events", f"{one.events:,}")
@@ -130,17 +200,78 @@ def info(
         if one.on_fraction is not None:
             table.add_row("polarity", f"{one.on_fraction:.1%} ON, {1 - one.on_fraction:.1%} OFF")
         for key, value in one.attributes.items():
-            if key not in ("width", "height"):
-                table.add_row(key, json.dumps(value) if isinstance(value, dict | list) else str(value))
+            if key not in ("width", "height", "format"):
+                table.add_row(Text(key), Text(json.dumps(value) if isinstance(value, dict | list) else str(value)))
         screen.print(table)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="The recording to compare with, such as a real one.")],
+    b: Annotated[Path, typer.Argument(help="The recording that is judged, such as a simulated one.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="An .html page with pictures.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as an object.")] = False,
+    window: Annotated[float, typer.Option(min=0.1, max=1e6, help="Length of a count map, in ms.")] = 40.0,
+    sensor: Sensor = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Hold two recordings of one scene against each other: rates, counts, times."""
+    from ..comparison import CompareSettings
+    from ..comparison import compare as compare_events
+    from ..config import build
+    from ..files import claim_output
+    from ..formats import read
+    from ..report import figures, write_comparison_page
+
+    if out:
+        claim_output(out, overwrite=overwrite)
+    size = SensorSize.parse(sensor) if sensor else None
+    settings = build(CompareSettings, {"window_us": round(window * 1000)}, "compare")
+    compared = compare_events(read(a, sensor=size), read(b, sensor=size), settings)
+    if as_json:
+        sys.stdout.write(json.dumps(compared.to_record(), allow_nan=False) + "\n")
+    else:
+        table = Table(box=None, padding=(0, 2, 0, 0), title=Text(f"A {a}\nB {b}"), title_justify="left")
+        for heading in ("figure", "value", "meaning"):
+            table.add_column(heading, overflow="fold")
+        for row in figures(compared):
+            table.add_row(*map(Text, row))
+        screen.print(table)
+    if out:
+        write_comparison_page(compared, (str(a), str(b)), out)
+
+
+@app.command()
+def calibrate(
+    recording: Annotated[Path, typer.Argument(help="An .aedat4 file with the frames and events of one sensor.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The sensor's YAML file, for convert --preset.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Fit the pixel model to a recording that holds frames and events."""
+    import yaml
+
+    from ..files import claim_output, write_beside
+    from ..formats import read, read_frames
+    from ..simulator import calibrate as fit
+
+    claim_output(out, overwrite=overwrite)
+    found = fit(list(read_frames(recording)), read(recording))
+    with write_beside(out) as beside:
+        fitted = yaml.safe_dump(found.to_yaml_settings(), sort_keys=False)
+        beside.write_text(f"# Fitted by dvspipe calibrate to {recording.name}\n{fitted}", encoding="utf-8")
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for name, value in asdict(found).items():
+        table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
+    screen.print(table)
+    screen.print(f"{out}: use it as dvspipe convert VIDEO -o EVENTS.h5 --preset {out}")
 
 
 @app.command()
 def view(
     file: Annotated[Path, typer.Argument(help="A recording.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="A .webm or .gif to play, or a .png sheet of pictures.")],
-    window: Annotated[float, typer.Option(help="Time shown in one picture, in ms.")] = 33.333,
-    slow: Annotated[float, typer.Option(help="How many times slower than real time it plays.")] = 1.0,
+    window: Annotated[float, typer.Option(min=0.1, max=1e6, help="Time shown in one picture, in ms.")] = 33.333,
+    slow: Annotated[float, typer.Option(min=0.001, max=1000, help="Times slower than real time.")] = 1.0,
     colours: Annotated[str, typer.Option(help="light, dark or colour-blind.")] = "light",
     sensor: Sensor = None,
     overwrite: Overwrite = False,
@@ -181,7 +312,8 @@ def train(
     command = shlex.join(["dvspipe", "train", config, *(settings or [])])
     run = _train(resolved, folder, command)
     _print_test(run)
-    screen.print(f"[bold]{folder / 'report.html'}[/bold] shows it; next: dvspipe infer {run.checkpoint} RECORDING")
+    screen.print(f"{folder / 'report.html'} shows it; next:")
+    screen.print(f"  {shlex.join(['dvspipe', 'infer', str(run.checkpoint), 'RECORDING'])}")
 
 
 @app.command()
@@ -197,14 +329,22 @@ def infer(
     from ..inference import Classifier, write_predictions
 
     classifier = Classifier.load(checkpoint)
+    said, failed = [], 0
     with _progress() as show:
-        said = []
         for number, file in enumerate(recordings, start=1):
-            said.append(classifier.predict(file))
+            try:
+                said.append(classifier.predict(file))
+            except DvspipeError as error:
+                if len(recordings) == 1:
+                    raise
+                failed += 1
+                _pass_over(error)
             show("recordings", number, len(recordings))
     _print_predictions(said)
     if out:
         write_predictions(out, said)
+    if failed:
+        _fail(f"{failed} of {len(recordings)} recordings got no answer", EXIT_SOME_FAILED)
 
 
 @app.command()
@@ -220,9 +360,9 @@ def demo(
         done = run_demo(folder, listener)
     _print_test(done.run)
     _print_predictions([done.prediction])
-    screen.print(f"\nAll of it is in [bold]{folder}[/bold]; open [bold]{folder / 'report.html'}[/bold] first. Next:")
+    screen.print(f"\nAll of it is in {folder}, and all of it is synthetic; open {folder / 'report.html'} first. Next:")
     for command in done.next_commands:
-        screen.print(f"  {command}", soft_wrap=True)
+        screen.print(f"  {command}")
 
 
 def main() -> None:
@@ -236,6 +376,8 @@ def main() -> None:
         _fail(str(error), EXIT_ERROR)
     except (KeyboardInterrupt, typer.Abort):
         _fail("stopped", EXIT_INTERRUPTED)
+    except MemoryError as error:
+        _fail(f"not enough memory ({error}); fewer steps, a smaller batch or more downsampling need less", EXIT_ERROR)
     except OSError as error:
         _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", EXIT_ERROR)
     except Exception as error:
@@ -256,9 +398,12 @@ def _interrupt(*_: Any) -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    messages.print("[red]dvspipe:[/red] ", end="")
-    messages.print(" ".join(message.split()), markup=False, soft_wrap=True)
+    messages.print(Text.assemble(("dvspipe: ", "red"), " ".join(message.split())))
     sys.exit(code)
+
+
+def _pass_over(error: DvspipeError) -> None:
+    messages.print(Text.assemble(("passed over: ", "yellow"), " ".join(str(error).split())))
 
 
 def _run_folder(out: Path | None, parent: Path, name: str, overwrite: bool) -> Path:
@@ -337,7 +482,7 @@ def _training_screen() -> Iterator[Any]:
             )
 
         def warn(self, text: str) -> None:
-            messages.print(f"[yellow]warning:[/yellow] {text}")
+            messages.print(Text.assemble(("warning: ", "yellow"), text))
 
     with _progress() as show:
         yield Screen()
@@ -356,15 +501,20 @@ def _train(config: Any, folder: Path, command: str) -> Any:
 def _print_test(run: Any) -> None:
     kind = " (synthetic)" if run.test["synthetic"] else ""
     screen.print(
-        f"[bold]test accuracy{kind} {run.test['accuracy']:.1%}[/bold], {run.test['correct']} of {run.test['samples']}: "
+        f"test accuracy{kind} {run.test['accuracy']:.1%}, {run.test['correct']} of {run.test['samples']}: "
         f"{run.test['data']}; epoch {run.test['chosen_epoch']}, chosen on the validation part"
     )
 
 
 def _print_predictions(predictions: list[Any]) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("file", "label", "class", "probability", "events"):
-        table.add_column(heading, justify="right" if heading in ("label", "probability", "events") else "left")
+    table.add_column("file", overflow="fold")
+    for heading in ("label", "class", "probability", "events"):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
     for said in predictions:
-        table.add_row(said.file, str(said.label), said.class_name, f"{said.probability:.1%}", f"{said.events:,}")
+        table.add_row(
+            Text(said.file), str(said.label), Text(said.class_name), f"{said.probability:.1%}", f"{said.events:,}"
+        )
     screen.print(table)
+    for trained_on in {said.trained_on for said in predictions if said.trained_on}:
+        screen.print(f"by a network that was trained on {trained_on}")

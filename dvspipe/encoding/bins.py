@@ -24,11 +24,11 @@ class BinConfig(Settings):
     first event.
     """
 
-    steps: int = Field(default=20, ge=1)
+    steps: int = Field(default=20, ge=1, le=10_000)
     """T, the number of time steps."""
-    step_us: int = Field(default=15_000, ge=1)
+    step_us: int = Field(default=15_000, ge=1, le=10**9)
     """Length of a step in microseconds."""
-    downsample: int = Field(default=1, ge=1)
+    downsample: int = Field(default=1, ge=1, le=1024)
     """Blocks of this many pixels on a side are summed into one; a last partial block counts as a block."""
     form: Literal["count", "binary"] = "count"
     """Number of events (at most 255), or whether there was any."""
@@ -91,7 +91,7 @@ def windows(parts: Iterable[Events], window_us: int) -> Iterator[tuple[int, Even
         window_us: Length of a window in microseconds.
 
     Yields:
-        The time at which a window begins, and its events (none where the sensor was quiet).
+        The time at which a window begins, and its events; windows without events are left out.
 
     Raises:
         DataError: The recording has no events.
@@ -104,10 +104,12 @@ def windows(parts: Iterable[Events], window_us: int) -> Iterator[tuple[int, Even
         start_us = int(part.t[0]) if start_us is None else start_us
         while part.t[-1] >= start_us + window_us:
             kept.append(part.slice_time(start_us, start_us + window_us))
-            yield start_us, concatenate(kept, part.sensor)
+            window = concatenate(kept, part.sensor)
+            if len(window):
+                yield start_us, window
+            part = part.slice_time(start_us + window_us, int(part.t[-1]) + 1)
             kept = []
-            start_us += window_us
-            part = part.slice_time(start_us, int(part.t[-1]) + 1)
+            start_us += (int(part.t[0]) - start_us) // window_us * window_us
         kept.append(part)
     if start_us is None:
         raise DataError("the recording holds no events")

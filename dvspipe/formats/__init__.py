@@ -1,5 +1,6 @@
 """Events to and from files."""
 
+from .aedat4 import read_frames
 from .hdf5 import EventWriter
 from .recordings import FORMATS, Recording, RecordingInfo, describe, iterate, open_recording, read, write
 
@@ -12,5 +13,6 @@ __all__ = [
     "iterate",
     "open_recording",
     "read",
+    "read_frames",
     "write",
 ]

@@ -24,6 +24,7 @@ from ..files import claim_output, require_space, write_beside
 from .source import CHUNK_EVENTS, Columns, Format, Source
 
 CHUNK_ROWS = 65536
+INDEX_PIECE = 1 << 20
 NEAR_ZERO_US = 1_000_000  # a first event in the first second keeps its time; a later one is moved by t_offset
 CLOSING_BYTES = 8 << 20  # room for what HDF5 holds back until a file is closed: chunk caches and metadata
 COLUMN_TYPES = {"x": np.uint16, "y": np.uint16, "t": np.int64, "p": np.uint8}
@@ -38,6 +39,7 @@ class EventWriter:
         source: Where the events come from, such as the name of a video.
         settings: The settings that made them; kept in the attribute `settings` as JSON.
         overwrite: Whether an existing file may be replaced.
+        labelled: Whether a column /events/noise, uint8 {0, 1}, is written too.
 
     Raises:
         FileError: The file exists, cannot be written, or has another suffix than .h5 or .hdf5.
@@ -52,6 +54,7 @@ class EventWriter:
         source: str = "",
         settings: Mapping[str, Any] | None = None,
         overwrite: bool = False,
+        labelled: bool = False,
     ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() not in HDF5.suffixes:
@@ -69,7 +72,8 @@ class EventWriter:
             "settings": json.dumps(dict(settings or {})),
         }
         self._overwrite = overwrite
-        self._pending: list[Events] = []
+        self._types = COLUMN_TYPES | ({"noise": np.uint8} if labelled else {})
+        self._pending: list[dict[str, NDArray[Any]]] = []
         self._pending_count = 0
         self._last_us: int | None = None
         self._offset_us = 0
@@ -82,7 +86,7 @@ class EventWriter:
         self._file = self._stack.enter_context(h5py.File(beside, "w"))
         self._file.attrs.update(self._attributes)
         group = self._file.create_group("events")
-        self._columns = {name: _resizable(group, name, dtype) for name, dtype in COLUMN_TYPES.items()}
+        self._columns = {name: _resizable(group, name, dtype) for name, dtype in self._types.items()}
         group["width"], group["height"] = self.sensor.width, self.sensor.height
         self._ms_to_idx = _resizable(self._file, "ms_to_idx", np.uint64)
         left = self._file.create_group("prophesee/left")
@@ -90,8 +94,12 @@ class EventWriter:
             left[name] = column
         return self
 
-    def append(self, events: Events) -> None:
-        """Adds events that are no earlier than those before them."""
+    def note(self, name: str, value: int | str) -> None:
+        """Adds an attribute to the file."""
+        self._file.attrs[name] = value
+
+    def append(self, events: Events, noise: NDArray[np.bool_] | None = None) -> None:
+        """Adds events that are no earlier than those before them, and their noise labels where those are written."""
         if events.sensor != self.sensor:
             raise EventError(f"{self.path}: events of a sensor of {events.sensor}, expected {self.sensor}")
         if not len(events):
@@ -102,34 +110,37 @@ class EventWriter:
         elif first_us < self._last_us:
             raise EventError(f"{self.path}: events from {first_us} us on, after events up to {self._last_us} us")
         self._last_us = int(events.t[-1])
-        self._pending.append(events)
+        columns: dict[str, NDArray[Any]] = {name: getattr(events, name) for name in COLUMN_TYPES}
+        self._pending.append(columns if noise is None else columns | {"noise": noise})
         self._pending_count += len(events)
         if self._pending_count >= CHUNK_ROWS:
             self._flush(self._pending_count - self._pending_count % CHUNK_ROWS)
 
     def _flush(self, count: int) -> None:
         """Writes the first `count` pending events; all but the last time whole chunks, which are compressed once."""
-        columns = {name: np.concatenate([getattr(part, name) for part in self._pending]) for name in "txyp"}
+        columns = {name: np.concatenate([part[name] for part in self._pending]) for name in self._types}
         # HDF5 cannot close a file that it could not write, and brings the process down: never let it come to that.
         require_space(self.path, sum(column.nbytes for column in columns.values()) + CLOSING_BYTES)
         columns["t"] -= self._offset_us
         for name, column in self._columns.items():
             column.resize((self.count + count,))
-            column[self.count :] = columns[name][:count].astype(COLUMN_TYPES[name])
+            column[self.count :] = columns[name][:count].astype(self._types[name])
         self._index_milliseconds(columns["t"][:count])
         self.count += count
         rest = {name: column[count:] for name, column in columns.items()}
         rest["t"] = rest["t"] + self._offset_us
-        self._pending = [Events._trusted(**rest, sensor=self.sensor)] if len(rest["t"]) else []
+        self._pending = [rest]
         self._pending_count = len(rest["t"])
 
     def _index_milliseconds(self, t: NDArray[np.int64], stop_ms: int | None = None) -> None:
         """Notes the first event at or after each millisecond up to that of the last of these times."""
         stop_ms = int(t[-1]) // 1000 + 1 if stop_ms is None else stop_ms
-        first = np.searchsorted(t, np.arange(self._next_ms, stop_ms) * 1000, side="left") + self.count
-        self._ms_to_idx.resize((stop_ms,))
-        self._ms_to_idx[self._next_ms :] = first.astype(np.uint64)
-        self._next_ms = stop_ms
+        while self._next_ms < stop_ms:  # in pieces: a gap of days has a milliard of milliseconds
+            until_ms = min(stop_ms, self._next_ms + INDEX_PIECE)
+            first = np.searchsorted(t, np.arange(self._next_ms, until_ms) * 1000, side="left") + self.count
+            self._ms_to_idx.resize((until_ms,))
+            self._ms_to_idx[self._next_ms :] = first.astype(np.uint64)
+            self._next_ms = until_ms
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -163,9 +174,11 @@ def _open(path: Path) -> Source:
                 raise FormatError(f"{path}: columns of different lengths: {sizes}")
             sensor = _sensor(path, file)
             attributes = {name: _plain(value) for name, value in file.attrs.items()}
-            offset_us = int(file["t_offset"][()]) if "t_offset" in file else 0
+            offset_us = int(np.int64(file["t_offset"][()])) if "t_offset" in file else 0
     except OSError as error:
         raise FormatError(f"{path}: not a complete HDF5 file ({error})") from error
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise FormatError(f"{path}: damaged: {error}") from error
     settings = attributes.get("settings")
     if isinstance(settings, str):
         try:
@@ -193,9 +206,15 @@ def _sensor(path: Path, file: h5py.File) -> SensorSize | None:
 
 
 def _plain(value: Any) -> Any:
+    """An attribute as something that JSON can hold."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+    value = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return str(value)
+    return value
 
 
 def _chunks(path: Path, count: int, offset_us: int) -> Iterator[Columns]:
@@ -205,7 +224,7 @@ def _chunks(path: Path, count: int, offset_us: int) -> Iterator[Columns]:
             for start in range(0, count, CHUNK_EVENTS):
                 part = {name: column[start : start + CHUNK_EVENTS] for name, column in columns.items()}
                 yield Columns(part["t"].astype(np.int64) + offset_us, part["x"], part["y"], part["p"])
-    except OSError as error:
+    except (OSError, TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise FormatError(f"{path}: damaged: {error}") from error
 
 

@@ -11,11 +11,12 @@ import numpy as np
 
 from ..errors import EventError, FileError, FormatError
 from ..events import Events, SensorSize, concatenate
+from .aedat4 import AEDAT4
 from .bin40 import BIN40
 from .hdf5 import HDF5, EventWriter
 from .source import Columns, Format, Source
 
-FORMATS: dict[str, Format] = {known.name: known for known in (HDF5, BIN40)}
+FORMATS: dict[str, Format] = {known.name: known for known in (HDF5, AEDAT4, BIN40)}
 
 SensorSource = Literal["file", "given", "guessed"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -21,7 +22,7 @@ State = Sequence[Tensor]
 class NetworkConfig(Settings):
     """The shape of a convolutional spiking network and the constants of its neurons."""
 
-    channels: tuple[int, ...] = Field(default=(12, 64), min_length=1)
+    channels: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(default=(12, 64), min_length=1)
     """Channels of each block."""
     kernel: int = Field(default=5, ge=1, le=11)
     """Side of the convolutions in pixels, odd."""

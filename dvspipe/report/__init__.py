@@ -1,6 +1,7 @@
 """Previews, charts and self-contained HTML pages, made from the plain records that other stages return and store."""
 
 from .charts import draw_confusion, draw_curves, draw_probabilities
+from .comparison import figures, write_comparison_page
 from .page import write_training_page
 from .previews import PreviewSettings, write_preview
 
@@ -9,6 +10,8 @@ __all__ = [
     "draw_confusion",
     "draw_curves",
     "draw_probabilities",
+    "figures",
+    "write_comparison_page",
     "write_preview",
     "write_training_page",
 ]

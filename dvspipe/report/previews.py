@@ -21,6 +21,7 @@ from ..events import Events, SensorSize, concatenate
 from ..files import write_beside
 
 SHEET_COLUMNS, SHEET_ROWS = 4, 3
+MOST_BLANK_PICTURES = 10_000  # in a gap of a recording
 SHEET_MAX_PX = 2600  # longer side; a larger sheet is shrunk
 _GAP_PX = 8  # between the pictures of a sheet
 
@@ -57,8 +58,8 @@ class PreviewSettings(Settings):
         min_side_px: A sensor whose longer side is shorter is enlarged by a whole factor until it is not.
     """
 
-    window_us: int = Field(default=33_333, gt=0)
-    slow: float = Field(default=1.0, gt=0)
+    window_us: int = Field(default=33_333, ge=100, le=10**9)
+    slow: float = Field(default=1.0, ge=0.001, le=1000)
     colours: Literal["light", "dark", "colour-blind"] = "light"
     min_side_px: int = Field(default=320, ge=1, le=4096)
 
@@ -123,13 +124,21 @@ def _pictures(chunks: Iterable[Events], sensor: SensorSize, settings: PreviewSet
             continue
         if start_us is None:
             start_us = int(chunk.t[0])
-        while chunk.t[-1] >= start_us + window_us:
+        while True:
+            blank = (int(chunk.t[0]) - start_us) // window_us
+            if blank > MOST_BLANK_PICTURES:
+                raise FileError(
+                    f"nothing happens for {blank * window_us / 1e6:,.0f} s, which would be {blank:,} blank pictures; "
+                    "cut the recording, or show more time in a picture (--window)"
+                )
             net += _net_count(chunk.slice_time(start_us, start_us + window_us))
+            if chunk.t[-1] < start_us + window_us:
+                break
             yield _picture(net, number * window_us, settings)
             net[:] = 0
             number += 1
             start_us += window_us
-        net += _net_count(chunk.slice_time(start_us, start_us + window_us))
+            chunk = chunk.slice_time(start_us, int(chunk.t[-1]) + 1)
     yield _picture(net, number * window_us, settings)
 
 

@@ -4,7 +4,18 @@ Each pixel watches the logarithm of its intensity and fires an event whenever th
 threshold from a remembered reference, which then moves by the threshold.
 """
 
-from .config import SimulatorConfig
+from .calibration import Calibration, calibrate
+from .config import SimulatorConfig, read_preset
 from .simulator import EventSimulator, SimulatorState, simulate
+from .upsampling import upsample
 
-__all__ = ["EventSimulator", "SimulatorConfig", "SimulatorState", "simulate"]
+__all__ = [
+    "Calibration",
+    "EventSimulator",
+    "SimulatorConfig",
+    "SimulatorState",
+    "calibrate",
+    "read_preset",
+    "simulate",
+    "upsample",
+]

@@ -15,9 +15,9 @@ class SimulatorConfig(Settings):
     The defaults are an ideal sensor: no mismatch, no noise, no bandwidth limit, no refractory period.
     """
 
-    pos_thres: float = Field(default=0.2, gt=0, le=10)
+    pos_thres: float = Field(default=0.2, ge=0.001, le=10)
     """ON contrast threshold: the rise of the log intensity that makes one ON event."""
-    neg_thres: float = Field(default=0.2, gt=0, le=10)
+    neg_thres: float = Field(default=0.2, ge=0.001, le=10)
     """OFF contrast threshold: the fall of the log intensity that makes one OFF event."""
     sigma_thres: float = Field(default=0.0, ge=0, le=1)
     """Standard deviation of the fixed thresholds from pixel to pixel, in log intensity; none falls below 0.01."""

@@ -2,8 +2,9 @@
 
 Pixels are flat arrays here. A pixel's reference is ref0 + net * pos + off * (pos - neg), where net counts ON minus OFF
 events and off the OFF events: it is computed from integers each time, so that it never drifts, and with equal
-thresholds it returns to exactly the same value. Thresholds are arrays of one value, or of one per pixel; `mask` is 0 or
--1 accordingly, and pixel i has pos[i & mask].
+thresholds it returns to exactly the same value. The next crossing up or down is the reference after that event, by the
+same formula: a grey value that returns to where a reference was fires, whatever the rounding. Thresholds are arrays of
+one value, or of one per pixel; `mask` is 0 or -1 accordingly, and pixel i has pos[i & mask].
 
 `low` and `high` hold, per pixel, the lowest and highest value (grey code, or level of a float image) that causes no
 event. Most pixels of most frames are quiet, and that test is all they cost.
@@ -23,6 +24,18 @@ from numpy.typing import NDArray
 ON, NOISE = 1, 2
 BLOCK_PX = 256  # tested together; a block without a change is left after one vectorised pass
 DIGIT_BITS = 16  # of the radix sort by time: one pass for frames up to 65 ms apart
+
+
+@njit(inline="always")
+def _above(ref0: float, net: int, off: int, plus: float, minus: float) -> float:
+    """The level of the next ON event."""
+    return ref0 + (net + 1) * plus + off * (plus - minus)
+
+
+@njit(inline="always")
+def _below(ref0: float, net: int, off: int, plus: float, minus: float) -> float:
+    """The level of the next OFF event."""
+    return ref0 + (net - 1) * plus + (off + 1) * (plus - minus)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -99,36 +112,38 @@ def emit_codes(
         column = i - row * columns
         scale = interval_us / (end - start)
         plus, minus = pos[i & mask], neg[i & mask]
-        net_i, off_i = net[i], off[i]
-        reference = ref0[i] + net_i * plus + off_i * (plus - minus)
+        base, net_i, off_i = ref0[i], net[i], off[i]
         if end > start:
-            while reference + plus <= end:
+            crossing = _above(base, net_i, off_i, plus, minus)
+            while crossing <= end:
                 if count == room:
                     net[i] = net_i
                     return k, count
-                since[count] = np.uint32((reference + plus - start) * scale + 0.5)
+                since[count] = np.uint32((crossing - start) * scale + 0.5)
                 x[count] = column
                 y[count] = row
                 kind[count] = ON
                 count += 1
                 net_i += 1
-                reference = ref0[i] + net_i * plus + off_i * (plus - minus)
+                crossing = _above(base, net_i, off_i, plus, minus)
             net[i] = net_i
         else:
-            while reference - minus >= end:
+            crossing = _below(base, net_i, off_i, plus, minus)
+            while crossing >= end:
                 if count == room:
                     net[i], off[i] = net_i, off_i
                     return k, count
-                since[count] = np.uint32((reference - minus - start) * scale + 0.5)
+                since[count] = np.uint32((crossing - start) * scale + 0.5)
                 x[count] = column
                 y[count] = row
                 kind[count] = 0
                 count += 1
                 net_i -= 1
                 off_i += 1
-                reference = ref0[i] + net_i * plus + off_i * (plus - minus)
+                crossing = _below(base, net_i, off_i, plus, minus)
             net[i], off[i] = net_i, off_i
-        upper, lower = reference + plus, reference - minus
+        upper = _above(base, net_i, off_i, plus, minus)
+        lower = _below(base, net_i, off_i, plus, minus)
         code = index[min(max(int((upper - table[0]) * cells_per_level) - 1, 0), last_cell)]
         while code < codes and table[code] < upper:
             code += 1
@@ -156,11 +171,14 @@ def emit_levels(
         scale = interval_us / (end - start)
         plus, minus = pos[i & mask], neg[i & mask]
         rising = end > start
-        reference = ref0[i] + net[i] * plus + off[i] * (plus - minus)
-        while (reference + plus <= end) if rising else (reference - minus >= end):
+        while True:
+            above = _above(ref0[i], net[i], off[i], plus, minus)
+            below = _below(ref0[i], net[i], off[i], plus, minus)
+            crossing = above if rising else below
+            if (crossing > end) if rising else (crossing < end):
+                break
             if count == since.size:
                 return k, count
-            crossing = reference + plus if rising else reference - minus
             since[count] = np.uint32((crossing - start) * scale + 0.5)
             x[count] = i % width
             y[count] = i // width
@@ -168,9 +186,8 @@ def emit_levels(
             count += 1
             net[i] += 1 if rising else -1
             off[i] += 0 if rising else 1
-            reference = ref0[i] + net[i] * plus + off[i] * (plus - minus)
-        low[i] = np.nextafter(reference - minus, np.inf)
-        high[i] = np.nextafter(reference + plus, -np.inf)
+        low[i] = np.nextafter(below, np.inf)
+        high[i] = np.nextafter(above, -np.inf)
     return active.size, count
 
 
@@ -181,9 +198,9 @@ def quiet_levels(
 ) -> None:  # fmt: skip
     """Sets `low` and `high` of pixels of a float image from their references."""
     for i in pixels:
-        reference = ref0[i] + net[i] * pos[i & mask] + off[i] * (pos[i & mask] - neg[i & mask])
-        low[i] = np.nextafter(reference - neg[i & mask], np.inf)
-        high[i] = np.nextafter(reference + pos[i & mask], -np.inf)
+        plus, minus = pos[i & mask], neg[i & mask]
+        low[i] = np.nextafter(_below(ref0[i], net[i], off[i], plus, minus), np.inf)
+        high[i] = np.nextafter(_above(ref0[i], net[i], off[i], plus, minus), -np.inf)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -323,7 +340,6 @@ def emit_filtered(
         plus, minus = pos[i & mask], neg[i & mask]
         level, final, tau = before_level[before[i]], after_level[after[i]], tau_us[after[i]]
         slope = (final - level) / interval_us
-        reference = ref0[i] + net[i] * plus + off[i] * (plus - minus)
         points[0], points[1], turns = 0.0, float(interval_us), 2
         if order == 2 or (level - v[i]) * (final - next_v[i]) < 0:
             turns = _turning_points(float(interval_us), order, tau, level, slope, u[i], v[i], points)
@@ -332,11 +348,15 @@ def emit_filtered(
             start = response(left, order, tau, level, slope, u[i], v[i]) if piece else v[i]
             end = response(right, order, tau, level, slope, u[i], v[i]) if piece < turns - 2 else next_v[i]
             rising = end > start
-            while (reference + plus <= end) if rising else (reference - minus >= end):
+            while True:
+                above = _above(ref0[i], net[i], off[i], plus, minus)
+                below = _below(ref0[i], net[i], off[i], plus, minus)
+                crossing = above if rising else below
+                if (crossing > end) if rising else (crossing < end):
+                    break
                 if count == since.size:  # no room: this pixel begins anew next time
                     net[i], off[i] = kept_net, kept_off
                     return k, begun
-                crossing = reference + plus if rising else reference - minus
                 t = _solve(crossing, left, right, start, end, order, tau, level, slope, u[i], v[i])
                 since[count] = np.uint32(t + 0.5)
                 x[count] = i % width
@@ -345,9 +365,8 @@ def emit_filtered(
                 count += 1
                 net[i] += 1 if rising else -1
                 off[i] += 0 if rising else 1
-                reference = ref0[i] + net[i] * plus + off[i] * (plus - minus)
-        low[i] = np.nextafter(reference - minus, np.inf)
-        high[i] = np.nextafter(reference + plus, -np.inf)
+            low[i] = np.nextafter(below, np.inf)
+            high[i] = np.nextafter(above, -np.inf)
     return active.size, count
 
 

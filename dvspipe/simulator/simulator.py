@@ -201,7 +201,8 @@ class EventSimulator:
         """I in [0, 1] of grey codes or levels."""
         if values.dtype.kind == "f":
             return intensity(values, self.config)
-        return intensity(self._table(values.dtype, transfer)[0], self.config)[values]
+        of_codes: NDArray[np.float64] = intensity(self._table(values.dtype, transfer)[0], self.config)[values]
+        return of_codes
 
     def _plain(self, state: SimulatorState, frame: Frame, values: NDArray[Any]) -> list[Columns]:
         """Signal events without a low-pass."""

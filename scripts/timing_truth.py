@@ -1,0 +1,279 @@
+"""How near simulated events are to the truth: `python scripts/timing_truth.py [--scene NAME] [--fps 300 60 30]`.
+
+A scene is rendered at 3,000 fps in floats; its events, thresholds 0.2, are the truth. Every 10th, 50th or 100th frame,
+rounded to 8 bits, is the video that is simulated: by plain linear crossing and with `upsample`. The columns: median and
+90th percentile of the distance from each true event to the nearest simulated one of the same pixel and polarity, over
+those that have one within one source-frame interval; missed: true events without one; false: simulated events without
+a true one; the CPU time of `upsample` alone per pair of frames, on one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dvspipe.events import Events, SensorSize, concatenate
+from dvspipe.simulator import SimulatorConfig, simulate
+from dvspipe.simulator.upsampling import upsample
+from dvspipe.video import Frame
+
+SENSOR = SensorSize(width=346, height=260)
+TRUTH_FPS = 3000
+DURATION_S = 0.2
+FINENESS = 3  # side of the square of samples averaged into a pixel: hard edges need it
+Image = NDArray[np.float32]
+Factor = int | Literal["auto"]
+
+
+@dataclass(frozen=True)
+class Row:
+    scene: str
+    transfer: str
+    fps: int
+    method: str
+    median_ms: float
+    p90_ms: float
+    missed: float
+    false: float
+    events: int
+    frames_per_pair: float
+    cpu_ms_per_pair: float
+
+    def line(self) -> str:
+        return (
+            f"{self.scene:8} {self.transfer:7} {self.fps:4} {self.method:7} {self.median_ms:8.3f} {self.p90_ms:8.3f} "
+            f"{self.missed:7.2%} {self.false:7.2%} {self.events:9} {self.frames_per_pair:6.1f} "
+            f"{self.cpu_ms_per_pair:8.1f}"
+        )
+
+
+HEADER = (
+    "scene    values   fps method   med ms   p90 ms  missed   false    events steps   CPU ms\n"
+    "                                                                         /pair    /pair"
+)
+
+
+def texture(height: int, width: int, rng: np.random.Generator, mean: float, spread: float) -> Image:
+    """Log-normal noise of scales from 2 to 64 pixels, coarse ones stronger: coded grey values around `mean`."""
+    total = np.zeros((height, width), np.float32)
+    for scale in (2, 4, 8, 16, 32, 64):
+        coarse = rng.standard_normal((height // scale + 3, width // scale + 3)).astype(np.float32)
+        fine = cv2.resize(coarse, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        total += scale**0.7 * fine[:height, :width]
+    return np.asarray(mean * np.exp(spread * total / total.std()), np.float32)
+
+
+def rigid_canvas(rng: np.random.Generator) -> Image:
+    """A textured plane, FINENESS samples per pixel and side, with 60 hard-edged discs and boxes."""
+    side = 2 * int(np.hypot(SENSOR.width, SENSOR.height) / 2 + 40)
+    canvas = cv2.resize(texture(side, side, rng, 90, 0.45), None, fx=FINENESS, fy=FINENESS)
+    for number in range(60):
+        x, y = (int(v) for v in rng.integers(0, side * FINENESS, 2))
+        radius = int(rng.integers(5, 25)) * FINENESS
+        grey = float(rng.uniform(10, 245))
+        if number % 2:
+            cv2.circle(canvas, (x, y), radius, grey, -1)
+        else:
+            cv2.rectangle(canvas, (x - radius, y - radius // 2), (x + radius, y + radius // 2), grey, -1)
+    return np.asarray(np.clip(canvas, 0, 255), np.float32)
+
+
+def _turned(x: float, y: float, radians: float, pivot: tuple[float, float]) -> NDArray[np.float64]:
+    """The affine map that turns a canvas about `pivot` and puts the pivot at (x, y) pixels of the picture."""
+    cosine, sine = np.cos(radians), np.sin(radians)
+    turn = np.array([[cosine, -sine], [sine, cosine]])
+    shift = np.array([x, y]) * FINENESS - turn @ pivot
+    return np.column_stack([turn, shift])
+
+
+def _pixels(fine: Image) -> Image:
+    return np.asarray(cv2.resize(fine, (SENSOR.width, SENSOR.height), interpolation=cv2.INTER_AREA), np.float32)
+
+
+FINE_SIZE = (SENSOR.width * FINENESS, SENSOR.height * FINENESS)
+
+
+def rigid_scene(times_s: NDArray[np.float64], seed: int = 1) -> Iterator[Image]:
+    """The plane, moving 183 px/s and turning 90 degrees/s."""
+    canvas = rigid_canvas(np.random.default_rng(seed))
+    pivot = canvas.shape[1] / 2, canvas.shape[0] / 2
+    for t in times_s - DURATION_S / 2:
+        centre = SENSOR.width / 2 + 183 * t * np.cos(0.5), SENSOR.height / 2 + 183 * t * np.sin(0.5)
+        map_ = _turned(*centre, np.radians(90) * t, pivot)
+        yield _pixels(cv2.warpAffine(canvas, map_, FINE_SIZE, borderMode=cv2.BORDER_REFLECT_101))
+
+
+def _objects(rng: np.random.Generator) -> list[tuple[Image, Image, tuple[float, float, float, float, float]]]:
+    """Texture, coverage and (x, y at half time, velocity x, y in px/s, turn in rad/s) of each, the last in front."""
+    motions = [
+        (120.0, 90.0, 240.0, 60.0, 0.5),
+        (230.0, 150.0, -360.0, 90.0, -0.4),
+        (170.0, 190.0, 150.0, -330.0, 1.0),
+        (180.0, 110.0, 570.0, 180.0, 0.0),
+        (90.0, 180.0, -120.0, 0.0, -1.5),
+        (250.0, 70.0, -480.0, 120.0, 0.7),
+    ]
+    objects = []
+    for number, motion in enumerate(motions):
+        radius = int(rng.integers(24, 44))
+        side = (2 * radius + 8) * FINENESS
+        pattern = cv2.resize(texture(side // FINENESS, side // FINENESS, rng, rng.uniform(40, 160), 0.4), (side, side))
+        cover = np.zeros((side, side), np.float32)
+        if number % 2:
+            cv2.circle(cover, (side // 2, side // 2), radius * FINENESS, 1.0, -1)
+        else:
+            edge = radius * FINENESS
+            cv2.rectangle(
+                cover,
+                (side // 2 - edge, side // 2 - edge * 2 // 3),
+                (side // 2 + edge, side // 2 + edge * 2 // 3),
+                1.0,
+                -1,
+            )
+        objects.append((np.asarray(np.clip(pattern, 0, 255), np.float32), cover, motion))
+    return objects
+
+
+def layers_scene(times_s: NDArray[np.float64], seed: int = 2) -> Iterator[Image]:
+    """Six textured objects at 120 to 600 px/s, passing before each other, over a textured background at 45 px/s."""
+    rng = np.random.default_rng(seed)
+    background = texture(SENSOR.height + 40, SENSOR.width + 40, rng, 90, 0.4)
+    canvas = np.clip(cv2.resize(background, None, fx=FINENESS, fy=FINENESS), 0, 255)
+    objects = _objects(rng)
+    for t in times_s - DURATION_S / 2:
+        map_ = _turned(SENSOR.width / 2 + 45 * t, SENSOR.height / 2, 0, (canvas.shape[1] / 2, canvas.shape[0] / 2))
+        picture = cv2.warpAffine(canvas, map_, FINE_SIZE)
+        for pattern, cover, (x, y, vx, vy, turn) in objects:
+            map_ = _turned(x + vx * t, y + vy * t, turn * t, (pattern.shape[1] / 2, pattern.shape[0] / 2))
+            # only the rectangle that the object can reach: six full-size warps a frame would take minutes
+            left, top = (
+                int(v) for v in np.floor(map_[:, :2] @ (pattern.shape[1] / 2, pattern.shape[0] / 2) + map_[:, 2])
+            )
+            reach = int(pattern.shape[0] * 0.75)
+            x0, y0 = max(0, left - reach), max(0, top - reach)
+            x1, y1 = min(FINE_SIZE[0], left + reach), min(FINE_SIZE[1], top + reach)
+            if x1 <= x0 or y1 <= y0:
+                continue
+            map_[:, 2] -= x0, y0
+            size = x1 - x0, y1 - y0
+            share = cv2.warpAffine(cover, map_, size)
+            region = picture[y0:y1, x0:x1]
+            front = cv2.warpAffine(pattern, map_, size, borderMode=cv2.BORDER_REFLECT_101)
+            region += share * (front - region)
+        yield _pixels(picture)
+
+
+def cut_scene(times_s: NDArray[np.float64]) -> Iterator[Image]:
+    """The plane for 0.115 s, then another one: a cut that falls inside a frame interval of 60 and of 30 fps."""
+    before = times_s < 0.115
+    yield from rigid_scene(times_s[before], 1)
+    yield from rigid_scene(times_s[~before], 7)
+
+
+SCENES: dict[str, Callable[[NDArray[np.float64]], Iterator[Image]]] = {
+    "rigid": rigid_scene,
+    "layers": layers_scene,
+    "cut": cut_scene,
+}
+
+
+def _sorted_keys(events: Events, horizon_us: int) -> NDArray[np.int64]:
+    """One number per event whose order is by pixel and polarity, then time; those of two pixels are far apart."""
+    pixel = (events.y.astype(np.int64) * events.sensor.width + events.x) * 2 + events.p
+    return np.sort(pixel * horizon_us + events.t)
+
+
+def nearest_us(events: Events, others: Events, limit_us: int) -> NDArray[np.int64]:
+    """The time from each event to the nearest of `others` of its pixel and polarity; limit_us + 1 if none is nearer."""
+    horizon_us = int(max(events.t[-1], others.t[-1])) + 2 * limit_us + 2
+    a, b = _sorted_keys(events, horizon_us), _sorted_keys(others, horizon_us)
+    after = np.searchsorted(b, a)
+    distance = np.minimum(np.abs(a - b[np.maximum(after - 1, 0)]), np.abs(b[np.minimum(after, b.size - 1)] - a))
+    return np.asarray(np.minimum(distance, limit_us + 1), np.int64)
+
+
+def events_of(frames: Iterable[Frame], sensor: SensorSize) -> Events:
+    return concatenate(simulate(frames, SimulatorConfig(pos_thres=0.2, neg_thres=0.2)), sensor)
+
+
+def _timed(frames: list[Frame], factor: Factor) -> tuple[list[Frame], float]:
+    """Upsampled frames and the CPU milliseconds per pair that they took."""
+    began = time.process_time()
+    upsampled = list(upsample(frames, factor, config=SimulatorConfig()))
+    return upsampled, (time.process_time() - began) * 1e3 / (len(frames) - 1)
+
+
+def measure(
+    scene: str, images: Iterable[tuple[int, Image]], transfer: str, rates: list[int], factors: list[Factor]
+) -> Iterator[Row]:
+    """The rows of one scene: linear crossing and each factor, at every source frame rate."""
+    sources: dict[int, list[Frame]] = {fps: [] for fps in rates}
+
+    def truth_frames() -> Iterator[Frame]:
+        for number, image in images:
+            t_us = round(number * 1e6 / TRUTH_FPS)
+            for fps in rates:
+                if number % (TRUTH_FPS // fps) == 0:
+                    sources[fps].append(Frame(t_us, np.rint(image).astype(np.uint8), transfer))
+            yield Frame(t_us, np.asarray(image / 255, np.float32), transfer)
+
+    truth = events_of(truth_frames(), SENSOR)
+    for fps in rates:
+        frames, interval_us = sources[fps], round(1e6 / fps)
+        tries: list[tuple[str, list[Frame], float]] = [("linear", frames, 0.0)]
+        for factor in factors:
+            _timed(frames[:2], factor)  # loads what is compiled
+            tries.append((str(factor), *_timed(frames, factor)))
+        for method, used, cpu_ms in tries:
+            ours = events_of(used, SENSOR)
+            distance = nearest_us(truth, ours, interval_us)
+            found = distance[distance <= interval_us] / 1e3
+            yield Row(
+                scene,
+                transfer,
+                fps,
+                method,
+                float(np.median(found)),
+                float(np.percentile(found, 90)),
+                1 - found.size / distance.size,
+                float(np.mean(nearest_us(ours, truth, interval_us) > interval_us)),
+                len(ours),
+                (len(used) - 1) / (len(frames) - 1),
+                cpu_ms,
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scene", nargs="+", choices=sorted(SCENES), default=list(SCENES))
+    parser.add_argument("--transfer", nargs="+", choices=("linear", "srgb"), default=["linear", "srgb"])
+    parser.add_argument("--fps", nargs="+", type=int, default=[300, 60, 30], help=f"divisors of {TRUTH_FPS}")
+    parser.add_argument("--factor", nargs="+", default=["auto", "10"], help="`auto`, or steps per pair of frames")
+    parser.add_argument("--json", type=Path, help="also write the rows here, an object per line")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    factors: list[Factor] = [f if f == "auto" else int(f) for f in arguments.factor]
+    times_s = np.arange(round(DURATION_S * TRUTH_FPS) + 1) / TRUTH_FPS
+    print(HEADER)
+    rows = []
+    for scene in arguments.scene:
+        images = list(enumerate(SCENES[scene](times_s)))
+        for transfer in arguments.transfer:
+            for row in measure(scene, images, transfer, arguments.fps, factors):
+                print(row.line(), flush=True)
+                rows.append(row)
+    if arguments.json:
+        arguments.json.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

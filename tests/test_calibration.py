@@ -1,0 +1,147 @@
+"""Calibration: known sensors are found again, and the figures that it is to reach on a real one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dvspipe.errors import DataError
+from dvspipe.events import Events, SensorSize, concatenate
+from dvspipe.formats.aedat4 import AEDAT4, read_frames
+from dvspipe.simulator import SimulatorConfig, simulate
+from dvspipe.simulator.calibration import Calibration, _net_correlation, calibrate
+from dvspipe.video import Frame
+
+SENSOR = SensorSize(width=64, height=40)
+OFFSET = 8 / 255
+FRAMES = 40
+INTERVAL_US = 40_000
+
+
+def moving_texture(finer: int = 1) -> list[Frame]:
+    """A log-normal texture that circles by 8 pixels, with a still stripe on the left; `finer` times the frames."""
+    rng = np.random.default_rng(3)
+    row, column = np.mgrid[: SENSOR.height, : SENSOR.width].astype(float)
+    waves = [(rng.uniform(-0.5, 0.5, 2), rng.uniform(0, 2 * np.pi)) for _ in range(30)]
+    frames = []
+    for k in range((FRAMES - 1) * finer + 1):
+        angle = 2 * np.pi * k / finer / FRAMES
+        dx, dy = 8 * np.cos(angle), 8 * np.sin(angle)
+        level = sum(np.sin((row + dy) * u[0] + (column + dx) * u[1] + phase) for u, phase in waves) * 0.2
+        level[:, : SENSOR.width // 4] = 0
+        image = np.clip(np.rint(80 * np.exp(level)), 0, 255).astype(np.uint8)
+        frames.append(Frame(1_000_000 + k * INTERVAL_US // finer, image, "linear"))
+    return frames
+
+
+def simulated(frames: list[Frame], **settings: float) -> Events:
+    return concatenate(simulate(frames, SimulatorConfig(log_offset=OFFSET, **settings)), SENSOR)
+
+
+@pytest.mark.parametrize(("pos", "neg"), [(0.15, 0.25), (0.3, 0.2)])
+def test_thresholds_are_found_again(pos: float, neg: float) -> None:
+    found = calibrate(moving_texture(), simulated(moving_texture(), pos_thres=pos, neg_thres=neg), log_offset=OFFSET)
+    assert found.pos_thres == pytest.approx(pos, rel=0.05)
+    assert found.neg_thres == pytest.approx(neg, rel=0.05)
+    assert found.sigma_thres < 0.02
+    assert found.leak_rate_hz == found.shot_noise_rate_hz == 0
+    assert found.simulated_correlation > 0.98
+
+
+def test_thresholds_are_found_without_simulating() -> None:
+    events = simulated(moving_texture(), pos_thres=0.15, neg_thres=0.25)
+    found = calibrate(moving_texture(), events, log_offset=OFFSET, refine=False)
+    assert found.pos_thres == pytest.approx(0.15, rel=0.1)
+    assert found.neg_thres == pytest.approx(0.25, rel=0.1)
+
+
+def test_thresholds_of_a_sensor_that_sees_what_lies_between_the_frames() -> None:
+    events = simulated(moving_texture(finer=8), pos_thres=0.15, neg_thres=0.25)
+    found = calibrate(moving_texture(), events, log_offset=OFFSET)
+    assert found.pos_thres == pytest.approx(0.15, rel=0.1)
+    assert found.neg_thres == pytest.approx(0.25, rel=0.1)
+
+
+def test_the_log_offset_is_found() -> None:
+    found = calibrate(moving_texture(), simulated(moving_texture(), pos_thres=0.15, neg_thres=0.25))
+    assert found.log_offset == OFFSET
+
+
+def test_mismatch_is_found() -> None:
+    events = simulated(moving_texture(), pos_thres=0.2, neg_thres=0.2, sigma_thres=0.04, seed=1)
+    found = calibrate(moving_texture(), events, log_offset=OFFSET)
+    assert found.sigma_thres == pytest.approx(0.04, rel=0.35)
+    assert found.pos_thres == pytest.approx(0.2, rel=0.1)
+
+
+def test_leak_and_shot_noise_are_found_where_nothing_moves() -> None:
+    settings = {"pos_thres": 0.2, "neg_thres": 0.2, "leak_rate_hz": 0.5, "shot_noise_rate_hz": 1.0, "seed": 1}
+    found = calibrate(moving_texture(), simulated(moving_texture(), **settings), log_offset=OFFSET)
+    # about 240 leak and 370 shot events in the stripe: 3 standard deviations of their difference and of the OFF half
+    assert found.leak_rate_hz == pytest.approx(0.5, rel=0.3)
+    assert found.shot_noise_rate_hz == pytest.approx(1.0, rel=0.25)
+
+
+def test_the_settings_make_a_simulator() -> None:
+    found = calibrate(moving_texture(), simulated(moving_texture()), log_offset=OFFSET)
+    config = SimulatorConfig(**found.to_yaml_settings())
+    assert config.pos_thres == pytest.approx(found.pos_thres, rel=1e-3)
+    assert config.log_offset == pytest.approx(OFFSET, rel=1e-3)
+
+
+def test_frames_outside_the_events_are_left_out() -> None:
+    frames = moving_texture()
+    events = simulated(frames).slice_time(frames[10].t_us + 1, frames[30].t_us + 1)
+    assert calibrate(frames, events, log_offset=OFFSET).intervals == 20
+
+
+def test_what_is_missing_is_named() -> None:
+    frames = moving_texture()
+    events = simulated(frames)
+    with pytest.raises(DataError, match=r"9 frames at the time of the events, calibrating takes 10 or more"):
+        calibrate(frames[:9], events.slice_time(0, frames[8].t_us))
+    with pytest.raises(DataError, match=r"0 frames"):
+        calibrate([], events)
+    with pytest.raises(DataError, match=r"0 events at the time of the frames, calibrating takes 1000 or more"):
+        calibrate(frames, Events.empty(SENSOR))
+    with pytest.raises(DataError, match=r"all events are ON, calibrating takes both polarities"):
+        calibrate(frames, Events(events.t, events.x, events.y, np.ones(len(events), bool), SENSOR))
+    with pytest.raises(DataError, match=r"is 64x40, the events' sensor 12x7"):
+        calibrate(frames, Events.empty(SensorSize(width=12, height=7)))
+    still = SimulatorConfig(shot_noise_rate_hz=3, seed=1)
+    noise = concatenate(simulate([Frame(f.t_us, frames[0].image, "linear") for f in frames], still), SENSOR)
+    with pytest.raises(DataError, match=r"record more motion"):
+        calibrate([Frame(f.t_us, np.zeros_like(f.image), "linear") for f in frames], noise)
+
+
+def judge(found: Calibration, frames: list[Frame], events: Events) -> tuple[float, float, float]:
+    """Rate and ON/OFF ratio of a simulation over the recorded ones, and the median correlation of signed counts."""
+    config = SimulatorConfig(**found.to_yaml_settings())
+    ours = concatenate(simulate(frames, config), events.sensor)
+    on, on_recorded = int(ours.p.sum()), int(events.p.sum())
+    ratio = (on / (len(ours) - on)) / (on_recorded / (len(events) - on_recorded))
+    return len(ours) / len(events), ratio, _net_correlation(frames, ours, events)
+
+
+@pytest.fixture(scope="module")
+def davis(test_data: Path) -> tuple[list[Frame], Events]:
+    path = test_data / "davis/faery_davis346.aedat4"
+    source = AEDAT4.open(path)
+    chunks = (Events(*columns, sensor=source.sensor) for columns in source.chunks())
+    return list(read_frames(path)), concatenate(chunks, source.sensor)
+
+
+@pytest.mark.parametrize("refine", [True, False])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_calibrated_davis_makes_the_events_of_the_other_half(
+    davis: tuple[list[Frame], Events], order: tuple[int, int], refine: bool
+) -> None:
+    frames, events = davis
+    halves = [(part, events.slice_time(part[0].t_us + 1, part[-1].t_us + 1)) for part in (frames[:30], frames[29:])]
+    found = calibrate(*halves[order[0]], refine=refine)
+    rate, on_off, correlation = judge(found, *halves[order[1]])
+    assert rate == pytest.approx(1, abs=0.1 if refine else 0.2)
+    assert on_off == pytest.approx(1, abs=0.15)
+    assert correlation >= 0.8
