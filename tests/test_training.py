@@ -277,3 +277,29 @@ def test_every_shipped_configuration_trains(name: str, tmp_path: Path) -> None:
     run = train(build(TrainConfig, merge_settings(settings, over), name), tmp_path / "run")
     assert 0 <= run.test["accuracy"] <= 1
     assert run.checkpoint.is_file()
+
+
+def test_every_setting_of_learning_makes_a_difference(folder: Path, tmp_path: Path) -> None:
+    """A setting that nothing reads would leave the weights as they are."""
+
+    def weights(name: str, **over: Any) -> torch.Tensor:
+        one_epoch = merge_settings({"optimiser": {"epochs": 1, "clip_norm": 100}}, over)
+        train(config_for(folder, **one_epoch), tmp_path / name)
+        _, network = load_checkpoint(tmp_path / name / "weights" / "last.safetensors")
+        return torch.cat([parameter.flatten() for parameter in network.parameters()])
+
+    plain = weights("plain")
+    assert torch.equal(weights("again"), plain)
+    for group, name, value in (
+        ("optimiser", "label_smoothing", 0.3),
+        ("optimiser", "weight_decay", 3.0),
+        ("optimiser", "clip_norm", 1e-6),
+        ("optimiser", "batch", 5),
+        ("network", "dropout", 0.5),
+        ("network", "slope", 1.0),
+        ("network", "tau_readout_s", 0.03),
+        ("augment", "shift_px", 0),
+        ("augment", "flip_polarity", True),
+        ("data", "views", 2),
+    ):
+        assert not torch.equal(weights(name, **{group: {name: value}}), plain), name
