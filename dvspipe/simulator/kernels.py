@@ -102,14 +102,16 @@ def emit_codes(
         The active pixel to go on with (all are done when it equals the number of active pixels), and the number of
         events written; their times are rounded to the nearest microsecond.
     """
-    count, room, columns = 0, since.size, np.int32(width)
+    count, room = 0, since.size
+    row = active[first] // width if first < active.size else 0
     cells_per_level = (index.size - 1) / (table[-1] - table[0])
     last_cell, codes = index.size - 1, table.size
     for k in range(first, active.size):
         i = active[k]
         start, end = table[before[i]], table[after[i]]
-        row = i // columns
-        column = i - row * columns
+        while i >= (row + 1) * width:  # the pixels come in order: no division for each
+            row += 1
+        column = i - row * width
         scale = interval_us / (end - start)
         plus, minus = pos[i & mask], neg[i & mask]
         base, net_i, off_i = ref0[i], net[i], off[i]
