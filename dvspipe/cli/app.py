@@ -183,7 +183,7 @@ def info(
     """Say what recordings hold: sensor, events, duration, rates, polarities, settings."""
     from ..formats import describe
 
-    size = SensorSize.parse(sensor) if sensor else None
+    size = _sensor_size(sensor)
     found = [describe(file, sensor=size) for file in files]
     if as_json:
         sys.stdout.write(json.dumps([asdict(one) for one in found], indent=1) + "\n")
@@ -225,7 +225,7 @@ def compare(
 
     if out:
         claim_output(out, overwrite=overwrite)
-    size = SensorSize.parse(sensor) if sensor else None
+    size = _sensor_size(sensor)
     settings = build(CompareSettings, {"window_us": round(window * 1000)}, "compare")
     compared = compare_events(read(a, sensor=size), read(b, sensor=size), settings)
     if as_json:
@@ -284,7 +284,7 @@ def view(
 
     settings = build(PreviewSettings, {"window_us": round(window * 1000), "slow": slow, "colours": colours}, "view")
     claim_output(out, overwrite=overwrite)
-    size = SensorSize.parse(sensor) if sensor else None
+    size = _sensor_size(sensor)
     recording = open_recording(file, sensor=size)
     span = None
     if out.suffix.lower() == ".png":
@@ -395,6 +395,11 @@ def _interrupt(*_: Any) -> None:
     if interrupted or not showing_progress:
         raise KeyboardInterrupt
     interrupted = True
+
+
+def _sensor_size(text: str | None) -> SensorSize | None:
+    """What --sensor says."""
+    return SensorSize.parse(text) if text else None
 
 
 def _fail(message: str, code: int) -> None:

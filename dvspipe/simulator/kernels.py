@@ -21,6 +21,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+Columns = tuple[NDArray[np.uint32], NDArray[np.int16], NDArray[np.int16], NDArray[np.uint8]]
+"""Events since the earlier frame: (since, x, y, kind)."""
+
 ON, NOISE = 1, 2
 BLOCK_PX = 256  # tested together; a block without a change is left after one vectorised pass
 DIGIT_BITS = 16  # of the radix sort by time: one pass for frames up to 65 ms apart
@@ -36,6 +39,16 @@ def _above(ref0: float, net: int, off: int, plus: float, minus: float) -> float:
 def _below(ref0: float, net: int, off: int, plus: float, minus: float) -> float:
     """The level of the next OFF event."""
     return ref0 + (net - 1) * plus + (off + 1) * (plus - minus)
+
+
+@njit(inline="always")
+def _set_quiet(
+    i: int, ref0: NDArray[np.float64], net: NDArray[np.int32], off: NDArray[np.int32], plus: float, minus: float,
+    low: NDArray[np.float64], high: NDArray[np.float64],
+) -> None:  # fmt: skip
+    """Sets `low` and `high` of a pixel of levels: the numbers next to its thresholds, inside them."""
+    low[i] = np.nextafter(_below(ref0[i], net[i], off[i], plus, minus), np.inf)
+    high[i] = np.nextafter(_above(ref0[i], net[i], off[i], plus, minus), -np.inf)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -188,8 +201,7 @@ def emit_levels(
             count += 1
             net[i] += 1 if rising else -1
             off[i] += 0 if rising else 1
-        low[i] = np.nextafter(below, np.inf)
-        high[i] = np.nextafter(above, -np.inf)
+        _set_quiet(i, ref0, net, off, plus, minus, low, high)
     return active.size, count
 
 
@@ -200,9 +212,7 @@ def quiet_levels(
 ) -> None:  # fmt: skip
     """Sets `low` and `high` of pixels of a float image from their references."""
     for i in pixels:
-        plus, minus = pos[i & mask], neg[i & mask]
-        low[i] = np.nextafter(_below(ref0[i], net[i], off[i], plus, minus), np.inf)
-        high[i] = np.nextafter(_above(ref0[i], net[i], off[i], plus, minus), -np.inf)
+        _set_quiet(i, ref0, net, off, pos[i & mask], neg[i & mask], low, high)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -367,8 +377,7 @@ def emit_filtered(
                 count += 1
                 net[i] += 1 if rising else -1
                 off[i] += 0 if rising else 1
-            low[i] = np.nextafter(below, np.inf)
-            high[i] = np.nextafter(above, -np.inf)
+        _set_quiet(i, ref0, net, off, plus, minus, low, high)
     return active.size, count
 
 

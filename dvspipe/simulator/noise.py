@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from ..video import Frame
 from . import kernels
 from .config import SimulatorConfig
+from .kernels import Columns
 
 SHOT_NOISE_AT_WHITE = 0.25  # of the rate in the dark; v2e's SHOT_NOISE_INTEN_FACTOR
 LEAST_LEAK_PERIOD = 0.1  # of the mean time between two leak events, however they jitter
-
-Columns = tuple[NDArray[np.uint32], NDArray[np.int16], NDArray[np.int16], NDArray[np.uint8]]
 
 
 @dataclass

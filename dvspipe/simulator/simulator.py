@@ -15,6 +15,7 @@ from ..events import Events, SensorSize
 from ..video import Frame
 from . import kernels
 from .config import SimulatorConfig
+from .kernels import Columns
 from .levels import code_levels, float_levels, intensity
 from .noise import Noise, NoiseState
 
@@ -24,9 +25,6 @@ SMALLEST_THRESHOLD = 0.01
 LONG_AGO_US = -(2**62)
 STREAMS = {"mismatch": 0, "noise": 1}
 """What is drawn from the seed; each has a generator of its own."""
-
-Columns = tuple[NDArray[np.uint32], NDArray[np.int16], NDArray[np.int16], NDArray[np.uint8]]
-"""Events since the earlier frame: (since, x, y, kind), as in kernels.py."""
 
 
 @dataclass
@@ -159,10 +157,10 @@ class EventSimulator:
         if state.low.dtype.kind == "f":
             kernels.quiet_levels(pixels, state.ref0, state.net, state.off, pos, neg, state.mask, state.low, state.high)
         else:
-            empty = tuple(np.empty(0, dtype) for dtype in (np.uint32, np.int16, np.int16, np.uint8))
             kernels.emit_codes(
                 pixels, 0, values, values, *self._table(values.dtype, frame.transfer), state.low, state.high,
-                state.ref0, state.net, state.off, pos, neg, state.mask, 1, state.sensor.width, *empty,
+                state.ref0, state.net, state.off, pos, neg, state.mask, 1, state.sensor.width,
+                *_empty_columns(0),
             )  # fmt: skip
         return state
 
