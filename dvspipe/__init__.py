@@ -2,7 +2,7 @@
 
 The names below are the public interface; each is loaded when it is first used, so that importing dvspipe is quick.
 
-    >>> from dvspipe import open_video, simulate, read, Classifier
+    >>> from dvspipe import events_from_video, read, write, Classifier
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .conversion import convert_video
+    from .conversion import ConvertConfig, convert_video, events_from_video
     from .encoding import BinConfig, count_events
     from .errors import DvspipeError
     from .events import Events, SensorSize, concatenate
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from .inference import Classifier
     from .simulator import EventSimulator, SimulatorConfig, simulate
     from .training import TrainConfig, train
-    from .video import Frame, frames_from_arrays, open_video
+    from .video import Frame, VideoSettings, frames_from_arrays, open_video
 
 _HOMES = {
     "BinConfig": "encoding",
     "Classifier": "inference",
+    "ConvertConfig": "conversion",
     "DvspipeError": "errors",
     "EventSimulator": "simulator",
     "Events": "events",
@@ -31,10 +32,12 @@ _HOMES = {
     "SensorSize": "events",
     "SimulatorConfig": "simulator",
     "TrainConfig": "training",
+    "VideoSettings": "video",
     "concatenate": "events",
     "convert_video": "conversion",
     "count_events": "encoding",
     "describe": "formats",
+    "events_from_video": "conversion",
     "frames_from_arrays": "video",
     "iterate": "formats",
     "open_video": "video",
@@ -47,6 +50,7 @@ _HOMES = {
 __all__ = [
     "BinConfig",
     "Classifier",
+    "ConvertConfig",
     "DvspipeError",
     "EventSimulator",
     "Events",
@@ -54,10 +58,12 @@ __all__ = [
     "SensorSize",
     "SimulatorConfig",
     "TrainConfig",
+    "VideoSettings",
     "concatenate",
     "convert_video",
     "count_events",
     "describe",
+    "events_from_video",
     "frames_from_arrays",
     "iterate",
     "open_video",

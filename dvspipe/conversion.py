@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import logging
+import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from .config import Settings
 from .errors import FileError, VideoError
-from .events import SensorSize
+from .events import Events, SensorSize, concatenate
 from .files import claim_output
 from .formats import EventWriter
-from .simulator import EventSimulator, SimulatorConfig, upsample
-from .video import Frame, TruncatedVideoError, VideoSettings, is_image_folder, is_video_name, open_video
+from .simulator import EventSimulator, SimulatorConfig, SimulatorState, simulate, upsample
+from .video import Frame, TruncatedVideoError, Video, VideoSettings, is_image_folder, is_video_name, open_video
 
-FRAMES_AHEAD = 16
+FRAMES_AHEAD = 8
+SAVE_EVERY_S = 10.0
+SIMULATOR_PREFIX = "simulator."
 
 log = logging.getLogger(__name__)
 
@@ -68,14 +76,17 @@ def convert_video(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Conversion:
-    """Writes the events of a video to an HDF5 file, decoding in a thread of its own; memory does not grow with length.
+    """Writes the events of a video to an HDF5 file, decoding and compressing in threads of their own.
+
+    Memory does not grow with length. Where the process is interrupted or killed, or the disk is full, the next call for
+    the same file goes on from what was saved last, in the folder `path`.part, with the same events in the end.
 
     Args:
-        source: A video file or image folder.
+        source: A video file or image folder, or the number of a camera, which Ctrl-C ends.
         path: The file to write, `.h5` or `.hdf5`.
         config: How.
-        overwrite: Whether an existing file may be replaced.
-        progress: Told after every frame.
+        overwrite: Whether an existing file may be replaced; what was saved is then not used.
+        progress: Told after every frame, and once before the first where it goes on.
 
     Raises:
         VideoError: The video cannot be read, has fewer than two frames, or they do not fit together.
@@ -88,40 +99,91 @@ def convert_video(
     video = open_video(source, config.video)
     config = config.model_copy(update={"video": video.settings})
     log.info("%s: %s, %d frames", source, video.size, video.frame_count)
-    simulator, state = EventSimulator(config.simulator), None
     truncated: TruncatedVideoError | None = None
-    frames = first_us = last_us = 0
-
-    def counted(decoded: Iterator[Frame]) -> Iterator[Frame]:
-        nonlocal frames, first_us, last_us
-        for frame in decoded:
-            frames, last_us = frames + 1, frame.t_us
-            first_us = first_us if frames > 1 else last_us
-            yield frame
-            if progress:
-                progress(frames, max(frames, video.frame_count))
-
     with EventWriter(
-        path, video.size, source=source.name, settings=config.model_dump(), overwrite=overwrite,
-        labelled=config.label_noise,
-    ) as writer:  # fmt: skip
+        path, video.size, source=Path(video.name).name, settings=config.model_dump(), overwrite=overwrite,
+        labelled=config.label_noise, version_of_source=_version(source, video),
+    ) as writer, video.ended_by_interrupt():  # fmt: skip
+        count, state = _begin(video, writer.saved)
         try:
-            steps: Iterator[Frame] = counted(_read_ahead(video.frames()))
-            if config.upsample != "off":
-                steps = upsample(steps, config.upsample, config=config.simulator)
-            for frame in steps:
-                events, noise, state = simulator.step_labelled(frame, state)
-                writer.append(events, noise if config.label_noise else None)
+            _convert(video, config, writer, count, state, progress)
         except TruncatedVideoError as error:
             truncated = error
             writer.note("truncated_at_us", error.at_us)
         except VideoError as error:
-            raise error if str(error).startswith(str(source)) else VideoError(f"{source}: {error}") from error
-        if frames < 2:
-            raise VideoError(f"{source}: {frames} frame{'' if frames == 1 else 's'}, expected at least 2")
+            raise error if str(error).startswith(video.name) else VideoError(f"{video.name}: {error}") from error
+        if count.frames < 2:
+            raise VideoError(f"{video.name}: {count}, expected at least 2")
     if truncated:
         raise truncated
-    return Conversion(path, video.size, frames, writer.count, last_us - first_us)
+    return Conversion(path, video.size, count.frames, writer.count, count.last_us - count.first_us)
+
+
+@dataclass
+class _Count:
+    """The source frames so far: how many, and the times of the first and the last."""
+
+    frames: int = 0
+    first_us: int = 0
+    last_us: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.frames} frame{'' if self.frames == 1 else 's'}"
+
+    def over(self, frames: Iterable[Frame], total: int, progress: Progress | None) -> Iterator[Frame]:
+        """The frames, counted."""
+        for frame in frames:
+            self.first_us = self.first_us if self.frames else frame.t_us
+            self.frames, self.last_us = self.frames + 1, frame.t_us
+            yield frame
+            if progress:
+                progress(self.frames, max(self.frames, total))
+
+
+def _begin(video: Video, saved: dict[str, NDArray[Any]] | None) -> tuple[_Count, SimulatorState | None]:
+    """Where a conversion stands before it begins: at the start, or at what `_save` saved."""
+    if saved is None:
+        return _Count(), None
+    count = _Count(*saved.pop("count").tolist())
+    log.warning("%s: goes on from frame %d of %d", video.name, count.frames, max(count.frames, video.frame_count))
+    return count, SimulatorState.from_arrays({name.removeprefix(SIMULATOR_PREFIX): a for name, a in saved.items()})
+
+
+def _save(writer: EventWriter, count: _Count, state: SimulatorState) -> None:
+    simulator = {SIMULATOR_PREFIX + name: array for name, array in state.arrays().items()}
+    writer.save({"count": np.array([count.frames, count.first_us, count.last_us]), **simulator})
+
+
+def _convert(
+    video: Video, config: ConvertConfig, writer: EventWriter, count: _Count, state: SimulatorState | None,
+    progress: Progress | None,
+) -> None:  # fmt: skip
+    """Writes the events of the frames that are not counted yet, and counts them."""
+    simulator = EventSimulator(config.simulator)
+    begun = count.frames > 0
+    if begun:  # again from the last frame that was used, which upsampling needs
+        count.frames -= 1
+    steps = count.over(_read_ahead(video.frames(count.frames)), video.frame_count, progress)
+    if config.upsample != "off":
+        steps = upsample(steps, config.upsample, config=config.simulator)
+    save_s = time.monotonic() + SAVE_EVERY_S
+    for frame in itertools.islice(steps, int(begun), None):
+        ((events, noise),), state = simulator.steps([frame], state)
+        writer.append(events, noise if config.label_noise else None)
+        del events, noise  # up to 100 MB for a frame of 720p, which the next step can use
+        # not between two frames of the video
+        if time.monotonic() >= save_s and frame.t_us == count.last_us and video.ended is None:
+            _save(writer, count, state)
+            save_s = time.monotonic() + SAVE_EVERY_S
+
+
+def _version(source: Path, video: Video) -> str | None:
+    """A text that changes when the content of a video does; None for a camera, which never shows the same again."""
+    if video.ended is not None:
+        return None
+    files = sorted(source.iterdir()) if source.is_dir() else [source]
+    facts = [(file.name, os.stat(file).st_size, os.stat(file).st_mtime_ns) for file in files]
+    return hashlib.sha256(repr((facts, video.times_us)).encode()).hexdigest()
 
 
 def plan_conversions(sources: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
@@ -151,6 +213,42 @@ def plan_conversions(sources: Sequence[Path], out: Path) -> list[tuple[Path, Pat
                 raise FileError(f"{target}: both {plan[target]} and {video} would go there")
             plan[target] = video
     return [(video, target) for target, video in plan.items()]
+
+
+def events_from_video(
+    source: str | Path | int | NDArray[Any] | Iterable[Frame], config: ConvertConfig | None = None
+) -> Events:
+    """The events of a video, all in memory: those that `convert_video` writes with the same configuration.
+
+    Args:
+        source: What `open_video` takes: a video file, an image folder, an array [T, H, W] of grey images (which needs
+            `config.video.fps`), or the number of a camera, which ends with Ctrl-C or at `config.video.stop_s`. Or
+            frames, which have times and a transfer curve of their own.
+        config: How.
+
+    Raises:
+        VideoError: The video cannot be read, has fewer than two frames, or they do not fit together; or there are
+            settings for reading frames that are read already.
+        TruncatedVideoError: The video breaks off; `simulate` gives the events before that.
+
+    Example:
+        >>> events = events_from_video(array, ConvertConfig(video=VideoSettings(fps=30)))
+    """
+    config = config or ConvertConfig()
+    if isinstance(source, str | Path | int | np.ndarray):
+        video = open_video(source, config.video)
+        with video.ended_by_interrupt():
+            return _all_events(_read_ahead(video.frames()), config)
+    if config.video != VideoSettings():
+        raise VideoError("frames have times, a size and a curve of their own; leave config.video as it is")
+    return _all_events(source, config)
+
+
+def _all_events(frames: Iterable[Frame], config: ConvertConfig) -> Events:
+    if config.upsample != "off":
+        frames = upsample(frames, config.upsample, config=config.simulator)
+    chunks = list(simulate(frames, config.simulator))
+    return concatenate(chunks, chunks[0].sensor)
 
 
 def _read_ahead(items: Iterable[Item]) -> Iterator[Item]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import FileError
+
+if sys.platform != "win32":
+    import fcntl
 
 
 def claim_output(path: Path, *, overwrite: bool) -> None:
@@ -59,6 +63,37 @@ def write_beside(path: Path) -> Iterator[Path]:
         raise FileError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Makes a folder, keeps other processes (not on Windows) from doing the same, and removes it if it is empty then.
+
+    The lock of a process that is killed goes with it.
+
+    Raises:
+        FileError: The folder cannot be made, or another process holds it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{folder}: cannot be written ({error.strerror})") from error
+    if sys.platform != "win32":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(handle)
+            raise FileError(f"{folder}: is being written by another process") from error
+        except OSError:
+            pass  # a file system without locks
+    try:
+        yield
+    finally:
+        if not any(folder.iterdir()):
+            folder.rmdir()
+        if sys.platform != "win32":
+            os.close(handle)
 
 
 def _umask() -> int:

@@ -3,23 +3,49 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
+import os
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from dvspipe.config import build
+from dvspipe.conversion import convert_video
+from dvspipe.events import Events, SensorSize
+from dvspipe.formats import EventWriter
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate
-from dvspipe.video import Frame
+from dvspipe.video import Frame, open_video, write_video
 
 REPEATS = 5
+CONVERT_REPEATS = 3
+FPS = 30
+PEERS_SCRIPT = Path(__file__).with_name("peers.py")
+EVENTCV_SENSOR = SimulatorConfig(
+    intensity_map="linlog", sigma_thres=0.03, refractory_period=1e-4, cutoff_hz=200, leak_rate_hz=1,
+    shot_noise_rate_hz=10,
+)  # fmt: skip
+"""eventcv's default sensor, in our names; its thresholds are ours."""
+TELL_PEAK = """
+import atexit, re, runpy, sys
+from pathlib import Path
+def tell():
+    print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+atexit.register(tell)
+sys.argv[0] = "dvspipe"
+runpy.run_module("dvspipe", run_name="__main__")
+"""
+"""Runs the command line and prints its peak memory in KiB last (Linux). `ru_maxrss` would have the parent's in it."""
 
 
 @dataclass(frozen=True)
@@ -33,20 +59,49 @@ class Figure:
     def line(self) -> str:
         target = "" if self.target is None else f"   target {self.target:g}"
         beside = "".join(f"   {peer} {value:.4g}" for peer, value in self.beside.items())
-        return f"{self.name:32} {self.value:10.4g} {self.unit}{target}{beside}"
+        return f"{self.name:36} {self.value:10.4g} {self.unit}{target}{beside}"
 
 
-def _median_wall_s(command: list[str]) -> float:
-    """Median wall clock of a command, after one run that warms the caches."""
-    spent = []
-    for _ in range(REPEATS + 1):
-        began = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True)
-        spent.append(time.perf_counter() - began)
-    return statistics.median(spent[1:])
+@dataclass(frozen=True)
+class Options:
+    """What a bench may use: the Python that has the peers, and the folder of test data."""
+
+    peers: str
+    data: Path | None
 
 
-def bench_start() -> Iterator[Figure]:
+@dataclass(frozen=True)
+class Spent:
+    """Wall clock and CPU time of all threads, in seconds."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def _measure(work: Callable[[], object], repeats: int = REPEATS) -> Spent:
+    """Median times of some work, after one run that warms the caches."""
+    wall, cpu = [], []
+    for _ in range(repeats + 1):
+        began_wall, began_cpu = time.perf_counter(), time.process_time()
+        work()
+        wall.append(time.perf_counter() - began_wall)
+        cpu.append(time.process_time() - began_cpu)
+    return Spent(statistics.median(wall[1:]), statistics.median(cpu[1:]))
+
+
+def _run(command: list[str], **variables: str) -> str:
+    """What a command prints."""
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | variables, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}: exit status {done.returncode}\n{done.stderr}")
+    return done.stdout
+
+
+def _skip(name: str, reason: str) -> None:
+    print(f"{name:36} skipped: {reason}", flush=True)
+
+
+def bench_start(_options: Options) -> Iterator[Figure]:
     """How quickly the command line answers: allowed seconds / measured seconds."""
     python = sys.executable
     for name, allowed_s, command in (
@@ -54,11 +109,27 @@ def bench_start() -> Iterator[Figure]:
         ("start/import_wall", 0.2, [python, "-c", "import dvspipe"]),
         ("start/convert_help_wall", 0.5, [python, "-m", "dvspipe", "convert", "--help"]),
     ):
-        yield Figure(name, allowed_s / _median_wall_s(command), f"x faster than {allowed_s} s", 1)
+        yield _allowed(name, allowed_s, _measure(lambda command=command: _run(command)).wall_s)  # type: ignore[misc]
+    with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as folder:
+        clip, cache = Path(folder, "tiny.webm"), str(Path(folder, "kernels"))
+        write_video(clip, moving_texture(64, 48, 10, 0.5))
+        command = [python, "-m", "dvspipe", "convert", str(clip), "-o", str(clip.with_suffix(".h5")), "--overwrite"]
+
+        def convert() -> None:
+            _run(command, NUMBA_CACHE_DIR=cache)
+
+        began = time.perf_counter()
+        convert()
+        yield _allowed("start/first_convert_wall", 15, time.perf_counter() - began)
+        yield _allowed("start/second_convert_wall", 1.5, _measure(convert).wall_s)
 
 
-def moving_texture(width: int, height: int, frames: int, step_px: float) -> list[Frame]:
-    """A smooth random texture that moves diagonally by `step_px` a frame, at 30 fps."""
+def _allowed(name: str, allowed_s: float, measured_s: float) -> Figure:
+    return Figure(name, allowed_s / measured_s, f"x faster than {allowed_s} s", 1, {"seconds": measured_s})
+
+
+def texture(width: int, height: int, moves_px: Iterable[float]) -> Iterator[Frame]:
+    """A smooth random texture at 30 fps, moved diagonally by so much against its first place."""
     rng = np.random.default_rng(0)
     shape = (2 * height, 2 * width)
     field = np.zeros(shape, np.float32)
@@ -67,24 +138,17 @@ def moving_texture(width: int, height: int, frames: int, step_px: float) -> list
         field += cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC)
     grey = np.exp(0.5 * field)
     grey = np.clip(grey / grey.max() * 765, 0, 255)
-    moves = [np.array([[1, 0, -k * step_px], [0, 1, -0.6 * k * step_px]], np.float32) for k in range(frames)]
-    return [
-        Frame(round(k * 1e6 / 30), cv2.warpAffine(grey, move, (width, height)).astype(np.uint8))
-        for k, move in enumerate(moves)
-    ]
+    for k, move_px in enumerate(moves_px):
+        move = np.array([[1, 0, -move_px], [0, 1, -0.6 * move_px]], np.float32)
+        yield Frame(round(k * 1e6 / FPS), cv2.warpAffine(grey, move, (width, height)).astype(np.uint8))
 
 
-def _median_cpu_s(work: Callable[[], object]) -> float:
-    """Median CPU time of some work on one core, after one run that warms the caches."""
-    spent = []
-    for _ in range(REPEATS + 1):
-        began = time.process_time()
-        work()
-        spent.append(time.process_time() - began)
-    return statistics.median(spent[1:])
+def moving_texture(width: int, height: int, frames: int, step_px: float) -> list[Frame]:
+    """The texture, moving by `step_px` a frame."""
+    return [*texture(width, height, (k * step_px for k in range(frames)))]
 
 
-def bench_simulator() -> Iterator[Figure]:
+def bench_simulator(options: Options) -> Iterator[Figure]:
     """Frames in memory to sorted event arrays in memory, one core."""
     small = moving_texture(346, 260, 60, 0.28)
     large = moving_texture(1280, 720, 20, 0.5)
@@ -97,29 +161,180 @@ def bench_simulator() -> Iterator[Figure]:
         ("346x260_v2e", small, v2e, None),
         ("346x260_still", moving_texture(346, 260, 60, 0), SimulatorConfig(), 2000),
     ):
-        events = sum(len(part) for part in simulate(frames, config))
-        seconds = _median_cpu_s(lambda frames=frames, config=config: [*simulate(frames, config)])  # type: ignore[misc]
-        pixels = frames[0].image.size * (len(frames) - 1)
-        yield Figure(f"simulator/{name}", pixels / seconds / 1e6, "Mpixel/s", target)
+        spent, events = _simulate(frames, config)
+        pixels = _pixels(frames)
+        yield Figure(f"simulator/{name}", pixels / spent.cpu_s / 1e6, "Mpixel/s", target)
         yield Figure(f"simulator/{name}_density", events / pixels, "events/pixel/frame")
         if name == "346x260":
-            yield Figure(f"simulator/{name}_events", events / seconds / 1e6, "M events/s", 35)
+            yield Figure(f"simulator/{name}_events", events / spent.cpu_s / 1e6, "M events/s", 35)
+    for name, frames in (("346x260", small), ("1280x720", large)):
+        yield from _two_threads(f"simulator/{name}_two_threads", frames)
+        yield from _against_eventcv(f"simulator/{name}_eventcv", frames, options.peers)
 
 
-BENCHES: dict[str, Callable[[], Iterator[Figure]]] = {"start": bench_start, "simulator": bench_simulator}
+def _pixels(frames: list[Frame]) -> int:
+    """Pixels between which events are made."""
+    return frames[0].image.size * (len(frames) - 1)
+
+
+def _simulate(frames: list[Frame], config: SimulatorConfig, **options: int) -> tuple[Spent, int]:
+    """Times and number of events."""
+    run: Callable[..., Iterator[Events]] = simulate
+    events = sum(len(part) for part in run(frames, config, **options))
+    return _measure(lambda: [*run(frames, config, **options)]), events
+
+
+def _two_threads(name: str, frames: list[Frame]) -> Iterator[Figure]:
+    """Wall clock with one thread / with two."""
+    if "threads" not in inspect.signature(simulate).parameters:
+        _skip(name, "this dvspipe simulates in one thread only")
+        return
+    one, two = (_simulate(frames, SimulatorConfig(), threads=threads)[0].wall_s for threads in (1, 2))
+    yield Figure(name, one / two, "x one thread's speed", 1.7, {"Mpixel/s": _pixels(frames) / two / 1e6})
+
+
+def _against_eventcv(name: str, frames: list[Frame], python: str) -> Iterator[Figure]:
+    """Our speed / eventcv's: CPU time of the same frames in memory, lin-log map after sRGB, thresholds 0.2, one core.
+
+    `off` and `adaptive` are the ideal sensor in both, with its upsampling off and at its default. `default` is
+    eventcv as it comes, with upsampling, noise, mismatch and low-pass, beside our ideal sensor; `default_same` is the
+    same beside our model of its sensor.
+    """
+    if subprocess.run([python, "-c", "import eventcv"], capture_output=True, check=False).returncode:
+        _skip(name, f"{python} has no eventcv (pip install eventcv there, and name it with --peers)")
+        return
+    with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as folder:
+        path = Path(folder, "frames.npy")
+        np.save(path, np.stack([frame.image for frame in frames]))
+        peers = json.loads(_run([python, str(PEERS_SCRIPT), str(path), str(REPEATS)], RAYON_NUM_THREADS="1"))
+    ideal = _simulate(frames, SimulatorConfig(intensity_map="linlog"))
+    same = _simulate(frames, EVENTCV_SENSOR)
+    pixels = _pixels(frames)
+    for way, peer, (spent, events), target in (
+        ("off", "off", ideal, 6),
+        ("adaptive", "adaptive", ideal, None),
+        ("default", "default", ideal, 25),
+        ("default_same", "default", same, None),
+    ):
+        beside = {
+            "Mpixel/s": pixels / spent.cpu_s / 1e6,
+            "eventcv's Mpixel/s": pixels / peers[peer]["seconds"] / 1e6,
+            "our events / its": events / peers[peer]["events"],
+        }
+        yield Figure(f"{name}_{way}", peers[peer]["seconds"] / spent.cpu_s, "x eventcv's speed", target, beside)
+
+
+def bench_convert(options: Options) -> Iterator[Figure]:
+    """Videos to event files: against its stages alone and against decoding alone, and its memory."""
+    with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as folder:
+        out = Path(folder, "out.h5")
+        if shutil.which("ffmpeg"):
+            short, long = Path(folder, "short.mp4"), Path(folder, "long.mp4")
+            write_texture_clips(short, long)
+            yield from _stages(short, out)
+            yield from _peaks(short, long, out)
+        else:
+            _skip("convert/720p", "there is no ffmpeg to make the clip with")
+        cockatoo = options.data and options.data / "video" / "cockatoo.mp4"
+        if cockatoo and cockatoo.exists():
+            yield _against_decoding("convert/cockatoo", _whole(cockatoo, out), _decode(cockatoo))
+        else:
+            _skip("convert/cockatoo", "no video/cockatoo.mp4 in --data or DVSPIPE_TEST_DATA")
+
+
+def write_texture_clips(short: Path, long: Path) -> None:
+    """H.264 clips of 20 s and 200 s, 1280x720 at 30 fps: the texture goes there and back, so that it loops."""
+    half = 10 * FPS
+    moves_px = (0.077 * min(k, 2 * half - k) for k in range(2 * half))  # 0.02 events per pixel and frame
+    raw = ["-f", "rawvideo", "-pix_fmt", "gray", "-s", "1280x720", "-r", str(FPS), "-i", "-"]
+    coded = ["-c:v", "libx264", "-pix_fmt", "yuv420p"]
+    quiet = ["ffmpeg", "-v", "error"]
+    with subprocess.Popen([*quiet, *raw, *coded, str(short)], stdin=subprocess.PIPE) as ffmpeg:
+        assert ffmpeg.stdin
+        for frame in texture(1280, 720, moves_px):
+            ffmpeg.stdin.write(frame.image.tobytes())
+    if ffmpeg.returncode:
+        sys.exit(f"ffmpeg: exit status {ffmpeg.returncode}")
+    _run([*quiet, "-stream_loop", "9", "-i", str(short), "-c", "copy", str(long)])
+
+
+def _peaks(short: Path, long: Path, out: Path) -> Iterator[Figure]:
+    """Peak memory of the command line: allowed / measured."""
+    command = [sys.executable, "-c", TELL_PEAK, "convert", "--overwrite", "-o", str(out)]
+    peaks_mb = [int(_run([*command, str(clip)]).split()[-1]) * 1024 / 1e6 for clip in (short, long)]
+    for seconds, peak_mb in zip((20, 200), peaks_mb, strict=True):
+        yield Figure(f"convert/720p_{seconds}s_memory", 400 / peak_mb, "x below 400 MB", 1, {"MB": peak_mb})
+    yield Figure("convert/720p_memory_growth", peaks_mb[0] / peaks_mb[1], "peak of 20 s / of 200 s", 0.95)
+
+
+def _stages(clip: Path, out: Path) -> Iterator[Figure]:
+    """The whole against the larger of its slowest stage alone and half the CPU time of all three: wall clock.
+
+    Alone: decoding to grey; simulating frames in memory, one thread; writing events in memory.
+    """
+    whole, decode = _whole(clip, out), _decode(clip)
+    yield _against_decoding("convert/720p", whole, decode)
+    frames = [*open_video(clip).frames()]
+    simulating = _measure(lambda: _exhaust(simulate(frames)), CONVERT_REPEATS)
+    parts, sensor, pixels = [*simulate(frames)], frames[0].size, _pixels(frames)
+    frames.clear()
+    write = _measure(lambda: _write(out, sensor, parts), CONVERT_REPEATS)
+    stages = {"decode": decode, "simulate": simulating, "write": write}
+    ideal_s = max(*(stage.wall_s for stage in stages.values()), sum(stage.cpu_s for stage in stages.values()) / 2)
+    yield Figure("convert/720p_density", sum(map(len, parts)) / pixels, "events/pixel/frame")
+    for name, stage in stages.items():
+        beside = {"wall s": stage.wall_s, "cpu s": stage.cpu_s}
+        yield Figure(f"convert/720p_{name}", pixels / stage.wall_s / 1e6, "Mpixel/s alone", None, beside)
+    beside = {"wall s": whole.wall_s, "cpu s": whole.cpu_s, "ideal s": ideal_s}
+    yield Figure("convert/720p_stages", 1.2 * ideal_s / whole.wall_s, "x faster than 1.2 x ideal", 1, beside)
+
+
+def _whole(video: Path, out: Path) -> Spent:
+    return _measure(lambda: convert_video(video, out, overwrite=True), CONVERT_REPEATS)
+
+
+def _decode(video: Path) -> Spent:
+    return _measure(lambda: _exhaust(open_video(video).frames()), CONVERT_REPEATS)
+
+
+def _against_decoding(name: str, whole: Spent, decode: Spent) -> Figure:
+    """Wall clock of decoding alone / of the whole."""
+    beside = {"whole s": whole.wall_s, "decoding s": decode.wall_s}
+    return Figure(f"{name}_decoding", decode.wall_s / whole.wall_s, "x decoding's speed", None, beside)
+
+
+def _exhaust(items: Iterator[object]) -> None:
+    for _ in items:
+        pass
+
+
+def _write(out: Path, sensor: SensorSize, parts: list[Events]) -> None:
+    with EventWriter(out, sensor, overwrite=True) as writer:
+        for part in parts:
+            writer.append(part)
+
+
+BENCHES: dict[str, Callable[[Options], Iterator[Figure]]] = {
+    "convert": bench_convert,
+    "simulator": bench_simulator,
+    "start": bench_start,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=sorted(BENCHES))
     parser.add_argument("--json", type=Path, help="also write the figures here, an object per line")
+    parser.add_argument("--peers", default=sys.executable, help="the Python that has eventcv; this one by default")
+    data = os.environ.get("DVSPIPE_TEST_DATA")
+    parser.add_argument("--data", type=Path, default=data, help="folder with video/; DVSPIPE_TEST_DATA by default")
     arguments = parser.parse_args()
-    figures = []
-    for figure in BENCHES[arguments.name]():
+    figures: list[dict[str, Any]] = []
+    for figure in BENCHES[arguments.name](Options(arguments.peers, arguments.data)):
         print(figure.line(), flush=True)
-        figures.append(figure)
+        figures.append(asdict(figure))
     if arguments.json:
-        arguments.json.write_text("".join(json.dumps(asdict(figure)) + "\n" for figure in figures), encoding="utf-8")
+        arguments.json.write_text("".join(json.dumps(figure) + "\n" for figure in figures), encoding="utf-8")
 
 
 if __name__ == "__main__":

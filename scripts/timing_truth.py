@@ -102,7 +102,7 @@ def _pixels(fine: Image) -> Image:
 FINE_SIZE = (SENSOR.width * FINENESS, SENSOR.height * FINENESS)
 
 
-def rigid_scene(times_s: NDArray[np.float64], seed: int = 1) -> Iterator[Image]:
+def rigid_scene(times_s: NDArray[np.float64], seed: int) -> Iterator[Image]:
     """The plane, moving 183 px/s and turning 90 degrees/s."""
     canvas = rigid_canvas(np.random.default_rng(seed))
     pivot = canvas.shape[1] / 2, canvas.shape[0] / 2
@@ -143,7 +143,7 @@ def _objects(rng: np.random.Generator) -> list[tuple[Image, Image, tuple[float, 
     return objects
 
 
-def layers_scene(times_s: NDArray[np.float64], seed: int = 2) -> Iterator[Image]:
+def layers_scene(times_s: NDArray[np.float64], seed: int) -> Iterator[Image]:
     """Six textured objects at 120 to 600 px/s, passing before each other, over a textured background at 45 px/s."""
     rng = np.random.default_rng(seed)
     background = texture(SENSOR.height + 40, SENSOR.width + 40, rng, 90, 0.4)
@@ -172,18 +172,20 @@ def layers_scene(times_s: NDArray[np.float64], seed: int = 2) -> Iterator[Image]
         yield _pixels(picture)
 
 
-def cut_scene(times_s: NDArray[np.float64]) -> Iterator[Image]:
+def cut_scene(times_s: NDArray[np.float64], seed: int) -> Iterator[Image]:
     """The plane for 0.115 s, then another one: a cut that falls inside a frame interval of 60 and of 30 fps."""
     before = times_s < 0.115
-    yield from rigid_scene(times_s[before], 1)
-    yield from rigid_scene(times_s[~before], 7)
+    yield from rigid_scene(times_s[before], seed)
+    yield from rigid_scene(times_s[~before], seed + 6)
 
 
-SCENES: dict[str, Callable[[NDArray[np.float64]], Iterator[Image]]] = {
-    "rigid": rigid_scene,
-    "layers": layers_scene,
-    "cut": cut_scene,
+Scene = Callable[[NDArray[np.float64], int], Iterator[Image]]
+SCENES: dict[str, tuple[Scene, int]] = {
+    "rigid": (rigid_scene, 1),
+    "layers": (layers_scene, 2),
+    "cut": (cut_scene, 1),
 }
+"""Each scene and its seed."""
 
 
 def _sorted_keys(events: Events, horizon_us: int) -> NDArray[np.int64]:
@@ -258,6 +260,7 @@ def main() -> None:
     parser.add_argument("--transfer", nargs="+", choices=("linear", "srgb"), default=["linear", "srgb"])
     parser.add_argument("--fps", nargs="+", type=int, default=[300, 60, 30], help=f"divisors of {TRUTH_FPS}")
     parser.add_argument("--factor", nargs="+", default=["auto", "10"], help="`auto`, or steps per pair of frames")
+    parser.add_argument("--seed", type=int, help="of the scenes; 1 of rigid and cut, 2 of layers where none is given")
     parser.add_argument("--json", type=Path, help="also write the rows here, an object per line")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
@@ -266,7 +269,8 @@ def main() -> None:
     print(HEADER)
     rows = []
     for scene in arguments.scene:
-        images = list(enumerate(SCENES[scene](times_s)))
+        render, own_seed = SCENES[scene]
+        images = list(enumerate(render(times_s, own_seed if arguments.seed is None else arguments.seed)))
         for transfer in arguments.transfer:
             for row in measure(scene, images, transfer, arguments.fps, factors):
                 print(row.line(), flush=True)

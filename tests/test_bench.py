@@ -1,16 +1,26 @@
-"""The program for all measurements: its lines and its JSON."""
+"""The program for all measurements: its lines, its JSON, and what it measures beside dvspipe."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
+from dvspipe.simulator import simulate
+
 SCRIPT = Path(__file__).parents[1] / "scripts" / "bench.py"
+FAKE_EVENTCV = """
+def simulate(frames, *, fps, upsample="adaptive", **sensor):
+    assert fps == 30 and (not sensor or not any(sensor.values()))
+    return [0] * (frames.size + (upsample == "off"))
+"""
 
 
 @pytest.fixture
@@ -21,6 +31,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "bench", module)
     spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "REPEATS", 1)
     return module
 
 
@@ -28,7 +39,7 @@ def test_figures_are_printed_and_written_as_json_lines(
     bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     figures = [bench.Figure("a/b", 2.5, "Mpixel/s", 2, {"peer": 1.25}), bench.Figure("a/c", 1.0, "x")]
-    monkeypatch.setitem(bench.BENCHES, "start", lambda: iter(figures))
+    monkeypatch.setitem(bench.BENCHES, "start", lambda _options: iter(figures))
     monkeypatch.setattr(sys, "argv", ["bench.py", "start", "--json", str(tmp_path / "out.jsonl")])
     bench.main()
     assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == [
@@ -36,3 +47,58 @@ def test_figures_are_printed_and_written_as_json_lines(
         {"name": "a/c", "value": 1.0, "unit": "x", "target": None, "beside": {}},
     ]
     assert "target 2   peer 1.25" in capsys.readouterr().out
+
+
+def test_eventcv_is_measured_as_the_ideal_sensor_and_as_it_comes(
+    bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "eventcv.py").write_text(FAKE_EVENTCV)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    frames = bench.moving_texture(12, 7, 4, 0.5)
+    ours = sum(len(part) for part in simulate(frames, bench.SimulatorConfig(intensity_map="linlog")))
+    figures = {figure.name: figure for figure in bench._against_eventcv("a", frames, sys.executable)}
+    assert list(figures) == ["a_off", "a_adaptive", "a_default", "a_default_same"]
+    assert figures["a_off"].beside["our events / its"] == ours / (4 * 12 * 7 + 1)
+    assert figures["a_default"].beside["our events / its"] == ours / (4 * 12 * 7)
+    for figure in figures.values():
+        speeds = figure.beside["Mpixel/s"], figure.beside["eventcv's Mpixel/s"]
+        assert figure.value == pytest.approx(speeds[0] / speeds[1])
+
+
+def test_what_cannot_be_measured_is_skipped_with_the_reason(
+    bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "eventcv.py").write_text("raise ImportError")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(bench.shutil, "which", lambda _name: None)
+    assert not [*bench._against_eventcv("a", [], sys.executable)]
+    assert not [*bench.bench_convert(bench.Options(sys.executable, None))]
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0].split() for line in told] == [
+        ["a", "skipped"], ["convert/720p", "skipped"], ["convert/cockatoo", "skipped"],
+    ]  # fmt: skip
+    assert "--peers" in told[0]
+    assert "ffmpeg" in told[1]
+    assert "--data" in told[2]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the kernel tells the peak on Linux only")
+def test_peak_memory_is_the_childs_own(bench: ModuleType) -> None:
+    ballast = np.ones(64 << 20, np.uint8)  # in the parent, and in no figure of the child
+    told = subprocess.run(
+        [sys.executable, "-c", bench.TELL_PEAK, "--help"], capture_output=True, text=True, check=True, env=os.environ
+    )
+    peak_bytes = int(told.stdout.split()[-1]) * 1024
+    own_bytes = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    assert 10e6 < peak_bytes < own_bytes - ballast.nbytes / 2
+
+
+def test_stages_and_the_whole_of_a_conversion_are_measured(bench: ModuleType, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.webm"
+    bench.write_video(clip, bench.moving_texture(64, 48, 6, 0.5))
+    bench.CONVERT_REPEATS = 1
+    figures = {figure.name.split("_")[-1]: figure for figure in bench._stages(clip, tmp_path / "out.h5")}
+    assert list(figures) == ["decoding", "density", "decode", "simulate", "write", "stages"]
+    alone = [figures[name].beside for name in ("decode", "simulate", "write")]
+    ideal_s = max(*(stage["wall s"] for stage in alone), sum(stage["cpu s"] for stage in alone) / 2)
+    assert figures["stages"].value == pytest.approx(1.2 * ideal_s / figures["stages"].beside["wall s"])

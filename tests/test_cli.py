@@ -18,7 +18,7 @@ from conftest import random_events
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
 from dvspipe.synthesis import GESTURE_SENSOR, gesture_frames
-from dvspipe.video import write_video
+from dvspipe.video import open_video, write_video
 
 
 def dvspipe(*arguments: object, cwd: Path, code: int | None = 0) -> subprocess.CompletedProcess[str]:
@@ -280,7 +280,7 @@ def test_ctrl_c_stops_a_conversion_and_leaves_nothing(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / "images" / f"{number}.bmp"), rng.integers(0, 255, (120, 160), np.uint8))
     command = [sys.executable, "-m", "dvspipe", "convert", "images", "-o", "out/a.h5", "--set", "pos_thres=0.02"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
-        while not list(tmp_path.glob("out/.*")):  # the file that is written beside
+        while not (tmp_path / "out" / "a.h5.part").exists():
             assert running.poll() is None
             time.sleep(0.02)
         running.send_signal(signal.SIGINT)
@@ -291,3 +291,23 @@ def test_ctrl_c_stops_a_conversion_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_the_gesture_sensor_is_that_of_dvs128() -> None:
     assert SensorSize(width=128, height=128) == GESTURE_SENSOR
+
+
+def test_a_file_of_times_is_for_one_video(clip: Path, tmp_path: Path) -> None:
+    frames = len(list(open_video(clip).frames()))
+    start_us = 1_700_000_000_000_000
+    times = tmp_path / "times.txt"
+    times.write_text("".join(f"{start_us + 10_000 * number}\n" for number in range(frames)))
+    failed = dvspipe("convert", clip, "-o", "a.h5", "--timestamps", times, cwd=tmp_path, code=2)
+    assert "give the unit with --time-unit" in failed.stderr
+    options = ("--timestamps", times, "--time-unit", "us")
+    dvspipe("convert", clip, "-o", "a.h5", *options, cwd=tmp_path)
+    t = read(tmp_path / "a.h5").t
+    assert start_us <= t[0] < t[-1] <= start_us + 10_000 * (frames - 1)
+    other = tmp_path / "other.webm"
+    other.write_bytes(clip.read_bytes())
+    failed = dvspipe("convert", clip, other, "-o", "many", *options, cwd=tmp_path, code=2)
+    assert "--timestamps gives the times of one video, and there are 2" in failed.stderr
+    failed = dvspipe("convert", "7", "-o", "b.h5", cwd=tmp_path, code=None)
+    assert "camera 7: there is none" in failed.stderr
+    assert not (tmp_path / "b.h5").exists()

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import re
+from fractions import Fraction
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import Field
+from pydantic.fields import FieldInfo
 
-from dvspipe.config import Settings, build, merge_settings, parse_overrides, read_yaml, shipped_configs
+from dvspipe.config import Settings, build, configs_folder, merge_settings, parse_overrides, read_yaml, shipped_configs
 from dvspipe.errors import ConfigError
+from dvspipe.simulator import SimulatorConfig, read_preset
+
+SIMULATOR_PAGE = Path(__file__).parents[1] / "docs" / "simulator.md"
 
 
 class Inner(Settings):
@@ -80,3 +87,45 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
         read_yaml(broken)
     broken.write_text("")
     assert read_yaml(broken) == {}
+
+
+@pytest.mark.parametrize("name", shipped_configs("sensors"))
+def test_every_shipped_sensor_builds(name: str) -> None:
+    preset = read_preset(name)
+    assert preset
+    assert build(SimulatorConfig, preset, name).model_dump(include=set(preset)) == preset
+
+
+@pytest.mark.parametrize("name", ["dvs128", "gen4"])
+def test_every_value_of_a_sensor_names_its_source_or_says_assumed(name: str) -> None:
+    text = (configs_folder() / "sensors" / f"{name}.yaml").read_text(encoding="utf-8")
+    for line in text.splitlines():
+        assert re.match(r"#|\w+: [\d.]+ +# .*(\(.*\d{4}.*\)|data sheet|assumed)", line), line
+
+
+def range_of(field: FieldInfo) -> str:
+    """The range of a setting, as docs/simulator.md writes it."""
+    if choices := get_args(field.annotation):
+        return ", ".join(f"`{choice}`" if isinstance(choice, str) else str(choice) for choice in choices)
+    bounds = {type(bound).__name__: getattr(bound, type(bound).__name__.lower()) for bound in field.metadata}
+    if "Lt" in bounds:
+        return f"{bounds['Ge']} to 2^{bounds['Lt'].bit_length() - 1} - 1"
+    if "Le" not in bounds:
+        return f"{bounds['Ge']} or more"
+    return f"above {bounds['Gt']}, to {bounds['Le']}" if "Gt" in bounds else f"{bounds['Ge']} to {bounds['Le']}"
+
+
+def test_the_page_on_the_simulator_has_every_parameter_with_its_range_and_default() -> None:
+    section = SIMULATOR_PAGE.read_text(encoding="utf-8").split("## ")[1]
+    rows = re.findall(r"^\| `(\w+)` \|([^|]*)\| ([^|]*) \| ([^|]*) \|", section, re.MULTILINE)
+    assert [name for name, *_ in rows] == list(SimulatorConfig.model_fields)
+    for name, _, stated_range, stated_default in rows:
+        field = SimulatorConfig.model_fields[name]
+        assert stated_range == range_of(field), name
+        default = stated_default.strip("`")
+        assert (default if isinstance(field.default, str) else float(Fraction(default))) == field.default, name
+
+
+def test_the_page_on_the_simulator_names_every_preset() -> None:
+    section = SIMULATOR_PAGE.read_text(encoding="utf-8").split("## Presets")[1].split("## ")[0]
+    assert all(f"`{name}`" in section for name in shipped_configs("sensors"))

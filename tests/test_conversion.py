@@ -1,17 +1,26 @@
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import h5py
 import numpy as np
 import pytest
 
-from dvspipe.conversion import ConvertConfig, _read_ahead, convert_video, plan_conversions
+from dvspipe import conversion
+from dvspipe.conversion import ConvertConfig, _read_ahead, convert_video, events_from_video, plan_conversions
 from dvspipe.errors import FileError, VideoError
 from dvspipe.events import concatenate
-from dvspipe.formats import open_recording, read
-from dvspipe.simulator import SimulatorConfig, simulate, upsample
+from dvspipe.formats import chunks, describe, hdf5, open_recording, read
+from dvspipe.simulator import SimulatorConfig, read_preset, simulate, upsample
 from dvspipe.video import TruncatedVideoError, VideoSettings, frames_from_arrays, open_video, write_video
 
 
@@ -131,3 +140,318 @@ def test_upsampling_adds_steps_and_keeps_the_count_of_frames(tmp_path: Path) -> 
     assert (plain.frames, finer.frames, plain.duration_us) == (5, 5, finer.duration_us)
     assert read(tmp_path / "b.h5") == expected != read(tmp_path / "a.h5")
     assert open_recording(tmp_path / "b.h5").attributes["settings"]["upsample"] == 4
+
+
+@pytest.mark.parametrize("upsampling", ["off", 3])
+def test_events_from_a_video_are_those_of_its_file(tmp_path: Path, upsampling: int | str) -> None:
+    clip = tmp_path / "clip.webm"
+    save_clip(clip)
+    video = VideoSettings(start_s=0.05, resize="24x16")
+    config = ConvertConfig(video=video, simulator=SimulatorConfig(sigma_thres=0.03, seed=5), upsample=upsampling)
+    convert_video(clip, tmp_path / "events.h5", config)
+    events = events_from_video(clip, config)
+    assert len(events) > 0
+    assert events == read(tmp_path / "events.h5") == events_from_video(str(clip), config)
+
+
+def test_events_from_an_array_and_from_frames_are_the_same() -> None:
+    array = np.random.default_rng(3).integers(0, 256, (5, 7, 12), np.uint8)
+    simulator = SimulatorConfig(pos_thres=0.3)
+    config = ConvertConfig(video=VideoSettings(fps=50), simulator=simulator)
+    events = events_from_video(array, config)
+    frames = list(frames_from_arrays(array, fps=50))
+    assert len(events) > 0
+    assert events == events_from_video(iter(frames), ConvertConfig(simulator=simulator))
+    assert events == concatenate(simulate(frames, simulator), frames[0].size)
+    with pytest.raises(VideoError, match="leave config.video as it is"):
+        events_from_video(frames, config)
+    with pytest.raises(VideoError, match="1 frame, expected at least 2"):
+        events_from_video(frames[:1])
+
+
+def test_a_camera_that_ctrl_c_ends_leaves_a_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Camera:
+        def __init__(self, index: int) -> None:
+            assert index == 0
+            self.number = 0
+
+        def grab(self) -> bool:
+            time.sleep(0.002)
+            self.number += 1
+            if self.number == 30:
+                os.kill(os.getpid(), signal.SIGINT)
+            return True
+
+        def retrieve(self) -> tuple[bool, np.ndarray]:
+            return True, np.full((7, 12), 8 * self.number % 256, np.uint8)
+
+        def release(self) -> None: ...
+
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    done = convert_video(Path("0"), tmp_path / "events.h5")
+    assert 30 <= done.frames <= 100
+    assert len(read(tmp_path / "events.h5")) == done.events > 0
+    assert describe(tmp_path / "events.h5").attributes["source"] == "camera 0"
+    assert len(events_from_video(0)) > 0
+
+
+RESUMED = {
+    "plain": {},
+    "noisy": {"simulator": read_preset("noisy"), "label_noise": True},
+    "slow pixels": {"simulator": {"cutoff_hz": 99, "cutoff_order": 2, "refractory_period": 0.005, "sigma_thres": 0.03}},
+    "hot pixels": {"simulator": {"hot_pixel_fraction": 0.1, "shot_noise_rate_hz": 5}},
+    "upsampled": {"upsample": 3, "simulator": {"leak_rate_hz": 1, "cutoff_hz": 50}},
+    "upsampled as needed": {"upsample": "auto", "simulator": {"pos_thres": 0.3}},
+}
+
+
+def small(name: str) -> ConvertConfig:
+    """One of these configurations, for a part of the picture and of the time."""
+    return ConvertConfig(video=VideoSettings(crop="36x24+10+5", start_s=0.01), **RESUMED[name])
+
+
+@pytest.fixture
+def saving_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saves after every frame, in chunks so small that each frame fills some."""
+    monkeypatch.setattr(conversion, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", 256)
+
+
+def content(path: Path) -> dict[str, Any]:
+    """All that an event file holds."""
+    found: dict[str, Any] = {}
+    with h5py.File(path) as file:
+        found |= {f"@{name}": value for name, value in file.attrs.items()}
+        file.visititems(lambda name, item: found.update({name: item[()].tolist()} if hasattr(item, "dtype") else {}))
+        found |= {f"left/{name}": column[()].tolist() for name, column in file["prophesee/left"].items()}
+    return found
+
+
+def stop_at(frame: int, stop: Callable[[], None]) -> Callable[[int, int], None]:
+    """A progress that stops the conversion at a frame."""
+    return lambda done, _: stop() if done == frame else None
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def interrupted(clip: Path, out: Path, config: ConvertConfig, frame: int = 12) -> Path:
+    """The folder that a conversion leaves which is interrupted at a frame."""
+    with pytest.raises(KeyboardInterrupt):
+        convert_video(clip, out, config, progress=stop_at(frame, interrupt))
+    folder = out.with_name(out.name + ".part")
+    assert (folder / "state.npz").exists()
+    assert not out.exists()
+    return folder
+
+
+@pytest.mark.usefixtures("saving_always")
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_conversion_killed_anywhere_ends_with_the_same_file(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, out, folder = tmp_path / "clip.webm", tmp_path / "out.h5", tmp_path / "out.h5.part"
+    save_clip(clip, 9)
+    config = small(name)
+    moments: list[Path] = []
+    replace = Path.replace
+
+    def keep(*_: object) -> None:
+        """A copy of what a kill at this moment would leave."""
+        if folder.exists() and not out.exists():
+            moments.append(shutil.copytree(folder, tmp_path / "moments" / str(len(moments))))
+
+    def replace_between(self: Path, target: Path) -> Path:
+        keep()
+        replace(self, target)
+        keep()
+        return target
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replace_between)
+        undisturbed = convert_video(clip, out, config, progress=keep)
+    expected = content(out)
+    assert undisturbed.events > 256 * 9
+    assert not folder.exists()
+    assert len(moments) > 30
+    for moment in [*moments[:5], *moments[5::6], *moments[-2:]]:
+        out.unlink()
+        moment.rename(folder)
+        again = convert_video(clip, out, config)
+        assert again == undisturbed
+        assert content(out) == expected
+        assert not folder.exists()
+
+
+@pytest.mark.usefixtures("saving_always")
+def test_a_conversion_may_be_interrupted_again_and_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clip, out = tmp_path / "clip.webm", tmp_path / "out.h5"
+    save_clip(clip)
+    config = small("noisy")
+    undisturbed = convert_video(clip, tmp_path / "whole.h5", config)
+    told: list[int] = []
+    for frame in (3, 4, 11, 18):
+        interrupted(clip, out, config, frame)
+    again = convert_video(clip, out, config, progress=lambda frames, _: told.append(frames))
+    assert told == [18, 19]
+    assert [record.getMessage().split(": ")[1] for record in caplog.records] == [
+        f"goes on from frame {frame} of 20" for frame in (3, 4, 11, 18)
+    ]
+    assert (again.frames, again.events, again.duration_us) == (19, undisturbed.events, undisturbed.duration_us)
+    assert content(out) == content(tmp_path / "whole.h5")
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_killed_process_is_continued_by_the_command_line(tmp_path: Path, several: bool) -> None:
+    (tmp_path / "in").mkdir()
+    clip, out = tmp_path / "in" / "clip.webm", tmp_path / "out" / "clip.h5"
+    save_clip(clip)
+    convert_video(clip, tmp_path / "whole.h5")
+    script = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom dvspipe import conversion\n"
+        "conversion.SAVE_EVERY_S = 0\n"
+        "kill = lambda done, _: os.kill(os.getpid(), signal.SIGKILL) if done == 13 else None\n"
+        "conversion.convert_video(Path(sys.argv[1]), Path(sys.argv[2]), progress=kill)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(clip), str(out)]).returncode == -signal.SIGKILL
+    which = [clip.parent, "-o", out.parent, "--jobs", "2"] if several else [clip, "-o", out]
+    if several:
+        shutil.copy(clip, clip.with_name("other.webm"))
+    command = [sys.executable, "-m", "dvspipe", "convert", *map(str, which)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "clip.webm: goes on from frame 13 of 20\n" in done.stderr
+    assert "from 20 frames" in done.stdout
+    assert content(out) == content(tmp_path / "whole.h5")
+    assert {path.name for path in out.parent.iterdir()} == ({"clip.h5", "other.h5"} if several else {"clip.h5"})
+
+
+@pytest.mark.usefixtures("saving_always")
+@pytest.mark.parametrize("change", ["settings", "date", "length", "version", "overwrite", "labels"])
+def test_what_was_saved_of_other_work_is_thrown_away(
+    tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clip, out = tmp_path / "clip.webm", tmp_path / "out.h5"
+    save_clip(clip)
+    config = small("plain")
+    folder = interrupted(clip, out, config)
+    if change == "settings":
+        config = small("slow pixels")
+    elif change == "labels":
+        config = config.model_copy(update={"label_noise": True})
+    elif change == "date":
+        os.utime(clip, ns=(0, 1))
+    elif change == "length":
+        date = clip.stat().st_mtime_ns
+        save_clip(clip, 19)
+        os.utime(clip, ns=(date, date))
+    elif change == "version":
+        monkeypatch.setattr(hdf5, "version", lambda _: "0.0.1")
+    convert_video(clip, out, config, overwrite=change == "overwrite")
+    assert not folder.exists()
+    said = " ".join(record.getMessage() for record in caplog.records)
+    assert "goes on" not in said
+    assert ("begins anew, what was saved is of another video, settings or version" in said) == (change != "overwrite")
+    convert_video(clip, tmp_path / "fresh.h5", config)
+    assert content(out) == content(tmp_path / "fresh.h5")
+
+
+def damages(folder: Path) -> Iterator[tuple[Path, bytes | None]]:
+    """Files of a folder with the bytes to put there instead, or None to remove it."""
+    rng = np.random.default_rng(0)
+    for file in [folder / "00000.h5", folder / "00004.h5", folder / "state.npz"]:
+        whole, other = file.read_bytes(), (folder / "00001.h5").read_bytes()
+        half = len(whole) // 2
+        for instead in (
+            None,
+            b"",
+            whole[:100],
+            whole[:half],
+            whole[:-1],
+            whole[:half] + bytes(len(whole) - half),
+            other,
+        ):
+            yield file, instead
+        for position in rng.integers(0, len(whole), 6).tolist():
+            yield file, whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :]
+
+
+@pytest.mark.usefixtures("saving_always")
+def test_damage_to_what_was_saved_never_shows_in_the_events(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clip, out, kept = tmp_path / "clip.webm", tmp_path / "out.h5", tmp_path / "kept"
+    save_clip(clip, 8)
+    config = small("noisy")
+    undisturbed = convert_video(clip, tmp_path / "whole.h5", config)
+    expected = content(tmp_path / "whole.h5")
+    folder = interrupted(clip, out, config, 7)
+    shutil.copytree(folder, kept)
+    for file, damage in damages(kept):
+        shutil.copytree(kept, folder, dirs_exist_ok=True)
+        (folder / file.name).unlink()
+        if damage is not None:
+            (folder / file.name).write_bytes(damage)
+        assert convert_video(clip, out, config).events == undisturbed.events
+        assert content(out) == expected
+        assert not folder.exists()
+        out.unlink()
+    said = [record.getMessage() for record in caplog.records]
+    assert sum("begins anew, what was saved is damaged" in text for text in said) > 20
+
+
+@pytest.mark.usefixtures("saving_always")
+def test_a_full_disk_keeps_what_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip, out = tmp_path / "clip.webm", tmp_path / "out.h5"
+    save_clip(clip, 9)
+    config = small("plain")
+    convert_video(clip, tmp_path / "whole.h5", config)
+    require_space, room = chunks.require_space, 0
+
+    def small_disk(path: Path, size: int) -> None:
+        nonlocal room
+        room -= 1
+        require_space(path, size if room else 10**18)
+
+    monkeypatch.setattr(chunks, "require_space", small_disk)
+    for room in (60, 30):  # noqa: B007 - small_disk counts down
+        with pytest.raises(FileError, match=r"out.h5: cannot be written \(no space"):
+            convert_video(clip, out, config)
+        assert (tmp_path / "out.h5.part" / "state.npz").exists()
+    room = -1
+    convert_video(clip, out, config)
+    assert content(out) == content(tmp_path / "whole.h5")
+
+
+@pytest.mark.usefixtures("saving_always")
+def test_a_bad_video_leaves_nothing_of_what_was_saved(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(6):
+        picture = np.random.default_rng(number).integers(0, 256, (70, 120), np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), picture)
+    (folder / "5.png").write_bytes(b"no picture")
+    with pytest.raises(VideoError, match="5.png"):
+        convert_video(folder, tmp_path / "out.h5")
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]
+
+
+@pytest.mark.usefixtures("saving_always")
+def test_a_video_that_breaks_off_does_so_again_when_resumed(test_data: Path, tmp_path: Path) -> None:
+    clip, out = tmp_path / "cut.mkv", tmp_path / "out.h5"
+    whole = (test_data / "video" / "walk.mkv").read_bytes()
+    clip.write_bytes(whole[: len(whole) // 4])
+    tiny = ConvertConfig(video=VideoSettings(resize="32x24"))
+    with pytest.raises(TruncatedVideoError, match="breaks off") as first:
+        convert_video(clip, tmp_path / "whole.h5", tiny)
+    interrupted(clip, out, tiny, 5)
+    with pytest.raises(TruncatedVideoError, match="breaks off") as again:
+        convert_video(clip, out, tiny)
+    assert str(again.value) == str(first.value)
+    assert content(out) == content(tmp_path / "whole.h5")
+
+
+def test_an_interrupt_before_anything_was_saved_leaves_nothing(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.webm"
+    save_clip(clip, 5)
+    with pytest.raises(KeyboardInterrupt):
+        convert_video(clip, tmp_path / "out.h5", progress=stop_at(4, interrupt))
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.webm"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dvspipe.errors import FileError
-from dvspipe.files import claim_output, require_space, write_beside
+from dvspipe.files import claim_output, lock_folder, require_space, write_beside
 
 
 def test_an_output_that_exists_is_kept_unless_told(tmp_path: Path) -> None:
@@ -49,3 +49,18 @@ def test_room_on_the_disk_is_checked_before_it_is_needed(tmp_path: Path) -> None
     require_space(tmp_path / "out.h5", 1000)
     with pytest.raises(FileError, match=r"out.h5: cannot be written \(no space: .* MB left"):
         require_space(tmp_path / "out.h5", 10**18)
+
+
+def test_a_folder_has_one_owner_and_goes_when_it_is_empty(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    with lock_folder(folder):
+        with pytest.raises(FileError, match="folder: is being written by another process"), lock_folder(folder):
+            pass
+        (folder / "mine").touch()
+    assert folder.exists()
+    with lock_folder(folder):
+        (folder / "mine").unlink()
+    assert not folder.exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(FileError, match="cannot be written"), lock_folder(tmp_path / "file" / "folder"):
+        pass

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dvspipe.errors import DvspipeError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import EventWriter, describe, iterate, open_recording, read, write
+from dvspipe.formats import chunks as chunks_module
 from dvspipe.formats import hdf5 as hdf5_module
 
 
@@ -38,7 +39,7 @@ def test_hdf5_gives_back_what_was_written(tmp_path: Path, seed: int, count: int,
 
 
 def test_hdf5_is_written_in_whole_chunks_whatever_the_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hdf5_module, "CHUNK_ROWS", 64)
+    monkeypatch.setattr(chunks_module, "CHUNK_ROWS", 64)
     monkeypatch.setattr(hdf5_module, "CHUNK_EVENTS", 100)
     events = random_events(2, 1000)
     for number, size in enumerate((1, 63, 64, 65, 200, 1000)):
@@ -50,6 +51,78 @@ def test_hdf5_is_written_in_whole_chunks_whatever_the_pieces(tmp_path: Path, mon
         )
         assert read(path) == events
         assert len(list(iterate(path))) == 10
+
+
+@pytest.mark.parametrize("low", [0, -(2**63), -1, 2**32 - 500, 2**62])
+def test_chunks_are_what_hdf5s_own_filters_would_make(
+    tmp_path: Path, low: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks_module, "CHUNK_ROWS", 64)
+    rows = {"a/t": low + np.arange(1001), "a/x": np.arange(450, dtype=np.uint16)[::3], "p": np.zeros(64, np.uint8)}
+    types = {name: column.dtype.type for name, column in rows.items()} | {"none": np.int64}
+    with chunks_module.ChunkedFile(tmp_path / "a.h5", types, "", anew=True) as file:
+        for name, column in rows.items():
+            file.append(name, column[:70])
+            file.append(name, column[70:])
+        with file.finished():
+            pass
+    with h5py.File(tmp_path / "a.h5") as read_back:
+        assert len(read_back["none"]) == 0
+        for name, column in rows.items():
+            assert read_back[name].dtype == column.dtype
+            assert np.array_equal(read_back[name][:], column)
+            filters = read_back[name].id.get_create_plist()
+            assert [filters.get_filter(k)[0] for k in range(filters.get_nfilters())] == [
+                h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE,
+            ]  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_few_chunks_wait_to_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks_module, "CHUNK_ROWS", 64)
+    encoded, waiting = chunks_module._encoded, []
+
+    def watched(rows: np.ndarray) -> bytes:
+        waiting.append(len(file._waiting))
+        return encoded(rows)
+
+    monkeypatch.setattr(chunks_module, "_encoded", watched)
+    with chunks_module.ChunkedFile(tmp_path / "a.h5", {"t": np.int64}, "", anew=True) as file:
+        file.append("t", np.arange(64 * 1000))
+        with file.finished():
+            pass
+    assert len(waiting) == 1000
+    assert max(waiting) <= chunks_module.CHUNKS_AHEAD + 1
+
+
+def test_what_could_not_be_stored_is_said_as_long_as_one_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks_module, "CHUNK_ROWS", 64)
+
+    def full(path: Path, size: int) -> None:
+        raise FileError(f"{path}: no space for {size} bytes")
+
+    file = chunks_module.ChunkedFile(tmp_path / "a.h5", {"t": np.int64}, "", anew=True)
+    with pytest.raises(FileError, match="no space"), file:
+        file.append("t", np.arange(64))
+        monkeypatch.setattr(chunks_module, "require_space", full)
+        file.append("t", np.arange(64))
+        for _ in range(2):
+            with pytest.raises(FileError, match="no space"):
+                file.save({})
+        with file.finished():
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_cannot_write_one_file(tmp_path: Path) -> None:
+    events = random_events(0, 10)
+    with EventWriter(tmp_path / "a.h5", SENSOR) as writer:
+        writer.append(events)
+        with pytest.raises(FileError, match="a.h5.part: is being written by another process"):
+            write(tmp_path / "a.h5", random_events(1, 20))
+    assert read(tmp_path / "a.h5") == events
 
 
 def test_the_hdf5_layout_is_dsecs(tmp_path: Path) -> None:

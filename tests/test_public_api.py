@@ -10,9 +10,9 @@ import pytest
 import dvspipe
 
 PUBLIC = {
-    "BinConfig", "Classifier", "DvspipeError", "EventSimulator", "Events", "Frame", "SensorSize", "SimulatorConfig",
-    "TrainConfig", "concatenate", "convert_video", "count_events", "describe", "frames_from_arrays", "iterate",
-    "open_video", "read", "simulate", "train", "write",
+    "BinConfig", "Classifier", "ConvertConfig", "DvspipeError", "EventSimulator", "Events", "Frame", "SensorSize",
+    "SimulatorConfig", "TrainConfig", "VideoSettings", "concatenate", "convert_video", "count_events", "describe",
+    "events_from_video", "frames_from_arrays", "iterate", "open_video", "read", "simulate", "train", "write",
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from dvspipe.events import Events, concatenate
 from dvspipe.simulator import EventSimulator, SimulatorConfig, simulate
 from dvspipe.simulator.config import read_preset
 from dvspipe.simulator.levels import code_levels, intensity, level_of, linear_intensity
+from dvspipe.simulator.words import merge_words, sort_words
 from dvspipe.video import Frame, frames_from_arrays
 
 
@@ -155,7 +156,7 @@ def test_after_every_frame_the_level_is_within_the_threshold(seed: int, threshol
     levels = code_levels(np.dtype(np.uint8), "srgb", config)
     for frame in frames_from_arrays(random_images(seed, 6, np.uint8), fps=30):
         _, state = simulator.step(frame, state)
-        reference = state.ref0 + state.net * threshold
+        reference = levels[state.ref0] + state.net * threshold
         assert np.all(np.abs(levels[frame.image.ravel()] - reference) < threshold)
 
 
@@ -256,7 +257,7 @@ def clip_of(seed: int, count: int = 8, fps: float = 30, dtype: type = np.uint8) 
 def labelled(frames: list[Frame], config: SimulatorConfig) -> tuple[Events, NDArray[np.bool_]]:
     simulator, state, parts, labels = EventSimulator(config), None, [], []
     for frame in frames:
-        events, noise, state = simulator.step_labelled(frame, state)
+        ((events, noise),), state = simulator.steps([frame], state)
         parts.append(events)
         labels.append(noise)
     return concatenate(parts, frames[0].size), np.concatenate(labels)
@@ -401,6 +402,46 @@ def test_the_same_seed_gives_the_same_events_and_another_does_not() -> None:
     frames = clip_of(15)
     assert run(frames, NOISY) == run(frames, NOISY)
     assert run(frames, NOISY) != run(frames, NOISY.model_copy(update={"seed": 4}))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize(
+    "config", [SimulatorConfig(neg_thres=0.3), NOISY, SimulatorConfig(cutoff_hz=40, cutoff_order=2)]
+)
+def test_any_number_of_threads_gives_the_same_events(config: SimulatorConfig, dtype: type) -> None:
+    frames = [*frames_from_arrays(random_images(17, 12, dtype), fps=30)]
+    whole, noise = labelled(frames, config)
+    for threads in (2, 3, 20):
+        simulator = EventSimulator(config, threads=threads)
+        first, state = simulator.steps(frames[:5], None)
+        second, state = simulator.steps(frames[5:], state)
+        assert concatenate([events for events, _ in first + second], SENSOR) == whole
+        assert np.array_equal(np.concatenate([labels for _, labels in first + second]), noise)
+        assert concatenate([*simulate(frames, config, threads=threads)], SENSOR) == whole
+
+
+def test_threads_hold_the_images_of_a_buffer_that_is_used_again() -> None:
+    images = random_images(9, 6, np.uint8)
+    buffer = np.empty_like(images[0])
+
+    def reused() -> Iterable[Frame]:
+        for number, image in enumerate(images):
+            buffer[:] = image
+            yield Frame(1000 * number, buffer)
+
+    plain = [*simulate([Frame(1000 * number, image) for number, image in enumerate(images)])]
+    assert concatenate([*simulate(reused(), threads=2)], SENSOR) == concatenate(plain, SENSOR)
+
+
+@given(times=st.lists(st.integers(0, 70_000), max_size=300), longest=st.sampled_from([1, 200, 70_000, 2**31 - 1]))
+@settings(max_examples=50, deadline=None)
+def test_words_are_sorted_and_merged_as_numbers(times: list[int], longest: int) -> None:
+    rng = np.random.default_rng(len(times))
+    low = rng.integers(0, 2**32, len(times))
+    words = (np.array([time % (longest + 1) for time in times], np.int64) << 32) | low
+    assert np.array_equal(sort_words(words.copy(), longest), np.sort(words))
+    half = words.size // 2
+    assert np.array_equal(merge_words(np.sort(words[:half]), np.sort(words[half:])), np.sort(words))
 
 
 def test_a_stored_state_goes_on_as_if_never_stopped() -> None:

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -120,3 +125,241 @@ def test_a_video_that_breaks_off_says_so_after_its_last_frame(test_data: Path, t
     with pytest.raises(TruncatedVideoError, match="breaks off after .* of 89 frames") as caught:
         times += [frame.t_us for frame in open_video(tmp_path / "cut.mkv").frames()]
     assert caught.value.at_us > 1_000_000
+
+
+def same_frames(ours: list[Frame], theirs: list[Frame]) -> bool:
+    return [frame.t_us for frame in ours] == [frame.t_us for frame in theirs] and all(
+        np.array_equal(a.image, b.image) for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+@pytest.mark.parametrize("first", [0, 1, 5, 7, 8, 30])
+def test_frames_from_a_number_on_are_the_same_frames(tmp_path: Path, first: int) -> None:
+    images = [np.full((32, 48), 20 * number, np.uint8) for number in range(10)]
+    path = tmp_path / "clip.webm"
+    write_video(path, frames_from_arrays(images, fps=50))
+    folder = tmp_path / "images"
+    folder.mkdir()
+    save_images(folder, 10)
+    array = np.stack(images)
+    settings = VideoSettings(fps=50, start_s=0.02, stop_s=0.18, resize="12x8")
+    for source in (path, folder, array):
+        video = open_video(source, settings)
+        frames = list(video.frames())
+        assert len(frames) == 8
+        assert same_frames(list(video.frames(first)), frames[first:])
+
+
+@pytest.mark.parametrize("name", ["carphone_pristine.mp4", "newtonscradle.gif", "walk.mkv"])
+def test_real_videos_are_the_same_from_a_number_on(test_data: Path, name: str) -> None:
+    video = open_video(test_data / "video" / name)
+    assert same_frames(list(video.frames(20)), list(video.frames())[20:])
+
+
+def test_frames_that_are_left_out_are_not_read_but_checked(tmp_path: Path) -> None:
+    save_images(tmp_path, 4)
+    (tmp_path / "im1.png").write_bytes(b"broken")
+    assert len(list(open_video(tmp_path).frames(2))) == 2
+    (tmp_path / "im3.png").unlink()
+    with pytest.raises(VideoError, match="im1.png: not an image"):
+        list(open_video(tmp_path).frames(1))
+
+
+def test_a_cut_video_is_found_cut_from_a_number_on(test_data: Path, tmp_path: Path) -> None:
+    content = (test_data / "video" / "walk.mkv").read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
+    with pytest.raises(TruncatedVideoError):
+        list(open_video(tmp_path / "cut.mkv").frames(1000))
+
+
+def times_of(folder: Path, text: str, **settings: object) -> list[int]:
+    path = folder.parent / "times.txt"
+    path.write_text(text, encoding="utf-8")
+    video = open_video(folder, VideoSettings(timestamps=str(path), **settings))  # type: ignore[arg-type]
+    return [frame.t_us for frame in video.frames()]
+
+
+@pytest.fixture
+def three_images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    save_images(folder, 3)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "expected"),
+    [
+        ("0.0\n0.0100004\n0.5\n", None, [0, 10_000, 500_000]),
+        ("0\n1e-3\n2e-3", None, [0, 1_000, 2_000]),
+        ("# ground truth\n1305031102.175304 rgb/im0.png\n1305031102.2 im1.png\n1305031103 im2.png", None,
+         [1_305_031_102_175_304, 1_305_031_102_200_000, 1_305_031_103_000_000]),
+        ("timestamp_ns,filename\n0,im0.png\n1500,im1.png\n3000000,im2.png\n", None, [0, 2, 3_000]),
+        ("#timestamp [ns],filename\r\n1403636579763555584, a\r\n1403636579813555456, b\r\n"
+         "1403636579863555584, c\r\n", None, [1_403_636_579_763_556, 1_403_636_579_813_555, 1_403_636_579_863_556]),
+        ("49599300523\n49599350497\n49599400471\n", "us", [49_599_300_523, 49_599_350_497, 49_599_400_471]),
+        ("0\n33.4\n66.7\n", "ms", [0, 33_400, 66_700]),
+        ("\ufeff0\n\n10\n20\n", "s", [0, 10_000_000, 20_000_000]),
+    ],
+)  # fmt: skip
+def test_a_file_of_times_gives_the_times(three_images: Path, text: str, unit: str | None, expected: list[int]) -> None:
+    assert times_of(three_images, text, time_unit=unit) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "message"),
+    [
+        ("0.0\n0.1\n", {}, "times.txt: holds 2 times, but .*images has 3 frames"),
+        ("0.0\n0.1\n0.2\n0.3\n", {}, "times.txt: holds 4 times, but .*images has 3 frames"),
+        ("", {}, "holds 0 times"),
+        ("0.0\n0.2\n0.1\n", {}, r"line 3: 0.1 s is not later than the time before it"),
+        ("0\n200\n400\n", {"time_unit": "ns"}, r"line 2: 200 ns is not later .* by a microsecond"),
+        ("0.0\nnan\n0.1\n", {}, "line 2: 'nan' is not a time"),
+        ("0.0\n0,1\n0.2\n", {}, "line 2: '0,1', expected one time"),
+        ("0.0\n# pause\nlater\n0.1\n", {}, "line 3: 'later' is not a time"),
+        ("0 0.0\n1 0.1\n2 0.2\n", {}, "line 1: '0 0.0', expected one time"),
+        ("-0.1\n0.0\n0.1\n", {}, "line 1: -0.1 s is no time from 0"),
+        ("0.0\n1e999\n0.1\n", {"time_unit": "s"}, "line 2: 1e999 s is no time from 0"),
+        ("0\n100\n200\n", {}, "whole numbers whose unit is not stated; give the unit with --time-unit"),
+        ("0.0\n33.4\n66.7\n", {}, "as seconds, 3 frames would last 66.7 s; give the unit with --time-unit"),
+        ("0.0 im0.png\n0.1 im2.png\n0.2 im1.png\n", {}, "line 2 is of im2.png, but that image of .* is im1.png"),
+        ("0.0\n0.1\n0.2\n", {"fps": 10}, "--timestamps and --fps exclude each other"),
+    ],
+)
+def test_a_wrong_file_of_times_is_an_error(
+    three_images: Path, text: str, settings: dict[str, object], message: str
+) -> None:
+    with pytest.raises(VideoError, match=message):
+        times_of(three_images, text, **settings)
+
+
+def test_an_unreadable_file_of_times_is_named(three_images: Path, tmp_path: Path) -> None:
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
+    for name in ("none.txt", "binary.txt", "images"):
+        with pytest.raises(VideoError, match=f"{name}: no readable file of times"):
+            open_video(three_images, VideoSettings(timestamps=str(tmp_path / name)))
+    with pytest.raises(VideoError, match="--time-unit ms without a file of times"):
+        open_video(three_images, VideoSettings(fps=3, time_unit="ms"))
+
+
+@pytest.mark.parametrize("name", ["timestamps.txt", "images.csv"])
+def test_an_image_folders_own_times_are_used_unless_a_rate_is_given(three_images: Path, name: str) -> None:
+    (three_images / name).write_text("0.0\n0.25\n0.75\n")
+    video = open_video(three_images)
+    assert [frame.t_us for frame in video.frames()] == [0, 250_000, 750_000]
+    assert video.settings.timestamps == str(three_images / name)
+    assert [frame.t_us for frame in open_video(three_images, VideoSettings(fps=10)).frames()] == [0, 100_000, 200_000]
+
+
+def test_a_file_of_times_for_a_video_must_have_as_many_times_as_frames(tmp_path: Path) -> None:
+    path, times = tmp_path / "clip.webm", tmp_path / "clip.txt"
+    write_video(path, frames_from_arrays([np.full((32, 48), 20 * n, np.uint8) for n in range(4)], fps=50))
+    settings = VideoSettings(timestamps=str(times))
+    times.write_text("0.0\n0.1\n0.3\n0.6\n")
+    assert [frame.t_us for frame in open_video(path, settings).frames(1)] == [100_000, 300_000, 600_000]
+    for count in (3, 5):
+        times.write_text("\n".join(f"{n / 10}" for n in range(count)))
+        with pytest.raises(VideoError, match=f"holds {count} times, but .*clip.webm has 4 frames"):
+            open_video(path, settings)
+
+
+def test_an_array_is_a_video() -> None:
+    array = np.random.default_rng(0).integers(0, 256, (5, 7, 12), np.uint8)
+    video = open_video(array, VideoSettings(fps=1000, crop="4x3+2+1"))
+    frames = list(video.frames())
+    assert [frame.t_us for frame in frames] == [0, 1000, 2000, 3000, 4000]
+    assert np.array_equal(np.stack([frame.image for frame in frames]), array[:, 1:4, 2:6])
+    assert (str(video.size), video.frame_count) == ("4x3", 5)
+    with pytest.raises(VideoError, match="has no times; give its frames per second as fps"):
+        open_video(array)
+    for wrong in (array[0], array[:0], array.astype(np.float64), np.stack([array] * 3, axis=3)):
+        with pytest.raises(VideoError, match=r"expected grey images \[T, H, W\]"):
+            open_video(wrong, VideoSettings(fps=30))
+
+
+class FakeCamera:
+    """Stands in for cv2.VideoCapture: camera 2 gives pictures of rising grey, another one is not there."""
+
+    opened: list[FakeCamera] = []  # noqa: RUF012
+    pictures = 1000
+
+    def __init__(self, index: int) -> None:
+        self.there, self.number, self.released = index == 2, -1, False
+        self.opened.append(self)
+
+    def grab(self) -> bool:
+        time.sleep(0.001)
+        self.number += 1
+        return self.there and self.number < self.pictures
+
+    def retrieve(self) -> tuple[bool, np.ndarray]:
+        return True, np.full((7, 12, 3), self.number % 256, np.uint8)
+
+    def release(self) -> None:
+        self.released = True
+
+
+@pytest.fixture
+def cameras(monkeypatch: pytest.MonkeyPatch) -> list[FakeCamera]:
+    FakeCamera.opened = []
+    monkeypatch.setattr(cv2, "VideoCapture", FakeCamera)
+    return FakeCamera.opened
+
+
+@pytest.mark.parametrize("source", [2, "2", Path("2")])
+def test_a_camera_gives_frames_by_the_clock_until_its_stop(cameras: list[FakeCamera], source: int | str | Path) -> None:
+    video = open_video(source, VideoSettings(stop_s=0.05, resize="6x4"))
+    began = time.monotonic()
+    frames = list(video.frames())
+    assert time.monotonic() - began >= 0.05
+    times = [frame.t_us for frame in frames]
+    assert (times[0], video.frame_count, str(video.size), video.name) == (0, 0, "6x4", "camera 2")
+    assert 2 <= len(times) <= 50
+    assert all(after - before >= 1000 for before, after in pairwise(times))
+    assert times[-1] < 50_000
+    assert [frame.image[0, 0] for frame in frames] == list(range(len(frames)))
+    assert all(camera.released for camera in cameras)
+
+
+@pytest.mark.usefixtures("cameras")
+def test_a_camera_that_goes_away_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeCamera, "pictures", 3)
+    assert len(list(open_video(2).frames())) == 3
+
+
+@pytest.mark.usefixtures("cameras")
+def test_a_camera_that_is_not_there_is_named() -> None:
+    for source in (7, "7", -1):
+        with pytest.raises(VideoError, match=f"camera {source}: there is none that OpenCV can open"):
+            open_video(source)
+    for settings in (VideoSettings(fps=30), VideoSettings(timestamps="times.txt"), VideoSettings(time_unit="s")):
+        with pytest.raises(VideoError, match="camera 2: its times are the clock's"):
+            open_video(2, settings)
+
+
+@pytest.mark.usefixtures("cameras")
+def test_a_file_whose_name_is_a_number_is_no_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "2").mkdir()
+    save_images(tmp_path / "2", 3)
+    assert open_video("2").frame_count == 3
+    assert open_video(2).name == "camera 2"
+
+
+@pytest.mark.usefixtures("cameras")
+def test_ctrl_c_ends_a_camera_as_a_video_ends() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    video = open_video(2)
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with video.ended_by_interrupt():
+        count = sum(1 for _ in video.frames())
+        assert 1 <= count < FakeCamera.pictures
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_interrupts_what_is_no_camera_as_ever() -> None:
+    video = open_video(np.zeros((2, 7, 12), np.uint8), VideoSettings(fps=30))
+    with pytest.raises(KeyboardInterrupt), video.ended_by_interrupt():
+        signal.raise_signal(signal.SIGINT)

@@ -17,7 +17,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -63,14 +62,14 @@ def start(
     if context.invoked_subcommand is None:
         screen.print(context.get_help())
         raise typer.Exit
-    log = logging.getLogger("dvspipe")
-    log.addHandler(RichHandler(console=messages, show_path=False, show_time=False))
-    log.setLevel(logging.INFO if verbose else logging.WARNING)
+    _show_log(logging.INFO if verbose else logging.WARNING)
 
 
 @app.command()
 def convert(
-    videos: Annotated[list[Path], typer.Argument(help="Videos, GIFs, image folders, or folders of such.")],
+    videos: Annotated[
+        list[Path], typer.Argument(help="Videos, GIFs, image folders, folders of such, or a camera: 0, 1, ...")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The event file (.h5); a folder for several videos.")],
     preset: Annotated[str | None, typer.Option(help="A sensor: clean, noisy, v2e, ..., or a YAML file.")] = None,
     settings: Annotated[
@@ -78,6 +77,10 @@ def convert(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of mismatch and noise.")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames per second to use instead of the video's times.")] = None,
+    timestamps: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A file of times to use instead, one line per frame.")
+    ] = None,
+    time_unit: Annotated[str | None, typer.Option(metavar="s|ms|us|ns", help="Unit of the times in that file.")] = None,
     transfer: Annotated[str, typer.Option(help="The video's curve: srgb, bt709, gamma=x, linear.")] = "srgb",
     crop: Annotated[str | None, typer.Option(metavar="WxH+X+Y", help="Part of the picture to keep.")] = None,
     resize: Annotated[str | None, typer.Option(metavar="WxH", help="Size to scale the picture to.")] = None,
@@ -99,24 +102,32 @@ def convert(
     model = merge_settings(read_preset(preset) if preset else {}, parse_overrides(settings or []))
     if seed is not None:
         model["seed"] = seed
-    read = {"fps": fps, "transfer": transfer, "crop": crop, "resize": resize, "start_s": start, "stop_s": stop}
+    read = {
+        "fps": fps, "timestamps": timestamps, "time_unit": time_unit, "transfer": transfer, "crop": crop,
+        "resize": resize, "start_s": start, "stop_s": stop,
+    }  # fmt: skip
     how = {"upsample": int(upsample) if upsample.isdecimal() else upsample, "label_noise": label_noise}
     config = build(ConvertConfig, {"simulator": model, "video": read, **how}, "convert")
     plan = plan_conversions(videos, out)
+    if timestamps and len(plan) > 1:
+        raise FileError(f"{timestamps}: --timestamps gives the times of one video, and there are {len(plan)}")
     if len(plan) == 1:
         _convert_one(*plan[0], config, preview, overwrite)
         return
     waiting = [(video, target) for video, target in plan if overwrite or not target.exists()]
     if len(waiting) < len(plan):
         screen.print(f"{len(plan) - len(waiting)} of {len(plan)} are there already; --overwrite makes them anew")
-    failed = _convert_many(waiting, config, preview, jobs)
+    failed = _convert_many(waiting, config, preview, jobs, overwrite)
     if failed:
         _fail(f"{failed} of {len(waiting)} videos could not be converted whole", EXIT_SOME_FAILED)
 
 
 def _convert_one(video: Path, target: Path, config: Any, preview: bool, overwrite: bool) -> None:
     from ..conversion import convert_video
+    from ..video import camera_of
 
+    if (camera := camera_of(video)) is not None:
+        messages.print(f"camera {camera}: Ctrl-C ends it")
     began = time.monotonic()
     with _progress() as show:
         done = convert_video(
@@ -127,7 +138,7 @@ def _convert_one(video: Path, target: Path, config: Any, preview: bool, overwrit
     _print_conversion(done, time.monotonic() - began)
 
 
-def _convert_many(plan: list[tuple[Path, Path]], config: Any, preview: bool, jobs: int) -> int:
+def _convert_many(plan: list[tuple[Path, Path]], config: Any, preview: bool, jobs: int, overwrite: bool) -> int:
     """Converts videos one after another or in processes; names those that fail, and returns how many."""
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -135,9 +146,10 @@ def _convert_many(plan: list[tuple[Path, Path]], config: Any, preview: bool, job
     from ..conversion import convert_video
 
     failed = 0
-    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+    level = logging.getLogger("dvspipe").level
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_show_log, initargs=(level,))
     try:
-        running = {pool.submit(convert_video, *pair, config, overwrite=True): pair for pair in plan}
+        running = {pool.submit(convert_video, *pair, config, overwrite=overwrite): pair for pair in plan}
         with _progress() as show:
             for number, job in enumerate(as_completed(running), start=1):
                 try:
@@ -395,6 +407,19 @@ def _interrupt(*_: Any) -> None:
     if interrupted or not showing_progress:
         raise KeyboardInterrupt
     interrupted = True
+
+
+class _LogLines(logging.Handler):
+    """Prints a line per message (rich's own handler folds them)."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        messages.print(Text(record.getMessage()))
+
+
+def _show_log(level: int) -> None:
+    log = logging.getLogger("dvspipe")
+    log.addHandler(_LogLines())
+    log.setLevel(level)
 
 
 def _sensor_size(text: str | None) -> SensorSize | None:

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import FormatError
-from .source import CHUNK_EVENTS, Columns, Format, Source
+from .source import CHUNK_EVENTS, Columns, DamageError, Format, Source, open_binary
 
 EVENT_BYTES = 5
 OVERFLOW_ROW = 240
@@ -25,18 +24,15 @@ def _recognises(path: Path, _head: bytes) -> bool:
 
 
 def _open(path: Path) -> Source:
-    size = path.stat().st_size
-    left_over = size % EVENT_BYTES
-    if left_over:
-        raise FormatError(f"{path}: {size} bytes, the last {left_over} are no whole event of {EVENT_BYTES} bytes")
     return Source(sensor=None, chunks=lambda: _chunks(path))
 
 
 def _chunks(path: Path) -> Iterator[Columns]:
-    passed_us = 0
-    with path.open("rb") as file:
+    passed_us = read = 0
+    with open_binary(path) as file:
         while block := file.read(EVENT_BYTES * CHUNK_EVENTS):
-            data = np.frombuffer(block, np.uint8).reshape(-1, EVENT_BYTES)
+            left_over = len(block) % EVENT_BYTES
+            data = np.frombuffer(block, np.uint8, len(block) - left_over).reshape(-1, EVENT_BYTES)
             x, y = data[:, 0], data[:, 1]
             word = data[:, 2:].astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
             t = passed_us + (word & 0x7FFFFF)
@@ -47,6 +43,12 @@ def _chunks(path: Path) -> Iterator[Columns]:
                 event = ~overflow
                 t, x, y, word = t[event], x[event], y[event], word[event]
             yield Columns(t, x, y, (word >> 23).astype(np.bool_))
+            read += len(block)
+            if left_over:
+                raise DamageError(
+                    f"{path}: {read} bytes, the last {left_over} are no whole event of {EVENT_BYTES} bytes",
+                    f"{left_over} bytes",
+                )
 
 
 BIN40 = Format("bin40", (".bin", ".bs2"), _recognises, _open)

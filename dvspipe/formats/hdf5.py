@@ -16,17 +16,16 @@ from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import EventError, FileError, FormatError
 from ..events import Events, SensorSize
-from ..files import claim_output, require_space, write_beside
+from ..files import claim_output
+from .chunks import ChunkedFile
 from .source import CHUNK_EVENTS, Columns, Format, Source
 
-CHUNK_ROWS = 65536
 INDEX_PIECE = 1 << 20
 NEAR_ZERO_US = 1_000_000  # a first event in the first second keeps its time; a later one is moved by t_offset
-CLOSING_BYTES = 8 << 20  # room for what HDF5 holds back until a file is closed: chunk caches and metadata
 COLUMN_TYPES = {"x": np.uint16, "y": np.uint16, "t": np.int64, "p": np.uint8}
 
 
@@ -38,11 +37,19 @@ class EventWriter:
         sensor: The sensor of all events.
         source: Where the events come from, such as the name of a video.
         settings: The settings that made them; kept in the attribute `settings` as JSON.
-        overwrite: Whether an existing file may be replaced.
+        overwrite: Whether an existing file may be replaced; then nothing that was saved is taken up either.
         labelled: Whether a column /events/noise, uint8 {0, 1}, is written too.
+        version_of_source: What else the events depend on, such as the date of the video. Where it, the source, the
+            settings and dvspipe's version are those of a writer that was interrupted, this one goes on from the last
+            `save` of that one. None never does.
+
+    Attributes:
+        count: Number of events so far.
+        saved: Inside the `with` block, what that `save` was given, or None.
 
     Raises:
-        FileError: The file exists, cannot be written, or has another suffix than .h5 or .hdf5.
+        FileError: The file exists, cannot be written, or has another suffix than .h5 or .hdf5; or another process is
+            writing it.
         EventError: Appended events come from another sensor or begin before the end of those before them.
     """
 
@@ -55,6 +62,7 @@ class EventWriter:
         settings: Mapping[str, Any] | None = None,
         overwrite: bool = False,
         labelled: bool = False,
+        version_of_source: str | None = None,
     ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() not in HDF5.suffixes:
@@ -62,7 +70,8 @@ class EventWriter:
             raise FileError(f"{self.path}: dvspipe writes events as {suffixes}, not as {own!r}")
         self.sensor = sensor
         self.count = 0
-        self._attributes = {
+        self.saved: dict[str, NDArray[Any]] | None = None
+        self._attributes: dict[str, int | str] = {
             "width": sensor.width,
             "height": sensor.height,
             "format": "dsec",
@@ -73,30 +82,31 @@ class EventWriter:
         }
         self._overwrite = overwrite
         self._types = COLUMN_TYPES | ({"noise": np.uint8} if labelled else {})
-        self._pending: list[dict[str, NDArray[Any]]] = []
-        self._pending_count = 0
-        self._last_us: int | None = None
-        self._offset_us = 0
-        self._next_ms = 0
+        self._file = ChunkedFile(
+            self.path,
+            {f"events/{name}": dtype for name, dtype in self._types.items()} | {"ms_to_idx": np.uint64},
+            json.dumps([self._attributes, labelled, version_of_source]),
+            anew=overwrite or version_of_source is None,
+        )
+        self._last_us = self._offset_us = self._next_ms = 0
         self._stack = ExitStack()
 
     def __enter__(self) -> EventWriter:
         claim_output(self.path, overwrite=self._overwrite)
-        beside = self._stack.enter_context(write_beside(self.path))
-        self._file = self._stack.enter_context(h5py.File(beside, "w"))
-        self._file.attrs.update(self._attributes)
-        group = self._file.create_group("events")
-        self._columns = {name: _resizable(group, name, dtype) for name, dtype in self._types.items()}
-        group["width"], group["height"] = self.sensor.width, self.sensor.height
-        self._ms_to_idx = _resizable(self._file, "ms_to_idx", np.uint64)
-        left = self._file.create_group("prophesee/left")
-        for name, column in self._columns.items():
-            left[name] = column
+        self._stack.enter_context(self._file)
+        self.saved = self._file.saved
+        if self.saved is not None:
+            self.count, self._last_us, self._offset_us, self._next_ms = self.saved.pop("writer").tolist()
         return self
 
     def note(self, name: str, value: int | str) -> None:
-        """Adds an attribute to the file."""
-        self._file.attrs[name] = value
+        """Adds an attribute to the file; `save` does not keep it."""
+        self._attributes[name] = value
+
+    def save(self, state: Mapping[str, ArrayLike]) -> None:
+        """Keeps the events so far, and a state that tells how to go on, should the writing be interrupted."""
+        writer = np.array([self.count, self._last_us, self._offset_us, self._next_ms], np.int64)
+        self._file.save({"writer": writer, **state})
 
     def append(self, events: Events, noise: NDArray[np.bool_] | None = None) -> None:
         """Adds events that are no earlier than those before them, and their noise labels where those are written."""
@@ -105,41 +115,24 @@ class EventWriter:
         if not len(events):
             return
         first_us = int(events.t[0])
-        if self._last_us is None:
+        if not self.count:
             self._offset_us = 0 if 0 <= first_us < NEAR_ZERO_US else first_us - first_us % 1000
         elif first_us < self._last_us:
             raise EventError(f"{self.path}: events from {first_us} us on, after events up to {self._last_us} us")
         self._last_us = int(events.t[-1])
-        columns: dict[str, NDArray[Any]] = {name: getattr(events, name) for name in COLUMN_TYPES}
-        self._pending.append(columns if noise is None else columns | {"noise": noise})
-        self._pending_count += len(events)
-        if self._pending_count >= CHUNK_ROWS:
-            self._flush(self._pending_count - self._pending_count % CHUNK_ROWS)
+        t = events.t - self._offset_us if self._offset_us else events.t
+        columns: dict[str, NDArray[Any]] = {"x": events.x, "y": events.y, "t": t, "p": events.p}
+        for name, column in (columns if noise is None else columns | {"noise": noise}).items():
+            self._file.append(f"events/{name}", column.view(self._types[name]))
+        self._index_milliseconds(t, int(t[-1]) // 1000 + 1)
+        self.count += len(events)
 
-    def _flush(self, count: int) -> None:
-        """Writes the first `count` pending events; all but the last time whole chunks, which are compressed once."""
-        columns = {name: np.concatenate([part[name] for part in self._pending]) for name in self._types}
-        # HDF5 cannot close a file that it could not write, and brings the process down: never let it come to that.
-        require_space(self.path, sum(column.nbytes for column in columns.values()) + CLOSING_BYTES)
-        columns["t"] -= self._offset_us
-        for name, column in self._columns.items():
-            column.resize((self.count + count,))
-            column[self.count :] = columns[name][:count].astype(self._types[name])
-        self._index_milliseconds(columns["t"][:count])
-        self.count += count
-        rest = {name: column[count:] for name, column in columns.items()}
-        rest["t"] = rest["t"] + self._offset_us
-        self._pending = [rest]
-        self._pending_count = len(rest["t"])
-
-    def _index_milliseconds(self, t: NDArray[np.int64], stop_ms: int | None = None) -> None:
-        """Notes the first event at or after each millisecond up to that of the last of these times."""
-        stop_ms = int(t[-1]) // 1000 + 1 if stop_ms is None else stop_ms
+    def _index_milliseconds(self, t: NDArray[np.int64], stop_ms: int) -> None:
+        """Notes the first event at or after each millisecond before `stop_ms`, from the times of the next events."""
         while self._next_ms < stop_ms:  # in pieces: a gap of days has a milliard of milliseconds
             until_ms = min(stop_ms, self._next_ms + INDEX_PIECE)
             first = np.searchsorted(t, np.arange(self._next_ms, until_ms) * 1000, side="left") + self.count
-            self._ms_to_idx.resize((until_ms,))
-            self._ms_to_idx[self._next_ms :] = first.astype(np.uint64)
+            self._file.append("ms_to_idx", first.astype(np.uint64))
             self._next_ms = until_ms
 
     def __exit__(
@@ -149,17 +142,14 @@ class EventWriter:
             self._stack.__exit__(kind, error, traceback)
             return
         with self._stack:
-            if self._pending_count:
-                self._flush(self._pending_count)
             self._index_milliseconds(np.empty(0, np.int64), self._next_ms + 1)
-            self._file["t_offset"] = np.int64(self._offset_us)
-
-
-def _resizable(group: h5py.Group, name: str, dtype: type) -> h5py.Dataset:
-    return group.create_dataset(
-        name, shape=(0,), maxshape=(None,), dtype=dtype, chunks=(CHUNK_ROWS,), compression="gzip", compression_opts=1,
-        shuffle=True,
-    )  # fmt: skip
+            with self._file.finished() as file:
+                file.attrs.update(self._attributes)
+                group, left = file["events"], file.create_group("prophesee/left")
+                group["width"], group["height"] = self.sensor.width, self.sensor.height
+                for name in self._types:
+                    left[name] = group[name]
+                file["t_offset"] = np.int64(self._offset_us)
 
 
 def _recognises(path: Path, head: bytes) -> bool:

@@ -14,7 +14,7 @@ from ..events import Events, SensorSize, concatenate
 from .aedat4 import AEDAT4
 from .bin40 import BIN40
 from .hdf5 import HDF5, EventWriter
-from .source import Columns, Format, Source
+from .source import HEAD_BYTES, Columns, Format, Source, open_binary
 
 FORMATS: dict[str, Format] = {known.name: known for known in (HDF5, AEDAT4, BIN40)}
 
@@ -121,19 +121,31 @@ def open_recording(path: str | Path, *, sensor: SensorSize | None = None) -> Rec
         EventError: It names another sensor than the one given.
     """
     path = Path(path)
+    decoder, source = open_source(path, sensor)
+    sensor_source: SensorSource = "file" if source.sensor else "given" if sensor else "guessed"
+    sensor = source.sensor or sensor or _guess_sensor(path, source.chunks())
+    return Recording(path, decoder.name, sensor, sensor_source, source.attributes, source)
+
+
+def open_source(path: Path, sensor: SensorSize | None = None) -> tuple[Format, Source]:
+    """The format of a file and its unchecked columns; arguments and errors as `open_recording`, but guesses nothing."""
     head = _head(path)
     if not head:
         raise FormatError(f"{path}: the file is empty")
-    decoder = next((known for known in FORMATS.values() if known.recognises(path, head)), None)
+    unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    decoder = next((known for known in FORMATS.values() if known.recognises(unpacked, head)), None)
     if decoder is None:
         suffixes = ", ".join(suffix for known in FORMATS.values() for suffix in known.suffixes)
         raise FormatError(f"{path}: not a recording of a known format ({suffixes})")
     source = decoder.open(path)
     if source.sensor is not None and sensor is not None and source.sensor != sensor:
         raise EventError(f"{path}: comes from a sensor of {source.sensor}, expected {sensor}")
-    sensor_source: SensorSource = "file" if source.sensor else "given" if sensor else "guessed"
-    sensor = source.sensor or sensor or _guess_sensor(path, source.chunks())
-    return Recording(path, decoder.name, sensor, sensor_source, source.attributes, source)
+    return decoder, source
+
+
+def smallest_sensor(width: int, height: int) -> SensorSize | None:
+    """The smallest known sensor with that many columns and rows, or None."""
+    return next((known for known in KNOWN_SENSORS if width <= known.width and height <= known.height), None)
 
 
 def read(path: str | Path, *, sensor: SensorSize | None = None) -> Events:
@@ -213,11 +225,8 @@ def _head(path: Path) -> bytes:
         raise FileError(f"{path}: no such recording")
     if not path.is_file():
         raise FileError(f"{path}: is not a regular file")
-    try:
-        with path.open("rb") as file:
-            return file.read(64)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror})") from error
+    with open_binary(path) as file:
+        return file.read(HEAD_BYTES)
 
 
 def _guess_sensor(path: Path, chunks: Iterable[Columns]) -> SensorSize:
@@ -226,7 +235,7 @@ def _guess_sensor(path: Path, chunks: Iterable[Columns]) -> SensorSize:
         if len(columns.x):
             width = max(width, int(columns.x.max()) + 1)
             height = max(height, int(columns.y.max()) + 1)
-    for known in KNOWN_SENSORS:
-        if width <= known.width and height <= known.height:
-            return known
-    raise FormatError(f"{path}: events up to {width}x{height} pixels, beyond every known sensor; give --sensor WxH")
+    known = smallest_sensor(width, height)
+    if known is None:
+        raise FormatError(f"{path}: events up to {width}x{height} pixels, beyond every known sensor; give --sensor WxH")
+    return known

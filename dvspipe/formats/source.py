@@ -1,18 +1,42 @@
-"""What a decoder gives: unchecked columns in chunks, and what the file says of itself. Private to this package."""
+"""What a decoder gives: unchecked columns in chunks, and what the file says of itself. Private to this package.
+
+A decoder reads through `open_binary`, which looks through gzip, in pieces, so that memory stays bounded whatever the
+file claims. It raises `FormatError` when a file is opened whose head is unusable; damage further on is a `DamageError`
+from its chunks, after every good event ahead of the damage was given.
+"""
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import FileError, FormatError
 from ..events import SensorSize
 
 CHUNK_EVENTS = 1 << 20
+GZIP_MAGIC = b"\x1f\x8b"
+HEAD_BYTES = 4096
+
+
+class DamageError(FormatError):
+    """A recording is damaged from some place on.
+
+    Args:
+        message: Names the file, the place (byte or event number), what was found and what was expected.
+        lost: How much may be lost from there on, in words, such as `3 bytes`.
+    """
+
+    def __init__(self, message: str, lost: str) -> None:
+        super().__init__(message)
+        self.lost = lost
 
 
 class Columns(NamedTuple):
@@ -24,6 +48,14 @@ class Columns(NamedTuple):
     p: NDArray[np.integer[Any]] | NDArray[np.bool_]
 
 
+class Extent(NamedTuple):
+    """Number of events, and the times of the first and the last (None where there are none)."""
+
+    events: int
+    first_us: int | None
+    last_us: int | None
+
+
 @dataclass(frozen=True)
 class Source:
     """An opened file.
@@ -32,11 +64,16 @@ class Source:
         sensor: The sensor that the file names, or None.
         chunks: Begins to decode; may be called again.
         attributes: Settings and remarks that the file holds.
+        extent: Finds it without decoding, where the format allows that.
+        part: As `chunks`, all events with start_us <= t < stop_us and perhaps others around them, found without
+            decoding what is before them; None where the format does not allow that.
     """
 
     sensor: SensorSize | None
     chunks: Callable[[], Iterator[Columns]]
     attributes: dict[str, Any] = field(default_factory=dict)
+    extent: Callable[[], Extent] | None = None
+    part: Callable[[int, int], Iterator[Columns]] | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +83,7 @@ class Format:
     Args:
         name: As `dvspipe info` shows it.
         suffixes: Lower case, with the dot.
-        recognises: Whether a file is of this format, from its path and its first bytes.
+        recognises: Whether a file is of this format, from its path (without `.gz`) and its first HEAD_BYTES, unpacked.
         open: Opens a file for decoding.
     """
 
@@ -54,3 +91,26 @@ class Format:
     suffixes: tuple[str, ...]
     recognises: Callable[[Path, bytes], bool]
     open: Callable[[Path], Source]
+
+
+@contextmanager
+def open_binary(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file, unpacked where it is gzip's.
+
+    Raises:
+        FileError: It cannot be read.
+        DamageError: The gzip stream is damaged or cut.
+    """
+    try:
+        with path.open("rb") as raw:
+            packed = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+            raw.seek(0)
+            if packed:
+                with gzip.open(raw) as unpacked:
+                    yield unpacked  # type: ignore[misc]
+            else:
+                yield raw
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DamageError(f"{path}: its gzip stream is damaged ({error})", "what follows") from error
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error

@@ -1,25 +1,30 @@
 """Events that no change of light causes: leak, shot noise, hot pixels.
 
-The cost goes with the number of noise events, not with the number of pixels. What is drawn in an interval depends on
-the seed and on the number of the frame alone, so that any chunking gives the same events.
+The cost goes with the number of noise events, not with the number of pixels. Random numbers come from counters (the
+output function of SplitMix64: Steele, Lea and Flood 2014): what a row or pixel draws in an interval depends on the
+seed, the number of the frame, and the row or pixel, so that any chunking and any number of threads give the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from ..video import Frame
-from . import kernels
 from .config import SimulatorConfig
-from .kernels import Columns
+from .words import COLUMN_SHIFT, NOISE_SHIFT, ROW_SHIFT, TIME_SHIFT, Words, grown
 
 SHOT_NOISE_AT_WHITE = 0.25  # of the rate in the dark; v2e's SHOT_NOISE_INTEN_FACTOR
 LEAST_LEAK_PERIOD = 0.1  # of the mean time between two leak events, however they jitter
+
+BLOCK_PX = 64  # of which most are not due to leak, and left after one vectorised pass
+
+SHOT, LEAK, HOT = 1, 2, 3
+"""What random numbers are drawn for."""
 
 
 @dataclass
@@ -28,99 +33,160 @@ class NoiseState:
 
     Args:
         next_leak_us: int64, time of each pixel's next leak event; empty where nothing leaks.
-        hot: int32, the hot pixels.
+        hot: int32, the hot pixels in ascending order.
     """
 
     next_leak_us: NDArray[np.int64]
     hot: NDArray[np.int32]
 
+    def band(self, first: int, stop: int) -> NoiseState:
+        """The state of the pixels `first` to `stop`, a view of this one but for the hot pixels, which count from 0."""
+        low, high = np.searchsorted(self.hot, (first, stop))
+        return NoiseState(self.next_leak_us[first:stop], self.hot[low:high] - np.int32(first))
 
-class Noise:
-    """The sources of noise events of a pixel array."""
 
-    def __init__(self, config: SimulatorConfig) -> None:
-        self.config = config
+def start_noise(config: SimulatorConfig, pixels: int, t_us: int, rng: np.random.Generator) -> NoiseState:
+    """The state before the first interval: every pixel somewhere in its first leak period, hot pixels chosen."""
+    leaking = pixels if config.leak_rate_hz else 0
+    first = t_us + rng.random(leaking) * (1e6 / config.leak_rate_hz if leaking else 0)
+    hot = rng.permutation(pixels)[: round(config.hot_pixel_fraction * pixels)]
+    return NoiseState(np.ceil(first).astype(np.int64), np.sort(hot).astype(np.int32))
 
-    def start(self, pixels: int, t_us: int) -> NoiseState:
-        """The state before the first interval: every pixel somewhere in its first leak period, hot pixels chosen."""
-        config, rng = self.config, self._generator(0)
-        leaking = pixels if config.leak_rate_hz else 0
-        first = t_us + rng.random(leaking) * (1e6 / config.leak_rate_hz if leaking else 0)
-        hot = rng.permutation(pixels)[: round(config.hot_pixel_fraction * pixels)]
-        return NoiseState(np.ceil(first).astype(np.int64), np.sort(hot).astype(np.int32))
 
-    def events(
-        self, state: NoiseState, number: int, t0_us: int, frame: Frame, values: NDArray[Any],
-        intensity: Callable[[NDArray[Any], str], NDArray[np.float64]],
-    ) -> list[Columns]:  # fmt: skip
-        """The noise events from t0_us up to a frame, as a list of columns.
+def emit_noise(
+    config: SimulatorConfig, state: NoiseState, number: int, t0_us: int, interval_us: int, first_row: int, width: int,
+    values: NDArray[Any], light: NDArray[np.float64],
+) -> list[Words]:  # fmt: skip
+    """The noise events of a band of rows in an interval.
 
-        Args:
-            state: Changed in place.
-            number: The number of the frame.
-            t0_us: Time of the frame before it.
-            frame: The frame.
-            values: Its flat values.
-            intensity: Turns some of them into I in [0, 1].
-        """
-        rng, interval_us = self._generator(number), frame.t_us - t0_us
-        sources = (
-            self._leak(state, rng, t0_us, frame.t_us),
-            self._shot(rng, interval_us, frame, values, intensity),
-            self._hot(state, rng, interval_us),
-        )
-        width = frame.size.width
-        return [
-            (
-                since.astype(np.uint32),
-                (pixels % width).astype(np.int16),
-                (pixels // width).astype(np.int16),
-                kind.astype(np.uint8) | np.uint8(kernels.NOISE),
-            )
-            for since, pixels, kind in sources
-            if since.size
-        ]
+    Args:
+        config: The rates.
+        state: Changed in place.
+        number: The number of the frame that ends the interval.
+        t0_us: Time of the frame before it.
+        interval_us: The interval.
+        first_row: The band's first row.
+        width: The number of columns.
+        values: The band's pixels, as indices into `light`.
+        light: I in [0, 1].
+    """
+    seed, events = np.uint64(config.seed), []
+    if config.leak_rate_hz:
+        jitter, period_us = config.leak_jitter_fraction, 1e6 / config.leak_rate_hz
+        events.append(_leak(seed, jitter, period_us, state.next_leak_us, t0_us, interval_us, first_row, width))
+    if config.shot_noise_rate_hz:
+        per_us = config.shot_noise_rate_hz * 1e-6
+        events.append(_shot(seed, per_us, number, interval_us, first_row, width, values, light))
+    if config.hot_pixel_rate_hz and state.hot.size:
+        events.append(_hot(seed, 1e6 / config.hot_pixel_rate_hz, number, state.hot, interval_us, first_row, width))
+    return events
 
-    def _generator(self, number: int) -> np.random.Generator:
-        return np.random.Generator(np.random.Philox(key=self.config.seed, counter=[0, 0, 0, number]))
 
-    def _leak(
-        self, state: NoiseState, rng: np.random.Generator, t0_us: int, t1_us: int
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """ON events at the leak times that have come, pixel by pixel; each draws its pixel's next time."""
-        since, pixels = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
-        times, config = state.next_leak_us, self.config
-        buffer = np.empty(times.size, np.int32)
-        while count := kernels.find_due(times, t1_us, buffer):
-            due = buffer[:count].copy()
-            since.append(times[due] - t0_us)
-            pixels.append(due)
-            factor = np.maximum(1 + config.leak_jitter_fraction * rng.standard_normal(count), LEAST_LEAK_PERIOD)
-            times[due] += np.maximum(1, np.rint(factor * 1e6 / config.leak_rate_hz)).astype(np.int64)
-        joined = np.concatenate(pixels)
-        return np.concatenate(since), joined, np.full(joined.size, kernels.ON)
+@njit(inline="always")
+def _mixed(counter: np.uint64) -> np.uint64:
+    """SplitMix64's output for a counter."""
+    z = counter * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
 
-    def _shot(
-        self, rng: np.random.Generator, interval_us: int, frame: Frame, values: NDArray[Any],
-        intensity: Callable[[NDArray[Any], str], NDArray[np.float64]],
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:  # fmt: skip
-        """A Poisson process over all pixels at the rate of the dark, thinned where there is light."""
-        rate_hz = self.config.shot_noise_rate_hz
-        candidates = rng.poisson(rate_hz * values.size * interval_us * 1e-6) if rate_hz else 0
-        pixels = rng.integers(0, values.size, candidates, dtype=np.int32)
-        drawn = rng.integers(
-            0, 2**32, candidates, dtype=np.uint32
-        )  # thinning in the upper bits, polarity in the lowest
-        light = np.clip(intensity(values[pixels], frame.transfer), 0, 1) if candidates else np.empty(0)
-        kept = drawn < (1 - (1 - SHOT_NOISE_AT_WHITE) * light) * 2.0**32
-        since = rng.integers(1, interval_us + 1, candidates, dtype=np.uint32)
-        return since[kept], pixels[kept], drawn[kept] & kernels.ON
 
-    def _hot(
-        self, state: NoiseState, rng: np.random.Generator, interval_us: int
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """ON events of the hot pixels, a Poisson process each."""
-        mean = state.hot.size * self.config.hot_pixel_rate_hz * interval_us * 1e-6
-        count = rng.poisson(mean) if mean else 0
-        pixels = state.hot[rng.integers(0, max(1, state.hot.size), count)]
-        return rng.integers(1, interval_us + 1, count), pixels, np.full(count, kernels.ON)
+@njit(inline="always")
+def _key(seed: np.uint64, purpose: int, major: int, minor: int) -> np.uint64:
+    """Where a sequence of counters begins."""
+    key: np.uint64 = _mixed(_mixed(_mixed(seed + np.uint64(purpose)) + np.uint64(major)) + np.uint64(minor))
+    return key
+
+
+@njit(inline="always")
+def _share(drawn: np.uint64) -> float:
+    """A number between 0 and 1, neither of them, from the upper 53 bits."""
+    return (np.int64(drawn >> np.uint64(11)) + 0.5) * 2.0**-53
+
+
+@njit(inline="always")
+def _waiting(counter: np.uint64, mean: float) -> float:
+    """An exponentially distributed number."""
+    return -mean * math.log(_share(_mixed(counter)))
+
+
+@njit(inline="always")
+def _word(since: int, row: int, column: int, on: int) -> int:
+    return (since << TIME_SHIFT) | (1 << NOISE_SHIFT) | (row << ROW_SHIFT) | (column << COLUMN_SHIFT) | on
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _leak(
+    seed: np.uint64, jitter: float, period_us: float, next_us: NDArray[np.int64], t0_us: int, interval_us: int,
+    first_row: int, width: int,
+) -> Words:  # fmt: skip
+    """ON events at the leak times that have come; each draws its pixel's next time, normal around the period."""
+    words, count = np.empty(64, np.int64), 0
+    until_us = t0_us + interval_us
+    for begin in range(0, next_us.size, BLOCK_PX):
+        times = next_us[begin : begin + BLOCK_PX]
+        due = 0
+        for time_us in times:
+            due += time_us <= until_us
+        if not due:
+            continue
+        for place in range(times.size):
+            while times[place] <= until_us:
+                if count == words.size:
+                    words = grown(words)
+                row, column = first_row + (begin + place) // width, (begin + place) % width
+                words[count] = _word(times[place] - t0_us, row, column, 1)
+                count += 1
+                key = _key(seed, LEAK, row * width + column, times[place])
+                radius = math.sqrt(_waiting(key, 2.0))  # Box and Muller 1958
+                angle = 2 * math.pi * _share(_mixed(key + np.uint64(1)))
+                factor = max(1 + jitter * radius * math.cos(angle), LEAST_LEAK_PERIOD)
+                times[place] += max(1, round(factor * period_us))
+    return words[:count]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _shot(
+    seed: np.uint64, per_us: float, number: int, interval_us: int, first_row: int, width: int,
+    values: NDArray[Any], light: NDArray[np.float64],
+) -> Words:  # fmt: skip
+    """A Poisson process along each row's pixels and their times, at the dark's rate, thinned where there is light."""
+    words, count = np.empty(64 + int(1.2 * per_us * interval_us * values.size), np.int64), 0
+    one, length = np.uint64(1), float(width) * interval_us
+    mean = 1 / per_us
+    for row in range(values.size // width):
+        counter = _key(seed, SHOT, number, first_row + row)
+        place = _waiting(counter, mean)
+        while place < length:
+            column = np.int64(place / interval_us)
+            drawn = _mixed(counter + one)  # thinning in the upper bits, polarity in the lowest
+            bright = light[np.uintp(values[np.uintp(row * width + column)])]
+            kept = _share(drawn) >= (1 - SHOT_NOISE_AT_WHITE) * bright
+            if count == words.size:
+                words = grown(words)
+            since = min(np.int64(place - float(column) * interval_us) + 1, interval_us)
+            words[count] = _word(since, first_row + row, column, np.int64(drawn & one))
+            count += kept
+            counter += np.uint64(2)
+            place += _waiting(counter, mean)
+    return words[:count]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _hot(
+    seed: np.uint64, mean_us: float, number: int, hot: NDArray[np.int32], interval_us: int, first_row: int, width: int
+) -> Words:  # fmt: skip
+    """ON events of the hot pixels, a Poisson process each."""
+    words, count = np.empty(64, np.int64), 0
+    for pixel in hot:
+        row, column = first_row + pixel // width, pixel % width
+        counter = _key(seed, HOT, number, row * width + column)
+        since = _waiting(counter, mean_us)
+        while since < interval_us:
+            if count == words.size:
+                words = grown(words)
+            words[count] = _word(np.int64(since) + 1, row, column, 1)
+            count += 1
+            counter += np.uint64(1)
+            since += _waiting(counter, mean_us)
+    return words[:count]

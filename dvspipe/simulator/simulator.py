@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +16,26 @@ from numpy.typing import NDArray
 from ..errors import VideoError
 from ..events import Events, SensorSize
 from ..video import Frame
-from . import kernels
 from .config import SimulatorConfig
-from .kernels import Columns
+from .crossings import events_of_codes, events_of_levels, quiet_codes, quiet_levels
 from .levels import code_levels, float_levels, intensity
-from .noise import Noise, NoiseState
+from .lowpass import events_of_filtered
+from .noise import NoiseState, emit_noise, start_noise
+from .words import LONGEST_INTERVAL_US, Words, drop_refractory, merge_words, sort_words, unpack_words
 
-LONGEST_INTERVAL_US = 2**32 - 1
 INDEX_CELLS_PER_CODE = 16
 SMALLEST_THRESHOLD = 0.01
 LONG_AGO_US = -(2**62)
 STREAMS = {"mismatch": 0, "noise": 1}
-"""What is drawn from the seed; each has a generator of its own."""
+"""What is drawn from the seed at the start; each has a generator of its own."""
+NOISE_PREFIX = "noise."
+BATCH_PX = 1 << 20  # what several threads are given at a time, in whole frames, that starting them costs little
+
+Labelled = tuple[Events, NDArray[np.bool_]]
+"""Events, and which of them are noise."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -39,12 +50,12 @@ class SimulatorState:
         values: The last frame: grey codes of an integer image, levels of a float image.
         low: Lowest value that causes no event.
         high: Highest value that causes no event.
-        ref0: float64, level of the first frame.
+        ref0: The first frame, as `values`; behind the low-pass, its levels.
         net: int32, ON minus OFF events so far.
-        off: int32, OFF events so far.
+        off: int32, OFF events so far; a single 0 where both thresholds are the same, and it makes no difference.
         pos: float64, ON thresholds: one per pixel, or one for all.
         neg: float64, OFF thresholds likewise.
-        filtered: float64 outputs of the first and the last low-pass stage, or None.
+        filtered: float64, the outputs of the low-pass stages, one row each, or None.
         last_us: int64, time of the last event of each pixel, or None where there is no refractory period.
         noise: State of the noise, or None.
     """
@@ -56,19 +67,49 @@ class SimulatorState:
     values: NDArray[Any]
     low: NDArray[Any]
     high: NDArray[Any]
-    ref0: NDArray[np.float64]
+    ref0: NDArray[Any]
     net: NDArray[np.int32]
     off: NDArray[np.int32]
     pos: NDArray[np.float64]
     neg: NDArray[np.float64]
-    filtered: tuple[NDArray[np.float64], NDArray[np.float64]] | None
+    filtered: NDArray[np.float64] | None
     last_us: NDArray[np.int64] | None
     noise: NoiseState | None
 
-    @property
-    def mask(self) -> int:
-        """-1 where each pixel has thresholds of its own, else 0."""
-        return -1 if self.pos.size > 1 else 0
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The state as named arrays, for a file; `from_arrays` makes it again."""
+        named = vars(self) | {"sensor": (self.sensor.width, self.sensor.height)}
+        del named["noise"]
+        if self.noise is not None:
+            named |= {NOISE_PREFIX + name: array for name, array in vars(self.noise).items()}
+        return {name: np.asarray(value) for name, value in named.items() if value is not None}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> SimulatorState:
+        """The state that `arrays` names."""
+        noise = {n.removeprefix(NOISE_PREFIX): array for n, array in arrays.items() if n.startswith(NOISE_PREFIX)}
+        named: dict[str, Any] = {n: array for n, array in arrays.items() if not n.startswith(NOISE_PREFIX)}
+        width, height = named["sensor"].tolist()
+        named |= {"frame": int(named["frame"]), "t_us": int(named["t_us"]), "transfer": str(named["transfer"])}
+        named |= {"sensor": SensorSize(width=width, height=height), "noise": NoiseState(**noise) if noise else None}
+        return cls(**{"filtered": None, "last_us": None} | named)
+
+
+@dataclass(frozen=True)
+class _Codes:
+    """What is known of each grey code of a kind of image.
+
+    Args:
+        levels: The level of each.
+        padded: The same, with -inf before and inf behind them.
+        index: Finds a level in `padded`, as `events_of_codes` describes.
+        light: I in [0, 1] of each.
+    """
+
+    levels: NDArray[np.float64]
+    padded: NDArray[np.float64]
+    index: NDArray[np.int32]
+    light: NDArray[np.float64]
 
 
 class EventSimulator:
@@ -79,6 +120,10 @@ class EventSimulator:
     noise and refractory period, |L - ref| is smaller than the threshold after every frame. The first frame sets the
     references and fires nothing. Noise events leave the references alone.
 
+    Args:
+        config: The pixel model's settings.
+        threads: How many work on a band of rows each; the events are the same.
+
     Example:
         >>> frames = frames_from_arrays([np.full((7, 12), 100, np.uint8), np.full((7, 12), 200, np.uint8)], fps=30)
         >>> state, simulator = None, EventSimulator(SimulatorConfig())
@@ -86,10 +131,11 @@ class EventSimulator:
         ...     events, state = simulator.step(frame, state)
     """
 
-    def __init__(self, config: SimulatorConfig | None = None) -> None:
+    def __init__(self, config: SimulatorConfig | None = None, *, threads: int = 1) -> None:
         self.config = config or SimulatorConfig()
-        self._noise = Noise(self.config)
-        self._tables: dict[tuple[np.dtype[Any], str], tuple[NDArray[np.float64], NDArray[np.int32]]] = {}
+        self.threads = threads
+        self._codes: dict[tuple[np.dtype[Any], str], _Codes] = {}
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def step(self, frame: Frame, state: SimulatorState | None) -> tuple[Events, SimulatorState]:
         """The events between the last frame and this one.
@@ -100,42 +146,51 @@ class EventSimulator:
                 state that is returned.
 
         Returns:
-            The events with last time <= t <= this frame's time (rounded to the microsecond), sorted by time and, at the
-            same time, by row and column, noise last; and the new state.
+            The events with last time <= t <= this frame's time (rounded to the microsecond), sorted by time, at the
+            same time signal before noise, then by row and column; and the new state.
 
         Raises:
             VideoError: The frame does not fit the last one: its size, kind of values, or time.
         """
-        events, _, state = self.step_labelled(frame, state)
+        ((events, _),), state = self.steps([frame], state)
         return events, state
 
-    def step_labelled(
-        self, frame: Frame, state: SimulatorState | None
-    ) -> tuple[Events, NDArray[np.bool_], SimulatorState]:
-        """As `step`, with a bool [N] between events and state that says which events are noise."""
+    def steps(self, frames: Sequence[Frame], state: SimulatorState | None) -> tuple[list[Labelled], SimulatorState]:
+        """As `step` for several frames one after another, with a bool [N] for each that says which events are noise."""
+        done: list[Labelled] = []
         if state is None:
-            state = self._start(frame)
-            return Events.empty(frame.size), np.zeros(0, np.bool_), state
-        _check(frame, state)
-        values = self._values(frame)
-        parts = self._filtered(state, frame, values) if state.filtered else self._plain(state, frame, values)
-        if state.noise is not None:
-            parts += self._noise.events(state.noise, state.frame, state.t_us, frame, values, self._intensity)
-        t, x, y, kind = _sort_by_time(parts, state.t_us, frame.t_us)
-        if state.last_us is not None:
-            period_us = round(self.config.refractory_period * 1e6)
-            count = kernels.drop_refractory(period_us, state.sensor.width, state.last_us, t, x, y, kind)
-            t, x, y, kind = t[:count], x[:count], y[:count], kind[:count]
-        np.copyto(state.values, values)
-        state.t_us = frame.t_us
-        state.frame += 1
-        polarity = (kind & kernels.ON).view(np.bool_)
-        return Events._trusted(t, x, y, polarity, state.sensor), kind >= kernels.NOISE, state
+            state = self._start(frames[0])
+            done.append((Events.empty(frames[0].size), np.zeros(0, np.bool_)))
+            frames = frames[1:]
+        times = [state.t_us, *(frame.t_us for frame in frames)]
+        images = [state.values]
+        for before_us, frame in zip(times, frames, strict=False):
+            _check(frame, before_us, state)
+            images.append(self._values(frame))
+        if not frames:
+            return done, state
+        rows = np.linspace(0, state.sensor.height, min(self.threads, state.sensor.height) + 1).astype(int).tolist()
+        bands = self._map(lambda band: self._run_band(state, *band, times, images), list(itertools.pairwise(rows)))
+        done += self._map(
+            lambda each: _unpacked(reduce(merge_words, each[1]), each[0], state.sensor),
+            list(zip(times[:-1], zip(*bands, strict=True), strict=True)),
+        )
+        np.copyto(state.values, images[-1])
+        state.t_us = times[-1]
+        state.frame += len(frames)
+        return done, state
+
+    def _map(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        if self._pool is None or len(items) == 1:
+            return [work(item) for item in items]
+        return list(self._pool.map(work, items))
 
     def _start(self, frame: Frame) -> SimulatorState:
         config, values = self.config, self._values(frame).copy()
-        levels = self._levels(values, frame.transfer)
+        codes = None if values.dtype.kind == "f" else self._code_table(values.dtype, frame.transfer)
+        levels = codes.levels.take(values) if codes else values
         pos, neg = self._thresholds(values.size)
+        rng = np.random.default_rng([config.seed, STREAMS["noise"]])
         state = SimulatorState(
             frame=1,
             t_us=frame.t_us,
@@ -144,24 +199,19 @@ class EventSimulator:
             values=values,
             low=np.empty_like(levels if config.cutoff_hz else values),
             high=np.empty_like(levels if config.cutoff_hz else values),
-            ref0=levels.copy(),
+            ref0=(levels if config.cutoff_hz else values).copy(),
             net=np.zeros(values.size, np.int32),
-            off=np.zeros(values.size, np.int32),
+            off=np.zeros(1 if np.array_equal(pos, neg) else values.size, np.int32),
             pos=pos,
             neg=neg,
-            filtered=(levels.copy(), levels.copy()) if config.cutoff_hz else None,
+            filtered=np.tile(levels, (config.cutoff_order, 1)) if config.cutoff_hz else None,
             last_us=np.full(values.size, LONG_AGO_US, np.int64) if config.refractory_period else None,
-            noise=self._noise.start(values.size, frame.t_us) if config.noisy else None,
+            noise=start_noise(config, values.size, frame.t_us, rng) if config.noisy else None,
         )
-        pixels = np.arange(values.size, dtype=np.int32)
-        if state.low.dtype.kind == "f":
-            kernels.quiet_levels(pixels, state.ref0, state.net, state.off, pos, neg, state.mask, state.low, state.high)
+        if state.low.dtype.kind == "f" or codes is None:
+            quiet_levels(state.ref0, pos, neg, state.low, state.high)
         else:
-            kernels.emit_codes(
-                pixels, 0, values, values, *self._table(values.dtype, frame.transfer), state.low, state.high,
-                state.ref0, state.net, state.off, pos, neg, state.mask, 1, state.sensor.width,
-                *_empty_columns(0),
-            )  # fmt: skip
+            quiet_codes(codes.padded, codes.index, state.ref0, pos, neg, state.low, state.high)
         return state
 
     def _thresholds(self, pixels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -181,94 +231,109 @@ class EventSimulator:
             raise VideoError(f"a frame has dtype {frame.image.dtype}, expected uint8, uint16 or float32")
         return np.ascontiguousarray(frame.image).ravel()
 
-    def _table(self, dtype: np.dtype[Any], transfer: str) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-        """Levels of all codes, and the index into them that `kernels.emit_codes` describes."""
-        if (dtype, transfer) not in self._tables:
+    def _code_table(self, dtype: np.dtype[Any], transfer: str) -> _Codes:
+        if (dtype, transfer) not in self._codes:
             levels = code_levels(dtype, transfer, self.config)
             edges = np.linspace(levels[0], levels[-1], levels.size * INDEX_CELLS_PER_CODE + 1)
-            self._tables[dtype, transfer] = levels, np.searchsorted(levels, edges, side="left").astype(np.int32)
-        return self._tables[dtype, transfer]
+            self._codes[dtype, transfer] = _Codes(
+                levels,
+                np.concatenate([[-np.inf], levels, [np.inf]]),
+                1 + np.searchsorted(levels, edges, side="left").astype(np.int32),
+                np.clip(intensity(levels, self.config), 0, 1),
+            )
+        return self._codes[dtype, transfer]
 
-    def _levels(self, values: NDArray[Any], transfer: str) -> NDArray[np.float64]:
-        levels: NDArray[np.float64] = values
-        if values.dtype.kind != "f":
-            levels = self._table(values.dtype, transfer)[0][values]
-        return levels
+    def _run_band(
+        self, state: SimulatorState, first_row: int, stop_row: int, times: list[int], images: list[NDArray[Any]]
+    ) -> list[Words]:
+        """The sorted events of a band of rows in each interval."""
+        config, width = self.config, state.sensor.width
+        band = slice(first_row * width, stop_row * width)
+        noise = state.noise.band(band.start, band.stop) if state.noise else None
+        last_us = None if state.last_us is None else state.last_us[band]
+        pixels = tuple(
+            array[band] if array.size > 1 else array
+            for array in (state.low, state.high, state.ref0, state.net, state.off, state.pos, state.neg)
+        )
+        in_all = []
+        for number, (t0_us, t1_us) in enumerate(itertools.pairwise(times)):
+            before, after, interval_us = images[number][band], images[number + 1][band], t1_us - t0_us
+            place = interval_us, first_row, width
+            codes = None if after.dtype.kind == "f" else self._code_table(after.dtype, state.transfer)
+            lit, light = after, codes.light if codes else np.empty(0)
+            if codes is None and (config.cutoff_hz or noise):
+                lit, light = np.arange(after.size, dtype=np.int32), np.clip(intensity(after, config), 0, 1)
+            if state.filtered is not None:
+                words = self._filtered(state.filtered[:, band], before, after, codes, lit, light, pixels, place)
+            elif codes:
+                words = events_of_codes(before, after, codes.padded, codes.index, *pixels, *place)
+            else:
+                words = events_of_levels(before, after, *pixels, *place)
+            if noise:
+                more = emit_noise(config, noise, state.frame + number, t0_us, *place, lit, light)
+                words = merge_words(words, sort_words(np.concatenate(more), interval_us))
+            if last_us is not None:
+                period_us = round(config.refractory_period * 1e6)
+                words = drop_refractory(words, t0_us, period_us, first_row, width, last_us)
+            in_all.append(words)
+        return in_all
 
-    def _intensity(self, values: NDArray[Any], transfer: str) -> NDArray[np.float64]:
-        """I in [0, 1] of grey codes or levels."""
-        if values.dtype.kind == "f":
-            return intensity(values, self.config)
-        of_codes: NDArray[np.float64] = intensity(self._table(values.dtype, transfer)[0], self.config)[values]
-        return of_codes
-
-    def _plain(self, state: SimulatorState, frame: Frame, values: NDArray[Any]) -> list[Columns]:
-        """Signal events without a low-pass."""
-        buffer = np.empty(values.size + 8, np.int32)
-        active = buffer[: kernels.find_active(values, state.low, state.high, buffer)]
-        pixels = (
-            state.low, state.high, state.ref0, state.net, state.off, state.pos, state.neg, state.mask,
-            frame.t_us - state.t_us, state.sensor.width,
-        )  # fmt: skip
-        if values.dtype.kind == "f":
-            return _emit_all(kernels.emit_levels, active, (state.values, values, *pixels))
-        table = self._table(values.dtype, state.transfer)
-        return _emit_all(kernels.emit_codes, active, (state.values, values, *table, *pixels))
-
-    def _filtered(self, state: SimulatorState, frame: Frame, values: NDArray[Any]) -> list[Columns]:
-        """Signal events behind the photoreceptor's low-pass."""
-        assert state.filtered is not None
-        config, interval_us = self.config, frame.t_us - state.t_us
-        if values.dtype.kind == "f":
-            before = after = np.arange(values.size, dtype=np.int32)
-            before_level, after_level = state.values, values
-        else:
-            before, after = state.values, values
-            before_level = after_level = self._table(values.dtype, state.transfer)[0]
-        bandwidth = (np.clip(intensity(after_level, config), 0, 1) + 0.1) / 1.1
-        tau_us = 1e6 / (2 * math.pi * config.cutoff_hz) / bandwidth
-        u, v = state.filtered
-        next_u, next_v, flags = np.empty_like(u), np.empty_like(v), np.empty(values.size, np.uint8)
-        kernels.filter_values(
-            config.cutoff_order, interval_us, before, after, before_level, after_level, tau_us,
-            np.exp(-interval_us / tau_us), u, v, next_u, next_v, state.low, state.high, flags,
-        )  # fmt: skip
-        state.filtered = next_u, next_v
-        return _emit_all(
-            kernels.emit_filtered,
-            np.flatnonzero(flags).astype(np.int32),
-            (
-                config.cutoff_order, before, after, before_level, after_level, tau_us, u, v, next_v, state.low,
-                state.high, state.ref0, state.net, state.off, state.pos, state.neg, state.mask, interval_us,
-                state.sensor.width,
-            ),
-        )  # fmt: skip
+    def _filtered(
+        self, stages: NDArray[np.float64], before: NDArray[Any], after: NDArray[Any], codes: _Codes | None,
+        lit: NDArray[Any], light: NDArray[np.float64], pixels: tuple[Any, ...], place: tuple[int, int, int],
+    ) -> Words:  # fmt: skip
+        """Signal events behind the photoreceptor's low-pass, whose stages go on to the interval's end."""
+        seen = (before, after, codes.levels, codes.levels) if codes else (lit, lit, before, after)
+        tau_us = 1e6 / (2 * math.pi * self.config.cutoff_hz) * 1.1 / (light + 0.1)
+        decay = np.exp(-place[0] / tau_us)
+        words: Words = events_of_filtered(*seen, tau_us, decay, stages, *pixels, *place)
+        return words
 
 
-def simulate(frames: Iterable[Frame], config: SimulatorConfig | None = None) -> Iterator[Events]:
+def simulate(frames: Iterable[Frame], config: SimulatorConfig | None = None, *, threads: int = 1) -> Iterator[Events]:
     """The events of a video, one chunk per pair of frames; `concatenate` makes one recording of them.
 
     Args:
         frames: Two or more frames in the order of their times.
         config: The pixel model's settings.
+        threads: As in `EventSimulator`.
 
     Raises:
         VideoError: There are fewer than two frames, or they do not fit together.
     """
-    simulator = EventSimulator(config)
+    simulator = EventSimulator(config, threads=threads)
     state: SimulatorState | None = None
     count = 0
-    for frame in frames:
-        first = state is None
-        events, state = simulator.step(frame, state)
-        count += 1
-        if not first:
-            yield events
+    for batch in batches(frames, threads):
+        stepped, state = simulator.steps(batch, state)
+        yield from (events for events, _ in stepped[count == 0 :])
+        count += len(batch)
     if count < 2:
         raise VideoError(f"{count} frame{'' if count == 1 else 's'}, expected at least 2: events are made of changes")
 
 
-def _check(frame: Frame, state: SimulatorState) -> None:
+def batches(frames: Iterable[Frame], threads: int) -> Iterator[list[Frame]]:
+    """Frames in groups that keep several threads busy; one by one for a single thread.
+
+    Where the frames end in an error, those before it come first. The images of a group are copies, since whoever makes
+    frames may use one buffer again.
+    """
+    batch: list[Frame] = []
+    try:
+        for frame in frames:
+            batch.append(frame if threads == 1 else replace(frame, image=frame.image.copy()))
+            if threads == 1 or len(batch) * frame.image.size >= BATCH_PX:
+                yield batch
+                batch = []
+    except VideoError:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+def _check(frame: Frame, before_us: int, state: SimulatorState) -> None:
     if frame.size != state.sensor:
         raise VideoError(f"the frame at {frame.t_us} us is {frame.size}, the frames before it {state.sensor}")
     kind = state.values.dtype
@@ -276,56 +341,16 @@ def _check(frame: Frame, state: SimulatorState) -> None:
         raise VideoError(f"the frame at {frame.t_us} us has dtype {frame.image.dtype}, the frames before it {kind}")
     if frame.transfer != state.transfer:
         raise VideoError(f"the frame at {frame.t_us} us is {frame.transfer}, the frames before it {state.transfer}")
-    interval_us = frame.t_us - state.t_us
+    interval_us = frame.t_us - before_us
     if not 0 < interval_us <= LONGEST_INTERVAL_US:
         raise VideoError(
-            f"the frame at {frame.t_us} us follows one at {state.t_us} us, expected 1 to {LONGEST_INTERVAL_US} us later"
+            f"the frame at {frame.t_us} us follows one at {before_us} us, expected 1 to {LONGEST_INTERVAL_US} us later"
         )
 
 
-def _emit_all(kernel: Any, active: NDArray[np.int32], pixels: tuple[Any, ...]) -> list[Columns]:
-    """Runs a kernel that emits events, with more room each time, until all active pixels are done."""
-    parts: list[Columns] = []
-    first, room = 0, 2 * active.size + 64
-    while first < active.size:
-        columns = _empty_columns(room)
-        first, count = kernel(active, first, *pixels, *columns)
-        parts.append(_first(columns, count))
-        room *= 2
-    return parts
-
-
-def _empty_columns(count: int) -> Columns:
-    return np.empty(count, np.uint32), np.empty(count, np.int16), np.empty(count, np.int16), np.empty(count, np.uint8)
-
-
-def _first(columns: Columns, count: int) -> Columns:
-    since, x, y, kind = columns
-    return since[:count], x[:count], y[:count], kind[:count]
-
-
-def _sort_by_time(
-    parts: list[Columns], t0_us: int, t1_us: int
-) -> tuple[NDArray[np.int64], NDArray[np.int16], NDArray[np.int16], NDArray[np.uint8]]:
-    """The events of all parts in the order of their times; equal times keep their order."""
-    since, x, y, kind = (
-        parts[0]
-        if len(parts) == 1
-        else _empty_columns(0)
-        if not parts
-        else map(np.concatenate, zip(*parts, strict=True))
-    )
-    last_digit = ((t1_us - t0_us).bit_length() - 1) // kernels.DIGIT_BITS
-    t = np.empty(since.size, np.int64)
-    if not since.size:
-        return t, x, y, kind
-    for digit in range(last_digit + 1):
-        shift = digit * kernels.DIGIT_BITS
-        last = min((t1_us - t0_us) >> shift, (1 << kernels.DIGIT_BITS) - 1)
-        target = _empty_columns(since.size)
-        final = digit == last_digit
-        kernels.sort_digit(
-            shift, last, t0_us if final else 0, since, x, y, kind, t if final else target[0], *target[1:]
-        )
-        since, x, y, kind = target
-    return t, x, y, kind
+def _unpacked(words: Words, t0_us: int, sensor: SensorSize) -> Labelled:
+    t = np.empty(words.size, np.int64)
+    x, y = np.empty(words.size, np.int16), np.empty(words.size, np.int16)
+    on, noise = np.empty(words.size, np.uint8), np.empty(words.size, np.uint8)
+    unpack_words(words, t0_us, t, x, y, on, noise)
+    return Events._trusted(t, x, y, on.view(np.bool_), sensor), noise.view(np.bool_)

@@ -10,14 +10,16 @@ which is Super SloMo's approximation of the intermediate flows, F_t0 = -t D and 
 equation 4). The levels are interpolated, not the codes, and the straight lines between these frames are the
 simulator's.
 
-How far a pixel is trusted is decided once per pair of frames, so that it does not change sides from step to step, by
-how well the two frames agree half way:
+But a level moves in one direction only, from L0(x) to L1(x), unless both frames say otherwise: where both terms lie
+beyond that range, the level follows the nearer of them, less the doubt there. The doubt is how far the two frames'
+levels differ that meet half way, and 0.02 per pixel that their flows differ, less what rounding amounts to. So a bright
+line that passes fires its events, and where an occlusion or a wrong flow makes the frames differ, a pixel fires those
+that a straight line would, no others, at the times of the motion.
 
-- They agree: the formula.
-- They do not (an occlusion, a wrong flow, a path from outside the picture): the formula, but held to a level that moves
-  in one direction only, from L0(x) to L1(x). The pixel then fires the events that a straight line would, no others,
-  at the times of the motion.
-- The flow explains none of the change there (a light that goes on, blur): the straight line.
+Doubt is decided once per pair of frames, so that a pixel does not change sides from step to step, and with it:
+
+- A path that begins or ends outside the picture has the level of the frame that sees it.
+- Where the flow explains none of the change (a light that goes on, blur), the level takes the straight line.
 - So in most of the picture: a scene cut, and no frames are put between.
 """
 
@@ -38,22 +40,29 @@ from .config import SimulatorConfig
 from .levels import code_levels, float_levels
 
 Image = NDArray[np.float32]
+Mask = NDArray[np.uint8]
 
 MOST_STEPS = 32  # per pair of frames under `auto`
 AUTO_PERCENTILE = 95  # of the flow's length, that the fastest hundreds of pixels, often wrong ones, do not decide
 SMALLEST_CHANGE = 0.05  # of the level, a quarter of the usual threshold: below it a pixel counts as still
-LARGEST_MISMATCH = (
-    0.15  # of the level, between the two frames half way; more lets false events through, less loses true ones
-)
+SLOWEST_PX = 1.5  # per pair under `auto`: below it rounding to 8 bits moves levels more than motion off a straight line
+# What the doubt about a level holds besides the mismatch: so much of the level per pixel between the two flows, less
+# what rounding and turning amount to. More granted: more false events; less: more missed ones.
+DOUBT_PER_PX = 0.02
+GRANTED = 0.06
+LARGEST_MISMATCH = 0.15  # of the level, between the two frames half way; a cut or a light shows far more
 UNEXPLAINED = 0.9  # share of a pixel's own change that remains as mismatch
-CUT_SHARE = 0.5  # of changed pixels that mismatch; 0.12 where six objects pass by at 20 px per frame, 0.8 at a cut
-# Cubic convolution half way between two pixels (Keys 1981), a = -0.9: sharper than the usual -0.5, to make up for the
+CUT_SHARE = 0.5  # of changed pixels that mismatch; 0.15 where six objects pass by at 20 px per frame, 0.9 at a cut
+# Cubic convolution half way between two pixels (Keys 1981), a = -1: sharper than the usual -0.5, to make up for the
 # bilinear warp after it. Past its two neighbours a value goes by LARGEST_OVERSHOOT at most: more rings at hard edges,
-# and twice as many false events fire; none at all flattens peaks, and a third more true events go missing.
-HALFWAY = (-0.1125, 0.6125, 0.6125, -0.1125)
-LARGEST_OVERSHOOT = 0.01  # of the level
-FINEST_SCALE = 2  # of the flow, the preset's: a quarter of the picture's width and height
+# and false events fire; none at all flattens peaks, and more true events go missing.
+HALFWAY = (-0.125, 0.625, 0.625, -0.125)
+LARGEST_OVERSHOOT = 0.004  # of the level
+FINEST_SCALE = 1  # of the flow, half the width and height; a quarter is 2 ms faster, and every error 1.3 times as large
+SEVERAL_SCALES_PX = 91  # of width or height, from which on DIS searches more than that one: 32 * 2 ** 1.5
+PATCH_STRIDE_PX = 5  # of the flow; the preset's 4 cost 2 ms more and are little better
 SPACING_PX = 2  # of the pixels at which the flow is judged: a quarter of the cost, and the flow is smooth
+JUDGED_AREA = (3, 3)  # of those pixels: the least that chance agreements do not pass
 SMALLEST_SIDE_PX = 16  # twice that of DIS's patches; it refuses pictures much smaller
 
 
@@ -63,7 +72,7 @@ def upsample(frames: Iterable[Frame], factor: int | Literal["auto"], *, config: 
     Args:
         frames: Frames in the order of their times.
         factor: Steps per pair of frames, 1 for none between; or `auto`: as many, up to 32, as keep the motion of 95 %
-            of the changed pixels at one pixel per step.
+            of the changed pixels at one pixel per step; none between where it is below 1.5 pixels.
         config: The pixel model that the frames are for: what a level is.
 
     Returns:
@@ -82,7 +91,8 @@ def upsample(frames: Iterable[Frame], factor: int | Literal["auto"], *, config: 
 
 def _upsampled(frames: Iterable[Frame], factor: int | Literal["auto"], config: SimulatorConfig) -> Iterator[Frame]:
     tables: dict[tuple[np.dtype[Any], str], Image] = {}
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)  # ultrafast and 5 refinements, for 1 ms more
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    flow.setPatchStride(PATCH_STRIDE_PX)
     work: _Workspace | None = None
     before: _Source | None = None
     for frame in frames:
@@ -105,19 +115,13 @@ class _Source:
 
     @cached_property
     def fine(self) -> Image:
-        """The levels at half the spacing, [2H - 1, 2W - 1], by cubic convolution.
+        """The levels at half the spacing, [2H, 2W], by cubic convolution.
 
         Bilinear warps of these are as sharp as cubic warps of the levels and cost little more than bilinear ones of
         them, which blur: 2 % instead of 1 % of the events of a textured scene go missing.
         """
-        height, width = self.levels.shape
-        between_columns = _between_columns(self.levels)
-        fine = np.empty((2 * height - 1, 2 * width - 1), np.float32)
-        fine[::2, ::2] = self.levels
-        fine[::2, 1::2] = between_columns
-        fine[1::2, ::2] = _between_columns(self.levels.T).T
-        fine[1::2, 1::2] = _between_columns(between_columns.T).T
-        return fine
+        even, odd = (_with_halfway_columns(rows) for rows in (self.levels, _halfway(self.levels, axis=0)))
+        return np.stack([even, odd], axis=1).reshape(2 * even.shape[0], even.shape[1])
 
 
 @dataclass(frozen=True)
@@ -126,16 +130,20 @@ class _Motion:
 
     Args:
         forward: Flow from the earlier frame to the later one, [H, W, 2] in pixels: F01.
-        backward: And back: F10.
-        slack: How far a level may leave the range between its last value and its final one, [H, W].
-        unexplained: uint8 [H, W], 1 where the level moves on a straight line.
+        disagreement: How it differs from that back, reversed: F01 + F10.
+        doubt: How much less far a level leaves the range of its straight line than both frames show, [H, W].
+        entering: uint8 [H, W], 1 where the path begins outside the picture.
+        leaving: And where it ends there.
+        unexplained: And where the level moves on a straight line.
         steps: Of equal length, 2 or more.
     """
 
     forward: Image
-    backward: Image
-    slack: Image
-    unexplained: NDArray[np.uint8]
+    disagreement: Image
+    doubt: Image
+    entering: Mask
+    leaving: Mask
+    unexplained: Mask
     steps: int
 
 
@@ -147,12 +155,13 @@ class _Workspace:
         height, width = shape
         columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         positions = np.dstack([columns, rows])
-        self.coarse = np.ascontiguousarray(positions[::SPACING_PX, ::SPACING_PX])
+        self.coarse = _coarse(positions)
         self.fine = 2 * positions
         # fresh arrays of this size come from the system page by page, which costs more than the arithmetic
         self.motion, self.map = np.empty_like(positions), np.empty_like(positions)
         self.warped = np.empty(shape, np.float32), np.empty(shape, np.float32)
         self.bounds = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        self.scratch = np.empty(shape, np.float32)
 
 
 def _image(image: Any) -> Image:
@@ -161,14 +170,20 @@ def _image(image: Any) -> Image:
     return result
 
 
-def _between_columns(image: Image) -> Image:
-    """The values half way between neighbouring columns, [H, W - 1]."""
-    kernel, one = np.array(HALFWAY, np.float32), np.ones(1, np.float32)
-    halfway = cv2.sepFilter2D(image, -1, kernel, one, anchor=(1, 0), borderType=cv2.BORDER_REPLICATE)[:, :-1]
-    left, right = image[:, :-1], image[:, 1:]
-    low = cv2.subtract(cv2.min(left, right), LARGEST_OVERSHOOT)
-    high = cv2.add(cv2.max(left, right), LARGEST_OVERSHOOT)
+def _halfway(image: Image, axis: int) -> Image:
+    """The values half way to the next row (axis 0) or column (1), [H, W]; past the last one, its own."""
+    shape, anchor = ((-1, 1), (0, 1)) if axis == 0 else ((1, -1), (1, 0))
+    kernel = np.array(HALFWAY, np.float32).reshape(shape)
+    halfway = cv2.filter2D(image, -1, kernel, anchor=anchor, borderType=cv2.BORDER_REPLICATE)
+    neighbours = np.ones((2, 1) if axis == 0 else (1, 2), np.uint8)
+    low = cv2.subtract(cv2.erode(image, neighbours, anchor=(0, 0)), LARGEST_OVERSHOOT)
+    high = cv2.add(cv2.dilate(image, neighbours, anchor=(0, 0)), LARGEST_OVERSHOOT)
     return _image(cv2.min(cv2.max(halfway, low), high))
+
+
+def _with_halfway_columns(image: Image) -> Image:
+    """The columns and those half way to the next, in turn, [H, 2W]."""
+    return _image(cv2.merge([image, _halfway(image, axis=1)])).reshape(image.shape[0], -1)
 
 
 def _levels(frame: Frame, config: SimulatorConfig, tables: dict[tuple[np.dtype[Any], str], Image]) -> Image:
@@ -198,37 +213,59 @@ def _estimate(
     if steps < 2:
         return None
     backward = _flow(flow, grey1, grey0)
-    mismatch = _mismatch(work, before, after, forward, backward)
+    return _judged(work, before, after, forward, backward, change, steps)
+
+
+def _judged(
+    work: _Workspace, before: _Source, after: _Source, forward: Image, backward: Image, change: Image, steps: int
+) -> _Motion | None:
+    """The motion and how far to trust it, or None at a scene cut; `forward` is taken over and corrected."""
+    disagreement = _image(cv2.add(forward, backward))
+    apart = _coarse(disagreement)
+    apart_px = cv2.magnitude(*cv2.split(apart))
+    motion = cv2.scaleAdd(apart, -0.5, _coarse(forward))
+    entering, leaving = (_outside(cv2.scaleAdd(motion, way, work.coarse), work.shape) for way in (-1, 1))
+    mismatch = _mismatch(work, before, after, motion, 0.5 - 0.5 * entering + 0.5 * leaving)
     doubtful = mismatch > LARGEST_MISMATCH
-    if np.mean(doubtful[changed]) > CUT_SHARE:
+    if np.mean(doubtful[change > SMALLEST_CHANGE]) > CUT_SHARE:
         return None
-    unexplained = doubtful & (mismatch > UNEXPLAINED * cv2.blur(change, (3, 3)))
-    doubtful = cv2.dilate(doubtful.astype(np.uint8), np.ones((3, 3), np.uint8))
-    slack = np.where(doubtful, np.float32(0), np.float32(np.inf))
-    return _Motion(forward, backward, _full(slack, work), _full(unexplained.astype(np.uint8), work), steps)
+    unexplained = (doubtful & (mismatch > UNEXPLAINED * cv2.blur(change, JUDGED_AREA))).astype(np.uint8)
+    doubt = cv2.blur(mismatch, JUDGED_AREA) + DOUBT_PER_PX * apart_px - GRANTED
+    entering, leaving, unexplained = (_full(where, work.shape) for where in (entering, leaving, unexplained))
+    # the frame that sees both ends of such a path knows its motion: F01 if it enters, -F10 if it leaves
+    cv2.subtract(forward, disagreement, dst=forward, mask=leaving)
+    cv2.subtract(disagreement, disagreement, dst=disagreement, mask=cv2.max(entering, leaving))
+    return _Motion(forward, disagreement, _full(doubt, work.shape), entering, leaving, unexplained, steps)
 
 
 def _flow(flow: Any, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> Image:
-    # on small pictures DIS lowers its own finest scale, and would then answer the same question differently next time
-    flow.setFinestScale(FINEST_SCALE)
+    # DIS would search small pictures at one scale alone; refused that, it takes more scales, finer ones, of its own.
+    # Set every time, because it then keeps those and would answer the same question differently
+    flow.setFinestScale(FINEST_SCALE if max(earlier.shape) >= SEVERAL_SCALES_PX else FINEST_SCALE + 1)
     return _image(flow.calc(earlier, later, None))
 
 
 def _steps_of(flow: Image) -> int:
     """Steps that keep most of the flow [N, 2] near one pixel per step."""
     fastest_px = np.percentile(np.linalg.norm(flow, axis=1), AUTO_PERCENTILE)
-    return int(min(MOST_STEPS, np.ceil(fastest_px)))
+    return 1 if fastest_px < SLOWEST_PX else int(min(MOST_STEPS, np.ceil(fastest_px)))
 
 
-def _coarse(image: Image) -> Image:
-    return np.ascontiguousarray(image[::SPACING_PX, ::SPACING_PX])
+def _outside(positions: Any, shape: tuple[int, ...]) -> Mask:
+    """1 where the positions [H / 2, W / 2, 2] are none of the picture's."""
+    height, width = shape
+    return np.asarray(cv2.inRange(positions, (0, 0), (width - 1, height - 1)) == 0).astype(np.uint8)
 
 
-def _full(coarse: NDArray[Any], work: _Workspace) -> NDArray[Any]:
+def _coarse(image: Any) -> Any:
+    """Every SPACING_PX-th row and column; at odd sizes the last may be left out."""
+    return cv2.resize(image, None, fx=1 / SPACING_PX, fy=1 / SPACING_PX, interpolation=cv2.INTER_NEAREST)
+
+
+def _full(coarse: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """The coarse values at every pixel."""
-    height, width = work.shape
-    full: NDArray[Any] = coarse.repeat(SPACING_PX, axis=0).repeat(SPACING_PX, axis=1)[:height, :width]
-    return np.ascontiguousarray(full)
+    full: NDArray[Any] = cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST)
+    return full
 
 
 def _greys(*levels: Image) -> list[NDArray[np.uint8]]:
@@ -239,17 +276,18 @@ def _greys(*levels: Image) -> list[NDArray[np.uint8]]:
     return [np.asarray(cv2.convertScaleAbs(level - np.float32(lowest), alpha=scale)) for level in levels]
 
 
-def _mismatch(work: _Workspace, before: _Source, after: _Source, forward: Image, backward: Image) -> Image:
-    """How far the levels of the two frames differ that meet half way, [H / 2, W / 2].
+def _mismatch(work: _Workspace, before: _Source, after: _Source, motion: Any, times: NDArray[np.float64]) -> Image:
+    """How far the levels of the two frames differ that meet at the shares `times` of the interval, [H / 2, W / 2].
 
-    A path from outside the picture begins at the border's level: where that is wrong, it shows here too.
+    Half way, but for paths from outside the picture, which are judged at t = 0, and paths that leave it: at t = 1.
     """
-    motion = cv2.addWeighted(_coarse(forward), 0.5, _coarse(backward), -0.5, 0)
-    levels = []
-    for source, way in ((before, -0.5), (after, 0.5)):
-        position = cv2.addWeighted(work.coarse, 1, motion, way, 0)
-        levels.append(cv2.remap(source.levels, position, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
-    return _image(cv2.blur(cv2.absdiff(*levels), (3, 3)))
+    t = times.astype(np.float32)
+    start = cv2.subtract(work.coarse, cv2.multiply(motion, cv2.merge([t, t])))
+    levels = (
+        cv2.remap(source.levels, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for source, positions in ((before, start), (after, cv2.add(start, motion)))
+    )
+    return _image(cv2.blur(cv2.absdiff(*levels), JUDGED_AREA))
 
 
 def _between(work: _Workspace, before: _Source, after: _Source, motion: _Motion) -> Iterator[Frame]:
@@ -264,14 +302,22 @@ def _between(work: _Workspace, before: _Source, after: _Source, motion: _Motion)
 
 def _level_at(t: float, work: _Workspace, before: _Source, after: _Source, motion: _Motion, last: Image) -> Image:
     """The level at the share t of the interval; `last` is that of the step before."""
-    displacement = cv2.addWeighted(motion.forward, 2 * (1 - t), motion.backward, -2 * t, 0, dst=work.motion)
-    for source, way, warped in ((before, -t, work.warped[0]), (after, 1 - t, work.warped[1])):
-        map_ = cv2.addWeighted(work.fine, 1, displacement, way, 0, dst=work.map)
+    displacement = cv2.scaleAdd(motion.disagreement, -t, motion.forward, dst=work.motion)
+    start, end = work.warped
+    for source, way, warped in ((before, -2 * t, start), (after, 2 - 2 * t, end)):
+        map_ = cv2.scaleAdd(displacement, way, work.fine, dst=work.map)
         cv2.remap(source.fine, map_, None, cv2.INTER_LINEAR, dst=warped, borderMode=cv2.BORDER_REPLICATE)
-    level = cv2.addWeighted(work.warped[0], 1 - t, work.warped[1], t, 0)
-    straight = cv2.addWeighted(before.levels, 1 - t, after.levels, t, 0, dst=work.warped[0])
-    cv2.copyTo(straight, motion.unexplained, level)
+    for levels, mask, warped in (
+        (end, motion.entering, start),
+        (start, motion.leaving, end),
+        (before.levels, motion.unexplained, start),
+        (after.levels, motion.unexplained, end),
+    ):
+        cv2.copyTo(levels, mask, warped)
     low, high = work.bounds
-    cv2.subtract(cv2.min(last, after.levels, dst=low), motion.slack, dst=low)
-    cv2.add(cv2.max(last, after.levels, dst=high), motion.slack, dst=high)
+    cv2.add(cv2.max(start, end, dst=low), motion.doubt, dst=low)
+    cv2.min(low, cv2.min(last, after.levels, dst=work.scratch), dst=low)
+    cv2.subtract(cv2.min(start, end, dst=high), motion.doubt, dst=high)
+    cv2.max(high, cv2.max(last, after.levels, dst=work.scratch), dst=high)
+    level = cv2.addWeighted(start, 1 - t, end, t, 0)
     return _image(cv2.min(cv2.max(level, low, dst=level), high, dst=level))
