@@ -1,4 +1,4 @@
-"""Videos to event files."""
+"""Videos and recordings to event files."""
 
 from __future__ import annotations
 
@@ -22,9 +22,19 @@ from .config import Settings
 from .errors import FileError, VideoError
 from .events import Events, SensorSize, concatenate
 from .files import claim_output
-from .formats import EventWriter
-from .simulator import EventSimulator, SimulatorConfig, SimulatorState, simulate, upsample
-from .video import Frame, TruncatedVideoError, Video, VideoSettings, is_image_folder, is_video_name, open_video
+from .formats import NO_HINTS, DamageError, EventWriter, Hints, is_ros2_folder, open_recording, recognise, write
+from .simulator import EventSimulator, SimulatorConfig, SimulatorState, batches, simulate, upsample
+from .video import (
+    VIDEO_SUFFIXES,
+    Frame,
+    TruncatedVideoError,
+    Video,
+    VideoSettings,
+    camera_of,
+    is_image_folder,
+    is_video_name,
+    open_video,
+)  # fmt: skip
 
 FRAMES_AHEAD = 8
 SAVE_EVERY_S = 10.0
@@ -56,9 +66,10 @@ class Conversion:
     Args:
         path: The event file.
         sensor: Its sensor.
-        frames: Number of frames read.
+        frames: Number of frames read, 0 of a recording.
         events: Number of events written.
-        duration_us: Time from the first frame to the last.
+        duration_us: Time from the first frame or event to the last.
+        lost: What of a damaged recording is missing, None where nothing is.
     """
 
     path: Path
@@ -66,6 +77,7 @@ class Conversion:
     frames: int
     events: int
     duration_us: int
+    lost: str | None = None
 
 
 def convert_video(
@@ -75,6 +87,7 @@ def convert_video(
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
+    threads: int = 1,
 ) -> Conversion:
     """Writes the events of a video to an HDF5 file, decoding and compressing in threads of their own.
 
@@ -87,6 +100,7 @@ def convert_video(
         config: How.
         overwrite: Whether an existing file may be replaced; what was saved is then not used.
         progress: Told after every frame, and once before the first where it goes on.
+        threads: How many simulate, beside those that decode and compress; the events are the same.
 
     Raises:
         VideoError: The video cannot be read, has fewer than two frames, or they do not fit together.
@@ -106,7 +120,7 @@ def convert_video(
     ) as writer, video.ended_by_interrupt():  # fmt: skip
         count, state = _begin(video, writer.saved)
         try:
-            _convert(video, config, writer, count, state, progress)
+            _convert(video, config, writer, count, state, progress, threads)
         except TruncatedVideoError as error:
             truncated = error
             writer.note("truncated_at_us", error.at_us)
@@ -156,10 +170,10 @@ def _save(writer: EventWriter, count: _Count, state: SimulatorState) -> None:
 
 def _convert(
     video: Video, config: ConvertConfig, writer: EventWriter, count: _Count, state: SimulatorState | None,
-    progress: Progress | None,
+    progress: Progress | None, threads: int,
 ) -> None:  # fmt: skip
     """Writes the events of the frames that are not counted yet, and counts them."""
-    simulator = EventSimulator(config.simulator)
+    simulator = EventSimulator(config.simulator, threads=threads)
     begun = count.frames > 0
     if begun:  # again from the last frame that was used, which upsampling needs
         count.frames -= 1
@@ -167,12 +181,13 @@ def _convert(
     if config.upsample != "off":
         steps = upsample(steps, config.upsample, config=config.simulator)
     save_s = time.monotonic() + SAVE_EVERY_S
-    for frame in itertools.islice(steps, int(begun), None):
-        ((events, noise),), state = simulator.steps([frame], state)
-        writer.append(events, noise if config.label_noise else None)
-        del events, noise  # up to 100 MB for a frame of 720p, which the next step can use
+    for batch in batches(itertools.islice(steps, int(begun), None), threads):
+        stepped, state = simulator.steps(batch, state)
+        for events, noise in stepped:
+            writer.append(events, noise if config.label_noise else None)
+        del stepped, events, noise  # up to 100 MB for a frame of 720p, which the next step can use
         # not between two frames of the video
-        if time.monotonic() >= save_s and frame.t_us == count.last_us and video.ended is None:
+        if time.monotonic() >= save_s and batch[-1].t_us == count.last_us and video.ended is None:
             _save(writer, count, state)
             save_s = time.monotonic() + SAVE_EVERY_S
 
@@ -186,33 +201,117 @@ def _version(source: Path, video: Video) -> str | None:
     return hashlib.sha256(repr((facts, video.times_us)).encode()).hexdigest()
 
 
-def plan_conversions(sources: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
-    """Which video goes to which event file.
+@dataclass(frozen=True)
+class RecordingConfig:
+    """How a recording is read to be written in another format.
 
     Args:
-        sources: Video files, image folders, or folders that hold videos somewhere below them.
-        out: An event file for a single video, else a folder, in which the layout below a source folder is mirrored.
+        sensor: Its sensor, where the file does not name it.
+        hints: What else the file does not say.
+        sort: Whether events that are out of order are put in order, for which all are held in memory.
+        salvage: Whether what is ahead of damage is written; without it, damage is an error.
+    """
+
+    sensor: SensorSize | None = None
+    hints: Hints = NO_HINTS
+    sort: bool = False
+    salvage: bool = False
+
+
+def convert_recording(
+    source: Path,
+    path: Path,
+    config: RecordingConfig | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Conversion:
+    """Writes the events of a recording to a file of the format that the suffix names; memory does not grow with length.
+
+    Args:
+        source: A recording of any known format.
+        path: The file to write.
+        config: How to read it.
+        overwrite: Whether an existing file may be replaced.
+        progress: Told the number of events done and in all (0 where unknown).
 
     Raises:
-        FileError: A folder holds no videos, several videos would go to one file, or one is missing.
+        FileError: The recording cannot be read, or the file exists or cannot be written.
+        EventError: The format to write cannot hold the events.
     """
-    single = len(sources) == 1 and (not sources[0].is_dir() or is_image_folder(sources[0]))
-    if single and out.suffix:
+    config = config or RecordingConfig()
+    claim_output(path, overwrite=overwrite)
+    recording = open_recording(source, sensor=config.sensor, hints=config.hints)
+    extent = recording.extent()
+    damage: list[DamageError] = []
+    total = extent.events if extent else 0
+    events = first_us = last_us = 0
+
+    def counted(parts: Iterable[Events]) -> Iterator[Events]:
+        nonlocal events, first_us, last_us
+        for part in parts:
+            if len(part):
+                first_us = first_us if events else int(part.t[0])
+                events, last_us = events + len(part), int(part.t[-1])
+            yield part
+            if progress:
+                progress(events, max(events, total))
+
+    on_damage = damage.append if config.salvage else None
+    parts = [recording.sorted()] if config.sort else recording.chunks(on_damage=on_damage)
+    write(path, counted(parts), recording.sensor, source=source.name, overwrite=overwrite)
+    lost = f"{damage[0]}; lost: {damage[0].lost}" if damage else None
+    return Conversion(path, recording.sensor, 0, events, last_us - first_us, lost)
+
+
+def plan_conversions(sources: Sequence[Path], out: Path, suffix: str = ".h5") -> list[tuple[Path, Path]]:
+    """Which video or recording goes to which event file.
+
+    Args:
+        sources: Videos, image folders, recordings, or folders that hold such somewhere below them; what has the suffix
+            already is left out of these.
+        out: An event file for a single source, else a folder, in which the layout below a source folder is mirrored.
+        suffix: Of the files in that folder.
+
+    Raises:
+        FileError: A folder holds no videos or recordings, or several would go to one file.
+    """
+    if len(sources) == 1 and _is_one(sources[0]) and out.suffix:
         return [(sources[0], out)]
     plan: dict[Path, Path] = {}
     for source in sources:
-        found = [source]
-        if source.is_dir() and not is_image_folder(source):
-            found = [path for path in sorted(source.rglob("*")) if is_video_name(path) or is_image_folder(path)]
+        found, base = [source], source.parent
+        if not _is_one(source):
+            found, base = [path for path in sorted(source.rglob("*")) if _is_convertible(path, suffix)], source
             if not found:
-                raise FileError(f"{source}: holds no videos")
-        base = source if source.is_dir() and found != [source] else source.parent
-        for video in found:
-            target = out / video.relative_to(base).with_suffix(".h5")
+                raise FileError(f"{source}: holds no videos or recordings")
+        for path in found:
+            target = out / path.relative_to(base).with_suffix(suffix)
             if target in plan:
-                raise FileError(f"{target}: both {plan[target]} and {video} would go there")
-            plan[target] = video
-    return [(video, target) for target, video in plan.items()]
+                raise FileError(f"{target}: both {plan[target]} and {path} would go there")
+            plan[target] = path
+    return [(path, target) for target, path in plan.items()]
+
+
+def is_video(source: Path) -> bool:
+    """Whether a source is a video, an image folder or a camera, as opposed to a recording of events."""
+    if is_ros2_folder(source):
+        return False
+    return source.suffix.lower() in VIDEO_SUFFIXES or source.is_dir() or camera_of(source) is not None
+
+
+def _is_one(source: Path) -> bool:
+    """Whether a source is one video or recording, as opposed to a folder that may hold such."""
+    return not source.is_dir() or is_image_folder(source) or is_ros2_folder(source)
+
+
+def _is_convertible(path: Path, suffix: str) -> bool:
+    if is_video_name(path):
+        return True
+    if path.is_dir():
+        return _is_one(path)
+    part_of_bag, converted = is_ros2_folder(path.parent), path.suffix.lower() == suffix
+    return path.is_file() and not part_of_bag and not converted and recognise(path) is not None
 
 
 def events_from_video(

@@ -10,7 +10,16 @@ class ConfigError(DvspipeError):
 
 
 class EventError(DvspipeError):
-    """Events break the rules of an event stream: order, range, or matching lengths."""
+    """Events break the rules of an event stream: order, range, or matching lengths.
+
+    Args:
+        message: What was found and expected.
+        event: The number of the first event that breaks a rule, where one does.
+    """
+
+    def __init__(self, message: str, event: int | None = None) -> None:
+        super().__init__(message)
+        self.event = event
 
 
 class FileError(DvspipeError):

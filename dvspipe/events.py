@@ -6,7 +6,7 @@ became brighter (p is True, ON) or darker (p is False, OFF) by its contrast thre
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import EventError
 
 MAX_SIDE_PX = 32767  # x and y are int16
+EARLIEST_US, LATEST_US = -(2**63), 2**63 - 1
 
 STRUCTURED_DTYPE = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.bool_)])
 
@@ -227,17 +228,21 @@ def check_columns(
     Raises:
         EventError: Names the first event that breaks a rule.
     """
+    wrong: list[tuple[int, str]] = []
     for name, column, side, word in (("x", x, sensor.width, "wide"), ("y", y, sensor.height, "high")):
         if len(column) and (column.min() < 0 or column.max() >= side):
             event = int(np.flatnonzero((column < 0) | (column >= side))[0])
-            raise EventError(f"event {event} has {name} = {column[event]}, outside a sensor {side} pixels {word}")
+            wrong.append((event, f"has {name} = {column[event]}, outside a sensor {side} pixels {word}"))
     if p.dtype != np.bool_ and len(p) and (p.min() < 0 or p.max() > 1):
         event = int(np.flatnonzero((p < 0) | (p > 1))[0])
-        raise EventError(f"event {event} has p = {p[event]}, expected 0 (OFF) or 1 (ON)")
+        wrong.append((event, f"has p = {p[event]}, expected 0 (OFF) or 1 (ON)"))
     back = t[1:] < t[:-1]
     if back.any():
         event = int(np.flatnonzero(back)[0]) + 1
-        raise EventError(f"event {event} has t = {t[event]} us, before the event ahead of it at {t[event - 1]} us")
+        wrong.append((event, f"has t = {t[event]} us, before the event ahead of it at {t[event - 1]} us"))
+    if wrong:
+        event, message = min(wrong)
+        raise EventError(f"event {event} {message}", event)
 
 
 def concatenate(parts: Iterable[Events], sensor: SensorSize) -> Events:
@@ -262,3 +267,75 @@ def concatenate(parts: Iterable[Events], sensor: SensorSize) -> Events:
             raise EventError(f"a part begins at {after.t[0]} us, before the part ahead of it ends at {before.t[-1]} us")
     t, x, y, p = (np.concatenate([getattr(chunk, name) for chunk in filled]) for name in "txyp")
     return Events._trusted(t, x, y, p, sensor)
+
+
+def merge(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
+    """Recordings of one sensor that ran at the same time, as one, in bounded memory.
+
+    Args:
+        streams: Consecutive parts of each recording.
+
+    Yields:
+        All events in the order of time; at the same time, those of an earlier stream first.
+
+    Raises:
+        EventError: A part comes from another sensor than the first, or begins before the part ahead of it ends.
+    """
+    running = [_Running(first, rest) for rest in map(iter, streams) if (first := next(rest, None)) is not None]
+    for stream in running:
+        if stream.sensor != running[0].sensor:
+            raise EventError(f"a recording comes from a sensor of {stream.sensor}, expected {running[0].sensor}")
+    while True:
+        until_us = min((stream.horizon_us for stream in running), default=LATEST_US)
+        ready = [stream.take(until_us) for stream in running]
+        if any(map(len, ready)):
+            t, x, y, p = (np.concatenate([getattr(part, name) for part in ready]) for name in "txyp")
+            order = np.argsort(t, kind="stable")
+            yield Events._trusted(t[order], x[order], y[order], p[order], running[0].sensor)
+        if until_us == LATEST_US:
+            return
+        for stream in running:
+            if stream.horizon_us == until_us:
+                stream.extend(running[0].sensor)
+
+
+class _Running:
+    """A stream of parts, whose beginning can be taken as far as nothing can come before it any more."""
+
+    def __init__(self, first: Events, rest: Iterator[Events]) -> None:
+        self.sensor = first.sensor
+        self.horizon_us = int(first.t[-1]) if len(first) else EARLIEST_US  # nothing earlier will come
+        self._held = first
+        self._rest = rest
+
+    def take(self, until_us: int) -> Events:
+        """The events before a time."""
+        ready, self._held = (self._held.slice_time(*span) for span in ((EARLIEST_US, until_us), (until_us, LATEST_US)))
+        return ready
+
+    def extend(self, sensor: SensorSize) -> None:
+        """Holds one more part."""
+        part = next(self._rest, None)
+        if part is None:
+            self.horizon_us = LATEST_US
+            return
+        self._held = concatenate([self._held, part], sensor)
+        self.horizon_us = int(part.t[-1]) if len(part) else self.horizon_us
+
+
+def join(streams: Iterable[Iterable[Events]], gap_us: int = 0) -> Iterator[Events]:
+    """Recordings of one sensor one after another, each moved to begin `gap_us` after the last event of the one before.
+
+    Args:
+        streams: Consecutive parts of each recording; the first keeps its times.
+        gap_us: Microseconds between one and the next, >= 0.
+    """
+    last_us: int | None = None
+    for stream in streams:
+        offset_us: int | None = None
+        for part in stream:
+            if len(part) and offset_us is None:
+                offset_us = 0 if last_us is None else last_us + gap_us - int(part.t[0])
+            moved = part.shift_time(offset_us or 0)
+            last_us = int(moved.t[-1]) if len(moved) else last_us
+            yield moved

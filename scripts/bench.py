@@ -19,17 +19,25 @@ from typing import Any
 
 import cv2
 import numpy as np
+from encoders import encode_aedat2, encode_aedat3, encode_evt3, encode_evt21
+from numpy.typing import NDArray
 
 from dvspipe.config import build
 from dvspipe.conversion import convert_video
-from dvspipe.events import Events, SensorSize
-from dvspipe.formats import EventWriter
+from dvspipe.events import Events, SensorSize, concatenate, join
+from dvspipe.formats import EventWriter, open_recording, read, write
+from dvspipe.formats.evt import parse_header
+from dvspipe.formats.recordings import open_source
+from dvspipe.formats.source import HEAD_BYTES
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate
 from dvspipe.video import Frame, open_video, write_video
 
 REPEATS = 5
-CONVERT_REPEATS = 3
+CONVERT_REPEATS = FORMAT_REPEATS = 3
 FPS = 30
+EVENTS = 10_000_000
+REAL_EVT3, REAL_EVT3_EVENTS = "recordings/faery_evt3.raw", 1_218_618
+DECODE_TARGETS = {"evt2": 200, "dat": 200, "evt3": 100}
 PEERS_SCRIPT = Path(__file__).with_name("peers.py")
 EVENTCV_SENSOR = SimulatorConfig(
     intensity_map="linlog", sigma_thres=0.03, refractory_period=1e-4, cutoff_hz=200, leak_rate_hz=1,
@@ -206,7 +214,9 @@ def _against_eventcv(name: str, frames: list[Frame], python: str) -> Iterator[Fi
     with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as folder:
         path = Path(folder, "frames.npy")
         np.save(path, np.stack([frame.image for frame in frames]))
-        peers = json.loads(_run([python, str(PEERS_SCRIPT), str(path), str(REPEATS)], RAYON_NUM_THREADS="1"))
+        peers = json.loads(
+            _run([python, str(PEERS_SCRIPT), "simulate", str(path), str(REPEATS)], RAYON_NUM_THREADS="1")
+        )
     ideal = _simulate(frames, SimulatorConfig(intensity_map="linlog"))
     same = _simulate(frames, EVENTCV_SENSOR)
     pixels = _pixels(frames)
@@ -260,11 +270,15 @@ def write_texture_clips(short: Path, long: Path) -> None:
 
 def _peaks(short: Path, long: Path, out: Path) -> Iterator[Figure]:
     """Peak memory of the command line: allowed / measured."""
-    command = [sys.executable, "-c", TELL_PEAK, "convert", "--overwrite", "-o", str(out)]
-    peaks_mb = [int(_run([*command, str(clip)]).split()[-1]) * 1024 / 1e6 for clip in (short, long)]
+    peaks_mb = [_peak_mb(clip, out) for clip in (short, long)]
     for seconds, peak_mb in zip((20, 200), peaks_mb, strict=True):
         yield Figure(f"convert/720p_{seconds}s_memory", 400 / peak_mb, "x below 400 MB", 1, {"MB": peak_mb})
     yield Figure("convert/720p_memory_growth", peaks_mb[0] / peaks_mb[1], "peak of 20 s / of 200 s", 0.95)
+
+
+def _peak_mb(source: Path, out: Path) -> float:
+    command = [sys.executable, "-c", TELL_PEAK, "convert", "--overwrite", "-o", str(out), str(source)]
+    return int(_run(command).split()[-1]) * 1024 / 1e6
 
 
 def _stages(clip: Path, out: Path) -> Iterator[Figure]:
@@ -314,8 +328,113 @@ def _write(out: Path, sensor: SensorSize, parts: list[Events]) -> None:
             writer.append(part)
 
 
+def bench_formats(options: Options) -> Iterator[Figure]:
+    """Files of 10 M events: decoding, reading checked, a part, writing; CPU time, beside other libraries."""
+    with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as name:
+        folder = Path(name)
+        events = ten_million(options.data)
+        np.save(folder / "events.npy", _as_faery(events))
+        files = write_files(folder, events, options.data)
+        for label, path in files.items():
+            yield from _reading(f"formats/{label}", path, options)
+            if path.stem == "written":
+                yield from _writing(f"formats/{label}", path, folder / "events.npy", events, options)
+        for source, suffix in ((files["evt3"], ".h5"), (files["hdf5"], ".aedat4")):
+            peak_mb = _peak_mb(source, folder / f"converted{suffix}")
+            label = f"formats/{source.suffix[1:]}_to_{suffix[1:]}_memory"
+            yield Figure(label, 400 / peak_mb, "x below 400 MB", 1, {"MB": peak_mb})
+
+
+def ten_million(data: Path | None) -> Events:
+    """The events of the real EVT3 recording again and again, or random ones that come in bursts; 1280 x 720."""
+    if data and (data / REAL_EVT3).exists():
+        once = read(data / REAL_EVT3)
+        again = -(-EVENTS // len(once))
+        return concatenate(join([[once]] * again, 1000), once.sensor)
+    rng, sensor = np.random.default_rng(0), SensorSize(width=1280, height=720)
+    t = np.sort(rng.integers(0, 10_000, EVENTS)) + 100_000 * np.sort(rng.integers(0, 100, EVENTS))
+    centre = np.stack([640 + 500 * np.sin(t / 1e6), 360 + 250 * np.cos(t / 1e6)])
+    x, y = np.rint(centre + 30 * rng.standard_normal((2, EVENTS))).astype(np.int64)
+    return Events(np.sort(t), x.clip(0, 1279), y.clip(0, 719), rng.integers(0, 2, EVENTS), sensor)
+
+
+def _as_faery(events: Events) -> NDArray[np.void]:
+    array = np.empty(len(events), [("t", "<u8"), ("x", "<u2"), ("y", "<u2"), (("p", "on"), "?")])
+    array["t"], array["x"], array["y"], array["on"] = events.t, events.x, events.y, events.p
+    return array
+
+
+def write_files(folder: Path, events: Events, data: Path | None) -> dict[str, Path]:
+    """The events in a file of each format: by dvspipe's writers (`written`), or else encoded here."""
+    size = SensorSize(width=128, height=128)
+    small = Events(events.t - events.t[0], events.x // 10, events.y // 6, events.p, size)
+    files = {}
+    for suffix in (".h5", ".aedat4", ".raw", ".dat", ".es", ".csv", ".npz", ".bin"):
+        path = folder / f"written{suffix}"
+        write(path, small if suffix == ".bin" else events)
+        files[open_source(path)[0].name] = path
+    words = encode_evt3(events)
+    if data and (data / REAL_EVT3).exists():  # with its vectors
+        content = (data / REAL_EVT3).read_bytes()
+        start = parse_header(content[:HEAD_BYTES]).size
+        words = content[:start] + content[start:] * -(-EVENTS // REAL_EVT3_EVENTS)
+    for name, content in (
+        ("evt3.raw", words),
+        ("evt21.raw", encode_evt21(events)),
+        ("aedat2.aedat", encode_aedat2(small)),
+        ("aedat3.aedat", encode_aedat3(small)),
+    ):
+        path = folder / name
+        path.write_bytes(content)
+        files[open_source(path)[0].name] = path
+    return files
+
+
+def _reading(name: str, path: Path, options: Options) -> Iterator[Figure]:
+    """M events/s of the decoder alone, and of `read`; how soon the events of 10 ms in the middle are there."""
+    _, source = open_source(path)
+    sensor = source.sensor or SensorSize(width=1280, height=720)
+    middle = read(path, sensor=source.sensor or sensor)
+    count, middle_us = len(middle), int(middle.t[len(middle) // 2])
+    del middle
+    peers = {library: count / s / 1e6 for library, s in _peers(["read", str(path)], options).items()}
+    decode = count / _measure(lambda: _exhaust(open_source(path)[1].chunks()), FORMAT_REPEATS).cpu_s / 1e6
+    kind = name.rpartition("/")[2]
+    target = DECODE_TARGETS.get(kind, peers["faery"] / 1.3 if "faery" in peers else None)
+    yield Figure(f"{name}_decode", decode, "M events/s", target, peers)
+    whole = count / _measure(lambda: read(path, sensor=sensor), FORMAT_REPEATS).cpu_s / 1e6
+    yield Figure(f"{name}_read", whole, "M events/s, checked", peers.get("h5py"))
+    found = open_recording(path, sensor=sensor)
+    part = _measure(lambda: [*found.chunks(middle_us, middle_us + 10_000)], FORMAT_REPEATS)
+    yield Figure(f"{name}_part", 1 / part.wall_s, "parts of 10 ms/s", None, {"ms": 1000 * part.wall_s})
+
+
+def _writing(name: str, path: Path, stored: Path, events: Events, options: Options) -> Iterator[Figure]:
+    """M events/s of `write`."""
+    events = read(path) if path.suffix == ".bin" else events
+    spent = _measure(lambda: write(path, events, overwrite=True), FORMAT_REPEATS)
+    beside = stored.with_name(f"beside{path.suffix}")
+    peers = {
+        library: len(events) / s / 1e6 for library, s in _peers(["write", str(beside), str(stored)], options).items()
+    }
+    target = peers["h5py"] if "h5py" in peers else peers["faery"] / 1.3 if "faery" in peers else None
+    size = {"bytes/event": path.stat().st_size / len(events)}
+    yield Figure(f"{name}_write", len(events) / spent.cpu_s / 1e6, "M events/s", target, peers | size)
+
+
+def _peers(task: list[str], options: Options) -> dict[str, float]:
+    """CPU seconds of the libraries that this Python, and that of the peers, have for a task of peers.py."""
+    pythons = dict.fromkeys((options.peers, sys.executable))
+    script = [str(PEERS_SCRIPT), *task, str(FORMAT_REPEATS)]
+    found: dict[str, float] = {}
+    for python in pythons:
+        found |= json.loads(_run([python, *script], RAYON_NUM_THREADS="1").splitlines()[-1])
+    return found
+
+
 BENCHES: dict[str, Callable[[Options], Iterator[Figure]]] = {
     "convert": bench_convert,
+    "formats": bench_formats,
     "simulator": bench_simulator,
     "start": bench_start,
 }
@@ -325,9 +444,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=sorted(BENCHES))
     parser.add_argument("--json", type=Path, help="also write the figures here, an object per line")
-    parser.add_argument("--peers", default=sys.executable, help="the Python that has eventcv; this one by default")
+    parser.add_argument(
+        "--peers",
+        default=sys.executable,
+        help="the Python that has eventcv, evutils and expelliarmus",
+    )
     data = os.environ.get("DVSPIPE_TEST_DATA")
-    parser.add_argument("--data", type=Path, default=data, help="folder with video/; DVSPIPE_TEST_DATA by default")
+    parser.add_argument("--data", type=Path, default=data, help="folder with video/ and recordings/")
     arguments = parser.parse_args()
     figures: list[dict[str, Any]] = []
     for figure in BENCHES[arguments.name](Options(arguments.peers, arguments.data)):

@@ -13,10 +13,12 @@ import faery
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
+from decoding import part
 
 from dvspipe.errors import FileError, FormatError
 from dvspipe.events import Events, SensorSize, concatenate
-from dvspipe.formats.aedat4 import AEDAT4, read_frames
+from dvspipe.formats import DamageError, open_recording
+from dvspipe.formats.aedat4 import AEDAT4, HEADER_START, PACKET_HEAD_BYTES, read_frames
 
 T0_US = 1_600_000_000_000_000  # cameras stamp with the time of the day
 TABLE_FIELD_AT = 54  # of the header that faery writes: the position of the table
@@ -96,6 +98,23 @@ def test_a_cut_inside_the_table_loses_no_event(recording: Path, tmp_path: Path) 
         cut.write_bytes(data[:size])
         with suppress(FormatError):
             assert read(cut) == read(recording)
+
+
+def test_the_events_of_whole_packets_come_ahead_of_a_break(recording: Path, tmp_path: Path) -> None:
+    data, events = recording.read_bytes(), random_events(1, 1000).shift_time(T0_US)
+    (table,) = struct.unpack_from("<q", data, TABLE_FIELD_AT)
+    starts, broken = [HEADER_START + 4 + struct.unpack_from("<I", data, HEADER_START)[0]], tmp_path / "broken.aedat4"
+    while starts[-1] < table:
+        starts.append(starts[-1] + PACKET_HEAD_BYTES + struct.unpack_from("<i", data, starts[-1] + 4)[0])
+    assert len(starts) == 11
+    for number, start in enumerate(starts[:-1]):
+        lying = data[: start + 4] + struct.pack("<i", 2**31 - 1) + data[start + 8 :]  # of which faery would take all
+        for content in (data[:start], data[: start + 20], lying):
+            broken.write_bytes(content)
+            found: list[DamageError] = []
+            parts = [*open_recording(broken).chunks(on_damage=found.append)]
+            assert concatenate(parts, SENSOR) == part(events, 0, 100 * number)
+            assert len(found) == 1
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -12,7 +12,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from conftest import random_events
 
+from dvspipe.formats import FORMATS, write
 from dvspipe.simulator import simulate
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "bench.py"
@@ -25,6 +27,7 @@ def simulate(frames, *, fps, upsample="adaptive", **sensor):
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(SCRIPT.parent)
     spec = importlib.util.spec_from_file_location("bench", SCRIPT)
     assert spec
     assert spec.loader
@@ -102,3 +105,36 @@ def test_stages_and_the_whole_of_a_conversion_are_measured(bench: ModuleType, tm
     alone = [figures[name].beside for name in ("decode", "simulate", "write")]
     ideal_s = max(*(stage["wall s"] for stage in alone), sum(stage["cpu s"] for stage in alone) / 2)
     assert figures["stages"].value == pytest.approx(1.2 * ideal_s / figures["stages"].beside["wall s"])
+
+
+def test_every_format_is_measured_in_every_way(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "EVENTS", 2000)
+    monkeypatch.setattr(bench, "FORMAT_REPEATS", 1)
+    monkeypatch.setattr(bench, "_peers", lambda task, _options: {"faery": 1e-3, "h5py": 1e-3} if task else {})
+    monkeypatch.setattr(bench, "_peak_mb", lambda _source, _out: 200.0)
+    figures = {figure.name: figure for figure in bench.bench_formats(bench.Options(sys.executable, None))}
+    written = {"hdf5", "aedat4", "evt2", "dat", "event_stream", "text", "numpy", "bin40"}
+    assert set(figures) == {
+        *(f"formats/{name}_{how}" for name in set(FORMATS) - {"rosbag"} for how in ("decode", "read", "part")),
+        *(f"formats/{name}_write" for name in written),
+        "formats/raw_to_h5_memory",
+        "formats/h5_to_aedat4_memory",
+    }
+    assert figures["formats/hdf5_read"].target == pytest.approx(2)  # M events/s
+    assert figures["formats/aedat4_decode"].target == pytest.approx(2 / 1.3)
+    assert figures["formats/raw_to_h5_memory"].value == 2
+
+
+@pytest.mark.parametrize(("suffix", "peer"), [(".raw", "faery"), (".h5", "h5py"), (".npz", "numpy")])
+def test_libraries_that_read_and_write_a_format_are_timed(
+    bench: ModuleType, tmp_path: Path, suffix: str, peer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "FORMAT_REPEATS", 1)
+    options, events, path = bench.Options(sys.executable, None), random_events(0, 500), tmp_path / f"a{suffix}"
+    write(path, events)
+    assert bench._peers(["read", str(path)], options)[peer] > 0
+    np.save(tmp_path / "events.npy", bench._as_faery(events))
+    beside = tmp_path / f"b{suffix}"
+    spent = bench._peers(["write", str(beside), str(tmp_path / "events.npy")], options)
+    assert set(spent) == ({peer} if peer != "numpy" else set())
+    assert beside.exists() == bool(spent)

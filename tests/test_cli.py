@@ -47,7 +47,7 @@ def recording(clip: Path) -> Path:
 
 def test_help_names_every_command(tmp_path: Path) -> None:
     text = dvspipe("--help", cwd=tmp_path).stdout
-    assert all(command in text for command in ("convert", "train", "infer", "info", "view", "demo"))
+    assert all(command in text for command in ("convert", "train", "infer", "info", "check", "cut", "merge", "view"))
     assert "convert" in dvspipe(cwd=tmp_path).stdout
     assert dvspipe("--version", cwd=tmp_path).stdout.startswith("dvspipe 0.")
 
@@ -110,7 +110,7 @@ def test_a_calibrated_sensor_is_a_preset(test_data: Path, clip: Path, tmp_path: 
 
 
 def test_info_tells_what_is_there(recording: Path, tmp_path: Path) -> None:
-    (one,) = json.loads(dvspipe("info", recording, "--json", cwd=tmp_path).stdout)
+    (one,) = json.loads(dvspipe("info", recording, "--json", "--whole", cwd=tmp_path).stdout)
     events = read(recording)
     assert {key: one[key] for key in ("file", "format", "width", "height", "sensor_source", "events")} == {
         "file": str(recording), "format": "hdf5", "width": 128, "height": 128, "sensor_source": "file",
@@ -122,6 +122,38 @@ def test_info_tells_what_is_there(recording: Path, tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(bytes([3, 4, 0x80, 0, 9]))
     (one,) = json.loads(dvspipe("info", "a.bin", "--sensor", "50x40", "--json", cwd=tmp_path).stdout)
     assert (one["width"], one["sensor_source"]) == (50, "given")
+
+
+def test_recordings_are_converted_cut_merged_filtered_and_checked(tmp_path: Path) -> None:
+    events = random_events(1, 2000, SensorSize(width=240, height=180))
+    write(tmp_path / "a.h5", events)
+    dvspipe("convert", "a.h5", "-o", "a.csv", cwd=tmp_path)
+    assert read(tmp_path / "a.csv", sensor=events.sensor) == events
+    dvspipe("cut", "a.h5", "-o", "cut.npz", "--start", 0.02, "--stop", 0.05, "--roi", "100x90+20+10", cwd=tmp_path)
+    first = int(events.t[0])
+    kept = events.slice_time(first + 20_000, first + 50_000).crop(20, 10, SensorSize(width=100, height=90))
+    assert read(tmp_path / "cut.npz") == kept
+    dvspipe("merge", "a.h5", "a.csv", "-o", "both.h5", "--sensor", "240x180", cwd=tmp_path)
+    assert np.array_equal(read(tmp_path / "both.h5").t, np.repeat(events.t, 2))
+    dvspipe("merge", "a.h5", "a.h5", "-o", "long.h5", "--one-after-another", "--gap", 5, cwd=tmp_path)
+    assert read(tmp_path / "long.h5").duration_us == 2 * events.duration_us + 5000
+    said = dvspipe("filter", "both.h5", "-o", "once.h5", "--refractory", 0.001, cwd=tmp_path).stdout
+    assert "2,000 within the refractory period" in said
+    assert len(read(tmp_path / "once.h5")) == 2000
+
+
+def test_check_finds_what_is_wrong_and_salvage_what_is_right(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("t,x,y,p\n1,3,4,1\n5,3,4,0\n4,3,4,0\n", encoding="utf-8")
+    report = dvspipe("check", "a.csv", "--json", cwd=tmp_path, code=1)
+    assert [finding["kind"] for finding in json.loads(report.stdout)[0]["findings"]] == ["order"]
+    assert "event 2 has t = 4 us" in dvspipe("convert", "a.csv", "-o", "a.h5", cwd=tmp_path, code=2).stderr
+    said = dvspipe("convert", "a.csv", "-o", "a.h5", "--salvage", cwd=tmp_path)
+    assert "lost: it and what follows" in said.stderr
+    assert read(tmp_path / "a.h5").t.tolist() == [1, 5]
+    dvspipe("convert", "a.csv", "-o", "sorted.h5", "--sort", cwd=tmp_path)
+    assert read(tmp_path / "sorted.h5").t.tolist() == [1, 4, 5]
+    (tmp_path / "b.csv").write_text("1.5 3 4 1\n", encoding="utf-8")
+    assert "--hint colums: unknown" in dvspipe("info", "b.csv", "--hint", "colums=txyp", cwd=tmp_path, code=2).stderr
 
 
 def test_several_videos_are_converted_and_finished_ones_skipped(clip: Path, tmp_path: Path) -> None:

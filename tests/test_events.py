@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import itertools
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvspipe.errors import EventError
-from dvspipe.events import MAX_SIDE_PX, Events, SensorSize, concatenate
+from dvspipe.events import MAX_SIDE_PX, Events, SensorSize, concatenate, join, merge
 
 
 def test_columns_have_their_types_and_are_read_only() -> None:
@@ -105,3 +106,42 @@ def test_shifting_time_moves_every_event() -> None:
     assert np.array_equal(events.shift_time(-7).t, events.t - 7)
     assert events.shift_time(-7).duration_us == events.duration_us
     assert Events.empty(SENSOR).duration_us == 0
+
+
+def in_parts(events: Events, cuts: list[int]) -> list[Events]:
+    edges = [0, *sorted(min(cut, len(events)) for cut in cuts), len(events)]
+    return [
+        Events(events.t[a:b], events.x[a:b], events.y[a:b], events.p[a:b], events.sensor) for a, b in pairwise(edges)
+    ]
+
+
+@given(
+    seeds=st.lists(st.integers(0, 1000), min_size=1, max_size=4),
+    cuts=st.lists(st.integers(0, 60), max_size=5),
+    span_us=st.sampled_from([3, 100, 10_000]),
+)
+@settings(max_examples=100, deadline=None)
+def test_merged_recordings_are_their_events_in_order(seeds: list[int], cuts: list[int], span_us: int) -> None:
+    recordings = [random_events(seed, seed % 60, span_us=span_us) for seed in seeds]
+    merged = concatenate(merge([in_parts(events, cuts) for events in recordings]), SENSOR)
+    rows = [(t, k) for k, events in enumerate(recordings) for t in events.t.tolist()]
+    assert merged.t.tolist() == [t for t, _ in sorted(rows)]
+    order = np.argsort(np.concatenate([events.t for events in recordings]), kind="stable")
+    for name in "xyp":
+        assert np.array_equal(getattr(merged, name), np.concatenate([getattr(e, name) for e in recordings])[order])
+
+
+def test_merging_nothing_gives_nothing_and_sensors_must_agree() -> None:
+    assert list(merge([])) == []
+    assert list(merge([[], [Events.empty(SENSOR)]])) == []
+    other = random_events(1, 5, SensorSize(width=5, height=5))
+    with pytest.raises(EventError, match="sensor of 5x5"):
+        list(merge([[random_events(2, 5)], [other]]))
+
+
+def test_joined_recordings_follow_each_other() -> None:
+    first, second = random_events(1, 20), random_events(2, 30)
+    joined = concatenate(join([in_parts(first, [7]), [], in_parts(second, [0, 9])], gap_us=500), SENSOR)
+    assert np.array_equal(joined.t[:20], first.t)
+    assert np.array_equal(joined.t[20:], second.t - second.t[0] + first.t[-1] + 500)
+    assert np.array_equal(joined.x, np.concatenate([first.x, second.x]))

@@ -2,17 +2,35 @@
 
 from .aedat4 import read_frames
 from .hdf5 import EventWriter
-from .recordings import FORMATS, Recording, RecordingInfo, describe, iterate, open_recording, read, write
+from .hints import NO_HINTS, Hints
+from .recordings import (
+    FORMATS,
+    Recording,
+    RecordingInfo,
+    describe,
+    iterate,
+    open_recording,
+    read,
+    recognise,
+    write,
+)  # fmt: skip
+from .rosbag import is_ros2_folder
+from .source import DamageError
 
 __all__ = [
     "FORMATS",
+    "NO_HINTS",
+    "DamageError",
     "EventWriter",
+    "Hints",
     "Recording",
     "RecordingInfo",
     "describe",
+    "is_ros2_folder",
     "iterate",
     "open_recording",
     "read",
     "read_frames",
+    "recognise",
     "write",
 ]

@@ -3,17 +3,19 @@
 The file is a line, a FlatBuffer `IOHeader` behind its 32-bit length, packets (stream, length, compressed FlatBuffer),
 and a table of the packets at the place that the header names, or nowhere (-1) where the recording was interrupted
 (docs.inivation.com, "AEDAT 4.0"). What faery takes on trust is checked here first: a header that is not UTF-8 makes it
-abort the process, and the end of a file at the end of a packet it takes for the end of the recording.
+abort the process, and the end of a file at the end of a packet it takes for the end of the recording. Events ahead of
+a break or of a damaged packet are given; a damaged table of packets, which faery wants first, loses all.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +23,8 @@ from numpy.typing import NDArray
 from ..errors import EventError, FileError, FormatError
 from ..events import SensorSize
 from ..video import Frame
-from .source import CHUNK_EVENTS, Columns, Format, Source
+from .hints import NO_HINTS, Hints
+from .source import CHUNK_EVENTS, Columns, DamageError, Format, Source
 
 MAGIC = b"#!AER-DAT4.0"
 HEADER_START = len(MAGIC) + 2  # after the line's end
@@ -30,6 +33,13 @@ NO_TABLE = -1
 PACKET_HEAD_BYTES = 8  # int32 stream, int32 length of what follows
 GREY = ("L", "I;16")
 FAERY_ERRORS = (RuntimeError, ValueError, OSError, TypeError, OverflowError, MemoryError)
+
+
+class _Container(NamedTuple):
+    """How many whole packets there are, and what is wrong behind them (None: nothing)."""
+
+    packets: int
+    broken: str | None
 
 
 def read_frames(path: str | Path) -> Iterator[Frame]:
@@ -47,7 +57,9 @@ def read_frames(path: str | Path) -> Iterator[Frame]:
         FormatError: It is damaged or cut, has no stream of frames, or holds others than grey ones of the whole sensor.
     """
     path = Path(path)
-    _check_container(path)
+    container = _follow(path)
+    if container.broken:
+        raise FormatError(container.broken)
     track = _first(path, _tracks(path), "frame")
     number = 0
     with _damage_named(path), _decoder(path) as decoder:
@@ -72,36 +84,55 @@ def _recognises(_path: Path, head: bytes) -> bool:
     return head.startswith(MAGIC)
 
 
-def _open(path: Path) -> Source:
-    _check_container(path)
+def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
+    container = _follow(path)
     tracks = _tracks(path)
     track = _first(path, tracks, "events")
     try:
         sensor = SensorSize(*track.dimensions) if track.dimensions else None
     except EventError as error:
         raise FormatError(f"{path}: names no usable sensor size ({error})") from error
-    return Source(sensor, lambda: _chunks(path, track.id), {"streams": [track.data_type for track in tracks]})
+    return Source(
+        sensor, lambda: _chunks(path, track.id, container), {"streams": [track.data_type for track in tracks]}
+    )
 
 
-def _chunks(path: Path, track_id: int) -> Iterator[Columns]:
+def _chunks(path: Path, track_id: int, container: _Container) -> Iterator[Columns]:
     pending: list[NDArray[np.void]] = []
-    count = 0
-    with _damage_named(path), _decoder(path) as decoder:
-        for track, packet in decoder:
-            if track.id != track_id:
-                continue
+    count, broken = 0, container.broken
+    try:
+        for packet in _packets(path, track_id, container.packets):
             pending.append(packet)
             count += len(packet)
             if count >= CHUNK_EVENTS:
                 yield _columns(pending)
                 pending, count = [], 0
+    except FormatError as error:
+        broken = str(error)
     if pending:
         yield _columns(pending)
+    if broken:
+        raise DamageError(broken, "what follows")
+
+
+def _packets(path: Path, track_id: int, count: int) -> Iterator[NDArray[np.void]]:
+    """The events in the first packets; faery believes what the next one says of its length, and takes that memory."""
+    with _damage_named(path), _decoder(path) as decoder:
+        for track, packet in itertools.islice(decoder, count):
+            if track.id == track_id:
+                yield packet
 
 
 def _columns(packets: list[NDArray[np.void]]) -> Columns:
-    events = np.concatenate(packets)
-    return Columns(events["t"].astype(np.int64), events["x"], events["y"], events["on"])
+    """The packets as one; each is copied to its place, because joining structured arrays takes as long as decoding."""
+    count, place = sum(map(len, packets)), 0
+    t, x, y = np.empty(count, np.int64), np.empty(count, np.uint16), np.empty(count, np.uint16)
+    on = np.empty(count, np.bool_)
+    for packet in packets:
+        part = slice(place, place + len(packet))
+        t[part], x[part], y[part], on[part] = packet["t"], packet["x"], packet["y"], packet["on"]
+        place += len(packet)
+    return Columns(t, x, y, on)
 
 
 def _decoder(path: Path) -> Any:
@@ -134,12 +165,12 @@ def _damage_named(path: Path) -> Iterator[None]:
         raise
 
 
-def _check_container(path: Path) -> None:
+def _follow(path: Path) -> _Container:
     """Follows the header and the packets from the first to the last.
 
     Raises:
         FileError: The file is missing or cannot be read.
-        FormatError: The header is damaged, or the file ends inside a packet or without the table that it names.
+        FormatError: The header is damaged, or the file ends in it.
     """
     try:
         with path.open("rb") as file:
@@ -151,12 +182,12 @@ def _check_container(path: Path) -> None:
             header = file.read(min(header_size, size))
             if len(start) < HEADER_START + 4 or len(header) < header_size:
                 raise FormatError(f"{path}: breaks off in its header, at byte {size}")
-            _follow_packets(path, file, size, _table_position(path, header))
+            return _follow_packets(path, file, size, _table_position(path, header))
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _follow_packets(path: Path, file: BinaryIO, size: int, table: int) -> None:
+def _follow_packets(path: Path, file: BinaryIO, size: int, table: int) -> _Container:
     end = size if table == NO_TABLE else table
     place, number = file.tell(), 0
     while place < end:
@@ -165,10 +196,11 @@ def _follow_packets(path: Path, file: BinaryIO, size: int, table: int) -> None:
         length = int.from_bytes(head[4:], "little", signed=True)
         place += PACKET_HEAD_BYTES + length
         if len(head) < PACKET_HEAD_BYTES or length < 0 or place > size:
-            raise FormatError(f"{path}: breaks off in packet {number}, at byte {size}, or is damaged before")
+            return _Container(number, f"{path}: breaks off in packet {number}, at byte {size}, or is damaged before")
         number += 1
     if place != end or place == table == size:
-        raise FormatError(f"{path}: breaks off after packet {number}, at byte {size}, or is damaged before")
+        return _Container(number, f"{path}: breaks off after packet {number}, at byte {size}, or is damaged before")
+    return _Container(number, None)
 
 
 def _table_position(path: Path, header: bytes) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .hints import NO_HINTS, Hints
 from .source import CHUNK_EVENTS, Columns, DamageError, Format, Source, open_binary
 
 EVENT_BYTES = 5
@@ -23,7 +24,7 @@ def _recognises(path: Path, _head: bytes) -> bool:
     return path.suffix.lower() in BIN40.suffixes
 
 
-def _open(path: Path) -> Source:
+def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     return Source(sensor=None, chunks=lambda: _chunks(path))
 
 

@@ -1,4 +1,4 @@
-"""HDF5 recordings in the column layout of DSEC (Gehrig et al. 2021), which most event libraries read.
+"""Writes HDF5 recordings in the column layout of DSEC (Gehrig et al. 2021), which most event libraries read.
 
 /events/{x, y, t, p}, /events/{width, height}, /ms_to_idx, /t_offset, and the same columns under /prophesee/left. Times
 in the file count from /t_offset; in memory they are absolute again.
@@ -7,22 +7,21 @@ in the file count from /t_offset; in memory they are absolute again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import EventError, FileError, FormatError
+from ..errors import EventError, FileError
 from ..events import Events, SensorSize
 from ..files import claim_output
 from .chunks import ChunkedFile
-from .source import CHUNK_EVENTS, Columns, Format, Source
+from .hdf5_reader import HDF5 as HDF5
 
 INDEX_PIECE = 1 << 20
 NEAR_ZERO_US = 1_000_000  # a first event in the first second keeps its time; a later one is moved by t_offset
@@ -150,72 +149,3 @@ class EventWriter:
                 for name in self._types:
                     left[name] = group[name]
                 file["t_offset"] = np.int64(self._offset_us)
-
-
-def _recognises(path: Path, head: bytes) -> bool:
-    return head.startswith(b"\x89HDF\r\n\x1a\n") or path.suffix.lower() in HDF5.suffixes
-
-
-def _open(path: Path) -> Source:
-    try:
-        with h5py.File(path, "r") as file:
-            sizes = {name: _column_length(path, file, name) for name in COLUMN_TYPES}
-            if len(set(sizes.values())) > 1:
-                raise FormatError(f"{path}: columns of different lengths: {sizes}")
-            sensor = _sensor(path, file)
-            attributes = {name: _plain(value) for name, value in file.attrs.items()}
-            offset_us = int(np.int64(file["t_offset"][()])) if "t_offset" in file else 0
-    except OSError as error:
-        raise FormatError(f"{path}: not a complete HDF5 file ({error})") from error
-    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise FormatError(f"{path}: damaged: {error}") from error
-    settings = attributes.get("settings")
-    if isinstance(settings, str):
-        try:
-            attributes["settings"] = json.loads(settings)
-        except json.JSONDecodeError as error:
-            raise FormatError(f"{path}: the attribute settings is not JSON ({error})") from error
-    return Source(sensor, lambda: _chunks(path, sizes["t"], offset_us), attributes)
-
-
-def _column_length(path: Path, file: h5py.File, name: str) -> int:
-    column = file.get(f"events/{name}")
-    if not isinstance(column, h5py.Dataset) or column.ndim != 1 or column.dtype.kind not in "iub":
-        raise FormatError(f"{path}: holds no integer column /events/{name}, expected the layout of DSEC")
-    return int(column.shape[0])
-
-
-def _sensor(path: Path, file: h5py.File) -> SensorSize | None:
-    for holder in (file.attrs, file["events"]):
-        if "width" in holder and "height" in holder:
-            try:
-                return SensorSize(width=int(holder["width"][()]), height=int(holder["height"][()]))
-            except (EventError, TypeError, ValueError) as error:
-                raise FormatError(f"{path}: names no usable sensor size ({error})") from error
-    return None
-
-
-def _plain(value: Any) -> Any:
-    """An attribute as something that JSON can hold."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    value = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        return str(value)
-    return value
-
-
-def _chunks(path: Path, count: int, offset_us: int) -> Iterator[Columns]:
-    try:
-        with h5py.File(path, "r") as file:
-            columns = {name: file[f"events/{name}"] for name in COLUMN_TYPES}
-            for start in range(0, count, CHUNK_EVENTS):
-                part = {name: column[start : start + CHUNK_EVENTS] for name, column in columns.items()}
-                yield Columns(part["t"].astype(np.int64) + offset_us, part["x"], part["y"], part["p"])
-    except (OSError, TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise FormatError(f"{path}: damaged: {error}") from error
-
-
-HDF5 = Format("hdf5", (".h5", ".hdf5"), _recognises, _open)

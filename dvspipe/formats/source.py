@@ -8,22 +8,25 @@ from its chunks, after every good event ahead of the damage was given.
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FileError, FormatError
 from ..events import SensorSize
+from .hints import NO_HINTS, Hints
 
 CHUNK_EVENTS = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 HEAD_BYTES = 4096
+UNPACKED_BYTES = 1 << 20
 
 
 class DamageError(FormatError):
@@ -76,6 +79,13 @@ class Source:
     part: Callable[[int, int], Iterator[Columns]] | None = None
 
 
+class Opener(Protocol):
+    """Opens a file for decoding."""
+
+    def __call__(self, path: Path, hints: Hints = NO_HINTS, /) -> Source:
+        """The opened file; hints are what the caller says of it."""
+
+
 @dataclass(frozen=True)
 class Format:
     """A file format.
@@ -84,13 +94,13 @@ class Format:
         name: As `dvspipe info` shows it.
         suffixes: Lower case, with the dot.
         recognises: Whether a file is of this format, from its path (without `.gz`) and its first HEAD_BYTES, unpacked.
-        open: Opens a file for decoding.
+        open: Opens a file for decoding, with what the caller says of it.
     """
 
     name: str
     suffixes: tuple[str, ...]
     recognises: Callable[[Path, bytes], bool]
-    open: Callable[[Path], Source]
+    open: Opener
 
 
 @contextmanager
@@ -99,18 +109,38 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
 
     Raises:
         FileError: It cannot be read.
-        DamageError: The gzip stream is damaged or cut.
+        DamageError: The gzip stream is damaged or cut; raised at the end of the block, since the bytes ahead of it are
+            given as if the file ended there.
     """
     try:
         with path.open("rb") as raw:
             packed = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
             raw.seek(0)
-            if packed:
-                with gzip.open(raw) as unpacked:
-                    yield unpacked  # type: ignore[misc]
-            else:
+            if not packed:
                 yield raw
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DamageError(f"{path}: its gzip stream is damaged ({error})", "what follows") from error
+                return
+            unpacked = _Unpacked(raw)
+            yield cast(BinaryIO, io.BufferedReader(unpacked, UNPACKED_BYTES))
+            if unpacked.damage:
+                raise DamageError(f"{path}: its gzip stream is damaged ({unpacked.damage})", "what follows")
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+class _Unpacked(io.RawIOBase):
+    """The unpacked bytes of a gzip stream up to its end, or up to damage."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self.damage: Exception | None = None
+        self._stream = gzip.GzipFile(fileobj=raw)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            piece = b"" if self.damage else self._stream.read1(len(buffer))
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            self.damage, piece = error, b""
+        buffer[: len(piece)] = piece
+        return len(piece)

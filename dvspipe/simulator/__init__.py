@@ -6,7 +6,7 @@ threshold from a remembered reference, which then moves by the threshold.
 
 from .calibration import Calibration, calibrate
 from .config import SimulatorConfig, read_preset
-from .simulator import EventSimulator, SimulatorState, simulate
+from .simulator import EventSimulator, SimulatorState, batches, simulate
 from .upsampling import upsample
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "EventSimulator",
     "SimulatorConfig",
     "SimulatorState",
+    "batches",
     "calibrate",
     "read_preset",
     "simulate",

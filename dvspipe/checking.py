@@ -1,0 +1,393 @@
+"""What is wrong with a recording, all of it, found in one pass over its unchecked columns.
+
+A finding is `wrong` where it breaks a rule of `Events` or part of the recording is lost, so that reading stops there;
+it is `odd` where the recording can be read, but may not be what one takes it for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from pydantic import Field
+
+from .config import Settings
+from .errors import FormatError
+from .events import SensorSize
+from .filters import HOT_PIXEL_FACTOR, NEVER_US, find_hot_pixels
+from .formats.hints import NO_HINTS, Hints
+from .formats.recordings import KNOWN_SENSORS, SensorSource, open_source, smallest_sensor
+from .formats.source import Columns, DamageError
+
+Kind = Literal[
+    "damage",
+    "order",
+    "range",
+    "polarity",
+    "duplicates",
+    "negative_times",
+    "gaps",
+    "hot_pixels",
+    "one_polarity",
+    "empty",
+]
+Severity = Literal["wrong", "odd"]
+
+USUAL_STEPS = 0.99  # of the steps from one time to the next later one; the others may be gaps
+GAP_OCTAVES = 4  # the longest of 10 million steps of Poisson events is 3.5 times as long as 99 % of them
+LEAST_GAP_OCTAVE = 14  # 16 ms
+MOST_PIXELS = 1 << 22  # three times a 1280x720 sensor's and more; counting takes 24 bytes for each
+LEAST_FOR_ONE_POLARITY = 20  # events; with ON and OFF equally likely, one in 500,000 such recordings has but one
+
+
+class CheckSettings(Settings):
+    """What is found odd."""
+
+    gap_us: int | None = Field(default=None, ge=1)
+    """A longer time without any event is a gap. None: 2^14 us, or 16 times the power of two that 99 % of the steps from
+    one time to the next later one do not exceed, whichever is longer."""
+    hot_pixel_factor: float = Field(default=HOT_PIXEL_FACTOR, gt=1)
+    """How many times the events of its neighbours and of the median pixel a hot pixel has; see `find_hot_pixels`."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of thing that is wrong or odd.
+
+    Attributes:
+        kind: Its name.
+        severity: `wrong` or `odd`.
+        count: How many events are concerned; for gaps how many gaps, for hot pixels how many pixels, for damage 1.
+        first: Number of the first of these events, from 0, as the file holds them; for a gap, of the event that ends
+            it; for damage, of the event that could not be read. None where no event can be named.
+        message: A sentence with the details.
+    """
+
+    kind: Kind
+    severity: Severity
+    count: int
+    first: int | None
+    message: str
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a recording holds and what is wrong with it; the figures are those of all events up to a damage.
+
+    Attributes:
+        file: Its path.
+        format: Name of its format.
+        width: Columns of its sensor.
+        height: Rows of its sensor.
+        sensor_source: `file`, `given` or `guessed`: the smallest known sensor that holds every event.
+        events: Number of events, right and wrong ones.
+        t_first_us: The earliest time, None where there is none.
+        t_last_us: The latest time, None where there is none.
+        duration_us: From the earliest time to the latest.
+        rate_hz: Events per second, None where they take no time.
+        on_fraction: Share of events with p > 0, None where there are no events.
+        findings: Wrong ones first.
+    """
+
+    file: str
+    format: str
+    width: int
+    height: int
+    sensor_source: SensorSource
+    events: int
+    t_first_us: int | None
+    t_last_us: int | None
+    duration_us: int
+    rate_hz: float | None
+    on_fraction: float | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def wrong(self) -> bool:
+        """Whether anything is wrong; what is only odd does not count."""
+        return any(finding.severity == "wrong" for finding in self.findings)
+
+    def to_record(self) -> dict[str, Any]:
+        """The report as dicts, lists, numbers, texts and None, and `wrong`."""
+        return asdict(self) | {"findings": [asdict(finding) for finding in self.findings], "wrong": self.wrong}
+
+
+def check_recording(
+    path: str | Path,
+    *,
+    sensor: SensorSize | None = None,
+    hints: Hints = NO_HINTS,
+    settings: CheckSettings = CheckSettings(),
+) -> CheckReport:
+    """Everything that is wrong or odd with a recording, found in one pass and in bounded memory.
+
+    Args:
+        path: The file.
+        sensor: The sensor, for files that do not name it. Without it, the smallest known sensor that holds every event;
+            then only what lies outside the largest known one is out of range.
+        hints: What else the file does not say.
+        settings: What is found odd.
+
+    Raises:
+        FileError: There is no such file, or it cannot be read.
+        FormatError: Its format is unknown, it cannot even be opened, or its sensor has more pixels than are counted.
+        EventError: It names another sensor than the one given.
+    """
+    path = Path(path)
+    known, source = open_source(path, sensor, hints)
+    size = source.sensor or sensor
+    if size and size.width * size.height > MOST_PIXELS:
+        raise FormatError(f"{path}: a sensor of {size}, expected at most {MOST_PIXELS} pixels to count events of")
+    sensor_source: SensorSource = "file" if source.sensor else "given" if sensor else "guessed"
+    tally = _Tally(size, settings)
+    damage = []
+    try:
+        for columns in source.chunks():
+            tally.add(columns)
+    except FormatError as error:
+        lost = error.lost if isinstance(error, DamageError) else "what follows"
+        damage = [Finding("damage", "wrong", 1, tally.events, f"{error}; lost: {lost}")]
+    sensor = tally.sensor
+    duration_us = tally.latest_us - tally.earliest_us if tally.events else 0
+    return CheckReport(
+        file=str(path),
+        format=known.name,
+        width=sensor.width,
+        height=sensor.height,
+        sensor_source=sensor_source,
+        events=tally.events,
+        t_first_us=tally.earliest_us if tally.events else None,
+        t_last_us=tally.latest_us if tally.events else None,
+        duration_us=duration_us,
+        rate_hz=tally.events / duration_us * 1e6 if duration_us else None,
+        on_fraction=tally.on / tally.events if tally.events else None,
+        findings=(*damage, *tally.wrong(), *tally.odd()),
+    )
+
+
+@dataclass
+class _Places:
+    """Events that something was found at: how many, the number of the first, and words on the first."""
+
+    count: int = 0
+    first: int | None = None
+    words: str = ""
+
+    def note(self, found: NDArray[np.bool_], before: int, words: Callable[[int], str]) -> None:
+        """Adds the events of a chunk that a mask names; `before` is the number of events ahead of the chunk."""
+        count = int(np.count_nonzero(found))
+        if count and self.first is None:
+            event = int(found.argmax())
+            self.first, self.words = before + event, words(event)
+        self.count += count
+
+    def finding(self, kind: Kind, severity: Severity, one: str, many: str, more: str = "") -> list[Finding]:
+        """The finding, or none; `one` and `many` say what is the matter with an event and with events."""
+        if self.first is None:
+            return []
+        what = f"1 event {one}: event" if self.count == 1 else f"{self.count} events {many}, first event"
+        return [Finding(kind, severity, self.count, self.first, f"{what} {self.first} with {self.words}{more}")]
+
+
+class _Tally:
+    """What is counted while the chunks pass.
+
+    Args:
+        sensor: Events outside it are out of range, and then left out of all counts per pixel. None: the largest known.
+        settings: What is found odd.
+    """
+
+    def __init__(self, sensor: SensorSize | None, settings: CheckSettings) -> None:
+        self.events = self.on = 0
+        self.earliest_us, self.latest_us = -NEVER_US - 1, NEVER_US
+        self._named, self._settings = sensor, settings
+        self._limits = sensor or max(KNOWN_SENSORS, key=lambda known: known.width * known.height)
+        self._previous_us = NEVER_US
+        self._back, self._outside, self._polarity, self._twice, self._negative = (_Places() for _ in range(5))
+        self._longest_back_us = self._longest_gap_us = 0
+        longer_than_us = [1 << octave for octave in range(63)] if settings.gap_us is None else [settings.gap_us]
+        self._edges_us = np.array([0, *longer_than_us], np.uint64)
+        self._steps = np.zeros(self._edges_us.size, np.int64)  # per edge, those longer than it, but not than the next
+        self._first_steps = np.full(self._edges_us.size, -1)  # the event that ends the first of them
+        shape = (self._limits.height, self._limits.width)
+        self._counts = np.zeros(shape, np.int64)
+        self._last_us = np.full((2, *shape), NEVER_US)
+
+    @property
+    def sensor(self) -> SensorSize:
+        """The one given, or the smallest known one that holds every event."""
+        if self._named is not None:
+            return self._named
+        if self._outside.count:
+            return self._limits
+        width, height = (int(np.flatnonzero(self._counts.any(axis=axis)).max(initial=0)) + 1 for axis in (0, 1))
+        return smallest_sensor(width, height) or self._limits
+
+    def add(self, columns: Columns) -> None:
+        """Counts the next chunk."""
+        if len(columns.t):
+            t = columns.t.astype(np.int64)
+            self._add_times(t)
+            self._add_pixels(t, columns)
+            self.events += len(columns.t)
+
+    def _add_times(self, t: NDArray[np.int64]) -> None:
+        before = np.concatenate(([self._previous_us], t[:-1]))
+        back = t < before
+        if back.any():
+            self._back.note(back, self.events, lambda event: f"t = {t[event]} us after {before[event]} us")
+            # As unsigned numbers, because the difference of any two int64 fits there.
+            self._longest_back_us = max(self._longest_back_us, int((before - t)[back].view(np.uint64).max()))
+        self._negative.note(t < 0, self.events, lambda event: f"t = {t[event]} us")
+        latest_us, longest_us = _count_steps(
+            t,
+            self.latest_us if self.events else int(t[0]),
+            self.events,
+            self._edges_us,
+            self._steps,
+            self._first_steps,
+        )
+        self.earliest_us, self.latest_us = min(self.earliest_us, int(t.min())), int(latest_us)
+        self._longest_gap_us = max(self._longest_gap_us, int(longest_us))
+        self._previous_us = int(t[-1])
+
+    def _add_pixels(self, t: NDArray[np.int64], columns: Columns) -> None:
+        x, y, p = columns.x, columns.y, columns.p
+        if p.dtype != np.bool_:
+            self._polarity.note((p < 0) | (p > 1), self.events, lambda event: f"p = {p[event]}")
+        on = p > 0
+        self.on += int(np.count_nonzero(on))
+        outside = (x < 0) | (x >= self._limits.width) | (y < 0) | (y >= self._limits.height)
+        self._outside.note(outside, self.events, lambda event: f"x = {x[event]}, y = {y[event]}")
+        twice = np.zeros(len(t), np.bool_)
+        # Outside, x and y may be beyond int16; what becomes of them is not looked at.
+        _count_pixels(t, x.astype(np.int16), y.astype(np.int16), on, outside, self._counts, self._last_us, twice)
+        self._twice.note(
+            twice, self.events, lambda event: f"t = {t[event]} us, x = {x[event]}, y = {y[event]}, p = {int(p[event])}"
+        )
+
+    def wrong(self) -> list[Finding]:
+        """What breaks a rule of `Events`."""
+        back = f"; the longest step back is {self._longest_back_us} us"
+        sensor = f"the sensor of {self._limits}" if self._named else f"{self._limits}, the largest known sensor"
+        way_out = "" if self._named else "; give --sensor WxH"
+        return [
+            *self._back.finding("order", "wrong", "goes back in time", "go back in time", back),
+            *self._outside.finding("range", "wrong", f"lies outside {sensor}", f"lie outside {sensor}", way_out),
+            *self._polarity.finding(
+                "polarity", "wrong", "is neither OFF (0) nor ON (1)", "are neither OFF (0) nor ON (1)"
+            ),
+        ]
+
+    def odd(self) -> list[Finding]:
+        """What keeps the rules, but is unusual."""
+        if not self.events:
+            return [Finding("empty", "odd", 0, None, "there are no events")]
+        return [
+            *self._twice.finding("duplicates", "odd", "repeats one before it", "repeat one before them"),
+            *self._negative.finding("negative_times", "odd", "has a negative time", "have negative times"),
+            *self._gaps(),
+            *self._hot_pixels(),
+            *self._one_polarity(),
+        ]
+
+    def _gaps(self) -> list[Finding]:
+        gap = 1
+        if self._settings.gap_us is None:
+            usual = int(np.searchsorted(self._steps.cumsum(), USUAL_STEPS * self._steps.sum()))
+            gap = max(usual + GAP_OCTAVES, LEAST_GAP_OCTAVE) + 1
+        count = int(self._steps[gap:].sum())
+        if not count:
+            return []
+        firsts = self._first_steps[gap:]
+        first = int(firsts[firsts >= 0].min())
+        what = "1 time nothing happens" if count == 1 else f"{count} times nothing happens"
+        return [
+            Finding(
+                "gaps",
+                "odd",
+                count,
+                first,
+                f"{what} for more than {self._edges_us[gap]} us, first before event {first}; "
+                f"the longest gap is {self._longest_gap_us} us",
+            )
+        ]
+
+    def _hot_pixels(self) -> list[Finding]:
+        factor, sensor = self._settings.hot_pixel_factor, self.sensor
+        counts = self._counts[: sensor.height, : sensor.width]
+        hot = find_hot_pixels(counts, factor)
+        count = int(np.count_nonzero(hot))
+        if not count:
+            return []
+        y, x = (int(place) for place in np.unravel_index(np.where(hot, counts, 0).argmax(), counts.shape))
+        what = "1 pixel fires" if count == 1 else f"{count} pixels fire"
+        return [
+            Finding(
+                "hot_pixels",
+                "odd",
+                count,
+                None,
+                f"{what} more than {factor:g} times as often as what is around, {counts[hot].sum() / self.events:.2%} "
+                f"of the events; the busiest is x = {x}, y = {y} with {counts[y, x]}",
+            )
+        ]
+
+    def _one_polarity(self) -> list[Finding]:
+        if self.events < LEAST_FOR_ONE_POLARITY or 0 < self.on < self.events:
+            return []
+        name = "ON" if self.on else "OFF"
+        return [Finding("one_polarity", "odd", self.events, 0, f"all {self.events} events are {name}")]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _count_steps(
+    t: NDArray[np.int64],
+    latest_us: int,
+    before: int,
+    edges_us: NDArray[np.uint64],
+    steps: NDArray[np.int64],
+    first_steps: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Counts the steps from each latest time to the next later one; that time, and the longest step."""
+    longest_us = np.uint64(0)
+    for event in range(t.size):
+        if t[event] > latest_us:
+            step_us = np.uint64(t[event] - latest_us)
+            latest_us = t[event]
+            longest_us = max(longest_us, step_us)
+            edge = 0
+            while edge + 1 < edges_us.size and step_us > edges_us[edge + 1]:
+                edge += 1
+            steps[edge] += 1
+            if first_steps[edge] < 0:
+                first_steps[edge] = before + event
+    return latest_us, int(longest_us)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _count_pixels(
+    t: NDArray[np.int64],
+    x: NDArray[np.int16],
+    y: NDArray[np.int16],
+    on: NDArray[np.bool_],
+    outside: NDArray[np.bool_],
+    counts: NDArray[np.int64],
+    last_us: NDArray[np.int64],
+    twice: NDArray[np.bool_],
+) -> None:
+    """Counts events per pixel; marks those with the time of the last one of the same pixel and polarity.
+
+    While times do not go back, these are all that equal an event anywhere before them.
+    """
+    for event in range(t.size):
+        if not outside[event]:
+            row, column, polarity = np.uintp(y[event]), np.uintp(x[event]), np.uintp(on[event])
+            counts[row, column] += 1
+            twice[event] = last_us[polarity, row, column] == t[event]
+            last_us[polarity, row, column] = t[event]

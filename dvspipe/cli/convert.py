@@ -1,0 +1,172 @@
+"""Videos and recordings to event files."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from ..errors import DvspipeError, FileError
+from .screen import (
+    EXIT_SOME_FAILED,
+    Hinted,
+    Overwrite,
+    Sensor,
+    fail,
+    hints_of,
+    messages,
+    pass_over,
+    progress,
+    screen,
+    sensor_size,
+    show_log,
+)  # fmt: skip
+
+
+def convert(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="Videos, GIFs, image folders, recordings, folders of such, or a camera: 0, 1, ..."),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The event file; a folder for several sources.")],
+    preset: Annotated[str | None, typer.Option(help="A sensor: clean, noisy, v2e, ..., or a YAML file.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Pixel model, such as pos_thres=0.15.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of mismatch and noise.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames per second to use instead of the video's times.")] = None,
+    timestamps: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A file of times to use instead, one line per frame.")
+    ] = None,
+    time_unit: Annotated[str | None, typer.Option(metavar="s|ms|us|ns", help="Unit of the times in that file.")] = None,
+    transfer: Annotated[str, typer.Option(help="The video's curve: srgb, bt709, gamma=x, linear.")] = "srgb",
+    crop: Annotated[str | None, typer.Option(metavar="WxH+X+Y", help="Part of the picture to keep.")] = None,
+    resize: Annotated[str | None, typer.Option(metavar="WxH", help="Size to scale the picture to.")] = None,
+    start: Annotated[float, typer.Option("--start", help="First second of the video to keep.")] = 0.0,
+    stop: Annotated[float | None, typer.Option("--stop", help="Second from which on to leave out.")] = None,
+    upsample: Annotated[
+        str, typer.Option(metavar="off|auto|N", help="Motion-compensated steps between two frames.")
+    ] = "off",
+    label_noise: Annotated[bool, typer.Option("--label-noise", help="Write which events are noise.")] = False,
+    sensor: Sensor = None,
+    hint: Hinted = None,
+    sort: Annotated[bool, typer.Option("--sort", help="Put a recording's events in order, all in memory.")] = False,
+    salvage: Annotated[
+        bool, typer.Option("--salvage", help="Of a damaged recording, write what is ahead of it.")
+    ] = False,
+    to: Annotated[str, typer.Option(metavar="SUFFIX", help="Format of the files in a folder.")] = ".h5",
+    jobs: Annotated[int, typer.Option(min=1, help="Processes for several sources.")] = 1,
+    preview: Annotated[bool, typer.Option("--preview", help="Also write a .webm of the events.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Turn videos into events as an event camera would have seen them, or recordings into another format."""
+    from ..config import build, merge_settings, parse_overrides
+    from ..conversion import ConvertConfig, RecordingConfig, plan_conversions
+    from ..simulator import read_preset
+
+    model = merge_settings(read_preset(preset) if preset else {}, parse_overrides(settings or []))
+    if seed is not None:
+        model["seed"] = seed
+    read = {
+        "fps": fps, "timestamps": timestamps, "time_unit": time_unit, "transfer": transfer, "crop": crop,
+        "resize": resize, "start_s": start, "stop_s": stop,
+    }  # fmt: skip
+    how = {"upsample": int(upsample) if upsample.isdecimal() else upsample, "label_noise": label_noise}
+    of_video = build(ConvertConfig, {"simulator": model, "video": read, **how}, "convert")
+    of_recording = RecordingConfig(sensor_size(sensor), hints_of(hint), sort, salvage)
+    plan = plan_conversions(sources, out, to)
+    if timestamps and len(plan) > 1:
+        raise FileError(f"{timestamps}: --timestamps gives the times of one video, and there are {len(plan)}")
+    if len(plan) == 1:
+        _convert_one(*plan[0], of_video, of_recording, preview, overwrite)
+        return
+    waiting = [(source, target) for source, target in plan if overwrite or not target.exists()]
+    if len(waiting) < len(plan):
+        screen.print(f"{len(plan) - len(waiting)} of {len(plan)} are there already; --overwrite makes them anew")
+    failed = _convert_many(waiting, of_video, of_recording, preview, jobs, overwrite)
+    if failed:
+        fail(f"{failed} of {len(waiting)} could not be converted whole", EXIT_SOME_FAILED)
+
+
+def _convert_one(source: Path, target: Path, of_video: Any, of_recording: Any, preview: bool, overwrite: bool) -> None:
+    from ..conversion import convert_recording, convert_video, is_video
+    from ..video import camera_of
+
+    if (camera := camera_of(source)) is not None:
+        messages.print(f"camera {camera}: Ctrl-C ends it")
+    began = time.monotonic()
+    with progress() as show:
+        if is_video(source):
+            threads = max(1, (os.cpu_count() or 1) // 2)  # the others decode and compress
+            shown = partial(show, "frames")
+            done = convert_video(source, target, of_video, overwrite=overwrite, progress=shown, threads=threads)
+        else:
+            done = convert_recording(
+                source, target, of_recording, overwrite=overwrite, progress=partial(show, "events")
+            )
+    if preview:
+        _write_preview(target, overwrite)
+    _print_conversion(done, time.monotonic() - began)
+
+
+def _convert_many(
+    plan: list[tuple[Path, Path]], of_video: Any, of_recording: Any, preview: bool, jobs: int, overwrite: bool
+) -> int:
+    """Converts one after another or in processes; names what fails, and returns how many."""
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+
+    from ..conversion import convert_recording, convert_video, is_video
+
+    failed = 0
+    level = logging.getLogger("dvspipe").level
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=show_log, initargs=(level,))
+    try:
+        running = [
+            pool.submit(convert_video, source, target, of_video, overwrite=overwrite)
+            if is_video(source)
+            else pool.submit(convert_recording, source, target, of_recording, overwrite=overwrite)
+            for source, target in plan
+        ]
+        with progress() as show:
+            for number, job in enumerate(as_completed(running), start=1):
+                try:
+                    done = job.result()
+                    if preview:
+                        _write_preview(done.path, overwrite=True)
+                    _print_conversion(done, None)
+                except DvspipeError as error:
+                    failed += 1
+                    pass_over(error)
+                show("files", number, len(plan))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return failed
+
+
+def _print_conversion(done: Any, seconds: float | None) -> None:
+    duration_s = done.duration_us * 1e-6
+    origin = f"from {done.frames} frames of {done.sensor} in" if done.frames else f"of {done.sensor} in"
+    rate = f", {done.events / duration_s:,.0f} per second" if duration_s else ""
+    took = "" if seconds is None else f", converted in {seconds:.1f} s"
+    kind = " of video" if done.frames else ""
+    screen.print(f"{done.path}: {done.events:,} events{rate}, {origin} {duration_s:.2f} s{kind}{took}")
+    if done.lost:
+        messages.print(Text.assemble(("damaged: ", "yellow"), done.lost))
+
+
+def _write_preview(events: Path, overwrite: bool) -> None:
+    from ..files import claim_output
+    from ..formats import open_recording
+    from ..report import PreviewSettings, write_preview
+
+    target = events.with_suffix(".webm")
+    claim_output(target, overwrite=overwrite)
+    recording = open_recording(events)
+    write_preview(recording.chunks(), recording.sensor, target, PreviewSettings())

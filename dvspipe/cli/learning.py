@@ -1,0 +1,177 @@
+"""Training, inference, and the demo."""
+
+from __future__ import annotations
+
+import ctypes
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from ..errors import DvspipeError, FileError
+from .screen import EXIT_SOME_FAILED, Overwrite, fail, messages, pass_over, progress, screen
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt, from malloc.h
+
+
+def train(
+    config: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped one (nmnist, gesture).")],
+    settings: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as data.root=DIR.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The run folder; runs/train/<name> by default.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a spiking classifier on labelled recordings, and test it."""
+    from ..config import build, merge_settings, parse_overrides, read_yaml
+
+    merged = merge_settings(read_yaml(config), parse_overrides(settings or []))
+    from ..training import TrainConfig
+
+    resolved = build(TrainConfig, merged, config)
+    folder = _run_folder(out, Path("runs/train"), resolved.name, overwrite)
+    command = shlex.join(["dvspipe", "train", config, *(settings or [])])
+    run = _train(resolved, folder, command)
+    _print_test(run)
+    screen.print(f"{folder / 'report.html'} shows it; next:")
+    screen.print(f"  {shlex.join(['dvspipe', 'infer', str(run.checkpoint), 'RECORDING'])}")
+
+
+def infer(
+    checkpoint: Annotated[Path, typer.Argument(help="weights/best.safetensors of a run.")],
+    recordings: Annotated[list[Path], typer.Argument(help="Recordings.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for predictions.csv and predictions.jsonl.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Say what recordings show: a label and its probability."""
+    if out:
+        _claim_folder(out, ("predictions.csv", "predictions.jsonl"), overwrite)
+    from ..inference import Classifier, write_predictions
+
+    classifier = Classifier.load(checkpoint)
+    said, failed = [], 0
+    with progress() as show:
+        for number, file in enumerate(recordings, start=1):
+            try:
+                said.append(classifier.predict(file))
+            except DvspipeError as error:
+                if len(recordings) == 1:
+                    raise
+                failed += 1
+                pass_over(error)
+            show("recordings", number, len(recordings))
+    _print_predictions(said)
+    if out:
+        write_predictions(out, said)
+    if failed:
+        fail(f"{failed} of {len(recordings)} recordings got no answer", EXIT_SOME_FAILED)
+
+
+def demo(
+    out: Annotated[Path | None, typer.Option("--out", help="The run folder; runs/demo by default.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Go the whole way once on synthetic data: render, convert, train, test, infer. Takes about three minutes."""
+    from ..demo import run_demo
+
+    folder = _run_folder(out, Path("runs"), "demo", overwrite)
+    with _training_screen() as listener:
+        done = run_demo(folder, listener)
+    _print_test(done.run)
+    _print_predictions([done.prediction])
+    screen.print(f"\nAll of it is in {folder}, and all of it is synthetic; open {folder / 'report.html'} first. Next:")
+    for command in done.next_commands:
+        screen.print(f"  {command}")
+
+
+def _run_folder(out: Path | None, parent: Path, name: str, overwrite: bool) -> Path:
+    """A new folder for a run: the one asked for, or the name with the first number that is free."""
+    if out is None:
+        folder, number = parent / name, 2
+        while folder.exists() and not overwrite:
+            folder, number = parent / f"{name}-{number}", number + 1
+        return folder
+    if out.exists() and not out.is_dir():
+        raise FileError(f"{out}: is a file, expected a folder for the run")
+    if out.is_dir() and any(out.iterdir()) and not overwrite:
+        raise FileError(f"{out}: exists already; --overwrite replaces what is in it")
+    return out
+
+
+def _claim_folder(folder: Path, names: tuple[str, ...], overwrite: bool) -> None:
+    from ..files import claim_output
+
+    for name in names:
+        claim_output(folder / name, overwrite=overwrite)
+
+
+def _keep_freed_memory() -> None:
+    """Lets glibc keep large freed blocks for the next tensors.
+
+    By default it gives them back to the kernel and gets them again, zeroed, at every training step, which takes a third
+    of a step on two cores.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+@contextmanager
+def _training_screen() -> Iterator[Any]:
+    from ..training import Listener
+
+    _keep_freed_memory()
+
+    class Screen(Listener):
+        def progress(self, stage: str, done: int, total: int) -> None:
+            show(stage, done, total)
+
+        def epoch(self, record: dict[str, float]) -> None:
+            screen.print(
+                f"epoch {record['epoch']:3.0f}  loss {record['train_loss']:.3f}  "
+                f"accuracy {record['train_accuracy']:6.1%}  validation {record['val_accuracy']:6.1%}  "
+                f"{record['seconds']:.1f} s"
+            )
+
+        def warn(self, text: str) -> None:
+            messages.print(Text.assemble(("warning: ", "yellow"), text))
+
+    with progress() as show:
+        yield Screen()
+
+
+def _train(config: Any, folder: Path, command: str) -> Any:
+    from ..report import write_training_page
+    from ..training import train as run_training
+
+    with _training_screen() as listener:
+        run = run_training(config, folder, command=command, listener=listener)
+    write_training_page(folder)
+    return run
+
+
+def _print_test(run: Any) -> None:
+    kind = " (synthetic)" if run.test["synthetic"] else ""
+    screen.print(
+        f"test accuracy{kind} {run.test['accuracy']:.1%}, {run.test['correct']} of {run.test['samples']}: "
+        f"{run.test['data']}; epoch {run.test['chosen_epoch']}, chosen on the validation part"
+    )
+
+
+def _print_predictions(predictions: list[Any]) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("file", overflow="fold")
+    for heading in ("label", "class", "probability", "events"):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    for said in predictions:
+        table.add_row(
+            Text(said.file), str(said.label), Text(said.class_name), f"{said.probability:.1%}", f"{said.events:,}"
+        )
+    screen.print(table)
+    for trained_on in {said.trained_on for said in predictions if said.trained_on}:
+        screen.print(f"by a network that was trained on {trained_on}")

@@ -1,0 +1,197 @@
+"""AEDAT 2.0, the files of jAER (`.aedat`): pairs of a 32-bit address and a 32-bit time in microseconds, big endian.
+
+What the bits of an address are is known to jAER's class of the chip alone, which a file names in its header, or not
+(docs.inivation.com, "AEDAT 2.0"; jAER's DVS128, DavisChip and DavisBaseCamera). jAER counts rows upwards, and the chips
+here number their columns from right to left; the DVS128 has 0 for ON, where the public text says 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FormatError
+from ..events import SensorSize
+from .hints import NO_HINTS, Hints
+from .source import CHUNK_EVENTS, Columns, DamageError, Format, Source, open_binary
+
+MAGIC = b"#!AER-DAT2.0"
+ANY_MAGIC = b"#!AER-DAT"
+END_OF_HEADER = b"#end of ascii header"
+WORD_BYTES = 8
+MOST_HEADER_BYTES = 16 << 20  # jAER writes all its settings there, up to a few MB
+TEXT_CONTROLS = b"\t\r\n"
+
+
+@dataclass(frozen=True)
+class _Chip:
+    """How a chip's addresses are read.
+
+    Args:
+        sensor: Its size.
+        x_shift: Lowest bit of the column, whose count begins at the right.
+        y_shift: Lowest bit of the row, whose count begins at the bottom.
+        x_bits: Number of its bits.
+        y_bits: Number of its bits.
+        p_bit: The bit of the polarity.
+        on: Its value in ON events.
+        other: A word with one of these bits is no event: external input, frame or IMU sample.
+        never: No word that is an event has one of these bits.
+    """
+
+    sensor: SensorSize
+    x_shift: int
+    y_shift: int
+    x_bits: int
+    y_bits: int
+    p_bit: int
+    on: int
+    other: int
+    never: int
+
+
+def _davis(width: int, height: int) -> _Chip:
+    return _Chip(SensorSize(width, height), 12, 22, 10, 9, 11, on=1, other=1 << 31 | 1 << 10, never=0)
+
+
+CHIPS = {
+    "DVS128": _Chip(SensorSize(128, 128), 1, 8, 7, 7, 0, on=0, other=1 << 31 | 1 << 15, never=0x7FFF0000),
+    "DAVIS240": _davis(240, 180),
+    "DAVIS346": _davis(346, 260),
+}
+JAER_CLASSES = {
+    "DVS128": "DVS128",
+    "DAVIS240A": "DAVIS240",
+    "DAVIS240B": "DAVIS240",
+    "DAVIS240C": "DAVIS240",
+    "DAVIS346B": "DAVIS346",
+    "DAVIS346BLUE": "DAVIS346",
+    "DAVIS346RED": "DAVIS346",
+}
+
+
+def _recognises(path: Path, head: bytes) -> bool:
+    newer = head.startswith((ANY_MAGIC + b"3", ANY_MAGIC + b"4"))
+    return head.startswith(MAGIC) or (path.suffix.lower() in AEDAT2.suffixes and not newer)
+
+
+def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
+    with open_binary(path) as file:
+        lines, start = _read_header(path, file)
+    if not lines or not lines[0].startswith(MAGIC.decode()):
+        version = lines[0].strip() if lines and lines[0].startswith(ANY_MAGIC.decode()) else "no version, so AEDAT 1.0"
+        raise FormatError(f"{path}: its header names {version} (16-bit addresses in 1.0), expected AEDAT 2.0")
+    named = {key: _value(lines, key) for key in ("AEChip", "HardwareInterface")}
+    name = _chip_name(path, named, hints)
+    chip = CHIPS[name]
+    attributes = {"chip": name} | {key: value for key, value in named.items() if value}
+    return Source(chip.sensor, lambda: _chunks(path, chip, name, start), attributes)
+
+
+def _value(lines: list[str], key: str) -> str:
+    for line in lines:
+        name, _, value = line.lstrip("# ").partition(":")
+        if name == key:
+            return value.strip()
+    return ""
+
+
+def _chip_name(path: Path, named: dict[str, str], hints: Hints) -> str:
+    """The key in CHIPS, from the header, or else from the caller."""
+    jaer_class = named["AEChip"].rpartition(".")[2]
+    found = JAER_CLASSES.get(jaer_class.upper())
+    if found is None and not jaer_class and named["HardwareInterface"].startswith("DVS128"):
+        found = "DVS128"
+    said = hints.chip.upper() if hints.chip else None
+    said = JAER_CLASSES.get(said, said) if said else None
+    if said is not None and said not in CHIPS:
+        raise FormatError(f"{path}: chip {hints.chip!r} is not known, expected {' or '.join(CHIPS)}")
+    if found and said and found != said:
+        raise FormatError(f"{path}: its header names the chip {jaer_class or found}, not {said}")
+    if found or said:
+        return found or said or ""
+    header = f"names the chip {jaer_class}, which is not known" if jaer_class else "does not name the chip"
+    raise FormatError(f"{path}: its header {header}; say it with --hint chip={' or '.join(CHIPS)}")
+
+
+def _read_header(path: Path, file: BinaryIO) -> tuple[list[str], int]:
+    """The lines of the header, and where the data begins; data may begin with the # of a header line."""
+    lines: list[str] = []
+    start = 0
+    while start < MOST_HEADER_BYTES:
+        if lines and lines[-1].lower().replace("# ", "#").startswith(END_OF_HEADER.decode()):
+            return lines, start
+        line = file.readline(MOST_HEADER_BYTES)
+        is_text = line.endswith(b"\n") and not any(byte < 32 and byte not in TEXT_CONTROLS for byte in line)
+        if not line.startswith(b"#") or not is_text:
+            return lines, start
+        lines.append(line.decode("utf-8", "replace").rstrip())
+        start += len(line)
+    raise FormatError(f"{path}: its header does not end within {MOST_HEADER_BYTES} bytes")
+
+
+def _chunks(path: Path, chip: _Chip, name: str, start: int) -> Iterator[Columns]:
+    last_us: int | None = None
+    read = start
+    with open_binary(path) as file:
+        file.read(start)  # not seek: it may be packed
+        while block := file.read(WORD_BYTES * CHUNK_EVENTS):
+            left_over = len(block) % WORD_BYTES
+            words = np.frombuffer(block, ">u4", (len(block) - left_over) // 4).astype(np.uint32).reshape(-1, 2)
+            if len(words):
+                t = _unwrapped(np.ascontiguousarray(words[:, 1]), last_us)
+                last_us = int(t[-1])
+                yield from _events(path, chip, name, words[:, 0], t, read)
+            read += len(block)
+            if left_over:
+                raise DamageError(
+                    f"{path}: {read} bytes, the last {left_over} are no whole event of {WORD_BYTES} bytes",
+                    f"{left_over} bytes",
+                )
+
+
+def _unwrapped(stamps: NDArray[np.uint32], last_us: int | None) -> NDArray[np.int64]:
+    """Times in microseconds from stamps that go on with 0 after 2^32 - 1, in steps of less than 2^31.
+
+    The public text calls the stamps signed, and so they would turn negative after 36 minutes; read as unsigned they
+    are the time since the camera began to count, up to 71 minutes, and times are never negative.
+
+    Args:
+        stamps: [N] as stored.
+        last_us: Time of the event ahead of them, None where there is none.
+    """
+    signed = stamps.view(np.int32)
+    first = int(stamps[0]) if last_us is None else last_us
+    steps = np.empty(len(stamps), np.int32)
+    steps[0] = (int(signed[0]) - first + (1 << 31)) % (1 << 32) - (1 << 31)
+    np.subtract(signed[1:], signed[:-1], out=steps[1:])  # wraps as the stamps do
+    times: NDArray[np.int64] = first + np.cumsum(steps, dtype=np.int64)
+    return times
+
+
+def _events(
+    path: Path, chip: _Chip, name: str, addresses: NDArray[np.uint32], t: NDArray[np.int64], place: int
+) -> Iterator[Columns]:
+    """The events among the words that begin at byte `place`; a word that cannot be is damage."""
+    event = (addresses & np.uint32(chip.other)) == 0
+    x = chip.sensor.width - 1 - (addresses >> chip.x_shift & (1 << chip.x_bits) - 1).astype(np.int32)
+    y = chip.sensor.height - 1 - (addresses >> chip.y_shift & (1 << chip.y_bits) - 1).astype(np.int32)
+    p = (addresses >> chip.p_bit & 1) == chip.on
+    wrong = event & ((x < 0) | (y < 0) | (addresses & np.uint32(chip.never) != 0))
+    stop = int(np.argmax(wrong)) if wrong.any() else len(t)
+    keep = np.flatnonzero(event[:stop])
+    yield Columns(t[keep], x[keep], y[keep], p[keep])
+    if stop < len(t):
+        raise DamageError(
+            f"{path}: the word at byte {place + WORD_BYTES * stop} has the address 0x{int(addresses[stop]):08x}, "
+            f"which is no pixel of a {name}",
+            "what follows",
+        )
+
+
+AEDAT2 = Format("aedat2", (".aedat", ".aedat2"), _recognises, _open)

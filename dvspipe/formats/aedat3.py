@@ -1,0 +1,177 @@
+"""AEDAT 3.1, the files of cAER (`.aedat`), such as the originals of IBM's DVS Gesture (Amir et al. 2017).
+
+Lines of text up to `#!END-HEADER`, then packets, little endian: a header of 28 bytes and events of equal size. An event
+of a polarity packet has valid, polarity (1 = ON), y (15 bits) and x (15 bits) in one word, from the lowest bit on, and
+its time in another; y counts downwards (docs.inivation.com, "AEDAT 3.1"; libcaer, events/polarity.h).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FormatError
+from ..events import SensorSize
+from .hints import NO_HINTS, Hints
+from .source import CHUNK_EVENTS, Columns, DamageError, Format, Source, open_binary
+
+MAGIC = b"#!AER-DAT3."
+VERSION = "#!AER-DAT3.1"
+END_OF_HEADER = "#!END-HEADER"
+LINE_BYTES, MOST_LINES = 4096, 4096
+HEADER = struct.Struct("<hhiiiiii")
+POLARITY, POLARITY_BYTES, POLARITY_TIME_AT = 1, 8, 4
+SKIP_BYTES = 1 << 20
+SENSORS = {
+    "DVS128": (128, 128),
+    "DAVIS128": (128, 128),
+    "DAVIS208": (208, 192),
+    "DAVIS240": (240, 180),
+    "DAVIS346": (346, 260),
+    "DAVIS640": (640, 480),
+}
+
+
+class _Packet(NamedTuple):
+    """The header of a packet."""
+
+    kind: int
+    source: int
+    event_bytes: int
+    time_at: int
+    overflow: int
+    capacity: int
+    events: int
+    valid: int
+
+
+def _recognises(_path: Path, head: bytes) -> bool:
+    return head.startswith(MAGIC)
+
+
+def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
+    with open_binary(path) as file:
+        lines, start = _read_header(path, file)
+    if lines[0] != VERSION:
+        raise FormatError(f"{path}: its version is {lines[0]}, expected {VERSION}")
+    values = dict(line.lstrip("#").partition(":")[::2] for line in lines[1:])
+    values = {key.strip(): value.strip() for key, value in values.items()}
+    if values.get("Format") != "RAW":
+        raise FormatError(f"{path}: its format is {values.get('Format')}, expected RAW (uncompressed)")
+    sources = [value for key, value in values.items() if key.startswith("Source")]
+    return Source(_sensor(sources), lambda: _chunks(path, start), {"sources": sources})
+
+
+def _sensor(sources: list[str]) -> SensorSize | None:
+    """The size of the only camera, where it is a known one."""
+    if len(sources) != 1:
+        return None
+    for name, (width, height) in SENSORS.items():
+        if sources[0].upper().startswith(name):
+            return SensorSize(width=width, height=height)
+    return None
+
+
+def _read_header(path: Path, file: BinaryIO) -> tuple[list[str], int]:
+    lines: list[str] = []
+    start = 0
+    while len(lines) < MOST_LINES:
+        line = file.readline(LINE_BYTES)
+        if not line.startswith(b"#") or not line.endswith(b"\n"):
+            break
+        start += len(line)
+        lines.append(line.decode("utf-8", "replace").strip())
+        if lines[-1] == END_OF_HEADER:
+            return lines, start
+    raise FormatError(f"{path}: its header ends at byte {start} without the line {END_OF_HEADER}")
+
+
+def _chunks(path: Path, start: int) -> Iterator[Columns]:
+    pending: list[tuple[int, bytes]] = []
+    events = 0
+    with open_binary(path) as file:
+        file.read(start)  # not seek: it may be packed
+        try:
+            for packet in _polarity_packets(path, file, start):
+                pending.append(packet)
+                events += len(packet[1]) // POLARITY_BYTES
+                if events >= CHUNK_EVENTS:
+                    yield _columns(pending)
+                    pending, events = [], 0
+        except DamageError:
+            if pending:
+                yield _columns(pending)
+            raise
+    if pending:
+        yield _columns(pending)
+
+
+def _polarity_packets(path: Path, file: BinaryIO, place: int) -> Iterator[tuple[int, bytes]]:
+    """How often the clock had run over, and the events, of each packet of polarity events or part of one."""
+    source = None
+    while head := file.read(HEADER.size):
+        if len(head) < HEADER.size:
+            raise _cut(path, place, len(head))
+        packet = _Packet(*HEADER.unpack(head))
+        _check_packet(path, packet, place)
+        if packet.kind == POLARITY and source not in (None, packet.source):
+            raise DamageError(
+                f"{path}: the packet at byte {place} has events of camera {packet.source} after those of {source}, "
+                "expected one camera",
+                "what follows",
+            )
+        source = packet.source if packet.kind == POLARITY else source
+        left = packet.events * packet.event_bytes
+        while left:
+            block = file.read(min(left, SKIP_BYTES))
+            left -= len(block)
+            whole = len(block) - len(block) % POLARITY_BYTES
+            if packet.kind == POLARITY and whole:
+                yield packet.overflow, _checked(path, block[:whole], place)
+            if not block:
+                raise _cut(path, place, HEADER.size + packet.events * packet.event_bytes - left)
+        place += HEADER.size + packet.events * packet.event_bytes
+
+
+def _cut(path: Path, place: int, present: int) -> DamageError:
+    return DamageError(f"{path}: ends inside the packet at byte {place}, after {present} bytes of it", "its rest")
+
+
+def _checked(path: Path, block: bytes, place: int) -> bytes:
+    stamps = np.frombuffer(block, "<i4")[1::2]
+    if (stamps < 0).any():
+        stamp = int(stamps[np.argmax(stamps < 0)])
+        raise DamageError(f"{path}: the packet at byte {place} has the time {stamp} us, below 0", "what follows")
+    return block
+
+
+def _check_packet(path: Path, packet: _Packet, place: int) -> None:
+    expected = None
+    if packet.kind < 0 or packet.event_bytes <= 0 or packet.overflow < 0:
+        expected = "expected a type and a clock of at least 0 and events of at least 1 byte"
+    elif not packet.capacity == packet.events >= packet.valid >= 0:
+        expected = "expected as many events as it has room for, and no more valid ones"
+    elif packet.kind == POLARITY and (packet.event_bytes, packet.time_at) != (POLARITY_BYTES, POLARITY_TIME_AT):
+        expected = f"expected polarity events of {POLARITY_BYTES} bytes with the time at byte {POLARITY_TIME_AT}"
+    if expected:
+        raise DamageError(f"{path}: the packet at byte {place} is damaged ({packet}), {expected}", "what follows")
+
+
+def _columns(packets: list[tuple[int, bytes]]) -> Columns:
+    words: NDArray[np.uint32] = np.frombuffer(b"".join(events for _, events in packets), "<u4").reshape(-1, 2)
+    overflow = np.repeat(
+        np.array([overflow for overflow, _ in packets], np.int64),
+        [len(events) // POLARITY_BYTES for _, events in packets],
+    )
+    valid = np.flatnonzero(words[:, 0] & 1)
+    data = words[valid, 0]
+    t = (overflow[valid] << 31) + words[valid, 1]
+    return Columns(t, (data >> 17).astype(np.int32), (data >> 2 & 0x7FFF).astype(np.int32), (data >> 1 & 1) == 1)
+
+
+AEDAT3 = Format("aedat3", (".aedat", ".aedat3"), _recognises, _open)

@@ -1,0 +1,149 @@
+"""Writing Event Stream, AEDAT 4, EVT 2.0 and DAT through faery, after a check of what each can hold.
+
+faery takes order and range on trust: a time before the one ahead of it makes it write until the disk is full. So all is
+checked first, and times are written as they are (`zero_t0=False`; faery's default moves them to begin at 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import EventError
+from ..events import Events, SensorSize
+from .writers import Encoding
+
+FAERY_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
+DAT_DTYPE = np.dtype([("t", "=u8"), ("x", "=u2"), ("y", "=u2"), ("payload", "u1")])
+FAERY_ERRORS = (RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
+PACKET_EVENTS = 1 << 13  # of AEDAT 4: readers unpack a packet whole
+ES_EVENT_BYTES, ES_LONGEST_US = 5, 127
+ES_LONGEST_GAP_US = 1 << 32  # 71 minutes, which take 34 MB of bytes that only count time
+EVT2_END_US, EVT2_SIDE, DAT_END_US, DAT_SIDE = 1 << 34, (1 << 11) - 1, 1 << 32, (1 << 14) - 1
+NO_END_US = 1 << 62
+
+_Add = Callable[[Any, NDArray[np.void], SensorSize], None]
+
+
+@contextmanager
+def _begin(encoder: Callable[[Path, SensorSize], Any], add: _Add, path: Path, sensor: SensorSize) -> Iterator[Any]:
+    with _errors_named(), encoder(path, sensor) as opened:
+        yield lambda events: add(opened, _structured(events), sensor)
+
+
+def _encoding(
+    suffix: str,
+    encoder: Callable[[Path, SensorSize], Any],
+    add: _Add,
+    event_bytes: int,
+    *,
+    end_us: int = NO_END_US,
+    side: int | None = None,
+) -> Encoding:
+    def begin(path: Path, sensor: SensorSize) -> AbstractContextManager[Callable[[Events], None]]:
+        if side is not None and max(sensor.width, sensor.height) > side:
+            raise EventError(f"a sensor of {sensor}, where {suffix} holds at most {side}x{side}")
+        return _begin(encoder, add, path, sensor)
+
+    return Encoding((suffix,), begin, lambda events, _: event_bytes * len(events), partial(_check, suffix, end_us))
+
+
+def _check(suffix: str, end_us: int, events: Events, _last_us: int | None) -> None:
+    for event in (0, len(events) - 1):  # they are in order
+        if not 0 <= events.t[event] < end_us:
+            raise EventError(f"event {event} has t = {events.t[event]} us, where {suffix} holds 0 to {end_us - 1} us")
+
+
+def _check_gaps(events: Events, last_us: int | None) -> None:
+    _check(".es", NO_END_US, events, last_us)
+    gaps = np.diff(events.t, prepend=last_us or 0)
+    if gaps.max() > ES_LONGEST_GAP_US:
+        event = int(np.argmax(gaps > ES_LONGEST_GAP_US))
+        raise EventError(
+            f"event {event} at {events.t[event]} us comes {gaps[event]} us after the one ahead of it (or after 0), "
+            f"which .es counts out in steps of {ES_LONGEST_US} us; let the times begin near 0"
+        )
+
+
+def _gap_bytes(events: Events, last_us: int | None) -> int:
+    return ES_EVENT_BYTES * len(events) + int(events.t[-1] - (last_us or 0)) // ES_LONGEST_US
+
+
+def _structured(events: Events) -> NDArray[np.void]:
+    array = np.empty(len(events), FAERY_DTYPE)
+    array["t"], array["x"], array["y"], array["on"] = events.t, events.x, events.y, events.p
+    return array
+
+
+@contextmanager
+def _errors_named() -> Iterator[None]:
+    """Turns whatever faery raises into an OSError: a panic of its Rust code comes as a BaseException."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, FAERY_ERRORS) or type(error).__name__ == "PanicException":
+            raise OSError(str(error)) from error
+        raise
+
+
+def _es(path: Path, sensor: SensorSize) -> Any:
+    from faery import es  # takes 0.2 s, and has no py.typed
+
+    return es.Encoder(path, event_type="dvs", zero_t0=False, dimensions=(sensor.width, sensor.height))
+
+
+def _add_es(encoder: Any, events: NDArray[np.void], sensor: SensorSize) -> None:
+    events["y"] = sensor.height - 1 - events["y"]  # Event Stream counts rows upwards
+    encoder.write(events)
+
+
+def _evt2(path: Path, sensor: SensorSize) -> Any:
+    from faery import evt
+
+    dimensions = (sensor.width, sensor.height)
+    return evt.Encoder(path, version="evt2", zero_t0=False, dimensions=dimensions, enforce_monotonic=True)
+
+
+def _dat(path: Path, sensor: SensorSize) -> Any:
+    from faery import dat
+
+    dimensions = (sensor.width, sensor.height)
+    return dat.Encoder(path, version="dat2", event_type="cd", zero_t0=False, dimensions=dimensions)
+
+
+def _aedat4(path: Path, sensor: SensorSize) -> Any:
+    """An encoder with one stream of events, described as DV describes it."""
+    from faery import aedat
+
+    def node(name: str, path: str, nodes: list[Any], **attributes: str | int) -> Any:
+        described = {
+            key: aedat.DescriptionAttribute("int" if isinstance(value, int) else "string", value)
+            for key, value in attributes.items()
+        }
+        return aedat.DescriptionNode(name=name, path=path, attributes=described, nodes=nodes)
+
+    out = "/mainloop/Recorder/outInfo/"
+    info = node("info", f"{out}0/info/", [], sizeX=sensor.width, sizeY=sensor.height, source="dvspipe")
+    stream = node("0", f"{out}0/", [info], compression="LZ4", originalOutputName="events", typeIdentifier="EVTS")
+    return aedat.Encoder(path, description=[node("outInfo", out, [stream])], compression=("lz4", 1))
+
+
+def _add_aedat4(encoder: Any, events: NDArray[np.void], _sensor: SensorSize) -> None:
+    for start in range(0, len(events), PACKET_EVENTS):
+        encoder.write(0, events[start : start + PACKET_EVENTS])
+
+
+EVENT_STREAM_ENCODING = Encoding((".es",), partial(_begin, _es, _add_es), _gap_bytes, _check_gaps)
+AEDAT4_ENCODING = _encoding(".aedat4", _aedat4, _add_aedat4, 18)
+EVT2_ENCODING = _encoding(
+    ".raw", _evt2, lambda encoder, events, _: encoder.write({"events": events}), 8, end_us=EVT2_END_US, side=EVT2_SIDE
+)
+DAT_ENCODING = _encoding(
+    ".dat", _dat, lambda encoder, events, _: encoder.write(events.view(DAT_DTYPE)), 8, end_us=DAT_END_US, side=DAT_SIDE
+)

@@ -1,0 +1,427 @@
+"""Plain text (`.txt`, `.csv`): an event a line, its columns apart by space, tab, comma or semicolon.
+
+Columns come in the order t x y p, that of the Event Camera Dataset (Mueggler et al. 2017), or as a first line names
+them; a first line of two whole numbers is the size of the sensor, as rpg_e2vid writes it; lines that begin with # or %
+are remarks. Whole times are microseconds, and such with four decimals or more seconds; for others the unit must be
+said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ..errors import EventError, FormatError
+from ..events import Events, SensorSize
+from .hints import (
+    LATEST_US,
+    NO_HINTS,
+    UNIT_EXPONENTS,
+    UNUSED,
+    Hints,
+    TimeUnit,
+    column_of,
+    require_columns,
+    require_unit,
+)
+from .source import Columns, DamageError, Format, Source, open_binary
+from .writers import Encoding
+
+BLOCK_BYTES = 8 << 20
+HEAD_LINES, LINE_BYTES = 200, 1 << 16
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+REMARKS = b"#%"
+NUMBER_BYTES = b"+-.eE0123456789"
+SECONDS_DECIMALS = 4  # milliseconds with as many would be finer than a microsecond
+DEFAULT_COLUMNS = "txyp"
+CSV_HEADER = b"t,x,y,p\n"
+CSV_EVENT_BYTES = 40
+
+GOOD, FEW, MANY, NO_NUMBER, NOT_WHOLE, TOO_LARGE, NO_POLARITY = range(7)
+SAYS = {
+    FEW: "has fewer columns than the others",
+    MANY: "has more columns than the others",
+    NO_NUMBER: "has no number in column {column}",
+    NOT_WHOLE: "has no whole number in column {column}",
+    TOO_LARGE: "has a number too large in column {column}",
+    NO_POLARITY: "has a polarity other than 0 or 1, or -1 or 1 throughout, in column {column}",
+}
+MOST_SHORT = 17  # digits
+MOST_MANTISSA = 9 * 10**17  # takes another digit without running over
+SEPARATES = np.isin(np.arange(256), list(b" \t,;\r\n"))
+POWERS = 10 ** np.arange(19, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What a line holds.
+
+    Args:
+        columns: A letter of txyp for each column, - for one that is not used.
+        exponent: Times, times ten to this power, are microseconds.
+        whole_times: Whether times have no decimals.
+        first_line: Number of the first line of events, from 1.
+        start: The byte where it begins.
+        sensor: Its size, where the file says it.
+    """
+
+    columns: str
+    exponent: int
+    whole_times: bool
+    first_line: int
+    start: int
+    sensor: SensorSize | None
+
+
+def _recognises(path: Path, _head: bytes) -> bool:
+    return path.suffix.lower() in TEXT.suffixes
+
+
+def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
+    with open_binary(path) as file:
+        layout = _layout(path, file, hints)
+    unit = next(unit for unit, exponent in UNIT_EXPONENTS.items() if exponent == layout.exponent)
+    attributes = {"columns": layout.columns, "time_unit": unit}
+    return Source(layout.sensor, lambda: _chunks(path, layout), attributes)
+
+
+def _layout(path: Path, file: BinaryIO, hints: Hints) -> _Layout:
+    """What the first lines say."""
+    names: list[str] | None = None
+    sensor: SensorSize | None = None
+    rows: list[list[str]] = []
+    first_line = start = place = 0
+    for number in range(1, HEAD_LINES + 1):
+        line = file.readline(LINE_BYTES)
+        if not line:
+            break
+        if len(line) == LINE_BYTES:
+            raise FormatError(f"{path}: line {number} is longer than {LINE_BYTES} bytes, not a text of events")
+        if b"\0" in line:
+            raise FormatError(f"{path}: line {number} holds a byte 0, not a text of events")
+        if not place and line.startswith(BYTE_ORDER_MARK):
+            line, place = line.removeprefix(BYTE_ORDER_MARK), len(BYTE_ORDER_MARK)
+        words = _words(line.lstrip(REMARKS + b" \t"))
+        is_remark = line.lstrip()[:1] in (b"#", b"%")
+        if not rows and words and names is None and not _is_number(words[0]):
+            named = _names(words)
+            if named or not is_remark:
+                names, is_remark = named or words, True
+        elif not rows and not is_remark and len(words) == 2 and sensor is None and names is None:
+            sensor, is_remark = _sensor(path, number, words), True
+        if words and not is_remark:
+            rows.append(words)
+            first_line, start = (number, place) if len(rows) == 1 else (first_line, start)
+        place += len(line)
+    columns = _columns(path, names, rows, hints)
+    said = hints.time_unit or _named_unit(names)
+    exponent, whole = (UNIT_EXPONENTS[said], False) if said else _exponent(path, columns, rows)
+    if not rows:
+        first_line, start = HEAD_LINES + 1, place
+    return _Layout(columns, exponent, whole, first_line, start, sensor)
+
+
+def _words(line: bytes) -> list[str]:
+    text = line.decode("utf-8", "replace").strip()
+    if "," in text or ";" in text:
+        return [word.strip() for word in text.replace(";", ",").split(",")] if text else []
+    return text.split()
+
+
+def _is_number(word: str) -> bool:
+    return word != "" and all(byte in NUMBER_BYTES for byte in word.encode()) and word[0] not in "eE"
+
+
+def _names(words: list[str]) -> list[str] | None:
+    """The words, where they name all four columns once."""
+    found = sorted(column for column, _ in map(column_of, words) if column)
+    return words if found == sorted("txyp") else None
+
+
+def _named_unit(names: list[str] | None) -> TimeUnit | None:
+    return next((unit for _, unit in map(column_of, names or []) if unit), None)
+
+
+def _sensor(path: Path, number: int, words: list[str]) -> SensorSize:
+    try:
+        return SensorSize(width=int(words[0]), height=int(words[1]))
+    except (ValueError, EventError) as error:
+        raise FormatError(f"{path}: line {number} holds no event and no usable sensor size ({error})") from error
+
+
+def _columns(path: Path, names: list[str] | None, rows: list[list[str]], hints: Hints) -> str:
+    count = len(rows[0]) if rows else 4
+    if hints.columns is not None:
+        columns = hints.columns
+    elif names is not None:
+        if _names(names) is None:
+            raise require_columns(
+                path, f"its columns are named {', '.join(names)[:200]}, expected t, x, y and p among them"
+            )
+        columns = "".join(column_of(name)[0] or UNUSED for name in names)
+    elif count == len(DEFAULT_COLUMNS):
+        columns = DEFAULT_COLUMNS
+    else:
+        raise require_columns(path, f"its lines have {count} columns without names, expected t, x, y and p")
+    if rows and len(columns) != count:
+        raise require_columns(path, f"its lines have {count} columns, not {len(columns)}")
+    return columns
+
+
+def _exponent(path: Path, columns: str, rows: list[list[str]]) -> tuple[int, bool]:
+    """The exponent of the times' unit, and whether they are whole, where the first lines show it; else it is asked."""
+    times = [row[columns.index("t")].lower() for row in rows if len(row) == len(columns)]
+    times = [time for time in times if _is_number(time)]
+    first = next((time for time in times if time.partition("e")[0].strip("+-0.")), "0")
+    if "." not in first and "e" not in first:
+        if any(len(time.lstrip("+-0")) > len(str(LATEST_US)) - 1 for time in times):
+            raise require_unit(path, f"its times, such as {first[:40]}, are too large for microseconds")
+        return UNIT_EXPONENTS["us"], True
+    if max(map(_decimals, times)) >= SECONDS_DECIMALS:
+        return UNIT_EXPONENTS["s"], False
+    raise require_unit(path, f"its times, such as {first[:40]}, may be seconds or milliseconds")
+
+
+def _decimals(time: str) -> int:
+    """Decimals of the shortest number that is the same float: one printed in full has noise at its end."""
+    try:
+        exponent = Decimal(repr(float(time))).normalize().as_tuple().exponent
+    except ValueError:
+        return 0
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def _chunks(path: Path, layout: _Layout) -> Iterator[Columns]:
+    slots = np.array([DEFAULT_COLUMNS.find(column) for column in layout.columns])
+    polarities = np.zeros(2, np.bool_)  # whether 0, and whether -1, was seen
+    line = layout.first_line
+    for block, complete in _blocks(path, layout.start):
+        t, columns = np.empty(len(block) // 8 + 1, np.int64), np.empty((4, len(block) // 8 + 1), np.int32)
+        events, lines, says, column = _parse(block, slots, layout.exponent, layout.whole_times, polarities, t, columns)
+        ends_early = says == GOOD and not complete and layout.columns[-1] in "txy" and events > 0
+        events -= ends_early
+        yield Columns(t[:events], columns[1, :events], columns[2, :events], columns[3, :events] > 0)
+        line += lines
+        if says != GOOD:
+            raise DamageError(
+                f"{path}: line {line} {SAYS[says].format(column=column + 1)}{_advice(says)}", "what follows"
+            )
+        if ends_early:
+            raise DamageError(f"{path}: line {line - 1} has no end, so it may be cut off", "a line")
+
+
+def _advice(says: int) -> str:
+    if says == NO_POLARITY:
+        return "; where the columns come in another order, say it with --hint columns=xytp"
+    return "; where they are not microseconds, say it with --hint time_unit=ns" if says == NOT_WHOLE else ""
+
+
+def _blocks(path: Path, start: int) -> Iterator[tuple[NDArray[np.uint8], bool]]:
+    """Whole lines in blocks, and whether the last of them has an end (one is added where it has not)."""
+    rest = b""
+    with open_binary(path) as file:
+        file.read(start)  # not seek: it may be packed
+        while data := file.read(BLOCK_BYTES):
+            stop = data.rfind(b"\n") + 1
+            if not stop:
+                rest += data
+                if len(rest) > 2 * BLOCK_BYTES:
+                    raise DamageError(f"{path}: a line is longer than {BLOCK_BYTES} bytes", "what follows")
+                continue
+            yield np.frombuffer(rest + data[:stop], np.uint8), True
+            rest = data[stop:]
+    if rest:
+        yield np.frombuffer(rest + b"\n", np.uint8), False
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _parse(
+    block: NDArray[np.uint8],
+    slots: NDArray[np.int64],
+    exponent: int,
+    whole_times: bool,
+    polarities: NDArray[np.bool_],
+    t: NDArray[np.int64],
+    columns: NDArray[np.int32],
+) -> tuple[int, int, int, int]:  # pragma: no cover
+    """Reads the lines of a block, each with an end, up to the first that is wrong.
+
+    Returns:
+        Number of events and lines read, what is wrong with the next line, and in which column.
+    """
+    events = lines = i = 0
+    while i < len(block):
+        i = _skip(block, i)
+        if block[i] == 10 or block[i] == 35 or block[i] == 37:  # empty, or # or %
+            while block[i] != 10:
+                i += 1
+            i, lines = i + 1, lines + 1
+            continue
+        for column in range(len(slots)):
+            slot = slots[column]
+            if block[i] == 10 and not (slot < 0 and (block[i - 1] == 44 or block[i - 1] == 59)):
+                return events, lines, FEW, column
+            if slot < 0:
+                while not SEPARATES[block[i]]:
+                    i += 1
+            else:
+                scale = exponent if slot == 0 else 0
+                value, i, says = _number(block, i, scale, slot > 0 or whole_times)
+                if says == GOOD and slot > 0 and not -(2**31) < value < 2**31:
+                    says = TOO_LARGE
+                if says == GOOD and slot == 3:
+                    if value == 0 or value == -1:
+                        polarities[-value] = True
+                    if value < -1 or value > 1 or (polarities[0] and polarities[1]):
+                        says = NO_POLARITY
+                if says != GOOD:
+                    return events, lines, says, column
+                if slot == 0:
+                    t[events] = value
+                else:
+                    columns[slot, events] = value
+            i = _skip_separator(block, i)
+        if block[i] != 10:
+            return events, lines, MANY, len(slots)
+        i, lines, events = i + 1, lines + 1, events + 1
+    return events, lines, GOOD, 0
+
+
+# inlined by numba itself: calls that pass an array count references to it, which took half the time
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _skip(block: NDArray[np.uint8], i: int) -> int:  # pragma: no cover
+    while block[i] == 32 or block[i] == 9 or block[i] == 13:
+        i += 1
+    return i
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _skip_separator(block: NDArray[np.uint8], i: int) -> int:  # pragma: no cover
+    """The place behind blanks with at most one comma or semicolon among them."""
+    i = _skip(block, i)
+    return _skip(block, i + 1) if block[i] == 44 or block[i] == 59 else i
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _number(block: NDArray[np.uint8], i: int, scale: int, whole: bool) -> tuple[int, int, int]:  # pragma: no cover
+    """The number at a place times ten to the power `scale`, rounded; the place behind it; and what is wrong with it."""
+    stop, short = i, 0
+    while stop < i + MOST_SHORT and 48 <= block[stop] <= 57:
+        short = short * 10 + (int(block[stop]) - 48)
+        stop += 1
+    if stop > i and SEPARATES[block[stop]] and scale == 0:  # most numbers: 3 times as fast as the way below
+        return short, stop, GOOD
+    negative = block[i] == 45
+    if negative or block[i] == 43:
+        i += 1
+    mantissa, digits, point = 0, 0, False
+    while True:
+        byte = block[i]
+        if 48 <= byte <= 57:
+            digits += 1
+            if mantissa < MOST_MANTISSA:
+                mantissa = mantissa * 10 + (int(byte) - 48)
+                scale -= point
+            else:  # beyond what rounding could show, but as many digits
+                scale += not point
+        elif byte == 46 and not point:
+            point = True
+        else:
+            break
+        i += 1
+    if digits and (byte == 101 or byte == 69):
+        i += 1
+        down = block[i] == 45
+        if down or block[i] == 43:
+            i += 1
+        power, digits = 0, 0
+        while 48 <= block[i] <= 57 and digits < 5:
+            power = power * 10 + (block[i] - 48)
+            i, digits = i + 1, digits + 1
+        scale += -power if down else power
+    if not digits or not SEPARATES[block[i]]:
+        return 0, i, NO_NUMBER
+    value, says = _scaled(mantissa, scale, whole)
+    return (-value if negative else value), i, says
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _scaled(mantissa: int, scale: int, whole: bool) -> tuple[int, int]:  # pragma: no cover
+    """The mantissa times ten to the power `scale`, halves rounded up, and what is wrong with it."""
+    if mantissa == 0:
+        return 0, GOOD
+    if scale >= 0:
+        if scale > 18 or mantissa > 2**62 // POWERS[scale]:
+            return 0, TOO_LARGE
+        return mantissa * POWERS[scale], GOOD
+    if scale < -18:
+        return 0, NOT_WHOLE if whole else GOOD
+    power = POWERS[-scale]
+    value = mantissa // power
+    rest = mantissa - value * power
+    if whole and rest:
+        return 0, NOT_WHOLE
+    return value + (rest >= power - rest), GOOD
+
+
+@contextmanager
+def _begin(path: Path, _sensor: SensorSize) -> Iterator[Callable[[Events], None]]:
+    with path.open("wb") as file:
+        file.write(CSV_HEADER)
+
+        def add(events: Events) -> None:
+            file.write(_lines(events))
+
+        yield add
+
+
+def _lines(events: Events) -> bytes:
+    """A line `t,x,y,p` for each event."""
+    rows = np.empty(CSV_EVENT_BYTES * len(events) + 1, np.uint8)
+    size = _print(events.t, events.x, events.y, events.p, rows)
+    return rows[:size].tobytes()
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _print(
+    t: NDArray[np.int64], x: NDArray[np.int16], y: NDArray[np.int16], p: NDArray[np.bool_], rows: NDArray[np.uint8]
+) -> int:  # pragma: no cover
+    """Prints the events and returns the number of bytes."""
+    digits = np.empty(20, np.uint8)
+    place = 0
+    for event in range(len(t)):
+        for column in range(4):
+            value = (t[event], np.int64(x[event]), np.int64(y[event]), np.int64(p[event]))[column]
+            left = np.uint64(value)
+            if value < 0:
+                rows[place] = 45
+                place += 1
+                left = np.uint64(0) - left
+            count = 0
+            while count == 0 or left:
+                tenth = left // np.uint64(10)
+                digits[count] = np.uint8(48) + np.uint8(left - tenth * np.uint64(10))
+                left = tenth
+                count += 1
+            for k in range(count):
+                rows[place + k] = digits[count - 1 - k]
+            place += count
+            rows[place] = 10 if column == 3 else 44
+            place += 1
+    return place
+
+
+def _check(_events: Events, _last_us: int | None) -> None:
+    """Text holds whatever events there are."""
+
+
+TEXT = Format("text", (".txt", ".csv"), _recognises, _open)
+CSV_ENCODING = Encoding((".csv",), _begin, lambda events, _: CSV_EVENT_BYTES * len(events), _check)

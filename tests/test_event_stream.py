@@ -1,0 +1,142 @@
+"""Event Stream: faery, an independent decoder and encoder, agrees; cuts and pixels outside are named."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SENSOR, random_events
+from decoding import joined, part, until_damage
+from faery import es
+
+from dvspipe.errors import FormatError
+from dvspipe.events import Events, SensorSize
+from dvspipe.formats import event_stream
+from dvspipe.formats.event_stream import EVENT_STREAM, HEAD_BYTES
+from dvspipe.formats.source import DamageError
+
+ATIS_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("exposure", "?"), ("polarity", "?")])
+DVS_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
+
+
+def write(path: Path, events: Events, kind: str = "dvs") -> None:
+    """By faery; for an ATIS with an exposure event before each of the events."""
+    array = np.zeros(len(events), DVS_DTYPE if kind == "dvs" else ATIS_DTYPE)
+    array["t"], array["x"], array["y"] = events.t, events.x, events.sensor.height - 1 - events.y
+    array["on" if kind == "dvs" else "polarity"] = events.p
+    if kind == "atis":
+        array = np.repeat(array, 2)
+        array["exposure"][::2] = True
+    with es.Encoder(path, event_type=kind, zero_t0=False, dimensions=(events.sensor.width, events.sensor.height)) as to:
+        to.write(array)
+
+
+def read(path: Path) -> Events:
+    source = EVENT_STREAM.open(path)
+    assert source.sensor is not None
+    return joined(source.chunks(), source.sensor)
+
+
+@pytest.mark.parametrize("kind", ["dvs", "atis"])
+@pytest.mark.parametrize("chunk", [3, 1 << 20])
+@pytest.mark.parametrize("span_us", [1, 1000, 10_000_000])
+def test_what_faery_writes_comes_back(
+    tmp_path: Path, kind: str, chunk: int, span_us: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "CHUNK_EVENTS", chunk)
+    events = random_events(1, 500, SensorSize(1280, 720), span_us)
+    path = tmp_path / "clip.es"
+    write(path, events, kind)
+    assert read(path) == events
+    assert EVENT_STREAM.open(path).attributes.get("exposures_skipped", 0) == (500 if kind == "atis" else 0)
+    packed = tmp_path / "clip.es.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    assert read(packed) == events
+
+
+@pytest.mark.parametrize(("kind", "reset"), [("dvs", b"\xfe"), ("atis", b"\xfc")])
+def test_resets_do_nothing(tmp_path: Path, kind: str, reset: bytes) -> None:
+    events = random_events(1, 1)
+    path = tmp_path / "clip.es"
+    write(path, events, kind)
+    data = path.read_bytes()
+    path.write_bytes(data[:HEAD_BYTES] + 3 * reset + data[HEAD_BYTES:] + 3 * reset)
+    assert read(path) == events
+
+
+@pytest.mark.parametrize("kind", ["dvs", "atis"])
+def test_every_cut_gives_the_whole_events_first(tmp_path: Path, kind: str) -> None:
+    events = random_events(1, 12, span_us=1000)
+    path = tmp_path / "cut.es"
+    write(path, events, kind)
+    data = path.read_bytes()
+    refused = 0
+    for size in range(HEAD_BYTES, len(data)):
+        path.write_bytes(data[:size])
+        found = joined(until_damage(EVENT_STREAM.open(path).chunks()), SENSOR)
+        assert found == part(events, 0, len(found))
+        try:
+            list(EVENT_STREAM.open(path).chunks())
+        except DamageError:
+            refused += 1
+    assert refused == 4 * len(events) * (2 if kind == "atis" else 1)  # all but those between two events
+    for size in range(HEAD_BYTES):
+        path.write_bytes(data[:size])
+        with pytest.raises(FormatError, match=r"cut\.es: (not an Event|breaks off in its header)"):
+            EVENT_STREAM.open(path)
+
+
+def test_a_pixel_outside_is_damage_after_the_events_before_it(tmp_path: Path) -> None:
+    events = random_events(1, 3, span_us=1)
+    path = tmp_path / "clip.es"
+    write(path, events)
+    data = bytearray(path.read_bytes())
+    data[HEAD_BYTES + 5 + 1] = 12
+    path.write_bytes(data)
+    chunks = EVENT_STREAM.open(path).chunks()
+    assert len(next(chunks).t) == 1
+    with pytest.raises(DamageError, match=r"the event at byte 25 has a pixel outside 12x7"):
+        next(chunks)
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "message"),
+    [
+        (0, 0, "not an Event Stream file"),
+        (12, 3, "is of version 3.0.0, expected 2.0"),
+        (15, 0, "holds a stream of type generic, expected DVS or ATIS"),
+        (15, 4, "holds a stream of type color"),
+        (15, 9, "holds a stream of type 9"),
+        (16, 0, "names no usable sensor size"),
+    ],
+)
+def test_other_files_are_refused(tmp_path: Path, at: int, value: int, message: str) -> None:
+    path = tmp_path / "clip.es"
+    write(path, random_events(1, 3))
+    data = bytearray(path.read_bytes())
+    data[at] = value
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match=message):
+        EVENT_STREAM.open(path)
+
+
+@pytest.mark.parametrize(("name", "exposures"), [("faery_dvs", 0), ("faery_atis", 852_792)])
+def test_real_recordings_as_faery_reads_them(test_data: Path, name: str, exposures: int) -> None:
+    path = test_data / f"recordings/{name}.es"
+    events = read(path)
+    expected = np.concatenate(list(es.Decoder(path, 0)))
+    if exposures:
+        assert EVENT_STREAM.open(path).attributes["exposures_skipped"] == expected["exposure"].sum() == exposures
+        expected = expected[~expected["exposure"]]
+    assert len(events) == 473_225
+    assert np.array_equal(events.t, expected["t"])
+    assert np.array_equal(events.x, expected["x"])
+    assert np.array_equal(events.y, 239 - expected["y"])
+    assert np.array_equal(events.p, expected["p"])
+
+
+def test_a_generic_stream_is_refused(test_data: Path) -> None:
+    with pytest.raises(FormatError, match=r"faery_generic\.es: holds a stream of type generic"):
+        EVENT_STREAM.open(test_data / "recordings/faery_generic.es")

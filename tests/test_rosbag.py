@@ -1,0 +1,338 @@
+from __future__ import annotations
+
+import sqlite3
+import struct
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import SENSOR, random_events
+
+from dvspipe.conversion import convert_recording, is_video, plan_conversions
+from dvspipe.errors import DvspipeError, FormatError
+from dvspipe.events import Events, SensorSize
+from dvspipe.formats import Hints, recordings
+from dvspipe.formats.evt import read_header
+from dvspipe.formats.rosbag import ROSBAG, is_ros2_folder
+from dvspipe.formats.source import Columns, DamageError
+
+pytest.importorskip("rosbags", reason="the extra ros is not installed")
+from rosbags import rosbag1, rosbag2
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+EVENTS = random_events(3, 1000).shift_time(1_700_000_000_000_000)
+HEAD = "std_msgs/Header header\nuint32 height\nuint32 width\n"
+EVENT = "uint16 x\nuint16 y\nbuiltin_interfaces/Time ts\nbool polarity"
+PACKET = HEAD + "uint64 seq\nuint64 time_base\nstring encoding\nbool is_bigendian\nuint8[] events"
+KINDS = ("ros1", "sqlite", "mcap")
+
+
+class Bag:
+    """Writes a small bag."""
+
+    def __init__(self, folder: Path, kind: str, *, event: str = EVENT) -> None:
+        self.ros1 = kind == "ros1"
+        self.store = get_typestore(Stores.ROS1_NOETIC if self.ros1 else Stores.ROS2_HUMBLE)
+        for package in ("dvs_msgs", "prophesee_event_msgs"):
+            array = f"{package}/msg/EventArray"
+            self.store.register(get_types_from_msg(event, f"{package}/msg/Event"))
+            self.store.register(get_types_from_msg(f"{HEAD}{package}/Event[] events", array))
+        self.store.register(get_types_from_msg(PACKET, "event_camera_msgs/msg/EventPacket"))
+        self.path = folder / ("a.bag" if self.ros1 else "bag")
+        if self.ros1:
+            self.writer: Any = rosbag1.Writer(self.path)
+        else:
+            plugin = getattr(rosbag2.StoragePlugin, "SQLITE3" if kind == "sqlite" else "MCAP")
+            self.writer = rosbag2.Writer(self.path, version=9, storage_plugin=plugin)
+        self.types = self.store.types
+        self.connections: dict[str, Any] = {}
+        self.written = 0
+
+    def __enter__(self) -> Bag:
+        self.writer.open()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.writer.close()
+
+    def header(self) -> Any:
+        stamp = self.types["builtin_interfaces/msg/Time"](sec=1, nanosec=2)
+        more = {"seq": 7} if self.ros1 else {}
+        return self.types["std_msgs/msg/Header"](stamp=stamp, frame_id="cam" + "x" * self.written, **more)
+
+    def add(self, topic: str, message: Any) -> None:
+        name = message.__msgtype__
+        if topic not in self.connections:
+            self.connections[topic] = self.writer.add_connection(topic, name, typestore=self.store)
+        serialize = self.store.serialize_ros1 if self.ros1 else self.store.serialize_cdr
+        self.writer.write(self.connections[topic], 10**18 + self.written, serialize(message, name))
+        self.written += 1
+
+    def add_array(self, events: Events, topic: str = "/dvs/events", package: str = "dvs_msgs", **changed: Any) -> None:
+        event, time = self.types[f"{package}/msg/Event"], self.types["builtin_interfaces/msg/Time"]
+        rows = [
+            event(x=x, y=y, ts=time(sec=t // 10**6, nanosec=t % 10**6 * 1000), polarity=p)
+            for t, x, y, p in zip(*(getattr(events, name).tolist() for name in "txyp"), strict=True)
+        ]
+        fields = {"header": self.header(), "height": 7, "width": 12, "events": rows} | changed
+        self.add(topic, self.types[f"{package}/msg/EventArray"](**fields))
+
+    def add_packet(self, content: bytes, encoding: str, time_base: int = 0, **changed: Any) -> None:
+        fields = {
+            "header": self.header(), "height": 7, "width": 12, "seq": self.written, "time_base": time_base,
+            "encoding": encoding, "is_bigendian": False, "events": np.frombuffer(content, np.uint8),
+        } | changed  # fmt: skip
+        self.add("/event_camera/events", self.types["event_camera_msgs/msg/EventPacket"](**fields))
+
+
+def slices(events: Events, *edges: int) -> list[Events]:
+    edges = (0, *edges, len(events))
+    return [
+        Events(events.t[a:b], events.x[a:b], events.y[a:b], events.p[a:b], events.sensor) for a, b in pairwise(edges)
+    ]
+
+
+def joined(chunks: Any) -> list[np.ndarray]:
+    """The four columns of all chunks, and after them the damage that ended them, if any."""
+    parts: list[Columns] = list(chunks)
+    return [np.concatenate([part[k] for part in parts]) for k in range(4)] if parts else [np.zeros(0)] * 4
+
+
+def assert_holds(path: Path, events: Events) -> None:
+    source = ROSBAG.open(path)
+    assert source.sensor == events.sensor
+    for ours, name in zip(joined(source.chunks()), "txyp", strict=True):
+        assert np.array_equal(ours, getattr(events, name)), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("package", ["dvs_msgs", "prophesee_event_msgs"])
+def test_arrays_are_read_from_every_kind_of_bag(tmp_path: Path, kind: str, package: str) -> None:
+    with Bag(tmp_path, kind) as bag:
+        for part in slices(EVENTS, 1, 3, 3, 700, 999):
+            bag.add_array(part, package=package)
+    assert_holds(bag.path, EVENTS)
+    assert is_ros2_folder(bag.path) == (kind != "ros1")
+    for file in bag.path.glob("*.[md][cb]*") if kind != "ros1" else []:
+        assert_holds(file, EVENTS)
+        assert ROSBAG.recognises(file, file.read_bytes()[:100])
+
+
+@pytest.mark.parametrize("compression", ["BZ2", "LZ4"])
+def test_a_compressed_ros1_bag_is_read(tmp_path: Path, compression: str) -> None:
+    bag = Bag(tmp_path, "ros1")
+    bag.writer.set_compression(bag.writer.CompressionFormat[compression])
+    with bag:
+        for part in slices(EVENTS, 500):
+            bag.add_array(part)
+    assert_holds(bag.path, EVENTS)
+
+
+def mono(events: Events, base_us: int) -> bytes:
+    words = ((events.t - base_us) * 1000).astype(np.uint64) | events.x.astype(np.uint64) << np.uint64(32)
+    return (words | events.y.astype(np.uint64) << np.uint64(48) | events.p.astype(np.uint64) << np.uint64(63)).tobytes()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_mono_packets_are_read(tmp_path: Path, kind: str) -> None:
+    with Bag(tmp_path, kind) as bag:
+        for part in slices(EVENTS, 0, 1, 600):
+            base_us = int(part.t[0]) - 5 if len(part) else 0
+            bag.add_packet(mono(part, base_us), "mono", base_us * 1000)
+    assert_holds(bag.path, EVENTS)
+
+
+def evt3(events: Events) -> bytes:
+    words = []
+    for t, x, y, p in zip(*(getattr(events, name).tolist() for name in "txyp"), strict=True):
+        words += [0x8000 | t >> 12 & 0xFFF, 0x6000 | t & 0xFFF, y, 0x2000 | p << 11 | x]
+    return struct.pack(f"<{len(words)}H", *words)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_evt3_goes_on_from_packet_to_packet(tmp_path: Path, kind: str) -> None:
+    events = random_events(3, 1000, span_us=40_000_000)  # the time runs over twice
+    content = evt3(events)
+    with Bag(tmp_path, kind) as bag:
+        for first in range(0, len(content), 1002):
+            bag.add_packet(content[first : first + 1002], "evt3")
+    assert_holds(bag.path, events)
+
+
+def test_evt3_that_begins_in_the_middle_is_read_from_its_first_time_on(tmp_path: Path) -> None:
+    events = random_events(3, 10)
+    lead = struct.pack("<7H", 0x6123, 0x2001, 0x2002, 3, 0x3004, 0x8000, 0xE000)
+    after = struct.pack("<3H", 0x6005, 0x4003, 0x2801) + evt3(events)
+    with Bag(tmp_path, "ros1") as bag:
+        for content in (lead[:4], b"", lead[4:], after):
+            bag.add_packet(content, "evt3")
+    t, x, y, p = joined(ROSBAG.open(bag.path).chunks())
+    assert list(zip(t[:3].tolist(), x[:3].tolist(), y[:3].tolist(), p[:3].tolist(), strict=True)) == [
+        (5, 4, 3, False), (5, 5, 3, False), (5, 1, 3, True),
+    ]  # fmt: skip
+    assert t[3:].tolist() == events.t.tolist()
+
+
+def test_real_evt3_equals_the_raw_file(test_data: Path, tmp_path: Path) -> None:
+    from dvspipe.formats import read
+
+    raw = test_data / "recordings" / "faery_evt3.raw"
+    content = raw.read_bytes()[read_header(raw).size :][: 1 << 20]
+    with Bag(tmp_path, "mcap") as bag:
+        for first in range(0, len(content), 65536):
+            bag.add_packet(content[first : first + 65536], "evt3", width=1280, height=720)
+    columns = joined(ROSBAG.open(bag.path).chunks())
+    events = read(raw, sensor=SensorSize(width=1280, height=720))
+    assert len(columns[0]) > 100_000
+    for ours, name in zip(columns, "txyp", strict=True):
+        assert np.array_equal(ours, getattr(events, name)[: len(ours)])
+
+
+def test_the_topic_with_events_is_chosen_and_several_are_refused(tmp_path: Path) -> None:
+    with Bag(tmp_path, "ros1") as bag:
+        bag.add("/text", bag.types["std_msgs/msg/String"](data="hello"))
+        bag.add_array(EVENTS, "/left")
+    assert ROSBAG.open(bag.path).attributes == {"topic": "/left", "message_type": "dvs_msgs/msg/EventArray"}
+    (tmp_path / "two").mkdir()
+    with Bag(tmp_path / "two", "ros1") as bag:
+        bag.add_array(EVENTS, "/left")
+        bag.add_array(EVENTS, "/right")
+    with pytest.raises(FormatError, match="events on the topics /left, /right; say which"):
+        ROSBAG.open(bag.path)
+    (tmp_path / "none").mkdir()
+    with Bag(tmp_path / "none", "ros1") as bag:
+        bag.add("/text", bag.types["std_msgs/msg/String"](data="hello"))
+    with pytest.raises(FormatError, match=r"no topic with events.*topics: /text \(std_msgs/msg/String\)"):
+        ROSBAG.open(bag.path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_messages_with_other_fields_are_refused(tmp_path: Path, kind: str) -> None:
+    with Bag(tmp_path, kind, event="uint16 y\nuint16 x\nbuiltin_interfaces/Time ts\nbool polarity") as bag:
+        bag.add_array(EVENTS)
+    with pytest.raises(FormatError, match="/dvs/events: its messages dvs_msgs/msg/Event have other fields"):
+        ROSBAG.open(bag.path)
+
+
+def test_an_old_ros2_bag_without_definitions_is_read(tmp_path: Path) -> None:
+    with Bag(tmp_path, "sqlite") as bag:
+        bag.add_array(EVENTS)
+    with sqlite3.connect(bag.path / "bag.db3") as database:
+        database.execute("DELETE FROM message_definitions")
+    database.close()
+    assert_holds(bag.path, EVENTS)
+
+
+def read_until_damage(path: Path) -> tuple[int, str]:
+    """Number of events ahead of the damage, and what it says."""
+    parts: list[Columns] = []
+    with pytest.raises(DamageError) as caught:
+        parts.extend(ROSBAG.open(path).chunks())
+    return sum(len(part.t) for part in parts), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "changed", "message"),
+    [
+        (b"abc", "evt3", {}, "message 1 has 3 bytes of evt3"),
+        (bytes(12), "mono", {}, "message 1 has 12 bytes of mono"),
+        (bytes(8), "mono", {"time_base": 2**63}, "message 1 has time_base"),
+        (bytes(8), "mono", {"is_bigendian": True}, "message 1 is big-endian"),
+        (bytes(8), "libcaer_cmp", {}, "message 1 is of the encoding 'libcaer_cmp', expected evt3 or mono"),
+        (bytes(8), "mono", {"width": 13}, "message 1 names a sensor of 13x7, expected 12x7"),
+        (struct.pack("<4H", 0x8000, 0x6000, 9, 0), "evt3", {}, "message 1 has row y = 9, outside a sensor 7 pixels"),
+    ],
+)
+def test_a_wrong_packet_is_damage_after_the_good_ones(
+    tmp_path: Path, content: bytes, encoding: str, changed: dict[str, Any], message: str
+) -> None:
+    with Bag(tmp_path, "ros1") as bag:
+        bag.add_packet(mono(EVENTS, int(EVENTS.t[0])), "mono", int(EVENTS.t[0]) * 1000)
+        bag.add_packet(content, encoding, **changed)
+    count, says = read_until_damage(bag.path)
+    assert count == len(EVENTS)
+    assert message in says
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cut_message_is_damage_wherever_it_is_cut(tmp_path: Path, kind: str) -> None:
+    with Bag(tmp_path, kind) as bag:
+        bag.add_array(EVENTS)
+        write, kept = bag.writer.write, []
+        bag.writer.write = lambda *written: kept.append(bytes(written[2]))
+        bag.add_array(slices(EVENTS, 3)[0])
+        (whole,) = kept
+        write(bag.connections["/dvs/events"], 10**18 + 9, whole[:-4])
+    count, says = read_until_damage(bag.path)
+    assert count == len(EVENTS)
+    assert "message 1 ends after" in says
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_flipped_bits_and_cuts_give_events_or_one_clear_error(tmp_path: Path, kind: str) -> None:
+    with Bag(tmp_path, kind) as bag:
+        for part in slices(EVENTS, 500):
+            bag.add_array(part)
+    file = bag.path if kind == "ros1" else next(iter(bag.path.glob("bag*")))
+    content = file.read_bytes()
+    rng = np.random.default_rng(2)
+    damaged = tmp_path / f"b{file.suffix}"
+    unnamed: list[str] = []
+    for place in rng.integers(0, len(content), 150).tolist():
+        changed = bytearray(content)
+        changed[place] ^= 1 << int(rng.integers(8))
+        for content_now in (bytes(changed), content[:place]):
+            damaged.write_bytes(content_now)
+            try:
+                joined(ROSBAG.open(damaged).chunks())
+            except DvspipeError as error:
+                unnamed += [str(error)] if str(damaged) not in str(error) else []
+    assert not unnamed
+
+
+def test_without_rosbags_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Bag(tmp_path, "ros1") as bag:
+        bag.add_array(EVENTS)
+    monkeypatch.setitem(sys.modules, "rosbags", None)
+    with pytest.raises(FormatError, match=r"read by rosbags, which is missing; pip install dvspipe\[ros\]"):
+        ROSBAG.open(bag.path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_bag_is_converted_alone_and_in_a_folder(tmp_path: Path, kind: str) -> None:
+    with Bag(tmp_path, kind) as bag:
+        bag.add_array(EVENTS)
+    assert not is_video(bag.path)
+    for sources, out in (([bag.path], tmp_path / "a.h5"), ([tmp_path], tmp_path / "out")):
+        ((source, target),) = plan_conversions(sources, out)
+        assert source == bag.path
+        convert_recording(source, target)
+        assert recordings.read(target) == EVENTS
+
+
+def test_several_topics_are_told_apart_by_a_hint(tmp_path: Path) -> None:
+    with Bag(tmp_path, "ros1") as bag:
+        bag.add_array(EVENTS, "/left")
+        bag.add_array(EVENTS.slice_time(0, int(EVENTS.t[9])), "/right")
+    assert len(recordings.read(bag.path, hints=Hints(topic="/right"))) == 9
+    with pytest.raises(FormatError, match="events on the topics /left, /right; say which"):
+        recordings.read(bag.path, hints=Hints(topic="/middle"))
+
+
+def test_a_bag_reads_as_a_recording(tmp_path: Path) -> None:
+    with Bag(tmp_path, "ros1") as bag:
+        for part in slices(EVENTS, 500):
+            bag.add_array(part)
+    assert recordings.read(bag.path) == EVENTS
+    start = int(EVENTS.t[300])
+    assert recordings.read(bag.path, start, start + 100) == EVENTS.slice_time(start, start + 100)
+    assert recordings.describe(bag.path).sensor_source == "file"
+    (tmp_path / "x").mkdir()
+    with Bag(tmp_path / "x", "ros1") as bag:
+        for part in reversed(slices(EVENTS, 500)):
+            bag.add_array(part)
+    with pytest.raises(DamageError, match="before the event ahead of it"):
+        recordings.read(bag.path, sensor=SENSOR)
