@@ -158,8 +158,8 @@ def moving_texture(width: int, height: int, frames: int, step_px: float) -> list
 
 def bench_simulator(options: Options) -> Iterator[Figure]:
     """Frames in memory to sorted event arrays in memory, one core."""
-    small = moving_texture(346, 260, 60, 0.28)
-    large = moving_texture(1280, 720, 20, 0.5)
+    small = moving_texture(346, 260, 240, 0.28)
+    large = moving_texture(1280, 720, 60, 0.5)
     noisy = build(SimulatorConfig, read_preset("noisy"), "noisy")
     v2e = build(SimulatorConfig, read_preset("v2e"), "v2e")
     for name, frames, config, target in (
@@ -167,7 +167,7 @@ def bench_simulator(options: Options) -> Iterator[Figure]:
         ("1280x720", large, SimulatorConfig(), 250),
         ("346x260_noisy", small, noisy, 200),
         ("346x260_v2e", small, v2e, None),
-        ("346x260_still", moving_texture(346, 260, 60, 0), SimulatorConfig(), 2000),
+        ("346x260_still", moving_texture(346, 260, 240, 0), SimulatorConfig(), 2000),
     ):
         spent, events = _simulate(frames, config)
         pixels = _pixels(frames)

@@ -18,7 +18,7 @@ from dvspipe.events import Events, concatenate
 from dvspipe.simulator import EventSimulator, SimulatorConfig, simulate
 from dvspipe.simulator.config import read_preset
 from dvspipe.simulator.levels import code_levels, intensity, level_of, linear_intensity
-from dvspipe.simulator.words import merge_words, sort_words
+from dvspipe.simulator.words import sort_words
 from dvspipe.video import Frame, frames_from_arrays
 
 
@@ -435,13 +435,11 @@ def test_threads_hold_the_images_of_a_buffer_that_is_used_again() -> None:
 
 @given(times=st.lists(st.integers(0, 70_000), max_size=300), longest=st.sampled_from([1, 200, 70_000, 2**31 - 1]))
 @settings(max_examples=50, deadline=None)
-def test_words_are_sorted_and_merged_as_numbers(times: list[int], longest: int) -> None:
+def test_words_are_sorted_as_numbers(times: list[int], longest: int) -> None:
     rng = np.random.default_rng(len(times))
     low = rng.integers(0, 2**32, len(times))
     words = (np.array([time % (longest + 1) for time in times], np.int64) << 32) | low
     assert np.array_equal(sort_words(words.copy(), longest), np.sort(words))
-    half = words.size // 2
-    assert np.array_equal(merge_words(np.sort(words[:half]), np.sort(words[half:])), np.sort(words))
 
 
 def test_a_stored_state_goes_on_as_if_never_stopped() -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Words, grown, sort_words
+from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Words, grown
 
 BLOCK_PX = 256  # tested together; a block without a change is left after one vectorised pass
 HAIR = 2.0**-50
@@ -79,7 +79,7 @@ def events_of_codes(
     code0: NDArray[Any], net: NDArray[np.int32], off: NDArray[np.int32],
     pos: NDArray[np.float64], neg: NDArray[np.float64], interval_us: int, first_row: int, width: int,
 ) -> Words:  # fmt: skip
-    """Sorted events of integer images, at the crossings of the straight line between two levels.
+    """Events of integer images, pixel by pixel, at the crossings of the straight line between two levels.
 
     Times are rounded to the nearest microsecond. Sets `low` and `high` anew.
 
@@ -98,8 +98,7 @@ def events_of_codes(
             )  # fmt: skip
             if done < found:
                 words = grown(words)
-    ordered: Words = sort_words(words[:count], interval_us)
-    return ordered
+    return words[:count]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -120,8 +119,7 @@ def events_of_levels(
             )  # fmt: skip
             if done < found:
                 words = grown(words)
-    ordered: Words = sort_words(words[:count], interval_us)
-    return ordered
+    return words[:count]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

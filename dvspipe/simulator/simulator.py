@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,7 +20,7 @@ from .crossings import events_of_codes, events_of_levels, quiet_codes, quiet_lev
 from .levels import code_levels, float_levels, intensity
 from .lowpass import events_of_filtered
 from .noise import NoiseState, emit_noise, start_noise
-from .words import LONGEST_INTERVAL_US, Words, drop_refractory, merge_words, sort_words, unpack_words
+from .words import LONGEST_INTERVAL_US, Words, drop_refractory, events_in_order, sort_words
 
 INDEX_CELLS_PER_CODE = 16
 SMALLEST_THRESHOLD = 0.01
@@ -29,12 +28,11 @@ LONG_AGO_US = -(2**62)
 STREAMS = {"mismatch": 0, "noise": 1}
 """What is drawn from the seed at the start; each has a generator of its own."""
 NOISE_PREFIX = "noise."
-BATCH_PX = 1 << 20  # what several threads are given at a time, in whole frames, that starting them costs little
+BATCH_PX = 1 << 22  # what several threads are given at a time, in whole frames, that starting them costs little
 
 Labelled = tuple[Events, NDArray[np.bool_]]
 """Events, and which of them are noise."""
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -169,21 +167,26 @@ class EventSimulator:
             images.append(self._values(frame))
         if not frames:
             return done, state
-        rows = np.linspace(0, state.sensor.height, min(self.threads, state.sensor.height) + 1).astype(int).tolist()
-        bands = self._map(lambda band: self._run_band(state, *band, times, images), list(itertools.pairwise(rows)))
-        done += self._map(
-            lambda each: _unpacked(reduce(merge_words, each[1]), each[0], state.sensor),
-            list(zip(times[:-1], zip(*bands, strict=True), strict=True)),
+        bands = self._share(
+            lambda first_row, stop_row: self._run_band(state, first_row, stop_row, times, images), state.sensor.height
         )
+        intervals = [*zip(itertools.pairwise(times), zip(*bands, strict=True), strict=True)]
+        parts = self._share(
+            lambda first, stop: [_together(*each, state.sensor) for each in intervals[first:stop]], len(intervals)
+        )
+        done += itertools.chain(*parts)
         np.copyto(state.values, images[-1])
         state.t_us = times[-1]
         state.frame += len(frames)
         return done, state
 
-    def _map(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        if self._pool is None or len(items) == 1:
-            return [work(item) for item in items]
-        return list(self._pool.map(work, items))
+    def _share(self, work: Callable[[int, int], Result], count: int) -> list[Result]:
+        """The results of some work on items `first` to `stop`, a part of `count` for each thread."""
+        parts = min(self.threads, count)
+        edges = [count * part // parts for part in range(parts + 1)]
+        if self._pool is None or parts == 1:
+            return [work(0, count)]
+        return list(self._pool.map(work, edges[:-1], edges[1:]))
 
     def _start(self, frame: Frame) -> SimulatorState:
         config, values = self.config, self._values(frame).copy()
@@ -206,7 +209,7 @@ class EventSimulator:
             neg=neg,
             filtered=np.tile(levels, (config.cutoff_order, 1)) if config.cutoff_hz else None,
             last_us=np.full(values.size, LONG_AGO_US, np.int64) if config.refractory_period else None,
-            noise=start_noise(config, values.size, frame.t_us, rng) if config.noisy else None,
+            noise=start_noise(config, frame.size, frame.t_us, rng) if config.noisy else None,
         )
         if state.low.dtype.kind == "f" or codes is None:
             quiet_levels(state.ref0, pos, neg, state.low, state.high)
@@ -246,10 +249,10 @@ class EventSimulator:
     def _run_band(
         self, state: SimulatorState, first_row: int, stop_row: int, times: list[int], images: list[NDArray[Any]]
     ) -> list[Words]:
-        """The sorted events of a band of rows in each interval."""
+        """The events of a band of rows in each interval, in any order."""
         config, width = self.config, state.sensor.width
         band = slice(first_row * width, stop_row * width)
-        noise = state.noise.band(band.start, band.stop) if state.noise else None
+        noise = state.noise.band(first_row, stop_row, width) if state.noise else None
         last_us = None if state.last_us is None else state.last_us[band]
         pixels = tuple(
             array[band] if array.size > 1 else array
@@ -270,11 +273,12 @@ class EventSimulator:
             else:
                 words = events_of_levels(before, after, *pixels, *place)
             if noise:
-                more = emit_noise(config, noise, state.frame + number, t0_us, *place, lit, light)
-                words = merge_words(words, sort_words(np.concatenate(more), interval_us))
+                words = np.concatenate(
+                    [words, *emit_noise(config, noise, state.frame + number, t0_us, *place, lit, light)]
+                )
             if last_us is not None:
                 period_us = round(config.refractory_period * 1e6)
-                words = drop_refractory(words, t0_us, period_us, first_row, width, last_us)
+                words = drop_refractory(sort_words(words, interval_us), t0_us, period_us, first_row, width, last_us)
             in_all.append(words)
         return in_all
 
@@ -285,8 +289,8 @@ class EventSimulator:
         """Signal events behind the photoreceptor's low-pass, whose stages go on to the interval's end."""
         seen = (before, after, codes.levels, codes.levels) if codes else (lit, lit, before, after)
         tau_us = 1e6 / (2 * math.pi * self.config.cutoff_hz) * 1.1 / (light + 0.1)
-        decay = np.exp(-place[0] / tau_us)
-        words: Words = events_of_filtered(*seen, tau_us, decay, stages, *pixels, *place)
+        span = place[0] / tau_us
+        words: Words = events_of_filtered(*seen, span, np.exp(-span), stages, *pixels, *place)
         return words
 
 
@@ -334,7 +338,7 @@ def batches(frames: Iterable[Frame], threads: int) -> Iterator[list[Frame]]:
 
 
 def _check(frame: Frame, before_us: int, state: SimulatorState) -> None:
-    if frame.size != state.sensor:
+    if frame.image.shape != (state.sensor.height, state.sensor.width):
         raise VideoError(f"the frame at {frame.t_us} us is {frame.size}, the frames before it {state.sensor}")
     kind = state.values.dtype
     if not (frame.image.dtype == kind or (frame.image.dtype.kind == "f" and kind.kind == "f")):
@@ -348,9 +352,9 @@ def _check(frame: Frame, before_us: int, state: SimulatorState) -> None:
         )
 
 
-def _unpacked(words: Words, t0_us: int, sensor: SensorSize) -> Labelled:
-    t = np.empty(words.size, np.int64)
-    x, y = np.empty(words.size, np.int16), np.empty(words.size, np.int16)
-    on, noise = np.empty(words.size, np.uint8), np.empty(words.size, np.uint8)
-    unpack_words(words, t0_us, t, x, y, on, noise)
-    return Events._trusted(t, x, y, on.view(np.bool_), sensor), noise.view(np.bool_)
+def _together(span_us: tuple[int, int], bands: Sequence[Words], sensor: SensorSize) -> Labelled:
+    """The events of all bands in an interval, in their order."""
+    t0_us, t1_us = span_us
+    words = np.concatenate(bands) if len(bands) > 1 else bands[0]
+    t, x, y, on, noise = events_in_order(words, t0_us, t1_us - t0_us)
+    return Events._trusted(t, x, y, on, sensor), noise

@@ -30,6 +30,11 @@ def grown(words: Words) -> Words:
 @njit(cache=True, nogil=True, error_model="numpy")
 def sort_words(words: Words, longest: int) -> Words:
     """The words in ascending order; by a stable radix sort of their times, 0 to `longest`, then of equal times."""
+    ascending = 1
+    while ascending < words.size and words[ascending - 1] <= words[ascending]:
+        ascending += 1
+    if ascending >= words.size:
+        return words
     counts = np.zeros((4, DIGITS), np.uint32)
     digits = 0
     while longest >> (digits * DIGIT_BITS):
@@ -60,41 +65,27 @@ def sort_words(words: Words, longest: int) -> Words:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def merge_words(first: Words, second: Words) -> Words:
-    """Two ascending arrays of words as one."""
-    merged = np.empty(first.size + second.size, np.int64)
-    one = np.uintp(1)
-    i, j, k = np.uintp(0), np.uintp(0), np.uintp(0)
-    while i < first.size and j < second.size:
-        a, b = first[i], second[j]
-        take_first = np.uintp(a <= b)
-        merged[k] = min(a, b)
-        i, j, k = i + take_first, j + (one - take_first), k + one
-    while i < first.size:
-        merged[k] = first[i]
-        i, k = i + one, k + one
-    while j < second.size:
-        merged[k] = second[j]
-        j, k = j + one, k + one
-    return merged
+def events_in_order(
+    words: Words, t0_us: int, interval_us: int
+) -> tuple[NDArray[np.int64], NDArray[np.int16], NDArray[np.int16], NDArray[np.bool_], NDArray[np.bool_]]:  # fmt: skip
+    """The columns t (from t0_us on), x, y, p and noise of the events of an interval, in order.
 
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def unpack_words(
-    words: Words, t0_us: int, t: NDArray[np.int64], x: NDArray[np.int16], y: NDArray[np.int16],
-    on: NDArray[np.uint8], noise: NDArray[np.uint8],
-) -> None:  # fmt: skip
-    """The columns of words, t counting from t0_us; a loop for each, which the compiler then vectorises."""
-    for event in range(words.size):
-        t[event] = t0_us + (words[event] >> TIME_SHIFT)
-    for event in range(words.size):
-        x[event] = (words[event] >> COLUMN_SHIFT) & LARGEST_COORDINATE
-    for event in range(words.size):
-        y[event] = (words[event] >> ROW_SHIFT) & LARGEST_COORDINATE
-    for event in range(words.size):
-        on[event] = words[event] & 1
-    for event in range(words.size):
-        noise[event] = (words[event] >> NOISE_SHIFT) & 1
+    A loop for each column, which the compiler then vectorises.
+    """
+    ordered = sort_words(words, interval_us)
+    t, x, y = np.empty(ordered.size, np.int64), np.empty(ordered.size, np.int16), np.empty(ordered.size, np.int16)
+    on, noise = np.empty(ordered.size, np.bool_), np.empty(ordered.size, np.bool_)
+    for event in range(ordered.size):
+        t[event] = t0_us + (ordered[event] >> TIME_SHIFT)
+    for event in range(ordered.size):
+        x[event] = (ordered[event] >> COLUMN_SHIFT) & LARGEST_COORDINATE
+    for event in range(ordered.size):
+        y[event] = (ordered[event] >> ROW_SHIFT) & LARGEST_COORDINATE
+    for event in range(ordered.size):
+        on[event] = ordered[event] & 1
+    for event in range(ordered.size):
+        noise[event] = (ordered[event] >> NOISE_SHIFT) & 1
+    return t, x, y, on, noise
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
