@@ -41,7 +41,7 @@ Severity = Literal["wrong", "odd"]
 USUAL_STEPS = 0.99  # of the steps from one time to the next later one; the others may be gaps
 GAP_OCTAVES = 4  # the longest of 10 million steps of Poisson events is 3.5 times as long as 99 % of them
 LEAST_GAP_OCTAVE = 14  # 16 ms
-MOST_PIXELS = 1 << 22  # three times a 1280x720 sensor's and more; counting takes 24 bytes for each
+MOST_PIXELS = 1 << 21  # 1920x1080 and a few more; counting takes 24 bytes for each, finding the hot ones as much again
 LEAST_FOR_ONE_POLARITY = 20  # events; with ON and OFF equally likely, one in 500,000 such recordings has but one
 
 

@@ -22,7 +22,17 @@ from .config import Settings
 from .errors import FileError, VideoError
 from .events import Events, SensorSize, concatenate
 from .files import claim_output
-from .formats import NO_HINTS, DamageError, EventWriter, Hints, is_ros2_folder, open_recording, recognise, write
+from .formats import (
+    NO_HINTS,
+    Compression,
+    DamageError,
+    EventWriter,
+    Hints,
+    is_ros2_folder,
+    open_recording,
+    recognise,
+    write,
+)
 from .simulator import EventSimulator, SimulatorConfig, SimulatorState, batches, simulate, upsample
 from .video import (
     VIDEO_SUFFIXES,
@@ -57,6 +67,8 @@ class ConvertConfig(Settings):
     """Motion-compensated steps between two frames: none, as many as the motion asks for, or a number."""
     label_noise: bool = False
     """Whether the column /events/noise tells noise events from signal events."""
+    compression: Compression = "gzip"
+    """Of the HDF5 file: gzip, which everything reads, or blosc, which is faster to read and takes hdf5plugin."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +128,7 @@ def convert_video(
     truncated: TruncatedVideoError | None = None
     with EventWriter(
         path, video.size, source=Path(video.name).name, settings=config.model_dump(), overwrite=overwrite,
-        labelled=config.label_noise, version_of_source=_version(source, video),
+        labelled=config.label_noise, version_of_source=_version(source, video), compression=config.compression,
     ) as writer, video.ended_by_interrupt():  # fmt: skip
         count, state = _begin(video, writer.saved)
         try:
@@ -210,12 +222,14 @@ class RecordingConfig:
         hints: What else the file does not say.
         sort: Whether events that are out of order are put in order, for which all are held in memory.
         salvage: Whether what is ahead of damage is written; without it, damage is an error.
+        compression: Of an HDF5 file, as in `ConvertConfig`.
     """
 
     sensor: SensorSize | None = None
     hints: Hints = NO_HINTS
     sort: bool = False
     salvage: bool = False
+    compression: Compression = "gzip"
 
 
 def convert_recording(
@@ -259,7 +273,8 @@ def convert_recording(
 
     on_damage = damage.append if config.salvage else None
     parts = [recording.sorted()] if config.sort else recording.chunks(on_damage=on_damage)
-    write(path, counted(parts), recording.sensor, source=source.name, overwrite=overwrite)
+    stream, kind = counted(parts), config.compression
+    write(path, stream, recording.sensor, source=source.name, compression=kind, overwrite=overwrite)
     lost = f"{damage[0]}; lost: {damage[0].lost}" if damage else None
     return Conversion(path, recording.sensor, 0, events, last_us - first_us, lost)
 

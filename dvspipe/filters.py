@@ -189,12 +189,12 @@ def _second_busiest(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """The second largest count among each pixel's neighbours: [H, W]; outside the sensor they count 0."""
     height, width = counts.shape
     padded = np.pad(counts, 1)
-    first = second = np.zeros_like(counts)
+    first, second, smaller = np.zeros_like(counts), np.zeros_like(counts), np.empty_like(counts)
     for row, column in product(range(3), repeat=2):
         if (row, column) != (1, 1):
             neighbour = padded[row : row + height, column : column + width]
-            second = np.maximum(second, np.minimum(first, neighbour))
-            first = np.maximum(first, neighbour)
+            np.maximum(second, np.minimum(first, neighbour, out=smaller), out=second)
+            np.maximum(first, neighbour, out=first)
     return second
 
 

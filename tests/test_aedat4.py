@@ -18,7 +18,7 @@ from decoding import part
 from dvspipe.errors import FileError, FormatError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import DamageError, open_recording
-from dvspipe.formats.aedat4 import AEDAT4, HEADER_START, PACKET_HEAD_BYTES, read_frames
+from dvspipe.formats.aedat4 import AEDAT4, HEADER_START, PACKET_HEAD_BYTES, read_frames, read_imu
 
 T0_US = 1_600_000_000_000_000  # cameras stamp with the time of the day
 TABLE_FIELD_AT = 54  # of the header that faery writes: the position of the table
@@ -245,6 +245,18 @@ def test_frames_of_a_real_davis(test_data: Path) -> None:
     assert frames[0].image.shape == (260, 346)
     assert frames[0].t_us == (1_589_163_147_364_965 + 1_589_163_147_365_465) // 2
     assert {after.t_us - before.t_us for before, after in pairwise(frames)} == {40_000, 40_001}
+
+
+def test_the_imu_of_a_real_camera_is_at_rest_under_gravity(test_data: Path) -> None:
+    samples = read_imu(test_data / "recordings" / "tonic_sample.aedat4")
+    assert len(samples) == 475
+    assert (np.diff(samples["t"]) > 0).all()
+    assert samples["t"][0] == 1605537493718788
+    gravity = np.linalg.norm(samples["acceleration"].mean(axis=0))
+    assert gravity == pytest.approx(1, abs=0.1)  # g
+    assert np.abs(samples["rotation"].mean(axis=0)).max() < 5  # degrees per second
+    with pytest.raises(FormatError, match="holds no stream of kind 'imus' "):
+        read_imu(test_data / "recordings" / "test_data_gray16.aedat4")
 
 
 def test_a_frame_of_16_bits(test_data: Path) -> None:

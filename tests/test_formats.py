@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -113,6 +114,36 @@ def test_what_could_not_be_stored_is_said_as_long_as_one_goes_on(
                 file.save({})
         with file.finished():
             pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_blosc_keeps_the_events_and_goes_on_where_it_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("hdf5plugin", reason="the extra blosc is not installed")
+    monkeypatch.setattr(chunks_module, "CHUNK_ROWS", 64)
+    events, path = random_events(2, 1000), tmp_path / "a.h5"
+    halves = [events.slice_time(0, 40_000), events.slice_time(40_000, 10**6)]
+
+    def writer() -> EventWriter:
+        return EventWriter(path, SENSOR, version_of_source="1", compression="blosc")
+
+    with pytest.raises(KeyboardInterrupt), writer() as first:
+        first.append(halves[0])
+        first.save({"half": 1})
+        raise KeyboardInterrupt
+    with writer() as second:
+        assert second.saved is not None
+        second.append(halves[1])
+    assert read(path) == events
+    with h5py.File(path) as file:
+        assert file["events/x"].id.get_create_plist().get_filter(0)[0] == 32001  # Blosc's number at the HDF Group
+
+
+def test_blosc_without_hdf5plugin_names_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hdf5plugin", None)
+    with pytest.raises(FileError, match=r"a.h5: blosc is written through hdf5plugin, .*pip install 'dvspipe\[blosc\]'"):
+        write(tmp_path / "a.h5", random_events(0, 10), compression="blosc")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -60,6 +60,7 @@ def convert(
     salvage: Annotated[
         bool, typer.Option("--salvage", help="Of a damaged recording, write what is ahead of it.")
     ] = False,
+    compression: Annotated[str, typer.Option(metavar="gzip|blosc", help="Of HDF5 files.")] = "gzip",
     to: Annotated[str, typer.Option(metavar="SUFFIX", help="Format of the files in a folder.")] = ".h5",
     jobs: Annotated[int, typer.Option(min=1, help="Processes for several sources.")] = 1,
     preview: Annotated[bool, typer.Option("--preview", help="Also write a .webm of the events.")] = False,
@@ -77,9 +78,12 @@ def convert(
         "fps": fps, "timestamps": timestamps, "time_unit": time_unit, "transfer": transfer, "crop": crop,
         "resize": resize, "start_s": start, "stop_s": stop,
     }  # fmt: skip
-    how = {"upsample": int(upsample) if upsample.isdecimal() else upsample, "label_noise": label_noise}
+    how = {
+        "upsample": int(upsample) if upsample.isdecimal() else upsample, "label_noise": label_noise,
+        "compression": compression,
+    }  # fmt: skip
     of_video = build(ConvertConfig, {"simulator": model, "video": read, **how}, "convert")
-    of_recording = RecordingConfig(sensor_size(sensor), hints_of(hint), sort, salvage)
+    of_recording = RecordingConfig(sensor_size(sensor), hints_of(hint), sort, salvage, of_video.compression)
     plan = plan_conversions(sources, out, to)
     if timestamps and len(plan) > 1:
         raise FileError(f"{timestamps}: --timestamps gives the times of one video, and there are {len(plan)}")

@@ -1,6 +1,7 @@
 """Events to and from files."""
 
-from .aedat4 import read_frames
+from .aedat4 import read_frames, read_imu
+from .chunks import Compression
 from .hdf5 import EventWriter
 from .hints import NO_HINTS, Hints
 from .recordings import (
@@ -20,6 +21,7 @@ from .source import DamageError
 __all__ = [
     "FORMATS",
     "NO_HINTS",
+    "Compression",
     "DamageError",
     "EventWriter",
     "Hints",
@@ -31,6 +33,7 @@ __all__ = [
     "open_recording",
     "read",
     "read_frames",
+    "read_imu",
     "recognise",
     "write",
 ]

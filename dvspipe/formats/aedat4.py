@@ -1,4 +1,4 @@
-"""AEDAT 4, the container of iniVation's cameras (`.aedat4`), decoded by faery: events, and the frames of a DAVIS.
+"""AEDAT 4, the container of iniVation's cameras (`.aedat4`), decoded by faery: events, a DAVIS's frames, and the IMU.
 
 The file is a line, a FlatBuffer `IOHeader` behind its 32-bit length, packets (stream, length, compressed FlatBuffer),
 and a table of the packets at the place that the header names, or nowhere (-1) where the recording was interrupted
@@ -32,6 +32,10 @@ FIELD_TABLE, FIELD_STREAMS = 1, 2  # of IOHeader: int64 dataTablePosition, strin
 NO_TABLE = -1
 PACKET_HEAD_BYTES = 8  # int32 stream, int32 length of what follows
 GREY = ("L", "I;16")
+IMU_FIELDS = {"acceleration": "accelerometer", "rotation": "gyroscope", "magnetic_field": "magnetometer"}
+IMU_DTYPE = np.dtype(
+    [("t", np.int64), ("temperature", np.float32), *((field, np.float32, (3,)) for field in IMU_FIELDS)]
+)
 FAERY_ERRORS = (RuntimeError, ValueError, OSError, TypeError, OverflowError, MemoryError)
 
 
@@ -67,6 +71,39 @@ def read_frames(path: str | Path) -> Iterator[Frame]:
             if own.id == track.id:
                 yield _frame(path, number, packet, track.dimensions)
                 number += 1
+
+
+def read_imu(path: str | Path) -> NDArray[np.void]:
+    """What the camera's inertial sensor measured, from the file's first stream of that kind.
+
+    Args:
+        path: The AEDAT 4 file.
+
+    Returns:
+        [N] of IMU_DTYPE in the order of the file: t in microseconds, temperature in degrees Celsius, and along x, y
+        and z the acceleration in g, the rate of turn in degrees per second and the magnetic field in microtesla
+        (docs.inivation.com, "AEDAT 4.0", IMU).
+
+    Raises:
+        FileError: The file is missing or cannot be read.
+        FormatError: It is damaged or cut, or has no such stream.
+    """
+    path = Path(path)
+    container = _follow(path)
+    if container.broken:
+        raise FormatError(container.broken)
+    track = _first(path, _tracks(path), "imus")
+    packets = [np.zeros(0, IMU_DTYPE), *map(_imu, _packets(path, track.id, container.packets))]
+    return np.concatenate(packets)
+
+
+def _imu(packet: NDArray[np.void]) -> NDArray[np.void]:
+    samples = np.empty(len(packet), IMU_DTYPE)
+    samples["t"], samples["temperature"] = packet["t"], packet["temperature"]
+    for field, theirs in IMU_FIELDS.items():
+        for number, axis in enumerate("xyz"):
+            samples[field][:, number] = packet[f"{theirs}_{axis}"]
+    return samples
 
 
 def _frame(path: Path, number: int, packet: Any, dimensions: tuple[int, int] | None) -> Frame:
@@ -116,7 +153,7 @@ def _chunks(path: Path, track_id: int, container: _Container) -> Iterator[Column
 
 
 def _packets(path: Path, track_id: int, count: int) -> Iterator[NDArray[np.void]]:
-    """The events in the first packets; faery believes what the next one says of its length, and takes that memory."""
+    """A stream's packets among the first; faery believes what the next says of its length, and takes that memory."""
     with _damage_named(path), _decoder(path) as decoder:
         for track, packet in itertools.islice(decoder, count):
             if track.id == track_id:

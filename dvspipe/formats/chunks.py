@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -41,6 +41,8 @@ DAMAGES = (  # what reading a damaged file raises
     FormatError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RuntimeError,
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
+
+Compression = Literal["gzip", "blosc"]
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +81,9 @@ class ChunkedFile:
 
     Args:
         path: The file to write.
-        types: Its columns: name inside the file -> dtype. They are stored in chunks of CHUNK_ROWS behind the filters
-            shuffle and gzip.
+        types: Its columns: name inside the file -> dtype. They are stored in chunks of CHUNK_ROWS.
+        compression: `gzip`, behind the filter shuffle and made in several threads; or `blosc`, made by HDF5 through
+            hdf5plugin.
         key: What the rows depend on; what was saved under another key is thrown away.
         anew: Whether anything that was saved is.
 
@@ -88,12 +91,16 @@ class ChunkedFile:
         FileError: The folder of unfinished work cannot be made, or another process uses it.
     """
 
-    def __init__(self, path: Path, types: Mapping[str, type], key: str, *, anew: bool) -> None:
+    def __init__(
+        self, path: Path, types: Mapping[str, type], key: str, *, anew: bool, compression: Compression = "gzip"
+    ) -> None:
         self.path = path
         self.folder = path.with_name(path.name + ".part")
         self.saved: dict[str, NDArray[Any]] | None = None
         """What the last `save` of an interrupted process was given; known inside the `with` block."""
-        self._key, self._anew = key, anew
+        self._key, self._anew = f"{compression} {key}", anew
+        self._filters = _filters(path, compression)
+        self._is_encoded = compression == "gzip"
         self._columns = {name: _Column(np.zeros(CHUNK_ROWS, dtype)) for name, dtype in types.items()}
         self._parts: list[dict[str, list[int]]] = []  # column -> number of chunks up to the part's end, checksum
         self._waiting: deque[Future[None]] = deque()
@@ -160,16 +167,16 @@ class ChunkedFile:
             file = self._open()
             for name, column in self._columns.items():
                 self._datasets[name].resize((column.rows,))
-            for name, number, chunk in _chunks_of(self._parts, self._part):
+            for name, number, mask, chunk in _chunks_of(self._parts, self._part):
                 require_space(self.path, len(chunk) + CLOSING_BYTES)
-                self._datasets[name].id.write_direct_chunk((number * CHUNK_ROWS,), chunk)
+                self._datasets[name].id.write_direct_chunk((number * CHUNK_ROWS,), chunk, mask)
             yield file
             self._close()
             (self.folder / GROWING).replace(self.path)
 
     def _encode(self, name: str, chunk: NDArray[Any]) -> None:
         """Has the last chunk of a column compressed and stored, after those before it."""
-        encoded = self._encoders.submit(_encoded, chunk)
+        encoded = self._encoders.submit(_encoded, chunk) if self._is_encoded else chunk
         self._waiting.append(self._storer.submit(self._store, name, encoded, self._columns[name].rows))
         self._wait(CHUNKS_AHEAD)
 
@@ -179,15 +186,20 @@ class ChunkedFile:
             self._waiting[0].result()  # first, so that an error stays and nothing goes on past it
             self._waiting.popleft()
 
-    def _store(self, name: str, encoded: Future[bytes], stop: int) -> None:
-        """Stores the chunk of a column that ends before the row `stop`."""
-        chunk, column = encoded.result(), self._columns[name]
-        require_space(self.path, len(chunk) + CLOSING_BYTES)
+    def _store(self, name: str, encoded: Future[bytes] | NDArray[Any], stop: int) -> None:
+        """Stores the chunk of a column that ends before the row `stop`: its compressed bytes, or its rows."""
+        column, rows = self._columns[name], encoded if isinstance(encoded, np.ndarray) else None
+        begin, chunk = column.stored * CHUNK_ROWS, b"" if isinstance(encoded, np.ndarray) else encoded.result()
+        require_space(self.path, (len(chunk) if rows is None else rows.nbytes) + CLOSING_BYTES)
         with self._writing():
             self._open()
             dataset = self._datasets[name]
             dataset.resize((stop,))
-            dataset.id.write_direct_chunk((column.stored * CHUNK_ROWS,), chunk)
+            if rows is None:
+                dataset.id.write_direct_chunk((begin,), chunk)
+            else:
+                dataset[begin:stop] = rows[: stop - begin]
+                _, chunk = dataset.id.read_direct_chunk((begin,))
         column.checksum = zlib.crc32(chunk, column.checksum)
         column.stored += 1
 
@@ -196,9 +208,8 @@ class ChunkedFile:
             self._growing = h5py.File(self.folder / GROWING, "w")
             for name, column in self._columns.items():
                 self._datasets[name] = self._growing.create_dataset(
-                    name, shape=(0,), maxshape=(None,), dtype=column.buffer.dtype, chunks=(CHUNK_ROWS,),
-                    compression="gzip", compression_opts=1, shuffle=True,
-                )  # fmt: skip
+                    name, shape=(0,), maxshape=(None,), dtype=column.buffer.dtype, chunks=(CHUNK_ROWS,), **self._filters
+                )
         return self._growing
 
     def _close(self) -> None:
@@ -242,6 +253,20 @@ class ChunkedFile:
                 file.unlink()
 
 
+def _filters(path: Path, compression: Compression) -> Mapping[str, Any]:
+    """What h5py is told of a compression."""
+    if compression == "gzip":
+        return {"compression": "gzip", "compression_opts": GZIP_LEVEL, "shuffle": True}
+    try:
+        import hdf5plugin
+    except ImportError as error:
+        raise FileError(
+            f"{path}: blosc is written through hdf5plugin, which is missing; pip install 'dvspipe[blosc]'"
+        ) from error
+    filters: Mapping[str, Any] = hdf5plugin.Blosc(cname="zstd", clevel=1, shuffle=hdf5plugin.Blosc.SHUFFLE)
+    return filters
+
+
 def _encoded(rows: NDArray[Any]) -> bytes:
     """The rows behind HDF5's filters shuffle (the first bytes of all rows, then the second, ...) and gzip."""
     size = rows.dtype.itemsize
@@ -253,8 +278,10 @@ def _encoded(rows: NDArray[Any]) -> bytes:
     return isal_zlib.compress(shuffled, GZIP_LEVEL)
 
 
-def _chunks_of(parts: list[dict[str, list[int]]], path_of: Callable[[int], Path]) -> Iterator[tuple[str, int, bytes]]:
-    """The chunks in the files of finished parts, as they are: column, number of the chunk in it, content.
+def _chunks_of(
+    parts: list[dict[str, list[int]]], path_of: Callable[[int], Path]
+) -> Iterator[tuple[str, int, int, bytes]]:
+    """The chunks in the files of finished parts, as they are: column, number in it, filters left out, content.
 
     Raises:
         FormatError: The content is not what was saved.
@@ -266,9 +293,9 @@ def _chunks_of(parts: list[dict[str, list[int]]], path_of: Callable[[int], Path]
             for name, (stop, checksum) in part.items():
                 dataset, found = file[name], 0
                 for chunk in range(first.get(name, 0), stop):
-                    _, content = dataset.id.read_direct_chunk((chunk * CHUNK_ROWS,))
+                    mask, content = dataset.id.read_direct_chunk((chunk * CHUNK_ROWS,))
                     found = zlib.crc32(content, found)
-                    yield name, chunk, content
+                    yield name, chunk, mask, content
                 if found != checksum:
                     raise FormatError(f"{path}: damaged, {name} has the checksum {found:08x}, expected {checksum:08x}")
                 first[name] = stop

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import EventError, FileError
 from ..events import Events, SensorSize
 from ..files import claim_output
-from .chunks import ChunkedFile
+from .chunks import ChunkedFile, Compression
 from .hdf5_reader import HDF5 as HDF5
 
 INDEX_PIECE = 1 << 20
@@ -42,6 +42,8 @@ class EventWriter:
             settings and dvspipe's version are those of a writer that was interrupted, this one goes on from the last
             `save` of that one. None never does.
 
+        compression: `gzip`, which everything reads, or `blosc`, which is faster to read and takes hdf5plugin.
+
     Attributes:
         count: Number of events so far.
         saved: Inside the `with` block, what that `save` was given, or None.
@@ -62,6 +64,7 @@ class EventWriter:
         overwrite: bool = False,
         labelled: bool = False,
         version_of_source: str | None = None,
+        compression: Compression = "gzip",
     ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() not in HDF5.suffixes:
@@ -86,6 +89,7 @@ class EventWriter:
             {f"events/{name}": dtype for name, dtype in self._types.items()} | {"ms_to_idx": np.uint64},
             json.dumps([self._attributes, labelled, version_of_source]),
             anew=overwrite or version_of_source is None,
+            compression=compression,
         )
         self._last_us = self._offset_us = self._next_ms = 0
         self._stack = ExitStack()

@@ -18,6 +18,7 @@ from .aedat3 import AEDAT3
 from .aedat4 import AEDAT4
 from .bin40 import BIN40
 from .bin40_writer import BIN40_ENCODING
+from .chunks import Compression
 from .dat import DAT
 from .event_stream import EVENT_STREAM
 from .evt import EVT2, EVT3, EVT21
@@ -280,6 +281,7 @@ def write(
     *,
     source: str = "",
     settings: Mapping[str, Any] | None = None,
+    compression: Compression = "gzip",
     overwrite: bool = False,
 ) -> int:
     """Writes a recording in the format of the suffix, and returns the number of its events.
@@ -290,6 +292,7 @@ def write(
         sensor: Their sensor, which must be given where there may be no part at all.
         source: Where they come from; only HDF5 keeps it.
         settings: The settings that made them; only HDF5 keeps them.
+        compression: Of HDF5 alone, as in `EventWriter`.
         overwrite: Whether an existing file may be replaced.
 
     Raises:
@@ -306,7 +309,9 @@ def write(
     suffix = path.suffix.lower()
     writer: EventWriter | RecordingWriter
     if suffix in HDF5.suffixes:
-        writer = EventWriter(path, sensor, source=source, settings=settings, overwrite=overwrite)
+        writer = EventWriter(
+            path, sensor, source=source, settings=settings, overwrite=overwrite, compression=compression
+        )
     elif suffix in WRITTEN:
         writer = RecordingWriter(path, sensor, WRITTEN[suffix], overwrite=overwrite)
     else:
