@@ -400,7 +400,8 @@ def _reading(name: str, path: Path, options: Options) -> Iterator[Figure]:
     peers = {library: count / s / 1e6 for library, s in _peers(["read", str(path)], options).items()}
     decode = count / _measure(lambda: _exhaust(open_source(path)[1].chunks()), FORMAT_REPEATS).cpu_s / 1e6
     kind = name.rpartition("/")[2]
-    target = DECODE_TARGETS.get(kind, peers["faery"] / 1.3 if "faery" in peers else None)
+    through_faery = kind != "text" and "faery" in peers
+    target = DECODE_TARGETS.get(kind, peers["faery"] / 1.3 if through_faery else None)
     yield Figure(f"{name}_decode", decode, "M events/s", target, peers)
     whole = count / _measure(lambda: read(path, sensor=sensor), FORMAT_REPEATS).cpu_s / 1e6
     yield Figure(f"{name}_read", whole, "M events/s, checked", peers.get("h5py"))

@@ -62,6 +62,8 @@ def _check(suffix: str, end_us: int, events: Events, _last_us: int | None) -> No
 
 def _check_gaps(events: Events, last_us: int | None) -> None:
     _check(".es", NO_END_US, events, last_us)
+    if events.t[-1] - (last_us or 0) <= ES_LONGEST_GAP_US:
+        return
     gaps = np.diff(events.t, prepend=last_us or 0)
     if gaps.max() > ES_LONGEST_GAP_US:
         event = int(np.argmax(gaps > ES_LONGEST_GAP_US))
@@ -99,7 +101,7 @@ def _es(path: Path, sensor: SensorSize) -> Any:
 
 
 def _add_es(encoder: Any, events: NDArray[np.void], sensor: SensorSize) -> None:
-    events["y"] = sensor.height - 1 - events["y"]  # Event Stream counts rows upwards
+    np.subtract(sensor.height - 1, events["y"], out=events["y"])  # Event Stream counts rows upwards
     encoder.write(events)
 
 
