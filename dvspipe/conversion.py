@@ -6,18 +6,17 @@ import hashlib
 import itertools
 import logging
 import os
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from .background import read_ahead
 from .config import Settings
 from .errors import FileError, VideoError
 from .events import Events, SensorSize, concatenate
@@ -54,8 +53,6 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 """Called with the number of frames done and in all (0 where unknown)."""
-
-Item = TypeVar("Item")
 
 
 class ConvertConfig(Settings):
@@ -189,7 +186,7 @@ def _convert(
     begun = count.frames > 0
     if begun:  # again from the last frame that was used, which upsampling needs
         count.frames -= 1
-    steps = count.over(_read_ahead(video.frames(count.frames)), video.frame_count, progress)
+    steps = count.over(read_ahead(video.frames(count.frames), FRAMES_AHEAD), video.frame_count, progress)
     if config.upsample != "off":
         steps = upsample(steps, config.upsample, config=config.simulator)
     save_s = time.monotonic() + SAVE_EVERY_S
@@ -352,7 +349,7 @@ def events_from_video(
     if isinstance(source, str | Path | int | np.ndarray):
         video = open_video(source, config.video)
         with video.ended_by_interrupt():
-            return _all_events(_read_ahead(video.frames()), config)
+            return _all_events(read_ahead(video.frames(), FRAMES_AHEAD), config)
     if config.video != VideoSettings():
         raise VideoError("frames have times, a size and a curve of their own; leave config.video as it is")
     return _all_events(source, config)
@@ -363,40 +360,3 @@ def _all_events(frames: Iterable[Frame], config: ConvertConfig) -> Events:
         frames = upsample(frames, config.upsample, config=config.simulator)
     chunks = list(simulate(frames, config.simulator))
     return concatenate(chunks, chunks[0].sensor)
-
-
-def _read_ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """The same items, made in a thread a few ahead of their use; an error of the maker is raised here."""
-    end = object()
-    waiting: queue.Queue[object] = queue.Queue(maxsize=FRAMES_AHEAD)
-    stopped = threading.Event()
-    failure: list[BaseException] = []
-
-    def hand_over(item: object) -> None:
-        while not stopped.is_set():
-            try:
-                waiting.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return
-
-    def make() -> None:
-        try:
-            for item in items:
-                hand_over(item)
-                if stopped.is_set():
-                    return
-        except BaseException as error:  # raised again in the thread that uses the items
-            failure.append(error)
-        hand_over(end)
-
-    maker = threading.Thread(target=make, daemon=True)
-    maker.start()
-    try:
-        while (item := waiting.get()) is not end:
-            yield item  # type: ignore[misc]
-        if failure:
-            raise failure[0]
-    finally:
-        stopped.set()
-        maker.join()

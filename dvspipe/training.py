@@ -17,11 +17,22 @@ import numpy as np
 import torch
 import yaml
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from .checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint, versions
 from .config import Settings
-from .datasets import DataConfig, DataSet, encode_samples, open_dataset
+from .datasets import (
+    AugmentConfig,
+    Batch,
+    DataConfig,
+    DataSet,
+    SpikeTensors,
+    open_cache,
+    open_dataset,
+    plain_batches,
+    training_batches,
+    write_split,
+)  # fmt: skip
 from .encoding import BinConfig
 from .errors import ConfigError, DataError
 from .files import write_beside
@@ -29,19 +40,10 @@ from .networks import NetworkConfig, SpikingNetwork, watch_rates
 
 SATURATED_RATE = 0.5
 RUN_FILES = (
-    "args.yaml", "results.csv", "metrics.jsonl", "test.json", "curves.png", "confusion_matrix.png", "report.html",
-    "weights/best.safetensors", "weights/last.safetensors",
+    "args.yaml", "split.json", "results.csv", "metrics.jsonl", "test.json", "curves.png", "confusion_matrix.png",
+    "report.html", "weights/best.safetensors", "weights/last.safetensors",
 )  # fmt: skip
 """What a run folder holds, the report's files included; a new run in the same folder removes them first."""
-
-
-class AugmentConfig(Settings):
-    """Changes of the spike tensors while training, drawn anew for every recording and epoch."""
-
-    shift_px: int = Field(default=2, ge=0)
-    """Largest shift along each axis, in pixels of the spike tensor; the same at every step."""
-    flip_polarity: bool = False
-    """Whether ON and OFF are exchanged in half of the recordings."""
 
 
 class OptimiserConfig(Settings):
@@ -117,7 +119,7 @@ class Run:
     """What a training run left behind.
 
     Args:
-        folder: Holds args.yaml, results.csv, metrics.jsonl, test.json and weights/{best,last}.safetensors.
+        folder: Holds args.yaml, split.json, results.csv, metrics.jsonl, test.json and weights/{best,last}.safetensors.
         test: The content of test.json.
     """
 
@@ -169,11 +171,12 @@ def train(config: TrainConfig, folder: Path, *, command: str = "", listener: Lis
         raise
     for name in RUN_FILES:
         (folder / name).unlink(missing_ok=True)
+    write_split(folder / "split.json", data)
     _write_text(folder / "args.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
     best = _fit(config, classifier, network, parts, folder, listener)
     _, network = load_checkpoint(folder / "weights" / "best.safetensors", str(device))
-    score = evaluate(network, *parts["test"], batch=config.optimiser.batch)
-    baseline = _event_count_accuracy(*parts["train"], *parts["test"])
+    score = evaluate(network, parts["test"], batch=config.optimiser.batch)
+    baseline = _event_count_accuracy(parts["train"], parts["test"])
     record = _test_record(data, score, best, baseline, command)
     _write_text(folder / "test.json", json.dumps(record, indent=1))
     return Run(folder, record)
@@ -190,37 +193,36 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def evaluate(network: SpikingNetwork, spikes: Tensor, labels: Tensor, *, batch: int) -> Score:
-    """The score of a network on spike tensors uint8 [samples, T, 2, H, W] and their labels [samples]."""
+def evaluate(network: SpikingNetwork, tensors: SpikeTensors, *, batch: int) -> Score:
+    """The score of a network on recordings."""
     network.eval()
     device = next(network.parameters()).device
     logits = []
     with torch.no_grad():
-        for part in spikes.split(batch):
-            potentials, _ = network(part.transpose(0, 1).to(device))
+        for spikes in plain_batches(tensors, batch):
+            potentials, _ = network(torch.from_numpy(spikes).transpose(0, 1).to(device))
             logits.append(potentials.mean(0).cpu())
     joined = torch.cat(logits)
-    loss = float(nn.functional.cross_entropy(joined, labels))
-    return Score(loss, labels.numpy(), joined.argmax(1).numpy())
+    loss = float(nn.functional.cross_entropy(joined, torch.from_numpy(tensors.labels)))
+    return Score(loss, tensors.labels, joined.argmax(1).numpy())
 
 
-def _load(config: TrainConfig, data: DataSet, listener: Listener) -> dict[str, tuple[Tensor, Tensor]]:
-    """Spike tensors and labels of the parts; [samples, views, ...] for the training part."""
-    parts = {}
-    jobs = config.jobs if data.synthetic else 1
-    for name, samples in (("train", data.train), ("validation", data.validation), ("test", data.test)):
-        stage = f"{'rendering' if data.synthetic else 'reading'} {name}"
-        spikes, labels = encode_samples(
+def _load(config: TrainConfig, data: DataSet, listener: Listener) -> dict[str, SpikeTensors]:
+    """The spike tensors of the parts."""
+    verb, cache = "rendering" if data.synthetic else "reading", open_cache(config.data)
+    return {
+        name: SpikeTensors(
             samples,
             config.bins,
             views=config.data.views if name == "train" else 1,
-            config=config.data,
+            vary_config=config.data.vary,
             seed=config.seed,
-            jobs=jobs,
-            progress=partial(listener.progress, stage),
+            cache=cache,
+            jobs=config.jobs,
+            progress=partial(listener.progress, f"{verb} {name}"),
         )
-        parts[name] = torch.from_numpy(spikes if name == "train" else spikes[:, 0]), torch.from_numpy(labels)
-    return parts
+        for name, samples in data.parts.items()
+    }
 
 
 def _check_classes(data: DataSet, listener: Listener) -> None:
@@ -246,25 +248,26 @@ def _fit(
     config: TrainConfig,
     classifier: ClassifierConfig,
     network: SpikingNetwork,
-    parts: dict[str, tuple[Tensor, Tensor]],
+    parts: dict[str, SpikeTensors],
     folder: Path,
     listener: Listener,
 ) -> dict[str, float]:
     """Runs all epochs and returns the record of the best."""
-    spikes, labels = parts["train"]
     settings = config.optimiser
-    batches = math.ceil(len(labels) / settings.batch)
+    batches = math.ceil(len(parts["train"]) / settings.batch)
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: _learning_rate_factor(step, batches, batches * settings.epochs)
     )
-    generator = torch.Generator().manual_seed(config.seed)
     best: dict[str, float] = {}
     for epoch in range(1, settings.epochs + 1):
         began = time.monotonic()
         rate = optimiser.param_groups[0]["lr"]
+        waited_s, drawn = _Waited(), training_batches(
+            parts["train"], settings.batch, config.augment, classifier.classes, config.seed, epoch
+        )  # fmt: skip
         loss, accuracy, rates = _train_epoch(
-            network, optimiser, schedule, _batches(spikes, labels, config, generator), settings,
+            network, optimiser, schedule, waited_s.over(drawn), settings,
             partial(listener.progress, f"epoch {epoch}/{settings.epochs}", total=batches),
         )  # fmt: skip
         if not math.isfinite(loss):
@@ -273,7 +276,7 @@ def _fit(
                 f"the loss became {loss} in epoch {epoch}; lower optimiser.learning_rate = "
                 f"{settings.learning_rate:g}{kept}"
             )
-        score = evaluate(network, *parts["validation"], batch=settings.batch)
+        score = evaluate(network, parts["validation"], batch=settings.batch)
         record = {
             "epoch": epoch,
             "train_loss": loss,
@@ -282,6 +285,7 @@ def _fit(
             "val_accuracy": score.accuracy,
             "learning_rate": rate,
             "seconds": time.monotonic() - began,
+            "data_seconds": waited_s.total,
             **{f"rate_{name}": value for name, value in rates.items()},
         }
         _append_record(folder, record)
@@ -298,7 +302,7 @@ def _train_epoch(
     network: SpikingNetwork,
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
-    batches: Iterator[tuple[Tensor, Tensor]],
+    batches: Iterator[Batch],
     settings: OptimiserConfig,
     progress: Callable[[int], object],
 ) -> tuple[float, float, dict[str, float]]:
@@ -307,44 +311,37 @@ def _train_epoch(
     device = next(network.parameters()).device
     total_loss, right, count = 0.0, 0, 0
     with watch_rates(network) as rates:
-        for number, (spikes, labels) in enumerate(batches, start=1):
-            potentials, _ = network(spikes.transpose(0, 1).to(device))
-            logits = potentials.mean(0)
-            loss = nn.functional.cross_entropy(logits, labels.to(device), label_smoothing=settings.label_smoothing)
+        for number, batch in enumerate(batches, start=1):
+            potentials, _ = network(torch.from_numpy(batch.spikes).transpose(0, 1).to(device))
+            logits, targets = potentials.mean(0), torch.from_numpy(batch.targets).to(device)
+            loss = nn.functional.cross_entropy(logits, targets, label_smoothing=settings.label_smoothing)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
             optimiser.step()
             schedule.step()
-            total_loss += float(loss.detach()) * len(labels)
-            right += int((logits.argmax(1).cpu() == labels).sum())
-            count += len(labels)
+            total_loss += float(loss.detach()) * len(targets)
+            right += int((logits.argmax(1).cpu().numpy() == batch.labels).sum())
+            count += len(targets)
             progress(number)
     return total_loss / count, right / count, rates
 
 
-def _batches(
-    spikes: Tensor, labels: Tensor, config: TrainConfig, generator: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Shuffled batches [B, T, 2, H, W] of one random view of each recording, augmented."""
-    order = torch.randperm(len(labels), generator=generator)
-    views = torch.randint(spikes.shape[1], (len(labels),), generator=generator)
-    for chosen in order.split(config.optimiser.batch):
-        batch = torch.stack([_augment(spikes[i, views[i]], config.augment, generator) for i in chosen.tolist()])
-        yield batch, labels[chosen]
+class _Waited:
+    """How long an iterator was waited for, in seconds."""
 
+    def __init__(self) -> None:
+        self.total = 0.0
 
-def _augment(spikes: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """A shifted copy of a spike tensor [T, 2, H, W], zeros moving in, polarity perhaps exchanged."""
-    if config.flip_polarity and torch.rand((), generator=generator) < 0.5:
-        spikes = spikes.flip(1)
-    if not config.shift_px:
-        return spikes
-    largest = config.shift_px
-    down, right = torch.randint(-largest, largest + 1, (2,), generator=generator).tolist()
-    H, W = spikes.shape[-2:]
-    padded = nn.functional.pad(spikes, (largest, largest, largest, largest))
-    return padded[..., largest - down : largest - down + H, largest - right : largest - right + W]
+    def over(self, items: Iterator[Batch]) -> Iterator[Batch]:
+        """The items."""
+        while True:
+            began = time.monotonic()
+            item = next(items, None)
+            self.total += time.monotonic() - began
+            if item is None:
+                return
+            yield item
 
 
 def _learning_rate_factor(step: int, warm_up: int, total: int) -> float:
@@ -361,15 +358,15 @@ def _warn_of_rates(rates: dict[str, float], epoch: int, listener: Listener) -> N
             listener.warn(f"epoch {epoch}: layer {name} fires at {rate:.0%} of all steps; lower network.tau_mem_s")
 
 
-def _event_count_accuracy(spikes: Tensor, labels: Tensor, test_spikes: Tensor, test_labels: Tensor) -> float:
+def _event_count_accuracy(train: SpikeTensors, test: SpikeTensors) -> float:
     """Test accuracy of a linear classifier that sees only how many events a recording has: what is to be beaten."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    counts, test_counts = (x.flatten(1).sum(1, dtype=torch.int64).numpy()[:, None] for x in (spikes[:, 0], test_spikes))
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    return float(classifier.fit(counts, labels.numpy()).score(test_counts, test_labels.numpy()))
+    fitted = classifier.fit(train.totals()[:, None], train.labels)
+    return float(fitted.score(test.totals()[:, None], test.labels))
 
 
 def _test_record(data: DataSet, score: Score, best: dict[str, float], baseline: float, command: str) -> dict[str, Any]:

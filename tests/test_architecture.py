@@ -9,6 +9,7 @@ import pytest
 
 ORDER = [
     "errors",
+    "background",
     "config",
     "events",
     "filters",

@@ -209,7 +209,8 @@ def test_train_then_infer(tmp_path: Path) -> None:
     said = dvspipe("train", "mine.yaml", "data.root=data", *SHORT, cwd=tmp_path).stdout
     run = tmp_path / "runs" / "train" / "mine"
     assert {path.name for path in run.iterdir()} == {
-        "args.yaml", "results.csv", "metrics.jsonl", "test.json", "curves.png", "confusion_matrix.png", "report.html",
+        "args.yaml", "split.json", "results.csv", "metrics.jsonl", "test.json", "curves.png", "confusion_matrix.png",
+        "report.html",
         "weights",
     }  # fmt: skip
     assert "test accuracy 100.0%" in said

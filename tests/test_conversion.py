@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from dvspipe import conversion
-from dvspipe.conversion import ConvertConfig, _read_ahead, convert_video, events_from_video, plan_conversions
+from dvspipe.conversion import ConvertConfig, convert_video, events_from_video, plan_conversions
 from dvspipe.errors import FileError, VideoError
 from dvspipe.events import concatenate
 from dvspipe.formats import chunks, describe, hdf5, open_recording, read
@@ -65,29 +65,6 @@ def test_an_existing_output_is_kept(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="exists already"):
         convert_video(clip, out)
     assert out.read_text() == "mine"
-
-
-def test_reading_ahead_keeps_order_and_raises_the_makers_error() -> None:
-    assert list(_read_ahead(range(100))) == list(range(100))
-
-    def breaks() -> object:
-        yield 1
-        raise VideoError("broken")
-
-    items = _read_ahead(breaks())  # type: ignore[arg-type]
-    assert next(items) == 1
-    with pytest.raises(VideoError, match="broken"):
-        next(items)
-
-
-def test_reading_ahead_ends_its_thread_when_left_early() -> None:
-    import threading
-
-    before = threading.active_count()
-    items = _read_ahead(iter(int, 1))  # endless
-    assert next(items) == 0
-    items.close()  # type: ignore[attr-defined]
-    assert threading.active_count() == before
 
 
 def test_noise_labels_stand_beside_the_events(tmp_path: Path) -> None:

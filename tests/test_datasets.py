@@ -1,14 +1,28 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import random_events
 
-from dvspipe.datasets import DataConfig, DataSet, encode_samples, open_dataset
+from dvspipe.datasets import (
+    AugmentConfig,
+    Cache,
+    DataConfig,
+    DataSet,
+    SpikeTensors,
+    VaryConfig,
+    open_dataset,
+    plain_batches,
+    tensors,
+    training_batches,
+    write_split,
+)
 from dvspipe.encoding import BinConfig, count_events
-from dvspipe.errors import DataError
+from dvspipe.errors import DataError, FileError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.synthesis import GESTURES, record_gesture
@@ -132,25 +146,81 @@ def test_a_folder_of_another_layout_is_one_clear_error(
 def test_samples_are_encoded_as_they_are_counted(tmp_path: Path) -> None:
     save_folder(tmp_path)
     data = open_dataset(DataConfig(root=tmp_path), seed=0)
-    spikes, labels = encode_samples(data.train, BINS)
-    assert spikes.shape == (len(data.train), 1, 3, 2, 7, 12)
+    spikes = SpikeTensors(data.train, BINS)
+    assert len(spikes) == len(data.train)
     for number, sample in enumerate(data.train):
-        assert np.array_equal(spikes[number, 0], count_events(sample.load(), BINS))
-        assert labels[number] == sample.label
+        assert np.array_equal(spikes[number], [count_events(sample.load(), BINS)])
+        assert spikes.labels[number] == sample.label
+    assert spikes.totals().tolist() == [int(spikes[i].sum()) for i in range(len(spikes))]
+    joined = np.concatenate([*plain_batches(spikes, 4)])
+    assert np.array_equal(joined, np.stack([spikes[i][0] for i in range(len(spikes))]))
 
 
 def test_further_views_have_fewer_events_and_the_first_is_untouched(tmp_path: Path) -> None:
     save_folder(tmp_path)
-    config = DataConfig(root=tmp_path, views=3, drop=0.5)
-    data = open_dataset(config, seed=0)
-    plain, _ = encode_samples(data.train, BINS)
-    spikes, _ = encode_samples(data.train, BINS, views=3, config=config, seed=5)
-    again, _ = encode_samples(data.train, BINS, views=3, config=config, seed=5)
+    data = open_dataset(DataConfig(root=tmp_path), seed=0)
+
+    def all_of(**settings: Any) -> np.ndarray:
+        made = SpikeTensors(data.train, BINS, **settings)
+        return np.stack([made[i] for i in range(len(made))])
+
+    plain, changes = all_of(), {"views": 3, "vary_config": VaryConfig(drop=0.5, drop_time=0.5), "seed": 5}
+    spikes = all_of(**changes)
     assert np.array_equal(spikes[:, :1], plain)
-    assert np.array_equal(spikes, again)
+    assert np.array_equal(spikes, all_of(**changes))
     assert np.all(spikes[:, 1:] <= plain)
     assert spikes[:, 1:].sum() < 2 * plain.sum()
     assert not np.array_equal(spikes[:, 1], spikes[:, 2])
+    assert not np.array_equal(spikes, all_of(**changes | {"seed": 6}))
+
+
+def test_what_is_kept_is_what_is_made_and_follows_every_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_folder(tmp_path / "data")
+    samples = open_dataset(DataConfig(root=tmp_path / "data"), seed=0).train
+    cache = Cache(tmp_path / "cache")
+    fresh = SpikeTensors(samples, BINS)
+    made = []
+    encode = tensors._encoded
+    monkeypatch.setattr(tensors, "_encoded", lambda sample, *rest: made.append(sample.name) or encode(sample, *rest))
+    for held_bytes in (tensors.HELD_BYTES, 0):
+        monkeypatch.setattr(tensors, "HELD_BYTES", held_bytes)
+        kept = SpikeTensors(samples, BINS, cache=cache)
+        assert all(np.array_equal(kept[i], fresh[i]) for i in range(len(samples)))
+        assert kept.totals().tolist() == fresh.totals().tolist()
+    assert made == [sample.name for sample in samples]  # the second time nothing
+    SpikeTensors(samples, BINS.model_copy(update={"step_us": 30_000}), cache=cache)
+    assert len(made) == 2 * len(samples)
+    write(samples[0].name, random_events(77, 60), overwrite=True)
+    changed = SpikeTensors(samples, BINS, cache=cache)
+    assert made[2 * len(samples) :] == [samples[0].name]
+    assert changed[0].sum() == count_events(random_events(77, 60), BINS).sum()
+
+
+def test_a_damaged_tensor_in_the_cache_is_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save_folder(tmp_path / "data")
+    samples, cache = open_dataset(DataConfig(root=tmp_path / "data"), seed=0).train, Cache(tmp_path / "cache")
+    fresh = SpikeTensors(samples, BINS, cache=cache)
+    files = sorted(cache.folder.rglob("*.npz"))
+    assert len(files) == len(samples) == cache.size()[0]
+    content = files[0].read_bytes()
+    for damaged in (b"", content[: len(content) // 2], content[:60] + b"xx" + content[62:], b"nonsense"):
+        files[0].write_bytes(damaged)
+        again = SpikeTensors(samples, BINS, cache=cache)
+        assert all(np.array_equal(again[i], fresh[i]) for i in range(len(samples)))
+        assert files[0].read_bytes() == content
+    assert caplog.text.count("is made anew") == 4
+
+
+def test_a_full_disk_names_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, size: int) -> None:
+        raise FileError(f"{path}: no space for {size} bytes")
+
+    save_folder(tmp_path / "data")
+    samples = open_dataset(DataConfig(root=tmp_path / "data"), seed=0).train
+    monkeypatch.setattr("dvspipe.datasets.cache.require_space", full)
+    with pytest.raises(FileError, match=r"no space for .*data.cache=DIR, none: data.cache=none"):
+        SpikeTensors(samples, BINS, cache=Cache(tmp_path / "cache"))
+    assert not [*(tmp_path / "cache").rglob("*.npz")]
 
 
 def test_an_empty_or_foreign_recording_is_named(tmp_path: Path) -> None:
@@ -159,10 +229,10 @@ def test_an_empty_or_foreign_recording_is_named(tmp_path: Path) -> None:
     data = open_dataset(DataConfig(root=tmp_path, validation=0.01, test=0.01), seed=0)
     samples = [*data.train, *data.validation, *data.test]
     with pytest.raises(DataError, match="zz.h5: the recording holds no events"):
-        encode_samples(samples, BINS)
+        SpikeTensors(samples, BINS)
     write(tmp_path / "a" / "zz.h5", random_events(0, 5, SensorSize(width=9, height=9)), overwrite=True)
     with pytest.raises(DataError, match="zz.h5: comes from another sensor than"):
-        encode_samples(samples, BINS)
+        SpikeTensors(samples, BINS)
 
 
 def test_rendered_gestures_divide_people() -> None:
@@ -174,10 +244,117 @@ def test_rendered_gestures_divide_people() -> None:
     assert sample.load() == record_gesture(3, person=4, clip=0, seed=0)
 
 
-def test_processes_give_what_one_does() -> None:
+def test_processes_give_what_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
     data = open_dataset(DataConfig(kind="gestures", train_people=2, test_people=1, clips=1), seed=0)
     bins = BinConfig(steps=4, step_us=300_000, downsample=8)
-    alone, labels = encode_samples(data.test[:4], bins)
-    together, same_labels = encode_samples(data.test[:4], bins, jobs=2)
-    assert np.array_equal(alone, together)
-    assert np.array_equal(labels, same_labels)
+    alone = SpikeTensors(data.test[:4], bins)
+    monkeypatch.setattr(tensors, "TRIED_S", 0.0)
+    monkeypatch.setattr(tensors, "WORTH_PROCESSES_S", 0.0)  # from the second on
+    together = SpikeTensors(data.test[:4], bins, jobs=2)
+    assert all(np.array_equal(alone[i], together[i]) for i in range(4))
+
+
+def test_training_batches_hold_each_recording_once_and_depend_on_seed_and_epoch_alone(tmp_path: Path) -> None:
+    save_folder(tmp_path)
+    made = SpikeTensors(open_dataset(DataConfig(root=tmp_path), seed=0).train, BINS, views=2)
+    still = AugmentConfig(shift_px=0)
+
+    def drawn(seed: int, epoch: int, config: AugmentConfig = still, size: int = 5) -> list[Any]:
+        return [*training_batches(made, size, config, ("a", "b"), seed, epoch)]
+
+    batches = drawn(0, 1)
+    assert [len(batch.spikes) for batch in batches] == [5] * (len(made) // 5) + [len(made) % 5] * (len(made) % 5 > 0)
+    labels = np.concatenate([batch.labels for batch in batches])
+    assert sorted(labels.tolist()) == sorted(made.labels.tolist())
+    assert all((batch.targets == np.eye(2)[batch.labels]).all() for batch in batches)
+    wanted = sorted(view.tobytes() for i in range(len(made)) for view in made[i])
+    assert {tensor.tobytes() for batch in batches for tensor in batch.spikes} <= set(wanted)
+    shifted = AugmentConfig(shift_px=2)
+    for config in (still, shifted):
+        first, again, other = (
+            np.concatenate([batch.spikes for batch in drawn(*key, config)]) for key in ((0, 1), (0, 1), (0, 2))
+        )
+        assert np.array_equal(first, again)
+        assert not np.array_equal(first, other)
+    one_by_one = np.concatenate([batch.spikes for batch in drawn(0, 1, shifted, size=1)])
+    assert np.array_equal(one_by_one, np.concatenate([batch.spikes for batch in drawn(0, 1, shifted)]))
+
+
+def test_mixed_batches_share_their_targets(tmp_path: Path) -> None:
+    save_folder(tmp_path)
+    made = SpikeTensors(open_dataset(DataConfig(root=tmp_path), seed=0).train, BINS)
+    for kind in ("mixup", "eventmix"):
+        (batch,) = training_batches(made, 100, AugmentConfig(mix=kind), ("a", "b"), 0, 1)  # type: ignore[arg-type]
+        assert np.allclose(batch.targets.sum(axis=1), 1)
+        assert 0 < np.mean(batch.targets.max(axis=1) < 1) < 1
+        assert (batch.labels == batch.targets.argmax(axis=1)).all()
+
+
+def test_a_division_is_written_and_taken_up_again(tmp_path: Path) -> None:
+    save_folder(tmp_path / "data")
+    data = open_dataset(DataConfig(root=tmp_path / "data"), seed=3)
+    path = tmp_path / "split.json"
+    write_split(path, data)
+    config = DataConfig(root=tmp_path / "data", split=path)
+    assert names(open_dataset(config, seed=0)) == names(data)
+    named = json.loads(path.read_text())
+    named["test"].append(named["train"][0])
+    path.write_text(json.dumps(named))
+    with pytest.raises(DataError, match=r"split.json: names .* more than once"):
+        open_dataset(config, seed=0)
+    named["test"][-1] = "elsewhere.h5"
+    path.write_text(json.dumps(named))
+    with pytest.raises(DataError, match="names elsewhere.h5, which the data set does not have"):
+        open_dataset(config, seed=0)
+    for content, says in (("[]", "expected an object with a list"), ("{", "not a division into parts")):
+        path.write_text(content)
+        with pytest.raises(DataError, match=says):
+            open_dataset(config, seed=0)
+
+
+def test_a_person_in_the_training_and_the_test_folder_is_refused(tmp_path: Path) -> None:
+    save_folder(tmp_path / "train")
+    save_folder(tmp_path / "test", people=1)
+    with pytest.raises(DataError, match=r"test/.*: belongs to 'user00', as .*train/.* does, which is learned from"):
+        open_dataset(DataConfig(root=tmp_path, group=r"^user\d+"), seed=0)
+
+
+def test_another_folder_is_the_test_part(tmp_path: Path) -> None:
+    save_nmnist(tmp_path / "one", "Train", range(10), 3)
+    save_nmnist(tmp_path / "two", "Train", range(10), 2)
+    save_nmnist(tmp_path / "two", "Test", range(4), 1)
+    config = DataConfig(kind="nmnist", root=tmp_path / "one", test_root=tmp_path / "two")
+    data = open_dataset(config, seed=0)
+    assert (len(data.train), len(data.validation), len(data.test)) == (20, 10, 24)
+    assert all(str(tmp_path / "two") in sample.name for sample in data.test)
+    save_folder(tmp_path / "mine")
+    save_folder(tmp_path / "other", people=1)
+    data = open_dataset(DataConfig(root=tmp_path / "mine", test_root=tmp_path / "other"), seed=0)
+    assert len(data.test) == 4
+    with pytest.raises(DataError, match="nowhere: no such folder"):
+        open_dataset(DataConfig(root=tmp_path / "mine", test_root=tmp_path / "nowhere"), seed=0)
+
+
+def test_videos_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dvspipe.conversion import ConvertConfig, events_from_video
+    from dvspipe.datasets import folders
+    from dvspipe.video import frames_from_arrays, write_video
+
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        (tmp_path / "clips" / name).mkdir(parents=True)
+        for number in range(3):
+            images = [rng.integers(0, 255, (32, 48), dtype=np.uint8) for _ in range(4)]
+            write_video(tmp_path / "clips" / name / f"{number}.webm", frames_from_arrays(images, fps=30))
+    config = DataConfig(root=tmp_path / "clips", cache=tmp_path / "cache")
+    data = open_dataset(config, seed=0)
+    assert data.sensor == SensorSize(width=48, height=32)
+    sample = data.train[0]
+    expected = events_from_video(sample.name)
+    assert sample.load() == expected
+    monkeypatch.setattr(folders, "convert_video", None)
+    assert sample.load() == expected
+    other = ConvertConfig.model_validate({"simulator": {"pos_thres": 0.4}})
+    again = open_dataset(config.model_copy(update={"video": other, "cache": "none"}), seed=0).train[0]
+    assert again.version() != sample.version()
+    assert again.load() == events_from_video(sample.name, other)

@@ -57,7 +57,7 @@ def test_the_demo_leaves_everything_it_names(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {
         "args.yaml", "confusion_matrix.png", "curves.png", "gesture.h5", "gesture.webm", "metrics.jsonl",
         "prediction.png", "predictions.csv", "predictions.jsonl", "preview.gif", "report.html", "results.csv",
-        "test.json", "weights",
+        "split.json", "test.json", "weights",
     }  # fmt: skip
     assert done.run.test["synthetic"]
     assert "(synthetic)" in done.run.test["data"]

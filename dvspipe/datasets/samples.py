@@ -1,0 +1,184 @@
+"""Labelled recordings that are not loaded yet, and their division into parts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError, FileError
+from ..events import Events, SensorSize
+from ..files import write_beside
+
+PARTS = ("train", "validation", "test")
+HASH_PIECE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A labelled recording.
+
+    Args:
+        name: The file, or what a rendered clip shows; no two samples of a data set have the same.
+        label: The class's integer.
+        group: Person or source; what shares it is never divided.
+        load: Loads the events; may be sent to another process.
+        version: A text that is another one when the content is; may be sent to another process.
+    """
+
+    name: str
+    label: int
+    group: str
+    load: Callable[[], Events]
+    version: Callable[[], str]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Labelled recordings in three parts that share no group.
+
+    Args:
+        title: What they are, in a few words, and which test set the test part is.
+        classes: Names; a label is an index into them.
+        sensor: The sensor of all recordings.
+        synthetic: Whether they were rendered.
+        train: What the network learns from.
+        validation: What the best epoch is chosen on.
+        test: What is measured once, at the end.
+    """
+
+    title: str
+    classes: tuple[str, ...]
+    sensor: SensorSize
+    synthetic: bool
+    train: tuple[Sample, ...]
+    validation: tuple[Sample, ...]
+    test: tuple[Sample, ...]
+
+    @property
+    def parts(self) -> dict[str, tuple[Sample, ...]]:
+        """The parts by name, in the order of PARTS."""
+        return {name: getattr(self, name) for name in PARTS}
+
+
+def divide(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """Samples in two parts, the second with about that share of the groups, by a seeded draw.
+
+    Where every recording stands alone it is drawn class by class, and a class keeps at least one in the first part.
+
+    Raises:
+        DataError: There are too few of them.
+    """
+    rng = np.random.default_rng(seed)
+    groups = sorted({sample.group for sample in samples})
+    pools = [groups]
+    if len(groups) == len(samples):
+        labels = sorted({sample.label for sample in samples})
+        pools = [sorted(sample.group for sample in samples if sample.label == label) for label in labels]
+    drawn: set[str] = set()
+    for pool in pools:
+        count = min(max(1, round(share * len(pool))), len(pool) - 1)
+        drawn.update(rng.permutation(pool)[:count].tolist())
+    if not drawn:
+        raise DataError(
+            f"{samples[0].name}: too few recordings to divide; expected three people (data.group), or three recordings "
+            "of some class"
+        )
+    return (
+        [sample for sample in samples if sample.group not in drawn],
+        [sample for sample in samples if sample.group in drawn],
+    )
+
+
+def check_groups(train: Iterable[Sample], test: Iterable[Sample]) -> None:
+    """Makes sure that no group is both learned from and tested on.
+
+    Raises:
+        DataError: One is; names a recording of each part.
+    """
+    learned = {sample.group: sample for sample in train}
+    for sample in test:
+        if sample.group in learned:
+            other = learned[sample.group].name
+            raise DataError(
+                f"{sample.name}: belongs to {sample.group!r}, as {other} does, which is learned from; a group (a "
+                "person, a source) is either in the training or in the test part"
+            )
+
+
+def write_split(path: Path, data: DataSet) -> None:
+    """Writes which sample is in which part, as JSON: the names of each part, for `apply_split`.
+
+    Raises:
+        FileError: The file cannot be written.
+    """
+    names = {part: [sample.name for sample in samples] for part, samples in data.parts.items()}
+    with write_beside(path) as beside:
+        beside.write_text(json.dumps(names, indent=1), encoding="utf-8")
+
+
+def read_split(path: Path) -> dict[str, list[str]]:
+    """What `write_split` wrote.
+
+    Raises:
+        FileError: There is no such file.
+        DataError: It holds something else.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{path}: not a division into parts as split.json of a run holds it ({error})") from error
+    if not (isinstance(found, dict) and set(found) == set(PARTS) and all(map(_are_texts, found.values()))):
+        raise DataError(f"{path}: expected an object with a list of names for each of {', '.join(PARTS)}")
+    return found
+
+
+def apply_split(path: Path, samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+    """The samples in the parts that a file of `write_split` gives; those that it does not name are left out.
+
+    Raises:
+        DataError: The file names a sample that there is not, or one twice, or divides a group.
+    """
+    by_name = {sample.name: sample for sample in samples}
+    named = read_split(path)
+    everything = [name for part in PARTS for name in named[part]]
+    for name in everything:
+        if name not in by_name:
+            raise DataError(f"{path}: names {name}, which the data set does not have")
+    if len(set(everything)) < len(everything):
+        twice = next(name for name in everything if everything.count(name) > 1)
+        raise DataError(f"{path}: names {twice} more than once")
+    parts = {part: [by_name[name] for name in named[part]] for part in PARTS}
+    check_groups(parts["train"], [*parts["validation"], *parts["test"]])
+    check_groups(parts["validation"], parts["test"])
+    return parts
+
+
+def version_of_file(path: Path, *more: object) -> str:
+    """A digest of the content of a file, or of the files in a folder, and of what else a sample depends on."""
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    states = ((file, file.stat()) for file in files)
+    content = [(str(file.relative_to(path)), _digest(file, state.st_size, state.st_mtime_ns)) for file, state in states]
+    return hashlib.blake2b(repr((content, more)).encode(), digest_size=16).hexdigest()
+
+
+@lru_cache(maxsize=1 << 16)
+def _digest(path: Path, _size: int, _mtime_ns: int) -> str:
+    """A digest of a file's content, remembered while its size and date stay."""
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while piece := file.read(HASH_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
