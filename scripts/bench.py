@@ -433,9 +433,54 @@ def _peers(task: list[str], options: Options) -> dict[str, float]:
     return found
 
 
+NETWORK_PEERS = ("norse", "norse_lift", "snntorch", "spikingjelly")
+NETWORK_SHAPES = ((20, 16, 34), (60, 16, 34), (20, 8, 64))
+NETWORK_ROUNDS = 3
+
+
+def bench_network(options: Options) -> Iterator[Figure]:
+    """One spiking CNN as several libraries compute it, one thread, CPU time; each in a process of its own, in turns."""
+    for T, B, side in NETWORK_SHAPES:
+        found = _network(options.peers, T, B, side)
+        ours, floor, norse = (found[name] for name in ("dvspipe", "relu", "norse"))
+        for work in ("forward", "train"):
+            beside = {f"{name} ms": 1000 * told[work] for name, told in found.items()}
+            name = f"network/{T}x{B}x2x{side}x{side}_{work}"
+            yield Figure(f"{name}_floor", 1.1 * floor[work] / ours[work], "x below 1.10 of the CNN's time", 1, beside)
+            target = 2.0 if work == "train" else 2.3
+            yield Figure(f"{name}_norse", norse[work] / ours[work], "x Norse's step loop", target)
+            if work == "train" and "spikingjelly" in found:
+                yield Figure(f"{name}_jelly", found["spikingjelly"][work] / ours[work], "x SpikingJelly", 1.8)
+        beside = {f"{name} MB": told["memory_mb"] for name, told in found.items()}
+        name = f"network/{T}x{B}x2x{side}x{side}_memory"
+        yield Figure(name, 2 / 3 * norse["memory_mb"] / ours["memory_mb"], "x below 2/3 of Norse's", 1, beside)
+        print("  rates:", ", ".join(f"{name} {told['rates']}" for name, told in found.items()), flush=True)
+
+
+def _network(python: str, T: int, B: int, side: int) -> dict[str, dict[str, Any]]:
+    """The medians of some rounds of network_peers.py, per library that there is."""
+    script = str(PEERS_SCRIPT.with_name("network_peers.py"))
+    rounds: dict[str, list[dict[str, Any]]] = {}
+    for _ in range(NETWORK_ROUNDS):
+        for library in ("relu", "dvspipe", *NETWORK_PEERS):
+            if subprocess.run(
+                [python, "-c", f"import {library.partition('_')[0].replace('relu', 'torch')}"],
+                capture_output=True, check=False,
+            ).returncode:  # fmt: skip
+                continue
+            told = json.loads(_run([python, script, library, str(T), str(B), str(side)], OMP_NUM_THREADS="1"))
+            rounds.setdefault(library, []).append(told)
+    return {
+        library: {"rates": told[0]["rates"]}
+        | {key: statistics.median(each[key] for each in told) for key in ("forward", "train", "memory_mb")}
+        for library, told in rounds.items()
+    }
+
+
 BENCHES: dict[str, Callable[[Options], Iterator[Figure]]] = {
     "convert": bench_convert,
     "formats": bench_formats,
+    "network": bench_network,
     "simulator": bench_simulator,
     "start": bench_start,
 }
