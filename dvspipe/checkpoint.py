@@ -42,6 +42,8 @@ class ClassifierConfig(Settings):
     """The network's shape and constants."""
     trained_on: str = ""
     """What it learned from, in a few words."""
+    temperature: float = Field(default=1.0, gt=0)
+    """By which logits are divided ahead of the softmax, so that probabilities are as sure as they are right."""
 
     @property
     def sensor(self) -> SensorSize:

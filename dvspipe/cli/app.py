@@ -11,7 +11,7 @@ import typer
 from ..errors import DvspipeError
 from .convert import convert
 from .data import data
-from .learning import demo, infer, train
+from .learning import demo, evaluate, infer, train
 from .recordings import calibrate, check, compare, cut, filter_, info, merge, view
 from .screen import EXIT_ERROR, EXIT_INTERRUPTED, fail, interrupt, screen, show_log
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 for command in (convert, info, check, view, cut, merge, filter_, compare, calibrate, train, infer, demo):
     app.command(command.__name__.rstrip("_"))(command)
+app.command("eval")(evaluate)
 app.add_typer(data, name="data")
 
 

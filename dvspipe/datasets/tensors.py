@@ -120,7 +120,15 @@ class SpikeTensors:
 
 
 def training_batches(
-    tensors: SpikeTensors, size: int, config: AugmentConfig, classes: Sequence[str], seed: int, epoch: int
+    tensors: SpikeTensors,
+    size: int,
+    config: AugmentConfig,
+    classes: Sequence[str],
+    seed: int,
+    epoch: int,
+    *,
+    own: Callable[[list[int]], list[int]] | None = None,
+    least: int = 1,
 ) -> Iterator[Batch]:
     """Shuffled batches of one random view of each recording, augmented, made in a thread ahead of their use.
 
@@ -133,12 +141,15 @@ def training_batches(
         classes: Names.
         seed: Of all draws.
         epoch: Its number.
+        own: Which of a batch's recordings are wanted here, where several processes share it; all by default.
+        least: A last batch of fewer recordings is left out.
     """
     mirrored = mirrored_labels(classes) if config.flip_horizontal else None
     order = np.random.default_rng([seed, epoch]).permutation(len(tensors))
     make = partial(_training_batch, tensors, config, len(classes), mirrored, seed, epoch)
-    chosen = (order[start : start + size].tolist() for start in range(0, len(order), size))
-    return read_ahead(map(make, chosen), BATCHES_AHEAD)
+    whole = (order[start : start + size].tolist() for start in range(0, len(order), size))
+    chosen = (numbers for numbers in whole if len(numbers) >= least)
+    return read_ahead(map(make, map(own, chosen) if own else chosen), BATCHES_AHEAD)
 
 
 def plain_batches(tensors: SpikeTensors, size: int) -> Iterator[NDArray[np.uint8]]:
