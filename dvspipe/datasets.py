@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from .config import Settings
-from .encoding import BinConfig, count_events
+from .encoding import BinConfig, encode_events
 from .errors import DataError, DvspipeError
 from .events import Events, SensorSize
 from .formats import FORMATS, open_recording, read
@@ -147,7 +147,7 @@ def encode_samples(
     seed: int = 0,
     jobs: int = 1,
     progress: Progress | None = None,
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Spike tensors and labels of samples.
 
     Args:
@@ -160,18 +160,18 @@ def encode_samples(
         progress: Told the number of samples done and in all.
 
     Returns:
-        uint8 [samples, views, T, 2, H, W] and int64 [samples].
+        [samples, views, T, C, H, W] of the dtype of the bins, and int64 [samples].
 
     Raises:
         DataError: A recording is empty or comes from another sensor than the first.
     """
     encode = partial(_encode, bins=bins, views=views, config=config, seed=seed)
-    tensors: NDArray[np.uint8] | None = None
+    tensors: NDArray[Any] | None = None
     log.info("encoding %d samples in %d process(es)", len(samples), jobs)
     with _mapper(jobs) as mapped:
         for number, tensor in enumerate(mapped(encode, samples)):
             if tensors is None:
-                tensors = np.empty((len(samples), *tensor.shape), np.uint8)
+                tensors = np.empty((len(samples), *tensor.shape), tensor.dtype)
             if tensor.shape != tensors.shape[1:]:
                 raise DataError(
                     f"{samples[number].name}: comes from another sensor than {samples[0].name}; where the files do not "
@@ -202,7 +202,7 @@ def _mapper(jobs: int) -> Iterator[Callable[..., Iterator[Any]]]:
         pool.shutdown(cancel_futures=True)
 
 
-def _encode(sample: Sample, *, bins: BinConfig, views: int, config: DataConfig | None, seed: int) -> NDArray[np.uint8]:
+def _encode(sample: Sample, *, bins: BinConfig, views: int, config: DataConfig | None, seed: int) -> NDArray[Any]:
     try:
         events = sample.load()
     except DvspipeError as error:
@@ -211,10 +211,10 @@ def _encode(sample: Sample, *, bins: BinConfig, views: int, config: DataConfig |
     if not len(events):
         raise DataError(f"{sample.name}: the recording holds no events")
     events = events.shift_time(-int(events.t[0]))  # Tonic's DropEventByTime takes 0 as the begin
-    variants = [count_events(events, bins, start_us=0)]
+    variants = [encode_events(events, bins, start_us=0)]
     if views > 1:
         assert config is not None
-        variants += [count_events(_change(events, config, seed + view), bins, start_us=0) for view in range(1, views)]
+        variants += [encode_events(_change(events, config, seed + view), bins, start_us=0) for view in range(1, views)]
     return np.stack(variants)
 
 

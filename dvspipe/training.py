@@ -367,7 +367,9 @@ def _event_count_accuracy(spikes: Tensor, labels: Tensor, test_spikes: Tensor, t
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    counts, test_counts = (x.flatten(1).sum(1, dtype=torch.int64).numpy()[:, None] for x in (spikes[:, 0], test_spikes))
+    counts, test_counts = (
+        x.flatten(1).sum(1, dtype=torch.float64).numpy()[:, None] for x in (spikes[:, 0], test_spikes)
+    )
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     return float(classifier.fit(counts, labels.numpy()).score(test_counts, test_labels.numpy()))
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import random_events
 
 from dvspipe.datasets import DataConfig, DataSet, encode_samples, open_dataset
-from dvspipe.encoding import BinConfig, count_events
+from dvspipe.encoding import BinConfig, encode_events
 from dvspipe.errors import DataError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
@@ -135,7 +135,7 @@ def test_samples_are_encoded_as_they_are_counted(tmp_path: Path) -> None:
     spikes, labels = encode_samples(data.train, BINS)
     assert spikes.shape == (len(data.train), 1, 3, 2, 7, 12)
     for number, sample in enumerate(data.train):
-        assert np.array_equal(spikes[number, 0], count_events(sample.load(), BINS))
+        assert np.array_equal(spikes[number, 0], encode_events(sample.load(), BINS))
         assert labels[number] == sample.label
 
 

@@ -65,12 +65,13 @@ class SpikingNetwork(nn.Module):
         grid: Width and height of the spike tensors.
         classes: K, number of classes, >= 2.
         dt: Length of a time step in seconds.
+        inputs: C, channels of the spike tensors.
 
     Raises:
         ConfigError: The grid is too small for the blocks, or a time constant is shorter than the step.
     """
 
-    def __init__(self, config: NetworkConfig, *, grid: SensorSize, classes: int, dt: float) -> None:
+    def __init__(self, config: NetworkConfig, *, grid: SensorSize, classes: int, dt: float, inputs: int = 2) -> None:
         super().__init__()
         if config.kernel % 2 == 0:
             raise ConfigError(f"network.kernel = {config.kernel}: expected an odd number")
@@ -81,7 +82,7 @@ class SpikingNetwork(nn.Module):
         if min(grid.width, grid.height) < smallest:
             raise ConfigError(f"a grid of {grid} is too small for network.channels: needs {smallest} pixels on a side")
         self.blocks = nn.ModuleList()
-        before, width, height = 2, grid.width, grid.height
+        before, width, height = inputs, grid.width, grid.height
         for channels in config.channels:
             self.blocks.append(Block(before, channels, config, dt))
             before, width, height = channels, width // config.pool, height // config.pool
@@ -93,7 +94,7 @@ class SpikingNetwork(nn.Module):
         """The readout after every step.
 
         Args:
-            spikes: Counts [T, B, 2, H, W], of any number type.
+            spikes: Counts [T, B, C, H, W], of any number type.
             state: What an earlier call returned, to go on with the same recordings; None to begin.
 
         Returns:
