@@ -252,6 +252,12 @@ def test_delta_sees_changes_between_two_steps_only() -> None:
     assert off.tolist() == [0, 0, 0, 0, 1, 0]
 
 
+def test_reaching_a_threshold_is_enough() -> None:
+    signal = np.array([0.5, 0.25, 0.5, 0.5])
+    assert Delta(threshold=0.25).encode_signal(signal).tolist() == [[0, 1], [1, 0], [0, 1], [0, 0]]
+    assert StepForward(threshold=0.25).encode_signal(signal).tolist() == [[0, 1], [0, 0], [0, 1], [0, 0]]
+
+
 @pytest.mark.parametrize(("taps", "cutoff"), [(24, 0.1), (7, 0.35), (16, 1.0)])
 def test_the_filter_is_the_usual_one(taps: int, cutoff: float) -> None:
     from scipy.signal import firwin

@@ -14,6 +14,7 @@ from .spikes import (
     SignalCode,
     SpikeCode,
     StepForward,
+    unit_values,
 )
 from .stream import EncoderState, encode_part, encode_stream, finish_encoding, start_encoding
 
@@ -39,4 +40,5 @@ __all__ = [
     "encode_stream",
     "finish_encoding",
     "start_encoding",
+    "unit_values",
 ]
