@@ -57,6 +57,7 @@ class ClassifierConfig(Settings):
             grid=self.bins.grid(self.sensor),
             classes=len(self.classes),
             dt=self.bins.step_us * 1e-6,
+            inputs=self.bins.channels,
         )
 
 

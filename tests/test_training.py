@@ -228,6 +228,27 @@ def test_a_checkpoint_holds_all_that_inference_needs(tmp_path: Path) -> None:
         torch.testing.assert_close(loaded(spikes)[0], network.eval()(spikes)[0])
 
 
+@pytest.mark.parametrize(
+    ("over", "windows", "events"),
+    [
+        ({}, 3, 1200),
+        ({"polarity": "merged"}, 3, 1200),
+        ({"by": "recording", "form": "voxel", "polarity": "signed"}, 1, 1200),
+        ({"by": "events", "step_events": 100, "form": "surface"}, 2, 1000),  # the last 200 do not fill half a window
+    ],
+)
+def test_windows_and_channels_are_those_of_the_bins(
+    tmp_path: Path, over: dict[str, Any], windows: int, events: int
+) -> None:
+    bins = build(BinConfig, SMALL["bins"] | over, "bins")
+    config = ClassifierConfig(
+        classes=("a", "b"), width=16, height=12, bins=bins, network=NetworkConfig(channels=(3,), tau_mem_s=0.04)
+    )
+    write(tmp_path / "a.h5", bar(0, 0, windows=3))
+    said = Classifier(config, config.build_network()).predict(tmp_path / "a.h5")
+    assert (said.windows, said.events) == (windows, events)
+
+
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, run: Run) -> None:
     from safetensors.torch import save_file
 

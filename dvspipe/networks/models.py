@@ -205,14 +205,14 @@ class SpikingNetwork(nn.Module):
         grid: Width and height of the spike tensors.
         classes: K, number of classes, >= 2.
         dt: Length of a time step in seconds.
-        channels: C of the spike tensors.
+        inputs: C, channels of the spike tensors.
 
     Raises:
         ConfigError: The kernel is even, a time constant is shorter than the step, or settings contradict each other.
     """
 
     def __init__(
-        self, config: NetworkConfig, *, grid: SensorSize, classes: int, dt: float, channels: int = 2
+        self, config: NetworkConfig, *, grid: SensorSize, classes: int, dt: float, inputs: int = 2
     ) -> None:  # fmt: skip
         super().__init__()
         if config.padded is not None and config.kind != "csnn":
@@ -225,7 +225,7 @@ class SpikingNetwork(nn.Module):
                 raise ConfigError(f"network.{name} = {tau_s:g}: shorter than a time step of {dt:g} s (bins.step_us)")
         if config.votes > 1 and config.readout != "count":
             raise ConfigError(f"network.votes = {config.votes}: only with network.readout = count")
-        build = _Builder(config, grid, channels, dt)
+        build = _Builder(config, grid, inputs, dt)
         MODELS[config.kind](build)
         self.layers = nn.ModuleList(build.layers)
         self.linear = nn.Linear(build.features, classes * config.votes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..config import Settings
 from ..datasets import AugmentConfig, DataConfig
@@ -68,3 +68,9 @@ class TrainConfig(Settings):
     network: NetworkConfig = NetworkConfig()
     augment: AugmentConfig = AugmentConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> TrainConfig:
+        if self.augment.flip_polarity and self.bins.polarity == "merged":
+            raise ValueError("augment.flip_polarity = true: bins.polarity = merged has no polarities")
+        return self

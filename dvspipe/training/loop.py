@@ -241,7 +241,7 @@ def _test(
         "event_count_accuracy": baseline,
         "chosen_epoch": int(best["epoch"]),
         "val_accuracy": best["val_accuracy"],
-        "notes": notes_on(data, baseline),
+        "notes": notes_on(data, baseline, parts["train"].counts()),
         "command": command,
         "versions": versions(),
     }

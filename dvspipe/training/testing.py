@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..datasets import DataSet, SpikeTensors, plain_batches
+from ..encoding import BinCounts
 from ..networks import SpikingNetwork
 
 
@@ -88,8 +90,8 @@ def event_count_accuracy(train: SpikeTensors, test: SpikeTensors) -> float:
     from sklearn.preprocessing import StandardScaler
 
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    fitted = classifier.fit(train.totals()[:, None], train.labels)
-    return float(fitted.score(test.totals()[:, None], test.labels))
+    kept = {part: np.array([[count.kept] for count in part.counts()]) for part in (train, test)}
+    return float(classifier.fit(kept[train], train.labels).score(kept[test], test.labels))
 
 
 def score_record(score: Score, classes: tuple[str, ...], temperature: float) -> dict[str, Any]:
@@ -109,8 +111,16 @@ def score_record(score: Score, classes: tuple[str, ...], temperature: float) -> 
     }
 
 
-def notes_on(data: DataSet, baseline: float) -> list[str]:
-    """What a reader must know of a test: how the data were divided, and what little could reach as much."""
+def notes_on(data: DataSet, baseline: float, counts: Sequence[BinCounts]) -> list[str]:
+    """What a reader must know of a test.
+
+    Args:
+        data: How the recordings were divided.
+        baseline: What a classifier on the number of events reaches.
+        counts: What the bins did with the events of the training recordings.
+    """
+    events, saturated = sum(count.events for count in counts), sum(count.saturated for count in counts)
+    outside = sum(count.before + count.beyond for count in counts)
     parts = data.parts.values()
     alone = all(len(part) == len({sample.group for sample in part}) for part in parts)
     groups = "each recording on its own (data.group keeps a person's together)" if alone else "no group in two of them"
@@ -120,6 +130,8 @@ def notes_on(data: DataSet, baseline: float) -> list[str]:
         "that is best on it.",
         f"A linear classifier that sees only the number of events of a recording reaches {baseline:.1%} on the same "
         f"test recordings; chance is {1 / len(data.classes):.1%}.",
+        f"Of {events:,} events of the training recordings, {outside / max(1, events):.1%} lie outside the steps of the "
+        f"spike tensors, and {saturated / max(1, events):.1%} found a count full.",
     ]
     if data.synthetic:
         notes.append("Synthetic: rendered people through the simulator. It says little about real cameras.")
