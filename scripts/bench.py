@@ -439,6 +439,8 @@ def _peers(task: list[str], options: Options) -> dict[str, float]:
 NETWORK_PEERS = ("norse", "norse_lift", "snntorch", "spikingjelly")
 NETWORK_SHAPES = ((20, 16, 34), (60, 16, 34), (20, 8, 64))
 NETWORK_ROUNDS = 3
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
+"""One thread, and glibc keeps large blocks instead of giving them back at every step, as `dvspipe train` has it."""
 
 
 def bench_network(options: Options) -> Iterator[Figure]:
@@ -471,7 +473,7 @@ def _network(python: str, T: int, B: int, side: int) -> dict[str, dict[str, Any]
                 capture_output=True, check=False,
             ).returncode:  # fmt: skip
                 continue
-            told = json.loads(_run([python, script, library, str(T), str(B), str(side)], OMP_NUM_THREADS="1"))
+            told = json.loads(_run([python, script, library, str(T), str(B), str(side)], **ONE_THREAD))
             rounds.setdefault(library, []).append(told)
     return {
         library: {"rates": told[0]["rates"]}
