@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+import ctypes
+import multiprocessing
 import queue
+import signal
+import sys
 import threading
-from collections.abc import Iterable, Iterator
-from typing import TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any, TypeVar, cast
+
+PR_SET_PDEATHSIG = 1  # of Linux' prctl: the signal that comes when the parent ends
 
 Item = TypeVar("Item")
+
+
+def start_processes(jobs: int, begin: Callable[..., object] | None = None, *arguments: Any) -> ProcessPoolExecutor:
+    """Fresh processes that take work, and that end with this one, also where it is killed (on Linux).
+
+    Args:
+        jobs: How many.
+        begin: What each does first, with the arguments.
+        arguments: Of `begin`.
+    """
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(jobs, context, initializer=_begin_process, initargs=(begin, arguments))
+
+
+def _begin_process(begin: Callable[..., object] | None, arguments: tuple[Any, ...]) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if begin is not None:
+        begin(*arguments)
 
 
 def read_ahead(items: Iterable[Item], ahead: int) -> Iterator[Item]:

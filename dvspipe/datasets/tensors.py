@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import fields
 from functools import partial
@@ -15,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..background import read_ahead
+from ..background import read_ahead, start_processes
 from ..encoding import BinConfig, BinCounts, encode_events
 from ..errors import DataError, DvspipeError
 from ..events import Events
@@ -218,7 +216,7 @@ def _mapped(make: Callable[[Sample], Any], samples: Sequence[Sample], jobs: int)
 
 
 def _in_processes(make: Callable[[Sample], Any], samples: Sequence[Sample], jobs: int) -> Iterator[Any]:
-    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+    pool = start_processes(jobs)
     try:
         yield from pool.map(make, samples, chunksize=4)
     except BrokenProcessPool as error:
