@@ -209,7 +209,7 @@ def evaluate(network: SpikingNetwork, tensors: SpikeTensors, *, batch: int) -> S
 
 def _load(config: TrainConfig, data: DataSet, listener: Listener) -> dict[str, SpikeTensors]:
     """The spike tensors of the parts."""
-    verb, cache = "rendering" if data.synthetic else "reading", open_cache(config.data)
+    verb, cache = "reading" if config.data.root else "rendering", open_cache(config.data)
     return {
         name: SpikeTensors(
             samples,
@@ -373,6 +373,7 @@ def _test_record(data: DataSet, score: Score, best: dict[str, float], baseline: 
     from sklearn.metrics import confusion_matrix
 
     K = len(data.classes)
+    origin = " (synthetic)" if data.synthetic_test else ", learned from synthetic ones" if data.synthetic else ""
     alone = all(
         len(part) == len({sample.group for sample in part}) for part in (data.train, data.validation, data.test)
     )
@@ -383,12 +384,15 @@ def _test_record(data: DataSet, score: Score, best: dict[str, float], baseline: 
         f"A linear classifier that sees only the number of events of a recording reaches {baseline:.1%} on the same "
         f"test recordings; chance is {1 / K:.1%}.",
     ]
-    if data.synthetic:
-        notes.append("Synthetic: rendered people through the simulator. It says little about real cameras.")
+    if data.synthetic and data.synthetic_test:
+        notes.append("Synthetic: rendered scenes through the simulator. It says little about real cameras.")
+    elif data.synthetic:
+        notes.append("Synthetic are the recordings to learn from and to choose the epoch; those to test are not.")
     return {
         "title": data.title,
         "synthetic": data.synthetic,
-        "data": f"{len(data.test)} test recordings of {data.title}{' (synthetic)' if data.synthetic else ''}",
+        "synthetic_test": data.synthetic_test,
+        "data": f"{len(data.test)} test recordings of {data.title}{origin}",
         "accuracy": score.accuracy,
         "event_count_accuracy": baseline,
         "samples": len(score.labels),

@@ -210,7 +210,8 @@ def in_parts(
     """Divides off the validation part and, where the data set brings none, the test part; or as an earlier run did."""
     if config.split is not None:
         parts = apply_split(config.split, [*train, *test])
-        return DataSet(title, classes, sensor, False, *(tuple(part) for part in parts.values()))
+        train_part, validation_part, test_part = (tuple(part) for part in parts.values())
+        return DataSet(title, classes, sensor, False, train_part, validation_part, test_part)
     check_groups(train, test)
     if not test:
         train, test = divide(train, config.test, seed + 1)

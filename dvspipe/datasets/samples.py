@@ -47,10 +47,11 @@ class DataSet:
         title: What they are, in a few words, and which test set the test part is.
         classes: Names; a label is an index into them.
         sensor: The sensor of all recordings.
-        synthetic: Whether they were rendered.
+        synthetic: Whether what the network learns from was made on the machine.
         train: What the network learns from.
         validation: What the best epoch is chosen on.
         test: What is measured once, at the end.
+        synthetic_test: Whether the test part was made on the machine.
     """
 
     title: str
@@ -60,6 +61,7 @@ class DataSet:
     train: tuple[Sample, ...]
     validation: tuple[Sample, ...]
     test: tuple[Sample, ...]
+    synthetic_test: bool = False
 
     @property
     def parts(self) -> dict[str, tuple[Sample, ...]]:
