@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .conversion import ConvertConfig, convert_video, events_from_video
-    from .encoding import BinConfig, count_events
+    from .encoding import BinConfig, encode_events, encode_stream
     from .errors import DvspipeError
     from .events import Events, SensorSize, concatenate
     from .formats import describe, iterate, read, write
@@ -35,8 +35,9 @@ _HOMES = {
     "VideoSettings": "video",
     "concatenate": "events",
     "convert_video": "conversion",
-    "count_events": "encoding",
     "describe": "formats",
+    "encode_events": "encoding",
+    "encode_stream": "encoding",
     "events_from_video": "conversion",
     "frames_from_arrays": "video",
     "iterate": "formats",
@@ -61,8 +62,9 @@ __all__ = [
     "VideoSettings",
     "concatenate",
     "convert_video",
-    "count_events",
     "describe",
+    "encode_events",
+    "encode_stream",
     "events_from_video",
     "frames_from_arrays",
     "iterate",

@@ -42,6 +42,8 @@ class ClassifierConfig(Settings):
     """The network's shape and constants."""
     trained_on: str = ""
     """What it learned from, in a few words."""
+    temperature: float = Field(default=1.0, gt=0)
+    """By which logits are divided ahead of the softmax, so that probabilities are as sure as they are right."""
 
     @property
     def sensor(self) -> SensorSize:
@@ -55,6 +57,7 @@ class ClassifierConfig(Settings):
             grid=self.bins.grid(self.sensor),
             classes=len(self.classes),
             dt=self.bins.step_us * 1e-6,
+            inputs=self.bins.channels,
         )
 
 

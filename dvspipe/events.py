@@ -196,7 +196,11 @@ class Events:
     def slice_time(self, start_us: int, stop_us: int) -> Events:
         """The events with start_us <= t < stop_us, without copying."""
         first, last = np.searchsorted(self.t, (start_us, stop_us), side="left")
-        part = slice(int(first), max(int(first), int(last)))
+        return self.slice_events(int(first), max(int(first), int(last)))
+
+    def slice_events(self, first: int, stop: int) -> Events:
+        """The events number `first` to `stop` - 1, counted from 0, as far as there are any, without copying."""
+        part = slice(first, stop)
         return Events._trusted(self.t[part], self.x[part], self.y[part], self.p[part], self.sensor)
 
     def shift_time(self, offset_us: int) -> Events:
@@ -339,3 +343,33 @@ def join(streams: Iterable[Iterable[Events]], gap_us: int = 0) -> Iterator[Event
             moved = part.shift_time(offset_us or 0)
             last_us = int(moved.t[-1]) if len(moved) else last_us
             yield moved
+
+
+def windows(parts: Iterable[Events], window_us: int) -> Iterator[tuple[int, Events]]:
+    """A recording in consecutive windows from its first event on, in memory bounded by the busiest window.
+
+    Args:
+        parts: Consecutive parts of one recording.
+        window_us: Length of a window in microseconds, > 0.
+
+    Yields:
+        The time at which a window begins, and its events; windows without events are left out. Nothing where there are
+        no events.
+    """
+    start_us: int | None = None
+    kept: list[Events] = []
+    for part in parts:
+        if not len(part):
+            continue
+        start_us = int(part.t[0]) if start_us is None else start_us
+        while part.t[-1] >= start_us + window_us:
+            kept.append(part.slice_time(start_us, start_us + window_us))
+            window = concatenate(kept, part.sensor)
+            if len(window):
+                yield start_us, window
+            part = part.slice_time(start_us + window_us, int(part.t[-1]) + 1)
+            kept = []
+            start_us += (int(part.t[0]) - start_us) // window_us * window_us
+        kept.append(part)
+    if start_us is not None:
+        yield start_us, concatenate(kept, kept[0].sensor)

@@ -8,12 +8,14 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from .checkpoint import ClassifierConfig, load_checkpoint
-from .encoding import count_events, windows
+from .encoding import BinConfig, cut_windows, encode_events
 from .errors import DataError
 from .events import Events
 from .files import write_beside
@@ -71,7 +73,7 @@ class Classifier:
         return cls(*load_checkpoint(path, device))
 
     def predict(self, path: str | os.PathLike[str]) -> Prediction:
-        """The label of a recording, over consecutive windows of the training length.
+        """The label of a recording, over consecutive windows, each as much as the network learned from.
 
         Raises:
             FileError: The recording is missing or damaged.
@@ -86,18 +88,17 @@ class Classifier:
                 f"{path}: comes from a sensor of {recording.sensor}, the network is for {self.config.sensor}"
             )
         bins = self.config.bins
-        probabilities: list[np.ndarray[tuple[int], np.dtype[np.float32]]] = []
-        waiting: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = []
+        probabilities: list[NDArray[np.float32]] = []
+        waiting: list[NDArray[Any]] = []
         events = 0
-        try:
-            for start_us, part in _judged(windows(recording.chunks(), bins.window_us), bins.window_us):
-                events += len(part)
-                waiting.append(count_events(part, bins, start_us=start_us))
-                if len(waiting) == BATCH_WINDOWS:
-                    probabilities += self._judge(waiting)
-                    waiting = []
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from error
+        for start_us, part in _judged(cut_windows(recording.chunks(), bins), bins):
+            events += len(part)
+            waiting.append(encode_events(part, bins, start_us=start_us))
+            if len(waiting) == BATCH_WINDOWS:
+                probabilities += self._judge(waiting)
+                waiting = []
+        if not events:
+            raise DataError(f"{path}: the recording holds no events")
         probabilities += self._judge(waiting)
         mean = np.mean(probabilities, axis=0)
         label = int(mean.argmax())
@@ -112,10 +113,8 @@ class Classifier:
             trained_on=self.config.trained_on,
         )
 
-    def _judge(
-        self, tensors: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]
-    ) -> list[np.ndarray[tuple[int], np.dtype[np.float32]]]:
-        """Class probabilities [K] of each spike tensor [T, 2, H, W]."""
+    def _judge(self, tensors: Sequence[NDArray[Any]]) -> list[NDArray[np.float32]]:
+        """Class probabilities [K] of each spike tensor [T, C, H, W]."""
         if not tensors:
             return []
         device = next(self.network.parameters()).device
@@ -124,17 +123,22 @@ class Classifier:
         return list(potentials.mean(0).softmax(1).cpu().numpy())
 
 
-def _judged(found: Iterable[tuple[int, Events]], window_us: int) -> Iterator[tuple[int, Events]]:
+def _judged(found: Iterable[tuple[int, Events]], bins: BinConfig) -> Iterator[tuple[int, Events]]:
     """The windows, less a last one too short to judge, unless it is the only one."""
     before: tuple[int, Events] | None = None
     for window in found:
         if before is not None:
             yield before
         first, before = before is None, window
-    assert before is not None  # windows yields one, or says that there are no events
-    start_us, part = before
-    if first or part.t[-1] - start_us >= LEAST_PART * window_us:
+    if before is not None and (first or _share(bins, *before) >= LEAST_PART):
         yield before
+
+
+def _share(bins: BinConfig, start_us: int, part: Events) -> float:
+    """How much of a window its events fill."""
+    if bins.by == "time":
+        return (int(part.t[-1]) - start_us) / bins.window_us
+    return len(part) / bins.window_events if bins.by == "events" else 1.0
 
 
 def write_predictions(folder: Path, predictions: Sequence[Prediction]) -> None:

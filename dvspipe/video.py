@@ -235,6 +235,21 @@ def open_video(source: str | Path | int | NDArray[Any], settings: VideoSettings 
     return _open_folder(path, settings) if path.is_dir() else _open_file(path, settings)
 
 
+def read_image(path: Path, settings: VideoSettings | None = None) -> NDArray[Any]:
+    """The grey picture in an image file: [H, W], uint8, uint16 or float32, coded as it is.
+
+    Args:
+        path: An image file that OpenCV reads.
+        settings: Of these, `crop` and `resize`.
+
+    Raises:
+        VideoError: It is missing, cannot be read, or the settings do not fit it.
+    """
+    if not path.is_file():
+        raise VideoError(f"{path}: no such image file")
+    return _prepare(str(path), _read_image(path), settings or VideoSettings())
+
+
 def check_transfer(text: str) -> None:
     """Makes sure that a text names a transfer curve.
 

@@ -20,10 +20,12 @@ from typing import Any
 import cv2
 import numpy as np
 from encoders import encode_aedat2, encode_aedat3, encode_evt3, encode_evt21
+from numba import njit
 from numpy.typing import NDArray
 
 from dvspipe.config import build
 from dvspipe.conversion import convert_video
+from dvspipe.encoding import BinConfig, encode_events, encode_stream
 from dvspipe.events import Events, SensorSize, concatenate, join
 from dvspipe.formats import EventWriter, open_recording, read, write
 from dvspipe.formats.evt import parse_header
@@ -36,6 +38,7 @@ REPEATS = 5
 CONVERT_REPEATS = FORMAT_REPEATS = 3
 FPS = 30
 EVENTS = 10_000_000
+CHUNK_EVENTS = 65_536
 REAL_EVT3, REAL_EVT3_EVENTS = "recordings/faery_evt3.raw", 1_218_618
 DECODE_TARGETS = {"evt2": 200, "dat": 200, "evt3": 100}
 PEERS_SCRIPT = Path(__file__).with_name("peers.py")
@@ -433,9 +436,108 @@ def _peers(task: list[str], options: Options) -> dict[str, float]:
     return found
 
 
+NETWORK_PEERS = ("norse", "norse_lift", "snntorch", "spikingjelly")
+NETWORK_SHAPES = ((20, 16, 34), (60, 16, 34), (20, 8, 64))
+NETWORK_ROUNDS = 3
+
+
+def bench_network(options: Options) -> Iterator[Figure]:
+    """One spiking CNN as several libraries compute it, one thread, CPU time; each in a process of its own, in turns."""
+    for T, B, side in NETWORK_SHAPES:
+        found = _network(options.peers, T, B, side)
+        ours, floor, norse = (found[name] for name in ("dvspipe", "relu", "norse"))
+        for work in ("forward", "train"):
+            beside = {f"{name} ms": 1000 * told[work] for name, told in found.items()}
+            name = f"network/{T}x{B}x2x{side}x{side}_{work}"
+            yield Figure(f"{name}_floor", 1.1 * floor[work] / ours[work], "x below 1.10 of the CNN's time", 1, beside)
+            target = 2.0 if work == "train" else 2.3
+            yield Figure(f"{name}_norse", norse[work] / ours[work], "x Norse's step loop", target)
+            if work == "train" and "spikingjelly" in found:
+                yield Figure(f"{name}_jelly", found["spikingjelly"][work] / ours[work], "x SpikingJelly", 1.8)
+        beside = {f"{name} MB": told["memory_mb"] for name, told in found.items()}
+        name = f"network/{T}x{B}x2x{side}x{side}_memory"
+        yield Figure(name, 2 / 3 * norse["memory_mb"] / ours["memory_mb"], "x below 2/3 of Norse's", 1, beside)
+        print("  rates:", ", ".join(f"{name} {told['rates']}" for name, told in found.items()), flush=True)
+
+
+def _network(python: str, T: int, B: int, side: int) -> dict[str, dict[str, Any]]:
+    """The medians of some rounds of network_peers.py, per library that there is."""
+    script = str(PEERS_SCRIPT.with_name("network_peers.py"))
+    rounds: dict[str, list[dict[str, Any]]] = {}
+    for _ in range(NETWORK_ROUNDS):
+        for library in ("relu", "dvspipe", *NETWORK_PEERS):
+            if subprocess.run(
+                [python, "-c", f"import {library.partition('_')[0].replace('relu', 'torch')}"],
+                capture_output=True, check=False,
+            ).returncode:  # fmt: skip
+                continue
+            told = json.loads(_run([python, script, library, str(T), str(B), str(side)], OMP_NUM_THREADS="1"))
+            rounds.setdefault(library, []).append(told)
+    return {
+        library: {"rates": told[0]["rates"]}
+        | {key: statistics.median(each[key] for each in told) for key in ("forward", "train", "memory_mb")}
+        for library, told in rounds.items()
+    }
+
+
+def bench_encoding(options: Options) -> Iterator[Figure]:
+    """10 M events in memory to a spike tensor in memory: CPU time on one core, beside Tonic's ToFrame."""
+    for width, height, steps, target in ((128, 128, 100, 25), (1280, 720, 10, 12)):
+        events = random_events(SensorSize(width=width, height=height))
+        yield from _encoding(f"encoding/{width}x{height}_in_{steps}", events, steps, target)
+    if options.data and (options.data / REAL_EVT3).exists():
+        yield from _encoding("encoding/real_1280x720_in_10", ten_million(options.data), 10, 12)
+    else:
+        _skip("encoding/real_1280x720_in_10", f"no {REAL_EVT3} in --data or DVSPIPE_TEST_DATA")
+
+
+def random_events(sensor: SensorSize) -> Events:
+    """Independent and uniform in a second, which is the hardest for a cache."""
+    rng = np.random.default_rng(0)
+    t = np.sort(rng.integers(0, 1_000_000, EVENTS))
+    x, y, p = (rng.integers(0, bound, EVENTS) for bound in (sensor.width, sensor.height, 2))
+    return Events(t, x, y, p, sensor)
+
+
+def _encoding(name: str, events: Events, steps: int, target: float) -> Iterator[Figure]:
+    """Tonic's CPU time / ours; ours / that of adding up the columns; the other forms, and a stream of parts."""
+    from tonic.transforms import ToFrame
+
+    config = BinConfig(steps=steps, step_us=events.duration_us // steps + 1)
+    rows = events.structured()
+    frames = ToFrame(sensor_size=(events.sensor.width, events.sensor.height, 2), n_time_bins=steps)
+    tonic_s = _measure(lambda: frames(rows)).cpu_s
+    ours_s = _measure(lambda: encode_events(events, config)).cpu_s
+    reading_s = _measure(lambda: add_up(events.t, events.x, events.y, events.p)).cpu_s
+    speeds = {"M events/s": len(events) / ours_s / 1e6, "Tonic's M events/s": len(events) / tonic_s / 1e6}
+    yield Figure(name, tonic_s / ours_s, "x ToFrame's speed", target, speeds)
+    beside = {"M events/s read": len(events) / reading_s / 1e6}
+    yield Figure(f"{name}_bound", reading_s / ours_s, "x the speed of reading once", None, beside)
+    parts = [events.slice_events(first, first + CHUNK_EVENTS) for first in range(0, len(events), CHUNK_EVENTS)]
+    works: dict[str, Callable[[], object]] = {
+        form: lambda form=form: encode_events(events, config.model_copy(update={"form": form}))  # type: ignore[misc]
+        for form in ("binary", "voxel", "surface")
+    }
+    works["downsampled"] = lambda: encode_events(events, config.model_copy(update={"downsample": 3}))
+    works["stream"] = lambda: _exhaust(encode_stream(parts, config))
+    for label, work in works.items():
+        yield Figure(f"{name}_{label}", len(events) / _measure(work).cpu_s / 1e6, "M events/s")
+
+
+@njit(error_model="numpy")
+def add_up(t: NDArray[np.int64], x: NDArray[np.int16], y: NDArray[np.int16], p: NDArray[np.bool_]) -> int:
+    """The sum of four columns: what reading each once takes."""
+    total = 0
+    for event in range(t.size):
+        total += t[event] + x[event] + y[event] + p[event]
+    return total
+
+
 BENCHES: dict[str, Callable[[Options], Iterator[Figure]]] = {
     "convert": bench_convert,
+    "encoding": bench_encoding,
     "formats": bench_formats,
+    "network": bench_network,
     "simulator": bench_simulator,
     "start": bench_start,
 }

@@ -107,6 +107,23 @@ def test_stages_and_the_whole_of_a_conversion_are_measured(bench: ModuleType, tm
     assert figures["stages"].value == pytest.approx(1.2 * ideal_s / figures["stages"].beside["wall s"])
 
 
+def test_encoding_is_measured_beside_tonic_and_beside_reading_once(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench, "EVENTS", 50_000)
+    figures = {figure.name: figure for figure in bench.bench_encoding(bench.Options(sys.executable, None))}
+    sizes = ("encoding/128x128_in_100", "encoding/1280x720_in_10")
+    forms = ("_binary", "_voxel", "_surface", "_downsampled", "_stream")
+    assert set(figures) == {size + what for size in sizes for what in ("", "_bound", *forms)}
+    assert [figures[size].target for size in sizes] == [25, 12]
+    for size in sizes:
+        ours, theirs = figures[size].beside.values()
+        assert figures[size].value == pytest.approx(ours / theirs)
+        reading = figures[f"{size}_bound"]
+        assert reading.value == pytest.approx(ours / reading.beside["M events/s read"])
+    assert "encoding/real_1280x720_in_10         skipped: no recordings/faery_evt3.raw" in capsys.readouterr().out
+
+
 def test_every_format_is_measured_in_every_way(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "EVENTS", 2000)
     monkeypatch.setattr(bench, "FORMAT_REPEATS", 1)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from conftest import random_events
 
+from dvspipe.encoding import Latency, Poisson, Population
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
 from dvspipe.synthesis import GESTURE_SENSOR, gesture_frames
@@ -47,7 +48,9 @@ def recording(clip: Path) -> Path:
 
 def test_help_names_every_command(tmp_path: Path) -> None:
     text = dvspipe("--help", cwd=tmp_path).stdout
-    assert all(command in text for command in ("convert", "train", "infer", "info", "check", "cut", "merge", "view"))
+    assert all(
+        command in text for command in ("convert", "train", "infer", "info", "check", "cut", "merge", "view", "encode")
+    )
     assert "convert" in dvspipe(cwd=tmp_path).stdout
     assert dvspipe("--version", cwd=tmp_path).stdout.startswith("dvspipe 0.")
 
@@ -344,3 +347,48 @@ def test_a_file_of_times_is_for_one_video(clip: Path, tmp_path: Path) -> None:
     failed = dvspipe("convert", "7", "-o", "b.h5", cwd=tmp_path, code=None)
     assert "camera 7: there is none" in failed.stderr
     assert not (tmp_path / "b.h5").exists()
+
+
+def test_the_picture_of_the_readme_is_what_its_command_makes(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    _, *arguments = next(line for line in readme.splitlines() if line.startswith("dvspipe encode docs/")).split()
+    kept = root / arguments.pop()
+    dvspipe(*arguments, tmp_path / "made.png", cwd=root)
+    made, shown = (cv2.imread(str(path)).astype(int) for path in (tmp_path / "made.png", kept))
+    assert made.shape == shown.shape
+    assert np.abs(made - shown).mean() < 1  # of 255: another version of matplotlib may set letters otherwise
+
+
+def test_encode_writes_the_spikes_of_several_codes(tmp_path: Path) -> None:
+    grey = np.array([[0, 60, 120], [180, 200, 255]], np.uint8)
+    cv2.imwrite(str(tmp_path / "grey.png"), grey)
+    codes = ("--method", "latency", "--method", "population")
+    dvspipe("encode", "grey.png", *codes, "--steps", 30, "--set", "neurons=5", "-o", "spikes.npz", cwd=tmp_path)
+    with np.load(tmp_path / "spikes.npz") as file:
+        assert set(file) == {"latency", "population", "step_us"}
+        assert np.array_equal(file["latency"], Latency(steps=30).encode(grey))
+        assert np.array_equal(file["population"], Population(steps=30, neurons=5).encode(grey))
+    dvspipe("encode", "grey.png", "--seed", 3, "--resize", "2x1", "-o", "spikes.npz", "--overwrite", cwd=tmp_path)
+    with np.load(tmp_path / "spikes.npz") as file:
+        small = cv2.resize(grey, (2, 1), interpolation=cv2.INTER_AREA)
+        assert np.array_equal(file["poisson"], Poisson().encode(small, np.random.default_rng(3)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nope.png", "-o", "a.png"], "nope.png: no such image file"),
+        (["text.png", "-o", "a.png"], "text.png: not an image that OpenCV can read"),
+        (["grey.png", "-o", "a.png", "--method", "rate"], "--method rate: unknown, expected poisson, latency, "),
+        (["grey.png", "-o", "a.png", "--steps", "0"], "encode --method poisson: steps = 0"),
+        (["grey.png", "-o", "a.png", "--resize", "0x3"], "--resize '0x3' is not of the form WIDTHxHEIGHT"),
+        (["grey.png", "-o", "a.gif"], "a.gif: cannot write spikes as .gif; use .png or .npz"),
+    ],
+)
+def test_what_cannot_be_encoded_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    cv2.imwrite(str(tmp_path / "grey.png"), np.zeros((2, 3), np.uint8))
+    (tmp_path / "text.png").write_text("text")
+    before = set(tmp_path.iterdir())
+    assert message in dvspipe("encode", *arguments, cwd=tmp_path, code=2).stderr
+    assert set(tmp_path.iterdir()) == before

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvspipe.errors import EventError
-from dvspipe.events import MAX_SIDE_PX, Events, SensorSize, concatenate, join, merge
+from dvspipe.events import MAX_SIDE_PX, Events, SensorSize, concatenate, join, merge, windows
 
 
 def test_columns_have_their_types_and_are_read_only() -> None:
@@ -145,3 +145,31 @@ def test_joined_recordings_follow_each_other() -> None:
     assert np.array_equal(joined.t[:20], first.t)
     assert np.array_equal(joined.t[20:], second.t - second.t[0] + first.t[-1] + 500)
     assert np.array_equal(joined.x, np.concatenate([first.x, second.x]))
+
+
+def test_events_are_sliced_by_number_as_far_as_there_are_any() -> None:
+    events = random_events(0, 10)
+    assert concatenate([events.slice_events(0, 4), events.slice_events(4, 99)], SENSOR) == events
+    assert len(events.slice_events(10, 20)) == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 100), cuts=st.lists(st.integers(0, 100_000), max_size=5), window=st.integers(500, 200_000))
+def test_windows_are_the_recording_however_it_is_cut(seed: int, cuts: list[int], window: int) -> None:
+    events = random_events(seed, 60)
+    edges = [0, *sorted(cuts), 100_001]
+    parts = [events.slice_time(a, b) for a, b in pairwise(edges)]
+    found = list(windows(parts, window))
+    assert all((start - events.t[0]) % window == 0 and len(part) for start, part in found)
+    assert concatenate([part for _, part in found], SENSOR) == events
+    for start, part in found:
+        assert part == events.slice_time(start, start + window)
+
+
+def test_windows_of_nothing_are_none() -> None:
+    assert list(windows([Events.empty(SENSOR)], 10)) == []
+
+
+def test_a_long_gap_is_passed_over_at_once() -> None:
+    events = Events([0, 5, 10**15], [0] * 3, [0] * 3, [1] * 3, SENSOR)
+    assert [(start, len(part)) for start, part in windows([events], 10)] == [(0, 2), (10**15, 1)]

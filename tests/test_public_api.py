@@ -11,8 +11,9 @@ import dvspipe
 
 PUBLIC = {
     "BinConfig", "Classifier", "ConvertConfig", "DvspipeError", "EventSimulator", "Events", "Frame", "SensorSize",
-    "SimulatorConfig", "TrainConfig", "VideoSettings", "concatenate", "convert_video", "count_events", "describe",
-    "events_from_video", "frames_from_arrays", "iterate", "open_video", "read", "simulate", "train", "write",
+    "SimulatorConfig", "TrainConfig", "VideoSettings", "concatenate", "convert_video", "describe", "encode_events",
+    "encode_stream", "events_from_video", "frames_from_arrays", "iterate", "open_video", "read", "simulate", "train",
+    "write",
 }  # fmt: skip
 
 
@@ -42,4 +43,4 @@ def test_importing_dvspipe_loads_nothing_heavy() -> None:
 
 
 def test_reading_and_simulating_load_neither_torch_nor_tonic() -> None:
-    assert not loaded_by("from dvspipe import read, simulate, convert_video, count_events") & {"torch", "tonic"}
+    assert not loaded_by("from dvspipe import read, simulate, convert_video, encode_events") & {"torch", "tonic"}

@@ -13,9 +13,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dvspipe.errors import EventError, FileError, FormatError
+from dvspipe.errors import ConfigError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
-from dvspipe.report import PreviewSettings, draw_curves, draw_probabilities, write_preview, write_training_page
+from dvspipe.report import (
+    PreviewSettings,
+    draw_curves,
+    draw_probabilities,
+    draw_rasters,
+    write_preview,
+    write_training_page,
+)
 from dvspipe.report.page import wilson_interval
 
 SENSOR = SensorSize(width=12, height=7)
@@ -301,3 +308,31 @@ def test_slow_stretches_the_time_that_a_preview_plays(tmp_path: Path, events: Ev
     capture = cv2.VideoCapture(str(tmp_path / "a.webm"))
     assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(20 / slow, rel=0.01)
     capture.release()
+
+
+@pytest.mark.parametrize("size", [(1, 3), (9, 12)])  # as lines, as a picture
+def test_a_raster_shows_when_each_pixel_spikes(tmp_path: Path, size: tuple[int, int]) -> None:
+    image = np.full(size, 0.9)
+    early = np.zeros((40, 1, *size), np.uint8)
+    early[:20] = 1
+    draw_rasters({"early": early, "late": early[::-1]}, image, tmp_path / "a.png", step_us=1000)
+    picture = cv2.imread(str(tmp_path / "a.png"))
+    dark = (picture.max(axis=2) < 80).sum(axis=0)
+    ((a, b), (c, d)) = (np.array_split(panel, 2) for panel in np.array_split(dark[round(0.2 * len(dark)) :], 2))
+    assert min(a.sum(), d.sum()) > 3 * max(b.sum(), c.sum())
+
+
+@pytest.mark.parametrize(("polarity", "strong", "weak"), [(0, 0, 2), (1, 2, 0)])  # OFF blue, ON red; OpenCV reads BGR
+def test_a_raster_tells_on_from_off(tmp_path: Path, polarity: int, strong: int, weak: int) -> None:
+    trains = np.zeros((40, 2, 1, 3), np.uint8)
+    trains[:, polarity] = 1
+    draw_rasters({"delta": trains}, np.ones((1, 3)), tmp_path / "a.png", step_us=1)
+    picture = cv2.imread(str(tmp_path / "a.png")).astype(int)
+    assert (picture[..., strong] - picture[..., weak] > 100).any()
+    assert not (picture[..., weak] - picture[..., strong] > 100).any()
+
+
+def test_more_trains_than_a_picture_shows_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="hsa: 4,225 spike trains of 65x65 pixels, a picture shows at most 4,096"):
+        draw_rasters({"hsa": np.zeros((5, 1, 65, 65), np.uint8)}, np.ones((65, 65)), tmp_path / "a.png", step_us=1)
+    assert not list(tmp_path.iterdir())

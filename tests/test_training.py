@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import random_events
 
 from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
 from dvspipe.config import build, merge_settings, read_yaml, shipped_configs
-from dvspipe.datasets import open_dataset
+from dvspipe.datasets import DataConfig, open_dataset
 from dvspipe.encoding import BinConfig
 from dvspipe.errors import CheckpointError, ConfigError, DataError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier, write_predictions
 from dvspipe.networks import NetworkConfig
-from dvspipe.training import Listener, Run, TrainConfig, train
+from dvspipe.training import Listener, Run, TrainConfig, evaluate_checkpoint, train
+from dvspipe.training.losses import LOSSES
+from dvspipe.training.testing import calibration_error, fit_temperature
 
 SENSOR = SensorSize(width=16, height=12)
 SMALL = {
@@ -182,7 +188,7 @@ def test_classes_that_the_data_set_lacks_are_a_warning(tmp_path: Path) -> None:
 def test_a_new_run_removes_what_an_earlier_one_left(folder: Path, tmp_path: Path) -> None:
     train(config_for(folder, optimiser={"epochs": 1}), tmp_path)
     over = {"learning_rate": 1000, "clip_norm": 1e38, "epochs": 3, "weight_decay": 1e30}
-    with pytest.raises(ConfigError, match="the loss became nan in epoch 1; lower .* = 1000$"):
+    with pytest.raises(ConfigError, match="the loss became NaN or infinite in epoch 1, step 3; lower .* = 1000$"):
         train(config_for(folder, optimiser=over), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"args.yaml", "split.json", "weights"}
     assert list((tmp_path / "weights").iterdir()) == []
@@ -190,7 +196,7 @@ def test_a_new_run_removes_what_an_earlier_one_left(folder: Path, tmp_path: Path
 
 def test_a_loss_that_is_no_number_stops_the_run(folder: Path, tmp_path: Path) -> None:
     over = {"learning_rate": 1000, "weight_decay": 1e30, "clip_norm": 1e38, "epochs": 3}
-    with pytest.raises(ConfigError, match="the loss became (nan|inf) in epoch"):
+    with pytest.raises(ConfigError, match="the loss became NaN or infinite in epoch"):
         train(config_for(folder, optimiser=over), tmp_path / "run")
 
 
@@ -220,6 +226,27 @@ def test_a_checkpoint_holds_all_that_inference_needs(tmp_path: Path) -> None:
     spikes = torch.randint(0, 3, (4, 2, 2, 12, 16))
     with torch.no_grad():
         torch.testing.assert_close(loaded(spikes)[0], network.eval()(spikes)[0])
+
+
+@pytest.mark.parametrize(
+    ("over", "windows", "events"),
+    [
+        ({}, 3, 1200),
+        ({"polarity": "merged"}, 3, 1200),
+        ({"by": "recording", "form": "voxel", "polarity": "signed"}, 1, 1200),
+        ({"by": "events", "step_events": 100, "form": "surface"}, 2, 1000),  # the last 200 do not fill half a window
+    ],
+)
+def test_windows_and_channels_are_those_of_the_bins(
+    tmp_path: Path, over: dict[str, Any], windows: int, events: int
+) -> None:
+    bins = build(BinConfig, SMALL["bins"] | over, "bins")
+    config = ClassifierConfig(
+        classes=("a", "b"), width=16, height=12, bins=bins, network=NetworkConfig(channels=(3,), tau_mem_s=0.04)
+    )
+    write(tmp_path / "a.h5", bar(0, 0, windows=3))
+    said = Classifier(config, config.build_network()).predict(tmp_path / "a.h5")
+    assert (said.windows, said.events) == (windows, events)
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, run: Run) -> None:
@@ -273,6 +300,20 @@ def test_every_setting_of_learning_makes_a_difference(folder: Path, tmp_path: Pa
     assert torch.equal(weights("again"), plain)
     for group, name, value in (
         ("optimiser", "label_smoothing", 0.3),
+        ("optimiser", "kind", "sgd"),
+        ("optimiser", "accumulate", 2),
+        ("optimiser", "schedule", "constant"),
+        ("optimiser", "warm_up", 0.0),
+        ("optimiser", "loss", "each_step"),
+        ("optimiser", "truncate", 2),
+        ("optimiser", "ema", 0.5),
+        ("network", "kind", "sew"),
+        ("network", "tau_syn_s", 0.05),
+        ("network", "learn_tau", True),
+        ("network", "gain", 2.0),
+        ("network", "reset", "subtract"),
+        ("network", "surrogate", "arctan"),
+        ("network", "readout", "count"),
         ("optimiser", "weight_decay", 3.0),
         ("optimiser", "clip_norm", 1e-6),
         ("optimiser", "batch", 5),
@@ -284,3 +325,176 @@ def test_every_setting_of_learning_makes_a_difference(folder: Path, tmp_path: Pa
         ("data", "views", 2),
     ):
         assert not torch.equal(weights(name, **{group: {name: value}}), plain), name
+
+
+def weights_of(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
+    _, network = load_checkpoint(folder / "weights" / f"{name}.safetensors")
+    return network.state_dict()
+
+
+class Killed(Listener):
+    """Ends the run in the middle of an epoch, or right behind the record of one."""
+
+    def __init__(self, epoch: int, *, behind_the_record: bool = False) -> None:
+        self.where, self.behind = epoch, behind_the_record
+
+    def progress(self, stage: str, done: int, _total: int) -> None:
+        if stage.startswith(f"epoch {self.where}/") and done == 2 and not self.behind:
+            raise KeyboardInterrupt
+
+    def epoch(self, record: dict[str, float]) -> None:
+        if record["epoch"] == self.where and self.behind:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_killed_run_goes_on_to_the_same_weights(run: Run, folder: Path, tmp_path: Path, behind: bool) -> None:
+    where = tmp_path / "a"
+    config = config_for(folder)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, where, listener=Killed(2 + (not behind), behind_the_record=behind))
+    with (where / "results.csv").open("a") as file:
+        file.write("3,0.1,0.2\n")  # of an epoch that was being written
+    resumed = train(config, where, resume=True, command="dvspipe train bars")
+    for name in ("best", "last"):
+        ours, theirs = weights_of(where, name), weights_of(run.folder, name)
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs), name
+    assert resumed.test["confusion"] == run.test["confusion"]
+    rows, wanted = (
+        [
+            {k: v for k, v in row.items() if "seconds" not in k}
+            for row in csv.DictReader((f / "results.csv").read_text().splitlines())
+        ]
+        for f in (where, run.folder)
+    )
+    assert rows == wanted
+    lines = (where / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
+
+
+def test_what_prevents_going_on_is_said(folder: Path, tmp_path: Path) -> None:
+    config = config_for(folder, optimiser={"epochs": 1})
+    with pytest.raises(ConfigError, match=r"args.yaml: cannot be read, so that the run cannot go on"):
+        train(config, tmp_path / "nowhere", resume=True)
+    train(config, tmp_path / "a")
+    longer = config_for(folder, optimiser={"epochs": 2}, network={"slope": 2.0})
+    with pytest.raises(
+        ConfigError, match=r"network.slope = 5.0 was, 2.0 is now; optimiser.epochs = 1 was, 2 is now; --ch"
+    ):
+        train(longer, tmp_path / "a", resume=True)
+    run = train(longer, tmp_path / "a", resume=True, changed=True)
+    assert run.test["chosen_epoch"] in (1, 2)
+    state = tmp_path / "a" / "weights" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=r"state.safetensors: not the state of a training"):
+        train(longer, tmp_path / "a", resume=True)
+    state.unlink()
+    with pytest.raises(CheckpointError, match=r"a training can go on after its first complete epoch"):
+        train(longer, tmp_path / "a", resume=True)
+
+
+def test_a_batch_in_parts_has_the_same_gradients(folder: Path, tmp_path: Path) -> None:
+    """But for batch norm, which the linear network has not."""
+    plain = {"network": {"kind": "mlp", "channels": [12]}, "optimiser": {"epochs": 1}}
+    train(config_for(folder, **plain), tmp_path / "whole")
+    train(config_for(folder, **merge_settings(plain, {"optimiser": {"accumulate": 3}})), tmp_path / "parts")
+    whole, parts = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")
+    for key, tensor in whole.items():
+        torch.testing.assert_close(parts[key], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_training_ends_when_nothing_gets_better(folder: Path, tmp_path: Path) -> None:
+    over = {"optimiser": {"epochs": 50, "patience": 2, "learning_rate": 1e-9}}
+    train(config_for(folder, **over), tmp_path / "a")
+    rows = list(csv.DictReader((tmp_path / "a" / "results.csv").read_text().splitlines()))
+    accuracies = [float(row["val_accuracy"]) for row in rows]
+    losses = [float(row["val_loss"]) for row in rows]
+    best = max(range(len(rows)), key=lambda k: (accuracies[k], -losses[k]))
+    assert len(rows) == best + 1 + 2 < 50
+
+
+def test_the_average_of_the_weights_is_what_is_kept(folder: Path, tmp_path: Path) -> None:
+    one = {"optimiser": {"epochs": 1, "schedule": "constant", "warm_up": 0}}
+    train(config_for(folder, **one), tmp_path / "plain")
+    train(config_for(folder, **merge_settings(one, {"optimiser": {"ema": 0.999}})), tmp_path / "slow")
+    classifier, _ = load_checkpoint(tmp_path / "plain" / "weights" / "last.safetensors")
+    torch.manual_seed(0)
+    fresh = classifier.build_network().state_dict()
+    plain, slow = weights_of(tmp_path / "plain"), weights_of(tmp_path / "slow")
+    key = "layers.0.convolution.weight"
+    assert (slow[key] - fresh[key]).norm() < 0.05 * (plain[key] - fresh[key]).norm()
+
+
+def test_truncated_gradients_are_whole_ones_where_nothing_is_carried(folder: Path, tmp_path: Path) -> None:
+    """With as many steps as there are nothing is cut; with fewer the network learns all the same."""
+    one = {"optimiser": {"epochs": 1}}
+    train(config_for(folder, **one), tmp_path / "plain")
+    train(config_for(folder, **merge_settings(one, {"optimiser": {"truncate": 5}})), tmp_path / "all")
+    plain, all_steps = weights_of(tmp_path / "plain"), weights_of(tmp_path / "all")
+    assert all(torch.equal(all_steps[key], plain[key]) for key in plain)
+    run = train(config_for(folder, optimiser={"truncate": 3, "epochs": 6}), tmp_path / "cut")
+    assert run.test["accuracy"] >= 0.6
+
+
+def test_losses_are_what_their_names_say() -> None:
+    torch.manual_seed(0)
+    outputs, labels = torch.randn(4, 3, 5, dtype=torch.float64), torch.tensor([1, 4, 0])
+    targets = torch.nn.functional.one_hot(labels, 5).double()
+    rows = torch.arange(3)
+    mean = -outputs.mean(0).log_softmax(1)[rows, labels]
+    torch.testing.assert_close(LOSSES["mean"](outputs, targets, 0.0), mean)
+    each = -outputs.log_softmax(2)[:, rows, labels].mean(0)
+    torch.testing.assert_close(LOSSES["each_step"](outputs, targets, 0.0), each)
+    torch.testing.assert_close(LOSSES["count"](outputs, targets, 0.0), (outputs.mean(0) - targets).square().mean(1))
+    smooth = LOSSES["mean"](outputs, targets, 0.1)
+    torch.testing.assert_close(smooth, 0.9 * mean - 0.1 * outputs.mean(0).log_softmax(1).mean(1))
+    equal = outputs[:1].expand(4, 3, 5)
+    torch.testing.assert_close(LOSSES["each_step"](equal, targets, 0.1), LOSSES["mean"](equal, targets, 0.1))
+
+
+def test_the_temperature_makes_probabilities_as_sure_as_they_are_right() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal(0, 1.5, (4000, 4)).astype(np.float32)
+    probabilities = np.exp(true) / np.exp(true).sum(1, keepdims=True)
+    labels = np.array([rng.choice(4, p=row / row.sum()) for row in probabilities.astype(np.float64)])
+    assert fit_temperature(3 * true, labels) == pytest.approx(3, rel=0.1)
+    assert calibration_error(probabilities, labels) < 0.03
+    sharp = np.exp(3 * true) / np.exp(3 * true).sum(1, keepdims=True)
+    assert calibration_error(sharp, labels) > 0.1
+    assert calibration_error(np.array([[0.8, 0.2], [0.8, 0.2]]), np.array([0, 1])) == pytest.approx(0.3)
+
+
+def test_a_checkpoint_is_tested_on_a_data_set(run: Run, folder: Path, tmp_path: Path) -> None:
+    data = config_for(folder).data
+    record = evaluate_checkpoint(run.checkpoint, data, "test")
+    assert record["confusion"] == run.test["confusion"]
+    assert record["calibration_error"] == pytest.approx(run.test["calibration_error"], abs=1e-6)
+    assert record["temperature"] != 1
+    assert evaluate_checkpoint(run.checkpoint, data, "all")["samples"] == 84
+    with pytest.raises(ConfigError, match="part tset: expected one of train, validation, test, all"):
+        evaluate_checkpoint(run.checkpoint, data, "tset")
+    for name in ("x", "y"):
+        for number in range(4):
+            write(tmp_path / name / f"{number}.h5", bar(0, number))
+    with pytest.raises(DataError, match="has the classes x, y, .* 0_right, 1_left, 2_down"):
+        evaluate_checkpoint(run.checkpoint, DataConfig(root=tmp_path), "test")
+
+
+def test_two_processes_learn_what_one_does(folder: Path, tmp_path: Path) -> None:
+    """By torchrun, as a user starts it: batch norm and gradients are those of the whole batch."""
+    (tmp_path / "bars.yaml").write_text(yaml.safe_dump(config_for(folder).model_dump(mode="json")))
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29517"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    arguments = ["train", "bars.yaml", "optimiser.epochs=2", "optimiser.batch=9", "--out"]
+    done = subprocess.run(
+        [*command, "-m", "dvspipe", *arguments, "two"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("test accuracy") == 1
+    one = train(config_for(folder, optimiser={"epochs": 2, "batch": 9}), tmp_path / "one")
+    ours, theirs = weights_of(tmp_path / "two"), weights_of(tmp_path / "one")
+    for key, tensor in theirs.items():
+        torch.testing.assert_close(ours[key], tensor, rtol=2e-2, atol=2e-3, msg=key)
+    rows = list(csv.DictReader((tmp_path / "two" / "results.csv").read_text().splitlines()))
+    wanted = list(csv.DictReader((one.folder / "results.csv").read_text().splitlines()))
+    assert float(rows[0]["train_loss"]) == pytest.approx(float(wanted[0]["train_loss"]), rel=1e-3)

@@ -11,7 +11,8 @@ import typer
 from ..errors import DvspipeError
 from .convert import convert
 from .data import data
-from .learning import demo, infer, train
+from .encode import encode
+from .learning import demo, evaluate, infer, train
 from .recordings import calibrate, check, compare, cut, filter_, info, merge, view
 from .screen import EXIT_ERROR, EXIT_INTERRUPTED, fail, interrupt, screen, show_log
 from .synth import synth
@@ -24,8 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (convert, info, check, view, cut, merge, filter_, compare, calibrate, train, infer, demo):
+for command in (convert, info, check, view, cut, merge, filter_, compare, calibrate, encode, train, infer, demo):
     app.command(command.__name__.rstrip("_"))(command)
+app.command("eval")(evaluate)
 app.add_typer(data, name="data")
 app.add_typer(synth, name="synth")
 

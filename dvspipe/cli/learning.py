@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import json
+import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import DvspipeError, FileError
+from ..errors import ConfigError, DvspipeError, FileError
 from .screen import EXIT_SOME_FAILED, Overwrite, fail, messages, pass_over, progress, screen
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt, from malloc.h
@@ -24,21 +26,73 @@ def train(
     config: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped one (nmnist, gesture).")],
     settings: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as data.root=DIR.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The run folder; runs/train/<name> by default.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with the run in this folder, from its last whole epoch.")
+    ] = None,
+    changed: Annotated[bool, typer.Option("--changed", help="With --resume: also with another configuration.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train a spiking classifier on labelled recordings, and test it."""
+    """Train a spiking classifier on labelled recordings, and test it; torchrun starts several processes of it."""
     from ..config import build, merge_settings, parse_overrides, read_yaml
 
     merged = merge_settings(read_yaml(config), parse_overrides(settings or []))
     from ..training import TrainConfig
 
     resolved = build(TrainConfig, merged, config)
-    folder = _run_folder(out, Path("runs/train"), resolved.name, overwrite)
     command = shlex.join(["dvspipe", "train", config, *(settings or [])])
-    run = _train(resolved, folder, command)
+    first, several = os.environ.get("RANK", "0") == "0", os.environ.get("WORLD_SIZE", "1") != "1"
+    if several and out is None and resume is None:
+        raise ConfigError("several processes train together: --out must name their run folder")
+    if resume is not None:
+        folder = resume
+    elif first or out is None:
+        folder = _run_folder(out, Path("runs/train"), resolved.name, overwrite)
+    else:
+        folder = out
+    run = _train(resolved, folder, command, resume=resume is not None, changed=changed)
+    if not first:
+        return
     _print_test(run)
     screen.print(f"{folder / 'report.html'} shows it; next:")
     screen.print(f"  {shlex.join(['dvspipe', 'infer', str(run.checkpoint), 'RECORDING'])}")
+
+
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="weights/best.safetensors of a run.")],
+    config: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped one: its data are taken.")],
+    settings: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as data.root=DIR.")] = None,
+    part: Annotated[str, typer.Option(metavar="test|validation|train|all", help="Of the data set.")] = "test",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A .json file for all figures.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Test a classifier on a data set: accuracy, calibration, and which classes are taken for which."""
+    from ..config import build, merge_settings, parse_overrides, read_yaml
+    from ..files import claim_output, write_beside
+
+    if out:
+        claim_output(out, overwrite=overwrite)
+    merged = merge_settings(read_yaml(config), parse_overrides(settings or []))
+    from ..datasets import DataConfig
+    from ..training import evaluate_checkpoint
+
+    data = build(DataConfig, merged.get("data", {}), config)
+    with _training_screen() as listener:
+        record = evaluate_checkpoint(checkpoint, data, part, seed=int(merged.get("seed", 0)), listener=listener)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("class", "recordings", "right", "taken for"):
+        table.add_column(heading, justify="left" if heading in ("class", "taken for") else "right")
+    for k, (name, row) in enumerate(zip(record["classes"], record["confusion"], strict=True)):
+        others = sorted(((count, j) for j, count in enumerate(row) if j != k and count), reverse=True)
+        taken = ", ".join(f"{record['classes'][j]} {count}" for count, j in others[:3])
+        table.add_row(Text(name), str(sum(row)), str(row[k]), Text(taken))
+    screen.print(table)
+    screen.print(
+        f"accuracy{' (synthetic)' if record['synthetic'] else ''} {record['accuracy']:.1%}, {record['correct']} of "
+        f"{record['samples']}: {record['data']}; expected calibration error {record['calibration_error']:.1%}"
+    )
+    if out:
+        with write_beside(out) as beside:
+            beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def infer(
@@ -131,6 +185,10 @@ def _training_screen() -> Iterator[Any]:
         def progress(self, stage: str, done: int, total: int) -> None:
             show(stage, done, total)
 
+        def begin(self, rates: dict[str, float]) -> None:
+            told = ", ".join(f"{name} {rate:.1%}" for name, rate in rates.items())
+            screen.print(f"spikes per neuron and step at the start: {told}")
+
         def epoch(self, record: dict[str, float]) -> None:
             screen.print(
                 f"epoch {record['epoch']:3.0f}  loss {record['train_loss']:.3f}  "
@@ -145,13 +203,14 @@ def _training_screen() -> Iterator[Any]:
         yield Screen()
 
 
-def _train(config: Any, folder: Path, command: str) -> Any:
+def _train(config: Any, folder: Path, command: str, *, resume: bool, changed: bool) -> Any:
     from ..report import write_training_page
     from ..training import train as run_training
 
     with _training_screen() as listener:
-        run = run_training(config, folder, command=command, listener=listener)
-    write_training_page(folder)
+        run = run_training(config, folder, command=command, listener=listener, resume=resume, changed=changed)
+    if os.environ.get("RANK", "0") == "0":
+        write_training_page(folder)
     return run
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,8 @@ from ..config import Settings
 from ..errors import ConfigError
 from ..events import Events, SensorSize
 
-Spikes = NDArray[np.uint8]
-"""A spike tensor [T, C, H, W]."""
+Spikes = NDArray[Any]
+"""A spike tensor [T, C, H, W] of the dtype of its bins."""
 
 Rows = NDArray[np.int64]
 """Events as rows t, x, y and p of a matrix [4, N]."""
@@ -61,7 +61,7 @@ class AugmentConfig(Settings):
     shift_px: int = Field(default=2, ge=0)
     """Largest shift along each axis, in pixels of the spike tensor."""
     flip_polarity: bool = False
-    """Whether ON and OFF are exchanged in half of the recordings."""
+    """Whether ON and OFF are exchanged in half of the recordings; where polarities are signed, the sign turns."""
     flip_horizontal: bool = False
     """Whether half of the recordings are mirrored left to right; a class named `right` then becomes `left`, and
     `clockwise` `counter_clockwise`."""
@@ -154,19 +154,19 @@ def augment(
     """A changed copy of a spike tensor, and its label.
 
     Args:
-        spikes: uint8 [T, C, H, W]; C is 2 where polarity is to be flipped.
+        spikes: [T, C, H, W].
         label: Of the recording.
         config: What is changed.
         rng: What the changes are drawn from.
         mirrored: As `mirrored_labels` gives it; needed to flip horizontally.
 
     Returns:
-        uint8 [T', C, H, W] with T' = `config.frames`, or T; what is moved in is 0.
+        [T', C, H, W] with T' = `config.frames`, or T; what is moved in is 0.
     """
     if config.frames is not None and config.frames < len(spikes):
         spikes = spikes[np.sort(rng.permutation(len(spikes))[: config.frames])]
     if config.flip_polarity and rng.random() < 0.5:
-        spikes = spikes[:, ::-1]
+        spikes = spikes[:, ::-1] if spikes.shape[1] == 2 else -spikes
     if config.flip_horizontal and rng.random() < 0.5:
         assert mirrored is not None
         spikes, label = spikes[..., ::-1], int(mirrored[label])
@@ -181,7 +181,7 @@ def augment(
 
 def _shifted(spikes: Spikes, down: int, right: int) -> Spikes:
     """A copy moved by so many pixels, 0 moving in."""
-    moved = np.zeros(spikes.shape, np.uint8)
+    moved = np.zeros(spikes.shape, spikes.dtype)
     H, W = spikes.shape[-2:]
     to_rows, from_rows = slice(max(down, 0), H + min(down, 0)), slice(max(-down, 0), H + min(-down, 0))
     to_columns, from_columns = slice(max(right, 0), W + min(right, 0)), slice(max(-right, 0), W + min(-right, 0))
@@ -195,15 +195,17 @@ def mix(
 ) -> tuple[Spikes, float]:
     """Two spike tensors of one shape as one, and the share of the first in it, which its target is to have.
 
-    `mixup` rounds the weighted mean of counts at random, so that its mean is right. The share of `eventmix` is that of
-    the events.
+    `mixup` rounds the weighted mean of whole numbers at random, so that its mean is right. The share of `eventmix` is
+    that of the events.
     """
     if kind == "mixup":
         share = float(rng.random())
         mean = share * spikes + (1 - share) * other.astype(np.float64)
-        return np.floor(mean + rng.random(mean.shape)).astype(np.uint8), share
+        if spikes.dtype.kind == "u":
+            mean = np.floor(mean + rng.random(mean.shape))
+        return mean.astype(spikes.dtype), share
     inside = _blobs(spikes.shape, rng)[:, None]
-    own, foreign = int(spikes.sum(where=~inside)), int(other.sum(where=inside))
+    own, foreign = (float(np.abs(part).sum(where=where)) for part, where in ((spikes, ~inside), (other, inside)))
     share = own / (own + foreign) if own + foreign else 1.0
     return np.where(inside, other, spikes), share
 

@@ -52,20 +52,20 @@ class Cache:
         """Where the result of a key is, or is to be."""
         return self.folder / key[:2] / f"{key[2:]}{suffix}"
 
-    def read(self, key: str) -> NDArray[Any] | None:
-        """The array of a key, or None where there is none that is whole."""
+    def read(self, key: str) -> dict[str, NDArray[Any]] | None:
+        """The arrays of a key by their names, or None where there are none that are whole."""
         path = self.path(key, ".npz")
         if not path.exists():
             return None
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                return np.asarray(stored["array"])
+                return dict(stored)
         except DAMAGES as error:
             log.warning("%s: damaged (%s), is made anew", path, error)
             return None
 
-    def write(self, key: str, array: NDArray[Any]) -> None:
-        """Keeps an array.
+    def write(self, key: str, arrays: dict[str, NDArray[Any]]) -> None:
+        """Keeps arrays.
 
         Raises:
             FileError: The folder cannot be written to, or its disk is full; says how to do without.
@@ -73,8 +73,8 @@ class Cache:
         path = self.path(key, ".npz")
         try:
             with write_beside(path) as beside, beside.open("wb") as file:
-                require_space(path, array.nbytes + CLOSING_BYTES)
-                np.savez_compressed(file, array=array)
+                require_space(path, sum(array.nbytes for array in arrays.values()) + CLOSING_BYTES)
+                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         except FileError as error:
             raise FileError(
                 f"{error}; another folder for what is kept: data.cache=DIR, none: data.cache=none"

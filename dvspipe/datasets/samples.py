@@ -68,6 +68,11 @@ class DataSet:
         """The parts by name, in the order of PARTS."""
         return {name: getattr(self, name) for name in PARTS}
 
+    def is_synthetic(self, part: str) -> bool:
+        """Whether recordings of a part, or of `all`, were made on the machine."""
+        made = {"test": self.synthetic_test, "all": self.synthetic or self.synthetic_test}
+        return made.get(part, self.synthetic)
+
 
 def divide(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
     """Samples in two parts, the second with about that share of the groups, by a seeded draw.

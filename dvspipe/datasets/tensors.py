@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import fields
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..background import read_ahead
-from ..encoding import BinConfig, count_events
+from ..encoding import BinConfig, BinCounts, encode_events
 from ..errors import DataError, DvspipeError
 from ..events import Events
 from .augmentation import AugmentConfig, Spikes, VaryConfig, augment, mirrored_labels, mix, vary
@@ -26,6 +27,7 @@ HELD_BYTES = 2 << 30  # of spike tensors that are kept in memory; more are read 
 BATCHES_AHEAD = 4
 TRIED_S, WORTH_PROCESSES_S = 1.0, 8.0  # a process takes some seconds to begin
 AUGMENT_STREAM = 1
+COUNTED = tuple(field.name for field in fields(BinCounts))
 
 Progress = Callable[[int, int], None]
 
@@ -36,18 +38,18 @@ class Batch(NamedTuple):
     """Spike tensors to learn from.
 
     Args:
-        spikes: uint8 [B, T, C, H, W].
+        spikes: [B, T, C, H, W], of the dtype of the bins.
         targets: float32 [B, K], the share of each class; all on one where nothing is mixed.
         labels: int64 [B], the class of the largest share.
     """
 
-    spikes: NDArray[np.uint8]
+    spikes: NDArray[Any]
     targets: NDArray[np.float32]
     labels: NDArray[np.int64]
 
 
 class SpikeTensors:
-    """The spike tensors of samples, uint8 [views, T, C, H, W] each: of the recording itself, then of changed variants.
+    """The spike tensors of samples, [views, T, C, H, W] each: of the recording itself, then of changed variants.
 
     Args:
         samples: At least one.
@@ -81,15 +83,15 @@ class SpikeTensors:
         self._cache = cache
         self.labels = np.array([sample.label for sample in samples], np.int64)
         self._keys: list[str] = []
-        self._held: NDArray[np.uint8] | None = None
-        self._totals = np.zeros(len(samples), np.int64)
+        self._held: NDArray[Any] | None = None
+        self._counts = np.zeros((len(samples), len(COUNTED)), np.int64)
         make = partial(_kept, bins=bins, views=views, vary_config=vary_config, seed=seed, cache=cache)
         log.info("encoding %d samples in %d process(es)", len(samples), jobs)
         shape: tuple[int, ...] | None = None
-        for number, (key, tensor) in enumerate(_mapped(make, samples, jobs)):
+        for number, (key, tensor, counts) in enumerate(_mapped(make, samples, jobs)):
             if shape is None:
                 shape = tensor.shape
-                self._held = _room(shape, len(samples), cache)
+                self._held = _room(tensor, len(samples), cache)
             if tensor.shape != shape:
                 raise DataError(
                     f"{samples[number].name}: comes from another sensor than {samples[0].name}; where the files do not "
@@ -98,29 +100,37 @@ class SpikeTensors:
             if self._held is not None:
                 self._held[number] = tensor
             self._keys.append(key)
-            self._totals[number] = tensor[0].sum(dtype=np.int64)
+            self._counts[number] = counts
             if progress:
                 progress(number + 1, len(samples))
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, number: int) -> NDArray[np.uint8]:
+    def __getitem__(self, number: int) -> NDArray[Any]:
         if self._held is not None:
             return np.asarray(self._held[number])
         assert self._cache is not None
-        tensor = self._cache.read(self._keys[number])
-        if tensor is None:
+        kept = self._cache.read(self._keys[number])
+        if kept is None:
             raise DataError(f"{self._cache.path(self._keys[number], '.npz')}: is gone from the cache; start again")
-        return tensor
+        return kept["spikes"]
 
-    def totals(self) -> NDArray[np.int64]:
-        """Number of events in the tensor of each recording itself: int64 [samples]."""
-        return self._totals
+    def counts(self) -> list[BinCounts]:
+        """What became of the events of each recording itself."""
+        return [BinCounts(*row) for row in self._counts.tolist()]
 
 
 def training_batches(
-    tensors: SpikeTensors, size: int, config: AugmentConfig, classes: Sequence[str], seed: int, epoch: int
+    tensors: SpikeTensors,
+    size: int,
+    config: AugmentConfig,
+    classes: Sequence[str],
+    seed: int,
+    epoch: int,
+    *,
+    own: Callable[[list[int]], list[int]] | None = None,
+    least: int = 1,
 ) -> Iterator[Batch]:
     """Shuffled batches of one random view of each recording, augmented, made in a thread ahead of their use.
 
@@ -133,16 +143,19 @@ def training_batches(
         classes: Names.
         seed: Of all draws.
         epoch: Its number.
+        own: Which of a batch's recordings are wanted here, where several processes share it; all by default.
+        least: A last batch of fewer recordings is left out.
     """
     mirrored = mirrored_labels(classes) if config.flip_horizontal else None
     order = np.random.default_rng([seed, epoch]).permutation(len(tensors))
     make = partial(_training_batch, tensors, config, len(classes), mirrored, seed, epoch)
-    chosen = (order[start : start + size].tolist() for start in range(0, len(order), size))
-    return read_ahead(map(make, chosen), BATCHES_AHEAD)
+    whole = (order[start : start + size].tolist() for start in range(0, len(order), size))
+    chosen = (numbers for numbers in whole if len(numbers) >= least)
+    return read_ahead(map(make, map(own, chosen) if own else chosen), BATCHES_AHEAD)
 
 
-def plain_batches(tensors: SpikeTensors, size: int) -> Iterator[NDArray[np.uint8]]:
-    """The recordings themselves in their order, uint8 [B, T, C, H, W], made in a thread ahead of their use."""
+def plain_batches(tensors: SpikeTensors, size: int) -> Iterator[NDArray[Any]]:
+    """The recordings themselves in their order, [B, T, C, H, W], made in a thread ahead of their use."""
     starts = range(0, len(tensors), size)
     return read_ahead(
         (np.stack([tensors[i][0] for i in range(start, min(start + size, len(tensors)))]) for start in starts),
@@ -178,17 +191,17 @@ def _drawn(
     return augment(views[rng.integers(len(views))], int(tensors.labels[number]), config, rng, mirrored)
 
 
-def _room(shape: tuple[int, ...], samples: int, cache: Cache | None) -> NDArray[np.uint8] | None:
-    """Memory for all tensors, or None where they are to be read from the cache."""
-    size = int(np.prod(shape)) * samples
+def _room(tensor: NDArray[Any], samples: int, cache: Cache | None) -> NDArray[Any] | None:
+    """Memory for as many tensors, or None where they are to be read from the cache."""
+    size = tensor.nbytes * samples
     if cache is not None and size > HELD_BYTES:
         return None
     try:
-        return np.empty((samples, *shape), np.uint8)
+        return np.empty((samples, *tensor.shape), tensor.dtype)
     except MemoryError as error:
         raise DataError(
-            f"{samples} spike tensors of {shape} take {size / 1e9:.1f} GB of memory; fewer steps, a larger downsample, "
-            "fewer views, or data.cache=DIR need less"
+            f"{samples} spike tensors of {tensor.shape} take {size / 1e9:.1f} GB of memory; fewer steps, a larger "
+            "downsample, fewer views, or data.cache=DIR need less"
         ) from error
 
 
@@ -219,17 +232,18 @@ def _in_processes(make: Callable[[Sample], Any], samples: Sequence[Sample], jobs
 
 def _kept(
     sample: Sample, *, bins: BinConfig, views: int, vary_config: VaryConfig, seed: int, cache: Cache | None
-) -> tuple[str, NDArray[np.uint8]]:
-    """The key of a sample's tensor, and the tensor: from the cache, or made and put there."""
+) -> tuple[str, NDArray[Any], NDArray[np.int64]]:
+    """The key of a sample's tensor, the tensor, and the COUNTED of its events: kept, or made and put there."""
     if cache is None:
-        return "", _encoded(sample, bins, views, vary_config, seed)
+        return "", *_encoded(sample, bins, views, vary_config, seed)
     changes = (vary_config.model_dump(), seed) if views > 1 else ()
     key = cache.key(_named(sample, sample.version), bins.model_dump(), views, changes)
-    tensor = cache.read(key)
-    if tensor is None:
-        tensor = _encoded(sample, bins, views, vary_config, seed)
-        cache.write(key, tensor)
-    return key, tensor
+    kept = cache.read(key)
+    if kept is None:
+        spikes, counts = _encoded(sample, bins, views, vary_config, seed)
+        kept = {"spikes": spikes, "counts": counts}
+        cache.write(key, kept)
+    return key, kept["spikes"], kept["counts"]
 
 
 def _named(sample: Sample, work: Callable[[], Any]) -> Any:
@@ -243,13 +257,15 @@ def _named(sample: Sample, work: Callable[[], Any]) -> Any:
         raise DataError(f"{sample.name}: cannot be read ({error.strerror or error})") from error
 
 
-def _encoded(sample: Sample, bins: BinConfig, views: int, vary_config: VaryConfig, seed: int) -> NDArray[np.uint8]:
+def _encoded(
+    sample: Sample, bins: BinConfig, views: int, vary_config: VaryConfig, seed: int
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
     events: Events = _named(sample, sample.load)
     if not len(events):
         raise DataError(f"{sample.name}: the recording holds no events")
-    start_us = int(events.t[0])
-    variants = [count_events(events, bins, start_us=start_us)]
+    start_us, told = int(events.t[0]), list[BinCounts]()
+    variants = [encode_events(events, bins, start_us=start_us, tell=told.append)]
     for view in range(1, views):
         changed = vary(events, vary_config, np.random.default_rng([seed, view, len(events), start_us & 0xFFFFFFFF]))
-        variants.append(count_events(changed, bins, start_us=start_us))
-    return np.stack(variants)
+        variants.append(encode_events(changed, bins, start_us=start_us))
+    return np.stack(variants), np.array([getattr(told[0], name) for name in COUNTED], np.int64)

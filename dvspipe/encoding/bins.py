@@ -1,116 +1,279 @@
-"""Counts of events per time step, polarity and pixel."""
+"""Events to spike tensors: what a pixel holds in each of T time steps.
+
+Every step is half-open. Cut by time, step k of a recording that begins at `start` holds the events with
+
+    start + k * step_us <= t < start + (k + 1) * step_us.
+
+Cut by recording, T equal steps reach from the first event to the last, which is in the last step:
+
+    k <= (t - start) * T / (last + 1 - start) < k + 1.
+
+Cut by events, step k holds the events number k * step_events to (k + 1) * step_events - 1, counted from 0.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..config import Settings
-from ..errors import DataError
-from ..events import Events, SensorSize, concatenate
+from ..events import LATEST_US, Events, SensorSize, concatenate, windows
+from .kernels import NEVER_US, Places, add_counts, add_weights, note_times, write_surface
 
 LARGEST_COUNT = 255
 
 
 class BinConfig(Settings):
-    """How a recording becomes a spike tensor [T, 2, H, W].
-
-    Step k holds the events with start + k * step_us <= t < start + (k + 1) * step_us, where start is the time of the
-    first event.
-    """
+    """How a recording becomes a spike tensor [T, C, H, W]."""
 
     steps: int = Field(default=20, ge=1, le=10_000)
     """T, the number of time steps."""
+    by: Literal["time", "recording", "events"] = "time"
+    """What a step is: `step_us` of time, the T-th part of the whole recording's time, or `step_events` events."""
     step_us: int = Field(default=15_000, ge=1, le=10**9)
-    """Length of a step in microseconds."""
+    """Length of a step in microseconds; what a network takes for it, also where steps are cut otherwise."""
+    step_events: int = Field(default=1000, ge=1, le=10**9)
+    """By events: the number of events in a step."""
     downsample: int = Field(default=1, ge=1, le=1024)
     """Blocks of this many pixels on a side are summed into one; a last partial block counts as a block."""
-    form: Literal["count", "binary"] = "count"
-    """Number of events (at most 255), or whether there was any."""
+    form: Literal["count", "binary", "clipped", "voxel", "surface"] = "count"
+    """`count`: number of events (at most 255); `binary`: whether there was any; `clipped`: their number, at most
+    `clip`; `voxel`: events divided between the two nearest steps; `surface`: how recent the last event is."""
+    clip: int = Field(default=4, ge=1, le=LARGEST_COUNT)
+    """The largest count of the form `clipped`."""
+    polarity: Literal["apart", "merged", "signed"] = "apart"
+    """`apart`: C = 2, 0 OFF and 1 ON; `merged`: C = 1, ON and OFF alike; `signed`: C = 1, ON less OFF, of `voxel`."""
+    tau_us: float = Field(default=50_000, gt=0, le=1e12)
+    """Time constant of the form `surface` in microseconds."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> BinConfig:
+        if self.polarity == "signed" and self.form != "voxel":
+            raise ValueError(f"polarity = signed is for form = voxel, not {self.form}; apart and merged are for all")
+        if self.form == "voxel" and self.by == "events":
+            raise ValueError("form = voxel divides events by their times; expected by = time or by = recording")
+        if self.form == "voxel" and self.steps < 2:
+            raise ValueError("form = voxel divides events between steps; expected steps >= 2")
+        return self
+
+    @property
+    def channels(self) -> int:
+        """C, the number of channels of the spike tensor."""
+        return 2 if self.polarity == "apart" else 1
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the spike tensor: uint8 for numbers of events, float32 for `voxel` and `surface`."""
+        return np.dtype(np.float32 if self.form in ("voxel", "surface") else np.uint8)
 
     @property
     def window_us(self) -> int:
-        """Length of the whole tensor in microseconds."""
+        """Length of the whole tensor in microseconds, by time."""
         return self.steps * self.step_us
+
+    @property
+    def window_events(self) -> int:
+        """Number of events in the whole tensor, by events."""
+        return self.steps * self.step_events
+
+    @property
+    def largest(self) -> int:
+        """The largest value of a form that counts."""
+        return {"binary": 1, "clipped": self.clip}.get(self.form, LARGEST_COUNT)
 
     def grid(self, sensor: SensorSize) -> SensorSize:
         """Width and height of the spike tensor for a sensor."""
         return SensorSize(width=-(-sensor.width // self.downsample), height=-(-sensor.height // self.downsample))
 
+    def shape(self, sensor: SensorSize) -> tuple[int, int, int]:
+        """C, H and W of the spike tensor for a sensor."""
+        grid = self.grid(sensor)
+        return self.channels, grid.height, grid.width
 
-def count_events(events: Events, config: BinConfig, *, start_us: int | None = None) -> NDArray[np.uint8]:
-    """The number of events per time step, polarity and (downsampled) pixel.
+
+@dataclass(frozen=True)
+class BinCounts:
+    """What became of the events of a recording.
+
+    Attributes:
+        events: How many came.
+        before: Of them, earlier than the first step.
+        beyond: Later than the last step.
+        saturated: Inside, but at a pixel that held the largest count already: more than 255 events, than `clip`, or,
+            of the form `binary`, than one.
+    """
+
+    events: int = 0
+    before: int = 0
+    beyond: int = 0
+    saturated: int = 0
+
+    @property
+    def kept(self) -> int:
+        """How many were left; the sum of a tensor of counts."""
+        return self.events - self.before - self.beyond - self.saturated
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Steps of equal length: step k holds the times t with k <= (t - start_us) * parts / span_us < k + 1.
+
+    In integers, so that no time is ever on the wrong side.
+    """
+
+    start_us: int
+    span_us: int
+    parts: int = 1
+
+    def begin_us(self, step: int) -> int:
+        """The first microsecond of a step."""
+        return self.start_us - (-step * self.span_us) // self.parts
+
+    def step_of(self, t_us: int) -> int:
+        """The step that holds a time."""
+        return (t_us - self.start_us) * self.parts // self.span_us
+
+    @classmethod
+    def of(cls, config: BinConfig, start_us: int, last_us: int) -> Clock:
+        """The steps of a recording, by time or by recording, from a time to that of its last event."""
+        if config.by == "time":
+            return cls(start_us, config.step_us)
+        if config.form == "voxel":  # the last event is where the last step begins
+            return cls(start_us, max(1, last_us - start_us), config.steps - 1)
+        return cls(start_us, max(1, last_us + 1 - start_us), config.steps)
+
+
+def encode_events(
+    events: Events,
+    config: BinConfig,
+    *,
+    start_us: int | None = None,
+    tell: Callable[[BinCounts], object] | None = None,
+) -> NDArray[Any]:
+    """The spike tensor of a recording.
 
     Args:
         events: Any number of events.
-        config: Steps, their length, downsampling and form.
-        start_us: Begin of step 0; the first event's time by default.
+        config: Steps, downsampling, form and polarity.
+        start_us: Begin of step 0, for steps by time and by recording; the first event's time by default.
+        tell: Is told what became of the events: how many lie outside the steps, or found a count full.
 
     Returns:
-        uint8 [T, 2, H, W], polarity 0 OFF and 1 ON, saturating at 255. Events outside the T steps are not counted;
-        missing time is zero. With the form `count`, short of saturation, the sum is the number of events inside.
+        [T, C, H, W] with the C, H and W of `config.shape`; zeros where there is no event.
+
+        Of the forms `count`, `binary` and `clipped`: uint8, the number of events per step, polarity and (downsampled)
+        pixel, at most 255, 1 or `clip`. The sum is `BinCounts.kept`.
+
+        Of `voxel`: float32, sum of max(0, 1 - |k - t'|) over the events of a pixel, where t' is (t - start) / step_us,
+        or by recording (T - 1) (t - start) / (last - start); OFF events count -1 where the polarity is `signed`.
+        Source: Zhu et al., "Unsupervised event-based learning of optical flow, depth, and egomotion", CVPR (2019),
+        equations 1 and 2. By time, the part of an event of the last step that belongs to step T is left out.
+
+        Of `surface`: float32, exp(-(end - last) / tau_us), 0 to 1, with the time of the pixel's last event before the
+        step's end; by events, the end is the time of the step's last event. Source: Lagorce et al., "HOTS: a hierarchy
+        of event-based time-surfaces for pattern recognition", IEEE TPAMI 39 (2017), equation 3.
     """
-    grid = config.grid(events.sensor)
-    counts = np.zeros((config.steps, 2, grid.height, grid.width), np.uint8)
+    channels, height, width = config.shape(events.sensor)
+    steps = np.zeros((config.steps, channels * height * width), config.dtype)
+    counts = BinCounts(events=len(events))
     if len(events):
-        start = int(events.t[0]) if start_us is None else start_us
-        inside = events.slice_time(start, start + config.window_us)
-        edges = np.searchsorted(inside.t, start + config.step_us * np.arange(config.steps + 1))
-        largest = LARGEST_COUNT if config.form == "count" else 1
-        _count(edges, inside.x, inside.y, inside.p, config.downsample, largest, counts)
-    return counts
+        counts = _encode(events, config, start_us, steps)
+    if tell is not None:
+        tell(counts)
+    return steps.reshape(-1, channels, height, width)
 
 
-@njit(cache=True, nogil=True)
-def _count(
-    edges: NDArray[np.int64],
-    x: NDArray[np.int16],
-    y: NDArray[np.int16],
-    p: NDArray[np.bool_],
-    downsample: int,
-    largest: int,
-    counts: NDArray[Any],
+def _encode(events: Events, config: BinConfig, start_us: int | None, steps: NDArray[Any]) -> BinCounts:
+    """Fills the steps [T, C * H * W] and tells what became of the events."""
+    clock = None
+    if config.by == "events":
+        index = np.minimum(np.arange(config.steps + 1) * config.step_events, len(events))
+        ends_us = events.t[index[1:] - 1][: np.count_nonzero(np.diff(index))]  # of the steps that have events
+    else:
+        clock = Clock.of(config, int(events.t[0]) if start_us is None else start_us, int(events.t[-1]))
+        begins_us = clock_times(clock, config.steps)
+        index = np.searchsorted(events.t, begins_us)
+        ends_us = begins_us[1:]
+    saturated = 0
+    if config.form == "surface":
+        last_us = np.full(steps.shape[1], NEVER_US)
+        for step, first, stop, end_us in zip(steps, index, index[1:], ends_us, strict=False):
+            note_last(events.slice_events(int(first), int(stop)), config, last_us)
+            write_surface(last_us, end_us, config.tau_us, step)
+    elif clock is not None and config.form == "voxel":
+        add_voxels(events, index, config, clock, 0, steps)
+    else:
+        saturated = add_events(events, index, config, steps)
+    return BinCounts(len(events), int(index[0]), len(events) - int(index[-1]), saturated)
+
+
+def clock_times(clock: Clock, steps: int) -> NDArray[np.int64]:
+    """The first microsecond of each step, and of the one after the last: int64 [steps + 1]."""
+    return np.array([min(clock.begin_us(step), LATEST_US) for step in range(steps + 1)])
+
+
+def add_events(events: Events, index: NDArray[np.int64], config: BinConfig, steps: NDArray[np.uint8]) -> int:
+    """Counts the events index[k] to index[k + 1] into steps[k]; returns how many found a count full."""
+    largest = np.uint8(config.largest)
+    return int(add_counts(index, events.x, events.y, events.p, _places(events, config), largest, steps))
+
+
+def add_voxels(
+    events: Events,
+    index: NDArray[np.int64],
+    config: BinConfig,
+    clock: Clock,
+    first_step: int,
+    steps: NDArray[np.float32],
 ) -> None:
-    for step in range(counts.shape[0]):
-        for event in range(edges[step], edges[step + 1]):
-            polarity, row, column = int(p[event]), y[event] // downsample, x[event] // downsample
-            if counts[step, polarity, row, column] < largest:
-                counts[step, polarity, row, column] += 1
+    """Divides the events index[k] to index[k + 1] between steps[k] and steps[k + 1]; steps[0] is step first_step."""
+    begins_us = np.array([(first_step + k) * clock.span_us / clock.parts for k in range(len(index) - 1)])
+    add_weights(
+        index, begins_us, clock.span_us / clock.parts, clock.start_us, events.t, events.x, events.y, events.p,
+        _places(events, config), config.polarity == "signed", steps,
+    )  # fmt: skip
 
 
-def windows(parts: Iterable[Events], window_us: int) -> Iterator[tuple[int, Events]]:
-    """A recording in consecutive windows from its first event on, in memory bounded by the busiest window.
+def note_last(events: Events, config: BinConfig, last_us: NDArray[np.int64]) -> None:
+    """Notes the times of events as the last of their places."""
+    note_times(events.t, events.x, events.y, events.p, _places(events, config), last_us)
+
+
+def _places(events: Events, config: BinConfig) -> Places:
+    return Places.of(config.grid(events.sensor), config.downsample, apart=config.channels == 2)
+
+
+def cut_windows(parts: Iterable[Events], config: BinConfig) -> Iterator[tuple[int, Events]]:
+    """A recording in consecutive windows, each of which makes one spike tensor.
 
     Args:
         parts: Consecutive parts of one recording.
-        window_us: Length of a window in microseconds.
+        config: By time, a window is T * step_us long; by events, it holds T * step_events; by recording, it is the
+            whole.
 
     Yields:
-        The time at which a window begins, and its events; windows without events are left out.
-
-    Raises:
-        DataError: The recording has no events.
+        The time at which a window begins (`start_us` of `encode_events`), and its events; by time, windows without
+        events are left out. Nothing where there are no events.
     """
-    start_us: int | None = None
+    if config.by == "time":
+        yield from windows(parts, config.window_us)
+        return
     kept: list[Events] = []
+    room = config.window_events
     for part in parts:
-        if not len(part):
-            continue
-        start_us = int(part.t[0]) if start_us is None else start_us
-        while part.t[-1] >= start_us + window_us:
-            kept.append(part.slice_time(start_us, start_us + window_us))
-            window = concatenate(kept, part.sensor)
-            if len(window):
-                yield start_us, window
-            part = part.slice_time(start_us + window_us, int(part.t[-1]) + 1)
-            kept = []
-            start_us += (int(part.t[0]) - start_us) // window_us * window_us
-        kept.append(part)
-    if start_us is None:
-        raise DataError("the recording holds no events")
-    yield start_us, concatenate(kept, kept[0].sensor)
+        while config.by == "events" and len(part) >= room:
+            window = concatenate([*kept, part.slice_events(0, room)], part.sensor)
+            yield int(window.t[0]), window
+            part = part.slice_events(room, len(part))
+            kept, room = [], config.window_events
+        if len(part):
+            kept.append(part)
+            room -= len(part)
+    if kept:
+        window = concatenate(kept, kept[0].sensor)
+        yield int(window.t[0]), window

@@ -1,6 +1,7 @@
 """Spiking networks on Norse's neurons."""
 
-from .csnn import NetworkConfig, SpikingNetwork, watch_rates
-from .neurons import LIF, LeakyReadout
+from .config import NetworkConfig
+from .models import SpikingNetwork, State, watch_rates
+from .neurons import LIF, CountReadout, LeakyReadout
 
-__all__ = ["LIF", "LeakyReadout", "NetworkConfig", "SpikingNetwork", "watch_rates"]
+__all__ = ["LIF", "CountReadout", "LeakyReadout", "NetworkConfig", "SpikingNetwork", "State", "watch_rates"]

@@ -1,85 +1,169 @@
-"""Neurons scanned over time: Norse's leaky integrate-and-fire and leaky integrator, step by step.
+"""Neurons scanned over time: Norse's leaky integrate-and-fire, with and without synaptic current, and readouts.
 
 A step of dt seconds moves the membrane of a neuron with input current i by dt / tau * (v_leak - v + i), tau_mem_inv
-being 1 / tau in 1/s; above v_th it spikes and is reset. Norse's box parameters describe it; `alpha` is the surrogate's
-slope, which Norse 1.1.0 itself ignores for its default method.
+being 1 / tau in 1/s; above v_th it spikes and is reset. A synaptic current, where there is one, jumps by the input and
+then decays by the factor 1 - dt / tau_syn. Norse's parameters describe it all; `alpha` is the surrogate's slope, which
+Norse 1.1.0 itself ignores for its default method. Norse's own cell, step by step, is what the fused scans must equal.
 """
 
 from __future__ import annotations
 
+import math
+from importlib.util import find_spec
 from typing import Any
 
 import torch
-from norse.torch.functional.leaky_integrator_box import LIBoxParameters
 from norse.torch.functional.lif_box import LIFBoxFeedForwardState, LIFBoxParameters
+from norse.torch.functional.reset import reset_subtract, reset_value
 from torch import Tensor, nn
 
-from .scan import scan_lif
+from .config import NetworkConfig
+from .scan import ScanSettings, scan_lif
 
 
-class SuperSpike(torch.autograd.Function):
-    """A spike where x > 0; its gradient is replaced by 1 / (1 + slope * |x|)^2 (Zenke and Ganguli 2018, eq. 19)."""
+class Spike(torch.autograd.Function):
+    """A spike where x > 0; a surrogate stands for its gradient.
+
+    `superspike`: 1 / (1 + slope * |x|)^2 (Zenke and Ganguli 2018, eq. 19). `arctan`: 1 / (1 + (pi / 2 * slope * x)^2)
+    (Fang et al. 2021, scaled to 1 at x = 0). `triangle`: max(0, 1 - slope * |x|) (Esser et al. 2016).
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, slope: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, surrogate: str, slope: float) -> Tensor:
         """1 where x > 0, else 0."""
         ctx.save_for_backward(x)
-        ctx.slope = slope
+        ctx.surrogate, ctx.slope = surrogate, slope
         return (x > 0).to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         """The surrogate's gradient."""
         (x,) = ctx.saved_tensors
-        return gradients[0] / (1 + ctx.slope * x.abs()) ** 2, None
+        if ctx.surrogate == "superspike":
+            surrogate = 1 / (1 + ctx.slope * x.abs()) ** 2
+        elif ctx.surrogate == "arctan":
+            surrogate = 1 / (1 + (math.pi / 2 * ctx.slope * x) ** 2)
+        else:
+            surrogate = (1 - ctx.slope * x.abs()).clamp(min=0)
+        return gradients[0] * surrogate, None, None
 
 
 def lif_step(
-    current: Tensor, state: LIFBoxFeedForwardState, parameters: LIFBoxParameters, dt: float
+    current: Tensor, state: LIFBoxFeedForwardState, parameters: LIFBoxParameters, dt: float, surrogate: str
 ) -> tuple[Tensor, LIFBoxFeedForwardState]:
-    """One step of Norse's `lif_box_feed_forward_step`, with a surrogate gradient that honours `alpha`.
+    """One step of Norse's `lif_box_feed_forward_step`, with a surrogate gradient of our own.
 
     Args:
         current: Input current, any shape.
         state: Membrane potential v of the same shape.
         parameters: Norse's parameters; tau_mem_inv in 1/s.
         dt: Length of the step in s.
+        surrogate: As in `Spike`; its slope is the parameters' alpha.
 
     Returns:
         Spikes (0 or 1) of the same shape, and the new state.
     """
     v = state.v + dt * parameters.tau_mem_inv * (current + parameters.v_leak - state.v)
-    spikes = SuperSpike.apply(v - parameters.v_th, float(parameters.alpha))  # type: ignore[no-untyped-call]
+    spikes = Spike.apply(v - parameters.v_th, surrogate, float(parameters.alpha))  # type: ignore[no-untyped-call]
     return spikes, LIFBoxFeedForwardState(parameters.reset_method(spikes, v, parameters.v_reset, parameters.v_th))
 
 
 class LIF(nn.Module):
-    """Leaky integrate-and-fire neurons without synaptic current, scanned over time.
+    """Leaky integrate-and-fire neurons, scanned over time.
 
     Args:
-        tau_mem_s: Membrane time constant in seconds, >= dt.
-        slope: Slope of the surrogate gradient.
+        config: Time constants, whether they are learned, surrogate, gain and reset.
         dt: Length of a time step in seconds.
+        pool: Side of the squares of pixels whose spikes are averaged; 1 for none.
+        in_place: Whether the currents' memory may be used up, as in `ScanSettings`.
     """
 
-    def __init__(self, tau_mem_s: float, slope: float, dt: float) -> None:
+    def __init__(self, config: NetworkConfig, dt: float, *, pool: int = 1, in_place: bool = False) -> None:
         super().__init__()
-        self.neuron = LIFBoxParameters(
-            tau_mem_inv=torch.tensor(1 / tau_mem_s), alpha=torch.tensor(slope), v_th=torch.tensor(1.0)
-        )
+        factor = dt / config.tau_mem_s
+        self.factor: Tensor
+        if config.learn_tau:  # a = sigmoid(w), as Fang et al. 2021 do; infinite at a = 1
+            self.weight = nn.Parameter(torch.logit(torch.tensor(min(factor, 0.99))))
+        self.learned = config.learn_tau
+        self.register_buffer("factor", torch.tensor(factor), persistent=False)
+        self.keep_current = None if config.tau_syn_s is None else 1 - dt / config.tau_syn_s
         self.dt = dt
+        self.settings = ScanSettings(
+            gain=config.gain, surrogate=config.surrogate, slope=config.slope, subtract=config.reset == "subtract",
+            pool=pool, in_place=in_place,
+        )  # fmt: skip
+
+    def rate(self) -> Tensor:
+        """The share dt / tau of the membrane that leaks in a step, one number."""
+        return self.weight.sigmoid() if self.learned else self.factor
+
+    def parameters_of_norse(self) -> LIFBoxParameters:
+        """The neuron as Norse describes it."""
+        return LIFBoxParameters(
+            tau_mem_inv=self.rate() / self.dt,
+            alpha=torch.tensor(self.settings.slope),
+            v_th=torch.tensor(1.0),
+            reset_method=reset_subtract if self.settings.subtract else reset_value,
+        )
 
     def forward(self, currents: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Spikes of the same shape as the currents [T, ...], and the membrane potential [...] after the last step."""
+        """Spikes over time.
+
+        Args:
+            currents: Input [T, ...]; [T, B, H, W, C] where spikes are pooled.
+            state: What an earlier call returned, or None to begin.
+
+        Returns:
+            Spikes of the currents' shape, or their means [T, B, H // pool, W // pool, C]; and the state: the membrane
+            potential [1, ...] after the last step, with a synaptic current [2, ...], that after it.
+        """
+        membrane = None if state is None else state[0]
+        if self.keep_current is None:
+            spikes, last = self._scan(currents, membrane)
+            return spikes, last[None]
+        currents, synapse = leak(currents, None if state is None else state[1], self.keep_current)
+        spikes, last = self._scan(currents, membrane)
+        return spikes, torch.stack([last, synapse])
+
+    def _scan(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
         if currents.device.type == "cpu":
-            factor = float(self.dt * self.neuron.tau_mem_inv)
-            return scan_lif(currents, state, factor, float(self.neuron.alpha))
-        membrane = LIFBoxFeedForwardState(torch.zeros_like(currents[0]) if state is None else state)
-        steps = []
+            return scan_lif(currents, membrane, self.rate().to(currents.dtype), self.settings)
+        if currents.device.type == "cuda" and find_spec("triton"):
+            from .scan_gpu import scan_lif_on_gpu
+
+            spikes, last = scan_lif_on_gpu(currents, membrane, self.rate(), self.settings)
+            return averaged(spikes, self.settings.pool), last
+        return self.steps(currents, membrane)
+
+    def steps(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What the fused scans do, by Norse's cell step by step: spikes, and the membrane potential after the last."""
+        parameters = self.parameters_of_norse()
+        v, steps = LIFBoxFeedForwardState(torch.zeros_like(currents[0]) if membrane is None else membrane), []
         for current in currents.unbind(0):
-            spikes, membrane = lif_step(current, membrane, self.neuron, self.dt)
+            spikes, v = lif_step(self.settings.gain * current, v, parameters, self.dt, self.settings.surrogate)
             steps.append(spikes)
-        return torch.stack(steps), membrane.v
+        stacked = torch.stack(steps)
+        return averaged(stacked, self.settings.pool), v.v
+
+
+def averaged(spikes: Tensor, pool: int) -> Tensor:
+    """The means of squares of pixels, [T, B, H // pool, W // pool, C] from [T, B, H, W, C]."""
+    if pool == 1:
+        return spikes
+    pooled: Tensor = nn.functional.avg_pool2d(spikes.flatten(0, 1).permute(0, 3, 1, 2), pool)
+    averages: Tensor = pooled.permute(0, 2, 3, 1).unflatten(0, spikes.shape[:2])
+    return averages
+
+
+def leak(inputs: Tensor, state: Tensor | None, keep: float) -> tuple[Tensor, Tensor]:
+    """The sums y[t] = keep * y[t - 1] + x[t] of inputs [T, ...], and keep * y of the last: Norse's synaptic current."""
+    y = torch.zeros_like(inputs[0]) if state is None else state
+    steps = []
+    for x in inputs.unbind(0):
+        total = y + x
+        steps.append(total)
+        y = keep * total
+    return torch.stack(steps), y
 
 
 class LeakyReadout(nn.Module):
@@ -92,14 +176,33 @@ class LeakyReadout(nn.Module):
 
     def __init__(self, tau_mem_s: float, dt: float) -> None:
         super().__init__()
-        self.neuron = LIBoxParameters(tau_mem_inv=torch.tensor(1 / tau_mem_s))
-        self.dt = dt
+        self.factor = dt / tau_mem_s
 
     def forward(self, currents: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Membrane potentials [T, B, K] after every step of the currents [T, B, K], and the last of them."""
-        v = torch.zeros_like(currents[0]) if state is None else state
+        """Membrane potentials [T, B, K] after every step of the currents [T, B, K], and the last of them [1, B, K]."""
+        v = torch.zeros_like(currents[0]) if state is None else state[0]
         steps = []
         for current in currents.unbind(0):
-            v = v + self.dt * self.neuron.tau_mem_inv * (self.neuron.v_leak - v + current)
+            v = v + self.factor * (current - v)
             steps.append(v)
-        return torch.stack(steps), v
+        return torch.stack(steps), v[None]
+
+
+class CountReadout(nn.Module):
+    """LIF neurons per class behind a linear layer, whose spikes are counted; several vote for each class.
+
+    Args:
+        config: Of the neurons.
+        dt: Length of a time step in seconds.
+        votes: Neurons per class.
+    """
+
+    def __init__(self, config: NetworkConfig, dt: float, votes: int) -> None:
+        super().__init__()
+        self.votes = votes
+        self.lif = LIF(config, dt)
+
+    def forward(self, currents: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Mean spikes [T, B, K] of the neurons of each class, from currents [T, B, K * votes]; and their state."""
+        spikes, state = self.lif(currents, state)
+        return spikes.unflatten(-1, (-1, self.votes)).mean(-1), state

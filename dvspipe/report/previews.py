@@ -17,7 +17,7 @@ from pydantic import Field
 
 from ..config import Settings
 from ..errors import EventError, FileError
-from ..events import Events, SensorSize, concatenate
+from ..events import Events, SensorSize, concatenate, windows
 from ..files import write_beside
 
 SHEET_COLUMNS, SHEET_ROWS = 4, 3
@@ -78,7 +78,7 @@ def write_preview(
     fewer; with as many of both it is background. No events give blank pictures.
 
     Args:
-        chunks: Events in the order of time, read once; one picture is held in memory.
+        chunks: Events in the order of time, read once; those of one picture are held in memory.
         sensor: The sensor that they come from.
         path: Where to write; the file appears when it is whole.
         settings: How to show them.
@@ -114,32 +114,26 @@ def _of_sensor(chunks: Iterable[Events], sensor: SensorSize) -> Iterator[Events]
 
 
 def _pictures(chunks: Iterable[Events], sensor: SensorSize, settings: PreviewSettings) -> Iterator[NDArray[np.uint8]]:
-    """Pictures of consecutive windows, the first of which begins with the first event."""
+    """Pictures of consecutive windows, the first of which begins with the first event; one for no events at all."""
     window_us = settings.window_us
-    net = np.zeros((sensor.height, sensor.width), dtype=np.int64)
-    start_us: int | None = None
+    nothing = np.zeros((sensor.height, sensor.width), dtype=np.int64)
+    first_us: int | None = None
     number = 0
-    for chunk in chunks:
-        if not len(chunk):
-            continue
-        if start_us is None:
-            start_us = int(chunk.t[0])
-        while True:
-            blank = (int(chunk.t[0]) - start_us) // window_us
-            if blank > MOST_BLANK_PICTURES:
-                raise FileError(
-                    f"nothing happens for {blank * window_us / 1e6:,.0f} s, which would be {blank:,} blank pictures; "
-                    "cut the recording, or show more time in a picture (--window)"
-                )
-            net += _net_count(chunk.slice_time(start_us, start_us + window_us))
-            if chunk.t[-1] < start_us + window_us:
-                break
-            yield _picture(net, number * window_us, settings)
-            net[:] = 0
-            number += 1
-            start_us += window_us
-            chunk = chunk.slice_time(start_us, int(chunk.t[-1]) + 1)
-    yield _picture(net, number * window_us, settings)
+    for start_us, events in windows(chunks, window_us):
+        first_us = start_us if first_us is None else first_us
+        blank = (start_us - first_us) // window_us - number
+        if blank > MOST_BLANK_PICTURES:
+            raise FileError(
+                f"nothing happens for {blank * window_us / 1e6:,.0f} s, which would be {blank:,} blank pictures; "
+                "cut the recording, or show more time in a picture (--window)"
+            )
+        for skipped in range(number, number + blank):
+            yield _picture(nothing, skipped * window_us, settings)
+        number += blank
+        yield _picture(_net_count(events), number * window_us, settings)
+        number += 1
+    if first_us is None:
+        yield _picture(nothing, 0, settings)
 
 
 def _net_count(events: Events) -> NDArray[np.int64]:

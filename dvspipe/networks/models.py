@@ -1,0 +1,279 @@
+"""Spiking networks: spike tensors in, one number per class and step out.
+
+Convolution, batch norm, pooling and linear layers run once over all steps, channels last; only the neurons are scanned
+over time.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ConfigError
+from ..events import SensorSize
+from .config import NetworkConfig
+from .neurons import LIF, CountReadout, LeakyReadout
+
+State = Sequence[Tensor]
+"""What the neurons remember after the last step: a tensor per spiking layer in the order of the layers, then the
+readout's."""
+
+
+class Memory:
+    """The states of a network's layers, taken and given in the order in which the layers run.
+
+    Args:
+        before: What an earlier call returned, or None to begin.
+        steps: T.
+    """
+
+    def __init__(self, before: State | None, steps: int) -> None:
+        self._before: Iterator[Tensor | None] = itertools.repeat(None) if before is None else iter(before)
+        self.after: list[Tensor] = []
+        self.steps = steps
+
+    def run(self, neurons: nn.Module, currents: Tensor) -> Tensor:
+        """The output of some neurons, [T, ...] from currents [T, ...]."""
+        output: Tensor
+        output, state = neurons(currents, next(self._before))
+        self.after.append(state)
+        return output
+
+    def run_pixels(self, neurons: nn.Module, currents: Tensor) -> Tensor:
+        """As `run`, of pictures: [T*B, C, H, W] from [T*B, C, H, W], channels last in memory."""
+        pixels = currents.permute(0, 2, 3, 1).unflatten(0, (self.steps, -1))
+        return self.run(neurons, pixels).flatten(0, 1).permute(0, 3, 1, 2)
+
+
+class Convolution(nn.Module):
+    """Convolution, batch norm and LIF neurons, whose spikes may be averaged."""
+
+    def __init__(
+        self, before: int, channels: int, config: NetworkConfig, dt: float, *, padding: int, pool: int = 1
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.convolution = nn.Conv2d(before, channels, config.kernel, padding=padding, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+        self.lif = LIF(config, dt, pool=pool, in_place=True)
+
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        """Spikes [T*B, C, H, W] of an input [T*B, C, H, W]."""
+        currents = self.norm(self.convolution(x)) if self.training else self._folded(x)
+        return memory.run_pixels(self.lif, currents)
+
+    def _folded(self, x: Tensor) -> Tensor:
+        """Convolution and batch norm as one convolution, as the norm's statistics no longer change."""
+        norm = self.norm
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        weight = self.convolution.weight * scale[:, None, None, None]
+        bias = norm.bias - norm.running_mean * scale
+        return nn.functional.conv2d(x, weight, bias, padding=self.convolution.padding)
+
+
+class MaxPool(nn.Module):
+    """The largest of each square of pixels: 1 where any of them spikes."""
+
+    def __init__(self, pool: int) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool2d(pool)
+
+    def forward(self, x: Tensor, _memory: Memory) -> Tensor:
+        """[T*B, C, H // pool, W // pool] from [T*B, C, H, W]."""
+        pooled: Tensor = self.pool(x)
+        return pooled
+
+
+class Residual(nn.Module):
+    """Two convolutions whose spikes are added to their input (Fang et al. 2021, SEW ADD)."""
+
+    def __init__(self, channels: int, config: NetworkConfig, dt: float) -> None:
+        super().__init__()
+        self.first = Convolution(channels, channels, config, dt, padding=config.kernel // 2)
+        self.second = Convolution(channels, channels, config, dt, padding=config.kernel // 2)
+
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        """Sums of spikes [T*B, C, H, W] of an input of the same shape."""
+        added: Tensor = self.second(self.first(x, memory), memory) + x
+        return added
+
+
+class Linear(nn.Module):
+    """A linear layer and LIF neurons, with dropout ahead of them that is the same at every step."""
+
+    def __init__(self, before: int, neurons: int, config: NetworkConfig, dt: float) -> None:
+        super().__init__()
+        self.linear = nn.Linear(before, neurons)
+        self.lif = LIF(config, dt, in_place=True)
+        self.dropout = config.dropout
+
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        """Spikes [T*B, neurons, 1, 1] of an input [T*B, C, H, W]."""
+        features = dropped(x.flatten(1).unflatten(0, (memory.steps, -1)), self.dropout, self.training)
+        return memory.run(self.lif, self.linear(features)).flatten(0, 1)[..., None, None]
+
+
+def dropped(features: Tensor, share: float, training: bool) -> Tensor:
+    """Features [T, B, N] with some of them 0 at every step, while training."""
+    if not (training and share):
+        return features
+    return features * nn.functional.dropout(torch.ones_like(features[0]), share)
+
+
+class _Builder:
+    """Puts layers one behind the other and keeps account of the shape between them."""
+
+    def __init__(self, config: NetworkConfig, grid: SensorSize, channels: int, dt: float) -> None:
+        self.config, self.dt = config, dt
+        self.layers: list[nn.Module] = []
+        self.channels, self.width, self.height = channels, grid.width, grid.height
+
+    @property
+    def features(self) -> int:
+        return self.channels * self.width * self.height
+
+    def convolve(self, channels: int, *, padded: bool = True, average: bool = False) -> None:
+        side, padding = self.config.kernel, self.config.kernel // 2 if padded else 0
+        self.width, self.height = (length + 2 * padding - side + 1 for length in (self.width, self.height))
+        if min(self.width, self.height) < 1:
+            raise ConfigError("network.padded: no pixel remains behind a convolution that is not padded")
+        pool = self.config.pool if average and min(self.width, self.height) >= self.config.pool else 1
+        self.layers.append(Convolution(self.channels, channels, self.config, self.dt, padding=padding, pool=pool))
+        self.channels = channels
+        self._shrink(pool)
+
+    def add_residual(self) -> None:
+        self.layers.append(Residual(self.channels, self.config, self.dt))
+
+    def pool(self) -> None:
+        if min(self.width, self.height) >= self.config.pool > 1:
+            self.layers.append(MaxPool(self.config.pool))
+            self._shrink(self.config.pool)
+
+    def connect(self, neurons: int) -> None:
+        self.layers.append(Linear(self.features, neurons, self.config, self.dt))
+        self.channels, self.width, self.height = neurons, 1, 1
+
+    def _shrink(self, pool: int) -> None:
+        self.width, self.height = self.width // pool, self.height // pool
+
+
+def _csnn(build: _Builder) -> None:
+    config = build.config
+    padded = (True,) * len(config.channels) if config.padded is None else config.padded
+    if len(padded) != len(config.channels):
+        raise ConfigError(f"network.padded: {len(padded)} values for {len(config.channels)} blocks")
+    for channels, same in zip(config.channels, padded, strict=True):
+        build.convolve(channels, padded=same, average=True)
+
+
+def _sew(build: _Builder) -> None:
+    if len(set(build.config.channels)) > 1:
+        raise ConfigError(f"network.channels = {list(build.config.channels)}: all blocks of sew have the same number")
+    build.convolve(build.config.channels[0])
+    for _ in build.config.channels:
+        build.add_residual()
+        build.pool()
+
+
+def _plif(build: _Builder) -> None:
+    for channels in build.config.channels:
+        build.convolve(channels)
+        build.pool()
+    build.connect(build.config.hidden)
+
+
+def _mlp(build: _Builder) -> None:
+    for neurons in build.config.channels:
+        build.connect(neurons)
+
+
+MODELS: dict[str, Callable[[_Builder], None]] = {"csnn": _csnn, "sew": _sew, "plif": _plif, "mlp": _mlp}
+"""What builds the layers ahead of the readout, by the kind of network."""
+
+
+class SpikingNetwork(nn.Module):
+    """Spike tensors in, one number per class and step out.
+
+    Args:
+        config: Kind, channels, kernels and time constants.
+        grid: Width and height of the spike tensors.
+        classes: K, number of classes, >= 2.
+        dt: Length of a time step in seconds.
+        inputs: C, channels of the spike tensors.
+
+    Raises:
+        ConfigError: The kernel is even, a time constant is shorter than the step, or settings contradict each other.
+    """
+
+    def __init__(
+        self, config: NetworkConfig, *, grid: SensorSize, classes: int, dt: float, inputs: int = 2
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if config.padded is not None and config.kind != "csnn":
+            raise ConfigError(f"network.padded: only with network.kind = csnn, not {config.kind}")
+        if config.kernel % 2 == 0:
+            raise ConfigError(f"network.kernel = {config.kernel}: expected an odd number")
+        for name in ("tau_mem_s", "tau_syn_s", "tau_readout_s"):
+            tau_s = getattr(config, name)
+            if tau_s is not None and tau_s < dt:
+                raise ConfigError(f"network.{name} = {tau_s:g}: shorter than a time step of {dt:g} s (bins.step_us)")
+        if config.votes > 1 and config.readout != "count":
+            raise ConfigError(f"network.votes = {config.votes}: only with network.readout = count")
+        build = _Builder(config, grid, inputs, dt)
+        MODELS[config.kind](build)
+        self.layers = nn.ModuleList(build.layers)
+        self.linear = nn.Linear(build.features, classes * config.votes)
+        self.readout: LeakyReadout | CountReadout = (
+            LeakyReadout(config.tau_readout_s, dt)
+            if config.readout == "leaky"
+            else CountReadout(config, dt, config.votes)
+        )
+        self.dropout = config.dropout
+
+    def forward(self, spikes: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """The readout after every step.
+
+        Args:
+            spikes: Counts [T, B, C, H, W], of any number type.
+            state: What an earlier call returned, to go on with the same recordings; None to begin.
+
+        Returns:
+            Membrane potentials of a leaky readout, or spikes of a counted one, [T, B, K], whose mean over T are the
+            logits; and the state. In evaluation mode a recording in pieces gives the same as the whole.
+        """
+        memory = Memory(state, len(spikes))
+        x = spikes.flatten(0, 1).to(self.linear.weight.dtype).contiguous(memory_format=torch.channels_last)
+        for layer in self.layers:
+            x = layer(x, memory)
+        features = dropped(x.flatten(1).unflatten(0, (memory.steps, -1)), self.dropout, self.training)
+        output = memory.run(self.readout, self.linear(features))
+        return output, memory.after
+
+
+@contextmanager
+def watch_rates(network: SpikingNetwork) -> Iterator[dict[str, float]]:
+    """A dictionary that receives, at every pass of the network inside the block, the spikes per neuron and step.
+
+    The keys are `lif1`, `lif2`, ... from the input on.
+    """
+    rates: dict[str, float] = {}
+
+    def note(name: str, output: tuple[Tensor, Tensor]) -> None:
+        rates[name] = float(output[0].detach().mean())
+
+    layers = [module for module in network.modules() if isinstance(module, LIF)]
+    hooks = [
+        layer.register_forward_hook(lambda _, __, output, name=f"lif{number}": note(name, output))
+        for number, layer in enumerate(layers, start=1)
+    ]
+    try:
+        yield rates
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,151 @@
+"""What an interrupted training needs to go on: all tensors in safetensors, no pickle, and a little text."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from ..errors import CheckpointError, ConfigError
+from ..files import write_beside
+from .config import TrainConfig
+
+FORMAT = "dvspipe-training-1"
+NETWORK, AVERAGE, OPTIMISER = "network.", "average.", "optimiser."
+
+
+@dataclass
+class Progress:
+    """Where a training stands after an epoch.
+
+    Args:
+        epoch: The last complete epoch.
+        step: Steps of the optimiser so far.
+        best: The record of the best epoch so far.
+        network: The network's tensors.
+        average: Those of the moving average of its weights, or none.
+        optimiser: The optimiser's tensors: `<parameter's number>.<name>`.
+    """
+
+    epoch: int
+    step: int
+    best: dict[str, float]
+    network: dict[str, Tensor]
+    average: dict[str, Tensor]
+    optimiser: dict[str, Tensor]
+
+    def save(self, path: Path) -> None:
+        """Writes it, complete or not at all.
+
+        Raises:
+            FileError: The file cannot be written.
+        """
+        tensors = {
+            prefix + name: tensor.detach().cpu().contiguous()
+            for prefix, group in ((NETWORK, self.network), (AVERAGE, self.average), (OPTIMISER, self.optimiser))
+            for name, tensor in group.items()
+        }
+        about = {"format": FORMAT, "epoch": str(self.epoch), "step": str(self.step), "best": json.dumps(self.best)}
+        with write_beside(path) as beside:
+            beside.write_bytes(to_bytes(tensors, metadata=about))
+
+    @classmethod
+    def load(cls, path: Path) -> Progress:
+        """What `save` wrote.
+
+        Raises:
+            CheckpointError: The file is missing, or something else.
+        """
+        if not path.is_file():
+            raise CheckpointError(f"{path}: no such file; a training can go on after its first complete epoch")
+        groups: dict[str, dict[str, Tensor]] = {NETWORK: {}, AVERAGE: {}, OPTIMISER: {}}
+        try:
+            with safe_open(path, framework="pt") as file:
+                about = file.metadata() or {}
+                for name in file.keys():  # noqa: SIM118
+                    prefix = name.partition(".")[0] + "."
+                    groups[prefix][name.removeprefix(prefix)] = file.get_tensor(name)
+            if about.get("format") != FORMAT:
+                raise CheckpointError(f"{path}: has the format {about.get('format')!r}, expected {FORMAT!r}")
+            best = json.loads(about["best"])
+            return cls(
+                int(about["epoch"]), int(about["step"]), best, groups[NETWORK], groups[AVERAGE], groups[OPTIMISER]
+            )
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise CheckpointError(f"{path}: not the state of a training ({error})") from error
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The state of an optimiser as named tensors."""
+    return {
+        f"{number}.{name}": value if isinstance(value, Tensor) else torch.tensor(value)
+        for number, state in optimiser.state_dict()["state"].items()
+        for name, value in state.items()
+        if value is not None
+    }
+
+
+def load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Puts the tensors of `optimiser_tensors` back."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, _, key = name.partition(".")
+        state.setdefault(int(number), {})[key] = tensor
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
+
+
+def check_config(config: TrainConfig, path: Path) -> None:
+    """Makes sure that a run goes on with the configuration that it began with.
+
+    Raises:
+        ConfigError: It does not; names every difference.
+    """
+    try:
+        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read, so that the run cannot go on ({error})") from error
+    differences = [
+        f"{key} = {_text(old)} was, {_text(new)} is now"
+        for key, old, new in _differing("", before if isinstance(before, dict) else {}, config.model_dump(mode="json"))
+    ]
+    if differences:
+        raise ConfigError(
+            f"{path}: the run began with another configuration: {'; '.join(differences)}; --changed goes on all the "
+            "same"
+        )
+
+
+def _differing(prefix: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    found = []
+    for key in dict.fromkeys((*before, *now)):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += _differing(f"{prefix}{key}.", old, new)
+        elif old != new:
+            found.append((prefix + key, old, new))
+    return found
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value)
+
+
+def cut_records(folder: Path, epoch: int) -> None:
+    """Takes from results.csv and metrics.jsonl what stands behind an epoch: written, but not complete."""
+    with (folder / "results.csv").open(newline="", encoding="utf-8") as file:
+        heading, *rows = list(csv.reader(file))
+    kept = [row for row in rows if len(row) == len(heading) and float(row[0]) <= epoch]
+    with write_beside(folder / "results.csv") as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([heading, *kept])
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    with write_beside(folder / "metrics.jsonl") as beside:
+        beside.write_text("".join(f"{line}\n" for line in lines[: len(kept)]), encoding="utf-8")
