@@ -53,6 +53,7 @@ def names(data: DataSet) -> list[set[str]]:
 def test_nmnist_is_read_in_part_with_the_digits_as_labels(tmp_path: Path) -> None:
     save_nmnist(tmp_path, "Train", range(10), 4)
     save_nmnist(tmp_path, "Test", range(3), 2)
+    (tmp_path / "Train" / "0" / ".00001.half.bin").write_bytes(b"")
     data = open_dataset(DataConfig(kind="nmnist", root=tmp_path), seed=0)
     assert data.classes == tuple("0123456789")
     assert (len(data.train), len(data.validation), len(data.test)) == (30, 10, 6)

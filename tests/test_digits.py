@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvspipe.comparison import compare
-from dvspipe.errors import DataError, FormatError
+from dvspipe.errors import DataError, FileError, FormatError
 from dvspipe.events import Events
 from dvspipe.formats import read
 from dvspipe.synthesis import (
@@ -271,8 +271,11 @@ def test_videos_are_those_that_the_sensor_saw(tmp_path: Path) -> None:
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     write_recordings(tmp_path / "a", {"seed": 1}, {})
-    with pytest.raises(DataError, match="made with seed = 1, not 2; take another folder"):
+    with pytest.raises(DataError, match=r"made with another seed \(synthesis.json has 1, now 2\); take another folder"):
         write_recordings(tmp_path / "a", {"seed": 2}, {})
+    (tmp_path / "a" / "synthesis.json").write_text("[]")
+    with pytest.raises(FileError, match="synthesis.json: holds no object"):
+        write_recordings(tmp_path / "a", {"seed": 1}, {})
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "letter.txt").write_text("dear")
     with pytest.raises(DataError, match="holds other files"):

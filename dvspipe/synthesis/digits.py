@@ -135,21 +135,20 @@ def _frames(image: NDArray[np.uint8], take: _Take) -> list[Frame]:
         raise DataError(f"an image is {image.dtype} {image.shape}, expected uint8 ({DIGIT_PX}, {DIGIT_PX})")
     t_us = np.arange(0, take.duration_us, FRAME_US)
     middles = take.origin_px + saccade_path(t_us, take.delays_us)
-    ink = 1 - (1 - image / 255) ** fit.DISPLAY_GAMMA  # what the display's light lacks
+    ink = (1 - (1 - image / 255) ** fit.DISPLAY_GAMMA).astype(np.float32)  # what the display's light lacks
     across, down = (
         _spread(middles[:, axis], side, take) for axis, side in ((0, DIGIT_SENSOR.width), (1, DIGIT_SENSOR.height))
     )
     shade = np.clip(down @ ink @ across.transpose(0, 2, 1), 0, 1)
-    light = (1 - (1 - take.black) * shade).astype(np.float32)
+    light = 1 - np.float32(1 - take.black) * shade
     return [Frame(int(t), picture, "linear") for t, picture in zip(t_us, light, strict=True)]
 
 
-def _spread(middles: Floats, side: int, take: _Take) -> Floats:
+def _spread(middles: Floats, side: int, take: _Take) -> NDArray[np.float32]:
     """The share of each row (or column) of the image in each of the sensor: a Gaussian, [T, side, 28]."""
     places = middles[:, None, None] + take.scale * (np.arange(DIGIT_PX) - (DIGIT_PX - 1) / 2)
-    z = (np.arange(side)[:, None] - places) / take.blur_px
-    shares: Floats = np.exp(-z * z / 2) * (take.scale / (take.blur_px * math.sqrt(2 * math.pi)))
-    return shares
+    z = ((np.arange(side)[:, None] - places) / take.blur_px).astype(np.float32)
+    return np.exp(-z * z / 2) * np.float32(take.scale / (take.blur_px * math.sqrt(2 * math.pi)))
 
 
 def write_digits(
@@ -200,7 +199,12 @@ def write_digits(
                 work["videos" / path.with_suffix(".webm")] = partial(
                     _write_video, image=images[row], seed=[seed, stream, row]
                 )
-    record = {"kind": "digits", "seed": seed, "left_out": {part: len(rows) for part, rows in left_out.items()}}
+    record = {
+        "kind": "digits",
+        "seed": seed,
+        "left_out": {part: len(rows) for part, rows in left_out.items()},
+        "fitted": {name.lower(): value for name, value in vars(fit).items() if name.isupper()},
+    }
     return write_recordings(folder, record, work, jobs=jobs, progress=progress)
 
 

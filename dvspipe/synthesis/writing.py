@@ -20,6 +20,8 @@ from ..files import lock_folder, write_beside
 RECORD_NAME = "synthesis.json"
 """What says, in a folder, that the recordings below it are synthetic, and how they were made."""
 
+SHOWN = 40  # characters of a setting in a message
+
 Progress = Callable[[int, int], None]
 
 
@@ -48,7 +50,7 @@ def write_recordings(
         FileError: It cannot be written to, or another process does.
     """
     with lock_folder(folder):
-        _claim(folder, {"synthetic": True, **record, "version": version("dvspipe")})
+        _claim(folder, json.dumps({"synthetic": True, **record, "version": version("dvspipe")}, indent=1) + "\n")
         _remove_unfinished(folder, work)
         waiting = {folder / path: write for path, write in work.items() if not (folder / path).exists()}
         there = len(work) - len(waiting)
@@ -65,24 +67,41 @@ def is_synthetic(folder: Path) -> bool:
     return (folder / RECORD_NAME).is_file()
 
 
-def _claim(folder: Path, record: Mapping[str, Any]) -> None:
+def _claim(folder: Path, record: str) -> None:
+    """Leaves the record in an empty folder, or makes sure that the folder's is the same.
+
+    Raises:
+        DataError: It is another, or the folder holds something else.
+    """
     path = folder / RECORD_NAME
     if path.exists():
-        try:
-            there = json.loads(path.read_text(encoding="utf-8"))
-            there = {name: there.get(name) for name in record}
-        except (OSError, ValueError, AttributeError) as error:
-            raise FileError(f"{path}: not the record of synthetic recordings ({error})") from error
-        for name, value in record.items():
-            if there[name] != value:
+        there = _read_record(path)
+        for name, value in json.loads(record).items():
+            if there.get(name) != value:
                 raise DataError(
-                    f"{folder}: holds recordings made with {name} = {there[name]}, not {value}; take another folder"
+                    f"{folder}: holds recordings made with another {name} ({path.name} has {_short(there.get(name))}, "
+                    f"now {_short(value)}); take another folder"
                 )
-    elif any(folder.iterdir()):
+    elif any(not path.name.startswith(".") for path in folder.iterdir()):
         raise DataError(f"{folder}: holds other files and no {RECORD_NAME}; take another folder")
     else:
         with write_beside(path) as beside:
-            beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            beside.write_text(record, encoding="utf-8")
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        there = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FileError(f"{path}: cannot be read as JSON ({error})") from error
+    if not isinstance(there, dict):
+        raise FileError(f"{path}: holds no object, expected the record of synthetic recordings")
+    return there
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _remove_unfinished(folder: Path, work: Mapping[Path, object]) -> None:
