@@ -56,7 +56,14 @@ def test_help_names_every_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["convert", "CLIP", "-o", "out.h5"], ["info", "REC"], ["view", "REC", "-o", "out.png"]]
+    "arguments",
+    [
+        ["--help"],
+        ["convert", "CLIP", "-o", "out.h5"],
+        ["info", "REC"],
+        ["view", "REC", "-o", "out.png"],
+        ["synth", "nmnist", "--help"],
+    ],
 )
 def test_quick_commands_load_neither_torch_nor_tonic(
     arguments: list[str], clip: Path, recording: Path, tmp_path: Path
@@ -283,6 +290,9 @@ def test_train_then_infer(tmp_path: Path) -> None:
             ["convert", "CLIP", "-o", "out.h5", "--preset", "eyeball"],
             "eyeball: no such configuration; give a YAML file",
         ),
+        (["synth", "nmnist", "-o", "out"], "Missing option '--mnist'"),
+        (["synth", "nmnist", "-o", "out", "--mnist", "one"], "one: holds no file train-images-idx3-ubyte"),
+        (["synth", "nmnist", "-o", "out", "--mnist", "one", "--exclude", "one"], "one: holds no folder Train or Test"),
         (["fly"], "No such command"),
     ],
 )

@@ -25,7 +25,7 @@ from dvspipe.encoding import BinConfig, encode_events
 from dvspipe.errors import DataError, FileError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
-from dvspipe.synthesis import GESTURES, record_gesture
+from dvspipe.synthesis import GESTURES, record_gesture, write_recordings
 
 BINS = BinConfig(steps=3, step_us=40_000)
 
@@ -37,13 +37,13 @@ def save_folder(root: Path, classes: tuple[str, ...] = ("b", "a"), people: int =
                 write(root / name / f"user{person:02}_{clip}.h5", random_events(100 * label + 10 * person + clip, 50))
 
 
-def save_nmnist(root: Path, part: str, digits: range, each: int) -> None:
+def save_nmnist(root: Path, part: str, digits: range, each: int, first: int = 0) -> None:
     for digit in digits:
         folder = root / part / str(digit)
         folder.mkdir(parents=True)
         for number in range(each):
             content = bytes([digit, number, 0x80, 0, digit]) * 3
-            (folder / f"{10 * digit + number:05}.bin").write_bytes(content)
+            (folder / f"{10 * digit + number + first:05}.bin").write_bytes(content)
 
 
 def names(data: DataSet) -> list[set[str]]:
@@ -53,6 +53,7 @@ def names(data: DataSet) -> list[set[str]]:
 def test_nmnist_is_read_in_part_with_the_digits_as_labels(tmp_path: Path) -> None:
     save_nmnist(tmp_path, "Train", range(10), 4)
     save_nmnist(tmp_path, "Test", range(3), 2)
+    (tmp_path / "Train" / "0" / ".00001.half.bin").write_bytes(b"")
     data = open_dataset(DataConfig(kind="nmnist", root=tmp_path), seed=0)
     assert data.classes == tuple("0123456789")
     assert (len(data.train), len(data.validation), len(data.test)) == (30, 10, 6)
@@ -321,7 +322,7 @@ def test_a_person_in_the_training_and_the_test_folder_is_refused(tmp_path: Path)
 
 def test_another_folder_is_the_test_part(tmp_path: Path) -> None:
     save_nmnist(tmp_path / "one", "Train", range(10), 3)
-    save_nmnist(tmp_path / "two", "Train", range(10), 2)
+    save_nmnist(tmp_path / "two", "Train", range(10), 2, first=5)
     save_nmnist(tmp_path / "two", "Test", range(4), 1)
     config = DataConfig(kind="nmnist", root=tmp_path / "one", test_root=tmp_path / "two")
     data = open_dataset(config, seed=0)
@@ -333,6 +334,25 @@ def test_another_folder_is_the_test_part(tmp_path: Path) -> None:
     assert len(data.test) == 4
     with pytest.raises(DataError, match="nowhere: no such folder"):
         open_dataset(DataConfig(root=tmp_path / "mine", test_root=tmp_path / "nowhere"), seed=0)
+
+
+def test_digits_made_on_the_machine_may_be_tested_on_real_ones_of_other_images(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "made", {"seed": 0}, {})
+    save_nmnist(tmp_path / "made", "Train", range(10), 3)
+    save_nmnist(tmp_path / "real", "Train", range(10), 2, first=5)
+    save_nmnist(tmp_path / "real", "Test", range(10), 2)
+    made, real = tmp_path / "made", tmp_path / "real"
+    for root, test_root, synthetic in (
+        (made, None, (True, True, True)),
+        (made, real, (True, False, True)),
+        (real, made, (False, True, True)),
+        (real, None, (False, False, False)),
+    ):
+        data = open_dataset(DataConfig(kind="nmnist", root=root, test_root=test_root), seed=0)
+        assert tuple(map(data.is_synthetic, ("train", "test", "all"))) == synthetic
+    (made / "Train" / "4" / "00040.bin").rename(made / "Train" / "4" / "00045.bin")
+    with pytest.raises(DataError, match=r"00045.bin: shows the image of MNIST that .*made.* does, .* --exclude .*real"):
+        open_dataset(DataConfig(kind="nmnist", root=made, test_root=real), seed=0)
 
 
 def test_videos_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

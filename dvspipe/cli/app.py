@@ -15,6 +15,7 @@ from .encode import encode
 from .learning import demo, evaluate, infer, train
 from .recordings import calibrate, check, compare, cut, filter_, info, merge, view
 from .screen import EXIT_ERROR, EXIT_INTERRUPTED, fail, interrupt, screen, show_log
+from .synth import synth
 
 app = typer.Typer(
     name="dvspipe",
@@ -28,6 +29,7 @@ for command in (convert, info, check, view, cut, merge, filter_, compare, calibr
     app.command(command.__name__.rstrip("_"))(command)
 app.command("eval")(evaluate)
 app.add_typer(data, name="data")
+app.add_typer(synth, name="synth")
 
 
 @app.callback(invoke_without_command=True)

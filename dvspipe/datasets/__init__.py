@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError
+from ..synthesis import is_synthetic
 from .augmentation import AugmentConfig, VaryConfig
 from .cache import Cache, default_cache
 from .config import DataConfig
@@ -67,4 +69,7 @@ def open_dataset(config: DataConfig, seed: int) -> DataSet:
     for folder in (config.root, config.test_root):
         if folder is not None and not folder.is_dir() and not config.download:
             raise DataError(f"{folder}: no such folder")
-    return KINDS[config.kind](config, config.root, open_cache(config), seed)
+    data = KINDS[config.kind](config, config.root, open_cache(config), seed)
+    return replace(
+        data, synthetic=is_synthetic(config.root), synthetic_test=is_synthetic(config.test_root or config.root)
+    )

@@ -47,10 +47,11 @@ class DataSet:
         title: What they are, in a few words, and which test set the test part is.
         classes: Names; a label is an index into them.
         sensor: The sensor of all recordings.
-        synthetic: Whether they were rendered.
+        synthetic: Whether what the network learns from was made on the machine.
         train: What the network learns from.
         validation: What the best epoch is chosen on.
         test: What is measured once, at the end.
+        synthetic_test: Whether the test part was made on the machine.
     """
 
     title: str
@@ -60,11 +61,17 @@ class DataSet:
     train: tuple[Sample, ...]
     validation: tuple[Sample, ...]
     test: tuple[Sample, ...]
+    synthetic_test: bool = False
 
     @property
     def parts(self) -> dict[str, tuple[Sample, ...]]:
         """The parts by name, in the order of PARTS."""
         return {name: getattr(self, name) for name in PARTS}
+
+    def is_synthetic(self, part: str) -> bool:
+        """Whether recordings of a part, or of `all`, were made on the machine."""
+        made = {"test": self.synthetic_test, "all": self.synthetic or self.synthetic_test}
+        return made.get(part, self.synthetic)
 
 
 def divide(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:

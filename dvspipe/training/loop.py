@@ -169,10 +169,11 @@ def evaluate_checkpoint(
     if part not in parts:
         raise ConfigError(f"part {part}: expected one of {', '.join(parts)}")
     told = partial((listener or Listener()).progress, f"reading {part}")
+    synthetic = found.is_synthetic(part)
     tensors = SpikeTensors(parts[part], classifier.bins, cache=open_cache(data), progress=told)
     return score_record(evaluate(network, tensors, batch=batch), found.classes, classifier.temperature) | {
-        "data": f"{len(tensors)} recordings ({part}) of {found.title}{' (synthetic)' if found.synthetic else ''}",
-        "synthetic": found.synthetic,
+        "data": f"{len(tensors)} recordings ({part}) of {found.title}{' (synthetic)' if synthetic else ''}",
+        "synthetic": synthetic,
         "trained_on": classifier.trained_on,
     }
 
@@ -233,10 +234,12 @@ def _test(
     temperature = fit_temperature(validated.logits, validated.labels)
     save_checkpoint(path, classifier.model_copy(update={"temperature": temperature}), network)
     baseline = event_count_accuracy(parts["train"], parts["test"])
+    origin = " (synthetic)" if data.synthetic_test else ", learned from synthetic ones" if data.synthetic else ""
     record = {
         "title": data.title,
         "synthetic": data.synthetic,
-        "data": f"{len(data.test)} test recordings of {data.title}{' (synthetic)' if data.synthetic else ''}",
+        "synthetic_test": data.synthetic_test,
+        "data": f"{len(data.test)} test recordings of {data.title}{origin}",
         **score_record(evaluate(network, parts["test"], batch=batch), data.classes, temperature),
         "event_count_accuracy": baseline,
         "chosen_epoch": int(best["epoch"]),
@@ -251,7 +254,7 @@ def _test(
 
 def _load(config: TrainConfig, data: DataSet, listener: Listener) -> dict[str, SpikeTensors]:
     """The spike tensors of the parts."""
-    verb, cache = "rendering" if data.synthetic else "reading", open_cache(config.data)
+    verb, cache = "reading" if config.data.root else "rendering", open_cache(config.data)
     return {
         name: SpikeTensors(
             samples,
