@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
+import os
 import queue
-import signal
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, TypeVar, cast
 
-PR_SET_PDEATHSIG = 1  # of Linux' prctl: the signal that comes when the parent ends
-
 Item = TypeVar("Item")
 
 
 def start_processes(jobs: int, begin: Callable[..., object] | None = None, *arguments: Any) -> ProcessPoolExecutor:
-    """Fresh processes that take work, and that end with this one, also where it is killed (on Linux).
+    """Fresh processes that take work, and that end with this one, also where it is killed.
 
     Args:
         jobs: How many.
@@ -30,10 +26,16 @@ def start_processes(jobs: int, begin: Callable[..., object] | None = None, *argu
 
 
 def _begin_process(begin: Callable[..., object] | None, arguments: tuple[Any, ...]) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if begin is not None:
         begin(*arguments)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def read_ahead(items: Iterable[Item], ahead: int) -> Iterator[Item]:

@@ -39,7 +39,6 @@ def test_processes_do_the_work_and_begin_as_told() -> None:
         assert list(pool.map(abs, range(-4, 4))) == [4, 3, 2, 1, 0, 1, 2, 3]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells a child of its parent's death")
 def test_processes_end_with_the_one_that_is_killed() -> None:
     code = (
         "import os, time\n"

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ..background import start_processes
 from ..errors import DataError, FileError
 from ..files import lock_folder, write_beside
 
@@ -120,7 +118,8 @@ def _do(waiting: Mapping[Path, Callable[[Path], object]], jobs: int) -> Iterator
             write(path)
             yield done
         return
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_begin)
+    # Ctrl-C is left to the process that gives out the work, so that files are finished
+    pool = start_processes(jobs, signal.signal, signal.SIGINT, signal.SIG_IGN)
     try:
         running = [pool.submit(write, path) for path, write in waiting.items()]
         for done, job in enumerate(as_completed(running), start=1):
@@ -133,16 +132,3 @@ def _do(waiting: Mapping[Path, Callable[[Path], object]], jobs: int) -> Iterator
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _begin() -> None:
-    """Leaves Ctrl-C to the process that gives out the work, that files are finished, and ends when that is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-    os._exit(1)
