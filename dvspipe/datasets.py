@@ -23,7 +23,7 @@ from .encoding import BinConfig, count_events
 from .errors import DataError, DvspipeError
 from .events import Events, SensorSize
 from .formats import FORMATS, open_recording, read
-from .synthesis import GESTURE_SENSOR, GESTURES, record_gesture
+from .synthesis import GESTURE_SENSOR, GESTURES, is_synthetic, record_gesture
 
 NMNIST_CLASSES = tuple(str(digit) for digit in range(10))
 NMNIST_SENSOR = SensorSize(width=34, height=34)
@@ -284,7 +284,8 @@ def _in_parts(
     if not test:
         train, test = _divide(train, config.test, seed + 1)
     train, validation = _divide(train, config.validation, seed)
-    return DataSet(title, classes, sensor, False, tuple(train), tuple(validation), tuple(test))
+    synthetic = config.root is not None and is_synthetic(config.root)
+    return DataSet(title, classes, sensor, synthetic, tuple(train), tuple(validation), tuple(test))
 
 
 def _subfolder(root: Path, name: str) -> Path | None:

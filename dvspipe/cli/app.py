@@ -13,6 +13,7 @@ from .convert import convert
 from .learning import demo, infer, train
 from .recordings import calibrate, check, compare, cut, filter_, info, merge, view
 from .screen import EXIT_ERROR, EXIT_INTERRUPTED, fail, interrupt, screen, show_log
+from .synth import synth
 
 app = typer.Typer(
     name="dvspipe",
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 for command in (convert, info, check, view, cut, merge, filter_, compare, calibrate, train, infer, demo):
     app.command(command.__name__.rstrip("_"))(command)
+app.add_typer(synth, name="synth")
 
 
 @app.callback(invoke_without_command=True)

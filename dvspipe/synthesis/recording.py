@@ -1,40 +1,243 @@
-"""Rendered gestures as recordings of a simulated sensor."""
+"""Rendered gestures as recordings of a simulated sensor, and folders of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from functools import cache, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..errors import DataError
 from ..events import Events, concatenate
-from ..simulator import SimulatorConfig, simulate
-from ..video import Frame
-from .gestures import GESTURE_SENSOR, render_gesture
+from ..files import lock_folder, write_beside
+from ..formats import write
+from ..simulator import simulate
+from ..video import Frame, write_video
+from .gestures import CLIP_US, GESTURE_SENSOR, GESTURES, Performance, plan_session, render_gesture, render_session
 from .people import draw_person
+from .scenes import LIGHTS, LightKind
+from .sensors import draw_sensor, read_out
 
-THRESHOLDS = (0.12, 0.35)  # of the sensors that clips are recorded with; a DVS128's lie between
+RECORD_NAME = "synthesis.json"
+"""What says, in a folder, that the recordings below it are synthetic, and how they were made."""
+SIMULATED_FPS = 300.0  # a fast hand moves by two pixels from one frame to the next
+
+Progress = Callable[[int, int], None]
 
 
-def gesture_frames(label: int, *, person: int, clip: int, seed: int) -> Iterator[Frame]:
-    """The rendered video of a gesture.
+def _seeds(label: int, person: int, clip: int, seed: int) -> list[int]:
+    return [seed, person, label + 1, clip]
+
+
+def _light(seeds: list[int]) -> LightKind:
+    return LIGHTS[np.random.default_rng([*seeds, 2]).integers(len(LIGHTS))]
+
+
+def gesture_frames(
+    label: int, *, person: int, clip: int, seed: int, duration_us: int = CLIP_US, fps: float = 100.0
+) -> Iterator[Frame]:
+    """The rendered video of a gesture, as `render_gesture` makes it.
 
     Args:
         label: The class, 0 to 10, an index into `GESTURES`.
         person: Number of the identity: the same number and seed give the same person in every clip.
         clip: Number of the clip; another number gives another scene and movement.
         seed: Of everything.
+        duration_us: Time of the last frame, at most.
+        fps: Frames per second.
 
     Raises:
         DataError: There is no such class.
     """
+    identity, seeds = draw_person(np.random.default_rng([seed, person])), _seeds(label, person, clip, seed)
+    rng = np.random.default_rng(seeds)
+    return render_gesture(label, identity, rng, duration_us=duration_us, fps=fps, light=_light(seeds))
+
+
+def record_gesture(label: int, *, person: int, clip: int, seed: int, duration_us: int = CLIP_US) -> Events:
+    """The events of that video on a DVS128 whose biases and noise are drawn per clip; arguments as there."""
+    frames = gesture_frames(
+        label, person=person, clip=clip, seed=seed, duration_us=duration_us, fps=SIMULATED_FPS
+    )  # fmt: skip
+    return _record(frames, np.random.default_rng([*_seeds(label, person, clip, seed), 1]))
+
+
+def record_session(
+    labels: Sequence[int], *, person: int, session: int, seed: int
+) -> tuple[Events, tuple[Performance, ...]]:
+    """The events of one person's gestures one after another, with rest between them, and what was performed when.
+
+    Args:
+        labels: Classes in the order of their performance.
+        person: Number of the identity, as in `gesture_frames`.
+        session: Number of the recording; another number gives another scene, sensor and movement.
+        seed: Of everything.
+    """
+    seeds = [seed, person, 0, session]
+    rng, plan_rng = np.random.default_rng(seeds), np.random.default_rng([*seeds, 3])
+    plan = plan_session(labels, plan_rng)
+    duration_us = (plan[-1].end_us if plan else 0) + int(plan_rng.integers(800_000, 2_500_000))
     identity = draw_person(np.random.default_rng([seed, person]))
-    return render_gesture(label, identity, np.random.default_rng([seed, person, label + 1, clip]))
+    frames = render_session(
+        plan, identity, rng, duration_us=duration_us, fps=SIMULATED_FPS, light=_light(seeds)
+    )  # fmt: skip
+    return _record(frames, np.random.default_rng([*seeds, 1])), plan
 
 
-def record_gesture(label: int, *, person: int, clip: int, seed: int) -> Events:
-    """The events of that video on a sensor whose contrast thresholds are drawn per clip; arguments as there."""
-    rng = np.random.default_rng([seed, person, label + 1, clip, 1])
-    middle = np.exp(rng.uniform(*np.log(THRESHOLDS)))
-    thresholds = middle * rng.uniform(0.9, 1.1, 2)
-    config = SimulatorConfig(pos_thres=float(thresholds[0]), neg_thres=float(thresholds[1]))
-    return concatenate(simulate(gesture_frames(label, person=person, clip=clip, seed=seed), config), GESTURE_SENSOR)
+def _record(frames: Iterable[Frame], rng: np.random.Generator) -> Events:
+    config, readout = draw_sensor(rng)
+    return read_out(concatenate(simulate(frames, config), GESTURE_SENSOR), readout, rng)
+
+
+def video_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """Frames uint16 in proportion to the light as frames uint8 in sRGB (IEC 61966-2-1)."""
+    for frame in frames:
+        yield Frame(frame.t_us, _srgb().take(frame.image))
+
+
+@cache
+def _srgb() -> NDArray[np.uint8]:
+    light = np.arange(65536) / 65535
+    grey = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.asarray((255 * grey).round(), np.uint8)
+
+
+def write_gestures(
+    folder: Path,
+    *,
+    people: int,
+    clips: int,
+    seed: int,
+    duration_us: int = CLIP_US,
+    videos: bool = False,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> int:
+    """Writes FOLDER/<class>/user<person>_<light>_<clip>.h5, and .webm on request; returns how many files are new.
+
+    Args:
+        folder: Where; what is there already, made in the same way, is kept.
+        people: Identities.
+        clips: Of each person and class.
+        seed: Of everything; more people or clips with the same seed leave the first ones as they were.
+        duration_us: Of a clip.
+        videos: Whether the rendered videos are written too.
+        jobs: Processes to share the work.
+        progress: Told the number of files done and in all.
+
+    Raises:
+        DataError: The folder holds recordings that were made in another way.
+        FileError: It cannot be written to, or another process does.
+    """
+    work: dict[Path, Callable[[Path], object]] = {}
+    for person in range(people):
+        for label, name in enumerate(GESTURES):
+            for clip in range(clips):
+                light = _light(_seeds(label, person, clip, seed))
+                path = Path(name, f"user{person:03d}_{light}_{clip:02d}.h5")
+                made = {"label": label, "person": person, "clip": clip, "seed": seed, "duration_us": duration_us}
+                work[path] = partial(_write_events, made=made)
+                if videos:
+                    work[path.with_suffix(".webm")] = partial(_write_video, made=made)
+    record = {"kind": "gestures", "seed": seed, "duration_us": duration_us}
+    return write_recordings(folder, record, work, jobs=jobs, progress=progress)
+
+
+def _write_events(path: Path, made: dict[str, int]) -> None:
+    settings = {"synthesis": made}
+    write(path, [record_gesture(**made)], GESTURE_SENSOR, source="synthetic gestures", settings=settings)
+
+
+def _write_video(path: Path, made: dict[str, int]) -> None:
+    write_video(path, video_frames(gesture_frames(**made)))
+
+
+def write_recordings(
+    folder: Path,
+    record: dict[str, Any],
+    work: Mapping[Path, Callable[[Path], object]],
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> int:
+    """Writes synthetic recordings that are not there yet, and beside them a record of how they are made.
+
+    Args:
+        folder: Where; made where it is not there.
+        record: What decides the content of the files, as JSON can hold it. The program's version is added.
+        work: For each path below the folder what writes it, whole or not at all; may be sent to another process.
+        jobs: Processes to share the work.
+        progress: Told the number of files done, those that were there included, and in all.
+
+    Returns:
+        The number of files that were written.
+
+    Raises:
+        DataError: The folder holds recordings with another record.
+        FileError: It cannot be written to, or another process does.
+    """
+    with lock_folder(folder):
+        _claim(folder, record | {"synthetic": True, "version": version("dvspipe")})
+        waiting = {folder / path: write_to for path, write_to in work.items() if not (folder / path).exists()}
+        there = len(work) - len(waiting)
+        if progress:
+            progress(there, len(work))
+        for done in _do(waiting, jobs):
+            if progress:
+                progress(there + done, len(work))
+        return len(waiting)
+
+
+def _claim(folder: Path, record: dict[str, Any]) -> None:
+    path = folder / RECORD_NAME
+    if path.exists():
+        there = json.loads(path.read_text(encoding="utf-8"))
+        for name, value in record.items():
+            if there.get(name) != value:
+                raise DataError(f"{path}: made with {name} {there.get(name)!r}, not {value!r}; take another folder")
+    elif any(folder.iterdir()):
+        raise DataError(f"{folder}: holds other files; take an empty folder, or one with a {RECORD_NAME}")
+    else:
+        with write_beside(path) as beside:
+            beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def is_synthetic(folder: Path) -> bool:
+    """Whether a folder holds what `write_recordings` wrote."""
+    return (folder / RECORD_NAME).is_file()
+
+
+def _do(waiting: Mapping[Path, Callable[[Path], object]], jobs: int) -> Iterator[int]:
+    """Does the work, and says how much of it is done after each piece."""
+    if jobs <= 1:
+        for done, (path, write_to) in enumerate(waiting.items(), start=1):
+            write_to(path)
+            yield done
+        return
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts)
+    try:
+        running = [pool.submit(write_to, path) for path, write_to in waiting.items()]
+        for done, job in enumerate(as_completed(running), start=1):
+            job.result()
+            yield done
+    except BrokenProcessPool as error:
+        raise DataError(
+            "the processes that render could not start or were killed; in a script, call this below "
+            'if __name__ == "__main__":, or set jobs=1'
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ignore_interrupts() -> None:
+    """Leaves Ctrl-C to the process that gives out the work: a file is finished before all end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
