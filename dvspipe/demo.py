@@ -11,7 +11,7 @@ from .conversion import convert_video
 from .formats import iterate
 from .inference import Classifier, Prediction, write_predictions
 from .report import draw_probabilities, write_preview, write_training_page
-from .synthesis import GESTURE_SENSOR, GESTURES, gesture_frames, video_frames
+from .synthesis import GESTURE_SENSOR, GESTURES, gesture_frames
 from .training import Listener, Run, TrainConfig, train
 from .video import write_video
 
@@ -49,7 +49,7 @@ def run_demo(folder: Path, listener: Listener, config: TrainConfig | None = None
     config = config or build(TrainConfig, read_yaml("gesture"), "gesture")
     folder.mkdir(parents=True, exist_ok=True)
     video, events = folder / "gesture.webm", folder / "gesture.h5"
-    write_video(video, video_frames(gesture_frames(SHOWN_LABEL, person=SHOWN_PERSON, clip=0, seed=config.seed)))
+    write_video(video, gesture_frames(SHOWN_LABEL, person=SHOWN_PERSON, clip=0, seed=config.seed))
     convert_video(video, events, overwrite=True)
     preview = write_preview(iterate(events), GESTURE_SENSOR, folder / "preview.gif")
     run = train(config, folder, command="dvspipe demo", listener=listener)

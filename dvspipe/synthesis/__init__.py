@@ -7,7 +7,6 @@ from .recording import (
     is_synthetic,
     record_gesture,
     record_session,
-    video_frames,
     write_gestures,
     write_recordings,
 )  # fmt: skip
@@ -25,7 +24,6 @@ __all__ = [
     "record_session",
     "render_gesture",
     "render_session",
-    "video_frames",
     "write_gestures",
     "write_recordings",
 ]

@@ -27,47 +27,81 @@ from .scenes import Scene
 
 import cv2  # isort: skip
 
-Layer = NDArray[np.float32]
-
-FINE, MARGIN_PX = 2, 24  # a layer has so many cells per pixel, and reaches so far beyond the picture
+FINE = 2  # cells of a layer per pixel
+MARGIN_PX = 24  # so far below the picture a layer reaches
 TEXELS, TEXEL_M = 64, 0.006  # of a tile of skin or cloth
 SKIN, CLOTH = 0, 1
 _SHIFT = 5  # fractional bits of drawn coordinates
 _CHEST_M = 0.10  # from the shoulders to the front of the chest
 
 
-class _Canvas:
-    """A layer being drawn at rest: brightness and cover, with coordinates in metres from a point."""
+@dataclass(frozen=True)
+class Layer:
+    """A part of a person at rest, drawn once.
 
-    def __init__(self, scene: Scene, y_m: float) -> None:
-        self.scene = scene
-        shape = tuple(FINE * (side + 2 * MARGIN_PX) for side in (scene.sensor.height, scene.sensor.width))
-        self.light = np.zeros(shape, np.float32)
-        self.cover = np.zeros(shape, np.float32)
+    Args:
+        cells: [H, W, 2] its brightness multiplied by its cover, and the cover; FINE cells per pixel.
+        left_px: Column of the first cell in the picture.
+        top_px: Its row.
+    """
+
+    cells: NDArray[np.float32]
+    left_px: int
+    top_px: int
+
+
+class _Canvas:
+    """A layer being drawn: brightness and cover, with coordinates in metres from a point.
+
+    Args:
+        scene: Where it is seen.
+        y_m: Height of the point.
+        half_m: What is drawn reaches so far to either side of it.
+        above_m: Likewise.
+        below_m: Likewise; what is far below the picture is left out.
+    """
+
+    def __init__(self, scene: Scene, y_m: float, half_m: float, above_m: float, below_m: float) -> None:
         camera = scene.camera
-        rows, columns = (axis / np.float32(FINE) - MARGIN_PX for axis in np.indices(shape, np.float32))
-        self.x = (columns - camera.x_px) / camera.scale_px
-        self.y = (camera.y_px - rows) / camera.scale_px - y_m
-        self._y_m = y_m
+        bottom_px = camera.y_px - (y_m - below_m) * camera.scale_px
+        self.left_px, right = (int(camera.x_px + side * half_m * camera.scale_px) + side for side in (-1, 1))
+        self.top_px = int(camera.y_px - (y_m + above_m) * camera.scale_px) - 1
+        bottom = int(min(bottom_px, scene.sensor.height + MARGIN_PX)) + 1
+        self.light = np.zeros((FINE * (bottom - self.top_px), FINE * (right - self.left_px)), np.float32)
+        self.cover = np.zeros_like(self.light)
+        rows, columns = np.indices(self.light.shape, np.float32) / FINE
+        self.x = (columns + self.left_px - camera.x_px) / camera.scale_px
+        self.y = (camera.y_px - rows - self.top_px) / camera.scale_px - y_m
+        self._camera, self._y_m = camera, y_m
+
+    def noise(self, width_m: float, height_m: float, rng: np.random.Generator) -> NDArray[np.float32]:
+        """A smooth random brightness, in ln, whose features have about this size."""
+        metre = FINE * self._camera.scale_px
+        rows, columns = (
+            int(side / metre / size) + 2 for side, size in zip(self.x.shape, (height_m, width_m), strict=True)
+        )
+        rough = rng.normal(0, 1, (rows, columns)).astype(np.float32)
+        return np.asarray(cv2.resize(rough, self.x.shape[::-1], interpolation=cv2.INTER_CUBIC))
 
     def fill(self, outline: Floats, brightness: float | NDArray[np.float32]) -> None:
         """Paints the inside of an outline [P, 2] in metres with one brightness, or that of an array [H, W]."""
-        camera = self.scene.camera
+        camera = self._camera
         moved = outline * (np.cos(camera.yaw), 1.0) + (0.0, self._y_m)
-        pixels = FINE * (moved * (camera.scale_px, -camera.scale_px) + (camera.x_px, camera.y_px) + MARGIN_PX)
+        place = (camera.x_px - self.left_px, camera.y_px - self.top_px)
+        cells = FINE * (moved * (camera.scale_px, -camera.scale_px) + place)
         drawn = np.zeros(self.cover.shape, np.uint8)
-        cv2.fillPoly(drawn, [np.round((pixels - 0.5) * (1 << _SHIFT)).astype(np.int32)], 255, cv2.LINE_AA, _SHIFT)
+        cv2.fillPoly(drawn, [np.round((cells - 0.5) * (1 << _SHIFT)).astype(np.int32)], 255, cv2.LINE_AA, _SHIFT)
         x, y, width, height = cv2.boundingRect(drawn)
-        place = np.s_[y : y + height, x : x + width]
-        mask = drawn[place] / np.float32(255)
-        tone = brightness[place] if isinstance(brightness, np.ndarray) else np.float32(brightness)
-        self.light[place] += mask * (tone - self.light[place])
-        np.maximum(self.cover[place], mask, out=self.cover[place])
+        inside = np.s_[y : y + height, x : x + width]
+        mask = drawn[inside] / np.float32(255)
+        tone = brightness[inside] if isinstance(brightness, np.ndarray) else np.float32(brightness)
+        self.light[inside] += mask * (tone - self.light[inside])
+        np.maximum(self.cover[inside], mask, out=self.cover[inside])
 
     def layer(self) -> Layer:
-        """The brightness multiplied by the cover, and the cover: [H, W, 2], smooth enough to be sampled anywhere."""
+        """What was drawn, smooth enough to be sampled anywhere."""
         both = np.stack([self.light * self.cover, self.cover], axis=-1)
-        return np.asarray(cv2.GaussianBlur(both, (0, 0), 0.3 * FINE), np.float32)
+        return Layer(np.asarray(cv2.GaussianBlur(both, (0, 0), 0.3 * FINE), np.float32), self.left_px, self.top_px)
 
 
 def _mirrored(right_half: list[tuple[float, float]]) -> Floats:
@@ -115,8 +149,8 @@ def textures(person: Person) -> NDArray[np.float32]:
 def paint_torso(person: Person, scene: Scene) -> Layer:
     """The person's clothes without the arms, at rest."""
     rng = np.random.default_rng(person.seed)
-    canvas, light = _Canvas(scene, y_m=0.0), scene.light
     half = person.shoulders_m / 2
+    canvas, light = _Canvas(scene, 0.0, 1.2 * half + 0.08, NECK_M + 0.1, 1.2), scene.light
     x, y = canvas.x, canvas.y
     facing = np.sqrt(np.clip(1 - 0.8 * (x / (1.15 * half)) ** 2, 0, 1)) * light.direction[2]
     lit = light.ambient + (1 - light.ambient) * np.clip(
@@ -127,10 +161,7 @@ def paint_torso(person: Person, scene: Scene) -> Layer:
         for _ in range(rng.integers(2, 9)):
             px, py, size = rng.uniform(-0.6, 0.6) * half, rng.uniform(-0.40, -0.1), rng.uniform(0.2, 1.0, 2) * 0.1
             cloth[(np.abs(x - px) < size[0]) & (np.abs(y - py) < size[1])] *= person.pattern_contrast
-    folds = sum(
-        cv2.resize(rng.normal(0, 1, cells).astype(np.float32), x.shape[::-1], interpolation=cv2.INTER_CUBIC)
-        for cells in ((16, 16), (30, 44), (80, 100))
-    )
+    folds = sum(canvas.noise(0.11 / k, 0.11 / k, rng) for k in (1, 2, 4))
     shaded = np.clip(cloth * np.exp(0.6 * person.folds * folds) * lit, 0.005, 1.0).astype(np.float32)
     r = 1.15 * person.arm_radius_m
     outline = _mirrored([(0.06, 0.055), (half, r), (half + r, -0.03), (half, -0.16), (0.82 * half, -0.34),
@@ -151,11 +182,10 @@ def paint_torso(person: Person, scene: Scene) -> Layer:
 def paint_head(person: Person, scene: Scene) -> Layer:
     """The head at rest."""
     rng = np.random.default_rng([person.seed, 2])
-    canvas, light = _Canvas(scene, y_m=NECK_M), scene.light
     h, skin, hair = person.head_m, person.skin, person.hair
-    width, shape = rng.uniform(0.68, 0.78) * h, canvas.x.shape
-    cells = rng.normal(0, 1, (90, 120)).astype(np.float32)
-    strands = (hair * np.exp(0.2 * cv2.resize(cells, shape[::-1], interpolation=cv2.INTER_CUBIC))).astype(np.float32)
+    canvas, light = _Canvas(scene, NECK_M, 0.6 * h, 1.15 * h, 0.3 * h), scene.light
+    width = rng.uniform(0.68, 0.78) * h
+    strands = hair * np.exp(0.2 * canvas.noise(0.012, 0.025, rng))
     if person.hair_length > 0:
         canvas.fill(_oval(0, 0.58 * h, width + 0.12 * h, 0.95 * h), strands)
     if person.hair_length == 1:
@@ -187,9 +217,9 @@ def paint_head(person: Person, scene: Scene) -> Layer:
     return canvas.layer()
 
 
-def layer_maps(scene: Scene, rest: Floats, moved: Floats) -> Floats:
+def layer_maps(layer: Layer, scene: Scene, rest: Floats, moved: Floats) -> Floats:
     """Affine maps [T, 2, 3] from a picture's coordinates to a layer's cells, by three points at rest and moved."""
-    cells = FINE * (scene.camera.project(rest)[:, :2] + MARGIN_PX)  # [3, 2]
+    cells = FINE * (scene.camera.project(rest)[:, :2] - (layer.left_px, layer.top_px))  # [3, 2]
     places = scene.camera.project(moved)
     places[..., 2] = 1.0
     return np.asarray(np.linalg.solve(places, np.broadcast_to(cells, (len(places), 3, 2))).transpose(0, 2, 1))

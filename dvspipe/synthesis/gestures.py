@@ -376,7 +376,7 @@ def _other(t: Floats, person: Person, rng: np.random.Generator) -> _Motion:
     return kinds[rng.choice(len(kinds), p=[0.12, 0.1, 0.43, 0.08, 0.07, 0.2])](t, person, rng)
 
 
-_MOVEMENTS: dict[str, Movement] = {  # in IBM's order: the label is the place
+MOVEMENTS: dict[str, Movement] = {  # in IBM's order: the label is the place
     "hand_clapping": _clapping,
     "right_hand_wave": _wave(RIGHT),
     "left_hand_wave": _wave(LEFT),
@@ -390,7 +390,7 @@ _MOVEMENTS: dict[str, Movement] = {  # in IBM's order: the label is the place
     "other_gestures": _other,
 }
 
-GESTURES: tuple[str, ...] = tuple(_MOVEMENTS)
+GESTURES: tuple[str, ...] = tuple(MOVEMENTS)
 
 
 @dataclass(frozen=True)
@@ -509,7 +509,7 @@ def pose_person(plan: Sequence[Performance], person: Person, rng: np.random.Gene
         if len(now) < 2:
             continue
         weight = _smooth_step(t, start_s, start_s + rise_s) * (1 - _smooth_step(t, end_s - fall_s, end_s))
-        performed = _MOVEMENTS[GESTURES[performance.label]](t[now], person, rng)
+        performed = MOVEMENTS[GESTURES[performance.label]](t[now], person, rng)
         motion = _blend(motion, performed, now, weight[now])
     return _pose(motion, person, rng, t)
 

@@ -29,7 +29,8 @@ from .sensors import draw_sensor, read_out
 
 RECORD_NAME = "synthesis.json"
 """What says, in a folder, that the recordings below it are synthetic, and how they were made."""
-SIMULATED_FPS = 300.0  # a fast hand moves by two pixels from one frame to the next
+SIMULATED_FPS: dict[LightKind, float] = {"fluorescent": 360.0, "led": 200.0, "natural": 200.0}
+"""Frames between which the simulator interpolates: a fast hand moves by three pixels, a tube flickers by a third."""
 
 Progress = Callable[[int, int], None]
 
@@ -45,7 +46,7 @@ def _light(seeds: list[int]) -> LightKind:
 def gesture_frames(
     label: int, *, person: int, clip: int, seed: int, duration_us: int = CLIP_US, fps: float = 100.0
 ) -> Iterator[Frame]:
-    """The rendered video of a gesture, as `render_gesture` makes it.
+    """The rendered video of a gesture: frames of 128x128 uint8 in sRGB (IEC 61966-2-1), from time 0 to the duration.
 
     Args:
         label: The class, 0 to 10, an index into `GESTURES`.
@@ -58,17 +59,22 @@ def gesture_frames(
     Raises:
         DataError: There is no such class.
     """
-    identity, seeds = draw_person(np.random.default_rng([seed, person])), _seeds(label, person, clip, seed)
-    rng = np.random.default_rng(seeds)
-    return render_gesture(label, identity, rng, duration_us=duration_us, fps=fps, light=_light(seeds))
+    frames = _render(_seeds(label, person, clip, seed), duration_us, fps)
+    return (Frame(frame.t_us, _srgb().take(frame.image)) for frame in frames)
 
 
 def record_gesture(label: int, *, person: int, clip: int, seed: int, duration_us: int = CLIP_US) -> Events:
-    """The events of that video on a DVS128 whose biases and noise are drawn per clip; arguments as there."""
-    frames = gesture_frames(
-        label, person=person, clip=clip, seed=seed, duration_us=duration_us, fps=SIMULATED_FPS
-    )  # fmt: skip
-    return _record(frames, np.random.default_rng([*_seeds(label, person, clip, seed), 1]))
+    """The events of that gesture on a DVS128 whose biases and noise are drawn per clip; arguments as there."""
+    seeds = _seeds(label, person, clip, seed)
+    frames = _render(seeds, duration_us, SIMULATED_FPS[_light(seeds)])
+    return _record(frames, np.random.default_rng([*seeds, 1]))
+
+
+def _render(seeds: list[int], duration_us: int, fps: float) -> Iterator[Frame]:
+    seed, person, number, _ = seeds
+    identity = draw_person(np.random.default_rng([seed, person]))
+    rng = np.random.default_rng(seeds)
+    return render_gesture(number - 1, identity, rng, duration_us=duration_us, fps=fps, light=_light(seeds))
 
 
 def record_session(
@@ -87,9 +93,8 @@ def record_session(
     plan = plan_session(labels, plan_rng)
     duration_us = (plan[-1].end_us if plan else 0) + int(plan_rng.integers(800_000, 2_500_000))
     identity = draw_person(np.random.default_rng([seed, person]))
-    frames = render_session(
-        plan, identity, rng, duration_us=duration_us, fps=SIMULATED_FPS, light=_light(seeds)
-    )  # fmt: skip
+    light = _light(seeds)
+    frames = render_session(plan, identity, rng, duration_us=duration_us, fps=SIMULATED_FPS[light], light=light)
     return _record(frames, np.random.default_rng([*seeds, 1])), plan
 
 
@@ -98,14 +103,9 @@ def _record(frames: Iterable[Frame], rng: np.random.Generator) -> Events:
     return read_out(concatenate(simulate(frames, config), GESTURE_SENSOR), readout, rng)
 
 
-def video_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Frames uint16 in proportion to the light as frames uint8 in sRGB (IEC 61966-2-1)."""
-    for frame in frames:
-        yield Frame(frame.t_us, _srgb().take(frame.image))
-
-
 @cache
 def _srgb() -> NDArray[np.uint8]:
+    """The sRGB value of light in 65,536 steps."""
     light = np.arange(65536) / 65535
     grey = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     return np.asarray((255 * grey).round(), np.uint8)
@@ -158,7 +158,7 @@ def _write_events(path: Path, made: dict[str, int]) -> None:
 
 
 def _write_video(path: Path, made: dict[str, int]) -> None:
-    write_video(path, video_frames(gesture_frames(**made)))
+    write_video(path, gesture_frames(**made))
 
 
 def write_recordings(

@@ -31,6 +31,7 @@ import cv2  # isort: skip
 
 FRAMES_AT_ONCE = 64  # bounds the memory
 EDGE_PX = 0.5  # width of an edge before the lens's blur: a DVS128's photodiode takes a tenth of its pixel
+PULL_PX = 6  # more than a shirt is pulled along
 SHADE = 0.6  # of the direct light that a shadow takes
 
 
@@ -54,9 +55,13 @@ def render(person: Person, scene: Scene, pose: Pose, t_s: Floats) -> Iterator[ND
         pictures[:] = scene.wall
         shade = SHADE * (1 - scene.light.ambient)
         cast = shadows(person, scene, part)
-        _paint_layer(pictures, torso, layer_maps(scene, rest[0], part.torso), shares, pull[now], cast, shade)
+        _paint_layer(
+            pictures, torso.cells, layer_maps(torso, scene, rest[0], part.torso), shares, pull[now], cast, shade
+        )
         still, no_shadow = np.zeros((len(pictures), 0, 2)), np.zeros((len(pictures), 0, 6))
-        _paint_layer(pictures, head, layer_maps(scene, rest[1], part.head), shares[:0], still, no_shadow, 0.0)
+        _paint_layer(
+            pictures, head.cells, layer_maps(head, scene, rest[1], part.head), shares[:0], still, no_shadow, 0.0
+        )
         limbs = build_limbs(person, scene, part)
         _paint_limbs(pictures, limbs.ends, limbs.depth, limbs.lit, limbs.slide, limbs.along, limbs.girth, limbs.caps,
                      limbs.tone, limbs.texture, tiles, scene.light.ambient)  # fmt: skip
@@ -100,8 +105,17 @@ def _paint_layer(
     rows, columns = layer.shape[:2]
     for t in range(steps):
         m = maps[t]
-        for i in range(height):
-            for j in range(width):
+        # where the layer's corners come to lie, and a little more for the pull
+        area = m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0]
+        left, right, top, bottom = width, 0, height, 0
+        for row in (0, rows):
+            for column in (0, columns):
+                along, down = column - m[0, 2], row - m[1, 2]
+                x, y = (m[1, 1] * along - m[0, 1] * down) / area, (m[0, 0] * down - m[1, 0] * along) / area
+                left, right = max(min(left, int(x) - PULL_PX), 0), min(max(right, int(x) + PULL_PX), width)
+                top, bottom = max(min(top, int(y) - PULL_PX), 0), min(max(bottom, int(y) + PULL_PX), height)
+        for i in range(top, bottom):
+            for j in range(left, right):
                 x, y = j + 0.5, i + 0.5
                 for side in range(len(shares)):
                     x -= shares[side, i, j] * pull[t, side, 0]
