@@ -57,9 +57,9 @@ class DataConfig(Settings):
     DropEvent and DropEventByTime."""
     drop: float = Field(default=0.2, ge=0, lt=1)
     """Largest share of events, and of time, that is dropped in a variant."""
-    train_people: int = Field(default=40, ge=2)
+    train_people: int = Field(default=32, ge=2)
     """Rendered gestures: number of people to learn from."""
-    test_people: int = Field(default=15, ge=1)
+    test_people: int = Field(default=10, ge=1)
     """Rendered gestures: number of other people to test on."""
     clips: int = Field(default=2, ge=1)
     """Rendered gestures: clips per person and class."""
