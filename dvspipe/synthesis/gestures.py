@@ -187,7 +187,7 @@ def _clapping(t: Floats, person: Person, rng: np.random.Generator) -> _Motion:
         away = (0.07 * person.hand_m + part * gap)[:, None]
         hand = fingers + 1.2 * (away - 0.012) * from_  # opening turns the fingers outwards
         wrist = middle + away * from_ - PALM * person.hand_m * fingers
-        arms.append(_reach(person, wrist, _DOWN + rng.uniform(0.3, 1.3) * _OUT, hand, -from_))
+        arms.append(_reach(person, wrist, _DOWN + rng.uniform(0.3, 2.2) * _OUT, hand, -from_))
     bend, spread = rng.uniform(0.0, 0.2, 2), rng.uniform(0.02, 0.15, 2)
     right, left = (replace(arm, bend=bend[k], spread=spread[k]) for k, arm in enumerate(arms))
     return _Motion(right, left, beat, follow=rng.uniform(0.5, 1.5), bob_m=rng.uniform(0, 0.006) * beat)
@@ -265,7 +265,7 @@ def _drums(t: Floats, person: Person, rng: np.random.Generator) -> _Motion:
     """Fists that strike, by turns or together, before the belly or the chest."""
     phase = _phase(t, person, rng, 0.28, 0.6)
     apart = np.pi if rng.random() < 0.75 else 0.0
-    height, before, aside = rng.uniform(-0.30, -0.06), rng.uniform(0.22, 0.40), rng.uniform(-0.14, 0.10)
+    height, before, aside = rng.uniform(-0.30, -0.06), rng.uniform(0.22, 0.40), rng.uniform(-0.11, 0.10)
     sharp, tilt, roam, bend = rng.uniform(-0.3, 0.1), rng.normal(0, 0.25), rng.uniform(0.0, 0.06), rng.uniform(0.5, 1)
     inward, elbows = rng.uniform(-0.6, 0.0), rng.uniform(0.1, 0.8)
     arms = []
@@ -580,10 +580,12 @@ def _body_motion(
 ) -> Callable[[Floats], Floats]:
     """The rigid movement of the body about the hips: the gesture's own, what follows from it, and a small sway."""
     ahead = (arms[:, RIGHT, 2, 2] - arms[:, LEFT, 2, 2]) / person.reach_m  # of the right wrist
-    lean = motion.lean + 0.015 * _wander(t, rng) + rng.normal(0, 0.008) * motion.beat
-    bow = motion.bow + 0.015 * _wander(t, rng) + rng.normal(0, 0.008) * motion.beat
-    twist = rng.uniform(0.0, 0.12) * ahead + 0.03 * _wander(t, rng)
-    shift = _track(t, 0.010 * _wander(t, rng), motion.bob_m + rng.normal(0, 0.003) * motion.beat, 0.0)
+    lively = rng.uniform(0.2, 1.3)
+    lean = motion.lean + 0.015 * lively * _wander(t, rng) + rng.normal(0, 0.008) * motion.beat
+    bow = motion.bow + 0.015 * lively * _wander(t, rng) + rng.normal(0, 0.008) * motion.beat
+    twist = rng.uniform(0.0, 0.12) * ahead + 0.03 * lively * _wander(t, rng)
+    aside, up = 0.010 * lively * _wander(t, rng), motion.bob_m + rng.normal(0, 0.003) * motion.beat
+    shift = _track(t, aside, up, 0.0)
 
     def move(points: Floats) -> Floats:
         hips = np.array([0, -TORSO_M, 0])

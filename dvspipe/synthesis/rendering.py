@@ -124,18 +124,18 @@ def _paint_layer(
                 row = m[1, 0] * x + m[1, 1] * y + m[1, 2] - 0.5
                 if not (0 <= column < columns - 1 and 0 <= row < rows - 1):
                     continue
-                k, l = int(row), int(column)  # noqa: E741
-                a, b = row - k, column - l
+                above, before = int(row), int(column)
+                a, b = row - above, column - before
                 w00, w01, w10, w11 = (1 - a) * (1 - b), (1 - a) * b, a * (1 - b), a * b
                 cover = (
-                    w00 * layer[k, l, 1] + w01 * layer[k, l + 1, 1] + w10 * layer[k + 1, l, 1]
-                    + w11 * layer[k + 1, l + 1, 1]
+                    w00 * layer[above, before, 1] + w01 * layer[above, before + 1, 1] + w10 * layer[above + 1, before, 1]
+                    + w11 * layer[above + 1, before + 1, 1]
                 )  # fmt: skip
                 if cover <= 0:
                     continue
                 light = (
-                    w00 * layer[k, l, 0] + w01 * layer[k, l + 1, 0] + w10 * layer[k + 1, l, 0]
-                    + w11 * layer[k + 1, l + 1, 0]
+                    w00 * layer[above, before, 0] + w01 * layer[above, before + 1, 0] + w10 * layer[above + 1, before, 0]
+                    + w11 * layer[above + 1, before + 1, 0]
                 )  # fmt: skip
                 if shade > 0:
                     light *= _lightness(j + 0.5, i + 0.5, cast[t], shade)

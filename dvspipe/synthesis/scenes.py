@@ -23,7 +23,6 @@ class Light:
     """A light and what the person is seen by.
 
     Args:
-        kind: Fluorescent tubes above, LED lamps above or before, or a window aside.
         direction: Unit vector [3] towards it, in the person's space.
         ambient: Share of the light that comes from everywhere.
         level: Brightness of a white surface that faces it.
@@ -33,7 +32,6 @@ class Light:
         phase: Of the flicker, in radians.
     """
 
-    kind: LightKind
     direction: Floats
     ambient: float
     level: float
@@ -53,7 +51,6 @@ def draw_light(kind: LightKind, rng: np.random.Generator) -> Light:
     # A tube with a choke follows the mains' power; one with an electronic ballast, or a lamp, hardly or not at all.
     flickers = kind == "fluorescent" and rng.random() < 0.6
     return Light(
-        kind=kind,
         direction=unit(np.array([rng.normal(0.0, aside), rng.uniform(*above), 0.7])),
         ambient=rng.uniform(0.25, 0.65),
         level=float(np.exp(rng.uniform(np.log(0.35), np.log(1.1)))),
