@@ -81,6 +81,16 @@ def _sample(tile: NDArray[Any], row: float, column: float) -> Any:
 
 
 @njit(inline="always")
+def _between(layer: NDArray[Any], row: float, column: float, channel: int) -> Any:
+    """A channel of a layer between its cells."""
+    i, j = int(row), int(column)
+    a, b = row - i, column - j
+    above = (1 - b) * layer[i, j, channel] + b * layer[i, j + 1, channel]
+    below = (1 - b) * layer[i + 1, j, channel] + b * layer[i + 1, j + 1, channel]
+    return (1 - a) * above + a * below
+
+
+@njit(inline="always")
 def _lightness(x: float, y: float, cast: NDArray[Any], shade: float) -> float:
     """What shadows leave of the light at a place."""
     left = 1.0
@@ -124,19 +134,10 @@ def _paint_layer(
                 row = m[1, 0] * x + m[1, 1] * y + m[1, 2] - 0.5
                 if not (0 <= column < columns - 1 and 0 <= row < rows - 1):
                     continue
-                above, before = int(row), int(column)
-                a, b = row - above, column - before
-                w00, w01, w10, w11 = (1 - a) * (1 - b), (1 - a) * b, a * (1 - b), a * b
-                cover = (
-                    w00 * layer[above, before, 1] + w01 * layer[above, before + 1, 1] + w10 * layer[above + 1, before, 1]
-                    + w11 * layer[above + 1, before + 1, 1]
-                )  # fmt: skip
+                cover = _between(layer, row, column, 1)
                 if cover <= 0:
                     continue
-                light = (
-                    w00 * layer[above, before, 0] + w01 * layer[above, before + 1, 0] + w10 * layer[above + 1, before, 0]
-                    + w11 * layer[above + 1, before + 1, 0]
-                )  # fmt: skip
+                light = _between(layer, row, column, 0)
                 if shade > 0:
                     light *= _lightness(j + 0.5, i + 0.5, cast[t], shade)
                 pictures[t, i, j] += light - cover * pictures[t, i, j]
