@@ -16,11 +16,6 @@ synth = typer.Typer(
 )
 
 
-@synth.callback()
-def _group() -> None:
-    """Makes `nmnist` a command of its own name, even while it is the only one."""
-
-
 @synth.command()
 def nmnist(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for Train/<digit>/<id>.bin, as N-MNIST has them.")],
@@ -46,3 +41,28 @@ def nmnist(
         )  # fmt: skip
     screen.print(f"{out}: {count + test} synthetic recordings of digits, {written} files new; next:")
     screen.print(f"  {shlex.join(['dvspipe', 'train', 'nmnist-synthetic', f'data.root={out}'])} data.test_root=NMNIST")
+
+
+@synth.command()
+def gestures(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for <class>/user<person>_<light>_<clip>.h5.")],
+    people: Annotated[int, typer.Option(min=1, help="Identities.")] = 30,
+    clips: Annotated[int, typer.Option(min=1, help="Clips of each person and class.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything.")] = 0,
+    duration: Annotated[float, typer.Option(min=0.1, max=60, help="Seconds of a clip.")] = 1.5,
+    videos: Annotated[bool, typer.Option("--videos", help="Also write the rendered videos, .webm.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+) -> None:
+    """Render people who perform the gestures of DVS128 Gesture, as a DVS128 sees them; goes on where it was stopped."""
+    from ..synthesis import GESTURES, write_gestures
+
+    with progress() as show:
+        written = write_gestures(
+            out, people=people, clips=clips, seed=seed, duration_us=round(duration * 1e6), videos=videos, jobs=jobs,
+            progress=partial(show, "synthetic clips"),
+        )  # fmt: skip
+    screen.print(
+        f"{out}: {people * clips * len(GESTURES)} synthetic clips of {people} people in {len(GESTURES)} classes, "
+        f"{written} files new; next:"
+    )
+    screen.print(f"  dvspipe train gesture data.root={out}")

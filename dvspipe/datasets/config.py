@@ -45,9 +45,9 @@ class DataConfig(Settings):
     vary: VaryConfig = VaryConfig()
     cache: Path | Literal["none"] | None = None
     """Folder where spike tensors and the events of videos are kept, to be made once; the user's cache by default."""
-    train_people: int = Field(default=40, ge=2)
+    train_people: int = Field(default=32, ge=2)
     """Rendered gestures: number of people to learn from."""
-    test_people: int = Field(default=15, ge=1)
+    test_people: int = Field(default=10, ge=1)
     """Rendered gestures: number of other people to test on."""
     clips: int = Field(default=2, ge=1)
     """Rendered gestures: clips per person and class."""
