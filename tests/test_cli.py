@@ -412,7 +412,10 @@ def test_synthetic_gestures_are_written_and_say_so(tmp_path: Path) -> None:
     assert ", 0 files new" in dvspipe(*few, cwd=tmp_path).stdout
     recording = next((tmp_path / "made" / "arm_roll").iterdir())
     assert "synthetic" in dvspipe("info", recording, cwd=tmp_path).stdout
-    assert "made with another seed (synthesis.json has 0, now 1)" in dvspipe(*few, "--seed", 1, cwd=tmp_path, code=2).stderr
+    assert (
+        "made with another seed (synthesis.json has 0, now 1)"
+        in dvspipe(*few, "--seed", 1, cwd=tmp_path, code=2).stderr
+    )
 
 
 @pytest.mark.parametrize(

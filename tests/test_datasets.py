@@ -15,14 +15,16 @@ from dvspipe.datasets import (
     DataSet,
     SpikeTensors,
     VaryConfig,
+    code_of,
     open_dataset,
     plain_batches,
     tensors,
     training_batches,
     write_split,
 )
+from dvspipe.datasets.survey import survey
 from dvspipe.encoding import BinConfig, encode_events
-from dvspipe.errors import DataError, FileError
+from dvspipe.errors import ConfigError, DataError, FileError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.synthesis import GESTURES, record_gesture, write_recordings
@@ -378,3 +380,41 @@ def test_videos_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     again = open_dataset(config.model_copy(update={"video": other, "cache": "none"}), seed=0).train[0]
     assert again.version() != sample.version()
     assert again.load() == events_from_video(sample.name, other)
+
+
+def idx(array: np.ndarray) -> bytes:
+    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
+
+
+def save_mnist(root: Path, train: int = 40, test: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    root.mkdir()
+    made = {}
+    for name, count in (("train", train), ("t10k", test)):
+        images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        made[name] = images
+        (root / f"{name}-images-idx3-ubyte").write_bytes(idx(images))
+        (root / f"{name}-labels-idx1-ubyte").write_bytes(idx(np.arange(count, dtype=np.uint8) % 10))
+    return made["train"], made["t10k"]
+
+
+def test_mnists_pictures_become_spikes_by_the_code_that_is_asked_for(tmp_path: Path) -> None:
+    _, test = save_mnist(tmp_path / "mnist")
+    bins = BinConfig(steps=6)
+    for name, settings in (("latency", {}), ("population", {"neurons": 3}), ("constant", {}), ("poisson", {})):
+        config = DataConfig(kind="mnist", root=tmp_path / "mnist", code=name, code_settings=settings)
+        data, code = open_dataset(config, seed=0), code_of(config, bins)
+        assert (len(data.train), len(data.validation), len(data.test)) == (30, 10, 10)
+        assert data.sensor == SensorSize(width=28, height=28)
+        made = SpikeTensors(data.test, bins, code=code, seed=3)
+        assert made[4].shape == (1, 6, code.channels, 28, 28)
+        expected = code.encode(test[4], np.random.default_rng([3, 4]))
+        assert np.array_equal(made[4][0], expected)
+        assert np.array_equal(made[4], made[4])
+        assert made.labels.tolist() == list(range(10))
+    constant = SpikeTensors(data.test, bins, code=code_of(config.model_copy(update={"code": "constant"}), bins))
+    assert np.allclose(constant[2][0, 5, 0], test[2] / 255)
+    with pytest.raises(ConfigError, match="data.code_settings of latency: unknown setting neurons"):
+        code_of(DataConfig(kind="mnist", code="latency", code_settings={"neurons": 3}), bins)
+    with pytest.raises(DataError, match="MNIST: holds pictures, and only recordings are counted"):
+        survey(data)

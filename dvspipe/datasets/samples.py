@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import DataError, FileError
 from ..events import Events, SensorSize
 from ..files import write_beside
+
+Image = NDArray[np.uint8]
+"""A picture [H, W], which a code turns into spikes."""
 
 PARTS = ("train", "validation", "test")
 HASH_PIECE = 1 << 20
@@ -22,20 +26,20 @@ HASH_PIECE = 1 << 20
 
 @dataclass(frozen=True)
 class Sample:
-    """A labelled recording.
+    """A labelled recording or picture.
 
     Args:
         name: The file, or what a rendered clip shows; no two samples of a data set have the same.
         label: The class's integer.
         group: Person or source; what shares it is never divided.
-        load: Loads the events; may be sent to another process.
+        load: Loads the events, or the picture; may be sent to another process.
         version: A text that is another one when the content is; may be sent to another process.
     """
 
     name: str
     label: int
     group: str
-    load: Callable[[], Events]
+    load: Callable[[], Events | Image]
     version: Callable[[], str]
 
 
