@@ -2,6 +2,7 @@
 
 from .charts import draw_confusion, draw_curves, draw_probabilities
 from .comparison import figures, write_comparison_page
+from .neurons import draw_neurons
 from .page import write_training_page
 from .previews import PreviewSettings, write_preview
 from .rasters import draw_rasters
@@ -10,6 +11,7 @@ __all__ = [
     "PreviewSettings",
     "draw_confusion",
     "draw_curves",
+    "draw_neurons",
     "draw_probabilities",
     "draw_rasters",
     "figures",

@@ -61,6 +61,9 @@ class TrainConfig(Settings):
     """Where the network runs; `auto` takes a GPU where there is one."""
     jobs: int = Field(default=2, ge=1)
     """Processes that make spike tensors where that takes long."""
+    baseline: bool = False
+    """Whether a ReLU network of the same shape also learns, from the sum of the steps, in the same way: what is better
+    than that comes from time."""
     tensorboard: bool = False
     """Whether metrics are also written for TensorBoard, into the run folder."""
     data: DataConfig = DataConfig()
