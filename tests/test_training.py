@@ -602,3 +602,39 @@ def test_two_processes_learn_what_one_does(folder: Path, tmp_path: Path) -> None
     rows = list(csv.DictReader((tmp_path / "two" / "results.csv").read_text().splitlines()))
     wanted = list(csv.DictReader((one.folder / "results.csv").read_text().splitlines()))
     assert float(rows[0]["train_loss"]) == pytest.approx(float(wanted[0]["train_loss"]), rel=1e-3)
+
+
+def test_learning_goes_on_from_a_checkpoint(run: Run, folder: Path, tmp_path: Path) -> None:
+    """With a rate of learning of nothing, the network answers as it did; for other classes it can learn anew."""
+    best = run.folder / "weights" / "best.safetensors"
+    still = {"optimiser": {"epochs": 1, "learning_rate": 1e-12, "weight_decay": 0}, "init": str(best)}
+    again = train(config_for(folder, **still), tmp_path / "a")
+    assert again.test["confusion"] == run.test["confusion"]
+    config, _ = load_checkpoint(again.folder / "weights" / "best.safetensors")
+    assert config.trained_on == "; then ".join(2 * [f"{run.test['title']}, 54 recordings"])
+    two = tmp_path / "two"
+    for part in ("train", "test"):
+        for name in ("right", "left"):
+            shutil.copytree(next((folder / part).glob(f"?_{name}")), two / part / name)
+    train(config_for(two, **still), tmp_path / "b")
+    _, before = load_checkpoint(best)
+    config, network = load_checkpoint(tmp_path / "b" / "weights" / "best.safetensors")
+    assert config.classes == ("left", "right")
+    assert network.linear.weight.shape[0] == 2
+    torch.testing.assert_close(network.layers[0].convolution.weight, before.layers[0].convolution.weight)  # type: ignore[union-attr]
+
+
+def test_learning_goes_on_only_with_the_same_network(run: Run, folder: Path, tmp_path: Path) -> None:
+    best = run.folder / "weights" / "best.safetensors"
+    for over, message in (
+        (
+            {"network": {"tau_mem_s": 0.5}},
+            r"learned with another configuration: network.tau_mem_s = \S+ there, 0.5 here",
+        ),
+        ({"bins": {"steps": 7}}, r"bins.steps = \d there, 7 here"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            train(config_for(folder, init=str(best), **over), tmp_path / "a")
+    with pytest.raises(CheckpointError, match="nothing: no such checkpoint"):
+        train(config_for(folder, init="nothing"), tmp_path / "a")
+    assert not (tmp_path / "a").exists()

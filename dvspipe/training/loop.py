@@ -40,7 +40,7 @@ from .frames import FrameNetwork, load_frames, save_frames
 from .losses import LOSSES
 from .machine import machine_record
 from .processes import Processes, join_processes
-from .resuming import Progress, check_config, cut_records, load_optimiser, optimiser_tensors
+from .resuming import Progress, check_config, cut_records, learn_on, load_optimiser, optimiser_tensors
 from .testing import evaluate, event_count_accuracy, fit_temperature, notes_on, score_record
 
 SATURATED_RATE = 0.5
@@ -213,7 +213,10 @@ def _run(
         trained_on=f"{'synthetic ' if data.synthetic else ''}{data.title}, {len(data.train)} recordings",
     )
     torch.manual_seed(config.seed)
-    network = classifier.build_network().to(processes.device)
+    network = classifier.build_network()
+    if config.init is not None:
+        classifier = learn_on(config.init, classifier, network)
+    network.to(processes.device)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         parts = _load(config, data, code, listener)
