@@ -66,7 +66,7 @@ def _layer_record(layer: LayerActivity, *, multiplies: bool) -> dict[str, Any]:
 def _example(network: SpikingNetwork, tensors: SpikeTensors, data: DataSet, number: int) -> dict[str, Any]:
     spikes = tensors[number][0]
     device = next(network.parameters()).device
-    traces, readout = trace_layers(network, torch.from_numpy(spikes)[:, None].to(device), SHOWN_NEURONS)
+    traces, readout = trace_layers(network, torch.tensor(spikes)[:, None].to(device), SHOWN_NEURONS)
     return {
         "name": data.test[number].name,
         "label": int(tensors.labels[number]),
