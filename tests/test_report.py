@@ -298,15 +298,15 @@ def test_importing_the_report_is_light() -> None:
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
-@pytest.mark.parametrize("slow", [0.5, 4.0])
-def test_slow_stretches_the_time_that_a_preview_plays(tmp_path: Path, events: Events, slow: float) -> None:
-    settings = PreviewSettings(window_us=50_000, slow=slow)
+@pytest.mark.parametrize("speed", [0.25, 2.0])
+def test_speed_shortens_the_time_that_a_preview_plays(tmp_path: Path, events: Events, speed: float) -> None:
+    settings = PreviewSettings(window_us=50_000, speed=speed)
     for name in ("a.gif", "a.webm"):
         write_preview([events], SENSOR, tmp_path / name, settings)
     with Image.open(tmp_path / "a.gif") as image:
-        assert image.info["duration"] == pytest.approx(50 * slow, abs=10)
+        assert image.info["duration"] == pytest.approx(50 / speed, abs=10)
     capture = cv2.VideoCapture(str(tmp_path / "a.webm"))
-    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(20 / slow, rel=0.01)
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(20 * speed, rel=0.01)
     capture.release()
 
 
