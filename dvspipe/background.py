@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import queue
 import threading
-from collections.abc import Iterable, Iterator
-from typing import TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any, TypeVar, cast
 
 Item = TypeVar("Item")
+
+
+def start_processes(jobs: int, begin: Callable[..., object] | None = None, *arguments: Any) -> ProcessPoolExecutor:
+    """Fresh processes that take work, and that end with this one, also where it is killed.
+
+    Args:
+        jobs: How many.
+        begin: What each does first, with the arguments.
+        arguments: Of `begin`.
+    """
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(jobs, context, initializer=_begin_process, initargs=(begin, arguments))
+
+
+def _begin_process(begin: Callable[..., object] | None, arguments: tuple[Any, ...]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if begin is not None:
+        begin(*arguments)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def read_ahead(items: Iterable[Item], ahead: int) -> Iterator[Item]:

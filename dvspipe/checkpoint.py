@@ -38,6 +38,8 @@ class ClassifierConfig(Settings):
     """Rows of the sensor."""
     bins: BinConfig
     """How recordings become spike tensors."""
+    inputs: int | None = Field(default=None, ge=1)
+    """Channels of the network's input, where pictures are its input; None: those of the bins."""
     network: NetworkConfig
     """The network's shape and constants."""
     trained_on: str = ""
@@ -57,7 +59,7 @@ class ClassifierConfig(Settings):
             grid=self.bins.grid(self.sensor),
             classes=len(self.classes),
             dt=self.bins.step_us * 1e-6,
-            inputs=self.bins.channels,
+            inputs=self.inputs or self.bins.channels,
         )
 
 

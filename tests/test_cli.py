@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -56,7 +57,15 @@ def test_help_names_every_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["convert", "CLIP", "-o", "out.h5"], ["info", "REC"], ["view", "REC", "-o", "out.png"]]
+    "arguments",
+    [
+        ["--help"],
+        ["convert", "CLIP", "-o", "out.h5"],
+        ["info", "REC"],
+        ["view", "REC", "-o", "out.png"],
+        ["synth", "nmnist", "--help"],
+        ["synth", "gestures", "-h"],
+    ],
 )
 def test_quick_commands_load_neither_torch_nor_tonic(
     arguments: list[str], clip: Path, recording: Path, tmp_path: Path
@@ -283,6 +292,9 @@ def test_train_then_infer(tmp_path: Path) -> None:
             ["convert", "CLIP", "-o", "out.h5", "--preset", "eyeball"],
             "eyeball: no such configuration; give a YAML file",
         ),
+        (["synth", "nmnist", "-o", "out"], "Missing option '--mnist'"),
+        (["synth", "nmnist", "-o", "out", "--mnist", "one"], "one: holds no file train-images-idx3-ubyte"),
+        (["synth", "nmnist", "-o", "out", "--mnist", "one", "--exclude", "one"], "one: holds no folder Train or Test"),
         (["fly"], "No such command"),
     ],
 )
@@ -392,3 +404,49 @@ def test_what_cannot_be_encoded_is_one_line(tmp_path: Path, arguments: list[str]
     before = set(tmp_path.iterdir())
     assert message in dvspipe("encode", *arguments, cwd=tmp_path, code=2).stderr
     assert set(tmp_path.iterdir()) == before
+
+
+def test_synthetic_gestures_are_written_and_say_so(tmp_path: Path) -> None:
+    few = ["synth", "gestures", "-o", "made", "--people", 1, "--clips", 1, "--duration", 0.1, "--jobs", 1]
+    assert "11 synthetic clips of 1 people in 11 classes, 11 files new" in dvspipe(*few, cwd=tmp_path).stdout
+    assert ", 0 files new" in dvspipe(*few, cwd=tmp_path).stdout
+    recording = next((tmp_path / "made" / "arm_roll").iterdir())
+    assert "synthetic" in dvspipe("info", recording, cwd=tmp_path).stdout
+    assert (
+        "made with another seed (synthesis.json has 0, now 1)"
+        in dvspipe(*few, "--seed", 1, cwd=tmp_path, code=2).stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["gestures", "-o", "x", "--people", "0"], "Invalid value for '--people'"),
+        (["gestures", "-o", "x", "--duration", "0"], "Invalid value for '--duration'"),
+        (["gestures", "-o", "full"], "holds other files"),
+        (["gestures", "-o", "full/file"], "cannot be written"),
+        (["dances", "-o", "x"], "No such command 'dances'"),
+    ],
+)
+def test_synth_says_what_is_wrong(tmp_path: Path, arguments: list[str], said: str) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    assert said in dvspipe("synth", *arguments, cwd=tmp_path, code=2).stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_ctrl_c_leaves_whole_synthetic_recordings(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dvspipe", "synth", "gestures", "-o", "made", "--jobs", "2", "--duration", "0.2"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as running:  # fmt: skip
+        while not any((tmp_path / "made").glob("*/*.h5")):
+            assert running.poll() is None
+            time.sleep(0.02)
+        os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+        _, said = running.communicate(timeout=60)
+    assert (running.returncode, said.strip()) == (130, "dvspipe: stopped")
+    files = [path for path in (tmp_path / "made").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files if not path.name.startswith(".")} == {".h5", ".json"}
+    assert not [path for path in files if path.name.startswith(".")]
+    assert all(len(read(path)) for path in files if path.suffix == ".h5")

@@ -15,17 +15,19 @@ from dvspipe.datasets import (
     DataSet,
     SpikeTensors,
     VaryConfig,
+    code_of,
     open_dataset,
     plain_batches,
     tensors,
     training_batches,
     write_split,
 )
+from dvspipe.datasets.survey import survey
 from dvspipe.encoding import BinConfig, encode_events
-from dvspipe.errors import DataError, FileError
+from dvspipe.errors import ConfigError, DataError, FileError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
-from dvspipe.synthesis import GESTURES, record_gesture
+from dvspipe.synthesis import GESTURES, record_gesture, write_recordings
 
 BINS = BinConfig(steps=3, step_us=40_000)
 
@@ -37,13 +39,13 @@ def save_folder(root: Path, classes: tuple[str, ...] = ("b", "a"), people: int =
                 write(root / name / f"user{person:02}_{clip}.h5", random_events(100 * label + 10 * person + clip, 50))
 
 
-def save_nmnist(root: Path, part: str, digits: range, each: int) -> None:
+def save_nmnist(root: Path, part: str, digits: range, each: int, first: int = 0) -> None:
     for digit in digits:
         folder = root / part / str(digit)
         folder.mkdir(parents=True)
         for number in range(each):
             content = bytes([digit, number, 0x80, 0, digit]) * 3
-            (folder / f"{10 * digit + number:05}.bin").write_bytes(content)
+            (folder / f"{10 * digit + number + first:05}.bin").write_bytes(content)
 
 
 def names(data: DataSet) -> list[set[str]]:
@@ -53,6 +55,7 @@ def names(data: DataSet) -> list[set[str]]:
 def test_nmnist_is_read_in_part_with_the_digits_as_labels(tmp_path: Path) -> None:
     save_nmnist(tmp_path, "Train", range(10), 4)
     save_nmnist(tmp_path, "Test", range(3), 2)
+    (tmp_path / "Train" / "0" / ".00001.half.bin").write_bytes(b"")
     data = open_dataset(DataConfig(kind="nmnist", root=tmp_path), seed=0)
     assert data.classes == tuple("0123456789")
     assert (len(data.train), len(data.validation), len(data.test)) == (30, 10, 6)
@@ -321,7 +324,7 @@ def test_a_person_in_the_training_and_the_test_folder_is_refused(tmp_path: Path)
 
 def test_another_folder_is_the_test_part(tmp_path: Path) -> None:
     save_nmnist(tmp_path / "one", "Train", range(10), 3)
-    save_nmnist(tmp_path / "two", "Train", range(10), 2)
+    save_nmnist(tmp_path / "two", "Train", range(10), 2, first=5)
     save_nmnist(tmp_path / "two", "Test", range(4), 1)
     config = DataConfig(kind="nmnist", root=tmp_path / "one", test_root=tmp_path / "two")
     data = open_dataset(config, seed=0)
@@ -333,6 +336,25 @@ def test_another_folder_is_the_test_part(tmp_path: Path) -> None:
     assert len(data.test) == 4
     with pytest.raises(DataError, match="nowhere: no such folder"):
         open_dataset(DataConfig(root=tmp_path / "mine", test_root=tmp_path / "nowhere"), seed=0)
+
+
+def test_digits_made_on_the_machine_may_be_tested_on_real_ones_of_other_images(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "made", {"seed": 0}, {})
+    save_nmnist(tmp_path / "made", "Train", range(10), 3)
+    save_nmnist(tmp_path / "real", "Train", range(10), 2, first=5)
+    save_nmnist(tmp_path / "real", "Test", range(10), 2)
+    made, real = tmp_path / "made", tmp_path / "real"
+    for root, test_root, synthetic in (
+        (made, None, (True, True, True)),
+        (made, real, (True, False, True)),
+        (real, made, (False, True, True)),
+        (real, None, (False, False, False)),
+    ):
+        data = open_dataset(DataConfig(kind="nmnist", root=root, test_root=test_root), seed=0)
+        assert tuple(map(data.is_synthetic, ("train", "test", "all"))) == synthetic
+    (made / "Train" / "4" / "00040.bin").rename(made / "Train" / "4" / "00045.bin")
+    with pytest.raises(DataError, match=r"00045.bin: shows the image of MNIST that .*made.* does, .* --exclude .*real"):
+        open_dataset(DataConfig(kind="nmnist", root=made, test_root=real), seed=0)
 
 
 def test_videos_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,3 +380,41 @@ def test_videos_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     again = open_dataset(config.model_copy(update={"video": other, "cache": "none"}), seed=0).train[0]
     assert again.version() != sample.version()
     assert again.load() == events_from_video(sample.name, other)
+
+
+def idx(array: np.ndarray) -> bytes:
+    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
+
+
+def save_mnist(root: Path, train: int = 40, test: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    root.mkdir()
+    made = {}
+    for name, count in (("train", train), ("t10k", test)):
+        images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        made[name] = images
+        (root / f"{name}-images-idx3-ubyte").write_bytes(idx(images))
+        (root / f"{name}-labels-idx1-ubyte").write_bytes(idx(np.arange(count, dtype=np.uint8) % 10))
+    return made["train"], made["t10k"]
+
+
+def test_mnists_pictures_become_spikes_by_the_code_that_is_asked_for(tmp_path: Path) -> None:
+    _, test = save_mnist(tmp_path / "mnist")
+    bins = BinConfig(steps=6)
+    for name, settings in (("latency", {}), ("population", {"neurons": 3}), ("constant", {}), ("poisson", {})):
+        config = DataConfig(kind="mnist", root=tmp_path / "mnist", code=name, code_settings=settings)
+        data, code = open_dataset(config, seed=0), code_of(config, bins)
+        assert (len(data.train), len(data.validation), len(data.test)) == (30, 10, 10)
+        assert data.sensor == SensorSize(width=28, height=28)
+        made = SpikeTensors(data.test, bins, code=code, seed=3)
+        assert made[4].shape == (1, 6, code.channels, 28, 28)
+        expected = code.encode(test[4], np.random.default_rng([3, 4]))
+        assert np.array_equal(made[4][0], expected)
+        assert np.array_equal(made[4], made[4])
+        assert made.labels.tolist() == list(range(10))
+    constant = SpikeTensors(data.test, bins, code=code_of(config.model_copy(update={"code": "constant"}), bins))
+    assert np.allclose(constant[2][0, 5, 0], test[2] / 255)
+    with pytest.raises(ConfigError, match="data.code_settings of latency: unknown setting neurons"):
+        code_of(DataConfig(kind="mnist", code="latency", code_settings={"neurons": 3}), bins)
+    with pytest.raises(DataError, match="MNIST: holds pictures, and only recordings are counted"):
+        survey(data)

@@ -235,10 +235,19 @@ def test_the_training_page_loads_nothing_and_escapes_everything(tmp_path: Path) 
         assert name in text
 
 
-def test_synthetic_stands_beside_every_result(tmp_path: Path) -> None:
-    text = write_training_page(make_run(tmp_path, synthetic=True)).read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("made", "kind"),
+    [
+        ({"synthetic": True}, "synthetic data"),
+        ({"synthetic": True, "synthetic_test": True}, "synthetic data"),
+        ({"synthetic": True, "synthetic_test": False}, "synthetic training data"),
+        ({"synthetic": False, "synthetic_test": True}, "synthetic test data"),
+    ],
+)
+def test_synthetic_stands_beside_every_result(tmp_path: Path, made: dict[str, bool], kind: str) -> None:
+    text = write_training_page(make_run(tmp_path, **made)).read_text(encoding="utf-8")
     for heading in ("Test accuracy", "Training", "Confusion matrix of the test set", "Classes"):
-        assert f'<h2>{heading} <span class="badge">synthetic data</span></h2>' in text
+        assert f'<h2>{heading} <span class="badge">{kind}</span></h2>' in text
 
 
 def test_previews_are_inside_the_page(tmp_path: Path, events: Events) -> None:

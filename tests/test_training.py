@@ -282,6 +282,15 @@ def test_every_shipped_configuration_trains(name: str, tmp_path: Path) -> None:
                 for number in range(each):
                     (place / f"{number}.bin").write_bytes(bytes([digit, number, 0x80, 0, 9]) * 20)
         over["data"] = {"root": str(tmp_path), "views": 2}
+    if settings["data"]["kind"] == "mnist":
+        for part, count in (("train", 40), ("t10k", 10)):
+            pixels = np.random.default_rng(0).integers(0, 256, count * 784, dtype=np.uint8)
+            for kind, head, content in (
+                ("images-idx3", [3, *count.to_bytes(4, "big"), 0, 0, 0, 28, 0, 0, 0, 28], pixels.tobytes()),
+                ("labels-idx1", [1, *count.to_bytes(4, "big")], bytes(k % 10 for k in range(count))),
+            ):
+                (tmp_path / f"{part}-{kind}-ubyte").write_bytes(bytes([0, 0, 8, *head]) + content)
+        over["data"] = {"root": str(tmp_path)}
     run = train(build(TrainConfig, merge_settings(settings, over), name), tmp_path / "run")
     assert 0 <= run.test["accuracy"] <= 1
     assert run.checkpoint.is_file()

@@ -16,6 +16,7 @@ from .infer import infer
 from .learning import demo, evaluate, train
 from .recordings import calibrate, check, compare, cut, filter_, info, merge, view
 from .screen import EXIT_ERROR, EXIT_INTERRUPTED, fail, interrupt, screen, show_log
+from .synth import synth
 
 app = typer.Typer(
     name="dvspipe",
@@ -29,6 +30,7 @@ for command in (convert, info, check, view, cut, merge, filter_, compare, calibr
     app.command(command.__name__.rstrip("_"))(command)
 app.command("eval")(evaluate)
 app.add_typer(data, name="data")
+app.add_typer(synth, name="synth")
 
 
 @app.callback(invoke_without_command=True)

@@ -123,14 +123,14 @@ def _convert_many(
     plan: list[tuple[Path, Path]], of_video: Any, of_recording: Any, preview: bool, jobs: int, overwrite: bool
 ) -> int:
     """Converts one after another or in processes; names what fails, and returns how many."""
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from concurrent.futures import as_completed
 
+    from ..background import start_processes
     from ..conversion import convert_recording, convert_video, is_video
 
     failed = 0
     level = logging.getLogger("dvspipe").level
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=show_log, initargs=(level,))
+    pool = start_processes(jobs, show_log, level)
     try:
         running = [
             pool.submit(convert_video, source, target, of_video, overwrite=overwrite)

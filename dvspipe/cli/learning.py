@@ -180,7 +180,7 @@ def _train(config: Any, folder: Path, command: str, *, resume: bool, changed: bo
 
 
 def _print_test(run: Any) -> None:
-    kind = " (synthetic)" if run.test["synthetic"] else ""
+    kind = " (synthetic)" if run.test["synthetic_test"] else ""
     screen.print(
         f"test accuracy{kind} {run.test['accuracy']:.1%}, {run.test['correct']} of {run.test['samples']}: "
         f"{run.test['data']}; epoch {run.test['chosen_epoch']}, chosen on the validation part"

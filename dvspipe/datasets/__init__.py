@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError
+from ..synthesis import is_synthetic
 from .augmentation import AugmentConfig, VaryConfig
 from .cache import Cache, default_cache
 from .config import DataConfig
 from .folders import open_folder, open_labelled
+from .images import code_of, open_mnist
 from .public import open_dvs_gesture, open_nmnist
 from .rendered import open_rendered
 from .samples import PARTS, DataSet, Sample, read_split, write_split
@@ -25,6 +28,7 @@ __all__ = [
     "Sample",
     "SpikeTensors",
     "VaryConfig",
+    "code_of",
     "default_cache",
     "open_cache",
     "open_dataset",
@@ -67,4 +71,9 @@ def open_dataset(config: DataConfig, seed: int) -> DataSet:
     for folder in (config.root, config.test_root):
         if folder is not None and not folder.is_dir() and not config.download:
             raise DataError(f"{folder}: no such folder")
-    return KINDS[config.kind](config, config.root, open_cache(config), seed)
+    if config.kind == "mnist":
+        return open_mnist(config, config.root, seed)
+    data = KINDS[config.kind](config, config.root, open_cache(config), seed)
+    return replace(
+        data, synthetic=is_synthetic(config.root), synthetic_test=is_synthetic(config.test_root or config.root)
+    )

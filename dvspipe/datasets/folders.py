@@ -155,12 +155,12 @@ def given_sensor(config: DataConfig) -> SensorSize | None:
 
 
 def is_loadable(path: Path) -> bool:
-    """Whether a file or folder has the looks of a recording or a video."""
+    """Whether a file or folder has the looks of a recording or a video; hidden ones are nobody's."""
     if path.is_dir():
         return is_ros2_folder(path) or is_image_folder(path)
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     known = unpacked.suffix.lower() in (*RECORDING_SUFFIXES, *VIDEO_SUFFIXES)
-    return known and not path.name.endswith(SUFFIX)
+    return known and not path.name.endswith(SUFFIX) and not path.name.startswith(".")
 
 
 def class_folders(
@@ -210,7 +210,8 @@ def in_parts(
     """Divides off the validation part and, where the data set brings none, the test part; or as an earlier run did."""
     if config.split is not None:
         parts = apply_split(config.split, [*train, *test])
-        return DataSet(title, classes, sensor, False, *(tuple(part) for part in parts.values()))
+        train_part, validation_part, test_part = (tuple(part) for part in parts.values())
+        return DataSet(title, classes, sensor, False, train_part, validation_part, test_part)
     check_groups(train, test)
     if not test:
         train, test = divide(train, config.test, seed + 1)

@@ -34,8 +34,24 @@ def open_nmnist(config: DataConfig, root: Path, cache: Cache | None, seed: int) 
     test = _nmnist_part(config, root / "Test", cache)
     if config.test_root is not None:
         other = _nmnist_root(config, config.test_root)
+        _check_images(root, other)
         test = [*_nmnist_part(config, other / "Train", cache), *_nmnist_part(config, other / "Test", cache)]
     return in_parts(config, seed, "N-MNIST", NMNIST_CLASSES, NMNIST_SENSOR, train, test)
+
+
+def _check_images(root: Path, test_root: Path) -> None:
+    """Makes sure that no image of MNIST is learned from in one recording and tested on in another.
+
+    Raises:
+        DataError: One is.
+    """
+    files = ({path.stem.lstrip("0"): path for path in (at / "Train").glob("*/*.bin")} for at in (root, test_root))
+    learned, tested = files
+    for image in tested.keys() & learned.keys():
+        raise DataError(
+            f"{tested[image]}: shows the image of MNIST that {learned[image]} does, which is learned from; "
+            f"dvspipe synth nmnist --exclude {test_root} leaves such images out"
+        )
 
 
 def _nmnist_part(config: DataConfig, folder: Path, cache: Cache | None) -> list[Sample]:

@@ -28,7 +28,9 @@ def open_rendered(config: DataConfig, seed: int) -> DataSet:
     per_person = len(GESTURES) * config.clips
     train, validation = divide(samples[: config.train_people * per_person], config.validation, seed)
     test = samples[config.train_people * per_person :]
-    return DataSet("rendered gestures", GESTURES, GESTURE_SENSOR, True, tuple(train), tuple(validation), tuple(test))
+    return DataSet(
+        "rendered gestures", GESTURES, GESTURE_SENSOR, True, tuple(train), tuple(validation), tuple(test), True
+    )
 
 
 def _version(label: int, person: int, clip: int, seed: int) -> str:

@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import DataError, FileError
 from ..events import Events, SensorSize
 from ..files import write_beside
+
+Image = NDArray[np.uint8]
+"""A picture [H, W], which a code turns into spikes."""
 
 PARTS = ("train", "validation", "test")
 HASH_PIECE = 1 << 20
@@ -22,20 +26,20 @@ HASH_PIECE = 1 << 20
 
 @dataclass(frozen=True)
 class Sample:
-    """A labelled recording.
+    """A labelled recording or picture.
 
     Args:
         name: The file, or what a rendered clip shows; no two samples of a data set have the same.
         label: The class's integer.
         group: Person or source; what shares it is never divided.
-        load: Loads the events; may be sent to another process.
+        load: Loads the events, or the picture; may be sent to another process.
         version: A text that is another one when the content is; may be sent to another process.
     """
 
     name: str
     label: int
     group: str
-    load: Callable[[], Events]
+    load: Callable[[], Events | Image]
     version: Callable[[], str]
 
 
@@ -47,10 +51,11 @@ class DataSet:
         title: What they are, in a few words, and which test set the test part is.
         classes: Names; a label is an index into them.
         sensor: The sensor of all recordings.
-        synthetic: Whether they were rendered.
+        synthetic: Whether what the network learns from was made on the machine.
         train: What the network learns from.
         validation: What the best epoch is chosen on.
         test: What is measured once, at the end.
+        synthetic_test: Whether the test part was made on the machine.
     """
 
     title: str
@@ -60,11 +65,17 @@ class DataSet:
     train: tuple[Sample, ...]
     validation: tuple[Sample, ...]
     test: tuple[Sample, ...]
+    synthetic_test: bool = False
 
     @property
     def parts(self) -> dict[str, tuple[Sample, ...]]:
         """The parts by name, in the order of PARTS."""
         return {name: getattr(self, name) for name in PARTS}
+
+    def is_synthetic(self, part: str) -> bool:
+        """Whether recordings of a part, or of `all`, were made on the machine."""
+        made = {"test": self.synthetic_test, "all": self.synthetic or self.synthetic_test}
+        return made.get(part, self.synthetic)
 
 
 def divide(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DvspipeError
-from ..events import SensorSize
+from ..errors import DataError, DvspipeError
+from ..events import Events, SensorSize
 from .samples import DataSet, Sample
 
 Progress = Callable[[int, int], None]
@@ -91,7 +91,12 @@ def survey(data: DataSet, progress: Progress | None = None) -> Survey:
     Args:
         data: The data set.
         progress: Told the number of recordings done and in all.
+
+    Raises:
+        DataError: It is of pictures.
     """
+    if data.train and not isinstance(data.train[0].load(), Events):
+        raise DataError(f"{data.title}: holds pictures, and only recordings are counted")
     everything = [(part, sample) for part, samples in data.parts.items() for sample in samples]
     measured, problems = [], []
     seen: dict[str, str] = {}
@@ -125,6 +130,7 @@ def _measure(sample: Sample) -> _Measured | str:
     except (DvspipeError, OSError) as error:
         message = str(error)
         return message if message.startswith(sample.name) else f"{sample.name}: {message}"
+    assert isinstance(events, Events)
     on = int(np.count_nonzero(events.p))
     return _Measured(sample.label, version, events.sensor, len(events), events.duration_us, on)
 

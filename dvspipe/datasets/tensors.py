@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import fields
 from functools import partial
@@ -15,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..background import read_ahead
-from ..encoding import BinConfig, BinCounts, encode_events
+from ..background import read_ahead, start_processes
+from ..encoding import BinConfig, BinCounts, SpikeCode, encode_events
 from ..errors import DataError, DvspipeError
 from ..events import Events
 from .augmentation import AugmentConfig, Spikes, VaryConfig, augment, mirrored_labels, mix, vary
@@ -60,6 +58,8 @@ class SpikeTensors:
         cache: Where they are kept; without one, all must fit in memory.
         jobs: Processes that make them, where that takes long.
         progress: Told the number of samples done and in all.
+        code: Where the samples are pictures, what makes spikes of them, each time anew; then there is one view, and
+            nothing is kept.
 
     Raises:
         DataError: A recording is empty or comes from another sensor than the first, or all are too large for memory.
@@ -77,14 +77,19 @@ class SpikeTensors:
         cache: Cache | None = None,
         jobs: int = 1,
         progress: Progress | None = None,
+        code: SpikeCode | None = None,
     ) -> None:
         if not samples:
             raise DataError("no samples to encode")
-        self._cache = cache
+        self._cache, self._code, self._seed = cache, code, seed
         self.labels = np.array([sample.label for sample in samples], np.int64)
         self._keys: list[str] = []
         self._held: NDArray[Any] | None = None
         self._counts = np.zeros((len(samples), len(COUNTED)), np.int64)
+        self._pictures = samples if code else ()
+        if code:
+            self._counts[:, 0] = [int(np.sum(sample.load())) for sample in samples]  # type: ignore[arg-type]
+            return
         make = partial(_kept, bins=bins, views=views, vary_config=vary_config, seed=seed, cache=cache)
         log.info("encoding %d samples in %d process(es)", len(samples), jobs)
         shape: tuple[int, ...] | None = None
@@ -108,6 +113,9 @@ class SpikeTensors:
         return len(self.labels)
 
     def __getitem__(self, number: int) -> NDArray[Any]:
+        if self._code is not None:
+            rng = np.random.default_rng([self._seed, number])
+            return self._code.encode(self._pictures[number].load(), rng)[None]  # type: ignore[arg-type]
         if self._held is not None:
             return np.asarray(self._held[number])
         assert self._cache is not None
@@ -117,7 +125,7 @@ class SpikeTensors:
         return kept["spikes"]
 
     def counts(self) -> list[BinCounts]:
-        """What became of the events of each recording itself."""
+        """What became of the events of each recording itself; of pictures, the sum of their values."""
         return [BinCounts(*row) for row in self._counts.tolist()]
 
 
@@ -218,7 +226,7 @@ def _mapped(make: Callable[[Sample], Any], samples: Sequence[Sample], jobs: int)
 
 
 def _in_processes(make: Callable[[Sample], Any], samples: Sequence[Sample], jobs: int) -> Iterator[Any]:
-    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+    pool = start_processes(jobs)
     try:
         yield from pool.map(make, samples, chunksize=4)
     except BrokenProcessPool as error:
@@ -260,7 +268,8 @@ def _named(sample: Sample, work: Callable[[], Any]) -> Any:
 def _encoded(
     sample: Sample, bins: BinConfig, views: int, vary_config: VaryConfig, seed: int
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    events: Events = _named(sample, sample.load)
+    events = _named(sample, sample.load)
+    assert isinstance(events, Events)
     if not len(events):
         raise DataError(f"{sample.name}: the recording holds no events")
     start_us, told = int(events.t[0]), list[BinCounts]()

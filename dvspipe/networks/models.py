@@ -230,7 +230,7 @@ class SpikingNetwork(nn.Module):
         self.layers = nn.ModuleList(build.layers)
         self.linear = nn.Linear(build.features, classes * config.votes)
         self.readout: LeakyReadout | CountReadout = (
-            LeakyReadout(config.tau_readout_s, dt)
+            LeakyReadout(config.tau_readout_s, dt, config.gain)
             if config.readout == "leaky"
             else CountReadout(config, dt, config.votes)
         )

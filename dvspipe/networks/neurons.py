@@ -172,18 +172,19 @@ class LeakyReadout(nn.Module):
     Args:
         tau_mem_s: Membrane time constant in seconds, >= dt.
         dt: Length of a time step in seconds.
+        gain: By which currents are multiplied.
     """
 
-    def __init__(self, tau_mem_s: float, dt: float) -> None:
+    def __init__(self, tau_mem_s: float, dt: float, gain: float = 1.0) -> None:
         super().__init__()
-        self.factor = dt / tau_mem_s
+        self.factor, self.gain = dt / tau_mem_s, gain
 
     def forward(self, currents: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """Membrane potentials [T, B, K] after every step of the currents [T, B, K], and the last of them [1, B, K]."""
         v = torch.zeros_like(currents[0]) if state is None else state[0]
         steps = []
         for current in currents.unbind(0):
-            v = v + self.factor * (current - v)
+            v = v + self.factor * (self.gain * current - v)
             steps.append(v)
         return torch.stack(steps), v[None]
 

@@ -67,6 +67,7 @@ class _TestRecord(BaseModel):
 
     title: str
     synthetic: bool
+    synthetic_test: bool | None = None
     data: str
     accuracy: float
     samples: int
@@ -78,6 +79,14 @@ class _TestRecord(BaseModel):
     notes: list[str]
     command: str
     versions: dict[str, str]
+
+    @property
+    def kind_of_data(self) -> str:
+        """What stands beside every result where data was made on the machine; old runs do not tell parts apart."""
+        of_test = self.synthetic if self.synthetic_test is None else self.synthetic_test
+        if self.synthetic and of_test:
+            return "synthetic data"
+        return "synthetic training data" if self.synthetic else "synthetic test data" if of_test else ""
 
     @model_validator(mode="after")
     def _fits(self) -> _TestRecord:
@@ -104,10 +113,11 @@ def write_training_page(run: Path, previews: Sequence[tuple[str, Path]] = ()) ->
     test = _read_test(run / "test.json")
     shown = [_media(path, caption) for caption, path in previews]
     curves, confusion = run / "curves.png", run / "confusion_matrix.png"
-    mark = " (synthetic data)" if test.synthetic else ""
+    kind = test.kind_of_data
+    mark = f" ({kind})" if kind else ""
     draw_curves(rows, curves, title=test.title + mark, chosen_epoch=test.chosen_epoch)
     draw_confusion(test.confusion, test.classes, confusion, title=f"{test.title}: test set{mark}")
-    badge = ' <span class="badge">synthetic data</span>' if test.synthetic else ""
+    badge = f' <span class="badge">{kind}</span>' if kind else ""
     seconds = sum(row.get("seconds", 0.0) for row in rows)
     trained = f"Training: {len(rows)} epochs" + (f" in {_duration(seconds)}." if seconds > 0 else ".")
     sections = [

@@ -1,15 +1,32 @@
-"""Labelled video made on the machine: rendered people who gesture."""
+"""Labelled video and recordings made on the machine: rendered people who gesture, and digits under saccades."""
 
-from .gestures import GESTURE_SENSOR, GESTURES, render_gesture
+from .digits import DIGIT_SENSOR, digit_frames, record_digit, saccade_path, write_digits
+from .gestures import GESTURE_SENSOR, GESTURES, Performance, plan_session, render_gesture, render_session
+from .mnist import read_idx, read_mnist
 from .people import Person, draw_person
-from .recording import gesture_frames, record_gesture
+from .recording import gesture_frames, record_gesture, record_session, write_gestures
+from .writing import is_synthetic, write_recordings
 
 __all__ = [
+    "DIGIT_SENSOR",
     "GESTURES",
     "GESTURE_SENSOR",
+    "Performance",
     "Person",
+    "digit_frames",
     "draw_person",
     "gesture_frames",
+    "is_synthetic",
+    "plan_session",
+    "read_idx",
+    "read_mnist",
+    "record_digit",
     "record_gesture",
+    "record_session",
     "render_gesture",
+    "render_session",
+    "saccade_path",
+    "write_digits",
+    "write_gestures",
+    "write_recordings",
 ]

@@ -24,11 +24,13 @@ from ..datasets import (
     DataConfig,
     DataSet,
     SpikeTensors,
+    code_of,
     open_cache,
     open_dataset,
     training_batches,
     write_split,
 )  # fmt: skip
+from ..encoding import SpikeCode
 from ..errors import ConfigError, DataError
 from ..files import write_beside
 from ..networks import SpikingNetwork, State, watch_rates
@@ -169,10 +171,12 @@ def evaluate_checkpoint(
     if part not in parts:
         raise ConfigError(f"part {part}: expected one of {', '.join(parts)}")
     told = partial((listener or Listener()).progress, f"reading {part}")
-    tensors = SpikeTensors(parts[part], classifier.bins, cache=open_cache(data), progress=told)
+    synthetic = found.is_synthetic(part)
+    code = code_of(data, classifier.bins) if data.kind == "mnist" else None
+    tensors = SpikeTensors(parts[part], classifier.bins, cache=open_cache(data), progress=told, code=code)
     return score_record(evaluate(network, tensors, batch=batch), found.classes, classifier.temperature) | {
-        "data": f"{len(tensors)} recordings ({part}) of {found.title}{' (synthetic)' if found.synthetic else ''}",
-        "synthetic": found.synthetic,
+        "data": f"{len(tensors)} recordings ({part}) of {found.title}{' (synthetic)' if synthetic else ''}",
+        "synthetic": synthetic,
         "trained_on": classifier.trained_on,
     }
 
@@ -193,11 +197,13 @@ def _run(
 ) -> Run:
     data = open_dataset(config.data, config.seed)
     _check_classes(data, listener)
+    code = code_of(config.data, config.bins) if config.data.kind == "mnist" else None
     classifier = ClassifierConfig(
         classes=data.classes,
         width=data.sensor.width,
         height=data.sensor.height,
         bins=config.bins,
+        inputs=code.channels if code else None,
         network=config.network,
         trained_on=f"{'synthetic ' if data.synthetic else ''}{data.title}, {len(data.train)} recordings",
     )
@@ -205,7 +211,7 @@ def _run(
     network = classifier.build_network().to(processes.device)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        parts = _load(config, data, listener)
+        parts = _load(config, data, code, listener)
     except BaseException:
         with suppress(OSError):
             folder.rmdir()  # leaves nothing where nothing was
@@ -233,10 +239,12 @@ def _test(
     temperature = fit_temperature(validated.logits, validated.labels)
     save_checkpoint(path, classifier.model_copy(update={"temperature": temperature}), network)
     baseline = event_count_accuracy(parts["train"], parts["test"])
+    origin = " (synthetic)" if data.synthetic_test else ", learned from synthetic ones" if data.synthetic else ""
     record = {
         "title": data.title,
         "synthetic": data.synthetic,
-        "data": f"{len(data.test)} test recordings of {data.title}{' (synthetic)' if data.synthetic else ''}",
+        "synthetic_test": data.synthetic_test,
+        "data": f"{len(data.test)} test recordings of {data.title}{origin}",
         **score_record(evaluate(network, parts["test"], batch=batch), data.classes, temperature),
         "event_count_accuracy": baseline,
         "chosen_epoch": int(best["epoch"]),
@@ -249,9 +257,11 @@ def _test(
     return record
 
 
-def _load(config: TrainConfig, data: DataSet, listener: Listener) -> dict[str, SpikeTensors]:
+def _load(
+    config: TrainConfig, data: DataSet, code: SpikeCode | None, listener: Listener
+) -> dict[str, SpikeTensors]:  # fmt: skip
     """The spike tensors of the parts."""
-    verb, cache = "rendering" if data.synthetic else "reading", open_cache(config.data)
+    verb, cache = "reading" if config.data.root else "rendering", open_cache(config.data)
     return {
         name: SpikeTensors(
             samples,
@@ -262,6 +272,7 @@ def _load(config: TrainConfig, data: DataSet, listener: Listener) -> dict[str, S
             cache=cache,
             jobs=config.jobs,
             progress=partial(listener.progress, f"{verb} {name}"),
+            code=code,
         )
         for name, samples in data.parts.items()
     }

@@ -133,6 +133,10 @@ def notes_on(data: DataSet, baseline: float, counts: Sequence[BinCounts]) -> lis
         f"Of {events:,} events of the training recordings, {outside / max(1, events):.1%} lie outside the steps of the "
         f"spike tensors, and {saturated / max(1, events):.1%} found a count full.",
     ]
-    if data.synthetic:
-        notes.append("Synthetic: rendered people through the simulator. It says little about real cameras.")
+    if data.synthetic and data.synthetic_test:
+        notes.append("Synthetic: rendered scenes through the simulator. It says little about real cameras.")
+    elif data.synthetic:
+        notes.append(
+            "Synthetic are the recordings to learn from and to choose the epoch by; those of the test are not."
+        )
     return notes

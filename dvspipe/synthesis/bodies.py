@@ -1,0 +1,369 @@
+"""What a person looks like: torso and head as layers that move as wholes, arms and hands as round tapered pieces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .people import (
+    ELBOW,
+    KNUCKLES,
+    LEFT,
+    NECK_M,
+    PALM,
+    RIGHT,
+    SHOULDER,
+    TORSO_M,
+    WRIST,
+    Floats,
+    Person,
+    Pose,
+    unit,
+)  # fmt: skip
+from .scenes import Scene
+
+import cv2  # isort: skip
+
+FINE = 2  # cells of a layer per pixel
+MARGIN_PX = 24  # so far below the picture a layer reaches
+TEXELS, TEXEL_M = 64, 0.006  # of a tile of skin or cloth
+SKIN, CLOTH = 0, 1
+_SHIFT = 5  # fractional bits of drawn coordinates
+_CHEST_M = 0.10  # from the shoulders to the front of the chest
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A part of a person at rest, drawn once.
+
+    Args:
+        cells: [H, W, 2] its brightness multiplied by its cover, and the cover; FINE cells per pixel.
+        left_px: Column of the first cell in the picture.
+        top_px: Its row.
+    """
+
+    cells: NDArray[np.float32]
+    left_px: int
+    top_px: int
+
+
+class _Canvas:
+    """A layer being drawn: brightness and cover, with coordinates in metres from a point.
+
+    Args:
+        scene: Where it is seen.
+        y_m: Height of the point.
+        half_m: What is drawn reaches so far to either side of it.
+        above_m: Likewise.
+        below_m: Likewise; what is far below the picture is left out.
+    """
+
+    def __init__(self, scene: Scene, y_m: float, half_m: float, above_m: float, below_m: float) -> None:
+        camera = scene.camera
+        bottom_px = camera.y_px - (y_m - below_m) * camera.scale_px
+        self.left_px, right = (int(camera.x_px + side * half_m * camera.scale_px) + side for side in (-1, 1))
+        self.top_px = int(camera.y_px - (y_m + above_m) * camera.scale_px) - 1
+        bottom = int(min(bottom_px, scene.sensor.height + MARGIN_PX)) + 1
+        self.light = np.zeros((FINE * (bottom - self.top_px), FINE * (right - self.left_px)), np.float32)
+        self.cover = np.zeros_like(self.light)
+        rows, columns = np.indices(self.light.shape, np.float32) / FINE
+        self.x = (columns + self.left_px - camera.x_px) / camera.scale_px
+        self.y = (camera.y_px - rows - self.top_px) / camera.scale_px - y_m
+        self._camera, self._y_m = camera, y_m
+
+    def noise(self, width_m: float, height_m: float, rng: np.random.Generator) -> NDArray[np.float32]:
+        """A smooth random brightness, in ln, whose features have about this size."""
+        metre = FINE * self._camera.scale_px
+        rows, columns = (
+            int(side / metre / size) + 2 for side, size in zip(self.x.shape, (height_m, width_m), strict=True)
+        )
+        rough = rng.normal(0, 1, (rows, columns)).astype(np.float32)
+        return np.asarray(cv2.resize(rough, self.x.shape[::-1], interpolation=cv2.INTER_CUBIC))
+
+    def fill(self, outline: Floats, brightness: float | NDArray[np.float32]) -> None:
+        """Paints the inside of an outline [P, 2] in metres with one brightness, or that of an array [H, W]."""
+        camera = self._camera
+        moved = outline * (np.cos(camera.yaw), 1.0) + (0.0, self._y_m)
+        place = (camera.x_px - self.left_px, camera.y_px - self.top_px)
+        cells = FINE * (moved * (camera.scale_px, -camera.scale_px) + place)
+        drawn = np.zeros(self.cover.shape, np.uint8)
+        cv2.fillPoly(drawn, [np.round((cells - 0.5) * (1 << _SHIFT)).astype(np.int32)], 255, cv2.LINE_AA, _SHIFT)
+        x, y, width, height = cv2.boundingRect(drawn)
+        inside = np.s_[y : y + height, x : x + width]
+        mask = drawn[inside] / np.float32(255)
+        tone = brightness[inside] if isinstance(brightness, np.ndarray) else np.float32(brightness)
+        self.light[inside] += mask * (tone - self.light[inside])
+        np.maximum(self.cover[inside], mask, out=self.cover[inside])
+
+    def layer(self) -> Layer:
+        """What was drawn, smooth enough to be sampled anywhere."""
+        both = np.stack([self.light * self.cover, self.cover], axis=-1)
+        return Layer(np.asarray(cv2.GaussianBlur(both, (0, 0), 0.3 * FINE), np.float32), self.left_px, self.top_px)
+
+
+def _mirrored(right_half: list[tuple[float, float]]) -> Floats:
+    """A symmetric outline from its half at x > 0, given from top to bottom."""
+    half = np.array(right_half)
+    return np.concatenate([half, half[::-1] * (-1, 1)])
+
+
+def _oval(x: float, y: float, width: float, height: float) -> Floats:
+    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    return np.stack([x + width / 2 * np.cos(angle), y + height / 2 * np.sin(angle)], axis=-1)
+
+
+def _noise(shape: tuple[int, int], sigma: tuple[float, float], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Smooth noise of variance 1 that goes on beyond its edges, with a width down and a width across."""
+    pad = 12
+    rough = np.pad(rng.normal(size=shape).astype(np.float32), pad, mode="wrap")
+    smooth = cv2.GaussianBlur(rough, (0, 0), sigmaX=sigma[1], sigmaY=sigma[0])[pad:-pad, pad:-pad]
+    return np.asarray(smooth / smooth.std(), np.float32)
+
+
+def _pattern(person: Person, along: NDArray[np.float32], around: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The brightness of cloth relative to its ground, at places in metres."""
+    if person.pattern == "stripes":
+        drawn = np.sin(2 * np.pi * along / person.pattern_m) > 0.2
+    elif person.pattern == "checks":
+        drawn = np.sin(2 * np.pi * along / person.pattern_m) * np.sin(2 * np.pi * around / person.pattern_m) > 0.1
+    else:
+        return np.ones_like(along)
+    return np.where(drawn, np.float32(person.pattern_contrast), np.float32(1))
+
+
+def textures(person: Person) -> NDArray[np.float32]:
+    """Tiles of skin and of cloth, relative to their brightness: [2, TEXELS, TEXELS], along and around a limb."""
+    rng = np.random.default_rng([person.seed, 1])
+    along, around = (axis * np.float32(TEXEL_M) for axis in np.indices((TEXELS, TEXELS), np.float32))
+    skin = np.exp(0.12 * _noise((TEXELS, TEXELS), (1.1, 0.9), rng))  # wrinkles, veins, hair
+    rings, fine = (_noise((TEXELS, TEXELS), widths, rng) for widths in ((1.6, 4.0), (0.9, 0.9)))
+    folds = 0.7 * person.folds * (rings + fine)
+    period = TEXELS * TEXEL_M / max(1, round(TEXELS * TEXEL_M / person.pattern_m))  # a whole number in a tile
+    cloth = cv2.GaussianBlur(_pattern(replace(person, pattern_m=period), along, around), (0, 0), 0.7) * np.exp(folds)
+    return np.stack([skin, cloth]).astype(np.float32)
+
+
+def paint_torso(person: Person, scene: Scene) -> Layer:
+    """The person's clothes without the arms, at rest."""
+    rng = np.random.default_rng(person.seed)
+    half = person.shoulders_m / 2
+    canvas, light = _Canvas(scene, 0.0, 1.2 * half + 0.08, NECK_M + 0.1, 1.2), scene.light
+    x, y = canvas.x, canvas.y
+    facing = np.sqrt(np.clip(1 - 0.8 * (x / (1.15 * half)) ** 2, 0, 1)) * light.direction[2]
+    lit = light.ambient + (1 - light.ambient) * np.clip(
+        facing + 0.7 * light.direction[0] * x / half + light.direction[1] * (0.35 + 0.8 * y), 0, 1.3
+    )
+    cloth = person.clothes * _pattern(person, y, x)
+    if person.pattern == "print":
+        for _ in range(rng.integers(2, 9)):
+            px, py, size = rng.uniform(-0.6, 0.6) * half, rng.uniform(-0.40, -0.1), rng.uniform(0.2, 1.0, 2) * 0.1
+            cloth[(np.abs(x - px) < size[0]) & (np.abs(y - py) < size[1])] *= person.pattern_contrast
+    folds = sum(canvas.noise(0.11 / k, 0.11 / k, rng) for k in (1, 2, 4))
+    shaded = np.clip(cloth * np.exp(0.6 * person.folds * folds) * lit, 0.005, 1.0).astype(np.float32)
+    r = 1.15 * person.arm_radius_m
+    outline = _mirrored([(0.06, 0.055), (half, r), (half + r, -0.03), (half, -0.16), (0.82 * half, -0.34),
+                         (0.95 * half, -TORSO_M), (1.02 * half, -1.2)])  # fmt: skip
+    canvas.fill(outline, shaded)
+    hem = rng.uniform(-0.62, -0.50)
+    legs = _mirrored([(1.08 * half, hem), (1.1 * half, -1.4)])
+    canvas.fill(legs, (person.trousers * lit * np.exp(0.1 * folds)).astype(np.float32))
+    if rng.random() < 0.4:  # a zip, a row of buttons, or a tie
+        wide, tone = rng.uniform(0.004, 0.03), person.clothes * np.exp(rng.normal(0, 0.7))
+        canvas.fill(_mirrored([(wide, 0.0), (wide, hem)]), float(np.clip(tone, 0.01, 0.9)))
+    collar = rng.uniform(0.0, 0.09)
+    canvas.fill(_mirrored([(0.058, 0.055), (0.03, 0.05 - collar)]), 0.75 * person.skin)
+    canvas.fill(_mirrored([(0.05, NECK_M + 0.06), (0.052, 0.05)]), 0.6 * person.skin)  # under the chin it is dark
+    return canvas.layer()
+
+
+def paint_head(person: Person, scene: Scene) -> Layer:
+    """The head at rest."""
+    rng = np.random.default_rng([person.seed, 2])
+    h, skin, hair = person.head_m, person.skin, person.hair
+    canvas, light = _Canvas(scene, NECK_M, 0.6 * h, 1.15 * h, 0.3 * h), scene.light
+    width = rng.uniform(0.68, 0.78) * h
+    strands = hair * np.exp(0.2 * canvas.noise(0.012, 0.025, rng))
+    if person.hair_length > 0:
+        canvas.fill(_oval(0, 0.58 * h, width + 0.12 * h, 0.95 * h), strands)
+    if person.hair_length == 1:
+        canvas.fill(_mirrored([(0.40 * h, 0.6 * h), (0.46 * h, -0.2 * h)]), strands)
+    facing = light.direction[2] * np.sqrt(np.clip(1 - 3 * (canvas.x / width) ** 2, 0, 1))
+    slope = light.direction[0] * 1.4 * canvas.x / width + light.direction[1] * (1.2 * canvas.y / h - 0.4)
+    lit = (light.ambient + (1 - light.ambient) * np.clip(facing + slope, 0, 1)).astype(np.float32)
+    face = _oval(0, 0.48 * h, width, h * (0.98 if person.hair_length == 0 else 0.92))
+    for side in (-1, 1):
+        canvas.fill(_oval(side * 0.5 * width, 0.47 * h, 0.1 * h, 0.2 * h), 0.6 * skin)  # ears
+    canvas.fill(face, skin * lit)
+    if person.beard:
+        canvas.fill(_mirrored([(0.36 * width, 0.3 * h), (0.34 * width, 0.12 * h), (0.16 * width, -0.02 * h)]), strands)
+    if person.hair_length > 0:
+        fringe = rng.uniform(0.68, 0.86) * h
+        tuft = [(0.1 * h, 1.0 * h), (0.32 * h, 0.9 * h), (0.36 * h, 0.7 * h), (0.2 * h, fringe)]
+        canvas.fill(_mirrored(tuft), strands)
+    for side in (-1, 1):
+        canvas.fill(_oval(side * 0.16 * h, 0.55 * h, 0.2 * h, 0.14 * h), 0.7 * skin)  # the hollow of the eye
+        canvas.fill(_oval(side * 0.16 * h, 0.53 * h, 0.13 * h, 0.06 * h), 1.1 * skin)
+        canvas.fill(_oval(side * 0.16 * h, 0.53 * h, 0.06 * h, 0.06 * h), 0.03)
+        canvas.fill(_oval(side * 0.16 * h, 0.63 * h, 0.19 * h, 0.035 * h), 0.5 * (hair + 0.4 * skin))
+        if person.glasses:
+            canvas.fill(_oval(side * 0.17 * h, 0.53 * h, 0.28 * h, 0.2 * h), 0.1 * skin)
+            canvas.fill(_oval(side * 0.17 * h, 0.53 * h, 0.21 * h, 0.14 * h), 0.8 * skin)
+    canvas.fill(_oval(0.03 * h, 0.38 * h, 0.06 * h, 0.2 * h), 1.15 * skin)  # the nose's lit side, and below it
+    canvas.fill(_oval(0.0, 0.30 * h, 0.13 * h, 0.04 * h), 0.45 * skin)
+    canvas.fill(_oval(0, 0.19 * h, 0.26 * h, 0.05 * h), 0.45 * skin)
+    return canvas.layer()
+
+
+def layer_maps(layer: Layer, scene: Scene, rest: Floats, moved: Floats) -> Floats:
+    """Affine maps [T, 2, 3] from a picture's coordinates to a layer's cells, by three points at rest and moved."""
+    cells = FINE * (scene.camera.project(rest)[:, :2] - (layer.left_px, layer.top_px))  # [3, 2]
+    places = scene.camera.project(moved)
+    places[..., 2] = 1.0
+    return np.asarray(np.linalg.solve(places, np.broadcast_to(cells, (len(places), 3, 2))).transpose(0, 2, 1))
+
+
+def torso_pull(scene: Scene, pose: Pose) -> tuple[NDArray[np.float32], Floats]:
+    """How the arms pull the shirt: shares [2, H, W] of two movements, and these [T, 2, 2] in pixels."""
+    camera, (height, width) = scene.camera, (scene.sensor.height, scene.sensor.width)
+    y, x = np.indices((height, width)) + 0.5
+    elbows, shoulders = (camera.project(pose.arms[:, :, joint])[..., :2] for joint in (ELBOW, SHOULDER))
+    shares = []
+    for side in (RIGHT, LEFT):
+        at_x, at_y = shoulders[:, side].mean(axis=0) + np.array([0.0, 0.12 * camera.scale_px])
+        shares.append(np.exp(-((x - at_x) ** 2 + (y - at_y) ** 2) / (2 * (0.13 * camera.scale_px) ** 2)))
+    hanging = np.array([0.0, 0.27 * camera.scale_px])
+    return np.array(shares, np.float32), 0.06 * (elbows - shoulders - hanging)
+
+
+def shadows(person: Person, scene: Scene, pose: Pose) -> Floats:
+    """Shadows of forearms and hands on the chest: [T, 4, 6], two ends, radius and softness in pixels."""
+    camera, direction = scene.camera, scene.light.direction
+    tips = pose.arms[:, :, WRIST] + (pose.arms[:, :, KNUCKLES] - pose.arms[:, :, WRIST]) / PALM * 0.8
+    cast = []
+    for side in (RIGHT, LEFT):
+        for a, b in (
+            (pose.arms[:, side, ELBOW], pose.arms[:, side, WRIST]),
+            (pose.arms[:, side, WRIST], tips[:, side]),
+        ):
+            gap = np.maximum(np.stack([a[:, 2], b[:, 2]], axis=-1) - _CHEST_M, 0.0)
+            ends = np.stack([a, b], axis=1) - gap[..., None] * direction / max(direction[2], 0.35)
+            flat = camera.project(ends)[..., :2].reshape(-1, 4)
+            soft = camera.scale_px * (0.015 + 0.3 * gap.mean(axis=1))
+            cast.append(np.column_stack([flat, np.full(len(a), person.arm_radius_m * camera.scale_px), soft]))
+    return np.stack(cast, axis=1)
+
+
+@dataclass(frozen=True)
+class Limbs:
+    """C round tapered pieces over T moments.
+
+    Args:
+        ends: [T, C, 2, 3] both ends: column, row, radius in pixels.
+        depth: [T, C] towards the camera.
+        lit: [T, C, 2] the light's share across the piece and towards the camera.
+        slide: [T, C] of the texture around the piece, in metres.
+        along: [C, 2] place of the ends along the limb, in metres.
+        girth: [C] radius in metres.
+        caps: [C, 2] whether an end is round.
+        tone: [C] brightness.
+        texture: [C] SKIN or CLOTH.
+    """
+
+    ends: Floats
+    depth: Floats
+    lit: Floats
+    slide: Floats
+    along: Floats
+    girth: Floats
+    caps: NDArray[np.bool_]
+    tone: Floats
+    texture: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A piece of a limb: its ends [T, 3], and what `Limbs` says of one."""
+
+    a: Floats
+    b: Floats
+    radii: tuple[float, float]
+    along: tuple[float, float] = (0.0, 0.0)
+    slide: Floats | float = 0.0
+    caps: tuple[bool, bool] = (True, True)
+    cloth: bool = False
+
+
+def build_limbs(person: Person, scene: Scene, pose: Pose) -> Limbs:
+    """Both arms with their hands."""
+    pieces: list[_Piece] = []
+    for side in (RIGHT, LEFT):
+        pieces += _arm(person, pose, side) + _hand(person, pose, side)
+    camera = scene.camera
+    points = np.stack([np.stack([piece.a, piece.b], axis=1) for piece in pieces], axis=1)  # [T, C, 2, 3]
+    radii = np.array([piece.radii for piece in pieces])
+    ends = camera.project(points)
+    ends[..., 2] *= radii
+    axis = unit(camera.turn(points[:, :, 1] - points[:, :, 0]))
+    light = camera.turn(scene.light.direction)
+    across = unit(np.cross(np.array([0.0, 0, 1]), axis))  # to the left of the piece's direction, in the picture
+    towards = np.cross(axis, across)
+    return Limbs(
+        ends=ends,
+        depth=camera.turn(points)[..., 2].mean(axis=-1),
+        lit=np.stack([across @ light, towards @ light], axis=-1),
+        slide=np.stack([np.broadcast_to(piece.slide, len(points)) for piece in pieces], axis=1),
+        along=np.array([piece.along for piece in pieces]),
+        girth=radii.mean(axis=1),
+        caps=np.array([piece.caps for piece in pieces]),
+        tone=np.array([person.clothes if piece.cloth else person.skin for piece in pieces]),
+        texture=np.array([CLOTH if piece.cloth else SKIN for piece in pieces]),
+    )
+
+
+def _arm(person: Person, pose: Pose, side: int) -> list[_Piece]:
+    """Sleeve, upper arm and forearm, in pieces short enough to be put in the order of their depths."""
+    joints = pose.arms[:, side]
+    bend = (unit(joints[:, ELBOW] - joints[:, SHOULDER]) * unit(joints[:, WRIST] - joints[:, ELBOW])).sum(axis=-1)
+    turned = 0.05 * pose.palms[:, side, 2]  # skin and sleeve turn with the hand
+    pieces = []
+    for start, stop in pairwise(sorted({0.0, 0.25, 0.5, 0.67, 0.84, 1.0, person.sleeve})):
+        covered, bone = stop <= person.sleeve, 0 if stop <= 0.5 else 1
+        a, b = (joints[:, bone] + (2 * at - bone) * (joints[:, bone + 1] - joints[:, bone]) for at in (start, stop))
+        widths = np.interp((start, stop), (0, 0.5, 0.62, 1), (1.05, 0.85, 0.9, 0.58)) * person.arm_radius_m
+        r0, r1 = widths * (person.sleeve_width if covered else 1.0)
+        slide = 0.02 * bend if bone == 0 else turned
+        ends = (start in (0, 0.5), stop in (0.5, 1))
+        along = (start * person.reach_m, stop * person.reach_m)
+        pieces.append(_Piece(a, b, (float(r0), float(r1)), along, slide, ends, covered))
+    return pieces
+
+
+_FINGERS = ((1.5, 0.92), (0.5, 1.0), (-0.5, 0.93), (-1.5, 0.76))  # place across the palm, length: index to little
+
+
+def _hand(person: Person, pose: Pose, side: int) -> list[_Piece]:
+    """A palm of four bones, four fingers of two pieces, and a thumb, inside where the palm faces the camera."""
+    wrist, knuckles, palm = pose.arms[:, side, WRIST], pose.arms[:, side, KNUCKLES], pose.palms[:, side]
+    size, bend, spread = person.hand_m, pose.bend[:, side, None], pose.spread[:, side, None]
+    ahead = unit(knuckles - wrist)
+    across = np.cross(ahead, palm) * (1 if side == RIGHT else -1)  # towards the thumb
+
+    def piece(a: Floats, b: Floats, r0: float, r1: float) -> _Piece:
+        return _Piece(a, b, (r0 * size, r1 * size), (0.0, float(np.linalg.norm(b[0] - a[0]))))
+
+    pieces = []
+    for place, length in _FINGERS:
+        base = knuckles + 0.115 * size * place * across
+        pieces.append(piece(wrist + size * (0.05 * ahead + 0.05 * place * across), base, 0.09, 0.07))
+        fan = np.cos(spread * place) * ahead + np.sin(spread * place) * across
+        middle = base + 0.25 * size * length * (np.cos(1.4 * bend) * fan + np.sin(1.4 * bend) * palm)
+        tip = middle + 0.25 * size * length * (np.cos(2.9 * bend) * fan + np.sin(2.9 * bend) * palm)
+        pieces += [piece(base, middle, 0.056, 0.05), piece(middle, tip, 0.05, 0.042)]
+    root = wrist + size * (0.12 * ahead + 0.14 * across + 0.04 * palm)
+    out = 0.75 + 1.5 * (spread - 0.06) - 0.5 * bend
+    joint = root + 0.26 * size * unit(0.75 * ahead + out * across + (0.2 + 0.7 * bend) * palm)
+    end = joint + 0.22 * size * unit((1 - 0.4 * bend) * ahead + (0.45 - 1.1 * bend) * across + 0.3 * palm)
+    return [*pieces, piece(root, joint, 0.085, 0.06), piece(joint, end, 0.058, 0.05)]

@@ -1,0 +1,160 @@
+"""Where a clip is made: a camera, a light, and what stands behind the person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..events import SensorSize
+from ..video import Frame  # noqa: F401  (loads OpenCV quietly, and says how to mend it where that fails)
+from .people import Floats, Person, unit, unlike
+
+import cv2  # isort: skip
+
+LightKind = Literal["fluorescent", "led", "natural"]  # those of DVS128 Gesture (Amir et al. 2017)
+LIGHTS: tuple[LightKind, ...] = get_args(LightKind)
+
+
+@dataclass(frozen=True)
+class Light:
+    """A light and what the person is seen by.
+
+    Args:
+        direction: Unit vector [3] towards it, in the person's space.
+        ambient: Share of the light that comes from everywhere.
+        level: Brightness of a white surface that faces it.
+        veil: Stray light in the camera, added everywhere.
+        flicker_hz: Of its power, twice that of the mains.
+        flicker: Amplitude, relative to the mean.
+        phase: Of the flicker, in radians.
+    """
+
+    direction: Floats
+    ambient: float
+    level: float
+    veil: float
+    flicker_hz: float
+    flicker: float
+    phase: float
+
+    def strength(self, t_s: Floats) -> Floats:
+        """Light at times [T], relative to the mean."""
+        return np.asarray(1 + self.flicker * np.cos(2 * np.pi * self.flicker_hz * t_s + self.phase))
+
+
+def draw_light(kind: LightKind, rng: np.random.Generator) -> Light:
+    """A light of a kind: tubes hang above, lamps above or in front, a window is on a side."""
+    aside, above = {"fluorescent": (0.3, (0.7, 1.6)), "led": (0.5, (0.3, 1.4)), "natural": (1.0, (0.0, 0.6))}[kind]
+    # A tube with a choke follows the mains' power; one with an electronic ballast, or a lamp, hardly or not at all.
+    flickers = kind == "fluorescent" and rng.random() < 0.6
+    return Light(
+        direction=unit(np.array([rng.normal(0.0, aside), rng.uniform(*above), 0.7])),
+        ambient=rng.uniform(0.25, 0.65),
+        level=float(np.exp(rng.uniform(np.log(0.35), np.log(1.1)))),
+        veil=rng.uniform(0.0, 0.03),
+        flicker_hz=float(rng.choice([100.0, 120.0])),
+        flicker=rng.uniform(0.01, 0.07) if flickers else 0.0,
+        phase=rng.uniform(0, 2 * np.pi),
+    )
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera before the person.
+
+    Args:
+        scale_px: Pixels per metre at the distance of the shoulders.
+        distance_m: From the shoulders.
+        x_px: Column of the origin.
+        y_px: Row of the origin.
+        yaw: Angle by which the person is turned from it, in radians.
+        pitch: Angle by which it looks down.
+    """
+
+    scale_px: float
+    distance_m: float
+    x_px: float
+    y_px: float
+    yaw: float
+    pitch: float
+
+    def turn(self, vectors: Floats) -> Floats:
+        """Vectors [..., 3] of the person's space in the camera's: right, up, towards the camera."""
+        cos, sin = np.cos(self.yaw), np.sin(self.yaw)
+        yawed = np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+        cos, sin = np.cos(self.pitch), np.sin(self.pitch)
+        return np.asarray(vectors @ (np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]]) @ yawed).T)
+
+    def project(self, points: Floats) -> Floats:
+        """Pixel coordinates [..., 2] of points [..., 3], and as a third number the pixels per metre there.
+
+        Pixel k covers k to k + 1.
+        """
+        x, y, z = np.moveaxis(self.turn(points), -1, 0)
+        scale = self.scale_px * self.distance_m / (self.distance_m - z)
+        return np.stack([self.x_px + scale * x, self.y_px - scale * y, scale], axis=-1)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Where a clip is made.
+
+    Args:
+        sensor: Size of the pictures.
+        camera: Of the clip.
+        light: What there is of it.
+        wall: Brightness [H, W] of the background.
+        blur_px: Standard deviation of the lens's blur.
+    """
+
+    sensor: SensorSize
+    camera: Camera
+    light: Light
+    wall: NDArray[np.float32]
+    blur_px: float
+
+
+def draw_scene(person: Person, sensor: SensorSize, kind: LightKind, rng: np.random.Generator) -> Scene:
+    """A new place: camera, light and background.
+
+    The head is at a third of the picture's height and the hips at its lower edge, as in DVS128 Gesture, whose 4.5 mm
+    lens stood little more than a metre from the person.
+
+    Args:
+        person: Who must be seen before the background.
+        sensor: Size of the pictures; the person fills the height.
+        kind: Of the light.
+        rng: The source of everything that varies.
+    """
+    side = sensor.height
+    scale = rng.uniform(0.64, 0.98) * side
+    camera = Camera(
+        scale_px=scale,
+        distance_m=rng.uniform(0.95, 2.0),
+        x_px=sensor.width / 2 + float(np.clip(rng.normal(0.0, 0.06), -0.14, 0.14)) * side,
+        y_px=float(np.clip(side - rng.uniform(0.40, 0.60) * scale, 0.44 * side, 0.66 * side)),
+        yaw=rng.normal(0.0, 0.13),
+        pitch=rng.normal(0.0, 0.10),
+    )
+    wall = _draw_wall(unlike(person.skin, rng, 0.04, 0.85), sensor, rng)
+    return Scene(sensor, camera, draw_light(kind, rng), wall, blur_px=rng.uniform(0.2, 0.6))
+
+
+def _draw_wall(tone: float, sensor: SensorSize, rng: np.random.Generator) -> NDArray[np.float32]:
+    height, width = sensor.height, sensor.width
+    wall = np.full((height, width), tone, np.float32)
+    for _ in range(rng.integers(0, 10)):  # doors, posters, shelves, cables
+        x, y = rng.uniform(-0.2, 1.0, 2) * (width, height)
+        w, h = rng.choice([0.02, 0.3, 0.5], 2) * rng.uniform(0.2, 1.0, 2) * (width, height)
+        own = float(np.clip(tone * np.exp(rng.normal(0.0, 0.5)), 0.02, 0.9))
+        cv2.rectangle(wall, (int(x), int(y)), (int(x + w), int(y + h)), own, cv2.FILLED)
+    wall = cv2.GaussianBlur(wall, (0, 0), rng.uniform(0.5, 1.5))
+    coarse = rng.normal(0.0, 1.0, (6, 6)).astype(np.float32)
+    stains = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    across, down = np.linspace(-1, 1, width)[None], np.linspace(-1, 1, height)[:, None]
+    ramp = across * rng.normal(0, 0.2) + down * rng.normal(0, 0.2)
+    grain = rng.normal(0.0, rng.uniform(0.0, 0.04), (height, width))
+    return np.asarray(wall * np.exp(rng.uniform(0.0, 0.12) * stains + ramp + grain), np.float32)

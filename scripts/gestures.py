@@ -1,0 +1,146 @@
+"""How synthetic gestures compare with real ones, and what a linear classifier can tell them by.
+
+python scripts/gestures.py likeness DIR/gesture     statistics of the three real clips beside the synthetic spread
+python scripts/gestures.py probes                   linear classifiers on what should not tell the classes apart
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from dvspipe.events import Events
+from dvspipe.formats import read
+from dvspipe.synthesis import GESTURE_SENSOR, GESTURES, record_gesture
+
+REAL = {"1.bs2": "hand_clapping", "2.bs2": "right_hand_wave", "8.bs2": "arm_roll"}  # IBM's numbers, from 1
+SPAN_US = 1_450_000  # of the real clips
+BLOCK_PX, RATE_BIN_US, PICTURE_US = 16, 2_000, 33_333
+
+
+def statistics(events: Events) -> dict[str, float]:
+    """Figures of the first 1.45 s of a recording that do not depend on what is drawn where in it."""
+    events = events.slice_time(0, SPAN_US)
+    t, x, y = events.t, events.x.astype(np.int64), events.y.astype(np.int64)
+    width, height = events.sensor.width, events.sensor.height
+    pixel = y * width + x
+    counts = np.bincount(pixel, minlength=width * height).reshape(height, width)
+    blocks = counts.reshape(height // BLOCK_PX, BLOCK_PX, width // BLOCK_PX, BLOCK_PX).mean(axis=(1, 3)).ravel()
+    ordered = np.sort(counts.ravel())[::-1].cumsum()
+    rate = np.bincount(t // RATE_BIN_US, minlength=SPAN_US // RATE_BIN_US)[: SPAN_US // RATE_BIN_US]
+    power = np.abs(np.fft.rfft(rate - rate.mean())) ** 2
+    hz = np.fft.rfftfreq(len(rate), RATE_BIN_US * 1e-6)
+    slow = power[(hz > 0.5) & (hz < 20)].sum()
+
+    def share(low_hz: float, high_hz: float) -> float:
+        return float(power[(hz >= low_hz) & (hz < high_hz)].sum() / slow)
+
+    order = np.argsort(pixel, kind="stable")
+    gaps_us = np.diff(t[order])[np.diff(pixel[order]) == 0]
+    place = (t // PICTURE_US) * width * height + pixel
+    total, on = np.bincount(place), np.bincount(place, events.p)
+    busy = total >= 3
+    return {
+        "events, thousands": len(events) / 1e3,
+        "ON share": float(events.p.mean()),
+        "noise, events per quiet pixel and s": float(np.quantile(blocks, 0.2)) / (SPAN_US * 1e-6),
+        "width of 90 % of the events, px": float(np.subtract(*np.quantile(x, [0.95, 0.05]))),
+        "height of 90 % of the events, px": float(np.subtract(*np.quantile(y, [0.95, 0.05]))),
+        "middle column": float(np.median(x)),
+        "middle row": float(np.median(y)),
+        "pixels with half of the events": float(np.searchsorted(ordered, 0.5 * ordered[-1])),
+        "pixels with more than 10 events": float((counts > 10).sum()),
+        "rate: deviation / mean": float(rate.reshape(-1, 5).sum(axis=1).std() / rate.reshape(-1, 5).sum(axis=1).mean()),
+        "rate: strongest frequency, Hz": float(hz[(hz > 1) & (hz < 20)][power[(hz > 1) & (hz < 20)].argmax()]),
+        "rate: power in 3 to 8 Hz": share(3, 8),
+        "rate: power in 8 to 20 Hz": share(8, 20),
+        "rate: power in 95 to 125 Hz": share(95, 125),
+        "same pixel again: median, ms": float(np.median(gaps_us)) * 1e-3,
+        "same pixel again within 3 us": float((gaps_us <= 3).mean()),
+        "same pixel again within 0.1 to 1 ms": float(((gaps_us > 100) & (gaps_us < 1000)).mean()),
+        "net / all events of a busy pixel in 33 ms": float(np.abs(2 * on - total)[busy].sum() / total[busy].sum()),
+    }
+
+
+def likeness(folder: Path, people: int, seed: int, jobs: int) -> None:
+    """Prints real figures beside the quantiles of synthetic ones, class by class, as a table in Markdown."""
+    for file, name in REAL.items():
+        real = statistics(read(folder / file, sensor=GESTURE_SENSOR))
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+            synthetic = list(pool.map(partial(_statistics_of, GESTURES.index(name), seed), range(people), chunksize=8))
+        print(f"\n| {name} | real | synthetic 5 % | 50 % | 95 % | real at |\n|---|---|---|---|---|---|")
+        for figure, value in real.items():
+            values = np.array([each[figure] for each in synthetic])
+            low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
+            print(f"| {figure} | {value:.3g} | {low:.3g} | {middle:.3g} | {high:.3g} | {(values < value).mean():.0%} |")
+
+
+def _statistics_of(label: int, seed: int, person: int) -> dict[str, float]:
+    return statistics(record_gesture(label, person=person, clip=0, seed=seed))
+
+
+def probes(people: int, clips: int, seed: int, jobs: int) -> None:
+    """Prints the accuracy of linear classifiers on people that they have not seen."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    jobs_of = [
+        (label, person, clip) for person in range(people) for label in range(len(GESTURES)) for clip in range(clips)
+    ]
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        seen = list(pool.map(partial(_seen, seed), jobs_of, chunksize=16))
+    labels, persons, _ = np.array(jobs_of).T
+    count, summed, begin = (np.array(each) for each in zip(*seen, strict=True))
+    learned = persons < 0.7 * people
+
+    def accuracy(features: np.ndarray, chosen: np.ndarray) -> str:
+        probe = make_pipeline(
+            StandardScaler(), LogisticRegression(C=0.01 if features.shape[1] > 9 else 1.0, max_iter=2000)
+        )
+        probe.fit(features[learned & chosen], labels[learned & chosen])
+        tested = ~learned & chosen
+        return f"{probe.score(features[tested], labels[tested]):.1%} of {tested.sum()}"
+
+    print(f"{people} synthetic people, seed {seed}, 30 % of them never seen:")
+    print("event count, 11 classes:", accuracy(np.log(count)[:, None], labels >= 0))
+    for side in ("right", "left"):
+        pair = [GESTURES.index(f"{side}_arm_{way}clockwise") for way in ("", "counter_")]
+        for name, features in (("time-summed picture", summed), ("first 50 ms", begin)):
+            print(f"{side} arm, cw against ccw, {name}:", accuracy(np.log1p(features), np.isin(labels, pair)))
+
+
+def _seen(seed: int, which: tuple[int, int, int]) -> tuple[int, np.ndarray, np.ndarray]:
+    """The number of events, and ON and OFF counts in blocks of 4 x 4 pixels, of all the time and of the first 50 ms."""
+    label, person, clip = which
+    events = record_gesture(label, person=person, clip=clip, seed=seed)
+
+    def picture(part: Events) -> np.ndarray:
+        place = (part.p * 32 + part.y // 4) * 32 + part.x // 4
+        return np.bincount(place.astype(np.int64), minlength=2 * 32 * 32)
+
+    return len(events), picture(events), picture(events.slice_time(0, 50_000))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["likeness", "probes"])
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--people", type=int, default=100)
+    parser.add_argument("--clips", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1000)
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    if options.what == "likeness":
+        likeness(options.folder, options.people, options.seed, options.jobs)
+    else:
+        probes(options.people, options.clips, options.seed, options.jobs)
+
+
+if __name__ == "__main__":
+    main()
