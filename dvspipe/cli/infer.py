@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from ..background import start_processes
 from ..errors import DataError, DvspipeError, FileError
 from ..events import SensorSize
 from .screen import (
@@ -97,7 +98,7 @@ def _told(parts: Iterator[Any], tell: Callable[[], object]) -> Iterator[Any]:
 
 
 def infer(
-    checkpoint: Annotated[str, typer.Argument(help="weights/best.safetensors of a run.")],
+    checkpoint: Annotated[str, typer.Argument(help="weights/best.safetensors of a run, or the name of a shipped one.")],
     recordings: Annotated[list[Path], typer.Argument(help="Recordings, videos, or folders of such.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for all answers over time, pictures and report.html.")
@@ -212,8 +213,7 @@ def _in_processes(work: Work, waiting: list[tuple[int, Any]], jobs: int) -> Iter
     """Judges in processes of their own, each with its share of the cores."""
     threads = max(1, (os.cpu_count() or 1) // jobs)
     level = logging.getLogger("dvspipe").level
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(work, threads, level))
+    pool = start_processes(jobs, _begin, work, threads, level)
     try:
         with progress() as show:
             running = {pool.submit(_judge, task): number for number, task in waiting}

@@ -59,7 +59,9 @@ def train(
 
 
 def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="weights/best.safetensors of a run.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="weights/best.safetensors of a run, or the name of a shipped one.")
+    ],
     config: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped one: its data are taken.")],
     settings: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as data.root=DIR.")] = None,
     part: Annotated[str, typer.Option(metavar="test|validation|train|all", help="Of the data set.")] = "test",

@@ -76,22 +76,42 @@ class Prediction:
         return len(self.answers)
 
 
-@dataclass
 class _Seen:
-    """What has come of a recording so far."""
+    """What has come of a recording so far.
 
-    steps: StepCounts
-    events: int = 0
-    first_us: int = 0
-    last_us: int = 0
+    Attributes:
+        recorded: Number of its events.
+        rates: Of those.
+        events: Number of those that the network's sensor has.
+        first_us: Time of the first of them.
+        last_us: Time of the last.
+        steps: How many of them each step holds.
+    """
 
-    def over(self, parts: Iterable[Events]) -> Iterator[Events]:
-        for part in parts:
+    def __init__(self, source: EventSource, step_us: int, progress: Progress | None) -> None:
+        self._source, self._step_us, self._progress = source, step_us, progress
+        self._begin()
+
+    def _begin(self) -> None:
+        self.recorded, self.rates = 0, RateCurve()
+        self.events, self.first_us, self.last_us = 0, 0, 0
+        self.steps = StepCounts(self._step_us)
+
+    def parts(self) -> Iterator[Events]:
+        """The events of the network's sensor, from the first on, again at every call."""
+        self._begin()
+        for part in self._source.fitted(self._see):
             self.steps.add(part)
             if len(part):
                 self.first_us = self.first_us if self.events else int(part.t[0])
                 self.events, self.last_us = self.events + len(part), int(part.t[-1])
             yield part
+
+    def _see(self, part: Events) -> None:
+        self.rates.add(part)
+        self.recorded += len(part)
+        if self._progress:
+            self._progress(self.recorded, max(self.recorded, self._source.events))
 
 
 class Classifier:
@@ -169,23 +189,11 @@ class Classifier:
             DataError: It holds no events, or covers less than half of a window.
         """
         bins = self.window_bins(config)
-        rates, raw, seen = RateCurve(), 0, _Seen(StepCounts(bins.step_us))
-
-        def see(part: Events) -> None:
-            nonlocal raw
-            rates.add(part)
-            raw += len(part)
-            if progress:
-                progress(raw, max(raw, source.events))
-
+        seen = _Seen(source, bins.step_us, progress)
         with count_operations(self.network, counts=bins.dtype == np.uint8) as layers, torch.no_grad():
-            if config.stateful:
-                answers = self._run_on(seen.over(source.fitted(see)), bins, config, seen)
-            else:
-                passes = lambda: seen.over(source.fitted(see))  # noqa: E731
-                answers = self._slide(self._windows(passes, bins, config), bins, config, seen)
+            answers = (self._run_on if config.stateful else self._slide)(bins, config, seen)
         if not seen.events:
-            hidden = f", only {raw:,} outside the region that is looked at" if raw else ""
+            hidden = f", only {seen.recorded:,} outside the region that is looked at" if seen.recorded else ""
             raise DataError(f"{source.name}: the recording holds no events{hidden}")
         if not len(answers):
             raise DataError(f"{source.name}: {_too_short(bins, seen)}")
@@ -205,7 +213,7 @@ class Classifier:
             last_us=seen.last_us,
             answers=answers,
             segments=find_segments(answers, classes, config.segments, seen.first_us, seen.last_us + 1),
-            rates=rates,
+            rates=seen.rates,
             operations=tuple(layers),
             trained_on=self.config.trained_on,
         )
@@ -234,21 +242,12 @@ class Classifier:
             )
         return bins
 
-    def _windows(
-        self, passes: Callable[[], Iterator[Events]], bins: BinConfig, config: InferConfig
-    ) -> Iterator[Window]:
-        if bins.by == "recording":
-            return take_whole(passes, bins)
-        if bins.by == "events":
-            return divide_by_events(passes(), bins)
-        return slide(passes(), bins, config.hop_us or bins.window_us)
-
-    def _slide(self, windows: Iterable[Window], bins: BinConfig, config: InferConfig, seen: _Seen) -> Answers:
+    def _slide(self, bins: BinConfig, config: InferConfig, seen: _Seen) -> Answers:
         """The answers for windows, each from a state of rest."""
         together = max(1, min(MOST_WINDOWS, self._images // bins.steps))
         rows: list[tuple[int, int, int]] = []
         logits: list[NDArray[np.float32]] = []
-        judged = (window for window in windows if _covers(window, bins, seen))
+        judged = (window for window in _windows(bins, config, seen) if _covers(window, bins, seen))
         while batch := list(itertools.islice(judged, together)):
             rows += [(window.start_us, window.end_us, window.events) for window in batch]
             outputs, _ = self._forward(np.stack([window.spikes for window in batch], axis=1), None)
@@ -256,7 +255,7 @@ class Classifier:
         hop_us = (config.hop_us or bins.window_us) if bins.by == "time" else None
         return self._answers(rows, logits, hop_us, bins, seen)
 
-    def _run_on(self, parts: Iterator[Events], bins: BinConfig, config: InferConfig, seen: _Seen) -> Answers:
+    def _run_on(self, bins: BinConfig, config: InferConfig, seen: _Seen) -> Answers:
         """The answers of a network whose state runs on; it begins anew after a pause of more than a window.
 
         An answer is the mean of the outputs so far, and from a window's length on the exponential moving mean: output n
@@ -265,7 +264,7 @@ class Classifier:
         """
         T, step_us = bins.steps, bins.step_us
         hop = (config.hop_us or step_us) // step_us
-        start_us, stream = begin_of(parts)
+        start_us, stream = begin_of(seen.parts())
         rows: list[tuple[int, int, int]] = []
         logits: list[NDArray[np.float32]] = []
         state: State | None = None
@@ -327,6 +326,15 @@ def _blocks(steps: Iterable[Step], most: int) -> Iterator[list[Step]]:
         block.append(step)
     if block:
         yield block
+
+
+def _windows(bins: BinConfig, config: InferConfig, seen: _Seen) -> Iterator[Window]:
+    """The windows of a recording, made as the bins say."""
+    if bins.by == "recording":
+        return take_whole(seen.parts, bins)
+    if bins.by == "events":
+        return divide_by_events(seen.parts(), bins)
+    return slide(seen.parts(), bins, config.hop_us or bins.window_us)
 
 
 def _covers(window: Window, bins: BinConfig, seen: _Seen) -> bool:

@@ -73,13 +73,23 @@ def open_source(
     if is_video(given):
         return _open_video(given, target, config)
     recording = open_recording(given, sensor=sensor, hints=hints)
-    own = recording.sensor
-    inside = own.width <= target.width and own.height <= target.height
-    if recording.sensor_source == "guessed" and inside and config.fit is None:
+    if recording.sensor_source == "guessed" and config.fit is None and _holds_all(target, recording):
         recording = open_recording(given, sensor=target, hints=hints)
     extent = recording.extent()
     parts = lambda: _advised(recording)  # noqa: E731
     return _fitted(str(given), recording.sensor, parts, target, config, extent.events if extent else 0)
+
+
+def _holds_all(target: SensorSize, recording: Recording) -> bool:
+    """Whether every event of a recording has a pixel of the target."""
+    own = recording.sensor
+    if own.width <= target.width and own.height <= target.height:
+        return True
+    return all(
+        int(part.x.max()) < target.width and int(part.y.max()) < target.height
+        for part in _advised(recording)
+        if len(part)
+    )
 
 
 def _advised(recording: Recording) -> Iterator[Events]:

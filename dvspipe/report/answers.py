@@ -220,9 +220,9 @@ def _operations(records: Rows) -> str:
     return (
         f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
         f"<p>Estimated {spent:,.1f} µJ per second of recording that was judged; {dense:,.1f} µJ without looking for "
-        'zeros.</p><p class="quiet">A synaptic operation is one spike over one connection. 0.9 pJ for an addition, 4.6 pJ '
-        "for a multiplication with addition (45 nm, 32-bit floating point; Horowitz, ISSCC 2014). Neurons by themselves, "
-        "and moving data, are not counted.</p>"
+        'zeros.</p><p class="quiet">A synaptic operation is one spike over one connection. 0.9 pJ for an addition, '
+        "4.6 pJ for a multiplication with addition (45 nm, 32-bit floating point; Horowitz, ISSCC 2014). Neurons by "
+        "themselves, and moving data, are not counted.</p>"
     )
 
 

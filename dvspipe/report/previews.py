@@ -261,8 +261,8 @@ class _Drawing:
         assert self._frame is not None
         grey = _values_of(self._frame.image)
         width = max(1, round(height * grey.shape[1] / grey.shape[0]))
-        scaled = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
-        return (_VIDEO + np.rint(scaled.clip(0, 1) * (_GREYS - 1))).astype(np.uint8)
+        scaled = np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA))
+        return np.asarray(_VIDEO + np.rint(scaled.clip(0, 1) * (_GREYS - 1)), np.uint8)
 
 
 def _values_of(image: NDArray[Any]) -> NDArray[np.float32]:
