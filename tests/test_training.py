@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from conftest import BAR_CLASSES, moving_bar
 
 from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
 from dvspipe.config import build, merge_settings, read_yaml, shipped_configs
 from dvspipe.datasets import DataConfig, open_dataset
 from dvspipe.encoding import BinConfig
 from dvspipe.errors import CheckpointError, ConfigError, DataError
-from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.networks import NetworkConfig
@@ -29,7 +29,6 @@ from dvspipe.training import Listener, Run, TrainConfig, evaluate_checkpoint, tr
 from dvspipe.training.losses import LOSSES
 from dvspipe.training.testing import calibration_error, fit_temperature
 
-SENSOR = SensorSize(width=16, height=12)
 SMALL = {
     "bins": {"steps": 5, "step_us": 20_000},
     "network": {"channels": [6], "kernel": 3, "tau_mem_s": 0.04},
@@ -38,24 +37,16 @@ SMALL = {
 }
 
 
-def bar(label: int, seed: int, windows: int = 1) -> Events:
-    """A bar that moves right (0), left (1) or down (2), with noise; it takes 100 ms, once per window."""
-    rng = np.random.default_rng([label, seed])
-    t = np.sort(rng.integers(0, 100_000 * windows, 400 * windows))
-    phase = t % 100_000 / 100_000
-    along = np.clip(phase * 12 + rng.integers(0, 2, t.size), 0, 11).astype(int)
-    across = rng.integers(0, 12, t.size)
-    x, y = {0: (along + 2, across), 1: (13 - along, across), 2: (across + 2, along)}[label]
-    return Events(t, x, y, rng.integers(0, 2, t.size), SENSOR)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("bars")
     for part, each in (("train", 20), ("test", 8)):
-        for label, name in enumerate(("right", "left", "down")):
+        for label, name in enumerate(BAR_CLASSES):
             for number in range(each):
-                write(root / part / f"{label}_{name}" / f"{number:02}.h5", bar(label, number + 1000 * (part == "test")))
+                write(
+                    root / part / f"{label}_{name}" / f"{number:02}.h5",
+                    moving_bar(label, number + 1000 * (part == "test")),
+                )
     return root
 
 
@@ -422,7 +413,7 @@ def test_a_checkpoint_is_tested_on_a_data_set(run: Run, folder: Path, tmp_path: 
         evaluate_checkpoint(run.checkpoint, data, "tset")
     for name in ("x", "y"):
         for number in range(4):
-            write(tmp_path / name / f"{number}.h5", bar(0, number))
+            write(tmp_path / name / f"{number}.h5", moving_bar(0, number))
     with pytest.raises(DataError, match="has the classes x, y, .* 0_right, 1_left, 2_down"):
         evaluate_checkpoint(run.checkpoint, DataConfig(root=tmp_path), "test")
 

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from ..background import start_processes
 from ..errors import DataError, DvspipeError, FileError
@@ -285,16 +283,15 @@ def _scores_of(records: list[dict[str, Any]]) -> Any:
 
 
 def print_predictions(records: list[dict[str, Any]], trained_on: str) -> None:
-    """Prints a line per recording, and what the network learned from."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("file", overflow="fold")
-    for heading in ("label", "class", "probability", "segments", "events"):
-        table.add_column(heading, justify="left" if heading == "class" else "right")
+    """Prints a line per recording, however narrow the screen, and what the network learned from."""
+    rows = [("file", "label", "class", "probability", "segments", "events")]
     for said in records:
         name = said["class"] if said["certain"] else f"{said['class']}, uncertain"
         numbers = f"{said['probability']:.1%}", str(said["segments"]), f"{said['events']:,}"
-        table.add_row(Text(said["file"]), str(said["label"]), Text(name), *numbers)
-    if records:
-        screen.print(table)
+        rows.append((said["file"], str(said["label"]), name, *numbers))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows if records else ():
+        cells = zip(row, widths, "<><>>>", strict=True)
+        screen.print("  ".join(f"{cell:{side}{width}}" for cell, width, side in cells))
     if records and trained_on:
         screen.print(f"by a network that was trained on {trained_on}")
