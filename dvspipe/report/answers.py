@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from .timelines import Rows, draw_timeline, write_overlay
 
 TIMELINE, OVERLAY, PAGE = "timeline.png", "overlay.webm", "report.html"
 MOST_OPEN = 3  # recordings whose pictures are unfolded at first
+MOST_BYTES = 200 << 20  # of pictures inside the page; those of further recordings lie beside it
 MOST_SEGMENTS = 200  # in the table of a recording
 
 
@@ -62,10 +64,12 @@ def write_answers_page(out: Path) -> Path:
     if (out / "scores.json").is_file():
         (scores,) = _read_rows(out / "scores.json")
         sections.append(_section("Against the labels", _scores(scores, run), badge))
-    sections += [
-        _recording(number, record, out / record["folder"], badge, is_open=number < MOST_OPEN)
-        for number, record in enumerate(records)
-    ]
+    room = MOST_BYTES
+    for number, record in enumerate(records):
+        folder = out / record["folder"]
+        room -= sum((folder / name).stat().st_size for name in (TIMELINE, OVERLAY) if (folder / name).is_file())
+        pictures = _pictures(folder) if room >= 0 else _links(folder, record["folder"])
+        sections.append(_recording(number, record, folder, badge, pictures, is_open=number < MOST_OPEN))
     sections += [
         _section("Spikes and operations", _operations(records)),
         _section("How", _how(run)),
@@ -109,13 +113,26 @@ def _overview(records: Rows) -> str:
     return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>{note}'
 
 
-def _recording(number: int, record: Mapping[str, Any], folder: Path, badge: str, *, is_open: bool) -> str:
-    """Timeline, overlay and segments of one recording."""
-    content = ""
-    if (folder / TIMELINE).is_file():
-        content += _chart(folder / TIMELINE, "The darker, the more probable.")
-    if (folder / OVERLAY).is_file():
-        content += _media(folder / OVERLAY, "ON red, OFF blue; below, what is shown and its probability.")
+def _pictures(folder: Path) -> str:
+    """Timeline and overlay of a recording, where it has them, inside the page."""
+    timeline, overlay = folder / TIMELINE, folder / OVERLAY
+    content = _chart(timeline, "The darker, the more probable.") if timeline.is_file() else ""
+    if overlay.is_file():
+        content += _media(overlay, "ON red, OFF blue; below, what is shown and its probability.")
+    return content
+
+
+def _links(folder: Path, name: str) -> str:
+    """The same as links to where they lie."""
+    there = [file for file in (TIMELINE, OVERLAY) if (folder / file).is_file()]
+    links = (f'<a href="{escape(quote(name))}/{file}">{file}</a>' for file in there)
+    return f"<p>{', '.join(links)}</p>"
+
+
+def _recording(
+    number: int, record: Mapping[str, Any], folder: Path, badge: str, content: str, *, is_open: bool
+) -> str:  # fmt: skip
+    """Pictures and segments of one recording."""
     segments = _read_rows(folder / "segments.jsonl")
     head = "".join(f"<th>{name}</th>" for name in ("Shown", "From s", "To s", "Probability"))
     begin_us = record["t_first_us"]

@@ -69,10 +69,11 @@ def _draw_xyt(
     t, x, y, p = _sample(chunks, count, MOST_POINTS["xyt"])
     figure = _figure(width=9, height=5.4, title=title)
     axes = figure.add_subplot(projection="3d", computed_zorder=False)
+    crowd = len(t) / MOST_POINTS["xyt"]
     for on in (False, True):
         own = p == on
         place = (t[own] - span_us[0]) / 1e6, x[own], y[own]
-        axes.scatter(*place, s=1.2, color=inks[on], alpha=0.35, linewidths=0, depthshade=False)
+        axes.scatter(*place, s=6 - 4.8 * crowd, color=inks[on], alpha=0.9 - 0.55 * crowd, lw=0, depthshade=False)
     axes.set_box_aspect((2.4, 1, sensor.height / sensor.width), zoom=1.35)
     axes.set_xlim(0, max(1e-6, (span_us[1] - span_us[0]) / 1e6))
     axes.set_ylim(0, sensor.width - 1)

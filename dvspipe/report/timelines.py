@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ LONGEST_PLAY_S, SHORTEST_PLAY_S = 60.0, 2.0  # of a video below which a label st
 OVERLAY_FPS = 25.0
 OVERLAY_WINDOW_US = 40_000
 OVERLAY_SIDE_PX = 640
-NARROWEST_TEXT = 0.011  # of the chart's width for each letter of a class
+LABEL_PT, MOST_LINES = 7.0, 3  # of the names of classes
+NARROWEST_TEXT = 0.0062  # of the chart's width for each letter of a class
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -42,7 +44,7 @@ def draw_timeline(
         spans = [(start, stop, classes.index(name), name) for start, stop, name in record["labels"]]
         lanes.append(("labels", spans))
     K = len(classes)
-    heights = [0.3 + 0.2 * K, 0.3 + 0.3 * len(lanes), 1.1]
+    heights = [0.3 + 0.2 * K, 0.3 + 0.4 * len(lanes), 1.1]
     figure = _figure(width=10.5, height=sum(heights) + 0.6, title=title)
     above, middle, below = figure.subplots(3, 1, sharex=True, height_ratios=heights)
     _draw_probabilities(above, windows, classes, begin_us, end_us)
@@ -90,15 +92,22 @@ def _draw_lanes(
             left, width = (start_us - begin_us) / 1e6, (stop_us - start_us) / 1e6
             face = "#e5e7eb" if label is None else class_colour(label, K)
             axes.barh(number, width, left=left, height=0.78, color=face, edgecolor="white", linewidth=0.8)
-            text = name.replace("_", " ")
-            if (stop_us - start_us) / (end_us - begin_us) > NARROWEST_TEXT * len(text):
+            if (text := _in_a_bar(name, (stop_us - start_us) / (end_us - begin_us))) is not None:
                 ink = _QUIET if label is None else "white"
-                style = {"fontsize": 7.5, "color": ink, "ha": "center", "va": "center_baseline", "parse_math": False}
-                axes.text(left + width / 2, number, text, **style)
+                style = {"ha": "center", "va": "center", "linespacing": 1.0, "parse_math": False}
+                axes.text(left + width / 2, number, text, fontsize=LABEL_PT, color=ink, **style)
     axes.set_yticks(range(len(lanes)), [name for name, _ in lanes])
     axes.set_ylim(len(lanes) - 0.5, -0.5)
     axes.tick_params(length=0, labelsize=8, labelcolor=_INK, labelbottom=False)
     axes.spines[:].set_visible(False)
+
+
+def _in_a_bar(name: str, share: float) -> str | None:
+    """A class's name on as many lines as a bar of a share of the chart's width needs; None where it finds no place."""
+    letters = int(share / NARROWEST_TEXT)
+    lines = wrap(name.replace("_", " "), letters, break_long_words=False) if letters else []
+    fits = 0 < len(lines) <= MOST_LINES and max(map(len, lines)) <= letters
+    return "\n".join(lines) if fits else None
 
 
 def _draw_rate(axes: Any, rates: Mapping[str, Any], begin_us: int) -> None:
