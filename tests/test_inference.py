@@ -334,6 +334,19 @@ def test_what_is_too_short_goes_over_to_its_neighbours_or_is_uncertain() -> None
     ]  # fmt: skip
 
 
+@given(seed=st.integers(0, 10**6), over_us=st.integers(0, 1000))
+def test_smoothed_probabilities_are_means_over_the_answers_near(seed: int, over_us: int) -> None:
+    rng = np.random.default_rng(seed)
+    answers = answers_of(rng.dirichlet([1, 1, 1], 12).tolist())
+    for at_us, row in zip(answers.middle_us, answers.smoothed(over_us), strict=True):
+        near = np.abs(answers.middle_us - at_us) <= over_us / 2
+        np.testing.assert_allclose(row, answers.probabilities[near].mean(axis=0), atol=1e-6)
+
+
+def test_a_moments_slip_does_not_end_a_segment_that_is_smoothed() -> None:
+    assert segments_of(answers_of([A, A, B, A, A]), smooth_us=200) == [(0, 600, "right")]
+
+
 def test_the_probability_of_a_segment_is_the_mean_of_its_answers() -> None:
     answers = answers_of([[0.9, 0.1, 0], [0.7, 0.1, 0.2], FLAT])
     first, second = find_segments(answers, BAR_CLASSES, SegmentConfig(least_us=0), 0, 400)

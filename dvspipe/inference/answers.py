@@ -77,6 +77,14 @@ class Answers:
         cells = np.clip(cells, first_us, end_us)
         return np.maximum(cells, cells[:, :1])
 
+    def smoothed(self, over_us: int) -> NDArray[np.float64]:
+        """float64 [N, K], the mean probabilities of the answers that stand for times at most half of that away."""
+        at_us = self.middle_us
+        first = np.searchsorted(at_us, at_us - over_us / 2, "left")
+        stop = np.searchsorted(at_us, at_us + over_us / 2, "right")
+        sums = np.pad(self.probabilities.cumsum(axis=0, dtype=np.float64), ((1, 0), (0, 0)))
+        return np.asarray((sums[stop] - sums[first]) / (stop - first)[:, None])
+
     def quiet(self, config: SegmentConfig) -> NDArray[np.bool_]:
         """Whether too little happens around the time that an answer stands for to say anything: bool [N]."""
         return self._few(self.near, config)
@@ -122,10 +130,10 @@ def find_segments(
 ) -> tuple[Segment, ...]:
     """The segments of a recording, without gaps from its first event to its end.
 
-    A class begins with an answer that gives it at least the probability `enter`, and ends with one that gives it less
-    than `leave`, or that lets another begin (hysteresis), and wherever it is quiet. What is shorter than `least_us`
-    then goes over to its neighbours where both are of one class and it is not quiet between them, and is uncertain
-    elsewhere.
+    Probabilities are smoothed over `smooth_us`. A class begins with an answer that gives it at least `enter`, and ends
+    with one that gives it less than `leave`, or that lets another begin (hysteresis), and wherever it is quiet. What is
+    shorter than `least_us` then goes over to its neighbours where both are of one class and it is not quiet between
+    them, and is uncertain elsewhere.
 
     Args:
         answers: What the network says.
@@ -135,12 +143,11 @@ def find_segments(
         end_us: When the recording ends.
     """
     cells_us = answers.cells_us(first_us, end_us)
-    states = _follow(answers.probabilities, answers.quiet(config), config)
-    runs = _runs(states, cells_us, first_us, end_us)
-    least_us = config.least_us
-    if least_us is None:
-        least_us = int(np.median(answers.end_us - answers.start_us)) // 2 if len(answers) else 0
-    runs = _without_short(runs, least_us)
+    window_us = int(np.median(answers.end_us - answers.start_us)) if len(answers) else 0
+    least_us = window_us // 2 if config.least_us is None else config.least_us
+    smooth_us = window_us * 3 // 4 if config.smooth_us is None else config.smooth_us
+    states = _follow(answers.smoothed(smooth_us), answers.quiet(config), config)
+    runs = _without_short(_runs(states, cells_us, first_us, end_us), least_us)
     middle_us = cells_us.mean(axis=1)
     found = []
     for start_us, stop_us, state in runs:
@@ -152,7 +159,7 @@ def find_segments(
     return tuple(found)
 
 
-def _follow(probabilities: NDArray[np.float32], quiet: NDArray[np.bool_], config: SegmentConfig) -> list[int]:
+def _follow(probabilities: NDArray[np.float64], quiet: NDArray[np.bool_], config: SegmentConfig) -> list[int]:
     """The class at each answer, or FLAT or QUIET."""
     states, now = [], FLAT
     for row, silent, best in zip(probabilities, quiet.tolist(), probabilities.argmax(axis=1).tolist(), strict=True):

@@ -17,6 +17,8 @@ class SegmentConfig(Settings):
     """The probability at which a class begins; below it probabilities are flat, and what is shown is uncertain."""
     leave: float = Field(default=0.35, ge=0, le=1)
     """The probability below which it ends; at most `enter`."""
+    smooth_us: int | None = Field(default=None, ge=0, le=10**12)
+    """Over how much time probabilities are averaged, in microseconds; three quarters of a window by default."""
     least_us: int | None = Field(default=None, ge=0, le=10**12)
     """The shortest segment of a class in microseconds; half a window by default."""
     quiet: float = Field(default=0.05, ge=0, le=1)

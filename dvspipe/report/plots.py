@@ -74,7 +74,7 @@ def _draw_xyt(
         own = p == on
         place = (t[own] - span_us[0]) / 1e6, x[own], y[own]
         axes.scatter(*place, s=6 - 4.8 * crowd, color=inks[on], alpha=0.9 - 0.55 * crowd, lw=0, depthshade=False)
-    axes.set_box_aspect((2.4, 1, sensor.height / sensor.width), zoom=1.35)
+    axes.set_box_aspect((2.4, 1, sensor.height / sensor.width), zoom=1.2)
     axes.set_xlim(0, max(1e-6, (span_us[1] - span_us[0]) / 1e6))
     axes.set_ylim(0, sensor.width - 1)
     axes.set_zlim(sensor.height - 1, 0)  # y counts downwards
@@ -118,9 +118,11 @@ def _draw_rate(
     axes = figure.subplots()
     _plain(axes, "Events per second")
     seconds = (edges_us - span_us[0]) / 1e6
-    axes.stairs((counts[True] + counts[False]) / bin_s, seconds, color=_INK, linewidth=1.2, label="all", zorder=3)
+    axes.stairs(
+        (counts[True] + counts[False]) / bin_s, seconds, color=_INK, linewidth=1.2, label="all", baseline=None, zorder=3
+    )
     for on, name in ((True, "ON"), (False, "OFF")):
-        axes.stairs(counts[on] / bin_s, seconds, color=inks[on], linewidth=1.2, label=name, zorder=3)
+        axes.stairs(counts[on] / bin_s, seconds, color=inks[on], linewidth=1.2, label=name, baseline=None, zorder=3)
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=8, labelcolor="linecolor", loc="upper right", ncols=3)
     axes.yaxis.set_major_formatter("{x:,.10g}")
