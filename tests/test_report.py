@@ -470,9 +470,11 @@ def test_a_rate_chart_is_higher_where_more_happens(tmp_path: Path) -> None:
     events = Events(t, zeros, zeros, np.ones(t.size, bool), SENSOR)
     path = draw_events("rate", [events], SENSOR, tmp_path / "a.png", count=t.size, span_us=(0, 999_999))
     red, _ = inks(path)
-    rows, columns = np.nonzero(red[120:])  # below the legend
+    rows, columns = np.nonzero(red)
     middle = red.shape[1] // 2
-    assert rows[columns < middle - 100].min() > rows[columns > middle + 100].min()
+    before, after = rows[columns < middle - 100], rows[(columns > middle + 100) & (columns < middle + 300)]
+    zero = rows.max()
+    assert (zero - before.min()) / (zero - after.min()) == pytest.approx(400 / 2000, abs=0.02)
 
 
 def test_a_chart_of_events_is_a_png(tmp_path: Path) -> None:
@@ -608,7 +610,7 @@ addEventListener('load', async () => {
   }
   found.links = [...document.links].map(link => document.querySelector(link.getAttribute('href')) !== null);
   found.loaded = performance.getEntriesByType('resource').map(e => e.name).filter(name => !name.startsWith('data:'));
-  document.body.innerHTML = '<pre>' + JSON.stringify(found) + '</pre>';
+  document.body.innerHTML = '<pre id="probe">' + JSON.stringify(found) + '</pre>';
 });
 </script></body>"""
 
@@ -622,13 +624,13 @@ def test_a_browser_without_network_shows_the_page_of_answers_and_plays_its_overl
     probed.write_text(page.read_text(encoding="utf-8").replace("</body>", PROBE), encoding="utf-8")
     done = subprocess.run(
         [
-            chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=30000",
+            chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000000",
             "--host-resolver-rules=MAP * ~NOTFOUND", "--autoplay-policy=no-user-gesture-required",
             f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", probed.as_uri(),
         ],
         capture_output=True, text=True, timeout=90,
     )  # fmt: skip
-    match = re.search("<pre>(.*?)</pre>", done.stdout)
+    match = re.search('<pre id="probe">(.*?)</pre>', done.stdout)
     assert match, done.stdout[-500:] + done.stderr[-500:]
     found = json.loads(unescape(match[1]))
     assert len(found["images"]) == 2 + 4

@@ -123,7 +123,7 @@ def _draw_rate(
     )
     for on, name in ((True, "ON"), (False, "OFF")):
         axes.stairs(counts[on] / bin_s, seconds, color=inks[on], linewidth=1.2, label=name, baseline=None, zorder=3)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.15 * max(1e-6, float((counts[True] + counts[False]).max() / bin_s)))  # below the legend
     axes.legend(frameon=False, fontsize=8, labelcolor="linecolor", loc="upper right", ncols=3)
     axes.yaxis.set_major_formatter("{x:,.10g}")
     _seconds(axes, span_us)
