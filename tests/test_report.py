@@ -558,12 +558,12 @@ def test_a_timeline_shows_segments_over_labels_in_their_colours(tmp_path: Path) 
 def test_an_overlay_says_what_is_shown_and_lasts_as_long(tmp_path: Path) -> None:
     make_answers(tmp_path, ["a.h5"])
     pictures = webm_pictures(tmp_path / "a.h5" / "overlay.webm")
-    assert len(pictures) == 63  # 2.5 s at 25 pictures per second
-    bar = 7 * SCALE + 20
+    assert len(pictures) == 38  # 2.5 s at 15 pictures per second
+    bar = 7 * 22 + 20  # 12 pixels are enlarged to at least 256
     shares = [float((np.abs(p[bar].astype(int) - (29, 95, 191)).max(axis=1) < 60).mean()) for p in pictures]
-    assert shares[12] == pytest.approx(1, abs=0.05)
-    assert shares[30] == pytest.approx(0, abs=0.05)
-    assert shares[50] == pytest.approx(0.6, abs=0.05)
+    assert shares[8] == pytest.approx(1, abs=0.05)
+    assert shares[18] == pytest.approx(0, abs=0.05)
+    assert shares[30] == pytest.approx(0.6, abs=0.05)
 
 
 def test_the_page_of_answers_loads_nothing_and_escapes_everything(tmp_path: Path) -> None:
@@ -636,6 +636,6 @@ def test_a_browser_without_network_shows_the_page_of_answers_and_plays_its_overl
     assert len(found["images"]) == 2 + 4
     assert min(found["images"]) > 300
     assert (found["closed"], found["stillClosed"]) == (1 + 4 + 1, 0)  # the last recording, segments, settings
-    assert found["videos"] == pytest.approx([2.52] * 4, abs=0.05)
+    assert found["videos"] == pytest.approx([38 / 15] * 4, abs=0.05)
     assert found["links"] == [True] * 4
     assert found["loaded"] == []

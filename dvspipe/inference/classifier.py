@@ -28,7 +28,7 @@ from .windows import Step, StepCounts, Window, begin_of, divide_by_events, encod
 
 LEAST_PART = 0.5  # of a window that a recording must still cover for it to count
 MOST_WINDOWS = 16  # that are judged together
-MOST_BYTES = 48 << 20  # of the outputs of the first layer at one time
+MOST_BYTES = 12 << 20  # of the outputs of the first layer at one time
 
 Progress = Callable[[int, int], object]
 """Called with the number of events done and in all (0 where unknown)."""

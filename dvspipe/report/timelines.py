@@ -17,9 +17,9 @@ from .previews import Caption, PreviewSettings, write_preview
 
 MOST_COLUMNS = 2000  # of a chart; more cannot be told apart
 LONGEST_PLAY_S, SHORTEST_PLAY_S = 60.0, 2.0  # of a video below which a label stands
-OVERLAY_FPS = 25.0
-OVERLAY_WINDOW_US = 40_000
-OVERLAY_SIDE_PX = 640
+OVERLAY_FPS = 15.0
+OVERLAY_WINDOW_US = 66_000
+SHORTEST_SIDE_PX, LONGEST_SIDE_PX = 256, 640  # of the longer side; OpenCV's VP8 has no limit of its bit rate
 LABEL_PT, MOST_LINES = 7.0, 3  # of the names of classes
 NARROWEST_TEXT = 0.0062  # of the chart's width for each letter of a class
 Rows = Sequence[Mapping[str, Any]]
@@ -162,8 +162,8 @@ def write_overlay(
     lasts_s = max(1e-3, (record["t_last_us"] - record["t_first_us"]) / 1e6)
     speed = max(1.0, busy_s / LONGEST_PLAY_S) if lasts_s > SHORTEST_PLAY_S else lasts_s / SHORTEST_PLAY_S
     settings = PreviewSettings(
-        window_us=OVERLAY_WINDOW_US, speed=max(0.001, min(speed, 1000)), fps=OVERLAY_FPS, max_side_px=OVERLAY_SIDE_PX,
-        skip_pauses=True,
+        window_us=OVERLAY_WINDOW_US, speed=max(0.001, min(speed, 1000)), fps=OVERLAY_FPS, skip_pauses=True,
+        min_side_px=SHORTEST_SIDE_PX, max_side_px=LONGEST_SIDE_PX,
     )  # fmt: skip
     return write_preview(parts, sensor, path, settings, captions=_Labels(windows, segments).at)
 
