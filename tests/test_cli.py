@@ -261,6 +261,9 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["train", "nmnist", "data.group=("], "not a regular expression"),
         (["view", "there.h5", "-o", "out.gif", "--window", "nan"], "--window"),
         (["view", "gap.h5", "-o", "out.gif"], "blank pictures"),
+        (["view", "there.h5", "-o", "out.gif", "--mode", "xyt"], "out.gif: a chart of events is written as .png"),
+        (["view", "there.h5", "-o", "out.gif", "--mode", "spiral"], "mode = 'spiral'"),
+        (["view", "there.h5", "-o", "out.gif", "--beside", "text.mp4"], "text.mp4: not a video that OpenCV can read"),
         (
             ["convert", "CLIP", "-o", "out.h5", "--transfer", "rec2020"],
             "transfer curve 'rec2020': expected one of srgb, bt709, gamma=x, linear",

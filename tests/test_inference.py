@@ -483,7 +483,7 @@ def test_another_sensor_is_refused_unless_it_is_said_what_to_do() -> None:
     np.testing.assert_array_equal(by_region.answers.probabilities, classifier.predict(bar).answers.probabilities)
     found = classifier.predict(inside, InferConfig(roi="auto", fit="crop"))
     assert found.events == pytest.approx(len(bar), rel=0.02)
-    with pytest.raises(DataError, match="holds no events, only 1,200 outside the region that is looked at"):
+    with pytest.raises(DataError, match="of its 1,200 events none lies in the region that is looked at"):
         classifier.predict(inside, InferConfig(roi="16x12+48+36"))
     with pytest.raises(DvspipeError, match="--roi 16x12\\+60\\+9 does not lie inside the sensor of 64x48"):
         classifier.predict(inside, InferConfig(roi="16x12+60+9"))

@@ -31,7 +31,7 @@ from dvspipe.report import (
 )
 from dvspipe.report.page import wilson_interval
 from dvspipe.report.previews import Caption
-from dvspipe.report.timelines import class_colour
+from dvspipe.report.timelines import class_colour, in_a_bar
 from dvspipe.video import Frame, write_video
 
 SENSOR = SensorSize(width=12, height=7)
@@ -553,6 +553,14 @@ def test_a_timeline_shows_segments_over_labels_in_their_colours(tmp_path: Path) 
     (a, b), (c, d) = ends
     assert (c - b) / (d - a) == pytest.approx(0.5 / 2.5, abs=0.01)
     assert (b - a) == pytest.approx(d - c, abs=4)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.2, "right arm clockwise"), (0.07, "right arm\nclockwise"), (0.01, None), (0.0, None)],
+)
+def test_a_name_takes_as_many_lines_as_its_bar_is_narrow(share: float, text: str | None) -> None:
+    assert in_a_bar("right_arm_clockwise", share) == text
 
 
 def test_an_overlay_says_what_is_shown_and_lasts_as_long(tmp_path: Path) -> None:

@@ -193,8 +193,7 @@ class Classifier:
         with count_operations(self.network, counts=bins.dtype == np.uint8) as layers, torch.no_grad():
             answers = (self._run_on if config.stateful else self._slide)(bins, config, seen)
         if not seen.events:
-            hidden = f", only {seen.recorded:,} outside the region that is looked at" if seen.recorded else ""
-            raise DataError(f"{source.name}: the recording holds no events{hidden}")
+            raise DataError(f"{source.name}: {_why_none(seen.recorded, config)}")
         if not len(answers):
             raise DataError(f"{source.name}: {_too_short(bins, seen)}")
         heard = ~answers.quiet(config.segments)
@@ -342,6 +341,13 @@ def _covers(window: Window, bins: BinConfig, seen: _Seen) -> bool:
     if bins.by == "time":
         return seen.last_us - window.start_us >= LEAST_PART * bins.window_us
     return bins.by == "recording" or window.events >= LEAST_PART * bins.window_events
+
+
+def _why_none(recorded: int, config: InferConfig) -> str:
+    if not recorded:
+        return "the recording holds no events"
+    where = "is left when they are scaled" if config.fit == "scale" else "lies in the region that is looked at"
+    return f"of its {recorded:,} events none {where}"
 
 
 def _too_short(bins: BinConfig, seen: _Seen) -> str:

@@ -145,7 +145,7 @@ def _recording(
     more = len(segments) - MOST_SEGMENTS
     note = f'<p class="quiet">{more:,} more are in segments.csv.</p>' if more > 0 else ""
     table = f'<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>{note}'
-    content += f"<details><summary>{len(segments)} segments</summary>{table}</details>"
+    content += f"<details><summary>{len(segments)} segment{'s' * (len(segments) != 1)}</summary>{table}</details>"
     if record.get("scores"):
         content += f"<p>{escape(score_line(record['scores']))}</p>"
     answer = f"{_answer(record)}, {100 * record['probability']:.1f} %"

@@ -92,7 +92,7 @@ def _draw_lanes(
             left, width = (start_us - begin_us) / 1e6, (stop_us - start_us) / 1e6
             face = "#e5e7eb" if label is None else class_colour(label, K)
             axes.barh(number, width, left=left, height=0.78, color=face, edgecolor="white", linewidth=0.8)
-            if (text := _in_a_bar(name, (stop_us - start_us) / (end_us - begin_us))) is not None:
+            if (text := in_a_bar(name, (stop_us - start_us) / (end_us - begin_us))) is not None:
                 ink = _QUIET if label is None else "white"
                 style = {"ha": "center", "va": "center", "linespacing": 1.0, "parse_math": False}
                 axes.text(left + width / 2, number, text, fontsize=LABEL_PT, color=ink, **style)
@@ -102,7 +102,7 @@ def _draw_lanes(
     axes.spines[:].set_visible(False)
 
 
-def _in_a_bar(name: str, share: float) -> str | None:
+def in_a_bar(name: str, share: float) -> str | None:
     """A class's name on as many lines as a bar of a share of the chart's width needs; None where it finds no place."""
     letters = int(share / NARROWEST_TEXT)
     lines = wrap(name.replace("_", " "), letters, break_long_words=False) if letters else []
