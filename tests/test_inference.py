@@ -577,6 +577,17 @@ def test_synaptic_operations_are_spikes_times_the_neurons_that_they_reach() -> N
     assert layers[0].energy_uj == pytest.approx(0.9e-6 * expected)
 
 
+@pytest.mark.parametrize(
+    ("config", "judged_us"),
+    [(InferConfig(), 400_000), (InferConfig(hop_us=50_000), 700_000), (InferConfig(stateful=True), 400_000)],
+)
+def test_operations_are_of_the_time_that_went_through_the_network(config: InferConfig, judged_us: int) -> None:
+    """Windows that overlap are judged anew; the last begins where half of it is left."""
+    said = untrained().predict(moving_bar(0, 1, windows=4), config)
+    assert said.judged_us == judged_us
+    assert said.operations[0].neurons == judged_us // 20_000 * 4 * 12 * 16
+
+
 # Files and folders
 
 

@@ -51,6 +51,7 @@ class Prediction:
         answers: What it says from moment to moment.
         segments: What it shows from when to when.
         rates: Events over time, as recorded.
+        judged_us: How much time went through the network, that of windows that overlap again for each.
         operations: What each layer of the network did.
         trained_on: What the classifier learned from.
     """
@@ -67,6 +68,7 @@ class Prediction:
     answers: Answers
     segments: tuple[Segment, ...]
     rates: RateCurve
+    judged_us: int
     operations: tuple[LayerOperations, ...]
     trained_on: str
 
@@ -86,10 +88,12 @@ class _Seen:
         first_us: Time of the first of them.
         last_us: Time of the last.
         steps: How many of them each step holds.
+        judged_us: How much time went through the network.
     """
 
     def __init__(self, source: EventSource, step_us: int, progress: Progress | None) -> None:
         self._source, self._step_us, self._progress = source, step_us, progress
+        self.judged_us = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -213,6 +217,7 @@ class Classifier:
             answers=answers,
             segments=find_segments(answers, classes, config.segments, seen.first_us, seen.last_us + 1),
             rates=seen.rates,
+            judged_us=seen.judged_us,
             operations=tuple(layers),
             trained_on=self.config.trained_on,
         )
@@ -249,6 +254,7 @@ class Classifier:
         judged = (window for window in _windows(bins, config, seen) if _covers(window, bins, seen))
         while batch := list(itertools.islice(judged, together)):
             rows += [(window.start_us, window.end_us, window.events) for window in batch]
+            seen.judged_us += sum(window.end_us - window.start_us for window in batch)
             outputs, _ = self._forward(np.stack([window.spikes for window in batch], axis=1), None)
             logits.append(outputs.mean(axis=0))
         hop_us = (config.hop_us or bins.window_us) if bins.by == "time" else None
@@ -275,6 +281,7 @@ class Classifier:
                 mean = np.zeros(len(self.config.classes), np.float32)
                 recent.clear()
             outputs, state = self._forward(np.stack([step.spikes for step in block])[:, None], state)
+            seen.judged_us += len(block) * step_us
             for step, output in zip(block, outputs[:, 0], strict=True):
                 count += 1
                 mean = mean + np.float32(max(1 / count, 1 / T)) * (output - mean)

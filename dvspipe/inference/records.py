@@ -78,7 +78,6 @@ def _is_answered(path: Path) -> bool:
 
 def prediction_record(said: Prediction, scores: Scores | None = None) -> dict[str, Any]:
     """A prediction as plain numbers, without its answers and segments."""
-    window_us = int(sum(said.answers.end_us - said.answers.start_us))
     return {
         "file": said.file,
         "label": said.label,
@@ -93,7 +92,7 @@ def prediction_record(said: Prediction, scores: Scores | None = None) -> dict[st
         "t_last_us": said.last_us,
         "duration_s": (said.last_us - said.first_us) * 1e-6,
         "rates": said.rates.to_record(),
-        "judged_us": window_us,
+        "judged_us": said.judged_us,
         "operations": [layer.to_record() for layer in said.operations],
         "scores": None if scores is None else scores.to_record(),
         "trained_on": said.trained_on,

@@ -17,6 +17,7 @@ from .config import InferConfig
 from .fitting import Fit, Region, around, find_region, fit_stream, in_shape, plan_fit, scaled_size
 
 CHUNKS_AHEAD = 2
+MOST_EVENTS = 1 << 17  # that are worked on together, so that what is made of them on the way stays small
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,11 @@ class EventSource:
         """The events of the network's sensor, decoded in a thread of their own; `see` is shown them as they come."""
 
         def seen() -> Iterator[Events]:
-            for part in read_ahead(self.parts(), CHUNKS_AHEAD):
-                see(part)
-                yield part
+            for chunk in read_ahead(self.parts(), CHUNKS_AHEAD):
+                for first in range(0, len(chunk), MOST_EVENTS):
+                    part = chunk.slice_events(first, first + MOST_EVENTS)
+                    see(part)
+                    yield part
 
         return fit_stream(seen(), self.fit)
 
