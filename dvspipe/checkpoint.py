@@ -73,7 +73,7 @@ def versions() -> dict[str, str]:
     return installed
 
 
-def save_checkpoint(path: Path, config: ClassifierConfig, network: SpikingNetwork) -> None:
+def save_checkpoint(path: Path, config: ClassifierConfig, network: torch.nn.Module) -> None:
     """Writes a classifier, complete or not at all.
 
     Raises:

@@ -564,7 +564,7 @@ def bench_inference(_options: Options) -> Iterator[Figure]:
         network = _gesture_checkpoint(folder)
         for name, sensor, rate, lasts_s, target, further in (
             ("128x128", GESTURE_SENSOR, 100_000, 600, 20, []),
-            ("720p", SensorSize(width=1280, height=720), 5_000_000, 20, 3, ["--fit", "scale"]),
+            ("720p", SensorSize(width=1280, height=720), 5_000_000, 60, 3, ["--fit", "scale"]),
         ):
             recording = folder / f"{name}.h5"
             _write_random(recording, sensor, rate, lasts_s)

@@ -28,6 +28,7 @@ ORDER = [
     "training",
     "inference",
     "report",
+    "export",
     "demo",
     "cli",
 ]
@@ -38,7 +39,11 @@ ONLY_HOMES = {
     "isal": {"formats"},
     "norse": {"networks"},
     "tonic": {"datasets"},
-    "torch": {"networks", "checkpoint", "training", "inference"},
+    "torch": {"networks", "checkpoint", "training", "inference", "export"},
+    "nir": {"export"},
+    "onnx": {"export"},
+    "onnxruntime": {"export"},
+    "onnxscript": {"export"},
     "matplotlib": {"report"},
     "typer": {"cli"},
 }

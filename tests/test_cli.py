@@ -186,6 +186,12 @@ def test_several_videos_are_converted_and_finished_ones_skipped(clip: Path, tmp_
     assert "2 of 2 are there already" in dvspipe("convert", "in", "-o", "out", cwd=tmp_path).stdout
 
 
+def test_view_draws_neurons(tmp_path: Path) -> None:
+    said = dvspipe("view", "--neuron", "-o", "a.png", "--tau-ms", 8, "--weight", 3, "--spikes", "1,2", cwd=tmp_path)
+    assert "tau 8 ms, weight 3: 0 spikes for 2, v <= 0.703" in said.stdout  # 3/8 and 7/8 of it
+    assert cv2.imread(str(tmp_path / "a.png")) is not None
+
+
 @pytest.mark.parametrize("suffix", [".webm", ".gif", ".png"])
 def test_view_shows_events(recording: Path, tmp_path: Path, suffix: str) -> None:
     dvspipe("view", recording, "-o", f"a{suffix}", "--colours", "dark", cwd=tmp_path)
@@ -221,9 +227,8 @@ def test_train_then_infer(tmp_path: Path) -> None:
     said = dvspipe("train", "mine.yaml", "data.root=data", *SHORT, cwd=tmp_path).stdout
     run = tmp_path / "runs" / "train" / "mine"
     assert {path.name for path in run.iterdir()} == {
-        "args.yaml", "split.json", "results.csv", "metrics.jsonl", "test.json", "curves.png", "confusion_matrix.png",
-        "report.html",
-        "weights",
+        "args.yaml", "split.json", "results.csv", "metrics.jsonl", "test.json", "activity.json", "curves.png",
+        "confusion_matrix.png", "examples.png", "report.html", "weights",
     }  # fmt: skip
     assert "test accuracy 100.0%" in said
     assert "synthetic" not in (run / "report.html").read_text().lower()
@@ -236,6 +241,8 @@ def test_train_then_infer(tmp_path: Path) -> None:
         ("data/left/0.h5", "0", "left"),
         ("data/right/1.h5", "1", "right"),
     ]
+    assert "nodes of nir; read back" in dvspipe("export", checkpoint, "--to", "nir", "-o", "a.nir", cwd=tmp_path).stdout
+    dvspipe("export", checkpoint, "--to", "nir", "-o", "a.nir", cwd=tmp_path, code=2)
     dvspipe("train", "mine.yaml", "data.root=data", *SHORT, cwd=tmp_path)
     assert (tmp_path / "runs" / "train" / "mine-2").is_dir()
     dvspipe("train", "mine.yaml", "data.root=data", "--out", run, cwd=tmp_path, code=2)
@@ -291,6 +298,17 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["synth", "nmnist", "-o", "out"], "Missing option '--mnist'"),
         (["synth", "nmnist", "-o", "out", "--mnist", "one"], "one: holds no file train-images-idx3-ubyte"),
         (["synth", "nmnist", "-o", "out", "--mnist", "one", "--exclude", "one"], "one: holds no folder Train or Test"),
+        (["view", "-o", "out.png"], "expected either a recording or --neuron"),
+        (["view", "there.h5", "--neuron", "-o", "out.png"], "expected either a recording or --neuron"),
+        (["view", "there.h5", "--tau-ms", "3", "-o", "out.png"], "--tau-ms, --weight and --spikes are for --neuron"),
+        (["view", "--neuron", "-o", "out.gif"], "cannot draw neurons as .gif"),
+        (["view", "--neuron", "-o", "out.png", "--spikes", "1,two"], "--spikes '1,two': expected times in ms"),
+        (["view", "--neuron", "-o", "out.png", "--spikes", "nan"], "nan s: expected more than 0"),
+        (["view", "--neuron", "-o", "out.png", "--spikes=-4,2"], "a spike at -4 ms: expected one from 0"),
+        (["view", "--neuron", "-o", "out.png", "--tau-ms", "0.2"], "0.2 ms: expected at least a step, 1 ms"),
+        (["view", "--neuron", "-o", "out.png", *[f"--weight={k}" for k in range(9)]], "shows at most 24 neurons"),
+        (["export", "there.h5", "--to", "nir", "-o", "out.nir"], "there.h5: not a dvspipe checkpoint"),
+        (["export", "there.h5", "--to", "pdf", "-o", "out.pdf"], "--to pdf: expected one of nir, onnx"),
         (["fly"], "No such command"),
     ],
 )

@@ -416,5 +416,5 @@ def test_mnists_pictures_become_spikes_by_the_code_that_is_asked_for(tmp_path: P
     assert np.allclose(constant[2][0, 5, 0], test[2] / 255)
     with pytest.raises(ConfigError, match="data.code_settings of latency: unknown setting neurons"):
         code_of(DataConfig(kind="mnist", code="latency", code_settings={"neurons": 3}), bins)
-    with pytest.raises(DataError, match="MNIST: holds pictures, and only recordings are counted"):
+    with pytest.raises(DataError, match="image 1: a picture, and only recordings are counted"):
         survey(data)

@@ -55,9 +55,9 @@ def test_the_demo_leaves_everything_it_names(tmp_path: Path) -> None:
     config = build(TrainConfig, merge_settings(read_yaml("gesture"), over), "gesture")
     done = run_demo(tmp_path, Listener(), config)
     assert {path.name for path in tmp_path.iterdir()} == {
-        "args.yaml", "confusion_matrix.png", "curves.png", "gesture.h5", "gesture.webm", "metrics.jsonl",
-        "prediction.png", "predictions.csv", "predictions.jsonl", "preview.gif", "report.html", "results.csv",
-        "split.json", "test.json", "weights",
+        "activity.json", "args.yaml", "baseline", "confusion_matrix.png", "curves.png", "examples.png", "gesture.h5",
+        "gesture.webm", "metrics.jsonl", "prediction.png", "predictions.csv", "predictions.jsonl", "preview.gif",
+        "report.html", "results.csv", "split.json", "test.json", "weights",
     }  # fmt: skip
     assert done.run.test["synthetic"]
     assert "(synthetic)" in done.run.test["data"]

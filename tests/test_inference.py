@@ -21,7 +21,6 @@ from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from torch import nn
 
 import dvspipe.checkpoint
 from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
@@ -42,12 +41,13 @@ from dvspipe.inference import (
     add_up,
     find_segments,
     plan_tasks,
+    prediction_record,
     score,
 )
 from dvspipe.inference.answers import MOST_RATE_BINS
 from dvspipe.inference.fitting import Fit, Region, find_region, fit_events, fit_stream, plan_fit, start_fit
 from dvspipe.inference.windows import StepCounts, Window, slide
-from dvspipe.networks import NetworkConfig, count_operations
+from dvspipe.networks import NetworkConfig
 from dvspipe.training import TrainConfig, train
 from dvspipe.video import write_video
 
@@ -551,30 +551,15 @@ def test_the_anytime_curve_counts_labels_that_last_as_long() -> None:
 # Operations
 
 
-def test_synaptic_operations_are_spikes_times_the_neurons_that_they_reach() -> None:
-    """Against counting each spike's neighbours one by one."""
-    network = untrained(SENSOR, steps=3).network
-    spikes = torch.from_numpy(np.random.default_rng(0).integers(0, 3, (3, 1, 2, 7, 12)).astype(np.float32))
-    first = network.layers[0]
-    assert isinstance(first.convolution, nn.Conv2d)
-    passed: list[torch.Tensor] = []
-    hook = network.linear.register_forward_pre_hook(lambda _, inputs: passed.append(inputs[0]))
-    with torch.no_grad(), count_operations(network) as layers:
-        network(spikes)
-    hook.remove()
-    expected = 0
-    for y in range(7):
-        for x in range(12):
-            reached = sum(0 <= y + dy < 7 and 0 <= x + dx < 12 for dy in (-1, 0, 1) for dx in (-1, 0, 1))
-            expected += reached * 4 * int(spikes[:, 0, :, y, x].sum())
-    assert [layer.name for layer in layers] == ["lif1", "readout"]
-    assert layers[0].arriving == expected
-    assert layers[0].dense == 3 * 2 * 4 * sum(min(y + 2, 7) - max(y - 1, 0) for y in range(7)) * sum(
-        min(x + 2, 12) - max(x - 1, 0) for x in range(12)
-    )
-    assert layers[1].arriving == pytest.approx(float(passed[0].sum()) * 4 * 3)  # averages of 2 x 2, 3 classes
-    assert 0 < (layers[0].rate or 0) < 1
-    assert layers[0].energy_uj == pytest.approx(0.9e-6 * expected)
+def test_an_event_counts_once_for_every_window_and_neuron_that_it_reaches() -> None:
+    said = untrained().predict(moving_bar(0, 1, windows=4), InferConfig(hop_us=50_000))
+    first, readout = prediction_record(said)["layers"]
+    reached = 4 * 3 * 3  # channels and kernel
+    assert first["operations"] == said.answers.events.sum() * reached
+    assert first["dense_operations"] == 35 * 2 * 16 * 12 * reached  # steps, polarities and pixels
+    assert 0 < first["rate"] < 1
+    assert readout["rate"] is None
+    assert not first["multiplies"]
 
 
 @pytest.mark.parametrize(
@@ -585,7 +570,7 @@ def test_operations_are_of_the_time_that_went_through_the_network(config: InferC
     """Windows that overlap are judged anew; the last begins where half of it is left."""
     said = untrained().predict(moving_bar(0, 1, windows=4), config)
     assert said.judged_us == judged_us
-    assert said.operations[0].neurons == judged_us // 20_000 * 4 * 12 * 16
+    assert said.layers[0].steps == judged_us // 20_000
 
 
 # Files and folders

@@ -268,7 +268,7 @@ def test_the_norm_is_folded_into_the_convolution_in_evaluation() -> None:
     x = torch.randn(6, 2, 8, 12, dtype=torch.float64)
     layer.norm(layer.convolution(x))
     layer.eval()
-    torch.testing.assert_close(layer._folded(x), layer.norm(layer.convolution(x)))
+    torch.testing.assert_close(layer._convolve_folded(x), layer.norm(layer.convolution(x)))
 
 
 def parameters(grid: SensorSize, classes: int, **settings: Any) -> int:

@@ -187,7 +187,35 @@ def test_charts_take_one_epoch_missing_values_and_any_name(tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bars.png", "curves.png"]
 
 
-def make_run(folder: Path, **changes: Any) -> Path:
+ACTIVITY = {
+    "step_us": 20_000,
+    "steps": 3,
+    "recordings": 20,
+    "layers": [
+        {
+            "name": "lif1", "neurons": 1000, "connections": 50_000, "fan_out": 250.0, "rate": 0.0125, "arrived": 80.0,
+            "operations": 20_000.0, "multiplies": False,
+        },
+        {
+            "name": "readout", "neurons": 4, "connections": 4000, "fan_out": 4.0, "rate": None, "arrived": 37.5,
+            "operations": 150.0, "multiplies": False,
+        },
+    ],
+    "examples": [
+        {
+            "name": "a.h5", "label": label, "predicted": predicted, "arrived": [[3.0, 0.0, 5.0]] * channels,
+            "layers": [
+                {"name": "lif1", "neurons": 1000, "spikes": [[], [0, 2], [1]], "traced": [1, 2],
+                 "membranes": [[1.2, 0.3, 1.1], [-0.2, 1.5, 0.1]]},
+            ],
+            "readout": [[0.0, 0.1, 0.2, 0.3], [0.5, 0.1, 0.2, 0.3], [1.0, 0.1, 0.2, 0.3]],
+        }
+        for label, predicted, channels in ((0, 0, 2), (2, 0, 1))
+    ],
+}  # fmt: skip
+
+
+def make_run(folder: Path, activity: dict[str, Any] = ACTIVITY, **changes: Any) -> Path:
     folder.mkdir(exist_ok=True)
     test = {
         "title": "Four gestures",
@@ -200,10 +228,14 @@ def make_run(folder: Path, **changes: Any) -> Path:
         "val_accuracy": 0.9,
         "classes": CLASSES,
         "confusion": [[5, 0, 0, 0], [1, 4, 0, 0], [0, 1, 3, 1], [0, 0, 0, 5]],
+        "event_count_accuracy": 0.3,
+        "baseline": None,
         "notes": ["a < b"],
         "command": "dvspipe train four seed=1",
         "versions": {"dvspipe": "0.1.0"},
+        "machine": {"Python": "3.12.1", "processor": "<i>"},
     }
+    (folder / "activity.json").write_text(json.dumps(activity))
     (folder / "test.json").write_text(json.dumps(test | changes))
     header = "epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,seconds,rate_conv1\n"
     (folder / "results.csv").write_text(header + "1,1.5,0.4,1.4,0.5,0.001,9.5,0.1\n2,0.9,0.8,,0.9,0.001,9.4,0.2\n")
@@ -222,14 +254,15 @@ def test_the_training_page_says_what_was_measured(tmp_path: Path) -> None:
         "20 clips of people",
         "seed=1",
         "dvspipe 0.1.0",
+        "Python 3.12.1",
     ):
         assert words in text
     # drums: 4 of 5 predicted are right, 4 of 5 are found
     assert "<td>drums</td><td>80.0</td><td>80.0</td><td>80.0</td><td>5</td>" in text
     assert "ynthetic" not in text
     assert {path.name for path in run.iterdir()} == {
-        *("args.yaml", "results.csv", "test.json"),
-        *("curves.png", "confusion_matrix.png", "report.html"),
+        *("args.yaml", "results.csv", "test.json", "activity.json"),
+        *("curves.png", "confusion_matrix.png", "examples.png", "report.html"),
     }
 
 
@@ -240,8 +273,59 @@ def test_the_training_page_loads_nothing_and_escapes_everything(tmp_path: Path) 
     assert all(source.startswith("data:image/png;base64,") for source in re.findall(r'(?:src|href)="([^"]*)"', text))
     assert "<script" not in text
     assert "<b>" not in text
+    assert "<i>" not in text
     for name in ("hand wave", "drums", "&lt;script&gt;alert(1)&lt;/script&gt;", "$x$ &amp; _y", "a &lt; b"):
         assert name in text
+
+
+def cells(text: str, first: str) -> list[str]:
+    """The other cells of the row of a table that begins with a text."""
+    (row,) = re.findall(rf"<tr><td>{re.escape(first)}</td>(.*?)</tr>", text)
+    return re.findall(r"<td>(.*?)</td>", row)
+
+
+def test_energy_is_operations_times_their_cost(tmp_path: Path) -> None:
+    """20,150 additions of 0.9 pJ, 3 x 1004 membranes and 54,000 multiply-accumulates of 4.6 pJ."""
+    text = write_training_page(make_run(tmp_path)).read_text(encoding="utf-8")
+    assert cells(text, "lif1") == ["1,000", "0.0125", "80", "250", "20,000", "18 nJ"]
+    assert cells(text, "readout") == ["4", "–", "38", "4", "150", "135 pJ"]
+    synapses, relu = 20_150 * 0.9, 54_000 * 4.6
+    both = synapses + 3012 * 4.6
+    assert cells(text, "This network, synapses")[1:] == [f"{synapses / 1e3:.3g} nJ", f"{synapses / relu:.2f}"]
+    assert cells(text, "This network, synapses and membranes")[1:] == [f"{both / 1e3:.3g} nJ", f"{both / relu:.2f}"]
+    assert cells(text, "The same network with ReLU, on the sum of the steps")[1:] == ["248 nJ", "1.00"]
+    assert cells(text, "The same network with ReLU, on every step")[1:] == ["745 nJ", "3.00"]
+    assert "Horowitz" in text
+
+
+def test_inputs_that_are_no_counts_are_multiplied(tmp_path: Path) -> None:
+    first, *others = ACTIVITY["layers"]  # type: ignore[misc]
+    activity = ACTIVITY | {"layers": [first | {"multiplies": True}, *others]}
+    text = write_training_page(make_run(tmp_path, activity)).read_text(encoding="utf-8")
+    assert cells(text, "lif1")[-1] == "92 nJ"  # 20,000 of 4.6 pJ
+    assert cells(text, "All synapses")[-1] == "92.1 nJ"
+
+
+def test_the_accuracy_stands_beside_what_classifiers_reach_that_know_less(tmp_path: Path) -> None:
+    baseline = {"accuracy": 0.75, "samples": 20, "correct": 15, "chosen_epoch": 1, "val_accuracy": 0.8}
+    text = write_training_page(make_run(tmp_path, baseline=baseline)).read_text(encoding="utf-8")
+    assert cells(text, "This spiking network")[0] == "85.00"
+    low, high = wilson_interval(15, 20)
+    relu = cells(text, "A ReLU network of the same shape, on the sum of the steps")
+    assert relu == ["75.00", f"{100 * low:.2f} to {100 * high:.2f}"]
+    assert cells(text, "A linear classifier that sees only the number of events")[0] == "30.00"
+    assert cells(text, "Chance")[0] == "25.00"
+    assert "A ReLU network" not in write_training_page(make_run(tmp_path)).read_text(encoding="utf-8")
+
+
+def test_an_example_shows_its_class_and_a_wrong_answer_in_red(tmp_path: Path) -> None:
+    """The second of two columns is taken for another class; its readout is drawn in red."""
+    activity = ACTIVITY | {"examples": [example | {"arrived": [[1.0] * 3]} for example in ACTIVITY["examples"]]}  # type: ignore[attr-defined]
+    write_training_page(make_run(tmp_path, activity))
+    blue, green, red = np.moveaxis(cv2.imread(str(tmp_path / "examples.png")).astype(int), 2, 0)
+    left, right = np.array_split(((red - blue > 100) & (red - green > 100)).sum(axis=0), 2)
+    assert left.sum() == 0
+    assert right.sum() > 100
 
 
 @pytest.mark.parametrize(
@@ -255,7 +339,10 @@ def test_the_training_page_loads_nothing_and_escapes_everything(tmp_path: Path) 
 )
 def test_synthetic_stands_beside_every_result(tmp_path: Path, made: dict[str, bool], kind: str) -> None:
     text = write_training_page(make_run(tmp_path, **made)).read_text(encoding="utf-8")
-    for heading in ("Test accuracy", "Training", "Confusion matrix of the test set", "Classes"):
+    for heading in (
+        "Test accuracy", "Beside simpler classifiers", "Training", "Confusion matrix of the test set", "Classes",
+        "Examples", "Spikes, operations, energy",
+    ):  # fmt: skip
         assert f'<h2>{heading} <span class="badge">{kind}</span></h2>' in text
 
 
@@ -270,7 +357,7 @@ def test_previews_are_inside_the_page(tmp_path: Path, events: Events) -> None:
         write_training_page(tmp_path / "run", [("", tmp_path / "a.mp4")])
 
 
-@pytest.mark.parametrize("name", ["args.yaml", "results.csv", "test.json"])
+@pytest.mark.parametrize("name", ["args.yaml", "results.csv", "test.json", "activity.json"])
 def test_a_missing_record_is_named(tmp_path: Path, name: str) -> None:
     (make_run(tmp_path) / name).unlink()
     with pytest.raises(FileError, match=rf"{name}: no such file"):
@@ -286,6 +373,7 @@ def test_a_missing_record_is_named(tmp_path: Path, name: str) -> None:
         ("results.csv", "epoch,train_loss\n", "at least one row"),
         ("test.json", "{", "JSON"),
         ("test.json", "{}", "title Field required"),
+        ("activity.json", "{}", "step_us Field required"),
     ],
 )
 def test_a_wrong_record_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
@@ -497,12 +585,12 @@ def rows_to(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def make_answers(out: Path, names: list[str]) -> Path:
     """A second of `drums`, half a second of nothing certain, and a second of the third class, of each name."""
-    operations = {"name": "lif1", "operations": 3e6, "dense_operations": 9e6, "rate": 0.1, "energy_uj": 2.7}
+    layer = {"name": "lif1", "rate": 0.1, "operations": 3e6, "dense_operations": 9e6, "multiplies": False}
     record: dict[str, Any] = {
         "label": 1, "class": CLASSES[1], "probability": 0.8, "certain": False, "probabilities": [0.1, 0.8, 0.1, 0],
         "events": 500, "windows": 25, "segments": 3, "t_first_us": 0, "t_last_us": 2_499_999, "duration_s": 2.5,
         "rates": {"start_us": 0, "bin_us": 100_000, "counts": [30] * 25}, "judged_us": 2_500_000,
-        "operations": [operations | {"dense_energy_uj": 41.4}], "scores": None, "trained_on": "",
+        "layers": [layer], "scores": None, "trained_on": "",
         "labels": [[0, 1_000_000, CLASSES[1]], [1_500_000, 2_500_000, CLASSES[2]]],
     }  # fmt: skip
     segments = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -16,16 +17,19 @@ import pytest
 import torch
 import yaml
 from conftest import BAR_CLASSES, moving_bar
+from torch import nn
 
 from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
 from dvspipe.config import build, merge_settings, read_yaml, shipped_configs
 from dvspipe.datasets import DataConfig, open_dataset
 from dvspipe.encoding import BinConfig
 from dvspipe.errors import CheckpointError, ConfigError, DataError
+from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
-from dvspipe.networks import NetworkConfig
+from dvspipe.networks import LIF, NetworkConfig, SpikingNetwork
 from dvspipe.training import Listener, Run, TrainConfig, evaluate_checkpoint, train
+from dvspipe.training.frames import FrameNetwork
 from dvspipe.training.losses import LOSSES
 from dvspipe.training.testing import calibration_error, fit_temperature
 
@@ -78,6 +82,98 @@ def test_a_run_leaves_its_records(run: Run, folder: Path) -> None:
     record = json.loads((run.folder / "test.json").read_text())
     assert (record["chosen_epoch"], record["command"]) == (best["epoch"], "dvspipe train bars")
     assert build(TrainConfig, read_yaml(run.folder / "args.yaml"), "args.yaml") == config_for(folder)
+
+
+def test_a_run_records_what_its_network_did(run: Run) -> None:
+    activity = json.loads((run.folder / "activity.json").read_text())
+    first, readout = activity["layers"]
+    assert (activity["steps"], activity["step_us"], activity["recordings"]) == (5, 20_000, 24)
+    assert first["arrived"] == 400  # events of a bar
+    assert first["fan_out"] == 6 * 3 * 3
+    assert first["operations"] == 400 * 54
+    assert readout["arrived"] == pytest.approx(first["rate"] * first["neurons"] * 5)
+    assert first["connections"] == 2 * 3 * 3 * first["neurons"] == 2 * 3 * 3 * 6 * 12 * 16
+    assert (readout["neurons"], readout["connections"], readout["rate"]) == (3, 6 * 6 * 8 * 3, None)
+    assert [example["label"] for example in activity["examples"]] == [0, 1, 2]
+    classifier = Classifier.load(run.checkpoint)
+    for example in activity["examples"]:
+        assert np.sum(example["arrived"]) == 400
+        assert example["predicted"] == classifier.predict(example["name"]).label
+        (trace,) = example["layers"]
+        for place, membrane in zip(trace["traced"], trace["membranes"], strict=True):
+            assert [step for step, v in enumerate(membrane) if v > 1] == trace["spikes"][place]
+    assert run.test["machine"]["Python"] == platform.python_version()
+    assert run.test["baseline"] is None
+
+
+def test_a_baseline_shows_what_time_adds(folder: Path, tmp_path: Path, run: Run) -> None:
+    """It sees a bar that moves right or left as the same; nothing of the spiking network's run changes by it."""
+    with_baseline = train(config_for(folder, baseline=True), tmp_path / "a")
+    found = with_baseline.test["baseline"]
+    assert found["accuracy"] == found["correct"] / found["samples"] <= 0.85 < run.test["accuracy"]
+    assert found["accuracy"] > 0.4  # down it can tell
+    rows = list(csv.DictReader((tmp_path / "a" / "baseline" / "results.csv").read_text().splitlines()))
+    best = max(rows, key=lambda row: (float(row["val_accuracy"]), -float(row["val_loss"])))
+    assert (len(rows), found["chosen_epoch"]) == (4, int(best["epoch"]))
+    assert "ReLU network of the same shape" in " ".join(with_baseline.test["notes"])
+    ours, theirs = weights_of(tmp_path / "a", "best"), weights_of(run.folder, "best")
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    again = train(config_for(folder, baseline=True), tmp_path / "a", resume=True)
+    assert again.test["baseline"] == found
+    train(config_for(folder, optimiser={"epochs": 1}), tmp_path / "a")
+    assert not [path for path in (tmp_path / "a" / "baseline").rglob("*") if path.is_file()]
+
+
+def test_a_baseline_that_cannot_learn_is_a_warning(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts: list[str] = []
+
+    class Ear(Listener):
+        def warn(self, text: str) -> None:
+            texts.append(text)
+
+    def nowhere(_: FrameNetwork, spikes: torch.Tensor, _state: Any = None) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        return spikes.new_full((1, spikes.shape[1], 3), float("nan"), dtype=torch.float32, requires_grad=True), []
+
+    monkeypatch.setattr(FrameNetwork, "forward", nowhere)
+    done = train(config_for(folder, baseline=True, optimiser={"epochs": 1}), tmp_path / "a", listener=Ear())
+    assert done.test["baseline"] is None
+    assert texts == [texts[0]]
+    assert texts[0].startswith("no baseline: the loss became NaN or infinite in epoch 1, step 1")
+
+
+@pytest.mark.parametrize("over", [{}, {"readout": "count", "votes": 2}])
+def test_the_baseline_is_the_network_with_rectifiers(over: dict[str, Any]) -> None:
+    """Beside one that torch builds of its own layers, with the same weights."""
+    settings = {"channels": (4, 6), "kernel": 3, "padded": (True, False)} | over
+    torch.manual_seed(0)
+    spiking = SpikingNetwork(
+        NetworkConfig.model_validate(settings), grid=SensorSize(width=12, height=8), classes=3, dt=0.015
+    )
+    first, second = spiking.layers
+    plain = nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.AvgPool2d(2),
+        nn.Conv2d(4, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU(), nn.AvgPool2d(2),
+        nn.Flatten(), nn.Linear(6 * 2, spiking.linear.out_features),
+    )  # fmt: skip
+    for ours, theirs in zip(
+        (plain[0], plain[1], plain[4], plain[5], plain[9]),
+        (first.convolution, first.norm, second.convolution, second.norm, spiking.linear),
+        strict=True,
+    ):
+        ours.load_state_dict(theirs.state_dict())  # type: ignore[arg-type]
+    frames = FrameNetwork(spiking)
+    spikes = torch.randint(0, 4, (5, 7, 2, 8, 12), dtype=torch.uint8)
+    for train_mode in (True, False):
+        frames.train(train_mode)
+        plain.train(train_mode)
+        expected = plain(spikes.float().sum(0))
+        if over:
+            expected = (expected[:, ::2] + expected[:, 1::2]) / 2
+        torch.testing.assert_close(frames(spikes)[0][0], expected)
+    torch.testing.assert_close(frames(spikes.flip(0))[0][0], expected)  # time does not matter
+    assert not [module for module in frames.modules() if isinstance(module, LIF)]
 
 
 def test_the_same_seed_gives_the_same_weights(run: Run, folder: Path, tmp_path: Path) -> None:
@@ -436,3 +532,39 @@ def test_two_processes_learn_what_one_does(folder: Path, tmp_path: Path) -> None
     rows = list(csv.DictReader((tmp_path / "two" / "results.csv").read_text().splitlines()))
     wanted = list(csv.DictReader((one.folder / "results.csv").read_text().splitlines()))
     assert float(rows[0]["train_loss"]) == pytest.approx(float(wanted[0]["train_loss"]), rel=1e-3)
+
+
+def test_learning_goes_on_from_a_checkpoint(run: Run, folder: Path, tmp_path: Path) -> None:
+    """With a rate of learning of nothing, the network answers as it did; for other classes it can learn anew."""
+    best = run.folder / "weights" / "best.safetensors"
+    still = {"optimiser": {"epochs": 1, "learning_rate": 1e-12, "weight_decay": 0}, "init": str(best)}
+    again = train(config_for(folder, **still), tmp_path / "a")
+    assert again.test["confusion"] == run.test["confusion"]
+    config, _ = load_checkpoint(again.folder / "weights" / "best.safetensors")
+    assert config.trained_on == "; then ".join(2 * [f"{run.test['title']}, 54 recordings"])
+    two = tmp_path / "two"
+    for part in ("train", "test"):
+        for name in ("right", "left"):
+            shutil.copytree(next((folder / part).glob(f"?_{name}")), two / part / name)
+    train(config_for(two, **still), tmp_path / "b")
+    _, before = load_checkpoint(best)
+    config, network = load_checkpoint(tmp_path / "b" / "weights" / "best.safetensors")
+    assert config.classes == ("left", "right")
+    assert network.linear.weight.shape[0] == 2
+    torch.testing.assert_close(network.layers[0].convolution.weight, before.layers[0].convolution.weight)  # type: ignore[union-attr]
+
+
+def test_learning_goes_on_only_with_the_same_network(run: Run, folder: Path, tmp_path: Path) -> None:
+    best = run.folder / "weights" / "best.safetensors"
+    for over, message in (
+        (
+            {"network": {"tau_mem_s": 0.5}},
+            r"learned with another configuration: network.tau_mem_s = \S+ there, 0.5 here",
+        ),
+        ({"bins": {"steps": 7}}, r"bins.steps = \d there, 7 here"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            train(config_for(folder, init=str(best), **over), tmp_path / "a")
+    with pytest.raises(CheckpointError, match="nothing: no such checkpoint"):
+        train(config_for(folder, init="nothing"), tmp_path / "a")
+    assert not (tmp_path / "a").exists()

@@ -12,6 +12,7 @@ from ..errors import DvspipeError
 from .convert import convert
 from .data import data
 from .encode import encode
+from .export import export
 from .infer import infer
 from .learning import demo, evaluate, train
 from .recordings import calibrate, check, compare, cut, filter_, info, merge, view
@@ -26,7 +27,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (convert, info, check, view, cut, merge, filter_, compare, calibrate, encode, train, infer, demo):
+for command in (
+    convert,
+    info,
+    check,
+    view,
+    cut,
+    merge,
+    filter_,
+    compare,
+    calibrate,
+    encode,
+    train,
+    infer,
+    export,
+    demo,
+):
     app.command(command.__name__.rstrip("_"))(command)
 app.command("eval")(evaluate)
 app.add_typer(data, name="data")

@@ -187,3 +187,7 @@ def _print_test(run: Any) -> None:
         f"test accuracy{kind} {run.test['accuracy']:.1%}, {run.test['correct']} of {run.test['samples']}: "
         f"{run.test['data']}; epoch {run.test['chosen_epoch']}, chosen on the validation part"
     )
+    if run.test["baseline"]:
+        screen.print(
+            f"a ReLU network of the same shape on the sum of the steps{kind} {run.test['baseline']['accuracy']:.1%}"
+        )

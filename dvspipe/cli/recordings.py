@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ..errors import ConfigError, DvspipeError
 from ..events import SensorSize
+from .neuron import view_neuron
 from .screen import EXIT_SOME_FAILED, Hinted, Overwrite, Sensor, fail, hints_of, pass_over, screen, sensor_size
 
 
@@ -254,8 +255,8 @@ def calibrate(
 
 
 def view(
-    file: Annotated[Path, typer.Argument(help="A recording.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="A .webm or .gif to play, or a .png.")],
+    file: Annotated[Path | None, typer.Argument(help="A recording.")] = None,
     mode: Annotated[
         str,
         typer.Option(
@@ -271,11 +272,27 @@ def view(
     beside: Annotated[
         Path | None, typer.Option(metavar="VIDEO", help="The video that the events came from, shown beside them.")
     ] = None,
+    neuron: Annotated[bool, typer.Option("--neuron", help="Instead: how LIF neurons answer a spike train.")] = False,
+    tau_ms: Annotated[
+        list[float] | None, typer.Option(help="Of --neuron: a membrane time constant; several times for several.")
+    ] = None,
+    weight: Annotated[
+        list[float] | None, typer.Option(help="Of --neuron: current of an input spike, in thresholds; also several.")
+    ] = None,
+    spikes: Annotated[
+        str | None, typer.Option(metavar="MS,MS,...", help="Of --neuron: times of the input spikes.")
+    ] = None,
     sensor: Sensor = None,
     hint: Hinted = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Show events as pictures, ON and OFF in two colours."""
+    """Show events as pictures, ON and OFF in two colours; or how a neuron works."""
+    if neuron == (file is not None):
+        raise ConfigError("view: expected either a recording or --neuron")
+    if not neuron and (tau_ms or weight or spikes):
+        raise ConfigError("view: --tau-ms, --weight and --spikes are for --neuron")
+    if file is None:
+        return view_neuron(out, tau_ms, weight, spikes, overwrite=overwrite)
     from ..config import build
     from ..files import claim_output
     from ..formats import describe, open_recording
@@ -298,3 +315,4 @@ def view(
     else:
         write_preview(recording.chunks(), recording.sensor, out, settings, span_us=span, beside=beside)
     screen.print(f"{out}: {recording.path.name}, sensor {recording.sensor}")
+    return None

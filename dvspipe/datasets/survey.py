@@ -93,10 +93,8 @@ def survey(data: DataSet, progress: Progress | None = None) -> Survey:
         progress: Told the number of recordings done and in all.
 
     Raises:
-        DataError: It is of pictures.
+        DataError: It holds pictures.
     """
-    if data.train and not isinstance(data.train[0].load(), Events):
-        raise DataError(f"{data.title}: holds pictures, and only recordings are counted")
     everything = [(part, sample) for part, samples in data.parts.items() for sample in samples]
     measured, problems = [], []
     seen: dict[str, str] = {}
@@ -130,7 +128,8 @@ def _measure(sample: Sample) -> _Measured | str:
     except (DvspipeError, OSError) as error:
         message = str(error)
         return message if message.startswith(sample.name) else f"{sample.name}: {message}"
-    assert isinstance(events, Events)
+    if not isinstance(events, Events):
+        raise DataError(f"{sample.name}: a picture, and only recordings are counted")
     on = int(np.count_nonzero(events.p))
     return _Measured(sample.label, version, events.sensor, len(events), events.duration_us, on)
 

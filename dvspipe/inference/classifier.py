@@ -20,7 +20,7 @@ from ..encoding import BinConfig
 from ..errors import ConfigError, DataError
 from ..events import Events, SensorSize
 from ..formats import NO_HINTS, Hints
-from ..networks import LayerOperations, SpikingNetwork, State, count_operations
+from ..networks import LayerActivity, SpikingNetwork, State, count_activity
 from .answers import Answers, RateCurve, Segment, find_segments, middle_us
 from .config import InferConfig
 from .source import EventSource, open_source
@@ -52,7 +52,8 @@ class Prediction:
         segments: What it shows from when to when.
         rates: Events over time, as recorded.
         judged_us: How much time went through the network, that of windows that overlap again for each.
-        operations: What each layer of the network did.
+        layers: What each layer of the network did.
+        counted: Whether its inputs are numbers of events, whose operations are additions.
         trained_on: What the classifier learned from.
     """
 
@@ -69,7 +70,8 @@ class Prediction:
     segments: tuple[Segment, ...]
     rates: RateCurve
     judged_us: int
-    operations: tuple[LayerOperations, ...]
+    layers: tuple[LayerActivity, ...]
+    counted: bool
     trained_on: str
 
     @property
@@ -194,7 +196,7 @@ class Classifier:
         """
         bins = self.window_bins(config)
         seen = _Seen(source, bins.step_us, progress)
-        with count_operations(self.network, counts=bins.dtype == np.uint8) as layers, torch.no_grad():
+        with count_activity(self.network) as layers, torch.no_grad():
             answers = (self._run_on if config.stateful else self._slide)(bins, config, seen)
         if not seen.events:
             raise DataError(f"{source.name}: {_why_none(seen.recorded, config)}")
@@ -218,7 +220,8 @@ class Classifier:
             segments=find_segments(answers, classes, config.segments, seen.first_us, seen.last_us + 1),
             rates=seen.rates,
             judged_us=seen.judged_us,
-            operations=tuple(layers),
+            layers=tuple(layers),
+            counted=bins.dtype == np.uint8,
             trained_on=self.config.trained_on,
         )
 

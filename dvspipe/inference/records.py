@@ -20,6 +20,7 @@ from ..conversion import find_sources
 from ..datasets.labels import SUFFIX
 from ..errors import FileError
 from ..files import write_beside
+from ..networks import LayerActivity
 from .classifier import Classifier, Prediction
 from .config import InferConfig
 from .scores import Scores
@@ -93,9 +94,22 @@ def prediction_record(said: Prediction, scores: Scores | None = None) -> dict[st
         "duration_s": (said.last_us - said.first_us) * 1e-6,
         "rates": said.rates.to_record(),
         "judged_us": said.judged_us,
-        "operations": [layer.to_record() for layer in said.operations],
+        "layers": [
+            _layer_record(layer, multiplies=place == 0 and not said.counted) for place, layer in enumerate(said.layers)
+        ],
         "scores": None if scores is None else scores.to_record(),
         "trained_on": said.trained_on,
+    }
+
+
+def _layer_record(layer: LayerActivity, *, multiplies: bool) -> dict[str, Any]:
+    """Its spikes per neuron and step, and its operations: as they come, and without looking for zeros."""
+    return {
+        "name": layer.name,
+        "rate": layer.rate,
+        "operations": (layer.nonzero if multiplies else layer.arrived) * layer.fan_out,
+        "dense_operations": layer.connections * layer.steps,
+        "multiplies": multiplies,
     }
 
 

@@ -1,18 +1,23 @@
 """Spiking networks on Norse's neurons."""
 
+from .activity import LayerActivity, LayerTrace, count_activity, trace_layers
 from .config import NetworkConfig
 from .models import SpikingNetwork, State, watch_rates
 from .neurons import LIF, CountReadout, LeakyReadout
-from .operations import LayerOperations, count_operations
+from .response import NeuronResponse, neuron_response
 
 __all__ = [
     "LIF",
     "CountReadout",
-    "LayerOperations",
+    "LayerActivity",
+    "LayerTrace",
     "LeakyReadout",
     "NetworkConfig",
+    "NeuronResponse",
     "SpikingNetwork",
     "State",
-    "count_operations",
+    "count_activity",
+    "neuron_response",
+    "trace_layers",
     "watch_rates",
 ]

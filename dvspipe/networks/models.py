@@ -62,18 +62,19 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
         """Spikes [T*B, C, H, W] of an input [T*B, C, H, W]."""
-        currents = self.norm(self.convolution(x)) if self.training else self._folded(x)
+        currents = self.norm(self.convolution(x)) if self.training else self._convolve_folded(x)
         return memory.run_pixels(self.lif, currents)
 
-    def _folded(self, x: Tensor) -> Tensor:
-        """Convolution and batch norm as one convolution, as the norm's statistics no longer change."""
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of one convolution that does what convolution and batch norm do in evaluation."""
         norm = self.norm
         assert norm.running_mean is not None
         assert norm.running_var is not None
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-        weight = self.convolution.weight * scale[:, None, None, None]
-        bias = norm.bias - norm.running_mean * scale
-        return nn.functional.conv2d(x, weight, bias, padding=self.convolution.padding)
+        return self.convolution.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
+
+    def _convolve_folded(self, x: Tensor) -> Tensor:
+        return nn.functional.conv2d(x, *self.folded(), padding=self.convolution.padding)
 
 
 class MaxPool(nn.Module):
@@ -257,7 +258,7 @@ class SpikingNetwork(nn.Module):
 
 
 @contextmanager
-def watch_rates(network: SpikingNetwork) -> Iterator[dict[str, float]]:
+def watch_rates(network: nn.Module) -> Iterator[dict[str, float]]:
     """A dictionary that receives, at every pass of the network inside the block, the spikes per neuron and step.
 
     The keys are `lif1`, `lif2`, ... from the input on.

@@ -132,6 +132,8 @@ class LIF(nn.Module):
         return spikes, torch.stack([last, synapse])
 
     def _scan(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
+        if torch.compiler.is_compiling():  # torch.export too: what it traces are the plain steps
+            return self.steps(currents, membrane)
         if currents.device.type == "cpu":
             return scan_lif(currents, membrane, self.rate().to(currents.dtype), self.settings)
         if currents.device.type == "cuda" and find_spec("triton"):

@@ -3,6 +3,7 @@
 from .answers import score_line, write_answers_page, write_pictures
 from .charts import draw_confusion, draw_curves, draw_probabilities
 from .comparison import figures, write_comparison_page
+from .neurons import draw_neurons
 from .page import write_training_page
 from .plots import PLOTS, draw_events
 from .previews import PreviewSettings, write_preview
@@ -14,6 +15,7 @@ __all__ = [
     "draw_confusion",
     "draw_curves",
     "draw_events",
+    "draw_neurons",
     "draw_probabilities",
     "draw_rasters",
     "figures",

@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import FormatError
 from ..events import Events, SensorSize
 from ..files import write_beside
+from .activity import ADD_PJ, MULTIPLY_ADD_PJ, SOURCE, joules, table
 from .charts import _QUIET, _SMALL, _VALIDATION, _figure, _plain, _save, draw_confusion
 from .page import _chart, _media, _page, _read, _section
 from .timelines import Rows, draw_timeline, write_overlay
@@ -209,37 +210,39 @@ def _draw_sureness(scores: Mapping[str, Any], path: Path) -> None:
     _save(figure, path)
 
 
-def add_operations(records: Rows) -> list[dict[str, Any]]:
-    """The spikes and operations of all recordings together, a row per layer; rates are means over them."""
+def add_layers(records: Rows) -> list[dict[str, Any]]:
+    """The operations of all recordings together, a row per layer; rates are means over them."""
     together = []
-    for layers in zip(*(record["operations"] for record in records), strict=True):
+    for layers in zip(*(record["layers"] for record in records), strict=True):
         rates = [layer["rate"] for layer in layers if layer["rate"] is not None]
-        sums = {key: sum(layer[key] for layer in layers) for key in layers[0] if key not in ("name", "rate")}
-        together.append({"name": layers[0]["name"], "rate": sum(rates) / len(rates) if rates else None, **sums})
+        sums = {name: sum(layer[name] for layer in layers) for name in ("operations", "dense_operations")}
+        together.append({**layers[0], "rate": sum(rates) / len(rates) if rates else None, **sums})
     return together
 
 
 def _operations(records: Rows) -> str:
     """A table per layer, per second of what was judged."""
     judged_s = sum(record["judged_us"] for record in records) / 1e6
-    head = "".join(
-        f"<th>{name}</th>"
-        for name in ("Layer", "Spikes per neuron and step", "Synaptic operations/s", "Dense operations/s", "Share")
-    )
-    layers = add_operations(records)
-    body = "".join(
-        f"<tr><td>{escape(row['name'])}</td><td>{'–' if row['rate'] is None else format(row['rate'], '.3f')}</td>"
-        f"<td>{row['operations'] / judged_s:,.0f}</td><td>{row['dense_operations'] / judged_s:,.0f}</td>"
-        f"<td>{row['operations'] / max(1e-9, row['dense_operations']):.1%}</td></tr>"
-        for row in layers
-    )
-    spent, dense = (sum(row[key] for row in layers) / judged_s for key in ("energy_uj", "dense_energy_uj"))
+    layers = add_layers(records)
+    rows = [
+        (
+            layer["name"],
+            "–" if layer["rate"] is None else f"{layer['rate']:.3f}",
+            f"{layer['operations'] / judged_s:,.0f}",
+            f"{layer['dense_operations'] / judged_s:,.0f}",
+            f"{layer['operations'] / max(1, layer['dense_operations']):.1%}",
+        )
+        for layer in layers
+    ]
+    spent_pj = sum(layer["operations"] * (MULTIPLY_ADD_PJ if layer["multiplies"] else ADD_PJ) for layer in layers)
+    dense_pj = sum(layer["dense_operations"] for layer in layers) * MULTIPLY_ADD_PJ
     return (
-        f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
-        f"<p>Estimated {spent:,.1f} µJ per second of recording that was judged; {dense:,.1f} µJ without looking for "
-        'zeros.</p><p class="quiet">A synaptic operation is one spike over one connection. 0.9 pJ for an addition, '
-        "4.6 pJ for a multiplication with addition (45 nm, 32-bit floating point; Horowitz, ISSCC 2014). Neurons by "
-        "themselves, and moving data, are not counted.</p>"
+        table(("Layer", "Spikes per neuron and step", "Synaptic operations/s", "Dense operations/s", "Share"), rows)
+        + f"<p>Estimated {joules(spent_pj / judged_s)} per second of recording that was judged; "
+        f"{joules(dense_pj / judged_s)} without looking for zeros.</p>"
+        '<p class="quiet">A synaptic operation is a spike that reaches a neuron. '
+        f"{ADD_PJ} pJ for an addition, {MULTIPLY_ADD_PJ} pJ for a multiplication with addition, 32-bit floats at "
+        f"45 nm: {escape(SOURCE)}. Membranes, and moving data, are not counted.</p>"
     )
 
 

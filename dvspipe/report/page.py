@@ -8,12 +8,14 @@ import math
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from ..errors import FileError, FormatError
 from ..files import write_beside
+from .activity import ActivityRecord, activity_table, draw_examples, table
 from .charts import draw_confusion, draw_curves
 
 _MEDIA = {
@@ -60,6 +62,16 @@ summary { cursor: pointer; font-weight: 600; }
 """
 
 
+class _Baseline(BaseModel):
+    """How a ReLU network on the sum of the steps does."""
+
+    model_config = ConfigDict(frozen=True)
+
+    accuracy: float
+    samples: int
+    correct: int
+
+
 class _TestRecord(BaseModel):
     """test.json as training writes it; it may hold more."""
 
@@ -76,9 +88,12 @@ class _TestRecord(BaseModel):
     val_accuracy: float
     classes: list[str]
     confusion: list[list[int]]
+    event_count_accuracy: float
+    baseline: _Baseline | None
     notes: list[str]
     command: str
     versions: dict[str, str]
+    machine: dict[str, str]
 
     @property
     def kind_of_data(self) -> str:
@@ -96,11 +111,22 @@ class _TestRecord(BaseModel):
         return self
 
 
+Record = TypeVar("Record", bound=BaseModel)
+_EXAMPLES = (
+    "The first test recording of some classes. Events per step, ON upwards and OFF downwards; spikes of neurons spread "
+    "evenly over those that spike; membranes of the busiest, the middle and the quietest of them ahead of resets, the "
+    "threshold dotted; the readout of every class, whose mean over the steps is the answer."
+)
+
+
 def write_training_page(run: Path, previews: Sequence[tuple[str, Path]] = ()) -> Path:
-    """The path of run/report.html, made from the records of a training beside curves.png and confusion_matrix.png.
+    """The path of run/report.html, made from the records of a training beside the pictures that it shows.
+
+    These are curves.png, confusion_matrix.png and examples.png.
 
     Args:
-        run: Folder with args.yaml (settings), results.csv (a row per epoch) and test.json (the test's result).
+        run: Folder with args.yaml (settings), results.csv (a row per epoch), test.json (the test's result) and
+            activity.json (what the network did with the test recordings).
         previews: Captions and pictures (.gif, .jpg, .png, .webp) or videos (.webm) to show inside the page.
 
     Raises:
@@ -110,26 +136,30 @@ def write_training_page(run: Path, previews: Sequence[tuple[str, Path]] = ()) ->
     run = Path(run)
     settings = _read(run / "args.yaml").decode("utf-8", errors="replace")
     rows = _read_rows(run / "results.csv")
-    test = _read_test(run / "test.json")
+    test, activity = _read_record(run / "test.json", _TestRecord), _read_record(run / "activity.json", ActivityRecord)
     shown = [_media(path, caption) for caption, path in previews]
-    curves, confusion = run / "curves.png", run / "confusion_matrix.png"
+    curves, confusion, examples = (run / f"{name}.png" for name in ("curves", "confusion_matrix", "examples"))
     kind = test.kind_of_data
     mark = f" ({kind})" if kind else ""
     draw_curves(rows, curves, title=test.title + mark, chosen_epoch=test.chosen_epoch)
     draw_confusion(test.confusion, test.classes, confusion, title=f"{test.title}: test set{mark}")
+    draw_examples(activity, test.classes, examples)
     badge = f' <span class="badge">{kind}</span>' if kind else ""
     seconds = sum(row.get("seconds", 0.0) for row in rows)
     trained = f"Training: {len(rows)} epochs" + (f" in {_duration(seconds)}." if seconds > 0 else ".")
     sections = [
         _headline(test, badge),
+        _section("Beside simpler classifiers", _comparison(test), badge),
         _section("Preview", "".join(shown), badge) if shown else "",
         _section("Training", _chart(curves, trained), badge),
         _section("Confusion matrix of the test set", _chart(confusion, "Shade: share of the true class."), badge),
         _section("Classes", _class_table(test), badge),
+        _section("Examples", _chart(examples, _EXAMPLES), badge),
+        _section("Spikes, operations, energy", activity_table(activity), badge),
         _section("Notes", "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in test.notes) + "</ul>")
         if test.notes
         else "",
-        _section("Do it again", f"<pre>{escape(test.command)}</pre>" + _versions(test)),
+        _section("Do it again", f"<pre>{escape(test.command)}</pre>" + _environment(test)),
         f"<section><details><summary>Settings</summary><pre>{escape(settings)}</pre></details></section>",
     ]
     page = run / "report.html"
@@ -171,9 +201,9 @@ def _read_rows(path: Path) -> list[dict[str, float]]:
     return rows
 
 
-def _read_test(path: Path) -> _TestRecord:
+def _read_record(path: Path, kind: type[Record]) -> Record:
     try:
-        return _TestRecord.model_validate_json(_read(path))
+        return kind.model_validate_json(_read(path))
     except ValidationError as error:
         what = "; ".join(f"{'.'.join(map(str, item['loc']))} {item['msg']}".strip() for item in error.errors())
         raise FormatError(f"{path}: {what}") from error
@@ -231,18 +261,36 @@ def _class_table(test: _TestRecord) -> str:
     K = len(test.classes)
     true, predicted = (labels.ravel().repeat(confusion.ravel()) for labels in np.indices((K, K)))
     scores = precision_recall_fscore_support(true, predicted, labels=range(K), zero_division=np.nan)
-    head = "".join(f"<th>{name}</th>" for name in ("Class", "Precision %", "Recall %", "F1 %", "Samples"))
-    body = "".join(
-        f"<tr><td>{escape(name)}</td>"
-        + "".join(f"<td>{'–' if math.isnan(score) else f'{100 * score:.1f}'}</td>" for score in row)
-        + f"<td>{samples}</td></tr>"
+    rows = [
+        (name, *("–" if math.isnan(score) else f"{100 * score:.1f}" for score in row), str(samples))
         for name, *row, samples in zip(test.classes, *scores, strict=True)
+    ]
+    return table(("Class", "Precision %", "Recall %", "F1 %", "Samples"), rows)
+
+
+def _comparison(test: _TestRecord) -> str:
+    """The accuracy beside those of classifiers that know less, with their intervals."""
+    K, N = len(test.classes), test.samples
+    rows = [("This spiking network", test.accuracy, test.correct)]
+    if test.baseline is not None:
+        rows.append(
+            ("A ReLU network of the same shape, on the sum of the steps", test.baseline.accuracy, test.baseline.correct)
+        )
+    by_count = test.event_count_accuracy
+    rows.append(("A linear classifier that sees only the number of events", by_count, round(by_count * N)))
+    cells = [
+        (name, f"{100 * accuracy:.2f}", "{:.2f} to {:.2f}".format(*(100 * end for end in wilson_interval(correct, N))))
+        for name, accuracy, correct in rows
+    ]
+    cells.append(("Chance", f"{100 / K:.2f}", ""))
+    return table(("Classifier", "Test accuracy %", "95 % interval (Wilson)"), cells)
+
+
+def _environment(test: _TestRecord) -> str:
+    lines = (test.machine, test.versions)
+    return "".join(
+        f'<p class="quiet">{escape(", ".join(f"{name} {value}" for name, value in line.items()))}</p>' for line in lines
     )
-    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
-
-
-def _versions(test: _TestRecord) -> str:
-    return f'<p class="quiet">{escape(", ".join(f"{name} {version}" for name, version in test.versions.items()))}</p>'
 
 
 def _duration(seconds: float) -> str:

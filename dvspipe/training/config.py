@@ -57,10 +57,16 @@ class TrainConfig(Settings):
     """Names the run folder."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Of the division into parts, the weights, the order of batches, and rendered clips."""
+    init: str | None = None
+    """A checkpoint whose weights are learned on from: of the same sensor, bins and network; for other classes the last
+    linear layer begins anew."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the network runs; `auto` takes a GPU where there is one."""
     jobs: int = Field(default=2, ge=1)
     """Processes that make spike tensors where that takes long."""
+    baseline: bool = False
+    """Whether a ReLU network of the same shape also learns, from the sum of the steps, in the same way: what is better
+    than that comes from time."""
     tensorboard: bool = False
     """Whether metrics are also written for TensorBoard, into the run folder."""
     data: DataConfig = DataConfig()

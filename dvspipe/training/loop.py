@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
@@ -33,18 +33,23 @@ from ..datasets import (
 from ..encoding import SpikeCode
 from ..errors import ConfigError, DataError
 from ..files import write_beside
-from ..networks import SpikingNetwork, State, watch_rates
+from ..networks import State, count_activity, watch_rates
+from .activity import activity_record
 from .config import OptimiserConfig, TrainConfig
+from .frames import FrameNetwork, load_frames, save_frames
 from .losses import LOSSES
+from .machine import machine_record
 from .processes import Processes, join_processes
-from .resuming import Progress, check_config, cut_records, load_optimiser, optimiser_tensors
+from .resuming import Progress, check_config, cut_records, learn_on, load_optimiser, optimiser_tensors
 from .testing import evaluate, event_count_accuracy, fit_temperature, notes_on, score_record
 
 SATURATED_RATE = 0.5
 EPOCHS_APART = 1_000_003  # of the seeds of two runs: more than any has epochs
 RUN_FILES = (
     "args.yaml", "split.json", "results.csv", "metrics.jsonl", "test.json", "curves.png", "confusion_matrix.png",
-    "report.html", "weights/best.safetensors", "weights/last.safetensors", "weights/state.safetensors",
+    "activity.json", "examples.png", "report.html",
+    *(f"{folder}weights/{name}.safetensors" for folder in ("", "baseline/") for name in ("best", "last", "state")),
+    "baseline/results.csv", "baseline/metrics.jsonl",
 )  # fmt: skip
 """What a run folder holds, the report's files included; a new run in the same folder removes them first."""
 
@@ -70,8 +75,8 @@ class Run:
     """What a training run left behind.
 
     Args:
-        folder: Holds args.yaml, split.json, results.csv, metrics.jsonl, test.json and
-            weights/{best,last,state}.safetensors.
+        folder: Holds args.yaml, split.json, results.csv, metrics.jsonl, test.json, activity.json and
+            weights/{best,last,state}.safetensors; baseline/ has results, metrics and weights of the baseline.
         test: The content of test.json.
     """
 
@@ -208,7 +213,10 @@ def _run(
         trained_on=f"{'synthetic ' if data.synthetic else ''}{data.title}, {len(data.train)} recordings",
     )
     torch.manual_seed(config.seed)
-    network = classifier.build_network().to(processes.device)
+    network = classifier.build_network()
+    if config.init is not None:
+        classifier = learn_on(config.init, classifier, network)
+    network.to(processes.device)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         parts = _load(config, data, code, listener)
@@ -222,15 +230,63 @@ def _run(
                 (folder / name).unlink(missing_ok=True)
         write_split(folder / "split.json", data)
         _write_text(folder / "args.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-    trainer = _Trainer(config, classifier, network, parts, folder, listener, processes)
-    best = trainer.fit(progress)
-    record = processes.share(_test(config, data, parts, best, folder, command, processes) if processes.is_first else {})
-    return Run(folder, record)
+
+    def save(path: Path, network: nn.Module) -> None:
+        save_checkpoint(path, classifier, network)
+
+    best = _Trainer(config, classifier, network, parts, folder, listener, processes, save).fit(progress)
+    baseline = None
+    if config.baseline:
+        resume = progress is not None
+        baseline = _learn_without_time(config, classifier, parts, folder / "baseline", listener, processes, resume)
+    record = {}
+    if processes.is_first:
+        record = _test(config, data, parts, best, folder, command, processes, baseline)
+    return Run(folder, processes.share(record))
+
+
+def _learn_without_time(
+    config: TrainConfig, classifier: ClassifierConfig, parts: Mapping[str, SpikeTensors], folder: Path,
+    listener: Listener, processes: Processes, resume: bool,
+) -> dict[str, Any] | None:  # fmt: skip
+    """Trains the baseline from the same first weights on the same batches, and tests its best epoch once."""
+    whole = config.model_copy(update={"optimiser": config.optimiser.model_copy(update={"truncate": None})})
+    torch.manual_seed(config.seed)
+    network = FrameNetwork(classifier.build_network()).to(processes.device)
+    state = folder / "weights" / "state.safetensors"
+    progress = Progress.load(state) if resume and state.is_file() else None
+    told = _Prefixed(listener, "baseline, ")
+    try:
+        best = _Trainer(whole, classifier, network, parts, folder, told, processes, save_frames).fit(progress)
+    except ConfigError as error:
+        listener.warn(f"no baseline: {error}")
+        return None
+    if not processes.is_first:
+        return None
+    load_frames(folder / "weights" / "best.safetensors", network)
+    score = evaluate(network, parts["test"], batch=config.optimiser.batch)
+    return {
+        "accuracy": score.accuracy,
+        "samples": len(score.labels),
+        "correct": int((score.labels == score.predicted).sum()),
+        "chosen_epoch": int(best["epoch"]),
+        "val_accuracy": best["val_accuracy"],
+    }
+
+
+class _Prefixed(Listener):
+    """Tells another listener of progress alone, with something ahead of the stage."""
+
+    def __init__(self, listener: Listener, prefix: str) -> None:
+        self.listener, self.prefix = listener, prefix
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        self.listener.progress(self.prefix + stage, done, total)
 
 
 def _test(
     config: TrainConfig, data: DataSet, parts: Mapping[str, SpikeTensors], best: dict[str, float], folder: Path,
-    command: str, processes: Processes,
+    command: str, processes: Processes, baseline: dict[str, Any] | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Calibrates the best epoch's network on the validation part, tests it once, and writes both down."""
     path, batch = folder / "weights" / "best.safetensors", config.optimiser.batch
@@ -238,20 +294,26 @@ def _test(
     validated = evaluate(network, parts["validation"], batch=batch)
     temperature = fit_temperature(validated.logits, validated.labels)
     save_checkpoint(path, classifier.model_copy(update={"temperature": temperature}), network)
-    baseline = event_count_accuracy(parts["train"], parts["test"])
+    by_count = event_count_accuracy(parts["train"], parts["test"])
+    with count_activity(network) as layers:
+        score = evaluate(network, parts["test"], batch=batch)
+    activity = activity_record(layers, network, parts["test"], data, config.bins)
+    _write_text(folder / "activity.json", json.dumps(activity))
     origin = " (synthetic)" if data.synthetic_test else ", learned from synthetic ones" if data.synthetic else ""
     record = {
         "title": data.title,
         "synthetic": data.synthetic,
         "synthetic_test": data.synthetic_test,
         "data": f"{len(data.test)} test recordings of {data.title}{origin}",
-        **score_record(evaluate(network, parts["test"], batch=batch), data.classes, temperature),
-        "event_count_accuracy": baseline,
+        **score_record(score, data.classes, temperature),
+        "event_count_accuracy": by_count,
+        "baseline": baseline,
         "chosen_epoch": int(best["epoch"]),
         "val_accuracy": best["val_accuracy"],
-        "notes": notes_on(data, baseline, parts["train"].counts()),
+        "notes": notes_on(data, by_count, parts["train"].counts(), baseline),
         "command": command,
         "versions": versions(),
+        "machine": machine_record(processes.device),
     }
     _write_text(folder / "test.json", json.dumps(record, indent=1))
     return record
@@ -301,10 +363,11 @@ class _Trainer:
     """A network, its optimiser, and the average of its weights, while they learn."""
 
     def __init__(
-        self, config: TrainConfig, classifier: ClassifierConfig, network: SpikingNetwork,
+        self, config: TrainConfig, classifier: ClassifierConfig, network: nn.Module,
         parts: Mapping[str, SpikeTensors], folder: Path, listener: Listener, processes: Processes,
+        save: Callable[[Path, nn.Module], None],
     ) -> None:  # fmt: skip
-        self.config, self.settings, self.classifier = config, config.optimiser, classifier
+        self.config, self.settings, self.classifier, self.save = config, config.optimiser, classifier, save
         self.network, self.parts, self.folder = network, parts, folder
         self.listener, self.processes = listener, processes
         self.running = processes.wrap(network)
@@ -327,7 +390,7 @@ class _Trainer:
             if not best or (record["val_accuracy"], -record["val_loss"]) > (best["val_accuracy"], -best["val_loss"]):
                 best = record
                 if self.processes.is_first:
-                    save_checkpoint(self.folder / "weights" / "best.safetensors", self.classifier, self._evaluated())
+                    self.save(self.folder / "weights" / "best.safetensors", self._evaluated())
             if self.processes.is_first:
                 self._write(record, best)
             self.listener.epoch(record)
@@ -336,7 +399,7 @@ class _Trainer:
                 break
         return best
 
-    def _evaluated(self) -> SpikingNetwork:
+    def _evaluated(self) -> nn.Module:
         return self.average if self.average is not None else self.network
 
     def _epoch(self, epoch: int) -> dict[str, float]:
@@ -435,7 +498,7 @@ class _Trainer:
         _append_record(self.folder, record)
         if self.config.tensorboard:
             _append_to_tensorboard(self.folder, record)
-        save_checkpoint(self.folder / "weights" / "last.safetensors", self.classifier, self._evaluated())
+        self.save(self.folder / "weights" / "last.safetensors", self._evaluated())
         average = {} if self.average is None else self.average.state_dict()
         progress = Progress(
             int(record["epoch"]), self.step, best, self.network.state_dict(), dict(average),
@@ -514,6 +577,7 @@ def _learning_rate_factor(schedule: str, step: int, *, warm_up: int, total: int)
 
 def _append_record(folder: Path, record: dict[str, float]) -> None:
     """Adds an epoch to results.csv and metrics.jsonl."""
+    folder.mkdir(exist_ok=True)
     first = record["epoch"] == 1
     with (folder / "results.csv").open("w" if first else "a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, record)

@@ -1,4 +1,4 @@
-"""What an interrupted training needs to go on: all tensors in safetensors, no pickle, and a little text."""
+"""What a training goes on from: its own tensors after a stop, all in safetensors, or the weights of a checkpoint."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from ..checkpoint import ClassifierConfig, load_checkpoint
 from ..errors import CheckpointError, ConfigError
 from ..files import write_beside
+from ..networks import SpikingNetwork
 from .config import TrainConfig
 
 FORMAT = "dvspipe-training-1"
 NETWORK, AVERAGE, OPTIMISER = "network.", "average.", "optimiser."
+FREE_TO_DIFFER = dict.fromkeys(("classes", "trained_on", "temperature"))  # of classifiers that share weights
 
 
 @dataclass
@@ -122,6 +125,29 @@ def check_config(config: TrainConfig, path: Path) -> None:
             f"{path}: the run began with another configuration: {'; '.join(differences)}; --changed goes on all the "
             "same"
         )
+
+
+def learn_on(checkpoint: str, classifier: ClassifierConfig, network: SpikingNetwork) -> ClassifierConfig:
+    """Gives a network the weights of a checkpoint, those of the last linear layer only where the classes are the same.
+
+    Returns:
+        The classifier, which tells what was learned from before.
+
+    Raises:
+        CheckpointError: The file is missing or damaged.
+        ConfigError: It is of another sensor, other bins or another network; names every difference.
+    """
+    before, learned = load_checkpoint(checkpoint)
+    there, here = ({**each.model_dump(mode="json"), **FREE_TO_DIFFER} for each in (before, classifier))
+    for each in (there, here):
+        each["network"] = {**each["network"], "dropout": None}
+    differences = [f"{key} = {_text(old)} there, {_text(new)} here" for key, old, new in _differing("", there, here)]
+    if differences:
+        raise ConfigError(f"init = {checkpoint}: learned with another configuration: {'; '.join(differences)}")
+    last = () if before.classes == classifier.classes else ("linear.weight", "linear.bias")
+    weights = {name: tensor for name, tensor in learned.state_dict().items() if name not in last}
+    network.load_state_dict(weights, strict=not last)
+    return classifier.model_copy(update={"trained_on": f"{before.trained_on}; then {classifier.trained_on}"})
 
 
 def _differing(prefix: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

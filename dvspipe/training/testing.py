@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from ..datasets import DataSet, SpikeTensors, plain_batches
 from ..encoding import BinCounts
-from ..networks import SpikingNetwork
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Score:
         return float(np.mean(self.labels == self.predicted))
 
 
-def evaluate(network: SpikingNetwork, tensors: SpikeTensors, *, batch: int) -> Score:
+def evaluate(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> Score:
     """The score of a network on recordings."""
     network.eval()
     device = next(network.parameters()).device
@@ -111,12 +110,13 @@ def score_record(score: Score, classes: tuple[str, ...], temperature: float) -> 
     }
 
 
-def notes_on(data: DataSet, baseline: float, counts: Sequence[BinCounts]) -> list[str]:
+def notes_on(data: DataSet, by_count: float, counts: Sequence[BinCounts], baseline: dict[str, Any] | None) -> list[str]:
     """What a reader must know of a test.
 
     Args:
         data: How the recordings were divided.
-        baseline: What a classifier on the number of events reaches.
+        by_count: What a classifier on the number of events reaches.
+        baseline: How a ReLU network on the sum of the steps does, or None where there is none.
         counts: What the bins did with the events of the training recordings.
     """
     events, saturated = sum(count.events for count in counts), sum(count.saturated for count in counts)
@@ -128,11 +128,17 @@ def notes_on(data: DataSet, baseline: float, counts: Sequence[BinCounts]) -> lis
         f"{len(data.train)} recordings to learn from, {len(data.validation)} to choose the epoch, "
         f"{len(data.test)} to test, {groups}. The test part was used once, at the end; papers mostly give the epoch "
         "that is best on it.",
-        f"A linear classifier that sees only the number of events of a recording reaches {baseline:.1%} on the same "
+        f"A linear classifier that sees only the number of events of a recording reaches {by_count:.1%} on the same "
         f"test recordings; chance is {1 / len(data.classes):.1%}.",
         f"Of {events:,} events of the training recordings, {outside / max(1, events):.1%} lie outside the steps of the "
         f"spike tensors, and {saturated / max(1, events):.1%} found a count full.",
     ]
+    if baseline is not None:
+        notes.append(
+            f"A ReLU network of the same shape that learned in the same way from the sum of the steps, so that it sees "
+            f"no order in time, reaches {baseline['accuracy']:.1%} ({baseline['correct']} of {baseline['samples']}) on "
+            "the same test recordings."
+        )
     if data.synthetic and data.synthetic_test:
         notes.append("Synthetic: rendered scenes through the simulator. It says little about real cameras.")
     elif data.synthetic:

@@ -1,0 +1,72 @@
+"""What time adds: a ReLU network of the same shape that sees only the sum of all steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from ..files import write_beside
+from ..networks import LIF, CountReadout, SpikingNetwork, State
+from ..networks.neurons import averaged
+
+
+class FrameNetwork(nn.Module):
+    """A spiking network whose neurons are replaced by rectifiers, on the sum of the steps.
+
+    Convolutions, batch norms, pooling, residuals and linear layers are those of the network, weights included.
+
+    Args:
+        network: Is used up.
+    """
+
+    def __init__(self, network: SpikingNetwork) -> None:
+        super().__init__()
+        votes = network.readout.votes if isinstance(network.readout, CountReadout) else 1
+        network.add_module("readout", _Votes(votes))
+        for layer in list(network.modules()):
+            neurons = getattr(layer, "lif", None)
+            if isinstance(neurons, LIF):
+                layer.add_module("lif", _Rectifier(neurons.settings.pool))
+        self.network = network
+
+    def forward(self, spikes: Tensor, _state: State | None = None) -> tuple[Tensor, State]:
+        """Logits [1, B, K] from spike tensors [T, B, C, H, W]: as if the recording had one step. There is no state."""
+        outputs, _ = self.network(spikes.sum(0, keepdim=True))
+        return outputs, []
+
+
+class _Rectifier(nn.Module):
+    def __init__(self, pool: int) -> None:
+        super().__init__()
+        self.pool = pool
+
+    def forward(self, currents: Tensor, _state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As `LIF`: activities, averaged where spikes would be, and a state that is empty."""
+        return averaged(currents.relu(), self.pool), currents.new_empty(0)
+
+
+class _Votes(nn.Module):
+    def __init__(self, votes: int) -> None:
+        super().__init__()
+        self.votes = votes
+
+    def forward(self, currents: Tensor, _state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The mean of the votes for each class [T, B, K], and a state that is empty."""
+        return currents.unflatten(-1, (-1, self.votes)).mean(-1), currents.new_empty(0)
+
+
+def save_frames(path: Path, network: nn.Module) -> None:
+    """Writes the weights of a frame network, complete or not at all.
+
+    Raises:
+        FileError: The file cannot be written.
+    """
+    with write_beside(path) as beside:
+        beside.write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}))
+
+
+def load_frames(path: Path, network: nn.Module) -> None:
+    """Puts what `save_frames` wrote into a network of the same shape."""
+    network.load_state_dict(load_file(path))

@@ -1,0 +1,304 @@
+"""Exported networks, read by an interpreter of the tests' own, by Norse, snnTorch and onnxruntime."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import dvspipe.export
+from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
+from dvspipe.encoding import BinConfig
+from dvspipe.errors import ConfigError, FileError
+from dvspipe.export import export_checkpoint
+from dvspipe.networks import LIF, NetworkConfig, SpikingNetwork
+
+nir = pytest.importorskip("nir")
+STEP_S = 0.012
+NETWORKS: dict[str, dict[str, Any]] = {
+    "csnn": {"channels": (4, 6), "kernel": 3, "gain": 3.0},
+    "votes": {"channels": (4, 6), "kernel": 3, "padded": (True, False), "gain": 4.0, "readout": "count", "votes": 2},
+    "mlp": {"kind": "mlp", "channels": (30, 20), "gain": 4.0, "learn_tau": True},
+    "synapses": {"kind": "mlp", "channels": (30, 20), "gain": 2.0, "tau_syn_s": 0.03, "readout": "count"},
+    "one": {"kind": "mlp", "channels": (40,), "readout": "count", "tau_mem_s": 0.015},
+}
+
+
+def make_checkpoint(path: Path, **settings: Any) -> tuple[Path, SpikingNetwork]:
+    """A network with batch statistics and biases that are not those of a fresh one."""
+    config = ClassifierConfig(
+        classes=("a", "b", "c"), width=12, height=7, bins=BinConfig(steps=5, step_us=round(STEP_S * 1e6)),
+        network=NetworkConfig.model_validate({"tau_mem_s": 0.031} | settings), temperature=1.5,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    network = config.build_network().train()
+    with torch.no_grad():
+        for _ in range(20):
+            network(sample(seed=1))
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias"):
+                parameter += torch.rand_like(parameter)
+            elif name.endswith("linear.weight"):
+                parameter *= 2
+    save_checkpoint(path, config, network)
+    return path, load_checkpoint(path)[1]
+
+
+def sample(seed: int = 0) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).poisson(0.3, (5, 3, 2, 7, 12)).astype(np.float32))
+
+
+@contextmanager
+def unpooled_spikes(network: SpikingNetwork) -> Iterator[list[Tensor]]:
+    """The spikes of each layer of neurons in channels-first order, ahead of any pooling, by Norse's cell."""
+    found: list[Tensor] = []
+
+    def note(lif: Any, inputs: tuple[Tensor, Any]) -> None:
+        plain = LIF(NetworkConfig(), STEP_S)
+        plain.settings, plain.factor = lif.settings._replace(pool=1, in_place=False), lif.rate()
+        plain.keep_current = lif.keep_current
+        spikes, _ = plain(inputs[0].clone(), None)
+        found.append(spikes.movedim(-1, 2) if spikes.ndim == 5 else spikes)
+
+    hooks = [m.register_forward_pre_hook(note) for m in network.modules() if isinstance(m, LIF)]
+    yield found
+    for hook in hooks:
+        hook.remove()
+
+
+def interpret(graph: Any, spikes: NDArray[Any], dt: float) -> tuple[NDArray[Any], list[NDArray[Any]]]:
+    """The outputs of a graph of NIR and the spikes of its neurons, step by step in plain numpy, for [T, B, C, H, W]."""
+    order, edges = ["input"], [tuple(edge) for edge in graph.edges]
+    while len(order) < len(graph.nodes):
+        order.append(next(b for a, b in edges if a == order[-1]))
+    state: dict[str, Any] = {}
+    outputs, fired = [], {name: [] for name in order if hasattr(graph.nodes[name], "v_threshold")}  # type: ignore[var-annotated]
+    for step in spikes.astype(np.float64):
+        x = step
+        for name in order[1:]:
+            x = node_step(graph.nodes[name], x, name, state, dt)
+            if name in fired:
+                fired[name].append(x)
+        outputs.append(x)
+    return np.stack(outputs), [np.stack(steps) for steps in fired.values()]
+
+
+def node_step(node: Any, x: NDArray[Any], name: str, state: dict[str, Any], dt: float) -> NDArray[Any]:
+    kind = type(node).__name__
+    if kind == "Conv2d":
+        (top, left), side = node.padding, node.weight.shape[-1]
+        padded = np.pad(x, ((0, 0), (0, 0), (top, top), (left, left)))
+        patches = np.lib.stride_tricks.sliding_window_view(padded, (side, side), axis=(2, 3))
+        return np.einsum("bchwij,ocij->bohw", patches, node.weight) + node.bias[:, None, None]
+    if kind == "AvgPool2d":
+        side = int(node.kernel_size[0])
+        H, W = (length // side for length in x.shape[2:])
+        return x[:, :, : H * side, : W * side].reshape(*x.shape[:2], H, side, W, side).mean((3, 5))
+    if kind == "Flatten":
+        assert (node.start_dim, node.end_dim) == (-3, -1)
+        return x.reshape(len(x), -1)
+    if kind in ("Affine", "Linear"):
+        return x @ node.weight.T + (node.bias if kind == "Affine" else 0)
+    if kind == "Output":
+        return x
+    v, current = state.get(name, (np.zeros_like(x), np.zeros_like(x)))
+    if kind == "CubaLIF":
+        current = current + dt / node.tau_syn * (node.w_in * x - current)
+        v = v + dt / node.tau_mem * (node.v_leak - v + node.r * current)
+    else:
+        v = v + dt / node.tau * (node.v_leak - v + node.r * x)
+    if kind == "LI":
+        state[name] = v, current
+        return v
+    fires = v > node.v_threshold
+    state[name] = np.where(fires, node.v_reset, v), current
+    return fires.astype(np.float64)
+
+
+@pytest.mark.parametrize("dt", [None, 1e-4])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nir_replays_spike_for_spike(tmp_path: Path, name: str, dt: float | None) -> None:
+    checkpoint, network = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS[name])
+    done = export_checkpoint(checkpoint, "nir", tmp_path / "a.nir", dt=dt)
+    assert done.difference < 1e-5
+    outputs, fired = interpret(nir.read(tmp_path / "a.nir"), sample().numpy(), dt or STEP_S)
+    with torch.no_grad(), unpooled_spikes(network) as spikes:
+        wanted, _ = network(sample())
+    assert len(spikes) == len(fired)
+    for ours, theirs in zip(spikes, fired, strict=True):
+        assert 0.01 < ours.mean() < 0.9
+        assert np.array_equal(ours.numpy(), theirs)
+    np.testing.assert_allclose(outputs, wanted.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:nirtorch.load is being deprecated")
+def test_norse_reads_it_spike_for_spike(tmp_path: Path) -> None:
+    import norse.torch as norse
+
+    checkpoint, network = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS["one"])
+    export_checkpoint(checkpoint, "nir", tmp_path / "a.nir")
+    reader = norse.from_nir(nir.read(tmp_path / "a.nir"), dt=STEP_S)
+    state, steps = None, []
+    with torch.no_grad():
+        wanted, _ = network(sample())
+        for step in sample():
+            output, state = reader(step, state)
+            steps.append(output)
+    assert 0.01 < wanted.mean() < 0.9
+    assert torch.equal(torch.stack(steps), wanted)
+
+
+@pytest.mark.parametrize("name", ["votes", "synapses", "one"])
+def test_snntorch_reads_it_spike_for_spike(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    snntorch = pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    from snntorch.import_nir import import_from_nir
+
+    checkpoint, network = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS[name])
+    export_checkpoint(checkpoint, "nir", tmp_path / "a.nir", dt=1e-4)
+    reader = import_from_nir(nir.read(tmp_path / "a.nir"))
+    capsys.readouterr()  # it prints its arrays
+    fired: list[list[Tensor]] = []
+    for module in reader.modules():
+        if isinstance(module, snntorch.Leaky | snntorch.Synaptic):
+            steps: list[Tensor] = []
+            fired.append(steps)
+            module.register_forward_hook(lambda _, __, spikes, steps=steps: steps.append(spikes))
+    with torch.no_grad(), unpooled_spikes(network) as spikes:
+        wanted, _ = network(sample())
+        state, outputs = None, []
+        for step in sample():
+            output, state = reader(step, state)
+            outputs.append(output)
+    assert len(spikes) == len(fired)
+    for ours, theirs in zip(spikes, fired, strict=True):
+        assert 0.01 < ours.mean() < 0.9
+        assert torch.equal(ours, torch.stack(theirs))
+    torch.testing.assert_close(torch.stack(outputs), wanted)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kind": "sew", "channels": (3,), "kernel": 3, "gain": 3.0, "reset": "subtract"},
+        {"kind": "csnn", "channels": (3,), "kernel": 3, "gain": 3.0, "learn_tau": True},
+        NETWORKS["synapses"],
+    ],
+    ids=lambda settings: settings["kind"],
+)
+def test_onnxruntime_replays_every_kind_of_layer(tmp_path: Path, settings: dict[str, Any]) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    checkpoint, network = make_checkpoint(tmp_path / "a.safetensors", **settings)
+    done = export_checkpoint(checkpoint, "onnx", tmp_path / "a.onnx")
+    assert done.difference < 1e-5
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
+    outputs, probabilities = session.run(None, {"spikes": sample().numpy()})  # three recordings; traced with two
+    with torch.no_grad():
+        wanted, _ = network(sample())
+    assert wanted.abs().max() > 0.1
+    np.testing.assert_allclose(outputs, wanted.numpy(), atol=1e-5)
+    np.testing.assert_allclose(probabilities, (wanted.mean(0) / 1.5).softmax(1).numpy(), atol=1e-5)
+    about = session.get_modelmeta().custom_metadata_map
+    assert json.loads(about["classes"]) == ["a", "b", "c"]
+    assert BinConfig.model_validate_json(about["bins"]).steps == 5
+
+
+def test_a_nir_file_says_what_the_network_is_for(tmp_path: Path) -> None:
+    checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS["csnn"])
+    export_checkpoint(checkpoint, "nir", tmp_path / "a.nir")
+    graph = nir.read(tmp_path / "a.nir")
+    about = graph.metadata
+    assert json.loads(about["classes"]) == ["a", "b", "c"]
+    assert (about["step_us"], float(about["dt"]), about["sensor"]) == ("12000", STEP_S, "12x7")
+    assert "torch" in json.loads(about["versions"])
+    assert tuple(graph.nodes["lif"].tau.shape) == (4, 7, 12)
+    assert graph.nodes["lif"].tau[0, 0, 0] == pytest.approx(0.031, rel=1e-6)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.nir", "a.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "to", "dt", "message"),
+    [
+        (
+            {"kind": "sew", "channels": (3, 3), "kernel": 3},
+            "nir",
+            None,
+            "layer 2 .* Residual, .* --to onnx takes every",
+        ),
+        ({"kind": "plif", "channels": (3,), "kernel": 3}, "nir", None, "layer 2 .* MaxPool, .* network.kind = csnn or"),
+        ({"channels": (3,), "reset": "subtract"}, "nir", None, "network.reset = subtract, .* --to onnx"),
+        ({"channels": (3,)}, "onnix", None, "--to onnix: expected one of nir, onnx"),
+        ({"channels": (3,)}, "onnx", 1e-4, "--dt 0.0001: .* with --to nir"),
+        ({"channels": (3,)}, "nir", -1.0, "--dt -1: expected a number of seconds above 0"),
+        ({"channels": (3,)}, "nir", float("nan"), "--dt nan: expected a number of seconds above 0"),
+    ],
+)
+def test_what_cannot_be_exported_is_said(
+    tmp_path: Path, settings: dict[str, Any], to: str, dt: float | None, message: str
+) -> None:
+    checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", **settings)
+    with pytest.raises(ConfigError, match=message):
+        export_checkpoint(checkpoint, to, tmp_path / "out", dt=dt)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_an_existing_file_stays_without_overwrite(tmp_path: Path) -> None:
+    checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", channels=(3,))
+    (tmp_path / "a.nir").write_text("before")
+    with pytest.raises(FileError, match=r"a\.nir: exists already"):
+        export_checkpoint(checkpoint, "nir", tmp_path / "a.nir")
+    assert (tmp_path / "a.nir").read_text() == "before"
+    export_checkpoint(checkpoint, "nir", tmp_path / "a.nir", overwrite=True)
+    assert len(nir.read(tmp_path / "a.nir").nodes) == 8
+
+
+@pytest.mark.parametrize("wrong", ["r", "tau", "bias"])
+def test_a_file_that_answers_otherwise_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    """A writer with a mistake: a resistance, a time constant, or the norm's bias forgotten."""
+    checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS["csnn"])
+    nodes_of = dvspipe.export._nir_nodes
+
+    def mistaken(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Iterator[Any]:
+        for node in nodes_of(network, shape, dt):
+            if hasattr(node, wrong):
+                setattr(node, wrong, 0.8 * getattr(node, wrong))
+            yield node
+
+    monkeypatch.setattr(dvspipe.export, "_nir_nodes", mistaken)
+    with pytest.raises(FileError, match=r"a\.nir: not written, as the nir file answers otherwise than the network"):
+        export_checkpoint(checkpoint, "nir", tmp_path / "a.nir")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_a_missing_library_is_named_with_the_way_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", channels=(3,))
+    for library, to in (("nir", "nir"), ("onnx", "onnx"), ("onnxruntime", "onnx"), ("onnxscript", "onnx")):
+        with monkeypatch.context() as patched:
+            patched.setitem(sys.modules, library, None)
+            with pytest.raises(ConfigError, match=rf"--to {to}: .* missing; pip install 'dvspipe\[export\]'"):
+                export_checkpoint(checkpoint, to, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_traced_network_runs_norses_cell() -> None:
+    """What torch.export traces cannot be a compiled scan."""
+    layer = LIF(NetworkConfig(tau_mem_s=0.04), 0.02)
+
+    class Only(nn.Module):
+        def forward(self, currents: Tensor) -> Tensor:
+            spikes: Tensor = layer(currents, None)[0]
+            return spikes
+
+    with torch.no_grad():
+        traced = torch.export.export(Only(), (torch.zeros(3, 2, 5),)).module()
+        currents = 4 * torch.rand(3, 2, 5)
+        assert torch.equal(traced(currents), layer(currents, None)[0])
