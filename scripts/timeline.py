@@ -37,7 +37,7 @@ def gesture_streams(_data: Path | None, count: int, seed: int) -> Iterator[Strea
     for number in range(count):
         labels = np.random.default_rng([seed, number]).permutation(len(GESTURES))[:GESTURES_EACH].tolist()
         events, plan = record_session(labels, person=FIRST_PERSON + number, session=0, seed=seed)
-        yield f"person{number}", events, [(GESTURES[one.label], one.start_us, one.end_us) for one in plan]
+        yield f"synthetic-person{number}", events, [(GESTURES[one.label], one.start_us, one.end_us) for one in plan]
 
 
 def digit_streams(data: Path | None, count: int, seed: int) -> Iterator[Stream]:
@@ -46,7 +46,7 @@ def digit_streams(data: Path | None, count: int, seed: int) -> Iterator[Stream]:
         rng = np.random.default_rng([seed, number])
         chosen = rng.choice(len(images), DIGITS, replace=False)
         clips = [(str(digits[i]), record_digit(images[i], np.random.default_rng([seed, number, i]))) for i in chosen]
-        yield f"digits{number}", *_joined(clips, rng)
+        yield f"synthetic-digits{number}", *_joined(clips, rng)
 
 
 def real_digit_streams(data: Path | None, count: int, seed: int) -> Iterator[Stream]:

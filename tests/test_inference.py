@@ -320,6 +320,15 @@ def test_a_moment_with_few_events_is_uncertain_however_probable() -> None:
     assert segments_of(answers_of([A] * 3, [9, 9, 9]), least_events=10) == [(0, 400, "uncertain")]
 
 
+def test_what_is_hardly_more_than_noise_is_uncertain_unless_it_is_short() -> None:
+    events = [10, 12, 10, *[100] * 6, 14, 100, 14, 14, 14, *[100] * 5]
+    answers = answers_of([A] * len(events), events, hop_us=40)  # of windows of 200 us
+    found = segments_of(answers)
+    assert [name for _, _, name in found] == ["uncertain", "right", "uncertain", "right"]
+    assert found[2][1] - found[2][0] == 3 * 40
+    assert len(segments_of(answers, noise=0)) == 1
+
+
 def test_a_class_goes_on_at_a_probability_that_does_not_begin_one() -> None:
     weak = [0.45, 0.3, 0.25]
     assert segments_of(answers_of([A, weak, weak, A])) == [(0, 500, "right")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from ..events import Events
 from .config import SegmentConfig
 
 UNCERTAIN = "uncertain"
-BUSY_PERCENTILE = 90  # of the numbers of events near the answers
+BUSY_PERCENTILE, CALM_PERCENTILE = 90, 10  # of the numbers of events near the answers
+CALM_SHARE = 0.25  # of those of busy moments, below which calm ones are taken for rest
 MOST_RATE_BINS = 2048
 FINEST_RATE_BIN_US = 1000
 FLAT, QUIET = -1, -2  # no class is probable; too little happens
@@ -43,6 +45,11 @@ class Answers:
 
     def __len__(self) -> int:
         return len(self.end_us)
+
+    @property
+    def window_us(self) -> int:
+        """The median time that an answer rests on."""
+        return int(np.median(self.end_us - self.start_us)) if len(self) else 0
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -86,8 +93,18 @@ class Answers:
         return np.asarray((sums[stop] - sums[first]) / (stop - first)[:, None])
 
     def quiet(self, config: SegmentConfig) -> NDArray[np.bool_]:
-        """Whether too little happens around the time that an answer stands for to say anything: bool [N]."""
-        return self._few(self.near, config)
+        """Whether too little happens around the time that an answer stands for to say anything: bool [N].
+
+        A sensor's noise goes on while nothing moves. So where the calm moments of a recording are much calmer than its
+        busy ones, what is hardly busier than they are is rest; but not where it lasts less than half a window.
+        """
+        calm, busy = np.percentile(self.near, [CALM_PERCENTILE, BUSY_PERCENTILE]) if len(self) else (0.0, 0.0)
+        rest = self.near < (config.noise * calm if calm < CALM_SHARE * busy else 0.0)
+        at_us, window_us = self.middle_us, self.window_us
+        for before, after in pairwise(np.flatnonzero(~rest)):
+            if 2 * (at_us[after] - at_us[before]) < window_us:
+                rest[before:after] = False
+        return np.asarray(rest | self._few(self.near, config))
 
     def certain(self, config: SegmentConfig) -> NDArray[np.bool_]:
         """Whether an answer rests on enough events, and gives a class enough to begin: bool [N]."""
@@ -143,9 +160,8 @@ def find_segments(
         end_us: When the recording ends.
     """
     cells_us = answers.cells_us(first_us, end_us)
-    window_us = int(np.median(answers.end_us - answers.start_us)) if len(answers) else 0
-    least_us = window_us // 2 if config.least_us is None else config.least_us
-    smooth_us = window_us * 3 // 4 if config.smooth_us is None else config.smooth_us
+    least_us = answers.window_us // 2 if config.least_us is None else config.least_us
+    smooth_us = answers.window_us * 3 // 4 if config.smooth_us is None else config.smooth_us
     states = _follow(answers.smoothed(smooth_us), answers.quiet(config), config)
     runs = _without_short(_runs(states, cells_us, first_us, end_us), least_us)
     middle_us = cells_us.mean(axis=1)

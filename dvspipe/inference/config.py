@@ -24,6 +24,9 @@ class SegmentConfig(Settings):
     quiet: float = Field(default=0.05, ge=0, le=1)
     """A moment is quiet, and so uncertain, whose events are a smaller share than that of those of the recording's busy
     moments (their 90th percentile)."""
+    noise: float = Field(default=1.6, ge=0)
+    """So is one with fewer than so many times those of the recording's calm moments (their 10th percentile), where
+    these have less than a quarter of those of the busy ones: they hold but the sensor's noise. 0 leaves it out."""
     least_events: int = Field(default=0, ge=0)
     """The fewest events of a window that say anything."""
 
