@@ -327,14 +327,6 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], message: st
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_recording_of_another_sensor_is_refused(tmp_path: Path) -> None:
-    save_two_classes(tmp_path / "data")
-    dvspipe("train", "nmnist", "data.kind=folder", "data.root=data", *SHORT, "--out", "run", cwd=tmp_path)
-    write(tmp_path / "other.h5", random_events(0, 20))
-    done = dvspipe("infer", "run/weights/best.safetensors", "other.h5", cwd=tmp_path, code=2)
-    assert "other.h5: comes from a sensor of 12x7, the network is for 16x12" in done.stderr
-
-
 def test_ctrl_c_stops_a_conversion_and_leaves_nothing(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     (tmp_path / "images").mkdir()
