@@ -43,7 +43,8 @@ class OptimiserConfig(Settings):
     truncate: int | None = Field(default=None, ge=1)
     """Steps after which gradients through time are cut off, for long recordings; None goes through all."""
     ema: float = Field(default=0.0, ge=0, lt=1)
-    """Decay per step of an exponential moving average of the weights, which is then evaluated and kept; 0 is none."""
+    """Decay per step of an exponential moving average of the weights, which is then evaluated and kept; 0 is none. In
+    step n it is n / (n + 9) where that is less, so that the first weights are soon forgotten."""
     patience: int | None = Field(default=None, ge=1)
     """Epochs without a better validation result after which training ends."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -462,7 +462,7 @@ class _Trainer:
         self.scaler.update()
         self.step += 1
         if self.average is not None:
-            _follow(self.average, self.network, settings.ema)
+            _follow(self.average, self.network, min(settings.ema, self.step / (self.step + 9)))
         return totals
 
     def _work(self, batch: Batch, weight: float) -> Tensor:
