@@ -22,6 +22,7 @@ from .files import claim_output, write_beside
 from .networks import NetworkConfig, SpikingNetwork
 
 FORMAT = "dvspipe-classifier-1"
+SHIPPED = Path(__file__).parent / "checkpoints"
 VERSIONED_PACKAGES = (
     "dvspipe", "torch", "norse", "tonic", "numpy", "numba", "opencv-python", "opencv-python-headless",
 )  # fmt: skip
@@ -85,13 +86,22 @@ def save_checkpoint(path: Path, config: ClassifierConfig, network: torch.nn.Modu
         beside.write_bytes(to_bytes(weights, metadata=metadata))
 
 
+def shipped_checkpoints() -> list[str]:
+    """The names by which the classifiers that come with dvspipe are found, sorted."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
 def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> tuple[ClassifierConfig, SpikingNetwork]:
     """A classifier's configuration and its network, in evaluation mode.
+
+    Args:
+        path: A file, or the name of a shipped one.
+        device: Where the network goes.
 
     Raises:
         CheckpointError: The file is missing, is no dvspipe checkpoint, or its weights do not fit its configuration.
     """
-    metadata, weights = _read(Path(path), device)
+    metadata, weights = _read(_find(Path(path)), device)
     if metadata.get("format") != FORMAT:
         found = metadata.get("format")
         raise CheckpointError(f"{path}: not a dvspipe checkpoint (format {found!r}, expected {FORMAT!r})")
@@ -104,9 +114,17 @@ def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> tuple[
     return config, network.to(device).eval()
 
 
-def _read(path: Path, device: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def _find(path: Path) -> Path:
+    names = shipped_checkpoints()
+    if not path.is_file() and str(path) in names:
+        return SHIPPED / f"{path}.safetensors"
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint")
+        ways = f"; give a .safetensors file or one of {', '.join(names)}" if names else ""
+        raise CheckpointError(f"{path}: no such checkpoint{ways}")
+    return path
+
+
+def _read(path: Path, device: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     try:
         with safe_open(path, framework="pt", device=device) as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

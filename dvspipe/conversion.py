@@ -291,18 +291,35 @@ def plan_conversions(sources: Sequence[Path], out: Path, suffix: str = ".h5") ->
     if len(sources) == 1 and _is_one(sources[0]) and out.suffix:
         return [(sources[0], out)]
     plan: dict[Path, Path] = {}
-    for source in sources:
-        found, base = [source], source.parent
-        if not _is_one(source):
-            found, base = [path for path in sorted(source.rglob("*")) if _is_convertible(path, suffix)], source
-            if not found:
-                raise FileError(f"{source}: holds no videos or recordings")
-        for path in found:
-            target = out / path.relative_to(base).with_suffix(suffix)
-            if target in plan:
-                raise FileError(f"{target}: both {plan[target]} and {path} would go there")
-            plan[target] = path
+    for path, name in find_sources(sources, lambda path: path.is_file() and path.suffix.lower() == suffix):
+        target = out / name.with_suffix(suffix)
+        if target in plan:
+            raise FileError(f"{target}: both {plan[target]} and {path} would go there")
+        plan[target] = path
     return [(path, target) for target, path in plan.items()]
+
+
+def find_sources(
+    sources: Sequence[Path], is_left_out: Callable[[Path], bool] = lambda _: False
+) -> Iterator[tuple[Path, Path]]:
+    """Videos and recordings, each with its name, or its path below the folder in which it was found.
+
+    Args:
+        sources: Videos, image folders, recordings, or folders that hold such somewhere below them.
+        is_left_out: Whether something found in a folder is not wanted.
+
+    Raises:
+        FileError: A folder holds no videos or recordings.
+    """
+    for source in sources:
+        if _is_one(source):
+            yield source, Path(source.name)
+            continue
+        found = [path for path in sorted(source.rglob("*")) if _is_convertible(path) and not is_left_out(path)]
+        if not found:
+            raise FileError(f"{source}: holds no videos or recordings")
+        for path in found:
+            yield path, path.relative_to(source)
 
 
 def is_video(source: Path) -> bool:
@@ -317,13 +334,12 @@ def _is_one(source: Path) -> bool:
     return not source.is_dir() or is_image_folder(source) or is_ros2_folder(source)
 
 
-def _is_convertible(path: Path, suffix: str) -> bool:
+def _is_convertible(path: Path) -> bool:
     if is_video_name(path):
         return True
     if path.is_dir():
         return _is_one(path)
-    part_of_bag, converted = is_ros2_folder(path.parent), path.suffix.lower() == suffix
-    return path.is_file() and not part_of_bag and not converted and recognise(path) is not None
+    return path.is_file() and not is_ros2_folder(path.parent) and recognise(path) is not None
 
 
 def events_from_video(

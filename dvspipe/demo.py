@@ -9,7 +9,7 @@ from pathlib import Path
 from .config import build, read_yaml
 from .conversion import convert_video
 from .formats import iterate
-from .inference import Classifier, Prediction, write_predictions
+from .inference import Classifier, Prediction, prediction_record, write_predictions
 from .report import draw_probabilities, write_preview, write_training_page
 from .synthesis import GESTURE_SENSOR, GESTURES, gesture_frames
 from .training import Listener, Run, TrainConfig, train
@@ -54,7 +54,7 @@ def run_demo(folder: Path, listener: Listener, config: TrainConfig | None = None
     preview = write_preview(iterate(events), GESTURE_SENSOR, folder / "preview.gif")
     run = train(config, folder, command="dvspipe demo", listener=listener)
     prediction = Classifier.load(run.checkpoint).predict(events)
-    write_predictions(folder, [prediction])
+    write_predictions(folder, [prediction_record(prediction)])
     chart = folder / "prediction.png"
     title = f"{events.name} (synthetic): {prediction.class_name}"
     draw_probabilities(prediction.probabilities, GESTURES, chart, title=title)

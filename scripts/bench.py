@@ -23,7 +23,7 @@ from encoders import encode_aedat2, encode_aedat3, encode_evt3, encode_evt21
 from numba import njit
 from numpy.typing import NDArray
 
-from dvspipe.config import build
+from dvspipe.config import build, read_yaml
 from dvspipe.conversion import convert_video
 from dvspipe.encoding import BinConfig, encode_events, encode_stream
 from dvspipe.events import Events, SensorSize, concatenate, join
@@ -32,7 +32,7 @@ from dvspipe.formats.evt import parse_header
 from dvspipe.formats.recordings import open_source
 from dvspipe.formats.source import HEAD_BYTES
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate
-from dvspipe.synthesis import GESTURES, record_gesture
+from dvspipe.synthesis import GESTURE_SENSOR, GESTURES, record_gesture
 from dvspipe.video import Frame, open_video, write_video
 
 REPEATS = 5
@@ -553,10 +553,94 @@ def bench_synthesis(_options: Options) -> Iterator[Figure]:
     )
 
 
+def bench_inference(_options: Options) -> Iterator[Figure]:
+    """`dvspipe infer` as a user types it, start included: recording seconds / seconds; its memory; how soon it answers.
+
+    Random events, ON and OFF in stripes that change every second, so that many are left when they are scaled; the
+    gesture network that is shipped, or where none is, a fresh one of its configuration, which takes as long.
+    """
+    with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as place:
+        folder = Path(place)
+        network = _gesture_checkpoint(folder)
+        for name, sensor, rate, lasts_s, target, further in (
+            ("128x128", GESTURE_SENSOR, 100_000, 600, 20, []),
+            ("720p", SensorSize(width=1280, height=720), 5_000_000, 60, 3, ["--fit", "scale"]),
+        ):
+            recording = folder / f"{name}.h5"
+            _write_random(recording, sensor, rate, lasts_s)
+            for cores in (1, 2):
+                spent, peak_mb = _infer(network, recording, cores, *further)
+                beside = {"wall s": spent.wall_s, "cpu s": spent.cpu_s, "peak MB": peak_mb}
+                seconds = spent.cpu_s if cores == 1 else spent.wall_s  # on one core they are the same where it is quiet
+                yield Figure(f"inference/{name}_{cores}_core", lasts_s / seconds, "x real time", target, beside)
+            if lasts_s == 600:
+                yield Figure("inference/10_minutes_memory", 600 / peak_mb, "x below 600 MB", 1, {"MB": peak_mb})
+                spent, peak_mb = _infer(network, recording, 2, "--stateful")
+                yield Figure(f"inference/{name}_stateful", lasts_s / spent.wall_s, "x real time", None, {"MB": peak_mb})
+                spent, peak_mb = _infer(network, recording, 2, "--out", str(folder / "out"))
+                yield Figure(f"inference/{name}_pictures", lasts_s / spent.wall_s, "x real time", None, {"MB": peak_mb})
+        short = folder / "short.h5"
+        _write_random(short, GESTURE_SENSOR, 100_000, 2)
+        python = sys.executable
+        for name, command in (
+            ("first_answer", [python, "-m", "dvspipe", "infer", network, str(short)]),
+            ("start_import_torch", [python, "-c", "import torch"]),
+            ("start_import_inference", [python, "-c", "import dvspipe.inference"]),
+        ):
+            runs = [_spend(command) for _ in range(CONVERT_REPEATS + 1)][1:]
+            wall_s, cpu_s = (statistics.median(each) for each in zip(*((s.wall_s, s.cpu_s) for s in runs), strict=True))
+            yield Figure(
+                f"inference/{name}", 5 / wall_s, "x faster than 5 s", 1 if name == "first_answer" else None,
+                {"wall s": wall_s, "cpu s": cpu_s},
+            )  # fmt: skip
+
+
+def _gesture_checkpoint(folder: Path) -> str:
+    from dvspipe.checkpoint import ClassifierConfig, save_checkpoint, shipped_checkpoints
+
+    if "gesture-synthetic" in shipped_checkpoints():
+        return "gesture-synthetic"
+    settings = read_yaml("gesture")
+    kept = {"bins": settings["bins"], "network": settings["network"]}
+    kept |= {"classes": GESTURES, "width": GESTURE_SENSOR.width, "height": GESTURE_SENSOR.height}
+    config = build(ClassifierConfig, kept, "gesture")
+    path = folder / "gesture.safetensors"
+    save_checkpoint(path, config, config.build_network())
+    return str(path)
+
+
+def _write_random(path: Path, sensor: SensorSize, rate: int, lasts_s: int) -> None:
+    rng = np.random.default_rng(0)
+    with EventWriter(path, sensor) as writer:
+        for second in range(lasts_s):
+            t = 1_000_000 * second + np.sort(rng.integers(0, 1_000_000, rate))
+            x, y = rng.integers(0, sensor.width, rate), rng.integers(0, sensor.height, rate)
+            writer.append(Events(t, x, y, (x // 32 + second) % 2, sensor))
+
+
+def _infer(network: str, recording: Path, cores: int, *further: str) -> tuple[Spent, float]:
+    """Times of the command with so many cores, and its peak memory in MB."""
+    allowed = ",".join(map(str, sorted(os.sched_getaffinity(0))[:cores]))
+    with tempfile.NamedTemporaryFile("r") as told:
+        command = [sys.executable, "-c", TELL_PEAK, "infer", network, str(recording), *further]
+        spent = _spend(["taskset", "-c", allowed, "sh", "-c", f'"$@" > {told.name}', "sh", *command], str(cores))
+        return spent, int(told.read().split()[-1]) * 1024 / 1e6
+
+
+def _spend(command: list[str], threads: str = "2") -> Spent:
+    """Times of a command."""
+    began, before = time.perf_counter(), os.times()
+    _run(command, OMP_NUM_THREADS=threads)
+    after = os.times()
+    cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
+    return Spent(time.perf_counter() - began, cpu_s)
+
+
 BENCHES: dict[str, Callable[[Options], Iterator[Figure]]] = {
     "convert": bench_convert,
     "encoding": bench_encoding,
     "formats": bench_formats,
+    "inference": bench_inference,
     "network": bench_network,
     "simulator": bench_simulator,
     "start": bench_start,

@@ -25,6 +25,21 @@ def random_events(seed: int, count: int, sensor: SensorSize = SENSOR, span_us: i
     )
 
 
+BAR_SENSOR = SensorSize(width=16, height=12)
+BAR_CLASSES = ("right", "left", "down")
+
+
+def moving_bar(label: int, seed: int, windows: int = 1) -> Events:
+    """A bar that moves right (0), left (1) or down (2), with noise; it takes 100 ms, once per window."""
+    rng = np.random.default_rng([label, seed])
+    t = np.sort(rng.integers(0, 100_000 * windows, 400 * windows))
+    phase = t % 100_000 / 100_000
+    along = np.clip(phase * 12 + rng.integers(0, 2, t.size), 0, 11).astype(int)
+    across = rng.integers(0, 12, t.size)
+    x, y = {0: (along + 2, across), 1: (13 - along, across), 2: (across + 2, along)}[label]
+    return Events(t, x, y, rng.integers(0, 2, t.size), BAR_SENSOR)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keeps what the tests make out of the user's cache, and theirs out of the tests."""

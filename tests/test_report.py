@@ -2,9 +2,11 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,20 @@ from dvspipe.errors import ConfigError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.report import (
     PreviewSettings,
+    answers,
     draw_curves,
+    draw_events,
     draw_probabilities,
     draw_rasters,
+    write_answers_page,
+    write_pictures,
     write_preview,
     write_training_page,
 )
 from dvspipe.report.page import wilson_interval
+from dvspipe.report.previews import Caption
+from dvspipe.report.timelines import class_colour, in_a_bar
+from dvspipe.video import Frame, write_video
 
 SENSOR = SensorSize(width=12, height=7)
 SCALE = 27  # the least whole factor that makes 12 pixels at least 320
@@ -395,15 +404,15 @@ def test_importing_the_report_is_light() -> None:
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
-@pytest.mark.parametrize("slow", [0.5, 4.0])
-def test_slow_stretches_the_time_that_a_preview_plays(tmp_path: Path, events: Events, slow: float) -> None:
-    settings = PreviewSettings(window_us=50_000, slow=slow)
+@pytest.mark.parametrize("speed", [0.25, 2.0])
+def test_speed_shortens_the_time_that_a_preview_plays(tmp_path: Path, events: Events, speed: float) -> None:
+    settings = PreviewSettings(window_us=50_000, speed=speed)
     for name in ("a.gif", "a.webm"):
         write_preview([events], SENSOR, tmp_path / name, settings)
     with Image.open(tmp_path / "a.gif") as image:
-        assert image.info["duration"] == pytest.approx(50 * slow, abs=10)
+        assert image.info["duration"] == pytest.approx(50 / speed, abs=10)
     capture = cv2.VideoCapture(str(tmp_path / "a.webm"))
-    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(20 / slow, rel=0.01)
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(20 * speed, rel=0.01)
     capture.release()
 
 
@@ -433,3 +442,296 @@ def test_more_trains_than_a_picture_shows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="hsa: 4,225 spike trains of 65x65 pixels, a picture shows at most 4,096"):
         draw_rasters({"hsa": np.zeros((5, 1, 65, 65), np.uint8)}, np.ones((65, 65)), tmp_path / "a.png", step_us=1)
     assert not list(tmp_path.iterdir())
+
+
+# More ways to show events
+
+
+def one_event(t_us: int = 0, x: int = 3, y: int = 1, on: bool = True) -> Events:
+    return Events([t_us], [x], [y], [on], SENSOR)
+
+
+def share_of(shown: tuple[int, ...], ink: tuple[int, int, int]) -> float:
+    """How much of an ink a colour on white has."""
+    return float(np.mean([(255 - a) / (255 - b) for a, b in zip(shown, ink, strict=True)]))
+
+
+@pytest.mark.parametrize(("mode", "strength"), [("surface", lambda w: w), ("decay", lambda w: 1 - np.exp(-w))])
+def test_an_event_fades_by_its_age(tmp_path: Path, mode: Any, strength: Any) -> None:
+    parts = [one_event(0), one_event(50_000, x=5, y=2, on=False)]
+    settings = PreviewSettings(window_us=20_000, fps=100, mode=mode)  # a picture every 10 ms, the first at 10 ms
+    pictures = gif_pictures(write_preview(parts, SENSOR, tmp_path / "a.gif", settings))
+    assert len(pictures) == 6
+    for number, picture in enumerate(pictures):
+        left = strength(np.exp(-(number + 1) / 2))
+        assert share_of(pixel(picture, 3, 1), RED) == pytest.approx(left, abs=0.04)
+    assert share_of(pixel(pictures[-1], 5, 2), BLUE) == pytest.approx(strength(np.exp(-0.5)), abs=0.04)
+
+
+def test_a_surface_shows_the_last_event_and_decay_their_sum(tmp_path: Path) -> None:
+    events = Events([0, 1, 2], [3, 3, 3], [1, 1, 1], [1, 1, 0], SENSOR)
+    for mode, ink, share in (("surface", BLUE, 1), ("decay", RED, 1 - np.exp(-1))):
+        settings = PreviewSettings.model_validate({"window_us": 10**6, "fps": 100, "mode": mode})
+        picture = gif_pictures(write_preview([events], SENSOR, tmp_path / f"{mode}.gif", settings))[0]
+        assert share_of(pixel(picture, 3, 1), ink) == pytest.approx(share, abs=0.06)
+
+
+@pytest.mark.parametrize("colours", ["viridis", "inferno", "grey"])
+def test_a_colour_map_shows_on_and_off_alike(tmp_path: Path, events: Events, colours: Any) -> None:
+    settings = PreviewSettings(window_us=10_000, colours=colours)
+    picture = gif_pictures(write_preview([events], SENSOR, tmp_path / "a.gif", settings))[0]
+    on, off, nothing = pixel(picture, 3, 1), pixel(picture, 5, 2), pixel(picture, 0, 6)
+    assert on == off
+    assert sum(on) > sum(nothing) + 200
+
+
+def test_pictures_follow_each_other_by_speed_and_rate(tmp_path: Path) -> None:
+    """A second at twice the speed and 20 pictures per second: ten pictures."""
+    events = Events([0, 999_999], [0, 1], [0, 0], [1, 1], SENSOR)
+    path = write_preview([events], SENSOR, tmp_path / "a.gif", PreviewSettings(speed=2, fps=20))
+    assert len(gif_pictures(path)) == 10
+    with Image.open(path) as image:
+        assert image.info["duration"] == 50
+
+
+def test_a_long_pause_is_cut_short_on_request(tmp_path: Path) -> None:
+    events = Events([0, 3_600_000_000], [0, 1], [0, 0], [1, 1], SENSOR)
+    settings = PreviewSettings(window_us=100_000, skip_pauses=True)
+    assert len(gif_pictures(write_preview([events], SENSOR, tmp_path / "a.gif", settings))) == 12
+
+
+def test_a_large_sensor_is_made_smaller(tmp_path: Path) -> None:
+    sensor = SensorSize(width=90, height=30)
+    events = Events([0] * 4, [31] * 4, [17] * 4, [1] * 4, sensor)
+    settings = PreviewSettings(max_side_px=30, min_side_px=1)
+    picture = gif_pictures(write_preview([events], sensor, tmp_path / "a.gif", settings))[0]
+    assert picture.shape[:2] == (10 + 22, 30)
+    ((row, column),) = np.argwhere((picture[:10] == RED).all(axis=2))
+    assert (row, column) == (17 // 3, 31 // 3)
+
+
+def test_the_video_stands_beside_the_events(tmp_path: Path, events: Events) -> None:
+    """Dark for the first 15 ms of the recording, then bright."""
+    greys = [20 if 5000 * k < 1_015_000 else 235 for k in range(206)]
+    write_video(
+        tmp_path / "v.webm", [Frame(5000 * k, np.full((14, 24), grey, np.uint8)) for k, grey in enumerate(greys)]
+    )
+    path = write_preview([events], SENSOR, tmp_path / "a.gif", SETTINGS, beside=tmp_path / "v.webm")
+    pictures = gif_pictures(path)
+    assert pictures[0][40, 40].mean() < 40
+    assert pictures[2][40, 40].mean() > 210
+    wide = pictures[0][:, 12 * SCALE :]
+    assert pixel(wide, 3, 1) == RED
+    assert pixel(wide, 5, 2) == BLUE
+
+
+def test_a_caption_has_a_bar_as_long_as_its_share(tmp_path: Path, events: Events) -> None:
+    path = write_preview(
+        [events], SENSOR, tmp_path / "a.gif", SETTINGS, captions=lambda t_us: Caption("x", (t_us - 1_000_000) / 40_000)
+    )
+    for number, picture in enumerate(gif_pictures(path), start=1):
+        bar = picture[7 * SCALE + 21]
+        assert (bar == (29, 95, 191)).all(axis=1).mean() == pytest.approx(number / 4, abs=0.01)
+
+
+def inks(path: Path) -> tuple[Any, Any]:
+    """Where a chart is red, and where it is blue."""
+    picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    red, green, blue = np.moveaxis(picture, 2, 0)
+    return (red - blue > 60) & (red - green > 60), (blue - red > 60) & (blue - green > 20)
+
+
+@pytest.mark.parametrize("kind", ["raster", "xyt"])
+def test_a_chart_of_events_tells_on_from_off_and_early_from_late(tmp_path: Path, kind: str) -> None:
+    t = np.arange(0, 1_000_000, 2000)
+    x, y = t // 2000 % 12, t // 2000 % 7
+    events = Events(t, x, y, t < 500_000, SENSOR)
+    path = draw_events(kind, [events], SENSOR, tmp_path / "a.png", count=len(events), span_us=(0, int(t[-1])))
+    red, blue = inks(path)
+    assert min(red.sum(), blue.sum()) > 300
+    assert np.argwhere(red)[:, 1].mean() < np.argwhere(blue)[:, 1].mean()
+
+
+def test_a_rate_chart_is_higher_where_more_happens(tmp_path: Path) -> None:
+    t = np.sort(np.concatenate([np.arange(0, 500_000, 5000), np.arange(500_000, 1_000_000, 500)]))
+    zeros = np.zeros(t.size, int)
+    events = Events(t, zeros, zeros, np.ones(t.size, bool), SENSOR)
+    path = draw_events("rate", [events], SENSOR, tmp_path / "a.png", count=t.size, span_us=(0, 999_999))
+    red, _ = inks(path)
+    rows, columns = np.nonzero(red)
+    middle = red.shape[1] // 2
+    before, after = rows[columns < middle - 100], rows[(columns > middle + 100) & (columns < middle + 300)]
+    zero = rows.max()
+    assert (zero - before.min()) / (zero - after.min()) == pytest.approx(400 / 2000, abs=0.02)
+
+
+def test_a_chart_of_events_is_a_png(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"a\.gif: a chart of events is written as \.png, not \.gif"):
+        draw_events("rate", [], SENSOR, tmp_path / "a.gif", count=0, span_us=(0, 0))
+
+
+@pytest.mark.parametrize("kind", ["xyt", "raster", "rate"])
+def test_no_events_still_give_a_chart(tmp_path: Path, kind: str) -> None:
+    assert draw_events(kind, [], SENSOR, tmp_path / "a.png", count=0, span_us=(0, 0)).stat().st_size > 1000
+
+
+# The page of answers
+
+
+def rows_to(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def make_answers(out: Path, names: list[str]) -> Path:
+    """A second of `drums`, half a second of nothing certain, and a second of the third class, of each name."""
+    layer = {"name": "lif1", "rate": 0.1, "operations": 3e6, "dense_operations": 9e6, "multiplies": False}
+    record: dict[str, Any] = {
+        "label": 1, "class": CLASSES[1], "probability": 0.8, "certain": False, "probabilities": [0.1, 0.8, 0.1, 0],
+        "events": 500, "windows": 25, "segments": 3, "t_first_us": 0, "t_last_us": 2_499_999, "duration_s": 2.5,
+        "rates": {"start_us": 0, "bin_us": 100_000, "counts": [30] * 25}, "judged_us": 2_500_000,
+        "layers": [layer], "scores": None, "trained_on": "",
+        "labels": [[0, 1_000_000, CLASSES[1]], [1_500_000, 2_500_000, CLASSES[2]]],
+    }  # fmt: skip
+    segments = [
+        {"t_start_us": start, "t_end_us": stop, "label": label, "class": name, "probability": 0.8}
+        for start, stop, label, name in (
+            (0, 1_000_000, 1, CLASSES[1]),
+            (1_000_000, 1_500_000, None, "uncertain"),
+            (1_500_000, 2_500_000, 2, CLASSES[2]),
+        )
+    ]
+    windows = [
+        {"t_from_us": 100_000 * k, "t_to_us": 100_000 * (k + 1), "probabilities": row}
+        for k, row in enumerate([[0, 1, 0, 0]] * 10 + [[0.25] * 4] * 5 + [[0, 0.4, 0.6, 0]] * 10)
+    ]
+    rng = np.random.default_rng(0)
+    t = np.sort(rng.integers(0, 2_500_000, 500))
+    events = Events(t, rng.integers(0, 12, 500), rng.integers(0, 7, 500), rng.integers(0, 2, 500), SENSOR)
+    for name in names:
+        rows_to(out / name / "windows.jsonl", windows)
+        rows_to(out / name / "segments.jsonl", segments)
+        write_pictures(out / name, record, [events], SENSOR, CLASSES)
+    rows_to(out / "predictions.jsonl", [record | {"file": name, "folder": name} for name in names])
+    run = {
+        "checkpoint": "best.safetensors", "trained_on": "synthetic <b>", "classes": CLASSES, "sensor": "12x7",
+        "window_us": 200_000, "step_us": 20_000, "settings": {"stateful": False, "hop_us": 100_000},
+        "versions": {"dvspipe": "0.1.0"},
+    }  # fmt: skip
+    rows_to(out / "run.json", [run])
+    scores = {
+        "accuracy": 0.9, "answers": 20, "segment_f1": 1.0, "segments_found": 2, "segments": 2, "labels": 2,
+        "median_delay_us": 150_000, "labels_answered": 2, "calibration_error": 0.1,
+        "confusion": np.diag([0, 9, 8, 3]).tolist(),
+        "calibration": [[10, 10], [5, 9], [6, 9]], "seen_us": [100_000, 200_000], "seen": [[2, 2], [1, 2]],
+    }  # fmt: skip
+    rows_to(out / "scores.json", [scores])
+    return write_answers_page(out)
+
+
+def test_a_timeline_shows_segments_over_labels_in_their_colours(tmp_path: Path) -> None:
+    make_answers(tmp_path, ["a.h5"])
+    picture = np.asarray(Image.open(tmp_path / "a.h5" / "timeline.png").convert("RGB")).astype(int)
+    ends = []
+    for label in (1, 2):
+        ink = np.rint(np.multiply(class_colour(label, len(CLASSES)), 255))
+        rows, columns = np.nonzero((np.abs(picture - ink) <= 2).all(axis=2))
+        assert rows.max() - rows.min() > 60  # two lanes
+        ends.append((columns.min(), columns.max()))
+    (a, b), (c, d) = ends
+    assert (c - b) / (d - a) == pytest.approx(0.5 / 2.5, abs=0.01)
+    assert (b - a) == pytest.approx(d - c, abs=4)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.2, "right arm clockwise"), (0.07, "right arm\nclockwise"), (0.01, None), (0.0, None)],
+)
+def test_a_name_takes_as_many_lines_as_its_bar_is_narrow(share: float, text: str | None) -> None:
+    assert in_a_bar("right_arm_clockwise", share) == text
+
+
+def test_an_overlay_says_what_is_shown_and_lasts_as_long(tmp_path: Path) -> None:
+    make_answers(tmp_path, ["a.h5"])
+    pictures = webm_pictures(tmp_path / "a.h5" / "overlay.webm")
+    assert len(pictures) == 38  # 2.5 s at 15 pictures per second
+    bar = 7 * 22 + 20  # 12 pixels are enlarged to at least 256
+    shares = [float((np.abs(p[bar].astype(int) - (29, 95, 191)).max(axis=1) < 60).mean()) for p in pictures]
+    assert shares[8] == pytest.approx(1, abs=0.05)
+    assert shares[18] == pytest.approx(0, abs=0.05)
+    assert shares[30] == pytest.approx(0.6, abs=0.05)
+
+
+def test_the_page_of_answers_loads_nothing_and_escapes_everything(tmp_path: Path) -> None:
+    text = make_answers(tmp_path, ["a <b>.h5", "deep/b.h5"]).read_text(encoding="utf-8")
+    assert "http://" not in text
+    assert "https://" not in text
+    sources = re.findall(r'src="([^"]*)"', text)
+    assert [source.split(";")[0] for source in sources].count("data:video/webm") == 2
+    assert all(source.startswith("data:") for source in sources)
+    assert "<script" not in text
+    assert "<b>" not in text
+    assert text.count('<span class="badge">synthetic training data</span>') == 4
+    for words in (
+        "a &lt;b&gt;.h5",
+        "segment F1 at an overlap of 0.5: 1.000",
+        "1,200,000",
+        "Windows of 200 ms, one every",
+    ):
+        assert words in text
+
+
+def test_pictures_that_a_page_has_no_room_for_are_linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = ["a.h5", "b #1.h5"]
+    make_answers(tmp_path, first)
+    sizes = [
+        sum((tmp_path / name / file).stat().st_size for file in ("timeline.png", "overlay.webm")) for name in first
+    ]
+    monkeypatch.setattr(answers, "MOST_BYTES", sizes[0])
+    text = write_answers_page(tmp_path).read_text(encoding="utf-8")
+    assert text.count("data:video/webm") == 1
+    assert '<a href="b%20%231.h5/overlay.webm">overlay.webm</a>' in text
+
+
+PROBE = """<script>
+addEventListener('load', async () => {
+  const found = {images: [...document.images].map(image => image.naturalWidth), videos: []};
+  found.closed = [...document.querySelectorAll('details')].filter(each => !each.open).length;
+  for (const summary of document.querySelectorAll('details:not([open]) > summary')) summary.click();
+  found.stillClosed = [...document.querySelectorAll('details')].filter(each => !each.open).length;
+  for (const video of document.querySelectorAll('video')) {
+    await video.play();
+    await new Promise(done => { video.ontimeupdate = () => { if (video.currentTime > 0.1) done(); }; });
+    found.videos.push(video.duration);
+  }
+  found.links = [...document.links].map(link => document.querySelector(link.getAttribute('href')) !== null);
+  found.loaded = performance.getEntriesByType('resource').map(e => e.name).filter(name => !name.startsWith('data:'));
+  document.body.innerHTML = '<pre id="probe">' + JSON.stringify(found) + '</pre>';
+});
+</script></body>"""
+
+
+def test_a_browser_without_network_shows_the_page_of_answers_and_plays_its_overlays(tmp_path: Path) -> None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    page = make_answers(tmp_path, ["a.h5", "deep/b.h5", "c.h5", "d.h5"])
+    probed = page.with_name("probed.html")
+    probed.write_text(page.read_text(encoding="utf-8").replace("</body>", PROBE), encoding="utf-8")
+    done = subprocess.run(
+        [
+            chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000000",
+            "--host-resolver-rules=MAP * ~NOTFOUND", "--autoplay-policy=no-user-gesture-required",
+            f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", probed.as_uri(),
+        ],
+        capture_output=True, text=True, timeout=90,
+    )  # fmt: skip
+    match = re.search('<pre id="probe">(.*?)</pre>', done.stdout)
+    assert match, done.stdout[-500:] + done.stderr[-500:]
+    found = json.loads(unescape(match[1]))
+    assert len(found["images"]) == 2 + 4
+    assert min(found["images"]) > 300
+    assert (found["closed"], found["stillClosed"]) == (1 + 4 + 1, 0)  # the last recording, segments, settings
+    assert found["videos"] == pytest.approx([38 / 15] * 4, abs=0.05)
+    assert found["links"] == [True] * 4
+    assert found["loaded"] == []

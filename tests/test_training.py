@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import random_events
+from conftest import BAR_CLASSES, moving_bar
 from torch import nn
 
 from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
@@ -24,16 +24,15 @@ from dvspipe.config import build, merge_settings, read_yaml, shipped_configs
 from dvspipe.datasets import DataConfig, open_dataset
 from dvspipe.encoding import BinConfig
 from dvspipe.errors import CheckpointError, ConfigError, DataError
-from dvspipe.events import Events, SensorSize
+from dvspipe.events import SensorSize
 from dvspipe.formats import write
-from dvspipe.inference import Classifier, write_predictions
+from dvspipe.inference import Classifier
 from dvspipe.networks import LIF, NetworkConfig, SpikingNetwork
 from dvspipe.training import Listener, Run, TrainConfig, evaluate_checkpoint, train
 from dvspipe.training.frames import FrameNetwork
 from dvspipe.training.losses import LOSSES
 from dvspipe.training.testing import calibration_error, fit_temperature
 
-SENSOR = SensorSize(width=16, height=12)
 SMALL = {
     "bins": {"steps": 5, "step_us": 20_000},
     "network": {"channels": [6], "kernel": 3, "tau_mem_s": 0.04},
@@ -42,24 +41,16 @@ SMALL = {
 }
 
 
-def bar(label: int, seed: int, windows: int = 1) -> Events:
-    """A bar that moves right (0), left (1) or down (2), with noise; it takes 100 ms, once per window."""
-    rng = np.random.default_rng([label, seed])
-    t = np.sort(rng.integers(0, 100_000 * windows, 400 * windows))
-    phase = t % 100_000 / 100_000
-    along = np.clip(phase * 12 + rng.integers(0, 2, t.size), 0, 11).astype(int)
-    across = rng.integers(0, 12, t.size)
-    x, y = {0: (along + 2, across), 1: (13 - along, across), 2: (across + 2, along)}[label]
-    return Events(t, x, y, rng.integers(0, 2, t.size), SENSOR)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("bars")
     for part, each in (("train", 20), ("test", 8)):
-        for label, name in enumerate(("right", "left", "down")):
+        for label, name in enumerate(BAR_CLASSES):
             for number in range(each):
-                write(root / part / f"{label}_{name}" / f"{number:02}.h5", bar(label, number + 1000 * (part == "test")))
+                write(
+                    root / part / f"{label}_{name}" / f"{number:02}.h5",
+                    moving_bar(label, number + 1000 * (part == "test")),
+                )
     return root
 
 
@@ -194,7 +185,7 @@ def test_the_same_seed_gives_the_same_weights(run: Run, folder: Path, tmp_path: 
             assert torch.equal(tensor, theirs.state_dict()[key]), key
 
 
-def test_a_checkpoint_answers_for_recordings(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_answers_for_recordings(run: Run, folder: Path) -> None:
     classifier = Classifier.load(run.checkpoint)
     files = sorted((folder / "test").rglob("*.h5"))
     said = [classifier.predict(file) for file in files]
@@ -203,46 +194,6 @@ def test_a_checkpoint_answers_for_recordings(run: Run, folder: Path, tmp_path: P
     for one in said:
         assert sum(one.probabilities) == pytest.approx(1, abs=1e-5)
         assert one.probability == max(one.probabilities) == one.probabilities[one.label]
-    write_predictions(tmp_path, said)
-    rows = list(csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines()))
-    assert list(rows[0]) == ["file", "label", "class", "probability", "events"]
-    assert [int(row["label"]) for row in rows] == [one.label for one in said]
-    lines = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
-    assert [line["class"] for line in lines] == [row["class"] for row in rows]
-
-
-def test_a_long_recording_is_judged_in_windows(run: Run, tmp_path: Path) -> None:
-    path = tmp_path / "long.h5"
-    write(path, bar(1, 7, windows=40))
-    said = Classifier.load(run.checkpoint).predict(path)
-    assert (said.windows, said.events, said.class_name) == (40, 16_000, "1_left")
-
-
-def test_every_busy_window_counts_and_a_short_last_one_does_not(run: Run, tmp_path: Path) -> None:
-    """Ten windows that are busy only in their first 40 %, a gap of an hour, and 30 ms at the end."""
-    t = np.concatenate([100_000 * k + np.arange(0, 40_000, 400) for k in [*range(10), 36_000]])
-    t = np.append(t, 3_600_100_000 + np.arange(0, 30_000, 300))
-    zeros = np.zeros(t.size, int)
-    path = tmp_path / "a.h5"
-    write(path, Events(t, zeros, zeros, zeros, SENSOR))
-    said = Classifier.load(run.checkpoint).predict(path)
-    assert (said.windows, said.events) == (11, 1100)
-
-
-def test_what_cannot_be_judged_is_named(run: Run, tmp_path: Path) -> None:
-    classifier = Classifier.load(run.checkpoint)
-    write(tmp_path / "other.h5", random_events(0, 50))
-    with pytest.raises(DataError, match="other.h5: comes from a sensor of 12x7, the network is for 16x12"):
-        classifier.predict(tmp_path / "other.h5")
-    write(tmp_path / "empty.h5", Events.empty(SENSOR))
-    with pytest.raises(DataError, match="empty.h5: the recording holds no events"):
-        classifier.predict(tmp_path / "empty.h5")
-
-
-def test_a_headerless_recording_takes_the_networks_sensor(run: Run, tmp_path: Path) -> None:
-    path = tmp_path / "a.bin"
-    path.write_bytes(b"".join(bytes([3, 4, 0, 0, k]) for k in range(10)))
-    assert Classifier.load(run.checkpoint).predict(path).events == 10
 
 
 def test_a_class_without_recordings_is_named(folder: Path, tmp_path: Path) -> None:
@@ -321,27 +272,6 @@ def test_a_checkpoint_holds_all_that_inference_needs(tmp_path: Path) -> None:
     spikes = torch.randint(0, 3, (4, 2, 2, 12, 16))
     with torch.no_grad():
         torch.testing.assert_close(loaded(spikes)[0], network.eval()(spikes)[0])
-
-
-@pytest.mark.parametrize(
-    ("over", "windows", "events"),
-    [
-        ({}, 3, 1200),
-        ({"polarity": "merged"}, 3, 1200),
-        ({"by": "recording", "form": "voxel", "polarity": "signed"}, 1, 1200),
-        ({"by": "events", "step_events": 100, "form": "surface"}, 2, 1000),  # the last 200 do not fill half a window
-    ],
-)
-def test_windows_and_channels_are_those_of_the_bins(
-    tmp_path: Path, over: dict[str, Any], windows: int, events: int
-) -> None:
-    bins = build(BinConfig, SMALL["bins"] | over, "bins")
-    config = ClassifierConfig(
-        classes=("a", "b"), width=16, height=12, bins=bins, network=NetworkConfig(channels=(3,), tau_mem_s=0.04)
-    )
-    write(tmp_path / "a.h5", bar(0, 0, windows=3))
-    said = Classifier(config, config.build_network()).predict(tmp_path / "a.h5")
-    assert (said.windows, said.events) == (windows, events)
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, run: Run) -> None:
@@ -583,7 +513,7 @@ def test_a_checkpoint_is_tested_on_a_data_set(run: Run, folder: Path, tmp_path: 
         evaluate_checkpoint(run.checkpoint, data, "tset")
     for name in ("x", "y"):
         for number in range(4):
-            write(tmp_path / name / f"{number}.h5", bar(0, number))
+            write(tmp_path / name / f"{number}.h5", moving_bar(0, number))
     with pytest.raises(DataError, match="has the classes x, y, .* 0_right, 1_left, 2_down"):
         evaluate_checkpoint(run.checkpoint, DataConfig(root=tmp_path), "test")
 

@@ -13,7 +13,8 @@ from .convert import convert
 from .data import data
 from .encode import encode
 from .export import export
-from .learning import demo, evaluate, infer, train
+from .infer import infer
+from .learning import demo, evaluate, train
 from .recordings import calibrate, check, compare, cut, filter_, info, merge, view
 from .screen import EXIT_ERROR, EXIT_INTERRUPTED, fail, interrupt, screen, show_log
 from .synth import synth

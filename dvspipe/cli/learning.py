@@ -1,4 +1,4 @@
-"""Training, inference, and the demo."""
+"""Training, testing, and the demo."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import ConfigError, DvspipeError, FileError
-from .screen import EXIT_SOME_FAILED, Overwrite, fail, messages, pass_over, progress, screen
+from ..errors import ConfigError, FileError
+from .infer import print_predictions
+from .screen import Overwrite, messages, progress, screen
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt, from malloc.h
 
@@ -58,7 +59,9 @@ def train(
 
 
 def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="weights/best.safetensors of a run.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="weights/best.safetensors of a run, or the name of a shipped one.")
+    ],
     config: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped one: its data are taken.")],
     settings: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as data.root=DIR.")] = None,
     part: Annotated[str, typer.Option(metavar="test|validation|train|all", help="Of the data set.")] = "test",
@@ -95,48 +98,19 @@ def evaluate(
             beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def infer(
-    checkpoint: Annotated[Path, typer.Argument(help="weights/best.safetensors of a run.")],
-    recordings: Annotated[list[Path], typer.Argument(help="Recordings.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for predictions.csv and predictions.jsonl.")] = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Say what recordings show: a label and its probability."""
-    if out:
-        _claim_folder(out, ("predictions.csv", "predictions.jsonl"), overwrite)
-    from ..inference import Classifier, write_predictions
-
-    classifier = Classifier.load(checkpoint)
-    said, failed = [], 0
-    with progress() as show:
-        for number, file in enumerate(recordings, start=1):
-            try:
-                said.append(classifier.predict(file))
-            except DvspipeError as error:
-                if len(recordings) == 1:
-                    raise
-                failed += 1
-                pass_over(error)
-            show("recordings", number, len(recordings))
-    _print_predictions(said)
-    if out:
-        write_predictions(out, said)
-    if failed:
-        fail(f"{failed} of {len(recordings)} recordings got no answer", EXIT_SOME_FAILED)
-
-
 def demo(
     out: Annotated[Path | None, typer.Option("--out", help="The run folder; runs/demo by default.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Go the whole way once on synthetic data: render, convert, train, test, infer. Takes about three minutes."""
     from ..demo import run_demo
+    from ..inference import prediction_record
 
     folder = _run_folder(out, Path("runs"), "demo", overwrite)
     with _training_screen() as listener:
         done = run_demo(folder, listener)
     _print_test(done.run)
-    _print_predictions([done.prediction])
+    print_predictions([prediction_record(done.prediction)], done.prediction.trained_on)
     screen.print(f"\nAll of it is in {folder}, and all of it is synthetic; open {folder / 'report.html'} first. Next:")
     for command in done.next_commands:
         screen.print(f"  {command}")
@@ -154,13 +128,6 @@ def _run_folder(out: Path | None, parent: Path, name: str, overwrite: bool) -> P
     if out.is_dir() and any(out.iterdir()) and not overwrite:
         raise FileError(f"{out}: exists already; --overwrite replaces what is in it")
     return out
-
-
-def _claim_folder(folder: Path, names: tuple[str, ...], overwrite: bool) -> None:
-    from ..files import claim_output
-
-    for name in names:
-        claim_output(folder / name, overwrite=overwrite)
 
 
 def _keep_freed_memory() -> None:
@@ -224,17 +191,3 @@ def _print_test(run: Any) -> None:
         screen.print(
             f"a ReLU network of the same shape on the sum of the steps{kind} {run.test['baseline']['accuracy']:.1%}"
         )
-
-
-def _print_predictions(predictions: list[Any]) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("file", overflow="fold")
-    for heading in ("label", "class", "probability", "events"):
-        table.add_column(heading, justify="left" if heading == "class" else "right")
-    for said in predictions:
-        table.add_row(
-            Text(said.file), str(said.label), Text(said.class_name), f"{said.probability:.1%}", f"{said.events:,}"
-        )
-    screen.print(table)
-    for trained_on in {said.trained_on for said in predictions if said.trained_on}:
-        screen.print(f"by a network that was trained on {trained_on}")

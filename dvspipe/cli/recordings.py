@@ -255,11 +255,23 @@ def calibrate(
 
 
 def view(
-    out: Annotated[Path, typer.Option("--out", "-o", help="A .webm or .gif to play, or a .png sheet of pictures.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A .webm or .gif to play, or a .png.")],
     file: Annotated[Path | None, typer.Argument(help="A recording.")] = None,
+    mode: Annotated[
+        str,
+        typer.Option(
+            help="Pictures of counts, surface or decay (twelve in a .png); or an xyt, raster or rate chart as .png."
+        ),
+    ] = "counts",
     window: Annotated[float, typer.Option(min=0.1, max=1e6, help="Time shown in one picture, in ms.")] = 33.333,
-    slow: Annotated[float, typer.Option(min=0.001, max=1000, help="Times slower than real time.")] = 1.0,
-    colours: Annotated[str, typer.Option(help="light, dark or colour-blind.")] = "light",
+    speed: Annotated[float, typer.Option(min=0.001, max=1000, help="Times faster than real time.")] = 1.0,
+    fps: Annotated[float | None, typer.Option(min=1, max=120, help="Pictures per second of playing.")] = None,
+    colours: Annotated[
+        str, typer.Option(help="light, dark or colour-blind; viridis, inferno or grey for ON and OFF alike.")
+    ] = "light",
+    beside: Annotated[
+        Path | None, typer.Option(metavar="VIDEO", help="The video that the events came from, shown beside them.")
+    ] = None,
     neuron: Annotated[bool, typer.Option("--neuron", help="Instead: how LIF neurons answer a spike train.")] = False,
     tau_ms: Annotated[
         list[float] | None, typer.Option(help="Of --neuron: a membrane time constant; several times for several.")
@@ -284,16 +296,23 @@ def view(
     from ..config import build
     from ..files import claim_output
     from ..formats import describe, open_recording
-    from ..report import PreviewSettings, write_preview
+    from ..report import PLOTS, PreviewSettings, draw_events, write_preview
 
-    settings = build(PreviewSettings, {"window_us": round(window * 1000), "slow": slow, "colours": colours}, "view")
+    shown = {"window_us": round(window * 1000), "speed": speed, "fps": fps, "colours": colours}
+    settings = build(PreviewSettings, shown if mode in PLOTS else shown | {"mode": mode}, "view")
     claim_output(out, overwrite=overwrite)
     size, hints = sensor_size(sensor), hints_of(hint)
     recording = open_recording(file, sensor=size, hints=hints)
-    span = None
+    span, count = None, 0
     if out.suffix.lower() == ".png":
         found = describe(file, sensor=size, hints=hints)
-        span = (found.t_first_us or 0, found.t_last_us or 0)
-    write_preview(recording.chunks(), recording.sensor, out, settings, span_us=span)
+        span, count = (found.t_first_us or 0, found.t_last_us or 0), found.events
+    if mode in PLOTS:
+        draw_events(
+            mode, recording.chunks(), recording.sensor, out, count=count, span_us=span or (0, 0),
+            colours=colours, title=recording.path.name,
+        )  # fmt: skip
+    else:
+        write_preview(recording.chunks(), recording.sensor, out, settings, span_us=span, beside=beside)
     screen.print(f"{out}: {recording.path.name}, sensor {recording.sensor}")
     return None

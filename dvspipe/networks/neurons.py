@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import math
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from norse.torch.functional.lif_box import LIFBoxFeedForwardState, LIFBoxParameters
-from norse.torch.functional.reset import reset_subtract, reset_value
 from torch import Tensor, nn
 
 from .config import NetworkConfig
 from .scan import ScanSettings, scan_lif
+
+if TYPE_CHECKING:  # Norse imports matplotlib, 1.4 s and 50 MB, and its cell is needed where no fused scan runs
+    from norse.torch.functional.lif_box import LIFBoxFeedForwardState, LIFBoxParameters
 
 
 class Spike(torch.autograd.Function):
@@ -63,6 +64,8 @@ def lif_step(
     Returns:
         Spikes (0 or 1) of the same shape, and the new state.
     """
+    from norse.torch.functional.lif_box import LIFBoxFeedForwardState
+
     v = state.v + dt * parameters.tau_mem_inv * (current + parameters.v_leak - state.v)
     spikes = Spike.apply(v - parameters.v_th, surrogate, float(parameters.alpha))  # type: ignore[no-untyped-call]
     return spikes, LIFBoxFeedForwardState(parameters.reset_method(spikes, v, parameters.v_reset, parameters.v_th))
@@ -99,6 +102,9 @@ class LIF(nn.Module):
 
     def parameters_of_norse(self) -> LIFBoxParameters:
         """The neuron as Norse describes it."""
+        from norse.torch.functional.lif_box import LIFBoxParameters
+        from norse.torch.functional.reset import reset_subtract, reset_value
+
         return LIFBoxParameters(
             tau_mem_inv=self.rate() / self.dt,
             alpha=torch.tensor(self.settings.slope),
@@ -139,6 +145,8 @@ class LIF(nn.Module):
 
     def steps(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
         """What the fused scans do, by Norse's cell step by step: spikes, and the membrane potential after the last."""
+        from norse.torch.functional.lif_box import LIFBoxFeedForwardState
+
         parameters = self.parameters_of_norse()
         v, steps = LIFBoxFeedForwardState(torch.zeros_like(currents[0]) if membrane is None else membrane), []
         for current in currents.unbind(0):

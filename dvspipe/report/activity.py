@@ -79,7 +79,7 @@ def activity_table(record: ActivityRecord) -> str:
             f"{layer.arrived:,.0f}",
             f"{layer.fan_out:,.0f}",
             f"{layer.operations:,.0f}",
-            _joules(layer.operations * (MULTIPLY_ADD_PJ if layer.multiplies else ADD_PJ)),
+            joules(layer.operations * (MULTIPLY_ADD_PJ if layer.multiplies else ADD_PJ)),
         )
         for layer in record.layers
     ]
@@ -89,7 +89,7 @@ def activity_table(record: ActivityRecord) -> str:
     synapses_pj = sum(layer.operations * (MULTIPLY_ADD_PJ if layer.multiplies else ADD_PJ) for layer in record.layers)
     membranes, frames_pj = neurons * record.steps, connections * MULTIPLY_ADD_PJ
     spiking_pj = synapses_pj + membranes * MULTIPLY_ADD_PJ
-    rows.append(("All synapses", f"{neurons:,}", "", "", "", f"{operations:,.0f}", _joules(synapses_pj)))
+    rows.append(("All synapses", f"{neurons:,}", "", "", "", f"{operations:,.0f}", joules(synapses_pj)))
     compared = (
         ("This network, synapses", f"{operations:,.0f} synaptic operations", synapses_pj),
         ("This network, synapses and membranes", f"and {membranes:,} updates of a membrane", spiking_pj),
@@ -97,7 +97,7 @@ def activity_table(record: ActivityRecord) -> str:
         ("The same network with ReLU, on every step", f"{connections * record.steps:,} multiply-accumulates",
          frames_pj * record.steps),
     )  # fmt: skip
-    beside = [(name, what, _joules(energy), f"{energy / frames_pj:.2f}") for name, what, energy in compared]
+    beside = [(name, what, joules(energy), f"{energy / frames_pj:.2f}") for name, what, energy in compared]
     float_inputs = " (inputs that are no counts are multiplied)" if record.layers[0].multiplies else ""
     return (
         f"<p>In the mean over the {record.recordings} test recordings, of {record.steps} steps of "
@@ -122,7 +122,8 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
 
 
-def _joules(picojoules: float) -> str:
+def joules(picojoules: float) -> str:
+    """An energy as a text."""
     for unit, size in (("mJ", 1e9), ("µJ", 1e6), ("nJ", 1e3)):
         if picojoules >= size:
             return f"{picojoules / size:.3g} {unit}"

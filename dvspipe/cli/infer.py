@@ -1,0 +1,297 @@
+"""Recordings to labels over time: one after another, or in processes."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..background import start_processes
+from ..errors import DataError, DvspipeError, FileError
+from ..events import SensorSize
+from .screen import (
+    EXIT_SOME_FAILED,
+    Hinted,
+    Overwrite,
+    Sensor,
+    fail,
+    hints_of,
+    pass_over,
+    progress,
+    screen,
+    sensor_size,
+    show_log,
+)  # fmt: skip
+
+LOOK_EVERY_S = 0.3  # whether Ctrl-C was typed
+
+Progress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done with each recording; sent to processes.
+
+    Args:
+        checkpoint: The network.
+        config: An `InferConfig`.
+        sensor: The sensor of files that do not name it.
+        hints: What else they do not say.
+        out: The folder for answers, or None.
+        labels: A label file, or a folder of them, or None.
+        pictures: Whether timelines and overlays are made.
+    """
+
+    checkpoint: str
+    config: Any
+    sensor: SensorSize | None
+    hints: Any
+    out: Path | None
+    labels: Path | None
+    pictures: bool
+
+    def judge(self, classifier: Any, task: Any, show: Progress) -> dict[str, Any]:
+        """The record of a recording; its answers and pictures are written."""
+        from ..inference import find_labels, finish_answer, prediction_record, read_spans, score, write_answers
+        from ..report import write_pictures
+
+        spans = None
+        if self.labels is not None:
+            spans = read_spans(find_labels(self.labels, task.source, task.name), classifier.config.classes)
+        source = classifier.open(task.source, self.config, sensor=self.sensor, hints=self.hints)
+        said = classifier.judge(source, self.config, show)
+        scores = None
+        if spans is not None:
+            window_us = classifier.window_bins(self.config).window_us
+            scores = score(said.answers, said.segments, spans, self.config.segments, window_us)
+        record = prediction_record(said, scores) | {"folder": str(task.name)}
+        if spans is not None:
+            record["labels"] = [[span.start_us, span.end_us, span.name] for span, _ in spans]
+        if self.out is None:
+            return record
+        folder = self.out / task.name
+        write_answers(folder, said, classifier.config.classes)
+        if self.pictures:
+            parts = _told(source.parts(), lambda: show(said.events, said.events))
+            write_pictures(folder, record, parts, source.sensor, classifier.config.classes)
+        finish_answer(folder, record)
+        return record
+
+
+def _told(parts: Iterator[Any], tell: Callable[[], object]) -> Iterator[Any]:
+    """The same parts, between which Ctrl-C can end it."""
+    for part in parts:
+        tell()
+        yield part
+
+
+def infer(
+    checkpoint: Annotated[str, typer.Argument(help="weights/best.safetensors of a run, or the name of a shipped one.")],
+    recordings: Annotated[list[Path], typer.Argument(help="Recordings, videos, or folders of such.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for all answers over time, pictures and report.html.")
+    ] = None,
+    window: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Length of a window in ms, instead of what the network learned from."),
+    ] = None,
+    hop: Annotated[
+        float | None, typer.Option(min=0.001, help="From one window to the next in ms; a window by default.")
+    ] = None,
+    stateful: Annotated[
+        bool, typer.Option("--stateful", help="Let the network's state run on, without windows.")
+    ] = False,
+    fit: Annotated[
+        str | None, typer.Option(metavar="crop|scale", help="What to do with another sensor than the network's.")
+    ] = None,
+    roi: Annotated[
+        str | None, typer.Option(metavar="WxH+X+Y|auto", help="Part of the sensor to look at; auto: where events are.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="NAME_labels.csv, or a folder of them: what is right, to be scored against.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Such as segments.enter=0.7, video.simulator.pos_thres=0.3."),
+    ] = None,
+    sensor: Sensor = None,
+    hint: Hinted = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes for several recordings.")] = 1,
+    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Records alone, no timelines and videos.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Say what recordings show, and when: labels with their probabilities."""
+    from ..config import build, merge_settings, parse_overrides
+    from ..inference import Classifier, InferConfig, claim_run, plan_tasks, read_answer, run_record
+
+    window_us, hop_us = (None if ms is None else round(1000 * ms) for ms in (window, hop))
+    asked = {"window_us": window_us, "hop_us": hop_us, "stateful": stateful, "fit": fit, "roi": roi}
+    given = {name: value for name, value in asked.items() if value not in (None, False)}
+    config = build(InferConfig, merge_settings(parse_overrides(settings or []), given), "infer")
+    size, hints = sensor_size(sensor), hints_of(hint)
+    if labels is not None and not labels.exists():
+        raise FileError(f"{labels}: no such label file or folder of them")
+    tasks = plan_tasks(recordings, out)
+    if labels is not None and not labels.is_dir() and len(tasks) > 1:
+        raise DataError(f"{labels}: labels one recording, and there are {len(tasks)}; --labels FOLDER takes many files")
+    classifier = Classifier.load(checkpoint)
+    work = Work(checkpoint, config, size, hints, out, labels, pictures=not no_pictures)
+    classifier.window_bins(config)
+    if out is not None:
+        more = {"labels": labels and str(labels), "sensor_given": sensor, "hints": hint}
+        claim_run(out, run_record(classifier, Path(checkpoint), config, more), overwrite=overwrite)
+    done = {}
+    for number, task in enumerate(tasks):
+        found = read_answer(out / task.name) if out is not None and not overwrite else None
+        if found is not None:
+            done[number] = found
+    if done:
+        screen.print(f"{len(done)} of {len(tasks)} are there already; --overwrite makes them anew")
+    waiting = [(number, task) for number, task in enumerate(tasks) if number not in done]
+    results = _in_processes(work, waiting, jobs) if jobs > 1 and len(waiting) > 1 else _alone(work, classifier, waiting)
+    failed = 0
+    try:
+        for number, record in results:
+            if isinstance(record, DvspipeError):
+                if len(tasks) == 1:
+                    raise record
+                failed += 1
+                pass_over(record)
+            else:
+                done[number] = record
+    finally:
+        records = [done[number] for number in sorted(done)]
+        if out is not None and records:
+            _write_summary(out, records)
+    print_predictions(records, classifier.config.trained_on)
+    if (scores := _scores_of(records)) is not None:
+        from ..report import score_line
+
+        screen.print(score_line(scores.to_record()))
+    if out is not None and records:
+        from ..report import write_answers_page
+
+        screen.print(f"{write_answers_page(out)} shows it all")
+    if failed:
+        fail(f"{failed} of {len(tasks)} recordings got no answer", EXIT_SOME_FAILED)
+
+
+Result = tuple[int, Any]
+"""The number of a recording, and its record or the error that came instead."""
+
+
+def _alone(work: Work, classifier: Any, waiting: list[tuple[int, Any]]) -> Iterator[Result]:
+    """Judges one after another, here."""
+    with progress() as show:
+        for count, (number, task) in enumerate(waiting):
+            shown = partial(show, "events") if len(waiting) == 1 else _at(show, count, len(waiting))
+            try:
+                record: Any = work.judge(classifier, task, shown)
+            except DvspipeError as error:
+                record = error
+            yield number, record
+
+
+def _at(show: Any, count: int, total: int) -> Progress:
+    """Progress in recordings, told whenever there is progress in one of them."""
+    return lambda *_: show("recordings", count, total)
+
+
+def _in_processes(work: Work, waiting: list[tuple[int, Any]], jobs: int) -> Iterator[Result]:
+    """Judges in processes of their own, each with its share of the cores."""
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    level = logging.getLogger("dvspipe").level
+    pool = start_processes(jobs, _begin, work, threads, level)
+    try:
+        with progress() as show:
+            running = {pool.submit(_judge, task): number for number, task in waiting}
+            while running:
+                show("recordings", len(waiting) - len(running), len(waiting))
+                for job in wait(running, timeout=LOOK_EVERY_S, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(job), _result_of(job)
+    finally:
+        for child in multiprocessing.active_children():
+            if child.pid is not None:
+                os.kill(child.pid, signal.SIGINT)
+        pool.shutdown(cancel_futures=True)
+
+
+def _result_of(job: Future[Any]) -> Any:
+    try:
+        return job.result()
+    except DvspipeError as error:
+        return error
+    except BrokenProcessPool as error:
+        raise DataError("a process ended by itself, perhaps for want of memory; give fewer --jobs") from error
+
+
+class _Worker:
+    """What a process of `_in_processes` holds: the work, the network, and whether Ctrl-C has something to end."""
+
+    work: Work
+    classifier: Any
+    busy = False
+
+
+def _begin(work: Work, threads: int, level: int) -> None:
+    """Makes a process ready."""
+
+    def end(*_: Any) -> None:
+        if _Worker.busy:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, end)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
+    show_log(level)
+    from ..inference import Classifier
+
+    _Worker.work, _Worker.classifier = work, Classifier.load(work.checkpoint)
+
+
+def _judge(task: Any) -> dict[str, Any]:
+    _Worker.busy = True
+    try:
+        return _Worker.work.judge(_Worker.classifier, task, lambda *_: None)
+    finally:
+        _Worker.busy = False
+
+
+def _write_summary(out: Path, records: list[dict[str, Any]]) -> None:
+    """Writes what there is of all recordings together."""
+    from ..inference import write_predictions, write_scores
+
+    write_predictions(out, records)
+    if (scores := _scores_of(records)) is not None:
+        write_scores(out, scores)
+
+
+def _scores_of(records: list[dict[str, Any]]) -> Any:
+    """The scores of all recordings together, or None where there are none."""
+    from ..inference import Scores, add_up
+
+    return add_up(Scores.from_record(record["scores"]) for record in records if record["scores"])
+
+
+def print_predictions(records: list[dict[str, Any]], trained_on: str) -> None:
+    """Prints a line per recording, however narrow the screen, and what the network learned from."""
+    rows = [("file", "label", "class", "probability", "segments", "events")]
+    for said in records:
+        name = said["class"] if said["certain"] else f"{said['class']}, uncertain"
+        numbers = f"{said['probability']:.1%}", str(said["segments"]), f"{said['events']:,}"
+        rows.append((said["file"], str(said["label"]), name, *numbers))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows if records else ():
+        cells = zip(row, widths, "<><>>>", strict=True)
+        screen.print("  ".join(f"{cell:{side}{width}}" for cell, width, side in cells))
+    if records and trained_on:
+        screen.print(f"by a network that was trained on {trained_on}")

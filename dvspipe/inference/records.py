@@ -1,0 +1,271 @@
+"""Predictions as plain records in a folder, a folder below it per recording.
+
+`run.json` says by what network and how. Each recording has `windows` and `segments` (.csv and .jsonl), and
+`answer.json`, which is written last: what has one is done. Of all together there are `predictions` (.csv and .jsonl)
+and, where there are labels, `scores.json`.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..checkpoint import versions
+from ..conversion import find_sources
+from ..datasets.labels import SUFFIX
+from ..errors import FileError
+from ..files import write_beside
+from ..networks import LayerActivity
+from .classifier import Classifier, Prediction
+from .config import InferConfig
+from .scores import Scores
+
+ANSWER, RUN, SCORES = "answer.json", "run.json", "scores.json"
+SUMMARY = (
+    "file", "label", "class", "probability", "certain", "events", "windows", "segments", "duration_s",
+)  # fmt: skip
+TIMED = ("t_start_us", "t_end_us", "label", "class", "probability")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A recording to judge.
+
+    Args:
+        source: The recording or video.
+        name: Its folder below the folder of answers.
+    """
+
+    source: Path
+    name: Path
+
+
+def plan_tasks(sources: Sequence[Path], out: Path | None) -> list[Task]:
+    """What there is to judge, and where each answer goes: the layout below a source folder is mirrored.
+
+    Args:
+        sources: Recordings, videos, or folders that hold such somewhere below them.
+        out: The folder for answers; nothing is looked for in it, nor in other folders of answers.
+
+    Raises:
+        FileError: A folder holds no recordings, or the answers for two would go to one place.
+    """
+    own = None if out is None else out.resolve()
+
+    def is_left_out(path: Path) -> bool:
+        place = path.resolve()
+        return path.name.endswith(SUFFIX) or place == own or own in place.parents or _is_answered(path)
+
+    tasks: dict[Path, Task] = {}
+    for source, name in find_sources(sources, is_left_out):
+        if name in tasks and out is not None:
+            raise FileError(
+                f"{out / name}: the answers for both {tasks[name].source} and {source} would go there; give the folder "
+                "that holds both"
+            )
+        tasks[name if out is not None else source] = Task(source, name)
+    return list(tasks.values())
+
+
+def _is_answered(path: Path) -> bool:
+    """Whether something is part of the answers for a recording."""
+    return (path / ANSWER).is_file() or (path.parent / ANSWER).is_file() or (path.parent / RUN).is_file()
+
+
+def prediction_record(said: Prediction, scores: Scores | None = None) -> dict[str, Any]:
+    """A prediction as plain numbers, without its answers and segments."""
+    return {
+        "file": said.file,
+        "label": said.label,
+        "class": said.class_name,
+        "probability": said.probability,
+        "certain": said.certain,
+        "probabilities": list(said.probabilities),
+        "events": said.events,
+        "windows": said.windows,
+        "segments": len(said.segments),
+        "t_first_us": said.first_us,
+        "t_last_us": said.last_us,
+        "duration_s": (said.last_us - said.first_us) * 1e-6,
+        "rates": said.rates.to_record(),
+        "judged_us": said.judged_us,
+        "layers": [
+            _layer_record(layer, multiplies=place == 0 and not said.counted) for place, layer in enumerate(said.layers)
+        ],
+        "scores": None if scores is None else scores.to_record(),
+        "trained_on": said.trained_on,
+    }
+
+
+def _layer_record(layer: LayerActivity, *, multiplies: bool) -> dict[str, Any]:
+    """Its spikes per neuron and step, and its operations: as they come, and without looking for zeros."""
+    return {
+        "name": layer.name,
+        "rate": layer.rate,
+        "operations": (layer.nonzero if multiplies else layer.arrived) * layer.fan_out,
+        "dense_operations": layer.connections * layer.steps,
+        "multiplies": multiplies,
+    }
+
+
+def write_predictions(folder: Path, records: Sequence[dict[str, Any]]) -> None:
+    """Writes predictions.csv (the most important columns) and predictions.jsonl (all there is), a row per recording.
+
+    Raises:
+        FileError: The folder cannot be written to.
+    """
+    rows = ([_cell(record[name]) for name in SUMMARY] for record in records)
+    _write_csv(folder / "predictions.csv", SUMMARY, rows)
+    _write_lines(folder / "predictions.jsonl", records)
+
+
+def write_answers(folder: Path, said: Prediction, classes: Sequence[str]) -> None:
+    """Writes the answers for a recording and its segments: windows and segments, .csv and .jsonl.
+
+    Args:
+        folder: Its own.
+        said: The prediction.
+        classes: Names of all classes.
+
+    Raises:
+        FileError: The folder cannot be written to.
+    """
+    answers = said.answers
+    windows = [
+        dict(zip((*TIMED, "entropy", "events", "probabilities"), row, strict=True))
+        for row in zip(
+            answers.start_us.tolist(), answers.end_us.tolist(), answers.labels.tolist(),
+            [classes[label] for label in answers.labels], answers.probabilities.max(axis=1).tolist(),
+            answers.entropies.tolist(), answers.events.tolist(), answers.probabilities.tolist(), strict=True,
+        )
+    ]  # fmt: skip
+    segments = [
+        dict(zip(TIMED, (each.start_us, each.end_us, each.label, each.class_name, each.probability), strict=True))
+        for each in said.segments
+    ]
+    cells_us = answers.cells_us(said.first_us, said.last_us + 1).tolist()
+    for window, (begin_us, end_us) in zip(windows, cells_us, strict=True):
+        window |= {"t_from_us": begin_us, "t_to_us": end_us}
+    for name, rows, columns in (
+        ("windows", windows, (*TIMED, "entropy", "events")),
+        ("segments", segments, TIMED),
+    ):
+        _write_csv(folder / f"{name}.csv", columns, ([_cell(row[column]) for column in columns] for row in rows))
+        _write_lines(folder / f"{name}.jsonl", rows)
+
+
+def finish_answer(folder: Path, record: dict[str, Any]) -> None:
+    """Writes what `prediction_record` made, after everything else: the recording is done.
+
+    Raises:
+        FileError: The folder cannot be written to.
+    """
+    _write_lines(folder / ANSWER, [record])
+
+
+def read_answer(folder: Path) -> dict[str, Any] | None:
+    """What `finish_answer` wrote, or None where a recording is not done.
+
+    Raises:
+        FileError: It cannot be read, or is damaged.
+    """
+    path = folder / ANSWER
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise FileError(f"{path}: cannot be read ({error}); --overwrite makes it anew") from error
+    return found
+
+
+def run_record(classifier: Classifier, checkpoint: Path, config: InferConfig, more: dict[str, Any]) -> dict[str, Any]:
+    """By what network, and how, recordings are judged."""
+    return {
+        "checkpoint": str(checkpoint),
+        "network": network_digest(classifier),
+        "trained_on": classifier.config.trained_on,
+        "classes": list(classifier.config.classes),
+        "sensor": str(classifier.config.sensor),
+        "window_us": classifier.window_bins(config).window_us,
+        "step_us": classifier.config.bins.step_us,
+        "settings": config.model_dump(mode="json"),
+        **more,
+        "versions": versions(),
+    }
+
+
+def network_digest(classifier: Classifier) -> str:
+    """A text that is another one for another network."""
+    digest = hashlib.blake2b(classifier.config.model_dump_json().encode(), digest_size=16)
+    for name, tensor in sorted(classifier.network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def claim_run(out: Path, record: dict[str, Any], *, overwrite: bool) -> None:
+    """Makes sure that a folder can hold the answers of a run beside those that it has, and says there what run it is.
+
+    Raises:
+        FileError: It cannot be written to, or holds answers that were made by another network or with other settings.
+    """
+    path = out / RUN
+    before: Any = None
+    if path.is_file() and not overwrite:
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise FileError(f"{path}: cannot be read ({error}); --overwrite replaces it") from error
+        for name in ("network", "settings", "labels", "sensor_given", "hints"):
+            if before.get(name) != record.get(name):
+                what = f"another {name.replace('_', ' ')} ({_difference(before, record, name)})"
+                raise FileError(
+                    f"{out}: holds answers with {what}; --overwrite replaces them, another --out keeps them"
+                )
+    _write_json(path, record)
+
+
+def _difference(before: Any, now: dict[str, Any], name: str) -> str:
+    """What differs between two runs, in a few words."""
+    old, new = before.get(name), now.get(name)
+    while isinstance(old, dict) and isinstance(new, dict):
+        name = next(key for key in {**new, **old} if old.get(key) != new.get(key))
+        old, new = old.get(name), new.get(name)
+    return f"{name}: {old}, now {new}"
+
+
+def write_scores(out: Path, scores: Scores) -> None:
+    """Writes the scores of all recordings together.
+
+    Raises:
+        FileError: The folder cannot be written to.
+    """
+    _write_json(out / SCORES, scores.to_record())
+
+
+def _cell(value: Any) -> Any:
+    """A number that a person can read; nothing for None."""
+    return f"{value:.6f}" if isinstance(value, float) else "" if value is None else value
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with write_beside(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def _write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    with write_beside(path) as beside, beside.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(record) + "\n" for record in records)
+
+
+def _write_json(path: Path, record: dict[str, Any]) -> None:
+    with write_beside(path) as beside:
+        beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,776 @@
+"""Recordings to labels over time."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import BAR_CLASSES, BAR_SENSOR, SENSOR, moving_bar, random_events
+from hypothesis import given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import dvspipe.checkpoint
+from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
+from dvspipe.config import build
+from dvspipe.datasets.labels import Span
+from dvspipe.encoding import BinConfig, encode_events
+from dvspipe.errors import CheckpointError, ConfigError, DataError, DvspipeError, FileError
+from dvspipe.events import Events, SensorSize, concatenate
+from dvspipe.formats import write
+from dvspipe.inference import (
+    Answers,
+    Classifier,
+    InferConfig,
+    RateCurve,
+    Scores,
+    Segment,
+    SegmentConfig,
+    add_up,
+    find_segments,
+    plan_tasks,
+    prediction_record,
+    score,
+)
+from dvspipe.inference.answers import MOST_RATE_BINS
+from dvspipe.inference.fitting import Fit, Region, find_region, fit_events, fit_stream, plan_fit, start_fit
+from dvspipe.inference.windows import StepCounts, Window, slide
+from dvspipe.networks import NetworkConfig
+from dvspipe.training import TrainConfig, train
+from dvspipe.video import write_video
+
+BINS: dict[str, Any] = {"steps": 5, "step_us": 20_000}
+
+
+def untrained(sensor: SensorSize = BAR_SENSOR, classes: tuple[str, ...] = BAR_CLASSES, **bins: Any) -> Classifier:
+    """A network with random weights whose spikes are neither none nor all."""
+    config = ClassifierConfig(
+        classes=classes, width=sensor.width, height=sensor.height, bins=build(BinConfig, BINS | bins, "bins"),
+        network=NetworkConfig(channels=(4,), kernel=3, tau_mem_s=0.04), trained_on="nothing",
+    )  # fmt: skip
+    torch.manual_seed(0)
+    network = config.build_network()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(3.0)
+    return Classifier(config, network)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that tells bars by their movement."""
+    root = tmp_path_factory.mktemp("bars")
+    for label, name in enumerate(BAR_CLASSES):
+        for number in range(20):
+            write(root / "data" / name / f"{number:02}.h5", moving_bar(label, number))
+    config = {
+        "bins": BINS,
+        "data": {"root": str(root / "data")},
+        "network": {"channels": [6], "kernel": 3, "tau_mem_s": 0.04},
+        "optimiser": {"epochs": 6, "batch": 8, "learning_rate": 0.02},
+    }
+    return train(build(TrainConfig, config, "test"), root / "run").checkpoint
+
+
+@pytest.fixture(scope="module")
+def classifier(checkpoint: Path) -> Classifier:
+    return Classifier.load(checkpoint)
+
+
+def cut(events: Events, places: list[int]) -> Iterator[Events]:
+    edges = [0, *sorted(place % (len(events) + 1) for place in places), len(events)]
+    return (events.slice_events(first, stop) for first, stop in pairwise(edges))
+
+
+# Windows
+
+
+@limits(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 10**6),
+    places=st.lists(st.integers(0, 10**6), max_size=5),
+    form=st.sampled_from(["count", "binary", "clipped", "voxel", "surface"]),
+    hop_us=st.sampled_from([1000, 1500, 2000, 3000, 7000, 20_000]),
+    gap_us=st.integers(0, 60_000),
+)
+def test_windows_hold_what_encoding_each_by_itself_gives(
+    seed: int, places: list[int], form: str, hop_us: int, gap_us: int
+) -> None:
+    """Those without events are left out."""
+    bins = build(BinConfig, {"steps": 4, "step_us": 1000, "form": form}, "bins")
+    rng = np.random.default_rng(seed)
+    early, late = (random_events(seed + n, int(rng.integers(1, 40)), span_us=8000) for n in (0, 1))
+    events = concatenate([early, late.shift_time(8000 + gap_us)], SENSOR)
+    begin_us, last_us = int(events.t[0]), int(events.t[-1])
+    expected = []
+    for start_us in range(begin_us, last_us + 1, hop_us):
+        inside = events.slice_time(start_us, start_us + bins.window_us)
+        if len(inside):
+            expected.append((start_us, len(inside), encode_events(inside, bins, start_us=start_us)))
+    found: list[Window] = list(slide(cut(events, places), bins, hop_us))
+    assert [(window.start_us, window.events) for window in found] == [each[:2] for each in expected]
+    for window, (_, _, spikes) in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(window.spikes, spikes)
+
+
+@limits(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 10**6), places=st.lists(st.integers(0, 10**6), max_size=4))
+def test_steps_are_counted_however_a_recording_is_cut(seed: int, places: list[int]) -> None:
+    events = random_events(seed, 200, span_us=50_000)
+    counts = StepCounts(1000)
+    for part in cut(events, places):
+        counts.add(part)
+    steps = np.random.default_rng(seed).integers(0, 50, (20, 2))
+    begin, end = events.t[0] + 1000 * np.stack([steps.min(axis=1), steps.max(axis=1) + 1])
+    expected = [len(events.slice_time(a, b)) for a, b in zip(begin.tolist(), end.tolist(), strict=True)]
+    assert counts.between(begin, end).tolist() == expected
+
+
+# Answers: whole, windowed, stateful
+
+
+def logits_of(classifier: Classifier, events: Events, bins: BinConfig) -> NDArray[np.float32]:
+    """The network on a recording as one tensor."""
+    spikes = encode_events(events, bins, start_us=int(events.t[0]))
+    with torch.no_grad():
+        return np.asarray(classifier.network(torch.from_numpy(spikes)[:, None])[0].mean(dim=0)[0])
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    powers = np.exp(logits.astype(np.float64) - logits.max())
+    return np.asarray(powers / powers.sum())
+
+
+def test_whole_windowed_and_stateful_agree_on_a_recording_of_one_window() -> None:
+    classifier = untrained()
+    events = moving_bar(0, 3, windows=4)
+    steps = int(events.duration_us // 20_000) + 1
+    whole = InferConfig(window_us=steps * 20_000)
+    expected = softmax(logits_of(classifier, events, classifier.window_bins(whole)))
+    windowed = classifier.predict(events, whole)
+    stateful = classifier.predict(events, whole.model_copy(update={"stateful": True}))
+    assert (windowed.windows, stateful.windows) == (1, steps)
+    np.testing.assert_allclose(windowed.answers.probabilities[0], expected, atol=1e-5)
+    np.testing.assert_allclose(stateful.answers.probabilities[-1], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("hop_us", [20_000, 60_000, 100_000, 35_000])
+def test_a_window_is_answered_as_the_same_time_by_itself(hop_us: int) -> None:
+    classifier = untrained()
+    events = moving_bar(1, 3, windows=5)
+    said = classifier.predict(events, InferConfig(hop_us=hop_us)).answers
+    bins = classifier.config.bins
+    assert said.start_us.tolist() == list(range(int(events.t[0]), int(events.t[-1]) - 50_000 + 1, hop_us))
+    for start_us, row in zip(said.start_us.tolist(), said.probabilities, strict=True):
+        spikes = encode_events(events.slice_time(start_us, start_us + 100_000), bins, start_us=start_us)
+        with torch.no_grad():
+            logits = classifier.network(torch.from_numpy(spikes)[:, None])[0].mean(dim=0)[0]
+        np.testing.assert_allclose(row, softmax(logits.numpy()), atol=1e-5)
+
+
+def test_the_first_windows_last_stateful_answer_is_the_windows() -> None:
+    classifier = untrained()
+    events = moving_bar(2, 3, windows=5)
+    stateful = classifier.predict(events, InferConfig(stateful=True)).answers
+    windowed = classifier.predict(events).answers
+    at = stateful.end_us.tolist().index(int(windowed.end_us[0]))
+    np.testing.assert_allclose(stateful.probabilities[at], windowed.probabilities[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("stateful", [False, True])
+def test_an_answer_after_an_hours_pause_is_that_of_what_follows_alone(stateful: bool) -> None:
+    classifier = untrained()
+    early = moving_bar(0, 1, windows=3)
+    late = moving_bar(1, 2, windows=3)
+    late = late.shift_time(-int(late.t[0]))
+    both = concatenate([early.shift_time(-int(early.t[0])), late.shift_time(3_600_000_000)], BAR_SENSOR)
+    config = InferConfig(stateful=stateful)
+    said, alone = classifier.predict(both, config), classifier.predict(late, config)
+    assert said.windows < 100
+    np.testing.assert_allclose(said.answers.probabilities[-alone.windows :], alone.answers.probabilities, atol=1e-6)
+    (pause,) = [s for s in said.segments if s.end_us - s.start_us > 3_500_000_000]
+    assert pause.label is None
+
+
+@pytest.mark.parametrize("stateful", [False, True])
+def test_a_file_is_answered_as_the_same_events_in_memory(tmp_path: Path, stateful: bool) -> None:
+    classifier, events = untrained(), moving_bar(1, 7, windows=9)
+    write(tmp_path / "a.h5", events)
+    config = InferConfig(stateful=stateful, hop_us=40_000)
+    told: list[tuple[int, int]] = []
+    file = classifier.predict(tmp_path / "a.h5", config, progress=lambda *now: told.append(now))
+    np.testing.assert_array_equal(file.answers.probabilities, classifier.predict(events, config).answers.probabilities)
+    assert told[-1] == (len(events), len(events))
+
+
+def test_a_long_recording_is_judged_in_windows(classifier: Classifier) -> None:
+    said = classifier.predict(moving_bar(1, 7, windows=40))
+    assert (said.windows, said.events, said.class_name) == (40, 16_000, "left")
+    assert sum(said.probabilities) == pytest.approx(1, abs=1e-5)
+    assert said.probability == max(said.probabilities)
+    assert said.certain
+
+
+def test_every_busy_window_counts_and_a_short_last_one_does_not() -> None:
+    """Ten windows that are busy only in their first 40 %, a gap of an hour, and 30 ms at the end."""
+    t = np.concatenate([100_000 * k + np.arange(0, 40_000, 400) for k in [*range(10), 36_000]])
+    t = np.append(t, 3_600_100_000 + np.arange(0, 30_000, 300))
+    zeros = np.zeros(t.size, int)
+    assert untrained().predict(Events(t, zeros, zeros, zeros, BAR_SENSOR)).windows == 11
+
+
+@pytest.mark.parametrize(
+    ("over", "windows"),
+    [
+        ({}, 3),
+        ({"polarity": "merged"}, 3),
+        ({"by": "recording", "form": "voxel", "polarity": "signed"}, 1),
+        ({"by": "events", "step_events": 100, "form": "surface"}, 2),  # the last 200 do not fill half a window
+    ],
+)
+def test_windows_and_channels_are_those_of_the_bins(over: dict[str, Any], windows: int) -> None:
+    said = untrained(**over).predict(moving_bar(0, 0, windows=3))
+    assert (said.windows, said.events, int(said.rates.counts.sum())) == (windows, 1200, 1200)
+
+
+@pytest.mark.parametrize(
+    ("bins", "over", "message"),
+    [
+        ({}, {"window_us": 30_000}, "a window of 30 ms is no whole number of .* 20 ms; 20 and 40 ms are"),
+        ({}, {"hop_us": 10_000}, "a hop of 10 ms is shorter than the network's step of 20 ms"),
+        ({}, {"hop_us": 30_000, "stateful": True}, "a hop of 30 ms is no whole number"),
+        ({"by": "events"}, {"window_us": 30_000}, "windows are made by number of events, not by time"),
+        ({"by": "recording"}, {"stateful": True}, "windows are made by whole recordings, not by time"),
+    ],
+)
+def test_windows_that_the_network_cannot_take_are_named(
+    bins: dict[str, Any], over: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        untrained(**bins).predict(moving_bar(0, 0), InferConfig(**over))
+
+
+def test_a_headerless_recording_takes_the_networks_sensor_where_it_holds_all(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"".join(bytes([3, 4, 0, 8 * k, 0]) for k in range(10)))
+    assert untrained().predict(path, InferConfig(window_us=20_000)).events == 10
+    path.write_bytes(b"".join(bytes([30, 4, 0, 8 * k, 0]) for k in range(10)))
+    with pytest.raises(DataError, match="comes from a sensor of 34x34, the network is for 16x12"):
+        untrained().predict(path)
+
+
+def test_a_video_is_simulated_on_the_way(tmp_path: Path) -> None:
+    from dvspipe.video import Frame
+
+    grey = np.full((24, 32), 40, np.uint8)
+    frames = []
+    for k in range(12):
+        image = grey.copy()
+        image[:, 2 * k : 2 * k + 6] = 200
+        frames.append(Frame(33_333 * k, image))
+    write_video(tmp_path / "bar.webm", frames)
+    said = untrained().predict(tmp_path / "bar.webm")
+    assert said.events > 50
+    assert said.windows >= 3
+
+
+# Segments
+
+
+def answers_of(rows: list[list[float]], events: list[int] | None = None, hop_us: int = 100) -> Answers:
+    """Answers of windows of 200 us."""
+    start_us = np.arange(len(rows)) * hop_us
+    counts = np.array(events or [100] * len(rows))
+    return Answers(start_us, start_us + 200, counts, counts, np.array(rows, np.float32), hop_us, 100)
+
+
+A, B, FLAT = [0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.34, 0.33, 0.33]
+
+
+def segments_of(answers: Answers, **settings: Any) -> list[tuple[int, int, str]]:
+    config = SegmentConfig(**{"least_us": 0, **settings})
+    found = find_segments(answers, BAR_CLASSES, config, 0, int(answers.end_us[-1]))
+    return [(each.start_us, each.end_us, each.class_name) for each in found]
+
+
+def test_answers_in_a_row_make_a_segment_and_flat_ones_are_uncertain() -> None:
+    # answer k stands for the time (k + 1) * 100, half a hop to either side
+    assert segments_of(answers_of([A, A, FLAT, B, B])) == [
+        (0, 250, "right"), (250, 350, "uncertain"), (350, 600, "left"),
+    ]  # fmt: skip
+
+
+def test_a_moment_with_few_events_is_uncertain_however_probable() -> None:
+    assert segments_of(answers_of([A] * 5, [100, 100, 3, 100, 100])) == [
+        (0, 250, "right"), (250, 350, "uncertain"), (350, 600, "right"),
+    ]  # fmt: skip
+    assert segments_of(answers_of([A] * 5, [100, 100, 3, 100, 100]), quiet=0) == [(0, 600, "right")]
+    assert segments_of(answers_of([A] * 3, [9, 9, 9]), least_events=10) == [(0, 400, "uncertain")]
+
+
+def test_what_is_hardly_more_than_noise_is_uncertain_unless_it_is_short() -> None:
+    events = [10, 12, 10, *[100] * 6, 14, 100, 14, 14, 14, *[100] * 5]
+    answers = answers_of([A] * len(events), events, hop_us=40)  # of windows of 200 us
+    found = segments_of(answers)
+    assert [name for _, _, name in found] == ["uncertain", "right", "uncertain", "right"]
+    assert found[2][1] - found[2][0] == 3 * 40
+    assert len(segments_of(answers, noise=0)) == 1
+
+
+def test_a_class_goes_on_at_a_probability_that_does_not_begin_one() -> None:
+    weak = [0.45, 0.3, 0.25]
+    assert segments_of(answers_of([A, weak, weak, A])) == [(0, 500, "right")]
+    assert segments_of(answers_of([weak, A])) == [(0, 150, "uncertain"), (150, 300, "right")]
+    assert segments_of(answers_of([A, weak, A]), leave=0.5)[1] == (150, 250, "uncertain")
+
+
+def test_what_is_too_short_goes_over_to_its_neighbours_or_is_uncertain() -> None:
+    assert segments_of(answers_of([A, A, B, A, A]), least_us=150) == [(0, 600, "right")]
+    assert segments_of(answers_of([A, A, FLAT, B, FLAT, FLAT]), least_us=150) == [
+        (0, 250, "right"), (250, 700, "uncertain"),
+    ]  # fmt: skip
+
+
+@given(seed=st.integers(0, 10**6), over_us=st.integers(0, 1000))
+def test_smoothed_probabilities_are_means_over_the_answers_near(seed: int, over_us: int) -> None:
+    rng = np.random.default_rng(seed)
+    answers = answers_of(rng.dirichlet([1, 1, 1], 12).tolist())
+    for at_us, row in zip(answers.middle_us, answers.smoothed(over_us), strict=True):
+        near = np.abs(answers.middle_us - at_us) <= over_us / 2
+        np.testing.assert_allclose(row, answers.probabilities[near].mean(axis=0), atol=1e-6)
+
+
+def test_a_moments_slip_does_not_end_a_segment_that_is_smoothed() -> None:
+    assert segments_of(answers_of([A, A, B, A, A]), smooth_us=200) == [(0, 600, "right")]
+
+
+def test_the_probability_of_a_segment_is_the_mean_of_its_answers() -> None:
+    answers = answers_of([[0.9, 0.1, 0], [0.7, 0.1, 0.2], FLAT])
+    first, second = find_segments(answers, BAR_CLASSES, SegmentConfig(least_us=0), 0, 400)
+    assert (first.probability, second.probability) == (pytest.approx(0.8), pytest.approx(0.34))
+
+
+@given(
+    rows=st.lists(st.lists(st.floats(0.01, 1), min_size=3, max_size=3), min_size=1, max_size=30),
+    counts=st.lists(st.integers(1, 100), min_size=30, max_size=30),
+    least_us=st.integers(0, 500),
+)
+def test_segments_tile_a_recording_and_neighbours_differ(
+    rows: list[list[float]], counts: list[int], least_us: int
+) -> None:
+    shares = [(np.array(row) / sum(row)).tolist() for row in rows]
+    found = segments_of(answers_of(shares, counts[: len(rows)]), least_us=least_us)
+    assert (found[0][0], found[-1][1]) == (0, 100 * (len(rows) - 1) + 200)
+    for before, after in pairwise(found):
+        assert before[1] == after[0]
+        assert before[2] != after[2] or "uncertain" not in (before[2], after[2])
+    for start_us, end_us, name in found:
+        assert end_us > start_us
+        assert name == "uncertain" or end_us - start_us >= least_us or len(found) == 1
+
+
+def test_entropy_is_0_where_certain_and_log2_k_where_flat() -> None:
+    answers = answers_of([[1, 0, 0], [1 / 3] * 3, [0.5, 0.5, 0]])
+    np.testing.assert_allclose(answers.entropies, [0, np.log2(3), 1], atol=1e-6)
+
+
+@limits(deadline=None)
+@given(seed=st.integers(0, 10**6), span_us=st.sampled_from([10, 10**5, 10**7, 10**10]))
+def test_a_rate_curve_counts_every_event_in_few_bins(seed: int, span_us: int) -> None:
+    events = random_events(seed, 100, span_us=span_us)
+    curve = RateCurve()
+    for part in cut(events, [seed, seed // 7]):
+        curve.add(part)
+    edges_us = int(events.t[0]) + np.arange(MOST_RATE_BINS + 1) * curve.bin_us
+    np.testing.assert_array_equal(curve.counts, np.histogram(events.t, edges_us)[0])
+    assert curve.counts.sum() == 100
+
+
+# Another sensor than the network's
+
+
+def fit_slowly(events: Events, target: SensorSize, factor: int) -> list[tuple[int, int, int, bool]]:
+    """Blocks of factor x factor pixels whose mean moves by 1 / factor^2 thresholds with each event."""
+    moved: dict[tuple[int, int], int] = {}
+    out = []
+    for t, x, y, p in zip(events.t.tolist(), events.x.tolist(), events.y.tolist(), events.p.tolist(), strict=True):
+        place = x // factor, y // factor
+        moved[place] = moved.get(place, 0) + (1 if p else -1)
+        if abs(moved[place]) == factor**2 and max(place[0] - target.width, place[1] - target.height) < 0:
+            out.append((t, *place, p))
+            moved[place] = 0
+    return out
+
+
+def rows_of(events: Events) -> list[tuple[int, int, int, bool]]:
+    return list(zip(events.t.tolist(), events.x.tolist(), events.y.tolist(), events.p.tolist(), strict=True))
+
+
+@limits(deadline=None)  # the first example compiles
+@given(seed=st.integers(0, 10**6), factor=st.integers(1, 3), places=st.lists(st.integers(0, 10**6), max_size=4))
+def test_scaled_down_a_pixel_fires_when_its_blocks_mean_has_moved_by_a_threshold(
+    seed: int, factor: int, places: list[int]
+) -> None:
+    sensor = SensorSize(width=4 * factor, height=3 * factor)
+    target = SensorSize(width=4, height=3)
+    events = random_events(seed, 600, sensor)
+    fit = plan_fit(sensor, target, "scale")
+    fitted = concatenate(fit_stream(cut(events, places), fit), target)
+    assert rows_of(fitted) == fit_slowly(events, target, factor)
+
+
+def test_scaled_up_every_pixel_that_an_event_covers_has_it() -> None:
+    sensor, target = SensorSize(width=4, height=3), SensorSize(width=12, height=7)
+    events = random_events(0, 50, sensor)
+    fit = plan_fit(sensor, target, "scale")  # by 7 / 3: 9 x 7 pixels, in the middle
+    fitted, _ = fit_events(events, fit, start_fit(fit))
+    covered = np.zeros((7, 12), int)
+    for x in range(4):
+        for y in range(3):
+            one = Events([0], [x], [y], [1], sensor)
+            own, _ = fit_events(one, fit, start_fit(fit))
+            covered[own.y, own.x] += 1
+    assert covered[:, 1:10].tolist() == np.ones((7, 9), int).tolist()
+    assert covered.sum() == 63
+    assert len(fitted) >= 4 * len(events)
+
+
+@limits(deadline=None)
+@given(seed=st.integers(0, 10**6), width=st.integers(1, 20), height=st.integers(1, 20))
+def test_cropped_the_middle_lies_on_the_middle(seed: int, width: int, height: int) -> None:
+    target = SensorSize(width=width, height=height)
+    events = random_events(seed, 100)
+    fit = plan_fit(SENSOR, target, "crop")
+    fitted, _ = fit_events(events, fit, start_fit(fit))
+    left, top = (width - SENSOR.width) // 2, (height - SENSOR.height) // 2
+    expected = [
+        (t, x + left, y + top, p) for t, x, y, p in rows_of(events) if 0 <= x + left < width and 0 <= y + top < height
+    ]
+    assert rows_of(fitted) == expected
+
+
+def test_a_region_is_what_is_looked_at() -> None:
+    region = Region.parse("4x3+5+2")
+    assert str(region) == "4x3+5+2"
+    events, target = random_events(0, 200), SensorSize(width=4, height=3)
+    fit: Fit = plan_fit(SENSOR, target, "crop", region)
+    assert rows_of(fit_events(events, fit, start_fit(fit))[0]) == rows_of(events.crop(5, 2, target))
+
+
+def test_a_region_found_by_itself_holds_where_things_happen() -> None:
+    sensor = SensorSize(width=60, height=40)
+    busy = random_events(0, 5000, SensorSize(width=20, height=10))
+    moved = Events(busy.t, busy.x + 30, busy.y + 12, busy.p, sensor)
+    found = find_region([moved], sensor)
+    assert found is not None
+    assert (29, 11) <= (found.left, found.top) <= (30, 12)
+    assert 20 <= found.size.width <= 22
+    assert 10 <= found.size.height <= 12
+    assert find_region([Events.empty(sensor)], sensor) is None
+
+
+def test_another_sensor_is_refused_unless_it_is_said_what_to_do() -> None:
+    classifier = untrained()
+    large = SensorSize(width=64, height=48)
+    bar = moving_bar(1, 5, windows=3)
+    inside = Events(bar.t, bar.x + 20, bar.y + 9, bar.p, large)
+    with pytest.raises(DataError, match="comes from a sensor of 64x48, the network is for 16x12; --fit scale, --fit"):
+        classifier.predict(inside)
+    by_region = classifier.predict(inside, InferConfig(roi="16x12+20+9"))
+    np.testing.assert_array_equal(by_region.answers.probabilities, classifier.predict(bar).answers.probabilities)
+    found = classifier.predict(inside, InferConfig(roi="auto", fit="crop"))
+    assert found.events == pytest.approx(len(bar), rel=0.02)
+    with pytest.raises(DataError, match="of its 1,200 events none lies in the region that is looked at"):
+        classifier.predict(inside, InferConfig(roi="16x12+48+36"))
+    with pytest.raises(DvspipeError, match="--roi 16x12\\+60\\+9 does not lie inside the sensor of 64x48"):
+        classifier.predict(inside, InferConfig(roi="16x12+60+9"))
+
+
+def test_a_recording_at_twice_the_size_is_answered_as_at_the_networks(classifier: Classifier) -> None:
+    """Each pixel's events at all four of its block."""
+    bar = moving_bar(0, 9, windows=4)
+    t = np.repeat(bar.t, 4)
+    x, y = np.repeat(2 * bar.x, 4) + np.tile([0, 1, 0, 1], len(bar)), np.repeat(2 * bar.y, 4)
+    y = y + np.tile([0, 0, 1, 1], len(bar))
+    large = Events(t, x, y, np.repeat(bar.p, 4), SensorSize(width=32, height=24))
+    said = classifier.predict(large, InferConfig(fit="scale"))
+    assert said.events == len(bar)
+    np.testing.assert_array_equal(said.answers.probabilities, classifier.predict(bar).answers.probabilities)
+
+
+# Scores
+
+
+def test_right_answers_score_1_and_come_after_what_a_window_needs() -> None:
+    answers = answers_of([A] * 5 + [B] * 5)
+    spans = [(Span(0, 550, "right"), 0), (Span(550, 1100, "left"), 1)]
+    config = SegmentConfig(least_us=0)
+    found = score(answers, find_segments(answers, BAR_CLASSES, config, 0, 1100), spans, config, 200)
+    assert (found.accuracy, found.f1, found.found) == (1, 1, 2)
+    assert found.confusion.tolist() == [[5, 0, 0], [0, 5, 0], [0, 0, 0]]
+    assert found.delays_us == (200, 150)  # a window; and 700, the first end of a right answer behind 550
+    assert found.calibration_error == pytest.approx(0.1)
+    assert Scores.from_record(json.loads(json.dumps(found.to_record()))).to_record() == found.to_record()
+    twice = add_up([found, found])
+    assert twice is not None
+    assert (twice.labels, twice.accuracy, twice.median_delay_us) == (4, 1, 175)
+    assert add_up([]) is None
+
+
+@pytest.mark.parametrize(
+    ("segments", "f1"),
+    [
+        ([(0, 100, 0)], 1),
+        ([(0, 51, 0)], 1),
+        ([(0, 49, 0)], 0),
+        ([(0, 100, 1)], 0),
+        ([(0, 60, 0), (60, 100, 0)], 2 / 3),  # in two pieces
+        ([(0, 100, 0), (200, 300, 0)], 2 / 3),  # one where there is nothing
+        ([(0, 201, 0)], 0),
+        ([], 0),
+    ],
+)
+def test_a_segment_finds_a_label_that_it_overlaps_by_half(segments: list[tuple[int, int, int]], f1: float) -> None:
+    shown = [Segment(start, end, label, BAR_CLASSES[label], 1.0) for start, end, label in segments]
+    shown.append(Segment(300, 400, None, "uncertain", 0.3))
+    found = score(answers_of([A]), shown, [(Span(0, 100, "right"), 0)], SegmentConfig(), 200)
+    assert found.f1 == pytest.approx(f1)
+
+
+def test_the_anytime_curve_counts_labels_that_last_as_long() -> None:
+    answers = answers_of([B, A, A, A, A, A, A])  # known at 200, 300, ...
+    found = score(answers, [], [(Span(0, 400, "right"), 0)], SegmentConfig(), 200)
+    lasting, right = found.seen
+    np.testing.assert_array_equal(lasting, found.seen_us <= 400)
+    np.testing.assert_array_equal(right, (found.seen_us >= 300) & (found.seen_us <= 400))
+
+
+# Operations
+
+
+def test_an_event_counts_once_for_every_window_and_neuron_that_it_reaches() -> None:
+    said = untrained().predict(moving_bar(0, 1, windows=4), InferConfig(hop_us=50_000))
+    first, readout = prediction_record(said)["layers"]
+    reached = 4 * 3 * 3  # channels and kernel
+    assert first["operations"] == said.answers.events.sum() * reached
+    assert first["dense_operations"] == 35 * 2 * 16 * 12 * reached  # steps, polarities and pixels
+    assert 0 < first["rate"] < 1
+    assert readout["rate"] is None
+    assert not first["multiplies"]
+
+
+@pytest.mark.parametrize(
+    ("config", "judged_us"),
+    [(InferConfig(), 400_000), (InferConfig(hop_us=50_000), 700_000), (InferConfig(stateful=True), 400_000)],
+)
+def test_operations_are_of_the_time_that_went_through_the_network(config: InferConfig, judged_us: int) -> None:
+    """Windows that overlap are judged anew; the last begins where half of it is left."""
+    said = untrained().predict(moving_bar(0, 1, windows=4), config)
+    assert said.judged_us == judged_us
+    assert said.layers[0].steps == judged_us // 20_000
+
+
+# Files and folders
+
+
+def test_answers_mirror_the_folder_and_are_not_looked_for_among_answers(tmp_path: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "data" / "out"
+    for name in ("a.h5", "deep/b.h5", "deep/er/b.h5"):
+        write(data / name, random_events(0, 5))
+    write(out / "c.h5", random_events(0, 5))
+    (data / "a_labels.csv").write_text("class,start_us,end_us\n")
+    tasks = plan_tasks([data], out)
+    assert [str(task.name) for task in tasks] == ["a.h5", "deep/b.h5", "deep/er/b.h5"]
+    with pytest.raises(FileError, match="the answers for both .*deep/b.h5 and .*er/b.h5 would go there"):
+        plan_tasks([data / "deep" / "b.h5", data / "deep" / "er" / "b.h5"], out)
+
+
+def test_a_shipped_checkpoint_is_found_by_its_name(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dvspipe.checkpoint, "SHIPPED", tmp_path)
+    (tmp_path / "bars.safetensors").write_bytes(checkpoint.read_bytes())
+    assert load_checkpoint("bars")[0] == load_checkpoint(checkpoint)[0]
+    with pytest.raises(CheckpointError, match="^boats: no such checkpoint; give a .safetensors file or one of bars$"):
+        load_checkpoint("boats")
+
+
+Typed = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def infer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Typed]:
+    """`dvspipe infer` in this process: exit code, stdout and stderr."""
+    from dvspipe.cli import main
+
+    before = signal.getsignal(signal.SIGINT)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dvspipe", "infer", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, *capsys.readouterr()
+
+    yield call
+    signal.signal(signal.SIGINT, before)
+
+
+def write_stream(path: Path, labels: tuple[int, ...]) -> None:
+    """Half a second of each, with pauses, and what is shown when."""
+    begins_us = [700_000 * number for number in range(len(labels))]
+    parts = [
+        moving_bar(label, label + 50, windows=5).shift_time(begin_us)
+        for label, begin_us in zip(labels, begins_us, strict=True)
+    ]
+    write(path, concatenate(parts, BAR_SENSOR))
+    rows = [f"{BAR_CLASSES[label]},{t},{t + 500_000}" for label, t in zip(labels, begins_us, strict=True)]
+    path.with_name(f"{path.stem}_labels.csv").write_text("\n".join(["class,start_us,end_us", *rows]))
+
+
+def test_a_folder_is_answered_scored_shown_and_gone_on_with(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    for name, labels in (("a", (0, 1, 2)), ("deep/b", (2, 0, 1))):
+        write_stream(data / f"{name}.h5", labels)
+    command = [checkpoint, data, "--out", out, "--labels", data]
+    code, said, errors = infer(*command)
+    assert (code, errors) == (0, "")
+    assert "segment F1 at an overlap of 0.5" in said
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()) == sorted(
+        ["predictions.csv", "predictions.jsonl", "report.html", "run.json", "scores.json"]
+        + [
+            f"{name}/{file}"
+            for name in ("a.h5", "deep/b.h5")
+            for file in (
+                "answer.json", "overlay.webm", "segments.csv", "segments.jsonl", "timeline.png", "windows.csv",
+                "windows.jsonl",
+            )
+        ]
+    )  # fmt: skip
+    scores = json.loads((out / "scores.json").read_text())
+    assert scores["labels"] == 6
+    assert scores["segment_f1"] >= 0.9
+    assert scores["accuracy"] >= 0.85
+    assert scores["median_delay_us"] <= 101_000  # a window, which begins with the first event
+    rows = list(csv.DictReader((out / "a.h5" / "windows.csv").read_text().splitlines()))
+    assert list(rows[0]) == ["t_start_us", "t_end_us", "label", "class", "probability", "entropy", "events"]
+    lines = [json.loads(line) for line in (out / "a.h5" / "windows.jsonl").read_text().splitlines()]
+    assert [int(row["events"]) for row in rows] == [line["events"] for line in lines]
+    shown = [line["class"] for line in csv.DictReader((out / "deep/b.h5/segments.csv").read_text().splitlines())]
+    assert shown == ["down", "uncertain", "right", "uncertain", "left"]
+
+    written = (out / "a.h5" / "answer.json").stat().st_mtime_ns
+    (data / "bad [red].h5").write_text("nonsense")
+    (data / "bad [red]_labels.csv").write_text("class,start_us,end_us\n")
+    code, said, errors = infer(*command)
+    assert code == 1
+    assert "2 of 3 are there already" in said
+    assert len(errors.strip().splitlines()) == 2
+    assert "bad [red].h5: not a complete HDF5 file" in errors
+    assert "1 of 3 recordings got no answer" in errors
+    assert (out / "a.h5" / "answer.json").stat().st_mtime_ns == written
+
+    code, _, errors = infer(*command, "--window", 60)
+    assert code == 2
+    assert "holds answers with another settings (window_us: None, now 60000)" in errors
+    assert (out / "a.h5" / "answer.json").stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["empty.h5"], "empty.h5: the recording holds no events"),
+        (["other.h5"], "other.h5: comes from a sensor of 12x7, the network is for 16x12"),
+        (["short.h5"], "short.h5: lasts 0.0297 s, less than half of the window of 0.1 s; --window MS takes a shorter"),
+        (["there.h5", "--window", "1000"], "less than half of the window of 1 s"),
+        (["there.h5", "--window", "30"], "a window of 30 ms is no whole number of the network's steps of 20 ms"),
+        (["back.txt"], "back.txt: event 3 has t = 50 us, before the event ahead of it at 300 us"),
+        (["cut.h5"], "cut.h5: not a complete HDF5 file"),
+        (["unknown.xyz"], "unknown.xyz: not a recording of a known format"),
+        (["missing.h5"], "missing.h5: no such recording"),
+        (["nothing"], "nothing: holds no videos or recordings"),
+        (["there.h5", "--out", "file"], "file"),
+        (["there.h5", "--fit", "squeeze"], "fit = 'squeeze'"),
+        (["there.h5", "--roi", "big"], "roi = 'big'"),
+        (["there.h5", "--roi", "16x12+5+0"], "--roi 16x12+5+0 does not lie inside the sensor of 16x12"),
+        (["there.h5", "--labels", "none.csv"], "none.csv: no such label file"),
+        (["there.h5", "--labels", "boats.csv"], "class 'boat', the network knows down, left, right"),
+        (["there.h5", "--labels", "nothing"], "no label file there_labels.csv in nothing"),
+        (["there.h5", "--set", "segments.enter=0.1"], "leave = 0.35 is above enter = 0.1"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    arguments: list[str], message: str, tmp_path: Path, checkpoint: Path, infer: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "there.h5", moving_bar(0, 0))
+    write(tmp_path / "short.h5", moving_bar(0, 0).slice_time(0, 30_000))
+    write(tmp_path / "empty.h5", Events.empty(BAR_SENSOR))
+    write(tmp_path / "other.h5", random_events(0, 50))
+    (tmp_path / "cut.h5").write_bytes((tmp_path / "there.h5").read_bytes()[:3000])
+    (tmp_path / "back.txt").write_text("".join(f"{t} 1 2 1\n" for t in (100, 200, 300, 50, 60_000)))
+    (tmp_path / "unknown.xyz").write_text("what is this?")
+    (tmp_path / "file").touch()
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "boats.csv").write_text("class,start_us,end_us\nboat,0,100\n")
+    before = sorted(tmp_path.rglob("*"))
+    code, said, errors = infer(checkpoint, *arguments)
+    assert code == 2, said
+    assert len(errors.strip().splitlines()) == 1
+    assert message in errors
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c_leaves_what_is_done(jobs: int, tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+    count = 12
+    for number in range(count):
+        write(tmp_path / "data" / f"{number:02}.h5", moving_bar(number % 3, number, windows=200))
+    typed = [checkpoint, tmp_path / "data", "--out", tmp_path / "out", "--no-pictures", "--hop", 20]
+    command = [sys.executable, "-m", "dvspipe", "infer", *map(str, typed), "--jobs", str(jobs)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("out/*/answer.json")) and time.monotonic() < deadline:
+            assert running.poll() is None
+            time.sleep(0.01)
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130, errors
+    assert errors.strip().splitlines() == ["dvspipe: stopped"]
+    done = {path.parent.name for path in tmp_path.glob("out/*/answer.json")}
+    assert 1 <= len(done) < count
+    assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+    code, said, errors = infer(*typed)
+    assert (code, errors) == (0, "")
+    assert f"{len(done)} of {count} are there already" in said
+    assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == count + 1
+
+
+def test_the_classifier_has_an_api_of_three_lines(checkpoint: Path, tmp_path: Path) -> None:
+    import dvspipe
+
+    write(tmp_path / "a.h5", moving_bar(2, 1))
+    classifier = dvspipe.Classifier.load(checkpoint)
+    said = classifier.predict(tmp_path / "a.h5")
+    assert (said.class_name, [segment.class_name for segment in said.segments]) == ("down", ["down"])
+
+
+def test_a_checkpoint_for_another_sensor_keeps_its_own(tmp_path: Path) -> None:
+    one = untrained(SENSOR)
+    save_checkpoint(tmp_path / "w.safetensors", one.config, one.network)
+    with pytest.raises(DataError, match="comes from a sensor of 16x12, the network is for 12x7"):
+        Classifier.load(tmp_path / "w.safetensors").predict(moving_bar(0, 0))
