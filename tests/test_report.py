@@ -681,16 +681,15 @@ def test_the_page_of_answers_loads_nothing_and_escapes_everything(tmp_path: Path
         assert words in text
 
 
-def test_pictures_that_a_page_has_no_room_for_are_linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_plays_videos_that_it_has_no_room_for_from_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = ["a.h5", "b #1.h5"]
     make_answers(tmp_path, first)
-    sizes = [
-        sum((tmp_path / name / file).stat().st_size for file in ("timeline.png", "overlay.webm")) for name in first
-    ]
-    monkeypatch.setattr(answers, "MOST_BYTES", sizes[0])
+    monkeypatch.setattr(answers, "MOST_BYTES", (tmp_path / first[0] / "overlay.webm").stat().st_size)
     text = write_answers_page(tmp_path).read_text(encoding="utf-8")
     assert text.count("data:video/webm") == 1
-    assert '<a href="b%20%231.h5/overlay.webm">overlay.webm</a>' in text
+    assert 'src="b%20%231.h5/overlay.webm"></video>' in text
 
 
 PROBE = """<script>

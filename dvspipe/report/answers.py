@@ -22,7 +22,7 @@ from .timelines import Rows, draw_timeline, write_overlay
 
 TIMELINE, OVERLAY, PAGE = "timeline.png", "overlay.webm", "report.html"
 MOST_OPEN = 3  # recordings whose pictures are unfolded at first
-MOST_BYTES = 200 << 20  # of pictures inside the page; those of further recordings lie beside it
+MOST_BYTES = 48 << 20  # of videos inside the page; it plays larger ones from beside it
 MOST_SEGMENTS = 200  # in the table of a recording
 
 
@@ -68,8 +68,9 @@ def write_answers_page(out: Path) -> Path:
     room = MOST_BYTES
     for number, record in enumerate(records):
         folder = out / record["folder"]
-        room -= sum((folder / name).stat().st_size for name in (TIMELINE, OVERLAY) if (folder / name).is_file())
-        pictures = _pictures(folder) if room >= 0 else _links(folder, record["folder"])
+        size = (folder / OVERLAY).stat().st_size if (folder / OVERLAY).is_file() else 0
+        pictures = _pictures(folder, None if size <= room else f"{quote(record['folder'])}/{OVERLAY}")
+        room -= size if size <= room else 0
         sections.append(_recording(number, record, folder, badge, pictures, is_open=number < MOST_OPEN))
     sections += [
         _section("Spikes and operations", _operations(records)),
@@ -114,20 +115,13 @@ def _overview(records: Rows) -> str:
     return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>{note}'
 
 
-def _pictures(folder: Path) -> str:
-    """Timeline and overlay of a recording, where it has them, inside the page."""
+def _pictures(folder: Path, source: str | None) -> str:
+    """Timeline and overlay of a recording, where it has them, the overlay inside the page unless a source is given."""
     timeline, overlay = folder / TIMELINE, folder / OVERLAY
     content = _chart(timeline, "The darker, the more probable.") if timeline.is_file() else ""
     if overlay.is_file():
-        content += _media(overlay, "ON red, OFF blue; below, what is shown and its probability.")
+        content += _media(overlay, "ON red, OFF blue; below, what is shown and its probability.", source)
     return content
-
-
-def _links(folder: Path, name: str) -> str:
-    """The same as links to where they lie."""
-    there = [file for file in (TIMELINE, OVERLAY) if (folder / file).is_file()]
-    links = (f'<a href="{escape(quote(name))}/{file}">{file}</a>' for file in there)
-    return f"<p>{', '.join(links)}</p>"
 
 
 def _recording(

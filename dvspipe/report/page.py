@@ -209,17 +209,18 @@ def _read_record(path: Path, kind: type[Record]) -> Record:
         raise FormatError(f"{path}: {what}") from error
 
 
-def _media(path: Path, caption: str) -> str:
-    """A picture or video as a figure with its bytes inside."""
+def _media(path: Path, caption: str, source: str | None = None) -> str:
+    """A picture or video as a figure, with its bytes inside unless it has a source."""
     kind = _MEDIA.get(path.suffix.lower())
     if kind is None:
         raise FileError(f"{path}: cannot be shown in a page; use one of {', '.join(_MEDIA)}")
-    source = f"data:{kind};base64,{base64.b64encode(_read(path)).decode()}"
+    if source is None:
+        source = f"data:{kind};base64,{base64.b64encode(_read(path)).decode()}"
     text = escape(caption)
     if kind.startswith("video"):
-        element = f'<video controls loop muted playsinline src="{source}"></video>'
+        element = f'<video controls loop muted playsinline src="{escape(source)}"></video>'
     else:
-        element = f'<img alt="{text}" src="{source}">'
+        element = f'<img alt="{text}" src="{escape(source)}">'
     return f"<figure>{element}<figcaption>{text}</figcaption></figure>"
 
 

@@ -1,0 +1,59 @@
+"""The classifiers that come with dvspipe."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dvspipe import Classifier
+from dvspipe.checkpoint import SHIPPED, load_checkpoint, shipped_checkpoints
+from dvspipe.errors import CheckpointError
+from dvspipe.synthesis import GESTURES, record_gesture
+
+DATA = Path(os.environ.get("DVSPIPE_TEST_DATA", "nowhere"))
+
+
+def test_there_are_two_and_they_are_small() -> None:
+    assert shipped_checkpoints() == ["gesture-synthetic", "nmnist-synthetic"]
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 3e6
+
+
+@pytest.mark.parametrize("name", ["gesture-synthetic", "nmnist-synthetic"])
+def test_each_has_a_card(name: str) -> None:
+    card = (SHIPPED / f"{name}.md").read_text(encoding="utf-8")
+    config, network = load_checkpoint(name)
+    assert card.startswith(f"# {name}\n")
+    for heading in ("Data", "Command", "Network", "Scores", "Limits"):
+        assert f"\n- **{heading}.**" in card
+    assert f"dvspipe train {name} " in card
+    assert f"{sum(weights.numel() for weights in network.parameters()):,} parameters" in card
+    assert "synthetic" in card
+    assert "synthetic" in config.trained_on
+
+
+def test_an_unknown_name_lists_those_that_there_are() -> None:
+    with pytest.raises(CheckpointError, match="gesture-synthetic, nmnist-synthetic"):
+        load_checkpoint("gesture")
+
+
+def test_gestures_of_people_never_seen_are_named() -> None:
+    """Two people of another seed; every gesture but the one that may be anything."""
+    classifier = Classifier.load("gesture-synthetic")
+    named = [
+        classifier.predict(record_gesture(label, person=person, clip=0, seed=99)).label
+        for person in range(2)
+        for label in range(len(GESTURES) - 1)
+    ]
+    assert np.mean(np.array(named) == 2 * list(range(len(GESTURES) - 1))) >= 0.85
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="DVSPIPE_TEST_DATA names no folder of real recordings")
+def test_real_digits_are_named() -> None:
+    classifier = Classifier.load("nmnist-synthetic")
+    files = sorted((DATA / "nmnist" / "Test").glob("*/*.bin"))
+    right = [classifier.predict(file).class_name == file.parent.name for file in files]
+    assert len(right) == 50
+    assert sum(right) >= 47
