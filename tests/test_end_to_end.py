@@ -69,11 +69,13 @@ def test_the_demo_leaves_everything_it_names(tmp_path: Path) -> None:
     assert "data:video/webm" in page
 
 
+@pytest.mark.slow
 def test_nmnist_is_learned_from_real_recordings(test_data: Path, tmp_path: Path) -> None:
     """A few epochs of a smaller network; the whole training is in BENCHMARKS.md."""
     from dvspipe.training import train
 
     over = {
+        "baseline": False,
         "data": {"root": str(test_data / "nmnist"), "views": 1},
         "network": {"channels": [8, 16]},
         "optimiser": {"epochs": 4},

@@ -735,9 +735,10 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_ctrl_c_leaves_what_is_done(jobs: int, tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
-    count = 12
+    count = 6
     for number in range(count):
         write(tmp_path / "data" / f"{number:02}.h5", moving_bar(number % 3, number, windows=200))
     typed = [checkpoint, tmp_path / "data", "--out", tmp_path / "out", "--no-pictures", "--hop", 20]

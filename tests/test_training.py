@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import BAR_CLASSES, moving_bar
+from conftest import BAR_CLASSES, moving_bar, random_events
 from torch import nn
 
 from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
@@ -28,6 +28,7 @@ from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.networks import LIF, NetworkConfig, SpikingNetwork
+from dvspipe.synthesis import GESTURE_SENSOR, GESTURES
 from dvspipe.training import Listener, Run, TrainConfig, evaluate_checkpoint, train
 from dvspipe.training.frames import FrameNetwork
 from dvspipe.training.losses import LOSSES
@@ -106,6 +107,7 @@ def test_a_run_records_what_its_network_did(run: Run) -> None:
     assert run.test["baseline"] is None
 
 
+@pytest.mark.slow
 def test_a_baseline_shows_what_time_adds(folder: Path, tmp_path: Path, run: Run) -> None:
     """It sees a bar that moves right or left as the same; nothing of the spiking network's run changes by it."""
     with_baseline = train(config_for(folder, baseline=True), tmp_path / "a")
@@ -297,7 +299,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, run: Run) -> None:
 @pytest.mark.parametrize("name", shipped_configs())
 def test_every_shipped_configuration_trains(name: str, tmp_path: Path) -> None:
     """Shortened: little data, one epoch; the network and the bins are the configuration's own."""
-    over: dict[str, Any] = {"optimiser": {"epochs": 1}, "data": {"train_people": 2, "test_people": 1, "clips": 1}}
+    over: dict[str, Any] = {"optimiser": {"epochs": 1}}
     settings = read_yaml(name)
     if settings["data"]["kind"] == "nmnist":
         for part, each in (("Train", 3), ("Test", 1)):
@@ -307,6 +309,12 @@ def test_every_shipped_configuration_trains(name: str, tmp_path: Path) -> None:
                 for number in range(each):
                     (place / f"{number}.bin").write_bytes(bytes([digit, number, 0x80, 0, 9]) * 20)
         over["data"] = {"root": str(tmp_path), "views": 2}
+    if settings["data"]["kind"] == "gestures":
+        for name_of_class in GESTURES:
+            for user in range(3):
+                events = random_events(user, 300, GESTURE_SENSOR, span_us=1_400_000)
+                write(tmp_path / name_of_class / f"user{user}.h5", events)
+        over["data"] = {"root": str(tmp_path)}
     if settings["data"]["kind"] == "mnist":
         for part, count in (("train", 40), ("t10k", 10)):
             pixels = np.random.default_rng(0).integers(0, 256, count * 784, dtype=np.uint8)
@@ -321,12 +329,16 @@ def test_every_shipped_configuration_trains(name: str, tmp_path: Path) -> None:
     assert run.checkpoint.is_file()
 
 
-def test_every_setting_of_learning_makes_a_difference(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_every_setting_of_learning_makes_a_difference(tmp_path: Path) -> None:
     """A setting that nothing reads would leave the weights as they are."""
+    for label, name in enumerate(("right", "left")):
+        for number in range(12):
+            write(tmp_path / "few" / name / f"{number}.h5", moving_bar(label, number))
 
     def weights(name: str, **over: Any) -> torch.Tensor:
         one_epoch = merge_settings({"optimiser": {"epochs": 1, "clip_norm": 100}}, over)
-        train(config_for(folder, **one_epoch), tmp_path / name)
+        train(config_for(tmp_path / "few", **one_epoch), tmp_path / name)
         _, network = load_checkpoint(tmp_path / name / "weights" / "last.safetensors")
         return torch.cat([parameter.flatten() for parameter in network.parameters()])
 
@@ -463,6 +475,7 @@ def test_the_average_of_the_weights_is_what_is_kept(folder: Path, tmp_path: Path
         torch.testing.assert_close(average, first + way * (learned - first), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_truncated_gradients_are_whole_ones_where_nothing_is_carried(folder: Path, tmp_path: Path) -> None:
     """With as many steps as there are nothing is cut; with fewer the network learns all the same."""
     one = {"optimiser": {"epochs": 1}}
@@ -518,6 +531,7 @@ def test_a_checkpoint_is_tested_on_a_data_set(run: Run, folder: Path, tmp_path: 
         evaluate_checkpoint(run.checkpoint, DataConfig(root=tmp_path), "test")
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(folder: Path, tmp_path: Path) -> None:
     """By torchrun, as a user starts it: batch norm and gradients are those of the whole batch."""
     (tmp_path / "bars.yaml").write_text(yaml.safe_dump(config_for(folder).model_dump(mode="json")))

@@ -236,19 +236,18 @@ def _result_of(job: Future[Any]) -> Any:
 
 
 class _Worker:
-    """What a process of `_in_processes` holds: the work, the network, and whether Ctrl-C has something to end."""
+    """What a process of `_in_processes` holds: the work, the network, and whether Ctrl-C was typed."""
 
     work: Work
     classifier: Any
-    busy = False
+    stopped = False
 
 
 def _begin(work: Work, threads: int, level: int) -> None:
     """Makes a process ready."""
 
     def end(*_: Any) -> None:
-        if _Worker.busy:
-            raise KeyboardInterrupt
+        _Worker.stopped = True
 
     signal.signal(signal.SIGINT, end)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
@@ -259,11 +258,13 @@ def _begin(work: Work, threads: int, level: int) -> None:
 
 
 def _judge(task: Any) -> dict[str, Any]:
-    _Worker.busy = True
-    try:
-        return _Worker.work.judge(_Worker.classifier, task, lambda *_: None)
-    finally:
-        _Worker.busy = False
+    return _Worker.work.judge(_Worker.classifier, task, _go_on)
+
+
+def _go_on(*_: int) -> None:
+    """Ends a recording between two of its parts; a signal's handler must not, wherever it happens to come."""
+    if _Worker.stopped:
+        raise KeyboardInterrupt
 
 
 def _write_summary(out: Path, records: list[dict[str, Any]]) -> None:
