@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,10 +14,9 @@ import numpy as np
 
 from ..errors import FormatError
 from ..events import Events, SensorSize
-from ..files import write_beside
 from .activity import ADD_PJ, MULTIPLY_ADD_PJ, SOURCE, joules, table
 from .charts import _QUIET, _SMALL, _VALIDATION, _figure, _plain, _save, draw_confusion
-from .page import _chart, _media, _page, _read, _section
+from .page import _chart, _media, _read, _section, _write_page
 from .timelines import Rows, draw_timeline, write_overlay
 
 TIMELINE, OVERLAY, PAGE = "timeline.png", "overlay.webm", "report.html"
@@ -57,32 +56,30 @@ def write_answers_page(out: Path) -> Path:
         FileError: A record is missing, or the page cannot be written.
         FormatError: A record is not as inference writes it.
     """
-    (run,) = _read_rows(out / "run.json")
     records = _read_rows(out / "predictions.jsonl")
+    title = "What a recording shows" if len(records) == 1 else f"What {len(records)} recordings show"
+    return _write_page(out / PAGE, title, title, _sections(out, records))
+
+
+def _sections(out: Path, records: Rows) -> Iterator[str]:
+    (run,) = _read_rows(out / "run.json")
     kind = "synthetic training data" if "synthetic" in run["trained_on"] else ""
     badge = f' <span class="badge">{kind}</span>' if kind else ""
-    sections = [_section("Recordings", _overview(records), badge)]
+    yield _section("Recordings", _overview(records), badge)
     if (out / "scores.json").is_file():
         (scores,) = _read_rows(out / "scores.json")
-        sections.append(_section("Against the labels", _scores(scores, run), badge))
+        yield _section("Against the labels", _scores(scores, run), badge)
     room = MOST_BYTES
     for number, record in enumerate(records):
         folder = out / record["folder"]
         size = (folder / OVERLAY).stat().st_size if (folder / OVERLAY).is_file() else 0
         pictures = _pictures(folder, None if size <= room else f"{quote(record['folder'])}/{OVERLAY}")
         room -= size if size <= room else 0
-        sections.append(_recording(number, record, folder, badge, pictures, is_open=number < MOST_OPEN))
-    sections += [
-        _section("Spikes and operations", _operations(records)),
-        _section("How", _how(run)),
-        f"<section><details><summary>Settings</summary><pre>{escape(json.dumps(run, indent=1))}</pre></details>"
-        "</section>",
-    ]
-    title = "What a recording shows" if len(records) == 1 else f"What {len(records)} recordings show"
-    page = out / PAGE
-    with write_beside(page) as beside:
-        beside.write_text(_page(title, title, sections), encoding="utf-8")
-    return page
+        yield _recording(number, record, folder, badge, pictures, is_open=number < MOST_OPEN)
+    yield _section("Spikes and operations", _operations(records))
+    yield _section("How", _how(run))
+    settings = escape(json.dumps(run, indent=1))
+    yield f"<section><details><summary>Settings</summary><pre>{settings}</pre></details></section>"
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:

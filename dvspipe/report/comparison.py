@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..files import write_beside
 from .charts import _GRID, _INK, _SMALL, _figure, _plain, _save
-from .page import _chart, _page, _section
+from .page import _chart, _section, _write_page
 from .previews import _COLOURS
 
 if TYPE_CHECKING:  # numba, which comparing needs, stays out of the other reports
@@ -75,9 +74,7 @@ def write_comparison_page(comparison: Comparison, names: tuple[str, str], path: 
         for heading, draw, caption in charts:
             draw(comparison, chart)
             sections.append(_section(heading, _chart(chart, caption)))
-    with write_beside(path) as beside:
-        beside.write_text(_page(f"{b} against {a}", f"{b} against {a}", sections), encoding="utf-8")
-    return path
+    return _write_page(path, f"{b} against {a}", f"{b} against {a}", sections)
 
 
 def _number(value: float | None, unit: str = "", digits: int = 3) -> str:

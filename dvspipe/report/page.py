@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import TypeVar
@@ -162,10 +162,7 @@ def write_training_page(run: Path, previews: Sequence[tuple[str, Path]] = ()) ->
         _section("Do it again", f"<pre>{escape(test.command)}</pre>" + _environment(test)),
         f"<section><details><summary>Settings</summary><pre>{escape(settings)}</pre></details></section>",
     ]
-    page = run / "report.html"
-    with write_beside(page) as beside:
-        beside.write_text(_page(test.title + mark, test.title, sections), encoding="utf-8")
-    return page
+    return _write_page(run / "report.html", test.title + mark, test.title, sections)
 
 
 def wilson_interval(correct: int, samples: int) -> tuple[float, float]:
@@ -229,15 +226,18 @@ def _chart(path: Path, caption: str) -> str:
     return f'<div class="chart">{_media(path, caption)}</div>'
 
 
-def _page(title: str, heading: str, sections: Sequence[str]) -> str:
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
-        f"<body>\n<main>\n<h1>{escape(heading)}</h1>\n"
-        + "\n".join(filter(None, sections))
-        + "\n</main>\n</body>\n</html>\n"
-    )
+def _write_page(path: Path, title: str, heading: str, sections: Iterable[str]) -> Path:
+    """The path of a new page; sections are written one by one, as some hold videos."""
+    with write_beside(path) as beside, beside.open("w", encoding="utf-8") as page:
+        page.write(
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+            f"<body>\n<main>\n<h1>{escape(heading)}</h1>\n"
+        )
+        page.writelines(f"{section}\n" for section in sections if section)
+        page.write("</main>\n</body>\n</html>\n")
+    return path
 
 
 def _section(heading: str, content: str, badge: str = "") -> str:
