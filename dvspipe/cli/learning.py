@@ -102,7 +102,7 @@ def demo(
     out: Annotated[Path | None, typer.Option("--out", help="The run folder; runs/demo by default.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Go the whole way once on synthetic data: render, convert, train, test, infer. Takes about three minutes."""
+    """Go the whole way once on synthetic data: render, convert, train, test, infer. Takes about four minutes."""
     from ..demo import run_demo
     from ..inference import prediction_record
 
