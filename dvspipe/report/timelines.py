@@ -21,7 +21,7 @@ OVERLAY_FPS = 15.0
 OVERLAY_WINDOW_US = 66_000
 SHORTEST_SIDE_PX, LONGEST_SIDE_PX = 256, 640  # of the longer side; OpenCV's VP8 has no limit of its bit rate
 LABEL_PT, MOST_LINES = 7.0, 3  # of the names of classes
-NARROWEST_TEXT = 0.0062  # of the chart's width for each letter of a class
+NARROWEST_TEXT = 0.0068  # of the chart's width for each letter of a class
 Rows = Sequence[Mapping[str, Any]]
 
 
