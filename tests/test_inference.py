@@ -202,6 +202,11 @@ def test_an_answer_after_an_hours_pause_is_that_of_what_follows_alone(stateful: 
     np.testing.assert_allclose(said.answers.probabilities[-alone.windows :], alone.answers.probabilities, atol=1e-6)
     (pause,) = [s for s in said.segments if s.end_us - s.start_us > 3_500_000_000]
     assert pause.label is None
+    if stateful:  # answers hold up to the pause, and from its end on
+        cells_us = said.answers.cells_us(said.first_us, said.last_us + 1)
+        last = int(np.argmax(np.diff(said.answers.end_us)))
+        assert cells_us[last, 1] == said.answers.end_us[last]
+        assert cells_us[last + 1, 0] == said.answers.start_us[last + 1]
 
 
 @pytest.mark.parametrize("stateful", [False, True])
@@ -591,6 +596,8 @@ def test_answers_mirror_the_folder_and_are_not_looked_for_among_answers(tmp_path
         write(data / name, random_events(0, 5))
     write(out / "c.h5", random_events(0, 5))
     (data / "a_labels.csv").write_text("class,start_us,end_us\n")
+    for name in ("run.json", "answer.json"):  # somebody else's
+        (data / "deep" / name).write_text("{}")
     tasks = plan_tasks([data], out)
     assert [str(task.name) for task in tasks] == ["a.h5", "deep/b.h5", "deep/er/b.h5"]
     with pytest.raises(FileError, match="the answers for both .*deep/b.h5 and .*er/b.h5 would go there"):
@@ -690,6 +697,47 @@ def test_a_folder_is_answered_scored_shown_and_gone_on_with(tmp_path: Path, chec
     assert (out / "a.h5" / "answer.json").stat().st_mtime_ns == written
 
 
+def test_an_answer_is_made_anew_where_what_it_rests_on_has_changed(
+    tmp_path: Path, checkpoint: Path, infer: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, label in (("a/1.h5", 0), ("a/2.h5", 1), ("b/1.h5", 2)):
+        write(tmp_path / name, moving_bar(label, label))
+    labels = tmp_path / "a" / "1_labels.csv"
+    labels.write_text(f"class,start_us,end_us\n{BAR_CLASSES[0]},0,100000\n")
+
+    def classes() -> dict[str, str]:
+        rows = csv.DictReader((tmp_path / "out" / "predictions.csv").read_text().splitlines())
+        return {row["file"]: row["class"] for row in rows}
+
+    first = [checkpoint, "a/1.h5", "--out", "out", "--no-pictures"]
+    assert infer(*first, "--labels", "a")[0] == 0
+    assert "1 of 1 are there already" in infer(*first, "--labels", "a")[1]
+    labels.write_text(f"class,start_us,end_us\n{BAR_CLASSES[1]},0,100000\n")
+    assert "0.0% of 1 answers right" in infer(*first, "--labels", "a")[1]
+    assert "already" not in infer(*first)[1]
+    assert "already" not in infer(checkpoint, "a/1.h5", "--out", "out")[1]  # now with pictures
+    assert (tmp_path / "out" / "1.h5" / "overlay.webm").is_file()
+    assert "1 of 1 are there already" in infer(*first)[1]
+
+    assert infer(checkpoint, "a/2.h5", "--out", "out", "--no-pictures")[0] == 0
+    assert classes() == {"a/1.h5": BAR_CLASSES[0], "a/2.h5": BAR_CLASSES[1]}
+    code, _, errors = infer(checkpoint, "b/1.h5", "--out", "out")
+    assert (code, len(errors.splitlines())) == (2, 1)
+    assert "out/1.h5: holds the answer for " in errors
+    write(tmp_path / "a/1.h5", moving_bar(2, 5), overwrite=True)
+    assert infer(*first)[0] == 0
+    assert classes() == {"a/1.h5": BAR_CLASSES[2], "a/2.h5": BAR_CLASSES[1]}
+
+    (tmp_path / "out" / "2.h5" / "answer.json").write_text("{}")
+    code, _, errors = infer(checkpoint, "a", "--out", "out", "--no-pictures", "--window", 60, "--overwrite")
+    assert (code, errors) == (0, "")
+    assert infer(checkpoint, "a/1.h5", "--out", "out", "--no-pictures", "--overwrite")[0] == 0
+    assert classes() == {"a/1.h5": BAR_CLASSES[2]}  # the other was judged with another window
+    (tmp_path / "out" / "run.json").write_text("[]")
+    assert "out/run.json: not a record of a run" in infer(*first)[2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -704,6 +752,11 @@ def test_a_folder_is_answered_scored_shown_and_gone_on_with(tmp_path: Path, chec
         (["missing.h5"], "missing.h5: no such recording"),
         (["nothing"], "nothing: holds no videos or recordings"),
         (["there.h5", "--out", "file"], "file"),
+        (["empty.h5", "--out", "answers"], "empty.h5: the recording holds no events"),
+        (["there.h5", "--out", "."], "there.h5: is a file where the answers for there.h5 would go"),
+        (["deep", "--out", "deep"], "deep: holds the recordings of deep; --out takes a folder for answers alone"),
+        (["there.h5", "--window", "inf"], "'--window': Input should be less than"),
+        (["there.h5", "--labels", "endless.csv"], "endless.csv: line 2: 'left,0,1e999' is not a class and two times"),
         (["there.h5", "--fit", "squeeze"], "fit = 'squeeze'"),
         (["there.h5", "--roi", "big"], "roi = 'big'"),
         (["there.h5", "--roi", "16x12+5+0"], "--roi 16x12+5+0 does not lie inside the sensor of 16x12"),
@@ -726,6 +779,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     (tmp_path / "unknown.xyz").write_text("what is this?")
     (tmp_path / "file").touch()
     (tmp_path / "nothing").mkdir()
+    write(tmp_path / "deep" / "a.h5", moving_bar(0, 0))
+    (tmp_path / "deep" / "run.json").write_text("{}")
+    (tmp_path / "endless.csv").write_text("class,start_us,end_us\nleft,0,1e999\n")
     (tmp_path / "boats.csv").write_text("class,start_us,end_us\nboat,0,100\n")
     before = sorted(tmp_path.rglob("*"))
     code, said, errors = infer(checkpoint, *arguments)

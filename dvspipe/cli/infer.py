@@ -33,6 +33,7 @@ from .screen import (
     show_log,
 )  # fmt: skip
 
+LONGEST_MS = 1e9  # of a window
 LOOK_EVERY_S = 0.3  # whether Ctrl-C was typed
 
 Progress = Callable[[int, int], object]
@@ -45,6 +46,7 @@ class Work:
     Args:
         checkpoint: The network.
         config: An `InferConfig`.
+        run: What `run_record` made.
         sensor: The sensor of files that do not name it.
         hints: What else they do not say.
         out: The folder for answers, or None.
@@ -54,32 +56,62 @@ class Work:
 
     checkpoint: str
     config: Any
+    run: dict[str, Any]
     sensor: SensorSize | None
     hints: Any
     out: Path | None
     labels: Path | None
     pictures: bool
 
+    def basis(self, task: Any) -> dict[str, Any]:
+        """What the answer for a recording rests on."""
+        from ..inference import find_labels, rests_on
+
+        labels = None if self.labels is None else find_labels(self.labels, task.source, task.name)
+        return rests_on(task.source, self.run, labels, pictures=self.pictures)
+
+    def found(self, task: Any) -> dict[str, Any] | None:
+        """The record of a recording that is done already."""
+        from ..inference import find_answer
+
+        if self.out is None:
+            return None
+        try:
+            basis = self.basis(task)
+        except DvspipeError:
+            return None  # `judge` will meet it again
+        return find_answer(self.out / task.name, basis)
+
     def judge(self, classifier: Any, task: Any, show: Progress) -> dict[str, Any]:
         """The record of a recording; its answers and pictures are written."""
-        from ..inference import find_labels, finish_answer, prediction_record, read_spans, score, write_answers
+        from ..inference import (
+            find_labels,
+            finish_answer,
+            prediction_record,
+            read_spans,
+            score,
+            write_answers,
+            write_run,
+        )
         from ..report import write_pictures
 
         spans = None
         if self.labels is not None:
             spans = read_spans(find_labels(self.labels, task.source, task.name), classifier.config.classes)
         source = classifier.open(task.source, self.config, sensor=self.sensor, hints=self.hints)
+        basis = self.basis(task)  # before it is read
         said = classifier.judge(source, self.config, show)
         scores = None
         if spans is not None:
             window_us = classifier.window_bins(self.config).window_us
             scores = score(said.answers, said.segments, spans, self.config.segments, window_us)
-        record = prediction_record(said, scores) | {"folder": str(task.name)}
+        record = prediction_record(said, scores) | {"folder": str(task.name), "rests_on": basis}
         if spans is not None:
             record["labels"] = [[span.start_us, span.end_us, span.name] for span, _ in spans]
         if self.out is None:
             return record
         folder = self.out / task.name
+        write_run(self.out, self.run)
         write_answers(folder, said, classifier.config.classes)
         if self.pictures:
             parts = _told(source.parts(), lambda: show(said.events, said.events))
@@ -103,10 +135,13 @@ def infer(
     ] = None,
     window: Annotated[
         float | None,
-        typer.Option(min=0.001, help="Length of a window in ms, instead of what the network learned from."),
+        typer.Option(
+            min=0.001, max=LONGEST_MS, help="Length of a window in ms, instead of what the network learned from."
+        ),
     ] = None,
     hop: Annotated[
-        float | None, typer.Option(min=0.001, help="From one window to the next in ms; a window by default.")
+        float | None,
+        typer.Option(min=0.001, max=LONGEST_MS, help="From one window to the next in ms; a window by default."),
     ] = None,
     stateful: Annotated[
         bool, typer.Option("--stateful", help="Let the network's state run on, without windows.")
@@ -132,7 +167,7 @@ def infer(
 ) -> None:
     """Say what recordings show, and when: labels with their probabilities."""
     from ..config import build, merge_settings, parse_overrides
-    from ..inference import Classifier, InferConfig, claim_run, plan_tasks, read_answer, run_record
+    from ..inference import Classifier, InferConfig, check_run, plan_tasks, run_record
 
     window_us, hop_us = (None if ms is None else round(1000 * ms) for ms in (window, hop))
     asked = {"window_us": window_us, "hop_us": hop_us, "stateful": stateful, "fit": fit, "roi": roi}
@@ -145,15 +180,13 @@ def infer(
     if labels is not None and not labels.is_dir() and len(tasks) > 1:
         raise DataError(f"{labels}: labels one recording, and there are {len(tasks)}; --labels FOLDER takes many files")
     classifier = Classifier.load(checkpoint)
-    work = Work(checkpoint, config, size, hints, out, labels, pictures=not no_pictures)
-    classifier.window_bins(config)
-    if out is not None:
-        more = {"labels": labels and str(labels), "sensor_given": sensor, "hints": hint}
-        claim_run(out, run_record(classifier, Path(checkpoint), config, more), overwrite=overwrite)
+    run = run_record(classifier, Path(checkpoint), config, sensor=sensor, hints=hint)
+    work = Work(checkpoint, config, run, size, hints, out, labels, pictures=not no_pictures)
+    if out is not None and not overwrite:
+        check_run(out, run)
     done = {}
     for number, task in enumerate(tasks):
-        found = read_answer(out / task.name) if out is not None and not overwrite else None
-        if found is not None:
+        if not overwrite and (found := work.found(task)) is not None:
             done[number] = found
     if done:
         screen.print(f"{len(done)} of {len(tasks)} are there already; --overwrite makes them anew")
@@ -172,7 +205,7 @@ def infer(
     finally:
         records = [done[number] for number in sorted(done)]
         if out is not None and records:
-            _write_summary(out, records)
+            _write_summary(out, run)
     print_predictions(records, classifier.config.trained_on)
     if (scores := _scores_of(records)) is not None:
         from ..report import score_line
@@ -267,10 +300,11 @@ def _go_on(*_: int) -> None:
         raise KeyboardInterrupt
 
 
-def _write_summary(out: Path, records: list[dict[str, Any]]) -> None:
-    """Writes what there is of all recordings together."""
-    from ..inference import write_predictions, write_scores
+def _write_summary(out: Path, run: dict[str, Any]) -> None:
+    """Writes what there is of all recordings together, also of those that were judged at other times."""
+    from ..inference import collect_answers, write_predictions, write_scores
 
+    records = collect_answers(out, run)
     write_predictions(out, records)
     if (scores := _scores_of(records)) is not None:
         write_scores(out, scores)

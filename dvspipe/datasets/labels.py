@@ -84,7 +84,7 @@ def _span(path: Path, number: int, row: Sequence[str], columns: dict[str, tuple[
     try:
         name = row[columns["class"][0]].strip()
         start_us, end_us = (_time_us(row[place], unit) for place, unit in (columns["start"], columns["end"]))
-    except (IndexError, ValueError) as error:
+    except (IndexError, ValueError, OverflowError) as error:
         raise DataError(f"{where}: {','.join(row)!r} is not a class and two times ({error})") from error
     if not name or end_us <= start_us:
         raise DataError(

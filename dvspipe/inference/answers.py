@@ -33,6 +33,7 @@ class Answers:
         hop_us: From one answer to the next; None where they follow from the number of events.
         lag_us: How long before `end_us` half of what counts was seen: half a window; with a running mean, ln 2 of its
             time constant.
+        runs_on: Whether the network's state ran on from each to the next, but for pauses.
     """
 
     start_us: NDArray[np.int64]
@@ -42,6 +43,7 @@ class Answers:
     probabilities: NDArray[np.float32]
     hop_us: int | None
     lag_us: int
+    runs_on: bool = False
 
     def __len__(self) -> int:
         return len(self.end_us)
@@ -70,8 +72,8 @@ class Answers:
     def cells_us(self, first_us: int, end_us: int) -> NDArray[np.int64]:
         """int64 [N, 2], from when to when each answer holds: half a hop around the time it stands for.
 
-        The first reaches back to the begin of the recording, the last to its end; there are gaps where none was asked
-        for, in pauses.
+        The first reaches back to the begin of the recording, the last to its end, and where the state ran on, those
+        beside a pause to its edges; there are gaps where none was asked for, in pauses.
         """
         if self.hop_us is None:
             cells = np.stack([self.start_us, self.end_us], axis=1)
@@ -79,6 +81,9 @@ class Answers:
             begin_us = self.middle_us - self.hop_us // 2
             cells = np.stack([begin_us, begin_us + self.hop_us], axis=1)
             cells[1:, 0] = np.maximum(cells[1:, 0], cells[:-1, 1])
+        if self.runs_on and self.hop_us is not None:
+            anew = np.flatnonzero(np.diff(self.end_us) > self.hop_us) + 1
+            cells[anew, 0], cells[anew - 1, 1] = self.start_us[anew], self.end_us[anew - 1]
         if len(cells):
             cells[0, 0], cells[-1, 1] = first_us, end_us
         cells = np.clip(cells, first_us, end_us)

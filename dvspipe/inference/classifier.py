@@ -306,13 +306,14 @@ class Classifier:
         start_us, end_us, events = np.array(rows, np.int64).reshape(-1, 3).T
         joined = np.concatenate([np.zeros((0, len(self.config.classes)), np.float32), *logits])
         probabilities = torch.from_numpy(joined / np.float32(self.config.temperature)).softmax(1).numpy()
+        runs_on = lag_us is not None
         lag_us = bins.window_us // 2 if lag_us is None else lag_us
         near = events
         if hop_us is not None:
             half_us = max(hop_us, bins.window_us // 4) // 2
             at_us = middle_us(start_us, end_us, hop_us, lag_us)
             near = seen.steps.between(np.maximum(at_us - half_us, start_us), np.minimum(at_us + half_us, end_us))
-        return Answers(start_us, end_us, events, near, probabilities, hop_us, lag_us)
+        return Answers(start_us, end_us, events, near, probabilities, hop_us, lag_us, runs_on)
 
     def _forward(self, spikes: NDArray[np.generic], state: State | None) -> tuple[NDArray[np.float32], State | None]:
         """The network's outputs [T, B, K] of spike tensors [T, B, C, H, W], and its state; in pieces that fit."""

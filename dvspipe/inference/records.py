@@ -1,8 +1,8 @@
 """Predictions as plain records in a folder, a folder below it per recording.
 
 `run.json` says by what network and how. Each recording has `windows` and `segments` (.csv and .jsonl), and
-`answer.json`, which is written last: what has one is done. Of all together there are `predictions` (.csv and .jsonl)
-and, where there are labels, `scores.json`.
+`answer.json`, which is written last and says what it rests on: what has one that rests on the same is done. Of all
+together there are `predictions` (.csv and .jsonl) and, where there are labels, `scores.json`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from .config import InferConfig
 from .scores import Scores
 
 ANSWER, RUN, SCORES = "answer.json", "run.json", "scores.json"
+MADE_BY = ("network", "settings", "sensor_given", "hints")  # of a run, what its answers rest on
+PARTS = ("windows.jsonl", "segments.jsonl")  # of an answer
 SUMMARY = (
     "file", "label", "class", "probability", "certain", "events", "windows", "segments", "duration_s",
 )  # fmt: skip
@@ -53,9 +55,12 @@ def plan_tasks(sources: Sequence[Path], out: Path | None) -> list[Task]:
         out: The folder for answers; nothing is looked for in it, nor in other folders of answers.
 
     Raises:
-        FileError: A folder holds no recordings, or the answers for two would go to one place.
+        FileError: A folder holds no recordings, or the answers for two would go to one place, or into the recordings.
     """
     own = None if out is None else out.resolve()
+    for source in sources:
+        if source.is_dir() and own in (source.resolve(), *source.resolve().parents):
+            raise FileError(f"{out}: holds the recordings of {source}; --out takes a folder for answers alone")
 
     def is_left_out(path: Path) -> bool:
         place = path.resolve()
@@ -68,13 +73,15 @@ def plan_tasks(sources: Sequence[Path], out: Path | None) -> list[Task]:
                 f"{out / name}: the answers for both {tasks[name].source} and {source} would go there; give the folder "
                 "that holds both"
             )
+        if out is not None and (out / name).is_file():
+            raise FileError(f"{out / name}: is a file where the answers for {source} would go; give another --out")
         tasks[name if out is not None else source] = Task(source, name)
     return list(tasks.values())
 
 
 def _is_answered(path: Path) -> bool:
-    """Whether something is part of the answers for a recording."""
-    return (path / ANSWER).is_file() or (path.parent / ANSWER).is_file() or (path.parent / RUN).is_file()
+    """Whether something is part of the answers for a recording, or of all."""
+    return any(read_answer(folder) for folder in (path, path.parent)) or "network" in (_read(path.parent / RUN) or {})
 
 
 def prediction_record(said: Prediction, scores: Scores | None = None) -> dict[str, Any]:
@@ -169,23 +176,83 @@ def finish_answer(folder: Path, record: dict[str, Any]) -> None:
 
 
 def read_answer(folder: Path) -> dict[str, Any] | None:
-    """What `finish_answer` wrote, or None where a recording is not done.
+    """What `finish_answer` wrote, or None where a recording is not done, or what is there is damaged."""
+    found = _read(folder / ANSWER)
+    whole = found is not None and "rests_on" in found and all((folder / part).is_file() for part in PARTS)
+    return found if whole else None
+
+
+def rests_on(source: Path, run: dict[str, Any], labels: Path | None, *, pictures: bool) -> dict[str, Any]:
+    """What the answer for a recording rests on; where that has changed, it is made anew.
+
+    Args:
+        source: The recording.
+        run: What `run_record` made.
+        labels: Its label file, where there is one.
+        pictures: Whether there are pictures of it.
 
     Raises:
-        FileError: It cannot be read, or is damaged.
+        FileError: A file is missing or cannot be read.
     """
-    path = folder / ANSWER
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        found = source.stat()
+        told = None if labels is None else _digest(labels.read_bytes())
+    except OSError as error:
+        raise FileError(f"{error.filename}: cannot be read ({error.strerror})") from error
+    return {
+        "source": str(source.resolve()),
+        "bytes": found.st_size,
+        "mtime_ns": found.st_mtime_ns,
+        "run": run_digest(run),
+        "labels": told,
+        "pictures": pictures,
+    }
+
+
+def find_answer(folder: Path, basis: dict[str, Any]) -> dict[str, Any] | None:
+    """What `finish_answer` wrote, or None where a recording has to be judged, by what the answer has to rest on.
+
+    Raises:
+        FileError: It is the answer for another recording.
+    """
+    record = read_answer(folder)
+    if record is None:
         return None
-    except (OSError, ValueError) as error:
-        raise FileError(f"{path}: cannot be read ({error}); --overwrite makes it anew") from error
-    return found
+    before = record["rests_on"]
+    if before["source"] != basis["source"]:
+        raise FileError(
+            f"{folder}: holds the answer for {before['source']}, where that for {basis['source']} would go; "
+            "--overwrite replaces it, another --out keeps it"
+        )
+    return record if before in (basis, {**basis, "pictures": True}) else None
 
 
-def run_record(classifier: Classifier, checkpoint: Path, config: InferConfig, more: dict[str, Any]) -> dict[str, Any]:
-    """By what network, and how, recordings are judged."""
+def collect_answers(out: Path, run: dict[str, Any]) -> list[dict[str, Any]]:
+    """The records of all recordings in a folder of answers that a run like this one judged, by the names of folders."""
+    made_by = run_digest(run)
+    found = [(path.parent, read_answer(path.parent)) for path in sorted(out.rglob(ANSWER))]
+    return [
+        record | {"folder": str(folder.relative_to(out))}
+        for folder, record in found
+        if record is not None and record["rests_on"]["run"] == made_by
+    ]
+
+
+def run_record(
+    classifier: Classifier, checkpoint: Path, config: InferConfig, *, sensor: str | None, hints: Sequence[str] | None
+) -> dict[str, Any]:
+    """By what network, and how, recordings are judged.
+
+    Args:
+        classifier: The network.
+        checkpoint: Its file.
+        config: Windows and segments.
+        sensor: That of recordings that do not name it.
+        hints: What else they do not say.
+
+    Raises:
+        ConfigError: The configuration does not fit the network.
+    """
     return {
         "checkpoint": str(checkpoint),
         "network": network_digest(classifier),
@@ -195,7 +262,8 @@ def run_record(classifier: Classifier, checkpoint: Path, config: InferConfig, mo
         "window_us": classifier.window_bins(config).window_us,
         "step_us": classifier.config.bins.step_us,
         "settings": config.model_dump(mode="json"),
-        **more,
+        "sensor_given": sensor,
+        "hints": hints,
         "versions": versions(),
     }
 
@@ -209,26 +277,37 @@ def network_digest(classifier: Classifier) -> str:
     return digest.hexdigest()
 
 
-def claim_run(out: Path, record: dict[str, Any], *, overwrite: bool) -> None:
-    """Makes sure that a folder can hold the answers of a run beside those that it has, and says there what run it is.
+def run_digest(run: dict[str, Any]) -> str:
+    """A text that is another one where answers may be others."""
+    return _digest(json.dumps([run[name] for name in MADE_BY], sort_keys=True).encode())
+
+
+def check_run(out: Path, record: dict[str, Any]) -> None:
+    """Makes sure that a folder can hold the answers of a run beside those that it has.
 
     Raises:
-        FileError: It cannot be written to, or holds answers that were made by another network or with other settings.
+        FileError: It holds answers that were made by another network or with other settings.
     """
     path = out / RUN
-    before: Any = None
-    if path.is_file() and not overwrite:
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise FileError(f"{path}: cannot be read ({error}); --overwrite replaces it") from error
-        for name in ("network", "settings", "labels", "sensor_given", "hints"):
-            if before.get(name) != record.get(name):
-                what = f"another {name.replace('_', ' ')} ({_difference(before, record, name)})"
-                raise FileError(
-                    f"{out}: holds answers with {what}; --overwrite replaces them, another --out keeps them"
-                )
-    _write_json(path, record)
+    if not path.exists():
+        return
+    before = _read(path)
+    if before is None or not all(name in before for name in MADE_BY):
+        raise FileError(f"{path}: not a record of a run, as dvspipe infer writes it; --overwrite replaces it")
+    for name in MADE_BY:
+        if before[name] != record[name]:
+            what = f"another {name.replace('_', ' ')} ({_difference(before, record, name)})"
+            raise FileError(f"{out}: holds answers with {what}; --overwrite replaces them, another --out keeps them")
+
+
+def write_run(out: Path, record: dict[str, Any]) -> None:
+    """Says in a folder what run its answers are of, where that is not said yet.
+
+    Raises:
+        FileError: The folder cannot be written to.
+    """
+    if _read(out / RUN) != record:
+        _write_json(out / RUN, record)
 
 
 def _difference(before: Any, now: dict[str, Any], name: str) -> str:
@@ -247,6 +326,19 @@ def write_scores(out: Path, scores: Scores) -> None:
         FileError: The folder cannot be written to.
     """
     _write_json(out / SCORES, scores.to_record())
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """The object in a file; None where there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _cell(value: Any) -> Any:
