@@ -5,16 +5,20 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, TypeVar, cast
 
+HOLDS_SIGNALS = hasattr(signal, "pthread_sigmask")  # not on Windows
 Item = TypeVar("Item")
 
 
 def start_processes(jobs: int, begin: Callable[..., object] | None = None, *arguments: Any) -> ProcessPoolExecutor:
     """Fresh processes that take work, and that end with this one, also where it is killed.
+
+    Ctrl-C reaches them once they have begun, not while Python is starting.
 
     Args:
         jobs: How many.
@@ -22,13 +26,24 @@ def start_processes(jobs: int, begin: Callable[..., object] | None = None, *argu
         arguments: Of `begin`.
     """
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, context, initializer=_begin_process, initargs=(begin, arguments))
+    pool = ProcessPoolExecutor(jobs, context, initializer=_begin_process, initargs=(begin, arguments))
+    if not HOLDS_SIGNALS:
+        return pool
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which new processes inherit
+    try:
+        for _ in range(jobs):
+            pool.submit(int)  # starts one
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return pool
 
 
 def _begin_process(begin: Callable[..., object] | None, arguments: tuple[Any, ...]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if begin is not None:
         begin(*arguments)
+    if HOLDS_SIGNALS:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _end_with_parent() -> None:

@@ -22,6 +22,7 @@ from .errors import FileError, VideoError
 from .events import Events, SensorSize, concatenate
 from .files import claim_output
 from .formats import (
+    FORMATS,
     NO_HINTS,
     Compression,
     DamageError,
@@ -339,7 +340,15 @@ def _is_convertible(path: Path) -> bool:
         return True
     if path.is_dir():
         return _is_one(path)
-    return path.is_file() and not is_ros2_folder(path.parent) and recognise(path) is not None
+    if not path.is_file() or is_ros2_folder(path.parent):
+        return False
+    return recognise(path) is not None or _is_empty_recording(path)
+
+
+def _is_empty_recording(path: Path) -> bool:
+    """Whether a file holds nothing and is named as recordings alone are; to open it says what is wrong."""
+    names = {suffix for known in FORMATS.values() if known.name != "text" for suffix in known.suffixes}
+    return path.suffix.lower() in names and not path.stat().st_size
 
 
 def events_from_video(

@@ -40,7 +40,7 @@ class SensorSize:
     def __post_init__(self) -> None:
         for name, side in (("width", self.width), ("height", self.height)):
             if not 1 <= side <= MAX_SIDE_PX:
-                raise EventError(f"sensor {name} is {side}, expected 1 to {MAX_SIDE_PX} pixels")
+                raise EventError(f"a sensor of {self}: its {name} is {side}, expected 1 to {MAX_SIDE_PX} pixels")
 
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"

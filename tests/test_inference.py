@@ -272,7 +272,7 @@ def test_a_headerless_recording_takes_the_networks_sensor_where_it_holds_all(tmp
     path.write_bytes(b"".join(bytes([3, 4, 0, 8 * k, 0]) for k in range(10)))
     assert untrained().predict(path, InferConfig(window_us=20_000)).events == 10
     path.write_bytes(b"".join(bytes([30, 4, 0, 8 * k, 0]) for k in range(10)))
-    with pytest.raises(DataError, match="comes from a sensor of 34x34, the network is for 16x12"):
+    with pytest.raises(DataError, match="does not name its sensor, and has events outside the network's 16x12"):
         untrained().predict(path)
 
 
@@ -682,13 +682,16 @@ def test_a_folder_is_answered_scored_shown_and_gone_on_with(tmp_path: Path, chec
 
     written = (out / "a.h5" / "answer.json").stat().st_mtime_ns
     (data / "bad [red].h5").write_text("nonsense")
-    (data / "bad [red]_labels.csv").write_text("class,start_us,end_us\n")
+    (data / "empty.bin").touch()
+    for name in ("bad [red]", "empty"):
+        (data / f"{name}_labels.csv").write_text("class,start_us,end_us\n")
     code, said, errors = infer(*command)
     assert code == 1
-    assert "2 of 3 are there already" in said
-    assert len(errors.strip().splitlines()) == 2
+    assert "2 of 4 are there already" in said
+    assert len(errors.strip().splitlines()) == 3
     assert "bad [red].h5: not a complete HDF5 file" in errors
-    assert "1 of 3 recordings got no answer" in errors
+    assert "empty.bin: the file is empty" in errors
+    assert "2 of 4 recordings got no answer" in errors
     assert (out / "a.h5" / "answer.json").stat().st_mtime_ns == written
 
     code, _, errors = infer(*command, "--window", 60)
@@ -754,6 +757,7 @@ def test_an_answer_is_made_anew_where_what_it_rests_on_has_changed(
         (["there.h5", "--out", "file"], "file"),
         (["empty.h5", "--out", "answers"], "empty.h5: the recording holds no events"),
         (["there.h5", "--out", "."], "there.h5: is a file where the answers for there.h5 would go"),
+        (["guess.txt"], "guess.txt: does not name its sensor, and has events outside the network's 16x12"),
         (["deep", "--out", "deep"], "deep: holds the recordings of deep; --out takes a folder for answers alone"),
         (["there.h5", "--window", "inf"], "'--window': Input should be less than"),
         (["there.h5", "--labels", "endless.csv"], "endless.csv: line 2: 'left,0,1e999' is not a class and two times"),
@@ -776,6 +780,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     write(tmp_path / "other.h5", random_events(0, 50))
     (tmp_path / "cut.h5").write_bytes((tmp_path / "there.h5").read_bytes()[:3000])
     (tmp_path / "back.txt").write_text("".join(f"{t} 1 2 1\n" for t in (100, 200, 300, 50, 60_000)))
+    (tmp_path / "guess.txt").write_text("".join(f"{t} 20 2 1\n" for t in (100, 200, 60_000)))
     (tmp_path / "unknown.xyz").write_text("what is this?")
     (tmp_path / "file").touch()
     (tmp_path / "nothing").mkdir()

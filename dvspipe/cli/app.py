@@ -86,3 +86,5 @@ def main() -> None:
         if not hasattr(error, "format_message"):  # a mistake of ours, not of the one who typed
             raise
         fail(error.format_message(), EXIT_ERROR)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to be stopped

@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import ConfigError, DvspipeError
+from ..errors import ConfigError, DvspipeError, EventError
 from ..events import SensorSize
 from .neuron import view_neuron
 from .screen import EXIT_SOME_FAILED, Hinted, Overwrite, Sensor, fail, hints_of, pass_over, screen, sensor_size
@@ -150,6 +150,12 @@ def merge(
 
     size, hints = sensor_size(sensor), hints_of(hint)
     recordings = [open_recording(file, sensor=size, hints=hints) for file in files]
+    for file, recording in zip(files, recordings, strict=True):
+        if recording.sensor != recordings[0].sensor:
+            raise EventError(
+                f"{file}: comes from a sensor of {recording.sensor}, {files[0]} from one of {recordings[0].sensor}; "
+                "expected the same"
+            )
     streams = [recording.chunks() for recording in recordings]
     parts = join(streams, round(gap * 1000)) if one_after_another else merge_events(streams)
     count = write(out, parts, recordings[0].sensor, source=", ".join(file.name for file in files), overwrite=overwrite)

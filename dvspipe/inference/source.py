@@ -76,8 +76,14 @@ def open_source(
     if is_video(given):
         return _open_video(given, target, config)
     recording = open_recording(given, sensor=sensor, hints=hints)
-    if recording.sensor_source == "guessed" and config.fit is None and _holds_all(target, recording):
-        recording = open_recording(given, sensor=target, hints=hints)
+    if recording.sensor_source == "guessed" and config.fit is None:
+        if _holds_all(target, recording):
+            recording = open_recording(given, sensor=target, hints=hints)
+        elif config.roi is None:
+            raise DataError(
+                f"{given}: does not name its sensor, and has events outside the network's {target}; say it with "
+                "--sensor WxH, and with --fit scale or --fit crop what to do"
+            )
     extent = recording.extent()
     parts = lambda: _advised(recording)  # noqa: E731
     return _fitted(str(given), recording.sensor, parts, target, config, extent.events if extent else 0)
