@@ -273,6 +273,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["view", "there.h5", "-o", "out.gif", "--mode", "xyt"], "out.gif: a chart of events is written as .png"),
         (["view", "there.h5", "-o", "out.gif", "--mode", "spiral"], "mode = 'spiral'"),
         (["view", "there.h5", "-o", "out.gif", "--beside", "text.mp4"], "text.mp4: not a video that OpenCV can read"),
+        (["view", "there.h5", "-o", "out.png", "--mode", "rate", "--beside", "CLIP"], "not with --mode rate"),
         (
             ["convert", "CLIP", "-o", "out.h5", "--transfer", "rec2020"],
             "transfer curve 'rec2020': expected one of srgb, bt709, gamma=x, linear",

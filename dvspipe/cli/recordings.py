@@ -304,6 +304,8 @@ def view(
     from ..formats import describe, open_recording
     from ..report import PLOTS, PreviewSettings, draw_events, write_preview
 
+    if beside is not None and mode in PLOTS:
+        raise ConfigError(f"view: --beside goes with pictures of events, not with --mode {mode}")
     shown = {"window_us": round(window * 1000), "speed": speed, "fps": fps, "colours": colours}
     settings = build(PreviewSettings, shown if mode in PLOTS else shown | {"mode": mode}, "view")
     claim_output(out, overwrite=overwrite)

@@ -73,8 +73,13 @@ def _draw_xyt(
     for on in (False, True):
         own = p == on
         place = (t[own] - span_us[0]) / 1e6, x[own], y[own]
-        axes.scatter(*place, s=6 - 4.8 * crowd, color=inks[on], alpha=0.9 - 0.55 * crowd, lw=0, depthshade=False)
-    axes.set_box_aspect((2.4, 1, sensor.height / sensor.width), zoom=1.2)
+        axes.scatter(
+            *place, s=6 - 4.8 * crowd, color=inks[on], alpha=0.9 - 0.55 * crowd, lw=0, depthshade=False,
+            label="ON" if on else "OFF", clip_on=False,
+        )  # fmt: skip
+    _legend(axes)
+    figure.text(0.02, 0.97, "Events in space and time" + _share(len(t), count), va="top", fontsize=10, color=_INK)
+    axes.set_box_aspect((2.4, 1, sensor.height / sensor.width), zoom=1.35)
     axes.set_xlim(0, max(1e-6, (span_us[1] - span_us[0]) / 1e6))
     axes.set_ylim(0, sensor.width - 1)
     axes.set_zlim(sensor.height - 1, 0)  # y counts downwards
@@ -83,6 +88,7 @@ def _draw_xyt(
         axis.set_label_text(name, **_SMALL)
         axis.set_pane_color((1, 1, 1, 0))
         axis.line.set_color(_GRID)
+    axes.yaxis.get_major_locator().set_params(nbins=3)
     axes.tick_params(labelsize=8, labelcolor=_QUIET)
     return figure
 
@@ -93,12 +99,16 @@ def _draw_raster(
     t, x, y, p = _sample(chunks, count, MOST_POINTS["raster"])
     figure = _figure(width=9, height=4.2, title=title)
     axes = figure.subplots()
-    _plain(axes, "Events by pixel, row by row")
+    _plain(axes, "Events by pixel, row by row" + _share(len(t), count))
     axes.grid(visible=False)
     pixels = y.astype(np.int64) * sensor.width + x
     for on in (False, True):
         own = p == on
-        axes.scatter((t[own] - span_us[0]) / 1e6, pixels[own], s=0.5, color=inks[on], linewidths=0, rasterized=True)
+        axes.scatter(
+            (t[own] - span_us[0]) / 1e6, pixels[own], s=0.5, color=inks[on], linewidths=0, rasterized=True,
+            label="ON" if on else "OFF",
+        )  # fmt: skip
+    _legend(axes)
     axes.set_ylim(sensor.width * sensor.height, 0)
     _seconds(axes, span_us)
     axes.yaxis.set_major_formatter("{x:,.0f}")
@@ -128,6 +138,21 @@ def _draw_rate(
     axes.yaxis.set_major_formatter("{x:,.10g}")
     _seconds(axes, span_us)
     return figure
+
+
+def _legend(axes: Any) -> None:
+    """Which colour is ON, which OFF, above the chart."""
+    legend = axes.legend(
+        frameon=False, fontsize=8, labelcolor="linecolor", loc="lower right", bbox_to_anchor=(1, 1), ncols=2,
+        borderaxespad=0.2, handletextpad=0.2,
+    )  # fmt: skip
+    for handle in legend.legend_handles:
+        handle.set(sizes=[18], alpha=1)
+
+
+def _share(drawn: int, count: int) -> str:
+    """How many of the events a chart shows, where these are not all."""
+    return f" ({drawn:,} of {count:,})" if drawn < count else ""
 
 
 def _seconds(axes: Any, span_us: tuple[int, int]) -> None:
