@@ -11,11 +11,9 @@ from typing import Any
 
 import torch
 import yaml
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from ..checkpoint import ClassifierConfig, load_checkpoint
+from ..checkpoint import ClassifierConfig, load_checkpoint, read_tensors, write_tensors
 from ..errors import CheckpointError, ConfigError
 from ..files import write_beside
 from ..networks import SpikingNetwork
@@ -53,13 +51,12 @@ class Progress:
             FileError: The file cannot be written.
         """
         tensors = {
-            prefix + name: tensor.detach().cpu().contiguous()
+            prefix + name: tensor
             for prefix, group in ((NETWORK, self.network), (AVERAGE, self.average), (OPTIMISER, self.optimiser))
             for name, tensor in group.items()
         }
         about = {"format": FORMAT, "epoch": str(self.epoch), "step": str(self.step), "best": json.dumps(self.best)}
-        with write_beside(path) as beside:
-            beside.write_bytes(to_bytes(tensors, metadata=about))
+        write_tensors(path, about, tensors)
 
     @classmethod
     def load(cls, path: Path) -> Progress:
@@ -71,19 +68,18 @@ class Progress:
         if not path.is_file():
             raise CheckpointError(f"{path}: no such file; a training can go on after its first complete epoch")
         groups: dict[str, dict[str, Tensor]] = {NETWORK: {}, AVERAGE: {}, OPTIMISER: {}}
+        about, tensors = read_tensors(path, "the state of a training")
+        if about.get("format") != FORMAT:
+            raise CheckpointError(f"{path}: has the format {about.get('format')!r}, expected {FORMAT!r}")
         try:
-            with safe_open(path, framework="pt") as file:
-                about = file.metadata() or {}
-                for name in file.keys():  # noqa: SIM118
-                    prefix = name.partition(".")[0] + "."
-                    groups[prefix][name.removeprefix(prefix)] = file.get_tensor(name)
-            if about.get("format") != FORMAT:
-                raise CheckpointError(f"{path}: has the format {about.get('format')!r}, expected {FORMAT!r}")
+            for name, tensor in tensors.items():
+                prefix = name.partition(".")[0] + "."
+                groups[prefix][name.removeprefix(prefix)] = tensor
             best = json.loads(about["best"])
             return cls(
                 int(about["epoch"]), int(about["step"]), best, groups[NETWORK], groups[AVERAGE], groups[OPTIMISER]
             )
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
+        except (KeyError, ValueError) as error:
             raise CheckpointError(f"{path}: not the state of a training ({error})") from error
 
 
