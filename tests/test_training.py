@@ -546,6 +546,42 @@ def test_a_checkpoint_is_tested_on_a_data_set(run: Run, folder: Path, tmp_path: 
         evaluate_checkpoint(run.checkpoint, DataConfig(root=tmp_path), "test")
 
 
+def test_a_checkpoint_is_tested_on_what_it_did_not_learn_from(run: Run, folder: Path, tmp_path: Path) -> None:
+    """Whatever the seed; where the division is not known, somebody is told."""
+    texts: list[str] = []
+
+    class Ear(Listener):
+        def warn(self, text: str) -> None:
+            texts.append(text)
+
+    def confusion(checkpoint: Path, part: str, seed: int, root: Path = folder) -> Any:
+        return evaluate_checkpoint(checkpoint, DataConfig(root=root), part, seed=seed, listener=Ear())["confusion"]
+
+    def parts(root: Path, seed: int) -> list[str]:
+        return [sample.name for sample in open_dataset(DataConfig(root=root), seed).validation]
+
+    assert parts(folder, 0) != parts(folder, 1)
+    assert confusion(run.checkpoint, "validation", 1) == confusion(run.checkpoint, "validation", 0)
+    assert texts == []
+    alone = shutil.copy(run.checkpoint, tmp_path / "w.safetensors")
+    for part in ("test", "all"):  # the test part is a folder of its own
+        confusion(alone, part, 1)
+    shutil.copytree(folder / "train", tmp_path / "other")
+    confusion(run.checkpoint, "test", 1, tmp_path / "other")
+    confusion(alone, "validation", 1)
+    assert [text.partition(":")[0] for text in texts] == ["recordings in other", f"recordings in {folder.name}"]
+    assert "divided by seed 1, since it is not known how it was" in texts[0]
+    lacking = tmp_path / "run" / "weights" / "best.safetensors"
+    lacking.parent.mkdir(parents=True)
+    shutil.copy(run.checkpoint, lacking)
+    named = json.loads((run.folder / "split.json").read_text())
+    (tmp_path / "run" / "split.json").write_text(json.dumps(named | {"test": named["test"][1:]}))
+    with pytest.raises(
+        DataError, match=rf"split.json: names recordings of .* but not {named['test'][0]}, in all not 1"
+    ):
+        confusion(lacking, "test", 0)
+
+
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does(folder: Path, tmp_path: Path) -> None:
     """By torchrun, as a user starts it: batch norm and gradients are those of the whole batch."""

@@ -20,11 +20,13 @@ from torch import Tensor, nn
 
 from ..checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint, versions
 from ..datasets import (
+    PARTS,
     Batch,
     DataConfig,
     DataSet,
     SpikeTensors,
     code_of,
+    divided_as,
     open_cache,
     open_dataset,
     training_batches,
@@ -152,9 +154,9 @@ def evaluate_checkpoint(
         path: The checkpoint.
         data: The data set, whose classes are those of the classifier.
         part: `train`, `validation`, `test`, or `all`.
-        seed: Of the division into parts.
+        seed: Of the division into parts, where the checkpoint lies in no run folder whose division it could be.
         batch: Recordings that are worked on together.
-        listener: Told what happens.
+        listener: Told what happens, and warned where the part may hold recordings that the network learned from.
 
     Returns:
         What `score_record` gives, and `data`, `synthetic` and `trained_on`.
@@ -162,8 +164,9 @@ def evaluate_checkpoint(
     Raises:
         CheckpointError: The file is no checkpoint.
         ConfigError: There is no such part.
-        DataError: The data set is not usable, or of other classes or another sensor.
+        DataError: The data set is not usable, of other classes or another sensor, or not as the run divided it.
     """
+    listener = listener or Listener()
     classifier, network = load_checkpoint(path)
     found = open_dataset(data, seed)
     if found.classes != classifier.classes:
@@ -172,10 +175,12 @@ def evaluate_checkpoint(
         )
     if found.sensor != classifier.sensor:
         raise DataError(f"{found.title}: has a sensor of {found.sensor}, {path} is for {classifier.sensor}")
+    if part not in (*PARTS, "all"):
+        raise ConfigError(f"part {part}: expected one of {', '.join(PARTS)}, all")
+    if part != "all" and data.split is None:
+        found = _as_learned(path, found, part, seed, listener)
     parts = found.parts | {"all": tuple(sample for samples in found.parts.values() for sample in samples)}
-    if part not in parts:
-        raise ConfigError(f"part {part}: expected one of {', '.join(parts)}")
-    told = partial((listener or Listener()).progress, f"reading {part}")
+    told = partial(listener.progress, f"reading {part}")
     synthetic = found.is_synthetic(part)
     code = code_of(data, classifier.bins) if data.kind == "mnist" else None
     tensors = SpikeTensors(parts[part], classifier.bins, cache=open_cache(data), progress=told, code=code)
@@ -184,6 +189,22 @@ def evaluate_checkpoint(
         "synthetic": synthetic,
         "trained_on": classifier.trained_on,
     }
+
+
+def _as_learned(path: Path, data: DataSet, part: str, seed: int, listener: Listener) -> DataSet:
+    """The data set divided as the run did in which a checkpoint lies; a warning where it is another or there is none.
+
+    Raises:
+        DataError: The run knows but some of the recordings.
+    """
+    split = path.resolve().parent.parent / "split.json"  # of RUN/weights/best.safetensors
+    learned = divided_as(split, data) if path.is_file() and split.is_file() else None
+    if learned is None and not (part == "test" and data.brings_test):
+        listener.warn(
+            f"{data.title}: divided by seed {seed}, since it is not known how it was when {path} learned; part {part} "
+            "may hold recordings that the network learned from"
+        )
+    return learned or data
 
 
 def choose_device(name: str) -> torch.device:
