@@ -23,7 +23,7 @@ from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoin
 from dvspipe.config import build, merge_settings, read_yaml, shipped_configs
 from dvspipe.datasets import DataConfig, open_dataset
 from dvspipe.encoding import BinConfig
-from dvspipe.errors import CheckpointError, ConfigError, DataError
+from dvspipe.errors import CheckpointError, ConfigError, DataError, FileError
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
@@ -438,9 +438,9 @@ def test_what_prevents_going_on_is_said(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"args.yaml: cannot be read, so that the run cannot go on"):
         train(config, tmp_path / "nowhere", resume=True)
     train(config, tmp_path / "a")
-    longer = config_for(folder, optimiser={"epochs": 2}, network={"slope": 2.0})
+    longer = config_for(folder, optimiser={"epochs": 2}, augment={"shift_px": 0})
     with pytest.raises(
-        ConfigError, match=r"network.slope = 5.0 was, 2.0 is now; optimiser.epochs = 1 was, 2 is now; --ch"
+        ConfigError, match=r"augment.shift_px = 1 was, 0 is now; optimiser.epochs = 1 was, 2 is now; --changed goes on"
     ):
         train(longer, tmp_path / "a", resume=True)
     run = train(longer, tmp_path / "a", resume=True, changed=True)
@@ -450,8 +450,91 @@ def test_what_prevents_going_on_is_said(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"state.safetensors: not the state of a training"):
         train(longer, tmp_path / "a", resume=True)
     state.unlink()
-    with pytest.raises(CheckpointError, match=r"a training can go on after its first complete epoch"):
+    with pytest.raises(CheckpointError, match=r"state.safetensors: no such file, from which the training could go on"):
         train(longer, tmp_path / "a", resume=True)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_that_is_over_is_left_as_it_is(folder: Path, tmp_path: Path) -> None:
+    """Whether the last epoch or patience ended it; what it lacks of its test is made again."""
+    over: dict[str, Any] = {"optimiser": {"epochs": 50, "patience": 1, "learning_rate": 1e-9}}
+    config = config_for(folder, **over)
+    before = train(config, tmp_path / "a", command="dvspipe train bars")
+    there = contents(tmp_path / "a")
+    less = config_for(folder, **merge_settings(over, {"optimiser": {"epochs": 1}}))
+    for again, changed in ((config, False), (less, True)):
+        assert train(again, tmp_path / "a", resume=True, changed=changed).test == before.test
+        assert contents(tmp_path / "a") == there
+    (tmp_path / "a" / "test.json").unlink()
+    assert train(config, tmp_path / "a", resume=True, command="dvspipe train bars").test == before.test
+    best = "weights/best.safetensors"  # written again, with its texts in any order
+    assert contents(tmp_path / "a") | {best: b""} == there | {best: b""}
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"network": {"channels": [7]}},
+        {"bins": {"step_us": 10_000}},
+        {"seed": 1},
+        {"data": {"sensor": "16x12"}},
+        *({"optimiser": one} for one in ({"kind": "sgd"}, {"loss": "count"}, {"label_smoothing": 0.1}, {"ema": 0.9})),
+    ],
+)  # fmt: skip
+def test_a_run_stays_what_it_is(run: Run, folder: Path, over: dict[str, Any]) -> None:
+    there = contents(run.folder)
+    key = ".".join((*over, *(next(iter(over.values())) if "seed" not in over else ())))
+    with pytest.raises(
+        ConfigError, match=rf"args.yaml: .* --changed cannot change either: {key} = [^;]* is now; begin"
+    ):
+        train(config_for(folder, **over), run.folder, resume=True, changed=True)
+    assert contents(run.folder) == there
+
+
+def test_a_run_goes_on_only_with_the_recordings_that_it_had(folder: Path, tmp_path: Path) -> None:
+    """Others would be divided otherwise, so that some of the test part would be learned from."""
+    root = tmp_path / "data"
+    shutil.copytree(folder / "train", root)
+    config = config_for(root, optimiser={"epochs": 2})
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "a", listener=Killed(1, behind_the_record=True))
+    there = contents(tmp_path / "a")
+    shutil.copy(root / "0_right" / "00.h5", root / "0_right" / "99.h5")
+    for changed in (False, True):
+        with pytest.raises(DataError, match=r"a/split.json: \d+ recordings are in another part now, such as .*; put"):
+            train(config, tmp_path / "a", resume=True, changed=changed)
+    assert contents(tmp_path / "a") == there
+    without = config_for(root, optimiser={"epochs": 2}, data={"split": str(tmp_path / "a" / "split.json")})
+    assert train(without, tmp_path / "a", resume=True, changed=True).test["samples"] == 12
+    assert (tmp_path / "a" / "split.json").read_bytes() == there["split.json"]
+
+
+def test_a_run_that_was_stopped_in_its_first_epoch_begins_again(run: Run, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(config_for(folder), tmp_path / "a", listener=Killed(1))
+    assert not (tmp_path / "a" / "results.csv").exists()
+    train(config_for(folder), tmp_path / "a", resume=True)
+    ours, theirs = weights_of(tmp_path / "a"), weights_of(run.folder)
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_one_run_at_a_time_writes_into_a_folder(folder: Path, tmp_path: Path) -> None:
+    config = config_for(folder, optimiser={"epochs": 1})
+
+    class Second(Listener):
+        def epoch(self, _record: dict[str, float]) -> None:
+            for resume in (False, True):
+                with pytest.raises(FileError, match="a: is being written by another process"):
+                    train(config, tmp_path / "a", resume=resume)
+
+    train(config, tmp_path / "a", listener=Second())
+    train(config, tmp_path / "a")
+    (tmp_path / "file").touch()
+    with pytest.raises(FileError, match=r"file/b: cannot be written \("):
+        train(config, tmp_path / "file" / "b")
 
 
 def test_a_batch_in_parts_has_the_same_gradients(folder: Path, tmp_path: Path) -> None:
