@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import Field
@@ -80,10 +81,8 @@ def save_checkpoint(path: Path, config: ClassifierConfig, network: torch.nn.Modu
         FileError: The file cannot be written.
     """
     metadata = {"format": FORMAT, "config": config.model_dump_json(), "versions": json.dumps(versions())}
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     claim_output(path, overwrite=True)
-    with write_beside(path) as beside:
-        beside.write_bytes(to_bytes(weights, metadata=metadata))
+    write_tensors(path, metadata, network.state_dict())
 
 
 def shipped_checkpoints() -> list[str]:
@@ -99,12 +98,16 @@ def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> tuple[
         device: Where the network goes.
 
     Raises:
-        CheckpointError: The file is missing, is no dvspipe checkpoint, or its weights do not fit its configuration.
+        CheckpointError: The file is missing, is no dvspipe checkpoint, is damaged, or its weights are not finite or do
+            not fit its configuration.
     """
-    metadata, weights = _read(_find(Path(path)), device)
+    metadata, weights = read_tensors(_find(Path(path)), "a dvspipe checkpoint", device)
     if metadata.get("format") != FORMAT:
         found = metadata.get("format")
         raise CheckpointError(f"{path}: not a dvspipe checkpoint (format {found!r}, expected {FORMAT!r})")
+    for name, tensor in weights.items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{path}: damaged checkpoint: {name} holds NaN or infinity, expected finite weights")
     try:
         config = build(ClassifierConfig, json.loads(metadata["config"]), str(path))
         network = config.build_network()
@@ -112,6 +115,50 @@ def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> tuple[
     except (ConfigError, KeyError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path}: damaged checkpoint: {' '.join(str(error).split())}") from error
     return config, network.to(device).eval()
+
+
+def write_tensors(path: Path, metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Writes tensors and texts as safetensors with a digest of both, complete or not at all.
+
+    Raises:
+        FileError: The file cannot be written.
+    """
+    there = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with write_beside(path) as beside:
+        beside.write_bytes(to_bytes(there, metadata={**metadata, "digest": digest_of(metadata, there)}))
+
+
+def read_tensors(path: Path, what: str, device: str = "cpu") -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """What `write_tensors` wrote: the texts, and the tensors by name. A file without a digest is taken as it is.
+
+    Args:
+        path: The file.
+        what: It is expected to be, for the message.
+        device: Where the tensors go.
+
+    Raises:
+        CheckpointError: It is something else, or its content is not what was written.
+    """
+    try:
+        with safe_open(path, framework="pt", device=device) as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not {what} ({error})") from error
+    written = metadata.pop("digest", None)
+    found = digest_of(metadata, tensors)
+    if written not in (None, found):
+        raise CheckpointError(f"{path}: damaged: its content has the digest {found[:12]}, expected {written[:12]}")
+    return metadata, tensors
+
+
+def digest_of(metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of texts and tensors, names, types and shapes included, in hexadecimal."""
+    digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _find(path: Path) -> Path:
@@ -122,11 +169,3 @@ def _find(path: Path) -> Path:
         ways = f"; give a .safetensors file or one of {', '.join(names)}" if names else ""
         raise CheckpointError(f"{path}: no such checkpoint{ways}")
     return path
-
-
-def _read(path: Path, device: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    try:
-        with safe_open(path, framework="pt", device=device) as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a dvspipe checkpoint ({error})") from error

@@ -15,7 +15,9 @@ from dvspipe.datasets import (
     DataSet,
     SpikeTensors,
     VaryConfig,
+    check_split,
     code_of,
+    divided_as,
     open_dataset,
     plain_batches,
     tensors,
@@ -293,14 +295,28 @@ def test_mixed_batches_share_their_targets(tmp_path: Path) -> None:
         assert (batch.labels == batch.targets.argmax(axis=1)).all()
 
 
-def test_a_division_is_written_and_taken_up_again(tmp_path: Path) -> None:
+def test_a_division_is_written_and_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_folder(tmp_path / "data")
     data = open_dataset(DataConfig(root=tmp_path / "data"), seed=3)
     path = tmp_path / "split.json"
     write_split(path, data)
     config = DataConfig(root=tmp_path / "data", split=path)
     assert names(open_dataset(config, seed=0)) == names(data)
+    drawn = open_dataset(DataConfig(root=tmp_path / "data"), seed=0)
+    assert names(drawn) != names(data)
+    learned = divided_as(path, drawn)
+    assert learned is not None
+    assert names(learned) == names(data)
+    monkeypatch.chdir(tmp_path)
+    check_split(path, open_dataset(DataConfig(root=Path("data")), seed=3))  # the same files by other names
+    with pytest.raises(DataError, match=r"split.json: \d+ recordings are in another part now, such as .*user.* was, "):
+        check_split(path, drawn)
+    save_folder(tmp_path / "other")
+    assert divided_as(path, open_dataset(DataConfig(root=tmp_path / "other"), seed=0)) is None
     named = json.loads(path.read_text())
+    path.write_text(json.dumps(named | {"validation": named["validation"][1:]}))
+    with pytest.raises(DataError, match=rf"names recordings of .* but not {named['validation'][0]}, in all not 1 of"):
+        divided_as(path, drawn)
     named["test"].append(named["train"][0])
     path.write_text(json.dumps(named))
     with pytest.raises(DataError, match=r"split.json: names .* more than once"):

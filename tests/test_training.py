@@ -23,7 +23,7 @@ from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoin
 from dvspipe.config import build, merge_settings, read_yaml, shipped_configs
 from dvspipe.datasets import DataConfig, open_dataset
 from dvspipe.encoding import BinConfig
-from dvspipe.errors import CheckpointError, ConfigError, DataError
+from dvspipe.errors import CheckpointError, ConfigError, DataError, FileError
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
@@ -294,6 +294,21 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, run: Run) -> None:
     save_checkpoint(path, config, other.build_network())
     with pytest.raises(CheckpointError, match="damaged checkpoint: .*size mismatch"):
         load_checkpoint(path)
+    content = bytearray(run.checkpoint.read_bytes())
+    for place in (-1, content.index(b"0_right")):  # of the weights, and of the configuration
+        content[place] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(
+            CheckpointError, match=r"w.safetensors: damaged: its content has the digest \w{12}, expected"
+        ):
+            load_checkpoint(path)
+        content[place] ^= 1
+    broken = config.build_network()
+    with torch.no_grad():
+        broken.linear.bias[1] = float("nan")
+    save_checkpoint(path, config, broken)
+    with pytest.raises(CheckpointError, match="w.safetensors: damaged checkpoint: linear.bias holds NaN or infinity"):
+        load_checkpoint(path)
 
 
 @pytest.mark.parametrize("name", shipped_configs())
@@ -423,9 +438,9 @@ def test_what_prevents_going_on_is_said(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"args.yaml: cannot be read, so that the run cannot go on"):
         train(config, tmp_path / "nowhere", resume=True)
     train(config, tmp_path / "a")
-    longer = config_for(folder, optimiser={"epochs": 2}, network={"slope": 2.0})
+    longer = config_for(folder, optimiser={"epochs": 2}, augment={"shift_px": 0})
     with pytest.raises(
-        ConfigError, match=r"network.slope = 5.0 was, 2.0 is now; optimiser.epochs = 1 was, 2 is now; --ch"
+        ConfigError, match=r"augment.shift_px = 1 was, 0 is now; optimiser.epochs = 1 was, 2 is now; --changed goes on"
     ):
         train(longer, tmp_path / "a", resume=True)
     run = train(longer, tmp_path / "a", resume=True, changed=True)
@@ -435,8 +450,91 @@ def test_what_prevents_going_on_is_said(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"state.safetensors: not the state of a training"):
         train(longer, tmp_path / "a", resume=True)
     state.unlink()
-    with pytest.raises(CheckpointError, match=r"a training can go on after its first complete epoch"):
+    with pytest.raises(CheckpointError, match=r"state.safetensors: no such file, from which the training could go on"):
         train(longer, tmp_path / "a", resume=True)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_that_is_over_is_left_as_it_is(folder: Path, tmp_path: Path) -> None:
+    """Whether the last epoch or patience ended it; what it lacks of its test is made again."""
+    over: dict[str, Any] = {"optimiser": {"epochs": 50, "patience": 1, "learning_rate": 1e-9}}
+    config = config_for(folder, **over)
+    before = train(config, tmp_path / "a", command="dvspipe train bars")
+    there = contents(tmp_path / "a")
+    less = config_for(folder, **merge_settings(over, {"optimiser": {"epochs": 1}}))
+    for again, changed in ((config, False), (less, True)):
+        assert train(again, tmp_path / "a", resume=True, changed=changed).test == before.test
+        assert contents(tmp_path / "a") == there
+    (tmp_path / "a" / "test.json").unlink()
+    assert train(config, tmp_path / "a", resume=True, command="dvspipe train bars").test == before.test
+    best = "weights/best.safetensors"  # written again, with its texts in any order
+    assert contents(tmp_path / "a") | {best: b""} == there | {best: b""}
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"network": {"channels": [7]}},
+        {"bins": {"step_us": 10_000}},
+        {"seed": 1},
+        {"data": {"sensor": "16x12"}},
+        *({"optimiser": one} for one in ({"kind": "sgd"}, {"loss": "count"}, {"label_smoothing": 0.1}, {"ema": 0.9})),
+    ],
+)  # fmt: skip
+def test_a_run_stays_what_it_is(run: Run, folder: Path, over: dict[str, Any]) -> None:
+    there = contents(run.folder)
+    key = ".".join((*over, *(next(iter(over.values())) if "seed" not in over else ())))
+    with pytest.raises(
+        ConfigError, match=rf"args.yaml: .* --changed cannot change either: {key} = [^;]* is now; begin"
+    ):
+        train(config_for(folder, **over), run.folder, resume=True, changed=True)
+    assert contents(run.folder) == there
+
+
+def test_a_run_goes_on_only_with_the_recordings_that_it_had(folder: Path, tmp_path: Path) -> None:
+    """Others would be divided otherwise, so that some of the test part would be learned from."""
+    root = tmp_path / "data"
+    shutil.copytree(folder / "train", root)
+    config = config_for(root, optimiser={"epochs": 2})
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "a", listener=Killed(1, behind_the_record=True))
+    there = contents(tmp_path / "a")
+    shutil.copy(root / "0_right" / "00.h5", root / "0_right" / "99.h5")
+    for changed in (False, True):
+        with pytest.raises(DataError, match=r"a/split.json: \d+ recordings are in another part now, such as .*; put"):
+            train(config, tmp_path / "a", resume=True, changed=changed)
+    assert contents(tmp_path / "a") == there
+    without = config_for(root, optimiser={"epochs": 2}, data={"split": str(tmp_path / "a" / "split.json")})
+    assert train(without, tmp_path / "a", resume=True, changed=True).test["samples"] == 12
+    assert (tmp_path / "a" / "split.json").read_bytes() == there["split.json"]
+
+
+def test_a_run_that_was_stopped_in_its_first_epoch_begins_again(run: Run, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(config_for(folder), tmp_path / "a", listener=Killed(1))
+    assert not (tmp_path / "a" / "results.csv").exists()
+    train(config_for(folder), tmp_path / "a", resume=True)
+    ours, theirs = weights_of(tmp_path / "a"), weights_of(run.folder)
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_one_run_at_a_time_writes_into_a_folder(folder: Path, tmp_path: Path) -> None:
+    config = config_for(folder, optimiser={"epochs": 1})
+
+    class Second(Listener):
+        def epoch(self, _record: dict[str, float]) -> None:
+            for resume in (False, True):
+                with pytest.raises(FileError, match="a: is being written by another process"):
+                    train(config, tmp_path / "a", resume=resume)
+
+    train(config, tmp_path / "a", listener=Second())
+    train(config, tmp_path / "a")
+    (tmp_path / "file").touch()
+    with pytest.raises(FileError, match=r"file/b: cannot be written \("):
+        train(config, tmp_path / "file" / "b")
 
 
 def test_a_batch_in_parts_has_the_same_gradients(folder: Path, tmp_path: Path) -> None:
@@ -529,6 +627,42 @@ def test_a_checkpoint_is_tested_on_a_data_set(run: Run, folder: Path, tmp_path: 
             write(tmp_path / name / f"{number}.h5", moving_bar(0, number))
     with pytest.raises(DataError, match="has the classes x, y, .* 0_right, 1_left, 2_down"):
         evaluate_checkpoint(run.checkpoint, DataConfig(root=tmp_path), "test")
+
+
+def test_a_checkpoint_is_tested_on_what_it_did_not_learn_from(run: Run, folder: Path, tmp_path: Path) -> None:
+    """Whatever the seed; where the division is not known, somebody is told."""
+    texts: list[str] = []
+
+    class Ear(Listener):
+        def warn(self, text: str) -> None:
+            texts.append(text)
+
+    def confusion(checkpoint: Path, part: str, seed: int, root: Path = folder) -> Any:
+        return evaluate_checkpoint(checkpoint, DataConfig(root=root), part, seed=seed, listener=Ear())["confusion"]
+
+    def parts(root: Path, seed: int) -> list[str]:
+        return [sample.name for sample in open_dataset(DataConfig(root=root), seed).validation]
+
+    assert parts(folder, 0) != parts(folder, 1)
+    assert confusion(run.checkpoint, "validation", 1) == confusion(run.checkpoint, "validation", 0)
+    assert texts == []
+    alone = shutil.copy(run.checkpoint, tmp_path / "w.safetensors")
+    for part in ("test", "all"):  # the test part is a folder of its own
+        confusion(alone, part, 1)
+    shutil.copytree(folder / "train", tmp_path / "other")
+    confusion(run.checkpoint, "test", 1, tmp_path / "other")
+    confusion(alone, "validation", 1)
+    assert [text.partition(":")[0] for text in texts] == ["recordings in other", f"recordings in {folder.name}"]
+    assert "divided by seed 1, since it is not known how it was" in texts[0]
+    lacking = tmp_path / "run" / "weights" / "best.safetensors"
+    lacking.parent.mkdir(parents=True)
+    shutil.copy(run.checkpoint, lacking)
+    named = json.loads((run.folder / "split.json").read_text())
+    (tmp_path / "run" / "split.json").write_text(json.dumps(named | {"test": named["test"][1:]}))
+    with pytest.raises(
+        DataError, match=rf"split.json: names recordings of .* but not {named['test'][0]}, in all not 1"
+    ):
+        confusion(lacking, "test", 0)
 
 
 @pytest.mark.slow

@@ -30,7 +30,9 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with the run in this folder, from its last whole epoch.")
     ] = None,
-    changed: Annotated[bool, typer.Option("--changed", help="With --resume: also with another configuration.")] = False,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="With --resume: also with other epochs, rates, batches, ...")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Train a spiking classifier on labelled recordings, and test it; torchrun starts several processes of it."""
@@ -174,9 +176,16 @@ def _train(config: Any, folder: Path, command: str, *, resume: bool, changed: bo
     from ..report import write_training_page
     from ..training import train as run_training
 
+    first = os.environ.get("RANK", "0") == "0"
     with _training_screen() as listener:
-        run = run_training(config, folder, command=command, listener=listener, resume=resume, changed=changed)
-    if os.environ.get("RANK", "0") == "0":
+        try:
+            run = run_training(config, folder, command=command, listener=listener, resume=resume, changed=changed)
+        except KeyboardInterrupt:
+            if first and (folder / "args.yaml").is_file():
+                way = f"{command} --resume {shlex.quote(str(folder))}"
+                messages.print(f"{way} goes on from the last whole epoch, or begins again where there is none")
+            raise
+    if first:
         write_training_page(folder)
     return run
 

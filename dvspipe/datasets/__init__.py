@@ -15,7 +15,7 @@ from .folders import open_folder, open_labelled
 from .images import code_of, open_mnist
 from .public import open_dvs_gesture, open_nmnist
 from .rendered import open_rendered
-from .samples import PARTS, DataSet, Sample, divide, read_split, write_split
+from .samples import PARTS, DataSet, Sample, check_split, divide, divided_as, read_split, write_split
 from .tensors import Batch, SpikeTensors, plain_batches, training_batches
 
 __all__ = [
@@ -28,9 +28,11 @@ __all__ = [
     "Sample",
     "SpikeTensors",
     "VaryConfig",
+    "check_split",
     "code_of",
     "default_cache",
     "divide",
+    "divided_as",
     "open_cache",
     "open_dataset",
     "plain_batches",

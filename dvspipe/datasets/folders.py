@@ -213,10 +213,11 @@ def in_parts(
         train_part, validation_part, test_part = (tuple(part) for part in parts.values())
         return DataSet(title, classes, sensor, False, train_part, validation_part, test_part)
     check_groups(train, test)
-    if not test:
+    brings_test = bool(test)
+    if not brings_test:
         train, test = divide(train, config.test, seed + 1)
     train, validation = divide(train, config.validation, seed)
-    return DataSet(title, classes, sensor, False, tuple(train), tuple(validation), tuple(test))
+    return DataSet(title, classes, sensor, False, tuple(train), tuple(validation), tuple(test), brings_test=brings_test)
 
 
 def _subfolder(root: Path, name: str) -> Path | None:

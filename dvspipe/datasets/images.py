@@ -61,7 +61,7 @@ def open_mnist(config: DataConfig, root: Path, seed: int) -> DataSet:
     height, width = parts["train"][0].load().shape if parts["train"] else (28, 28)  # type: ignore[union-attr]
     return DataSet(
         "MNIST", DIGITS, SensorSize(width=width, height=height), False,
-        tuple(train), tuple(validation), tuple(parts["test"]),
+        tuple(train), tuple(validation), tuple(parts["test"]), brings_test=True,
     )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def open_rendered(config: DataConfig, seed: int) -> DataSet:
     train, validation = divide(samples[: config.train_people * per_person], config.validation, seed)
     test = samples[config.train_people * per_person :]
     return DataSet(
-        "rendered gestures", GESTURES, GESTURE_SENSOR, True, tuple(train), tuple(validation), tuple(test), True
+        "rendered gestures", GESTURES, GESTURE_SENSOR, True, tuple(train), tuple(validation), tuple(test), True, True
     )
 
 

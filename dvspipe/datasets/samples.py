@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ class DataSet:
         validation: What the best epoch is chosen on.
         test: What is measured once, at the end.
         synthetic_test: Whether the test part was made on the machine.
+        brings_test: Whether the data set itself says what the test part is, and no draw.
     """
 
     title: str
@@ -66,6 +68,7 @@ class DataSet:
     validation: tuple[Sample, ...]
     test: tuple[Sample, ...]
     synthetic_test: bool = False
+    brings_test: bool = False
 
     @property
     def parts(self) -> dict[str, tuple[Sample, ...]]:
@@ -158,19 +161,64 @@ def apply_split(path: Path, samples: Sequence[Sample]) -> dict[str, list[Sample]
     Raises:
         DataError: The file names a sample that there is not, or one twice, or divides a group.
     """
-    by_name = {sample.name: sample for sample in samples}
+    by_place = {_place(sample.name): sample for sample in samples}
     named = read_split(path)
     everything = [name for part in PARTS for name in named[part]]
     for name in everything:
-        if name not in by_name:
+        if _place(name) not in by_place:
             raise DataError(f"{path}: names {name}, which the data set does not have")
     if len(set(everything)) < len(everything):
         twice = next(name for name in everything if everything.count(name) > 1)
         raise DataError(f"{path}: names {twice} more than once")
-    parts = {part: [by_name[name] for name in named[part]] for part in PARTS}
+    parts = {part: [by_place[_place(name)] for name in named[part]] for part in PARTS}
     check_groups(parts["train"], [*parts["validation"], *parts["test"]])
     check_groups(parts["validation"], parts["test"])
     return parts
+
+
+def divided_as(path: Path, data: DataSet) -> DataSet | None:
+    """A data set in the parts that a file of `write_split` gives, or None where it names no sample of it.
+
+    Raises:
+        DataError: The file names but some of the samples, or others too.
+    """
+    samples = [sample for part in data.parts.values() for sample in part]
+    named = {_place(name) for names in read_split(path).values() for name in names}
+    unknown = [sample.name for sample in samples if _place(sample.name) not in named]
+    if len(unknown) == len(samples):
+        return None
+    if unknown:
+        raise DataError(
+            f"{path}: names recordings of {data.title}, but not {unknown[0]}, in all not {len(unknown)} of "
+            f"{len(samples)}; data.split={path} leaves them out"
+        )
+    train, validation, test = (tuple(part) for part in apply_split(path, samples).values())
+    return replace(data, train=train, validation=validation, test=test)
+
+
+def check_split(path: Path, data: DataSet) -> None:
+    """Makes sure that a data set is divided as a file of `write_split` says.
+
+    Raises:
+        DataError: A sample is in another part, new, or gone; names one.
+    """
+    before = {_place(name): (part, name) for part, names in read_split(path).items() for name in names}
+    now = {_place(sample.name): (part, sample.name) for part, samples in data.parts.items() for sample in samples}
+    absent = ("no part", "")
+    parts = {place: (before.get(place, absent)[0], now.get(place, absent)[0]) for place in {**before, **now}}
+    moved = [place for place, (old, new) in parts.items() if old != new]
+    if moved:
+        old, new = parts[moved[0]]
+        _, name = before.get(moved[0]) or now[moved[0]]
+        raise DataError(
+            f"{path}: {len(moved)} recordings are in another part now, such as {name} ({old} was, {new} is now); put "
+            "the data back as they were, or begin a new run (init=CHECKPOINT learns on)"
+        )
+
+
+def _place(name: str) -> str:
+    """The name of a sample, which begins with that of its file, as seen from anywhere."""
+    return os.path.abspath(name)
 
 
 def version_of_file(path: Path, *more: object) -> str:

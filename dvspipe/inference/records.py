@@ -8,14 +8,13 @@ together there are `predictions` (.csv and .jsonl) and, where there are labels, 
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint import versions
+from ..checkpoint import digest_of, versions
 from ..conversion import find_sources
 from ..datasets.labels import SUFFIX
 from ..errors import FileError
@@ -270,11 +269,7 @@ def run_record(
 
 def network_digest(classifier: Classifier) -> str:
     """A text that is another one for another network."""
-    digest = hashlib.blake2b(classifier.config.model_dump_json().encode(), digest_size=16)
-    for name, tensor in sorted(classifier.network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.cpu().numpy().tobytes())
-    return digest.hexdigest()
+    return digest_of({"config": classifier.config.model_dump_json()}, classifier.network.state_dict())
 
 
 def run_digest(run: dict[str, Any]) -> str:

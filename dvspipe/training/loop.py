@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -20,19 +20,22 @@ from torch import Tensor, nn
 
 from ..checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint, versions
 from ..datasets import (
+    PARTS,
     Batch,
     DataConfig,
     DataSet,
     SpikeTensors,
+    check_split,
     code_of,
+    divided_as,
     open_cache,
     open_dataset,
     training_batches,
     write_split,
 )  # fmt: skip
 from ..encoding import SpikeCode
-from ..errors import ConfigError, DataError
-from ..files import write_beside
+from ..errors import CheckpointError, ConfigError, DataError
+from ..files import lock_folder, write_beside
 from ..networks import State, count_activity, watch_rates
 from .activity import activity_record
 from .config import OptimiserConfig, TrainConfig
@@ -40,18 +43,21 @@ from .frames import FrameNetwork, load_frames, save_frames
 from .losses import LOSSES
 from .machine import machine_record
 from .processes import Processes, join_processes
-from .resuming import Progress, check_config, cut_records, learn_on, load_optimiser, optimiser_tensors
+from .resuming import Progress, check_config, cut_records, find_progress, learn_on, load_optimiser, optimiser_tensors
 from .testing import evaluate, event_count_accuracy, fit_temperature, notes_on, score_record
 
 SATURATED_RATE = 0.5
 EPOCHS_APART = 1_000_003  # of the seeds of two runs: more than any has epochs
+RESULT_FILES = (
+    "test.json", "curves.png", "confusion_matrix.png", "activity.json", "examples.png", "report.html",
+)  # fmt: skip
+"""What a run leaves at its end, the report's files included; one that goes on removes them first."""
 RUN_FILES = (
-    "args.yaml", "split.json", "results.csv", "metrics.jsonl", "test.json", "curves.png", "confusion_matrix.png",
-    "activity.json", "examples.png", "report.html",
+    "results.csv", "metrics.jsonl", *RESULT_FILES,
     *(f"{folder}weights/{name}.safetensors" for folder in ("", "baseline/") for name in ("best", "last", "state")),
     "baseline/results.csv", "baseline/metrics.jsonl",
 )  # fmt: skip
-"""What a run folder holds, the report's files included; a new run in the same folder removes them first."""
+"""What a run folder holds besides args.yaml and split.json; a new run in the same folder removes it first."""
 
 
 class Listener:
@@ -107,32 +113,32 @@ def train(
         folder: The run folder; made where it is not there. What an earlier run left in it is removed.
         command: What repeats the run, for the records.
         listener: Told what happens.
-        resume: Whether to go on from the last complete epoch of the run in the folder instead. On a CPU it ends with
-            the same weights as a run that was never interrupted.
-        changed: Whether it may go on with another configuration than it began with.
+        resume: Whether to go on from the last complete epoch of the run in the folder instead, or from its beginning
+            where there is none. On a CPU it ends with the same weights as a run that was never interrupted; one that is
+            complete is left as it is.
+        changed: Whether it may go on with other settings than it began with, as far as `resuming.CHANGEABLE` has them.
 
     Returns:
         The run folder and the test result.
 
     Raises:
-        DataError: The data set is not usable.
+        DataError: The data set is not usable, or not the one with which the run that is to go on began.
         ConfigError: Settings contradict each other, the loss became NaN, memory ran out, or the run that is to go on
             began with another configuration.
         CheckpointError: There is nothing from which to go on.
+        FileError: The folder cannot be written to, or another process trains in it.
     """
     with join_processes(choose_device(config.device)) as processes:
         listener = listener if listener is not None and processes.is_first else Listener()
-        progress = None
         if resume:
-            if not changed:
-                check_config(config, folder / "args.yaml")
-            progress = Progress.load(folder / "weights" / "state.safetensors")
+            check_config(config, folder / "args.yaml", changed=changed)
         if config.optimiser.precision != "float32" and processes.device.type != "cuda":
             raise ConfigError(
                 f"optimiser.precision = {config.optimiser.precision}: only on a GPU; on a CPU take float32"
             )
         try:
-            return _run(config, folder, command, listener, processes, progress)
+            with lock_folder(folder) if processes.is_first else nullcontext():
+                return _run(config, folder, command, listener, processes, resume)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
                 raise ConfigError(
@@ -152,9 +158,9 @@ def evaluate_checkpoint(
         path: The checkpoint.
         data: The data set, whose classes are those of the classifier.
         part: `train`, `validation`, `test`, or `all`.
-        seed: Of the division into parts.
+        seed: Of the division into parts, where the checkpoint lies in no run folder whose division it could be.
         batch: Recordings that are worked on together.
-        listener: Told what happens.
+        listener: Told what happens, and warned where the part may hold recordings that the network learned from.
 
     Returns:
         What `score_record` gives, and `data`, `synthetic` and `trained_on`.
@@ -162,8 +168,9 @@ def evaluate_checkpoint(
     Raises:
         CheckpointError: The file is no checkpoint.
         ConfigError: There is no such part.
-        DataError: The data set is not usable, or of other classes or another sensor.
+        DataError: The data set is not usable, of other classes or another sensor, or not as the run divided it.
     """
+    listener = listener or Listener()
     classifier, network = load_checkpoint(path)
     found = open_dataset(data, seed)
     if found.classes != classifier.classes:
@@ -172,10 +179,12 @@ def evaluate_checkpoint(
         )
     if found.sensor != classifier.sensor:
         raise DataError(f"{found.title}: has a sensor of {found.sensor}, {path} is for {classifier.sensor}")
+    if part not in (*PARTS, "all"):
+        raise ConfigError(f"part {part}: expected one of {', '.join(PARTS)}, all")
+    if part != "all" and data.split is None:
+        found = _as_learned(path, found, part, seed, listener)
     parts = found.parts | {"all": tuple(sample for samples in found.parts.values() for sample in samples)}
-    if part not in parts:
-        raise ConfigError(f"part {part}: expected one of {', '.join(parts)}")
-    told = partial((listener or Listener()).progress, f"reading {part}")
+    told = partial(listener.progress, f"reading {part}")
     synthetic = found.is_synthetic(part)
     code = code_of(data, classifier.bins) if data.kind == "mnist" else None
     tensors = SpikeTensors(parts[part], classifier.bins, cache=open_cache(data), progress=told, code=code)
@@ -184,6 +193,22 @@ def evaluate_checkpoint(
         "synthetic": synthetic,
         "trained_on": classifier.trained_on,
     }
+
+
+def _as_learned(path: Path, data: DataSet, part: str, seed: int, listener: Listener) -> DataSet:
+    """The data set divided as the run did in which a checkpoint lies; a warning where it is another or there is none.
+
+    Raises:
+        DataError: The run knows but some of the recordings.
+    """
+    split = path.resolve().parent.parent / "split.json"  # of RUN/weights/best.safetensors
+    learned = divided_as(split, data) if path.is_file() and split.is_file() else None
+    if learned is None and not (part == "test" and data.brings_test):
+        listener.warn(
+            f"{data.title}: divided by seed {seed}, since it is not known how it was when {path} learned; part {part} "
+            "may hold recordings that the network learned from"
+        )
+    return learned or data
 
 
 def choose_device(name: str) -> torch.device:
@@ -198,9 +223,17 @@ def choose_device(name: str) -> torch.device:
 
 
 def _run(
-    config: TrainConfig, folder: Path, command: str, listener: Listener, processes: Processes, progress: Progress | None
+    config: TrainConfig, folder: Path, command: str, listener: Listener, processes: Processes, resume: bool
 ) -> Run:
     data = open_dataset(config.data, config.seed)
+    progress = None
+    if resume:
+        check_split(folder / "split.json", data)
+        progress = find_progress(folder)
+    if progress is not None and _is_over(config.optimiser, progress.epoch, progress.best):
+        record = processes.share(_result(folder))
+        if record is not None:
+            return Run(folder, record)
     _check_classes(data, listener)
     code = code_of(config.data, config.bins) if config.data.kind == "mnist" else None
     classifier = ClassifierConfig(
@@ -217,17 +250,10 @@ def _run(
     if config.init is not None:
         classifier = learn_on(config.init, classifier, network)
     network.to(processes.device)
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        parts = _load(config, data, code, listener)
-    except BaseException:
-        with suppress(OSError):
-            folder.rmdir()  # leaves nothing where nothing was
-        raise
+    parts = _load(config, data, code, listener)
     if processes.is_first:
-        if progress is None:
-            for name in RUN_FILES:
-                (folder / name).unlink(missing_ok=True)
+        for name in RUN_FILES if progress is None else RESULT_FILES:
+            (folder / name).unlink(missing_ok=True)
         write_split(folder / "split.json", data)
         _write_text(folder / "args.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
 
@@ -237,8 +263,7 @@ def _run(
     best = _Trainer(config, classifier, network, parts, folder, listener, processes, save).fit(progress)
     baseline = None
     if config.baseline:
-        resume = progress is not None
-        baseline = _learn_without_time(config, classifier, parts, folder / "baseline", listener, processes, resume)
+        baseline = _learn_without_time(config, classifier, parts, folder / "baseline", listener, processes)
     record = {}
     if processes.is_first:
         record = _test(config, data, parts, best, folder, command, processes, baseline)
@@ -247,17 +272,17 @@ def _run(
 
 def _learn_without_time(
     config: TrainConfig, classifier: ClassifierConfig, parts: Mapping[str, SpikeTensors], folder: Path,
-    listener: Listener, processes: Processes, resume: bool,
+    listener: Listener, processes: Processes,
 ) -> dict[str, Any] | None:  # fmt: skip
     """Trains the baseline from the same first weights on the same batches, and tests its best epoch once."""
     whole = config.model_copy(update={"optimiser": config.optimiser.model_copy(update={"truncate": None})})
     torch.manual_seed(config.seed)
     network = FrameNetwork(classifier.build_network()).to(processes.device)
-    state = folder / "weights" / "state.safetensors"
-    progress = Progress.load(state) if resume and state.is_file() else None
     told = _Prefixed(listener, "baseline, ")
     try:
-        best = _Trainer(whole, classifier, network, parts, folder, told, processes, save_frames).fit(progress)
+        best = _Trainer(whole, classifier, network, parts, folder, told, processes, save_frames).fit(
+            find_progress(folder)
+        )
     except ConfigError as error:
         listener.warn(f"no baseline: {error}")
         return None
@@ -282,6 +307,15 @@ class _Prefixed(Listener):
 
     def progress(self, stage: str, done: int, total: int) -> None:
         self.listener.progress(self.prefix + stage, done, total)
+
+
+def _result(folder: Path) -> dict[str, Any] | None:
+    """The test result of a run that is complete, or None."""
+    try:
+        record: dict[str, Any] = json.loads((folder / "test.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record
 
 
 def _test(
@@ -381,11 +415,12 @@ class _Trainer:
 
     def fit(self, progress: Progress | None) -> dict[str, float]:
         """Runs all epochs, or those behind an interrupted run's last complete one; returns the record of the best."""
-        first, best = 1, dict[str, float]()
+        epoch, best = 0, dict[str, float]()
         if progress is not None:
-            first, best = progress.epoch + 1, progress.best
+            epoch, best = progress.epoch, progress.best
             self._take_up(progress)
-        for epoch in range(first, self.settings.epochs + 1):
+        while not _is_over(self.settings, epoch, best):
+            epoch += 1
             record = self._epoch(epoch)
             if not best or (record["val_accuracy"], -record["val_loss"]) > (best["val_accuracy"], -best["val_loss"]):
                 best = record
@@ -395,8 +430,6 @@ class _Trainer:
                 self._write(record, best)
             self.listener.epoch(record)
             self._warn_of_rates(record)
-            if self.settings.patience is not None and epoch - best["epoch"] >= self.settings.patience:
-                break
         return best
 
     def _evaluated(self) -> nn.Module:
@@ -508,10 +541,14 @@ class _Trainer:
 
     def _take_up(self, progress: Progress) -> None:
         self.step = progress.step
-        self.network.load_state_dict(progress.network)
-        if self.average is not None and progress.average:
-            self.average.load_state_dict(progress.average)
-        load_optimiser(self.optimiser, progress.optimiser)
+        try:
+            self.network.load_state_dict(progress.network)
+            if self.average is not None:
+                self.average.load_state_dict(progress.average)
+            load_optimiser(self.optimiser, progress.optimiser)
+        except (KeyError, ValueError, RuntimeError) as error:
+            state = self.folder / "weights" / "state.safetensors"
+            raise CheckpointError(f"{state}: is of another network ({' '.join(str(error).split())})") from error
         if self.processes.is_first:
             cut_records(self.folder, progress.epoch)
 
@@ -544,6 +581,12 @@ class _Waited:
             if item is None:
                 return
             yield item
+
+
+def _is_over(settings: OptimiserConfig, epoch: int, best: Mapping[str, float]) -> bool:
+    """Whether training ends behind an epoch: at the last one, or when patience does."""
+    waited = epoch - best.get("epoch", epoch)
+    return epoch >= settings.epochs or (settings.patience is not None and waited >= settings.patience)
 
 
 def _optimiser(settings: OptimiserConfig, network: nn.Module) -> torch.optim.Optimizer:

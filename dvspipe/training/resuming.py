@@ -11,11 +11,10 @@ from typing import Any
 
 import torch
 import yaml
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from ..checkpoint import ClassifierConfig, load_checkpoint
+from ..checkpoint import ClassifierConfig, load_checkpoint, read_tensors, write_tensors
+from ..config import build
 from ..errors import CheckpointError, ConfigError
 from ..files import write_beside
 from ..networks import SpikingNetwork
@@ -23,6 +22,14 @@ from .config import TrainConfig
 
 FORMAT = "dvspipe-training-1"
 NETWORK, AVERAGE, OPTIMISER = "network.", "average.", "optimiser."
+CHANGEABLE = (
+    "name", "device", "jobs", "tensorboard", "augment", "data.root", "data.test_root", "data.download", "data.split",
+    "data.cache", "data.views", "data.vary", "optimiser.epochs", "optimiser.batch", "optimiser.accumulate",
+    "optimiser.learning_rate", "optimiser.schedule", "optimiser.warm_up", "optimiser.weight_decay",
+    "optimiser.clip_norm", "optimiser.truncate", "optimiser.patience", "optimiser.precision",
+)  # fmt: skip
+"""Settings, or groups of them, that a run may change on its way; the others say what network, task and loss it has.
+Where the data lie may be said otherwise: that they are the same is for `datasets.check_split`."""
 FREE_TO_DIFFER = dict.fromkeys(("classes", "trained_on", "temperature"))  # of classifiers that share weights
 
 
@@ -53,13 +60,12 @@ class Progress:
             FileError: The file cannot be written.
         """
         tensors = {
-            prefix + name: tensor.detach().cpu().contiguous()
+            prefix + name: tensor
             for prefix, group in ((NETWORK, self.network), (AVERAGE, self.average), (OPTIMISER, self.optimiser))
             for name, tensor in group.items()
         }
         about = {"format": FORMAT, "epoch": str(self.epoch), "step": str(self.step), "best": json.dumps(self.best)}
-        with write_beside(path) as beside:
-            beside.write_bytes(to_bytes(tensors, metadata=about))
+        write_tensors(path, about, tensors)
 
     @classmethod
     def load(cls, path: Path) -> Progress:
@@ -69,22 +75,34 @@ class Progress:
             CheckpointError: The file is missing, or something else.
         """
         if not path.is_file():
-            raise CheckpointError(f"{path}: no such file; a training can go on after its first complete epoch")
+            raise CheckpointError(f"{path}: no such file, from which the training could go on; begin a new run")
         groups: dict[str, dict[str, Tensor]] = {NETWORK: {}, AVERAGE: {}, OPTIMISER: {}}
+        about, tensors = read_tensors(path, "the state of a training")
+        if about.get("format") != FORMAT:
+            raise CheckpointError(f"{path}: has the format {about.get('format')!r}, expected {FORMAT!r}")
         try:
-            with safe_open(path, framework="pt") as file:
-                about = file.metadata() or {}
-                for name in file.keys():  # noqa: SIM118
-                    prefix = name.partition(".")[0] + "."
-                    groups[prefix][name.removeprefix(prefix)] = file.get_tensor(name)
-            if about.get("format") != FORMAT:
-                raise CheckpointError(f"{path}: has the format {about.get('format')!r}, expected {FORMAT!r}")
+            for name, tensor in tensors.items():
+                prefix = name.partition(".")[0] + "."
+                groups[prefix][name.removeprefix(prefix)] = tensor
             best = json.loads(about["best"])
             return cls(
                 int(about["epoch"]), int(about["step"]), best, groups[NETWORK], groups[AVERAGE], groups[OPTIMISER]
             )
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
+        except (KeyError, ValueError) as error:
             raise CheckpointError(f"{path}: not the state of a training ({error})") from error
+
+
+def find_progress(folder: Path) -> Progress | None:
+    """Where the run in a folder stands, or None ahead of the end of its first epoch.
+
+    Raises:
+        CheckpointError: It is further, and its state is missing or something else.
+    """
+    state, records = folder / "weights" / "state.safetensors", folder / "metrics.jsonl"
+    epochs = len(records.read_text(encoding="utf-8").splitlines()) if records.is_file() else 0
+    if epochs <= 1 and not state.is_file():
+        return None  # the record of an epoch is written ahead of its state
+    return Progress.load(state)
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -106,25 +124,32 @@ def load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tenso
     optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
 
 
-def check_config(config: TrainConfig, path: Path) -> None:
+def check_config(config: TrainConfig, path: Path, *, changed: bool) -> None:
     """Makes sure that a run goes on with the configuration that it began with.
 
+    Args:
+        config: With which it is to go on.
+        path: Its args.yaml.
+        changed: Whether what is CHANGEABLE may differ.
+
     Raises:
-        ConfigError: It does not; names every difference.
+        ConfigError: It does not; names the differences.
     """
     try:
-        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read, so that the run cannot go on ({error})") from error
-    differences = [
-        f"{key} = {_text(old)} was, {_text(new)} is now"
-        for key, old, new in _differing("", before if isinstance(before, dict) else {}, config.model_dump(mode="json"))
-    ]
-    if differences:
+    before = build(TrainConfig, content if isinstance(content, dict) else {}, str(path))
+    differing = _differing("", before.model_dump(mode="json"), config.model_dump(mode="json"))
+    fixed = [found for found in differing if not f"{found[0]}.".startswith(tuple(f"{key}." for key in CHANGEABLE))]
+    told = "; ".join(f"{key} = {_text(old)} was, {_text(new)} is now" for key, old, new in fixed or differing)
+    if fixed:
         raise ConfigError(
-            f"{path}: the run began with another configuration: {'; '.join(differences)}; --changed goes on all the "
-            "same"
+            f"{path}: the run began with another configuration, which --changed cannot change either: {told}; begin a "
+            "new run (init=CHECKPOINT learns on, with the same bins and network)"
         )
+    if differing and not changed:
+        raise ConfigError(f"{path}: the run began with another configuration: {told}; --changed goes on all the same")
 
 
 def learn_on(checkpoint: str, classifier: ClassifierConfig, network: SpikingNetwork) -> ClassifierConfig:
