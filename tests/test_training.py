@@ -314,22 +314,24 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, run: Run) -> None:
 @pytest.mark.parametrize("name", shipped_configs())
 def test_every_shipped_configuration_trains(name: str, tmp_path: Path) -> None:
     """Shortened: little data, one epoch; the network and the bins are the configuration's own."""
+    root = tmp_path / "data"
+    root.mkdir()
     over: dict[str, Any] = {"optimiser": {"epochs": 1}}
     settings = read_yaml(name)
     if settings["data"]["kind"] == "nmnist":
         for part, each in (("Train", 3), ("Test", 1)):
             for digit in range(10):
-                place = tmp_path / part / str(digit)
+                place = root / part / str(digit)
                 place.mkdir(parents=True)
                 for number in range(each):
                     (place / f"{number}.bin").write_bytes(bytes([digit, number, 0x80, 0, 9]) * 20)
-        over["data"] = {"root": str(tmp_path), "views": 2}
+        over["data"] = {"root": str(root), "views": 2}
     if settings["data"]["kind"] == "gestures":
         for name_of_class in GESTURES:
             for user in range(3):
                 events = random_events(user, 300, GESTURE_SENSOR, span_us=1_400_000)
-                write(tmp_path / name_of_class / f"user{user}.h5", events)
-        over["data"] = {"root": str(tmp_path)}
+                write(root / name_of_class / f"user{user}.h5", events)
+        over["data"] = {"root": str(root)}
     if settings["data"]["kind"] == "mnist":
         for part, count in (("train", 40), ("t10k", 10)):
             pixels = np.random.default_rng(0).integers(0, 256, count * 784, dtype=np.uint8)
@@ -337,8 +339,8 @@ def test_every_shipped_configuration_trains(name: str, tmp_path: Path) -> None:
                 ("images-idx3", [3, *count.to_bytes(4, "big"), 0, 0, 0, 28, 0, 0, 0, 28], pixels.tobytes()),
                 ("labels-idx1", [1, *count.to_bytes(4, "big")], bytes(k % 10 for k in range(count))),
             ):
-                (tmp_path / f"{part}-{kind}-ubyte").write_bytes(bytes([0, 0, 8, *head]) + content)
-        over["data"] = {"root": str(tmp_path)}
+                (root / f"{part}-{kind}-ubyte").write_bytes(bytes([0, 0, 8, *head]) + content)
+        over["data"] = {"root": str(root)}
     run = train(build(TrainConfig, merge_settings(settings, over), name), tmp_path / "run")
     assert 0 <= run.test["accuracy"] <= 1
     assert run.checkpoint.is_file()

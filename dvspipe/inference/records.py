@@ -8,6 +8,7 @@ together there are `predictions` (.csv and .jsonl) and, where there are labels, 
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -333,7 +334,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _cell(value: Any) -> Any:
