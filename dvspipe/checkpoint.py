@@ -18,7 +18,7 @@ from safetensors.torch import save as to_bytes
 from .config import Settings, build
 from .encoding import BinConfig
 from .errors import CheckpointError, ConfigError
-from .events import SensorSize
+from .events import MAX_SIDE_PX, SensorSize
 from .files import claim_output, write_beside
 from .networks import NetworkConfig, SpikingNetwork
 
@@ -34,9 +34,9 @@ class ClassifierConfig(Settings):
 
     classes: tuple[str, ...] = Field(min_length=2)
     """Names of the classes; a label is an index into them."""
-    width: int
+    width: int = Field(ge=1, le=MAX_SIDE_PX)
     """Columns of the sensor."""
-    height: int
+    height: int = Field(ge=1, le=MAX_SIDE_PX)
     """Rows of the sensor."""
     bins: BinConfig
     """How recordings become spike tensors."""
