@@ -315,7 +315,7 @@ def test_a_division_is_written_and_taken_up_again(tmp_path: Path, monkeypatch: p
     assert divided_as(path, open_dataset(DataConfig(root=tmp_path / "other"), seed=0)) is None
     named = json.loads(path.read_text())
     path.write_text(json.dumps(named | {"validation": named["validation"][1:]}))
-    with pytest.raises(DataError, match=rf"names recordings of .* but not {named['validation'][0]}, in all not 1 of"):
+    with pytest.raises(DataError, match=rf"split.json: does not name {named['validation'][0]}, in all 1 of"):
         divided_as(path, drawn)
     named["test"].append(named["train"][0])
     path.write_text(json.dumps(named))

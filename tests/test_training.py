@@ -20,6 +20,7 @@ from conftest import BAR_CLASSES, moving_bar, random_events
 from torch import nn
 
 from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
+from dvspipe.cli import learning
 from dvspipe.config import build, merge_settings, read_yaml, shipped_configs
 from dvspipe.datasets import DataConfig, open_dataset
 from dvspipe.encoding import BinConfig
@@ -514,9 +515,16 @@ def test_a_run_goes_on_only_with_the_recordings_that_it_had(folder: Path, tmp_pa
     assert (tmp_path / "a" / "split.json").read_bytes() == there["split.json"]
 
 
-def test_a_run_that_was_stopped_in_its_first_epoch_begins_again(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_a_run_that_was_stopped_in_its_first_epoch_begins_again(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(config: TrainConfig, where: Path, **_: Any) -> Run:
+        return train(config, where, listener=Killed(1))
+
+    monkeypatch.setattr("dvspipe.training.train", stopped)
     with pytest.raises(KeyboardInterrupt):
-        train(config_for(folder), tmp_path / "a", listener=Killed(1))
+        learning._train(config_for(folder), tmp_path / "a", "dvspipe train bars", resume=False, changed=False)
+    assert f"dvspipe train bars --resume {tmp_path / 'a'} goes on from the last whole" in capsys.readouterr().err
     assert not (tmp_path / "a" / "results.csv").exists()
     train(config_for(folder), tmp_path / "a", resume=True)
     ours, theirs = weights_of(tmp_path / "a"), weights_of(run.folder)
@@ -661,9 +669,7 @@ def test_a_checkpoint_is_tested_on_what_it_did_not_learn_from(run: Run, folder: 
     shutil.copy(run.checkpoint, lacking)
     named = json.loads((run.folder / "split.json").read_text())
     (tmp_path / "run" / "split.json").write_text(json.dumps(named | {"test": named["test"][1:]}))
-    with pytest.raises(
-        DataError, match=rf"split.json: names recordings of .* but not {named['test'][0]}, in all not 1"
-    ):
+    with pytest.raises(DataError, match=rf"split.json: does not name {named['test'][0]}, in all 1 of 84"):
         confusion(lacking, "test", 0)
 
 

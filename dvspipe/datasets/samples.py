@@ -189,8 +189,8 @@ def divided_as(path: Path, data: DataSet) -> DataSet | None:
         return None
     if unknown:
         raise DataError(
-            f"{path}: names recordings of {data.title}, but not {unknown[0]}, in all not {len(unknown)} of "
-            f"{len(samples)}; data.split={path} leaves them out"
+            f"{path}: does not name {unknown[0]}, in all {len(unknown)} of {len(samples)} recordings of the data set; "
+            f"data.split={path} leaves them out"
         )
     train, validation, test = (tuple(part) for part in apply_split(path, samples).values())
     return replace(data, train=train, validation=validation, test=test)

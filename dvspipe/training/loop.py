@@ -137,8 +137,7 @@ def train(
                 f"optimiser.precision = {config.optimiser.precision}: only on a GPU; on a CPU take float32"
             )
         try:
-            with lock_folder(folder) if processes.is_first else nullcontext():
-                return _run(config, folder, command, listener, processes, resume)
+            return _run(config, folder, command, listener, processes, resume)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
                 raise ConfigError(
@@ -226,14 +225,8 @@ def _run(
     config: TrainConfig, folder: Path, command: str, listener: Listener, processes: Processes, resume: bool
 ) -> Run:
     data = open_dataset(config.data, config.seed)
-    progress = None
     if resume:
         check_split(folder / "split.json", data)
-        progress = find_progress(folder)
-    if progress is not None and _is_over(config.optimiser, progress.epoch, progress.best):
-        record = processes.share(_result(folder))
-        if record is not None:
-            return Run(folder, record)
     _check_classes(data, listener)
     code = code_of(config.data, config.bins) if config.data.kind == "mnist" else None
     classifier = ClassifierConfig(
@@ -250,24 +243,30 @@ def _run(
     if config.init is not None:
         classifier = learn_on(config.init, classifier, network)
     network.to(processes.device)
-    parts = _load(config, data, code, listener)
-    if processes.is_first:
-        for name in RUN_FILES if progress is None else RESULT_FILES:
-            (folder / name).unlink(missing_ok=True)
-        write_split(folder / "split.json", data)
-        _write_text(folder / "args.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
 
     def save(path: Path, network: nn.Module) -> None:
         save_checkpoint(path, classifier, network)
 
-    best = _Trainer(config, classifier, network, parts, folder, listener, processes, save).fit(progress)
-    baseline = None
-    if config.baseline:
-        baseline = _learn_without_time(config, classifier, parts, folder / "baseline", listener, processes)
-    record = {}
-    if processes.is_first:
-        record = _test(config, data, parts, best, folder, command, processes, baseline)
-    return Run(folder, processes.share(record))
+    with lock_folder(folder) if processes.is_first else nullcontext():
+        progress = find_progress(folder) if resume else None
+        if progress is not None and _is_over(config.optimiser, progress.epoch, progress.best):
+            result = processes.share(_result(folder))
+            if result is not None:
+                return Run(folder, result)
+        parts = _load(config, data, code, listener)
+        if processes.is_first:
+            for name in RUN_FILES if progress is None else RESULT_FILES:
+                (folder / name).unlink(missing_ok=True)
+            write_split(folder / "split.json", data)
+            _write_text(folder / "args.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+        best = _Trainer(config, classifier, network, parts, folder, listener, processes, save).fit(progress)
+        baseline = None
+        if config.baseline:
+            baseline = _learn_without_time(config, classifier, parts, folder / "baseline", listener, processes)
+        record = {}
+        if processes.is_first:
+            record = _test(config, data, parts, best, folder, command, processes, baseline)
+        return Run(folder, processes.share(record))
 
 
 def _learn_without_time(
