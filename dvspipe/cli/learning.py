@@ -77,12 +77,11 @@ def evaluate(
     if out:
         claim_output(out, overwrite=overwrite)
     merged = merge_settings(read_yaml(config), parse_overrides(settings or []))
-    from ..datasets import DataConfig
-    from ..training import evaluate_checkpoint
+    from ..training import TrainConfig, evaluate_checkpoint
 
-    data = build(DataConfig, merged.get("data", {}), config)
+    experiment = build(TrainConfig, merged, config)
     with _training_screen() as listener:
-        record = evaluate_checkpoint(checkpoint, data, part, seed=int(merged.get("seed", 0)), listener=listener)
+        record = evaluate_checkpoint(checkpoint, experiment.data, part, seed=experiment.seed, listener=listener)
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("class", "recordings", "right", "taken for"):
         table.add_column(heading, justify="left" if heading in ("class", "taken for") else "right")
