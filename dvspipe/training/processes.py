@@ -87,6 +87,7 @@ def join_processes(device: torch.device) -> Iterator[Processes]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Processes(dist.get_rank(), count, device)
+        dist.barrier()  # none ends while another still needs it
     finally:
         dist.destroy_process_group()
 
