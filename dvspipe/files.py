@@ -1,7 +1,8 @@
-"""Outputs that are either complete or not there."""
+"""Outputs that are either complete or not there, and records that may not be there."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -9,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from .errors import FileError
 
@@ -63,6 +65,15 @@ def write_beside(path: Path) -> Iterator[Path]:
         raise FileError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None where there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 @contextmanager

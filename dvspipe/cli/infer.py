@@ -63,12 +63,17 @@ class Work:
     labels: Path | None
     pictures: bool
 
+    def labels_of(self, task: Any) -> Path | None:
+        """The label file of a recording, where there are labels."""
+        from ..inference import find_labels
+
+        return None if self.labels is None else find_labels(self.labels, task.source, task.name)
+
     def basis(self, task: Any) -> dict[str, Any]:
         """What the answer for a recording rests on."""
-        from ..inference import find_labels, rests_on
+        from ..inference import rests_on
 
-        labels = None if self.labels is None else find_labels(self.labels, task.source, task.name)
-        return rests_on(task.source, self.run, labels, pictures=self.pictures)
+        return rests_on(task.source, self.run, self.labels_of(task), pictures=self.pictures)
 
     def found(self, task: Any) -> dict[str, Any] | None:
         """The record of a recording that is done already."""
@@ -84,22 +89,13 @@ class Work:
 
     def judge(self, classifier: Any, task: Any, show: Progress) -> dict[str, Any]:
         """The record of a recording; its answers and pictures are written."""
-        from ..inference import (
-            find_labels,
-            finish_answer,
-            prediction_record,
-            read_spans,
-            score,
-            write_answers,
-            write_run,
-        )
+        from ..inference import finish_answer, prediction_record, read_spans, score, write_answers, write_run
         from ..report import write_pictures
 
-        spans = None
-        if self.labels is not None:
-            spans = read_spans(find_labels(self.labels, task.source, task.name), classifier.config.classes)
+        labels = self.labels_of(task)
+        spans = None if labels is None else read_spans(labels, classifier.config.classes)
         source = classifier.open(task.source, self.config, sensor=self.sensor, hints=self.hints)
-        basis = self.basis(task)  # before it is read
+        basis = None if self.out is None else self.basis(task)  # before it is read
         said = classifier.judge(source, self.config, show)
         scores = None
         if spans is not None:

@@ -81,9 +81,9 @@ class Answers:
             begin_us = self.middle_us - self.hop_us // 2
             cells = np.stack([begin_us, begin_us + self.hop_us], axis=1)
             cells[1:, 0] = np.maximum(cells[1:, 0], cells[:-1, 1])
-        if self.runs_on and self.hop_us is not None:
-            anew = np.flatnonzero(np.diff(self.end_us) > self.hop_us) + 1
-            cells[anew, 0], cells[anew - 1, 1] = self.start_us[anew], self.end_us[anew - 1]
+            if self.runs_on:
+                anew = np.flatnonzero(np.diff(self.end_us) > self.hop_us) + 1
+                cells[anew, 0], cells[anew - 1, 1] = self.start_us[anew], self.end_us[anew - 1]
         if len(cells):
             cells[0, 0], cells[-1, 1] = first_us, end_us
         cells = np.clip(cells, first_us, end_us)

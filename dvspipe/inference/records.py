@@ -19,7 +19,7 @@ from ..checkpoint import digest_of, versions
 from ..conversion import find_sources
 from ..datasets.labels import SUFFIX
 from ..errors import FileError
-from ..files import write_beside
+from ..files import read_record, write_beside
 from ..networks import LayerActivity
 from .classifier import Classifier, Prediction
 from .config import InferConfig
@@ -81,7 +81,9 @@ def plan_tasks(sources: Sequence[Path], out: Path | None) -> list[Task]:
 
 def _is_answered(path: Path) -> bool:
     """Whether something is part of the answers for a recording, or of all."""
-    return any(read_answer(folder) for folder in (path, path.parent)) or "network" in (_read(path.parent / RUN) or {})
+    return any(read_answer(folder) for folder in (path, path.parent)) or "network" in (
+        read_record(path.parent / RUN) or {}
+    )
 
 
 def prediction_record(said: Prediction, scores: Scores | None = None) -> dict[str, Any]:
@@ -177,7 +179,7 @@ def finish_answer(folder: Path, record: dict[str, Any]) -> None:
 
 def read_answer(folder: Path) -> dict[str, Any] | None:
     """What `finish_answer` wrote, or None where a recording is not done, or what is there is damaged."""
-    found = _read(folder / ANSWER)
+    found = read_record(folder / ANSWER)
     whole = found is not None and "rests_on" in found and all((folder / part).is_file() for part in PARTS)
     return found if whole else None
 
@@ -287,7 +289,7 @@ def check_run(out: Path, record: dict[str, Any]) -> None:
     path = out / RUN
     if not path.exists():
         return
-    before = _read(path)
+    before = read_record(path)
     if before is None or not all(name in before for name in MADE_BY):
         raise FileError(f"{path}: not a record of a run, as dvspipe infer writes it; --overwrite replaces it")
     for name in MADE_BY:
@@ -302,7 +304,7 @@ def write_run(out: Path, record: dict[str, Any]) -> None:
     Raises:
         FileError: The folder cannot be written to.
     """
-    if _read(out / RUN) != record:
+    if read_record(out / RUN) != record:
         _write_json(out / RUN, record)
 
 
@@ -322,15 +324,6 @@ def write_scores(out: Path, scores: Scores) -> None:
         FileError: The folder cannot be written to.
     """
     _write_json(out / SCORES, scores.to_record())
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """The object in a file; None where there is none."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _digest(content: bytes) -> str:

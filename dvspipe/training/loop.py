@@ -35,7 +35,7 @@ from ..datasets import (
 )  # fmt: skip
 from ..encoding import SpikeCode
 from ..errors import CheckpointError, ConfigError, DataError
-from ..files import lock_folder, write_beside
+from ..files import lock_folder, read_record, write_beside
 from ..networks import State, count_activity, watch_rates
 from .activity import activity_record
 from .config import OptimiserConfig, TrainConfig
@@ -250,7 +250,7 @@ def _run(
     with lock_folder(folder) if processes.is_first else nullcontext():
         progress = find_progress(folder) if resume else None
         if progress is not None and _is_over(config.optimiser, progress.epoch, progress.best):
-            result = processes.share(_result(folder))
+            result = processes.share(read_record(folder / "test.json"))
             if result is not None:
                 return Run(folder, result)
         parts = _load(config, data, code, listener)
@@ -306,15 +306,6 @@ class _Prefixed(Listener):
 
     def progress(self, stage: str, done: int, total: int) -> None:
         self.listener.progress(self.prefix + stage, done, total)
-
-
-def _result(folder: Path) -> dict[str, Any] | None:
-    """The test result of a run that is complete, or None."""
-    try:
-        record: dict[str, Any] = json.loads((folder / "test.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record
 
 
 def _test(
