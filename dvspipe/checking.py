@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from .config import Settings
-from .errors import FormatError
+from .errors import CorruptionError, FormatError
 from .events import SensorSize
 from .filters import HOT_PIXEL_FACTOR, NEVER_US, find_hot_pixels
 from .formats.hints import NO_HINTS, Hints
 from .formats.recordings import KNOWN_SENSORS, SensorSource, open_source, smallest_sensor
-from .formats.source import Columns, DamageError
+from .formats.source import Columns
 
 Kind = Literal[
     "damage",
@@ -150,7 +150,7 @@ def check_recording(
         for columns in source.chunks():
             tally.add(columns)
     except FormatError as error:
-        lost = error.lost if isinstance(error, DamageError) else "what follows"
+        lost = error.lost if isinstance(error, CorruptionError) else "what follows"
         damage = [Finding("damage", "wrong", 1, tally.events, f"{error}; lost: {lost}")]
     sensor = tally.sensor
     duration_us = tally.latest_us - tally.earliest_us if tally.events else 0

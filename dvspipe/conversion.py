@@ -16,16 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from .background import read_ahead
 from .config import Settings
-from .errors import FileError, VideoError
+from .errors import CorruptionError, FileError, TruncatedVideoError, VideoError
 from .events import Events, SensorSize, concatenate
 from .files import claim_output
 from .formats import (
     FORMATS,
     NO_HINTS,
     Compression,
-    DamageError,
     EventWriter,
     Hints,
     is_ros2_folder,
@@ -33,11 +31,11 @@ from .formats import (
     recognise,
     write,
 )
+from .parallel import Outcome, Progress, map_in_processes, prefetch
 from .simulator import EventSimulator, SimulatorConfig, SimulatorState, batches, simulate, upsample
 from .video import (
     VIDEO_SUFFIXES,
     Frame,
-    TruncatedVideoError,
     Video,
     VideoSettings,
     camera_of,
@@ -51,9 +49,6 @@ SAVE_EVERY_S = 10.0
 SIMULATOR_PREFIX = "simulator."
 
 log = logging.getLogger(__name__)
-
-Progress = Callable[[int, int], None]
-"""Called with the number of frames done and in all (0 where unknown)."""
 
 
 class ConvertConfig(Settings):
@@ -187,7 +182,7 @@ def _convert(
     begun = count.frames > 0
     if begun:  # again from the last frame that was used, which upsampling needs
         count.frames -= 1
-    steps = count.over(read_ahead(video.frames(count.frames), FRAMES_AHEAD), video.frame_count, progress)
+    steps = count.over(prefetch(video.frames(count.frames), FRAMES_AHEAD), video.frame_count, progress)
     if config.upsample != "off":
         steps = upsample(steps, config.upsample, config=config.simulator)
     save_s = time.monotonic() + SAVE_EVERY_S
@@ -255,7 +250,7 @@ def convert_recording(
     claim_output(path, overwrite=overwrite)
     recording = open_recording(source, sensor=config.sensor, hints=config.hints)
     extent = recording.extent()
-    damage: list[DamageError] = []
+    damage: list[CorruptionError] = []
     total = extent.events if extent else 0
     events = first_us = last_us = 0
 
@@ -277,7 +272,68 @@ def convert_recording(
     return Conversion(path, recording.sensor, 0, events, last_us - first_us, lost)
 
 
-def plan_conversions(sources: Sequence[Path], out: Path, suffix: str = ".h5") -> list[tuple[Path, Path]]:
+@dataclass(frozen=True)
+class ConversionTask:
+    """A video or recording, and the event file that it becomes."""
+
+    source: Path
+    target: Path
+
+    def __str__(self) -> str:
+        return str(self.source)
+
+
+@dataclass(frozen=True)
+class _Convert:
+    """Convert a video or recording; is sent to worker processes."""
+
+    video: ConvertConfig | None
+    recording: RecordingConfig | None
+    overwrite: bool
+    threads: int
+
+    def __call__(self, task: ConversionTask, progress: Progress) -> Conversion:
+        if is_video(task.source):
+            return convert_video(
+                task.source, task.target, self.video, overwrite=self.overwrite, progress=progress, threads=self.threads
+            )
+        return convert_recording(task.source, task.target, self.recording, overwrite=self.overwrite, progress=progress)
+
+
+def convert_many(
+    tasks: Sequence[ConversionTask],
+    *,
+    video: ConvertConfig | None = None,
+    recording: RecordingConfig | None = None,
+    jobs: int = 1,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[Outcome[ConversionTask, Conversion]]:
+    """Convert videos and recordings, and yield the outcome of each as it is done.
+
+    Args:
+        tasks: As `plan_conversions` returns them. Targets that already exist are an error unless `overwrite` is true.
+        video: How videos are converted.
+        recording: How recordings are converted.
+        jobs: Number of processes, > 0.
+        overwrite: Whether existing targets are replaced.
+        progress: Called with the number of files done and in all.
+
+    Yields:
+        Outcomes whose error names the file, for files that cannot be converted completely.
+
+    Raises:
+        WorkerError: A worker process was killed; finished files stay.
+
+    Example:
+        >>> tasks = plan_conversions([Path("videos")], Path("events"))  # doctest: +SKIP
+        >>> events = sum(done.result().events for done in convert_many(tasks, jobs=2))  # doctest: +SKIP
+    """
+    convert = _Convert(video, recording, overwrite, threads=1)
+    return map_in_processes(convert, tasks, jobs=jobs, progress=progress)
+
+
+def plan_conversions(sources: Sequence[Path], out: Path, suffix: str = ".h5") -> list[ConversionTask]:
     """Which video or recording goes to which event file.
 
     Args:
@@ -290,14 +346,14 @@ def plan_conversions(sources: Sequence[Path], out: Path, suffix: str = ".h5") ->
         FileError: A folder holds no videos or recordings, or several would go to one file.
     """
     if len(sources) == 1 and _is_one(sources[0]) and out.suffix:
-        return [(sources[0], out)]
+        return [ConversionTask(sources[0], out)]
     plan: dict[Path, Path] = {}
     for path, name in find_sources(sources, lambda path: path.is_file() and path.suffix.lower() == suffix):
         target = out / name.with_suffix(suffix)
         if target in plan:
             raise FileError(f"{target}: both {plan[target]} and {path} would go there")
         plan[target] = path
-    return [(path, target) for target, path in plan.items()]
+    return [ConversionTask(path, target) for target, path in plan.items()]
 
 
 def find_sources(
@@ -374,7 +430,7 @@ def events_from_video(
     if isinstance(source, str | Path | int | np.ndarray):
         video = open_video(source, config.video)
         with video.ended_by_interrupt():
-            return _all_events(read_ahead(video.frames(), FRAMES_AHEAD), config)
+            return _all_events(prefetch(video.frames(), FRAMES_AHEAD), config)
     if config.video != VideoSettings():
         raise VideoError("frames have times, a size and a curve of their own; leave config.video as it is")
     return _all_events(source, config)

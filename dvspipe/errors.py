@@ -1,8 +1,90 @@
-"""What can go wrong, as exceptions with messages made to be read by the person who typed the command."""
+"""Every error that a user can cause, with a message to be read by the person who typed the command.
+
+    DvspipeError
+    ├── ConfigError              a setting is unknown, wrong, or contradicts another
+    ├── EventError               events break the rules of an event stream
+    ├── FileError                a file is missing, already exists, or cannot be read or written
+    │   └── FormatError          the content of a file is not what its format requires
+    │       └── CorruptionError  a recording is corrupted or truncated from some place on
+    ├── VideoError               a video cannot be opened or decoded
+    │   └── TruncatedVideoError  a video ends before its last frame
+    ├── DataError                a data set is incomplete or does not fit the network
+    ├── CheckpointError          a file is not a checkpoint that this version reads
+    └── WorkerError              a worker process was killed or could not start
+
+An error carries what would solve it as data, as a `Remedy`. Python shows it as a keyword argument, the command line as
+an option.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """An argument that would solve an error.
+
+    Args:
+        setting: Its name in Python, such as `overwrite`, or `hints.columns` for a field of an argument.
+        value: What to give it; a text in capitals stands for what the user has to choose.
+        purpose: What it does, to be read after "to", such as `replace it`.
+
+    Example:
+        >>> print(Remedy("overwrite", True, "replace it"))
+        overwrite=True to replace it
+    """
+
+    setting: str
+    value: object = True
+    purpose: str = ""
+
+    def __str__(self) -> str:
+        """The remedy as a Python argument."""
+        return self.explain(f"{self.setting}={self.value!r}")
+
+    def explain(self, argument: str) -> str:
+        """Return an argument, in any notation, followed by its purpose."""
+        return f"{argument} to {self.purpose}" if self.purpose else argument
 
 
 class DvspipeError(Exception):
-    """Base of every error that a user can cause; the message says where, what was found and what was expected."""
+    """Base of every error that a user can cause.
+
+    Args:
+        message: Names the file, what was found and what was expected.
+        remedies: What would solve it; shown after the message.
+
+    Example:
+        >>> print(FileError("a.h5: already exists", Remedy("overwrite", True, "replace it")))
+        a.h5: already exists; use overwrite=True to replace it
+    """
+
+    def __init__(self, message: str, *remedies: Remedy) -> None:
+        super().__init__(message, *remedies)
+        self.message = message
+        self.remedies = remedies
+
+    def __str__(self) -> str:
+        """The message, and the remedies as Python arguments."""
+        return self.describe(str)
+
+    def describe(self, show: Callable[[Remedy], str]) -> str:
+        """Return the message, followed by the remedies as `show` writes them."""
+        if not self.remedies:
+            return self.message
+        return f"{self.message}; use {', or '.join(map(show, self.remedies))}"
+
+    def named(self, name: str) -> Self:
+        """Return the same error with a message that begins with the name of a file or sample."""
+        if self.message.startswith(name):
+            return self
+        found = copy.copy(self)
+        found.message = f"{name}: {self.message}"
+        return found
 
 
 class ConfigError(DvspipeError):
@@ -14,24 +96,53 @@ class EventError(DvspipeError):
 
     Args:
         message: What was found and expected.
-        event: The number of the first event that breaks a rule, where one does.
+        remedies: What would solve it.
+        event: Number of the first event that breaks a rule, if there is one.
     """
 
-    def __init__(self, message: str, event: int | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *remedies: Remedy, event: int | None = None) -> None:
+        super().__init__(message, *remedies)
         self.event = event
 
 
 class FileError(DvspipeError):
-    """A file is missing, exists already, or cannot be read or written."""
+    """A file is missing, already exists, or cannot be read or written."""
 
 
 class FormatError(FileError):
     """The content of a file is not what its format requires."""
 
 
+class CorruptionError(FormatError):
+    """A recording is corrupted or truncated from some place on.
+
+    Args:
+        message: Names the file, the place (byte or event number), what was found and what was expected.
+        remedies: What would solve it.
+        lost: How much may be lost from that place on, in words, such as `3 bytes`.
+    """
+
+    def __init__(self, message: str, *remedies: Remedy, lost: str = "") -> None:
+        super().__init__(message, *remedies)
+        self.lost = lost
+
+
 class VideoError(DvspipeError):
     """A video cannot be opened or decoded, or its frames do not fit together."""
+
+
+class TruncatedVideoError(VideoError):
+    """A video ends before its last frame.
+
+    Args:
+        message: What was found and expected.
+        remedies: What would solve it.
+        at_us: Time of the last frame that could be decoded, in microseconds.
+    """
+
+    def __init__(self, message: str, *remedies: Remedy, at_us: int = 0) -> None:
+        super().__init__(message, *remedies)
+        self.at_us = at_us
 
 
 class DataError(DvspipeError):
@@ -40,3 +151,7 @@ class DataError(DvspipeError):
 
 class CheckpointError(DvspipeError):
     """A file is not a dvspipe checkpoint, or not one that this version reads."""
+
+
+class WorkerError(DvspipeError):
+    """A worker process was killed or could not start."""

@@ -246,7 +246,7 @@ def check_columns(
         wrong.append((event, f"has t = {t[event]} us, before the event ahead of it at {t[event - 1]} us"))
     if wrong:
         event, message = min(wrong)
-        raise EventError(f"event {event} {message}", event)
+        raise EventError(f"event {event} {message}", event=event)
 
 
 def concatenate(parts: Iterable[Events], sensor: SensorSize) -> Events:

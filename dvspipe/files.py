@@ -1,4 +1,4 @@
-"""Outputs that are either complete or not there, and records that may not be there."""
+"""Outputs that are either complete or absent, and locks on folders."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import FileError
+from filelock import FileLock, Timeout
 
-if sys.platform != "win32":
-    import fcntl
+from .errors import FileError, Remedy
+
+LOCK_NAME = ".lock"
+REPLACE = Remedy("overwrite", True, "replace it")
 
 
 def claim_output(path: Path, *, overwrite: bool) -> None:
-    """Makes sure that an output may be written.
+    """Check that an output may be written.
 
     Raises:
-        FileError: It is a folder, or exists and overwriting was not asked for.
+        FileError: It is a folder, or it exists and `overwrite` is false.
     """
     if path.is_dir():
         raise FileError(f"{path}: is a folder, expected the name of a file to write")
     if path.exists() and not overwrite:
-        raise FileError(f"{path}: exists already; --overwrite replaces it")
+        raise FileError(f"{path}: already exists", REPLACE)
 
 
 def require_space(path: Path, size: int) -> None:
-    """Makes sure that the disk of an output has room for `size` more bytes.
+    """Check that the disk of an output has room for `size` more bytes.
 
     Raises:
         FileError: It has not.
@@ -43,9 +45,9 @@ def require_space(path: Path, size: int) -> None:
 
 @contextmanager
 def write_beside(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder that takes the place of `path` when the block ends without an error.
+    """Yield a temporary path in the same folder that replaces `path` when the block ends without an error.
 
-    Makes the folder where it is not there.
+    Makes the folder if it does not exist.
 
     Raises:
         FileError: The folder cannot be written to, or the disk is full.
@@ -68,7 +70,7 @@ def write_beside(path: Path) -> Iterator[Path]:
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file; None where there is none."""
+    """Return the JSON object in a file; None if there is none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -76,35 +78,56 @@ def read_record(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-@contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Makes a folder, keeps other processes (not on Windows) from doing the same, and removes it if it is empty then.
-
-    The lock of a process that is killed goes with it.
+def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8, complete or not at all.
 
     Raises:
-        FileError: The folder cannot be made, or another process holds it.
+        FileError: The file cannot be written.
+    """
+    with write_beside(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        FileError: It is missing or cannot be read.
     """
     try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise FileError(f"{path}: no such file") from error
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Make a folder, keep other processes from locking it during the block, and remove it afterwards if it is empty.
+
+    The lock is the file `.lock` in the folder, which is removed with it. The lock of a killed process is released.
+
+    Raises:
+        FileError: The folder cannot be made, or another process holds the lock.
+    """
+    path = folder / LOCK_NAME
+    lock = FileLock(path, blocking=False)
+    try:
         folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise FileError(f"{folder}: another process is writing to it") from error
     except OSError as error:
         raise FileError(f"{folder}: cannot be written ({error.strerror})") from error
-    if sys.platform != "win32":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(handle)
-            raise FileError(f"{folder}: is being written by another process") from error
-        except OSError:
-            pass  # a file system without locks
     try:
         yield
     finally:
+        if sys.platform != "win32":  # where it would be open; filelock removes it there
+            path.unlink(missing_ok=True)
+        lock.release()
         if not any(folder.iterdir()):
             folder.rmdir()
-        if sys.platform != "win32":
-            os.close(handle)
 
 
 def _umask() -> int:

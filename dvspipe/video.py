@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from .config import Settings
-from .errors import VideoError
+from .errors import TruncatedVideoError, VideoError
 from .events import SensorSize
 from .files import write_beside
 
@@ -100,19 +100,6 @@ class VideoSettings(Settings):
     """Time from which on frames are left out, in seconds."""
 
 
-class TruncatedVideoError(VideoError):
-    """A video breaks off before its end.
-
-    Args:
-        message: What was found and expected.
-        at_us: Time of the last frame that could be decoded.
-    """
-
-    def __init__(self, message: str, at_us: int) -> None:
-        super().__init__(message)
-        self.at_us = at_us
-
-
 @dataclass(frozen=True)
 class Video:
     """Something readable that gives frames: a video file, a folder of images, an array or a camera.
@@ -173,7 +160,8 @@ class Video:
             yield frame
         if number + 2 < self.frame_count and before_us is not None:
             raise TruncatedVideoError(
-                f"{self.name}: breaks off after {number + 1} of {self.frame_count} frames, at {before_us} us", before_us
+                f"{self.name}: breaks off after {number + 1} of {self.frame_count} frames, at {before_us} us",
+                at_us=before_us,
             )
         if self.times_us is not None and number + 1 < len(self.times_us):
             raise VideoError(_miscounted(settings, len(self.times_us), self.name, number + 1))

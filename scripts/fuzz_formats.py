@@ -34,9 +34,9 @@ from fuzz_cases import Case, make_case, put
 from fuzz_seeds import Seed, make_seeds
 
 from dvspipe.checking import MOST_PIXELS, check_recording
-from dvspipe.errors import DvspipeError
+from dvspipe.errors import CorruptionError, DvspipeError
 from dvspipe.events import Events, concatenate
-from dvspipe.formats import DamageError, describe, open_recording, read
+from dvspipe.formats import describe, open_recording, read
 
 LIMIT_S = 10
 MOST_MB = 300
@@ -74,7 +74,7 @@ def judge(path: Path, case: Case, *, limited: bool) -> str:
         _require(path.name in str(error), f"the error does not name the file: {error}")
         peak.check(0)
         return "refused"
-    damage: list[DamageError] = []
+    damage: list[CorruptionError] = []
     parts, count = [Events.empty(recording.sensor)], 0
     for part in recording.chunks(on_damage=damage.append):
         count += len(part)
@@ -89,7 +89,7 @@ def judge(path: Path, case: Case, *, limited: bool) -> str:
         _require(_is_prefix(ahead, case.seed.events), "events of a cut file are not the first of the whole one")
     try:
         whole = read(path, **given)  # type: ignore[arg-type]
-    except DamageError:
+    except CorruptionError:
         _require(bool(damage), "read tells damage that chunks do not")
     else:
         _require(not damage, "read does not tell damage")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dvspipe.errors import CorruptionError
 from dvspipe.events import Events, SensorSize
-from dvspipe.formats.source import Columns, DamageError
+from dvspipe.formats.source import Columns
 from dvspipe.formats.writers import Encoding, RecordingWriter
 
 
@@ -24,7 +25,7 @@ def until_damage(chunks: Iterable[Columns]) -> list[Columns]:
     try:
         for chunk in chunks:
             found.append(chunk)  # noqa: PERF402
-    except DamageError:
+    except CorruptionError:
         pass
     return found
 

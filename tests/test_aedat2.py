@@ -10,12 +10,11 @@ import pytest
 from conftest import random_events
 from decoding import joined, until_damage
 
-from dvspipe.errors import FormatError
+from dvspipe.errors import CorruptionError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import aedat2
 from dvspipe.formats.aedat2 import AEDAT2
 from dvspipe.formats.hints import Hints
-from dvspipe.formats.source import DamageError
 
 DVS128, DAVIS240, DAVIS346 = SensorSize(128, 128), SensorSize(240, 180), SensorSize(346, 260)
 JAER = "ch.unizh.ini.jaer.chip.retina.DVS128"
@@ -148,7 +147,9 @@ def test_every_cut_gives_the_whole_events_first(tmp_path: Path) -> None:
         path.write_bytes(begin + words[:size])
         source = AEDAT2.open(path)
         if size % 8:
-            with pytest.raises(DamageError, match=rf"cut\.aedat: \d+ bytes, the last {size % 8} are no whole event"):
+            with pytest.raises(
+                CorruptionError, match=rf"cut\.aedat: \d+ bytes, the last {size % 8} are no whole event"
+            ):
                 list(source.chunks())
         assert sum(len(chunk.t) for chunk in until_damage(source.chunks())) == size // 8
     for size in range(len(begin)):
@@ -163,7 +164,9 @@ def test_a_word_that_is_no_pixel_is_damage_after_the_events_before_it(tmp_path: 
         path.write_bytes(begin + np.array([[0, 5], [address, 6], [0, 7]], ">u4").tobytes())
         chunks = AEDAT2.open(path, Hints(chip=chip)).chunks()
         assert next(chunks).t.tolist() == [5]
-        with pytest.raises(DamageError, match=rf"the word at byte {len(begin) + 8} has the address 0x000\w+, .*{chip}"):
+        with pytest.raises(
+            CorruptionError, match=rf"the word at byte {len(begin) + 8} has the address 0x000\w+, .*{chip}"
+        ):
             next(chunks)
 
 

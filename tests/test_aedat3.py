@@ -12,11 +12,10 @@ import pytest
 from conftest import random_events
 from decoding import joined, part, until_damage
 
-from dvspipe.errors import FormatError
+from dvspipe.errors import CorruptionError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import aedat3
 from dvspipe.formats.aedat3 import AEDAT3
-from dvspipe.formats.source import DamageError
 
 DVS128 = SensorSize(128, 128)
 HEADER = (
@@ -92,7 +91,9 @@ def test_every_cut_gives_the_whole_events_first(tmp_path: Path) -> None:
         path.write_bytes(HEADER + data[:size])
         source = AEDAT3.open(path)
         if size not in ends:
-            with pytest.raises(DamageError, match=r"cut\.aedat: ends inside the packet at byte \d+, after \d+ bytes"):
+            with pytest.raises(
+                CorruptionError, match=r"cut\.aedat: ends inside the packet at byte \d+, after \d+ bytes"
+            ):
                 list(source.chunks())
         second = size - len(first) - 28 - 36 - 28
         count = min(6, max(0, size - 28) // 8) if size < len(first) else 6 + max(0, second) // 8
@@ -124,7 +125,7 @@ def test_a_packet_that_lies_is_damage_after_the_events_before_it(tmp_path: Path,
     path.write_bytes(HEADER + packet(events) + damaged)
     chunks = AEDAT3.open(path).chunks()
     assert next(chunks).t.tolist() == events.t.tolist()
-    with pytest.raises(DamageError, match=message):
+    with pytest.raises(CorruptionError, match=message):
         next(chunks)
 
 

@@ -15,9 +15,9 @@ import pytest
 from conftest import SENSOR, random_events
 from decoding import part
 
-from dvspipe.errors import FileError, FormatError
+from dvspipe.errors import CorruptionError, FileError, FormatError
 from dvspipe.events import Events, SensorSize, concatenate
-from dvspipe.formats import DamageError, open_recording
+from dvspipe.formats import open_recording
 from dvspipe.formats.aedat4 import AEDAT4, HEADER_START, PACKET_HEAD_BYTES, read_frames, read_imu
 
 T0_US = 1_600_000_000_000_000  # cameras stamp with the time of the day
@@ -111,7 +111,7 @@ def test_the_events_of_whole_packets_come_ahead_of_a_break(recording: Path, tmp_
         lying = data[: start + 4] + struct.pack("<i", 2**31 - 1) + data[start + 8 :]  # of which faery would take all
         for content in (data[:start], data[: start + 20], lying):
             broken.write_bytes(content)
-            found: list[DamageError] = []
+            found: list[CorruptionError] = []
             parts = [*open_recording(broken).chunks(on_damage=found.append)]
             assert concatenate(parts, SENSOR) == part(events, 0, 100 * number)
             assert len(found) == 1

@@ -256,7 +256,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["convert", "missing.mp4", "-o", "out.h5"], "missing.mp4: no such video"),
         (["convert", "text.mp4", "-o", "out.h5"], "text.mp4: not a video that OpenCV can read"),
         (["convert", "one", "-o", "out.h5"], "one: 1 frame, expected at least 2"),
-        (["convert", "CLIP", "-o", "there.h5"], "there.h5: exists already; --overwrite replaces it"),
+        (["convert", "CLIP", "-o", "there.h5"], "there.h5: already exists; use --overwrite to replace it"),
         (["convert", "CLIP", "-o", "out.avi"], "out.avi: dvspipe writes events as .h5 or .hdf5"),
         (
             ["convert", "CLIP", "-o", "out.h5", "--set", "pos_tres=1"],

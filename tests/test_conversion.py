@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from dvspipe import conversion
-from dvspipe.conversion import ConvertConfig, convert_video, events_from_video, plan_conversions
-from dvspipe.errors import FileError, VideoError
+from dvspipe.conversion import ConversionTask, ConvertConfig, convert_video, events_from_video, plan_conversions
+from dvspipe.errors import FileError, TruncatedVideoError, VideoError
 from dvspipe.events import concatenate
 from dvspipe.formats import chunks, describe, hdf5, open_recording, read
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate, upsample
-from dvspipe.video import TruncatedVideoError, VideoSettings, frames_from_arrays, open_video, write_video
+from dvspipe.video import VideoSettings, frames_from_arrays, open_video, write_video
 
 
 def save_clip(path: Path, frames: int = 20) -> None:
@@ -62,7 +62,7 @@ def test_an_existing_output_is_kept(tmp_path: Path) -> None:
     clip, out = tmp_path / "clip.webm", tmp_path / "events.h5"
     save_clip(clip, 3)
     out.write_text("mine")
-    with pytest.raises(FileError, match="exists already"):
+    with pytest.raises(FileError, match="already exists"):
         convert_video(clip, out)
     assert out.read_text() == "mine"
 
@@ -94,11 +94,13 @@ def test_a_tree_of_videos_is_mirrored(tmp_path: Path) -> None:
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).touch()
     plan = {
-        str(b.relative_to(tmp_path)): str(a.relative_to(tmp_path))
-        for a, b in plan_conversions([tmp_path / "in"], tmp_path / "out")
+        str(task.target.relative_to(tmp_path)): str(task.source.relative_to(tmp_path))
+        for task in plan_conversions([tmp_path / "in"], tmp_path / "out")
     }
     assert plan == {"out/a.h5": "in/a.mp4", "out/sub/b.h5": "in/sub/b.GIF", "out/sub/images.h5": "in/sub/images"}
-    assert plan_conversions([tmp_path / "in/a.mp4"], tmp_path / "x.h5") == [(tmp_path / "in/a.mp4", tmp_path / "x.h5")]
+    assert plan_conversions([tmp_path / "in/a.mp4"], tmp_path / "x.h5") == [
+        ConversionTask(tmp_path / "in/a.mp4", tmp_path / "x.h5")
+    ]
     (tmp_path / "in" / "a.avi").touch()
     with pytest.raises(FileError, match="would go there"):
         plan_conversions([tmp_path / "in"], tmp_path / "out")

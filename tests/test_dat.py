@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dvspipe.errors import FormatError
+from dvspipe.errors import CorruptionError, FormatError
 from dvspipe.events import SensorSize
 from dvspipe.formats import dat, evt
-from dvspipe.formats.source import HEAD_BYTES, DamageError, Source
+from dvspipe.formats.source import HEAD_BYTES, Source
 
 Event = tuple[int, int, int, int]
 """t, x, y, p."""
@@ -34,7 +34,7 @@ def opened(path: Path, content: bytes) -> Source:
     return dat.DAT.open(path)
 
 
-def rows(source: Source, part: tuple[int, int] | None = None) -> tuple[list[Event], DamageError | None]:
+def rows(source: Source, part: tuple[int, int] | None = None) -> tuple[list[Event], CorruptionError | None]:
     """All events or those of a part, and the damage that ends them."""
     events: list[Event] = []
     assert part is None or source.part is not None
@@ -43,7 +43,7 @@ def rows(source: Source, part: tuple[int, int] | None = None) -> tuple[list[Even
             dtypes = columns.t.dtype, columns.x.dtype, columns.y.dtype, columns.p.dtype
             assert dtypes == (np.int64, np.int16, np.int16, np.bool_)
             events += zip(*(column.tolist() for column in columns), strict=True)
-    except DamageError as damage:
+    except CorruptionError as damage:
         return events, damage
     return events, None
 

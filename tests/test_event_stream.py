@@ -11,11 +11,10 @@ from conftest import SENSOR, random_events
 from decoding import joined, part, until_damage
 from faery import es
 
-from dvspipe.errors import FormatError
+from dvspipe.errors import CorruptionError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import event_stream
 from dvspipe.formats.event_stream import EVENT_STREAM, HEAD_BYTES
-from dvspipe.formats.source import DamageError
 
 ATIS_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("exposure", "?"), ("polarity", "?")])
 DVS_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
@@ -79,7 +78,7 @@ def test_every_cut_gives_the_whole_events_first(tmp_path: Path, kind: str) -> No
         assert found == part(events, 0, len(found))
         try:
             list(EVENT_STREAM.open(path).chunks())
-        except DamageError:
+        except CorruptionError:
             refused += 1
     assert refused == 4 * len(events) * (2 if kind == "atis" else 1)  # all but those between two events
     for size in range(HEAD_BYTES):
@@ -97,7 +96,7 @@ def test_a_pixel_outside_is_damage_after_the_events_before_it(tmp_path: Path) ->
     path.write_bytes(data)
     chunks = EVENT_STREAM.open(path).chunks()
     assert len(next(chunks).t) == 1
-    with pytest.raises(DamageError, match=r"the event at byte 25 has a pixel outside 12x7"):
+    with pytest.raises(CorruptionError, match=r"the event at byte 25 has a pixel outside 12x7"):
         next(chunks)
 
 

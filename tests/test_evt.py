@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dvspipe.errors import FormatError
+from dvspipe.errors import CorruptionError, FormatError
 from dvspipe.events import SensorSize
 from dvspipe.formats import evt
 from dvspipe.formats.dat import DAT
-from dvspipe.formats.source import HEAD_BYTES, DamageError, Format, Source
+from dvspipe.formats.source import HEAD_BYTES, Format, Source
 
 Event = tuple[int, int, int, int]
 """t, x, y, p."""
@@ -130,7 +130,7 @@ def opened(path: Path, content: bytes, form: Format) -> Source:
     return form.open(path)
 
 
-def rows(source: Source) -> tuple[list[Event], DamageError | None]:
+def rows(source: Source) -> tuple[list[Event], CorruptionError | None]:
     """All events, and the damage that ends them."""
     events: list[Event] = []
     try:
@@ -138,7 +138,7 @@ def rows(source: Source) -> tuple[list[Event], DamageError | None]:
             dtypes = columns.t.dtype, columns.x.dtype, columns.y.dtype, columns.p.dtype
             assert dtypes == (np.int64, np.int16, np.int16, np.bool_)
             events += zip(*(column.tolist() for column in columns), strict=True)
-    except DamageError as damage:
+    except CorruptionError as damage:
         return events, damage
     return events, None
 

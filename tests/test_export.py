@@ -254,7 +254,7 @@ def test_what_cannot_be_exported_is_said(
 def test_an_existing_file_stays_without_overwrite(tmp_path: Path) -> None:
     checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", channels=(3,))
     (tmp_path / "a.nir").write_text("before")
-    with pytest.raises(FileError, match=r"a\.nir: exists already"):
+    with pytest.raises(FileError, match=r"a\.nir: already exists"):
         export_checkpoint(checkpoint, "nir", tmp_path / "a.nir")
     assert (tmp_path / "a.nir").read_text() == "before"
     export_checkpoint(checkpoint, "nir", tmp_path / "a.nir", overwrite=True)

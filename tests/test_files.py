@@ -11,7 +11,7 @@ from dvspipe.files import claim_output, lock_folder, require_space, write_beside
 def test_an_output_that_exists_is_kept_unless_told(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     path.write_text("old")
-    with pytest.raises(FileError, match="exists already; --overwrite"):
+    with pytest.raises(FileError, match="already exists; use overwrite=True"):
         claim_output(path, overwrite=False)
     claim_output(path, overwrite=True)
     assert path.read_text() == "old"
@@ -54,7 +54,7 @@ def test_room_on_the_disk_is_checked_before_it_is_needed(tmp_path: Path) -> None
 def test_a_folder_has_one_owner_and_goes_when_it_is_empty(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "folder"
     with lock_folder(folder):
-        with pytest.raises(FileError, match="folder: is being written by another process"), lock_folder(folder):
+        with pytest.raises(FileError, match="folder: another process is writing to it"), lock_folder(folder):
             pass
         (folder / "mine").touch()
     assert folder.exists()

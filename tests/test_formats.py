@@ -205,7 +205,7 @@ def test_a_failed_writing_leaves_nothing(tmp_path: Path) -> None:
 def test_an_existing_file_is_kept_unless_told(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     write(path, random_events(0, 10))
-    with pytest.raises(FileError, match="exists already"):
+    with pytest.raises(FileError, match="already exists"):
         write(path, random_events(1, 10))
     assert read(path) == random_events(0, 10)
     write(path, random_events(1, 10), overwrite=True)

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from conftest import SENSOR, random_events
 
-from dvspipe.errors import DvspipeError, FormatError
+from dvspipe.errors import CorruptionError, DvspipeError, FormatError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import Hints, describe, hdf5_child, hdf5_reader, hdf5_storage, iterate, open_recording, read, write
-from dvspipe.formats.source import DamageError
 
 EVENTS = random_events(5, 2000)
 
@@ -125,7 +124,7 @@ def test_t_offset_is_added_whatever_the_type(made: Callable[..., Path], offset: 
 def test_times_beyond_64_bits_are_damage_where_they_stand(made: Callable[..., Path]) -> None:
     t = EVENTS.t.astype(np.uint64)
     t[1500:] += np.uint64(2**63)
-    with pytest.raises(DamageError, match=r"event 1500 has t = 9\d+, expected a finite time"):
+    with pytest.raises(CorruptionError, match=r"event 1500 has t = 9\d+, expected a finite time"):
         read(made(lambda file: columns(file, "events", t=t)))
 
 
@@ -135,7 +134,7 @@ def test_float_times_that_are_none_are_damage_where_they_stand(made: Callable[..
     t[700:] = wrong
     path = made(lambda file: columns(file, "events", "xs ys ts ps", t=t))
     good: list[Events] = []
-    with pytest.raises(DamageError, match="event 700 has t = "):
+    with pytest.raises(CorruptionError, match="event 700 has t = "):
         good.extend(iterate(path, sensor=SENSOR))
     assert concatenate(good, SENSOR).t.tolist() == EVENTS.t[:700].tolist()
 
@@ -162,7 +161,7 @@ def test_off_is_0_or_minus_1_throughout(made: Callable[..., Path], p: list[int],
         assert read(path, sensor=SENSOR).p.tolist() == [value == 1 for value in p]
         return
     found: list[Events] = []
-    with pytest.raises(DamageError, match=f"event {good} has p = "):
+    with pytest.raises(CorruptionError, match=f"event {good} has p = "):
         found.extend(iterate(path, sensor=SENSOR))
     assert sum(map(len, found)) == good
 
@@ -170,7 +169,7 @@ def test_off_is_0_or_minus_1_throughout(made: Callable[..., Path], p: list[int],
 def test_pixels_that_are_no_whole_numbers_are_damage(made: Callable[..., Path]) -> None:
     x = EVENTS.x.astype(np.float64)
     x[33] = 1.5
-    with pytest.raises(DamageError, match=r"event 33 has x = 1\.5, expected a whole number"):
+    with pytest.raises(CorruptionError, match=r"event 33 has x = 1\.5, expected a whole number"):
         read(made(lambda file: columns(file, "events", x=x)), sensor=SENSOR)
 
 
@@ -276,7 +275,7 @@ def test_sizes_that_would_fill_the_memory_are_refused_or_read_in_pieces(made: Ca
 
     path = made(endless)
     good: list[Events] = []
-    with pytest.raises(DamageError, match="event 1792 and what follows were never stored") as caught:
+    with pytest.raises(CorruptionError, match="event 1792 and what follows were never stored") as caught:
         good.extend(iterate(path, sensor=SENSOR))
     assert caught.value.lost == f"{10**12 - 1792} events"
     assert concatenate(good, SENSOR).t.tolist() == EVENTS.t[:1792].tolist()
@@ -291,10 +290,10 @@ def test_a_chunk_that_was_never_stored_is_damage_and_not_zeros(tmp_path: Path, c
             column[: 300 if name == "y" else 1000] = 1
             column[400:] = 1
     good: list[Events] = []
-    with pytest.raises(DamageError, match="event 300 and what follows were never stored"):
+    with pytest.raises(CorruptionError, match="event 300 and what follows were never stored"):
         good.extend(iterate(path, sensor=SENSOR))
     assert sum(map(len, good)) == 300
-    with pytest.raises(DamageError, match="never stored"):
+    with pytest.raises(CorruptionError, match="never stored"):
         describe(path, sensor=SENSOR)
 
 
@@ -309,7 +308,7 @@ def test_a_chunk_that_unpacks_to_more_than_it_should_is_damage(tmp_path: Path) -
         file["events/t"].id.write_direct_chunk((0,), bomb)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(
-        DamageError, match="damaged at event 0: the chunk from row 0 on does not unpack to 524288 bytes"
+        CorruptionError, match="damaged at event 0: the chunk from row 0 on does not unpack to 524288 bytes"
     ):
         read(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
@@ -328,7 +327,7 @@ def test_the_good_events_ahead_of_a_damaged_chunk_are_given(tmp_path: Path, stor
     content[middle] = bytes(255 - byte for byte in content[middle])
     path.write_bytes(content)
     good: list[Events] = []
-    with pytest.raises(DamageError, match="damaged at event 700: "):
+    with pytest.raises(CorruptionError, match="damaged at event 700: "):
         good.extend(iterate(path, sensor=SENSOR))
     assert concatenate(good, SENSOR).t.tolist() == EVENTS.t[:700].tolist()
 
@@ -396,7 +395,7 @@ def test_a_damaged_time_in_the_way_of_a_part_is_told(made: Callable[..., Path]) 
         file["prophesee/left/t"].id.write_direct_chunk((1024,), b"damaged")
         del file["prophesee/left/ms_map_idx"]
     assert len(read(path, 0, 5000)) == len(EVENTS.slice_time(0, 5000))
-    with pytest.raises(DamageError, match="damaged at event 1024"):
+    with pytest.raises(CorruptionError, match="damaged at event 1024"):
         read(path, 60_000, 90_000)
 
 
@@ -435,7 +434,7 @@ def test_a_filter_of_the_users_is_decoded_in_a_child_process(made: Callable[...,
     with h5py.File(path, "a") as file:
         file["CD/events"].id.write_direct_chunk((512,), b"damaged")
     good: list[Events] = []
-    with pytest.raises(DamageError, match="damaged at event 512"):
+    with pytest.raises(CorruptionError, match="damaged at event 512"):
         good.extend(recording.chunks())
     assert sum(map(len, good)) == 512
 
@@ -452,7 +451,9 @@ def test_a_child_process_that_dies_is_damage(made: Callable[..., Path], monkeypa
     )
     monkeypatch.setattr(hdf5_child, "CODE", dying)
     good: list[Events] = []
-    with pytest.raises(DamageError, match=r"damaged after event 256: its HDF5 filter ended the decoder \(SIGABRT\)"):
+    with pytest.raises(
+        CorruptionError, match=r"damaged after event 256: its HDF5 filter ended the decoder \(SIGABRT\)"
+    ):
         good.extend(iterate(made(prophesee_gzip)))
     assert sum(map(len, good)) == 256
 

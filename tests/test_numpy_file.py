@@ -16,12 +16,11 @@ from decoding import joined, part, until_damage, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dvspipe.errors import FormatError
+from dvspipe.errors import CorruptionError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import numpy_file
 from dvspipe.formats.hints import NO_HINTS, Hints
 from dvspipe.formats.numpy_file import NPZ_ENCODING, NUMPY
-from dvspipe.formats.source import DamageError
 
 EVENTS = random_events(5, 300)
 
@@ -113,7 +112,7 @@ def test_polarities_of_minus_one_are_off_throughout(npy: Path) -> None:
     assert read(saved(npy, signed), Hints(columns="txyp")) == EVENTS
     row = int(np.flatnonzero(signed[:, 3] == -1)[1])
     signed[row, 3] = 0
-    with pytest.raises(DamageError, match=rf"row {row} has p = 0, expected .* or -1 and 1 throughout"):
+    with pytest.raises(CorruptionError, match=rf"row {row} has p = 0, expected .* or -1 and 1 throughout"):
         read(saved(npy, signed), Hints(columns="txyp"))
 
 
@@ -162,7 +161,7 @@ def test_a_wrong_value_is_damage_after_the_events_before_it(npy: Path, column: s
     array[column][2] = value
     chunks = NUMPY.open(saved(npy, array), Hints(time_unit="s")).chunks()
     assert len(next(chunks).t) == 2
-    with pytest.raises(DamageError, match=message):
+    with pytest.raises(CorruptionError, match=message):
         next(chunks)
 
 
@@ -221,7 +220,7 @@ def test_every_cut_of_an_array_gives_the_whole_rows_first(npy: Path, kind: str) 
         assert source.part is None
         count = (size - begin) // (array.nbytes // 9) if kind != "columns" else max(0, size - begin - 9 * 24) // 8
         assert joined(until_damage(source.chunks()), SENSOR) == part(few, 0, count)
-        with pytest.raises(DamageError, match=r"clip\.npy: holds \d rows, its header says 9"):
+        with pytest.raises(CorruptionError, match=r"clip\.npy: holds \d rows, its header says 9"):
             list(source.chunks())
     for size in range(begin):
         npy.write_bytes(data[:size])
@@ -230,7 +229,7 @@ def test_every_cut_of_an_array_gives_the_whole_rows_first(npy: Path, kind: str) 
     npy.write_bytes(data + b"x")
     source = NUMPY.open(npy, hints)
     assert joined(until_damage(source.chunks()), SENSOR) == few
-    with pytest.raises(DamageError, match=r"more bytes follow than its header says"):
+    with pytest.raises(CorruptionError, match=r"more bytes follow than its header says"):
         list(source.chunks())
 
 

@@ -12,12 +12,12 @@ import pytest
 from conftest import SENSOR, random_events
 
 from dvspipe.conversion import convert_recording, is_video, plan_conversions
-from dvspipe.errors import DvspipeError, FormatError
+from dvspipe.errors import CorruptionError, DvspipeError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import Hints, recordings
 from dvspipe.formats.evt import read_header
 from dvspipe.formats.rosbag import ROSBAG, is_ros2_folder
-from dvspipe.formats.source import Columns, DamageError
+from dvspipe.formats.source import Columns
 
 pytest.importorskip("rosbags", reason="the extra ros is not installed")
 from rosbags import rosbag1, rosbag2
@@ -229,7 +229,7 @@ def test_an_old_ros2_bag_without_definitions_is_read(tmp_path: Path) -> None:
 def read_until_damage(path: Path) -> tuple[int, str]:
     """Number of events ahead of the damage, and what it says."""
     parts: list[Columns] = []
-    with pytest.raises(DamageError) as caught:
+    with pytest.raises(CorruptionError) as caught:
         parts.extend(ROSBAG.open(path).chunks())
     return sum(len(part.t) for part in parts), str(caught.value)
 
@@ -307,10 +307,10 @@ def test_a_bag_is_converted_alone_and_in_a_folder(tmp_path: Path, kind: str) -> 
         bag.add_array(EVENTS)
     assert not is_video(bag.path)
     for sources, out in (([bag.path], tmp_path / "a.h5"), ([tmp_path], tmp_path / "out")):
-        ((source, target),) = plan_conversions(sources, out)
-        assert source == bag.path
-        convert_recording(source, target)
-        assert recordings.read(target) == EVENTS
+        (task,) = plan_conversions(sources, out)
+        assert task.source == bag.path
+        convert_recording(task.source, task.target)
+        assert recordings.read(task.target) == EVENTS
 
 
 def test_several_topics_are_told_apart_by_a_hint(tmp_path: Path) -> None:
@@ -334,5 +334,5 @@ def test_a_bag_reads_as_a_recording(tmp_path: Path) -> None:
     with Bag(tmp_path / "x", "ros1") as bag:
         for part in reversed(slices(EVENTS, 500)):
             bag.add_array(part)
-    with pytest.raises(DamageError, match="before the event ahead of it"):
+    with pytest.raises(CorruptionError, match="before the event ahead of it"):
         recordings.read(bag.path, sensor=SENSOR)

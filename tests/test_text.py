@@ -13,11 +13,10 @@ from decoding import joined, part, until_damage, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dvspipe.errors import ConfigError, EventError, FileError, FormatError
+from dvspipe.errors import ConfigError, CorruptionError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import text
 from dvspipe.formats.hints import NO_HINTS, Hints
-from dvspipe.formats.source import DamageError
 from dvspipe.formats.text import CSV_ENCODING, TEXT
 from dvspipe.formats.writers import RecordingWriter
 
@@ -136,7 +135,7 @@ def test_a_wrong_line_is_named_after_the_events_before_it(tmp_path: Path, line: 
     path.write_text(f"1 1 6 1\n2 2 5 0\n{line}\n7 1 1 1\n", encoding="latin-1")
     chunks = TEXT.open(path).chunks()
     assert next(chunks).t.tolist() == [1, 2]
-    with pytest.raises(DamageError, match=message):
+    with pytest.raises(CorruptionError, match=message):
         next(chunks)
 
 
@@ -201,7 +200,7 @@ def test_a_last_line_without_an_end_may_be_cut_where_its_last_number_may_be_long
     path.write_text("x,y,p,t\n1,6,1,1000\n2,5,0,10")
     source = TEXT.open(path)
     assert joined(until_damage(source.chunks()), SENSOR).t.tolist() == [1000]
-    with pytest.raises(DamageError, match=r"line 3 has no end, so it may be cut off"):
+    with pytest.raises(CorruptionError, match=r"line 3 has no end, so it may be cut off"):
         list(source.chunks())
 
 
@@ -209,7 +208,7 @@ def test_a_line_without_end_is_refused_in_bounded_memory(tmp_path: Path, monkeyp
     monkeypatch.setattr(text, "BLOCK_BYTES", 1000)
     path = tmp_path / "events.txt"
     path.write_bytes(b"1 1 6 1\n" * 300 + b"5" * 5000)
-    with pytest.raises(DamageError, match=r"a line is longer than 1000 bytes"):
+    with pytest.raises(CorruptionError, match=r"a line is longer than 1000 bytes"):
         read(path)
     path.write_bytes(b"5" * (1 << 17))
     with pytest.raises(FormatError, match=r"line 1 is longer than 65536 bytes, not a text of events"):
@@ -240,7 +239,7 @@ def test_a_writer_takes_only_what_fits(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"has the suffix '\.txt', expected \.csv"):
         RecordingWriter(tmp_path / "a.txt", SENSOR, CSV_ENCODING)
     write(path, events, CSV_ENCODING)
-    with pytest.raises(FileError, match=r"exists already"), RecordingWriter(path, SENSOR, CSV_ENCODING):
+    with pytest.raises(FileError, match=r"already exists"), RecordingWriter(path, SENSOR, CSV_ENCODING):
         pass
 
 

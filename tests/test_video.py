@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from dvspipe.errors import VideoError
-from dvspipe.video import Frame, TruncatedVideoError, VideoSettings, frames_from_arrays, open_video, write_video
+from dvspipe.errors import TruncatedVideoError, VideoError
+from dvspipe.video import Frame, VideoSettings, frames_from_arrays, open_video, write_video
 
 
 def save_images(folder: Path, count: int, width: int = 12, height: int = 7) -> None:

@@ -16,7 +16,7 @@ from .export import export
 from .infer import infer
 from .learning import demo, evaluate, train
 from .recordings import calibrate, check, compare, cut, filter_, info, merge, view
-from .screen import EXIT_ERROR, EXIT_INTERRUPTED, fail, interrupt, screen, show_log
+from .screen import EXIT_ERROR, EXIT_INTERRUPTED, fail, interrupt, screen, show_error, show_log
 from .synth import synth
 
 app = typer.Typer(
@@ -75,7 +75,7 @@ def main() -> None:
         if code == EXIT_INTERRUPTED:
             raise KeyboardInterrupt
     except DvspipeError as error:
-        fail(str(error), EXIT_ERROR)
+        fail(show_error(error), EXIT_ERROR)
     except (KeyboardInterrupt, typer.Abort):
         fail("stopped", EXIT_INTERRUPTED)
     except MemoryError as error:

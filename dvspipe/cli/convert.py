@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from functools import partial
@@ -12,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from ..errors import DvspipeError, FileError
+from ..errors import DvspipeError, FileError, WorkerError
 from .screen import (
     EXIT_SOME_FAILED,
     Hinted,
@@ -25,7 +24,6 @@ from .screen import (
     progress,
     screen,
     sensor_size,
-    show_log,
 )  # fmt: skip
 
 
@@ -88,9 +86,9 @@ def convert(
     if timestamps and len(plan) > 1:
         raise FileError(f"{timestamps}: --timestamps gives the times of one video, and there are {len(plan)}")
     if len(plan) == 1:
-        _convert_one(*plan[0], of_video, of_recording, preview, overwrite)
+        _convert_one(plan[0], of_video, of_recording, preview, overwrite)
         return
-    waiting = [(source, target) for source, target in plan if overwrite or not target.exists()]
+    waiting = [task for task in plan if overwrite or not task.target.exists()]
     if len(waiting) < len(plan):
         screen.print(f"{len(plan) - len(waiting)} of {len(plan)} are there already; --overwrite makes them anew")
     failed = _convert_many(waiting, of_video, of_recording, preview, jobs, overwrite)
@@ -98,10 +96,11 @@ def convert(
         fail(f"{failed} of {len(waiting)} could not be converted whole", EXIT_SOME_FAILED)
 
 
-def _convert_one(source: Path, target: Path, of_video: Any, of_recording: Any, preview: bool, overwrite: bool) -> None:
+def _convert_one(task: Any, of_video: Any, of_recording: Any, preview: bool, overwrite: bool) -> None:
     from ..conversion import convert_recording, convert_video, is_video
     from ..video import camera_of
 
+    source, target = task.source, task.target
     if (camera := camera_of(source)) is not None:
         messages.print(f"camera {camera}: Ctrl-C ends it")
     began = time.monotonic()
@@ -119,38 +118,27 @@ def _convert_one(source: Path, target: Path, of_video: Any, of_recording: Any, p
     _print_conversion(done, time.monotonic() - began)
 
 
-def _convert_many(
-    plan: list[tuple[Path, Path]], of_video: Any, of_recording: Any, preview: bool, jobs: int, overwrite: bool
-) -> int:
+def _convert_many(tasks: list[Any], of_video: Any, of_recording: Any, preview: bool, jobs: int, overwrite: bool) -> int:
     """Converts one after another or in processes; names what fails, and returns how many."""
-    from concurrent.futures import as_completed
-
-    from ..background import start_processes
-    from ..conversion import convert_recording, convert_video, is_video
+    from ..conversion import convert_many
 
     failed = 0
-    level = logging.getLogger("dvspipe").level
-    pool = start_processes(jobs, show_log, level)
-    try:
-        running = [
-            pool.submit(convert_video, source, target, of_video, overwrite=overwrite)
-            if is_video(source)
-            else pool.submit(convert_recording, source, target, of_recording, overwrite=overwrite)
-            for source, target in plan
-        ]
-        with progress() as show:
-            for number, job in enumerate(as_completed(running), start=1):
-                try:
-                    done = job.result()
-                    if preview:
-                        _write_preview(done.path, overwrite=True)
-                    _print_conversion(done, None)
-                except DvspipeError as error:
-                    failed += 1
-                    pass_over(error)
-                show("files", number, len(plan))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with progress() as show:
+        outcomes = convert_many(
+            tasks, video=of_video, recording=of_recording, jobs=jobs, overwrite=overwrite,
+            progress=partial(show, "files"),
+        )  # fmt: skip
+        for outcome in outcomes:
+            try:
+                done = outcome.result()
+                if preview:
+                    _write_preview(done.path, overwrite=True)
+                _print_conversion(done, None)
+            except WorkerError:
+                raise
+            except DvspipeError as error:
+                failed += 1
+                pass_over(error)
     return failed
 
 

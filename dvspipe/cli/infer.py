@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
-import os
-import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ..background import start_processes
 from ..errors import DataError, DvspipeError, FileError
 from ..events import SensorSize
+from ..parallel import map_in_processes
 from .screen import (
     EXIT_SOME_FAILED,
     Hinted,
@@ -30,11 +24,9 @@ from .screen import (
     progress,
     screen,
     sensor_size,
-    show_log,
 )  # fmt: skip
 
 LONGEST_MS = 1e9  # of a window
-LOOK_EVERY_S = 0.3  # whether Ctrl-C was typed
 
 Progress = Callable[[int, int], object]
 
@@ -238,62 +230,28 @@ def _at(show: Any, count: int, total: int) -> Progress:
 
 def _in_processes(work: Work, waiting: list[tuple[int, Any]], jobs: int) -> Iterator[Result]:
     """Judges in processes of their own, each with its share of the cores."""
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    level = logging.getLogger("dvspipe").level
-    pool = start_processes(jobs, _begin, work, threads, level)
-    try:
-        with progress() as show:
-            running = {pool.submit(_judge, task): number for number, task in waiting}
-            while running:
-                show("recordings", len(waiting) - len(running), len(waiting))
-                for job in wait(running, timeout=LOOK_EVERY_S, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(job), _result_of(job)
-    finally:
-        for child in multiprocessing.active_children():
-            if child.pid is not None:
-                os.kill(child.pid, signal.SIGINT)
-        pool.shutdown(cancel_futures=True)
+    with progress() as show:
+        tasks = [task for _, task in waiting]
+        for outcome in map_in_processes(_Judge(work), tasks, jobs=jobs, progress=partial(show, "recordings")):
+            number = waiting[outcome.index][0]
+            yield number, outcome.value if outcome.error is None else outcome.error
 
 
-def _result_of(job: Future[Any]) -> Any:
-    try:
-        return job.result()
-    except DvspipeError as error:
-        return error
-    except BrokenProcessPool as error:
-        raise DataError("a process ended by itself, perhaps for want of memory; give fewer --jobs") from error
-
-
-class _Worker:
-    """What a process of `_in_processes` holds: the work, the network, and whether Ctrl-C was typed."""
+@dataclass(frozen=True)
+class _Judge:
+    """Judges in a process of its own."""
 
     work: Work
-    classifier: Any
-    stopped = False
+
+    def __call__(self, task: Any, progress: Progress) -> dict[str, Any]:
+        return self.work.judge(_load(self.work.checkpoint), task, progress)
 
 
-def _begin(work: Work, threads: int, level: int) -> None:
-    """Makes a process ready."""
-
-    def end(*_: Any) -> None:
-        _Worker.stopped = True
-
-    signal.signal(signal.SIGINT, end)
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
-    show_log(level)
+@cache
+def _load(checkpoint: str) -> Any:
     from ..inference import Classifier
 
-    _Worker.work, _Worker.classifier = work, Classifier.load(work.checkpoint)
-
-
-def _judge(task: Any) -> dict[str, Any]:
-    return _Worker.work.judge(_Worker.classifier, task, _go_on)
-
-
-def _go_on(*_: int) -> None:
-    """Ends a recording between two of its parts; a signal's handler must not, wherever it happens to come."""
-    if _Worker.stopped:
-        raise KeyboardInterrupt
+    return Classifier.load(checkpoint)
 
 
 def _write_summary(out: Path, run: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ..errors import ConfigError, DvspipeError
+from ..errors import ConfigError, DvspipeError, Remedy
 from ..events import SensorSize
 
 EXIT_SOME_FAILED = 1
@@ -68,6 +68,22 @@ def sensor_size(text: str | None) -> SensorSize | None:
     return SensorSize.parse(text) if text else None
 
 
+def show_error(error: DvspipeError) -> str:
+    """Return the message of an error, with its remedies as options of the command line."""
+    return error.describe(_as_option)
+
+
+def _as_option(remedy: Remedy) -> str:
+    """Return a remedy as an option: `--overwrite`, `--window 100`, `--hint columns=txyp`; settings as they are."""
+    outer, _, field = remedy.setting.rpartition(".")
+    if outer == "hints":
+        return remedy.explain(f"--hint {field}={remedy.value}")
+    if outer:
+        return remedy.explain(f"{remedy.setting}={remedy.value}")
+    option = f"--{field.removesuffix('_us').removesuffix('_s').replace('_', '-')}"
+    return remedy.explain(option if remedy.value is True else f"{option} {remedy.value}")
+
+
 def fail(message: str, code: int) -> None:
     """Ends the command with a line and an exit code."""
     messages.print(Text.assemble(("dvspipe: ", "red"), " ".join(message.split())))
@@ -76,7 +92,7 @@ def fail(message: str, code: int) -> None:
 
 def pass_over(error: DvspipeError) -> None:
     """Hinted that one of several inputs is left out."""
-    messages.print(Text.assemble(("passed over: ", "yellow"), " ".join(str(error).split())))
+    messages.print(Text.assemble(("passed over: ", "yellow"), " ".join(show_error(error).split())))
 
 
 @contextmanager

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from ..conversion import ConvertConfig, convert_video, events_from_video, is_video
-from ..errors import DataError, DvspipeError
+from ..errors import DataError, DvspipeError, TruncatedVideoError
 from ..events import Events, SensorSize
 from ..formats import FORMATS, is_ros2_folder, open_recording, read
 from ..synthesis import GESTURE_SENSOR, GESTURES
-from ..video import VIDEO_SUFFIXES, TruncatedVideoError, is_image_folder, open_video
+from ..video import VIDEO_SUFFIXES, is_image_folder, open_video
 from .cache import Cache
 from .config import DataConfig
 from .labels import SUFFIX, read_labels

@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..background import read_ahead, start_processes
 from ..encoding import BinConfig, BinCounts, SpikeCode, encode_events
 from ..errors import DataError, DvspipeError
 from ..events import Events
+from ..parallel import Progress, map_in_processes, prefetch
 from .augmentation import AugmentConfig, Spikes, VaryConfig, augment, mirrored_labels, mix, vary
 from .cache import Cache
 from .samples import Sample
@@ -26,8 +25,6 @@ BATCHES_AHEAD = 4
 TRIED_S, WORTH_PROCESSES_S = 1.0, 8.0  # a process takes some seconds to begin
 AUGMENT_STREAM = 1
 COUNTED = tuple(field.name for field in fields(BinCounts))
-
-Progress = Callable[[int, int], None]
 
 log = logging.getLogger(__name__)
 
@@ -159,13 +156,13 @@ def training_batches(
     make = partial(_training_batch, tensors, config, len(classes), mirrored, seed, epoch)
     whole = (order[start : start + size].tolist() for start in range(0, len(order), size))
     chosen = (numbers for numbers in whole if len(numbers) >= least)
-    return read_ahead(map(make, map(own, chosen) if own else chosen), BATCHES_AHEAD)
+    return prefetch(map(make, map(own, chosen) if own else chosen), BATCHES_AHEAD)
 
 
 def plain_batches(tensors: SpikeTensors, size: int) -> Iterator[NDArray[Any]]:
     """The recordings themselves in their order, [B, T, C, H, W], made in a thread ahead of their use."""
     starts = range(0, len(tensors), size)
-    return read_ahead(
+    return prefetch(
         (np.stack([tensors[i][0] for i in range(start, min(start + size, len(tensors)))]) for start in starts),
         BATCHES_AHEAD,
     )
@@ -220,22 +217,20 @@ def _mapped(make: Callable[[Sample], Any], samples: Sequence[Sample], jobs: int)
         spent_s = time.monotonic() - began
         left_s = spent_s / number * (len(samples) - number) if number else 0.0
         if jobs > 1 and spent_s > TRIED_S and left_s > WORTH_PROCESSES_S:
-            yield from _in_processes(make, samples[number:], jobs)
+            outcomes = map_in_processes(_Make(make), samples[number:], jobs=jobs, ordered=True)
+            yield from (outcome.result() for outcome in outcomes)
             return
         yield make(sample)
 
 
-def _in_processes(make: Callable[[Sample], Any], samples: Sequence[Sample], jobs: int) -> Iterator[Any]:
-    pool = start_processes(jobs)
-    try:
-        yield from pool.map(make, samples, chunksize=4)
-    except BrokenProcessPool as error:
-        raise DataError(
-            "the processes that encode could not start or were killed; in a script, call train below "
-            'if __name__ == "__main__":, or set jobs=1'
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+@dataclass(frozen=True)
+class _Make:
+    """Make the tensor of a sample in a worker process."""
+
+    make: Callable[[Sample], Any]
+
+    def __call__(self, sample: Sample, _: Progress) -> Any:
+        return self.make(sample)
 
 
 def _kept(

@@ -16,13 +16,11 @@ from .recordings import (
     write,
 )  # fmt: skip
 from .rosbag import is_ros2_folder
-from .source import DamageError
 
 __all__ = [
     "FORMATS",
     "NO_HINTS",
     "Compression",
-    "DamageError",
     "EventWriter",
     "Hints",
     "Recording",

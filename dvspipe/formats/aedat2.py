@@ -15,10 +15,10 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FormatError
+from ..errors import CorruptionError, FormatError
 from ..events import SensorSize
 from .hints import NO_HINTS, Hints
-from .source import CHUNK_EVENTS, Columns, DamageError, Format, Source, open_binary
+from .source import CHUNK_EVENTS, Columns, Format, Source, open_binary
 
 MAGIC = b"#!AER-DAT2.0"
 ANY_MAGIC = b"#!AER-DAT"
@@ -149,9 +149,9 @@ def _chunks(path: Path, chip: _Chip, name: str, start: int) -> Iterator[Columns]
                 yield from _events(path, chip, name, words[:, 0], t, read)
             read += len(block)
             if left_over:
-                raise DamageError(
+                raise CorruptionError(
                     f"{path}: {read} bytes, the last {left_over} are no whole event of {WORD_BYTES} bytes",
-                    f"{left_over} bytes",
+                    lost=f"{left_over} bytes",
                 )
 
 
@@ -187,10 +187,10 @@ def _events(
     keep = np.flatnonzero(event[:stop])
     yield Columns(t[keep], x[keep], y[keep], p[keep])
     if stop < len(t):
-        raise DamageError(
+        raise CorruptionError(
             f"{path}: the word at byte {place + WORD_BYTES * stop} has the address 0x{int(addresses[stop]):08x}, "
             f"which is no pixel of a {name}",
-            "what follows",
+            lost="what follows",
         )
 
 

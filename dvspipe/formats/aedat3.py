@@ -15,10 +15,10 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FormatError
+from ..errors import CorruptionError, FormatError
 from ..events import SensorSize
 from .hints import NO_HINTS, Hints
-from .source import CHUNK_EVENTS, Columns, DamageError, Format, Source, open_binary
+from .source import CHUNK_EVENTS, Columns, Format, Source, open_binary
 
 MAGIC = b"#!AER-DAT3."
 VERSION = "#!AER-DAT3.1"
@@ -103,7 +103,7 @@ def _chunks(path: Path, start: int) -> Iterator[Columns]:
                 if events >= CHUNK_EVENTS:
                     yield _columns(pending)
                     pending, events = [], 0
-        except DamageError:
+        except CorruptionError:
             if pending:
                 yield _columns(pending)
             raise
@@ -120,10 +120,10 @@ def _polarity_packets(path: Path, file: BinaryIO, place: int) -> Iterator[tuple[
         packet = _Packet(*HEADER.unpack(head))
         _check_packet(path, packet, place)
         if packet.kind == POLARITY and source not in (None, packet.source):
-            raise DamageError(
+            raise CorruptionError(
                 f"{path}: the packet at byte {place} has events of camera {packet.source} after those of {source}, "
                 "expected one camera",
-                "what follows",
+                lost="what follows",
             )
         source = packet.source if packet.kind == POLARITY else source
         left = packet.events * packet.event_bytes
@@ -138,15 +138,19 @@ def _polarity_packets(path: Path, file: BinaryIO, place: int) -> Iterator[tuple[
         place += HEADER.size + packet.events * packet.event_bytes
 
 
-def _cut(path: Path, place: int, present: int) -> DamageError:
-    return DamageError(f"{path}: ends inside the packet at byte {place}, after {present} bytes of it", "its rest")
+def _cut(path: Path, place: int, present: int) -> CorruptionError:
+    return CorruptionError(
+        f"{path}: ends inside the packet at byte {place}, after {present} bytes of it", lost="its rest"
+    )
 
 
 def _checked(path: Path, block: bytes, place: int) -> bytes:
     stamps = np.frombuffer(block, "<i4")[1::2]
     if (stamps < 0).any():
         stamp = int(stamps[np.argmax(stamps < 0)])
-        raise DamageError(f"{path}: the packet at byte {place} has the time {stamp} us, below 0", "what follows")
+        raise CorruptionError(
+            f"{path}: the packet at byte {place} has the time {stamp} us, below 0", lost="what follows"
+        )
     return block
 
 
@@ -159,7 +163,9 @@ def _check_packet(path: Path, packet: _Packet, place: int) -> None:
     elif packet.kind == POLARITY and (packet.event_bytes, packet.time_at) != (POLARITY_BYTES, POLARITY_TIME_AT):
         expected = f"expected polarity events of {POLARITY_BYTES} bytes with the time at byte {POLARITY_TIME_AT}"
     if expected:
-        raise DamageError(f"{path}: the packet at byte {place} is damaged ({packet}), {expected}", "what follows")
+        raise CorruptionError(
+            f"{path}: the packet at byte {place} is damaged ({packet}), {expected}", lost="what follows"
+        )
 
 
 def _columns(packets: list[tuple[int, bytes]]) -> Columns:

@@ -20,11 +20,11 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EventError, FileError, FormatError
+from ..errors import CorruptionError, EventError, FileError, FormatError
 from ..events import SensorSize
 from ..video import Frame
 from .hints import NO_HINTS, Hints
-from .source import CHUNK_EVENTS, Columns, DamageError, Format, Source
+from .source import CHUNK_EVENTS, Columns, Format, Source
 
 MAGIC = b"#!AER-DAT4.0"
 HEADER_START = len(MAGIC) + 2  # after the line's end
@@ -149,7 +149,7 @@ def _chunks(path: Path, track_id: int, container: _Container) -> Iterator[Column
     if pending:
         yield _columns(pending)
     if broken:
-        raise DamageError(broken, "what follows")
+        raise CorruptionError(broken, lost="what follows")
 
 
 def _packets(path: Path, track_id: int, count: int) -> Iterator[NDArray[np.void]]:

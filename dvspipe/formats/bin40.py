@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import CorruptionError
 from .hints import NO_HINTS, Hints
-from .source import CHUNK_EVENTS, Columns, DamageError, Format, Source, open_binary
+from .source import CHUNK_EVENTS, Columns, Format, Source, open_binary
 
 EVENT_BYTES = 5
 OVERFLOW_ROW = 240
@@ -46,9 +47,9 @@ def _chunks(path: Path) -> Iterator[Columns]:
             yield Columns(t, x, y, (word >> 23).astype(np.bool_))
             read += len(block)
             if left_over:
-                raise DamageError(
+                raise CorruptionError(
                     f"{path}: {read} bytes, the last {left_over} are no whole event of {EVENT_BYTES} bytes",
-                    f"{left_over} bytes",
+                    lost=f"{left_over} bytes",
                 )
 
 

@@ -18,11 +18,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..errors import FormatError
+from ..errors import CorruptionError, FormatError
 from ..events import SensorSize
 from .evt import Header, encoding_of, parse_header, pieces, read_header, sensor_of, start_of
 from .hints import NO_HINTS, Hints
-from .source import Columns, DamageError, Extent, Format, Source, open_binary
+from .source import Columns, Extent, Format, Source, open_binary
 
 KNOWN_TYPES = (0x00, 0x0C)
 RECORD_BYTES = 8
@@ -143,10 +143,10 @@ def _chunks(path: Path, begin: Place, records: int | None, sensor: SensorSize | 
                 if good:
                     yield Columns(t[:good], x[:good], y[:good], p[:good].view(np.bool_))
                 if good < count:
-                    raise DamageError(
+                    raise CorruptionError(
                         f"{path}: byte {byte + good * RECORD_BYTES} begins an event at x = {x[good]}, y = {y[good]} "
                         f"with p = {p[good]}, expected p = 0 or 1 and a pixel of a sensor of {width}x{height}",
-                        "what follows",
+                        lost="what follows",
                     )
             if records is not None:
                 records -= count
@@ -154,9 +154,9 @@ def _chunks(path: Path, begin: Place, records: int | None, sensor: SensorSize | 
                     return
             byte += len(piece)
     if left_over := (byte - begin.byte) % RECORD_BYTES:  # behind the block, which names a damaged gzip stream first
-        raise DamageError(
+        raise CorruptionError(
             f"{path}: {byte} bytes, the last {left_over} are no whole event of {RECORD_BYTES} bytes",
-            f"{left_over} bytes",
+            lost=f"{left_over} bytes",
         )
 
 

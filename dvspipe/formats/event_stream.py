@@ -16,10 +16,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..errors import EventError, FormatError
+from ..errors import CorruptionError, EventError, FormatError
 from ..events import SensorSize
 from .hints import NO_HINTS, Hints
-from .source import CHUNK_EVENTS, Columns, DamageError, Format, Source, open_binary
+from .source import CHUNK_EVENTS, Columns, Format, Source, open_binary
 
 MAGIC = b"Event Stream"
 VERSION = (2, 0)
@@ -62,7 +62,7 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
 def _count_exposures(path: Path, sensor: SensorSize) -> int:
     """The number of the ATIS' exposure events, up to any damage."""
     count = 0
-    with suppress(DamageError):  # is raised again when the events are read
+    with suppress(CorruptionError):  # is raised again when the events are read
         for _, exposures in _chunks(path, ATIS, sensor):
             count += exposures
     return count
@@ -84,11 +84,11 @@ def _chunks(path: Path, kind: int, sensor: SensorSize) -> Iterator[tuple[Columns
             yield Columns(t[:events], x[:events], y[:events], p[:events]), exposures
             if says != GOOD:
                 found = f"a pixel outside {sensor}" if says == OUTSIDE else "a time that is too large"
-                raise DamageError(f"{path}: the event at byte {place + stop} has {found}", "what follows")
+                raise CorruptionError(f"{path}: the event at byte {place + stop} has {found}", lost="what follows")
             rest = block[stop:].tobytes()
             place += stop
     if rest:
-        raise DamageError(f"{path}: ends inside the event at byte {place}", f"{len(rest)} bytes")
+        raise CorruptionError(f"{path}: ends inside the event at byte {place}", lost=f"{len(rest)} bytes")
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

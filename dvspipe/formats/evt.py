@@ -34,10 +34,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..errors import EventError, FormatError
+from ..errors import CorruptionError, EventError, FormatError
 from ..events import SensorSize
 from .hints import NO_HINTS, Hints
-from .source import CHUNK_EVENTS, Columns, DamageError, Format, Source, open_binary
+from .source import CHUNK_EVENTS, Columns, Format, Source, open_binary
 
 HEADER_BYTES = 1 << 16
 PIECE_BYTES = 1 << 20  # a quarter of a million EVT2 events, whose columns stay in the cache: 10 % faster than 4 MiB
@@ -450,11 +450,11 @@ def _chunks(path: Path, stream: Stream) -> Iterator[Columns]:
             if damaged:
                 word = int(words[done]) >> (32 if unit == 8 else 0)
                 why = encoding.explain(word, state, width, height, name=encoding.name)
-                raise DamageError(f"{path}: byte {passed + done * unit} begins {why}", "what follows")
+                raise CorruptionError(f"{path}: byte {passed + done * unit} begins {why}", lost="what follows")
             passed += len(piece)
     if left_over := (passed - begin) % unit:  # behind the block, which names a damaged gzip stream first
-        raise DamageError(
-            f"{path}: {passed} bytes, the last {left_over} are no whole word of {unit} bytes", f"{left_over} bytes"
+        raise CorruptionError(
+            f"{path}: {passed} bytes, the last {left_over} are no whole word of {unit} bytes", lost=f"{left_over} bytes"
         )
 
 

@@ -19,8 +19,9 @@ from typing import IO, BinaryIO
 
 import numpy as np
 
+from ..errors import CorruptionError
 from .hints import Hints
-from .source import Columns, DamageError
+from .source import Columns
 
 CHUNK, DAMAGE, END = b"C", b"D", b"E"
 CODE = "from dvspipe.formats.hdf5_reader import serve; serve()"
@@ -50,9 +51,10 @@ def chunks_from_child(path: Path, hints: Hints) -> Iterator[Columns]:
             return
         if kind == DAMAGE:
             found = json.loads(child.stdout.readline())
-            raise DamageError(found["message"], found["lost"])
-        raise DamageError(
-            f"{path}: damaged after event {seen}: its HDF5 filter ended the decoder ({_ending(child)})", "what follows"
+            raise CorruptionError(found["message"], lost=found["lost"])
+        raise CorruptionError(
+            f"{path}: damaged after event {seen}: its HDF5 filter ended the decoder ({_ending(child)})",
+            lost="what follows",
         )
 
 
@@ -65,7 +67,7 @@ def serve_chunks(chunks: Callable[[], Iterator[Columns]], output: BinaryIO) -> N
             for column in columns:
                 output.write(column.tobytes())
             output.flush()
-    except DamageError as error:
+    except CorruptionError as error:
         output.write(DAMAGE + json.dumps({"message": str(error), "lost": error.lost}).encode() + b"\n")
     else:
         output.write(END)

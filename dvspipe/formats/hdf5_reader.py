@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EventError, FileError, FormatError
+from ..errors import CorruptionError, EventError, FileError, FormatError
 from ..events import SensorSize
 from .hdf5_child import chunks_from_child, serve_chunks
 from .hdf5_storage import (
@@ -33,7 +33,7 @@ from .hdf5_storage import (
     list_datasets,
 )  # fmt: skip
 from .hints import NO_HINTS, UNIT_EXPONENTS, Hints, TimeUnit, require_columns, require_unit
-from .source import CHUNK_EVENTS, GZIP_MAGIC, Columns, DamageError, Extent, Format, Source
+from .source import CHUNK_EVENTS, GZIP_MAGIC, Columns, Extent, Format, Source
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 LATEST = 2**63 - 1
@@ -390,7 +390,7 @@ class _Reader:
         """The time of an event.
 
         Raises:
-            DamageError: It was never stored, or is no time.
+            CorruptionError: It was never stored, or is no time.
         """
         recording, place = self._recording, self._recording.places["t"]
         if event >= self.whole:
@@ -440,7 +440,7 @@ def _reading(recording: _Recording) -> Iterator[_Reader]:
         file = h5py.File(recording.path, "r")
         reader = _Reader(recording, file)
     except DAMAGES as error:
-        raise DamageError(f"{recording.path}: damaged: {error}", "everything") from error
+        raise CorruptionError(f"{recording.path}: damaged: {error}", lost="everything") from error
     with file:
         yield reader
 
@@ -529,19 +529,21 @@ def _polarities(p: NDArray[Any], off: int | None) -> tuple[NDArray[Any], Good, i
     return on, on | (p == (0 if off is None else off)), off
 
 
-def _missing(recording: _Recording, event: int) -> DamageError:
+def _missing(recording: _Recording, event: int) -> CorruptionError:
     lost = f"{recording.events - event} events"
-    return DamageError(f"{recording.path}: event {event} and what follows were never stored", lost)
+    return CorruptionError(f"{recording.path}: event {event} and what follows were never stored", lost=lost)
 
 
-def _damaged(recording: _Recording, event: int, error: BaseException) -> DamageError:
-    return DamageError(f"{recording.path}: damaged at event {event}: {error}", f"{recording.events - event} events")
+def _damaged(recording: _Recording, event: int, error: BaseException) -> CorruptionError:
+    return CorruptionError(
+        f"{recording.path}: damaged at event {event}: {error}", lost=f"{recording.events - event} events"
+    )
 
 
-def _wrong(recording: _Recording, event: int, name: str, value: object) -> DamageError:
+def _wrong(recording: _Recording, event: int, name: str, value: object) -> CorruptionError:
     expected = {"t": "a finite time", "p": "0 and 1, or -1 and 1 throughout"}.get(name, "a whole number")
     message = f"{recording.path}: event {event} has {name} = {value}, expected {expected}"
-    return DamageError(message, f"{recording.events - event} events")
+    return CorruptionError(message, lost=f"{recording.events - event} events")
 
 
 def _extent(recording: _Recording) -> Extent:
@@ -554,7 +556,7 @@ def _extent(recording: _Recording) -> Extent:
 def _part(recording: _Recording, start_us: int, stop_us: int) -> Iterator[Columns]:
     """The events from `start_us` to ahead of `stop_us`; all, where damage is in the way of finding them."""
     start, stop = 0, recording.events
-    with suppress(DamageError), _reading(recording) as reader:
+    with suppress(CorruptionError), _reading(recording) as reader:
         found = [_first_from(recording, reader, t_us) for t_us in (start_us, stop_us)]
         if found[0] <= found[1]:
             start, stop = found

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from ..errors import EventError, FormatError
+from ..errors import CorruptionError, EventError, FormatError
 from ..events import Events, SensorSize
 from .hints import (
     LATEST_US,
@@ -40,7 +40,7 @@ from .hints import (
     require_columns,
     require_unit,
 )
-from .source import CHUNK_EVENTS, GZIP_MAGIC, Columns, DamageError, Extent, Format, Source, open_binary
+from .source import CHUNK_EVENTS, GZIP_MAGIC, Columns, Extent, Format, Source, open_binary
 from .writers import Encoding
 
 NPY_MAGIC = b"\x93NUMPY"
@@ -113,11 +113,12 @@ class _Array:
                         whole, *self.shape[1:]
                     )
                 if whole < count:
-                    raise DamageError(
-                        f"{self.where}: holds {row + whole} rows, its header says {self.rows}", "the rows after them"
+                    raise CorruptionError(
+                        f"{self.where}: holds {row + whole} rows, its header says {self.rows}",
+                        lost="the rows after them",
                     )
             if self.start + self.rows * self.row_bytes == self.stop and file.read(1):
-                raise DamageError(f"{self.where}: more bytes follow than its header says", "what follows")
+                raise CorruptionError(f"{self.where}: more bytes follow than its header says", lost="what follows")
 
 
 @dataclass(frozen=True)
@@ -317,12 +318,12 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
             with zipfile.ZipFile(file) as archive:
                 yield archive
         except ZIP_DAMAGES as error:
-            raise DamageError(f"{path}: its archive is damaged ({error})", "what follows") from error
+            raise CorruptionError(f"{path}: its archive is damaged ({error})", lost="what follows") from error
         except OSError as error:
             if error.errno != errno.EINVAL:  # which a place before the begin of the file is
                 raise
-            raise DamageError(
-                f"{path}: its archive is damaged (it names a place outside of it)", "what follows"
+            raise CorruptionError(
+                f"{path}: its archive is damaged (it names a place outside of it)", lost="what follows"
             ) from error
 
 
@@ -346,7 +347,7 @@ def _unit(path: Path, column: _Column) -> TimeUnit:
     array = column.array
     head = replace(array, shape=(min(array.rows, HEAD_ROWS), *array.shape[1:]))
     times = np.empty(0)
-    with suppress(DamageError):  # is found again when the events are read
+    with suppress(CorruptionError):  # is found again when the events are read
         for piece in head.pieces():
             times = column.values(piece)
     if column.dtype.kind in "iu":
@@ -395,7 +396,7 @@ def _checked(
     yield Columns(whole["t"][:stop], whole["x"][:stop], whole["y"][:stop], whole["p"][:stop] > 0)
     if says:
         expected = "finite times, whole pixels and polarities 0 and 1, or -1 and 1 throughout"
-        raise DamageError(f"{path}: row {row + stop} {says}, expected {expected}", "what follows")
+        raise CorruptionError(f"{path}: row {row + stop} {says}, expected {expected}", lost="what follows")
 
 
 def _polarities(p: NDArray[np.int64], signed: list[bool]) -> NDArray[np.bool_]:
@@ -431,7 +432,7 @@ def _time_at(path: Path, file: BinaryIO, columns: dict[str, _Column], exponent: 
     file.seek(array.start + row * array.row_bytes)
     data = file.read(array.row_bytes)
     if len(data) < array.row_bytes:
-        raise DamageError(f"{path}: ends before row {row}", "what follows")
+        raise CorruptionError(f"{path}: ends before row {row}", lost="what follows")
     piece = np.frombuffer(data, array.dtype).reshape(1, *array.shape[1:])
     return int(_whole(columns["t"].values(piece), exponent, MOST, rounded=True)[0][0])
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import EventError, FileError, FormatError
+from ..errors import CorruptionError, EventError, FileError, FormatError
 from ..events import EARLIEST_US, LATEST_US, Events, SensorSize, concatenate
 from .aedat2 import AEDAT2
 from .aedat3 import AEDAT3
@@ -27,7 +27,7 @@ from .hdf5 import HDF5, EventWriter
 from .hints import NO_HINTS, Hints
 from .numpy_file import NPZ_ENCODING, NUMPY
 from .rosbag import ROSBAG, is_ros2_folder
-from .source import HEAD_BYTES, Columns, DamageError, Extent, Format, Source, open_binary
+from .source import HEAD_BYTES, Columns, Extent, Format, Source, open_binary
 from .text import CSV_ENCODING, TEXT
 from .writers import Encoding, RecordingWriter
 
@@ -87,7 +87,7 @@ class Recording:
         start_us: int | None = None,
         stop_us: int | None = None,
         *,
-        on_damage: Callable[[DamageError], None] | None = None,
+        on_damage: Callable[[CorruptionError], None] | None = None,
     ) -> Iterator[Events]:
         """The events in consecutive chunks of about a million, checked.
 
@@ -98,7 +98,7 @@ class Recording:
                 all good events ahead of it come first.
 
         Raises:
-            DamageError: The file is damaged, or an event breaks a rule of `Events`; the message names the place.
+            CorruptionError: The file is damaged, or an event breaks a rule of `Events`; the message names the place.
         """
         first, last = start_us if start_us is not None else EARLIEST_US, stop_us if stop_us is not None else LATEST_US
         for events in self._until_damage(first, last, on_damage):
@@ -109,11 +109,11 @@ class Recording:
                 return
 
     def _until_damage(
-        self, first_us: int, last_us: int, on_damage: Callable[[DamageError], None] | None
+        self, first_us: int, last_us: int, on_damage: Callable[[CorruptionError], None] | None
     ) -> Iterator[Events]:
         try:
             yield from self._checked(first_us, last_us)
-        except DamageError as damage:
+        except CorruptionError as damage:
             if on_damage is None:
                 raise
             on_damage(damage)
@@ -129,7 +129,7 @@ class Recording:
                     t, x, y, p = (column[: error.event] for column in columns)
                     yield Events(t, x, y, p, self.sensor)
                 after = f" after the first {seen}" if seen else ""
-                raise DamageError(f"{self.path}: {error}{after}", "it and what follows") from error
+                raise CorruptionError(f"{self.path}: {error}{after}", lost="it and what follows") from error
             seen += len(events)
             before_us = int(events.t[-1]) if len(events) else before_us
             yield events
@@ -375,7 +375,7 @@ def _count(chunks: Iterable[Events]) -> tuple[int, int, int | None, int | None]:
 def _events_after(columns: Columns, before_us: int | None, sensor: SensorSize) -> Events:
     """The events of a chunk, checked, also against the time of the event ahead of it."""
     if before_us is not None and len(columns.t) and columns.t[0] < before_us:
-        raise EventError(f"event 0 has t = {columns.t[0]} us, before the event ahead of it at {before_us} us", 0)
+        raise EventError(f"event 0 has t = {columns.t[0]} us, before the event ahead of it at {before_us} us", event=0)
     return Events(*columns, sensor=sensor)
 
 
@@ -387,14 +387,14 @@ def _head(path: Path) -> bytes:
     if not path.is_file():
         raise FileError(f"{path}: is not a regular file")
     head = b""
-    with suppress(DamageError), open_binary(path) as file:  # damage is told when the events ahead of it were given
+    with suppress(CorruptionError), open_binary(path) as file:  # damage is told when the events ahead of it were given
         head = file.read(HEAD_BYTES)
     return head
 
 
 def _guess_sensor(path: Path, chunks: Iterable[Columns]) -> SensorSize:
     width = height = 1
-    with suppress(DamageError):  # which is raised again, or told, when the events are read
+    with suppress(CorruptionError):  # which is raised again, or told, when the events are read
         for columns in chunks:
             if len(columns.x):
                 width = max(width, int(columns.x.max()) + 1)

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EventError, FormatError
+from ..errors import CorruptionError, EventError, FormatError
 from ..events import SensorSize
 from .evt import (
     ADDR_Y,
@@ -38,7 +38,7 @@ from .evt import (
     VECT_BASE_X,
 )  # fmt: skip
 from .hints import NO_HINTS, Hints
-from .source import CHUNK_EVENTS, Columns, DamageError, Format, Source
+from .source import CHUNK_EVENTS, Columns, Format, Source
 
 ARRAYS = ("dvs_msgs/msg/EventArray", "prophesee_event_msgs/msg/EventArray")
 PACKETS = ("event_camera_msgs/msg/EventPacket", "event_array_msgs/msg/EventArray")
@@ -187,7 +187,7 @@ def _damage_as(path: Path, kind: type[FormatError]) -> Iterator[None]:
         RuntimeError, _MessageError,
     ) as error:  # fmt: skip
         message = f"{path}: damaged: {error or type(error).__name__}"
-        raise (DamageError(message, "what follows") if kind is DamageError else kind(message)) from error
+        raise (CorruptionError(message, lost="what follows") if kind is CorruptionError else kind(message)) from error
 
 
 def _choose(path: Path, reader: Any, wanted: str | None) -> _Topic:
@@ -268,7 +268,7 @@ def _chunks(topic: _Topic) -> Iterator[Columns]:
             if count >= CHUNK_EVENTS // 4:
                 yield _together(waiting)
                 waiting, count = [], 0
-    except DamageError:
+    except CorruptionError:
         if waiting:
             yield _together(waiting)
         raise
@@ -283,7 +283,7 @@ def _together(parts: list[Columns]) -> Columns:
 def _messages(topic: _Topic) -> Iterator[Columns]:
     ros2, number = topic.path.suffix.lower() != ".bag", 0
     decode = _array if topic.type in ARRAYS else _Packets(topic.sensor)
-    with _reader(topic.path) as reader, _damage_as(topic.path, DamageError):
+    with _reader(topic.path) as reader, _damage_as(topic.path, CorruptionError):
         for _, _, data in reader.messages(_connections(reader, topic.name)):
             try:
                 message = _Message(data, ros2)
@@ -294,11 +294,11 @@ def _messages(topic: _Topic) -> Iterator[Columns]:
                 number += 1
             except _MessageError as error:
                 where = f"{topic.path}: {topic.name}: message {number}"
-                raise DamageError(f"{where} {error}", "its events and what follows") from error
+                raise CorruptionError(f"{where} {error}", lost="its events and what follows") from error
         expected = reader.topics[topic.name].msgcount
         if number != expected:
             found = f"{topic.path}: {topic.name}: {number} messages found, {expected} expected"
-            raise DamageError(found, f"{abs(expected - number)} messages")
+            raise CorruptionError(found, lost=f"{abs(expected - number)} messages")
 
 
 def _array(message: _Message) -> Iterator[Columns]:

@@ -1,8 +1,8 @@
 """What a decoder gives: unchecked columns in chunks, and what the file says of itself. Private to this package.
 
 A decoder reads through `open_binary`, which looks through gzip, in pieces, so that memory stays bounded whatever the
-file claims. It raises `FormatError` when a file is opened whose head is unusable; damage further on is a `DamageError`
-from its chunks, after every good event ahead of the damage was given.
+file claims. It raises `FormatError` when a file is opened whose head is unusable; damage further on is a
+`CorruptionError` from its chunks, after every good event ahead of the damage was given.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FileError, FormatError
+from ..errors import CorruptionError, FileError
 from ..events import SensorSize
 from .hints import NO_HINTS, Hints
 
@@ -27,19 +27,6 @@ CHUNK_EVENTS = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 HEAD_BYTES = 4096
 UNPACKED_BYTES = 1 << 20
-
-
-class DamageError(FormatError):
-    """A recording is damaged from some place on.
-
-    Args:
-        message: Names the file, the place (byte or event number), what was found and what was expected.
-        lost: How much may be lost from there on, in words, such as `3 bytes`.
-    """
-
-    def __init__(self, message: str, lost: str) -> None:
-        super().__init__(message)
-        self.lost = lost
 
 
 class Columns(NamedTuple):
@@ -109,8 +96,8 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
 
     Raises:
         FileError: It cannot be read.
-        DamageError: The gzip stream is damaged or cut; raised at the end of the block, since the bytes ahead of it are
-            given as if the file ended there.
+        CorruptionError: The gzip stream is corrupted or truncated; raised at the end of the block, since the bytes
+            before it are given as if the file ended there.
     """
     try:
         with path.open("rb") as raw:
@@ -122,7 +109,7 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
             unpacked = _Unpacked(raw)
             yield cast(BinaryIO, io.BufferedReader(unpacked, UNPACKED_BYTES))
             if unpacked.damage:
-                raise DamageError(f"{path}: its gzip stream is damaged ({unpacked.damage})", "what follows")
+                raise CorruptionError(f"{path}: its gzip stream is damaged ({unpacked.damage})", lost="what follows")
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
 

@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..errors import EventError, FormatError
+from ..errors import CorruptionError, EventError, FormatError
 from ..events import Events, SensorSize
 from .hints import (
     LATEST_US,
@@ -32,7 +32,7 @@ from .hints import (
     require_columns,
     require_unit,
 )
-from .source import Columns, DamageError, Format, Source, open_binary
+from .source import Columns, Format, Source, open_binary
 from .writers import Encoding
 
 BLOCK_BYTES = 8 << 20
@@ -211,11 +211,11 @@ def _chunks(path: Path, layout: _Layout) -> Iterator[Columns]:
         yield Columns(t[:events], columns[1, :events], columns[2, :events], columns[3, :events] > 0)
         line += lines
         if says != GOOD:
-            raise DamageError(
-                f"{path}: line {line} {SAYS[says].format(column=column + 1)}{_advice(says)}", "what follows"
+            raise CorruptionError(
+                f"{path}: line {line} {SAYS[says].format(column=column + 1)}{_advice(says)}", lost="what follows"
             )
         if ends_early:
-            raise DamageError(f"{path}: line {line - 1} has no end, so it may be cut off", "a line")
+            raise CorruptionError(f"{path}: line {line - 1} has no end, so it may be cut off", lost="a line")
 
 
 def _advice(says: int) -> str:
@@ -234,7 +234,7 @@ def _blocks(path: Path, start: int) -> Iterator[tuple[NDArray[np.uint8], bool]]:
             if not stop:
                 rest += data
                 if len(rest) > 2 * BLOCK_BYTES:
-                    raise DamageError(f"{path}: a line is longer than {BLOCK_BYTES} bytes", "what follows")
+                    raise CorruptionError(f"{path}: a line is longer than {BLOCK_BYTES} bytes", lost="what follows")
                 continue
             yield np.frombuffer(rest + data[:stop], np.uint8), True
             rest = data[stop:]

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..background import read_ahead
 from ..conversion import FRAMES_AHEAD, ConvertConfig, is_video
-from ..errors import DataError, EventError, FormatError, VideoError
+from ..errors import CorruptionError, DataError, EventError, FormatError, VideoError
 from ..events import Events, SensorSize
-from ..formats import NO_HINTS, DamageError, Hints, Recording, open_recording
+from ..formats import NO_HINTS, Hints, Recording, open_recording
+from ..parallel import prefetch
 from ..simulator import simulate, upsample
 from ..video import camera_of, open_video
 from .config import InferConfig
@@ -44,7 +44,7 @@ class EventSource:
         """The events of the network's sensor, decoded in a thread of their own; `see` is shown them as they come."""
 
         def seen() -> Iterator[Events]:
-            for chunk in read_ahead(self.parts(), CHUNKS_AHEAD):
+            for chunk in prefetch(self.parts(), CHUNKS_AHEAD):
                 for first in range(0, len(chunk), MOST_EVENTS):
                     part = chunk.slice_events(first, first + MOST_EVENTS)
                     see(part)
@@ -104,7 +104,7 @@ def _holds_all(target: SensorSize, recording: Recording) -> bool:
 def _advised(recording: Recording) -> Iterator[Events]:
     try:
         yield from recording.chunks()
-    except DamageError as error:
+    except CorruptionError as error:
         raise FormatError(
             f"{error}; dvspipe convert --salvage keeps what is ahead of the damage, --sort puts events in order"
         ) from error
@@ -159,7 +159,7 @@ def _open_video(path: Path, target: SensorSize, config: InferConfig) -> EventSou
     opened = open_video(path, video.video)
 
     def parts() -> Iterator[Events]:
-        frames = read_ahead(opened.frames(), FRAMES_AHEAD)
+        frames = prefetch(opened.frames(), FRAMES_AHEAD)
         steps = frames if video.upsample == "off" else upsample(frames, video.upsample, config=video.simulator)
         try:
             yield from simulate(steps, video.simulator)

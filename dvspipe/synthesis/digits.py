@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..events import Events, SensorSize, concatenate
 from ..formats import write
+from ..parallel import Progress
 from ..simulator import SimulatorConfig, simulate
 from ..video import Frame, write_video
 from . import digits_fit as fit
 from .mnist import DIGIT_PX, FILES, read_mnist
-from .writing import Progress, write_recordings
+from .writing import write_recordings
 
 DIGIT_SENSOR = SensorSize(width=34, height=34)
 NMNIST_PARTS = tuple(FILES)

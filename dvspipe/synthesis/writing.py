@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ..background import start_processes
 from ..errors import DataError, FileError
 from ..files import lock_folder, write_beside
+from ..parallel import Progress, map_in_processes
 
 RECORD_NAME = "synthesis.json"
 """What says, in a folder, that the recordings below it are synthetic, and how they were made."""
 
 SHOWN = 40  # characters of a setting in a message
-
-Progress = Callable[[int, int], None]
 
 
 def write_recordings(
@@ -52,11 +47,13 @@ def write_recordings(
         _remove_unfinished(folder, work)
         waiting = {folder / path: write for path, write in work.items() if not (folder / path).exists()}
         there = len(work) - len(waiting)
-        if progress:
-            progress(there, len(work))
-        for done in _do(waiting, jobs):
+
+        def show(done: int, _: int) -> None:
             if progress:
                 progress(there + done, len(work))
+
+        for outcome in map_in_processes(_write, waiting.items(), jobs=jobs, progress=show):
+            outcome.result()
         return len(waiting)
 
 
@@ -111,24 +108,6 @@ def _remove_unfinished(folder: Path, work: Mapping[Path, object]) -> None:
                 left.unlink()
 
 
-def _do(waiting: Mapping[Path, Callable[[Path], object]], jobs: int) -> Iterator[int]:
-    """Does the work, and says how much of it is done after each piece."""
-    if jobs <= 1:
-        for done, (path, write) in enumerate(waiting.items(), start=1):
-            write(path)
-            yield done
-        return
-    # Ctrl-C is left to the process that gives out the work, so that files are finished
-    pool = start_processes(jobs, signal.signal, signal.SIGINT, signal.SIG_IGN)
-    try:
-        running = [pool.submit(write, path) for path, write in waiting.items()]
-        for done, job in enumerate(as_completed(running), start=1):
-            job.result()
-            yield done
-    except BrokenProcessPool as error:
-        raise DataError(
-            "the processes that write could not start or were killed; in a script, call this below "
-            'if __name__ == "__main__":, or set jobs=1'
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+def _write(item: tuple[Path, Callable[[Path], object]], _: Progress) -> None:
+    path, write = item
+    write(path)

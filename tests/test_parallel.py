@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from dvspipe.errors import VideoError, WorkerError
+from dvspipe.parallel import Progress, map_in_processes, prefetch
+
+
+def work(item: int, progress: Progress) -> int:
+    progress(0, 1)
+    if item < 0:
+        raise VideoError(f"item {item}")
+    if item == 7:
+        logging.getLogger("dvspipe.test").warning("seven")
+    return item * item
+
+
+def slow_first(item: int, _: Progress) -> int:
+    time.sleep(0.5 if item == 0 else 0)
+    return item
+
+
+def work_on_and_on(_: int, progress: Progress) -> int:
+    while True:
+        time.sleep(0.01)
+        progress(0, 0)
+
+
+def kill_worker_at_three(item: int, _: Progress) -> int:
+    if item == 3:
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def process_of(*_: object) -> tuple[int, str]:
+    return os.getpid(), os.environ["OMP_NUM_THREADS"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_every_item_has_an_outcome_and_an_error_is_that_of_its_item(
+    jobs: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[tuple[int, int]] = []
+    outcomes = list(
+        map_in_processes(work, [3, -1, 7], jobs=jobs, ordered=True, progress=lambda *done: told.append(done))
+    )
+    assert [outcome.value for outcome in outcomes] == [9, None, 49]
+    assert [(outcome.index, outcome.item) for outcome in outcomes] == [(0, 3), (1, -1), (2, 7)]
+    with pytest.raises(VideoError, match="item -1"):
+        outcomes[1].result()
+    assert told[0] == (0, 3)
+    assert told[-1] == (3, 3)
+    assert "seven" in caplog.text
+
+
+def test_outcomes_come_as_they_are_done_or_in_order() -> None:
+    as_done = [outcome.item for outcome in map_in_processes(slow_first, range(4), jobs=2)]
+    assert sorted(as_done) == [0, 1, 2, 3]
+    assert as_done[-1] == 0
+    assert [outcome.item for outcome in map_in_processes(slow_first, range(4), jobs=2, ordered=True)] == [0, 1, 2, 3]
+
+
+def test_a_killed_worker_is_one_error_and_finished_items_stay() -> None:
+    outcomes = map_in_processes(kill_worker_at_three, range(4), jobs=2)
+    done = [next(outcomes).result() for _ in range(3)]
+    assert sorted(done) == [0, 1, 2]
+    with pytest.raises(WorkerError, match="3"):
+        next(outcomes)
+
+
+def test_processes_share_the_threads_of_the_machine_and_leave_the_environment_alone() -> None:
+    before = os.environ.get("OMP_NUM_THREADS")
+    found = [outcome.result() for outcome in map_in_processes(process_of, range(4), jobs=2)]
+    assert os.getpid() not in {pid for pid, _ in found}
+    assert {threads for _, threads in found} == {str(max(1, (os.cpu_count() or 1) // 2))}
+    assert os.environ.get("OMP_NUM_THREADS") == before
+
+
+def test_an_interrupt_stops_the_work_in_processes() -> None:
+    calls = 0
+
+    def interrupted(*_: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(map_in_processes(work_on_and_on, range(5), jobs=2, progress=interrupted))
+
+
+def test_processes_end_with_a_parent_that_is_killed() -> None:
+    code = (
+        "import tests.test_parallel as own\n"
+        "from dvspipe.parallel import map_in_processes\n"
+        "if __name__ == '__main__':\n"
+        "    outcomes = map_in_processes(own.report_then_hang, range(3), jobs=2)\n"
+        "    print(next(outcomes).result(), flush=True)\n"
+        "    next(outcomes)\n"
+    )
+    root = os.path.dirname(os.path.dirname(__file__))
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=root) as parent:
+        assert parent.stdout
+        child = int(parent.stdout.readline())
+        parent.kill()
+        parent.wait()
+    for _ in range(100):
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    pytest.fail("the child lives on")
+
+
+def report_then_hang(item: int, _: Progress) -> int:
+    if item:
+        time.sleep(60)
+    return os.getpid()
+
+
+def test_prefetching_keeps_the_order_and_raises_the_error_of_the_maker() -> None:
+    assert list(prefetch(range(100), 8)) == list(range(100))
+
+    def breaks() -> Iterator[int]:
+        yield 1
+        raise VideoError("broken")
+
+    items = prefetch(breaks(), 8)
+    assert next(items) == 1
+    with pytest.raises(VideoError, match="broken"):
+        next(items)
+
+
+def test_prefetching_ends_its_thread_when_left_early() -> None:
+    before = threading.active_count()
+    items = prefetch(iter(int, 1), 8)  # endless
+    assert next(items) == 0
+    items.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
