@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Annotated, Any
 
@@ -115,4 +114,4 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _print_json(found: Any) -> None:
-    sys.stdout.write(json.dumps(found.to_record(), indent=1, allow_nan=False) + "\n")
+    sys.stdout.write(found.model_dump_json(indent=1) + "\n")

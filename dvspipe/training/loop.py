@@ -22,13 +22,15 @@ from ..checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint, ver
 from ..datasets import (
     PARTS,
     Batch,
+    BatchSettings,
     DataConfig,
     DataSet,
     SpikeTensors,
+    TensorSettings,
     check_split,
-    divided_as,
     open_cache,
     open_dataset,
+    restore_split,
     training_batches,
     write_split,
 )  # fmt: skip
@@ -183,7 +185,7 @@ def evaluate_checkpoint(
     parts = found.parts | {"all": tuple(sample for samples in found.parts.values() for sample in samples)}
     told = partial(listener.progress, f"reading {part}")
     synthetic = found.is_synthetic(part)
-    tensors = SpikeTensors(parts[part], classifier.bins, cache=open_cache(data), progress=told)
+    tensors = SpikeTensors(parts[part], TensorSettings(classifier.bins), cache=open_cache(data), progress=told)
     return score_record(evaluate(network, tensors, batch=batch), found.classes, classifier.temperature) | {
         "data": f"{len(tensors)} recordings ({part}) of {found.title}{' (synthetic)' if synthetic else ''}",
         "synthetic": synthetic,
@@ -198,8 +200,8 @@ def _as_learned(path: Path, data: DataSet, part: str, seed: int, listener: Liste
         DataError: The run knows but some of the recordings.
     """
     split = path.resolve().parent.parent / "split.json"  # of RUN/weights/best.safetensors
-    learned = divided_as(split, data) if path.is_file() and split.is_file() else None
-    if learned is None and not (part == "test" and data.brings_test):
+    learned = restore_split(split, data) if path.is_file() and split.is_file() else None
+    if learned is None and not (part == "test" and data.fixed_test):
         listener.warn(
             f"{data.title}: divided by seed {seed}, since it is not known how it was when {path} learned; part {part} "
             "may hold recordings that the network learned from"
@@ -345,10 +347,7 @@ def _load(config: TrainConfig, data: DataSet, listener: Listener) -> dict[str, S
     return {
         name: SpikeTensors(
             samples,
-            config.bins,
-            views=config.data.views if name == "train" else 1,
-            vary_config=config.data.vary,
-            seed=config.seed,
+            TensorSettings(config.bins, config.data.views if name == "train" else 1, config.data.vary, config.seed),
             cache=cache,
             jobs=config.jobs,
             progress=partial(listener.progress, f"{verb} {name}"),
@@ -422,10 +421,10 @@ class _Trainer:
         """One pass over the training part, and the validation: its record."""
         began, settings = time.monotonic(), self.settings
         torch.manual_seed(self.config.seed * EPOCHS_APART + epoch)  # of dropout: no epoch asks which ran before it
-        drawn = training_batches(
-            self.parts["train"], settings.batch, self.config.augment, self.classifier.classes, self.config.seed, epoch,
-            own=self.processes.own, least=self.processes.count,
-        )  # fmt: skip
+        drawing = BatchSettings(
+            settings.batch, self.config.augment, self.classifier.classes, self.config.seed, self.processes.count
+        )
+        drawn = training_batches(self.parts["train"], drawing, epoch, select=self.processes.own)
         waited = _Waited()
         loss, accuracy, rates = self._pass(epoch, waited.over(drawn))
         score = None
