@@ -507,7 +507,7 @@ def test_a_run_goes_on_only_with_the_recordings_that_it_had(folder: Path, tmp_pa
     there = contents(tmp_path / "a")
     shutil.copy(root / "0_right" / "00.h5", root / "0_right" / "99.h5")
     for changed in (False, True):
-        with pytest.raises(DataError, match=r"a/split.json: \d+ recordings are in another part now, such as .*; put"):
+        with pytest.raises(DataError, match=r"a/split.json: \d+ recordings"):
             train(config, tmp_path / "a", resume=True, changed=changed)
     assert contents(tmp_path / "a") == there
     without = config_for(root, optimiser={"epochs": 2}, data={"split": str(tmp_path / "a" / "split.json")})
@@ -669,7 +669,7 @@ def test_a_checkpoint_is_tested_on_what_it_did_not_learn_from(run: Run, folder: 
     shutil.copy(run.checkpoint, lacking)
     named = json.loads((run.folder / "split.json").read_text())
     (tmp_path / "run" / "split.json").write_text(json.dumps(named | {"test": named["test"][1:]}))
-    with pytest.raises(DataError, match=rf"split.json: does not name {named['test'][0]}, in all 1 of 84"):
+    with pytest.raises(DataError, match=rf"split.json: names 83 of 84 .*{named['test'][0]}"):
         confusion(lacking, "test", 0)
 
 
