@@ -299,7 +299,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
             "eyeball: no such configuration; give a YAML file",
         ),
         (["synth", "nmnist", "-o", "out"], "Missing option '--mnist'"),
-        (["synth", "nmnist", "-o", "out", "--mnist", "one"], "one: holds no file train-images-idx3-ubyte"),
+        (["synth", "nmnist", "-o", "out", "--mnist", "one"], "no file train-images-idx3-ubyte"),
         (["synth", "nmnist", "-o", "out", "--mnist", "one", "--exclude", "one"], "Train or Test"),
         (["view", "-o", "out.png"], "expected either a recording or --neuron"),
         (["view", "there.h5", "--neuron", "-o", "out.png"], "expected either a recording or --neuron"),
@@ -311,7 +311,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["view", "--neuron", "-o", "out.png", "--tau-ms", "0.2"], "0.2 ms: expected at least a step, 1 ms"),
         (["view", "--neuron", "-o", "out.png", *[f"--weight={k}" for k in range(9)]], "shows at most 24 neurons"),
         (["export", "there.h5", "--to", "nir", "-o", "out.nir"], "there.h5: not a dvspipe checkpoint"),
-        (["export", "there.h5", "--to", "pdf", "-o", "out.pdf"], "--to pdf: expected one of nir, onnx"),
+        (["export", "there.h5", "--to", "pdf", "-o", "out.pdf"], "one of nir, onnx"),
         (["fly"], "No such command"),
     ],
 )

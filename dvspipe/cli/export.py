@@ -25,9 +25,9 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """Write a trained network as NIR (snnTorch, Norse, chips) or ONNX, and replay it from the file."""
-    from ..export import export_checkpoint
+    from .. import export as exporting
 
-    done = export_checkpoint(checkpoint, to, out, dt=dt, overwrite=overwrite)
+    done = exporting.export(checkpoint, out, to=to, dt=dt, overwrite=overwrite)  # type: ignore[arg-type]
     screen.print(
         f"{out}: {done.nodes} nodes of {to}; read back and replayed, it differs from the network by at most "
         f"{done.difference:.1g} of the largest output"
