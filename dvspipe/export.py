@@ -121,7 +121,7 @@ def _metadata(config: ClassifierConfig) -> dict[str, str]:
 
 def _write_nir(config: ClassifierConfig, network: SpikingNetwork, path: Path, dt: float) -> int:
     nir = _import_nir()
-    nodes = list(_nir_nodes(network, config.bins.shape(config.sensor), dt))
+    nodes = list(nir_nodes(network, config.bins.shape(config.sensor), dt))
     graph = nir.NIRGraph.from_list(nodes)
     graph.metadata = _metadata(config) | {"dt": str(dt)}
     nir.write(path, graph)
@@ -136,7 +136,7 @@ def _import_nir() -> Any:
     return nir
 
 
-def _nir_nodes(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Iterator[Any]:
+def nir_nodes(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Iterator[Any]:
     """Yield the layers of a network as consecutive NIR nodes; parameters have the shapes of the layers."""
     nir = _import_nir()
     yield nir.Input(np.array(shape))

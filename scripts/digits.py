@@ -1,8 +1,8 @@
-"""How like the synthetic digits are to real ones: `python scripts/digits.py DIR [-o SHEET.png]`.
+"""Compare synthetic digits with real ones: `python scripts/digits.py DIR [-o SHEET.png]`.
 
-Each real recording in DIR/nmnist/Train whose id is among those that the synthesis was fitted to is compared with a
-synthetic one of the same image, from DIR/mnist; the means of what `dvspipe compare` measures are printed, and a sheet
-of pictures of both is drawn.
+Each real recording in DIR/nmnist/Train to which the synthesis was fitted is compared with a synthetic one of the same
+image, from DIR/mnist; the means of the figures of `dvspipe compare` are printed, and a sheet of pictures of both is
+drawn.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FIGURES = {
 
 
 def pairs(folder: Path, seed: int) -> dict[int, tuple[Events, Events]]:
-    """The real recording and a synthetic one of every id."""
+    """Return the real recording and a synthetic one of every id."""
     images, _ = read_mnist(folder / "mnist", "train")
     files = {int(path.stem): path for path in (folder / "nmnist" / "Train").glob("*/*.bin")}
     return {
@@ -97,11 +97,11 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("-o", "--out", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    both = pairs(asked.folder, asked.seed)
+    arguments = parser.parse_args()
+    both = pairs(arguments.folder, arguments.seed)
     print_figures([compare(real, made) for real, made in both.values()])
-    if asked.out:
-        draw_sheet(asked.out, [both[i] for i in SHOWN_IDS])
+    if arguments.out:
+        draw_sheet(arguments.out, [both[i] for i in SHOWN_IDS])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""How synthetic gestures compare with real ones, and what a linear classifier can tell them by.
+"""Compare synthetic gestures with real ones, and probe them with linear classifiers.
 
-python scripts/gestures.py likeness DIR/gesture     statistics of the three real clips beside the synthetic spread
-python scripts/gestures.py probes                   linear classifiers on what should not tell the classes apart
+python scripts/gestures.py likeness DIR/gesture     statistics of three real clips and of synthetic ones
+python scripts/gestures.py probes                   linear classifiers on features that should not predict the class
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BLOCK_PX, RATE_BIN_US, PICTURE_US = 16, 2_000, 33_333
 
 
 def statistics(events: Events) -> dict[str, float]:
-    """Figures of the first 1.45 s of a recording that do not depend on what is drawn where in it."""
+    """Return figures of the first 1.45 s of a recording that do not depend on the shapes in it."""
     events = events.slice_time(0, SPAN_US)
     t, x, y = events.t, events.x.astype(np.int64), events.y.astype(np.int64)
     width, height = events.sensor.width, events.sensor.height
@@ -68,7 +68,7 @@ def statistics(events: Events) -> dict[str, float]:
 
 
 def likeness(folder: Path, people: int, seed: int, jobs: int) -> None:
-    """Prints real figures beside the quantiles of synthetic ones, class by class, as a table in Markdown."""
+    """Print real figures and the quantiles of synthetic ones, class by class, as a Markdown table."""
     for file, name in REAL.items():
         real = statistics(read(folder / file, sensor=GESTURE_SENSOR))
         with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
@@ -85,29 +85,29 @@ def _statistics_of(label: int, seed: int, person: int) -> dict[str, float]:
 
 
 def probes(people: int, clips: int, seed: int, jobs: int) -> None:
-    """Prints the accuracy of linear classifiers on people that they have not seen."""
+    """Print the accuracy of linear classifiers on people that they were not trained on."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    jobs_of = [
+    clips_of_all = [
         (label, person, clip) for person in range(people) for label in range(len(GESTURES)) for clip in range(clips)
     ]
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        seen = list(pool.map(partial(_seen, seed), jobs_of, chunksize=16))
-    labels, persons, _ = np.array(jobs_of).T
+        seen = list(pool.map(partial(_features, seed), clips_of_all, chunksize=16))
+    labels, persons, _ = np.array(clips_of_all).T
     count, summed, begin = (np.array(each) for each in zip(*seen, strict=True))
-    learned = persons < 0.7 * people
+    training = persons < 0.7 * people
 
     def accuracy(features: np.ndarray, chosen: np.ndarray) -> str:
         probe = make_pipeline(
             StandardScaler(), LogisticRegression(C=0.01 if features.shape[1] > 9 else 1.0, max_iter=2000)
         )
-        probe.fit(features[learned & chosen], labels[learned & chosen])
-        tested = ~learned & chosen
+        probe.fit(features[training & chosen], labels[training & chosen])
+        tested = ~training & chosen
         return f"{probe.score(features[tested], labels[tested]):.1%} of {tested.sum()}"
 
-    print(f"{people} synthetic people, seed {seed}, 30 % of them never seen:")
+    print(f"{people} synthetic people, seed {seed}, 30 % of them only in the test:")
     print("event count, 11 classes:", accuracy(np.log(count)[:, None], labels >= 0))
     for side in ("right", "left"):
         pair = [GESTURES.index(f"{side}_arm_{way}clockwise") for way in ("", "counter_")]
@@ -115,8 +115,8 @@ def probes(people: int, clips: int, seed: int, jobs: int) -> None:
             print(f"{side} arm, cw against ccw, {name}:", accuracy(np.log1p(features), np.isin(labels, pair)))
 
 
-def _seen(seed: int, which: tuple[int, int, int]) -> tuple[int, np.ndarray, np.ndarray]:
-    """The number of events, and ON and OFF counts in blocks of 4 x 4 pixels, of all the time and of the first 50 ms."""
+def _features(seed: int, which: tuple[int, int, int]) -> tuple[int, np.ndarray, np.ndarray]:
+    """Return the number of events, and counts in blocks of 4 x 4 pixels of all events and of the first 50 ms."""
     label, person, clip = which
     events = record_gesture(label, person=person, clip=clip, seed=seed)
 

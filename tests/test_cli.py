@@ -432,7 +432,7 @@ def test_synthetic_gestures_are_written_and_say_so(tmp_path: Path) -> None:
     [
         (["gestures", "-o", "x", "--people", "0"], "Invalid value for '--people'"),
         (["gestures", "-o", "x", "--duration", "0"], "Invalid value for '--duration'"),
-        (["gestures", "-o", "full"], "holds other files"),
+        (["gestures", "-o", "full"], "contains other files"),
         (["gestures", "-o", "full/file"], "cannot be written"),
         (["dances", "-o", "x"], "No such command 'dances'"),
     ],

@@ -265,7 +265,7 @@ def test_an_existing_file_is_kept_without_overwrite(tmp_path: Path) -> None:
 def test_a_file_with_other_outputs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     """A writer with a wrong resistance, time constant, or bias of the norm."""
     checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS["csnn"])
-    nodes_of = dvspipe.export._nir_nodes
+    nodes_of = dvspipe.export.nir_nodes
 
     def mistaken(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Iterator[Any]:
         for node in nodes_of(network, shape, dt):
@@ -273,7 +273,7 @@ def test_a_file_with_other_outputs_is_not_written(tmp_path: Path, monkeypatch: p
                 setattr(node, wrong, 0.8 * getattr(node, wrong))
             yield node
 
-    monkeypatch.setattr(dvspipe.export, "_nir_nodes", mistaken)
+    monkeypatch.setattr(dvspipe.export, "nir_nodes", mistaken)
     with pytest.raises(FileError, match=r"a\.nir: not written.*\d+\.\d%"):
         export(checkpoint, tmp_path / "a.nir", to="nir")
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
