@@ -28,7 +28,7 @@ def main() -> None:
     asked = parser.parse_intermixed_args()
     settings = merge_settings(read_yaml(asked.config), parse_overrides(asked.settings))
     config = build(TrainConfig, settings, asked.config)
-    data = open_dataset(config.data, config.seed)
+    data = open_dataset(config.data, config.seed, config.bins)
     samples = [sample for part in data.parts.values() for sample in part]
     labels, groups = [sample.label for sample in samples], [sample.group for sample in samples]
     folds = StratifiedGroupKFold(asked.folds, shuffle=True, random_state=config.seed)

@@ -16,7 +16,6 @@ from dvspipe.datasets import (
     SpikeTensors,
     VaryConfig,
     check_split,
-    code_of,
     divided_as,
     open_dataset,
     plain_batches,
@@ -24,6 +23,7 @@ from dvspipe.datasets import (
     training_batches,
     write_split,
 )
+from dvspipe.datasets.images import code_of
 from dvspipe.datasets.survey import survey
 from dvspipe.encoding import BinConfig, encode_events
 from dvspipe.errors import ConfigError, DataError, FileError
@@ -419,18 +419,22 @@ def test_mnists_pictures_become_spikes_by_the_code_that_is_asked_for(tmp_path: P
     bins = BinConfig(steps=6)
     for name, settings in (("latency", {}), ("population", {"neurons": 3}), ("constant", {}), ("poisson", {})):
         config = DataConfig(kind="mnist", root=tmp_path / "mnist", code=name, code_settings=settings)
-        data, code = open_dataset(config, seed=0), code_of(config, bins)
+        data, code = open_dataset(config, seed=0, bins=bins), code_of(config, bins)
+        assert data.inputs == code.channels
         assert (len(data.train), len(data.validation), len(data.test)) == (30, 10, 10)
         assert data.sensor == SensorSize(width=28, height=28)
-        made = SpikeTensors(data.test, bins, code=code, seed=3)
+        made = SpikeTensors(data.test, bins, seed=3)
         assert made[4].shape == (1, 6, code.channels, 28, 28)
         expected = code.encode(test[4], np.random.default_rng([3, 4]))
         assert np.array_equal(made[4][0], expected)
         assert np.array_equal(made[4], made[4])
         assert made.labels.tolist() == list(range(10))
-    constant = SpikeTensors(data.test, bins, code=code_of(config.model_copy(update={"code": "constant"}), bins))
+    data = open_dataset(config.model_copy(update={"code": "constant"}), seed=0, bins=bins)
+    constant = SpikeTensors(data.test, bins)
     assert np.allclose(constant[2][0, 5, 0], test[2] / 255)
     with pytest.raises(ConfigError, match="data.code_settings of latency: unknown setting neurons"):
-        code_of(DataConfig(kind="mnist", code="latency", code_settings={"neurons": 3}), bins)
+        open_dataset(
+            DataConfig(kind="mnist", root=tmp_path / "mnist", code="latency", code_settings={"neurons": 3}), 0, bins
+        )
     with pytest.raises(DataError, match="image 1: a picture, and only recordings are counted"):
         survey(data)

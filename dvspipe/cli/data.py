@@ -101,9 +101,11 @@ def _survey(config: str, settings: list[str] | None) -> Any:
     from ..config import build, merge_settings, parse_overrides, read_yaml
     from ..datasets import DataConfig, open_dataset
     from ..datasets.survey import survey
+    from ..encoding import BinConfig
 
     merged = merge_settings(read_yaml(config), parse_overrides(settings or []))
-    opened = open_dataset(build(DataConfig, merged.get("data", {}), config), int(merged.get("seed", 0)))
+    bins = build(BinConfig, merged.get("bins", {}), config)
+    opened = open_dataset(build(DataConfig, merged.get("data", {}), config), int(merged.get("seed", 0)), bins)
     with progress() as show:
         return survey(opened, partial(show, "recordings"))
 

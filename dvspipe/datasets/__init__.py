@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from ..encoding import BinConfig
 from ..errors import DataError
 from ..synthesis import is_synthetic
 from .augmentation import AugmentConfig, VaryConfig
 from .cache import Cache, default_cache
 from .config import DataConfig
 from .folders import open_folder, open_labelled
-from .images import code_of, open_mnist
+from .images import open_mnist
 from .public import open_dvs_gesture, open_nmnist
 from .rendered import open_rendered
 from .samples import PARTS, DataSet, Sample, check_split, divide, divided_as, read_split, write_split
@@ -29,7 +30,6 @@ __all__ = [
     "SpikeTensors",
     "VaryConfig",
     "check_split",
-    "code_of",
     "default_cache",
     "divide",
     "divided_as",
@@ -56,12 +56,13 @@ def open_cache(config: DataConfig) -> Cache | None:
     return None if config.cache == "none" else Cache(config.cache or default_cache())
 
 
-def open_dataset(config: DataConfig, seed: int) -> DataSet:
+def open_dataset(config: DataConfig, seed: int, bins: BinConfig = BinConfig()) -> DataSet:
     """The data set that a configuration describes, with nothing loaded yet.
 
     Args:
         config: Kind, folder, and shares of the parts.
         seed: Of the division into parts, and of rendered clips.
+        bins: Steps of the spike tensors, which the code of images has too.
 
     Raises:
         DataError: The folder is not laid out as expected, a class folder is unknown, a group is in two parts, or a part
@@ -75,7 +76,7 @@ def open_dataset(config: DataConfig, seed: int) -> DataSet:
         if folder is not None and not folder.is_dir() and not config.download:
             raise DataError(f"{folder}: no such folder")
     if config.kind == "mnist":
-        return open_mnist(config, config.root, seed)
+        return open_mnist(config, config.root, seed, bins)
     data = KINDS[config.kind](config, config.root, open_cache(config), seed)
     return replace(
         data, synthetic=is_synthetic(config.root), synthetic_test=is_synthetic(config.test_root or config.root)

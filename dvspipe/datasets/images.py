@@ -37,14 +37,15 @@ def code_of(config: DataConfig, bins: BinConfig) -> SpikeCode:
     return build(kind, {**config.code_settings, **steps}, f"data.code_settings of {config.code}")
 
 
-def open_mnist(config: DataConfig, root: Path, seed: int) -> DataSet:
+def open_mnist(config: DataConfig, root: Path, seed: int, bins: BinConfig) -> DataSet:
     """MNIST (LeCun et al. 1998): its 60,000 training images, of which some are for validation, and 10,000 test images.
 
     Raises:
         DataError: A file is missing, or they do not belong together.
         FormatError: A file is damaged.
+        ConfigError: A setting of the code is wrong.
     """
-    parts = {}
+    code, parts = code_of(config, bins), {}
     for part in ("train", "test"):
         images, labels = read_mnist(root, part)
         parts[part] = [
@@ -54,6 +55,7 @@ def open_mnist(config: DataConfig, root: Path, seed: int) -> DataSet:
                 group=f"{part} {row + 1}",
                 load=partial(_image, images, row),
                 version=partial(str, row),
+                code=code,
             )
             for row in range(len(images))
         ]

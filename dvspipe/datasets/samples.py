@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..encoding import SpikeCode
 from ..errors import DataError, FileError
 from ..events import Events, SensorSize
 from ..files import write_beside
@@ -35,6 +36,7 @@ class Sample:
         group: Person or source; what shares it is never divided.
         load: Loads the events, or the picture; may be sent to another process.
         version: A text that is another one when the content is; may be sent to another process.
+        code: How a picture becomes spikes; None for events.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Sample:
     group: str
     load: Callable[[], Events | Image]
     version: Callable[[], str]
+    code: SpikeCode | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,12 @@ class DataSet:
     def parts(self) -> dict[str, tuple[Sample, ...]]:
         """The parts by name, in the order of PARTS."""
         return {name: getattr(self, name) for name in PARTS}
+
+    @property
+    def inputs(self) -> int | None:
+        """Channels of the spike tensors of images; None if the samples are events, which have those of the bins."""
+        code = self.train[0].code if self.train else None
+        return None if code is None else code.channels
 
     def is_synthetic(self, part: str) -> bool:
         """Whether recordings of a part, or of `all`, were made on the machine."""

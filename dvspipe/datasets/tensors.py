@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..encoding import BinConfig, BinCounts, SpikeCode, encode_events
+from ..encoding import BinConfig, BinCounts, encode_events
 from ..errors import DataError, DvspipeError
 from ..events import Events
 from ..parallel import Progress, map_in_processes, prefetch
@@ -47,7 +47,8 @@ class SpikeTensors:
     """The spike tensors of samples, [views, T, C, H, W] each: of the recording itself, then of changed variants.
 
     Args:
-        samples: At least one.
+        samples: At least one. Images have a code, which encodes them at each access; then there is one view, and
+            nothing is cached.
         bins: Steps of the tensors, which begin with each recording's first event.
         views: Variants of each sample.
         vary_config: How the others than the first are changed.
@@ -55,8 +56,6 @@ class SpikeTensors:
         cache: Where they are kept; without one, all must fit in memory.
         jobs: Processes that make them, where that takes long.
         progress: Told the number of samples done and in all.
-        code: Where the samples are pictures, what makes spikes of them, each time anew; then there is one view, and
-            nothing is kept.
 
     Raises:
         DataError: A recording is empty or comes from another sensor than the first, or all are too large for memory.
@@ -74,17 +73,16 @@ class SpikeTensors:
         cache: Cache | None = None,
         jobs: int = 1,
         progress: Progress | None = None,
-        code: SpikeCode | None = None,
     ) -> None:
         if not samples:
             raise DataError("no samples to encode")
-        self._cache, self._code, self._seed = cache, code, seed
+        self._cache, self._code, self._seed = cache, samples[0].code, seed
         self.labels = np.array([sample.label for sample in samples], np.int64)
         self._keys: list[str] = []
         self._held: NDArray[Any] | None = None
         self._counts = np.zeros((len(samples), len(COUNTED)), np.int64)
-        self._pictures = samples if code else ()
-        if code:
+        self._pictures = samples if self._code else ()
+        if self._code:
             self._counts[:, 0] = [int(np.sum(sample.load())) for sample in samples]  # type: ignore[arg-type]
             return
         make = partial(_kept, bins=bins, views=views, vary_config=vary_config, seed=seed, cache=cache)

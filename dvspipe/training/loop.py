@@ -26,14 +26,12 @@ from ..datasets import (
     DataSet,
     SpikeTensors,
     check_split,
-    code_of,
     divided_as,
     open_cache,
     open_dataset,
     training_batches,
     write_split,
 )  # fmt: skip
-from ..encoding import SpikeCode
 from ..errors import CheckpointError, ConfigError, DataError
 from ..files import lock_folder, read_record, write_beside
 from ..networks import State, count_activity, watch_rates
@@ -171,7 +169,7 @@ def evaluate_checkpoint(
     """
     listener = listener or Listener()
     classifier, network = load_checkpoint(path)
-    found = open_dataset(data, seed)
+    found = open_dataset(data, seed, classifier.bins)
     if found.classes != classifier.classes:
         raise DataError(
             f"{found.title}: has the classes {', '.join(found.classes)}, {path} {', '.join(classifier.classes)}"
@@ -185,8 +183,7 @@ def evaluate_checkpoint(
     parts = found.parts | {"all": tuple(sample for samples in found.parts.values() for sample in samples)}
     told = partial(listener.progress, f"reading {part}")
     synthetic = found.is_synthetic(part)
-    code = code_of(data, classifier.bins) if data.kind == "mnist" else None
-    tensors = SpikeTensors(parts[part], classifier.bins, cache=open_cache(data), progress=told, code=code)
+    tensors = SpikeTensors(parts[part], classifier.bins, cache=open_cache(data), progress=told)
     return score_record(evaluate(network, tensors, batch=batch), found.classes, classifier.temperature) | {
         "data": f"{len(tensors)} recordings ({part}) of {found.title}{' (synthetic)' if synthetic else ''}",
         "synthetic": synthetic,
@@ -224,17 +221,16 @@ def choose_device(name: str) -> torch.device:
 def _run(
     config: TrainConfig, folder: Path, command: str, listener: Listener, processes: Processes, resume: bool
 ) -> Run:
-    data = open_dataset(config.data, config.seed)
+    data = open_dataset(config.data, config.seed, config.bins)
     if resume:
         check_split(folder / "split.json", data)
     _check_classes(data, listener)
-    code = code_of(config.data, config.bins) if config.data.kind == "mnist" else None
     classifier = ClassifierConfig(
         classes=data.classes,
         width=data.sensor.width,
         height=data.sensor.height,
         bins=config.bins,
-        inputs=code.channels if code else None,
+        inputs=data.inputs,
         network=config.network,
         trained_on=f"{'synthetic ' if data.synthetic else ''}{data.title}, {len(data.train)} recordings",
     )
@@ -253,7 +249,7 @@ def _run(
             result = processes.share(read_record(folder / "test.json"))
             if result is not None:
                 return Run(folder, result)
-        parts = _load(config, data, code, listener)
+        parts = _load(config, data, listener)
         if processes.is_first:
             for name in RUN_FILES if progress is None else RESULT_FILES:
                 (folder / name).unlink(missing_ok=True)
@@ -343,9 +339,7 @@ def _test(
     return record
 
 
-def _load(
-    config: TrainConfig, data: DataSet, code: SpikeCode | None, listener: Listener
-) -> dict[str, SpikeTensors]:  # fmt: skip
+def _load(config: TrainConfig, data: DataSet, listener: Listener) -> dict[str, SpikeTensors]:
     """The spike tensors of the parts."""
     verb, cache = "reading" if config.data.root else "rendering", open_cache(config.data)
     return {
@@ -358,7 +352,6 @@ def _load(
             cache=cache,
             jobs=config.jobs,
             progress=partial(listener.progress, f"{verb} {name}"),
-            code=code,
         )
         for name, samples in data.parts.items()
     }
