@@ -1,6 +1,6 @@
 """Spiking networks on Norse's neurons."""
 
-from .activity import LayerActivity, LayerTrace, count_activity, trace_layers
+from .activity import LayerActivity, LayerTrace, count_activity, summarize_layer, trace_layers
 from .config import NetworkConfig
 from .models import SpikingNetwork, State, watch_rates
 from .neurons import LIF, CountReadout, LeakyReadout
@@ -18,6 +18,7 @@ __all__ = [
     "State",
     "count_activity",
     "neuron_response",
+    "summarize_layer",
     "trace_layers",
     "watch_rates",
 ]

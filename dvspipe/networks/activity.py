@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .. import results
 from .models import Convolution, Linear, SpikingNetwork
 from .neurons import LIF, CountReadout
 
@@ -177,3 +178,22 @@ def _potentials(lif: LIF, currents: Tensor) -> NDArray[np.float64]:
         if not lif.settings.subtract:
             state = torch.cat([state[:1] * (1 - spikes), state[1:]])
     return np.stack(potentials)
+
+
+def summarize_layer(layer: LayerActivity, *, multiplies: bool) -> results.LayerActivity:
+    """Return what a layer did as a record.
+
+    Args:
+        layer: The counts.
+        multiplies: Whether its inputs are numbers other than counts.
+    """
+    return results.LayerActivity(
+        name=layer.name,
+        neurons=layer.neurons,
+        connections=layer.connections,
+        fan_out=layer.fan_out,
+        steps=layer.steps,
+        spikes_in=layer.nonzero if multiplies else layer.arrived,
+        rate=layer.rate,
+        multiplies=multiplies,
+    )

@@ -144,10 +144,8 @@ class EpochRow(Row):
         """Return the value of each column."""
         return super().cells() | {f"rate_{name}": rate for name, rate in self.rates.items()}
 
-    def is_better_than(self, other: EpochRow | None) -> bool:
+    def is_better_than(self, other: EpochRow) -> bool:
         """Return whether the validation result is better than that of another epoch: accuracy first, then loss."""
-        if other is None:
-            return True
         return (self.val_accuracy, -self.val_loss) > (other.val_accuracy, -other.val_loss)
 
 

@@ -1,4 +1,4 @@
-"""What a result was computed on."""
+"""The machine that a result was computed on."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 
-def machine_record(device: torch.device) -> dict[str, str]:
-    """Python, system, processor, threads, and the GPU where one is used."""
+def describe_machine(device: torch.device) -> dict[str, str]:
+    """Return Python, system, processor, threads, and the GPU if one is used."""
     found = {
         "Python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
