@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from .errors import DvspipeError
     from .events import Events, SensorSize, concatenate
     from .formats import describe, iterate, read, write
+    from .frames import Frame, frames_from_arrays
     from .inference import Classifier
     from .simulator import EventSimulator, SimulatorConfig, simulate
     from .training import TrainConfig, train
-    from .video import Frame, VideoSettings, frames_from_arrays, open_video
+    from .video import VideoSettings, open_video
 
 _HOMES = {
     "BinConfig": "encoding",
@@ -28,7 +29,7 @@ _HOMES = {
     "DvspipeError": "errors",
     "EventSimulator": "simulator",
     "Events": "events",
-    "Frame": "video",
+    "Frame": "frames",
     "SensorSize": "events",
     "SimulatorConfig": "simulator",
     "TrainConfig": "training",
@@ -39,7 +40,7 @@ _HOMES = {
     "encode_events": "encoding",
     "encode_stream": "encoding",
     "events_from_video": "conversion",
-    "frames_from_arrays": "video",
+    "frames_from_arrays": "frames",
     "iterate": "formats",
     "open_video": "video",
     "read": "formats",

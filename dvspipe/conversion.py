@@ -31,11 +31,11 @@ from .formats import (
     recognise,
     write,
 )
+from .frames import Frame
 from .parallel import Outcome, Progress, map_in_processes, prefetch
 from .simulator import EventSimulator, SimulatorConfig, SimulatorState, batches, simulate, upsample
 from .video import (
     VIDEO_SUFFIXES,
-    Frame,
     Video,
     VideoSettings,
     camera_of,

@@ -31,9 +31,10 @@ from dvspipe.formats import EventWriter, open_recording, read, write
 from dvspipe.formats.evt import parse_header
 from dvspipe.formats.recordings import open_source
 from dvspipe.formats.source import HEAD_BYTES
+from dvspipe.frames import Frame
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate
 from dvspipe.synthesis import GESTURE_SENSOR, GESTURES, record_gesture
-from dvspipe.video import Frame, open_video, write_video
+from dvspipe.video import open_video, write_video
 
 REPEATS = 5
 CONVERT_REPEATS = FORMAT_REPEATS = 3

@@ -14,9 +14,9 @@ from dvspipe.comparison import compare
 from dvspipe.config import build
 from dvspipe.events import Events, concatenate
 from dvspipe.formats import read, read_frames
+from dvspipe.frames import Frame
 from dvspipe.report import figures
 from dvspipe.simulator import SimulatorConfig, calibrate, simulate
-from dvspipe.video import Frame
 
 Half = tuple[list[Frame], Events]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,17 +39,39 @@ ORDER = [
 ]
 PACKAGE = Path(__file__).parents[1] / "dvspipe"
 ONLY_HOMES = {
+    "PIL": {"report"},
+    "apsw": {"formats"},
+    "cv2": {"opencv"},
     "faery": {"formats"},
+    "filelock": {"files"},
     "h5py": {"formats"},
+    "hdf5plugin": {"formats"},
     "isal": {"formats"},
-    "norse": {"networks"},
-    "tonic": {"datasets"},
-    "torch": {"networks", "checkpoint", "training", "inference", "export"},
+    "matplotlib": {"report"},
     "nir": {"export"},
+    "norse": {"networks"},
+    "numba": {
+        "checking",
+        "comparison",
+        "encoding",
+        "filters",
+        "formats",
+        "inference",
+        "networks",
+        "simulator",
+        "synthesis",
+    },
     "onnx": {"export"},
     "onnxruntime": {"export"},
     "onnxscript": {"export"},
-    "matplotlib": {"report"},
+    "rich": {"cli"},
+    "rosbags": {"formats"},
+    "safetensors": {"checkpoint", "training"},
+    "scipy": {"comparison", "simulator", "training"},
+    "sklearn": {"report", "training"},
+    "tonic": {"datasets"},
+    "torch": {"networks", "checkpoint", "training", "inference", "export"},
+    "triton": {"networks"},
     "typer": {"cli"},
 }
 
@@ -93,3 +117,19 @@ def test_a_library_is_imported_only_where_it_belongs(path: Path) -> None:
     for name in imports(path):
         homes = ONLY_HOMES.get(name.split(".")[0])
         assert homes is None or module_of(path) in homes, f"{path.name} imports {name}"
+
+
+def test_event_files_need_no_opencv(tmp_path: Path) -> None:
+    code = f"""
+import sys
+sys.modules["cv2"] = None  # import cv2 raises ImportError
+import dvspipe.checking, dvspipe.filters, dvspipe.formats
+from dvspipe import Events, SensorSize, read, write
+events = Events(t=[0, 5, 9], x=[3, 4, 11], y=[1, 1, 6], p=[True, False, True], sensor=SensorSize(width=12, height=7))
+path = {str(tmp_path / "clip.h5")!r}
+write(path, events)
+assert read(path) == events
+assert not dvspipe.checking.check_recording(path).findings
+assert len(list(dvspipe.filters.filter_stream([events], dvspipe.filters.FilterConfig(refractory_us=2)))[0]) == 3
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

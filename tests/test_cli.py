@@ -276,7 +276,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["view", "there.h5", "-o", "out.png", "--mode", "rate", "--beside", "CLIP"], "not with --mode rate"),
         (
             ["convert", "CLIP", "-o", "out.h5", "--transfer", "rec2020"],
-            "transfer curve 'rec2020': expected one of srgb, bt709, gamma=x, linear",
+            "'rec2020' (expected srgb, bt709, gamma=x, linear",
         ),
         (["convert", "CLIP"], "Missing option"),
         (["info", "missing.h5"], "missing.h5: no such recording"),

@@ -20,8 +20,9 @@ from dvspipe.conversion import ConversionTask, ConvertConfig, convert_video, eve
 from dvspipe.errors import FileError, TruncatedVideoError, VideoError
 from dvspipe.events import concatenate
 from dvspipe.formats import chunks, describe, hdf5, open_recording, read
+from dvspipe.frames import frames_from_arrays
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate, upsample
-from dvspipe.video import VideoSettings, frames_from_arrays, open_video, write_video
+from dvspipe.video import VideoSettings, open_video, write_video
 
 
 def save_clip(path: Path, frames: int = 20) -> None:

@@ -277,7 +277,7 @@ def test_a_headerless_recording_takes_the_networks_sensor_where_it_holds_all(tmp
 
 
 def test_a_video_is_simulated_on_the_way(tmp_path: Path) -> None:
-    from dvspipe.video import Frame
+    from dvspipe.frames import Frame
 
     grey = np.full((24, 32), 40, np.uint8)
     frames = []

@@ -17,6 +17,7 @@ from PIL import Image
 
 from dvspipe.errors import ConfigError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
+from dvspipe.frames import Frame
 from dvspipe.report import (
     PreviewSettings,
     answers,
@@ -32,7 +33,7 @@ from dvspipe.report import (
 from dvspipe.report.page import wilson_interval
 from dvspipe.report.previews import Caption
 from dvspipe.report.timelines import class_colour, in_a_bar
-from dvspipe.video import Frame, write_video
+from dvspipe.video import write_video
 
 SENSOR = SensorSize(width=12, height=7)
 SCALE = 27  # the least whole factor that makes 12 pixels at least 320

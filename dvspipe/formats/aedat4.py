@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptionError, EventError, FileError, FormatError
 from ..events import SensorSize
-from ..video import Frame
+from ..frames import Frame
 from .hints import NO_HINTS, Hints
 from .source import CHUNK_EVENTS, Columns, Format, Source
 

@@ -13,7 +13,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -22,7 +21,9 @@ from ..config import Settings
 from ..errors import EventError, FileError
 from ..events import EARLIEST_US, Events, SensorSize, concatenate
 from ..files import write_beside
-from ..video import Frame, open_video, open_webm
+from ..frames import Frame
+from ..opencv import cv2
+from ..video import open_video, open_webm
 
 SHEET_COLUMNS, SHEET_ROWS = 4, 3
 MOST_BLANK_PICTURES = 10_000  # in a gap of a recording

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from ..opencv import cv2
 from .people import (
     ELBOW,
     KNUCKLES,
@@ -24,8 +25,6 @@ from .people import (
     unit,
 )  # fmt: skip
 from .scenes import Scene
-
-import cv2  # isort: skip
 
 FINE = 2  # cells of a layer per pixel
 MARGIN_PX = 24  # so far below the picture a layer reaches

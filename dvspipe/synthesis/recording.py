@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from ..events import Events, concatenate
 from ..formats import write
+from ..frames import Frame
 from ..simulator import simulate
-from ..video import Frame, write_video
+from ..video import write_video
 from .gestures import CLIP_US, GESTURE_SENSOR, GESTURES, Performance, plan_session, render_gesture, render_session
 from .people import draw_person
 from .scenes import LIGHTS, LightKind

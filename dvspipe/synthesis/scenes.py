@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..events import SensorSize
-from ..video import Frame  # noqa: F401  (loads OpenCV quietly, and says how to mend it where that fails)
+from ..opencv import cv2
 from .people import Floats, Person, unit, unlike
-
-import cv2  # isort: skip
 
 LightKind = Literal["fluorescent", "led", "natural"]  # those of DVS128 Gesture (Amir et al. 2017)
 LIGHTS: tuple[LightKind, ...] = get_args(LightKind)
