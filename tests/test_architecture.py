@@ -67,7 +67,7 @@ ONLY_HOMES = {
     "rich": {"cli"},
     "rosbags": {"formats"},
     "safetensors": {"checkpoint", "training"},
-    "scipy": {"comparison", "simulator", "training"},
+    "scipy": {"results", "comparison", "simulator", "training"},
     "sklearn": {"report", "training"},
     "tonic": {"datasets"},
     "torch": {"networks", "checkpoint", "training", "inference", "export"},

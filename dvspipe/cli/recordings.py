@@ -20,7 +20,7 @@ from .options import AsJson, Hint, OutFile, Overwrite, Sensor, parse_hints, pars
 from .screen import EXIT_SOME_FAILED, fail, make_table, screen, skip
 
 if TYPE_CHECKING:
-    from ..formats import Description
+    from ..formats import RecordingInfo
 
 Recording = Annotated[Path, typer.Argument(metavar="RECORDING", help="A recording.")]
 Recordings = Annotated[list[Path], typer.Argument(metavar="RECORDING...", help="Recordings.")]
@@ -64,7 +64,7 @@ def _for_each(files: list[Path], work: Callable[[Path], Found]) -> tuple[list[Fo
     return found, failed
 
 
-def _print_description(found: Description) -> None:
+def _print_description(found: RecordingInfo) -> None:
     table = make_table()
     table.title, table.title_justify = Text(found.file), "left"
     table.add_row("format", found.format)
