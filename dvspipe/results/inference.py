@@ -243,12 +243,12 @@ class RecordingFolder:
 
     @property
     def windows(self) -> Path:
-        """A `WindowRow` per line."""
+        """A `WindowRow` per line; windows.csv has its columns."""
         return self.path / "windows.jsonl"
 
     @property
     def segments(self) -> Path:
-        """A `SegmentRow` per line."""
+        """A `SegmentRow` per line; segments.csv has its columns."""
         return self.path / "segments.jsonl"
 
     @property
@@ -319,7 +319,7 @@ class OutputFolder:
 
     @property
     def predictions(self) -> Path:
-        """An `Answer` per line."""
+        """An `Answer` per line; predictions.csv has its columns."""
         return self.path / "predictions.jsonl"
 
     @property

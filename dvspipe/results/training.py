@@ -34,12 +34,12 @@ class RunFolder:
 
     @property
     def epochs_csv(self) -> Path:
-        """A row per epoch."""
+        """A row per epoch; the columns of `EpochRow`."""
         return self.path / "results.csv"
 
     @property
     def epochs(self) -> Path:
-        """An `EpochRow` per line."""
+        """An `EpochRow` per line; results.csv has its columns."""
         return self.path / "metrics.jsonl"
 
     @property
