@@ -38,8 +38,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 INTRODUCTION = """# Results
 
 Every file that training and inference leave, with its columns and fields. Times in microseconds end in `_us`, in
-seconds in `_s`. JSON files hold one object, JSON Lines files (`.jsonl`) one object per line with all fields, CSV files a
-row for each with the columns that are listed. Numbers in CSV files have nine significant digits; what is absent is
+seconds in `_s`. JSON files hold one object, JSON Lines files (`.jsonl`) one object per line with all fields, CSV files
+a row for each with the columns that are listed. Numbers in CSV files have nine significant digits; what is absent is
 `null` in JSON and empty in CSV. Files are written completely or not at all.
 
 In Python, `dvspipe.results` has a frozen model for each kind, which reads and writes itself:

@@ -61,7 +61,7 @@ def parse_hints(given: list[str] | None) -> Hints:
     unknown = [key for key in hints if key not in known]
     if unknown:
         raise ConfigError(f"--hint {unknown[0]}: unknown, expected {', '.join(known)}")
-    return Hints(**hints)
+    return Hints(**hints)  # type: ignore[arg-type]  # it checks its values
 
 
 def to_us(milliseconds: float | None) -> int | None:

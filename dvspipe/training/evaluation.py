@@ -83,15 +83,13 @@ def score(evaluation: Evaluation, classes: Sequence[str], temperature: float) ->
     return ScoreFields(
         classes=tuple(classes),
         confusion=tuple(map(tuple, confusion.tolist())),
-        calibration_error=calibration_error(*calibration_bins(probabilities, evaluation.labels)) or 0.0,
+        calibration_error=expected_calibration_error(probabilities, evaluation.labels),
         temperature=temperature,
     )
 
 
-def calibration_bins(
-    probabilities: NDArray[np.floating], labels: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return number, sum of probabilities, and number of right predictions in bins of equal width.
+def expected_calibration_error(probabilities: NDArray[np.float32 | np.float64], labels: NDArray[np.int64]) -> float:
+    """Return the expected calibration error of predictions; see `results.calibration_error`.
 
     Args:
         probabilities: [N, K].
@@ -99,8 +97,8 @@ def calibration_bins(
     """
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     place = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    count = np.bincount(place, minlength=CALIBRATION_BINS)
-    return count, np.bincount(place, confidence, CALIBRATION_BINS), np.bincount(place, right, CALIBRATION_BINS)
+    count, total, correct = (np.bincount(place, weights, CALIBRATION_BINS) for weights in (None, confidence, right))
+    return calibration_error(count, total, correct) or 0.0
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
