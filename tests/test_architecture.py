@@ -170,12 +170,12 @@ def test_only_the_command_line_names_its_options(path: Path) -> None:
 
 
 def remedies() -> list[tuple[str, ast.Call]]:
-    found = []
-    for path in sources():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Remedy":
-                found.append((f"{path.relative_to(PACKAGE)}:{node.lineno}", node))
-    return found
+    return [
+        (f"{path.relative_to(PACKAGE)}:{node.lineno}", node)
+        for path in sources()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Remedy"
+    ]
 
 
 @pytest.mark.parametrize(("place", "call"), remedies(), ids=lambda value: value if isinstance(value, str) else "")

@@ -168,17 +168,17 @@ GOOD = idx(np.zeros((2, 7, 12), np.uint8))
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "begins with nothing"),
-        (b"\x89PNG....", "begins with 89 50 4e 47, expected 00 00 08"),
-        (b"\0\0\x0d\x01\0\0\0\0", "begins with 00 00 0d 01"),
-        (GOOD[:9], "breaks off inside its head, after 9 bytes"),
-        (GOOD[:-1], "holds 167 values, expected 2 x 7 x 12 = 168"),
-        (GOOD + b"\0", "holds 169 values"),
-        (bytes([0, 0, 8, 3]) + b"\xff" * 12, "holds 0 values, expected 4294967295 x"),
+        (b"", "starts with nothing"),
+        (b"\x89PNG....", "starts with 89 50 4e 47, expected 00 00 08"),
+        (b"\0\0\x0d\x01\0\0\0\0", "starts with 00 00 0d 01"),
+        (GOOD[:9], "found 9 bytes"),
+        (GOOD[:-1], "found 167, expected 2 x 7 x 12 = 168"),
+        (GOOD + b"\0", "found 169"),
+        (bytes([0, 0, 8, 3]) + b"\xff" * 12, "found 0, expected 4294967295 x"),
         (gzip.compress(GOOD, mtime=0)[:-9], "gzip"),
     ],
 )
-def test_a_damaged_idx_file_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_corrupted_idx_file_is_named(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "images").write_bytes(content)
     with pytest.raises(FormatError, match=f"images: .*{message}"):
         read_idx(tmp_path / "images")
@@ -190,10 +190,10 @@ def test_a_damaged_idx_file_is_named(tmp_path: Path, content: bytes, message: st
         (
             "train-labels-idx1-ubyte",
             np.zeros(29, np.uint8),
-            "holds an array 29, expected a label for each of 30 images",
+            "29, expected 30",
         ),
-        ("train-labels-idx1-ubyte", np.full(30, 10, np.uint8), "row 1 has the label 10, expected 0 to 9"),
-        ("train-images-idx3-ubyte", np.zeros((30, 28, 27), np.uint8), "30 x 28 x 27, expected images of 28 x 28"),
+        ("train-labels-idx1-ubyte", np.full(30, 10, np.uint8), "row 1 .*10, expected 0 to 9"),
+        ("train-images-idx3-ubyte", np.zeros((30, 28, 27), np.uint8), "30 x 28 x 27, expected N x 28 x 28"),
     ],
 )
 def test_files_of_mnist_that_do_not_fit_are_named(tmp_path: Path, name: str, array: np.ndarray, message: str) -> None:
@@ -204,7 +204,7 @@ def test_files_of_mnist_that_do_not_fit_are_named(tmp_path: Path, name: str, arr
 
 
 def test_a_missing_file_of_mnist_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no file train-images-idx3-ubyte or train-images-idx3-ubyte.gz"):
+    with pytest.raises(DataError, match="no file train-images-idx3-ubyte or train-images-idx3-ubyte.gz"):
         read_mnist(tmp_path, "train")
 
 

@@ -138,12 +138,12 @@ def fill_surface(
 def test_every_form_equals_a_plain_loop(events: Events, config: BinConfig, earlier_us: int | None) -> None:
     first_us = int(events.t[0]) if len(events) else 0
     start_us = None if earlier_us is None else first_us - earlier_us
-    told: list[BinCounts] = []
-    tensor = encode_events(events, config, start_us=start_us, tell=told.append)
+    counts_seen: list[BinCounts] = []
+    tensor = encode_events(events, config, start_us=start_us, callback=counts_seen.append)
     expected, counts = plain(events, config, first_us if start_us is None else start_us)
     assert tensor.dtype == config.dtype
     assert tensor.shape == (config.steps, *config.shape(SENSOR))
-    assert told == [counts]
+    assert counts_seen == [counts]
     if config.form in COUNTS:
         assert np.array_equal(tensor, expected)
         assert tensor.sum() == counts.kept
@@ -153,22 +153,22 @@ def test_every_form_equals_a_plain_loop(events: Events, config: BinConfig, earli
 
 @settings(max_examples=150, deadline=None)
 @given(events=recordings, config=long_steps, cuts=st.lists(st.integers(0, 300), max_size=6), given_start=st.booleans())
-def test_a_stream_is_the_tensor_of_the_whole_however_it_is_cut(
+def test_a_stream_equals_the_tensor_of_the_recording_for_any_parts(
     events: Events, config: BinConfig, cuts: list[int], given_start: bool
 ) -> None:
     parts = [events.slice_events(a, b) for a, b in pairwise([0, *sorted(cuts), len(events)])]
     first_us, last_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (0, 0)
     start_us = first_us if given_start or config.by == "recording" else None
-    told: list[BinCounts] = []
-    stream = encode_stream(parts, config, start_us=start_us, last_us=last_us, tell=told.append)
+    counts_seen: list[BinCounts] = []
+    stream = encode_stream(parts, config, start_us=start_us, last_us=last_us, callback=counts_seen.append)
     steps = np.array(list(stream), config.dtype).reshape(-1, *config.shape(SENSOR))
     longer = config if config.by == "recording" else config.model_copy(update={"steps": max(config.steps, len(steps))})
-    whole_told: list[BinCounts] = []
-    whole = encode_events(events, longer, tell=whole_told.append)
+    counts_of_all: list[BinCounts] = []
+    whole = encode_events(events, longer, callback=counts_of_all.append)
     assert np.array_equal(steps, whole[: len(steps)])
     if config.form != "surface":  # which goes on to fade
         assert not whole[len(steps) :].any()
-    assert told[-1:] == (whole_told if parts else [])
+    assert counts_seen[-1:] == (counts_of_all if parts else [])
 
 
 @settings(max_examples=50, deadline=None)
@@ -216,20 +216,20 @@ def test_a_stream_makes_the_steps_of_a_long_gap_one_by_one() -> None:
 
 def test_what_a_stream_cannot_do_is_an_error() -> None:
     events = random_events(0, 5)
-    with pytest.raises(ConfigError, match="by = recording: a stream needs start_us and last_us"):
+    with pytest.raises(ConfigError, match="by = recording: .*start_us and last_us"):
         next(encode_stream([events], BinConfig(by="recording")))
     state = start_encoding(SensorSize(width=7, height=12), BinConfig())
-    with pytest.raises(EventError, match="a part comes from a sensor of 12x7, expected 7x12"):
+    with pytest.raises(EventError, match="12x7, expected 7x12"):
         encode_part(events, state)
 
 
 def test_events_after_the_last_that_was_named_are_beyond() -> None:
     events = Events([0, 9, 10, 30], [0] * 4, [0] * 4, [1] * 4, SENSOR)
-    told: list[BinCounts] = []
+    counts_seen: list[BinCounts] = []
     config = BinConfig(steps=2, by="recording")
-    steps = list(encode_stream([events], config, start_us=0, last_us=9, tell=told.append))
+    steps = list(encode_stream([events], config, start_us=0, last_us=9, callback=counts_seen.append))
     assert [step.sum() for step in steps] == [1, 1]
-    assert told == [BinCounts(events=4, beyond=2)]
+    assert counts_seen == [BinCounts(events=4, beyond=2)]
 
 
 def test_intervals_are_half_open() -> None:
@@ -242,10 +242,10 @@ def test_intervals_are_half_open() -> None:
 @pytest.mark.parametrize(("form", "largest"), [("count", 255), ("binary", 1), ("clipped", 4)])
 def test_counts_saturate_and_never_wrap(form: str, largest: int) -> None:
     events = Events(np.zeros(100_000, int), np.ones(100_000, int), np.ones(100_000, int), np.ones(100_000, int), SENSOR)
-    told: list[BinCounts] = []
-    tensor = encode_events(events, BinConfig(steps=1, form=form), tell=told.append)  # type: ignore[arg-type]
+    counts_seen: list[BinCounts] = []
+    tensor = encode_events(events, BinConfig(steps=1, form=form), callback=counts_seen.append)  # type: ignore[arg-type]
     assert tensor[0, 1, 1, 1] == largest == tensor.sum()
-    assert told == [BinCounts(events=100_000, saturated=100_000 - largest)]
+    assert counts_seen == [BinCounts(events=100_000, saturated=100_000 - largest)]
 
 
 def test_a_partial_block_counts_as_a_block() -> None:
@@ -310,14 +310,14 @@ def test_surfaces_equal_tonics() -> None:
     ("wrong", "message"),
     [
         ({"steps": 0}, "steps = 0"),
-        ({"polarity": "signed"}, "polarity = signed is for form = voxel, not count"),
-        ({"form": "voxel", "by": "events"}, "expected by = time or by = recording"),
-        ({"form": "voxel", "steps": 1}, "expected steps >= 2"),
+        ({"polarity": "signed"}, "polarity = signed .*voxel .*count"),
+        ({"form": "voxel", "by": "events"}, "form = voxel .*by = time or by = recording"),
+        ({"form": "voxel", "steps": 1}, "steps >= 2"),
         ({"form": "clipped", "clip": 256}, "clip = 256"),
         ({"by": "event"}, "by = 'event'"),
     ],
 )
-def test_bins_that_make_no_sense_are_refused(wrong: dict[str, Any], message: str) -> None:
+def test_contradicting_bins_are_an_error(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build(BinConfig, wrong, "bins")
 
@@ -338,7 +338,7 @@ def test_bins_know_the_shape_and_type_of_their_tensor(config: BinConfig, channel
 
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 100), by=st.sampled_from(["time", "recording", "events"]), cuts=st.lists(st.integers(0, 90)))
-def test_windows_are_the_whole_and_each_makes_a_tensor(seed: int, by: Any, cuts: list[int]) -> None:
+def test_windows_join_to_the_recording_and_each_is_a_tensor(seed: int, by: Any, cuts: list[int]) -> None:
     events = random_events(seed, 90)
     parts = [events.slice_events(a, b) for a, b in pairwise([0, *sorted(cuts), 90])]
     config = BinConfig(steps=4, by=by, step_us=5_000, step_events=7)

@@ -32,30 +32,30 @@ def test_an_end_behind_the_next_start_is_cut_there_and_said(tmp_path: Path, capl
     with caplog.at_level(logging.WARNING):
         spans = labels_in(tmp_path, "class,start_us,end_us\n9,100,900\n10,700,1000\n")
     assert spans == [Span(100, 700, "9"), Span(700, 1000, "10")]
-    assert "a_labels.csv: class 9 ends at 900 us, after class 10 begins at 700 us; it is cut there" in caplog.text
+    assert "a_labels.csv: class 9 ends at 900 us, after class 10 starts at 700 us" in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
-        ("", "is empty, expected the heading class,start_us,end_us"),
-        ("class,start,end\n1,2,3\n", "names no start, expected one such as class,start_us,end_us"),
-        ("start_us,end_us\n1,2\n", "names no class"),
-        ("class,start_us,end_us\n1,2\n", "line 2: '1,2' is not a class and two times"),
-        ("class,start_us,end_us\n1,2,x\n", "line 2: .*'x' is no number"),
-        ("class,start_us,end_us\n1,2,nan\n", "line 2: .*'nan' is no number"),
-        ("class,start_us,end_us\n1,5,5\n", "line 2: class '1' from 5 to 5 us, expected a name and an end after"),
+        ("", "is empty .*class,start_us,end_us"),
+        ("class,start,end\n1,2,3\n", "start .*class,start,end.*class,start_us,end_us"),
+        ("start_us,end_us\n1,2\n", "class .*start_us,end_us"),
+        ("class,start_us,end_us\n1,2\n", "line 2: '1,2'"),
+        ("class,start_us,end_us\n1,2,x\n", "line 2: .*'x'"),
+        ("class,start_us,end_us\n1,2,nan\n", "line 2: .*'nan'"),
+        ("class,start_us,end_us\n1,5,5\n", "line 2: class '1' from 5 to 5 us"),
         ("class,start_us,end_us\n,5,6\n", "line 2: class '' from"),
-        ("class,start_us,end_us\n1,5,9\n2,5,7\n", "two labels, 2 and 1, begin at 5 us"),
+        ("class,start_us,end_us\n1,5,9\n2,5,7\n", "two labels, 2 and 1, .* 5 us"),
     ],
 )
-def test_a_wrong_line_is_named(tmp_path: Path, text: str, says: str) -> None:
-    with pytest.raises(DataError, match=says):
+def test_a_wrong_line_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
         labels_in(tmp_path, text)
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="cannot be read"):
+    with pytest.raises(FileError, match="nowhere.csv"):
         read_labels(tmp_path / "nowhere.csv")
     (tmp_path / "a_labels.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="not a CSV file"):
@@ -90,19 +90,17 @@ def test_what_labels_lack_is_named(tmp_path: Path) -> None:
     save_labelled(tmp_path / "data")
     config = DataConfig(kind="labelled", root=tmp_path / "data")
     (tmp_path / "data" / "user0_x.csv").write_text("t,x,y,p\n1,1,1,1\n")
-    with pytest.raises(
-        DataError, match=r"labels one recording user0_x.SUFFIX beside it, found user0_x.csv, user0_x.h5"
-    ):
+    with pytest.raises(DataError, match=r"user0_x_labels.csv: .*found user0_x.csv, user0_x.h5, .*user0_x.SUFFIX"):
         open_dataset(config, seed=0)
     (tmp_path / "data" / "user0_x.csv").unlink()
     (tmp_path / "data" / "user0_x.h5").unlink()
-    with pytest.raises(DataError, match=r"user0_x_labels.csv: labels one recording .*, found none"):
+    with pytest.raises(DataError, match=r"user0_x_labels.csv: .*found none"):
         open_dataset(config, seed=0)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="empty: holds no label file"):
+    with pytest.raises(DataError, match="empty: no labels"):
         open_dataset(DataConfig(kind="labelled", root=tmp_path / "empty"), seed=0)
     save_labelled(tmp_path / "other")
     (tmp_path / "other" / "user0_x_labels.csv").write_text("class,start_us,end_us\njump,1,9\n")
-    with pytest.raises(DataError, match="class jump, expected one of clap, wave"):
+    with pytest.raises(DataError, match="class jump .*clap, wave"):
         save_labelled(tmp_path / "data")
         open_dataset(config.model_copy(update={"test_root": tmp_path / "other"}), seed=0)

@@ -91,36 +91,34 @@ def test_a_part_without_a_test_folder_divides_its_people(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
-        (np.zeros((5, 3)), "expected rows of x, y, p and t in milliseconds"),
-        (np.full((5, 4), np.nan), "holds numbers that are not whole"),
-        (np.array([{}] * 4, dtype=object), "not a NumPy file, or damaged"),
+        (np.zeros((5, 3)), r"float64 \(5, 3\)"),
+        (np.full((5, 4), np.nan), "not integers"),
+        (np.array([{}] * 4, dtype=object), "not a NumPy file"),
     ],
 )
-def test_a_wrong_clip_is_named(tmp_path: Path, content: Any, says: str) -> None:
+def test_a_wrong_clip_is_named(tmp_path: Path, content: Any, message: str) -> None:
     np.save(tmp_path / "0.npy", content, allow_pickle=True)
-    with pytest.raises(FormatError, match=f"0.npy: .*{says}"):
+    with pytest.raises(FormatError, match=f"0.npy: .*{message}"):
         public.load_tonic_clip(tmp_path / "0.npy")
 
 
 def test_wrong_labels_and_names_are_named(tmp_path: Path) -> None:
     save_ibm(tmp_path / "ibm", (1, 2, 24))
     (tmp_path / "ibm" / "user01_led_labels.csv").write_text("class,startTime_usec,endTime_usec\n12,1,2\n")
-    with pytest.raises(DataError, match="user01_led_labels.csv: class 12, expected 1 to 11"):
+    with pytest.raises(DataError, match="user01_led_labels.csv: .*class 12 .*1 to 11"):
         open_dataset(DataConfig(kind="dvsgesture", root=tmp_path / "ibm"), seed=0)
     save_tonic(tmp_path / "tonic", (1,))
     (tmp_path / "tonic" / "ibmGestureTrain" / "user01_led" / "11.npy").write_bytes(b"")
-    with pytest.raises(DataError, match="11.npy: its name is the label, expected 0 to 10"):
+    with pytest.raises(DataError, match="11.npy: .*0 to 10"):
         open_dataset(DataConfig(kind="dvsgesture", root=tmp_path / "tonic"), seed=0)
 
 
 def test_where_nothing_is_the_places_are_named(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match=r"DvsGesture/user01_fluorescent.aedat is one of the files, or Tonic's .*0.npy is"
-    ):
+    with pytest.raises(DataError, match=r"DvsGesture/user01_fluorescent.aedat .*0.npy .*data.download=True"):
         open_dataset(DataConfig(kind="dvsgesture", root=tmp_path), seed=0)
-    with pytest.raises(DataError, match=r"Train/0/00002.bin is one of the files, or set data.download=true"):
+    with pytest.raises(DataError, match=r"Train/0/00002.bin .*data.download=True"):
         open_dataset(DataConfig(kind="nmnist", root=tmp_path), seed=0)
 
 
@@ -130,16 +128,14 @@ def test_a_download_is_tonics_and_without_a_network_names_file_and_place(
 ) -> None:
     from tonic import datasets
 
-    asked: list[tuple[str, bool]] = []
+    requested: list[tuple[str, bool]] = []
 
     def refuse(self: Any) -> None:
-        asked.append((self.location_on_system, self.train))
+        requested.append((self.location_on_system, self.train))
         raise OSError("no route to host")
 
     monkeypatch.setattr(getattr(datasets, name), "download", refuse)
     folder = tmp_path / "new"
-    with pytest.raises(
-        DataError, match=rf"{name} cannot be downloaded \(no route to host\). Fetch https://.* as .*new/"
-    ):
+    with pytest.raises(DataError, match=rf"{name} .*no route to host.*https://.*new/"):
         open_dataset(DataConfig(kind=kind, root=folder, download=True), seed=0)  # type: ignore[arg-type]
-    assert asked == [(str(folder / name), True)]
+    assert requested == [(str(folder / name), True)]

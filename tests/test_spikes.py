@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from dvspipe.config import build
 from dvspipe.encoding import (
     CODES,
     BensSpiker,
+    CodeName,
     Delta,
     HoughSpiker,
     Latency,
@@ -54,6 +55,10 @@ def slow_signal(seed: int, steps: int = 300) -> NDArray[np.float64]:
     return 0.5 + 0.3 * np.sin(t / 25 + phases[0]) + 0.1 * np.sin(t / 9 + phases[1])
 
 
+def test_every_code_has_a_name() -> None:
+    assert set(CODES) == set(get_args(CodeName))
+
+
 @pytest.mark.parametrize("name", CODES)
 def test_every_code_gives_zeros_and_ones_time_first(name: str) -> None:
     code = build(CODES[name], {"steps": 30}, name)
@@ -70,9 +75,9 @@ def test_every_code_gives_zeros_and_ones_time_first(name: str) -> None:
 def test_what_is_no_value_is_refused(name: str) -> None:
     code = build(CODES[name], {}, name)
     for wrong in ([0.5, 1.1], [-0.1], [np.nan], np.array([7]), np.array([np.inf])):
-        with pytest.raises(DataError, match="expected 0 to 1, uint8 or uint16"):
+        with pytest.raises(DataError, match="expected 0 to 1"):
             code.encode(wrong, rng())
-    with pytest.raises(DataError, match="values of <U1, expected numbers"):
+    with pytest.raises(DataError, match="<U1"):
         code.encode(["a"], rng())
 
 
@@ -82,13 +87,13 @@ def test_a_code_is_undone_or_says_that_it_cannot_be(name: str) -> None:
     trains = code.encode(IMAGE, rng())
     if name in DECODED:
         assert np.abs(code.decode(trains) - IMAGE / 255)[IMAGE > 30].max() < 0.1
-        with pytest.raises(DataError, match=rf"{name}: spikes of shape \(199, .*\), expected \(200, {code.channels}, "):
+        with pytest.raises(DataError, match=rf"{name}: .*\(199, .*\), expected \(200, {code.channels}, "):
             code.decode(trains[1:])
     else:
-        with pytest.raises(ConfigError, match=f"{name}: a (spike train|code of signals)"):
+        with pytest.raises(ConfigError, match=f"{name}: .*decode"):
             code.decode(trains)
     if name == "delta":
-        with pytest.raises(ConfigError, match="delta: a spike train of this code does not tell its signal"):
+        with pytest.raises(ConfigError, match="delta: .*cannot be decoded"):
             Delta().decode_signal(trains)
 
 
@@ -96,19 +101,19 @@ def test_a_code_is_undone_or_says_that_it_cannot_be(name: str) -> None:
     ("name", "settings", "message"),
     [
         ("poisson", {"steps": 0}, "steps = 0"),
-        ("poisson", {"max_rate_hz": 2000}, "more than one spike per step of 1000 us; expected at most 1000"),
+        ("poisson", {"max_rate_hz": 2000}, "1000 us .*at most 1000"),
         ("latency", {"steps": 1}, "steps = 1"),
         ("population", {"neurons": 2}, "neurons = 2"),
         ("delta", {"treshold": 0.1}, "did you mean threshold"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(name: str, settings: dict[str, Any], message: str) -> None:
+def test_wrong_settings_are_an_error(name: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build(CODES[name], settings, name)
 
 
 def test_poisson_needs_a_generator_and_touches_no_other() -> None:
-    with pytest.raises(DataError, match="poisson: draws at random; give a generator"):
+    with pytest.raises(DataError, match="poisson: .*rng="):
         Poisson().encode(IMAGE)
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     first, again, other = (Poisson().encode(IMAGE, rng(seed)) for seed in (0, 0, 1))

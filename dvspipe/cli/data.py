@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from functools import partial
 from typing import TYPE_CHECKING
@@ -110,4 +109,5 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _print_json(found: Survey) -> None:
-    sys.stdout.write(json.dumps(found.to_record(), indent=1, allow_nan=False) + "\n")
+    sys.stdout.write(found.model_dump_json(indent=1) + "
+")

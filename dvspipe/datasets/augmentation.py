@@ -1,6 +1,6 @@
-"""Changes of training recordings: of their events, once per variant, and of their spike tensors, anew in every epoch.
+"""Augmentation of training recordings: of their events, once per variant, and of their spike tensors, in every epoch.
 
-What a change draws comes from the generator that it is given. A change is the same for all steps of a recording.
+All random draws come from the generator that is passed. A change is the same for all steps of a recording.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..config import Settings
-from ..errors import ConfigError
+from ..errors import ConfigError, Remedy
 from ..events import Events, SensorSize
 
 Spikes = NDArray[Any]
 """A spike tensor [T, C, H, W] of the dtype of its bins."""
 
 Rows = NDArray[np.int64]
-"""Events as rows t, x, y and p of a matrix [4, N]."""
+"""Events as the rows t, x, y and p of a matrix [4, N]."""
+
+MixKind = Literal["mixup", "eventmix"]
+"""How two recordings are mixed; see `mix`."""
 
 MIRRORED_WORDS = {
     "counter_clockwise": "clockwise",
@@ -30,60 +33,60 @@ MIRRORED_WORDS = {
     "right": "left",
     "left": "right",
 }
-"""What a movement and its mirror image are called, in the names of classes."""
+"""Words in the names of classes, and those of the mirror image."""
 MIX_BLOBS = 3
 
 
 class VaryConfig(Settings):
-    """Changes of events. Each is drawn between none and the largest that is given here; 0 is none at all."""
+    """Random changes of events. The size of each is drawn between 0 and the value given here; 0 turns it off."""
 
     drop: float = Field(default=0.2, ge=0, lt=1)
-    """Share of events that are dropped, wherever they are."""
+    """Share of events that are dropped, at random."""
     drop_time: float = Field(default=0.2, ge=0, lt=1)
-    """Share of the recording's time, in one piece, whose events are dropped."""
+    """Share of the recording's duration, one interval, whose events are dropped."""
     drop_area: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the sensor's area, one rectangle of its proportions, whose events are dropped."""
+    """Share of the sensor's area, one rectangle with the sensor's aspect ratio, whose events are dropped."""
     rotate_deg: float = Field(default=0.0, ge=0, le=180)
-    """Turn about the sensor's middle, to either side, in degrees; what leaves the sensor is dropped."""
+    """Rotation about the centre of the sensor, either way, in degrees; events that leave the sensor are dropped."""
     scale: float = Field(default=0.0, ge=0, le=1)
-    """Enlargement about the sensor's middle, 1 + scale at most, or as much smaller: 1 / (1 + scale)."""
+    """Scaling about the centre of the sensor by a factor from 1 / (1 + scale) to 1 + scale."""
     time_scale: float = Field(default=0.0, ge=0, le=1)
-    """Slowing down, 1 + time_scale at most, or as much faster."""
+    """Scaling of time by a factor from 1 / (1 + time_scale) to 1 + time_scale."""
     jitter_us: float = Field(default=0.0, ge=0, le=1e6)
-    """Standard deviation of what is added to every time, in microseconds, itself not drawn."""
+    """Standard deviation, in microseconds, of the noise added to every time; not drawn."""
     noise_hz: float = Field(default=0.0, ge=0, le=1000)
-    """Rate of events per pixel that are added, ON and OFF alike, over the recording's time."""
+    """Rate per pixel of the noise events that are added, ON and OFF equally often."""
 
 
 class AugmentConfig(Settings):
-    """Changes of the spike tensors while training, drawn anew for every recording and epoch."""
+    """Random changes of the spike tensors during training, drawn again for every recording and epoch."""
 
     shift_px: int = Field(default=2, ge=0)
     """Largest shift along each axis, in pixels of the spike tensor."""
     flip_polarity: bool = False
-    """Whether ON and OFF are exchanged in half of the recordings; where polarities are signed, the sign turns."""
+    """Whether ON and OFF are swapped in half of the recordings; with signed polarity, whether the sign is inverted."""
     flip_horizontal: bool = False
     """Whether half of the recordings are mirrored left to right; a class named `right` then becomes `left`, and
-    `clockwise` `counter_clockwise`."""
+    `clockwise` becomes `counter_clockwise`."""
     cut_out: float = Field(default=0.0, ge=0, lt=1)
-    """Side of a rectangle that is emptied in half of the recordings, as a share of the picture's (DeVries and Taylor
-    2017)."""
+    """Side of a rectangle that is set to 0 in half of the recordings, as a share of the image's sides (DeVries and
+    Taylor 2017)."""
     frames: int | None = Field(default=None, ge=1)
-    """Number of steps, drawn among all and kept in their order (Fang et al. 2021); None keeps all."""
-    mix: Literal["none", "mixup", "eventmix"] = "none"
-    """Joins half of the recordings with another: `mixup` (Zhang et al. 2018) as a weighted mean, `eventmix` (Shen et
-    al. 2022) taking events inside some blobs of space and time from the other. The target is divided likewise."""
+    """Number of steps drawn from all and kept in order (Fang et al. 2021); None keeps all."""
+    mix: Literal["none", MixKind] = "none"
+    """Mixes half of the recordings with another one: `mixup` (Zhang et al. 2018) by a weighted mean, `eventmix` (Shen
+    et al. 2022) by taking the events inside random blobs of space and time from the other. The target is mixed too."""
 
 
 def vary(events: Events, config: VaryConfig, rng: np.random.Generator) -> Events:
-    """A changed variant of a recording on the same sensor; may have no events where all were dropped."""
+    """Return a randomly changed variant of a recording on the same sensor, which may have no events."""
     first_us, span_us, sensor = int(events.t[0]) if len(events) else 0, events.duration_us, events.sensor
     rows = np.stack([events.t, events.x, events.y, events.p], dtype=np.int64)
-    rows = rows[:, _kept(rows, config, first_us, span_us, sensor, rng)]
+    rows = rows[:, _keep(rows, config, first_us, span_us, sensor, rng)]
     if config.rotate_deg or config.scale:
-        rows = _turned(rows, config, sensor, rng)
+        rows = _rotate_and_scale(rows, config, sensor, rng)
     if config.time_scale:
-        rows[0] = first_us + np.rint((rows[0] - first_us) * _factor(config.time_scale, rng)).astype(np.int64)
+        rows[0] = first_us + np.rint((rows[0] - first_us) * _draw_factor(config.time_scale, rng)).astype(np.int64)
     if config.jitter_us:
         moved = rows[0] + np.rint(rng.normal(0, config.jitter_us, rows.shape[1])).astype(np.int64)
         rows[0] = np.maximum(moved, first_us)
@@ -97,10 +100,10 @@ def vary(events: Events, config: VaryConfig, rng: np.random.Generator) -> Events
     return Events(t, x, y, p, sensor)
 
 
-def _kept(
+def _keep(
     rows: Rows, config: VaryConfig, first_us: int, span_us: int, sensor: SensorSize, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Which events are not dropped."""
+    """Return which events are not dropped."""
     t, x, y, _ = rows
     keep = np.ones(len(t), np.bool_)
     if config.drop:
@@ -117,14 +120,14 @@ def _kept(
     return keep
 
 
-def _factor(largest: float, rng: np.random.Generator) -> float:
-    """A factor between 1 / (1 + largest) and 1 + largest, its logarithm uniform."""
+def _draw_factor(largest: float, rng: np.random.Generator) -> float:
+    """Return a factor from 1 / (1 + largest) to 1 + largest, log-uniform."""
     return math.exp(rng.uniform(-1, 1) * math.log1p(largest))
 
 
-def _turned(rows: Rows, config: VaryConfig, sensor: SensorSize, rng: np.random.Generator) -> Rows:
-    """The events turned and scaled about the sensor's middle, without those that then lie outside."""
-    angle, factor = math.radians(rng.uniform(-1, 1) * config.rotate_deg), _factor(config.scale, rng)
+def _rotate_and_scale(rows: Rows, config: VaryConfig, sensor: SensorSize, rng: np.random.Generator) -> Rows:
+    """Return the events rotated and scaled about the centre of the sensor, without those that are then outside."""
+    angle, factor = math.radians(rng.uniform(-1, 1) * config.rotate_deg), _draw_factor(config.scale, rng)
     turn = factor * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     size = np.array([[sensor.width], [sensor.height]])
     turned = rows.copy()
@@ -133,35 +136,43 @@ def _turned(rows: Rows, config: VaryConfig, sensor: SensorSize, rng: np.random.G
 
 
 def mirrored_labels(classes: Sequence[str]) -> NDArray[np.int64]:
-    """The label of each class's mirror image, [K]: that of the same name with left and right exchanged.
+    """Return the label of each class's mirror image, int64 [K]: the class whose name has left and right swapped.
 
     Raises:
-        ConfigError: A class names a side or a sense of rotation, and there is none of the opposite name.
+        ConfigError: A class names a side or a direction of rotation, and there is no class of the opposite name.
+
+    Example:
+        >>> mirrored_labels(["clap", "wave_left", "wave_right"])
+        array([0, 2, 1])
     """
     words = re.compile(rf"(?<![a-z])({'|'.join(MIRRORED_WORDS)})(?![a-z])")
     mirrored = []
     for name in classes:
-        turned = words.sub(lambda word: MIRRORED_WORDS[word[0]], name)
-        if turned not in classes:
-            raise ConfigError(f"augment.flip_horizontal = true: the mirror image of {name} is {turned}, no class here")
-        mirrored.append(classes.index(turned))
+        opposite = words.sub(lambda word: MIRRORED_WORDS[word[0]], name)
+        if opposite not in classes:
+            raise ConfigError(
+                f"augment.flip_horizontal = true: the mirror image of the class {name} is {opposite} (expected one of "
+                f"{', '.join(classes)})",
+                Remedy("augment.flip_horizontal", False, "mirror nothing"),
+            )
+        mirrored.append(classes.index(opposite))
     return np.array(mirrored, np.int64)
 
 
 def augment(
     spikes: Spikes, label: int, config: AugmentConfig, rng: np.random.Generator, mirrored: NDArray[np.int64] | None
 ) -> tuple[Spikes, int]:
-    """A changed copy of a spike tensor, and its label.
+    """Return a randomly changed copy of a spike tensor, and its label.
 
     Args:
         spikes: [T, C, H, W].
-        label: Of the recording.
+        label: Label of the recording.
         config: What is changed.
-        rng: What the changes are drawn from.
-        mirrored: As `mirrored_labels` gives it; needed to flip horizontally.
+        rng: Generator of the changes.
+        mirrored: The labels that `mirrored_labels` returns; needed to flip horizontally.
 
     Returns:
-        [T', C, H, W] with T' = `config.frames`, or T; what is moved in is 0.
+        [T', C, H, W] with T' = `config.frames` or T, padded with 0 when shifted; and the label of the result.
     """
     if config.frames is not None and config.frames < len(spikes):
         spikes = spikes[np.sort(rng.permutation(len(spikes))[: config.frames])]
@@ -170,7 +181,7 @@ def augment(
     if config.flip_horizontal and rng.random() < 0.5:
         assert mirrored is not None
         spikes, label = spikes[..., ::-1], int(mirrored[label])
-    spikes = _shifted(spikes, *rng.integers(-config.shift_px, config.shift_px + 1, 2).tolist())
+    spikes = _shift(spikes, *rng.integers(-config.shift_px, config.shift_px + 1, 2).tolist())
     if config.cut_out and rng.random() < 0.5:
         H, W = spikes.shape[-2:]
         height, width = round(config.cut_out * H), round(config.cut_out * W)
@@ -179,8 +190,8 @@ def augment(
     return spikes, label
 
 
-def _shifted(spikes: Spikes, down: int, right: int) -> Spikes:
-    """A copy moved by so many pixels, 0 moving in."""
+def _shift(spikes: Spikes, down: int, right: int) -> Spikes:
+    """Return a copy shifted by some pixels and padded with 0."""
     moved = np.zeros(spikes.shape, spikes.dtype)
     H, W = spikes.shape[-2:]
     to_rows, from_rows = slice(max(down, 0), H + min(down, 0)), slice(max(-down, 0), H + min(-down, 0))
@@ -190,13 +201,11 @@ def _shifted(spikes: Spikes, down: int, right: int) -> Spikes:
     return moved
 
 
-def mix(
-    spikes: Spikes, other: Spikes, kind: Literal["mixup", "eventmix"], rng: np.random.Generator
-) -> tuple[Spikes, float]:
-    """Two spike tensors of one shape as one, and the share of the first in it, which its target is to have.
+def mix(spikes: Spikes, other: Spikes, kind: MixKind, rng: np.random.Generator) -> tuple[Spikes, float]:
+    """Return a mixture of two spike tensors of the same shape, and the share of the first in it, for its target.
 
-    `mixup` rounds the weighted mean of whole numbers at random, so that its mean is right. The share of `eventmix` is
-    that of the events.
+    `mixup` rounds the weighted mean of integers at random, so that its expected value is exact. The share of `eventmix`
+    is the share of the events.
     """
     if kind == "mixup":
         share = float(rng.random())
@@ -211,7 +220,7 @@ def mix(
 
 
 def _blobs(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Where a mixture of normal distributions in step, row and column exceeds a drawn quantile: bool [T, H, W]."""
+    """Return where a mixture of normal distributions in T, H and W exceeds a drawn quantile: bool [T, H, W]."""
     T, _, H, W = shape
     axes = [np.linspace(0, 1, length) for length in (T, H, W)]
     density = np.zeros((T, H, W))

@@ -1,6 +1,6 @@
-"""Results kept on disk under a digest of all that they depend on, so that none is ever out of date.
+"""Results kept on disk under a digest of everything that they depend on, so that none is ever out of date.
 
-A file appears whole or not at all, whichever processes make it; one that is damaged is made anew.
+A file is either complete or absent, whichever processes write it; a corrupted one is made again.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FileError
+from ..errors import FileError, Remedy
 from ..files import require_space, write_beside
 
-DAMAGES = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
-LAYOUT = 1  # of what is stored; another number makes all of it anew
-CLOSING_BYTES = 1 << 20
+CORRUPTIONS = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
+LAYOUT = 1  # of the stored results; increment it to make all of them again
+ARCHIVE_BYTES = 1 << 20  # room for the directory at the end of an archive
 
 log = logging.getLogger(__name__)
 
 
 def default_cache() -> Path:
-    """The user's cache folder: $XDG_CACHE_HOME/dvspipe, or ~/.cache/dvspipe."""
+    """Return the user's cache folder: $XDG_CACHE_HOME/dvspipe, or ~/.cache/dvspipe."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dvspipe"
 
 
@@ -38,60 +38,65 @@ class Cache:
     """A folder of results.
 
     Args:
-        folder: Made where it is not there.
+        folder: Created if it does not exist.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def key(self, *parts: object) -> str:
-        """The digest of what a result depends on, of dvspipe's version too; parts are told apart by their `repr`."""
-        return hashlib.blake2b(repr((LAYOUT, version("dvspipe"), parts)).encode(), digest_size=20).hexdigest()
+    def digest(self, key: object) -> str:
+        """Return the digest of a key, a frozen dataclass with everything that a result depends on.
 
-    def path(self, key: str, suffix: str) -> Path:
-        """Where the result of a key is, or is to be."""
-        return self.folder / key[:2] / f"{key[2:]}{suffix}"
+        The version of dvspipe is part of it. Keys are distinguished by their `repr`.
+        """
+        return hashlib.blake2b(repr((LAYOUT, version("dvspipe"), key)).encode(), digest_size=20).hexdigest()
 
-    def read(self, key: str) -> dict[str, NDArray[Any]] | None:
-        """The arrays of a key by their names, or None where there are none that are whole."""
-        path = self.path(key, ".npz")
+    def path(self, digest: str, suffix: str) -> Path:
+        """Return the path at which the result of a digest is stored."""
+        return self.folder / digest[:2] / f"{digest[2:]}{suffix}"
+
+    def read(self, digest: str) -> dict[str, NDArray[Any]] | None:
+        """Return the named arrays of a digest, or None if they are missing or corrupted."""
+        path = self.path(digest, ".npz")
         if not path.exists():
             return None
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 return dict(stored)
-        except DAMAGES as error:
-            log.warning("%s: damaged (%s), is made anew", path, error)
+        except CORRUPTIONS as error:
+            log.warning("%s: corrupted (%s), made again", path, error)
             return None
 
-    def write(self, key: str, arrays: dict[str, NDArray[Any]]) -> None:
-        """Keeps arrays.
+    def write(self, digest: str, **arrays: NDArray[Any]) -> None:
+        """Store named arrays.
 
         Raises:
-            FileError: The folder cannot be written to, or its disk is full; says how to do without.
+            FileError: The folder cannot be written to, or its disk is full.
         """
-        path = self.path(key, ".npz")
+        path = self.path(digest, ".npz")
         try:
             with write_beside(path) as beside, beside.open("wb") as file:
-                require_space(path, sum(array.nbytes for array in arrays.values()) + CLOSING_BYTES)
-                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+                require_space(path, sum(array.nbytes for array in arrays.values()) + ARCHIVE_BYTES)
+                np.savez_compressed(file, allow_pickle=False, **arrays)
         except FileError as error:
             raise FileError(
-                f"{error}; another folder for what is kept: data.cache=DIR, none: data.cache=none"
+                error.message,
+                Remedy("data.cache", "DIR", "cache in another folder"),
+                Remedy("data.cache", "none", "cache nothing"),
             ) from error
 
-    def file(self, key: str, suffix: str, make: Callable[[Path], object]) -> Path:
-        """The file of a key; where there is none, `make` writes it, beside and then renamed as all writers here do."""
-        path = self.path(key, suffix)
+    def file(self, digest: str, suffix: str, make: Callable[[Path], object]) -> Path:
+        """Return the file of a digest; `make` is called with its path to write it if it does not exist."""
+        path = self.path(digest, suffix)
         if not path.exists():
             make(path)
         return path
 
     def size(self) -> tuple[int, int]:
-        """Number of files and of bytes."""
+        """Return the number of files, and of bytes."""
         sizes = [path.stat().st_size for path in self.folder.rglob("*") if path.is_file()]
         return len(sizes), sum(sizes)
 
     def clear(self) -> None:
-        """Removes all of it."""
+        """Remove everything."""
         shutil.rmtree(self.folder, ignore_errors=True)

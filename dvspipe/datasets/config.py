@@ -1,4 +1,4 @@
-"""The settings that say which labelled recordings to learn from."""
+"""The settings of a data set."""
 
 from __future__ import annotations
 
@@ -10,51 +10,57 @@ from pydantic import Field, field_validator
 
 from ..config import Settings
 from ..conversion import ConvertConfig
-from ..encoding import CODES
+from ..encoding import CodeName
 from .augmentation import VaryConfig
+
+DataKind = Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mnist"]
+"""Every kind of data set; see `DataConfig.kind`."""
+
+ImageCode = Literal["constant", CodeName]
+"""How an image becomes spikes: by one of the spike codes, or its values at every step."""
 
 
 class DataConfig(Settings):
-    """Which labelled recordings to learn from, and how they are divided."""
+    """Which labelled recordings to use, and how they are divided into training, validation and test parts."""
 
-    kind: Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mnist"] = "folder"
+    kind: DataKind = "folder"
     """`folder`: ROOT/<class>/<recording or video>, or ROOT/train/<class> and ROOT/test/<class>. `labelled`: recordings
-    below ROOT, each with NAME_labels.csv beside it that says from when to when it shows which class. `nmnist`:
-    ROOT/Train/<digit>/*.bin and ROOT/Test. `dvsgesture`: DVS128 Gesture as Tonic cuts it, or as IBM gives it.
-    `gestures`: a folder with the classes of DVS128 Gesture, or, without a root, rendered ones. `mnist`: ROOT with the
-    four files of MNIST, whose pictures become spikes by `code`."""
+    below ROOT, each with a NAME_labels.csv beside it that lists the start, end and class of its gestures. `nmnist`:
+    ROOT/Train/<digit>/*.bin and ROOT/Test. `dvsgesture`: DVS128 Gesture as distributed by Tonic or by IBM. `gestures`:
+    a folder with the classes of DVS128 Gesture or, without a root, rendered ones. `mnist`: ROOT with the four files of
+    MNIST, whose images become spikes by `code`."""
     root: Path | None = None
     """Folder of the data set."""
     test_root: Path | None = None
     """Another folder of the same kind, all of whose recordings are the test part."""
     download: bool = False
-    """Lets Tonic download N-MNIST or DVS Gesture into the root where it is not there yet."""
+    """Whether Tonic downloads N-MNIST or DVS Gesture into the root if it is missing."""
     split: Path | None = None
-    """The division into parts of an earlier run, its split.json; instead of drawing one."""
+    """The split.json of an earlier run, whose division into parts is used instead of a new random one."""
     sensor: str | None = Field(default=None, pattern=r"^\d+x\d+$")
-    """The sensor of a folder's recordings, WIDTHxHEIGHT, for files that do not name it."""
+    """Sensor of the recordings of a folder, WIDTHxHEIGHT, for files that do not store it."""
     video: ConvertConfig = ConvertConfig()
     """How videos become events."""
-    code: Literal["constant", *CODES] = "poisson"  # type: ignore[valid-type]
-    """`mnist`: the code of a picture, as `dvspipe encode` has them, or `constant`: its values at every step."""
+    code: ImageCode = "poisson"
+    """`mnist`: the spike code, as in `dvspipe encode`, or `constant`: the values of the image at every step."""
     code_settings: dict[str, float] = Field(default_factory=dict)
     """`mnist`: settings of the code; its steps are those of `bins`."""
     group: str | None = None
-    """Regular expression on file names; what it matches (such as a person) stays on one side of every split. Without
-    it, each recording stands alone, and the parts are drawn class by class."""
+    """Regular expression on file names. Recordings with the same match (such as a person) are kept in the same part.
+    Without it, every recording is its own group, and the parts are drawn class by class."""
     validation: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the training groups on which the best epoch is chosen."""
+    """Share of the training groups that is held out to choose the best epoch."""
     test: float = Field(default=0.2, gt=0, lt=1)
-    """Share of the groups that make the test part of a data set that has none."""
+    """Share of the groups that becomes the test part of a data set that has none."""
     views: int = Field(default=1, ge=1, le=1000)
-    """Variants of each training recording: the recording itself, and others changed as `vary` says."""
+    """Variants of each training recording: the recording itself, and others changed as set in `vary`."""
     vary: VaryConfig = VaryConfig()
     cache: Path | Literal["none"] | None = None
-    """Folder where spike tensors and the events of videos are kept, to be made once; the user's cache by default."""
+    """Folder in which spike tensors and the events of videos are cached; default: the user's cache folder."""
     train_people: int = Field(default=32, ge=2)
-    """Rendered gestures: number of people to learn from."""
+    """Rendered gestures: number of people in the training and validation parts."""
     test_people: int = Field(default=10, ge=1)
-    """Rendered gestures: number of other people to test on."""
+    """Rendered gestures: number of other people in the test part."""
     clips: int = Field(default=2, ge=1)
     """Rendered gestures: clips per person and class."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,71 +12,142 @@ from ..conversion import ConvertConfig, convert_video, events_from_video, is_vid
 from ..errors import DataError, DvspipeError, TruncatedVideoError
 from ..events import Events, SensorSize
 from ..formats import FORMATS, is_ros2_folder, open_recording, read
-from ..synthesis import GESTURE_SENSOR, GESTURES
+from ..synthesis import GESTURE_SENSOR, GESTURES, is_synthetic
 from ..video import VIDEO_SUFFIXES, is_image_folder, open_video
 from .cache import Cache
-from .config import DataConfig
-from .labels import SUFFIX, read_labels
-from .samples import DataSet, Sample, apply_split, check_groups, divide, version_of_file
+from .labels import SUFFIX, Span, read_labels
+from .samples import DataSet, Sample, check_groups, divide, version_of_file
+from .source import DataSource
+from .split import apply_split
 
 log = logging.getLogger(__name__)
 
 RECORDING_SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS.values() for suffix in known.suffixes))
 
 
-def open_folder(config: DataConfig, root: Path, cache: Cache | None, seed: int) -> DataSet:
-    """ROOT/<class>/<recording or video>, or the same below ROOT/train and ROOT/test."""
-    training, testing = _subfolder(root, "train"), _subfolder(root, "test")
+@dataclass(frozen=True)
+class VideoKey:
+    """What the events of a video depend on.
+
+    Args:
+        version: Digest of the video.
+        config: How it becomes events.
+    """
+
+    version: str
+    config: ConvertConfig
+
+
+@dataclass(frozen=True)
+class RecordingFile:
+    """A recording or video whose events are a sample, or from which samples are cut.
+
+    Args:
+        path: The file or folder.
+        sensor: Sensor of a recording that does not store it.
+        video: How a video becomes events.
+        cache: Where the events of a video are kept; None: nowhere.
+    """
+
+    path: Path
+    sensor: SensorSize | None
+    video: ConvertConfig
+    cache: Cache | None
+
+    def load(self) -> Events:
+        """Return all events."""
+        if not is_video(self.path):
+            return read(self.path, sensor=self.sensor)
+        if self.cache is None:
+            return events_from_video(self.path, self.video)
+        digest = self.cache.digest(VideoKey(version_of_file(self.path), self.video))
+        return read(self.cache.file(digest, ".h5", self._convert))
+
+    def load_span(self, start_us: int, end_us: int) -> Events:
+        """Return the events from `start_us` (inclusive) to `end_us` (exclusive)."""
+        if is_video(self.path):
+            return self.load().slice_time(start_us, end_us)
+        return read(self.path, start_us, end_us, sensor=self.sensor)
+
+    def version(self, *more: object) -> str:
+        """Return a digest of the content, of how a video becomes events, and of what else a sample depends on."""
+        video = self.video.model_dump_json() if is_video(self.path) else ""
+        return version_of_file(self.path, video, self.sensor, *more)
+
+    def _convert(self, target: Path) -> None:
+        try:
+            convert_video(self.path, target, self.video)
+        except TruncatedVideoError as error:  # the events of its frames are written
+            log.warning("%s", error)
+
+
+def open_folder(source: DataSource) -> DataSet:
+    """Return ROOT/<class>/<recording or video>, or the same in ROOT/train and ROOT/test."""
+    training, testing = _find_parts(source.root)
+    classes = tuple(sorted(path.name for path in training.iterdir() if path.is_dir()))
+    return _open_class_folders(source, training, testing, classes, source.sensor)
+
+
+def open_gestures(source: DataSource) -> DataSet:
+    """Return a folder as `open_folder` does, with the classes of DVS128 Gesture in their order."""
+    training, testing = _find_parts(source.root)
+    return _open_class_folders(source, training, testing, GESTURES, source.sensor or GESTURE_SENSOR)
+
+
+def _find_parts(root: Path) -> tuple[Path, Path | None]:
+    """Return the folder of the training recordings and that of the test recordings, if there is one."""
+    training, testing = _find_subfolder(root, "train"), _find_subfolder(root, "test")
     if testing and not training:
-        raise DataError(f"{root}: holds a folder {testing.name} but no folder train")
-    training = training or root
-    classes = GESTURES
-    if config.kind == "folder":
-        classes = tuple(sorted(path.name for path in training.iterdir() if path.is_dir()))
+        raise DataError(f"{root}: has a folder {testing.name} but no folder train")
+    return training or root, testing
+
+
+def _open_class_folders(
+    source: DataSource, training: Path, testing: Path | None, classes: tuple[str, ...], sensor: SensorSize | None
+) -> DataSet:
     if len(classes) < 2:
-        raise DataError(f"{training}: {len(classes)} class folders, expected at least 2 (ROOT/<class>/<recording>)")
-    sensor = given_sensor(config) or (GESTURE_SENSOR if config.kind == "gestures" else None)
-    train = class_folders(config, training, classes, sensor, cache)
-    test = class_folders(config, testing, classes, sensor, cache) if testing else []
-    if config.test_root is not None:
-        test = class_folders(config, _subfolder(config.test_root, "test") or config.test_root, classes, sensor, cache)
-    return in_parts(config, seed, f"recordings in {root.name}", classes, sensor or size_of(train, config), train, test)
+        raise DataError(f"{training}: {len(classes)} class folders (expected at least 2, as <class>/<recording>)")
+    if source.config.test_root is not None:
+        testing = _find_subfolder(source.config.test_root, "test") or source.config.test_root
+    train = list_class_folders(source, training, classes, sensor)
+    test = list_class_folders(source, testing, classes, sensor) if testing else []
+    data = DataSet(f"recordings in {source.root.name}", classes, sensor or find_sensor(source, train))
+    return divide_parts(source, data, train, test)
 
 
-def open_labelled(config: DataConfig, root: Path, cache: Cache | None, seed: int) -> DataSet:
-    """Recordings anywhere below ROOT with NAME_labels.csv beside them; each span of a label is a sample."""
-    found = _labelled(config, root, cache)
-    test = _labelled(config, config.test_root, cache) if config.test_root is not None else []
-    names = {name for name, _ in found}
+def open_labelled(source: DataSource) -> DataSet:
+    """Return recordings anywhere below ROOT with NAME_labels.csv beside them; each span of a label is a sample."""
+    root, test_root = source.root, source.config.test_root
+    train = _list_spans(source, root)
+    test = _list_spans(source, test_root) if test_root is not None else []
+    names = {name for name, _ in train}
     classes = tuple(sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
     if len(classes) < 2:
-        raise DataError(f"{root}: the label files name {len(classes)} class, expected at least 2")
+        raise DataError(f"{root}: the label files name {len(classes)} class (expected at least 2)")
     for name, sample in test:
         if name not in names:
-            raise DataError(f"{sample.name}: class {name}, expected one of {', '.join(classes)}")
+            raise DataError(f"{sample.name}: unknown class {name} (expected one of {', '.join(classes)})")
     train_samples, test_samples = (
-        [Sample(s.name, classes.index(name), s.group, s.load, s.version) for name, s in part] for part in (found, test)
+        [replace(sample, label=classes.index(name)) for name, sample in part] for part in (train, test)
     )
-    sensor = given_sensor(config) or size_of(train_samples, config)
-    return in_parts(config, seed, f"labelled recordings in {root.name}", classes, sensor, train_samples, test_samples)
+    sensor = source.sensor or find_sensor(source, train_samples)
+    data = DataSet(f"labelled recordings in {root.name}", classes, sensor)
+    return divide_parts(source, data, train_samples, test_samples)
 
 
-def _labelled(config: DataConfig, root: Path, cache: Cache | None) -> list[tuple[str, Sample]]:
-    """The spans of all label files below a folder, each with the name of its class; labels are still 0."""
+def _list_spans(source: DataSource, folder: Path) -> list[tuple[str, Sample]]:
+    """Return the samples of all label files below a folder, each with the name of its class; all labels are 0."""
     found = []
-    for labels in sorted(root.rglob(f"*{SUFFIX}")):
-        file = recording_of(labels)
-        found += [
-            (span.name, sample_of_span(config, file, span.start_us, span.end_us, 0, given_sensor(config), cache))
-            for span in read_labels(labels)
-        ]
+    for labels in sorted(folder.rglob(f"*{SUFFIX}")):
+        file = find_recording(labels)
+        found += [(span.name, sample_of_span(source, file, span, 0, source.sensor)) for span in read_labels(labels)]
     if not found:
-        raise DataError(f"{root}: holds no label file (NAME{SUFFIX} beside NAME.SUFFIX) with a label in it")
+        raise DataError(f"{folder}: no labels found (expected NAME{SUFFIX} beside NAME.SUFFIX)")
     return found
 
 
-def recording_of(labels: Path) -> Path:
-    """The recording or video that a label file stands beside.
+def find_recording(labels: Path) -> Path:
+    """Return the recording or video beside a label file.
 
     Raises:
         DataError: There is none, or more than one.
@@ -84,78 +155,41 @@ def recording_of(labels: Path) -> Path:
     stem = labels.name.removesuffix(SUFFIX)
     found = [path for path in sorted(labels.parent.glob(f"{stem}.*")) if is_loadable(path)]
     if len(found) != 1:
-        there = ", ".join(path.name for path in found) or "none"
-        raise DataError(f"{labels}: labels one recording {stem}.SUFFIX beside it, found {there}")
+        names = ", ".join(path.name for path in found) or "none"
+        raise DataError(f"{labels}: no single recording for the labels (found {names}, expected one {stem}.SUFFIX)")
     return found[0]
 
 
-def sample_of_span(
-    config: DataConfig, file: Path, start_us: int, end_us: int, label: int, sensor: SensorSize | None,
-    cache: Cache | None,
-) -> Sample:  # fmt: skip
-    """A part in time of a recording or video."""
+def sample_of_span(source: DataSource, file: Path, span: Span, label: int, sensor: SensorSize | None) -> Sample:
+    """Return a sample that is a part of a recording or video."""
+    recording = RecordingFile(file, sensor, source.config.video, source.cache)
     return Sample(
-        name=f"{file}@{start_us}-{end_us}us",
+        name=f"{file}@{span.start_us}-{span.end_us}us",
         label=label,
-        group=group_of(config, file),
-        load=partial(load_span, file, start_us, end_us, sensor, config.video, cache),
-        version=partial(version_of, file, config, sensor, start_us, end_us),
+        group=source.group_of(file),
+        load=partial(recording.load_span, span.start_us, span.end_us),
+        version=partial(recording.version, span.start_us, span.end_us),
+        file=file,
     )
 
 
-def load_span(
-    file: Path, start_us: int, end_us: int, sensor: SensorSize | None, video: ConvertConfig, cache: Cache | None
-) -> Events:
-    """The events of a recording or video from `start_us` to before `end_us`."""
-    if is_video(file):
-        return load_events(file, sensor, video, cache).slice_time(start_us, end_us)
-    return read(file, start_us, end_us, sensor=sensor)
-
-
-def load_events(file: Path, sensor: SensorSize | None, video: ConvertConfig, cache: Cache | None) -> Events:
-    """The events of a recording, or of a video, whose events are kept in the cache."""
-    if not is_video(file):
-        return read(file, sensor=sensor)
-    if cache is None:
-        return events_from_video(file, video)
-
-    def convert(target: Path) -> None:
-        try:
-            convert_video(file, target, video)
-        except TruncatedVideoError as error:  # its events up to the break are there
-            log.warning("%s", error)
-
-    return read(cache.file(cache.key("events", version_of_file(file), video.model_dump_json()), ".h5", convert))
-
-
-def version_of(file: Path, config: DataConfig, *more: object) -> str:
-    """What the sample of a file depends on: its content and, of a video, how it becomes events."""
-    return version_of_file(file, config.video.model_dump_json() if is_video(file) else "", *more)
-
-
-def size_of(samples: Sequence[Sample], config: DataConfig) -> SensorSize:
-    """The sensor of the first sample that can be opened; names begin with that of the file.
+def find_sensor(source: DataSource, samples: Iterable[Sample]) -> SensorSize:
+    """Return the sensor of the first file of some samples that can be opened.
 
     Raises:
-        DvspipeError: None can; says why the first cannot.
+        DvspipeError: None can be opened; the error of the first one.
     """
     first: DvspipeError | None = None
-    for sample in samples:
-        file = Path(sample.name.rpartition("@")[0] or sample.name)
+    for file in dict.fromkeys(sample.file for sample in samples if sample.file is not None):
         try:
-            return open_video(file, config.video.video).size if is_video(file) else open_recording(file).sensor
+            return open_video(file, source.config.video.video).size if is_video(file) else open_recording(file).sensor
         except DvspipeError as error:
             first = first or error
     raise first or DataError("no recordings")
 
 
-def given_sensor(config: DataConfig) -> SensorSize | None:
-    """The sensor of the configuration."""
-    return SensorSize.parse(config.sensor) if config.sensor else None
-
-
 def is_loadable(path: Path) -> bool:
-    """Whether a file or folder has the looks of a recording or a video; hidden ones are nobody's."""
+    """Return whether a path has the name of a recording or video; hidden files have not."""
     if path.is_dir():
         return is_ros2_folder(path) or is_image_folder(path)
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
@@ -163,62 +197,62 @@ def is_loadable(path: Path) -> bool:
     return known and not path.name.endswith(SUFFIX) and not path.name.startswith(".")
 
 
-def class_folders(
-    config: DataConfig, folder: Path, classes: Sequence[str], sensor: SensorSize | None, cache: Cache | None
+def list_class_folders(
+    source: DataSource, folder: Path, classes: Sequence[str], sensor: SensorSize | None
 ) -> list[Sample]:
-    """The recordings and videos of the class folders of a folder, in the order of their names.
+    """Return the recordings and videos in the class folders of a folder, in the order of their names.
 
     Raises:
-        DataError: A class folder has a name that is no class, or nothing in it, or there is none.
+        DataError: A class folder has an unknown name or is empty, or there is none.
     """
     samples = []
-    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if place.name not in classes:
-            raise DataError(f"{place}: an unknown class folder, expected one of {', '.join(classes)}")
-        files = [path for path in sorted(place.iterdir()) if is_loadable(path)]
+    for class_folder in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if class_folder.name not in classes:
+            raise DataError(f"{class_folder}: unknown class folder (expected one of {', '.join(classes)})")
+        files = [path for path in sorted(class_folder.iterdir()) if is_loadable(path)]
         if not files:
-            raise DataError(f"{place}: holds no recording ({', '.join(RECORDING_SUFFIXES)}) and no video")
+            raise DataError(f"{class_folder}: no recording ({', '.join(RECORDING_SUFFIXES)}) and no video found")
+        recordings = [RecordingFile(file, sensor, source.config.video, source.cache) for file in files]
         samples += [
             Sample(
-                name=str(file),
-                label=classes.index(place.name),
-                group=group_of(config, file),
-                load=partial(load_events, file, sensor, config.video, cache),
-                version=partial(version_of, file, config, sensor),
+                name=str(recording.path),
+                label=classes.index(class_folder.name),
+                group=source.group_of(recording.path),
+                load=recording.load,
+                version=recording.version,
+                file=recording.path,
             )
-            for file in files
+            for recording in recordings
         ]
     if not samples:
-        raise DataError(f"{folder}: holds no class folders, expected <class>/<recording>")
+        raise DataError(f"{folder}: no class folders found (expected <class>/<recording>)")
     return samples
 
 
-def group_of(config: DataConfig, file: Path) -> str:
-    """What of a file's name stays together: all of it, or what the configuration's expression matches."""
-    if config.group is None:
-        return str(file)
-    found = re.search(config.group, file.name)
-    if not found:
-        raise DataError(f"{file}: its name does not match data.group = {config.group!r}")
-    return found.group()
+def divide_parts(source: DataSource, data: DataSet, train: Sequence[Sample], test: Sequence[Sample]) -> DataSet:
+    """Return a data set with its parts: as in an earlier run's split.json, or drawn at random.
 
-
-def in_parts(
-    config: DataConfig, seed: int, title: str, classes: tuple[str, ...], sensor: SensorSize,
-    train: list[Sample], test: list[Sample],
-) -> DataSet:  # fmt: skip
-    """Divides off the validation part and, where the data set brings none, the test part; or as an earlier run did."""
+    Args:
+        source: Shares of the parts, seed, and the split.json, if any.
+        data: Title, classes and sensor.
+        train: Samples of the training and validation parts, and also of the test part if `test` is empty.
+        test: Samples of the test part, if the data set has one.
+    """
+    config = source.config
+    assert config.root is not None
+    data = replace(
+        data, synthetic=is_synthetic(config.root), synthetic_test=is_synthetic(config.test_root or config.root)
+    )
     if config.split is not None:
         parts = apply_split(config.split, [*train, *test])
-        train_part, validation_part, test_part = (tuple(part) for part in parts.values())
-        return DataSet(title, classes, sensor, False, train_part, validation_part, test_part)
+        return replace(data, train=parts["train"], validation=parts["validation"], test=parts["test"])
     check_groups(train, test)
-    brings_test = bool(test)
-    if not brings_test:
-        train, test = divide(train, config.test, seed + 1)
-    train, validation = divide(train, config.validation, seed)
-    return DataSet(title, classes, sensor, False, tuple(train), tuple(validation), tuple(test), brings_test=brings_test)
+    fixed_test = bool(test)
+    if not fixed_test:
+        train, test = divide(train, config.test, source.seed + 1)
+    train, validation = divide(train, config.validation, source.seed)
+    return replace(data, train=tuple(train), validation=tuple(validation), test=tuple(test), fixed_test=fixed_test)
 
 
-def _subfolder(root: Path, name: str) -> Path | None:
+def _find_subfolder(root: Path, name: str) -> Path | None:
     return next((path for path in root.iterdir() if path.is_dir() and path.name.lower() == name), None)

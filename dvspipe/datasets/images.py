@@ -1,10 +1,9 @@
-"""Pictures as data sets: MNIST through the codes of static values."""
+"""Images as data sets: MNIST, encoded by the spike codes of static values."""
 
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,22 +11,23 @@ from numpy.typing import NDArray
 from ..config import build
 from ..encoding import CODES, BinConfig, SpikeCode
 from ..events import SensorSize
-from ..synthesis import read_mnist
+from ..synthesis import DIGIT_PX, MnistPart, read_mnist
 from .config import DataConfig
 from .samples import DataSet, Image, Sample, divide
+from .source import DataSource
 
 DIGITS = tuple(str(digit) for digit in range(10))
 
 
 class Constant(SpikeCode):
-    """No code: the values 0 to 1 at every step, float32, as the current of an input that never changes."""
+    """No code: the values, 0 to 1, float32, at every step, as a constant input current."""
 
     def _encode(self, values: NDArray[np.float64], _rng: np.random.Generator | None) -> NDArray[Any]:
         return np.broadcast_to(values.astype(np.float32), (self.steps, 1, *values.shape))
 
 
-def code_of(config: DataConfig, bins: BinConfig) -> SpikeCode:
-    """The code of pictures that a configuration names, with the steps of its bins.
+def build_code(config: DataConfig, bins: BinConfig) -> SpikeCode:
+    """Return the spike code of images that a configuration names, with the steps of its bins.
 
     Raises:
         ConfigError: A setting of the code is wrong.
@@ -37,36 +37,41 @@ def code_of(config: DataConfig, bins: BinConfig) -> SpikeCode:
     return build(kind, {**config.code_settings, **steps}, f"data.code_settings of {config.code}")
 
 
-def open_mnist(config: DataConfig, root: Path, seed: int, bins: BinConfig) -> DataSet:
-    """MNIST (LeCun et al. 1998): its 60,000 training images, of which some are for validation, and 10,000 test images.
+def open_mnist(source: DataSource) -> DataSet:
+    """Return MNIST (LeCun et al. 1998): 60,000 images for training and validation, and 10,000 test images.
 
     Raises:
-        DataError: A file is missing, or they do not belong together.
-        FormatError: A file is damaged.
-        ConfigError: A setting of the code is wrong.
+        DataError: A file is missing, or the files do not belong together.
+        FormatError: A file is corrupted.
+        ConfigError: A setting of the spike code is wrong.
     """
-    code, parts = code_of(config, bins), {}
-    for part in ("train", "test"):
+    root, code = source.root, build_code(source.config, source.bins)
+    parts: dict[str, list[Sample]] = {}
+    for part in get_args(MnistPart):
         images, labels = read_mnist(root, part)
         parts[part] = [
             Sample(
                 name=f"{root}/{part} image {row + 1}",
                 label=int(labels[row]),
                 group=f"{part} {row + 1}",
-                load=partial(_image, images, row),
+                load=partial(_take_row, images, row),
                 version=partial(str, row),
                 code=code,
             )
             for row in range(len(images))
         ]
-    train, validation = divide(parts["train"], config.validation, seed)
-    height, width = parts["train"][0].load().shape if parts["train"] else (28, 28)  # type: ignore[union-attr]
+    train, validation = divide(parts["train"], source.config.validation, source.seed)
     return DataSet(
-        "MNIST", DIGITS, SensorSize(width=width, height=height), False,
-        tuple(train), tuple(validation), tuple(parts["test"]), brings_test=True,
-    )  # fmt: skip
+        title="MNIST",
+        classes=DIGITS,
+        sensor=SensorSize(width=DIGIT_PX, height=DIGIT_PX),
+        train=tuple(train),
+        validation=tuple(validation),
+        test=tuple(parts["test"]),
+        fixed_test=True,
+    )
 
 
-def _image(images: Image, row: int) -> Image:
+def _take_row(images: Image, row: int) -> Image:
     image: Image = images[row]
     return image

@@ -1,15 +1,19 @@
-"""Label files: from when to when a recording shows which class."""
+"""Label files: which class a recording shows from when to when."""
 
 from __future__ import annotations
 
 import csv
+import io
 import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
-from ..errors import DataError, FileError
+from ..errors import DataError
+from ..files import read_bytes
 
 SUFFIX = "_labels.csv"
 UNITS_US = {"us": 1, "usec": 1, "ms": 1_000, "s": 1_000_000, "sec": 1_000_000}
@@ -24,8 +28,8 @@ class Span:
     """A part of a recording that shows one class.
 
     Args:
-        start_us: Time of its first event, on the recording's clock.
-        end_us: Time from which on events do not belong to it.
+        start_us: Start time on the recording's clock, inclusive.
+        end_us: End time, exclusive.
         name: The class, as the file names it.
     """
 
@@ -34,82 +38,87 @@ class Span:
     name: str
 
 
+class _Columns(NamedTuple):
+    """Columns of the class, the start and the end, and the unit of each time in microseconds."""
+
+    name: int
+    start: int
+    start_unit_us: int
+    end: int
+    end_unit_us: int
+
+
 def read_labels(path: Path) -> list[Span]:
-    """The spans of a label file, in the order of their times.
+    """Return the spans of a label file in the order of their times.
 
     The heading names the class (`class`, `label`), the start and the end with their unit, in any order:
-    `class,startTime_usec,endTime_usec` is IBM's for DVS128 Gesture; `start_s`, `end_ms`, `stop_us` are other ways. An
-    end that lies after the next start is moved there, with a warning: no event has two labels. (DVS128 Gesture has one
-    such, class 9 of user22_led.)
+    `class,startTime_usec,endTime_usec` is IBM's for DVS128 Gesture; `start_s`, `end_ms` and `stop_us` also work. A span
+    that overlaps the next one is shortened to end where that one starts, with a warning, so that no event has two
+    labels. (DVS128 Gesture has one overlap, class 9 of user22_led.)
 
     Raises:
         FileError: The file cannot be read.
-        DataError: It is not of that form; the message names the line.
+        DataError: It does not have that form; the message names the line.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror})") from error
+        text = read_bytes(path).decode("utf-8-sig")
+        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if any(cell.strip() for cell in row)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a CSV file ({error})") from error
     if not rows:
-        raise DataError(f"{path}: is empty, expected the heading class,start_us,end_us and a line for each span")
-    columns = _columns(path, rows[0])
-    spans = [_span(path, number, row, columns) for number, row in enumerate(rows[1:], start=2)]
-    return _apart(path, sorted(spans, key=lambda span: (span.start_us, span.end_us)))
+        raise DataError(f"{path}: is empty (expected the heading class,start_us,end_us and a line per span)")
+    columns = _find_columns(path, rows[0])
+    spans = [_parse_span(f"{path}: line {number}", row, columns) for number, row in enumerate(rows[1:], start=2)]
+    return _shorten_overlaps(path, sorted(spans, key=lambda span: (span.start_us, span.end_us)))
 
 
-def _columns(path: Path, heading: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Place of the class, the start and the end, and the microseconds in a unit."""
+def _find_columns(path: Path, heading: Sequence[str]) -> _Columns:
     found = {}
-    for place, cell in enumerate(heading):
+    for column, cell in enumerate(heading):
         name, _, unit = cell.strip().lower().rpartition("_")
         if cell.strip().lower() in CLASS_NAMES:
-            found["class"] = place, 0
+            found["class"] = column, 0
         for kind, names in (("start", START_NAMES), ("end", END_NAMES)):
             if name in names and unit in UNITS_US:
-                found[kind] = place, UNITS_US[unit]
+                found[kind] = column, UNITS_US[unit]
     missing = [kind for kind in ("class", "start", "end") if kind not in found]
     if missing:
         raise DataError(
-            f"{path}: the heading {','.join(heading)} names no {missing[0]}, expected one such as "
-            f"class,start_us,end_us (units {', '.join(UNITS_US)})"
+            f"{path}: the heading has no column {missing[0]} (found {','.join(heading)}, expected a heading such as "
+            f"class,start_us,end_us, with the units {', '.join(UNITS_US)})"
         )
-    return found
+    return _Columns(found["class"][0], *found["start"], *found["end"])
 
 
-def _span(path: Path, number: int, row: Sequence[str], columns: dict[str, tuple[int, int]]) -> Span:
-    where = f"{path}: line {number}"
+def _parse_span(line: str, row: Sequence[str], columns: _Columns) -> Span:
     try:
-        name = row[columns["class"][0]].strip()
-        start_us, end_us = (_time_us(row[place], unit) for place, unit in (columns["start"], columns["end"]))
+        name = row[columns.name].strip()
+        start_us = _parse_time(row[columns.start], columns.start_unit_us)
+        end_us = _parse_time(row[columns.end], columns.end_unit_us)
     except (IndexError, ValueError, OverflowError) as error:
-        raise DataError(f"{where}: {','.join(row)!r} is not a class and two times ({error})") from error
+        raise DataError(f"{line}: {','.join(row)!r} is not a class and two times ({error})") from error
     if not name or end_us <= start_us:
-        raise DataError(
-            f"{where}: class {name!r} from {start_us} to {end_us} us, expected a name and an end after the start"
-        )
+        raise DataError(f"{line}: class {name!r} from {start_us} to {end_us} us (expected a name and end > start)")
     return Span(start_us, end_us, name)
 
 
-def _time_us(text: str, unit_us: int) -> int:
+def _parse_time(text: str, unit_us: int) -> int:
     if not re.fullmatch(r"\s*-?\d+(\.\d*)?([eE][+-]?\d+)?\s*", text):
-        raise ValueError(f"{text!r} is no number")
+        raise ValueError(f"{text!r} is not a number")
     return int(text) * unit_us if text.strip().lstrip("-").isdecimal() else round(float(text) * unit_us)
 
 
-def _apart(path: Path, spans: list[Span]) -> list[Span]:
-    apart = []
-    for number, span in enumerate(spans):
-        following = spans[number + 1] if number + 1 < len(spans) else None
+def _shorten_overlaps(path: Path, spans: list[Span]) -> list[Span]:
+    shortened = []
+    for span, following in pairwise([*spans, None]):
+        assert span is not None
         if following is not None and span.end_us > following.start_us:
             if following.start_us <= span.start_us:
-                raise DataError(f"{path}: two labels, {span.name} and {following.name}, begin at {span.start_us} us")
+                raise DataError(f"{path}: two labels, {span.name} and {following.name}, start at {span.start_us} us")
             log.warning(
-                "%s: class %s ends at %d us, after class %s begins at %d us; it is cut there",
+                "%s: class %s ends at %d us, after class %s starts at %d us; shortened to that time",
                 path, span.name, span.end_us, following.name, following.start_us,
             )  # fmt: skip
             span = Span(span.start_us, following.start_us, span.name)
-        apart.append(span)
-    return apart
+        shortened.append(span)
+    return shortened

@@ -6,13 +6,13 @@ from functools import partial
 from importlib.metadata import version
 
 from ..synthesis import GESTURE_SENSOR, GESTURES, record_gesture
-from .config import DataConfig
 from .samples import DataSet, Sample, divide
+from .source import DataSource
 
 
-def open_rendered(config: DataConfig, seed: int) -> DataSet:
-    """Rendered gestures; the people of the test part appear nowhere else."""
-    people = range(config.train_people + config.test_people)
+def open_rendered(source: DataSource) -> DataSet:
+    """Return rendered gestures; the people of the test part are in no other part."""
+    config, seed = source.config, source.seed
     samples = [
         Sample(
             name=f"person {person}, {GESTURES[label]}, clip {clip}",
@@ -21,15 +21,21 @@ def open_rendered(config: DataConfig, seed: int) -> DataSet:
             load=partial(record_gesture, label, person=person, clip=clip, seed=seed),
             version=partial(_version, label, person, clip, seed),
         )
-        for person in people
+        for person in range(config.train_people + config.test_people)
         for label in range(len(GESTURES))
         for clip in range(config.clips)
     ]
-    per_person = len(GESTURES) * config.clips
-    train, validation = divide(samples[: config.train_people * per_person], config.validation, seed)
-    test = samples[config.train_people * per_person :]
+    trained = config.train_people * len(GESTURES) * config.clips
+    train, validation = divide(samples[:trained], config.validation, seed)
     return DataSet(
-        "rendered gestures", GESTURES, GESTURE_SENSOR, True, tuple(train), tuple(validation), tuple(test), True, True
+        title="rendered gestures",
+        classes=GESTURES,
+        sensor=GESTURE_SENSOR,
+        train=tuple(train),
+        validation=tuple(validation),
+        test=tuple(samples[trained:]),
+        synthetic=True,
+        synthetic_test=True,
     )
 
 

@@ -1,38 +1,38 @@
-"""What a data set holds and what is wrong with it, found by loading all of it once."""
+"""What a data set contains and what is wrong with it, found by loading every sample once."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from ..errors import DataError, DvspipeError
 from ..events import Events, SensorSize
-from .samples import DataSet, Sample
+from ..parallel import Progress
+from .samples import DataSet, Part, Sample
 
-Progress = Callable[[int, int], None]
 
-
-@dataclass(frozen=True)
-class Figures:
-    """The recordings of a class, or all.
+class ClassFigures(BaseModel):
+    """Figures of the recordings of one class, or of all.
 
     Args:
-        name: Of the class; `all` for all together.
-        train: Recordings in the training part.
-        validation: And in the validation part.
-        test: And in the test part.
+        name: Name of the class; `all` for all together.
+        train: Number of recordings in the training part.
+        validation: Number of recordings in the validation part.
+        test: Number of recordings in the test part.
         groups: Number of people or sources.
-        events: Median number of events, None where none could be loaded; likewise below.
+        events: Median number of events; None, here and below, if no recording could be loaded.
         fewest: Smallest number of events.
         most: Largest number of events.
         duration_s: Median time from the first event to the last.
-        rate_hz: Median events per second.
-        on_fraction: Share of ON events, the mean over recordings.
+        rate_hz: Median event rate.
+        on_fraction: Mean share of ON events.
     """
+
+    model_config = ConfigDict(frozen=True)
 
     name: str
     train: int
@@ -47,32 +47,29 @@ class Figures:
     on_fraction: float | None
 
 
-@dataclass(frozen=True)
-class Survey:
-    """What a data set holds.
+class Survey(BaseModel):
+    """What a data set contains.
 
     Args:
-        title: Of the data set.
+        title: Title of the data set.
         sensor: WIDTHxHEIGHT.
-        synthetic: Whether it was rendered.
-        figures: Of each class that has recordings, and of all together at the end.
-        problems: A line for each recording or class that is not as it should be.
+        synthetic: Whether the recordings are synthetic.
+        figures: Figures of each class that has recordings, and last those of all.
+        problems: A line for each problem of a recording or class.
     """
+
+    model_config = ConfigDict(frozen=True)
 
     title: str
     sensor: str
     synthetic: bool
-    figures: tuple[Figures, ...]
+    figures: tuple[ClassFigures, ...]
     problems: tuple[str, ...]
-
-    def to_record(self) -> dict[str, Any]:
-        """All of it as dicts, lists, numbers, texts and None."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """A recording that could be loaded."""
+    """Figures of one recording."""
 
     label: int
     version: str
@@ -83,74 +80,81 @@ class _Measured:
 
 
 def survey(data: DataSet, progress: Progress | None = None) -> Survey:
-    """What a data set holds, from loading every recording.
+    """Load every recording of a data set and return what it contains.
 
-    A recording that cannot be loaded, is empty, comes from another sensor or is there twice is a problem, and so is a
-    class that the training part lacks.
+    A recording that cannot be loaded, is empty, comes from another sensor or is a duplicate is a problem, and so is a
+    class without training recordings.
 
     Args:
         data: The data set.
-        progress: Told the number of recordings done and in all.
+        progress: Called with the number of recordings done and in all.
 
     Raises:
-        DataError: It holds pictures.
+        DataError: The samples are images.
     """
-    everything = [(part, sample) for part, samples in data.parts.items() for sample in samples]
+    samples = [(part, sample) for part, samples in data.parts.items() for sample in samples]
     measured, problems = [], []
     seen: dict[str, str] = {}
-    for number, (part, sample) in enumerate(everything, start=1):
+    for number, (part, sample) in enumerate(samples, start=1):
         found = _measure(sample)
         if isinstance(found, str):
             problems.append(found)
         else:
             measured.append(found)
-            problems += _odd(sample, found, data.sensor)
-            where = f"{sample.name} ({part})"
+            problems += _check(sample, found, data.sensor)
+            name = f"{sample.name} ({part})"
             if found.version in seen:
-                problems.append(f"{where}: the same content as {seen[found.version]}")
-            seen.setdefault(found.version, where)
+                problems.append(f"{name}: the same content as {seen[found.version]}")
+            seen.setdefault(found.version, name)
         if progress:
-            progress(number, len(everything))
-    lacking = sorted(set(range(len(data.classes))) - {sample.label for sample in data.train})
-    if lacking:
-        names = ", ".join(data.classes[label] for label in lacking)
+            progress(number, len(samples))
+    missing = sorted(set(range(len(data.classes))) - {sample.label for sample in data.train})
+    if missing:
+        names = ", ".join(data.classes[label] for label in missing)
         problems.append(f"{data.title}: the training part has no recordings of {names}")
-    groups = [[k] for k in sorted({sample.label for _, sample in everything})]
-    figures = [_figures(data.classes[labels[0]], labels, everything, measured) for labels in groups]
-    figures.append(_figures("all", range(len(data.classes)), everything, measured))
-    return Survey(data.title, str(data.sensor), data.synthetic, tuple(figures), tuple(problems))
+    labels = sorted({sample.label for _, sample in samples})
+    figures = [_summarise(data.classes[label], [label], samples, measured) for label in labels]
+    figures.append(_summarise("all", range(len(data.classes)), samples, measured))
+    return Survey(
+        title=data.title,
+        sensor=str(data.sensor),
+        synthetic=data.synthetic,
+        figures=tuple(figures),
+        problems=tuple(problems),
+    )
 
 
 def _measure(sample: Sample) -> _Measured | str:
-    """The figures of a recording, or why there are none."""
+    """Return the figures of a recording, or the reason why it has none."""
     try:
         events, version = sample.load(), sample.version()
-    except (DvspipeError, OSError) as error:
-        message = str(error)
-        return message if message.startswith(sample.name) else f"{sample.name}: {message}"
+    except DvspipeError as error:
+        return str(error.named(sample.name))
+    except OSError as error:
+        return f"{sample.name}: {error}"
     if not isinstance(events, Events):
-        raise DataError(f"{sample.name}: a picture, and only recordings are counted")
+        raise DataError(f"{sample.name}: is an image (expected recordings of events)")
     on = int(np.count_nonzero(events.p))
     return _Measured(sample.label, version, events.sensor, len(events), events.duration_us, on)
 
 
-def _odd(sample: Sample, found: _Measured, sensor: SensorSize) -> Iterator[str]:
+def _check(sample: Sample, found: _Measured, sensor: SensorSize) -> Iterator[str]:
     if not found.events:
-        yield f"{sample.name}: holds no events"
+        yield f"{sample.name}: contains no events"
     if found.sensor != sensor:
-        yield f"{sample.name}: comes from a sensor of {found.sensor}, the data set is of {sensor}"
+        yield f"{sample.name}: comes from a sensor of {found.sensor} (expected {sensor})"
 
 
-def _figures(
-    name: str, labels: Sequence[int], everything: Sequence[tuple[str, Sample]], measured: Sequence[_Measured]
-) -> Figures:
-    """The figures of the recordings with one of some labels."""
-    own = [(part, sample) for part, sample in everything if sample.label in labels]
+def _summarise(
+    name: str, labels: Sequence[int], samples: Sequence[tuple[Part, Sample]], measured: Sequence[_Measured]
+) -> ClassFigures:
+    """Return the figures of the recordings with one of some labels."""
+    own = [(part, sample) for part, sample in samples if sample.label in labels]
     parts = Counter(part for part, _ in own)
     filled = [each for each in measured if each.label in labels and each.events]
     counts = [each.events for each in filled]
     rates = [each.events / each.duration_us * 1e6 for each in filled if each.duration_us]
-    return Figures(
+    return ClassFigures(
         name=name,
         train=parts["train"],
         validation=parts["validation"],

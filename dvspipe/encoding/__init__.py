@@ -1,9 +1,10 @@
-"""Events to spike tensors; static values and signals to spike trains."""
+"""Events to spike tensors, and static values and signals to spike trains."""
 
-from .bins import BinConfig, BinCounts, cut_windows, encode_events
+from .bins import BinConfig, BinCounts, BinForm, PolarityMode, StepRule, cut_windows, encode_events
 from .spikes import (
     CODES,
     BensSpiker,
+    CodeName,
     Delta,
     HoughSpiker,
     Latency,
@@ -23,17 +24,21 @@ __all__ = [
     "BensSpiker",
     "BinConfig",
     "BinCounts",
+    "BinForm",
+    "CodeName",
     "Delta",
     "EncoderState",
     "HoughSpiker",
     "Latency",
     "LogLatency",
     "Poisson",
+    "PolarityMode",
     "Population",
     "RankOrder",
     "SignalCode",
     "SpikeCode",
     "StepForward",
+    "StepRule",
     "cut_windows",
     "encode_events",
     "encode_part",

@@ -1,14 +1,14 @@
-"""Events to spike tensors: what a pixel holds in each of T time steps.
+"""Events to spike tensors: the value of each pixel in each of T time steps.
 
-Every step is half-open. Cut by time, step k of a recording that begins at `start` holds the events with
+Every step is half-open. By time, step k of a recording that begins at `start` contains the events with
 
     start + k * step_us <= t < start + (k + 1) * step_us.
 
-Cut by recording, T equal steps reach from the first event to the last, which is in the last step:
+By recording, T equal steps reach from the first event to the last, which is in the last step:
 
     k <= (t - start) * T / (last + 1 - start) < k + 1.
 
-Cut by events, step k holds the events number k * step_events to (k + 1) * step_events - 1, counted from 0.
+By events, step k contains the events k * step_events to (k + 1) * step_events - 1, counted from 0.
 """
 
 from __future__ import annotations
@@ -23,9 +23,16 @@ from pydantic import Field, model_validator
 
 from ..config import Settings
 from ..events import LATEST_US, Events, SensorSize, concatenate, windows
-from .kernels import NEVER_US, Places, add_counts, add_weights, note_times, write_surface
+from .kernels import NEVER_US, Places, StepTimes, add_counts, add_weights, note_times, write_surface
 
 LARGEST_COUNT = 255
+
+StepRule = Literal["time", "recording", "events"]
+"""What a step is; see `BinConfig.by`."""
+BinForm = Literal["count", "binary", "clipped", "voxel", "surface"]
+"""What the values of a spike tensor are; see `BinConfig.form`."""
+PolarityMode = Literal["apart", "merged", "signed"]
+"""What becomes of the polarity; see `BinConfig.polarity`."""
 
 
 class BinConfig(Settings):
@@ -33,32 +40,33 @@ class BinConfig(Settings):
 
     steps: int = Field(default=20, ge=1, le=10_000)
     """T, the number of time steps."""
-    by: Literal["time", "recording", "events"] = "time"
-    """What a step is: `step_us` of time, the T-th part of the whole recording's time, or `step_events` events."""
+    by: StepRule = "time"
+    """What a step is: `step_us` of time, the T-th part of the duration of the recording, or `step_events` events."""
     step_us: int = Field(default=15_000, ge=1, le=10**9)
-    """Length of a step in microseconds; what a network takes for it, also where steps are cut otherwise."""
+    """Length of a step in microseconds; networks assume it even if the steps are not cut by time."""
     step_events: int = Field(default=1000, ge=1, le=10**9)
-    """By events: the number of events in a step."""
+    """`events`: number of events in a step."""
     downsample: int = Field(default=1, ge=1, le=1024)
-    """Blocks of this many pixels on a side are summed into one; a last partial block counts as a block."""
-    form: Literal["count", "binary", "clipped", "voxel", "surface"] = "count"
-    """`count`: number of events (at most 255); `binary`: whether there was any; `clipped`: their number, at most
+    """Side of the blocks of pixels that are summed into one; the last block of a row or column may be partial."""
+    form: BinForm = "count"
+    """`count`: number of events (at most 255); `binary`: 1 if there is any event; `clipped`: number of events, at most
     `clip`; `voxel`: events divided between the two nearest steps; `surface`: how recent the last event is."""
     clip: int = Field(default=4, ge=1, le=LARGEST_COUNT)
-    """The largest count of the form `clipped`."""
-    polarity: Literal["apart", "merged", "signed"] = "apart"
-    """`apart`: C = 2, 0 OFF and 1 ON; `merged`: C = 1, ON and OFF alike; `signed`: C = 1, ON less OFF, of `voxel`."""
+    """`clipped`: the largest count."""
+    polarity: PolarityMode = "apart"
+    """`apart`: C = 2, 0 OFF and 1 ON; `merged`: C = 1, ON and OFF alike; `signed`: C = 1, ON minus OFF, only with
+    `voxel`."""
     tau_us: float = Field(default=50_000, gt=0, le=1e12)
-    """Time constant of the form `surface` in microseconds."""
+    """`surface`: time constant in microseconds."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> BinConfig:
         if self.polarity == "signed" and self.form != "voxel":
-            raise ValueError(f"polarity = signed is for form = voxel, not {self.form}; apart and merged are for all")
+            raise ValueError(f"polarity = signed needs form = voxel (found {self.form})")
         if self.form == "voxel" and self.by == "events":
-            raise ValueError("form = voxel divides events by their times; expected by = time or by = recording")
+            raise ValueError("form = voxel needs by = time or by = recording (found events)")
         if self.form == "voxel" and self.steps < 2:
-            raise ValueError("form = voxel divides events between steps; expected steps >= 2")
+            raise ValueError(f"form = voxel needs steps >= 2 (found {self.steps})")
         return self
 
     @property
@@ -68,44 +76,44 @@ class BinConfig(Settings):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the spike tensor: uint8 for numbers of events, float32 for `voxel` and `surface`."""
+        """The dtype of the spike tensor: float32 for `voxel` and `surface`, else uint8."""
         return np.dtype(np.float32 if self.form in ("voxel", "surface") else np.uint8)
 
     @property
     def window_us(self) -> int:
-        """Length of the whole tensor in microseconds, by time."""
+        """Length of the tensor in microseconds, by time."""
         return self.steps * self.step_us
 
     @property
     def window_events(self) -> int:
-        """Number of events in the whole tensor, by events."""
+        """Number of events in the tensor, by events."""
         return self.steps * self.step_events
 
     @property
     def largest(self) -> int:
-        """The largest value of a form that counts."""
+        """The largest value of `count`, `binary` and `clipped`."""
         return {"binary": 1, "clipped": self.clip}.get(self.form, LARGEST_COUNT)
 
     def grid(self, sensor: SensorSize) -> SensorSize:
-        """Width and height of the spike tensor for a sensor."""
+        """Return the width and height of the spike tensor for a sensor."""
         return SensorSize(width=-(-sensor.width // self.downsample), height=-(-sensor.height // self.downsample))
 
     def shape(self, sensor: SensorSize) -> tuple[int, int, int]:
-        """C, H and W of the spike tensor for a sensor."""
+        """Return C, H and W of the spike tensor for a sensor."""
         grid = self.grid(sensor)
         return self.channels, grid.height, grid.width
 
 
 @dataclass(frozen=True)
 class BinCounts:
-    """What became of the events of a recording.
+    """How many events of a recording are in its spike tensor, and how many are not.
 
-    Attributes:
-        events: How many came.
-        before: Of them, earlier than the first step.
-        beyond: Later than the last step.
-        saturated: Inside, but at a pixel that held the largest count already: more than 255 events, than `clip`, or,
-            of the form `binary`, than one.
+    Args:
+        events: Number of all events.
+        before: Number of events before the first step.
+        beyond: Number of events after the last step.
+        saturated: Number of events inside the steps that are not counted because the pixel already had the largest
+            count: 255, `clip`, or 1.
     """
 
     events: int = 0
@@ -115,15 +123,15 @@ class BinCounts:
 
     @property
     def kept(self) -> int:
-        """How many were left; the sum of a tensor of counts."""
+        """Number of events in the tensor: its sum, if it counts events."""
         return self.events - self.before - self.beyond - self.saturated
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Steps of equal length: step k holds the times t with k <= (t - start_us) * parts / span_us < k + 1.
+    """Steps of equal length: step k contains the times t with k <= (t - start_us) * parts / span_us < k + 1.
 
-    In integers, so that no time is ever on the wrong side.
+    In integers, so that no event is in the wrong step because of rounding.
     """
 
     start_us: int
@@ -131,16 +139,16 @@ class Clock:
     parts: int = 1
 
     def begin_us(self, step: int) -> int:
-        """The first microsecond of a step."""
+        """Return the first microsecond of a step."""
         return self.start_us - (-step * self.span_us) // self.parts
 
     def step_of(self, t_us: int) -> int:
-        """The step that holds a time."""
+        """Return the step that contains a time."""
         return (t_us - self.start_us) * self.parts // self.span_us
 
     @classmethod
     def of(cls, config: BinConfig, start_us: int, last_us: int) -> Clock:
-        """The steps of a recording, by time or by recording, from a time to that of its last event."""
+        """Return the steps of a recording, by time or by recording, from its start to its last event."""
         if config.by == "time":
             return cls(start_us, config.step_us)
         if config.form == "voxel":  # the last event is where the last step begins
@@ -153,43 +161,50 @@ def encode_events(
     config: BinConfig,
     *,
     start_us: int | None = None,
-    tell: Callable[[BinCounts], object] | None = None,
+    callback: Callable[[BinCounts], object] | None = None,
 ) -> NDArray[Any]:
-    """The spike tensor of a recording.
+    """Return the spike tensor of a recording.
 
     Args:
         events: Any number of events.
         config: Steps, downsampling, form and polarity.
-        start_us: Begin of step 0, for steps by time and by recording; the first event's time by default.
-        tell: Is told what became of the events: how many lie outside the steps, or found a count full.
+        start_us: Start of step 0, by time and by recording; default: the time of the first event.
+        callback: Called with the number of events inside and outside the tensor.
 
     Returns:
-        [T, C, H, W] with the C, H and W of `config.shape`; zeros where there is no event.
+        [T, C, H, W] with the C, H and W of `config.shape`; 0 where there is no event.
 
-        Of the forms `count`, `binary` and `clipped`: uint8, the number of events per step, polarity and (downsampled)
-        pixel, at most 255, 1 or `clip`. The sum is `BinCounts.kept`.
+        `count`, `binary` and `clipped`: uint8, the number of events per step, polarity and (downsampled) pixel, at most
+        255, 1 or `clip`. The sum is `BinCounts.kept`.
 
-        Of `voxel`: float32, sum of max(0, 1 - |k - t'|) over the events of a pixel, where t' is (t - start) / step_us,
-        or by recording (T - 1) (t - start) / (last - start); OFF events count -1 where the polarity is `signed`.
-        Source: Zhu et al., "Unsupervised event-based learning of optical flow, depth, and egomotion", CVPR (2019),
-        equations 1 and 2. By time, the part of an event of the last step that belongs to step T is left out.
+        `voxel`: float32, the sum of max(0, 1 - |k - t'|) over the events of a pixel, where t' is (t - start) / step_us
+        or, by recording, (T - 1) (t - start) / (last - start); OFF events count -1 if the polarity is `signed`. By
+        time, the part of an event of the last step that belongs to step T is left out. Source: Zhu et al.,
+        "Unsupervised event-based learning of optical flow, depth, and egomotion", CVPR (2019), equations 1 and 2.
 
-        Of `surface`: float32, exp(-(end - last) / tau_us), 0 to 1, with the time of the pixel's last event before the
-        step's end; by events, the end is the time of the step's last event. Source: Lagorce et al., "HOTS: a hierarchy
-        of event-based time-surfaces for pattern recognition", IEEE TPAMI 39 (2017), equation 3.
+        `surface`: float32, exp(-(end - last) / tau_us), 0 to 1, where `last` is the time of the pixel's last event
+        before the end of the step; by events, the end is the time of the step's last event. Source: Lagorce et al.,
+        "HOTS: a hierarchy of event-based time-surfaces for pattern recognition", IEEE TPAMI 39 (2017), equation 3.
+
+    Example:
+        >>> from dvspipe.events import SensorSize
+        >>> events = Events([0, 10, 30], [0, 0, 2], [0, 0, 1], [1, 1, 0], SensorSize(width=3, height=2))
+        >>> spikes = encode_events(events, BinConfig(steps=2, step_us=20))
+        >>> spikes.shape, spikes[0, 1, 0, 0], spikes[1, 0, 1, 2]
+        ((2, 2, 2, 3), np.uint8(2), np.uint8(1))
     """
     channels, height, width = config.shape(events.sensor)
     steps = np.zeros((config.steps, channels * height * width), config.dtype)
     counts = BinCounts(events=len(events))
     if len(events):
         counts = _encode(events, config, start_us, steps)
-    if tell is not None:
-        tell(counts)
+    if callback is not None:
+        callback(counts)
     return steps.reshape(-1, channels, height, width)
 
 
 def _encode(events: Events, config: BinConfig, start_us: int | None, steps: NDArray[Any]) -> BinCounts:
-    """Fills the steps [T, C * H * W] and tells what became of the events."""
+    """Fill the steps [T, C * H * W] and return how many events are inside and outside."""
     clock = None
     if config.by == "events":
         index = np.minimum(np.arange(config.steps + 1) * config.step_events, len(events))
@@ -203,7 +218,7 @@ def _encode(events: Events, config: BinConfig, start_us: int | None, steps: NDAr
     if config.form == "surface":
         last_us = np.full(steps.shape[1], NEVER_US)
         for step, first, stop, end_us in zip(steps, index, index[1:], ends_us, strict=False):
-            note_last(events.slice_events(int(first), int(stop)), config, last_us)
+            note_last_times(events.slice_events(int(first), int(stop)), config, last_us)
             write_surface(last_us, end_us, config.tau_us, step)
     elif clock is not None and config.form == "voxel":
         add_voxels(events, index, config, clock, 0, steps)
@@ -213,12 +228,12 @@ def _encode(events: Events, config: BinConfig, start_us: int | None, steps: NDAr
 
 
 def clock_times(clock: Clock, steps: int) -> NDArray[np.int64]:
-    """The first microsecond of each step, and of the one after the last: int64 [steps + 1]."""
+    """Return the first microsecond of each step, and of the one after the last: int64 [steps + 1]."""
     return np.array([min(clock.begin_us(step), LATEST_US) for step in range(steps + 1)])
 
 
 def add_events(events: Events, index: NDArray[np.int64], config: BinConfig, steps: NDArray[np.uint8]) -> int:
-    """Counts the events index[k] to index[k + 1] into steps[k]; returns how many found a count full."""
+    """Count the events index[k] to index[k + 1] in steps[k]; return how many exceed the largest count."""
     largest = np.uint8(config.largest)
     return int(add_counts(index, events.x, events.y, events.p, _places(events, config), largest, steps))
 
@@ -231,16 +246,15 @@ def add_voxels(
     first_step: int,
     steps: NDArray[np.float32],
 ) -> None:
-    """Divides the events index[k] to index[k + 1] between steps[k] and steps[k + 1]; steps[0] is step first_step."""
+    """Divide the events index[k] to index[k + 1] between steps[k] and steps[k + 1]; steps[0] is step first_step."""
     begins_us = np.array([(first_step + k) * clock.span_us / clock.parts for k in range(len(index) - 1)])
-    add_weights(
-        index, begins_us, clock.span_us / clock.parts, clock.start_us, events.t, events.x, events.y, events.p,
-        _places(events, config), config.polarity == "signed", steps,
-    )  # fmt: skip
+    times = StepTimes(clock.start_us, begins_us, clock.span_us / clock.parts)
+    signed = config.polarity == "signed"
+    add_weights(index, times, events.t, events.x, events.y, events.p, _places(events, config), signed, steps)
 
 
-def note_last(events: Events, config: BinConfig, last_us: NDArray[np.int64]) -> None:
-    """Notes the times of events as the last of their places."""
+def note_last_times(events: Events, config: BinConfig, last_us: NDArray[np.int64]) -> None:
+    """Write the times of events to the last times of their places."""
     note_times(events.t, events.x, events.y, events.p, _places(events, config), last_us)
 
 
@@ -249,16 +263,16 @@ def _places(events: Events, config: BinConfig) -> Places:
 
 
 def cut_windows(parts: Iterable[Events], config: BinConfig) -> Iterator[tuple[int, Events]]:
-    """A recording in consecutive windows, each of which makes one spike tensor.
+    """Yield the consecutive windows of a recording, each of which becomes one spike tensor.
 
     Args:
         parts: Consecutive parts of one recording.
-        config: By time, a window is T * step_us long; by events, it holds T * step_events; by recording, it is the
-            whole.
+        config: By time, a window is T * step_us long; by events, it has T * step_events events; by recording, it is the
+            complete recording.
 
     Yields:
-        The time at which a window begins (`start_us` of `encode_events`), and its events; by time, windows without
-        events are left out. Nothing where there are no events.
+        The time at which a window begins (`start_us` of `encode_events`), and its events. By time, windows without
+        events are left out.
     """
     if config.by == "time":
         yield from windows(parts, config.window_us)

@@ -1,8 +1,8 @@
 """The compiled inner loops: each reads the columns of events once, in the order of time.
 
-The places of a block of events in a flat [C, H, W] are computed first, several at once, and used then: loads and
-stores that depend on nothing else overlap, which matters where a step does not fit in the cache. Indices are unsigned:
-a signed one costs a test for a negative index at each access.
+The indices of a block of events in a flat [C, H, W] are computed first, several at once, and used afterwards: then
+independent loads and stores overlap, which matters if a step does not fit in the cache. Indices are unsigned, since a
+signed one costs a test for a negative index at each access.
 """
 
 from __future__ import annotations
@@ -22,10 +22,16 @@ COORDINATE_BITS = 15  # x and y are at most 32767
 
 
 class Places(NamedTuple):
-    """Where an event goes in a flat [C, H, W].
+    """How the index of an event in a flat [C, H, W] is computed.
 
-    (x * multiplier) >> shift is x // downsample, exactly: with shift = 15 + ceil(log2(downsample)) the multiplier is
-    more than 2^shift / downsample by at most 1, too little to matter below x = 2^15, and products fit in 32 bits.
+    (x * multiplier) >> shift is exactly x // downsample: with shift = 15 + ceil(log2(downsample)) the multiplier
+    exceeds 2^shift / downsample by at most 1, too little to matter for x < 2^15, and products fit in 32 bits.
+
+    Args:
+        width: W.
+        plane: H * W, or 0 if ON and OFF share a plane.
+        multiplier: Of a coordinate.
+        shift: Of the product, to the right.
     """
 
     width: np.uint32
@@ -35,21 +41,35 @@ class Places(NamedTuple):
 
     @classmethod
     def of(cls, grid: SensorSize, downsample: int, *, apart: bool) -> Places:
-        """For a grid of blocks of `downsample` pixels on a side; polarities that are not apart share a plane."""
+        """Return the places in a grid of blocks of `downsample` pixels on a side, per polarity if `apart`."""
         shift = COORDINATE_BITS + (downsample - 1).bit_length()
         plane = grid.width * grid.height if apart else 0
         return cls(*map(np.uint32, (grid.width, plane, (1 << shift) // downsample + 1, shift)))
 
 
+class StepTimes(NamedTuple):
+    """The times of some steps of equal length.
+
+    Args:
+        start_us: Reference time, int64.
+        begins_us: float64 [K], when each step begins, relative to the reference time.
+        length_us: Length of a step.
+    """
+
+    start_us: int
+    begins_us: NDArray[np.float64]
+    length_us: float
+
+
 @njit(inline="always")
-def _place(
+def _find_places(
     places: Places,
     x: NDArray[np.int16],
     y: NDArray[np.int16],
     p: NDArray[np.bool_],
     block: NDArray[np.uint32],
 ) -> None:
-    """Writes the places of events to the beginning of `block`."""
+    """Write the places of events to the beginning of `block`."""
     for k in range(x.size):
         row = (np.uint32(y[k]) * places.multiplier) >> places.shift
         column = (np.uint32(x[k]) * places.multiplier) >> places.shift
@@ -66,22 +86,22 @@ def add_counts(
     largest: np.uint8,
     steps: NDArray[np.uint8],
 ) -> int:
-    """Counts the events index[k] to index[k + 1] into steps[k], up to `largest`; returns how many had no more room."""
+    """Count the events index[k] to index[k + 1] in steps[k], up to `largest`; return how many exceed it."""
     block = np.empty(BLOCK_EVENTS, np.uint32)
-    lost = 0
+    saturated = 0
     for k in range(index.size - 1):
         step = steps[k]
         if index[k] == index[k + 1]:
             continue
-        lost += index[k + 1] - index[k] + _sum(step)
+        saturated += index[k + 1] - index[k] + _sum(step)
         for first in range(index[k], index[k + 1], BLOCK_EVENTS):
             stop = min(first + BLOCK_EVENTS, index[k + 1])
-            _place(places, x[first:stop], y[first:stop], p[first:stop], block)
+            _find_places(places, x[first:stop], y[first:stop], p[first:stop], block)
             for place in block[: stop - first]:
                 count = step[np.uintp(place)]
                 step[np.uintp(place)] = count + np.uint8(count < largest)
-        lost -= _sum(step)  # at once, while it is in the cache; counting in the loop takes longer
-    return lost
+        saturated -= _sum(step)  # at once, while it is in the cache; counting in the loop takes longer
+    return saturated
 
 
 @njit(inline="always")
@@ -95,9 +115,7 @@ def _sum(step: NDArray[np.uint8]) -> int:
 @njit(cache=True, nogil=True, error_model="numpy")
 def add_weights(
     index: NDArray[np.int64],
-    begins: NDArray[np.float64],
-    length: float,
-    since: int,
+    times: StepTimes,
     t: NDArray[np.int64],
     x: NDArray[np.int16],
     y: NDArray[np.int16],
@@ -106,10 +124,9 @@ def add_weights(
     signed: bool,
     steps: NDArray[np.float32],
 ) -> None:
-    """Divides each of the events index[k] to index[k + 1] between steps[k] and steps[k + 1], if there is one.
+    """Divide each of the events index[k] to index[k + 1] between steps[k] and steps[k + 1], if that exists.
 
-    Step k begins `begins[k]` after the time `since` and is `length` long, both in microseconds. With `signed`, OFF
-    events count -1.
+    With `signed`, OFF events count -1.
     """
     block = np.empty(BLOCK_EVENTS, np.uint32)
     beyond = np.empty(steps.shape[1], np.float32)  # not read
@@ -118,10 +135,10 @@ def add_weights(
         after = steps[k + 1] if k + 1 < len(steps) else beyond
         for first in range(index[k], index[k + 1], BLOCK_EVENTS):
             stop = min(first + BLOCK_EVENTS, index[k + 1])
-            _place(places, x[first:stop], y[first:stop], p[first:stop], block)
+            _find_places(places, x[first:stop], y[first:stop], p[first:stop], block)
             for number, place in enumerate(block[: stop - first]):
                 event = np.uintp(first + number)
-                share = max(0.0, (np.float64(t[event] - since) - begins[k]) / length)
+                share = max(0.0, (np.float64(t[event] - times.start_us) - times.begins_us[k]) / times.length_us)
                 sign = 1.0 if p[event] or not signed else -1.0
                 step[np.uintp(place)] += np.float32(sign * (1 - share))
                 after[np.uintp(place)] += np.float32(sign * share)
@@ -136,18 +153,18 @@ def note_times(
     places: Places,
     last_us: NDArray[np.int64],
 ) -> None:
-    """Sets the time of the last event of each place to that of these events."""
+    """Write the time of the last of these events at each place."""
     block = np.empty(BLOCK_EVENTS, np.uint32)
     for first in range(0, t.size, BLOCK_EVENTS):
         stop = min(first + BLOCK_EVENTS, t.size)
-        _place(places, x[first:stop], y[first:stop], p[first:stop], block)
+        _find_places(places, x[first:stop], y[first:stop], p[first:stop], block)
         for number, place in enumerate(block[: stop - first]):
             last_us[np.uintp(place)] = t[np.uintp(first + number)]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def write_surface(last_us: NDArray[np.int64], now_us: int, tau_us: float, step: NDArray[np.float32]) -> None:
-    """Writes exp(-(now - last) / tau), and 0 where there was no event."""
+    """Write exp(-(now - last) / tau) at each place with an event; others keep their value."""
     for place in range(last_us.size):
         if last_us[place] != NEVER_US:
             step[place] = math.exp((last_us[place] - now_us) / tau_us)

@@ -1,25 +1,29 @@
-"""Static values and signals to spike trains, and back where a code can be undone.
+"""Static values and signals to spike trains, and back if the code can be decoded.
 
-A code is a frozen model whose parameters are its own; `CODES` names them all. Values are numbers from 0 to 1; uint8
-and uint16 are taken as parts of their white, 255 and 65535. Spikes are uint8 [T, C, ...], 0 or 1, with C trains per
-value: 1 of most codes, a polarity each (0 OFF, 1 ON) of `delta` and `step_forward`, a receptive field each of
-`population`.
+A code is a frozen model of its parameters; `CODES` lists all of them. Values are numbers from 0 to 1; uint8 and uint16
+are divided by 255 and 65535. Spikes are uint8 [T, C, ...], 0 or 1, with C trains per value: one per polarity (0 OFF,
+1 ON) of `delta` and `step_forward`, one per receptive field of `population`, else a single one.
 
-Codes of signals take [T, ...], one value per step. What is static they take as held: 0 before step 0, then the value.
+Codes of signals encode [T, ...], one value per step. To them a static value is a step function: 0 before step 0, then
+the value.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
 from ..config import Settings
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError, DataError, Remedy
 
+CodeName = Literal[
+    "poisson", "latency", "log_latency", "rank_order", "population", "delta", "step_forward", "hsa", "bsa"
+]
 WHITE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 Floats = NDArray[np.float64]
@@ -30,7 +34,7 @@ class SpikeCode(Settings):
     """How values become spike trains."""
 
     steps: int = Field(default=50, ge=1, le=10_000)
-    """T, the number of time steps; of a signal its own length counts."""
+    """T, the number of time steps; a signal has its own length."""
     step_us: int = Field(default=1000, ge=1, le=10**9)
     """Length of a step in microseconds."""
 
@@ -40,93 +44,102 @@ class SpikeCode(Settings):
         return 1
 
     def encode(self, values: ArrayLike, rng: np.random.Generator | None = None) -> Spikes:
-        """The spike trains of static values.
+        """Return the spike trains of static values.
 
         Args:
             values: [...], 0 to 1, uint8 or uint16.
-            rng: Needed by codes that draw at random (`poisson`); others do not use it.
+            rng: Needed by random codes (`poisson`); others do not use it.
 
         Returns:
             uint8 [T, C, ...].
 
         Raises:
-            DataError: A value is no number from 0 to 1, or there is no generator where one is needed.
+            DataError: A value is not a number from 0 to 1, or a random code has no generator.
+
+        Example:
+            >>> Latency(steps=4).encode([0.0, 0.3, 1.0])[:, 0]
+            array([[0, 0, 1],
+                   [0, 0, 0],
+                   [0, 1, 0],
+                   [0, 0, 0]], dtype=uint8)
         """
         return self._encode(unit_values(values), rng)
 
     def decode(self, spikes: Spikes) -> Floats:
-        """The values [...] that spike trains [T, C, ...] stand for, as far as they tell.
+        """Return the values [...] of spike trains [T, C, ...], as far as they can be decoded.
 
         Raises:
-            ConfigError: The code cannot be undone.
+            ConfigError: The code cannot be decoded.
             DataError: The spikes have another T or C.
         """
-        return self._decode(_checked(self, spikes, self.steps))
+        _check_shape(self, spikes, self.steps)
+        return self._decode(spikes)
 
     def _decode(self, _spikes: Spikes) -> Floats:
-        raise ConfigError(f"{_name(self)}: a spike train of this code does not tell its values")
+        raise ConfigError(f"{_name(self)}: the spike trains of this code cannot be decoded")
 
     @abstractmethod
     def _encode(self, values: Floats, rng: np.random.Generator | None) -> Spikes:
-        """The trains of values from 0 to 1."""
+        """Return the spike trains of values from 0 to 1."""
 
 
 class SignalCode(SpikeCode):
     """How signals become spike trains."""
 
     def encode_signal(self, signal: ArrayLike) -> Spikes:
-        """The spike trains uint8 [T, C, ...] of a signal [T, ...].
+        """Return the spike trains uint8 [T, C, ...] of a signal [T, ...].
 
         Raises:
-            DataError: A value is no number from 0 to 1.
+            DataError: A value is not a number from 0 to 1.
         """
         return self._encode_signal(unit_values(signal))
 
     def decode_signal(self, spikes: Spikes) -> Floats:
-        """The signal [T, ...] that spike trains [T, C, ...] stand for, as far as they tell.
+        """Return the signal [T, ...] of spike trains [T, C, ...], as far as it can be decoded.
 
         Raises:
-            ConfigError: The code cannot be undone.
+            ConfigError: The code cannot be decoded.
             DataError: The spikes have another C.
         """
-        return self._decode_signal(_checked(self, spikes, len(spikes)))
+        _check_shape(self, spikes, len(spikes))
+        return self._decode_signal(spikes)
 
     def _decode(self, _spikes: Spikes) -> Floats:
-        raise ConfigError(f"{_name(self)}: a code of signals; decode_signal gives the signal")
+        raise ConfigError(f"{_name(self)}: is a code of signals, which decode_signal decodes")
 
     def _decode_signal(self, _spikes: Spikes) -> Floats:
-        raise ConfigError(f"{_name(self)}: a spike train of this code does not tell its signal")
+        raise ConfigError(f"{_name(self)}: the spike trains of this code cannot be decoded to a signal")
 
     def _encode(self, values: Floats, _rng: np.random.Generator | None) -> Spikes:
         return self._encode_signal(np.broadcast_to(values, (self.steps, *values.shape)))
 
     @abstractmethod
     def _encode_signal(self, signal: Floats) -> Spikes:
-        """The trains of a signal from 0 to 1."""
+        """Return the spike trains of a signal from 0 to 1."""
 
 
 class Poisson(SpikeCode):
-    """Rate: in each step a spike with the probability value * max_rate_hz * step, independently of all others.
+    """Rate code: in each step a spike with the probability value * max_rate_hz * step, independent of all others.
 
-    A Poisson process in steps that hold at most one spike each; the mean rate is exactly value * max_rate_hz. Decoded
-    is the mean rate over max_rate_hz.
+    This is a Poisson process with at most one spike per step; the mean rate is exactly value * max_rate_hz. The decoded
+    value is the mean rate / max_rate_hz.
     """
 
     max_rate_hz: float | None = Field(default=None, gt=0)
-    """Spikes per second at value 1, at most one per step; None: one per step."""
+    """Spikes per second of the value 1, at most one per step; None: one per step."""
 
     @model_validator(mode="after")
     def _one_spike_per_step(self) -> Poisson:
         if self.max_rate_hz is not None and self.max_rate_hz * self.step_us > 1e6:
             raise ValueError(
-                f"max_rate_hz = {self.max_rate_hz:g} is more than one spike per step of {self.step_us} us; expected at "
-                f"most {1e6 / self.step_us:g}, or shorter steps"
+                f"max_rate_hz = {self.max_rate_hz:g} is more than one spike per step of {self.step_us} us (expected at "
+                f"most {1e6 / self.step_us:g}, or a smaller step_us)"
             )
         return self
 
     @property
     def probability(self) -> float:
-        """Of a spike in a step at value 1."""
+        """Probability of a spike in a step of the value 1."""
         return 1.0 if self.max_rate_hz is None else self.max_rate_hz * self.step_us / 1e6
 
     def _decode(self, spikes: Spikes) -> Floats:
@@ -134,15 +147,17 @@ class Poisson(SpikeCode):
 
     def _encode(self, values: Floats, rng: np.random.Generator | None) -> Spikes:
         if rng is None:
-            raise DataError("poisson: draws at random; give a generator, such as numpy.random.default_rng(0)")
+            raise DataError(
+                "poisson: is a random code", Remedy("rng", "numpy.random.default_rng(0)", "draw its spikes")
+            )
         drawn = rng.random((self.steps, 1, *values.shape)) < values * self.probability
         return drawn.astype(np.uint8)
 
 
 class Latency(SpikeCode):
-    """Time to first spike: one spike, in step round((1 - value) * (T - 1)); none of value 0.
+    """Time to first spike: one spike, in step round((1 - value) * (T - 1)); none for the value 0.
 
-    Decoded is 1 - step / (T - 1), at most half a step off.
+    The decoded value is 1 - step / (T - 1), with an error of at most half a step.
     """
 
     steps: int = Field(default=50, ge=2, le=10_000)
@@ -158,20 +173,20 @@ class Latency(SpikeCode):
 class LogLatency(SpikeCode):
     """Time to first spike of a leaky integrator that a constant value charges to its threshold.
 
-    t = tau ln(value / (value - threshold)), the step is the one that holds t; none where t is beyond the last step or
-    the value does not reach the threshold. Decoded is threshold / (1 - exp(-t / tau)) with t in the middle of the step,
-    at most 1.
+    The spike is in the step that contains t = tau ln(value / (value - threshold)); there is none if t is after the last
+    step or the value does not exceed the threshold. The decoded value is threshold / (1 - exp(-t / tau)), at most 1,
+    with t in the middle of the step.
     """
 
     tau_us: float | None = Field(default=None, gt=0, le=1e12)
-    """Time constant of the integrator in microseconds; None: 0.4 of all steps, in which all values fire but those less
-    than 9 % above the threshold."""
+    """Time constant of the integrator in microseconds; None: 0.4 of all steps, in which all values fire except those
+    less than 9 % above the threshold."""
     threshold: float = Field(default=0.1, gt=0, lt=1)
-    """The value that it must reach."""
+    """Potential at which the integrator fires, in the unit of the values."""
 
     @property
     def tau_steps(self) -> float:
-        """The time constant in steps."""
+        """Time constant in steps."""
         return 0.4 * self.steps if self.tau_us is None else self.tau_us / self.step_us
 
     def _decode(self, spikes: Spikes) -> Floats:
@@ -187,11 +202,11 @@ class LogLatency(SpikeCode):
 
 
 class RankOrder(SpikeCode):
-    """Only the order counts: the largest value first, each value one spike, one rank per step.
+    """Rank order code: one spike per value, the largest value first, one rank per step.
 
-    Equal values share a rank, and 0 never fires. With more ranks than steps, neighbouring ranks share one: rank r of R
-    in step r T // R. All values given together are one population. Source: Thorpe and Gautrais, "Rank order coding", in
-    Computational Neuroscience: Trends in Research (1998).
+    Equal values share a rank, and 0 never fires. With more ranks than steps, rank r of R is in step r T // R. All
+    values encoded together are ranked together. Source: Thorpe and Gautrais, "Rank order coding", in Computational
+    Neuroscience: Trends in Research (1998).
     """
 
     def _encode(self, values: Floats, _rng: np.random.Generator | None) -> Spikes:
@@ -203,20 +218,20 @@ class RankOrder(SpikeCode):
 
 
 class Population(SpikeCode):
-    """A group of neurons per value, with Gaussian receptive fields: the better a value fits, the earlier the spike.
+    """Population code: a group of neurons with Gaussian receptive fields per value; a larger response fires earlier.
 
-    Neuron i = 1..M has its centre at (2i - 3) / 2 / (M - 2) and the width 1 / (beta (M - 2)); of the response r, 0 to
-    1, the spike is in step round((1 - r) (T - 1)), and there is none where r is below `least`. Source: Bohte, La Poutré
-    and Kok, "Unsupervised clustering with spiking neurons by sparse temporal coding and multilayer RBF networks", IEEE
-    Trans. Neural Networks 13 (2002). Decoded is the value at which the two first neurons respond as they did, less than
-    1.2 / (T - 1) / (M - 2) off where two fire.
+    Neuron i = 1..M has its centre at (2i - 3) / 2 / (M - 2) and the width 1 / (beta (M - 2)). For the response r, 0 to
+    1, the spike is in step round((1 - r) (T - 1)); there is none if r is below `least`. Source: Bohte, La Poutré and
+    Kok, "Unsupervised clustering with spiking neurons by sparse temporal coding and multilayer RBF networks", IEEE
+    Trans. Neural Networks 13 (2002). The decoded value is the one that gives the responses of the two earliest neurons,
+    with an error of less than 1.2 / (T - 1) / (M - 2) if two fire.
     """
 
     steps: int = Field(default=50, ge=2, le=10_000)
     neurons: int = Field(default=8, ge=3, le=1000)
     """M, the number of neurons per value."""
     beta: float = Field(default=1.5, ge=1, le=2)
-    """How narrow the receptive fields are."""
+    """Narrowness of the receptive fields."""
     least: float = Field(default=0.1, ge=0, lt=0.3)
     """The smallest response that fires."""
 
@@ -227,7 +242,7 @@ class Population(SpikeCode):
 
     @property
     def centres(self) -> Floats:
-        """[M], the values to which the neurons respond most."""
+        """The centres of the receptive fields, [M]."""
         return (2 * np.arange(1, self.neurons + 1) - 3) / 2 / (self.neurons - 2)
 
     @property
@@ -239,7 +254,7 @@ class Population(SpikeCode):
         step, fired = _first(spikes)
         response = np.where(fired, 1 - step / (self.steps - 1), 0)
         first, second = np.argsort(-response, axis=0, kind="stable")[:2]
-        # A spike in the last step is of a response between 0 and half a step.
+        # A spike in the last step belongs to a response between 0 and half a step.
         log = np.log(np.maximum(response, 0.25 / (self.steps - 1)))
         a, b = (np.take_along_axis(log, neuron[None], axis=0)[0] for neuron in (first, second))
         centre_a, centre_b = self.centres[first], self.centres[second]
@@ -255,13 +270,13 @@ class Population(SpikeCode):
 
 
 class Delta(SignalCode):
-    """Temporal difference: ON where the signal rose by the threshold or more since the step before, OFF where it fell.
+    """Temporal difference: ON if the signal rose by the threshold or more since the previous step, OFF if it fell.
 
-    Slower changes leave no trace, so that the signal cannot be had back. Before step 0 it was 0.
+    Slower changes are not encoded, so that the signal cannot be decoded. Before step 0 it is 0.
     """
 
     threshold: float = Field(default=0.1, gt=0, le=1)
-    """The least change that fires."""
+    """The smallest change that fires."""
 
     @property
     def channels(self) -> int:
@@ -274,16 +289,16 @@ class Delta(SignalCode):
 
 
 class StepForward(SignalCode):
-    """Send on delta: ON where the signal is the threshold or more above its reference, OFF where it is below.
+    """Send on delta: ON if the signal is the threshold or more above its reference, OFF if it is as far below.
 
-    The reference begins at 0 and moves by the threshold per spike, at most one spike per step: a pixel of an event
-    camera, in steps. Decoded is the reference: less than the threshold off where the signal moves by no more than the
-    threshold per step. Source: Kasabov et al., "Evolving spatio-temporal data machines based on the NeuCube
-    neuromorphic framework", Neural Networks 78 (2016).
+    The reference starts at 0 and moves by the threshold per spike, with at most one spike per step, as in a pixel of an
+    event camera. The decoded signal is the reference; its error is less than the threshold as long as the signal
+    changes by at most the threshold per step. Source: Kasabov et al., "Evolving spatio-temporal data machines based on
+    the NeuCube neuromorphic framework", Neural Networks 78 (2016).
     """
 
     threshold: float = Field(default=0.1, gt=0, le=1)
-    """The step of the reference."""
+    """How far a spike moves the reference."""
 
     @property
     def channels(self) -> int:
@@ -306,16 +321,16 @@ class StepForward(SignalCode):
 
 
 class FilterCode(SignalCode):
-    """A code whose spikes stand for one copy of a filter each: decoded is their convolution with the filter."""
+    """A code whose decoded signal is the convolution of its spikes with a filter."""
 
     taps: int = Field(default=24, ge=3, le=1000)
     """Length of the filter in steps."""
     cutoff: float = Field(default=0.1, gt=0, le=1)
-    """Its cutoff, as a part of half the step rate."""
+    """Cutoff frequency of the filter, as a share of half the step rate."""
 
     @property
     def filter(self) -> Floats:
-        """[taps], a low-pass of sum 1: a sinc in a Hann window."""
+        """Low-pass filter [taps] with sum 1: a sinc in a Hann window."""
         taps = np.arange(self.taps) - (self.taps - 1) / 2
         low_pass = np.sinc(self.cutoff * taps) * np.hanning(self.taps)
         return np.asarray(low_pass / low_pass.sum())
@@ -328,50 +343,50 @@ class FilterCode(SignalCode):
         return signal
 
     def _encode_signal(self, signal: Floats) -> Spikes:
-        left = signal.copy()
+        rest = signal.copy()
         spikes = np.zeros((len(signal), 1, *signal.shape[1:]), np.uint8)
         for t in range(len(signal)):
-            ahead = left[t : t + self.taps]
-            copy = self.filter[: len(ahead)].reshape(-1, *[1] * (signal.ndim - 1))
-            fires = self._fires(ahead, copy)
-            ahead -= copy * fires
+            window = rest[t : t + self.taps]
+            copy = self.filter[: len(window)].reshape(-1, *[1] * (signal.ndim - 1))
+            fires = self._fires(window, copy)
+            window -= copy * fires
             spikes[t, 0] = fires
         return spikes
 
     @abstractmethod
-    def _fires(self, ahead: Floats, copy: Floats) -> NDArray[np.bool_]:
-        """Whether [...] the filter, or its beginning, is taken out of what is left ahead: both [taps or fewer, ...]."""
+    def _fires(self, window: Floats, copy: Floats) -> NDArray[np.bool_]:
+        """Return whether [...] the filter is subtracted from the rest of the signal: both [taps or fewer, ...]."""
 
 
 class HoughSpiker(FilterCode):
-    """HSA: a spike wherever a whole copy of the filter fits below what is left of the signal, and is taken out of it.
+    """HSA: a spike wherever a complete copy of the filter fits below the rest of the signal, and is subtracted from it.
 
     Source: Hough, de Garis, Korkin, Gers and Nawa, "SPIKER: analog waveform to digital spiketrain conversion in ATR's
     artificial brain (CAM-Brain) project", Int. Conf. on Robotics and Artificial Life (1999).
     """
 
-    def _fires(self, ahead: Floats, copy: Floats) -> NDArray[np.bool_]:
-        if len(ahead) < self.taps:
-            return np.zeros(ahead.shape[1:], np.bool_)
-        return np.asarray((ahead >= copy).all(axis=0))
+    def _fires(self, window: Floats, copy: Floats) -> NDArray[np.bool_]:
+        if len(window) < self.taps:
+            return np.zeros(window.shape[1:], np.bool_)
+        return np.asarray((window >= copy).all(axis=0))
 
 
 class BensSpiker(FilterCode):
-    """BSA: a spike wherever taking a copy of the filter out makes the rest smaller, by the threshold or more.
+    """BSA: a spike wherever subtracting a copy of the filter makes the error smaller, by the threshold or more.
 
-    The rest is the sum of absolute values over the filter's length: sum |s - h| <= sum |s| - threshold. Source:
+    The error is the sum of absolute values over the filter's length: sum |s - h| <= sum |s| - threshold. Source:
     Schrauwen and Van Campenhout, "BSA, a fast and accurate spike train encoding scheme", IJCNN (2003).
     """
 
     threshold: float = Field(default=0.95, ge=0, le=1)
-    """By how much the rest must shrink, of the 1 that the filter sums to."""
+    """By how much the error must decrease; the sum of the filter is 1."""
 
-    def _fires(self, ahead: Floats, copy: Floats) -> NDArray[np.bool_]:
-        without = np.abs(ahead - copy).sum(axis=0)
-        return np.asarray(without <= np.abs(ahead).sum(axis=0) - self.threshold)
+    def _fires(self, window: Floats, copy: Floats) -> NDArray[np.bool_]:
+        error = np.abs(window - copy).sum(axis=0)
+        return np.asarray(error <= np.abs(window).sum(axis=0) - self.threshold)
 
 
-CODES: dict[str, type[SpikeCode]] = {
+CODES: Mapping[str, type[SpikeCode]] = {
     "poisson": Poisson,
     "latency": Latency,
     "log_latency": LogLatency,
@@ -382,23 +397,25 @@ CODES: dict[str, type[SpikeCode]] = {
     "hsa": HoughSpiker,
     "bsa": BensSpiker,
 }
-"""Every code by its name."""
+"""Every code, by its name, a CodeName."""
 
 
 def unit_values(values: ArrayLike) -> Floats:
-    """Values as float64 from 0 to 1.
+    """Return values as float64 from 0 to 1; uint8 and uint16 are divided by 255 and 65535.
 
     Raises:
-        DataError: A value is no number from 0 to 1, or an integer that is neither 0 nor 1 nor uint8 nor uint16.
+        DataError: A value is not a number from 0 to 1.
     """
     array = np.asarray(values)
     if array.dtype in WHITE:
         return np.asarray(array / WHITE[array.dtype])
     if array.dtype.kind not in "biuf":
-        raise DataError(f"values of {array.dtype}, expected numbers from 0 to 1, uint8 or uint16")
+        raise DataError(f"values are {array.dtype} (expected numbers from 0 to 1, uint8 or uint16)")
     floats = array.astype(np.float64)
     if floats.size and not (floats.min() >= 0 and floats.max() <= 1):  # nor are they NaN
-        raise DataError(f"values from {floats.min():g} to {floats.max():g}, expected 0 to 1, uint8 or uint16")
+        raise DataError(
+            f"values are out of range (found {floats.min():g} to {floats.max():g}, expected 0 to 1, uint8 or uint16)"
+        )
     return floats
 
 
@@ -406,19 +423,19 @@ def _name(code: SpikeCode) -> str:
     return next(name for name, kind in CODES.items() if kind is type(code))
 
 
-def _checked(code: SpikeCode, spikes: Spikes, steps: int) -> Spikes:
-    """The trains, if they can be of this code."""
+def _check_shape(code: SpikeCode, spikes: Spikes, steps: int) -> None:
     if spikes.ndim < 2 or spikes.shape[:2] != (steps, code.channels):
-        raise DataError(f"{_name(code)}: spikes of shape {spikes.shape}, expected ({steps}, {code.channels}, ...)")
-    return spikes
+        raise DataError(
+            f"{_name(code)}: spikes have another shape (found {spikes.shape}, expected ({steps}, {code.channels}, ...))"
+        )
 
 
 def _at_steps(step: NDArray[Any], fires: NDArray[np.bool_], steps: int) -> Spikes:
-    """One spike [T, 1, ...] in the given step [...] where it fires."""
+    """Return trains [T, 1, ...] with one spike in the given step [...] where `fires` is true."""
     now = np.arange(steps).reshape(-1, 1, *[1] * step.ndim)
     return np.asarray((now == step) & fires, np.uint8)
 
 
 def _first(trains: Spikes) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The first spike's step in trains [T, ...], and whether there is one."""
+    """Return the step of the first spike of trains [T, ...], and whether there is one."""
     return np.asarray(trains.argmax(axis=0)), np.asarray(trains.any(axis=0))

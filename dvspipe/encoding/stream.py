@@ -1,7 +1,7 @@
 """The steps of a spike tensor one after another, from a recording that comes in parts.
 
-However it is cut into parts, the first T steps are those that `encode_events` gives for the whole. A stream has as many
-steps as the recording lasts; only by recording it ends with T.
+For any parts, the first T steps are those that `encode_events` returns for the complete recording. A stream has as many
+steps as the recording lasts, except by recording, where it has T.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError, EventError
 from ..events import LATEST_US, Events, SensorSize
-from .bins import BinConfig, BinCounts, Clock, add_events, add_voxels, note_last
+from .bins import BinConfig, BinCounts, Clock, add_events, add_voxels, note_last_times
 from .kernels import NEVER_US, write_surface
 
 
 @dataclass(frozen=True, eq=False)
 class EncoderState:
-    """What an encoder remembers between two parts of a recording.
+    """The state of an encoder between two parts of a recording.
 
     Args:
-        sensor: That all events come from.
+        sensor: The sensor of all events.
         config: Steps, form and polarity.
         clock: When steps begin; None by events, and by time before the first event.
-        begun: [S, C * H * W], what has come of the step in progress and, of the form `voxel`, of the one after it; S is
-            1 or 2, and 0 of the form `surface`.
-        last_us: int64 [C * H * W], the time of each pixel's last event; [0] of other forms.
+        begun: [S, C * H * W], the step in progress and, of `voxel`, the next one, as far as they are known; S is 1 or
+            2, and 0 of `surface`.
+        last_us: int64 [C * H * W], the time of each pixel's last event, of `surface`; else [0].
         done: Number of complete steps.
         held: Number of events in the step in progress.
-        counts: What became of the events so far.
+        counts: Events inside and outside the steps so far.
     """
 
     sensor: SensorSize
@@ -46,28 +46,28 @@ class EncoderState:
 
     @property
     def ended(self) -> bool:
-        """Whether all steps there will be are complete."""
+        """Whether the last step is complete."""
         return self.config.by == "recording" and self.done == self.config.steps
 
 
 def start_encoding(
     sensor: SensorSize, config: BinConfig, *, start_us: int | None = None, last_us: int | None = None
 ) -> EncoderState:
-    """The state before the first event.
+    """Return the state before the first event.
 
     Args:
-        sensor: That the events will come from.
+        sensor: The sensor of all events.
         config: Steps, form and polarity.
-        start_us: Begin of step 0, for steps by time and by recording; by time, the first event's time by default.
-        last_us: Time of the recording's last event, which steps by recording need.
+        start_us: Start of step 0, by time and by recording; default by time: the time of the first event.
+        last_us: Time of the last event of the recording, needed by recording.
 
     Raises:
-        ConfigError: Steps by recording without the times of its first and last event.
+        ConfigError: By recording, `start_us` or `last_us` is missing.
     """
     clock = None
     if config.by == "recording":
         if start_us is None or last_us is None:
-            raise ConfigError("by = recording: a stream needs start_us and last_us, when the recording begins and ends")
+            raise ConfigError("by = recording: a stream needs start_us and last_us, the start and end of the recording")
         clock = Clock.of(config, start_us, last_us)
     elif config.by == "time" and start_us is not None:
         clock = Clock.of(config, start_us, start_us)
@@ -85,19 +85,19 @@ def start_encoding(
 def encode_part(
     events: Events, state: EncoderState, *, until_us: int | None = None
 ) -> tuple[NDArray[Any], EncoderState]:
-    """The steps that a part of a recording completes, and the state after it; the given state stays as it is.
+    """Return the steps that a part of a recording completes, and the next state.
 
     Args:
         events: The next part.
-        state: What the part before it left, or `start_encoding`.
-        until_us: A time before which no more events will come, after those of this part; the last event's by default.
-            By it steps without events are completed, as a live source needs.
+        state: The state after the previous part, or that of `start_encoding`; it is not changed.
+        until_us: Time before which no more events will come after this part; default: the time of its last event. A
+            live source passes it to complete steps without events.
 
     Returns:
-        [steps, C, H, W] with 0 or more steps, as `encode_events` gives them; and the state.
+        [steps, C, H, W] with 0 or more steps, as `encode_events` returns them; and the state.
 
     Raises:
-        EventError: The events come from another sensor than the state was started for.
+        EventError: The events come from another sensor than those before.
     """
     state = replace(state, begun=state.begun.copy(), last_us=state.last_us.copy())
     done, events, state = _next_step(events, state, until_us)
@@ -109,9 +109,9 @@ def encode_part(
 
 
 def finish_encoding(state: EncoderState) -> NDArray[Any]:
-    """The step that has begun when a recording ends, as if no more events came: [0 or 1, C, H, W].
+    """Return the step in progress at the end of a recording: [0 or 1, C, H, W].
 
-    Of the form `voxel` up to 2, since events reach into the next step.
+    Of `voxel` up to 2 steps, since events reach into the next step.
     """
     state = replace(state, begun=state.begun.copy())
     steps = []
@@ -127,22 +127,22 @@ def encode_stream(
     *,
     start_us: int | None = None,
     last_us: int | None = None,
-    tell: Callable[[BinCounts], object] | None = None,
+    callback: Callable[[BinCounts], object] | None = None,
 ) -> Iterator[NDArray[Any]]:
-    """The steps of a recording, each as soon as it is complete; together the same for any parts.
+    """Yield the steps of a recording, each as soon as it is complete; they do not depend on how the parts are cut.
 
     Args:
         parts: Consecutive parts of one recording.
         config: Steps, form and polarity.
-        start_us: Begin of step 0, for steps by time and by recording; by time, the first event's time by default.
-        last_us: Time of the recording's last event, which steps by recording need.
-        tell: Is told after each part what became of the events so far.
+        start_us: Start of step 0, by time and by recording; default by time: the time of the first event.
+        last_us: Time of the last event of the recording, needed by recording.
+        callback: Called after each part with the number of events inside and outside the steps so far.
 
     Yields:
-        [C, H, W] per step, also those without events; at the end what `finish_encoding` gives.
+        [C, H, W] per step, including those without events; at the end the steps of `finish_encoding`.
 
     Raises:
-        ConfigError: Steps by recording without the times of its first and last event.
+        ConfigError: By recording, `start_us` or `last_us` is missing.
         EventError: The parts come from different sensors.
     """
     state = None
@@ -152,8 +152,8 @@ def encode_stream(
         while step is not None:
             yield step
             step, rest, state = _next_step(rest, state, None)
-        if tell is not None:
-            tell(state.counts)
+        if callback is not None:
+            callback(state.counts)
     if state is not None:
         yield from finish_encoding(state)
 
@@ -166,12 +166,14 @@ def _stack(steps: list[NDArray[Any]], state: EncoderState) -> NDArray[Any]:
 def _next_step(
     events: Events, state: EncoderState, until_us: int | None
 ) -> tuple[NDArray[Any] | None, Events, EncoderState]:
-    """The step in progress if events or the time complete it, else None; the events behind it; the state after it.
+    """Return the step in progress if the events or the time complete it, else None; the later events; the next state.
 
     Writes to the arrays of the given state.
     """
     if events.sensor != state.sensor:
-        raise EventError(f"a part comes from a sensor of {events.sensor}, expected {state.sensor}")
+        raise EventError(
+            f"a part comes from another sensor than those before (found {events.sensor}, expected {state.sensor})"
+        )
     if state.ended:
         counts = replace(
             state.counts, events=state.counts.events + len(events), beyond=state.counts.beyond + len(events)
@@ -179,7 +181,7 @@ def _next_step(
         return None, Events.empty(state.sensor), replace(state, counts=counts)
     if state.config.by == "time" and state.clock is None and len(events):
         state = replace(state, clock=Clock.of(state.config, int(events.t[0]), int(events.t[0])))
-    first, stop, complete = _reach(events, state, until_us)
+    first, stop, complete = _find_step(events, state, until_us)
     own = events.slice_events(first, stop)
     saturated = _add(own, state)
     counts = replace(
@@ -196,8 +198,8 @@ def _next_step(
     return step, rest, state
 
 
-def _reach(events: Events, state: EncoderState, until_us: int | None) -> tuple[int, int, bool]:
-    """Which events belong to the step in progress, from the number first up to stop, and whether it is complete."""
+def _find_step(events: Events, state: EncoderState, until_us: int | None) -> tuple[int, int, bool]:
+    """Return the range of events (from first to stop) of the step in progress, and whether it is complete."""
     if state.config.by == "events":
         room = state.config.step_events - state.held
         return 0, min(room, len(events)), room <= len(events)
@@ -209,10 +211,10 @@ def _reach(events: Events, state: EncoderState, until_us: int | None) -> tuple[i
 
 
 def _add(events: Events, state: EncoderState) -> int:
-    """Adds events to the step in progress; returns how many found a count full."""
+    """Add events to the step in progress; return how many exceed the largest count."""
     config, index = state.config, np.array([0, len(events)])
     if config.form == "surface":
-        note_last(events, config, state.last_us)
+        note_last_times(events, config, state.last_us)
     elif state.clock is not None and config.form == "voxel":
         add_voxels(events, index, config, state.clock, state.done, state.begun)
     else:
@@ -221,7 +223,7 @@ def _add(events: Events, state: EncoderState) -> int:
 
 
 def _complete(state: EncoderState) -> tuple[NDArray[Any], EncoderState]:
-    """The step in progress, [C, H, W], as it is, and the state in which the next one begins; writes to `begun`."""
+    """Return the step in progress, [C, H, W], and the state in which the next one begins; writes to `begun`."""
     config = state.config
     if config.form == "surface":
         step = np.zeros(state.last_us.size, config.dtype)

@@ -2,15 +2,17 @@
 
 from .digits import DIGIT_SENSOR, digit_frames, record_digit, saccade_path, write_digits
 from .gestures import GESTURE_SENSOR, GESTURES, Performance, plan_session, render_gesture, render_session
-from .mnist import read_idx, read_mnist
+from .mnist import DIGIT_PX, MnistPart, read_idx, read_mnist
 from .people import Person, draw_person
 from .recording import gesture_frames, record_gesture, record_session, write_gestures
 from .writing import is_synthetic, write_recordings
 
 __all__ = [
+    "DIGIT_PX",
     "DIGIT_SENSOR",
     "GESTURES",
     "GESTURE_SENSOR",
+    "MnistPart",
     "Performance",
     "Person",
     "digit_frames",

@@ -1,10 +1,11 @@
-"""The images of MNIST (LeCun et al. 1998), from the files in which they are published."""
+"""The images of MNIST (LeCun et al. 1998), read from the published files."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,73 +14,77 @@ from ..errors import DataError, FormatError
 from ..formats.source import open_binary
 
 DIGIT_PX = 28
-FILES: dict[Literal["train", "test"], tuple[str, str]] = {
+MnistPart = Literal["train", "test"]
+FILES: Mapping[MnistPart, tuple[str, str]] = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-PLACES = ("", "MNIST/raw")  # the second is torchvision's
+SUBFOLDERS = ("", "MNIST/raw")  # the second is torchvision's
 UNSIGNED_BYTES = 0x08  # the only kind of values that MNIST has
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """The array of an IDX file of unsigned bytes, gzipped or not.
+    """Return the array in an IDX file of unsigned bytes, gzipped or not.
 
-    The layout: two zero bytes, the kind of the values, the number of dimensions, the size of each as a 32-bit
+    The layout is two zero bytes, the type of the values, the number of dimensions, the size of each as a 32-bit
     big-endian number, then the values (http://yann.lecun.com/exdb/mnist).
 
     Raises:
-        FileError: It cannot be read.
-        FormatError: It is no such file, or has more or fewer values than its sizes say.
+        FileError: The file cannot be read.
+        FormatError: It is not such a file, or the number of values does not match the sizes.
     """
     with open_binary(path) as file:
         content = file.read()
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != UNSIGNED_BYTES or not content[3]:
         raise FormatError(
-            f"{path}: begins with {content[:4].hex(' ') or 'nothing'}, expected 00 00 08 and the number of dimensions, "
-            "as an IDX file of bytes"
+            f"{path}: not an IDX file of bytes (starts with {content[:4].hex(' ') or 'nothing'}, expected 00 00 08 and "
+            "the number of dimensions)"
         )
     begin = 4 + 4 * content[3]
     if len(content) < begin:
-        raise FormatError(f"{path}: breaks off inside its head, after {len(content)} bytes")
-    shape = np.frombuffer(content, ">u4", content[3], 4).tolist()
+        raise FormatError(f"{path}: truncated in its header (found {len(content)} bytes, expected at least {begin})")
+    shape = tuple(np.frombuffer(content, ">u4", content[3], 4).tolist())
     values = len(content) - begin
     if values != math.prod(shape):
-        sizes = " x ".join(map(str, shape))
-        raise FormatError(f"{path}: holds {values} values, expected {sizes} = {math.prod(shape)}")
+        raise FormatError(
+            f"{path}: wrong number of values (found {values}, expected {_join(shape)} = {math.prod(shape)})"
+        )
     return np.frombuffer(content, np.uint8, offset=begin).reshape(shape)
 
 
-def read_mnist(folder: Path, part: Literal["train", "test"]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The images uint8 [N, 28, 28], 255 where there is ink, and the digits uint8 [N] of a part.
+def read_mnist(folder: Path, part: MnistPart) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the images uint8 [N, 28, 28], 255 being ink, and the digits uint8 [N] of a part.
 
     Args:
-        folder: Holds the four files of MNIST, gzipped or not, or MNIST/raw with them.
-        part: Which of them.
+        folder: The folder of the four files of MNIST, gzipped or not, or that of MNIST/raw with them.
+        part: Training or test set.
 
     Raises:
-        DataError: A file is missing, or they do not belong together.
-        FormatError: A file is damaged.
+        DataError: A file is missing, or the files do not belong together.
+        FormatError: A file is corrupted.
     """
-    paths = [_find(folder, name) for name in FILES[part]]
+    paths = [_find_file(folder, name) for name in FILES[part]]
     images, labels = map(read_idx, paths)
     if images.ndim != 3 or images.shape[1:] != (DIGIT_PX, DIGIT_PX):
-        raise DataError(f"{paths[0]}: holds an array {_shape(images)}, expected images of 28 x 28")
+        raise DataError(f"{paths[0]}: not images (found an array of {_join(images.shape)}, expected N x 28 x 28)")
     if labels.shape != images.shape[:1]:
         raise DataError(
-            f"{paths[1]}: holds an array {_shape(labels)}, expected a label for each of {len(images)} images"
+            f"{paths[1]}: not the labels of the images (found {_join(labels.shape)}, expected {len(images)})"
         )
     if len(labels) and labels.max() > 9:
-        raise DataError(f"{paths[1]}: row {int(labels.argmax()) + 1} has the label {labels.max()}, expected 0 to 9")
+        raise DataError(
+            f"{paths[1]}: wrong label in row {int(labels.argmax()) + 1} (found {labels.max()}, expected 0 to 9)"
+        )
     return images, labels
 
 
-def _shape(array: NDArray[Any]) -> str:
-    return " x ".join(map(str, array.shape))
+def _join(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
 
 
-def _find(folder: Path, name: str) -> Path:
-    tried = [folder / place / f"{name}{suffix}" for place in PLACES for suffix in ("", ".gz")]
+def _find_file(folder: Path, name: str) -> Path:
+    tried = [folder / subfolder / f"{name}{suffix}" for subfolder in SUBFOLDERS for suffix in ("", ".gz")]
     for path in tried:
         if path.is_file():
             return path
-    raise DataError(f"{folder}: holds no file {name} or {name}.gz; put the four files of MNIST there")
+    raise DataError(f"{folder}: no file {name} or {name}.gz found (expected the four files of MNIST)")

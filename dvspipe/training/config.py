@@ -43,8 +43,8 @@ class OptimiserConfig(Settings):
     truncate: int | None = Field(default=None, ge=1)
     """Number of time steps after which gradients through time are truncated; None: not truncated."""
     ema: float = Field(default=0.0, ge=0, lt=1)
-    """Decay per step of an exponential moving average of the weights, which is evaluated and kept; 0: no average. In step
-    n the decay is at most n / (n + 9), so that the first weights are soon forgotten."""
+    """Decay per step of an exponential moving average of the weights, which is evaluated and kept; 0: no average. In
+    step n the decay is at most n / (n + 9), so that the first weights are soon forgotten."""
     patience: int | None = Field(default=None, ge=1)
     """Number of epochs without a better validation result after which training stops; None: never."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -66,8 +66,8 @@ class TrainConfig(Settings):
     jobs: int = Field(default=2, ge=1)
     """Number of processes that make spike tensors, if that takes long."""
     baseline: bool = False
-    """Whether to also train a ReLU network of the same shape on the sum of the steps: what is better than that comes from
-    time."""
+    """Whether to also train a ReLU network of the same shape on the sum of the steps: what is better than that comes
+    from time."""
     tensorboard: bool = False
     """Whether metrics are also written for TensorBoard, into the run folder; needs the extra `tensorboard`."""
     data: DataConfig = DataConfig()

@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..checkpoint import load_checkpoint
-from ..datasets import PARTS, DataConfig, DataSet, SpikeTensors, divided_as, open_cache, open_dataset, plain_batches
+from ..datasets import (
+    PARTS,
+    DataConfig,
+    DataSet,
+    SpikeTensors,
+    TensorSettings,
+    open_cache,
+    open_dataset,
+    plain_batches,
+    restore_split,
+)
 from ..encoding import BinCounts
 from ..errors import ConfigError, DataError
 from ..results import BaselineResult, EvaluationResult, RunFolder, calibration_error
@@ -179,7 +189,7 @@ def evaluate_checkpoint(
     parts = found.parts | {"all": tuple(sample for samples in found.parts.values() for sample in samples)}
     progress = partial(callback.on_progress, f"reading {part}")
     synthetic = found.is_synthetic(part)
-    tensors = SpikeTensors(parts[part], classifier.bins, cache=open_cache(data), progress=progress)
+    tensors = SpikeTensors(parts[part], TensorSettings(classifier.bins), cache=open_cache(data), progress=progress)
     return EvaluationResult(
         **score(evaluate(network, tensors, batch=batch), found.classes, classifier.temperature),
         data=f"{len(tensors)} recordings ({part}) of {found.title}{' (synthetic)' if synthetic else ''}",
@@ -195,8 +205,8 @@ def _split_as_trained(path: Path, data: DataSet, part: str, seed: int, callback:
         DataError: The run has some of the recordings only.
     """
     split = RunFolder(path.resolve().parent.parent).split  # of RUN/weights/best.safetensors
-    trained = divided_as(split, data) if path.is_file() and split.is_file() else None
-    if trained is None and not (part == "test" and data.brings_test):
+    trained = restore_split(split, data) if path.is_file() and split.is_file() else None
+    if trained is None and not (part == "test" and data.fixed_test):
         callback.on_warning(
             f"{data.title}: split by seed {seed}, since the split that {path} was trained with is unknown; part {part} "
             "may hold recordings that the network was trained on"

@@ -12,7 +12,7 @@ import yaml
 from torch import nn
 
 from ..checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint, versions
-from ..datasets import DataSet, SpikeTensors, check_split, open_cache, open_dataset, write_split
+from ..datasets import DataSet, SpikeTensors, TensorSettings, check_split, open_cache, open_dataset, write_split
 from ..errors import ConfigError, DataError
 from ..files import lock_folder, write_text
 from ..networks import SpikingNetwork, count_activity, summarize_layer
@@ -166,10 +166,9 @@ def _load(config: TrainConfig, data: DataSet, callback: TrainingCallback) -> dic
     return {
         name: SpikeTensors(
             samples,
-            config.bins,
-            views=config.data.views if name == "train" else 1,
-            vary_config=config.data.vary,
-            seed=config.seed,
+            TensorSettings(
+                config.bins, config.data.views if name == "train" else 1, vary=config.data.vary, seed=config.seed
+            ),
             cache=cache,
             jobs=config.jobs,
             progress=partial(callback.on_progress, f"{verb} {name}"),

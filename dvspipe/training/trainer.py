@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoint import ClassifierConfig
-from ..datasets import Batch, DataSet, SpikeTensors, training_batches
+from ..datasets import Batch, BatchSettings, DataSet, SpikeTensors, training_batches
 from ..errors import CheckpointError, ConfigError
 from ..networks import State, watch_rates
 from ..results import EpochRow, RunFolder, read_rows, write_rows
@@ -104,10 +104,14 @@ class Trainer:
         started, settings, experiment = time.monotonic(), self.settings, self.experiment
         # of dropout; does not depend on how many epochs ran before in this process
         torch.manual_seed(experiment.config.seed * SEED_STRIDE + epoch)
-        batches = training_batches(
-            experiment.parts["train"], settings.batch, experiment.config.augment, experiment.classifier.classes,
-            experiment.config.seed, epoch, own=self.processes.part_of, least=self.processes.count,
-        )  # fmt: skip
+        drawn = BatchSettings(
+            size=settings.batch,
+            augment=experiment.config.augment,
+            classes=experiment.classifier.classes,
+            seed=experiment.config.seed,
+            min_size=self.processes.count,
+        )
+        batches = training_batches(experiment.parts["train"], drawn, epoch, select=self.processes.part_of)
         timed = _TimedIterator(batches)
         loss, accuracy, rates = self._train(epoch, timed)
         scores = (0.0, 0.0)

@@ -1,0 +1,136 @@
+"""The division of a data set into parts as a file, split.json."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from ..errors import DataError, Remedy
+from ..files import read_bytes, write_text
+from .samples import PARTS, DataSet, Part, Sample, check_groups
+
+
+@dataclass(frozen=True)
+class Split:
+    """The names of the samples of each part: the content of split.json.
+
+    Args:
+        train: Names of the training samples.
+        validation: Names of the validation samples.
+        test: Names of the test samples.
+    """
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+    @property
+    def parts(self) -> dict[Part, tuple[str, ...]]:
+        """The names by part, in the order of PARTS."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names, in the order of PARTS."""
+        return (*self.train, *self.validation, *self.test)
+
+
+def write_split(path: Path, data: DataSet) -> None:
+    """Write the division of a data set as JSON.
+
+    Raises:
+        FileError: The file cannot be written.
+    """
+    names = {part: tuple(sample.name for sample in samples) for part, samples in data.parts.items()}
+    write_text(path, json.dumps(asdict(Split(**names)), indent=1))
+
+
+def read_split(path: Path) -> Split:
+    """Return what `write_split` wrote.
+
+    Raises:
+        FileError: The file is missing or cannot be read.
+        DataError: It contains something else.
+    """
+    try:
+        found = json.loads(read_bytes(path).decode("utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{path}: not the split.json of a run ({error})") from error
+    if not (isinstance(found, dict) and set(found) == set(PARTS) and all(map(_is_list_of_texts, found.values()))):
+        raise DataError(f"{path}: not the split.json of a run (expected an object with the lists {', '.join(PARTS)})")
+    return Split(**{part: tuple(names) for part, names in found.items()})
+
+
+def apply_split(path: Path, samples: Sequence[Sample]) -> dict[Part, tuple[Sample, ...]]:
+    """Return the samples in the parts of a split.json; samples that it does not name are left out.
+
+    Raises:
+        FileError: The file is missing or cannot be read.
+        DataError: It names a sample that does not exist, or one twice, or divides a group.
+    """
+    by_path = {_absolute(sample.name): sample for sample in samples}
+    split = read_split(path)
+    for name in split.names:
+        if _absolute(name) not in by_path:
+            raise DataError(f"{path}: names {name}, which is not in the data set")
+    if len(set(split.names)) < len(split.names):
+        twice = next(name for name in split.names if split.names.count(name) > 1)
+        raise DataError(f"{path}: names {twice} more than once")
+    parts = {part: tuple(by_path[_absolute(name)] for name in names) for part, names in split.parts.items()}
+    check_groups(parts["train"], [*parts["validation"], *parts["test"]])
+    check_groups(parts["validation"], parts["test"])
+    return parts
+
+
+def restore_split(path: Path, data: DataSet) -> DataSet | None:
+    """Return a data set divided as in a split.json, or None if that names none of its samples.
+
+    Raises:
+        FileError: The file is missing or cannot be read.
+        DataError: It names only some of the samples, or others too.
+    """
+    named = set(map(_absolute, read_split(path).names))
+    unnamed = [sample.name for sample in data.samples if _absolute(sample.name) not in named]
+    if len(unnamed) == len(data.samples):
+        return None
+    if unnamed:
+        raise DataError(
+            f"{path}: names {len(data.samples) - len(unnamed)} of {len(data.samples)} recordings of the data set, but "
+            f"not {unnamed[0]}",
+            Remedy("data.split", str(path), "leave out the recordings that it does not name"),
+        )
+    parts = apply_split(path, data.samples)
+    return replace(data, train=parts["train"], validation=parts["validation"], test=parts["test"])
+
+
+def check_split(path: Path, data: DataSet) -> None:
+    """Check that a data set is divided as in a split.json.
+
+    Raises:
+        FileError: The file is missing or cannot be read.
+        DataError: A sample is in another part, new, or missing; the message names one.
+    """
+    before = {_absolute(name): (part, name) for part, names in read_split(path).parts.items() for name in names}
+    now = {_absolute(sample.name): (part, sample.name) for part, samples in data.parts.items() for sample in samples}
+    absent = ("no part", "")
+    parts = {key: (before.get(key, absent)[0], now.get(key, absent)[0]) for key in {**before, **now}}
+    moved = [key for key, (old, new) in parts.items() if old != new]
+    if moved:
+        old, new = parts[moved[0]]
+        _, name = before.get(moved[0]) or now[moved[0]]
+        raise DataError(
+            f"{path}: {len(moved)} recordings are no longer in the same part, such as {name} ({old} before, {new} "
+            "now); restore the recordings, or train a new run (with init, from the weights of this one)"
+        )
+
+
+def _absolute(name: str) -> str:
+    """Return the name of a sample, which begins with its file, independent of the current folder."""
+    return os.path.abspath(name)
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
