@@ -109,5 +109,4 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _print_json(found: Survey) -> None:
-    sys.stdout.write(found.model_dump_json(indent=1) + "
-")
+    sys.stdout.write(found.model_dump_json(indent=1) + "\n")
