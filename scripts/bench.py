@@ -23,7 +23,7 @@ from encoders import encode_aedat2, encode_aedat3, encode_evt3, encode_evt21
 from numba import njit
 from numpy.typing import NDArray
 
-from dvspipe.config import build, read_yaml
+from dvspipe.config import build
 from dvspipe.conversion import convert_video
 from dvspipe.encoding import BinConfig, encode_events, encode_stream
 from dvspipe.events import Events, SensorSize, concatenate, join
@@ -562,7 +562,7 @@ def bench_inference(_options: Options) -> Iterator[Figure]:
     """
     with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as place:
         folder = Path(place)
-        network = _gesture_checkpoint(folder)
+        network = "gesture-synthetic"
         for name, sensor, rate, lasts_s, target, further in (
             ("128x128", GESTURE_SENSOR, 100_000, 600, 20, []),
             ("720p", SensorSize(width=1280, height=720), 5_000_000, 60, 3, ["--fit", "scale"]),
@@ -594,20 +594,6 @@ def bench_inference(_options: Options) -> Iterator[Figure]:
                 f"inference/{name}", 5 / wall_s, "x faster than 5 s", 1 if name == "first_answer" else None,
                 {"wall s": wall_s, "cpu s": cpu_s},
             )  # fmt: skip
-
-
-def _gesture_checkpoint(folder: Path) -> str:
-    from dvspipe.checkpoint import ClassifierConfig, save_checkpoint, shipped_checkpoints
-
-    if "gesture-synthetic" in shipped_checkpoints():
-        return "gesture-synthetic"
-    settings = read_yaml("gesture")
-    kept = {"bins": settings["bins"], "network": settings["network"]}
-    kept |= {"classes": GESTURES, "width": GESTURE_SENSOR.width, "height": GESTURE_SENSOR.height}
-    config = build(ClassifierConfig, kept, "gesture")
-    path = folder / "gesture.safetensors"
-    save_checkpoint(path, config, config.build_network())
-    return str(path)
 
 
 def _write_random(path: Path, sensor: SensorSize, rate: int, lasts_s: int) -> None:
