@@ -31,7 +31,7 @@ from dvspipe.encoding import BinConfig, encode_events
 from dvspipe.errors import ConfigError, DataError, FileError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
-from dvspipe.synthesis import GESTURES, record_gesture, write_recordings
+from dvspipe.synthesis import GESTURES, SynthesisRecord, record_gesture, write_recordings
 
 BINS = BinConfig(steps=3, step_us=40_000)
 
@@ -366,7 +366,7 @@ def test_another_folder_is_the_test_part(tmp_path: Path) -> None:
 
 
 def test_synthetic_digits_may_be_tested_on_real_ones_of_other_images(tmp_path: Path) -> None:
-    write_recordings(tmp_path / "made", {"seed": 0}, {})
+    write_recordings(tmp_path / "made", SynthesisRecord(kind="digits", seed=0), {})
     save_nmnist(tmp_path / "made", "Train", range(10), 3)
     save_nmnist(tmp_path / "real", "Train", range(10), 2, first=5)
     save_nmnist(tmp_path / "real", "Test", range(10), 2)

@@ -23,6 +23,8 @@ from dvspipe.events import Events
 from dvspipe.formats import read
 from dvspipe.synthesis import (
     DIGIT_SENSOR,
+    DigitsPlan,
+    SynthesisRecord,
     digit_frames,
     is_synthetic,
     read_idx,
@@ -212,12 +214,12 @@ def recordings(folder: Path) -> dict[str, Events]:
     return {str(file.relative_to(folder)): read(file, sensor=DIGIT_SENSOR) for file in folder.rglob("[0-9]*.bin")}
 
 
-def test_digits_are_written_in_n_mnists_layout_and_gone_on_with(tmp_path: Path) -> None:
+def test_digits_are_written_in_n_mnists_layout_and_resumed(tmp_path: Path) -> None:
     save_mnist(tmp_path / "mnist")
     folder = tmp_path / "out"
-    assert write_digits(folder, tmp_path / "mnist", train=4, seed=3) == 4
+    assert write_digits(folder, DigitsPlan(tmp_path / "mnist", train=4, seed=3)) == 4
     first = recordings(folder)
-    assert write_digits(folder, tmp_path / "mnist", train=7, test=2, seed=3) == 5
+    assert write_digits(folder, DigitsPlan(tmp_path / "mnist", train=7, test=2, seed=3)) == 5
     everything = recordings(folder)
     assert first.items() <= everything.items()
     assert len(everything) == 9
@@ -228,18 +230,21 @@ def test_digits_are_written_in_n_mnists_layout_and_gone_on_with(tmp_path: Path) 
     assert is_synthetic(folder)
     record = json.loads((folder / "synthesis.json").read_text())
     assert (record["synthetic"], record["kind"], record["seed"]) == (True, "digits", 3)
-    assert write_digits(folder, tmp_path / "mnist", train=7, test=2, seed=3) == 0
+    assert write_digits(folder, DigitsPlan(tmp_path / "mnist", train=7, test=2, seed=3)) == 0
 
 
 def test_processes_write_what_one_does(tmp_path: Path) -> None:
     save_mnist(tmp_path / "mnist")
-    told: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
     for jobs in (1, 2):
         write_digits(
-            tmp_path / str(jobs), tmp_path / "mnist", train=5, seed=1, jobs=jobs, progress=lambda *p: told.append(p)
+            tmp_path / str(jobs),
+            DigitsPlan(tmp_path / "mnist", train=5, seed=1),
+            jobs=jobs,
+            progress=lambda *p: calls.append(p),
         )
     assert recordings(tmp_path / "1") == recordings(tmp_path / "2")
-    assert list(dict.fromkeys(told)) == [(done, 5) for done in range(6)]
+    assert list(dict.fromkeys(calls)) == [(done, 5) for done in range(6)]
 
 
 def test_images_of_real_recordings_are_left_out(tmp_path: Path) -> None:
@@ -249,17 +254,17 @@ def test_images_of_real_recordings_are_left_out(tmp_path: Path) -> None:
         path = real / "Train" / str(row % 10) / f"{row + 1}.bin"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
-    write_digits(tmp_path / "out", tmp_path / "mnist", train=15, seed=0, exclude=real)
+    write_digits(tmp_path / "out", DigitsPlan(tmp_path / "mnist", train=15, seed=0, exclude=real))
     assert {int(Path(name).stem) % 2 for name in recordings(tmp_path / "out")} == {0}
-    with pytest.raises(DataError, match="16 recordings wanted of 15 images of MNIST's train set"):
-        write_digits(tmp_path / "other", tmp_path / "mnist", train=16, seed=0, exclude=real)
-    with pytest.raises(DataError, match="holds no folder Train or Test"):
-        write_digits(tmp_path / "other", tmp_path / "mnist", train=1, seed=0, exclude=tmp_path)
+    with pytest.raises(DataError, match="train set .*found 15, expected 16"):
+        write_digits(tmp_path / "other", DigitsPlan(tmp_path / "mnist", train=16, seed=0, exclude=real))
+    with pytest.raises(DataError, match="Train or Test"):
+        write_digits(tmp_path / "other", DigitsPlan(tmp_path / "mnist", train=1, seed=0, exclude=tmp_path))
 
 
 def test_videos_are_those_that_the_sensor_saw(tmp_path: Path) -> None:
     save_mnist(tmp_path / "mnist")
-    write_digits(tmp_path / "out", tmp_path / "mnist", train=1, seed=0, videos=True)
+    write_digits(tmp_path / "out", DigitsPlan(tmp_path / "mnist", train=1, seed=0, videos=True))
     (file,) = (tmp_path / "out" / "videos" / "Train").glob("*/*.webm")
     assert (tmp_path / "out" / "Train" / file.parent.name / f"{file.stem}.bin").is_file()
     video = open_video(file)
@@ -269,35 +274,35 @@ def test_videos_are_those_that_the_sensor_saw(tmp_path: Path) -> None:
     assert first.min() < 180
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
-    write_recordings(tmp_path / "a", {"seed": 1}, {})
-    with pytest.raises(DataError, match=r"made with another seed \(synthesis.json has 1, now 2\); take another folder"):
-        write_recordings(tmp_path / "a", {"seed": 2}, {})
+def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "a", SynthesisRecord(kind="test", seed=1), {})
+    with pytest.raises(DataError, match=r"a: .*another seed \(found 1 in synthesis.json, expected 2\)"):
+        write_recordings(tmp_path / "a", SynthesisRecord(kind="test", seed=2), {})
     (tmp_path / "a" / "synthesis.json").write_text("[]")
-    with pytest.raises(FileError, match="synthesis.json: holds no object"):
-        write_recordings(tmp_path / "a", {"seed": 1}, {})
+    with pytest.raises(FileError, match="synthesis.json: .*JSON object"):
+        write_recordings(tmp_path / "a", SynthesisRecord(kind="test", seed=1), {})
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "letter.txt").write_text("dear")
-    with pytest.raises(DataError, match="holds other files"):
-        write_recordings(tmp_path / "b", {"seed": 1}, {})
+    with pytest.raises(DataError, match="b: contains other files"):
+        write_recordings(tmp_path / "b", SynthesisRecord(kind="test", seed=1), {})
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["letter.txt"]
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MNIST's files, and 120 recordings made in one go."""
-    folder = tmp_path_factory.mktemp("whole")
+    folder = tmp_path_factory.mktemp("complete")
     save_mnist(folder / "mnist", train=120)
-    write_digits(folder / "out", folder / "mnist", train=120, seed=0)
+    write_digits(folder / "out", DigitsPlan(folder / "mnist", train=120, seed=0))
     return folder
 
 
 @pytest.mark.skipif(os.name == "nt", reason="kills by a signal")
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
-def test_after_a_kill_every_file_is_whole_and_the_rest_is_made(
-    whole: Path, tmp_path: Path, kill: signal.Signals
+def test_after_a_kill_every_file_is_complete_and_the_rest_is_written(
+    complete: Path, tmp_path: Path, kill: signal.Signals
 ) -> None:
-    arguments = ["synth", "nmnist", "-o", str(tmp_path), "--mnist", str(whole / "mnist"), "--n", "120"]
+    arguments = ["synth", "nmnist", "-o", str(tmp_path), "--mnist", str(complete / "mnist"), "--n", "120"]
     running = subprocess.Popen(
         [sys.executable, "-m", "dvspipe", *arguments], start_new_session=True, stderr=subprocess.PIPE, text=True
     )
@@ -308,9 +313,9 @@ def test_after_a_kill_every_file_is_whole_and_the_rest_is_made(
     said = running.communicate(timeout=60)[1]
     assert running.returncode == (130 if kill == signal.SIGINT else -signal.SIGKILL)
     assert said == ("dvspipe: stopped\n" if kill == signal.SIGINT else "")
-    expected, done = recordings(whole / "out"), recordings(tmp_path)
+    expected, done = recordings(complete / "out"), recordings(tmp_path)
     assert 5 <= len(done) < 120
     assert done.items() <= expected.items()
-    assert write_digits(tmp_path, whole / "mnist", train=120, seed=0) == 120 - len(done)
+    assert write_digits(tmp_path, DigitsPlan(complete / "mnist", train=120, seed=0)) == 120 - len(done)
     assert recordings(tmp_path) == expected
     assert not list(tmp_path.rglob(".*"))

@@ -37,13 +37,11 @@ def nmnist(
     jobs: Jobs = 2,
 ) -> None:
     """Record MNIST's digits as N-MNIST was recorded, with a simulated sensor. Resumes where it was stopped."""
-    from ..synthesis import write_digits
+    from ..synthesis import DigitsPlan, write_digits
 
+    plan = DigitsPlan(mnist, count, test, seed, exclude, videos)
     with progress() as show:
-        written = write_digits(
-            out, mnist, train=count, test=test, seed=seed, exclude=exclude, videos=videos, jobs=jobs,
-            progress=partial(show, "synthetic files"),
-        )  # fmt: skip
+        written = write_digits(out, plan, jobs=jobs, progress=partial(show, "synthetic files"))
     screen.print(f"{out}: {count + test} synthetic recordings of digits, {written} new files; next:")
     screen.print(f"  {shlex.join(['dvspipe', 'train', 'nmnist-synthetic', f'data.root={out}'])} data.test_root=NMNIST")
 
@@ -64,13 +62,11 @@ def gestures(
     jobs: Jobs = 2,
 ) -> None:
     """Render people who perform the gestures of DVS128 Gesture, as a DVS128 sees them. Resumes where it was stopped."""
-    from ..synthesis import GESTURES, write_gestures
+    from ..synthesis import GESTURES, GesturesPlan, write_gestures
 
+    plan = GesturesPlan(people, clips, seed, round(duration * 1e6), videos)
     with progress() as show:
-        written = write_gestures(
-            out, people=people, clips=clips, seed=seed, duration_us=round(duration * 1e6), videos=videos, jobs=jobs,
-            progress=partial(show, "synthetic clips"),
-        )  # fmt: skip
+        written = write_gestures(out, plan, jobs=jobs, progress=partial(show, "synthetic clips"))
     screen.print(
         f"{out}: {people * clips * len(GESTURES)} synthetic clips of {people} people in {len(GESTURES)} classes, "
         f"{written} new files; next:"

@@ -1,20 +1,24 @@
-"""Labelled video and recordings made on the machine: rendered people who gesture, and digits under saccades."""
+"""Synthetic labelled videos and recordings: rendered people who perform gestures, and digits under saccades."""
 
-from .digits import DIGIT_SENSOR, digit_frames, record_digit, saccade_path, write_digits
-from .gestures import GESTURE_SENSOR, GESTURES, Performance, plan_session, render_gesture, render_session
+from .digits import DIGIT_SENSOR, DigitsPlan, digit_frames, record_digit, saccade_path, write_digits
+from .gestures import GESTURE_SENSOR, GESTURES, ClipSettings, Performance, plan_session, render_gesture, render_session
 from .mnist import DIGIT_PX, MnistPart, read_idx, read_mnist
 from .people import Person, draw_person
-from .recording import gesture_frames, record_gesture, record_session, write_gestures
-from .writing import is_synthetic, write_recordings
+from .recording import GesturesPlan, gesture_frames, record_gesture, record_session, write_gestures
+from .writing import SynthesisRecord, is_synthetic, write_recordings
 
 __all__ = [
     "DIGIT_PX",
     "DIGIT_SENSOR",
     "GESTURES",
     "GESTURE_SENSOR",
+    "ClipSettings",
+    "DigitsPlan",
+    "GesturesPlan",
     "MnistPart",
     "Performance",
     "Person",
+    "SynthesisRecord",
     "digit_frames",
     "draw_person",
     "gesture_frames",

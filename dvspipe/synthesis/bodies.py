@@ -1,9 +1,10 @@
-"""What a person looks like: torso and head as layers that move as wholes, arms and hands as round tapered pieces."""
+"""The appearance of a person: torso and head as rigid layers, arms and hands as round tapered pieces."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +28,8 @@ from .people import (
 from .scenes import Scene
 
 FINE = 2  # cells of a layer per pixel
-MARGIN_PX = 24  # so far below the picture a layer reaches
-TEXELS, TEXEL_M = 64, 0.006  # of a tile of skin or cloth
+MARGIN_PX = 24  # by which a layer extends below the picture
+TEXELS, TEXEL_M = 64, 0.006  # side of a tile of skin or cloth, and of its cells
 SKIN, CLOTH = 0, 1
 _SHIFT = 5  # fractional bits of drawn coordinates
 _CHEST_M = 0.10  # from the shoulders to the front of the chest
@@ -39,9 +40,9 @@ class Layer:
     """A part of a person at rest, drawn once.
 
     Args:
-        cells: [H, W, 2] its brightness multiplied by its cover, and the cover; FINE cells per pixel.
+        cells: [H, W, 2] brightness multiplied by coverage, and coverage; FINE cells per pixel.
         left_px: Column of the first cell in the picture.
-        top_px: Its row.
+        top_px: Row of the first cell.
     """
 
     cells: NDArray[np.float32]
@@ -50,14 +51,14 @@ class Layer:
 
 
 class _Canvas:
-    """A layer being drawn: brightness and cover, with coordinates in metres from a point.
+    """A layer being drawn: brightness and coverage, with coordinates in metres from a point.
 
     Args:
-        scene: Where it is seen.
+        scene: The scene in which it is seen.
         y_m: Height of the point.
-        half_m: What is drawn reaches so far to either side of it.
-        above_m: Likewise.
-        below_m: Likewise; what is far below the picture is left out.
+        half_m: Extent to either side of the point.
+        above_m: Extent above it.
+        below_m: Extent below it; what is far below the picture is left out.
     """
 
     def __init__(self, scene: Scene, y_m: float, half_m: float, above_m: float, below_m: float) -> None:
@@ -74,7 +75,7 @@ class _Canvas:
         self._camera, self._y_m = camera, y_m
 
     def noise(self, width_m: float, height_m: float, rng: np.random.Generator) -> NDArray[np.float32]:
-        """A smooth random brightness, in ln, whose features have about this size."""
+        """Return a smooth random log brightness whose features have about this size."""
         metre = FINE * self._camera.scale_px
         rows, columns = (
             int(side / metre / size) + 2 for side, size in zip(self.x.shape, (height_m, width_m), strict=True)
@@ -83,7 +84,7 @@ class _Canvas:
         return np.asarray(cv2.resize(rough, self.x.shape[::-1], interpolation=cv2.INTER_CUBIC))
 
     def fill(self, outline: Floats, brightness: float | NDArray[np.float32]) -> None:
-        """Paints the inside of an outline [P, 2] in metres with one brightness, or that of an array [H, W]."""
+        """Paint the inside of an outline [P, 2] in metres with one brightness, or that of an array [H, W]."""
         camera = self._camera
         moved = outline * (np.cos(camera.yaw), 1.0) + (0.0, self._y_m)
         place = (camera.x_px - self.left_px, camera.y_px - self.top_px)
@@ -98,13 +99,13 @@ class _Canvas:
         np.maximum(self.cover[inside], mask, out=self.cover[inside])
 
     def layer(self) -> Layer:
-        """What was drawn, smooth enough to be sampled anywhere."""
+        """Return what was drawn, smooth enough to be sampled anywhere."""
         both = np.stack([self.light * self.cover, self.cover], axis=-1)
         return Layer(np.asarray(cv2.GaussianBlur(both, (0, 0), 0.3 * FINE), np.float32), self.left_px, self.top_px)
 
 
 def _mirrored(right_half: list[tuple[float, float]]) -> Floats:
-    """A symmetric outline from its half at x > 0, given from top to bottom."""
+    """Return a symmetric outline from its half at x > 0, given from top to bottom."""
     half = np.array(right_half)
     return np.concatenate([half, half[::-1] * (-1, 1)])
 
@@ -115,7 +116,7 @@ def _oval(x: float, y: float, width: float, height: float) -> Floats:
 
 
 def _noise(shape: tuple[int, int], sigma: tuple[float, float], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Smooth noise of variance 1 that goes on beyond its edges, with a width down and a width across."""
+    """Return periodic smooth noise of variance 1, with a width along rows and one along columns."""
     pad = 12
     rough = np.pad(rng.normal(size=shape).astype(np.float32), pad, mode="wrap")
     smooth = cv2.GaussianBlur(rough, (0, 0), sigmaX=sigma[1], sigmaY=sigma[0])[pad:-pad, pad:-pad]
@@ -123,7 +124,7 @@ def _noise(shape: tuple[int, int], sigma: tuple[float, float], rng: np.random.Ge
 
 
 def _pattern(person: Person, along: NDArray[np.float32], around: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The brightness of cloth relative to its ground, at places in metres."""
+    """Return the brightness of cloth relative to its background, at positions in metres."""
     if person.pattern == "stripes":
         drawn = np.sin(2 * np.pi * along / person.pattern_m) > 0.2
     elif person.pattern == "checks":
@@ -134,19 +135,21 @@ def _pattern(person: Person, along: NDArray[np.float32], around: NDArray[np.floa
 
 
 def textures(person: Person) -> NDArray[np.float32]:
-    """Tiles of skin and of cloth, relative to their brightness: [2, TEXELS, TEXELS], along and around a limb."""
+    """Return tiles of skin and cloth relative to their brightness: [2, TEXELS, TEXELS], along and around a limb."""
     rng = np.random.default_rng([person.seed, 1])
     along, around = (axis * np.float32(TEXEL_M) for axis in np.indices((TEXELS, TEXELS), np.float32))
     skin = np.exp(0.12 * _noise((TEXELS, TEXELS), (1.1, 0.9), rng))  # wrinkles, veins, hair
     rings, fine = (_noise((TEXELS, TEXELS), widths, rng) for widths in ((1.6, 4.0), (0.9, 0.9)))
     folds = 0.7 * person.folds * (rings + fine)
-    period = TEXELS * TEXEL_M / max(1, round(TEXELS * TEXEL_M / person.pattern_m))  # a whole number in a tile
+    period = (
+        TEXELS * TEXEL_M / max(1, round(TEXELS * TEXEL_M / person.pattern_m))
+    )  # a tile has an integer number of periods
     cloth = cv2.GaussianBlur(_pattern(replace(person, pattern_m=period), along, around), (0, 0), 0.7) * np.exp(folds)
     return np.stack([skin, cloth]).astype(np.float32)
 
 
 def paint_torso(person: Person, scene: Scene) -> Layer:
-    """The person's clothes without the arms, at rest."""
+    """Return the person's clothes without the arms, at rest."""
     rng = np.random.default_rng(person.seed)
     half = person.shoulders_m / 2
     canvas, light = _Canvas(scene, 0.0, 1.2 * half + 0.08, NECK_M + 0.1, 1.2), scene.light
@@ -179,7 +182,7 @@ def paint_torso(person: Person, scene: Scene) -> Layer:
 
 
 def paint_head(person: Person, scene: Scene) -> Layer:
-    """The head at rest."""
+    """Return the head at rest."""
     rng = np.random.default_rng([person.seed, 2])
     h, skin, hair = person.head_m, person.skin, person.hair
     canvas, light = _Canvas(scene, NECK_M, 0.6 * h, 1.15 * h, 0.3 * h), scene.light
@@ -217,7 +220,7 @@ def paint_head(person: Person, scene: Scene) -> Layer:
 
 
 def layer_maps(layer: Layer, scene: Scene, rest: Floats, moved: Floats) -> Floats:
-    """Affine maps [T, 2, 3] from a picture's coordinates to a layer's cells, by three points at rest and moved."""
+    """Return affine maps [T, 2, 3] from picture coordinates to a layer's cells, by three points at rest and moved."""
     cells = FINE * (scene.camera.project(rest)[:, :2] - (layer.left_px, layer.top_px))  # [3, 2]
     places = scene.camera.project(moved)
     places[..., 2] = 1.0
@@ -225,7 +228,7 @@ def layer_maps(layer: Layer, scene: Scene, rest: Floats, moved: Floats) -> Float
 
 
 def torso_pull(scene: Scene, pose: Pose) -> tuple[NDArray[np.float32], Floats]:
-    """How the arms pull the shirt: shares [2, H, W] of two movements, and these [T, 2, 2] in pixels."""
+    """Return how the arms pull the shirt: weights [2, H, W] of two movements, and these [T, 2, 2] in pixels."""
     camera, (height, width) = scene.camera, (scene.sensor.height, scene.sensor.width)
     y, x = np.indices((height, width)) + 0.5
     elbows, shoulders = (camera.project(pose.arms[:, :, joint])[..., :2] for joint in (ELBOW, SHOULDER))
@@ -238,7 +241,7 @@ def torso_pull(scene: Scene, pose: Pose) -> tuple[NDArray[np.float32], Floats]:
 
 
 def shadows(person: Person, scene: Scene, pose: Pose) -> Floats:
-    """Shadows of forearms and hands on the chest: [T, 4, 6], two ends, radius and softness in pixels."""
+    """Return the shadows of forearms and hands on the chest: [T, 4, 6], two ends, radius and softness in pixels."""
     camera, direction = scene.camera, scene.light.direction
     tips = pose.arms[:, :, WRIST] + (pose.arms[:, :, KNUCKLES] - pose.arms[:, :, WRIST]) / PALM * 0.8
     cast = []
@@ -255,16 +258,15 @@ def shadows(person: Person, scene: Scene, pose: Pose) -> Floats:
     return np.stack(cast, axis=1)
 
 
-@dataclass(frozen=True)
-class Limbs:
+class Limbs(NamedTuple):
     """C round tapered pieces over T moments.
 
     Args:
         ends: [T, C, 2, 3] both ends: column, row, radius in pixels.
-        depth: [T, C] towards the camera.
-        lit: [T, C, 2] the light's share across the piece and towards the camera.
-        slide: [T, C] of the texture around the piece, in metres.
-        along: [C, 2] place of the ends along the limb, in metres.
+        depth: [T, C] coordinate towards the camera.
+        lit: [T, C, 2] components of the light across the piece and towards the camera.
+        slide: [T, C] shift of the texture around the piece, in metres.
+        along: [C, 2] positions of the ends along the limb, in metres.
         girth: [C] radius in metres.
         caps: [C, 2] whether an end is round.
         tone: [C] brightness.
@@ -284,7 +286,7 @@ class Limbs:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A piece of a limb: its ends [T, 3], and what `Limbs` says of one."""
+    """A piece of a limb: its ends [T, 3], and its values in `Limbs`."""
 
     a: Floats
     b: Floats
@@ -296,7 +298,7 @@ class _Piece:
 
 
 def build_limbs(person: Person, scene: Scene, pose: Pose) -> Limbs:
-    """Both arms with their hands."""
+    """Return both arms with their hands."""
     pieces: list[_Piece] = []
     for side in (RIGHT, LEFT):
         pieces += _arm(person, pose, side) + _hand(person, pose, side)
@@ -323,7 +325,7 @@ def build_limbs(person: Person, scene: Scene, pose: Pose) -> Limbs:
 
 
 def _arm(person: Person, pose: Pose, side: int) -> list[_Piece]:
-    """Sleeve, upper arm and forearm, in pieces short enough to be put in the order of their depths."""
+    """Return sleeve, upper arm and forearm, in pieces short enough to be sorted by depth."""
     joints = pose.arms[:, side]
     bend = (unit(joints[:, ELBOW] - joints[:, SHOULDER]) * unit(joints[:, WRIST] - joints[:, ELBOW])).sum(axis=-1)
     turned = 0.05 * pose.palms[:, side, 2]  # skin and sleeve turn with the hand
@@ -344,11 +346,11 @@ _FINGERS = ((1.5, 0.92), (0.5, 1.0), (-0.5, 0.93), (-1.5, 0.76))  # place across
 
 
 def _hand(person: Person, pose: Pose, side: int) -> list[_Piece]:
-    """A palm of four bones, four fingers of two pieces, and a thumb, inside where the palm faces the camera."""
+    """Return a palm of four bones, four fingers of two pieces, and a thumb, medial if the palm faces the camera."""
     wrist, knuckles, palm = pose.arms[:, side, WRIST], pose.arms[:, side, KNUCKLES], pose.palms[:, side]
     size, bend, spread = person.hand_m, pose.bend[:, side, None], pose.spread[:, side, None]
-    ahead = unit(knuckles - wrist)
-    across = np.cross(ahead, palm) * (1 if side == RIGHT else -1)  # towards the thumb
+    forward = unit(knuckles - wrist)
+    across = np.cross(forward, palm) * (1 if side == RIGHT else -1)  # towards the thumb
 
     def piece(a: Floats, b: Floats, r0: float, r1: float) -> _Piece:
         return _Piece(a, b, (r0 * size, r1 * size), (0.0, float(np.linalg.norm(b[0] - a[0]))))
@@ -356,13 +358,13 @@ def _hand(person: Person, pose: Pose, side: int) -> list[_Piece]:
     pieces = []
     for place, length in _FINGERS:
         base = knuckles + 0.115 * size * place * across
-        pieces.append(piece(wrist + size * (0.05 * ahead + 0.05 * place * across), base, 0.09, 0.07))
-        fan = np.cos(spread * place) * ahead + np.sin(spread * place) * across
+        pieces.append(piece(wrist + size * (0.05 * forward + 0.05 * place * across), base, 0.09, 0.07))
+        fan = np.cos(spread * place) * forward + np.sin(spread * place) * across
         middle = base + 0.25 * size * length * (np.cos(1.4 * bend) * fan + np.sin(1.4 * bend) * palm)
         tip = middle + 0.25 * size * length * (np.cos(2.9 * bend) * fan + np.sin(2.9 * bend) * palm)
         pieces += [piece(base, middle, 0.056, 0.05), piece(middle, tip, 0.05, 0.042)]
-    root = wrist + size * (0.12 * ahead + 0.14 * across + 0.04 * palm)
+    root = wrist + size * (0.12 * forward + 0.14 * across + 0.04 * palm)
     out = 0.75 + 1.5 * (spread - 0.06) - 0.5 * bend
-    joint = root + 0.26 * size * unit(0.75 * ahead + out * across + (0.2 + 0.7 * bend) * palm)
-    end = joint + 0.22 * size * unit((1 - 0.4 * bend) * ahead + (0.45 - 1.1 * bend) * across + 0.3 * palm)
+    joint = root + 0.26 * size * unit(0.75 * forward + out * across + (0.2 + 0.7 * bend) * palm)
+    end = joint + 0.22 * size * unit((1 - 0.4 * bend) * forward + (0.45 - 1.1 * bend) * across + 0.3 * palm)
     return [*pieces, piece(root, joint, 0.085, 0.06), piece(joint, end, 0.058, 0.05)]

@@ -1,9 +1,9 @@
-"""What was fitted to N-MNIST: how its picture moved, how large and sharp it was, and its sensor.
+"""Constants fitted to N-MNIST: the movement, size and sharpness of its picture, and its sensor.
 
-Fitted to the pairs of image and recording of the training set's ids 1 to 250 alone. First the movement, by least
-squares between the picture's change in log light and the events of each pixel so far (ON minus OFF); then the rest, by
-a random search on the figures of `dvspipe.comparison.compare`; then the movement again, until recordings made with
-it lead to the same estimate as the real ones. Leak and shot noise were counted where no ink comes.
+Only the pairs of image and recording with the ids 1 to 250 of the training set were used. First the movement was
+fitted, by least squares between the change of the picture's log luminance and the events of each pixel so far (ON minus
+OFF); then the rest, by a random search on the figures of `dvspipe.comparison.compare`; then the movement again, until
+synthetic recordings lead to the same estimate as the real ones. Leak and shot noise were counted where there is no ink.
 """
 
 KNOT_US = 5_000
@@ -13,24 +13,24 @@ PATH_X = (
     556, 563, 566, 564, 536, 496, 448, 398, 349, 298, 242, 187, 136, 95, 64, 39, 19, 6, 1, 0, 0,
     0,
 )  # fmt: skip
-"""How far the picture has moved to the right since the begin, in hundredths of a pixel, every KNOT_US."""
+"""How far the picture has moved to the right since the start, in hundredths of a pixel, every KNOT_US."""
 PATH_Y = (
     0, 6, 17, 33, 56, 85, 122, 170, 225, 288, 353, 411, 460, 497, 523, 536, 542, 544, 540, 533, 525,
     518, 515, 516, 516, 508, 487, 452, 407, 350, 287, 226, 166, 110, 61, 30, 12, 3, 3, 7, 13, 16,
     16, 13, 11, 8, 6, 8, 16, 19, 19, 19, 17, 14, 10, 4, -1, -5, -5, -3, -1, 0, 0,
     0,
 )  # fmt: skip
-"""The same downwards."""
+"""How far it has moved down."""
 PAUSES_US = (75_000, 105_000, 190_000, 220_000)
-"""Begin and end of the pauses between the legs."""
+"""Start and end of the pauses between the legs."""
 
 DELAY_SPREADS_US = (1_000, 5_500, 5_500)
-"""How much later or earlier than usual a leg is at most: the timing of the recordings was not that of the sensor."""
+"""Largest delay or advance of each leg: the clock of the recordings was not that of the sensor."""
 DURATIONS_US = (301_000, 315_000)
 """Shortest and longest recording."""
 
 ORIGIN_PX = (13.85, 14.78)
-"""Column and row of the sensor that see the middle of the image at the begin."""
+"""Column and row of the sensor that see the centre of the image at the start."""
 ORIGIN_SPREAD_PX = 0.05
 SCALE = 1.027
 """Sensor pixels per pixel of the image."""
@@ -39,9 +39,9 @@ BLUR_PX = 0.606
 """Standard deviation of the spread of a point of the image, in sensor pixels."""
 BLUR_SPREAD = 0.05
 DISPLAY_GAMMA = 1.47
-"""The light of a grey value, of 1, is the value to this power."""
+"""The luminance of a grey value from 0 to 1 is its power with this exponent."""
 BLACK = 0.099
-"""Light of the display's black beside its white, stray light included."""
+"""Luminance of the display's black relative to its white, including stray light."""
 BLACK_SPREAD = 0.05
 
 THRESHOLD = 0.350
@@ -51,11 +51,11 @@ ON_OFF_RATIO = 1.005
 """ON threshold / OFF threshold."""
 ON_OFF_SPREAD = 0.01
 MISMATCH = 0.1
-"""Standard deviation of the thresholds from pixel to pixel, as a share of them."""
+"""Standard deviation of the thresholds between pixels, relative to them."""
 LOG_OFFSET = 1e-4
 CUTOFF_HZ = 2366
 REFRACTORY_S = 0.0014
 LEAK_RATE_HZ = 0.36
 LEAK_JITTER = 0.3
 SHOT_NOISE_RATE_HZ = 0.06
-"""In the dark; a quarter of it in the ground's light."""
+"""In the dark; a quarter of it in the light of the background."""

@@ -1,11 +1,11 @@
-"""Rendered videos of the eleven gestures of IBM's DVS128 Gesture data set, one by one or in a row.
+"""Rendered videos of the eleven gestures of IBM's DVS128 Gesture data set, single or in sequence.
 
 The classes are those of Amir et al., "A Low Power, Fully Event-Based Gesture Recognition System", CVPR 2017. "Right"
-and "clockwise" are the performer's, who faces the camera: the right hand is on the left of the picture, and a clockwise
-circle goes up, left and down there.
+and "clockwise" are seen from the performer, who faces the camera: the right hand is on the left of the picture, and a
+clockwise circle goes up, left and down in the picture.
 
-A movement is a function of time in a table. It says where the arms are in the space of each arm: metres outwards, up
-and forwards from the shoulder, so that both sides share everything. Angles are radians, times seconds.
+A movement is a function of time. It returns the arms in the space of each arm: metres outwards, up and forwards from
+the shoulder, so that both sides share the code. Angles are radians, times seconds.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ class _Arm:
     """One arm over T moments, in its own space [T, 3]: outwards, up, forwards from the shoulder.
 
     Args:
-        elbow: Position.
-        wrist: Position.
+        elbow: Position of the elbow.
+        wrist: Position of the wrist.
         hand: Direction of the hand, of any length.
-        palm: Direction out of the palm, [3] or [T, 3].
-        bend: Of the fingers, 0 stretched, 1 a fist; [T], or one for all.
-        spread: Angle between neighbouring fingers; likewise.
+        palm: Normal vector of the palm, [3] or [T, 3].
+        bend: Bend of the fingers, 0 stretched, 1 a fist; [T] or a constant.
+        spread: Angle between neighbouring fingers; [T] or a constant.
     """
 
     elbow: Floats
@@ -74,13 +74,13 @@ class _Motion:
 
     Args:
         right: The performer's right arm.
-        left: The other one.
-        beat: [T] in -1..1, what the whole body follows a little; one number for nothing.
-        follow: How much it does, 1 is usual.
-        lean: [T] angle of the torso to the right of the picture, or one for all.
-        bow: [T] angle of the torso towards the camera.
-        bob_m: [T] height of the body.
-        lift_m: [T] height of the shoulders.
+        left: The performer's left arm.
+        beat: [T] in -1..1, which the body follows slightly; or a constant.
+        follow: How much the body follows, 1 on average.
+        lean: [T] angle of the torso to the right of the picture, or a constant.
+        bow: [T] angle of the torso towards the camera, or a constant.
+        bob_m: [T] height of the body, or a constant.
+        lift_m: [T] height of the shoulders, or a constant.
     """
 
     right: _Arm
@@ -97,59 +97,59 @@ Movement = Callable[[Floats, Person, np.random.Generator], _Motion]
 
 
 def _wander(t: Floats, rng: np.random.Generator) -> Floats:
-    """A slow random curve [T] around 0, mostly within -1..1."""
+    """Return a slow random curve [T] around 0, mostly within -1..1."""
     rates, starts = rng.uniform(0.15, 0.9, 3), rng.uniform(0, 2 * np.pi, 3)
     return np.asarray(np.sin(2 * np.pi * rates * t[:, None] + starts).sum(axis=1) / 1.7)
 
 
 def _smooth_step(t: Floats, start_s: float, end_s: float) -> Floats:
-    """0 until the start, 1 from the end on."""
+    """Return 0 until the start, 1 from the end on, and a smooth transition between them."""
     share = np.clip((t - start_s) / (end_s - start_s), 0, 1)
     return share * share * (3 - 2 * share)
 
 
 def _phase(t: Floats, person: Person, rng: np.random.Generator, fastest_s: float, slowest_s: float) -> Floats:
-    """The angle [T] of a repeated movement: a random start, the person's pace, a rate that drifts, perhaps a pause."""
+    """Return the phase [T] of a repeated movement: random start, the person's pace, a drifting rate, maybe a pause."""
     pace = np.clip(person.pace + rng.normal(0, 0.25), 0, 1)
     period_s = fastest_s + pace * (slowest_s - fastest_s)
     rate = (1 + 0.15 * _wander(t, rng)) / period_s
     for _ in range(rng.poisson(_PAUSES_HZ * (t[-1] - t[0]))):
         stop_s, length_s, slow_s = rng.uniform(t[0], t[-1]), rng.uniform(0.1, 0.5), rng.uniform(0.05, 0.2)
-        going = stop_s + slow_s + length_s
-        rate *= 1 - _smooth_step(t, stop_s, stop_s + slow_s) * (1 - _smooth_step(t, going, going + slow_s))
+        resume_s = stop_s + slow_s + length_s
+        rate *= 1 - _smooth_step(t, stop_s, stop_s + slow_s) * (1 - _smooth_step(t, resume_s, resume_s + slow_s))
     turns = np.concatenate([[0], np.cumsum((rate[1:] + rate[:-1]) / 2 * np.diff(t))])
     return np.asarray(2 * np.pi * (rng.random() + turns))
 
 
 def _size(t: Floats, person: Person, rng: np.random.Generator, low: float, high: float) -> Floats:
-    """An amplitude [T] within the range, the person's way, drifting from cycle to cycle."""
+    """Return an amplitude [T] within the range, scaled by the person's, that drifts from cycle to cycle."""
     return person.size * rng.uniform(low, high) * (1 + 0.12 * _wander(t, rng))
 
 
 def _ease(phase: Floats, sharp: float) -> Floats:
-    """A cosine that lingers at its ends (sharp > 0) or hits (sharp < 0); |sharp| <= 0.4 keeps its direction."""
+    """Return a cosine that is flat (sharp > 0) or steep (sharp < 0) at its ends; monotonic for |sharp| <= 0.4."""
     return np.cos(phase + sharp * np.sin(2 * phase))
 
 
 def _track(t: Floats, *coordinates: Floats | float) -> Floats:
-    """Points [T, 3] from three coordinates, each fixed or over time."""
+    """Return points [T, 3] from three coordinates, each constant or [T]."""
     return np.stack([np.broadcast_to(np.asarray(c, float), t.shape) for c in coordinates], axis=-1)
 
 
 def _reach(person: Person, wrist: Floats, pole: Floats, hand: Floats | None = None, palm: Floats = _INWARD) -> _Arm:
-    """The arm whose wrist is there, with the elbow on the side of `pole`; without a direction the hand goes on."""
+    """Return the arm with this wrist and the elbow on the side of `pole`; by default the hand is in line with it."""
     elbow, reached = solve_arm(person, wrist, pole)
     return _Arm(elbow, reached, reached - elbow if hand is None else np.broadcast_to(hand, reached.shape), palm)
 
 
 def _swing(person: Person, upper: Floats, fore: Floats) -> _Arm:
-    """The arm whose bones have these directions [T, 3], palm to the camera."""
+    """Return the arm whose bones have these directions [T, 3], with the palm to the camera."""
     elbow = person.upper_arm_m * unit(upper)
     return _reach(person, elbow + person.forearm_m * unit(fore), elbow, palm=_TO_CAMERA)
 
 
 def _rest(t: Floats, person: Person, rng: np.random.Generator) -> _Arm:
-    """An arm that takes no part: it hangs down, or lies before the belly."""
+    """Return an arm that does not take part: it hangs down, or is in front of the belly."""
     reach, sway = person.reach_m, 0.012 * _wander(t, rng)
     if rng.random() < 0.8:
         wrist = _track(t, rng.uniform(0.05, 0.25) * reach + sway, -0.97 * reach, rng.uniform(0.0, 0.25) * reach + sway)
@@ -162,7 +162,7 @@ def _rest(t: Floats, person: Person, rng: np.random.Generator) -> _Arm:
 
 
 def _sides(side: int, leading: _Arm, other: _Arm) -> tuple[_Arm, _Arm]:
-    """The right and the left arm."""
+    """Return the right and the left arm."""
     return (leading, other) if side == RIGHT else (other, leading)
 
 
@@ -171,7 +171,7 @@ def _leading(person: Person) -> int:
 
 
 def _clapping(t: Floats, person: Person, rng: np.random.Generator) -> _Motion:
-    """Palms that meet at a point before the chest, along a line across it; the point and both ways differ."""
+    """Palms that meet at a random point in front of the chest, along a random line, from random distances."""
     beat = _ease(_phase(t, person, rng, 0.27, 0.6), rng.uniform(-0.25, 0.3))
     gap = _size(t, person, rng, 0.06, 0.34) * (1 - beat) / 2
     tilt = rng.normal(0, 0.35) if rng.random() < 0.6 else rng.choice([-1, 1]) * rng.uniform(0.5, 1.4)
@@ -194,14 +194,14 @@ def _clapping(t: Floats, person: Person, rng: np.random.Generator) -> _Motion:
 
 
 def _waving_arm(t: Floats, person: Person, rng: np.random.Generator, phase: Floats) -> _Arm:
-    """The forearm swings about the elbow, or the hand about the wrist, or the whole raised arm about the shoulder."""
+    """The forearm swings about the elbow, or the hand about the wrist, or the raised arm about the shoulder."""
     swing = _size(t, person, rng, 0.25, 0.65) * _ease(phase, rng.uniform(-0.1, 0.2))
     kind = rng.choice(3, p=[0.7, 0.15, 0.15])
-    middle, raised, ahead = rng.uniform(-0.35, 0.25), rng.uniform(-1.4, -0.2), rng.uniform(0.0, 0.7)
+    middle, raised, forward = rng.uniform(-0.35, 0.25), rng.uniform(-1.4, -0.2), rng.uniform(0.0, 0.7)
     if kind == 2:
         middle, raised = rng.uniform(-0.1, 0.4), rng.uniform(0.3, 1.2)
     fore_swing, upper_swing, flick = ((1.0, 0.05, rng.uniform(-0.2, 0.5)), (0.2, 0.02, 1.2), (0.8, 0.35, 0.2))[kind]
-    upper = _track(t, np.cos(raised + upper_swing * swing), np.sin(raised + upper_swing * swing), ahead)
+    upper = _track(t, np.cos(raised + upper_swing * swing), np.sin(raised + upper_swing * swing), forward)
     angle = middle + fore_swing * swing
     arm = _swing(person, upper, _track(t, np.sin(angle), np.cos(angle), rng.uniform(0.0, 0.6)))
     lag = flick * _ease(phase - (0.8 if kind != 1 else 0.0), 0.1)
@@ -220,7 +220,7 @@ def _wave(side: int) -> Movement:
 
 
 def _circling_arm(t: Floats, person: Person, rng: np.random.Generator, phase: Floats) -> _Arm:
-    """A stretched arm on a cone: from above outwards where the phase grows, seen from the camera."""
+    """A stretched arm on a cone: from above outwards as the phase grows, seen from the camera."""
     aside, above = rng.uniform(0.1, 0.8), rng.uniform(-0.15, 0.35)
     axis = np.array([np.sin(aside) * np.cos(above), np.sin(above), np.cos(aside) * np.cos(above)])
     outwards = unit(_OUT - axis[0] * axis)
@@ -245,7 +245,7 @@ def _circle(side: int, clockwise: bool) -> Movement:
 
 
 def _roll(t: Floats, person: Person, rng: np.random.Generator) -> _Motion:
-    """Forearms across the chest that turn about each other."""
+    """Forearms across the chest that rotate about each other."""
     phase = _phase(t, person, rng, 0.38, 0.85) * rng.choice([-1, 1])
     radius = _size(t, person, rng, 0.06, 0.13)
     height, before, past = rng.uniform(-0.30, -0.08), rng.uniform(0.2, 0.3), rng.uniform(-0.04, 0.09)
@@ -262,7 +262,7 @@ def _roll(t: Floats, person: Person, rng: np.random.Generator) -> _Motion:
 
 
 def _drums(t: Floats, person: Person, rng: np.random.Generator) -> _Motion:
-    """Fists that strike, by turns or together, before the belly or the chest."""
+    """Fists that strike, alternately or together, in front of the belly or the chest."""
     phase = _phase(t, person, rng, 0.28, 0.6)
     apart = np.pi if rng.random() < 0.75 else 0.0
     height, before, aside = rng.uniform(-0.30, -0.06), rng.uniform(0.22, 0.40), rng.uniform(-0.11, 0.10)
@@ -279,7 +279,7 @@ def _drums(t: Floats, person: Person, rng: np.random.Generator) -> _Motion:
 
 
 def _guitar(t: Floats, person: Person, rng: np.random.Generator) -> _Motion:
-    """One hand strums before the belly, the other holds a neck, and its fingers move."""
+    """One hand strums in front of the belly, the other holds a neck, and its fingers move."""
     phase = _phase(t, person, rng, 0.25, 0.6)
     beat = _ease(phase, rng.uniform(-0.2, 0.2))
     stroke, slant = _size(t, person, rng, 0.05, 0.18) * beat, rng.uniform(-0.2, 0.6)
@@ -310,13 +310,13 @@ def _both_wave(t: Floats, person: Person, rng: np.random.Generator) -> _Motion:
 
 
 def _between(person: Person, rng: np.random.Generator, beat: Floats, start: list[float], end: list[float]) -> _Arm:
-    """An arm whose wrist goes to and fro between two points, in parts of its reach, as beat goes from 0 to 1."""
+    """Return an arm whose wrist moves between two points, relative to its reach, as beat goes from 0 to 1."""
     a, b = (np.array(point) + rng.normal(0, 0.07, 3) for point in (start, end))
     arm = _reach(person, person.reach_m * (a + beat[:, None] * (b - a)), _DOWN + rng.uniform(0.2, 1.0) * _OUT)
     return replace(arm, bend=rng.choice([0.1, 0.5, 1.0]), palm=rng.normal(0, 1, 3))
 
 
-_TO_AND_FRO = {  # for each arm: start, end of the wrist; outwards, up, forwards in parts of the reach
+_TO_AND_FRO = {  # start and end of the wrist of each arm; outwards, up, forwards relative to the reach
     "push": ([0.0, -0.25, 0.35], [0.0, -0.1, 0.95]),
     "raise": ([0.2, -0.95, 0.1], [0.35, 0.9, 0.2]),
     "spread": ([-0.25, -0.3, 0.6], [0.95, 0.0, 0.2]),
@@ -356,7 +356,7 @@ def _bowing(t: Floats, person: Person, rng: np.random.Generator) -> _Motion:
 
 
 def _roaming(t: Floats, person: Person, rng: np.random.Generator) -> _Motion:
-    """Hands on curves of their own, as when somebody draws in the air or explains."""
+    """Hands on independent curves, as if the person drew in the air or explained something."""
     phase = _phase(t, person, rng, 0.6, 1.6)
     arms = []
     for _ in (RIGHT, LEFT):
@@ -371,12 +371,12 @@ def _roaming(t: Floats, person: Person, rng: np.random.Generator) -> _Motion:
 
 
 def _other(t: Floats, person: Person, rng: np.random.Generator) -> _Motion:
-    """One of many invented movements, none of them one of the ten."""
+    """One of many other movements, none of them one of the ten."""
     kinds: tuple[Movement, ...] = (_both_circle, _both_wave, _to_and_fro, _shrug, _bowing, _roaming)
     return kinds[rng.choice(len(kinds), p=[0.12, 0.1, 0.43, 0.08, 0.07, 0.2])](t, person, rng)
 
 
-MOVEMENTS: dict[str, Movement] = {  # in IBM's order: the label is the place
+MOVEMENTS: dict[str, Movement] = {  # in IBM's order: the label is the index
     "hand_clapping": _clapping,
     "right_hand_wave": _wave(RIGHT),
     "left_hand_wave": _wave(LEFT),
@@ -398,8 +398,8 @@ class Performance:
     """A gesture in a video.
 
     Args:
-        label: Place in `GESTURES`.
-        start_us: When the person leaves rest for it.
+        label: Index in `GESTURES`.
+        start_us: When the person starts to move from rest.
         end_us: When the person is at rest again.
     """
 
@@ -408,12 +408,27 @@ class Performance:
     end_us: int
 
 
-def plan_session(labels: Sequence[int], rng: np.random.Generator) -> tuple[Performance, ...]:
-    """Gestures one after another, of 3 to 6 s each, with 0.8 to 2.5 s of rest before each and after the last.
+@dataclass(frozen=True)
+class ClipSettings:
+    """How a video is rendered.
 
     Args:
-        labels: Places in `GESTURES`, in their order.
-        rng: The source of the lengths.
+        duration_us: Largest time of a frame.
+        fps: Frames per second; frame k is at round(k * 1e6 / fps) us.
+        light: The kind of light; None: drawn at random.
+    """
+
+    duration_us: int = CLIP_US
+    fps: float = 100.0
+    light: LightKind | None = None
+
+
+def plan_session(labels: Sequence[int], rng: np.random.Generator) -> tuple[Performance, ...]:
+    """Return gestures one after another, of 3 to 6 s each, with 0.8 to 2.5 s of rest before each and after the last.
+
+    Args:
+        labels: Indices in `GESTURES`, in their order.
+        rng: Draws the durations.
     """
     plan: list[Performance] = []
     for label in labels:
@@ -423,84 +438,70 @@ def plan_session(labels: Sequence[int], rng: np.random.Generator) -> tuple[Perfo
 
 
 def render_gesture(
-    label: int,
-    person: Person,
-    rng: np.random.Generator,
-    *,
-    duration_us: int = CLIP_US,
-    fps: float = 100.0,
-    light: LightKind | None = None,
+    label: int, person: Person, rng: np.random.Generator, settings: ClipSettings = ClipSettings()
 ) -> Iterator[Frame]:
-    """A video of one gesture: frames of 128x128 uint16 in proportion to the light, from time 0 to the duration.
+    """Return a video of one gesture: frames of 128x128 uint16 proportional to the light, from time 0 on.
 
-    Mostly the gesture is in progress all the time; one clip in five begins or ends at rest.
+    Mostly the gesture is in progress all the time; one clip in five starts or ends at rest.
 
     Args:
-        label: Place in `GESTURES`.
+        label: Index in `GESTURES`.
         person: Who performs it.
-        rng: The source of all that varies from clip to clip: movement, camera, light and background.
-        duration_us: Time of the last frame, at most.
-        fps: Frames per second; frame k is at round(k * 1e6 / fps) us.
-        light: The kind of light; drawn where it is not given.
+        rng: Draws all that varies from clip to clip: movement, camera, light and background.
+        settings: Duration, frame rate and light.
 
     Raises:
         DataError: There is no such label, or no frame in that time.
     """
-    start, end = -1_000_000, duration_us + 1_000_000
+    start, end = -1_000_000, settings.duration_us + 1_000_000
     place = rng.random()
     if place < 0.1:
-        start = int(rng.uniform(-0.15, 0.35) * duration_us)
+        start = int(rng.uniform(-0.15, 0.35) * settings.duration_us)
     elif place < 0.2:
-        end = int(rng.uniform(0.65, 1.15) * duration_us)
-    plan = (Performance(label, start, end),)
-    return render_session(plan, person, rng, duration_us=duration_us, fps=fps, light=light)
+        end = int(rng.uniform(0.65, 1.15) * settings.duration_us)
+    return render_session((Performance(label, start, end),), person, rng, settings)
 
 
 def render_session(
-    plan: Sequence[Performance],
-    person: Person,
-    rng: np.random.Generator,
-    *,
-    duration_us: int,
-    fps: float = 100.0,
-    light: LightKind | None = None,
+    plan: Sequence[Performance], person: Person, rng: np.random.Generator, settings: ClipSettings
 ) -> Iterator[Frame]:
-    """A video of one person's gestures one after another, who rests between them; arguments as in `render_gesture`.
+    """Return a video of one person's gestures one after another, with rest between them.
 
     Args:
-        plan: What is performed when, in the order of time, not overlapping; `plan_session` makes one.
+        plan: The gestures in the order of time, not overlapping; `plan_session` draws one.
         person: Who performs.
-        rng: The source of all that varies from video to video.
-        duration_us: Time of the last frame, at most.
-        fps: Frames per second.
-        light: The kind of light.
+        rng: Draws all that varies from video to video.
+        settings: Duration, frame rate and light.
 
     Raises:
         DataError: There is no such label, or no frame in that time, or performances overlap.
     """
     for performance, before in zip(plan, [None, *plan], strict=False):
         if not 0 <= performance.label < len(GESTURES):
-            raise DataError(f"label {performance.label} is no gesture, expected 0 to {len(GESTURES) - 1}")
+            raise DataError(f"no gesture has the label {performance.label} (expected 0 to {len(GESTURES) - 1})")
         if performance.end_us <= performance.start_us or (before and performance.start_us < before.end_us):
             raise DataError(f"{performance} overlaps {before}, or ends before it starts")
-    if duration_us < 0 or fps <= 0:
-        raise DataError(f"{duration_us} us at {fps} frames per second hold no frame, expected positive numbers")
-    return _frames(plan, person, rng, duration_us, fps, light)
+    if settings.duration_us < 0 or settings.fps <= 0:
+        raise DataError(
+            f"a video has no frame (found {settings.duration_us} us at {settings.fps} frames per second, expected "
+            "positive numbers)"
+        )
+    return _render_frames(plan, person, rng, settings)
 
 
-def _frames(
-    plan: Sequence[Performance], person: Person, rng: np.random.Generator, duration_us: int, fps: float,
-    light: LightKind | None,
-) -> Iterator[Frame]:  # fmt: skip
-    times = np.round(np.arange(int(duration_us * fps / 1e6) + 1) * 1e6 / fps).astype(np.int64)
-    scene = draw_scene(person, GESTURE_SENSOR, light or LIGHTS[rng.integers(len(LIGHTS))], rng)
+def _render_frames(
+    plan: Sequence[Performance], person: Person, rng: np.random.Generator, settings: ClipSettings
+) -> Iterator[Frame]:
+    frames = int(settings.duration_us * settings.fps / 1e6) + 1
+    times = np.round(np.arange(frames) * 1e6 / settings.fps).astype(np.int64)
+    scene = draw_scene(person, GESTURE_SENSOR, settings.light or LIGHTS[rng.integers(len(LIGHTS))], rng)
     pose = pose_person(plan, person, rng, times / 1e6)
     for t_us, image in zip(times, render(person, scene, pose, times / 1e6), strict=True):
         yield Frame(int(t_us), image, "linear")
 
 
 def pose_person(plan: Sequence[Performance], person: Person, rng: np.random.Generator, t: Floats) -> Pose:
-    """The joints of a person who performs a plan, at times t [T] in seconds, rising."""
+    """Return the joints of a person who performs a plan, at increasing times t [T] in seconds."""
     motion = _Motion(_rest(t, person, rng), _rest(t, person, rng))
     for performance in plan:
         start_s, end_s = performance.start_us / 1e6, performance.end_us / 1e6
@@ -515,13 +516,13 @@ def pose_person(plan: Sequence[Performance], person: Person, rng: np.random.Gene
 
 
 def _blend(rest: _Motion, performed: _Motion, now: NDArray[np.int64], weight: Floats) -> _Motion:
-    """A motion that goes over into another at the times of the indices `now`, by a weight of 0 to 1."""
+    """Return a motion blended with another at the indices `now`, by a weight from 0 to 1."""
     length = len(rest.right.wrist)
 
     def mixed(before: Floats | float, after: Floats | float, *axes: int) -> Floats:
-        whole = np.array(np.broadcast_to(before, (length, *axes)), float)
-        whole[now] += weight.reshape(-1, *[1] * len(axes)) * (after - whole[now])
-        return whole
+        blend = np.array(np.broadcast_to(before, (length, *axes)), float)
+        blend[now] += weight.reshape(-1, *[1] * len(axes)) * (after - blend[now])
+        return blend
 
     def arm(before: _Arm, after: _Arm) -> _Arm:
         return _Arm(
@@ -545,7 +546,7 @@ def _blend(rest: _Motion, performed: _Motion, now: NDArray[np.int64], weight: Fl
 
 
 def _pose(motion: _Motion, person: Person, rng: np.random.Generator, t: Floats) -> Pose:
-    """The joints of a motion: within limits, at the ends of a body that moves too."""
+    """Return the joints of a motion, within the limits of the joints, on a body that also moves."""
     arms, palms = np.empty((len(t), 2, 4, 3)), np.empty((len(t), 2, 3))
     lifts = np.empty((len(t), 2))
     for side, arm in ((RIGHT, motion.right), (LEFT, motion.left)):
@@ -553,9 +554,8 @@ def _pose(motion: _Motion, person: Person, rng: np.random.Generator, t: Floats) 
         tremor = _TREMOR_M * np.stack([_wander(10 * t, rng) for _ in range(3)], axis=-1)
         elbow, wrist = solve_arm(person, arm.wrist + tremor, arm.elbow)
         hand = within_cone(arm.hand, unit(wrist - elbow), WRIST_LIMIT)
-        lifts[:, side] = (
-            motion.lift_m + 0.02 * (1 + elbow[:, 1] / person.upper_arm_m) ** 2
-        )  # the collar bone goes along
+        collar_bone_m = 0.02 * (1 + elbow[:, 1] / person.upper_arm_m) ** 2  # moves with the upper arm
+        lifts[:, side] = motion.lift_m + collar_bone_m
         shoulder = _track(t, person.shoulders_m / 2, lifts[:, side], 0.0)
         knuckles = wrist + PALM * person.hand_m * hand
         joints = np.stack([shoulder, *(shoulder + joint for joint in (elbow, wrist, knuckles))], axis=1)
@@ -578,12 +578,12 @@ def _pose(motion: _Motion, person: Person, rng: np.random.Generator, t: Floats) 
 def _body_motion(
     t: Floats, motion: _Motion, arms: Floats, person: Person, rng: np.random.Generator
 ) -> Callable[[Floats], Floats]:
-    """The rigid movement of the body about the hips: the gesture's own, what follows from it, and a small sway."""
-    ahead = (arms[:, RIGHT, 2, 2] - arms[:, LEFT, 2, 2]) / person.reach_m  # of the right wrist
+    """Return the rigid movement of the body about the hips: the gesture's own, what follows from it, and a sway."""
+    forward = (arms[:, RIGHT, 2, 2] - arms[:, LEFT, 2, 2]) / person.reach_m  # of the right wrist
     lively = rng.uniform(0.2, 1.3)
     lean = motion.lean + 0.015 * lively * _wander(t, rng) + rng.normal(0, 0.008) * motion.beat
     bow = motion.bow + 0.015 * lively * _wander(t, rng) + rng.normal(0, 0.008) * motion.beat
-    twist = rng.uniform(0.0, 0.12) * ahead + 0.03 * lively * _wander(t, rng)
+    twist = rng.uniform(0.0, 0.12) * forward + 0.03 * lively * _wander(t, rng)
     aside, up = 0.010 * lively * _wander(t, rng), motion.bob_m + rng.normal(0, 0.003) * motion.beat
     shift = _track(t, aside, up, 0.0)
 
@@ -596,7 +596,7 @@ def _body_motion(
 
 
 def _turn(points: Floats, lean: Floats, bow: Floats, twist: Floats | float) -> Floats:
-    """Points [T, ..., 3] turned about the upright, towards the camera, and to the right of the picture, [T] each."""
+    """Return points [T, ..., 3] rotated by angles [T] about the vertical, towards the camera, and to the right."""
     angles = (np.broadcast_to(angle, len(points)) for angle in (lean, bow, twist))
     lean, bow, twist = (angle.reshape(-1, *[1] * (points.ndim - 2)) for angle in angles)
     x, y, z = np.moveaxis(points, -1, 0)

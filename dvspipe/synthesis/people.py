@@ -1,9 +1,9 @@
-"""People: an identity, the joints of its poses, and what joints can do.
+"""People: their identities, the joints of their poses, and the limits of joints.
 
-Lengths are metres in the person's space: x to the right of the picture, y up, z towards the camera, the origin in the
-middle between the resting shoulders. The person faces the camera, so side 0, the right arm, is on the picture's left.
-An arm's own space, the same for both sides, counts outwards, up and forwards from its shoulder. Brightness is a linear
-reflectance, 0 black and 1 white.
+Lengths are metres in the person's space: x to the right of the picture, y up, z towards the camera, with the origin
+midway between the resting shoulders. The person faces the camera, so side 0, the right arm, is on the picture's left.
+The space of an arm, the same for both sides, has the axes outwards, up and forwards from its shoulder. Brightness is a
+linear reflectance, 0 black and 1 white.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NECK_M = 0.09  # from the line of the shoulders to the chin
 TORSO_M = 0.52  # from the line of the shoulders to the hips, about which the torso moves
 PALM = 0.5  # share of the hand from the wrist to the knuckles
 
-# What joints allow, as cones: the largest angle between two directions. Elbow 150 degrees, wrist 80 degrees bent and 70
+# Limits of joints as cones: the largest angle between two directions. Elbow 150 degrees, wrist 80 degrees bent and 70
 # stretched, shoulder 60 degrees backwards (American Academy of Orthopaedic Surgeons, Joint Motion, 1965).
 SHOULDER_AXIS = np.array([0.43, 0.10, 0.90]) / np.linalg.norm([0.43, 0.10, 0.90])
 SHOULDER_LIMIT, ELBOW_LIMIT, WRIST_LIMIT = np.radians([118.0, 150.0, 75.0])
@@ -31,7 +31,7 @@ SHOULDER_LIMIT, ELBOW_LIMIT, WRIST_LIMIT = np.radians([118.0, 150.0, 75.0])
 
 @dataclass(frozen=True)
 class Person:
-    """An identity: what stays the same when a person performs again.
+    """An identity: what is the same in all clips of a person.
 
     Args:
         head_m: Height of the head.
@@ -39,24 +39,24 @@ class Person:
         upper_arm_m: From shoulder to elbow.
         forearm_m: From elbow to wrist.
         hand_m: From wrist to fingertip.
-        arm_radius_m: Of the bare upper arm; everything else follows from it.
+        arm_radius_m: Radius of the bare upper arm, to which all other radii are proportional.
         skin: Brightness of the skin.
         hair: Brightness of the hair.
         hair_length: 0 is bald, 0.3 short, 1 reaches the shoulders.
-        beard: Whether there is one.
+        beard: Whether the person has a beard.
         glasses: Whether the person wears them.
         clothes: Brightness of the clothing.
         trousers: Brightness of the trousers.
-        pattern: Of the clothing.
+        pattern: Pattern of the clothing.
         pattern_contrast: Brightness of the pattern relative to the clothing.
         pattern_m: Period of the pattern.
-        folds: Contrast of the folds, in ln of brightness.
-        sleeve: Covered part of the arm, 0 at the shoulder, 0.5 at the elbow, 1 at the wrist.
+        folds: Contrast of the folds, in log brightness.
+        sleeve: Where the sleeve ends, 0 at the shoulder, 0.5 at the elbow, 1 at the wrist.
         sleeve_width: Radius of a sleeve relative to that of the arm.
-        pace: 0 moves as fast as a gesture allows, 1 as slowly.
+        pace: 0 moves as fast as a gesture allows, 1 as slowly as it allows.
         size: Factor on the size of movements, about 1.
-        left_handed: Whether the left hand leads where a gesture leaves it open.
-        seed: Of what is drawn on clothes, skin and face.
+        left_handed: Whether the left hand leads if a gesture leaves it open.
+        seed: Seed of what is drawn on clothes, skin and face.
     """
 
     head_m: float
@@ -85,16 +85,16 @@ class Person:
 
     @property
     def reach_m(self) -> float:
-        """From shoulder to wrist of the stretched arm."""
+        """Length from shoulder to wrist of the stretched arm."""
         return self.upper_arm_m + self.forearm_m
 
 
 def draw_person(rng: np.random.Generator) -> Person:
-    """A new identity; the clothes differ from the skin in brightness, as hands before the chest must be seen."""
+    """Return a new identity; clothes and skin differ in brightness, so that hands are visible in front of the chest."""
     skin = rng.uniform(0.14, 0.55)
     build = rng.normal(1.0, 0.05)  # tall people have long arms
     patterns: tuple[Pattern, ...] = ("plain", "stripes", "checks", "print")
-    clothes = unlike(skin, rng, 0.025, 0.8)
+    clothes = contrasting_tone(skin, rng, 0.025, 0.8)
     return Person(
         head_m=rng.uniform(0.21, 0.25),
         shoulders_m=build * rng.uniform(0.32, 0.40),
@@ -122,8 +122,8 @@ def draw_person(rng: np.random.Generator) -> Person:
     )
 
 
-def unlike(tone: float, rng: np.random.Generator, darkest: float, brightest: float) -> float:
-    """A brightness a factor of 1.6 to 3.5 from `tone`, on a side that has room for it."""
+def contrasting_tone(tone: float, rng: np.random.Generator, darkest: float, brightest: float) -> float:
+    """Return a brightness that differs from `tone` by a factor of 1.6 to 3.5, within the given range."""
     darker = brightest < 2 * tone or (darkest < tone / 2 and rng.random() < 0.5)
     low, high = (max(darkest, tone / 3.5), tone / 1.6) if darker else (1.6 * tone, min(brightest, 3.5 * tone))
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
@@ -135,8 +135,8 @@ class Pose:
 
     Args:
         arms: [T, 2, 4, 3] side, joint (shoulder, elbow, wrist, knuckles), coordinate.
-        palms: [T, 2, 3] unit vectors out of the palm, at right angles to the hand.
-        bend: [T, 2] of the fingers: 0 stretched, 1 a fist.
+        palms: [T, 2, 3] unit normal vectors of the palms, perpendicular to the hand.
+        bend: [T, 2] bend of the fingers: 0 stretched, 1 a fist.
         spread: [T, 2] angle between neighbouring fingers, in radians.
         torso: [T, 3, 3] right shoulder, left shoulder, hips.
         head: [T, 3, 3] chin, crown, and one head's height to the right of the chin.
@@ -150,24 +150,24 @@ class Pose:
     head: Floats
 
     def at(self, moments: slice) -> Pose:
-        """A part of the time."""
+        """Return the pose at some of the moments."""
         return Pose(*(getattr(self, name)[moments] for name in self.__dataclass_fields__))
 
 
 def rest_body(person: Person) -> tuple[Floats, Floats]:
-    """The points of `Pose.torso` and `Pose.head`, [3, 3] each, of the person at rest."""
+    """Return the points of `Pose.torso` and `Pose.head`, [3, 3] each, of the person at rest."""
     half, head = person.shoulders_m / 2, person.head_m
     torso = [[-half, 0, 0], [half, 0, 0], [0, -TORSO_M, 0]]
     return np.array(torso, float), np.array([[0, NECK_M, 0], [0, NECK_M + head, 0], [head, NECK_M, 0]], float)
 
 
 def unit(vectors: Floats) -> Floats:
-    """Vectors [..., 3] of length 1."""
+    """Return vectors [..., 3] scaled to length 1."""
     return np.asarray(vectors / (np.linalg.norm(vectors, axis=-1, keepdims=True) + 1e-9))
 
 
 def within_cone(direction: Floats, axis: Floats, limit: float) -> Floats:
-    """Unit vectors [T, 3], turned back to `limit` radians from the unit vector `axis` where they are farther."""
+    """Return unit vectors [T, 3], rotated so that they are at most `limit` radians from the unit vector `axis`."""
     direction = unit(direction)
     cosine = (direction * axis).sum(axis=-1, keepdims=True)
     aside = unit(direction - cosine * axis)
@@ -175,12 +175,12 @@ def within_cone(direction: Floats, axis: Floats, limit: float) -> Floats:
 
 
 def solve_arm(person: Person, wrist: Floats, pole: Floats) -> tuple[Floats, Floats]:
-    """Elbow and wrist [T, 3] of an arm that reaches for a point, in the arm's space (two-link inverse kinematics).
+    """Return elbow and wrist [T, 3] of an arm that reaches for a point, in its space (two-link inverse kinematics).
 
     Args:
-        person: Gives the lengths.
-        wrist: [T, 3] where the wrist should be; what joints or lengths do not allow becomes what they do.
-        pole: [3] or [T, 3] the direction in which the elbow points.
+        person: Whose arm it is.
+        wrist: [T, 3] target of the wrist; it is moved into the limits of joints and lengths.
+        pole: [3] or [T, 3] direction in which the elbow points.
     """
     upper, fore = person.upper_arm_m, person.forearm_m
     distance = np.linalg.norm(wrist, axis=-1, keepdims=True)

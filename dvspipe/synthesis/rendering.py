@@ -1,6 +1,6 @@
-"""Pictures of a pose: compiled loops that put layers and limbs over the wall, the farthest first.
+"""Pictures of a pose: compiled loops that paint layers and limbs over the wall, the farthest first.
 
-An edge covers its pixels by parts, computed from its distance, so that it moves by fractions of a pixel.
+An edge covers its pixels partially, by their distance from it, so that it can move by fractions of a pixel.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..opencv import cv2
 from .bodies import (
     TEXEL_M,
     TEXELS,
+    Limbs,
     build_limbs,
     layer_maps,
     paint_head,
@@ -35,11 +36,11 @@ SHADE = 0.6  # of the direct light that a shadow takes
 
 
 def render(person: Person, scene: Scene, pose: Pose, t_s: Floats) -> Iterator[NDArray[np.uint16]]:
-    """One picture uint16 [H, W] per moment of the pose, in proportion to the light, 65535 as white.
+    """Yield a picture uint16 [H, W] per moment of the pose, proportional to the light, 65535 being white.
 
     Args:
         person: Who is seen.
-        scene: Where.
+        scene: Camera, light and background.
         pose: The joints over time.
         t_s: Times [T] of the moments, for the light.
     """
@@ -61,9 +62,7 @@ def render(person: Person, scene: Scene, pose: Pose, t_s: Floats) -> Iterator[ND
         _paint_layer(
             pictures, head.cells, layer_maps(head, scene, rest[1], part.head), shares[:0], still, no_shadow, 0.0
         )
-        limbs = build_limbs(person, scene, part)
-        _paint_limbs(pictures, limbs.ends, limbs.depth, limbs.lit, limbs.slide, limbs.along, limbs.girth, limbs.caps,
-                     limbs.tone, limbs.texture, tiles, scene.light.ambient)  # fmt: skip
+        paint_limbs(pictures, build_limbs(person, scene, part), tiles, scene.light.ambient)
         for picture, light in zip(pictures, strength[now], strict=True):
             seen = cv2.GaussianBlur(picture, (5, 5), scene.blur_px)
             yield np.minimum(65535 * (scene.light.veil + light * seen), 65535).astype(np.uint16)
@@ -71,7 +70,7 @@ def render(person: Person, scene: Scene, pose: Pose, t_s: Floats) -> Iterator[ND
 
 @njit(inline="always")
 def _sample(tile: NDArray[Any], row: float, column: float) -> Any:
-    """A tile that goes on for ever, between its cells."""
+    """Return the value of a periodic tile, interpolated between its cells."""
     i, j = math.floor(row), math.floor(column)
     a, b = row - i, column - j
     i0, j0 = i % TEXELS, j % TEXELS
@@ -81,7 +80,7 @@ def _sample(tile: NDArray[Any], row: float, column: float) -> Any:
 
 @njit(inline="always")
 def _between(layer: NDArray[Any], row: float, column: float, channel: int) -> Any:
-    """A channel of a layer between its cells."""
+    """Return a channel of a layer, interpolated between its cells."""
     i, j = int(row), int(column)
     a, b = row - i, column - j
     above = (1 - b) * layer[i, j, channel] + b * layer[i, j + 1, channel]
@@ -91,8 +90,8 @@ def _between(layer: NDArray[Any], row: float, column: float, channel: int) -> An
 
 @njit(inline="always")
 def _lightness(x: float, y: float, cast: NDArray[Any], shade: float) -> float:
-    """What shadows leave of the light at a place."""
-    left = 1.0
+    """Return the share of the light that shadows leave at a point."""
+    lightness = 1.0
     for k in range(len(cast)):
         ax, ay, bx, by, radius, soft = cast[k]
         dx, dy = bx - ax, by - ay
@@ -100,8 +99,8 @@ def _lightness(x: float, y: float, cast: NDArray[Any], shade: float) -> float:
         outside = math.sqrt((x - ax - s * dx) ** 2 + (y - ay - s * dy) ** 2) - radius
         if outside < soft:
             dark = min(0.5 - 0.5 * outside / soft, 1.0)
-            left = min(left, 1 - shade * dark * dark * (3 - 2 * dark))
-    return left
+            lightness = min(lightness, 1 - shade * dark * dark * (3 - 2 * dark))
+    return lightness
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -109,12 +108,12 @@ def _paint_layer(
     pictures: NDArray[Any], layer: NDArray[Any], maps: NDArray[Any], shares: NDArray[Any], pull: NDArray[Any],
     cast: NDArray[Any], shade: float,
 ) -> None:  # fmt: skip
-    """Puts a layer over pictures [T, H, W], moved by maps [T, 2, 3], pulled along and with shadows on it."""
+    """Paint a layer over pictures [T, H, W], moved by maps [T, 2, 3] and pulls, with shadows on it."""
     steps, height, width = pictures.shape
     rows, columns = layer.shape[:2]
     for t in range(steps):
         m = maps[t]
-        # where the layer's corners come to lie, and a little more for the pull
+        # the bounding box of the layer's corners, and a margin for the pull
         area = m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0]
         left, right, top, bottom = width, 0, height, 0
         for row in (0, rows):
@@ -143,12 +142,16 @@ def _paint_layer(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _paint_limbs(
-    pictures: NDArray[Any], ends: NDArray[Any], depth: NDArray[Any], lit: NDArray[Any], slide: NDArray[Any],
-    along: NDArray[Any], girth: NDArray[Any], caps: NDArray[Any], tone: NDArray[Any], texture: NDArray[Any],
-    tiles: NDArray[Any], ambient: float,
-) -> None:  # fmt: skip
-    """Puts round pieces over pictures [T, H, W], the farthest first; arguments as in `Limbs`."""
+def paint_limbs(pictures: NDArray[Any], limbs: Limbs, tiles: NDArray[Any], ambient: float) -> None:
+    """Paint round pieces over pictures [T, H, W], the farthest first.
+
+    Args:
+        pictures: [T, H, W], changed in place.
+        limbs: C pieces over T moments.
+        tiles: Textures of skin and cloth.
+        ambient: Share of the light that comes from all directions.
+    """
+    ends, depth, lit, slide, along, girth, caps, tone, texture = limbs
     steps, height, width = pictures.shape
     for t in range(steps):
         picture = pictures[t]
@@ -187,7 +190,7 @@ def _paint_limbs(
                     out = math.sqrt(max(1 - (distance / radius) ** 2, 0.0))
                     # `across` counts to the left of the direction
                     light = ambient + (1 - ambient) * max(out * towards - q * across, 0.0)
-                    around = (q + 0.3 * q * q * q) * girth[c] + slide[t, c]  # near enough the arc
+                    around = (q + 0.3 * q * q * q) * girth[c] + slide[t, c]  # close to the arc
                     place = along[c, 0] + s * (along[c, 1] - along[c, 0])
                     value = tone[c] * light * _sample(tile, place / TEXEL_M, around / TEXEL_M)
                     picture[i, j] += cover * (value - picture[i, j])

@@ -1,4 +1,4 @@
-"""Where a clip is made: a camera, a light, and what stands behind the person."""
+"""The scene of a clip: camera, light and background."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..events import SensorSize
 from ..opencv import cv2
-from .people import Floats, Person, unit, unlike
+from .people import Floats, Person, contrasting_tone, unit
 
 LightKind = Literal["fluorescent", "led", "natural"]  # those of DVS128 Gesture (Amir et al. 2017)
 LIGHTS: tuple[LightKind, ...] = get_args(LightKind)
@@ -18,16 +18,16 @@ LIGHTS: tuple[LightKind, ...] = get_args(LightKind)
 
 @dataclass(frozen=True)
 class Light:
-    """A light and what the person is seen by.
+    """A light.
 
     Args:
         direction: Unit vector [3] towards it, in the person's space.
-        ambient: Share of the light that comes from everywhere.
+        ambient: Share of the light that comes from all directions.
         level: Brightness of a white surface that faces it.
-        veil: Stray light in the camera, added everywhere.
-        flicker_hz: Of its power, twice that of the mains.
-        flicker: Amplitude, relative to the mean.
-        phase: Of the flicker, in radians.
+        veil: Stray light in the camera, added to every pixel.
+        flicker_hz: Frequency of the flicker, twice that of the mains.
+        flicker: Amplitude of the flicker, relative to the mean.
+        phase: Phase of the flicker, in radians.
     """
 
     direction: Floats
@@ -39,14 +39,14 @@ class Light:
     phase: float
 
     def strength(self, t_s: Floats) -> Floats:
-        """Light at times [T], relative to the mean."""
+        """Return the light at times [T], relative to the mean."""
         return np.asarray(1 + self.flicker * np.cos(2 * np.pi * self.flicker_hz * t_s + self.phase))
 
 
 def draw_light(kind: LightKind, rng: np.random.Generator) -> Light:
-    """A light of a kind: tubes hang above, lamps above or in front, a window is on a side."""
+    """Return a light of a kind: tubes are above, lamps above or in front, a window on a side."""
     aside, above = {"fluorescent": (0.3, (0.7, 1.6)), "led": (0.5, (0.3, 1.4)), "natural": (1.0, (0.0, 0.6))}[kind]
-    # A tube with a choke follows the mains' power; one with an electronic ballast, or a lamp, hardly or not at all.
+    # A tube with a choke flickers with the mains; one with an electronic ballast, or a lamp, hardly or not at all.
     flickers = kind == "fluorescent" and rng.random() < 0.6
     return Light(
         direction=unit(np.array([rng.normal(0.0, aside), rng.uniform(*above), 0.7])),
@@ -61,15 +61,15 @@ def draw_light(kind: LightKind, rng: np.random.Generator) -> Light:
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera before the person.
+    """A pinhole camera in front of the person.
 
     Args:
         scale_px: Pixels per metre at the distance of the shoulders.
-        distance_m: From the shoulders.
+        distance_m: Distance from the shoulders.
         x_px: Column of the origin.
         y_px: Row of the origin.
-        yaw: Angle by which the person is turned from it, in radians.
-        pitch: Angle by which it looks down.
+        yaw: Angle by which the person is turned away from it, in radians.
+        pitch: Angle by which it looks down, in radians.
     """
 
     scale_px: float
@@ -80,17 +80,14 @@ class Camera:
     pitch: float
 
     def turn(self, vectors: Floats) -> Floats:
-        """Vectors [..., 3] of the person's space in the camera's: right, up, towards the camera."""
+        """Return vectors [..., 3] of the person's space in the camera's: right, up, towards the camera."""
         cos, sin = np.cos(self.yaw), np.sin(self.yaw)
         yawed = np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
         cos, sin = np.cos(self.pitch), np.sin(self.pitch)
         return np.asarray(vectors @ (np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]]) @ yawed).T)
 
     def project(self, points: Floats) -> Floats:
-        """Pixel coordinates [..., 2] of points [..., 3], and as a third number the pixels per metre there.
-
-        Pixel k covers k to k + 1.
-        """
+        """Return column, row and pixels per metre [..., 3] of points [..., 3]; pixel k covers k to k + 1."""
         x, y, z = np.moveaxis(self.turn(points), -1, 0)
         scale = self.scale_px * self.distance_m / (self.distance_m - z)
         return np.stack([self.x_px + scale * x, self.y_px - scale * y, scale], axis=-1)
@@ -98,14 +95,14 @@ class Camera:
 
 @dataclass(frozen=True)
 class Scene:
-    """Where a clip is made.
+    """The scene of a clip.
 
     Args:
         sensor: Size of the pictures.
-        camera: Of the clip.
-        light: What there is of it.
+        camera: The camera.
+        light: The light.
         wall: Brightness [H, W] of the background.
-        blur_px: Standard deviation of the lens's blur.
+        blur_px: Standard deviation of the blur of the lens.
     """
 
     sensor: SensorSize
@@ -116,16 +113,16 @@ class Scene:
 
 
 def draw_scene(person: Person, sensor: SensorSize, kind: LightKind, rng: np.random.Generator) -> Scene:
-    """A new place: camera, light and background.
+    """Return a random scene: camera, light and background.
 
     The head is at a third of the picture's height and the hips at its lower edge, as in DVS128 Gesture, whose 4.5 mm
-    lens stood little more than a metre from the person.
+    lens was little more than a metre from the person.
 
     Args:
-        person: Who must be seen before the background.
+        person: Whose skin the background must contrast with.
         sensor: Size of the pictures; the person fills the height.
-        kind: Of the light.
-        rng: The source of everything that varies.
+        kind: Kind of light.
+        rng: Draws everything.
     """
     side = sensor.height
     scale = rng.uniform(0.64, 0.98) * side
@@ -137,7 +134,7 @@ def draw_scene(person: Person, sensor: SensorSize, kind: LightKind, rng: np.rand
         yaw=rng.normal(0.0, 0.13),
         pitch=rng.normal(0.0, 0.10),
     )
-    wall = _draw_wall(unlike(person.skin, rng, 0.04, 0.85), sensor, rng)
+    wall = _draw_wall(contrasting_tone(person.skin, rng, 0.04, 0.85), sensor, rng)
     return Scene(sensor, camera, draw_light(kind, rng), wall, blur_px=rng.uniform(0.2, 0.6))
 
 

@@ -1,9 +1,9 @@
-"""The sensor of a clip: a DVS128 whose biases, noise and habits of reading events out are drawn anew each time.
+"""The sensor of a clip: a DVS128 with random biases, noise and readout.
 
-A DVS128's recordings hold more than the crossings of its thresholds. In three clips of DVS128 Gesture, a sixth of the
-events of one polarity (that of bit 1) is read up to nine times within 2 us; 20 to 24 % of them are answered by an event
-of the other polarity 0.15 to 0.9 ms later, a quarter of these answers by one of the first polarity 0.4 to 1.1 ms later,
-and half of those again; events of the other polarity by themselves are answered in 3 to 5 %.
+The recordings of a DVS128 contain more events than the crossings of its thresholds. In three clips of DVS128 Gesture, a
+sixth of the events of one polarity (that of bit 1) is read up to nine times within 2 us; 20 to 24 % of them have an
+echo, an event of the other polarity 0.15 to 0.9 ms later, a quarter of these echoes have one of the first polarity 0.4
+to 1.1 ms later, and half of those again; 3 to 5 % of the other polarity's own events have an echo.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from ..config import build
 from ..events import Events
 from ..simulator import SimulatorConfig, read_preset
 
-THRESHOLDS = (0.14, 0.28)  # the middle of ON and OFF, in ln I
-_ROUNDS = 3  # of answers to answers
+THRESHOLDS = (0.14, 0.28)  # geometric mean of ON and OFF, in ln I
+_ROUNDS = 3  # of echoes of echoes
 
 
 @dataclass(frozen=True)
 class Readout:
-    """How a sensor answers its own events and reads them out.
+    """How a sensor repeats events and adds echoes of the other polarity.
 
     Args:
-        answering: The polarity that is answered and repeated.
+        answering: The polarity that has repetitions and most echoes.
         repeated: Share of its events that are read more than once.
-        again: Of those read once more, the share read yet once more.
-        answered: Share of its events that the other polarity answers.
-        answers_answered: Share of these answers that are answered in turn.
-        others_answered: Share of the other polarity's own events that are answered.
+        again: Share of the repeated events that are read once more, and so on.
+        answered: Share of its events that have an echo.
+        answers_answered: Share of these echoes that have an echo.
+        others_answered: Share of the other polarity's own events that have an echo.
     """
 
     answering: bool
@@ -43,7 +43,7 @@ class Readout:
 
 
 def draw_sensor(rng: np.random.Generator) -> tuple[SimulatorConfig, Readout]:
-    """A sensor for a clip: the preset `dvs128` with thresholds, bandwidth and noise of its own."""
+    """Return a sensor: the preset `dvs128` with random thresholds, bandwidth and noise."""
     middle, apart = np.exp(rng.uniform(*np.log(THRESHOLDS))), np.exp(rng.normal(0.0, 0.08))
     settings = read_preset("dvs128") | {
         "pos_thres": float(middle * apart),
@@ -56,7 +56,7 @@ def draw_sensor(rng: np.random.Generator) -> tuple[SimulatorConfig, Readout]:
         "seed": int(rng.integers(2**31)),
     }
     readout = Readout(
-        answering=bool(rng.random() < 0.5),  # which polarity it is depends on how the bit is read
+        answering=bool(rng.random() < 0.5),  # which polarity it is depends on how the polarity bit is interpreted
         repeated=rng.uniform(0.0, 0.22),
         again=rng.uniform(0.4, 0.6),
         answered=rng.uniform(0.05, 0.35),
@@ -67,7 +67,7 @@ def draw_sensor(rng: np.random.Generator) -> tuple[SimulatorConfig, Readout]:
 
 
 def read_out(events: Events, readout: Readout, rng: np.random.Generator) -> Events:
-    """The events with answers and repetitions, in the order of time; those that come after the last event are lost."""
+    """Return the events with echoes and repetitions, in order of time, without any after the last event."""
     if not len(events):
         return events
     source, t, first = np.arange(len(events)), events.t, events.p == readout.answering
@@ -91,7 +91,7 @@ def read_out(events: Events, readout: Readout, rng: np.random.Generator) -> Even
 def _gather(
     events: Events, source: NDArray[np.int64], t: NDArray[np.int64], on: NDArray[np.bool_], copies: NDArray[np.int64]
 ) -> Events:
-    """Events at the pixels of others, at these times, each so many times within 2 us."""
+    """Return events at the pixels of others, at these times, each repeated within 2 us."""
     each = np.repeat(np.arange(len(t)), copies)
     number = np.arange(len(each)) - np.repeat(np.cumsum(copies) - copies, copies)
     t = t[each] + np.minimum(number, 2)

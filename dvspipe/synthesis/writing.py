@@ -1,113 +1,151 @@
-"""Folders of synthetic recordings: written by several processes, and gone on with where they were stopped."""
+"""Folders of synthetic recordings, written by several processes and resumed if they were interrupted."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
+from pydantic import Field
+
+from ..config import Settings
 from ..errors import DataError, FileError
-from ..files import lock_folder, write_beside
+from ..files import lock_folder, read_bytes, write_text
 from ..parallel import Progress, map_in_processes
 
 RECORD_NAME = "synthesis.json"
-"""What says, in a folder, that the recordings below it are synthetic, and how they were made."""
+"""Marks the recordings below a folder as synthetic, and says how they were made."""
 
-SHOWN = 40  # characters of a setting in a message
+SHOWN_CHARACTERS = 40  # of a setting in a message
+
+
+class SynthesisRecord(Settings):
+    """Everything that the content of the recordings in a folder depends on: the content of synthesis.json."""
+
+    synthetic: Literal[True] = True
+    kind: str
+    """What the recordings show."""
+    seed: int
+    """Seed of all random draws."""
+    version: str = Field(default_factory=lambda: version("dvspipe"))
+    """Version of dvspipe."""
+
+    def write(self, folder: Path) -> None:
+        """Write the record to a folder.
+
+        Raises:
+            FileError: The file cannot be written.
+        """
+        write_text(folder / RECORD_NAME, self.model_dump_json(indent=1) + "\n")
+
+    def check(self, folder: Path) -> None:
+        """Check that the record in a folder is the same.
+
+        Raises:
+            DataError: It is not; the message names a difference.
+            FileError: It cannot be read.
+        """
+        path = folder / RECORD_NAME
+        try:
+            found = json.loads(read_bytes(path))
+        except ValueError as error:
+            raise FileError(f"{path}: not a JSON file ({error})") from error
+        if not isinstance(found, dict):
+            raise FileError(f"{path}: not the record of synthetic recordings (expected a JSON object)")
+        for name, value in self.model_dump(mode="json").items():
+            if found.get(name) != value:
+                raise DataError(
+                    f"{folder}: contains recordings made with another {name} (found {_shorten(found.get(name))} in "
+                    f"{path.name}, expected {_shorten(value)}); write to another folder"
+                )
 
 
 def write_recordings(
     folder: Path,
-    record: Mapping[str, Any],
+    record: SynthesisRecord,
     work: Mapping[Path, Callable[[Path], object]],
     *,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> int:
-    """Writes synthetic recordings that are not there yet, and beside them a record of how they are made.
+    """Write the synthetic recordings that do not exist yet, and a record of how they are made.
 
     Args:
-        folder: Where; made where it is not there.
-        record: What decides the content of the files, as JSON can hold it. The program's version is added.
-        work: For each path below the folder what writes it, whole or not at all; may be sent to another process.
-        jobs: Processes to share the work.
-        progress: Told the number of files done, those that were there included, and in all.
+        folder: Output folder; created if it does not exist.
+        record: Everything that the content of the files depends on.
+        work: For each path below the folder, the function that writes it, complete or not at all; picklable.
+        jobs: Number of processes.
+        progress: Called with the number of files done, including those that existed, and in all.
 
     Returns:
         The number of files that were written.
 
     Raises:
-        DataError: The folder holds something else, or recordings that were made in another way.
-        FileError: It cannot be written to, or another process does.
+        DataError: The folder contains something else, or recordings that were made with other settings.
+        FileError: It cannot be written to, or another process is writing to it.
     """
     with lock_folder(folder):
-        _claim(folder, json.dumps({"synthetic": True, **record, "version": version("dvspipe")}, indent=1) + "\n")
+        _claim_folder(folder, record)
         _remove_unfinished(folder, work)
-        waiting = {folder / path: write for path, write in work.items() if not (folder / path).exists()}
-        there = len(work) - len(waiting)
+        missing = [WriteTask(folder / path, write) for path, write in work.items() if not (folder / path).exists()]
+        existing = len(work) - len(missing)
 
-        def show(done: int, _: int) -> None:
+        def count_all(done: int, _: int) -> None:
             if progress:
-                progress(there + done, len(work))
+                progress(existing + done, len(work))
 
-        for outcome in map_in_processes(_write, waiting.items(), jobs=jobs, progress=show):
+        for outcome in map_in_processes(_write, missing, jobs=jobs, progress=count_all):
             outcome.result()
-        return len(waiting)
+        return len(missing)
 
 
 def is_synthetic(folder: Path) -> bool:
-    """Whether a folder holds what `write_recordings` wrote."""
+    """Return whether a folder contains what `write_recordings` wrote."""
     return (folder / RECORD_NAME).is_file()
 
 
-def _claim(folder: Path, record: str) -> None:
-    """Leaves the record in an empty folder, or makes sure that the folder's is the same.
+@dataclass(frozen=True)
+class WriteTask:
+    """A file to write.
 
-    Raises:
-        DataError: It is another, or the folder holds something else.
+    Args:
+        path: The file.
+        write: Writes it.
     """
-    path = folder / RECORD_NAME
-    if path.exists():
-        there = _read_record(path)
-        for name, value in json.loads(record).items():
-            if there.get(name) != value:
-                raise DataError(
-                    f"{folder}: holds recordings made with another {name} ({path.name} has {_short(there.get(name))}, "
-                    f"now {_short(value)}); take another folder"
-                )
+
+    path: Path
+    write: Callable[[Path], object]
+
+    def __str__(self) -> str:
+        """The file, for messages."""
+        return str(self.path)
+
+
+def _claim_folder(folder: Path, record: SynthesisRecord) -> None:
+    if (folder / RECORD_NAME).exists():
+        record.check(folder)
     elif any(not path.name.startswith(".") for path in folder.iterdir()):
-        raise DataError(f"{folder}: holds other files and no {RECORD_NAME}; take another folder")
+        raise DataError(f"{folder}: contains other files and no {RECORD_NAME}; write to another folder")
     else:
-        with write_beside(path) as beside:
-            beside.write_text(record, encoding="utf-8")
+        record.write(folder)
 
 
-def _read_record(path: Path) -> dict[str, Any]:
-    try:
-        there = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FileError(f"{path}: cannot be read as JSON ({error})") from error
-    if not isinstance(there, dict):
-        raise FileError(f"{path}: holds no object, expected the record of synthetic recordings")
-    return there
-
-
-def _short(value: Any) -> str:
+def _shorten(value: object) -> str:
     text = json.dumps(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
 
 
 def _remove_unfinished(folder: Path, work: Mapping[Path, object]) -> None:
-    """Removes what `write_beside` leaves where its process is killed: .NAME.xyz.SUFFIX beside NAME.SUFFIX."""
-    for place in {folder / path.parent for path in work}:
-        names = {(path.stem, path.suffix) for path in work if folder / path.parent == place}
-        for left in place.glob(".*") if place.is_dir() else ():
-            if (left.stem[1:].rpartition(".")[0], left.suffix) in names:
-                left.unlink()
+    """Remove the temporary files of killed processes: .NAME.xyz.SUFFIX beside NAME.SUFFIX."""
+    for parent in {path.parent for path in work}:
+        names = {(path.stem, path.suffix) for path in work if path.parent == parent}
+        for file in (folder / parent).glob(".*") if (folder / parent).is_dir() else ():
+            if (file.stem[1:].rpartition(".")[0], file.suffix) in names:
+                file.unlink()
 
 
-def _write(item: tuple[Path, Callable[[Path], object]], _: Progress) -> None:
-    path, write = item
-    write(path)
+def _write(task: WriteTask, _: Progress) -> None:
+    task.write(task.path)
