@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .. import results
+from ..results import LayerActivity as LayerRecord
 from .models import Convolution, Linear, SpikingNetwork
 from .neurons import LIF, CountReadout
 
@@ -180,14 +180,14 @@ def _potentials(lif: LIF, currents: Tensor) -> NDArray[np.float64]:
     return np.stack(potentials)
 
 
-def summarize_layer(layer: LayerActivity, *, multiplies: bool) -> results.LayerActivity:
-    """Return what a layer did as a record.
+def summarize_layer(layer: LayerActivity, *, multiplies: bool) -> LayerRecord:
+    """Return what `count_activity` counted of a layer as a record.
 
     Args:
-        layer: The counts.
-        multiplies: Whether its inputs are numbers other than counts.
+        layer: The counters of the layer.
+        multiplies: Whether the inputs of the layer are numbers other than counts.
     """
-    return results.LayerActivity(
+    return LayerRecord(
         name=layer.name,
         neurons=layer.neurons,
         connections=layer.connections,

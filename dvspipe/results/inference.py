@@ -110,7 +110,7 @@ class WindowRow(Row):
     """End of the window in microseconds, exclusive."""
     label: int
     """The most probable class."""
-    class_name: str = Field(alias="class")
+    class_name: str = Field(validation_alias="class", serialization_alias="class")
     """Its name."""
     probability: float
     """Its probability, 0 to 1."""
@@ -137,7 +137,7 @@ class SegmentRow(Row):
     """End in microseconds, exclusive."""
     label: int | None
     """The class; None if no class is certain."""
-    class_name: str = Field(alias="class")
+    class_name: str = Field(validation_alias="class", serialization_alias="class")
     """Its name, or `uncertain`."""
     probability: float
     """Mean probability of the class over the answers in the segment; of the largest one if it is uncertain."""
@@ -150,7 +150,7 @@ class LabelRow(Record):
     """Start in microseconds, inclusive."""
     t_end_us: int
     """End in microseconds, exclusive."""
-    class_name: str = Field(alias="class")
+    class_name: str = Field(validation_alias="class", serialization_alias="class")
     """Name of the class."""
 
 
@@ -178,7 +178,7 @@ class Answer(Row):
     """Its folder below the output folder."""
     label: int
     """The most probable class."""
-    class_name: str = Field(alias="class")
+    class_name: str = Field(validation_alias="class", serialization_alias="class")
     """Its name."""
     probability: float
     """Its probability, 0 to 1."""
@@ -371,3 +371,12 @@ class OutputFolder:
         """Return the answers of all recordings below that a run like this one classified, by the names of folders."""
         found = [RecordingFolder(path.parent).find() for path in sorted(self.path.rglob("answer.json"))]
         return [answer for answer in found if answer and answer.depends_on and answer.depends_on.run == run.digest]
+
+    def find_results(self, run: InferenceRun) -> list[RecordingResult]:
+        """Return what `find_answers` returns, with the segments of each recording.
+
+        Raises:
+            FileError: Segments are missing, or not as dvspipe writes them.
+        """
+        answers = self.find_answers(run)
+        return [RecordingResult(answer, self.of(answer.folder).read_segments()) for answer in answers]

@@ -166,11 +166,12 @@ class TimeScores(Record):
         )
 
 
-def add_scores(scores: Iterable[TimeScores]) -> TimeScores | None:
-    """Return the scores of all recordings together, None without any."""
+def add_scores(scores: Iterable[TimeScores | None]) -> TimeScores | None:
+    """Return the scores of all recordings together, None without any; recordings whose scores are None are skipped."""
     total: TimeScores | None = None
     for one in scores:
-        total = one if total is None else total + one
+        if one is not None:
+            total = one if total is None else total + one
     return total
 
 
