@@ -9,7 +9,7 @@ from pathlib import Path
 from .config import build, read_yaml
 from .conversion import convert_video
 from .formats import iterate
-from .inference import Classifier
+from .inference import Classifier, record_answer
 from .report import draw_probabilities, write_preview, write_training_page
 from .results import Answer, OutputFolder, TrainingRun
 from .synthesis import GESTURE_SENSOR, GESTURES, gesture_frames
@@ -54,7 +54,8 @@ def run_demo(folder: Path, callback: TrainingCallback, config: TrainConfig | Non
     convert_video(video, events, overwrite=True)
     preview = write_preview(iterate(events), GESTURE_SENSOR, folder / "preview.gif")
     run = train(config, folder, command="dvspipe demo", callback=callback)
-    answer = Classifier.load(run.checkpoint).predict(events).to_answer()
+    prediction = Classifier.load(run.checkpoint).predict(events)
+    answer = record_answer(prediction, folder=events.name)
     OutputFolder(folder).write_predictions([answer])
     chart = folder / "prediction.png"
     title = f"{events.name} (synthetic): {answer.class_name}"
