@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ..errors import DvspipeError
 from ..results import Answer, InferenceRun, OutputFolder, add_scores
-from .screen import (
-    EXIT_SOME_FAILED,
-    Hinted,
-    Overwrite,
-    Sensor,
-    fail,
-    hints_of,
-    pass_over,
-    progress,
-    screen,
-    sensor_size,
-)  # fmt: skip
+from .options import Hint, Jobs, Overwrite, Sensor, parse_hints, parse_sensor, to_us
+from .screen import EXIT_SOME_FAILED, fail, progress, screen, skip
 
 if TYPE_CHECKING:
     from ..inference import Draw, InferConfig
@@ -31,40 +20,41 @@ if TYPE_CHECKING:
 SHORTEST_MS, LONGEST_MS = 0.001, 1e9  # of a window
 
 
-class Fit(StrEnum):
-    """What to do with recordings of another sensor."""
-
-    CROP = "crop"
-    SCALE = "scale"
-
-
 Checkpoint = Annotated[
-    str, typer.Argument(help="weights/best.safetensors of a training run, or the name of a shipped checkpoint.")
+    str,
+    typer.Argument(
+        metavar="CHECKPOINT", help="weights/best.safetensors of a training run, or the name of a shipped checkpoint."
+    ),
 ]
-Recordings = Annotated[list[Path], typer.Argument(help="Recordings, videos, or folders of them.")]
+Recordings = Annotated[
+    list[Path], typer.Argument(metavar="RECORDING...", help="Recordings, videos, or folders of them.")
+]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", "-o", help="Output folder for tables, pictures and report.html; default: print only."),
+    typer.Option(
+        "--out", "-o", metavar="FOLDER", help="Output folder for tables, pictures and report.html; default: print only."
+    ),
 ]
 Window = Annotated[
     float | None,
     typer.Option(
         metavar="MS", min=SHORTEST_MS, max=LONGEST_MS,
-        help="Window length in milliseconds; default: the length that the network was trained on.",
+        help="Length of a window; default: the length that the network was trained on.",
     ),
 ]  # fmt: skip
 Hop = Annotated[
     float | None,
     typer.Option(
         metavar="MS", min=SHORTEST_MS, max=LONGEST_MS,
-        help="Time from one window to the next in milliseconds; default: the window length.",
+        help="Time from one window to the next; default: the window length.",
     ),
 ]  # fmt: skip
 Stateful = Annotated[
     bool, typer.Option("--stateful", help="Keep the network's state over the recording, without windows.")
 ]
 FitMode = Annotated[
-    Fit | None, typer.Option(help="Crop or scale recordings of another sensor than the network's; default: an error.")
+    Literal["crop", "scale"] | None,
+    typer.Option("--fit", help="Crop or scale recordings of another sensor than the network's; default: an error."),
 ]
 Roi = Annotated[
     str | None,
@@ -79,7 +69,6 @@ Overrides = Annotated[
         "--set", metavar="KEY=VALUE", help="Any setting: segments.enter=0.7, video.simulator.pos_thres=0.3, ..."
     ),
 ]
-Jobs = Annotated[int, typer.Option(min=1, help="Number of processes for several recordings.")]
 NoPictures = Annotated[bool, typer.Option("--no-pictures", help="Write tables only, no timelines and videos.")]
 
 
@@ -95,7 +84,7 @@ def infer(
     labels: Labels = None,
     settings: Overrides = None,
     sensor: Sensor = None,
-    hint: Hinted = None,
+    hint: Hint = None,
     jobs: Jobs = 1,
     no_pictures: NoPictures = False,
     overwrite: Overwrite = False,
@@ -103,11 +92,11 @@ def infer(
     """Classify recordings over time: labels with their probabilities."""
     from ..inference import Classifier, ClassifyOptions, classify_many, find_finished, plan_tasks
 
-    given = {"window_us": _to_us(window), "hop_us": _to_us(hop), "stateful": stateful or None, "fit": fit, "roi": roi}
+    given = {"window_us": to_us(window), "hop_us": to_us(hop), "stateful": stateful or None, "fit": fit, "roi": roi}
     options = ClassifyOptions(
         config=_build_config(settings, given),
-        sensor=sensor_size(sensor),
-        hints=hints_of(hint),
+        sensor=parse_sensor(sensor),
+        hints=parse_hints(hint),
         labels=labels,
         out=out,
         draw=None if no_pictures or out is None else _find_draw(),
@@ -131,7 +120,7 @@ def infer(
                 raise outcome.error
             else:
                 errors.append(outcome.error)
-                pass_over(outcome.error)
+                skip(outcome.error)
     answers = [results[task].answer for task in tasks if task in results]
     print_answers(answers)
     if out is not None and answers:
@@ -147,10 +136,6 @@ def _build_config(settings: list[str] | None, options: Mapping[str, object]) -> 
 
     given = {name: value for name, value in options.items() if value is not None}
     return build(InferConfig, merge_settings(parse_overrides(settings or []), given), "infer")
-
-
-def _to_us(time_ms: float | None) -> int | None:
-    return None if time_ms is None else round(1000 * time_ms)
 
 
 def _find_draw() -> Draw:
