@@ -35,7 +35,7 @@ def compare(
     from ..comparison import compare as compare_events
     from ..files import claim_output
     from ..formats import read
-    from ..report import figures, write_comparison_page
+    from ..report import describe_comparison, write_comparison_page
 
     if out:
         claim_output(out, overwrite=overwrite)
@@ -47,7 +47,7 @@ def compare(
     else:
         table = make_table("figure", "value", "meaning")
         table.title, table.title_justify = Text(f"A {a}\nB {b}"), "left"
-        for row in figures(compared):
+        for row in describe_comparison(compared):
             table.add_row(*map(Text, row))
         screen.print(table)
     if out:
@@ -105,7 +105,7 @@ def view(
     """Show the events of a recording as a video, a sheet of pictures, or a chart."""
     from ..files import claim_output
     from ..formats import describe, open_recording
-    from ..report import PLOTS, PreviewSettings, draw_events, write_preview
+    from ..report import PLOTS, EventSource, PreviewSettings, draw_events, write_preview
 
     if beside is not None and mode in PLOTS:
         raise ConfigError(f"view: --beside cannot be combined with the chart --mode {mode}")
@@ -119,10 +119,8 @@ def view(
         found = describe(file, sensor=size, hints=hints)
         span, count = (found.t_first_us or 0, found.t_last_us or 0), found.events
     if mode in PLOTS:
-        draw_events(
-            mode, recording.chunks(), recording.sensor, out, count=count, span_us=span or (0, 0),
-            colours=colours, title=recording.path.name,
-        )  # fmt: skip
+        source = EventSource(recording.chunks(), recording.sensor, count, span or (0, 0))
+        draw_events(mode, source, out, colours=settings.colours, title=recording.path.name)
     else:
         write_preview(recording.chunks(), recording.sensor, out, settings, span_us=span, beside=beside)
     screen.print(f"{out}: {recording.path.name}, sensor {recording.sensor}")
