@@ -63,7 +63,7 @@ from dvspipe.results import (
     wilson_interval,
     write_rows,
 )
-from dvspipe.video import Frame, write_video
+from dvspipe.video import write_video
 
 SENSOR = SensorSize(width=12, height=7)
 SCALE = 27  # the least whole factor that makes 12 pixels at least 320

@@ -15,6 +15,8 @@ from .options import Hint, Jobs, Overwrite, Sensor, parse_hints, parse_sensor, t
 from .screen import EXIT_SOME_FAILED, fail, progress, screen, skip
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from ..inference import Draw, InferConfig
 
 SHORTEST_MS, LONGEST_MS = 0.001, 1e9  # of a window
@@ -129,7 +131,7 @@ def infer(
         fail(f"{len(errors)} of {len(tasks)} recordings could not be classified", EXIT_SOME_FAILED)
 
 
-def _build_config(settings: list[str] | None, options: Mapping[str, object]) -> InferConfig:
+def _build_config(settings: list[str] | None, options: Mapping[str, JsonValue]) -> InferConfig:
     """Return the configuration with the settings, and over them the options that are given."""
     from ..config import build, merge_settings, parse_overrides
     from ..inference import InferConfig

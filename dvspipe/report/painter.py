@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..events import EARLIEST_US, Events, SensorSize
+from ..frames import Frame
 from ..opencv import cv2
-from ..video import Frame
 from .style import EVENT_PALETTES, Colour, ColourMap, EventPalette
 
 if TYPE_CHECKING:
