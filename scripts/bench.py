@@ -1,4 +1,4 @@
-"""Measures dvspipe: `python scripts/bench.py NAME [--json FILE]`; higher is better on every line."""
+"""Measure dvspipe: `python scripts/bench.py NAME [--json FILE]`; on every line a higher number is better."""
 
 from __future__ import annotations
 
