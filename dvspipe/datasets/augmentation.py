@@ -18,7 +18,7 @@ from ..config import Settings
 from ..errors import ConfigError, Remedy
 from ..events import Events, SensorSize
 
-Spikes = NDArray[np.uint8] | NDArray[np.float32]
+Spikes = NDArray[np.uint8 | np.float32]
 """A spike tensor [T, C, H, W] of the dtype of its bins."""
 
 Rows = NDArray[np.int64]

@@ -256,8 +256,7 @@ class _BatchDraw:
             spikes.append(own)
             targets.append(target)
         joined = np.stack(targets)
-        batch: Spikes = np.stack(spikes)  # type: ignore[arg-type]  # all of one dtype
-        return Batch(batch, joined, joined.argmax(axis=1).astype(np.int64))
+        return Batch(np.stack(spikes), joined, joined.argmax(axis=1).astype(np.int64))
 
     def _augmented(self, number: int, rng: np.random.Generator) -> tuple[Spikes, int]:
         views = self.tensors[number]
