@@ -19,8 +19,8 @@ def export(
         float | None,
         typer.Option(
             metavar="SECONDS",
-            help="Time step that a reader of NIR assumes if it cannot be told: 1e-4 for snnTorch; default: the "
-            "network's own.",
+            help="Time step of a program that always assumes the same one: 1e-4 for snnTorch; default: the network's "
+            "own.",
         ),
     ] = None,
     overwrite: Overwrite = False,
