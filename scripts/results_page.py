@@ -100,7 +100,7 @@ def _models(models: tuple[type[Record], ...]) -> Iterator[str]:
         yield "| field | type | meaning |"
         yield "|---|---|---|"
         for name, field in model.model_fields.items():
-            yield f"| `{field.alias or name}` | {_type(model, name)} | {_sentence(field.description)} |"
+            yield f"| `{field.serialization_alias or name}` | {_type(model, name)} | {_sentence(field.description)} |"
         for name, computed in model.model_computed_fields.items():
             kind = _plain(computed.return_type)
             yield f"| `{name}` | {kind} | {_sentence(computed.wrapped_property.__doc__)} |"

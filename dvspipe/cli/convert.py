@@ -84,7 +84,7 @@ def convert(
 
     model = merge_settings(read_preset(preset) if preset else {}, parse_overrides(settings or []))
     if seed is not None:
-        model["seed"] = seed
+        model = merge_settings(model, {"seed": seed})
     read = {
         "fps": fps, "timestamps": timestamps, "time_unit": time_unit, "transfer": transfer, "crop": crop,
         "resize": resize, "start_s": start, "stop_s": stop,

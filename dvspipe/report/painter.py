@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..events import EARLIEST_US, Events, SensorSize
 from ..frames import Frame
 from ..opencv import cv2
-from .style import EVENT_PALETTES, Colour, ColourMap, EventPalette
+from .style import DARK, EVENT_PALETTES, Colour, ColourMap, EventPalette
 
 if TYPE_CHECKING:
     from .previews import PreviewColours, PreviewSettings
@@ -172,7 +172,7 @@ def make_palette(colours: PreviewColours) -> NDArray[np.uint8]:
     """Return the RGB colours [256, 3] of the indices."""
     if colours == "light" or colours == "dark" or colours == "colour-blind":
         return _palette(EVENT_PALETTES[colours]).round().astype(np.uint8)
-    palette = _palette(EVENT_PALETTES["dark"])
+    palette = _palette(DARK)
     shades = _colour_map(colours)
     palette[BACKGROUND] = shades[0]
     for first, opacity in ((ON, np.array(OPACITY)), (ON_FADING, _fading_opacity())):

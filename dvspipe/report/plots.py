@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PlotKind = Literal["xyt", "raster", "rate"]
 """Names of the charts."""
 RATE_BINS = 400
-MAX_POINTS: dict[PlotKind, int] = {"xyt": 30_000, "raster": 60_000}
+MAX_XYT_POINTS, MAX_RASTER_POINTS = 30_000, 60_000
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,11 @@ def _sample(source: EventSource, limit: int) -> Events:
 
 
 def _draw_xyt(source: EventSource, inks: _Inks, title: str) -> Figure:
-    events, sensor = _sample(source, MAX_POINTS["xyt"]), source.sensor
+    events, sensor = _sample(source, MAX_XYT_POINTS), source.sensor
     figure = new_figure(width=9, height=5.4, title=title)
     axes = figure.add_subplot(projection="3d", computed_zorder=False)
     seconds = (events.t - source.span_us[0]) / 1e6
-    crowd = len(events) / MAX_POINTS["xyt"]
+    crowd = len(events) / MAX_XYT_POINTS
     for on, (name, ink) in enumerate(zip(("OFF", "ON"), inks, strict=True)):
         own = events.p == on
         axes.scatter(
@@ -132,7 +132,7 @@ def _draw_xyt(source: EventSource, inks: _Inks, title: str) -> Figure:
 
 
 def _draw_raster(source: EventSource, inks: _Inks, title: str) -> Figure:
-    events, sensor = _sample(source, MAX_POINTS["raster"]), source.sensor
+    events, sensor = _sample(source, MAX_RASTER_POINTS), source.sensor
     figure = new_figure(width=9, height=4.2, title=title)
     axes = figure.subplots()
     grid_axes(axes, "Events by pixel, row by row" + _describe_sample(len(events), source))

@@ -53,10 +53,12 @@ class EventPalette(NamedTuple):
     bar: Colour
 
 
+LIGHT = EventPalette((255, 255, 255), (214, 31, 38), (31, 95, 191), (243, 244, 246), (75, 85, 99), (29, 95, 191))
+# Metavision's
+DARK = EventPalette((30, 37, 52), (255, 255, 255), (64, 126, 201), (20, 25, 36), (170, 180, 196), (127, 176, 245))
 EVENT_PALETTES: dict[EventColours, EventPalette] = {
-    "light": EventPalette((255, 255, 255), (214, 31, 38), (31, 95, 191), (243, 244, 246), (75, 85, 99), (29, 95, 191)),
-    # Metavision's
-    "dark": EventPalette((30, 37, 52), (255, 255, 255), (64, 126, 201), (20, 25, 36), (170, 180, 196), (127, 176, 245)),
+    "light": LIGHT,
+    "dark": DARK,
     # Okabe and Ito's vermilion and blue: https://jfly.uni-koeln.de/color/
     "colour-blind": EventPalette(
         (255, 255, 255), (213, 94, 0), (0, 114, 178), (243, 244, 246), (75, 85, 99), (29, 95, 191)
@@ -70,7 +72,7 @@ def shares(colour: Colour) -> tuple[float, float, float]:
     return red / 255, green / 255, blue / 255
 
 
-ON, OFF = shares(EVENT_PALETTES["light"].on), shares(EVENT_PALETTES["light"].off)
+ON, OFF = shares(LIGHT.on), shares(LIGHT.off)
 """Colours of ON and OFF events in charts, which are white."""
 
 

@@ -11,14 +11,12 @@ import torch
 
 def describe_machine(device: torch.device) -> dict[str, str]:
     """Return Python, system, processor, threads, and the GPU if one is used."""
-    found = {
+    gpu = {"GPU": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
+    return {
         "Python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
-    }
-    if device.type == "cuda":
-        found["GPU"] = torch.cuda.get_device_name(device)
-    return found
+    } | gpu
 
 
 def _processor() -> str:

@@ -28,7 +28,7 @@ CHANGEABLE = (
 )  # fmt: skip
 """Settings, or groups of them, that may change when a run resumes; the others define its network, task and loss. The
 folder of the data may change: `datasets.check_split` checks that the recordings are the same."""
-FREE_TO_DIFFER = ("classes", "trained_on", "temperature")  # of classifiers that share weights
+FREE_TO_DIFFER = {"classes", "trained_on", "temperature"}  # of classifiers that share weights
 
 
 @dataclass(frozen=True)
@@ -158,10 +158,7 @@ def load_initial_weights(checkpoint: str, classifier: ClassifierConfig, network:
         ConfigError: It has another sensor, other bins or another network; names every difference.
     """
     before, trained = load_checkpoint(checkpoint)
-    there, here = before.model_dump(mode="json"), classifier.model_dump(mode="json")
-    for config in (there, here):
-        config.update(dict.fromkeys(FREE_TO_DIFFER))
-        config["network"]["dropout"] = None
+    there, here = _comparable(before), _comparable(classifier)
     differences = [f"{key} = {_text(old)} there, {_text(new)} here" for key, old, new in _differences("", there, here)]
     if differences:
         raise ConfigError(f"init = {checkpoint}: trained with another configuration: {'; '.join(differences)}")
@@ -169,6 +166,12 @@ def load_initial_weights(checkpoint: str, classifier: ClassifierConfig, network:
     weights = {name: tensor for name, tensor in trained.state_dict().items() if name not in last}
     network.load_state_dict(weights, strict=not last)
     return classifier.model_copy(update={"trained_on": f"{before.trained_on}; then {classifier.trained_on}"})
+
+
+def _comparable(classifier: ClassifierConfig) -> dict[str, JsonValue]:
+    """Return the configuration without what may differ between classifiers that share weights."""
+    network = classifier.network.model_copy(update={"dropout": 0.0})
+    return classifier.model_copy(update={"network": network}).model_dump(mode="json", exclude=FREE_TO_DIFFER)
 
 
 def _differences(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -12,7 +13,7 @@ import yaml
 from torch import nn
 
 from ..checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint, versions
-from ..datasets import DataSet, SpikeTensors, TensorSettings, check_split, open_cache, open_dataset, write_split
+from ..datasets import DataSet, Sample, SpikeTensors, TensorSettings, check_split, open_cache, open_dataset, write_split
 from ..errors import ConfigError, DataError
 from ..files import lock_folder, write_text
 from ..networks import SpikingNetwork, count_activity, summarize_layer
@@ -25,7 +26,7 @@ from .evaluation import evaluate, event_count_accuracy, fit_temperature, score, 
 from .machine import describe_machine
 from .processes import Processes, join_processes
 from .resuming import check_config, find_state, load_initial_weights
-from .trainer import Experiment, Trainer, is_over
+from .trainer import Experiment, Parts, Trainer, is_over
 
 
 def train(
@@ -160,21 +161,20 @@ def _save(classifier: ClassifierConfig, path: Path, network: nn.Module) -> None:
     save_checkpoint(path, classifier, network)
 
 
-def _load(config: TrainConfig, data: DataSet, callback: TrainingCallback) -> dict[str, SpikeTensors]:
+def _load(config: TrainConfig, data: DataSet, callback: TrainingCallback) -> Parts:
     """Return the spike tensors of the parts."""
     verb, cache = "reading" if config.data.root else "rendering", open_cache(config.data)
-    return {
-        name: SpikeTensors(
-            samples,
-            TensorSettings(
-                config.bins, config.data.views if name == "train" else 1, vary=config.data.vary, seed=config.seed
-            ),
-            cache=cache,
-            jobs=config.jobs,
-            progress=partial(callback.on_progress, f"{verb} {name}"),
-        )
-        for name, samples in data.parts.items()
-    }
+
+    def load(name: str, samples: Sequence[Sample], views: int) -> SpikeTensors:
+        settings = TensorSettings(config.bins, views, vary=config.data.vary, seed=config.seed)
+        progress = partial(callback.on_progress, f"{verb} {name}")
+        return SpikeTensors(samples, settings, cache=cache, jobs=config.jobs, progress=progress)
+
+    return Parts(
+        load("train", data.train, config.data.views),
+        load("validation", data.validation, 1),
+        load("test", data.test, 1),
+    )
 
 
 def _check_classes(data: DataSet, callback: TrainingCallback) -> None:
@@ -216,7 +216,7 @@ def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult
     if not processes.is_first:
         return None
     load_baseline(folder.best, network)
-    tested = evaluate(network, experiment.parts["test"], batch=optimiser.batch)
+    tested = evaluate(network, experiment.parts.test, batch=optimiser.batch)
     return BaselineResult(
         accuracy=tested.accuracy,
         samples=len(tested.labels),
@@ -232,15 +232,15 @@ def _test(
     """Calibrate the network of the best epoch on the validation part, test it once, and store both records."""
     data, parts, batch = experiment.data, experiment.parts, experiment.config.optimiser.batch
     classifier, network = load_checkpoint(folder.best, str(experiment.processes.device))
-    validated = evaluate(network, parts["validation"], batch=batch)
+    validated = evaluate(network, parts.validation, batch=batch)
     temperature = fit_temperature(validated.logits, validated.labels)
     save_checkpoint(folder.best, classifier.model_copy(update={"temperature": temperature}), network)
-    by_count = event_count_accuracy(parts["train"], parts["test"])
+    by_count = event_count_accuracy(parts.train, parts.test)
     with count_activity(network) as counters:
-        tested = evaluate(network, parts["test"], batch=batch)
+        tested = evaluate(network, parts.test, batch=batch)
     floats = experiment.config.bins.dtype.kind == "f"
     layers = [summarize_layer(layer, multiplies=place == 0 and floats) for place, layer in enumerate(counters)]
-    activity = record_activity(layers, network, parts["test"], data, experiment.config.bins)
+    activity = record_activity(layers, network, parts.test, data, experiment.config.bins)
     origin = " (synthetic)" if data.synthetic_test else ", trained on synthetic ones" if data.synthetic else ""
     result = TestResult(
         **score(tested, data.classes, temperature),
@@ -252,7 +252,7 @@ def _test(
         val_accuracy=best.val_accuracy,
         event_count_accuracy=by_count,
         baseline=baseline,
-        notes=test_notes(data, by_count, parts["train"].counts(), baseline),
+        notes=test_notes(data, by_count, parts.train.counts(), baseline),
         command=command,
         versions=versions(),
         machine=describe_machine(experiment.processes.device),

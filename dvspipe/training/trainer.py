@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,21 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 
 
 @dataclass(frozen=True)
+class Parts:
+    """Spike tensors of a data set.
+
+    Args:
+        train: What the weights are trained on.
+        validation: What chooses the epoch.
+        test: What is measured once, at the end.
+    """
+
+    train: SpikeTensors
+    validation: SpikeTensors
+    test: SpikeTensors
+
+
+@dataclass(frozen=True)
 class Experiment:
     """What the networks of a run have in common.
 
@@ -37,7 +52,7 @@ class Experiment:
         config: The configuration.
         data: The data set and its split.
         classifier: What the network is, besides its weights.
-        parts: Spike tensors of the parts `train`, `validation` and `test`.
+        parts: Spike tensors of its parts.
         processes: The processes that train together.
         callback: What follows the training; does nothing in other processes than the first.
     """
@@ -45,7 +60,7 @@ class Experiment:
     config: TrainConfig
     data: DataSet
     classifier: ClassifierConfig
-    parts: Mapping[str, SpikeTensors]
+    parts: Parts
     processes: Processes
     callback: TrainingCallback
 
@@ -69,7 +84,7 @@ class Trainer:
         self.running = self.processes.wrap(network)
         self.average = build_average(network, self.settings.ema) if self.settings.ema else None
         self.optimiser = build_optimiser(self.settings, network)
-        self.batches = math.ceil(len(experiment.parts["train"]) / self.settings.batch)
+        self.batches = math.ceil(len(experiment.parts.train) / self.settings.batch)
         self.schedule = build_schedule(self.settings, self.optimiser, self.batches)
         self.scaler = torch.amp.GradScaler("cuda", enabled=self.settings.precision == "float16")
         self.step = 0
@@ -111,12 +126,12 @@ class Trainer:
             seed=experiment.config.seed,
             min_size=self.processes.count,
         )
-        batches = training_batches(experiment.parts["train"], drawn, epoch, select=self.processes.part_of)
+        batches = training_batches(experiment.parts.train, drawn, epoch, select=self.processes.part_of)
         timed = _TimedIterator(batches)
         loss, accuracy, rates = self._train(epoch, timed)
         scores = (0.0, 0.0)
         if self.processes.is_first:
-            validated = evaluate(self._evaluated(), experiment.parts["validation"], batch=settings.batch)
+            validated = evaluate(self._evaluated(), experiment.parts.validation, batch=settings.batch)
             scores = validated.loss, validated.accuracy
         val_loss, val_accuracy = self.processes.share(scores)
         return EpochRow(
@@ -137,7 +152,7 @@ class Trainer:
         totals = torch.zeros(3, dtype=torch.float64)
         with watch_rates(self.network) as rates:
             for number, batch in enumerate(batches, start=1):
-                totals += self._train_on(batch, len(self.experiment.parts["train"]), number)
+                totals += self._train_on(batch, len(self.experiment.parts.train), number)
                 if not torch.isfinite(totals[0]):
                     raise self._nan_error(epoch, number)
                 if epoch == number == 1:
