@@ -15,7 +15,7 @@ from dvspipe.config import build, merge_settings, read_yaml
 from dvspipe.demo import run_demo
 from dvspipe.formats import describe
 from dvspipe.synthesis import GESTURES, gesture_frames
-from dvspipe.training import Listener, TrainConfig
+from dvspipe.training import TrainConfig, TrainingCallback
 from dvspipe.video import write_video
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +36,7 @@ def test_an_installed_wheel_converts_and_trains_in_an_empty_folder(tmp_path: Pat
     (tmp_path / "empty").mkdir()
     call(sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", tmp_path / "dist", ROOT)
     (wheel,) = (tmp_path / "dist").iterdir()
-    assert {"dvspipe/configs/nmnist.yaml", "dvspipe/configs/gesture.yaml"} <= set(zipfile.ZipFile(wheel).namelist())
+    assert {"dvspipe/configs/nmnist.yaml", "dvspipe/py.typed", "dvspipe/__init__.pyi", "dvspipe/report/templates/answers.html"} <= set(zipfile.ZipFile(wheel).namelist())
     call(sys.executable, "-m", "venv", tmp_path / "venv")
     site = next((tmp_path / "venv" / "lib").glob("python*/site-packages"))
     (site / "lent.pth").write_text(next(path for path in sys.path if path.endswith("site-packages")) + "\n")
@@ -53,7 +53,7 @@ def test_an_installed_wheel_converts_and_trains_in_an_empty_folder(tmp_path: Pat
 def test_the_demo_leaves_everything_it_names(tmp_path: Path) -> None:
     over = {"data": {"train_people": 2, "test_people": 1, "clips": 1}, "optimiser": {"epochs": 1}}
     config = build(TrainConfig, merge_settings(read_yaml("gesture"), over), "gesture")
-    done = run_demo(tmp_path, Listener(), config)
+    done = run_demo(tmp_path, TrainingCallback(), config)
     assert {path.name for path in tmp_path.iterdir()} == {
         "activity.json", "args.yaml", "baseline", "confusion_matrix.png", "curves.png", "examples.png", "gesture.h5",
         "gesture.webm", "metrics.jsonl", "prediction.png", "predictions.csv", "predictions.jsonl", "preview.gif",
