@@ -16,7 +16,18 @@ from rich.text import Text
 from ..errors import ConfigError, DvspipeError, EventError
 from ..events import SensorSize
 from .neuron import view_neuron
-from .screen import EXIT_SOME_FAILED, Hinted, Overwrite, Sensor, fail, hints_of, pass_over, screen, sensor_size
+from .screen import (
+    EXIT_SOME_FAILED,
+    Hinted,
+    Overwrite,
+    Sensor,
+    fail,
+    hints_of,
+    pass_over,
+    screen,
+    sensor_size,
+    show_error,
+)
 
 
 def info(
@@ -35,7 +46,7 @@ def info(
     found, failed = [], 0
     for file in files:
         try:
-            found.append(describe(file, sensor=size, hints=hints, whole=whole))
+            found.append(describe(file, sensor=size, hints=hints, read_all=whole))
         except DvspipeError as error:
             if len(files) == 1:
                 raise
@@ -92,7 +103,7 @@ def check(
             f"{report.file}: {verdict}; {report.format}, {report.width}x{report.height}, {report.events:,} events"
         )
         for finding in report.findings:
-            screen.print(f"  {finding.severity}: {finding.message}")
+            screen.print(f"  {finding.severity}: {show_error(DvspipeError(finding.message, *finding.remedies))}")
     wrong = sum(report.wrong for report in reports)
     if wrong or failed:
         fail(f"{wrong + failed} of {len(files)} recordings are wrong", EXIT_SOME_FAILED)
