@@ -28,7 +28,7 @@ from dvspipe.conversion import convert_video
 from dvspipe.encoding import BinConfig, encode_events, encode_stream
 from dvspipe.events import Events, SensorSize, concatenate, join
 from dvspipe.formats import EventWriter, open_recording, read, write
-from dvspipe.formats.evt import parse_header
+from dvspipe.formats.prophesee_header import parse_header
 from dvspipe.formats.recordings import open_source
 from dvspipe.formats.source import HEAD_BYTES
 from dvspipe.frames import Frame

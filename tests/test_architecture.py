@@ -101,13 +101,12 @@ def sources() -> list[Path]:
 
 def imports(path: Path) -> list[str]:
     """Imported names with their package: `dvspipe.events` for `from ..events import Events`."""
-    depth = len(path.relative_to(PACKAGE).parts)
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            inside = ["dvspipe", module_of(path)] if depth > 1 else ["dvspipe"]
+            inside = ["dvspipe", *path.relative_to(PACKAGE).parts[:-1]]
             base = inside[: len(inside) - node.level + 1] if node.level else []
             home = ".".join([*base, *(node.module or "").split(".")]).rstrip(".")
             found += [home] if node.module and home != "dvspipe" else [f"{home}.{alias.name}" for alias in node.names]

@@ -17,7 +17,7 @@ from ..config import build
 from ..errors import ConfigError, DvspipeError, EventError
 from ..events import SensorSize
 from .options import AsJson, Hint, OutFile, Overwrite, Sensor, parse_hints, parse_sensor, to_us
-from .screen import EXIT_SOME_FAILED, fail, make_table, screen, skip
+from .screen import EXIT_SOME_FAILED, describe_error, fail, make_table, screen, skip
 
 if TYPE_CHECKING:
     from ..formats import RecordingInfo
@@ -40,7 +40,7 @@ def info(
     from ..formats import describe
 
     size, hints = parse_sensor(sensor), parse_hints(hint)
-    found, failed = _for_each(files, lambda file: describe(file, sensor=size, hints=hints, whole=whole))
+    found, failed = _for_each(files, lambda file: describe(file, sensor=size, hints=hints, read_all=whole))
     if as_json:
         sys.stdout.write(json.dumps([asdict(one) for one in found], indent=1) + "\n")
     else:
@@ -106,7 +106,7 @@ def check(
             f"{report.file}: {verdict}; {report.format}, {report.width}x{report.height}, {report.events:,} events"
         )
         for finding in report.findings:
-            screen.print(f"  {finding.severity}: {finding.message}")
+            screen.print(f"  {finding.severity}: {describe_error(DvspipeError(finding.message, *finding.remedies))}")
     wrong = sum(report.wrong for report in reports)
     if wrong or failed:
         fail(f"{wrong + failed} of {len(files)} recordings are wrong", EXIT_SOME_FAILED)
