@@ -62,6 +62,7 @@ ONLY_HOMES = {
     "h5py": {"formats"},
     "hdf5plugin": {"formats"},
     "isal": {"formats"},
+    "jinja2": {"report"},
     "matplotlib": {"report"},
     "nir": {"export"},
     "norse": {"networks"},

@@ -66,7 +66,7 @@ from dvspipe.results import (
 from dvspipe.video import write_video
 
 SENSOR = SensorSize(width=12, height=7)
-SCALE = 27  # the least whole factor that makes 12 pixels at least 320
+SCALE = 27  # the smallest integer factor that makes 12 pixels at least 320
 SIZE = (12 * SCALE, 7 * SCALE + 23)  # a strip of 22 pixels for the time, and one to make the height even
 SETTINGS = PreviewSettings(window_us=10_000)
 RED, BLUE, WHITE = (214, 31, 38), (31, 95, 191), (255, 255, 255)
@@ -141,9 +141,9 @@ def test_chunks_of_any_size_give_the_same_file(tmp_path: Path, events: Events, l
     parts = [events.slice_time(start, start + 1000 * length) for start in range(1_000_000, 1_030_000, 1000 * length)]
     assert sum(map(len, parts)) == len(events)
     span = (int(events.t[0]), int(events.t[-1]))
-    whole = write_preview([events], SENSOR, tmp_path / f"whole{suffix}", SETTINGS)
+    complete = write_preview([events], SENSOR, tmp_path / f"complete{suffix}", SETTINGS)
     streamed = write_preview(iter(parts), SENSOR, tmp_path / f"parts{suffix}", SETTINGS, span_us=span)
-    assert streamed.read_bytes() == whole.read_bytes()
+    assert streamed.read_bytes() == complete.read_bytes()
 
 
 def test_a_sheet_shows_twelve_windows_from_the_first_to_the_last(tmp_path: Path, events: Events) -> None:
@@ -305,7 +305,7 @@ def read_text(page: Path) -> str:
     return page.read_text(encoding="utf-8")
 
 
-def test_the_training_page_says_what_was_measured(tmp_path: Path) -> None:
+def test_the_training_page_shows_the_results(tmp_path: Path) -> None:
     text = read_text(write_training_page(make_run(tmp_path)))
     assert "85.00 %" in text
     assert "17 of 20 correct; 95 % interval (Wilson) 63.96 to 94.76 %" in text
@@ -625,7 +625,7 @@ def source_of(chunks: list[Events]) -> EventSource:
 
 
 def inks(path: Path) -> tuple[Any, Any]:
-    """Where a chart is red, and where it is blue."""
+    """Masks of the red and of the blue pixels of a chart."""
     picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
     red, green, blue = np.moveaxis(picture, 2, 0)
     return (red - blue > 60) & (red - green > 60), (blue - red > 60) & (blue - green > 20)
@@ -778,7 +778,7 @@ def test_a_name_takes_as_many_lines_as_its_bar_is_narrow(share: float, text: str
     assert fit_in_bar("right_arm_clockwise", share) == text
 
 
-def test_an_overlay_says_what_is_shown_and_lasts_as_long(tmp_path: Path) -> None:
+def test_an_overlay_shows_the_prediction_and_lasts_as_long(tmp_path: Path) -> None:
     make_answers(tmp_path, ["a.h5"])
     pictures = webm_pictures(tmp_path / "a.h5" / "overlay.webm")
     assert len(pictures) == 38  # 2.5 s at 15 pictures per second
@@ -851,7 +851,7 @@ def test_a_page_needs_no_labels_scores_pictures_or_layers(tmp_path: Path, change
     assert ("segments.enter" in text) == (not result.answer.certain)
 
 
-def test_a_table_of_segments_ends_and_says_how_many_are_left(tmp_path: Path) -> None:
+def test_a_long_table_of_segments_names_the_number_of_the_others(tmp_path: Path) -> None:
     result = RecordingResult(make_answer("a.h5", segments=300), make_segments() * 100)
     text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, [result], None))
     assert "300 segments" in text

@@ -19,7 +19,7 @@ from .style import (
     QUIET,
     SMALL,
     grid_axes,
-    mark_whole_numbers,
+    mark_integers,
     new_figure,
     readable,
     save_figure,
@@ -104,7 +104,7 @@ def _rate_lines(rows: Sequence[EpochRow]) -> list[_Line]:
 
 def _draw_panel(axes: Axes, panel: _Panel, epochs: list[int]) -> None:
     grid_axes(axes, panel.title)
-    mark_whole_numbers(axes)
+    mark_integers(axes)
     axes.set_xlabel("epoch", **SMALL)
     marker = "o" if len(epochs) <= MAX_MARKED_EPOCHS else None
     for line in panel.lines:

@@ -23,7 +23,7 @@ from .style import ColourMap, EventColours
 
 PreviewMode = Literal["counts", "surface", "decay"]
 """Names of what the brightness of a pixel shows."""
-PreviewColours = EventColours | ColourMap
+PreviewColours = Literal[EventColours, ColourMap]
 """Names of the colours of a preview."""
 SHEET_COLUMNS, SHEET_ROWS = 4, 3
 SHEET_MAX_PX = 2600  # longer side; a larger sheet is shrunk
@@ -50,7 +50,7 @@ class PreviewSettings(Settings):
     """`light` (ON red, OFF blue, on white), `dark` (ON white, OFF blue, on dark blue), or `colour-blind` (ON vermilion,
     OFF blue, on white); the colour maps `viridis`, `inferno` and `grey` show ON and OFF alike."""
     min_side_px: int = Field(default=320, ge=1, le=4096)
-    """A sensor whose longer side is shorter is enlarged by the smallest whole factor that reaches this."""
+    """A sensor whose longer side is shorter is enlarged by the smallest integer factor that reaches this."""
     max_side_px: int = Field(default=32_767, ge=16, le=32_767)
     """A sensor whose longer side is longer is made smaller, blocks of pixels to one."""
     skip_pauses: bool = False
@@ -145,8 +145,8 @@ def _check_gap(gap_us: int, step_us: float) -> None:
     pictures = gap_us / step_us
     if pictures > MAX_BLANK_PICTURES:
         raise FileError(
-            f"a gap without events of {gap_us / 1e6:,.0f} s would give {pictures:,.0f} blank pictures, expected at "
-            f"most {MAX_BLANK_PICTURES:,}; cut the recording, or",
+            f"a gap without events of {gap_us / 1e6:,.0f} s would give {pictures:,.0f} blank pictures (expected at "
+            f"most {MAX_BLANK_PICTURES:,})",
             Remedy("window_us", "LONGER", "show more time in a picture"),
             Remedy("speed", "FASTER", "play it faster"),
         )
@@ -193,7 +193,7 @@ def _write_gif(path: Path, pictures: Iterator[NDArray[np.uint8]], settings: Prev
                 # Size, a palette of 256 colours for all pictures, and the extension that makes it loop.
                 file.write(b"GIF89a" + struct.pack("<HHBBB", *picture.shape[::-1], 0xF7, 0, 0))
                 file.write(palette + b"!\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00")
-            # Durations are whole hundredths of a second: the rest of one is added to the next.
+            # Durations are integer hundredths of a second: the remainder of one is added to the next.
             shown_cs = round((number + 1) * picture_cs) - round(number * picture_cs)
             image = Image.fromarray(picture).convert("P")
             image.putpalette(palette)

@@ -134,6 +134,6 @@ def frame_axes(axes: Axes, title: str) -> None:
     axes.spines[:].set_color(GRID)
 
 
-def mark_whole_numbers(axes: Axes) -> None:
-    """Place the ticks of the x axis at whole numbers only."""
+def mark_integers(axes: Axes) -> None:
+    """Place the ticks of the x axis at integers only."""
     axes.locator_params(axis="x", integer=True, min_n_ticks=1)
