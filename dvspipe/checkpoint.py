@@ -1,4 +1,4 @@
-"""A trained classifier on disk: weights in safetensors, and everything that inference needs in its metadata."""
+"""Trained classifiers as files: weights as safetensors, with everything that inference needs in the metadata."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ VERSIONED_PACKAGES = (
 
 
 class ClassifierConfig(Settings):
-    """What a classifier is, besides its weights."""
+    """Everything about a classifier except its weights."""
 
     classes: tuple[str, ...] = Field(min_length=2)
     """Names of the classes; a label is an index into them."""
@@ -41,21 +41,21 @@ class ClassifierConfig(Settings):
     bins: BinConfig
     """How recordings become spike tensors."""
     inputs: int | None = Field(default=None, ge=1)
-    """Channels of the network's input, where pictures are its input; None: those of the bins."""
+    """Channels of the network's input if it was trained on images; None: those of the bins."""
     network: NetworkConfig
-    """The network's shape and constants."""
+    """Shape and constants of the network."""
     trained_on: str = ""
-    """What it learned from, in a few words."""
+    """Short description of the training recordings."""
     temperature: float = Field(default=1.0, gt=0)
-    """By which logits are divided ahead of the softmax, so that probabilities are as sure as they are right."""
+    """Divisor of the logits before the softmax, which calibrates the probabilities."""
 
     @property
     def sensor(self) -> SensorSize:
-        """The sensor that recordings must come from."""
+        """The sensor of the recordings."""
         return SensorSize(width=self.width, height=self.height)
 
     def build_network(self) -> SpikingNetwork:
-        """A network of this shape with fresh weights; the only place where the step becomes dt in seconds."""
+        """Return a network with random weights; the only place where the step becomes dt in seconds."""
         return SpikingNetwork(
             self.network,
             grid=self.bins.grid(self.sensor),
@@ -66,7 +66,7 @@ class ClassifierConfig(Settings):
 
 
 def versions() -> dict[str, str]:
-    """Versions of dvspipe and of the libraries that decide its results, as far as they are installed."""
+    """Return the versions of dvspipe and of the installed libraries that its results depend on."""
     installed = {}
     for name in VERSIONED_PACKAGES:
         with suppress(PackageNotFoundError):
@@ -75,7 +75,7 @@ def versions() -> dict[str, str]:
 
 
 def save_checkpoint(path: Path, config: ClassifierConfig, network: torch.nn.Module) -> None:
-    """Writes a classifier, complete or not at all.
+    """Write a classifier, complete or not at all.
 
     Raises:
         FileError: The file cannot be written.
@@ -86,58 +86,58 @@ def save_checkpoint(path: Path, config: ClassifierConfig, network: torch.nn.Modu
 
 
 def shipped_checkpoints() -> list[str]:
-    """The names by which the classifiers that come with dvspipe are found, sorted."""
+    """Return the names of the classifiers that are part of dvspipe, sorted."""
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
 
 
 def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> tuple[ClassifierConfig, SpikingNetwork]:
-    """A classifier's configuration and its network, in evaluation mode.
+    """Return the configuration of a classifier, and its network in evaluation mode.
 
     Args:
-        path: A file, or the name of a shipped one.
-        device: Where the network goes.
+        path: A file, or the name of a shipped classifier.
+        device: Device of the network.
 
     Raises:
-        CheckpointError: The file is missing, is no dvspipe checkpoint, is damaged, or its weights are not finite or do
-            not fit its configuration.
+        CheckpointError: The file is missing, is not a dvspipe checkpoint, is corrupted, or its weights are not finite
+            or do not fit its configuration.
     """
-    metadata, weights = read_tensors(_find(Path(path)), "a dvspipe checkpoint", device)
+    metadata, weights = read_tensors(_find_file(Path(path)), "a dvspipe checkpoint", device)
     if metadata.get("format") != FORMAT:
         found = metadata.get("format")
-        raise CheckpointError(f"{path}: not a dvspipe checkpoint (format {found!r}, expected {FORMAT!r})")
+        raise CheckpointError(f"{path}: not a dvspipe checkpoint (found the format {found!r}, expected {FORMAT!r})")
     for name, tensor in weights.items():
         if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{path}: damaged checkpoint: {name} holds NaN or infinity, expected finite weights")
+            raise CheckpointError(f"{path}: corrupted checkpoint ({name} contains NaN or infinity)")
     try:
         config = build(ClassifierConfig, json.loads(metadata["config"]), str(path))
         network = config.build_network()
         network.load_state_dict(weights)
     except (ConfigError, KeyError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: damaged checkpoint: {' '.join(str(error).split())}") from error
+        raise CheckpointError(f"{path}: corrupted checkpoint ({' '.join(str(error).split())})") from error
     return config, network.to(device).eval()
 
 
 def write_tensors(path: Path, metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> None:
-    """Writes tensors and texts as safetensors with a digest of both, complete or not at all.
+    """Write tensors and texts as safetensors with a digest of both, complete or not at all.
 
     Raises:
         FileError: The file cannot be written.
     """
-    there = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with write_beside(path) as beside:
-        beside.write_bytes(to_bytes(there, metadata={**metadata, "digest": digest_of(metadata, there)}))
+        beside.write_bytes(to_bytes(on_cpu, metadata={**metadata, "digest": digest_of(metadata, on_cpu)}))
 
 
 def read_tensors(path: Path, what: str, device: str = "cpu") -> tuple[dict[str, str], dict[str, torch.Tensor]]:
-    """What `write_tensors` wrote: the texts, and the tensors by name. A file without a digest is taken as it is.
+    """Return the texts and tensors that `write_tensors` wrote; a file without a digest is not checked.
 
     Args:
         path: The file.
-        what: It is expected to be, for the message.
-        device: Where the tensors go.
+        what: What the file should be, for messages.
+        device: Device of the tensors.
 
     Raises:
-        CheckpointError: It is something else, or its content is not what was written.
+        CheckpointError: It is something else, or does not match its digest.
     """
     try:
         with safe_open(path, framework="pt", device=device) as file:
@@ -148,12 +148,14 @@ def read_tensors(path: Path, what: str, device: str = "cpu") -> tuple[dict[str, 
     written = metadata.pop("digest", None)
     found = digest_of(metadata, tensors)
     if written not in (None, found):
-        raise CheckpointError(f"{path}: damaged: its content has the digest {found[:12]}, expected {written[:12]}")
+        raise CheckpointError(
+            f"{path}: corrupted (found content with the digest {found[:12]}, expected {written[:12]})"
+        )
     return metadata, tensors
 
 
 def digest_of(metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 of texts and tensors, names, types and shapes included, in hexadecimal."""
+    """Return the SHA-256 of texts and tensors with their names, dtypes and shapes, in hexadecimal."""
     digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
@@ -161,11 +163,10 @@ def digest_of(metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) 
     return digest.hexdigest()
 
 
-def _find(path: Path) -> Path:
+def _find_file(path: Path) -> Path:
     names = shipped_checkpoints()
     if not path.is_file() and str(path) in names:
         return SHIPPED / f"{path}.safetensors"
     if not path.is_file():
-        ways = f"; give a .safetensors file or one of {', '.join(names)}" if names else ""
-        raise CheckpointError(f"{path}: no such checkpoint{ways}")
+        raise CheckpointError(f"{path}: no such checkpoint (expected {', '.join(['a .safetensors file', *names])})")
     return path

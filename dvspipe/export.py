@@ -1,16 +1,17 @@
-"""A trained network for other software: NIR for neuromorphic tools and chips, ONNX for everything else.
+"""Export of trained networks: NIR for neuromorphic tools and chips, ONNX for other software.
 
-What was written is read back and replayed on a sample before it takes its place.
+Before an exported file replaces another, it is read back, and its outputs are compared with the network's.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,87 +19,95 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .checkpoint import ClassifierConfig, load_checkpoint, versions
-from .errors import ConfigError, FileError
+from .errors import ConfigError, FileError, Remedy
 from .files import claim_output, write_beside
 from .networks import LIF, CountReadout, LeakyReadout, SpikingNetwork
 from .networks.models import Convolution, Linear
 
-SAMPLE_RATES = (0.05, 0.5)  # of the entries that hold events, in each recording of the replayed sample
-ROUNDING = 1e-2  # of the largest output: a membrane that is rounded to the other side of a threshold moves it by less
+ExportFormat = Literal["nir", "onnx"]
+SAMPLE_RATES = (0.05, 0.5)  # share of entries with an event, in each recording of the compared sample
+ONNX = Remedy("to", "onnx", "export any network")
+TOLERANCE = 1e-2  # relative to the largest output: rounding a membrane across a threshold changes it by less
 
 
 @dataclass(frozen=True)
 class Export:
-    """What was written.
+    """An exported file.
 
     Args:
         path: The file.
-        format: `nir` or `onnx`.
+        format: Its format.
         nodes: Number of operations in its graph.
-        difference: The largest difference of its outputs from the network's on the replayed sample, as a share of the
-            largest output.
+        difference: Largest difference between its outputs and the network's, relative to the largest output.
     """
 
     path: Path
-    format: str
+    format: ExportFormat
     nodes: int
     difference: float
 
 
-def export_checkpoint(
-    checkpoint: Path, to: str, path: Path, *, dt: float | None = None, overwrite: bool = False
+def export(
+    checkpoint: str | os.PathLike[str],
+    path: Path,
+    *,
+    to: ExportFormat,
+    dt: float | None = None,
+    overwrite: bool = False,
 ) -> Export:
-    """Writes a trained network as NIR or ONNX, and replays it.
+    """Write a trained network as NIR or ONNX, and compare the outputs of the file with the network's.
 
-    NIR (Pedersen et al. 2024) describes a network of differential equations, one recording at a time: spikes
-    [C, H, W] go in at each step, and the readout of each class comes out, whose mean over the steps are the logits. The
-    equations become ours by steps of forward Euler, v += dt / tau * (v_leak - v + r * i), and a spike and a reset where
-    v > v_threshold. ONNX takes spike tensors `spikes`, float32 [T, B, C, H, W] for any B, and gives `outputs`
-    [T, B, K] and `probabilities` [B, K].
+    NIR (Pedersen et al. 2024) describes a network of differential equations for one recording: its input are spikes
+    [C, H, W] at each step, and its output is the readout of each class, whose means over the steps are the logits. The
+    equations equal ours in steps of forward Euler, v += dt / tau * (v_leak - v + r * i), with a spike and a reset if
+    v > v_threshold. ONNX has the input `spikes`, float32 [T, B, C, H, W] for any B, and the outputs `outputs` [T, B, K]
+    and `probabilities` [B, K].
 
     Args:
-        checkpoint: What training wrote.
-        to: `nir` or `onnx`.
-        path: The file to write. Classes, bins and versions go into its metadata.
-        dt: Of `nir`: seconds of a step that the reading software assumes, where it cannot be told; time constants are
-            scaled by it. The network's own step by default.
-        overwrite: Whether a file may be replaced.
+        checkpoint: A file written by training, or the name of a shipped classifier.
+        path: The file to write. Its metadata contain the classes, bins and versions.
+        to: Format of the file.
+        dt: NIR only: the time step, in seconds, that the reading software assumes if it cannot be set; time constants
+            are scaled accordingly. Default: the step of the network.
+        overwrite: Whether an existing file is replaced.
 
     Raises:
-        CheckpointError: The checkpoint is none.
-        ConfigError: The format is unknown or cannot hold the network, or a library is missing.
-        FileError: The file exists or cannot be written, or what was written answers otherwise than the network.
+        CheckpointError: The checkpoint cannot be read.
+        ConfigError: The format is unknown or cannot represent the network, or a library is missing.
+        FileError: The file exists or cannot be written, or its outputs differ from the network's.
     """
     if to not in FORMATS:
-        raise ConfigError(f"--to {to}: expected one of {', '.join(FORMATS)}")
-    if dt is not None and (to != "nir" or not dt > 0):
-        raise ConfigError(f"--dt {dt:g}: expected a number of seconds above 0, with --to nir")
+        raise ConfigError(f"to = {to!r}: unknown format (expected one of {', '.join(FORMATS)})")
+    if dt is not None and not dt > 0:
+        raise ConfigError(f"dt = {dt:g}: is out of range (expected a number of seconds above 0)")
+    if dt is not None and to != "nir":
+        raise ConfigError(f"dt = {dt:g}: is not used by {to}", Remedy("to", "nir", "scale time constants"))
     claim_output(path, overwrite=overwrite)
     config, network = load_checkpoint(checkpoint)
-    spikes = _sample(config)
+    spikes, step_s = _draw_sample(config), dt or config.bins.step_us * 1e-6
     with torch.no_grad():
-        wanted, _ = network(spikes)
+        expected, _ = network(spikes)
         with write_beside(path) as beside:
-            nodes = FORMATS[to](config, network, beside, dt or config.bins.step_us * 1e-6)
-            found = _REPLAYS[to](beside, spikes, dt or config.bins.step_us * 1e-6)
-            difference = float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-12))
-            if not difference <= ROUNDING:
+            nodes = FORMATS[to].write(config, network, beside, step_s)
+            found = FORMATS[to].run(beside, spikes, step_s)
+            difference = float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
+            if not difference <= TOLERANCE:
                 raise FileError(
-                    f"{path}: not written, as the {to} file answers otherwise than the network (by {difference:.1%} of "
-                    "the largest output); please report it with the checkpoint's configuration"
+                    f"{path}: not written, as the outputs of the {to} file differ from the network's (by "
+                    f"{difference:.1%} of the largest output); please report it with the checkpoint's configuration"
                 )
     return Export(path, to, nodes, difference)
 
 
-def _sample(config: ClassifierConfig) -> Tensor:
-    """A random spike tensor of a quiet and a busy recording, the same each time."""
+def _draw_sample(config: ClassifierConfig) -> Tensor:
+    """Return a random spike tensor of a quiet and a busy recording, the same at every call."""
     rng, shape = np.random.default_rng(0), (config.bins.steps, *config.bins.shape(config.sensor))
     recordings = [rng.random(shape, np.float32) < rate for rate in SAMPLE_RATES]
     return torch.from_numpy(np.stack(recordings, axis=1).astype(np.float32))
 
 
-def _about(config: ClassifierConfig) -> dict[str, str]:
-    """What a reader needs to make spike tensors and to name the answer; texts, some of them JSON."""
+def _metadata(config: ClassifierConfig) -> dict[str, str]:
+    """Return what a reader needs to make spike tensors and to name the classes; some values are JSON."""
     return {
         "classes": json.dumps(config.classes),
         "sensor": str(config.sensor),
@@ -111,25 +120,25 @@ def _about(config: ClassifierConfig) -> dict[str, str]:
 
 
 def _write_nir(config: ClassifierConfig, network: SpikingNetwork, path: Path, dt: float) -> int:
-    nir = _nir()
+    nir = _import_nir()
     nodes = list(_nir_nodes(network, config.bins.shape(config.sensor), dt))
     graph = nir.NIRGraph.from_list(nodes)
-    graph.metadata = _about(config) | {"dt": str(dt)}
+    graph.metadata = _metadata(config) | {"dt": str(dt)}
     nir.write(path, graph)
     return len(nodes)
 
 
-def _nir() -> Any:
+def _import_nir() -> Any:
     try:
         import nir
     except ImportError as error:
-        raise ConfigError("--to nir: the library nir is missing; pip install 'dvspipe[export]'") from error
+        raise ConfigError("to = 'nir': the library nir is not installed; pip install 'dvspipe[export]'") from error
     return nir
 
 
 def _nir_nodes(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Iterator[Any]:
-    """The layers of a network as nodes of NIR, one behind the other; parameters are as large as the layers."""
-    nir = _nir()
+    """Yield the layers of a network as consecutive NIR nodes; parameters have the shapes of the layers."""
+    nir = _import_nir()
     yield nir.Input(np.array(shape))
     for number, layer in enumerate(network.layers, start=1):
         if isinstance(layer, Convolution):
@@ -149,22 +158,23 @@ def _nir_nodes(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> It
             yield _nir_neurons(layer.lif, shape, dt)
         else:
             raise ConfigError(
-                f"--to nir: layer {number} is of the kind {type(layer).__name__}, which is not written as NIR, as that "
-                "has no maximum pooling; --to onnx takes every network, and network.kind = csnn or mlp trains for NIR"
+                f"layer {number} is a {type(layer).__name__}, which NIR cannot represent",
+                ONNX,
+                Remedy("network.kind", "csnn", "train a network that NIR can represent"),
             )
     yield from _nir_linear(network.linear, shape)
     yield from _nir_readout(network.readout, network.linear.out_features, dt)
 
 
 def _nir_linear(linear: nn.Linear, shape: tuple[int, ...]) -> Iterator[Any]:
-    nir = _nir()
+    nir = _import_nir()
     if len(shape) == 3:
         yield nir.Flatten({"input": np.array(shape)}, -3, -1)
     yield nir.Affine(_array(linear.weight), _array(linear.bias))
 
 
 def _nir_readout(readout: LeakyReadout | CountReadout, neurons: int, dt: float) -> Iterator[Any]:
-    nir = _nir()
+    nir = _import_nir()
     if isinstance(readout, CountReadout):
         yield _nir_neurons(readout.lif, (neurons,), dt)
         if readout.votes > 1:
@@ -176,12 +186,10 @@ def _nir_readout(readout: LeakyReadout | CountReadout, neurons: int, dt: float) 
 
 
 def _nir_neurons(lif: LIF, shape: tuple[int, ...], dt: float) -> Any:
-    """LIF neurons; with a synaptic current, in units of potential in which R = tau / dt, as snnTorch requires it."""
-    nir = _nir()
+    """Return LIF neurons; with a synaptic current, in units of potential so that R = tau / dt, as snnTorch requires."""
+    nir = _import_nir()
     if lif.settings.subtract:
-        raise ConfigError(
-            "--to nir: network.reset = subtract, but NIR's neurons are reset to a value; --to onnx takes every network"
-        )
+        raise ConfigError("network.reset = subtract: cannot be represented by NIR, which resets to a value", ONNX)
     factor, gain, one = float(lif.rate()), lif.settings.gain, np.ones(shape, np.float32)
     tau = one * np.float32(dt / factor)
     if lif.keep_current is None:
@@ -198,9 +206,9 @@ def _array(tensor: Tensor) -> NDArray[np.float32]:
     return array
 
 
-def _replay_nir(path: Path, spikes: Tensor, dt: float) -> Tensor:
-    """The outputs [T, B, K] of a chain of nodes in a NIR file for spikes [T, B, C, H, W]."""
-    graph = _nir().read(path)
+def _run_nir(path: Path, spikes: Tensor, dt: float) -> Tensor:
+    """Return the outputs [T, B, K] of a NIR file with a chain of nodes for spikes [T, B, C, H, W]."""
+    graph = _import_nir().read(path)
     follows, name, x = dict(graph.edges), "input", spikes
     while name in follows:
         name = follows[name]
@@ -214,7 +222,7 @@ def _replay_nir(path: Path, spikes: Tensor, dt: float) -> Tensor:
 
 
 def _run_layer(kind: str, node: Any, x: Tensor) -> Tensor:
-    """The output of a node without state, for inputs [T*B, ...]."""
+    """Return the output of a node without state, for inputs [T*B, ...]."""
     output: Tensor
     if kind == "Conv2d":
         weight, bias = torch.from_numpy(node.weight), torch.from_numpy(node.bias)
@@ -230,22 +238,22 @@ def _run_layer(kind: str, node: Any, x: Tensor) -> Tensor:
 
 
 def _run_neurons(node: Any, x: Tensor, dt: float) -> Tensor:
-    """The output of neurons by steps of forward Euler, for inputs [T, ...]: spikes, or of LI the membrane."""
+    """Return the spikes of neurons, or the membrane of LI, in steps of forward Euler, for inputs [T, ...]."""
     current = v = torch.zeros_like(x[0])
     spiking, cuba = hasattr(node, "v_threshold"), hasattr(node, "tau_syn")
-    of = {name: torch.from_numpy(value) for name, value in vars(node).items() if isinstance(value, np.ndarray)}
-    share = dt / of["tau_mem" if cuba else "tau"]
+    values = {name: torch.from_numpy(value) for name, value in vars(node).items() if isinstance(value, np.ndarray)}
+    share = dt / values["tau_mem" if cuba else "tau"]
     steps = []
-    for given in x.unbind(0):
-        current = current + dt / of["tau_syn"] * (of["w_in"] * given - current) if cuba else given
-        v = v + share * (of["v_leak"] - v + of["r"] * current)
-        fires = v > of["v_threshold"] if spiking else v
+    for inputs in x.unbind(0):
+        current = current + dt / values["tau_syn"] * (values["w_in"] * inputs - current) if cuba else inputs
+        v = v + share * (values["v_leak"] - v + values["r"] * current)
+        fires = v > values["v_threshold"] if spiking else v
         steps.append(fires.to(x.dtype))
-        v = torch.where(fires, of["v_reset"], v) if spiking else v
+        v = torch.where(fires, values["v_reset"], v) if spiking else v
     return torch.stack(steps)
 
 
-class _Answer(nn.Module):
+class _OnnxModule(nn.Module):
     """What the ONNX file computes."""
 
     def __init__(self, network: SpikingNetwork, temperature: float) -> None:
@@ -253,51 +261,64 @@ class _Answer(nn.Module):
         self.network, self.temperature = network, temperature
 
     def forward(self, spikes: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs [T, B, K], and probabilities [B, K]."""
+        """Return the outputs [T, B, K] and probabilities [B, K]."""
         outputs, _ = self.network(spikes)
         return outputs, (outputs.mean(0) / self.temperature).softmax(1)
 
 
 def _write_onnx(config: ClassifierConfig, network: SpikingNetwork, path: Path, _dt: float) -> int:
-    onnx, _ = _onnx()
+    onnx, _ = _import_onnx()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer's own remarks
+        warnings.simplefilter("ignore")  # those of the tracer
         program = torch.onnx.export(
-            _Answer(network, config.temperature), (_sample(config),), dynamo=True, verbose=False,
+            _OnnxModule(network, config.temperature), (_draw_sample(config),), dynamo=True, verbose=False,
             input_names=["spikes"], output_names=["outputs", "probabilities"],
             dynamic_shapes=({1: torch.export.Dim("B")},),
         )  # fmt: skip
     assert program is not None
     model = program.model_proto
-    for node in model.graph.node:  # where in our code it came from: ten times the file
+    for node in model.graph.node:  # the source lines of each node, ten times the size of the file
         del node.metadata_props[:]
     model.producer_name, model.producer_version = "dvspipe", versions()["dvspipe"]
-    onnx.helper.set_model_props(model, _about(config))
+    onnx.helper.set_model_props(model, _metadata(config))
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString())
     return len(model.graph.node)
 
 
-def _onnx() -> tuple[Any, Any]:
+def _import_onnx() -> tuple[Any, Any]:
     try:
         import onnx
         import onnxruntime
         import onnxscript  # noqa: F401  (torch.onnx needs it)
     except ImportError as error:
-        raise ConfigError(f"--to onnx: the library {error.name} is missing; pip install 'dvspipe[export]'") from error
+        raise ConfigError(
+            f"to = 'onnx': the library {error.name} is not installed; pip install 'dvspipe[export]'"
+        ) from error
     return onnx, onnxruntime
 
 
-def _replay_onnx(path: Path, spikes: Tensor, _dt: float) -> Tensor:
-    """The outputs [T, B, K], of one recording at a time: another batch than the traced one."""
-    session = _onnx()[1].InferenceSession(path, providers=["CPUExecutionProvider"])
+def _run_onnx(path: Path, spikes: Tensor, _dt: float) -> Tensor:
+    """Return the outputs [T, B, K] of an ONNX file, run with another batch size than the traced one."""
+    session = _import_onnx()[1].InferenceSession(path, providers=["CPUExecutionProvider"])
     outputs = [session.run(["outputs"], {"spikes": one.numpy()})[0] for one in spikes.split(1, dim=1)]
     return torch.from_numpy(np.concatenate(outputs, axis=1))
 
 
-FORMATS: Mapping[str, Callable[[ClassifierConfig, SpikingNetwork, Path, float], int]] = {
-    "nir": _write_nir,
-    "onnx": _write_onnx,
+@dataclass(frozen=True)
+class Exporter:
+    """How a format is written and run.
+
+    Args:
+        write: Writes a network with a step in seconds, and returns the number of nodes.
+        run: Returns the outputs [T, B, K] of a file for spikes [T, B, C, H, W] and a step in seconds.
+    """
+
+    write: Callable[[ClassifierConfig, SpikingNetwork, Path, float], int]
+    run: Callable[[Path, Tensor, float], Tensor]
+
+
+FORMATS: Mapping[ExportFormat, Exporter] = {
+    "nir": Exporter(_write_nir, _run_nir),
+    "onnx": Exporter(_write_onnx, _run_onnx),
 }
-"""What writes a network, by the name of the format; gives the number of nodes."""
-_REPLAYS: Mapping[str, Callable[[Path, Tensor, float], Tensor]] = {"nir": _replay_nir, "onnx": _replay_onnx}

@@ -1,4 +1,4 @@
-"""Measures one spiking network as several libraries compute it: `python scripts/network_peers.py LIBRARY T B SIDE`.
+"""Measure the same spiking network in several libraries: `python scripts/network_peers.py LIBRARY T B SIDE`.
 
 The network: three blocks of convolution 3x3 (2-16-32-64), batch norm, neurons and average pooling, and a linear layer
 on every step, whose mean is the answer. The neurons are leaky integrate-and-fire with a membrane factor of 0.5, a
@@ -31,7 +31,7 @@ Network = Callable[[Tensor], Tensor]
 
 
 class Blocks(nn.Module):
-    """The layers without the neurons, the same in all libraries."""
+    """The layers without neurons, the same in all libraries."""
 
     def __init__(self, side: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Blocks(nn.Module):
 
 
 class Watched(Blocks):
-    """Blocks whose firing rates are noted."""
+    """Blocks that record their firing rates."""
 
     def __init__(self, side: int) -> None:
         super().__init__(side)
@@ -79,7 +79,7 @@ class OverAllSteps(Watched):
 
 
 class Relu(OverAllSteps):
-    """The floor: a CNN of the same shape on every step."""
+    """The lower bound of the time: a CNN of the same shape on every step."""
 
     def neurons(self, _number: int, currents: Tensor) -> Tensor:
         return torch.relu(currents)
@@ -92,7 +92,7 @@ class StepByStep(Watched):
         raise NotImplementedError
 
     def begin(self) -> None:
-        """Forgets all states."""
+        """Reset all states."""
 
     def forward(self, x: Tensor) -> Tensor:
         self.begin()
@@ -136,7 +136,7 @@ def build_dvspipe(side: int) -> Watched:
 
 
 def build_norse(side: int) -> Watched:
-    """Norse's cells, step by step: what its `SequentialState` and examples do."""
+    """Return Norse's cells, step by step, as in its `SequentialState` and examples."""
     from norse.torch import LIFBoxCell, LIFBoxParameters
 
     p = LIFBoxParameters(tau_mem_inv=torch.tensor(FACTOR / 1e-3))
@@ -157,7 +157,7 @@ def build_norse(side: int) -> Watched:
 
 
 def build_norse_lift(side: int) -> Watched:
-    """Norse's `Lift` over time, which indexes x[t]."""
+    """Return Norse's `Lift` over time, which indexes x[t]."""
     from norse.torch import LIFBoxCell, LIFBoxParameters, Lift
 
     p = LIFBoxParameters(tau_mem_inv=torch.tensor(FACTOR / 1e-3))
@@ -262,8 +262,8 @@ def main() -> None:
     trained = seconds(train, repeats)
     peak_mb = memory_mb("VmHWM") - before_mb
     network.eval()
-    told = {"forward": seconds(infer, repeats), "train": trained, "rates": rates, "memory_mb": peak_mb}
-    print(json.dumps(told))
+    figures = {"forward": seconds(infer, repeats), "train": trained, "rates": rates, "memory_mb": peak_mb}
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -619,7 +619,7 @@ def test_a_shipped_checkpoint_is_found_by_its_name(
     monkeypatch.setattr(dvspipe.checkpoint, "SHIPPED", tmp_path)
     (tmp_path / "bars.safetensors").write_bytes(checkpoint.read_bytes())
     assert load_checkpoint("bars")[0] == load_checkpoint(checkpoint)[0]
-    with pytest.raises(CheckpointError, match="^boats: no such checkpoint; give a .safetensors file or one of bars$"):
+    with pytest.raises(CheckpointError, match="^boats: no such checkpoint .*bars"):
         load_checkpoint("boats")
 
 

@@ -18,7 +18,7 @@ from dvspipe.errors import ConfigError
 from dvspipe.events import SensorSize
 from dvspipe.networks import LIF, CountReadout, LeakyReadout, NetworkConfig, SpikingNetwork, watch_rates
 from dvspipe.networks.models import Convolution
-from dvspipe.networks.neurons import Spike, averaged
+from dvspipe.networks.neurons import Spike, average_squares
 from dvspipe.networks.scan import SURROGATES
 
 GRID = SensorSize(width=12, height=8)
@@ -207,7 +207,7 @@ def test_votes_are_means_of_spikes() -> None:
 
 def test_averages_leave_out_what_fills_no_square() -> None:
     spikes = torch.arange(2 * 1 * 5 * 7 * 3).float().reshape(2, 1, 5, 7, 3)
-    pooled = averaged(spikes, 2)
+    pooled = average_squares(spikes, 2)
     assert pooled.shape == (2, 1, 2, 3, 3)
     assert pooled[1, 0, 1, 2, 0] == spikes[1, 0, 2:4, 4:6, 0].mean()
 
@@ -304,18 +304,18 @@ def test_a_fresh_network_spikes(kind: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"kernel": 4}, "expected an odd number"),
-        ({"tau_mem_s": 0.01}, "tau_mem_s = 0.01: shorter than a time step of 0.015 s"),
-        ({"tau_syn_s": 0.01}, "tau_syn_s = 0.01: shorter"),
-        ({"tau_readout_s": 0.01}, "tau_readout_s = 0.01: shorter"),
-        ({"padded": (True,)}, "padded: 1 values for 2 blocks"),
-        ({"padded": (False, False)}, "no pixel remains"),
-        ({"kind": "mlp", "padded": (True, True)}, "padded: only with network.kind = csnn"),
-        ({"votes": 3}, "votes = 3: only with network.readout = count"),
-        ({"kind": "sew", "channels": (2, 3)}, r"channels = \[2, 3\]: all blocks of sew have the same number"),
+        ({"kernel": 4}, "kernel = 4"),
+        ({"tau_mem_s": 0.01}, "tau_mem_s = 0.01: .*0.015"),
+        ({"tau_syn_s": 0.01}, "tau_syn_s = 0.01: .*0.015"),
+        ({"tau_readout_s": 0.01}, "tau_readout_s = 0.01: .*0.015"),
+        ({"padded": (True,)}, "padded: .*found 1, expected 2"),
+        ({"padded": (False, False)}, "padded: no pixel"),
+        ({"kind": "mlp", "padded": (True, True)}, "padded: .*kind = csnn .*mlp"),
+        ({"votes": 3}, "votes = 3: .*readout = count"),
+        ({"kind": "sew", "channels": (2, 3)}, r"channels = \[2, 3\]: .*kind = sew"),
     ],
 )
-def test_a_network_that_cannot_be_is_refused(settings: dict[str, object], message: str) -> None:
+def test_contradicting_settings_are_an_error(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SpikingNetwork(NetworkConfig.model_validate(settings), grid=GRID, classes=3, dt=0.015)
 

@@ -53,13 +53,13 @@ def test_spikes_in_one_step_add_up() -> None:
 @pytest.mark.parametrize(
     ("over", "message"),
     [
-        ({"tau_s": 0.0005}, "time constant of 0.5 ms: expected at least a step, 1 ms"),
+        ({"tau_s": 0.0005}, "time constant of 0.5 ms: .*1 ms"),
         ({"tau_s": float("nan")}, "time constant of nan ms"),
         ({"tau_s": float("inf")}, "time constant of inf ms"),
-        ({"weight": float("inf")}, "weight of inf: expected a finite number"),
-        ({"duration_s": 1e9}, "expected more than 0 and at most 100 s"),
-        ({"spikes_s": [-0.001]}, "a spike at -1 ms: expected one from 0 to 10 ms"),
-        ({"spikes_s": [float("nan")]}, "a spike at nan ms"),
+        ({"weight": float("inf")}, "weight of inf"),
+        ({"duration_s": 1e9}, "1e[+]09 s: .*0 to 100 s"),
+        ({"spikes_s": [-0.001]}, "spike at -1 ms: .*0 to 10 ms"),
+        ({"spikes_s": [float("nan")]}, "spike at nan ms"),
     ],
 )
 def test_numbers_out_of_range_are_named(over: dict[str, float], message: str) -> None:

@@ -301,22 +301,20 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, run: TrainingRun) -> N
     config, _ = load_checkpoint(run.checkpoint)
     other = ClassifierConfig.model_validate(config.model_dump() | {"network": NetworkConfig(channels=(7,))})
     save_checkpoint(path, config, other.build_network())
-    with pytest.raises(CheckpointError, match="damaged checkpoint: .*size mismatch"):
+    with pytest.raises(CheckpointError, match="size mismatch"):
         load_checkpoint(path)
     content = bytearray(run.checkpoint.read_bytes())
     for place in (-1, content.index(b"0_right")):  # of the weights, and of the configuration
         content[place] ^= 1
         path.write_bytes(content)
-        with pytest.raises(
-            CheckpointError, match=r"w.safetensors: damaged: its content has the digest \w{12}, expected"
-        ):
+        with pytest.raises(CheckpointError, match=r"w.safetensors: .*digest \w{12}, expected"):
             load_checkpoint(path)
         content[place] ^= 1
     broken = config.build_network()
     with torch.no_grad():
         broken.linear.bias[1] = float("nan")
     save_checkpoint(path, config, broken)
-    with pytest.raises(CheckpointError, match="w.safetensors: damaged checkpoint: linear.bias holds NaN or infinity"):
+    with pytest.raises(CheckpointError, match="w.safetensors: .*linear.bias .*NaN"):
         load_checkpoint(path)
 
 

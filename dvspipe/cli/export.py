@@ -26,9 +26,9 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """Write a trained network as NIR (snnTorch, Norse, chips) or ONNX, and compare it with the file read back."""
-    from ..export import export_checkpoint
+    from ..export import export as export_checkpoint
 
-    done = export_checkpoint(checkpoint, to, out, dt=dt, overwrite=overwrite)
+    done = export_checkpoint(checkpoint, out, to=to, dt=dt, overwrite=overwrite)
     screen.print(
         f"{out}: {done.nodes} nodes of {to}; read back and run, it differs from the network by at most "
         f"{done.difference:.1g} of the largest output"

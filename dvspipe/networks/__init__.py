@@ -1,7 +1,7 @@
-"""Spiking networks on Norse's neurons."""
+"""Spiking networks of Norse's neurons."""
 
 from .activity import LayerActivity, LayerTrace, count_activity, summarize_layer, trace_layers
-from .config import NetworkConfig
+from .config import NetworkConfig, NetworkKind, Readout, Reset, Surrogate
 from .models import SpikingNetwork, State, watch_rates
 from .neurons import LIF, CountReadout, LeakyReadout
 from .response import NeuronResponse, neuron_response
@@ -13,9 +13,13 @@ __all__ = [
     "LayerTrace",
     "LeakyReadout",
     "NetworkConfig",
+    "NetworkKind",
     "NeuronResponse",
+    "Readout",
+    "Reset",
     "SpikingNetwork",
     "State",
+    "Surrogate",
     "count_activity",
     "neuron_response",
     "summarize_layer",

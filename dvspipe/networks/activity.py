@@ -1,4 +1,4 @@
-"""What a network does with recordings: spikes, synaptic operations, and the traces of single neurons."""
+"""The activity of a network on recordings: spikes, connections, and traces of single neurons."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ from .neurons import LIF, CountReadout
 
 @dataclass
 class LayerActivity:
-    """What a layer of synapses and the neurons behind it did, added up over passes of the network.
+    """The activity of a layer of synapses and its neurons, summed over forward passes of the network.
 
     Args:
-        name: `lif1`, `lif2`, ... as `watch_rates` names the neurons, or `readout`.
-        pool: Side of the squares whose spikes are averaged on their way into the layer.
-        inputs: Number of values that come in at a step.
+        name: `lif1`, `lif2`, ... as in `watch_rates`, or `readout`.
+        pool: Side of the squares of pixels whose spikes are averaged before the layer.
+        inputs: Number of input values per step.
         neurons: Number of neurons.
-        connections: Weights times the places where they are used: the multiply-accumulates of one dense pass.
+        connections: Number of pairs of an input and a neuron that a weight connects: the multiply-accumulates of one
+            dense step.
         recordings: Number of recordings.
-        steps: Recordings times steps.
-        arrived: Spikes that came in, n where layers that are added sent n; those ahead of an average pooling, which
-            passes each of them on.
-        nonzero: Values that came in and were not zero.
-        fired: Spikes per neuron, added up over recordings and steps; None where the neurons do not spike.
+        steps: Number of steps of all recordings.
+        arrived: Number of input spikes. They are counted before average pooling, which forwards each of them; a sum of
+            n spikes, as in a residual, counts n.
+        nonzero: Number of input values other than 0.
+        fired: Number of output spikes per neuron; None if the neurons do not spike.
     """
 
     name: str
@@ -49,37 +50,37 @@ class LayerActivity:
 
     @property
     def fan_out(self) -> float:
-        """Neurons that a spike reaches, in the mean over the inputs, padding included."""
+        """Mean number of neurons that an input is connected to; padding reduces it."""
         return self.connections / self.inputs
 
     @property
     def rate(self) -> float | None:
-        """Spikes per neuron and step."""
+        """Spikes per neuron and step; None if the neurons do not spike."""
         return None if self.fired is None else self.fired / self.steps
 
-    def _begin(self, _: nn.Module, given: tuple[Tensor, ...]) -> None:
-        T, B = given[0].shape[:2]
+    def _count_steps(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        T, B = inputs[0].shape[:2]
         self.recordings += B
         self.steps += T * B
 
-    def _take(self, _: nn.Module, given: tuple[Any, ...]) -> None:
-        x: Tensor = given[0]  # [T*B, C, H, W], or [T, B, features]
+    def _count_inputs(self, _: nn.Module, inputs: tuple[Any, ...]) -> None:
+        x: Tensor = inputs[0]  # [T*B, C, H, W], or [T, B, features]
         self.inputs = x[0].numel() if x.ndim == 4 else x.shape[-1]
         self.arrived += float(x.sum(dtype=torch.float64)) * self.pool**2
         self.nonzero += int(x.count_nonzero())
 
-    def _integrate(self, weight: Tensor, given: tuple[Tensor, ...]) -> None:
-        self.neurons = given[0][0, 0].numel()
+    def _count_connections(self, weight: Tensor, inputs: tuple[Tensor, ...]) -> None:
+        self.neurons = inputs[0][0, 0].numel()
         self.connections = self.neurons * weight[0].numel()
 
-    def _fire(self, _: nn.Module, given: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
-        T, B = given[0].shape[:2]
+    def _count_outputs(self, _: nn.Module, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+        T, B = inputs[0].shape[:2]
         self.fired = (self.fired or 0.0) + float(output[0].mean(dtype=torch.float64)) * T * B
 
 
 @contextmanager
 def count_activity(network: SpikingNetwork) -> Iterator[list[LayerActivity]]:
-    """The layers of a network in their order, which add up what its passes inside the block do."""
+    """Yield the layers of a network in their order, whose counts grow with every forward pass inside the block."""
     blocks = [module for module in network.modules() if isinstance(module, Convolution | Linear)]
     weights = [block.convolution.weight if isinstance(block, Convolution) else block.linear.weight for block in blocks]
     parts: list[tuple[nn.Module, Tensor, nn.Module]] = [
@@ -90,12 +91,14 @@ def count_activity(network: SpikingNetwork) -> Iterator[list[LayerActivity]]:
     for number, (synapses, weight, neurons) in enumerate(parts, start=1):
         layer = LayerActivity(f"lif{number}" if number < len(parts) else "readout", pool)
         hooks += [
-            network.register_forward_pre_hook(layer._begin),
-            synapses.register_forward_pre_hook(layer._take),
-            neurons.register_forward_pre_hook(lambda _, given, of=(layer, weight): of[0]._integrate(of[1], given)),
+            network.register_forward_pre_hook(layer._count_steps),
+            synapses.register_forward_pre_hook(layer._count_inputs),
+            neurons.register_forward_pre_hook(
+                lambda _, inputs, layer=layer, weight=weight: layer._count_connections(weight, inputs)
+            ),
         ]
         if isinstance(neurons, LIF | CountReadout):
-            hooks.append(neurons.register_forward_hook(layer._fire))
+            hooks.append(neurons.register_forward_hook(layer._count_outputs))
         pool = neurons.settings.pool if isinstance(neurons, LIF) else 1
         layers.append(layer)
     try:
@@ -107,14 +110,14 @@ def count_activity(network: SpikingNetwork) -> Iterator[list[LayerActivity]]:
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """What some neurons of a layer did with one recording.
+    """The spikes and membranes of some neurons of a layer, for one recording.
 
     Args:
         name: As in `LayerActivity`.
         neurons: Number of neurons in the layer.
-        spikes: bool [T, n], of n neurons that are spread evenly over those that spike, or over all where none does.
-        traced: Which of the n have a membrane below: the busiest, the middle and the quietest.
-        membranes: float64 [T, len(traced)], their potentials at each step, ahead of a reset, in thresholds.
+        spikes: bool [T, n], of n neurons evenly spaced among those that spike, or among all if none does.
+        traced: Indices among the n of the neurons with a membrane trace: most, median and least active.
+        membranes: float64 [T, len(traced)], their potentials at each step, before a reset, in thresholds.
     """
 
     name: str
@@ -125,20 +128,20 @@ class LayerTrace:
 
 
 def trace_layers(network: SpikingNetwork, spikes: Tensor, shown: int) -> tuple[list[LayerTrace], NDArray[np.float64]]:
-    """Spikes and membranes of some neurons of each spiking layer, and the readout of one recording.
+    """Return the spikes and membranes of some neurons of each spiking layer, and the readout, for one recording.
 
     Args:
         network: In evaluation mode.
         spikes: [T, 1, C, H, W].
-        shown: Neurons of each layer, at most.
+        shown: Largest number of neurons per layer.
 
     Returns:
-        A trace per layer, and the readout [T, K].
+        A trace per layer, and the readout float64 [T, K].
     """
     currents: list[tuple[LIF, Tensor]] = []
     layers = [module for module in network.modules() if isinstance(module, LIF)]
     hooks = [
-        layer.register_forward_pre_hook(lambda lif, given: currents.append((lif, given[0].flatten(1).clone())))
+        layer.register_forward_pre_hook(lambda lif, inputs: currents.append((lif, inputs[0].flatten(1).clone())))
         for layer in layers
     ]
     try:
@@ -154,21 +157,21 @@ def trace_layers(network: SpikingNetwork, spikes: Tensor, shown: int) -> tuple[l
 
 
 def _trace(name: str, lif: LIF, currents: Tensor, shown: int) -> LayerTrace:
-    """The trace of a layer from its input currents [T, N]."""
-    alone = copy(lif)
-    alone.settings = lif.settings._replace(pool=1, in_place=False)
-    fired = alone(currents, None)[0].cpu().numpy() > 0
+    """Return the trace of a layer from its input currents [T, N]."""
+    unpooled = copy(lif)
+    unpooled.settings = lif.settings._replace(pool=1, in_place=False)
+    fired = unpooled(currents, None)[0].cpu().numpy() > 0
     active = np.flatnonzero(fired.any(0))
-    pool = active if active.size else np.arange(currents.shape[1])
-    chosen = pool[np.linspace(0, pool.size - 1, min(shown, pool.size)).round().astype(int)]
+    candidates = active if active.size else np.arange(currents.shape[1])
+    chosen = candidates[np.linspace(0, candidates.size - 1, min(shown, candidates.size)).round().astype(int)]
     order = np.argsort(-fired[:, chosen].sum(0), kind="stable")
     traced = [int(order[place]) for place in dict.fromkeys((0, order.size // 2, order.size - 1))]
-    membranes = _potentials(alone, currents[:, torch.from_numpy(chosen[traced]).to(currents.device)])
+    membranes = _potentials(unpooled, currents[:, torch.from_numpy(chosen[traced]).to(currents.device)])
     return LayerTrace(name, currents.shape[1], fired[:, chosen], tuple(traced), membranes)
 
 
 def _potentials(lif: LIF, currents: Tensor) -> NDArray[np.float64]:
-    """The potentials [T, n] ahead of resets: where a reset subtracts, a step's spike and state tell both."""
+    """Return the potentials [T, n] before resets: with a subtracting reset, the sum of a step's state and spike."""
     subtracting = copy(lif)
     subtracting.settings = lif.settings._replace(subtract=True)
     state, potentials = None, []

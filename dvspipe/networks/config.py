@@ -8,11 +8,20 @@ from pydantic import Field
 
 from ..config import Settings
 
+NetworkKind = Literal["csnn", "sew", "plif", "mlp"]
+"""The architecture; see `NetworkConfig.kind`."""
+Reset = Literal["zero", "subtract"]
+"""What a spike does to the membrane; see `NetworkConfig.reset`."""
+Surrogate = Literal["superspike", "arctan", "triangle"]
+"""The surrogate gradient of a spike; see `dvspipe.networks.neurons.Spike`."""
+Readout = Literal["leaky", "count"]
+"""What returns a number per class; see `NetworkConfig.readout`."""
+
 
 class NetworkConfig(Settings):
     """The shape of a spiking network and the constants of its neurons."""
 
-    kind: Literal["csnn", "sew", "plif", "mlp"] = "csnn"
+    kind: NetworkKind = "csnn"
     """`csnn`: blocks of convolution, batch norm, LIF and average pooling. `sew`: blocks of spike-element-wise residuals
     of two convolutions and maximum pooling (Fang et al. 2021, "Deep residual learning in SNNs"). `plif`: convolutions
     with maximum pooling, then a linear spiking layer (Fang et al. 2021, "Incorporating learnable membrane time
@@ -20,32 +29,32 @@ class NetworkConfig(Settings):
     channels: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(default=(12, 64), min_length=1)
     """Channels of each block."""
     kernel: int = Field(default=5, ge=1, le=11)
-    """Side of the convolutions in pixels, odd."""
+    """Side of the convolution kernels in pixels, odd."""
     padded: tuple[bool, ...] | None = None
-    """`csnn`: for each block, whether its convolution is padded, so that the picture keeps its size; None pads all."""
+    """`csnn`: whether the convolution of each block is padded, so that it keeps the image size; None pads all."""
     pool: int = Field(default=2, ge=1, le=8)
-    """Side of the pooling that ends each block; left out where no pixel would remain."""
+    """Side of the pooling at the end of each block; left out if no pixel would remain."""
     hidden: int = Field(default=512, ge=1, le=65536)
-    """`plif`: neurons of the linear layer ahead of the readout."""
+    """`plif`: number of neurons of the linear layer before the readout."""
     tau_mem_s: float = Field(default=0.03, gt=0)
     """Membrane time constant of the spiking neurons in seconds; at least one time step."""
     tau_syn_s: float | None = Field(default=None, gt=0)
-    """Time constant of the synaptic current in seconds, at least one time step; None is a current that lasts a step."""
+    """Time constant of the synaptic current in seconds, at least one time step; None: no synaptic current."""
     learn_tau: bool = False
-    """Whether each layer learns its membrane time constant, from `tau_mem_s` on."""
+    """Whether the membrane time constant of each layer is trained, starting at `tau_mem_s`."""
     gain: float = Field(default=1.0, gt=0, le=1e4)
-    """By which input currents are multiplied; tau_mem_s / dt makes a spike count in full, as in snnTorch's `Leaky`."""
-    reset: Literal["zero", "subtract"] = "zero"
-    """What a spike does to the membrane: sets it to 0, or takes the threshold, 1, from it."""
-    surrogate: Literal["superspike", "arctan", "triangle"] = "superspike"
+    """Factor on input currents; with tau_mem_s / dt a spike adds its full weight, as in snnTorch's `Leaky`."""
+    reset: Reset = "zero"
+    """What a spike does to the membrane: `zero` sets it to 0, `subtract` subtracts the threshold, 1."""
+    surrogate: Surrogate = "superspike"
     """Kind of the surrogate gradient; see `Spike`."""
     slope: float = Field(default=5.0, gt=0)
     """Slope of the surrogate gradient."""
-    readout: Literal["leaky", "count"] = "leaky"
-    """`leaky`: a leaky integrator per class, whose mean potential is the answer. `count`: spiking neurons."""
+    readout: Readout = "leaky"
+    """`leaky`: a leaky integrator per class, whose mean potential is its logit. `count`: spiking neurons."""
     votes: int = Field(default=1, ge=1, le=100)
-    """`count`: neurons that vote for each class."""
+    """`count`: number of neurons per class, whose spikes are averaged."""
     tau_readout_s: float = Field(default=0.1, gt=0)
     """Membrane time constant of a leaky readout in seconds; at least one time step."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the features dropped ahead of linear layers, while training; the same ones at every step."""
+    """Share of the features dropped before linear layers during training; the same ones at every step."""

@@ -1,4 +1,4 @@
-"""Spiking networks: spike tensors in, one number per class and step out.
+"""Spiking networks: from spike tensors to a number per class and step.
 
 Convolution, batch norm, pooling and linear layers run once over all steps, channels last; only the neurons are scanned
 over time.
@@ -7,7 +7,7 @@ over time.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -15,19 +15,19 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..events import SensorSize
-from .config import NetworkConfig
+from .config import NetworkConfig, NetworkKind
 from .neurons import LIF, CountReadout, LeakyReadout
 
 State = Sequence[Tensor]
-"""What the neurons remember after the last step: a tensor per spiking layer in the order of the layers, then the
-readout's."""
+"""The state of the neurons after the last step: a tensor per spiking layer in the order of the layers, then that of the
+readout."""
 
 
 class Memory:
-    """The states of a network's layers, taken and given in the order in which the layers run.
+    """The states of a network's layers during a forward pass, in the order in which the layers run.
 
     Args:
-        before: What an earlier call returned, or None to begin.
+        before: The state after the previous call; None to start.
         steps: T.
     """
 
@@ -37,20 +37,20 @@ class Memory:
         self.steps = steps
 
     def run(self, neurons: nn.Module, currents: Tensor) -> Tensor:
-        """The output of some neurons, [T, ...] from currents [T, ...]."""
+        """Return the output [T, ...] of the next neurons for currents [T, ...]."""
         output: Tensor
         output, state = neurons(currents, next(self._before))
         self.after.append(state)
         return output
 
     def run_pixels(self, neurons: nn.Module, currents: Tensor) -> Tensor:
-        """As `run`, of pictures: [T*B, C, H, W] from [T*B, C, H, W], channels last in memory."""
+        """Return the output [T*B, C, H, W] of the next neurons for currents [T*B, C, H, W], channels last in memory."""
         pixels = currents.permute(0, 2, 3, 1).unflatten(0, (self.steps, -1))
         return self.run(neurons, pixels).flatten(0, 1).permute(0, 3, 1, 2)
 
 
 class Convolution(nn.Module):
-    """Convolution, batch norm and LIF neurons, whose spikes may be averaged."""
+    """Convolution, batch norm and LIF neurons, with average pooling if `pool` is above 1."""
 
     def __init__(
         self, before: int, channels: int, config: NetworkConfig, dt: float, *, padding: int, pool: int = 1
@@ -61,12 +61,12 @@ class Convolution(nn.Module):
         self.lif = LIF(config, dt, pool=pool, in_place=True)
 
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
-        """Spikes [T*B, C, H, W] of an input [T*B, C, H, W]."""
+        """Return the spikes [T*B, C, H, W] for an input [T*B, C, H, W]."""
         currents = self.norm(self.convolution(x)) if self.training else self._convolve_folded(x)
         return memory.run_pixels(self.lif, currents)
 
     def folded(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias of one convolution that does what convolution and batch norm do in evaluation."""
+        """Return weight and bias of one convolution that equals convolution and batch norm in evaluation mode."""
         norm = self.norm
         assert norm.running_mean is not None
         assert norm.running_var is not None
@@ -78,14 +78,14 @@ class Convolution(nn.Module):
 
 
 class MaxPool(nn.Module):
-    """The largest of each square of pixels: 1 where any of them spikes."""
+    """The maximum of each square of pixels: 1 if any of them spikes."""
 
     def __init__(self, pool: int) -> None:
         super().__init__()
         self.pool = nn.MaxPool2d(pool)
 
     def forward(self, x: Tensor, _memory: Memory) -> Tensor:
-        """[T*B, C, H // pool, W // pool] from [T*B, C, H, W]."""
+        """Return [T*B, C, H // pool, W // pool] for [T*B, C, H, W]."""
         pooled: Tensor = self.pool(x)
         return pooled
 
@@ -99,13 +99,13 @@ class Residual(nn.Module):
         self.second = Convolution(channels, channels, config, dt, padding=config.kernel // 2)
 
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
-        """Sums of spikes [T*B, C, H, W] of an input of the same shape."""
+        """Return the sums of spikes [T*B, C, H, W] for an input of the same shape."""
         added: Tensor = self.second(self.first(x, memory), memory) + x
         return added
 
 
 class Linear(nn.Module):
-    """A linear layer and LIF neurons, with dropout ahead of them that is the same at every step."""
+    """Dropout of the same features at every step, a linear layer, and LIF neurons."""
 
     def __init__(self, before: int, neurons: int, config: NetworkConfig, dt: float) -> None:
         super().__init__()
@@ -114,20 +114,20 @@ class Linear(nn.Module):
         self.dropout = config.dropout
 
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
-        """Spikes [T*B, neurons, 1, 1] of an input [T*B, C, H, W]."""
-        features = dropped(x.flatten(1).unflatten(0, (memory.steps, -1)), self.dropout, self.training)
+        """Return the spikes [T*B, neurons, 1, 1] for an input [T*B, C, H, W]."""
+        features = drop_features(x.flatten(1).unflatten(0, (memory.steps, -1)), self.dropout, self.training)
         return memory.run(self.lif, self.linear(features)).flatten(0, 1)[..., None, None]
 
 
-def dropped(features: Tensor, share: float, training: bool) -> Tensor:
-    """Features [T, B, N] with some of them 0 at every step, while training."""
+def drop_features(features: Tensor, share: float, training: bool) -> Tensor:
+    """Return features [T, B, N], some of them set to 0 at every step if training."""
     if not (training and share):
         return features
     return features * nn.functional.dropout(torch.ones_like(features[0]), share)
 
 
 class _Builder:
-    """Puts layers one behind the other and keeps account of the shape between them."""
+    """Appends layers and tracks the shape between them."""
 
     def __init__(self, config: NetworkConfig, grid: SensorSize, channels: int, dt: float) -> None:
         self.config, self.dt = config, dt
@@ -142,7 +142,7 @@ class _Builder:
         side, padding = self.config.kernel, self.config.kernel // 2 if padded else 0
         self.width, self.height = (length + 2 * padding - side + 1 for length in (self.width, self.height))
         if min(self.width, self.height) < 1:
-            raise ConfigError("network.padded: no pixel remains behind a convolution that is not padded")
+            raise ConfigError(f"network.padded: no pixel remains after a convolution of {side} pixels without padding")
         pool = self.config.pool if average and min(self.width, self.height) >= self.config.pool else 1
         self.layers.append(Convolution(self.channels, channels, self.config, self.dt, padding=padding, pool=pool))
         self.channels = channels
@@ -168,14 +168,19 @@ def _csnn(build: _Builder) -> None:
     config = build.config
     padded = (True,) * len(config.channels) if config.padded is None else config.padded
     if len(padded) != len(config.channels):
-        raise ConfigError(f"network.padded: {len(padded)} values for {len(config.channels)} blocks")
+        raise ConfigError(
+            f"network.padded: wrong number of values (found {len(padded)}, expected {len(config.channels)} as blocks)"
+        )
     for channels, same in zip(config.channels, padded, strict=True):
         build.convolve(channels, padded=same, average=True)
 
 
 def _sew(build: _Builder) -> None:
     if len(set(build.config.channels)) > 1:
-        raise ConfigError(f"network.channels = {list(build.config.channels)}: all blocks of sew have the same number")
+        raise ConfigError(
+            f"network.channels = {list(build.config.channels)}: differ between blocks (expected equal numbers for "
+            "network.kind = sew)"
+        )
     build.convolve(build.config.channels[0])
     for _ in build.config.channels:
         build.add_residual()
@@ -194,12 +199,12 @@ def _mlp(build: _Builder) -> None:
         build.connect(neurons)
 
 
-MODELS: dict[str, Callable[[_Builder], None]] = {"csnn": _csnn, "sew": _sew, "plif": _plif, "mlp": _mlp}
-"""What builds the layers ahead of the readout, by the kind of network."""
+MODELS: Mapping[NetworkKind, Callable[[_Builder], None]] = {"csnn": _csnn, "sew": _sew, "plif": _plif, "mlp": _mlp}
+"""The function that builds the layers before the readout, by the kind of network."""
 
 
 class SpikingNetwork(nn.Module):
-    """Spike tensors in, one number per class and step out.
+    """A spiking network, which returns a number per class and step for spike tensors.
 
     Args:
         config: Kind, channels, kernels and time constants.
@@ -217,15 +222,17 @@ class SpikingNetwork(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         if config.padded is not None and config.kind != "csnn":
-            raise ConfigError(f"network.padded: only with network.kind = csnn, not {config.kind}")
+            raise ConfigError(f"network.padded: needs network.kind = csnn (found {config.kind})")
         if config.kernel % 2 == 0:
-            raise ConfigError(f"network.kernel = {config.kernel}: expected an odd number")
+            raise ConfigError(f"network.kernel = {config.kernel}: is even (expected an odd number)")
         for name in ("tau_mem_s", "tau_syn_s", "tau_readout_s"):
             tau_s = getattr(config, name)
             if tau_s is not None and tau_s < dt:
-                raise ConfigError(f"network.{name} = {tau_s:g}: shorter than a time step of {dt:g} s (bins.step_us)")
+                raise ConfigError(
+                    f"network.{name} = {tau_s:g}: is shorter than a time step (expected {dt:g} or more; bins.step_us)"
+                )
         if config.votes > 1 and config.readout != "count":
-            raise ConfigError(f"network.votes = {config.votes}: only with network.readout = count")
+            raise ConfigError(f"network.votes = {config.votes}: needs network.readout = count (found {config.readout})")
         build = _Builder(config, grid, inputs, dt)
         MODELS[config.kind](build)
         self.layers = nn.ModuleList(build.layers)
@@ -238,30 +245,30 @@ class SpikingNetwork(nn.Module):
         self.dropout = config.dropout
 
     def forward(self, spikes: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """The readout after every step.
+        """Return the readout after every step, and the state after the last.
 
         Args:
-            spikes: Counts [T, B, C, H, W], of any number type.
-            state: What an earlier call returned, to go on with the same recordings; None to begin.
+            spikes: [T, B, C, H, W], of any dtype.
+            state: The state that the previous call returned, to continue the same recordings; None to start.
 
         Returns:
-            Membrane potentials of a leaky readout, or spikes of a counted one, [T, B, K], whose mean over T are the
-            logits; and the state. In evaluation mode a recording in pieces gives the same as the whole.
+            [T, B, K], membrane potentials of a leaky readout or spikes of a counting one, whose means over T are the
+            logits; and the state. In evaluation mode, a recording in parts has the same result as in one call.
         """
         memory = Memory(state, len(spikes))
         x = spikes.flatten(0, 1).to(self.linear.weight.dtype).contiguous(memory_format=torch.channels_last)
         for layer in self.layers:
             x = layer(x, memory)
-        features = dropped(x.flatten(1).unflatten(0, (memory.steps, -1)), self.dropout, self.training)
+        features = drop_features(x.flatten(1).unflatten(0, (memory.steps, -1)), self.dropout, self.training)
         output = memory.run(self.readout, self.linear(features))
         return output, memory.after
 
 
 @contextmanager
 def watch_rates(network: nn.Module) -> Iterator[dict[str, float]]:
-    """A dictionary that receives, at every pass of the network inside the block, the spikes per neuron and step.
+    """Yield a dictionary that every forward pass inside the block updates with the spikes per neuron and step.
 
-    The keys are `lif1`, `lif2`, ... from the input on.
+    Its keys are `lif1`, `lif2`, ... from the input to the output.
     """
     rates: dict[str, float] = {}
 

@@ -1,9 +1,10 @@
 """Neurons scanned over time: Norse's leaky integrate-and-fire, with and without synaptic current, and readouts.
 
-A step of dt seconds moves the membrane of a neuron with input current i by dt / tau * (v_leak - v + i), tau_mem_inv
-being 1 / tau in 1/s; above v_th it spikes and is reset. A synaptic current, where there is one, jumps by the input and
-then decays by the factor 1 - dt / tau_syn. Norse's parameters describe it all; `alpha` is the surrogate's slope, which
-Norse 1.1.0 itself ignores for its default method. Norse's own cell, step by step, is what the fused scans must equal.
+A step of dt seconds changes the membrane of a neuron with input current i by dt / tau * (v_leak - v + i), where
+tau_mem_inv is 1 / tau in 1/s; above v_th the neuron spikes and is reset. A synaptic current, if there is one, is
+incremented by the input and then decays by the factor 1 - dt / tau_syn. These are Norse's parameters; `alpha` is the
+slope of the surrogate gradient, which Norse 1.1.0 itself ignores for its default method. The fused scans equal Norse's
+own cell, step by step.
 """
 
 from __future__ import annotations
@@ -15,30 +16,30 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .config import NetworkConfig
+from .config import NetworkConfig, Surrogate
 from .scan import ScanSettings, scan_lif
 
-if TYPE_CHECKING:  # Norse imports matplotlib, 1.4 s and 50 MB, and its cell is needed where no fused scan runs
+if TYPE_CHECKING:  # Norse imports matplotlib (1.4 s and 50 MB), and fused scans do without its cell
     from norse.torch.functional.lif_box import LIFBoxFeedForwardState, LIFBoxParameters
 
 
 class Spike(torch.autograd.Function):
-    """A spike where x > 0; a surrogate stands for its gradient.
+    """A spike if x > 0, with a surrogate gradient.
 
     `superspike`: 1 / (1 + slope * |x|)^2 (Zenke and Ganguli 2018, eq. 19). `arctan`: 1 / (1 + (pi / 2 * slope * x)^2)
     (Fang et al. 2021, scaled to 1 at x = 0). `triangle`: max(0, 1 - slope * |x|) (Esser et al. 2016).
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, surrogate: str, slope: float) -> Tensor:
-        """1 where x > 0, else 0."""
+    def forward(ctx: Any, x: Tensor, surrogate: Surrogate, slope: float) -> Tensor:
+        """Return 1 where x > 0, else 0."""
         ctx.save_for_backward(x)
         ctx.surrogate, ctx.slope = surrogate, slope
         return (x > 0).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        """The surrogate's gradient."""
+        """Return the gradient of x by the surrogate."""
         (x,) = ctx.saved_tensors
         if ctx.surrogate == "superspike":
             surrogate = 1 / (1 + ctx.slope * x.abs()) ** 2
@@ -50,16 +51,16 @@ class Spike(torch.autograd.Function):
 
 
 def lif_step(
-    current: Tensor, state: LIFBoxFeedForwardState, parameters: LIFBoxParameters, dt: float, surrogate: str
+    current: Tensor, state: LIFBoxFeedForwardState, parameters: LIFBoxParameters, dt: float, surrogate: Surrogate
 ) -> tuple[Tensor, LIFBoxFeedForwardState]:
-    """One step of Norse's `lif_box_feed_forward_step`, with a surrogate gradient of our own.
+    """Return spikes and state after one step of Norse's `lif_box_feed_forward_step`, with our surrogate gradient.
 
     Args:
         current: Input current, any shape.
         state: Membrane potential v of the same shape.
         parameters: Norse's parameters; tau_mem_inv in 1/s.
         dt: Length of the step in s.
-        surrogate: As in `Spike`; its slope is the parameters' alpha.
+        surrogate: Kind of the surrogate gradient; its slope is `parameters.alpha`.
 
     Returns:
         Spikes (0 or 1) of the same shape, and the new state.
@@ -75,10 +76,10 @@ class LIF(nn.Module):
     """Leaky integrate-and-fire neurons, scanned over time.
 
     Args:
-        config: Time constants, whether they are learned, surrogate, gain and reset.
+        config: Time constants, whether they are trained, surrogate, gain and reset.
         dt: Length of a time step in seconds.
         pool: Side of the squares of pixels whose spikes are averaged; 1 for none.
-        in_place: Whether the currents' memory may be used up, as in `ScanSettings`.
+        in_place: Whether the memory of the currents may be overwritten, as in `ScanSettings`.
     """
 
     def __init__(self, config: NetworkConfig, dt: float, *, pool: int = 1, in_place: bool = False) -> None:
@@ -87,7 +88,7 @@ class LIF(nn.Module):
         self.factor: Tensor
         if config.learn_tau:  # a = sigmoid(w), as Fang et al. 2021 do; infinite at a = 1
             self.weight = nn.Parameter(torch.logit(torch.tensor(min(factor, 0.99))))
-        self.learned = config.learn_tau
+        self.trains_tau = config.learn_tau
         self.register_buffer("factor", torch.tensor(factor), persistent=False)
         self.keep_current = None if config.tau_syn_s is None else 1 - dt / config.tau_syn_s
         self.dt = dt
@@ -97,11 +98,11 @@ class LIF(nn.Module):
         )  # fmt: skip
 
     def rate(self) -> Tensor:
-        """The share dt / tau of the membrane that leaks in a step, one number."""
-        return self.weight.sigmoid() if self.learned else self.factor
+        """Return dt / tau, the share of the membrane that leaks in a step, as one number."""
+        return self.weight.sigmoid() if self.trains_tau else self.factor
 
-    def parameters_of_norse(self) -> LIFBoxParameters:
-        """The neuron as Norse describes it."""
+    def norse_parameters(self) -> LIFBoxParameters:
+        """Return the parameters of the neurons in Norse."""
         from norse.torch.functional.lif_box import LIFBoxParameters
         from norse.torch.functional.reset import reset_subtract, reset_value
 
@@ -113,15 +114,15 @@ class LIF(nn.Module):
         )
 
     def forward(self, currents: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Spikes over time.
+        """Return the spikes over time, and the state after the last step.
 
         Args:
-            currents: Input [T, ...]; [T, B, H, W, C] where spikes are pooled.
-            state: What an earlier call returned, or None to begin.
+            currents: Input [T, ...]; [T, B, H, W, C] if spikes are pooled.
+            state: The state that the previous call returned; None to start.
 
         Returns:
-            Spikes of the currents' shape, or their means [T, B, H // pool, W // pool, C]; and the state: the membrane
-            potential [1, ...] after the last step, with a synaptic current [2, ...], that after it.
+            Spikes with the shape of the currents, or their means [T, B, H // pool, W // pool, C]; and the state: the
+            membrane potential [1, ...] or, with a synaptic current, both [2, ...].
         """
         membrane = None if state is None else state[0]
         if self.keep_current is None:
@@ -132,7 +133,7 @@ class LIF(nn.Module):
         return spikes, torch.stack([last, synapse])
 
     def _scan(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
-        if torch.compiler.is_compiling():  # torch.export too: what it traces are the plain steps
+        if torch.compiler.is_compiling():  # torch.export too: it traces the plain steps
             return self.steps(currents, membrane)
         if currents.device.type == "cpu":
             return scan_lif(currents, membrane, self.rate().to(currents.dtype), self.settings)
@@ -140,24 +141,24 @@ class LIF(nn.Module):
             from .scan_gpu import scan_lif_on_gpu
 
             spikes, last = scan_lif_on_gpu(currents, membrane, self.rate(), self.settings)
-            return averaged(spikes, self.settings.pool), last
+            return average_squares(spikes, self.settings.pool), last
         return self.steps(currents, membrane)
 
     def steps(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What the fused scans do, by Norse's cell step by step: spikes, and the membrane potential after the last."""
+        """Return the spikes, and the membrane potential after the last step, by Norse's cell step by step."""
         from norse.torch.functional.lif_box import LIFBoxFeedForwardState
 
-        parameters = self.parameters_of_norse()
+        parameters = self.norse_parameters()
         v, steps = LIFBoxFeedForwardState(torch.zeros_like(currents[0]) if membrane is None else membrane), []
         for current in currents.unbind(0):
             spikes, v = lif_step(self.settings.gain * current, v, parameters, self.dt, self.settings.surrogate)
             steps.append(spikes)
         stacked = torch.stack(steps)
-        return averaged(stacked, self.settings.pool), v.v
+        return average_squares(stacked, self.settings.pool), v.v
 
 
-def averaged(spikes: Tensor, pool: int) -> Tensor:
-    """The means of squares of pixels, [T, B, H // pool, W // pool, C] from [T, B, H, W, C]."""
+def average_squares(spikes: Tensor, pool: int) -> Tensor:
+    """Return the means of squares of pixels, [T, B, H // pool, W // pool, C] for [T, B, H, W, C]."""
     if pool == 1:
         return spikes
     pooled: Tensor = nn.functional.avg_pool2d(spikes.flatten(0, 1).permute(0, 3, 1, 2), pool)
@@ -166,7 +167,7 @@ def averaged(spikes: Tensor, pool: int) -> Tensor:
 
 
 def leak(inputs: Tensor, state: Tensor | None, keep: float) -> tuple[Tensor, Tensor]:
-    """The sums y[t] = keep * y[t - 1] + x[t] of inputs [T, ...], and keep * y of the last: Norse's synaptic current."""
+    """Return y[t] = keep * y[t - 1] + x[t] for inputs x [T, ...], and keep * y[T - 1]: Norse's synaptic current."""
     y = torch.zeros_like(inputs[0]) if state is None else state
     steps = []
     for x in inputs.unbind(0):
@@ -177,12 +178,12 @@ def leak(inputs: Tensor, state: Tensor | None, keep: float) -> tuple[Tensor, Ten
 
 
 class LeakyReadout(nn.Module):
-    """A leaky integrator per class: Norse's `li_box_step` behind a linear layer, without spikes.
+    """A leaky integrator per class, without spikes: Norse's `li_box_step`.
 
     Args:
         tau_mem_s: Membrane time constant in seconds, >= dt.
         dt: Length of a time step in seconds.
-        gain: By which currents are multiplied.
+        gain: Factor on input currents.
     """
 
     def __init__(self, tau_mem_s: float, dt: float, gain: float = 1.0) -> None:
@@ -190,7 +191,7 @@ class LeakyReadout(nn.Module):
         self.factor, self.gain = dt / tau_mem_s, gain
 
     def forward(self, currents: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Membrane potentials [T, B, K] after every step of the currents [T, B, K], and the last of them [1, B, K]."""
+        """Return the membrane potentials [T, B, K] for currents [T, B, K], and the last of them [1, B, K]."""
         v = torch.zeros_like(currents[0]) if state is None else state[0]
         steps = []
         for current in currents.unbind(0):
@@ -200,12 +201,12 @@ class LeakyReadout(nn.Module):
 
 
 class CountReadout(nn.Module):
-    """LIF neurons per class behind a linear layer, whose spikes are counted; several vote for each class.
+    """LIF neurons whose spikes are averaged over the neurons of each class.
 
     Args:
-        config: Of the neurons.
+        config: Constants of the neurons.
         dt: Length of a time step in seconds.
-        votes: Neurons per class.
+        votes: Number of neurons per class.
     """
 
     def __init__(self, config: NetworkConfig, dt: float, votes: int) -> None:
@@ -214,6 +215,6 @@ class CountReadout(nn.Module):
         self.lif = LIF(config, dt)
 
     def forward(self, currents: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Mean spikes [T, B, K] of the neurons of each class, from currents [T, B, K * votes]; and their state."""
+        """Return the mean spikes [T, B, K] of each class for currents [T, B, K * votes], and the state."""
         spikes, state = self.lif(currents, state)
         return spikes.unflatten(-1, (-1, self.votes)).mean(-1), state

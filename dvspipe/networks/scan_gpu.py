@@ -1,4 +1,4 @@
-"""The fused LIF scan on a GPU, in Triton, which comes with torch's CUDA builds: as `scan`, a thread per neuron."""
+"""The fused LIF scan on a GPU: as in `scan`, with a thread per neuron, in Triton, which torch's CUDA builds include."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ BLOCK = 256
 def scan_lif_on_gpu(
     currents: Tensor, state: Tensor | None, factor: Tensor, settings: ScanSettings
 ) -> tuple[Tensor, Tensor]:
-    """Spikes of LIF neurons over time, of full size; arguments and results as `scan_lif`, on a GPU and in float32.
+    """Return the spikes of LIF neurons over time, and their membrane potential after the last step.
 
-    Spikes are not pooled here.
+    Arguments and results are those of `scan_lif`, on a GPU and computed in float32, except that spikes are not pooled.
     """
     start = torch.zeros_like(currents[0]) if state is None else state
     spikes, last = _ScanLIF.apply(currents.float(), start.float(), factor, settings)  # type: ignore[no-untyped-call]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..files import write_beside
 from ..networks import LIF, CountReadout, SpikingNetwork, State
-from ..networks.neurons import averaged
+from ..networks.neurons import average_squares
 
 
 class FrameNetwork(nn.Module):
@@ -44,7 +44,7 @@ class _Rectifier(nn.Module):
 
     def forward(self, currents: Tensor, _state: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return activities, pooled as `LIF` pools its spikes, and an empty state."""
-        return averaged(currents.relu(), self.pool), currents.new_empty(0)
+        return average_squares(currents.relu(), self.pool), currents.new_empty(0)
 
 
 class _Votes(nn.Module):
