@@ -52,12 +52,12 @@ EVENTCV_SENSOR = SimulatorConfig(
     shot_noise_rate_hz=10,
 )  # fmt: skip
 """eventcv's default sensor, in our names; its thresholds are ours."""
-TELL_PEAK = """
+PRINT_PEAK = """
 import atexit, re, runpy, sys
 from pathlib import Path
-def tell():
+def show():
     print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
-atexit.register(tell)
+atexit.register(show)
 sys.argv[0] = "dvspipe"
 runpy.run_module("dvspipe", run_name="__main__")
 """
@@ -285,7 +285,7 @@ def _peaks(short: Path, long: Path, out: Path) -> Iterator[Figure]:
 
 
 def _peak_mb(source: Path, out: Path) -> float:
-    command = [sys.executable, "-c", TELL_PEAK, "convert", "--overwrite", "-o", str(out), str(source)]
+    command = [sys.executable, "-c", PRINT_PEAK, "convert", "--overwrite", "-o", str(out), str(source)]
     return int(_run(command).split()[-1]) * 1024 / 1e6
 
 
@@ -454,17 +454,17 @@ def bench_network(options: Options) -> Iterator[Figure]:
         found = _network(options.peers, T, B, side)
         ours, floor, norse = (found[name] for name in ("dvspipe", "relu", "norse"))
         for work in ("forward", "train"):
-            beside = {f"{name} ms": 1000 * told[work] for name, told in found.items()}
+            beside = {f"{name} ms": 1000 * measured[work] for name, measured in found.items()}
             name = f"network/{T}x{B}x2x{side}x{side}_{work}"
             yield Figure(f"{name}_floor", 1.1 * floor[work] / ours[work], "x below 1.10 of the CNN's time", 1, beside)
             target = 2.0 if work == "train" else 2.3
             yield Figure(f"{name}_norse", norse[work] / ours[work], "x Norse's step loop", target)
             if work == "train" and "spikingjelly" in found:
                 yield Figure(f"{name}_jelly", found["spikingjelly"][work] / ours[work], "x SpikingJelly", 1.8)
-        beside = {f"{name} MB": told["memory_mb"] for name, told in found.items()}
+        beside = {f"{name} MB": measured["memory_mb"] for name, measured in found.items()}
         name = f"network/{T}x{B}x2x{side}x{side}_memory"
         yield Figure(name, 2 / 3 * norse["memory_mb"] / ours["memory_mb"], "x below 2/3 of Norse's", 1, beside)
-        print("  rates:", ", ".join(f"{name} {told['rates']}" for name, told in found.items()), flush=True)
+        print("  rates:", ", ".join(f"{name} {measured['rates']}" for name, measured in found.items()), flush=True)
 
 
 def _network(python: str, T: int, B: int, side: int) -> dict[str, dict[str, Any]]:
@@ -478,12 +478,12 @@ def _network(python: str, T: int, B: int, side: int) -> dict[str, dict[str, Any]
                 capture_output=True, check=False,
             ).returncode:  # fmt: skip
                 continue
-            told = json.loads(_run([python, script, library, str(T), str(B), str(side)], **ONE_THREAD))
-            rounds.setdefault(library, []).append(told)
+            measured = json.loads(_run([python, script, library, str(T), str(B), str(side)], **ONE_THREAD))
+            rounds.setdefault(library, []).append(measured)
     return {
-        library: {"rates": told[0]["rates"]}
-        | {key: statistics.median(each[key] for each in told) for key in ("forward", "train", "memory_mb")}
-        for library, told in rounds.items()
+        library: {"rates": measured[0]["rates"]}
+        | {key: statistics.median(each[key] for each in measured) for key in ("forward", "train", "memory_mb")}
+        for library, measured in rounds.items()
     }
 
 
@@ -608,10 +608,10 @@ def _write_random(path: Path, sensor: SensorSize, rate: int, lasts_s: int) -> No
 def _infer(network: str, recording: Path, cores: int, *further: str) -> tuple[Spent, float]:
     """Times of the command with so many cores, and its peak memory in MB."""
     allowed = ",".join(map(str, sorted(os.sched_getaffinity(0))[:cores]))
-    with tempfile.NamedTemporaryFile("r") as told:
-        command = [sys.executable, "-c", TELL_PEAK, "infer", network, str(recording), *further]
-        spent = _spend(["taskset", "-c", allowed, "sh", "-c", f'"$@" > {told.name}', "sh", *command], str(cores))
-        return spent, int(told.read().split()[-1]) * 1024 / 1e6
+    with tempfile.NamedTemporaryFile("r") as peak:
+        command = [sys.executable, "-c", PRINT_PEAK, "infer", network, str(recording), *further]
+        spent = _spend(["taskset", "-c", allowed, "sh", "-c", f'"$@" > {peak.name}', "sh", *command], str(cores))
+        return spent, int(peak.read().split()[-1]) * 1024 / 1e6
 
 
 def _spend(command: list[str], threads: str = "2") -> Spent:

@@ -43,9 +43,9 @@ WORDS: Mapping[str, str] = {
 
 TEXTS = ("*.md", "docs/*.md", "dvspipe/checkpoints/*.md", "configs/**/*.yaml")
 """Files whose text is checked."""
-CODE = ("dvspipe/errors.py", "dvspipe/files.py", "dvspipe/parallel.py", "dvspipe/config.py", "dvspipe/results/*.py")
+CODE = ("dvspipe/**/*.py",)
 """Modules whose string constants are checked, without docstrings."""
-CODE_WITH_DOCSTRINGS = ("dvspipe/cli/[!i]*.py",)
+CODE_WITH_DOCSTRINGS = ("dvspipe/cli/*.py",)
 """Modules whose string constants are checked, with docstrings."""
 
 PATTERNS = tuple(
