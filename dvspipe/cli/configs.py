@@ -15,6 +15,7 @@ configs = typer.Typer(help="List, show and copy shipped experiments and sensor p
 
 Name = Annotated[str, typer.Argument(help="Name of an experiment or a sensor preset.")]
 KINDS = {"": "dvspipe train {}", "sensors": "dvspipe convert VIDEO -o EVENTS.h5 --preset {}"}
+"""Kinds of configurations, and the command that uses one."""
 
 
 @configs.callback(invoke_without_command=True)
@@ -27,12 +28,13 @@ def start(context: typer.Context) -> None:
 @configs.command("list")
 def list_() -> None:
     """List all shipped configurations with the command that uses them."""
-    table = make_table("name", "what", "used by")
     for kind, command in KINDS.items():
+        screen.print(command.format("NAME"))
+        table = make_table()
         for name in shipped_configs(kind):
-            table.add_row(name, _summary(read_text(name, kind=kind)), command.format(name))
-    screen.print(table)
-    screen.print("\ndvspipe configs show NAME prints one, dvspipe configs copy NAME FILE.yaml copies it to edit")
+            table.add_row(f"  {name}", _summary(read_text(name, kind=kind)))
+        screen.print(table)
+    screen.print("dvspipe configs show NAME prints one, dvspipe configs copy NAME FILE.yaml copies it to edit")
 
 
 @configs.command()

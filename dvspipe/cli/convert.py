@@ -26,7 +26,7 @@ def convert(
     sources: Annotated[
         list[Path],
         typer.Argument(
-            metavar="SOURCE...", help="Videos, GIFs, image folders, recordings, folders of them, or a camera: 0, 1, ..."
+            metavar="SOURCE", help="Videos, GIFs, image folders, recordings, folders of them, or a camera: 0, 1, ..."
         ),
     ],
     out: Annotated[

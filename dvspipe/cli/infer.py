@@ -28,9 +28,7 @@ Checkpoint = Annotated[
         metavar="CHECKPOINT", help="weights/best.safetensors of a training run, or the name of a shipped checkpoint."
     ),
 ]
-Recordings = Annotated[
-    list[Path], typer.Argument(metavar="RECORDING...", help="Recordings, videos, or folders of them.")
-]
+Recordings = Annotated[list[Path], typer.Argument(metavar="RECORDING", help="Recordings, videos, or folders of them.")]
 Out = Annotated[
     Path | None,
     typer.Option(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..formats import RecordingInfo
 
 Recording = Annotated[Path, typer.Argument(metavar="RECORDING", help="A recording.")]
-Recordings = Annotated[list[Path], typer.Argument(metavar="RECORDING...", help="Recordings.")]
+Recordings = Annotated[list[Path], typer.Argument(metavar="RECORDING", help="Recordings.")]
 Found = TypeVar("Found")
 
 
@@ -150,7 +150,7 @@ def _parse_region(text: str) -> tuple[int, int, SensorSize]:
 
 
 def merge(
-    files: Annotated[list[Path], typer.Argument(metavar="RECORDING...", help="Recordings of one sensor.")],
+    files: Annotated[list[Path], typer.Argument(metavar="RECORDING", help="Recordings of one sensor.")],
     out: OutFile,
     one_after_another: Annotated[
         bool, typer.Option("--one-after-another", help="Shift each recording to start after the previous one.")
