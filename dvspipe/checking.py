@@ -1,7 +1,7 @@
-"""What is wrong with a recording, all of it, found in one pass over its unchecked columns.
+"""Check a recording: everything wrong or odd with it, found in one pass over its unchecked columns.
 
-A finding is `wrong` where it breaks a rule of `Events` or part of the recording is lost, so that reading stops there;
-it is `odd` where the recording can be read, but may not be what one takes it for.
+A finding is `wrong` if it breaks a rule of `Events` or part of the recording is lost, so that reading stops there. It
+is `odd` if the recording can be read, but may not be what it seems to be.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from .config import Settings
-from .errors import CorruptionError, FormatError
+from .errors import CorruptionError, FormatError, Remedy
 from .events import SensorSize
 from .filters import HOT_PIXEL_FACTOR, NEVER_US, find_hot_pixels
 from .formats.hints import NO_HINTS, Hints
@@ -25,7 +25,7 @@ from .formats.recordings import KNOWN_SENSORS, SensorSource, open_source, smalle
 from .formats.source import Columns
 
 Kind = Literal[
-    "damage",
+    "corruption",
     "order",
     "range",
     "polarity",
@@ -38,34 +38,35 @@ Kind = Literal[
 ]
 Severity = Literal["wrong", "odd"]
 
-USUAL_STEPS = 0.99  # of the steps from one time to the next later one; the others may be gaps
+USUAL_STEPS = 0.99  # fraction of the steps from one time to the next later one; the others may be gaps
 GAP_OCTAVES = 4  # the longest of 10 million steps of Poisson events is 3.5 times as long as 99 % of them
 LEAST_GAP_OCTAVE = 14  # 16 ms
-MOST_PIXELS = 1 << 21  # 1920x1080 and a few more; counting takes 24 bytes for each, finding the hot ones as much again
-LEAST_FOR_ONE_POLARITY = 20  # events; with ON and OFF equally likely, one in 500,000 such recordings has but one
+MOST_PIXELS = 1 << 21  # 1920x1080 and a few more; counting needs 24 bytes per pixel, finding hot pixels 24 more
+LEAST_FOR_ONE_POLARITY = 20  # events; if ON and OFF are equally likely, one in 500,000 such recordings has only one
 
 
 class CheckSettings(Settings):
-    """What is found odd."""
+    """What counts as odd."""
 
     gap_us: int | None = Field(default=None, ge=1)
-    """A longer time without any event is a gap. None: 2^14 us, or 16 times the power of two that 99 % of the steps from
-    one time to the next later one do not exceed, whichever is longer."""
+    """Longest time without events that is not a gap. None: 2^14 us, or 16 times the power of two that 99 % of the steps
+    from one time to the next later one do not exceed, whichever is longer."""
     hot_pixel_factor: float = Field(default=HOT_PIXEL_FACTOR, gt=1)
-    """How many times the events of its neighbours and of the median pixel a hot pixel has; see `find_hot_pixels`."""
+    """Events of a hot pixel as a multiple of its neighbours' and of the median pixel's; see `find_hot_pixels`."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of thing that is wrong or odd.
+    """Something wrong or odd.
 
     Attributes:
-        kind: Its name.
+        kind: What it is.
         severity: `wrong` or `odd`.
-        count: How many events are concerned; for gaps how many gaps, for hot pixels how many pixels, for damage 1.
-        first: Number of the first of these events, from 0, as the file holds them; for a gap, of the event that ends
-            it; for damage, of the event that could not be read. None where no event can be named.
+        count: Number of events; of gaps, pixels, or 1 for corruption.
+        first: Number of the first of these events, from 0, in the order of the file; for a gap, the event after it; for
+            corruption, the event that could not be read. None if it is no particular event.
         message: A sentence with the details.
+        remedies: Arguments that would solve it.
     """
 
     kind: Kind
@@ -73,25 +74,26 @@ class Finding:
     count: int
     first: int | None
     message: str
+    remedies: tuple[Remedy, ...] = ()
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a recording holds and what is wrong with it; the figures are those of all events up to a damage.
+    """Facts about a recording and what is wrong with it; the numbers include all events up to corruption.
 
     Attributes:
         file: Its path.
         format: Name of its format.
         width: Columns of its sensor.
         height: Rows of its sensor.
-        sensor_source: `file`, `given` or `guessed`: the smallest known sensor that holds every event.
-        events: Number of events, right and wrong ones.
-        t_first_us: The earliest time, None where there is none.
-        t_last_us: The latest time, None where there is none.
-        duration_us: From the earliest time to the latest.
-        rate_hz: Events per second, None where they take no time.
-        on_fraction: Share of events with p > 0, None where there are no events.
-        findings: Wrong ones first.
+        sensor_source: `file`, `given` or `guessed`: the smallest known sensor that contains all events.
+        events: Number of events, including invalid ones.
+        t_first_us: Earliest time, None if there are no events.
+        t_last_us: Latest time, None if there are no events.
+        duration_us: Time from the earliest to the latest event.
+        rate_hz: Events per second, None if the duration is 0.
+        on_fraction: Fraction of events with p > 0, None if there are no events.
+        findings: What is wrong or odd; wrong findings first.
     """
 
     file: str
@@ -109,12 +111,15 @@ class CheckReport:
 
     @property
     def wrong(self) -> bool:
-        """Whether anything is wrong; what is only odd does not count."""
+        """Whether a finding is wrong, not only odd."""
         return any(finding.severity == "wrong" for finding in self.findings)
 
     def to_record(self) -> dict[str, Any]:
-        """The report as dicts, lists, numbers, texts and None, and `wrong`."""
-        return asdict(self) | {"findings": [asdict(finding) for finding in self.findings], "wrong": self.wrong}
+        """Return the report and `wrong` as what JSON can represent."""
+        findings = [asdict(finding) for finding in self.findings]
+        for finding in findings:
+            del finding["remedies"]
+        return asdict(self) | {"findings": findings, "wrong": self.wrong}
 
 
 def check_recording(
@@ -124,34 +129,35 @@ def check_recording(
     hints: Hints = NO_HINTS,
     settings: CheckSettings = CheckSettings(),
 ) -> CheckReport:
-    """Everything that is wrong or odd with a recording, found in one pass and in bounded memory.
+    """Return everything wrong or odd with a recording, found in one pass and in bounded memory.
 
     Args:
         path: The file.
-        sensor: The sensor, for files that do not name it. Without it, the smallest known sensor that holds every event;
-            then only what lies outside the largest known one is out of range.
+        sensor: The sensor, for files that do not name it. None: the smallest known sensor that contains all events;
+            then only events outside the largest known sensor are out of range.
         hints: What else the file does not say.
-        settings: What is found odd.
+        settings: What counts as odd.
 
     Raises:
         FileError: There is no such file, or it cannot be read.
-        FormatError: Its format is unknown, it cannot even be opened, or its sensor has more pixels than are counted.
-        EventError: It names another sensor than the one given.
+        FormatError: Its format is unknown, it cannot be opened, or its sensor has more than MOST_PIXELS pixels.
+        EventError: It names another sensor than the given one.
     """
     path = Path(path)
     known, source = open_source(path, sensor, hints)
     size = source.sensor or sensor
     if size and size.width * size.height > MOST_PIXELS:
-        raise FormatError(f"{path}: a sensor of {size}, expected at most {MOST_PIXELS} pixels to count events of")
+        raise FormatError(f"{path}: a sensor of {size} (expected at most {MOST_PIXELS} pixels)")
     sensor_source: SensorSource = "file" if source.sensor else "given" if sensor else "guessed"
     tally = _Tally(size, settings)
-    damage = []
+    corruption = []
     try:
         for columns in source.chunks():
             tally.add(columns)
     except FormatError as error:
-        lost = error.lost if isinstance(error, CorruptionError) else "what follows"
-        damage = [Finding("damage", "wrong", 1, tally.events, f"{error}; lost: {lost}")]
+        lost = error.lost if isinstance(error, CorruptionError) else "everything after it"
+        message = f"{error.message}; lost: {lost}"
+        corruption = [Finding("corruption", "wrong", 1, tally.events, message, error.remedies)]
     sensor = tally.sensor
     duration_us = tally.latest_us - tally.earliest_us if tally.events else 0
     return CheckReport(
@@ -166,40 +172,43 @@ def check_recording(
         duration_us=duration_us,
         rate_hz=tally.events / duration_us * 1e6 if duration_us else None,
         on_fraction=tally.on / tally.events if tally.events else None,
-        findings=(*damage, *tally.wrong(), *tally.odd()),
+        findings=(*corruption, *tally.wrong(), *tally.odd()),
     )
 
 
 @dataclass
-class _Places:
-    """Events that something was found at: how many, the number of the first, and words on the first."""
+class _Found:
+    """Events with something wrong or odd: how many, the number of the first, and a description of the first."""
 
     count: int = 0
     first: int | None = None
-    words: str = ""
+    description: str = ""
 
-    def note(self, found: NDArray[np.bool_], before: int, words: Callable[[int], str]) -> None:
-        """Adds the events of a chunk that a mask names; `before` is the number of events ahead of the chunk."""
+    def add(self, found: NDArray[np.bool_], before: int, describe: Callable[[int], str]) -> None:
+        """Add the events of a chunk for which a mask is true; `before` is the number of events before the chunk."""
         count = int(np.count_nonzero(found))
         if count and self.first is None:
             event = int(found.argmax())
-            self.first, self.words = before + event, words(event)
+            self.first, self.description = before + event, describe(event)
         self.count += count
 
-    def finding(self, kind: Kind, severity: Severity, one: str, many: str, more: str = "") -> list[Finding]:
-        """The finding, or none; `one` and `many` say what is the matter with an event and with events."""
+    def finding(
+        self, kind: Kind, severity: Severity, one: str, many: str, *, more: str = "", remedies: tuple[Remedy, ...] = ()
+    ) -> list[Finding]:
+        """Return the finding, if any; `one` and `many` say what is wrong with one event and with several."""
         if self.first is None:
             return []
         what = f"1 event {one}: event" if self.count == 1 else f"{self.count} events {many}, first event"
-        return [Finding(kind, severity, self.count, self.first, f"{what} {self.first} with {self.words}{more}")]
+        message = f"{what} {self.first} with {self.description}{more}"
+        return [Finding(kind, severity, self.count, self.first, message, remedies)]
 
 
 class _Tally:
-    """What is counted while the chunks pass.
+    """What is counted over the chunks of a recording.
 
     Args:
-        sensor: Events outside it are out of range, and then left out of all counts per pixel. None: the largest known.
-        settings: What is found odd.
+        sensor: Events outside it are out of range and not counted per pixel. None: the largest known sensor.
+        settings: What counts as odd.
     """
 
     def __init__(self, sensor: SensorSize | None, settings: CheckSettings) -> None:
@@ -208,11 +217,13 @@ class _Tally:
         self._named, self._settings = sensor, settings
         self._limits = sensor or max(KNOWN_SENSORS, key=lambda known: known.width * known.height)
         self._previous_us = NEVER_US
-        self._back, self._outside, self._polarity, self._twice, self._negative = (_Places() for _ in range(5))
+        self._back, self._outside, self._polarity, self._twice, self._negative = (_Found() for _ in range(5))
         self._longest_back_us = self._longest_gap_us = 0
         longer_than_us = [1 << octave for octave in range(63)] if settings.gap_us is None else [settings.gap_us]
         self._edges_us = np.array([0, *longer_than_us], np.uint64)
-        self._steps = np.zeros(self._edges_us.size, np.int64)  # per edge, those longer than it, but not than the next
+        self._steps = np.zeros(
+            self._edges_us.size, np.int64
+        )  # per edge, those longer than it, but not longer than the next
         self._first_steps = np.full(self._edges_us.size, -1)  # the event that ends the first of them
         shape = (self._limits.height, self._limits.width)
         self._counts = np.zeros(shape, np.int64)
@@ -220,7 +231,7 @@ class _Tally:
 
     @property
     def sensor(self) -> SensorSize:
-        """The one given, or the smallest known one that holds every event."""
+        """The given one, or the smallest known one that contains all events."""
         if self._named is not None:
             return self._named
         if self._outside.count:
@@ -229,7 +240,7 @@ class _Tally:
         return smallest_sensor(width, height) or self._limits
 
     def add(self, columns: Columns) -> None:
-        """Counts the next chunk."""
+        """Count the next chunk."""
         if len(columns.t):
             t = columns.t.astype(np.int64)
             self._add_times(t)
@@ -240,10 +251,10 @@ class _Tally:
         before = np.concatenate(([self._previous_us], t[:-1]))
         back = t < before
         if back.any():
-            self._back.note(back, self.events, lambda event: f"t = {t[event]} us after {before[event]} us")
-            # As unsigned numbers, because the difference of any two int64 fits there.
+            self._back.add(back, self.events, lambda event: f"t = {t[event]} us after {before[event]} us")
+            # as unsigned numbers, which can represent the difference of any two int64
             self._longest_back_us = max(self._longest_back_us, int((before - t)[back].view(np.uint64).max()))
-        self._negative.note(t < 0, self.events, lambda event: f"t = {t[event]} us")
+        self._negative.add(t < 0, self.events, lambda event: f"t = {t[event]} us")
         latest_us, longest_us = _count_steps(
             t,
             self.latest_us if self.events else int(t[0]),
@@ -259,33 +270,35 @@ class _Tally:
     def _add_pixels(self, t: NDArray[np.int64], columns: Columns) -> None:
         x, y, p = columns.x, columns.y, columns.p
         if p.dtype != np.bool_:
-            self._polarity.note((p < 0) | (p > 1), self.events, lambda event: f"p = {p[event]}")
+            self._polarity.add((p < 0) | (p > 1), self.events, lambda event: f"p = {p[event]}")
         on = p > 0
         self.on += int(np.count_nonzero(on))
         outside = (x < 0) | (x >= self._limits.width) | (y < 0) | (y >= self._limits.height)
-        self._outside.note(outside, self.events, lambda event: f"x = {x[event]}, y = {y[event]}")
+        self._outside.add(outside, self.events, lambda event: f"x = {x[event]}, y = {y[event]}")
         twice = np.zeros(len(t), np.bool_)
-        # Outside, x and y may be beyond int16; what becomes of them is not looked at.
+        # x and y outside the sensor may overflow int16, but are not used
         _count_pixels(t, x.astype(np.int16), y.astype(np.int16), on, outside, self._counts, self._last_us, twice)
-        self._twice.note(
+        self._twice.add(
             twice, self.events, lambda event: f"t = {t[event]} us, x = {x[event]}, y = {y[event]}, p = {int(p[event])}"
         )
 
     def wrong(self) -> list[Finding]:
-        """What breaks a rule of `Events`."""
+        """Return what breaks a rule of `Events`."""
         back = f"; the longest step back is {self._longest_back_us} us"
         sensor = f"the sensor of {self._limits}" if self._named else f"{self._limits}, the largest known sensor"
-        way_out = "" if self._named else "; give --sensor WxH"
+        remedies = () if self._named else (Remedy("sensor", "WxH", "name the sensor"),)
         return [
-            *self._back.finding("order", "wrong", "goes back in time", "go back in time", back),
-            *self._outside.finding("range", "wrong", f"lies outside {sensor}", f"lie outside {sensor}", way_out),
+            *self._back.finding("order", "wrong", "goes back in time", "go back in time", more=back),
+            *self._outside.finding(
+                "range", "wrong", f"lies outside {sensor}", f"lie outside {sensor}", remedies=remedies
+            ),
             *self._polarity.finding(
                 "polarity", "wrong", "is neither OFF (0) nor ON (1)", "are neither OFF (0) nor ON (1)"
             ),
         ]
 
     def odd(self) -> list[Finding]:
-        """What keeps the rules, but is unusual."""
+        """Return what is valid, but unusual."""
         if not self.events:
             return [Finding("empty", "odd", 0, None, "there are no events")]
         return [
@@ -306,14 +319,14 @@ class _Tally:
             return []
         firsts = self._first_steps[gap:]
         first = int(firsts[firsts >= 0].min())
-        what = "1 time nothing happens" if count == 1 else f"{count} times nothing happens"
+        what = "1 time without events" if count == 1 else f"{count} times without events"
         return [
             Finding(
                 "gaps",
                 "odd",
                 count,
                 first,
-                f"{what} for more than {self._edges_us[gap]} us, first before event {first}; "
+                f"{what} longer than {self._edges_us[gap]} us, first before event {first}; "
                 f"the longest gap is {self._longest_gap_us} us",
             )
         ]
@@ -333,7 +346,7 @@ class _Tally:
                 "odd",
                 count,
                 None,
-                f"{what} more than {factor:g} times as often as what is around, {counts[hot].sum() / self.events:.2%} "
+                f"{what} more than {factor:g} times as often as pixels around, {counts[hot].sum() / self.events:.2%} "
                 f"of the events; the busiest is x = {x}, y = {y} with {counts[y, x]}",
             )
         ]
@@ -354,7 +367,7 @@ def _count_steps(
     steps: NDArray[np.int64],
     first_steps: NDArray[np.int64],
 ) -> tuple[int, int]:
-    """Counts the steps from each latest time to the next later one; that time, and the longest step."""
+    """Count the steps from each latest time to the next later one, and return the latest time and the longest step."""
     longest_us = np.uint64(0)
     for event in range(t.size):
         if t[event] > latest_us:
@@ -381,9 +394,9 @@ def _count_pixels(
     last_us: NDArray[np.int64],
     twice: NDArray[np.bool_],
 ) -> None:
-    """Counts events per pixel; marks those with the time of the last one of the same pixel and polarity.
+    """Count events per pixel, and mark those with the time of the previous one of the same pixel and polarity.
 
-    While times do not go back, these are all that equal an event anywhere before them.
+    If times do not go back, these are all events that equal an earlier one.
     """
     for event in range(t.size):
         if not outside[event]:

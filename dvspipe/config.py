@@ -1,6 +1,6 @@
-"""Settings: YAML files and key=value overrides become frozen, strictly checked models.
+"""Settings: YAML files and KEY=VALUE texts become frozen, strictly checked models.
 
-The models themselves stand beside the code that reads them; a default is written once, in the model.
+The models are beside the code that reads them; each default is written once, in its model.
 """
 
 from __future__ import annotations
@@ -8,14 +8,20 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, ValidationInfo, field_validator
 
 from .errors import ConfigError
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 _PACKAGE = Path(__file__).resolve().parent
+
+SettingsTree = dict[str, JsonValue]
+"""Settings before they are checked: values, and groups of settings by their names."""
 
 
 class Settings(BaseModel):
@@ -25,8 +31,8 @@ class Settings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Pydantic would take true as 1."""
+    def _refuse_bool_as_number(cls, value: object, info: ValidationInfo) -> object:
+        """Pydantic would read true as 1."""
         annotation = cls.model_fields[info.field_name].annotation if info.field_name else None
         if isinstance(value, bool) and annotation is not bool:
             raise ValueError("expected another kind of value than true or false")
@@ -37,84 +43,106 @@ Model = TypeVar("Model", bound=Settings)
 
 
 def configs_folder() -> Path:
-    """The folder of shipped YAML files: inside an installed package, beside it in a checkout."""
+    """Return the folder of shipped YAML files: inside an installed package, beside it in a checkout."""
     inside = _PACKAGE / "configs"
     return inside if inside.is_dir() else _PACKAGE.parent / "configs"
 
 
 def shipped_configs(kind: str = "") -> list[str]:
-    """The names by which the shipped YAML files are found, sorted; of experiments, or of a kind such as `sensors`."""
+    """Return the sorted names of the shipped experiments, or of the files of a kind such as `sensors`."""
     return sorted(path.stem for path in (configs_folder() / kind).glob("*.yaml"))
 
 
-def read_yaml(source: str | Path, *, kind: str = "") -> dict[str, Any]:
-    """The settings in a YAML file, given by path or by the name of a shipped one of a kind.
+def read_text(source: str | Path, *, kind: str = "") -> str:
+    """Return the text of a YAML file, given by its path or by the name of a shipped one of a kind.
 
     Raises:
-        ConfigError: There is no such file, or it holds something other than keys and values.
+        ConfigError: There is no such file, or it cannot be read.
     """
     path = Path(source)
     if not path.is_file():
         path = configs_folder() / kind / f"{source}.yaml"
     if not path.is_file():
-        names = shipped_configs(kind)
-        raise ConfigError(f"{source}: no such configuration; give a YAML file or one of {', '.join(names)}")
+        names = ", ".join(shipped_configs(kind))
+        raise ConfigError(f"{source}: no such configuration, expected a YAML file or one of {names}")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
+
+
+def read_yaml(source: str | Path, *, kind: str = "") -> SettingsTree:
+    """Return the settings in a YAML file, given as in `read_text`.
+
+    Raises:
+        ConfigError: There is no such file, or it holds something other than keys and values.
+    """
+    try:
+        content = yaml.safe_load(read_text(source, kind=kind))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from error
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: holds a {type(content).__name__}, expected keys and values")
+        raise ConfigError(f"{source}: holds a {type(content).__name__}, expected keys and values")
     return content
 
 
-def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    """Nested settings from texts such as `network.channels=[12,64]`; values are read as YAML.
+def parse_overrides(overrides: Sequence[str]) -> SettingsTree:
+    """Return nested settings from texts such as `network.channels=[12,64]`; values are read as YAML.
 
     Raises:
-        ConfigError: A text is not of the form key=value.
+        ConfigError: A text is not of the form KEY=VALUE.
+
+    Example:
+        >>> parse_overrides(["seed=1", "network.channels=[12,64]"])
+        {'seed': 1, 'network': {'channels': [12, 64]}}
     """
-    settings: dict[str, Any] = {}
+    settings: SettingsTree = {}
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            raise ConfigError(f"{text!r} is not of the form key=value, such as seed=1 or data.root=DIR")
+            raise ConfigError(f"{text!r} is not of the form KEY=VALUE, such as seed=1 or data.root=DIR")
         try:
             parsed = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise ConfigError(f"{text!r}: the value is not readable: {' '.join(str(error).split())}") from error
+            raise ConfigError(f"{text!r}: the value is not valid YAML: {' '.join(str(error).split())}") from error
         group = settings
         *outer, last = key.strip().split(".")
         for name in outer:
-            group = group.setdefault(name, {})
-            if not isinstance(group, dict):
+            inner = group.setdefault(name, {})
+            if not isinstance(inner, dict):
                 raise ConfigError(f"{text!r}: {name} already has a value")
+            group = inner
         group[last] = parsed
     return settings
 
 
-def merge_settings(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over` put over it, group by group."""
+def merge_settings(base: Mapping[str, JsonValue], over: Mapping[str, JsonValue]) -> SettingsTree:
+    """Return `base` with the values of `over` in their place, group by group.
+
+    Example:
+        >>> merge_settings({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"c": 4}})
+        {'a': 1, 'b': {'c': 4, 'd': 3}}
+    """
     merged = dict(base)
     for key, value in over.items():
-        below = merged.get(key)
-        both = isinstance(value, Mapping) and isinstance(below, Mapping)
-        merged[key] = merge_settings(below, value) if both else value  # type: ignore[arg-type]
+        before = merged.get(key)
+        both = isinstance(value, dict) and isinstance(before, dict)
+        merged[key] = merge_settings(before, value) if both else value  # type: ignore[arg-type]
     return merged
 
 
-def build(model: type[Model], settings: Mapping[str, Any], where: str) -> Model:
-    """The model made from plain settings.
+def build(model: type[Model], settings: Mapping[str, object], where: str) -> Model:
+    """Return the model made from plain settings.
 
     Args:
         model: A kind of `Settings`.
-        settings: Keys and values, as YAML gives them.
-        where: What the message names as the place of a mistake.
+        settings: Keys and values.
+        where: The place of a mistake, for messages: a file, or what was typed.
 
     Raises:
-        ConfigError: Names each wrong key with the nearest right one, and each wrong value with what was expected.
+        ConfigError: Names each unknown key with the nearest known one, and each wrong value with what was expected.
     """
     try:
         return model.model_validate(settings)
@@ -122,7 +150,7 @@ def build(model: type[Model], settings: Mapping[str, Any], where: str) -> Model:
         raise ConfigError(f"{where}: " + "; ".join(_explain(model, item) for item in error.errors())) from error
 
 
-def _explain(model: type[BaseModel], error: Any) -> str:
+def _explain(model: type[BaseModel], error: ErrorDetails) -> str:
     location = [str(part) for part in error["loc"]]
     key = ".".join(location)
     if error["type"] != "extra_forbidden":
@@ -130,7 +158,7 @@ def _explain(model: type[BaseModel], error: Any) -> str:
         return f"{key} = {error['input']!r}: {message}" if key else message
     known = _keys_at(model, location[:-1])
     nearest = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
-    hint = f"did you mean {'.'.join([*location[:-1], nearest[0]])}?" if nearest else f"known are {', '.join(known)}"
+    hint = f"did you mean {'.'.join([*location[:-1], nearest[0]])}?" if nearest else f"expected {', '.join(known)}"
     return f"unknown setting {key}, {hint}"
 
 

@@ -31,11 +31,11 @@ from .formats import (
     recognise,
     write,
 )
+from .frames import Frame
 from .parallel import Outcome, Progress, map_in_processes, prefetch
 from .simulator import EventSimulator, SimulatorConfig, SimulatorState, batches, simulate, upsample
 from .video import (
     VIDEO_SUFFIXES,
-    Frame,
     Video,
     VideoSettings,
     camera_of,
@@ -265,7 +265,7 @@ def convert_recording(
                 progress(events, max(events, total))
 
     on_damage = damage.append if config.salvage else None
-    parts = [recording.sorted()] if config.sort else recording.chunks(on_damage=on_damage)
+    parts = [recording.sorted()] if config.sort else recording.chunks(on_corruption=on_damage)
     stream, kind = counted(parts), config.compression
     write(path, stream, recording.sensor, source=source.name, compression=kind, overwrite=overwrite)
     lost = f"{damage[0]}; lost: {damage[0].lost}" if damage else None

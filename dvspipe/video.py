@@ -24,24 +24,13 @@ from .config import Settings
 from .errors import TruncatedVideoError, VideoError
 from .events import SensorSize
 from .files import write_beside
-
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong with a video, our own errors say
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-try:
-    import cv2
-except ImportError as error:  # pragma: no cover - depends on the machine
-    raise VideoError(
-        f"OpenCV cannot be loaded ({error}); install the system's libGL (Debian: apt install libgl1) "
-        "or, instead of opencv-python, opencv-python-headless"
-    ) from error
-
-TRANSFERS = ("srgb", "bt709", "gamma=x", "linear", "log")
+from .frames import PIXEL_TYPES, Frame, check_transfer
+from .opencv import cv2
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".hdr", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 VIDEO_SUFFIXES = frozenset(
     {".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv", ".y4m"}
 )
-PIXEL_TYPES = (np.uint8, np.uint16, np.float32)
 NO_FRAME = "not a video that OpenCV can read (no frame could be decoded)"
 FOLDER_FPS = 30.0  # of an image folder without times
 FOLDER_TIMES = ("timestamps.txt", "images.csv")  # the names under which an image folder holds its times
@@ -52,29 +41,6 @@ LATEST_US = 2**62
 
 Images = Generator[tuple[int, Callable[[], NDArray[Any]]], None, None]
 """Per frame, its own time in microseconds and a function that gives its pixels, to be called before the next one."""
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One grey image of a video and its time.
-
-    Args:
-        t_us: Time in microseconds.
-        image: [H, W] uint8 or uint16 over their full range, or float32 with 1.0 as white.
-        transfer: The curve by which light became the values of `image`: `srgb`, `bt709`, `gamma=x` (the value to the
-            power x is the light), `linear` (they are proportional), or, in float images, `log` (they are the natural
-            logarithm of light).
-    """
-
-    t_us: int
-    image: NDArray[Any]
-    transfer: str = "srgb"
-
-    @property
-    def size(self) -> SensorSize:
-        """Width and height of the image."""
-        height, width = self.image.shape
-        return SensorSize(width=width, height=height)
 
 
 class VideoSettings(Settings):
@@ -236,34 +202,6 @@ def read_image(path: Path, settings: VideoSettings | None = None) -> NDArray[Any
     if not path.is_file():
         raise VideoError(f"{path}: no such image file")
     return _prepare(str(path), _read_image(path), settings or VideoSettings())
-
-
-def check_transfer(text: str) -> None:
-    """Makes sure that a text names a transfer curve.
-
-    Raises:
-        VideoError: It does not.
-    """
-    power = text.removeprefix("gamma=")
-    if text not in TRANSFERS[:2] + TRANSFERS[3:] and not (
-        power != text and re.fullmatch(r"[0-9]+(\.[0-9]+)?", power) and 0.1 <= float(power) <= 10
-    ):
-        raise VideoError(f"transfer curve {text!r}: expected one of {', '.join(TRANSFERS)} with x from 0.1 to 10")
-
-
-def frames_from_arrays(
-    images: Iterable[NDArray[Any]], *, fps: float, start_us: int = 0, transfer: str = "srgb"
-) -> Iterator[Frame]:
-    """Frames at a constant rate from images in memory.
-
-    Args:
-        images: [H, W] grey images, as in `Frame`.
-        fps: Frames per second, > 0.
-        start_us: Time of the first frame.
-        transfer: The transfer curve of the values.
-    """
-    for number, image in enumerate(images):
-        yield Frame(start_us + round(number * 1e6 / fps), image, transfer)
 
 
 def camera_of(source: str | Path | int) -> int | None:

@@ -1,4 +1,4 @@
-"""Measures dvspipe: `python scripts/bench.py NAME [--json FILE]`; higher is better on every line."""
+"""Measure dvspipe: `python scripts/bench.py NAME [--json FILE]`; on every line a higher number is better."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ from encoders import encode_aedat2, encode_aedat3, encode_evt3, encode_evt21
 from numba import njit
 from numpy.typing import NDArray
 
-from dvspipe.config import build, read_yaml
+from dvspipe.config import build
 from dvspipe.conversion import convert_video
 from dvspipe.encoding import BinConfig, encode_events, encode_stream
 from dvspipe.events import Events, SensorSize, concatenate, join
 from dvspipe.formats import EventWriter, open_recording, read, write
-from dvspipe.formats.evt import parse_header
+from dvspipe.formats.prophesee_header import parse_header
 from dvspipe.formats.recordings import open_source
 from dvspipe.formats.source import HEAD_BYTES
+from dvspipe.frames import Frame
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate
 from dvspipe.synthesis import GESTURE_SENSOR, GESTURES, record_gesture
-from dvspipe.video import Frame, open_video, write_video
+from dvspipe.video import open_video, write_video
 
 REPEATS = 5
 CONVERT_REPEATS = FORMAT_REPEATS = 3
@@ -51,12 +52,12 @@ EVENTCV_SENSOR = SimulatorConfig(
     shot_noise_rate_hz=10,
 )  # fmt: skip
 """eventcv's default sensor, in our names; its thresholds are ours."""
-TELL_PEAK = """
+PRINT_PEAK = """
 import atexit, re, runpy, sys
 from pathlib import Path
-def tell():
+def show():
     print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
-atexit.register(tell)
+atexit.register(show)
 sys.argv[0] = "dvspipe"
 runpy.run_module("dvspipe", run_name="__main__")
 """
@@ -284,7 +285,7 @@ def _peaks(short: Path, long: Path, out: Path) -> Iterator[Figure]:
 
 
 def _peak_mb(source: Path, out: Path) -> float:
-    command = [sys.executable, "-c", TELL_PEAK, "convert", "--overwrite", "-o", str(out), str(source)]
+    command = [sys.executable, "-c", PRINT_PEAK, "convert", "--overwrite", "-o", str(out), str(source)]
     return int(_run(command).split()[-1]) * 1024 / 1e6
 
 
@@ -453,17 +454,17 @@ def bench_network(options: Options) -> Iterator[Figure]:
         found = _network(options.peers, T, B, side)
         ours, floor, norse = (found[name] for name in ("dvspipe", "relu", "norse"))
         for work in ("forward", "train"):
-            beside = {f"{name} ms": 1000 * told[work] for name, told in found.items()}
+            beside = {f"{name} ms": 1000 * measured[work] for name, measured in found.items()}
             name = f"network/{T}x{B}x2x{side}x{side}_{work}"
             yield Figure(f"{name}_floor", 1.1 * floor[work] / ours[work], "x below 1.10 of the CNN's time", 1, beside)
             target = 2.0 if work == "train" else 2.3
             yield Figure(f"{name}_norse", norse[work] / ours[work], "x Norse's step loop", target)
             if work == "train" and "spikingjelly" in found:
                 yield Figure(f"{name}_jelly", found["spikingjelly"][work] / ours[work], "x SpikingJelly", 1.8)
-        beside = {f"{name} MB": told["memory_mb"] for name, told in found.items()}
+        beside = {f"{name} MB": measured["memory_mb"] for name, measured in found.items()}
         name = f"network/{T}x{B}x2x{side}x{side}_memory"
         yield Figure(name, 2 / 3 * norse["memory_mb"] / ours["memory_mb"], "x below 2/3 of Norse's", 1, beside)
-        print("  rates:", ", ".join(f"{name} {told['rates']}" for name, told in found.items()), flush=True)
+        print("  rates:", ", ".join(f"{name} {measured['rates']}" for name, measured in found.items()), flush=True)
 
 
 def _network(python: str, T: int, B: int, side: int) -> dict[str, dict[str, Any]]:
@@ -477,12 +478,12 @@ def _network(python: str, T: int, B: int, side: int) -> dict[str, dict[str, Any]
                 capture_output=True, check=False,
             ).returncode:  # fmt: skip
                 continue
-            told = json.loads(_run([python, script, library, str(T), str(B), str(side)], **ONE_THREAD))
-            rounds.setdefault(library, []).append(told)
+            measured = json.loads(_run([python, script, library, str(T), str(B), str(side)], **ONE_THREAD))
+            rounds.setdefault(library, []).append(measured)
     return {
-        library: {"rates": told[0]["rates"]}
-        | {key: statistics.median(each[key] for each in told) for key in ("forward", "train", "memory_mb")}
-        for library, told in rounds.items()
+        library: {"rates": measured[0]["rates"]}
+        | {key: statistics.median(each[key] for each in measured) for key in ("forward", "train", "memory_mb")}
+        for library, measured in rounds.items()
     }
 
 
@@ -561,7 +562,7 @@ def bench_inference(_options: Options) -> Iterator[Figure]:
     """
     with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as place:
         folder = Path(place)
-        network = _gesture_checkpoint(folder)
+        network = "gesture-synthetic"
         for name, sensor, rate, lasts_s, target, further in (
             ("128x128", GESTURE_SENSOR, 100_000, 600, 20, []),
             ("720p", SensorSize(width=1280, height=720), 5_000_000, 60, 3, ["--fit", "scale"]),
@@ -595,20 +596,6 @@ def bench_inference(_options: Options) -> Iterator[Figure]:
             )  # fmt: skip
 
 
-def _gesture_checkpoint(folder: Path) -> str:
-    from dvspipe.checkpoint import ClassifierConfig, save_checkpoint, shipped_checkpoints
-
-    if "gesture-synthetic" in shipped_checkpoints():
-        return "gesture-synthetic"
-    settings = read_yaml("gesture")
-    kept = {"bins": settings["bins"], "network": settings["network"]}
-    kept |= {"classes": GESTURES, "width": GESTURE_SENSOR.width, "height": GESTURE_SENSOR.height}
-    config = build(ClassifierConfig, kept, "gesture")
-    path = folder / "gesture.safetensors"
-    save_checkpoint(path, config, config.build_network())
-    return str(path)
-
-
 def _write_random(path: Path, sensor: SensorSize, rate: int, lasts_s: int) -> None:
     rng = np.random.default_rng(0)
     with EventWriter(path, sensor) as writer:
@@ -621,10 +608,10 @@ def _write_random(path: Path, sensor: SensorSize, rate: int, lasts_s: int) -> No
 def _infer(network: str, recording: Path, cores: int, *further: str) -> tuple[Spent, float]:
     """Times of the command with so many cores, and its peak memory in MB."""
     allowed = ",".join(map(str, sorted(os.sched_getaffinity(0))[:cores]))
-    with tempfile.NamedTemporaryFile("r") as told:
-        command = [sys.executable, "-c", TELL_PEAK, "infer", network, str(recording), *further]
-        spent = _spend(["taskset", "-c", allowed, "sh", "-c", f'"$@" > {told.name}', "sh", *command], str(cores))
-        return spent, int(told.read().split()[-1]) * 1024 / 1e6
+    with tempfile.NamedTemporaryFile("r") as peak:
+        command = [sys.executable, "-c", PRINT_PEAK, "infer", network, str(recording), *further]
+        spent = _spend(["taskset", "-c", allowed, "sh", "-c", f'"$@" > {peak.name}', "sh", *command], str(cores))
+        return spent, int(peak.read().split()[-1]) * 1024 / 1e6
 
 
 def _spend(command: list[str], threads: str = "2") -> Spent:

@@ -42,8 +42,8 @@ def main() -> None:
         write_split(split, replace(data, train=tuple(training), validation=tuple(validation), test=tests))
         this = config.model_copy(update={"data": config.data.model_copy(update={"split": split})})
         run = train(this, folder, command=shlex.join(sys.argv))
-        correct += run.test["correct"]
-        print(f"fold {number}: {run.test['accuracy']:.2%}, {run.test['correct']} of {run.test['samples']}", flush=True)
+        correct += run.test.correct
+        print(f"fold {number}: {run.test.accuracy:.2%}, {run.test.correct} of {run.test.samples}", flush=True)
     print(f"all: {correct / len(samples):.2%}, {correct} of {len(samples)} recordings of {data.title}")
 
 

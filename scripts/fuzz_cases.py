@@ -1,4 +1,4 @@
-"""Cases for `fuzz_formats.py`: what is done to a seed, chosen by the number of the case."""
+"""The cases of `fuzz_formats.py`: how a seed is changed, chosen by the number of the case."""
 
 from __future__ import annotations
 
@@ -23,27 +23,35 @@ NUMBERS = (b"0", b"-1", b"1e999", b"99999999999999999999", b"2147483648", b"3276
 
 @dataclass(frozen=True)
 class Case:
-    """A file to read: of a seed, made by something done to it; the bytes are None where it is no file."""
+    """A file to read.
+
+    Args:
+        seed: The recording that it is made from.
+        content: Its bytes; None if it is not a regular file.
+        suffix: Of its name.
+        changes: Names of what was done to the seed.
+        sensor: The sensor that is given when it is read.
+    """
 
     seed: Seed
     content: bytes | None
     suffix: str
-    done: tuple[str, ...]
+    changes: tuple[str, ...]
     sensor: SensorSize | None = None
 
 
 def flip(rng: random.Random, data: bytearray, _other: bytes) -> None:
     for _ in range(rng.randint(1, 8)):
-        data[_place(rng, data)] ^= 1 << rng.randrange(8)
+        data[_position(rng, data)] ^= 1 << rng.randrange(8)
 
 
 def set_extremes(rng: random.Random, data: bytearray, _other: bytes) -> None:
-    place, count = _place(rng, data), rng.choice((1, 2, 4, 8))
-    data[place : place + count] = rng.choice(EXTREMES) * count
+    position, count = _position(rng, data), rng.choice((1, 2, 4, 8))
+    data[position : position + count] = rng.choice(EXTREMES) * count
 
 
 def set_number(rng: random.Random, data: bytearray, _other: bytes) -> None:
-    """Another number in a text, such as a header's."""
+    """Change a number in a text, such as that of a header."""
     found = [*re.finditer(rb"\d+", bytes(data[: rng.choice((HEAD_BYTES, 1 << 14))]))]
     if found:
         start, stop = rng.choice(found).span()
@@ -51,30 +59,30 @@ def set_number(rng: random.Random, data: bytearray, _other: bytes) -> None:
 
 
 def randomise(rng: random.Random, data: bytearray, _other: bytes) -> None:
-    """Random bytes behind the head."""
-    place = _place(rng, data)
-    data[place:] = rng.randbytes(len(data) - place)
+    """Replace all bytes from a position on by random ones."""
+    position = _position(rng, data)
+    data[position:] = rng.randbytes(len(data) - position)
 
 
 def blank(rng: random.Random, data: bytearray, _other: bytes) -> None:
-    place, count = _place(rng, data), rng.randint(1, 4096)
-    data[place : place + count] = bytes(len(data[place : place + count]))
+    position, count = _position(rng, data), rng.randint(1, 4096)
+    data[position : position + count] = bytes(len(data[position : position + count]))
 
 
 def drop(rng: random.Random, data: bytearray, _other: bytes) -> None:
-    place = _place(rng, data)
-    del data[place : place + rng.choice((1, 2, 7, 64, 1000))]
+    position = _position(rng, data)
+    del data[position : position + rng.choice((1, 2, 7, 64, 1000))]
 
 
 def repeat(rng: random.Random, data: bytearray, _other: bytes) -> None:
-    place = _place(rng, data)
-    data[place:place] = data[place : place + rng.choice((1, 3, 8, 500))] * rng.choice((1, 2, 50))
+    position = _position(rng, data)
+    data[position:position] = data[position : position + rng.choice((1, 3, 8, 500))] * rng.choice((1, 2, 50))
 
 
 def graft(rng: random.Random, data: bytearray, other: bytes) -> None:
-    """Bytes of another file, of any format."""
-    place = _place(rng, data)
-    data[place:] = other[rng.randrange(len(other)) :]
+    """Replace all bytes from a position on by those of another file, of any format."""
+    position = _position(rng, data)
+    data[position:] = other[rng.randrange(len(other)) :]
 
 
 MUTATIONS: tuple[Callable[[random.Random, bytearray, bytes], None], ...] = (
@@ -82,13 +90,13 @@ MUTATIONS: tuple[Callable[[random.Random, bytearray, bytes], None], ...] = (
 )  # fmt: skip
 
 
-def _place(rng: random.Random, data: bytearray) -> int:
-    """A place in the data, half of the time in its head."""
+def _position(rng: random.Random, data: bytearray) -> int:
+    """Return a position in the data, half of the time in its head."""
     return rng.randrange(max(1, min(len(data), HEAD_BYTES) if rng.random() < 0.5 else len(data)))
 
 
 def make_case(number: int, seeds: list[Seed]) -> Case:
-    """The case of a number: first the specials of all seeds, then cuts and mutations, some inside gzip."""
+    """Return the case of a number: first the special cases of all seeds, then cuts and mutations, some inside gzip."""
     if number < len(seeds) * len(SPECIALS):
         seed, special = seeds[number // len(SPECIALS)], SPECIALS[number % len(SPECIALS)]
         if special == "bomb":
@@ -102,8 +110,8 @@ def make_case(number: int, seeds: list[Seed]) -> Case:
     suffix = rng.choice(seeds).suffix if rng.random() < 0.05 else seed.suffix
     if rng.random() < 0.2:
         content = gzip.compress(seed.content, 1) if rng.random() < 0.2 else seed.content
-        done = ("cut",) if suffix == seed.suffix else ("cut", "renamed")
-        return Case(seed, content[: rng.randrange(len(content))], suffix, done, sensor)
+        changes = ("cut",) if suffix == seed.suffix else ("cut", "renamed")
+        return Case(seed, content[: rng.randrange(len(content))], suffix, changes, sensor)
     data, names = bytearray(seed.content), []
     packed = rng.random()
     if packed < 0.1:
@@ -116,13 +124,13 @@ def make_case(number: int, seeds: list[Seed]) -> Case:
     return Case(seed, gzip.compress(bytes(data), 1) if packed > 0.95 else bytes(data), suffix, tuple(names), sensor)
 
 
-def put(case: Case, path: Path) -> None:
-    """Makes what a case is about."""
+def create_file(case: Case, path: Path) -> None:
+    """Create the file of a case."""
     if case.content is not None:
         path.write_bytes(case.content)
-    elif case.done == ("folder",):
+    elif case.changes == ("folder",):
         path.mkdir()
-    elif case.done == ("pipe",):
+    elif case.changes == ("pipe",):
         os.mkfifo(path)
     else:
-        path.symlink_to("/dev/zero" if case.done == ("device",) else path.with_name("nowhere"))
+        path.symlink_to("/dev/zero" if case.changes == ("device",) else path.with_name("nowhere"))

@@ -1,8 +1,8 @@
-"""Reads mutated recordings of every format: `python scripts/fuzz_formats.py --minutes 15`; exit code 1 with findings.
+"""Reads changed recordings of every format: `python scripts/fuzz_formats.py --minutes 15`; exit code 1 with findings.
 
-Whatever a file holds, reading it must end in an error of dvspipe's that names the file, or in events inside the sensor
-and in order, up to damage that is told: no other exception, no crash, no hang, no memory beyond MOST_MB and
-EVENT_BYTES for each event held. A case is a number: it makes the same file of the same seeds again.
+Whatever a file contains, reading it must end in an error of dvspipe's that names the file, or in events inside the
+sensor and in order, up to corruption that is reported: no other exception, no crash, no hang, and no more memory than
+MOST_MB plus EVENT_BYTES per event in memory. The number of a case determines its file, given the same seeds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
-from fuzz_cases import Case, make_case, put
+from fuzz_cases import Case, create_file, make_case
 from fuzz_seeds import Seed, make_seeds
 
 from dvspipe.checking import MOST_PIXELS, check_recording
@@ -40,31 +40,31 @@ from dvspipe.formats import describe, open_recording, read
 
 LIMIT_S = 10
 MOST_MB = 300
-BARE_MB = 150  # of these, a process that has imported dvspipe.formats has taken already
+BARE_MB = 150  # used by a process that has only imported dvspipe.formats
 EVENT_BYTES = 24
-DAT_STEP_US = 1 << 31  # a longer one may be an overflow of the clock that only decoding sees (formats/dat.py)
-MOST_EVENTS_HELD = 1 << 22
-ADDRESS_BYTES = 3 << 30  # more than a worker maps without reading; what lies about its size meets it
+DAT_STEP_US = 1 << 31  # a longer one may be an overflow of the clock that only decoding finds (formats/dat.py)
+MOST_EVENTS = 1 << 22
+ADDRESS_BYTES = 3 << 30  # more than a worker maps before it reads; a file with a false size may exceed it
 PROC = Path("/proc/self")
 
 
 class FoundError(Exception):
-    """A reader did what it must not."""
+    """A reader broke a rule."""
 
 
 class Verdict(NamedTuple):
-    """`read`, `damaged`, `refused` or `finding`, the format, and what was found."""
+    """The result of a case: `read`, `corrupted`, `refused` or `finding`; the format; and what was found."""
 
     kind: str
     format: str
-    words: str = ""
+    message: str = ""
 
 
-def judge(path: Path, case: Case, *, limited: bool) -> str:
-    """Reads a file in every way: `read`, `damaged` or `refused`.
+def check_reading(path: Path, case: Case, *, limited: bool) -> str:
+    """Read a file in every way, and return `read`, `corrupted` or `refused`.
 
     Raises:
-        FoundError: A reader did what it must not; so is any other exception.
+        FoundError: A reader broke a rule. Any other exception is a finding too.
     """
     given = {"sensor": case.sensor, "hints": case.seed.hints}
     peak = _Peak(limited=limited)
@@ -74,74 +74,74 @@ def judge(path: Path, case: Case, *, limited: bool) -> str:
         _require(path.name in str(error), f"the error does not name the file: {error}")
         peak.check(0)
         return "refused"
-    damage: list[CorruptionError] = []
+    errors: list[CorruptionError] = []
     parts, count = [Events.empty(recording.sensor)], 0
-    for part in recording.chunks(on_damage=damage.append):
+    for part in recording.chunks(on_corruption=errors.append):
         count += len(part)
-        parts += [part] if count <= MOST_EVENTS_HELD else []
-    peak.check(min(count, MOST_EVENTS_HELD))
-    verdict = "damaged" if damage else "read"
-    _require(all(path.name in str(error) for error in damage), f"the damage does not name the file: {damage}")
-    if count > MOST_EVENTS_HELD:
+        parts += [part] if count <= MOST_EVENTS else []
+    peak.check(min(count, MOST_EVENTS))
+    verdict = "corrupted" if errors else "read"
+    _require(all(path.name in str(error) for error in errors), f"the error does not name the file: {errors}")
+    if count > MOST_EVENTS:
         return verdict
-    ahead = concatenate(parts, recording.sensor)
-    if case.done == ("cut",):
-        _require(_is_prefix(ahead, case.seed.events), "events of a cut file are not the first of the whole one")
+    events = concatenate(parts, recording.sensor)
+    if case.changes == ("cut",):
+        _require(_is_prefix(events, case.seed.events), "events of a truncated file are not the first ones")
     try:
-        whole = read(path, **given)  # type: ignore[arg-type]
+        all_events = read(path, **given)  # type: ignore[arg-type]
     except CorruptionError:
-        _require(bool(damage), "read tells damage that chunks do not")
+        _require(bool(errors), "read finds corruption, chunks do not")
     else:
-        _require(not damage, "read does not tell damage")
-        _require(whole == ahead, "read and chunks give other events")
+        _require(not errors, "chunks find corruption, read does not")
+        _require(all_events == events, "read and chunks return different events")
     peak.check(2 * count)
     if recording.sensor.width * recording.sensor.height <= MOST_PIXELS:
         report = check_recording(path, **given)  # type: ignore[arg-type]
-        _require(report.wrong == bool(damage), f"check says {report.findings}, chunks {damage}")
+        _require(report.wrong == bool(errors), f"check finds {report.findings}, chunks {errors}")
     peak.check(2 * count)
-    if not damage and not (recording.format == "dat" and np.diff(ahead.t).max(initial=0) > DAT_STEP_US):
-        _check_shortcuts(path, case, ahead)
+    if not errors and not (recording.format == "dat" and np.diff(events.t).max(initial=0) > DAT_STEP_US):
+        _check_shortcuts(path, case, events)
     return verdict
 
 
 def _check_shortcuts(path: Path, case: Case, events: Events) -> None:
-    """What is told, or found in time, without decoding all, is what decoding gives."""
+    """Check that extents and parts found without decoding everything are those of decoding everything."""
     recording = open_recording(path, sensor=case.sensor, hints=case.seed.hints)
     found = describe(path, sensor=case.sensor, hints=case.seed.hints)
     times = events.t.tolist() or [None]
-    told = (found.events, found.t_first_us, found.t_last_us)
-    _require(told == (len(events), times[0], times[-1]), f"describe says {told}")
+    extent = (found.events, found.t_first_us, found.t_last_us)
+    _require(extent == (len(events), times[0], times[-1]), f"describe returns {extent}")
     if len(events):
         start_us, stop_us = times[len(times) // 3], times[2 * len(times) // 3] + 1
         part = concatenate(recording.chunks(start_us, stop_us), recording.sensor)
-        _require(part == events.slice_time(start_us, stop_us), f"other events from {start_us} to {stop_us} us")
+        _require(part == events.slice_time(start_us, stop_us), f"different events from {start_us} to {stop_us} us")
 
 
-def _is_prefix(part: Events, whole: Events) -> bool:
-    columns = ((getattr(part, name), getattr(whole, name)) for name in "txyp")
+def _is_prefix(part: Events, events: Events) -> bool:
+    columns = ((getattr(part, name), getattr(events, name)) for name in "txyp")
     return all(np.array_equal(column, full[: len(part)]) for column, full in columns)
 
 
-def _require(right: bool, words: str) -> None:
-    if not right:
-        raise FoundError(words)
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise FoundError(message)
 
 
 class _Peak:
-    """How much memory this process has taken since a moment (Linux)."""
+    """The peak memory of this process since the object was created (Linux)."""
 
     def __init__(self, *, limited: bool) -> None:
         self._limited = limited and (PROC / "clear_refs").exists()
         if self._limited:
-            ctypes.CDLL(None).malloc_trim(0)  # what cases before this one have left
+            ctypes.CDLL(None).malloc_trim(0)  # memory of earlier cases
             (PROC / "clear_refs").write_text("5")
             self._before_mb = self._peak_mb()
 
-    def check(self, events_held: int) -> None:
+    def check(self, events: int) -> None:
         if self._limited:
-            taken_mb = self._peak_mb() - self._before_mb
-            allowed_mb = MOST_MB - BARE_MB + EVENT_BYTES * events_held / 1e6
-            _require(taken_mb <= allowed_mb, f"takes {taken_mb:.0f} MB with {events_held} events held")
+            used_mb = self._peak_mb() - self._before_mb
+            allowed_mb = MOST_MB - BARE_MB + EVENT_BYTES * events / 1e6
+            _require(used_mb <= allowed_mb, f"uses {used_mb:.0f} MB with {events} events in memory")
 
     def _peak_mb(self) -> float:
         found = re.search(r"VmHWM:\s+(\d+) kB", (PROC / "status").read_text())
@@ -150,29 +150,29 @@ class _Peak:
 
 
 def run_case(number: int, seeds: list[Seed], folder: Path, *, limited: bool = False) -> Verdict:
-    """Makes the file of a case, reads it, and removes it."""
+    """Create the file of a case, read it, and remove it."""
     case = make_case(number, seeds)
     path = folder / f"case{number}{case.suffix}"
-    put(case, path)
+    create_file(case, path)
     try:
-        return Verdict(judge(path, case, limited=limited), case.seed.format)
+        return Verdict(check_reading(path, case, limited=limited), case.seed.format)
     except BaseException as error:  # a panic of faery's Rust is one
         if isinstance(error, KeyboardInterrupt):
             raise
-        words = str(error) if isinstance(error, FoundError) else traceback.format_exc()
-        return Verdict("finding", case.seed.format, words)
+        message = str(error) if isinstance(error, FoundError) else traceback.format_exc()
+        return Verdict("finding", case.seed.format, message)
     finally:
         path.rmdir() if path.is_dir() else path.unlink()
 
 
 def _work(connection: Connection, seeds: list[Seed], folder: Path) -> None:
-    """A worker: answers numbers of cases with verdicts, after reading all seeds once, which compiles."""
+    """Run a worker: receive numbers of cases and send verdicts, after reading all seeds once to compile the kernels."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     for seed in seeds:
         path = folder / f"seed{seed.suffix}"
         path.write_bytes(seed.content)
         with suppress(Exception):
-            judge(path, Case(seed, None, seed.suffix, (), seed.sensor), limited=False)
+            check_reading(path, Case(seed, None, seed.suffix, (), seed.sensor), limited=False)
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES, ADDRESS_BYTES))
     connection.send(None)
     while (number := connection.recv()) is not None:
@@ -180,7 +180,7 @@ def _work(connection: Connection, seeds: list[Seed], folder: Path) -> None:
 
 
 class _Worker:
-    """A process that runs cases and may die of one."""
+    """A process that runs cases, and may die in one."""
 
     def __init__(self, seeds: list[Seed]) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="dvspipe-fuzz-"))
@@ -192,7 +192,7 @@ class _Worker:
         self._connection.recv()
 
     def run(self, number: int) -> Verdict | str:
-        """The verdict, or what became of the process."""
+        """Return the verdict, or how the process ended."""
         try:
             self._connection.send(number)
             if not self._connection.poll(LIMIT_S):
@@ -209,28 +209,30 @@ class _Worker:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def fuzz(seeds: list[Seed], numbers: Iterator[int], until_s: float, tell: Callable[[int, Case, Verdict], None]) -> None:
-    """Runs cases in one worker until a time."""
+def fuzz(
+    seeds: list[Seed], numbers: Iterator[int], until_s: float, report: Callable[[int, Case, Verdict], None]
+) -> None:
+    """Run cases in one worker until a time."""
     worker = _Worker(seeds)
     for number in numbers:
         if time.monotonic() >= until_s:
             break
-        told = worker.run(number)
+        verdict = worker.run(number)
         case = make_case(number, seeds)
-        told = Verdict("finding", case.seed.format, told) if isinstance(told, str) else told
-        if told.kind == "finding":  # whose memory may be left
+        verdict = Verdict("finding", case.seed.format, verdict) if isinstance(verdict, str) else verdict
+        if verdict.kind == "finding":  # it may have left memory allocated
             worker.end()
             worker = _Worker(seeds)
-        tell(number, case, told)
+        report(number, case, verdict)
     worker.end()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=1)
-    parser.add_argument("--seed", type=int, default=0, help="the number of the first case")
-    parser.add_argument("--format", help="the only format to read")
-    parser.add_argument("--keep", type=Path, default=Path("fuzz-findings"), help="the folder for files with findings")
+    parser.add_argument("--seed", type=int, default=0, help="number of the first case")
+    parser.add_argument("--format", help="read only this format")
+    parser.add_argument("--keep", type=Path, default=Path("fuzz-findings"), help="folder for files with findings")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     data = os.environ.get("DVSPIPE_TEST_DATA")
@@ -238,31 +240,31 @@ def main() -> None:
     counts: Counter[tuple[str, str]] = Counter()
     lock = threading.Lock()
 
-    def tell(number: int, case: Case, verdict: Verdict) -> None:
+    def report(number: int, case: Case, verdict: Verdict) -> None:
         with lock:
             counts[verdict.format, verdict.kind] += 1
             if verdict.kind == "finding":
                 arguments.keep.mkdir(parents=True, exist_ok=True)
                 path = arguments.keep / f"{number}{case.suffix}"
-                path.with_name(f"{path.name}.why").write_text(f"{case.seed.name} {case.done}\n{verdict.words}\n")
+                path.with_name(f"{path.name}.why").write_text(f"{case.seed.name} {case.changes}\n{verdict.message}\n")
                 if case.content is not None:
                     path.write_bytes(case.content)
-                last = verdict.words.strip().splitlines()[-1][:200]
-                print(f"{number} {case.seed.name} {'+'.join(case.done)}: {last}", flush=True)
+                last = verdict.message.strip().splitlines()[-1][:200]
+                print(f"{number} {case.seed.name} {'+'.join(case.changes)}: {last}", flush=True)
 
     numbers, until_s = itertools.count(arguments.seed), time.monotonic() + 60 * arguments.minutes
     watchers = [
-        threading.Thread(target=fuzz, args=(seeds, numbers, until_s, tell)) for _ in range(max(1, arguments.workers))
+        threading.Thread(target=fuzz, args=(seeds, numbers, until_s, report)) for _ in range(max(1, arguments.workers))
     ]
     for watcher in watchers:
         watcher.start()
     for watcher in watchers:
         watcher.join()
-    kinds = ("read", "damaged", "refused", "finding")
-    print(f"{'format':14}{'tried':>9}" + "".join(f"{kind:>9}" for kind in kinds))
+    kinds = ("read", "corrupted", "refused", "finding")
+    print(f"{'format':14}{'tried':>9}" + "".join(f"{kind:>10}" for kind in kinds))
     for name in sorted({name for name, _ in counts}):
         tried = [counts[name, kind] for kind in kinds]
-        print(f"{name:14}{sum(tried):9}" + "".join(f"{count:9}" for count in tried))
+        print(f"{name:14}{sum(tried):9}" + "".join(f"{count:10}" for count in tried))
     print(f"{counts.total()} files in {arguments.minutes:g} minutes")
     sys.exit(any(kind == "finding" for _, kind in counts))
 

@@ -1,4 +1,4 @@
-"""Small whole recordings of every format, for `fuzz_formats.py` to mutate."""
+"""Small recordings of every format, for `fuzz_formats.py` to change."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ import numpy as np
 from encoders import encode_aedat2, encode_aedat3, encode_evt3, encode_evt21, encode_ros1
 
 from dvspipe.events import Events, SensorSize
-from dvspipe.formats import FORMATS, NO_HINTS, Hints, open_recording, read, write
-from dvspipe.formats.recordings import WRITTEN
+from dvspipe.formats import FORMATS, NO_HINTS, Hints, open_recording, read, write, written_suffixes
 
 SENSOR = SensorSize(width=120, height=90)
 COUNT, SPAN_US = 400, 50_000
@@ -25,23 +24,23 @@ REAL = (
     "faery_evt3.raw", "faery_evt2.raw", "faery_gen4.dat", "faery_dvs.es", "faery_atis.es", "tonic_sample_ncars.dat",
     "iliis_checkerboard_2.aedat", "mibblez_foam90.aedat", "evlibrary_faces_easy_0001.bin",
 )  # fmt: skip
-REAL_WHOLE = ("evlibrary_event.hdf5", "evlibrary_event.txt")
+REAL_COMPLETE = ("evlibrary_event.hdf5", "evlibrary_event.txt")
 REAL_HINTS = {"iliis_checkerboard_2.aedat": Hints(chip="DVS128"), "mibblez_foam90.aedat": Hints(chip="DVS128")}
 
 
 @dataclass(frozen=True)
 class Seed:
-    """A recording that is read without damage (a real one is cut, and may end in some).
+    """A recording that is read without corruption (real ones are truncated and may end in some).
 
     Args:
-        name: What it is, in words.
+        name: What it is.
         suffix: Of its file.
-        content: The file.
-        events: What it holds.
-        format: The format that reads it.
-        sensor: What must be said of it.
-        hints: What must be said of it.
-        bomb: Makes a small file of the format that holds very much, where gzip is not the way to make one.
+        content: Bytes of the file.
+        events: Events in it.
+        format: Name of the format that reads it.
+        sensor: The sensor that must be given to read it.
+        hints: The hints that must be given to read it.
+        bomb: Returns a small file of the format with very many events; None if gzip makes one.
     """
 
     name: str
@@ -55,12 +54,12 @@ class Seed:
 
 
 def make_seeds(data: Path | None) -> list[Seed]:
-    """Seeds of every format; with the folder of real recordings, cuts of these too."""
+    """Return seeds of every format, and the beginnings of real recordings if their folder is given."""
     events = some_events()
     bombs = {".npz": npz_bomb, ".h5": hdf5_bomb}
     found = []
     with tempfile.TemporaryDirectory(prefix="dvspipe-seeds-") as folder:
-        for suffix in (".h5", *WRITTEN):
+        for suffix in written_suffixes():
             path = Path(folder, f"written{suffix}")
             write(path, [events.slice_time(start, start + 5000) for start in range(0, SPAN_US, 5000)])
             found.append(_seed(f"written{suffix}", path, bomb=bombs.get(suffix)))
@@ -82,8 +81,8 @@ def make_seeds(data: Path | None) -> list[Seed]:
 def _seed(name: str, path: Path, hints: Hints = NO_HINTS, bomb: Callable[[], bytes] | None = None) -> Seed:
     recording = open_recording(path, hints=hints)
     given = None if recording.sensor_source == "file" else recording.sensor
-    ahead = [*recording.chunks(on_damage=lambda _: None)]
-    events = ahead[0] if len(ahead) == 1 else read(path, sensor=given, hints=hints)
+    parts = [*recording.chunks(on_corruption=lambda _: None)]
+    events = parts[0] if len(parts) == 1 else read(path, sensor=given, hints=hints)
     return Seed(name, path.suffix, path.read_bytes(), events, recording.format, given, hints, bomb)
 
 
@@ -94,15 +93,15 @@ def some_events() -> Events:
 
 
 def real(data: Path | None) -> Iterator[tuple[Path, int | None]]:
-    """Real recordings, and how many bytes of them are taken (None: all)."""
-    folder = data / "recordings" if data else Path("there is none")
-    for name in (*REAL, *REAL_WHOLE):
+    """Yield real recordings, each with the number of bytes to use (None: all)."""
+    folder = data / "recordings" if data else Path("missing")
+    for name in (*REAL, *REAL_COMPLETE):
         if (folder / name).exists():
             yield folder / name, REAL_BYTES if name in REAL else None
 
 
 def encoded(events: Events) -> Iterator[tuple[str, bytes, Hints]]:
-    """Files of the formats that dvspipe does not write, and of variants of others."""
+    """Yield files of the formats that dvspipe does not write, and of variants of the others."""
     yield "evt3.raw", encode_evt3(events), NO_HINTS
     yield "evt21.raw", encode_evt21(events), NO_HINTS
     yield "jaer.aedat", encode_aedat2(events), NO_HINTS
@@ -132,7 +131,7 @@ def npy(array: np.ndarray) -> bytes:
 
 
 def plain_hdf5(events: Events) -> bytes:
-    """Columns that stand in one piece each, without a sensor."""
+    """Return contiguous columns without a sensor."""
     file = io.BytesIO()
     with h5py.File(file, "w") as to:
         for name in "txyp":
@@ -147,7 +146,7 @@ def npz_bomb() -> bytes:
 
 
 def hdf5_bomb() -> bytes:
-    """Columns of zeros in one chunk each."""
+    """Return columns of zeros in one chunk each."""
     file = io.BytesIO()
     with h5py.File(file, "w") as to:
         for name in "txyp":

@@ -14,9 +14,9 @@ from dvspipe.comparison import compare
 from dvspipe.config import build
 from dvspipe.events import Events, concatenate
 from dvspipe.formats import read, read_frames
-from dvspipe.report import figures
+from dvspipe.frames import Frame
+from dvspipe.report import Metric, describe_comparison
 from dvspipe.simulator import SimulatorConfig, calibrate, simulate
-from dvspipe.video import Frame
 
 Half = tuple[list[Frame], Events]
 
@@ -29,11 +29,11 @@ def halves(path: Path) -> tuple[Half, Half]:
     return tuple((part, events.slice_time(part[0].t_us + 1, part[-1].t_us + 1)) for part in (first, second))
 
 
-def judge(fitted: Half, judged: Half) -> list[tuple[str, str, str]]:
-    """The figures of `compare` for the sensor fitted to one half, on the other."""
+def judge(fitted: Half, judged: Half) -> list[Metric]:
+    """The metrics of `compare` for the sensor fitted to one half, on the other."""
     config = build(SimulatorConfig, calibrate(*fitted).to_yaml_settings(), "the calibrated sensor")
     frames, events = judged
-    return figures(compare(events, concatenate(simulate(frames, config), events.sensor)))
+    return describe_comparison(compare(events, concatenate(simulate(frames, config), events.sensor)))
 
 
 def main() -> None:

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvspipe.events import Events, SensorSize, concatenate
+from dvspipe.frames import Frame
 from dvspipe.simulator import SimulatorConfig, simulate
 from dvspipe.simulator.upsampling import upsample
-from dvspipe.video import Frame
 
 SENSOR = SensorSize(width=346, height=260)
 TRUTH_FPS = 3000

@@ -10,7 +10,7 @@ import numpy as np
 from dvspipe.errors import CorruptionError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats.source import Columns
-from dvspipe.formats.writers import Encoding, RecordingWriter
+from dvspipe.formats.writers import StreamEncoder, StreamWriter
 
 
 def joined(chunks: Iterable[Columns], sensor: SensorSize) -> Events:
@@ -34,10 +34,10 @@ def part(events: Events, start: int, stop: int) -> Events:
     return Events(*(column[start:stop] for column in (events.t, events.x, events.y, events.p)), sensor=events.sensor)
 
 
-def write(path: Path, events: Events, encoding: Encoding, cuts: Iterable[int] = ()) -> None:
+def write(path: Path, events: Events, encoder: StreamEncoder, cuts: Iterable[int] = ()) -> None:
     """Writes events in parts that end at the cuts."""
     edges = [0, *sorted(min(cut, len(events)) for cut in cuts), len(events)]
-    with RecordingWriter(path, events.sensor, encoding, overwrite=True) as writer:
+    with StreamWriter(path, events.sensor, encoder, overwrite=True) as writer:
         for k in range(len(edges) - 1):
             writer.append(part(events, edges[k], edges[k + 1]))
     assert writer.count == len(events)

@@ -1,4 +1,4 @@
-"""What is counted of a network's activity, and the traces of its neurons."""
+"""Counts of a network's activity, and traces of its neurons."""
 
 from __future__ import annotations
 
@@ -38,28 +38,28 @@ def sample(recordings: int) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_batches_add_up_to_the_whole(kind: str) -> None:
+def test_counts_of_batches_add_up(kind: str) -> None:
     net, spikes = network(kind), sample(5)
     with torch.no_grad():
-        with count_activity(net) as whole, watch_rates(net) as rates:
+        with count_activity(net) as complete, watch_rates(net) as rates:
             net(spikes)
         with count_activity(net) as parts:
             for part in spikes.split([1, 4], dim=1):
                 net(part)
-    for ours, theirs in zip(parts, whole, strict=True):
+    for ours, theirs in zip(parts, complete, strict=True):
         assert (ours.name, ours.recordings, ours.steps, ours.nonzero) == (theirs.name, 5, 30, theirs.nonzero)
         assert ours.arrived == pytest.approx(theirs.arrived)
         assert ours.rate == (None if theirs.rate is None else pytest.approx(theirs.rate))
-    for layer in whole[:-1]:
+    for layer in complete[:-1]:
         assert layer.rate == pytest.approx(rates[layer.name])
         assert rates[layer.name] > 0.001
-    assert (whole[-1].name, whole[-1].rate is None) == ("readout", kind != "plif")
-    assert whole[0].arrived == spikes.sum()
-    assert whole[0].nonzero == spikes.count_nonzero()
+    assert (complete[-1].name, complete[-1].rate is None) == ("readout", kind != "plif")
+    assert complete[0].arrived == spikes.sum()
+    assert complete[0].nonzero == spikes.count_nonzero()
 
 
-def test_what_fires_arrives_in_the_next_layer() -> None:
-    """An average pooling of whole squares passes each spike on; a linear layer gets them all."""
+def test_spikes_arrive_in_the_next_layer() -> None:
+    """Average pooling of complete squares keeps the number of spikes; a linear layer receives all of them."""
     for kind in ("csnn", "mlp"):
         net = network(kind)
         with torch.no_grad(), count_activity(net) as layers:
@@ -69,7 +69,7 @@ def test_what_fires_arrives_in_the_next_layer() -> None:
             assert after.arrived == pytest.approx(before.fired * before.neurons)
 
 
-def test_residuals_send_what_they_add() -> None:
+def test_residual_blocks_send_their_sum() -> None:
     net = network("sew")
     taken: list[Tensor] = []
     hooked = [layer for layer in net.modules() if isinstance(layer, Convolution)]
@@ -81,8 +81,8 @@ def test_residuals_send_what_they_add() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_spike_reaches_as_many_neurons_as_the_fan_out_says(kind: str) -> None:
-    """One more spike in the middle of a layer's input changes the currents of so many neurons."""
+def test_a_spike_reaches_as_many_neurons_as_the_fan_out(kind: str) -> None:
+    """One more spike in the middle of a layer's input changes the currents of that many neurons."""
     net = network(kind)
     with torch.no_grad(), count_activity(net) as layers:
         net(sample(1))

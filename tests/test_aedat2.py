@@ -79,20 +79,20 @@ def test_a_chip_that_the_header_does_not_name_must_be_said(tmp_path: Path) -> No
     events = random_events(3, 50, DAVIS240)
     path = tmp_path / "clip.aedat"
     path.write_bytes(header("# HardwareInterface: DAVIS FX3") + davis_words(events).tobytes())
-    with pytest.raises(FormatError, match="its header does not name the chip; say it with --hint chip=DVS128"):
+    with pytest.raises(FormatError, match=r"hints\.chip='DVS128'"):
         read(path)
     assert read(path, Hints(chip="davis240c")) == events
-    with pytest.raises(FormatError, match=r"chip 'CeleX' is not known"):
+    with pytest.raises(FormatError, match=r"'CeleX'"):
         read(path, Hints(chip="CeleX"))
 
 
 def test_a_chip_other_than_the_headers_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "clip.aedat"
     path.write_bytes(header(f"# AEChip: {JAER}"))
-    with pytest.raises(FormatError, match=r"names the chip DVS128, not DAVIS240"):
+    with pytest.raises(FormatError, match=r"DVS128, not DAVIS240"):
         read(path, Hints(chip="DAVIS240"))
     path.write_bytes(header("# AEChip: a.b.Tmpdiff128"))
-    with pytest.raises(FormatError, match=r"names the chip Tmpdiff128, which is not known"):
+    with pytest.raises(FormatError, match=r"Tmpdiff128"):
         read(path)
     assert len(read(path, Hints(chip="DVS128"))) == 0
 
@@ -147,9 +147,7 @@ def test_every_cut_gives_the_whole_events_first(tmp_path: Path) -> None:
         path.write_bytes(begin + words[:size])
         source = AEDAT2.open(path)
         if size % 8:
-            with pytest.raises(
-                CorruptionError, match=rf"cut\.aedat: \d+ bytes, the last {size % 8} are no whole event"
-            ):
+            with pytest.raises(CorruptionError, match=rf"cut\.aedat: \d+ bytes, the last {size % 8} "):
                 list(source.chunks())
         assert sum(len(chunk.t) for chunk in until_damage(source.chunks())) == size // 8
     for size in range(len(begin)):
@@ -175,7 +173,7 @@ def test_addresses_of_16_bits_are_refused(tmp_path: Path, head: bytes) -> None:
     path = tmp_path / "old.aedat"
     path.write_bytes(head)
     assert AEDAT2.recognises(path, head)
-    with pytest.raises(FormatError, match=r"old\.aedat: its header names .*1\.0.*, expected AEDAT 2\.0"):
+    with pytest.raises(FormatError, match=r"old\.aedat: .*1\.0.*AEDAT 2\.0"):
         AEDAT2.open(path)
 
 

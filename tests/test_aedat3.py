@@ -74,7 +74,7 @@ def test_the_clock_runs_over(tmp_path: Path) -> None:
 
 
 def test_large_packets_are_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aedat3, "SKIP_BYTES", 64)
+    monkeypatch.setattr(aedat3, "PACKET_BLOCK_BYTES", 64)
     events = random_events(1, 100, DVS128)
     path = tmp_path / "a.aedat"
     path.write_bytes(HEADER + packet(events) + other_packet(2, 1000, 3) + packet(events.shift_time(10**6)))
@@ -107,15 +107,15 @@ def test_every_cut_gives_the_whole_events_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damaged", "message"),
     [
-        (struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, 9, 1, 1), "expected as many events as it has room for"),
-        (struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, 1, 1, 2), "expected as many events as it has room for"),
-        (struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, -1, -1, -1), "expected as many events as it has room for"),
-        (struct.pack("<hhiiiiii", 1, 1, 16, 4, 0, 1, 1, 1), "expected polarity events of 8 bytes"),
-        (struct.pack("<hhiiiiii", 3, 1, 0, 4, 0, 1, 1, 1), "expected a type and a clock"),
-        (struct.pack("<hhiiiiii", -32767, 1, 8, 4, 0, 1, 1, 1), "expected a type and a clock"),
-        (struct.pack("<hhiiiiii", 1, 1, 8, 4, -1, 1, 1, 1), "expected a type and a clock"),
-        (struct.pack("<hhiiiiii", 3, 1, 2**31 - 1, 4, 0, 2**31 - 1, 2**31 - 1, 1), "ends inside the packet"),
-        (struct.pack("<hhiiiiii", 1, 2, 8, 4, 0, 1, 1, 1), "camera 2 after those of 1"),
+        (struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, 9, 1, 1), r"found _Packet\(kind=1.*capacity, "),
+        (struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, 1, 1, 2), r"found _Packet\(kind=1.*capacity, "),
+        (struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, -1, -1, -1), r"found _Packet\(kind=1.*capacity, "),
+        (struct.pack("<hhiiiiii", 1, 1, 16, 4, 0, 1, 1, 1), "event_bytes=16.* of 8 bytes"),
+        (struct.pack("<hhiiiiii", 3, 1, 0, 4, 0, 1, 1, 1), "type and clock of at least 0"),
+        (struct.pack("<hhiiiiii", -32767, 1, 8, 4, 0, 1, 1, 1), "type and clock of at least 0"),
+        (struct.pack("<hhiiiiii", 1, 1, 8, 4, -1, 1, 1, 1), "type and clock of at least 0"),
+        (struct.pack("<hhiiiiii", 3, 1, 2**31 - 1, 4, 0, 2**31 - 1, 2**31 - 1, 1), "inside the packet"),
+        (struct.pack("<hhiiiiii", 1, 2, 8, 4, 0, 1, 1, 1), "camera 2 .*camera 1 "),
         (struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, 1, 1, 1) + b"\1\0\0\0\xff\xff\xff\xff", "has the time -1 us"),
     ],
 )
@@ -132,8 +132,8 @@ def test_a_packet_that_lies_is_damage_after_the_events_before_it(tmp_path: Path,
 def test_other_versions_and_formats_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.aedat"
     for old, new, message in (
-        (b"DAT3.1", b"DAT3.0", r"its version is #!AER-DAT3\.0, expected #!AER-DAT3\.1"),
-        (b"RAW", b"Serial-TS", r"its format is Serial-TS, expected RAW"),
+        (b"DAT3.1", b"DAT3.0", r"#!AER-DAT3\.0 .*#!AER-DAT3\.1"),
+        (b"RAW", b"Serial-TS", r"Serial-TS .*RAW"),
     ):
         path.write_bytes(HEADER.replace(old, new))
         with pytest.raises(FormatError, match=message):

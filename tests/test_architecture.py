@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import typer
+
+from dvspipe.cli.app import app
+from dvspipe.cli.screen import as_option
 
 ORDER = [
     "errors",
@@ -35,19 +42,52 @@ ORDER = [
     "demo",
     "cli",
 ]
+LONGEST_FUNCTION = 60
+
+
+def options_of(command: object) -> set[str]:
+    """Options of a command and of all below it."""
+    found = {name for parameter in command.params for name in parameter.opts}  # type: ignore[attr-defined]
+    return found.union(*(options_of(one) for one in getattr(command, "commands", {}).values()))
+
+
+OPTIONS = options_of(typer.main.get_command(app))
 PACKAGE = Path(__file__).parents[1] / "dvspipe"
 ONLY_HOMES = {
+    "PIL": {"report"},
+    "apsw": {"formats"},
+    "cv2": {"opencv"},
     "faery": {"formats"},
+    "filelock": {"files"},
     "h5py": {"formats"},
+    "hdf5plugin": {"formats"},
     "isal": {"formats"},
-    "norse": {"networks"},
-    "tonic": {"datasets"},
-    "torch": {"networks", "checkpoint", "training", "inference", "export"},
+    "jinja2": {"report"},
+    "matplotlib": {"report"},
     "nir": {"export"},
+    "norse": {"networks"},
+    "numba": {
+        "checking",
+        "comparison",
+        "encoding",
+        "filters",
+        "formats",
+        "inference",
+        "networks",
+        "simulator",
+        "synthesis",
+    },
     "onnx": {"export"},
     "onnxruntime": {"export"},
     "onnxscript": {"export"},
-    "matplotlib": {"report"},
+    "rich": {"cli"},
+    "rosbags": {"formats"},
+    "safetensors": {"checkpoint", "training"},
+    "scipy": {"results", "comparison", "simulator", "training"},
+    "sklearn": {"report", "training"},
+    "tonic": {"datasets"},
+    "torch": {"networks", "checkpoint", "training", "inference", "export"},
+    "triton": {"networks"},
     "typer": {"cli"},
 }
 
@@ -62,13 +102,12 @@ def sources() -> list[Path]:
 
 def imports(path: Path) -> list[str]:
     """Imported names with their package: `dvspipe.events` for `from ..events import Events`."""
-    depth = len(path.relative_to(PACKAGE).parts)
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            inside = ["dvspipe", module_of(path)] if depth > 1 else ["dvspipe"]
+            inside = ["dvspipe", *path.relative_to(PACKAGE).parts[:-1]]
             base = inside[: len(inside) - node.level + 1] if node.level else []
             home = ".".join([*base, *(node.module or "").split(".")]).rstrip(".")
             found += [home] if node.module and home != "dvspipe" else [f"{home}.{alias.name}" for alias in node.names]
@@ -76,7 +115,7 @@ def imports(path: Path) -> list[str]:
 
 
 def test_every_module_has_its_place() -> None:
-    assert {module_of(path) for path in sources()} <= set(ORDER)
+    assert {module_of(path) for path in sources()} == set(ORDER)
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -93,3 +132,112 @@ def test_a_library_is_imported_only_where_it_belongs(path: Path) -> None:
     for name in imports(path):
         homes = ONLY_HOMES.get(name.split(".")[0])
         assert homes is None or module_of(path) in homes, f"{path.name} imports {name}"
+
+
+def test_event_files_need_no_opencv(tmp_path: Path) -> None:
+    code = f"""
+import sys
+sys.modules["cv2"] = None  # import cv2 raises ImportError
+import dvspipe.checking, dvspipe.filters, dvspipe.formats
+from dvspipe import Events, SensorSize, read, write
+events = Events(t=[0, 5, 9], x=[3, 4, 11], y=[1, 1, 6], p=[True, False, True], sensor=SensorSize(width=12, height=7))
+path = {str(tmp_path / "clip.h5")!r}
+write(path, events)
+assert read(path) == events
+assert not dvspipe.checking.check_recording(path).findings
+assert len(list(dvspipe.filters.filter_stream([events], dvspipe.filters.FilterConfig(refractory_us=2)))[0]) == 3
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def string_literals(path: Path) -> list[ast.Constant]:
+    """String constants that are no docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documented = [node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)]
+    constants = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return [node for node in constants if node not in documented]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sources() if module_of(path) != "cli"],
+    ids=lambda path: str(path.relative_to(PACKAGE)),
+)
+def test_only_the_command_line_names_its_options(path: Path) -> None:
+    """Elsewhere an error carries a `Remedy`, which Python shows as an argument."""
+    named = [node for node in string_literals(path) if re.search(r"(^|[\s\"'(])--[a-z]", str(node.value))]
+    assert not named, [f"{path.name}:{node.lineno} {node.value}" for node in named]
+
+
+def remedies() -> list[tuple[str, ast.Call]]:
+    return [
+        (f"{path.relative_to(PACKAGE)}:{node.lineno}", node)
+        for path in sources()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Remedy"
+    ]
+
+
+@pytest.mark.parametrize(("place", "call"), remedies(), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_remedy_is_an_option_or_a_setting(place: str, call: ast.Call) -> None:
+    from dvspipe.errors import Remedy
+
+    setting = call.args[0]
+    assert isinstance(setting, ast.Constant), f"{place}: the name of the setting is not written out"
+    remedy = Remedy(str(setting.value), "X")
+    option = as_option(remedy).split()[0]
+    assert "." in remedy.setting or option in OPTIONS, f"{place}: {option} is no option of any command"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_name_with_an_underscore_stays_in_its_module(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("dvspipe")):
+            private = [alias.name for alias in node.names if alias.name.startswith("_")]
+            assert not private, f"{path.name}:{node.lineno} imports {private}"
+
+
+def test_no_record_is_read_by_string_keys() -> None:
+    """`python tests/test_architecture.py` prints them: fewer than ten, all of plain mappings."""
+    assert len(string_subscripts()) < 10, string_subscripts()
+
+
+def string_subscripts() -> list[str]:
+    """Subscripts with a string key in training, inference, report and cli."""
+    found = []
+    for path in sources():
+        if module_of(path) in ("training", "inference", "report", "cli"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant | ast.JoinedStr):
+                    key = node.slice
+                    annotation = isinstance(node.value, ast.Name) and node.value.id in ("Literal", "Annotated")
+                    if (isinstance(key, ast.JoinedStr) or isinstance(key.value, str)) and not annotation:
+                        found.append(f"{path.relative_to(PACKAGE)}:{node.lineno} {ast.unparse(node)}")
+    return found
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_function_fits_on_a_screen(path: Path) -> None:
+    """Declarations of options of the command line are not counted."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef):
+            lines = (node.end_lineno or 0) - node.body[0].lineno + 1
+            assert lines <= LONGEST_FUNCTION, f"{path.name}:{node.lineno} {node.name} has {lines} lines"
+
+
+def compiled(node: ast.FunctionDef) -> bool:
+    return any(
+        "njit" in ast.unparse(decorator) or "compiled" in ast.unparse(decorator) for decorator in node.decorator_list
+    )
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_kernel_has_at_most_ten_parameters(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef) and compiled(node):
+            parameters = len(node.args.args) + len(node.args.kwonlyargs)
+            assert parameters <= 10, f"{path.name}:{node.lineno} {node.name} has {parameters} parameters"
+
+
+if __name__ == "__main__":
+    print(*string_subscripts(), sep="\n")

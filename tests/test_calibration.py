@@ -10,9 +10,9 @@ import pytest
 from dvspipe.errors import DataError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats.aedat4 import AEDAT4, read_frames
+from dvspipe.frames import Frame
 from dvspipe.simulator import SimulatorConfig, simulate
 from dvspipe.simulator.calibration import Calibration, _net_correlation, calibrate
-from dvspipe.video import Frame
 
 SENSOR = SensorSize(width=64, height=40)
 OFFSET = 8 / 255

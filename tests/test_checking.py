@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike
 from dvspipe.checking import CheckReport, CheckSettings, Finding, check_recording
 from dvspipe.errors import EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
-from dvspipe.formats import hdf5_reader, open_recording, read, write
+from dvspipe.formats import open_recording, read, write
+from dvspipe.formats.hdf5 import reader as hdf5_reader
 
 Row = tuple[int, int, int, int]
 rows = st.lists(st.tuples(st.integers(-5, 30), st.integers(-1, 12), st.integers(-1, 7), st.integers(0, 2)), max_size=40)
@@ -173,7 +174,7 @@ def test_a_gap_is_what_is_far_longer_than_the_usual_step(tmp_path: Path) -> None
     finding = only(check_recording(steady(tmp_path / "a.h5", t=t)))
     assert (finding.kind, finding.severity, finding.count, finding.first) == ("gaps", "odd", 2, 200)
     assert finding.message == (
-        "2 times nothing happens for more than 16384 us, first before event 200; the longest gap is 71000 us"
+        "2 times without events longer than 16384 us, first before event 200; the longest gap is 71000 us"
     )
     # Steps of 2 ms are within 2^11 us, and 16 times that is 32,768 us; of 4 ms, 65,536 us.
     assert only(check_recording(steady(tmp_path / "b.h5", t=t + STEADY_US))).count == 2
@@ -221,10 +222,10 @@ def test_a_cut_file_is_checked_up_to_the_cut_and_its_sensor_guessed(tmp_path: Pa
     report = check_recording(tmp_path / "a.bin")
     assert (report.events, report.width, report.sensor_source) == (99, 34, "guessed")
     finding = report.findings[0]
-    assert (finding.kind, finding.severity, finding.first) == ("damage", "wrong", 99)
+    assert (finding.kind, finding.severity, finding.first) == ("corruption", "wrong", 99)
     assert finding.message.endswith("lost: 3 bytes")
     (tmp_path / "b.bin.gz").write_bytes(gzip.compress(bin40(random_events(0, 3000)))[:-20])
-    assert check_recording(tmp_path / "b.bin.gz").findings[0].kind == "damage"
+    assert check_recording(tmp_path / "b.bin.gz").findings[0].kind == "corruption"
 
 
 def test_a_chunk_that_cannot_be_unpacked_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +238,7 @@ def test_a_chunk_that_cannot_be_unpacked_is_damage(tmp_path: Path, monkeypatch: 
         raw.seek(chunk.byte_offset)
         raw.write(bytes(chunk.size))
     report = check_recording(path)
-    assert (report.findings[0].kind, report.findings[0].first, report.events) == ("damage", 65536, 65536)
+    assert (report.findings[0].kind, report.findings[0].first, report.events) == ("corruption", 65536, 65536)
 
 
 def test_a_guessed_sensor_is_the_one_that_reading_guesses(tmp_path: Path) -> None:
@@ -252,9 +253,8 @@ def test_a_guessed_sensor_is_the_one_that_reading_guesses(tmp_path: Path) -> Non
 def test_beyond_every_known_sensor_the_way_out_is_told(tmp_path: Path) -> None:
     path = write_columns(tmp_path / "a.h5", [0, 1], [2000, 3], [0, 0], [1, 0], sensor=None)
     finding = only(check_recording(path))
-    assert finding.message == (
-        "1 event lies outside 1280x720, the largest known sensor: event 0 with x = 2000, y = 0; give --sensor WxH"
-    )
+    assert finding.message == ("1 event lies outside 1280x720, the largest known sensor: event 0 with x = 2000, y = 0")
+    assert [remedy.setting for remedy in finding.remedies] == ["sensor"]
     assert not check_recording(path, sensor=SensorSize(width=2001, height=700)).findings
 
 
@@ -265,9 +265,9 @@ def test_a_report_is_a_plain_record(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="no such recording"):
+    with pytest.raises(FileError, match=r"a\.h5: no such file"):
         check_recording(tmp_path / "a.h5")
-    with pytest.raises(EventError, match="sensor of 12x7, expected 5x5"):
+    with pytest.raises(EventError, match="12x7 .*5x5"):
         check_recording(steady(tmp_path / "b.h5"), sensor=SensorSize(width=5, height=5))
     (tmp_path / "c.h5").write_bytes(b"")
     with pytest.raises(FormatError, match="empty"):
@@ -294,5 +294,5 @@ def test_nothing_is_wrong_with_real_recordings(test_data: Path, name: str, event
 
 def test_a_sensor_too_large_to_count_is_refused(tmp_path: Path) -> None:
     path = write_columns(tmp_path / "a.h5", [0], [0], [0], [0], SensorSize(width=28001, height=25976))
-    with pytest.raises(FormatError, match=r"a\.h5: a sensor of 28001x25976, expected at most"):
+    with pytest.raises(FormatError, match=r"a\.h5: .*28001x25976"):
         check_recording(path)

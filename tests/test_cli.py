@@ -1,14 +1,18 @@
-"""The commands as a user types them, in a process of their own."""
+"""The commands as a user types them: most in this process, a few in processes of their own."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import typing
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -16,6 +20,9 @@ import numpy as np
 import pytest
 from conftest import random_events
 
+from dvspipe.cli import analysis, encode, main
+from dvspipe.cli.app import COMMANDS
+from dvspipe.config import shipped_configs
 from dvspipe.encoding import Latency, Poisson, Population
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
@@ -23,14 +30,41 @@ from dvspipe.synthesis import GESTURE_SENSOR, gesture_frames
 from dvspipe.video import open_video, write_video
 
 
-def dvspipe(*arguments: object, cwd: Path, code: int | None = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dvspipe", *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+@dataclass(frozen=True)
+class Done:
+    """What a command left: its exit code and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def dvspipe(*arguments: object, cwd: Path, code: int | None = 0) -> Done:
+    """Runs a command in this process, from argv to the exit code."""
+    out, err = io.StringIO(), io.StringIO()
+    argv, folder, handler = sys.argv, Path.cwd(), signal.getsignal(signal.SIGINT)
+    sys.argv = ["dvspipe", *map(str, arguments)]
+    os.chdir(cwd)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main()
+        found = 0
+    except SystemExit as stop:
+        found = int(stop.code or 0)
+    finally:
+        os.chdir(folder)
+        sys.argv = argv
+        signal.signal(signal.SIGINT, handler)
+    done = Done(found, out.getvalue(), err.getvalue())
     assert code is None or done.returncode == code, done.stdout + done.stderr
     if code:
-        assert "Traceback" not in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     return done
+
+
+def in_a_process(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dvspipe", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +88,9 @@ def test_help_names_every_command(tmp_path: Path) -> None:
     )
     assert "convert" in dvspipe(cwd=tmp_path).stdout
     assert dvspipe("--version", cwd=tmp_path).stdout.startswith("dvspipe 0.")
+    assert in_a_process("--version", cwd=tmp_path).stdout.startswith("dvspipe 0.")
+    failed = in_a_process("info", "missing.h5", cwd=tmp_path)
+    assert (failed.returncode, failed.stderr.count("\n")) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +187,7 @@ def test_recordings_are_converted_cut_merged_filtered_and_checked(tmp_path: Path
     dvspipe("merge", "a.h5", "a.h5", "-o", "long.h5", "--one-after-another", "--gap", 5, cwd=tmp_path)
     assert read(tmp_path / "long.h5").duration_us == 2 * events.duration_us + 5000
     wrong = dvspipe("merge", "a.h5", "cut.npz", "-o", "both2.h5", cwd=tmp_path, code=2).stderr
-    assert "cut.npz: comes from a sensor of 100x90, a.h5 from one of 240x180" in wrong
+    assert "cut.npz: has a sensor of 100x90, expected 240x180 as a.h5" in wrong
     said = dvspipe("filter", "both.h5", "-o", "once.h5", "--refractory", 0.001, cwd=tmp_path).stdout
     assert "2,000 within the refractory period" in said
     assert len(read(tmp_path / "once.h5")) == 2000
@@ -185,11 +222,11 @@ def test_several_videos_are_converted_and_finished_ones_skipped(clip: Path, tmp_
     }  # fmt: skip
     assert read(tmp_path / "out" / "a.h5") == read(tmp_path / "out" / "sub" / "b.h5")
     (tmp_path / "in" / "bad.mp4").unlink()
-    assert "2 of 2 are there already" in dvspipe("convert", "in", "-o", "out", cwd=tmp_path).stdout
+    assert "2 of 2 already exist" in dvspipe("convert", "in", "-o", "out", cwd=tmp_path).stdout
 
 
-def test_view_draws_neurons(tmp_path: Path) -> None:
-    said = dvspipe("view", "--neuron", "-o", "a.png", "--tau-ms", 8, "--weight", 3, "--spikes", "1,2", cwd=tmp_path)
+def test_neuron_draws_responses(tmp_path: Path) -> None:
+    said = dvspipe("neuron", "-o", "a.png", "--tau", 8, "--weight", 3, "--spikes", "1,2", cwd=tmp_path)
     assert "tau 8 ms, weight 3: 0 spikes for 2, v <= 0.703" in said.stdout  # 3/8 and 7/8 of it
     assert cv2.imread(str(tmp_path / "a.png")) is not None
 
@@ -270,13 +307,19 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["train", "nmnist", "data.group=("], "not a regular expression"),
         (["view", "there.h5", "-o", "out.gif", "--window", "nan"], "--window"),
         (["view", "gap.h5", "-o", "out.gif"], "blank pictures"),
-        (["view", "there.h5", "-o", "out.gif", "--mode", "xyt"], "out.gif: a chart of events is written as .png"),
-        (["view", "there.h5", "-o", "out.gif", "--mode", "spiral"], "mode = 'spiral'"),
+        (
+            ["view", "there.h5", "-o", "out.gif", "--mode", "xyt"],
+            "out.gif: cannot hold a chart of events (found .gif, expected .png)",
+        ),
+        (["view", "there.h5", "-o", "out.gif", "--mode", "spiral"], "'spiral' is not one of 'counts', 'surface'"),
         (["view", "there.h5", "-o", "out.gif", "--beside", "text.mp4"], "text.mp4: not a video that OpenCV can read"),
-        (["view", "there.h5", "-o", "out.png", "--mode", "rate", "--beside", "CLIP"], "not with --mode rate"),
+        (
+            ["view", "there.h5", "-o", "out.png", "--mode", "rate", "--beside", "CLIP"],
+            "cannot be combined with the chart --mode rate",
+        ),
         (
             ["convert", "CLIP", "-o", "out.h5", "--transfer", "rec2020"],
-            "transfer curve 'rec2020': expected one of srgb, bt709, gamma=x, linear",
+            "'rec2020' (expected srgb, bt709, gamma=x, linear",
         ),
         (["convert", "CLIP"], "Missing option"),
         (["info", "missing.h5"], "missing.h5: no such recording"),
@@ -284,8 +327,8 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["info", "cut.bin"], "cut.bin: 7 bytes, the last 2 are no whole event"),
         (["info", "cut.h5"], "cut.h5: not a complete HDF5 file"),
         (["info", "there.h5", "--sensor", "12"], "not of the form WIDTHxHEIGHT"),
-        (["view", "there.h5", "-o", "out.mp3"], "cannot write a preview as .mp3"),
-        (["view", "there.h5", "-o", "out.gif", "--colours", "pink"], "colours = 'pink'"),
+        (["view", "there.h5", "-o", "out.mp3"], "out.mp3: cannot hold a preview (found .mp3"),
+        (["view", "there.h5", "-o", "out.gif", "--colours", "pink"], "'pink' is not one of 'light', 'dark'"),
         (["train", "nowhere"], "nowhere: no such configuration"),
         (["train", "nmnist"], "data.root"),
         (["train", "nmnist", "data.rot=x"], "unknown setting data.rot, did you mean data.root"),
@@ -296,22 +339,23 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["convert", "CLIP", "-o", "out.h5", "--upsample", "much"], "upsample"),
         (
             ["convert", "CLIP", "-o", "out.h5", "--preset", "eyeball"],
-            "eyeball: no such configuration; give a YAML file",
+            "eyeball: no such configuration",
         ),
         (["synth", "nmnist", "-o", "out"], "Missing option '--mnist'"),
-        (["synth", "nmnist", "-o", "out", "--mnist", "one"], "no file train-images-idx3-ubyte"),
-        (["synth", "nmnist", "-o", "out", "--mnist", "one", "--exclude", "one"], "Train or Test"),
-        (["view", "-o", "out.png"], "expected either a recording or --neuron"),
-        (["view", "there.h5", "--neuron", "-o", "out.png"], "expected either a recording or --neuron"),
-        (["view", "there.h5", "--tau-ms", "3", "-o", "out.png"], "--tau-ms, --weight and --spikes are for --neuron"),
-        (["view", "--neuron", "-o", "out.gif"], "cannot draw neurons as .gif"),
-        (["view", "--neuron", "-o", "out.png", "--spikes", "1,two"], "--spikes '1,two': expected times in ms"),
-        (["view", "--neuron", "-o", "out.png", "--spikes", "nan"], "nan s: expected more than 0"),
-        (["view", "--neuron", "-o", "out.png", "--spikes=-4,2"], "a spike at -4 ms: expected one from 0"),
-        (["view", "--neuron", "-o", "out.png", "--tau-ms", "0.2"], "0.2 ms: expected at least a step, 1 ms"),
-        (["view", "--neuron", "-o", "out.png", *[f"--weight={k}" for k in range(9)]], "shows at most 24 neurons"),
+        (["synth", "nmnist", "-o", "out", "--mnist", "one"], "one: no file train-images-idx3-ubyte"),
+        (
+            ["synth", "nmnist", "-o", "out", "--mnist", "one", "--exclude", "one"],
+            "one: no recordings to exclude found (expected a folder Train or Test)",
+        ),
+        (["view", "-o", "out.png"], "Missing argument 'RECORDING'"),
+        (["neuron", "-o", "out.gif"], "cannot draw neurons as .gif"),
+        (["neuron", "-o", "out.png", "--spikes", "1,two"], "--spikes '1,two': expected times in ms"),
+        (["neuron", "-o", "out.png", "--spikes", "nan"], "nan s"),
+        (["neuron", "-o", "out.png", "--spikes=-4,2"], "-4 ms"),
+        (["neuron", "-o", "out.png", "--tau", "0.2"], "0.2 ms"),
+        (["neuron", "-o", "out.png", *[f"--weight={k}" for k in range(9)]], "at most 24 neurons"),
         (["export", "there.h5", "--to", "nir", "-o", "out.nir"], "there.h5: not a dvspipe checkpoint"),
-        (["export", "there.h5", "--to", "pdf", "-o", "out.pdf"], "one of nir, onnx"),
+        (["export", "there.h5", "--to", "pdf", "-o", "out.pdf"], "'pdf' is not one of 'nir', 'onnx'"),
         (["fly"], "No such command"),
     ],
 )
@@ -342,7 +386,7 @@ def test_ctrl_c_stops_a_conversion_and_leaves_nothing(tmp_path: Path) -> None:
             time.sleep(0.02)
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=60)
-    assert (running.returncode, said.strip()) == (130, "dvspipe: stopped")
+    assert (running.returncode, said.strip()) == (130, "dvspipe: interrupted")
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -364,7 +408,7 @@ def test_a_file_of_times_is_for_one_video(clip: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.webm"
     other.write_bytes(clip.read_bytes())
     failed = dvspipe("convert", clip, other, "-o", "many", *options, cwd=tmp_path, code=2)
-    assert "--timestamps gives the times of one video, and there are 2" in failed.stderr
+    assert "--timestamps gives the times of one video (found 2 sources)" in failed.stderr
     failed = dvspipe("convert", "7", "-o", "b.h5", cwd=tmp_path, code=None)
     assert "camera 7: there is none" in failed.stderr
     assert not (tmp_path / "b.h5").exists()
@@ -401,7 +445,7 @@ def test_encode_writes_the_spikes_of_several_codes(tmp_path: Path) -> None:
     [
         (["nope.png", "-o", "a.png"], "nope.png: no such image file"),
         (["text.png", "-o", "a.png"], "text.png: not an image that OpenCV can read"),
-        (["grey.png", "-o", "a.png", "--method", "rate"], "--method rate: unknown, expected poisson, latency, "),
+        (["grey.png", "-o", "a.png", "--method", "rate"], "'rate' is not one of 'poisson', 'latency'"),
         (["grey.png", "-o", "a.png", "--steps", "0"], "encode --method poisson: steps = 0"),
         (["grey.png", "-o", "a.png", "--resize", "0x3"], "--resize '0x3' is not of the form WIDTHxHEIGHT"),
         (["grey.png", "-o", "a.gif"], "a.gif: cannot write spikes as .gif; use .png or .npz"),
@@ -417,12 +461,12 @@ def test_what_cannot_be_encoded_is_one_line(tmp_path: Path, arguments: list[str]
 
 def test_synthetic_gestures_are_written_and_say_so(tmp_path: Path) -> None:
     few = ["synth", "gestures", "-o", "made", "--people", 1, "--clips", 1, "--duration", 0.1, "--jobs", 1]
-    assert "11 synthetic clips of 1 people in 11 classes, 11 files new" in dvspipe(*few, cwd=tmp_path).stdout
-    assert ", 0 files new" in dvspipe(*few, cwd=tmp_path).stdout
+    assert "11 synthetic clips of 1 people in 11 classes, 11 new files" in dvspipe(*few, cwd=tmp_path).stdout
+    assert ", 0 new files" in dvspipe(*few, cwd=tmp_path).stdout
     recording = next((tmp_path / "made" / "arm_roll").iterdir())
     assert "synthetic" in dvspipe("info", recording, cwd=tmp_path).stdout
     assert (
-        "made with another seed (synthesis.json has 0, now 1)"
+        "another seed (found 0 in synthesis.json, expected 1)"
         in dvspipe(*few, "--seed", 1, cwd=tmp_path, code=2).stderr
     )
 
@@ -432,7 +476,7 @@ def test_synthetic_gestures_are_written_and_say_so(tmp_path: Path) -> None:
     [
         (["gestures", "-o", "x", "--people", "0"], "Invalid value for '--people'"),
         (["gestures", "-o", "x", "--duration", "0"], "Invalid value for '--duration'"),
-        (["gestures", "-o", "full"], "contains other files"),
+        (["gestures", "-o", "full"], "full: contains other files"),
         (["gestures", "-o", "full/file"], "cannot be written"),
         (["dances", "-o", "x"], "No such command 'dances'"),
     ],
@@ -454,8 +498,43 @@ def test_ctrl_c_leaves_whole_synthetic_recordings(tmp_path: Path) -> None:
             time.sleep(0.02)
         os.killpg(running.pid, signal.SIGINT)  # as a terminal does
         _, said = running.communicate(timeout=60)
-    assert (running.returncode, said.strip()) == (130, "dvspipe: stopped")
+    assert (running.returncode, said.strip()) == (130, "dvspipe: interrupted")
     files = [path for path in (tmp_path / "made").rglob("*") if path.is_file()]
     assert {path.suffix for path in files if not path.name.startswith(".")} == {".h5", ".json"}
     assert not [path for path in files if path.name.startswith(".")]
     assert all(len(read(path)) for path in files if path.suffix == ".h5")
+
+
+def test_shipped_configurations_are_listed_shown_and_copied(tmp_path: Path) -> None:
+    listed = dvspipe("configs", cwd=tmp_path).stdout
+    assert all(name in listed for name in (*shipped_configs(), *shipped_configs("sensors")))
+    assert dvspipe("configs", "list", cwd=tmp_path).stdout == listed
+    shown = dvspipe("configs", "show", "nmnist", cwd=tmp_path).stdout
+    dvspipe("configs", "copy", "nmnist", "mine.yaml", cwd=tmp_path)
+    assert (tmp_path / "mine.yaml").read_text().strip() == shown.strip()
+    assert "data.root" in dvspipe("train", "mine.yaml", cwd=tmp_path, code=2).stderr
+    assert "already exists" in dvspipe("configs", "copy", "nmnist", "mine.yaml", cwd=tmp_path, code=2).stderr
+    assert "cutoff_hz" in dvspipe("configs", "show", "gen4", cwd=tmp_path).stdout
+    assert "nowhere: no such configuration" in dvspipe("configs", "show", "nowhere", cwd=tmp_path, code=2).stderr
+
+
+def test_choices_of_options_are_those_of_the_models() -> None:
+    """They are written again in the command line, so that --help loads no heavy module."""
+    from dvspipe.encoding import CODES
+    from dvspipe.report import PLOTS, PreviewSettings
+
+    fields = PreviewSettings.model_fields
+    modes = typing.get_args(fields["mode"].annotation)
+    assert set(typing.get_args(analysis.Mode)) == {*modes, *PLOTS}
+    assert set(typing.get_args(analysis.Colours)) == {
+        name for kind in typing.get_args(fields["colours"].annotation) for name in typing.get_args(kind)
+    }
+    assert {str(method) for method in encode.Method} == set(CODES)
+
+
+def test_every_command_that_writes_has_the_same_option_for_it() -> None:
+    reading = {"info", "check"}
+    for command in COMMANDS:
+        if command.__name__ not in reading:
+            option = typing.get_type_hints(command, include_extras=True)["out"].__metadata__[0]
+            assert {option.default, *option.param_decls} == {"--out", "-o"}, command.__name__

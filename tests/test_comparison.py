@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from dataclasses import asdict
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from scipy.stats import pearsonr, wasserstein_distance
 from dvspipe.comparison import INTERVAL_BINS, INTERVAL_BINS_PER_DECADE, CompareSettings, Comparison, compare
 from dvspipe.errors import EventError, FileError
 from dvspipe.events import Events, SensorSize
-from dvspipe.report import figures, write_comparison_page
+from dvspipe.report import describe_comparison, write_comparison_page
 
 EMPTY = Events.empty(SENSOR)
 ONE = Events([5], [3], [2], [1], SENSOR)
@@ -261,10 +262,11 @@ def test_the_page_shows_every_figure_and_loads_nothing(tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert [path.name for path in tmp_path.iterdir()] == ["compare.html"]
     assert "real &lt;b&gt;.h5, the reference; B is $v2e$.h5" in text
-    for name, value, meaning in figures(found):
+    for name, value, meaning in describe_comparison(found):
         assert f">{name}</td><td>{value}</td>" in text
-        assert meaning.replace("'", "&#x27;") in text
+        assert meaning in unescape(text)
     assert "A 2,000 · B 1,000 · B/A 0.500" in text
+    assert "<h1>$v2e$.h5 compared with real &lt;b&gt;.h5</h1>" in text
     sources = re.findall(r'(?:src|href)="([^"]*)"', text)
     assert len(sources) == 4
     assert all(source.startswith("data:image/png;base64,") for source in sources)
@@ -272,7 +274,7 @@ def test_the_page_shows_every_figure_and_loads_nothing(tmp_path: Path) -> None:
 
 
 def test_names_of_figures_are_unique() -> None:
-    names = [name for name, _, _ in figures(compare(ONE, ONE))]
+    names = [name for name, _, _ in describe_comparison(compare(ONE, ONE))]
     assert len(names) == len(set(names)) == 21
 
 

@@ -37,7 +37,7 @@ def test_overrides_are_nested_and_typed() -> None:
 
 @pytest.mark.parametrize("text", ["seed", "=3", "a=1: 2: 3"])
 def test_a_malformed_override_is_named(text: str) -> None:
-    with pytest.raises(ConfigError, match="key=value|not readable"):
+    with pytest.raises(ConfigError, match="KEY=VALUE|not valid YAML"):
         parse_overrides([text])
 
 
@@ -55,7 +55,7 @@ def test_merging_goes_group_by_group() -> None:
     [
         ({"sed": 1}, "unknown setting sed, did you mean seed?"),
         ({"inner": {"chanels": [1]}}, r"unknown setting inner.chanels, did you mean inner.channels\?"),
-        ({"zzz": 1}, "known are seed, inner"),
+        ({"zzz": 1}, "expected seed, inner"),
         ({"inner": {"rate": -1}}, r"inner.rate = -1: Input should be greater than 0"),
         ({"seed": "x"}, "seed = 'x'"),
     ],
@@ -76,11 +76,11 @@ def test_shipped_configurations_are_found_by_name() -> None:
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no such configuration; give a YAML file or one of gesture"):
+    with pytest.raises(ConfigError, match="nowhere: no such configuration.* gesture"):
         read_yaml("nowhere")
     broken = tmp_path / "broken.yaml"
     broken.write_text("a: [1")
-    with pytest.raises(ConfigError, match="not readable as YAML"):
+    with pytest.raises(ConfigError, match="not valid YAML"):
         read_yaml(broken)
     broken.write_text("- 1")
     with pytest.raises(ConfigError, match="holds a list, expected keys and values"):

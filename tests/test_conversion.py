@@ -19,9 +19,11 @@ from dvspipe import conversion
 from dvspipe.conversion import ConversionTask, ConvertConfig, convert_video, events_from_video, plan_conversions
 from dvspipe.errors import FileError, TruncatedVideoError, VideoError
 from dvspipe.events import concatenate
-from dvspipe.formats import chunks, describe, hdf5, open_recording, read
+from dvspipe.formats import describe, open_recording, read
+from dvspipe.formats.hdf5 import chunked_file, writer
+from dvspipe.frames import frames_from_arrays
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate, upsample
-from dvspipe.video import VideoSettings, frames_from_arrays, open_video, write_video
+from dvspipe.video import VideoSettings, open_video, write_video
 
 
 def save_clip(path: Path, frames: int = 20) -> None:
@@ -193,7 +195,7 @@ def small(name: str) -> ConvertConfig:
 def saving_always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Saves after every frame, in chunks so small that each frame fills some."""
     monkeypatch.setattr(conversion, "SAVE_EVERY_S", 0.0)
-    monkeypatch.setattr(chunks, "CHUNK_ROWS", 256)
+    monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 256)
 
 
 def content(path: Path) -> dict[str, Any]:
@@ -325,7 +327,7 @@ def test_what_was_saved_of_other_work_is_thrown_away(
         save_clip(clip, 19)
         os.utime(clip, ns=(date, date))
     elif change == "version":
-        monkeypatch.setattr(hdf5, "version", lambda _: "0.0.1")
+        monkeypatch.setattr(writer, "version", lambda _: "0.0.1")
     convert_video(clip, out, config, overwrite=change == "overwrite")
     assert not folder.exists()
     said = " ".join(record.getMessage() for record in caplog.records)
@@ -383,14 +385,14 @@ def test_a_full_disk_keeps_what_was_saved(tmp_path: Path, monkeypatch: pytest.Mo
     save_clip(clip, 9)
     config = small("plain")
     convert_video(clip, tmp_path / "whole.h5", config)
-    require_space, room = chunks.require_space, 0
+    require_space, room = chunked_file.require_space, 0
 
     def small_disk(path: Path, size: int) -> None:
         nonlocal room
         room -= 1
         require_space(path, size if room else 10**18)
 
-    monkeypatch.setattr(chunks, "require_space", small_disk)
+    monkeypatch.setattr(chunked_file, "require_space", small_disk)
     for room in (60, 30):  # noqa: B007 - small_disk counts down
         with pytest.raises(FileError, match=r"out.h5: cannot be written \(no space"):
             convert_video(clip, out, config)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dvspipe.errors import CorruptionError, FormatError
 from dvspipe.events import SensorSize
 from dvspipe.formats import dat, evt
+from dvspipe.formats import source as source_module
 from dvspipe.formats.source import HEAD_BYTES, Source
 
 Event = tuple[int, int, int, int]
@@ -73,7 +74,7 @@ def test_what_is_encoded_is_decoded_whatever_the_pieces(
     path = tmp_path / "a.dat"
     content = HEADER + encode(events, kind)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evt, "PIECE_BYTES", piece)
+        patch.setattr(source_module, "BLOCK_BYTES", piece)
         patch.setattr(dat, "MARK_RECORDS", 1)  # steps of half an overrun need every time
         source = opened(path, content)
         first = events[0][0] // 2**32 * 2**32 if events else 0  # a file cannot say how often its clock ran over before
@@ -99,7 +100,7 @@ def test_what_is_encoded_is_decoded_whatever_the_pieces(
 
 def test_a_part_is_all_there_is_in_it_and_little_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dat, "MARK_RECORDS", 16)
-    monkeypatch.setattr(evt, "PIECE_BYTES", 200)
+    monkeypatch.setattr(source_module, "BLOCK_BYTES", 200)
     rng = np.random.default_rng(0)
     times = np.cumsum(rng.integers(0, 2**25, 1000))  # four overruns
     events = [(int(t), int(t) % 12, int(t) % 7, 1) for t in times]
@@ -132,19 +133,16 @@ def test_an_overrun_and_a_time_that_goes_back_are_told_apart(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("event", "message"),
     [
-        ((9, 12, 0, 1), "begins an event at x = 12, y = 0 with p = 1, expected"),
-        ((9, 0, 7, 1), "begins an event at x = 0, y = 7 with p = 1, expected"),
-        (
-            (9, 0, 0, 2),
-            "begins an event at x = 0, y = 0 with p = 2, expected p = 0 or 1 and a pixel of a sensor of 12x7",
-        ),
+        ((9, 12, 0, 1), "x = 12, y = 0 with p = 1"),
+        ((9, 0, 7, 1), "x = 0, y = 7 with p = 1"),
+        ((9, 0, 0, 2), "x = 0, y = 0 with p = 2 (expected p = 0 or 1 and a pixel of a sensor of 12x7)"),
     ],
 )
 def test_damage_is_named_with_its_byte(tmp_path: Path, event: Event, message: str) -> None:
     good = [(k, k, 1, 0) for k in range(9)]
     found, damage = rows(opened(tmp_path / "a.dat", HEADER + encode([*good, event, *good])))
     assert found == good
-    assert f"byte {len(HEADER) + 2 + 9 * 8} {message}" in str(damage)
+    assert f"byte {len(HEADER) + 2 + 9 * 8}: an event at {message}" in str(damage)
 
 
 def test_a_cut_file_gives_every_whole_event(tmp_path: Path) -> None:
@@ -162,7 +160,7 @@ def test_a_cut_file_gives_every_whole_event(tmp_path: Path) -> None:
         found, damage = rows(source)
         assert found == events[:whole]
         assert (damage is None) == (rest == 0)
-        assert damage is None or f"{length} bytes, the last {rest} are no whole event of 8 bytes" in str(damage)
+        assert damage is None or f"{length} bytes, the last {rest} " in str(damage)
         assert source.extent is not None
         assert source.extent().events == whole
 
@@ -174,7 +172,7 @@ def test_a_cut_gzip_stream_gives_what_it_holds(tmp_path: Path) -> None:
     path = tmp_path / "a.dat.gz"
     path.write_bytes(packed[: len(packed) * 3 // 4])
     found, damage = rows(dat.DAT.open(path))
-    assert "gzip stream is damaged" in str(damage)
+    assert "gzip" in str(damage)
     assert found == events[: len(found)]
     assert len(found) > 3000
 
@@ -203,12 +201,12 @@ def test_garbage_and_flipped_bits_are_events_or_damage(tmp_path: Path, data: byt
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"% Version 1\n\x0c\x08", "DAT version is 1, expected 2"),
-        (b"% Width 12\n\x0c\x08", "DAT version is missing, expected 2"),
+        (b"% Version 1\n\x0c\x08", "version is 1 .*2"),
+        (b"% Width 12\n\x0c\x08", "version is missing .*2"),
         (b"% Version 2\n", "ends after its header"),
-        (b"% Version 2\n\x0e\x18", "type 0x0E and 24 bytes, expected type 0x00 or 0x0C and 8 bytes"),
-        (b"% Version 2\n\x0c\x10", "type 0x0C and 16 bytes, expected"),
-        (b"% Version 2\n% Width 0\n% Height 7\n\x0c\x08", "names no usable sensor"),
+        (b"% Version 2\n\x0e\x18", "0x0E and 24 bytes .*0x00 or 0x0C and 8 bytes"),
+        (b"% Version 2\n\x0c\x10", "0x0C and 16 bytes"),
+        (b"% Version 2\n% Width 0\n% Height 7\n\x0c\x08", "sensor .*width is 0"),
     ],
 )
 def test_an_unusable_header_is_one_clear_error(tmp_path: Path, content: bytes, message: str) -> None:

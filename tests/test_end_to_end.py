@@ -15,7 +15,7 @@ from dvspipe.config import build, merge_settings, read_yaml
 from dvspipe.demo import run_demo
 from dvspipe.formats import describe
 from dvspipe.synthesis import GESTURES, gesture_frames
-from dvspipe.training import Listener, TrainConfig
+from dvspipe.training import TrainConfig, TrainingCallback
 from dvspipe.video import write_video
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +36,12 @@ def test_an_installed_wheel_converts_and_trains_in_an_empty_folder(tmp_path: Pat
     (tmp_path / "empty").mkdir()
     call(sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", tmp_path / "dist", ROOT)
     (wheel,) = (tmp_path / "dist").iterdir()
-    assert {"dvspipe/configs/nmnist.yaml", "dvspipe/configs/gesture.yaml"} <= set(zipfile.ZipFile(wheel).namelist())
+    assert {
+        "dvspipe/configs/nmnist.yaml",
+        "dvspipe/py.typed",
+        "dvspipe/__init__.pyi",
+        "dvspipe/report/templates/answers.html",
+    } <= set(zipfile.ZipFile(wheel).namelist())
     call(sys.executable, "-m", "venv", tmp_path / "venv")
     site = next((tmp_path / "venv" / "lib").glob("python*/site-packages"))
     (site / "lent.pth").write_text(next(path for path in sys.path if path.endswith("site-packages")) + "\n")
@@ -53,16 +58,16 @@ def test_an_installed_wheel_converts_and_trains_in_an_empty_folder(tmp_path: Pat
 def test_the_demo_leaves_everything_it_names(tmp_path: Path) -> None:
     over = {"data": {"train_people": 2, "test_people": 1, "clips": 1}, "optimiser": {"epochs": 1}}
     config = build(TrainConfig, merge_settings(read_yaml("gesture"), over), "gesture")
-    done = run_demo(tmp_path, Listener(), config)
+    done = run_demo(tmp_path, TrainingCallback(), config)
     assert {path.name for path in tmp_path.iterdir()} == {
         "activity.json", "args.yaml", "baseline", "confusion_matrix.png", "curves.png", "examples.png", "gesture.h5",
         "gesture.webm", "metrics.jsonl", "prediction.png", "predictions.csv", "predictions.jsonl", "preview.gif",
         "report.html", "results.csv", "split.json", "test.json", "weights",
     }  # fmt: skip
-    assert done.run.test["synthetic"]
-    assert "(synthetic)" in done.run.test["data"]
+    assert done.run.test.synthetic
+    assert "(synthetic)" in done.run.test.data
     (row,) = csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines())
-    assert row["class"] == GESTURES[int(row["label"])] == done.prediction.class_name
+    assert row["class"] == GESTURES[int(row["label"])] == done.answer.class_name
     assert describe(tmp_path / "gesture.h5").events > 10_000
     page = (tmp_path / "report.html").read_text()
     assert page.lower().count("synthetic") >= 5
@@ -81,5 +86,5 @@ def test_nmnist_is_learned_from_real_recordings(test_data: Path, tmp_path: Path)
         "optimiser": {"epochs": 4},
     }
     run = train(build(TrainConfig, merge_settings(read_yaml("nmnist"), over), "nmnist"), tmp_path / "run")
-    assert run.test["samples"] == 50
-    assert run.test["accuracy"] >= 0.5
+    assert run.test.samples == 50
+    assert run.test.accuracy >= 0.5

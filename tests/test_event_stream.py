@@ -14,7 +14,7 @@ from faery import es
 from dvspipe.errors import CorruptionError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import event_stream
-from dvspipe.formats.event_stream import EVENT_STREAM, HEAD_BYTES
+from dvspipe.formats.event_stream import ES_HEADER_BYTES, EVENT_STREAM
 
 ATIS_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("exposure", "?"), ("polarity", "?")])
 DVS_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
@@ -61,7 +61,7 @@ def test_resets_do_nothing(tmp_path: Path, kind: str, reset: bytes) -> None:
     path = tmp_path / "clip.es"
     write(path, events, kind)
     data = path.read_bytes()
-    path.write_bytes(data[:HEAD_BYTES] + 3 * reset + data[HEAD_BYTES:] + 3 * reset)
+    path.write_bytes(data[:ES_HEADER_BYTES] + 3 * reset + data[ES_HEADER_BYTES:] + 3 * reset)
     assert read(path) == events
 
 
@@ -72,7 +72,7 @@ def test_every_cut_gives_the_whole_events_first(tmp_path: Path, kind: str) -> No
     write(path, events, kind)
     data = path.read_bytes()
     refused = 0
-    for size in range(HEAD_BYTES, len(data)):
+    for size in range(ES_HEADER_BYTES, len(data)):
         path.write_bytes(data[:size])
         found = joined(until_damage(EVENT_STREAM.open(path).chunks()), SENSOR)
         assert found == part(events, 0, len(found))
@@ -81,9 +81,9 @@ def test_every_cut_gives_the_whole_events_first(tmp_path: Path, kind: str) -> No
         except CorruptionError:
             refused += 1
     assert refused == 4 * len(events) * (2 if kind == "atis" else 1)  # all but those between two events
-    for size in range(HEAD_BYTES):
+    for size in range(ES_HEADER_BYTES):
         path.write_bytes(data[:size])
-        with pytest.raises(FormatError, match=r"cut\.es: (not an Event|breaks off in its header)"):
+        with pytest.raises(FormatError, match=r"cut\.es"):
             EVENT_STREAM.open(path)
 
 
@@ -92,11 +92,11 @@ def test_a_pixel_outside_is_damage_after_the_events_before_it(tmp_path: Path) ->
     path = tmp_path / "clip.es"
     write(path, events)
     data = bytearray(path.read_bytes())
-    data[HEAD_BYTES + 5 + 1] = 12
+    data[ES_HEADER_BYTES + 5 + 1] = 12
     path.write_bytes(data)
     chunks = EVENT_STREAM.open(path).chunks()
     assert len(next(chunks).t) == 1
-    with pytest.raises(CorruptionError, match=r"the event at byte 25 has a pixel outside 12x7"):
+    with pytest.raises(CorruptionError, match=r"byte 25 .*12x7"):
         next(chunks)
 
 
@@ -104,11 +104,11 @@ def test_a_pixel_outside_is_damage_after_the_events_before_it(tmp_path: Path) ->
     ("at", "value", "message"),
     [
         (0, 0, "not an Event Stream file"),
-        (12, 3, "is of version 3.0.0, expected 2.0"),
-        (15, 0, "holds a stream of type generic, expected DVS or ATIS"),
-        (15, 4, "holds a stream of type color"),
-        (15, 9, "holds a stream of type 9"),
-        (16, 0, "names no usable sensor size"),
+        (12, 3, r"3\.0\.0 .*2\.0"),
+        (15, 0, "type generic .*DVS or ATIS"),
+        (15, 4, "type color"),
+        (15, 9, "type 9"),
+        (16, 0, "sensor.*width is 0"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, at: int, value: int, message: str) -> None:
@@ -137,5 +137,5 @@ def test_real_recordings_as_faery_reads_them(test_data: Path, name: str, exposur
 
 
 def test_a_generic_stream_is_refused(test_data: Path) -> None:
-    with pytest.raises(FormatError, match=r"faery_generic\.es: holds a stream of type generic"):
+    with pytest.raises(FormatError, match=r"faery_generic\.es: .*type generic"):
         EVENT_STREAM.open(test_data / "recordings/faery_generic.es")

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from dvspipe.errors import DvspipeError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize, concatenate
-from dvspipe.formats import EventWriter, describe, hdf5_reader, iterate, open_recording, read, write
-from dvspipe.formats import chunks as chunks_module
+from dvspipe.formats import EventWriter, describe, iterate, open_recording, read, write
+from dvspipe.formats.hdf5 import chunked_file
+from dvspipe.formats.hdf5 import reader as hdf5_reader
 
 
 def bin40(*events: tuple[int, int, int, int]) -> bytes:
@@ -40,7 +41,7 @@ def test_hdf5_gives_back_what_was_written(tmp_path: Path, seed: int, count: int,
 
 
 def test_hdf5_is_written_in_whole_chunks_whatever_the_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks_module, "CHUNK_ROWS", 64)
+    monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
     monkeypatch.setattr(hdf5_reader, "CHUNK_EVENTS", 100)
     events = random_events(2, 1000)
     for number, size in enumerate((1, 63, 64, 65, 200, 1000)):
@@ -58,14 +59,14 @@ def test_hdf5_is_written_in_whole_chunks_whatever_the_pieces(tmp_path: Path, mon
 def test_chunks_are_what_hdf5s_own_filters_would_make(
     tmp_path: Path, low: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chunks_module, "CHUNK_ROWS", 64)
+    monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
     rows = {"a/t": low + np.arange(1001), "a/x": np.arange(450, dtype=np.uint16)[::3], "p": np.zeros(64, np.uint8)}
     types = {name: column.dtype.type for name, column in rows.items()} | {"none": np.int64}
-    with chunks_module.ChunkedFile(tmp_path / "a.h5", types, "", anew=True) as file:
+    with chunked_file.ChunkedFile(tmp_path / "a.h5", types, "", resume=False) as file:
         for name, column in rows.items():
             file.append(name, column[:70])
             file.append(name, column[70:])
-        with file.finished():
+        with file.complete():
             pass
     with h5py.File(tmp_path / "a.h5") as read_back:
         assert len(read_back["none"]) == 0
@@ -80,39 +81,39 @@ def test_chunks_are_what_hdf5s_own_filters_would_make(
 
 
 def test_few_chunks_wait_to_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks_module, "CHUNK_ROWS", 64)
-    encoded, waiting = chunks_module._encoded, []
+    monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
+    encoded, waiting = chunked_file._compress, []
 
     def watched(rows: np.ndarray) -> bytes:
         waiting.append(len(file._waiting))
         return encoded(rows)
 
-    monkeypatch.setattr(chunks_module, "_encoded", watched)
-    with chunks_module.ChunkedFile(tmp_path / "a.h5", {"t": np.int64}, "", anew=True) as file:
+    monkeypatch.setattr(chunked_file, "_compress", watched)
+    with chunked_file.ChunkedFile(tmp_path / "a.h5", {"t": np.int64}, "", resume=False) as file:
         file.append("t", np.arange(64 * 1000))
-        with file.finished():
+        with file.complete():
             pass
     assert len(waiting) == 1000
-    assert max(waiting) <= chunks_module.CHUNKS_AHEAD + 1
+    assert max(waiting) <= chunked_file.MOST_WAITING_CHUNKS + 1
 
 
 def test_what_could_not_be_stored_is_said_as_long_as_one_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chunks_module, "CHUNK_ROWS", 64)
+    monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
 
     def full(path: Path, size: int) -> None:
         raise FileError(f"{path}: no space for {size} bytes")
 
-    file = chunks_module.ChunkedFile(tmp_path / "a.h5", {"t": np.int64}, "", anew=True)
+    file = chunked_file.ChunkedFile(tmp_path / "a.h5", {"t": np.int64}, "", resume=False)
     with pytest.raises(FileError, match="no space"), file:
         file.append("t", np.arange(64))
-        monkeypatch.setattr(chunks_module, "require_space", full)
+        monkeypatch.setattr(chunked_file, "require_space", full)
         file.append("t", np.arange(64))
         for _ in range(2):
             with pytest.raises(FileError, match="no space"):
                 file.save({})
-        with file.finished():
+        with file.complete():
             pass
     assert list(tmp_path.iterdir()) == []
 
@@ -121,7 +122,7 @@ def test_blosc_keeps_the_events_and_goes_on_where_it_was_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("hdf5plugin", reason="the extra blosc is not installed")
-    monkeypatch.setattr(chunks_module, "CHUNK_ROWS", 64)
+    monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
     events, path = random_events(2, 1000), tmp_path / "a.h5"
     halves = [events.slice_time(0, 40_000), events.slice_time(40_000, 10**6)]
 
@@ -142,7 +143,7 @@ def test_blosc_keeps_the_events_and_goes_on_where_it_was_stopped(
 
 def test_blosc_without_hdf5plugin_names_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "hdf5plugin", None)
-    with pytest.raises(FileError, match=r"a.h5: blosc is written through hdf5plugin, .*pip install 'dvspipe\[blosc\]'"):
+    with pytest.raises(FileError, match=r"a.h5: .*hdf5plugin.*dvspipe\[blosc\]"):
         write(tmp_path / "a.h5", random_events(0, 10), compression="blosc")
     assert list(tmp_path.iterdir()) == []
 
@@ -151,7 +152,7 @@ def test_two_cannot_write_one_file(tmp_path: Path) -> None:
     events = random_events(0, 10)
     with EventWriter(tmp_path / "a.h5", SENSOR) as writer:
         writer.append(events)
-        with pytest.raises(FileError, match="a.h5.part: is being written by another process"):
+        with pytest.raises(FileError, match="a.h5.part: another process"):
             write(tmp_path / "a.h5", random_events(1, 20))
     assert read(tmp_path / "a.h5") == events
 
@@ -188,12 +189,15 @@ def test_an_empty_recording_is_written_and_read(tmp_path: Path) -> None:
 
 def test_a_failed_writing_leaves_nothing(tmp_path: Path) -> None:
     events = random_events(0, 10)
-    with pytest.raises(EventError, match="after events up to"), EventWriter(tmp_path / "a.h5", SENSOR) as writer:
+    with (
+        pytest.raises(EventError, match=r"a\.h5: events from \d+ us"),
+        EventWriter(tmp_path / "a.h5", SENSOR) as writer,
+    ):
         writer.append(events)
         writer.append(events)
     small = SensorSize(width=5, height=5)
     with (
-        pytest.raises(EventError, match="sensor of 12x7, expected 5x5"),
+        pytest.raises(EventError, match="12x7 .*5x5"),
         EventWriter(tmp_path / "a.h5", small) as writer,
     ):
         writer.append(events)
@@ -213,7 +217,7 @@ def test_an_existing_file_is_kept_unless_told(tmp_path: Path) -> None:
 
 
 def test_only_known_suffixes_are_written(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="writes events as .h5, .hdf5, .*, not as '.aedat'"):
+    with pytest.raises(FileError, match=r"\.h5, \.hdf5, .*'\.aedat'"):
         write(tmp_path / "a.aedat", random_events(0, 10))
 
 
@@ -247,7 +251,7 @@ def test_a_sensor_is_from_the_file_given_or_guessed(tmp_path: Path) -> None:
     assert describe(headerless, sensor=SensorSize(width=128, height=128)).sensor_source == "given"
     headerless.write_bytes(bin40((5, 34, 0, 1)))
     assert describe(headerless).width == 128
-    with pytest.raises(EventError, match="comes from a sensor of 12x7, expected 5x5"):
+    with pytest.raises(EventError, match=r"a\.h5: .*12x7 .*5x5"):
         read(named, sensor=SensorSize(width=5, height=5))
     with pytest.raises(FormatError, match="event 0 has x = 34, outside a sensor 12 pixels wide"):
         read(headerless, sensor=SENSOR)
@@ -257,7 +261,7 @@ def test_a_description_counts_what_is_there(tmp_path: Path) -> None:
     events = random_events(0, 500)
     path = tmp_path / "a.h5"
     write(path, events)
-    found = describe(path, whole=True)
+    found = describe(path, read_all=True)
     assert (found.events, found.duration_us, found.on_fraction) == (500, events.duration_us, events.p.mean())
     assert found.rate_hz == pytest.approx(500 / events.duration_us * 1e6)
     assert describe(path) == replace(found, on_fraction=None)
@@ -266,7 +270,7 @@ def test_a_description_counts_what_is_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.bin", bin40((5, 3, 6, 1))[:-1], "4 bytes, the last 4 are no whole event of 5 bytes"),
+        ("a.bin", bin40((5, 3, 6, 1))[:-1], "4 bytes, the last 4 .*5 bytes"),
         ("a.bin", b"", "the file is empty"),
         ("a.bin", bin40((5, 0, 0, 1), (4, 0, 0, 1)), "event 1 has t = 4 us, before"),
         ("a.h5", b"", "the file is empty"),
@@ -283,7 +287,7 @@ def test_a_broken_file_is_one_clear_error(tmp_path: Path, name: str, content: by
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="no such recording"):
+    with pytest.raises(FileError, match=r"a\.h5: no such file"):
         read(tmp_path / "a.h5")
     with pytest.raises(FileError, match="is a folder"):
         read(tmp_path)
@@ -304,7 +308,7 @@ def test_hdf5_without_the_columns_or_with_lying_ones_is_refused(tmp_path: Path) 
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         file["other"] = 1
-    with pytest.raises(FormatError, match="holds other, expected events in one of the layouts dsec"):
+    with pytest.raises(FormatError, match="found other, .*dsec"):
         read(path)
     write(path, random_events(0, 20), overwrite=True)
     with h5py.File(path, "a") as file:

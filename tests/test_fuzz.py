@@ -12,15 +12,13 @@ from conftest import SENSOR, random_events
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from dvspipe.formats import FORMATS, read, write
+from dvspipe.formats import FORMATS, read, write, written_suffixes
 from dvspipe.formats.bin40 import BIN40
-from dvspipe.formats.hdf5 import HDF5
-from dvspipe.formats.recordings import WRITTEN
 
 ROOT = Path(__file__).parents[1]
 SPECIALS = ("empty", "folder", "device", "pipe", "nowhere", "bomb")
 CASES = 400
-SUFFIXES = (*HDF5.suffixes, *WRITTEN)
+SUFFIXES = written_suffixes()
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +43,17 @@ def test_there_is_a_seed_of_every_format_and_it_is_read(fuzz: ModuleType, seeds:
     for seed in seeds:
         path = tmp_path / f"seed{seed.suffix}"
         path.write_bytes(seed.content)
-        assert fuzz.judge(path, fuzz.Case(seed, None, seed.suffix, (), seed.sensor), limited=False) == "read", seed.name
+        assert fuzz.check_reading(path, fuzz.Case(seed, None, seed.suffix, (), seed.sensor), limited=False) == "read", (
+            seed.name
+        )
         assert len(seed.events) > 0
 
 
 def test_mutated_files_are_read_or_refused_in_good_order(fuzz: ModuleType, seeds: list, tmp_path: Path) -> None:
     first = len(seeds) * len(SPECIALS)
     verdicts = [(number, fuzz.run_case(number, seeds, tmp_path)) for number in range(first, first + CASES)]
-    assert [(number, told.words) for number, told in verdicts if told.kind == "finding"] == []
-    assert {told.kind for _, told in verdicts} == {"read", "damaged", "refused"}
+    assert [(number, verdict.message) for number, verdict in verdicts if verdict.kind == "finding"] == []
+    assert {verdict.kind for _, verdict in verdicts} == {"read", "corrupted", "refused"}
     assert list(tmp_path.iterdir()) == []
 
 
@@ -77,9 +77,9 @@ def test_a_reader_that_fails_is_found(
         raise IndexError("beyond the end")
 
     monkeypatch.setattr(fuzz, "open_recording", fail)
-    told = fuzz.run_case(1000, seeds, tmp_path)
-    assert told.kind == "finding"
-    assert "IndexError: beyond the end" in told.words
+    verdict = fuzz.run_case(1000, seeds, tmp_path)
+    assert verdict.kind == "finding"
+    assert "IndexError: beyond the end" in verdict.message
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -99,4 +99,4 @@ def test_every_format_and_suffix_stands_in_the_table() -> None:
     for name, known in FORMATS.items():
         assert {word.strip().strip("`") for word in cells[name][0].split(",")} == set(known.suffixes), name
     written = {suffix for name in FORMATS if cells[name][1].strip() for suffix in FORMATS[name].suffixes}
-    assert written >= {*HDF5.suffixes, *WRITTEN}
+    assert written >= set(SUFFIXES)

@@ -14,7 +14,8 @@ from conftest import SENSOR, random_events
 
 from dvspipe.errors import CorruptionError, DvspipeError, FormatError
 from dvspipe.events import Events, SensorSize, concatenate
-from dvspipe.formats import Hints, describe, hdf5_child, hdf5_reader, hdf5_storage, iterate, open_recording, read, write
+from dvspipe.formats import Hints, describe, iterate, open_recording, read, write
+from dvspipe.formats.hdf5 import child, metadata, storage
 
 EVENTS = random_events(5, 2000)
 
@@ -124,7 +125,7 @@ def test_t_offset_is_added_whatever_the_type(made: Callable[..., Path], offset: 
 def test_times_beyond_64_bits_are_damage_where_they_stand(made: Callable[..., Path]) -> None:
     t = EVENTS.t.astype(np.uint64)
     t[1500:] += np.uint64(2**63)
-    with pytest.raises(CorruptionError, match=r"event 1500 has t = 9\d+, expected a finite time"):
+    with pytest.raises(CorruptionError, match=r"event 1500 has t = 9\d+ "):
         read(made(lambda file: columns(file, "events", t=t)))
 
 
@@ -169,21 +170,21 @@ def test_off_is_0_or_minus_1_throughout(made: Callable[..., Path], p: list[int],
 def test_pixels_that_are_no_whole_numbers_are_damage(made: Callable[..., Path]) -> None:
     x = EVENTS.x.astype(np.float64)
     x[33] = 1.5
-    with pytest.raises(CorruptionError, match=r"event 33 has x = 1\.5, expected a whole number"):
+    with pytest.raises(CorruptionError, match=r"event 33 has x = 1\.5 "):
         read(made(lambda file: columns(file, "events", x=x)), sensor=SENSOR)
 
 
 def test_an_unsettled_unit_or_order_is_asked_for(made: Callable[..., Path]) -> None:
     path = made(lambda file: columns(file, "events", t=EVENTS.t / 1e3))
-    with pytest.raises(FormatError, match="holds float64, whose unit the layout dsec does not settle; .*time_unit"):
+    with pytest.raises(FormatError, match="float64.*dsec.*time_unit"):
         read(path, sensor=SENSOR)
     assert read(path, sensor=SENSOR, hints=Hints(time_unit="ms")) == EVENTS
     path = made(lambda file: columns(file, "events", "xs ys ts ps", t=EVENTS.t * 1000 + 499))
-    with pytest.raises(FormatError, match="holds int64, whose unit the layout event_utils does not settle"):
+    with pytest.raises(FormatError, match="int64.*event_utils.*time_unit"):
         read(path, sensor=SENSOR)
     assert read(path, sensor=SENSOR, hints=Hints(time_unit="ns")) == EVENTS
     path = made(lambda file: file.create_dataset("events", data=np.stack([EVENTS.x, EVENTS.y, EVENTS.p, EVENTS.t], 1)))
-    with pytest.raises(FormatError, match="rows of four int64, of which v2e writes none; .*columns"):
+    with pytest.raises(FormatError, match="four int64.*v2e.*columns"):
         read(path, sensor=SENSOR)
     with pytest.raises(FormatError, match="time_unit"):
         read(path, sensor=SENSOR, hints=Hints(columns="xypt"))
@@ -193,7 +194,7 @@ def test_an_unsettled_unit_or_order_is_asked_for(made: Callable[..., Path]) -> N
 def test_two_layouts_in_one_file_are_refused_unless_they_are_the_same(
     made: Callable[..., Path], tmp_path: Path
 ) -> None:
-    with pytest.raises(FormatError, match="in the layouts dsec and m3ed, expected one"):
+    with pytest.raises(FormatError, match="dsec and m3ed"):
         read(made(dsec, m3ed))
     write(tmp_path / "b.h5", EVENTS)
     assert read(tmp_path / "b.h5") == EVENTS
@@ -204,7 +205,7 @@ def test_sensors_that_contradict_are_refused(made: Callable[..., Path]) -> None:
         dsec(file)
         file.attrs["width"], file.attrs["height"] = 12, 8
 
-    with pytest.raises(FormatError, match="names more than one sensor, .*12x8.*12x7"):
+    with pytest.raises(FormatError, match="12x8.*12x7"):
         read(made(fill))
 
 
@@ -220,12 +221,12 @@ def put(file: h5py.File, name: str, value: object) -> None:
         (lambda f: put(f, "events/x", h5py.ExternalLink("b.h5", "/events/x")), r"x \(a link, not followed\)"),
         (lambda f: put(f, "events/x", h5py.SoftLink("/events/y")), r"x \(a link, not followed\)"),
         (lambda f: put(f, "events", h5py.ExternalLink("b.h5", "/events")), r"events \(a link, not followed\)"),
-        (lambda f: put(f, "events/x", [b"a"] * len(EVENTS)), "holds .*, expected numbers"),
-        (lambda f: put(f, "events/x", np.array(["a"] * len(EVENTS), object)), "holds object, expected numbers"),
-        (lambda f: put(f, "events/x", np.zeros((len(EVENTS), 2), int)), "expected one number per event for x"),
-        (lambda f: put(f, "events/x", 1j * EVENTS.x), "holds complex128"),
-        (lambda f: put(f, "t_offset", 2.5), "t_offset is 2.5, expected a whole number"),
-        (lambda f: put(f, "events/width", 0), "names no usable sensor size"),
+        (lambda f: put(f, "events/x", [b"a"] * len(EVENTS)), "events/x is object"),
+        (lambda f: put(f, "events/x", np.array(["a"] * len(EVENTS), object)), "events/x is object"),
+        (lambda f: put(f, "events/x", np.zeros((len(EVENTS), 2), int)), r"\(2000, 2\)"),
+        (lambda f: put(f, "events/x", 1j * EVENTS.x), "complex128"),
+        (lambda f: put(f, "t_offset", 2.5), r"t_offset is 2\.5"),
+        (lambda f: put(f, "events/width", 0), "sensor.*width is 0"),
     ],
 )
 def test_what_is_no_recording_is_refused(made: Callable[..., Path], change: Callable[..., None], message: str) -> None:
@@ -255,7 +256,7 @@ def test_other_files_are_not_opened(made: Callable[..., Path], tmp_path: Path) -
         file.create_virtual_dataset("events/t", layout)
 
     for fill in (external, virtual):
-        with pytest.raises(FormatError, match="events/t is stored in other files, which dvspipe does not open"):
+        with pytest.raises(FormatError, match="events/t is stored in other files"):
             read(made(fill))
 
 
@@ -275,7 +276,7 @@ def test_sizes_that_would_fill_the_memory_are_refused_or_read_in_pieces(made: Ca
 
     path = made(endless)
     good: list[Events] = []
-    with pytest.raises(CorruptionError, match="event 1792 and what follows were never stored") as caught:
+    with pytest.raises(CorruptionError, match="number 1792 .*never stored") as caught:
         good.extend(iterate(path, sensor=SENSOR))
     assert caught.value.lost == f"{10**12 - 1792} events"
     assert concatenate(good, SENSOR).t.tolist() == EVENTS.t[:1792].tolist()
@@ -290,7 +291,7 @@ def test_a_chunk_that_was_never_stored_is_damage_and_not_zeros(tmp_path: Path, c
             column[: 300 if name == "y" else 1000] = 1
             column[400:] = 1
     good: list[Events] = []
-    with pytest.raises(CorruptionError, match="event 300 and what follows were never stored"):
+    with pytest.raises(CorruptionError, match="number 300 .*never stored"):
         good.extend(iterate(path, sensor=SENSOR))
     assert sum(map(len, good)) == 300
     with pytest.raises(CorruptionError, match="never stored"):
@@ -307,9 +308,7 @@ def test_a_chunk_that_unpacks_to_more_than_it_should_is_damage(tmp_path: Path) -
     with h5py.File(path, "a") as file:
         file["events/t"].id.write_direct_chunk((0,), bomb)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(
-        CorruptionError, match="damaged at event 0: the chunk from row 0 on does not unpack to 524288 bytes"
-    ):
+    with pytest.raises(CorruptionError, match="at event 0: .*row 0 .*524288 bytes"):
         read(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
 
@@ -327,7 +326,7 @@ def test_the_good_events_ahead_of_a_damaged_chunk_are_given(tmp_path: Path, stor
     content[middle] = bytes(255 - byte for byte in content[middle])
     path.write_bytes(content)
     good: list[Events] = []
-    with pytest.raises(CorruptionError, match="damaged at event 700: "):
+    with pytest.raises(CorruptionError, match="at event 700: "):
         good.extend(iterate(path, sensor=SENSOR))
     assert concatenate(good, SENSOR).t.tolist() == EVENTS.t[:700].tolist()
 
@@ -383,8 +382,8 @@ def test_a_wrong_index_gives_the_right_events(made: Callable[..., Path], index: 
 
 def test_a_part_is_found_without_reading_the_rest(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     path, chunks = made(dsec), []
-    inflate = hdf5_storage.Stored._inflate
-    monkeypatch.setattr(hdf5_storage.Stored, "_inflate", lambda stored, k: chunks.append(k) or inflate(stored, k))
+    inflate = storage.StoredRows._inflate
+    monkeypatch.setattr(storage.StoredRows, "_inflate", lambda stored, k: chunks.append(k) or inflate(stored, k))
     assert read(path, 90_000, 90_500) == EVENTS.slice_time(90_000, 90_500)
     assert set(chunks) <= {6, 7}
 
@@ -395,7 +394,7 @@ def test_a_damaged_time_in_the_way_of_a_part_is_told(made: Callable[..., Path]) 
         file["prophesee/left/t"].id.write_direct_chunk((1024,), b"damaged")
         del file["prophesee/left/ms_map_idx"]
     assert len(read(path, 0, 5000)) == len(EVENTS.slice_time(0, 5000))
-    with pytest.raises(CorruptionError, match="damaged at event 1024"):
+    with pytest.raises(CorruptionError, match="at event 1024"):
         read(path, 60_000, 90_000)
 
 
@@ -409,17 +408,17 @@ def test_a_missing_filter_is_named_with_the_way_out(made: Callable[..., Path], m
     path = made(fill)
     assert read(path, sensor=SENSOR) == EVENTS
     monkeypatch.setitem(sys.modules, "hdf5plugin", None)
-    with pytest.raises(FormatError, match="events/t is compressed by blosc, which h5py lacks; pip install hdf5plugin"):
+    with pytest.raises(FormatError, match="events/t .*blosc.*pip install hdf5plugin"):
         read(path)
-    monkeypatch.setattr(hdf5_storage, "filters_of", lambda _: (hdf5_storage.ECF,))
-    with pytest.raises(FormatError, match="compressed by Prophesee's ECF, which is missing; install https"):
+    monkeypatch.setattr(storage, "filters_of", lambda _: (storage.ECF,))
+    with pytest.raises(FormatError, match="Prophesee's ECF.*https"):
         read(path)
 
 
 @pytest.fixture
 def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has gzip decoded in a child process, as ECF would be."""
-    monkeypatch.setattr(hdf5_reader, "is_guarded", lambda dataset: dataset.compression == "gzip")
+    monkeypatch.setattr(metadata, "uses_user_plugin", lambda dataset: dataset.compression == "gzip")
 
 
 @pytest.mark.usefixtures("guarded")
@@ -434,7 +433,7 @@ def test_a_filter_of_the_users_is_decoded_in_a_child_process(made: Callable[...,
     with h5py.File(path, "a") as file:
         file["CD/events"].id.write_direct_chunk((512,), b"damaged")
     good: list[Events] = []
-    with pytest.raises(CorruptionError, match="damaged at event 512"):
+    with pytest.raises(CorruptionError, match="at event 512"):
         good.extend(recording.chunks())
     assert sum(map(len, good)) == 512
 
@@ -442,18 +441,16 @@ def test_a_filter_of_the_users_is_decoded_in_a_child_process(made: Callable[...,
 @pytest.mark.usefixtures("guarded")
 def test_a_child_process_that_dies_is_damage(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     dying = (
-        "import sys; from dvspipe.formats import hdf5_reader as r, hdf5_child as c; from pathlib import Path\n"
+        "import sys; from dvspipe.formats.hdf5 import reader as r, child as c; from pathlib import Path\n"
         "import os; from dvspipe.formats.hints import NO_HINTS\n"
         "def chunks():\n"
-        "    yield next(r._guarded_chunks(Path(sys.argv[1]), NO_HINTS))\n"
+        "    yield next(r.decode_here(Path(sys.argv[1]), NO_HINTS))\n"
         "    os.abort()\n"
-        "c.serve_chunks(chunks, sys.stdout.buffer)"
+        "c.send_chunks(chunks, sys.stdout.buffer)"
     )
-    monkeypatch.setattr(hdf5_child, "CODE", dying)
+    monkeypatch.setattr(child, "CODE", dying)
     good: list[Events] = []
-    with pytest.raises(
-        CorruptionError, match=r"damaged after event 256: its HDF5 filter ended the decoder \(SIGABRT\)"
-    ):
+    with pytest.raises(CorruptionError, match=r"after event 256: .*SIGABRT"):
         good.extend(iterate(made(prophesee_gzip)))
     assert sum(map(len, good)) == 256
 
@@ -472,11 +469,11 @@ def test_inflating_equals_hdf5s_own(tmp_path: Path) -> None:
         file.create_dataset("split", data=rng.integers(0, 99, (1000, 4)), chunks=(64, 2), compression="gzip")
     with h5py.File(path) as file:
         for name, dataset in file.items():
-            stored = hdf5_storage.Stored(dataset, os.path.getsize(path))
-            assert stored.whole >= 1000
+            stored = storage.StoredRows(dataset, os.path.getsize(path))
+            assert stored.available >= 1000
             assert stored._inflated == (name != "split"), name
             for start, stop in ((0, 1000), (64, 128), (63, 65), (999, 1000), (5, 5)):
-                ours, theirs = stored.rows(start, stop), dataset[start:stop]
+                ours, theirs = stored.read(start, stop), dataset[start:stop]
                 assert ours.dtype.itemsize == theirs.dtype.itemsize
                 assert ours.astype(theirs.dtype).tobytes() == theirs.tobytes()
 
@@ -486,7 +483,7 @@ def test_an_hdf5_file_inside_gzip_is_refused(tmp_path: Path) -> None:
 
     write(tmp_path / "a.h5", EVENTS)
     (tmp_path / "a.h5.gz").write_bytes(gzip.compress((tmp_path / "a.h5").read_bytes()))
-    with pytest.raises(FormatError, match="inside gzip cannot be read in pieces; unpack it first"):
+    with pytest.raises(FormatError, match=r"a\.h5\.gz: .*inside gzip"):
         read(tmp_path / "a.h5.gz")
 
 

@@ -25,29 +25,29 @@ from numpy.typing import NDArray
 import dvspipe.checkpoint
 from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
 from dvspipe.config import build
-from dvspipe.datasets.labels import Span
 from dvspipe.encoding import BinConfig, encode_events
 from dvspipe.errors import CheckpointError, ConfigError, DataError, DvspipeError, FileError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import write
 from dvspipe.inference import (
-    Answers,
     Classifier,
+    ClassifyOptions,
     InferConfig,
-    RateCurve,
-    Scores,
-    Segment,
+    LabelledSpan,
     SegmentConfig,
-    add_up,
+    Task,
+    Timeline,
+    classify_many,
+    find_finished,
     find_segments,
     plan_tasks,
-    prediction_record,
     score,
 )
-from dvspipe.inference.answers import MOST_RATE_BINS
 from dvspipe.inference.fitting import Fit, Region, find_region, fit_events, fit_stream, plan_fit, start_fit
-from dvspipe.inference.windows import StepCounts, Window, slide
+from dvspipe.inference.rates import MAX_RATE_BINS, RateHistogram, StepCounts
+from dvspipe.inference.windows import Window, slide
 from dvspipe.networks import NetworkConfig
+from dvspipe.results import Answer, InferenceRun, OutputFolder, SegmentRow, TimeScores, WindowRow, add_scores, read_rows
 from dvspipe.training import TrainConfig, train
 from dvspipe.video import write_video
 
@@ -70,7 +70,7 @@ def untrained(sensor: SensorSize = BAR_SENSOR, classes: tuple[str, ...] = BAR_CL
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network that tells bars by their movement."""
+    """A network that recognises bars by their movement."""
     root = tmp_path_factory.mktemp("bars")
     for label, name in enumerate(BAR_CLASSES):
         for number in range(20):
@@ -138,7 +138,7 @@ def test_steps_are_counted_however_a_recording_is_cut(seed: int, places: list[in
     assert counts.between(begin, end).tolist() == expected
 
 
-# Answers: whole, windowed, stateful
+# Predictions: complete, windowed, stateful
 
 
 def logits_of(classifier: Classifier, events: Events, bins: BinConfig) -> NDArray[np.float32]:
@@ -162,35 +162,35 @@ def test_whole_windowed_and_stateful_agree_on_a_recording_of_one_window() -> Non
     windowed = classifier.predict(events, whole)
     stateful = classifier.predict(events, whole.model_copy(update={"stateful": True}))
     assert (windowed.windows, stateful.windows) == (1, steps)
-    np.testing.assert_allclose(windowed.answers.probabilities[0], expected, atol=1e-5)
-    np.testing.assert_allclose(stateful.answers.probabilities[-1], expected, atol=1e-5)
+    np.testing.assert_allclose(windowed.timeline.probabilities[0], expected, atol=1e-5)
+    np.testing.assert_allclose(stateful.timeline.probabilities[-1], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("hop_us", [20_000, 60_000, 100_000, 35_000])
-def test_a_window_is_answered_as_the_same_time_by_itself(hop_us: int) -> None:
+def test_a_window_is_classified_as_the_same_time_alone(hop_us: int) -> None:
     classifier = untrained()
     events = moving_bar(1, 3, windows=5)
-    said = classifier.predict(events, InferConfig(hop_us=hop_us)).answers
+    said = classifier.predict(events, InferConfig(hop_us=hop_us)).timeline
     bins = classifier.config.bins
-    assert said.start_us.tolist() == list(range(int(events.t[0]), int(events.t[-1]) - 50_000 + 1, hop_us))
-    for start_us, row in zip(said.start_us.tolist(), said.probabilities, strict=True):
+    assert said.t_start_us.tolist() == list(range(int(events.t[0]), int(events.t[-1]) - 50_000 + 1, hop_us))
+    for start_us, row in zip(said.t_start_us.tolist(), said.probabilities, strict=True):
         spikes = encode_events(events.slice_time(start_us, start_us + 100_000), bins, start_us=start_us)
         with torch.no_grad():
             logits = classifier.network(torch.from_numpy(spikes)[:, None])[0].mean(dim=0)[0]
         np.testing.assert_allclose(row, softmax(logits.numpy()), atol=1e-5)
 
 
-def test_the_first_windows_last_stateful_answer_is_the_windows() -> None:
+def test_the_last_stateful_prediction_of_the_first_window_is_that_of_the_window() -> None:
     classifier = untrained()
     events = moving_bar(2, 3, windows=5)
-    stateful = classifier.predict(events, InferConfig(stateful=True)).answers
-    windowed = classifier.predict(events).answers
-    at = stateful.end_us.tolist().index(int(windowed.end_us[0]))
+    stateful = classifier.predict(events, InferConfig(stateful=True)).timeline
+    windowed = classifier.predict(events).timeline
+    at = stateful.t_end_us.tolist().index(int(windowed.t_end_us[0]))
     np.testing.assert_allclose(stateful.probabilities[at], windowed.probabilities[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("stateful", [False, True])
-def test_an_answer_after_an_hours_pause_is_that_of_what_follows_alone(stateful: bool) -> None:
+def test_a_prediction_after_a_pause_of_an_hour_is_that_of_the_later_part_alone(stateful: bool) -> None:
     classifier = untrained()
     early = moving_bar(0, 1, windows=3)
     late = moving_bar(1, 2, windows=3)
@@ -199,28 +199,30 @@ def test_an_answer_after_an_hours_pause_is_that_of_what_follows_alone(stateful: 
     config = InferConfig(stateful=stateful)
     said, alone = classifier.predict(both, config), classifier.predict(late, config)
     assert said.windows < 100
-    np.testing.assert_allclose(said.answers.probabilities[-alone.windows :], alone.answers.probabilities, atol=1e-6)
-    (pause,) = [s for s in said.segments if s.end_us - s.start_us > 3_500_000_000]
+    np.testing.assert_allclose(said.timeline.probabilities[-alone.windows :], alone.timeline.probabilities, atol=1e-6)
+    (pause,) = [s for s in said.segments if s.t_end_us - s.t_start_us > 3_500_000_000]
     assert pause.label is None
-    if stateful:  # answers hold up to the pause, and from its end on
-        cells_us = said.answers.cells_us(said.first_us, said.last_us + 1)
-        last = int(np.argmax(np.diff(said.answers.end_us)))
-        assert cells_us[last, 1] == said.answers.end_us[last]
-        assert cells_us[last + 1, 0] == said.answers.start_us[last + 1]
+    if stateful:  # predictions stand for the time up to the pause, and from its end
+        cells_us = said.timeline.intervals_us(said.t_first_us, said.t_last_us + 1)
+        last = int(np.argmax(np.diff(said.timeline.t_end_us)))
+        assert cells_us[last, 1] == said.timeline.t_end_us[last]
+        assert cells_us[last + 1, 0] == said.timeline.t_start_us[last + 1]
 
 
 @pytest.mark.parametrize("stateful", [False, True])
-def test_a_file_is_answered_as_the_same_events_in_memory(tmp_path: Path, stateful: bool) -> None:
+def test_a_file_is_classified_as_the_same_events_in_memory(tmp_path: Path, stateful: bool) -> None:
     classifier, events = untrained(), moving_bar(1, 7, windows=9)
     write(tmp_path / "a.h5", events)
     config = InferConfig(stateful=stateful, hop_us=40_000)
-    told: list[tuple[int, int]] = []
-    file = classifier.predict(tmp_path / "a.h5", config, progress=lambda *now: told.append(now))
-    np.testing.assert_array_equal(file.answers.probabilities, classifier.predict(events, config).answers.probabilities)
-    assert told[-1] == (len(events), len(events))
+    calls: list[tuple[int, int]] = []
+    file = classifier.predict(tmp_path / "a.h5", config, progress=lambda *now: calls.append(now))
+    np.testing.assert_array_equal(
+        file.timeline.probabilities, classifier.predict(events, config).timeline.probabilities
+    )
+    assert calls[-1] == (len(events), len(events))
 
 
-def test_a_long_recording_is_judged_in_windows(classifier: Classifier) -> None:
+def test_a_long_recording_is_classified_in_windows(classifier: Classifier) -> None:
     said = classifier.predict(moving_bar(1, 7, windows=40))
     assert (said.windows, said.events, said.class_name) == (40, 16_000, "left")
     assert sum(said.probabilities) == pytest.approx(1, abs=1e-5)
@@ -247,20 +249,20 @@ def test_every_busy_window_counts_and_a_short_last_one_does_not() -> None:
 )
 def test_windows_and_channels_are_those_of_the_bins(over: dict[str, Any], windows: int) -> None:
     said = untrained(**over).predict(moving_bar(0, 0, windows=3))
-    assert (said.windows, said.events, int(said.rates.counts.sum())) == (windows, 1200, 1200)
+    assert (said.windows, said.events, sum(said.rates.counts)) == (windows, 1200, 1200)
 
 
 @pytest.mark.parametrize(
     ("bins", "over", "message"),
     [
-        ({}, {"window_us": 30_000}, "a window of 30 ms is no whole number of .* 20 ms; 20 and 40 ms are"),
-        ({}, {"hop_us": 10_000}, "a hop of 10 ms is shorter than the network's step of 20 ms"),
-        ({}, {"hop_us": 30_000, "stateful": True}, "a hop of 30 ms is no whole number"),
-        ({"by": "events"}, {"window_us": 30_000}, "windows are made by number of events, not by time"),
-        ({"by": "recording"}, {"stateful": True}, "windows are made by whole recordings, not by time"),
+        ({}, {"window_us": 30_000}, "window of 30 ms: .* 20 ms .*20 ms and 40 ms"),
+        ({}, {"hop_us": 10_000}, "hop of 10 ms: .* 20 ms"),
+        ({}, {"hop_us": 30_000, "stateful": True}, "hop of 30 ms: "),
+        ({"by": "events"}, {"window_us": 30_000}, "window_us: .* by number of events"),
+        ({"by": "recording"}, {"stateful": True}, "stateful: .* by recording"),
     ],
 )
-def test_windows_that_the_network_cannot_take_are_named(
+def test_windows_that_do_not_fit_the_network_are_errors(
     bins: dict[str, Any], over: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -272,12 +274,12 @@ def test_a_headerless_recording_takes_the_networks_sensor_where_it_holds_all(tmp
     path.write_bytes(b"".join(bytes([3, 4, 0, 8 * k, 0]) for k in range(10)))
     assert untrained().predict(path, InferConfig(window_us=20_000)).events == 10
     path.write_bytes(b"".join(bytes([30, 4, 0, 8 * k, 0]) for k in range(10)))
-    with pytest.raises(DataError, match="does not name its sensor, and has events outside the network's 16x12"):
+    with pytest.raises(DataError, match="a.bin: .* 16x12; use sensor=.* fit='scale'"):
         untrained().predict(path)
 
 
 def test_a_video_is_simulated_on_the_way(tmp_path: Path) -> None:
-    from dvspipe.video import Frame
+    from dvspipe.frames import Frame
 
     grey = np.full((24, 32), 40, np.uint8)
     frames = []
@@ -294,76 +296,76 @@ def test_a_video_is_simulated_on_the_way(tmp_path: Path) -> None:
 # Segments
 
 
-def answers_of(rows: list[list[float]], events: list[int] | None = None, hop_us: int = 100) -> Answers:
-    """Answers of windows of 200 us."""
+def timeline_of(rows: list[list[float]], events: list[int] | None = None, hop_us: int = 100) -> Timeline:
+    """Predictions of windows of 200 us."""
     start_us = np.arange(len(rows)) * hop_us
     counts = np.array(events or [100] * len(rows))
-    return Answers(start_us, start_us + 200, counts, counts, np.array(rows, np.float32), hop_us, 100)
+    return Timeline(start_us, start_us + 200, counts, counts, np.array(rows, np.float32), hop_us, 100)
 
 
 A, B, FLAT = [0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.34, 0.33, 0.33]
 
 
-def segments_of(answers: Answers, **settings: Any) -> list[tuple[int, int, str]]:
+def segments_of(timeline: Timeline, **settings: Any) -> list[tuple[int, int, str]]:
     config = SegmentConfig(**{"least_us": 0, **settings})
-    found = find_segments(answers, BAR_CLASSES, config, 0, int(answers.end_us[-1]))
-    return [(each.start_us, each.end_us, each.class_name) for each in found]
+    found = find_segments(timeline, BAR_CLASSES, config, t_first_us=0, t_end_us=int(timeline.t_end_us[-1]))
+    return [(each.t_start_us, each.t_end_us, each.class_name) for each in found]
 
 
-def test_answers_in_a_row_make_a_segment_and_flat_ones_are_uncertain() -> None:
-    # answer k stands for the time (k + 1) * 100, half a hop to either side
-    assert segments_of(answers_of([A, A, FLAT, B, B])) == [
+def test_equal_predictions_make_a_segment_and_flat_ones_are_uncertain() -> None:
+    # prediction k stands for the time (k + 1) * 100, half a hop to either side
+    assert segments_of(timeline_of([A, A, FLAT, B, B])) == [
         (0, 250, "right"), (250, 350, "uncertain"), (350, 600, "left"),
     ]  # fmt: skip
 
 
-def test_a_moment_with_few_events_is_uncertain_however_probable() -> None:
-    assert segments_of(answers_of([A] * 5, [100, 100, 3, 100, 100])) == [
+def test_a_time_with_few_events_is_uncertain_however_probable() -> None:
+    assert segments_of(timeline_of([A] * 5, [100, 100, 3, 100, 100])) == [
         (0, 250, "right"), (250, 350, "uncertain"), (350, 600, "right"),
     ]  # fmt: skip
-    assert segments_of(answers_of([A] * 5, [100, 100, 3, 100, 100]), quiet=0) == [(0, 600, "right")]
-    assert segments_of(answers_of([A] * 3, [9, 9, 9]), least_events=10) == [(0, 400, "uncertain")]
+    assert segments_of(timeline_of([A] * 5, [100, 100, 3, 100, 100]), quiet=0) == [(0, 600, "right")]
+    assert segments_of(timeline_of([A] * 3, [9, 9, 9]), least_events=10) == [(0, 400, "uncertain")]
 
 
-def test_what_is_hardly_more_than_noise_is_uncertain_unless_it_is_short() -> None:
+def test_hardly_more_events_than_noise_are_uncertain_unless_for_a_short_time() -> None:
     events = [10, 12, 10, *[100] * 6, 14, 100, 14, 14, 14, *[100] * 5]
-    answers = answers_of([A] * len(events), events, hop_us=40)  # of windows of 200 us
-    found = segments_of(answers)
+    timeline = timeline_of([A] * len(events), events, hop_us=40)  # of windows of 200 us
+    found = segments_of(timeline)
     assert [name for _, _, name in found] == ["uncertain", "right", "uncertain", "right"]
     assert found[2][1] - found[2][0] == 3 * 40
-    assert len(segments_of(answers, noise=0)) == 1
+    assert len(segments_of(timeline, noise=0)) == 1
 
 
-def test_a_class_goes_on_at_a_probability_that_does_not_begin_one() -> None:
+def test_a_segment_continues_at_a_probability_that_does_not_start_one() -> None:
     weak = [0.45, 0.3, 0.25]
-    assert segments_of(answers_of([A, weak, weak, A])) == [(0, 500, "right")]
-    assert segments_of(answers_of([weak, A])) == [(0, 150, "uncertain"), (150, 300, "right")]
-    assert segments_of(answers_of([A, weak, A]), leave=0.5)[1] == (150, 250, "uncertain")
+    assert segments_of(timeline_of([A, weak, weak, A])) == [(0, 500, "right")]
+    assert segments_of(timeline_of([weak, A])) == [(0, 150, "uncertain"), (150, 300, "right")]
+    assert segments_of(timeline_of([A, weak, A]), leave=0.5)[1] == (150, 250, "uncertain")
 
 
-def test_what_is_too_short_goes_over_to_its_neighbours_or_is_uncertain() -> None:
-    assert segments_of(answers_of([A, A, B, A, A]), least_us=150) == [(0, 600, "right")]
-    assert segments_of(answers_of([A, A, FLAT, B, FLAT, FLAT]), least_us=150) == [
+def test_a_short_segment_joins_its_neighbours_or_is_uncertain() -> None:
+    assert segments_of(timeline_of([A, A, B, A, A]), least_us=150) == [(0, 600, "right")]
+    assert segments_of(timeline_of([A, A, FLAT, B, FLAT, FLAT]), least_us=150) == [
         (0, 250, "right"), (250, 700, "uncertain"),
     ]  # fmt: skip
 
 
-@given(seed=st.integers(0, 10**6), over_us=st.integers(0, 1000))
-def test_smoothed_probabilities_are_means_over_the_answers_near(seed: int, over_us: int) -> None:
+@given(seed=st.integers(0, 10**6), length_us=st.integers(0, 1000))
+def test_smoothed_probabilities_are_means_over_near_predictions(seed: int, length_us: int) -> None:
     rng = np.random.default_rng(seed)
-    answers = answers_of(rng.dirichlet([1, 1, 1], 12).tolist())
-    for at_us, row in zip(answers.middle_us, answers.smoothed(over_us), strict=True):
-        near = np.abs(answers.middle_us - at_us) <= over_us / 2
-        np.testing.assert_allclose(row, answers.probabilities[near].mean(axis=0), atol=1e-6)
+    timeline = timeline_of(rng.dirichlet([1, 1, 1], 12).tolist())
+    for at_us, row in zip(timeline.center_us, timeline.smooth(length_us), strict=True):
+        near = np.abs(timeline.center_us - at_us) <= length_us / 2
+        np.testing.assert_allclose(row, timeline.probabilities[near].mean(axis=0), atol=1e-6)
 
 
-def test_a_moments_slip_does_not_end_a_segment_that_is_smoothed() -> None:
-    assert segments_of(answers_of([A, A, B, A, A]), smooth_us=200) == [(0, 600, "right")]
+def test_one_wrong_prediction_does_not_end_a_smoothed_segment() -> None:
+    assert segments_of(timeline_of([A, A, B, A, A]), smooth_us=200) == [(0, 600, "right")]
 
 
-def test_the_probability_of_a_segment_is_the_mean_of_its_answers() -> None:
-    answers = answers_of([[0.9, 0.1, 0], [0.7, 0.1, 0.2], FLAT])
-    first, second = find_segments(answers, BAR_CLASSES, SegmentConfig(least_us=0), 0, 400)
+def test_the_probability_of_a_segment_is_the_mean_of_its_predictions() -> None:
+    timeline = timeline_of([[0.9, 0.1, 0], [0.7, 0.1, 0.2], FLAT])
+    first, second = find_segments(timeline, BAR_CLASSES, SegmentConfig(least_us=0), t_first_us=0, t_end_us=400)
     assert (first.probability, second.probability) == (pytest.approx(0.8), pytest.approx(0.34))
 
 
@@ -376,7 +378,7 @@ def test_segments_tile_a_recording_and_neighbours_differ(
     rows: list[list[float]], counts: list[int], least_us: int
 ) -> None:
     shares = [(np.array(row) / sum(row)).tolist() for row in rows]
-    found = segments_of(answers_of(shares, counts[: len(rows)]), least_us=least_us)
+    found = segments_of(timeline_of(shares, counts[: len(rows)]), least_us=least_us)
     assert (found[0][0], found[-1][1]) == (0, 100 * (len(rows) - 1) + 200)
     for before, after in pairwise(found):
         assert before[1] == after[0]
@@ -387,20 +389,20 @@ def test_segments_tile_a_recording_and_neighbours_differ(
 
 
 def test_entropy_is_0_where_certain_and_log2_k_where_flat() -> None:
-    answers = answers_of([[1, 0, 0], [1 / 3] * 3, [0.5, 0.5, 0]])
-    np.testing.assert_allclose(answers.entropies, [0, np.log2(3), 1], atol=1e-6)
+    timeline = timeline_of([[1, 0, 0], [1 / 3] * 3, [0.5, 0.5, 0]])
+    np.testing.assert_allclose(timeline.entropies, [0, np.log2(3), 1], atol=1e-6)
 
 
 @limits(deadline=None)
 @given(seed=st.integers(0, 10**6), span_us=st.sampled_from([10, 10**5, 10**7, 10**10]))
-def test_a_rate_curve_counts_every_event_in_few_bins(seed: int, span_us: int) -> None:
+def test_a_rate_histogram_counts_every_event_in_few_bins(seed: int, span_us: int) -> None:
     events = random_events(seed, 100, span_us=span_us)
-    curve = RateCurve()
+    rates = RateHistogram()
     for part in cut(events, [seed, seed // 7]):
-        curve.add(part)
-    edges_us = int(events.t[0]) + np.arange(MOST_RATE_BINS + 1) * curve.bin_us
-    np.testing.assert_array_equal(curve.counts, np.histogram(events.t, edges_us)[0])
-    assert curve.counts.sum() == 100
+        rates.add(part)
+    edges_us = int(events.t[0]) + np.arange(MAX_RATE_BINS + 1) * rates.bin_us
+    np.testing.assert_array_equal(rates.counts, np.histogram(events.t, edges_us)[0])
+    assert rates.counts.sum() == 100
 
 
 # Another sensor than the network's
@@ -454,7 +456,7 @@ def test_scaled_up_every_pixel_that_an_event_covers_has_it() -> None:
 
 @limits(deadline=None)
 @given(seed=st.integers(0, 10**6), width=st.integers(1, 20), height=st.integers(1, 20))
-def test_cropped_the_middle_lies_on_the_middle(seed: int, width: int, height: int) -> None:
+def test_cropped_the_center_is_on_the_center(seed: int, width: int, height: int) -> None:
     target = SensorSize(width=width, height=height)
     events = random_events(seed, 100)
     fit = plan_fit(SENSOR, target, "crop")
@@ -466,7 +468,7 @@ def test_cropped_the_middle_lies_on_the_middle(seed: int, width: int, height: in
     assert rows_of(fitted) == expected
 
 
-def test_a_region_is_what_is_looked_at() -> None:
+def test_a_region_is_a_crop() -> None:
     region = Region.parse("4x3+5+2")
     assert str(region) == "4x3+5+2"
     events, target = random_events(0, 200), SensorSize(width=4, height=3)
@@ -474,7 +476,7 @@ def test_a_region_is_what_is_looked_at() -> None:
     assert rows_of(fit_events(events, fit, start_fit(fit))[0]) == rows_of(events.crop(5, 2, target))
 
 
-def test_a_region_found_by_itself_holds_where_things_happen() -> None:
+def test_an_automatic_region_has_the_events() -> None:
     sensor = SensorSize(width=60, height=40)
     busy = random_events(0, 5000, SensorSize(width=20, height=10))
     moved = Events(busy.t, busy.x + 30, busy.y + 12, busy.p, sensor)
@@ -486,24 +488,24 @@ def test_a_region_found_by_itself_holds_where_things_happen() -> None:
     assert find_region([Events.empty(sensor)], sensor) is None
 
 
-def test_another_sensor_is_refused_unless_it_is_said_what_to_do() -> None:
+def test_another_sensor_is_an_error_unless_a_fit_or_region_is_given() -> None:
     classifier = untrained()
     large = SensorSize(width=64, height=48)
     bar = moving_bar(1, 5, windows=3)
     inside = Events(bar.t, bar.x + 20, bar.y + 9, bar.p, large)
-    with pytest.raises(DataError, match="comes from a sensor of 64x48, the network is for 16x12; --fit scale, --fit"):
+    with pytest.raises(DataError, match=r"64x48, .* 16x12; use fit='scale' .* fit='crop' .* roi='16x12\+LEFT\+TOP'"):
         classifier.predict(inside)
     by_region = classifier.predict(inside, InferConfig(roi="16x12+20+9"))
-    np.testing.assert_array_equal(by_region.answers.probabilities, classifier.predict(bar).answers.probabilities)
+    np.testing.assert_array_equal(by_region.timeline.probabilities, classifier.predict(bar).timeline.probabilities)
     found = classifier.predict(inside, InferConfig(roi="auto", fit="crop"))
     assert found.events == pytest.approx(len(bar), rel=0.02)
-    with pytest.raises(DataError, match="of its 1,200 events none lies in the region that is looked at"):
+    with pytest.raises(DataError, match="none of its 1,200 events"):
         classifier.predict(inside, InferConfig(roi="16x12+48+36"))
-    with pytest.raises(DvspipeError, match="--roi 16x12\\+60\\+9 does not lie inside the sensor of 64x48"):
+    with pytest.raises(DvspipeError, match=r"roi 16x12\+60\+9 .* 64x48"):
         classifier.predict(inside, InferConfig(roi="16x12+60+9"))
 
 
-def test_a_recording_at_twice_the_size_is_answered_as_at_the_networks(classifier: Classifier) -> None:
+def test_a_recording_at_twice_the_size_is_classified_as_at_the_size_of_the_network(classifier: Classifier) -> None:
     """Each pixel's events at all four of its block."""
     bar = moving_bar(0, 9, windows=4)
     t = np.repeat(bar.t, 4)
@@ -512,26 +514,33 @@ def test_a_recording_at_twice_the_size_is_answered_as_at_the_networks(classifier
     large = Events(t, x, y, np.repeat(bar.p, 4), SensorSize(width=32, height=24))
     said = classifier.predict(large, InferConfig(fit="scale"))
     assert said.events == len(bar)
-    np.testing.assert_array_equal(said.answers.probabilities, classifier.predict(bar).answers.probabilities)
+    np.testing.assert_array_equal(said.timeline.probabilities, classifier.predict(bar).timeline.probabilities)
 
 
 # Scores
 
 
-def test_right_answers_score_1_and_come_after_what_a_window_needs() -> None:
-    answers = answers_of([A] * 5 + [B] * 5)
-    spans = [(Span(0, 550, "right"), 0), (Span(550, 1100, "left"), 1)]
+def test_right_predictions_score_1_and_come_after_a_window() -> None:
+    timeline = timeline_of([A] * 5 + [B] * 5)
+    spans = [LabelledSpan(0, 550, 0, "right"), LabelledSpan(550, 1100, 1, "left")]
     config = SegmentConfig(least_us=0)
-    found = score(answers, find_segments(answers, BAR_CLASSES, config, 0, 1100), spans, config, 200)
-    assert (found.accuracy, found.f1, found.found) == (1, 1, 2)
-    assert found.confusion.tolist() == [[5, 0, 0], [0, 5, 0], [0, 0, 0]]
-    assert found.delays_us == (200, 150)  # a window; and 700, the first end of a right answer behind 550
+    found = score(
+        timeline, find_segments(timeline, BAR_CLASSES, config, t_first_us=0, t_end_us=1100), spans, config, 200
+    )
+    assert (found.accuracy, found.segment_f1, found.segments_found) == (1, 1, 2)
+    assert found.confusion == ((5, 0, 0), (0, 5, 0), (0, 0, 0))
+    assert found.delays_us == (200, 150)  # a window; and 700, the first end of a right prediction after 550
     assert found.calibration_error == pytest.approx(0.1)
-    assert Scores.from_record(json.loads(json.dumps(found.to_record()))).to_record() == found.to_record()
-    twice = add_up([found, found])
+    assert TimeScores.model_validate_json(found.model_dump_json()) == found
+    twice = add_scores([found, None, found])
     assert twice is not None
     assert (twice.labels, twice.accuracy, twice.median_delay_us) == (4, 1, 175)
-    assert add_up([]) is None
+    assert add_scores([]) is None
+
+
+def segment_of(start_us: int, end_us: int, label: int | None) -> SegmentRow:
+    name = "uncertain" if label is None else BAR_CLASSES[label]
+    return SegmentRow(t_start_us=start_us, t_end_us=end_us, label=label, class_name=name, probability=0.5)
 
 
 @pytest.mark.parametrize(
@@ -548,18 +557,17 @@ def test_right_answers_score_1_and_come_after_what_a_window_needs() -> None:
     ],
 )
 def test_a_segment_finds_a_label_that_it_overlaps_by_half(segments: list[tuple[int, int, int]], f1: float) -> None:
-    shown = [Segment(start, end, label, BAR_CLASSES[label], 1.0) for start, end, label in segments]
-    shown.append(Segment(300, 400, None, "uncertain", 0.3))
-    found = score(answers_of([A]), shown, [(Span(0, 100, "right"), 0)], SegmentConfig(), 200)
-    assert found.f1 == pytest.approx(f1)
+    shown = [segment_of(start, end, label) for start, end, label in [*segments, (300, 400, None)]]
+    found = score(timeline_of([A]), shown, [LabelledSpan(0, 100, 0, "right")], SegmentConfig(), 200)
+    assert found.segment_f1 == pytest.approx(f1)
 
 
 def test_the_anytime_curve_counts_labels_that_last_as_long() -> None:
-    answers = answers_of([B, A, A, A, A, A, A])  # known at 200, 300, ...
-    found = score(answers, [], [(Span(0, 400, "right"), 0)], SegmentConfig(), 200)
-    lasting, right = found.seen
-    np.testing.assert_array_equal(lasting, found.seen_us <= 400)
-    np.testing.assert_array_equal(right, (found.seen_us >= 300) & (found.seen_us <= 400))
+    timeline = timeline_of([B, A, A, A, A, A, A])  # known at 200, 300, ...
+    found = score(timeline, [], [LabelledSpan(0, 400, 0, "right")], SegmentConfig(), 200)
+    (lasting, right), seen_us = found.seen, np.array(found.seen_us)
+    np.testing.assert_array_equal(lasting, seen_us <= 400)
+    np.testing.assert_array_equal(right, (seen_us >= 300) & (seen_us <= 400))
 
 
 # Operations
@@ -567,40 +575,41 @@ def test_the_anytime_curve_counts_labels_that_last_as_long() -> None:
 
 def test_an_event_counts_once_for_every_window_and_neuron_that_it_reaches() -> None:
     said = untrained().predict(moving_bar(0, 1, windows=4), InferConfig(hop_us=50_000))
-    first, readout = prediction_record(said)["layers"]
+    first, readout = said.layers
     reached = 4 * 3 * 3  # channels and kernel
-    assert first["operations"] == said.answers.events.sum() * reached
-    assert first["dense_operations"] == 35 * 2 * 16 * 12 * reached  # steps, polarities and pixels
-    assert 0 < first["rate"] < 1
-    assert readout["rate"] is None
-    assert not first["multiplies"]
+    assert first.operations == said.timeline.events.sum() * reached
+    assert first.dense_operations == 35 * 2 * 16 * 12 * reached  # steps, polarities and pixels
+    assert first.rate is not None
+    assert 0 < first.rate < 1
+    assert readout.rate is None
+    assert not first.multiplies
 
 
 @pytest.mark.parametrize(
-    ("config", "judged_us"),
+    ("config", "classified_us"),
     [(InferConfig(), 400_000), (InferConfig(hop_us=50_000), 700_000), (InferConfig(stateful=True), 400_000)],
 )
-def test_operations_are_of_the_time_that_went_through_the_network(config: InferConfig, judged_us: int) -> None:
-    """Windows that overlap are judged anew; the last begins where half of it is left."""
+def test_operations_are_of_the_time_that_went_through_the_network(config: InferConfig, classified_us: int) -> None:
+    """Windows that overlap count each; the last one starts if half of it is left."""
     said = untrained().predict(moving_bar(0, 1, windows=4), config)
-    assert said.judged_us == judged_us
-    assert said.layers[0].steps == judged_us // 20_000
+    assert said.classified_us == classified_us
+    assert said.layers[0].steps == classified_us // 20_000
 
 
 # Files and folders
 
 
-def test_answers_mirror_the_folder_and_are_not_looked_for_among_answers(tmp_path: Path) -> None:
+def test_answers_mirror_the_folder_and_recordings_are_not_searched_in_output_folders(tmp_path: Path) -> None:
     data, out = tmp_path / "data", tmp_path / "data" / "out"
     for name in ("a.h5", "deep/b.h5", "deep/er/b.h5"):
         write(data / name, random_events(0, 5))
     write(out / "c.h5", random_events(0, 5))
     (data / "a_labels.csv").write_text("class,start_us,end_us\n")
-    for name in ("run.json", "answer.json"):  # somebody else's
+    for name in ("run.json", "answer.json"):  # of another program
         (data / "deep" / name).write_text("{}")
     tasks = plan_tasks([data], out)
     assert [str(task.name) for task in tasks] == ["a.h5", "deep/b.h5", "deep/er/b.h5"]
-    with pytest.raises(FileError, match="the answers for both .*deep/b.h5 and .*er/b.h5 would go there"):
+    with pytest.raises(FileError, match="b.h5: .*deep/b.h5 and .*er/b.h5"):
         plan_tasks([data / "deep" / "b.h5", data / "deep" / "er" / "b.h5"], out)
 
 
@@ -649,7 +658,7 @@ def write_stream(path: Path, labels: tuple[int, ...]) -> None:
     path.with_name(f"{path.stem}_labels.csv").write_text("\n".join(["class,start_us,end_us", *rows]))
 
 
-def test_a_folder_is_answered_scored_shown_and_gone_on_with(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+def test_a_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
     data, out = tmp_path / "data", tmp_path / "out"
     for name, labels in (("a", (0, 1, 2)), ("deep/b", (2, 0, 1))):
         write_stream(data / f"{name}.h5", labels)
@@ -687,20 +696,21 @@ def test_a_folder_is_answered_scored_shown_and_gone_on_with(tmp_path: Path, chec
         (data / f"{name}_labels.csv").write_text("class,start_us,end_us\n")
     code, said, errors = infer(*command)
     assert code == 1
-    assert "2 of 4 are there already" in said
+    assert "2 of 4 recordings are already classified" in said
     assert len(errors.strip().splitlines()) == 3
-    assert "bad [red].h5: not a complete HDF5 file" in errors
-    assert "empty.bin: the file is empty" in errors
-    assert "2 of 4 recordings got no answer" in errors
+    assert "bad [red].h5: " in errors
+    assert "empty.bin: " in errors
+    assert "2 of 4 recordings" in errors
     assert (out / "a.h5" / "answer.json").stat().st_mtime_ns == written
 
     code, _, errors = infer(*command, "--window", 60)
     assert code == 2
-    assert "holds answers with another settings (window_us: None, now 60000)" in errors
+    assert "window_us: None, now 60000" in errors
+    assert "--overwrite" in errors
     assert (out / "a.h5" / "answer.json").stat().st_mtime_ns == written
 
 
-def test_an_answer_is_made_anew_where_what_it_rests_on_has_changed(
+def test_a_recording_is_classified_again_if_what_its_answer_depends_on_has_changed(
     tmp_path: Path, checkpoint: Path, infer: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -715,13 +725,13 @@ def test_an_answer_is_made_anew_where_what_it_rests_on_has_changed(
 
     first = [checkpoint, "a/1.h5", "--out", "out", "--no-pictures"]
     assert infer(*first, "--labels", "a")[0] == 0
-    assert "1 of 1 are there already" in infer(*first, "--labels", "a")[1]
+    assert "1 of 1 recordings are already" in infer(*first, "--labels", "a")[1]
     labels.write_text(f"class,start_us,end_us\n{BAR_CLASSES[1]},0,100000\n")
-    assert "0.0% of 1 answers right" in infer(*first, "--labels", "a")[1]
+    assert "0.0% of 1 " in infer(*first, "--labels", "a")[1]
     assert "already" not in infer(*first)[1]
     assert "already" not in infer(checkpoint, "a/1.h5", "--out", "out")[1]  # now with pictures
     assert (tmp_path / "out" / "1.h5" / "overlay.webm").is_file()
-    assert "1 of 1 are there already" in infer(*first)[1]
+    assert "1 of 1 recordings are already" in infer(*first)[1]
 
     assert infer(checkpoint, "a/2.h5", "--out", "out", "--no-pictures")[0] == 0
     assert classes() == {"a/1.h5": BAR_CLASSES[0], "a/2.h5": BAR_CLASSES[1]}
@@ -736,35 +746,38 @@ def test_an_answer_is_made_anew_where_what_it_rests_on_has_changed(
     code, _, errors = infer(checkpoint, "a", "--out", "out", "--no-pictures", "--window", 60, "--overwrite")
     assert (code, errors) == (0, "")
     assert infer(checkpoint, "a/1.h5", "--out", "out", "--no-pictures", "--overwrite")[0] == 0
-    assert classes() == {"a/1.h5": BAR_CLASSES[2]}  # the other was judged with another window
+    assert classes() == {"a/1.h5": BAR_CLASSES[2]}  # the other was classified with another window
     (tmp_path / "out" / "run.json").write_text("[]")
-    assert "out/run.json: not a record of a run" in infer(*first)[2]
+    assert "out/run.json: not " in infer(*first)[2]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["empty.h5"], "empty.h5: the recording holds no events"),
-        (["other.h5"], "other.h5: comes from a sensor of 12x7, the network is for 16x12"),
-        (["short.h5"], "short.h5: lasts 0.0297 s, less than half of the window of 0.1 s; --window MS takes a shorter"),
-        (["there.h5", "--window", "1000"], "less than half of the window of 1 s"),
-        (["there.h5", "--window", "30"], "a window of 30 ms is no whole number of the network's steps of 20 ms"),
-        (["back.txt"], "back.txt: event 3 has t = 50 us, before the event ahead of it at 300 us"),
-        (["cut.h5"], "cut.h5: not a complete HDF5 file"),
-        (["unknown.xyz"], "unknown.xyz: not a recording of a known format"),
-        (["missing.h5"], "missing.h5: no such recording"),
-        (["nothing"], "nothing: holds no videos or recordings"),
+        (["empty.h5"], "empty.h5: has no events"),
+        (["other.h5"], "other.h5: comes from a sensor of 12x7, the network is for 16x12; use --fit scale "),
+        (["short.h5"], "short.h5: lasts 0.0297 s, less than half of the window of 0.1 s; use --window "),
+        (["there.h5", "--window", "1000"], "half of the window of 1 s"),
+        (["there.h5", "--window", "30"], "window of 30 ms: "),
+        (["back.txt"], "back.txt: event 3 has t = 50 us"),
+        (["cut.h5"], "cut.h5: "),
+        (["unknown.xyz"], "unknown.xyz: "),
+        (["missing.h5"], "missing.h5: "),
+        (["nothing"], "nothing: "),
         (["there.h5", "--out", "file"], "file"),
-        (["empty.h5", "--out", "answers"], "empty.h5: the recording holds no events"),
-        (["there.h5", "--out", "."], "there.h5: is a file where the answers for there.h5 would go"),
-        (["guess.txt"], "guess.txt: does not name its sensor, and has events outside the network's 16x12"),
-        (["deep", "--out", "deep"], "deep: holds the recordings of deep; --out takes a folder for answers alone"),
-        (["there.h5", "--window", "inf"], "'--window': Input should be less than"),
-        (["there.h5", "--labels", "endless.csv"], "endless.csv: line 2: 'left,0,1e999' is not a class and two times"),
-        (["there.h5", "--fit", "squeeze"], "fit = 'squeeze'"),
+        (["empty.h5", "--out", "answers"], "empty.h5: has no events"),
+        (["there.h5", "--out", "."], "there.h5: is a file, expected a folder for the answer for there.h5; use --out "),
+        (
+            ["guess.txt"],
+            "guess.txt: does not name its sensor, and has events outside the network's 16x12; use --sensor ",
+        ),
+        (["deep", "--out", "deep"], "deep: has the recordings of deep; use --out "),
+        (["there.h5", "--window", "inf"], "'--window'"),
+        (["there.h5", "--labels", "endless.csv"], "endless.csv: line 2: 'left,0,1e999'"),
+        (["there.h5", "--fit", "squeeze"], "'--fit'"),
         (["there.h5", "--roi", "big"], "roi = 'big'"),
-        (["there.h5", "--roi", "16x12+5+0"], "--roi 16x12+5+0 does not lie inside the sensor of 16x12"),
-        (["there.h5", "--labels", "none.csv"], "none.csv: no such label file"),
+        (["there.h5", "--roi", "16x12+5+0"], "there.h5: roi 16x12+5+0 is outside the sensor of 16x12"),
+        (["there.h5", "--labels", "none.csv"], "none.csv: "),
         (["there.h5", "--labels", "boats.csv"], "class 'boat', the network knows down, left, right"),
         (["there.h5", "--labels", "nothing"], "no label file there_labels.csv in nothing"),
         (["there.h5", "--set", "segments.enter=0.1"], "leave = 0.35 is above enter = 0.1"),
@@ -796,6 +809,80 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+# Many recordings in Python
+
+
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_many_recordings_are_classified_stored_and_found_again(jobs: int, tmp_path: Path, checkpoint: Path) -> None:
+    classifier = Classifier.load(checkpoint)
+    for number in range(3):
+        write_stream(tmp_path / "data" / f"{number}.h5", (number, 0))
+    options = ClassifyOptions(InferConfig(hop_us=40_000), labels=tmp_path / "data", out=tmp_path / "out")
+    tasks = [*plan_tasks([tmp_path / "data"], options.out), Task(tmp_path / "none.h5", Path("none.h5"))]
+    calls: list[tuple[int, int]] = []
+    outcomes = list(classify_many(tasks, classifier, options, jobs=jobs, progress=lambda *now: calls.append(now)))
+    assert sorted(str(outcome.item) for outcome in outcomes if outcome.error is None) == [str(t) for t in tasks[:3]]
+    (error,) = [str(outcome.error) for outcome in outcomes if outcome.error]
+    assert error.startswith(f"{tmp_path / 'none.h5'}: ")
+    assert calls[-1] == (4, 4)
+
+    run = options.record_run(classifier)
+    folder = OutputFolder(tmp_path / "out")
+    assert InferenceRun.read(folder.run) == run
+    assert find_finished(tasks, run, options) == {o.item: o.result() for o in outcomes if o.error is None}
+    assert [result.answer for result in folder.find_results(run)] == list(read_rows(folder.predictions, Answer))
+    scores = TimeScores.read(folder.scores)
+    assert scores == add_scores(result.answer.scores for result in folder.find_results(run))
+    said = classifier.predict(tasks[0].source, options.config)
+    rows = read_rows(folder.of("0.h5").windows, WindowRow)
+    np.testing.assert_array_equal([row.probabilities for row in rows], said.timeline.probabilities)
+    assert folder.of("0.h5").read_segments() == said.segments
+    assert [outcome.item for outcome in classify_many(tasks, classifier, options)] == tasks[3:]
+
+    with pytest.raises(FileError, match="hop_us: 40000, now None.* use overwrite=True"):
+        classify_many(tasks, classifier, ClassifyOptions(out=tmp_path / "out"))
+
+
+def test_a_callback_stops_and_what_is_done_is_summarized(tmp_path: Path, checkpoint: Path) -> None:
+    for number in range(3):
+        write(tmp_path / "data" / f"{number}.h5", moving_bar(number, number))
+
+    def stop(done: int, _total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    options = ClassifyOptions(out=tmp_path / "out")
+    tasks = plan_tasks([tmp_path / "data"], options.out)
+    with pytest.raises(KeyboardInterrupt):
+        list(classify_many(tasks, Classifier.load(checkpoint), options, progress=stop))
+    answers = read_rows(OutputFolder(tmp_path / "out").predictions, Answer)
+    assert [answer.folder for answer in answers] == ["0.h5", "1.h5"]
+
+
+def test_pictures_are_drawn_before_the_answer_is_stored(tmp_path: Path, checkpoint: Path) -> None:
+    events = moving_bar(0, 0, windows=3)
+    write(tmp_path / "a.h5", events)
+    drawn: list[tuple[Any, ...]] = []
+
+    def draw(folder: Any, result: Any, windows: Any, parts: Any, sensor: Any, classes: Any) -> None:
+        assert not folder.answer.exists()
+        drawn.append((folder.path, result.answer.windows, len(windows), sum(map(len, parts)), sensor, tuple(classes)))
+
+    options = ClassifyOptions(out=tmp_path / "out", draw=draw)
+    tasks = plan_tasks([tmp_path / "a.h5"], options.out)
+    (outcome,) = classify_many(tasks, Classifier.load(checkpoint), options)
+    assert drawn == [(tmp_path / "out" / "a.h5", 3, 3, len(events), BAR_SENSOR, tuple(sorted(BAR_CLASSES)))]
+    depends_on = outcome.result().answer.depends_on
+    assert depends_on is not None
+    assert depends_on.pictures
+
+
+def test_processes_need_a_checkpoint(tmp_path: Path) -> None:
+    tasks = [Task(tmp_path / name, Path(name)) for name in ("a.h5", "b.h5")]
+    with pytest.raises(ConfigError, match="jobs = 2: .* use jobs=1"):
+        classify_many(tasks, untrained(), jobs=2)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_ctrl_c_leaves_what_is_done(jobs: int, tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
@@ -812,13 +899,13 @@ def test_ctrl_c_leaves_what_is_done(jobs: int, tmp_path: Path, checkpoint: Path,
         running.send_signal(signal.SIGINT)
         _, errors = running.communicate(timeout=60)
     assert running.returncode == 130, errors
-    assert errors.strip().splitlines() == ["dvspipe: stopped"]
+    assert errors.strip().splitlines() == ["dvspipe: interrupted"]
     done = {path.parent.name for path in tmp_path.glob("out/*/answer.json")}
     assert 1 <= len(done) < count
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
     code, said, errors = infer(*typed)
     assert (code, errors) == (0, "")
-    assert f"{len(done)} of {count} are there already" in said
+    assert f"{len(done)} of {count} recordings are already" in said
     assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == count + 1
 
 

@@ -20,7 +20,7 @@ from dvspipe.errors import CorruptionError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import numpy_file
 from dvspipe.formats.hints import NO_HINTS, Hints
-from dvspipe.formats.numpy_file import NPZ_ENCODING, NUMPY
+from dvspipe.formats.numpy_file import NPZ_ENCODER, NUMPY
 
 EVENTS = random_events(5, 300)
 
@@ -78,15 +78,13 @@ def test_the_order_of_a_table_is_asked_for(
     monkeypatch.setattr(numpy_file, "CHUNK_EVENTS", 7)
     parts = dict(zip("txyp", table().T, strict=True)) | {"-": np.full(300, 9)}
     saved(npy, np.asarray(np.stack([parts[name] for name in columns], axis=1), order=order))
-    with pytest.raises(
-        FormatError, match=rf"is a table \[300, {len(columns)}\] whose columns have no names; say .*--hint columns"
-    ):
+    with pytest.raises(FormatError, match=rf"\[300, {len(columns)}\].*hints\.columns="):
         read(npy)
     assert read(npy, Hints(columns=columns)) == EVENTS
     packed = npy.with_suffix(".npy.gz")
     packed.write_bytes(gzip.compress(npy.read_bytes()))
     assert read(packed, Hints(columns=columns)) == EVENTS
-    with pytest.raises(FormatError, match=r"is a table of . columns, not 5"):
+    with pytest.raises(FormatError, match=r" . columns, not 5"):
         read(npy, Hints(columns="txyp-"))
 
 
@@ -112,7 +110,7 @@ def test_polarities_of_minus_one_are_off_throughout(npy: Path) -> None:
     assert read(saved(npy, signed), Hints(columns="txyp")) == EVENTS
     row = int(np.flatnonzero(signed[:, 3] == -1)[1])
     signed[row, 3] = 0
-    with pytest.raises(CorruptionError, match=rf"row {row} has p = 0, expected .* or -1 and 1 throughout"):
+    with pytest.raises(CorruptionError, match=rf"row {row} has p = 0 "):
         read(saved(npy, signed), Hints(columns="txyp"))
 
 
@@ -140,19 +138,19 @@ def test_seconds_are_found_where_nothing_else_can_be(npy: Path) -> None:
     "times", [[1.0, 2.0], [0.001, 0.5], [0.1234567, 0.2], np.array([100.000001, 100.1], np.float32), [10**17, 10**17]]
 )
 def test_other_units_are_asked_for(npz: Path, times: Any) -> None:
-    with pytest.raises(FormatError, match=r"clip\.npz: its times, such as .*; say their unit with --hint time_unit"):
+    with pytest.raises(FormatError, match=r"clip\.npz: .*hints\.time_unit="):
         read(saved(npz, t=times, x=[1, 2], y=[1, 2], p=[0, 1]))
 
 
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("t", np.nan, "row 2 has t = nan, expected finite times"),
+        ("t", np.nan, "row 2 has t = nan "),
         ("t", np.inf, "row 2 has t = inf"),
         ("t", 1e300, "row 2 has t = 1e"),
-        ("x", 1.5, r"row 2 has x = 1\.5, expected .* whole pixels"),
+        ("x", 1.5, r"row 2 has x = 1\.5 "),
         ("y", 1e12, "row 2 has y = 1000000000000"),
-        ("p", 2, r"row 2 has p = 2\.0, expected .* polarities 0 and 1"),
+        ("p", 2, r"row 2 has p = 2\.0 "),
     ],
 )
 def test_a_wrong_value_is_damage_after_the_events_before_it(npy: Path, column: str, value: float, message: str) -> None:
@@ -168,19 +166,19 @@ def test_a_wrong_value_is_damage_after_the_events_before_it(npy: Path, column: s
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros(3, object), "holds Python objects"),
-        (np.zeros(3, [("t", object), ("x", "i4"), ("y", "i4"), ("p", "?")]), "holds Python objects"),
-        (np.zeros(3), r"is an array float64\[3\], expected events with fields"),
-        (np.zeros((3, 4, 2)), r"is an array float64\[3, 4, 2\], expected events \[N\] or a table"),
+        (np.zeros(3, object), "Python objects"),
+        (np.zeros(3, [("t", object), ("x", "i4"), ("y", "i4"), ("p", "?")]), "Python objects"),
+        (np.zeros(3), r"is an array float64\[3\]"),
+        (np.zeros((3, 4, 2)), r"is an array float64\[3, 4, 2\]"),
         (np.zeros((3, 100)), r"is an array float64\[3, 100\]"),
-        (np.zeros(3, [("t", "i8"), ("x", "i4"), ("y", "i4")]), "has the fields t, x, y, expected t, x, y and p"),
-        (np.zeros(3, [("t", "i8"), ("ts", "i8"), ("x", "i4"), ("y", "i4"), ("p", "?")]), "has the fields t, ts, x"),
+        (np.zeros(3, [("t", "i8"), ("x", "i4"), ("y", "i4")]), "fields t, x, y "),
+        (np.zeros(3, [("t", "i8"), ("ts", "i8"), ("x", "i4"), ("y", "i4"), ("p", "?")]), "fields t, ts, x"),
         (
             np.zeros(3, [("t", "i8"), ("x", "S4"), ("y", "i4"), ("p", "?")]),
-            r"its column x is of \|S4, expected numbers",
+            r"column x is \|S4",
         ),
-        (np.zeros(3, [("t", "i8", 2), ("x", "i4"), ("y", "i4"), ("p", "?")]), "its column t is of"),
-        (np.zeros(3, [("t", "M8[us]"), ("x", "i4"), ("y", "i4"), ("p", "?")]), "its column t is of"),
+        (np.zeros(3, [("t", "i8", 2), ("x", "i4"), ("y", "i4"), ("p", "?")]), "column t is "),
+        (np.zeros(3, [("t", "M8[us]"), ("x", "i4"), ("y", "i4"), ("p", "?")]), "column t is "),
     ],
 )
 def test_arrays_of_another_kind_are_refused(npy: Path, array: np.ndarray, message: str) -> None:
@@ -190,19 +188,19 @@ def test_arrays_of_another_kind_are_refused(npy: Path, array: np.ndarray, messag
 
 def test_archives_of_another_kind_are_refused(npz: Path) -> None:
     for columns, message in (
-        ({"a": EVENTS.t, "b": EVENTS.x}, r"clip\.npz: holds a, b, expected t, x, y and p once each, or one array"),
+        ({"a": EVENTS.t, "b": EVENTS.x}, r"clip\.npz: has a, b "),
         ({"t": EVENTS.t, "x": EVENTS.x, "y": EVENTS.y, "p": EVENTS.p[:-1]}, r"columns of different lengths: .*299"),
         ({"t": EVENTS.t, "x": EVENTS.x, "y": EVENTS.y, "p": table()}, r"clip\.npz: p is an array int64\[300, 4\]"),
-        ({"events": structured(), "width": 0, "height": 5}, r"names no usable sensor size"),
+        ({"events": structured(), "width": 0, "height": 5}, "sensor.*width is 0"),
         (
             {"events": structured(), "width": 1.5, "height": 5},
-            r"width is an array float64\[\], expected a whole number",
+            r"width is an array float64\[\]",
         ),
     ):
         with pytest.raises(FormatError, match=message):
             read(saved(npz, **columns))
     npz.write_bytes(b"nothing")
-    with pytest.raises(FormatError, match=r"neither an \.npy nor an \.npz file"):
+    with pytest.raises(FormatError, match=r"clip\.npz: not an \.npy or \.npz file"):
         read(npz)
 
 
@@ -220,7 +218,7 @@ def test_every_cut_of_an_array_gives_the_whole_rows_first(npy: Path, kind: str) 
         assert source.part is None
         count = (size - begin) // (array.nbytes // 9) if kind != "columns" else max(0, size - begin - 9 * 24) // 8
         assert joined(until_damage(source.chunks()), SENSOR) == part(few, 0, count)
-        with pytest.raises(CorruptionError, match=r"clip\.npy: holds \d rows, its header says 9"):
+        with pytest.raises(CorruptionError, match=r"clip\.npy: has \d rows .*9"):
             list(source.chunks())
     for size in range(begin):
         npy.write_bytes(data[:size])
@@ -229,7 +227,7 @@ def test_every_cut_of_an_array_gives_the_whole_rows_first(npy: Path, kind: str) 
     npy.write_bytes(data + b"x")
     source = NUMPY.open(npy, hints)
     assert joined(until_damage(source.chunks()), SENSOR) == few
-    with pytest.raises(CorruptionError, match=r"more bytes follow than its header says"):
+    with pytest.raises(CorruptionError, match=r"clip\.npy: has more bytes"):
         list(source.chunks())
 
 
@@ -311,7 +309,7 @@ def test_an_archive_gives_back_what_was_written(
     sensor = SensorSize(2048, 1080)
     events = random_events(seed, count, sensor, span_us).shift_time(start)
     path = tmp_path / "clip.npz"
-    write(path, events, NPZ_ENCODING, cuts)
+    write(path, events, NPZ_ENCODER, cuts)
     assert read(path, sensor=sensor) == events
     assert NUMPY.open(path).sensor == sensor
     with np.load(path, allow_pickle=False) as archive:

@@ -1,45 +1,77 @@
-"""Previews, charts and pages, read back by other libraries than those that wrote them where there are any."""
+"""Previews, charts and pages, read back by libraries other than those that wrote them if there are any."""
 
+import base64
 import json
+import math
 import re
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 from PIL import Image
+from pydantic import ValidationError
 
 from dvspipe.errors import ConfigError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
+from dvspipe.frames import Frame
 from dvspipe.report import (
+    EventSource,
+    PlotKind,
     PreviewSettings,
     answers,
     draw_curves,
     draw_events,
     draw_probabilities,
     draw_rasters,
+    draw_recording,
+    pages,
     write_answers_page,
-    write_pictures,
     write_preview,
     write_training_page,
 )
-from dvspipe.report.page import wilson_interval
-from dvspipe.report.previews import Caption
-from dvspipe.report.timelines import class_colour, in_a_bar
-from dvspipe.video import Frame, write_video
+from dvspipe.report.pages import environment
+from dvspipe.report.painter import Caption
+from dvspipe.report.timelines import class_colour, fit_in_bar
+from dvspipe.results import (
+    ActivityRecord,
+    Answer,
+    BaselineResult,
+    EpochRow,
+    EventRates,
+    ExampleRecord,
+    InferenceRun,
+    LabelRow,
+    LayerActivity,
+    OutputFolder,
+    RecordingResult,
+    RunFolder,
+    SegmentRow,
+    TestResult,
+    TimeScores,
+    TraceRecord,
+    TrainingRun,
+    WindowRow,
+    wilson_interval,
+    write_rows,
+)
+from dvspipe.video import write_video
 
 SENSOR = SensorSize(width=12, height=7)
-SCALE = 27  # the least whole factor that makes 12 pixels at least 320
+SCALE = 27  # the smallest integer factor that makes 12 pixels at least 320
 SIZE = (12 * SCALE, 7 * SCALE + 23)  # a strip of 22 pixels for the time, and one to make the height even
 SETTINGS = PreviewSettings(window_us=10_000)
 RED, BLUE, WHITE = (214, 31, 38), (31, 95, 191), (255, 255, 255)
 CLASSES = ["hand wave", "drums", "<script>alert(1)</script>", "$x$ & _y"]
+NORMAL_975 = 1.959963984540054  # quantile of the normal distribution
 
 
 @pytest.fixture
@@ -105,15 +137,13 @@ def test_a_gif_loops_and_its_durations_do_not_drift(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("length", [1, 2, 5])
 @pytest.mark.parametrize("suffix", [".gif", ".png"])
-def test_chunks_of_any_size_give_the_same_file_as_the_whole(
-    tmp_path: Path, events: Events, length: int, suffix: str
-) -> None:
+def test_chunks_of_any_size_give_the_same_file(tmp_path: Path, events: Events, length: int, suffix: str) -> None:
     parts = [events.slice_time(start, start + 1000 * length) for start in range(1_000_000, 1_030_000, 1000 * length)]
     assert sum(map(len, parts)) == len(events)
     span = (int(events.t[0]), int(events.t[-1]))
-    whole = write_preview([events], SENSOR, tmp_path / f"whole{suffix}", SETTINGS)
+    complete = write_preview([events], SENSOR, tmp_path / f"complete{suffix}", SETTINGS)
     streamed = write_preview(iter(parts), SENSOR, tmp_path / f"parts{suffix}", SETTINGS, span_us=span)
-    assert streamed.read_bytes() == whole.read_bytes()
+    assert streamed.read_bytes() == complete.read_bytes()
 
 
 def test_a_sheet_shows_twelve_windows_from_the_first_to_the_last(tmp_path: Path, events: Events) -> None:
@@ -128,7 +158,7 @@ def test_a_sheet_shows_twelve_windows_from_the_first_to_the_last(tmp_path: Path,
 
 
 @pytest.mark.parametrize("colours", ["light", "dark", "colour-blind"])
-def test_every_set_of_colours_tells_on_off_and_nothing_apart(tmp_path: Path, events: Events, colours: str) -> None:
+def test_on_off_and_background_differ_in_every_set_of_colours(tmp_path: Path, events: Events, colours: str) -> None:
     settings = PreviewSettings(window_us=10_000, colours=colours)  # type: ignore[arg-type]
     picture = gif_pictures(write_preview([events], SENSOR, tmp_path / "a.gif", settings))[0]
     on, off, nothing = pixel(picture, 3, 1), pixel(picture, 5, 2), pixel(picture, 0, 6)
@@ -151,13 +181,13 @@ def test_an_odd_large_sensor_is_not_enlarged_and_gets_even_sides(tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["a.mp4", "a"])
 def test_another_suffix_is_refused_with_the_possible_ones(tmp_path: Path, events: Events, name: str) -> None:
-    with pytest.raises(FileError, match=r"use \.webm, \.gif or \.png"):
+    with pytest.raises(FileError, match=rf"{name}: .*\.webm, \.gif or \.png"):
         write_preview([events], SENSOR, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webm", "a.png"])
-def test_a_failure_on_the_way_leaves_the_folder_as_it_was(tmp_path: Path, events: Events, name: str) -> None:
+def test_a_failure_leaves_the_folder_as_it_was(tmp_path: Path, events: Events, name: str) -> None:
     (tmp_path / name).write_text("before")
 
     def broken() -> Iterator[Events]:
@@ -170,7 +200,7 @@ def test_a_failure_on_the_way_leaves_the_folder_as_it_was(tmp_path: Path, events
 
 
 def test_a_chunk_of_another_sensor_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EventError, match="sensor of 13x7, expected 12x7"):
+    with pytest.raises(EventError, match="13x7, expected 12x7"):
         write_preview([Events.empty(SensorSize(width=13, height=7))], SENSOR, tmp_path / "a.gif")
 
 
@@ -181,53 +211,70 @@ def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
 
 
 def test_charts_take_one_epoch_missing_values_and_any_name(tmp_path: Path) -> None:
-    row = {"epoch": 1.0, "train_loss": 0.5, "val_loss": float("nan"), "train_accuracy": 0.9, "rate__$x": 0.1}
+    row = make_epoch(1, val_loss=math.nan, val_accuracy=math.nan, rates={"_$x": 0.1})
     draw_curves([row], tmp_path / "curves.png", chosen_epoch=1)
+    draw_curves([], tmp_path / "none.png")
     draw_probabilities([0.1, 0.2, 0.3, 0.4], CLASSES, tmp_path / "bars.png", title="$ _ $")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bars.png", "curves.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bars.png", "curves.png", "none.png"]
 
 
-ACTIVITY = {
-    "step_us": 20_000,
-    "steps": 3,
-    "recordings": 20,
-    "layers": [
-        {
-            "name": "lif1", "neurons": 1000, "connections": 50_000, "fan_out": 250.0, "rate": 0.0125, "arrived": 80.0,
-            "operations": 20_000.0, "multiplies": False,
-        },
-        {
-            "name": "readout", "neurons": 4, "connections": 4000, "fan_out": 4.0, "rate": None, "arrived": 37.5,
-            "operations": 150.0, "multiplies": False,
-        },
-    ],
-    "examples": [
-        {
-            "name": "a.h5", "label": label, "predicted": predicted, "arrived": [[3.0, 0.0, 5.0]] * channels,
-            "layers": [
-                {"name": "lif1", "neurons": 1000, "spikes": [[], [0, 2], [1]], "traced": [1, 2],
-                 "membranes": [[1.2, 0.3, 1.1], [-0.2, 1.5, 0.1]]},
-            ],
-            "readout": [[0.0, 0.1, 0.2, 0.3], [0.5, 0.1, 0.2, 0.3], [1.0, 0.1, 0.2, 0.3]],
-        }
-        for label, predicted, channels in ((0, 0, 2), (2, 0, 1))
-    ],
-}  # fmt: skip
+SAMPLES = 20
+LAYERS = (
+    LayerActivity(
+        name="lif1", neurons=1000, connections=50_000, fan_out=250.0, steps=3 * SAMPLES, spikes_in=80.0 * SAMPLES,
+        rate=0.0125, multiplies=False,
+    ),
+    LayerActivity(
+        name="readout", neurons=4, connections=4000, fan_out=4.0, steps=3 * SAMPLES, spikes_in=37.5 * SAMPLES,
+        rate=None, multiplies=False,
+    ),
+)  # fmt: skip
 
 
-def make_run(folder: Path, activity: dict[str, Any] = ACTIVITY, **changes: Any) -> Path:
-    folder.mkdir(exist_ok=True)
-    test = {
+def make_example(label: int, predicted: int, channels: int) -> ExampleRecord:
+    trace = TraceRecord(
+        name="lif1",
+        neurons=1000,
+        spikes=((), (0, 2), (1,)),
+        traced=(1, 2),
+        membranes=((1.2, 0.3, 1.1), (-0.2, 1.5, 0.1)),
+    )
+    readout = ((0.0, 0.1, 0.2, 0.3), (0.5, 0.1, 0.2, 0.3), (1.0, 0.1, 0.2, 0.3))
+    return ExampleRecord(
+        name="a.h5", label=label, predicted=predicted, arrived=((3.0, 0.0, 5.0),) * channels, layers=(trace,),
+        readout=readout,
+    )  # fmt: skip
+
+
+ACTIVITY = ActivityRecord(
+    step_us=20_000,
+    steps=3,
+    recordings=SAMPLES,
+    layers=LAYERS,
+    examples=(make_example(0, 0, channels=2), make_example(2, 0, channels=1)),
+)
+
+
+def make_epoch(epoch: int, **changes: Any) -> EpochRow:
+    values = {
+        "train_loss": 1.5, "train_accuracy": 0.4, "val_loss": 1.4, "val_accuracy": 0.5, "learning_rate": 0.001,
+        "seconds": 9.5, "data_seconds": 0.1, "rates": {"conv1": 0.1},
+    }  # fmt: skip
+    return EpochRow.model_validate({"epoch": epoch} | values | changes)
+
+
+def make_run(folder: Path, activity: ActivityRecord = ACTIVITY, **changes: Any) -> TrainingRun:
+    values = {
         "title": "Four gestures",
         "synthetic": False,
+        "synthetic_test": False,
         "data": "20 clips of people whom the training never saw",
-        "accuracy": 0.85,
-        "samples": 20,
-        "correct": 17,
         "chosen_epoch": 2,
         "val_accuracy": 0.9,
         "classes": CLASSES,
         "confusion": [[5, 0, 0, 0], [1, 4, 0, 0], [0, 1, 3, 1], [0, 0, 0, 5]],
+        "calibration_error": 0.1,
+        "temperature": 1.2,
         "event_count_accuracy": 0.3,
         "baseline": None,
         "notes": ["a < b"],
@@ -235,47 +282,76 @@ def make_run(folder: Path, activity: dict[str, Any] = ACTIVITY, **changes: Any) 
         "versions": {"dvspipe": "0.1.0"},
         "machine": {"Python": "3.12.1", "processor": "<i>"},
     }
-    (folder / "activity.json").write_text(json.dumps(activity))
-    (folder / "test.json").write_text(json.dumps(test | changes))
-    header = "epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,seconds,rate_conv1\n"
-    (folder / "results.csv").write_text(header + "1,1.5,0.4,1.4,0.5,0.001,9.5,0.1\n2,0.9,0.8,,0.9,0.001,9.4,0.2\n")
-    (folder / "args.yaml").write_text("seed: 1\nnetwork:\n  name: '<b>'\n")
-    return folder
+    folder.mkdir(exist_ok=True)
+    return TrainingRun(
+        folder=RunFolder(folder),
+        settings="seed: 1\nnetwork:\n  name: '<b>'\n",
+        epochs=(make_epoch(1), make_epoch(2, val_loss=math.nan, val_accuracy=0.9)),
+        test=TestResult.model_validate(values | changes),
+        activity=activity,
+    )
 
 
-def test_the_training_page_says_what_was_measured(tmp_path: Path) -> None:
-    run = make_run(tmp_path)
-    text = write_training_page(run).read_text(encoding="utf-8")
+def write_run(run: TrainingRun) -> RunFolder:
+    """Write the records from which `TrainingRun.read` reads a run."""
+    run.folder.config.write_text(run.settings)
+    write_rows(run.epochs, EpochRow, jsonl=run.folder.epochs, csv_path=run.folder.epochs_csv)
+    run.test.write(run.folder.test)
+    run.activity.write(run.folder.activity)
+    return run.folder
+
+
+def read_text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def test_the_training_page_shows_the_results(tmp_path: Path) -> None:
+    text = read_text(write_training_page(make_run(tmp_path)))
     assert "85.00 %" in text
-    assert "17 of 20 right; 95 % interval (Wilson) 63.96 to 94.76 %" in text
+    assert "17 of 20 correct; 95 % interval (Wilson) 63.96 to 94.76 %" in text
     for words in (
-        "epoch 2, chosen on the validation split",
+        "epoch 2, which was chosen on the validation set",
         "90.00 %",
         "20 clips of people",
         "seed=1",
         "dvspipe 0.1.0",
         "Python 3.12.1",
+        "2 epochs in 19 s",
     ):
         assert words in text
     # drums: 4 of 5 predicted are right, 4 of 5 are found
     assert "<td>drums</td><td>80.0</td><td>80.0</td><td>80.0</td><td>5</td>" in text
     assert "ynthetic" not in text
-    assert {path.name for path in run.iterdir()} == {
-        *("args.yaml", "results.csv", "test.json", "activity.json"),
-        *("curves.png", "confusion_matrix.png", "examples.png", "report.html"),
-    }
+    assert text.count("<h1>Four gestures</h1>") == text.count("<title>Four gestures</title>") == 1
+    pictures = {"curves.png", "confusion_matrix.png", "examples.png"}
+    assert {path.name for path in tmp_path.iterdir()} == pictures | {"report.html"}
 
 
 def test_the_training_page_loads_nothing_and_escapes_everything(tmp_path: Path) -> None:
-    text = write_training_page(make_run(tmp_path)).read_text(encoding="utf-8")
+    text = read_text(write_training_page(make_run(tmp_path)))
     assert "http://" not in text
     assert "https://" not in text
     assert all(source.startswith("data:image/png;base64,") for source in re.findall(r'(?:src|href)="([^"]*)"', text))
     assert "<script" not in text
     assert "<b>" not in text
     assert "<i>" not in text
-    for name in ("hand wave", "drums", "&lt;script&gt;alert(1)&lt;/script&gt;", "$x$ &amp; _y", "a &lt; b"):
+    for name in ("hand wave", "drums", "&lt;script&gt;alert(1)&lt;/script&gt;", "$x$ &amp;  y", "a &lt; b"):
         assert name in text
+
+
+def test_a_run_that_was_read_gives_the_same_page(tmp_path: Path) -> None:
+    run = make_run(tmp_path, baseline=BASELINE)
+    page = write_training_page(run).read_bytes()
+    run.folder.report.unlink()
+    assert write_training_page(TrainingRun.read(write_run(run))).read_bytes() == page
+
+
+def test_a_run_without_examples_has_a_page(tmp_path: Path) -> None:
+    run = make_run(tmp_path, ACTIVITY.model_copy(update={"examples": ()}), notes=[])
+    text = read_text(write_training_page(run))
+    assert "<h2>Examples" not in text
+    assert "<h2>Notes" not in text
+    assert not run.folder.examples.exists()
 
 
 def cells(text: str, first: str) -> list[str]:
@@ -286,11 +362,12 @@ def cells(text: str, first: str) -> list[str]:
 
 def test_energy_is_operations_times_their_cost(tmp_path: Path) -> None:
     """20,150 additions of 0.9 pJ, 3 x 1004 membranes and 54,000 multiply-accumulates of 4.6 pJ."""
-    text = write_training_page(make_run(tmp_path)).read_text(encoding="utf-8")
-    assert cells(text, "lif1") == ["1,000", "0.0125", "80", "250", "20,000", "18 nJ"]
-    assert cells(text, "readout") == ["4", "–", "38", "4", "150", "135 pJ"]
+    text = read_text(write_training_page(make_run(tmp_path)))
+    assert cells(text, "lif1") == ["1,000", "0.0125", "80", "250", "150,000", "20,000", "13.3 %", "18 nJ"]
+    assert cells(text, "readout") == ["4", "–", "38", "4", "12,000", "150", "1.2 %", "135 pJ"]
     synapses, relu = 20_150 * 0.9, 54_000 * 4.6
     both = synapses + 3012 * 4.6
+    assert cells(text, "Total")[-3:] == ["20,150", "12.4 %", f"{synapses / 1e3:.3g} nJ"]
     assert cells(text, "This network, synapses")[1:] == [f"{synapses / 1e3:.3g} nJ", f"{synapses / relu:.2f}"]
     assert cells(text, "This network, synapses and membranes")[1:] == [f"{both / 1e3:.3g} nJ", f"{both / relu:.2f}"]
     assert cells(text, "The same network with ReLU, on the sum of the steps")[1:] == ["248 nJ", "1.00"]
@@ -299,30 +376,33 @@ def test_energy_is_operations_times_their_cost(tmp_path: Path) -> None:
 
 
 def test_inputs_that_are_no_counts_are_multiplied(tmp_path: Path) -> None:
-    first, *others = ACTIVITY["layers"]  # type: ignore[misc]
-    activity = ACTIVITY | {"layers": [first | {"multiplies": True}, *others]}
-    text = write_training_page(make_run(tmp_path, activity)).read_text(encoding="utf-8")
+    layers = (LAYERS[0].model_copy(update={"multiplies": True}), *LAYERS[1:])
+    text = read_text(write_training_page(make_run(tmp_path, ACTIVITY.model_copy(update={"layers": layers}))))
     assert cells(text, "lif1")[-1] == "92 nJ"  # 20,000 of 4.6 pJ
-    assert cells(text, "All synapses")[-1] == "92.1 nJ"
+    assert cells(text, "Total")[-1] == "92.1 nJ"
+    assert "inputs that are not counts are multiplied" in text
 
 
-def test_the_accuracy_stands_beside_what_classifiers_reach_that_know_less(tmp_path: Path) -> None:
-    baseline = {"accuracy": 0.75, "samples": 20, "correct": 15, "chosen_epoch": 1, "val_accuracy": 0.8}
-    text = write_training_page(make_run(tmp_path, baseline=baseline)).read_text(encoding="utf-8")
+BASELINE = BaselineResult(accuracy=0.75, samples=20, correct=15, chosen_epoch=1, val_accuracy=0.8)
+
+
+def test_the_accuracy_is_compared_with_simpler_classifiers(tmp_path: Path) -> None:
+    text = read_text(write_training_page(make_run(tmp_path, baseline=BASELINE)))
     assert cells(text, "This spiking network")[0] == "85.00"
     low, high = wilson_interval(15, 20)
     relu = cells(text, "A ReLU network of the same shape, on the sum of the steps")
     assert relu == ["75.00", f"{100 * low:.2f} to {100 * high:.2f}"]
     assert cells(text, "A linear classifier that sees only the number of events")[0] == "30.00"
     assert cells(text, "Chance")[0] == "25.00"
-    assert "A ReLU network" not in write_training_page(make_run(tmp_path)).read_text(encoding="utf-8")
+    assert "A ReLU network" not in read_text(write_training_page(make_run(tmp_path)))
 
 
-def test_an_example_shows_its_class_and_a_wrong_answer_in_red(tmp_path: Path) -> None:
-    """The second of two columns is taken for another class; its readout is drawn in red."""
-    activity = ACTIVITY | {"examples": [example | {"arrived": [[1.0] * 3]} for example in ACTIVITY["examples"]]}  # type: ignore[attr-defined]
-    write_training_page(make_run(tmp_path, activity))
-    blue, green, red = np.moveaxis(cv2.imread(str(tmp_path / "examples.png")).astype(int), 2, 0)
+def test_an_example_shows_its_class_and_a_wrong_prediction_in_red(tmp_path: Path) -> None:
+    """The second of two columns is confused with another class; its readout is drawn in red."""
+    examples = tuple(one.model_copy(update={"arrived": ((1.0,) * 3,)}) for one in ACTIVITY.examples)
+    run = make_run(tmp_path, ACTIVITY.model_copy(update={"examples": examples}))
+    write_training_page(run)
+    blue, green, red = np.moveaxis(cv2.imread(str(run.folder.examples)).astype(int), 2, 0)
     left, right = np.array_split(((red - blue > 100) & (red - green > 100)).sum(axis=0), 2)
     assert left.sum() == 0
     assert right.sum() > 100
@@ -331,17 +411,16 @@ def test_an_example_shows_its_class_and_a_wrong_answer_in_red(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("made", "kind"),
     [
-        ({"synthetic": True}, "synthetic data"),
         ({"synthetic": True, "synthetic_test": True}, "synthetic data"),
         ({"synthetic": True, "synthetic_test": False}, "synthetic training data"),
         ({"synthetic": False, "synthetic_test": True}, "synthetic test data"),
     ],
 )
-def test_synthetic_stands_beside_every_result(tmp_path: Path, made: dict[str, bool], kind: str) -> None:
-    text = write_training_page(make_run(tmp_path, **made)).read_text(encoding="utf-8")
+def test_every_result_names_synthetic_data(tmp_path: Path, made: dict[str, bool], kind: str) -> None:
+    text = read_text(write_training_page(make_run(tmp_path, **made)))
     for heading in (
-        "Test accuracy", "Beside simpler classifiers", "Training", "Confusion matrix of the test set", "Classes",
-        "Examples", "Spikes, operations, energy",
+        "Test accuracy", "Comparison with simpler classifiers", "Training", "Confusion matrix", "Classes", "Examples",
+        "Spikes, operations and energy",
     ):  # fmt: skip
         assert f'<h2>{heading} <span class="badge">{kind}</span></h2>' in text
 
@@ -349,42 +428,48 @@ def test_synthetic_stands_beside_every_result(tmp_path: Path, made: dict[str, bo
 def test_previews_are_inside_the_page(tmp_path: Path, events: Events) -> None:
     gif = write_preview([events], SENSOR, tmp_path / "a.gif", SETTINGS)
     webm = write_preview([events], SENSOR, tmp_path / "a.webm", SETTINGS)
-    page = write_training_page(make_run(tmp_path / "run"), [('A "wave"', gif), ("The same", webm)])
-    text = page.read_text(encoding="utf-8")
-    assert '<img alt="A &quot;wave&quot;" src="data:image/gif;base64,' in text
+    run = make_run(tmp_path / "run")
+    text = read_text(write_training_page(run, [('A "wave"', gif), ("The same", webm)]))
+    for path, attributes in ((gif, 'alt="A &#34;wave&#34;" '), (webm, "controls loop muted playsinline ")):
+        content = re.search(rf'{attributes}src="data:[a-z]+/[a-z]+;base64,([^"]*)"', text)
+        assert content
+        assert base64.b64decode(content[1]) == path.read_bytes()
+    assert '<img alt="A &#34;wave&#34;" src="data:image/gif;base64,' in text
     assert '<video controls loop muted playsinline src="data:video/webm;base64,' in text
-    with pytest.raises(FileError, match=r"a\.mp4: cannot be shown"):
-        write_training_page(tmp_path / "run", [("", tmp_path / "a.mp4")])
+    before = run.folder.report.read_bytes()
+    for name, message in (("a.mp4", r"\.webm"), ("b.gif", "no such file")):
+        with pytest.raises(FileError, match=rf"{name}: .*{message}"):
+            write_training_page(run, [("", tmp_path / name)])
+    assert run.folder.report.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["args.yaml", "results.csv", "test.json", "activity.json"])
+@pytest.mark.parametrize("name", ["args.yaml", "metrics.jsonl", "test.json", "activity.json"])
 def test_a_missing_record_is_named(tmp_path: Path, name: str) -> None:
-    (make_run(tmp_path) / name).unlink()
+    folder = write_run(make_run(tmp_path))
+    (tmp_path / name).unlink()
     with pytest.raises(FileError, match=rf"{name}: no such file"):
-        write_training_page(tmp_path)
-    assert not (tmp_path / "report.html").exists()
+        TrainingRun.read(folder)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("results.csv", "epoch,train_loss\n1,low\n", "numbers"),
-        ("results.csv", "epoch,train_loss\n1,0.5,7\n", "numbers"),
-        ("results.csv", "epoch,train_loss\n", "at least one row"),
+        ("metrics.jsonl", '{"epoch": "low"}\n', "line 1: .*epoch"),
         ("test.json", "{", "JSON"),
-        ("test.json", "{}", "title Field required"),
+        ("test.json", "{}", "classes Field required"),
         ("activity.json", "{}", "step_us Field required"),
     ],
 )
 def test_a_wrong_record_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
-    (make_run(tmp_path) / name).write_text(content)
+    folder = write_run(make_run(tmp_path))
+    (tmp_path / name).write_text(content)
     with pytest.raises(FormatError, match=rf"{name}: .*{message}"):
-        write_training_page(tmp_path)
+        TrainingRun.read(folder)
 
 
 def test_a_confusion_matrix_of_another_size_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match=r"test\.json: .*each of the 4 classes"):
-        write_training_page(make_run(tmp_path, confusion=[[1]]))
+    with pytest.raises(ValidationError, match="each of the 4 classes"):
+        make_run(tmp_path, confusion=[[1]])
 
 
 @pytest.mark.parametrize(("correct", "samples"), [(0, 10), (10, 10), (17, 20), (231, 264)])
@@ -393,15 +478,14 @@ def test_the_ends_of_a_wilson_interval_lie_two_sided_five_percent_off(correct: i
     low, high = wilson_interval(correct, samples)
     assert 0 <= low <= share <= high <= 1
     for end in {low, high} - {0.0, 1.0}:
-        assert abs(share - end) == pytest.approx(1.959964 * (end * (1 - end) / samples) ** 0.5, rel=1e-9)
+        assert abs(share - end) == pytest.approx(NORMAL_975 * (end * (1 - end) / samples) ** 0.5, rel=1e-9)
     assert wilson_interval(0, 0) == (0, 1)
 
 
 def test_importing_the_report_is_light() -> None:
-    code = (
-        "import sys, dvspipe.report; print([m for m in ('matplotlib', 'sklearn', 'PIL', 'torch') if m in sys.modules])"
-    )
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+    code = "import sys, dvspipe.report; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
+    assert not loaded & {"matplotlib", "sklearn", "scipy", "PIL", "jinja2", "torch"}
 
 
 @pytest.mark.parametrize("speed", [0.25, 2.0])
@@ -429,7 +513,7 @@ def test_a_raster_shows_when_each_pixel_spikes(tmp_path: Path, size: tuple[int, 
 
 
 @pytest.mark.parametrize(("polarity", "strong", "weak"), [(0, 0, 2), (1, 2, 0)])  # OFF blue, ON red; OpenCV reads BGR
-def test_a_raster_tells_on_from_off(tmp_path: Path, polarity: int, strong: int, weak: int) -> None:
+def test_a_raster_distinguishes_on_from_off(tmp_path: Path, polarity: int, strong: int, weak: int) -> None:
     trains = np.zeros((40, 2, 1, 3), np.uint8)
     trains[:, polarity] = 1
     draw_rasters({"delta": trains}, np.ones((1, 3)), tmp_path / "a.png", step_us=1)
@@ -439,7 +523,7 @@ def test_a_raster_tells_on_from_off(tmp_path: Path, polarity: int, strong: int, 
 
 
 def test_more_trains_than_a_picture_shows_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="hsa: 4,225 spike trains of 65x65 pixels, a picture shows at most 4,096"):
+    with pytest.raises(ConfigError, match=r"hsa: 4,225 spike trains of 65x65 pixels.* 4,096.*resize="):
         draw_rasters({"hsa": np.zeros((5, 1, 65, 65), np.uint8)}, np.ones((65, 65)), tmp_path / "a.png", step_us=1)
     assert not list(tmp_path.iterdir())
 
@@ -468,7 +552,7 @@ def test_an_event_fades_by_its_age(tmp_path: Path, mode: Any, strength: Any) -> 
     assert share_of(pixel(pictures[-1], 5, 2), BLUE) == pytest.approx(strength(np.exp(-0.5)), abs=0.04)
 
 
-def test_a_surface_shows_the_last_event_and_decay_their_sum(tmp_path: Path) -> None:
+def test_a_surface_shows_the_last_event_and_decay_the_sum(tmp_path: Path) -> None:
     events = Events([0, 1, 2], [3, 3, 3], [1, 1, 1], [1, 1, 0], SENSOR)
     for mode, ink, share in (("surface", BLUE, 1), ("decay", RED, 1 - np.exp(-1))):
         settings = PreviewSettings.model_validate({"window_us": 10**6, "fps": 100, "mode": mode})
@@ -510,7 +594,7 @@ def test_a_large_sensor_is_made_smaller(tmp_path: Path) -> None:
     assert (row, column) == (17 // 3, 31 // 3)
 
 
-def test_the_video_stands_beside_the_events(tmp_path: Path, events: Events) -> None:
+def test_the_video_is_beside_the_events(tmp_path: Path, events: Events) -> None:
     """Dark for the first 15 ms of the recording, then bright."""
     greys = [20 if 5000 * k < 1_015_000 else 235 for k in range(206)]
     write_video(
@@ -534,29 +618,35 @@ def test_a_caption_has_a_bar_as_long_as_its_share(tmp_path: Path, events: Events
         assert (bar == (29, 95, 191)).all(axis=1).mean() == pytest.approx(number / 4, abs=0.01)
 
 
+def source_of(chunks: list[Events]) -> EventSource:
+    ends = [int(time) for part in chunks for time in (part.t[0], part.t[-1])]
+    span_us = (ends[0], ends[-1]) if ends else (0, 0)
+    return EventSource(chunks, SENSOR, sum(map(len, chunks)), span_us)
+
+
 def inks(path: Path) -> tuple[Any, Any]:
-    """Where a chart is red, and where it is blue."""
+    """Masks of the red and of the blue pixels of a chart."""
     picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
     red, green, blue = np.moveaxis(picture, 2, 0)
     return (red - blue > 60) & (red - green > 60), (blue - red > 60) & (blue - green > 20)
 
 
 @pytest.mark.parametrize("kind", ["raster", "xyt"])
-def test_a_chart_of_events_tells_on_from_off_and_early_from_late(tmp_path: Path, kind: str) -> None:
+def test_a_chart_of_events_distinguishes_on_from_off_and_early_from_late(tmp_path: Path, kind: PlotKind) -> None:
     t = np.arange(0, 1_000_000, 2000)
     x, y = t // 2000 % 12, t // 2000 % 7
     events = Events(t, x, y, t < 500_000, SENSOR)
-    path = draw_events(kind, [events], SENSOR, tmp_path / "a.png", count=len(events), span_us=(0, int(t[-1])))
+    path = draw_events(kind, source_of([events]), tmp_path / "a.png")
     red, blue = inks(path)
     assert min(red.sum(), blue.sum()) > 300
     assert np.argwhere(red)[:, 1].mean() < np.argwhere(blue)[:, 1].mean()
 
 
-def test_a_rate_chart_is_higher_where_more_happens(tmp_path: Path) -> None:
+def test_a_rate_chart_is_higher_when_there_are_more_events(tmp_path: Path) -> None:
     t = np.sort(np.concatenate([np.arange(0, 500_000, 5000), np.arange(500_000, 1_000_000, 500)]))
     zeros = np.zeros(t.size, int)
     events = Events(t, zeros, zeros, np.ones(t.size, bool), SENSOR)
-    path = draw_events("rate", [events], SENSOR, tmp_path / "a.png", count=t.size, span_us=(0, 999_999))
+    path = draw_events("rate", source_of([events]), tmp_path / "a.png")
     red, _ = inks(path)
     rows, columns = np.nonzero(red)
     middle = red.shape[1] // 2
@@ -566,67 +656,104 @@ def test_a_rate_chart_is_higher_where_more_happens(tmp_path: Path) -> None:
 
 
 def test_a_chart_of_events_is_a_png(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"a\.gif: a chart of events is written as \.png, not \.gif"):
-        draw_events("rate", [], SENSOR, tmp_path / "a.gif", count=0, span_us=(0, 0))
+    with pytest.raises(FileError, match=r"a\.gif: .*found \.gif, expected \.png"):
+        draw_events("rate", source_of([]), tmp_path / "a.gif")
 
 
 @pytest.mark.parametrize("kind", ["xyt", "raster", "rate"])
-def test_no_events_still_give_a_chart(tmp_path: Path, kind: str) -> None:
-    assert draw_events(kind, [], SENSOR, tmp_path / "a.png", count=0, span_us=(0, 0)).stat().st_size > 1000
+def test_no_events_still_give_a_chart(tmp_path: Path, kind: PlotKind) -> None:
+    assert draw_events(kind, source_of([]), tmp_path / "a.png").stat().st_size > 1000
 
 
 # The page of answers
 
+SCORES = TimeScores(
+    confusion=((0, 0, 0, 0), (0, 8, 2, 0), (0, 0, 7, 0), (0, 0, 0, 3)),
+    segments_found=2,
+    segments=2,
+    labels=2,
+    delays_us=(100_000, 200_000),
+    calibration=((10, 10), (5, 9), (6, 10)),  # type: ignore[arg-type]
+    seen_us=(100_000, 200_000),
+    seen=((2, 2), (1, 2)),
+)
+RUN = InferenceRun(
+    checkpoint="best.safetensors",
+    network="0" * 64,
+    trained_on="synthetic <b>",
+    classes=CLASSES,  # type: ignore[arg-type]
+    sensor="12x7",
+    window_us=200_000,
+    step_us=20_000,
+    hop_us=100_000,
+    stateful=False,
+    settings={"hop_us": 100_000},
+    sensor_given=None,
+    hints=(),
+    versions={"dvspipe": "0.1.0"},
+)
 
-def rows_to(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
-
-def make_answers(out: Path, names: list[str]) -> Path:
-    """A second of `drums`, half a second of nothing certain, and a second of the third class, of each name."""
-    layer = {"name": "lif1", "rate": 0.1, "operations": 3e6, "dense_operations": 9e6, "multiplies": False}
-    record: dict[str, Any] = {
-        "label": 1, "class": CLASSES[1], "probability": 0.8, "certain": False, "probabilities": [0.1, 0.8, 0.1, 0],
-        "events": 500, "windows": 25, "segments": 3, "t_first_us": 0, "t_last_us": 2_499_999, "duration_s": 2.5,
-        "rates": {"start_us": 0, "bin_us": 100_000, "counts": [30] * 25}, "judged_us": 2_500_000,
-        "layers": [layer], "scores": None, "trained_on": "",
-        "labels": [[0, 1_000_000, CLASSES[1]], [1_500_000, 2_500_000, CLASSES[2]]],
+def make_answer(name: str, **changes: Any) -> Answer:
+    layer = LayerActivity(
+        name="lif1", neurons=100, connections=720, fan_out=250.0, steps=125, spikes_in=12_000.0, rate=0.1,
+        multiplies=False,
+    )  # fmt: skip
+    values = {
+        "file": name, "folder": name, "label": 1, "class": CLASSES[1], "probability": 0.8, "certain": False,
+        "probabilities": [0.1, 0.8, 0.1, 0], "events": 500, "windows": 25, "segments": 3, "t_first_us": 0,
+        "t_last_us": 2_499_999, "rates": EventRates(start_us=0, bin_us=100_000, counts=(30,) * 25),
+        "classified_us": 2_500_000, "layers": [layer], "trained_on": "",
+        "labels": [
+            LabelRow(t_start_us=0, t_end_us=1_000_000, class_name=CLASSES[1]),
+            LabelRow(t_start_us=1_500_000, t_end_us=2_500_000, class_name=CLASSES[2]),
+        ],
     }  # fmt: skip
-    segments = [
-        {"t_start_us": start, "t_end_us": stop, "label": label, "class": name, "probability": 0.8}
-        for start, stop, label, name in (
+    return Answer.model_validate(values | changes)
+
+
+def make_segments() -> tuple[SegmentRow, ...]:
+    """A second of `drums`, half a second without a certain class, and a second of the third class."""
+    return tuple(
+        SegmentRow(t_start_us=start_us, t_end_us=end_us, label=label, class_name=name, probability=0.8)
+        for start_us, end_us, label, name in (
             (0, 1_000_000, 1, CLASSES[1]),
             (1_000_000, 1_500_000, None, "uncertain"),
             (1_500_000, 2_500_000, 2, CLASSES[2]),
         )
+    )
+
+
+def make_windows() -> tuple[WindowRow, ...]:
+    rows: list[tuple[int, tuple[float, ...]]] = [
+        *[(1, (0, 1, 0, 0))] * 10,
+        *[(0, (0.25,) * 4)] * 5,
+        *[(2, (0, 0.4, 0.6, 0))] * 10,
     ]
-    windows = [
-        {"t_from_us": 100_000 * k, "t_to_us": 100_000 * (k + 1), "probabilities": row}
-        for k, row in enumerate([[0, 1, 0, 0]] * 10 + [[0.25] * 4] * 5 + [[0, 0.4, 0.6, 0]] * 10)
-    ]
+    return tuple(
+        WindowRow(
+            t_start_us=100_000 * k, t_end_us=100_000 * (k + 1), label=label, class_name=CLASSES[label],
+            probability=max(row), entropy=0.0, events=20, probabilities=row, t_from_us=100_000 * k,
+            t_to_us=100_000 * (k + 1),
+        )
+        for k, (label, row) in enumerate(rows)
+    )  # fmt: skip
+
+
+def draw_all(folder: OutputFolder, names: list[str], **changes: Any) -> list[RecordingResult]:
     rng = np.random.default_rng(0)
     t = np.sort(rng.integers(0, 2_500_000, 500))
     events = Events(t, rng.integers(0, 12, 500), rng.integers(0, 7, 500), rng.integers(0, 2, 500), SENSOR)
-    for name in names:
-        rows_to(out / name / "windows.jsonl", windows)
-        rows_to(out / name / "segments.jsonl", segments)
-        write_pictures(out / name, record, [events], SENSOR, CLASSES)
-    rows_to(out / "predictions.jsonl", [record | {"file": name, "folder": name} for name in names])
-    run = {
-        "checkpoint": "best.safetensors", "trained_on": "synthetic <b>", "classes": CLASSES, "sensor": "12x7",
-        "window_us": 200_000, "step_us": 20_000, "settings": {"stateful": False, "hop_us": 100_000},
-        "versions": {"dvspipe": "0.1.0"},
-    }  # fmt: skip
-    rows_to(out / "run.json", [run])
-    scores = {
-        "accuracy": 0.9, "answers": 20, "segment_f1": 1.0, "segments_found": 2, "segments": 2, "labels": 2,
-        "median_delay_us": 150_000, "labels_answered": 2, "calibration_error": 0.1,
-        "confusion": np.diag([0, 9, 8, 3]).tolist(),
-        "calibration": [[10, 10], [5, 9], [6, 9]], "seen_us": [100_000, 200_000], "seen": [[2, 2], [1, 2]],
-    }  # fmt: skip
-    rows_to(out / "scores.json", [scores])
-    return write_answers_page(out)
+    results = [RecordingResult(make_answer(name, **changes), make_segments()) for name in names]
+    for result in results:
+        files = folder.of(result.answer.folder)
+        draw_recording(files, result, make_windows(), [events], SENSOR, CLASSES)
+    return results
+
+
+def make_answers(out: Path, names: list[str]) -> Path:
+    folder = OutputFolder(out)
+    return write_answers_page(folder, RUN, draw_all(folder, names), SCORES)
 
 
 def test_a_timeline_shows_segments_over_labels_in_their_colours(tmp_path: Path) -> None:
@@ -648,10 +775,10 @@ def test_a_timeline_shows_segments_over_labels_in_their_colours(tmp_path: Path) 
     [(0.2, "right arm clockwise"), (0.07, "right arm\nclockwise"), (0.01, None), (0.0, None)],
 )
 def test_a_name_takes_as_many_lines_as_its_bar_is_narrow(share: float, text: str | None) -> None:
-    assert in_a_bar("right_arm_clockwise", share) == text
+    assert fit_in_bar("right_arm_clockwise", share) == text
 
 
-def test_an_overlay_says_what_is_shown_and_lasts_as_long(tmp_path: Path) -> None:
+def test_an_overlay_shows_the_prediction_and_lasts_as_long(tmp_path: Path) -> None:
     make_answers(tmp_path, ["a.h5"])
     pictures = webm_pictures(tmp_path / "a.h5" / "overlay.webm")
     assert len(pictures) == 38  # 2.5 s at 15 pictures per second
@@ -663,7 +790,7 @@ def test_an_overlay_says_what_is_shown_and_lasts_as_long(tmp_path: Path) -> None
 
 
 def test_the_page_of_answers_loads_nothing_and_escapes_everything(tmp_path: Path) -> None:
-    text = make_answers(tmp_path, ["a <b>.h5", "deep/b.h5"]).read_text(encoding="utf-8")
+    text = read_text(make_answers(tmp_path, ["a <b>.h5", "deep/b.h5"]))
     assert "http://" not in text
     assert "https://" not in text
     sources = re.findall(r'src="([^"]*)"', text)
@@ -671,23 +798,99 @@ def test_the_page_of_answers_loads_nothing_and_escapes_everything(tmp_path: Path
     assert all(source.startswith("data:") for source in sources)
     assert "<script" not in text
     assert "<b>" not in text
-    assert text.count('<span class="badge">synthetic training data</span>') == 4
+    assert text.count('<span class="badge">synthetic training data</span>') == 5
     for words in (
+        "<h1>Classification of 2 recordings</h1>",
         "a &lt;b&gt;.h5",
+        "90.0% of 20 predictions correct",
         "segment F1 at an overlap of 0.5: 1.000",
+        "delay to the first correct prediction 150 ms",
+        "expected calibration error 10.0%",
         "1,200,000",
-        "Windows of 200 ms, one every",
+        "Windows of 200 ms, one every 100 ms, in steps of 20 ms",
     ):
         assert words in text
 
 
-def test_a_page_plays_videos_that_it_has_no_room_for_from_beside_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = ["a.h5", "b #1.h5"]
-    make_answers(tmp_path, first)
-    monkeypatch.setattr(answers, "MOST_BYTES", (tmp_path / first[0] / "overlay.webm").stat().st_size)
-    text = write_answers_page(tmp_path).read_text(encoding="utf-8")
+def test_names_with_markup_are_escaped_everywhere(tmp_path: Path) -> None:
+    evil = "<script>alert(1)<"  # without a slash, which file names cannot have
+    folder = OutputFolder(tmp_path)
+    results = draw_all(folder, [f"{evil}.h5"], scores=SCORES, **{"class": CLASSES[2], "label": 2})
+    run = RUN.model_copy(update={"checkpoint": evil, "trained_on": evil, "settings": {evil: evil}})
+    text = read_text(write_answers_page(folder, run, results, SCORES))
+    assert "<script" not in text
+    for words in (
+        f"{escape(evil)}.h5</a>",
+        escape(CLASSES[2]),
+        f"<p>{escape(evil)}, for a sensor",
+        f"trained on {escape(evil)}",
+    ):
+        assert words in text
+    text = read_text(write_training_page(make_run(tmp_path / "run", title=evil, data=evil, command=evil, notes=[evil])))
+    assert "<script" not in text
+    assert text.count(escape(evil)) >= 5
+
+
+def test_energy_of_answers_is_per_second_of_classified_time(tmp_path: Path) -> None:
+    """Two recordings of 2.5 s, each with 3 million additions of 0.9 pJ and 90,000 multiply-accumulates of 4.6 pJ."""
+    text = read_text(make_answers(tmp_path, ["a.h5", "b.h5"]))
+    assert cells(text, "lif1")[:-2] == ["100", "0.1000", "4,800", "250", "36,000", "1,200,000"]
+    assert cells(text, "Total")[-1] == "1.08 µJ"
+    assert cells(text, "This network, without skipping zeros")[1:] == ["166 nJ", "1.00"]
+
+
+@pytest.mark.parametrize("changes", [{"labels": None}, {"layers": ()}, {"classified_us": 0}, {"certain": True}])
+def test_a_page_needs_no_labels_scores_pictures_or_layers(tmp_path: Path, changes: dict[str, Any]) -> None:
+    run = RUN.model_copy(update={"stateful": True, "hop_us": None, "trained_on": "recordings"})
+    result = RecordingResult(make_answer("a.h5", **changes), make_segments())
+    text = read_text(write_answers_page(OutputFolder(tmp_path), run, [result], None))
+    assert "<h2>Scores" not in text
+    assert "<img" not in text
+    assert "ynthetic" not in text
+    assert "time constant of 200 ms" in text
+    assert ("segments.enter" in text) == (not result.answer.certain)
+
+
+def test_a_long_table_of_segments_names_the_number_of_the_others(tmp_path: Path) -> None:
+    result = RecordingResult(make_answer("a.h5", segments=300), make_segments() * 100)
+    text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, [result], None))
+    assert "300 segments" in text
+    assert len(re.findall(r"<tr><td>(?:drums|uncertain|&lt;script)", text)) == 200
+    assert "100 more are in segments.csv" in text
+
+
+def test_a_value_that_a_template_does_not_get_is_an_error() -> None:
+    template = environment().from_string("{{ missing }}{{ present.missing }}")
+    with pytest.raises(UndefinedError, match="missing"):
+        template.render(present=RUN)
+
+
+def test_every_template_is_shipped_and_loads() -> None:
+    names = {path.name for path in (Path(pages.__file__).parent / "templates").iterdir()}
+    assert names == set(environment().list_templates())
+    for name in names:
+        environment().get_template(name)
+
+
+def test_a_page_is_written_in_bounded_memory(tmp_path: Path) -> None:
+    folder, result = OutputFolder(tmp_path), RecordingResult(make_answer("a.h5"), make_segments())
+    write_answers_page(folder, RUN, [result], None)  # compiles the templates
+    overlay = folder.of("a.h5").overlay
+    overlay.parent.mkdir()
+    overlay.write_bytes(bytes(24 << 20))
+    tracemalloc.start()
+    page = write_answers_page(folder, RUN, [result], None)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert page.stat().st_size > 32 << 20
+    assert peak < 4 << 20
+
+
+def test_a_page_links_to_videos_that_it_has_no_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = OutputFolder(tmp_path)
+    results = draw_all(folder, ["a.h5", "b #1.h5"])
+    monkeypatch.setattr(answers, "MAX_VIDEO_BYTES", folder.of("a.h5").overlay.stat().st_size)
+    text = read_text(write_answers_page(folder, RUN, results, SCORES))
     assert text.count("data:video/webm") == 1
     assert 'src="b%20%231.h5/overlay.webm"></video>' in text
 

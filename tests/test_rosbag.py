@@ -200,12 +200,12 @@ def test_the_topic_with_events_is_chosen_and_several_are_refused(tmp_path: Path)
     with Bag(tmp_path / "two", "ros1") as bag:
         bag.add_array(EVENTS, "/left")
         bag.add_array(EVENTS, "/right")
-    with pytest.raises(FormatError, match="events on the topics /left, /right; say which"):
+    with pytest.raises(FormatError, match="/left, /right"):
         ROSBAG.open(bag.path)
     (tmp_path / "none").mkdir()
     with Bag(tmp_path / "none", "ros1") as bag:
         bag.add("/text", bag.types["std_msgs/msg/String"](data="hello"))
-    with pytest.raises(FormatError, match=r"no topic with events.*topics: /text \(std_msgs/msg/String\)"):
+    with pytest.raises(FormatError, match=r"/text \(std_msgs/msg/String\)"):
         ROSBAG.open(bag.path)
 
 
@@ -213,7 +213,7 @@ def test_the_topic_with_events_is_chosen_and_several_are_refused(tmp_path: Path)
 def test_messages_with_other_fields_are_refused(tmp_path: Path, kind: str) -> None:
     with Bag(tmp_path, kind, event="uint16 y\nuint16 x\nbuiltin_interfaces/Time ts\nbool polarity") as bag:
         bag.add_array(EVENTS)
-    with pytest.raises(FormatError, match="/dvs/events: its messages dvs_msgs/msg/Event have other fields"):
+    with pytest.raises(FormatError, match="/dvs/events.*dvs_msgs/msg/Event"):
         ROSBAG.open(bag.path)
 
 
@@ -241,8 +241,8 @@ def read_until_damage(path: Path) -> tuple[int, str]:
         (bytes(12), "mono", {}, "message 1 has 12 bytes of mono"),
         (bytes(8), "mono", {"time_base": 2**63}, "message 1 has time_base"),
         (bytes(8), "mono", {"is_bigendian": True}, "message 1 is big-endian"),
-        (bytes(8), "libcaer_cmp", {}, "message 1 is of the encoding 'libcaer_cmp', expected evt3 or mono"),
-        (bytes(8), "mono", {"width": 13}, "message 1 names a sensor of 13x7, expected 12x7"),
+        (bytes(8), "libcaer_cmp", {}, "message 1 is of the encoding 'libcaer_cmp'"),
+        (bytes(8), "mono", {"width": 13}, "message 1 names a sensor of 13x7 (expected 12x7)"),
         (struct.pack("<4H", 0x8000, 0x6000, 9, 0), "evt3", {}, "message 1 has row y = 9, outside a sensor 7 pixels"),
     ],
 )
@@ -297,7 +297,7 @@ def test_without_rosbags_the_way_out_is_named(tmp_path: Path, monkeypatch: pytes
     with Bag(tmp_path, "ros1") as bag:
         bag.add_array(EVENTS)
     monkeypatch.setitem(sys.modules, "rosbags", None)
-    with pytest.raises(FormatError, match=r"read by rosbags, which is missing; pip install dvspipe\[ros\]"):
+    with pytest.raises(FormatError, match=r"rosbags.*dvspipe\[ros\]"):
         ROSBAG.open(bag.path)
 
 
@@ -318,7 +318,7 @@ def test_several_topics_are_told_apart_by_a_hint(tmp_path: Path) -> None:
         bag.add_array(EVENTS, "/left")
         bag.add_array(EVENTS.slice_time(0, int(EVENTS.t[9])), "/right")
     assert len(recordings.read(bag.path, hints=Hints(topic="/right"))) == 9
-    with pytest.raises(FormatError, match="events on the topics /left, /right; say which"):
+    with pytest.raises(FormatError, match="/left, /right"):
         recordings.read(bag.path, hints=Hints(topic="/middle"))
 
 
@@ -334,5 +334,5 @@ def test_a_bag_reads_as_a_recording(tmp_path: Path) -> None:
     with Bag(tmp_path / "x", "ros1") as bag:
         for part in reversed(slices(EVENTS, 500)):
             bag.add_array(part)
-    with pytest.raises(CorruptionError, match="before the event ahead of it"):
+    with pytest.raises(CorruptionError, match=r"event 500 has t = 1700000000000114 us"):
         recordings.read(bag.path, sensor=SENSOR)

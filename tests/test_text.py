@@ -17,8 +17,8 @@ from dvspipe.errors import ConfigError, CorruptionError, EventError, FileError, 
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import text
 from dvspipe.formats.hints import NO_HINTS, Hints
-from dvspipe.formats.text import CSV_ENCODING, TEXT
-from dvspipe.formats.writers import RecordingWriter
+from dvspipe.formats.text import CSV_ENCODER, TEXT
+from dvspipe.formats.writers import StreamWriter
 
 EXPECTED = Events([1, 20, 300_000], [1, 2, 11], [6, 5, 0], [1, 0, 1], SENSOR)
 
@@ -69,19 +69,19 @@ def test_columns_and_units_that_the_file_shows(tmp_path: Path, content: str) -> 
         (
             "0.5 1 6 1\n",
             Hints(),
-            r"its times, such as 0\.5, may be seconds or milliseconds; say their unit with --hint",
+            r"0\.5.*hints\.time_unit=",
         ),
-        ("1.0 1 6 1\n2.0 1 6 1\n", Hints(), r"its times, such as 1\.0, may be"),
-        ("1000.000000 1 6 1\n2000.000000 1 6 1\n", Hints(), r"its times, such as 1000\.000000, may be"),
-        ("1.100000000000000089e+00 1 6 1\n", Hints(), r"its times, such as 1\.1.*, may be"),
-        ("1.234560000000000000e+05 1 6 1\n", Hints(), r"its times, such as 1\.23.*, may be"),
-        ("1589163147368868000 1 6 1\n", Hints(), r"are too large for microseconds; say"),
-        ("1 6 1\n", Hints(), r"its lines have 3 columns without names, expected t, x, y and p; .* --hint columns"),
-        ("a b c d\n1 6 1 1\n", Hints(), r"its columns are named a, b, c, d, expected"),
-        ("1 1 6 1 5\n", Hints(columns="txyp"), r"its lines have 5 columns, not 4"),
-        ("t x y p\n1 1 6 1 5\n", Hints(), r"its lines have 5 columns, not 4"),
-        ("0 128\n1 1 6 1\n", Hints(), r"line 1 holds no event and no usable sensor size"),
-        ("1 1 6 1\n2 \0 6 1\n", Hints(), r"line 2 holds a byte 0"),
+        ("1.0 1 6 1\n2.0 1 6 1\n", Hints(), r"such as 1\.0,"),
+        ("1000.000000 1 6 1\n2000.000000 1 6 1\n", Hints(), r"such as 1000\.000000,"),
+        ("1.100000000000000089e+00 1 6 1\n", Hints(), r"such as 1\.1"),
+        ("1.234560000000000000e+05 1 6 1\n", Hints(), r"such as 1\.23"),
+        ("1589163147368868000 1 6 1\n", Hints(), r"too large.*hints\.time_unit="),
+        ("1 6 1\n", Hints(), r"3 columns.*hints\.columns="),
+        ("a b c d\n1 6 1 1\n", Hints(), r"a, b, c, d"),
+        ("1 1 6 1 5\n", Hints(columns="txyp"), r"5 columns, not 4"),
+        ("t x y p\n1 1 6 1 5\n", Hints(), r"5 columns, not 4"),
+        ("0 128\n1 1 6 1\n", Hints(), r"line 1 .*sensor.*width is 0"),
+        ("1 1 6 1\n2 \0 6 1\n", Hints(), r"line 2 .*zero byte"),
     ],
 )
 def test_what_cannot_be_known_is_asked_for(tmp_path: Path, content: str, hints: Hints, message: str) -> None:
@@ -121,12 +121,12 @@ def test_the_first_line_of_rpg_e2vid_is_the_sensor(tmp_path: Path) -> None:
         ("- 1 6 1", "line 3 has no number in column 1"),
         ("5 1 6- 1", "line 3 has no number in column 3"),
         ("nan 1 6 1", "line 3 has no number in column 1"),
-        ("5 1.5 6 1", "line 3 has no whole number in column 2"),
-        ("5.5 1 6 1", "line 3 has no whole number in column 1; where they are not .*, say it with --hint time_unit"),
-        ("5 1 99999999999999999999999999 1", "line 3 has a number too large in column 3"),
-        ("1e400 1 6 1", "line 3 has a number too large in column 1"),
-        ("5 1 6 2", "line 3 has a polarity other than 0 or 1, .* say it with --hint columns"),
-        ("5 1 6 -1", "line 3 has a polarity other than 0 or 1"),
+        ("5 1.5 6 1", "line 3 has no integer in column 2"),
+        ("5.5 1 6 1", r"line 3 has no integer in column 1.*hints\.time_unit="),
+        ("5 1 99999999999999999999999999 1", "line 3 has a too large number in column 3"),
+        ("1e400 1 6 1", "line 3 has a too large number in column 1"),
+        ("5 1 6 2", r"line 3 has a polarity .*hints\.columns="),
+        ("5 1 6 -1", "line 3 has a polarity "),
         ("5 1 6 \xff", "line 3 has no number in column 4"),
     ],
 )
@@ -145,7 +145,7 @@ def test_times_are_rounded_as_exact_decimals_are(number: Decimal, form: str) -> 
     printed = format(number, form)
     block = np.frombuffer(f"{printed} 1 2 1\n".encode(), np.uint8)
     t, columns = np.zeros(9, np.int64), np.zeros((4, 9), np.int32)
-    assert text._parse(block, np.arange(4), 6, False, np.zeros(2, np.bool_), t, columns) == (1, 1, text.GOOD, 0)
+    assert text._parse(block, np.arange(4), 6, False, np.zeros(2, np.bool_), t, columns) == (1, 1, text.VALID, 0)
     exact = (abs(Decimal(printed)) * 10**6).to_integral_value(ROUND_HALF_UP)
     assert t[0] == exact.copy_sign(Decimal(printed))
 
@@ -165,9 +165,9 @@ def test_csv_gives_back_what_was_written(
     sensor = SensorSize(2048, 1080)
     events = random_events(seed, count, sensor, span_us).shift_time(start)
     path = tmp_path / "events.csv"
-    write(path, events, CSV_ENCODING, cuts)
+    write(path, events, CSV_ENCODER, cuts)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text, "BLOCK_BYTES", block)
+        patch.setattr(text, "TEXT_BLOCK_BYTES", block)
         assert read(path, sensor=sensor) == events
     assert path.read_bytes().startswith(b"t,x,y,p\n")
     packed = path.with_suffix(".csv.gz")
@@ -177,7 +177,7 @@ def test_csv_gives_back_what_was_written(
 
 def test_extreme_times_are_printed_whole(tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
-    write(path, Events([-(2**63), 2**63 - 1], [0, 1], [0, 1], [0, 1], SENSOR), CSV_ENCODING)
+    write(path, Events([-(2**63), 2**63 - 1], [0, 1], [0, 1], [0, 1], SENSOR), CSV_ENCODER)
     assert path.read_text() == f"t,x,y,p\n{-(2**63)},0,0,0\n{2**63 - 1},1,1,1\n"
     with pytest.raises(FormatError, match=r"too large"):
         read(path)
@@ -186,7 +186,7 @@ def test_extreme_times_are_printed_whole(tmp_path: Path) -> None:
 def test_every_cut_gives_the_whole_events_first(tmp_path: Path) -> None:
     events = random_events(1, 12)
     path = tmp_path / "events.csv"
-    write(path, events, CSV_ENCODING)
+    write(path, events, CSV_ENCODER)
     data = path.read_bytes()
     for size in range(len(b"t,x,y,p\n0,0,0,0\n") + 5, len(data)):  # the first event's line is whole
         path.write_bytes(data[:size])
@@ -200,18 +200,18 @@ def test_a_last_line_without_an_end_may_be_cut_where_its_last_number_may_be_long
     path.write_text("x,y,p,t\n1,6,1,1000\n2,5,0,10")
     source = TEXT.open(path)
     assert joined(until_damage(source.chunks()), SENSOR).t.tolist() == [1000]
-    with pytest.raises(CorruptionError, match=r"line 3 has no end, so it may be cut off"):
+    with pytest.raises(CorruptionError, match=r"line 3 has no end"):
         list(source.chunks())
 
 
 def test_a_line_without_end_is_refused_in_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(text, "TEXT_BLOCK_BYTES", 1000)
     path = tmp_path / "events.txt"
     path.write_bytes(b"1 1 6 1\n" * 300 + b"5" * 5000)
     with pytest.raises(CorruptionError, match=r"a line is longer than 1000 bytes"):
         read(path)
     path.write_bytes(b"5" * (1 << 17))
-    with pytest.raises(FormatError, match=r"line 1 is longer than 65536 bytes, not a text of events"):
+    with pytest.raises(FormatError, match=r"line 1 is longer than 65536 bytes"):
         read(path)
 
 
@@ -225,21 +225,21 @@ def test_a_writer_takes_only_what_fits(tmp_path: Path) -> None:
     events = random_events(1, 10)
     sensor = SensorSize(34, 34)
     with (
-        pytest.raises(EventError, match=r"events of a sensor of 12x7, expected 34x34"),
-        RecordingWriter(path, sensor, CSV_ENCODING) as writer,
+        pytest.raises(EventError, match=r"12x7 .*34x34"),
+        StreamWriter(path, sensor, CSV_ENCODER) as writer,
     ):
         writer.append(events)
     with (
-        pytest.raises(EventError, match=r"events\.csv: events from \d+ us on, after events up to"),
-        RecordingWriter(path, SENSOR, CSV_ENCODING) as writer,
+        pytest.raises(EventError, match=r"events\.csv: events from \d+ us"),
+        StreamWriter(path, SENSOR, CSV_ENCODER) as writer,
     ):
         writer.append(events)
         writer.append(events)
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(FileError, match=r"has the suffix '\.txt', expected \.csv"):
-        RecordingWriter(tmp_path / "a.txt", SENSOR, CSV_ENCODING)
-    write(path, events, CSV_ENCODING)
-    with pytest.raises(FileError, match=r"already exists"), RecordingWriter(path, SENSOR, CSV_ENCODING):
+    with pytest.raises(FileError, match=r"a\.txt: .*\.csv"):
+        StreamWriter(tmp_path / "a.txt", SENSOR, CSV_ENCODER)
+    write(path, events, CSV_ENCODER)
+    with pytest.raises(FileError, match=r"already exists"), StreamWriter(path, SENSOR, CSV_ENCODER):
         pass
 
 
@@ -249,7 +249,7 @@ def test_a_full_disk_is_said_before_it_is_full(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr("dvspipe.formats.writers.require_space", full)
     with pytest.raises(FileError, match=r"events\.csv: no space"):
-        write(tmp_path / "events.csv", random_events(1, 10), CSV_ENCODING)
+        write(tmp_path / "events.csv", random_events(1, 10), CSV_ENCODER)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -263,7 +263,7 @@ def test_a_real_recording(test_data: Path) -> None:
 def test_a_changed_byte_is_read_or_refused(tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     path = tmp_path / "events.csv"
-    write(path, random_events(1, 20), CSV_ENCODING)
+    write(path, random_events(1, 20), CSV_ENCODER)
     data = path.read_bytes()
     for _ in range(300):
         damaged = bytearray(data)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from dvspipe.errors import ConfigError, VideoError
 from dvspipe.events import Events, SensorSize, concatenate
+from dvspipe.frames import Frame
 from dvspipe.simulator import SimulatorConfig, simulate
 from dvspipe.simulator.levels import code_levels
 from dvspipe.simulator.upsampling import MOST_STEPS, upsample
-from dvspipe.video import Frame
 
 SENSOR = SensorSize(width=80, height=56)
 CONFIG = SimulatorConfig()

@@ -18,12 +18,12 @@ from dvspipe.errors import EventError, FileError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import faery_writers, writers
 from dvspipe.formats.aedat4 import AEDAT4
-from dvspipe.formats.bin40 import BIN40
-from dvspipe.formats.bin40_writer import BIN40_ENCODING
+from dvspipe.formats.bin40 import BIN40, BIN40_ENCODER
 from dvspipe.formats.event_stream import EVENT_STREAM
-from dvspipe.formats.faery_writers import AEDAT4_ENCODING, DAT_ENCODING, EVENT_STREAM_ENCODING, EVT2_ENCODING
-from dvspipe.formats.source import Columns, Format
-from dvspipe.formats.writers import Encoding, RecordingWriter
+from dvspipe.formats.faery_writers import AEDAT4_ENCODER, DAT_ENCODER, EVENT_STREAM_ENCODER, EVT2_ENCODER
+from dvspipe.formats.interface import Format
+from dvspipe.formats.source import Columns
+from dvspipe.formats.writers import StreamEncoder, StreamWriter
 
 SMALL, WIDE = SensorSize(256, 240), SensorSize(2048, 1080)
 
@@ -51,11 +51,11 @@ def read_dat(path: Path, sensor: SensorSize) -> Events:
 
 
 WRITERS = {
-    ".bin": (BIN40_ENCODING, decoder_of(BIN40), SMALL, 2**35),
-    ".es": (EVENT_STREAM_ENCODING, decoder_of(EVENT_STREAM), WIDE, 2**30),
-    ".aedat4": (AEDAT4_ENCODING, decoder_of(AEDAT4), WIDE, 2**51),
-    ".raw": (EVT2_ENCODING, read_evt, SensorSize(2047, 1080), 2**33),
-    ".dat": (DAT_ENCODING, read_dat, WIDE, 2**31),
+    ".bin": (BIN40_ENCODER, decoder_of(BIN40), SMALL, 2**35),
+    ".es": (EVENT_STREAM_ENCODER, decoder_of(EVENT_STREAM), WIDE, 2**30),
+    ".aedat4": (AEDAT4_ENCODER, decoder_of(AEDAT4), WIDE, 2**51),
+    ".raw": (EVT2_ENCODER, read_evt, SensorSize(2047, 1080), 2**33),
+    ".dat": (DAT_ENCODER, read_dat, WIDE, 2**31),
 }
 
 
@@ -72,53 +72,53 @@ WRITERS = {
 def test_what_is_written_comes_back(
     tmp_path: Path, suffix: str, seed: int, count: int, start: float, span_us: int, cuts: list[int], chunk: int
 ) -> None:
-    encoding, read, sensor, latest_us = WRITERS[suffix]
+    encoder, read, sensor, latest_us = WRITERS[suffix]
     events = random_events(seed, count, sensor, span_us).shift_time(int(start * latest_us))
     path = tmp_path / f"clip{suffix}"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writers, "CHUNK_EVENTS", chunk)
-        write(path, events, encoding, cuts)
+        patch.setattr(writers, "PART_EVENTS", chunk)
+        write(path, events, encoder, cuts)
     assert read(path, sensor) == events
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
 def test_a_gap_comes_back(tmp_path: Path, suffix: str) -> None:
-    encoding, read, sensor, latest_us = WRITERS[suffix]
+    encoder, read, sensor, latest_us = WRITERS[suffix]
     events = Events([0, 0, latest_us // 2, latest_us - 1], [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 0, 1], sensor)
-    write(tmp_path / f"clip{suffix}", events, encoding, [1, 2])
+    write(tmp_path / f"clip{suffix}", events, encoder, [1, 2])
     assert read(tmp_path / f"clip{suffix}", sensor) == events
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
 def test_the_size_of_events_is_not_underestimated(tmp_path: Path, suffix: str) -> None:
-    encoding, _, sensor, latest_us = WRITERS[suffix]
+    encoder, _, sensor, latest_us = WRITERS[suffix]
     path = tmp_path / f"clip{suffix}"
     for span_us in (1, 10**6, latest_us):
         events = random_events(1, 20_000, sensor, span_us)
-        write(path, events, encoding)
-        assert path.stat().st_size <= encoding.size(events, None) + writers.CLOSING_BYTES // 100
+        write(path, events, encoder)
+        assert path.stat().st_size <= encoder.size(events, None) + writers.CLOSING_BYTES // 100
 
 
 @pytest.mark.parametrize(
     ("suffix", "t_us", "message"),
     [
-        (".bin", -1, r"clip\.bin: event 0 has t = -1, where the 40-bit layout holds 0 to"),
-        (".bin", 2**36, "holds 0 to 68719476735 us, after 1 events"),
+        (".bin", -1, r"clip\.bin: event 0 has t = -1 .*68719476735"),
+        (".bin", 2**36, "0 to 68719476735 us.*after 1 events"),
         (".es", -1, r"clip\.es: event 0 has t = -1 us"),
-        (".es", 2**33, r"comes \d+ us after the one ahead of it .*; let the times begin near 0"),
-        (".aedat4", -1, r"where \.aedat4 holds 0 to"),
-        (".raw", -1, r"where \.raw holds 0 to 17179869183 us"),
-        (".raw", 2**34, r"where \.raw holds 0 to 17179869183 us"),
-        (".dat", 2**32, r"where \.dat holds 0 to 4294967295 us"),
+        (".es", 2**33, r"event 0 at 8589934592 us .*4294967296 us"),
+        (".aedat4", -1, r"t = -1 us .*\.aedat4"),
+        (".raw", -1, r"t = -1 us .*\.raw.*17179869183 us"),
+        (".raw", 2**34, r"t = 17179869184 us .*\.raw.*17179869183 us"),
+        (".dat", 2**32, r"t = 4294967296 us .*\.dat.*4294967295 us"),
     ],
 )
 def test_times_that_a_format_cannot_hold_are_refused(tmp_path: Path, suffix: str, t_us: int, message: str) -> None:
-    encoding, _, sensor, _ = WRITERS[suffix]
+    encoder, _, sensor, _ = WRITERS[suffix]
     ahead = Events([min(0, t_us)], [0], [0], [1], sensor) if t_us > 0 else Events.empty(sensor)
     with (
         pytest.raises(EventError, match=message),
-        RecordingWriter(tmp_path / f"clip{suffix}", sensor, encoding) as writer,
+        StreamWriter(tmp_path / f"clip{suffix}", sensor, encoder) as writer,
     ):
         writer.append(ahead)
         writer.append(Events([t_us], [0], [0], [1], sensor))
@@ -127,32 +127,32 @@ def test_times_that_a_format_cannot_hold_are_refused(tmp_path: Path, suffix: str
 
 @pytest.mark.parametrize(
     ("x", "y", "message"),
-    [(256, 0, "has x = 256, where"), (0, 256, "has y = 256, where"), (0, 240, "has y = 240, where .* not 240")],
+    [(256, 0, "has x = 256 "), (0, 256, "has y = 256 "), (0, 240, "has y = 240 .*not 240")],
 )
 def test_pixels_that_the_40_bit_layout_cannot_hold_are_refused(tmp_path: Path, x: int, y: int, message: str) -> None:
     events = Events([0, 1], [1, x], [1, y], [1, 0], SensorSize(640, 480))
     with pytest.raises(EventError, match=rf"clip\.bin: event 1 {message}"):
-        write(tmp_path / "clip.bin", events, BIN40_ENCODING)
-    write(tmp_path / "clip.bin", Events([0], [255], [255], [1], SensorSize(640, 480)), BIN40_ENCODING)
+        write(tmp_path / "clip.bin", events, BIN40_ENCODER)
+    write(tmp_path / "clip.bin", Events([0], [255], [255], [1], SensorSize(640, 480)), BIN40_ENCODER)
     assert list(tmp_path.iterdir()) == [tmp_path / "clip.bin"]
 
 
 @pytest.mark.parametrize(
-    ("encoding", "suffix", "sensor"),
-    [(EVT2_ENCODING, ".raw", SensorSize(2048, 10)), (DAT_ENCODING, ".dat", SensorSize(10, 16384))],
+    ("encoder", "suffix", "sensor"),
+    [(EVT2_ENCODER, ".raw", SensorSize(2048, 10)), (DAT_ENCODER, ".dat", SensorSize(10, 16384))],
 )
 def test_sensors_that_a_format_cannot_hold_are_refused(
-    tmp_path: Path, encoding: Encoding, suffix: str, sensor: SensorSize
+    tmp_path: Path, encoder: StreamEncoder, suffix: str, sensor: SensorSize
 ) -> None:
-    with pytest.raises(EventError, match=rf"clip\{suffix}: a sensor of {sensor}, where \{suffix} holds at most"):
-        write(tmp_path / f"clip{suffix}", Events.empty(sensor), encoding)
+    with pytest.raises(EventError, match=rf"clip\{suffix}: .*{sensor}"):
+        write(tmp_path / f"clip{suffix}", Events.empty(sensor), encoder)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
 def test_an_error_inside_the_block_leaves_nothing(tmp_path: Path, suffix: str) -> None:
-    encoding, _, sensor, _ = WRITERS[suffix]
-    with pytest.raises(KeyboardInterrupt), RecordingWriter(tmp_path / f"clip{suffix}", sensor, encoding) as writer:
+    encoder, _, sensor, _ = WRITERS[suffix]
+    with pytest.raises(KeyboardInterrupt), StreamWriter(tmp_path / f"clip{suffix}", sensor, encoder) as writer:
         writer.append(random_events(1, 100, sensor))
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
@@ -167,14 +167,14 @@ def test_what_faery_raises_is_a_file_error(
 
     monkeypatch.setattr(faery_writers, "_structured", fail)
     with pytest.raises(FileError, match=r"clip\.es: cannot be written \(disk\)"):
-        write(tmp_path / "clip.es", random_events(1, 10), EVENT_STREAM_ENCODING)
+        write(tmp_path / "clip.es", random_events(1, 10), EVENT_STREAM_ENCODER)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_faery_is_not_given_events_that_go_back(tmp_path: Path) -> None:
     with (
-        pytest.raises(EventError, match=r"events from 5 us on, after events up to 9 us"),
-        RecordingWriter(tmp_path / "clip.es", SENSOR, EVENT_STREAM_ENCODING) as writer,
+        pytest.raises(EventError, match=r"5 us .*9 us"),
+        StreamWriter(tmp_path / "clip.es", SENSOR, EVENT_STREAM_ENCODER) as writer,
     ):
         writer.append(Events([9], [0], [0], [1], SENSOR))
         writer.append(Events([5], [0], [0], [1], SENSOR))
@@ -185,6 +185,6 @@ def test_aedat4_comes_in_small_packets(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(faery_writers, "PACKET_EVENTS", 64)
     path = tmp_path / "clip.aedat4"
-    write(path, random_events(1, 130), AEDAT4_ENCODING)
+    write(path, random_events(1, 130), AEDAT4_ENCODER)
     with aedat.Decoder(path) as decoder:
         assert [len(packet) for _, packet in decoder] == [64, 64, 2]

@@ -1,45 +1,46 @@
-"""Data sets: what there is, what one holds, and what is wrong with it."""
+"""Data sets: which kinds there are, what one holds, and what is wrong with it."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from .screen import EXIT_SOME_FAILED, fail, messages, progress, screen
+from ..config import SettingsTree, build
+from ..errors import ConfigError
+from .options import AsJson, Config, Overrides, read_config
+from .screen import EXIT_SOME_FAILED, fail, make_table, messages, progress, screen
 
-data = typer.Typer(help="Data sets: what there is, what one holds, what is wrong with it.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from ..datasets.survey import Survey
 
-Config = Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped one (nmnist, gesture).")]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as data.root=DIR.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print all of it as an object.")]
+data = typer.Typer(help="List kinds of data sets; show and check what one holds.", no_args_is_help=True)
 
-KNOWN = (
-    ("nmnist", "N-MNIST: 60,000 + 10,000 digits, 34x34", "ROOT/Train/<digit>/*.bin, ROOT/Test; complete or in part"),
+KINDS = (
+    ("nmnist", "N-MNIST: 60,000 + 10,000 digits, 34x34", "ROOT/Train/<digit>/*.bin, ROOT/Test; complete or partial"),
     ("dvsgesture", "DVS128 Gesture: 11 gestures, 29 people, 128x128", "IBM's aedat and label files, or Tonic's clips"),
     ("gestures", "rendered gestures (synthetic), or recordings of the same classes", "nothing, or ROOT/<class>"),
+    ("mnist", "MNIST: 60,000 + 10,000 images, 28x28", "ROOT/train-images-idx3-ubyte, ...; also .gz"),
     ("folder", "your recordings or videos", "ROOT/<class>/<recording>, or ROOT/train/<class> and ROOT/test/<class>"),
     ("labelled", "your recordings with label files", "NAME.SUFFIX with NAME_labels.csv: class,start_us,end_us"),
 )  # fmt: skip
-"""Kinds, what they are, and what lies where."""
+"""Kinds, what they are, and which files they expect."""
 
 
 @data.command("list")
 def list_() -> None:
-    """Show the kinds of data sets, what they expect where, and what is kept on disk."""
+    """List the kinds of data sets, the files that they expect, and the size of the cache."""
     from ..datasets import Cache, default_cache
 
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("data.kind", "what", "what lies where"):
-        table.add_column(heading, overflow="fold")
-    for row in KNOWN:
+    table = make_table("data.kind", "what", "files")
+    for row in KINDS:
         table.add_row(*row)
     screen.print(table)
     files, size = Cache(default_cache()).size()
-    screen.print(f"\n{default_cache()} keeps {files:,} spike tensors and simulated videos, {size / 1e6:,.0f} MB")
+    screen.print(f"\n{default_cache()} caches {files:,} spike tensors and simulated videos, {size / 1e6:,.0f} MB")
 
 
 @data.command("stats")
@@ -50,21 +51,8 @@ def stats(config: Config, settings: Overrides = None, as_json: AsJson = False) -
         _print_json(found)
         return
     screen.print(f"{found.title}{' (synthetic)' if found.synthetic else ''}, sensor {found.sensor}")
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in (
-        "class",
-        "train",
-        "val",
-        "test",
-        "groups",
-        "events",
-        "fewest",
-        "most",
-        "s",
-        "events/s",
-        "ON",
-    ):
-        table.add_column(heading, justify="left" if heading == "class" else "right")
+    headings = ("class", "train", "val", "test", "groups", "events", "fewest", "most", "s", "events/s", "ON")
+    table = make_table(*headings, right=headings[1:])
     for row in found.figures:
         table.add_row(
             row.name, *(str(count) for count in (row.train, row.validation, row.test, row.groups)),
@@ -75,12 +63,12 @@ def stats(config: Config, settings: Overrides = None, as_json: AsJson = False) -
         )  # fmt: skip
     screen.print(table)
     if found.problems:
-        messages.print(f"problems: {len(found.problems)}; dvspipe data check names them")
+        messages.print(f"problems: {len(found.problems)}; dvspipe data check lists them")
 
 
 @data.command("check")
 def check(config: Config, settings: Overrides = None, as_json: AsJson = False) -> None:
-    """Load every recording of a data set and name what is wrong; exit code 1 when something is."""
+    """Load every recording of a data set and list what is wrong; exit code 1 if something is."""
     found = _survey(config, settings)
     if as_json:
         _print_json(found)
@@ -94,24 +82,31 @@ def check(config: Config, settings: Overrides = None, as_json: AsJson = False) -
         screen.print(f"{found.title}: {recordings} recordings of {total.groups} groups, nothing wrong")
 
 
-def _survey(config: str, settings: list[str] | None) -> Any:
-    from functools import partial
-
-    from ..config import build, merge_settings, parse_overrides, read_yaml
+def _survey(config: str, settings: list[str] | None) -> Survey:
     from ..datasets import DataConfig, open_dataset
     from ..datasets.survey import survey
     from ..encoding import BinConfig
 
-    merged = merge_settings(read_yaml(config), parse_overrides(settings or []))
-    bins = build(BinConfig, merged.get("bins", {}), config)
-    opened = open_dataset(build(DataConfig, merged.get("data", {}), config), int(merged.get("seed", 0)), bins)
+    merged = read_config(config, settings)
+    seed = merged.get("seed", 0)
+    if not isinstance(seed, int):
+        raise ConfigError(f"{config}: seed = {seed!r}, expected a whole number")
+    bins = build(BinConfig, _group(merged, "bins"), config)
+    opened = open_dataset(build(DataConfig, _group(merged, "data"), config), seed, bins)
     with progress() as show:
         return survey(opened, partial(show, "recordings"))
+
+
+def _group(settings: SettingsTree, name: str) -> SettingsTree:
+    found = settings.get(name, {})
+    if not isinstance(found, dict):
+        raise ConfigError(f"{name} = {found!r}, expected settings {name}.KEY=VALUE")
+    return found
 
 
 def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 
-def _print_json(found: Any) -> None:
+def _print_json(found: Survey) -> None:
     sys.stdout.write(found.model_dump_json(indent=1) + "\n")

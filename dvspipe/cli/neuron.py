@@ -1,33 +1,42 @@
-"""What `dvspipe view --neuron` does."""
+"""How a LIF neuron responds to a spike train."""
 
 from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from ..errors import ConfigError, FileError
+from .options import Overwrite
 from .screen import screen
+
+if TYPE_CHECKING:
+    from ..networks import NeuronResponse
 
 STEP_MS = 1.0
 TAUS_MS = (5.0, 10.0, 20.0)
 WEIGHTS = (2.0, 4.0)
 SPIKES_MS = (5.0, 10.0, 15.0, 20.0, 40.0, 42.0, 44.0, 46.0, 48.0, 70.0, 85.0)
-MOST_PANELS = 24
-TAIL = 2.0  # largest time constants that are drawn behind the last spike
+MAX_PANELS = 24
+TAIL = 2.0  # largest time constants that are drawn after the last spike
 
 
-def view_neuron(
-    out: Path, taus_ms: list[float] | None, weights: list[float] | None, spikes: str | None, *, overwrite: bool
+def neuron(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The .png to write.")],
+    tau: Annotated[
+        list[float] | None,
+        typer.Option("--tau", metavar="MS", help="Membrane time constant; repeatable; default: 5, 10 and 20."),
+    ] = None,
+    weight: Annotated[
+        list[float] | None,
+        typer.Option(metavar="W", help="Input current of a spike in thresholds; repeatable; default: 2 and 4."),
+    ] = None,
+    spikes: Annotated[str | None, typer.Option(metavar="MS,MS,...", help="Times of the input spikes.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Draws the responses of LIF neurons to a spike train.
-
-    Args:
-        out: A .png.
-        taus_ms: Membrane time constants in ms.
-        weights: Input current of a spike, in thresholds.
-        spikes: Times in ms, separated by commas.
-        overwrite: Whether the file may be replaced.
-    """
+    """Draw how LIF neurons respond to a spike train, beside the closed form."""
     from ..files import claim_output
     from ..networks import neuron_response
     from ..report import draw_neurons
@@ -35,37 +44,38 @@ def view_neuron(
     if out.suffix.lower() != ".png":
         raise FileError(f"{out}: cannot draw neurons as {out.suffix or 'a file without suffix'}; use .png")
     claim_output(out, overwrite=overwrite)
-    taus_ms, weights = (
-        list(dict.fromkeys(given or default)) for given, default in ((taus_ms, TAUS_MS), (weights, WEIGHTS))
-    )
-    times_ms = SPIKES_MS if spikes is None else _times(spikes)
-    if len(taus_ms) * len(weights) > MOST_PANELS:
+    taus_ms, weights = list(dict.fromkeys(tau or TAUS_MS)), list(dict.fromkeys(weight or WEIGHTS))
+    times_ms = SPIKES_MS if spikes is None else _parse_times(spikes)
+    if len(taus_ms) * len(weights) > MAX_PANELS:
         raise ConfigError(
-            f"{len(taus_ms)} --tau-ms for {len(weights)} --weight: a picture shows at most {MOST_PANELS} neurons"
+            f"{len(taus_ms)} time constants for {len(weights)} weights: a picture shows at most {MAX_PANELS} neurons"
         )
     duration_ms = max(times_ms) + max(STEP_MS, TAIL * max(taus_ms))
     responses = [
         neuron_response(
-            [time / 1000 for time in times_ms], tau_s=tau / 1000, weight=weight, dt=STEP_MS / 1000,
+            [time / 1000 for time in times_ms],
+            tau_s=tau_ms / 1000,
+            weight=current,
+            dt=STEP_MS / 1000,
             duration_s=duration_ms / 1000,
         )
-        for weight, tau in itertools.product(weights, taus_ms)
-    ]  # fmt: skip
+        for current, tau_ms in itertools.product(weights, taus_ms)
+    ]
     draw_neurons(responses, out)
-    for one in responses:
-        screen.print(
-            f"tau {1000 * one.tau_s:g} ms, weight {one.weight:g}: {one.fired.sum()} spikes for {one.arrived.sum()}, "
-            + (
-                f"the first at {STEP_MS * (one.fired.argmax() + 1):g} ms"
-                if one.fired.any()
-                else f"v <= {one.membrane.max():.3g}"
-            )
-        )
+    for response in responses:
+        screen.print(_describe(response))
     screen.print(f"{out}: steps of {STEP_MS:g} ms")
 
 
-def _times(text: str) -> list[float]:
+def _describe(response: NeuronResponse) -> str:
+    counts = f"{response.fired.sum()} spikes for {response.arrived.sum()}"
+    first = f"the first at {STEP_MS * (response.fired.argmax() + 1):g} ms"
+    result = first if response.fired.any() else f"v <= {response.membrane.max():.3g}"
+    return f"tau {1000 * response.tau_s:g} ms, weight {response.weight:g}: {counts}, {result}"
+
+
+def _parse_times(text: str) -> tuple[float, ...]:
     try:
-        return [float(part) for part in text.split(",")]
+        return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise ConfigError(f"--spikes {text!r}: expected times in ms, such as 5,10,12.5") from None

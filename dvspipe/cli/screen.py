@@ -1,20 +1,18 @@
-"""What the commands share: the screen, progress, Ctrl-C, how errors end, and common options."""
+"""The screen: output, messages, progress, Ctrl-C, and how errors look."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
 from rich.text import Text
 
-from ..errors import ConfigError, DvspipeError, Remedy
-from ..events import SensorSize
+from ..errors import DvspipeError, Remedy
 
 EXIT_SOME_FAILED = 1
 EXIT_ERROR = 2
@@ -22,59 +20,56 @@ EXIT_INTERRUPTED = 130
 
 screen = Console(highlight=False, soft_wrap=True, markup=False)  # file names may look like markup
 messages = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-showing_progress = interrupted = False  # the state of Ctrl-C
 
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
-Sensor = Annotated[
-    str | None, typer.Option("--sensor", metavar="WxH", help="The sensor, for files that do not name it.")
-]
-Hinted = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--hint",
-        metavar="KEY=VALUE",
-        help="What a file does not say: time_unit=us, columns=txyp, chip=DVS128, topic=/events.",
-    ),
-]
+ShowProgress = Callable[[str, int, int], None]
+"""Called with a stage, how much of it is done, and how much there is (0 if unknown)."""
 
 
-def interrupt(*_: Any) -> None:
-    """Ctrl-C: stops at the next progress, or at once where none is shown or at the second time.
+class Interrupt:
+    """Whether Ctrl-C was typed; a signal handler cannot have another state.
 
-    Not always at once, because Python drops an exception that happens to be raised inside a destructor.
+    Work is stopped at its next progress, not at once, because Python drops an exception that is raised inside a
+    destructor. The second time, or while no progress is shown, it is stopped at once.
     """
-    global interrupted
-    if interrupted or not showing_progress:
-        raise KeyboardInterrupt
-    interrupted = True
+
+    requested = False
+    shows_progress = False
+
+    @classmethod
+    def handle(cls, *_: object) -> None:
+        """Handle SIGINT."""
+        if cls.requested or not cls.shows_progress:
+            raise KeyboardInterrupt
+        cls.requested = True
 
 
 class _LogLines(logging.Handler):
-    """Prints a line per message (rich's own handler folds them)."""
+    """Print a line per message; rich's own handler wraps them."""
 
     def emit(self, record: logging.LogRecord) -> None:
         messages.print(Text(record.getMessage()))
 
 
 def show_log(level: int) -> None:
-    """Prints what the stages say, from a level on."""
+    """Print what the package logs, from a level on."""
     log = logging.getLogger("dvspipe")
-    log.addHandler(_LogLines())
+    if not any(isinstance(handler, _LogLines) for handler in log.handlers):
+        log.addHandler(_LogLines())
     log.setLevel(level)
 
 
-def sensor_size(text: str | None) -> SensorSize | None:
-    """What --sensor says."""
-    return SensorSize.parse(text) if text else None
+def describe_error(error: DvspipeError) -> str:
+    """Return the message of an error in one line, with its remedies as options of the command line."""
+    return " ".join(error.describe(as_option).split())
 
 
-def show_error(error: DvspipeError) -> str:
-    """Return the message of an error, with its remedies as options of the command line."""
-    return error.describe(_as_option)
+def as_option(remedy: Remedy) -> str:
+    """Return a remedy as an option, or as KEY=VALUE if it is a setting.
 
-
-def _as_option(remedy: Remedy) -> str:
-    """Return a remedy as an option: `--overwrite`, `--window 100`, `--hint columns=txyp`; settings as they are."""
+    Example:
+        >>> as_option(Remedy("overwrite", True, "replace it")), as_option(Remedy("hints.columns", "txyp"))
+        ('--overwrite to replace it', '--hint columns=txyp')
+    """
     outer, _, field = remedy.setting.rpartition(".")
     if outer == "hints":
         return remedy.explain(f"--hint {field}={remedy.value}")
@@ -85,27 +80,43 @@ def _as_option(remedy: Remedy) -> str:
 
 
 def fail(message: str, code: int) -> None:
-    """Ends the command with a line and an exit code."""
+    """End the command with a line and an exit code."""
     messages.print(Text.assemble(("dvspipe: ", "red"), " ".join(message.split())))
     sys.exit(code)
 
 
-def pass_over(error: DvspipeError) -> None:
-    """Hinted that one of several inputs is left out."""
-    messages.print(Text.assemble(("passed over: ", "yellow"), " ".join(show_error(error).split())))
+def skip(error: DvspipeError) -> None:
+    """Print that one of several inputs is skipped, and why."""
+    messages.print(Text.assemble(("skipped: ", "yellow"), describe_error(error)))
+
+
+def warn(text: str) -> None:
+    """Print a warning."""
+    messages.print(Text.assemble(("warning: ", "yellow"), text))
+
+
+def make_table(*headings: str, right: tuple[str, ...] = ()) -> Table:
+    """Return a table without lines, whose cells wrap.
+
+    Args:
+        headings: One per column; without any, rows make columns.
+        right: Those of columns that are aligned to the right.
+    """
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=bool(headings))
+    for heading in headings:
+        table.add_column(heading, overflow="fold", justify="right" if heading in right else "left")
+    return table
 
 
 @contextmanager
-def progress() -> Iterator[Any]:
-    """A function (stage, done, total) that shows progress with the time left; a new stage begins a new bar."""
-    global showing_progress
+def progress() -> Iterator[ShowProgress]:
+    """Yield a function that shows progress with the time left; a new stage starts a new bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as bars:
-        showing_progress = True
         current: dict[str, TaskID] = {}
 
         def show(stage: str, done: int, total: int) -> None:
-            if interrupted:
+            if Interrupt.requested:
                 raise KeyboardInterrupt
             if stage not in current:
                 for old in current.values():
@@ -114,19 +125,8 @@ def progress() -> Iterator[Any]:
                 current[stage] = bars.add_task(stage, total=total or None)
             bars.update(current[stage], completed=done, total=total or None)
 
+        Interrupt.shows_progress = True
         try:
             yield show
         finally:
-            showing_progress = False
-
-
-def hints_of(hinted: list[str] | None) -> Any:
-    """What --hint tells of a file."""
-    from ..config import parse_overrides
-    from ..formats import Hints
-
-    told = {key: str(value) for key, value in parse_overrides(hinted or []).items()}
-    unknown = [key for key in told if key not in Hints.__dataclass_fields__]
-    if unknown:
-        raise ConfigError(f"--hint {unknown[0]}: unknown, expected {', '.join(Hints.__dataclass_fields__)}")
-    return Hints(**told)  # type: ignore[arg-type]
+            Interrupt.shows_progress = False

@@ -1,4 +1,4 @@
-"""Recordings made on the machine."""
+"""Synthetic recordings with labels."""
 
 from __future__ import annotations
 
@@ -9,49 +9,59 @@ from typing import Annotated
 
 import typer
 
+from .options import Jobs, Seed
 from .screen import progress, screen
 
-synth = typer.Typer(
-    help="Make labelled recordings on the machine.", context_settings={"help_option_names": ["-h", "--help"]}
-)
+synth = typer.Typer(help="Make synthetic recordings with labels.", no_args_is_help=True)
+
+Videos = Annotated[bool, typer.Option("--videos", help="Also write the rendered videos as .webm.")]
 
 
 @synth.command()
 def nmnist(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for Train/<digit>/<id>.bin, as N-MNIST has them.")],
-    mnist: Annotated[Path, typer.Option(help="Folder with MNIST's files.")],
-    count: Annotated[int, typer.Option("--n", min=1, help="Recordings of images of MNIST's training set.")] = 10_000,
-    test: Annotated[int, typer.Option(min=0, help="The same of its test set, for Test/<digit>.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything.")] = 0,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Output folder, with Train/<digit>/<id>.bin.")
+    ],
+    mnist: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder with the files of MNIST.")],
+    count: Annotated[
+        int, typer.Option("--n", min=1, metavar="N", help="Number of recordings of MNIST's training images.")
+    ] = 10_000,
+    test: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Number of recordings of MNIST's test images, in Test/<digit>.")
+    ] = 0,
+    seed: Seed = 0,
     exclude: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A folder of N-MNIST whose images are left out.")
+        Path | None, typer.Option(metavar="FOLDER", help="Folder of N-MNIST whose images are excluded.")
     ] = None,
-    videos: Annotated[
-        bool, typer.Option("--videos", help="Also write the videos that the sensor sees, .webm.")
-    ] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    videos: Videos = False,
+    jobs: Jobs = 2,
 ) -> None:
-    """Record MNIST's digits as N-MNIST was recorded, on a simulated sensor; goes on where it was stopped."""
+    """Record MNIST's digits as N-MNIST was recorded, with a simulated sensor. Resumes where it was stopped."""
     from ..synthesis import DigitsPlan, write_digits
 
     plan = DigitsPlan(mnist, count, test, seed, exclude, videos)
     with progress() as show:
         written = write_digits(out, plan, jobs=jobs, progress=partial(show, "synthetic files"))
-    screen.print(f"{out}: {count + test} synthetic recordings of digits, {written} files new; next:")
+    screen.print(f"{out}: {count + test} synthetic recordings of digits, {written} new files; next:")
     screen.print(f"  {shlex.join(['dvspipe', 'train', 'nmnist-synthetic', f'data.root={out}'])} data.test_root=NMNIST")
 
 
 @synth.command()
 def gestures(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for <class>/user<person>_<light>_<clip>.h5.")],
-    people: Annotated[int, typer.Option(min=1, help="Identities.")] = 30,
-    clips: Annotated[int, typer.Option(min=1, help="Clips of each person and class.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything.")] = 0,
-    duration: Annotated[float, typer.Option(min=0.1, max=60, help="Seconds of a clip.")] = 1.5,
-    videos: Annotated[bool, typer.Option("--videos", help="Also write the rendered videos, .webm.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="FOLDER", help="Output folder, with <class>/user<person>_<light>_<clip>.h5."
+        ),
+    ],
+    people: Annotated[int, typer.Option(min=1, metavar="N", help="Number of people.")] = 30,
+    clips: Annotated[int, typer.Option(min=1, metavar="N", help="Clips of each person and class.")] = 3,
+    seed: Seed = 0,
+    duration: Annotated[float, typer.Option(min=0.1, max=60, metavar="SECONDS", help="Length of a clip.")] = 1.5,
+    videos: Videos = False,
+    jobs: Jobs = 2,
 ) -> None:
-    """Render people who perform the gestures of DVS128 Gesture, as a DVS128 sees them; goes on where it was stopped."""
+    """Render people who perform the gestures of DVS128 Gesture, as a DVS128 sees them. Resumes where it was stopped."""
     from ..synthesis import GESTURES, GesturesPlan, write_gestures
 
     plan = GesturesPlan(people, clips, seed, round(duration * 1e6), videos)
@@ -59,6 +69,6 @@ def gestures(
         written = write_gestures(out, plan, jobs=jobs, progress=partial(show, "synthetic clips"))
     screen.print(
         f"{out}: {people * clips * len(GESTURES)} synthetic clips of {people} people in {len(GESTURES)} classes, "
-        f"{written} files new; next:"
+        f"{written} new files; next:"
     )
     screen.print(f"  dvspipe train gesture data.root={out}")

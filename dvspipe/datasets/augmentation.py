@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from ..config import Settings
 from ..errors import ConfigError, Remedy
 from ..events import Events, SensorSize
 
-Spikes = NDArray[Any]
+Spikes = NDArray[np.uint8 | np.float32]
 """A spike tensor [T, C, H, W] of the dtype of its bins."""
 
 Rows = NDArray[np.int64]
@@ -216,7 +216,9 @@ def mix(spikes: Spikes, other: Spikes, kind: MixKind, rng: np.random.Generator) 
     inside = _blobs(spikes.shape, rng)[:, None]
     own, foreign = (float(np.abs(part).sum(where=where)) for part, where in ((spikes, ~inside), (other, inside)))
     share = own / (own + foreign) if own + foreign else 1.0
-    return np.where(inside, other, spikes), share
+    mixed = spikes.copy()
+    np.copyto(mixed, other, where=inside)
+    return mixed, share
 
 
 def _blobs(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -87,7 +87,7 @@ class Batch(NamedTuple):
         labels: int64 [B], the class with the largest share.
     """
 
-    spikes: NDArray[Any]
+    spikes: Spikes
     targets: NDArray[np.float32]
     labels: NDArray[np.int64]
 
@@ -222,7 +222,7 @@ def training_batches(
     return prefetch(map(draw.batch, map(select, large) if select else large), PREFETCHED_BATCHES)
 
 
-def plain_batches(tensors: SpikeTensors, size: int) -> Iterator[NDArray[Any]]:
+def plain_batches(tensors: SpikeTensors, size: int) -> Iterator[Spikes]:
     """Yield the recordings themselves in their order, [B, T, C, H, W], prefetched in a thread."""
     starts = range(0, len(tensors), size)
     return prefetch(
@@ -243,7 +243,8 @@ class _BatchDraw:
     def batch(self, numbers: Sequence[int]) -> Batch:
         """Return a batch of some recordings."""
         one_hot, mixture = np.eye(len(self.settings.classes), dtype=np.float32), self.settings.augment.mix
-        spikes, targets = [], []
+        spikes: list[Spikes] = []
+        targets = []
         for number in numbers:
             rng = np.random.default_rng([self.settings.seed, self.epoch, number, AUGMENT_STREAM])
             own, label = self._augmented(number, rng)

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
 from ..config import Settings
-from ..errors import ConfigError, DataError, Remedy
+from ..errors import ConfigError, DataError
 
 CodeName = Literal[
     "poisson", "latency", "log_latency", "rank_order", "population", "delta", "step_forward", "hsa", "bsa"
@@ -147,9 +147,7 @@ class Poisson(SpikeCode):
 
     def _encode(self, values: Floats, rng: np.random.Generator | None) -> Spikes:
         if rng is None:
-            raise DataError(
-                "poisson: is a random code", Remedy("rng", "numpy.random.default_rng(0)", "draw its spikes")
-            )
+            raise DataError("poisson: is a random code and needs a generator (found rng=None)")
         drawn = rng.random((self.steps, 1, *values.shape)) < values * self.probability
         return drawn.astype(np.uint8)
 

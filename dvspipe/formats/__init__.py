@@ -1,11 +1,9 @@
-"""Events to and from files."""
+"""Read and write recordings of events."""
 
 from .aedat4 import read_frames, read_imu
-from .chunks import Compression
 from .hdf5 import EventWriter
 from .hints import NO_HINTS, Hints
 from .recordings import (
-    FORMATS,
     Recording,
     RecordingInfo,
     describe,
@@ -16,6 +14,8 @@ from .recordings import (
     write,
 )  # fmt: skip
 from .rosbag import is_ros2_folder
+from .table import FORMATS, written_suffixes
+from .writers import Compression
 
 __all__ = [
     "FORMATS",
@@ -34,4 +34,5 @@ __all__ = [
     "read_imu",
     "recognise",
     "write",
+    "written_suffixes",
 ]

@@ -1,8 +1,8 @@
 """AEDAT 2.0, the files of jAER (`.aedat`): pairs of a 32-bit address and a 32-bit time in microseconds, big endian.
 
-What the bits of an address are is known to jAER's class of the chip alone, which a file names in its header, or not
-(docs.inivation.com, "AEDAT 2.0"; jAER's DVS128, DavisChip and DavisBaseCamera). jAER counts rows upwards, and the chips
-here number their columns from right to left; the DVS128 has 0 for ON, where the public text says 1.
+The meaning of the bits of an address is defined only by jAER's class for the chip, which some files name in their
+header (docs.inivation.com, "AEDAT 2.0"; jAER's DVS128, DavisChip and DavisBaseCamera). jAER counts rows upwards, and
+these chips number their columns from right to left; the DVS128 has 0 for ON, although the public text says 1.
 """
 
 from __future__ import annotations
@@ -15,33 +15,34 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptionError, FormatError
+from ..errors import CorruptionError, FormatError, Remedy
 from ..events import SensorSize
 from .hints import NO_HINTS, Hints
-from .source import CHUNK_EVENTS, Columns, Format, Source, open_binary
+from .interface import Format
+from .source import CHUNK_EVENTS, Columns, Source, open_binary
 
-MAGIC = b"#!AER-DAT2.0"
-ANY_MAGIC = b"#!AER-DAT"
-END_OF_HEADER = b"#end of ascii header"
-WORD_BYTES = 8
-MOST_HEADER_BYTES = 16 << 20  # jAER writes all its settings there, up to a few MB
+AEDAT2_MAGIC = b"#!AER-DAT2.0"
+AEDAT_MAGIC = b"#!AER-DAT"
+AEDAT2_HEADER_END = b"#end of ascii header"
+AEDAT2_BYTES = 8  # of an address and a time
+LONGEST_AEDAT2_HEADER_BYTES = 16 << 20  # jAER writes all its settings there, up to a few MB
 TEXT_CONTROLS = b"\t\r\n"
 
 
 @dataclass(frozen=True)
 class _Chip:
-    """How a chip's addresses are read.
+    """The bits of the addresses of a chip.
 
     Args:
         sensor: Its size.
-        x_shift: Lowest bit of the column, whose count begins at the right.
-        y_shift: Lowest bit of the row, whose count begins at the bottom.
-        x_bits: Number of its bits.
-        y_bits: Number of its bits.
+        x_shift: Lowest bit of the column, counted from the right.
+        y_shift: Lowest bit of the row, counted from the bottom.
+        x_bits: Number of bits of the column.
+        y_bits: Number of bits of the row.
         p_bit: The bit of the polarity.
-        on: Its value in ON events.
-        other: A word with one of these bits is no event: external input, frame or IMU sample.
-        never: No word that is an event has one of these bits.
+        on: Value of that bit in ON events.
+        other: An address with one of these bits is not an event, but external input, a frame or an IMU sample.
+        never: The address of an event has none of these bits.
     """
 
     sensor: SensorSize
@@ -76,16 +77,17 @@ JAER_CLASSES = {
 
 
 def _recognises(path: Path, head: bytes) -> bool:
-    newer = head.startswith((ANY_MAGIC + b"3", ANY_MAGIC + b"4"))
-    return head.startswith(MAGIC) or (path.suffix.lower() in AEDAT2.suffixes and not newer)
+    newer = head.startswith((AEDAT_MAGIC + b"3", AEDAT_MAGIC + b"4"))
+    return head.startswith(AEDAT2_MAGIC) or (path.suffix.lower() in AEDAT2.suffixes and not newer)
 
 
 def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
     with open_binary(path) as file:
         lines, start = _read_header(path, file)
-    if not lines or not lines[0].startswith(MAGIC.decode()):
-        version = lines[0].strip() if lines and lines[0].startswith(ANY_MAGIC.decode()) else "no version, so AEDAT 1.0"
-        raise FormatError(f"{path}: its header names {version} (16-bit addresses in 1.0), expected AEDAT 2.0")
+    if not lines or not lines[0].startswith(AEDAT2_MAGIC.decode()):
+        has_version = lines and lines[0].startswith(AEDAT_MAGIC.decode())
+        version = lines[0].strip() if has_version else "no version, which is AEDAT 1.0 with 16-bit addresses"
+        raise FormatError(f"{path}: its header has {version} (expected AEDAT 2.0)")
     named = {key: _value(lines, key) for key in ("AEChip", "HardwareInterface")}
     name = _chip_name(path, named, hints)
     chip = CHIPS[name]
@@ -102,37 +104,38 @@ def _value(lines: list[str], key: str) -> str:
 
 
 def _chip_name(path: Path, named: dict[str, str], hints: Hints) -> str:
-    """The key in CHIPS, from the header, or else from the caller."""
+    """Return the key in CHIPS, from the header or the hints."""
     jaer_class = named["AEChip"].rpartition(".")[2]
     found = JAER_CLASSES.get(jaer_class.upper())
     if found is None and not jaer_class and named["HardwareInterface"].startswith("DVS128"):
         found = "DVS128"
-    said = hints.chip.upper() if hints.chip else None
-    said = JAER_CLASSES.get(said, said) if said else None
-    if said is not None and said not in CHIPS:
-        raise FormatError(f"{path}: chip {hints.chip!r} is not known, expected {' or '.join(CHIPS)}")
-    if found and said and found != said:
-        raise FormatError(f"{path}: its header names the chip {jaer_class or found}, not {said}")
-    if found or said:
-        return found or said or ""
-    header = f"names the chip {jaer_class}, which is not known" if jaer_class else "does not name the chip"
-    raise FormatError(f"{path}: its header {header}; say it with --hint chip={' or '.join(CHIPS)}")
+    hinted = hints.chip.upper() if hints.chip else None
+    hinted = JAER_CLASSES.get(hinted, hinted) if hinted else None
+    if hinted is not None and hinted not in CHIPS:
+        raise FormatError(f"{path}: unknown chip {hints.chip!r} (expected {', '.join(CHIPS)})")
+    if found and hinted and found != hinted:
+        raise FormatError(f"{path}: its header names the chip {jaer_class or found}, not {hinted}")
+    if found or hinted:
+        return found or hinted or ""
+    header = f"names the unknown chip {jaer_class}" if jaer_class else "does not name the chip"
+    purpose = f"name it ({', '.join(CHIPS)})"
+    raise FormatError(f"{path}: its header {header}", Remedy("hints.chip", "DVS128", purpose))
 
 
 def _read_header(path: Path, file: BinaryIO) -> tuple[list[str], int]:
-    """The lines of the header, and where the data begins; data may begin with the # of a header line."""
+    """Return the lines of the header, and where the data begins; data may begin with # like a header line."""
     lines: list[str] = []
     start = 0
-    while start < MOST_HEADER_BYTES:
-        if lines and lines[-1].lower().replace("# ", "#").startswith(END_OF_HEADER.decode()):
+    while start < LONGEST_AEDAT2_HEADER_BYTES:
+        if lines and lines[-1].lower().replace("# ", "#").startswith(AEDAT2_HEADER_END.decode()):
             return lines, start
-        line = file.readline(MOST_HEADER_BYTES)
+        line = file.readline(LONGEST_AEDAT2_HEADER_BYTES)
         is_text = line.endswith(b"\n") and not any(byte < 32 and byte not in TEXT_CONTROLS for byte in line)
         if not line.startswith(b"#") or not is_text:
             return lines, start
         lines.append(line.decode("utf-8", "replace").rstrip())
         start += len(line)
-    raise FormatError(f"{path}: its header does not end within {MOST_HEADER_BYTES} bytes")
+    raise FormatError(f"{path}: its header does not end within {LONGEST_AEDAT2_HEADER_BYTES} bytes")
 
 
 def _chunks(path: Path, chip: _Chip, name: str, start: int) -> Iterator[Columns]:
@@ -140,8 +143,8 @@ def _chunks(path: Path, chip: _Chip, name: str, start: int) -> Iterator[Columns]
     read = start
     with open_binary(path) as file:
         file.read(start)  # not seek: it may be packed
-        while block := file.read(WORD_BYTES * CHUNK_EVENTS):
-            left_over = len(block) % WORD_BYTES
+        while block := file.read(AEDAT2_BYTES * CHUNK_EVENTS):
+            left_over = len(block) % AEDAT2_BYTES
             words = np.frombuffer(block, ">u4", (len(block) - left_over) // 4).astype(np.uint32).reshape(-1, 2)
             if len(words):
                 t = _unwrapped(np.ascontiguousarray(words[:, 1]), last_us)
@@ -150,20 +153,20 @@ def _chunks(path: Path, chip: _Chip, name: str, start: int) -> Iterator[Columns]
             read += len(block)
             if left_over:
                 raise CorruptionError(
-                    f"{path}: {read} bytes, the last {left_over} are no whole event of {WORD_BYTES} bytes",
+                    f"{path}: {read} bytes, the last {left_over} are not a complete event of {AEDAT2_BYTES} bytes",
                     lost=f"{left_over} bytes",
                 )
 
 
 def _unwrapped(stamps: NDArray[np.uint32], last_us: int | None) -> NDArray[np.int64]:
-    """Times in microseconds from stamps that go on with 0 after 2^32 - 1, in steps of less than 2^31.
+    """Return times in microseconds from stamps that continue with 0 after 2^32 - 1, in steps of less than 2^31.
 
-    The public text calls the stamps signed, and so they would turn negative after 36 minutes; read as unsigned they
-    are the time since the camera began to count, up to 71 minutes, and times are never negative.
+    The public text calls the stamps signed, so that they would become negative after 36 minutes. Read as unsigned, they
+    are the time since the camera started to count, up to 71 minutes, and times are never negative.
 
     Args:
         stamps: [N] as stored.
-        last_us: Time of the event ahead of them, None where there is none.
+        last_us: Time of the previous event, None if there is none.
     """
     signed = stamps.view(np.int32)
     first = int(stamps[0]) if last_us is None else last_us
@@ -175,9 +178,9 @@ def _unwrapped(stamps: NDArray[np.uint32], last_us: int | None) -> NDArray[np.in
 
 
 def _events(
-    path: Path, chip: _Chip, name: str, addresses: NDArray[np.uint32], t: NDArray[np.int64], place: int
+    path: Path, chip: _Chip, name: str, addresses: NDArray[np.uint32], t: NDArray[np.int64], position: int
 ) -> Iterator[Columns]:
-    """The events among the words that begin at byte `place`; a word that cannot be is damage."""
+    """Yield the events among the words that begin at byte `position`, up to the first invalid word."""
     event = (addresses & np.uint32(chip.other)) == 0
     x = chip.sensor.width - 1 - (addresses >> chip.x_shift & (1 << chip.x_bits) - 1).astype(np.int32)
     y = chip.sensor.height - 1 - (addresses >> chip.y_shift & (1 << chip.y_bits) - 1).astype(np.int32)
@@ -188,9 +191,9 @@ def _events(
     yield Columns(t[keep], x[keep], y[keep], p[keep])
     if stop < len(t):
         raise CorruptionError(
-            f"{path}: the word at byte {place + WORD_BYTES * stop} has the address 0x{int(addresses[stop]):08x}, "
-            f"which is no pixel of a {name}",
-            lost="what follows",
+            f"{path}: the word at byte {position + AEDAT2_BYTES * stop} has the address 0x{int(addresses[stop]):08x}, "
+            f"which is not a pixel of a {name}",
+            lost="everything after it",
         )
 
 

@@ -1,7 +1,7 @@
 """AEDAT 3.1, the files of cAER (`.aedat`), such as the originals of IBM's DVS Gesture (Amir et al. 2017).
 
 Lines of text up to `#!END-HEADER`, then packets, little endian: a header of 28 bytes and events of equal size. An event
-of a polarity packet has valid, polarity (1 = ON), y (15 bits) and x (15 bits) in one word, from the lowest bit on, and
+of a polarity packet has valid, polarity (1 = ON), y (15 bits) and x (15 bits) in one word, from the lowest bit up, and
 its time in another; y counts downwards (docs.inivation.com, "AEDAT 3.1"; libcaer, events/polarity.h).
 """
 
@@ -18,16 +18,17 @@ from numpy.typing import NDArray
 from ..errors import CorruptionError, FormatError
 from ..events import SensorSize
 from .hints import NO_HINTS, Hints
-from .source import CHUNK_EVENTS, Columns, Format, Source, open_binary
+from .interface import Format
+from .source import CHUNK_EVENTS, Columns, Source, open_binary
 
-MAGIC = b"#!AER-DAT3."
-VERSION = "#!AER-DAT3.1"
-END_OF_HEADER = "#!END-HEADER"
-LINE_BYTES, MOST_LINES = 4096, 4096
-HEADER = struct.Struct("<hhiiiiii")
+AEDAT3_MAGIC = b"#!AER-DAT3."
+AEDAT3_VERSION = "#!AER-DAT3.1"
+AEDAT3_HEADER_END = "#!END-HEADER"
+HEADER_LINE_BYTES, MOST_HEADER_LINES = 4096, 4096
+PACKET_HEADER = struct.Struct("<hhiiiiii")
 POLARITY, POLARITY_BYTES, POLARITY_TIME_AT = 1, 8, 4
-SKIP_BYTES = 1 << 20
-SENSORS = {
+PACKET_BLOCK_BYTES = 1 << 20
+AEDAT3_SENSORS = {
     "DVS128": (128, 128),
     "DAVIS128": (128, 128),
     "DAVIS208": (208, 192),
@@ -51,27 +52,27 @@ class _Packet(NamedTuple):
 
 
 def _recognises(_path: Path, head: bytes) -> bool:
-    return head.startswith(MAGIC)
+    return head.startswith(AEDAT3_MAGIC)
 
 
 def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     with open_binary(path) as file:
         lines, start = _read_header(path, file)
-    if lines[0] != VERSION:
-        raise FormatError(f"{path}: its version is {lines[0]}, expected {VERSION}")
+    if lines[0] != AEDAT3_VERSION:
+        raise FormatError(f"{path}: its version is {lines[0]} (expected {AEDAT3_VERSION})")
     values = dict(line.lstrip("#").partition(":")[::2] for line in lines[1:])
     values = {key.strip(): value.strip() for key, value in values.items()}
     if values.get("Format") != "RAW":
-        raise FormatError(f"{path}: its format is {values.get('Format')}, expected RAW (uncompressed)")
+        raise FormatError(f"{path}: its format is {values.get('Format')} (expected RAW, uncompressed)")
     sources = [value for key, value in values.items() if key.startswith("Source")]
     return Source(_sensor(sources), lambda: _chunks(path, start), {"sources": sources})
 
 
 def _sensor(sources: list[str]) -> SensorSize | None:
-    """The size of the only camera, where it is a known one."""
+    """Return the sensor if there is one camera and it is a known one."""
     if len(sources) != 1:
         return None
-    for name, (width, height) in SENSORS.items():
+    for name, (width, height) in AEDAT3_SENSORS.items():
         if sources[0].upper().startswith(name):
             return SensorSize(width=width, height=height)
     return None
@@ -80,15 +81,15 @@ def _sensor(sources: list[str]) -> SensorSize | None:
 def _read_header(path: Path, file: BinaryIO) -> tuple[list[str], int]:
     lines: list[str] = []
     start = 0
-    while len(lines) < MOST_LINES:
-        line = file.readline(LINE_BYTES)
+    while len(lines) < MOST_HEADER_LINES:
+        line = file.readline(HEADER_LINE_BYTES)
         if not line.startswith(b"#") or not line.endswith(b"\n"):
             break
         start += len(line)
         lines.append(line.decode("utf-8", "replace").strip())
-        if lines[-1] == END_OF_HEADER:
+        if lines[-1] == AEDAT3_HEADER_END:
             return lines, start
-    raise FormatError(f"{path}: its header ends at byte {start} without the line {END_OF_HEADER}")
+    raise FormatError(f"{path}: its header ends at byte {start} without the line {AEDAT3_HEADER_END}")
 
 
 def _chunks(path: Path, start: int) -> Iterator[Columns]:
@@ -111,61 +112,61 @@ def _chunks(path: Path, start: int) -> Iterator[Columns]:
         yield _columns(pending)
 
 
-def _polarity_packets(path: Path, file: BinaryIO, place: int) -> Iterator[tuple[int, bytes]]:
-    """How often the clock had run over, and the events, of each packet of polarity events or part of one."""
+def _polarity_packets(path: Path, file: BinaryIO, position: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the number of overflows of the clock and the events of each polarity packet, or of blocks of one."""
     source = None
-    while head := file.read(HEADER.size):
-        if len(head) < HEADER.size:
-            raise _cut(path, place, len(head))
-        packet = _Packet(*HEADER.unpack(head))
-        _check_packet(path, packet, place)
+    while head := file.read(PACKET_HEADER.size):
+        if len(head) < PACKET_HEADER.size:
+            raise _truncated(path, position, len(head))
+        packet = _Packet(*PACKET_HEADER.unpack(head))
+        _check_packet(path, packet, position)
         if packet.kind == POLARITY and source not in (None, packet.source):
             raise CorruptionError(
-                f"{path}: the packet at byte {place} has events of camera {packet.source} after those of {source}, "
-                "expected one camera",
-                lost="what follows",
+                f"{path}: the packet at byte {position} has events of camera {packet.source} after those of camera "
+                f"{source} (expected one camera)",
+                lost="everything after it",
             )
         source = packet.source if packet.kind == POLARITY else source
         left = packet.events * packet.event_bytes
         while left:
-            block = file.read(min(left, SKIP_BYTES))
+            block = file.read(min(left, PACKET_BLOCK_BYTES))
             left -= len(block)
-            whole = len(block) - len(block) % POLARITY_BYTES
-            if packet.kind == POLARITY and whole:
-                yield packet.overflow, _checked(path, block[:whole], place)
+            complete = len(block) - len(block) % POLARITY_BYTES
+            if packet.kind == POLARITY and complete:
+                yield packet.overflow, _check_times(path, block[:complete], position)
             if not block:
-                raise _cut(path, place, HEADER.size + packet.events * packet.event_bytes - left)
-        place += HEADER.size + packet.events * packet.event_bytes
+                raise _truncated(path, position, PACKET_HEADER.size + packet.events * packet.event_bytes - left)
+        position += PACKET_HEADER.size + packet.events * packet.event_bytes
 
 
-def _cut(path: Path, place: int, present: int) -> CorruptionError:
+def _truncated(path: Path, position: int, present: int) -> CorruptionError:
     return CorruptionError(
-        f"{path}: ends inside the packet at byte {place}, after {present} bytes of it", lost="its rest"
+        f"{path}: ends inside the packet at byte {position}, after {present} bytes of it", lost="the rest of it"
     )
 
 
-def _checked(path: Path, block: bytes, place: int) -> bytes:
+def _check_times(path: Path, block: bytes, position: int) -> bytes:
     stamps = np.frombuffer(block, "<i4")[1::2]
     if (stamps < 0).any():
         stamp = int(stamps[np.argmax(stamps < 0)])
         raise CorruptionError(
-            f"{path}: the packet at byte {place} has the time {stamp} us, below 0", lost="what follows"
+            f"{path}: the packet at byte {position} has the time {stamp} us (expected 0 or more)",
+            lost="everything after it",
         )
     return block
 
 
-def _check_packet(path: Path, packet: _Packet, place: int) -> None:
+def _check_packet(path: Path, packet: _Packet, position: int) -> None:
     expected = None
     if packet.kind < 0 or packet.event_bytes <= 0 or packet.overflow < 0:
-        expected = "expected a type and a clock of at least 0 and events of at least 1 byte"
+        expected = "type and clock of at least 0, and events of at least 1 byte"
     elif not packet.capacity == packet.events >= packet.valid >= 0:
-        expected = "expected as many events as it has room for, and no more valid ones"
+        expected = "as many events as its capacity, and no more valid ones"
     elif packet.kind == POLARITY and (packet.event_bytes, packet.time_at) != (POLARITY_BYTES, POLARITY_TIME_AT):
-        expected = f"expected polarity events of {POLARITY_BYTES} bytes with the time at byte {POLARITY_TIME_AT}"
+        expected = f"polarity events of {POLARITY_BYTES} bytes with the time at byte {POLARITY_TIME_AT}"
     if expected:
-        raise CorruptionError(
-            f"{path}: the packet at byte {place} is damaged ({packet}), {expected}", lost="what follows"
-        )
+        message = f"{path}: the packet at byte {position} is corrupted (found {packet}, expected {expected})"
+        raise CorruptionError(message, lost="everything after it")
 
 
 def _columns(packets: list[tuple[int, bytes]]) -> Columns:

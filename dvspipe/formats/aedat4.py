@@ -1,10 +1,10 @@
 """AEDAT 4, the container of iniVation's cameras (`.aedat4`), decoded by faery: events, a DAVIS's frames, and the IMU.
 
-The file is a line, a FlatBuffer `IOHeader` behind its 32-bit length, packets (stream, length, compressed FlatBuffer),
-and a table of the packets at the place that the header names, or nowhere (-1) where the recording was interrupted
-(docs.inivation.com, "AEDAT 4.0"). What faery takes on trust is checked here first: a header that is not UTF-8 makes it
-abort the process, and the end of a file at the end of a packet it takes for the end of the recording. Events ahead of
-a break or of a damaged packet are given; a damaged table of packets, which faery wants first, loses all.
+The file is a line, a FlatBuffer `IOHeader` after its 32-bit length, packets (stream, length, compressed FlatBuffer),
+and a table of the packets at the position in the header, which is -1 if the recording was interrupted and there is no
+table (docs.inivation.com, "AEDAT 4.0"). What faery does not check is checked here first: a header that is not UTF-8
+makes it abort the process, and a file that ends after a packet reads as complete. Events before the truncation or a
+corrupted packet are read; nothing is read if the table of packets is corrupted, because faery reads it first.
 """
 
 from __future__ import annotations
@@ -22,51 +22,54 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptionError, EventError, FileError, FormatError
 from ..events import SensorSize
-from ..video import Frame
+from ..frames import Frame
+from .faery_writers import AEDAT4_ENCODER
 from .hints import NO_HINTS, Hints
-from .source import CHUNK_EVENTS, Columns, Format, Source
+from .interface import Format
+from .panics import is_faery_error
+from .source import CHUNK_EVENTS, Columns, Source
 
-MAGIC = b"#!AER-DAT4.0"
-HEADER_START = len(MAGIC) + 2  # after the line's end
+AEDAT4_MAGIC = b"#!AER-DAT4.0"
+HEADER_START = len(AEDAT4_MAGIC) + 2  # after the end of the line
 FIELD_TABLE, FIELD_STREAMS = 1, 2  # of IOHeader: int64 dataTablePosition, string infoNode
 NO_TABLE = -1
-PACKET_HEAD_BYTES = 8  # int32 stream, int32 length of what follows
+PACKET_HEAD_BYTES = 8  # int32 stream, int32 length of the rest of the packet
 GREY = ("L", "I;16")
 IMU_FIELDS = {"acceleration": "accelerometer", "rotation": "gyroscope", "magnetic_field": "magnetometer"}
 IMU_DTYPE = np.dtype(
     [("t", np.int64), ("temperature", np.float32), *((field, np.float32, (3,)) for field in IMU_FIELDS)]
 )
-FAERY_ERRORS = (RuntimeError, ValueError, OSError, TypeError, OverflowError, MemoryError)
 
 
 class _Container(NamedTuple):
-    """How many whole packets there are, and what is wrong behind them (None: nothing)."""
+    """The number of complete packets, and the message on what is wrong after them (None: nothing)."""
 
     packets: int
-    broken: str | None
+    error: str | None
 
 
 def read_frames(path: str | Path) -> Iterator[Frame]:
-    """The grey frames that a DAVIS camera recorded beside its events, from the file's first stream of frames.
+    """Yield the grey frames that a DAVIS camera recorded with its events, from the first stream of frames.
 
     Args:
         path: The AEDAT 4 file.
 
-    Returns:
-        Frames of the size of the sensor in the order of the file, uint8 or uint16 as stored, in proportion to the
-        light (`linear`), each at the middle of its exposure, or at its own time where the file holds no exposure.
+    Yields:
+        Frames of the size of the sensor in the order of the file, uint8 or uint16 as stored, proportional to the light
+        (`linear`), each at the middle of its exposure, or at its own time if the file has no exposure.
 
     Raises:
         FileError: The file is missing or cannot be read.
-        FormatError: It is damaged or cut, has no stream of frames, or holds others than grey ones of the whole sensor.
+        FormatError: It is corrupted or truncated, has no stream of frames, or has frames that are not grey or not of
+            the size of the sensor.
     """
     path = Path(path)
-    container = _follow(path)
-    if container.broken:
-        raise FormatError(container.broken)
+    container = _scan(path)
+    if container.error:
+        raise FormatError(container.error)
     track = _first(path, _tracks(path), "frame")
     number = 0
-    with _damage_named(path), _decoder(path) as decoder:
+    with _as_format_errors(path), _decoder(path) as decoder:
         for own, packet in decoder:
             if own.id == track.id:
                 yield _frame(path, number, packet, track.dimensions)
@@ -74,7 +77,7 @@ def read_frames(path: str | Path) -> Iterator[Frame]:
 
 
 def read_imu(path: str | Path) -> NDArray[np.void]:
-    """What the camera's inertial sensor measured, from the file's first stream of that kind.
+    """Return the measurements of the camera's inertial sensor, from the first stream of that kind.
 
     Args:
         path: The AEDAT 4 file.
@@ -86,12 +89,12 @@ def read_imu(path: str | Path) -> NDArray[np.void]:
 
     Raises:
         FileError: The file is missing or cannot be read.
-        FormatError: It is damaged or cut, or has no such stream.
+        FormatError: It is corrupted or truncated, or has no such stream.
     """
     path = Path(path)
-    container = _follow(path)
-    if container.broken:
-        raise FormatError(container.broken)
+    container = _scan(path)
+    if container.error:
+        raise FormatError(container.error)
     track = _first(path, _tracks(path), "imus")
     packets = [np.zeros(0, IMU_DTYPE), *map(_imu, _packets(path, track.id, container.packets))]
     return np.concatenate(packets)
@@ -108,27 +111,27 @@ def _imu(packet: NDArray[np.void]) -> NDArray[np.void]:
 
 def _frame(path: Path, number: int, packet: Any, dimensions: tuple[int, int] | None) -> Frame:
     if packet.format not in GREY:
-        raise FormatError(f"{path}: frame {number} is {packet.format}, expected a grey one")
+        raise FormatError(f"{path}: frame {number} is {packet.format} (expected a grey one)")
     begin_us, end_us = packet.exposure_start_t, packet.exposure_end_t
     frame = Frame((begin_us + end_us) // 2 if 0 < begin_us <= end_us else packet.t, packet.pixels, "linear")
     width, height = dimensions or (frame.size.width, frame.size.height)
     if frame.size != SensorSize(width=width, height=height):
-        raise FormatError(f"{path}: frame {number} is {frame.size}, expected the whole sensor of {width}x{height}")
+        raise FormatError(f"{path}: frame {number} is {frame.size} (expected the size of the sensor, {width}x{height})")
     return frame
 
 
 def _recognises(_path: Path, head: bytes) -> bool:
-    return head.startswith(MAGIC)
+    return head.startswith(AEDAT4_MAGIC)
 
 
 def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
-    container = _follow(path)
+    container = _scan(path)
     tracks = _tracks(path)
     track = _first(path, tracks, "events")
     try:
         sensor = SensorSize(*track.dimensions) if track.dimensions else None
     except EventError as error:
-        raise FormatError(f"{path}: names no usable sensor size ({error})") from error
+        raise FormatError(f"{path}: invalid sensor size ({error})") from error
     return Source(
         sensor, lambda: _chunks(path, track.id, container), {"streams": [track.data_type for track in tracks]}
     )
@@ -136,7 +139,7 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
 
 def _chunks(path: Path, track_id: int, container: _Container) -> Iterator[Columns]:
     pending: list[NDArray[np.void]] = []
-    count, broken = 0, container.broken
+    count, message = 0, container.error
     try:
         for packet in _packets(path, track_id, container.packets):
             pending.append(packet)
@@ -145,30 +148,30 @@ def _chunks(path: Path, track_id: int, container: _Container) -> Iterator[Column
                 yield _columns(pending)
                 pending, count = [], 0
     except FormatError as error:
-        broken = str(error)
+        message = error.message
     if pending:
         yield _columns(pending)
-    if broken:
-        raise CorruptionError(broken, lost="what follows")
+    if message:
+        raise CorruptionError(message, lost="everything after it")
 
 
 def _packets(path: Path, track_id: int, count: int) -> Iterator[NDArray[np.void]]:
-    """A stream's packets among the first; faery believes what the next says of its length, and takes that memory."""
-    with _damage_named(path), _decoder(path) as decoder:
+    """Yield the packets of a stream among the first `count`; faery would allocate the length of an incomplete one."""
+    with _as_format_errors(path), _decoder(path) as decoder:
         for track, packet in itertools.islice(decoder, count):
             if track.id == track_id:
                 yield packet
 
 
 def _columns(packets: list[NDArray[np.void]]) -> Columns:
-    """The packets as one; each is copied to its place, because joining structured arrays takes as long as decoding."""
-    count, place = sum(map(len, packets)), 0
+    """Return the events of packets; each is copied, because concatenating structured arrays is as slow as decoding."""
+    count, start = sum(map(len, packets)), 0
     t, x, y = np.empty(count, np.int64), np.empty(count, np.uint16), np.empty(count, np.uint16)
     on = np.empty(count, np.bool_)
     for packet in packets:
-        part = slice(place, place + len(packet))
+        part = slice(start, start + len(packet))
         t[part], x[part], y[part], on[part] = packet["t"], packet["x"], packet["y"], packet["on"]
-        place += len(packet)
+        start += len(packet)
     return Columns(t, x, y, on)
 
 
@@ -179,7 +182,7 @@ def _decoder(path: Path) -> Any:
 
 
 def _tracks(path: Path) -> list[Any]:
-    with _damage_named(path), _decoder(path) as decoder:
+    with _as_format_errors(path), _decoder(path) as decoder:
         return list(decoder.tracks())
 
 
@@ -188,60 +191,60 @@ def _first(path: Path, tracks: list[Any], kind: str) -> Any:
         if track.data_type == kind:
             return track
     kinds = ", ".join(track.data_type for track in tracks) or "none"
-    raise FormatError(f"{path}: holds no stream of kind {kind!r} (its streams: {kinds})")
+    raise FormatError(f"{path}: no stream of kind {kind!r} (found {kinds})")
 
 
 @contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    """Turns whatever faery raises into a FormatError: a panic of its Rust code comes as a BaseException."""
+def _as_format_errors(path: Path) -> Iterator[None]:
+    """Raise the errors of faery as FormatError."""
     try:
         yield
     except BaseException as error:
-        if isinstance(error, FAERY_ERRORS) or type(error).__name__ == "PanicException":
-            raise FormatError(f"{path}: damaged: {error}") from error
+        if isinstance(error, OSError) or is_faery_error(error):
+            raise FormatError(f"{path}: corrupted: {error}") from error
         raise
 
 
-def _follow(path: Path) -> _Container:
-    """Follows the header and the packets from the first to the last.
+def _scan(path: Path) -> _Container:
+    """Read the header and the lengths of all packets.
 
     Raises:
         FileError: The file is missing or cannot be read.
-        FormatError: The header is damaged, or the file ends in it.
+        FormatError: The header is corrupted, or the file ends in it.
     """
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             start = file.read(HEADER_START + 4)
-            if not start.startswith(MAGIC):
+            if not start.startswith(AEDAT4_MAGIC):
                 raise FormatError(f"{path}: not an AEDAT 4 file")
             header_size = int.from_bytes(start[HEADER_START:], "little")
             header = file.read(min(header_size, size))
             if len(start) < HEADER_START + 4 or len(header) < header_size:
-                raise FormatError(f"{path}: breaks off in its header, at byte {size}")
-            return _follow_packets(path, file, size, _table_position(path, header))
+                raise FormatError(f"{path}: truncated in its header, at byte {size}")
+            return _scan_packets(path, file, size, _table_position(path, header))
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _follow_packets(path: Path, file: BinaryIO, size: int, table: int) -> _Container:
+def _scan_packets(path: Path, file: BinaryIO, size: int, table: int) -> _Container:
     end = size if table == NO_TABLE else table
-    place, number = file.tell(), 0
-    while place < end:
-        file.seek(place)
+    position, number = file.tell(), 0
+    while position < end:
+        file.seek(position)
         head = file.read(PACKET_HEAD_BYTES)
         length = int.from_bytes(head[4:], "little", signed=True)
-        place += PACKET_HEAD_BYTES + length
-        if len(head) < PACKET_HEAD_BYTES or length < 0 or place > size:
-            return _Container(number, f"{path}: breaks off in packet {number}, at byte {size}, or is damaged before")
+        position += PACKET_HEAD_BYTES + length
+        if len(head) < PACKET_HEAD_BYTES or length < 0 or position > size:
+            return _Container(number, f"{path}: truncated in packet {number}, at byte {size}, or corrupted before")
         number += 1
-    if place != end or place == table == size:
-        return _Container(number, f"{path}: breaks off after packet {number}, at byte {size}, or is damaged before")
+    if position != end or position == table == size:
+        return _Container(number, f"{path}: truncated after packet {number}, at byte {size}, or corrupted before")
     return _Container(number, None)
 
 
 def _table_position(path: Path, header: bytes) -> int:
-    """Where the table of packets begins, after a look at what faery reads of the header."""
+    """Return where the table of packets begins, after checking what faery reads of the header."""
     try:
         (table,) = struct.unpack_from("<I", header)
         (back,) = struct.unpack_from("<i", header, table)
@@ -257,8 +260,8 @@ def _table_position(path: Path, header: bytes) -> int:
         (length,) = struct.unpack_from("<I", header, text)
         header[text + 4 : text + 4 + length].decode("utf-8")
     except (struct.error, UnicodeDecodeError) as error:
-        raise FormatError(f"{path}: its header is damaged ({error})") from error
+        raise FormatError(f"{path}: its header is corrupted ({error})") from error
     return int(position)
 
 
-AEDAT4 = Format("aedat4", (".aedat4",), _recognises, _open)
+AEDAT4 = Format("aedat4", (".aedat4",), _recognises, _open, AEDAT4_ENCODER)

@@ -1,28 +1,37 @@
-"""The headerless 40-bit layout of N-MNIST and N-Caltech101 (`.bin`), which SLAYER's `.bs2` shares.
+"""The 40-bit format without a header of N-MNIST and N-Caltech101 (`.bin`), also that of SLAYER's `.bs2`.
 
-Five bytes an event: x, y, then polarity (1 = ON) in the top bit of a 24-bit big-endian word whose other 23 bits are
-the time in microseconds (Orchard et al. 2015). An event with y = 240 is none: it marks that the 13-bit counter of the
-camera's clock ran over, and adds 2^13 us to all times after it.
+Five bytes per event: x, y, then polarity (1 = ON) in the top bit of a 24-bit big-endian word whose other 23 bits are
+the time in microseconds (Orchard et al. 2015). A record with y = 240 is not an event: it marks an overflow of the
+13-bit counter of the camera's clock, and adds 2^13 us to all times after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..errors import CorruptionError
+from ..errors import CorruptionError, EventError
+from ..events import Events, SensorSize
 from .hints import NO_HINTS, Hints
-from .source import CHUNK_EVENTS, Columns, Format, Source, open_binary
+from .interface import Format
+from .source import CHUNK_EVENTS, Columns, Source, open_binary
+from .writers import StreamEncoder
 
-EVENT_BYTES = 5
+BIN40_SUFFIXES = (".bin", ".bs2")
+BIN40_BYTES = 5  # of an event
 OVERFLOW_ROW = 240
 OVERFLOW_US = 1 << 13
+LARGEST_COORDINATE = 255
+COUNTER_US = 1 << 23
+END_US = 1 << 36  # 19 hours, which take 42 MB of overflow marks
 
 
 def _recognises(path: Path, _head: bytes) -> bool:
-    return path.suffix.lower() in BIN40.suffixes
+    return path.suffix.lower() in BIN40_SUFFIXES
 
 
 def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
@@ -30,27 +39,76 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
 
 
 def _chunks(path: Path) -> Iterator[Columns]:
-    passed_us = read = 0
+    overflow_us = read = 0
     with open_binary(path) as file:
-        while block := file.read(EVENT_BYTES * CHUNK_EVENTS):
-            left_over = len(block) % EVENT_BYTES
-            data = np.frombuffer(block, np.uint8, len(block) - left_over).reshape(-1, EVENT_BYTES)
+        while block := file.read(BIN40_BYTES * CHUNK_EVENTS):
+            left_over = len(block) % BIN40_BYTES
+            data = np.frombuffer(block, np.uint8, len(block) - left_over).reshape(-1, BIN40_BYTES)
             x, y = data[:, 0], data[:, 1]
             word = data[:, 2:].astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
-            t = passed_us + (word & 0x7FFFFF)
-            overflow = y == OVERFLOW_ROW
-            if overflow.any():
-                t += OVERFLOW_US * np.cumsum(overflow)
-                passed_us += OVERFLOW_US * int(overflow.sum())
-                event = ~overflow
+            t = overflow_us + (word & 0x7FFFFF)
+            is_mark = y == OVERFLOW_ROW
+            if is_mark.any():
+                t += OVERFLOW_US * np.cumsum(is_mark)
+                overflow_us += OVERFLOW_US * int(is_mark.sum())
+                event = ~is_mark
                 t, x, y, word = t[event], x[event], y[event], word[event]
             yield Columns(t, x, y, (word >> 23).astype(np.bool_))
             read += len(block)
             if left_over:
                 raise CorruptionError(
-                    f"{path}: {read} bytes, the last {left_over} are no whole event of {EVENT_BYTES} bytes",
+                    f"{path}: {read} bytes, the last {left_over} are not a complete event of {BIN40_BYTES} bytes",
                     lost=f"{left_over} bytes",
                 )
 
 
-BIN40 = Format("bin40", (".bin", ".bs2"), _recognises, _open)
+def _marks(t: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many overflow marks come before events at some times."""
+    return np.maximum(0, -((COUNTER_US - 1 - t) // OVERFLOW_US))
+
+
+@contextmanager
+def _begin(path: Path, _sensor: SensorSize) -> Iterator[Callable[[Events], None]]:
+    marked = 0
+    with path.open("wb") as file:
+
+        def add(events: Events) -> None:
+            nonlocal marked
+            marks = _marks(events.t)
+            new_marks = np.diff(marks, prepend=marked)
+            rows = np.zeros((len(events) + int(new_marks.sum()), BIN40_BYTES), np.uint8)
+            place = np.arange(len(events)) + np.cumsum(new_marks)
+            rows[:, 1] = OVERFLOW_ROW
+            word = (events.t - marks * OVERFLOW_US) | events.p.astype(np.int64) << 23
+            rows[place, 0], rows[place, 1] = events.x, events.y
+            for byte in range(3):
+                rows[place, 2 + byte] = word >> (16 - 8 * byte) & 0xFF
+            file.write(rows.tobytes())
+            marked = int(marks[-1])
+
+        yield add
+
+
+def _size(events: Events, last_us: int | None) -> int:
+    first, last = _marks(np.array([last_us or 0, events.t[-1]]))
+    return BIN40_BYTES * (len(events) + int(last - first))
+
+
+def _check(events: Events, _last_us: int | None) -> None:
+    for name, wrong, expected in (
+        ("x", events.x > LARGEST_COORDINATE, f"at most {LARGEST_COORDINATE}"),
+        (
+            "y",
+            (events.y > LARGEST_COORDINATE) | (events.y == OVERFLOW_ROW),
+            f"at most {LARGEST_COORDINATE} and not {OVERFLOW_ROW}",
+        ),
+        ("t", (events.t < 0) | (events.t >= END_US), f"0 to {END_US - 1} us"),
+    ):
+        if wrong.any():
+            event = int(np.argmax(wrong))
+            value = getattr(events, name)[event]
+            raise EventError(f"event {event} has {name} = {value} (the 40-bit format holds {expected})")
+
+
+BIN40_ENCODER = StreamEncoder(BIN40_SUFFIXES, _begin, _size, _check)
+BIN40 = Format("bin40", BIN40_SUFFIXES, _recognises, _open, BIN40_ENCODER)

@@ -1,9 +1,9 @@
 """Event Stream 2.0 (`.es`), of the DVS and ATIS cameras in Paris and Sydney (neuromorphic-paris/event_stream).
 
-A head of 20 bytes, then five bytes an event: the time since the event before and the polarity (and for the ATIS,
+A header of 20 bytes, then five bytes per event: the time since the previous event and the polarity (for the ATIS, also
 whether it begins or ends an exposure) in the first, then x and y, 16 bits little endian, y upwards. A first byte with
-the longest time stands alone: it adds that time as often as its flags say, and 0 times is a reset. Decoded here and not
-by faery, which takes a cut file for a whole one, cannot look through gzip, and takes pixels outside of the sensor.
+the longest time is alone: it adds that time as often as its flags say, and 0 times is a reset. Decoded here because
+faery reads a truncated file as complete, does not read gzip, and accepts pixels outside the sensor.
 """
 
 from __future__ import annotations
@@ -18,77 +18,80 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptionError, EventError, FormatError
 from ..events import SensorSize
+from .faery_writers import ES_EVENT_BYTES, EVENT_STREAM_ENCODER
 from .hints import NO_HINTS, Hints
-from .source import CHUNK_EVENTS, Columns, Format, Source, open_binary
+from .interface import Format
+from .source import CHUNK_EVENTS, Columns, Source, open_binary
 
-MAGIC = b"Event Stream"
-VERSION = (2, 0)
-KINDS = ("generic", "DVS", "ATIS", "asynchronous display", "color")
+ES_SUFFIX = ".es"
+ES_MAGIC = b"Event Stream"
+ES_VERSION = (2, 0)
+STREAM_TYPES = ("generic", "DVS", "ATIS", "asynchronous display", "color")
 DVS, ATIS = 1, 2
-HEAD_BYTES = len(MAGIC) + 3 + 1 + 4
-EVENT_BYTES = 5
-FLAG_BITS = {DVS: 1, ATIS: 2}  # of an event's first byte: polarity, and for the ATIS exposure below it
-GOOD, OUTSIDE, TOO_LATE = range(3)
-MOST_US = 1 << 62
+ES_HEADER_BYTES = len(ES_MAGIC) + 3 + 1 + 4
+FLAG_BITS = {DVS: 1, ATIS: 2}  # of the first byte of an event: polarity, and for the ATIS exposure below it
+VALID, OUTSIDE, TOO_LATE = range(3)  # what is wrong with an event
+LARGEST_TIME_US = 1 << 62
 
 
 def _recognises(path: Path, head: bytes) -> bool:
-    return head.startswith(MAGIC) or path.suffix.lower() in EVENT_STREAM.suffixes
+    return head.startswith(ES_MAGIC) or path.suffix.lower() == ES_SUFFIX
 
 
 def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     with open_binary(path) as file:
-        head = file.read(HEAD_BYTES)
-    if not head.startswith(MAGIC):
+        head = file.read(ES_HEADER_BYTES)
+    if not head.startswith(ES_MAGIC):
         raise FormatError(f"{path}: not an Event Stream file")
-    if len(head) > len(MAGIC) + 2 and tuple(head[12:14]) != VERSION:
-        raise FormatError(f"{path}: is of version {'.'.join(map(str, head[12:15]))}, expected 2.0")
+    if len(head) > len(ES_MAGIC) + 2 and tuple(head[12:14]) != ES_VERSION:
+        raise FormatError(f"{path}: has version {'.'.join(map(str, head[12:15]))} of Event Stream (expected 2.0)")
     if len(head) > 15 and head[15] not in FLAG_BITS:
-        name = KINDS[head[15]] if head[15] < len(KINDS) else str(head[15])
-        raise FormatError(f"{path}: holds a stream of type {name}, expected DVS or ATIS")
-    if len(head) < HEAD_BYTES:
-        raise FormatError(f"{path}: breaks off in its header, at byte {len(head)}")
+        name = STREAM_TYPES[head[15]] if head[15] < len(STREAM_TYPES) else str(head[15])
+        raise FormatError(f"{path}: has a stream of type {name} (expected DVS or ATIS)")
+    if len(head) < ES_HEADER_BYTES:
+        raise FormatError(f"{path}: truncated in its header, at byte {len(head)}")
     try:
         sensor = SensorSize(*np.frombuffer(head, "<u2", 2, 16).tolist())
     except EventError as error:
-        raise FormatError(f"{path}: names no usable sensor size ({error})") from error
+        raise FormatError(f"{path}: invalid sensor size ({error})") from error
     kind = head[15]
-    attributes: dict[str, str | int] = {"stream": KINDS[kind]}
+    attributes: dict[str, str | int] = {"stream": STREAM_TYPES[kind]}
     if kind == ATIS:
         attributes["exposures_skipped"] = _count_exposures(path, sensor)
     return Source(sensor, lambda: (columns for columns, _ in _chunks(path, kind, sensor)), attributes)
 
 
 def _count_exposures(path: Path, sensor: SensorSize) -> int:
-    """The number of the ATIS' exposure events, up to any damage."""
+    """Return the number of exposure events of the ATIS, up to any corruption."""
     count = 0
-    with suppress(CorruptionError):  # is raised again when the events are read
+    with suppress(CorruptionError):  # raised again when the events are read
         for _, exposures in _chunks(path, ATIS, sensor):
             count += exposures
     return count
 
 
 def _chunks(path: Path, kind: int, sensor: SensorSize) -> Iterator[tuple[Columns, int]]:
-    """Events in chunks, and how many exposure events were among them."""
-    time_us, rest, place = 0, b"", HEAD_BYTES
+    """Yield events in chunks, each with the number of exposure events among them."""
+    time_us, rest, position = 0, b"", ES_HEADER_BYTES
     with open_binary(path) as file:
-        file.read(HEAD_BYTES)
-        while data := file.read(EVENT_BYTES * CHUNK_EVENTS):
+        file.read(ES_HEADER_BYTES)
+        while data := file.read(ES_EVENT_BYTES * CHUNK_EVENTS):
             block = np.frombuffer(rest + data, np.uint8)
-            most = len(block) // EVENT_BYTES + 1
-            t, p = np.empty(most, np.int64), np.empty(most, np.bool_)
-            x, y = np.empty(most, np.int32), np.empty(most, np.int32)
-            events, stop, time_us, exposures, says = _decode(
+            size = len(block) // ES_EVENT_BYTES + 1
+            t, p = np.empty(size, np.int64), np.empty(size, np.bool_)
+            x, y = np.empty(size, np.int32), np.empty(size, np.int32)
+            events, stop, time_us, exposures, problem = _decode(
                 block, FLAG_BITS[kind], sensor.width, sensor.height, time_us, t, x, y, p
             )
             yield Columns(t[:events], x[:events], y[:events], p[:events]), exposures
-            if says != GOOD:
-                found = f"a pixel outside {sensor}" if says == OUTSIDE else "a time that is too large"
-                raise CorruptionError(f"{path}: the event at byte {place + stop} has {found}", lost="what follows")
+            if problem != VALID:
+                found = f"a pixel outside {sensor}" if problem == OUTSIDE else "a time that is too large"
+                message = f"{path}: the event at byte {position + stop} has {found}"
+                raise CorruptionError(message, lost="everything after it")
             rest = block[stop:].tobytes()
-            place += stop
+            position += stop
     if rest:
-        raise CorruptionError(f"{path}: ends inside the event at byte {place}", lost=f"{len(rest)} bytes")
+        raise CorruptionError(f"{path}: ends inside the event at byte {position}", lost=f"{len(rest)} bytes")
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -103,10 +106,21 @@ def _decode(
     y: NDArray[np.int32],
     p: NDArray[np.bool_],
 ) -> tuple[int, int, int, int, int]:  # pragma: no cover
-    """Decodes the whole events of a block, up to the first that is wrong.
+    """Decode the complete events of a block, up to the first that is invalid.
+
+    Args:
+        block: The bytes.
+        flag_bits: Number of flags in the first byte of an event.
+        width: Columns of the sensor.
+        height: Rows of the sensor.
+        time_us: Time of the previous event.
+        t: Times to write, with room for all events.
+        x: Columns to write.
+        y: Rows to write.
+        p: Polarities to write.
 
     Returns:
-        Number of events, bytes read, the time so far, number of exposure events, and what is wrong with the next.
+        Number of events, bytes decoded, time of the last event, number of exposure events, what is wrong with the next.
     """
     longest = (1 << (8 - flag_bits)) - 1
     events = i = exposures = 0
@@ -117,9 +131,9 @@ def _decode(
             time_us += longest * flags
             i += 1
             continue
-        if i + EVENT_BYTES > len(block):
+        if i + ES_EVENT_BYTES > len(block):
             break
-        if time_us >= MOST_US:
+        if time_us >= LARGEST_TIME_US:
             return events, i, time_us, exposures, TOO_LATE
         column = np.int32(block[i + 1]) | np.int32(block[i + 2]) << 8
         row = np.int32(block[i + 3]) | np.int32(block[i + 4]) << 8
@@ -132,8 +146,8 @@ def _decode(
             t[events], x[events], y[events] = time_us, column, height - 1 - row
             p[events] = flags >> (flag_bits - 1)
             events += 1
-        i += EVENT_BYTES
-    return events, i, time_us, exposures, GOOD
+        i += ES_EVENT_BYTES
+    return events, i, time_us, exposures, VALID
 
 
-EVENT_STREAM = Format("event_stream", (".es",), _recognises, _open)
+EVENT_STREAM = Format("event_stream", (ES_SUFFIX,), _recognises, _open, EVENT_STREAM_ENCODER)

@@ -1,7 +1,7 @@
-"""Writing Event Stream, AEDAT 4, EVT 2.0 and DAT through faery, after a check of what each can hold.
+"""Writes Event Stream, AEDAT 4, EVT 2.0 and DAT with faery, after a check of what each format can hold.
 
-faery takes order and range on trust: a time before the one ahead of it makes it write until the disk is full. So all is
-checked first, and times are written as they are (`zero_t0=False`; faery's default moves them to begin at 0).
+faery does not check order and range: a time before the previous one makes it write until the disk is full. So all
+events are checked first, and times are written unchanged (`zero_t0=False`; faery's default shifts them to begin at 0).
 """
 
 from __future__ import annotations
@@ -17,47 +17,49 @@ from numpy.typing import NDArray
 
 from ..errors import EventError
 from ..events import Events, SensorSize
-from .writers import Encoding
+from .panics import is_faery_error
+from .writers import StreamEncoder
 
 FAERY_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
 DAT_DTYPE = np.dtype([("t", "=u8"), ("x", "=u2"), ("y", "=u2"), ("payload", "u1")])
-FAERY_ERRORS = (RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
-PACKET_EVENTS = 1 << 13  # of AEDAT 4: readers unpack a packet whole
+PACKET_EVENTS = 1 << 13  # of AEDAT 4: readers unpack complete packets
 ES_EVENT_BYTES, ES_LONGEST_US = 5, 127
-ES_LONGEST_GAP_US = 1 << 32  # 71 minutes, which take 34 MB of bytes that only count time
+ES_LONGEST_GAP_US = 1 << 32  # 71 minutes, which take 34 MB of bytes that only advance the time
 EVT2_END_US, EVT2_SIDE, DAT_END_US, DAT_SIDE = 1 << 34, (1 << 11) - 1, 1 << 32, (1 << 14) - 1
 NO_END_US = 1 << 62
 
+_Opener = Callable[[Path, SensorSize], Any]
 _Add = Callable[[Any, NDArray[np.void], SensorSize], None]
 
 
 @contextmanager
-def _begin(encoder: Callable[[Path, SensorSize], Any], add: _Add, path: Path, sensor: SensorSize) -> Iterator[Any]:
-    with _errors_named(), encoder(path, sensor) as opened:
+def _begin(opener: _Opener, add: _Add, path: Path, sensor: SensorSize) -> Iterator[Any]:
+    with _as_os_errors(), opener(path, sensor) as opened:
         yield lambda events: add(opened, _structured(events), sensor)
 
 
-def _encoding(
+def _encoder(
     suffix: str,
-    encoder: Callable[[Path, SensorSize], Any],
+    opener: _Opener,
     add: _Add,
     event_bytes: int,
     *,
     end_us: int = NO_END_US,
     side: int | None = None,
-) -> Encoding:
+) -> StreamEncoder:
     def begin(path: Path, sensor: SensorSize) -> AbstractContextManager[Callable[[Events], None]]:
         if side is not None and max(sensor.width, sensor.height) > side:
-            raise EventError(f"a sensor of {sensor}, where {suffix} holds at most {side}x{side}")
-        return _begin(encoder, add, path, sensor)
+            raise EventError(f"a sensor of {sensor} ({suffix} holds at most {side}x{side})")
+        return _begin(opener, add, path, sensor)
 
-    return Encoding((suffix,), begin, lambda events, _: event_bytes * len(events), partial(_check, suffix, end_us))
+    check = partial(_check, suffix, end_us)
+    return StreamEncoder((suffix,), begin, lambda events, _: event_bytes * len(events), check)
 
 
 def _check(suffix: str, end_us: int, events: Events, _last_us: int | None) -> None:
     for event in (0, len(events) - 1):  # they are in order
         if not 0 <= events.t[event] < end_us:
-            raise EventError(f"event {event} has t = {events.t[event]} us, where {suffix} holds 0 to {end_us - 1} us")
+            raise EventError(f"event {event} has t = {events.t[event]} us ({suffix} holds 0 to {end_us - 1} us)")
 
 
 def _check_gaps(events: Events, last_us: int | None) -> None:
@@ -68,12 +70,12 @@ def _check_gaps(events: Events, last_us: int | None) -> None:
     if gaps.max() > ES_LONGEST_GAP_US:
         event = int(np.argmax(gaps > ES_LONGEST_GAP_US))
         raise EventError(
-            f"event {event} at {events.t[event]} us comes {gaps[event]} us after the one ahead of it (or after 0), "
-            f"which .es counts out in steps of {ES_LONGEST_US} us; let the times begin near 0"
+            f"event {event} at {events.t[event]} us comes {gaps[event]} us after the previous one or after 0 (.es "
+            f"holds gaps up to {ES_LONGEST_GAP_US} us, in steps of {ES_LONGEST_US} us); shift the times to begin near 0"
         )
 
 
-def _gap_bytes(events: Events, last_us: int | None) -> int:
+def _size_with_gaps(events: Events, last_us: int | None) -> int:
     return ES_EVENT_BYTES * len(events) + int(events.t[-1] - (last_us or 0)) // ES_LONGEST_US
 
 
@@ -84,12 +86,12 @@ def _structured(events: Events) -> NDArray[np.void]:
 
 
 @contextmanager
-def _errors_named() -> Iterator[None]:
-    """Turns whatever faery raises into an OSError: a panic of its Rust code comes as a BaseException."""
+def _as_os_errors() -> Iterator[None]:
+    """Raise the errors of faery as OSError."""
     try:
         yield
     except BaseException as error:
-        if isinstance(error, FAERY_ERRORS) or type(error).__name__ == "PanicException":
+        if is_faery_error(error):
             raise OSError(str(error)) from error
         raise
 
@@ -120,7 +122,7 @@ def _dat(path: Path, sensor: SensorSize) -> Any:
 
 
 def _aedat4(path: Path, sensor: SensorSize) -> Any:
-    """An encoder with one stream of events, described as DV describes it."""
+    """Return an encoder with one stream of events, described as DV does."""
     from faery import aedat
 
     def node(name: str, path: str, nodes: list[Any], **attributes: str | int) -> Any:
@@ -141,11 +143,11 @@ def _add_aedat4(encoder: Any, events: NDArray[np.void], _sensor: SensorSize) -> 
         encoder.write(0, events[start : start + PACKET_EVENTS])
 
 
-EVENT_STREAM_ENCODING = Encoding((".es",), partial(_begin, _es, _add_es), _gap_bytes, _check_gaps)
-AEDAT4_ENCODING = _encoding(".aedat4", _aedat4, _add_aedat4, 18)
-EVT2_ENCODING = _encoding(
+EVENT_STREAM_ENCODER = StreamEncoder((".es",), partial(_begin, _es, _add_es), _size_with_gaps, _check_gaps)
+AEDAT4_ENCODER = _encoder(".aedat4", _aedat4, _add_aedat4, 18)
+EVT2_ENCODER = _encoder(
     ".raw", _evt2, lambda encoder, events, _: encoder.write({"events": events}), 8, end_us=EVT2_END_US, side=EVT2_SIDE
 )
-DAT_ENCODING = _encoding(
+DAT_ENCODER = _encoder(
     ".dat", _dat, lambda encoder, events, _: encoder.write(events.view(DAT_DTYPE)), 8, end_us=DAT_END_US, side=DAT_SIDE
 )

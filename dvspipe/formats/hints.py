@@ -1,4 +1,4 @@
-"""What a caller says of a file that does not say it itself, and what names and numbers of columns say."""
+"""What a caller knows of a file and the file does not say; what the names of columns mean."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from ..errors import ConfigError, FormatError
+from ..errors import ConfigError, FormatError, Remedy
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
 UNIT_EXPONENTS: dict[TimeUnit, int] = {"s": 6, "ms": 3, "us": 0, "ns": -3}
 """A time in the unit, times ten to this power, is in microseconds."""
-LATEST_US = 10**17  # the year 5138; a larger whole number is a time since 1970 in nanoseconds
+LARGEST_PLAUSIBLE_US = 10**17  # the year 5138; a larger integer is a time since 1970 in nanoseconds
 UNUSED = "-"
 
 _SYNONYMS = {
@@ -26,17 +26,17 @@ _UNITS = {"s": "s", "sec": "s", "seconds": "s", "ms": "ms", "us": "us", "usec": 
 
 @dataclass(frozen=True)
 class Hints:
-    """What a caller says of a file.
+    """What a caller knows of a file.
 
     Args:
-        time_unit: Unit of the times, whatever their name or look.
-        columns: The columns in their order, whatever their names: one letter each, t, x, y and p once, - for one that
-            is not used.
-        chip: The sensor chip, such as DVS128; a file that names another is refused.
+        time_unit: Unit of the times: s, ms, us or ns. Takes precedence over what the file says.
+        columns: A letter for each column in order: t, x, y and p once each, - for a column that is not used. Takes
+            precedence over the names in the file.
+        chip: The sensor chip, such as DVS128; a file that names another is an error.
         topic: The topic of a ROS bag.
 
     Raises:
-        ConfigError: A hint is none of these.
+        ConfigError: A hint has another value.
     """
 
     time_unit: TimeUnit | None = None
@@ -46,18 +46,18 @@ class Hints:
 
     def __post_init__(self) -> None:
         if self.time_unit is not None and self.time_unit not in get_args(TimeUnit):
-            raise ConfigError(f"time unit {self.time_unit!r}, expected s, ms, us or ns")
+            raise ConfigError(f"time_unit is {self.time_unit!r} (expected s, ms, us or ns)")
         if self.columns is not None and sorted(self.columns.replace(UNUSED, "")) != sorted("txyp"):
             raise ConfigError(
-                f"columns {self.columns!r}, expected t, x, y and p once each, such as txyp, and - for others"
+                f"columns is {self.columns!r} (expected t, x, y and p once each, such as txyp, and - for others)"
             )
 
 
 NO_HINTS = Hints()
 
 
-def column_of(name: str) -> tuple[str | None, TimeUnit | None]:
-    """The column (t, x, y, p) that a name stands for, and the unit that it names, such as (t, us) for `time [us]`."""
+def parse_column_name(name: str) -> tuple[str | None, TimeUnit | None]:
+    """Return the column (t, x, y, p) that a name means and the unit in it, such as (t, us) for `time [us]`."""
     word = name.strip().strip("\"'").lower()
     if word in _COLUMNS:
         return _COLUMNS[word], None
@@ -68,11 +68,11 @@ def column_of(name: str) -> tuple[str | None, TimeUnit | None]:
     return None, None
 
 
-def require_unit(path: Path, found: str) -> FormatError:
-    """The error for times whose unit cannot be known."""
-    return FormatError(f"{path}: {found}; say their unit with --hint time_unit=s, ms, us or ns")
+def unknown_unit(path: Path, found: str) -> FormatError:
+    """Return the error for times whose unit is not known."""
+    return FormatError(f"{path}: {found}", Remedy("hints.time_unit", "us", "name their unit (s, ms, us or ns)"))
 
 
-def require_columns(path: Path, found: str) -> FormatError:
-    """The error for columns whose order cannot be known."""
-    return FormatError(f"{path}: {found}; say what they are with --hint columns=txyp (- is one not used)")
+def unknown_columns(path: Path, found: str) -> FormatError:
+    """Return the error for columns whose order is not known."""
+    return FormatError(f"{path}: {found}", Remedy("hints.columns", "txyp", "name them in order (- for an unused one)"))

@@ -1,19 +1,19 @@
-"""NumPy's files (`.npy`, `.npz`): structured events, one array with a column each for t, x, y and p, or a table [N, 4].
+"""NumPy's files (`.npy`, `.npz`): a structured array of events, an array each for t, x, y and p, or a table [N, 4].
 
-Whole times are microseconds, and others seconds where they are whole microseconds then and finer than milliseconds;
-for the rest the unit must be said. The order of a table's columns must be said always: nothing in it tells x from y.
-Nothing here is unpickled, and memory is bounded whatever a header says.
+Integer times are microseconds. Float times are seconds if that makes them multiples of microseconds but not all of
+milliseconds; otherwise the unit must be given as a hint. So must the order of the columns of a table: nothing in it
+distinguishes x from y. Nothing is unpickled, and memory is bounded whatever sizes a header claims.
 """
 
 from __future__ import annotations
 
-import ast
 import errno
 import io
 import lzma
 import math
-import re
 import struct
+import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -30,32 +30,36 @@ from numpy.typing import NDArray
 from ..errors import CorruptionError, EventError, FormatError
 from ..events import Events, SensorSize
 from .hints import (
-    LATEST_US,
+    LARGEST_PLAUSIBLE_US,
     NO_HINTS,
     UNIT_EXPONENTS,
     UNUSED,
     Hints,
     TimeUnit,
-    column_of,
-    require_columns,
-    require_unit,
+    parse_column_name,
+    unknown_columns,
+    unknown_unit,
 )
-from .source import CHUNK_EVENTS, GZIP_MAGIC, Columns, Extent, Format, Source, open_binary
-from .writers import Encoding
+from .interface import Format
+from .source import CHUNK_EVENTS, GZIP_MAGIC, Columns, Extent, Source, open_binary
+from .writers import StreamEncoder, accept_all
 
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"
+NUMPY_SUFFIXES = (".npy", ".npz")
 HEAD_ROWS = 1 << 16
 MOST_ROW_BYTES = 1 << 12
 MOST_COLUMNS = 64
-MOST_HEADER_BYTES = 10_000  # what NumPy reads
-MOST_PIECE_BYTES = 32 << 20
+LONGEST_NPY_HEADER = 10_000  # characters, which are NumPy's default limit
+MOST_BLOCK_BYTES = 32 << 20
 SKIP_BYTES = 1 << 20
-CLOSE_TO_WHOLE = 0.01  # of a microsecond, or millisecond: how far from a whole one a float may be that stands for one
-MOST = 2.0**62
-PYTHON_2_LONG = re.compile(r"(\d)L\b")
-HEADER_DAMAGES = (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, OverflowError, LookupError)
-ZIP_DAMAGES = (
+INTEGER_TOLERANCE = 0.01  # microseconds or milliseconds between a float and the integer that it represents
+LARGEST_TIME = 2.0**62
+LARGEST_SMALL = 2.0**31  # of pixels and polarities
+HEADER_ERRORS = (  # raised by NumPy for corrupted headers; tokenize raises SyntaxError or TokenError
+    ValueError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError, OverflowError, LookupError,
+)  # fmt: skip
+ZIP_ERRORS = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, ValueError, LookupError,
 )  # fmt: skip
 NPZ_TYPES: dict[str, np.dtype[Any]] = {
@@ -64,7 +68,7 @@ NPZ_TYPES: dict[str, np.dtype[Any]] = {
     "y": np.dtype(np.uint16),
     "p": np.dtype(np.uint8),
 }
-NPZ_EVENT_BYTES = 2 * 13  # once in files beside it, once in the archive; deflate makes nothing much longer
+NPZ_EVENT_BYTES = 2 * 13  # once in temporary files, once in the archive; deflate makes nothing much longer
 
 _Opener = Callable[[], AbstractContextManager[BinaryIO]]
 
@@ -74,13 +78,13 @@ class _Array:
     """An array in a file, of one or two axes.
 
     Args:
-        opener: Opens the bytes that it is read from, from their begin.
-        where: What to call it in a message.
+        opener: Opens the bytes that it is read from, at their beginning.
+        where: Its name in a message.
         dtype: Of its elements.
-        shape: Rows, and columns where there is a second axis.
+        shape: Rows, and columns if it has a second axis.
         start: Where its data begins in those bytes.
         stop: Where the data of all its columns ends.
-        by_columns: Whether its columns stand one behind the other (Fortran's order).
+        by_columns: Whether its columns are stored one after the other (Fortran order).
     """
 
     opener: _Opener
@@ -99,41 +103,42 @@ class _Array:
     def rows(self) -> int:
         return self.shape[0]
 
-    def pieces(self, first: int = 0) -> Generator[NDArray[Any], None, None]:
-        """The rows from `first` on in pieces, as far as they are there; then what is wrong is raised."""
-        most = max(1, min(CHUNK_EVENTS, MOST_PIECE_BYTES // self.row_bytes))
+    def blocks(self, first: int = 0) -> Generator[NDArray[Any], None, None]:
+        """Yield the rows from `first` on in blocks.
+
+        Raises:
+            CorruptionError: There are fewer or more bytes than the header says; raised after all complete rows.
+        """
+        most = max(1, min(CHUNK_EVENTS, MOST_BLOCK_BYTES // self.row_bytes))
         with self.opener() as file:
             _skip(file, self.start + first * self.row_bytes)
             for row in range(first, self.rows, most):
                 count = min(most, self.rows - row)
                 data = file.read(count * self.row_bytes)
-                whole = len(data) // self.row_bytes
-                if whole:
-                    yield np.frombuffer(data, self.dtype, whole * self.row_bytes // self.dtype.itemsize).reshape(
-                        whole, *self.shape[1:]
-                    )
-                if whole < count:
-                    raise CorruptionError(
-                        f"{self.where}: holds {row + whole} rows, its header says {self.rows}",
-                        lost="the rows after them",
-                    )
+                complete = len(data) // self.row_bytes
+                if complete:
+                    values = np.frombuffer(data, self.dtype, complete * self.row_bytes // self.dtype.itemsize)
+                    yield values.reshape(complete, *self.shape[1:])
+                if complete < count:
+                    message = f"{self.where}: has {row + complete} rows (its header says {self.rows})"
+                    raise CorruptionError(message, lost="the rows after them")
             if self.start + self.rows * self.row_bytes == self.stop and file.read(1):
-                raise CorruptionError(f"{self.where}: more bytes follow than its header says", lost="what follows")
+                raise CorruptionError(f"{self.where}: has more bytes than its header says", lost="these bytes")
 
 
 @dataclass(frozen=True)
 class _Column:
-    """A column: of an array of one axis itself, a field of its structure, or one of its columns."""
+    """A column: an array of one axis, or a field or a column of an array."""
 
     array: _Array
     field: str | None = None
     number: int | None = None
 
-    def values(self, piece: NDArray[Any]) -> NDArray[Any]:
-        """The column in a piece of the array."""
+    def values(self, block: NDArray[Any]) -> NDArray[Any]:
+        """Return the column in a block of the array."""
         if self.field is not None:
-            return piece[self.field]
-        return piece if self.number is None else piece[:, self.number]
+            return block[self.field]
+        return block if self.number is None else block[:, self.number]
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -141,7 +146,7 @@ class _Column:
 
 
 def _recognises(path: Path, head: bytes) -> bool:
-    return head.startswith(NPY_MAGIC) or path.suffix.lower() in NUMPY.suffixes
+    return head.startswith(NPY_MAGIC) or path.suffix.lower() in NUMPY_SUFFIXES
 
 
 def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
@@ -149,20 +154,19 @@ def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
         head = file.read(len(NPY_MAGIC))
     if head == NPY_MAGIC:
         opener = partial(open_binary, path)
-        array = _array(opener, str(path))
+        array = _read_array_header(opener, str(path))
         columns, unit = _columns_of(path, array, hints)
         sensor = None
     elif head.startswith(ZIP_MAGIC):
         columns, unit, sensor = _members(path, hints)
     else:
-        raise FormatError(f"{path}: neither an .npy nor an .npz file of NumPy")
+        raise FormatError(f"{path}: not an .npy or .npz file of NumPy")
     rows = {name: column.array.rows for name, column in columns.items()}
     if len(set(rows.values())) > 1:
         raise FormatError(f"{path}: columns of different lengths: {rows}")
     exponent = UNIT_EXPONENTS[hints.time_unit or unit or _unit(path, columns["t"])]
     source = Source(sensor, lambda: _read(path, columns, exponent, 0), {"columns": _describe(columns)})
-    sought = columns["t"].array
-    if head == NPY_MAGIC and _size(path) == sought.stop:
+    if head == NPY_MAGIC and _unpacked_size(path) == columns["t"].array.stop:
         return replace(
             source,
             extent=lambda: _extent(path, columns, exponent),
@@ -178,76 +182,77 @@ def _describe(columns: dict[str, _Column]) -> dict[str, str]:
     }
 
 
-def _size(path: Path) -> int | None:
-    """The size of a file that is not packed."""
+def _unpacked_size(path: Path) -> int | None:
+    """Return the size of a file, None if it is inside gzip."""
     with path.open("rb") as file:
         return None if file.read(2) == GZIP_MAGIC else path.stat().st_size
 
 
-def _array(opener: _Opener, where: str) -> _Array:
-    """The array whose header begins some bytes."""
+def _read_array_header(opener: _Opener, where: str) -> _Array:
+    """Return the array whose header is at the beginning of some bytes.
+
+    Raises:
+        FormatError: The header is corrupted or truncated, or the array is of another kind than those of events.
+    """
     with opener() as file:
-        dtype, shape, by_columns, start = _header(file, where)
+        try:
+            shape, by_columns, dtype, start = _read_npy_header(file)
+        except HEADER_ERRORS as error:
+            raise FormatError(f"{where}: its header is corrupted ({error})") from error
     if dtype.hasobject:
-        raise FormatError(f"{where}: holds Python objects, which dvspipe does not unpickle")
+        raise FormatError(f"{where}: has Python objects, which dvspipe does not unpickle")
     stop = start + math.prod(shape) * dtype.itemsize
     if not 1 <= dtype.itemsize <= MOST_ROW_BYTES or len(shape) > 2 or not 1 <= (*shape, 1, 1)[1] <= MOST_COLUMNS:
-        raise FormatError(f"{where}: is an array {dtype}{list(shape)}, expected events [N] or a table [N, 4]")
-    if stop >= MOST:
-        raise FormatError(f"{where}: its header is damaged (shape {shape})")
+        raise FormatError(f"{where}: is an array {dtype}{list(shape)} (expected events [N] or a table [N, 4])")
+    if stop >= LARGEST_TIME:
+        raise FormatError(f"{where}: its header is corrupted (shape {shape})")
     return _Array(opener, where, dtype, shape, start, stop, by_columns and len(shape) == 2)
 
 
-def _header(file: BinaryIO, where: str) -> tuple[np.dtype[Any], tuple[int, ...], bool, int]:
-    """Dtype and shape of an array, whether its columns stand one behind the other, and where its data begins.
-
-    Parsed here, since what NumPy's own reader raises on damage is of no documented kind.
-    """
-    head = file.read(npy.MAGIC_LEN)
-    size = file.read(2 if head[-2:-1] == b"\1" else 4)
-    text = file.read(min(int.from_bytes(size, "little"), MOST_HEADER_BYTES))
-    try:
-        if npy.read_magic(io.BytesIO(head))[0] not in (1, 2, 3) or len(text) < int.from_bytes(size, "little"):
-            raise ValueError(f"version {head[-2]}, {int.from_bytes(size, 'little')} bytes")
-        described = ast.literal_eval(PYTHON_2_LONG.sub(r"\1", text.decode("utf-8" if head[-2] == 3 else "latin1")))
-        dtype = npy.descr_to_dtype(described["descr"])
-        shape, by_columns = described["shape"], described["fortran_order"]
-        if not isinstance(shape, tuple) or not all(type(side) is int and side >= 0 for side in shape):
-            raise ValueError(f"shape {shape}")
-    except HEADER_DAMAGES as error:
-        raise FormatError(f"{where}: its header is damaged ({error})") from error
-    return dtype, shape, by_columns is True, len(head) + len(size) + len(text)
+def _read_npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Return shape, whether it is in Fortran order, dtype, and where the data begins, as NumPy's reader finds them."""
+    head = io.BytesIO(file.read(npy.MAGIC_LEN + 4 + LONGEST_NPY_HEADER))  # NumPy would read whatever size it finds
+    version = npy.read_magic(head)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise ValueError(f"version {version[0]}.{version[1]}")
+    # 3.0 is 2.0 with field names in UTF-8 instead of Latin-1; those of events are ASCII
+    reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # on headers written by Python 2
+        shape, by_columns, dtype = reader(head, max_header_size=LONGEST_NPY_HEADER)
+    if min(shape, default=0) < 0:
+        raise ValueError(f"shape {shape}")
+    return shape, by_columns, dtype, head.tell()
 
 
 def _columns_of(path: Path, array: _Array, hints: Hints) -> tuple[dict[str, _Column], TimeUnit | None]:
-    """The columns of the only array of a file, and their unit where a name says it."""
+    """Return the columns of the only array of a file, and the unit of times if a name has it."""
     names = array.dtype.names
     if names is not None and len(array.shape) == 1:
-        found = _found(names)
+        found = _match_names(names)
         if found is None:
-            raise FormatError(
-                f"{array.where}: has the fields {', '.join(names)[:200]}, expected t, x, y and p once each"
-            )
+            fields = ", ".join(names)[:200]
+            raise FormatError(f"{array.where}: has the fields {fields} (expected t, x, y and p once each)")
         columns = {column: _Column(array, field=found[column]) for column in "txyp"}
         for name, column in columns.items():
             _check_kind(array.where, name, column)
-        return columns, column_of(found["t"])[1]
+        return columns, parse_column_name(found["t"])[1]
     if len(array.shape) < 2 or names is not None:
-        raise FormatError(f"{array.where}: is an array {array.dtype}{list(array.shape)}, expected events with fields")
+        raise FormatError(f"{array.where}: is an array {array.dtype}{list(array.shape)} (expected events with fields)")
     count = array.shape[1]
     if hints.columns is None:
-        raise require_columns(path, f"is a table [{array.rows}, {count}] whose columns have no names")
+        raise unknown_columns(path, f"is a table [{array.rows}, {count}] whose columns have no names")
     if len(hints.columns) != count:
-        raise require_columns(path, f"is a table of {count} columns, not {len(hints.columns)}")
+        raise unknown_columns(path, f"is a table of {count} columns, not {len(hints.columns)}")
     columns = {name: _table_column(array, number) for number, name in enumerate(hints.columns) if name != UNUSED}
     for name, column in columns.items():
         _check_kind(array.where, name, column)
     return columns, None
 
 
-def _found(names: Iterable[str]) -> dict[str, str] | None:
-    """Column -> name, where each column has exactly one name."""
-    found = [(column, name) for name in names if (column := column_of(name)[0])]
+def _match_names(names: Iterable[str]) -> dict[str, str] | None:
+    """Return column -> name if each of t, x, y and p has exactly one name, else None."""
+    found = [(column, name) for name in names if (column := parse_column_name(name)[0])]
     return dict(found) if sorted(column for column, _ in found) == sorted("txyp") else None
 
 
@@ -261,70 +266,68 @@ def _table_column(array: _Array, number: int) -> _Column:
 def _check_kind(where: str, name: str, column: _Column) -> None:
     kinds = "iufb" if name == "p" else "iuf"
     if column.dtype.kind not in kinds or column.dtype.itemsize > 8:
-        raise FormatError(f"{where}: its column {name} is of {column.dtype}, expected numbers")
+        raise FormatError(f"{where}: its column {name} is {column.dtype} (expected numbers)")
 
 
 def _members(path: Path, hints: Hints) -> tuple[dict[str, _Column], TimeUnit | None, SensorSize | None]:
-    """The columns in an archive, their unit where a name says it, and the sensor."""
+    """Return the columns in an archive, the unit of times if a name has it, and the sensor."""
     with _archive(path) as archive:
         names = [name for name in archive.namelist() if name.endswith(".npy")]
     arrays: dict[str, _Opener] = {name.removesuffix(".npy"): partial(_member, path, name) for name in names}
-    found = _found(arrays)
+    found = _match_names(arrays)
     sensor = _sensor(path, arrays)
     if found is not None:
         columns = {}
         for column in "txyp":
-            array = _array(arrays[found[column]], f"{path}: {found[column]}")
+            array = _read_array_header(arrays[found[column]], f"{path}: {found[column]}")
             if len(array.shape) != 1 or array.dtype.names is not None:
-                raise FormatError(f"{array.where} is an array {array.dtype}{list(array.shape)}, expected a column [N]")
+                raise FormatError(f"{array.where} is an array {array.dtype}{list(array.shape)} (expected a column [N])")
             columns[column] = _Column(array)
             _check_kind(str(path), column, columns[column])
-        return columns, column_of(found["t"])[1], sensor
+        return columns, parse_column_name(found["t"])[1], sensor
     others = [name for name in arrays if name not in ("width", "height")]
     if len(others) != 1:
-        raise FormatError(
-            f"{path}: holds {', '.join(arrays)[:200] or 'nothing'}, expected t, x, y and p once each, or one array"
-        )
-    array = _array(arrays[others[0]], f"{path}: {others[0]}")
+        content = ", ".join(arrays)[:200] or "nothing"
+        raise FormatError(f"{path}: has {content} (expected t, x, y and p once each, or one array)")
+    array = _read_array_header(arrays[others[0]], f"{path}: {others[0]}")
     return *_columns_of(path, array, hints), sensor
 
 
 def _sensor(path: Path, arrays: dict[str, _Opener]) -> SensorSize | None:
-    """The sensor, where whole numbers `width` and `height` say it."""
+    """Return the sensor if the integers `width` and `height` are in the archive."""
     sides = []
     for name in ("width", "height"):
         if name not in arrays:
             return None
-        array = _array(arrays[name], f"{path}: {name}")
+        array = _read_array_header(arrays[name], f"{path}: {name}")
         if array.shape != () or array.dtype.kind not in "iu":
-            raise FormatError(f"{path}: {name} is an array {array.dtype}{list(array.shape)}, expected a whole number")
+            raise FormatError(f"{path}: {name} is an array {array.dtype}{list(array.shape)} (expected an integer)")
         with array.opener() as file:
             data = file.read(array.start + array.dtype.itemsize)[array.start :]
         if len(data) < array.dtype.itemsize:
-            raise FormatError(f"{path}: {name} is cut off")
+            raise FormatError(f"{path}: {name} is truncated")
         sides.append(int(np.frombuffer(data, array.dtype)[0]))
     try:
         return SensorSize(*sides)
     except EventError as error:
-        raise FormatError(f"{path}: names no usable sensor size ({error})") from error
+        raise FormatError(f"{path}: invalid sensor size ({error})") from error
 
 
 @contextmanager
 def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     with open_binary(path) as file:
         if not file.seekable():
-            raise FormatError(f"{path}: an .npz file inside gzip, unpack it first")
+            raise FormatError(f"{path}: an .npz file inside gzip cannot be read; unpack it first")
         try:
             with zipfile.ZipFile(file) as archive:
                 yield archive
-        except ZIP_DAMAGES as error:
-            raise CorruptionError(f"{path}: its archive is damaged ({error})", lost="what follows") from error
+        except ZIP_ERRORS as error:
+            raise CorruptionError(f"{path}: its archive is corrupted ({error})", lost="everything after it") from error
         except OSError as error:
-            if error.errno != errno.EINVAL:  # which a place before the begin of the file is
+            if error.errno != errno.EINVAL:  # a position before the beginning of the file
                 raise
-            raise CorruptionError(
-                f"{path}: its archive is damaged (it names a place outside of it)", lost="what follows"
-            ) from error
+            message = f"{path}: its archive is corrupted (it has a position outside the file)"
+            raise CorruptionError(message, lost="everything after it") from error
 
 
 @contextmanager
@@ -334,7 +337,7 @@ def _member(path: Path, name: str) -> Iterator[BinaryIO]:
 
 
 def _skip(file: BinaryIO, count: int) -> None:
-    """Goes ahead by seeking where that costs nothing, and else by reading."""
+    """Skip bytes: by seeking if that is cheap, else by reading."""
     if isinstance(file, io.BufferedReader) and file.seekable():
         file.seek(count, io.SEEK_CUR)
         return
@@ -343,64 +346,70 @@ def _skip(file: BinaryIO, count: int) -> None:
 
 
 def _unit(path: Path, column: _Column) -> TimeUnit:
-    """The unit of times, where the first of them show it beyond doubt; else it is asked for."""
+    """Return the unit of times if the first of them show it.
+
+    Raises:
+        FormatError: They do not.
+    """
     array = column.array
     head = replace(array, shape=(min(array.rows, HEAD_ROWS), *array.shape[1:]))
     times = np.empty(0)
-    with suppress(CorruptionError):  # is found again when the events are read
-        for piece in head.pieces():
-            times = column.values(piece)
+    with suppress(CorruptionError):  # raised again when the events are read
+        for block in head.blocks():
+            times = column.values(block)
     if column.dtype.kind in "iu":
-        if len(times) and int(np.abs(times.astype(np.float64)).max()) >= LATEST_US:
-            raise require_unit(path, f"its times, such as {times[-1]}, are too large for microseconds")
+        if len(times) and int(np.abs(times.astype(np.float64)).max()) >= LARGEST_PLAUSIBLE_US:
+            raise unknown_unit(path, f"its times, such as {times[-1]}, are too large for microseconds")
         return "us"
     if not len(times):
         return "s"
     seconds = times[np.isfinite(times)].astype(np.float64)
-    coarse = np.abs(seconds * 1e3 - np.round(seconds * 1e3)).max(initial=0) < CLOSE_TO_WHOLE
+    coarse = np.abs(seconds * 1e3 - np.round(seconds * 1e3)).max(initial=0) < INTEGER_TOLERANCE
     resolution_us = float(np.spacing(np.abs(times[np.isfinite(times)])).max(initial=0)) * 1e6
-    near = min(0.25, max(CLOSE_TO_WHOLE, resolution_us))
+    near = min(0.25, max(INTEGER_TOLERANCE, resolution_us))
     fine = np.abs(seconds * 1e6 - np.round(seconds * 1e6)).max(initial=0) < near
     if coarse or not fine:
-        raise require_unit(path, f"its times, such as {times[-1]}, may be of more than one unit")
+        raise unknown_unit(path, f"its times, such as {times[-1]}, may be of several units")
     return "s"
 
 
 def _read(path: Path, columns: dict[str, _Column], exponent: int, row: int) -> Iterator[Columns]:
-    """The events from a row on."""
+    """Yield the events from a row on."""
     arrays = {id(column.array): column.array for column in columns.values()}
     signed: list[bool] = []
     with ExitStack() as stack:
-        streams = [stack.enter_context(closing(array.pieces(row))) for array in arrays.values()]
-        for pieces in zip(*streams, strict=True):  # strictly, so that each is read to its end and what is wrong there
-            piece_of = dict(zip(arrays, pieces, strict=True))
-            values = {name: column.values(piece_of[id(column.array)]) for name, column in columns.items()}
+        streams = [stack.enter_context(closing(array.blocks(row))) for array in arrays.values()]
+        for blocks in zip(*streams, strict=True):  # strict, so that each is read to its end and checked there
+            block_of = dict(zip(arrays, blocks, strict=True))
+            values = {name: column.values(block_of[id(column.array)]) for name, column in columns.items()}
             count = min(map(len, values.values()))
-            yield from _checked(path, {name: column[:count] for name, column in values.items()}, exponent, row, signed)
+            yield from _convert(path, {name: column[:count] for name, column in values.items()}, exponent, row, signed)
             row += count
 
 
-def _checked(
+def _convert(
     path: Path, values: dict[str, NDArray[Any]], exponent: int, row: int, signed: list[bool]
 ) -> Iterator[Columns]:
-    """The values as whole numbers up to the first that is wrong, which is then damage."""
-    whole, stop, says = {}, len(values["t"]), ""
+    """Yield the values as integers up to the first that is invalid, and raise an error for that."""
+    converted, stop, found = {}, len(values["t"]), ""
     for name, column in values.items():
         scale = exponent if name == "t" else 0
-        whole[name], good = _whole(column, scale, 2.0**62 if name == "t" else 2.0**31, rounded=name == "t")
+        most = LARGEST_TIME if name == "t" else LARGEST_SMALL
+        converted[name], good = _to_integers(column, scale, most, rounded=name == "t")
         if name == "p":
-            good &= _polarities(whole[name], signed)
+            good &= _valid_polarities(converted[name], signed)
         wrong = int(np.argmin(good)) if not good.all() else len(good)
         if wrong < stop:
-            stop, says = wrong, f"has {name} = {column[wrong]}"
-    yield Columns(whole["t"][:stop], whole["x"][:stop], whole["y"][:stop], whole["p"][:stop] > 0)
-    if says:
-        expected = "finite times, whole pixels and polarities 0 and 1, or -1 and 1 throughout"
-        raise CorruptionError(f"{path}: row {row + stop} {says}, expected {expected}", lost="what follows")
+            stop, found = wrong, f"has {name} = {column[wrong]}"
+    t, x, y, p = (converted[name][:stop] for name in "txyp")
+    yield Columns(t, x, y, p > 0)
+    if found:
+        expected = "finite times, integer pixels, and polarities 0 and 1, or -1 and 1 throughout"
+        raise CorruptionError(f"{path}: row {row + stop} {found} (expected {expected})", lost="everything after it")
 
 
-def _polarities(p: NDArray[np.int64], signed: list[bool]) -> NDArray[np.bool_]:
-    """Which polarities are right: 1, and 0 or -1, whichever came first in the file."""
+def _valid_polarities(p: NDArray[np.int64], signed: list[bool]) -> NDArray[np.bool_]:
+    """Return which polarities are valid: 1, and 0 or -1, whichever comes first in the file."""
     off = np.flatnonzero((p == 0) | (p == -1))
     if not signed and len(off):
         signed.append(bool(p[off[0]] == -1))
@@ -408,10 +417,10 @@ def _polarities(p: NDArray[np.int64], signed: list[bool]) -> NDArray[np.bool_]:
     return np.isin(p, (low, 1))
 
 
-def _whole(
+def _to_integers(
     column: NDArray[Any], exponent: int, most: float, *, rounded: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Values times ten to the power `exponent` as whole numbers, and which of them are good."""
+    """Return values times ten to the power `exponent` as integers, and which of them are valid."""
     if column.dtype.kind in "iub":
         scale = 10 ** abs(exponent)
         limit = int(most) // scale if exponent > 0 else int(most)
@@ -432,9 +441,9 @@ def _time_at(path: Path, file: BinaryIO, columns: dict[str, _Column], exponent: 
     file.seek(array.start + row * array.row_bytes)
     data = file.read(array.row_bytes)
     if len(data) < array.row_bytes:
-        raise CorruptionError(f"{path}: ends before row {row}", lost="what follows")
-    piece = np.frombuffer(data, array.dtype).reshape(1, *array.shape[1:])
-    return int(_whole(columns["t"].values(piece), exponent, MOST, rounded=True)[0][0])
+        raise CorruptionError(f"{path}: ends before row {row}", lost="the rows after it")
+    block = np.frombuffer(data, array.dtype).reshape(1, *array.shape[1:])
+    return int(_to_integers(columns["t"].values(block), exponent, LARGEST_TIME, rounded=True)[0][0])
 
 
 def _extent(path: Path, columns: dict[str, _Column], exponent: int) -> Extent:
@@ -463,7 +472,7 @@ def _part(path: Path, columns: dict[str, _Column], exponent: int, start_us: int,
 
 @contextmanager
 def _begin(path: Path, sensor: SensorSize) -> Iterator[Callable[[Events], None]]:
-    """Columns grow in files of their own and are packed at the end: the header of each says how long it is."""
+    """Write the columns to temporary files, and pack them at the end, when their length is known for their headers."""
     count = 0
     with ExitStack() as stack:
         files = {}
@@ -492,9 +501,5 @@ def _begin(path: Path, sensor: SensorSize) -> Iterator[Callable[[Events], None]]
                     npy.write_array(member, np.array(side), allow_pickle=False)
 
 
-def _check(_events: Events, _last_us: int | None) -> None:
-    """NumPy's files hold whatever events there are."""
-
-
-NUMPY = Format("numpy", (".npy", ".npz"), _recognises, _open)
-NPZ_ENCODING = Encoding((".npz",), _begin, lambda events, _: NPZ_EVENT_BYTES * len(events), _check)
+NPZ_ENCODER = StreamEncoder((".npz",), _begin, lambda events, _: NPZ_EVENT_BYTES * len(events), accept_all)
+NUMPY = Format("numpy", NUMPY_SUFFIXES, _recognises, _open, NPZ_ENCODER)

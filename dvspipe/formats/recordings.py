@@ -1,4 +1,4 @@
-"""Reading, streaming, describing and writing recordings, whatever their format."""
+"""Read, stream, describe and write recordings of any format."""
 
 from __future__ import annotations
 
@@ -11,40 +11,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import CorruptionError, EventError, FileError, FormatError
+from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy
 from ..events import EARLIEST_US, LATEST_US, Events, SensorSize, concatenate
-from .aedat2 import AEDAT2
-from .aedat3 import AEDAT3
-from .aedat4 import AEDAT4
-from .bin40 import BIN40
-from .bin40_writer import BIN40_ENCODING
-from .chunks import Compression
-from .dat import DAT
-from .event_stream import EVENT_STREAM
-from .evt import EVT2, EVT3, EVT21
-from .faery_writers import AEDAT4_ENCODING, DAT_ENCODING, EVENT_STREAM_ENCODING, EVT2_ENCODING
-from .hdf5 import HDF5, EventWriter
 from .hints import NO_HINTS, Hints
-from .numpy_file import NPZ_ENCODING, NUMPY
+from .interface import Format
 from .rosbag import ROSBAG, is_ros2_folder
-from .source import HEAD_BYTES, Columns, Extent, Format, Source, open_binary
-from .text import CSV_ENCODING, TEXT
-from .writers import Encoding, RecordingWriter
-
-FORMATS: dict[str, Format] = {
-    known.name: known
-    for known in (HDF5, EVT3, EVT2, EVT21, DAT, AEDAT4, AEDAT3, AEDAT2, EVENT_STREAM, ROSBAG, NUMPY, BIN40, TEXT)
-}
-"""In the order in which they are asked whether a file is theirs: those without a mark of their own last."""
-
-WRITTEN: dict[str, Encoding] = {
-    suffix: encoding
-    for encoding in (
-        AEDAT4_ENCODING, EVT2_ENCODING, DAT_ENCODING, EVENT_STREAM_ENCODING, CSV_ENCODING, NPZ_ENCODING, BIN40_ENCODING,
-    )
-    for suffix in encoding.suffixes
-}  # fmt: skip
-"""Besides HDF5, by suffix."""
+from .source import HEAD_BYTES, Columns, Extent, Source, open_binary
+from .table import FORMATS, find_encoder, written_suffixes
+from .writers import Compression, WriteOptions, unwritable
 
 SensorSource = Literal["file", "given", "guessed"]
 
@@ -71,8 +45,8 @@ class Recording:
         path: The file.
         format: Name of its format.
         sensor: Its sensor.
-        sensor_source: Whether the file says the sensor, the caller did, or it was guessed from the events.
-        attributes: Settings and remarks that the file holds.
+        sensor_source: `file` if the file names the sensor, `given` by the caller, or `guessed` from the events.
+        attributes: Settings and comments in the file.
     """
 
     path: Path
@@ -87,36 +61,36 @@ class Recording:
         start_us: int | None = None,
         stop_us: int | None = None,
         *,
-        on_damage: Callable[[CorruptionError], None] | None = None,
+        on_corruption: Callable[[CorruptionError], None] | None = None,
     ) -> Iterator[Events]:
-        """The events in consecutive chunks of about a million, checked.
+        """Yield the events in consecutive chunks of about a million, checked.
 
         Args:
-            start_us: Time of the first event to give, as the file counts.
-            stop_us: Time from which on none are given.
-            on_damage: Told of damage, which then ends the recording; without it, the damage is raised. Either way,
-                all good events ahead of it come first.
+            start_us: Time of the first event, in the time of the file; None: from the beginning.
+            stop_us: Time before which the events end; None: to the end.
+            on_corruption: Called with corruption, which then ends the recording. None: it is raised. In both cases, all
+                good events before it come first.
 
         Raises:
-            CorruptionError: The file is damaged, or an event breaks a rule of `Events`; the message names the place.
+            CorruptionError: The file is corrupted or truncated, or an event breaks a rule of `Events`.
         """
         first, last = start_us if start_us is not None else EARLIEST_US, stop_us if stop_us is not None else LATEST_US
-        for events in self._until_damage(first, last, on_damage):
+        for events in self._until_corruption(first, last, on_corruption):
             part = events.slice_time(first, last)
             if len(part) or not len(events):
                 yield part
             if len(events) and events.t[-1] >= last:
                 return
 
-    def _until_damage(
-        self, first_us: int, last_us: int, on_damage: Callable[[CorruptionError], None] | None
+    def _until_corruption(
+        self, first_us: int, last_us: int, on_corruption: Callable[[CorruptionError], None] | None
     ) -> Iterator[Events]:
         try:
             yield from self._checked(first_us, last_us)
-        except CorruptionError as damage:
-            if on_damage is None:
+        except CorruptionError as error:
+            if on_corruption is None:
                 raise
-            on_damage(damage)
+            on_corruption(error)
 
     def _checked(self, first_us: int, last_us: int) -> Iterator[Events]:
         seen, before_us = 0, None
@@ -129,29 +103,34 @@ class Recording:
                     t, x, y, p = (column[: error.event] for column in columns)
                     yield Events(t, x, y, p, self.sensor)
                 after = f" after the first {seen}" if seen else ""
-                raise CorruptionError(f"{self.path}: {error}{after}", lost="it and what follows") from error
+                message = f"{self.path}: {error.message}{after}"
+                raise CorruptionError(message, *error.remedies, lost="it and everything after it") from error
             seen += len(events)
             before_us = int(events.t[-1]) if len(events) else before_us
             yield events
 
     def sorted(self) -> Events:
-        """All events, those that are out of order put in order; those of one time stay as they stand."""
+        """Return all events, sorted by time; events of the same time keep their order.
+
+        Raises:
+            FormatError: An event breaks another rule of `Events`.
+        """
         parts = list(self._source.chunks())
         t, x, y, p = (np.concatenate([np.zeros(0, np.int64), *(part[i] for part in parts)]) for i in range(4))
         order = np.argsort(t, kind="stable")
         try:
             return Events(t[order], x[order], y[order], p[order], self.sensor)
         except EventError as error:
-            raise FormatError(f"{self.path}: sorted, {error}") from error
+            raise FormatError(f"{self.path}: after sorting, {error}") from error
 
     def extent(self) -> Extent | None:
-        """Number of events, first and last time, where the file tells them without being decoded."""
+        """Return number of events, first and last time; None if they cannot be found without decoding the file."""
         return self._source.extent() if self._source.extent else None
 
 
 @dataclass(frozen=True)
 class RecordingInfo:
-    """What a recording holds, in numbers.
+    """Facts about a recording.
 
     Args:
         file: Its path.
@@ -160,12 +139,12 @@ class RecordingInfo:
         height: Rows of its sensor.
         sensor_source: `file`, `given` or `guessed`.
         events: Number of events.
-        t_first_us: Time of the first event, None where there is none.
-        t_last_us: Time of the last event, None where there is none.
+        t_first_us: Time of the first event, None if there are none.
+        t_last_us: Time of the last event, None if there are none.
         duration_us: Time from the first event to the last.
-        on_fraction: Share of ON events, None where there is none, or the events were not read.
-        rate_hz: Events per second, None where they take no time.
-        attributes: Settings and remarks that the file holds.
+        on_fraction: Fraction of ON events, None if there are none or they were not read.
+        rate_hz: Events per second, None if the duration is 0.
+        attributes: Settings and comments in the file.
     """
 
     file: str
@@ -183,42 +162,44 @@ class RecordingInfo:
 
 
 def open_recording(path: str | Path, *, sensor: SensorSize | None = None, hints: Hints = NO_HINTS) -> Recording:
-    """A recording of any known format, recognised by content first and then by suffix.
+    """Open a recording of any known format, recognised by content first and then by suffix.
 
     Args:
         path: The file.
-        sensor: The sensor, for files that do not name it. Without it, the smallest known sensor that holds every
-            event.
+        sensor: The sensor, for files that do not name it. None: the smallest known sensor that contains all events.
         hints: What else the file does not say.
 
     Raises:
         FileError: There is no such file.
         FormatError: Its format is unknown, or its content is not what the format requires.
-        EventError: It names another sensor than the one given.
+        EventError: It names another sensor than the given one.
     """
     path = Path(path)
-    decoder, source = open_source(path, sensor, hints)
+    known, source = open_source(path, sensor, hints)
     sensor_source: SensorSource = "file" if source.sensor else "given" if sensor else "guessed"
     sensor = source.sensor or sensor or _guess_sensor(path, source.chunks())
-    return Recording(path, decoder.name, sensor, sensor_source, source.attributes, source)
+    return Recording(path, known.name, sensor, sensor_source, source.attributes, source)
 
 
 def open_source(path: Path, sensor: SensorSize | None = None, hints: Hints = NO_HINTS) -> tuple[Format, Source]:
-    """The format of a file and its unchecked columns; arguments and errors as `open_recording`, but guesses nothing."""
-    decoder = recognise(path)
-    if decoder is None and not _head(path):
+    """Return the format of a file and its unchecked columns.
+
+    Arguments and errors are those of `open_recording`; the sensor is not guessed.
+    """
+    known = recognise(path)
+    if known is None and not _head(path):
         raise FormatError(f"{path}: the file is empty")
-    if decoder is None:
-        suffixes = ", ".join(dict.fromkeys(suffix for known in FORMATS.values() for suffix in known.suffixes))
-        raise FormatError(f"{path}: not a recording of a known format ({suffixes})")
-    source = decoder.open(path, hints)
+    if known is None:
+        suffixes = ", ".join(dict.fromkeys(suffix for one in FORMATS.values() for suffix in one.suffixes))
+        raise FormatError(f"{path}: not a recording of a known format (expected {suffixes})")
+    source = known.open(path, hints)
     if source.sensor is not None and sensor is not None and source.sensor != sensor:
-        raise EventError(f"{path}: comes from a sensor of {source.sensor}, expected {sensor}")
-    return decoder, source
+        raise EventError(f"{path}: comes from a sensor of {source.sensor} (expected {sensor})")
+    return known, source
 
 
 def recognise(path: Path) -> Format | None:
-    """The format of a file, by its content and then by its suffix, or None where it is not known.
+    """Return the format of a file, by its content and then by its suffix; None if it is not known.
 
     Raises:
         FileError: There is no such file, or it cannot be read.
@@ -231,7 +212,7 @@ def recognise(path: Path) -> Format | None:
 
 
 def smallest_sensor(width: int, height: int) -> SensorSize | None:
-    """The smallest known sensor with that many columns and rows, or None."""
+    """Return the smallest known sensor with at least so many columns and rows; None if there is none."""
     return next((known for known in KNOWN_SENSORS if width <= known.width and height <= known.height), None)
 
 
@@ -244,16 +225,18 @@ def read(
     hints: Hints = NO_HINTS,
     sort: bool = False,
 ) -> Events:
-    """All events of a recording, or those with start_us <= t < stop_us.
+    """Return all events of a recording, or those with start_us <= t < stop_us.
 
     Args:
-        path: As in `open_recording`, and so are the errors.
-        start_us: Time of the first event, as the file counts.
-        stop_us: Time from which on there are none.
+        path: The file.
+        start_us: Time of the first event, in the time of the file; None: from the beginning.
+        stop_us: Time before which the events end; None: to the end.
         sensor: As in `open_recording`.
         hints: As in `open_recording`.
-        sort: Whether events that are out of order are put in order, those of one time as they stand; without it they
-            are an error.
+        sort: Whether events are sorted by time, which needs memory for all; if false, events out of order are an error.
+
+    Raises:
+        DvspipeError: As in `open_recording` and `Recording.chunks`.
     """
     recording = open_recording(path, sensor=sensor, hints=hints)
     if not sort:
@@ -270,7 +253,7 @@ def iterate(
     sensor: SensorSize | None = None,
     hints: Hints = NO_HINTS,
 ) -> Iterator[Events]:
-    """As `read`, in consecutive chunks, in bounded memory."""
+    """Return the events that `read` returns in consecutive chunks, in bounded memory."""
     return open_recording(path, sensor=sensor, hints=hints).chunks(start_us, stop_us)
 
 
@@ -284,59 +267,54 @@ def write(
     compression: Compression = "gzip",
     overwrite: bool = False,
 ) -> int:
-    """Writes a recording in the format of the suffix, and returns the number of its events.
+    """Write a recording in the format of the suffix, and return the number of its events.
 
     Args:
-        path: The file to write: `.h5`, `.hdf5`, or a suffix of WRITTEN.
+        path: The file to write; its suffix is one of `written_suffixes`.
         parts: The events, or consecutive parts of them.
-        sensor: Their sensor, which must be given where there may be no part at all.
+        sensor: Their sensor; required if there may be no part at all.
         source: Where they come from; only HDF5 keeps it.
         settings: The settings that made them; only HDF5 keeps them.
-        compression: Of HDF5 alone, as in `EventWriter`.
-        overwrite: Whether an existing file may be replaced.
+        compression: Of HDF5: `gzip`, which every library reads, or `blosc`, which reads faster and needs hdf5plugin.
+        overwrite: Whether an existing file is replaced.
 
     Raises:
-        FileError: The file exists, cannot be written, or its suffix names no format that dvspipe writes.
+        FileError: The file exists, cannot be written, or has a suffix that dvspipe does not write.
         EventError: The format cannot hold the events.
     """
     path = Path(path)
     iterator = iter([parts] if isinstance(parts, Events) else parts)
     first = next(iterator, None)
     if first is None and sensor is None:
-        raise EventError(f"{path}: no events to write, not even an empty part that names the sensor")
+        raise EventError(
+            f"{path}: no events to write and no sensor", Remedy("sensor", "WxH", "write an empty recording")
+        )
     sensor = first.sensor if first is not None else sensor
     assert sensor is not None
-    suffix = path.suffix.lower()
-    writer: EventWriter | RecordingWriter
-    if suffix in HDF5.suffixes:
-        writer = EventWriter(
-            path, sensor, source=source, settings=settings, overwrite=overwrite, compression=compression
-        )
-    elif suffix in WRITTEN:
-        writer = RecordingWriter(path, sensor, WRITTEN[suffix], overwrite=overwrite)
-    else:
-        known = ", ".join((*HDF5.suffixes, *WRITTEN))
-        raise FileError(f"{path}: dvspipe writes events as {known}, not as {path.suffix!r}")
-    with writer:
+    encoder = find_encoder(path.suffix)
+    if encoder is None:
+        raise unwritable(path, written_suffixes())
+    options = WriteOptions(source, settings or {}, compression, overwrite)
+    with encoder.create(path, sensor, options) as writer:
         for part in itertools.chain(() if first is None else (first,), iterator):
             writer.append(part)
     return writer.count
 
 
 def describe(
-    path: str | Path, *, sensor: SensorSize | None = None, hints: Hints = NO_HINTS, whole: bool = False
+    path: str | Path, *, sensor: SensorSize | None = None, hints: Hints = NO_HINTS, read_all: bool = False
 ) -> RecordingInfo:
-    """What a recording holds, in numbers; arguments and errors as `open_recording`.
+    """Return facts about a recording; arguments and errors are those of `open_recording`.
 
     Args:
         path: The file.
         sensor: As in `open_recording`.
         hints: As in `open_recording`.
-        whole: Whether all events are read and checked also where the file says how many they are, and when; only then
-            the share of ON events is known of such a file.
+        read_all: Whether all events are read and checked even if the file has their number and times; only then the
+            fraction of ON events is known for such a file.
     """
     recording = open_recording(path, sensor=sensor, hints=hints)
-    extent = None if whole else recording.extent()
+    extent = None if read_all else recording.extent()
     on: int | None = None
     if extent:
         count, first_us, last_us = extent
@@ -360,7 +338,7 @@ def describe(
 
 
 def _count(chunks: Iterable[Events]) -> tuple[int, int, int | None, int | None]:
-    """Number of events, number of ON events, first and last time."""
+    """Return the number of events and of ON events, the first and the last time."""
     count = on = 0
     first_us = last_us = None
     for events in chunks:
@@ -373,33 +351,34 @@ def _count(chunks: Iterable[Events]) -> tuple[int, int, int | None, int | None]:
 
 
 def _events_after(columns: Columns, before_us: int | None, sensor: SensorSize) -> Events:
-    """The events of a chunk, checked, also against the time of the event ahead of it."""
+    """Return the events of a chunk, checked, also against the time of the event before it."""
     if before_us is not None and len(columns.t) and columns.t[0] < before_us:
-        raise EventError(f"event 0 has t = {columns.t[0]} us, before the event ahead of it at {before_us} us", event=0)
+        raise EventError(f"event 0 has t = {columns.t[0]} us, before the previous event at {before_us} us", event=0)
     return Events(*columns, sensor=sensor)
 
 
 def _head(path: Path) -> bytes:
     if path.is_dir():
-        raise FileError(f"{path}: is a folder, expected a recording")
+        raise FileError(f"{path}: is a folder (expected a recording)")
     if not path.exists():
-        raise FileError(f"{path}: no such recording")
+        raise FileError(f"{path}: no such file")
     if not path.is_file():
-        raise FileError(f"{path}: is not a regular file")
+        raise FileError(f"{path}: not a regular file")
     head = b""
-    with suppress(CorruptionError), open_binary(path) as file:  # damage is told when the events ahead of it were given
+    with suppress(CorruptionError), open_binary(path) as file:  # raised again after the events before it
         head = file.read(HEAD_BYTES)
     return head
 
 
 def _guess_sensor(path: Path, chunks: Iterable[Columns]) -> SensorSize:
     width = height = 1
-    with suppress(CorruptionError):  # which is raised again, or told, when the events are read
+    with suppress(CorruptionError):  # raised again when the events are read
         for columns in chunks:
             if len(columns.x):
                 width = max(width, int(columns.x.max()) + 1)
                 height = max(height, int(columns.y.max()) + 1)
     known = smallest_sensor(width, height)
     if known is None:
-        raise FormatError(f"{path}: events up to {width}x{height} pixels, beyond every known sensor; give --sensor WxH")
+        message = f"{path}: has events up to {width}x{height} pixels, which no known sensor contains"
+        raise FormatError(message, Remedy("sensor", "WxH", "name the sensor"))
     return known

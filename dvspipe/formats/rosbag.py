@@ -1,15 +1,15 @@
 """ROS bags: ROS 1 (`.bag`), ROS 2 (`.db3`, `.mcap`, or the folder of a bag), read by rosbags (the extra `ros`).
 
-Event messages are decoded here, because rosbags makes a Python object of every event. They are of two kinds:
+Event messages are decoded here, because rosbags creates a Python object for every event. They are of two kinds:
 
     arrays    dvs_msgs/EventArray, prophesee_event_msgs/EventArray: header, height, width, events (x, y, ts, polarity)
-    packets   event_camera_msgs/EventPacket (once event_array_msgs/EventArray): header, height, width, seq, time_base,
-              encoding, is_bigendian, events (bytes)
+    packets   event_camera_msgs/EventPacket (formerly event_array_msgs/EventArray): header, height, width, seq,
+              time_base, encoding, is_bigendian, events (bytes)
 
-The time of an event is the camera's own, in an array or a packet `mono` since the epoch that its driver took, in a
-packet `evt3` since the camera was started; a packet's time_base says nothing of the latter. A recording of `evt3` that
-begins in the middle of the camera's stream has no times up to the first TIME_LOW after a TIME_HIGH; the words ahead of
-that are left out, as by event_camera_codecs. Lost messages (gaps in seq) are not told.
+Times are those of the camera: in an array or a `mono` packet since the epoch that its driver uses, in an `evt3` packet
+since the camera was started, which time_base does not tell. A recording of `evt3` that begins in the middle of the
+stream has no times before the first TIME_LOW after a TIME_HIGH; earlier words are skipped, as by event_camera_codecs.
+Lost messages (gaps in seq) are not reported.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptionError, EventError, FormatError
+from ..errors import CorruptionError, EventError, FormatError, Remedy
 from ..events import SensorSize
-from .evt import (
+from .evt import EVT3_VERSION, allocate_events
+from .evt_kernels import (
     ADDR_Y,
-    ENCODINGS,
     EVT3_HIGH_BITS,
     LARGEST_SIDE_PX,
     TIME_HIGH,
@@ -36,21 +36,23 @@ from .evt import (
     VECT_8,
     VECT_12,
     VECT_BASE_X,
+    Evt3State,
 )  # fmt: skip
 from .hints import NO_HINTS, Hints
-from .source import CHUNK_EVENTS, Columns, Format, Source
+from .interface import Format
+from .source import CHUNK_EVENTS, Columns, Source
 
 ARRAYS = ("dvs_msgs/msg/EventArray", "prophesee_event_msgs/msg/EventArray")
 PACKETS = ("event_camera_msgs/msg/EventPacket", "event_array_msgs/msg/EventArray")
+BAG_SUFFIXES = (".bag", ".mcap", ".db3")
 BAG_MAGIC = b"#ROSBAG V"
 METADATA = "metadata.yaml"
-LONGEST_LEAD_BYTES = 1 << 24  # of evt3 without a time
+MOST_UNTIMED_BYTES = 1 << 24  # of evt3 before the first time
 LATEST_NS = 2**63 - 2**33
-EVT3 = next(encoding for encoding in ENCODINGS if encoding.name == "EVT3")
 
 ROS1_EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("s", "<u4"), ("ns", "<u4"), ("p", "u1")])
-# In ROS 2 numbers stand at multiples of their size. That makes events 16 bytes apart, each with its x in the last two
-# bytes of the one ahead; only the first is led by its own x, which moves its y too.
+# In ROS 2, numbers are aligned to their size. So events are 16 bytes apart, each with its x in the last two bytes of
+# the previous one; only the first is preceded by its own x, which moves its y too.
 ROS2_EVENT = np.dtype(
     {
         "names": ["y", "first_y", "s", "ns", "p", "next_x"],
@@ -63,53 +65,54 @@ ROS2_LAST_EVENT_BYTES = 13
 
 
 class _MessageError(Exception):
-    """A message is not what its type requires; says how."""
+    """A message is not what its type requires."""
 
 
 @dataclass
 class _Message:
-    """Reads a serialized message from front to back.
+    """Reads a serialized message from the beginning to the end.
 
     Args:
         data: Its bytes.
-        ros2: Whether numbers stand at multiples of their size, counted from the fifth byte, and texts end in a zero.
+        ros2: Whether numbers are aligned to their size, counted from the fifth byte, and texts end in a zero.
+        position: The next byte.
     """
 
     data: bytes
     ros2: bool
-    place: int = 0
+    position: int = 0
 
     def __post_init__(self) -> None:
         if self.ros2:
-            self.place = 4
+            self.position = 4
             if self.data[:2] != b"\x00\x01":
-                raise _MessageError(f"begins with the bytes {self.data[:4].hex()}, expected little-endian CDR, 0001")
+                raise _MessageError(f"begins with the bytes {self.data[:4].hex()} (expected little-endian CDR, 0001)")
 
     def number(self, code: str) -> int:
-        """The next number, of a type that struct knows."""
+        """Return the next number, of a type of `struct`."""
         size = struct.calcsize(code)
         if self.ros2:
-            self.place += -(self.place - 4) % size
-        if self.place + size > len(self.data):
+            self.position += -(self.position - 4) % size
+        if self.position + size > len(self.data):
             raise _MessageError(f"ends after {len(self.data)} bytes")
-        (value,) = struct.unpack_from("<" + code, self.data, self.place)
-        self.place += size
+        (value,) = struct.unpack_from("<" + code, self.data, self.position)
+        self.position += size
         return int(value)
 
     def text(self) -> str:
-        """The next text."""
+        """Return the next text."""
         return self.bytes_().rstrip(b"\0").decode("utf-8", "replace")
 
     def bytes_(self) -> bytes:
-        """The next sequence of bytes."""
+        """Return the next sequence of bytes."""
         size = self.number("I")
-        if self.place + size > len(self.data):
-            raise _MessageError(f"ends after {len(self.data)} bytes, {size} expected from byte {self.place} on")
-        self.place += size
-        return self.data[self.place - size : self.place]
+        if self.position + size > len(self.data):
+            raise _MessageError(f"ends after {len(self.data)} bytes (expected {size} from byte {self.position})")
+        self.position += size
+        return self.data[self.position - size : self.position]
 
     def head(self) -> tuple[int, int]:
-        """Width and height, behind the header that all event messages begin with."""
+        """Return width and height, which follow the header of all event messages."""
         for code in "II" if self.ros2 else "III":
             self.number(code)
         self.text()
@@ -117,10 +120,10 @@ class _Message:
         return width, height
 
     def end(self) -> None:
-        """Checks that nothing follows; ROS 2 fills up to a multiple of four bytes."""
-        left_over = len(self.data) - self.place
+        """Check that the message ends here; ROS 2 fills it up to a multiple of four bytes."""
+        left_over = len(self.data) - self.position
         if left_over > (3 if self.ros2 else 0):
-            raise _MessageError(f"{left_over} bytes follow after its end")
+            raise _MessageError(f"has {left_over} bytes after its end")
 
 
 @dataclass(frozen=True)
@@ -134,35 +137,34 @@ class _Topic:
 
 
 def _recognises(path: Path, head: bytes) -> bool:
-    return head.startswith(BAG_MAGIC) or path.suffix.lower() in ROSBAG.suffixes
+    return head.startswith(BAG_MAGIC) or path.suffix.lower() in BAG_SUFFIXES
 
 
 def is_ros2_folder(path: Path) -> bool:
-    """Whether a folder is a ROS 2 bag."""
+    """Return whether a path is the folder of a ROS 2 bag."""
     return path.is_dir() and (path / METADATA).is_file()
 
 
 def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
-    with _reader(path) as reader, _damage_as(path, FormatError):
-        topic = _choose(path, reader, hints.topic)
+    with _reader(path) as reader, _raise_as(path, FormatError):
+        topic = _choose_topic(path, reader, hints.topic)
         attributes = {"topic": topic.name, "message_type": topic.type}
     return Source(topic.sensor, lambda: _chunks(topic), attributes)
 
 
 @contextmanager
 def _reader(path: Path) -> Iterator[Any]:
-    """The opened bag.
+    """Yield the opened bag.
 
     Raises:
-        FormatError: It cannot be opened, or rosbags is missing.
+        FormatError: It cannot be opened, or rosbags is not installed.
     """
     try:
         from rosbags import rosbag1, rosbag2
     except ImportError as error:
-        raise FormatError(
-            f"{path}: ROS bags are read by rosbags, which is missing; pip install dvspipe[ros]"
-        ) from error
-    with _damage_as(path, FormatError):
+        message = f"{path}: reading ROS bags needs rosbags, which is not installed; pip install 'dvspipe[ros]'"
+        raise FormatError(message) from error
+    with _raise_as(path, FormatError):
         reader = rosbag1.Reader(path) if path.suffix.lower() == ".bag" else rosbag2.Reader(path)
         reader.open()
     try:
@@ -172,8 +174,8 @@ def _reader(path: Path) -> Iterator[Any]:
 
 
 @contextmanager
-def _damage_as(path: Path, kind: type[FormatError]) -> Iterator[None]:
-    """Raises what rosbags and those below it raise on damage, as an error of ours."""
+def _raise_as(path: Path, kind: type[FormatError]) -> Iterator[None]:
+    """Raise the errors of rosbags and its dependencies for corrupted bags as an error of dvspipe's."""
     import apsw
     from backports import zstd
     from rosbags import rosbag1, rosbag2
@@ -186,25 +188,27 @@ def _damage_as(path: Path, kind: type[FormatError]) -> Iterator[None]:
         OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError,
         RuntimeError, _MessageError,
     ) as error:  # fmt: skip
-        message = f"{path}: damaged: {error or type(error).__name__}"
-        raise (CorruptionError(message, lost="what follows") if kind is CorruptionError else kind(message)) from error
+        message = f"{path}: corrupted: {error or type(error).__name__}"
+        if kind is CorruptionError:
+            raise CorruptionError(message, lost="everything after it") from error
+        raise kind(message) from error
 
 
-def _choose(path: Path, reader: Any, wanted: str | None) -> _Topic:
-    of_topics = sum(each.msgcount for each in reader.connections)
-    if of_topics != reader.message_count:
-        raise FormatError(f"{path}: damaged: {of_topics} messages on its topics, {reader.message_count} expected")
+def _choose_topic(path: Path, reader: Any, hinted: str | None) -> _Topic:
+    count = sum(each.msgcount for each in reader.connections)
+    if count != reader.message_count:
+        raise FormatError(f"{path}: corrupted: {count} messages on its topics (expected {reader.message_count})")
     found = {each.topic: each.msgtype for each in reader.connections if each.msgtype in ARRAYS + PACKETS}
     if not found:
         others = ", ".join(sorted({f"{each.topic} ({each.msgtype})" for each in reader.connections})[:20]) or "none"
-        raise FormatError(
-            f"{path}: no topic with events, expected one of {', '.join(ARRAYS + PACKETS)}; topics: {others}"
-        )
+        expected = ", ".join(ARRAYS + PACKETS)
+        raise FormatError(f"{path}: no topic with events (found {others}, expected one of {expected})")
     filled = [topic for topic in found if any(c.msgcount for c in reader.connections if c.topic == topic)]
-    names = [wanted] if wanted else filled or list(found)[:1]
+    names = [hinted] if hinted else filled or list(found)[:1]
     if len(names) > 1 or names[0] not in found:
-        many = ", ".join(sorted(found))
-        raise FormatError(f"{path}: events on the topics {many}; say which with --hint topic=NAME")
+        topics = ", ".join(sorted(found))
+        remedy = Remedy("hints.topic", sorted(found)[0], "choose one")
+        raise FormatError(f"{path}: events on the topics {topics}" + (f", not on {hinted}" if hinted else ""), remedy)
     (name,) = names
     for connection in _connections(reader, name):
         _check_definition(path, connection)
@@ -218,7 +222,7 @@ def _connections(reader: Any, topic: str) -> list[Any]:
 
 
 def _check_definition(path: Path, connection: Any) -> None:
-    """Checks that the message type has the fields that are decoded here; old ROS 2 bags do not say."""
+    """Check that a message type has the fields that are decoded here; old ROS 2 bags have no definition."""
     from rosbags.interfaces import MessageDefinitionFormat
     from rosbags.typesys import TypesysError, get_types_from_idl, get_types_from_msg
 
@@ -239,14 +243,14 @@ def _check_definition(path: Path, connection: Any) -> None:
         else:
             given = get_types_from_idl(text)
     except TypesysError as error:
-        raise FormatError(f"{path}: {connection.topic}: its definition of {name} is damaged ({error})") from error
+        raise FormatError(f"{path}: {connection.topic}: its definition of {name} is corrupted ({error})") from error
     for known, (_, its_fields) in expected.items():
         if known not in given or _names(given[known][1]) != _names(its_fields):
-            raise FormatError(f"{path}: {connection.topic}: its messages {known} have other fields than dvspipe knows")
+            raise FormatError(f"{path}: {connection.topic}: its messages {known} have other fields than expected")
 
 
 def _names(fields: Any) -> list[tuple[str, str]]:
-    """Names and types of fields, the latter alike for ROS 1 and 2."""
+    """Return names and types of fields, with the same types for ROS 1 and 2."""
     return [(name, str(node).replace("std_msgs/msg/Time", "builtin_interfaces/msg/Time")) for name, node in fields]
 
 
@@ -254,11 +258,11 @@ def _sensor(sides: tuple[int, int]) -> SensorSize | None:
     try:
         return SensorSize(*sides) if all(sides) else None
     except EventError as error:
-        raise _MessageError(f"names no usable sensor ({error})") from error
+        raise _MessageError(f"has an invalid sensor size ({error})") from error
 
 
 def _chunks(topic: _Topic) -> Iterator[Columns]:
-    """The events of messages, put together to chunks."""
+    """Yield the events of messages, combined to chunks."""
     waiting: list[Columns] = []
     count = 0
     try:
@@ -266,51 +270,51 @@ def _chunks(topic: _Topic) -> Iterator[Columns]:
             waiting.append(columns)
             count += len(columns.t)
             if count >= CHUNK_EVENTS // 4:
-                yield _together(waiting)
+                yield _combine(waiting)
                 waiting, count = [], 0
     except CorruptionError:
         if waiting:
-            yield _together(waiting)
+            yield _combine(waiting)
         raise
     if waiting:
-        yield _together(waiting)
+        yield _combine(waiting)
 
 
-def _together(parts: list[Columns]) -> Columns:
+def _combine(parts: list[Columns]) -> Columns:
     return Columns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 def _messages(topic: _Topic) -> Iterator[Columns]:
     ros2, number = topic.path.suffix.lower() != ".bag", 0
     decode = _array if topic.type in ARRAYS else _Packets(topic.sensor)
-    with _reader(topic.path) as reader, _damage_as(topic.path, CorruptionError):
+    with _reader(topic.path) as reader, _raise_as(topic.path, CorruptionError):
         for _, _, data in reader.messages(_connections(reader, topic.name)):
             try:
                 message = _Message(data, ros2)
                 sensor = _sensor(message.head())
                 if sensor != topic.sensor:
-                    raise _MessageError(f"names a sensor of {sensor}, expected {topic.sensor}")
+                    raise _MessageError(f"names a sensor of {sensor} (expected {topic.sensor})")
                 yield from decode(message)
                 number += 1
             except _MessageError as error:
                 where = f"{topic.path}: {topic.name}: message {number}"
-                raise CorruptionError(f"{where} {error}", lost="its events and what follows") from error
+                raise CorruptionError(f"{where} {error}", lost="its events and everything after it") from error
         expected = reader.topics[topic.name].msgcount
         if number != expected:
-            found = f"{topic.path}: {topic.name}: {number} messages found, {expected} expected"
+            found = f"{topic.path}: {topic.name}: {number} messages (expected {expected})"
             raise CorruptionError(found, lost=f"{abs(expected - number)} messages")
 
 
 def _array(message: _Message) -> Iterator[Columns]:
-    """The events of an array."""
+    """Yield the events of an array."""
     count = message.number("I")
     size = count * ROS1_EVENT.itemsize
     if message.ros2:
         size = (count - 1) * ROS2_EVENT.itemsize + ROS2_LAST_EVENT_BYTES if count else 0
-    content = message.data[message.place : message.place + size]
+    content = message.data[message.position : message.position + size]
     if len(content) < size:
         raise _MessageError(f"ends after {len(message.data)} bytes, too short for its {count} events")
-    message.place += size
+    message.position += size
     message.end()
     if not count:
         return
@@ -323,86 +327,94 @@ def _array(message: _Message) -> Iterator[Columns]:
         x, y = rows["x"], rows["y"]
     if (rows["ns"] >= 10**9).any():
         event = int((rows["ns"] >= 10**9).argmax())
-        raise _MessageError(f"has event {event} at {rows['ns'][event]} ns after a full second")
+        raise _MessageError(f"has event {event} at {rows['ns'][event]} ns after a second (expected below 10^9)")
     t = rows["s"].astype(np.int64) * 1_000_000 + (rows["ns"].astype(np.int64) + 500) // 1000
     yield Columns(t, x, y, rows["p"])
 
 
 class _Packets:
-    """Decodes packets, whose encoding `evt3` goes on from one to the next."""
+    """Decodes packets; those of `evt3` continue from one to the next."""
 
     def __init__(self, sensor: SensorSize | None) -> None:
         sides = (sensor.width, sensor.height) if sensor else (LARGEST_SIDE_PX, LARGEST_SIDE_PX)
         self._width, self._height = (min(side, LARGEST_SIDE_PX) for side in sides)
-        self._state: NDArray[np.int64] | None = None
-        self._lead = b""
+        self._state: Evt3State | None = None  # None before the first time
+        self._untimed = b""
 
     def __call__(self, message: _Message) -> Iterator[Columns]:
-        """The events of the next packet."""
+        """Yield the events of the next packet."""
         message.number("Q")
         base_ns = message.number("Q")
         encoding, is_bigendian, content = message.text(), message.number("B"), message.bytes_()
         message.end()
         if is_bigendian:
-            raise _MessageError("is big-endian, expected little-endian")
+            raise _MessageError("is big-endian (expected little-endian)")
         if encoding == "mono":
             yield from _mono(content, base_ns)
         elif encoding == "evt3":
             yield from self._evt3(content)
         else:
-            raise _MessageError(f"is of the encoding {encoding[:40]!r}, expected evt3 or mono")
+            raise _MessageError(f"is of the encoding {encoding[:40]!r} (expected evt3 or mono)")
 
     def _evt3(self, content: bytes) -> Iterator[Columns]:
         if len(content) % 2:
-            raise _MessageError(f"has {len(content)} bytes of evt3, no whole words of 2 bytes")
-        words = np.frombuffer(content, "<u2")
+            raise _MessageError(f"has {len(content)} bytes of evt3 (expected a multiple of 2)")
+        version, words = EVT3_VERSION, np.frombuffer(content, "<u2")
         if self._state is None:
-            self._lead += content
-            words = self._begin()
+            self._untimed += content
+            words = self._find_first_time()
         while self._state is not None and len(words):
-            capacity = min(CHUNK_EVENTS, EVT3.events_per_word * len(words)) + 32
-            t, on = np.empty(capacity, np.int64), np.empty(capacity, np.uint8)
-            x, y = np.empty(capacity, np.int16), np.empty(capacity, np.int16)
-            self._state, used, count, damaged = EVT3.decode(words, self._state, self._width, self._height, t, x, y, on)
+            out = allocate_events(min(CHUNK_EVENTS, version.events_per_word * len(words)))
+            self._state, used, count, is_invalid = version.decode(words, self._state, self._width, self._height, out)
             if count:
-                yield Columns(t[:count], x[:count], y[:count], on[:count].view(np.bool_))
-            if damaged:
-                why = EVT3.explain(int(words[used]), self._state, self._width, self._height, name=EVT3.name)
+                yield Columns(out.t[:count], out.x[:count], out.y[:count], out.on[:count].view(np.bool_))
+            if is_invalid:
+                why = version.explain(int(words[used]), self._state, self._width, self._height, name=version.name)
                 raise _MessageError(f"has {why}")
             words = words[used:]
 
-    def _begin(self) -> NDArray[np.uint16]:
-        """The words from the first with a time on; what those ahead of it set becomes the state."""
-        words = np.frombuffer(self._lead, "<u2")
+    def _find_first_time(self) -> NDArray[np.uint16]:
+        """Return the words from the first TIME_LOW after a TIME_HIGH on, and set the state from those before it."""
+        words = np.frombuffer(self._untimed, "<u2")
         kinds = words >> 12
         highs = np.flatnonzero(kinds == TIME_HIGH)
         lows = np.flatnonzero(kinds == TIME_LOW)
         lows = lows[lows > highs[0]] if len(highs) else lows[:0]
         if not len(lows):
-            if len(self._lead) > LONGEST_LEAD_BYTES:
-                raise _MessageError(f"has no time after {len(self._lead)} bytes of evt3")
+            if len(self._untimed) > MOST_UNTIMED_BYTES:
+                raise _MessageError(f"has no time in the first {len(self._untimed)} bytes of evt3")
             return words[:0]
-        first, self._lead = int(lows[0]), b""
-        ahead, kinds = words[:first], kinds[:first]
-        state = EVT3.begin()
-        state[0] = int(ahead[highs[highs < first][-1]]) & ((1 << EVT3_HIGH_BITS) - 1)
-        for place, kind in ((2, ADDR_Y), (3, VECT_BASE_X)):
-            set_by = np.flatnonzero(kinds == kind)
-            if len(set_by):
-                state[place] = int(ahead[set_by[-1]]) & 0x7FF
-                if kind == VECT_BASE_X:
-                    after = kinds[set_by[-1] :]
-                    state[place] += 12 * np.count_nonzero(after == VECT_12) + 8 * np.count_nonzero(after == VECT_8)
-                    state[4] = int(ahead[set_by[-1]]) >> 11 & 1
-        self._state = state
+        first, self._untimed = int(lows[0]), b""
+        self._state = _state_after(words[:first])
         return words[first:]
+
+
+def _state_after(words: NDArray[np.uint16]) -> Evt3State:
+    """Return what EVT 3.0 words have set, of which one is a TIME_HIGH and none an event that counts."""
+    kinds = words >> 12
+
+    def last(kind: int) -> int | None:
+        found = np.flatnonzero(kinds == kind)
+        return int(found[-1]) if len(found) else None
+
+    high, row, base = last(TIME_HIGH), last(ADDR_Y), last(VECT_BASE_X)
+    assert high is not None
+    state = Evt3State(high=int(words[high]) & ((1 << EVT3_HIGH_BITS) - 1))
+    if row is not None:
+        state = state._replace(row=int(words[row]) & 0x7FF)
+    if base is not None:
+        after = kinds[base:]
+        vectors = 12 * np.count_nonzero(after == VECT_12) + 8 * np.count_nonzero(after == VECT_8)
+        word = int(words[base])
+        state = state._replace(base=(word & 0x7FF) + int(vectors), base_on=word >> 11 & 1)
+    return state
 
 
 def _mono(content: bytes, base_ns: int) -> Iterator[Columns]:
     if len(content) % 8:
-        raise _MessageError(f"has {len(content)} bytes of mono, no whole events of 8 bytes")
+        raise _MessageError(f"has {len(content)} bytes of mono (expected a multiple of 8)")
     if base_ns > LATEST_NS:
-        raise _MessageError(f"has time_base {base_ns}, beyond 64 bits")
+        raise _MessageError(f"has time_base {base_ns} (expected at most {LATEST_NS})")
     words = np.frombuffer(content, "<u8")
     t_ns = base_ns + (words & np.uint64(0xFFFFFFFF)).astype(np.int64)
     x, y = (words >> np.uint64(32)).astype(np.uint16), (words >> np.uint64(48)).astype(np.uint16) & np.uint16(0x7FFF)
@@ -410,4 +422,4 @@ def _mono(content: bytes, base_ns: int) -> Iterator[Columns]:
         yield Columns((t_ns + 500) // 1000, x, y, (words >> np.uint64(63)).astype(np.bool_))
 
 
-ROSBAG = Format("rosbag", (".bag", ".mcap", ".db3"), _recognises, _open)
+ROSBAG = Format("rosbag", BAG_SUFFIXES, _recognises, _open)

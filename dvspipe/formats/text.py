@@ -1,9 +1,8 @@
-"""Plain text (`.txt`, `.csv`): an event a line, its columns apart by space, tab, comma or semicolon.
+"""Plain text (`.txt`, `.csv`): an event per line, with columns separated by space, tab, comma or semicolon.
 
-Columns come in the order t x y p, that of the Event Camera Dataset (Mueggler et al. 2017), or as a first line names
-them; a first line of two whole numbers is the size of the sensor, as rpg_e2vid writes it; lines that begin with # or %
-are remarks. Whole times are microseconds, and such with four decimals or more seconds; for others the unit must be
-said.
+The columns are t x y p, as in the Event Camera Dataset (Mueggler et al. 2017), or as the first line names them. A first
+line of two integers is the size of the sensor, as rpg_e2vid writes it; lines that begin with # or % are comments.
+Integer times are microseconds, and times with four decimals or more are seconds; for others, a hint must give the unit.
 """
 
 from __future__ import annotations
@@ -19,114 +18,116 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..errors import CorruptionError, EventError, FormatError
+from ..errors import CorruptionError, EventError, FormatError, Remedy
 from ..events import Events, SensorSize
 from .hints import (
-    LATEST_US,
+    LARGEST_PLAUSIBLE_US,
     NO_HINTS,
     UNIT_EXPONENTS,
     UNUSED,
     Hints,
     TimeUnit,
-    column_of,
-    require_columns,
-    require_unit,
+    parse_column_name,
+    unknown_columns,
+    unknown_unit,
 )
-from .source import Columns, Format, Source, open_binary
-from .writers import Encoding
+from .interface import Format
+from .source import Columns, Source, open_binary
+from .writers import StreamEncoder, accept_all
 
-BLOCK_BYTES = 8 << 20
-HEAD_LINES, LINE_BYTES = 200, 1 << 16
+TEXT_SUFFIXES = (".txt", ".csv")
+TEXT_BLOCK_BYTES = 8 << 20
+HEAD_LINES, LONGEST_LINE_BYTES = 200, 1 << 16
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-REMARKS = b"#%"
+COMMENT_BYTES = b"#%"
 NUMBER_BYTES = b"+-.eE0123456789"
-SECONDS_DECIMALS = 4  # milliseconds with as many would be finer than a microsecond
+SECONDS_DECIMALS = 4  # milliseconds with so many would be finer than a microsecond
 DEFAULT_COLUMNS = "txyp"
 CSV_HEADER = b"t,x,y,p\n"
 CSV_EVENT_BYTES = 40
 
-GOOD, FEW, MANY, NO_NUMBER, NOT_WHOLE, TOO_LARGE, NO_POLARITY = range(7)
-SAYS = {
-    FEW: "has fewer columns than the others",
-    MANY: "has more columns than the others",
+VALID, TOO_FEW, TOO_MANY, NO_NUMBER, NO_INTEGER, TOO_LARGE, NO_POLARITY = range(7)  # what is wrong with a line
+PROBLEMS = {
+    TOO_FEW: "has fewer columns than the others",
+    TOO_MANY: "has more columns than the others",
     NO_NUMBER: "has no number in column {column}",
-    NOT_WHOLE: "has no whole number in column {column}",
-    TOO_LARGE: "has a number too large in column {column}",
+    NO_INTEGER: "has no integer in column {column}",
+    TOO_LARGE: "has a too large number in column {column}",
     NO_POLARITY: "has a polarity other than 0 or 1, or -1 or 1 throughout, in column {column}",
 }
-MOST_SHORT = 17  # digits
-MOST_MANTISSA = 9 * 10**17  # takes another digit without running over
-SEPARATES = np.isin(np.arange(256), list(b" \t,;\r\n"))
+LONGEST_SHORT = 17  # digits of a number that is parsed by the fast path
+MOST_MANTISSA = 9 * 10**17  # one more digit does not overflow
+IS_SEPARATOR = np.isin(np.arange(256), list(b" \t,;\r\n"))
 POWERS = 10 ** np.arange(19, dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """What a line holds.
+    """What a line contains.
 
     Args:
         columns: A letter of txyp for each column, - for one that is not used.
         exponent: Times, times ten to this power, are microseconds.
-        whole_times: Whether times have no decimals.
+        integer_times: Whether times are integers.
         first_line: Number of the first line of events, from 1.
-        start: The byte where it begins.
-        sensor: Its size, where the file says it.
+        start: The byte at which that line begins.
+        sensor: The sensor, None if the file does not name it.
     """
 
     columns: str
     exponent: int
-    whole_times: bool
+    integer_times: bool
     first_line: int
     start: int
     sensor: SensorSize | None
 
 
 def _recognises(path: Path, _head: bytes) -> bool:
-    return path.suffix.lower() in TEXT.suffixes
+    return path.suffix.lower() in TEXT_SUFFIXES
 
 
 def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
     with open_binary(path) as file:
-        layout = _layout(path, file, hints)
+        layout = _read_layout(path, file, hints)
     unit = next(unit for unit, exponent in UNIT_EXPONENTS.items() if exponent == layout.exponent)
     attributes = {"columns": layout.columns, "time_unit": unit}
     return Source(layout.sensor, lambda: _chunks(path, layout), attributes)
 
 
-def _layout(path: Path, file: BinaryIO, hints: Hints) -> _Layout:
-    """What the first lines say."""
+def _read_layout(path: Path, file: BinaryIO, hints: Hints) -> _Layout:
+    """Return the layout that the first lines show."""
     names: list[str] | None = None
     sensor: SensorSize | None = None
     rows: list[list[str]] = []
-    first_line = start = place = 0
+    first_line = start = position = 0
     for number in range(1, HEAD_LINES + 1):
-        line = file.readline(LINE_BYTES)
+        line = file.readline(LONGEST_LINE_BYTES)
         if not line:
             break
-        if len(line) == LINE_BYTES:
-            raise FormatError(f"{path}: line {number} is longer than {LINE_BYTES} bytes, not a text of events")
+        if len(line) == LONGEST_LINE_BYTES:
+            raise FormatError(f"{path}: line {number} is longer than {LONGEST_LINE_BYTES} bytes, not a text of events")
         if b"\0" in line:
-            raise FormatError(f"{path}: line {number} holds a byte 0, not a text of events")
-        if not place and line.startswith(BYTE_ORDER_MARK):
-            line, place = line.removeprefix(BYTE_ORDER_MARK), len(BYTE_ORDER_MARK)
-        words = _words(line.lstrip(REMARKS + b" \t"))
-        is_remark = line.lstrip()[:1] in (b"#", b"%")
+            raise FormatError(f"{path}: line {number} has a zero byte, not a text of events")
+        if not position and line.startswith(BYTE_ORDER_MARK):
+            line, position = line.removeprefix(BYTE_ORDER_MARK), len(BYTE_ORDER_MARK)
+        words = _words(line.lstrip(COMMENT_BYTES + b" \t"))
+        is_comment = line.lstrip()[:1] in (b"#", b"%")
         if not rows and words and names is None and not _is_number(words[0]):
             named = _names(words)
-            if named or not is_remark:
-                names, is_remark = named or words, True
-        elif not rows and not is_remark and len(words) == 2 and sensor is None and names is None:
-            sensor, is_remark = _sensor(path, number, words), True
-        if words and not is_remark:
+            if named or not is_comment:
+                names, is_comment = named or words, True
+        elif not rows and not is_comment and len(words) == 2 and sensor is None and names is None:
+            sensor, is_comment = _sensor(path, number, words), True
+        if words and not is_comment:
             rows.append(words)
-            first_line, start = (number, place) if len(rows) == 1 else (first_line, start)
-        place += len(line)
+            first_line, start = (number, position) if len(rows) == 1 else (first_line, start)
+        position += len(line)
     columns = _columns(path, names, rows, hints)
-    said = hints.time_unit or _named_unit(names)
-    exponent, whole = (UNIT_EXPONENTS[said], False) if said else _exponent(path, columns, rows)
+    unit = hints.time_unit or _named_unit(names)
+    exponent, is_integer = (UNIT_EXPONENTS[unit], False) if unit else _find_exponent(path, columns, rows)
     if not rows:
-        first_line, start = HEAD_LINES + 1, place
-    return _Layout(columns, exponent, whole, first_line, start, sensor)
+        first_line, start = HEAD_LINES + 1, position
+    return _Layout(columns, exponent, is_integer, first_line, start, sensor)
 
 
 def _words(line: bytes) -> list[str]:
@@ -141,20 +142,20 @@ def _is_number(word: str) -> bool:
 
 
 def _names(words: list[str]) -> list[str] | None:
-    """The words, where they name all four columns once."""
-    found = sorted(column for column, _ in map(column_of, words) if column)
+    """Return the words if they name each of the four columns once, else None."""
+    found = sorted(column for column, _ in map(parse_column_name, words) if column)
     return words if found == sorted("txyp") else None
 
 
 def _named_unit(names: list[str] | None) -> TimeUnit | None:
-    return next((unit for _, unit in map(column_of, names or []) if unit), None)
+    return next((unit for _, unit in map(parse_column_name, names or []) if unit), None)
 
 
 def _sensor(path: Path, number: int, words: list[str]) -> SensorSize:
     try:
         return SensorSize(width=int(words[0]), height=int(words[1]))
     except (ValueError, EventError) as error:
-        raise FormatError(f"{path}: line {number} holds no event and no usable sensor size ({error})") from error
+        raise FormatError(f"{path}: line {number} is neither an event nor a valid sensor size ({error})") from error
 
 
 def _columns(path: Path, names: list[str] | None, rows: list[list[str]], hints: Hints) -> str:
@@ -163,35 +164,39 @@ def _columns(path: Path, names: list[str] | None, rows: list[list[str]], hints: 
         columns = hints.columns
     elif names is not None:
         if _names(names) is None:
-            raise require_columns(
-                path, f"its columns are named {', '.join(names)[:200]}, expected t, x, y and p among them"
+            raise unknown_columns(
+                path, f"its columns are named {', '.join(names)[:200]} (expected t, x, y and p among them)"
             )
-        columns = "".join(column_of(name)[0] or UNUSED for name in names)
+        columns = "".join(parse_column_name(name)[0] or UNUSED for name in names)
     elif count == len(DEFAULT_COLUMNS):
         columns = DEFAULT_COLUMNS
     else:
-        raise require_columns(path, f"its lines have {count} columns without names, expected t, x, y and p")
+        raise unknown_columns(path, f"its lines have {count} columns without names (expected t, x, y and p)")
     if rows and len(columns) != count:
-        raise require_columns(path, f"its lines have {count} columns, not {len(columns)}")
+        raise unknown_columns(path, f"its lines have {count} columns, not {len(columns)}")
     return columns
 
 
-def _exponent(path: Path, columns: str, rows: list[list[str]]) -> tuple[int, bool]:
-    """The exponent of the times' unit, and whether they are whole, where the first lines show it; else it is asked."""
+def _find_exponent(path: Path, columns: str, rows: list[list[str]]) -> tuple[int, bool]:
+    """Return the exponent of the unit of the times, and whether they are integers.
+
+    Raises:
+        FormatError: The first lines do not show the unit.
+    """
     times = [row[columns.index("t")].lower() for row in rows if len(row) == len(columns)]
     times = [time for time in times if _is_number(time)]
     first = next((time for time in times if time.partition("e")[0].strip("+-0.")), "0")
     if "." not in first and "e" not in first:
-        if any(len(time.lstrip("+-0")) > len(str(LATEST_US)) - 1 for time in times):
-            raise require_unit(path, f"its times, such as {first[:40]}, are too large for microseconds")
+        if any(len(time.lstrip("+-0")) > len(str(LARGEST_PLAUSIBLE_US)) - 1 for time in times):
+            raise unknown_unit(path, f"its times, such as {first[:40]}, are too large for microseconds")
         return UNIT_EXPONENTS["us"], True
     if max(map(_decimals, times)) >= SECONDS_DECIMALS:
         return UNIT_EXPONENTS["s"], False
-    raise require_unit(path, f"its times, such as {first[:40]}, may be seconds or milliseconds")
+    raise unknown_unit(path, f"its times, such as {first[:40]}, may be seconds or milliseconds")
 
 
 def _decimals(time: str) -> int:
-    """Decimals of the shortest number that is the same float: one printed in full has noise at its end."""
+    """Return the decimals of the shortest number that is the same float: one printed in full ends in noise."""
     try:
         exponent = Decimal(repr(float(time))).normalize().as_tuple().exponent
     except ValueError:
@@ -201,40 +206,43 @@ def _decimals(time: str) -> int:
 
 def _chunks(path: Path, layout: _Layout) -> Iterator[Columns]:
     slots = np.array([DEFAULT_COLUMNS.find(column) for column in layout.columns])
-    polarities = np.zeros(2, np.bool_)  # whether 0, and whether -1, was seen
+    polarities = np.zeros(2, np.bool_)  # whether 0 and whether -1 was found
     line = layout.first_line
     for block, complete in _blocks(path, layout.start):
         t, columns = np.empty(len(block) // 8 + 1, np.int64), np.empty((4, len(block) // 8 + 1), np.int32)
-        events, lines, says, column = _parse(block, slots, layout.exponent, layout.whole_times, polarities, t, columns)
-        ends_early = says == GOOD and not complete and layout.columns[-1] in "txy" and events > 0
+        events, lines, problem, column = _parse(
+            block, slots, layout.exponent, layout.integer_times, polarities, t, columns
+        )
+        ends_early = problem == VALID and not complete and layout.columns[-1] in "txy" and events > 0
         events -= ends_early
         yield Columns(t[:events], columns[1, :events], columns[2, :events], columns[3, :events] > 0)
         line += lines
-        if says != GOOD:
-            raise CorruptionError(
-                f"{path}: line {line} {SAYS[says].format(column=column + 1)}{_advice(says)}", lost="what follows"
-            )
+        if problem != VALID:
+            message = f"{path}: line {line} {PROBLEMS[problem].format(column=column + 1)}"
+            raise CorruptionError(message, *_remedies(problem), lost="everything after it")
         if ends_early:
-            raise CorruptionError(f"{path}: line {line - 1} has no end, so it may be cut off", lost="a line")
+            raise CorruptionError(f"{path}: line {line - 1} has no end, so it may be truncated", lost="a line")
 
 
-def _advice(says: int) -> str:
-    if says == NO_POLARITY:
-        return "; where the columns come in another order, say it with --hint columns=xytp"
-    return "; where they are not microseconds, say it with --hint time_unit=ns" if says == NOT_WHOLE else ""
+def _remedies(problem: int) -> tuple[Remedy, ...]:
+    if problem == NO_POLARITY:
+        return (Remedy("hints.columns", "xytp", "read columns of another order"),)
+    return (Remedy("hints.time_unit", "ns", "read times of another unit"),) if problem == NO_INTEGER else ()
 
 
 def _blocks(path: Path, start: int) -> Iterator[tuple[NDArray[np.uint8], bool]]:
-    """Whole lines in blocks, and whether the last of them has an end (one is added where it has not)."""
+    """Yield complete lines in blocks, and whether the last of them has an end; one is added if it has not."""
     rest = b""
     with open_binary(path) as file:
-        file.read(start)  # not seek: it may be packed
-        while data := file.read(BLOCK_BYTES):
+        file.read(start)  # not seek: it may be inside gzip
+        while data := file.read(TEXT_BLOCK_BYTES):
             stop = data.rfind(b"\n") + 1
             if not stop:
                 rest += data
-                if len(rest) > 2 * BLOCK_BYTES:
-                    raise CorruptionError(f"{path}: a line is longer than {BLOCK_BYTES} bytes", lost="what follows")
+                if len(rest) > 2 * TEXT_BLOCK_BYTES:
+                    raise CorruptionError(
+                        f"{path}: a line is longer than {TEXT_BLOCK_BYTES} bytes", lost="everything after it"
+                    )
                 continue
             yield np.frombuffer(rest + data[:stop], np.uint8), True
             rest = data[stop:]
@@ -247,15 +255,24 @@ def _parse(
     block: NDArray[np.uint8],
     slots: NDArray[np.int64],
     exponent: int,
-    whole_times: bool,
+    integer_times: bool,
     polarities: NDArray[np.bool_],
     t: NDArray[np.int64],
     columns: NDArray[np.int32],
 ) -> tuple[int, int, int, int]:  # pragma: no cover
-    """Reads the lines of a block, each with an end, up to the first that is wrong.
+    """Parse the lines of a block, each with an end, up to the first that is invalid.
+
+    Args:
+        block: The bytes.
+        slots: For each column, 0 to 3 for t, x, y and p, -1 if it is not used.
+        exponent: Times, times ten to this power, are microseconds.
+        integer_times: Whether times must be integers.
+        polarities: [2] whether 0 and whether -1 was found; changed.
+        t: Array to write times to.
+        columns: [4, N] to write x, y and p to, at 1 to 3.
 
     Returns:
-        Number of events and lines read, what is wrong with the next line, and in which column.
+        Number of events and lines parsed, what is wrong with the next line, and in which column.
     """
     events = lines = i = 0
     while i < len(block):
@@ -268,34 +285,34 @@ def _parse(
         for column in range(len(slots)):
             slot = slots[column]
             if block[i] == 10 and not (slot < 0 and (block[i - 1] == 44 or block[i - 1] == 59)):
-                return events, lines, FEW, column
+                return events, lines, TOO_FEW, column
             if slot < 0:
-                while not SEPARATES[block[i]]:
+                while not IS_SEPARATOR[block[i]]:
                     i += 1
             else:
                 scale = exponent if slot == 0 else 0
-                value, i, says = _number(block, i, scale, slot > 0 or whole_times)
-                if says == GOOD and slot > 0 and not -(2**31) < value < 2**31:
-                    says = TOO_LARGE
-                if says == GOOD and slot == 3:
+                value, i, problem = _number(block, i, scale, slot > 0 or integer_times)
+                if problem == VALID and slot > 0 and not -(2**31) < value < 2**31:
+                    problem = TOO_LARGE
+                if problem == VALID and slot == 3:
                     if value == 0 or value == -1:
                         polarities[-value] = True
                     if value < -1 or value > 1 or (polarities[0] and polarities[1]):
-                        says = NO_POLARITY
-                if says != GOOD:
-                    return events, lines, says, column
+                        problem = NO_POLARITY
+                if problem != VALID:
+                    return events, lines, problem, column
                 if slot == 0:
                     t[events] = value
                 else:
                     columns[slot, events] = value
             i = _skip_separator(block, i)
         if block[i] != 10:
-            return events, lines, MANY, len(slots)
+            return events, lines, TOO_MANY, len(slots)
         i, lines, events = i + 1, lines + 1, events + 1
-    return events, lines, GOOD, 0
+    return events, lines, VALID, 0
 
 
-# inlined by numba itself: calls that pass an array count references to it, which took half the time
+# inlined by numba: calls that pass an array count references to it, which took half the time
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _skip(block: NDArray[np.uint8], i: int) -> int:  # pragma: no cover
     while block[i] == 32 or block[i] == 9 or block[i] == 13:
@@ -305,20 +322,20 @@ def _skip(block: NDArray[np.uint8], i: int) -> int:  # pragma: no cover
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def _skip_separator(block: NDArray[np.uint8], i: int) -> int:  # pragma: no cover
-    """The place behind blanks with at most one comma or semicolon among them."""
+    """Return the position after blanks with at most one comma or semicolon among them."""
     i = _skip(block, i)
     return _skip(block, i + 1) if block[i] == 44 or block[i] == 59 else i
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _number(block: NDArray[np.uint8], i: int, scale: int, whole: bool) -> tuple[int, int, int]:  # pragma: no cover
-    """The number at a place times ten to the power `scale`, rounded; the place behind it; and what is wrong with it."""
+def _number(block: NDArray[np.uint8], i: int, scale: int, is_integer: bool) -> tuple[int, int, int]:  # pragma: no cover
+    """Return the number at i times ten to the power `scale`, rounded; the position after it; what is wrong with it."""
     stop, short = i, 0
-    while stop < i + MOST_SHORT and 48 <= block[stop] <= 57:
+    while stop < i + LONGEST_SHORT and 48 <= block[stop] <= 57:
         short = short * 10 + (int(block[stop]) - 48)
         stop += 1
-    if stop > i and SEPARATES[block[stop]] and scale == 0:  # most numbers: 3 times as fast as the way below
-        return short, stop, GOOD
+    if stop > i and IS_SEPARATOR[block[stop]] and scale == 0:  # most numbers: 3 times as fast as the code below
+        return short, stop, VALID
     negative = block[i] == 45
     if negative or block[i] == 43:
         i += 1
@@ -330,7 +347,7 @@ def _number(block: NDArray[np.uint8], i: int, scale: int, whole: bool) -> tuple[
             if mantissa < MOST_MANTISSA:
                 mantissa = mantissa * 10 + (int(byte) - 48)
                 scale -= point
-            else:  # beyond what rounding could show, but as many digits
+            else:  # digits too small to change the rounded value
                 scale += not point
         elif byte == 46 and not point:
             point = True
@@ -347,29 +364,29 @@ def _number(block: NDArray[np.uint8], i: int, scale: int, whole: bool) -> tuple[
             power = power * 10 + (block[i] - 48)
             i, digits = i + 1, digits + 1
         scale += -power if down else power
-    if not digits or not SEPARATES[block[i]]:
+    if not digits or not IS_SEPARATOR[block[i]]:
         return 0, i, NO_NUMBER
-    value, says = _scaled(mantissa, scale, whole)
-    return (-value if negative else value), i, says
+    value, problem = _scaled(mantissa, scale, is_integer)
+    return (-value if negative else value), i, problem
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _scaled(mantissa: int, scale: int, whole: bool) -> tuple[int, int]:  # pragma: no cover
-    """The mantissa times ten to the power `scale`, halves rounded up, and what is wrong with it."""
+def _scaled(mantissa: int, scale: int, is_integer: bool) -> tuple[int, int]:  # pragma: no cover
+    """Return the mantissa times ten to the power `scale`, halves rounded up, and what is wrong with it."""
     if mantissa == 0:
-        return 0, GOOD
+        return 0, VALID
     if scale >= 0:
         if scale > 18 or mantissa > 2**62 // POWERS[scale]:
             return 0, TOO_LARGE
-        return mantissa * POWERS[scale], GOOD
+        return mantissa * POWERS[scale], VALID
     if scale < -18:
-        return 0, NOT_WHOLE if whole else GOOD
+        return 0, NO_INTEGER if is_integer else VALID
     power = POWERS[-scale]
     value = mantissa // power
     rest = mantissa - value * power
-    if whole and rest:
-        return 0, NOT_WHOLE
-    return value + (rest >= power - rest), GOOD
+    if is_integer and rest:
+        return 0, NO_INTEGER
+    return value + (rest >= power - rest), VALID
 
 
 @contextmanager
@@ -384,7 +401,7 @@ def _begin(path: Path, _sensor: SensorSize) -> Iterator[Callable[[Events], None]
 
 
 def _lines(events: Events) -> bytes:
-    """A line `t,x,y,p` for each event."""
+    """Return a line `t,x,y,p` for each event."""
     rows = np.empty(CSV_EVENT_BYTES * len(events) + 1, np.uint8)
     size = _print(events.t, events.x, events.y, events.p, rows)
     return rows[:size].tobytes()
@@ -394,7 +411,7 @@ def _lines(events: Events) -> bytes:
 def _print(
     t: NDArray[np.int64], x: NDArray[np.int16], y: NDArray[np.int16], p: NDArray[np.bool_], rows: NDArray[np.uint8]
 ) -> int:  # pragma: no cover
-    """Prints the events and returns the number of bytes."""
+    """Print events to `rows`, and return the number of bytes."""
     digits = np.empty(20, np.uint8)
     place = 0
     for event in range(len(t)):
@@ -419,9 +436,5 @@ def _print(
     return place
 
 
-def _check(_events: Events, _last_us: int | None) -> None:
-    """Text holds whatever events there are."""
-
-
-TEXT = Format("text", (".txt", ".csv"), _recognises, _open)
-CSV_ENCODING = Encoding((".csv",), _begin, lambda events, _: CSV_EVENT_BYTES * len(events), _check)
+CSV_ENCODER = StreamEncoder((".csv",), _begin, lambda events, _: CSV_EVENT_BYTES * len(events), accept_all)
+TEXT = Format("text", TEXT_SUFFIXES, _recognises, _open, CSV_ENCODER)

@@ -1,30 +1,131 @@
-"""Writing recordings in other people's formats: one writer, and per format what begins a file and adds events to it."""
+"""Writing recordings part by part: what all writers check, and the writer of formats that are a stream of events."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Any, Literal, Protocol, Self
 
 from ..errors import EventError, FileError
 from ..events import Events, SensorSize
 from ..files import claim_output, require_space, write_beside
-from .source import CHUNK_EVENTS
 
-CLOSING_BYTES = 8 << 20  # room for what an encoder writes when it closes, such as a table of contents
+PART_EVENTS = 1 << 20  # encoded at a time
+CLOSING_BYTES = 8 << 20  # room for what is written when a file is closed: metadata, a table of contents
+
+Compression = Literal["gzip", "blosc"]
 
 
 @dataclass(frozen=True)
-class Encoding:
-    """How a format is written.
+class WriteOptions:
+    """How a file is written.
 
     Args:
-        suffixes: Lower case, with the dot.
-        begin: Begins a file of a sensor; what it yields adds events, and the end of the block ends the file.
-        size: How many bytes events take at most, after an event at the given time (None where they are the first).
-        check: Raises EventError where the format cannot hold events, given that time too.
+        source: Where the events come from, such as the name of a video; only HDF5 keeps it.
+        settings: The settings that made the events; only HDF5 keeps them.
+        compression: Of HDF5: `gzip`, which every library reads, or `blosc`, which reads faster and needs hdf5plugin.
+        overwrite: Whether an existing file is replaced.
+    """
+
+    source: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    compression: Compression = "gzip"
+    overwrite: bool = False
+
+
+class Encoder(Protocol):
+    """How a format is written."""
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Suffixes of the files, lower case, with the dot."""
+
+    def create(self, path: Path, sensor: SensorSize, options: WriteOptions) -> Writer:
+        """Return a writer for a file; raises as `Writer` does."""
+
+
+class Writer(ABC):
+    """Writes a recording part by part; the file appears under its name when the `with` block ends without an error.
+
+    Args:
+        path: The file to write.
+        sensor: The sensor of all events.
+        suffixes: Suffixes that the file may have.
+        overwrite: Whether an existing file is replaced.
+
+    Attributes:
+        count: Number of events so far.
+
+    Raises:
+        FileError: The file exists, cannot be written, or has another suffix, or the disk is full.
+        EventError: Appended events come from another sensor or begin before the end of the previous part, or the format
+            cannot hold them.
+    """
+
+    def __init__(self, path: Path | str, sensor: SensorSize, suffixes: tuple[str, ...], *, overwrite: bool) -> None:
+        self.path = Path(path)
+        self.sensor = sensor
+        self.count = 0
+        if self.path.suffix.lower() not in suffixes:
+            raise unwritable(self.path, suffixes)
+        self._overwrite = overwrite
+        self._last_us: int | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        claim_output(self.path, overwrite=self._overwrite)
+        with ExitStack() as stack:
+            self._begin(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def append(self, events: Events) -> None:
+        """Write the next events, which are no earlier than those before them."""
+        self._check(events)
+        if len(events):
+            self._write(events)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._stack.__exit__(kind, error, traceback)
+            return
+        with self._stack:
+            self._finish()
+
+    def _check(self, events: Events) -> None:
+        """Check that events come from the sensor and do not begin before the end of the previous part."""
+        if events.sensor != self.sensor:
+            raise EventError(f"{self.path}: events of a sensor of {events.sensor} (expected {self.sensor})")
+        if len(events) and self._last_us is not None and events.t[0] < self._last_us:
+            raise EventError(f"{self.path}: events from {events.t[0]} us after events up to {self._last_us} us")
+
+    @abstractmethod
+    def _begin(self, stack: ExitStack) -> None:
+        """Open the file; the stack closes it."""
+
+    @abstractmethod
+    def _write(self, events: Events) -> None:
+        """Write checked events, at least one, and update `count` and `_last_us`."""
+
+    def _finish(self) -> None:  # noqa: B027  most formats need none
+        """Write the end of the file."""
+
+
+@dataclass(frozen=True)
+class StreamEncoder:
+    """How a format that is a stream of events is written.
+
+    Args:
+        suffixes: Suffixes of the files, lower case, with the dot.
+        begin: Begins a file; what it yields writes events, and the end of the block completes the file.
+        size: Largest number of bytes that events need, given the time of the event before them (None: they are first).
+        check: Raises EventError if the format cannot hold events, given the same time.
     """
 
     suffixes: tuple[str, ...]
@@ -32,74 +133,47 @@ class Encoding:
     size: Callable[[Events, int | None], int]
     check: Callable[[Events, int | None], None]
 
+    def create(self, path: Path, sensor: SensorSize, options: WriteOptions) -> StreamWriter:
+        """Return a writer for a file; source, settings and compression are not used."""
+        return StreamWriter(path, sensor, self, overwrite=options.overwrite)
 
-class RecordingWriter:
-    """Writes a recording in pieces; the file appears under its name only when the `with` block ends well.
 
-    Args:
-        path: The file to write.
-        sensor: The sensor of all events.
-        encoding: How.
-        overwrite: Whether an existing file may be replaced.
+class StreamWriter(Writer):
+    """Writes a recording in a format that is a stream of events; arguments and errors as `Writer`."""
 
-    Attributes:
-        count: Number of events so far.
+    def __init__(
+        self, path: Path | str, sensor: SensorSize, encoder: StreamEncoder, *, overwrite: bool = False
+    ) -> None:
+        super().__init__(path, sensor, encoder.suffixes, overwrite=overwrite)
+        self._encoder = encoder
 
-    Raises:
-        FileError: The file exists, cannot be written, has another suffix than those of the format, or the disk is full.
-        EventError: Appended events come from another sensor, begin before the end of those before them, or the format
-            cannot hold them.
-    """
+    def _begin(self, stack: ExitStack) -> None:
+        beside = stack.enter_context(write_beside(self.path))
+        try:
+            self._encode = stack.enter_context(self._encoder.begin(beside, self.sensor))
+        except EventError as error:
+            raise error.named(str(self.path)) from error
 
-    def __init__(self, path: Path | str, sensor: SensorSize, encoding: Encoding, *, overwrite: bool = False) -> None:
-        self.path = Path(path)
-        self.sensor = sensor
-        self.count = 0
-        if self.path.suffix.lower() not in encoding.suffixes:
-            raise FileError(
-                f"{self.path}: has the suffix {self.path.suffix!r}, expected {' or '.join(encoding.suffixes)}"
-            )
-        self._encoding = encoding
-        self._overwrite = overwrite
-        self._last_us: int | None = None
-        self._stack = ExitStack()
-
-    def __enter__(self) -> RecordingWriter:
-        claim_output(self.path, overwrite=self._overwrite)
-        with ExitStack() as stack:
-            beside = stack.enter_context(write_beside(self.path))
+    def _write(self, events: Events) -> None:
+        for start in range(0, len(events), PART_EVENTS):
+            part = events if len(events) <= PART_EVENTS else events.slice_events(start, start + PART_EVENTS)
             try:
-                self._add = stack.enter_context(self._encoding.begin(beside, self.sensor))
+                self._encoder.check(part, self._last_us)
             except EventError as error:
-                raise EventError(f"{self.path}: {error}") from error
-            self._stack = stack.pop_all()
-        return self
-
-    def append(self, events: Events) -> None:
-        """Adds events that are no earlier than those before them."""
-        if events.sensor != self.sensor:
-            raise EventError(f"{self.path}: events of a sensor of {events.sensor}, expected {self.sensor}")
-        if len(events) and self._last_us is not None and events.t[0] < self._last_us:
-            raise EventError(f"{self.path}: events from {events.t[0]} us on, after events up to {self._last_us} us")
-        for start in range(0, len(events), CHUNK_EVENTS):
-            part = _part(events, start)
-            try:
-                self._encoding.check(part, self._last_us)
-            except EventError as error:
-                raise EventError(f"{self.path}: {error}, after {self.count} events") from error
-            require_space(self.path, self._encoding.size(part, self._last_us) + CLOSING_BYTES)
-            self._add(part)
+                message = f"{self.path}: {error.message}, after {self.count} events"
+                raise EventError(message, *error.remedies) from error
+            require_space(self.path, self._encoder.size(part, self._last_us) + CLOSING_BYTES)
+            self._encode(part)
             self.count += len(part)
             self._last_us = int(part.t[-1])
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, traceback)
+
+def accept_all(_events: Events, _last_us: int | None) -> None:
+    """Check nothing: the format can hold all events."""
 
 
-def _part(events: Events, start: int) -> Events:
-    if len(events) <= CHUNK_EVENTS:
-        return events
-    part = slice(start, start + CHUNK_EVENTS)
-    return Events._trusted(events.t[part], events.x[part], events.y[part], events.p[part], events.sensor)
+def unwritable(path: Path, suffixes: tuple[str, ...]) -> FileError:
+    """Return the error for a file to write that has none of some suffixes."""
+    *others, last = suffixes
+    expected = f"{', '.join(others)} or {last}" if others else last
+    return FileError(f"{path}: dvspipe writes events as {expected}, not as {path.suffix!r}")

@@ -1,52 +1,37 @@
-"""Recordings to labels over time: windows that slide, segments, scores, and plain records of them all."""
+"""Recordings to labels over time: sliding windows, segments, scores, and the records that are stored of them."""
 
-from .answers import Answers, RateCurve, Segment, find_segments
 from .classifier import Classifier, Prediction
 from .config import InferConfig, SegmentConfig
-from .records import (
-    Task,
-    check_run,
-    collect_answers,
-    find_answer,
-    finish_answer,
-    plan_tasks,
-    prediction_record,
-    rests_on,
-    run_record,
-    write_answers,
-    write_predictions,
-    write_run,
-    write_scores,
-)
-from .scores import Scores, add_up, find_labels, read_spans, score
+from .labels import LabelledSpan, find_label_file, read_spans
+from .many import ClassifyOptions, Draw, classify_many, find_finished, summarize_answers
+from .records import record_answer, record_dependencies, record_run, record_windows
+from .scores import score
+from .segments import find_segments
 from .source import EventSource
+from .tasks import Task, plan_tasks
+from .timeline import Timeline
 
 __all__ = [
-    "Answers",
     "Classifier",
+    "ClassifyOptions",
+    "Draw",
     "EventSource",
     "InferConfig",
+    "LabelledSpan",
     "Prediction",
-    "RateCurve",
-    "Scores",
-    "Segment",
     "SegmentConfig",
     "Task",
-    "add_up",
-    "check_run",
-    "collect_answers",
-    "find_answer",
-    "find_labels",
+    "Timeline",
+    "classify_many",
+    "find_finished",
+    "find_label_file",
     "find_segments",
-    "finish_answer",
     "plan_tasks",
-    "prediction_record",
     "read_spans",
-    "rests_on",
-    "run_record",
+    "record_answer",
+    "record_dependencies",
+    "record_run",
+    "record_windows",
     "score",
-    "write_answers",
-    "write_predictions",
-    "write_run",
-    "write_scores",
+    "summarize_answers",
 ]

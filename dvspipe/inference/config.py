@@ -11,49 +11,50 @@ from ..conversion import ConvertConfig
 
 
 class SegmentConfig(Settings):
-    """How answers become segments; see `find_segments`."""
+    """How predictions over time become segments; see `find_segments`."""
 
     enter: float = Field(default=0.5, ge=0, le=1)
-    """The probability at which a class begins; below it probabilities are flat, and what is shown is uncertain."""
+    """Probability at which a segment of a class starts; while no class reaches it, the segment is uncertain."""
     leave: float = Field(default=0.35, ge=0, le=1)
-    """The probability below which it ends; at most `enter`."""
+    """Probability below which the segment ends; at most `enter`."""
     smooth_us: int | None = Field(default=None, ge=0, le=10**12)
-    """Over how much time probabilities are averaged, in microseconds; three quarters of a window by default."""
+    """Length of the moving mean of the probabilities in microseconds; None: three quarters of a window."""
     least_us: int | None = Field(default=None, ge=0, le=10**12)
-    """The shortest segment of a class in microseconds; half a window by default."""
+    """Shortest segment of a class in microseconds; None: half a window."""
     quiet: float = Field(default=0.05, ge=0, le=1)
-    """A moment is quiet, and so uncertain, whose events are a smaller share than that of those of the recording's busy
-    moments (their 90th percentile)."""
+    """Share of the event rate of the busy times of a recording (90th percentile) below which a time is quiet, and so
+    uncertain."""
     noise: float = Field(default=1.6, ge=0)
-    """So is one with fewer than so many times those of the recording's calm moments (their 10th percentile), where
-    these have less than a quarter of those of the busy ones: they hold but the sensor's noise. 0 leaves it out."""
+    """Multiple of the event rate of the calm times of a recording (10th percentile) below which a time is quiet too,
+    provided that this rate is less than a quarter of that of the busy times: calm times then show only the noise of the
+    sensor. 0 switches this off."""
     least_events: int = Field(default=0, ge=0)
-    """The fewest events of a window that say anything."""
+    """Fewest events of a window that is not quiet."""
 
     @model_validator(mode="after")
-    def _in_order(self) -> SegmentConfig:
+    def _check_order(self) -> SegmentConfig:
         if self.leave > self.enter:
             raise ValueError(f"leave = {self.leave:g} is above enter = {self.enter:g}; expected at most that")
         return self
 
 
 class InferConfig(Settings):
-    """How recordings are judged."""
+    """How recordings are classified."""
 
     window_us: int | None = Field(default=None, ge=1, le=10**12)
-    """Length of a window in microseconds, a whole number of the network's steps; what it learned from by default."""
+    """Length of a window in microseconds, a multiple of the network's time step; None: the length it was trained on."""
     hop_us: int | None = Field(default=None, ge=1, le=10**12)
-    """From one window to the next in microseconds; a window by default. `stateful`: from one answer to the next, whole
-    steps; a step by default."""
+    """Time from one window to the next in microseconds; None: the length of a window. With `stateful`, the time from
+    one prediction to the next, a multiple of the time step; None: a time step."""
     stateful: bool = False
-    """Whether the network's state runs on from the beginning to the end, without windows; a window is then the time
-    constant of the mean of its outputs."""
+    """Whether the state of the network is kept from the start of a recording to its end, without windows. The length of
+    a window is then the time constant of the mean of outputs."""
     fit: Literal["crop", "scale"] | None = None
-    """What is done with another sensor than the network's: its middle is taken, or it is scaled. None refuses it; a
-    video is scaled before it is simulated."""
+    """What to do with recordings of another sensor: `crop` takes the middle, `scale` scales them. None: raise an error;
+    videos are scaled before they are simulated."""
     roi: str | None = Field(default=None, pattern=r"^(auto|\d+x\d+\+\d+\+\d+)$")
-    """The part of the sensor to look at, WIDTHxHEIGHT+LEFT+TOP, or `auto`: where the events are."""
+    """Part of the sensor to use, WIDTHxHEIGHT+LEFT+TOP, or `auto`: where the events are."""
     video: ConvertConfig = ConvertConfig()
     """How videos become events."""
     segments: SegmentConfig = SegmentConfig()
-    """How answers become segments."""
+    """How predictions over time become segments."""

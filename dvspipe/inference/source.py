@@ -1,182 +1,205 @@
-"""What is judged: a recording, a video that is simulated on the way, or events in memory, at the network's sensor."""
+"""What is classified: a recording, a video that is simulated while it is read, or events in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..conversion import FRAMES_AHEAD, ConvertConfig, is_video
-from ..errors import CorruptionError, DataError, EventError, FormatError, VideoError
+from ..errors import CorruptionError, DataError, EventError, FormatError, Remedy, VideoError
 from ..events import Events, SensorSize
 from ..formats import NO_HINTS, Hints, Recording, open_recording
 from ..parallel import prefetch
 from ..simulator import simulate, upsample
-from ..video import camera_of, open_video
+from ..video import Video, camera_of, open_video
 from .config import InferConfig
-from .fitting import Fit, Region, around, find_region, fit_stream, in_shape, plan_fit, scaled_size
+from .fitting import Fit, Region, find_region, fit_stream, plan_fit, resize_region, scaled_size, widen_region
 
-CHUNKS_AHEAD = 2
-MOST_EVENTS = 1 << 17  # that are worked on together, so that what is made of them on the way stays small
+PREFETCHED_CHUNKS = 2
+MAX_EVENTS = 1 << 17  # that are processed together, which limits the size of intermediate results
+FIT_REMEDIES = Remedy("fit", "scale", "scale it"), Remedy("fit", "crop", "take its middle")
+
+Parts = Callable[[], Iterator[Events]]
+"""Starts to read a recording and yields consecutive parts of it; can be called again."""
 
 
 @dataclass(frozen=True)
 class EventSource:
-    """Events that can be gone through again and again.
+    """Events that can be read any number of times.
 
     Args:
-        name: What messages call them.
+        name: Their name in messages.
         sensor: The sensor that they come from; of a video, the one that it is simulated for.
-        parts: Begins a new pass over them, in consecutive parts.
+        parts: Starts to read them, and yields consecutive parts.
         fit: How they become events of the network's sensor.
-        events: Their number, 0 where it is not known.
+        events: Number of events, 0 if unknown.
         is_video: Whether they are simulated.
     """
 
     name: str
     sensor: SensorSize
-    parts: Callable[[], Iterator[Events]]
+    parts: Parts
     fit: Fit
     events: int = 0
     is_video: bool = False
 
-    def fitted(self, see: Callable[[Events], object]) -> Iterator[Events]:
-        """The events of the network's sensor, decoded in a thread of their own; `see` is shown them as they come."""
+    def read_fitted(self, on_part: Callable[[Events], object]) -> Iterator[Events]:
+        """Yield the events of the network's sensor; they are decoded in a separate thread.
 
-        def seen() -> Iterator[Events]:
-            for chunk in prefetch(self.parts(), CHUNKS_AHEAD):
-                for first in range(0, len(chunk), MOST_EVENTS):
-                    part = chunk.slice_events(first, first + MOST_EVENTS)
-                    see(part)
-                    yield part
+        Args:
+            on_part: Called with each part as recorded, before it is fitted.
+        """
+        return fit_stream(self._read(on_part), self.fit)
 
-        return fit_stream(seen(), self.fit)
+    def _read(self, on_part: Callable[[Events], object]) -> Iterator[Events]:
+        for chunk in prefetch(self.parts(), PREFETCHED_CHUNKS):
+            for first in range(0, len(chunk), MAX_EVENTS):
+                part = chunk.slice_events(first, first + MAX_EVENTS)
+                on_part(part)
+                yield part
 
 
 def open_source(
     given: Path | Events, target: SensorSize, config: InferConfig, *, sensor: SensorSize | None, hints: Hints = NO_HINTS
 ) -> EventSource:
-    """A recording, video or events, for a network of some sensor.
+    """Open a recording, a video or events for a network.
 
     Args:
-        given: What to judge.
+        given: What to classify.
         target: The network's sensor.
         config: Region, fit, and how videos become events.
         sensor: The sensor of a recording that does not name it.
         hints: What else its file does not say.
 
     Raises:
-        FileError: It is missing, or not readable.
-        DataError: It comes from another sensor, and the configuration does not say what to do; or it is a camera.
+        FileError: It is missing or cannot be read.
+        DataError: It comes from another sensor and the configuration does not say how to fit it, or it is a camera.
     """
     if isinstance(given, Events):
-        return _fitted("the events", given.sensor, lambda: iter([given]), target, config, len(given))
+        name, parts = "the events", partial(_iterate_once, given)
+        fit = _plan_fit(name, given.sensor, parts, target, config)
+        return EventSource(name, given.sensor, parts, fit, events=len(given))
     if camera_of(given) is not None:
-        raise DataError(f"{given}: a camera has no end; record it first, dvspipe convert {given} -o events.h5")
+        raise DataError(f"{given}: is a camera, expected a recording or video; record it first with dvspipe convert")
     if is_video(given):
         return _open_video(given, target, config)
-    recording = open_recording(given, sensor=sensor, hints=hints)
-    if recording.sensor_source == "guessed" and config.fit is None:
-        if _holds_all(target, recording):
-            recording = open_recording(given, sensor=target, hints=hints)
-        elif config.roi is None:
-            raise DataError(
-                f"{given}: does not name its sensor, and has events outside the network's {target}; say it with "
-                "--sensor WxH, and with --fit scale or --fit crop what to do"
-            )
+    recording = _open_recording(given, target, config, sensor=sensor, hints=hints)
     extent = recording.extent()
-    parts = lambda: _advised(recording)  # noqa: E731
-    return _fitted(str(given), recording.sensor, parts, target, config, extent.events if extent else 0)
+    parts = partial(_read_recording, recording)
+    fit = _plan_fit(str(given), recording.sensor, parts, target, config)
+    return EventSource(str(given), recording.sensor, parts, fit, events=extent.events if extent else 0)
 
 
-def _holds_all(target: SensorSize, recording: Recording) -> bool:
-    """Whether every event of a recording has a pixel of the target."""
+def _iterate_once(events: Events) -> Iterator[Events]:
+    yield events
+
+
+def _open_recording(
+    path: Path, target: SensorSize, config: InferConfig, *, sensor: SensorSize | None, hints: Hints
+) -> Recording:
+    """Open a recording; if its sensor is unknown, it is the network's, provided that this has all events."""
+    recording = open_recording(path, sensor=sensor, hints=hints)
+    if recording.sensor_source == "guessed" and config.fit is None:
+        if _is_inside(target, recording):
+            return open_recording(path, sensor=target, hints=hints)
+        if config.roi is None:
+            raise DataError(
+                f"{path}: does not name its sensor, and has events outside the network's {target}",
+                Remedy("sensor", "WIDTHxHEIGHT", "name it"),
+                *FIT_REMEDIES,
+            )
+    return recording
+
+
+def _is_inside(target: SensorSize, recording: Recording) -> bool:
+    """Return whether the target has the pixels of all events."""
     own = recording.sensor
     if own.width <= target.width and own.height <= target.height:
         return True
     return all(
         int(part.x.max()) < target.width and int(part.y.max()) < target.height
-        for part in _advised(recording)
+        for part in _read_recording(recording)
         if len(part)
     )
 
 
-def _advised(recording: Recording) -> Iterator[Events]:
+def _read_recording(recording: Recording) -> Iterator[Events]:
     try:
         yield from recording.chunks()
     except CorruptionError as error:
         raise FormatError(
-            f"{error}; dvspipe convert --salvage keeps what is ahead of the damage, --sort puts events in order"
+            f"{error.message}; convert it first, with salvage to keep the events before, or with sort to order them"
         ) from error
 
 
-def _fitted(
-    name: str, own: SensorSize, parts: Callable[[], Iterator[Events]], target: SensorSize, config: InferConfig,
-    events: int,
-) -> EventSource:  # fmt: skip
-    region = _region(name, own, parts, target, config)
+def _plan_fit(name: str, own: SensorSize, parts: Parts, target: SensorSize, config: InferConfig) -> Fit:
+    region = _find_region(name, own, parts, target, config)
     if region.size != target and config.fit is None:
-        found = f"its region {region}" if config.roi else f"comes from a sensor of {own}"
+        found = f"its region is {region}" if config.roi else f"comes from a sensor of {own}"
         raise DataError(
-            f"{name}: {found}, the network is for {target}; --fit scale, --fit crop, or --roi {target}+LEFT+TOP fit it"
+            f"{name}: {found}, the network is for {target}",
+            *FIT_REMEDIES,
+            Remedy("roi", f"{target}+LEFT+TOP", "select a region"),
         )
-    return EventSource(name, own, parts, plan_fit(own, target, config.fit or "crop", region), events)
+    return plan_fit(own, target, config.fit or "crop", region)
 
 
-def _region(
-    name: str, own: SensorSize, parts: Callable[[], Iterator[Events]], target: SensorSize, config: InferConfig
-) -> Region:
-    """The part of the sensor to look at."""
+def _find_region(name: str, own: SensorSize, parts: Parts, target: SensorSize, config: InferConfig) -> Region:
     if config.roi is None:
-        return Region.whole(own)
+        return Region.full(own)
     if config.roi != "auto":
         region = Region.parse(config.roi)
-        if region.left + region.size.width > own.width or region.top + region.size.height > own.height:
-            raise EventError(f"{name}: --roi {region} does not lie inside the sensor of {own}")
+        if not region.is_inside(own):
+            raise EventError(f"{name}: roi {region} is outside the sensor of {own}")
         return region
-    found = find_region(parts(), own) or Region.whole(own)
-    return in_shape(found, own, target) if config.fit == "scale" else around(found, own, target)
+    found = find_region(parts(), own) or Region.full(own)
+    return widen_region(found, own, target) if config.fit == "scale" else resize_region(found, own, target)
 
 
 def _open_video(path: Path, target: SensorSize, config: InferConfig) -> EventSource:
-    """A video, scaled before it is simulated, which is more exact and takes less than scaling its events."""
-    video = config.video
-    name = str(path)
-    if config.roi == "auto":
-        whole = open_video(path, video.video).size
-        coarse = _open_video(path, target, config.model_copy(update={"roi": None, "fit": "scale"}))
-        seen = find_region(coarse.parts(), coarse.sensor) or Region.whole(coarse.sensor)
-        region = _enlarged(seen, coarse.sensor, whole)
-        region = around(region, whole, target) if config.fit == "crop" else in_shape(region, whole, target)
-        return _open_video(path, target, config.model_copy(update={"roi": str(region)}))
+    """Open a video, scaled before it is simulated, which is more exact and faster than scaling its events."""
+    settings = config.video
     if config.roi is not None:
-        if video.video.crop:
-            raise DataError(f"{name}: --roi and video.crop = {video.video.crop} both say what part to look at")
-        video = _read_with(video, crop=config.roi)
-    size = open_video(path, video.video).size
-    if config.fit != "crop" and size != target and not video.video.resize:
-        video = _read_with(video, resize=str(scaled_size(size, target)))
-    opened = open_video(path, video.video)
-
-    def parts() -> Iterator[Events]:
-        frames = prefetch(opened.frames(), FRAMES_AHEAD)
-        steps = frames if video.upsample == "off" else upsample(frames, video.upsample, config=video.simulator)
-        try:
-            yield from simulate(steps, video.simulator)
-        except VideoError as error:
-            raise error if str(error).startswith(name) else VideoError(f"{name}: {error}") from error
-
-    return EventSource(name, opened.size, parts, plan_fit(opened.size, target, "crop"), is_video=True)
+        if settings.video.crop:
+            raise DataError(f"{path}: both roi and video.crop = {settings.video.crop} select a part, expected one")
+        crop = str(_find_video_region(path, target, config)) if config.roi == "auto" else config.roi
+        settings = _set_video(settings, crop=crop)
+    size = open_video(path, settings.video).size
+    if config.fit != "crop" and size != target and not settings.video.resize:
+        settings = _set_video(settings, resize=str(scaled_size(size, target)))
+    video = open_video(path, settings.video)
+    parts = partial(_simulate, str(path), video, settings)
+    return EventSource(str(path), video.size, parts, plan_fit(video.size, target, "crop"), is_video=True)
 
 
-def _read_with(video: ConvertConfig, **settings: str) -> ConvertConfig:
-    return video.model_copy(update={"video": video.video.model_copy(update=settings)})
+def _set_video(settings: ConvertConfig, **update: str) -> ConvertConfig:
+    return settings.model_copy(update={"video": settings.video.model_copy(update=update)})
 
 
-def _enlarged(region: Region, sensor: SensorSize, whole: SensorSize) -> Region:
-    """A region of a scaled picture as one of the whole picture."""
-    x, y = whole.width / sensor.width, whole.height / sensor.height
+def _find_video_region(path: Path, target: SensorSize, config: InferConfig) -> Region:
+    """Return the part of the images in which a coarse simulation has events."""
+    full = open_video(path, config.video.video).size
+    coarse = _open_video(path, target, config.model_copy(update={"roi": None, "fit": "scale"}))
+    found = find_region(coarse.parts(), coarse.sensor) or Region.full(coarse.sensor)
+    region = _scale_up(found, coarse.sensor, full)
+    return resize_region(region, full, target) if config.fit == "crop" else widen_region(region, full, target)
+
+
+def _scale_up(region: Region, sensor: SensorSize, full: SensorSize) -> Region:
+    """Return the region of an image of size `full` that became `region` when the image was scaled to `sensor`."""
+    x, y = full.width / sensor.width, full.height / sensor.height
     left, top = int(region.left * x), int(region.top * y)
-    width = min(whole.width - left, round(region.size.width * x))
-    height = min(whole.height - top, round(region.size.height * y))
+    width = min(full.width - left, round(region.size.width * x))
+    height = min(full.height - top, round(region.size.height * y))
     return Region(left, top, SensorSize(width=max(1, width), height=max(1, height)))
+
+
+def _simulate(name: str, video: Video, settings: ConvertConfig) -> Iterator[Events]:
+    frames = prefetch(video.frames(), FRAMES_AHEAD)
+    steps = frames if settings.upsample == "off" else upsample(frames, settings.upsample, config=settings.simulator)
+    try:
+        yield from simulate(steps, settings.simulator)
+    except VideoError as error:
+        raise error.named(name) from error

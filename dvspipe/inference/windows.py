@@ -1,10 +1,10 @@
-"""A recording of any length as spike tensors: steps one after another, and windows that slide over them.
+"""A recording of any length as spike tensors: one step after another, and sliding windows.
 
-Everything stands on one clock: step k begins `start_us + k * step_us`, where `start_us` is the time of the first event,
-and window k begins k hops after it. Windows without events are left out, and pauses cost nothing, however long.
+Time is counted from the first event, at `start_us`: step k starts at `start_us + k * step_us`, and window k starts k
+hops after the first event. Windows without events are skipped, so that pauses cost nothing, however long they are.
 
-Where a step holds nothing but the counts of its own events, and hops are whole steps, each step is encoded once and
-windows share it; else each window is encoded by itself. The tensors are the same.
+If a step depends on nothing but its own events, and a hop is a multiple of a step, each step is encoded once and shared
+by windows; otherwise each window is encoded separately. The tensors are the same.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,26 +27,29 @@ from ..encoding import (
     finish_encoding,
     start_encoding,
 )
-from ..events import Events, concatenate
+from ..events import Events, SensorSize, concatenate
 
-MOST_STEPS = 64  # that are encoded together
+MAX_STEPS = 64  # that are encoded together
+
+Spikes = NDArray[np.uint8] | NDArray[np.float32]
+"""Of the dtype of `BinConfig.dtype`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One time step of a recording.
+    """A time step of a recording.
 
     Args:
-        number: On the recording's clock.
+        number: Its number, counted from the first event.
         spikes: [C, H, W].
         events: Number of events in it.
-        begins: Whether it is the first, or the first after a pause.
+        is_first: Whether it is the first step of the recording or the first after a pause.
     """
 
     number: int
-    spikes: NDArray[Any]
+    spikes: Spikes
     events: int
-    begins: bool
+    is_first: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,173 +57,213 @@ class Window:
     """A part of a recording as a spike tensor.
 
     Args:
-        start_us: Its begin.
-        end_us: Its end, which does not belong to it.
-        events: Number of events in it, at least one.
+        start_us: Start in microseconds, inclusive.
+        end_us: End, exclusive.
+        events: Number of events in it, > 0.
         spikes: [T, C, H, W].
     """
 
     start_us: int
     end_us: int
     events: int
-    spikes: NDArray[Any]
+    spikes: Spikes
 
 
-def encode_steps(parts: Iterable[Events], bins: BinConfig, start_us: int, pause_steps: int) -> Iterator[Step]:
-    """The steps of a recording by time, those of a pause left out.
+def encode_steps(parts: Iterable[Events], bins: BinConfig, *, start_us: int, pause_steps: int) -> Iterator[Step]:
+    """Yield the steps of a recording, without those of pauses.
 
     Args:
         parts: Consecutive parts of a recording.
-        bins: By time; steps, form and polarity.
-        start_us: When step 0 begins, no later than the first event.
-        pause_steps: More empty steps than that are a pause; after one the encoder begins anew.
+        bins: How events are encoded; `by` must be `time`.
+        start_us: Start of step 0, not after the first event.
+        pause_steps: More empty steps than this are a pause, after which the encoder starts again.
     """
-    together = min(MOST_STEPS, pause_steps)
-    state: EncoderState | None = None
-    waiting: deque[int] = deque()  # numbers of events of the steps from `number` on
-    number, last, begins = 0, -1, True
-
-    def numbered(complete: Iterable[NDArray[Any]]) -> Iterator[Step]:
-        nonlocal number, begins
-        for spikes in complete:
-            yield Step(number, spikes, waiting.popleft() if waiting else 0, begins)
-            number, begins = number + 1, False
-
+    encoder = _StepEncoder(bins, start_us, pause_steps)
     for part in parts:
+        yield from encoder.add(part)
+    yield from encoder.finish()
+
+
+class _StepEncoder:
+    def __init__(self, bins: BinConfig, start_us: int, pause_steps: int) -> None:
+        self._bins, self._start_us, self._pause_steps = bins, start_us, pause_steps
+        self._state: EncoderState | None = None
+        self._number = 0  # of the next step
+        self._counts: deque[int] = deque()  # events of the steps from the next one on
+        self._last = -1  # step of the latest event
+        self._is_first = True
+
+    def add(self, part: Events) -> Iterator[Step]:
+        """Yield the steps that are complete with the next part of the recording."""
+        step_us, together = self._bins.step_us, min(MAX_STEPS, self._pause_steps)
         while len(part):
-            first = (int(part.t[0]) - start_us) // bins.step_us
-            head, part = _divide(part, start_us + (first + together) * bins.step_us)
-            if state is not None and first - last - 1 > pause_steps:
-                yield from numbered(finish_encoding(state))
-                state = None
-            if state is None:
-                state = start_encoding(head.sensor, bins, start_us=start_us + first * bins.step_us)
-                number, begins = first, True
-                waiting.clear()
-            last = (int(head.t[-1]) - start_us) // bins.step_us
-            edges_us = start_us + np.arange(number + len(waiting), last + 1) * bins.step_us
-            own = np.diff(np.searchsorted(head.t, edges_us), prepend=0, append=len(head)).tolist()
-            if waiting:
-                waiting[-1] += own[0]
-            waiting.extend(own[1:])
-            complete, state = encode_part(head, state)
-            yield from numbered(complete)
-    if state is not None:
-        yield from numbered(finish_encoding(state))
+            first = self._step_of(int(part.t[0]))
+            head, part = _split(part, self._start_us + (first + together) * step_us)
+            if first - self._last - 1 > self._pause_steps:
+                yield from self.finish()
+            if self._state is None:
+                self._state = self._start(head.sensor, first)
+            self._count(head)
+            complete, self._state = encode_part(head, self._state)
+            yield from self._number_steps(complete)
+
+    def finish(self) -> Iterator[Step]:
+        """Yield the steps that have started."""
+        if self._state is not None:
+            yield from self._number_steps(finish_encoding(self._state))
+            self._state = None
+
+    def _step_of(self, t_us: int) -> int:
+        return (t_us - self._start_us) // self._bins.step_us
+
+    def _start(self, sensor: SensorSize, first: int) -> EncoderState:
+        self._number, self._is_first = first, True
+        self._counts.clear()
+        return start_encoding(sensor, self._bins, start_us=self._start_us + first * self._bins.step_us)
+
+    def _count(self, events: Events) -> None:
+        self._last = self._step_of(int(events.t[-1]))
+        following = np.arange(self._number + len(self._counts), self._last + 1)
+        places = np.searchsorted(events.t, self._start_us + following * self._bins.step_us)
+        own = np.diff(places, prepend=0, append=len(events)).tolist()
+        if self._counts:
+            self._counts[-1] += own[0]
+        self._counts.extend(own[1:])
+
+    def _number_steps(self, complete: Iterable[Spikes]) -> Iterator[Step]:
+        for spikes in complete:
+            yield Step(self._number, spikes, self._counts.popleft() if self._counts else 0, self._is_first)
+            self._number, self._is_first = self._number + 1, False
 
 
-def _divide(part: Events, at_us: int) -> tuple[Events, Events]:
-    """The events before a time, and the others."""
+def _split(part: Events, at_us: int) -> tuple[Events, Events]:
+    """Return the events before a time, and the others."""
     place = int(np.searchsorted(part.t, at_us))
     return part.slice_events(0, place), part.slice_events(place, len(part))
 
 
 def slide(parts: Iterable[Events], bins: BinConfig, hop_us: int) -> Iterator[Window]:
-    """The windows of a recording by time, each `bins.window_us` long, that hold events.
+    """Yield the windows of a recording that have events, each `bins.window_us` long.
 
     Args:
         parts: Consecutive parts of a recording.
-        bins: By time.
-        hop_us: From the begin of one window to that of the next.
+        bins: How events are encoded; `by` must be `time`.
+        hop_us: Time from the start of a window to the start of the next.
 
     Yields:
-        Of all k >= 0, in order, the window from start_us + k * hop_us on, up to the last event's; `encode_events` gives
-        the same tensor.
+        In order the windows k >= 0 that start at `start_us + k * hop_us`, up to that of the last event; their tensors
+        are those of `encode_events`.
     """
-    start_us, stream = begin_of(parts)
-    alone = bins.form in ("count", "binary", "clipped") and hop_us % bins.step_us == 0
-    yield from (_slide_steps if alone else _slide_events)(stream, bins, start_us, hop_us)
+    start_us, stream = find_start(parts)
+    if bins.form in ("count", "binary", "clipped") and hop_us % bins.step_us == 0:
+        return _share_steps(stream, bins, start_us, hop_us)
+    return _encode_windows(stream, bins, start_us, hop_us)
 
 
-def begin_of(parts: Iterable[Events]) -> tuple[int, Iterator[Events]]:
-    """The time of the first event, 0 where there is none, and the parts that have any, from the first on."""
+def find_start(parts: Iterable[Events]) -> tuple[int, Iterator[Events]]:
+    """Return the time of the first event, 0 without events, and the parts that have events."""
     stream = (part for part in parts if len(part))
     first = next(stream, None)
     return (0, stream) if first is None else (int(first.t[0]), itertools.chain([first], stream))
 
 
-def _slide_steps(parts: Iterator[Events], bins: BinConfig, start_us: int, hop_us: int) -> Iterator[Window]:
-    """Windows that share their steps."""
-    hop, T = hop_us // bins.step_us, bins.steps
-    kept: deque[Step] = deque()
-    k = 0
+def _share_steps(parts: Iterator[Events], bins: BinConfig, start_us: int, hop_us: int) -> Iterator[Window]:
+    windows = _StepWindows(bins, start_us, hop_us)
+    for step in encode_steps(parts, bins, start_us=start_us, pause_steps=bins.steps):
+        yield from windows.add(step)
+    yield from windows.finish()
 
-    def window() -> Window | None:
-        while kept and kept[0].number < k * hop:
-            kept.popleft()
-        inside = [step for step in kept if step.number < k * hop + T]
+
+class _StepWindows:
+    """Windows that are made of steps."""
+
+    def __init__(self, bins: BinConfig, start_us: int, hop_us: int) -> None:
+        self._bins, self._start_us, self._hop_us = bins, start_us, hop_us
+        self._hop = hop_us // bins.step_us
+        self._number = 0  # of the next window
+        self._steps: deque[Step] = deque()  # from the first step of the next window on
+
+    def add(self, step: Step) -> Iterator[Window]:
+        """Yield the windows that are complete with the next step."""
+        T, hop = self._bins.steps, self._hop
+        if step.is_first:
+            yield from self.finish()
+            self._number = max(self._number, -((T - 1 - step.number) // hop))  # the first that has this step
+        if step.number >= self._number * hop:
+            self._steps.append(step)
+        while step.number >= self._number * hop + T - 1:
+            yield from self._take_next()
+
+    def finish(self) -> Iterator[Window]:
+        """Yield the windows that have started."""
+        while self._steps and self._number * self._hop <= self._steps[-1].number:
+            yield from self._take_next()
+        self._steps.clear()
+
+    def _take_next(self) -> Iterator[Window]:
+        """Yield the next window if it has events."""
+        first, T = self._number * self._hop, self._bins.steps
+        while self._steps and self._steps[0].number < first:
+            self._steps.popleft()
+        inside = [step for step in self._steps if step.number < first + T]
         events = sum(step.events for step in inside)
-        if not events:
-            return None
-        spikes = np.zeros((T, *inside[0].spikes.shape), bins.dtype)
-        for step in inside:
-            spikes[step.number - k * hop] = step.spikes
-        begin_us = start_us + k * hop_us
-        return Window(begin_us, begin_us + bins.window_us, events, spikes)
-
-    for step in encode_steps(parts, bins, start_us, T):
-        if step.begins:
-            while kept and k * hop <= kept[-1].number:  # those that reach into the pause
-                if found := window():
-                    yield found
-                k += 1
-            kept.clear()
-            k = max(k, -((T - 1 - step.number) // hop))  # the first that reaches this step
-        if step.number >= k * hop:
-            kept.append(step)
-        while step.number >= k * hop + T - 1:
-            if found := window():
-                yield found
-            k += 1
-    while kept and k * hop <= kept[-1].number:
-        if found := window():
-            yield found
-        k += 1
+        if events:
+            spikes = np.zeros((T, *inside[0].spikes.shape), self._bins.dtype)
+            for step in inside:
+                spikes[step.number - first] = step.spikes
+            start_us = self._start_us + self._number * self._hop_us
+            yield Window(start_us, start_us + self._bins.window_us, events, spikes)
+        self._number += 1
 
 
-def _slide_events(parts: Iterator[Events], bins: BinConfig, start_us: int, hop_us: int) -> Iterator[Window]:
-    """Windows that are encoded one by one."""
-    kept: Events | None = None
-    k = 0
-
-    def encoded(events: Events) -> Window:
-        begin_us = start_us + k * hop_us
-        inside = events.slice_time(begin_us, begin_us + bins.window_us)
-        spikes = encode_events(inside, bins, start_us=begin_us)
-        return Window(begin_us, begin_us + bins.window_us, len(inside), spikes)
-
-    def skip(events: Events) -> int:
-        """The first window from the k-th on that holds any of the events."""
-        return max(k, (int(events.t[0]) - start_us - bins.window_us) // hop_us + 1)
-
+def _encode_windows(parts: Iterator[Events], bins: BinConfig, start_us: int, hop_us: int) -> Iterator[Window]:
+    number, kept = 0, Events.empty(SensorSize(width=1, height=1))
     for part in parts:
-        kept = part if kept is None or not len(kept) else concatenate([kept, part], part.sensor)
+        kept = concatenate([kept, part], part.sensor) if len(kept) else part
         while len(kept):
-            k = skip(kept)
-            begin_us = start_us + k * hop_us
-            _, kept = _divide(kept, begin_us)
+            number, kept = _skip_to_events(kept, bins, start_us, hop_us, number)
+            begin_us = start_us + number * hop_us
             if not len(kept) or kept.t[-1] < begin_us + bins.window_us:
                 break
-            if kept.t[0] < begin_us + bins.window_us:
-                yield encoded(kept)
-            k += 1
-    while kept is not None and len(kept):
-        k = skip(kept)
-        _, kept = _divide(kept, start_us + k * hop_us)
-        if len(kept) and kept.t[0] < start_us + k * hop_us + bins.window_us:
-            yield encoded(kept)
-        k += 1
+            yield from _encode_window(kept, bins, begin_us)
+            number += 1
+    while len(kept):
+        number, kept = _skip_to_events(kept, bins, start_us, hop_us, number)
+        yield from _encode_window(kept, bins, start_us + number * hop_us)
+        number += 1
 
 
-def divide_by_events(parts: Iterable[Events], bins: BinConfig) -> Iterator[Window]:
-    """The windows of a recording by number of events, one after another; the last may hold fewer."""
+def _skip_to_events(
+    kept: Events, bins: BinConfig, start_us: int, hop_us: int, number: int
+) -> tuple[int, Events]:  # fmt: skip
+    """Return the first window from `number` on that reaches an event, and the events from its start on."""
+    number = max(number, (int(kept.t[0]) - start_us - bins.window_us) // hop_us + 1)
+    _, kept = _split(kept, start_us + number * hop_us)
+    return number, kept
+
+
+def _encode_window(kept: Events, bins: BinConfig, begin_us: int) -> Iterator[Window]:
+    """Yield the window that starts at a time if it has events."""
+    inside = kept.slice_time(begin_us, begin_us + bins.window_us)
+    if len(inside):
+        spikes = encode_events(inside, bins, start_us=begin_us)
+        yield Window(begin_us, begin_us + bins.window_us, len(inside), spikes)
+
+
+def split_by_events(parts: Iterable[Events], bins: BinConfig) -> Iterator[Window]:
+    """Yield consecutive windows of `bins.window_events` events; the last one may have fewer."""
     for start_us, events in cut_windows(parts, bins):
         spikes = encode_events(events, bins, start_us=start_us)
         yield Window(start_us, int(events.t[-1]) + 1, len(events), spikes)
 
 
-def take_whole(parts: Callable[[], Iterable[Events]], bins: BinConfig) -> Iterator[Window]:
-    """A recording as one window, gone through twice: steps by recording need the times of its first and last event."""
+def encode_complete(parts: Callable[[], Iterable[Events]], bins: BinConfig) -> Iterator[Window]:
+    """Yield a recording as a single window.
+
+    Args:
+        parts: Starts to read the recording; called twice, since steps need the times of the first and last event.
+        bins: How events are encoded; `by` must be `recording`.
+    """
     count, first_us, last_us = 0, 0, 0
     for part in parts():
         if len(part):
@@ -230,36 +272,3 @@ def take_whole(parts: Callable[[], Iterable[Events]], bins: BinConfig) -> Iterat
     if count:
         steps = list(encode_stream(parts(), bins, start_us=first_us, last_us=last_us))
         yield Window(first_us, last_us + 1, count, np.stack(steps))
-
-
-class StepCounts:
-    """How many events each step of a recording holds.
-
-    Args:
-        step_us: Length of a step; the first begins with the first event.
-    """
-
-    def __init__(self, step_us: int) -> None:
-        self.step_us = step_us
-        self.start_us: int | None = None
-        self._steps: list[NDArray[np.int64]] = []  # those that hold events, and how many
-        self._counts: list[NDArray[np.int64]] = []
-
-    def add(self, events: Events) -> None:
-        """Counts the next part of a recording."""
-        if not len(events):
-            return
-        self.start_us = int(events.t[0]) if self.start_us is None else self.start_us
-        steps = (events.t - self.start_us) // self.step_us
-        begins = np.flatnonzero(np.diff(steps, prepend=-1))
-        self._steps.append(steps[begins])
-        self._counts.append(np.diff(begins, append=len(steps)))
-
-    def between(self, begin_us: NDArray[np.int64], end_us: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The number of events between times [N], which are taken as the nearest begins of steps, at least one step."""
-        steps = np.concatenate([np.zeros(0, np.int64), *self._steps])
-        until = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *self._counts]))])
-        zero_us = (self.start_us or 0) - self.step_us // 2
-        first, last = ((times_us - zero_us) // self.step_us for times_us in (begin_us, end_us))
-        before, beyond = np.searchsorted(steps, first), np.searchsorted(steps, np.maximum(last, first + 1))
-        return np.asarray(until[beyond] - until[before])

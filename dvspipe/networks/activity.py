@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..results import LayerActivity as LayerRecord
 from .models import Convolution, Linear, SpikingNetwork
 from .neurons import LIF, CountReadout
 
@@ -180,3 +181,22 @@ def _potentials(lif: LIF, currents: Tensor) -> NDArray[np.float64]:
         if not lif.settings.subtract:
             state = torch.cat([state[:1] * (1 - spikes), state[1:]])
     return np.stack(potentials)
+
+
+def summarize_layer(layer: LayerActivity, *, multiplies: bool) -> LayerRecord:
+    """Return what `count_activity` counted of a layer as a record.
+
+    Args:
+        layer: The counters of the layer.
+        multiplies: Whether the inputs of the layer are numbers other than counts.
+    """
+    return LayerRecord(
+        name=layer.name,
+        neurons=layer.neurons,
+        connections=layer.connections,
+        fan_out=layer.fan_out,
+        steps=layer.steps,
+        spikes_in=layer.nonzero if multiplies else layer.arrived,
+        rate=layer.rate,
+        multiplies=multiplies,
+    )

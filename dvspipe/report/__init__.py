@@ -1,28 +1,38 @@
-"""Previews, charts and self-contained HTML pages, made from the plain records that other stages return and store."""
+"""Previews, charts and self-contained HTML pages, made from events and from the records in `results`."""
 
-from .answers import score_line, write_answers_page, write_pictures
+from .answers import draw_recording, score_line, write_answers_page
 from .charts import draw_confusion, draw_curves, draw_probabilities
-from .comparison import figures, write_comparison_page
+from .comparison import Metric, describe_comparison, write_comparison_page
+from .examples import draw_examples
 from .neurons import draw_neurons
-from .page import write_training_page
-from .plots import PLOTS, draw_events
-from .previews import PreviewSettings, write_preview
+from .plots import PLOTS, EventSource, PlotKind, draw_events
+from .previews import PreviewColours, PreviewMode, PreviewSettings, write_preview
 from .rasters import draw_rasters
+from .timelines import draw_timeline, write_overlay
+from .training import write_training_page
 
 __all__ = [
     "PLOTS",
+    "EventSource",
+    "Metric",
+    "PlotKind",
+    "PreviewColours",
+    "PreviewMode",
     "PreviewSettings",
+    "describe_comparison",
     "draw_confusion",
     "draw_curves",
     "draw_events",
+    "draw_examples",
     "draw_neurons",
     "draw_probabilities",
     "draw_rasters",
-    "figures",
+    "draw_recording",
+    "draw_timeline",
     "score_line",
     "write_answers_page",
     "write_comparison_page",
-    "write_pictures",
+    "write_overlay",
     "write_preview",
     "write_training_page",
 ]

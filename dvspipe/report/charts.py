@@ -3,173 +3,205 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..files import write_beside
+from ..results import EpochRow
+from .style import (
+    ACCENT,
+    GREY,
+    INK,
+    PALE,
+    QUIET,
+    SMALL,
+    grid_axes,
+    mark_integers,
+    new_figure,
+    readable,
+    save_figure,
+)
 
-_DPI = 200  # twice matplotlib's density
-_INK, _QUIET, _GRID = "#1f2937", "#6b7280", "#e5e7eb"
-_TRAINING, _VALIDATION, _PALE = "#8792a2", "#1d5fbf", "#c9d3e0"
-_LAYERS = (
-    "#46327e",
-    "#365c8d",
-    "#277f8e",
-    "#1fa187",
-    "#4ac16d",
-    "#8fbc1c",
-)  # viridis, from the first layer to the last
-_SMALL = {"fontsize": 8, "color": _QUIET}
-_MOST_CLASSES_WITH_COUNTS = 30
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LAYER_COLOURS = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#8fbc1c")  # viridis, from first layer to last
+MAX_COUNTED_CLASSES = 30  # of a confusion matrix with counts in its cells
+MAX_MARKED_EPOCHS = 20  # of curves with a dot at each epoch
 
 
-def draw_curves(
-    rows: Sequence[Mapping[str, float]], path: Path, *, title: str = "", chosen_epoch: int | None = None
-) -> None:
-    """Draws loss, accuracy and the spike rate of each layer over epochs.
+class _Line(NamedTuple):
+    """A curve over epochs."""
+
+    label: str
+    colour: str
+    values: list[float]
+
+    def last(self) -> float | None:
+        """Return the last value that is finite."""
+        return next((value for value in reversed(self.values) if math.isfinite(value)), None)
+
+
+class _Panel(NamedTuple):
+    """Curves in the same axes."""
+
+    title: str
+    lines: list[_Line]
+    from_zero: bool = False
+
+
+def draw_curves(rows: Sequence[EpochRow], path: Path, *, title: str = "", chosen_epoch: int | None = None) -> None:
+    """Draw loss, accuracy and the spike rate of each layer over epochs.
 
     Args:
-        rows: One per epoch: `epoch` and any of `train_loss`, `val_loss`, `train_accuracy`, `val_accuracy` (0 to 1)
-            and `rate_<layer>` (spikes per neuron and time step).
+        rows: One per epoch; values that are not finite are left out.
         path: The PNG to write.
-        title: Stands above all.
-        chosen_epoch: Is marked by a line.
+        title: A text above all.
+        chosen_epoch: The epoch to mark by a line.
+
+    Raises:
+        FileError: The file cannot be written.
     """
-    epochs = [row["epoch"] for row in rows]
-    rates = [key for key in rows[0] if key.startswith("rate_")] if rows else []
-    splits = (("train", "training", _TRAINING), ("val", "validation", _VALIDATION))
-    charts = [
-        ("Loss", 1, [(f"{split}_loss", label, colour) for split, label, colour in splits]),
-        ("Accuracy in %", 100, [(f"{split}_accuracy", label, colour) for split, label, colour in splits]),
+    panels = [
+        _Panel(
+            "Loss",
+            [
+                _Line("training", GREY, [row.train_loss for row in rows]),
+                _Line("validation", ACCENT, [row.val_loss for row in rows]),
+            ],
+        ),
+        _Panel(
+            "Accuracy in %",
+            [
+                _Line("training", GREY, [100 * row.train_accuracy for row in rows]),
+                _Line("validation", ACCENT, [100 * row.val_accuracy for row in rows]),
+            ],
+        ),
     ]
-    if rates:
-        colours = [_LAYERS[place] for place in np.linspace(0, len(_LAYERS) - 1, len(rates)).round().astype(int)]
-        layers = [(key, key.removeprefix("rate_"), colour) for key, colour in zip(rates, colours, strict=True)]
-        charts.append(("Spikes per neuron and time step", 1, layers))
-    figure = _figure(width=3.4 * len(charts), height=2.9, title=title)
-    for axes, (name, scale, lines) in zip(figure.subplots(1, len(charts)), charts, strict=True):
-        _plain(axes, name)
-        ends = []
-        for key, label, colour in lines:
-            values = [scale * row.get(key, math.nan) for row in rows]
-            axes.plot(
-                epochs, values, color=colour, linewidth=1.6, marker="o" if len(rows) <= 20 else None, markersize=3
-            )
-            if np.isfinite(values).any():
-                ends.append(([value for value in values if math.isfinite(value)][-1], label, colour))
-        if axes.get_ylim()[0] < 0 or len(lines) == len(rates):
-            axes.set_ylim(bottom=0)
-        if epochs:
-            axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
+    if rates := _rate_lines(rows):
+        panels.append(_Panel("Spikes per neuron and time step", rates, from_zero=True))
+    epochs = [row.epoch for row in rows]
+    figure = new_figure(width=3.4 * len(panels), height=2.9, title=title)
+    for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        _draw_panel(axes, panel, epochs)
         if chosen_epoch is not None:
-            axes.axvline(chosen_epoch, color=_QUIET, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-            side = "right" if chosen_epoch > np.mean(axes.get_xlim()) else "left"
-            axes.text(chosen_epoch, 1, " chosen ", transform=axes.get_xaxis_transform(), **_SMALL, ha=side, va="top")
-        _label_ends(axes, ends)
-    _save(figure, path)
+            _mark_epoch(axes, chosen_epoch)
+        _label_ends(axes, panel.lines)
+    save_figure(figure, path)
 
 
-def draw_confusion(matrix: ArrayLike, classes: Sequence[str], path: Path, title: str = "") -> None:
-    """Draws counts, shaded by their share of their row.
-
-    Args:
-        matrix: [K, K] counts; row = true class, column = predicted class.
-        classes: K names.
-        path: The PNG to write.
-        title: Stands above.
-    """
-    counts: NDArray[Any] = np.asarray(matrix)
-    K = len(classes)
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = min(2.4 + 0.42 * K, 16.0)
-    figure = _figure(width=side + 0.4, height=side, title=title)
-    axes = figure.subplots()
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    if K <= _MOST_CLASSES_WITH_COUNTS:
-        for row, column in np.argwhere(counts > 0).tolist():
-            colour = "white" if share[row, column] > 0.55 else _INK
-            axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=colour)
-    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, classes)) > 3 else {}
-    axes.set_xticks(range(K), classes, parse_math=False, **turned)
-    axes.set_yticks(range(K), classes, parse_math=False)
-    axes.tick_params(length=0, labelsize=8, labelcolor=_INK)
-    axes.set_xticks(np.arange(K + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(K + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=1.5)
-    axes.tick_params(which="minor", length=0)
-    axes.spines[:].set_visible(False)
-    axes.set_xlabel("predicted", **_SMALL)
-    axes.set_ylabel("true", **_SMALL)
-    _save(figure, path)
+def _rate_lines(rows: Sequence[EpochRow]) -> list[_Line]:
+    layers = list(rows[0].rates) if rows else []
+    places = np.linspace(0, len(LAYER_COLOURS) - 1, len(layers)).round().astype(int)
+    return [
+        _Line(layer, LAYER_COLOURS[place], [row.rates.get(layer, math.nan) for row in rows])
+        for layer, place in zip(layers, places.tolist(), strict=True)
+    ]
 
 
-def draw_probabilities(probabilities: Sequence[float], classes: Sequence[str], path: Path, title: str = "") -> None:
-    """Draws one prediction as bars in the order of classes, the most probable highlighted.
-
-    Args:
-        probabilities: K values, 0 to 1.
-        classes: K names.
-        path: The PNG to write.
-        title: Stands above.
-    """
-    K = len(classes)
-    best = int(np.argmax(probabilities))
-    figure = _figure(width=5.2, height=0.2 + 0.27 * K, title=title)
-    axes = figure.subplots()
-    axes.barh(range(K), probabilities, height=0.7, color=[_VALIDATION if k == best else _PALE for k in range(K)])
-    for k, probability in enumerate(probabilities):
-        weight, colour = ("bold", _INK) if k == best else ("normal", _QUIET)
-        style = {"fontsize": 8, "color": colour, "weight": weight, "va": "center_baseline"}
-        axes.text(probability + 0.012, k, f"{100 * probability:.1f} %", **style)
-    axes.set_yticks(range(K), classes, parse_math=False)
-    axes.get_yticklabels()[best].set_weight("bold")
-    axes.tick_params(length=0, labelsize=9, labelcolor=_INK)
-    axes.set_xlim(0, 1.15)
-    axes.set_ylim(K - 0.5, -0.5)
-    axes.set_xticks([])
-    axes.spines[:].set_visible(False)
-    _save(figure, path)
+def _draw_panel(axes: Axes, panel: _Panel, epochs: list[int]) -> None:
+    grid_axes(axes, panel.title)
+    mark_integers(axes)
+    axes.set_xlabel("epoch", **SMALL)
+    marker = "o" if len(epochs) <= MAX_MARKED_EPOCHS else None
+    for line in panel.lines:
+        axes.plot(epochs, line.values, color=line.colour, linewidth=1.6, marker=marker, markersize=3)
+    if panel.from_zero or axes.get_ylim()[0] < 0:
+        axes.set_ylim(bottom=0)
+    if epochs:
+        axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
 
 
-def _figure(width: float, height: float, title: str) -> Any:
-    """A figure of its own, without pyplot's global state; saving it as PNG uses Agg."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height + (0.3 if title else 0)), layout="constrained", facecolor="white")
-    if title:
-        figure.suptitle(title, fontsize=10, color=_INK, parse_math=False)
-    return figure
+def _mark_epoch(axes: Axes, epoch: int) -> None:
+    axes.axvline(epoch, color=QUIET, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    side = "right" if epoch > np.mean(axes.get_xlim()) else "left"
+    axes.text(epoch, 1, " chosen ", transform=axes.get_xaxis_transform(), **SMALL, ha=side, va="top")
 
 
-def _plain(axes: Any, title: str) -> None:
-    axes.set_title(title, loc="left", fontsize=10, color=_INK)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_GRID)
-    axes.grid(axis="y", color=_GRID, linewidth=0.8)
-    axes.set_xlabel("epoch", **_SMALL)
-    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-    axes.tick_params(length=0, labelsize=8, labelcolor=_QUIET)
-
-
-def _label_ends(axes: Any, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Names lines at their right ends, apart where they would touch."""
+def _label_ends(axes: Axes, lines: Sequence[_Line]) -> None:
+    """Write the names of lines at their right ends, far enough from each other to be read."""
     low, high = axes.get_ylim()
     gap = 0.08 * (high - low)
-    ends = sorted(ends)
+    ends = sorted((end, line.label, line.colour) for line in lines if (end := line.last()) is not None)
     heights = [value for value, _, _ in ends]
     for k in range(1, len(ends)):
         heights[k] = max(heights[k], heights[k - 1] + gap)
     for k in reversed(range(len(ends))):
         heights[k] = min(heights[k], high - (len(ends) - 1 - k) * gap)
-    place = {"transform": axes.get_yaxis_transform(), "va": "center", "parse_math": False}
+    beside = axes.get_yaxis_transform()
     for height, (_, label, colour) in zip(heights, ends, strict=True):
-        axes.text(1.02, height, label, color=colour, fontsize=8, **place)
+        axes.text(1.02, height, label, color=colour, fontsize=8, va="center", transform=beside, parse_math=False)
 
 
-def _save(figure: Any, path: Path) -> None:
-    with write_beside(Path(path)) as beside:
-        figure.savefig(beside, format="png", dpi=_DPI)
+def draw_confusion(matrix: ArrayLike, classes: Sequence[str], path: Path, title: str = "") -> None:
+    """Draw a confusion matrix: counts, shaded by their share of their row.
+
+    Args:
+        matrix: [K, K] counts; row = true class, column = predicted class.
+        classes: K names.
+        path: The PNG to write.
+        title: A text above.
+
+    Raises:
+        FileError: The file cannot be written.
+    """
+    counts: NDArray[np.int64] = np.asarray(matrix, np.int64)
+    K = len(classes)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = min(2.4 + 0.42 * K, 16.0)
+    figure = new_figure(width=side + 0.4, height=side, title=title)
+    axes = figure.subplots()
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    if K <= MAX_COUNTED_CLASSES:
+        for row, column in np.argwhere(counts > 0).tolist():
+            colour = "white" if share[row, column] > 0.55 else INK
+            axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=colour)
+    names = [readable(name) for name in classes]
+    axes.set_xticks(range(K), names, parse_math=False)
+    if max(map(len, names)) > 3:
+        for label in axes.get_xticklabels():
+            label.set(rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(K), names, parse_math=False)
+    axes.tick_params(length=0, labelsize=8, labelcolor=INK)
+    axes.set_xticks(np.arange(K + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(K + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.tick_params(which="minor", length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("predicted", **SMALL)
+    axes.set_ylabel("true", **SMALL)
+    save_figure(figure, path)
+
+
+def draw_probabilities(probabilities: Sequence[float], classes: Sequence[str], path: Path, title: str = "") -> None:
+    """Draw the probabilities of one prediction as bars in the order of classes, the largest highlighted.
+
+    Args:
+        probabilities: K values, 0 to 1.
+        classes: K names.
+        path: The PNG to write.
+        title: A text above.
+
+    Raises:
+        FileError: The file cannot be written.
+    """
+    K = len(classes)
+    best = int(np.argmax(probabilities))
+    figure = new_figure(width=5.2, height=0.2 + 0.27 * K, title=title)
+    axes = figure.subplots()
+    axes.barh(range(K), probabilities, height=0.7, color=[ACCENT if k == best else PALE for k in range(K)])
+    for k, probability in enumerate(probabilities):
+        weight, colour = ("bold", INK) if k == best else ("normal", QUIET)
+        text = f"{100 * probability:.1f} %"
+        axes.text(probability + 0.012, k, text, fontsize=8, color=colour, weight=weight, va="center_baseline")
+    axes.set_yticks(range(K), [readable(name) for name in classes], parse_math=False)
+    axes.get_yticklabels()[best].set_fontweight("bold")
+    axes.tick_params(length=0, labelsize=9, labelcolor=INK)
+    axes.set_xlim(0, 1.15)
+    axes.set_ylim(K - 0.5, -0.5)
+    axes.set_xticks([])
+    axes.spines[:].set_visible(False)
+    save_figure(figure, path)

@@ -4,73 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .charts import _GRID, _INK, _QUIET, _SMALL, _VALIDATION, _figure, _save
+from .style import ACCENT, INK, QUIET, RED, SMALL, TITLE, new_figure, save_figure, strip_axes
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from ..networks import NeuronResponse
 
-_CLOSED, _FIRED, _ARRIVED = "#1f2937", "#d61f26", "#6b7280"
-_FORMULA = "closed form v[n] = Σ w a (1 - a)^(n - n_k), a = dt/τ, until the first spike"
-_ROOM = 0.35  # above the threshold, for spikes
+CLOSED_FORM = "closed form v[n] = Σ w a (1 - a)^(n - n_k), a = dt/τ, until the first spike"
+SPIKE_HEIGHT = 0.35  # above the threshold, in thresholds
 
 
 def draw_neurons(responses: Sequence[NeuronResponse], path: Path) -> None:
-    """Draws a panel per neuron, weights downwards and time constants to the right, above the spikes that came in.
+    """Draw a panel per neuron, a row per weight and a column per time constant, above the input spikes.
 
     Args:
         responses: To the same spikes; one for each pair of weight and time constant.
         path: The PNG to write.
+
+    Raises:
+        FileError: The file cannot be written.
     """
-    taus, weights = (list(dict.fromkeys(getattr(one, name) for one in responses)) for name in ("tau_s", "weight"))
-    rows, columns = len(weights) + 1, len(taus)
-    figure = _figure(width=0.8 + 3.6 * columns, height=1.2 + 1.8 * len(weights), title="")
-    panels = figure.subplots(
-        rows, columns, squeeze=False, sharex=True, sharey="row", height_ratios=[*[1.0] * len(weights), 0.16]
-    )
+    taus_s = list(dict.fromkeys(one.tau_s for one in responses))
+    weights = list(dict.fromkeys(one.weight for one in responses))
+    rows, columns = len(weights) + 1, len(taus_s)
+    figure = new_figure(width=0.8 + 3.6 * columns, height=1.2 + 1.8 * len(weights))
+    ratios = [*[1.0] * len(weights), 0.16]
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey="row", height_ratios=ratios)
     low = min(0.0, *(float(one.membrane.min()) for one in responses))
     for one in responses:
-        row, column = weights.index(one.weight), taus.index(one.tau_s)
-        _draw_membrane(panels[row][column], one, low)
-        if row == 0:
-            panels[row][column].set_title(f"τ = {1000 * one.tau_s:g} ms", loc="left", fontsize=10, color=_INK)
-        if column == 0:
-            panels[row][column].set_ylabel(f"weight {one.weight:g}\nmembrane / threshold", **_SMALL)
+        _draw_membrane(panels[weights.index(one.weight)][taus_s.index(one.tau_s)], one, low)
+    for axes, tau_s in zip(panels[0], taus_s, strict=True):
+        axes.set_title(f"τ = {1000 * tau_s:g} ms", **TITLE)
+    for axes, weight in zip(panels[:-1, 0], weights, strict=True):
+        axes.set_ylabel(f"weight {weight:g}\nmembrane / threshold", **SMALL)
     for axes in panels[-1]:
-        _draw_arrivals(axes, responses[0])
-    panels[-1][0].set_ylabel("input", **_SMALL, rotation=0, ha="right", va="center")
+        _draw_input(axes, responses[0])
+    panels[-1][0].set_ylabel("input", **SMALL, rotation=0, ha="right", va="center")
     lines, names = panels[0][0].get_legend_handles_labels()
-    figure.legend(lines, names, loc="outside upper center", ncols=4, frameon=False, fontsize=8, labelcolor=_QUIET)
-    _save(figure, path)
+    figure.legend(lines, names, loc="outside upper center", ncols=4, frameon=False, fontsize=8, labelcolor=QUIET)
+    save_figure(figure, path)
 
 
-def _draw_membrane(axes: Any, one: NeuronResponse, low: float) -> None:
-    """The potential after each step; it is 0 at first."""
+def _draw_membrane(axes: Axes, one: NeuronResponse, low: float) -> None:
+    """Draw the potential after each step; it is 0 at first."""
     ms = 1000 * one.dt * np.arange(len(one.membrane) + 1)
-    axes.axhline(1, color=_QUIET, linewidth=0.8, linestyle=(0, (1, 2)), label="threshold")
-    axes.plot(ms, [0, *one.membrane], color=_VALIDATION, linewidth=2.2, alpha=0.55, label="membrane of dvspipe's LIF")
-    until_first_spike = np.minimum([0, *one.closed_form], 1 + _ROOM)
-    axes.plot(ms, until_first_spike, color=_CLOSED, linewidth=1, linestyle=(0, (4, 2)),
-              label=_FORMULA)  # fmt: skip
-    fired = ms[1:][one.fired]
-    axes.vlines(fired, 1 + 0.3 * _ROOM, 1 + 0.9 * _ROOM, color=_FIRED, linewidth=1.5, label="its spikes")
-    axes.set_ylim(1.1 * low - 0.05, 1.02 + _ROOM)
+    axes.axhline(1, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)), label="threshold")
+    axes.plot(ms, [0, *one.membrane], color=ACCENT, linewidth=2.2, alpha=0.55, label="membrane of dvspipe's LIF")
+    until_first_spike = np.minimum([0, *one.closed_form], 1 + SPIKE_HEIGHT)
+    axes.plot(ms, until_first_spike, color=INK, linewidth=1, linestyle=(0, (4, 2)), label=CLOSED_FORM)
+    fired_ms = ms[1:][one.fired]
+    axes.vlines(fired_ms, 1 + 0.3 * SPIKE_HEIGHT, 1 + 0.9 * SPIKE_HEIGHT, color=RED, linewidth=1.5, label="its spikes")
+    axes.set_ylim(1.1 * low - 0.05, 1.02 + SPIKE_HEIGHT)
     axes.set_xlim(0, ms[-1])
-    _plain(axes)
+    strip_axes(axes)
 
 
-def _draw_arrivals(axes: Any, one: NeuronResponse) -> None:
-    arrived = np.flatnonzero(one.arrived)
-    axes.vlines(1000 * one.dt * arrived, 0, 1, color=_ARRIVED, linewidth=1.3)
+def _draw_input(axes: Axes, one: NeuronResponse) -> None:
+    axes.vlines(1000 * one.dt * np.flatnonzero(one.arrived), 0, 1, color=QUIET, linewidth=1.3)
     axes.set_yticks([])
-    axes.set_xlabel("ms", **_SMALL)
-    _plain(axes)
-
-
-def _plain(axes: Any) -> None:
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_GRID)
-    axes.tick_params(length=0, labelsize=8, labelcolor=_QUIET)
+    axes.set_xlabel("ms", **SMALL)
+    strip_axes(axes)

@@ -4,109 +4,104 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError
-from .charts import _GRID, _INK, _QUIET, _SMALL, _figure, _save
-from .previews import _COLOURS
+from ..errors import ConfigError, Remedy
+from .style import GRID, INK, OFF, ON, SMALL, TITLE, frame_axes, new_figure, save_figure, strip_axes
 
-MOST_TRAINS = 4096  # about two to a pixel of the highest picture
-_MOST_NAMED = 16  # values that are written beside their trains and into the image
-_MOST_TICKS = 64  # trains whose spikes are drawn as lines, not as points of a picture
-_ROW_HEIGHT, _LOWEST, _HIGHEST = 0.28, 2.2, 9.0  # inches
-_PANEL_WIDTH = 4.2
-_OFF, _ON = (tuple(np.divide(colour, 255)) for colour in (_COLOURS["light"].off, _COLOURS["light"].on))
-_DARK = tuple(int(_INK[k : k + 2], 16) / 255 for k in (1, 3, 5))
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MAX_TRAINS = 4096  # about two per pixel row of the highest picture
+MAX_NAMED = 16  # pixels whose values are written beside their trains and into the image
+MAX_TICKS = 64  # trains whose spikes are drawn as lines; those of more are pixels of an image
+ROW_HEIGHT, MIN_HEIGHT, MAX_HEIGHT = 0.28, 2.2, 9.0  # inches
+PANEL_WIDTH = 4.2
+DARK = tuple(int(INK[k : k + 2], 16) / 255 for k in (1, 3, 5))
 
 
 def draw_rasters(
-    rasters: Mapping[str, NDArray[np.uint8]], image: NDArray[Any], path: Path, *, step_us: int, title: str = ""
+    rasters: Mapping[str, NDArray[np.uint8]], image: NDArray[np.float64], path: Path, *, step_us: int, title: str = ""
 ) -> None:
-    """Draws the spike trains of an image, a panel per code, beside the image; trains are in the order of pixels.
+    """Draw the spike trains of an image beside it, a panel per code; trains are in the order of pixels.
 
     Args:
-        rasters: uint8 [T, C, H, W] by name; where C = 2, OFF (0) is blue and ON (1) red.
-        image: [H, W], what they were made from, 0 to 1.
+        rasters: uint8 [T, C, H, W] by name; if C = 2, OFF (0) is blue and ON (1) red.
+        image: [H, W], what they encode, 0 to 1.
         path: The PNG to write.
         step_us: Length of a step in microseconds.
-        title: Stands above all.
+        title: A text above all.
 
     Raises:
         ConfigError: There are more trains than a picture can show.
+        FileError: The file cannot be written.
     """
     rows = {name: _rows(name, trains) for name, trains in rasters.items()}
-    most = max(len(lines) for lines in rows.values())
-    height = float(np.clip(_ROW_HEIGHT * most, _LOWEST, _HIGHEST))
-    figure = _figure(width=2.2 + _PANEL_WIDTH * len(rows), height=height + 0.7, title=title)
-    ratios = [1.6, *[_PANEL_WIDTH] * len(rows)]
-    first, *panels = figure.subplots(1, 1 + len(rows), width_ratios=ratios)
+    height = float(np.clip(ROW_HEIGHT * max(map(len, rows.values())), MIN_HEIGHT, MAX_HEIGHT))
+    figure = new_figure(width=2.2 + PANEL_WIDTH * len(rows), height=height + 0.7, title=title)
+    first, *panels = figure.subplots(1, 1 + len(rows), width_ratios=[1.6, *[PANEL_WIDTH] * len(rows)])
     _draw_image(first, image)
-    for axes, (name, lines) in zip(panels, rows.items(), strict=True):
-        _draw_raster(axes, lines, rasters[name].shape[1], step_us)
-        axes.set_title(name.replace("_", " "), loc="left", fontsize=10, color=_INK)
-        _name_pixels(axes, image, len(lines))
-    _save(figure, path)
+    for axes, (name, trains) in zip(panels, rows.items(), strict=True):
+        _draw_raster(axes, trains, rasters[name].shape[1], step_us)
+        axes.set_title(name.replace("_", " "), **TITLE)
+        _name_pixels(axes, image, len(trains))
+    save_figure(figure, path)
 
 
 def _rows(name: str, trains: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The trains [H * W * C, T], those of a pixel together."""
+    """Return the trains [H * W * C, T]; those of a pixel are next to each other."""
     T, C, H, W = trains.shape
-    if C * H * W > MOST_TRAINS:
+    if C * H * W > MAX_TRAINS:
         raise ConfigError(
-            f"{name}: {C * H * W:,} spike trains of {W}x{H} pixels, a picture shows at most {MOST_TRAINS:,}; --resize "
-            "makes the image smaller, and -o FILE.npz takes them all"
+            f"{name}: {C * H * W:,} spike trains of {W}x{H} pixels, expected at most {MAX_TRAINS:,} for a picture",
+            Remedy("resize", "WIDTHxHEIGHT", "make the image smaller"),
+            Remedy("out", "FILE.npz", "write all trains as arrays"),
         )
     return trains.reshape(T, C, H * W).transpose(2, 1, 0).reshape(-1, T)
 
 
-def _draw_image(axes: Any, image: NDArray[Any]) -> None:
+def _draw_image(axes: Axes, image: NDArray[np.float64]) -> None:
     axes.imshow(image, cmap="gray", vmin=0, vmax=1)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_color(_GRID)
-    axes.set_title("image", loc="left", fontsize=10, color=_INK)
-    if image.size <= _MOST_NAMED:
+    frame_axes(axes, "image")
+    if image.size <= MAX_NAMED:
         for (row, column), value in np.ndenumerate(image):
-            colour = "white" if value < 0.5 else _INK
+            colour = "white" if value < 0.5 else INK
             axes.text(column, row, _grey(value), ha="center", va="center", fontsize=9, color=colour)
 
 
-def _draw_raster(axes: Any, rows: NDArray[np.uint8], channels: int, step_us: int) -> None:
-    """Spikes as lines where they can be told apart, else as a picture."""
+def _draw_raster(axes: Axes, rows: NDArray[np.uint8], channels: int, step_us: int) -> None:
+    """Draw spikes as lines if there are few trains, otherwise as pixels of an image."""
     T = rows.shape[1]
     ends_ms = (0, T * step_us / 1000)
-    if len(rows) <= _MOST_TICKS:
+    inks = (OFF, ON) if channels == 2 else (DARK,)
+    if len(rows) <= MAX_TICKS:
         for row, train in enumerate(rows):
-            colour = (_OFF, _ON)[row % 2] if channels == 2 else _DARK
             middles_ms = (np.flatnonzero(train) + 0.5) * step_us / 1000
-            axes.vlines(middles_ms, row - 0.4, row + 0.4, color=colour, linewidth=1.3)
+            axes.vlines(middles_ms, row - 0.4, row + 0.4, color=inks[row % len(inks)], linewidth=1.3)
         for row in range(channels, len(rows), channels):
-            axes.axhline(row - 0.5, color=_GRID, linewidth=0.8, zorder=0)
+            axes.axhline(row - 0.5, color=GRID, linewidth=0.8, zorder=0)
     else:
-        colours = np.array((_OFF, _ON) if channels == 2 else (_DARK,))
-        inks = colours[np.arange(len(rows)) % len(colours)][:, None]
-        picture = np.where(rows[..., None] > 0, inks, 1.0)
+        own = np.array(inks)[np.arange(len(rows)) % len(inks)][:, None]
+        picture = np.where(rows[..., None] > 0, own, 1.0)
         axes.imshow(picture, aspect="auto", interpolation="nearest", extent=(*ends_ms, len(rows) - 0.5, -0.5))
     axes.set_xlim(ends_ms)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel("ms", **_SMALL)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_GRID)
-    axes.tick_params(length=0, labelsize=8, labelcolor=_QUIET)
+    axes.set_xlabel("ms", **SMALL)
+    strip_axes(axes)
 
 
-def _name_pixels(axes: Any, image: NDArray[Any], rows: int) -> None:
+def _name_pixels(axes: Axes, image: NDArray[np.float64], rows: int) -> None:
     each = rows // image.size
-    if image.size <= _MOST_NAMED:
+    if image.size <= MAX_NAMED:
         middles = np.arange(image.size) * each + (each - 1) / 2
         axes.set_yticks(middles, [_grey(value) for value in image.ravel()])
-        axes.set_ylabel("grey value", **_SMALL)
+        axes.set_ylabel("grey value", **SMALL)
     else:
-        axes.yaxis.get_major_locator().set_params(integer=True)
-        axes.set_ylabel("pixel, row by row" if each == 1 else f"{each} trains per pixel, row by row", **_SMALL)
+        axes.locator_params(axis="y", integer=True)
+        axes.set_ylabel("pixel, row by row" if each == 1 else f"{each} trains per pixel, row by row", **SMALL)
 
 
 def _grey(value: float) -> str:

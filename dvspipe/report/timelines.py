@@ -1,135 +1,167 @@
-"""What a classifier says of a recording over time: as a chart, and written below the moving events."""
+"""The classification of a recording over time: as a chart, and as captions of a video of its events."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..events import Events, SensorSize
-from .charts import _GRID, _INK, _QUIET, _SMALL, _VALIDATION, _figure, _save
-from .previews import Caption, PreviewSettings, write_preview
+from ..results import Answer, EventRates, RecordingResult, SegmentRow, WindowRow
+from .painter import Caption
+from .previews import PreviewSettings, write_preview
+from .style import ACCENT, EMPTY, GRID, INK, QUIET, SMALL, TITLE, grid_axes, new_figure, readable, save_figure
 
-MOST_COLUMNS = 2000  # of a chart; more cannot be told apart
-LONGEST_PLAY_S, SHORTEST_PLAY_S = 60.0, 2.0  # of a video below which a label stands
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MAX_COLUMNS = 2000  # of a chart; more cannot be distinguished
+MAX_PLAY_S, MIN_PLAY_S = 60.0, 2.0  # of an overlay
 OVERLAY_FPS = 15.0
 OVERLAY_WINDOW_US = 66_000
-SHORTEST_SIDE_PX, LONGEST_SIDE_PX = 256, 640  # of the longer side; OpenCV's VP8 has no limit of its bit rate
-LABEL_PT, MOST_LINES = 7.0, 3  # of the names of classes
-NARROWEST_TEXT = 0.0068  # of the chart's width for each letter of a class
-Rows = Sequence[Mapping[str, Any]]
+OVERLAY_MIN_SIDE_PX, OVERLAY_MAX_SIDE_PX = 256, 640  # of the longer side; OpenCV's VP8 has no limit of its bit rate
+LABEL_PT, MAX_LINES = 7.0, 3  # of the name of a class in a bar
+LETTER_SHARE = 0.0068  # width of a letter of such a name, as a share of the chart's
+UNCERTAIN = GRID  # colour of a segment in which no class is certain
+
+
+class _Span(NamedTuple):
+    """A part of a recording with a class; without a label, no class is certain."""
+
+    start_us: int
+    end_us: int
+    label: int | None
+    class_name: str
+
+
+class _Lane(NamedTuple):
+    """A row of coloured bars."""
+
+    name: str
+    spans: list[_Span]
 
 
 def draw_timeline(
-    windows: Rows, segments: Rows, record: Mapping[str, Any], classes: Sequence[str], path: Path, title: str = ""
+    result: RecordingResult, windows: Sequence[WindowRow], classes: Sequence[str], path: Path, title: str = ""
 ) -> None:
-    """Draws the probability of each class over time, the segments, the labels where there are any, and the event rate.
+    """Draw the probability of each class over time, the segments, the labels if there are any, and the event rate.
 
     Args:
-        windows: Rows of windows.jsonl.
-        segments: Rows of segments.jsonl.
-        record: answer.json: times, `rates`, and `labels` (begin, end, class), where there are any.
+        result: The answer for the recording, and its segments.
+        windows: Its windows.
         classes: K names.
         path: The PNG to write.
-        title: Stands above.
+        title: A text above.
+
+    Raises:
+        FileError: The file cannot be written.
     """
-    begin_us, end_us = record["t_first_us"], record["t_last_us"] + 1
-    lanes = [("shown", [(row["t_start_us"], row["t_end_us"], row["label"], row["class"]) for row in segments])]
-    if record.get("labels") is not None:
-        spans = [(start, stop, classes.index(name), name) for start, stop, name in record["labels"]]
-        lanes.append(("labels", spans))
-    K = len(classes)
-    heights = [0.3 + 0.2 * K, 0.3 + 0.4 * len(lanes), 1.1]
-    figure = _figure(width=10.5, height=sum(heights) + 0.6, title=title)
-    above, middle, below = figure.subplots(3, 1, sharex=True, height_ratios=heights)
-    _draw_probabilities(above, windows, classes, begin_us, end_us)
-    _draw_lanes(middle, lanes, K, begin_us, end_us)
-    _draw_rate(below, record["rates"], begin_us)
-    below.set_xlim(0, (end_us - begin_us) / 1e6)
-    below.set_xlabel("seconds since the first event", **_SMALL)
-    _save(figure, path)
+    answer = result.answer
+    start_us, end_us = answer.t_first_us, answer.t_last_us + 1
+    lanes = _lanes(result, classes)
+    heights = [0.3 + 0.2 * len(classes), 0.3 + 0.4 * len(lanes), 1.1]
+    figure = new_figure(width=10.5, height=sum(heights) + 0.6, title=title)
+    top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=heights)
+    _draw_probabilities(top, windows, classes, start_us, end_us)
+    _draw_lanes(middle, lanes, len(classes), start_us, end_us)
+    _draw_rate(bottom, answer.rates, start_us)
+    bottom.set_xlim(0, (end_us - start_us) / 1e6)
+    bottom.set_xlabel("seconds since the first event", **SMALL)
+    save_figure(figure, path)
 
 
-def _draw_probabilities(axes: Any, windows: Rows, classes: Sequence[str], begin_us: int, end_us: int) -> None:
-    """A row per class, the darker the more probable; where nothing was asked it stays grey."""
-    K, columns = len(classes), min(MOST_COLUMNS, 4 * len(windows) + 100)
-    edges_us = np.linspace(begin_us, end_us, columns + 1)
+def _lanes(result: RecordingResult, classes: Sequence[str]) -> list[_Lane]:
+    predicted = [_Span(one.t_start_us, one.t_end_us, one.label, one.class_name) for one in result.segments]
+    lanes = [_Lane("predicted", predicted)]
+    if (labels := result.answer.labels) is not None:
+        true = [_Span(one.t_start_us, one.t_end_us, classes.index(one.class_name), one.class_name) for one in labels]
+        lanes.append(_Lane("labels", true))
+    return lanes
+
+
+def _draw_probabilities(
+    axes: Axes, windows: Sequence[WindowRow], classes: Sequence[str], start_us: int, end_us: int
+) -> None:
+    """Draw a row per class, the darker the more probable; time without an answer stays grey."""
+    K, columns = len(classes), min(MAX_COLUMNS, 4 * len(windows) + 100)
+    edges_us = np.linspace(start_us, end_us, columns + 1)
     shown = np.full((columns, K), np.nan)
     middles_us = (edges_us[1:] + edges_us[:-1]) / 2
-    for row in windows:
-        shown[(middles_us >= row["t_from_us"]) & (middles_us < row["t_to_us"])] = row["probabilities"]
-    axes.set_facecolor("#f3f4f6")
-    seconds = (end_us - begin_us) / 1e6
+    for window in windows:
+        shown[(middles_us >= window.t_from_us) & (middles_us < window.t_to_us)] = window.probabilities
+    axes.set_facecolor(EMPTY)
+    seconds = (end_us - start_us) / 1e6
     axes.imshow(
         np.ma.masked_invalid(shown.T), cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest",
         extent=(0, seconds, K - 0.5, -0.5),
     )  # fmt: skip
-    axes.set_yticks(range(K), [name.replace("_", " ") for name in classes], parse_math=False)
+    axes.set_yticks(range(K), [readable(name) for name in classes], parse_math=False)
     axes.set_yticks(np.arange(K + 1) - 0.5, minor=True)
     axes.grid(which="minor", axis="y", color="white", linewidth=1.2)
-    axes.tick_params(which="both", length=0, labelsize=8, labelcolor=_INK, labelbottom=False)
+    axes.tick_params(which="both", length=0, labelsize=8, labelcolor=INK, labelbottom=False)
     axes.spines[:].set_visible(False)
-    axes.set_title("Probability of each class", loc="left", fontsize=10, color=_INK)
+    axes.set_title("Probability of each class", **TITLE)
 
 
-def _draw_lanes(
-    axes: Any,
-    lanes: Sequence[tuple[str, Sequence[tuple[int, int, int | None, str]]]],
-    K: int,
-    begin_us: int,
-    end_us: int,
-) -> None:
-    """What is shown from when to when, a lane of coloured bars each."""
-    for number, (_, spans) in enumerate(lanes):
-        for start_us, stop_us, label, name in spans:
-            if stop_us <= begin_us or start_us >= end_us:
+def _draw_lanes(axes: Axes, lanes: Sequence[_Lane], K: int, start_us: int, end_us: int) -> None:
+    for number, lane in enumerate(lanes):
+        for span in lane.spans:
+            if span.end_us <= start_us or span.start_us >= end_us:
                 continue
-            left, width = (start_us - begin_us) / 1e6, (stop_us - start_us) / 1e6
-            face = "#e5e7eb" if label is None else class_colour(label, K)
+            left, width = (span.start_us - start_us) / 1e6, (span.end_us - span.start_us) / 1e6
+            face = UNCERTAIN if span.label is None else class_colour(span.label, K)
             axes.barh(number, width, left=left, height=0.78, color=face, edgecolor="white", linewidth=0.8)
-            if (text := in_a_bar(name, (stop_us - start_us) / (end_us - begin_us))) is not None:
-                ink = _QUIET if label is None else "white"
-                style = {"ha": "center", "va": "center", "linespacing": 1.0, "parse_math": False}
-                axes.text(left + width / 2, number, text, fontsize=LABEL_PT, color=ink, **style)
-    axes.set_yticks(range(len(lanes)), [name for name, _ in lanes])
+            text = fit_in_bar(span.class_name, (span.end_us - span.start_us) / (end_us - start_us))
+            if text is not None:
+                ink = QUIET if span.label is None else "white"
+                axes.text(
+                    left + width / 2, number, text, fontsize=LABEL_PT, color=ink, ha="center", va="center",
+                    linespacing=1.0, parse_math=False,
+                )  # fmt: skip
+    axes.set_yticks(range(len(lanes)), [lane.name for lane in lanes])
     axes.set_ylim(len(lanes) - 0.5, -0.5)
-    axes.tick_params(length=0, labelsize=8, labelcolor=_INK, labelbottom=False)
+    axes.tick_params(length=0, labelsize=8, labelcolor=INK, labelbottom=False)
     axes.spines[:].set_visible(False)
 
 
-def in_a_bar(name: str, share: float) -> str | None:
-    """A class's name on as many lines as a bar of a share of the chart's width needs; None where it finds no place."""
-    letters = int(share / NARROWEST_TEXT)
-    lines = wrap(name.replace("_", " "), letters, break_long_words=False) if letters else []
-    fits = 0 < len(lines) <= MOST_LINES and max(map(len, lines)) <= letters
+def fit_in_bar(class_name: str, share: float) -> str | None:
+    """Return the name of a class in as many lines as its bar needs, or None if it does not fit.
+
+    Args:
+        class_name: The name.
+        share: Width of the bar as a share of the chart's, 0 to 1.
+    """
+    letters = int(share / LETTER_SHARE)
+    lines = wrap(readable(class_name), letters, break_long_words=False) if letters else []
+    fits = 0 < len(lines) <= MAX_LINES and max(map(len, lines)) <= letters
     return "\n".join(lines) if fits else None
 
 
-def _draw_rate(axes: Any, rates: Mapping[str, Any], begin_us: int) -> None:
-    counts: NDArray[Any] = np.array(rates["counts"] or [0])
-    together = max(1, -(-len(counts) // (MOST_COLUMNS // 4)))
-    padded = np.pad(counts, (0, -len(counts) % together)).reshape(-1, together).sum(axis=1)
-    bin_us = rates["bin_us"] * together
-    edges = ((rates["start_us"] or 0) - begin_us + np.arange(len(padded) + 1) * bin_us) / 1e6
-    axes.stairs(padded / (bin_us * 1e-6), edges, color=_VALIDATION, linewidth=0.9, fill=True, alpha=0.75)
+def _draw_rate(axes: Axes, rates: EventRates, start_us: int) -> None:
+    counts = np.array(rates.counts or [0])
+    together = max(1, -(-len(counts) // (MAX_COLUMNS // 4)))
+    sums = np.pad(counts, (0, -len(counts) % together)).reshape(-1, together).sum(axis=1)
+    bin_us = rates.bin_us * together
+    edges_s = ((rates.start_us or 0) - start_us + np.arange(len(sums) + 1) * bin_us) / 1e6
+    grid_axes(axes, "Events per second")
+    axes.stairs(sums / (bin_us * 1e-6), edges_s, color=ACCENT, linewidth=0.9, fill=True, alpha=0.75)
     axes.set_ylim(bottom=0)
-    axes.set_title("Events per second", loc="left", fontsize=10, color=_INK)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_GRID)
-    axes.grid(axis="y", color=_GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.yaxis.set_major_formatter("{x:,.10g}")
-    axes.yaxis.get_major_locator().set_params(nbins=4)
-    axes.tick_params(length=0, labelsize=8, labelcolor=_QUIET)
+    axes.locator_params(axis="y", nbins=4)
 
 
 def class_colour(label: int, K: int) -> tuple[float, float, float]:
-    """A colour for a class, as far from those of the others as K of them can be; dark enough for white letters."""
+    """Return a colour for a class, dark enough for white letters and far from those of the next classes.
+
+    Args:
+        label: The class, 0 to K - 1.
+        K: Number of classes.
+    """
     from colorsys import hls_to_rgb
 
     hue = (label * _stride(K) % K) / K
@@ -137,48 +169,53 @@ def class_colour(label: int, K: int) -> tuple[float, float, float]:
 
 
 def _stride(K: int) -> int:
-    """A step that goes round K places, each once, with large jumps, so that neighbours do not look alike."""
+    """Return a large step that visits all of K places, so that neighbours do not look alike."""
     return next((step for step in range(round(0.382 * K), 0, -1) if np.gcd(step, K) == 1), 1)
 
 
 def write_overlay(
-    parts: Iterable[Events], sensor: SensorSize, windows: Rows, segments: Rows, record: Mapping[str, Any], path: Path
+    parts: Iterable[Events], sensor: SensorSize, result: RecordingResult, windows: Sequence[WindowRow], path: Path
 ) -> Path:
-    """The path of a new video of a recording's events, below which stands what is shown and how probable it is.
+    """Write a video of a recording's events with the predicted class and its probability below, and return its path.
 
-    It plays in real time, but lasts between 2 and 60 s: it plays a short recording more slowly, a long one more
-    quickly. Pauses of more than a second are cut short.
+    It plays in real time, or more slowly or quickly so that it lasts between 2 and 60 s. Pauses longer than a second
+    are shortened.
 
     Args:
         parts: Consecutive parts of the recording.
         sensor: Its sensor; a large one is made smaller.
-        windows: Rows of windows.jsonl.
-        segments: Rows of segments.jsonl.
-        record: answer.json.
+        result: The answer for the recording, and its segments.
+        windows: Its windows.
         path: The .webm to write.
+
+    Raises:
+        FileError: The file cannot be written.
     """
-    counts = record["rates"]["counts"]
-    busy_s = sum(count > 0 for count in counts) * record["rates"]["bin_us"] / 1e6
-    lasts_s = max(1e-3, (record["t_last_us"] - record["t_first_us"]) / 1e6)
-    speed = max(1.0, busy_s / LONGEST_PLAY_S) if lasts_s > SHORTEST_PLAY_S else lasts_s / SHORTEST_PLAY_S
     settings = PreviewSettings(
-        window_us=OVERLAY_WINDOW_US, speed=max(0.001, min(speed, 1000)), fps=OVERLAY_FPS, skip_pauses=True,
-        min_side_px=SHORTEST_SIDE_PX, max_side_px=LONGEST_SIDE_PX,
+        window_us=OVERLAY_WINDOW_US, speed=_play_speed(result.answer), fps=OVERLAY_FPS, skip_pauses=True,
+        min_side_px=OVERLAY_MIN_SIDE_PX, max_side_px=OVERLAY_MAX_SIDE_PX,
     )  # fmt: skip
-    return write_preview(parts, sensor, path, settings, captions=_Labels(windows, segments).at)
+    return write_preview(parts, sensor, path, settings, captions=_Captions(windows, result.segments).at)
 
 
-class _Labels:
-    """What is shown at a time, and how probable it is."""
+def _play_speed(answer: Answer) -> float:
+    busy_s = sum(count > 0 for count in answer.rates.counts) * answer.rates.bin_us / 1e6
+    duration_s = max(1e-3, (answer.t_last_us - answer.t_first_us) / 1e6)
+    speed = max(1.0, busy_s / MAX_PLAY_S) if duration_s > MIN_PLAY_S else duration_s / MIN_PLAY_S
+    return max(0.001, min(speed, 1000))
 
-    def __init__(self, windows: Rows, segments: Rows) -> None:
-        self._segments, self._begins_us = segments, [row["t_start_us"] for row in segments]
-        self._windows, self._from_us = windows, [row["t_from_us"] for row in windows]
+
+class _Captions:
+    """The predicted class at a time, and its probability."""
+
+    def __init__(self, windows: Sequence[WindowRow], segments: Sequence[SegmentRow]) -> None:
+        self._segments, self._segment_starts_us = segments, [segment.t_start_us for segment in segments]
+        self._windows, self._window_starts_us = windows, [window.t_from_us for window in windows]
 
     def at(self, t_us: int) -> Caption:
-        segment = self._segments[max(0, bisect_right(self._begins_us, t_us - 1) - 1)]
-        window = self._windows[max(0, bisect_right(self._from_us, t_us - 1) - 1)]
-        if segment["label"] is None:
-            return Caption(segment["class"], 0.0)
-        share = float(window["probabilities"][segment["label"]])
-        return Caption(f"{segment['class'].replace('_', ' ')}  {share:.0%}", share)
+        segment = self._segments[max(0, bisect_right(self._segment_starts_us, t_us - 1) - 1)]
+        window = self._windows[max(0, bisect_right(self._window_starts_us, t_us - 1) - 1)]
+        if segment.label is None:
+            return Caption(segment.class_name, 0.0)
+        probability = window.probabilities[segment.label]
+        return Caption(f"{readable(segment.class_name)}  {probability:.0%}", probability)

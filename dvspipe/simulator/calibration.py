@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..events import Events, concatenate
-from ..video import Frame
+from ..frames import Frame
+from ..opencv import cv2
 from .config import SimulatorConfig
 from .levels import code_levels, float_levels, intensity
 from .noise import SHOT_NOISE_AT_WHITE

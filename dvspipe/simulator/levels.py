@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VideoError
-from ..video import Frame
+from ..frames import Frame
 from .config import SimulatorConfig
 
 LINLOG_KNEE = 20.0  # of 255: where v2e's lin-log map turns from a line into the logarithm (Hu et al. 2021)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import VideoError
 from ..events import Events, SensorSize
-from ..video import Frame
+from ..frames import Frame
 from .config import SimulatorConfig
 from .crossings import events_of_codes, events_of_levels, quiet_codes, quiet_levels
 from .levels import code_levels, float_levels, intensity

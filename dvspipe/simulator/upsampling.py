@@ -30,12 +30,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, VideoError
-from ..video import Frame
+from ..frames import Frame
+from ..opencv import cv2
 from .config import SimulatorConfig
 from .levels import code_levels, float_levels
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..opencv import cv2
 from .people import (
     ELBOW,
     KNUCKLES,
@@ -25,8 +26,6 @@ from .people import (
     unit,
 )  # fmt: skip
 from .scenes import Scene
-
-import cv2  # isort: skip
 
 FINE = 2  # cells of a layer per pixel
 MARGIN_PX = 24  # by which a layer extends below the picture

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..events import SensorSize
-from ..video import Frame
+from ..frames import Frame
 from .people import (
     LEFT,
     NECK_M,

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from ..events import Events, concatenate
 from ..formats import write
+from ..frames import Frame
 from ..parallel import Progress
 from ..simulator import simulate
-from ..video import Frame, write_video
+from ..video import write_video
 from .gestures import (
     CLIP_US,
     GESTURE_SENSOR,

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..opencv import cv2
 from .bodies import (
     TEXEL_M,
     TEXELS,
@@ -27,8 +28,6 @@ from .bodies import (
 )  # fmt: skip
 from .people import Floats, Person, Pose, rest_body
 from .scenes import Scene
-
-import cv2  # isort: skip
 
 FRAMES_AT_ONCE = 64  # bounds the memory
 EDGE_PX = 0.5  # width of an edge before the lens's blur: a DVS128's photodiode takes a tenth of its pixel

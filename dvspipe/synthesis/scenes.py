@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..events import SensorSize
-from ..video import Frame  # noqa: F401  (imports OpenCV with a clear error if that fails)
+from ..opencv import cv2
 from .people import Floats, Person, contrasting_tone, unit
-
-import cv2  # isort: skip
 
 LightKind = Literal["fluorescent", "led", "natural"]  # those of DVS128 Gesture (Amir et al. 2017)
 LIGHTS: tuple[LightKind, ...] = get_args(LightKind)

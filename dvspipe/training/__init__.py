@@ -1,18 +1,17 @@
-"""Training and testing of a classifier; leaves plain records in a run folder and draws nothing."""
+"""Training and evaluation of a classifier: returns records and stores them in a run folder."""
 
+from .callback import TrainingCallback
 from .config import OptimiserConfig, TrainConfig
-from .loop import Listener, Run, choose_device, evaluate_checkpoint, train
-from .testing import Score, evaluate, score_record
+from .evaluation import Evaluation, evaluate, evaluate_checkpoint
+from .run import choose_device, train
 
 __all__ = [
-    "Listener",
+    "Evaluation",
     "OptimiserConfig",
-    "Run",
-    "Score",
     "TrainConfig",
+    "TrainingCallback",
     "choose_device",
     "evaluate",
     "evaluate_checkpoint",
-    "score_record",
     "train",
 ]

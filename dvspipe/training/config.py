@@ -1,4 +1,4 @@
-"""The settings of an experiment."""
+"""The settings of a training."""
 
 from __future__ import annotations
 
@@ -13,63 +13,63 @@ from ..networks import NetworkConfig
 
 
 class OptimiserConfig(Settings):
-    """How the weights are learned."""
+    """How the weights are trained."""
 
     kind: Literal["adamw", "sgd"] = "adamw"
     """AdamW (Loshchilov and Hutter 2019), or stochastic gradient descent with momentum."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    """Of `sgd`."""
+    """Momentum of `sgd`."""
     epochs: int = Field(default=20, ge=1)
     """Passes over the training recordings."""
     batch: int = Field(default=32, ge=1)
-    """Recordings per step, over all processes."""
+    """Recordings per step of the optimiser, over all processes."""
     accumulate: int = Field(default=1, ge=1)
-    """Parts in which a batch is done one after another, to need less memory; batch norm sees one part at a time."""
+    """Number of parts in which a batch is processed, to use less memory; batch norm sees one part at a time."""
     learning_rate: float = Field(default=3e-3, gt=0, le=1000)
     """Peak learning rate."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    """How the learning rate goes on behind the warm-up: to 0 by a cosine, or not at all."""
+    """Learning rate after the warm-up: a cosine to 0, or constant."""
     warm_up: float = Field(default=1.0, ge=0)
-    """Epochs in which the learning rate rises to its peak."""
+    """Number of epochs in which the learning rate rises to its peak."""
     weight_decay: float = Field(default=1e-2, ge=0)
-    """Decoupled with AdamW, as a part of the gradient with `sgd`."""
+    """Weight decay: decoupled with AdamW, added to the gradient with `sgd`."""
     loss: Literal["mean", "each_step", "count"] = "mean"
     """`mean`: cross-entropy of the mean over the steps. `each_step`: mean cross-entropy over the steps (TET, Deng et
     al. 2022). `count`: mean squared distance of the mean from 1 for the right class and 0 (Fang et al. 2021)."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the target that is spread over all classes."""
+    """Share of the target that is spread over all classes, 0 to 1."""
     clip_norm: float = Field(default=1.0, gt=0)
-    """Largest norm of the gradient."""
+    """Largest norm of the gradient; larger ones are scaled down."""
     truncate: int | None = Field(default=None, ge=1)
-    """Steps after which gradients through time are cut off, for long recordings; None goes through all."""
+    """Number of time steps after which gradients through time are truncated; None: not truncated."""
     ema: float = Field(default=0.0, ge=0, lt=1)
-    """Decay per step of an exponential moving average of the weights, which is then evaluated and kept; 0 is none. In
-    step n it is n / (n + 9) where that is less, so that the first weights are soon forgotten."""
+    """Decay per step of an exponential moving average of the weights, which is evaluated and kept; 0: no average. In
+    step n the decay is at most n / (n + 9), so that the first weights are soon forgotten."""
     patience: int | None = Field(default=None, ge=1)
-    """Epochs without a better validation result after which training ends."""
+    """Number of epochs without a better validation result after which training stops; None: never."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of convolutions and linear layers on a GPU; the neurons are float32 in any case."""
+    """Precision of convolutions and linear layers on a GPU; the neurons always use float32."""
 
 
 class TrainConfig(Settings):
-    """A whole experiment."""
+    """A complete experiment: data, spike tensors, network, augmentation and optimiser."""
 
     name: str = Field(default="run", pattern=r"^\w[\w.-]*$")
-    """Names the run folder."""
+    """Name of the run folder."""
     seed: int = Field(default=0, ge=0, lt=2**31)
-    """Of the division into parts, the weights, the order of batches, and rendered clips."""
+    """Seed of the split, the weights, the order of batches, and rendered clips."""
     init: str | None = None
-    """A checkpoint whose weights are learned on from: of the same sensor, bins and network; for other classes the last
-    linear layer begins anew."""
+    """Checkpoint to fine-tune: a file or the name of a shipped one, with the same sensor, bins and network; for other
+    classes the last linear layer starts from random weights."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the network runs; `auto` takes a GPU where there is one."""
+    """Device of the network; `auto`: a GPU if there is one."""
     jobs: int = Field(default=2, ge=1)
-    """Processes that make spike tensors where that takes long."""
+    """Number of processes that make spike tensors, if that takes long."""
     baseline: bool = False
-    """Whether a ReLU network of the same shape also learns, from the sum of the steps, in the same way: what is better
-    than that comes from time."""
+    """Whether to also train a ReLU network of the same shape on the sum of the steps: what is better than that comes
+    from time."""
     tensorboard: bool = False
-    """Whether metrics are also written for TensorBoard, into the run folder."""
+    """Whether metrics are also written for TensorBoard, into the run folder; needs the extra `tensorboard`."""
     data: DataConfig = DataConfig()
     bins: BinConfig = BinConfig()
     network: NetworkConfig = NetworkConfig()

@@ -1,4 +1,4 @@
-"""What is made small in training, from the outputs of all steps."""
+"""Losses of the outputs of all steps."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 
 def mean_loss(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """Cross-entropy of the mean over the steps.
+    """Return the cross-entropy of the mean over the steps.
 
     Args:
         outputs: [T, B, K].
         targets: [B, K], the share of each class.
-        smoothing: Share of the targets that is spread over all classes.
+        smoothing: Share of the targets that is spread over all classes, 0 to 1.
 
     Returns:
         The loss of each recording, [B].
@@ -22,7 +22,7 @@ def mean_loss(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
 
 
 def each_step_loss(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """The mean cross-entropy over the steps (Deng et al. 2022, eq. 9); arguments and result as `mean_loss`."""
+    """Return the mean cross-entropy over the steps (Deng et al. 2022, eq. 9); otherwise as `mean_loss`."""
     T, B, K = outputs.shape
     spread = targets.expand(T, B, K).reshape(T * B, K)
     losses = nn.functional.cross_entropy(outputs.reshape(T * B, K), spread, label_smoothing=smoothing, reduction="none")
@@ -30,7 +30,7 @@ def each_step_loss(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor
 
 
 def count_loss(outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """The mean squared distance of the mean over the steps from the targets; arguments and result as `mean_loss`."""
+    """Return the mean squared distance of the mean over the steps from the targets; otherwise as `mean_loss`."""
     K = targets.shape[1]
     smoothed = targets * (1 - smoothing) + smoothing / K
     return (outputs.mean(0) - smoothed).square().mean(1)
@@ -41,4 +41,4 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
     "each_step": each_step_loss,
     "count": count_loss,
 }
-"""By the setting optimiser.loss."""
+"""The losses by their name in the setting `optimiser.loss`."""

@@ -1,4 +1,4 @@
-"""What a result was computed on."""
+"""The machine that a result was computed on."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from pathlib import Path
 import torch
 
 
-def machine_record(device: torch.device) -> dict[str, str]:
-    """Python, system, processor, threads, and the GPU where one is used."""
-    found = {
+def describe_machine(device: torch.device) -> dict[str, str]:
+    """Return Python, system, processor, threads, and the GPU if one is used."""
+    gpu = {"GPU": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
+    return {
         "Python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
-    }
-    if device.type == "cuda":
-        found["GPU"] = torch.cuda.get_device_name(device)
-    return found
+    } | gpu
 
 
 def _processor() -> str:

@@ -1,4 +1,4 @@
-"""One process or many: what torchrun says, and what the processes of a training have in common."""
+"""Training in one process or in several that torchrun started."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 from ..errors import ConfigError
 
@@ -22,9 +23,9 @@ class Processes:
     """The processes that train together.
 
     Args:
-        rank: Number of this one; the first alone writes and tells.
-        count: How many they are.
-        device: Where this one computes.
+        rank: Number of this process, from 0.
+        count: Number of processes.
+        device: Device of this process.
     """
 
     rank: int
@@ -33,30 +34,29 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this one writes and tells."""
+        """Whether this process is the one that writes files and calls callbacks."""
         return self.rank == 0
 
-    def own(self, items: list[int]) -> list[int]:
-        """This process's part of a batch."""
+    def part_of(self, items: list[int]) -> list[int]:
+        """Return this process's part of a batch."""
         return items[self.rank :: self.count]
 
     def share(self, value: Shared) -> Shared:
-        """The first process's value, in all of them."""
+        """Return the first process's value, in all processes."""
         if self.count == 1:
             return value
-        box: list[Any] = [value]
+        box = [value]
         dist.broadcast_object_list(box, src=0)
-        shared: Shared = box[0]
-        return shared
+        return box[0]
 
-    def add(self, numbers: Tensor) -> Tensor:
-        """The sums of numbers over all processes."""
+    def sum(self, numbers: Tensor) -> Tensor:
+        """Return the sums of numbers over all processes."""
         if self.count > 1:
             dist.all_reduce(numbers)
         return numbers
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """A network whose gradients are averaged over the processes, and whose batch norms see the whole batch."""
+        """Return a network whose gradients are averaged over the processes and whose batch norms see all of a batch."""
         if self.count == 1:
             return network
         if self.device.type == "cuda":
@@ -68,7 +68,7 @@ class Processes:
 
 @contextmanager
 def join_processes(device: torch.device) -> Iterator[Processes]:
-    """This process among those that torchrun started, or alone where it did not.
+    """Yield this process among those that torchrun started, or alone if it did not start any.
 
     Raises:
         ConfigError: There are more processes on this machine than GPUs.
@@ -87,7 +87,7 @@ def join_processes(device: torch.device) -> Iterator[Processes]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Processes(dist.get_rank(), count, device)
-        dist.barrier()  # none ends while another still needs it
+        dist.barrier()  # no process ends while another still needs it
     finally:
         dist.destroy_process_group()
 
@@ -101,25 +101,25 @@ def _replace_norms(network: nn.Module) -> None:
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
-    """Batch norm whose statistics are those of the batches of all processes together, on a CPU too.
+    """Batch norm whose statistics are those of the batches of all processes, also on a CPU.
 
-    (torch's SyncBatchNorm refuses CPU tensors.)
+    torch's SyncBatchNorm refuses CPU tensors.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """The normalised input [N, C, H, W]."""
+        """Return the normalised input [N, C, H, W]."""
         if not self.training:
             return super().forward(x)
         own = x.new_tensor([x.numel() // x.shape[1]])
-        sums: Tensor = _AddUp.apply(torch.cat([own, x.sum((0, 2, 3))]))  # type: ignore[no-untyped-call]
+        sums: Tensor = _SumOverProcesses.apply(torch.cat([own, x.sum((0, 2, 3))]))  # type: ignore[no-untyped-call]
         count, mean = float(sums[0].detach()), sums[1:] / sums[0].detach()
         centred = x - mean[:, None, None]
-        squares: Tensor = _AddUp.apply(centred.square().sum((0, 2, 3)))  # type: ignore[no-untyped-call]
-        self._note(mean.detach(), squares.detach() / (count - 1))
+        squares: Tensor = _SumOverProcesses.apply(centred.square().sum((0, 2, 3)))  # type: ignore[no-untyped-call]
+        self._update_statistics(mean.detach(), squares.detach() / (count - 1))
         scale = torch.rsqrt(squares / count + self.eps) * self.weight
         return centred * scale[:, None, None] + self.bias[:, None, None]
 
-    def _note(self, mean: Tensor, variance: Tensor) -> None:
+    def _update_statistics(self, mean: Tensor, variance: Tensor) -> None:
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -129,17 +129,17 @@ class SharedBatchNorm(nn.BatchNorm2d):
         self.num_batches_tracked.add_(1)
 
 
-class _AddUp(torch.autograd.Function):
+class _SumOverProcesses(torch.autograd.Function):
     """A sum over all processes, whose gradient is the sum of theirs."""
 
     @staticmethod
-    def forward(_ctx: Any, x: Tensor) -> Tensor:
+    def forward(_context: FunctionCtx, x: Tensor) -> Tensor:
         summed = x.clone()
         dist.all_reduce(summed)
         return summed
 
     @staticmethod
-    def backward(_ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(_context: FunctionCtx, *gradients: Tensor) -> Tensor:
         summed = gradients[0].clone()
         dist.all_reduce(summed)
         return summed

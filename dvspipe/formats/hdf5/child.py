@@ -1,7 +1,7 @@
-"""HDF5 recordings decoded in a child process, for filters of plugins that end the process when a file is damaged.
+"""HDF5 recordings decoded in a child process, for plugin filters that end the process if the data is corrupted.
 
 The child writes to its output, for each chunk, CHUNK, a line of JSON with the number of events and the types of the
-four columns, and the columns; then END, or DAMAGE and a line of JSON.
+four columns, and the columns; then END, or CORRUPTION and a line of JSON.
 """
 
 from __future__ import annotations
@@ -19,20 +19,24 @@ from typing import IO, BinaryIO
 
 import numpy as np
 
-from ..errors import CorruptionError
-from .hints import Hints
-from .source import Columns
+from ...errors import CorruptionError
+from ..hints import Hints
+from ..source import Columns
 
-CHUNK, DAMAGE, END = b"C", b"D", b"E"
-CODE = "from dvspipe.formats.hdf5_reader import serve; serve()"
+CHUNK, CORRUPTION, END = b"C", b"D", b"E"
+CODE = "from dvspipe.formats.hdf5.reader import run_child; run_child()"
 STOP_S = 5.0
 
 
-def chunks_from_child(path: Path, hints: Hints) -> Iterator[Columns]:
-    """The chunks of a recording, decoded in a child process; that it died is damage."""
-    package = str(Path(__file__).resolve().parents[2])
+def decode_in_child(path: Path, hints: Hints) -> Iterator[Columns]:
+    """Yield the chunks of a recording, decoded in a child process.
+
+    Raises:
+        CorruptionError: As when decoding here, or the child process died.
+    """
+    package = str(Path(__file__).resolve().parents[3])
     paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
-    # -P: nothing is imported from the folder that the command happens to run in
+    # -P: nothing is imported from the current folder
     command = [sys.executable, "-P", "-c", CODE, os.fspath(path), json.dumps(asdict(hints))]
     seen = 0
     with ExitStack() as stack:
@@ -42,24 +46,22 @@ def chunks_from_child(path: Path, hints: Hints) -> Iterator[Columns]:
         assert child.stdout is not None
         while (kind := child.stdout.read(1)) == CHUNK:
             try:
-                columns = _received(child.stdout)
+                columns = _receive(child.stdout)
             except ValueError:  # it died while it wrote
                 break
             seen += len(columns.t)
             yield columns
         if kind == END:
             return
-        if kind == DAMAGE:
+        if kind == CORRUPTION:
             found = json.loads(child.stdout.readline())
             raise CorruptionError(found["message"], lost=found["lost"])
-        raise CorruptionError(
-            f"{path}: damaged after event {seen}: its HDF5 filter ended the decoder ({_ending(child)})",
-            lost="what follows",
-        )
+        message = f"{path}: corrupted after event {seen}: its HDF5 filter ended the decoder ({_end_of(child)})"
+        raise CorruptionError(message, lost="everything after it")
 
 
-def serve_chunks(chunks: Callable[[], Iterator[Columns]], output: BinaryIO) -> None:
-    """Writes chunks as `chunks_from_child` reads them; each is out before the next is decoded."""
+def send_chunks(chunks: Callable[[], Iterator[Columns]], output: BinaryIO) -> None:
+    """Write chunks as `decode_in_child` reads them; each is flushed before the next is decoded."""
     try:
         for columns in chunks():
             types = [column.dtype.str for column in columns]
@@ -68,26 +70,26 @@ def serve_chunks(chunks: Callable[[], Iterator[Columns]], output: BinaryIO) -> N
                 output.write(column.tobytes())
             output.flush()
     except CorruptionError as error:
-        output.write(DAMAGE + json.dumps({"message": str(error), "lost": error.lost}).encode() + b"\n")
+        output.write(CORRUPTION + json.dumps({"message": error.message, "lost": error.lost}).encode() + b"\n")
     else:
         output.write(END)
     output.flush()
 
 
-def _received(stream: IO[bytes]) -> Columns:
+def _receive(stream: IO[bytes]) -> Columns:
     count, types = json.loads(stream.readline())
     dtypes = [np.dtype(name) for name in types]
     return Columns(*(np.frombuffer(stream.read(count * dtype.itemsize), dtype, count) for dtype in dtypes))
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
-    """Ends a child, which is still at work where the reading was given up."""
+    """End a child; it is still running if not all chunks were read."""
     child.kill()
     if child.stdout is not None:
         child.stdout.close()
     child.wait()
 
 
-def _ending(child: subprocess.Popen[bytes]) -> str:
+def _end_of(child: subprocess.Popen[bytes]) -> str:
     code = child.wait(STOP_S)
     return signal.Signals(-code).name if code < 0 else f"exit status {code}"

@@ -1,4 +1,4 @@
-"""What time adds: a ReLU network of the same shape that sees only the sum of all steps."""
+"""The baseline: a ReLU network of the same shape that sees only the sum of all steps, so that it has no time."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..networks.neurons import average_squares
 
 
 class FrameNetwork(nn.Module):
-    """A spiking network whose neurons are replaced by rectifiers, on the sum of the steps.
+    """A spiking network with ReLU in place of its neurons, on the sum of the steps.
 
     Convolutions, batch norms, pooling, residuals and linear layers are those of the network, weights included.
 
     Args:
-        network: Is used up.
+        network: The spiking network; it is changed and must not be used afterwards.
     """
 
     def __init__(self, network: SpikingNetwork) -> None:
@@ -32,7 +32,7 @@ class FrameNetwork(nn.Module):
         self.network = network
 
     def forward(self, spikes: Tensor, _state: State | None = None) -> tuple[Tensor, State]:
-        """Logits [1, B, K] from spike tensors [T, B, C, H, W]: as if the recording had one step. There is no state."""
+        """Return logits [1, B, K] for spike tensors [T, B, C, H, W], and an empty state."""
         outputs, _ = self.network(spikes.sum(0, keepdim=True))
         return outputs, []
 
@@ -43,7 +43,7 @@ class _Rectifier(nn.Module):
         self.pool = pool
 
     def forward(self, currents: Tensor, _state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """As `LIF`: activities, averaged where spikes would be, and a state that is empty."""
+        """Return activities, pooled as `LIF` pools its spikes, and an empty state."""
         return average_squares(currents.relu(), self.pool), currents.new_empty(0)
 
 
@@ -53,12 +53,12 @@ class _Votes(nn.Module):
         self.votes = votes
 
     def forward(self, currents: Tensor, _state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The mean of the votes for each class [T, B, K], and a state that is empty."""
+        """Return the mean of the votes for each class [T, B, K], and an empty state."""
         return currents.unflatten(-1, (-1, self.votes)).mean(-1), currents.new_empty(0)
 
 
-def save_frames(path: Path, network: nn.Module) -> None:
-    """Writes the weights of a frame network, complete or not at all.
+def save_baseline(path: Path, network: nn.Module) -> None:
+    """Write the weights of a frame network, complete or not at all.
 
     Raises:
         FileError: The file cannot be written.
@@ -67,6 +67,6 @@ def save_frames(path: Path, network: nn.Module) -> None:
         beside.write_bytes(save({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}))
 
 
-def load_frames(path: Path, network: nn.Module) -> None:
-    """Puts what `save_frames` wrote into a network of the same shape."""
+def load_baseline(path: Path, network: nn.Module) -> None:
+    """Load the weights that `save_baseline` wrote into a network of the same shape."""
     network.load_state_dict(load_file(path))

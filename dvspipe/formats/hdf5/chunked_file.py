@@ -1,10 +1,10 @@
-"""Growing columns as HDF5 files: chunks are compressed in threads, and what was saved outlives the process.
+"""HDF5 files of growing columns: chunks are compressed in threads, and writing can resume after the process has died.
 
-All that there is of an unfinished file stands in a folder beside it, `OUT.h5.part`: `growing.h5`; per `save` that found
-new whole chunks, one file with these, `00000.h5`, ...; and `state.npz` of the newest `save`: the rows that fill no
-chunk yet, the checksums of all those files, and what the caller wants to know again. Each is renamed into place, and a
-file counts once a state names it: the process may be killed at any moment. At the end the chunks are put together as
-they are, compressed; it takes as much room again as they do.
+An unfinished file is kept in a folder beside it, `OUT.h5.part`: `growing.h5`; for each `save` with new complete chunks,
+one file with these, `00000.h5`, ...; and `state.npz` of the last `save`: the rows after the last complete chunk, the
+checksums of all those files, and the state of the caller. Each file is renamed into place, and counts once a state
+names it, so the process may be killed at any moment. At the end the compressed chunks are copied into one file, which
+needs as much disk space again as they do.
 """
 
 from __future__ import annotations
@@ -21,35 +21,40 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import h5py
 import numpy as np
 from isal import isal_zlib
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import DvspipeError, FileError, FormatError
-from ..files import lock_folder, require_space, write_beside
+from ...errors import DvspipeError, FileError, FormatError
+from ...files import lock_folder, require_space, write_beside
+from ..writers import CLOSING_BYTES, Compression
 
 CHUNK_ROWS = 65536
 GZIP_LEVEL = 1  # ISA-L's: 6 times as fast as zlib's and 3 % larger, on the events of a 720p video
 MOST_ENCODERS = 4  # threads; one takes 60 M events/s
-CHUNKS_AHEAD = 64  # that wait to be compressed and stored: a million events, about what a frame of 720p brings
-CLOSING_BYTES = 8 << 20  # room for what HDF5 holds back until a file is closed: chunk caches and metadata
+MOST_WAITING_CHUNKS = 64  # to be compressed and stored: a million events, about those of one frame of 720p
 STATE, GROWING = "state.npz", "growing.h5"
-DAMAGES = (  # what reading a damaged file raises
+STATE_ERRORS = (  # raised when a saved state is corrupted
     FormatError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RuntimeError,
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
-
-Compression = Literal["gzip", "blosc"]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class _Column:
-    """A column: rows so far, those that fill no chunk yet, chunks in files, and their checksum in the growing file."""
+    """A column that grows.
+
+    Args:
+        buffer: The rows after the last complete chunk, at its beginning; as long as a chunk.
+        rows: Number of rows so far.
+        stored: Number of chunks in files.
+        checksum: Of those chunks that are in the growing file.
+    """
 
     buffer: NDArray[Any]
     rows: int = 0
@@ -60,8 +65,8 @@ class _Column:
     def rest(self) -> NDArray[Any]:
         return self.buffer[: self.rows % len(self.buffer)]
 
-    def filled(self, rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
-        """Adds rows; the chunks that they fill."""
+    def add(self, rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
+        """Add rows, and yield the chunks that they complete."""
         while len(rows):
             begin = len(self.rest)
             room = len(self.buffer) - begin
@@ -77,32 +82,33 @@ class _Column:
 
 
 class ChunkedFile:
-    """An HDF5 file of columns, filled from one thread; it appears under its name by `finished` alone.
+    """An HDF5 file of columns, filled from one thread; it appears under its name only after `complete`.
 
     Args:
         path: The file to write.
         types: Its columns: name inside the file -> dtype. They are stored in chunks of CHUNK_ROWS.
-        compression: `gzip`, behind the filter shuffle and made in several threads; or `blosc`, made by HDF5 through
-            hdf5plugin.
-        key: What the rows depend on; what was saved under another key is thrown away.
-        anew: Whether anything that was saved is.
+        key: What the rows depend on; a state saved with another key is discarded.
+        resume: Whether a saved state is used.
+        compression: `gzip`, after the filter shuffle and in several threads; or `blosc`, by HDF5 through hdf5plugin.
+
+    Attributes:
+        saved: Inside the `with` block, the state that was last saved by an interrupted process, or None.
 
     Raises:
-        FileError: The folder of unfinished work cannot be made, or another process uses it.
+        FileError: The folder `OUT.h5.part` cannot be made, or another process uses it.
     """
 
     def __init__(
-        self, path: Path, types: Mapping[str, type], key: str, *, anew: bool, compression: Compression = "gzip"
+        self, path: Path, types: Mapping[str, type], key: str, *, resume: bool, compression: Compression = "gzip"
     ) -> None:
         self.path = path
         self.folder = path.with_name(path.name + ".part")
         self.saved: dict[str, NDArray[Any]] | None = None
-        """What the last `save` of an interrupted process was given; known inside the `with` block."""
-        self._key, self._anew = f"{compression} {key}", anew
+        self._key, self._resume = f"{compression} {key}", resume
         self._filters = _filters(path, compression)
         self._is_encoded = compression == "gzip"
         self._columns = {name: _Column(np.zeros(CHUNK_ROWS, dtype)) for name, dtype in types.items()}
-        self._parts: list[dict[str, list[int]]] = []  # column -> number of chunks up to the part's end, checksum
+        self._parts: list[dict[str, list[int]]] = []  # column -> number of chunks up to the end of the part, checksum
         self._waiting: deque[Future[None]] = deque()
         self._growing: h5py.File | None = None
         self._datasets: dict[str, h5py.Dataset] = {}
@@ -111,7 +117,7 @@ class ChunkedFile:
     def __enter__(self) -> ChunkedFile:
         with ExitStack() as stack:
             stack.enter_context(lock_folder(self.folder))
-            if not self._anew:
+            if self._resume:
                 self._load()
             if self.saved is None:
                 self._clear()
@@ -127,20 +133,20 @@ class ChunkedFile:
             for threads in (self._encoders, self._storer):
                 threads.shutdown(cancel_futures=True)
             self._close()
-            # a full disk, Ctrl-C and mistakes of ours can be mended, wrong input cannot
-            can_go_on = isinstance(error, FileError) or not isinstance(error, DvspipeError | None)
-            if can_go_on and (self.folder / STATE).exists():
+            # another try may succeed after a full disk, Ctrl-C or a bug, but not with the same invalid input
+            can_resume = isinstance(error, FileError) or not isinstance(error, DvspipeError | None)
+            if can_resume and (self.folder / STATE).exists():
                 (self.folder / GROWING).unlink(missing_ok=True)
             else:
                 self._clear()
 
     def append(self, name: str, rows: NDArray[Any]) -> None:
-        """Adds rows, of the column's dtype, to a column; nobody may change them afterwards."""
-        for chunk in self._columns[name].filled(rows):
+        """Add rows to a column, of its dtype; they must not be changed afterwards."""
+        for chunk in self._columns[name].add(rows):
             self._encode(name, chunk)
 
     def save(self, state: Mapping[str, ArrayLike]) -> None:
-        """Keeps the rows so far, and a state: if this process does not come to the end, the next one begins here."""
+        """Save the rows so far and a state, from which another process can resume."""
         self._wait(0)
         if self._growing is not None:
             self._close()
@@ -157,14 +163,14 @@ class ChunkedFile:
             np.savez(file, about=np.array(about), **arrays)  # type: ignore[arg-type]
 
     @contextmanager
-    def finished(self) -> Iterator[h5py.File]:
-        """The file with all its rows, for what else it is to hold; it gets its name when the block ends well."""
+    def complete(self) -> Iterator[h5py.File]:
+        """Yield the file with all its rows, to add to; it gets its name when the block ends without an error."""
         for name, column in self._columns.items():
             if len(column.rest):
                 self._encode(name, column.buffer)
         self._wait(0)
         with self._writing():
-            file = self._open()
+            file = self._open_growing()
             for name, column in self._columns.items():
                 self._datasets[name].resize((column.rows,))
             for name, number, mask, chunk in _chunks_of(self._parts, self._part):
@@ -175,24 +181,24 @@ class ChunkedFile:
             (self.folder / GROWING).replace(self.path)
 
     def _encode(self, name: str, chunk: NDArray[Any]) -> None:
-        """Has the last chunk of a column compressed and stored, after those before it."""
-        encoded = self._encoders.submit(_encoded, chunk) if self._is_encoded else chunk
+        """Compress and store the last chunk of a column in threads, after those before it."""
+        encoded = self._encoders.submit(_compress, chunk) if self._is_encoded else chunk
         self._waiting.append(self._storer.submit(self._store, name, encoded, self._columns[name].rows))
-        self._wait(CHUNKS_AHEAD)
+        self._wait(MOST_WAITING_CHUNKS)
 
     def _wait(self, most: int) -> None:
-        """Returns when at most so many chunks wait to be stored; what went wrong with them is raised here."""
+        """Return when at most so many chunks wait to be stored; raise the first error of storing them."""
         while self._waiting and (len(self._waiting) > most or self._waiting[0].done()):
-            self._waiting[0].result()  # first, so that an error stays and nothing goes on past it
+            self._waiting[0].result()  # before it is removed, so that an error is raised again by the next call
             self._waiting.popleft()
 
     def _store(self, name: str, encoded: Future[bytes] | NDArray[Any], stop: int) -> None:
-        """Stores the chunk of a column that ends before the row `stop`: its compressed bytes, or its rows."""
+        """Store the chunk of a column that ends before the row `stop`: its compressed bytes, or its rows."""
         column, rows = self._columns[name], encoded if isinstance(encoded, np.ndarray) else None
         begin, chunk = column.stored * CHUNK_ROWS, b"" if isinstance(encoded, np.ndarray) else encoded.result()
         require_space(self.path, (len(chunk) if rows is None else rows.nbytes) + CLOSING_BYTES)
         with self._writing():
-            self._open()
+            self._open_growing()
             dataset = self._datasets[name]
             dataset.resize((stop,))
             if rows is None:
@@ -203,7 +209,7 @@ class ChunkedFile:
         column.checksum = zlib.crc32(chunk, column.checksum)
         column.stored += 1
 
-    def _open(self) -> h5py.File:
+    def _open_growing(self) -> h5py.File:
         if self._growing is None:
             self._growing = h5py.File(self.folder / GROWING, "w")
             for name, column in self._columns.items():
@@ -228,18 +234,20 @@ class ChunkedFile:
         return self.folder / f"{number:05}.h5"
 
     def _load(self) -> None:
-        """Takes up what an interrupted process saved, where it is whole and of this key."""
+        """Load what an interrupted process saved, if it is complete and has this key."""
         if not (self.folder / STATE).exists():
             return
         try:
             about, rests, state = _read_state(self.folder / STATE)
             if about["key"] != self._key:
-                log.warning("%s: begins anew, what was saved is of another video, settings or version", self.path)
+                log.warning(
+                    "%s: starts from the beginning: the saved state is of another video, settings or version", self.path
+                )
                 return
             for _ in _chunks_of(about["parts"], self._part):
                 pass  # compares the checksums
-        except DAMAGES as error:
-            log.warning("%s: begins anew, what was saved is damaged (%s)", self.path, error)
+        except STATE_ERRORS as error:
+            log.warning("%s: starts from the beginning: the saved state is corrupted (%s)", self.path, error)
             return
         self.saved, self._parts = state, about["parts"]
         for name, column in self._columns.items():
@@ -254,23 +262,23 @@ class ChunkedFile:
 
 
 def _filters(path: Path, compression: Compression) -> Mapping[str, Any]:
-    """What h5py is told of a compression."""
+    """Return the arguments of h5py for a compression."""
     if compression == "gzip":
         return {"compression": "gzip", "compression_opts": GZIP_LEVEL, "shuffle": True}
     try:
         import hdf5plugin
     except ImportError as error:
         raise FileError(
-            f"{path}: blosc is written through hdf5plugin, which is missing; pip install 'dvspipe[blosc]'"
+            f"{path}: blosc needs hdf5plugin, which is not installed; pip install 'dvspipe[blosc]'"
         ) from error
     filters: Mapping[str, Any] = hdf5plugin.Blosc(cname="zstd", clevel=1, shuffle=hdf5plugin.Blosc.SHUFFLE)
     return filters
 
 
-def _encoded(rows: NDArray[Any]) -> bytes:
-    """The rows behind HDF5's filters shuffle (the first bytes of all rows, then the second, ...) and gzip."""
+def _compress(rows: NDArray[Any]) -> bytes:
+    """Return rows after HDF5's filters shuffle (the first bytes of all rows, then the second, ...) and gzip."""
     size = rows.dtype.itemsize
-    if size > 4 and rows.min() >= 0 and rows.max() < 1 << 32:  # the upper bytes are 0: half the work
+    if size > 4 and rows.min() >= 0 and rows.max() < 1 << 32:  # the upper bytes are 0, which halves the work
         rows = rows.astype(np.uint32)
     rows = np.ascontiguousarray(rows)
     shuffled = np.zeros((size, len(rows)), np.uint8)
@@ -281,7 +289,7 @@ def _encoded(rows: NDArray[Any]) -> bytes:
 def _chunks_of(
     parts: list[dict[str, list[int]]], path_of: Callable[[int], Path]
 ) -> Iterator[tuple[str, int, int, bytes]]:
-    """The chunks in the files of finished parts, as they are: column, number in it, filters left out, content.
+    """Yield the compressed chunks in saved files: column, number in it, mask of skipped filters, content.
 
     Raises:
         FormatError: The content is not what was saved.
@@ -297,15 +305,17 @@ def _chunks_of(
                     found = zlib.crc32(content, found)
                     yield name, chunk, mask, content
                 if found != checksum:
-                    raise FormatError(f"{path}: damaged, {name} has the checksum {found:08x}, expected {checksum:08x}")
+                    raise FormatError(
+                        f"{path}: corrupted: {name} has the checksum {found:08x} (expected {checksum:08x})"
+                    )
                 first[name] = stop
 
 
 def _read_state(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
-    """What `save` wrote: about the files, the rows that fill no chunk, and the caller's state."""
+    """Return what `save` wrote: facts about the files, the rows after the last complete chunk, the caller's state."""
     with zipfile.ZipFile(path) as archive:
-        if (broken := archive.testzip()) is not None:
-            raise FormatError(f"{path}: damaged, {broken} has another checksum than expected")
+        if (member := archive.testzip()) is not None:
+            raise FormatError(f"{path}: corrupted: {member} has the wrong checksum")
     with np.load(path, allow_pickle=False) as file:
         arrays = dict(file)
     rests, state = (

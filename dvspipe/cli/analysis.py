@@ -1,0 +1,126 @@
+"""Recordings compared, measured and shown."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.text import Text
+
+from ..config import build
+from ..errors import ConfigError
+from .options import AsJson, Hint, Overwrite, Sensor, parse_hints, parse_sensor
+from .screen import make_table, screen
+
+Mode = Literal["counts", "surface", "decay", "xyt", "raster", "rate"]
+Colours = Literal["light", "dark", "colour-blind", "viridis", "inferno", "grey"]
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="The reference, such as a real recording.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="The recording to compare with it, such as a simulated one.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="HTML page with pictures.")] = None,
+    as_json: AsJson = False,
+    window: Annotated[float, typer.Option(min=0.1, max=1e6, metavar="MS", help="Length of a count map.")] = 40.0,
+    sensor: Sensor = None,
+    hint: Hint = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Compare two recordings of one scene: rates, counts, times."""
+    from ..comparison import CompareSettings
+    from ..comparison import compare as compare_events
+    from ..files import claim_output
+    from ..formats import read
+    from ..report import describe_comparison, write_comparison_page
+
+    if out:
+        claim_output(out, overwrite=overwrite)
+    size, hints = parse_sensor(sensor), parse_hints(hint)
+    settings = build(CompareSettings, {"window_us": round(window * 1000)}, "compare")
+    compared = compare_events(read(a, sensor=size, hints=hints), read(b, sensor=size, hints=hints), settings)
+    if as_json:
+        sys.stdout.write(json.dumps(compared.to_record(), allow_nan=False) + "\n")
+    else:
+        table = make_table("figure", "value", "meaning")
+        table.title, table.title_justify = Text(f"A {a}\nB {b}"), "left"
+        for row in describe_comparison(compared):
+            table.add_row(*map(Text, row))
+        screen.print(table)
+    if out:
+        write_comparison_page(compared, (str(a), str(b)), out)
+
+
+def calibrate(
+    recording: Annotated[
+        Path, typer.Argument(metavar="RECORDING", help="An .aedat4 file with the frames and events of one sensor.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help="YAML file of the sensor, for convert --preset.")
+    ],
+    overwrite: Overwrite = False,
+) -> None:
+    """Fit the pixel model to a recording that holds frames and events."""
+    import yaml
+
+    from ..files import claim_output, write_text
+    from ..formats import read, read_frames
+    from ..simulator import calibrate as fit
+
+    claim_output(out, overwrite=overwrite)
+    found = fit(list(read_frames(recording)), read(recording))
+    fitted = yaml.safe_dump(found.to_yaml_settings(), sort_keys=False)
+    write_text(out, f"# Fitted by dvspipe calibrate to {recording.name}\n{fitted}")
+    table = make_table()
+    for name, value in asdict(found).items():
+        table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
+    screen.print(table)
+    screen.print(f"{out}: use it as dvspipe convert VIDEO -o EVENTS.h5 --preset {out}")
+
+
+def view(
+    file: Annotated[Path, typer.Argument(metavar="RECORDING", help="A recording.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help=".webm or .gif to play, or .png with twelve pictures.")
+    ],
+    mode: Annotated[Mode, typer.Option(help="Pictures of counts, surface or decay; or a chart, as .png.")] = "counts",
+    window: Annotated[float, typer.Option(min=0.1, max=1e6, metavar="MS", help="Time shown in one picture.")] = 33.333,
+    speed: Annotated[
+        float, typer.Option(min=0.001, max=1000, metavar="FACTOR", help="Playing speed; 1 is real time.")
+    ] = 1.0,
+    fps: Annotated[
+        float | None, typer.Option(min=1, max=120, metavar="HZ", help="Pictures per second of playing time.")
+    ] = None,
+    colours: Annotated[Colours, typer.Option(help="Two colours for ON and OFF, or a colour map for both.")] = "light",
+    beside: Annotated[
+        Path | None, typer.Option(metavar="VIDEO", help="The source video, shown beside the events.")
+    ] = None,
+    sensor: Sensor = None,
+    hint: Hint = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Show the events of a recording as a video, a sheet of pictures, or a chart."""
+    from ..files import claim_output
+    from ..formats import describe, open_recording
+    from ..report import PLOTS, EventSource, PreviewSettings, draw_events, write_preview
+
+    if beside is not None and mode in PLOTS:
+        raise ConfigError(f"view: --beside cannot be combined with the chart --mode {mode}")
+    shown = {"window_us": round(window * 1000), "speed": speed, "fps": fps, "colours": colours}
+    settings = build(PreviewSettings, shown if mode in PLOTS else shown | {"mode": mode}, "view")
+    claim_output(out, overwrite=overwrite)
+    size, hints = parse_sensor(sensor), parse_hints(hint)
+    recording = open_recording(file, sensor=size, hints=hints)
+    span, count = None, 0
+    if out.suffix.lower() == ".png":
+        found = describe(file, sensor=size, hints=hints)
+        span, count = (found.t_first_us or 0, found.t_last_us or 0), found.events
+    if mode in PLOTS:
+        source = EventSource(recording.chunks(), recording.sensor, count, span or (0, 0))
+        draw_events(mode, source, out, colours=settings.colours, title=recording.path.name)
+    else:
+        write_preview(recording.chunks(), recording.sensor, out, settings, span_us=span, beside=beside)
+    screen.print(f"{out}: {recording.path.name}, sensor {recording.sensor}")

@@ -1,0 +1,69 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..config import SettingsTree, merge_settings, parse_overrides, read_yaml
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from ..events import SensorSize
+    from ..formats import Hints
+
+Config = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped configuration (dvspipe configs).")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings that replace those of CONFIG: data.root=DIR.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that already exist.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Sensor = Annotated[
+    str | None, typer.Option("--sensor", metavar="WxH", help="Sensor size of recordings that do not name it.")
+]
+Hint = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--hint",
+        metavar="KEY=VALUE",
+        help="What a recording does not say: time_unit=us, columns=txyp, chip=DVS128, topic=/events. Repeatable.",
+    ),
+]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Number of processes.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+OutFile = Annotated[
+    Path, typer.Option("--out", "-o", metavar="FILE", help="Output file; its suffix chooses the format.")
+]
+
+
+def read_config(source: str, overrides: list[str] | None) -> SettingsTree:
+    """Return the settings of a configuration with the given ones in their place."""
+    return merge_settings(read_yaml(source), parse_overrides(overrides or []))
+
+
+def parse_sensor(text: str | None) -> SensorSize | None:
+    """Return the size that --sensor gives."""
+    from ..events import SensorSize
+
+    return SensorSize.parse(text) if text else None
+
+
+def parse_hints(given: list[str] | None) -> Hints:
+    """Return what --hint gives."""
+    from ..formats import Hints
+
+    hints = {key: str(value) for key, value in parse_overrides(given or []).items()}
+    known = Hints.__dataclass_fields__
+    unknown = [key for key in hints if key not in known]
+    if unknown:
+        raise ConfigError(f"--hint {unknown[0]}: unknown, expected {', '.join(known)}")
+    return Hints(**hints)  # type: ignore[arg-type]  # it checks its values
+
+
+def to_us(milliseconds: float | None) -> int | None:
+    """Return a time in whole microseconds, at least one."""
+    return None if milliseconds is None else max(1, round(milliseconds * 1000))

@@ -1,0 +1,218 @@
+"""Training, evaluation, and the demo."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.text import Text
+
+from ..config import build
+from ..errors import ConfigError, FileError
+from ..files import REPLACE
+from .infer import print_answers
+from .options import AsJson, Config, Overrides, Overwrite, read_config
+from .screen import make_table, messages, progress, screen, warn
+
+if TYPE_CHECKING:
+    from ..results import EpochRow, EvaluationResult, TrainingRun
+    from ..training import TrainConfig, TrainingCallback
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt, from malloc.h
+MOST_CONFUSIONS = 3  # classes that are listed beside a class
+
+
+def train(
+    config: Config,
+    settings: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="Run folder; default: runs/train/<name>.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Resume the run in this folder after its last complete epoch.")
+    ] = None,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="With --resume: allow other epochs, learning rates, batches, ...")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a spiking classifier on labelled recordings and test it. Under torchrun, processes train together."""
+    merged = read_config(config, settings)
+    from ..training import TrainConfig
+
+    resolved = build(TrainConfig, merged, config)
+    command = shlex.join(["dvspipe", "train", config, *(settings or [])])
+    several = os.environ.get("WORLD_SIZE", "1") != "1"
+    if several and out is None and resume is None:
+        raise ConfigError("several processes train together, and no run folder was given; give it with --out")
+    if resume is not None:
+        folder = resume
+    elif _is_first() or out is None:
+        folder = _run_folder(out, Path("runs/train"), resolved.name, overwrite=overwrite)
+    else:
+        folder = out
+    run = _train(resolved, folder, command, resume=resume is not None, changed=changed)
+    if not _is_first():
+        return
+    _print_test(run)
+    screen.print(f"{run.folder.report} shows the run; next:")
+    screen.print(f"  {shlex.join(['dvspipe', 'infer', str(run.checkpoint), 'RECORDING'])}")
+
+
+def evaluate(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="weights/best.safetensors of a run, or a shipped name.")
+    ],
+    config: Config,
+    settings: Overrides = None,
+    part: Annotated[
+        Literal["test", "validation", "train", "all"], typer.Option("--part", help="Part of the data set.")
+    ] = "test",
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="JSON file for all scores.")] = None,
+    as_json: AsJson = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Evaluate a classifier on a data set: accuracy, calibration, and which classes are confused."""
+    from ..files import claim_output
+
+    if out:
+        claim_output(out, overwrite=overwrite)
+    merged = read_config(config, settings)
+    from ..training import TrainConfig, evaluate_checkpoint
+
+    experiment = build(TrainConfig, merged, config)
+    with _callback() as callback:
+        result = evaluate_checkpoint(checkpoint, experiment.data, part, seed=experiment.seed, callback=callback)
+    if as_json:
+        sys.stdout.write(result.model_dump_json(indent=1) + "\n")
+    else:
+        _print_evaluation(result)
+    if out:
+        result.write(out)
+
+
+def demo(
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="Run folder; default: runs/demo.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Run everything once on synthetic data: render, convert, train, test, infer. Takes about four minutes."""
+    from ..demo import run_demo
+
+    folder = _run_folder(out, Path("runs"), "demo", overwrite=overwrite)
+    with _callback() as callback:
+        done = run_demo(folder, callback)
+    _print_test(done.run)
+    print_answers([done.answer])
+    screen.print(f"\nEverything is in {folder}, and all of it is synthetic; open {done.run.folder.report} first. Next:")
+    for command in done.next_commands:
+        screen.print(f"  {command}")
+
+
+def _is_first() -> bool:
+    """Return whether this process is the first one that torchrun started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _run_folder(out: Path | None, parent: Path, name: str, *, overwrite: bool) -> Path:
+    """Return the folder of a new run: the given one, or the name with the first number that is free."""
+    if out is None:
+        folder, number = parent / name, 2
+        while folder.exists() and not overwrite:
+            folder, number = parent / f"{name}-{number}", number + 1
+        return folder
+    if out.exists() and not out.is_dir():
+        raise FileError(f"{out}: is a file, expected a folder for the run")
+    if out.is_dir() and any(out.iterdir()) and not overwrite:
+        raise FileError(f"{out}: already exists and is not empty", REPLACE)
+    return out
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep large freed blocks for the next tensors.
+
+    By default it returns them to the kernel and gets them again, zeroed, in every training step, which takes a third of
+    a step on two cores.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+@contextmanager
+def _callback() -> Iterator[TrainingCallback]:
+    """Yield a callback that prints what a training does."""
+    from ..training import TrainingCallback
+
+    _keep_freed_memory()
+
+    class Screen(TrainingCallback):
+        def on_progress(self, stage: str, done: int, total: int) -> None:
+            show(stage, done, total)
+
+        def on_start(self, rates: Mapping[str, float]) -> None:
+            listed = ", ".join(f"{name} {rate:.1%}" for name, rate in rates.items())
+            screen.print(f"spikes per neuron and step at the start: {listed}")
+
+        def on_epoch(self, row: EpochRow) -> None:
+            screen.print(
+                f"epoch {row.epoch:3d}  loss {row.train_loss:.3f}  accuracy {row.train_accuracy:6.1%}  "
+                f"validation {row.val_accuracy:6.1%}  {row.seconds:.1f} s"
+            )
+
+        def on_warning(self, text: str) -> None:
+            warn(text)
+
+    with progress() as show:
+        yield Screen()
+
+
+def _train(config: TrainConfig, folder: Path, command: str, *, resume: bool, changed: bool) -> TrainingRun:
+    from ..report import write_training_page
+    from ..results import RunFolder
+    from ..training import train as train_classifier
+
+    with _callback() as callback:
+        try:
+            run = train_classifier(config, folder, command=command, callback=callback, resume=resume, changed=changed)
+        except KeyboardInterrupt:
+            if _is_first() and RunFolder(folder).config.is_file():
+                resumed = f"{command} --resume {shlex.quote(str(folder))}"
+                messages.print(f"{resumed} resumes after the last complete epoch, or from the start if there is none")
+            raise
+    if _is_first():
+        write_training_page(run)
+    return run
+
+
+def _print_test(run: TrainingRun) -> None:
+    test = run.test
+    kind = " (synthetic)" if test.synthetic_test else ""
+    screen.print(
+        f"test accuracy{kind} {test.accuracy:.1%}, {test.correct} of {test.samples}: {test.data}; epoch "
+        f"{test.chosen_epoch}, chosen on the validation part"
+    )
+    if test.baseline:
+        screen.print(f"a ReLU network of the same shape on the sum of the steps{kind} {test.baseline.accuracy:.1%}")
+
+
+def _print_evaluation(result: EvaluationResult) -> None:
+    table = make_table("class", "recordings", "right", "confused with", right=("recordings", "right"))
+    for k, (name, row) in enumerate(zip(result.classes, result.confusion, strict=True)):
+        others = sorted(((count, j) for j, count in enumerate(row) if j != k and count), reverse=True)
+        confused = ", ".join(f"{result.classes[j]} {count}" for count, j in others[:MOST_CONFUSIONS])
+        table.add_row(Text(name), str(sum(row)), str(row[k]), Text(confused))
+    screen.print(table)
+    screen.print(
+        f"accuracy{' (synthetic)' if result.synthetic else ''} {result.accuracy:.1%}, {result.correct} of "
+        f"{result.samples}: {result.data}; expected calibration error {result.calibration_error:.1%}"
+    )

@@ -1,0 +1,274 @@
+"""The compiled decoders of EVT 2.0, EVT 2.1 and EVT 3.0 words; `evt` describes the formats.
+
+Each takes words, the state that earlier words have set, the size of the sensor, and arrays for the events. It decodes
+until the words end, the arrays are full, or a word is invalid, and returns how far it came.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+LARGEST_SIDE_PX = 1 << 11  # x and y have 11 bits
+
+# Types of EVT 2.0 and 2.1 words, which are also the polarity of events
+CD_OFF = 0x0  # an event or a vector of events that turned darker
+CD_ON = 0x1  # ... brighter
+# Types of EVT 3.0 words
+ADDR_Y = 0x0  # sets the row
+ADDR_X = 0x2  # an event: column and polarity
+VECT_BASE_X = 0x3  # sets the first column and the polarity of vectors
+VECT_12 = 0x4  # a vector: a bit for each of 12 columns; the next vector begins after them
+VECT_8 = 0x5  # a vector of 8 columns
+TIME_LOW = 0x6  # sets the lower 12 bits of the time
+CONTINUED_4 = 0x7  # not an event
+# Types of both
+TIME_HIGH = 0x8  # sets the upper bits of the time, and the lower ones to 0
+EXT_TRIGGER = 0xA  # not an event
+OTHERS = 0xE  # not an event
+CONTINUED = 0xF  # not an event
+
+EVT2_LOW_BITS, EVT2_HIGH_BITS = 6, 28
+EVT3_LOW_BITS, EVT3_HIGH_BITS = 12, 12
+MOST_EVT21_EVENTS, MOST_EVT3_EVENTS = 32, 12  # of a word
+
+# Position of the only bit of a 32-bit number: its product with this de Bruijn sequence has 32 different top five bits
+DE_BRUIJN = 0x077CB531
+BIT_PLACES = np.array(
+    [0, 1, 28, 2, 29, 14, 24, 3, 30, 22, 20, 15, 25, 17, 4, 8,
+     31, 27, 13, 23, 21, 19, 16, 7, 26, 12, 18, 6, 11, 5, 10, 9], np.uint32,
+)  # fmt: skip
+
+
+class Evt2State(NamedTuple):
+    """What EVT 2.0 and 2.1 words have set: TIME_HIGH with its overflows, -1 before the first."""
+
+    high: int = -1
+
+
+class Evt3State(NamedTuple):
+    """What EVT 3.0 words have set; -1 if no word has set it yet.
+
+    Args:
+        high: TIME_HIGH with its overflows.
+        low: TIME_LOW, or 0 after a new TIME_HIGH.
+        row: ADDR_Y.
+        base: First column of the next vector, from VECT_BASE_X and the vectors after it.
+        base_on: Polarity of vectors, 0 or 1.
+    """
+
+    high: int = -1
+    low: int = 0
+    row: int = -1
+    base: int = -1
+    base_on: int = 0
+
+
+class EventArrays(NamedTuple):
+    """Arrays of one length for decoded events; `on` is 0 or 1."""
+
+    t: NDArray[np.int64]
+    x: NDArray[np.int16]
+    y: NDArray[np.int16]
+    on: NDArray[np.uint8]
+
+    @classmethod
+    def allocate(cls, size: int) -> EventArrays:
+        """Return arrays of uninitialised memory."""
+        return cls(
+            np.empty(size, np.int64), np.empty(size, np.int16), np.empty(size, np.int16), np.empty(size, np.uint8)
+        )
+
+
+class Decoded(NamedTuple):
+    """How far a decoder came.
+
+    Args:
+        state: The state after the decoded words.
+        words: Number of decoded words.
+        events: Number of events written.
+        is_invalid: Whether the next word is invalid.
+    """
+
+    state: Any
+    words: int
+    events: int
+    is_invalid: bool
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _next_high(high: int, bits: int, value: int) -> int:
+    """Return TIME_HIGH with its overflows after a word with `value`, given the previous one (-1: there is none)."""
+    if high < 0:
+        return value
+    span = 1 << bits
+    before = high & (span - 1)
+    wrapped = before >= value + span // 2
+    return high - before + value + (span if wrapped else 0)
+
+
+# inlined by numba: calls that pass an array count references to it
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _write_vector(
+    mask: np.uint32, base: int, width: int, event: tuple[int, int, int], count: np.uintp, out: EventArrays
+) -> tuple[np.uintp, bool]:
+    """Write an event at base + i for each bit i of a mask, up to the first outside the sensor.
+
+    Args:
+        mask: Bits of the columns.
+        base: Column of the lowest bit.
+        width: Columns of the sensor.
+        event: Time, row and polarity of the events.
+        count: Number of events before them.
+        out: Where the events are written, with room for one for each bit.
+
+    Returns:
+        The number of events after them, and whether all are inside the sensor.
+    """
+    t_us, row, polarity = event
+    inside = True
+    while mask and inside:
+        bit = mask & (~mask + np.uint32(1))
+        column = base + np.int64(BIT_PLACES[np.uintp(np.uint32(bit * np.uint32(DE_BRUIJN)) >> np.uint32(27))])
+        inside = bool(column < width)
+        if inside:
+            out.t[count], out.x[count], out.y[count], out.on[count] = t_us, column, row, polarity
+            count += np.uintp(1)
+        mask ^= bit
+    return count, inside
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def decode_evt2(words: NDArray[np.uint32], state: Evt2State, width: int, height: int, out: EventArrays) -> Decoded:
+    """Decode EVT 2.0 words; each has one event at most."""
+    t, x, y, on = out
+    high = state.high
+    base_us = high << EVT2_LOW_BITS
+    columns, rows = np.uint32(width), np.uint32(height)
+    has_time = high >= 0
+    count, one, index = np.uintp(0), np.uintp(1), np.uintp(0)
+    size, is_invalid = np.uintp(min(words.size, t.size)), False
+    while index < size:
+        word = np.uint32(words[index])
+        kind = np.uint32(word >> np.uint32(28))
+        if kind <= CD_ON:
+            column, row = (word >> np.uint32(11)) & np.uint32(0x7FF), word & np.uint32(0x7FF)
+            if (column >= columns) | (row >= rows) | (not has_time):
+                is_invalid = True
+                break
+            t[count] = base_us + np.int64((word >> np.uint32(22)) & np.uint32(0x3F))
+            x[count] = column
+            y[count] = row
+            on[count] = kind
+            count += one
+        elif kind == TIME_HIGH:
+            high = _next_high(high, EVT2_HIGH_BITS, np.int64(word & np.uint32(0x0FFFFFFF)))
+            base_us, has_time = high << EVT2_LOW_BITS, True
+        elif kind not in (EXT_TRIGGER, OTHERS, CONTINUED):
+            is_invalid = True
+            break
+        index += one
+    return Decoded(Evt2State(high), int(index), int(count), is_invalid)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def decode_evt21(words: NDArray[np.uint64], state: Evt2State, width: int, height: int, out: EventArrays) -> Decoded:
+    """Decode EVT 2.1 words in the defined order of their halves.
+
+    A word is decoded only if the arrays have room for MOST_EVT21_EVENTS more.
+    """
+    high = state.high
+    count, index, is_invalid = np.uintp(0), np.uintp(0), False
+    while index < words.size and out.t.size - count >= MOST_EVT21_EVENTS and not is_invalid:
+        word = np.uint64(words[index])
+        kind = np.int64(word >> np.uint64(60))
+        if kind <= CD_ON:
+            base, row = np.int64((word >> np.uint64(43)) & np.uint64(0x7FF)), np.int64(word >> np.uint64(32)) & 0x7FF
+            t_us = (high << EVT2_LOW_BITS) + np.int64((word >> np.uint64(54)) & np.uint64(0x3F))
+            is_invalid = bool(high < 0 or row >= height)
+            if not is_invalid:
+                mask = np.uint32(word & np.uint64(0xFFFFFFFF))
+                count, inside = _write_vector(mask, base, width, (t_us, row, kind), count, out)
+                is_invalid = not inside
+        elif kind == TIME_HIGH:
+            high = _next_high(high, EVT2_HIGH_BITS, np.int64((word >> np.uint64(32)) & np.uint64(0x0FFFFFFF)))
+        else:
+            is_invalid = kind not in (EXT_TRIGGER, OTHERS, CONTINUED)
+        index += np.uintp(not is_invalid)
+    return Decoded(Evt2State(high), int(index), int(count), is_invalid)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _payload_limits(row: int, high: int, width: int, height: int) -> NDArray[np.uint16]:
+    """Return, for each type of EVT 3.0 words, the lowest 11-bit payload that the inner loop cannot decode."""
+    limits = np.zeros(16, np.uint16)
+    for kind in (TIME_LOW, TIME_HIGH, CONTINUED_4, EXT_TRIGGER, OTHERS, CONTINUED):
+        limits[kind] = LARGEST_SIDE_PX  # none
+    if row >= 0:
+        limits[ADDR_Y] = height
+    if row >= 0 and high >= 0:
+        limits[ADDR_X] = width
+    return limits
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height: int, out: EventArrays) -> Decoded:
+    """Decode EVT 3.0 words.
+
+    The types of words follow one another almost at random, so that branches would be predicted wrongly: the inner loop
+    writes each word as an event, and the next word overwrites it unless it was one. Only a payload at or above the
+    limit of its type leaves the loop: words that are rare, that come first, or that are invalid. The arrays have room
+    for MOST_EVT3_EVENTS of each word of a block, and for one event more.
+    """
+    t, x, y, on = out
+    high, low, row, base, base_on = state.high, state.low, np.int16(state.row), state.base, np.uint8(state.base_on)
+    base_us, high_word = high << EVT3_LOW_BITS, np.uint16(TIME_HIGH << 12 | high & 0xFFF if high >= 0 else 0)
+    limits = _payload_limits(state.row, high, width, height)
+    count, index, one, is_invalid = np.uintp(0), np.uintp(0), np.uintp(1), False
+    size, room, stop = np.uintp(words.size), np.uintp(t.size - 1), np.uintp(0)
+    while not is_invalid:
+        if index == stop:  # the end of a block
+            stop = min(size, index + (room - count) // np.uintp(MOST_EVT3_EVENTS))
+            if index == stop:
+                break
+        while index < stop:
+            word = words[index]
+            kind, payload = np.uintp(word >> 12), np.uint16(word & 0x7FF)
+            if (payload >= limits[kind]) | ((kind == TIME_HIGH) & (word != high_word)):
+                break
+            low = int(word & 0xFFF) if kind == TIME_LOW else low
+            row = np.int16(payload) if kind == ADDR_Y else row
+            t[count] = base_us + low
+            x[count] = payload
+            y[count] = row
+            on[count] = (word >> 11) & 1
+            count += np.uintp(kind == ADDR_X)
+            index += one
+        if index == stop:
+            continue
+        word = words[index]
+        kind, column = np.uintp(word >> 12), int(word & 0x7FF)
+        if kind == VECT_BASE_X:
+            base, base_on = column, np.uint8((word >> 11) & 1)
+        elif kind in (VECT_12, VECT_8):
+            is_invalid = bool(high < 0 or row < 0 or base < 0)
+            if not is_invalid:
+                mask = np.uint32(word & (0xFFF if kind == VECT_12 else 0xFF))
+                count, inside = _write_vector(mask, base, width, (base_us + low, row, base_on), count, out)
+                is_invalid = not inside
+            base += 0 if is_invalid else (12 if kind == VECT_12 else 8)
+        elif kind == TIME_HIGH:
+            high = _next_high(high, EVT3_HIGH_BITS, np.int64(word & 0xFFF))
+            base_us, low, high_word = high << EVT3_LOW_BITS, 0, word
+        elif kind == ADDR_Y and column < height:
+            row = np.int16(column)
+            limits[ADDR_Y] = height
+        else:
+            is_invalid = True
+        limits[ADDR_X] = width if row >= 0 and high >= 0 else 0
+        index += np.uintp(not is_invalid)
+    after = Evt3State(high, low, int(row), base, int(base_on))
+    return Decoded(after, int(index), int(count), is_invalid)

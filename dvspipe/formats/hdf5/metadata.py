@@ -1,0 +1,188 @@
+"""What an HDF5 recording says of its events: where they are, their unit and offset, the sensor, attributes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ...errors import EventError, FormatError
+from ...events import SensorSize
+from ..hints import UNIT_EXPONENTS, Hints, TimeUnit, unknown_columns, unknown_unit
+from .layouts import TABLE_TYPES, Layout, Location, table_columns
+from .storage import check_storage, find_dataset, find_number, get_dataset, uses_user_plugin
+from .values import LARGEST_INT64
+
+LARGEST_ATTRIBUTE_BYTES = 1 << 20
+UNITS_BY_MS: dict[float, TimeUnit] = {1e3: "s", 1.0: "ms", 1e-3: "us", 1e-6: "ns"}
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What is needed to read the events of a file.
+
+    Args:
+        path: The file.
+        layout: Name of its layout.
+        locations: Locations of t, x, y and p.
+        events: Number of events.
+        exponent: Stored times, times ten to this power, are microseconds.
+        offset_us: What is added to every time.
+        index: Dataset of the first event at or after each millisecond; None if there is none.
+        index_start_ms: The millisecond at which the index begins.
+        uses_user_plugin: Whether a column needs an HDF5 plugin that the user installed.
+    """
+
+    path: Path
+    layout: str
+    locations: dict[str, Location]
+    events: int
+    exponent: int
+    offset_us: int
+    index: str | None
+    index_start_ms: int
+    uses_user_plugin: bool
+
+
+def read_metadata(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> Metadata:
+    """Return what is needed to read the events of a file.
+
+    Raises:
+        FormatError: The columns are not what the layout requires, or their order or unit is not known.
+    """
+    locations = _locations(path, file, layout, hints)
+    sizes, user_plugin = {}, False
+    for name, location in locations.items():
+        dataset = get_dataset(file, location.dataset)
+        where = f"{path}: {location.dataset}"
+        check_storage(where, dataset)
+        dtype = dataset.dtype[location.part] if isinstance(location.part, str) else dataset.dtype
+        if dataset.ndim != (2 if isinstance(location.part, int) else 1) or dtype.kind not in "iubf":
+            raise FormatError(f"{where} is {dtype} of shape {dataset.shape} (expected one number per event for {name})")
+        sizes[name] = int(dataset.shape[0])
+        user_plugin |= uses_user_plugin(dataset)
+    if len(set(sizes.values())) > 1:
+        raise FormatError(f"{path}: columns of different lengths: {sizes}")
+    index = layout.index if layout.index and find_dataset(file, layout.index) else None
+    return Metadata(
+        path=path,
+        layout=layout.name,
+        locations=locations,
+        events=sizes["t"],
+        exponent=UNIT_EXPONENTS[_unit(path, file, layout, locations["t"], hints)],
+        offset_us=_number(path, file, layout.offset),
+        index=index,
+        index_start_ms=_number(path, file, layout.index_start),
+        uses_user_plugin=user_plugin,
+    )
+
+
+def _locations(path: Path, file: h5py.File, layout: Layout, hints: Hints) -> dict[str, Location]:
+    """Return the locations of the columns; hints give those of a table of another program."""
+    name = layout.columns["t"].dataset
+    dtype = get_dataset(file, name).dtype
+    if not layout.is_table or (hints.columns is None and dtype == TABLE_TYPES[layout.name]):
+        return layout.columns
+    if hints.columns is None:
+        raise unknown_columns(path, f"{name} has rows of four {dtype}, which {layout.name} never writes")
+    if len(hints.columns) != len("txyp"):
+        raise unknown_columns(path, f"{name} has rows of four {dtype}, not of {len(hints.columns)}")
+    return table_columns(name, hints.columns)
+
+
+def _unit(path: Path, file: h5py.File, layout: Layout, location: Location, hints: Hints) -> TimeUnit:
+    dataset = get_dataset(file, location.dataset)
+    dtype = dataset.dtype[location.part] if isinstance(location.part, str) else dataset.dtype
+    unit = layout.float_unit if dtype.kind == "f" else layout.integer_unit
+    if layout.is_table and dtype == TABLE_TYPES[layout.name]:
+        unit = layout.float_unit or "us"
+    if layout.name == "dsec" and "timestamp_scale_ms" in file.attrs:  # EventCV's
+        scale = file.attrs["timestamp_scale_ms"]
+        unit = next((known for ms, known in UNITS_BY_MS.items() if np.isclose(scale, ms, atol=0)), None)
+    unit = hints.time_unit or unit
+    if unit is None:
+        raise unknown_unit(path, f"{location.dataset} is {dtype}, for which the layout {layout.name} defines no unit")
+    return unit
+
+
+def _number(path: Path, file: h5py.File, name: str | None) -> int:
+    """Return the number in a dataset of one value, 0 if there is no such dataset."""
+    number = find_number(path, file, name) if name else 0
+    if number is not None and abs(number) > LARGEST_INT64:
+        raise FormatError(f"{path}: {name} is {number} (expected a 64-bit number)")
+    return number or 0
+
+
+def read_sensor(path: Path, file: h5py.File, layout: Layout) -> SensorSize | None:
+    """Return the sensor that a file names, None if it names none.
+
+    Raises:
+        FormatError: It names two, or an invalid one.
+    """
+    named: dict[SensorSize, str] = {}
+    try:
+        for where, sides in _named_sides(path, file, layout):
+            named[SensorSize(width=int(sides[0]), height=int(sides[1]))] = where
+    except (EventError, TypeError, ValueError, OverflowError) as error:
+        raise FormatError(f"{path}: invalid sensor size ({error})") from error
+    if len(named) > 1:
+        raise FormatError(f"{path}: names several sensors ({', '.join(f'{w}: {s}' for s, w in named.items())})")
+    return next(iter(named), None)
+
+
+def _named_sides(path: Path, file: h5py.File, layout: Layout) -> Iterator[tuple[str, Any]]:
+    """Yield width and height from all places that have them, with the name of the place."""
+    attributes = file.attrs
+    if "width" in attributes and "height" in attributes:
+        yield "attributes width and height", (attributes["width"], attributes["height"])
+    if layout.name == "prophesee" and "geometry" in attributes:
+        yield "attribute geometry", _text(attributes["geometry"]).lower().split("x")[:2]
+    if isinstance(layout.sensor, tuple):
+        sides = [find_number(path, file, name) for name in layout.sensor]
+        if None not in sides:
+            yield " and ".join(layout.sensor), sides
+    elif layout.sensor is not None and (resolution := find_dataset(file, layout.sensor)) is not None:
+        check_storage(f"{path}: {layout.sensor}", resolution)
+        if resolution.shape == (2,):
+            yield layout.sensor, resolution[:]
+
+
+def read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
+    """Return the attributes of a file as what JSON can represent, without very large ones.
+
+    Raises:
+        FormatError: The settings of a file of dvspipe's are not JSON.
+    """
+    attributes = {}
+    for name in file.attrs:
+        if file.attrs.get_id(name).get_storage_size() > LARGEST_ATTRIBUTE_BYTES:
+            continue
+        attributes[name] = _plain(file.attrs[name])
+    settings = attributes.get("settings")
+    if isinstance(settings, str) and attributes.get("format") == "dsec":  # dvspipe's own
+        try:
+            attributes["settings"] = json.loads(settings)
+        except json.JSONDecodeError as error:
+            raise FormatError(f"{path}: the attribute settings is not JSON ({error})") from error
+    return attributes
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return an attribute as what JSON can represent."""
+    if isinstance(value, bytes):
+        return _text(value)
+    value = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return _text(value)
+    return value

@@ -1,0 +1,288 @@
+"""Reads HDF5 recordings of the layouts in use, recognised by what the file contains: LAYOUTS.
+
+A file with different events in two layouts is an error. Times are absolute: t_offset is added if the layout has it, and
+nothing is shifted. Integers are microseconds and floats are seconds if the layout defines it; otherwise the unit must
+be given as a hint, and a hint takes precedence over the layout. OFF is 0 or -1, whichever comes first.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import CorruptionError, FileError, FormatError
+from ..hints import NO_HINTS, Hints
+from ..source import CHUNK_EVENTS, GZIP_MAGIC, Columns, Extent, Source
+from .child import decode_in_child, send_chunks
+from .layouts import find_layout
+from .metadata import Metadata, read_attributes, read_metadata, read_sensor
+from .storage import H5PY_ERRORS, StoredRows, check_storage, find_dataset, get_dataset, uses_user_plugin
+from .values import Valid, to_microseconds, to_pixels, to_polarities
+
+
+def open_hdf5(path: Path, hints: Hints = NO_HINTS) -> Source:
+    """Open an HDF5 recording.
+
+    Args:
+        path: The file.
+        hints: The unit of times and the columns of a table; they take precedence over the layout.
+
+    Raises:
+        FileError: The file cannot be read.
+        FormatError: Its header is corrupted, it has no known layout or two, or its storage is not supported.
+    """
+    _refuse_gzip(path)
+    with _open_file(path) as file:
+        layout = find_layout(path, file)
+        metadata = read_metadata(path, file, layout, hints)
+        sensor = read_sensor(path, file, layout)
+        attributes = read_attributes(path, file) | {"layout": layout.name}
+    if metadata.uses_user_plugin:
+        return Source(sensor, lambda: decode_in_child(path, hints), attributes)
+    return Source(
+        sensor,
+        lambda: _chunks(metadata),
+        attributes,
+        extent=lambda: _extent(metadata),
+        part=lambda start_us, stop_us: _part(metadata, start_us, stop_us),
+    )
+
+
+def decode_here(path: Path, hints: Hints) -> Iterator[Columns]:
+    """Yield the chunks of a recording, decoded in this process whatever its filters; as small as HDF5's own chunks."""
+    with _open_file(path) as file:
+        metadata = read_metadata(path, file, find_layout(path, file), hints)
+        datasets = [get_dataset(file, location.dataset) for location in metadata.locations.values()]
+        rows = min((dataset.chunks or (CHUNK_EVENTS,))[0] for dataset in datasets)
+    yield from _chunks(metadata, rows=rows)
+
+
+def run_child() -> None:
+    """Run the child process of `decode_in_child`."""
+    path, hints = Path(sys.argv[1]), Hints(**json.loads(sys.argv[2]))
+    send_chunks(lambda: decode_here(path, hints), sys.stdout.buffer)
+
+
+def _refuse_gzip(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if packed:
+        raise FormatError(f"{path}: an HDF5 file inside gzip cannot be read in blocks; unpack it first")
+
+
+@contextmanager
+def _open_file(path: Path) -> Iterator[h5py.File]:
+    """Yield the opened file; an error of h5py's because of the content is a FormatError."""
+    try:
+        file = h5py.File(path, "r")
+    except H5PY_ERRORS as error:
+        message = f"{path}: not a complete HDF5 file ({error}); nothing of a truncated HDF5 file can be read"
+        raise FormatError(message) from error
+    try:
+        with file:
+            yield file
+    except H5PY_ERRORS as error:
+        raise FormatError(f"{path}: corrupted: {error}") from error
+
+
+class _Reader:
+    """The opened columns of a recording.
+
+    Attributes:
+        available: Number of events before the first that was never stored.
+        off: The value of OFF; None if it is not known yet.
+    """
+
+    def __init__(self, metadata: Metadata, file: h5py.File) -> None:
+        self._metadata = metadata
+        size = metadata.path.stat().st_size
+        self._stored = {
+            name: StoredRows(get_dataset(file, name), size)
+            for name in dict.fromkeys(location.dataset for location in metadata.locations.values())
+        }
+        self.available = min(stored.available for stored in self._stored.values())
+        self._index = _open_index(metadata, file, size)
+        self.off: int | None = None
+
+    def columns(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
+        """Return the stored values of events."""
+        rows = {name: stored.read(start, stop) for name, stored in self._stored.items()}
+        return {name: _part_of(rows[where.dataset], where.part) for name, where in self._metadata.locations.items()}
+
+    def indexed_event(self, ms: int) -> int | None:
+        """Return the event that the index has for a millisecond; None if it has no possible one."""
+        if self._index is None or not 0 <= ms < self._index.available:
+            return None
+        with suppress(*H5PY_ERRORS):
+            event = int(self._index.read(ms, ms + 1)[0])
+            return event if 0 <= event <= self._metadata.events else None
+        return None
+
+    def time_us(self, event: int) -> int:
+        """Return the time of an event.
+
+        Raises:
+            CorruptionError: It was never stored, or is not a valid time.
+        """
+        metadata, location = self._metadata, self._metadata.locations["t"]
+        if event >= self.available:
+            raise _missing(metadata, self.available)
+        try:
+            value = _part_of(self._stored[location.dataset].read(event, event + 1), location.part)
+        except H5PY_ERRORS as error:
+            raise _unreadable(metadata, event, error) from error
+        t, valid = to_microseconds(value, metadata.exponent, metadata.offset_us)
+        if not valid.all():
+            raise _invalid(metadata, event, "t", value[0])
+        return int(t[0])
+
+
+def _open_index(metadata: Metadata, file: h5py.File, file_bytes: int) -> StoredRows | None:
+    """Return the index from milliseconds to events, None if there is none that can be read."""
+    with suppress(FormatError, *H5PY_ERRORS):
+        dataset = find_dataset(file, metadata.index) if metadata.index else None
+        if dataset is not None and dataset.ndim == 1 and dataset.dtype.kind in "iu" and not uses_user_plugin(dataset):
+            check_storage(metadata.index or "", dataset)
+            return StoredRows(dataset, file_bytes)
+    return None
+
+
+def _part_of(rows: NDArray[Any], part: str | int | None) -> NDArray[Any]:
+    if part is None:
+        return rows
+    return rows[part] if isinstance(part, str) else rows[:, part]
+
+
+def _chunks(metadata: Metadata, start: int = 0, stop: int | None = None, rows: int | None = None) -> Iterator[Columns]:
+    stop = metadata.events if stop is None else stop
+    with _open_reader(metadata) as reader:
+        until = min(stop, reader.available)
+        rows = rows or CHUNK_EVENTS
+        for first in range(start, until, rows):
+            yield from _read(metadata, reader, first, min(first + rows, until))
+        if until < stop:
+            raise _missing(metadata, until)
+
+
+@contextmanager
+def _open_reader(metadata: Metadata) -> Iterator[_Reader]:
+    try:
+        file = h5py.File(metadata.path, "r")
+        reader = _Reader(metadata, file)
+    except H5PY_ERRORS as error:
+        raise CorruptionError(f"{metadata.path}: corrupted: {error}", lost="everything") from error
+    with file:
+        yield reader
+
+
+def _read(metadata: Metadata, reader: _Reader, start: int, stop: int) -> Iterator[Columns]:
+    """Yield events; if some cannot be read, those before the first such event, found by bisection."""
+    try:
+        values = reader.columns(start, stop)
+    except H5PY_ERRORS as error:
+        if stop - start == 1:
+            raise _unreadable(metadata, start, error) from error
+        middle = (start + stop) // 2
+        yield from _read(metadata, reader, start, middle)
+        yield from _read(metadata, reader, middle, stop)
+        return
+    yield from _convert(metadata, reader, start, values)
+
+
+def _convert(metadata: Metadata, reader: _Reader, start: int, values: dict[str, NDArray[Any]]) -> Iterator[Columns]:
+    """Yield the values as integers, up to the first that is invalid."""
+    valid: Valid
+    invalid: list[tuple[int, str]] = []
+    converted: dict[str, NDArray[Any]] = {}
+    for name, column in values.items():
+        if name == "t":
+            converted[name], valid = to_microseconds(column, metadata.exponent, metadata.offset_us)
+        elif name == "p":
+            converted[name], valid, reader.off = to_polarities(column, reader.off)
+        else:
+            converted[name], valid = to_pixels(column)
+        if not valid.all():
+            invalid.append((int(np.argmin(valid)), name))
+    stop, name = min(invalid, default=(len(values["t"]), ""))
+    columns = Columns(*(converted[name][:stop] for name in "txyp"))
+    if stop:
+        yield columns
+    if invalid:
+        raise _invalid(metadata, start + stop, name, values[name][stop])
+
+
+def _missing(metadata: Metadata, event: int) -> CorruptionError:
+    message = f"{metadata.path}: events from number {event} on were never stored"
+    return CorruptionError(message, lost=f"{metadata.events - event} events")
+
+
+def _unreadable(metadata: Metadata, event: int, error: BaseException) -> CorruptionError:
+    message = f"{metadata.path}: corrupted at event {event}: {error}"
+    return CorruptionError(message, lost=f"{metadata.events - event} events")
+
+
+def _invalid(metadata: Metadata, event: int, name: str, value: object) -> CorruptionError:
+    expected = {"t": "a finite time", "p": "0 and 1, or -1 and 1 throughout"}.get(name, "an integer")
+    message = f"{metadata.path}: event {event} has {name} = {value} (expected {expected})"
+    return CorruptionError(message, lost=f"{metadata.events - event} events")
+
+
+def _extent(metadata: Metadata) -> Extent:
+    if not metadata.events:
+        return Extent(0, None, None)
+    with _open_reader(metadata) as reader:
+        return Extent(metadata.events, reader.time_us(0), reader.time_us(metadata.events - 1))
+
+
+def _part(metadata: Metadata, start_us: int, stop_us: int) -> Iterator[Columns]:
+    """Yield the events with start_us <= t < stop_us; all events if corruption keeps them from being found."""
+    start, stop = 0, metadata.events
+    with suppress(CorruptionError), _open_reader(metadata) as reader:
+        found = [_first_from(metadata, reader, t_us) for t_us in (start_us, stop_us)]
+        if found[0] <= found[1]:
+            start, stop = found
+    yield from _chunks(metadata, start, stop)
+
+
+def _first_from(metadata: Metadata, reader: _Reader, t_us: int) -> int:
+    """Return the number of the first event at or after a time, by the index if that is right, and bisection."""
+    low, high = 0, metadata.events
+    for event, is_start in _indexed_bounds(metadata, reader, t_us):
+        if is_start:
+            low = event
+        else:
+            high = event
+    while low < high:
+        middle = (low + high) // 2
+        if reader.time_us(middle) < t_us:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def _indexed_bounds(metadata: Metadata, reader: _Reader, t_us: int) -> Iterator[tuple[int, bool]]:
+    """Yield the events between which the index has a time, and whether each is the first; only those that are right."""
+    if metadata.index is None:
+        return
+    since_us = t_us - metadata.offset_us - metadata.index_start_ms * 1000
+    for ms, is_start in ((since_us // 1000, True), (since_us // 1000 + 1, False)):
+        event = reader.indexed_event(ms)
+        if event is None:
+            continue
+        edge_us = (metadata.index_start_ms + ms) * 1000 + metadata.offset_us
+        before = event == 0 or reader.time_us(event - 1) < edge_us
+        after = event == metadata.events or reader.time_us(event) >= edge_us
+        if before and after:
+            yield event, is_start

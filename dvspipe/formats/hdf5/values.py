@@ -1,0 +1,73 @@
+"""Stored values as microseconds, pixels and polarities, and which of them are valid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+LARGEST_INT64 = 2**63 - 1
+LARGEST_FLOAT_TIME = 2.0**62  # in microseconds
+PIXEL_LIMIT = 2**31
+
+Valid = NDArray[np.bool_] | np.bool_
+"""Which values are valid; one for all if that is known of all."""
+
+
+def to_microseconds(t: NDArray[Any], exponent: int, offset_us: int) -> tuple[NDArray[np.int64], Valid]:
+    """Return t * 10^exponent + offset_us, rounded, and which of the times are valid; invalid ones are 0 + offset_us."""
+    if not len(t):
+        return np.zeros(0, np.int64), np.True_
+    if t.dtype.kind == "f":
+        return _float_times(t, exponent, offset_us)
+    valid: Valid = np.True_
+    scale, low, high = 10 ** max(exponent, 0), int(t.min()), int(t.max())
+    too_low = min(low, 0) * scale + min(offset_us, 0) < -LARGEST_INT64
+    if too_low or max(high, 0) * scale + max(offset_us, 0) > LARGEST_INT64:
+        most = (LARGEST_INT64 - abs(offset_us)) // scale
+        valid = (t <= min(most, np.iinfo(t.dtype).max)) & (t >= max(-most, np.iinfo(t.dtype).min))
+        t = np.where(valid, t, t.dtype.type(0))
+    times = t.astype(np.int64) if t.dtype != np.int64 or scale > 1 or exponent < 0 or offset_us else t
+    if exponent < 0:
+        divisor = 10**-exponent
+        times = (times // divisor) + (times % divisor * 2 >= divisor)
+    elif scale > 1:
+        times *= scale
+    if offset_us:
+        times += offset_us
+    return times, valid
+
+
+def _float_times(t: NDArray[Any], exponent: int, offset_us: int) -> tuple[NDArray[np.int64], Valid]:
+    with np.errstate(invalid="ignore", over="ignore"):
+        nearest = np.rint(t.astype(np.float64) * 10.0**exponent)
+        valid = np.abs(nearest) <= LARGEST_FLOAT_TIME - abs(offset_us)
+    return np.where(valid, nearest, 0).astype(np.int64) + (offset_us if valid.any() else 0), valid
+
+
+def to_pixels(column: NDArray[Any]) -> tuple[NDArray[Any], Valid]:
+    """Return columns or rows as integers, and which of the values are integers."""
+    if column.dtype.kind in "iu":
+        return column, np.True_
+    if column.dtype.kind == "b":
+        return column.astype(np.uint8), np.True_
+    with np.errstate(invalid="ignore"):
+        valid = (np.abs(column) < PIXEL_LIMIT) & (column == np.rint(column))
+    return np.where(valid, column, 0).astype(np.int64), valid
+
+
+def to_polarities(p: NDArray[Any], off: int | None) -> tuple[NDArray[Any], Valid, int | None]:
+    """Return polarities, which of them are valid, and the value of OFF.
+
+    Args:
+        p: [N] as stored; OFF is 0 or -1, whichever comes first in the file.
+        off: The value of OFF in what was read before; None if it is not known yet.
+    """
+    if p.dtype.kind in "ub":
+        return p, np.True_, off  # `Events` checks that they are 0 or 1
+    if off is None:
+        found = p[(p == 0) | (p == -1)]
+        off = int(found[0]) if len(found) else None
+    on = p == 1
+    return on, on | (p == (0 if off is None else off)), off

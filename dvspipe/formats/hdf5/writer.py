@@ -1,0 +1,155 @@
+"""Writes HDF5 recordings in the column layout of DSEC (Gehrig et al. 2021), which most event libraries read.
+
+/events/{x, y, t, p}, /events/{width, height}, /ms_to_idx, /t_offset, and the same columns under /prophesee/left. Times
+in the file are relative to /t_offset, times in memory are absolute.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...events import Events, SensorSize
+from ..writers import Compression, WriteOptions, Writer
+from .chunked_file import ChunkedFile
+from .layouts import SUFFIXES
+
+INDEX_BLOCK = 1 << 20
+NEAR_ZERO_US = 1_000_000  # a first event in the first second keeps its time; a later one is stored relative to t_offset
+COLUMN_TYPES = {"x": np.uint16, "y": np.uint16, "t": np.int64, "p": np.uint8}
+
+
+class EventWriter(Writer):
+    """Writes an HDF5 recording part by part; it appears under its name when the `with` block ends without an error.
+
+    Args:
+        path: The HDF5 file to write.
+        sensor: The sensor of all events.
+        source: Where the events come from, such as the name of a video.
+        settings: The settings that made them; kept in the attribute `settings` as JSON.
+        overwrite: Whether an existing file is replaced; if true, writing does not resume.
+        labelled: Whether a column /events/noise, uint8 {0, 1}, is written too.
+        version_of_source: What else the events depend on, such as the date of the video. If it, the source, the
+            settings and the version of dvspipe are those of an interrupted writer, this one resumes from its last
+            `save`. None: it never resumes.
+        compression: `gzip`, which every library reads, or `blosc`, which reads faster and needs hdf5plugin.
+
+    Attributes:
+        count: Number of events so far.
+        saved: Inside the `with` block, the state given to the last `save` of an interrupted writer, or None.
+
+    Raises:
+        FileError: The file exists, cannot be written, or has another suffix than .h5 or .hdf5; or another process is
+            writing it.
+        EventError: Appended events come from another sensor or begin before the end of the previous part.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        sensor: SensorSize,
+        *,
+        source: str = "",
+        settings: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+        labelled: bool = False,
+        version_of_source: str | None = None,
+        compression: Compression = "gzip",
+    ) -> None:
+        super().__init__(path, sensor, SUFFIXES, overwrite=overwrite)
+        self.saved: dict[str, NDArray[Any]] | None = None
+        self._attributes: dict[str, int | str] = {
+            "width": sensor.width,
+            "height": sensor.height,
+            "format": "dsec",
+            "version": version("dvspipe"),
+            "t_unit": "us",
+            "source": source,
+            "settings": json.dumps(dict(settings or {})),
+        }
+        self._types = COLUMN_TYPES | ({"noise": np.uint8} if labelled else {})
+        self._file = ChunkedFile(
+            self.path,
+            {f"events/{name}": dtype for name, dtype in self._types.items()} | {"ms_to_idx": np.uint64},
+            json.dumps([self._attributes, labelled, version_of_source]),
+            resume=not overwrite and version_of_source is not None,
+            compression=compression,
+        )
+        self._offset_us = self._next_ms = 0
+
+    def _begin(self, stack: ExitStack) -> None:
+        stack.enter_context(self._file)
+        self.saved = self._file.saved
+        if self.saved is not None:
+            self.count, last_us, self._offset_us, self._next_ms = self.saved.pop("writer").tolist()
+            self._last_us = last_us if self.count else None
+
+    def note(self, name: str, value: int | str) -> None:
+        """Add an attribute to the file; `save` does not keep it."""
+        self._attributes[name] = value
+
+    def save(self, state: Mapping[str, ArrayLike]) -> None:
+        """Save the events so far and a state, from which another writer can resume."""
+        writer = np.array([self.count, self._last_us or 0, self._offset_us, self._next_ms], np.int64)
+        self._file.save({"writer": writer, **state})
+
+    def append(self, events: Events, noise: NDArray[np.bool_] | None = None) -> None:
+        """Write the next events, which are no earlier than those before them.
+
+        Args:
+            events: N events.
+            noise: [N] whether each is noise; required if the writer is labelled.
+        """
+        self._check(events)
+        if len(events):
+            self._write(events, noise)
+
+    def _write(self, events: Events, noise: NDArray[np.bool_] | None = None) -> None:
+        first_us = int(events.t[0])
+        if not self.count:
+            self._offset_us = 0 if 0 <= first_us < NEAR_ZERO_US else first_us - first_us % 1000
+        self._last_us = int(events.t[-1])
+        t = events.t - self._offset_us if self._offset_us else events.t
+        columns: dict[str, NDArray[Any]] = {"x": events.x, "y": events.y, "t": t, "p": events.p}
+        for name, column in (columns if noise is None else columns | {"noise": noise}).items():
+            self._file.append(f"events/{name}", column.view(self._types[name]))
+        self._index_milliseconds(t, int(t[-1]) // 1000 + 1)
+        self.count += len(events)
+
+    def _index_milliseconds(self, t: NDArray[np.int64], stop_ms: int) -> None:
+        """Write the first event at or after each millisecond before `stop_ms`, given the times of the next events."""
+        while self._next_ms < stop_ms:  # in blocks: a gap of days has billions of milliseconds
+            until_ms = min(stop_ms, self._next_ms + INDEX_BLOCK)
+            first = np.searchsorted(t, np.arange(self._next_ms, until_ms) * 1000, side="left") + self.count
+            self._file.append("ms_to_idx", first.astype(np.uint64))
+            self._next_ms = until_ms
+
+    def _finish(self) -> None:
+        self._index_milliseconds(np.empty(0, np.int64), self._next_ms + 1)
+        with self._file.complete() as file:
+            file.attrs.update(self._attributes)
+            group, left = file["events"], file.create_group("prophesee/left")
+            group["width"], group["height"] = self.sensor.width, self.sensor.height
+            for name in self._types:
+                left[name] = group[name]
+            file["t_offset"] = np.int64(self._offset_us)
+
+
+class HDF5Encoder:
+    """How HDF5 recordings are written."""
+
+    suffixes = SUFFIXES
+
+    def create(self, path: Path, sensor: SensorSize, options: WriteOptions) -> EventWriter:
+        """Return a writer for a file."""
+        return EventWriter(
+            path, sensor, source=options.source, settings=options.settings, overwrite=options.overwrite,
+            compression=options.compression,
+        )  # fmt: skip

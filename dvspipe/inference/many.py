@@ -1,0 +1,266 @@
+"""Many recordings, classified in this process or in several, and what is stored of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from ..errors import ConfigError, DataError, DvspipeError, FileError, Remedy
+from ..events import Events, SensorSize
+from ..formats import NO_HINTS, Hints
+from ..parallel import Outcome, Progress, map_in_processes
+from ..results import (
+    Dependencies,
+    InferenceRun,
+    OutputFolder,
+    RecordingFolder,
+    RecordingResult,
+    TimeScores,
+    WindowRow,
+    add_scores,
+)
+from .classifier import Classifier, Prediction
+from .config import InferConfig
+from .labels import LabelledSpan, find_label_file, read_spans
+from .records import record_answer, record_dependencies, record_run, record_windows
+from .scores import score
+from .tasks import Task
+
+Draw = Callable[
+    [RecordingFolder, RecordingResult, tuple[WindowRow, ...], Iterable[Events], SensorSize, Sequence[str]], object
+]
+"""Makes pictures of a recording, given its folder, answer, windows, events, sensor and the names of all classes."""
+
+
+@dataclass(frozen=True)
+class ClassifyOptions:
+    """How recordings are classified, and what is stored of them.
+
+    Args:
+        config: Windows, segments, and how recordings fit the network.
+        sensor: The sensor of recordings that do not name it.
+        hints: What else their files do not say.
+        labels: A label file, or a folder of them (see `find_label_file`), to compute scores; None without labels.
+        out: The output folder (see `OutputFolder`); None stores nothing.
+        draw: Makes pictures of each recording in its folder; None makes none. Must be picklable for several processes.
+    """
+
+    config: InferConfig = field(default_factory=InferConfig)
+    sensor: SensorSize | None = None
+    hints: Hints = NO_HINTS
+    labels: Path | None = None
+    out: Path | None = None
+    draw: Draw | None = None
+
+    def record_run(self, classifier: Classifier) -> InferenceRun:
+        """Return the record of a classification by a network with these options.
+
+        Raises:
+            ConfigError: The configuration does not fit the network.
+        """
+        return record_run(classifier, self.config, sensor=self.sensor, hints=self.hints)
+
+    def find_label_file(self, task: Task) -> Path | None:
+        """Return the label file of a recording, None without labels.
+
+        Raises:
+            DataError: There is no label file for it.
+        """
+        return None if self.labels is None else find_label_file(self.labels, task.source, task.name)
+
+    def record_dependencies(self, task: Task, run: InferenceRun) -> Dependencies:
+        """Return what the answer for a recording depends on.
+
+        Raises:
+            DataError: There is no label file for it.
+            FileError: The recording or its label file is missing or cannot be read.
+        """
+        labels = self.find_label_file(task)
+        return record_dependencies(task.source, run, labels, pictures=self.draw is not None)
+
+
+def classify_many(
+    tasks: Sequence[Task],
+    classifier: Classifier,
+    options: ClassifyOptions = ClassifyOptions(),
+    *,
+    jobs: int = 1,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[Outcome[Task, RecordingResult]]:
+    """Classify recordings, store the answers, and yield the outcome of each as it is done.
+
+    Recordings whose stored answer is current are skipped; `find_finished` returns these. When the iterator ends, also
+    by an error or Ctrl-C, `summarize_answers` is called.
+
+    Args:
+        tasks: As `plan_tasks` returns them.
+        classifier: The network; several processes load it from its checkpoint.
+        options: How to classify, and what to store.
+        jobs: Number of processes, > 0.
+        overwrite: Whether to classify all recordings, and to replace the answers of other runs.
+        progress: Called with the number of recordings done and in all; for a single recording, with its events.
+
+    Yields:
+        Outcomes whose error names the file, for recordings that cannot be classified.
+
+    Raises:
+        ConfigError: The configuration does not fit the network.
+        DataError: There is one label file for several recordings.
+        FileError: The output folder has answers of another run, or the label file does not exist.
+        WorkerError: A worker process was killed; stored answers stay.
+
+    Example:
+        >>> classifier = Classifier.load("gesture-synthetic")
+        >>> options = ClassifyOptions(out=Path("answers"))
+        >>> tasks = plan_tasks([Path("recordings")], options.out)  # doctest: +SKIP
+        >>> for outcome in classify_many(tasks, classifier, options, jobs=2):  # doctest: +SKIP
+        ...     print(outcome.item.source, outcome.result().answer.class_name)
+    """
+    _check_labels(options.labels, len(tasks))
+    run = options.record_run(classifier)
+    if options.out is not None and not overwrite:
+        OutputFolder(options.out).check(run)
+    finished = {} if overwrite else find_finished(tasks, run, options)
+    waiting = [task for task in tasks if task not in finished]
+    in_processes = jobs > 1 and len(waiting) > 1
+    if in_processes and not classifier.checkpoint:
+        raise ConfigError(
+            f"jobs = {jobs}: the classifier was not loaded from a checkpoint, which processes need",
+            Remedy("jobs", 1, "work in this process"),
+        )
+    if len(waiting) == 1:
+        work, progress = _Classify(run, options, classifier, progress), None
+    else:
+        work = _Classify(run, options, None if in_processes else classifier)
+    return _classify_all(work, waiting, jobs, progress)
+
+
+def _check_labels(labels: Path | None, recordings: int) -> None:
+    if labels is None:
+        return
+    if not labels.exists():
+        raise FileError(f"{labels}: no such label file or folder")
+    if not labels.is_dir() and recordings > 1:
+        raise DataError(
+            f"{labels}: is one label file, expected one for each of {recordings} recordings",
+            Remedy("labels", "FOLDER", "give a folder of label files"),
+        )
+
+
+def _classify_all(
+    work: _Classify, tasks: Sequence[Task], jobs: int, progress: Progress | None
+) -> Iterator[Outcome[Task, RecordingResult]]:
+    try:
+        yield from map_in_processes(work, tasks, jobs=jobs, progress=progress)
+    finally:
+        if work.options.out is not None:
+            summarize_answers(OutputFolder(work.options.out), work.run)
+
+
+def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOptions) -> dict[Task, RecordingResult]:
+    """Return the recordings whose stored answer is current, with their answers and segments.
+
+    Args:
+        tasks: As `plan_tasks` returns them.
+        run: What `ClassifyOptions.record_run` returns.
+        options: How to classify, and what to store.
+
+    Raises:
+        FileError: A folder holds the answer for another recording.
+    """
+    if options.out is None:
+        return {}
+    finished = {}
+    for task in tasks:
+        try:
+            needed = options.record_dependencies(task, run)
+        except DvspipeError:
+            continue  # raised again when it is classified
+        folder = OutputFolder(options.out).of(task.name)
+        if (answer := folder.find_current(needed)) is not None:
+            finished[task] = RecordingResult(answer, folder.read_segments())
+    return finished
+
+
+def summarize_answers(folder: OutputFolder, run: InferenceRun) -> None:
+    """Write the predictions and scores of all recordings in an output folder that a run like this one classified.
+
+    Raises:
+        FileError: The folder cannot be written to.
+    """
+    answers = folder.find_answers(run)
+    if not answers:
+        return
+    folder.write_predictions(answers)
+    if (scores := add_scores(answer.scores for answer in answers)) is not None:
+        scores.write(folder.scores)
+
+
+@dataclass(frozen=True)
+class _Classify:
+    """Classifies a recording; is sent to worker processes.
+
+    Args:
+        run: The record of the classification.
+        options: How to classify, and what to store.
+        classifier: The network; None loads it from its checkpoint, once per process.
+        progress: Called with the number of events done and in all.
+    """
+
+    run: InferenceRun
+    options: ClassifyOptions
+    classifier: Classifier | None
+    progress: Progress | None = None
+
+    def __call__(self, task: Task, progress: Progress) -> RecordingResult:
+        classifier = self.classifier or _load(self.run.checkpoint)
+        options, classes = self.options, classifier.config.classes
+        progress = self.progress or progress
+        labels = options.find_label_file(task)
+        spans = None if labels is None else read_spans(labels, classes)
+        source = classifier.open(task.source, options.config, sensor=options.sensor, hints=options.hints)
+        # before the recording is read, so that a change in the meantime is noticed
+        depends_on = None if options.out is None else options.record_dependencies(task, self.run)
+        prediction = classifier.classify(source, options.config, progress)
+        scores = None if spans is None else self._score(prediction, spans)
+        answer = record_answer(prediction, folder=str(task.name), spans=spans, scores=scores, depends_on=depends_on)
+        result = RecordingResult(answer, prediction.segments)
+        if options.out is not None:
+            windows = record_windows(prediction, classes)
+            parts = _call_between(source.parts(), lambda: progress(prediction.events, prediction.events))
+            self._store(OutputFolder(options.out), result, windows, parts, source.sensor)
+        return result
+
+    def _score(self, prediction: Prediction, spans: Sequence[LabelledSpan]) -> TimeScores:
+        segments = self.options.config.segments
+        return score(prediction.timeline, prediction.segments, spans, segments, self.run.window_us)
+
+    def _store(
+        self,
+        out: OutputFolder,
+        result: RecordingResult,
+        windows: tuple[WindowRow, ...],
+        parts: Iterable[Events],
+        sensor: SensorSize,
+    ) -> None:
+        folder = out.of(result.answer.folder)
+        out.write_run(self.run)
+        folder.write_rows(windows, result.segments)
+        if self.options.draw is not None:
+            self.options.draw(folder, result, windows, parts, sensor, self.run.classes)
+        result.answer.write(folder.answer)
+
+
+@lru_cache(maxsize=1)
+def _load(checkpoint: str) -> Classifier:
+    return Classifier.load(checkpoint)
+
+
+def _call_between(parts: Iterator[Events], callback: Callable[[], object]) -> Iterator[Events]:
+    """Yield the same parts, and call a callback before each, which may stop the work."""
+    for part in parts:
+        callback()
+        yield part

@@ -1,0 +1,84 @@
+"""Counters of events over time."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..events import Events
+from ..results import EventRates
+
+MAX_RATE_BINS = 2048
+SHORTEST_RATE_BIN_US = 1000
+
+
+class RateHistogram:
+    """Number of events over time, in at most 2048 bins, whose length doubles as the recording gets longer.
+
+    Attributes:
+        start_us: Start of the first bin; None before the first event.
+        bin_us: Length of a bin.
+        counts: int64 [bins], number of events in each bin.
+    """
+
+    def __init__(self) -> None:
+        self.start_us: int | None = None
+        self.bin_us = SHORTEST_RATE_BIN_US
+        self.counts = np.zeros(MAX_RATE_BINS, np.int64)
+
+    def add(self, events: Events) -> None:
+        """Count the next part of a recording."""
+        if not len(events):
+            return
+        self.start_us = int(events.t[0]) if self.start_us is None else self.start_us
+        while events.t[-1] - self.start_us >= MAX_RATE_BINS * self.bin_us:
+            self.counts = np.pad(self.counts.reshape(-1, 2).sum(axis=1), (0, MAX_RATE_BINS // 2))
+            self.bin_us *= 2
+        edges_us = self.start_us + np.arange(MAX_RATE_BINS + 1) * self.bin_us
+        self.counts += np.diff(np.searchsorted(events.t, edges_us))
+
+    def summarize(self) -> EventRates:
+        """Return the counts as a record, without the bins after the last event."""
+        used = int(np.flatnonzero(self.counts)[-1]) + 1 if self.counts.any() else 0
+        return EventRates(start_us=self.start_us, bin_us=self.bin_us, counts=tuple(self.counts[:used].tolist()))
+
+
+class StepCounts:
+    """Number of events in each time step of a recording; the first step starts at the first event.
+
+    Args:
+        step_us: Length of a step in microseconds.
+    """
+
+    def __init__(self, step_us: int) -> None:
+        self.step_us = step_us
+        self.start_us: int | None = None
+        self._steps: list[NDArray[np.int64]] = []  # numbers of the steps that have events
+        self._counts: list[NDArray[np.int64]] = []
+
+    def add(self, events: Events) -> None:
+        """Count the next part of a recording."""
+        if not len(events):
+            return
+        self.start_us = int(events.t[0]) if self.start_us is None else self.start_us
+        steps = (events.t - self.start_us) // self.step_us
+        first = np.flatnonzero(np.diff(steps, prepend=-1))
+        self._steps.append(steps[first])
+        self._counts.append(np.diff(first, append=len(steps)))
+
+    def between(self, start_us: NDArray[np.int64], end_us: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the number of events between two times.
+
+        Args:
+            start_us: int64 [N], rounded to the start of a step.
+            end_us: int64 [N], likewise, and at least one step later.
+
+        Returns:
+            int64 [N].
+        """
+        steps = np.concatenate([np.zeros(0, np.int64), *self._steps])
+        total = np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *self._counts]))])
+        origin_us = (self.start_us or 0) - self.step_us // 2
+        first, stop = (start_us - origin_us) // self.step_us, (end_us - origin_us) // self.step_us
+        before, through = np.searchsorted(steps, first), np.searchsorted(steps, np.maximum(stop, first + 1))
+        return np.asarray(total[through] - total[before])

@@ -1,0 +1,123 @@
+"""Segments: the parts of a recording that show one class, or none for certain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..results import SegmentRow
+from .config import SegmentConfig
+from .timeline import Timeline
+
+UNCERTAIN = "uncertain"
+FLAT, QUIET = -1, -2  # states besides classes: no class is probable; too few events
+
+
+def find_segments(
+    timeline: Timeline, classes: Sequence[str], config: SegmentConfig, *, t_first_us: int, t_end_us: int
+) -> tuple[SegmentRow, ...]:
+    """Return the segments of a recording, without gaps from its first event to its end.
+
+    Probabilities are smoothed over `smooth_us`. A segment of a class starts at a prediction of at least `enter`, and
+    ends at one below `leave`, at one that starts another class (hysteresis), and wherever it is quiet. A segment
+    shorter than `least_us` joins its neighbours if both are of one class and it is not quiet; otherwise it becomes
+    uncertain.
+
+    Args:
+        timeline: The predictions.
+        classes: K names.
+        config: Thresholds.
+        t_first_us: Time of the first event.
+        t_end_us: End of the recording, exclusive.
+    """
+    intervals_us = timeline.intervals_us(t_first_us, t_end_us)
+    least_us = timeline.window_us // 2 if config.least_us is None else config.least_us
+    smooth_us = timeline.window_us * 3 // 4 if config.smooth_us is None else config.smooth_us
+    states = _apply_hysteresis(timeline.smooth(smooth_us), timeline.is_quiet(config), config)
+    runs = _remove_short(_find_runs(states, intervals_us, t_first_us, t_end_us), least_us)
+    middle_us = intervals_us.mean(axis=1)
+    segments = []
+    for start_us, stop_us, state in runs:
+        inside = timeline.probabilities[(middle_us >= start_us) & (middle_us < stop_us)]
+        own = inside.max(axis=1, initial=0) if state < 0 else inside[:, state]
+        segment = SegmentRow(
+            t_start_us=start_us,
+            t_end_us=stop_us,
+            label=None if state < 0 else state,
+            class_name=UNCERTAIN if state < 0 else classes[state],
+            probability=float(own.mean()) if len(own) else 0.0,
+        )
+        segments.append(segment)
+    return tuple(segments)
+
+
+def _apply_hysteresis(probabilities: NDArray[np.float64], quiet: NDArray[np.bool_], config: SegmentConfig) -> list[int]:
+    """Return the state at each prediction: a class, FLAT or QUIET."""
+    states, state = [], FLAT
+    for row, is_quiet, best in zip(probabilities, quiet.tolist(), probabilities.argmax(axis=1).tolist(), strict=True):
+        if is_quiet:
+            state = QUIET
+        elif row[best] >= config.enter:
+            state = best
+        elif state < 0 or row[state] < config.leave:
+            state = FLAT
+        states.append(state)
+    return states
+
+
+class _Run(NamedTuple):
+    """Consecutive predictions of the same state."""
+
+    start_us: int
+    end_us: int
+    state: int
+
+    @property
+    def length_us(self) -> int:
+        return self.end_us - self.start_us
+
+
+def _find_runs(
+    states: list[int], intervals_us: NDArray[np.int64], t_first_us: int, t_end_us: int
+) -> list[_Run]:  # fmt: skip
+    """Return the runs of a recording; gaps between predictions are quiet."""
+    runs: list[_Run] = []
+    reached_us = t_first_us
+    for state, (start_us, stop_us) in zip(states, intervals_us.tolist(), strict=True):
+        if start_us > reached_us:
+            runs.append(_Run(reached_us, start_us, QUIET))
+        if stop_us > start_us:
+            runs.append(_Run(start_us, stop_us, state))
+            reached_us = stop_us
+    if t_end_us > reached_us:
+        runs.append(_Run(reached_us, t_end_us, QUIET))
+    return _join_equal(runs)
+
+
+def _join_equal(runs: list[_Run]) -> list[_Run]:
+    joined: list[_Run] = []
+    for run in runs:
+        if joined and joined[-1].state == run.state:
+            joined[-1] = joined[-1]._replace(end_us=run.end_us)
+        else:
+            joined.append(run)
+    return joined
+
+
+def _remove_short(runs: list[_Run], least_us: int) -> list[_Run]:
+    """Return runs of which those of a class last at least that long, unless there is only one; QUIET becomes FLAT."""
+    kept: list[_Run] = []
+    for run in runs:
+        kept.append(run)
+        while len(kept) > 2 and kept[-3].state == kept[-1].state >= 0 and _can_be_bridged(kept[-2], least_us):
+            kept[-3:] = [kept[-3]._replace(end_us=kept[-1].end_us)]
+    if len(kept) > 1:
+        kept = [run if run.length_us >= least_us else run._replace(state=FLAT) for run in kept]
+    return _join_equal([run._replace(state=max(run.state, FLAT)) for run in kept])
+
+
+def _can_be_bridged(run: _Run, least_us: int) -> bool:
+    return run.length_us < least_us and run.state != QUIET

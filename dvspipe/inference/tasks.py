@@ -1,0 +1,72 @@
+"""Which recordings are classified, and where their answers go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..conversion import find_sources
+from ..datasets.labels import SUFFIX
+from ..errors import FileError, Remedy
+from ..results import InferenceRun, OutputFolder, RecordingFolder
+
+OTHER_FOLDER = Remedy("out", "OTHER_FOLDER", "write to another folder")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A recording to classify.
+
+    Args:
+        source: The recording or video.
+        name: Its folder below the output folder.
+    """
+
+    source: Path
+    name: Path
+
+    def __str__(self) -> str:
+        return str(self.source)
+
+
+def plan_tasks(sources: Sequence[Path], out: Path | None = None) -> list[Task]:
+    """Return the recordings to classify, with the layout below each source folder.
+
+    Args:
+        sources: Recordings, videos, or folders that have such somewhere below them.
+        out: The output folder. Recordings are searched neither in it nor in other output folders.
+
+    Raises:
+        FileError: A folder has no recordings, or the answers for two recordings would go to one folder, or among
+            recordings.
+    """
+    own = None if out is None else out.resolve()
+    for source in sources:
+        if source.is_dir() and own in (source.resolve(), *source.resolve().parents):
+            raise FileError(f"{out}: has the recordings of {source}", OTHER_FOLDER)
+
+    def is_left_out(path: Path) -> bool:
+        place = path.resolve()
+        return path.name.endswith(SUFFIX) or place == own or own in place.parents or _is_output(path)
+
+    tasks: dict[Path, Task] = {}
+    for source, name in find_sources(sources, is_left_out):
+        if out is None:
+            tasks[source] = Task(source, name)
+            continue
+        if name in tasks:
+            raise FileError(
+                f"{out / name}: the answers for both {tasks[name].source} and {source} would go there; give the folder "
+                "that has both"
+            )
+        if (out / name).is_file():
+            raise FileError(f"{out / name}: is a file, expected a folder for the answer for {source}", OTHER_FOLDER)
+        tasks[name] = Task(source, name)
+    return list(tasks.values())
+
+
+def _is_output(path: Path) -> bool:
+    """Return whether a file or folder is part of the output of a classification."""
+    folders = RecordingFolder(path), RecordingFolder(path.parent)
+    return any(folder.find() for folder in folders) or InferenceRun.find(OutputFolder(path.parent).run) is not None

@@ -1,0 +1,143 @@
+"""Spikes, synaptic operations and energy of a network as tables, for all pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..results import ENERGY_SOURCE, ActivityRecord, LayerActivity
+from ..results.activity import ADD_PJ, MULTIPLY_ADD_PJ
+from .pages import UNDEFINED, Table, percent
+
+HEADS = (
+    "Layer", "Neurons", "Spikes per neuron and step", "Spikes in", "Fan-out", "Dense operations",
+    "Synaptic operations", "Share", "Energy",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class EnergySection:
+    """What the section about energy of a page shows; its template is energy.html.
+
+    Args:
+        scope: What the numbers are for, a sentence.
+        layers: A row per layer, and one for all of them.
+        estimates: The energy of the network in comparison.
+        multiplies: Whether inputs are numbers other than counts.
+        counts_membranes: Whether updates of membranes are among the estimates.
+    """
+
+    scope: str
+    layers: Table
+    estimates: Table
+    multiplies: bool
+    counts_membranes: bool
+    add_pj: float = ADD_PJ
+    multiply_add_pj: float = MULTIPLY_ADD_PJ
+    source: str = ENERGY_SOURCE
+
+
+def energy_per_recording(activity: ActivityRecord) -> EnergySection:
+    """Return the mean over test recordings, compared with the same network with ReLU instead of spikes."""
+    frames_pj = activity.frame_energy_pj
+    dense_operations, dense_pj = activity.frame_operations * activity.steps, frames_pj * activity.steps
+    estimates = (
+        ("This network, synapses", f"{activity.operations:,.0f} synaptic operations", activity.synapse_energy_pj),
+        (
+            "This network, synapses and membranes",
+            f"and {activity.membrane_updates:,} membrane updates",
+            activity.spiking_energy_pj,
+        ),
+        (
+            "The same network with ReLU, on the sum of the steps",
+            f"{activity.frame_operations:,} multiply-accumulates",
+            frames_pj,
+        ),
+        ("The same network with ReLU, on every step", f"{dense_operations:,} multiply-accumulates", dense_pj),
+    )
+    return EnergySection(
+        f"Mean over the {activity.recordings} test recordings of {activity.steps} steps of "
+        f"{activity.step_us / 1000:g} ms each.",
+        _layer_table(activity.layers, activity.recordings),
+        _estimate_table(estimates, frames_pj),
+        activity.layers[0].multiplies,
+        counts_membranes=True,
+    )
+
+
+def energy_per_second(layers: Sequence[LayerActivity], classified_us: int) -> EnergySection:
+    """Return the mean over classified time, compared with the same operations without skipping zeros.
+
+    Args:
+        layers: Activity of each layer over all recordings.
+        classified_us: Time that went through the network in microseconds, > 0.
+    """
+    seconds = classified_us / 1e6
+    operations, dense = (sum(counts) / seconds for counts in zip(*map(_operations, layers), strict=True))
+    spent_pj, dense_pj = (sum(energies) / seconds for energies in zip(*map(_energies_pj, layers), strict=True))
+    estimates = (
+        ("This network, synapses", f"{operations:,.0f} synaptic operations", spent_pj),
+        ("This network, without skipping zeros", f"{dense:,.0f} multiply-accumulates", dense_pj),
+    )
+    return EnergySection(
+        f"Mean per second of the {seconds:,.1f} s that went through the network; overlapping windows count each.",
+        _layer_table(layers, seconds),
+        _estimate_table(estimates, dense_pj),
+        layers[0].multiplies,
+        counts_membranes=False,
+    )
+
+
+def _operations(layer: LayerActivity) -> tuple[float, float]:
+    return layer.operations, layer.dense_operations
+
+
+def _energies_pj(layer: LayerActivity) -> tuple[float, float]:
+    return layer.energy_pj, layer.dense_energy_pj
+
+
+def _layer_table(layers: Sequence[LayerActivity], amount: float) -> Table:
+    """Return a row per layer, of its sums divided by an amount, such as a number of recordings."""
+    rows = [
+        (
+            layer.name,
+            f"{layer.neurons:,}",
+            UNDEFINED if layer.rate is None else f"{layer.rate:.4f}",
+            f"{layer.spikes_in / amount:,.0f}",
+            f"{layer.fan_out:,.0f}",
+            *_costs(_operations(layer), layer.energy_pj, amount),
+        )
+        for layer in layers
+    ]
+    operations, dense = (sum(counts) for counts in zip(*map(_operations, layers), strict=True))
+    energy_pj = sum(layer.energy_pj for layer in layers)
+    neurons = sum(layer.neurons for layer in layers)
+    total = ("Total", f"{neurons:,}", "", "", "", *_costs((operations, dense), energy_pj, amount))
+    return Table(HEADS, (*rows, total))
+
+
+def _costs(operations: tuple[float, float], energy_pj: float, amount: float) -> tuple[str, str, str, str]:
+    synaptic, dense = operations
+    share = percent(synaptic / dense) if dense else UNDEFINED
+    return f"{dense / amount:,.0f}", f"{synaptic / amount:,.0f}", share, joules(energy_pj / amount)
+
+
+def _estimate_table(estimates: Sequence[tuple[str, str, float]], reference_pj: float) -> Table:
+    rows = [
+        (name, operations, joules(energy_pj), f"{energy_pj / reference_pj:.2f}" if reference_pj else UNDEFINED)
+        for name, operations, energy_pj in estimates
+    ]
+    return Table(("Energy estimate", "Operations", "Energy", "Relative energy"), rows)
+
+
+def joules(picojoules: float) -> str:
+    """Return an energy as a text with three significant digits.
+
+    Example:
+        >>> joules(4_470_000)
+        '4.47 µJ'
+    """
+    for unit, size in (("J", 1e12), ("mJ", 1e9), ("µJ", 1e6), ("nJ", 1e3)):
+        if picojoules >= size:
+            return f"{picojoules / size:.3g} {unit}"
+    return f"{picojoules:.3g} pJ"

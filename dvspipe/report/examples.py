@@ -1,0 +1,142 @@
+"""What a network did with some test recordings, step by step, as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..results import ActivityRecord, ExampleRecord, TraceRecord
+from .style import (
+    ACCENT,
+    GREEN,
+    GRID,
+    INK,
+    OFF,
+    ON,
+    ORANGE,
+    PALE,
+    QUIET,
+    RED,
+    SMALL,
+    TITLE,
+    new_figure,
+    readable,
+    save_figure,
+    strip_axes,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MAX_POTENTIAL = 4.0  # of a membrane in thresholds; what is further from 0 is cut off
+TRACE_COLOURS = (ACCENT, ORANGE, GREEN)
+
+
+def draw_examples(record: ActivityRecord, classes: Sequence[str], path: Path) -> None:
+    """Draw a column per recording: its events per step, spikes and membranes of each layer, and the readout.
+
+    Args:
+        record: With at least one example.
+        classes: K names.
+        path: The PNG to write.
+
+    Raises:
+        FileError: The file cannot be written.
+    """
+    traces = record.examples[0].layers
+    heights = [0.8, *[1.5, 0.9] * len(traces), 1.3]
+    figure = new_figure(width=0.6 + 3.1 * len(record.examples), height=0.4 + 1.05 * sum(heights))
+    panels = figure.subplots(len(heights), len(record.examples), squeeze=False, sharex=True, height_ratios=heights)
+    for column, example in zip(panels.T, record.examples, strict=True):
+        column[0].set_title(_describe(example, classes), **TITLE, parse_math=False)
+        _draw_input(column[0], example, record.step_us)
+        for place, trace in enumerate(example.layers):
+            _draw_spikes(column[1 + 2 * place], trace, record.step_us)
+            _draw_membranes(column[2 + 2 * place], trace, record.step_us)
+        _draw_readout(column[-1], example, classes, record.step_us)
+        column[-1].set_xlabel("ms", **SMALL)
+        column[-1].set_xlim(0, record.steps * record.step_us / 1000)
+    of_layers = (label for trace in traces for label in (f"{trace.name}\nspikes", f"{trace.name}\nmembrane"))
+    for axes, label in zip(panels[:, 0], ["events", *of_layers, "readout"], strict=True):
+        axes.set_ylabel(label, **SMALL)
+    figure.align_ylabels(panels[:, 0])
+    save_figure(figure, path)
+
+
+def _describe(example: ExampleRecord, classes: Sequence[str]) -> str:
+    true = readable(classes[example.label])
+    if example.predicted == example.label:
+        return true
+    return f"{true}, predicted: {readable(classes[example.predicted])}"
+
+
+def _middles_ms(steps: NDArray[np.int64], step_us: int) -> NDArray[np.float64]:
+    return (steps + 0.5) * step_us / 1000
+
+
+def _draw_input(axes: Axes, example: ExampleRecord, step_us: int) -> None:
+    """Draw events per step: ON upwards and OFF downwards if there are two channels."""
+    channels = np.array(example.arrived)
+    ms = _middles_ms(np.arange(channels.shape[1]), step_us)
+    width_ms = 0.9 * step_us / 1000
+    if len(channels) == 2:
+        axes.bar(ms, channels[1], width=width_ms, color=ON)
+        axes.bar(ms, -channels[0], width=width_ms, color=OFF)
+    else:
+        axes.bar(ms, channels[0], width=width_ms, color=INK)
+    axes.axhline(0, color=GRID, linewidth=0.8)
+    strip_axes(axes)
+
+
+def _draw_spikes(axes: Axes, trace: TraceRecord, step_us: int) -> None:
+    """Draw a row per neuron, in the colour of its membrane if that is drawn below."""
+    for row, steps in enumerate(trace.spikes):
+        colour = TRACE_COLOURS[trace.traced.index(row)] if row in trace.traced else INK
+        ms = _middles_ms(np.array(steps, np.int64), step_us)
+        axes.vlines(ms, row - 0.42, row + 0.42, color=colour, linewidth=1.4)
+    axes.set_ylim(len(trace.spikes) - 0.5, -0.5)
+    axes.set_yticks([])
+    note = f"{len(trace.spikes)} of {trace.neurons:,} neurons"
+    axes.text(1, 1.01, note, transform=axes.transAxes, **SMALL, ha="right", va="bottom")
+    strip_axes(axes)
+
+
+def _draw_membranes(axes: Axes, trace: TraceRecord, step_us: int) -> None:
+    """Draw potentials before resets, and spikes as marks above the threshold."""
+    low, high = (end(end(membrane) for membrane in trace.membranes) for end in (min, max))
+    top = max(min(high, MAX_POTENTIAL), 1)
+    axes.axhline(1, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)))
+    lines = zip(trace.traced, trace.membranes, TRACE_COLOURS, strict=False)
+    for number, (neuron, membrane, colour) in enumerate(lines):
+        ms = _middles_ms(np.arange(len(membrane)), step_us)
+        axes.plot(ms, membrane, color=colour, linewidth=1.3)
+        fired_ms = ms[list(trace.spikes[neuron])]
+        heights = np.full(len(fired_ms), top + 0.2 + 0.22 * number)
+        axes.plot(fired_ms, heights, "|", color=colour, markersize=5, markeredgewidth=1.3)
+    axes.set_ylim(max(min(low, 0) - 0.1, -MAX_POTENTIAL), top + 0.9)
+    strip_axes(axes)
+
+
+def _draw_readout(axes: Axes, example: ExampleRecord, classes: Sequence[str], step_us: int) -> None:
+    """Draw the output of each class: the true class in blue, a wrong prediction in red."""
+    readout = np.array(example.readout)
+    ms = _middles_ms(np.arange(len(readout)), step_us)
+    strongest_last = np.argsort(-readout.mean(axis=0), kind="stable")[::-1]
+    for k in strongest_last.tolist():
+        colour = ACCENT if k == example.label else RED if k == example.predicted else PALE
+        axes.plot(ms, readout[:, k], color=colour, linewidth=1.0 if colour == PALE else 1.8)
+    _write_above(axes, f"{readable(classes[example.label])} (true)", "left", ACCENT)
+    if example.predicted != example.label:
+        _write_above(axes, f"{readable(classes[example.predicted])} (predicted)", "right", RED)
+    strip_axes(axes)
+
+
+def _write_above(axes: Axes, text: str, side: Literal["left", "right"], colour: str) -> None:
+    left = 0.01 if side == "left" else 0.99
+    axes.text(
+        left, 1.01, text, ha=side, va="bottom", fontsize=8, color=colour, transform=axes.transAxes, parse_math=False
+    )

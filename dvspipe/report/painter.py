@@ -1,0 +1,212 @@
+"""Pictures of events, made of palette indices, so that they are the same for videos, GIFs and sheets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..events import EARLIEST_US, Events, SensorSize
+from ..frames import Frame
+from ..opencv import cv2
+from .style import DARK, EVENT_PALETTES, Colour, ColourMap, EventPalette
+
+if TYPE_CHECKING:
+    from .previews import PreviewColours, PreviewSettings
+
+OPACITY = (0.6, 0.73, 0.87, 1.0)  # of a pixel with 1, 2, 3, 4 or more events
+FADE_LEVELS = 32  # of a pixel that fades
+TEXT_SHADES = 16
+GREYS = 64  # of a video beside the events
+MIN_STRIP_PX = 22  # height of a line of text
+BAR_PX = 3  # height of a caption's bar
+# First index of each group of colours.
+BACKGROUND, STRIP, BAR, TRACK, ON = range(5)
+OFF = ON + len(OPACITY)
+ON_FADING = OFF + len(OPACITY)
+OFF_FADING = ON_FADING + FADE_LEVELS
+TEXT = OFF_FADING + FADE_LEVELS
+VIDEO = TEXT + TEXT_SHADES
+
+
+class Caption(NamedTuple):
+    """A text below a picture, and a bar with a length between 0 and 1."""
+
+    text: str
+    share: float
+
+
+Captions = Callable[[int], Caption]
+"""The caption at a time in microseconds, on the recording's clock."""
+
+
+class EventPainter:
+    """Draws one picture after another.
+
+    Args:
+        sensor: The sensor of the events.
+        settings: How to show them.
+        video: Frames to show left of the events.
+        captions: What to write below each picture.
+    """
+
+    def __init__(
+        self, sensor: SensorSize, settings: PreviewSettings, video: Iterator[Frame] | None, captions: Captions | None
+    ) -> None:
+        self.settings, self._captions = settings, captions
+        self._shrink = max(1, -(-max(sensor.width, sensor.height) // settings.max_side_px))
+        self._shape = -(-sensor.height // self._shrink), -(-sensor.width // self._shrink)
+        self._enlarge = max(1, -(-settings.min_side_px // max(self._shape)))
+        self._recent: list[Events] = []
+        self._fading = np.zeros(self._shape)
+        self._last_us = EARLIEST_US // 2  # time for which _fading holds
+        self._video = video or iter(())
+        self._frame: Frame | None = None
+        self._next_frame = next(self._video, None)
+
+    def draw(self, events: Events | None, end_us: int, since_us: int) -> NDArray[np.uint8]:
+        """Return the palette indices of a picture with strips for caption and time below; sides are even, for VP8.
+
+        Args:
+            events: The events since the previous picture.
+            end_us: The time of the picture, exclusive.
+            since_us: The time to write.
+        """
+        indices = self._counted(events, end_us) if self.settings.mode == "counts" else self._faded(events, end_us)
+        pixels = indices.repeat(self._enlarge, axis=0).repeat(self._enlarge, axis=1)
+        if self._next_frame is not None or self._frame is not None:
+            pixels = np.concatenate([self._video_at(end_us, len(pixels)), pixels], axis=1)
+        height, width = pixels.shape
+        strip_px = max(MIN_STRIP_PX, height // 20)
+        strips = [_draw_text(f"{since_us / 1e6:.3f} s", width + width % 2, strip_px)]
+        if self._captions is not None:
+            strips.insert(0, _draw_caption(self._captions(end_us), width + width % 2, strip_px))
+        full = height + strip_px * len(strips)
+        picture = np.full((full + full % 2, width + width % 2), STRIP, dtype=np.uint8)
+        picture[:height, :width] = pixels
+        picture[height:full] = np.concatenate(strips)
+        return picture
+
+    def _counted(self, events: Events | None, end_us: int) -> NDArray[np.uint8]:
+        """Return ON minus OFF events of the window that ends now, as indices."""
+        window_us = self.settings.window_us
+        self._recent = [part for part in self._recent if part.t[-1] >= end_us - window_us]
+        if events is not None and len(events):
+            self._recent.append(events)
+        net = np.zeros(self._shape, np.int64)
+        for part in self._recent:
+            net += self._count(part.slice_time(end_us - window_us, end_us))
+        shade = np.minimum(np.abs(net), len(OPACITY)) - 1
+        return np.asarray(np.select([net > 0, net < 0], [ON + shade, OFF + shade], BACKGROUND), np.uint8)
+
+    def _count(self, events: Events) -> NDArray[np.int64]:
+        """Return ON minus OFF events per pixel [H, W]."""
+        places, size = self._places(events), math.prod(self._shape)
+        on, off = (np.bincount(places[events.p == polarity], minlength=size) for polarity in (True, False))
+        return (on - off).reshape(self._shape)
+
+    def _weigh(self, events: Events, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the sum of the weights of ON minus those of OFF events per pixel [H, W]."""
+        signed = np.where(events.p, weights, -weights)
+        sums = np.bincount(self._places(events), signed, math.prod(self._shape))
+        return np.asarray(sums.reshape(self._shape), np.float64)
+
+    def _places(self, events: Events) -> NDArray[np.int64]:
+        rows, columns = (each.astype(np.int64) // self._shrink for each in (events.y, events.x))
+        return rows * self._shape[1] + columns
+
+    def _faded(self, events: Events | None, end_us: int) -> NDArray[np.uint8]:
+        """Return what is left of all events until now, as indices."""
+        constant_us = self.settings.window_us
+        self._fading = self._fading * math.exp(-min(700.0, (end_us - self._last_us) / constant_us))
+        self._last_us = end_us
+        if events is not None and len(events):
+            left = np.exp((events.t - end_us) / constant_us)
+            if self.settings.mode == "surface":  # of several events of a pixel the last stays
+                self._fading.reshape(-1)[self._places(events)] = np.where(events.p, left, -left)
+            else:
+                self._fading += self._weigh(events, left)
+        strength = np.abs(self._fading)
+        shown = strength if self.settings.mode == "surface" else -np.expm1(-strength)
+        level = np.rint(shown * FADE_LEVELS).astype(np.int64).clip(0, FADE_LEVELS)
+        first = np.where(self._fading > 0, ON_FADING, OFF_FADING)
+        return np.asarray(np.where(level, first + level - 1, BACKGROUND), np.uint8)
+
+    def _video_at(self, end_us: int, height: int) -> NDArray[np.uint8]:
+        """Return the newest frame of the video until now, as high as the events, as indices."""
+        while self._next_frame is not None and (self._frame is None or self._next_frame.t_us <= end_us):
+            self._frame, self._next_frame = self._next_frame, next(self._video, None)
+        assert self._frame is not None
+        grey = _unit_values(self._frame)
+        width = max(1, round(height * grey.shape[1] / grey.shape[0]))
+        scaled = np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA))
+        return np.asarray(VIDEO + np.rint(scaled.clip(0, 1) * (GREYS - 1)), np.uint8)
+
+
+def _unit_values(frame: Frame) -> NDArray[np.float32]:
+    """Return the image of a frame with 1 as white."""
+    white = np.iinfo(frame.image.dtype).max if frame.image.dtype.kind == "u" else 1
+    return frame.image.astype(np.float32) / np.float32(white)
+
+
+def _draw_text(text: str, width: int, height: int) -> NDArray[np.uint8]:
+    from PIL import Image, ImageDraw, ImageFont
+
+    mask = Image.new("L", (width, height))
+    font = ImageFont.load_default(size=height * 0.6)
+    ImageDraw.Draw(mask).text((height // 4, height / 2), text, fill=255, font=font, anchor="lm")
+    return np.asarray(TEXT + np.asarray(mask) // (256 // TEXT_SHADES), np.uint8)
+
+
+def _draw_caption(caption: Caption, width: int, height: int) -> NDArray[np.uint8]:
+    strip = _draw_text(caption.text, width, height)
+    strip[-BAR_PX:] = TRACK
+    strip[-BAR_PX:, : round(caption.share * width)] = BAR
+    return strip
+
+
+def make_palette(colours: PreviewColours) -> NDArray[np.uint8]:
+    """Return the RGB colours [256, 3] of the indices."""
+    if colours == "light" or colours == "dark" or colours == "colour-blind":
+        return _palette(EVENT_PALETTES[colours]).round().astype(np.uint8)
+    palette = _palette(DARK)
+    shades = _colour_map(colours)
+    palette[BACKGROUND] = shades[0]
+    for first, opacity in ((ON, np.array(OPACITY)), (ON_FADING, _fading_opacity())):
+        own = shades[np.rint(255 * opacity).astype(int)]
+        palette[first : first + 2 * len(own)] = np.concatenate([own, own])  # OFF follows ON
+    return palette.round().astype(np.uint8)
+
+
+def _palette(colours: EventPalette) -> NDArray[np.float64]:
+    palette = np.zeros((256, 3))
+    palette[[BACKGROUND, STRIP, BAR]] = colours.background, colours.strip, colours.bar
+    palette[TRACK] = np.mean([colours.strip, colours.text], axis=0)
+    ramps: list[tuple[int, Colour, Colour, NDArray[np.float64]]] = [
+        (ON, colours.background, colours.on, np.array(OPACITY)),
+        (OFF, colours.background, colours.off, np.array(OPACITY)),
+        (ON_FADING, colours.background, colours.on, _fading_opacity()),
+        (OFF_FADING, colours.background, colours.off, _fading_opacity()),
+        (TEXT, colours.strip, colours.text, np.linspace(0, 1, TEXT_SHADES)),
+        (VIDEO, (0, 0, 0), (255, 255, 255), np.linspace(0, 1, GREYS)),
+    ]
+    for first, under, over, opacity in ramps:
+        palette[first : first + len(opacity)] = under + opacity[:, None] * np.subtract(over, under)
+    return palette
+
+
+def _fading_opacity() -> NDArray[np.float64]:
+    return np.arange(1, FADE_LEVELS + 1) / FADE_LEVELS
+
+
+def _colour_map(name: ColourMap) -> NDArray[np.uint8]:
+    """Return the RGB colours [256, 3] of a colour map, from nothing to most."""
+    greys = np.arange(256, dtype=np.uint8)
+    if name == "grey":
+        return np.repeat(greys[:, None], 3, axis=1)
+    number = cv2.COLORMAP_VIRIDIS if name == "viridis" else cv2.COLORMAP_INFERNO
+    colours: NDArray[np.uint8] = cv2.applyColorMap(greys[None], number)[0, :, ::-1]
+    return colours

@@ -1,0 +1,104 @@
+"""The page of a training run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..results import TestResult, TrainingRun, wilson_interval
+from .charts import draw_confusion, draw_curves
+from .energy import energy_per_recording
+from .examples import draw_examples
+from .pages import UNDEFINED, Media, Table, write_page
+from .style import readable
+
+EXAMPLES_CAPTION = (
+    "The first test recording of some classes. From top to bottom: events per step, ON upwards and OFF downwards; "
+    "spikes of some of the neurons that spike; potentials before resets of the busiest, the median and the least busy "
+    "of them, with the threshold dotted; the readout of each class, whose mean over the steps is the prediction."
+)
+
+
+def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] = ()) -> Path:
+    """Write the page of a run and the pictures that it shows into the run's folder, and return the page's path.
+
+    The pictures are curves.png, confusion_matrix.png and examples.png.
+
+    Args:
+        run: The run.
+        previews: Captions and pictures (.gif, .jpg, .png, .webp) or videos (.webm) to show in the page.
+
+    Raises:
+        FileError: A file cannot be written, or a preview is missing or has another suffix.
+    """
+    folder, test = run.folder, run.test
+    shown = [Media(Path(path), caption) for caption, path in previews]
+    mark = f" ({test.kind_of_data})" if test.kind_of_data else ""
+    draw_curves(run.epochs, folder.curves, title=test.title + mark, chosen_epoch=test.chosen_epoch)
+    draw_confusion(test.confusion, test.classes, folder.confusion_matrix, title=f"{test.title}: test set{mark}")
+    if run.activity.examples:
+        draw_examples(run.activity, test.classes, folder.examples)
+    return write_page(
+        folder.report,
+        "training.html",
+        title=test.title + mark,
+        heading=test.title,
+        kind=test.kind_of_data,
+        test=test,
+        interval=wilson_interval(test.correct, test.samples),
+        classifiers=_classifier_table(test),
+        previews=shown,
+        curves=Media(folder.curves, _describe_training(run), is_chart=True),
+        confusion=Media(folder.confusion_matrix, "Shade: share of the true class.", is_chart=True),
+        classes=_class_table(test),
+        examples=Media(folder.examples, EXAMPLES_CAPTION, is_chart=True) if run.activity.examples else None,
+        energy=energy_per_recording(run.activity),
+        settings=run.settings,
+    )
+
+
+def _classifier_table(test: TestResult) -> Table:
+    """Return the test accuracy beside those of simpler classifiers, with their confidence intervals."""
+    K, N = len(test.classes), test.samples
+    rows = [("This spiking network", test.accuracy, test.correct)]
+    if (baseline := test.baseline) is not None:
+        rows.append(("A ReLU network of the same shape, on the sum of the steps", baseline.accuracy, baseline.correct))
+    by_count = test.event_count_accuracy
+    rows.append(("A linear classifier that sees only the number of events", by_count, round(by_count * N)))
+    cells = [(name, f"{100 * accuracy:.2f}", _interval(correct, N)) for name, accuracy, correct in rows]
+    return Table(
+        ("Classifier", "Test accuracy %", "95 % interval (Wilson)"), (*cells, ("Chance", f"{100 / K:.2f}", ""))
+    )
+
+
+def _interval(correct: int, samples: int) -> str:
+    low, high = wilson_interval(correct, samples)
+    return f"{100 * low:.2f} to {100 * high:.2f}"
+
+
+def _class_table(test: TestResult) -> Table:
+    from sklearn.metrics import precision_recall_fscore_support
+
+    confusion = np.array(test.confusion)
+    K = len(test.classes)
+    true, predicted = (labels.ravel().repeat(confusion.ravel()) for labels in np.indices((K, K)))
+    scores = precision_recall_fscore_support(true, predicted, labels=range(K), zero_division=np.nan)
+    rows = [
+        (readable(name), *(UNDEFINED if math.isnan(score) else f"{100 * score:.1f}" for score in row), str(samples))
+        for name, *row, samples in zip(test.classes, *scores, strict=True)
+    ]
+    return Table(("Class", "Precision %", "Recall %", "F1 %", "Samples"), rows)
+
+
+def _describe_training(run: TrainingRun) -> str:
+    seconds = sum(row.seconds for row in run.epochs)
+    return f"{len(run.epochs)} epochs" + (f" in {_duration(seconds)}." if seconds > 0 else ".")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

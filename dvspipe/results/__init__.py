@@ -1,0 +1,65 @@
+"""Records of what trainings and classifications leave: frozen models that read and write themselves.
+
+`training` returns and stores the records of `training.py`, `inference` those of `inference.py`; reports and the command
+line take them. Every field, with its unit, is listed in docs/results.md.
+"""
+
+from .activity import (
+    ENERGY_SOURCE,
+    ActivityRecord,
+    ExampleRecord,
+    LayerActivity,
+    TraceRecord,
+    add_layers,
+    operation_energy_pj,
+)
+from .inference import (
+    Answer,
+    Dependencies,
+    EventRates,
+    InferenceRun,
+    LabelRow,
+    OutputFolder,
+    RecordingFolder,
+    RecordingResult,
+    SegmentRow,
+    WindowRow,
+)
+from .scores import Scores, TimeScores, add_scores, calibration_error, wilson_interval
+from .tables import Record, Row, read_rows, write_rows
+from .training import BaselineResult, EpochRow, EvaluationResult, RunFolder, TestResult, TrainingRun
+
+__all__ = [
+    "ENERGY_SOURCE",
+    "ActivityRecord",
+    "Answer",
+    "BaselineResult",
+    "Dependencies",
+    "EpochRow",
+    "EvaluationResult",
+    "EventRates",
+    "ExampleRecord",
+    "InferenceRun",
+    "LabelRow",
+    "LayerActivity",
+    "OutputFolder",
+    "Record",
+    "RecordingFolder",
+    "RecordingResult",
+    "Row",
+    "RunFolder",
+    "Scores",
+    "SegmentRow",
+    "TestResult",
+    "TimeScores",
+    "TraceRecord",
+    "TrainingRun",
+    "WindowRow",
+    "add_layers",
+    "add_scores",
+    "calibration_error",
+    "operation_energy_pj",
+    "read_rows",
+    "wilson_interval",
+    "write_rows",
+]

@@ -1,0 +1,382 @@
+"""The output folder of a classification: its files, the run, the answer for a recording, its windows and segments."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field, JsonValue, computed_field
+
+from ..errors import FileError, Remedy
+from ..files import REPLACE
+from .activity import LayerActivity
+from .scores import TimeScores
+from .tables import Record, Row, read_rows, write_rows
+
+KEEP = Remedy("out", "OTHER_FOLDER", "keep it")
+
+
+class InferenceRun(Record):
+    """run.json: the network and the settings by which recordings are classified."""
+
+    checkpoint: str
+    """The checkpoint, as it was given."""
+    network: str
+    """SHA-256 of the network's configuration and weights."""
+    trained_on: str
+    """What the network was trained on."""
+    classes: tuple[str, ...]
+    """Names of the classes."""
+    sensor: str
+    """The network's sensor, WIDTHxHEIGHT."""
+    window_us: int
+    """Length of a window in microseconds; of a stateful run, the time constant of the mean of outputs."""
+    step_us: int
+    """Length of a time step in microseconds."""
+    hop_us: int | None
+    """Time from one window to the next in microseconds; None if windows follow one another."""
+    stateful: bool
+    """Whether the network's state is kept from the beginning to the end, without windows."""
+    settings: dict[str, JsonValue]
+    """The complete resolved settings."""
+    sensor_given: str | None
+    """The sensor that was given for recordings that do not name it."""
+    hints: tuple[str, ...]
+    """What else was given for recordings that do not say it, KEY=VALUE."""
+    versions: dict[str, str]
+    """Versions of dvspipe and of the libraries that decide its results."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what decides the answers."""
+        return hashlib.sha256(json.dumps(self._decisive(), sort_keys=True).encode()).hexdigest()
+
+    def difference(self, other: InferenceRun) -> str:
+        """Return what decides the answers and differs in another run, in a few words; empty if nothing does."""
+        return _difference("", self._decisive(), other._decisive())
+
+    def _decisive(self) -> dict[str, JsonValue]:
+        return {
+            "network": self.network,
+            "settings": self.settings,
+            "sensor_given": self.sensor_given,
+            "hints": list(self.hints),
+        }
+
+
+def _difference(name: str, old: JsonValue, new: JsonValue) -> str:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in {**old, **new}:
+            if found := _difference(f"{name}.{key}".lstrip("."), old.get(key), new.get(key)):
+                return found
+        return ""
+    return "" if old == new else f"{name}: {old}, now {new}"
+
+
+class Dependencies(Record):
+    """What the answer for a recording depends on; if that has changed, the recording is classified again."""
+
+    source: str
+    """Absolute path of the recording."""
+    bytes: int
+    """Its size."""
+    mtime_ns: int
+    """Time of its last change in nanoseconds."""
+    run: str
+    """Digest of the run."""
+    labels: str | None
+    """SHA-256 of its label file; None without one."""
+    pictures: bool
+    """Whether its timeline and overlay were made."""
+
+    def satisfies(self, needed: Dependencies) -> bool:
+        """Return whether an answer that depends on this can be used where one that depends on `needed` is asked for."""
+        return self in (needed, needed.model_copy(update={"pictures": True}))
+
+
+class WindowRow(Row):
+    """A line of windows.jsonl and a row of windows.csv: one answer."""
+
+    columns: ClassVar[tuple[str, ...]] = (
+        "t_start_us", "t_end_us", "label", "class", "probability", "entropy", "events",
+    )  # fmt: skip
+
+    t_start_us: int
+    """Start of the window in microseconds, inclusive."""
+    t_end_us: int
+    """End of the window in microseconds, exclusive."""
+    label: int
+    """The most probable class."""
+    class_name: str = Field(validation_alias="class", serialization_alias="class")
+    """Its name."""
+    probability: float
+    """Its probability, 0 to 1."""
+    entropy: float
+    """Entropy of the probabilities in bits: 0 if one class is certain, log2 K if all are equal."""
+    events: int
+    """Number of events in the window."""
+    probabilities: tuple[float, ...]
+    """Probability of each class."""
+    t_from_us: int
+    """Start of the time that the answer stands for, in microseconds."""
+    t_to_us: int
+    """End of that time, exclusive."""
+
+
+class SegmentRow(Row):
+    """A line of segments.jsonl and a row of segments.csv: a part of a recording that shows one class."""
+
+    columns: ClassVar[tuple[str, ...]] = ("t_start_us", "t_end_us", "label", "class", "probability")
+
+    t_start_us: int
+    """Start in microseconds, inclusive."""
+    t_end_us: int
+    """End in microseconds, exclusive."""
+    label: int | None
+    """The class; None if no class is certain."""
+    class_name: str = Field(validation_alias="class", serialization_alias="class")
+    """Its name, or `uncertain`."""
+    probability: float
+    """Mean probability of the class over the answers in the segment; of the largest one if it is uncertain."""
+
+
+class LabelRow(Record):
+    """What a label file says of a part of a recording."""
+
+    t_start_us: int
+    """Start in microseconds, inclusive."""
+    t_end_us: int
+    """End in microseconds, exclusive."""
+    class_name: str = Field(validation_alias="class", serialization_alias="class")
+    """Name of the class."""
+
+
+class EventRates(Record):
+    """How many events a recording has over time."""
+
+    start_us: int | None
+    """Start of the first bin in microseconds; None without events."""
+    bin_us: int
+    """Length of a bin in microseconds."""
+    counts: tuple[int, ...]
+    """Number of events in each bin."""
+
+
+class Answer(Row):
+    """answer.json, a line of predictions.jsonl and a row of predictions.csv: what a recording shows."""
+
+    columns: ClassVar[tuple[str, ...]] = (
+        "file", "label", "class", "probability", "certain", "events", "windows", "segments", "duration_s",
+    )  # fmt: skip
+
+    file: str
+    """The recording."""
+    folder: str
+    """Its folder below the output folder."""
+    label: int
+    """The most probable class."""
+    class_name: str = Field(validation_alias="class", serialization_alias="class")
+    """Its name."""
+    probability: float
+    """Its probability, 0 to 1."""
+    certain: bool
+    """Whether that reaches the setting `segments.enter`."""
+    probabilities: tuple[float, ...]
+    """Probability of each class: the mean over the windows with enough events."""
+    events: int
+    """Number of events on the network's sensor."""
+    windows: int
+    """Number of windows."""
+    segments: int
+    """Number of segments."""
+    t_first_us: int
+    """Time of the first event in microseconds."""
+    t_last_us: int
+    """Time of the last event in microseconds."""
+    rates: EventRates
+    """Events over time, as recorded."""
+    classified_us: int
+    """Time that went through the network in microseconds; overlapping windows count each."""
+    layers: tuple[LayerActivity, ...]
+    """What each layer of the network did."""
+    trained_on: str
+    """What the network was trained on."""
+    labels: tuple[LabelRow, ...] | None = None
+    """The recording's labels; None without a label file."""
+    scores: TimeScores | None = None
+    """How right the answers are; None without a label file."""
+    depends_on: Dependencies | None = None
+    """What the answer depends on; None if it is not stored."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def duration_s(self) -> float:
+        """Time from the first event to the last in seconds."""
+        return (self.t_last_us - self.t_first_us) * 1e-6
+
+
+@dataclass(frozen=True)
+class RecordingResult:
+    """The answer for a recording and its segments, as a report shows them."""
+
+    answer: Answer
+    segments: tuple[SegmentRow, ...]
+
+
+@dataclass(frozen=True)
+class RecordingFolder:
+    """The files of one recording, below the output folder.
+
+    Args:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def answer(self) -> Path:
+        """An `Answer`; written last, so that a recording that has one is complete."""
+        return self.path / "answer.json"
+
+    @property
+    def windows(self) -> Path:
+        """A `WindowRow` per line; windows.csv has its columns."""
+        return self.path / "windows.jsonl"
+
+    @property
+    def segments(self) -> Path:
+        """A `SegmentRow` per line; segments.csv has its columns."""
+        return self.path / "segments.jsonl"
+
+    @property
+    def timeline(self) -> Path:
+        """Probabilities, segments and event rate over time, a picture."""
+        return self.path / "timeline.png"
+
+    @property
+    def overlay(self) -> Path:
+        """The moving events with the prediction below them, a video."""
+        return self.path / "overlay.webm"
+
+    def write_rows(self, windows: tuple[WindowRow, ...], segments: tuple[SegmentRow, ...]) -> None:
+        """Write windows and segments, JSON Lines and CSV.
+
+        Raises:
+            FileError: The folder cannot be written to.
+        """
+        for path, rows, kind in ((self.windows, windows, WindowRow), (self.segments, segments, SegmentRow)):
+            write_rows(rows, kind, jsonl=path, csv_path=path.with_suffix(".csv"))
+
+    def find(self) -> Answer | None:
+        """Return the answer if the recording is complete, otherwise None."""
+        found = Answer.find(self.answer)
+        complete = found is not None and found.depends_on and self.windows.is_file() and self.segments.is_file()
+        return found if complete else None
+
+    def find_current(self, needed: Dependencies) -> Answer | None:
+        """Return the answer if it is complete and depends on what is needed, otherwise None.
+
+        Raises:
+            FileError: It is the answer for another recording.
+        """
+        found = self.find()
+        if found is None or found.depends_on is None:
+            return None
+        if found.depends_on.source != needed.source:
+            raise FileError(
+                f"{self.path}: holds the answer for {found.depends_on.source}, expected that for {needed.source}",
+                REPLACE,
+                KEEP,
+            )
+        return found if found.depends_on.satisfies(needed) else None
+
+    def read_segments(self) -> tuple[SegmentRow, ...]:
+        """Return the segments.
+
+        Raises:
+            FileError: The file is missing, or holds something else.
+        """
+        return read_rows(self.segments, SegmentRow)
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """The output folder of a classification: the run, a folder for each recording, and all of them together.
+
+    Args:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def run(self) -> Path:
+        """An `InferenceRun`."""
+        return self.path / "run.json"
+
+    @property
+    def predictions(self) -> Path:
+        """An `Answer` per line; predictions.csv has its columns."""
+        return self.path / "predictions.jsonl"
+
+    @property
+    def scores(self) -> Path:
+        """The `TimeScores` of all recordings together, if there are labels."""
+        return self.path / "scores.json"
+
+    @property
+    def report(self) -> Path:
+        """The page that shows all recordings."""
+        return self.path / "report.html"
+
+    def of(self, name: str | Path) -> RecordingFolder:
+        """Return the folder of a recording by its name below the output folder."""
+        return RecordingFolder(self.path / name)
+
+    def check(self, run: InferenceRun) -> None:
+        """Check that the folder can hold the answers of a run beside those that it has.
+
+        Raises:
+            FileError: It holds answers of another network or with other settings.
+        """
+        if not self.run.exists():
+            return
+        before = InferenceRun.find(self.run)
+        if before is None:
+            raise FileError(f"{self.run}: not the record of a classification as dvspipe writes it", REPLACE)
+        if difference := before.difference(run):
+            raise FileError(f"{self.path}: holds answers with other settings ({difference})", REPLACE, KEEP)
+
+    def write_run(self, run: InferenceRun) -> None:
+        """Write the run unless the folder has the same.
+
+        Raises:
+            FileError: The folder cannot be written to.
+        """
+        if InferenceRun.find(self.run) != run:
+            run.write(self.run)
+
+    def write_predictions(self, answers: list[Answer]) -> None:
+        """Write predictions.jsonl and predictions.csv, a row per recording.
+
+        Raises:
+            FileError: The folder cannot be written to.
+        """
+        write_rows(answers, Answer, jsonl=self.predictions, csv_path=self.predictions.with_suffix(".csv"))
+
+    def find_answers(self, run: InferenceRun) -> list[Answer]:
+        """Return the answers of all recordings below that a run like this one classified, by the names of folders."""
+        found = [RecordingFolder(path.parent).find() for path in sorted(self.path.rglob("answer.json"))]
+        return [answer for answer in found if answer and answer.depends_on and answer.depends_on.run == run.digest]
+
+    def find_results(self, run: InferenceRun) -> list[RecordingResult]:
+        """Return what `find_answers` returns, with the segments of each recording.
+
+        Raises:
+            FileError: Segments are missing, or not as dvspipe writes them.
+        """
+        answers = self.find_answers(run)
+        return [RecordingResult(answer, self.of(answer.folder).read_segments()) for answer in answers]

@@ -1,0 +1,180 @@
+"""How right predictions are: scores of samples, and of labels over time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from pydantic import computed_field, model_validator
+
+from .tables import Record
+
+CALIBRATION_BINS = 15
+Counts = tuple[tuple[int, ...], ...]
+
+
+def wilson_interval(correct: int, samples: int) -> tuple[float, float]:
+    """Return the 95 % confidence interval of a share, (0, 1) without samples.
+
+    Source: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
+
+    Example:
+        >>> low, high = wilson_interval(49, 50)
+        >>> round(low, 3), round(high, 3)
+        (0.895, 0.996)
+    """
+    from scipy.stats import binomtest
+
+    if samples == 0:
+        return 0.0, 1.0
+    interval = binomtest(correct, samples).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def calibration_error(count: ArrayLike, confidence: ArrayLike, correct: ArrayLike) -> float | None:
+    """Return the expected calibration error, None without predictions.
+
+    The mean over bins, weighted by their counts, of the distance between mean confidence and accuracy.
+    Source: Naeini, Cooper and Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning", AAAI 2015.
+
+    Args:
+        count: [bins], number of predictions by their largest probability.
+        confidence: [bins], sum of these probabilities.
+        correct: [bins], number of right predictions.
+
+    Example:
+        >>> calibration_error([10], [9.0], [8])
+        0.1
+    """
+    total = np.sum(count)
+    return float(np.abs(np.subtract(confidence, correct)).sum() / total) if total else None
+
+
+class Scores(Record):
+    """How a classifier does on samples."""
+
+    classes: tuple[str, ...]
+    """Names of the classes."""
+    confusion: Counts
+    """Number of samples by true class (row) and predicted class (column)."""
+    calibration_error: float
+    """Expected calibration error of the probabilities, 0 to 1."""
+    temperature: float
+    """Number by which logits were divided before the softmax."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def samples(self) -> int:
+        """Number of samples."""
+        return sum(map(sum, self.confusion))
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def correct(self) -> int:
+        """Number of samples whose predicted class is right."""
+        return sum(row[k] for k, row in enumerate(self.confusion))
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def accuracy(self) -> float:
+        """Share of right predictions, 0 to 1."""
+        return self.correct / self.samples
+
+    @model_validator(mode="after")
+    def _is_square(self) -> Self:
+        K = len(self.classes)
+        if K == 0 or [len(row) for row in self.confusion] != [K] * K:
+            raise ValueError(f"confusion does not have a row and a column for each of the {K} classes")
+        return self
+
+
+class TimeScores(Record):
+    """How right answers over time are; counts, so that those of several recordings can be added."""
+
+    confusion: Counts
+    """Number of answers by true class (row) and predicted class; an answer counts if its time is labelled."""
+    segments_found: int
+    """Segments that overlap a label of their class by at least 0.5 (intersection over union)."""
+    segments: int
+    """Segments of a class in all."""
+    labels: int
+    """Labels in all."""
+    delays_us: tuple[int | None, ...]
+    """For each label the time from its start to the end of the first certain and right answer within it."""
+    calibration: tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]
+    """In 15 bins by probability: number of answers, sum of probabilities, number of right answers."""
+    seen_us: tuple[int, ...]
+    """Times since the start of a label."""
+    seen: tuple[tuple[int, ...], tuple[int, ...]]
+    """How many labels last at least that long, and how many of them have a right answer then."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def answers(self) -> int:
+        """Number of answers whose time is labelled."""
+        return sum(map(sum, self.confusion))
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def accuracy(self) -> float | None:
+        """Share of right answers among those."""
+        return sum(row[k] for k, row in enumerate(self.confusion)) / self.answers if self.answers else None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def segment_f1(self) -> float | None:
+        """Segment F1 at an overlap of 0.5: 2 found / (segments + labels).
+
+        Each segment is matched with the label of its class that it overlaps most, and a label is found once. Source:
+        Lea et al., "Temporal convolutional networks for action segmentation and detection", CVPR 2017, F1@50.
+        """
+        total = self.segments + self.labels
+        return 2 * self.segments_found / total if total else None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def labels_answered(self) -> int:
+        """Number of labels with a certain and right answer."""
+        return sum(delay is not None for delay in self.delays_us)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def median_delay_us(self) -> float | None:
+        """Median delay over the labels that have a right answer, in microseconds."""
+        answered = [delay for delay in self.delays_us if delay is not None]
+        return float(np.median(answered)) if answered else None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def calibration_error(self) -> float | None:
+        """Expected calibration error of the labelled answers, 0 to 1."""
+        return calibration_error(*self.calibration)
+
+    def __add__(self, other: TimeScores) -> TimeScores:
+        """Return the scores of the recordings of both, classified by the same network with the same settings."""
+        return TimeScores(
+            confusion=_add(self.confusion, other.confusion),
+            segments_found=self.segments_found + other.segments_found,
+            segments=self.segments + other.segments,
+            labels=self.labels + other.labels,
+            delays_us=self.delays_us + other.delays_us,
+            calibration=_add(self.calibration, other.calibration),  # type: ignore[arg-type]
+            seen_us=self.seen_us,
+            seen=_add(self.seen, other.seen),  # type: ignore[arg-type]
+        )
+
+
+def add_scores(scores: Iterable[TimeScores | None]) -> TimeScores | None:
+    """Return the scores of all recordings together, None without any; recordings whose scores are None are skipped."""
+    total: TimeScores | None = None
+    for one in scores:
+        if one is not None:
+            total = one if total is None else total + one
+    return total
+
+
+def _add(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> Counts:
+    rows: Counts = tuple(map(tuple, np.add(a, b).tolist()))
+    return rows

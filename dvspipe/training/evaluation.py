@@ -1,0 +1,252 @@
+"""How well a network does on recordings: predictions, calibration, and the evaluation of a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..checkpoint import load_checkpoint
+from ..datasets import (
+    PARTS,
+    DataConfig,
+    DataSet,
+    SpikeTensors,
+    TensorSettings,
+    open_cache,
+    open_dataset,
+    plain_batches,
+    restore_split,
+)
+from ..encoding import BinCounts
+from ..errors import ConfigError, DataError
+from ..results import BaselineResult, EvaluationResult, RunFolder, calibration_error
+from ..results.scores import CALIBRATION_BINS, Counts
+from .callback import TrainingCallback
+
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Predictions of a network for samples.
+
+    Args:
+        loss: Mean cross-entropy.
+        labels: int64 [N], the true labels.
+        predicted: int64 [N], the predicted labels.
+        logits: float32 [N, K].
+    """
+
+    loss: float
+    labels: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    logits: NDArray[np.float32]
+
+    @property
+    def correct(self) -> int:
+        """Number of samples whose predicted label is right."""
+        return int(np.sum(self.labels == self.predicted))
+
+    @property
+    def accuracy(self) -> float:
+        """Share of samples whose predicted label is right."""
+        return float(np.mean(self.labels == self.predicted))
+
+
+def evaluate(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> Evaluation:
+    """Return the predictions of a network, which is set to evaluation mode, for recordings."""
+    network.eval()
+    device = next(network.parameters()).device
+    logits: list[Tensor] = []
+    with torch.no_grad():
+        for spikes in plain_batches(tensors, batch):
+            outputs, _ = network(torch.from_numpy(spikes).transpose(0, 1).to(device))
+            logits.append(outputs.mean(0).float().cpu())
+    joined = torch.cat(logits)
+    loss = float(nn.functional.cross_entropy(joined, torch.from_numpy(tensors.labels)))
+    return Evaluation(loss, tensors.labels, joined.argmax(1).numpy(), joined.numpy())
+
+
+class ScoreFields(TypedDict):
+    """The fields of `results.Scores`."""
+
+    classes: tuple[str, ...]
+    confusion: Counts
+    calibration_error: float
+    temperature: float
+
+
+def score(evaluation: Evaluation, classes: Sequence[str], temperature: float) -> ScoreFields:
+    """Return the fields of `results.Scores`, probabilities being those at a temperature."""
+    from sklearn.metrics import confusion_matrix
+
+    probabilities = torch.from_numpy(evaluation.logits / temperature).softmax(1).numpy()
+    confusion = confusion_matrix(evaluation.labels, evaluation.predicted, labels=range(len(classes)))
+    return ScoreFields(
+        classes=tuple(classes),
+        confusion=tuple(map(tuple, confusion.tolist())),
+        calibration_error=expected_calibration_error(probabilities, evaluation.labels),
+        temperature=temperature,
+    )
+
+
+def expected_calibration_error(probabilities: NDArray[np.float32 | np.float64], labels: NDArray[np.int64]) -> float:
+    """Return the expected calibration error of predictions; see `results.calibration_error`.
+
+    Args:
+        probabilities: [N, K].
+        labels: int64 [N].
+    """
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    place = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    count, total, correct = (np.bincount(place, weights, CALIBRATION_BINS) for weights in (None, confidence, right))
+    return calibration_error(count, total, correct) or 0.0
+
+
+def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """Return the temperature of the softmax that minimises the cross-entropy; 1 without samples.
+
+    Source: Guo et al., "On calibration of modern neural networks", ICML 2017.
+
+    Args:
+        logits: float32 [N, K].
+        labels: int64 [N].
+
+    Returns:
+        A number from 0.01 to 100, by which logits are divided.
+    """
+    from scipy.optimize import minimize_scalar
+
+    if not len(labels):
+        return 1.0
+    scores = torch.from_numpy(logits).double()
+    right = torch.from_numpy(labels)
+
+    def loss(log_temperature: float) -> float:
+        return float(nn.functional.cross_entropy(scores / np.exp(log_temperature), right))
+
+    bounds = (np.log(LOWEST_TEMPERATURE), np.log(HIGHEST_TEMPERATURE))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+
+
+def event_count_accuracy(train: SpikeTensors, test: SpikeTensors) -> float:
+    """Return the test accuracy of a linear classifier that sees only the number of events of a recording."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    kept = {part: np.array([[count.kept] for count in part.counts()]) for part in (train, test)}
+    return float(classifier.fit(kept[train], train.labels).score(kept[test], test.labels))
+
+
+def evaluate_checkpoint(
+    path: Path,
+    data: DataConfig,
+    part: str,
+    *,
+    seed: int = 0,
+    batch: int = 32,
+    callback: TrainingCallback | None = None,
+) -> EvaluationResult:
+    """Return how a trained classifier does on a data set.
+
+    Args:
+        path: The checkpoint.
+        data: The data set, whose classes are those of the classifier.
+        part: `train`, `validation`, `test`, or `all`.
+        seed: Seed of the split, if the checkpoint is not in a run folder that has one.
+        batch: Number of recordings per batch.
+        callback: Called with progress, and warned if the part may hold recordings that the network was trained on.
+
+    Raises:
+        CheckpointError: The file is not a checkpoint.
+        ConfigError: There is no such part.
+        DataError: The data set is not usable, has other classes or another sensor, or is not split as in the run.
+    """
+    callback = callback or TrainingCallback()
+    classifier, network = load_checkpoint(path)
+    found = open_dataset(data, seed, classifier.bins)
+    if found.classes != classifier.classes:
+        raise DataError(
+            f"{found.title}: has the classes {', '.join(found.classes)}, expected those of {path}: "
+            f"{', '.join(classifier.classes)}"
+        )
+    if found.sensor != classifier.sensor:
+        raise DataError(f"{found.title}: has a sensor of {found.sensor}, expected {classifier.sensor}, that of {path}")
+    if part not in (*PARTS, "all"):
+        raise ConfigError(f"part {part}: expected one of {', '.join(PARTS)}, all")
+    if part != "all" and data.split is None:
+        found = _split_as_trained(path, found, part, seed, callback)
+    parts = found.parts | {"all": tuple(sample for samples in found.parts.values() for sample in samples)}
+    progress = partial(callback.on_progress, f"reading {part}")
+    synthetic = found.is_synthetic(part)
+    tensors = SpikeTensors(parts[part], TensorSettings(classifier.bins), cache=open_cache(data), progress=progress)
+    return EvaluationResult(
+        **score(evaluate(network, tensors, batch=batch), found.classes, classifier.temperature),
+        data=f"{len(tensors)} recordings ({part}) of {found.title}{' (synthetic)' if synthetic else ''}",
+        synthetic=synthetic,
+        trained_on=classifier.trained_on,
+    )
+
+
+def _split_as_trained(path: Path, data: DataSet, part: str, seed: int, callback: TrainingCallback) -> DataSet:
+    """Return the data set split as in the run of a checkpoint; warn if it is another data set or there is no run.
+
+    Raises:
+        DataError: The run has some of the recordings only.
+    """
+    split = RunFolder(path.resolve().parent.parent).split  # of RUN/weights/best.safetensors
+    trained = restore_split(split, data) if path.is_file() and split.is_file() else None
+    if trained is None and not (part == "test" and data.fixed_test):
+        callback.on_warning(
+            f"{data.title}: split by seed {seed}, since the split that {path} was trained with is unknown; part {part} "
+            "may hold recordings that the network was trained on"
+        )
+    return trained or data
+
+
+def test_notes(
+    data: DataSet, by_count: float, counts: Sequence[BinCounts], baseline: BaselineResult | None
+) -> tuple[str, ...]:
+    """Return what a reader of a test result should know, a sentence each.
+
+    Args:
+        data: The data set and its split.
+        by_count: Test accuracy of a classifier that sees the number of events alone.
+        counts: What the bins did with the events of each training recording.
+        baseline: The result of the baseline network.
+    """
+    events, saturated = sum(count.events for count in counts), sum(count.saturated for count in counts)
+    outside = sum(count.before + count.beyond for count in counts)
+    parts = data.parts.values()
+    alone = all(len(part) == len({sample.group for sample in part}) for part in parts)
+    groups = "each recording on its own (data.group keeps a person's together)" if alone else "no group in two of them"
+    notes = [
+        f"{len(data.train)} training recordings, {len(data.validation)} for validation, which chose the epoch, and "
+        f"{len(data.test)} for the test, {groups}. The test part was used once, at the end; papers often give the "
+        "epoch that is best on it.",
+        f"A linear classifier that sees only the number of events of a recording reaches {by_count:.1%} on the same "
+        f"test recordings; chance is {1 / len(data.classes):.1%}.",
+        f"Of {events:,} events of the training recordings, {outside / max(1, events):.1%} are outside the steps of the "
+        f"spike tensors, and {saturated / max(1, events):.1%} exceed the largest count.",
+    ]
+    if baseline is not None:
+        notes.append(
+            "A ReLU network of the same shape, trained in the same way on the sum of the steps, so that it sees no "
+            f"order in time, reaches {baseline.accuracy:.1%} ({baseline.correct} of {baseline.samples}) on the same "
+            "test recordings."
+        )
+    if data.synthetic and data.synthetic_test:
+        notes.append("Synthetic: rendered scenes, simulated events. The result says little about real cameras.")
+    elif data.synthetic:
+        notes.append("The training and validation recordings are synthetic; the test recordings are not.")
+    return tuple(notes)

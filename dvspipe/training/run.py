@@ -1,0 +1,262 @@
+"""A complete run: data, training, choice of the epoch, calibration, test, and the records of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+import yaml
+from torch import nn
+
+from ..checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint, versions
+from ..datasets import DataSet, Sample, SpikeTensors, TensorSettings, check_split, open_cache, open_dataset, write_split
+from ..errors import ConfigError, DataError
+from ..files import lock_folder, write_text
+from ..networks import SpikingNetwork, count_activity, summarize_layer
+from ..results import ActivityRecord, BaselineResult, EpochRow, RunFolder, TestResult, TrainingRun
+from .activity import record_activity
+from .baseline import FrameNetwork, load_baseline, save_baseline
+from .callback import StageCallback, TrainingCallback
+from .config import TrainConfig
+from .evaluation import evaluate, event_count_accuracy, fit_temperature, score, test_notes
+from .machine import describe_machine
+from .processes import Processes, join_processes
+from .resuming import check_config, find_state, load_initial_weights
+from .trainer import Experiment, Parts, Trainer, is_over
+
+
+def train(
+    config: TrainConfig,
+    folder: str | Path,
+    *,
+    command: str = "",
+    callback: TrainingCallback | None = None,
+    resume: bool = False,
+    changed: bool = False,
+) -> TrainingRun:
+    """Train a classifier, choose the epoch on the validation part, and test it once on the test part.
+
+    Processes that torchrun starts train together, each on its part of every batch; the first one writes.
+
+    Args:
+        config: The experiment.
+        folder: The run folder; made if it does not exist. What an earlier run left in it is removed.
+        command: What repeats the run, for the records.
+        callback: Called with what happens.
+        resume: Whether to continue after the last complete epoch of the run in the folder, or from its start if there
+            is none. On a CPU it ends with the same weights as a run that was never interrupted; a complete run is left
+            as it is.
+        changed: Whether it may resume with other settings than it was started with, those in `resuming.CHANGEABLE`.
+
+    Returns:
+        The run: its folder, epochs, test result and activity.
+
+    Raises:
+        DataError: The data set is not usable, or not the one that the run to resume was started with.
+        ConfigError: Settings contradict each other, the loss became NaN, memory ran out, or the run to resume was
+            started with other settings.
+        CheckpointError: The state to resume from is missing.
+        FileError: The folder cannot be written to, or another process trains in it.
+
+    Example:
+        >>> from dvspipe import TrainConfig, train
+        >>> config = TrainConfig(data={"kind": "folder", "root": "recordings"})  # doctest: +SKIP
+        >>> train(config, "runs/mine").test.accuracy  # doctest: +SKIP
+        0.95
+    """
+    place = RunFolder(Path(folder))
+    with join_processes(choose_device(config.device)) as processes:
+        callback = callback if callback is not None and processes.is_first else TrainingCallback()
+        if resume:
+            check_config(config, place.config, changed=changed)
+        if config.optimiser.precision != "float32" and processes.device.type != "cuda":
+            raise ConfigError(
+                f"optimiser.precision = {config.optimiser.precision}: needs a GPU; use float32 on the CPU"
+            )
+        try:
+            return _run(config, place, command, callback, processes, resume=resume)
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
+                raise ConfigError(
+                    "not enough memory for a training step; raise optimiser.accumulate = "
+                    f"{config.optimiser.accumulate} or lower optimiser.batch = {config.optimiser.batch}, bins.steps = "
+                    f"{config.bins.steps} or network.channels"
+                ) from error
+            raise
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the torch device for `auto`, `cpu` or `cuda`.
+
+    Raises:
+        ConfigError: A GPU was asked for and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device = cuda: torch finds no GPU; use cpu or auto")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _run(
+    config: TrainConfig,
+    folder: RunFolder,
+    command: str,
+    callback: TrainingCallback,
+    processes: Processes,
+    *,
+    resume: bool,
+) -> TrainingRun:
+    data = open_dataset(config.data, config.seed, config.bins)
+    if resume:
+        check_split(folder.split, data)
+    _check_classes(data, callback)
+    classifier, network = _build(config, data)
+    with lock_folder(folder.path) if processes.is_first else nullcontext():
+        state = find_state(folder) if resume else None
+        if state is not None and is_over(config.optimiser, state.epoch, state.best):
+            complete = TestResult.find(folder.test) is not None and folder.activity.is_file()
+            if processes.share(complete):
+                return TrainingRun.read(folder)
+        parts = _load(config, data, callback)
+        experiment = Experiment(config, data, classifier, parts, processes, callback)
+        settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        if processes.is_first:
+            folder.clear(keep_epochs=state is not None)
+            write_split(folder.split, data)
+            write_text(folder.config, settings)
+        trainer = Trainer(experiment, network.to(processes.device), folder, partial(_save, classifier))
+        best = trainer.fit(state)
+        baseline = _train_baseline(experiment, folder.baseline) if config.baseline else None
+        run = None
+        if processes.is_first:
+            test, activity = _test(experiment, folder, best, baseline, command)
+            run = TrainingRun(folder, settings, tuple(trainer.rows), test, activity)
+        shared = processes.share(run)
+        assert shared is not None
+        return shared
+
+
+def _build(config: TrainConfig, data: DataSet) -> tuple[ClassifierConfig, SpikingNetwork]:
+    """Return a classifier for a data set and its network, with the weights of `config.init` if there is one."""
+    classifier = ClassifierConfig(
+        classes=data.classes,
+        width=data.sensor.width,
+        height=data.sensor.height,
+        bins=config.bins,
+        inputs=data.inputs,
+        network=config.network,
+        trained_on=f"{'synthetic ' if data.synthetic else ''}{data.title}, {len(data.train)} recordings",
+    )
+    torch.manual_seed(config.seed)
+    network = classifier.build_network()
+    if config.init is not None:
+        classifier = load_initial_weights(config.init, classifier, network)
+    return classifier, network
+
+
+def _save(classifier: ClassifierConfig, path: Path, network: nn.Module) -> None:
+    save_checkpoint(path, classifier, network)
+
+
+def _load(config: TrainConfig, data: DataSet, callback: TrainingCallback) -> Parts:
+    """Return the spike tensors of the parts."""
+    verb, cache = "reading" if config.data.root else "rendering", open_cache(config.data)
+
+    def load(name: str, samples: Sequence[Sample], views: int) -> SpikeTensors:
+        settings = TensorSettings(config.bins, views, vary=config.data.vary, seed=config.seed)
+        progress = partial(callback.on_progress, f"{verb} {name}")
+        return SpikeTensors(samples, settings, cache=cache, jobs=config.jobs, progress=progress)
+
+    return Parts(
+        load("train", data.train, config.data.views),
+        load("validation", data.validation, 1),
+        load("test", data.test, 1),
+    )
+
+
+def _check_classes(data: DataSet, callback: TrainingCallback) -> None:
+    """Warn of classes that the data set defines and the training part lacks.
+
+    Raises:
+        DataError: The test or validation part has a class that the training part lacks, or there is only one class.
+    """
+    trained = {sample.label for sample in data.train}
+    lacking = sorted({sample.label for sample in (*data.validation, *data.test)} - trained)
+    if lacking or len(trained) < 2:
+        names = ", ".join(data.classes[label] for label in lacking) or "more than one class"
+        raise DataError(
+            f"{data.title}: no training recordings of {names}; add recordings, or change seed, data.validation or "
+            "data.test, which change the split"
+        )
+    missing = [name for label, name in enumerate(data.classes) if label not in trained]
+    if missing:
+        callback.on_warning(f"{data.title}: no recordings of {', '.join(missing)}; the network cannot predict them")
+
+
+def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult | None:
+    """Train the baseline from the same first weights on the same batches, and test its best epoch once."""
+    config, processes = experiment.config, experiment.processes
+    optimiser = config.optimiser.model_copy(update={"truncate": None})
+    torch.manual_seed(config.seed)
+    network = FrameNetwork(experiment.classifier.build_network()).to(processes.device)
+    callback = experiment.callback
+    experiment = replace(
+        experiment,
+        config=config.model_copy(update={"optimiser": optimiser}),
+        callback=StageCallback(callback, "baseline, "),
+    )
+    try:
+        best = Trainer(experiment, network, folder, save_baseline).fit(find_state(folder))
+    except ConfigError as error:
+        callback.on_warning(f"no baseline: {error}")
+        return None
+    if not processes.is_first:
+        return None
+    load_baseline(folder.best, network)
+    tested = evaluate(network, experiment.parts.test, batch=optimiser.batch)
+    return BaselineResult(
+        accuracy=tested.accuracy,
+        samples=len(tested.labels),
+        correct=tested.correct,
+        chosen_epoch=best.epoch,
+        val_accuracy=best.val_accuracy,
+    )
+
+
+def _test(
+    experiment: Experiment, folder: RunFolder, best: EpochRow, baseline: BaselineResult | None, command: str
+) -> tuple[TestResult, ActivityRecord]:
+    """Calibrate the network of the best epoch on the validation part, test it once, and store both records."""
+    data, parts, batch = experiment.data, experiment.parts, experiment.config.optimiser.batch
+    classifier, network = load_checkpoint(folder.best, str(experiment.processes.device))
+    validated = evaluate(network, parts.validation, batch=batch)
+    temperature = fit_temperature(validated.logits, validated.labels)
+    save_checkpoint(folder.best, classifier.model_copy(update={"temperature": temperature}), network)
+    by_count = event_count_accuracy(parts.train, parts.test)
+    with count_activity(network) as counters:
+        tested = evaluate(network, parts.test, batch=batch)
+    floats = experiment.config.bins.dtype.kind == "f"
+    layers = [summarize_layer(layer, multiplies=place == 0 and floats) for place, layer in enumerate(counters)]
+    activity = record_activity(layers, network, parts.test, data, experiment.config.bins)
+    origin = " (synthetic)" if data.synthetic_test else ", trained on synthetic ones" if data.synthetic else ""
+    result = TestResult(
+        **score(tested, data.classes, temperature),
+        title=data.title,
+        synthetic=data.synthetic,
+        synthetic_test=data.synthetic_test,
+        data=f"{len(data.test)} test recordings of {data.title}{origin}",
+        chosen_epoch=best.epoch,
+        val_accuracy=best.val_accuracy,
+        event_count_accuracy=by_count,
+        baseline=baseline,
+        notes=test_notes(data, by_count, parts.train.counts(), baseline),
+        command=command,
+        versions=versions(),
+        machine=describe_machine(experiment.processes.device),
+    )
+    activity.write(folder.activity)
+    result.write(folder.test)
+    return result, activity

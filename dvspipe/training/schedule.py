@@ -1,0 +1,79 @@
+"""The optimiser, the learning rate over the steps, and the moving average of the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
+
+from .config import OptimiserConfig
+
+
+def build_optimiser(settings: OptimiserConfig, network: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimiser of a network's weights."""
+    weights, rate, decay = network.parameters(), settings.learning_rate, settings.weight_decay
+    if settings.kind == "sgd":
+        return torch.optim.SGD(weights, lr=rate, momentum=settings.momentum, weight_decay=decay)
+    return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
+
+
+def build_schedule(
+    settings: OptimiserConfig, optimiser: torch.optim.Optimizer, batches: int, *, step: int = 0
+) -> LambdaLR:
+    """Return the schedule of the learning rate: a linear warm-up, then a cosine to 0 or a constant.
+
+    Args:
+        settings: Peak learning rate, epochs and warm-up.
+        optimiser: Gets the learning rate of each step.
+        batches: Steps per epoch.
+        step: Number of steps that are already done.
+    """
+    factor = partial(
+        learning_rate_factor,
+        settings.schedule,
+        warm_up=round(batches * settings.warm_up),
+        total=batches * settings.epochs,
+    )
+    for group in optimiser.param_groups:
+        group["initial_lr"] = settings.learning_rate
+    return LambdaLR(optimiser, factor, last_epoch=step - 1)
+
+
+def learning_rate_factor(schedule: str, step: int, *, warm_up: int, total: int) -> float:
+    """Return the learning rate of a step as a share of its peak.
+
+    Example:
+        >>> [learning_rate_factor("cosine", step, warm_up=2, total=6) for step in (0, 1, 2, 4, 6)]
+        [0.5, 1.0, 1.0, 0.5, 0.0]
+    """
+    if step < warm_up and total > warm_up:
+        return (step + 1) / warm_up
+    if schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm_up) / max(1, total - warm_up))))
+
+
+def build_average(network: nn.Module, decay: float) -> AveragedModel:
+    """Return an exponential moving average of a network's weights and buffers, which begins with the present ones.
+
+    Step n moves it by 1 - d with d = min(decay, n / (n + 9)), so that the first weights are soon forgotten. Integers,
+    such as the number of batches of a batch norm, are copied.
+    """
+    average = AveragedModel(network, avg_fn=_move(decay), use_buffers=True).eval()
+    average.n_averaged += 1  # at 0 the first step would replace the present weights
+    return average
+
+
+def _move(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    def move(average: Tensor, weights: Tensor, step: Tensor | int) -> Tensor:
+        if not average.dtype.is_floating_point:
+            return weights
+        n = int(step)
+        return average.lerp(weights, 1 - min(decay, n / (n + 9)))
+
+    return move

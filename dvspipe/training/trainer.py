@@ -1,0 +1,293 @@
+"""The loop over epochs and steps: gradients, the optimiser, validation, and what an epoch leaves on disk."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..checkpoint import ClassifierConfig
+from ..datasets import Batch, BatchSettings, DataSet, SpikeTensors, training_batches
+from ..errors import CheckpointError, ConfigError
+from ..networks import State, watch_rates
+from ..results import EpochRow, RunFolder, read_rows, write_rows
+from .callback import TrainingCallback
+from .config import OptimiserConfig, TrainConfig
+from .evaluation import evaluate
+from .losses import LOSSES
+from .processes import Processes
+from .resuming import TrainingState, load_optimiser, optimiser_tensors
+from .schedule import build_average, build_optimiser, build_schedule
+
+SATURATED_RATE = 0.5
+SEED_STRIDE = 1_000_003  # between the seeds of two runs: more than any run has epochs
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Spike tensors of a data set.
+
+    Args:
+        train: What the weights are trained on.
+        validation: What chooses the epoch.
+        test: What is measured once, at the end.
+    """
+
+    train: SpikeTensors
+    validation: SpikeTensors
+    test: SpikeTensors
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What the networks of a run have in common.
+
+    Args:
+        config: The configuration.
+        data: The data set and its split.
+        classifier: What the network is, besides its weights.
+        parts: Spike tensors of its parts.
+        processes: The processes that train together.
+        callback: What follows the training; does nothing in other processes than the first.
+    """
+
+    config: TrainConfig
+    data: DataSet
+    classifier: ClassifierConfig
+    parts: Parts
+    processes: Processes
+    callback: TrainingCallback
+
+
+class Trainer:
+    """A network with its optimiser, schedule and average, during training.
+
+    Args:
+        experiment: Configuration, data and processes.
+        network: On the device of this process.
+        folder: Gets the epochs and the weights.
+        save: Writes a network to a file.
+    """
+
+    def __init__(
+        self, experiment: Experiment, network: nn.Module, folder: RunFolder, save: Callable[[Path, nn.Module], None]
+    ) -> None:
+        self.experiment, self.settings = experiment, experiment.config.optimiser
+        self.network, self.folder, self.save = network, folder, save
+        self.processes, self.callback = experiment.processes, experiment.callback
+        self.running = self.processes.wrap(network)
+        self.average = build_average(network, self.settings.ema) if self.settings.ema else None
+        self.optimiser = build_optimiser(self.settings, network)
+        self.batches = math.ceil(len(experiment.parts.train) / self.settings.batch)
+        self.schedule = build_schedule(self.settings, self.optimiser, self.batches)
+        self.scaler = torch.amp.GradScaler("cuda", enabled=self.settings.precision == "float16")
+        self.step = 0
+        self.rows: list[EpochRow] = []
+
+    def fit(self, state: TrainingState | None) -> EpochRow:
+        """Run all epochs, or those after the last complete one of an interrupted run; return the best epoch."""
+        epoch = 0
+        best: EpochRow | None = None
+        if state is not None:
+            epoch, best = state.epoch, state.best
+            self._restore(state)
+        while best is None or not is_over(self.settings, epoch, best):
+            epoch += 1
+            row = self._run_epoch(epoch)
+            if best is None or row.is_better_than(best):
+                best = row
+                if self.processes.is_first:
+                    self.save(self.folder.best, self._evaluated())
+            if self.processes.is_first:
+                self._store(row, best)
+            self.callback.on_epoch(row)
+            self._warn_of_rates(row)
+        return best
+
+    def _evaluated(self) -> nn.Module:
+        """Return the network that is evaluated and kept."""
+        return self.network if self.average is None else self.average.module
+
+    def _run_epoch(self, epoch: int) -> EpochRow:
+        """Pass over the training part once and validate."""
+        started, settings, experiment = time.monotonic(), self.settings, self.experiment
+        # of dropout; does not depend on how many epochs ran before in this process
+        torch.manual_seed(experiment.config.seed * SEED_STRIDE + epoch)
+        drawn = BatchSettings(
+            size=settings.batch,
+            augment=experiment.config.augment,
+            classes=experiment.classifier.classes,
+            seed=experiment.config.seed,
+            min_size=self.processes.count,
+        )
+        batches = training_batches(experiment.parts.train, drawn, epoch, select=self.processes.part_of)
+        timed = _TimedIterator(batches)
+        loss, accuracy, rates = self._train(epoch, timed)
+        scores = (0.0, 0.0)
+        if self.processes.is_first:
+            validated = evaluate(self._evaluated(), experiment.parts.validation, batch=settings.batch)
+            scores = validated.loss, validated.accuracy
+        val_loss, val_accuracy = self.processes.share(scores)
+        return EpochRow(
+            epoch=epoch,
+            train_loss=loss,
+            train_accuracy=accuracy,
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
+            learning_rate=self.learning_rate,
+            seconds=time.monotonic() - started,
+            data_seconds=timed.waited_s,
+            rates=rates,
+        )
+
+    def _train(self, epoch: int, batches: Iterator[Batch]) -> tuple[float, float, dict[str, float]]:
+        """Return mean loss, accuracy, and the last batch's spike rates of one pass over the training part."""
+        self.running.train()
+        totals = torch.zeros(3, dtype=torch.float64)
+        with watch_rates(self.network) as rates:
+            for number, batch in enumerate(batches, start=1):
+                totals += self._train_on(batch, len(self.experiment.parts.train), number)
+                if not torch.isfinite(totals[0]):
+                    raise self._nan_error(epoch, number)
+                if epoch == number == 1:
+                    self.callback.on_start(dict(rates))
+                self.callback.on_progress(f"epoch {epoch}/{self.settings.epochs}", number, self.batches)
+        loss, right, count = self.processes.sum(totals.to(self.processes.device)).cpu().tolist()
+        return loss / count, right / count, rates
+
+    def _train_on(self, batch: Batch, samples: int, number: int) -> Tensor:
+        """Make one step of the optimiser with this process's part of a batch.
+
+        Args:
+            batch: The part of it that this process has.
+            samples: Number of training recordings.
+            number: Of the batch, from 1.
+
+        Returns:
+            float64 [3]: sum of losses, number of right predictions, number of recordings.
+        """
+        settings = self.settings
+        batch_size = min(settings.batch, samples - (number - 1) * settings.batch)  # over all processes
+        totals = torch.zeros(3, dtype=torch.float64)
+        self.optimiser.zero_grad()
+        size = math.ceil(len(batch.labels) / settings.accumulate) or 1
+        for start in range(0, len(batch.labels), size):
+            chosen = slice(start, start + size)
+            part = Batch(batch.spikes[chosen], batch.targets[chosen], batch.labels[chosen])
+            totals += self._add_gradients(part, self.processes.count / batch_size)
+        self.scaler.unscale_(self.optimiser)
+        nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip_norm)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.learning_rate: float = self.optimiser.param_groups[0]["lr"]
+        self.schedule.step()
+        self.step += 1
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+        return totals
+
+    def _add_gradients(self, batch: Batch, weight: float) -> Tensor:
+        """Add the weighted gradients of some recordings, truncated after `optimiser.truncate` steps."""
+        settings, device = self.settings, self.processes.device
+        spikes = torch.from_numpy(batch.spikes).transpose(0, 1).to(device)
+        targets = torch.from_numpy(batch.targets).to(device)
+        steps = settings.truncate or len(spikes)
+        reduced = settings.precision != "float32"
+        state: State | None = None
+        total, outputs = 0.0, []
+        for window in spikes.split(steps):
+            with torch.autocast(device.type, PRECISIONS[settings.precision], enabled=reduced):
+                output, state = self.running(window, state)
+                losses = LOSSES[settings.loss](output.float(), targets, settings.label_smoothing)
+            share = len(window) / len(spikes)
+            self.scaler.scale(losses.sum() * weight * share).backward()
+            state = [tensor.detach() for tensor in state]
+            total += float(losses.detach().sum()) * share
+            outputs.append(output.detach())
+        right = int((torch.cat(outputs).mean(0).argmax(1).cpu().numpy() == batch.labels).sum())
+        return torch.tensor([total, right, len(batch.labels)], dtype=torch.float64)
+
+    def _nan_error(self, epoch: int, number: int) -> ConfigError:
+        kept = f" (the last finite weights are in {self.folder.last})" if self.folder.last.exists() else ""
+        return ConfigError(
+            f"the loss became NaN or infinite in epoch {epoch}, step {number}{kept}; lower optimiser.learning_rate = "
+            f"{self.settings.learning_rate:g}"
+        )
+
+    def _store(self, row: EpochRow, best: EpochRow) -> None:
+        """Write the rows of all epochs, the weights, and last the state from which the training can resume."""
+        self.rows.append(row)
+        write_rows(self.rows, EpochRow, jsonl=self.folder.epochs, csv_path=self.folder.epochs_csv)
+        if self.experiment.config.tensorboard:
+            _append_to_tensorboard(self.folder.tensorboard, row)
+        self.save(self.folder.last, self._evaluated())
+        average = {} if self.average is None else self.average.state_dict()
+        state = TrainingState(
+            row.epoch, self.step, best, self.network.state_dict(), average, optimiser_tensors(self.optimiser)
+        )
+        state.save(self.folder.state)
+
+    def _restore(self, state: TrainingState) -> None:
+        self.step = state.step
+        try:
+            self.network.load_state_dict(state.network)
+            if self.average is not None:
+                self.average.load_state_dict(state.average)
+            load_optimiser(self.optimiser, state.optimiser)
+        except (KeyError, ValueError, RuntimeError) as error:
+            found = " ".join(str(error).split())
+            raise CheckpointError(f"{self.folder.state}: belongs to another network ({found})") from error
+        self.schedule = build_schedule(self.settings, self.optimiser, self.batches, step=state.step)
+        if self.processes.is_first:  # a row without a state is of an epoch that was not complete
+            self.rows = [row for row in read_rows(self.folder.epochs, EpochRow) if row.epoch <= state.epoch]
+
+    def _warn_of_rates(self, row: EpochRow) -> None:
+        for name, rate in row.rates.items():
+            if rate == 0:
+                self.callback.on_warning(
+                    f"epoch {row.epoch}: layer {name} is silent; raise network.gain or the learning rate, or lower "
+                    "network.tau_mem_s"
+                )
+            elif rate > SATURATED_RATE:
+                self.callback.on_warning(
+                    f"epoch {row.epoch}: layer {name} spikes at {rate:.0%} of all steps; lower network.gain or raise "
+                    "network.tau_mem_s"
+                )
+
+
+class _TimedIterator:
+    """An iterator that adds up how long it was waited for, in seconds."""
+
+    def __init__(self, items: Iterator[Batch]) -> None:
+        self.items, self.waited_s = items, 0.0
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        started = time.monotonic()
+        try:
+            return next(self.items)
+        finally:
+            self.waited_s += time.monotonic() - started
+
+
+def is_over(settings: OptimiserConfig, epoch: int, best: EpochRow) -> bool:
+    """Return whether a training ends after an epoch: it is the last, or `optimiser.patience` epochs were no better."""
+    return epoch >= settings.epochs or (settings.patience is not None and epoch - best.epoch >= settings.patience)
+
+
+def _append_to_tensorboard(folder: Path, row: EpochRow) -> None:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ConfigError("tensorboard = true: TensorBoard is missing; pip install 'dvspipe[tensorboard]'") from error
+    with SummaryWriter(str(folder)) as writer:
+        for name, value in row.cells().items():
+            writer.add_scalar(name, value, row.epoch)
