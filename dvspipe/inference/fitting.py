@@ -236,17 +236,19 @@ class _Columns(NamedTuple):
 @njit(cache=True, nogil=True, error_model="numpy")
 def _fit(events: _Columns, pixels: PixelMap, change: NDArray[np.int32], out: _Columns) -> int:
     """Write the events of the target, update the change of its pixels, and return the number of events."""
+    t, x, y, p = events
+    columns, rows, areas = pixels
+    to_t, to_x, to_y, to_p = out
     count = 0
-    for event in range(events.t.size):
-        column, row = np.uintp(events.x[event]), np.uintp(events.y[event])
-        step = np.int32(1 if events.p[event] else -1)
-        for to_row in range(pixels.rows[0, row], pixels.rows[1, row]):
-            for to_column in range(pixels.columns[0, column], pixels.columns[1, column]):
+    for event in range(t.size):
+        column, row = np.uintp(x[event]), np.uintp(y[event])
+        step = np.int32(1 if p[event] else -1)
+        for to_row in range(rows[0, row], rows[1, row]):
+            for to_column in range(columns[0, column], columns[1, column]):
                 place = np.uintp(to_row), np.uintp(to_column)
-                now, area = change[place] + step, pixels.areas[place]
+                now, area = change[place] + step, areas[place]
                 if abs(now) >= area:
-                    out.t[count], out.x[count], out.y[count] = events.t[event], to_column, to_row
-                    out.p[count] = events.p[event]
+                    to_t[count], to_x[count], to_y[count], to_p[count] = t[event], to_column, to_row, p[event]
                     count += 1
                     now -= step * area
                 change[place] = now
