@@ -16,6 +16,7 @@ ORDER = [
     "parallel",
     "results",
     "events",
+    "correlation",
     "frames",
     "opencv",
     "filters",

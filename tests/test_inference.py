@@ -749,7 +749,7 @@ def test_an_answer_is_made_anew_where_what_it_rests_on_has_changed(
         (["short.h5"], "short.h5: lasts 0.0297 s, less than half of the window of 0.1 s; --window MS takes a shorter"),
         (["there.h5", "--window", "1000"], "less than half of the window of 1 s"),
         (["there.h5", "--window", "30"], "a window of 30 ms is no whole number of the network's steps of 20 ms"),
-        (["back.txt"], "back.txt: event 3 has t = 50 us, before the event ahead of it at 300 us"),
+        (["back.txt"], "back.txt: event 3 has t = 50 us, before the previous event at 300 us"),
         (["cut.h5"], "cut.h5: not a complete HDF5 file"),
         (["unknown.xyz"], "unknown.xyz: not a recording of a known format"),
         (["missing.h5"], "missing.h5: no such recording"),

@@ -189,7 +189,7 @@ def filter_(
     recording = open_recording(file, sensor=sensor_size(sensor), hints=hints_of(hint))
     hot = find_hot_pixels(count_pixels(recording.chunks(), recording.sensor)) if hot_pixels else None
     told = [FilterCounts()]
-    kept = filter_stream(recording.chunks(), config, hot=hot, tell=told.append)
+    kept = filter_stream(recording.chunks(), config, hot=hot, callback=told.append)
     settings = {"filter": config.model_dump() | {"hot_pixels": hot_pixels}}
     write(out, kept, recording.sensor, source=file.name, settings=settings, overwrite=overwrite)
     counts = told[-1]

@@ -102,4 +102,4 @@ def _part(events: Events, start: int) -> Events:
     if len(events) <= CHUNK_EVENTS:
         return events
     part = slice(start, start + CHUNK_EVENTS)
-    return Events._trusted(events.t[part], events.x[part], events.y[part], events.p[part], events.sensor)
+    return Events.from_checked(events.t[part], events.x[part], events.y[part], events.p[part], events.sensor)

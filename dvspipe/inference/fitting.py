@@ -156,7 +156,7 @@ def fit_events(events: Events, fit: Fit, state: FitState) -> tuple[Events, FitSt
     t, x, y, p = np.empty(room, np.int64), np.empty(room, np.int16), np.empty(room, np.int16), np.empty(room, np.bool_)
     count = _fit(events.t, events.x, events.y, events.p, fit.columns, fit.rows, fit.areas, moved, t, x, y, p)
     t, x, y, p = t[:count].copy(), x[:count].copy(), y[:count].copy(), p[:count].copy()
-    return Events._trusted(t, x, y, p, fit.target), FitState(moved)
+    return Events.from_checked(t, x, y, p, fit.target), FitState(moved)
 
 
 def fit_stream(parts: Iterable[Events], fit: Fit) -> Iterator[Events]:
