@@ -110,10 +110,9 @@ def hair_above(level: float) -> float:
 
 
 @njit(inline="always")
-def _cell(level: float, table: CodeTable) -> Any:
-    """Return the cell of a table's index that a level is in, or the nearest."""
-    last = float(table.cells.size - 1)
-    return np.uintp(min(max((level - table.lowest) * table.cells_per_level, 0.0), last))
+def _cell(level: float, lowest: float, cells_per_level: float, last: float) -> Any:
+    """Return the cell of a code table that a level is in, or the nearest."""
+    return np.uintp(min(max((level - lowest) * cells_per_level, 0.0), last))
 
 
 @njit(inline="always")
@@ -181,13 +180,14 @@ def events_of_levels(
 @njit(cache=True, nogil=True, error_model="numpy")
 def start_quiet_codes(table: CodeTable, pixels: Pixels) -> None:
     """Set `low` and `high` of all pixels of an integer image before their first event."""
-    levels, own = table.levels, -np.int64(pixels.pos.size > 1)
+    levels, cells, lowest, cells_per_level = table
+    last_cell, own = float(cells.size - 1), -np.int64(pixels.pos.size > 1)
     for i in range(pixels.ref0.size):
         ref0 = levels[np.uintp(pixels.ref0[i]) + np.uintp(1)]
         reference = Reference(ref0, 0, 0, pixels.pos[i & own], pixels.neg[i & own])
         upper, lower = next_level(reference, 1), next_level(reference, -1)
-        pixels.high[i] = _highest_below(upper, levels, table.cells[_cell(upper, table)])
-        pixels.low[i] = _lowest_above(lower, levels, table.cells[_cell(lower, table)])
+        pixels.high[i] = _highest_below(upper, levels, cells[_cell(upper, lowest, cells_per_level, last_cell)])
+        pixels.low[i] = _lowest_above(lower, levels, cells[_cell(lower, lowest, cells_per_level, last_cell)])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -244,8 +244,10 @@ def _emit_codes(
         The number of the active pixel at which to resume, or their number if all are done; and the number of words.
     """
     filled, room, one = np.uintp(count), np.uintp(words.size), np.uintp(1)
-    low, high, ref0, net, off, pos, neg = pixels  # here, since reading an array from a tuple counts a reference
-    levels, cells = table.levels, table.cells
+    # unpacked here, since a tuple of arrays that is read or passed in the loop costs a counted reference each time
+    low, high, ref0, net, off, pos, neg = pixels
+    levels, cells, lowest, cells_per_level = table
+    last_cell = float(cells.size - 1)
     own, counted = -np.int64(pos.size > 1), -np.int64(off.size == net.size)  # masks: all bits, or none
     row = active[first] // interval.width
     row_end = (row + 1) * interval.width
@@ -278,8 +280,8 @@ def _emit_codes(
         if step * crossing <= step * end:
             return k, np.int64(filled)
         upper, lower = next_level(reference, 1), next_level(reference, -1)
-        high[i] = _highest_below(upper, levels, cells[_cell(upper, table)])
-        low[i] = _lowest_above(lower, levels, cells[_cell(lower, table)])
+        high[i] = _highest_below(upper, levels, cells[_cell(upper, lowest, cells_per_level, last_cell)])
+        low[i] = _lowest_above(lower, levels, cells[_cell(lower, lowest, cells_per_level, last_cell)])
     return active.size, np.int64(filled)
 
 

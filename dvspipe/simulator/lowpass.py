@@ -400,7 +400,7 @@ def _queue_crossings(
     Returns:
         The words, their number, and the number of crossings that wait in the queue.
     """
-    before, after, before_level, after_level, in_tau, _ = drive  # here, since reading an array from a tuple costs
+    before, after, before_level, after_level, lengths, _ = drive  # here, as in `crossings`
     low, high, ref0, net, off, pos, neg = pixels
     own, counted = -np.int64(pos.size > 1), -np.int64(off.size == net.size)  # masks: all bits, or none
     order, last_stage = stages.shape[0], stages[-1]
@@ -418,7 +418,7 @@ def _queue_crossings(
         thresholds = pos[np.uintp(pixel & own)], neg[np.uintp(pixel & own)]
         counts = np.int64(net[i]), np.int64(off[np.uintp(pixel & counted)])
         reference = Reference(ref0[i], *counts, *thresholds)
-        start, end, length = before_level[before[i]], after_level[after[i]], in_tau[after[i]]
+        start, end, length = before_level[before[i]], after_level[after[i]], lengths[after[i]]
         old, new = active.v[k], last_stage[i]
         response = _respond(order, start, (end - start) / length, active.u[k], old)
         points[0], points[1], turns = 0.0, length, 2
