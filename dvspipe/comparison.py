@@ -1,7 +1,7 @@
-"""Two recordings of the same scene side by side, as numbers: simulated and real, or two simulators.
+"""Figures that compare two recordings of a scene, such as a simulated and a real one, or those of two simulators.
 
-A is the reference and B what is judged by it. Both are read on the same clock: nothing is shifted or scaled to fit.
-A figure that is not defined, such as the ratio of anything to no events, is None.
+A is the reference, B is compared with it. Both have the same clock: nothing is shifted or scaled to fit. A figure that
+is not defined, such as a ratio to 0 events, is None.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from .config import Settings
-from .errors import EventError
+from .correlation import correlate
+from .errors import EventError, Remedy
 from .events import Events, SensorSize
 
 BLUR_PX = 5  # side of the box, as in the figures for real DAVIS recordings
 INTERVAL_DECADES = 8  # from 1 us to 100 s
 INTERVAL_BINS_PER_DECADE = 100
 INTERVAL_BINS = INTERVAL_DECADES * INTERVAL_BINS_PER_DECADE
-MOST_BINS = 10_000_000  # 80 MB of counts; more means that the two recordings' clocks have nothing in common
+MOST_BINS = 10_000_000  # 80 MB of counts; with more, the two recordings do not share a clock
 
 
 class CompareSettings(Settings):
-    """The times that a comparison is made with; all windows are counted from the earliest event of the two."""
+    """Time settings of a comparison; all windows are counted from the earliest event of the two recordings."""
 
     bin_us: int = Field(default=10_000, ge=1)
     """Length of a bin of the rate curves in microseconds."""
@@ -36,24 +37,23 @@ class CompareSettings(Settings):
     voxel_us: int = Field(default=10_000, ge=1)
     """Length of a voxel in microseconds; its other sides are one pixel and one polarity."""
     reach_us: int = Field(default=50_000, ge=0)
-    """The largest distance in microseconds at which an event counts as the nearest of another."""
+    """Maximum distance in microseconds at which an event counts as the nearest of another."""
 
 
 @dataclass(frozen=True, eq=False)
 class RecordingFigures:
-    """One of the two recordings.
+    """Figures of one of the two recordings.
 
     Attributes:
         events: Number of events.
         duration_us: Time from its first event to its last, microseconds.
-        rate_hz: Events per second of that duration; None where it is 0.
+        rate_hz: Events per second of that duration; None if it is 0.
         on_share: ON events / all events, 0 to 1; None without events.
         on_off_ratio: ON events / OFF events; None without OFF events.
-        bin_counts: int64 [bins], events per bin_us on the axis that both recordings share. The last bin may reach
-            beyond the last event.
+        bin_counts: int64 [bins], events per bin_us on the shared time axis. The last bin may end after the last event.
         interval_counts: int64 [INTERVAL_BINS], intervals between successive events of the same pixel, of either
-            polarity, in bins that are evenly spaced in log10; what is shorter than the first bin (1 us) or longer than
-            the last (100 s) is counted in it.
+            polarity, in bins evenly spaced in log10; shorter ones than 1 us are counted in the first bin, longer ones
+            than 100 s in the last.
         pixel_counts: int64 [2, H, W], events per polarity (0 OFF, 1 ON) and pixel.
     """
 
@@ -79,7 +79,7 @@ class RecordingFigures:
 
 @dataclass(frozen=True)
 class Ratios:
-    """Figures of B divided by those of A, as `RecordingFigures` defines them; None where A's is 0 or one is None."""
+    """Figures of B divided by those of A, as `RecordingFigures` defines them; None if A's is 0 or one is None."""
 
     events: float | None
     duration: float | None
@@ -90,10 +90,10 @@ class Ratios:
 
 @dataclass(frozen=True)
 class MapCorrelations:
-    """Pearson's correlation over pixels of count maps of A and B, -1 to 1; None where a map has one value throughout.
+    """Pearson's correlation over pixels of count maps of A and B, -1 to 1; None if a map is constant.
 
     Unsigned maps hold ON + OFF events per pixel, signed ones ON - OFF. Blurred maps hold the mean over the 5 x 5
-    pixels around each pixel, of which those outside the sensor are left out.
+    pixels around each pixel that are inside the sensor.
 
     Attributes:
         unsigned: Of all events.
@@ -102,8 +102,8 @@ class MapCorrelations:
         signed_blurred: Of all events, blurred.
         signed_blurred_per_window: Median over windows of window_us, in each of which the signed maps are blurred and
             correlated.
-        windows: Windows in that median: those where it is defined, which both recordings must have events for.
-        windows_with_events: Windows where either has an event. Where it is much larger, the median says little.
+        windows: Number of windows in that median: those in which it is defined, so that both recordings have events.
+        windows_with_events: Number of windows in which either has events. If much larger, the median says little.
 
     Source: Pearson, "Note on regression and inheritance in the case of two parents", Proc. R. Soc. London 58 (1895).
     """
@@ -119,15 +119,15 @@ class MapCorrelations:
 
 @dataclass(frozen=True)
 class VoxelOverlap:
-    """Which voxels (window of voxel_us, polarity, pixel) hold an event in A, in B, in both.
+    """Numbers of voxels (window of voxel_us, polarity, pixel) with an event in A, in B and in both.
 
     Attributes:
-        a: Voxels that A has an event in.
-        b: Voxels that B has an event in.
-        both: Voxels that both have.
-        precision: both / b, 0 to 1; None where b is 0.
-        recall: both / a, 0 to 1; None where a is 0.
-        f1: 2 both / (a + b), the harmonic mean of the two, 0 to 1; None where a and b are 0.
+        a: Voxels with an event in A.
+        b: Voxels with an event in B.
+        both: Voxels with an event in both.
+        precision: both / b, 0 to 1; None if b is 0.
+        recall: both / a, 0 to 1; None if a is 0.
+        f1: 2 both / (a + b), the harmonic mean of the two, 0 to 1; None if a and b are 0.
 
     Source: van Rijsbergen, "Information Retrieval" (1979), chapter 7.
     """
@@ -142,11 +142,11 @@ class VoxelOverlap:
 
 @dataclass(frozen=True)
 class NearestDistance:
-    """How far, for each event of one recording, the nearest event of the other is: same pixel, same polarity.
+    """Distance in time from each event of one recording to the nearest one of the other at the same pixel and polarity.
 
     Attributes:
         median_us: Median of |t - t'| over the events that have one within reach_us, microseconds; None if none has.
-        p90_us: The 90th percentile, linearly interpolated, of the same.
+        p90_us: 90th percentile of the same, linearly interpolated.
         without_share: Events that have none within reach_us / all events, 0 to 1; None without events.
     """
 
@@ -157,23 +157,24 @@ class NearestDistance:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Two recordings side by side; A is the reference.
+    """Figures that compare a recording B with a reference A.
 
     Attributes:
-        sensor: That both come from.
-        settings: That the figures were made with.
-        start_us: Where the axis of bins, windows and voxels begins: the earliest event of the two; None without events.
-        a: The one.
-        b: The other.
+        sensor: The sensor of both.
+        settings: Settings of the figures.
+        start_us: Start of the time axis of bins, windows and voxels, the earliest event of the two; None without
+            events.
+        a: Figures of A.
+        b: Figures of B.
         ratios: Figures of B / figures of A.
-        rate_correlation: Pearson's correlation of the two rate curves (bin_counts), -1 to 1; None where one is flat.
+        rate_correlation: Pearson's correlation of the two rate curves (bin_counts), -1 to 1; None if one is constant.
         maps: Correlations of count maps.
         voxels: Overlap in space and time.
-        nearest_to_a: For each event of A the nearest of B: what B misses.
-        nearest_to_b: For each event of B the nearest of A: what B has too much.
+        nearest_to_a: From each event of A to the nearest of B: shows events that B lacks.
+        nearest_to_b: From each event of B to the nearest of A: shows surplus events of B.
         interval_distance: Wasserstein-1 distance between the distributions of log10(interval) that interval_counts
-            hold, in decades: 0.3 means that intervals differ by a factor of 2 on average. It is right to 0.01, the
-            width of a bin; None where one recording has no interval.
+            hold, in decades: 0.3 means that intervals differ by a factor of 2 on average. Accurate to 0.01,
+            the width of a bin; None if a recording has no interval.
             Source: W1 is the area between the distribution functions; Vallender, "Calculation of the Wasserstein
             distance between probability distributions on the line", Theory Probab. Appl. 18 (1974).
     """
@@ -193,11 +194,11 @@ class Comparison:
 
     @property
     def interval_edges_us(self) -> NDArray[np.float64]:
-        """Where the bins of interval_counts begin and end: [INTERVAL_BINS + 1], 1 us to 100 s."""
+        """Edges of the bins of interval_counts, [INTERVAL_BINS + 1], 1 us to 100 s."""
         return np.asarray(10 ** (np.arange(INTERVAL_BINS + 1) / INTERVAL_BINS_PER_DECADE))
 
     def to_record(self) -> dict[str, Any]:
-        """Everything but the maps (pixel_counts, as large as the sensor), as dicts, lists, numbers and None."""
+        """Return everything except the maps (pixel_counts) as dicts, lists, numbers and None."""
         record: dict[str, Any] = _record(self)
         for side in ("a", "b"):
             del record[side]["pixel_counts"]
@@ -205,18 +206,19 @@ class Comparison:
 
 
 def compare(a: Events, b: Events, settings: CompareSettings = CompareSettings()) -> Comparison:
-    """Two recordings side by side.
+    """Compare two recordings.
 
     Args:
-        a: The reference; any number of events, also none.
-        b: What is judged by it, from a sensor of the same size and on the same clock.
-        settings: Lengths of bins, windows and voxels, and how far an event is searched.
+        a: The reference; any number of events, including none.
+        b: The recording to compare with it, of a sensor of the same size and with the same clock.
+        settings: Lengths of bins, windows and voxels, and the maximum distance of a nearest event.
 
     Raises:
-        EventError: The sensors differ in size, or the recordings lie so far apart in time that they share no clock.
+        EventError: The sensors differ in size, or the recordings are so far apart in time that they do not share a
+            clock.
     """
     if a.sensor != b.sensor:
-        raise EventError(f"A comes from a sensor of {a.sensor}, B from one of {b.sensor}; expected the same size")
+        raise EventError(f"wrong sensor of recording B (found {b.sensor}, expected {a.sensor} as recording A)")
     start_us = min((int(events.t[0]) for events in (a, b) if len(events)), default=None)
     origin_us = start_us or 0
     bins = _count_bins(a, b, origin_us, settings.bin_us)
@@ -229,12 +231,12 @@ def compare(a: Events, b: Events, settings: CompareSettings = CompareSettings())
         a=figures_a,
         b=figures_b,
         ratios=_ratios(figures_a, figures_b),
-        rate_correlation=_correlation(figures_a.bin_counts, figures_b.bin_counts),
+        rate_correlation=correlate(figures_a.bin_counts, figures_b.bin_counts),
         maps=_correlate_maps(a, b, figures_a, figures_b, origin_us=origin_us, window_us=settings.window_us),
         voxels=_overlap(a, b, origin_us, settings.voxel_us),
-        nearest_to_a=_measure(grouped_a, grouped_b, settings.reach_us),
-        nearest_to_b=_measure(grouped_b, grouped_a, settings.reach_us),
-        interval_distance=_wasserstein(figures_a.interval_counts, figures_b.interval_counts),
+        nearest_to_a=_measure_nearest(grouped_a, grouped_b, settings.reach_us),
+        nearest_to_b=_measure_nearest(grouped_b, grouped_a, settings.reach_us),
+        interval_distance=_measure_distance(figures_a.interval_counts, figures_b.interval_counts),
     )
 
 
@@ -247,14 +249,15 @@ def _record(value: Any) -> Any:
 
 
 def _count_bins(a: Events, b: Events, origin_us: int, bin_us: int) -> int:
-    """Bins from the earliest event of the two, at origin_us, to the latest."""
+    """Return the number of bins from the earliest event of the two, at origin_us, to the latest."""
     filled = [(name, events) for name, events in (("A", a), ("B", b)) if len(events)]
     bins = max(((int(events.t[-1]) - origin_us) // bin_us + 1 for _, events in filled), default=0)
     if bins > MOST_BINS:
         spans = " and ".join(f"{name} from {events.t[0]} to {events.t[-1]} us" for name, events in filled)
         raise EventError(
-            f"the recordings, {spans}, make {bins} bins of bin_us = {bin_us}, expected at most {MOST_BINS}; "
-            f"shift one in time if their clocks differ, or choose a larger bin_us"
+            f"too long a time for bins of {bin_us} us ({spans}; found {bins} bins, expected at most {MOST_BINS}); "
+            "shift one recording in time if their clocks differ",
+            Remedy("bin_us", "MICROSECONDS", "use longer bins"),
         )
     return bins
 
@@ -274,7 +277,7 @@ def _ratios(a: RecordingFigures, b: RecordingFigures) -> Ratios:
 
 
 def _addresses(events: Events) -> NDArray[np.int32]:
-    """The place of each event in a flat [2, H, W]; the largest sensor's places just fit into int32."""
+    """Return the index of each event in a flat [2, H, W], which fits into int32 even for the largest sensor."""
     rows = events.p.astype(np.int32) * events.sensor.height + events.y
     return rows * np.int32(events.sensor.width) + events.x
 
@@ -288,7 +291,7 @@ def _describe(events: Events, origin_us: int, bins: int, bin_us: int) -> Recordi
     pixel_counts = _count_pixels(events)
     off, on = (int(count) for count in pixel_counts.sum(axis=(1, 2)))
     interval_counts = np.zeros(INTERVAL_BINS, np.int64)
-    last = np.full(pixel_counts[0].size, -1, np.int64)  # place of each pixel's last event in the recording
+    last = np.full(pixel_counts[0].size, -1, np.int64)  # index of each pixel's last event in the recording
     _count_intervals(events.t, _addresses(events), last, interval_counts)
     return RecordingFigures(
         events=len(events),
@@ -314,16 +317,6 @@ def _count_intervals(
         last[pixel] = event
 
 
-def _correlation(a: NDArray[Any], b: NDArray[Any]) -> float | None:
-    """Pearson's correlation of two arrays of one shape; None where one of them has a single value throughout."""
-    # Extremes, because a variance of equal values is not exactly 0 in floating point.
-    if not a.size or a.min() == a.max() or b.min() == b.max():
-        return None
-    from_mean_a, from_mean_b = (values.ravel() - values.mean() for values in (a, b))
-    cosine = from_mean_a @ from_mean_b / (np.linalg.norm(from_mean_a) * np.linalg.norm(from_mean_b))
-    return float(np.clip(cosine, -1, 1))
-
-
 def _correlate_maps(
     a: Events,
     b: Events,
@@ -341,13 +334,13 @@ def _correlate_maps(
         begin_us = origin_us + window * window_us
         parts = (events.slice_time(begin_us, begin_us + window_us) for events in (a, b))
         off_on = [_count_pixels(part) for part in parts]
-        per_window.append(_correlation(*(_blur(counts[1] - counts[0]) for counts in off_on)))
+        per_window.append(correlate(*(_blur(counts[1] - counts[0]) for counts in off_on)))
     defined = [value for value in per_window if value is not None]
     return MapCorrelations(
-        unsigned=_correlation(*unsigned),
-        signed=_correlation(*signed),
-        unsigned_blurred=_correlation(*map(_blur, unsigned)),
-        signed_blurred=_correlation(*map(_blur, signed)),
+        unsigned=correlate(*unsigned),
+        signed=correlate(*signed),
+        unsigned_blurred=correlate(*map(_blur, unsigned)),
+        signed_blurred=correlate(*map(_blur, signed)),
         signed_blurred_per_window=float(np.median(defined)) if defined else None,
         windows=len(defined),
         windows_with_events=len(np.union1d(windows_a, windows_b)),
@@ -355,9 +348,9 @@ def _correlate_maps(
 
 
 def _blur(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The mean over BLUR_PX x BLUR_PX pixels around each pixel, of those inside the sensor: float64 [H, W].
+    """Return the mean over the BLUR_PX x BLUR_PX pixels around each pixel that are inside the sensor, float64 [H, W].
 
-    Sums are of integers, so that a flat map stays exactly flat.
+    Integers are summed, so that a constant map stays exactly constant.
     """
     height, width = counts.shape
     blurred = np.empty(counts.shape)
@@ -366,7 +359,7 @@ def _blur(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _box_lengths(side: int) -> NDArray[np.int64]:
-    """How many of the BLUR_PX places around each place lie inside."""
+    """Return how many of the BLUR_PX positions around each position are inside."""
     place = np.arange(side)
     return np.minimum(place + BLUR_PX // 2 + 1, side) - np.maximum(place - BLUR_PX // 2, 0)
 
@@ -375,7 +368,7 @@ def _box_lengths(side: int) -> NDArray[np.int64]:
 def _box_mean(
     counts: NDArray[np.int64], rows: NDArray[np.int64], columns: NDArray[np.int64], means: NDArray[np.float64]
 ) -> None:
-    """Running sums down the columns, and along each row of these: a few operations per pixel, whatever the box."""
+    """Write box means, from running sums down the columns and along the rows: the cost does not depend on the box."""
     height, width = counts.shape
     reach = BLUR_PX // 2
     sums = np.zeros(width, np.int64)  # of the rows in reach, per column
@@ -417,9 +410,9 @@ def _count_voxels(
     addresses_b: NDArray[np.int32],
     stamps: NDArray[np.int64],
 ) -> tuple[int, int, int]:
-    """Occupied voxels of A, of B and of both, window by window.
+    """Return the numbers of occupied voxels of A, of B and of both, counted window by window.
 
-    A stamp is the last window that an address had an event in, so that nothing is cleared between windows.
+    A stamp is the last window in which an address had an event, so that nothing is cleared between windows.
     """
     of_a = of_b = both = next_a = next_b = 0
     while next_a < len(windows_a) or next_b < len(windows_b):
@@ -443,10 +436,10 @@ def _count_voxels(
 
 
 def _group(events: Events) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Times by address, in order: a stable counting sort.
+    """Group times by address, with a stable counting sort.
 
     Returns:
-        Where each address begins, int64 [2 * H * W + 1], and the times, int64 [N].
+        The start of each address, int64 [2 * H * W + 1], and the times, int64 [N].
     """
     begins = np.concatenate(([0], _count_pixels(events).ravel().cumsum()))
     times = np.empty(len(events), np.int64)
@@ -464,7 +457,7 @@ def _scatter(
         free[addresses[event]] = place + 1
 
 
-def _measure(
+def _measure_nearest(
     own: tuple[NDArray[np.int64], NDArray[np.int64]], other: tuple[NDArray[np.int64], NDArray[np.int64]], reach_us: int
 ) -> NearestDistance:
     distances = np.full(len(own[1]), reach_us + 1, np.int64)
@@ -485,9 +478,9 @@ def _find_nearest(
     other_times: NDArray[np.int64],
     distances: NDArray[np.int64],
 ) -> None:
-    """Distances to the nearest other time of the same address, where the address has one.
+    """Write the distances to the nearest other time of the same address, if it has one.
 
-    The nearest of a later time is never an earlier one, so both pointers only go forward.
+    The nearest one of a later time is never earlier, so both indices only increase.
     """
     for address in range(len(own_begins) - 1):
         nearest, end = other_begins[address], other_begins[address + 1]
@@ -501,8 +494,11 @@ def _find_nearest(
             distances[event] = distance
 
 
-def _wasserstein(counts_a: NDArray[np.int64], counts_b: NDArray[np.int64]) -> float | None:
+def _measure_distance(counts_a: NDArray[np.int64], counts_b: NDArray[np.int64]) -> float | None:
+    """Return the Wasserstein-1 distance of two histograms of log10(interval); None if one is empty."""
+    from scipy.stats import wasserstein_distance
+
     if not counts_a.any() or not counts_b.any():
         return None
-    below_a, below_b = (counts.cumsum() / counts.sum() for counts in (counts_a, counts_b))
-    return float(np.abs(below_a - below_b).sum() / INTERVAL_BINS_PER_DECADE)
+    decades = np.arange(INTERVAL_BINS) / INTERVAL_BINS_PER_DECADE
+    return float(wasserstein_distance(decades, decades, counts_a, counts_b))

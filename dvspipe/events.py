@@ -1,6 +1,6 @@
-"""Events and their sensor: the type that every stage of dvspipe passes on.
+"""Events and their sensor: the type that passes between all stages of dvspipe.
 
-An event is (t, x, y, p): at time t (integer microseconds) the pixel in column x and row y (y counts downwards)
+An event (t, x, y, p) says that at time t (integer microseconds) the pixel in column x and row y (counted downwards)
 became brighter (p is True, ON) or darker (p is False, OFF) by its contrast threshold.
 """
 
@@ -40,33 +40,33 @@ class SensorSize:
     def __post_init__(self) -> None:
         for name, side in (("width", self.width), ("height", self.height)):
             if not 1 <= side <= MAX_SIDE_PX:
-                raise EventError(f"a sensor of {self}: its {name} is {side}, expected 1 to {MAX_SIDE_PX} pixels")
+                raise EventError(f"sensor {self}: wrong {name} (found {side}, expected 1 to {MAX_SIDE_PX} pixels)")
 
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"
 
     @classmethod
     def parse(cls, text: str) -> SensorSize:
-        """The size written as WIDTHxHEIGHT, such as 346x260.
+        """Return the size that a text such as 346x260 (WIDTHxHEIGHT) describes.
 
         Raises:
-            EventError: The text has another form.
+            EventError: The text has a different form.
         """
         width, _, height = text.lower().partition("x")
         if not (width.isdecimal() and height.isdecimal()):
-            raise EventError(f"sensor size {text!r} is not of the form WIDTHxHEIGHT, such as 346x260")
+            raise EventError(f"sensor size {text!r}: wrong form (expected WIDTHxHEIGHT, such as 346x260)")
         return cls(width=int(width), height=int(height))
 
 
 class Events:
-    """Events of one sensor, sorted by time; checked when built and read-only from then on.
+    """Events of one sensor, sorted by time; checked at construction, then read-only.
 
     Args:
         t: [N] times in microseconds, non-decreasing.
         x: [N] columns, 0 to width - 1.
         y: [N] rows, downwards, 0 to height - 1.
         p: [N] polarities, True (or 1) = ON, False (or 0) = OFF.
-        sensor: The pixel array that they come from.
+        sensor: The size of their sensor.
 
     Attributes:
         t: int64 [N].
@@ -76,7 +76,7 @@ class Events:
         sensor: As given.
 
     Raises:
-        EventError: Lengths differ, a value is not of its kind, times go back, or a pixel lies outside the sensor.
+        EventError: Lengths differ, a type is wrong, times decrease, or a pixel is outside the sensor.
 
     Example:
         >>> events = Events(t=[0, 5], x=[3, 4], y=[1, 1], p=[True, False], sensor=SensorSize(width=12, height=7))
@@ -97,10 +97,10 @@ class Events:
         for name, column in columns.items():
             if column.ndim != 1 or len(column) != len(columns["t"]):
                 raise EventError(
-                    f"{name} has shape {column.shape}, expected one value for each of the {columns['t'].size} times"
+                    f"wrong shape of {name} (found {column.shape}, expected one value per time, ({columns['t'].size},))"
                 )
             if len(column) and column.dtype.kind not in "iub":
-                raise EventError(f"{name} has dtype {column.dtype}, expected integers")
+                raise EventError(f"wrong type of {name} (found {column.dtype}, expected integers)")
         check_columns(**columns, sensor=sensor)
         self._set(
             columns["t"].astype(np.int64),
@@ -118,14 +118,17 @@ class Events:
         p: NDArray[np.bool_],
         sensor: SensorSize,
     ) -> None:
-        columns: dict[str, NDArray[Any]] = {"t": t, "x": x, "y": y, "p": p}
-        for name, column in columns.items():
-            column.flags.writeable = False
-            object.__setattr__(self, name, column)
-        object.__setattr__(self, "sensor", sensor)
+        for column in (t, x, y, p):
+            column.setflags(write=False)
+        set_attribute = object.__setattr__  # that of this class refuses
+        set_attribute(self, "t", t)
+        set_attribute(self, "x", x)
+        set_attribute(self, "y", y)
+        set_attribute(self, "p", p)
+        set_attribute(self, "sensor", sensor)
 
     @classmethod
-    def _trusted(
+    def from_checked(
         cls,
         t: NDArray[np.int64],
         x: NDArray[np.int16],
@@ -133,19 +136,23 @@ class Events:
         p: NDArray[np.bool_],
         sensor: SensorSize,
     ) -> Events:
-        """Events from arrays that are right by construction and that nobody else writes to."""
+        """Return events from arrays that follow the rules of `Events`, without checking or copying them.
+
+        Only for arrays whose types, order and range are correct by construction, such as selections of the arrays of
+        other events, and which nothing else writes to. They become read-only.
+        """
         events = cls.__new__(cls)
         events._set(t, x, y, p, sensor)
         return events
 
     @classmethod
     def empty(cls, sensor: SensorSize) -> Events:
-        """No events."""
+        """Return a recording without events."""
         return cls([], [], [], [], sensor)
 
     @classmethod
     def from_structured(cls, array: NDArray[np.void], sensor: SensorSize) -> Events:
-        """Events from a structured array with fields x, y, t and p, as Tonic's loaders and transforms give them.
+        """Return events from a structured array with the fields x, y, t and p, as Tonic's loaders and transforms use.
 
         Raises:
             EventError: A field is missing, or the events break a rule of `Events`.
@@ -153,11 +160,11 @@ class Events:
         names = array.dtype.names or ()
         missing = [name for name in "xytp" if name not in names]
         if missing:
-            raise EventError(f"structured events have the fields {names}, expected x, y, t and p")
+            raise EventError(f"structured events: missing fields (found {names}, expected x, y, t and p)")
         return cls(array["t"], array["x"], array["y"], array["p"], sensor)
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"Events are read-only; make new ones instead of setting {name}")
+        raise AttributeError(f"Events are read-only: {name} cannot be set")
 
     def __len__(self) -> int:
         return len(self.t)
@@ -183,41 +190,41 @@ class Events:
 
     @property
     def duration_us(self) -> int:
-        """Time from the first event to the last, 0 where there are none."""
+        """Time from the first event to the last in microseconds; 0 without events."""
         return int(self.t[-1] - self.t[0]) if len(self) else 0
 
     def structured(self) -> NDArray[np.void]:
-        """The events as Tonic's structured array: fields x int16, y int16, t int64, p bool."""
+        """Return the events as Tonic's structured array: fields x int16, y int16, t int64, p bool."""
         array = np.empty(len(self), dtype=STRUCTURED_DTYPE)
         for name in "xytp":
             array[name] = getattr(self, name)
         return array
 
     def slice_time(self, start_us: int, stop_us: int) -> Events:
-        """The events with start_us <= t < stop_us, without copying."""
+        """Return the events with start_us <= t < stop_us, without copying."""
         first, last = np.searchsorted(self.t, (start_us, stop_us), side="left")
         return self.slice_events(int(first), max(int(first), int(last)))
 
     def slice_events(self, first: int, stop: int) -> Events:
-        """The events number `first` to `stop` - 1, counted from 0, as far as there are any, without copying."""
+        """Return the events `first` to `stop` - 1, as slicing does, without copying."""
         part = slice(first, stop)
-        return Events._trusted(self.t[part], self.x[part], self.y[part], self.p[part], self.sensor)
+        return Events.from_checked(self.t[part], self.x[part], self.y[part], self.p[part], self.sensor)
 
     def shift_time(self, offset_us: int) -> Events:
-        """The events with offset_us added to every time."""
-        return Events._trusted(self.t + offset_us, self.x.view(), self.y.view(), self.p.view(), self.sensor)
+        """Return the events with `offset_us` added to every time."""
+        return Events.from_checked(self.t + offset_us, self.x.view(), self.y.view(), self.p.view(), self.sensor)
 
     def crop(self, left: int, top: int, sensor: SensorSize) -> Events:
-        """The events inside a rectangle of the given size whose upper left corner (left, top) becomes the origin.
+        """Return the events in a rectangle of the size `sensor` whose upper left corner (left, top) becomes the origin.
 
         Raises:
-            EventError: The rectangle does not lie inside the sensor.
+            EventError: The rectangle is not inside the sensor.
         """
         if left < 0 or top < 0 or left + sensor.width > self.sensor.width or top + sensor.height > self.sensor.height:
-            raise EventError(f"a crop of {sensor} at ({left}, {top}) does not lie inside the sensor of {self.sensor}")
+            raise EventError(f"crop {sensor} at ({left}, {top}): not inside the sensor (found {self.sensor})")
         x, y = self.x - np.int16(left), self.y - np.int16(top)
         keep = (x >= 0) & (x < sensor.width) & (y >= 0) & (y < sensor.height)
-        return Events._trusted(self.t[keep], x[keep], y[keep], self.p[keep], sensor)
+        return Events.from_checked(self.t[keep], x[keep], y[keep], self.p[keep], sensor)
 
 
 def check_columns(
@@ -227,10 +234,10 @@ def check_columns(
     p: NDArray[Any],
     sensor: SensorSize,
 ) -> None:
-    """Checks order, range and polarity of event columns of equal length.
+    """Check the order, range and polarity of event columns of equal length.
 
     Raises:
-        EventError: Names the first event that breaks a rule.
+        EventError: An event breaks a rule; the message names the first.
     """
     wrong: list[tuple[int, str]] = []
     for name, column, side, word in (("x", x, sensor.width, "wide"), ("y", y, sensor.height, "high")):
@@ -243,59 +250,59 @@ def check_columns(
     back = t[1:] < t[:-1]
     if back.any():
         event = int(np.flatnonzero(back)[0]) + 1
-        wrong.append((event, f"has t = {t[event]} us, before the event ahead of it at {t[event - 1]} us"))
+        wrong.append((event, f"has t = {t[event]} us, before the previous event at {t[event - 1]} us"))
     if wrong:
         event, message = min(wrong)
         raise EventError(f"event {event} {message}", event=event)
 
 
 def concatenate(parts: Iterable[Events], sensor: SensorSize) -> Events:
-    """Consecutive parts of one recording as one; each part begins no earlier than the one before it ends.
+    """Join consecutive parts of a recording.
 
     Args:
-        parts: Any number of parts, also none.
-        sensor: The sensor that all parts come from.
+        parts: Any number of parts, each beginning no earlier than the previous one ends.
+        sensor: The sensor of all parts.
 
     Raises:
-        EventError: A part comes from another sensor or begins too early.
+        EventError: The sensor of a part differs, or it begins too early.
     """
     chunks = list(parts)
     for chunk in chunks:
         if chunk.sensor != sensor:
-            raise EventError(f"a part comes from a sensor of {chunk.sensor}, expected {sensor}")
+            raise EventError(f"wrong sensor of a part (found {chunk.sensor}, expected {sensor})")
     filled = [chunk for chunk in chunks if len(chunk)] or [Events.empty(sensor)]
     if len(filled) == 1:
         return filled[0]
     for before, after in pairwise(filled):
         if after.t[0] < before.t[-1]:
-            raise EventError(f"a part begins at {after.t[0]} us, before the part ahead of it ends at {before.t[-1]} us")
+            raise EventError(f"a part begins too early (found {after.t[0]} us, expected {before.t[-1]} us or later)")
     t, x, y, p = (np.concatenate([getattr(chunk, name) for chunk in filled]) for name in "txyp")
-    return Events._trusted(t, x, y, p, sensor)
+    return Events.from_checked(t, x, y, p, sensor)
 
 
 def merge(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
-    """Recordings of one sensor that ran at the same time, as one, in bounded memory.
+    """Merge simultaneous recordings of one sensor by time, in bounded memory.
 
     Args:
         streams: Consecutive parts of each recording.
 
     Yields:
-        All events in the order of time; at the same time, those of an earlier stream first.
+        All events, sorted by time; at the same time, those of an earlier stream first.
 
     Raises:
-        EventError: A part comes from another sensor than the first, or begins before the part ahead of it ends.
+        EventError: The sensor of a part differs, or it begins before the previous part ends.
     """
     running = [_Running(first, rest) for rest in map(iter, streams) if (first := next(rest, None)) is not None]
     for stream in running:
         if stream.sensor != running[0].sensor:
-            raise EventError(f"a recording comes from a sensor of {stream.sensor}, expected {running[0].sensor}")
+            raise EventError(f"wrong sensor of a recording (found {stream.sensor}, expected {running[0].sensor})")
     while True:
         until_us = min((stream.horizon_us for stream in running), default=LATEST_US)
         ready = [stream.take(until_us) for stream in running]
         if any(map(len, ready)):
             t, x, y, p = (np.concatenate([getattr(part, name) for part in ready]) for name in "txyp")
             order = np.argsort(t, kind="stable")
-            yield Events._trusted(t[order], x[order], y[order], p[order], running[0].sensor)
+            yield Events.from_checked(t[order], x[order], y[order], p[order], running[0].sensor)
         if until_us == LATEST_US:
             return
         for stream in running:
@@ -304,21 +311,21 @@ def merge(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
 
 
 class _Running:
-    """A stream of parts, whose beginning can be taken as far as nothing can come before it any more."""
+    """A stream of parts, from which the events before its horizon can be taken."""
 
     def __init__(self, first: Events, rest: Iterator[Events]) -> None:
         self.sensor = first.sensor
-        self.horizon_us = int(first.t[-1]) if len(first) else EARLIEST_US  # nothing earlier will come
+        self.horizon_us = int(first.t[-1]) if len(first) else EARLIEST_US  # later parts are not earlier
         self._held = first
         self._rest = rest
 
     def take(self, until_us: int) -> Events:
-        """The events before a time."""
+        """Remove and return the events before a time."""
         ready, self._held = (self._held.slice_time(*span) for span in ((EARLIEST_US, until_us), (until_us, LATEST_US)))
         return ready
 
     def extend(self, sensor: SensorSize) -> None:
-        """Holds one more part."""
+        """Read the next part."""
         part = next(self._rest, None)
         if part is None:
             self.horizon_us = LATEST_US
@@ -328,11 +335,11 @@ class _Running:
 
 
 def join(streams: Iterable[Iterable[Events]], gap_us: int = 0) -> Iterator[Events]:
-    """Recordings of one sensor one after another, each moved to begin `gap_us` after the last event of the one before.
+    """Yield recordings of one sensor one after another, each shifted to begin `gap_us` after the previous one ends.
 
     Args:
         streams: Consecutive parts of each recording; the first keeps its times.
-        gap_us: Microseconds between one and the next, >= 0.
+        gap_us: Time between two recordings in microseconds, >= 0.
     """
     last_us: int | None = None
     for stream in streams:
@@ -346,15 +353,14 @@ def join(streams: Iterable[Iterable[Events]], gap_us: int = 0) -> Iterator[Event
 
 
 def windows(parts: Iterable[Events], window_us: int) -> Iterator[tuple[int, Events]]:
-    """A recording in consecutive windows from its first event on, in memory bounded by the busiest window.
+    """Yield consecutive windows of a recording, starting at its first event, in memory bounded by the busiest window.
 
     Args:
         parts: Consecutive parts of one recording.
         window_us: Length of a window in microseconds, > 0.
 
     Yields:
-        The time at which a window begins, and its events; windows without events are left out. Nothing where there are
-        no events.
+        The start time of each window that has events, and its events.
     """
     start_us: int | None = None
     kept: list[Events] = []

@@ -1,14 +1,14 @@
-"""Events without those that sensors make of themselves: hot pixels, too fast repeats, isolated noise.
+"""Filters that remove the noise of sensors: hot pixels, rapid repeats, isolated events.
 
-Up to three filters, in this order, each seeing what the one before it left:
+Up to three filters run in this order, each on the output of the previous one:
 
-1. Hot pixels: every event of a given set of pixels goes. `find_hot_pixels` finds them in the counts of a first pass.
-2. Refractory period: an event goes when it comes less than `refractory_us` after the last event that its pixel kept, as
-   in a pixel that is held in reset after each event. What was dropped does not prolong the period.
-3. Background activity: an event goes when none of its 8 neighbours fired within `activity_us` before it.
+1. Hot pixels: removes all events of given pixels. `find_hot_pixels` finds them in the counts of a first pass.
+2. Refractory period: removes an event less than `refractory_us` after the last event that its pixel kept, like a pixel
+   that is held in reset after each event. A removed event does not extend the period.
+3. Background activity: removes an event if none of its 8 neighbours fired within the `activity_us` before it.
    Source: Delbruck, "Frame-free dynamic digital vision", Proc. Int. Symp. on Secure-Life Electronics (2008).
 
-A filter sees only what is ahead of an event in the recording, so any cutting into parts gives the same events.
+A filter depends only on earlier events, so that the result is the same for any division of a recording into parts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -28,30 +28,30 @@ from .errors import EventError
 from .events import Events, SensorSize
 
 HOT_PIXEL_FACTOR = 10.0
-"""Finds what stands out to the eye in real recordings of a DVXplorer and of N-Caltech101, and nothing in the scenes of
-a DAVIS346 and of N-MNIST; at 5, moving hands of DVS Gesture are taken for hot."""
-LONGEST_PERIOD_US = 1 << 40  # 13 days; sums of times and periods stay inside int64
+"""Finds the visibly hot pixels in real recordings of a DVXplorer and of N-Caltech101, and none in the scenes of a
+DAVIS346 and of N-MNIST; at 5, moving hands in DVS Gesture are confused with hot pixels."""
+LONGEST_PERIOD_US = 1 << 40  # 13 days: sums of times and periods fit into int64
 NEVER_US = np.iinfo(np.int64).min
 
 
 class FilterConfig(Settings):
-    """Which filters events pass; None leaves one out."""
+    """Settings of the filters; None disables one."""
 
     refractory_us: int | None = Field(default=None, ge=1, le=LONGEST_PERIOD_US)
-    """The least time in microseconds between two events that a pixel keeps, of either polarity."""
+    """Minimum time in microseconds between two events that a pixel keeps, of either polarity."""
     activity_us: int | None = Field(default=None, ge=1, le=LONGEST_PERIOD_US)
-    """How long, in microseconds, an event supports those of its neighbours; 1,000 to 50,000 are usual."""
+    """Time in microseconds for which an event supports those of its neighbours; 1,000 to 50,000 is usual."""
 
 
 @dataclass(frozen=True)
 class FilterCounts:
-    """What became of the events.
+    """Numbers of events.
 
     Attributes:
-        events: How many came.
-        hot_pixels: Of hot pixels.
-        refractory: Inside a refractory period.
-        background: Without a neighbour's support.
+        events: All events before filtering.
+        hot_pixels: Removed as events of hot pixels.
+        refractory: Removed as being in a refractory period.
+        background: Removed as having no support of a neighbour.
     """
 
     events: int = 0
@@ -61,22 +61,22 @@ class FilterCounts:
 
     @property
     def kept(self) -> int:
-        """How many were left."""
+        """Number of events that passed."""
         return self.events - self.hot_pixels - self.refractory - self.background
 
 
 @dataclass(frozen=True, eq=False)
 class FilterState:
-    """What the filters remember between two parts of a recording.
+    """The state of the filters between two parts of a recording.
 
     Args:
-        sensor: That all events come from.
-        config: The filters' settings.
-        hot: bool [H, W], pixels whose events go; [0, 0] where there is no such filter.
-        ready_us: int64 [H, W], when each pixel's refractory period ends; [0, 0] where there is no such filter.
-        last_us: int64 [H + 2, W + 2], each pixel's last event, inside a border of pixels that never fire; [0, 0] where
-            there is no such filter.
-        counts: What became of the events so far.
+        sensor: The sensor of all events.
+        config: Settings of the filters.
+        hot: bool [H, W], pixels whose events are removed; [0, 0] without this filter.
+        ready_us: int64 [H, W], end of each pixel's refractory period; [0, 0] without this filter.
+        last_us: int64 [H + 2, W + 2], time of each pixel's last event, with a border of pixels that never fire; [0, 0]
+            without this filter.
+        counts: Numbers of events so far.
     """
 
     sensor: SensorSize
@@ -87,20 +87,40 @@ class FilterState:
     counts: FilterCounts = FilterCounts()
 
 
+class _Columns(NamedTuple):
+    """The columns of events."""
+
+    t: NDArray[np.int64]
+    x: NDArray[np.int16]
+    y: NDArray[np.int16]
+    p: NDArray[np.bool_]
+
+
+class _Filters(NamedTuple):
+    """Settings and state of the filters, as in `FilterState`; arrays are flat, and a time of 0 disables a filter."""
+
+    width: int
+    hot: NDArray[np.bool_]
+    ready_us: NDArray[np.int64]
+    refractory_us: int
+    last_us: NDArray[np.int64]
+    activity_us: int
+
+
 def start_filter(sensor: SensorSize, config: FilterConfig, *, hot: NDArray[np.bool_] | None = None) -> FilterState:
-    """The state before the first event.
+    """Return the state before the first event.
 
     Args:
-        sensor: That the events will come from.
-        config: The filters' settings.
-        hot: bool [H, W], the pixels whose events go; None: none.
+        sensor: The sensor of the events.
+        config: Settings of the filters.
+        hot: bool [H, W], pixels whose events are removed, if any.
 
     Raises:
-        EventError: `hot` has another shape or type.
+        EventError: The shape or type of `hot` is wrong.
     """
     shape = (sensor.height, sensor.width)
     if hot is not None and (hot.shape != shape or hot.dtype != np.bool_):
-        raise EventError(f"hot has shape {hot.shape} and dtype {hot.dtype}, expected {shape} and bool")
+        raise EventError(f"wrong shape or type of hot (found {hot.shape}, {hot.dtype}, expected {shape}, bool)")
     width, height = sensor.width, sensor.height
     return FilterState(
         sensor=sensor,
@@ -112,12 +132,12 @@ def start_filter(sensor: SensorSize, config: FilterConfig, *, hot: NDArray[np.bo
 
 
 def filter_events(events: Events, state: FilterState) -> tuple[Events, FilterState]:
-    """The events that pass, and the state after them; the given state stays as it is.
+    """Return the events that pass, and the new state; the given state is not changed.
 
     Raises:
-        EventError: The events come from another sensor than the state was started for.
+        EventError: The sensor of the events is not that of the state.
     """
-    return _advance(events, replace(state, ready_us=state.ready_us.copy(), last_us=state.last_us.copy()))
+    return _filter_in_place(events, replace(state, ready_us=state.ready_us.copy(), last_us=state.last_us.copy()))
 
 
 def filter_stream(
@@ -125,36 +145,39 @@ def filter_stream(
     config: FilterConfig,
     *,
     hot: NDArray[np.bool_] | None = None,
-    tell: Callable[[FilterCounts], None] | None = None,
+    callback: Callable[[FilterCounts], None] | None = None,
 ) -> Iterator[Events]:
-    """The events that pass: for each part of a recording one, which may be empty; together the same for any parts.
+    """Yield the events of each part of a recording that pass, which may be none.
 
     Args:
         parts: Consecutive parts of one recording.
-        config: The filters' settings.
-        hot: bool [H, W], the pixels whose events go; None: none.
-        tell: Is told after each part what became of the events so far.
+        config: Settings of the filters.
+        hot: bool [H, W], pixels whose events are removed, if any.
+        callback: Called after each part with the numbers of events so far.
 
     Raises:
-        EventError: The parts come from different sensors, or `hot` does not fit them.
+        EventError: The parts have different sensors, or `hot` does not fit them.
 
     Example:
-        >>> kept = list(filter_stream(iterate("clip.h5"), FilterConfig(refractory_us=500, activity_us=10_000)))
+        >>> sensor = SensorSize(width=12, height=7)
+        >>> part = Events(t=[0, 100, 900], x=[3, 3, 3], y=[1, 1, 1], p=[True, True, True], sensor=sensor)
+        >>> [kept.t.tolist() for kept in filter_stream([part], FilterConfig(refractory_us=500))]
+        [[0, 900]]
     """
     state = None
     for events in parts:
         state = state or start_filter(events.sensor, config, hot=hot)
-        kept, state = _advance(events, state)
-        if tell is not None:
-            tell(state.counts)
+        kept, state = _filter_in_place(events, state)
+        if callback is not None:
+            callback(state.counts)
         yield kept
 
 
 def count_pixels(parts: Iterable[Events], sensor: SensorSize) -> NDArray[np.int64]:
-    """The number of events of each pixel: int64 [H, W].
+    """Return the number of events of each pixel, int64 [H, W].
 
     Raises:
-        EventError: A part comes from another sensor.
+        EventError: The sensor of a part differs.
     """
     counts = np.zeros((sensor.height, sensor.width), np.int64)
     for events in parts:
@@ -164,17 +187,17 @@ def count_pixels(parts: Iterable[Events], sensor: SensorSize) -> NDArray[np.int6
 
 
 def find_hot_pixels(counts: NDArray[np.int64], factor: float = HOT_PIXEL_FACTOR) -> NDArray[np.bool_]:
-    """The pixels that fire far more often than what is around them.
+    """Return which pixels fire far more often than their surroundings.
 
-    A pixel is hot when it has more than `factor` times the events of the second busiest of its 8 neighbours, and more
-    than `factor` times those of the median pixel among the ones that fired at all. The neighbours tell a hot pixel from
-    a busy place of the scene, which is larger than a pixel; the second of them, so that of two hot pixels side by side
-    both are found. The median holds while less than half of the pixels that fired are hot. Of three that touch each
-    other none is found; of a line one pixel thin in a steady scene, the two ends are.
+    A pixel is hot if it has more than `factor` times the events of the second busiest of its 8 neighbours, and more
+    than `factor` times those of the median pixel among the ones that fired. The neighbours distinguish a hot pixel from
+    a busy part of the scene, which is larger than a pixel; the second busiest, so that two adjacent hot pixels are both
+    found. The median is reliable as long as less than half of the pixels that fired are hot. Three adjacent hot pixels
+    are not found; the two ends of a line one pixel wide in a static scene are found wrongly.
 
     Args:
-        counts: int64 [H, W], events per pixel over the whole recording, as `count_pixels` gives them.
-        factor: How much is far more, > 1.
+        counts: int64 [H, W], events per pixel of the complete recording, as `count_pixels` returns them.
+        factor: Threshold, > 1.
 
     Returns:
         bool [H, W].
@@ -186,7 +209,7 @@ def find_hot_pixels(counts: NDArray[np.int64], factor: float = HOT_PIXEL_FACTOR)
 
 
 def _second_busiest(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The second largest count among each pixel's neighbours: [H, W]; outside the sensor they count 0."""
+    """Return the second largest count among each pixel's neighbours, [H, W]; 0 outside the sensor."""
     height, width = counts.shape
     padded = np.pad(counts, 1)
     first, second, smaller = np.zeros_like(counts), np.zeros_like(counts), np.empty_like(counts)
@@ -200,34 +223,33 @@ def _second_busiest(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _check_sensor(events: Events, sensor: SensorSize) -> None:
     if events.sensor != sensor:
-        raise EventError(f"a part comes from a sensor of {events.sensor}, expected {sensor}")
+        raise EventError(f"wrong sensor of a part (found {events.sensor}, expected {sensor})")
 
 
-def _advance(events: Events, state: FilterState) -> tuple[Events, FilterState]:
-    """As `filter_events`, but writes to the arrays of the given state."""
+def _filter_in_place(events: Events, state: FilterState) -> tuple[Events, FilterState]:
+    """Do the work of `filter_events`, but write to the arrays of the given state."""
     _check_sensor(events, state.sensor)
-    columns = (events.t, events.x, events.y, events.p)
-    kept: list[NDArray[Any]] = [np.empty_like(column) for column in columns]
+    columns = _Columns(events.t, events.x, events.y, events.p)
+    kept = _Columns(*map(np.empty_like, columns))
     config, counts = state.config, state.counts
-    count, hot, refractory = _filter(
-        *columns,
-        *kept,
-        state.sensor.width,
-        state.hot.ravel(),
-        state.ready_us.ravel(),
-        config.refractory_us or 0,
-        state.last_us.ravel(),
-        config.activity_us or 0,
+    filters = _Filters(
+        width=state.sensor.width,
+        hot=state.hot.ravel(),
+        ready_us=state.ready_us.ravel(),
+        refractory_us=config.refractory_us or 0,
+        last_us=state.last_us.ravel(),
+        activity_us=config.activity_us or 0,
     )
+    count, hot, refractory = _filter(columns, kept, filters)
     counts = FilterCounts(
         events=counts.events + len(events),
         hot_pixels=counts.hot_pixels + hot,
         refractory=counts.refractory + refractory,
         background=counts.background + len(events) - count - hot - refractory,
     )
-    # Copies, so that a stream of which little is kept does not hold on to the room for all of it.
-    t, x, y, p = (column[:count].copy() for column in kept)
-    return Events._trusted(t, x, y, p, state.sensor), replace(state, counts=counts)
+    # copies, so that a part of which little is kept does not occupy the memory of all of it
+    t, x, y, p = kept.t[:count].copy(), kept.x[:count].copy(), kept.y[:count].copy(), kept.p[:count].copy()
+    return Events.from_checked(t, x, y, p, state.sensor), replace(state, counts=counts)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -237,18 +259,14 @@ def _count(x: NDArray[np.int16], y: NDArray[np.int16], counts: NDArray[np.int64]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _filter(
-    t: NDArray[np.int64], x: NDArray[np.int16], y: NDArray[np.int16], p: NDArray[np.bool_],
-    kept_t: NDArray[np.int64], kept_x: NDArray[np.int16], kept_y: NDArray[np.int16], kept_p: NDArray[np.bool_],
-    width: int,
-    hot: NDArray[np.bool_],
-    ready_us: NDArray[np.int64], refractory_us: int,
-    last_us: NDArray[np.int64], activity_us: int,
-) -> tuple[int, int, int]:  # fmt: skip
-    """Copies the events that pass; how many these are, and how many hot pixels and refractory periods took.
+def _filter(events: _Columns, kept: _Columns, filters: _Filters) -> tuple[int, int, int]:
+    """Copy the events that pass to `kept`; return the numbers that passed, were hot, and were in refractory periods.
 
-    Whether an event passes is a number and no branch, because noise makes branches unpredictable.
+    Whether an event passes is a number and not a branch, because noise makes branches unpredictable.
     """
+    t, x, y, p = events
+    kept_t, kept_x, kept_y, kept_p = kept
+    width, hot, ready_us, refractory_us, last_us, activity_us = filters
     count = np.uintp(0)
     of_hot = of_refractory = 0
     columns, above = np.uintp(width), np.uintp(width + 2)

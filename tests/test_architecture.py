@@ -21,6 +21,7 @@ ORDER = [
     "parallel",
     "results",
     "events",
+    "correlation",
     "frames",
     "opencv",
     "filters",

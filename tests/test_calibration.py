@@ -100,19 +100,19 @@ def test_frames_outside_the_events_are_left_out() -> None:
 def test_what_is_missing_is_named() -> None:
     frames = moving_texture()
     events = simulated(frames)
-    with pytest.raises(DataError, match=r"9 frames at the time of the events, calibrating takes 10 or more"):
+    with pytest.raises(DataError, match="found 9, expected 10"):
         calibrate(frames[:9], events.slice_time(0, frames[8].t_us))
-    with pytest.raises(DataError, match=r"0 frames"):
+    with pytest.raises(DataError, match="frames.*found 0, expected 10"):
         calibrate([], events)
-    with pytest.raises(DataError, match=r"0 events at the time of the frames, calibrating takes 1000 or more"):
+    with pytest.raises(DataError, match="events.*found 0, expected 1000"):
         calibrate(frames, Events.empty(SENSOR))
-    with pytest.raises(DataError, match=r"all events are ON, calibrating takes both polarities"):
+    with pytest.raises(DataError, match="found ON, expected both"):
         calibrate(frames, Events(events.t, events.x, events.y, np.ones(len(events), bool), SENSOR))
-    with pytest.raises(DataError, match=r"is 64x40, the events' sensor 12x7"):
+    with pytest.raises(DataError, match="64x40, expected 12x7"):
         calibrate(frames, Events.empty(SensorSize(width=12, height=7)))
     still = SimulatorConfig(shot_noise_rate_hz=3, seed=1)
     noise = concatenate(simulate([Frame(f.t_us, frames[0].image, "linear") for f in frames], still), SENSOR)
-    with pytest.raises(DataError, match=r"record more motion"):
+    with pytest.raises(DataError, match="expected 30 or more"):
         calibrate([Frame(f.t_us, np.zeros_like(f.image), "linear") for f in frames], noise)
 
 

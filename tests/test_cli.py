@@ -326,7 +326,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["info", "empty.bin"], "empty.bin: the file is empty"),
         (["info", "cut.bin"], "cut.bin: 7 bytes, the last 2 are no whole event"),
         (["info", "cut.h5"], "cut.h5: not a complete HDF5 file"),
-        (["info", "there.h5", "--sensor", "12"], "not of the form WIDTHxHEIGHT"),
+        (["info", "there.h5", "--sensor", "12"], "expected WIDTHxHEIGHT"),
         (["view", "there.h5", "-o", "out.mp3"], "out.mp3: cannot hold a preview (found .mp3"),
         (["view", "there.h5", "-o", "out.gif", "--colours", "pink"], "'pink' is not one of 'light', 'dark'"),
         (["train", "nowhere"], "nowhere: no such configuration"),

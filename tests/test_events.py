@@ -37,9 +37,9 @@ def test_building_events_leaves_the_given_arrays_alone() -> None:
         (([0, 1], [0, 0], [0, -1], [0, 1]), "event 1 has y = -1, outside a sensor 7 pixels high"),
         (([0, 1], [0, 0], [0, 0], [0, 2]), "event 1 has p = 2"),
         (([0, 1], [0, 0], [0, 0], [-1, 1]), "event 0 has p = -1"),
-        (([1, 0], [0, 0], [0, 0], [0, 1]), "event 1 has t = 0 us, before the event ahead of it at 1 us"),
-        (([0, 1], [0], [0, 0], [0, 1]), "x has shape"),
-        (([0.5, 1], [0, 0], [0, 0], [0, 1]), "t has dtype float64"),
+        (([1, 0], [0, 0], [0, 0], [0, 1]), "event 1 has t = 0 us, before the previous event at 1 us"),
+        (([0, 1], [0], [0, 0], [0, 1]), r"x .*\(1,\), .*\(2,\)"),
+        (([0.5, 1], [0, 0], [0, 0], [0, 1]), "t .*float64, expected integers"),
     ],
 )
 def test_a_broken_rule_is_named(columns: tuple[list[float], ...], message: str) -> None:
@@ -77,9 +77,9 @@ def test_slices_put_together_are_the_whole(cuts: list[int]) -> None:
 
 def test_parts_must_follow_one_another() -> None:
     events = random_events(0, 10)
-    with pytest.raises(EventError, match="begins at"):
+    with pytest.raises(EventError, match=rf"{events.t[0]} us, expected {events.t[-1]} us"):
         concatenate([events, events], SENSOR)
-    with pytest.raises(EventError, match="sensor of 12x7, expected 5x5"):
+    with pytest.raises(EventError, match="12x7, expected 5x5"):
         concatenate([events], SensorSize(width=5, height=5))
 
 
@@ -87,7 +87,7 @@ def test_crop_moves_the_origin_and_drops_what_is_outside() -> None:
     events = Events([0, 1, 2], [3, 4, 8], [2, 6, 3], [1, 0, 1], SENSOR)
     cropped = events.crop(3, 2, SensorSize(width=5, height=4))
     assert (cropped.x.tolist(), cropped.y.tolist(), cropped.t.tolist()) == ([0], [0], [0])
-    with pytest.raises(EventError, match="does not lie inside"):
+    with pytest.raises(EventError, match=r"5x4 at \(10, 0\).*12x7"):
         events.crop(10, 0, SensorSize(width=5, height=4))
 
 
@@ -135,7 +135,7 @@ def test_merging_nothing_gives_nothing_and_sensors_must_agree() -> None:
     assert list(merge([])) == []
     assert list(merge([[], [Events.empty(SENSOR)]])) == []
     other = random_events(1, 5, SensorSize(width=5, height=5))
-    with pytest.raises(EventError, match="sensor of 5x5"):
+    with pytest.raises(EventError, match="5x5, expected 12x7"):
         list(merge([[random_events(2, 5)], [other]]))
 
 

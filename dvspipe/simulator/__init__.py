@@ -1,7 +1,7 @@
 """Frames to events: the model of a DVS pixel.
 
-Each pixel watches the logarithm of its intensity and fires an event whenever that level has moved by a contrast
-threshold from a remembered reference, which then moves by the threshold.
+Each pixel watches the logarithm of its intensity and fires an event when that level differs from a stored reference by
+a contrast threshold; the reference then moves by the threshold.
 """
 
 from .calibration import Calibration, calibrate

@@ -1,22 +1,22 @@
-"""The pixel model's parameters from a recording that holds frames and events of one sensor, as a DAVIS camera makes.
+"""Parameters of the pixel model from a recording of frames and events by the same sensor, such as a DAVIS camera.
 
-Between events a pixel's level L stays within a threshold of its reference, so that at the time of every frame
+Between events the level L of a pixel stays within a threshold of its reference, so that at the time of each frame
 
     L = c + pos * (ON events so far) - neg * (OFF events so far) + u,    -neg < u < pos.
 
-Counts are whole numbers without error and u does not grow with time: least squares of L on the two counts, pixel by
-pixel, gives each pixel's thresholds, and the median over pixels the sensor's. (Regressing the change from frame to
-frame instead has an error as large as the signal; regressing counts on L is biased by the noise of the frames.)
+Counts are integers without error, and u does not grow with time: least squares of L on the two counts, pixel by pixel,
+gives the thresholds of each pixel, and their medians are the thresholds of the sensor. (Regressing the change from
+frame to frame has an error as large as the signal; regressing counts on L is biased by the noise of the frames.)
 
-What happens between two frames, such as an edge that comes and goes, makes events in the sensor and none in the
-simulator. The thresholds are therefore refined by simulating the recording's own frames until the numbers of ON and
-OFF events are those of the recording.
+Changes between two frames, such as an edge that comes and goes, cause events in the sensor and none in the simulator.
+The thresholds are therefore refined by simulating the frames of the recording until the numbers of ON and OFF events
+match.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Any
@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..correlation import correlate
 from ..errors import DataError
 from ..events import Events, concatenate
 from ..frames import Frame
@@ -36,24 +37,24 @@ from .simulator import simulate
 LEAST_FRAMES = 10
 LEAST_EVENTS = 1000
 LEAST_PIXELS = 30
-LEAST_COUNT = 3  # events of each polarity that a pixel needs for a fit of its own
-SEGMENT_FRAMES = 50  # share one constant c per pixel; noise events add up over longer ones
-LARGEST_COLLINEARITY = 0.99  # squared correlation of the two counts of a pixel that can still be told apart
+LEAST_COUNT = 3  # minimum events of each polarity for the fit of a pixel
+SEGMENT_FRAMES = 50  # frames with the same constant c per pixel; noise events accumulate in longer segments
+LARGEST_COLLINEARITY = 0.99  # maximum squared correlation of the two counts of a pixel for a fit
 BLUR_PX = 5
-QUIET_REACH_PX = 9  # a change within this box, or in the interval before or after, is not quiet
-QUIET_SHARE = 0.15  # of the smaller threshold: the largest change of a quiet pixel
-MAD_TO_SIGMA = 1.4826  # of a normal distribution
+QUIET_REACH_PX = 9  # a pixel is not quiet if this box changes, also in the previous or next interval
+QUIET_SHARE = 0.15  # largest change of a quiet pixel, as a fraction of the smaller threshold
+MAD_TO_SIGMA = 1.4826  # for a normal distribution
 LOG_OFFSETS: tuple[float, ...] = tuple(2**k / 255 for k in range(8))
 NEAR_BEST = 0.02  # correlation; the two halves of the DAVIS recording of 2.4 s differ by 0.01
 MATCH_TOLERANCE = 0.01
 MATCH_STEPS = 15
-COUNT_SLOPE = 1.5  # d ln(events) / d -ln(thresholds) to begin with
-BALANCE_SLOPE = 0.8  # d ln(ON / OFF) / d ln(neg / pos) to begin with
+COUNT_SLOPE = 1.5  # initial d ln(events) / d -ln(thresholds)
+BALANCE_SLOPE = 0.8  # initial d ln(ON / OFF) / d ln(neg / pos)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The parameters of a sensor, and how well they describe the recording that they come from.
+    """The parameters of a sensor, and how well they describe its recording.
 
     Args:
         pos_thres: ON threshold in log intensity.
@@ -63,13 +64,13 @@ class Calibration:
         shot_noise_rate_hz: Noise events per pixel and second in the dark.
         log_offset: Epsilon in L = ln(I + epsilon).
         transfer: Transfer curve of the frames.
-        refined: Whether simulations matched the thresholds to the numbers of events.
-        correlation: Of the change of L from frame to frame with the net event count, both blurred by 5 x 5 pixels;
-            the median over frame intervals.
-        simulated_correlation: The same of simulated with recorded net counts.
+        refined: Whether the thresholds were adjusted until simulations had as many events.
+        correlation: Correlation of the change of L from frame to frame with the net event count, both blurred over
+            5 x 5 pixels; median over frame intervals.
+        simulated_correlation: Likewise, of simulated with recorded net event counts.
         rate_ratio: Simulated events divided by recorded ones.
         on_off_ratio: Simulated ON / OFF divided by recorded ON / OFF.
-        pixels: Number of pixels that the thresholds come from.
+        pixels: Number of pixels whose thresholds were fitted.
         intervals: Number of frame intervals.
     """
 
@@ -89,27 +90,27 @@ class Calibration:
     intervals: int
 
     def to_yaml_settings(self) -> dict[str, float]:
-        """The settings of `SimulatorConfig` that make this sensor, rounded to four digits."""
+        """Return the settings of `SimulatorConfig` for this sensor, rounded to four digits."""
         names = ("pos_thres", "neg_thres", "sigma_thres", "leak_rate_hz", "shot_noise_rate_hz", "log_offset")
         return {name: float(f"{getattr(self, name):.4g}") for name in names}
 
 
 @dataclass(frozen=True)
 class _PixelFits:
-    """Thresholds of single pixels, [n] each."""
+    """Fitted thresholds of pixels, [n] each."""
 
     pos: NDArray[np.float64]
     neg: NDArray[np.float64]
 
     def scatter(self) -> float:
-        """The mean square deviation of thresholds from their median, insensitive to outliers."""
+        """Return the mean square deviation of thresholds from their median, insensitive to outliers."""
         deviations = [np.median(abs(each - np.median(each))) * MAD_TO_SIGMA for each in (self.pos, self.neg)]
         return float(np.mean(np.square(deviations)))
 
 
 @dataclass(frozen=True)
 class _Simulated:
-    """A simulation of the recording's frames, compared with its events."""
+    """A simulation of the frames of the recording, compared with its events."""
 
     config: SimulatorConfig
     events: Events
@@ -118,40 +119,40 @@ class _Simulated:
 
     @property
     def miss(self) -> float:
-        """How far the numbers of events are from the recorded ones."""
+        """Largest deviation of the numbers of events from the recorded ones, in logarithms."""
         return max(abs(self.count), abs(self.balance))
 
 
 def calibrate(
     frames: Sequence[Frame], events: Events, *, log_offset: float | None = None, refine: bool = True
 ) -> Calibration:
-    """The pixel model of the sensor that recorded both frames and events.
+    """Return the pixel model of a sensor that recorded both frames and events.
 
     Args:
-        frames: Frames in the order of their times, each at the middle of its exposure, on the clock of the events.
+        frames: Frames sorted by time, each at the middle of its exposure, on the clock of the events.
         events: Events of the same pixels.
-        log_offset: Epsilon in L = ln(I + epsilon), if it is known; otherwise that of `LOG_OFFSETS` whose simulated
-            net counts correlate best with the recorded ones, or without `refine`, the smallest one whose change of L
-            correlates nearly as well as any.
+        log_offset: Epsilon in L = ln(I + epsilon), if known. By default the one of `LOG_OFFSETS` whose simulated net
+            counts correlate best with the recorded ones; without `refine`, the smallest one whose change of L
+            correlates nearly as well as the best.
         refine: Whether to search for the thresholds with which a simulation of the frames has as many ON and OFF
-            events as the recording; without it they are those of the least squares.
+            events as the recording; otherwise they are those of the least squares.
 
     Raises:
-        DataError: There are too few frames, events, or pixels with events of both polarities, or the frames are not of
-            the size of the sensor.
+        DataError: There are too few frames, events, or pixels with events of both polarities, or the size of the frames
+            differs from the sensor.
         VideoError: The frames do not fit together.
     """
-    frames, events = _overlapping(frames, events)
+    frames, events = _select_overlap(frames, events)
     if log_offset is None and not refine:
         log_offset = _smallest_good_offset(frames, events)
     offsets = LOG_OFFSETS if log_offset is None else (log_offset,)
-    tried = [_threshold_fit(frames, events, offset, refine=refine) for offset in offsets]
+    tried = [_fit_thresholds(frames, events, offset, refine=refine) for offset in offsets]
     best, fits = max(tried, key=lambda pair: _net_correlation(frames, pair[0].events, events))
-    config = best.config.model_copy(update=_noise_rates(frames, events, best.config))
-    ideal = _pixel_fits(frames, best.events, best.config)
+    config = best.config.model_copy(update=_estimate_noise(frames, events, best.config))
+    ideal = _fit_pixels(frames, best.events, best.config)
     sigma = math.sqrt(max(0.0, fits.scatter() - ideal.scatter()))
     config = config.model_copy(update={"sigma_thres": min(sigma, 1.0)})
-    final = _match(frames, events, config) if refine else _try(frames, events, config)
+    final = _match(frames, events, config) if refine else _simulate(frames, events, config)
     return Calibration(
         pos_thres=final.config.pos_thres,
         neg_thres=final.config.neg_thres,
@@ -170,11 +171,11 @@ def calibrate(
     )
 
 
-def _overlapping(frames: Sequence[Frame], events: Events) -> tuple[list[Frame], Events]:
-    """The frames whose intervals touch the events, and the events inside these intervals."""
+def _select_overlap(frames: Sequence[Frame], events: Events) -> tuple[list[Frame], Events]:
+    """Return the frames whose intervals overlap the events, and the events in these intervals."""
     for frame in frames:
         if frame.size != events.sensor:
-            raise DataError(f"the frame at {frame.t_us} us is {frame.size}, the events' sensor {events.sensor}")
+            raise DataError(f"frame at {frame.t_us} us: wrong size (found {frame.size}, expected {events.sensor})")
     kept = list(frames)
     if len(events):
         first_us, last_us = int(events.t[0]), int(events.t[-1])
@@ -182,12 +183,12 @@ def _overlapping(frames: Sequence[Frame], events: Events) -> tuple[list[Frame], 
         end = len(kept) - max(0, sum(frame.t_us >= last_us for frame in kept) - 1)
         kept = kept[begin:end]
     if len(kept) < LEAST_FRAMES:
-        raise DataError(f"{len(kept)} frames at the time of the events, calibrating takes {LEAST_FRAMES} or more")
+        raise DataError(f"too few frames during the events (found {len(kept)}, expected {LEAST_FRAMES} or more)")
     inside = events.slice_time(kept[0].t_us + 1, kept[-1].t_us + 1)
     if len(inside) < LEAST_EVENTS:
-        raise DataError(f"{len(inside)} events at the time of the frames, calibrating takes {LEAST_EVENTS} or more")
+        raise DataError(f"too few events during the frames (found {len(inside)}, expected {LEAST_EVENTS} or more)")
     if inside.p.all() or not inside.p.any():
-        raise DataError(f"all events are {'ON' if inside.p[0] else 'OFF'}, calibrating takes both polarities")
+        raise DataError(f"events of one polarity (found {'ON' if inside.p[0] else 'OFF'}, expected both ON and OFF)")
     return kept, inside
 
 
@@ -206,7 +207,7 @@ def _unsaturated(frame: Frame) -> NDArray[np.bool_]:
 
 
 def _counts(frames: Sequence[Frame], events: Events) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """OFF and ON events per pixel, int64 [H, W] each, in every frame interval (t_k, t_k+1]."""
+    """Yield the OFF and ON events per pixel, int64 [H, W] each, in each frame interval (t_k, t_k+1]."""
     shape = events.sensor.height, events.sensor.width
     for before, after in pairwise(frames):
         part = events.slice_time(before.t_us + 1, after.t_us + 1)
@@ -220,67 +221,61 @@ def _blur(values: NDArray[Any]) -> NDArray[np.float64]:
     return blurred
 
 
-def _correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """Pearson's correlation of two maps, blurred; NaN where one is flat."""
-    from_mean_a, from_mean_b = (blurred - blurred.mean() for blurred in (_blur(a), _blur(b)))
-    # sums, not dot products: these took 3 ms each in BLAS threads while another process had the second core
-    norm = math.sqrt(float(np.square(from_mean_a).sum()) * float(np.square(from_mean_b).sum()))
-    return float((from_mean_a * from_mean_b).sum()) / norm if norm else math.nan
-
-
-def _median_correlation(values: Iterator[float]) -> float:
-    defined = [value for value in values if not math.isnan(value)]
+def _median_correlation(pairs: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> float:
+    """Return the median correlation of pairs of maps, blurred; 0 if it is not defined for any."""
+    values = [correlate(_blur(a), _blur(b)) for a, b in pairs]
+    defined = [value for value in values if value is not None]
     return float(np.median(defined)) if defined else 0.0
 
 
 def _level_correlation(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> float:
     changes = (_levels(b, config) - _levels(a, config) for a, b in pairwise(frames))
     pairs = zip(changes, _counts(frames, events), strict=True)
-    return _median_correlation(_correlation(change, on - off) for change, (off, on) in pairs)
+    return _median_correlation((change, on - off) for change, (off, on) in pairs)
 
 
 def _net_correlation(frames: Sequence[Frame], a: Events, b: Events) -> float:
     pairs = zip(_counts(frames, a), _counts(frames, b), strict=True)
-    return _median_correlation(_correlation(on_a - off_a, on_b - off_b) for (off_a, on_a), (off_b, on_b) in pairs)
+    return _median_correlation((on_a - off_a, on_b - off_b) for (off_a, on_a), (off_b, on_b) in pairs)
 
 
 def _smallest_good_offset(frames: Sequence[Frame], events: Events) -> float:
-    """A larger offset hides more of the frames' noise, whatever the sensor's is: the least that nearly does as well."""
+    """Return the smallest offset that correlates nearly as well as the best: a larger one hides noise of the frames."""
     found = {offset: _level_correlation(frames, events, SimulatorConfig(log_offset=offset)) for offset in LOG_OFFSETS}
     best = max(found.values())
     return min(offset for offset, correlation in found.items() if correlation >= best - NEAR_BEST)
 
 
-def _threshold_fit(
+def _fit_thresholds(
     frames: Sequence[Frame], events: Events, log_offset: float, *, refine: bool
 ) -> tuple[_Simulated, _PixelFits]:
     config = SimulatorConfig(log_offset=log_offset)
-    fits = _pixel_fits(frames, events, config)
+    fits = _fit_pixels(frames, events, config)
     if len(fits.pos) < LEAST_PIXELS:
         raise DataError(
-            f"{len(fits.pos)} pixels have {LEAST_COUNT} or more events of each polarity and are not saturated, "
-            f"calibrating takes {LEAST_PIXELS} or more: record more motion"
+            f"too few unsaturated pixels with at least {LEAST_COUNT} events of each polarity "
+            f"(found {len(fits.pos)}, expected {LEAST_PIXELS} or more); record more motion"
         )
     pos, neg = (float(np.clip(np.median(each), 0.01, 10)) for each in (fits.pos, fits.neg))
     config = config.model_copy(update={"pos_thres": pos, "neg_thres": neg})
-    return (_match(frames, events, config) if refine else _try(frames, events, config)), fits
+    return (_match(frames, events, config) if refine else _simulate(frames, events, config)), fits
 
 
-def _pixel_fits(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _PixelFits:
-    """Least squares of the level on the numbers of ON and OFF events so far, for every pixel with enough of both.
+def _fit_pixels(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _PixelFits:
+    """Fit the level to the numbers of ON and OFF events so far by least squares, for each pixel with enough of both.
 
-    The regressors and the level are centred in each segment, which is the constant c of the segment.
+    The regressors and the level are centred in each segment, which removes its constant c.
     """
     shape = events.sensor.height, events.sensor.width
     on_so_far, off_so_far = np.zeros(shape), np.zeros(shape)
     moments = np.zeros((5, *shape))
     nothing = np.zeros(shape, np.int64)
-    counts = chain([(nothing, nothing)], _counts(frames, events))  # none yet at the first frame
+    counts = chain([(nothing, nothing)], _counts(frames, events))  # none at the first frame
     for start in range(0, len(frames), SEGMENT_FRAMES):
         segment = frames[start : start + SEGMENT_FRAMES]
         origin = _levels(segment[0], config)
         weight, sums, products = np.zeros(shape), np.zeros((3, *shape)), np.zeros((5, *shape))
-        for frame, (off, on) in zip(segment, counts, strict=False):  # the frames first: no count is lost
+        for frame, (off, on) in zip(segment, counts, strict=False):  # in this order, so that zip does not drop a count
             on_so_far, off_so_far = on_so_far + on, off_so_far + off
             use = _unsaturated(frame)
             weight += use
@@ -296,16 +291,16 @@ def _pixel_fits(frames: Sequence[Frame], events: Events, config: SimulatorConfig
 
 
 def _products(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The products that the normal equations of y = pos * a + neg * b are made of."""
+    """Return the products in the normal equations of y = pos * a + neg * b."""
     a, b, y = values
     return np.stack([a * a, b * b, a * b, a * y, b * y])
 
 
-def _noise_rates(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> dict[str, float]:
-    """Leak and shot noise from pixels and intervals where nothing changes.
+def _estimate_noise(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> dict[str, float]:
+    """Estimate leak and shot noise from pixels and intervals without change.
 
-    Shot noise has as many ON as OFF events, and leaks make ON events only: OFF events show the one, what ON events are
-    more the other.
+    Shot noise has as many ON as OFF events, leaks cause only ON events: OFF events give the rate of shot noise, the
+    excess of ON events that of leaks.
     """
     limit = QUIET_SHARE * min(config.pos_thres, config.neg_thres)
     box = np.ones((QUIET_REACH_PX, QUIET_REACH_PX), np.uint8)
@@ -327,7 +322,7 @@ def _noise_rates(frames: Sequence[Frame], events: Events, config: SimulatorConfi
     return {"leak_rate_hz": max(0.0, on - off) / quiet_s, "shot_noise_rate_hz": 2 * off / dark_s}
 
 
-def _try(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _Simulated:
+def _simulate(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _Simulated:
     simulated = concatenate(simulate(frames, config), events.sensor)
     on, off = (
         math.log(max(1, int(np.count_nonzero(simulated.p == p))) / int(np.count_nonzero(events.p == p)))
@@ -337,12 +332,12 @@ def _try(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _S
 
 
 def _match(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _Simulated:
-    """The simulation with as many ON and OFF events as recorded, by secants.
+    """Search for the thresholds that give as many ON and OFF events as recorded, by the secant method.
 
-    The common size of the thresholds moves the number of events, their ratio moves ON / OFF; the slope of each is taken
-    from the last two simulations.
+    The size of the thresholds changes the number of events, their ratio changes ON / OFF; the slope of each comes from
+    the last two simulations.
     """
-    best = last = _try(frames, events, config)
+    best = last = _simulate(frames, events, config)
     slopes = np.array([COUNT_SLOPE, BALANCE_SLOPE])
     for _ in range(MATCH_STEPS):
         if best.miss < MATCH_TOLERANCE:
@@ -351,10 +346,10 @@ def _match(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> 
         pos = last.config.pos_thres * math.exp(step[0] + step[1] / 2)
         neg = last.config.neg_thres * math.exp(step[0] - step[1] / 2)
         moved = {"pos_thres": min(max(pos, 0.001), 10.0), "neg_thres": min(max(neg, 0.001), 10.0)}
-        now = _try(frames, events, last.config.model_copy(update=moved))
+        now = _simulate(frames, events, last.config.model_copy(update=moved))
         gained = np.array([last.count - now.count, last.balance - now.balance])
-        told = abs(step) > MATCH_TOLERANCE  # a smaller step says little about the slope
-        slopes = np.where(told, np.clip(gained / np.where(told, step, 1), slopes / 2, slopes * 2), slopes)
+        reliable = abs(step) > MATCH_TOLERANCE  # a smaller step says little about the slope
+        slopes = np.where(reliable, np.clip(gained / np.where(reliable, step, 1), slopes / 2, slopes * 2), slopes)
         best = min(best, now, key=lambda each: each.miss)
         last = now
     return best

@@ -1,146 +1,209 @@
-"""Where the level of a pixel crosses its thresholds, without a low-pass: the compiled inner loops.
+"""Compiled loops that find where the level of a pixel crosses its thresholds, without a low-pass.
 
-Pixels are flat arrays here: a band of rows, one after another. A pixel's reference is ref0 + net * pos + off * (pos -
-neg), where net counts ON minus OFF events and off the OFF events: it is computed from integers each time, so that it
-never drifts, and with equal thresholds it returns to exactly the same value. The next crossing up or down is the
-reference after that event, by the same formula: a grey value that returns to where a reference was fires, whatever the
-rounding. Thresholds `pos` and `neg` are arrays of one value or of one per pixel; `off` is counted per pixel where the
-two differ, else an array of one 0.
+Pixels are flat arrays here: a band of rows, row by row. The reference of a pixel is
+ref0 + net * pos + off * (pos - neg), where net counts ON minus OFF events and off counts OFF events. It is computed
+from integers each time, so that it never drifts, and with equal thresholds it returns to exactly the same value. The
+next crossing up or down is the reference after that event, by the same formula: a grey value that returns to a previous
+reference fires, whatever the rounding.
 
-`low` and `high` hold, per pixel, the lowest and highest value (grey code, or level of a float image) that causes no
-event. (Of levels, a hair less.) Most pixels of most frames are quiet, and that test is all they cost.
+Most pixels of most frames are quiet: a value within [low, high] of its pixel causes no event, and that test is all they
+cost.
 
 Indices are unsigned: a signed one costs a test for a negative index at each access, a fifth of the time here.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Words, grown
+from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
-BLOCK_PX = 256  # tested together; a block without a change is left after one vectorised pass
+BLOCK_PX = 256  # tested together; a block without a change costs a single vectorized pass
 HAIR = 2.0**-50
-CHUNK_PX = 1 << 14  # searched, then followed up, while they are in the cache
+CHUNK_PX = 1 << 14  # its active pixels are found, then processed, while they are in the cache
+FIRST_ROOM = 64  # of words, in addition to one for every eighth pixel
 
 
-@njit(inline="always")
-def reference_after(ref0: float, net: int, off: int, plus: float, minus: float, step: int) -> float:
-    """The level of the next ON (step 1) or OFF event (step -1), which is the reference after it."""
-    return ref0 + (net + step) * plus + (off + (1 - step) // 2) * (plus - minus)
+class Pixels(NamedTuple):
+    """What a band of pixels remembers, as in `SimulatorState`.
 
-
-@njit(inline="always")
-def set_quiet(i: int, upper: float, lower: float, low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
-    """Sets `low` and `high` of a pixel of levels: a hair inside its thresholds, wider than the spacing of numbers.
-
-    (A pixel in that hair is looked at, and fires nothing; `nextafter` would be exact, and cost as much as an event.)
+    Attributes:
+        low: Lowest value (grey code, or level of a float image) that causes no event.
+        high: Highest value that causes no event.
+        ref0: Reference before the first event: a grey code, or a level.
+        net: ON minus OFF events so far.
+        off: OFF events so far; a single 0 if both thresholds are equal.
+        pos: ON thresholds, one per pixel or one for all.
+        neg: OFF thresholds, likewise.
     """
-    high[i] = upper - abs(upper) * HAIR - HAIR
-    low[i] = lower + abs(lower) * HAIR + HAIR
+
+    low: NDArray[Any]
+    high: NDArray[Any]
+    ref0: NDArray[Any]
+    net: NDArray[np.int32]
+    off: NDArray[np.int32]
+    pos: NDArray[np.float64]
+    neg: NDArray[np.float64]
+
+
+class CodeTable(NamedTuple):
+    """The levels of grey codes, and an index that finds the code of a level.
+
+    The index divides the range of levels into equal cells. The search for a level begins at the place of its cell.
+
+    Attributes:
+        levels: Level of each code, with -inf before the first and inf after the last.
+        cells: Place in `levels` of the first level at or above the lower edge of each cell.
+        lowest: Level of code 0.
+        cells_per_level: Cells per unit of level.
+    """
+
+    levels: NDArray[np.float64]
+    cells: NDArray[np.int32]
+    lowest: float
+    cells_per_level: float
+
+
+class Reference(NamedTuple):
+    """The reference of a pixel, and its thresholds."""
+
+    ref0: float
+    net: int | np.int64
+    off: int | np.int64
+    pos: float
+    neg: float
 
 
 @njit(inline="always")
-def _set_quiet_codes(
-    i: int, upper: float, lower: float,
-    table: NDArray[np.float64], index: NDArray[np.int32], lowest: float, cells_per_level: float,
-    low: NDArray[Any], high: NDArray[Any],
-) -> None:  # fmt: skip
-    """Sets `low` and `high` of a pixel of codes.
+def next_level(reference: Reference, step: int) -> float:
+    """Return the level of the next ON (step 1) or OFF (step -1) event, which is the reference after it."""
+    gap = reference.pos - reference.neg
+    return reference.ref0 + (reference.net + step) * reference.pos + (reference.off + (1 - step) // 2) * gap
 
-    One step without a branch from the index finds nearly every code; the loops are for tables finer than the index, and
-    for rounding.
+
+@njit(inline="always")
+def move_reference(reference: Reference, step: int) -> Reference:
+    """Return the reference after an ON (step 1) or OFF (step -1) event."""
+    return Reference(
+        reference.ref0, reference.net + step, reference.off + (1 - step) // 2, reference.pos, reference.neg
+    )
+
+
+@njit(inline="always")
+def hair_below(level: float) -> float:
+    """Return a level a hair lower: by more than the spacing of numbers.
+
+    A quiet range ends a hair inside the thresholds. A pixel within that hair is processed and fires nothing;
+    `nextafter` would be exact, and cost as much as an event.
     """
-    one, last_cell = np.uintp(1), float(index.size - 1)
-    code = np.uintp(index[np.uintp(min(max((upper - lowest) * cells_per_level, 0.0), last_cell))])
-    code += np.uintp(table[code] < upper)
-    while table[code] < upper:
-        code += one
-    while table[code - one] >= upper:
-        code -= one
-    high[i] = code - np.uintp(2)
-    code = np.uintp(index[np.uintp(min(max((lower - lowest) * cells_per_level, 0.0), last_cell))])
-    code += np.uintp(table[code] <= lower)
-    while table[code] <= lower:
-        code += one
-    while table[code - one] > lower:
-        code -= one
-    low[i] = code - one
+    return level - abs(level) * HAIR - HAIR
+
+
+@njit(inline="always")
+def hair_above(level: float) -> float:
+    """Return a level a hair higher, as `hair_below`."""
+    return level + abs(level) * HAIR + HAIR
+
+
+@njit(inline="always")
+def _cell(level: float, lowest: float, cells_per_level: float, last: float) -> Any:
+    """Return the cell of a code table that a level is in, or the nearest."""
+    return np.uintp(min(max((level - lowest) * cells_per_level, 0.0), last))
+
+
+@njit(inline="always")
+def _highest_below(level: float, levels: NDArray[np.float64], near: int) -> Any:
+    """Return the highest code whose level is below another level, searching from place `near` of the levels.
+
+    One branchless step finds nearly every code; the loops are for tables finer than the index, and for rounding.
+    """
+    place, one = np.uintp(near), np.uintp(1)
+    place += np.uintp(levels[place] < level)
+    while levels[place] < level:
+        place += one
+    while levels[place - one] >= level:
+        place -= one
+    return place - np.uintp(2)
+
+
+@njit(inline="always")
+def _lowest_above(level: float, levels: NDArray[np.float64], near: int) -> Any:
+    """Return the lowest code whose level is above another level, as `_highest_below`."""
+    place, one = np.uintp(near), np.uintp(1)
+    place += np.uintp(levels[place] <= level)
+    while levels[place] <= level:
+        place += one
+    while levels[place - one] > level:
+        place -= one
+    return place - one
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def events_of_codes(
-    before: NDArray[Any], after: NDArray[Any], table: NDArray[np.float64], index: NDArray[np.int32],
-    low: NDArray[Any], high: NDArray[Any],
-    code0: NDArray[Any], net: NDArray[np.int32], off: NDArray[np.int32],
-    pos: NDArray[np.float64], neg: NDArray[np.float64], interval_us: int, first_row: int, width: int,
-) -> Words:  # fmt: skip
-    """Events of integer images, pixel by pixel, at the crossings of the straight line between two levels.
+    before: NDArray[Any], after: NDArray[Any], table: CodeTable, pixels: Pixels, interval: Interval
+) -> Words:
+    """Return the events of integer images, pixel by pixel, where the line between two levels crosses thresholds.
 
-    Times are rounded to the nearest microsecond. Sets `low` and `high` anew.
-
-    `table` holds the level of each code, with -inf before and inf behind them. `index` cuts the range of levels into
-    equal cells and holds the place in `table` of the first level at or above each cell's lower edge, so that the search
-    for a code begins next to it. code0 is the code whose level is ref0.
+    Times are rounded to the nearest microsecond. Updates `pixels`.
     """
     active = np.empty(CHUNK_PX + 1, np.int32)
-    words, count = np.empty(after.size // 8 + 64, np.int64), 0
+    words, count = np.empty(after.size // 8 + FIRST_ROOM, np.int64), 0
     for begin in range(0, after.size, CHUNK_PX):
-        found, done = _find_active(begin, after, low, high, active), 0
+        found, done = _find_active(begin, after, pixels.low, pixels.high, active), 0
         while done < found:
-            done, count = _emit_codes(
-                active[:found], done, words, count, before, after, table, index, low, high, code0, net, off, pos, neg,
-                interval_us, first_row, width,
-            )  # fmt: skip
+            done, count = _emit_codes(active[:found], done, words, count, before, after, table, pixels, interval)
             if done < found:
-                words = grown(words)
+                words = grow(words)
     return words[:count]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def events_of_levels(
-    before: NDArray[np.float64], after: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64],
-    ref0: NDArray[np.float64], net: NDArray[np.int32], off: NDArray[np.int32],
-    pos: NDArray[np.float64], neg: NDArray[np.float64], interval_us: int, first_row: int, width: int,
-) -> Words:  # fmt: skip
-    """As `events_of_codes`, of images of levels."""
+    before: NDArray[np.float64], after: NDArray[np.float64], pixels: Pixels, interval: Interval
+) -> Words:
+    """Return the events of images of levels, as `events_of_codes`."""
     active = np.empty(CHUNK_PX + 1, np.int32)
-    words, count = np.empty(after.size // 8 + 64, np.int64), 0
+    words, count = np.empty(after.size // 8 + FIRST_ROOM, np.int64), 0
     for begin in range(0, after.size, CHUNK_PX):
-        found, done = _find_active(begin, after, low, high, active), 0
+        found, done = _find_active(begin, after, pixels.low, pixels.high, active), 0
         while done < found:
-            done, count = _emit_levels(
-                active[:found], done, words, count, before, after, low, high, ref0, net, off, pos, neg,
-                interval_us, first_row, width,
-            )  # fmt: skip
+            done, count = _emit_levels(active[:found], done, words, count, before, after, pixels, interval)
             if done < found:
-                words = grown(words)
+                words = grow(words)
     return words[:count]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def quiet_codes(
-    table: NDArray[np.float64], index: NDArray[np.int32], code0: NDArray[Any],
-    pos: NDArray[np.float64], neg: NDArray[np.float64], low: NDArray[Any], high: NDArray[Any],
-) -> None:  # fmt: skip
-    """Sets `low` and `high` of all pixels of an integer image that have fired nothing yet."""
-    own, one = -np.int64(pos.size > 1), np.uintp(1)
-    lowest, cells_per_level = table[1], (index.size - 1) / (table[-2] - table[1])
-    for i in range(code0.size):
-        plus, minus, ref0 = pos[i & own], neg[i & own], table[np.uintp(code0[i]) + one]
-        upper, lower = reference_after(ref0, 0, 0, plus, minus, 1), reference_after(ref0, 0, 0, plus, minus, -1)
-        _set_quiet_codes(np.uintp(i), upper, lower, table, index, lowest, cells_per_level, low, high)
+def start_quiet_codes(table: CodeTable, pixels: Pixels) -> None:
+    """Set `low` and `high` of all pixels of an integer image before their first event."""
+    levels, cells, lowest, cells_per_level = table
+    last_cell, own = float(cells.size - 1), -np.int64(pixels.pos.size > 1)
+    for i in range(pixels.ref0.size):
+        ref0 = levels[np.uintp(pixels.ref0[i]) + np.uintp(1)]
+        reference = Reference(ref0, 0, 0, pixels.pos[i & own], pixels.neg[i & own])
+        upper, lower = next_level(reference, 1), next_level(reference, -1)
+        pixels.high[i] = _highest_below(upper, levels, cells[_cell(upper, lowest, cells_per_level, last_cell)])
+        pixels.low[i] = _lowest_above(lower, levels, cells[_cell(lower, lowest, cells_per_level, last_cell)])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def start_quiet_levels(pixels: Pixels) -> None:
+    """Set `low` and `high` of all pixels of levels before their first event."""
+    own = -np.int64(pixels.pos.size > 1)
+    for i in range(pixels.ref0.size):
+        reference = Reference(pixels.ref0[i], 0, 0, pixels.pos[i & own], pixels.neg[i & own])
+        pixels.high[i], pixels.low[i] = hair_below(next_level(reference, 1)), hair_above(next_level(reference, -1))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _find_active(
     begin: int, values: NDArray[Any], low: NDArray[Any], high: NDArray[Any], active: NDArray[np.int32]
 ) -> Any:
-    """Writes the indices of the pixels of a chunk that are outside [low, high]; returns how many they are."""
+    """Write the indices of the pixels of a chunk that are outside [low, high] to `active`; return their number."""
     count = np.uintp(0)
     flags = np.zeros(BLOCK_PX, np.uint8)
     words = flags.view(np.uint64)
@@ -163,105 +226,104 @@ def _find_active(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _emit_codes(
-    active: NDArray[np.int32], first: int, words: Words, count: int, before: NDArray[Any], after: NDArray[Any],
-    table: NDArray[np.float64], index: NDArray[np.int32], low: NDArray[Any], high: NDArray[Any],
-    code0: NDArray[Any], net: NDArray[np.int32], off: NDArray[np.int32],
-    pos: NDArray[np.float64], neg: NDArray[np.float64], interval_us: int, first_row: int, width: int,
-) -> tuple[int, Any]:  # fmt: skip
-    """The events of the active pixels from number `first` on, written to `words` from `count` on.
+    active: NDArray[np.int32],
+    first: int,
+    words: Words,
+    count: int,
+    before: NDArray[Any],
+    after: NDArray[Any],
+    table: CodeTable,
+    pixels: Pixels,
+    interval: Interval,
+) -> tuple[int, Any]:
+    """Write the events of the active pixels from number `first` on to `words` from `count` on.
 
-    Stops early where they are full; called again with more room and what it returned, it goes on with the next
-    crossing.
+    Stops early if these are full. Called again with more room and what it returned, it resumes at the next crossing.
 
     Returns:
-        The active pixel to go on with, all are done when it is their number; and the number of words.
+        The number of the active pixel at which to resume, or their number if all are done; and the number of words.
     """
     filled, room, one = np.uintp(count), np.uintp(words.size), np.uintp(1)
+    # unpacked here, since a tuple of arrays that is read or passed in the loop costs a counted reference each time
+    low, high, ref0, net, off, pos, neg = pixels
+    levels, cells, lowest, cells_per_level = table
+    last_cell = float(cells.size - 1)
     own, counted = -np.int64(pos.size > 1), -np.int64(off.size == net.size)  # masks: all bits, or none
-    row = active[first] // width
-    row_end = (row + 1) * width
-    lowest, cells_per_level = table[1], (index.size - 1) / (table[-2] - table[1])  # here: not once per pixel
+    row = active[first] // interval.width
+    row_end = (row + 1) * interval.width
     for k in range(first, active.size):
         pixel = np.int64(active[k])
         i = np.uintp(pixel)
-        start, end = table[np.uintp(before[i]) + one], table[np.uintp(after[i]) + one]
-        while pixel >= row_end:  # the pixels come in order: no division for each
+        start, end = levels[np.uintp(before[i]) + one], levels[np.uintp(after[i]) + one]
+        while pixel >= row_end:  # the pixels are in order: no division for each
             row += 1
-            row_end += width
-        rising = np.int64(end > start)  # a number, not a branch, which would be guessed wrong at every other edge
+            row_end += interval.width
+        rising = np.int64(end > start)  # a number, not a branch, which would be mispredicted at every other edge
         step = 2 * rising - 1
-        place = ((first_row + row) << ROW_SHIFT) | ((pixel - row_end + width) << COLUMN_SHIFT) | rising
-        scale = interval_us / (end - start)
-        plus, minus = pos[np.uintp(pixel & own)], neg[np.uintp(pixel & own)]
-        base, net_i, off_i = table[np.uintp(code0[i]) + one], np.int64(net[i]), np.int64(off[np.uintp(pixel & counted)])
-        crossing = reference_after(base, net_i, off_i, plus, minus, step)
+        column = pixel - row_end + interval.width
+        place = ((interval.first_row + row) << ROW_SHIFT) | (column << COLUMN_SHIFT) | rising
+        scale = interval.length_us / (end - start)
+        thresholds = pos[np.uintp(pixel & own)], neg[np.uintp(pixel & own)]
+        counts = np.int64(net[i]), np.int64(off[np.uintp(pixel & counted)])
+        reference = Reference(levels[np.uintp(ref0[i]) + one], *counts, *thresholds)
+        crossing = next_level(reference, step)
         while step * crossing <= step * end:
             if filled == room:
                 break
             words[filled] = (np.int64((crossing - start) * scale + 0.5) << TIME_SHIFT) | place
             filled += one
-            net_i += step
-            off_i += 1 - rising
-            crossing = reference_after(base, net_i, off_i, plus, minus, step)
-        net[i] = net_i
+            reference = move_reference(reference, step)
+            crossing = next_level(reference, step)
+        net[i] = reference.net
         if counted:
-            off[i] = off_i
+            off[i] = reference.off
         if step * crossing <= step * end:
             return k, np.int64(filled)
-        upper = reference_after(base, net_i, off_i, plus, minus, 1)
-        lower = reference_after(base, net_i, off_i, plus, minus, -1)
-        _set_quiet_codes(i, upper, lower, table, index, lowest, cells_per_level, low, high)
+        upper, lower = next_level(reference, 1), next_level(reference, -1)
+        high[i] = _highest_below(upper, levels, cells[_cell(upper, lowest, cells_per_level, last_cell)])
+        low[i] = _lowest_above(lower, levels, cells[_cell(lower, lowest, cells_per_level, last_cell)])
     return active.size, np.int64(filled)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _emit_levels(
-    active: NDArray[np.int32], first: int, words: Words, count: int,
-    before: NDArray[np.float64], after: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64],
-    ref0: NDArray[np.float64], net: NDArray[np.int32], off: NDArray[np.int32],
-    pos: NDArray[np.float64], neg: NDArray[np.float64], interval_us: int, first_row: int, width: int,
-) -> tuple[int, Any]:  # fmt: skip
-    """As `_emit_codes`, for images of levels."""
+    active: NDArray[np.int32],
+    first: int,
+    words: Words,
+    count: int,
+    before: NDArray[np.float64],
+    after: NDArray[np.float64],
+    pixels: Pixels,
+    interval: Interval,
+) -> tuple[int, Any]:
+    """Write the events of active pixels of levels, as `_emit_codes`."""
     filled, room, one = np.uintp(count), np.uintp(words.size), np.uintp(1)
-    own, counted = -np.int64(pos.size > 1), -np.int64(off.size == net.size)  # masks: all bits, or none
+    low, high, ref0, net, off, pos, neg = pixels
+    own, counted = -np.int64(pos.size > 1), -np.int64(off.size == net.size)
     for k in range(first, active.size):
         pixel = np.int64(active[k])
         i = np.uintp(pixel)
         start, end = before[i], after[i]
         rising = np.int64(end > start)
         step = 2 * rising - 1
-        place = ((first_row + pixel // width) << ROW_SHIFT) | ((pixel % width) << COLUMN_SHIFT) | rising
-        scale = interval_us / (end - start)
-        plus, minus = pos[np.uintp(pixel & own)], neg[np.uintp(pixel & own)]
-        base, net_i, off_i = ref0[i], np.int64(net[i]), np.int64(off[np.uintp(pixel & counted)])
-        crossing = reference_after(base, net_i, off_i, plus, minus, step)
+        row, column = pixel // interval.width, pixel % interval.width
+        place = ((interval.first_row + row) << ROW_SHIFT) | (column << COLUMN_SHIFT) | rising
+        scale = interval.length_us / (end - start)
+        thresholds = pos[np.uintp(pixel & own)], neg[np.uintp(pixel & own)]
+        counts = np.int64(net[i]), np.int64(off[np.uintp(pixel & counted)])
+        reference = Reference(ref0[i], *counts, *thresholds)
+        crossing = next_level(reference, step)
         while step * crossing <= step * end:
             if filled == room:
                 break
             words[filled] = (np.int64((crossing - start) * scale + 0.5) << TIME_SHIFT) | place
             filled += one
-            net_i += step
-            off_i += 1 - rising
-            crossing = reference_after(base, net_i, off_i, plus, minus, step)
-        net[i] = net_i
+            reference = move_reference(reference, step)
+            crossing = next_level(reference, step)
+        net[i] = reference.net
         if counted:
-            off[i] = off_i
+            off[i] = reference.off
         if step * crossing <= step * end:
             return k, np.int64(filled)
-        upper = reference_after(base, net_i, off_i, plus, minus, 1)
-        lower = reference_after(base, net_i, off_i, plus, minus, -1)
-        set_quiet(i, upper, lower, low, high)
+        high[i], low[i] = hair_below(next_level(reference, 1)), hair_above(next_level(reference, -1))
     return active.size, np.int64(filled)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def quiet_levels(
-    ref0: NDArray[np.float64], pos: NDArray[np.float64], neg: NDArray[np.float64],
-    low: NDArray[np.float64], high: NDArray[np.float64],
-) -> None:  # fmt: skip
-    """Sets `low` and `high` of all pixels of levels that have fired nothing yet."""
-    own = -np.int64(pos.size > 1)
-    for i in range(ref0.size):
-        plus, minus = pos[i & own], neg[i & own]
-        upper, lower = reference_after(ref0[i], 0, 0, plus, minus, 1), reference_after(ref0[i], 0, 0, plus, minus, -1)
-        set_quiet(i, upper, lower, low, high)

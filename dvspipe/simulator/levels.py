@@ -1,4 +1,4 @@
-"""From the values of a frame to the level that a pixel sees: the logarithm of its intensity."""
+"""Conversion of the values of a frame to levels: the logarithm of intensity that a pixel watches."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..errors import VideoError
 from ..frames import Frame
 from .config import SimulatorConfig
 
-LINLOG_KNEE = 20.0  # of 255: where v2e's lin-log map turns from a line into the logarithm (Hu et al. 2021)
+LINLOG_KNEE = 20.0  # of 255: boundary between line and logarithm in v2e's lin-log map (Hu et al. 2021)
 
 
 def linear_intensity(values: NDArray[np.float64], transfer: str) -> NDArray[np.float64]:
-    """Light in proportion to the scene's, from coded values, both with 1.0 as white.
+    """Return the intensity of coded values, both with 1.0 as white.
 
     Args:
         values: Coded values, >= 0.
@@ -33,7 +33,7 @@ def linear_intensity(values: NDArray[np.float64], transfer: str) -> NDArray[np.f
 
 
 def level_of(light: NDArray[np.float64], config: SimulatorConfig) -> NDArray[np.float64]:
-    """The level of intensities I >= 0, by the configuration's intensity map."""
+    """Return the level of intensities I >= 0, by the configuration's intensity map."""
     if config.intensity_map == "log":
         return np.log(light + config.log_offset)
     scaled = 255 * light
@@ -41,7 +41,7 @@ def level_of(light: NDArray[np.float64], config: SimulatorConfig) -> NDArray[np.
 
 
 def intensity(levels: NDArray[np.float64], config: SimulatorConfig) -> NDArray[np.float64]:
-    """The inverse of `level_of`."""
+    """Return the intensity of levels, the inverse of `level_of`."""
     if config.intensity_map == "log":
         return np.exp(levels) - config.log_offset
     knee = math.log(LINLOG_KNEE)
@@ -49,31 +49,33 @@ def intensity(levels: NDArray[np.float64], config: SimulatorConfig) -> NDArray[n
 
 
 def code_levels(dtype: np.dtype[Any], transfer: str, config: SimulatorConfig) -> NDArray[np.float64]:
-    """The level of every code of an integer image.
+    """Return the level of each code of an integer image.
 
     Returns:
         float64 [256] for uint8, [65536] for uint16, strictly increasing.
 
     Raises:
-        VideoError: The curve is `log`, which holds levels and needs float frames.
+        VideoError: The curve is `log`, which needs float frames.
     """
     if transfer == "log":
-        raise VideoError(f"frames of {dtype} with the transfer curve log: expected float frames that hold the level")
+        raise VideoError(f"wrong type of frames with the transfer curve log (found {dtype}, expected float)")
     white = np.iinfo(dtype).max
     return level_of(linear_intensity(np.arange(white + 1) / white, transfer), config)
 
 
 def float_levels(frame: Frame, config: SimulatorConfig) -> NDArray[np.float64]:
-    """The level of every pixel of a float image, float64 [H, W]; of the curve `log`, the values themselves.
+    """Return the level of each pixel of a float image, float64 [H, W]; with the curve `log`, its values.
 
     Raises:
-        VideoError: A pixel is not a finite number, or a negative intensity.
+        VideoError: A value is not finite, or a negative intensity.
     """
     values = frame.image.astype(np.float64)
-    held = frame.transfer == "log"
-    wrong = ~np.isfinite(values) if held else ~(np.isfinite(values) & (values >= 0))
+    is_level = frame.transfer == "log"
+    wrong = ~np.isfinite(values) if is_level else ~(np.isfinite(values) & (values >= 0))
     if wrong.any():
         y, x = np.argwhere(wrong)[0]
-        expected = "a finite level" if held else "a finite intensity >= 0"
-        raise VideoError(f"the frame at {frame.t_us} us has {values[y, x]} at ({x}, {y}), expected {expected}")
-    return values if held else level_of(linear_intensity(values, frame.transfer), config)
+        expected = "a finite level" if is_level else "a finite intensity >= 0"
+        raise VideoError(
+            f"frame at {frame.t_us} us: wrong value at ({x}, {y}) (found {values[y, x]}, expected {expected})"
+        )
+    return values if is_level else level_of(linear_intensity(values, frame.transfer), config)

@@ -1,8 +1,9 @@
-"""Events that no change of light causes: leak, shot noise, hot pixels.
+"""Noise events, which no change of light causes: leak, shot noise, hot pixels.
 
-The cost goes with the number of noise events, not with the number of pixels. Random numbers come from counters (the
-output function of SplitMix64: Steele, Lea and Flood 2014): what a row or pixel draws in an interval depends on the
-seed, the number of the frame, and the row or pixel, so that any chunking and any number of threads give the same.
+The cost is proportional to the number of noise events, not to the number of pixels. Random numbers come from counters
+(the output function of SplitMix64: Steele, Lea and Flood 2014). What a row or pixel draws in an interval depends only
+on the seed, the number of the frame, and the row or pixel, so that the events are the same for any number of threads
+and any division of the video into batches.
 """
 
 from __future__ import annotations
@@ -17,28 +18,25 @@ from numpy.typing import NDArray
 
 from ..events import SensorSize
 from .config import SimulatorConfig
-from .words import COLUMN_SHIFT, NOISE_SHIFT, ROW_SHIFT, TIME_SHIFT, Words, grown
+from .words import COLUMN_SHIFT, NOISE_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
-SHOT_NOISE_AT_WHITE = 0.25  # of the rate in the dark; v2e's SHOT_NOISE_INTEN_FACTOR
-LEAST_LEAK_PERIOD = 0.1  # of the mean time between two leak events, however they jitter
+SHOT_NOISE_AT_WHITE = 0.25  # as a fraction of the rate in the dark; v2e's SHOT_NOISE_INTEN_FACTOR
+LEAST_LEAK_PERIOD = 0.1  # shortest time between two leak events, as a fraction of the mean
 
-BLOCK_PX = 64  # of a row, of which most are not due to leak
-
-MOST_EXPECTED = 16.0  # events whose number is drawn at once, by adding up its distribution
-MOST_DRAWN = 200  # of them; more have a probability of 1e-130, and rounding could make the search endless
-
-SHOT, LEAK, HOT = 1, 2, 3
-"""What random numbers are drawn for."""
+BLOCK_PX = 64  # pixels of a row that are skipped together if none is due to leak
+MOST_EXPECTED = 16.0  # expected events whose number is drawn at once, by adding up its distribution
+MOST_DRAWN = 200  # events drawn at once: more have a probability of 1e-130, and rounding could make the search endless
+SHOT, LEAK, HOT = 1, 2, 3  # purposes of random numbers
 
 
 @dataclass
 class NoiseState:
-    """What the noise remembers between two frames.
+    """The state of the noise between two frames.
 
     Args:
-        next_leak_us: int64 [H, W], time of each pixel's next leak event; [0, 0] where nothing leaks.
-        block_leak_us: int64 [H, W / BLOCK_PX], the earliest of these of each block of a row: most are not due.
-        hot: int32, the hot pixels in ascending order.
+        next_leak_us: int64 [H, W], time of each pixel's next leak event; [0, 0] without leak.
+        block_leak_us: int64 [H, W / BLOCK_PX], the earliest of these times in each block of a row.
+        hot: int32, indices of the hot pixels, ascending.
     """
 
     next_leak_us: NDArray[np.int64]
@@ -46,14 +44,14 @@ class NoiseState:
     hot: NDArray[np.int32]
 
     def band(self, first_row: int, stop_row: int, width: int) -> NoiseState:
-        """The state of some rows, a view of this one but for the hot pixels, which count from 0."""
+        """Return the state of some rows: views of its arrays, and hot pixels counted from the first of these rows."""
         rows, first = slice(first_row, stop_row), first_row * width
         low, high = np.searchsorted(self.hot, (first, stop_row * width))
         return NoiseState(self.next_leak_us[rows], self.block_leak_us[rows], self.hot[low:high] - np.int32(first))
 
 
 def start_noise(config: SimulatorConfig, sensor: SensorSize, t_us: int, rng: np.random.Generator) -> NoiseState:
-    """The state before the first interval: every pixel somewhere in its first leak period, hot pixels chosen."""
+    """Return the state before the first interval: each pixel somewhere in its first leak period, hot pixels chosen."""
     pixels = sensor.width * sensor.height
     first_us = np.zeros((0, 0), np.int64)
     if config.leak_rate_hz:
@@ -67,38 +65,37 @@ def start_noise(config: SimulatorConfig, sensor: SensorSize, t_us: int, rng: np.
 
 
 def emit_noise(
-    config: SimulatorConfig, state: NoiseState, number: int, t0_us: int, interval_us: int, first_row: int, width: int,
-    values: NDArray[Any], light: NDArray[np.float64],
-) -> list[Words]:  # fmt: skip
-    """The noise events of a band of rows in an interval.
+    config: SimulatorConfig,
+    state: NoiseState,
+    number: int,
+    interval: Interval,
+    codes: NDArray[Any],
+    light: NDArray[np.float64],
+) -> list[Words]:
+    """Return the noise events of a band of rows in an interval.
 
     Args:
         config: The rates.
-        state: Changed in place.
-        number: The number of the frame that ends the interval.
-        t0_us: Time of the frame before it.
-        interval_us: The interval.
-        first_row: The band's first row.
-        width: The number of columns.
-        values: The band's pixels, as indices into `light`.
-        light: I in [0, 1].
+        state: State of the band; updated in place.
+        number: Number of the frame that ends the interval.
+        interval: The band and the interval.
+        codes: [N], the value of each pixel as an index into `light`.
+        light: Intensity in [0, 1] of each value.
     """
     seed, events = np.uint64(config.seed), []
     if config.leak_rate_hz:
         jitter, period_us = config.leak_jitter_fraction, 1e6 / config.leak_rate_hz
-        leaks = state.next_leak_us, state.block_leak_us
-        events.append(_leak(seed, jitter, period_us, *leaks, t0_us, interval_us, first_row, width))
+        events.append(_leak(seed, jitter, period_us, state.next_leak_us, state.block_leak_us, interval))
     if config.shot_noise_rate_hz:
-        per_us = config.shot_noise_rate_hz * 1e-6
-        events.append(_shot(seed, per_us, number, interval_us, first_row, width, values, light))
+        events.append(_shoot(seed, config.shot_noise_rate_hz * 1e-6, number, interval, codes, light))
     if config.hot_pixel_rate_hz and state.hot.size:
-        events.append(_hot(seed, 1e6 / config.hot_pixel_rate_hz, number, state.hot, interval_us, first_row, width))
+        events.append(_fire_hot(seed, 1e6 / config.hot_pixel_rate_hz, number, state.hot, interval))
     return events
 
 
 @njit(inline="always")
-def _mixed(counter: np.uint64) -> np.uint64:
-    """SplitMix64's output for a counter."""
+def _mix(counter: np.uint64) -> np.uint64:
+    """Return the output of SplitMix64 for a counter."""
     z = counter * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -107,21 +104,21 @@ def _mixed(counter: np.uint64) -> np.uint64:
 
 @njit(inline="always")
 def _key(seed: np.uint64, purpose: int, major: int, minor: int) -> np.uint64:
-    """Where a sequence of counters begins."""
-    key: np.uint64 = _mixed(_mixed(_mixed(seed + np.uint64(purpose)) + np.uint64(major)) + np.uint64(minor))
+    """Return the first counter of a sequence."""
+    key: np.uint64 = _mix(_mix(_mix(seed + np.uint64(purpose)) + np.uint64(major)) + np.uint64(minor))
     return key
 
 
 @njit(inline="always")
-def _share(drawn: np.uint64) -> float:
-    """A number between 0 and 1, neither of them, from the upper 53 bits."""
+def _uniform(drawn: np.uint64) -> float:
+    """Return a number in (0, 1) from the upper 53 bits."""
     return (np.int64(drawn >> np.uint64(11)) + 0.5) * 2.0**-53
 
 
 @njit(inline="always")
-def _waiting(counter: np.uint64, mean: float) -> float:
-    """An exponentially distributed number."""
-    return -mean * math.log(_share(_mixed(counter)))
+def _exponential(counter: np.uint64, mean: float) -> float:
+    """Return an exponentially distributed number."""
+    return -mean * math.log(_uniform(_mix(counter)))
 
 
 @njit(inline="always")
@@ -131,12 +128,20 @@ def _word(since: int, row: int, column: int, on: int) -> int:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _leak(
-    seed: np.uint64, jitter: float, period_us: float, next_us: NDArray[np.int64], block_us: NDArray[np.int64],
-    t0_us: int, interval_us: int, first_row: int, width: int,
-) -> Words:  # fmt: skip
-    """ON events at the leak times that have come; each draws its pixel's next time, normal around the period."""
+    seed: np.uint64,
+    jitter: float,
+    period_us: float,
+    next_us: NDArray[np.int64],
+    block_us: NDArray[np.int64],
+    interval: Interval,
+) -> Words:
+    """Return ON events at the leak times within the interval.
+
+    Each draws the next leak time of its pixel, normal around the period. Updates `next_us` and `block_us`.
+    """
     words, count = np.empty(64, np.int64), 0
-    until_us, due = t0_us + interval_us, np.empty(BLOCK_PX + 1, np.int64)
+    start_us, first_row, width = interval.start_us, interval.first_row, interval.width
+    until_us, due = start_us + interval.length_us, np.empty(BLOCK_PX + 1, np.int64)
     for row in range(next_us.shape[0]):
         for block in range(block_us.shape[1]):
             if block_us[row, block] > until_us:
@@ -150,12 +155,12 @@ def _leak(
             for place in due[:found]:
                 while times[place] <= until_us:
                     if count == words.size:
-                        words = grown(words)
-                    words[count] = _word(times[place] - t0_us, first_row + row, begin + place, 1)
+                        words = grow(words)
+                    words[count] = _word(times[place] - start_us, first_row + row, begin + place, 1)
                     count += 1
                     key = _key(seed, LEAK, (first_row + row) * width + begin + place, times[place])
-                    radius = math.sqrt(_waiting(key, 2.0))  # Box and Muller 1958
-                    angle = 2 * math.pi * _share(_mixed(key + np.uint64(1)))
+                    radius = math.sqrt(_exponential(key, 2.0))  # Box and Muller 1958
+                    angle = 2 * math.pi * _uniform(_mix(key + np.uint64(1)))
                     factor = max(1 + jitter * radius * math.cos(angle), LEAST_LEAK_PERIOD)
                     times[place] += max(1, round(factor * period_us))
             block_us[row, block] = times.min()
@@ -163,42 +168,42 @@ def _leak(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _shot(
-    seed: np.uint64, per_us: float, number: int, interval_us: int, first_row: int, width: int,
-    values: NDArray[Any], light: NDArray[np.float64],
-) -> Words:  # fmt: skip
-    """A Poisson process along each row's pixels and their times, at the dark's rate, thinned where there is light.
+def _shoot(
+    seed: np.uint64, per_us: float, number: int, interval: Interval, codes: NDArray[Any], light: NDArray[np.float64]
+) -> Words:
+    """Return shot noise: a Poisson process over each row's pixels and times at the rate in the dark, thinned by light.
 
-    Given their number, the events of a Poisson process are independent and uniform: so only the number takes an
+    Given their number, the events of a Poisson process are independent and uniform. So only the number takes an
     exponential, and it is drawn for stretches with MOST_EXPECTED events each.
     """
-    words, count = np.empty(64 + int(1.2 * per_us * interval_us * values.size), np.int64), 0
+    interval_us, first_row, width = interval.length_us, interval.first_row, interval.width
+    words, count = np.empty(64 + int(1.2 * per_us * interval_us * codes.size), np.int64), 0
     one, length, inverse = np.uint64(1), float(width) * interval_us, 1 / interval_us
     stretches = math.ceil(per_us * length / MOST_EXPECTED)
     expected = per_us * length / stretches
     none = math.exp(-expected)
-    for row in range(values.size // width):
+    for row in range(codes.size // width):
         counter, drawn = _key(seed, SHOT, number, first_row + row), 0
         for _ in range(stretches):
-            drawn += _poisson(_share(_mixed(counter)), expected, none)
+            drawn += _poisson(_uniform(_mix(counter)), expected, none)
             counter += one
         while count + drawn > words.size:
-            words = grown(words)
+            words = grow(words)
         for _ in range(drawn):
-            place = _share(_mixed(counter)) * length
+            place = _uniform(_mix(counter)) * length
             column = np.int64(min(place * inverse, width - 1.0))
             since = np.int64(min(max(place - float(column) * interval_us, 0.0), interval_us - 1.0)) + 1
-            thinning = _mixed(counter + one)  # in the upper bits; the polarity is in the lowest
-            bright = light[np.uintp(values[np.uintp(row * width + column)])]
+            thinning = _mix(counter + one)  # in the upper bits; the polarity is in the lowest
+            bright = light[np.uintp(codes[np.uintp(row * width + column)])]
             words[count] = _word(since, first_row + row, column, np.int64(thinning & one))
-            count += _share(thinning) >= (1 - SHOT_NOISE_AT_WHITE) * bright
+            count += _uniform(thinning) >= (1 - SHOT_NOISE_AT_WHITE) * bright
             counter += np.uint64(2)
     return words[:count]
 
 
 @njit(inline="always")
 def _poisson(share: float, expected: float, none: float) -> int:
-    """The Poisson-distributed number at a share of its distribution; `none` = exp(-expected) is that of 0."""
+    """Return the quantile `share` of a Poisson distribution; `none` = exp(-expected) is the probability of 0."""
     number, probability = 0, none
     share -= probability
     while share > 0 and number < MOST_DRAWN:
@@ -209,20 +214,18 @@ def _poisson(share: float, expected: float, none: float) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _hot(
-    seed: np.uint64, mean_us: float, number: int, hot: NDArray[np.int32], interval_us: int, first_row: int, width: int
-) -> Words:  # fmt: skip
-    """ON events of the hot pixels, a Poisson process each."""
+def _fire_hot(seed: np.uint64, mean_us: float, number: int, hot: NDArray[np.int32], interval: Interval) -> Words:
+    """Return ON events of the hot pixels, a Poisson process each."""
     words, count = np.empty(64, np.int64), 0
     for pixel in hot:
-        row, column = first_row + pixel // width, pixel % width
-        counter = _key(seed, HOT, number, row * width + column)
-        since = _waiting(counter, mean_us)
-        while since < interval_us:
+        row, column = interval.first_row + pixel // interval.width, pixel % interval.width
+        counter = _key(seed, HOT, number, row * interval.width + column)
+        since = _exponential(counter, mean_us)
+        while since < interval.length_us:
             if count == words.size:
-                words = grown(words)
+                words = grow(words)
             words[count] = _word(np.int64(since) + 1, row, column, 1)
             count += 1
             counter += np.uint64(1)
-            since += _waiting(counter, mean_us)
+            since += _exponential(counter, mean_us)
     return words[:count]

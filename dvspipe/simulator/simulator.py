@@ -1,4 +1,4 @@
-"""The event simulator: one step per frame, with its state in the open."""
+"""The event simulator: one step per frame, with an explicit state."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,46 +16,46 @@ from ..errors import VideoError
 from ..events import Events, SensorSize
 from ..frames import Frame
 from .config import SimulatorConfig
-from .crossings import events_of_codes, events_of_levels, quiet_codes, quiet_levels
+from .crossings import CodeTable, Pixels, events_of_codes, events_of_levels, start_quiet_codes, start_quiet_levels
 from .levels import code_levels, float_levels, intensity
-from .lowpass import events_of_filtered
+from .lowpass import Drive, events_of_filtered
 from .noise import NoiseState, emit_noise, start_noise
-from .words import LONGEST_INTERVAL_US, Words, drop_refractory, events_in_order, sort_words
+from .words import LONGEST_INTERVAL_US, Interval, Words, drop_refractory, events_in_order, sort_words
 
+CODE_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 INDEX_CELLS_PER_CODE = 16
 SMALLEST_THRESHOLD = 0.01
 LONG_AGO_US = -(2**62)
-STREAMS = {"mismatch": 0, "noise": 1}
-"""What is drawn from the seed at the start; each has a generator of its own."""
+STREAMS = {"mismatch": 0, "noise": 1}  # generators of their own, all from the seed
 NOISE_PREFIX = "noise."
-BATCH_PX = 1 << 22  # what several threads are given at a time, in whole frames, that starting them costs little
+BATCH_PX = 1 << 22  # pixels of the frames that several threads work on together, so that starting them costs little
 
 Labelled = tuple[Events, NDArray[np.bool_]]
-"""Events, and which of them are noise."""
+"""Events, and a bool [N] that is True for noise."""
 
 Result = TypeVar("Result")
 
 
 @dataclass
 class SimulatorState:
-    """What the pixels remember between two frames; one flat entry per pixel, row by row.
+    """The state of the pixels between two frames; one flat entry per pixel, row by row.
 
     Args:
-        frame: Number of frames seen.
-        t_us: Time of the last frame.
+        frame: Number of frames so far.
+        t_us: Time of the last frame in microseconds.
         sensor: Width and height of the frames.
         transfer: Transfer curve of the frames.
         values: The last frame: grey codes of an integer image, levels of a float image.
-        low: Lowest value that causes no event.
-        high: Highest value that causes no event.
-        ref0: The first frame, as `values`; behind the low-pass, its levels.
+        low: Lowest value that causes no event; with a low-pass, lowest level.
+        high: Highest value that causes no event; with a low-pass, highest level.
+        ref0: The first frame, as `values`; with a low-pass, its levels.
         net: int32, ON minus OFF events so far.
-        off: int32, OFF events so far; a single 0 where both thresholds are the same, and it makes no difference.
-        pos: float64, ON thresholds: one per pixel, or one for all.
-        neg: float64, OFF thresholds likewise.
-        filtered: float64, the outputs of the low-pass stages, one row each, or None.
-        last_us: int64, time of the last event of each pixel, or None where there is no refractory period.
-        noise: State of the noise, or None.
+        off: int32, OFF events so far; a single 0 if both thresholds are equal, as it makes no difference then.
+        pos: float64, ON thresholds, one per pixel or one for all.
+        neg: float64, OFF thresholds, likewise.
+        filtered: float64 [order, N], outputs of the low-pass stages; None without a low-pass.
+        last_us: int64, time of the last event of each pixel; None without a refractory period.
+        noise: State of the noise; None without noise.
     """
 
     frame: int
@@ -75,7 +75,7 @@ class SimulatorState:
     noise: NoiseState | None
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The state as named arrays, for a file; `from_arrays` makes it again."""
+        """Return the state as named arrays, to be stored; `from_arrays` restores it."""
         named = vars(self) | {"sensor": (self.sensor.width, self.sensor.height)}
         del named["noise"]
         if self.noise is not None:
@@ -84,7 +84,7 @@ class SimulatorState:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> SimulatorState:
-        """The state that `arrays` names."""
+        """Return the state that `arrays` described."""
         noise = {n.removeprefix(NOISE_PREFIX): array for n, array in arrays.items() if n.startswith(NOISE_PREFIX)}
         named: dict[str, Any] = {n: array for n, array in arrays.items() if not n.startswith(NOISE_PREFIX)}
         width, height = named["sensor"].tolist()
@@ -95,32 +95,75 @@ class SimulatorState:
 
 @dataclass(frozen=True)
 class _Codes:
-    """What is known of each grey code of a kind of image.
+    """The meaning of the grey codes of a kind of image.
 
     Args:
-        levels: The level of each.
-        padded: The same, with -inf before and inf behind them.
-        index: Finds a level in `padded`, as `events_of_codes` describes.
-        light: I in [0, 1] of each.
+        levels: Level of each code.
+        light: Intensity in [0, 1] of each code.
+        table: The levels, for the search.
     """
 
     levels: NDArray[np.float64]
-    padded: NDArray[np.float64]
-    index: NDArray[np.int32]
     light: NDArray[np.float64]
+    table: CodeTable
+
+
+class _Band(NamedTuple):
+    """Views of the state of a band of rows.
+
+    Args:
+        place: Its part of a flat array.
+        first_row: Its first row.
+        width: Columns.
+        pixels: Its pixels.
+        filtered: Its low-pass stages, or None.
+        last_us: Times of the last events, or None.
+        noise: State of its noise, or None.
+    """
+
+    place: slice
+    first_row: int
+    width: int
+    pixels: Pixels
+    filtered: NDArray[np.float64] | None
+    last_us: NDArray[np.int64] | None
+    noise: NoiseState | None
+
+    @classmethod
+    def of(cls, state: SimulatorState, first_row: int, stop_row: int) -> _Band:
+        """Return the band of the rows `first_row` to `stop_row` - 1."""
+        width = state.sensor.width
+        place = slice(first_row * width, stop_row * width)
+        return cls(
+            place,
+            first_row,
+            width,
+            Pixels(
+                low=state.low[place],
+                high=state.high[place],
+                ref0=state.ref0[place],
+                net=state.net[place],
+                off=state.off[place] if state.off.size > 1 else state.off,
+                pos=state.pos[place] if state.pos.size > 1 else state.pos,
+                neg=state.neg[place] if state.neg.size > 1 else state.neg,
+            ),
+            None if state.filtered is None else state.filtered[:, place],
+            None if state.last_us is None else state.last_us[place],
+            None if state.noise is None else state.noise.band(first_row, stop_row, width),
+        )
 
 
 class EventSimulator:
     """A DVS pixel array, driven frame by frame.
 
-    Between two frames the level L of a pixel moves on a straight line, behind the low-pass where there is one. An event
-    fires wherever it reaches ref + pos_thres (ON) or ref - neg_thres (OFF), at that time, and ref moves there. Without
-    noise and refractory period, |L - ref| is smaller than the threshold after every frame. The first frame sets the
-    references and fires nothing. Noise events leave the references alone.
+    Between two frames the level L of a pixel follows a straight line, which the low-pass then filters, if there is one.
+    An event fires when L reaches ref + pos_thres (ON) or ref - neg_thres (OFF), at that time, and ref moves there.
+    Without noise and refractory period, |L - ref| is below the threshold after every frame. The first frame sets the
+    references and fires nothing. Noise events do not change the references.
 
     Args:
-        config: The pixel model's settings.
-        threads: How many work on a band of rows each; the events are the same.
+        config: Settings of the pixel model.
+        threads: Number of threads, each working on a band of rows; the events do not depend on it.
 
     Example:
         >>> frames = frames_from_arrays([np.full((7, 12), 100, np.uint8), np.full((7, 12), 200, np.uint8)], fps=30)
@@ -136,25 +179,25 @@ class EventSimulator:
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def step(self, frame: Frame, state: SimulatorState | None) -> tuple[Events, SimulatorState]:
-        """The events between the last frame and this one.
+        """Return the events between the previous frame and this one, and the new state.
 
         Args:
             frame: The next frame.
-            state: What the last step returned, or None with the first frame. It is used up: its arrays go into the
-                state that is returned.
+            state: The state that the previous step returned; None for the first frame. Do not use it again: the new
+                state takes over its arrays.
 
         Returns:
-            The events with last time <= t <= this frame's time (rounded to the microsecond), sorted by time, at the
-            same time signal before noise, then by row and column; and the new state.
+            Events with previous time <= t <= time of this frame (rounded to the microsecond), sorted by time, then
+            signal before noise, row and column; and the new state.
 
         Raises:
-            VideoError: The frame does not fit the last one: its size, kind of values, or time.
+            VideoError: The size, type, transfer curve or time of the frame does not fit the previous one.
         """
         ((events, _),), state = self.steps([frame], state)
         return events, state
 
     def steps(self, frames: Sequence[Frame], state: SimulatorState | None) -> tuple[list[Labelled], SimulatorState]:
-        """As `step` for several frames one after another, with a bool [N] for each that says which events are noise."""
+        """Return the events of several consecutive frames, as `step`, each with a bool [N] that is True for noise."""
         done: list[Labelled] = []
         if state is None:
             state = self._start(frames[0])
@@ -172,7 +215,7 @@ class EventSimulator:
         )
         intervals = [*zip(itertools.pairwise(times), zip(*bands, strict=True), strict=True)]
         parts = self._share(
-            lambda first, stop: [_together(*each, state.sensor) for each in intervals[first:stop]], len(intervals)
+            lambda first, stop: [_join_bands(*each, state.sensor) for each in intervals[first:stop]], len(intervals)
         )
         done += itertools.chain(*parts)
         np.copyto(state.values, images[-1])
@@ -181,17 +224,18 @@ class EventSimulator:
         return done, state
 
     def _share(self, work: Callable[[int, int], Result], count: int) -> list[Result]:
-        """The results of some work on items `first` to `stop`, a part of `count` for each thread."""
+        """Return the results of `work(first, stop)` on as many parts of `count` items as there are threads."""
         parts = min(self.threads, count)
-        edges = [count * part // parts for part in range(parts + 1)]
         if self._pool is None or parts == 1:
             return [work(0, count)]
+        edges = [count * part // parts for part in range(parts + 1)]
         return list(self._pool.map(work, edges[:-1], edges[1:]))
 
     def _start(self, frame: Frame) -> SimulatorState:
         config, values = self.config, self._values(frame).copy()
-        codes = None if values.dtype.kind == "f" else self._code_table(values.dtype, frame.transfer)
+        codes = None if values.dtype.kind == "f" else self._read_codes(values.dtype, frame.transfer)
         levels = codes.levels.take(values) if codes else values
+        compared = levels if config.cutoff_hz else values  # with `low` and `high`
         pos, neg = self._thresholds(values.size)
         rng = np.random.default_rng([config.seed, STREAMS["noise"]])
         state = SimulatorState(
@@ -200,9 +244,9 @@ class EventSimulator:
             sensor=frame.size,
             transfer=frame.transfer,
             values=values,
-            low=np.empty_like(levels if config.cutoff_hz else values),
-            high=np.empty_like(levels if config.cutoff_hz else values),
-            ref0=(levels if config.cutoff_hz else values).copy(),
+            low=np.empty_like(compared),
+            high=np.empty_like(compared),
+            ref0=compared.copy(),
             net=np.zeros(values.size, np.int32),
             off=np.zeros(1 if np.array_equal(pos, neg) else values.size, np.int32),
             pos=pos,
@@ -211,14 +255,15 @@ class EventSimulator:
             last_us=np.full(values.size, LONG_AGO_US, np.int64) if config.refractory_period else None,
             noise=start_noise(config, frame.size, frame.t_us, rng) if config.noisy else None,
         )
-        if state.low.dtype.kind == "f" or codes is None:
-            quiet_levels(state.ref0, pos, neg, state.low, state.high)
+        pixels = _Band.of(state, 0, frame.size.height).pixels
+        if codes is None or config.cutoff_hz:
+            start_quiet_levels(pixels)
         else:
-            quiet_codes(codes.padded, codes.index, state.ref0, pos, neg, state.low, state.high)
+            start_quiet_codes(codes.table, pixels)
         return state
 
     def _thresholds(self, pixels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """ON and OFF thresholds: one for all pixels, or one drawn for each."""
+        """Return the ON and OFF thresholds: one for all pixels, or a random one for each."""
         config = self.config
         if not config.sigma_thres:
             return np.array([config.pos_thres]), np.array([config.neg_thres])
@@ -227,80 +272,90 @@ class EventSimulator:
         return np.maximum(pos, SMALLEST_THRESHOLD), np.maximum(neg, SMALLEST_THRESHOLD)
 
     def _values(self, frame: Frame) -> NDArray[Any]:
-        """Flat grey codes of an integer image, levels of a float image."""
+        """Return the flat grey codes of an integer image, or the flat levels of a float image."""
         if frame.image.dtype.kind == "f":
             return float_levels(frame, self.config).ravel()
-        if frame.image.dtype not in (np.uint8, np.uint16):
-            raise VideoError(f"a frame has dtype {frame.image.dtype}, expected uint8, uint16 or float32")
+        if frame.image.dtype not in CODE_TYPES:
+            raise VideoError(
+                f"frame at {frame.t_us} us: unsupported type (found {frame.image.dtype}, "
+                "expected uint8, uint16 or float32)"
+            )
         return np.ascontiguousarray(frame.image).ravel()
 
-    def _code_table(self, dtype: np.dtype[Any], transfer: str) -> _Codes:
+    def _read_codes(self, dtype: np.dtype[Any], transfer: str) -> _Codes:
         if (dtype, transfer) not in self._codes:
             levels = code_levels(dtype, transfer, self.config)
-            edges = np.linspace(levels[0], levels[-1], levels.size * INDEX_CELLS_PER_CODE + 1)
-            self._codes[dtype, transfer] = _Codes(
-                levels,
-                np.concatenate([[-np.inf], levels, [np.inf]]),
-                1 + np.searchsorted(levels, edges, side="left").astype(np.int32),
-                np.clip(intensity(levels, self.config), 0, 1),
+            count = levels.size * INDEX_CELLS_PER_CODE
+            edges = np.linspace(levels[0], levels[-1], count + 1)
+            table = CodeTable(
+                levels=np.concatenate([[-np.inf], levels, [np.inf]]),
+                cells=1 + np.searchsorted(levels, edges, side="left").astype(np.int32),
+                lowest=float(levels[0]),
+                cells_per_level=float(count / (levels[-1] - levels[0])),
             )
+            self._codes[dtype, transfer] = _Codes(levels, np.clip(intensity(levels, self.config), 0, 1), table)
         return self._codes[dtype, transfer]
 
     def _run_band(
         self, state: SimulatorState, first_row: int, stop_row: int, times: list[int], images: list[NDArray[Any]]
     ) -> list[Words]:
-        """The events of a band of rows in each interval, in any order."""
-        config, width = self.config, state.sensor.width
-        band = slice(first_row * width, stop_row * width)
-        noise = state.noise.band(first_row, stop_row, width) if state.noise else None
-        last_us = None if state.last_us is None else state.last_us[band]
-        pixels = tuple(
-            array[band] if array.size > 1 else array
-            for array in (state.low, state.high, state.ref0, state.net, state.off, state.pos, state.neg)
-        )
-        in_all = []
-        for number, (t0_us, t1_us) in enumerate(itertools.pairwise(times)):
-            before, after, interval_us = images[number][band], images[number + 1][band], t1_us - t0_us
-            place = interval_us, first_row, width
-            codes = None if after.dtype.kind == "f" else self._code_table(after.dtype, state.transfer)
-            lit, light = after, codes.light if codes else np.empty(0)
-            if codes is None and (config.cutoff_hz or noise):
-                lit, light = np.arange(after.size, dtype=np.int32), np.clip(intensity(after, config), 0, 1)
-            if state.filtered is not None:
-                words = self._filtered(state.filtered[:, band], before, after, codes, lit, light, pixels, place)
-            elif codes:
-                words = events_of_codes(before, after, codes.padded, codes.index, *pixels, *place)
-            else:
-                words = events_of_levels(before, after, *pixels, *place)
-            if noise:
-                words = np.concatenate(
-                    [words, *emit_noise(config, noise, state.frame + number, t0_us, *place, lit, light)]
-                )
-            if last_us is not None:
-                period_us = round(config.refractory_period * 1e6)
-                words = drop_refractory(sort_words(words, interval_us), t0_us, period_us, first_row, width, last_us)
-            in_all.append(words)
-        return in_all
+        """Return the events of a band of rows in each interval, in any order."""
+        band = _Band.of(state, first_row, stop_row)
+        codes = None if state.values.dtype.kind == "f" else self._read_codes(state.values.dtype, state.transfer)
+        found = []
+        for number, (start_us, stop_us) in enumerate(itertools.pairwise(times)):
+            interval = Interval(start_us, stop_us - start_us, first_row, band.width)
+            before, after = images[number][band.place], images[number + 1][band.place]
+            found.append(self._run_interval(band, interval, codes, before, after, state.frame + number))
+        return found
 
-    def _filtered(
-        self, stages: NDArray[np.float64], before: NDArray[Any], after: NDArray[Any], codes: _Codes | None,
-        lit: NDArray[Any], light: NDArray[np.float64], pixels: tuple[Any, ...], place: tuple[int, int, int],
-    ) -> Words:  # fmt: skip
-        """Signal events behind the photoreceptor's low-pass, whose stages go on to the interval's end."""
-        seen = (before, after, codes.levels, codes.levels) if codes else (lit, lit, before, after)
-        tau_us = 1e6 / (2 * math.pi * self.config.cutoff_hz) * 1.1 / (light + 0.1)
-        span = place[0] / tau_us
-        words: Words = events_of_filtered(*seen, span, np.exp(-span), stages, *pixels, *place)
+    def _run_interval(
+        self,
+        band: _Band,
+        interval: Interval,
+        codes: _Codes | None,
+        before: NDArray[Any],
+        after: NDArray[Any],
+        frame: int,
+    ) -> Words:
+        """Return the signal and noise events between two frames that are not in refractory periods, in any order."""
+        config = self.config
+        indices, light = after, codes.light if codes else np.empty(0)
+        if codes is None and (config.cutoff_hz or band.noise):
+            indices, light = np.arange(after.size, dtype=np.int32), np.clip(intensity(after, config), 0, 1)
+        if band.filtered is not None:
+            length, decay = self._decay(interval, light)
+            drive = (
+                Drive(before, after, codes.levels, codes.levels, length, decay)
+                if codes
+                else Drive(indices, indices, before, after, length, decay)
+            )
+            words: Words = events_of_filtered(drive, band.filtered, band.pixels, interval)
+        elif codes:
+            words = events_of_codes(before, after, codes.table, band.pixels, interval)
+        else:
+            words = events_of_levels(before, after, band.pixels, interval)
+        if band.noise:
+            words = np.concatenate([words, *emit_noise(config, band.noise, frame, interval, indices, light)])
+        if band.last_us is not None:
+            period_us = round(config.refractory_period * 1e6)
+            words = drop_refractory(sort_words(words, interval.length_us), interval, period_us, band.last_us)
         return words
+
+    def _decay(self, interval: Interval, light: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the interval in units of the low-pass's time constant at each intensity, and exp(-it)."""
+        tau_us = 1e6 / (2 * math.pi * self.config.cutoff_hz) * 1.1 / (light + 0.1)
+        length = interval.length_us / tau_us
+        return length, np.exp(-length)
 
 
 def simulate(frames: Iterable[Frame], config: SimulatorConfig | None = None, *, threads: int = 1) -> Iterator[Events]:
-    """The events of a video, one chunk per pair of frames; `concatenate` makes one recording of them.
+    """Yield the events of a video, one chunk per pair of frames; `concatenate` joins them into one recording.
 
     Args:
-        frames: Two or more frames in the order of their times.
-        config: The pixel model's settings.
-        threads: As in `EventSimulator`.
+        frames: Two or more frames, ordered by time.
+        config: Settings of the pixel model.
+        threads: Number of threads, as in `EventSimulator`.
 
     Raises:
         VideoError: There are fewer than two frames, or they do not fit together.
@@ -313,14 +368,14 @@ def simulate(frames: Iterable[Frame], config: SimulatorConfig | None = None, *, 
         yield from (events for events, _ in stepped[count == 0 :])
         count += len(batch)
     if count < 2:
-        raise VideoError(f"{count} frame{'' if count == 1 else 's'}, expected at least 2: events are made of changes")
+        raise VideoError(f"too few frames to simulate events (found {count}, expected at least 2)")
 
 
 def batches(frames: Iterable[Frame], threads: int) -> Iterator[list[Frame]]:
-    """Frames in groups that keep several threads busy; one by one for a single thread.
+    """Yield frames in batches that keep several threads busy; one by one for a single thread.
 
-    Where the frames end in an error, those before it come first. The images of a group are copies, since whoever makes
-    frames may use one buffer again.
+    If the frames end with an error, the frames before it are yielded first. The images of a batch are copies, since
+    the iterator of frames may reuse its buffer.
     """
     batch: list[Frame] = []
     try:
@@ -338,23 +393,27 @@ def batches(frames: Iterable[Frame], threads: int) -> Iterator[list[Frame]]:
 
 
 def _check(frame: Frame, before_us: int, state: SimulatorState) -> None:
+    name, kind = f"frame at {frame.t_us} us", state.values.dtype
     if frame.image.shape != (state.sensor.height, state.sensor.width):
-        raise VideoError(f"the frame at {frame.t_us} us is {frame.size}, the frames before it {state.sensor}")
-    kind = state.values.dtype
+        raise VideoError(f"{name}: size differs from the previous frames (found {frame.size}, expected {state.sensor})")
     if not (frame.image.dtype == kind or (frame.image.dtype.kind == "f" and kind.kind == "f")):
-        raise VideoError(f"the frame at {frame.t_us} us has dtype {frame.image.dtype}, the frames before it {kind}")
+        raise VideoError(f"{name}: type differs from the previous frames (found {frame.image.dtype}, expected {kind})")
     if frame.transfer != state.transfer:
-        raise VideoError(f"the frame at {frame.t_us} us is {frame.transfer}, the frames before it {state.transfer}")
+        raise VideoError(
+            f"{name}: transfer curve differs from the previous frames (found {frame.transfer}, "
+            f"expected {state.transfer})"
+        )
     interval_us = frame.t_us - before_us
     if not 0 < interval_us <= LONGEST_INTERVAL_US:
         raise VideoError(
-            f"the frame at {frame.t_us} us follows one at {before_us} us, expected 1 to {LONGEST_INTERVAL_US} us later"
+            f"{name}: wrong interval after the previous frame at {before_us} us (found {interval_us} us, "
+            f"expected 1 to {LONGEST_INTERVAL_US} us)"
         )
 
 
-def _together(span_us: tuple[int, int], bands: Sequence[Words], sensor: SensorSize) -> Labelled:
-    """The events of all bands in an interval, in their order."""
-    t0_us, t1_us = span_us
+def _join_bands(span_us: tuple[int, int], bands: Sequence[Words], sensor: SensorSize) -> Labelled:
+    """Return the events of all bands in an interval, in order."""
+    start_us, stop_us = span_us
     words = np.concatenate(bands) if len(bands) > 1 else bands[0]
-    t, x, y, on, noise = events_in_order(words, t0_us, t1_us - t0_us)
-    return Events._trusted(t, x, y, on, sensor), noise
+    t, x, y, on, noise = events_in_order(words, start_us, stop_us - start_us)
+    return Events.from_checked(t, x, y, on, sensor), noise

@@ -1,10 +1,12 @@
-"""Events between two frames as one 64-bit word each, whose order is the order of events.
+"""Events between two frames as one 64-bit word each; ascending words are the events in order.
 
 From the highest bit down: 0; 31 bits of microseconds since the earlier frame; 1 bit noise; 15 bits row; 15 bits column;
-0; 1 bit ON. One word is one store where a pixel fires, and one load and store in each pass of the sort.
+0; 1 bit ON. With one word per event, firing costs one store, and each pass of the sort one load and one store.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -19,9 +21,18 @@ DIGIT_BITS = 8  # of the radix sort: 256 counters stay in the first-level cache
 DIGITS = 1 << DIGIT_BITS
 
 
+class Interval(NamedTuple):
+    """The time between two frames, for a band of rows."""
+
+    start_us: int
+    length_us: int
+    first_row: int
+    width: int
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def grown(words: Words) -> Words:
-    """The same words with room for twice as many, and 64 more."""
+def grow(words: Words) -> Words:
+    """Return a copy of the words with room for twice as many and 64 more."""
     more = np.empty(2 * words.size + 64, np.int64)
     more[: words.size] = words
     return more
@@ -29,7 +40,10 @@ def grown(words: Words) -> Words:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def sort_words(words: Words, longest: int) -> Words:
-    """The words in ascending order; by a stable radix sort of their times, 0 to `longest`, then of equal times."""
+    """Return the words in ascending order.
+
+    A stable radix sort by time, 0 to `longest`, then an insertion sort for events at the same time.
+    """
     ascending = 1
     while ascending < words.size and words[ascending - 1] <= words[ascending]:
         ascending += 1
@@ -55,7 +69,7 @@ def sort_words(words: Words, longest: int) -> Words:
             target[np.uintp(place[at])] = word
             place[at] += one
         unsorted, target = target, (np.empty_like(words) if digit == 0 and digits > 1 else unsorted)
-    for index in range(1, unsorted.size):  # few are out of order now: noise beside signal in one microsecond
+    for index in range(1, unsorted.size):  # few are out of order now: noise and signal within a microsecond
         word, to = unsorted[index], index
         while to > 0 and unsorted[to - 1] > word:
             unsorted[to] = unsorted[to - 1]
@@ -64,19 +78,31 @@ def sort_words(words: Words, longest: int) -> Words:
     return unsorted
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
 def events_in_order(
-    words: Words, t0_us: int, interval_us: int
+    words: Words, start_us: int, length_us: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int16], NDArray[np.int16], NDArray[np.bool_], NDArray[np.bool_]]:  # fmt: skip
-    """The columns t (from t0_us on), x, y, p and noise of the events of an interval, in order.
+    """Return the columns t (counted from start_us), x, y, p and noise of the events of an interval, in order."""
+    t, x, y = np.empty(words.size, np.int64), np.empty(words.size, np.int16), np.empty(words.size, np.int16)
+    on, noise = np.empty(words.size, np.bool_), np.empty(words.size, np.bool_)
+    _unpack_sorted(words, start_us, length_us, t, x, y, on, noise)  # as results they would cost a microsecond each
+    return t, x, y, on, noise
 
-    A loop for each column, which the compiler then vectorises.
-    """
-    ordered = sort_words(words, interval_us)
-    t, x, y = np.empty(ordered.size, np.int64), np.empty(ordered.size, np.int16), np.empty(ordered.size, np.int16)
-    on, noise = np.empty(ordered.size, np.bool_), np.empty(ordered.size, np.bool_)
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _unpack_sorted(
+    words: Words,
+    start_us: int,
+    length_us: int,
+    t: NDArray[np.int64],
+    x: NDArray[np.int16],
+    y: NDArray[np.int16],
+    on: NDArray[np.bool_],
+    noise: NDArray[np.bool_],
+) -> None:
+    """Sort words and write their columns, in one loop per column, so that the compiler vectorizes each."""
+    ordered = sort_words(words, length_us)
     for event in range(ordered.size):
-        t[event] = t0_us + (ordered[event] >> TIME_SHIFT)
+        t[event] = start_us + (ordered[event] >> TIME_SHIFT)
     for event in range(ordered.size):
         x[event] = (ordered[event] >> COLUMN_SHIFT) & LARGEST_COORDINATE
     for event in range(ordered.size):
@@ -85,19 +111,16 @@ def events_in_order(
         on[event] = ordered[event] & 1
     for event in range(ordered.size):
         noise[event] = (ordered[event] >> NOISE_SHIFT) & 1
-    return t, x, y, on, noise
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def drop_refractory(
-    words: Words, t0_us: int, period_us: int, first_row: int, width: int, last_us: NDArray[np.int64]
-) -> Words:  # fmt: skip
-    """The sorted words without those within `period_us` of their pixel's last event; notes these times in last_us."""
+def drop_refractory(words: Words, interval: Interval, period_us: int, last_us: NDArray[np.int64]) -> Words:
+    """Return the sorted words that are at least `period_us` after the last event of their pixel; updates `last_us`."""
     count = 0
     for word in words:
-        row = ((word >> ROW_SHIFT) & LARGEST_COORDINATE) - first_row
-        pixel = np.uintp(row * width + ((word >> COLUMN_SHIFT) & LARGEST_COORDINATE))
-        t_us = t0_us + (word >> TIME_SHIFT)
+        row = ((word >> ROW_SHIFT) & LARGEST_COORDINATE) - interval.first_row
+        pixel = np.uintp(row * interval.width + ((word >> COLUMN_SHIFT) & LARGEST_COORDINATE))
+        t_us = interval.start_us + (word >> TIME_SHIFT)
         if t_us - last_us[pixel] >= period_us:
             last_us[pixel] = t_us
             words[count] = word
