@@ -17,7 +17,7 @@ from pydantic import Field
 
 from .config import Settings
 from .correlation import correlate
-from .errors import EventError, Remedy
+from .errors import EventError
 from .events import Events, SensorSize
 
 BLUR_PX = 5  # side of the box, as in the figures for real DAVIS recordings
@@ -256,8 +256,7 @@ def _count_bins(a: Events, b: Events, origin_us: int, bin_us: int) -> int:
         spans = " and ".join(f"{name} from {events.t[0]} to {events.t[-1]} us" for name, events in filled)
         raise EventError(
             f"too long a time for bins of {bin_us} us ({spans}; found {bins} bins, expected at most {MOST_BINS}); "
-            "shift one recording in time if their clocks differ",
-            Remedy("bin_us", "MICROSECONDS", "use longer bins"),
+            "shift one recording in time if their clocks differ"
         )
     return bins
 

@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from ..config import build, merge_settings, parse_overrides
-from ..errors import DvspipeError, FileError, WorkerError
+from ..errors import DvspipeError, FileError
 from .options import Hint, Jobs, Overwrite, Sensor, parse_hints, parse_sensor
 from .screen import EXIT_SOME_FAILED, fail, messages, progress, screen, skip
 
@@ -156,8 +156,6 @@ def _convert_many(
                 if preview:
                     _write_preview(done.path, overwrite=True)
                 _print_conversion(done, None)
-            except WorkerError:
-                raise
             except DvspipeError as error:
                 failed += 1
                 skip(error)
