@@ -3,10 +3,11 @@
 from .answers import draw_recording, score_line, write_answers_page
 from .charts import draw_confusion, draw_curves, draw_probabilities
 from .comparison import Metric, describe_comparison, write_comparison_page
+from .config import PreviewColours, PreviewMode, PreviewSettings
 from .examples import draw_examples
 from .neurons import draw_neurons
 from .plots import PLOTS, EventSource, PlotKind, draw_events
-from .previews import PreviewColours, PreviewMode, PreviewSettings, write_preview
+from .previews import write_preview
 from .rasters import draw_rasters
 from .timelines import draw_timeline, write_overlay
 from .training import write_training_page

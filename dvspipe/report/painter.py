@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from ..events import EARLIEST_US, Events, SensorSize
 from ..frames import Frame
 from ..opencv import cv2
+from .config import PreviewColours, PreviewSettings
 from .style import DARK, EVENT_PALETTES, Colour, ColourMap, EventPalette
-
-if TYPE_CHECKING:
-    from .previews import PreviewColours, PreviewSettings
 
 OPACITY = (0.6, 0.73, 0.87, 1.0)  # of a pixel with 1, 2, 3, 4 or more events
 FADE_LEVELS = 32  # of a pixel that fades

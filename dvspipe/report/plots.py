@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import ConfigError, FileError
 from ..events import Events, SensorSize, concatenate
-from .previews import PreviewColours
+from .config import PreviewColours
 from .style import (
     EVENT_PALETTES,
     GRID,

@@ -12,8 +12,9 @@ import numpy as np
 
 from ..events import Events, SensorSize
 from ..results import Answer, EventRates, RecordingResult, SegmentRow, WindowRow
+from .config import PreviewSettings
 from .painter import Caption
-from .previews import PreviewSettings, write_preview
+from .previews import write_preview
 from .style import ACCENT, EMPTY, GRID, INK, QUIET, SMALL, TITLE, grid_axes, new_figure, readable, save_figure
 
 if TYPE_CHECKING:
