@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from multiprocessing.synchronize import Event
 from typing import Any, Generic, TypeVar, cast
 
-from .errors import DvspipeError, Remedy, WorkerError
+from .errors import DvspipeError, WorkerError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -145,10 +145,10 @@ def _map_in_pool(
                     yield outcome
         except BrokenProcessPool as error:
             names = ", ".join(str(items[index]) for index in sorted(running.values())[:jobs])
+            what = "was killed, perhaps because memory ran out," if done else "could not start or was killed"
+            script = "" if done else "; in a script, call it below if __name__ == '__main__':"
             raise WorkerError(
-                f"a worker process was killed or could not start, perhaps because memory ran out, while working on "
-                f"{names}; in a script, start the work below if __name__ == '__main__':",
-                Remedy("jobs", 1, "work in a single process"),
+                f"a worker process {what} while working on {names} (jobs = 1 works without processes){script}"
             ) from error
     tell(done, len(items))
 

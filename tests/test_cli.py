@@ -536,3 +536,43 @@ def test_every_command_that_writes_has_the_same_option_for_it() -> None:
         if command.__name__ not in reading:
             option = typing.get_type_hints(command, include_extras=True)["out"].__metadata__[0]
             assert {option.default, *option.param_decls} == {"--out", "-o"}, command.__name__
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes by /proc")
+@pytest.mark.parametrize("what", ["convert", "synth"])
+def test_a_killed_worker_is_one_line_and_finished_files_stay(what: str, clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(12):
+        (tmp_path / "in" / f"{number:02}.webm").write_bytes(clip.read_bytes())
+    arguments = {
+        "convert": ["convert", "in", "-o", "out", "--preset", "noisy", "--set", "pos_thres=0.02"],
+        "synth": ["synth", "gestures", "-o", "out", "--people", "4"],
+    }[what]
+    command = [sys.executable, "-m", "dvspipe", *arguments, "--jobs", "2"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
+        while not finished_files(tmp_path / "out"):
+            assert running.poll() is None
+            time.sleep(0.02)
+        os.kill(workers_of(running.pid)[0], signal.SIGKILL)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 2
+    assert len(said.strip().splitlines()) == 1
+    assert "was killed" in said
+    files = finished_files(tmp_path / "out")
+    assert files
+    assert all(len(read(path)) for path in files)
+
+
+def finished_files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*.h5") if path.parent.suffix != ".part"]
+
+
+def workers_of(parent: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            own = status.read_text().rpartition(")")[2].split()
+            if int(own[1]) == parent and b"spawn_main" in (status.parent / "cmdline").read_bytes():
+                found.append(int(status.parent.name))
+    return found

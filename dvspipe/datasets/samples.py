@@ -46,6 +46,9 @@ class Sample:
     code: SpikeCode | None = None
     file: Path | None = None
 
+    def __str__(self) -> str:
+        return self.name
+
 
 @dataclass(frozen=True)
 class DataSet:
