@@ -753,7 +753,7 @@ def test_an_answer_is_made_anew_where_what_it_rests_on_has_changed(
         (["cut.h5"], "cut.h5: not a complete HDF5 file"),
         (["unknown.xyz"], "unknown.xyz: not a recording of a known format"),
         (["missing.h5"], "missing.h5: no such recording"),
-        (["nothing"], "nothing: holds no videos or recordings"),
+        (["nothing"], "nothing: contains no videos or recordings"),
         (["there.h5", "--out", "file"], "file"),
         (["empty.h5", "--out", "answers"], "empty.h5: the recording holds no events"),
         (["there.h5", "--out", "."], "there.h5: is a file where the answers for there.h5 would go"),
