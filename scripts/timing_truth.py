@@ -2,9 +2,9 @@
 
 A scene is rendered at 3,000 fps in floats; its events with thresholds 0.2 are the truth. Each 10th, 50th or 100th
 frame, rounded to 8 bits, makes the video to simulate: with plain linear crossing and with `upsample`. The columns:
-median and 90th percentile of the distance from each true event to the nearest simulated one of the same pixel and polarity, among
-those with one within a source-frame interval; missed: true events without one; false: simulated events without a true
-one; CPU time of `upsample` alone per pair of frames on one thread.
+median and 90th percentile of the distance from each true event to the nearest simulated one of the same pixel and
+polarity, among those with one within a source-frame interval; missed: true events without one; false: simulated events
+without a true one; CPU time of `upsample` alone per pair of frames on one thread.
 """
 
 from __future__ import annotations
