@@ -1,4 +1,4 @@
-"""Videos and recordings to event files."""
+"""Conversion of videos and recordings to event files."""
 
 from __future__ import annotations
 
@@ -52,29 +52,29 @@ log = logging.getLogger(__name__)
 
 
 class ConvertConfig(Settings):
-    """How a video becomes an event file; what the file's settings record."""
+    """Settings of a conversion from video to events; stored in the event file."""
 
     video: VideoSettings = VideoSettings()
     simulator: SimulatorConfig = SimulatorConfig()
     upsample: Literal["off", "auto"] | Annotated[int, Field(ge=2, le=256)] = "off"
-    """Motion-compensated steps between two frames: none, as many as the motion asks for, or a number."""
+    """Motion-compensated steps per pair of frames: `off`, `auto` (depending on the motion) or a number."""
     label_noise: bool = False
-    """Whether the column /events/noise tells noise events from signal events."""
+    """Whether to write a column /events/noise that is 1 for noise events and 0 for signal events."""
     compression: Compression = "gzip"
-    """Of the HDF5 file: gzip, which everything reads, or blosc, which is faster to read and takes hdf5plugin."""
+    """Compression of the HDF5 file: gzip, which all programs read, or blosc, which is faster and needs hdf5plugin."""
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a conversion did.
+    """The result of a conversion.
 
     Args:
         path: The event file.
         sensor: Its sensor.
-        frames: Number of frames read, 0 of a recording.
+        frames: Number of frames read; 0 for a recording.
         events: Number of events written.
-        duration_us: Time from the first frame or event to the last.
-        lost: What of a damaged recording is missing, None where nothing is.
+        duration_us: Time from the first frame or event to the last in microseconds.
+        lost: Description of what is missing from a corrupted recording; None if complete.
     """
 
     path: Path
@@ -86,33 +86,37 @@ class Conversion:
 
 
 def convert_video(
-    source: Path,
-    path: Path,
+    source: str | Path,
+    path: str | Path,
     config: ConvertConfig | None = None,
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
     threads: int = 1,
 ) -> Conversion:
-    """Writes the events of a video to an HDF5 file, decoding and compressing in threads of their own.
+    """Write the events of a video to an HDF5 file, decoding and compressing in separate threads.
 
-    Memory does not grow with length. Where the process is interrupted or killed, or the disk is full, the next call for
-    the same file goes on from what was saved last, in the folder `path`.part, with the same events in the end.
+    Memory does not grow with the length of the video. If the process is interrupted or killed, or the disk is full, the
+    next call for the same file resumes from the last saved state, in the folder `path`.part, and writes the same events
+    as without the interruption.
 
     Args:
         source: A video file or image folder, or the number of a camera, which Ctrl-C ends.
         path: The file to write, `.h5` or `.hdf5`.
-        config: How.
-        overwrite: Whether an existing file may be replaced; what was saved is then not used.
-        progress: Told after every frame, and once before the first where it goes on.
-        threads: How many simulate, beside those that decode and compress; the events are the same.
+        config: Settings of the conversion.
+        overwrite: Whether to replace an existing file; a saved state is then not used.
+        progress: Called after each frame with the numbers of frames done and in all, and once before the first frame
+            when resuming.
+        threads: Number of threads that simulate, in addition to those that decode and compress. The events do not
+            depend on it.
 
     Raises:
         VideoError: The video cannot be read, has fewer than two frames, or they do not fit together.
-        TruncatedVideoError: The video breaks off; what was read of it stands in the file, which is complete and has the
-            attribute `truncated_at_us`.
-        FileError: The file exists or cannot be written.
+        TruncatedVideoError: The video ends early. The events of its readable frames are in the file, which is complete
+            and has the attribute `truncated_at_us`.
+        FileError: The file already exists or cannot be written.
     """
+    source, path = Path(source), Path(path)
     config = config or ConvertConfig()
     claim_output(path, overwrite=overwrite)
     video = open_video(source, config.video)
@@ -123,16 +127,16 @@ def convert_video(
         path, video.size, source=Path(video.name).name, settings=config.model_dump(), overwrite=overwrite,
         labelled=config.label_noise, version_of_source=_version(source, video), compression=config.compression,
     ) as writer, video.ended_by_interrupt():  # fmt: skip
-        count, state = _begin(video, writer.saved)
+        count, state = _restore(video, writer.saved)
         try:
             _convert(video, config, writer, count, state, progress, threads)
         except TruncatedVideoError as error:
             truncated = error
             writer.note("truncated_at_us", error.at_us)
         except VideoError as error:
-            raise error if str(error).startswith(video.name) else VideoError(f"{video.name}: {error}") from error
+            raise error.named(video.name) from error
         if count.frames < 2:
-            raise VideoError(f"{video.name}: {count}, expected at least 2")
+            raise VideoError(f"{video.name}: too few frames (found {count.frames}, expected at least 2)")
     if truncated:
         raise truncated
     return Conversion(path, video.size, count.frames, writer.count, count.last_us - count.first_us)
@@ -140,17 +144,14 @@ def convert_video(
 
 @dataclass
 class _Count:
-    """The source frames so far: how many, and the times of the first and the last."""
+    """Number of source frames so far, and the times of the first and the last."""
 
     frames: int = 0
     first_us: int = 0
     last_us: int = 0
 
-    def __str__(self) -> str:
-        return f"{self.frames} frame{'' if self.frames == 1 else 's'}"
-
-    def over(self, frames: Iterable[Frame], total: int, progress: Progress | None) -> Iterator[Frame]:
-        """The frames, counted."""
+    def count(self, frames: Iterable[Frame], total: int, progress: Progress | None) -> Iterator[Frame]:
+        """Yield the frames and count them."""
         for frame in frames:
             self.first_us = self.first_us if self.frames else frame.t_us
             self.frames, self.last_us = self.frames + 1, frame.t_us
@@ -159,12 +160,12 @@ class _Count:
                 progress(self.frames, max(self.frames, total))
 
 
-def _begin(video: Video, saved: dict[str, NDArray[Any]] | None) -> tuple[_Count, SimulatorState | None]:
-    """Where a conversion stands before it begins: at the start, or at what `_save` saved."""
+def _restore(video: Video, saved: dict[str, NDArray[Any]] | None) -> tuple[_Count, SimulatorState | None]:
+    """Return the count and state with which a conversion begins: those that `_save` saved, if there are any."""
     if saved is None:
         return _Count(), None
     count = _Count(*saved.pop("count").tolist())
-    log.warning("%s: goes on from frame %d of %d", video.name, count.frames, max(count.frames, video.frame_count))
+    log.warning("%s: resuming at frame %d of %d", video.name, count.frames, max(count.frames, video.frame_count))
     return count, SimulatorState.from_arrays({name.removeprefix(SIMULATOR_PREFIX): a for name, a in saved.items()})
 
 
@@ -177,28 +178,28 @@ def _convert(
     video: Video, config: ConvertConfig, writer: EventWriter, count: _Count, state: SimulatorState | None,
     progress: Progress | None, threads: int,
 ) -> None:  # fmt: skip
-    """Writes the events of the frames that are not counted yet, and counts them."""
+    """Write the events of the frames that are not counted yet, and count them."""
     simulator = EventSimulator(config.simulator, threads=threads)
-    begun = count.frames > 0
-    if begun:  # again from the last frame that was used, which upsampling needs
+    resumed = count.frames > 0
+    if resumed:  # at the last frame of the saved state, which upsampling needs
         count.frames -= 1
-    steps = count.over(prefetch(video.frames(count.frames), FRAMES_AHEAD), video.frame_count, progress)
+    steps = count.count(prefetch(video.frames(count.frames), FRAMES_AHEAD), video.frame_count, progress)
     if config.upsample != "off":
         steps = upsample(steps, config.upsample, config=config.simulator)
     save_s = time.monotonic() + SAVE_EVERY_S
-    for batch in batches(itertools.islice(steps, int(begun), None), threads):
+    for batch in batches(itertools.islice(steps, int(resumed), None), threads):
         stepped, state = simulator.steps(batch, state)
         for events, noise in stepped:
             writer.append(events, noise if config.label_noise else None)
-        del stepped, events, noise  # up to 100 MB for a frame of 720p, which the next step can use
-        # not between two frames of the video
+        del stepped, events, noise  # frees up to 100 MB for a frame of 720p before the next step
+        # only at a frame of the video, not at one that upsampling made
         if time.monotonic() >= save_s and batch[-1].t_us == count.last_us and video.ended is None:
             _save(writer, count, state)
             save_s = time.monotonic() + SAVE_EVERY_S
 
 
 def _version(source: Path, video: Video) -> str | None:
-    """A text that changes when the content of a video does; None for a camera, which never shows the same again."""
+    """Return a text that changes with the content of a video; None for a camera, which cannot be read twice."""
     if video.ended is not None:
         return None
     files = sorted(source.iterdir()) if source.is_dir() else [source]
@@ -208,14 +209,14 @@ def _version(source: Path, video: Video) -> str | None:
 
 @dataclass(frozen=True)
 class RecordingConfig:
-    """How a recording is read to be written in another format.
+    """Settings of a conversion from one recording format to another.
 
     Args:
-        sensor: Its sensor, where the file does not name it.
-        hints: What else the file does not say.
-        sort: Whether events that are out of order are put in order, for which all are held in memory.
-        salvage: Whether what is ahead of damage is written; without it, damage is an error.
-        compression: Of an HDF5 file, as in `ConvertConfig`.
+        sensor: The sensor, if the file does not contain it.
+        hints: Other facts that the file does not contain.
+        sort: Whether to sort events by time, which holds all of them in memory.
+        salvage: Whether to write the events before a corruption; otherwise it is an error.
+        compression: Compression of an HDF5 file, as in `ConvertConfig`.
     """
 
     sensor: SensorSize | None = None
@@ -226,26 +227,27 @@ class RecordingConfig:
 
 
 def convert_recording(
-    source: Path,
-    path: Path,
+    source: str | Path,
+    path: str | Path,
     config: RecordingConfig | None = None,
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Conversion:
-    """Writes the events of a recording to a file of the format that the suffix names; memory does not grow with length.
+    """Write the events of a recording to a file whose format follows from its suffix, in bounded memory.
 
     Args:
-        source: A recording of any known format.
+        source: A recording in any known format.
         path: The file to write.
-        config: How to read it.
-        overwrite: Whether an existing file may be replaced.
-        progress: Told the number of events done and in all (0 where unknown).
+        config: Settings of the conversion.
+        overwrite: Whether to replace an existing file.
+        progress: Called with the numbers of events done and in all (0 if unknown).
 
     Raises:
-        FileError: The recording cannot be read, or the file exists or cannot be written.
-        EventError: The format to write cannot hold the events.
+        FileError: The recording cannot be read, or the file already exists or cannot be written.
+        EventError: The target format cannot store the events.
     """
+    source, path = Path(source), Path(path)
     config = config or RecordingConfig()
     claim_output(path, overwrite=overwrite)
     recording = open_recording(source, sensor=config.sensor, hints=config.hints)
@@ -274,7 +276,7 @@ def convert_recording(
 
 @dataclass(frozen=True)
 class ConversionTask:
-    """A video or recording, and the event file that it becomes."""
+    """A video or recording, and the event file to write."""
 
     source: Path
     target: Path
@@ -285,7 +287,7 @@ class ConversionTask:
 
 @dataclass(frozen=True)
 class _Convert:
-    """Convert a video or recording; is sent to worker processes."""
+    """The work on a video or recording; it is sent to worker processes."""
 
     video: ConvertConfig | None
     recording: RecordingConfig | None
@@ -312,15 +314,16 @@ def convert_many(
     """Convert videos and recordings, and yield the outcome of each as it is done.
 
     Args:
-        tasks: As `plan_conversions` returns them. Targets that already exist are an error unless `overwrite` is true.
-        video: How videos are converted.
-        recording: How recordings are converted.
+        tasks: Conversions, as `plan_conversions` returns them.
+        video: Settings for videos.
+        recording: Settings for recordings.
         jobs: Number of processes, > 0.
-        overwrite: Whether existing targets are replaced.
-        progress: Called with the number of files done and in all.
+        overwrite: Whether to replace existing targets, which otherwise are errors.
+        progress: Called with the numbers of files done and in all.
 
     Yields:
-        Outcomes whose error names the file, for files that cannot be converted completely.
+        The outcome of each task. A file that cannot be converted completely has an error that names it, and does not
+        stop the others.
 
     Raises:
         WorkerError: A worker process was killed; finished files stay.
@@ -334,16 +337,16 @@ def convert_many(
 
 
 def plan_conversions(sources: Sequence[Path], out: Path, suffix: str = ".h5") -> list[ConversionTask]:
-    """Which video or recording goes to which event file.
+    """Plan the conversion of videos and recordings to event files.
 
     Args:
-        sources: Videos, image folders, recordings, or folders that hold such somewhere below them; what has the suffix
-            already is left out of these.
-        out: An event file for a single source, else a folder, in which the layout below a source folder is mirrored.
-        suffix: Of the files in that folder.
+        sources: Videos, image folders, recordings, or folders that contain some at any depth; files in such folders
+            that already have the suffix are skipped.
+        out: An event file for a single source, otherwise a folder, which mirrors the layout of source folders.
+        suffix: Suffix of the files in that folder.
 
     Raises:
-        FileError: A folder holds no videos or recordings, or several would go to one file.
+        FileError: A folder contains no videos or recordings, or two have the same target.
     """
     if len(sources) == 1 and _is_one(sources[0]) and out.suffix:
         return [ConversionTask(sources[0], out)]
@@ -351,43 +354,43 @@ def plan_conversions(sources: Sequence[Path], out: Path, suffix: str = ".h5") ->
     for path, name in find_sources(sources, lambda path: path.is_file() and path.suffix.lower() == suffix):
         target = out / name.with_suffix(suffix)
         if target in plan:
-            raise FileError(f"{target}: both {plan[target]} and {path} would go there")
+            raise FileError(f"{target}: target of two sources (found {plan[target]} and {path}, expected one)")
         plan[target] = path
     return [ConversionTask(path, target) for target, path in plan.items()]
 
 
 def find_sources(
-    sources: Sequence[Path], is_left_out: Callable[[Path], bool] = lambda _: False
+    sources: Sequence[Path], is_skipped: Callable[[Path], bool] = lambda _: False
 ) -> Iterator[tuple[Path, Path]]:
-    """Videos and recordings, each with its name, or its path below the folder in which it was found.
+    """Yield videos and recordings, each with its name, or its path relative to the folder that was searched.
 
     Args:
-        sources: Videos, image folders, recordings, or folders that hold such somewhere below them.
-        is_left_out: Whether something found in a folder is not wanted.
+        sources: Videos, image folders, recordings, or folders that contain some at any depth.
+        is_skipped: Whether to skip something that was found in a folder.
 
     Raises:
-        FileError: A folder holds no videos or recordings.
+        FileError: A folder contains no videos or recordings.
     """
     for source in sources:
         if _is_one(source):
             yield source, Path(source.name)
             continue
-        found = [path for path in sorted(source.rglob("*")) if _is_convertible(path) and not is_left_out(path)]
+        found = [path for path in sorted(source.rglob("*")) if _is_convertible(path) and not is_skipped(path)]
         if not found:
-            raise FileError(f"{source}: holds no videos or recordings")
+            raise FileError(f"{source}: contains no videos or recordings")
         for path in found:
             yield path, path.relative_to(source)
 
 
 def is_video(source: Path) -> bool:
-    """Whether a source is a video, an image folder or a camera, as opposed to a recording of events."""
+    """Return whether a source is a video, an image folder or a camera, as opposed to a recording of events."""
     if is_ros2_folder(source):
         return False
     return source.suffix.lower() in VIDEO_SUFFIXES or source.is_dir() or camera_of(source) is not None
 
 
 def _is_one(source: Path) -> bool:
-    """Whether a source is one video or recording, as opposed to a folder that may hold such."""
+    """Return whether a source is one video or recording, as opposed to a folder that may contain some."""
     return not source.is_dir() or is_image_folder(source) or is_ros2_folder(source)
 
 
@@ -402,7 +405,7 @@ def _is_convertible(path: Path) -> bool:
 
 
 def _is_empty_recording(path: Path) -> bool:
-    """Whether a file holds nothing and is named as recordings alone are; to open it says what is wrong."""
+    """Return whether a file is empty and has the suffix of a recording; opening it raises an error that says so."""
     names = {suffix for known in FORMATS.values() if known.name != "text" for suffix in known.suffixes}
     return path.suffix.lower() in names and not path.stat().st_size
 
@@ -410,21 +413,24 @@ def _is_empty_recording(path: Path) -> bool:
 def events_from_video(
     source: str | Path | int | NDArray[Any] | Iterable[Frame], config: ConvertConfig | None = None
 ) -> Events:
-    """The events of a video, all in memory: those that `convert_video` writes with the same configuration.
+    """Return the events of a video, all in memory: those that `convert_video` writes with the same settings.
 
     Args:
-        source: What `open_video` takes: a video file, an image folder, an array [T, H, W] of grey images (which needs
+        source: A source of `open_video`: a video file, an image folder, an array [T, H, W] of grey images (which needs
             `config.video.fps`), or the number of a camera, which ends with Ctrl-C or at `config.video.stop_s`. Or
-            frames, which have times and a transfer curve of their own.
-        config: How.
+            frames, which have their own times and transfer curve.
+        config: Settings of the conversion.
 
     Raises:
-        VideoError: The video cannot be read, has fewer than two frames, or they do not fit together; or there are
-            settings for reading frames that are read already.
-        TruncatedVideoError: The video breaks off; `simulate` gives the events before that.
+        VideoError: The video cannot be read, has fewer than two frames, or they do not fit together; or frames were
+            given together with settings for reading a video.
+        TruncatedVideoError: The video ends early; `simulate` returns the events before that.
 
     Example:
+        >>> array = np.random.default_rng(0).integers(0, 256, (5, 7, 12), np.uint8)
         >>> events = events_from_video(array, ConvertConfig(video=VideoSettings(fps=30)))
+        >>> events.sensor
+        SensorSize(width=12, height=7)
     """
     config = config or ConvertConfig()
     if isinstance(source, str | Path | int | np.ndarray):
@@ -432,7 +438,7 @@ def events_from_video(
         with video.ended_by_interrupt():
             return _all_events(prefetch(video.frames(), FRAMES_AHEAD), config)
     if config.video != VideoSettings():
-        raise VideoError("frames have times, a size and a curve of their own; leave config.video as it is")
+        raise VideoError("config.video applies to videos only (found frames, which have their own times and size)")
     return _all_events(source, config)
 
 

@@ -57,7 +57,7 @@ def simulate(path: Path, repeats: int) -> dict[str, Any]:
 
 
 def readers(path: Path) -> Works:
-    """What reads a file whole, per library."""
+    """Return functions that read a complete file, by library."""
     with path.open("rb") as file:
         head = file.read(200)
     if path.suffix == ".h5":
@@ -103,7 +103,7 @@ def read_by_faery(path: Path) -> object:
 
 
 def writers(path: Path, events: np.ndarray) -> Works:
-    """What writes events, per library."""
+    """Return functions that write events, by library."""
     if path.suffix == ".h5":
         columns = {name: events[name].astype(dtype) for name, dtype in COLUMNS.items()}
         return {"h5py": lambda: write_by_h5py(path, columns)}

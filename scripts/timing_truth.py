@@ -1,10 +1,10 @@
-"""How near simulated events are to the truth: `python scripts/timing_truth.py [--scene NAME] [--fps 300 60 30]`.
+"""Measures the timing of simulated events: `python scripts/timing_truth.py [--scene NAME] [--fps 300 60 30]`.
 
-A scene is rendered at 3,000 fps in floats; its events, thresholds 0.2, are the truth. Every 10th, 50th or 100th frame,
-rounded to 8 bits, is the video that is simulated: by plain linear crossing and with `upsample`. The columns: median and
-90th percentile of the distance from each true event to the nearest simulated one of the same pixel and polarity, over
-those that have one within one source-frame interval; missed: true events without one; false: simulated events without
-a true one; the CPU time of `upsample` alone per pair of frames, on one thread.
+A scene is rendered at 3,000 fps in floats; its events with thresholds 0.2 are the truth. Each 10th, 50th or 100th
+frame, rounded to 8 bits, makes the video to simulate: with plain linear crossing and with `upsample`. The columns:
+median and 90th percentile of the distance from each true event to the nearest simulated one of the same pixel and
+polarity, among those with one within a source-frame interval; missed: true events without one; false: simulated events
+without a true one; CPU time of `upsample` alone per pair of frames on one thread.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.frames import Frame
+from dvspipe.opencv import cv2
 from dvspipe.simulator import SimulatorConfig, simulate
 from dvspipe.simulator.upsampling import upsample
 
@@ -63,7 +63,7 @@ HEADER = (
 
 
 def texture(height: int, width: int, rng: np.random.Generator, mean: float, spread: float) -> Image:
-    """Log-normal noise of scales from 2 to 64 pixels, coarse ones stronger: coded grey values around `mean`."""
+    """Return log-normal noise at scales from 2 to 64 pixels, stronger at coarse ones, as grey values around `mean`."""
     total = np.zeros((height, width), np.float32)
     for scale in (2, 4, 8, 16, 32, 64):
         coarse = rng.standard_normal((height // scale + 3, width // scale + 3)).astype(np.float32)
@@ -73,7 +73,7 @@ def texture(height: int, width: int, rng: np.random.Generator, mean: float, spre
 
 
 def rigid_canvas(rng: np.random.Generator) -> Image:
-    """A textured plane, FINENESS samples per pixel and side, with 60 hard-edged discs and boxes."""
+    """Return a textured plane, FINENESS samples per pixel and side, with 60 hard-edged discs and boxes."""
     side = 2 * int(np.hypot(SENSOR.width, SENSOR.height) / 2 + 40)
     canvas = cv2.resize(texture(side, side, rng, 90, 0.45), None, fx=FINENESS, fy=FINENESS)
     for number in range(60):
@@ -88,7 +88,7 @@ def rigid_canvas(rng: np.random.Generator) -> Image:
 
 
 def _turned(x: float, y: float, radians: float, pivot: tuple[float, float]) -> NDArray[np.float64]:
-    """The affine map that turns a canvas about `pivot` and puts the pivot at (x, y) pixels of the picture."""
+    """Return the affine map that rotates a canvas about `pivot` and puts the pivot at (x, y) pixels of the picture."""
     cosine, sine = np.cos(radians), np.sin(radians)
     turn = np.array([[cosine, -sine], [sine, cosine]])
     shift = np.array([x, y]) * FINENESS - turn @ pivot
@@ -103,7 +103,7 @@ FINE_SIZE = (SENSOR.width * FINENESS, SENSOR.height * FINENESS)
 
 
 def rigid_scene(times_s: NDArray[np.float64], seed: int) -> Iterator[Image]:
-    """The plane, moving 183 px/s and turning 90 degrees/s."""
+    """Yield images of the plane, moving at 183 px/s and rotating at 90 degrees/s."""
     canvas = rigid_canvas(np.random.default_rng(seed))
     pivot = canvas.shape[1] / 2, canvas.shape[0] / 2
     for t in times_s - DURATION_S / 2:
@@ -113,7 +113,7 @@ def rigid_scene(times_s: NDArray[np.float64], seed: int) -> Iterator[Image]:
 
 
 def _objects(rng: np.random.Generator) -> list[tuple[Image, Image, tuple[float, float, float, float, float]]]:
-    """Texture, coverage and (x, y at half time, velocity x, y in px/s, turn in rad/s) of each, the last in front."""
+    """Return texture, coverage and (x, y at half time, velocity x, y in px/s, turn in rad/s) of each, last in front."""
     motions = [
         (120.0, 90.0, 240.0, 60.0, 0.5),
         (230.0, 150.0, -360.0, 90.0, -0.4),
@@ -144,7 +144,7 @@ def _objects(rng: np.random.Generator) -> list[tuple[Image, Image, tuple[float, 
 
 
 def layers_scene(times_s: NDArray[np.float64], seed: int) -> Iterator[Image]:
-    """Six textured objects at 120 to 600 px/s, passing before each other, over a textured background at 45 px/s."""
+    """Yield images of six textured objects at 120 to 600 px/s that cover each other, on a background at 45 px/s."""
     rng = np.random.default_rng(seed)
     background = texture(SENSOR.height + 40, SENSOR.width + 40, rng, 90, 0.4)
     canvas = np.clip(cv2.resize(background, None, fx=FINENESS, fy=FINENESS), 0, 255)
@@ -173,7 +173,7 @@ def layers_scene(times_s: NDArray[np.float64], seed: int) -> Iterator[Image]:
 
 
 def cut_scene(times_s: NDArray[np.float64], seed: int) -> Iterator[Image]:
-    """The plane for 0.115 s, then another one: a cut that falls inside a frame interval of 60 and of 30 fps."""
+    """Yield images of the plane for 0.115 s, then of another one: a cut inside a frame interval of 60 and of 30 fps."""
     before = times_s < 0.115
     yield from rigid_scene(times_s[before], seed)
     yield from rigid_scene(times_s[~before], seed + 6)
@@ -189,13 +189,13 @@ SCENES: dict[str, tuple[Scene, int]] = {
 
 
 def _sorted_keys(events: Events, horizon_us: int) -> NDArray[np.int64]:
-    """One number per event whose order is by pixel and polarity, then time; those of two pixels are far apart."""
+    """Return one number per event, ordered by pixel and polarity, then time; those of two pixels are far apart."""
     pixel = (events.y.astype(np.int64) * events.sensor.width + events.x) * 2 + events.p
     return np.sort(pixel * horizon_us + events.t)
 
 
 def nearest_us(events: Events, others: Events, limit_us: int) -> NDArray[np.int64]:
-    """The time from each event to the nearest of `others` of its pixel and polarity; limit_us + 1 if none is nearer."""
+    """Return the time to the nearest of `others` at the same pixel and polarity; limit_us + 1 if none is nearer."""
     horizon_us = int(max(events.t[-1], others.t[-1])) + 2 * limit_us + 2
     a, b = _sorted_keys(events, horizon_us), _sorted_keys(others, horizon_us)
     after = np.searchsorted(b, a)
@@ -208,7 +208,7 @@ def events_of(frames: Iterable[Frame], sensor: SensorSize) -> Events:
 
 
 def _timed(frames: list[Frame], factor: Factor) -> tuple[list[Frame], float]:
-    """Upsampled frames and the CPU milliseconds per pair that they took."""
+    """Return upsampled frames and their CPU time per pair in milliseconds."""
     began = time.process_time()
     upsampled = list(upsample(frames, factor, config=SimulatorConfig()))
     return upsampled, (time.process_time() - began) * 1e3 / (len(frames) - 1)
@@ -217,7 +217,7 @@ def _timed(frames: list[Frame], factor: Factor) -> tuple[list[Frame], float]:
 def measure(
     scene: str, images: Iterable[tuple[int, Image]], transfer: str, rates: list[int], factors: list[Factor]
 ) -> Iterator[Row]:
-    """The rows of one scene: linear crossing and each factor, at every source frame rate."""
+    """Yield the rows of one scene: linear crossing and each factor, at every source frame rate."""
     sources: dict[int, list[Frame]] = {fps: [] for fps in rates}
 
     def truth_frames() -> Iterator[Frame]:
@@ -233,7 +233,7 @@ def measure(
         frames, interval_us = sources[fps], round(1e6 / fps)
         tries: list[tuple[str, list[Frame], float]] = [("linear", frames, 0.0)]
         for factor in factors:
-            _timed(frames[:2], factor)  # loads what is compiled
+            _timed(frames[:2], factor)  # compiles
             tries.append((str(factor), *_timed(frames, factor)))
         for method, used, cpu_ms in tries:
             ours = events_of(used, SENSOR)

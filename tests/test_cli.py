@@ -301,7 +301,10 @@ def test_train_then_infer(tmp_path: Path) -> None:
         ),
         (["convert", "CLIP", "-o", "new/out.h5", "--set", "pos_thres=0"], "pos_thres = 0: Input should be greater"),
         (["convert", "CLIP", "-o", "out.h5", "--set", "pos_thres=true"], "expected another kind of value than true"),
-        (["convert", "CLIP", "-o", "out.h5", "--crop", "99x99+99+99"], "does not lie inside the picture of 128x128"),
+        (
+            ["convert", "CLIP", "-o", "out.h5", "--crop", "99x99+99+99"],
+            "99x99+99+99: not inside the picture (found 128x128)",
+        ),
         (["convert", "missing.mp4", "-o", "new/out.h5"], "no such video"),
         (["train", "nmnist", "network.channels=[0]"], "network.channels.0 = 0"),
         (["train", "nmnist", "data.group=("], "not a regular expression"),
@@ -400,7 +403,7 @@ def test_a_file_of_times_is_for_one_video(clip: Path, tmp_path: Path) -> None:
     times = tmp_path / "times.txt"
     times.write_text("".join(f"{start_us + 10_000 * number}\n" for number in range(frames)))
     failed = dvspipe("convert", clip, "-o", "a.h5", "--timestamps", times, cwd=tmp_path, code=2)
-    assert "give the unit with --time-unit" in failed.stderr
+    assert "--time-unit" in failed.stderr
     options = ("--timestamps", times, "--time-unit", "us")
     dvspipe("convert", clip, "-o", "a.h5", *options, cwd=tmp_path)
     t = read(tmp_path / "a.h5").t

@@ -57,7 +57,7 @@ def test_a_written_video_is_read_back_with_its_times(tmp_path: Path) -> None:
 def test_a_frame_of_another_size_is_named(tmp_path: Path) -> None:
     save_images(tmp_path, 2)
     cv2.imwrite(str(tmp_path / "im7.png"), np.zeros((5, 5), np.uint8))
-    with pytest.raises(VideoError, match="frame 2 is 5x5, the frames before it 12x7"):
+    with pytest.raises(VideoError, match="frame 2 .*5x5, expected 12x7"):
         list(open_video(tmp_path).frames())
 
 
@@ -115,7 +115,7 @@ def test_crop_and_resize_and_times_choose_what_is_kept(tmp_path: Path) -> None:
     expected = (image[1:7, 3:7] + 1).reshape(3, 2, 2, 2).mean((1, 3))
     assert str(video.size) == "2x3"
     assert np.abs(frames[0].image - expected).max() <= 0.5
-    with pytest.raises(VideoError, match=r"a crop of 4x6\+9\+1 does not lie inside the picture of 12x7"):
+    with pytest.raises(VideoError, match=r"4x6\+9\+1.*12x7"):
         open_video(tmp_path, VideoSettings(crop="4x6+9+1"))
 
 
@@ -123,7 +123,7 @@ def test_a_video_that_breaks_off_says_so_after_its_last_frame(test_data: Path, t
     content = (test_data / "video" / "walk.mkv").read_bytes()
     (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
     times = []
-    with pytest.raises(TruncatedVideoError, match="breaks off after .* of 89 frames") as caught:
+    with pytest.raises(TruncatedVideoError, match="of 89 frames") as caught:
         times += [frame.t_us for frame in open_video(tmp_path / "cut.mkv").frames()]
     assert caught.value.at_us > 1_000_000
 
@@ -210,21 +210,21 @@ def test_a_file_of_times_gives_the_times(three_images: Path, text: str, unit: st
 @pytest.mark.parametrize(
     ("text", "settings", "message"),
     [
-        ("0.0\n0.1\n", {}, "times.txt: holds 2 times, but .*images has 3 frames"),
-        ("0.0\n0.1\n0.2\n0.3\n", {}, "times.txt: holds 4 times, but .*images has 3 frames"),
-        ("", {}, "holds 0 times"),
-        ("0.0\n0.2\n0.1\n", {}, r"line 3: 0.1 s is not later than the time before it"),
-        ("0\n200\n400\n", {"time_unit": "ns"}, r"line 2: 200 ns is not later .* by a microsecond"),
-        ("0.0\nnan\n0.1\n", {}, "line 2: 'nan' is not a time"),
-        ("0.0\n0,1\n0.2\n", {}, "line 2: '0,1', expected one time"),
-        ("0.0\n# pause\nlater\n0.1\n", {}, "line 3: 'later' is not a time"),
-        ("0 0.0\n1 0.1\n2 0.2\n", {}, "line 1: '0 0.0', expected one time"),
-        ("-0.1\n0.0\n0.1\n", {}, "line 1: -0.1 s is no time from 0"),
-        ("0.0\n1e999\n0.1\n", {"time_unit": "s"}, "line 2: 1e999 s is no time from 0"),
-        ("0\n100\n200\n", {}, "whole numbers whose unit is not stated; give the unit with --time-unit"),
-        ("0.0\n33.4\n66.7\n", {}, "as seconds, 3 frames would last 66.7 s; give the unit with --time-unit"),
-        ("0.0 im0.png\n0.1 im2.png\n0.2 im1.png\n", {}, "line 2 is of im2.png, but that image of .* is im1.png"),
-        ("0.0\n0.1\n0.2\n", {"fps": 10}, "--timestamps and --fps exclude each other"),
+        ("0.0\n0.1\n", {}, "times.txt: .*found 2, expected 3 .*images"),
+        ("0.0\n0.1\n0.2\n0.3\n", {}, "times.txt: .*found 4, expected 3 .*images"),
+        ("", {}, "found 0, expected 3"),
+        ("0.0\n0.2\n0.1\n", {}, "line 3: .*0.1 s, expected at least 1 us after"),
+        ("0\n200\n400\n", {"time_unit": "ns"}, "line 2: .*200 ns, expected at least 1 us after"),
+        ("0.0\nnan\n0.1\n", {}, "line 2: .*'nan', expected a number"),
+        ("0.0\n0,1\n0.2\n", {}, "line 2: .*'0,1', expected a time"),
+        ("0.0\n# pause\nlater\n0.1\n", {}, "line 3: .*'later', expected a number"),
+        ("0 0.0\n1 0.1\n2 0.2\n", {}, "line 1: .*'0 0.0', expected a time"),
+        ("-0.1\n0.0\n0.1\n", {}, "line 1: .*-0.1 s, expected 0 to"),
+        ("0.0\n1e999\n0.1\n", {"time_unit": "s"}, "line 2: .*1e999 s, expected 0 to"),
+        ("0\n100\n200\n", {}, "times.txt: .*time_unit"),
+        ("0.0\n33.4\n66.7\n", {}, "3 frames .*66.7 s.*time_unit"),
+        ("0.0 im0.png\n0.1 im2.png\n0.2 im1.png\n", {}, "line 2: .*im2.png, expected im1.png"),
+        ("0.0\n0.1\n0.2\n", {"fps": 10}, "times.txt: timestamps and fps .*10"),
     ],
 )
 def test_a_wrong_file_of_times_is_an_error(
@@ -237,9 +237,9 @@ def test_a_wrong_file_of_times_is_an_error(
 def test_an_unreadable_file_of_times_is_named(three_images: Path, tmp_path: Path) -> None:
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
     for name in ("none.txt", "binary.txt", "images"):
-        with pytest.raises(VideoError, match=f"{name}: no readable file of times"):
+        with pytest.raises(VideoError, match=f"{name}: cannot be read"):
             open_video(three_images, VideoSettings(timestamps=str(tmp_path / name)))
-    with pytest.raises(VideoError, match="--time-unit ms without a file of times"):
+    with pytest.raises(VideoError, match="time_unit = ms.*timestamps"):
         open_video(three_images, VideoSettings(fps=3, time_unit="ms"))
 
 
@@ -260,7 +260,7 @@ def test_a_file_of_times_for_a_video_must_have_as_many_times_as_frames(tmp_path:
     assert [frame.t_us for frame in open_video(path, settings).frames(1)] == [100_000, 300_000, 600_000]
     for count in (3, 5):
         times.write_text("\n".join(f"{n / 10}" for n in range(count)))
-        with pytest.raises(VideoError, match=f"holds {count} times, but .*clip.webm has 4 frames"):
+        with pytest.raises(VideoError, match=f"found {count}, expected 4 .*clip.webm"):
             open_video(path, settings)
 
 
@@ -271,7 +271,7 @@ def test_an_array_is_a_video() -> None:
     assert [frame.t_us for frame in frames] == [0, 1000, 2000, 3000, 4000]
     assert np.array_equal(np.stack([frame.image for frame in frames]), array[:, 1:4, 2:6])
     assert (str(video.size), video.frame_count) == ("4x3", 5)
-    with pytest.raises(VideoError, match="has no times; give its frames per second as fps"):
+    with pytest.raises(VideoError, match="no times.*fps"):
         open_video(array)
     for wrong in (array[0], array[:0], array.astype(np.float64), np.stack([array] * 3, axis=3)):
         with pytest.raises(VideoError, match=r"expected grey images \[T, H, W\]"):
@@ -331,10 +331,10 @@ def test_a_camera_that_goes_away_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("cameras")
 def test_a_camera_that_is_not_there_is_named() -> None:
     for source in (7, "7", -1):
-        with pytest.raises(VideoError, match=f"camera {source}: there is none that OpenCV can open"):
+        with pytest.raises(VideoError, match=f"camera {source}: "):
             open_video(source)
     for settings in (VideoSettings(fps=30), VideoSettings(timestamps="times.txt"), VideoSettings(time_unit="s")):
-        with pytest.raises(VideoError, match="camera 2: its times are the clock's"):
+        with pytest.raises(VideoError, match="camera 2: .*(fps|timestamps|time_unit)"):
             open_video(2, settings)
 
 

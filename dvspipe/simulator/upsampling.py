@@ -1,26 +1,25 @@
-"""More frames between those of a video, moved along the optical flow, so that moving edges fire at the right time.
+"""Interpolation of frames along the optical flow, so that moving edges fire at the right time.
 
-Between two frames of ordinary video a pixel's level does not move on a straight line: an edge passes it at one moment.
-The flow from each frame to the other (DIS: Kroeger et al. 2016) says when. At the time t between the frames, 0 to 1,
-a pixel at x is taken to move by D = (1 - t) F01(x) - t F10(x) in the interval, and its level to be
+Between two frames of ordinary video the level of a pixel does not follow a straight line: an edge passes at one moment,
+which the flow from each frame to the other (DIS: Kroeger et al. 2016) determines. At the time t between the frames, 0
+to 1, a pixel at x is assumed to move by D = (1 - t) F01(x) - t F10(x) in the interval, and its level to be
 
     (1 - t) L0(x - t D) + t L1(x + (1 - t) D),
 
 which is Super SloMo's approximation of the intermediate flows, F_t0 = -t D and F_t1 = (1 - t) D (Jiang et al. 2018,
-equation 4). The levels are interpolated, not the codes, and the straight lines between these frames are the
-simulator's.
+equation 4). The levels are interpolated, not the codes; between these frames the simulator uses straight lines.
 
-But a level moves in one direction only, from L0(x) to L1(x), unless both frames say otherwise: where both terms lie
-beyond that range, the level follows the nearer of them, less the doubt there. The doubt is how far the two frames'
-levels differ that meet half way, and 0.02 per pixel that their flows differ, less what rounding amounts to. So a bright
-line that passes fires its events, and where an occlusion or a wrong flow makes the frames differ, a pixel fires those
-that a straight line would, no others, at the times of the motion.
+A level changes in one direction only, from L0(x) to L1(x), unless both frames show otherwise: if both terms are outside
+that range, the level follows the nearer of them, less a doubt. The doubt is the difference of the two frames' levels at
+the middle of the path, plus 0.02 per pixel by which their flows differ, less an allowance for rounding. So a passing
+bright line fires its events, and if an occlusion or a wrong flow makes the frames differ, a pixel fires the same events
+as with a straight line, at the times of the motion.
 
-Doubt is decided once per pair of frames, so that a pixel does not change sides from step to step, and with it:
+The doubt is computed once per pair of frames, so that a pixel does not switch from step to step, and with it:
 
-- A path that begins or ends outside the picture has the level of the frame that sees it.
-- Where the flow explains none of the change (a light that goes on, blur), the level takes the straight line.
-- So in most of the picture: a scene cut, and no frames are put between.
+- A path that begins or ends outside the picture has the level of the frame in which it is visible.
+- If the flow explains none of the change (a light that is switched on, blur), the level follows the straight line.
+- If this is so in most of the picture, it is a scene cut, and no frames are interpolated.
 """
 
 from __future__ import annotations
@@ -42,54 +41,58 @@ from .levels import code_levels, float_levels
 Image = NDArray[np.float32]
 Mask = NDArray[np.uint8]
 
-MOST_STEPS = 32  # per pair of frames under `auto`
-AUTO_PERCENTILE = 95  # of the flow's length, that the fastest hundreds of pixels, often wrong ones, do not decide
-SMALLEST_CHANGE = 0.05  # of the level, a quarter of the usual threshold: below it a pixel counts as still
-SLOWEST_PX = 1.5  # per pair under `auto`: below it rounding to 8 bits moves levels more than motion off a straight line
-# What the doubt about a level holds besides the mismatch: so much of the level per pixel between the two flows, less
-# what rounding and turning amount to. More granted: more false events; less: more missed ones.
+MOST_STEPS = 32  # per pair of frames with `auto`
+AUTO_PERCENTILE = 95  # of the length of the flow: ignores the fastest few hundred pixels, which are often wrong
+SMALLEST_CHANGE = 0.05  # of the level, a quarter of the usual threshold: pixels that change less count as still
+SLOWEST_PX = 1.5  # per pair with `auto`: for slower motion, rounding to 8 bits changes levels more than interpolation
+# The doubt about a level, in addition to the mismatch: per pixel of difference between the two flows, and an allowance
+# for rounding and rotation. A larger allowance causes more false events, a smaller one more missed events.
 DOUBT_PER_PX = 0.02
-GRANTED = 0.06
-LARGEST_MISMATCH = 0.15  # of the level, between the two frames half way; a cut or a light shows far more
-UNEXPLAINED = 0.9  # share of a pixel's own change that remains as mismatch
-CUT_SHARE = 0.5  # of changed pixels that mismatch; 0.15 where six objects pass by at 20 px per frame, 0.9 at a cut
-# Cubic convolution half way between two pixels (Keys 1981), a = -1: sharper than the usual -0.5, to make up for the
-# bilinear warp after it. Past its two neighbours a value goes by LARGEST_OVERSHOOT at most: more rings at hard edges,
-# and false events fire; none at all flattens peaks, and more true events go missing.
+ALLOWANCE = 0.06
+LARGEST_MISMATCH = (
+    0.15  # of the level, between the two frames at the middle of the path; far more at a cut or change of light
+)
+UNEXPLAINED = 0.9  # fraction of the change of a pixel that remains as mismatch
+CUT_SHARE = 0.5  # fraction of changed pixels that mismatch; 0.15 for six objects moving 20 px per frame, 0.9 at a cut
+# Cubic convolution half way between two pixels (Keys 1981), a = -1: sharper than the usual -0.5, to compensate for the
+# bilinear warp after it. A value exceeds its two neighbours by LARGEST_OVERSHOOT at most: more causes ringing at hard
+# edges and false events; none flattens peaks, and more true events are missed.
 HALFWAY = (-0.125, 0.625, 0.625, -0.125)
 LARGEST_OVERSHOOT = 0.004  # of the level
-FINEST_SCALE = 1  # of the flow, half the width and height; a quarter is 2 ms faster, and every error 1.3 times as large
-SEVERAL_SCALES_PX = 91  # of width or height, from which on DIS searches more than that one: 32 * 2 ** 1.5
-PATCH_STRIDE_PX = 5  # of the flow; the preset's 4 cost 2 ms more and are little better
-SPACING_PX = 2  # of the pixels at which the flow is judged: a quarter of the cost, and the flow is smooth
-JUDGED_AREA = (3, 3)  # of those pixels: the least that chance agreements do not pass
-SMALLEST_SIDE_PX = 16  # twice that of DIS's patches; it refuses pictures much smaller
+FINEST_SCALE = (
+    1  # of the flow: half the width and height; a quarter is 2 ms faster, but all errors are 1.3 times as large
+)
+SEVERAL_SCALES_PX = 91  # width or height from which DIS searches at more scales than that one: 32 * 2 ** 1.5
+PATCH_STRIDE_PX = 5  # of the flow; the preset's 4 costs 2 ms more and is hardly better
+SPACING_PX = 2  # of the pixels at which the flow is checked: a quarter of the cost, and the flow is smooth
+CHECKED_AREA = (3, 3)  # of those pixels: the smallest that avoids coincidental agreement
+SMALLEST_SIDE_PX = 16  # twice the patch size of DIS, which rejects much smaller pictures
 
 
 def upsample(frames: Iterable[Frame], factor: int | Literal["auto"], *, config: SimulatorConfig) -> Iterator[Frame]:
-    """The frames as levels, with motion-compensated ones between them; two source frames are held at a time.
+    """Yield the frames as levels, with motion-compensated frames between them; holds two source frames at a time.
 
     Args:
-        frames: Frames in the order of their times.
-        factor: Steps per pair of frames, 1 for none between; or `auto`: as many, up to 32, as keep the motion of 95 %
-            of the changed pixels at one pixel per step; none between where it is below 1.5 pixels.
-        config: The pixel model that the frames are for: what a level is.
+        frames: Frames sorted by time.
+        factor: Steps per pair of frames, 1 for no interpolation; or `auto`: as many, up to 32, as keep the motion of
+            95 % of the changed pixels at one pixel per step, and no interpolation below 1.5 pixels.
+        config: The pixel model, which defines the level.
 
     Returns:
-        Frames with the transfer `log`, float32: every source frame's own level at its own time and, where the flow
-        explains the change to the next, factor - 1 between, evenly spaced, rounded to the microsecond, none twice.
-        None stand between frames of fewer than 16 rows or columns.
+        Frames with the transfer curve `log`, float32: the level of each source frame at its time and, if the flow
+        explains the change to the next, factor - 1 frames between, evenly spaced, rounded to the microsecond, all at
+        different times. There are none between frames with fewer than 16 rows or columns.
 
     Raises:
-        ConfigError: The factor is neither `auto` nor 1 or more.
-        VideoError: A frame holds no valid intensities.
+        ConfigError: The factor is neither `auto` nor at least 1.
+        VideoError: A frame has invalid intensities.
     """
     if not (factor == "auto" or (isinstance(factor, int) and factor >= 1)):
-        raise ConfigError(f"upsample is {factor}, expected auto, or 1 or more steps per pair of frames")
-    return _upsampled(frames, factor, config)
+        raise ConfigError(f"upsample: wrong number of steps (found {factor}, expected auto or at least 1)")
+    return _interpolate(frames, factor, config)
 
 
-def _upsampled(frames: Iterable[Frame], factor: int | Literal["auto"], config: SimulatorConfig) -> Iterator[Frame]:
+def _interpolate(frames: Iterable[Frame], factor: int | Literal["auto"], config: SimulatorConfig) -> Iterator[Frame]:
     tables: dict[tuple[np.dtype[Any], str], Image] = {}
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     flow.setPatchStride(PATCH_STRIDE_PX)
@@ -101,7 +104,7 @@ def _upsampled(frames: Iterable[Frame], factor: int | Literal["auto"], config: S
             work = work if work and work.shape == after.levels.shape else _Workspace(after.levels.shape)
             motion = None if factor == 1 else _estimate(flow, work, before, after, factor)
             if motion:
-                yield from _between(work, before, after, motion)
+                yield from _interpolate_pair(work, before, after, motion)
         yield Frame(after.t_us, after.levels, "log")
         before = after
 
@@ -117,8 +120,8 @@ class _Source:
     def fine(self) -> Image:
         """The levels at half the spacing, [2H, 2W], by cubic convolution.
 
-        Bilinear warps of these are as sharp as cubic warps of the levels and cost little more than bilinear ones of
-        them, which blur: 2 % instead of 1 % of the events of a textured scene go missing.
+        Bilinear warps of these are as sharp as cubic warps of the levels, and cost little more than bilinear warps of
+        the levels, which blur: 2 % instead of 1 % of the events of a textured scene are missed.
         """
         even, odd = (_with_halfway_columns(rows) for rows in (self.levels, _halfway(self.levels, axis=0)))
         return np.stack([even, odd], axis=1).reshape(2 * even.shape[0], even.shape[1])
@@ -126,16 +129,16 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Motion:
-    """What happens between two frames.
+    """The motion between two frames.
 
     Args:
         forward: Flow from the earlier frame to the later one, [H, W, 2] in pixels: F01.
-        disagreement: How it differs from that back, reversed: F01 + F10.
-        doubt: How much less far a level leaves the range of its straight line than both frames show, [H, W].
-        entering: uint8 [H, W], 1 where the path begins outside the picture.
-        leaving: And where it ends there.
-        unexplained: And where the level moves on a straight line.
-        steps: Of equal length, 2 or more.
+        disagreement: Difference from the reversed backward flow: F01 + F10.
+        doubt: [H, W], reduction of the distance by which a level leaves the range of its straight line.
+        entering: uint8 [H, W], 1 if the path begins outside the picture.
+        leaving: Likewise, if it ends outside.
+        unexplained: Likewise, if the level follows a straight line.
+        steps: Number of steps of equal length, at least 2.
     """
 
     forward: Image
@@ -148,7 +151,7 @@ class _Motion:
 
 
 class _Workspace:
-    """Pixel coordinates and room for intermediate results, for pictures of one shape."""
+    """Pixel coordinates and work space for pictures of one shape."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape = shape
@@ -157,7 +160,7 @@ class _Workspace:
         positions = np.dstack([columns, rows])
         self.coarse = _coarse(positions)
         self.fine = 2 * positions
-        # fresh arrays of this size come from the system page by page, which costs more than the arithmetic
+        # new arrays of this size come from the system page by page, which costs more than the arithmetic
         self.motion, self.map = np.empty_like(positions), np.empty_like(positions)
         self.warped = np.empty(shape, np.float32), np.empty(shape, np.float32)
         self.bounds = np.empty(shape, np.float32), np.empty(shape, np.float32)
@@ -165,13 +168,13 @@ class _Workspace:
 
 
 def _image(image: Any) -> Image:
-    """OpenCV's result, which has no precise type, as what it is."""
+    """Return a result of OpenCV, which has no precise type, as an image."""
     result: Image = image
     return result
 
 
 def _halfway(image: Image, axis: int) -> Image:
-    """The values half way to the next row (axis 0) or column (1), [H, W]; past the last one, its own."""
+    """Return the values half way to the next row (axis 0) or column (1), [H, W]; those of the last one are its own."""
     shape, anchor = ((-1, 1), (0, 1)) if axis == 0 else ((1, -1), (1, 0))
     kernel = np.array(HALFWAY, np.float32).reshape(shape)
     halfway = cv2.filter2D(image, -1, kernel, anchor=anchor, borderType=cv2.BORDER_REPLICATE)
@@ -182,7 +185,7 @@ def _halfway(image: Image, axis: int) -> Image:
 
 
 def _with_halfway_columns(image: Image) -> Image:
-    """The columns and those half way to the next, in turn, [H, 2W]."""
+    """Return the columns interleaved with those half way to the next, [H, 2W]."""
     return _image(cv2.merge([image, _halfway(image, axis=1)])).reshape(image.shape[0], -1)
 
 
@@ -190,7 +193,9 @@ def _levels(frame: Frame, config: SimulatorConfig, tables: dict[tuple[np.dtype[A
     if frame.image.dtype.kind == "f":
         return float_levels(frame, config).astype(np.float32)
     if frame.image.dtype not in (np.uint8, np.uint16):
-        raise VideoError(f"a frame has dtype {frame.image.dtype}, expected uint8, uint16 or float32")
+        raise VideoError(
+            f"frame at {frame.t_us} us: unsupported type (found {frame.image.dtype}, expected uint8, uint16 or float32)"
+        )
     key = frame.image.dtype, frame.transfer
     if key not in tables:
         tables[key] = code_levels(*key, config).astype(np.float32)
@@ -200,7 +205,7 @@ def _levels(frame: Frame, config: SimulatorConfig, tables: dict[tuple[np.dtype[A
 def _estimate(
     flow: Any, work: _Workspace, before: _Source, after: _Source, factor: int | Literal["auto"]
 ) -> _Motion | None:
-    """The motion between two frames, or None where no frames are to be put between them."""
+    """Return the motion between two frames; None if nothing is to be interpolated."""
     change = cv2.absdiff(_coarse(before.levels), _coarse(after.levels))
     changed = change > SMALLEST_CHANGE
     interval_us = after.t_us - before.t_us
@@ -208,18 +213,18 @@ def _estimate(
         return None
     grey0, grey1 = _greys(before.levels, after.levels)
     forward = _flow(flow, grey0, grey1)
-    wanted = _steps_of(_coarse(forward)[changed]) if factor == "auto" else factor
+    wanted = _count_steps(_coarse(forward)[changed]) if factor == "auto" else factor
     steps = min(wanted, interval_us)
     if steps < 2:
         return None
     backward = _flow(flow, grey1, grey0)
-    return _judged(work, before, after, forward, backward, change, steps)
+    return _check_motion(work, before, after, forward, backward, change, steps)
 
 
-def _judged(
+def _check_motion(
     work: _Workspace, before: _Source, after: _Source, forward: Image, backward: Image, change: Image, steps: int
 ) -> _Motion | None:
-    """The motion and how far to trust it, or None at a scene cut; `forward` is taken over and corrected."""
+    """Return the motion and its doubt; None at a scene cut. Corrects `forward` in place."""
     disagreement = _image(cv2.add(forward, backward))
     apart = _coarse(disagreement)
     apart_px = cv2.magnitude(*cv2.split(apart))
@@ -229,47 +234,47 @@ def _judged(
     doubtful = mismatch > LARGEST_MISMATCH
     if np.mean(doubtful[change > SMALLEST_CHANGE]) > CUT_SHARE:
         return None
-    unexplained = (doubtful & (mismatch > UNEXPLAINED * cv2.blur(change, JUDGED_AREA))).astype(np.uint8)
-    doubt = cv2.blur(mismatch, JUDGED_AREA) + DOUBT_PER_PX * apart_px - GRANTED
+    unexplained = (doubtful & (mismatch > UNEXPLAINED * cv2.blur(change, CHECKED_AREA))).astype(np.uint8)
+    doubt = cv2.blur(mismatch, CHECKED_AREA) + DOUBT_PER_PX * apart_px - ALLOWANCE
     entering, leaving, unexplained = (_full(where, work.shape) for where in (entering, leaving, unexplained))
-    # the frame that sees both ends of such a path knows its motion: F01 if it enters, -F10 if it leaves
+    # only one frame shows both ends of such a path, and thus its motion: F01 if it enters, -F10 if it leaves
     cv2.subtract(forward, disagreement, dst=forward, mask=leaving)
     cv2.subtract(disagreement, disagreement, dst=disagreement, mask=cv2.max(entering, leaving))
     return _Motion(forward, disagreement, _full(doubt, work.shape), entering, leaving, unexplained, steps)
 
 
 def _flow(flow: Any, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> Image:
-    # DIS would search small pictures at one scale alone; refused that, it takes more scales, finer ones, of its own.
-    # Set every time, because it then keeps those and would answer the same question differently
+    # DIS searches small pictures at a single scale; if that is not available, it chooses more and finer scales itself.
+    # Set for each call, because it keeps its choice, which would change later results.
     flow.setFinestScale(FINEST_SCALE if max(earlier.shape) >= SEVERAL_SCALES_PX else FINEST_SCALE + 1)
     return _image(flow.calc(earlier, later, None))
 
 
-def _steps_of(flow: Image) -> int:
-    """Steps that keep most of the flow [N, 2] near one pixel per step."""
+def _count_steps(flow: Image) -> int:
+    """Return the number of steps that keeps most of the flow [N, 2] near one pixel per step."""
     fastest_px = np.percentile(np.linalg.norm(flow, axis=1), AUTO_PERCENTILE)
     return 1 if fastest_px < SLOWEST_PX else int(min(MOST_STEPS, np.ceil(fastest_px)))
 
 
 def _outside(positions: Any, shape: tuple[int, ...]) -> Mask:
-    """1 where the positions [H / 2, W / 2, 2] are none of the picture's."""
+    """Return 1 if a position [H / 2, W / 2, 2] is outside the picture, otherwise 0."""
     height, width = shape
     return np.asarray(cv2.inRange(positions, (0, 0), (width - 1, height - 1)) == 0).astype(np.uint8)
 
 
 def _coarse(image: Any) -> Any:
-    """Every SPACING_PX-th row and column; at odd sizes the last may be left out."""
+    """Return every SPACING_PX-th row and column; for odd sizes possibly without the last."""
     return cv2.resize(image, None, fx=1 / SPACING_PX, fy=1 / SPACING_PX, interpolation=cv2.INTER_NEAREST)
 
 
 def _full(coarse: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """The coarse values at every pixel."""
+    """Return the coarse values at each pixel."""
     full: NDArray[Any] = cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST)
     return full
 
 
 def _greys(*levels: Image) -> list[NDArray[np.uint8]]:
-    """The levels in the 8 bits that the flow is computed on, on one scale."""
+    """Return levels as 8-bit images on a common scale, for the flow."""
     lowest = float(min(level.min() for level in levels))
     highest = float(max(level.max() for level in levels))
     scale = 255 / max(highest - lowest, 1e-6)
@@ -277,9 +282,9 @@ def _greys(*levels: Image) -> list[NDArray[np.uint8]]:
 
 
 def _mismatch(work: _Workspace, before: _Source, after: _Source, motion: Any, times: NDArray[np.float64]) -> Image:
-    """How far the levels of the two frames differ that meet at the shares `times` of the interval, [H / 2, W / 2].
+    """Return the difference of the two frames' levels on the paths at `times`, [H / 2, W / 2].
 
-    Half way, but for paths from outside the picture, which are judged at t = 0, and paths that leave it: at t = 1.
+    The times are fractions of the interval: 0 for paths from outside the picture, 1 for those that leave it, else 0.5.
     """
     t = times.astype(np.float32)
     start = cv2.subtract(work.coarse, cv2.multiply(motion, cv2.merge([t, t])))
@@ -287,11 +292,11 @@ def _mismatch(work: _Workspace, before: _Source, after: _Source, motion: Any, ti
         cv2.remap(source.levels, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         for source, positions in ((before, start), (after, cv2.add(start, motion)))
     )
-    return _image(cv2.blur(cv2.absdiff(*levels), JUDGED_AREA))
+    return _image(cv2.blur(cv2.absdiff(*levels), CHECKED_AREA))
 
 
-def _between(work: _Workspace, before: _Source, after: _Source, motion: _Motion) -> Iterator[Frame]:
-    """The frames between two."""
+def _interpolate_pair(work: _Workspace, before: _Source, after: _Source, motion: _Motion) -> Iterator[Frame]:
+    """Yield the frames between two frames."""
     interval_us = after.t_us - before.t_us
     last = before.levels
     for step in range(1, motion.steps):
@@ -301,7 +306,7 @@ def _between(work: _Workspace, before: _Source, after: _Source, motion: _Motion)
 
 
 def _level_at(t: float, work: _Workspace, before: _Source, after: _Source, motion: _Motion, last: Image) -> Image:
-    """The level at the share t of the interval; `last` is that of the step before."""
+    """Return the level at the fraction t of the interval; `last` is that of the previous step."""
     displacement = cv2.scaleAdd(motion.disagreement, -t, motion.forward, dst=work.motion)
     start, end = work.warped
     for source, way, warped in ((before, -2 * t, start), (after, 2 - 2 * t, end)):
