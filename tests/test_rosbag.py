@@ -334,5 +334,5 @@ def test_a_bag_reads_as_a_recording(tmp_path: Path) -> None:
     with Bag(tmp_path / "x", "ros1") as bag:
         for part in reversed(slices(EVENTS, 500)):
             bag.add_array(part)
-    with pytest.raises(CorruptionError, match="before the event ahead of it"):
+    with pytest.raises(CorruptionError, match=r"event \d+ has t = .* us, before"):
         recordings.read(bag.path, sensor=SENSOR)
