@@ -24,7 +24,7 @@ from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
 BLOCK_PX = 256  # tested together; a block without a change costs a single vectorized pass
 HAIR = 2.0**-50
-CHUNK_PX = 1 << 14  # its active pixels are found, then processed, while they are in the cache
+CHUNK_PX = 1 << 15  # its active pixels are found, then processed, while they are in the cache
 FIRST_ROOM = 64  # of words, in addition to one for every eighth pixel
 
 

@@ -17,9 +17,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .crossings import BLOCK_PX, CHUNK_PX, Pixels, Reference, hair_above, hair_below, move_reference, next_level
+from .crossings import BLOCK_PX, Pixels, Reference, hair_above, hair_below, move_reference, next_level
 from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
+CHUNK_PX = 1 << 14  # as in `crossings`, but a pixel takes more memory
 PRECISION_US = 1e-3
 MOST_STEPS = 60  # of a search; halving alone reaches the precision in as many
 QUEUE_LENGTH = 256  # crossings that are solved together: the queue's 15 arrays stay in the first-level cache
