@@ -199,7 +199,7 @@ def test_check_finds_what_is_wrong_and_salvage_what_is_right(tmp_path: Path) -> 
     assert [finding["kind"] for finding in json.loads(report.stdout)[0]["findings"]] == ["order"]
     assert "event 2 has t = 4 us" in dvspipe("convert", "a.csv", "-o", "a.h5", cwd=tmp_path, code=2).stderr
     said = dvspipe("convert", "a.csv", "-o", "a.h5", "--salvage", cwd=tmp_path)
-    assert "lost: it and what follows" in said.stderr
+    assert "lost: it and everything after it" in said.stderr
     assert read(tmp_path / "a.h5").t.tolist() == [1, 5]
     dvspipe("convert", "a.csv", "-o", "sorted.h5", "--sort", cwd=tmp_path)
     assert read(tmp_path / "sorted.h5").t.tolist() == [1, 4, 5]
@@ -325,9 +325,9 @@ def test_train_then_infer(tmp_path: Path) -> None:
             "'rec2020' (expected srgb, bt709, gamma=x, linear",
         ),
         (["convert", "CLIP"], "Missing option"),
-        (["info", "missing.h5"], "missing.h5: no such recording"),
+        (["info", "missing.h5"], "missing.h5: no such file"),
         (["info", "empty.bin"], "empty.bin: the file is empty"),
-        (["info", "cut.bin"], "cut.bin: 7 bytes, the last 2 are no whole event"),
+        (["info", "cut.bin"], "cut.bin: 7 bytes, the last 2"),
         (["info", "cut.h5"], "cut.h5: not a complete HDF5 file"),
         (["info", "there.h5", "--sensor", "12"], "expected WIDTHxHEIGHT"),
         (["view", "there.h5", "-o", "out.mp3"], "out.mp3: cannot hold a preview (found .mp3"),

@@ -30,6 +30,7 @@ TIME_HIGH = 0x8  # sets the upper bits of the time, and the lower ones to 0
 EXT_TRIGGER = 0xA  # not an event
 OTHERS = 0xE  # not an event
 CONTINUED = 0xF  # not an event
+WITHOUT_LIMIT = (TIME_LOW, TIME_HIGH, CONTINUED_4, EXT_TRIGGER, OTHERS, CONTINUED)  # all payloads of EVT 3.0 are valid
 
 EVT2_LOW_BITS, EVT2_HIGH_BITS = 6, 28
 EVT3_LOW_BITS, EVT3_HIGH_BITS = 12, 12
@@ -110,35 +111,11 @@ def _next_high(high: int, bits: int, value: int) -> int:
     return high - before + value + (span if wrapped else 0)
 
 
-# inlined by numba: calls that pass an array count references to it
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _write_vector(
-    mask: np.uint32, base: int, width: int, event: tuple[int, int, int], count: np.uintp, out: EventArrays
-) -> tuple[np.uintp, bool]:
-    """Write an event at base + i for each bit i of a mask, up to the first outside the sensor.
-
-    Args:
-        mask: Bits of the columns.
-        base: Column of the lowest bit.
-        width: Columns of the sensor.
-        event: Time, row and polarity of the events.
-        count: Number of events before them.
-        out: Where the events are written, with room for one for each bit.
-
-    Returns:
-        The number of events after them, and whether all are inside the sensor.
-    """
-    t_us, row, polarity = event
-    inside = True
-    while mask and inside:
-        bit = mask & (~mask + np.uint32(1))
-        column = base + np.int64(BIT_PLACES[np.uintp(np.uint32(bit * np.uint32(DE_BRUIJN)) >> np.uint32(27))])
-        inside = bool(column < width)
-        if inside:
-            out.t[count], out.x[count], out.y[count], out.on[count] = t_us, column, row, polarity
-            count += np.uintp(1)
-        mask ^= bit
-    return count, inside
+@njit(cache=True, nogil=True, error_model="numpy")
+def _lowest_bit(mask: np.uint32) -> tuple[np.uint32, int]:
+    """Return the lowest bit that is set in a mask, and its position."""
+    bit = mask & (~mask + np.uint32(1))
+    return bit, int(BIT_PLACES[np.uintp(np.uint32(bit * np.uint32(DE_BRUIJN)) >> np.uint32(27))])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -180,38 +157,30 @@ def decode_evt21(words: NDArray[np.uint64], state: Evt2State, width: int, height
 
     A word is decoded only if the arrays have room for MOST_EVT21_EVENTS more.
     """
+    t, x, y, on = out
     high = state.high
     count, index, is_invalid = np.uintp(0), np.uintp(0), False
-    while index < words.size and out.t.size - count >= MOST_EVT21_EVENTS and not is_invalid:
+    while index < words.size and t.size - count >= MOST_EVT21_EVENTS and not is_invalid:
         word = np.uint64(words[index])
         kind = np.int64(word >> np.uint64(60))
         if kind <= CD_ON:
             base, row = np.int64((word >> np.uint64(43)) & np.uint64(0x7FF)), np.int64(word >> np.uint64(32)) & 0x7FF
             t_us = (high << EVT2_LOW_BITS) + np.int64((word >> np.uint64(54)) & np.uint64(0x3F))
+            mask = np.uint32(word & np.uint64(0xFFFFFFFF))
             is_invalid = bool(high < 0 or row >= height)
-            if not is_invalid:
-                mask = np.uint32(word & np.uint64(0xFFFFFFFF))
-                count, inside = _write_vector(mask, base, width, (t_us, row, kind), count, out)
-                is_invalid = not inside
+            while mask and not is_invalid:
+                bit, place = _lowest_bit(mask)
+                is_invalid = bool(base + place >= width)
+                if not is_invalid:
+                    t[count], x[count], y[count], on[count] = t_us, base + place, row, kind
+                    count += np.uintp(1)
+                mask ^= bit
         elif kind == TIME_HIGH:
             high = _next_high(high, EVT2_HIGH_BITS, np.int64((word >> np.uint64(32)) & np.uint64(0x0FFFFFFF)))
         else:
             is_invalid = kind not in (EXT_TRIGGER, OTHERS, CONTINUED)
         index += np.uintp(not is_invalid)
     return Decoded(Evt2State(high), int(index), int(count), is_invalid)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _payload_limits(row: int, high: int, width: int, height: int) -> NDArray[np.uint16]:
-    """Return, for each type of EVT 3.0 words, the lowest 11-bit payload that the inner loop cannot decode."""
-    limits = np.zeros(16, np.uint16)
-    for kind in (TIME_LOW, TIME_HIGH, CONTINUED_4, EXT_TRIGGER, OTHERS, CONTINUED):
-        limits[kind] = LARGEST_SIDE_PX  # none
-    if row >= 0:
-        limits[ADDR_Y] = height
-    if row >= 0 and high >= 0:
-        limits[ADDR_X] = width
-    return limits
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -226,7 +195,11 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
     t, x, y, on = out
     high, low, row, base, base_on = state.high, state.low, np.int16(state.row), state.base, np.uint8(state.base_on)
     base_us, high_word = high << EVT3_LOW_BITS, np.uint16(TIME_HIGH << 12 | high & 0xFFF if high >= 0 else 0)
-    limits = _payload_limits(state.row, high, width, height)
+    limits = np.zeros(16, np.uint16)  # made here: from a function, it could overlap the arrays, which costs 4 %
+    for kind_without_limit in WITHOUT_LIMIT:
+        limits[kind_without_limit] = LARGEST_SIDE_PX
+    limits[ADDR_Y] = height if row >= 0 else 0
+    limits[ADDR_X] = width if row >= 0 and high >= 0 else 0
     count, index, one, is_invalid = np.uintp(0), np.uintp(0), np.uintp(1), False
     size, room, stop = np.uintp(words.size), np.uintp(t.size - 1), np.uintp(0)
     while not is_invalid:
@@ -254,11 +227,15 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
         if kind == VECT_BASE_X:
             base, base_on = column, np.uint8((word >> 11) & 1)
         elif kind in (VECT_12, VECT_8):
+            mask = np.uint32(word & (0xFFF if kind == VECT_12 else 0xFF))
             is_invalid = bool(high < 0 or row < 0 or base < 0)
-            if not is_invalid:
-                mask = np.uint32(word & (0xFFF if kind == VECT_12 else 0xFF))
-                count, inside = _write_vector(mask, base, width, (base_us + low, row, base_on), count, out)
-                is_invalid = not inside
+            while mask and not is_invalid:
+                bit, place = _lowest_bit(mask)
+                is_invalid = bool(base + place >= width)
+                if not is_invalid:
+                    t[count], x[count], y[count], on[count] = base_us + low, base + place, row, base_on
+                    count += one
+                mask ^= bit
             base += 0 if is_invalid else (12 if kind == VECT_12 else 8)
         elif kind == TIME_HIGH:
             high = _next_high(high, EVT3_HIGH_BITS, np.int64(word & 0xFFF))
