@@ -89,7 +89,7 @@ def test_what_cannot_be_measured_is_skipped_with_the_reason(
 def test_peak_memory_is_the_childs_own(bench: ModuleType) -> None:
     ballast = np.ones(64 << 20, np.uint8)  # in the parent, and in no figure of the child
     told = subprocess.run(
-        [sys.executable, "-c", bench.TELL_PEAK, "--help"], capture_output=True, text=True, check=True, env=os.environ
+        [sys.executable, "-c", bench.PRINT_PEAK, "--help"], capture_output=True, text=True, check=True, env=os.environ
     )
     peak_bytes = int(told.stdout.split()[-1]) * 1024
     own_bytes = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -292,7 +292,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
     [
         (["convert", "missing.mp4", "-o", "out.h5"], "missing.mp4: no such video"),
         (["convert", "text.mp4", "-o", "out.h5"], "text.mp4: not a video that OpenCV can read"),
-        (["convert", "one", "-o", "out.h5"], "one: 1 frame, expected at least 2"),
+        (["convert", "one", "-o", "out.h5"], "one: too few frames (found 1, expected at least 2)"),
         (["convert", "CLIP", "-o", "there.h5"], "there.h5: already exists; use --overwrite to replace it"),
         (["convert", "CLIP", "-o", "out.avi"], "out.avi: dvspipe writes events as .h5 or .hdf5"),
         (
@@ -413,7 +413,7 @@ def test_a_file_of_times_is_for_one_video(clip: Path, tmp_path: Path) -> None:
     failed = dvspipe("convert", clip, other, "-o", "many", *options, cwd=tmp_path, code=2)
     assert "--timestamps gives the times of one video (found 2 sources)" in failed.stderr
     failed = dvspipe("convert", "7", "-o", "b.h5", cwd=tmp_path, code=None)
-    assert "camera 7: there is none" in failed.stderr
+    assert "camera 7: no camera" in failed.stderr
     assert not (tmp_path / "b.h5").exists()
 
 

