@@ -219,10 +219,11 @@ def string_subscripts() -> list[str]:
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_function_fits_on_a_screen(path: Path) -> None:
-    """Declarations of options of the command line are not counted."""
+    """Docstrings, and declarations of options of the command line, are not counted."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef):
-            lines = (node.end_lineno or 0) - node.body[0].lineno + 1
+            first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+            lines = (node.end_lineno or 0) - first.lineno + 1
             assert lines <= LONGEST_FUNCTION, f"{path.name}:{node.lineno} {node.name} has {lines} lines"
 
 

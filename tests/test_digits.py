@@ -312,7 +312,7 @@ def test_after_a_kill_every_file_is_complete_and_the_rest_is_written(
     os.killpg(running.pid, kill)
     said = running.communicate(timeout=60)[1]
     assert running.returncode == (130 if kill == signal.SIGINT else -signal.SIGKILL)
-    assert said == ("dvspipe: stopped\n" if kill == signal.SIGINT else "")
+    assert said == ("dvspipe: interrupted\n" if kill == signal.SIGINT else "")
     expected, done = recordings(complete / "out"), recordings(tmp_path)
     assert 5 <= len(done) < 120
     assert done.items() <= expected.items()
