@@ -368,7 +368,7 @@ def test_what_was_saved_of_other_work_is_thrown_away(
     assert not folder.exists()
     said = " ".join(record.getMessage() for record in caplog.records)
     assert "goes on" not in said
-    assert ("begins anew, what was saved is of another video, settings or version" in said) == (change != "overwrite")
+    assert ("another video, settings or version" in said) == (change != "overwrite")
     convert_video(clip, tmp_path / "fresh.h5", config)
     assert content(out) == content(tmp_path / "fresh.h5")
 
@@ -412,7 +412,7 @@ def test_damage_to_what_was_saved_never_shows_in_the_events(tmp_path: Path, capl
         assert not folder.exists()
         out.unlink()
     said = [record.getMessage() for record in caplog.records]
-    assert sum("begins anew, what was saved is damaged" in text for text in said) > 20
+    assert sum("saved state is corrupted" in text for text in said) > 20
 
 
 @pytest.mark.usefixtures("saving_always")

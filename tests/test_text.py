@@ -145,7 +145,7 @@ def test_times_are_rounded_as_exact_decimals_are(number: Decimal, form: str) -> 
     printed = format(number, form)
     block = np.frombuffer(f"{printed} 1 2 1\n".encode(), np.uint8)
     t, columns = np.zeros(9, np.int64), np.zeros((4, 9), np.int32)
-    assert text._parse(block, np.arange(4), 6, False, np.zeros(2, np.bool_), t, columns) == (1, 1, text.VALID, 0)
+    assert text._parse(block, np.arange(4), 6, False, np.zeros(2, np.bool_), t, columns) == (1, 1, text.NO_PROBLEM, 0)
     exact = (abs(Decimal(printed)) * 10**6).to_integral_value(ROUND_HALF_UP)
     assert t[0] == exact.copy_sign(Decimal(printed))
 

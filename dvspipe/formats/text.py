@@ -46,7 +46,7 @@ DEFAULT_COLUMNS = "txyp"
 CSV_HEADER = b"t,x,y,p\n"
 CSV_EVENT_BYTES = 40
 
-VALID, TOO_FEW, TOO_MANY, NO_NUMBER, NO_INTEGER, TOO_LARGE, NO_POLARITY = range(7)  # what is wrong with a line
+NO_PROBLEM, TOO_FEW, TOO_MANY, NO_NUMBER, NO_INTEGER, TOO_LARGE, NO_POLARITY = range(7)  # what is wrong with a line
 PROBLEMS = {
     TOO_FEW: "has fewer columns than the others",
     TOO_MANY: "has more columns than the others",
@@ -213,11 +213,11 @@ def _chunks(path: Path, layout: _Layout) -> Iterator[Columns]:
         events, lines, problem, column = _parse(
             block, slots, layout.exponent, layout.integer_times, polarities, t, columns
         )
-        ends_early = problem == VALID and not complete and layout.columns[-1] in "txy" and events > 0
+        ends_early = problem == NO_PROBLEM and not complete and layout.columns[-1] in "txy" and events > 0
         events -= ends_early
         yield Columns(t[:events], columns[1, :events], columns[2, :events], columns[3, :events] > 0)
         line += lines
-        if problem != VALID:
+        if problem != NO_PROBLEM:
             message = f"{path}: line {line} {PROBLEMS[problem].format(column=column + 1)}"
             raise CorruptionError(message, *_remedies(problem), lost="everything after it")
         if ends_early:
@@ -292,14 +292,14 @@ def _parse(
             else:
                 scale = exponent if slot == 0 else 0
                 value, i, problem = _number(block, i, scale, slot > 0 or integer_times)
-                if problem == VALID and slot > 0 and not -(2**31) < value < 2**31:
+                if problem == NO_PROBLEM and slot > 0 and not -(2**31) < value < 2**31:
                     problem = TOO_LARGE
-                if problem == VALID and slot == 3:
+                if problem == NO_PROBLEM and slot == 3:
                     if value == 0 or value == -1:
                         polarities[-value] = True
                     if value < -1 or value > 1 or (polarities[0] and polarities[1]):
                         problem = NO_POLARITY
-                if problem != VALID:
+                if problem != NO_PROBLEM:
                     return events, lines, problem, column
                 if slot == 0:
                     t[events] = value
@@ -309,7 +309,7 @@ def _parse(
         if block[i] != 10:
             return events, lines, TOO_MANY, len(slots)
         i, lines, events = i + 1, lines + 1, events + 1
-    return events, lines, VALID, 0
+    return events, lines, NO_PROBLEM, 0
 
 
 # inlined by numba: calls that pass an array count references to it, which took half the time
@@ -335,7 +335,7 @@ def _number(block: NDArray[np.uint8], i: int, scale: int, is_integer: bool) -> t
         short = short * 10 + (int(block[stop]) - 48)
         stop += 1
     if stop > i and IS_SEPARATOR[block[stop]] and scale == 0:  # most numbers: 3 times as fast as the code below
-        return short, stop, VALID
+        return short, stop, NO_PROBLEM
     negative = block[i] == 45
     if negative or block[i] == 43:
         i += 1
@@ -374,19 +374,19 @@ def _number(block: NDArray[np.uint8], i: int, scale: int, is_integer: bool) -> t
 def _scaled(mantissa: int, scale: int, is_integer: bool) -> tuple[int, int]:  # pragma: no cover
     """Return the mantissa times ten to the power `scale`, halves rounded up, and what is wrong with it."""
     if mantissa == 0:
-        return 0, VALID
+        return 0, NO_PROBLEM
     if scale >= 0:
         if scale > 18 or mantissa > 2**62 // POWERS[scale]:
             return 0, TOO_LARGE
-        return mantissa * POWERS[scale], VALID
+        return mantissa * POWERS[scale], NO_PROBLEM
     if scale < -18:
-        return 0, NO_INTEGER if is_integer else VALID
+        return 0, NO_INTEGER if is_integer else NO_PROBLEM
     power = POWERS[-scale]
     value = mantissa // power
     rest = mantissa - value * power
     if is_integer and rest:
         return 0, NO_INTEGER
-    return value + (rest >= power - rest), VALID
+    return value + (rest >= power - rest), NO_PROBLEM
 
 
 @contextmanager
