@@ -1,5 +1,6 @@
 from .conversion import ConversionTask as ConversionTask
 from .conversion import ConvertConfig as ConvertConfig
+from .conversion import RecordingConfig as RecordingConfig
 from .conversion import convert_many as convert_many
 from .conversion import convert_video as convert_video
 from .conversion import events_from_video as events_from_video
@@ -18,7 +19,10 @@ from .formats import write as write
 from .frames import Frame as Frame
 from .frames import frames_from_arrays as frames_from_arrays
 from .inference import Classifier as Classifier
+from .inference import ClassifyOptions as ClassifyOptions
+from .inference import InferConfig as InferConfig
 from .inference import classify_many as classify_many
+from .inference import plan_tasks as plan_tasks
 from .simulator import EventSimulator as EventSimulator
 from .simulator import SimulatorConfig as SimulatorConfig
 from .simulator import simulate as simulate

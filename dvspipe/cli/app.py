@@ -78,6 +78,6 @@ def main() -> None:
     except Exception as error:
         if not hasattr(error, "format_message"):  # a defect of dvspipe: show the traceback
             raise
-        fail(error.format_message(), EXIT_ERROR)
+        fail(error.format_message().replace("Value error, ", ""), EXIT_ERROR)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to be interrupted

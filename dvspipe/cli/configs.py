@@ -54,7 +54,8 @@ def copy(
 
     kind = _kind_of(name)
     claim_output(out, overwrite=overwrite)
-    write_text(out, read_text(name, kind=kind))
+    text = read_text(name, kind=kind)
+    write_text(out, text.replace(f"name: {name}\n", f"name: {out.stem}\n"))  # which names the run folder
     screen.print(f"{out}: a copy of {name}; use it as {KINDS[kind].format(out)}")
 
 

@@ -76,6 +76,8 @@ def as_option(remedy: Remedy) -> str:
     if outer:
         return remedy.explain(f"{remedy.setting}={remedy.value}")
     option = f"--{field.removesuffix('_us').removesuffix('_s').replace('_', '-')}"
+    if field.endswith("_us") and isinstance(remedy.value, int):
+        return remedy.explain(f"{option} {remedy.value / 1000:g}")  # options are in ms
     return remedy.explain(option if remedy.value is True else f"{option} {remedy.value}")
 
 

@@ -68,7 +68,7 @@ def gestures(
     with progress() as show:
         written = write_gestures(out, plan, jobs=jobs, progress=partial(show, "synthetic clips"))
     screen.print(
-        f"{out}: {people * clips * len(GESTURES)} synthetic clips of {people} people in {len(GESTURES)} classes, "
+        f"{out}: {people * clips * len(GESTURES)} synthetic clips ({people} people) in {len(GESTURES)} classes, "
         f"{written} new files; next:"
     )
     screen.print(f"  dvspipe train gesture data.root={out}")

@@ -33,7 +33,6 @@ from .windows import Step, Window, encode_complete, encode_steps, find_start, sl
 MIN_PART = 0.5  # of a window that a recording must have for the window to count
 MAX_WINDOWS = 16  # that are classified together
 MAX_BYTES = 12 << 20  # of the outputs of the first layer at a time
-SHORTER_WINDOW = Remedy("window_us", "LENGTH", "choose a shorter window")
 
 
 @dataclass(frozen=True, eq=False)
@@ -442,9 +441,10 @@ def _too_short(name: str, bins: BinConfig, reader: _Reader) -> DataError:
     if bins.by == "events":
         found = f"has {reader.events:,} events, less than half of the network's window of {bins.window_events:,}"
         return DataError(f"{name}: {found}")
-    lasts_s, window_s = (reader.last_us - reader.first_us) * 1e-6, bins.window_us * 1e-6
-    found = f"lasts {lasts_s:.3g} s, less than half of the window of {window_s:.3g} s"
-    return DataError(f"{name}: {found}", SHORTER_WINDOW)
+    lasts_us = reader.last_us - reader.first_us
+    found = f"lasts {lasts_us * 1e-6:.3g} s, less than half of the window of {bins.window_us * 1e-6:.3g} s"
+    shorter_us = max(1, lasts_us // bins.step_us) * bins.step_us
+    return DataError(f"{name}: {found}", Remedy("window_us", shorter_us, "choose a shorter window"))
 
 
 def _divide(name: str, length_us: int, step_us: int) -> int:

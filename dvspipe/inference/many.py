@@ -121,8 +121,6 @@ def classify_many(
     """
     _check_labels(options.labels, len(tasks))
     run = options.record_run(classifier)
-    if options.out is not None and not overwrite:
-        OutputFolder(options.out).check(run)
     finished = {} if overwrite else find_finished(tasks, run, options)
     waiting = [task for task in tasks if task not in finished]
     in_processes = jobs > 1 and len(waiting) > 1
@@ -169,10 +167,11 @@ def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOpt
         options: How to classify, and what to store.
 
     Raises:
-        FileError: A folder holds the answer for another recording.
+        FileError: The output folder has answers of another run, or a folder holds the answer for another recording.
     """
     if options.out is None:
         return {}
+    OutputFolder(options.out).check(run)
     finished = {}
     for task in tasks:
         try:

@@ -138,10 +138,12 @@ def _plan_fit(name: str, own: SensorSize, parts: Parts, target: SensorSize, conf
     region = _find_region(name, own, parts, target, config)
     if region.size != target and config.fit is None:
         found = f"its region is {region}" if config.roi else f"comes from a sensor of {own}"
+        fits = own.width >= target.width and own.height >= target.height
+        regions = (Remedy("roi", f"{target}+LEFT+TOP", "select a region"),) if fits else ()
         raise DataError(
             f"{name}: {found}, the network is for {target}",
             *FIT_REMEDIES,
-            Remedy("roi", f"{target}+LEFT+TOP", "select a region"),
+            *regions,
         )
     return plan_fit(own, target, config.fit or "crop", region)
 

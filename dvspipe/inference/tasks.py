@@ -38,9 +38,11 @@ def plan_tasks(sources: Sequence[Path], out: Path | None = None) -> list[Task]:
         out: The output folder. Recordings are searched neither in it nor in other output folders.
 
     Raises:
-        FileError: A folder has no recordings, or the answers for two recordings would go to one folder, or among
-            recordings.
+        FileError: The output folder is a file, a folder has no recordings, or the answers for two recordings would go to
+            one folder, or among recordings.
     """
+    if out is not None and out.is_file():
+        raise FileError(f"{out}: is a file, expected a folder for the answers", OTHER_FOLDER)
     own = None if out is None else out.resolve()
     for source in sources:
         if source.is_dir() and own in (source.resolve(), *source.resolve().parents):

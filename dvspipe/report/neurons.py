@@ -32,7 +32,8 @@ def draw_neurons(responses: Sequence[NeuronResponse], path: Path) -> None:
     taus_s = list(dict.fromkeys(one.tau_s for one in responses))
     weights = list(dict.fromkeys(one.weight for one in responses))
     rows, columns = len(weights) + 1, len(taus_s)
-    figure = new_figure(width=0.8 + 3.6 * columns, height=1.2 + 1.8 * len(weights))
+    legend_columns = 4 if columns > 2 else columns  # its longest entry is nearly as wide as a panel
+    figure = new_figure(width=0.8 + 3.6 * columns, height=1.2 + 1.8 * len(weights) + 0.8 / legend_columns)
     ratios = [*[1.0] * len(weights), 0.16]
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey="row", height_ratios=ratios)
     low = min(0.0, *(float(one.membrane.min()) for one in responses))
@@ -46,7 +47,9 @@ def draw_neurons(responses: Sequence[NeuronResponse], path: Path) -> None:
         _draw_input(axes, responses[0])
     panels[-1][0].set_ylabel("input", **SMALL, rotation=0, ha="right", va="center")
     lines, names = panels[0][0].get_legend_handles_labels()
-    figure.legend(lines, names, loc="outside upper center", ncols=4, frameon=False, fontsize=8, labelcolor=QUIET)
+    figure.legend(
+        lines, names, loc="outside upper center", ncols=legend_columns, frameon=False, fontsize=8, labelcolor=QUIET
+    )
     save_figure(figure, path)
 
 
