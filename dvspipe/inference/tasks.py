@@ -38,8 +38,8 @@ def plan_tasks(sources: Sequence[Path], out: Path | None = None) -> list[Task]:
         out: The output folder. Recordings are searched neither in it nor in other output folders.
 
     Raises:
-        FileError: The output folder is a file, a folder has no recordings, or the answers for two recordings would go to
-            one folder, or among recordings.
+        FileError: The output folder is a file, a folder has no recordings, or the answers for two recordings would go
+            to one folder, or among recordings.
     """
     if out is not None and out.is_file():
         raise FileError(f"{out}: is a file, expected a folder for the answers", OTHER_FOLDER)
