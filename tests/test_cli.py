@@ -464,7 +464,7 @@ def test_what_cannot_be_encoded_is_one_line(tmp_path: Path, arguments: list[str]
 
 def test_synthetic_gestures_are_written_and_say_so(tmp_path: Path) -> None:
     few = ["synth", "gestures", "-o", "made", "--people", 1, "--clips", 1, "--duration", 0.1, "--jobs", 1]
-    assert "11 synthetic clips of 1 people in 11 classes, 11 new files" in dvspipe(*few, cwd=tmp_path).stdout
+    assert "11 synthetic clips (1 people) in 11 classes, 11 new files" in dvspipe(*few, cwd=tmp_path).stdout
     assert ", 0 new files" in dvspipe(*few, cwd=tmp_path).stdout
     recording = next((tmp_path / "made" / "arm_roll").iterdir())
     assert "synthetic" in dvspipe("info", recording, cwd=tmp_path).stdout
@@ -514,7 +514,8 @@ def test_shipped_configurations_are_listed_shown_and_copied(tmp_path: Path) -> N
     assert dvspipe("configs", "list", cwd=tmp_path).stdout == listed
     shown = dvspipe("configs", "show", "nmnist", cwd=tmp_path).stdout
     dvspipe("configs", "copy", "nmnist", "mine.yaml", cwd=tmp_path)
-    assert (tmp_path / "mine.yaml").read_text().strip() == shown.strip()
+    copied = (tmp_path / "mine.yaml").read_text().strip()
+    assert copied == shown.strip().replace("name: nmnist", "name: mine")  # which names the run folder
     assert "data.root" in dvspipe("train", "mine.yaml", cwd=tmp_path, code=2).stderr
     assert "already exists" in dvspipe("configs", "copy", "nmnist", "mine.yaml", cwd=tmp_path, code=2).stderr
     assert "cutoff_hz" in dvspipe("configs", "show", "gen4", cwd=tmp_path).stdout
