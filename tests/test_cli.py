@@ -182,6 +182,9 @@ def test_recordings_are_converted_cut_merged_filtered_and_checked(tmp_path: Path
     first = int(events.t[0])
     kept = events.slice_time(first + 20_000, first + 50_000).crop(20, 10, SensorSize(width=100, height=90))
     assert read(tmp_path / "cut.npz") == kept
+    outside = dvspipe("cut", "a.h5", "-o", "cut2.h5", "--roi", "100x90+200+10", cwd=tmp_path, code=2).stderr
+    assert "a.h5: --roi 100x90+200+10" in outside
+    assert not (tmp_path / "cut2.h5").exists()
     dvspipe("merge", "a.h5", "a.csv", "-o", "both.h5", "--sensor", "240x180", cwd=tmp_path)
     assert np.array_equal(read(tmp_path / "both.h5").t, np.repeat(events.t, 2))
     dvspipe("merge", "a.h5", "a.h5", "-o", "long.h5", "--one-after-another", "--gap", 5, cwd=tmp_path)

@@ -136,6 +136,8 @@ def cut(
     size = recording.sensor
     if roi:
         left, top, size = _parse_region(roi)
+        if left + size.width > recording.sensor.width or top + size.height > recording.sensor.height:
+            raise EventError(f"{file}: --roi {roi} is outside the sensor (found {recording.sensor})")
         parts = (part.crop(left, top, size) for part in parts)
     count = write(out, parts, size, source=file.name, overwrite=overwrite)
     screen.print(f"{out}: {count:,} events of {size}")
