@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -285,21 +286,29 @@ class ConversionTask:
         return str(self.source)
 
 
-@dataclass(frozen=True)
-class _Convert:
-    """The work on a video or recording; it is sent to worker processes."""
+def convert_task(
+    task: ConversionTask,
+    progress: Progress | None = None,
+    *,
+    video: ConvertConfig | None = None,
+    recording: RecordingConfig | None = None,
+    overwrite: bool = False,
+    threads: int = 1,
+) -> Conversion:
+    """Convert a video or a recording; arguments and errors are those of `convert_video` and `convert_recording`.
 
-    video: ConvertConfig | None
-    recording: RecordingConfig | None
-    overwrite: bool
-    threads: int
-
-    def __call__(self, task: ConversionTask, progress: Progress) -> Conversion:
-        if is_video(task.source):
-            return convert_video(
-                task.source, task.target, self.video, overwrite=self.overwrite, progress=progress, threads=self.threads
-            )
-        return convert_recording(task.source, task.target, self.recording, overwrite=self.overwrite, progress=progress)
+    Args:
+        task: The source and its target.
+        progress: Called with the numbers of frames, or of events, done and in all.
+        video: Settings for a video.
+        recording: Settings for a recording.
+        overwrite: Whether to replace an existing target.
+        threads: Number of threads that simulate a video.
+    """
+    source, target = task.source, task.target
+    if is_video(source):
+        return convert_video(source, target, video, overwrite=overwrite, progress=progress, threads=threads)
+    return convert_recording(source, target, recording, overwrite=overwrite, progress=progress)
 
 
 def convert_many(
@@ -332,7 +341,7 @@ def convert_many(
         >>> tasks = plan_conversions([Path("videos")], Path("events"))  # doctest: +SKIP
         >>> events = sum(done.result().events for done in convert_many(tasks, jobs=2))  # doctest: +SKIP
     """
-    convert = _Convert(video, recording, overwrite, threads=1)
+    convert = partial(convert_task, video=video, recording=recording, overwrite=overwrite)
     return map_in_processes(convert, tasks, jobs=jobs, progress=progress)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -10,7 +9,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -67,15 +65,6 @@ def write_beside(path: Path) -> Iterator[Path]:
         raise FileError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         beside.unlink(missing_ok=True)
-
-
-def read_record(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object in a file; None if there is none."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def write_text(path: Path, text: str) -> None:

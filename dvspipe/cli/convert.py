@@ -107,23 +107,16 @@ def convert(
 def _convert_one(
     task: ConversionTask, of_video: ConvertConfig, of_recording: RecordingConfig, *, preview: bool, overwrite: bool
 ) -> None:
-    from ..conversion import convert_recording, convert_video, is_video
+    from ..conversion import convert_task, is_video
     from ..video import camera_of
 
     if (camera := camera_of(task.source)) is not None:
         messages.print(f"camera {camera}: Ctrl-C ends the recording")
     started = time.monotonic()
     with progress() as show:
-        if is_video(task.source):
-            threads = max(1, (os.cpu_count() or 1) // 2)  # the others decode and compress
-            done = convert_video(
-                task.source, task.target, of_video, overwrite=overwrite, progress=partial(show, "frames"),
-                threads=threads,
-            )  # fmt: skip
-        else:
-            done = convert_recording(
-                task.source, task.target, of_recording, overwrite=overwrite, progress=partial(show, "events")
-            )
+        shown = partial(show, "frames" if is_video(task.source) else "events")
+        threads = max(1, (os.cpu_count() or 1) // 2)  # the others decode and compress
+        done = convert_task(task, shown, video=of_video, recording=of_recording, overwrite=overwrite, threads=threads)
     if preview:
         _write_preview(task.target, overwrite=overwrite)
     _print_conversion(done, time.monotonic() - started)
