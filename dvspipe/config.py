@@ -133,6 +133,25 @@ def merge_settings(base: Mapping[str, JsonValue], over: Mapping[str, JsonValue])
     return merged
 
 
+def find_differences(
+    before: Mapping[str, JsonValue], now: Mapping[str, JsonValue], prefix: str = ""
+) -> list[tuple[str, JsonValue, JsonValue]]:
+    """Return the key, the value before and the value now of each setting that differs; a missing one is None.
+
+    Example:
+        >>> find_differences({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3, "d": 4}})
+        [('b.c', 2, 3), ('b.d', None, 4)]
+    """
+    found: list[tuple[str, JsonValue, JsonValue]] = []
+    for key in dict.fromkeys((*before, *now)):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += find_differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found.append((prefix + key, old, new))
+    return found
+
+
 def build(model: type[Model], settings: Mapping[str, object], where: str) -> Model:
     """Return the model made from plain settings.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import log
 from pathlib import Path
@@ -20,7 +20,7 @@ from ..encoding import BinConfig
 from ..errors import ConfigError, DataError, Remedy
 from ..events import Events, SensorSize
 from ..formats import NO_HINTS, Hints
-from ..networks import SpikingNetwork, State, count_activity, summarize_layer
+from ..networks import SpikingNetwork, State, count_activity, summarize_layers
 from ..parallel import Progress
 from ..results import EventRates, LayerActivity, SegmentRow
 from .config import InferConfig
@@ -182,8 +182,7 @@ class Classifier:
             raise DataError(f"{source.name}: {_explain_no_events(reader, config)}")
         if not outputs.spans:
             raise _too_short(source.name, bins, reader)
-        counted = bins.dtype == np.uint8
-        layers = [summarize_layer(layer, multiplies=n == 0 and not counted) for n, layer in enumerate(counters)]
+        layers = summarize_layers(counters, counted=bins.dtype.kind == "u")
         return self._summarize(reader, self._to_timeline(outputs, bins.window_us, reader.steps), config, layers)
 
     def window_bins(self, config: InferConfig) -> BinConfig:
@@ -271,7 +270,7 @@ class Classifier:
         )
 
     def _summarize(
-        self, reader: _Reader, timeline: Timeline, config: InferConfig, layers: Sequence[LayerActivity]
+        self, reader: _Reader, timeline: Timeline, config: InferConfig, layers: tuple[LayerActivity, ...]
     ) -> Prediction:
         """Return the prediction for a recording by its predictions over time."""
         quiet = timeline.is_quiet(config.segments)
@@ -293,7 +292,7 @@ class Classifier:
             segments=find_segments(timeline, classes, config.segments, t_first_us=t_first_us, t_end_us=t_end_us),
             rates=reader.rates.summarize(),
             classified_us=reader.classified_us,
-            layers=tuple(layers),
+            layers=layers,
             trained_on=self.config.trained_on,
         )
 

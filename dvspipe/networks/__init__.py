@@ -1,6 +1,6 @@
 """Spiking networks of Norse's neurons."""
 
-from .activity import LayerActivity, LayerTrace, count_activity, summarize_layer, trace_layers
+from .activity import LayerActivity, LayerTrace, count_activity, summarize_layers, trace_layers
 from .config import NetworkConfig, NetworkKind, Readout, Reset, Surrogate
 from .models import SpikingNetwork, State, watch_rates
 from .neurons import LIF, CountReadout, LeakyReadout
@@ -22,7 +22,7 @@ __all__ = [
     "Surrogate",
     "count_activity",
     "neuron_response",
-    "summarize_layer",
+    "summarize_layers",
     "trace_layers",
     "watch_rates",
 ]

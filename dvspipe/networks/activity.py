@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
@@ -183,13 +183,17 @@ def _potentials(lif: LIF, currents: Tensor) -> NDArray[np.float64]:
     return np.stack(potentials)
 
 
-def summarize_layer(layer: LayerActivity, *, multiplies: bool) -> LayerRecord:
-    """Return what `count_activity` counted of a layer as a record.
+def summarize_layers(layers: Sequence[LayerActivity], *, counted: bool) -> tuple[LayerRecord, ...]:
+    """Return what `count_activity` counted as records.
 
     Args:
-        layer: The counters of the layer.
-        multiplies: Whether the inputs of the layer are numbers other than counts.
+        layers: The counters of all layers, in order.
+        counted: Whether the inputs of the network are counts of events; those of the later layers are always spikes.
     """
+    return tuple(_summarize(layer, multiplies=place == 0 and not counted) for place, layer in enumerate(layers))
+
+
+def _summarize(layer: LayerActivity, *, multiplies: bool) -> LayerRecord:
     return LayerRecord(
         name=layer.name,
         neurons=layer.neurons,

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from pydantic import Field, JsonValue, computed_field
 
+from ..config import find_differences
 from ..errors import FileError, Remedy
 from ..files import REPLACE
 from .activity import LayerActivity
@@ -56,7 +57,8 @@ class InferenceRun(Record):
 
     def difference(self, other: InferenceRun) -> str:
         """Return what decides the answers and differs in another run, in a few words; empty if nothing does."""
-        return _difference("", self._decisive(), other._decisive())
+        differences = find_differences(self._decisive(), other._decisive())
+        return "{}: {}, now {}".format(*differences[0]) if differences else ""
 
     def _decisive(self) -> dict[str, JsonValue]:
         return {
@@ -65,15 +67,6 @@ class InferenceRun(Record):
             "sensor_given": self.sensor_given,
             "hints": list(self.hints),
         }
-
-
-def _difference(name: str, old: JsonValue, new: JsonValue) -> str:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in {**old, **new}:
-            if found := _difference(f"{name}.{key}".lstrip("."), old.get(key), new.get(key)):
-                return found
-        return ""
-    return "" if old == new else f"{name}: {old}, now {new}"
 
 
 class Dependencies(Record):

@@ -12,7 +12,7 @@ from pydantic import JsonValue, ValidationError
 from torch import Tensor
 
 from ..checkpoint import ClassifierConfig, load_checkpoint, read_tensors, write_tensors
-from ..config import build, read_yaml
+from ..config import build, find_differences, read_yaml
 from ..errors import CheckpointError, ConfigError, Remedy
 from ..networks import SpikingNetwork
 from ..results import EpochRow, RunFolder
@@ -134,7 +134,7 @@ def check_config(config: TrainConfig, path: Path, *, changed: bool) -> None:
     if not path.is_file():
         raise ConfigError(f"{path}: no such file, expected the configuration of the run to resume")
     before = build(TrainConfig, read_yaml(path), str(path))
-    differing = _differences("", before.model_dump(mode="json"), config.model_dump(mode="json"))
+    differing = find_differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
     fixed = [found for found in differing if not f"{found[0]}.".startswith(tuple(f"{key}." for key in CHANGEABLE))]
     listed = "; ".join(f"{key} = {_text(old)} before, {_text(new)} now" for key, old, new in fixed or differing)
     if fixed:
@@ -159,7 +159,7 @@ def load_initial_weights(checkpoint: str, classifier: ClassifierConfig, network:
     """
     before, trained = load_checkpoint(checkpoint)
     there, here = _comparable(before), _comparable(classifier)
-    differences = [f"{key} = {_text(old)} there, {_text(new)} here" for key, old, new in _differences("", there, here)]
+    differences = [f"{key} = {_text(old)} there, {_text(new)} here" for key, old, new in find_differences(there, here)]
     if differences:
         raise ConfigError(f"init = {checkpoint}: trained with another configuration: {'; '.join(differences)}")
     last = () if before.classes == classifier.classes else ("linear.weight", "linear.bias")
@@ -172,19 +172,6 @@ def _comparable(classifier: ClassifierConfig) -> dict[str, JsonValue]:
     """Return the configuration without what may differ between classifiers that share weights."""
     network = classifier.network.model_copy(update={"dropout": 0.0})
     return classifier.model_copy(update={"network": network}).model_dump(mode="json", exclude=FREE_TO_DIFFER)
-
-
-def _differences(
-    prefix: str, before: Mapping[str, JsonValue], now: Mapping[str, JsonValue]
-) -> list[tuple[str, JsonValue, JsonValue]]:
-    found: list[tuple[str, JsonValue, JsonValue]] = []
-    for key in dict.fromkeys((*before, *now)):
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += _differences(f"{prefix}{key}.", old, new)
-        elif old != new:
-            found.append((prefix + key, old, new))
-    return found
 
 
 def _text(value: JsonValue) -> str:

@@ -16,7 +16,7 @@ from ..checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint, ver
 from ..datasets import DataSet, Sample, SpikeTensors, TensorSettings, check_split, open_cache, open_dataset, write_split
 from ..errors import ConfigError, DataError
 from ..files import lock_folder, write_text
-from ..networks import SpikingNetwork, count_activity, summarize_layer
+from ..networks import SpikingNetwork, count_activity, summarize_layers
 from ..results import ActivityRecord, BaselineResult, EpochRow, RunFolder, TestResult, TrainingRun
 from .activity import record_activity
 from .baseline import FrameNetwork, load_baseline, save_baseline
@@ -238,8 +238,7 @@ def _test(
     by_count = event_count_accuracy(parts.train, parts.test)
     with count_activity(network) as counters:
         tested = evaluate(network, parts.test, batch=batch)
-    floats = experiment.config.bins.dtype.kind == "f"
-    layers = [summarize_layer(layer, multiplies=place == 0 and floats) for place, layer in enumerate(counters)]
+    layers = summarize_layers(counters, counted=experiment.config.bins.dtype.kind == "u")
     activity = record_activity(layers, network, parts.test, data, experiment.config.bins)
     origin = " (synthetic)" if data.synthetic_test else ", trained on synthetic ones" if data.synthetic else ""
     result = TestResult(
