@@ -222,13 +222,17 @@ def training_batches(
     return prefetch(map(draw.batch, map(select, large) if select else large), PREFETCHED_BATCHES)
 
 
-def plain_batches(tensors: SpikeTensors, size: int) -> Iterator[Spikes]:
-    """Yield the recordings themselves in their order, [B, T, C, H, W], prefetched in a thread."""
-    starts = range(0, len(tensors), size)
-    return prefetch(
-        (np.stack([tensors[i][0] for i in range(start, min(start + size, len(tensors)))]) for start in starts),
-        PREFETCHED_BATCHES,
-    )
+def plain_batches(tensors: SpikeTensors, size: int, numbers: Sequence[int] | None = None) -> Iterator[Spikes]:
+    """Yield the recordings themselves, [B, T, C, H, W], prefetched in a thread.
+
+    Args:
+        tensors: The recordings.
+        size: B; the last batch has the rest.
+        numbers: Which recordings, in this order; default: all in theirs.
+    """
+    chosen = range(len(tensors)) if numbers is None else numbers
+    parts = (chosen[start : start + size] for start in range(0, len(chosen), size))
+    return prefetch((np.stack([tensors[i][0] for i in part]) for part in parts), PREFETCHED_BATCHES)
 
 
 @dataclass(frozen=True)

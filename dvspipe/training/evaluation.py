@@ -31,8 +31,6 @@ from ..results import BaselineResult, EvaluationResult, RunFolder, calibration_e
 from ..results.scores import CALIBRATION_BINS, Counts
 from .callback import TrainingCallback
 
-LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0
-
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -109,32 +107,6 @@ def expected_calibration_error(probabilities: NDArray[np.float32 | np.float64], 
     place = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     count, total, correct = (np.bincount(place, weights, CALIBRATION_BINS) for weights in (None, confidence, right))
     return calibration_error(count, total, correct) or 0.0
-
-
-def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """Return the temperature of the softmax that minimises the cross-entropy; 1 without samples.
-
-    Source: Guo et al., "On calibration of modern neural networks", ICML 2017.
-
-    Args:
-        logits: float32 [N, K].
-        labels: int64 [N].
-
-    Returns:
-        A number from 0.01 to 100, by which logits are divided.
-    """
-    from scipy.optimize import minimize_scalar
-
-    if not len(labels):
-        return 1.0
-    scores = torch.from_numpy(logits).double()
-    right = torch.from_numpy(labels)
-
-    def loss(log_temperature: float) -> float:
-        return float(nn.functional.cross_entropy(scores / np.exp(log_temperature), right))
-
-    bounds = (np.log(LOWEST_TEMPERATURE), np.log(HIGHEST_TEMPERATURE))
-    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
 
 def event_count_accuracy(train: SpikeTensors, test: SpikeTensors) -> float:

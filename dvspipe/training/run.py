@@ -20,9 +20,10 @@ from ..networks import SpikingNetwork, count_activity, summarize_layers
 from ..results import ActivityRecord, BaselineResult, EpochRow, RunFolder, TestResult, TrainingRun
 from .activity import record_activity
 from .baseline import FrameNetwork, load_baseline, save_baseline
+from .calibration import fit_temperature
 from .callback import StageCallback, TrainingCallback
 from .config import TrainConfig
-from .evaluation import evaluate, event_count_accuracy, fit_temperature, score, test_notes
+from .evaluation import evaluate, event_count_accuracy, score, test_notes
 from .machine import describe_machine
 from .processes import Processes, join_processes
 from .resuming import check_config, find_state, load_initial_weights

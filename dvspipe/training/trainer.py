@@ -20,6 +20,7 @@ from .callback import TrainingCallback
 from .config import OptimiserConfig, TrainConfig
 from .evaluation import evaluate
 from .losses import LOSSES
+from .norms import estimate_norms
 from .processes import Processes
 from .resuming import TrainingState, load_optimiser, optimiser_tensors
 from .schedule import build_average, build_optimiser, build_schedule
@@ -130,6 +131,7 @@ class Trainer:
         timed = _TimedIterator(batches)
         loss, accuracy, rates = self._train(epoch, timed)
         scores = (0.0, 0.0)
+        estimate_norms(self._evaluated(), experiment.parts.train, batch=settings.batch)
         if self.processes.is_first:
             validated = evaluate(self._evaluated(), experiment.parts.validation, batch=settings.batch)
             scores = validated.loss, validated.accuracy
