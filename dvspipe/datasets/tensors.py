@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..encoding import BinConfig, BinCounts, encode_events
-from ..errors import DataError, DvspipeError, Remedy
+from ..errors import DataError, Remedy
 from ..events import Events
 from ..parallel import Progress, map_in_processes, prefetch
 from .augmentation import AugmentConfig, Spikes, VaryConfig, augment, mirrored_labels, mix, vary
@@ -296,7 +296,7 @@ class _EncodeSample:
             return EncodedSample("", *encode_sample(sample, self.settings))
         settings, varied = self.settings, self.settings.views > 1
         key = TensorKey(
-            version=_run_for(sample, sample.version),
+            version=sample.read_version(),
             bins=settings.bins,
             views=settings.views,
             vary=settings.vary if varied else None,
@@ -330,28 +330,13 @@ def _ignore(*_: int) -> None:
     pass
 
 
-def _run_for(sample: Sample, work: Callable[[], Any]) -> Any:
-    """Return the result of some work on a sample; errors name the sample.
-
-    Raises:
-        DataError: The work failed.
-    """
-    try:
-        return work()
-    except DvspipeError as error:
-        named = error.named(sample.name)
-        raise DataError(named.message, *named.remedies) from error
-    except OSError as error:
-        raise DataError(f"{sample.name}: cannot be read ({error.strerror or error})") from error
-
-
 def encode_sample(sample: Sample, settings: TensorSettings) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return the spike tensors [views, T, C, H, W] of a recording, and its counts int64 [len(COUNTED)].
 
     Raises:
         DataError: The recording cannot be read or is empty.
     """
-    events = _run_for(sample, sample.load)
+    events = sample.read_content()
     assert isinstance(events, Events)
     if not len(events):
         raise DataError(f"{sample.name}: contains no events")
