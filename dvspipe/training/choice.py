@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 from pydantic import JsonValue
 
-from ..config import SettingsTree, build, find_differences, merge_settings
+from ..config import SettingsTree, build, merge_settings
 from ..datasets import DataSet, Sample, folder_settings, open_dataset
 from ..datasets.survey import Measurement, measure
 from ..encoding import BinConfig
@@ -92,11 +92,9 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
         raise DataError(f"{root}: no recording with events ({problems[0]})")
     chosen, reasons = _choose(opened, filled, settings)
     merged = merge_settings(merge_settings({"name": settings["name"]}, chosen), settings)
-    for group in [key for key in given if key in reasons]:
-        over = [
-            key for key, old, _ in find_differences(chosen, given) if key.startswith(f"{group}.") and old is not None
-        ]
-        reasons[group] += f" (given instead: {', '.join(over)})" if over else ""
+    for group, values in given.items():
+        if group in reasons and isinstance(values, dict):
+            reasons[group] += f" (given: {', '.join(f'{group}.{key}' for key in values)})"
     return Choice(merged, reasons)
 
 
