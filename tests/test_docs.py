@@ -1,6 +1,6 @@
 """Files, commands, options, settings and Python names in the documentation exist; its words are those of the style."""
 
-from __future__ import annotations
+from __future__ import dataclasses
 
 import ast
 import enum
@@ -140,6 +140,8 @@ def setting_exists(model: type[Settings], key: str) -> bool:
         return True  # its keys are checked by the code that uses them
     if not rest:
         return True
+    if dataclasses.is_dataclass(annotation):
+        return rest in {field.name for field in dataclasses.fields(annotation)}
     return isinstance(annotation, type) and issubclass(annotation, Settings) and setting_exists(annotation, rest)
 
 
