@@ -1,8 +1,9 @@
 """Files, commands, options, settings and Python names in the documentation exist; its words are those of the style."""
 
-from __future__ import dataclasses
+from __future__ import annotations
 
 import ast
+import dataclasses
 import enum
 import functools
 import importlib
