@@ -111,8 +111,12 @@ def make_table(*headings: str, right: tuple[str, ...] = ()) -> Table:
 
 
 @contextmanager
-def progress() -> Iterator[ShowProgress]:
-    """Yield a function that shows progress with the time left; a new stage starts a new bar."""
+def progress(*, polled: bool = True) -> Iterator[ShowProgress]:
+    """Yield a function that shows progress with the time left; a new stage starts a new bar.
+
+    Args:
+        polled: Whether it is called often enough for Ctrl-C to wait for the next call; else Ctrl-C stops at once.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as bars:
         current: dict[str, TaskID] = {}
@@ -127,7 +131,7 @@ def progress() -> Iterator[ShowProgress]:
                 current[stage] = bars.add_task(stage, total=total or None)
             bars.update(current[stage], completed=done, total=total or None)
 
-        Interrupt.shows_progress = True
+        Interrupt.shows_progress = polled
         try:
             yield show
         finally:
