@@ -126,7 +126,9 @@ def node_step(node: Any, x: NDArray[Any], name: str, state: dict[str, Any], dt: 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_nir_replays_spike_for_spike(tmp_path: Path, name: str, dt: float | None) -> None:
     checkpoint, network = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS[name])
-    done = export(checkpoint, tmp_path / "a.nir", to="nir", dt=dt)
+    stages: list[str] = []
+    done = export(checkpoint, tmp_path / "a.nir", to="nir", dt=dt, progress=stages.append)
+    assert stages == ["load", "write", "compare"]
     assert done.difference < 1e-5
     outputs, fired = interpret(nir.read(tmp_path / "a.nir"), sample().numpy(), dt or SNNTORCH_STEP_S)
     with torch.no_grad(), unpooled_spikes(network) as spikes:
