@@ -6,6 +6,7 @@ from .hints import NO_HINTS, Hints
 from .recordings import (
     Recording,
     RecordingInfo,
+    create_writer,
     describe,
     iterate,
     open_recording,
@@ -15,7 +16,7 @@ from .recordings import (
 )  # fmt: skip
 from .rosbag import is_ros2_folder
 from .table import FORMATS, written_suffixes
-from .writers import Compression
+from .writers import Compression, WriteOptions, Writer
 
 __all__ = [
     "FORMATS",
@@ -25,6 +26,9 @@ __all__ = [
     "Hints",
     "Recording",
     "RecordingInfo",
+    "WriteOptions",
+    "Writer",
+    "create_writer",
     "describe",
     "is_ros2_folder",
     "iterate",
