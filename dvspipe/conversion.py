@@ -93,6 +93,13 @@ class Conversion:
     duration_us: int
     lost: str | None = None
 
+    def to_record(self) -> dict[str, Any]:
+        """Return the result for JSON, with the names that `describe` has."""
+        return {
+            "file": str(self.path), "width": self.sensor.width, "height": self.sensor.height, "frames": self.frames,
+            "events": self.events, "duration_us": self.duration_us, "lost": self.lost,
+        }  # fmt: skip
+
 
 def convert_video(
     source: str | Path | int,
@@ -399,7 +406,9 @@ def plan_conversions(
         FileError: A folder contains no videos or recordings, the output is no folder, or two sources have the same
             target.
     """
-    sources, out = as_paths(sources), Path(out)
+    sources, out, suffix = as_paths(sources), Path(out), f".{suffix.lower().removeprefix('.')}"
+    if suffix not in written_suffixes():
+        raise FileError(f"cannot write events as {suffix!r} (expected {', '.join(written_suffixes())})")
     if len(sources) == 1 and _is_one(sources[0]) and out.suffix:
         return [ConversionTask(sources[0], out)]
     if not out.is_dir() and (out.exists() or out.suffix.lower() in written_suffixes()):
