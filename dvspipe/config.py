@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, ValidationInfo, field_validator
@@ -167,6 +167,17 @@ def build(model: type[Model], settings: Mapping[str, object], where: str) -> Mod
         return model.model_validate(settings)
     except ValidationError as error:
         raise ConfigError(f"{where}: " + "; ".join(_explain(model, item) for item in error.errors())) from error
+
+
+def as_settings(model: type[Model], given: Model | Mapping[str, object] | None) -> Model:
+    """Return settings that are also given as plain keys and values; None stands for the defaults.
+
+    Raises:
+        ConfigError: A key is unknown, or a value is wrong.
+    """
+    if isinstance(given, model):
+        return given
+    return build(model, cast(Mapping[str, object], given or {}), model.__name__)
 
 
 def _explain(model: type[BaseModel], error: ErrorDetails) -> str:

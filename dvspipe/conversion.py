@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
-from .config import Settings
+from .config import Settings, as_settings
 from .errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
 from .events import Events, SensorSize, concatenate
 from .files import claim_output
@@ -104,7 +104,7 @@ class Conversion:
 def convert_video(
     source: str | Path | int,
     path: str | Path,
-    config: ConvertConfig | None = None,
+    config: ConvertConfig | Mapping[str, object] | None = None,
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -119,7 +119,7 @@ def convert_video(
     Args:
         source: A video file or image folder, or the number of a camera, which Ctrl-C ends.
         path: The file to write. Only HDF5 keeps the settings and which events are noise.
-        config: Settings of the conversion.
+        config: Settings of the conversion, also as plain keys and values.
         overwrite: Whether to replace an existing file; a saved state is then not used.
         progress: Called after each frame with the numbers of frames done and in all, and once before the first frame
             when resuming.
@@ -133,7 +133,7 @@ def convert_video(
         FileError: The file already exists or cannot be written, or its format cannot hold which events are noise.
         EventError: The format cannot hold the events.
     """
-    config = config or ConvertConfig()
+    config = as_settings(ConvertConfig, config)
     video, path = open_video(source, config.video), Path(path)
     claim_output(path, overwrite=overwrite)
     config = config.model_copy(update={"video": video.settings})
@@ -503,7 +503,8 @@ def _is_empty_recording(path: Path) -> bool:
 
 
 def events_from_video(
-    source: str | Path | int | ArrayLike | Iterable[Frame], config: ConvertConfig | None = None
+    source: str | Path | int | ArrayLike | Iterable[Frame],
+    config: ConvertConfig | Mapping[str, object] | None = None,
 ) -> Events:
     """Return the events of a video, all in memory: those that `convert_video` writes with the same settings.
 
@@ -511,7 +512,7 @@ def events_from_video(
         source: A source of `open_video`: a video file, an image folder, an array [T, H, W] or list of grey images
             (which needs `config.video.fps`), or the number of a camera, which ends with Ctrl-C or at
             `config.video.stop_s`. Or frames, which have their own times and transfer curve.
-        config: Settings of the conversion.
+        config: Settings of the conversion, also as plain keys and values.
 
     Raises:
         VideoError: The video cannot be read, has fewer than two frames, or they do not fit together; or frames were
@@ -524,7 +525,7 @@ def events_from_video(
         >>> events.sensor
         SensorSize(width=12, height=7)
     """
-    config = config or ConvertConfig()
+    config = as_settings(ConvertConfig, config)
     if isinstance(source, str | Path | int) or is_images(source):
         video = open_video(source, config.video)
         with video.ended_by_interrupt():

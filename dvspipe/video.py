@@ -9,7 +9,7 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
-from .config import Settings
+from .config import Settings, as_settings
 from .errors import Remedy, TruncatedVideoError, VideoError
 from .events import SensorSize
 from .files import write_beside
@@ -184,14 +184,16 @@ class Video:
             signal.signal(signal.SIGINT, before)
 
 
-def open_video(source: str | Path | int | ArrayLike, settings: VideoSettings | None = None) -> Video:
+def open_video(
+    source: str | Path | int | ArrayLike, settings: VideoSettings | Mapping[str, object] | None = None
+) -> Video:
     """Open a video.
 
     Args:
         source: A video file that OpenCV decodes, a folder of images, an array [T, H, W] or list of grey images as in
             `Frame` (which needs `settings.fps`), or the number of a camera, also as text if no file has that name. The
             times of a camera are those of the monotonic clock, 0 at its first picture; it ends at `settings.stop_s`.
-        settings: Settings for reading.
+        settings: Settings for reading, also as plain keys and values.
 
     Raises:
         VideoError: It is missing, cannot be decoded, has no frames, or the settings do not fit it.
@@ -201,7 +203,7 @@ def open_video(source: str | Path | int | ArrayLike, settings: VideoSettings | N
         >>> [frame.t_us for frame in video.frames()]
         [0, 20000, 40000, 60000, 80000]
     """
-    settings = settings or VideoSettings()
+    settings = as_settings(VideoSettings, settings)
     check_transfer(settings.transfer)
     if settings.fps is not None and settings.timestamps is not None:
         raise VideoError(f"{settings.timestamps}: timestamps and fps cannot be combined (found fps = {settings.fps:g})")

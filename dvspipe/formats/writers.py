@@ -18,7 +18,7 @@ from ..events import Events, SensorSize
 from ..files import claim_output, require_space, write_beside
 
 PART_EVENTS = 1 << 20  # encoded at a time
-CLOSING_BYTES = 8 << 20  # room for what is written when a file is closed: metadata, a table of contents
+SMALLEST_CLOSING_BYTES, CLOSING_BYTES = 256 << 10, 8 << 20  # as `closing_bytes` returns, for no event and for many
 
 Compression = Literal["gzip", "blosc"]
 
@@ -113,6 +113,7 @@ class Writer(ABC):
             self._stack.__exit__(kind, error, traceback)
             return
         with self._stack:
+            claim_output(self.path, overwrite=self._overwrite)  # another process may have written it since
             self._finish()
 
     def _check(self, events: Events) -> None:
@@ -179,10 +180,15 @@ class StreamWriter(Writer):
             except EventError as error:
                 message = f"{self.path}: {error.message}, after {self.count} events"
                 raise EventError(message, *error.remedies) from error
-            require_space(self.path, self._encoder.size(part, self._last_us) + CLOSING_BYTES)
+            require_space(self.path, self._encoder.size(part, self._last_us) + closing_bytes(self.count))
             self._encode(part)
             self.count += len(part)
             self._last_us = int(part.t[-1])
+
+
+def closing_bytes(events: int) -> int:
+    """Return the room to keep for what is written when a file of so many events is closed: metadata, an index."""
+    return min(CLOSING_BYTES, SMALLEST_CLOSING_BYTES + events)
 
 
 def accept_all(_events: Events, _last_us: int | None) -> None:
