@@ -439,8 +439,8 @@ def find_sources(
     """Yield videos and recordings, each with its name, or its path relative to the folder that was searched.
 
     Args:
-        sources: Videos, image folders, recordings, or folders that contain some at any depth. Hidden files and the
-            unfinished outputs of conversions (`OUT.h5.part`) are not searched. Videos are found by their suffix.
+        sources: Videos, image folders, recordings, or folders that contain some at any depth, where
+            videos are found by their suffix.
         is_skipped: Whether to skip something that was found in a folder.
 
     Raises:
@@ -450,8 +450,7 @@ def find_sources(
         if _is_one(source):
             yield source, Path(source.name)
             continue
-        paths = [path for path in sorted(source.rglob("*")) if not _is_unfinished(path.relative_to(source))]
-        found = [path for path in paths if _is_convertible(path) and not is_skipped(path)]
+        found = [path for path in sorted(source.rglob("*")) if _is_convertible(path) and not is_skipped(path)]
         if not found:
             raise FileError(f"{source}: contains no videos or recordings")
         for path in found:
@@ -473,11 +472,6 @@ def is_video(source: Path) -> bool:
     return source.is_file() and recognise(source) is None and is_video_content(source)
 
 
-def _is_unfinished(relative: Path) -> bool:
-    """Return whether a path is hidden, as temporary files are, or below the folder of an unfinished conversion."""
-    return any(name.startswith(".") or name.endswith(".part") for name in relative.parts)
-
-
 def _is_one(source: Path) -> bool:
     """Return whether a source is one video or recording, as opposed to a folder that may contain some."""
     return not source.is_dir() or is_image_folder(source) or is_ros2_folder(source)
@@ -490,10 +484,7 @@ def _is_convertible(path: Path) -> bool:
         return _is_one(path)
     if not path.is_file() or is_ros2_folder(path.parent):
         return False
-    try:
-        return recognise(path) is not None or _is_empty_recording(path)
-    except FileError:  # raised again when it is converted, which does not stop the others
-        return True
+    return recognise(path) is not None or _is_empty_recording(path)
 
 
 def _is_empty_recording(path: Path) -> bool:

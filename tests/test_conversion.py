@@ -29,7 +29,7 @@ from dvspipe.conversion import (
 )
 from dvspipe.errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
 from dvspipe.events import concatenate
-from dvspipe.formats import describe, open_recording, read, recognise, write
+from dvspipe.formats import describe, open_recording, read, write
 from dvspipe.formats.hdf5 import chunked_file, writer
 from dvspipe.frames import frames_from_arrays
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate, upsample
@@ -140,27 +140,6 @@ def test_an_output_folder_is_neither_a_file_nor_named_like_one(tmp_path: Path) -
             plan_conversions(sources, tmp_path / name)
     with pytest.raises(FileError, match=r"file: is a file, expected a folder for .*a.mp4"):
         plan_conversions(sources[:1], tmp_path / "file")
-
-
-def test_unfinished_and_hidden_files_are_not_converted(tmp_path: Path) -> None:
-    for name in ("a.mp4", ".a.x.mp4", "a.h5.part/00000.h5", ".git/b.mp4"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    assert [task.source.name for task in plan_conversions(tmp_path, tmp_path / "out", ".csv")] == ["a.mp4"]
-
-
-def test_an_unreadable_file_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path / "a.h5", random_events(0, 20))
-    write(tmp_path / "b.h5", random_events(0, 20))
-
-    def refuse(path: Path) -> object:
-        if path.name == "a.h5":
-            raise FileError(f"{path}: cannot be read (Permission denied)")
-        return recognise(path)
-
-    monkeypatch.setattr(conversion, "recognise", refuse)
-    outcomes = list(convert_many(plan_conversions(tmp_path, tmp_path / "out", ".csv")))
-    assert [outcome.error is None for outcome in outcomes] == [False, True]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -94,7 +94,7 @@ class Writer(ABC):
 
         Args:
             events: N events.
-            noise: [N] whether each is noise, which only HDF5 keeps.
+            noise: [N] whether each is noise; only HDF5 keeps it.
         """
         self._check(events)
         if len(events):
@@ -172,7 +172,7 @@ class StreamWriter(Writer):
         except EventError as error:
             raise error.named(str(self.path)) from error
 
-    def _write(self, events: Events, noise: NDArray[np.bool_] | None) -> None:  # noqa: ARG002
+    def _write(self, events: Events, _noise: NDArray[np.bool_] | None) -> None:
         for start in range(0, len(events), PART_EVENTS):
             part = events if len(events) <= PART_EVENTS else events.slice_events(start, start + PART_EVENTS)
             try:
