@@ -228,7 +228,7 @@ def test_several_videos_are_converted_and_finished_ones_skipped(clip: Path, tmp_
     assert read(tmp_path / "out" / "a.h5") == read(tmp_path / "out" / "sub" / "b.h5")
     (tmp_path / "in" / "bad.mp4").unlink()
     again = dvspipe("convert", "in", "-o", "out", "--json", cwd=tmp_path)
-    assert ("2 of 2 already exist" in again.stderr, again.stdout) == (True, "")
+    assert ("already converted: 2 of 2" in again.stderr, again.stdout) == (True, "")
 
 
 def test_a_converted_tree_is_one_json_object_per_file_and_its_failures_are_lines(tmp_path: Path) -> None:
@@ -254,6 +254,11 @@ def test_a_truncated_video_says_where_its_events_are(clip: Path, tmp_path: Path)
     assert "cut.webm: truncated at " in said
     assert "cut.csv has the events up to there" in said
     assert len(read(tmp_path / "cut.csv"))
+
+
+def test_one_event_is_not_called_events(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", random_events(0, 1))
+    assert "b.h5: 1 event, of 12x7" in dvspipe("convert", "a.h5", "-o", "b.h5", cwd=tmp_path).stdout
 
 
 def test_a_video_without_events_is_hinted_at_thresholds(tmp_path: Path) -> None:
@@ -565,8 +570,8 @@ def test_what_cannot_be_encoded_is_one_line(tmp_path: Path, arguments: list[str]
 
 def test_synthetic_gestures_are_written_and_say_so(tmp_path: Path) -> None:
     few = ["synth", "gestures", "-o", "made", "--people", 1, "--clips", 1, "--duration", 0.1, "--jobs", 1]
-    assert "11 synthetic clips (1 people) in 11 classes, 11 new files" in dvspipe(*few, cwd=tmp_path).stdout
-    assert ", 0 new files" in dvspipe(*few, cwd=tmp_path).stdout
+    assert "11 synthetic clips in 11 classes, people: 1, new files: 11" in dvspipe(*few, cwd=tmp_path).stdout
+    assert ", new files: 0" in dvspipe(*few, cwd=tmp_path).stdout
     recording = next((tmp_path / "made" / "arm_roll").iterdir())
     assert "synthetic" in dvspipe("info", recording, cwd=tmp_path).stdout
     assert (

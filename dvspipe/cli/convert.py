@@ -194,7 +194,8 @@ class _Conversions:
 
         waiting = [task for task in tasks if self.overwrite or not task.target.exists()]
         if len(waiting) < len(tasks):
-            messages.print(f"{len(tasks) - len(waiting)} of {len(tasks)} already exist; --overwrite replaces them")
+            existing = f"{len(tasks) - len(waiting)} of {len(tasks)}"
+            messages.print(f"already converted: {existing}; use --overwrite to convert again")
         failed = 0
         with progress() as show:
             outcomes = convert_many(
@@ -233,7 +234,9 @@ def _print_conversion(done: Conversion, seconds: float | None) -> None:
     rate = f", {done.events / duration_s:,.0f} per second" if duration_s else ""
     took = "" if seconds is None else f", converted in {seconds:.1f} s"
     kind = " of video" if done.frames else ""
-    screen.print(f"{done.path}: {done.events:,} events{rate}, {origin} {duration_s:.2f} s{kind}{took}")
+    screen.print(
+        f"{done.path}: {done.events:,} event{'s' * (done.events != 1)}{rate}, {origin} {duration_s:.2f} s{kind}{took}"
+    )
 
 
 def _write_preview(events: Path, *, overwrite: bool) -> None:
