@@ -41,6 +41,7 @@ from .frames import Frame, checked_frames
 from .parallel import Outcome, Progress, map_in_processes, prefetch
 from .simulator import EventSimulator, SimulatorConfig, SimulatorState, batches, simulate, upsample
 from .video import (
+    IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
     Video,
     VideoSettings,
@@ -56,6 +57,9 @@ from .video import (
 FRAMES_AHEAD = 8
 SAVE_EVERY_S = 10.0
 SIMULATOR_PREFIX = "simulator."
+RECORDING_SUFFIXES = frozenset(
+    suffix for known in FORMATS.values() if known.name != "text" for suffix in known.suffixes
+)  # without text, which is often something else
 
 log = logging.getLogger(__name__)
 
@@ -474,7 +478,16 @@ def is_video(source: Path) -> bool:
 
 def _is_one(source: Path) -> bool:
     """Return whether a source is one video or recording, as opposed to a folder that may contain some."""
-    return not source.is_dir() or is_image_folder(source) or is_ros2_folder(source)
+    return not source.is_dir() or _is_frames(source) or is_ros2_folder(source)
+
+
+def _is_frames(folder: Path) -> bool:
+    """Return whether a folder is one video: it has images, and more of them than videos and recordings."""
+    if not is_image_folder(folder):
+        return False
+    suffixes = [path.suffix.lower() for path in folder.iterdir()]
+    others = sum(suffix in VIDEO_SUFFIXES or suffix in RECORDING_SUFFIXES for suffix in suffixes)
+    return sum(suffix in IMAGE_SUFFIXES for suffix in suffixes) > others
 
 
 def _is_convertible(path: Path) -> bool:
@@ -489,8 +502,7 @@ def _is_convertible(path: Path) -> bool:
 
 def _is_empty_recording(path: Path) -> bool:
     """Return whether a file is empty and has the suffix of a recording; opening it raises an error that says so."""
-    names = {suffix for known in FORMATS.values() if known.name != "text" for suffix in known.suffixes}
-    return path.suffix.lower() in names and not path.stat().st_size
+    return path.suffix.lower() in RECORDING_SUFFIXES and not path.stat().st_size
 
 
 def events_from_video(

@@ -118,6 +118,14 @@ def test_a_tree_of_videos_is_mirrored(tmp_path: Path) -> None:
         plan_conversions([tmp_path / "empty"], tmp_path / "out")
 
 
+def test_a_picture_beside_videos_and_recordings_does_not_make_them_one_video(tmp_path: Path) -> None:
+    for name in ("a.mp4", "a.png", "b.h5", "frames/0.png", "frames/1.png", "frames/preview.gif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    tasks = plan_conversions(tmp_path, tmp_path / "out", ".csv")
+    assert {task.source.name for task in tasks} == {"a.mp4", "b.h5", "frames"} | {"preview.gif"}
+
+
 def test_sources_of_one_name_keep_their_suffix(tmp_path: Path) -> None:
     for name in ("in/a.mp4", "in/a.webm", "in/b.webm", "other/a.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
