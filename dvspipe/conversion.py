@@ -25,6 +25,7 @@ from .files import claim_output
 from .formats import (
     FORMATS,
     NO_HINTS,
+    STANDARD_OUTPUT,
     Compression,
     EventWriter,
     Hints,
@@ -122,7 +123,7 @@ def convert_video(
 
     Args:
         source: A video file or image folder, or the number of a camera, which Ctrl-C ends.
-        path: The file to write. Only HDF5 keeps the settings and which events are noise.
+        path: The file to write; `-`: standard output, as CSV. Only HDF5 keeps the settings and which events are noise.
         config: Settings of the conversion, also as plain keys and values.
         overwrite: Whether to replace an existing file; a saved state is then not used.
         progress: Called after each frame with the numbers of frames done and in all, and once before the first frame
@@ -402,8 +403,8 @@ def plan_conversions(
     Args:
         sources: Videos, image folders, recordings, or folders that contain some at any depth; files in such folders
             that already have the suffix are skipped.
-        out: An event file for a single source, otherwise a folder, which mirrors the layout of source folders. Sources
-            of one folder that differ only in their suffix keep it: `a.mp4.h5`.
+        out: An event file, or `-`, for a single source, otherwise a folder, which mirrors the layout of source folders.
+            Sources of one folder that differ only in their suffix keep it: `a.mp4.h5`.
         suffix: Suffix of the files in that folder.
 
     Raises:
@@ -413,11 +414,12 @@ def plan_conversions(
     sources, out, suffix = as_paths(sources), Path(out), f".{suffix.lower().removeprefix('.')}"
     if suffix not in written_suffixes():
         raise FileError(f"cannot write events as {suffix!r} (expected {', '.join(written_suffixes())})")
-    if len(sources) == 1 and _is_one(sources[0]) and out.suffix:
+    if len(sources) == 1 and _is_one(sources[0]) and (out.suffix or out == STANDARD_OUTPUT):
         return [ConversionTask(sources[0], out)]
-    if not out.is_dir() and (out.exists() or out.suffix.lower() in written_suffixes()):
+    is_file_name = out == STANDARD_OUTPUT or out.suffix.lower() in written_suffixes()
+    if not out.is_dir() and (out.exists() or is_file_name):
         raise FileError(
-            f"{out}: is {'a file' if out.exists() else 'the name of an event file'}, expected a folder for "
+            f"{out}: is {'the name of an event file' if is_file_name else 'a file'}, expected a folder for "
             f"{sources[0] if len(sources) == 1 else f'{len(sources)} sources'}"
         )
     found = list(find_sources(sources, lambda path: path.is_file() and path.suffix.lower() == suffix))

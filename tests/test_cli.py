@@ -256,6 +256,18 @@ def test_a_truncated_video_says_where_its_events_are(clip: Path, tmp_path: Path)
     assert len(read(tmp_path / "cut.csv"))
 
 
+def test_events_are_written_to_standard_output_as_csv(clip: Path, tmp_path: Path) -> None:
+    events = random_events(0, 50)
+    write(tmp_path / "a.h5", events)
+    for source in ("a.h5", clip):
+        done = dvspipe("convert", source, "-o", "-", cwd=tmp_path)
+        (tmp_path / "b.csv").write_text(done.stdout)
+        dvspipe("convert", source, "-o", "c.csv", "--overwrite", cwd=tmp_path)
+        assert (tmp_path / "c.csv").read_text() == done.stdout
+        assert "-: " in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"a.h5", "b.csv", "c.csv"}
+
+
 def test_one_event_is_not_called_events(tmp_path: Path) -> None:
     write(tmp_path / "a.h5", random_events(0, 1))
     assert "b.h5: 1 event, of 12x7" in dvspipe("convert", "a.h5", "-o", "b.h5", cwd=tmp_path).stdout
@@ -367,6 +379,8 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["convert", "CLIP", "-o", "out.avi"], "out.avi: dvspipe writes events as .h5, "),
         (["convert", "CLIP", "-o", "out.csv", "--label-noise"], "out.csv: cannot hold which events are noise"),
         (["convert", "one", "CLIP", "-o", "out.h5"], "out.h5: is the name of an event file, expected a folder"),
+        (["convert", "CLIP", "one", "-o", "-"], "-: is the name of an event file, expected a folder for 2 sources"),
+        (["convert", "CLIP", "-o", "-", "--json"], "-o -: prints the events, which cannot be combined"),
         (["convert", "CLIP", "-o", "/dev/full"], "/dev/full: is a file, expected a folder"),
         (["convert", "one", "CLIP", "-o", "out", "--to", "xyz"], "cannot write events as '.xyz' (expected .h5"),
         (["convert", "missing.mp4", "-o", "there.h5"], "missing.mp4: no such video"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -366,3 +367,12 @@ def test_a_small_file_needs_little_room(tmp_path: Path, name: str, monkeypatch: 
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=200 << 10))
     with pytest.raises(FileError, match="no space"):
         write(tmp_path / f"other-{name}", events)
+
+
+def test_standard_output_that_nobody_reads_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", closed)
+        with pytest.raises(FileError, match="standard output: closed by"):
+            write("-", random_events(0, 20))

@@ -44,7 +44,8 @@ def convert(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="PATH", help="Event file; for several sources, a folder.")
+        Path,
+        typer.Option("--out", "-o", metavar="PATH", help="Event file, or - for CSV; for several sources, a folder."),
     ],
     preset: Annotated[
         str | None, typer.Option(metavar="NAME", help="Sensor preset (dvspipe configs), or a YAML file.")
@@ -113,6 +114,8 @@ def convert(
     tasks = plan_conversions(sources, out, to)
     if timestamps and len(tasks) > 1:
         raise FileError(f"{timestamps}: --timestamps gives the times of one video (found {len(tasks)} sources)")
+    if str(out) == "-" and (preview or as_json):
+        raise ConfigError("-o -: prints the events, which cannot be combined with --preview or --json")
     _refuse_unused(context, [task.source for task in tasks])
     convert_all = _Conversions(of_video, of_recording, preview=preview, as_json=as_json, overwrite=overwrite)
     with _explain_interrupt([task.target for task in tasks], overwrite=overwrite):
@@ -218,7 +221,8 @@ class _Conversions:
         if self.as_json:
             sys.stdout.write(json.dumps(done.to_record()) + "\n")
         else:
-            _print_conversion(done, seconds)
+            console = messages if str(done.path) == "-" else screen
+            console.print(_describe_conversion(done, seconds))
         if done.lost:
             messages.print(Text.assemble(("corrupted: ", "yellow"), done.lost))
         if done.frames and not done.events:
@@ -228,13 +232,13 @@ class _Conversions:
             )
 
 
-def _print_conversion(done: Conversion, seconds: float | None) -> None:
+def _describe_conversion(done: Conversion, seconds: float | None) -> str:
     duration_s = done.duration_us * 1e-6
     origin = f"from {done.frames} frames of {done.sensor} in" if done.frames else f"of {done.sensor} in"
     rate = f", {done.events / duration_s:,.0f} per second" if duration_s else ""
     took = "" if seconds is None else f", converted in {seconds:.1f} s"
     kind = " of video" if done.frames else ""
-    screen.print(
+    return (
         f"{done.path}: {done.events:,} event{'s' * (done.events != 1)}{rate}, {origin} {duration_s:.2f} s{kind}{took}"
     )
 

@@ -18,6 +18,7 @@ from .interface import Format
 from .rosbag import ROSBAG, is_ros2_folder
 from .source import HEAD_BYTES, Columns, Extent, Source, open_binary
 from .table import FORMATS, find_encoder, written_suffixes
+from .text import STANDARD_OUTPUT, StandardOutputWriter
 from .writers import Compression, WriteOptions, Writer, unwritable
 
 SensorSource = Literal["file", "given", "guessed"]
@@ -270,7 +271,7 @@ def write(
     """Write a recording in the format of the suffix, and return the number of its events.
 
     Args:
-        path: The file to write; its suffix is one of `written_suffixes`.
+        path: The file to write; its suffix is one of `written_suffixes`. `-`: standard output, as CSV.
         parts: The events, or consecutive parts of them.
         sensor: Their sensor; required if there may be no part at all.
         source: Where they come from; only HDF5 keeps it.
@@ -300,11 +301,13 @@ def write(
 
 
 def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writer:
-    """Return what writes a recording part by part, in the format of the suffix.
+    """Return what writes a recording part by part, in the format of the suffix, or as CSV to standard output (`-`).
 
     Raises:
         FileError: The file has a suffix that dvspipe does not write.
     """
+    if path == STANDARD_OUTPUT:
+        return StandardOutputWriter(sensor)
     encoder = find_encoder(path.suffix)
     if encoder is None:
         raise unwritable(path, written_suffixes())
