@@ -268,6 +268,23 @@ def test_events_are_written_to_standard_output_as_csv(clip: Path, tmp_path: Path
     assert {path.name for path in tmp_path.iterdir()} == {"a.h5", "b.csv", "c.csv"}
 
 
+def test_a_preview_never_replaces_a_source(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("in/a.webm", "in/b.webm"):
+        (tmp_path / name).write_bytes(clip.read_bytes())
+    for typed in (["in/a.webm", "-o", "in/a.h5"], ["in", "-o", "in"]):
+        failed = dvspipe("convert", *typed, "--preview", "--overwrite", cwd=tmp_path, code=2)
+        assert "in/a.webm: is a source" in failed.stderr
+    assert {path.name for path in (tmp_path / "in").iterdir()} == {"a.webm", "b.webm"}
+    assert (tmp_path / "in" / "a.webm").read_bytes() == clip.read_bytes()
+    (tmp_path / "a.webm").touch()
+    failed = dvspipe("convert", "in/a.webm", "-o", "a.csv", "--preview", cwd=tmp_path, code=2)
+    assert "a.webm: already exists" in failed.stderr
+    assert not (tmp_path / "a.csv").exists()
+    dvspipe("convert", "in/a.webm", "-o", "a.csv", "--preview", "--resize", "50x40", "--overwrite", cwd=tmp_path)
+    assert open_video(tmp_path / "a.webm").size.width % 50 == 0  # of this sensor, which a .csv does not name
+
+
 def test_one_event_is_not_called_events(tmp_path: Path) -> None:
     write(tmp_path / "a.h5", random_events(0, 1))
     assert "b.h5: 1 event, of 12x7" in dvspipe("convert", "a.h5", "-o", "b.h5", cwd=tmp_path).stdout

@@ -32,6 +32,7 @@ VIDEO_OPTIONS = frozenset(
         "upsample", "label_noise",
     }
 )  # fmt: skip
+PREVIEW_SUFFIX = ".webm"
 RECORDING_OPTIONS = frozenset({"sensor", "hint", "sort", "salvage"})
 
 
@@ -117,6 +118,8 @@ def convert(
     if str(out) == "-" and (preview or as_json):
         raise ConfigError("-o -: prints the events, which cannot be combined with --preview or --json")
     _refuse_unused(context, [task.source for task in tasks])
+    if preview:
+        _check_previews(tasks, overwrite=overwrite)
     convert_all = _Conversions(of_video, of_recording, preview=preview, as_json=as_json, overwrite=overwrite)
     with _explain_interrupt([task.target for task in tasks], overwrite=overwrite):
         if len(tasks) == 1:
@@ -188,7 +191,7 @@ class _Conversions:
                 task, shown, video=self.of_video, recording=self.of_recording, overwrite=self.overwrite, threads=threads
             )
         if self.preview:
-            _write_preview(task.target, overwrite=self.overwrite)
+            _write_preview(done)
         self._print(done, time.monotonic() - started)
 
     def convert_many(self, tasks: Sequence[ConversionTask], jobs: int) -> None:
@@ -209,7 +212,7 @@ class _Conversions:
                 try:
                     done = outcome.result()
                     if self.preview:
-                        _write_preview(done.path, overwrite=True)
+                        _write_preview(done)
                     self._print(done, None)
                 except DvspipeError as error:
                     failed += 1
@@ -243,12 +246,22 @@ def _describe_conversion(done: Conversion, seconds: float | None) -> str:
     )
 
 
-def _write_preview(events: Path, *, overwrite: bool) -> None:
+def _check_previews(tasks: Sequence[ConversionTask], *, overwrite: bool) -> None:
+    """Check that no preview replaces a source, and that the preview of a single one does not exist."""
     from ..files import claim_output
+
+    sources = {task.source.resolve() for task in tasks}
+    for task in tasks:
+        preview = task.target.with_suffix(PREVIEW_SUFFIX)
+        if preview.resolve() in sources:
+            raise FileError(f"{preview}: is a source, which the preview would replace; write to another folder")
+        if len(tasks) == 1:
+            claim_output(preview, overwrite=overwrite)
+
+
+def _write_preview(done: Conversion) -> None:
     from ..formats import open_recording
     from ..report import PreviewSettings, write_preview
 
-    target = events.with_suffix(".webm")
-    claim_output(target, overwrite=overwrite)
-    recording = open_recording(events)
-    write_preview(recording.chunks(), recording.sensor, target, PreviewSettings())
+    chunks = open_recording(done.path, sensor=done.sensor).chunks()
+    write_preview(chunks, done.sensor, done.path.with_suffix(PREVIEW_SUFFIX), PreviewSettings())
