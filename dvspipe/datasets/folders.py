@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import SettingsTree
 from ..conversion import ConvertConfig, convert_video, events_from_video, is_video
 from ..errors import DataError, DvspipeError, TruncatedVideoError
 from ..events import Events, SensorSize
@@ -143,6 +144,18 @@ def _remedies_as_settings() -> Iterator[None]:
         yield
     except DvspipeError as error:
         raise error.with_remedies(replace(each, setting=f"data.{each.setting}") for each in error.remedies) from error
+
+
+def folder_settings(root: Path) -> SettingsTree:
+    """Return the kind of a folder of recordings, and the folder, as settings of a data set.
+
+    Raises:
+        DataError: There is no such folder.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder")
+    kind = "labelled" if next(root.rglob(f"*{SUFFIX}"), None) else "folder"
+    return {"kind": kind, "root": str(root)}
 
 
 def open_folder(source: DataSource) -> DataSet:
