@@ -63,11 +63,13 @@ def test_every_public_function_takes_texts_for_paths(tmp_path: Path) -> None:
         for name in dvspipe.__all__
         if inspect.isfunction(found := getattr(dvspipe, name)) and "Path" in str(inspect.signature(found))
     }
-    assert takes_paths - set(calls) == {"train"}
+    assert takes_paths - set(calls) == {"choose_settings", "train"}
     for call in calls.values():
         call()
     with pytest.raises(dvspipe.DvspipeError, match="nowhere"):
         dvspipe.train(dvspipe.TrainConfig(data={"root": "nowhere"}), texts["out"])  # type: ignore[arg-type]
+    with pytest.raises(dvspipe.DvspipeError, match="nowhere"):
+        dvspipe.choose_settings("nowhere")
 
 
 def test_a_sensor_size_may_be_a_tuple_or_a_text(tmp_path: Path) -> None:
