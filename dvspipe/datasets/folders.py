@@ -161,7 +161,7 @@ def folder_settings(root: Path) -> SettingsTree:
 def open_folder(source: DataSource) -> DataSet:
     """Return ROOT/<class>/<recording or video>, or the same in ROOT/train and ROOT/test."""
     training, testing = _find_parts(source.root)
-    classes = tuple(sorted(path.name for path in training.iterdir() if path.is_dir()))
+    classes = tuple(path.name for path in _find_class_folders(training))
     return _open_class_folders(source, training, testing, classes, source.sensor)
 
 
@@ -315,7 +315,7 @@ def list_class_folders(
         DataError: A class folder has an unknown name or is empty, or there is none.
     """
     samples = []
-    for class_folder in sorted(path for path in folder.iterdir() if path.is_dir()):
+    for class_folder in _find_class_folders(folder):
         if class_folder.name not in classes:
             raise DataError(f"{class_folder}: unknown class folder (expected one of {', '.join(classes)})")
         files = [path for path in sorted(class_folder.iterdir()) if is_loadable(path)]
@@ -352,6 +352,10 @@ def divide_parts(source: DataSource, data: DataSet, train: Sequence[Sample], tes
         train, test = divide(train, config.test, source.seed + 1)
     train, validation = divide(train, config.validation, source.seed)
     return replace(data, train=tuple(train), validation=tuple(validation), test=tuple(test), fixed_test=fixed_test)
+
+
+def _find_class_folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _find_subfolder(root: Path, name: str) -> Path | None:

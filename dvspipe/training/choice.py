@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 from pydantic import JsonValue
 
-from ..config import SettingsTree, build, find_differences, merge_settings
+from ..config import SettingsTree, build, merge_settings
 from ..datasets import DataSet, Sample, folder_settings, open_dataset
 from ..datasets.survey import Measurement, measure
 from ..encoding import BinConfig
@@ -82,8 +82,8 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
         >>> train(choice.config, "runs/mine")  # doctest: +SKIP
     """
     given = given or {}
-    settings: SettingsTree = {"name": re.sub(r"[^\w.-]+", "-", Path(root).resolve().name).strip("-.") or "run"}
-    settings = merge_settings(settings, merge_settings({"data": folder_settings(Path(root))}, given))
+    name = re.sub(r"[^\w.-]+", "-", Path(root).resolve().name).strip("-.") or "run"
+    settings = merge_settings({"name": name, "data": folder_settings(Path(root))}, given)
     config = build(TrainConfig, settings, str(root))
     opened = open_dataset(config.data, config.seed, config.bins)
     measured, problems = measure(opened, progress)
@@ -91,12 +91,10 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
     if not filled:
         raise DataError(f"{root}: no recording with events ({problems[0]})")
     chosen, reasons = _choose(opened, filled, settings)
-    merged = merge_settings(merge_settings({"name": settings["name"]}, chosen), settings)
-    for group in [key for key in given if key in reasons]:
-        over = [
-            key for key, old, _ in find_differences(chosen, given) if key.startswith(f"{group}.") and old is not None
-        ]
-        reasons[group] += f" (given instead: {', '.join(over)})" if over else ""
+    merged = merge_settings({"name": name, **chosen}, settings)
+    for group, values in given.items():
+        if group in reasons and isinstance(values, dict):
+            reasons[group] += f" (given: {', '.join(f'{group}.{key}' for key in values)})"
     return Choice(merged, reasons)
 
 
@@ -117,7 +115,7 @@ def _choose(
         samples = round(samples * float(np.maximum(1, durations // window_us).mean()))
     data, why = _choose_data(opened, sensor, samples)
     if is_long:
-        data["window_us"] = window_us
+        data |= {"window_us": window_us}
         why += f"; recordings of up to {durations.max() / 1e6:.1f} s are cut into windows"
     held_out = 1 - (1 - (0 if opened.fixed_test else config.data.test)) * (1 - _validation(samples))
     optimiser, updates = _choose_optimiser(math.ceil(samples * (1 - held_out)))
@@ -162,17 +160,17 @@ def _choose_bins(span_us: float, rate_hz: float, sensor: SensorSize, given: Json
 def _choose_data(opened: DataSet, sensor: SensorSize, samples: int) -> tuple[SettingsTree, str]:
     data: SettingsTree = {"validation": _validation(samples)}
     if sensor != opened.sensor:
-        data["sensor"] = str(sensor)
+        data |= {"sensor": str(sensor)}
     group = find_group_pattern(opened.samples)
     if group is None:
         why = "each recording is a group of its own: the names of the files show no person or source"
     else:
-        data["group"] = group
+        data |= {"group": group}
         found = (re.search(group, sample.file.name) for sample in opened.samples if sample.file)
         names = sorted({match[0] for match in found if match})
         why = f"recordings of a person or source stay in one part: {len(names)} of them, such as {names[0]}"
     if samples < FEW:
-        data["views"] = 4
+        data |= {"views": 4}
         why += "; few recordings, so that each is also used in varied forms"
     return data, why
 
