@@ -145,7 +145,8 @@ def read_text(source: str | Path, *, kind: str = "") -> str:
         path = configs_folder() / kind / f"{source}.yaml"
     if not path.is_file():
         names = ", ".join(shipped_configs(kind))
-        raise ConfigError(f"{source}: no such configuration, expected a YAML file or one of {names}")
+        places = "a YAML file" if kind else "a folder of recordings, a YAML file"
+        raise ConfigError(f"{source}: no such configuration, expected {places} or one of {names}")
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
