@@ -299,14 +299,14 @@ def is_loadable(path: Path) -> bool:
 
 
 def _is_prose(path: Path) -> bool:
-    """Return whether a file is a text, such as notes.txt, whose first lines are neither numbers nor names of columns."""
+    """Return whether a file is a text, such as notes.txt, that begins with neither numbers nor names of columns."""
     if path.suffix.lower() not in TEXT_SUFFIXES or not path.is_file():
         return False
     with path.open("rb") as file:
         lines = file.read(PROSE_BYTES).decode("utf-8", "replace").splitlines()
     if not lines or any(re.match(r"\s*[-+.\d]", line) for line in lines):
         return False
-    return {parse_column_name(word)[0] for word in re.split(r"[,;\s#%]+", lines[0])}.isdisjoint("txyp")
+    return not {parse_column_name(word)[0] for word in re.split(r"[,;\s#%]+", lines[0])}.issuperset("txyp")
 
 
 def list_class_folders(
