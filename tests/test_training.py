@@ -648,6 +648,15 @@ def test_a_temperature_that_does_not_hold_for_others_stays_at_one() -> None:
     assert fit_temperature(logits[:1], np.array([0])) == 1  # nothing to fit for one that is left out
 
 
+def test_a_missing_tensorboard_is_found_before_anything_is_read(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ConfigError, match="TensorBoard is missing"):
+        train(config_for(folder, tensorboard=True), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_checkpoint_is_tested_on_a_data_set(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
     data = config_for(folder).data
     record = evaluate_checkpoint(run.checkpoint, data, "test")
