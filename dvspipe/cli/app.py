@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import signal
 from typing import Annotated
 
 import typer
 
 from ..errors import DvspipeError
+from ..interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt, catch_interrupts, ignore_interrupts
 from .analysis import calibrate, compare, view
 from .configs import configs
 from .convert import convert
@@ -18,7 +18,7 @@ from .export import export
 from .infer import infer
 from .neuron import neuron
 from .recordings import check, cut, filter_, info, merge
-from .screen import EXIT_ERROR, EXIT_INTERRUPTED, Interrupt, describe_error, fail, screen, show_log
+from .screen import EXIT_ERROR, describe_error, fail, screen, show_log
 from .synth import synth
 from .training import demo, evaluate, train
 
@@ -62,22 +62,24 @@ def start(
 
 def main() -> None:
     """Run the command line; an error that the user can solve is one line and exit code 2."""
-    signal.signal(signal.SIGINT, Interrupt.handle)
+    catch_interrupts()
     try:
         code = app(standalone_mode=False)  # typer turns Ctrl-C into this code
-        if code == EXIT_INTERRUPTED:
+        if code == EXIT_INTERRUPTED or Interrupt.requested:
             raise KeyboardInterrupt
     except DvspipeError as error:
         fail(describe_error(error), EXIT_ERROR)
     except (KeyboardInterrupt, typer.Abort):
-        fail("interrupted", EXIT_INTERRUPTED)
+        fail(INTERRUPTED, EXIT_INTERRUPTED)
     except MemoryError as error:
         fail(f"not enough memory ({error}); use fewer steps, a smaller batch or more downsampling", EXIT_ERROR)
     except OSError as error:
         fail(f"{error.filename or 'input or output'}: {error.strerror or error}", EXIT_ERROR)
     except Exception as error:
+        if Interrupt.requested:  # it may be what became of the interrupt in another library
+            fail(INTERRUPTED, EXIT_INTERRUPTED)
         if not hasattr(error, "format_message"):  # a defect of dvspipe: show the traceback
             raise
         fail(error.format_message().replace("Value error, ", ""), EXIT_ERROR)
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to be interrupted
+        ignore_interrupts()

@@ -13,34 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import DvspipeError, Remedy
+from ..interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt
 
 EXIT_SOME_FAILED = 1
 EXIT_ERROR = 2
-EXIT_INTERRUPTED = 130
 
 screen = Console(highlight=False, soft_wrap=True, markup=False)  # file names may look like markup
 messages = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 ShowProgress = Callable[[str, int, int], None]
 """Called with a stage, how much of it is done, and how much there is (0 if unknown)."""
-
-
-class Interrupt:
-    """Whether Ctrl-C was typed; a signal handler cannot have another state.
-
-    Work is stopped at its next progress, not at once, because Python drops an exception that is raised inside a
-    destructor. The second time, or while no progress is shown, it is stopped at once.
-    """
-
-    requested = False
-    shows_progress = False
-
-    @classmethod
-    def handle(cls, *_: object) -> None:
-        """Handle SIGINT."""
-        if cls.requested or not cls.shows_progress:
-            raise KeyboardInterrupt
-        cls.requested = True
 
 
 class _LogLines(logging.Handler):
@@ -82,7 +64,9 @@ def as_option(remedy: Remedy) -> str:
 
 
 def fail(message: str, code: int) -> None:
-    """End the command with a line and an exit code."""
+    """End the command with a line and an exit code; those of Ctrl-C if it was typed."""
+    if Interrupt.requested:
+        message, code, Interrupt.reported = INTERRUPTED, EXIT_INTERRUPTED, True
     messages.print(Text.assemble(("dvspipe: ", "red"), " ".join(message.split())))
     sys.exit(code)
 
@@ -118,8 +102,7 @@ def progress() -> Iterator[ShowProgress]:
         current: dict[str, TaskID] = {}
 
         def show(stage: str, done: int, total: int) -> None:
-            if Interrupt.requested:
-                raise KeyboardInterrupt
+            Interrupt.stop_if_requested()
             if stage not in current:
                 for old in current.values():
                     bars.remove_task(old)

@@ -131,9 +131,15 @@ def _run_folder(out: Path | None, parent: Path, name: str, *, overwrite: bool) -
         return folder
     if out.exists() and not out.is_dir():
         raise FileError(f"{out}: is a file, expected a folder for the run")
-    if out.is_dir() and any(out.iterdir()) and not overwrite:
+    if out.is_dir() and not overwrite and not _is_unstarted(out):
         raise FileError(f"{out}: already exists and is not empty", REPLACE)
     return out
+
+
+def _is_unstarted(folder: Path) -> bool:
+    """Return whether a folder is empty, or what a run leaves that was killed before it could be resumed."""
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    return names <= {"split.json"}
 
 
 def _keep_freed_memory() -> None:

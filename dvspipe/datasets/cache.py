@@ -75,7 +75,7 @@ class Cache:
         """
         path = self.path(digest, ".npz")
         try:
-            with write_beside(path) as beside, beside.open("wb") as file:
+            with write_beside(path, durable=False) as beside, beside.open("wb") as file:
                 require_space(path, sum(array.nbytes for array in arrays.values()) + ARCHIVE_BYTES)
                 np.savez_compressed(file, allow_pickle=False, **arrays)
         except FileError as error:

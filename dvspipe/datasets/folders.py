@@ -11,6 +11,7 @@ from pathlib import Path
 from ..conversion import ConvertConfig, convert_video, events_from_video, is_video
 from ..errors import DataError, DvspipeError, TruncatedVideoError
 from ..events import Events, SensorSize
+from ..files import is_unfinished
 from ..formats import FORMATS, is_ros2_folder, open_recording, read
 from ..synthesis import GESTURE_SENSOR, GESTURES, is_synthetic
 from ..video import VIDEO_SUFFIXES, is_image_folder, open_video
@@ -84,7 +85,7 @@ class RecordingFile:
 def open_folder(source: DataSource) -> DataSet:
     """Return ROOT/<class>/<recording or video>, or the same in ROOT/train and ROOT/test."""
     training, testing = _find_parts(source.root)
-    classes = tuple(sorted(path.name for path in training.iterdir() if path.is_dir()))
+    classes = tuple(sorted(path.name for path in _class_folders(training)))
     return _open_class_folders(source, training, testing, classes, source.sensor)
 
 
@@ -189,7 +190,9 @@ def find_sensor(source: DataSource, samples: Iterable[Sample]) -> SensorSize:
 
 
 def is_loadable(path: Path) -> bool:
-    """Return whether a path has the name of a recording or video; hidden files have not."""
+    """Return whether a path has the name of a recording or video; hidden files and unfinished ones have not."""
+    if is_unfinished(Path(path.name)):
+        return False
     if path.is_dir():
         return is_ros2_folder(path) or is_image_folder(path)
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
@@ -206,7 +209,7 @@ def list_class_folders(
         DataError: A class folder has an unknown name or is empty, or there is none.
     """
     samples = []
-    for class_folder in sorted(path for path in folder.iterdir() if path.is_dir()):
+    for class_folder in _class_folders(folder):
         if class_folder.name not in classes:
             raise DataError(f"{class_folder}: unknown class folder (expected one of {', '.join(classes)})")
         files = [path for path in sorted(class_folder.iterdir()) if is_loadable(path)]
@@ -252,6 +255,10 @@ def divide_parts(source: DataSource, data: DataSet, train: Sequence[Sample], tes
         train, test = divide(train, config.test, source.seed + 1)
     train, validation = divide(train, config.validation, source.seed)
     return replace(data, train=tuple(train), validation=tuple(validation), test=tuple(test), fixed_test=fixed_test)
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_unfinished(Path(path.name)))
 
 
 def _find_subfolder(root: Path, name: str) -> Path | None:

@@ -29,7 +29,7 @@ from isal import isal_zlib
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import DvspipeError, FileError, FormatError
-from ...files import lock_folder, require_space, write_beside
+from ...files import UNFINISHED, lock_folder, move_into_place, require_space, write_beside
 from ..writers import CLOSING_BYTES, Compression
 
 CHUNK_ROWS = 65536
@@ -102,7 +102,7 @@ class ChunkedFile:
         self, path: Path, types: Mapping[str, type], key: str, *, resume: bool, compression: Compression = "gzip"
     ) -> None:
         self.path = path
-        self.folder = path.with_name(path.name + ".part")
+        self.folder = path.with_name(path.name + UNFINISHED)
         self.saved: dict[str, NDArray[Any]] | None = None
         self._key, self._resume = f"{compression} {key}", resume
         self._filters = _filters(path, compression)
@@ -151,7 +151,7 @@ class ChunkedFile:
         if self._growing is not None:
             self._close()
             with self._writing():
-                (self.folder / GROWING).replace(self._part(len(self._parts)))
+                move_into_place(self.folder / GROWING, self._part(len(self._parts)))
             self._parts.append({name: [column.stored, column.checksum] for name, column in self._columns.items()})
             for column in self._columns.values():
                 column.checksum = 0
@@ -178,7 +178,7 @@ class ChunkedFile:
                 self._datasets[name].id.write_direct_chunk((number * CHUNK_ROWS,), chunk, mask)
             yield file
             self._close()
-            (self.folder / GROWING).replace(self.path)
+            move_into_place(self.folder / GROWING, self.path)
 
     def _encode(self, name: str, chunk: NDArray[Any]) -> None:
         """Compress and store the last chunk of a column in threads, after those before it."""
