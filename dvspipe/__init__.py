@@ -5,6 +5,12 @@ The public names are listed in `__init__.pyi`; each is loaded when it is first u
     >>> from dvspipe import events_from_video, read, write, Classifier
 """
 
+import os
+
+from .numba_cache import ensure_cache
+
+ensure_cache(os.path.dirname(__file__))
+
 
 def _attach_names() -> dict[str, object]:
     """Attach the public names to this module when the first is used, and return its namespace.

@@ -186,6 +186,25 @@ def lock_folder(folder: Path) -> Iterator[None]:
             folder.rmdir()
 
 
+@contextmanager
+def wait_for_lock(path: Path) -> Iterator[None]:
+    """Wait until no other process holds the lock of a file, hold it during the block, and leave the file.
+
+    Raises:
+        FileError: The file cannot be made.
+    """
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(poll_interval=0.1)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

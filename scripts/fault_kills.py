@@ -114,7 +114,7 @@ class Killer:
             (os.killpg if number == signal.SIGINT else os.kill)(running.pid, number)
             sent_s = time.monotonic()
             try:
-                _, said = running.communicate(timeout=LIMIT_S / 4)
+                _, said = running.communicate(timeout=LIMIT_S / 10)
             except subprocess.TimeoutExpired:
                 os.killpg(running.pid, signal.SIGKILL)
                 raise FaultError("hangs") from None

@@ -14,7 +14,7 @@ from rich.text import Text
 from ..config import build, merge_settings, parse_overrides
 from ..errors import DvspipeError, FileError
 from .options import Hint, Jobs, Overwrite, Sensor, parse_hints, parse_sensor
-from .screen import EXIT_SOME_FAILED, fail, messages, progress, screen, skip
+from .screen import EXIT_SOME_FAILED, fail, messages, notes, progress, screen, skip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,7 +111,7 @@ def _convert_one(
     from ..video import camera_of
 
     if (camera := camera_of(task.source)) is not None:
-        messages.print(f"camera {camera}: Ctrl-C ends the recording")
+        notes.print(f"camera {camera}: Ctrl-C ends the recording")
     started = time.monotonic()
     with progress() as show:
         shown = partial(show, "frames" if is_video(task.source) else "events")
@@ -136,7 +136,7 @@ def _convert_many(
 
     waiting = [task for task in tasks if overwrite or not task.target.exists()]
     if len(waiting) < len(tasks):
-        screen.print(f"{len(tasks) - len(waiting)} of {len(tasks)} already exist; --overwrite replaces them")
+        notes.print(f"{len(tasks) - len(waiting)} of {len(tasks)} already exist; --overwrite replaces them")
     failed = 0
     with progress() as show:
         outcomes = convert_many(

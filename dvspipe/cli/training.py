@@ -19,7 +19,7 @@ from ..errors import ConfigError, FileError
 from ..files import REPLACE
 from .infer import print_answers
 from .options import AsJson, Config, Overrides, Overwrite, read_config
-from .screen import make_table, messages, progress, screen, warn
+from .screen import make_table, messages, notes, progress, screen, warn
 
 if TYPE_CHECKING:
     from ..results import EpochRow, EvaluationResult, TrainingRun
@@ -62,8 +62,8 @@ def train(
     if not _is_first():
         return
     _print_test(run)
-    screen.print(f"{run.folder.report} shows the run; next:")
-    screen.print(f"  {shlex.join(['dvspipe', 'infer', str(run.checkpoint), 'RECORDING'])}")
+    notes.print(f"{run.folder.report} shows the run; next:")
+    notes.print(f"  {shlex.join(['dvspipe', 'infer', str(run.checkpoint), 'RECORDING'])}")
 
 
 def evaluate(
@@ -112,9 +112,9 @@ def demo(
         done = run_demo(folder, callback)
     _print_test(done.run)
     print_answers([done.answer])
-    screen.print(f"\nEverything is in {folder}, and all of it is synthetic; open {done.run.folder.report} first. Next:")
+    notes.print(f"\nEverything is in {folder}, and all of it is synthetic; open {done.run.folder.report} first. Next:")
     for command in done.next_commands:
-        screen.print(f"  {command}")
+        notes.print(f"  {command}")
 
 
 def _is_first() -> bool:
@@ -167,10 +167,10 @@ def _callback() -> Iterator[TrainingCallback]:
 
         def on_start(self, rates: Mapping[str, float]) -> None:
             listed = ", ".join(f"{name} {rate:.1%}" for name, rate in rates.items())
-            screen.print(f"spikes per neuron and step at the start: {listed}")
+            notes.print(f"spikes per neuron and step at the start: {listed}")
 
         def on_epoch(self, row: EpochRow) -> None:
-            screen.print(
+            notes.print(
                 f"epoch {row.epoch:3d}  loss {row.train_loss:.3f}  accuracy {row.train_accuracy:6.1%}  "
                 f"validation {row.val_accuracy:6.1%}  {row.seconds:.1f} s"
             )

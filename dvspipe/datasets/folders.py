@@ -62,7 +62,7 @@ class RecordingFile:
         if self.cache is None:
             return events_from_video(self.path, self.video)
         digest = self.cache.digest(VideoKey(version_of_file(self.path), self.video))
-        return read(self.cache.file(digest, ".h5", self._convert))
+        return self.cache.load(digest, ".h5", make=self._convert, read=read)
 
     def load_span(self, start_us: int, end_us: int) -> Events:
         """Return the events from `start_us` (inclusive) to `end_us` (exclusive)."""
