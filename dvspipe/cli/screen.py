@@ -13,6 +13,7 @@ from datetime import timedelta
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
+from rich.style import StyleType
 from rich.table import Table
 from rich.text import Text
 
@@ -111,6 +112,16 @@ def warn(text: str) -> None:
     messages.print(Text.assemble(("warning: ", "yellow"), text))
 
 
+class _Table(Table):
+    """A table that escapes control characters before it chooses the widths of columns."""
+
+    def add_row(
+        self, *renderables: RenderableType | None, style: StyleType | None = None, end_section: bool = False
+    ) -> None:
+        cells = [Text(escape_controls(str(cell))) for cell in renderables]
+        super().add_row(*cells, style=style, end_section=end_section)
+
+
 def make_table(*headings: str, right: tuple[str, ...] = ()) -> Table:
     """Return a table without lines, whose cells wrap.
 
@@ -118,7 +129,7 @@ def make_table(*headings: str, right: tuple[str, ...] = ()) -> Table:
         headings: One per column; without any, rows make columns.
         right: Those of columns that are aligned to the right.
     """
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=bool(headings))
+    table = _Table(box=None, padding=(0, 2, 0, 0), show_header=bool(headings))
     for heading in headings:
         table.add_column(heading, overflow="fold", justify="right" if heading in right else "left")
     return table

@@ -132,7 +132,11 @@ class ChunkedFile:
         with self._stack:
             for threads in (self._encoders, self._storer):
                 threads.shutdown(cancel_futures=True)
-            self._close()
+            try:
+                self._close()
+            except FileError:  # a file on a full disk cannot be closed either; it is removed
+                if error is None:
+                    raise
             # another try may succeed after a full disk, Ctrl-C or a bug, but not with the same invalid input
             can_resume = isinstance(error, FileError) or not isinstance(error, DvspipeError | None)
             if can_resume and (self.folder / STATE).exists():
@@ -221,14 +225,17 @@ class ChunkedFile:
     def _close(self) -> None:
         growing, self._growing = self._growing, None
         if growing is not None:
-            growing.close()
+            with self._writing():
+                growing.close()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            raise FileError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+        except (OSError, RuntimeError) as error:  # the latter by closing a file on a full disk
+            number = error.errno if isinstance(error, OSError) else None
+            reason = os.strerror(number) if number else error  # without the details of HDF5
+            raise FileError(f"{self.path}: cannot be written ({reason})") from error
 
     def _part(self, number: int) -> Path:
         return self.folder / f"{number:05}.h5"
