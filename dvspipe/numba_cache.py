@@ -18,24 +18,29 @@ def ensure_cache(package: str) -> None:
     Args:
         package: The folder of the package.
     """
-    if VARIABLE not in os.environ and not _is_writable(package) and not _is_writable(_user_cache()):
+    if VARIABLE not in os.environ and not os.access(package, os.W_OK) and not _can_create_in(_user_cache()):
         os.environ[VARIABLE] = _temporary_cache()
 
 
 def _user_cache() -> str:
-    return os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "numba")
 
 
-def _is_writable(folder: str) -> bool:
-    """Return whether a folder can be written to, or made."""
-    while not os.path.exists(folder) and folder != os.path.dirname(folder):
-        folder = os.path.dirname(folder)
-    return os.access(folder, os.W_OK)
+def _can_create_in(folder: str) -> bool:
+    """Return whether a file can be created in a folder, which is made, as numba does."""
+    import tempfile  # here, as pathlib nowhere, because importing dvspipe has to be quick
+
+    try:
+        os.makedirs(folder, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
 
 
 def _temporary_cache() -> str:
     """Return a folder that only this user can write to, because numba runs what it finds there."""
-    import tempfile  # here, as pathlib nowhere, because importing dvspipe has to be quick
+    import tempfile
 
     if sys.platform == "win32":  # where the folder of temporary files belongs to the user
         return os.path.join(tempfile.gettempdir(), "dvspipe-kernels")

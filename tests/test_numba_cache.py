@@ -14,7 +14,8 @@ from dvspipe.numba_cache import VARIABLE, ensure_cache
 def read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that cannot be written to, also by root, with the user's cache in it."""
     monkeypatch.delenv(VARIABLE, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "read-only" / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    (tmp_path / "file").touch()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     access = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: path != str(tmp_path / "read-only") and access(path, mode))
