@@ -1,17 +1,21 @@
 """Ctrl-C on the command line: work stops at a safe place if one comes soon, and the process ends in any case.
 
-This module loads nothing heavy, because it has to be ready before the other modules are loaded.
+This module loads only what is part of the interpreter, because it has to be ready before any other is loaded: `signal`
+and `typing` alone take longer than Python takes to start.
 """
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # what `signal` wraps
 import _thread  # threading.Thread takes locks, which the thread that a signal interrupts may hold
 import os
-import signal
 import sys
 import time
-from types import FrameType, TracebackType
-from typing import NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+    from typing import NoReturn
 
 EXIT_INTERRUPTED = 130
 INTERRUPTED = "interrupted"
@@ -48,14 +52,15 @@ class Interrupt:
 
 def catch_interrupts() -> None:
     """Answer Ctrl-C in this process, whose main thread this is, from now on."""
-    signal.signal(signal.SIGINT, _handle)
+    _signal.signal(_signal.SIGINT, _handle)
     sys.unraisablehook = _raise_again
     sys.excepthook = _end_or_show
 
 
 def ignore_interrupts() -> None:
     """Ignore Ctrl-C from now on: the process is about to end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
+    exec("")  # Python ends itself by SIGINT if an interrupt left code in a text; the next such code resets that
 
 
 def _handle(_signal: int, frame: FrameType | None) -> None:
@@ -101,8 +106,8 @@ def _end_or_show(kind: type[BaseException], error: BaseException, traceback: Tra
 
 
 def _raise_again(dropped: sys.UnraisableHookArgs) -> None:
-    """Raise an interrupt that Python dropped, in a destructor, at the next look at it."""
-    if Interrupt.requested and issubclass(dropped.exc_type, KeyboardInterrupt):
-        Interrupt.raised = False
-    else:
+    """Raise an interrupt that Python dropped, in a destructor, at the next look at it; say nothing after Ctrl-C."""
+    if not Interrupt.requested:
         sys.__unraisablehook__(dropped)
+    elif issubclass(dropped.exc_type, KeyboardInterrupt):
+        Interrupt.raised = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from contextlib import suppress
 
 VARIABLE = "NUMBA_CACHE_DIR"
 
@@ -45,8 +44,7 @@ def _temporary_cache() -> str:
     if sys.platform == "win32":  # where the folder of temporary files belongs to the user
         return os.path.join(tempfile.gettempdir(), "dvspipe-kernels")
     folder = os.path.join(tempfile.gettempdir(), f"dvspipe-kernels-{os.getuid()}")
-    with suppress(FileExistsError):
-        os.mkdir(folder, mode=0o700)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
     found = os.lstat(folder)
     if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022:
         return folder
