@@ -19,9 +19,11 @@ import yaml
 from PIL import Image
 from safetensors.numpy import load_file
 
+from dvspipe.config import build, merge_settings
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
 from dvspipe.frames import frames_from_arrays
+from dvspipe.training import TrainConfig, train
 from dvspipe.video import write_video
 
 SENSOR = SensorSize(width=16, height=12)
@@ -30,7 +32,7 @@ FRAME = (48, 64)
 LIMIT_S = 600.0  # for a command that nobody disturbs
 TIMES = ("seconds", "data_seconds")  # columns that differ from run to run
 TRAINING = {
-    "name": "bars", "device": "cpu", "seed": 1,
+    "name": "bars", "device": "cpu", "seed": 1, "jobs": 1,
     "data": {"kind": "folder", "root": "bars", "cache": "none"},
     "bins": {"steps": 5, "step_us": 20_000},
     "network": {"channels": [4, 8]},
@@ -109,15 +111,17 @@ def make_inputs(folder: Path) -> None:
     write(folder / "long.h5", _moving_bar(0, 0, windows=60))
     _make_files_to_change(folder)
     (folder / "bars.yaml").write_text(yaml.safe_dump(TRAINING))
-    finish(("train", "bars.yaml", "-o", "run"), folder)
-    (folder / "best.safetensors").write_bytes((folder / "run/weights/best.safetensors").read_bytes())
+    root = merge_settings(TRAINING, {"data": {"root": str(folder / "bars")}})
+    run = train(build(TrainConfig, root, "bars"), folder / "run")
+    (folder / "best.safetensors").write_bytes(run.checkpoint.read_bytes())
 
 
 def _make_files_to_change(folder: Path) -> None:
     """Make videos, a preset, labels and times for the mutations."""
     rng = np.random.default_rng(1)
     images = [rng.integers(0, 256, (24, 32, 3), np.uint8) for _ in range(6)]
-    for suffix, code in (("webm", "VP80"), ("avi", "MJPG"), ("mp4", "mp4v")):
+    write_video(folder / "clip.webm", frames_from_arrays((image[..., 0] for image in images), fps=30))
+    for suffix, code in (("avi", "MJPG"), ("mp4", "mp4v")):
         writer = cv2.VideoWriter(str(folder / f"clip.{suffix}"), cv2.VideoWriter.fourcc(*code), 30, (32, 24))
         for image in images:
             writer.write(image)
