@@ -16,6 +16,7 @@ from torch import Tensor
 from ..checkpoint import ClassifierConfig, load_checkpoint, read_tensors, write_tensors
 from ..config import build, find_differences, read_yaml
 from ..errors import CheckpointError, ConfigError, Remedy
+from ..files import read_bytes
 from ..networks import SpikingNetwork
 from ..results import EpochRow, RunFolder
 from .config import TrainConfig
@@ -105,7 +106,7 @@ def find_state(folder: RunFolder) -> TrainingState | None:
     Raises:
         CheckpointError: Later epochs are complete, but the state is missing or holds something else.
     """
-    rows = len(folder.epochs.read_text(encoding="utf-8").splitlines()) if folder.epochs.is_file() else 0
+    rows = len(read_bytes(folder.epochs).splitlines()) if folder.epochs.is_file() else 0
     if rows <= 1 and not folder.state.is_file():
         return None  # the row of an epoch is written before its state
     return TrainingState.load(folder.state)
