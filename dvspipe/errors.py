@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -97,6 +97,12 @@ class DvspipeError(Exception):
             return self
         found = copy.copy(self)
         found.message = f"{name}: {self.message}"
+        return found
+
+    def with_remedies(self, remedies: Iterable[Remedy]) -> Self:
+        """Return the same error with other remedies."""
+        found = copy.copy(self)
+        found.remedies = tuple(remedies)
         return found
 
 

@@ -17,6 +17,7 @@ from .encode import encode
 from .export import export
 from .infer import infer
 from .neuron import neuron
+from .options import explain_usage
 from .recordings import check, cut, filter_, info, merge
 from .screen import EXIT_ERROR, accept_all_texts, describe_error, fail, notes, screen, show_log
 from .synth import synth
@@ -87,6 +88,6 @@ def main() -> None:
             fail(NO_MEMORY.format(error), EXIT_ERROR)
         if not hasattr(error, "format_message"):  # a defect of dvspipe: show the traceback
             raise
-        fail(error.format_message().replace("Value error, ", ""), EXIT_ERROR)
+        fail(explain_usage(error), EXIT_ERROR)
     finally:
         ignore_interrupts()

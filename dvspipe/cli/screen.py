@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 from rich.style import StyleType
@@ -20,6 +20,7 @@ from rich.text import Text
 from ..errors import DvspipeError, Remedy, escape_controls
 from ..interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt
 
+WIDEST = 10_000  # columns of a table in a file
 EXIT_SOME_FAILED = 1
 EXIT_ERROR = 2
 
@@ -113,33 +114,46 @@ def warn(text: str) -> None:
 
 
 class _Table(Table):
-    """A table that escapes control characters before it chooses the widths of columns."""
+    """A table whose cells wrap only on a terminal, and only if `wraps`; their control characters are escaped."""
+
+    wraps = True
 
     def add_row(
         self, *renderables: RenderableType | None, style: StyleType | None = None, end_section: bool = False
     ) -> None:
+        """Add a row, escaped before the widths of columns are chosen."""
         cells = [Text(escape_controls(str(cell))) for cell in renderables]
         super().add_row(*cells, style=style, end_section=end_section)
 
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Render it, in a file or pipe with the width of its content."""
+        wraps = self.wraps and console.is_terminal
+        return super().__rich_console__(console, options if wraps else options.update(max_width=WIDEST))
 
-def make_table(*headings: str, right: tuple[str, ...] = ()) -> Table:
-    """Return a table without lines, whose cells wrap.
+
+def make_table(*headings: str, right: tuple[str, ...] = (), wraps: bool = True) -> Table:
+    """Return a table without lines.
 
     Args:
         headings: One per column; without any, rows make columns.
         right: Those of columns that are aligned to the right.
+        wraps: Whether cells wrap on a terminal; in a file or pipe they do not.
     """
     table = _Table(box=None, padding=(0, 2, 0, 0), show_header=bool(headings))
+    table.wraps = wraps
     for heading in headings:
         table.add_column(heading, overflow="fold", justify="right" if heading in right else "left")
     return table
 
 
 @contextmanager
-def progress() -> Iterator[ShowProgress]:
+def progress(*, polled: bool = True) -> Iterator[ShowProgress]:
     """Yield a function that shows progress with the time left; a new stage starts a new bar.
 
     If messages do not go to a terminal, it prints a line now and then.
+
+    Args:
+        polled: Whether it is called often enough for Ctrl-C to wait for the next call; else Ctrl-C stops at once.
     """
     show: ShowProgress
     with Progress(
@@ -152,7 +166,7 @@ def progress() -> Iterator[ShowProgress]:
             Interrupt.stop_if_requested()
             show(stage, done, total)
 
-        Interrupt.shows_progress = True
+        Interrupt.shows_progress = polled
         try:
             with _lines_above(bars):
                 yield show_or_stop
