@@ -24,7 +24,7 @@ from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
 from dvspipe.frames import frames_from_arrays
 from dvspipe.training import TrainConfig, train
-from dvspipe.video import write_video
+from dvspipe.video import open_video, write_video
 
 SENSOR = SensorSize(width=16, height=12)
 CLASSES = ("right", "left")
@@ -168,6 +168,8 @@ def _digest_of(file: Path) -> str:
         with file.open(newline="") as rows:
             kept = [{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(rows)]
         return json.dumps(kept)
+    if file.suffix == ".webm":  # it contains a random number
+        return _hash(*(frame.image.tobytes() for frame in open_video(file).frames()))
     if file.suffix in (".json", ".jsonl", ".html", ".png"):
         return "exists"  # they contain times
     return _hash(file.read_bytes())

@@ -17,7 +17,7 @@ from fault_commands import LIMIT_S, Command, digest, finish, start
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGINT)
 INTERRUPT_S = 2.0  # for a command to end after Ctrl-C, on a machine on which `dvspipe --help` takes 1 s
 LEFT_S = 3.0  # for worker processes to end
-BARE_S = 0.1  # Python itself starts, and answers Ctrl-C by itself
+BARE = 0.3  # of the time of `dvspipe --help`, in which Python itself starts, and answers Ctrl-C by itself
 PROC = Path("/proc")
 
 
@@ -37,7 +37,8 @@ class Killer:
         self._inputs, self._folder = inputs, folder
         begin_s = time.monotonic()
         finish(("--help",), folder)
-        self.interrupt_s = INTERRUPT_S * max(1.0, time.monotonic() - begin_s)
+        self._help_s = time.monotonic() - begin_s
+        self.interrupt_s = INTERRUPT_S * max(1.0, self._help_s)
 
     @cache  # noqa: B019  a killer lives as long as the program
     def undisturbed(self, command: Command) -> tuple[float, dict[str, str]]:
@@ -58,7 +59,7 @@ class Killer:
         folder, done = self.new_folder(command.name), []
         output = folder / command.output
         for _ in range(rng.choice((1, 1, 2))):
-            number, after_s = rng.choice(SIGNALS), rng.uniform(BARE_S, max(seconds, 2 * BARE_S))
+            number, after_s = rng.choice(SIGNALS), rng.uniform(BARE * self._help_s, seconds)
             done.append(f"{number.name} after {after_s:.2f} s")
             try:
                 if self._kill(self._next(command, output), folder, number, after_s):
