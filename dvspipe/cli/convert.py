@@ -184,7 +184,7 @@ class _Conversions:
         from ..video import camera_of
 
         if (camera := camera_of(task.source)) is not None:
-            notes.print(f"camera {camera}: Ctrl-C ends the recording")
+            messages.print(f"camera {camera}: Ctrl-C ends the recording")
         started = time.monotonic()
         with progress() as show:
             shown = partial(show, "frames" if is_video(task.source) else "events")
@@ -203,7 +203,8 @@ class _Conversions:
         waiting = [task for task in tasks if self.overwrite or not task.target.exists()]
         if len(waiting) < len(tasks):
             existing = f"{len(tasks) - len(waiting)} of {len(tasks)}"
-            notes.print(f"already converted: {existing}; use --overwrite to convert again")
+            if not notes.quiet:  # not as a note, because standard output may be JSON
+                messages.print(f"already converted: {existing}; use --overwrite to convert again")
         failed = 0
         with progress() as show:
             outcomes = convert_many(
