@@ -1,5 +1,15 @@
-"""`python -m dvspipe`."""
+"""The command line: `dvspipe`, or `python -m dvspipe`."""
 
-from .cli import main
+from .interrupts import catch_interrupts
 
-main()
+
+def main() -> None:
+    """Run the command line, which answers Ctrl-C while its modules are loaded too."""
+    catch_interrupts()
+    from .cli import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

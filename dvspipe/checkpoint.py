@@ -23,6 +23,7 @@ from .files import claim_output, write_beside
 from .networks import NetworkConfig, SpikingNetwork
 
 FORMAT = "dvspipe-classifier-1"
+LARGEST_WEIGHT = 1e12  # with it, no current or logit of a network reaches infinity in float32
 SHIPPED = Path(__file__).parent / "checkpoints"
 VERSIONED_PACKAGES = (
     "dvspipe", "torch", "norse", "tonic", "numpy", "numba", "opencv-python", "opencv-python-headless",
@@ -46,7 +47,7 @@ class ClassifierConfig(Settings):
     """Shape and constants of the network."""
     trained_on: str = ""
     """Short description of the training recordings."""
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, ge=1e-3, le=1e3)
     """Divisor of the logits before the softmax, which calibrates the probabilities."""
     calibrated_on: int | None = Field(default=None, ge=0)
     """Number of validation recordings that the temperature was fitted to; None if it is not known."""
@@ -108,10 +109,16 @@ def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> tuple[
         found = metadata.get("format")
         raise CheckpointError(f"{path}: not a dvspipe checkpoint (found the format {found!r}, expected {FORMAT!r})")
     for name, tensor in weights.items():
-        if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{path}: corrupted checkpoint ({name} contains NaN or infinity)")
+        least = 0.0 if name.endswith("running_var") else -LARGEST_WEIGHT
+        if not ((tensor >= least) & (tensor <= LARGEST_WEIGHT)).all():
+            raise CheckpointError(
+                f"{path}: corrupted checkpoint (found NaN, infinity or another number in {name}, expected "
+                f"{least:g} to {LARGEST_WEIGHT:g})"
+            )
     try:
         config = build(ClassifierConfig, json.loads(metadata["config"]), str(path))
+        with torch.device("meta"):  # compares the shapes without memory for them
+            config.build_network().load_state_dict(weights, assign=True)
         network = config.build_network()
         network.load_state_dict(weights)
     except (ConfigError, KeyError, ValueError, RuntimeError) as error:

@@ -21,7 +21,7 @@ from pydantic import Field
 from .config import Settings, as_settings
 from .errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
 from .events import Events, SensorSize, concatenate
-from .files import claim_output
+from .files import claim_output, is_unfinished
 from .formats import (
     FORMATS,
     NO_HINTS,
@@ -456,7 +456,11 @@ def find_sources(
         if _is_one(source):
             yield source, Path(source.name)
             continue
-        found = [path for path in sorted(source.rglob("*")) if _is_convertible(path) and not is_skipped(path)]
+        found = [
+            path
+            for path in sorted(source.rglob("*"))
+            if not is_unfinished(path.relative_to(source)) and _is_convertible(path) and not is_skipped(path)
+        ]
         if not found:
             raise FileError(f"{source}: contains no videos or recordings")
         for path in found:
@@ -499,7 +503,10 @@ def _is_convertible(path: Path) -> bool:
         return _is_one(path)
     if not path.is_file() or is_ros2_folder(path.parent):
         return False
-    return recognise(path) is not None or _is_empty_recording(path)
+    try:
+        return recognise(path) is not None or _is_empty_recording(path)
+    except FileError:  # raised again by opening it, as the error of this file alone
+        return True
 
 
 def _is_empty_recording(path: Path) -> bool:

@@ -19,9 +19,22 @@ an option.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Self
+
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # all but tab and newline
+
+
+def escape_controls(text: str) -> str:
+    r"""Return a text with escapes in place of control characters, which may be in the names of files.
+
+    Example:
+        >>> print(escape_controls(f"clip{chr(27)}[31m.h5"))
+        clip\x1b[31m.h5
+    """
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 @dataclass(frozen=True)

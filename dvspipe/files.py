@@ -7,7 +7,8 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -15,6 +16,8 @@ from filelock import FileLock, Timeout
 from .errors import FileError, Remedy
 
 LOCK_NAME = ".lock"
+TEMPORARY = ".dvspipe-"  # begins the names of temporary files
+UNFINISHED = ".part"  # ends the names of folders that hold an unfinished file
 REPLACE = Remedy("overwrite", True, "replace it")
 
 
@@ -42,29 +45,93 @@ def require_space(path: Path, size: int) -> None:
 
 
 @contextmanager
-def write_beside(path: Path) -> Iterator[Path]:
+def write_beside(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path in the same folder that replaces `path` when the block ends without an error.
 
-    Makes the folder if it does not exist.
+    Makes the folder if it does not exist. What killed processes left in it is removed.
+
+    Args:
+        path: The file.
+        durable: Whether it must survive a loss of power, which then leaves it or what was there before; takes some ms.
 
     Raises:
         FileError: The folder cannot be written to, or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
+        remove_leftovers(path.parent)
+        handle, beside = _create_locked(path)
     except OSError as error:
         raise FileError(f"{path}: cannot be written ({error.strerror})") from error
-    beside = Path(name)
     try:
         yield beside
         beside.chmod(0o666 & ~_umask())
-        beside.replace(path)
+        move_into_place(beside, path) if durable else beside.replace(path)
     except OSError as error:
         raise FileError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         beside.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def move_into_place(beside: Path, path: Path) -> None:
+    """Rename a complete file in the same folder, so that a loss of power leaves it or what was there before.
+
+    Raises:
+        OSError: The disk cannot be written to.
+    """
+    _sync(beside)
+    beside.replace(path)
+    if sys.platform != "win32":  # where a folder cannot be opened
+        _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY if sys.platform != "win32" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@lru_cache
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of killed processes from a folder, once in this process."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        with suppress(OSError):
+            handle = os.open(path, os.O_RDWR)
+            try:
+                if _lock(handle):
+                    path.unlink()
+            finally:
+                os.close(handle)
+
+
+def is_unfinished(path: Path) -> bool:
+    """Return whether a path is a temporary file, or in the folder of an unfinished file."""
+    return any(name.startswith(TEMPORARY) or name.endswith(UNFINISHED) for name in path.parts)
+
+
+def _create_locked(path: Path) -> tuple[int, Path]:
+    """Create a temporary file that no other process removes while it is open."""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
+        if _lock(handle) and os.path.exists(name):  # otherwise removed before it was locked
+            return handle, Path(name)
+        os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open file for this process until it is closed; return whether no other process has locked it."""
+    if sys.platform == "win32":  # where an open file cannot be removed
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
@@ -117,6 +184,25 @@ def lock_folder(folder: Path) -> Iterator[None]:
         lock.release()
         if not any(folder.iterdir()):
             folder.rmdir()
+
+
+@contextmanager
+def wait_for_lock(path: Path) -> Iterator[None]:
+    """Wait until no other process holds the lock of a file, hold it during the block, and leave the file.
+
+    Raises:
+        FileError: The file cannot be made.
+    """
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(poll_interval=0.1)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _umask() -> int:

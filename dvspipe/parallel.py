@@ -6,15 +6,17 @@ import logging
 import logging.handlers
 import multiprocessing
 import os
+import pickle
 import queue
 import signal
 import threading
+import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing.synchronize import Event
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext
 from typing import Any, Generic, TypeVar, cast
 
 from .errors import DvspipeError, WorkerError
@@ -30,7 +32,7 @@ Work = Callable[[Item, Progress], Result]
 
 CAN_BLOCK_SIGNALS = hasattr(signal, "pthread_sigmask")  # not on Windows
 POLL_S = 0.2  # between two looks at whether the work is stopped
-SUBMITTED_PER_JOB = 2  # items that are given to the pool per process, so that none waits for its next one
+STOP_S = 1.0  # for a worker to stop at its next progress
 LOG_NAME = "dvspipe"
 
 
@@ -72,8 +74,8 @@ def map_in_processes(
     """Yield the outcome of each item, worked on in `jobs` local processes, or in this one if `jobs` is 1.
 
     Each process receives `work` once, when it starts. Ctrl-C reaches this process alone: the others stop at their next
-    progress and are gone when the iterator closes. What the work logs under `dvspipe` is logged here. If this process
-    is killed, the others end too.
+    progress or are killed, and are gone when the iterator closes. What the work logs under `dvspipe` is logged here. If
+    this process is killed, the others end too.
 
     Args:
         work: Called with an item and a progress; must be picklable if `jobs` is above 1. A `DvspipeError` that it
@@ -127,60 +129,108 @@ def _in_order(outcomes: Iterator[Outcome[Item, Result]]) -> Iterator[Outcome[Ite
 def _map_in_pool(
     work: Work[Item, Result], items: Sequence[Item], jobs: int, tell: Progress
 ) -> Iterator[Outcome[Item, Result]]:
-    running: dict[Future[Result], int] = {}
-    following = iter(range(len(items)))
-    done = 0
-    with _start_pool(work, jobs) as pool:
-        try:
-            while True:
-                while len(running) < SUBMITTED_PER_JOB * jobs and (index := next(following, None)) is not None:
-                    running[pool.submit(_work_on, items[index])] = index
-                if not running:
-                    break
-                tell(done, len(items))
-                for future in wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED).done:
-                    outcome = _outcome(future, running[future], items)
-                    del running[future]
+    done, following = 0, iter(range(len(items)))
+    with _start_workers(work, jobs) as workers:
+        for worker in workers:
+            worker.take(following, items)
+        while busy := [worker for worker in workers if worker.index is not None]:
+            tell(done, len(items))
+            ready = wait([worker.connection for worker in busy], POLL_S)
+            for worker in (worker for worker in busy if worker.connection in ready):
+                index, message = worker.index, worker.receive(items)
+                if message is not None:
+                    assert index is not None
+                    worker.take(following, items)
                     done += 1
-                    yield outcome
-        except BrokenProcessPool as error:
-            names = ", ".join(str(items[index]) for index in sorted(running.values())[:jobs])
-            what = "was killed, perhaps because memory ran out," if done else "could not start or was killed"
-            script = "" if done else "; in a script, call it below if __name__ == '__main__':"
-            raise WorkerError(
-                f"a worker process {what} while working on {names} (jobs = 1 works without processes){script}"
-            ) from error
+                    yield Outcome(index, items[index], *message)
     tell(done, len(items))
 
 
-def _outcome(future: Future[Result], index: int, items: Sequence[Item]) -> Outcome[Item, Result]:
-    try:
-        return Outcome(index, items[index], future.result(), None)
-    except DvspipeError as error:
-        return Outcome(index, items[index], None, error)
+class _Worker:
+    """A worker process, seen from the process that started it.
+
+    Args:
+        context: Starts it.
+        level: The level of the messages that it logs.
+    """
+
+    def __init__(self, context: SpawnContext, level: int) -> None:
+        self.connection, other = context.Pipe()
+        self.index: int | None = None  # of the item that it works on
+        self._process = context.Process(target=_run_worker, args=(other, level), daemon=True)
+        self._is_ready = False
+        self._process.start()
+        other.close()
+
+    def send(self, message: object) -> None:
+        """Send the work, or an item; if it was killed, this is noticed by `receive`."""
+        with suppress(OSError):
+            self.connection.send(message)
+
+    def take(self, following: Iterator[int], items: Sequence[object]) -> None:
+        """Work on the next item, if there is one."""
+        self.index = next(following, None)
+        if self.index is not None:
+            self.send(items[self.index])
+
+    def receive(self, items: Sequence[object]) -> tuple[Any, DvspipeError | None] | None:
+        """Return the value or error of its item, or log a message of it and return None.
+
+        Raises:
+            WorkerError: It was killed, or could not start.
+        """
+        try:
+            message = self.connection.recv()
+        except (EOFError, OSError) as error:
+            assert self.index is not None
+            what = "was killed, perhaps because memory ran out," if self._is_ready else "could not start or was killed"
+            script = "" if self._is_ready else "; in a script, call it below if __name__ == '__main__':"
+            raise WorkerError(
+                f"a worker process {what} while working on {items[self.index]} (jobs = 1 works without processes)"
+                f"{script}"
+            ) from error
+        self._is_ready = True
+        if isinstance(message, logging.LogRecord):
+            logging.getLogger(message.name).handle(message)
+            return None
+        if message is None:  # it is ready
+            return None
+        value, failure = message
+        if failure is not None and not isinstance(failure, DvspipeError):
+            raise failure
+        return value, failure
+
+    def stop(self) -> None:
+        """Let it stop at its next progress; one that is still starting ends at once."""
+        self._process.terminate()
+        self.connection.close()
+
+    def end(self, until_s: float) -> None:
+        """Wait until it has stopped, and kill it if it has not by a time."""
+        self._process.join(max(0.0, until_s - time.monotonic()))
+        self._process.kill()
+        self._process.join()
 
 
 @contextmanager
-def _start_pool(work: Work[Item, Result], jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Yield a pool of processes that have the work, share the cores, and stop when the block ends."""
+def _start_workers(work: Work[Item, Result], jobs: int) -> Iterator[list[_Worker]]:
+    """Yield processes that have the work and share the cores; they are gone when the block ends."""
     context = multiprocessing.get_context("spawn")  # torch and OpenCV do not survive a fork
-    stopped = context.Event()
-    records: multiprocessing.Queue[logging.LogRecord] = context.Queue()
-    log = logging.getLogger(LOG_NAME)
-    listener = logging.handlers.QueueListener(records, _Relay())
-    start = (work, stopped, records, log.getEffectiveLevel())
-    pool = ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=start)
-    listener.start()
+    level = logging.getLogger(LOG_NAME).getEffectiveLevel()
+    workers: list[_Worker] = []
     try:
         with _inherited_by_workers(threads=max(1, (os.cpu_count() or 1) // jobs)):
             for _ in range(jobs):
-                pool.submit(int)  # starts a process
-        yield pool
+                workers.append(_Worker(context, level))  # noqa: PERF401  those that have started must be ended
+        for worker in workers:
+            worker.send(work)
+        yield workers
     finally:
-        stopped.set()
-        pool.shutdown(cancel_futures=True)
-        listener.stop()
-        records.close()
+        for worker in workers:
+            worker.stop()
+        until_s = time.monotonic() + STOP_S
+        for worker in workers:
+            worker.end(until_s)
 
 
 @contextmanager
@@ -200,29 +250,64 @@ def _inherited_by_workers(threads: int) -> Iterator[None]:
             os.environ["OMP_NUM_THREADS"] = before
 
 
-class _Relay(logging.Handler):
-    """Log the records of the workers here."""
+def _run_worker(connection: Connection, level: int) -> None:
+    """Run a worker process: receive the work and items, and send messages to log, values and errors."""
+    stopped = False
 
-    def emit(self, record: logging.LogRecord) -> None:
-        logging.getLogger(record.name).handle(record)
+    def stop(*_: object) -> None:
+        nonlocal stopped
+        stopped = True
 
-
-class _Worker:
-    """What a worker process holds."""
-
-    work: Work[Any, Any]
-    stopped: Event
-
-
-def _start_worker(
-    work: Work[Item, Result], stopped: Event, records: multiprocessing.Queue[logging.LogRecord], level: int
-) -> None:
+    signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    sending = threading.Lock()
+
+    def send(message: object) -> None:
+        with sending:
+            connection.send(message)
+
+    def stop_if_asked(*_: int) -> None:
+        """Stop between two parts of an item; a signal handler could stop anywhere, also inside a destructor."""
+        if stopped:
+            raise KeyboardInterrupt
+
     log = logging.getLogger(LOG_NAME)
-    log.addHandler(logging.handlers.QueueHandler(records))
+    log.addHandler(_Sender(send))
     log.setLevel(level)
-    _Worker.work, _Worker.stopped = work, stopped
+    with suppress(EOFError, OSError, KeyboardInterrupt):  # the other end is closed, or it was asked to stop
+        send(None)
+        work = connection.recv()
+        while True:
+            item = connection.recv()
+            message = _work_on(work, item, stop_if_asked)
+            try:
+                send(message)
+            except (TypeError, AttributeError, pickle.PicklingError) as error:  # what cannot be sent
+                send((None, error))
+
+
+def _work_on(work: Work[Item, Result], item: Item, progress: Progress) -> tuple[Result | None, Exception | None]:
+    """Return the value or the error of an item; the traceback of an unexpected error is added to it."""
+    try:
+        return work(item, progress), None
+    except DvspipeError as error:
+        return None, error
+    except Exception as error:
+        error.add_note(traceback.format_exc())
+        return None, error
+
+
+class _Sender(logging.handlers.QueueHandler):
+    """Send the records of a worker."""
+
+    def __init__(self, send: Callable[[logging.LogRecord], None]) -> None:
+        super().__init__(queue.SimpleQueue())
+        self._send = send
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):
+            self._send(record)
 
 
 def _end_with_parent() -> None:
@@ -230,17 +315,6 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _work_on(item: Any) -> Any:
-    _stop_if_asked()
-    return _Worker.work(item, _stop_if_asked)
-
-
-def _stop_if_asked(*_: int) -> None:
-    """Stop between two parts of an item; a signal handler could stop anywhere, also inside a destructor."""
-    if _Worker.stopped.is_set():
-        raise KeyboardInterrupt
 
 
 def prefetch(items: Iterable[Item], count: int) -> Iterator[Item]:

@@ -297,7 +297,15 @@ def open_webm(path: Path, size: SensorSize, fps: float) -> Iterator[Callable[[ND
 
     Raises:
         VideoError: This OpenCV cannot write VP8.
+        OSError: Frames are missing in the end. OpenCV says nothing about a full disk, so the file is read again.
     """
+    count = 0
+
+    def write(image: NDArray[Any]) -> None:
+        nonlocal count
+        writer.write(image)
+        count += 1
+
     with _silence_stderr():
         writer = cv2.VideoWriter(
             str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"VP80"), fps, (size.width, size.height)
@@ -305,9 +313,11 @@ def open_webm(path: Path, size: SensorSize, fps: float) -> Iterator[Callable[[ND
     try:
         if not writer.isOpened():
             raise VideoError(f"{path}: this OpenCV cannot write VP8 video")
-        yield writer.write
+        yield write
     finally:
         writer.release()
+    if (found := sum(1 for _ in _file_images(path))) < count:
+        raise OSError(f"the disk may be full: found {found} frames, expected {count}")
 
 
 @contextmanager

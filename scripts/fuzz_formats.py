@@ -21,11 +21,12 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -44,7 +45,7 @@ BARE_MB = 150  # used by a process that has only imported dvspipe.formats
 EVENT_BYTES = 24
 DAT_STEP_US = 1 << 31  # a longer one may be an overflow of the clock that only decoding finds (formats/dat.py)
 MOST_EVENTS = 1 << 22
-ADDRESS_BYTES = 3 << 30  # more than a worker maps before it reads; a file with a false size may exceed it
+ADDRESS_BYTES = 2 << 30  # a file with a false size may exceed it
 PROC = Path("/proc/self")
 
 
@@ -165,38 +166,75 @@ def run_case(number: int, seeds: list[Seed], folder: Path, *, limited: bool = Fa
         path.rmdir() if path.is_dir() else path.unlink()
 
 
-def _work(connection: Connection, seeds: list[Seed], folder: Path) -> None:
-    """Run a worker: receive numbers of cases and send verdicts, after reading all seeds once to compile the kernels."""
+class Job(Protocol):
+    """Numbered cases for a worker; picklable."""
+
+    address_bytes: int
+    """The most address space that a case may use in addition."""
+
+    def prepare(self, folder: Path) -> None:
+        """Load and compile everything, and make what the cases need in a folder."""
+
+    def run(self, number: int, folder: Path) -> Verdict:
+        """Run a case."""
+
+    def name(self, number: int) -> str:
+        """Return what kind of case it is."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The cases of `make_case`."""
+
+    seeds: list[Seed]
+    address_bytes: int = ADDRESS_BYTES
+
+    def prepare(self, folder: Path) -> None:
+        """Read all seeds once."""
+        for seed in self.seeds:
+            path = folder / f"seed{seed.suffix}"
+            path.write_bytes(seed.content)
+            with suppress(Exception):
+                check_reading(path, Case(seed, None, seed.suffix, (), seed.sensor), limited=False)
+
+    def run(self, number: int, folder: Path) -> Verdict:
+        """Read the file of a case."""
+        return run_case(number, self.seeds, folder, limited=True)
+
+    def name(self, number: int) -> str:
+        """Return the format."""
+        return make_case(number, self.seeds).seed.format
+
+
+def _work(connection: Connection, job: Job, folder: Path) -> None:
+    """Run a worker: receive numbers of cases and send verdicts."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    for seed in seeds:
-        path = folder / f"seed{seed.suffix}"
-        path.write_bytes(seed.content)
-        with suppress(Exception):
-            check_reading(path, Case(seed, None, seed.suffix, (), seed.sensor), limited=False)
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES, ADDRESS_BYTES))
+    job.prepare(folder)
+    most = int((PROC / "statm").read_text().split()[0]) * resource.getpagesize() + job.address_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     connection.send(None)
     while (number := connection.recv()) is not None:
-        connection.send(run_case(number, seeds, folder, limited=True))
+        connection.send(job.run(number, folder))
 
 
 class _Worker:
     """A process that runs cases, and may die in one."""
 
-    def __init__(self, seeds: list[Seed]) -> None:
+    def __init__(self, job: Job) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="dvspipe-fuzz-"))
         self._connection, other = multiprocessing.Pipe()
         spawn = multiprocessing.get_context("spawn")
-        self._process = spawn.Process(target=_work, args=(other, seeds, self._folder), daemon=True)
+        self._process = spawn.Process(target=_work, args=(other, job, self._folder), daemon=True)
         self._process.start()
         other.close()
         self._connection.recv()
 
-    def run(self, number: int) -> Verdict | str:
+    def run(self, number: int, limit_s: float) -> Verdict | str:
         """Return the verdict, or how the process ended."""
         try:
             self._connection.send(number)
-            if not self._connection.poll(LIMIT_S):
-                return f"takes more than {LIMIT_S} s"
+            if not self._connection.poll(limit_s):
+                return f"takes more than {limit_s} s"
             verdict: Verdict = self._connection.recv()
         except (EOFError, OSError):
             self._process.join()
@@ -209,22 +247,28 @@ class _Worker:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
+def run_cases(job: Job, numbers: Iterable[int], *, limit_s: float = LIMIT_S) -> Iterator[tuple[int, Verdict]]:
+    """Yield the verdicts of cases, run in one worker, which is replaced if it dies or finds something."""
+    worker = _Worker(job)
+    try:
+        for number in numbers:
+            verdict = worker.run(number, limit_s)
+            verdict = Verdict("finding", job.name(number), verdict) if isinstance(verdict, str) else verdict
+            if verdict.kind == "finding":  # it may have left memory allocated
+                worker.end()
+                worker = _Worker(job)
+            yield number, verdict
+    finally:
+        worker.end()
+
+
 def fuzz(
     seeds: list[Seed], numbers: Iterator[int], until_s: float, report: Callable[[int, Case, Verdict], None]
 ) -> None:
     """Run cases in one worker until a time."""
-    worker = _Worker(seeds)
-    for number in numbers:
-        if time.monotonic() >= until_s:
-            break
-        verdict = worker.run(number)
-        case = make_case(number, seeds)
-        verdict = Verdict("finding", case.seed.format, verdict) if isinstance(verdict, str) else verdict
-        if verdict.kind == "finding":  # it may have left memory allocated
-            worker.end()
-            worker = _Worker(seeds)
-        report(number, case, verdict)
-    worker.end()
+    in_time = itertools.takewhile(lambda _: time.monotonic() < until_s, numbers)
+    for number, verdict in run_cases(Reading(seeds), in_time):
+        report(number, make_case(number, seeds), verdict)
 
 
 def main() -> None:

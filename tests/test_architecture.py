@@ -15,6 +15,8 @@ from dvspipe.cli.app import app
 from dvspipe.cli.screen import as_option
 
 ORDER = [
+    "numba_cache",
+    "interrupts",
     "errors",
     "config",
     "files",

@@ -594,3 +594,22 @@ def test_an_interrupt_before_anything_was_saved_leaves_nothing(tmp_path: Path) -
     with pytest.raises(KeyboardInterrupt):
         convert_video(clip, tmp_path / "out.h5", progress=stop_at(4, interrupt))
     assert [path.name for path in tmp_path.iterdir()] == ["clip.webm"]
+
+
+def test_neither_leftovers_nor_an_unreadable_file_end_the_conversion_of_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.raw", "b.raw", ".dvspipe-12345678.raw", "c.h5.part/00000.raw"):
+        write(tmp_path / "in" / name, random_events(0, 50))
+    opened = Path.open
+
+    def refuse(path: Path, *arguments: object, **options: object) -> object:
+        if path.name == "b.raw":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *arguments, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Path, "open", refuse)
+    outcomes = list(convert_many(plan_conversions([tmp_path / "in"], tmp_path / "out")))
+    assert [outcome.item.source.name for outcome in outcomes] == ["a.raw", "b.raw"]
+    assert outcomes[0].error is None
+    assert "b.raw: cannot be read (Permission denied)" in str(outcomes[1].error)

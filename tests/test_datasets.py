@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +33,7 @@ from dvspipe.datasets.survey import survey
 from dvspipe.encoding import BinConfig, encode_events
 from dvspipe.errors import ConfigError, DataError, FileError
 from dvspipe.events import Events, SensorSize
-from dvspipe.formats import write
+from dvspipe.formats import read, write
 from dvspipe.synthesis import GESTURES, SynthesisRecord, record_gesture, write_recordings
 
 BINS = BinConfig(steps=3, step_us=40_000)
@@ -205,6 +208,40 @@ def test_cached_tensors_equal_fresh_ones_and_follow_every_change(
     changed = SpikeTensors(samples, TensorSettings(BINS), cache=cache)
     assert made[2 * len(samples) :] == [samples[0].name]
     assert changed[0].sum() == encode_events(random_events(77, 60), BINS).sum()
+
+
+def test_one_makes_a_file_of_the_cache_and_others_wait_and_a_corrupted_one_is_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    events, made = random_events(0, 300), []
+    both_begin = threading.Barrier(2)
+
+    def make(path: Path) -> None:
+        made.append(path)
+        time.sleep(0.2)
+        write(path, events)
+
+    def load(cache: Cache) -> Events:
+        both_begin.wait()
+        return cache.load("abcd", ".h5", make=make, read=read)
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(load, [Cache(tmp_path), Cache(tmp_path)])) == [events, events]
+    assert len(made) == Cache(tmp_path).size()[0] == 1
+    made[0].write_bytes(made[0].read_bytes()[:500])
+    assert Cache(tmp_path).load("abcd", ".h5", make=make, read=read) == events
+    assert len(made) == 2
+    assert f"{made[0]}: corrupted" in caplog.text
+
+
+def test_what_a_killed_command_left_is_no_recording(tmp_path: Path) -> None:
+    save_folder(tmp_path)
+    before = names(open_dataset(DataConfig(root=tmp_path), seed=0))
+    for folder in (tmp_path, tmp_path / "a"):
+        (folder / "x.h5.part").mkdir()
+        write(folder / "x.h5.part" / "00000.h5", random_events(0, 50))
+        write(folder / ".dvspipe-12345678.h5", random_events(0, 50))
+    assert names(open_dataset(DataConfig(root=tmp_path), seed=0)) == before
 
 
 def test_a_corrupted_tensor_in_the_cache_is_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from dvspipe.errors import FileError
-from dvspipe.files import claim_output, lock_folder, require_space, write_beside
+from dvspipe.files import claim_output, is_unfinished, lock_folder, remove_leftovers, require_space, write_beside
 
 
 def test_an_output_that_exists_is_kept_unless_told(tmp_path: Path) -> None:
@@ -64,3 +67,29 @@ def test_a_folder_has_one_owner_and_goes_when_it_is_empty(tmp_path: Path) -> Non
     (tmp_path / "file").touch()
     with pytest.raises(FileError, match="cannot be written"), lock_folder(tmp_path / "file" / "folder"):
         pass
+
+
+def test_what_killed_processes_left_is_removed_by_the_next_that_writes_there(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, pathlib; from dvspipe.files import write_beside\n"
+        "with write_beside(pathlib.Path(sys.argv[1])) as beside:\n    beside.write_text('half'); os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "killed.txt")], check=False)
+    (left,) = tmp_path.iterdir()
+    assert is_unfinished(left)
+    with write_beside(tmp_path / "other.txt") as beside:
+        beside.write_text("new")
+        remove_leftovers.cache_clear()
+        remove_leftovers(tmp_path)  # as another process does, which keeps what is being written
+        assert list(tmp_path.iterdir()) == [beside]
+    assert [path.name for path in tmp_path.iterdir()] == ["other.txt"]
+
+
+def test_an_output_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, synced = tmp_path / "out.txt", []
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: synced.append((os.readlink(f"/proc/self/fd/{handle}"), path.exists()))
+    )
+    with write_beside(path) as beside:
+        beside.write_text("new")
+    assert synced == [(str(beside), False), (str(tmp_path), True)]

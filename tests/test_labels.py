@@ -45,6 +45,7 @@ def test_an_end_behind_the_next_start_is_cut_there_and_said(tmp_path: Path, capl
         ("class,start_us,end_us\n1,2,x\n", "line 2: .*'x'"),
         ("class,start_us,end_us\n1,2,nan\n", "line 2: .*'nan'"),
         ("class,start_us,end_us\n1,5,5\n", "line 2: class '1' from 5 to 5 us"),
+        ("class,start_us,end_us\n1,5,99999999999999999999\n", "line 2: .*'99999999999999999999' is too far"),
         ("class,start_us,end_us\n,5,6\n", "line 2: class '' from"),
         ("class,start_us,end_us\n1,5,9\n2,5,7\n", "two labels, 2 and 1, .* 5 us"),
     ],

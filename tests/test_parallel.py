@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -8,9 +9,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
+from dvspipe import parallel
 from dvspipe.errors import VideoError, WorkerError
 from dvspipe.parallel import Progress, map_in_processes, prefetch
 
@@ -99,6 +102,33 @@ def test_an_interrupt_stops_the_work_in_processes() -> None:
         list(map_in_processes(work_on_and_on, range(5), jobs=2, progress=interrupted))
 
 
+def ignore_stop(item: int, _: Progress) -> int:
+    """Works without any progress; nothing that it does while it ends counts."""
+    time.sleep(0 if item == 0 else 60)
+    return item
+
+
+def test_a_worker_that_shows_no_progress_is_killed_when_the_work_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "STOP_S", 0.1)
+    outcomes = map_in_processes(ignore_stop, range(3), jobs=2)
+    assert next(outcomes).result() == 0
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2
+    outcomes.close()  # type: ignore[attr-defined]
+    assert not multiprocessing.active_children()
+    assert signal.SIGKILL in {-(worker.exitcode or 0) for worker in workers}
+
+
+def test_an_unexpected_error_of_a_worker_is_raised_here_with_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError) as found:
+        list(map_in_processes(divide_by_zero, range(2), jobs=2))
+    assert "in divide_by_zero" in found.value.__notes__[0]
+
+
+def divide_by_zero(item: int, _: Progress) -> float:
+    return item / 0
+
+
 def test_processes_end_with_a_parent_that_is_killed() -> None:
     code = (
         "import tests.test_parallel as own\n"
@@ -115,6 +145,8 @@ def test_processes_end_with_a_parent_that_is_killed() -> None:
         parent.kill()
         parent.wait()
     for _ in range(100):
+        with suppress(ChildProcessError):  # in a container, this may be process 1, which has to wait for orphans
+            os.waitpid(child, os.WNOHANG)
         try:
             os.kill(child, 0)
         except ProcessLookupError:

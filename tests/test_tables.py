@@ -23,6 +23,14 @@ from dvspipe.results import (
     write_rows,
 )
 
+
+def test_control_characters_are_escaped_in_csv_files_alone(tmp_path: Path) -> None:
+    named = SegmentRow(t_start_us=0, t_end_us=5, label=0, class_name="evil\x1b[2J", probability=0.5)
+    write_rows([named], SegmentRow, jsonl=tmp_path / "a.jsonl", csv_path=tmp_path / "a.csv")
+    assert "evil\\x1b[2J" in (tmp_path / "a.csv").read_text()
+    assert read_rows(tmp_path / "a.jsonl", SegmentRow) == (named,)
+
+
 shares = st.floats(0, 1)
 losses = st.floats(0, 1e30) | st.just(float("inf"))
 epochs = st.builds(

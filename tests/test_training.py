@@ -762,3 +762,15 @@ def test_learning_goes_on_only_with_the_same_network(run: TrainingRun, folder: P
     with pytest.raises(CheckpointError, match="nothing: no such checkpoint"):
         train(config_for(folder, init="nothing"), tmp_path / "a")
     assert not (tmp_path / "a").exists()
+
+
+def test_records_of_epochs_that_were_lost_come_back_from_the_state(folder: Path, tmp_path: Path) -> None:
+    config, where = config_for(folder), tmp_path / "a"
+    with pytest.raises(KeyboardInterrupt):
+        train(config, where, callback=Killed(3))
+    (where / "results.csv").write_text("")
+    (where / "metrics.jsonl").write_text("")
+    train(config, where, resume=True)
+    assert [json.loads(line)["epoch"] for line in (where / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3, 4]
+    (where / "metrics.jsonl").write_text("{")
+    assert len(train(config, where, resume=True).epochs) == 4  # of a complete run

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
+import sys
 import threading
 import time
 from itertools import pairwise
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dvspipe.errors import TruncatedVideoError, VideoError
+from dvspipe.errors import FileError, TruncatedVideoError, VideoError
 from dvspipe.frames import Frame, frames_from_arrays
 from dvspipe.video import VideoSettings, open_video, write_video
 
@@ -365,6 +367,20 @@ def test_ctrl_c_interrupts_what_is_no_camera_as_ever() -> None:
     video = open_video(np.zeros((2, 7, 12), np.uint8), VideoSettings(fps=30))
     with pytest.raises(KeyboardInterrupt), video.ended_by_interrupt():
         signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files as POSIX does")
+def test_a_video_on_a_full_disk_is_an_error_and_no_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (48, 64), np.uint8) for _ in range(40)]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(FileError, match=r"a.webm: cannot be written .*found \d+ frames, expected 40"):
+            write_video(tmp_path / "a.webm", frames_from_arrays(images, fps=30))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_address_is_named_as_it_was_given() -> None:

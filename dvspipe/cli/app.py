@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import signal
 from typing import Annotated
 
 import typer
 
 from ..errors import DvspipeError
+from ..interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt, catch_interrupts, ignore_interrupts
 from .analysis import calibrate, compare, view
 from .configs import configs
 from .convert import convert
@@ -19,7 +19,7 @@ from .infer import infer
 from .neuron import neuron
 from .options import explain_usage
 from .recordings import check, cut, filter_, info, merge
-from .screen import EXIT_ERROR, EXIT_INTERRUPTED, Interrupt, describe_error, fail, screen, show_log
+from .screen import EXIT_ERROR, accept_all_texts, describe_error, fail, notes, screen, show_log
 from .synth import synth
 from .training import demo, evaluate, train
 
@@ -27,6 +27,8 @@ COMMANDS = (
     convert, info, check, view, cut, merge, filter_, compare, calibrate, encode, neuron, train, evaluate, infer, export,
     demo,
 )  # fmt: skip
+NO_MEMORY = "not enough memory ({}); use fewer steps, a smaller batch or more downsampling"
+QUIET_HELP = "Print results, warnings and errors only."
 NAMES = {"filter_": "filter", "evaluate": "eval"}
 
 app = typer.Typer(
@@ -48,8 +50,10 @@ def start(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print more messages.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help=QUIET_HELP)] = False,
 ) -> None:
-    """Set up logging for every command."""
+    """Set up messages for every command."""
+    notes.quiet = quiet
     if version:
         from importlib.metadata import version as version_of
 
@@ -58,27 +62,32 @@ def start(
     if context.invoked_subcommand is None:
         screen.print(context.get_help())
         raise typer.Exit
-    show_log(logging.INFO if verbose else logging.WARNING)
+    show_log(logging.INFO if verbose and not quiet else logging.WARNING)
 
 
 def main() -> None:
     """Run the command line; an error that the user can solve is one line and exit code 2."""
-    signal.signal(signal.SIGINT, Interrupt.handle)
+    catch_interrupts()
+    accept_all_texts()
     try:
         code = app(standalone_mode=False)  # typer turns Ctrl-C into this code
-        if code == EXIT_INTERRUPTED:
+        if code == EXIT_INTERRUPTED or Interrupt.requested:
             raise KeyboardInterrupt
     except DvspipeError as error:
         fail(describe_error(error), EXIT_ERROR)
     except (KeyboardInterrupt, typer.Abort):
-        fail("interrupted", EXIT_INTERRUPTED)
+        fail(INTERRUPTED, EXIT_INTERRUPTED)
     except MemoryError as error:
-        fail(f"not enough memory ({error}); use fewer steps, a smaller batch or more downsampling", EXIT_ERROR)
+        fail(NO_MEMORY.format(error), EXIT_ERROR)
     except OSError as error:
         fail(f"{error.filename or 'input or output'}: {error.strerror or error}", EXIT_ERROR)
     except Exception as error:
+        if Interrupt.requested:  # it may be what became of the interrupt in another library
+            fail(INTERRUPTED, EXIT_INTERRUPTED)
+        if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):  # torch's MemoryError
+            fail(NO_MEMORY.format(error), EXIT_ERROR)
         if not hasattr(error, "format_message"):  # a defect of dvspipe: show the traceback
             raise
         fail(explain_usage(error), EXIT_ERROR)
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to be interrupted
+        ignore_interrupts()

@@ -18,7 +18,7 @@ from rich.text import Text
 from ..config import build, merge_settings, parse_overrides
 from ..errors import ConfigError, DvspipeError, FileError
 from .options import AsJson, Hint, Jobs, Overwrite, Sensor, parse_hints, parse_sensor
-from .screen import EXIT_SOME_FAILED, fail, messages, progress, screen, skip, warn
+from .screen import EXIT_SOME_FAILED, fail, messages, notes, progress, screen, skip, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -203,7 +203,8 @@ class _Conversions:
         waiting = [task for task in tasks if self.overwrite or not task.target.exists()]
         if len(waiting) < len(tasks):
             existing = f"{len(tasks) - len(waiting)} of {len(tasks)}"
-            messages.print(f"already converted: {existing}; use --overwrite to convert again")
+            if not notes.quiet:  # not as a note, because standard output may be JSON
+                messages.print(f"already converted: {existing}; use --overwrite to convert again")
         failed = 0
         with progress() as show:
             outcomes = convert_many(

@@ -12,7 +12,7 @@ import typer
 from ..errors import DvspipeError
 from ..results import Answer, InferenceRun, OutputFolder, add_scores
 from .options import Hint, Jobs, Overwrite, Sensor, parse_hints, parse_sensor, to_us
-from .screen import EXIT_SOME_FAILED, fail, progress, screen, skip
+from .screen import EXIT_SOME_FAILED, fail, notes, progress, screen, skip
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -106,9 +106,7 @@ def infer(
     run = options.record_run(classifier)
     results = {} if overwrite else find_finished(tasks, run, options)
     if results:
-        screen.print(
-            f"{len(results)} of {len(tasks)} recordings are already classified; use --overwrite to repeat them"
-        )
+        notes.print(f"{len(results)} of {len(tasks)} recordings are already classified; use --overwrite to repeat them")
     unit = "events" if len(tasks) - len(results) == 1 else "recordings"
     errors: list[DvspipeError] = []
     with progress() as show:
@@ -124,7 +122,7 @@ def infer(
     answers = [results[task].answer for task in tasks if task in results]
     print_answers(answers)
     if out is not None and answers:
-        screen.print(f"report: {_write_page(OutputFolder(out), run)}")
+        notes.print(f"report: {_write_page(OutputFolder(out), run)}")
     if errors:
         fail(f"{len(errors)} of {len(tasks)} recordings could not be classified", EXIT_SOME_FAILED)
 

@@ -2,46 +2,59 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
+from rich.style import StyleType
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import DvspipeError, Remedy
+from ..errors import DvspipeError, Remedy, escape_controls
+from ..interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt
 
 WIDEST = 10_000  # columns of a table in a file
 EXIT_SOME_FAILED = 1
 EXIT_ERROR = 2
-EXIT_INTERRUPTED = 130
 
-screen = Console(highlight=False, soft_wrap=True, markup=False)  # file names may look like markup
-messages = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+LINE_EVERY_S = 30.0  # without a terminal
+
+
+class _Console(Console):
+    """A console for texts that may contain control characters or look like markup, as names of files may."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, soft_wrap=True, markup=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Return what is printed for an object, without control characters except those of styles."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(escape_controls(segment.text), segment.style)
+
+
+screen = _Console()
+"""For results."""
+notes = _Console()
+"""For information that is no result, which --quiet suppresses, with progress."""
+messages = _Console(stderr=True)
+"""For errors, warnings and progress."""
 
 ShowProgress = Callable[[str, int, int], None]
 """Called with a stage, how much of it is done, and how much there is (0 if unknown)."""
 
 
-class Interrupt:
-    """Whether Ctrl-C was typed; a signal handler cannot have another state.
-
-    Work is stopped at its next progress, not at once, because Python drops an exception that is raised inside a
-    destructor. The second time, or while no progress is shown, it is stopped at once.
-    """
-
-    requested = False
-    shows_progress = False
-
-    @classmethod
-    def handle(cls, *_: object) -> None:
-        """Handle SIGINT."""
-        if cls.requested or not cls.shows_progress:
-            raise KeyboardInterrupt
-        cls.requested = True
+def accept_all_texts() -> None:
+    """Let standard output and error escape what their encoding does not have, instead of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 class _LogLines(logging.Handler):
@@ -83,7 +96,9 @@ def as_option(remedy: Remedy) -> str:
 
 
 def fail(message: str, code: int) -> None:
-    """End the command with a line and an exit code."""
+    """End the command with a line and an exit code; those of Ctrl-C if it was typed."""
+    if Interrupt.requested:
+        message, code, Interrupt.reported = INTERRUPTED, EXIT_INTERRUPTED, True
     messages.print(Text.assemble(("dvspipe: ", "red"), " ".join(message.split())))
     sys.exit(code)
 
@@ -99,9 +114,16 @@ def warn(text: str) -> None:
 
 
 class _Table(Table):
-    """A table whose cells wrap only on a terminal, and only if `wraps`."""
+    """A table whose cells wrap only on a terminal, and only if `wraps`; their control characters are escaped."""
 
     wraps = True
+
+    def add_row(
+        self, *renderables: RenderableType | None, style: StyleType | None = None, end_section: bool = False
+    ) -> None:
+        """Add a row, escaped before the widths of columns are chosen."""
+        cells = [Text(escape_controls(str(cell))) for cell in renderables]
+        super().add_row(*cells, style=style, end_section=end_section)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render it, in a file or pipe with the width of its content."""
@@ -128,25 +150,72 @@ def make_table(*headings: str, right: tuple[str, ...] = (), wraps: bool = True) 
 def progress(*, polled: bool = True) -> Iterator[ShowProgress]:
     """Yield a function that shows progress with the time left; a new stage starts a new bar.
 
+    If messages do not go to a terminal, it prints a line now and then.
+
     Args:
         polled: Whether it is called often enough for Ctrl-C to wait for the next call; else Ctrl-C stops at once.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as bars:
-        current: dict[str, TaskID] = {}
+    show: ShowProgress
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=messages, transient=True, disable=notes.quiet or not messages.is_terminal,
+    ) as bars:  # fmt: skip
+        show = _Lines() if bars.disable else _Bars(bars)
 
-        def show(stage: str, done: int, total: int) -> None:
-            if Interrupt.requested:
-                raise KeyboardInterrupt
-            if stage not in current:
-                for old in current.values():
-                    bars.remove_task(old)
-                current.clear()
-                current[stage] = bars.add_task(stage, total=total or None)
-            bars.update(current[stage], completed=done, total=total or None)
+        def show_or_stop(stage: str, done: int, total: int) -> None:
+            Interrupt.stop_if_requested()
+            show(stage, done, total)
 
         Interrupt.shows_progress = polled
         try:
-            yield show
+            with _lines_above(bars):
+                yield show_or_stop
         finally:
             Interrupt.shows_progress = False
+
+
+@contextmanager
+def _lines_above(bars: Progress) -> Iterator[None]:
+    """Print lines above the bar during the block if both are on a terminal, which has to be the same."""
+    consoles = [console for console in (screen, notes) if console.is_terminal and not bars.disable]
+    for console in consoles:
+        console.push_render_hook(bars.live)
+    try:
+        yield
+    finally:
+        for console in consoles:
+            console.pop_render_hook()
+
+
+class _Bars:
+    """Show progress as a bar."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._stage, self._task = "", TaskID(0)
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if stage != self._stage:
+            for old in self._bars.task_ids:
+                self._bars.remove_task(old)
+            self._stage, self._task = stage, self._bars.add_task(stage, total=total or None)
+        self._bars.update(self._task, completed=done, total=total or None)
+
+
+class _Lines:
+    """Print progress as a line now and then, unless notes are suppressed."""
+
+    def __init__(self) -> None:
+        self._stage, self._from = "", 0
+        self._begin_s = self._printed_s = time.monotonic()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now_s = time.monotonic()
+        if stage != self._stage:
+            self._stage, self._from, self._begin_s = stage, done, now_s
+        if now_s - self._printed_s < LINE_EVERY_S or notes.quiet:
+            return
+        self._printed_s = now_s
+        rate = (done - self._from) / max(now_s - self._begin_s, 1e-9)
+        left = f", {timedelta(seconds=round((total - done) / rate))} left" if rate > 0 and total else ""
+        messages.print(f"{stage}: {done}{f' of {total}' if total else ''}{left}")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from .options import Jobs, Seed
-from .screen import progress, screen
+from .screen import notes, progress, screen
 
 synth = typer.Typer(help="Make synthetic recordings with labels.", no_args_is_help=True)
 
@@ -42,8 +42,10 @@ def nmnist(
     plan = DigitsPlan(mnist, count, test, seed, exclude, videos)
     with progress() as show:
         written = write_digits(out, plan, jobs=jobs, progress=partial(show, "synthetic files"))
-    screen.print(f"{out}: synthetic recordings of digits: {count + test}, new files: {written}; next:")
-    screen.print(f"  {shlex.join(['dvspipe', 'train', 'nmnist-synthetic', f'data.root={out}'])} data.test_root=NMNIST")
+    screen.print(f"{out}: synthetic recordings of digits: {count + test}, new files: {written}")
+    notes.print(
+        f"next:\n  {shlex.join(['dvspipe', 'train', 'nmnist-synthetic', f'data.root={out}'])} data.test_root=NMNIST"
+    )
 
 
 @synth.command()
@@ -69,6 +71,6 @@ def gestures(
         written = write_gestures(out, plan, jobs=jobs, progress=partial(show, "synthetic clips"))
     screen.print(
         f"{out}: {people * clips * len(GESTURES)} synthetic clips in {len(GESTURES)} classes, people: {people}, "
-        f"new files: {written}; next:"
+        f"new files: {written}"
     )
-    screen.print(f"  dvspipe train gesture data.root={out}")
+    notes.print(f"next:\n  dvspipe train gesture data.root={out}")

@@ -21,7 +21,7 @@ from ..files import REPLACE
 from ..results import RunFolder
 from .infer import print_answers
 from .options import AsJson, Config, Overrides, Overwrite, is_folder, read_config
-from .screen import make_table, messages, progress, screen, warn
+from .screen import make_table, messages, notes, progress, screen, warn
 
 if TYPE_CHECKING:
     from ..results import EpochRow, EvaluationResult, TrainingRun
@@ -78,8 +78,8 @@ def train(
     if not _is_first():
         return
     _print_test(run)
-    screen.print(f"{run.folder.report} shows the run; next:")
-    screen.print(f"  {shlex.join(['dvspipe', 'infer', str(run.checkpoint), 'RECORDING'])}")
+    notes.print(f"{run.folder.report} shows the run; next:")
+    notes.print(f"  {shlex.join(['dvspipe', 'infer', str(run.checkpoint), 'RECORDING'])}")
 
 
 def evaluate(
@@ -128,9 +128,9 @@ def demo(
         done = run_demo(folder, callback)
     _print_test(done.run)
     print_answers([done.answer])
-    screen.print(f"\nEverything is in {folder}, and all of it is synthetic; open {done.run.folder.report} first. Next:")
+    notes.print(f"\nEverything is in {folder}, and all of it is synthetic; open {done.run.folder.report} first. Next:")
     for command in done.next_commands:
-        screen.print(f"  {command}")
+        notes.print(f"  {command}")
 
 
 def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overwrite: bool) -> SettingsTree:
@@ -165,9 +165,15 @@ def _run_folder(out: Path | None, parent: Path, name: str, *, overwrite: bool) -
         return folder
     if out.exists() and not out.is_dir():
         raise FileError(f"{out}: is a file, expected a folder for the run")
-    if out.is_dir() and any(out.iterdir()) and not overwrite:
+    if out.is_dir() and not overwrite and not _is_unstarted(out):
         raise FileError(f"{out}: already exists and is not empty", REPLACE)
     return out
+
+
+def _is_unstarted(folder: Path) -> bool:
+    """Return whether a folder is empty, or what a run leaves that was killed before it could be resumed."""
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    return names <= {"split.json"}
 
 
 def _keep_freed_memory() -> None:
@@ -195,10 +201,10 @@ def _callback() -> Iterator[TrainingCallback]:
 
         def on_start(self, rates: Mapping[str, float]) -> None:
             listed = ", ".join(f"{name} {rate:.1%}" for name, rate in rates.items())
-            screen.print(f"spikes per neuron and step at the start: {listed}")
+            notes.print(f"spikes per neuron and step at the start: {listed}")
 
         def on_epoch(self, row: EpochRow) -> None:
-            screen.print(
+            notes.print(
                 f"epoch {row.epoch:3d}  loss {row.train_loss:.3f}  accuracy {row.train_accuracy:6.1%}  "
                 f"validation {row.val_accuracy:6.1%}  {row.seconds:.1f} s"
             )

@@ -14,17 +14,19 @@ import zlib
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FileError, Remedy
-from ..files import require_space, write_beside
+from ..files import LOCK_NAME, require_space, wait_for_lock, write_beside
 
 CORRUPTIONS = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
 LAYOUT = 1  # of the stored results; increment it to make all of them again
 ARCHIVE_BYTES = 1 << 20  # room for the directory at the end of an archive
+
+Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +77,7 @@ class Cache:
         """
         path = self.path(digest, ".npz")
         try:
-            with write_beside(path) as beside, beside.open("wb") as file:
+            with write_beside(path, durable=False) as beside, beside.open("wb") as file:
                 require_space(path, sum(array.nbytes for array in arrays.values()) + ARCHIVE_BYTES)
                 np.savez_compressed(file, allow_pickle=False, **arrays)
         except FileError as error:
@@ -85,18 +87,41 @@ class Cache:
                 Remedy("data.cache", "none", "cache nothing"),
             ) from error
 
-    def file(self, digest: str, suffix: str, make: Callable[[Path], object]) -> Path:
-        """Return the file of a digest; `make` is called with its path to write it if it does not exist."""
+    def load(
+        self, digest: str, suffix: str, *, make: Callable[[Path], object], read: Callable[[Path], Result]
+    ) -> Result:
+        """Return what `read` returns for the file of a digest.
+
+        If the file is missing or corrupted, `make` is called with its path to write it. Of several processes, one
+        makes it, and the others wait.
+        """
         path = self.path(digest, suffix)
-        if not path.exists():
-            make(path)
-        return path
+        found = _read_if_complete(path, read)
+        if found is None:
+            with wait_for_lock(path.with_name(LOCK_NAME)):
+                found = _read_if_complete(path, read)  # another process may have made it
+                if found is None:
+                    path.unlink(missing_ok=True)
+                    make(path)
+                    found = read(path)
+        return found
 
     def size(self) -> tuple[int, int]:
         """Return the number of files, and of bytes."""
-        sizes = [path.stat().st_size for path in self.folder.rglob("*") if path.is_file()]
+        files = (path for path in self.folder.rglob("*") if path.is_file() and path.name != LOCK_NAME)
+        sizes = [path.stat().st_size for path in files]
         return len(sizes), sum(sizes)
 
     def clear(self) -> None:
         """Remove everything."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _read_if_complete(path: Path, read: Callable[[Path], Result]) -> Result | None:
+    if not path.exists():
+        return None
+    try:
+        return read(path)
+    except FileError as error:
+        log.warning("%s: corrupted (%s), made again", path, error)
+        return None

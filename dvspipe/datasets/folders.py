@@ -17,6 +17,7 @@ from ..config import SettingsTree
 from ..conversion import ConvertConfig, convert_video, events_from_video, is_video
 from ..errors import DataError, DvspipeError, TruncatedVideoError
 from ..events import Events, SensorSize
+from ..files import is_unfinished
 from ..formats import FORMATS, Hints, is_ros2_folder, open_recording, read
 from ..formats.hints import parse_column_name
 from ..formats.text import TEXT_SUFFIXES
@@ -92,7 +93,7 @@ class RecordingFile:
         if self.cache is None:
             return events_from_video(self.path, self.video)
         digest = self.cache.digest(VideoKey(version_of_file(self.path), self.video))
-        return read(self.cache.file(digest, ".h5", self._convert))
+        return self.cache.load(digest, ".h5", make=self._convert, read=read)
 
     def load_span(self, start_us: int, end_us: int) -> Events:
         """Return the events from `start_us` (inclusive) to `end_us` (exclusive)."""
@@ -291,6 +292,8 @@ def find_sensor(source: DataSource, samples: Iterable[Sample]) -> SensorSize:
 
 def is_loadable(path: Path) -> bool:
     """Return whether a path has the name of a recording or video, is not hidden, and is no text of words."""
+    if is_unfinished(Path(path.name)):
+        return False
     if path.is_dir():
         return is_ros2_folder(path) or is_image_folder(path)
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
@@ -358,7 +361,11 @@ def divide_parts(source: DataSource, data: DataSet, train: Sequence[Sample], tes
 
 
 def _find_class_folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_dir() and not path.name.startswith(".") and not is_unfinished(Path(path.name))
+    )
 
 
 def _find_subfolder(root: Path, name: str) -> Path | None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ..errors import DataError
 from ..files import read_bytes
 
+LATEST_US = 1 << 60  # 36,000 years; sums of such times are below 2^63
 SUFFIX = "_labels.csv"
 UNITS_US = {"us": 1, "usec": 1, "ms": 1_000, "s": 1_000_000, "sec": 1_000_000}
 CLASS_NAMES = ("class", "label", "name")
@@ -105,7 +106,10 @@ def _parse_span(line: str, row: Sequence[str], columns: _Columns) -> Span:
 def _parse_time(text: str, unit_us: int) -> int:
     if not re.fullmatch(r"\s*-?\d+(\.\d*)?([eE][+-]?\d+)?\s*", text):
         raise ValueError(f"{text!r} is not a number")
-    return int(text) * unit_us if text.strip().lstrip("-").isdecimal() else round(float(text) * unit_us)
+    time_us = int(text) * unit_us if text.strip().lstrip("-").isdecimal() else round(float(text) * unit_us)
+    if abs(time_us) > LATEST_US:
+        raise ValueError(f"{text!r} is too far from 0")
+    return time_us
 
 
 def _shorten_overlaps(path: Path, spans: list[Span]) -> list[Span]:

@@ -10,7 +10,7 @@ from typing import ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..errors import FileError, FormatError
+from ..errors import FileError, FormatError, escape_controls
 from ..files import read_bytes, write_text
 
 Cell = str | int | float | bool | None
@@ -79,7 +79,8 @@ def write_rows(rows: Sequence[RowType], kind: type[RowType], *, jsonl: Path, csv
         rows: What to write; without any, the CSV file has a header alone.
         kind: Their model.
         jsonl: The file for all fields, one object per line.
-        csv_path: The file for the columns; floating-point numbers have nine significant digits.
+        csv_path: The file for the columns; floating-point numbers have nine significant digits, and
+            control characters are escaped.
 
     Raises:
         FileError: A file cannot be written.
@@ -115,4 +116,6 @@ def _validated(kind: type[RecordType], content: bytes, where: str) -> RecordType
 def _text(value: Cell) -> Cell:
     if isinstance(value, float):
         return f"{value:.9g}"
+    if isinstance(value, str):
+        return escape_controls(value)
     return "" if value is None else value

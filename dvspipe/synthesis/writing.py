@@ -89,7 +89,6 @@ def write_recordings(
     """
     with lock_folder(folder):
         _claim_folder(folder, record)
-        _remove_unfinished(folder, work)
         missing = [WriteTask(folder / path, write) for path, write in work.items() if not (folder / path).exists()]
         existing = len(work) - len(missing)
 
@@ -136,15 +135,6 @@ def _claim_folder(folder: Path, record: SynthesisRecord) -> None:
 def _shorten(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
-
-
-def _remove_unfinished(folder: Path, work: Mapping[Path, object]) -> None:
-    """Remove the temporary files of killed processes: .NAME.xyz.SUFFIX beside NAME.SUFFIX."""
-    for parent in {path.parent for path in work}:
-        names = {(path.stem, path.suffix) for path in work if path.parent == parent}
-        for file in (folder / parent).glob(".*") if (folder / parent).is_dir() else ():
-            if (file.stem[1:].rpartition(".")[0], file.suffix) in names:
-                file.unlink()
 
 
 def _write(task: WriteTask, _: Progress) -> None:

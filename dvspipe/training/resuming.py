@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
+from typing import Annotated
 
 import torch
-from pydantic import JsonValue, ValidationError
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from torch import Tensor
 
 from ..checkpoint import ClassifierConfig, load_checkpoint, read_tensors, write_tensors
 from ..config import build, find_differences, read_yaml
 from ..errors import CheckpointError, ConfigError, Remedy
+from ..files import read_bytes
 from ..networks import SpikingNetwork
 from ..results import EpochRow, RunFolder
 from .config import TrainConfig
 
-FORMAT = "dvspipe-training-2"
+FORMAT = "dvspipe-training-3"
 NETWORK, AVERAGE, OPTIMISER = "network.", "average.", "optimiser."
 CHANGEABLE = (
     "name", "device", "jobs", "tensorboard", "augment", "data.root", "data.test_root", "data.download", "data.split",
@@ -28,6 +31,7 @@ CHANGEABLE = (
 )  # fmt: skip
 """Settings, or groups of them, that may change when a run resumes; the others define its network, task and loss. The
 folder of the data may change: `datasets.check_split` checks that the recordings are the same."""
+ROWS = TypeAdapter(Annotated[tuple[EpochRow, ...], Field(min_length=1)])
 FREE_TO_DIFFER = {"classes", "trained_on", "temperature", "calibrated_on"}  # of classifiers that share weights
 
 
@@ -36,20 +40,28 @@ class TrainingState:
     """The state of a training after an epoch.
 
     Args:
-        epoch: The last complete epoch.
+        rows: All complete epochs, at least one.
         step: Steps of the optimiser so far.
-        best: The best epoch so far.
         network: Tensors of the network.
         average: Tensors of the moving average of its weights; empty without one.
         optimiser: Tensors of the optimiser, `<number of the parameter>.<name>`.
     """
 
-    epoch: int
+    rows: tuple[EpochRow, ...]
     step: int
-    best: EpochRow
     network: Mapping[str, Tensor]
     average: Mapping[str, Tensor]
     optimiser: Mapping[str, Tensor]
+
+    @property
+    def epoch(self) -> int:
+        """The last complete epoch."""
+        return self.rows[-1].epoch
+
+    @property
+    def best(self) -> EpochRow:
+        """The best epoch, the first of equals."""
+        return reduce(lambda best, row: row if row.is_better_than(best) else best, self.rows)
 
     def save(self, path: Path) -> None:
         """Write the state, complete or not at all.
@@ -62,8 +74,8 @@ class TrainingState:
             for prefix, group in ((NETWORK, self.network), (AVERAGE, self.average), (OPTIMISER, self.optimiser))
             for name, tensor in group.items()
         }
-        best = self.best.model_dump_json()
-        write_tensors(path, {"format": FORMAT, "epoch": str(self.epoch), "step": str(self.step), "best": best}, tensors)
+        rows = ROWS.dump_json(self.rows).decode()
+        write_tensors(path, {"format": FORMAT, "step": str(self.step), "rows": rows}, tensors)
 
     @classmethod
     def load(cls, path: Path) -> TrainingState:
@@ -82,11 +94,10 @@ class TrainingState:
             for name, tensor in tensors.items():
                 prefix = name.partition(".")[0] + "."
                 groups[prefix][name.removeprefix(prefix)] = tensor
-            best = EpochRow.model_validate_json(texts["best"])
-            epoch, step = int(texts["epoch"]), int(texts["step"])
+            rows, step = ROWS.validate_json(texts["rows"]), int(texts["step"])
         except (KeyError, ValueError, ValidationError) as error:
             raise CheckpointError(f"{path}: not the state of a training ({' '.join(str(error).split())})") from error
-        return cls(epoch, step, best, groups[NETWORK], groups[AVERAGE], groups[OPTIMISER])
+        return cls(rows, step, groups[NETWORK], groups[AVERAGE], groups[OPTIMISER])
 
 
 def find_state(folder: RunFolder) -> TrainingState | None:
@@ -95,7 +106,7 @@ def find_state(folder: RunFolder) -> TrainingState | None:
     Raises:
         CheckpointError: Later epochs are complete, but the state is missing or holds something else.
     """
-    rows = len(folder.epochs.read_text(encoding="utf-8").splitlines()) if folder.epochs.is_file() else 0
+    rows = len(read_bytes(folder.epochs).splitlines()) if folder.epochs.is_file() else 0
     if rows <= 1 and not folder.state.is_file():
         return None  # the row of an epoch is written before its state
     return TrainingState.load(folder.state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -27,7 +28,7 @@ from ..datasets import (
 from ..errors import ConfigError, DataError
 from ..files import lock_folder, write_text
 from ..networks import SpikingNetwork, count_activity, summarize_layers
-from ..results import ActivityRecord, BaselineResult, EpochRow, Finding, RunFolder, TestResult, TrainingRun
+from ..results import ActivityRecord, BaselineResult, EpochRow, Finding, RunFolder, TestResult, TrainingRun, write_rows
 from .activity import record_activity
 from .baseline import FrameNetwork, load_baseline, save_baseline
 from .calibration import fit_temperature
@@ -39,6 +40,8 @@ from .machine import describe_machine
 from .processes import Processes, join_processes
 from .resuming import check_config, find_state, load_initial_weights
 from .trainer import Experiment, Parts, Trainer, is_over, require_tensorboard
+
+OUT_OF_MEMORY = re.compile("not enough memory|can't allocate memory")  # in what torch says of the memory of a CPU
 
 
 def train(
@@ -92,7 +95,7 @@ def train(
         try:
             return _run(config, place, command, callback, processes, resume=resume)
         except (torch.OutOfMemoryError, RuntimeError) as error:
-            if isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error):
+            if isinstance(error, torch.OutOfMemoryError) or OUT_OF_MEMORY.search(str(error)):
                 raise ConfigError(
                     "not enough memory for a training step; raise optimiser.accumulate = "
                     f"{config.optimiser.accumulate} or lower optimiser.batch = {config.optimiser.batch}, bins.steps = "
@@ -132,6 +135,8 @@ def _run(
     classifier, network = _build(config, data)
     with lock_folder(folder.path) if processes.is_first else nullcontext():
         state = find_state(folder) if resume else None
+        if state is not None and processes.is_first:  # they may be lost, or have an epoch that was not complete
+            write_rows(state.rows, EpochRow, jsonl=folder.epochs, csv_path=folder.epochs_csv)
         if state is not None and is_over(config.optimiser, state.epoch, state.best):
             complete = TestResult.find(folder.test) is not None and folder.activity.is_file()
             if processes.share(complete):
@@ -143,7 +148,7 @@ def _run(
         if processes.is_first:
             folder.clear(keep_epochs=state is not None)
             write_split(folder.split, data)
-            write_text(folder.config, settings)
+            write_text(folder.config, settings)  # last: a run with it can be resumed
         trainer = Trainer(experiment, network.to(processes.device), folder, partial(_save, classifier))
         best = trainer.fit(state)
         baseline = _train_baseline(experiment, folder.baseline) if config.baseline else None

@@ -15,7 +15,7 @@ from ..checkpoint import ClassifierConfig
 from ..datasets import Batch, BatchSettings, DataSet, SpikeTensors, training_batches
 from ..errors import CheckpointError, ConfigError
 from ..networks import State, watch_rates
-from ..results import EpochRow, RunFolder, read_rows, write_rows
+from ..results import EpochRow, RunFolder, write_rows
 from .callback import TrainingCallback
 from .config import OptimiserConfig, TrainConfig
 from .diagnosis import SATURATED_RATE
@@ -106,7 +106,7 @@ class Trainer:
                 if self.processes.is_first:
                     self.save(self.folder.best, self._evaluated())
             if self.processes.is_first:
-                self._store(row, best)
+                self._store(row)
             self.callback.on_epoch(row)
             self._warn_of_rates(row)
         return best
@@ -222,7 +222,7 @@ class Trainer:
             f"{self.settings.learning_rate:g}"
         )
 
-    def _store(self, row: EpochRow, best: EpochRow) -> None:
+    def _store(self, row: EpochRow) -> None:
         """Write the rows of all epochs, the weights, and last the state from which the training can resume."""
         self.rows.append(row)
         write_rows(self.rows, EpochRow, jsonl=self.folder.epochs, csv_path=self.folder.epochs_csv)
@@ -231,7 +231,7 @@ class Trainer:
         self.save(self.folder.last, self._evaluated())
         average = {} if self.average is None else self.average.state_dict()
         state = TrainingState(
-            row.epoch, self.step, best, self.network.state_dict(), average, optimiser_tensors(self.optimiser)
+            tuple(self.rows), self.step, self.network.state_dict(), average, optimiser_tensors(self.optimiser)
         )
         state.save(self.folder.state)
 
@@ -246,8 +246,7 @@ class Trainer:
             found = " ".join(str(error).split())
             raise CheckpointError(f"{self.folder.state}: belongs to another network ({found})") from error
         self.schedule = build_schedule(self.settings, self.optimiser, self.batches, step=state.step)
-        if self.processes.is_first:  # a row without a state is of an epoch that was not complete
-            self.rows = [row for row in read_rows(self.folder.epochs, EpochRow) if row.epoch <= state.epoch]
+        self.rows = list(state.rows)
 
     def _warn_of_rates(self, row: EpochRow) -> None:
         for name, rate in row.rates.items():

@@ -41,7 +41,9 @@ def decode_in_child(path: Path, hints: Hints) -> Iterator[Columns]:
     seen = 0
     with ExitStack() as stack:
         environment = os.environ | {"PYTHONPATH": paths}
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment)
+        child = subprocess.Popen(  # in a session of its own, so that Ctrl-C does not reach it
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment, start_new_session=True
+        )
         stack.callback(_stop, child)
         assert child.stdout is not None
         while (kind := child.stdout.read(1)) == CHUNK:

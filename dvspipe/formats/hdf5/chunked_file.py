@@ -29,7 +29,7 @@ from isal import isal_zlib
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import DvspipeError, FileError, FormatError
-from ...files import lock_folder, require_space, write_beside
+from ...files import UNFINISHED, lock_folder, move_into_place, require_space, write_beside
 from ..writers import Compression, closing_bytes
 
 CHUNK_ROWS = 65536
@@ -102,7 +102,7 @@ class ChunkedFile:
         self, path: Path, types: Mapping[str, type], key: str, *, resume: bool, compression: Compression = "gzip"
     ) -> None:
         self.path = path
-        self.folder = path.with_name(path.name + ".part")
+        self.folder = path.with_name(path.name + UNFINISHED)
         self.saved: dict[str, NDArray[Any]] | None = None
         self._key, self._resume = f"{compression} {key}", resume
         self._filters = _filters(path, compression)
@@ -132,7 +132,11 @@ class ChunkedFile:
         with self._stack:
             for threads in (self._encoders, self._storer):
                 threads.shutdown(cancel_futures=True)
-            self._close()
+            try:
+                self._close()
+            except FileError:  # a file on a full disk cannot be closed either; it is removed
+                if error is None:
+                    raise
             # another try may succeed after a full disk, Ctrl-C or a bug, but not with the same invalid input
             can_resume = isinstance(error, FileError) or not isinstance(error, DvspipeError | None)
             if can_resume and (self.folder / STATE).exists():
@@ -151,7 +155,7 @@ class ChunkedFile:
         if self._growing is not None:
             self._close()
             with self._writing():
-                (self.folder / GROWING).replace(self._part(len(self._parts)))
+                move_into_place(self.folder / GROWING, self._part(len(self._parts)))
             self._parts.append({name: [column.stored, column.checksum] for name, column in self._columns.items()})
             for column in self._columns.values():
                 column.checksum = 0
@@ -178,7 +182,7 @@ class ChunkedFile:
                 self._datasets[name].id.write_direct_chunk((number * CHUNK_ROWS,), chunk, mask)
             yield file
             self._close()
-            (self.folder / GROWING).replace(self.path)
+            move_into_place(self.folder / GROWING, self.path)
 
     def _encode(self, name: str, chunk: NDArray[Any]) -> None:
         """Compress and store the last chunk of a column in threads, after those before it."""
@@ -225,14 +229,17 @@ class ChunkedFile:
     def _close(self) -> None:
         growing, self._growing = self._growing, None
         if growing is not None:
-            growing.close()
+            with self._writing():
+                growing.close()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            raise FileError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+        except (OSError, RuntimeError) as error:  # the latter by closing a file on a full disk
+            number = error.errno if isinstance(error, OSError) else None
+            reason = os.strerror(number) if number else error  # without the details of HDF5
+            raise FileError(f"{self.path}: cannot be written ({reason})") from error
 
     def _part(self, number: int) -> Path:
         return self.folder / f"{number:05}.h5"

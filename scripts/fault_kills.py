@@ -1,0 +1,171 @@
+"""Kills commands at random moments, repeats them, and compares what they leave."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from fault_commands import LIMIT_S, Command, digest, finish, start
+
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGINT)
+INTERRUPT_S = 2.0  # for a command to end after Ctrl-C, on a machine on which `dvspipe --help` takes 1 s
+LEFT_S = 3.0  # for worker processes to end
+BARE = 0.3  # of the time of `dvspipe --help`, in which Python itself starts, and answers Ctrl-C by itself
+PROC = Path("/proc")
+
+
+class FaultError(Exception):
+    """What is wrong with what a command did."""
+
+
+class Killer:
+    """Kills commands.
+
+    Args:
+        inputs: The folder that `make_inputs` made.
+        folder: For the outputs.
+    """
+
+    def __init__(self, inputs: Path, folder: Path) -> None:
+        self._inputs, self._folder = inputs, folder
+        begin_s = time.monotonic()
+        finish(("--help",), folder)
+        self._help_s = time.monotonic() - begin_s
+        self.interrupt_s = INTERRUPT_S * max(1.0, self._help_s)
+
+    @cache  # noqa: B019  a killer lives as long as the program
+    def undisturbed(self, command: Command) -> tuple[float, dict[str, str]]:
+        """Return the seconds that a command takes, and the digest of its output."""
+        folder = self.new_folder(command.name)
+        begin_s = time.monotonic()
+        finish(command.arguments, folder)
+        seconds = time.monotonic() - begin_s
+        return seconds, dict(digest(folder / command.output))
+
+    def disturb(self, command: Command, rng: random.Random) -> str:
+        """Kill a command once or twice, repeat it, and return what was done.
+
+        Raises:
+            FaultError: Something is wrong.
+        """
+        seconds, _ = self.undisturbed(command)
+        folder, done = self.new_folder(command.name), []
+        output = folder / command.output
+        for _ in range(rng.choice((1, 1, 2))):
+            number, after_s = rng.choice(SIGNALS), rng.uniform(BARE * self._help_s, seconds)
+            done.append(f"{number.name} after {after_s:.2f} s")
+            try:
+                if self._kill(self._next(command, output), folder, number, after_s):
+                    break
+            except FaultError as error:
+                raise FaultError(f"{command.name}: {', '.join(done)}: {error}") from error
+        what = f"{command.name}: {', '.join(done)}"
+        try:
+            self.complete(command, folder)
+        except FaultError as error:
+            raise FaultError(f"{what}: {error}") from error
+        return what
+
+    def complete(self, command: Command, folder: Path) -> None:
+        """Repeat a command that was disturbed, and compare its output with that of the command alone.
+
+        Raises:
+            FaultError: It fails, its output differs, or there are other files.
+        """
+        output, (_, expected) = folder / command.output, self.undisturbed(command)
+        try:
+            arguments = self._next(command, output)
+            if arguments is not None:
+                finish(arguments, folder)
+        except (RuntimeError, subprocess.TimeoutExpired) as error:
+            raise FaultError(f"then {error}") from error
+        found = dict(digest(output))
+        if found != expected:
+            names = sorted(name for name in found.keys() | expected if found.get(name) != expected.get(name))
+            raise FaultError(f"different output: {', '.join(names)}")
+        left = [path.name for path in folder.iterdir() if path.name not in (command.output, "in")]
+        if left:
+            raise FaultError(f"left {', '.join(left)}")
+
+    def _next(self, command: Command, output: Path) -> tuple[str, ...] | None:
+        """Return the arguments that begin or repeat a command; None if it is complete."""
+        if not output.exists() or (command.name == "train" and not (output / "args.yaml").exists()):
+            return command.arguments
+        return command.repeated
+
+    def _kill(self, arguments: tuple[str, ...] | None, folder: Path, number: signal.Signals, after_s: float) -> bool:
+        """Start a command and kill it after some seconds; return whether it had ended before."""
+        if arguments is None:
+            return True
+        with start(arguments, folder) as running:
+            try:
+                running.wait(after_s)
+            except subprocess.TimeoutExpired:
+                pass
+            else:
+                return True
+            # a terminal sends Ctrl-C to all its processes
+            (os.killpg if number == signal.SIGINT else os.kill)(running.pid, number)
+            sent_s = time.monotonic()
+            try:
+                _, said = running.communicate(timeout=LIMIT_S / 10)
+            except subprocess.TimeoutExpired:
+                os.killpg(running.pid, signal.SIGKILL)
+                raise FaultError("hangs") from None
+        took_s = time.monotonic() - sent_s
+        self._check_end(running, number, said, took_s)
+        return running.returncode == 0
+
+    def _check_end(self, running: subprocess.Popen[str], number: signal.Signals, said: str, took_s: float) -> None:
+        if "Traceback" in said:
+            raise FaultError(f"a traceback: {said}")
+        left = _wait_for_session(running.pid)
+        if left:
+            raise FaultError(f"{left} processes live on")
+        if number != signal.SIGINT:
+            if running.returncode not in (0, -number):
+                raise FaultError(f"exit code {running.returncode}: {said}")
+            return
+        if took_s > self.interrupt_s:
+            raise FaultError(f"ends {took_s:.1f} s after Ctrl-C")
+        lines = [line for line in said.splitlines() if "resum" not in line]
+        if running.returncode == 0 and not lines:
+            return
+        if running.returncode != 130 or lines != ["dvspipe: interrupted"]:
+            raise FaultError(f"exit code {running.returncode} after Ctrl-C: {said!r}")
+
+    def new_folder(self, name: str) -> Path:
+        """Return a new folder for a command, with the inputs as `in`."""
+        folder = self._folder / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        (folder / "in").symlink_to(self._inputs)
+        return folder
+
+
+def _wait_for_session(session: int) -> int:
+    """Return how many processes of a session still run after some seconds; kill them."""
+    until_s = time.monotonic() + LEFT_S
+    while (left := _processes_of(session)) and time.monotonic() < until_s:
+        time.sleep(0.05)
+    for process in left:
+        with suppress(OSError):
+            os.kill(process, signal.SIGKILL)
+    return len(left)
+
+
+def _processes_of(session: int) -> list[int]:
+    found = []
+    for status in PROC.glob("[0-9]*/stat"):
+        with suppress(OSError, IndexError):
+            state, _, _, of = status.read_text().rpartition(")")[2].split()[:4]
+            if int(of) == session and state != "Z":
+                found.append(int(status.parent.name))
+    return found

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from dvspipe.numba_cache import VARIABLE, ensure_cache
+
+
+@pytest.fixture
+def read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that cannot be written to, also by root, with the user's cache in it."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != str(tmp_path / "read-only") and access(path, mode))
+    (tmp_path / "read-only").mkdir()
+    return tmp_path / "read-only"
+
+
+def test_kernels_are_kept_in_a_private_temporary_folder_if_nothing_else_can_be_written_to(
+    read_only: Path, tmp_path: Path
+) -> None:
+    ensure_cache(str(tmp_path))
+    assert VARIABLE not in os.environ
+    ensure_cache(str(read_only))
+    folder = Path(os.environ[VARIABLE])
+    assert folder.parent == tmp_path
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="of POSIX")
+def test_a_folder_that_others_can_write_to_is_not_used(read_only: Path, tmp_path: Path) -> None:
+    planted = tmp_path / f"dvspipe-kernels-{os.getuid()}"
+    planted.mkdir()
+    planted.chmod(0o777)
+    ensure_cache(str(read_only))
+    assert Path(os.environ[VARIABLE]) != planted
+
+
+@pytest.fixture(autouse=True)
+def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "")  # so that the variable is what it was before, after the test

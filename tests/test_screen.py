@@ -1,0 +1,140 @@
+"""What the command line prints, on terminals and elsewhere, and Ctrl-C at any moment."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from dvspipe.cli import screen as own
+from dvspipe.cli.screen import messages, notes, progress, screen
+
+LINES = """
+from dvspipe.cli.screen import messages, notes, progress, screen, warn
+with progress() as show:
+    for number in range(3):
+        show("epoch", number, 3)
+        screen.print(f"result {number}")
+        notes.print(f"note {number}")
+        warn(f"of {number}")
+"""
+CLEAR = "\r\x1b[2K"  # what removes the bar before a line is printed
+
+
+def on_a_terminal(code: str) -> str:
+    pty = pytest.importorskip("pty")
+    process, terminal = pty.fork()
+    if process == 0:
+        os.environ.update(COLUMNS="80", TERM="xterm")
+        os.execv(sys.executable, [sys.executable, "-c", code])
+    said = b""
+    while True:
+        try:
+            part = os.read(terminal, 4096)
+        except OSError:  # on Linux, the end
+            part = b""
+        if not part:
+            break
+        said += part
+    os.waitpid(process, 0)
+    os.close(terminal)
+    return said.decode()
+
+
+def test_every_line_begins_where_the_bar_was_removed() -> None:
+    said = on_a_terminal(LINES)
+    for line in [f"{kind} {number}" for number in range(3) for kind in ("result", "note")]:
+        assert re.search(f"{re.escape(CLEAR)}{line}\r\n", said), said
+
+
+def test_output_in_a_file_has_no_bar_and_no_control_codes() -> None:
+    done = subprocess.run([sys.executable, "-c", LINES], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [f"{kind} {k}" for k in range(3) for kind in ("result", "note")]
+    assert done.stderr.splitlines() == [f"warning: of {k}" for k in range(3)]
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter(range(0, 1000, 10))
+    monkeypatch.setattr(own.time, "monotonic", lambda: float(next(clock)))
+    with progress() as show:
+        for done in range(9):
+            show("frames", done, 100)
+    assert capsys.readouterr().err.splitlines() == [
+        "frames: 2 of 100, 0:16:20 left", "frames: 5 of 100, 0:15:50 left", "frames: 8 of 100, 0:15:20 left",
+    ]  # fmt: skip
+    monkeypatch.setattr(notes, "quiet", True)
+    with progress() as show:
+        for done in range(9):
+            show("frames", done, 100)
+    notes.print("a note")
+    screen.print("a result")
+    messages.print("a message")
+    out, err = capsys.readouterr()
+    assert (out, err) == ("a result\n", "a message\n")
+
+
+def test_control_characters_are_printed_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    table = own.make_table()
+    table.add_row("file\x1b[31m", own.Text("also\x1b]0;here"))
+    screen.print(table)
+    screen.print("evil\x1b[2J\x9b\u202eraw.h5\n日本")
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "file\\x1b[31m  also\\x1b]0;here" in out
+    assert "evil\\x1b[2J\\x9b\\u202eraw.h5\n日本\n" in out
+
+
+def test_what_an_encoding_lacks_is_printed_as_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="cp1252"))
+    own.accept_all_texts()
+    screen.print("日本.h5 \udcff")
+    sys.stdout.flush()
+    assert raw.getvalue() == b"\\u65e5\\u672c.h5 \\udcff\n"
+
+
+SLOW_IMPORT = """
+import dvspipe.__main__ as command, sys
+class Slow:
+    def find_spec(self, name, *_):
+        if name == "dvspipe.errors":
+            print("importing", flush=True)
+            import time
+            for _ in range(600):
+                time.sleep(0.05)
+sys.meta_path.insert(0, Slow())
+command.main()
+"""
+SLOW_WORK = """
+import dvspipe.__main__ as command, dvspipe.cli.recordings as recordings, sys, time
+class Dropped:
+    def __del__(self):
+        print("in a destructor", flush=True)
+        time.sleep(1)
+def work(*_):
+    while True:
+        Dropped()
+recordings._for_each = work
+sys.argv = ["dvspipe", "info", "x"]
+command.main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has other signals")
+@pytest.mark.parametrize("code", [SLOW_IMPORT, SLOW_WORK], ids=["modules are loaded", "an object is deleted"])
+def test_ctrl_c_is_one_line_also_while(code: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout
+        running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert (running.returncode, said) == (130, "dvspipe: interrupted\n")
