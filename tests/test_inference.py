@@ -27,7 +27,7 @@ from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoin
 from dvspipe.config import build
 from dvspipe.encoding import BinConfig, encode_events
 from dvspipe.errors import CheckpointError, ConfigError, DataError, DvspipeError, FileError
-from dvspipe.events import Events, SensorSize, concatenate
+from dvspipe.events import Events, Region, SensorSize, concatenate
 from dvspipe.formats import write
 from dvspipe.inference import (
     Classifier,
@@ -43,7 +43,7 @@ from dvspipe.inference import (
     plan_tasks,
     score,
 )
-from dvspipe.inference.fitting import Fit, Region, find_region, fit_events, fit_stream, plan_fit, start_fit
+from dvspipe.inference.fitting import Fit, find_region, fit_events, fit_stream, plan_fit, start_fit
 from dvspipe.inference.rates import MAX_RATE_BINS, RateHistogram, StepCounts
 from dvspipe.inference.windows import Window, slide
 from dvspipe.networks import NetworkConfig

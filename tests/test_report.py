@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from conftest import random_events
 from jinja2 import UndefinedError
 from PIL import Image
 from pydantic import ValidationError
@@ -40,6 +41,7 @@ from dvspipe.report import (
 )
 from dvspipe.report.pages import environment
 from dvspipe.report.painter import Caption
+from dvspipe.report.previews import LEGEND_PX
 from dvspipe.report.timelines import class_colour, fit_in_bar
 from dvspipe.results import (
     ActivityRecord,
@@ -149,7 +151,7 @@ def test_chunks_of_any_size_give_the_same_file(tmp_path: Path, events: Events, l
 def test_a_sheet_shows_twelve_windows_from_the_first_to_the_last(tmp_path: Path, events: Events) -> None:
     with Image.open(write_preview([events], SENSOR, tmp_path / "a.png", SETTINGS)) as image:
         sheet = np.asarray(image)
-    assert sheet.shape == (3 * (SIZE[1] + 8) + 8, 4 * (SIZE[0] + 8) + 8, 3)
+    assert sheet.shape == (3 * (SIZE[1] + 8) + 8 + LEGEND_PX, 4 * (SIZE[0] + 8) + 8, 3)
     first, last = sheet[8:, 8:], sheet[2 * (SIZE[1] + 8) + 8 :, 3 * (SIZE[0] + 8) + 8 :]
     assert pixel(first, 3, 1) == RED
     assert pixel(first, 5, 2) == BLUE
@@ -607,6 +609,33 @@ def test_the_video_is_beside_the_events(tmp_path: Path, events: Events) -> None:
     wide = pictures[0][:, 12 * SCALE :]
     assert pixel(wide, 3, 1) == RED
     assert pixel(wide, 5, 2) == BLUE
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webm", "a.png"])
+def test_the_video_beside_the_events_has_its_colours(name: str, tmp_path: Path, events: Events) -> None:
+    (tmp_path / "frames").mkdir()
+    for number in range(3):
+        Image.new("RGB", (24, 14), (200, 60, 20)).save(tmp_path / "frames" / f"{number}.png")
+    path = write_preview([events], SENSOR, tmp_path / name, SETTINGS, beside=tmp_path / "frames")
+    picture = webm_pictures(path)[0] if name == "a.webm" else np.asarray(Image.open(path).convert("RGB"))
+    assert picture[40:90, 40:90].mean(axis=(0, 1)) == pytest.approx((200, 60, 20), abs=15)
+
+
+def test_a_sheet_explains_its_colours(tmp_path: Path, events: Events) -> None:
+    for mode in ("counts", "surface", "decay"):
+        settings = PreviewSettings(window_us=10_000, mode=mode)
+        legend = np.asarray(Image.open(write_preview([events], SENSOR, tmp_path / "a.png", settings)))[-LEGEND_PX:]
+        for colour in (RED, BLUE, WHITE):
+            assert (legend == colour).all(axis=2).sum() > 100
+
+
+def test_a_chart_in_space_has_no_empty_margins(tmp_path: Path) -> None:
+    source = source_of([random_events(0, 300)])
+    drawn = np.asarray(Image.open(draw_events("xyt", source, tmp_path / "a.png", title="a")).convert("L")) < 200
+    for axis in (0, 1):
+        inked = np.flatnonzero(drawn.any(axis=axis))
+        assert 0 < inked[0] < 80  # nothing is cut off
+        assert 0 < drawn.shape[1 - axis] - inked[-1] < 80
 
 
 def test_a_caption_has_a_bar_as_long_as_its_share(tmp_path: Path, events: Events) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from ..conversion import FRAMES_AHEAD, ConvertConfig, is_video
 from ..errors import CorruptionError, DataError, EventError, FormatError, Remedy, VideoError
-from ..events import Events, SensorSize
+from ..events import Events, Region, SensorSize
 from ..formats import NO_HINTS, Hints, Recording, open_recording
 from ..parallel import prefetch
 from ..simulator import simulate, upsample
 from ..video import Video, camera_of, open_video
 from .config import InferConfig
-from .fitting import Fit, Region, find_region, fit_stream, plan_fit, resize_region, scaled_size, widen_region
+from .fitting import Fit, find_region, fit_stream, plan_fit, resize_region, scaled_size, widen_region
 
 PREFETCHED_CHUNKS = 2
 MAX_EVENTS = 1 << 17  # that are processed together, which limits the size of intermediate results

@@ -93,6 +93,16 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
+def check_page_name(path: Path) -> None:
+    """Check that a file can hold a page by its name.
+
+    Raises:
+        FileError: Its suffix is not .html or .htm.
+    """
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise FileError(f"{path}: cannot hold a page (found {path.suffix or 'no suffix'}, expected .html)")
+
+
 def write_page(path: Path, template: str, **values: object) -> Path:
     """Write a page piece by piece, since its videos may be large, and return its path.
 
