@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvspipe.errors import EventError
-from dvspipe.events import MAX_SIDE_PX, Events, SensorSize, concatenate, join, merge, windows
+from dvspipe.events import MAX_SIDE_PX, Events, Region, SensorSize, concatenate, join, merge, windows
 
 
 def test_columns_have_their_types_and_are_read_only() -> None:
