@@ -672,7 +672,7 @@ def test_a_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpo
             f"{name}/{file}"
             for name in ("a.h5", "deep/b.h5")
             for file in (
-                "answer.json", "overlay.webm", "segments.csv", "segments.jsonl", "timeline.png", "windows.csv",
+                "answer.json", "overlay.webm", "playback.json", "segments.csv", "segments.jsonl", "timeline.png", "windows.csv",
                 "windows.jsonl",
             )
         ]

@@ -180,7 +180,7 @@ def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOpt
             continue  # raised again when it is classified
         folder = OutputFolder(options.out).of(task.name)
         if (answer := folder.find_current(needed)) is not None:
-            finished[task] = RecordingResult(answer, folder.read_segments())
+            finished[task] = RecordingResult(answer=answer, segments=folder.read_segments())
     return finished
 
 
@@ -226,7 +226,7 @@ class _Classify:
         prediction = classifier.classify(source, options.config, progress)
         scores = None if spans is None else self._score(prediction, spans)
         answer = record_answer(prediction, folder=str(task.name), spans=spans, scores=scores, depends_on=depends_on)
-        result = RecordingResult(answer, prediction.segments)
+        result = RecordingResult(answer=answer, segments=prediction.segments)
         if options.out is not None:
             windows = record_windows(prediction, classes)
             parts = _call_between(source.parts(), lambda: progress(prediction.events, prediction.events))

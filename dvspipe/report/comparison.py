@@ -82,6 +82,7 @@ def write_comparison_page(comparison: Comparison, names: tuple[str, str], path: 
             "comparison.html",
             title=title,
             heading=title,
+            kind="",
             names=names,
             sensor=str(comparison.sensor),
             metrics=Table(("Metric", "Value", "Meaning"), describe_comparison(comparison)),
