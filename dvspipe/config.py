@@ -177,8 +177,20 @@ def _explain(model: type[BaseModel], error: ErrorDetails) -> str:
         return f"{key} = {error['input']!r}: {message}" if key else message
     known = _keys_at(model, location[:-1])
     nearest = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
-    hint = f"did you mean {'.'.join([*location[:-1], nearest[0]])}?" if nearest else f"expected {', '.join(known)}"
+    inner = [path for path in _paths(model) if path.endswith(f".{location[-1]}")]
+    meant = " or ".join(inner) if inner else ".".join([*location[:-1], *nearest]) if nearest else ""
+    hint = f"did you mean {meant}?" if meant else f"expected {', '.join(known)}"
     return f"unknown setting {key}, {hint}"
+
+
+def _paths(model: type[BaseModel]) -> list[str]:
+    """Return the keys of all settings, also of inner groups: `data.root`."""
+    paths = []
+    for name in model.model_fields:
+        group = model.model_fields[name].annotation
+        is_group = isinstance(group, type) and issubclass(group, BaseModel)
+        paths += [name, *(f"{name}.{path}" for path in _paths(group))] if is_group else [name]  # type: ignore[arg-type]
+    return paths
 
 
 def _keys_at(model: type[BaseModel], location: Sequence[str]) -> list[str]:

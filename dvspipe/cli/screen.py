@@ -18,10 +18,11 @@ EXIT_SOME_FAILED = 1
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
-screen = Console(highlight=False, soft_wrap=True, markup=False)  # file names may look like markup
-messages = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+# On a terminal, lines are wrapped between words; elsewhere they stay as they are. File names may look like markup.
+screen = Console(highlight=False, soft_wrap=not sys.stdout.isatty(), markup=False)
+messages = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty(), markup=False)
 
-ShowProgress = Callable[[str, int, int], None]
+ShowProgress = Callable[[str, float, float], None]
 """Called with a stage, how much of it is done, and how much there is (0 if unknown)."""
 
 
@@ -117,7 +118,7 @@ def progress() -> Iterator[ShowProgress]:
     with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as bars:
         current: dict[str, TaskID] = {}
 
-        def show(stage: str, done: int, total: int) -> None:
+        def show(stage: str, done: float, total: float) -> None:
             if Interrupt.requested:
                 raise KeyboardInterrupt
             if stage not in current:
