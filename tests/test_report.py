@@ -29,8 +29,10 @@ from dvspipe.report import (
     PlotKind,
     PreviewSettings,
     answers,
+    draw_confusion,
     draw_curves,
     draw_events,
+    draw_examples,
     draw_probabilities,
     draw_rasters,
     draw_recording,
@@ -40,7 +42,7 @@ from dvspipe.report import (
     write_preview,
     write_training_page,
 )
-from dvspipe.report.pages import environment
+from dvspipe.report.pages import Media, environment
 from dvspipe.report.painter import Caption
 from dvspipe.report.previews import LEGEND_PX
 from dvspipe.report.timelines import class_colour, find_clock, fit_in_bar
@@ -1051,3 +1053,28 @@ addEventListener('load', () => {
   document.body.innerHTML = '<pre id="probe">' + JSON.stringify(found) + '</pre>';
 });
 </script></body>"""
+
+
+def test_a_small_confusion_matrix_is_shown_small_and_a_large_one_is_bounded(tmp_path: Path) -> None:
+    draw_confusion(np.eye(3), CLASSES[:3], tmp_path / "small.png")
+    assert Media(tmp_path / "small.png", "", is_chart=True).width_px < 500
+    draw_confusion(np.eye(1000), [f"class{k}" for k in range(1000)], tmp_path / "large.png")
+    draw_probabilities([0.001] * 1000, [f"class{k}" for k in range(1000)], tmp_path / "bars.png")
+    for name in ("large.png", "bars.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert max(picture.size) < 4000
+
+
+def test_names_of_a_wrong_example_are_below_each_other(tmp_path: Path) -> None:
+    """The true class in blue and the predicted one in red, however long they are."""
+    names = ["a long name of a class " * 2, "another long name of a class " * 2, "c", "d"]
+    wrong = ACTIVITY.model_copy(update={"examples": (make_example(0, 1, 1),)})
+    draw_examples(wrong, names, tmp_path / "a.png")
+    picture = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).astype(int)
+    rows = [
+        set(np.flatnonzero(((np.abs(picture - ink) < 30).all(axis=2)).sum(axis=1) > 40))
+        for ink in ((29, 95, 191), (214, 31, 38))
+    ]
+    assert rows[0]
+    assert rows[1]
+    assert not rows[0] & rows[1]
