@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from .config import Settings
+from .config import REGION_PATTERN, SIZE_PATTERN, Settings
 from .errors import Remedy, TruncatedVideoError, VideoError
 from .events import SensorSize
 from .files import write_beside
@@ -56,9 +56,9 @@ class VideoSettings(Settings):
     the numbers have a decimal point; integers without a unit are an error."""
     transfer: str = "srgb"
     """Transfer curve of the values, as in `Frame`; ordinary video is `srgb`."""
-    crop: str | None = Field(default=None, pattern=r"^\d+x\d+\+\d+\+\d+$")
+    crop: str | None = Field(default=None, pattern=REGION_PATTERN)
     """Region of the picture to keep, WIDTHxHEIGHT+LEFT+TOP."""
-    resize: str | None = Field(default=None, pattern=r"^\d+x\d+$")
+    resize: str | None = Field(default=None, pattern=SIZE_PATTERN)
     """Size to which the (cropped) picture is scaled, WIDTHxHEIGHT."""
     start_s: float = Field(default=0.0, ge=0)
     """Start time in seconds; earlier frames are skipped."""

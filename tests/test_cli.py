@@ -23,7 +23,9 @@ from conftest import random_events
 
 from dvspipe.cli import analysis, encode, main
 from dvspipe.cli.app import COMMANDS
+from dvspipe.cli.screen import screen
 from dvspipe.config import shipped_configs
+from dvspipe.datasets.config import DataKind
 from dvspipe.encoding import Latency, Poisson, Population
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
@@ -316,7 +318,13 @@ def test_train_then_infer(tmp_path: Path) -> None:
         ("data/left/0.h5", "0", "left"),
         ("data/right/1.h5", "1", "right"),
     ]
-    assert "nodes of nir; read back" in dvspipe("export", checkpoint, "--to", "nir", "-o", "a.nir", cwd=tmp_path).stdout
+    done = dvspipe("export", checkpoint, "--to", "nir", "-o", "a.nir", cwd=tmp_path)
+    assert "nodes of nir; read back" in done.stdout
+    assert "import_from_nir(nir.read('a.nir'))" in done.stdout
+    assert "from_nir(nir.read('a.nir'), dt=0.0001)" in done.stdout
+    done = dvspipe("export", checkpoint, "--to", "nir", "-o", "b.nir", "--dt", "0.03", cwd=tmp_path)
+    assert "import_from_nir" not in done.stdout
+    assert "--dt 0.0001" in done.stderr
     dvspipe("export", checkpoint, "--to", "nir", "-o", "a.nir", cwd=tmp_path, code=2)
     dvspipe("train", "mine.yaml", "data.root=data", *SHORT, cwd=tmp_path)
     assert (tmp_path / "runs" / "train" / "mine-2").is_dir()
@@ -333,16 +341,23 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["convert", "CLIP", "-o", "out.avi"], "out.avi: dvspipe writes events as .h5 or .hdf5"),
         (
             ["convert", "CLIP", "-o", "out.h5", "--set", "pos_tres=1"],
-            "unknown setting simulator.pos_tres, did you mean simulator.pos_thres",
+            "unknown setting pos_tres, did you mean pos_thres?",
         ),
-        (["convert", "CLIP", "-o", "new/out.h5", "--set", "pos_thres=0"], "pos_thres = 0: Input should be greater"),
-        (["convert", "CLIP", "-o", "out.h5", "--set", "pos_thres=true"], "expected another kind of value than true"),
+        (["convert", "CLIP", "-o", "new/out.h5", "--set", "pos_thres=0"], "pos_thres = 0: expected 0.001 or more"),
+        (["convert", "CLIP", "-o", "out.h5", "--set", "pos_thres=true"], "pos_thres = 'true': expected a number"),
         (
             ["convert", "CLIP", "-o", "out.h5", "--crop", "99x99+99+99"],
             "99x99+99+99: not inside the picture (found 128x128)",
         ),
         (["convert", "missing.mp4", "-o", "new/out.h5"], "no such video"),
-        (["train", "nmnist", "network.channels=[0]"], "network.channels.0 = 0"),
+        (["train", "nmnist", "network.channels=[0]"], "network.channels[0] = 0: expected 1 or more"),
+        (["train", "nmnist", "lr=0.1"], "unknown setting lr, did you mean optimiser.learning_rate?"),
+        (["train", "nmnist", "name=!!timestamp x"], "not valid YAML"),
+        (["train", "nmnist", "--epochs", "5"], "--epochs; did you mean the setting optimiser.epochs=VALUE?"),
+        (["train", "nmnist", "--resume", "nosuchrun"], "nosuchrun"),
+        (["infer", "nmnist-synthetic", "there.h5", "--set", "enter=0.7"], "did you mean segments.enter?"),
+        (["infer", "nmnist-synthetic", "there.h5", "--enter", "1"], "the setting --set segments.enter=VALUE?"),
+        (["convert", "CLIP", "-o", "out.h5", "--pos-thres", "1"], "the setting --set pos_thres=VALUE?"),
         (["train", "nmnist", "data.group=("], "not a regular expression"),
         (["view", "there.h5", "-o", "out.gif", "--window", "nan"], "--window"),
         (["view", "gap.h5", "-o", "out.gif"], "blank pictures"),
@@ -440,6 +455,28 @@ def test_ctrl_c_stops_a_conversion_and_leaves_nothing(tmp_path: Path) -> None:
         _, said = running.communicate(timeout=60)
     assert (running.returncode, said.strip()) == (130, "dvspipe: interrupted")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_every_kind_of_data_set_is_listed(tmp_path: Path) -> None:
+    listed = dvspipe("data", "list", cwd=tmp_path).stdout.splitlines()
+    assert {line.split()[0] for line in listed[1:] if line} >= set(typing.get_args(DataKind))
+
+
+def test_a_table_in_a_pipe_or_of_statistics_never_breaks_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "a_class_with_a_name_that_is_longer_than_a_column"
+    for kind in (name, "b"):
+        for number in range(4):
+            (tmp_path / "data" / kind).mkdir(parents=True, exist_ok=True)
+            write(tmp_path / "data" / kind / f"{number}.h5", random_events(number, 2_000))
+    (tmp_path / "mine.yaml").write_text("data: {kind: folder}")
+    for terminal in (False, True):
+        monkeypatch.setattr(screen, "_force_terminal", terminal)
+        shown = dvspipe("data", "stats", "mine.yaml", "data.root=data", cwd=tmp_path).stdout
+        row = next(line for line in shown.splitlines() if line.startswith(name))
+        assert "2,000" in row
+        assert "…" not in shown
 
 
 def test_the_gesture_sensor_is_that_of_dvs128() -> None:

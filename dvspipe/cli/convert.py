@@ -80,7 +80,7 @@ def convert(
 ) -> None:
     """Convert videos to events as an event camera would have seen them, or recordings to another format."""
     from ..conversion import ConvertConfig, RecordingConfig, plan_conversions
-    from ..simulator import read_preset
+    from ..simulator import SimulatorConfig, read_preset
 
     model = merge_settings(read_preset(preset) if preset else {}, parse_overrides(settings or []))
     if seed is not None:
@@ -93,7 +93,9 @@ def convert(
         "upsample": int(upsample) if upsample.isdecimal() else upsample, "label_noise": label_noise,
         "compression": compression,
     }  # fmt: skip
-    of_video = build(ConvertConfig, {"simulator": model, "video": read, **how}, "convert")
+    of_video = build(
+        ConvertConfig, {"simulator": build(SimulatorConfig, model, "convert"), "video": read, **how}, "convert"
+    )
     of_recording = RecordingConfig(parse_sensor(sensor), parse_hints(hint), sort, salvage, of_video.compression)
     tasks = plan_conversions(sources, out, to)
     if timestamps and len(tasks) > 1:
