@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, get_origin, get_type_hints
+from typing import TYPE_CHECKING, TypeVar, cast, get_origin, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, ValidationInfo, field_validator
@@ -145,7 +145,8 @@ def read_text(source: str | Path, *, kind: str = "") -> str:
         path = configs_folder() / kind / f"{source}.yaml"
     if not path.is_file():
         names = ", ".join(shipped_configs(kind))
-        raise ConfigError(f"{source}: no such configuration, expected a YAML file or one of {names}")
+        places = "a YAML file" if kind else "a folder of recordings, a YAML file"
+        raise ConfigError(f"{source}: no such configuration, expected {places} or one of {names}")
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -242,6 +243,17 @@ def build(model: type[Model], settings: Mapping[str, object], where: str) -> Mod
         return model.model_validate(settings)
     except ValidationError as error:
         raise ConfigError(f"{where}: {'; '.join(_explain(model, error.errors()))}") from error
+
+
+def as_settings(model: type[Model], given: Model | Mapping[str, object] | None) -> Model:
+    """Return settings that are also given as plain keys and values; None stands for the defaults.
+
+    Raises:
+        ConfigError: A key is unknown, or a value is wrong.
+    """
+    if isinstance(given, model):
+        return given
+    return build(model, cast(Mapping[str, object], given or {}), model.__name__)
 
 
 def suggest_settings(model: type[BaseModel], name: str) -> list[str]:

@@ -107,8 +107,16 @@ def test_what_is_no_folder_of_recordings_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere: no such folder"):
         choose_settings(tmp_path / "nowhere")
     (tmp_path / "one" / "a").mkdir(parents=True)
-    with pytest.raises(DvspipeError, match="one: 1 class folder"):
+    with pytest.raises(DvspipeError, match="one: .*found 1, expected 2"):
         choose_settings(tmp_path / "one")
+
+
+def test_all_unusable_recordings_are_named_at_once(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "mine", NUMBERED)
+    (root / "a" / "torn.bin").write_bytes(bytes(1001))
+    (root / "b" / "empty.csv").write_text("t,x,y,p\n")
+    with pytest.raises(DataError, match=r"mine: 2 of 8 .*torn\.bin: 1001 bytes.*empty\.csv: contains no events"):
+        choose_settings(root)
 
 
 def test_train_a_folder_from_the_command_line(

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from conftest import random_events
 
+from dvspipe import conversion
 from dvspipe.cli import analysis, encode, main
 from dvspipe.cli.app import COMMANDS
 from dvspipe.cli.screen import screen
@@ -29,6 +30,7 @@ from dvspipe.datasets.config import DataKind
 from dvspipe.encoding import Latency, Poisson, Population
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
+from dvspipe.frames import frames_from_arrays
 from dvspipe.synthesis import GESTURE_SENSOR, gesture_frames
 from dvspipe.video import open_video, write_video
 
@@ -230,7 +232,101 @@ def test_several_videos_are_converted_and_finished_ones_skipped(clip: Path, tmp_
     }  # fmt: skip
     assert read(tmp_path / "out" / "a.h5") == read(tmp_path / "out" / "sub" / "b.h5")
     (tmp_path / "in" / "bad.mp4").unlink()
-    assert "2 of 2 already exist" in dvspipe("convert", "in", "-o", "out", cwd=tmp_path).stdout
+    again = dvspipe("convert", "in", "-o", "out", "--json", cwd=tmp_path)
+    assert ("already converted: 2 of 2" in again.stderr, again.stdout) == (True, "")
+
+
+def test_a_converted_tree_is_one_json_object_per_file_and_its_failures_are_lines(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    events = random_events(1, 500)
+    write(tmp_path / "in" / "a.bin", events)
+    (tmp_path / "in" / "b.bin").write_bytes((tmp_path / "in" / "a.bin").read_bytes()[:-1])
+    for _ in range(2):  # what fails is tried again, and skipped again
+        done = dvspipe("convert", "in", "-o", "out", "--sensor", "12x7", "--json", "-j", 2, cwd=tmp_path, code=None)
+        assert done.returncode == 1
+        assert "skipped: in/b.bin: " in done.stderr
+        (tmp_path / "out" / "a.h5").unlink()
+        assert [json.loads(line) for line in done.stdout.splitlines()] == [
+            {"file": "out/a.h5", "width": 12, "height": 7, "frames": 0, "events": 500,
+             "duration_us": events.duration_us, "lost": None}
+        ]  # fmt: skip
+
+
+def test_a_truncated_video_says_where_its_events_are(clip: Path, tmp_path: Path) -> None:
+    content = clip.read_bytes()
+    (tmp_path / "cut.webm").write_bytes(content[: len(content) // 2])
+    said = dvspipe("convert", "cut.webm", "-o", "cut.csv", cwd=tmp_path, code=2).stderr
+    assert "cut.webm: truncated at " in said
+    assert "cut.csv has the events up to there" in said
+    assert len(read(tmp_path / "cut.csv"))
+
+
+def test_events_are_written_to_standard_output_as_csv(clip: Path, tmp_path: Path) -> None:
+    events = random_events(0, 50)
+    write(tmp_path / "a.h5", events)
+    for source in ("a.h5", clip):
+        done = dvspipe("convert", source, "-o", "-", cwd=tmp_path)
+        (tmp_path / "b.csv").write_text(done.stdout)
+        dvspipe("convert", source, "-o", "c.csv", "--overwrite", cwd=tmp_path)
+        assert (tmp_path / "c.csv").read_text() == done.stdout
+        assert "-: " in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"a.h5", "b.csv", "c.csv"}
+
+
+def test_a_preview_never_replaces_a_source(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("in/a.webm", "in/b.webm"):
+        (tmp_path / name).write_bytes(clip.read_bytes())
+    for typed in (["in/a.webm", "-o", "in/a.h5"], ["in", "-o", "in"]):
+        failed = dvspipe("convert", *typed, "--preview", "--overwrite", cwd=tmp_path, code=2)
+        assert "in/a.webm: is a source" in failed.stderr
+    assert {path.name for path in (tmp_path / "in").iterdir()} == {"a.webm", "b.webm"}
+    assert (tmp_path / "in" / "a.webm").read_bytes() == clip.read_bytes()
+    (tmp_path / "a.webm").touch()
+    failed = dvspipe("convert", "in/a.webm", "-o", "a.csv", "--preview", cwd=tmp_path, code=2)
+    assert "a.webm: already exists" in failed.stderr
+    assert not (tmp_path / "a.csv").exists()
+    dvspipe("convert", "in/a.webm", "-o", "a.csv", "--preview", "--resize", "50x40", "--overwrite", cwd=tmp_path)
+    assert open_video(tmp_path / "a.webm").size.width % 50 == 0  # of this sensor, which a .csv does not name
+
+
+def test_one_event_is_not_called_events(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", random_events(0, 1))
+    assert "b.h5: 1 event, of 12x7" in dvspipe("convert", "a.h5", "-o", "b.h5", cwd=tmp_path).stdout
+
+
+def test_a_video_without_events_is_hinted_at_thresholds(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.webm", frames_from_arrays([np.full((32, 48), 90, np.uint8)] * 3, fps=30))
+    done = dvspipe("convert", "a.webm", "-o", "a.h5", cwd=tmp_path)
+    assert "a.h5: 0 events" in done.stdout
+    assert "--set pos_thres=" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "named"),
+    [
+        ("CLIP", ["--sensor", "10x10", "--hint", "time_unit=us", "--sort", "--salvage"],
+         "--sensor, --hint, --sort, --salvage: only for recordings"),
+        ("a.h5", ["--start", "1", "--crop", "3x3+1+1", "--set", "pos_thres=1", "--preset", "noisy", "--upsample", "4"],
+         "a.h5: --preset, --set, --crop, --start, --upsample: only for videos"),
+    ],
+)  # fmt: skip
+def test_options_of_another_kind_of_source_are_refused(
+    clip: Path, tmp_path: Path, source: str, options: list[str], named: str
+) -> None:
+    write(tmp_path / "a.h5", random_events(0, 20))
+    source = str(clip) if source == "CLIP" else source
+    assert named in dvspipe("convert", source, "-o", "b.h5", *options, cwd=tmp_path, code=2).stderr
+    assert not (tmp_path / "b.h5").exists()
+
+
+def test_in_a_tree_of_both_kinds_options_are_for_their_kind(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.webm").write_bytes(clip.read_bytes())
+    write(tmp_path / "in" / "b.bin", random_events(0, 20))
+    dvspipe("convert", "in", "-o", "out", "--resize", "16x12", "--sensor", "50x40", cwd=tmp_path)
+    sensors = [str(read(tmp_path / "out" / name).sensor) for name in ("a.h5", "b.h5")]
+    assert sensors == ["16x12", "50x40"]
 
 
 def test_neuron_draws_responses(tmp_path: Path) -> None:
@@ -338,7 +434,21 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["convert", "text.mp4", "-o", "out.h5"], "text.mp4: not a video that OpenCV can read"),
         (["convert", "one", "-o", "out.h5"], "one: too few frames (found 1, expected at least 2)"),
         (["convert", "CLIP", "-o", "there.h5"], "there.h5: already exists; use --overwrite to replace it"),
-        (["convert", "CLIP", "-o", "out.avi"], "out.avi: dvspipe writes events as .h5 or .hdf5"),
+        (["convert", "CLIP", "-o", "out.avi"], "out.avi: dvspipe writes events as .h5, "),
+        (["convert", "CLIP", "-o", "out.csv", "--label-noise"], "out.csv: cannot hold which events are noise"),
+        (["convert", "one", "CLIP", "-o", "out.h5"], "out.h5: is the name of an event file, expected a folder"),
+        (["convert", "CLIP", "one", "-o", "-"], "-: is the name of an event file, expected a folder for 2 sources"),
+        (["convert", "CLIP", "-o", "-", "--json"], "-o -: prints the events, which cannot be combined"),
+        (["convert", "CLIP", "-o", "/dev/full"], "/dev/full: is a file, expected a folder"),
+        (["convert", "one", "CLIP", "-o", "out", "--to", "xyz"], "cannot write events as '.xyz' (expected .h5"),
+        (["convert", "missing.mp4", "-o", "there.h5"], "missing.mp4: no such video"),
+        (["convert", "missing.h5", "-o", "there.h5", "--fps", "3"], "missing.h5: no such file"),
+        (["convert", "http://x.y/z.mp4", "-o", "out.h5"], "http://x.y/z.mp4: is an address"),
+        (["convert", "http://x.y/z.h5", "-o", "out.h5"], "http://x.y/z.h5: is an address"),
+        (["convert", "text.odt", "-o", "out.h5"], "text.odt: neither a video that OpenCV can read (expected .mp4"),
+        (["convert", "CLIP", "-o", "out.h5", "--start", "100"], "ends before the start time (found the last frame at "),
+        (["convert", "CLIP", "-o", "out.h5", "--start", "1", "--stop", "0.5"], "found 0.5 s, expected more than"),
+        (["convert", "CLIP", "-o", "out.h5", "--fps", "1e9"], "1000000"),
         (
             ["convert", "CLIP", "-o", "out.h5", "--set", "pos_tres=1"],
             "unknown setting pos_tres, did you mean pos_thres?",
@@ -425,7 +535,8 @@ def test_train_then_infer(tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], message: str, clip: Path, tmp_path: Path) -> None:
-    (tmp_path / "text.mp4").write_text("no video")
+    for name in ("text.mp4", "text.odt"):
+        (tmp_path / name).write_text("no video")
     (tmp_path / "one").mkdir()
     cv2.imwrite(str(tmp_path / "one" / "a.png"), np.zeros((7, 12), np.uint8))
     write(tmp_path / "there.h5", random_events(0, 20))
@@ -439,6 +550,29 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], message: st
     typed = [str(clip) if word == "CLIP" else word for word in arguments]
     assert message in dvspipe(*typed, cwd=tmp_path, code=2).stderr
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("tree", [False, True])
+def test_ctrl_c_says_that_the_same_command_resumes(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tree: bool
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.webm", "b.webm") if tree else ("a.webm",):
+        (tmp_path / "in" / name).write_bytes(clip.read_bytes())
+    save = conversion._save
+
+    def save_once(*state: typing.Any) -> None:
+        save(*state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(conversion, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(conversion, "_save", save_once)
+    typed = ["in", "-o", "out"] if tree else ["in/a.webm", "-o", "out/a.h5"]
+    done = dvspipe("convert", *typed, cwd=tmp_path, code=None)
+    assert done.returncode == 130
+    assert done.stderr.splitlines() == ["run the same command again to resume", "dvspipe: interrupted"]
+    monkeypatch.undo()
+    assert "resuming at frame " in dvspipe("convert", *typed, cwd=tmp_path).stderr
 
 
 def test_ctrl_c_stops_a_conversion_and_leaves_nothing(tmp_path: Path) -> None:
@@ -550,8 +684,8 @@ def test_what_cannot_be_encoded_is_one_line(tmp_path: Path, arguments: list[str]
 
 def test_synthetic_gestures_are_written_and_say_so(tmp_path: Path) -> None:
     few = ["synth", "gestures", "-o", "made", "--people", 1, "--clips", 1, "--duration", 0.1, "--jobs", 1]
-    assert "11 synthetic clips (1 people) in 11 classes, 11 new files" in dvspipe(*few, cwd=tmp_path).stdout
-    assert ", 0 new files" in dvspipe(*few, cwd=tmp_path).stdout
+    assert "11 synthetic clips in 11 classes, people: 1, new files: 11" in dvspipe(*few, cwd=tmp_path).stdout
+    assert ", new files: 0" in dvspipe(*few, cwd=tmp_path).stdout
     recording = next((tmp_path / "made" / "arm_roll").iterdir())
     assert "synthetic" in dvspipe("info", recording, cwd=tmp_path).stdout
     assert (

@@ -18,6 +18,7 @@ from ..conversion import ConvertConfig, convert_video, events_from_video, is_vid
 from ..errors import DataError, DvspipeError, TruncatedVideoError
 from ..events import Events, SensorSize
 from ..formats import FORMATS, Hints, is_ros2_folder, open_recording, read
+from ..formats.hints import parse_column_name
 from ..formats.text import TEXT_SUFFIXES
 from ..synthesis import GESTURE_SENSOR, GESTURES, is_synthetic
 from ..video import VIDEO_SUFFIXES, is_image_folder, open_video
@@ -183,7 +184,7 @@ def _open_class_folders(
     source: DataSource, training: Path, testing: Path | None, classes: tuple[str, ...], sensor: SensorSize | None
 ) -> DataSet:
     if len(classes) < 2:
-        raise DataError(f"{training}: {len(classes)} class folders (expected at least 2, as <class>/<recording>)")
+        raise DataError(f"{training}: too few class folders (found {len(classes)}, expected 2 as <class>/<recording>)")
     if source.config.test_root is not None:
         testing = _find_subfolder(source.config.test_root, "test") or source.config.test_root
     train = list_class_folders(source, training, classes, sensor)
@@ -298,12 +299,14 @@ def is_loadable(path: Path) -> bool:
 
 
 def _is_prose(path: Path) -> bool:
-    """Return whether a file is a text, such as notes.txt, none of whose first lines begins with a number."""
+    """Return whether a file is a text, such as notes.txt, that begins with neither numbers nor names of columns."""
     if path.suffix.lower() not in TEXT_SUFFIXES or not path.is_file():
         return False
     with path.open("rb") as file:
-        lines = file.read(PROSE_BYTES).splitlines()
-    return bool(lines) and not any(re.match(rb"\s*[-+.\d]", line) for line in lines)
+        lines = file.read(PROSE_BYTES).decode("utf-8", "replace").splitlines()
+    if not lines or any(re.match(r"\s*[-+.\d]", line) for line in lines):
+        return False
+    return not {parse_column_name(word)[0] for word in re.split(r"[,;\s#%]+", lines[0])}.issuperset("txyp")
 
 
 def list_class_folders(

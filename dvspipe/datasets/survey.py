@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -73,11 +73,12 @@ class Measurement:
 
     Args:
         label: Its label.
-        version: A text that changes with its content.
+        version: A text that changes with its content; empty if it cannot be loaded.
         sensor: Its sensor.
         events: Number of events.
         duration_us: Time from the first event to the last.
         on: Number of ON events.
+        problems: A line for each: it cannot be loaded, is empty, comes from another sensor, or is a duplicate.
     """
 
     label: int
@@ -86,6 +87,7 @@ class Measurement:
     events: int
     duration_us: int
     on: int
+    problems: tuple[str, ...]
 
 
 def survey(data: DataSet, progress: Progress | None = None) -> Survey:
@@ -101,7 +103,8 @@ def survey(data: DataSet, progress: Progress | None = None) -> Survey:
     Raises:
         DataError: The samples are images.
     """
-    measured, problems = measure(data, progress)
+    measured = measure(data, progress)
+    problems = [problem for each in measured for problem in each.problems]
     missing = sorted(set(range(len(data.classes))) - {sample.label for sample in data.train})
     if missing:
         names = ", ".join(data.classes[label] for label in missing)
@@ -119,8 +122,8 @@ def survey(data: DataSet, progress: Progress | None = None) -> Survey:
     )
 
 
-def measure(data: DataSet, progress: Progress | None = None) -> tuple[list[Measurement], list[str]]:
-    """Load every recording of a data set; return figures of those that can be loaded, and a line for each problem.
+def measure(data: DataSet, progress: Progress | None = None) -> list[Measurement]:
+    """Load every recording of a data set and return its figures.
 
     Args:
         data: The data set.
@@ -129,42 +132,37 @@ def measure(data: DataSet, progress: Progress | None = None) -> tuple[list[Measu
     Raises:
         DataError: The samples are images.
     """
-    measured, problems = list[Measurement](), list[str]()
-    seen: dict[str, str] = {}
-    samples = [(part, sample) for part, samples in data.parts.items() for sample in samples]
-    for number, (part, sample) in enumerate(samples, start=1):
-        found = _measure(sample)
-        if isinstance(found, str):
-            problems.append(found)
-        else:
-            measured.append(found)
-            problems += _check(sample, found, data.sensor)
+    found: list[Measurement] = []
+    first: dict[str, str] = {}
+    for part, samples in data.parts.items():
+        for sample in samples:
+            measured = _measure(sample, data.sensor)
             name = f"{sample.name} ({part})"
-            if found.version in seen:
-                problems.append(f"{name}: the same content as {seen[found.version]}")
-            seen.setdefault(found.version, name)
-        if progress:
-            progress(number, len(samples))
-    return measured, problems
+            if measured.version in first:
+                copy = f"{name}: the same content as {first[measured.version]}"
+                measured = replace(measured, problems=(*measured.problems, copy))
+            elif measured.version:
+                first[measured.version] = name
+            found.append(measured)
+            if progress:
+                progress(len(found), len(data.samples))
+    return found
 
 
-def _measure(sample: Sample) -> Measurement | str:
-    """Return the figures of a recording, or the reason why it has none."""
+def _measure(sample: Sample, sensor: SensorSize) -> Measurement:
     try:
         events, version = sample.read_content(), sample.read_version()
     except DataError as error:
-        return str(error)
+        return Measurement(sample.label, "", sensor, 0, 0, 0, (str(error),))
     if not isinstance(events, Events):
         raise DataError(f"{sample.name}: is an image (expected recordings of events)")
+    problems = []
+    if not len(events):
+        problems.append(f"{sample.name}: contains no events")
+    if events.sensor != sensor:
+        problems.append(f"{sample.name}: comes from a sensor of {events.sensor} (expected {sensor})")
     on = int(np.count_nonzero(events.p))
-    return Measurement(sample.label, version, events.sensor, len(events), events.duration_us, on)
-
-
-def _check(sample: Sample, found: Measurement, sensor: SensorSize) -> Iterator[str]:
-    if not found.events:
-        yield f"{sample.name}: contains no events"
-    if found.sensor != sensor:
-        yield f"{sample.name}: comes from a sensor of {found.sensor} (expected {sensor})"
+    return Measurement(sample.label, version, events.sensor, len(events), events.duration_us, on, tuple(problems))
 
 
 def _summarise(

@@ -6,6 +6,7 @@ from .hints import NO_HINTS, Hints
 from .recordings import (
     Recording,
     RecordingInfo,
+    create_writer,
     describe,
     iterate,
     open_recording,
@@ -15,16 +16,21 @@ from .recordings import (
 )  # fmt: skip
 from .rosbag import is_ros2_folder
 from .table import FORMATS, written_suffixes
-from .writers import Compression
+from .text import STANDARD_OUTPUT
+from .writers import Compression, WriteOptions, Writer
 
 __all__ = [
     "FORMATS",
     "NO_HINTS",
+    "STANDARD_OUTPUT",
     "Compression",
     "EventWriter",
     "Hints",
     "Recording",
     "RecordingInfo",
+    "WriteOptions",
+    "Writer",
+    "create_writer",
     "describe",
     "is_ros2_folder",
     "iterate",

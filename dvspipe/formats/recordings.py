@@ -12,13 +12,14 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy
-from ..events import EARLIEST_US, LATEST_US, Events, SensorSize, concatenate
+from ..events import EARLIEST_US, LATEST_US, Events, SensorSize, SensorSizeLike, concatenate
 from .hints import NO_HINTS, Hints
 from .interface import Format
 from .rosbag import ROSBAG, is_ros2_folder
 from .source import HEAD_BYTES, Columns, Extent, Source, open_binary
 from .table import FORMATS, find_encoder, written_suffixes
-from .writers import Compression, WriteOptions, unwritable
+from .text import STANDARD_OUTPUT, StandardOutputWriter
+from .writers import Compression, WriteOptions, Writer, unwritable
 
 SensorSource = Literal["file", "given", "guessed"]
 
@@ -161,7 +162,7 @@ class RecordingInfo:
     attributes: dict[str, Any]
 
 
-def open_recording(path: str | Path, *, sensor: SensorSize | None = None, hints: Hints = NO_HINTS) -> Recording:
+def open_recording(path: str | Path, *, sensor: SensorSizeLike | None = None, hints: Hints = NO_HINTS) -> Recording:
     """Open a recording of any known format, recognised by content first and then by suffix.
 
     Args:
@@ -174,7 +175,7 @@ def open_recording(path: str | Path, *, sensor: SensorSize | None = None, hints:
         FormatError: Its format is unknown, or its content is not what the format requires.
         EventError: It names another sensor than the given one.
     """
-    path = Path(path)
+    path, sensor = Path(path), None if sensor is None else SensorSize.of(sensor)
     known, source = open_source(path, sensor, hints)
     sensor_source: SensorSource = "file" if source.sensor else "given" if sensor else "guessed"
     sensor = source.sensor or sensor or _guess_sensor(path, source.chunks())
@@ -221,7 +222,7 @@ def read(
     start_us: int | None = None,
     stop_us: int | None = None,
     *,
-    sensor: SensorSize | None = None,
+    sensor: SensorSizeLike | None = None,
     hints: Hints = NO_HINTS,
     sort: bool = False,
 ) -> Events:
@@ -250,7 +251,7 @@ def iterate(
     start_us: int | None = None,
     stop_us: int | None = None,
     *,
-    sensor: SensorSize | None = None,
+    sensor: SensorSizeLike | None = None,
     hints: Hints = NO_HINTS,
 ) -> Iterator[Events]:
     """Return the events that `read` returns in consecutive chunks, in bounded memory."""
@@ -260,7 +261,7 @@ def iterate(
 def write(
     path: str | Path,
     parts: Events | Iterable[Events],
-    sensor: SensorSize | None = None,
+    sensor: SensorSizeLike | None = None,
     *,
     source: str = "",
     settings: Mapping[str, Any] | None = None,
@@ -270,7 +271,7 @@ def write(
     """Write a recording in the format of the suffix, and return the number of its events.
 
     Args:
-        path: The file to write; its suffix is one of `written_suffixes`.
+        path: The file to write; its suffix is one of `written_suffixes`. `-`: standard output, as CSV.
         parts: The events, or consecutive parts of them.
         sensor: Their sensor; required if there may be no part at all.
         source: Where they come from; only HDF5 keeps it.
@@ -285,24 +286,36 @@ def write(
     path = Path(path)
     iterator = iter([parts] if isinstance(parts, Events) else parts)
     first = next(iterator, None)
-    if first is None and sensor is None:
+    if first is not None:
+        size = first.sensor
+    elif sensor is not None:
+        size = SensorSize.of(sensor)
+    else:
         raise EventError(
             f"{path}: no events to write and no sensor", Remedy("sensor", "WxH", "write an empty recording")
         )
-    sensor = first.sensor if first is not None else sensor
-    assert sensor is not None
-    encoder = find_encoder(path.suffix)
-    if encoder is None:
-        raise unwritable(path, written_suffixes())
-    options = WriteOptions(source, settings or {}, compression, overwrite)
-    with encoder.create(path, sensor, options) as writer:
+    with create_writer(path, size, WriteOptions(source, settings or {}, compression, overwrite)) as writer:
         for part in itertools.chain(() if first is None else (first,), iterator):
             writer.append(part)
     return writer.count
 
 
+def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writer:
+    """Return what writes a recording part by part, in the format of the suffix, or as CSV to standard output (`-`).
+
+    Raises:
+        FileError: The file has a suffix that dvspipe does not write.
+    """
+    if path == STANDARD_OUTPUT:
+        return StandardOutputWriter(sensor)
+    encoder = find_encoder(path.suffix)
+    if encoder is None:
+        raise unwritable(path, written_suffixes())
+    return encoder.create(path, sensor, options)
+
+
 def describe(
-    path: str | Path, *, sensor: SensorSize | None = None, hints: Hints = NO_HINTS, read_all: bool = False
+    path: str | Path, *, sensor: SensorSizeLike | None = None, hints: Hints = NO_HINTS, read_all: bool = False
 ) -> RecordingInfo:
     """Return facts about a recording; arguments and errors are those of `open_recording`.
 

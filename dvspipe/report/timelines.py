@@ -252,7 +252,7 @@ def find_clock(ends_us: Sequence[int], settings: PreviewSettings, first_us: int)
         first_us: Time of the first event.
 
     Example:
-        >>> find_clock([10, 20, 50, 60], PreviewSettings(fps=100_000 / 1000, speed=0.001), 0)
+        >>> find_clock([10, 20, 50, 60], PreviewSettings(fps=100, speed=0.001), 0)
         ((0.0, 0.0), (0.02, 2e-05), (0.02, 4e-05), (0.04, 6e-05))
     """
     step_us, clock = settings.step_us, list[tuple[float, float]]()

@@ -31,6 +31,7 @@ FEWEST_STEPS = 5
 FEW = 200  # recordings, of which more are held out, and which are varied
 GROUP_PATTERNS = (r"^[^_\W]+(?=[_-])", r"^[A-Za-z]+\d+")
 MIN_GROUPS = 3
+LISTED = 3  # unusable recordings
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
         progress: Called with the number of recordings done and in all.
 
     Raises:
-        DataError: The folder does not have the expected layout, or no recording can be read.
+        DataError: The folder does not have the expected layout, or a recording cannot be read or is empty.
 
     Example:
         >>> from dvspipe import choose_settings, train
@@ -86,11 +87,12 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
     settings = merge_settings({"name": name, "data": folder_settings(Path(root))}, given)
     config = build(TrainConfig, settings, str(root))
     opened = open_dataset(config.data, config.seed, config.bins)
-    measured, problems = measure(opened, progress)
-    filled = [each for each in measured if each.events]
-    if not filled:
-        raise DataError(f"{root}: no recording with events ({problems[0]})")
-    chosen, reasons = _choose(opened, filled, settings)
+    measured = measure(opened, progress)
+    unusable = [each.problems[0] for each in measured if not each.events]
+    if unusable:
+        listed = "; ".join(unusable[:LISTED]) + ("; ..." if len(unusable) > LISTED else "")
+        raise DataError(f"{root}: {len(unusable)} of {len(measured)} recordings cannot be used, remove them: {listed}")
+    chosen, reasons = _choose(opened, measured, settings)
     merged = merge_settings({"name": name, **chosen}, settings)
     for group, values in given.items():
         if group in reasons and isinstance(values, dict):

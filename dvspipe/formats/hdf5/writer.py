@@ -64,7 +64,6 @@ class EventWriter(Writer):
         compression: Compression = "gzip",
     ) -> None:
         super().__init__(path, sensor, SUFFIXES, overwrite=overwrite)
-        self.saved: dict[str, NDArray[Any]] | None = None
         self._attributes: dict[str, int | str] = {
             "width": sensor.width,
             "height": sensor.height,
@@ -92,26 +91,15 @@ class EventWriter(Writer):
             self._last_us = last_us if self.count else None
 
     def note(self, name: str, value: int | str) -> None:
-        """Add an attribute to the file; `save` does not keep it."""
+        """Add an attribute to the file."""
         self._attributes[name] = value
 
     def save(self, state: Mapping[str, ArrayLike]) -> None:
-        """Save the events so far and a state, from which another writer can resume."""
+        """Save the events so far and a state."""
         writer = np.array([self.count, self._last_us or 0, self._offset_us, self._next_ms], np.int64)
         self._file.save({"writer": writer, **state})
 
-    def append(self, events: Events, noise: NDArray[np.bool_] | None = None) -> None:
-        """Write the next events, which are no earlier than those before them.
-
-        Args:
-            events: N events.
-            noise: [N] whether each is noise; required if the writer is labelled.
-        """
-        self._check(events)
-        if len(events):
-            self._write(events, noise)
-
-    def _write(self, events: Events, noise: NDArray[np.bool_] | None = None) -> None:
+    def _write(self, events: Events, noise: NDArray[np.bool_] | None) -> None:
         first_us = int(events.t[0])
         if not self.count:
             self._offset_us = 0 if 0 <= first_us < NEAR_ZERO_US else first_us - first_us % 1000
