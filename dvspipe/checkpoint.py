@@ -21,6 +21,7 @@ from .errors import CheckpointError, ConfigError
 from .events import MAX_SIDE_PX, SensorSize
 from .files import claim_output, write_beside
 from .networks import NetworkConfig, SpikingNetwork
+from .results import RunFolder
 
 FORMAT = "dvspipe-classifier-1"
 LARGEST_WEIGHT = 1e12  # with it, no current or logit of a network reaches infinity in float32
@@ -97,7 +98,7 @@ def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> tuple[
     """Return the configuration of a classifier, and its network in evaluation mode.
 
     Args:
-        path: A file, or the name of a shipped classifier.
+        path: A file, the folder of a training run, or the name of a shipped classifier.
         device: Device of the network.
 
     Raises:
@@ -174,6 +175,8 @@ def digest_of(metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) 
 
 def _find_file(path: Path) -> Path:
     names = shipped_checkpoints()
+    if RunFolder(path).best.is_file():
+        return RunFolder(path).best
     if not path.is_file() and str(path) in names:
         return SHIPPED / f"{path}.safetensors"
     if not path.is_file():

@@ -19,11 +19,13 @@ from .config import Settings
 from .correlation import correlate
 from .errors import EventError
 from .events import Events, SensorSize
+from .parallel import Progress
 
 BLUR_PX = 5  # side of the box, as in the figures for real DAVIS recordings
 INTERVAL_DECADES = 8  # from 1 us to 100 s
 INTERVAL_BINS_PER_DECADE = 100
 INTERVAL_BINS = INTERVAL_DECADES * INTERVAL_BINS_PER_DECADE
+MOST_PIXELS = 1 << 23  # 3840x2160 and a few more; the maps and sums take about 160 bytes per pixel
 MOST_BINS = 10_000_000  # 80 MB of counts; with more, the two recordings do not share a clock
 
 
@@ -205,20 +207,25 @@ class Comparison:
         return record | {"interval_edges_us": self.interval_edges_us.tolist()}
 
 
-def compare(a: Events, b: Events, settings: CompareSettings = CompareSettings()) -> Comparison:
+def compare(
+    a: Events, b: Events, settings: CompareSettings = CompareSettings(), progress: Progress = lambda *_: None
+) -> Comparison:
     """Compare two recordings.
 
     Args:
         a: The reference; any number of events, including none.
         b: The recording to compare with it, of a sensor of the same size and with the same clock.
         settings: Lengths of bins, windows and voxels, and the maximum distance of a nearest event.
+        progress: Called with the number of windows done and in all.
 
     Raises:
-        EventError: The sensors differ in size, or the recordings are so far apart in time that they do not share a
-            clock.
+        EventError: The sensors differ in size or have more than 2^23 pixels, or the recordings are so far apart in time
+            that they do not share a clock.
     """
     if a.sensor != b.sensor:
         raise EventError(f"wrong sensor of recording B (found {b.sensor}, expected {a.sensor} as recording A)")
+    if a.sensor.width * a.sensor.height > MOST_PIXELS:
+        raise EventError(f"sensor {a.sensor}: too large to compare (expected at most {MOST_PIXELS:,} pixels)")
     start_us = min((int(events.t[0]) for events in (a, b) if len(events)), default=None)
     origin_us = start_us or 0
     bins = _count_bins(a, b, origin_us, settings.bin_us)
@@ -232,7 +239,7 @@ def compare(a: Events, b: Events, settings: CompareSettings = CompareSettings())
         b=figures_b,
         ratios=_ratios(figures_a, figures_b),
         rate_correlation=correlate(figures_a.bin_counts, figures_b.bin_counts),
-        maps=_correlate_maps(a, b, figures_a, figures_b, origin_us=origin_us, window_us=settings.window_us),
+        maps=_correlate_maps((a, b), (figures_a, figures_b), origin_us, settings.window_us, progress),
         voxels=_overlap(a, b, origin_us, settings.voxel_us),
         nearest_to_a=_measure_nearest(grouped_a, grouped_b, settings.reach_us),
         nearest_to_b=_measure_nearest(grouped_b, grouped_a, settings.reach_us),
@@ -317,21 +324,21 @@ def _count_intervals(
 
 
 def _correlate_maps(
-    a: Events,
-    b: Events,
-    figures_a: RecordingFigures,
-    figures_b: RecordingFigures,
-    *,
+    both: tuple[Events, Events],
+    figures: tuple[RecordingFigures, RecordingFigures],
     origin_us: int,
     window_us: int,
+    progress: Progress,
 ) -> MapCorrelations:
-    unsigned = figures_a.unsigned_map, figures_b.unsigned_map
-    signed = figures_a.signed_map, figures_b.signed_map
-    windows_a, windows_b = (np.unique((events.t - origin_us) // window_us) for events in (a, b))
+    unsigned = [one.unsigned_map for one in figures]
+    signed = [one.signed_map for one in figures]
+    windows_a, windows_b = (np.unique((events.t - origin_us) // window_us) for events in both)
+    windows = np.intersect1d(windows_a, windows_b, assume_unique=True).tolist()
     per_window = []
-    for window in np.intersect1d(windows_a, windows_b, assume_unique=True).tolist():
+    for number, window in enumerate(windows):
+        progress(number, len(windows))
         begin_us = origin_us + window * window_us
-        parts = (events.slice_time(begin_us, begin_us + window_us) for events in (a, b))
+        parts = (events.slice_time(begin_us, begin_us + window_us) for events in both)
         off_on = [_count_pixels(part) for part in parts]
         per_window.append(correlate(*(_blur(counts[1] - counts[0]) for counts in off_on)))
     defined = [value for value in per_window if value is not None]

@@ -7,6 +7,7 @@ became brighter (p is True, ON) or darker (p is False, OFF) by its contrast thre
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -78,6 +79,45 @@ class SensorSize:
 
 SensorSizeLike = SensorSize | tuple[int, int] | str
 """A size, (width, height), or a text such as 346x260."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of pixels of a sensor.
+
+    Args:
+        left: Its first column.
+        top: Its first row.
+        size: Its width and height.
+    """
+
+    left: int
+    top: int
+    size: SensorSize
+
+    @classmethod
+    def full(cls, sensor: SensorSize) -> Region:
+        """Return the region that is all of a sensor."""
+        return cls(0, 0, sensor)
+
+    @classmethod
+    def parse(cls, text: str) -> Region:
+        """Return the region that a text such as 128x128+10+20 (WIDTHxHEIGHT+LEFT+TOP) describes.
+
+        Raises:
+            EventError: The text has a different form.
+        """
+        match = re.fullmatch(r"(\d+x\d+)\+(\d+)\+(\d+)", text)
+        if match is None:
+            raise EventError(f"region {text!r}: wrong form (expected WIDTHxHEIGHT+LEFT+TOP, such as 128x128+10+20)")
+        return cls(int(match[2]), int(match[3]), SensorSize.parse(match[1]))
+
+    def is_inside(self, sensor: SensorSize) -> bool:
+        """Return whether a sensor has all pixels of the region."""
+        return self.left + self.size.width <= sensor.width and self.top + self.size.height <= sensor.height
+
+    def __str__(self) -> str:
+        return f"{self.size}+{self.left}+{self.top}"
 
 
 class Events:

@@ -24,7 +24,7 @@ from .errors import DvspipeError, WorkerError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-Progress = Callable[[int, int], object]
+Progress = Callable[[float, float], object]
 """Called with how much is done and how much there is, 0 if unknown. It may raise KeyboardInterrupt to stop the work."""
 
 Work = Callable[[Item, Progress], Result]
@@ -83,7 +83,8 @@ def map_in_processes(
         items: What to work on; with one item, no process is started.
         jobs: Number of processes, > 0.
         ordered: Whether outcomes come in the order of the items; otherwise as they are done.
-        progress: Called with the number of items done and in all, also while none is done.
+        progress: Called with the number of items done and in all, also while none is done. With one process, the number
+            includes the share of the current item that its progress says.
 
     Raises:
         WorkerError: A process was killed or could not start.
@@ -106,9 +107,13 @@ def map_in_processes(
 
 def _map_here(work: Work[Item, Result], items: Sequence[Item], tell: Progress) -> Iterator[Outcome[Item, Result]]:
     for index, item in enumerate(items):
+
+        def tell_part(done: float, total: float, index: int = index) -> None:
+            tell(index + (min(1.0, done / total) if total else 0), len(items))
+
         tell(index, len(items))
         try:
-            value = work(item, lambda *_, done=index: tell(done, len(items)))
+            value = work(item, tell_part)
         except DvspipeError as error:
             yield Outcome(index, item, None, error)
         else:
@@ -267,7 +272,7 @@ def _run_worker(connection: Connection, level: int) -> None:
         with sending:
             connection.send(message)
 
-    def stop_if_asked(*_: int) -> None:
+    def stop_if_asked(*_: float) -> None:
         """Stop between two parts of an item; a signal handler could stop anywhere, also inside a destructor."""
         if stopped:
             raise KeyboardInterrupt

@@ -115,6 +115,19 @@ class Video:
                 frames differs from the file of times; or the video ends before `settings.start_s`.
             TruncatedVideoError: The video ended early; raised after the last frame.
         """
+        return (Frame(t_us, image, self.settings.transfer) for t_us, image in self._select(_grey, first))
+
+    def pictures(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Yield the time and the colours of each frame, uint8 [H, W, 3] in the order red, green, blue.
+
+        Times and errors are those of `frames`.
+        """
+        return self._select(_colours)
+
+    def _select(
+        self, convert: Callable[[NDArray[Any]], NDArray[Any]], first: int = 0
+    ) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yield the time and the converted image of each frame between start and stop, after the first ones."""
         settings = self.settings
         start_us = round(settings.start_s * 1e6)
         stop_us = None if settings.stop_s is None else round(settings.stop_s * 1e6)
@@ -135,12 +148,13 @@ class Video:
             if skipped < first:
                 skipped += 1
                 continue
-            frame = Frame(t_us, _prepare(self.name, decode(), settings), settings.transfer)
-            if frame.size != self.size:
+            image = _prepare(self.name, convert(decode()), settings)
+            height, width = image.shape[:2]
+            if (width, height) != (self.size.width, self.size.height):
                 raise VideoError(
-                    f"{self.name}: wrong size of frame {number} (found {frame.size}, expected {self.size})"
+                    f"{self.name}: wrong size of frame {number} (found {width}x{height}, expected {self.size})"
                 )
-            yield frame
+            yield t_us, image
         if number + 2 < self.frame_count and before_us is not None:
             raise TruncatedVideoError(
                 f"{self.name}: truncated at {before_us} us (found {number + 1} of {self.frame_count} frames)",
@@ -231,7 +245,7 @@ def read_image(path: Path, settings: VideoSettings | None = None) -> NDArray[Any
     """
     if not path.is_file():
         raise VideoError(f"{path}: no such image file")
-    return _prepare(str(path), _read_image(path), settings or VideoSettings())
+    return _prepare(str(path), _grey(_read_image(path)), settings or VideoSettings())
 
 
 def camera_of(source: str | Path | int) -> int | None:
@@ -403,7 +417,7 @@ def _read_size(name: str, images: Callable[[], Images], settings: VideoSettings,
     """Return the size of the first frame; if there is none, raise an error with the message `otherwise`."""
     with closing(images()) as begun:
         for _, decode in begun:
-            return Frame(0, _prepare(name, decode(), settings)).size
+            return Frame(0, _prepare(name, _grey(decode()), settings)).size
     raise VideoError(f"{name}: {otherwise}")
 
 
@@ -606,20 +620,19 @@ def _in_microseconds(path: Path, rows: Sequence[_TimeRow], unit: str) -> list[_T
 
 
 def _prepare(name: str, image: NDArray[Any], settings: VideoSettings) -> NDArray[Any]:
-    """Return the grey picture, cropped and resized (by averaging areas if it shrinks)."""
-    grey = _grey(image)
+    """Return the picture, cropped and resized (by averaging areas if it shrinks)."""
     if settings.crop:
         width, height, left, top = map(int, re.split(r"[x+]", settings.crop))
-        full = SensorSize(width=grey.shape[1], height=grey.shape[0])
-        grey = grey[top : top + height, left : left + width]
-        if grey.shape != (height, width) or not grey.size:
+        full = SensorSize(width=image.shape[1], height=image.shape[0])
+        image = image[top : top + height, left : left + width]
+        if image.shape[:2] != (height, width) or not image.size:
             raise VideoError(f"{name}: crop {settings.crop}: not inside the picture (found {full})")
     if settings.resize:
         size = SensorSize.parse(settings.resize)
-        shrinks = size.width < grey.shape[1] or size.height < grey.shape[0]
+        shrinks = size.width < image.shape[1] or size.height < image.shape[0]
         method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        grey = cv2.resize(grey, (size.width, size.height), interpolation=method)
-    return grey
+        image = cv2.resize(image, (size.width, size.height), interpolation=method)
+    return image
 
 
 def _grey(image: NDArray[Any]) -> NDArray[Any]:
@@ -631,3 +644,15 @@ def _grey(image: NDArray[Any]) -> NDArray[Any]:
         return image[:, :, 0]
     grey: NDArray[Any] = cv2.cvtColor(image, cv2.COLOR_BGRA2GRAY if channels == 4 else cv2.COLOR_BGR2GRAY)
     return grey
+
+
+def _colours(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return the colours, uint8 [H, W, 3] in the order red, green, blue."""
+    if image.dtype == np.uint16:
+        image = image >> 8
+    elif image.dtype == np.float32:
+        image = (255 * image.clip(0, 1)).round()
+    image = np.asarray(image, np.uint8)
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    order = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}[channels]
+    return np.asarray(cv2.cvtColor(image, order))

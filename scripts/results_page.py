@@ -25,8 +25,10 @@ from dvspipe.results import (
     LabelRow,
     LayerActivity,
     OutputFolder,
+    Playback,
     Record,
     RecordingFolder,
+    RecordingResult,
     Row,
     RunFolder,
     SegmentRow,
@@ -62,7 +64,8 @@ TRAINING = (
 )  # fmt: skip
 EVALUATION = (EvaluationResult,)
 INFERENCE = (
-    InferenceRun, Answer, WindowRow, SegmentRow, LabelRow, EventRates, TimeScores, Dependencies,
+    InferenceRun, Answer, WindowRow, SegmentRow, LabelRow, EventRates, TimeScores, Dependencies, Playback,
+    RecordingResult,
 )  # fmt: skip
 
 

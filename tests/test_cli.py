@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 import typing
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +147,9 @@ def test_the_transfer_curve_reaches_the_simulator(clip: Path, tmp_path: Path) ->
 
 
 def test_compare_says_how_alike_two_recordings_are(recording: Path, tmp_path: Path) -> None:
-    assert "rate correlation" in dvspipe("compare", recording, recording, "-o", "page.html", cwd=tmp_path).stdout
+    said = dvspipe("compare", recording, recording, "-o", "page.html", cwd=tmp_path).stdout
+    assert "rate correlation" in said
+    assert said.splitlines()[-1].endswith("page.html")
     assert "<img" in (tmp_path / "page.html").read_text()
     figures = json.loads(dvspipe("compare", recording, recording, "--json", cwd=tmp_path).stdout)
     assert figures["voxels"]["f1"] == 1
@@ -344,6 +347,36 @@ def test_view_shows_events(recording: Path, tmp_path: Path, suffix: str) -> None
     assert [path.name for path in tmp_path.iterdir()] == [f"a{suffix}"]
 
 
+def one_corner(side: int) -> Events:
+    return Events([0, 10], [0, side - 1], [0, side - 1], [0, 1], SensorSize(width=side, height=side))
+
+
+@pytest.mark.parametrize("name", ["a.webm", "a.gif", "a.png"])
+def test_the_largest_sensor_is_drawn_small(name: str, tmp_path: Path) -> None:
+    write(tmp_path / "largest.h5", one_corner(32767))
+    tracemalloc.start()
+    dvspipe("view", "largest.h5", "-o", name, cwd=tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 400 << 20  # one byte per pixel would be a gigabyte
+    picture = cv2.VideoCapture(str(tmp_path / name)).read()[1]
+    assert max(picture.shape) < 3000
+
+
+@pytest.mark.parametrize("beside", [[], ["--beside", "CLIP"]])
+def test_view_shows_a_part_at_a_scale(beside: list[str], clip: Path, recording: Path, tmp_path: Path) -> None:
+    typed = [str(clip) if word == "CLIP" else word for word in beside]
+    part = ["--start", 0.2, "--stop", 0.5, "--roi", "60x40+20+30", "--scale", 3, "--window", 50]
+    said = dvspipe("view", recording, "-o", "part.gif", *part, *typed, cwd=tmp_path).stdout
+    assert "region 60x40" in said
+    capture = cv2.VideoCapture(str(tmp_path / "part.gif"))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 6  # 300 ms in pictures of 50 ms
+    size = open_video(clip).size
+    video_px = round(120 * size.width / size.height) if beside else 0
+    assert abs(capture.get(cv2.CAP_PROP_FRAME_WIDTH) - video_px - 60 * 3) <= 1  # widths are even
+    capture.release()
+
+
 def save_two_classes(root: Path) -> None:
     rng = np.random.default_rng(0)
     sensor = SensorSize(width=16, height=12)
@@ -459,6 +492,17 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["info", "cut.h5"], "cut.h5: not a complete HDF5 file"),
         (["info", "there.h5", "--sensor", "12"], "expected WIDTHxHEIGHT"),
         (["view", "there.h5", "-o", "out.mp3"], "out.mp3: cannot hold a preview (found .mp3"),
+        (
+            ["compare", "there.h5", "there.h5", "-o", "out.pdf"],
+            "out.pdf: cannot hold a page (found .pdf, expected .html)",
+        ),
+        (["view", "there.h5", "-o", "out.png", "--mode", "loud"], "'decay', 'xyt', 'raster', 'rate'"),
+        (["view", "there.h5", "-o", "out.gif", "--start", "5"], "there.h5: this part has no events"),
+        (["view", "there.h5", "-o", "out.gif", "--start", "2", "--stop", "1"], "--stop 1: "),
+        (["view", "there.h5", "-o", "out.gif", "--roi", "6x6"], "'6x6': wrong form (expected WIDTHxHEIGHT+LEFT+TOP"),
+        (["view", "there.h5", "-o", "out.gif", "--roi", "6x6+9+0"], "there.h5: --roi 6x6+9+0 is outside"),
+        (["view", "large.h5", "-o", "out.png", "--scale", "9"], "18000 pixels (expected at most 4096); use --scale 2 "),
+        (["compare", "largest.h5", "largest.h5"], "32767x32767"),
         (["view", "there.h5", "-o", "out.gif", "--colours", "pink"], "'pink' is not one of 'light', 'dark'"),
         (["train", "nowhere"], "nowhere: no such configuration"),
         (["train", "nmnist"], "data.root"),
@@ -497,6 +541,8 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], message: st
     cv2.imwrite(str(tmp_path / "one" / "a.png"), np.zeros((7, 12), np.uint8))
     write(tmp_path / "there.h5", random_events(0, 20))
     write(tmp_path / "gap.h5", Events([0, 10**9], [0, 0], [0, 0], [0, 1], SensorSize(width=12, height=7)))
+    for name, side in (("large", 2000), ("largest", 32767)):
+        write(tmp_path / f"{name}.h5", one_corner(side))
     (tmp_path / "empty.bin").touch()
     (tmp_path / "cut.bin").write_bytes(b"1234567")
     (tmp_path / "cut.h5").write_bytes((tmp_path / "there.h5").read_bytes()[:3000])

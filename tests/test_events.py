@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvspipe.errors import EventError
-from dvspipe.events import MAX_SIDE_PX, Events, SensorSize, concatenate, join, merge, windows
+from dvspipe.events import MAX_SIDE_PX, Events, Region, SensorSize, concatenate, join, merge, windows
 
 
 def test_columns_have_their_types_and_are_read_only() -> None:
@@ -173,3 +173,13 @@ def test_windows_of_nothing_are_none() -> None:
 def test_a_long_gap_is_passed_over_at_once() -> None:
     events = Events([0, 5, 10**15], [0] * 3, [0] * 3, [1] * 3, SENSOR)
     assert [(start, len(part)) for start, part in windows([events], 10)] == [(0, 2), (10**15, 1)]
+
+
+def test_a_region_is_parsed_and_printed() -> None:
+    region = Region.parse("4x3+5+2")
+    assert region == Region(5, 2, SensorSize(width=4, height=3))
+    assert str(region) == "4x3+5+2"
+    assert region.is_inside(SensorSize(width=9, height=5))
+    assert not region.is_inside(SensorSize(width=8, height=5))
+    with pytest.raises(EventError, match=r"'4x3'.*WIDTHxHEIGHT\+LEFT\+TOP"):
+        Region.parse("4x3")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import signal
 import subprocess
@@ -21,14 +22,18 @@ from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from rich.console import Console
 
 import dvspipe.checkpoint
+import dvspipe.cli.infer
+import dvspipe.inference.classifier
 from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
 from dvspipe.config import build
 from dvspipe.encoding import BinConfig, encode_events
 from dvspipe.errors import CheckpointError, ConfigError, DataError, DvspipeError, FileError
-from dvspipe.events import Events, SensorSize, concatenate
+from dvspipe.events import Events, Region, SensorSize, concatenate
 from dvspipe.formats import write
+from dvspipe.frames import Frame
 from dvspipe.inference import (
     Classifier,
     ClassifyOptions,
@@ -43,11 +48,22 @@ from dvspipe.inference import (
     plan_tasks,
     score,
 )
-from dvspipe.inference.fitting import Fit, Region, find_region, fit_events, fit_stream, plan_fit, start_fit
+from dvspipe.inference.fitting import Fit, find_region, fit_events, fit_stream, plan_fit, start_fit
 from dvspipe.inference.rates import MAX_RATE_BINS, RateHistogram, StepCounts
 from dvspipe.inference.windows import Window, slide
 from dvspipe.networks import NetworkConfig
-from dvspipe.results import Answer, InferenceRun, OutputFolder, SegmentRow, TimeScores, WindowRow, add_scores, read_rows
+from dvspipe.results import (
+    Answer,
+    InferenceRun,
+    OutputFolder,
+    RecordingFolder,
+    RecordingResult,
+    SegmentRow,
+    TimeScores,
+    WindowRow,
+    add_scores,
+    read_rows,
+)
 from dvspipe.training import TrainConfig, train
 from dvspipe.video import write_video
 
@@ -279,7 +295,6 @@ def test_a_headerless_recording_takes_the_networks_sensor_where_it_holds_all(tmp
 
 
 def test_a_video_is_simulated_on_the_way(tmp_path: Path) -> None:
-    from dvspipe.frames import Frame
 
     grey = np.full((24, 32), 40, np.uint8)
     frames = []
@@ -672,8 +687,8 @@ def test_a_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpo
             f"{name}/{file}"
             for name in ("a.h5", "deep/b.h5")
             for file in (
-                "answer.json", "overlay.webm", "segments.csv", "segments.jsonl", "timeline.png", "windows.csv",
-                "windows.jsonl",
+                "answer.json", "overlay.webm", "playback.json", "segments.csv", "segments.jsonl", "timeline.png",
+                "windows.csv", "windows.jsonl",
             )
         ]
     )  # fmt: skip
@@ -725,13 +740,15 @@ def test_a_recording_is_classified_again_if_what_its_answer_depends_on_has_chang
 
     first = [checkpoint, "a/1.h5", "--out", "out", "--no-pictures"]
     assert infer(*first, "--labels", "a")[0] == 0
-    assert "1 of 1 recordings are already" in infer(*first, "--labels", "a")[1]
+    assert "the recording is already" in infer(*first, "--labels", "a")[1]
     labels.write_text(f"class,start_us,end_us\n{BAR_CLASSES[1]},0,100000\n")
     assert "0.0% of 1 " in infer(*first, "--labels", "a")[1]
+    assert (tmp_path / "out" / "scores.json").is_file()
     assert "already" not in infer(*first)[1]
+    assert not (tmp_path / "out" / "scores.json").exists()  # it was classified without labels
     assert "already" not in infer(checkpoint, "a/1.h5", "--out", "out")[1]  # now with pictures
     assert (tmp_path / "out" / "1.h5" / "overlay.webm").is_file()
-    assert "1 of 1 recordings are already" in infer(*first)[1]
+    assert "the recording is already" in infer(*first)[1]
 
     assert infer(checkpoint, "a/2.h5", "--out", "out", "--no-pictures")[0] == 0
     assert classes() == {"a/1.h5": BAR_CLASSES[0], "a/2.h5": BAR_CLASSES[1]}
@@ -759,6 +776,8 @@ def test_a_recording_is_classified_again_if_what_its_answer_depends_on_has_chang
         (["short.h5"], "short.h5: lasts 0.0297 s, less than half of the window of 0.1 s; use --window "),
         (["there.h5", "--window", "1000"], "half of the window of 1 s"),
         (["there.h5", "--window", "30"], "window of 30 ms: "),
+        (["there.h5", "--window", "123456789"], "of 123456789 ms: not a multiple of the network's time step of 20 ms "),
+        (["there.h5", "--set", "enter=0.7"], "unknown setting enter, did you mean segments.enter?"),
         (["back.txt"], "back.txt: event 3 has t = 50 us"),
         (["cut.h5"], "cut.h5: "),
         (["unknown.xyz"], "unknown.xyz: "),
@@ -809,7 +828,92 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_json_is_an_object_per_recording_and_nothing_else(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+    for number in range(2):
+        write(tmp_path / "data" / f"{number}.h5", moving_bar(number, number, windows=2))
+    (tmp_path / "data" / "bad.h5").write_text("nonsense")
+    command = [checkpoint, tmp_path / "data", "--json", "--out", tmp_path / "out", "--no-pictures"]
+    for _ in range(2):  # the second time, both are already classified
+        code, said, errors = infer(*command)
+        results = [RecordingResult.model_validate_json(line) for line in said.splitlines()]
+        assert [result.answer.folder for result in results] == ["0.h5", "1.h5"]
+        assert [result.segments[0].class_name for result in results] == [BAR_CLASSES[0], BAR_CLASSES[1]]
+        assert code == 1
+        assert "bad.h5" in errors
+    assert results == OutputFolder(tmp_path / "out").find_results(InferenceRun.read(tmp_path / "out" / "run.json"))
+
+
+def test_the_folder_of_a_run_is_its_checkpoint(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+    write(tmp_path / "a.h5", moving_bar(2, 1))
+    assert infer(checkpoint.parents[1], tmp_path / "a.h5")[1] == infer(checkpoint, tmp_path / "a.h5")[1]
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        load_checkpoint(tmp_path)
+
+
+def test_finished_answers_are_read_once_and_the_network_is_digested_once(
+    tmp_path: Path, checkpoint: Path, infer: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "data" / "a.h5", moving_bar(0, 0))
+    command = [checkpoint, tmp_path / "data", "--out", tmp_path / "out", "--no-pictures"]
+    infer(*command)
+    calls: list[str] = []
+
+    def spy(place: Any, name: str) -> None:
+        before = getattr(place, name)
+        monkeypatch.setattr(place, name, lambda *given, **named: calls.append(name) or before(*given, **named))
+
+    spy(dvspipe.inference.classifier, "digest_of")
+    spy(RecordingFolder, "find_current")
+    infer(*command)
+    assert calls == ["digest_of", "find_current"]
+
+
+def test_answers_on_a_narrow_terminal_are_not_broken_inside_words(
+    tmp_path: Path, checkpoint: Path, infer: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / ("long-" * 12 + "name.h5")
+    write(path, moving_bar(2, 1))
+    shown = io.StringIO()
+    terminal = Console(file=shown, force_terminal=True, width=60, highlight=False, markup=False, color_system=None)
+    piped = infer(checkpoint, path)[1]
+    assert str(path) in piped  # nothing is shortened in a pipe
+    monkeypatch.setattr(dvspipe.cli.infer, "screen", terminal)
+    infer(checkpoint, path)
+    lines = shown.getvalue().splitlines()
+    assert max(map(len, lines)) <= 60
+    for word in ("label", "class", "probability", "segments", "events", "down", "recordings"):
+        assert any(word in line.split() for line in lines), word
+    assert "".join(line[:20].strip() for line in lines).count("name.h5") == 1
+
+
 # Many recordings in Python
+
+
+def test_progress_moves_within_a_recording_and_a_video(tmp_path: Path, checkpoint: Path) -> None:
+    write(tmp_path / "data" / "a.h5", moving_bar(0, 0, windows=20))
+    bars = [np.roll(np.tile(np.uint8([255, 0, 0, 0]), (12, 4)), shift, axis=1) for shift in range(30)]
+    write_video(tmp_path / "data" / "b.webm", [Frame(20_000 * k, bar) for k, bar in enumerate(bars)])
+    calls: list[float] = []
+    tasks = plan_tasks([tmp_path / "data"])
+    done = classify_many(tasks, Classifier.load(checkpoint), progress=lambda now, _: calls.append(now))
+    assert [outcome.error for outcome in done] == [None, None]
+    assert calls == sorted(calls)
+    assert len({now for now in calls if 1 < now < 2}) > 5  # of the video
+    assert calls[-1] == 2
+
+
+def test_a_recording_that_does_not_name_its_sensor_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.txt").write_text("".join(f"{t} {t % 12} 2 1\n" for t in range(0, 100_000, 500)))
+    classifier = untrained(SensorSize(width=128, height=128))
+    classifier.predict(tmp_path / "a.txt")
+    assert "a.txt: does not name its sensor" in caplog.text
+    assert "128x128" in caplog.text
+    assert "34x34" in caplog.text
+    caplog.clear()
+    classifier.predict(tmp_path / "a.txt", InferConfig(fit="scale"), sensor=SensorSize(width=34, height=34))
+    assert not caplog.text
 
 
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])

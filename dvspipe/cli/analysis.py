@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.text import Text
 
 from ..config import build
-from ..errors import ConfigError
-from .options import AsJson, Hint, Overwrite, Sensor, parse_hints, parse_sensor
-from .screen import make_table, screen
+from ..errors import ConfigError, EventError
+from .options import AsJson, Hint, Overwrite, Roi, Sensor, Start, Stop, parse_hints, parse_sensor, select_part
+from .screen import ShowProgress, make_table, progress, screen
+
+if TYPE_CHECKING:
+    from ..events import Events
+    from ..formats import Recording
+    from ..formats.source import Extent
 
 Mode = Literal["counts", "surface", "decay", "xyt", "raster", "rate"]
 Colours = Literal["light", "dark", "colour-blind", "viridis", "inferno", "grey"]
@@ -34,14 +41,17 @@ def compare(
     from ..comparison import CompareSettings
     from ..comparison import compare as compare_events
     from ..files import claim_output
-    from ..formats import read
-    from ..report import describe_comparison, write_comparison_page
+    from ..formats import open_recording
+    from ..report import check_page_name, describe_comparison, write_comparison_page
 
     if out:
+        check_page_name(out)
         claim_output(out, overwrite=overwrite)
     size, hints = parse_sensor(sensor), parse_hints(hint)
     settings = build(CompareSettings, {"window_us": round(window * 1000)}, "compare")
-    compared = compare_events(read(a, sensor=size, hints=hints), read(b, sensor=size, hints=hints), settings)
+    with progress() as show:
+        events_a, events_b = (_read(open_recording(file, sensor=size, hints=hints), show) for file in (a, b))
+        compared = compare_events(events_a, events_b, settings, partial(show, "windows"))
     if as_json:
         sys.stdout.write(json.dumps(compared.to_record(), allow_nan=False) + "\n")
     else:
@@ -52,6 +62,24 @@ def compare(
         screen.print(table)
     if out:
         write_comparison_page(compared, (str(a), str(b)), out)
+        if not as_json:
+            screen.print(f"page: {out}")
+
+
+def _read(recording: Recording, show: ShowProgress) -> Events:
+    from ..events import concatenate
+
+    extent = recording.extent()
+    return concatenate(_count(recording.chunks(), show, extent.events if extent else 0), recording.sensor)
+
+
+def _count(chunks: Iterator[Events], show: ShowProgress, total: int) -> Iterator[Events]:
+    """Yield the same chunks, and show how many events were read."""
+    done = 0
+    for chunk in chunks:
+        show("events", done, total)
+        done += len(chunk)
+        yield chunk
 
 
 def calibrate(
@@ -95,6 +123,12 @@ def view(
         float | None, typer.Option(min=1, max=120, metavar="HZ", help="Pictures per second of playing time.")
     ] = None,
     colours: Annotated[Colours, typer.Option(help="Two colours for ON and OFF, or a colour map for both.")] = "light",
+    start: Start = 0.0,
+    stop: Stop = None,
+    roi: Roi = None,
+    scale: Annotated[
+        int | None, typer.Option(min=1, max=32, metavar="N", help="Pixels of a picture per pixel of the sensor.")
+    ] = None,
     beside: Annotated[
         Path | None, typer.Option(metavar="VIDEO", help="The source video, shown beside the events.")
     ] = None,
@@ -104,23 +138,40 @@ def view(
 ) -> None:
     """Show the events of a recording as a video, a sheet of pictures, or a chart."""
     from ..files import claim_output
-    from ..formats import describe, open_recording
+    from ..formats import open_recording
     from ..report import PLOTS, EventSource, PreviewSettings, draw_events, write_preview
 
     if beside is not None and mode in PLOTS:
         raise ConfigError(f"view: --beside cannot be combined with the chart --mode {mode}")
-    shown = {"window_us": round(window * 1000), "speed": speed, "fps": fps, "colours": colours}
+    shown = {"window_us": round(window * 1000), "speed": speed, "fps": fps, "colours": colours, "scale": scale}
     settings = build(PreviewSettings, shown if mode in PLOTS else shown | {"mode": mode}, "view")
     claim_output(out, overwrite=overwrite)
-    size, hints = parse_sensor(sensor), parse_hints(hint)
-    recording = open_recording(file, sensor=size, hints=hints)
-    span, count = None, 0
-    if out.suffix.lower() == ".png":
-        found = describe(file, sensor=size, hints=hints)
-        span, count = (found.t_first_us or 0, found.t_last_us or 0), found.events
-    if mode in PLOTS:
-        source = EventSource(recording.chunks(), recording.sensor, count, span or (0, 0))
-        draw_events(mode, source, out, colours=settings.colours, title=recording.path.name)
-    else:
-        write_preview(recording.chunks(), recording.sensor, out, settings, span_us=span, beside=beside)
-    screen.print(f"{out}: {recording.path.name}, sensor {recording.sensor}")
+    recording = open_recording(file, sensor=parse_sensor(sensor), hints=parse_hints(hint))
+    part = select_part(recording, start, stop, roi)
+    complete = not start and stop is None and roi is None
+    with progress() as show:
+        extent = (recording.extent() if complete else None) or _measure(_count(part.chunks(), show, 0))
+        if not (complete or extent.events):
+            raise EventError(f"{file}: this part has no events")
+        span_us = extent.first_us or 0, extent.last_us or 0
+        if mode in PLOTS:
+            chunks = _count(part.chunks(), show, extent.events)
+            source = EventSource(chunks, part.sensor, extent.events, span_us)
+            draw_events(mode, source, out, colours=settings.colours, title=recording.path.name)
+        else:
+            write_preview(
+                part.chunks(), part.sensor, out, settings, span_us=span_us, beside=beside,
+                progress=partial(show, "pictures"),
+            )  # fmt: skip
+    screen.print(f"{out}: {recording.path.name}, {'region' if roi else 'sensor'} {part.sensor}")
+
+
+def _measure(chunks: Iterator[Events]) -> Extent:
+    """Return number of events, first and last time."""
+    from ..formats.source import Extent
+
+    count, first_us, last_us = 0, None, None
+    for chunk in filter(len, chunks):
+        first_us = first_us if count else int(chunk.t[0])
+        count, last_us = count + len(chunk), int(chunk.t[-1])
+    return Extent(count, first_us, last_us)

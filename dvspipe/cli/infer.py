@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.text import Text
 
 from ..errors import DvspipeError
-from ..results import Answer, InferenceRun, OutputFolder, add_scores
-from .options import Hint, Jobs, Overwrite, Sensor, parse_hints, parse_sensor, to_us
-from .screen import EXIT_SOME_FAILED, fail, notes, progress, screen, skip
+from ..results import Answer, InferenceRun, OutputFolder, RecordingResult, add_scores
+from .options import AsJson, Hint, Jobs, Overwrite, Sensor, parse_hints, parse_sensor, to_us
+from .screen import EXIT_SOME_FAILED, ShowProgress, fail, make_table, messages, notes, progress, screen, skip
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from ..inference import Draw, InferConfig
+    from ..parallel import Progress
 
 SHORTEST_MS, LONGEST_MS = 0.001, 1e9  # of a window
 
@@ -25,7 +27,7 @@ SHORTEST_MS, LONGEST_MS = 0.001, 1e9  # of a window
 Checkpoint = Annotated[
     str,
     typer.Argument(
-        metavar="CHECKPOINT", help="weights/best.safetensors of a training run, or the name of a shipped checkpoint."
+        metavar="CHECKPOINT", help="The folder of a training run, a .safetensors file, or a shipped checkpoint."
     ),
 ]
 Recordings = Annotated[list[Path], typer.Argument(metavar="RECORDING", help="Recordings, videos, or folders of them.")]
@@ -87,6 +89,7 @@ def infer(
     hint: Hint = None,
     jobs: Jobs = 1,
     no_pictures: NoPictures = False,
+    as_json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Classify recordings over time: labels with their probabilities."""
@@ -106,25 +109,47 @@ def infer(
     run = options.record_run(classifier)
     results = {} if overwrite else find_finished(tasks, run, options)
     if results:
-        notes.print(f"{len(results)} of {len(tasks)} recordings are already classified; use --overwrite to repeat them")
-    unit = "events" if len(tasks) - len(results) == 1 else "recordings"
+        which = f"{len(results)} of {len(tasks)} recordings are" if len(tasks) > 1 else "the recording is"
+        say = messages.print if as_json else notes.print
+        say(f"{which} already classified; use --overwrite to repeat it")
+    if as_json:
+        for result in results.values():
+            _print_json(result)
+    waiting = [task for task in tasks if task not in results]
     errors: list[DvspipeError] = []
     with progress() as show:
-        shown = partial(show, unit)
-        for outcome in classify_many(tasks, classifier, options, jobs=jobs, overwrite=overwrite, progress=shown):
+        shown = _show_share(show, len(waiting))
+        for outcome in classify_many(waiting, classifier, options, jobs=jobs, overwrite=overwrite, progress=shown):
             if outcome.error is None:
                 results[outcome.item] = outcome.result()
+                if as_json:
+                    _print_json(outcome.result())
             elif len(tasks) == 1:
                 raise outcome.error
             else:
                 errors.append(outcome.error)
                 skip(outcome.error)
     answers = [results[task].answer for task in tasks if task in results]
-    print_answers(answers)
+    if not as_json:
+        print_answers(answers)
     if out is not None and answers:
-        notes.print(f"report: {_write_page(OutputFolder(out), run)}")
+        report = _write_page(OutputFolder(out), run)
+        if not as_json:
+            notes.print(f"report: {report}")
     if errors:
         fail(f"{len(errors)} of {len(tasks)} recordings could not be classified", EXIT_SOME_FAILED)
+
+
+def _print_json(result: RecordingResult) -> None:
+    sys.stdout.write(result.model_dump_json() + "\n")
+    sys.stdout.flush()
+
+
+def _show_share(show: ShowProgress, recordings: int) -> Progress:
+    """Return a progress that shows recordings, or the percentage of a single one."""
+    if recordings == 1:
+        return lambda done, _: show("percent", 100 * done, 100)
+    return lambda done, total: show("recordings", done, total)
 
 
 def _build_config(settings: list[str] | None, options: Mapping[str, JsonValue]) -> InferConfig:
@@ -151,7 +176,7 @@ def _write_page(folder: OutputFolder, run: InferenceRun) -> Path:
 
 
 def print_answers(answers: Sequence[Answer]) -> None:
-    """Print a line per recording, however narrow the screen, what the network was trained on, and scores."""
+    """Print a row per recording, what the network was trained on, and scores."""
     if not answers:
         return
     rows = [("file", "label", "class", "probability", "segments", "events")]
@@ -160,11 +185,19 @@ def print_answers(answers: Sequence[Answer]) -> None:
         numbers = f"{answer.probability:.1%}", str(answer.segments), f"{answer.events:,}"
         rows.append((answer.file, str(answer.label), name, *numbers))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = zip(row, widths, "<><>>>", strict=True)
-        screen.print("  ".join(f"{cell:{side}{width}}" for cell, width, side in cells))
+    if screen.is_terminal and sum(widths) + 2 * len(widths) > screen.width:
+        table = make_table(*rows[0], right=("probability", "segments", "events"))
+        for column in table.columns[1:]:
+            column.no_wrap = True  # the names of files are wrapped
+        for row in rows[1:]:
+            table.add_row(*map(Text, row))
+        screen.print(table)
+    else:
+        for row in rows:
+            cells = zip(row, widths, "<><>>>", strict=True)
+            screen.print("  ".join(f"{cell:{side}{width}}" for cell, width, side in cells))
     if answers[0].trained_on:
-        screen.print(f"by a network that was trained on {answers[0].trained_on}")
+        screen.print(f"The network was trained on: {answers[0].trained_on}")
     if (scores := add_scores(answer.scores for answer in answers)) is not None:
         from ..report import score_line
 

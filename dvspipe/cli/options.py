@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..config import SettingsTree, join_names, merge_settings, parse_overrides, read_yaml, suggest_settings
-from ..errors import ConfigError
+from ..errors import ConfigError, EventError
 
 if TYPE_CHECKING:
-    from ..events import SensorSize
-    from ..formats import Hints
+    from ..events import Events, SensorSize
+    from ..formats import Hints, Recording
 
 Config = Annotated[
     str,
@@ -40,6 +42,14 @@ Hint = Annotated[
 ]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Number of processes.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+Start = Annotated[float, typer.Option("--start", min=0, metavar="SECONDS", help="Start time, from the first event on.")]
+Stop = Annotated[
+    float | None,
+    typer.Option(
+        "--stop", min=0, metavar="SECONDS", help="Stop time (exclusive), from the first event on; default: end."
+    ),
+]
+Roi = Annotated[str | None, typer.Option("--roi", metavar="WxH+X+Y", help="Region of the sensor; default: all of it.")]
 OutFile = Annotated[
     Path, typer.Option("--out", "-o", metavar="FILE", help="Output file; its suffix chooses the format.")
 ]
@@ -101,6 +111,42 @@ def parse_hints(given: list[str] | None) -> Hints:
     if unknown:
         raise ConfigError(f"--hint {unknown[0]}: unknown, expected {', '.join(known)}")
     return Hints(**hints)  # type: ignore[arg-type]  # it checks its values
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a recording.
+
+    Args:
+        sensor: Size of its region.
+        chunks: Starts to read its events.
+    """
+
+    sensor: SensorSize
+    chunks: Callable[[], Iterator[Events]]
+
+
+def select_part(recording: Recording, start: float, stop: float | None, roi: str | None) -> Part:
+    """Return the part of a recording that --start, --stop and --roi give."""
+    from ..events import Region
+
+    if stop is not None and stop <= start:
+        raise ConfigError(f"--stop {stop:g}: expected a time after --start {start:g}")
+    start_us, stop_us = None, None
+    if start or stop is not None:
+        extent = recording.extent()
+        first_us = extent.first_us if extent else next((int(one.t[0]) for one in recording.chunks() if len(one)), 0)
+        first_us = first_us or 0
+        start_us, stop_us = first_us + round(start * 1e6), None if stop is None else first_us + round(stop * 1e6)
+    region = Region.parse(roi) if roi else Region.full(recording.sensor)
+    if not region.is_inside(recording.sensor):
+        raise EventError(f"{recording.path}: --roi {roi} is outside the sensor (found {recording.sensor})")
+
+    def read() -> Iterator[Events]:
+        chunks = recording.chunks(start_us, stop_us)
+        return (chunk.crop(region.left, region.top, region.size) for chunk in chunks) if roi else chunks
+
+    return Part(region.size, read)
 
 
 def to_us(milliseconds: float | None) -> int | None:

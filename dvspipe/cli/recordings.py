@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -15,8 +14,20 @@ from rich.text import Text
 
 from ..config import build
 from ..errors import ConfigError, DvspipeError, EventError
-from ..events import SensorSize
-from .options import AsJson, Hint, OutFile, Overwrite, Sensor, parse_hints, parse_sensor, to_us
+from .options import (
+    AsJson,
+    Hint,
+    OutFile,
+    Overwrite,
+    Roi,
+    Sensor,
+    Start,
+    Stop,
+    parse_hints,
+    parse_sensor,
+    select_part,
+    to_us,
+)
 from .screen import EXIT_SOME_FAILED, describe_error, fail, make_table, screen, skip
 
 if TYPE_CHECKING:
@@ -115,12 +126,9 @@ def check(
 def cut(
     file: Recording,
     out: OutFile,
-    start: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Start time, from the first event on.")] = 0.0,
-    stop: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="SECONDS", help="Stop time (exclusive), from the first event on; default: end."),
-    ] = None,
-    roi: Annotated[str | None, typer.Option(metavar="WxH+X+Y", help="Region of the sensor to keep.")] = None,
+    start: Start = 0.0,
+    stop: Stop = None,
+    roi: Roi = None,
     sensor: Sensor = None,
     hint: Hint = None,
     overwrite: Overwrite = False,
@@ -129,26 +137,9 @@ def cut(
     from ..formats import open_recording, write
 
     recording = open_recording(file, sensor=parse_sensor(sensor), hints=parse_hints(hint))
-    extent = recording.extent()
-    first = extent.first_us if extent else next((int(part.t[0]) for part in recording.chunks() if len(part)), None)
-    first = first or 0
-    parts = recording.chunks(first + round(start * 1e6), None if stop is None else first + round(stop * 1e6))
-    size = recording.sensor
-    if roi:
-        left, top, size = _parse_region(roi)
-        if left + size.width > recording.sensor.width or top + size.height > recording.sensor.height:
-            raise EventError(f"{file}: --roi {roi} is outside the sensor (found {recording.sensor})")
-        parts = (part.crop(left, top, size) for part in parts)
-    count = write(out, parts, size, source=file.name, overwrite=overwrite)
-    screen.print(f"{out}: {count:,} events of {size}")
-
-
-def _parse_region(text: str) -> tuple[int, int, SensorSize]:
-    """Return left, top and size of WIDTHxHEIGHT+LEFT+TOP."""
-    match = re.fullmatch(r"(\d+x\d+)\+(\d+)\+(\d+)", text)
-    if match is None:
-        raise ConfigError(f"--roi {text!r} is not of the form WIDTHxHEIGHT+LEFT+TOP, such as 128x128+10+20")
-    return int(match[2]), int(match[3]), SensorSize.parse(match[1])
+    part = select_part(recording, start, stop, roi)
+    count = write(out, part.chunks(), part.sensor, source=file.name, overwrite=overwrite)
+    screen.print(f"{out}: {count:,} events of {part.sensor}")
 
 
 def merge(

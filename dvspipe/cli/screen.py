@@ -31,7 +31,9 @@ class _Console(Console):
     """A console for texts that may contain control characters or look like markup, as names of files may."""
 
     def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, highlight=False, soft_wrap=True, markup=False)
+        # on a terminal, lines are wrapped between words; elsewhere they stay as they are
+        on_terminal = (sys.stderr if stderr else sys.stdout).isatty()
+        super().__init__(stderr=stderr, highlight=False, soft_wrap=not on_terminal, markup=False)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """Return what is printed for an object, without control characters except those of styles."""
@@ -46,7 +48,7 @@ notes = _Console()
 messages = _Console(stderr=True)
 """For errors, warnings and progress."""
 
-ShowProgress = Callable[[str, int, int], None]
+ShowProgress = Callable[[str, float, float], None]
 """Called with a stage, how much of it is done, and how much there is (0 if unknown)."""
 
 
@@ -162,7 +164,7 @@ def progress(*, polled: bool = True) -> Iterator[ShowProgress]:
     ) as bars:  # fmt: skip
         show = _Lines() if bars.disable else _Bars(bars)
 
-        def show_or_stop(stage: str, done: int, total: int) -> None:
+        def show_or_stop(stage: str, done: float, total: float) -> None:
             Interrupt.stop_if_requested()
             show(stage, done, total)
 
@@ -194,7 +196,7 @@ class _Bars:
         self._bars = bars
         self._stage, self._task = "", TaskID(0)
 
-    def __call__(self, stage: str, done: int, total: int) -> None:
+    def __call__(self, stage: str, done: float, total: float) -> None:
         if stage != self._stage:
             for old in self._bars.task_ids:
                 self._bars.remove_task(old)
@@ -206,10 +208,10 @@ class _Lines:
     """Print progress as a line now and then, unless notes are suppressed."""
 
     def __init__(self) -> None:
-        self._stage, self._from = "", 0
+        self._stage, self._from = "", 0.0
         self._begin_s = self._printed_s = time.monotonic()
 
-    def __call__(self, stage: str, done: int, total: int) -> None:
+    def __call__(self, stage: str, done: float, total: float) -> None:
         now_s = time.monotonic()
         if stage != self._stage:
             self._stage, self._from, self._begin_s = stage, done, now_s
@@ -218,4 +220,4 @@ class _Lines:
         self._printed_s = now_s
         rate = (done - self._from) / max(now_s - self._begin_s, 1e-9)
         left = f", {timedelta(seconds=round((total - done) / rate))} left" if rate > 0 and total else ""
-        messages.print(f"{stage}: {done}{f' of {total}' if total else ''}{left}")
+        messages.print(f"{stage}: {done:.0f}{f' of {total:.0f}' if total else ''}{left}")

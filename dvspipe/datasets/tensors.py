@@ -326,7 +326,7 @@ def _map_samples(
         yield encode(sample, _ignore)
 
 
-def _ignore(*_: int) -> None:
+def _ignore(*_: float) -> None:
     pass
 
 

@@ -6,6 +6,7 @@ import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import log
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..checkpoint import ClassifierConfig, load_checkpoint
+from ..checkpoint import ClassifierConfig, digest_of, load_checkpoint
 from ..config import build
 from ..encoding import BinConfig
 from ..errors import ConfigError, DataError, Remedy
@@ -106,12 +107,17 @@ class Classifier:
         image_bytes = 4 * grid.width * grid.height * max(config.bins.channels, config.network.channels[0])
         self._max_images = max(1, MAX_BYTES // image_bytes)  # that go through the network together
 
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the configuration and the weights."""
+        return digest_of({"config": self.config.model_dump_json()}, self.network.state_dict())
+
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu") -> Classifier:
         """Return the classifier in a checkpoint.
 
         Args:
-            path: A file, or the name of a checkpoint that comes with dvspipe.
+            path: A file, the folder of a training run, or the name of a checkpoint that comes with dvspipe.
             device: Where the network runs.
 
         Raises:
@@ -128,7 +134,36 @@ class Classifier:
         hints: Hints = NO_HINTS,
         progress: Progress | None = None,
     ) -> Prediction:
-        """Return the prediction for a recording or video; arguments and errors are those of `open` and `classify`."""
+        """Return the prediction for a recording or video: one of the classes that the network was trained on.
+
+        Args:
+            recording: A file of any readable format, a video, which is simulated first, or events in memory.
+            config: Windows, segments, and how the recording fits the network's sensor.
+            sensor: Its sensor, for a file that does not name it.
+            hints: What else the file does not say.
+            progress: Called with the time done and in all, as in `classify`.
+
+        Returns:
+            The class of the complete recording, `class_name`, one of `self.config.classes`, and what is shown when. The
+            network has no class for "none of them": look at `certain` and at the segments that are `uncertain`.
+
+        Raises:
+            ConfigError: The configuration does not fit the network, such as a window that is no multiple of its step.
+            FileError: The file is missing, corrupted, or of an unknown format.
+            VideoError: The video cannot be decoded.
+            DataError: It comes from another sensor than the network's and `config.fit` is None, or it has no events, or
+                less than half of a window.
+
+        Example:
+            >>> from dvspipe import Classifier
+            >>> from dvspipe.synthesis import record_gesture
+            >>> classifier = Classifier.load("gesture-synthetic")
+            >>> prediction = classifier.predict(record_gesture(1, person=0, clip=0, seed=0))
+            >>> prediction.class_name in classifier.config.classes, 0 <= prediction.probability <= 1
+            (True, True)
+            >>> [segment.t_start_us for segment in prediction.segments][0] == prediction.t_first_us
+            True
+        """
         return self.classify(self.open(recording, config, sensor=sensor, hints=hints), config, progress)
 
     def open(
@@ -166,7 +201,8 @@ class Classifier:
         Args:
             recording: What `open` returns, or takes.
             config: Windows and segments.
-            progress: Called with the number of events done and in all.
+            progress: Called with the time done and in all, in microseconds; the latter is 0 if unknown, and an estimate
+                for a video.
 
         Raises:
             ConfigError: The configuration does not fit the network.
@@ -327,7 +363,7 @@ class _Reader:
         self._start()
 
     def _start(self) -> None:
-        self.recorded, self.rates = 0, RateHistogram()
+        self.recorded, self.rates, self._done_us = 0, RateHistogram(), 0
         self.events, self.first_us, self.last_us = 0, 0, 0
         self.steps = StepCounts(self._step_us)
 
@@ -344,8 +380,10 @@ class _Reader:
     def _count_recorded(self, part: Events) -> None:
         self.rates.add(part)
         self.recorded += len(part)
+        first_us, last_us = self.source.span_us or (0, 0)
+        self._done_us = int(part.t[-1]) - first_us if len(part) else self._done_us
         if self._progress:
-            self._progress(self.recorded, max(self.recorded, self.source.events))
+            self._progress(self._done_us, last_us - first_us)
 
 
 class _Span(NamedTuple):
@@ -455,9 +493,9 @@ def _divide(name: str, length_us: int, step_us: int) -> int:
     """
     steps, rest = divmod(length_us, step_us)
     if rest:
-        nearest = " and ".join(f"{step_us * number / 1000:g} ms" for number in (steps, steps + 1) if number)
+        nearest = " and ".join(f"{step_us * number / 1000:.15g} ms" for number in (steps, steps + 1) if number)
         raise ConfigError(
-            f"{name} of {length_us / 1000:g} ms: not a multiple of the network's time step of {step_us / 1000:g} ms "
+            f"{name} of {length_us / 1000:.15g} ms: not a multiple of the network's time step of {step_us / 1000:g} ms "
             f"(nearest: {nearest})"
         )
     return steps

@@ -10,7 +10,6 @@ that its own pixel covers.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -20,38 +19,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..errors import EventError
-from ..events import Events, SensorSize
+from ..events import Events, Region, SensorSize
 from ..filters import count_pixels, find_hot_pixels
 
 CENTRAL_SHARE = 0.98  # of the events along each axis that an automatic region has
 MARGIN_SHARE = 0.05  # of its length that is added at each end
-
-
-@dataclass(frozen=True)
-class Region:
-    """A rectangle of pixels."""
-
-    left: int
-    top: int
-    size: SensorSize
-
-    @classmethod
-    def full(cls, sensor: SensorSize) -> Region:
-        """Return the region that is all of a sensor."""
-        return cls(0, 0, sensor)
-
-    @classmethod
-    def parse(cls, text: str) -> Region:
-        """Return the region written as WIDTHxHEIGHT+LEFT+TOP."""
-        width, height, left, top = map(int, re.split(r"[x+]", text))
-        return cls(left, top, SensorSize(width=width, height=height))
-
-    def is_inside(self, sensor: SensorSize) -> bool:
-        """Return whether a sensor has all pixels of the region."""
-        return self.left + self.size.width <= sensor.width and self.top + self.size.height <= sensor.height
-
-    def __str__(self) -> str:
-        return f"{self.size}+{self.left}+{self.top}"
 
 
 class PixelMap(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from ..errors import ConfigError, DataError, DvspipeError, FileError, Remedy
@@ -26,6 +26,7 @@ from .config import InferConfig
 from .labels import LabelledSpan, find_label_file, read_spans
 from .records import record_answer, record_dependencies, record_run, record_windows
 from .scores import score
+from .source import EventSource
 from .tasks import Task
 
 Draw = Callable[
@@ -101,7 +102,8 @@ def classify_many(
         options: How to classify, and what to store.
         jobs: Number of processes, > 0.
         overwrite: Whether to classify all recordings, and to replace the answers of other runs.
-        progress: Called with the number of recordings done and in all; for a single recording, with its events.
+        progress: Called with the number of recordings done and in all; with one process, the number includes the share
+            of the current recording that is done.
 
     Yields:
         Outcomes whose error names the file, for recordings that cannot be classified.
@@ -129,10 +131,7 @@ def classify_many(
             f"jobs = {jobs}: the classifier was not loaded from a checkpoint, which processes need",
             Remedy("jobs", 1, "work in this process"),
         )
-    if len(waiting) == 1:
-        work, progress = _Classify(run, options, classifier, progress), None
-    else:
-        work = _Classify(run, options, None if in_processes else classifier)
+    work = _Classify(run, options, None if in_processes else classifier)
     return _classify_all(work, waiting, jobs, progress)
 
 
@@ -180,7 +179,7 @@ def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOpt
             continue  # raised again when it is classified
         folder = OutputFolder(options.out).of(task.name)
         if (answer := folder.find_current(needed)) is not None:
-            finished[task] = RecordingResult(answer, folder.read_segments())
+            finished[task] = RecordingResult(answer=answer, segments=folder.read_segments())
     return finished
 
 
@@ -196,6 +195,8 @@ def summarize_answers(folder: OutputFolder, run: InferenceRun) -> None:
     folder.write_predictions(answers)
     if (scores := add_scores(answer.scores for answer in answers)) is not None:
         scores.write(folder.scores)
+    else:
+        folder.scores.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -206,30 +207,28 @@ class _Classify:
         run: The record of the classification.
         options: How to classify, and what to store.
         classifier: The network; None loads it from its checkpoint, once per process.
-        progress: Called with the number of events done and in all.
     """
 
     run: InferenceRun
     options: ClassifyOptions
     classifier: Classifier | None
-    progress: Progress | None = None
 
     def __call__(self, task: Task, progress: Progress) -> RecordingResult:
         classifier = self.classifier or _load(self.run.checkpoint)
         options, classes = self.options, classifier.config.classes
-        progress = self.progress or progress
+        passes = 1 if options.draw is None else 2  # the second one draws
         labels = options.find_label_file(task)
         spans = None if labels is None else read_spans(labels, classes)
         source = classifier.open(task.source, options.config, sensor=options.sensor, hints=options.hints)
         # before the recording is read, so that a change in the meantime is noticed
         depends_on = None if options.out is None else options.record_dependencies(task, self.run)
-        prediction = classifier.classify(source, options.config, progress)
+        prediction = classifier.classify(source, options.config, partial(_report_pass, progress, 0, passes))
         scores = None if spans is None else self._score(prediction, spans)
         answer = record_answer(prediction, folder=str(task.name), spans=spans, scores=scores, depends_on=depends_on)
-        result = RecordingResult(answer, prediction.segments)
+        result = RecordingResult(answer=answer, segments=prediction.segments)
         if options.out is not None:
             windows = record_windows(prediction, classes)
-            parts = _call_between(source.parts(), lambda: progress(prediction.events, prediction.events))
+            parts = _follow(source, partial(_report_pass, progress, 1, passes))
             self._store(OutputFolder(options.out), result, windows, parts, source.sensor)
         return result
 
@@ -258,8 +257,14 @@ def _load(checkpoint: str) -> Classifier:
     return Classifier.load(checkpoint)
 
 
-def _call_between(parts: Iterator[Events], callback: Callable[[], object]) -> Iterator[Events]:
-    """Yield the same parts, and call a callback before each, which may stop the work."""
-    for part in parts:
-        callback()
+def _report_pass(progress: Progress, number: int, passes: int, done: float, total: float) -> None:
+    """Report how much is done in one of several passes over a recording."""
+    progress(number + (min(1.0, max(0.0, done / total)) if total else 0), passes)
+
+
+def _follow(source: EventSource, progress: Progress) -> Iterator[Events]:
+    """Yield the parts of a recording, and report how much of its time is done before each, which may stop the work."""
+    first_us, last_us = source.span_us or (0, 0)
+    for part in source.parts():
+        progress(int(part.t[0]) - first_us if len(part) else 0, last_us - first_us)
         yield part

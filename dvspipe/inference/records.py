@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ..checkpoint import digest_of, versions
+from ..checkpoint import versions
 from ..errors import FileError
 from ..events import SensorSize
 from ..formats import NO_HINTS, Hints
@@ -112,7 +112,7 @@ def record_run(
     """
     return InferenceRun(
         checkpoint=classifier.checkpoint or "",
-        network=digest_of({"config": classifier.config.model_dump_json()}, classifier.network.state_dict()),
+        network=classifier.digest,
         trained_on=classifier.config.trained_on,
         classes=classifier.config.classes,
         sensor=str(classifier.config.sensor),

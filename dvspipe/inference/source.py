@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from ..conversion import FRAMES_AHEAD, ConvertConfig, is_video
 from ..errors import CorruptionError, DataError, EventError, FormatError, Remedy, VideoError
-from ..events import Events, SensorSize
+from ..events import Events, Region, SensorSize
 from ..formats import NO_HINTS, Hints, Recording, open_recording
 from ..parallel import prefetch
 from ..simulator import simulate, upsample
 from ..video import Video, camera_of, open_video
 from .config import InferConfig
-from .fitting import Fit, Region, find_region, fit_stream, plan_fit, resize_region, scaled_size, widen_region
+from .fitting import Fit, find_region, fit_stream, plan_fit, resize_region, scaled_size, widen_region
+
+log = logging.getLogger(__name__)
 
 PREFETCHED_CHUNKS = 2
 MAX_EVENTS = 1 << 17  # that are processed together, which limits the size of intermediate results
@@ -34,7 +38,7 @@ class EventSource:
         sensor: The sensor that they come from; of a video, the one that it is simulated for.
         parts: Starts to read them, and yields consecutive parts.
         fit: How they become events of the network's sensor.
-        events: Number of events, 0 if unknown.
+        span_us: Times of the first and the last event, estimated for a video; None if unknown. For the progress.
         is_video: Whether they are simulated.
     """
 
@@ -42,7 +46,7 @@ class EventSource:
     sensor: SensorSize
     parts: Parts
     fit: Fit
-    events: int = 0
+    span_us: tuple[int, int] | None = None
     is_video: bool = False
 
     def read_fitted(self, on_part: Callable[[Events], object]) -> Iterator[Events]:
@@ -80,7 +84,7 @@ def open_source(
     if isinstance(given, Events):
         name, parts = "the events", partial(_iterate_once, given)
         fit = _plan_fit(name, given.sensor, parts, target, config)
-        return EventSource(name, given.sensor, parts, fit, events=len(given))
+        return EventSource(name, given.sensor, parts, fit, (int(given.t[0]), int(given.t[-1])) if len(given) else None)
     if camera_of(given) is not None:
         raise DataError(f"{given}: is a camera, expected a recording or video; record it first with dvspipe convert")
     if is_video(given):
@@ -89,7 +93,8 @@ def open_source(
     extent = recording.extent()
     parts = partial(_read_recording, recording)
     fit = _plan_fit(str(given), recording.sensor, parts, target, config)
-    return EventSource(str(given), recording.sensor, parts, fit, events=extent.events if extent else 0)
+    span_us = (extent.first_us or 0, extent.last_us or 0) if extent else None
+    return EventSource(str(given), recording.sensor, parts, fit, span_us)
 
 
 def _iterate_once(events: Events) -> Iterator[Events]:
@@ -103,6 +108,12 @@ def _open_recording(
     recording = open_recording(path, sensor=sensor, hints=hints)
     if recording.sensor_source == "guessed" and config.fit is None:
         if _is_inside(target, recording):
+            if recording.sensor != target:
+                log.warning(
+                    "%s: does not name its sensor, which is taken as the network's %s, although %s has all its events; "
+                    "if it is %s, set sensor to %s and fit to scale",
+                    path, target, recording.sensor, recording.sensor, recording.sensor,
+                )  # fmt: skip
             return open_recording(path, sensor=target, hints=hints)
         if config.roi is None:
             raise DataError(
@@ -173,7 +184,18 @@ def _open_video(path: Path, target: SensorSize, config: InferConfig) -> EventSou
         settings = _set_video(settings, resize=str(scaled_size(size, target)))
     video = open_video(path, settings.video)
     parts = partial(_simulate, str(path), video, settings)
-    return EventSource(str(path), video.size, parts, plan_fit(video.size, target, "crop"), is_video=True)
+    fit = plan_fit(video.size, target, "crop")
+    return EventSource(str(path), video.size, parts, fit, _estimate_span(video), is_video=True)
+
+
+def _estimate_span(video: Video) -> tuple[int, int] | None:
+    """Return about when the first and the last frame of a video are, by the interval of the first two."""
+    times_us = [frame.t_us for frame in islice(video.frames(), 2)]
+    if len(times_us) < 2 or not video.frame_count:
+        return None
+    first_us, second_us = times_us
+    last_us, stop_s = (second_us - first_us) * video.frame_count, video.settings.stop_s
+    return first_us, max(second_us, last_us if stop_s is None else min(last_us, round(stop_s * 1e6)))
 
 
 def _set_video(settings: ConvertConfig, **update: str) -> ConvertConfig:

@@ -6,6 +6,7 @@ from .comparison import Metric, describe_comparison, write_comparison_page
 from .config import PreviewColours, PreviewMode, PreviewSettings
 from .examples import draw_examples
 from .neurons import draw_neurons
+from .pages import check_page_name
 from .plots import PLOTS, EventSource, PlotKind, draw_events
 from .previews import write_preview
 from .rasters import draw_rasters
@@ -20,6 +21,7 @@ __all__ = [
     "PreviewColours",
     "PreviewMode",
     "PreviewSettings",
+    "check_page_name",
     "describe_comparison",
     "draw_confusion",
     "draw_curves",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import quote
@@ -15,6 +15,7 @@ from ..results import (
     Answer,
     InferenceRun,
     OutputFolder,
+    Playback,
     RecordingFolder,
     RecordingResult,
     TimeScores,
@@ -28,7 +29,11 @@ from .style import ACCENT, QUIET, SMALL, grid_axes, new_figure, readable, save_f
 from .timelines import draw_timeline, write_overlay
 
 MAX_OPEN = 3  # recordings whose pictures are shown at first
-MAX_VIDEO_BYTES = 48 << 20  # of all videos that the page holds; it links to the others
+MAX_MEDIA_BYTES = 24 << 20  # of all pictures and videos of recordings that the page holds; it links to the others
+CAPTIONS = (
+    "Probability of each class, the segments, and the event rate.",
+    "ON red, OFF blue; below, the predicted class and its probability.",
+)
 MAX_SEGMENTS = 200  # in the table of a recording
 
 
@@ -40,7 +45,7 @@ def draw_recording(
     sensor: SensorSize,
     classes: Sequence[str],
 ) -> None:
-    """Write the timeline and the overlay of a recording.
+    """Write the timeline and the overlay of a recording, and where they show which time.
 
     Args:
         folder: Where to write them.
@@ -53,8 +58,9 @@ def draw_recording(
     Raises:
         FileError: A picture cannot be written.
     """
-    draw_timeline(result, windows, classes, folder.timeline)
-    write_overlay(parts, sensor, result, windows, folder.overlay)
+    axis_from, axis_to = draw_timeline(result, windows, classes, folder.timeline)
+    clock_s = write_overlay(parts, sensor, result, windows, folder.overlay)
+    Playback(axis_from=axis_from, axis_to=axis_to, clock_s=clock_s).write(folder.playback)
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,7 @@ class _RecordingSection:
 
     answer: Answer
     media: list[Media]
+    playback: Playback | None
     segments: Table
     more_segments: int
     score_line: str
@@ -103,16 +110,19 @@ def write_answers_page(
 
 def _recording_sections(folder: OutputFolder, results: Sequence[RecordingResult]) -> list[_RecordingSection]:
     sections = []
-    free = MAX_VIDEO_BYTES
+    free = MAX_MEDIA_BYTES
     for number, result in enumerate(results):
         answer, files = result.answer, folder.of(result.answer.folder)
-        size = files.overlay.stat().st_size if files.overlay.is_file() else 0
-        fits = size <= free
-        free -= size if fits else 0
-        link = None if fits else f"{quote(answer.folder)}/{files.overlay.name}"
+        media = _media(files) if answer.depends_on is None or answer.depends_on.pictures else []
+        size = sum(one.path.stat().st_size for one in media)
+        if size > free:
+            media = [replace(one, link=f"{quote(answer.folder)}/{one.path.name}") for one in media]
+        else:
+            free -= size
         section = _RecordingSection(
             answer,
-            _media(files, link),
+            media,
+            Playback.find(files.playback) if len(media) == len(CAPTIONS) else None,
             _segment_table(result),
             max(0, len(result.segments) - MAX_SEGMENTS),
             "" if answer.scores is None else score_line(answer.scores),
@@ -122,11 +132,11 @@ def _recording_sections(folder: OutputFolder, results: Sequence[RecordingResult]
     return sections
 
 
-def _media(files: RecordingFolder, overlay_link: str | None) -> list[Media]:
+def _media(files: RecordingFolder) -> list[Media]:
     """Return the timeline and the overlay of a recording if it has them."""
     media = [
-        Media(files.timeline, "Probability of each class: the darker, the more probable.", is_chart=True),
-        Media(files.overlay, "ON red, OFF blue; below, the predicted class and its probability.", link=overlay_link),
+        Media(path, caption, is_chart=path == files.timeline)
+        for path, caption in zip((files.timeline, files.overlay), CAPTIONS, strict=True)
     ]
     return [one for one in media if one.path.is_file()]
 

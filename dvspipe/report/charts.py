@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 LAYER_COLOURS = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#8fbc1c")  # viridis, from first layer to last
 MAX_COUNTED_CLASSES = 30  # of a confusion matrix with counts in its cells
+MAX_NAMED_CLASSES = 100  # of a confusion matrix with names; of more they cannot be read
+MAX_BARS = 30  # of the probabilities of one prediction
 MAX_MARKED_EPOCHS = 20  # of curves with a dot at each epoch
 
 
@@ -88,7 +90,8 @@ def draw_curves(rows: Sequence[EpochRow], path: Path, *, title: str = "", chosen
     for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
         _draw_panel(axes, panel, epochs)
         if chosen_epoch is not None:
-            _mark_epoch(axes, chosen_epoch)
+            axes.axvline(chosen_epoch, color=QUIET, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+            axes.set_xlabel("epoch (dashed: the chosen one)", **SMALL)
         _label_ends(axes, panel.lines)
     save_figure(figure, path)
 
@@ -113,12 +116,6 @@ def _draw_panel(axes: Axes, panel: _Panel, epochs: list[int]) -> None:
         axes.set_ylim(bottom=0)
     if epochs:
         axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
-
-
-def _mark_epoch(axes: Axes, epoch: int) -> None:
-    axes.axvline(epoch, color=QUIET, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    side = "right" if epoch > np.mean(axes.get_xlim()) else "left"
-    axes.text(epoch, 1, " chosen ", transform=axes.get_xaxis_transform(), **SMALL, ha=side, va="top")
 
 
 def _label_ends(axes: Axes, lines: Sequence[_Line]) -> None:
@@ -159,25 +156,33 @@ def draw_confusion(matrix: ArrayLike, classes: Sequence[str], path: Path, title:
         for row, column in np.argwhere(counts > 0).tolist():
             colour = "white" if share[row, column] > 0.55 else INK
             axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=colour)
-    names = [readable(name) for name in classes]
-    axes.set_xticks(range(K), names, parse_math=False)
-    if max(map(len, names)) > 3:
-        for label in axes.get_xticklabels():
-            label.set(rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(K), names, parse_math=False)
+    if K <= MAX_NAMED_CLASSES:
+        _name_cells(axes, [readable(name) for name in classes])
     axes.tick_params(length=0, labelsize=8, labelcolor=INK)
-    axes.set_xticks(np.arange(K + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(K + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=1.5)
-    axes.tick_params(which="minor", length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("predicted", **SMALL)
     axes.set_ylabel("true", **SMALL)
     save_figure(figure, path)
 
 
+def _name_cells(axes: Axes, names: Sequence[str]) -> None:
+    """Write the names of rows and columns, and separate their cells."""
+    K = len(names)
+    axes.set_xticks(range(K), names, parse_math=False)
+    if max(map(len, names)) > 3:
+        for label in axes.get_xticklabels():
+            label.set(rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(K), names, parse_math=False)
+    axes.set_xticks(np.arange(K + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(K + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.tick_params(which="minor", length=0)
+
+
 def draw_probabilities(probabilities: Sequence[float], classes: Sequence[str], path: Path, title: str = "") -> None:
     """Draw the probabilities of one prediction as bars in the order of classes, the largest highlighted.
+
+    Of more than 30 classes, the most probable are drawn.
 
     Args:
         probabilities: K values, 0 to 1.
@@ -188,8 +193,9 @@ def draw_probabilities(probabilities: Sequence[float], classes: Sequence[str], p
     Raises:
         FileError: The file cannot be written.
     """
-    K = len(classes)
-    best = int(np.argmax(probabilities))
+    kept = np.sort(np.argsort(-np.asarray(probabilities), kind="stable")[:MAX_BARS]).tolist()
+    probabilities, classes = [probabilities[k] for k in kept], [classes[k] for k in kept]
+    K, best = len(classes), int(np.argmax(probabilities))
     figure = new_figure(width=5.2, height=0.2 + 0.27 * K, title=title)
     axes = figure.subplots()
     axes.barh(range(K), probabilities, height=0.7, color=[ACCENT if k == best else PALE for k in range(K)])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .pages import UNDEFINED, Media, Table, percent, write_page
+from .pages import UNDEFINED, Media, Table, check_page_name, percent, write_page
 from .style import INK, OFF, ON, QUIET, SMALL, frame_axes, grid_axes, new_figure, save_figure
 
 if TYPE_CHECKING:  # numba, which comparing needs, is not imported by other reports
@@ -71,9 +71,10 @@ def write_comparison_page(comparison: Comparison, names: tuple[str, str], path: 
         path: The page to write.
 
     Raises:
-        FileError: It cannot be written.
+        FileError: It is not a .html, or cannot be written.
     """
     path = Path(path)
+    check_page_name(path)
     title = f"{names[1]} compared with {names[0]}"
     with TemporaryDirectory() as folder:
         return write_page(
@@ -81,6 +82,7 @@ def write_comparison_page(comparison: Comparison, names: tuple[str, str], path: 
             "comparison.html",
             title=title,
             heading=title,
+            kind="",
             names=names,
             sensor=str(comparison.sensor),
             metrics=Table(("Metric", "Value", "Meaning"), describe_comparison(comparison)),

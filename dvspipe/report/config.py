@@ -33,8 +33,10 @@ class PreviewSettings(Settings):
     OFF blue, on white); the colour maps `viridis`, `inferno` and `grey` show ON and OFF alike."""
     min_side_px: int = Field(default=320, ge=1, le=4096)
     """A sensor whose longer side is shorter is enlarged by the smallest integer factor that reaches this."""
-    max_side_px: int = Field(default=32_767, ge=16, le=32_767)
-    """A sensor whose longer side is longer is made smaller, blocks of pixels to one."""
+    scale: int | None = Field(default=None, ge=1, le=32)
+    """How many times as large as its sensor a picture is; None for the factor of `min_side_px`."""
+    max_side_px: int = Field(default=2048, ge=16, le=4096)
+    """A sensor whose longer side is longer is made smaller, blocks of pixels to one, so that memory is bounded."""
     skip_pauses: bool = False
     """Whether pauses longer than a second of playing time are cut short."""
 

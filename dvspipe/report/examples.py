@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +109,7 @@ def _describe(example: ExampleRecord, classes: Sequence[str]) -> str:
     true = readable(classes[example.label])
     if example.predicted == example.label:
         return true
-    return f"{true}, predicted: {readable(classes[example.predicted])}"
+    return f"{true}\npredicted: {readable(classes[example.predicted])}"
 
 
 def _middles_ms(steps: NDArray[np.int64], step_us: int) -> NDArray[np.float64]:
@@ -167,14 +167,16 @@ def _draw_readout(axes: Axes, example: ExampleRecord, classes: Sequence[str], st
     for k in strongest_last.tolist():
         colour = ACCENT if k == example.label else RED if k == example.predicted else PALE
         axes.plot(ms, readout[:, k], color=colour, linewidth=1.0 if colour == PALE else 1.8)
-    _write_above(axes, f"{readable(classes[example.label])} (true)", "left", ACCENT)
-    if example.predicted != example.label:
-        _write_above(axes, f"{readable(classes[example.predicted])} (predicted)", "right", RED)
+    is_wrong = example.predicted != example.label
+    _write_above(axes, f"{readable(classes[example.label])} (true)", int(is_wrong), ACCENT)
+    if is_wrong:
+        _write_above(axes, f"{readable(classes[example.predicted])} (predicted)", 0, RED)
     strip_axes(axes)
 
 
-def _write_above(axes: Axes, text: str, side: Literal["left", "right"], colour: str) -> None:
-    left = 0.01 if side == "left" else 0.99
-    axes.text(
-        left, 1.01, text, ha=side, va="bottom", fontsize=8, color=colour, transform=axes.transAxes, parse_math=False
-    )
+def _write_above(axes: Axes, text: str, line: int, colour: str) -> None:
+    """Write a text above axes, so many lines above the lowest one."""
+    axes.annotate(
+        text, (0.01, 1.01), (0, 10 * line), xycoords="axes fraction", textcoords="offset points", va="bottom",
+        fontsize=8, color=colour, parse_math=False,
+    )  # fmt: skip

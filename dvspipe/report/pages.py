@@ -1,4 +1,4 @@
-"""Self-contained HTML pages from templates: pictures inside, no script, nothing from elsewhere, light and dark."""
+"""Self-contained HTML pages from templates: pictures and scripts inside, nothing from elsewhere, light and dark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import FileError
 from ..files import write_beside
-from .style import readable
+from .style import DPI, readable
 
 if TYPE_CHECKING:  # Jinja2 is imported when a page is written
     from jinja2 import Environment
@@ -23,6 +23,7 @@ MEDIA_TYPES = {
     ".webm": "video/webm",
     ".webp": "image/webp",
 }
+CSS_DPI = 100  # so that letters of a chart are a little larger than in print
 PIECE_BYTES = 3 << 16  # a multiple of 3, so that the base64 texts of pieces can be joined
 UNDEFINED = "–"  # instead of a number that is not defined
 
@@ -54,6 +55,21 @@ class Media:
     def media_type(self) -> str:
         """The MIME type."""
         return MEDIA_TYPES[self.path.suffix.lower()]
+
+    @property
+    def width_px(self) -> int:
+        """Width at which a chart is shown, in CSS pixels.
+
+        Raises:
+            FileError: It is missing or not a picture.
+        """
+        from PIL import Image
+
+        try:
+            with Image.open(self.path) as picture:
+                return picture.width * CSS_DPI // DPI
+        except OSError as error:
+            raise FileError(f"{self.path}: not a picture that can be shown") from error
 
     @property
     def is_video(self) -> bool:
@@ -91,6 +107,16 @@ class Table:
 
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
+
+
+def check_page_name(path: Path) -> None:
+    """Check that a file can hold a page by its name.
+
+    Raises:
+        FileError: Its suffix is not .html or .htm.
+    """
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise FileError(f"{path}: cannot hold a page (found {path.suffix or 'no suffix'}, expected .html)")
 
 
 def write_page(path: Path, template: str, **values: object) -> Path:

@@ -9,16 +9,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ConfigError, Remedy
 from ..events import EARLIEST_US, Events, SensorSize
-from ..frames import Frame
 from ..opencv import cv2
-from .config import PreviewColours, PreviewSettings
+from .config import PreviewColours, PreviewMode, PreviewSettings
 from .style import DARK, EVENT_PALETTES, Colour, ColourMap, EventPalette
 
 OPACITY = (0.6, 0.73, 0.87, 1.0)  # of a pixel with 1, 2, 3, 4 or more events
 FADE_LEVELS = 32  # of a pixel that fades
 TEXT_SHADES = 16
-GREYS = 64  # of a video beside the events
+VIDEO_LEVELS = 5, 8, 4  # of red, green and blue of a video beside the events, if it is shown with a palette
+MAX_PICTURE_PX = 4096  # longer side of the events in a picture
 MIN_STRIP_PX = 22  # height of a line of text
 BAR_PX = 3  # height of a caption's bar
 # First index of each group of colours.
@@ -28,6 +29,37 @@ ON_FADING = OFF + len(OPACITY)
 OFF_FADING = ON_FADING + FADE_LEVELS
 TEXT = OFF_FADING + FADE_LEVELS
 VIDEO = TEXT + TEXT_SHADES
+
+
+STRONGEST: dict[PreviewMode, tuple[int, int]] = {
+    "counts": (OFF - 1, ON_FADING - 1),
+    "surface": (OFF_FADING - 1, TEXT - 1),
+    "decay": (OFF_FADING - 1, TEXT - 1),
+}
+"""Indices of the strongest colours of a mode, ON and OFF."""
+
+
+class Picture(NamedTuple):
+    """A picture.
+
+    Args:
+        indices: Palette indices, uint8 [H, W].
+        video: Colours of the video left of the events, uint8 [h, w, 3], red, green, blue; None without one.
+    """
+
+    indices: NDArray[np.uint8]
+    video: NDArray[np.uint8] | None
+
+    def to_rgb(self, palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the colours, uint8 [H, W, 3], red, green, blue.
+
+        Args:
+            palette: What `make_palette` returns.
+        """
+        colours = palette[self.indices]
+        if self.video is not None:
+            colours[: self.video.shape[0], : self.video.shape[1]] = self.video
+        return colours
 
 
 class Caption(NamedTuple):
@@ -47,26 +79,39 @@ class EventPainter:
     Args:
         sensor: The sensor of the events.
         settings: How to show them.
-        video: Frames to show left of the events.
+        video: Times in microseconds and colours of a video to show left of the events, uint8 [H, W, 3].
         captions: What to write below each picture.
+
+    Raises:
+        ConfigError: `settings.scale` makes pictures that are too large.
     """
 
     def __init__(
-        self, sensor: SensorSize, settings: PreviewSettings, video: Iterator[Frame] | None, captions: Captions | None
+        self,
+        sensor: SensorSize,
+        settings: PreviewSettings,
+        video: Iterator[tuple[int, NDArray[np.uint8]]] | None,
+        captions: Captions | None,
     ) -> None:
         self.settings, self._captions = settings, captions
         self._shrink = max(1, -(-max(sensor.width, sensor.height) // settings.max_side_px))
         self._shape = -(-sensor.height // self._shrink), -(-sensor.width // self._shrink)
-        self._enlarge = max(1, -(-settings.min_side_px // max(self._shape)))
+        self._enlarge = settings.scale or max(1, -(-settings.min_side_px // max(self._shape)))
+        side_px = self._enlarge * max(self._shape)
+        if side_px > MAX_PICTURE_PX:
+            raise ConfigError(
+                f"scale {self._enlarge}: pictures of {side_px} pixels (expected at most {MAX_PICTURE_PX})",
+                Remedy("scale", MAX_PICTURE_PX // max(self._shape), "draw it smaller"),
+            )
         self._recent: list[Events] = []
         self._fading = np.zeros(self._shape)
         self._last_us = EARLIEST_US // 2  # time for which _fading holds
         self._video = video or iter(())
-        self._frame: Frame | None = None
+        self._frame: tuple[int, NDArray[np.uint8]] | None = None
         self._next_frame = next(self._video, None)
 
-    def draw(self, events: Events | None, end_us: int, since_us: int) -> NDArray[np.uint8]:
-        """Return the palette indices of a picture with strips for caption and time below; sides are even, for VP8.
+    def draw(self, events: Events | None, end_us: int, since_us: int) -> Picture:
+        """Return a picture with strips for caption and time below; sides are even, for VP8.
 
         Args:
             events: The events since the previous picture.
@@ -75,8 +120,9 @@ class EventPainter:
         """
         indices = self._counted(events, end_us) if self.settings.mode == "counts" else self._faded(events, end_us)
         pixels = indices.repeat(self._enlarge, axis=0).repeat(self._enlarge, axis=1)
-        if self._next_frame is not None or self._frame is not None:
-            pixels = np.concatenate([self._video_at(end_us, len(pixels)), pixels], axis=1)
+        video = self._video_at(end_us, len(pixels))
+        if video is not None:
+            pixels = np.pad(pixels, ((0, 0), (video.shape[1], 0)), constant_values=STRIP)
         height, width = pixels.shape
         strip_px = max(MIN_STRIP_PX, height // 20)
         strips = [_draw_text(f"{since_us / 1e6:.3f} s", width + width % 2, strip_px)]
@@ -86,7 +132,7 @@ class EventPainter:
         picture = np.full((full + full % 2, width + width % 2), STRIP, dtype=np.uint8)
         picture[:height, :width] = pixels
         picture[height:full] = np.concatenate(strips)
-        return picture
+        return Picture(picture, video)
 
     def _counted(self, events: Events | None, end_us: int) -> NDArray[np.uint8]:
         """Return ON minus OFF events of the window that ends now, as indices."""
@@ -133,21 +179,15 @@ class EventPainter:
         first = np.where(self._fading > 0, ON_FADING, OFF_FADING)
         return np.asarray(np.where(level, first + level - 1, BACKGROUND), np.uint8)
 
-    def _video_at(self, end_us: int, height: int) -> NDArray[np.uint8]:
-        """Return the newest frame of the video until now, as high as the events, as indices."""
-        while self._next_frame is not None and (self._frame is None or self._next_frame.t_us <= end_us):
+    def _video_at(self, end_us: int, height: int) -> NDArray[np.uint8] | None:
+        """Return the newest frame of the video until now, as high as the events; None without a video."""
+        while self._next_frame is not None and (self._frame is None or self._next_frame[0] <= end_us):
             self._frame, self._next_frame = self._next_frame, next(self._video, None)
-        assert self._frame is not None
-        grey = _unit_values(self._frame)
-        width = max(1, round(height * grey.shape[1] / grey.shape[0]))
-        scaled = np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA))
-        return np.asarray(VIDEO + np.rint(scaled.clip(0, 1) * (GREYS - 1)), np.uint8)
-
-
-def _unit_values(frame: Frame) -> NDArray[np.float32]:
-    """Return the image of a frame with 1 as white."""
-    white = np.iinfo(frame.image.dtype).max if frame.image.dtype.kind == "u" else 1
-    return frame.image.astype(np.float32) / np.float32(white)
+        if self._frame is None:
+            return None
+        colours = self._frame[1]
+        width = max(1, round(height * colours.shape[1] / colours.shape[0]))
+        return np.asarray(cv2.resize(colours, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def _draw_text(text: str, width: int, height: int) -> NDArray[np.uint8]:
@@ -189,10 +229,11 @@ def _palette(colours: EventPalette) -> NDArray[np.float64]:
         (ON_FADING, colours.background, colours.on, _fading_opacity()),
         (OFF_FADING, colours.background, colours.off, _fading_opacity()),
         (TEXT, colours.strip, colours.text, np.linspace(0, 1, TEXT_SHADES)),
-        (VIDEO, (0, 0, 0), (255, 255, 255), np.linspace(0, 1, GREYS)),
     ]
     for first, under, over, opacity in ramps:
         palette[first : first + len(opacity)] = under + opacity[:, None] * np.subtract(over, under)
+    cube = np.stack(np.meshgrid(*(np.linspace(0, 255, levels) for levels in VIDEO_LEVELS)), axis=-1).reshape(-1, 3)
+    palette[VIDEO : VIDEO + len(cube)] = cube
     return palette
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -27,6 +28,8 @@ from .style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
+    from mpl_toolkits.mplot3d import Axes3D
 
 PlotKind = Literal["xyt", "raster", "rate"]
 """Names of the charts."""
@@ -104,7 +107,7 @@ def _sample(source: EventSource, limit: int) -> Events:
 
 def _draw_xyt(source: EventSource, inks: _Inks, title: str) -> Figure:
     events, sensor = _sample(source, MAX_XYT_POINTS), source.sensor
-    figure = new_figure(width=9, height=5.4, title=title)
+    figure = new_figure(width=7, height=7)
     axes = figure.add_subplot(projection="3d", computed_zorder=False)
     seconds = (events.t - source.span_us[0]) / 1e6
     crowd = len(events) / MAX_XYT_POINTS
@@ -114,9 +117,6 @@ def _draw_xyt(source: EventSource, inks: _Inks, title: str) -> Figure:
             seconds[own], events.x[own], events.y[own], s=6 - 4.8 * crowd, color=ink, alpha=0.9 - 0.55 * crowd,
             lw=0, depthshade=False, label=name, clip_on=False,
         )  # fmt: skip
-    _legend(axes)
-    heading = "Events in space and time" + _describe_sample(len(events), source)
-    figure.text(0.02, 0.97, heading, va="top", fontsize=10, color=INK)
     axes.set_box_aspect((2.4, 1, sensor.height / sensor.width), zoom=1.35)
     axes.set_xlim(0, source.duration_s)
     axes.set_ylim(0, sensor.width - 1)
@@ -128,7 +128,33 @@ def _draw_xyt(source: EventSource, inks: _Inks, title: str) -> Figure:
         axis.line.set_color(GRID)
     axes.locator_params(axis="y", nbins=3)
     axes.tick_params(labelsize=8, labelcolor=QUIET)
+    legend = _legend(axes, inks)
+    legend.set_loc("upper right")
+    legend.set_bbox_to_anchor((1, 1), figure.transFigure)
+    heading = f"{title}\nEvents in space and time".strip() + _describe_sample(len(events), source)
+    _crop(figure, axes, heading_in=0.5)
+    figure.text(0.02, 0.98, heading, va="top", fontsize=10, color=INK, parse_math=False)
     return figure
+
+
+def _crop(figure: Figure, axes: Axes3D, heading_in: float) -> None:
+    """Leave out the empty margins of axes in space, except for a heading, and include labels outside of the figure."""
+    from matplotlib.transforms import Bbox
+    from mpl_toolkits.mplot3d.proj3d import proj_transform
+
+    figure.draw_without_rendering()
+    corners = product(axes.get_xlim(), axes.get_ylim(), axes.get_zlim())
+    box = axes.transData.transform([proj_transform(*corner, axes.get_proj())[:2] for corner in corners])
+    figure.set_layout_engine("none")
+    to_inches = figure.dpi_scale_trans.inverted()
+    labels = [axis.get_tightbbox() for axis in (axes.xaxis, axes.yaxis, axes.zaxis)]
+    everything = Bbox.union([*labels, Bbox([box.min(axis=0), box.max(axis=0)])])
+    drawn, square = everything.transformed(to_inches), axes.get_window_extent().transformed(to_inches)
+    margin_in = 0.15
+    width, height = drawn.width + 2 * margin_in, drawn.height + 2 * margin_in + heading_in
+    left, bottom = square.x0 - drawn.x0 + margin_in, square.y0 - drawn.y0 + margin_in
+    figure.set_size_inches(width, height)
+    axes.set_position((left / width, bottom / height, square.width / width, square.height / height))
 
 
 def _draw_raster(source: EventSource, inks: _Inks, title: str) -> Figure:
@@ -142,7 +168,7 @@ def _draw_raster(source: EventSource, inks: _Inks, title: str) -> Figure:
     for on, (name, ink) in enumerate(zip(("OFF", "ON"), inks, strict=True)):
         own = events.p == on
         axes.scatter(seconds[own], pixels[own], s=0.5, color=ink, linewidths=0, rasterized=True, label=name)
-    _legend(axes)
+    _legend(axes, inks)
     axes.set_ylim(sensor.width * sensor.height, 0)
     _time_axis(axes, source)
     axes.yaxis.set_major_formatter("{x:,.0f}")
@@ -170,14 +196,15 @@ def _draw_rate(source: EventSource, inks: _Inks, title: str) -> Figure:
     return figure
 
 
-def _legend(axes: Axes) -> None:
+def _legend(axes: Axes, inks: _Inks) -> Legend:
     """Name the colours of ON and OFF above the chart."""
     legend = axes.legend(
-        frameon=False, fontsize=8, labelcolor="linecolor", loc="lower right", bbox_to_anchor=(1, 1), ncols=2,
+        frameon=False, fontsize=8, labelcolor=inks, loc="lower right", bbox_to_anchor=(1, 1), ncols=2,
         borderaxespad=0.2, handletextpad=0.2,
     )  # fmt: skip
     for handle in filter(None, legend.legend_handles):
         handle.set(sizes=[18], alpha=1)
+    return legend
 
 
 def _describe_sample(drawn: int, source: EventSource) -> str:

@@ -14,15 +14,27 @@ from numpy.typing import NDArray
 from ..errors import EventError, FileError, Remedy
 from ..events import Events, SensorSize, concatenate
 from ..files import write_beside
+from ..parallel import Progress
 from ..video import open_video, open_webm
-from .config import PreviewSettings
-from .painter import STRIP, Captions, EventPainter, make_palette
+from .config import PreviewMode, PreviewSettings
+from .painter import (
+    BACKGROUND,
+    STRIP,
+    STRONGEST,
+    TEXT,
+    TEXT_SHADES,
+    Captions,
+    EventPainter,
+    Picture,
+    make_palette,
+)
 
 SHEET_COLUMNS, SHEET_ROWS = 4, 3
-SHEET_MAX_PX = 2600  # longer side; a larger sheet is shrunk
+SHEET_SIDE_PX = 640  # longer side of the sensor in a picture of a sheet, unless a scale is given
 SHEET_GAP_PX = 8  # between the pictures of a sheet
 MAX_BLANK_PICTURES = 10_000  # in a gap of a recording
 PAUSE_SHOWN_S = 1.0  # playing time after which a pause is cut short
+LEGEND_PX = 28  # height of the line that explains the colours of a sheet
 GIF_MIN_CS = 2  # browsers show a shorter picture for 10 hundredths of a second
 
 
@@ -35,6 +47,7 @@ def write_preview(
     span_us: tuple[int, int] | None = None,
     beside: Path | None = None,
     captions: Captions | None = None,
+    progress: Progress = lambda *_: None,
 ) -> Path:
     """Write a video (.webm), a GIF (.gif) or a sheet of 12 pictures (.png) of events, and return its path.
 
@@ -46,12 +59,14 @@ def write_preview(
         sensor: Their sensor.
         path: The file to write; it is complete or absent.
         settings: How to show them.
-        span_us: Times of the first and the last event. Only a sheet needs it, to place its pictures; without it, a
-            sheet holds all events in memory.
+        span_us: Times of the first and the last event, to place the pictures of a sheet and for the progress. Without
+            it, a sheet holds all events in memory.
         beside: A video of the same scene with the same clock, shown left of the events.
         captions: What to write below each picture.
+        progress: Called with the number of pictures done and in all, the latter 0 if unknown.
 
     Raises:
+        ConfigError: The pictures would be too large.
         EventError: A chunk is from another sensor.
         FileError: The suffix is another, or the file cannot be written.
         VideoError: The video cannot be read.
@@ -61,14 +76,16 @@ def write_preview(
     if suffix not in (".webm", ".gif", ".png"):
         raise FileError(f"{path}: cannot hold a preview (found {suffix or 'no suffix'}, expected .webm, .gif or .png)")
     checked = _check_sensor(chunks, sensor)
-    painter = EventPainter(sensor, settings, None if beside is None else open_video(beside).frames(), captions)
+    if suffix == ".png" and settings.scale is None:
+        settings = settings.model_copy(update={"max_side_px": min(SHEET_SIDE_PX, settings.max_side_px)})
+    painter = EventPainter(sensor, settings, None if beside is None else open_video(beside).pictures(), captions)
     with write_beside(path) as temporary:
         if suffix == ".png":
-            _write_sheet(temporary, checked, sensor, painter, span_us)
+            _write_sheet(temporary, checked, sensor, painter, span_us, progress)
         elif suffix == ".gif":
-            _write_gif(temporary, _pictures(checked, painter), settings)
+            _write_gif(temporary, _pictures(checked, painter, span_us, progress), settings)
         else:
-            _write_webm(temporary, _pictures(checked, painter), settings)
+            _write_webm(temporary, _pictures(checked, painter, span_us, progress), settings)
     return path
 
 
@@ -81,7 +98,9 @@ def _check_sensor(chunks: Iterable[Events], sensor: SensorSize) -> Iterator[Even
             yield chunk
 
 
-def _pictures(chunks: Iterator[Events], painter: EventPainter) -> Iterator[NDArray[np.uint8]]:
+def _pictures(
+    chunks: Iterator[Events], painter: EventPainter, span_us: tuple[int, int] | None, progress: Progress
+) -> Iterator[Picture]:
     """Yield pictures, the first of which ends a step after the first event; one without any events."""
     settings = painter.settings
     first = next(chunks, None)
@@ -90,8 +109,10 @@ def _pictures(chunks: Iterator[Events], painter: EventPainter) -> Iterator[NDArr
         return
     start_us, step_us = int(first.t[0]), settings.step_us
     ends_us = (start_us + round((number + 1) * step_us) for number in itertools.count())
+    count = 0 if span_us is None else int((span_us[1] - start_us) / step_us) + 1
     blank = 0
     for number, (events, end_us, next_us) in enumerate(_moments(chain([first], chunks), ends_us)):
+        progress(number, count)
         blank = 0 if len(events) else blank + 1
         if settings.skip_pauses and blank * settings.picture_s > PAUSE_SHOWN_S:
             continue
@@ -131,42 +152,51 @@ def _moments(chunks: Iterator[Events], ends_us: Iterable[int]) -> Iterator[tuple
             return
 
 
-def _write_webm(path: Path, pictures: Iterator[NDArray[np.uint8]], settings: PreviewSettings) -> None:
-    palette = make_palette(settings.colours)[:, ::-1]  # OpenCV wants BGR
+def _write_webm(path: Path, pictures: Iterator[Picture], settings: PreviewSettings) -> None:
+    palette = make_palette(settings.colours)
     first = next(pictures)
-    height, width = first.shape
+    height, width = first.indices.shape
     with open_webm(path, SensorSize(width=width, height=height), 1 / settings.picture_s) as add:
         for picture in chain([first], pictures):
-            add(palette[picture])
+            add(np.ascontiguousarray(picture.to_rgb(palette)[..., ::-1]))  # OpenCV wants BGR
 
 
-def _write_gif(path: Path, pictures: Iterator[NDArray[np.uint8]], settings: PreviewSettings) -> None:
+def _write_gif(path: Path, pictures: Iterator[Picture], settings: PreviewSettings) -> None:
     """Write picture by picture: Pillow's own `save` holds all of them until the end."""
     from PIL import GifImagePlugin, Image
 
     palette = make_palette(settings.colours).tobytes()
+    colours = Image.new("P", (1, 1))
+    colours.putpalette(palette)
     picture_cs = 100 * settings.picture_s
     with path.open("wb") as file:
         for number, picture in enumerate(pictures):
             if number == 0:
                 # Size, a palette of 256 colours for all pictures, and the extension that makes it loop.
-                file.write(b"GIF89a" + struct.pack("<HHBBB", *picture.shape[::-1], 0xF7, 0, 0))
+                file.write(b"GIF89a" + struct.pack("<HHBBB", *picture.indices.shape[::-1], 0xF7, 0, 0))
                 file.write(palette + b"!\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00")
             # Durations are integer hundredths of a second: the remainder of one is added to the next.
             shown_cs = round((number + 1) * picture_cs) - round(number * picture_cs)
-            image = Image.fromarray(picture).convert("P")
+            image = Image.fromarray(picture.indices).convert("P")
             image.putpalette(palette)
+            if picture.video is not None:
+                image.paste(Image.fromarray(picture.video).quantize(palette=colours))
             duration_ms = 10 * min(max(shown_cs, GIF_MIN_CS), 65535)
             file.writelines(GifImagePlugin.getdata(image, duration=duration_ms))
         file.write(b";")
 
 
 def _write_sheet(
-    path: Path, chunks: Iterator[Events], sensor: SensorSize, painter: EventPainter, span_us: tuple[int, int] | None
+    path: Path,
+    chunks: Iterator[Events],
+    sensor: SensorSize,
+    painter: EventPainter,
+    span_us: tuple[int, int] | None,
+    progress: Progress,
 ) -> None:
     from PIL import Image
 
-    settings = painter.settings
+    settings, palette = painter.settings, make_palette(painter.settings.colours)
     if span_us is None:
         events = concatenate(chunks, sensor)
         span_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (0, 0)
@@ -176,20 +206,53 @@ def _write_sheet(
     starts_us = np.linspace(first_us, latest_us, SHEET_COLUMNS * SHEET_ROWS).astype(np.int64).tolist()
     ends_us = [start_us + settings.window_us for start_us in starts_us]
     # After the last event there are no moments: the remaining pictures have no new events.
+    moments: Iterator[Events | None]
     moments = chain((events for events, _, _ in _moments(chunks, ends_us)), itertools.repeat(None))
-    cells = [
-        painter.draw(events, end_us, start_us - first_us)
-        for start_us, end_us, events in zip(starts_us, ends_us, moments, strict=False)
-    ]
-    sheet = Image.fromarray(make_palette(settings.colours)[_tile(cells)])
-    sheet.thumbnail((SHEET_MAX_PX, SHEET_MAX_PX))
-    sheet.save(path)
+    cells: list[NDArray[np.uint8]] = []
+    for start_us, end_us, shown in zip(starts_us, ends_us, moments, strict=False):
+        progress(len(cells), len(starts_us))
+        cells.append(painter.draw(shown, end_us, start_us - first_us).to_rgb(palette))
+    sheet = _tile(cells, palette[STRIP])
+    Image.fromarray(np.concatenate([sheet, _draw_legend(settings, palette, sheet.shape[1])])).save(path)
 
 
-def _tile(cells: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    gap = SHEET_GAP_PX
-    framed = np.pad(cells, ((0, 0), (gap, 0), (gap, 0)), constant_values=STRIP)
-    _, height, width = framed.shape
-    grid = framed.reshape(SHEET_ROWS, SHEET_COLUMNS, height, width).swapaxes(1, 2)
-    sheet = grid.reshape(SHEET_ROWS * height, SHEET_COLUMNS * width)
-    return np.pad(sheet, ((0, gap), (0, gap)), constant_values=STRIP)
+def _tile(cells: list[NDArray[np.uint8]], gap_colour: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return pictures [H, W, 3] row by row, with gaps between and around them."""
+    height, width, _ = np.add(cells[0].shape, (SHEET_GAP_PX, SHEET_GAP_PX, 0))
+    shape = SHEET_ROWS * height + SHEET_GAP_PX, SHEET_COLUMNS * width + SHEET_GAP_PX, 3
+    sheet = np.broadcast_to(gap_colour, shape).copy()
+    for number, cell in enumerate(cells):
+        row, column = divmod(number, SHEET_COLUMNS)
+        top, left = row * height + SHEET_GAP_PX, column * width + SHEET_GAP_PX
+        sheet[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
+    return sheet
+
+
+LEGENDS: dict[PreviewMode, tuple[str, str, str]] = {
+    "counts": ("more ON events", "more OFF events", "paler: fewer; {} ms in each picture"),
+    "surface": ("last event ON", "last event OFF", "paler: longer ago, by exp(-age / {} ms)"),
+    "decay": ("sum of events ON", "sum of events OFF", "paler: smaller; an event fades by exp(-age / {} ms)"),
+}
+"""What the two colours of a mode mean, and their shades."""
+
+
+def _draw_legend(settings: PreviewSettings, palette: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    """Return a line [LEGEND_PX, width, 3] that explains the colours."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    on, off, shades = LEGENDS[settings.mode]
+    on_colour, off_colour = palette[list(STRONGEST[settings.mode])]
+    marks = [(on_colour, on), (off_colour, off), (palette[BACKGROUND], "no events")]
+    if (on_colour == off_colour).all():  # of a colour map
+        marks = [(on_colour, "many events, ON or OFF"), (palette[BACKGROUND], "no events")]
+    line = Image.new("RGB", (width, LEGEND_PX), tuple(palette[STRIP].tolist()))
+    draw, ink = ImageDraw.Draw(line), tuple(palette[TEXT + TEXT_SHADES - 1].tolist())
+    font, side = ImageFont.load_default(size=LEGEND_PX / 2), LEGEND_PX // 2
+    left, top = float(SHEET_GAP_PX), (LEGEND_PX - side) // 2 - SHEET_GAP_PX // 4
+    for colour, text in marks:
+        draw.rectangle((left, top, left + side, top + side), fill=tuple(colour.tolist()), outline=ink)
+        draw.text((left + 1.4 * side, top + side / 2), text, fill=ink, font=font, anchor="lm")
+        left += 3 * side + font.getlength(text)
+    note = shades.format(f"{settings.window_us / 1000:g}") + "; below each picture: seconds since the first event"
+    draw.text((left, top + side / 2), note, fill=ink, font=font, anchor="lm")
+    return np.asarray(line)

@@ -19,8 +19,11 @@ from .style import ACCENT, EMPTY, GRID, INK, QUIET, SMALL, TITLE, grid_axes, new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.patches import Patch
 
 MAX_COLUMNS = 2000  # of a chart; more cannot be distinguished
+MAX_CLASSES = 40  # with a row in a chart
+MAX_NAMED = 8  # classes in a legend
 MAX_PLAY_S, MIN_PLAY_S = 60.0, 2.0  # of an overlay
 OVERLAY_FPS = 15.0
 OVERLAY_WINDOW_US = 66_000
@@ -48,8 +51,10 @@ class _Lane(NamedTuple):
 
 def draw_timeline(
     result: RecordingResult, windows: Sequence[WindowRow], classes: Sequence[str], path: Path, title: str = ""
-) -> None:
+) -> tuple[float, float]:
     """Draw the probability of each class over time, the segments, the labels if there are any, and the event rate.
+
+    Of more than 40 classes, those are drawn whose probability is highest at any time.
 
     Args:
         result: The answer for the recording, and its segments.
@@ -58,13 +63,16 @@ def draw_timeline(
         path: The PNG to write.
         title: A text above.
 
+    Returns:
+        The ends of the time axis, as shares of the width of the picture.
+
     Raises:
         FileError: The file cannot be written.
     """
     answer = result.answer
     start_us, end_us = answer.t_first_us, answer.t_last_us + 1
     lanes = _lanes(result, classes)
-    heights = [0.3 + 0.2 * len(classes), 0.3 + 0.4 * len(lanes), 1.1]
+    heights = [0.3 + 0.2 * min(len(classes), MAX_CLASSES), 0.3 + 0.4 * len(lanes), 1.1]
     figure = new_figure(width=10.5, height=sum(heights) + 0.6, title=title)
     top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=heights)
     _draw_probabilities(top, windows, classes, start_us, end_us)
@@ -73,6 +81,8 @@ def draw_timeline(
     bottom.set_xlim(0, (end_us - start_us) / 1e6)
     bottom.set_xlabel("seconds since the first event", **SMALL)
     save_figure(figure, path)
+    place = bottom.get_position()
+    return place.x0, place.x1
 
 
 def _lanes(result: RecordingResult, classes: Sequence[str]) -> list[_Lane]:
@@ -87,28 +97,47 @@ def _lanes(result: RecordingResult, classes: Sequence[str]) -> list[_Lane]:
 def _draw_probabilities(
     axes: Axes, windows: Sequence[WindowRow], classes: Sequence[str], start_us: int, end_us: int
 ) -> None:
-    """Draw a row per class, the darker the more probable; time without an answer stays grey."""
-    K, columns = len(classes), min(MAX_COLUMNS, 4 * len(windows) + 100)
+    """Draw a row per class, the darker the more probable; time without a prediction stays grey."""
+    from matplotlib.patches import Patch
+
+    highest = np.max([window.probabilities for window in windows], axis=0, initial=0)
+    kept = np.sort(np.argsort(-highest, kind="stable")[:MAX_CLASSES]) if windows else np.arange(len(classes))
+    K, columns = len(kept), min(MAX_COLUMNS, 4 * len(windows) + 100)
     edges_us = np.linspace(start_us, end_us, columns + 1)
     shown = np.full((columns, K), np.nan)
     middles_us = (edges_us[1:] + edges_us[:-1]) / 2
     for window in windows:
-        shown[(middles_us >= window.t_from_us) & (middles_us < window.t_to_us)] = window.probabilities
+        here = (middles_us >= window.t_from_us) & (middles_us < window.t_to_us)
+        shown[here] = np.array(window.probabilities)[kept]
     axes.set_facecolor(EMPTY)
     seconds = (end_us - start_us) / 1e6
-    axes.imshow(
+    picture = axes.imshow(
         np.ma.masked_invalid(shown.T), cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest",
         extent=(0, seconds, K - 0.5, -0.5),
     )  # fmt: skip
-    axes.set_yticks(range(K), [readable(name) for name in classes], parse_math=False)
+    axes.set_yticks(range(K), [readable(classes[k]) for k in kept], parse_math=False)
     axes.set_yticks(np.arange(K + 1) - 0.5, minor=True)
     axes.grid(which="minor", axis="y", color="white", linewidth=1.2)
     axes.tick_params(which="both", length=0, labelsize=8, labelcolor=INK, labelbottom=False)
     axes.spines[:].set_visible(False)
-    axes.set_title("Probability of each class", **TITLE)
+    which = "each class" if len(classes) == K else f"the {K} most probable of {len(classes):,} classes"
+    axes.set_title(f"Probability of {which}", **TITLE)
+    shades = [Patch(facecolor=picture.cmap(share), edgecolor=GRID, label=f"{share:.0%}") for share in (0.0, 0.5, 1.0)]
+    _legend(axes, [*shades, Patch(facecolor=EMPTY, edgecolor=GRID, label="no prediction")])
+
+
+def _legend(axes: Axes, patches: Sequence[Patch]) -> None:
+    """Explain colours above the right end of axes."""
+    axes.legend(
+        handles=patches, ncols=len(patches), loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize=8,
+        labelcolor=QUIET, handlelength=1, handleheight=1, handletextpad=0.4, columnspacing=1, borderaxespad=0.2,
+    )  # fmt: skip
 
 
 def _draw_lanes(axes: Axes, lanes: Sequence[_Lane], K: int, start_us: int, end_us: int) -> None:
+    from matplotlib.patches import Patch
+
+    unnamed: dict[str, Patch] = {}
     for number, lane in enumerate(lanes):
         for span in lane.spans:
             if span.end_us <= start_us or span.start_us >= end_us:
@@ -123,6 +152,11 @@ def _draw_lanes(axes: Axes, lanes: Sequence[_Lane], K: int, start_us: int, end_u
                     left + width / 2, number, text, fontsize=LABEL_PT, color=ink, ha="center", va="center",
                     linespacing=1.0, parse_math=False,
                 )  # fmt: skip
+            else:
+                unnamed[span.class_name] = Patch(facecolor=face, label=readable(span.class_name))
+    axes.set_title("Segments", **TITLE)
+    if unnamed:  # their bars are too narrow
+        _legend(axes, list(unnamed.values())[:MAX_NAMED])
     axes.set_yticks(range(len(lanes)), [lane.name for lane in lanes])
     axes.set_ylim(len(lanes) - 0.5, -0.5)
     axes.tick_params(length=0, labelsize=8, labelcolor=INK, labelbottom=False)
@@ -176,8 +210,8 @@ def _stride(K: int) -> int:
 
 def write_overlay(
     parts: Iterable[Events], sensor: SensorSize, result: RecordingResult, windows: Sequence[WindowRow], path: Path
-) -> Path:
-    """Write a video of a recording's events with the predicted class and its probability below, and return its path.
+) -> tuple[tuple[float, float], ...]:
+    """Write a video of a recording's events with the predicted class and its probability below.
 
     It plays in real time, or more slowly or quickly so that it lasts between 2 and 60 s. Pauses longer than a second
     are shortened.
@@ -189,6 +223,9 @@ def write_overlay(
         windows: Its windows.
         path: The .webm to write.
 
+    Returns:
+        Its clock, as `Playback.clock_s`.
+
     Raises:
         FileError: The file cannot be written.
     """
@@ -196,7 +233,39 @@ def write_overlay(
         window_us=OVERLAY_WINDOW_US, speed=_play_speed(result.answer), fps=OVERLAY_FPS, skip_pauses=True,
         min_side_px=OVERLAY_MIN_SIDE_PX, max_side_px=OVERLAY_MAX_SIDE_PX,
     )  # fmt: skip
-    return write_preview(parts, sensor, path, settings, captions=_Captions(windows, result.segments).at)
+    captions, ends_us = _Captions(windows, result.segments), list[int]()
+
+    def caption(end_us: int) -> Caption:
+        ends_us.append(end_us)
+        return captions.at(end_us)
+
+    write_preview(parts, sensor, path, settings, captions=caption)
+    return find_clock(ends_us, settings, result.answer.t_first_us)
+
+
+def find_clock(ends_us: Sequence[int], settings: PreviewSettings, first_us: int) -> tuple[tuple[float, float], ...]:
+    """Return playing times of a preview and the times since `first_us` that are shown then, in seconds.
+
+    Args:
+        ends_us: Times at which the pictures end.
+        settings: The settings of the preview.
+        first_us: Time of the first event.
+
+    Example:
+        >>> find_clock([10, 20, 50, 60], PreviewSettings(fps=100, speed=0.001), 0)
+        ((0.0, 0.0), (0.02, 2e-05), (0.02, 4e-05), (0.04, 6e-05))
+    """
+    step_us, clock = settings.step_us, list[tuple[float, float]]()
+    for number, end_us in enumerate(ends_us):
+        playing_s, start_us = number * settings.picture_s, end_us - step_us
+        is_after_pause = number > 0 and start_us - ends_us[number - 1] > step_us / 2
+        if is_after_pause:
+            clock.append((playing_s, (ends_us[number - 1] - first_us) / 1e6))
+        if is_after_pause or number == 0:
+            clock.append((playing_s, (start_us - first_us) / 1e6))
+    if ends_us:
+        clock.append((len(ends_us) * settings.picture_s, (ends_us[-1] - first_us) / 1e6))
+    return tuple((round(playing_s, 6), round(shown_s, 6)) for playing_s, shown_s in clock)
 
 
 def _play_speed(answer: Answer) -> float:

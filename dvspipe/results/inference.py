@@ -211,12 +211,25 @@ class Answer(Row):
         return (self.t_last_us - self.t_first_us) * 1e-6
 
 
-@dataclass(frozen=True)
-class RecordingResult:
-    """The answer for a recording and its segments, as a report shows them."""
+class RecordingResult(Record):
+    """A line of `dvspipe infer --json`: the answer for a recording and its segments."""
 
     answer: Answer
+    """The answer."""
     segments: tuple[SegmentRow, ...]
+    """Which class is shown when."""
+
+
+class Playback(Record):
+    """playback.json: where timeline.png and overlay.webm show which time of a recording."""
+
+    axis_from: float
+    """Left end of the time axis, as a share of the width of the timeline."""
+    axis_to: float
+    """Its right end."""
+    clock_s: tuple[tuple[float, float], ...]
+    """Playing times of the overlay, each with the time since the first event that is shown then, in seconds; both
+    increase evenly from one to the next."""
 
 
 @dataclass(frozen=True)
@@ -253,6 +266,11 @@ class RecordingFolder:
     def overlay(self) -> Path:
         """The moving events with the prediction below them, a video."""
         return self.path / "overlay.webm"
+
+    @property
+    def playback(self) -> Path:
+        """A `Playback`; in a folder with pictures."""
+        return self.path / "playback.json"
 
     def write_rows(self, windows: tuple[WindowRow, ...], segments: tuple[SegmentRow, ...]) -> None:
         """Write windows and segments, JSON Lines and CSV.
@@ -372,4 +390,4 @@ class OutputFolder:
             FileError: Segments are missing, or not as dvspipe writes them.
         """
         answers = self.find_answers(run)
-        return [RecordingResult(answer, self.of(answer.folder).read_segments()) for answer in answers]
+        return [RecordingResult(answer=each, segments=self.of(each.folder).read_segments()) for each in answers]

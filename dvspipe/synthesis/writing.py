@@ -92,7 +92,7 @@ def write_recordings(
         missing = [WriteTask(folder / path, write) for path, write in work.items() if not (folder / path).exists()]
         existing = len(work) - len(missing)
 
-        def count_all(done: int, _: int) -> None:
+        def count_all(done: float, _: float) -> None:
             if progress:
                 progress(existing + done, len(work))
 

@@ -1,0 +1,136 @@
+"use strict";
+// Connects the timeline of a recording with its video: a line follows the video, a click seeks, and so do keys.
+{
+  const players = [...document.querySelectorAll(".player")].map(connect);
+
+  function make(name, text, parent) {
+    const element = document.createElement(name);
+    element.textContent = text;
+    parent?.append(element);
+    return element;
+  }
+
+  function connect(box) {
+    const video = box.querySelector("video"), picture = box.querySelector("img"), figure = picture.parentElement;
+    const clock = JSON.parse(box.dataset.clock), [from, to] = JSON.parse(box.dataset.axis);
+    const seconds = Number(box.dataset.seconds), rows = [...box.querySelectorAll("td[data-start]")];
+    const starts = rows.map((cell) => Number(cell.dataset.start));
+    const stepS = Math.min(1, seconds / 20), pictureS = 1 / 15;
+
+    const track = make("div", "");
+    track.className = "track";
+    track.tabIndex = 0;
+    for (const [name, value] of Object.entries({ role: "slider", "aria-label": "Time in seconds", "aria-valuemin": 0,
+                                                 "aria-valuemax": seconds })) track.setAttribute(name, value);
+    track.style.width = picture.style.width;
+    picture.style.width = "100%";
+    picture.replaceWith(track);
+    track.append(picture);
+    const line = make("div", "", track);
+    line.className = "line";
+    const controls = make("div", "");
+    controls.className = "controls";
+    video.closest("figure").after(controls);
+    video.controls = false;
+
+    // Playing time (column 0 of the clock) to time of the recording (column 1), or back.
+    function convert(value, column) {
+      let k = 1;
+      while (k < clock.length - 1 && clock[k][column] < value) k++;
+      const a = clock[k - 1], b = clock[k], length = b[column] - a[column];
+      const share = length > 0 ? Math.min(1, Math.max(0, (value - a[column]) / length)) : 1;
+      return a[1 - column] + share * (b[1 - column] - a[1 - column]);
+    }
+    const now = () => Math.min(seconds, Math.max(0, convert(video.currentTime, 0)));
+    function seek(time) {
+      video.currentTime = convert(Math.min(seconds, Math.max(0, time)), 1);
+      show();
+    }
+    function segment() {
+      return starts.findLastIndex((start) => start <= now() + 0.01);
+    }
+    function jump(to) {
+      if (starts.length) seek(starts[Math.min(starts.length - 1, Math.max(0, to))]);
+    }
+    function toggle() {
+      if (video.paused) video.play(); else video.pause();
+    }
+    function show() {
+      const left = (from + (to - from) * now() / seconds) * track.offsetWidth;
+      line.style.left = left + "px";
+      if (left < figure.scrollLeft + 24 || left > figure.scrollLeft + figure.clientWidth - 24)
+        figure.scrollLeft = left - figure.clientWidth / 2;  // on a narrow screen
+      play.textContent = video.paused ? "Play" : "Pause";
+      const text = now().toFixed(2) + " s";
+      time.textContent = text;
+      track.setAttribute("aria-valuenow", now().toFixed(2));
+      track.setAttribute("aria-valuetext", text);
+      rows.forEach((cell, k) => cell.parentElement.classList.toggle("now", k === segment()));
+      if (!video.paused) requestAnimationFrame(show);
+    }
+    function button(text, label, action) {
+      const made = make("button", text, controls);
+      made.type = "button";
+      if (label) made.setAttribute("aria-label", label);
+      made.addEventListener("click", action);
+      return made;
+    }
+    const actions = {
+      " ": toggle,
+      ArrowLeft: () => seek(now() - stepS),
+      ArrowRight: () => seek(now() + stepS),
+      ",": () => { video.pause(); video.currentTime -= pictureS; },
+      ".": () => { video.pause(); video.currentTime += pictureS; },
+      p: () => jump(segment() - 1),
+      n: () => jump(segment() + 1),
+    };
+    const ends = { Home: () => seek(0), End: () => seek(seconds) };
+
+    const play = button("Play", "", toggle);
+    button("◀", "back", actions.ArrowLeft);
+    button("▶", "forward", actions.ArrowRight);
+    const time = make("output", "", controls);
+    const help = make("p", box !== document.querySelector(".player") ? "" : "Click the chart or a start time to show that moment. Keys: space plays and pauses, ← and → move, "
+      + "comma and full stop step a picture, p and n go to the previous and next segment.", null);
+    help.className = "quiet";
+    controls.after(help);
+    rows.forEach((cell, k) => {
+      const text = cell.textContent;
+      cell.textContent = "";
+      const made = make("button", text, cell);
+      made.type = "button";
+      made.setAttribute("aria-label", "show " + text + " s");
+      made.addEventListener("click", () => seek(starts[k]));
+    });
+    function point(event) {
+      const area = track.getBoundingClientRect();
+      seek(seconds * ((event.clientX - area.left) / area.width - from) / (to - from));
+    }
+    track.addEventListener("click", point);
+    track.addEventListener("pointermove", (event) => { if (event.pointerType === "mouse" && event.buttons & 1) point(event); });
+    picture.draggable = false;
+    video.addEventListener("click", toggle);
+    for (const event of ["play", "pause", "seeked", "loadedmetadata"]) video.addEventListener(event, show);
+    video.addEventListener("play", () => players.forEach((other) => { if (other.video !== video) other.video.pause(); }));
+    addEventListener("resize", show);
+    show();
+    return { box, video, track, actions, ends };
+  }
+
+  function isVisible(player) {
+    const area = player.track.getBoundingClientRect();
+    return area.height > 0 && area.bottom > 0 && area.top < innerHeight;
+  }
+
+  addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const focused = document.activeElement;
+    if (event.key === " " && focused?.closest("button, summary, a")) return;  // which it presses
+    const player = players.find((one) => one.box.contains(focused)) ?? players.find(isVisible);
+    const action = player?.actions[event.key] ?? (player?.track === focused ? player.ends[event.key] : undefined);
+    if (action) {
+      event.preventDefault();
+      action();
+    }
+  });
+}
