@@ -26,7 +26,8 @@ AEDAT_MAGIC = b"#!AER-DAT"
 AEDAT2_HEADER_END = b"#end of ascii header"
 AEDAT2_BYTES = 8  # of an address and a time
 LONGEST_AEDAT2_HEADER_BYTES = 16 << 20  # jAER writes all its settings there, up to a few MB
-TEXT_CONTROLS = b"\t\r\n"
+MOST_HEADER_LINES = 1 << 18
+CONTROLS = bytes(set(range(32)) - set(b"\t\r\n"))  # that no text has
 
 
 @dataclass(frozen=True)
@@ -126,16 +127,15 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[list[str], int]:
     """Return the lines of the header, and where the data begins; data may begin with # like a header line."""
     lines: list[str] = []
     start = 0
-    while start < LONGEST_AEDAT2_HEADER_BYTES:
-        if lines and lines[-1].lower().replace("# ", "#").startswith(AEDAT2_HEADER_END.decode()):
+    while start < LONGEST_AEDAT2_HEADER_BYTES and len(lines) < MOST_HEADER_LINES:
+        if lines and lines[-1][:40].lower().replace("# ", "#").startswith(AEDAT2_HEADER_END.decode()):
             return lines, start
         line = file.readline(LONGEST_AEDAT2_HEADER_BYTES)
-        is_text = line.endswith(b"\n") and not any(byte < 32 and byte not in TEXT_CONTROLS for byte in line)
-        if not line.startswith(b"#") or not is_text:
+        if not line.startswith(b"#") or not line.endswith(b"\n") or len(line.translate(None, CONTROLS)) < len(line):
             return lines, start
         lines.append(line.decode("utf-8", "replace").rstrip())
         start += len(line)
-    raise FormatError(f"{path}: its header does not end within {LONGEST_AEDAT2_HEADER_BYTES} bytes")
+    raise FormatError(f"{path}: its header does not end after {len(lines)} lines, {start} bytes")
 
 
 def _chunks(path: Path, chip: _Chip, name: str, start: int) -> Iterator[Columns]:
