@@ -268,9 +268,9 @@ class _Tally:
         self._previous_us = int(t[-1])
 
     def _add_pixels(self, t: NDArray[np.int64], columns: Columns) -> None:
-        x, y, p = columns.x, columns.y, columns.p
-        if p.dtype != np.bool_:
-            self._polarity.add((p < 0) | (p > 1), self.events, lambda event: f"p = {p[event]}")
+        x, y = columns.x, columns.y
+        p = columns.p.view(np.uint8) if columns.p.dtype == np.bool_ else columns.p
+        self._polarity.add((p < 0) | (p > 1), self.events, lambda event: f"p = {p[event]}")
         on = p > 0
         self.on += int(np.count_nonzero(on))
         outside = (x < 0) | (x >= self._limits.width) | (y < 0) | (y >= self._limits.height)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
 from dvspipe.checking import CheckReport, CheckSettings, Finding, check_recording
-from dvspipe.errors import EventError, FileError, FormatError
+from dvspipe.errors import CorruptionError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import open_recording, read, write
 from dvspipe.formats.hdf5 import reader as hdf5_reader
@@ -167,6 +167,18 @@ def test_a_polarity_other_than_0_and_1_is_named(tmp_path: Path) -> None:
     finding = only(check_recording(steady(tmp_path / "a.h5", p=np.arange(500) % 2 * 2)))
     assert (finding.kind, finding.severity, finding.count, finding.first) == ("polarity", "wrong", 250, 1)
     assert finding.message == "250 events are neither OFF (0) nor ON (1), first event 1 with p = 2"
+
+
+def test_a_bool_of_another_byte_than_0_and_1_is_neither_on_nor_off(tmp_path: Path) -> None:
+    path = steady(tmp_path / "a.h5")
+    n = np.arange(500)
+    with h5py.File(path, "a") as file:
+        del file["events/p"]
+        file["events/p"] = np.where(n == 300, 2, n % 2).astype(np.uint8).view(np.bool_)
+    finding = only(check_recording(path))
+    assert (finding.kind, finding.severity, finding.count, finding.first) == ("polarity", "wrong", 1, 300)
+    with pytest.raises(CorruptionError, match="event 300 has p = 2"):
+        read(path)
 
 
 def test_a_gap_is_what_is_far_longer_than_the_usual_step(tmp_path: Path) -> None:
