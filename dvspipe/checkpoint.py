@@ -48,6 +48,8 @@ class ClassifierConfig(Settings):
     """Short description of the training recordings."""
     temperature: float = Field(default=1.0, gt=0)
     """Divisor of the logits before the softmax, which calibrates the probabilities."""
+    calibrated_on: int | None = Field(default=None, ge=0)
+    """Number of validation recordings that the temperature was fitted to; None if it is not known."""
 
     @property
     def sensor(self) -> SensorSize:

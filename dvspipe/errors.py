@@ -19,7 +19,7 @@ an option.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -84,6 +84,12 @@ class DvspipeError(Exception):
             return self
         found = copy.copy(self)
         found.message = f"{name}: {self.message}"
+        return found
+
+    def with_remedies(self, remedies: Iterable[Remedy]) -> Self:
+        """Return the same error with other remedies."""
+        found = copy.copy(self)
+        found.remedies = tuple(remedies)
         return found
 
 

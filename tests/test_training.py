@@ -34,7 +34,8 @@ from dvspipe.results import EpochRow, RunFolder, TrainingRun
 from dvspipe.synthesis import GESTURE_SENSOR, GESTURES
 from dvspipe.training import TrainConfig, TrainingCallback, evaluate_checkpoint, train
 from dvspipe.training.baseline import FrameNetwork
-from dvspipe.training.evaluation import expected_calibration_error, fit_temperature
+from dvspipe.training.calibration import fit_temperature
+from dvspipe.training.evaluation import expected_calibration_error
 from dvspipe.training.losses import LOSSES
 
 SMALL = {

@@ -203,6 +203,10 @@ def _print_test(run: TrainingRun) -> None:
     )
     if test.baseline:
         screen.print(f"a ReLU network of the same shape on the sum of the steps{kind} {test.baseline.accuracy:.1%}")
+    for finding in test.findings:
+        screen.print(Text(f"- {finding.text} ({', '.join(finding.settings)})"))
+    if test.settings_to_try:
+        screen.print(Text(f"settings to try first: {' '.join(test.settings_to_try)}"))
 
 
 def _print_evaluation(result: EvaluationResult) -> None:

@@ -13,7 +13,7 @@ from .folders import open_folder, open_gestures, open_labelled
 from .images import open_mnist
 from .public import open_dvs_gesture, open_nmnist
 from .rendered import open_rendered
-from .samples import PARTS, DataSet, Part, Sample, divide
+from .samples import PARTS, DataSet, Part, Sample, divide, leave_out_copies
 from .source import DataSource
 from .split import Split, check_split, read_split, restore_split, write_split
 from .tensors import Batch, BatchSettings, SpikeTensors, TensorSettings, plain_batches, training_batches
@@ -38,6 +38,7 @@ __all__ = [
     "check_split",
     "default_cache",
     "divide",
+    "leave_out_copies",
     "open_cache",
     "open_dataset",
     "plain_batches",

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from ..config import Settings
 from ..conversion import ConvertConfig
 from ..encoding import CodeName
+from ..formats import Hints
 from .augmentation import VaryConfig
 
 DataKind = Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mnist"]
@@ -39,6 +40,11 @@ class DataConfig(Settings):
     """The split.json of an earlier run, whose division into parts is used instead of a new random one."""
     sensor: str | None = Field(default=None, pattern=r"^\d+x\d+$")
     """Sensor of the recordings of a folder, WIDTHxHEIGHT, for files that do not store it."""
+    hints: Hints = Hints()
+    """What else the recordings of a folder do not say: `time_unit`, `columns`, `chip` or `topic`; see `Hints`."""
+    window_us: int | None = Field(default=None, ge=1)
+    """Length in microseconds of the consecutive windows into which longer recordings in class folders are cut; each
+    window is a sample, and those of a recording are in the same part. None: a recording is one sample."""
     video: ConvertConfig = ConvertConfig()
     """How videos become events."""
     code: ImageCode = "poisson"

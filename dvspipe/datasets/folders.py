@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..conversion import ConvertConfig, convert_video, events_from_video, is_video
 from ..errors import DataError, DvspipeError, TruncatedVideoError
 from ..events import Events, SensorSize
-from ..formats import FORMATS, is_ros2_folder, open_recording, read
+from ..formats import FORMATS, Hints, is_ros2_folder, open_recording, read
+from ..formats.text import TEXT_SUFFIXES
 from ..synthesis import GESTURE_SENSOR, GESTURES, is_synthetic
 from ..video import VIDEO_SUFFIXES, is_image_folder, open_video
 from .cache import Cache
@@ -19,6 +25,8 @@ from .labels import SUFFIX, Span, read_labels
 from .samples import DataSet, Sample, check_groups, divide, version_of_file
 from .source import DataSource
 from .split import apply_split
+
+PROSE_BYTES = 1 << 16  # read of a text to see whether it is a recording
 
 log = logging.getLogger(__name__)
 
@@ -39,25 +47,46 @@ class VideoKey:
 
 
 @dataclass(frozen=True)
+class WindowsKey:
+    """What the windows of a recording depend on.
+
+    Args:
+        version: Of the recording.
+        window_us: Their length.
+    """
+
+    version: str
+    window_us: int
+
+
+@dataclass(frozen=True)
 class RecordingFile:
     """A recording or video whose events are a sample, or from which samples are cut.
 
     Args:
         path: The file or folder.
         sensor: Sensor of a recording that does not store it.
+        hints: What else a recording does not say.
         video: How a video becomes events.
         cache: Where the events of a video are kept; None: nowhere.
     """
 
     path: Path
     sensor: SensorSize | None
+    hints: Hints
     video: ConvertConfig
     cache: Cache | None
+
+    @classmethod
+    def of(cls, source: DataSource, path: Path, sensor: SensorSize | None) -> RecordingFile:
+        """Return a file of a data set."""
+        return cls(path, sensor, source.config.hints, source.config.video, source.cache)
 
     def load(self) -> Events:
         """Return all events."""
         if not is_video(self.path):
-            return read(self.path, sensor=self.sensor)
+            with _remedies_as_settings():
+                return read(self.path, sensor=self.sensor, hints=self.hints)
         if self.cache is None:
             return events_from_video(self.path, self.video)
         digest = self.cache.digest(VideoKey(version_of_file(self.path), self.video))
@@ -67,18 +96,53 @@ class RecordingFile:
         """Return the events from `start_us` (inclusive) to `end_us` (exclusive)."""
         if is_video(self.path):
             return self.load().slice_time(start_us, end_us)
-        return read(self.path, start_us, end_us, sensor=self.sensor)
+        with _remedies_as_settings():
+            return read(self.path, start_us, end_us, sensor=self.sensor, hints=self.hints)
+
+    def windows(self, window_us: int) -> list[tuple[int, int]]:
+        """Return the start and end (exclusive) of the windows that a recording is divided into, in microseconds.
+
+        They begin at the first event. One without events is left out, and so is the rest at the end if it is shorter
+        than half a window, unless it is the only one. They are kept in the cache.
+        """
+        digest = "" if self.cache is None else self.cache.digest(WindowsKey(self.version(), window_us))
+        stored = None if self.cache is None else self.cache.read(digest)
+        if stored is None:
+            stored = {"starts_us": _window_starts(self.load().t, window_us)}
+            if self.cache is not None:
+                self.cache.write(digest, **stored)
+        return [(start_us, start_us + window_us) for start_us in stored["starts_us"].tolist()]
 
     def version(self, *more: object) -> str:
         """Return a digest of the content, of how a video becomes events, and of what else a sample depends on."""
         video = self.video.model_dump_json() if is_video(self.path) else ""
-        return version_of_file(self.path, video, self.sensor, *more)
+        return version_of_file(self.path, video, self.sensor, self.hints, *more)
 
     def _convert(self, target: Path) -> None:
         try:
             convert_video(self.path, target, self.video)
         except TruncatedVideoError as error:  # the events of its frames are written
             log.warning("%s", error)
+
+
+def _window_starts(t: NDArray[np.int64], window_us: int) -> NDArray[np.int64]:
+    if not len(t):
+        return np.zeros(1, np.int64)  # loading it says that it is empty
+    number = (t - t[0]) // window_us
+    last_us = int(t[-1] - t[0]) % window_us
+    if number[-1] and last_us < window_us // 2:
+        number = number[number < number[-1]]
+    starts: NDArray[np.int64] = t[0] + np.unique(number) * window_us
+    return starts
+
+
+@contextmanager
+def _remedies_as_settings() -> Iterator[None]:
+    """Change the remedies of errors from arguments of `read` to settings of a data set."""
+    try:
+        yield
+    except DvspipeError as error:
+        raise error.with_remedies(replace(each, setting=f"data.{each.setting}") for each in error.remedies) from error
 
 
 def open_folder(source: DataSource) -> DataSet:
@@ -162,15 +226,35 @@ def find_recording(labels: Path) -> Path:
 
 def sample_of_span(source: DataSource, file: Path, span: Span, label: int, sensor: SensorSize | None) -> Sample:
     """Return a sample that is a part of a recording or video."""
-    recording = RecordingFile(file, sensor, source.config.video, source.cache)
+    return _sample_of_part(source, RecordingFile.of(source, file, sensor), span.start_us, span.end_us, label)
+
+
+def _sample_of_part(source: DataSource, recording: RecordingFile, start_us: int, end_us: int, label: int) -> Sample:
     return Sample(
-        name=f"{file}@{span.start_us}-{span.end_us}us",
+        name=f"{recording.path}@{start_us}-{end_us}us",
         label=label,
-        group=source.group_of(file),
-        load=partial(recording.load_span, span.start_us, span.end_us),
-        version=partial(recording.version, span.start_us, span.end_us),
-        file=file,
+        group=source.group_of(recording.path),
+        load=partial(recording.load_span, start_us, end_us),
+        version=partial(recording.version, start_us, end_us),
+        file=recording.path,
     )
+
+
+def _list_samples(source: DataSource, recording: RecordingFile, label: int) -> list[Sample]:
+    """Return a recording as a sample, or its windows if it is longer than `data.window_us`."""
+    if source.config.window_us is not None:
+        windows = recording.windows(source.config.window_us)
+        if len(windows) > 1:
+            return [_sample_of_part(source, recording, *window, label) for window in windows]
+    whole = Sample(
+        name=str(recording.path),
+        label=label,
+        group=source.group_of(recording.path),
+        load=recording.load,
+        version=recording.version,
+        file=recording.path,
+    )
+    return [whole]
 
 
 def find_sensor(source: DataSource, samples: Iterable[Sample]) -> SensorSize:
@@ -182,19 +266,31 @@ def find_sensor(source: DataSource, samples: Iterable[Sample]) -> SensorSize:
     first: DvspipeError | None = None
     for file in dict.fromkeys(sample.file for sample in samples if sample.file is not None):
         try:
-            return open_video(file, source.config.video.video).size if is_video(file) else open_recording(file).sensor
+            if is_video(file):
+                return open_video(file, source.config.video.video).size
+            with _remedies_as_settings():
+                return open_recording(file, hints=source.config.hints).sensor
         except DvspipeError as error:
             first = first or error
     raise first or DataError("no recordings")
 
 
 def is_loadable(path: Path) -> bool:
-    """Return whether a path has the name of a recording or video; hidden files have not."""
+    """Return whether a path has the name of a recording or video, is not hidden, and is no text of words."""
     if path.is_dir():
         return is_ros2_folder(path) or is_image_folder(path)
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     known = unpacked.suffix.lower() in (*RECORDING_SUFFIXES, *VIDEO_SUFFIXES)
-    return known and not path.name.endswith(SUFFIX) and not path.name.startswith(".")
+    return known and not path.name.endswith(SUFFIX) and not path.name.startswith(".") and not _is_prose(path)
+
+
+def _is_prose(path: Path) -> bool:
+    """Return whether a file is a text, such as notes.txt, none of whose first lines begins with a number."""
+    if path.suffix.lower() not in TEXT_SUFFIXES or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        lines = file.read(PROSE_BYTES).splitlines()
+    return bool(lines) and not any(re.match(rb"\s*[-+.\d]", line) for line in lines)
 
 
 def list_class_folders(
@@ -212,18 +308,9 @@ def list_class_folders(
         files = [path for path in sorted(class_folder.iterdir()) if is_loadable(path)]
         if not files:
             raise DataError(f"{class_folder}: no recording ({', '.join(RECORDING_SUFFIXES)}) and no video found")
-        recordings = [RecordingFile(file, sensor, source.config.video, source.cache) for file in files]
-        samples += [
-            Sample(
-                name=str(recording.path),
-                label=classes.index(class_folder.name),
-                group=source.group_of(recording.path),
-                load=recording.load,
-                version=recording.version,
-                file=recording.path,
-            )
-            for recording in recordings
-        ]
+        for file in files:
+            recording = RecordingFile.of(source, file, sensor)
+            samples += _list_samples(source, recording, classes.index(class_folder.name))
     if not samples:
         raise DataError(f"{folder}: no class folders found (expected <class>/<recording>)")
     return samples

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
@@ -13,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..encoding import SpikeCode
-from ..errors import DataError
+from ..errors import DataError, DvspipeError
 from ..events import Events, SensorSize
+from ..parallel import Progress
 
 Image = NDArray[np.uint8]
 """An image [H, W], which a spike code turns into spikes."""
@@ -49,6 +52,34 @@ class Sample:
     def __str__(self) -> str:
         return self.name
 
+    def read_content(self) -> Events | Image:
+        """Return the events or the image.
+
+        Raises:
+            DataError: They cannot be read; the message names the sample.
+        """
+        with self._named_errors():
+            return self.load()
+
+    def read_version(self) -> str:
+        """Return a text that changes with the content.
+
+        Raises:
+            DataError: The content cannot be read; the message names the sample.
+        """
+        with self._named_errors():
+            return self.version()
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except DvspipeError as error:
+            named = error.named(self.name)
+            raise DataError(named.message, *named.remedies) from error
+        except OSError as error:
+            raise DataError(f"{self.name}: cannot be read ({error.strerror or error})") from error
+
 
 @dataclass(frozen=True)
 class DataSet:
@@ -64,6 +95,7 @@ class DataSet:
         synthetic: Whether the training and validation parts are synthetic.
         synthetic_test: Whether the test part is synthetic.
         fixed_test: Whether the test part is given by the data set, not drawn.
+        copies: Samples in no part, since their content is in an earlier one, by their names: the name of the other.
     """
 
     title: str
@@ -75,6 +107,7 @@ class DataSet:
     synthetic: bool = False
     synthetic_test: bool = False
     fixed_test: bool = False
+    copies: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def parts(self) -> dict[Part, tuple[Sample, ...]]:
@@ -101,18 +134,20 @@ class DataSet:
 def divide(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
     """Return the samples in two parts, the second with about `share` of the groups, drawn at random.
 
-    If every recording is its own group, the parts are drawn class by class, and at least one recording of each class
-    stays in the first part.
+    If the samples of each group have the same label, the parts are drawn class by class, and at least one group of each
+    class stays in the first part.
 
     Raises:
         DataError: There are too few groups.
     """
     rng = np.random.default_rng(seed)
-    groups = sorted({sample.group for sample in samples})
-    pools = [groups]
-    if len(groups) == len(samples):
-        labels = sorted({sample.label for sample in samples})
-        pools = [sorted(sample.group for sample in samples if sample.label == label) for label in labels]
+    labels: defaultdict[str, set[int]] = defaultdict(set)
+    for sample in samples:
+        labels[sample.group].add(sample.label)
+    pools = [sorted(labels)]
+    if all(len(found) == 1 for found in labels.values()):
+        each = sorted({sample.label for sample in samples})
+        pools = [sorted(group for group, found in labels.items() if label in found) for label in each]
     drawn: set[str] = set()
     for pool in pools:
         count = min(max(1, round(share * len(pool))), len(pool) - 1)
@@ -126,6 +161,41 @@ def divide(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sam
         [sample for sample in samples if sample.group not in drawn],
         [sample for sample in samples if sample.group in drawn],
     )
+
+
+def leave_out_copies(data: DataSet, progress: Progress | None = None) -> DataSet:
+    """Return a data set without the validation and test samples whose content is in an earlier part.
+
+    Args:
+        data: The data set; images are not compared.
+        progress: Called with the number of samples done and in all.
+
+    Raises:
+        DataError: A sample cannot be read, or no sample of a part is left.
+    """
+    if data.inputs is not None:
+        return data
+    first: dict[str, str] = {}
+    copies: dict[str, str] = {}
+    kept: dict[Part, tuple[Sample, ...]] = {}
+    done = 0
+    for part, samples in data.parts.items():
+        versions = []
+        for sample in samples:
+            versions.append(sample.read_version())
+            done += 1
+            if progress:
+                progress(done, len(data.samples))
+        copies |= {sample.name: first[found] for sample, found in zip(samples, versions, strict=True) if found in first}
+        kept[part] = tuple(sample for sample in samples if sample.name not in copies)
+        if samples and not kept[part]:
+            raise DataError(
+                f"{data.title}: all {len(samples)} {part} recordings have the same content as others, such as "
+                f"{samples[0].name} and {copies[samples[0].name]}"
+            )
+        for sample, found in zip(samples, versions, strict=True):
+            first.setdefault(found, sample.name)
+    return replace(data, train=kept["train"], validation=kept["validation"], test=kept["test"], copies=copies)
 
 
 def check_groups(train: Iterable[Sample], test: Iterable[Sample]) -> None:

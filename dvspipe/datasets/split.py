@@ -21,11 +21,13 @@ class Split:
         train: Names of the training samples.
         validation: Names of the validation samples.
         test: Names of the test samples.
+        copies: Names of samples in no part, since their content is in an earlier one.
     """
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
+    copies: tuple[str, ...] = ()
 
     @property
     def parts(self) -> dict[Part, tuple[str, ...]]:
@@ -34,8 +36,8 @@ class Split:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names, in the order of PARTS."""
-        return (*self.train, *self.validation, *self.test)
+        """All names, in the order of PARTS, and the copies."""
+        return (*self.train, *self.validation, *self.test, *self.copies)
 
 
 def write_split(path: Path, data: DataSet) -> None:
@@ -45,7 +47,7 @@ def write_split(path: Path, data: DataSet) -> None:
         FileError: The file cannot be written.
     """
     names = {part: tuple(sample.name for sample in samples) for part, samples in data.parts.items()}
-    write_text(path, json.dumps(asdict(Split(**names)), indent=1))
+    write_text(path, json.dumps(asdict(Split(**names, copies=tuple(data.copies))), indent=1))
 
 
 def read_split(path: Path) -> Split:
@@ -59,7 +61,8 @@ def read_split(path: Path) -> Split:
         found = json.loads(read_bytes(path).decode("utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DataError(f"{path}: not the split.json of a run ({error})") from error
-    if not (isinstance(found, dict) and set(found) == set(PARTS) and all(map(_is_list_of_texts, found.values()))):
+    keys = set(found) - {"copies"} if isinstance(found, dict) else set()
+    if keys != set(PARTS) or not all(map(_is_list_of_texts, found.values())):
         raise DataError(f"{path}: not the split.json of a run (expected an object with the lists {', '.join(PARTS)})")
     return Split(**{part: tuple(names) for part, names in found.items()})
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from ..errors import DataError, DvspipeError
+from ..errors import DataError
 from ..events import Events, SensorSize
 from ..parallel import Progress
 from .samples import DataSet, Part, Sample
@@ -127,11 +127,9 @@ def survey(data: DataSet, progress: Progress | None = None) -> Survey:
 def _measure(sample: Sample) -> _Measured | str:
     """Return the figures of a recording, or the reason why it has none."""
     try:
-        events, version = sample.load(), sample.version()
-    except DvspipeError as error:
-        return str(error.named(sample.name))
-    except OSError as error:
-        return f"{sample.name}: {error}"
+        events, version = sample.read_content(), sample.read_version()
+    except DataError as error:
+        return str(error)
     if not isinstance(events, Events):
         raise DataError(f"{sample.name}: is an image (expected recordings of events)")
     on = int(np.count_nonzero(events.p))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..encoding import BinConfig, BinCounts, encode_events
-from ..errors import DataError, DvspipeError, Remedy
+from ..errors import DataError, Remedy
 from ..events import Events
 from ..parallel import Progress, map_in_processes, prefetch
 from .augmentation import AugmentConfig, Spikes, VaryConfig, augment, mirrored_labels, mix, vary
@@ -222,13 +222,17 @@ def training_batches(
     return prefetch(map(draw.batch, map(select, large) if select else large), PREFETCHED_BATCHES)
 
 
-def plain_batches(tensors: SpikeTensors, size: int) -> Iterator[Spikes]:
-    """Yield the recordings themselves in their order, [B, T, C, H, W], prefetched in a thread."""
-    starts = range(0, len(tensors), size)
-    return prefetch(
-        (np.stack([tensors[i][0] for i in range(start, min(start + size, len(tensors)))]) for start in starts),
-        PREFETCHED_BATCHES,
-    )
+def plain_batches(tensors: SpikeTensors, size: int, numbers: Sequence[int] | None = None) -> Iterator[Spikes]:
+    """Yield the recordings themselves, [B, T, C, H, W], prefetched in a thread.
+
+    Args:
+        tensors: The recordings.
+        size: B; the last batch has the rest.
+        numbers: Which recordings, in this order; default: all in theirs.
+    """
+    chosen = range(len(tensors)) if numbers is None else numbers
+    parts = (chosen[start : start + size] for start in range(0, len(chosen), size))
+    return prefetch((np.stack([tensors[i][0] for i in part]) for part in parts), PREFETCHED_BATCHES)
 
 
 @dataclass(frozen=True)
@@ -292,7 +296,7 @@ class _EncodeSample:
             return EncodedSample("", *encode_sample(sample, self.settings))
         settings, varied = self.settings, self.settings.views > 1
         key = TensorKey(
-            version=_run_for(sample, sample.version),
+            version=sample.read_version(),
             bins=settings.bins,
             views=settings.views,
             vary=settings.vary if varied else None,
@@ -326,28 +330,13 @@ def _ignore(*_: int) -> None:
     pass
 
 
-def _run_for(sample: Sample, work: Callable[[], Any]) -> Any:
-    """Return the result of some work on a sample; errors name the sample.
-
-    Raises:
-        DataError: The work failed.
-    """
-    try:
-        return work()
-    except DvspipeError as error:
-        named = error.named(sample.name)
-        raise DataError(named.message, *named.remedies) from error
-    except OSError as error:
-        raise DataError(f"{sample.name}: cannot be read ({error.strerror or error})") from error
-
-
 def encode_sample(sample: Sample, settings: TensorSettings) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return the spike tensors [views, T, C, H, W] of a recording, and its counts int64 [len(COUNTED)].
 
     Raises:
         DataError: The recording cannot be read or is empty.
     """
-    events = _run_for(sample, sample.load)
+    events = sample.read_content()
     assert isinstance(events, Events)
     if not len(events):
         raise DataError(f"{sample.name}: contains no events")

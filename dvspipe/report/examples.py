@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..results import ActivityRecord, ExampleRecord, TraceRecord
+from ..results import ActivityRecord, EventImage, ExampleRecord, TraceRecord, WrongPrediction
 from .style import (
     ACCENT,
     GREEN,
@@ -23,6 +23,7 @@ from .style import (
     RED,
     SMALL,
     TITLE,
+    frame_axes,
     new_figure,
     readable,
     save_figure,
@@ -32,6 +33,7 @@ from .style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+WRONG_COLUMNS = 5  # of a row of pictures
 MAX_POTENTIAL = 4.0  # of a membrane in thresholds; what is further from 0 is cut off
 TRACE_COLOURS = (ACCENT, ORANGE, GREEN)
 
@@ -65,6 +67,42 @@ def draw_examples(record: ActivityRecord, classes: Sequence[str], path: Path) ->
         axes.set_ylabel(label, **SMALL)
     figure.align_ylabels(panels[:, 0])
     save_figure(figure, path)
+
+
+def draw_wrong(wrong: Sequence[WrongPrediction], images: Sequence[EventImage], path: Path) -> None:
+    """Draw the events of wrong predictions, with the class, the prediction and its probability.
+
+    Args:
+        wrong: All wrong predictions, the first of which have an image.
+        images: At least one.
+        path: The PNG to write.
+
+    Raises:
+        FileError: The file cannot be written.
+    """
+    columns = min(WRONG_COLUMNS, len(images))
+    rows = -(-len(images) // columns)
+    figure = new_figure(width=2.2 * columns, height=2.5 * rows)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, image, case in zip(panels, images, wrong, strict=False):
+        on, off = np.array(image.on), np.array(image.off)
+        most = max(1.0, float(np.quantile((on + off)[on + off > 0], 0.98))) if (on + off).any() else 1.0
+        strength = np.minimum((on + off) / most, 1)[..., None]
+        share = (on / np.maximum(on + off, 1))[..., None]
+        axes.imshow(1 - strength * (1 - (share * np.array(ON) + (1 - share) * np.array(OFF))), interpolation="nearest")
+        frame_axes(axes, "")
+        title = f"{readable(case.label)}, predicted:\n{readable(case.predicted)} {case.probability:.0%}"
+        axes.set_title(title, fontsize=8, color=INK, parse_math=False)
+        axes.set_xlabel(_shorten(case.name), **SMALL, parse_math=False)
+    for axes in panels[len(images) :]:
+        axes.set_axis_off()
+    save_figure(figure, path)
+
+
+def _shorten(name: str) -> str:
+    """Return the end of the name of a sample, its file without folders and at most 28 characters."""
+    last = name.rsplit("/", maxsplit=1)[-1]
+    return last if len(last) <= 28 else f"…{last[-27:]}"
 
 
 def _describe(example: ExampleRecord, classes: Sequence[str]) -> str:

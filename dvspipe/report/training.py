@@ -11,7 +11,7 @@ import numpy as np
 from ..results import TestResult, TrainingRun, wilson_interval
 from .charts import draw_confusion, draw_curves
 from .energy import energy_per_recording
-from .examples import draw_examples
+from .examples import draw_examples, draw_wrong
 from .pages import UNDEFINED, Media, Table, write_page
 from .style import readable
 
@@ -21,11 +21,13 @@ EXAMPLES_CAPTION = (
     "of them, with the threshold dotted; the readout of each class, whose mean over the steps is the prediction."
 )
 
+WRONG_CAPTION = "The most certain wrong predictions: events summed over the steps, ON red and OFF blue."
+
 
 def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] = ()) -> Path:
     """Write the page of a run and the pictures that it shows into the run's folder, and return the page's path.
 
-    The pictures are curves.png, confusion_matrix.png and examples.png.
+    The pictures are curves.png, confusion_matrix.png, examples.png and wrong.png.
 
     Args:
         run: The run.
@@ -39,6 +41,8 @@ def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] =
     mark = f" ({test.kind_of_data})" if test.kind_of_data else ""
     draw_curves(run.epochs, folder.curves, title=test.title + mark, chosen_epoch=test.chosen_epoch)
     draw_confusion(test.confusion, test.classes, folder.confusion_matrix, title=f"{test.title}: test set{mark}")
+    if run.activity.wrong:
+        draw_wrong(test.wrong, run.activity.wrong, folder.wrong)
     if run.activity.examples:
         draw_examples(run.activity, test.classes, folder.examples)
     return write_page(
@@ -56,8 +60,19 @@ def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] =
         classes=_class_table(test),
         examples=Media(folder.examples, EXAMPLES_CAPTION, is_chart=True) if run.activity.examples else None,
         energy=energy_per_recording(run.activity),
+        wrong=_wrong_table(test),
+        wrong_picture=Media(folder.wrong, WRONG_CAPTION, is_chart=True) if run.activity.wrong else None,
         settings=run.settings,
     )
+
+
+def _wrong_table(test: TestResult) -> Table:
+    """Return every wrong test recording, the most certain prediction first."""
+    rows = [
+        (each.name, readable(each.label), readable(each.predicted), f"{100 * each.probability:.1f}")
+        for each in test.wrong
+    ]
+    return Table(("Recording", "Class", "Predicted", "Probability %"), rows)
 
 
 def _classifier_table(test: TestResult) -> Table:

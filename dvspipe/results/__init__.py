@@ -7,6 +7,7 @@ line take them. Every field, with its unit, is listed in docs/results.md.
 from .activity import (
     ENERGY_SOURCE,
     ActivityRecord,
+    EventImage,
     ExampleRecord,
     LayerActivity,
     TraceRecord,
@@ -25,9 +26,18 @@ from .inference import (
     SegmentRow,
     WindowRow,
 )
-from .scores import Scores, TimeScores, add_scores, calibration_error, wilson_interval
+from .scores import Scores, TimeScores, WrongPrediction, add_scores, calibration_error, wilson_interval
 from .tables import Record, Row, read_rows, write_rows
-from .training import BaselineResult, EpochRow, EvaluationResult, RunFolder, TestResult, TrainingRun
+from .training import (
+    BaselineResult,
+    EpochRow,
+    EvaluationResult,
+    Finding,
+    FindingKind,
+    RunFolder,
+    TestResult,
+    TrainingRun,
+)
 
 __all__ = [
     "ENERGY_SOURCE",
@@ -37,8 +47,11 @@ __all__ = [
     "Dependencies",
     "EpochRow",
     "EvaluationResult",
+    "EventImage",
     "EventRates",
     "ExampleRecord",
+    "Finding",
+    "FindingKind",
     "InferenceRun",
     "LabelRow",
     "LayerActivity",
@@ -55,6 +68,7 @@ __all__ = [
     "TraceRecord",
     "TrainingRun",
     "WindowRow",
+    "WrongPrediction",
     "add_layers",
     "add_scores",
     "calibration_error",

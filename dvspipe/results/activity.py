@@ -121,6 +121,15 @@ class ExampleRecord(Record):
     """Output of each step for each class."""
 
 
+class EventImage(Record):
+    """The events of a recording as an image."""
+
+    off: tuple[tuple[float, ...], ...]
+    """[H, W], OFF events of each block of pixels, summed over the steps; of merged polarities, all events."""
+    on: tuple[tuple[float, ...], ...]
+    """[H, W], ON events."""
+
+
 class ActivityRecord(Record):
     """activity.json: what the network did with the test recordings."""
 
@@ -134,6 +143,8 @@ class ActivityRecord(Record):
     """Each layer, summed over all test recordings."""
     examples: tuple[ExampleRecord, ...]
     """The first test recording of some classes."""
+    wrong: tuple[EventImage, ...] = ()
+    """The first of the wrong predictions that test.json lists."""
 
     @property
     def neurons(self) -> int:

@@ -52,6 +52,19 @@ def calibration_error(count: ArrayLike, confidence: ArrayLike, correct: ArrayLik
     return float(np.abs(np.subtract(confidence, correct)).sum() / total) if total else None
 
 
+class WrongPrediction(Record):
+    """A recording whose predicted class is not its class."""
+
+    name: str
+    """The recording, or the part of it."""
+    label: str
+    """Its class."""
+    predicted: str
+    """The predicted class."""
+    probability: float
+    """Probability of the predicted class, 0 to 1."""
+
+
 class Scores(Record):
     """How a classifier does on samples."""
 
@@ -63,6 +76,8 @@ class Scores(Record):
     """Expected calibration error of the probabilities, 0 to 1."""
     temperature: float
     """Number by which logits were divided before the softmax."""
+    wrong: tuple[WrongPrediction, ...] = ()
+    """Every sample whose predicted class is wrong, the most certain predictions first."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from ..files import read_bytes
 from .activity import ActivityRecord
 from .scores import Scores
 from .tables import Cell, Record, Row, read_rows
+
+MOST_SETTINGS = 3  # to try first
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,11 @@ class RunFolder:
         return self.path / "examples.png"
 
     @property
+    def wrong(self) -> Path:
+        """The most certain wrong predictions of the test, a picture."""
+        return self.path / "wrong.png"
+
+    @property
     def report(self) -> Path:
         """The page that shows the run."""
         return self.path / "report.html"
@@ -99,7 +106,7 @@ class RunFolder:
 
     def result_files(self) -> tuple[Path, ...]:
         """Return what a run leaves at its end, its report included."""
-        return self.test, self.activity, self.curves, self.confusion_matrix, self.examples, self.report
+        return self.test, self.activity, self.curves, self.confusion_matrix, self.examples, self.wrong, self.report
 
     def epoch_files(self) -> tuple[Path, ...]:
         """Return what a run leaves after each epoch."""
@@ -164,6 +171,23 @@ class BaselineResult(Record):
     """Its accuracy there."""
 
 
+FindingKind = Literal[
+    "copies", "untested", "outside", "silent", "saturated", "updates", "counting", "overfitted", "validation"
+]
+"""What is wrong with a run; see `training.diagnosis`."""
+
+
+class Finding(Record):
+    """Something that limits the result of a run, and the settings that change it."""
+
+    kind: FindingKind
+    """What kind of problem it is."""
+    text: str
+    """What was found, in one sentence."""
+    settings: tuple[str, ...]
+    """Settings to try, KEY=VALUE, or KEY alone if the value depends on what the recordings are."""
+
+
 class EvaluationResult(Scores):
     """What `dvspipe eval` reports of a checkpoint on a part of a data set."""
 
@@ -194,8 +218,12 @@ class TestResult(Scores):
     """Its accuracy there, 0 to 1."""
     event_count_accuracy: float
     """Test accuracy of a linear classifier that sees only the number of events, 0 to 1."""
+    train_accuracy: float | None = None
+    """Accuracy of the chosen epoch on the training part, in evaluation, 0 to 1; None in runs of version 0.1."""
     baseline: BaselineResult | None
     """The result of the baseline network; None if none was trained."""
+    findings: tuple[Finding, ...] = ()
+    """What limits the result, the most important first."""
     notes: tuple[str, ...]
     """What a reader should know, a sentence each."""
     command: str
@@ -204,6 +232,16 @@ class TestResult(Scores):
     """Versions of dvspipe and of the libraries that decide its results."""
     machine: dict[str, str]
     """Python, system, processor, and GPU if one was used."""
+
+    @property
+    def settings_to_try(self) -> tuple[str, ...]:
+        """The first settings to try, KEY=VALUE."""
+        first: dict[str, str] = {}
+        for setting in (each for finding in self.findings for each in finding.settings):
+            key, equals, _ = setting.partition("=")
+            if equals:
+                first.setdefault(key, setting)
+        return tuple(first.values())[:MOST_SETTINGS]
 
     @property
     def kind_of_data(self) -> str:

@@ -10,18 +10,26 @@ import torch
 from numpy.typing import NDArray
 
 from ..datasets import DataSet, SpikeTensors
+from ..datasets.augmentation import Spikes
 from ..encoding import BinConfig
 from ..networks import LayerTrace, SpikingNetwork, trace_layers
-from ..results import ActivityRecord, ExampleRecord, LayerActivity, TraceRecord
+from ..results import ActivityRecord, EventImage, ExampleRecord, LayerActivity, TraceRecord, WrongPrediction
 
 Item = TypeVar("Item")
 MAX_EXAMPLES = 3
 MAX_LAYERS = 4  # of an example, spread evenly from the first to the last
+MAX_WRONG = 10
+MAX_SIDE = 64  # of the image of a wrong prediction, in pixels
 SHOWN_NEURONS = 48  # of a layer, in the raster of an example
 
 
 def record_activity(
-    layers: Sequence[LayerActivity], network: SpikingNetwork, tensors: SpikeTensors, data: DataSet, bins: BinConfig
+    layers: Sequence[LayerActivity],
+    network: SpikingNetwork,
+    tensors: SpikeTensors,
+    data: DataSet,
+    bins: BinConfig,
+    wrong: Sequence[WrongPrediction],
 ) -> ActivityRecord:
     """Return the activity of a network on the test recordings.
 
@@ -31,7 +39,9 @@ def record_activity(
         tensors: The test recordings.
         data: Their data set.
         bins: Settings of the spike tensors.
+        wrong: The wrong predictions, the first of which become images.
     """
+    places = {sample.name: number for number, sample in enumerate(data.test)}
     labels = _spread(np.unique(tensors.labels).tolist(), MAX_EXAMPLES)
     numbers = [int(np.flatnonzero(tensors.labels == label)[0]) for label in labels]
     return ActivityRecord(
@@ -40,7 +50,18 @@ def record_activity(
         recordings=len(tensors),
         layers=tuple(layers),
         examples=tuple(_example(network, tensors, data, number) for number in numbers),
+        wrong=tuple(_image(tensors[places[each.name]][0]) for each in wrong[:MAX_WRONG]),
     )
+
+
+def _image(spikes: Spikes) -> EventImage:
+    """Return the sum of a spike tensor [T, C, H, W] over its steps, in blocks of pixels if it is large."""
+    summed = spikes.sum(axis=0, dtype=np.float64)
+    block = -(-max(summed.shape[1:]) // MAX_SIDE)
+    heights, widths = (np.arange(0, length, block) for length in summed.shape[1:])
+    blocks = np.add.reduceat(np.add.reduceat(summed, heights, axis=1), widths, axis=2)
+    off, on = (blocks[0], blocks[1]) if len(blocks) > 1 else (blocks[0], np.zeros_like(blocks[0]))
+    return EventImage(off=_rounded(off), on=_rounded(on))
 
 
 def _example(network: SpikingNetwork, tensors: SpikeTensors, data: DataSet, number: int) -> ExampleRecord:

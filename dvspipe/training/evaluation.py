@@ -18,6 +18,7 @@ from ..datasets import (
     PARTS,
     DataConfig,
     DataSet,
+    Sample,
     SpikeTensors,
     TensorSettings,
     open_cache,
@@ -27,11 +28,10 @@ from ..datasets import (
 )
 from ..encoding import BinCounts
 from ..errors import ConfigError, DataError
-from ..results import BaselineResult, EvaluationResult, RunFolder, calibration_error
+from ..results import BaselineResult, EvaluationResult, RunFolder, WrongPrediction, calibration_error
 from ..results.scores import CALIBRATION_BINS, Counts
+from .calibration import CROSS_FITTED
 from .callback import TrainingCallback
-
-LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0
 
 
 @dataclass(frozen=True)
@@ -82,19 +82,31 @@ class ScoreFields(TypedDict):
     confusion: Counts
     calibration_error: float
     temperature: float
+    wrong: tuple[WrongPrediction, ...]
 
 
-def score(evaluation: Evaluation, classes: Sequence[str], temperature: float) -> ScoreFields:
+def score(evaluation: Evaluation, samples: Sequence[Sample], classes: Sequence[str], temperature: float) -> ScoreFields:
     """Return the fields of `results.Scores`, probabilities being those at a temperature."""
     from sklearn.metrics import confusion_matrix
 
     probabilities = torch.from_numpy(evaluation.logits / temperature).softmax(1).numpy()
     confusion = confusion_matrix(evaluation.labels, evaluation.predicted, labels=range(len(classes)))
+    certainty = probabilities.max(axis=1)
+    wrong = np.flatnonzero(evaluation.labels != evaluation.predicted)
     return ScoreFields(
         classes=tuple(classes),
         confusion=tuple(map(tuple, confusion.tolist())),
         calibration_error=expected_calibration_error(probabilities, evaluation.labels),
         temperature=temperature,
+        wrong=tuple(
+            WrongPrediction(
+                name=samples[n].name,
+                label=classes[evaluation.labels[n]],
+                predicted=classes[evaluation.predicted[n]],
+                probability=float(certainty[n]),
+            )
+            for n in wrong[np.argsort(-certainty[wrong], kind="stable")].tolist()
+        ),
     )
 
 
@@ -109,32 +121,6 @@ def expected_calibration_error(probabilities: NDArray[np.float32 | np.float64], 
     place = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     count, total, correct = (np.bincount(place, weights, CALIBRATION_BINS) for weights in (None, confidence, right))
     return calibration_error(count, total, correct) or 0.0
-
-
-def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """Return the temperature of the softmax that minimises the cross-entropy; 1 without samples.
-
-    Source: Guo et al., "On calibration of modern neural networks", ICML 2017.
-
-    Args:
-        logits: float32 [N, K].
-        labels: int64 [N].
-
-    Returns:
-        A number from 0.01 to 100, by which logits are divided.
-    """
-    from scipy.optimize import minimize_scalar
-
-    if not len(labels):
-        return 1.0
-    scores = torch.from_numpy(logits).double()
-    right = torch.from_numpy(labels)
-
-    def loss(log_temperature: float) -> float:
-        return float(nn.functional.cross_entropy(scores / np.exp(log_temperature), right))
-
-    bounds = (np.log(LOWEST_TEMPERATURE), np.log(HIGHEST_TEMPERATURE))
-    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
 
 def event_count_accuracy(train: SpikeTensors, test: SpikeTensors) -> float:
@@ -191,7 +177,7 @@ def evaluate_checkpoint(
     synthetic = found.is_synthetic(part)
     tensors = SpikeTensors(parts[part], TensorSettings(classifier.bins), cache=open_cache(data), progress=progress)
     return EvaluationResult(
-        **score(evaluate(network, tensors, batch=batch), found.classes, classifier.temperature),
+        **score(evaluate(network, tensors, batch=batch), parts[part], found.classes, classifier.temperature),
         data=f"{len(tensors)} recordings ({part}) of {found.title}{' (synthetic)' if synthetic else ''}",
         synthetic=synthetic,
         trained_on=classifier.trained_on,
@@ -239,6 +225,11 @@ def test_notes(
         f"Of {events:,} events of the training recordings, {outside / max(1, events):.1%} are outside the steps of the "
         f"spike tensors, and {saturated / max(1, events):.1%} exceed the largest count.",
     ]
+    if len(data.validation) < CROSS_FITTED:
+        notes.append(
+            f"The probabilities are calibrated on only {len(data.validation)} validation recordings: the temperature "
+            "stays near 1, and the mean probability there is at most the centre of the 95 % interval of the accuracy."
+        )
     if baseline is not None:
         notes.append(
             "A ReLU network of the same shape, trained in the same way on the sum of the steps, so that it sees no "

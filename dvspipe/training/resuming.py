@@ -28,7 +28,7 @@ CHANGEABLE = (
 )  # fmt: skip
 """Settings, or groups of them, that may change when a run resumes; the others define its network, task and loss. The
 folder of the data may change: `datasets.check_split` checks that the recordings are the same."""
-FREE_TO_DIFFER = {"classes", "trained_on", "temperature"}  # of classifiers that share weights
+FREE_TO_DIFFER = {"classes", "trained_on", "temperature", "calibrated_on"}  # of classifiers that share weights
 
 
 @dataclass(frozen=True)

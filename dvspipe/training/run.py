@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -13,20 +13,32 @@ import yaml
 from torch import nn
 
 from ..checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint, versions
-from ..datasets import DataSet, Sample, SpikeTensors, TensorSettings, check_split, open_cache, open_dataset, write_split
+from ..datasets import (
+    DataSet,
+    Sample,
+    SpikeTensors,
+    TensorSettings,
+    check_split,
+    leave_out_copies,
+    open_cache,
+    open_dataset,
+    write_split,
+)
 from ..errors import ConfigError, DataError
 from ..files import lock_folder, write_text
 from ..networks import SpikingNetwork, count_activity, summarize_layers
-from ..results import ActivityRecord, BaselineResult, EpochRow, RunFolder, TestResult, TrainingRun
+from ..results import ActivityRecord, BaselineResult, EpochRow, Finding, RunFolder, TestResult, TrainingRun
 from .activity import record_activity
 from .baseline import FrameNetwork, load_baseline, save_baseline
+from .calibration import fit_temperature
 from .callback import StageCallback, TrainingCallback
 from .config import TrainConfig
-from .evaluation import evaluate, event_count_accuracy, fit_temperature, score, test_notes
+from .diagnosis import Outcome, diagnose, find_copies, find_outside
+from .evaluation import evaluate, event_count_accuracy, score, test_notes
 from .machine import describe_machine
 from .processes import Processes, join_processes
 from .resuming import check_config, find_state, load_initial_weights
-from .trainer import Experiment, Parts, Trainer, is_over
+from .trainer import Experiment, Parts, Trainer, is_over, require_tensorboard
 
 
 def train(
@@ -109,7 +121,11 @@ def _run(
     *,
     resume: bool,
 ) -> TrainingRun:
-    data = open_dataset(config.data, config.seed, config.bins)
+    if config.tensorboard:
+        require_tensorboard()
+    opened = open_dataset(config.data, config.seed, config.bins)
+    data = leave_out_copies(opened, partial(callback.on_progress, "comparing recordings"))
+    _warn(callback, find_copies(data))
     if resume:
         check_split(folder.split, data)
     _check_classes(data, callback)
@@ -121,6 +137,7 @@ def _run(
             if processes.share(complete):
                 return TrainingRun.read(folder)
         parts = _load(config, data, callback)
+        _warn(callback, find_outside(parts.train.counts(), config))
         experiment = Experiment(config, data, classifier, parts, processes, callback)
         settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         if processes.is_first:
@@ -132,7 +149,7 @@ def _run(
         baseline = _train_baseline(experiment, folder.baseline) if config.baseline else None
         run = None
         if processes.is_first:
-            test, activity = _test(experiment, folder, best, baseline, command)
+            test, activity = _test(trainer, best, baseline, command)
             run = TrainingRun(folder, settings, tuple(trainer.rows), test, activity)
         shared = processes.share(run)
         assert shared is not None
@@ -175,6 +192,11 @@ def _load(config: TrainConfig, data: DataSet, callback: TrainingCallback) -> Par
         load("validation", data.validation, 1),
         load("test", data.test, 1),
     )
+
+
+def _warn(callback: TrainingCallback, findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        callback.on_warning(f"{finding.text}; see {', '.join(finding.settings)}")
 
 
 def _check_classes(data: DataSet, callback: TrainingCallback) -> None:
@@ -227,31 +249,47 @@ def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult
 
 
 def _test(
-    experiment: Experiment, folder: RunFolder, best: EpochRow, baseline: BaselineResult | None, command: str
+    trainer: Trainer, best: EpochRow, baseline: BaselineResult | None, command: str
 ) -> tuple[TestResult, ActivityRecord]:
     """Calibrate the network of the best epoch on the validation part, test it once, and store both records."""
-    data, parts, batch = experiment.data, experiment.parts, experiment.config.optimiser.batch
+    experiment, folder = trainer.experiment, trainer.folder
+    config, data, parts = experiment.config, experiment.data, experiment.parts
+    batch = config.optimiser.batch
     classifier, network = load_checkpoint(folder.best, str(experiment.processes.device))
     validated = evaluate(network, parts.validation, batch=batch)
     temperature = fit_temperature(validated.logits, validated.labels)
-    save_checkpoint(folder.best, classifier.model_copy(update={"temperature": temperature}), network)
-    by_count = event_count_accuracy(parts.train, parts.test)
+    update = {"temperature": temperature, "calibrated_on": len(data.validation)}
+    save_checkpoint(folder.best, classifier.model_copy(update=update), network)
+    trained = evaluate(network, parts.train, batch=batch)
     with count_activity(network) as counters:
         tested = evaluate(network, parts.test, batch=batch)
-    layers = summarize_layers(counters, counted=experiment.config.bins.dtype.kind == "u")
-    activity = record_activity(layers, network, parts.test, data, experiment.config.bins)
+    layers = summarize_layers(counters, counted=config.bins.dtype.kind == "u")
+    scores = score(tested, data.test, data.classes, temperature)
+    activity = record_activity(layers, network, parts.test, data, config.bins, scores["wrong"])
+    outcome = Outcome(
+        config=config,
+        data=data,
+        counts=parts.train.counts(),
+        updates=trainer.step,
+        layers=layers,
+        train_accuracy=trained.accuracy,
+        correct=tested.correct,
+        count_accuracy=event_count_accuracy(parts.train, parts.test),
+    )
     origin = " (synthetic)" if data.synthetic_test else ", trained on synthetic ones" if data.synthetic else ""
     result = TestResult(
-        **score(tested, data.classes, temperature),
+        **scores,
         title=data.title,
         synthetic=data.synthetic,
         synthetic_test=data.synthetic_test,
         data=f"{len(data.test)} test recordings of {data.title}{origin}",
         chosen_epoch=best.epoch,
         val_accuracy=best.val_accuracy,
-        event_count_accuracy=by_count,
+        event_count_accuracy=outcome.count_accuracy,
+        train_accuracy=trained.accuracy,
         baseline=baseline,
-        notes=test_notes(data, by_count, parts.train.counts(), baseline),
+        findings=diagnose(outcome),
+        notes=test_notes(data, outcome.count_accuracy, outcome.counts, baseline),
         command=command,
         versions=versions(),
         machine=describe_machine(experiment.processes.device),

@@ -18,13 +18,14 @@ from ..networks import State, watch_rates
 from ..results import EpochRow, RunFolder, read_rows, write_rows
 from .callback import TrainingCallback
 from .config import OptimiserConfig, TrainConfig
+from .diagnosis import SATURATED_RATE
 from .evaluation import evaluate
 from .losses import LOSSES
+from .norms import estimate_norms
 from .processes import Processes
 from .resuming import TrainingState, load_optimiser, optimiser_tensors
 from .schedule import build_average, build_optimiser, build_schedule
 
-SATURATED_RATE = 0.5
 SEED_STRIDE = 1_000_003  # between the seeds of two runs: more than any run has epochs
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -130,6 +131,7 @@ class Trainer:
         timed = _TimedIterator(batches)
         loss, accuracy, rates = self._train(epoch, timed)
         scores = (0.0, 0.0)
+        estimate_norms(self._evaluated(), experiment.parts.train, batch=settings.batch)
         if self.processes.is_first:
             validated = evaluate(self._evaluated(), experiment.parts.validation, batch=settings.batch)
             scores = validated.loss, validated.accuracy
@@ -283,11 +285,21 @@ def is_over(settings: OptimiserConfig, epoch: int, best: EpochRow) -> bool:
     return epoch >= settings.epochs or (settings.patience is not None and epoch - best.epoch >= settings.patience)
 
 
-def _append_to_tensorboard(folder: Path, row: EpochRow) -> None:
+def require_tensorboard() -> None:
+    """Check that TensorBoard is installed.
+
+    Raises:
+        ConfigError: It is not.
+    """
     try:
-        from torch.utils.tensorboard import SummaryWriter
+        import torch.utils.tensorboard  # noqa: F401
     except ImportError as error:
         raise ConfigError("tensorboard = true: TensorBoard is missing; pip install 'dvspipe[tensorboard]'") from error
+
+
+def _append_to_tensorboard(folder: Path, row: EpochRow) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
     with SummaryWriter(str(folder)) as writer:
         for name, value in row.cells().items():
             writer.add_scalar(name, value, row.epoch)

@@ -1,0 +1,215 @@
+"""What limits the result of a run, in words, and the settings that change it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..datasets import DataSet
+from ..encoding import BinCounts
+from ..results import Finding, LayerActivity, wilson_interval
+from .config import TrainConfig
+
+SATURATED_RATE = 0.5  # spikes per neuron and step
+MOST_OUTSIDE = 0.2  # share of the events outside the steps
+FEW_UPDATES = 100  # of the weights
+ENOUGH_UPDATES = 400
+LEARNED = 0.9  # accuracy on the training part
+OVERFITTED = 0.15  # how much lower the accuracy of other recordings is
+FEW_VALIDATED = 10
+LISTED = 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is known of a run when its test is complete.
+
+    Args:
+        config: Its configuration.
+        data: Its data set, without copies.
+        counts: What the bins did with the events of each training recording.
+        updates: Number of updates of the weights up to the last epoch.
+        layers: The activity of the layers on the test part.
+        train_accuracy: Accuracy on the training part, in evaluation.
+        correct: Number of right test predictions.
+        count_accuracy: Test accuracy of a linear classifier that sees only the number of events.
+    """
+
+    config: TrainConfig
+    data: DataSet
+    counts: Sequence[BinCounts]
+    updates: int
+    layers: Sequence[LayerActivity]
+    train_accuracy: float
+    correct: int
+    count_accuracy: float
+
+    @property
+    def accuracy(self) -> float:
+        """Test accuracy."""
+        return self.correct / len(self.data.test)
+
+
+def diagnose(outcome: Outcome) -> tuple[Finding, ...]:
+    """Return what limits the result of a run, the most important first; nothing if nothing does."""
+    found = (
+        find_copies(outcome.data),
+        _find_untested(outcome),
+        find_outside(outcome.counts, outcome.config),
+        _find_rates(outcome),
+        _find_updates(outcome),
+        _find_counting(outcome),
+        _find_overfitting(outcome),
+        _find_few_validated(outcome),
+    )
+    return tuple(finding for findings in found for finding in findings)
+
+
+def find_copies(data: DataSet) -> Iterator[Finding]:
+    """Yield a finding if some recordings of a data set are copies of others, and therefore in no part."""
+    if data.copies:
+        name, other = next(iter(data.copies.items()))
+        yield Finding(
+            kind="copies",
+            text=f"{len(data.copies)} recordings have the same content as one of an earlier part, such as {name} and "
+            f"{other}; they are not used for validation or test",
+            settings=("data.root",),
+        )
+
+
+def find_outside(counts: Sequence[BinCounts], config: TrainConfig) -> Iterator[Finding]:
+    """Yield a finding if many events are outside the steps of the spike tensors.
+
+    Args:
+        counts: What the bins did with the events of each training recording.
+        config: The configuration.
+    """
+    events, bins = sum(count.events for count in counts), config.bins
+    share = sum(count.before + count.beyond for count in counts) / max(1, events)
+    if share <= MOST_OUTSIDE:
+        return
+    settings: tuple[str, ...] = ("bins.by=recording",)
+    if bins.by == "time":
+        windows = f"data.window_us={bins.window_us}"
+        settings = (windows, f"bins.step_us={_round_up(bins.step_us / (1 - share))}", *settings)
+    yield Finding(
+        kind="outside",
+        text=f"{share:.0%} of the events of the training recordings are outside the {bins.steps} steps"
+        + (f" of {bins.step_us / 1000:g} ms" if bins.by == "time" else "")
+        + " and are not used; data.window_us cuts longer recordings into several samples",
+        settings=settings,
+    )
+
+
+def _find_untested(outcome: Outcome) -> Iterator[Finding]:
+    data = outcome.data
+    untested = sorted({sample.label for sample in data.train} - {sample.label for sample in data.test})
+    if untested:
+        share = min(0.5, 2 * outcome.config.data.test)
+        yield Finding(
+            kind="untested",
+            text=f"no test recordings of {_list([data.classes[label] for label in untested])}, so that it is unknown "
+            "how well these classes are recognised; add recordings of them",
+            settings=("data.test_root",) if data.fixed_test else (f"data.test={share:g}",),
+        )
+
+
+def _find_rates(outcome: Outcome) -> Iterator[Finding]:
+    network = outcome.config.network
+    silent = [layer.name for layer in outcome.layers if layer.rate == 0]
+    saturated = [layer.name for layer in outcome.layers if (layer.rate or 0) > SATURATED_RATE]
+    if silent:
+        yield Finding(
+            kind="silent",
+            text=f"{_list(silent)} did not spike for any test recording, so that the readout gets no input",
+            settings=(f"network.gain={3 * network.gain:g}", f"network.tau_mem_s={_shorter(outcome.config):g}"),
+        )
+    if saturated:
+        yield Finding(
+            kind="saturated",
+            text=f"{_list(saturated)} spiked in more than {SATURATED_RATE:.0%} of the steps of the test recordings, so "
+            "that their spikes carry little information",
+            settings=(f"network.gain={network.gain / 3:.3g}", f"network.tau_mem_s={3 * network.tau_mem_s:g}"),
+        )
+
+
+def _shorter(config: TrainConfig) -> float:
+    return max(config.network.tau_mem_s / 2, config.bins.step_us * 1e-6)
+
+
+def _find_updates(outcome: Outcome) -> Iterator[Finding]:
+    optimiser, recordings = outcome.config.optimiser, len(outcome.data.train)
+    if outcome.train_accuracy >= LEARNED:
+        return
+    batch = optimiser.batch if outcome.updates >= FEW_UPDATES else max(4, min(optimiser.batch, recordings // 8))
+    wanted = ENOUGH_UPDATES if outcome.updates < FEW_UPDATES else 2 * outcome.updates
+    epochs = max(optimiser.epochs + 1, math.ceil(wanted / math.ceil(recordings / batch)))
+    smaller = (f"optimiser.batch={batch}",) if batch < optimiser.batch else ()
+    yield Finding(
+        kind="updates",
+        text=f"the weights were updated {outcome.updates} times, and only {outcome.train_accuracy:.0%} of the training "
+        "recordings themselves are recognised",
+        settings=(f"optimiser.epochs={epochs}", *smaller),
+    )
+
+
+def _find_counting(outcome: Outcome) -> Iterator[Finding]:
+    if outcome.count_accuracy > outcome.accuracy:
+        rate = outcome.config.optimiser.learning_rate
+        yield Finding(
+            kind="counting",
+            text=f"a linear classifier that sees only the number of events is better: {outcome.count_accuracy:.1%} of "
+            f"the test recordings, the network {outcome.accuracy:.1%}",
+            settings=(
+                f"optimiser.epochs={2 * outcome.config.optimiser.epochs}",
+                f"optimiser.learning_rate={rate / 2:g}",
+            ),
+        )
+
+
+def _find_overfitting(outcome: Outcome) -> Iterator[Finding]:
+    samples = len(outcome.data.test)
+    credible = wilson_interval(outcome.correct, samples)[1]
+    gap = outcome.train_accuracy - outcome.accuracy
+    if outcome.train_accuracy < LEARNED or gap < OVERFITTED or credible > outcome.train_accuracy:
+        return
+    config = outcome.config
+    shift = max(config.augment.shift_px + 1, 3)
+    yield Finding(
+        kind="overfitted",
+        text=f"{outcome.train_accuracy:.0%} of the training recordings are recognised, but {outcome.accuracy:.0%} of "
+        "the test recordings; more recordings, or more varied ones, help most",
+        settings=(
+            f"data.views={max(8, 2 * config.data.views)}",
+            f"augment.shift_px={shift}",
+            f"network.dropout={min(0.5, config.network.dropout + 0.2):g}",
+        ),
+    )
+
+
+def _find_few_validated(outcome: Outcome) -> Iterator[Finding]:
+    data = outcome.data
+    if len(data.validation) < FEW_VALIDATED:
+        share = min(0.4, 2 * outcome.config.data.validation)
+        yield Finding(
+            kind="validation",
+            text=f"only {len(data.validation)} validation recordings chose the epoch and calibrated the probabilities",
+            settings=(f"data.validation={share:g}",),
+        )
+
+
+def _round_up(number: float) -> int:
+    """Return the next number with two digits and zeros.
+
+    Example:
+        >>> _round_up(123_400.0)
+        130000
+    """
+    unit: int = 10 ** max(0, math.floor(math.log10(number)) - 1)
+    return math.ceil(number / unit) * unit
+
+
+def _list(names: Sequence[str]) -> str:
+    listed = ", ".join(names[:LISTED])
+    return listed if len(names) <= LISTED else f"{listed} and {len(names) - LISTED} more"
