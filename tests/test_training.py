@@ -231,7 +231,7 @@ def test_classes_that_the_data_set_lacks_are_a_warning(tmp_path: Path) -> None:
             place = tmp_path / part / str(digit)
             place.mkdir(parents=True)
             for number in range(each):
-                (place / f"{number}.bin").write_bytes(bytes([digit, number, 0x80, 0, 9]) * 20)
+                (place / f"{number}.bin").write_bytes(bytes([digit, number + 9 * (part == "Test"), 0x80, 0, 9]) * 20)
     texts: list[str] = []
 
     class Recorder(TrainingCallback):
@@ -332,7 +332,9 @@ def test_every_shipped_configuration_trains(name: str, tmp_path: Path) -> None:
                 place = root / part / str(digit)
                 place.mkdir(parents=True)
                 for number in range(each):
-                    (place / f"{number}.bin").write_bytes(bytes([digit, number, 0x80, 0, 9]) * 20)
+                    (place / f"{number}.bin").write_bytes(
+                        bytes([digit, number + 9 * (part == "Test"), 0x80, 0, 9]) * 20
+                    )
         over["data"] = {"root": str(root), "views": 2}
     if settings["data"]["kind"] == "gestures":
         for name_of_class in GESTURES:
