@@ -269,8 +269,12 @@ def convert_recording(
 
     on_damage = damage.append if config.salvage else None
     parts = [recording.sorted()] if config.sort else recording.chunks(on_corruption=on_damage)
-    stream, kind = counted(parts), config.compression
-    write(path, stream, recording.sensor, source=source.name, compression=kind, overwrite=overwrite)
+    labels, kept = recording.noise, recording.attributes.get("settings")
+    noise = None if labels is None else [labels.sorted()] if config.sort else labels.chunks()
+    write(
+        path, counted(parts), recording.sensor, source=source.name, settings=kept if isinstance(kept, dict) else None,
+        compression=config.compression, overwrite=overwrite, noise=noise,
+    )  # fmt: skip
     lost = f"{damage[0]}; lost: {damage[0].lost}" if damage else None
     return Conversion(path, recording.sensor, 0, events, last_us - first_us, lost)
 

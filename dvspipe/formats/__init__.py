@@ -14,12 +14,14 @@ from .recordings import (
     write,
 )  # fmt: skip
 from .rosbag import is_ros2_folder
+from .standard import STANDARD
 from .table import FORMATS, written_suffixes
 from .writers import Compression
 
 __all__ = [
     "FORMATS",
     "NO_HINTS",
+    "STANDARD",
     "Compression",
     "EventWriter",
     "Hints",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptionError, FormatError, Remedy
 from ..events import SensorSize
+from ..parallel import Progress
 from .hints import NO_HINTS, Hints
 from .interface import Format
 from .source import CHUNK_EVENTS, Columns, Source, open_binary
@@ -93,7 +95,7 @@ def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
     name = _chip_name(path, named, hints)
     chip = CHIPS[name]
     attributes = {"chip": name} | {key: value for key, value in named.items() if value}
-    return Source(chip.sensor, lambda: _chunks(path, chip, name, start), attributes)
+    return Source(chip.sensor, partial(_chunks, path, chip, name, start), attributes)
 
 
 def _value(lines: list[str], key: str) -> str:
@@ -138,10 +140,10 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[list[str], int]:
     raise FormatError(f"{path}: its header does not end after {len(lines)} lines, {start} bytes")
 
 
-def _chunks(path: Path, chip: _Chip, name: str, start: int) -> Iterator[Columns]:
+def _chunks(path: Path, chip: _Chip, name: str, start: int, progress: Progress | None = None) -> Iterator[Columns]:
     last_us: int | None = None
     read = start
-    with open_binary(path) as file:
+    with open_binary(path, progress) as file:
         file.read(start)  # not seek: it may be packed
         while block := file.read(AEDAT2_BYTES * CHUNK_EVENTS):
             left_over = len(block) % AEDAT2_BYTES

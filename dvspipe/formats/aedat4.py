@@ -14,6 +14,7 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from ..errors import CorruptionError, EventError, FileError, FormatError
 from ..events import SensorSize
 from ..frames import Frame
+from ..parallel import Progress
 from .compressed_frames import bound_size
 from .faery_writers import AEDAT4_ENCODER
 from .hints import NO_HINTS, Hints
@@ -135,15 +137,15 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     except EventError as error:
         raise FormatError(f"{path}: invalid sensor size ({error})") from error
     return Source(
-        sensor, lambda: _chunks(path, track.id, container), {"streams": [track.data_type for track in tracks]}
+        sensor, partial(_chunks, path, track.id, container), {"streams": [track.data_type for track in tracks]}
     )
 
 
-def _chunks(path: Path, track_id: int, container: _Container) -> Iterator[Columns]:
+def _chunks(path: Path, track_id: int, container: _Container, progress: Progress | None = None) -> Iterator[Columns]:
     pending: list[NDArray[np.void]] = []
     count, message = 0, container.error
     try:
-        for packet in _packets(path, track_id, container.packets):
+        for packet in _packets(path, track_id, container.packets, progress):
             pending.append(packet)
             count += len(packet)
             if count >= CHUNK_EVENTS:
@@ -157,10 +159,12 @@ def _chunks(path: Path, track_id: int, container: _Container) -> Iterator[Column
         raise CorruptionError(message, lost="everything after it")
 
 
-def _packets(path: Path, track_id: int, count: int) -> Iterator[NDArray[np.void]]:
+def _packets(path: Path, track_id: int, count: int, progress: Progress | None = None) -> Iterator[NDArray[np.void]]:
     """Yield the packets of a stream among the first `count`; faery would allocate the length of an incomplete one."""
     with _as_format_errors(path), _decoder(path) as decoder:
-        for track, packet in itertools.islice(decoder, count):
+        for number, (track, packet) in enumerate(itertools.islice(decoder, count)):
+            if progress:
+                progress(number + 1, count)
             if track.id == track_id:
                 yield packet
 

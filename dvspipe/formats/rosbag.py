@@ -20,6 +20,7 @@ import struct
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptionError, EventError, FormatError, Remedy
 from ..events import SensorSize
+from ..parallel import Progress
 from .evt import EVT3_VERSION, EvtVersion, allocate_events
 from .evt_kernels import (
     ADDR_Y,
@@ -157,7 +159,7 @@ def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
     with _reader(path) as reader, _raise_as(path, FormatError):
         topic = _choose_topic(path, reader, hints.topic)
         attributes = {"topic": topic.name, "message_type": topic.type}
-    return Source(topic.sensor, lambda: _chunks(topic), attributes)
+    return Source(topic.sensor, partial(_chunks, topic), attributes)
 
 
 @contextmanager
@@ -306,12 +308,12 @@ def _sensor(sides: tuple[int, int]) -> SensorSize | None:
         raise _MessageError(f"has an invalid sensor size ({error})") from error
 
 
-def _chunks(topic: _Topic) -> Iterator[Columns]:
+def _chunks(topic: _Topic, progress: Progress | None = None) -> Iterator[Columns]:
     """Yield the events of messages, combined to chunks."""
     waiting: list[Columns] = []
     count = 0
     try:
-        for columns in _messages(topic):
+        for columns in _messages(topic, progress):
             waiting.append(columns)
             count += len(columns.t)
             if count >= CHUNK_EVENTS // 4:
@@ -329,7 +331,7 @@ def _combine(parts: list[Columns]) -> Columns:
     return Columns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def _messages(topic: _Topic) -> Iterator[Columns]:
+def _messages(topic: _Topic, progress: Progress | None = None) -> Iterator[Columns]:
     ros2, number = topic.path.suffix.lower() != ".bag", 0
     decode = _array if topic.type in ARRAYS else _Packets(topic.sensor)
     with _reader(topic.path) as reader, _raise_as(topic.path, CorruptionError):
@@ -341,6 +343,8 @@ def _messages(topic: _Topic) -> Iterator[Columns]:
                     raise _MessageError(f"names a sensor of {sensor} (expected {topic.sensor})")
                 yield from decode(message)
                 number += 1
+                if progress:
+                    progress(number, reader.topics[topic.name].msgcount)
             except _MessageError as error:
                 where = f"{topic.path}: {topic.name}: message {number}"
                 raise CorruptionError(f"{where} {error}", lost="its events and everything after it") from error

@@ -10,6 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import EventError, FileError
 from ..events import Events, SensorSize
 from ..files import claim_output, require_space, write_beside
@@ -29,12 +32,14 @@ class WriteOptions:
         settings: The settings that made the events; only HDF5 keeps them.
         compression: Of HDF5: `gzip`, which every library reads, or `blosc`, which reads faster and needs hdf5plugin.
         overwrite: Whether an existing file is replaced.
+        labelled: Whether each event has a label of noise; only HDF5 keeps it.
     """
 
     source: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     compression: Compression = "gzip"
     overwrite: bool = False
+    labelled: bool = False
 
 
 class Encoder(Protocol):
@@ -83,11 +88,16 @@ class Writer(ABC):
             self._stack = stack.pop_all()
         return self
 
-    def append(self, events: Events) -> None:
-        """Write the next events, which are no earlier than those before them."""
+    def append(self, events: Events, noise: NDArray[np.bool_] | None = None) -> None:
+        """Write the next events, which are no earlier than those before them.
+
+        Args:
+            events: N events.
+            noise: [N] whether each is noise; only HDF5 keeps it.
+        """
         self._check(events)
         if len(events):
-            self._write(events)
+            self._write(events, noise)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -110,7 +120,7 @@ class Writer(ABC):
         """Open the file; the stack closes it."""
 
     @abstractmethod
-    def _write(self, events: Events) -> None:
+    def _write(self, events: Events, noise: NDArray[np.bool_] | None) -> None:
         """Write checked events, at least one, and update `count` and `_last_us`."""
 
     def _finish(self) -> None:  # noqa: B027  most formats need none
@@ -129,7 +139,7 @@ class StreamEncoder:
     """
 
     suffixes: tuple[str, ...]
-    begin: Callable[[Path, SensorSize], AbstractContextManager[Callable[[Events], None]]]
+    begin: Callable[[Path, SensorSize], AbstractContextManager[Callable[[Events], object]]]
     size: Callable[[Events, int | None], int]
     check: Callable[[Events, int | None], None]
 
@@ -154,7 +164,7 @@ class StreamWriter(Writer):
         except EventError as error:
             raise error.named(str(self.path)) from error
 
-    def _write(self, events: Events) -> None:
+    def _write(self, events: Events, _noise: NDArray[np.bool_] | None) -> None:
         for start in range(0, len(events), PART_EVENTS):
             part = events if len(events) <= PART_EVENTS else events.slice_events(start, start + PART_EVENTS)
             try:

@@ -102,18 +102,7 @@ class EventWriter(Writer):
         writer = np.array([self.count, self._last_us or 0, self._offset_us, self._next_ms], np.int64)
         self._file.save({"writer": writer, **state})
 
-    def append(self, events: Events, noise: NDArray[np.bool_] | None = None) -> None:
-        """Write the next events, which are no earlier than those before them.
-
-        Args:
-            events: N events.
-            noise: [N] whether each is noise; required if the writer is labelled.
-        """
-        self._check(events)
-        if len(events):
-            self._write(events, noise)
-
-    def _write(self, events: Events, noise: NDArray[np.bool_] | None = None) -> None:
+    def _write(self, events: Events, noise: NDArray[np.bool_] | None) -> None:
         first_us = int(events.t[0])
         if not self.count:
             self._offset_us = 0 if 0 <= first_us < NEAR_ZERO_US else first_us - first_us % 1000
@@ -156,5 +145,5 @@ class HDF5Encoder:
         """Return a writer for a file."""
         return EventWriter(
             path, sensor, source=options.source, settings=options.settings, overwrite=options.overwrite,
-            compression=options.compression,
+            compression=options.compression, labelled=options.labelled,
         )  # fmt: skip
