@@ -254,8 +254,8 @@ def test_a_chunk_that_cannot_be_unpacked_is_damage(tmp_path: Path, monkeypatch: 
 
 
 def test_a_guessed_sensor_is_the_one_that_reading_guesses(tmp_path: Path) -> None:
-    for number, (width, height) in enumerate([(12, 7), (128, 128), (129, 12), (640, 480), (12, 500), (1, 1)]):
-        events = random_events(0, 3000 * (width > 1), SensorSize(width=width, height=height))
+    for number, (width, height) in enumerate([(12, 7), (128, 128), (129, 12), (640, 480), (12, 500)]):
+        events = random_events(0, 3000, SensorSize(width=width, height=height))
         path = write_columns(tmp_path / f"{number}.h5", events.t, events.x, events.y, events.p, sensor=None)
         report = check_recording(path)
         guessed = open_recording(path).sensor
@@ -306,5 +306,5 @@ def test_nothing_is_wrong_with_real_recordings(test_data: Path, name: str, event
 
 def test_a_sensor_too_large_to_count_is_refused(tmp_path: Path) -> None:
     path = write_columns(tmp_path / "a.h5", [0], [0], [0], [0], SensorSize(width=28001, height=25976))
-    with pytest.raises(FormatError, match=r"a\.h5: .*28001x25976"):
+    with pytest.raises(EventError, match=r"a\.h5: .*28001x25976"):
         check_recording(path)
