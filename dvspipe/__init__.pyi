@@ -27,6 +27,7 @@ from .simulator import EventSimulator as EventSimulator
 from .simulator import SimulatorConfig as SimulatorConfig
 from .simulator import simulate as simulate
 from .training import TrainConfig as TrainConfig
+from .training import choose_settings as choose_settings
 from .training import train as train
 from .video import VideoSettings as VideoSettings
 from .video import open_video as open_video

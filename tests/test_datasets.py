@@ -451,3 +451,44 @@ def test_images_of_mnist_are_encoded_by_the_code_of_the_configuration(tmp_path: 
         )
     with pytest.raises(DataError, match="image 1: is an image"):
         survey(data)
+
+
+def test_hints_of_a_data_set_say_what_its_files_do_not(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            (tmp_path / name / f"{number}.csv").write_text(f"1,2,{number % 2},5\n3,1,0,9\n")
+    with pytest.raises(DataError, match=r"data\.hints\.columns='xytp'"):
+        open_dataset(DataConfig(root=tmp_path, sensor="12x7"), seed=0).train[0].read_content()
+    data = DataConfig(root=tmp_path, hints={"columns": "xypt"}, sensor="12x7")
+    events = open_dataset(data, seed=0).train[0].read_content()
+    assert isinstance(events, Events)
+    assert events.t.tolist() == [5, 9]
+
+
+def test_a_text_of_words_is_no_recording(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for number in range(3):
+            write(tmp_path / name / f"{number}.h5", random_events(number, 20))
+        (tmp_path / name / "notes.txt").write_text("These were recorded on a sunny day.\nThe lens was at 2.8.\n")
+    samples = open_dataset(DataConfig(root=tmp_path), seed=0).samples
+    assert len(samples) == 6
+
+
+def test_windows_of_a_recording_hold_its_events_and_stay_in_one_part(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for number in range(3):
+            write(tmp_path / name / f"{number}.h5", random_events(number, 500, span_us=380_000))
+    (tmp_path / ".notebooks").mkdir()  # hidden, no class
+    data = open_dataset(DataConfig(root=tmp_path, window_us=100_000), seed=0)
+    again = open_dataset(DataConfig(root=tmp_path, window_us=100_000), seed=0)
+    assert [sample.name for sample in data.samples] == [sample.name for sample in again.samples]
+    counts: dict[Path | None, int] = {}
+    for sample in data.samples:
+        events = sample.read_content()
+        assert isinstance(events, Events)
+        assert 0 < events.duration_us < 100_000
+        counts[sample.file] = counts.get(sample.file, 0) + len(events)
+    assert set(counts.values()) == {500}  # the last half window is one of its own
+    files = [{sample.file for sample in part} for part in data.parts.values()]
+    assert sum(map(len, files)) == len(set.union(*files)) == 6

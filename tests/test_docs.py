@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import enum
 import functools
 import importlib
@@ -140,6 +141,8 @@ def setting_exists(model: type[Settings], key: str) -> bool:
         return True  # its keys are checked by the code that uses them
     if not rest:
         return True
+    if dataclasses.is_dataclass(annotation):
+        return rest in {field.name for field in dataclasses.fields(annotation)}
     return isinstance(annotation, type) and issubclass(annotation, Settings) and setting_exists(annotation, rest)
 
 

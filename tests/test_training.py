@@ -30,7 +30,7 @@ from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.networks import LIF, NetworkConfig, SpikingNetwork
-from dvspipe.results import EpochRow, RunFolder, TrainingRun
+from dvspipe.results import EpochRow, RunFolder, TrainingRun, wilson_interval
 from dvspipe.synthesis import GESTURE_SENSOR, GESTURES
 from dvspipe.training import TrainConfig, TrainingCallback, evaluate_checkpoint, train
 from dvspipe.training.baseline import FrameNetwork
@@ -628,6 +628,24 @@ def test_the_temperature_makes_probabilities_as_sure_as_they_are_right() -> None
     sharp = np.exp(3 * true) / np.exp(3 * true).sum(1, keepdims=True)
     assert expected_calibration_error(sharp, labels) > 0.1
     assert expected_calibration_error(np.array([[0.8, 0.2], [0.8, 0.2]]), np.array([0, 1])) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 20, 49])
+def test_few_validation_recordings_do_not_make_a_network_certain(count: int) -> None:
+    """All are right, whatever the network says: the mean probability is at most the centre of the Wilson interval."""
+    labels = np.arange(count) % 3
+    logits = (20 * np.eye(3, dtype=np.float32))[labels]
+    temperature = fit_temperature(logits, labels)
+    probabilities = torch.from_numpy(logits / temperature).softmax(1).amax(1)
+    assert float(probabilities.mean()) <= sum(wilson_interval(count, count)) / 2 + 1e-6
+    assert fit_temperature(np.zeros((0, 3), np.float32), np.zeros(0, np.int64)) == 1
+
+
+def test_a_temperature_that_does_not_hold_for_others_stays_at_one() -> None:
+    """One right and one wrong: the temperature of each makes the other worse."""
+    logits = np.array([[0.2, 0, 0], [0.2, 0, 0]], np.float32)
+    assert fit_temperature(logits, np.array([0, 1])) == 1
+    assert fit_temperature(logits[:1], np.array([0])) == 1  # nothing to fit for one that is left out
 
 
 def test_a_checkpoint_is_tested_on_a_data_set(run: TrainingRun, folder: Path, tmp_path: Path) -> None:

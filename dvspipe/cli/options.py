@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from ..formats import Hints
 
 Config = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a shipped configuration (dvspipe configs).")
+    str,
+    typer.Argument(
+        metavar="CONFIG",
+        help="A folder of recordings, a YAML file, or the name of a shipped configuration (dvspipe configs).",
+    ),
 ]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings that replace those of CONFIG: data.root=DIR.")
@@ -41,8 +45,18 @@ OutFile = Annotated[
 
 
 def read_config(source: str, overrides: list[str] | None) -> SettingsTree:
-    """Return the settings of a configuration with the given ones in their place."""
-    return merge_settings(read_yaml(source), parse_overrides(overrides or []))
+    """Return the settings of a configuration, or the data set of a folder, with the given settings in their place."""
+    given = parse_overrides(overrides or [])
+    if not is_folder(source):
+        return merge_settings(read_yaml(source), given)
+    from ..datasets import folder_settings
+
+    return merge_settings({"data": folder_settings(Path(source))}, given)
+
+
+def is_folder(config: str) -> bool:
+    """Return whether a configuration is given as a folder of recordings."""
+    return Path(config).expanduser().is_dir()
 
 
 def parse_sensor(text: str | None) -> SensorSize | None:

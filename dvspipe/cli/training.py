@@ -8,17 +8,19 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.text import Text
 
-from ..config import build
+from ..config import SettingsTree, build, merge_settings, parse_overrides, read_yaml
 from ..errors import ConfigError, FileError
 from ..files import REPLACE
+from ..results import RunFolder
 from .infer import print_answers
-from .options import AsJson, Config, Overrides, Overwrite, read_config
+from .options import AsJson, Config, Overrides, Overwrite, is_folder, read_config
 from .screen import make_table, messages, progress, screen, warn
 
 if TYPE_CHECKING:
@@ -41,10 +43,24 @@ def train(
     changed: Annotated[
         bool, typer.Option("--changed", help="With --resume: allow other epochs, learning rates, batches, ...")
     ] = False,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML file for the settings that are chosen for a folder.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train a spiking classifier on labelled recordings and test it. Under torchrun, processes train together."""
-    merged = read_config(config, settings)
+    """Train a spiking classifier on labelled recordings and test it.
+
+    For a folder DIR/<class>/<recording or video>, settings are chosen from what is in it. Under torchrun, processes
+    train together.
+    """
+    if save is not None and (resume is not None or not is_folder(config)):
+        raise ConfigError(f"{save}: --save writes what is chosen for a folder of recordings (found {config})")
+    if resume is not None and is_folder(config):
+        merged = merge_settings(read_yaml(RunFolder(resume).config), parse_overrides(settings or []))
+    elif is_folder(config):
+        merged = _choose(config, settings, save, overwrite=overwrite)
+    else:
+        merged = read_config(config, settings)
     from ..training import TrainConfig
 
     resolved = build(TrainConfig, merged, config)
@@ -117,6 +133,24 @@ def demo(
         screen.print(f"  {command}")
 
 
+def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overwrite: bool) -> SettingsTree:
+    """Return, print and save the settings that are chosen for a folder."""
+    from ..files import claim_output, write_text
+    from ..training import choose_settings
+
+    if save is not None:
+        claim_output(save, overwrite=overwrite)
+    with progress() as show:
+        choice = choose_settings(folder, parse_overrides(settings or []), partial(show, "recordings"))
+    text = choice.to_yaml()
+    if _is_first():
+        screen.print(Text(text))
+        if save is not None:
+            write_text(save, text)
+            screen.print(f"{save}: these settings; change them, or add KEY=VALUE to the command\n")
+    return choice.settings
+
+
 def _is_first() -> bool:
     """Return whether this process is the first one that torchrun started, or the only one."""
     return os.environ.get("RANK", "0") == "0"
@@ -178,7 +212,6 @@ def _callback() -> Iterator[TrainingCallback]:
 
 def _train(config: TrainConfig, folder: Path, command: str, *, resume: bool, changed: bool) -> TrainingRun:
     from ..report import write_training_page
-    from ..results import RunFolder
     from ..training import train as train_classifier
 
     with _callback() as callback:

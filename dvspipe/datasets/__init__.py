@@ -9,7 +9,7 @@ from ..errors import DataError
 from .augmentation import AugmentConfig, MixKind, VaryConfig
 from .cache import Cache, default_cache
 from .config import DataConfig, DataKind, ImageCode
-from .folders import open_folder, open_gestures, open_labelled
+from .folders import folder_settings, open_folder, open_gestures, open_labelled
 from .images import open_mnist
 from .public import open_dvs_gesture, open_nmnist
 from .rendered import open_rendered
@@ -38,6 +38,7 @@ __all__ = [
     "check_split",
     "default_cache",
     "divide",
+    "folder_settings",
     "leave_out_copies",
     "open_cache",
     "open_dataset",

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import SettingsTree
 from ..conversion import ConvertConfig, convert_video, events_from_video, is_video
 from ..errors import DataError, DvspipeError, TruncatedVideoError
 from ..events import Events, SensorSize
@@ -145,10 +146,22 @@ def _remedies_as_settings() -> Iterator[None]:
         raise error.with_remedies(replace(each, setting=f"data.{each.setting}") for each in error.remedies) from error
 
 
+def folder_settings(root: Path) -> SettingsTree:
+    """Return the kind of a folder of recordings, and the folder, as settings of a data set.
+
+    Raises:
+        DataError: There is no such folder.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder")
+    kind = "labelled" if next(root.rglob(f"*{SUFFIX}"), None) else "folder"
+    return {"kind": kind, "root": str(root)}
+
+
 def open_folder(source: DataSource) -> DataSet:
     """Return ROOT/<class>/<recording or video>, or the same in ROOT/train and ROOT/test."""
     training, testing = _find_parts(source.root)
-    classes = tuple(sorted(path.name for path in training.iterdir() if path.is_dir()))
+    classes = tuple(path.name for path in _find_class_folders(training))
     return _open_class_folders(source, training, testing, classes, source.sensor)
 
 
@@ -302,7 +315,7 @@ def list_class_folders(
         DataError: A class folder has an unknown name or is empty, or there is none.
     """
     samples = []
-    for class_folder in sorted(path for path in folder.iterdir() if path.is_dir()):
+    for class_folder in _find_class_folders(folder):
         if class_folder.name not in classes:
             raise DataError(f"{class_folder}: unknown class folder (expected one of {', '.join(classes)})")
         files = [path for path in sorted(class_folder.iterdir()) if is_loadable(path)]
@@ -339,6 +352,10 @@ def divide_parts(source: DataSource, data: DataSet, train: Sequence[Sample], tes
         train, test = divide(train, config.test, source.seed + 1)
     train, validation = divide(train, config.validation, source.seed)
     return replace(data, train=tuple(train), validation=tuple(validation), test=tuple(test), fixed_test=fixed_test)
+
+
+def _find_class_folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _find_subfolder(root: Path, name: str) -> Path | None:

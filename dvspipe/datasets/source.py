@@ -57,5 +57,8 @@ class DataSource:
             return str(file)
         found = re.search(self.config.group, file.name)
         if not found:
-            raise DataError(f"{file}: the name does not match data.group = {self.config.group!r}")
+            raise DataError(
+                f"{file}: the name does not match data.group = {self.config.group!r}",
+                Remedy("data.group", "null", "make each recording a group of its own"),
+            )
         return found.group()

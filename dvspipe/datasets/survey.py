@@ -68,8 +68,17 @@ class Survey(BaseModel):
 
 
 @dataclass(frozen=True)
-class _Measured:
-    """Figures of one recording."""
+class Measurement:
+    """Figures of one recording.
+
+    Args:
+        label: Its label.
+        version: A text that changes with its content.
+        sensor: Its sensor.
+        events: Number of events.
+        duration_us: Time from the first event to the last.
+        on: Number of ON events.
+    """
 
     label: int
     version: str
@@ -92,9 +101,37 @@ def survey(data: DataSet, progress: Progress | None = None) -> Survey:
     Raises:
         DataError: The samples are images.
     """
+    measured, problems = measure(data, progress)
+    missing = sorted(set(range(len(data.classes))) - {sample.label for sample in data.train})
+    if missing:
+        names = ", ".join(data.classes[label] for label in missing)
+        problems.append(f"{data.title}: the training part has no recordings of {names}")
     samples = [(part, sample) for part, samples in data.parts.items() for sample in samples]
-    measured, problems = [], []
+    labels = sorted({sample.label for _, sample in samples})
+    figures = [_summarise(data.classes[label], [label], samples, measured) for label in labels]
+    figures.append(_summarise("all", range(len(data.classes)), samples, measured))
+    return Survey(
+        title=data.title,
+        sensor=str(data.sensor),
+        synthetic=data.synthetic,
+        figures=tuple(figures),
+        problems=tuple(problems),
+    )
+
+
+def measure(data: DataSet, progress: Progress | None = None) -> tuple[list[Measurement], list[str]]:
+    """Load every recording of a data set; return figures of those that can be loaded, and a line for each problem.
+
+    Args:
+        data: The data set.
+        progress: Called with the number of recordings done and in all.
+
+    Raises:
+        DataError: The samples are images.
+    """
+    measured, problems = list[Measurement](), list[str]()
     seen: dict[str, str] = {}
+    samples = [(part, sample) for part, samples in data.parts.items() for sample in samples]
     for number, (part, sample) in enumerate(samples, start=1):
         found = _measure(sample)
         if isinstance(found, str):
@@ -108,23 +145,10 @@ def survey(data: DataSet, progress: Progress | None = None) -> Survey:
             seen.setdefault(found.version, name)
         if progress:
             progress(number, len(samples))
-    missing = sorted(set(range(len(data.classes))) - {sample.label for sample in data.train})
-    if missing:
-        names = ", ".join(data.classes[label] for label in missing)
-        problems.append(f"{data.title}: the training part has no recordings of {names}")
-    labels = sorted({sample.label for _, sample in samples})
-    figures = [_summarise(data.classes[label], [label], samples, measured) for label in labels]
-    figures.append(_summarise("all", range(len(data.classes)), samples, measured))
-    return Survey(
-        title=data.title,
-        sensor=str(data.sensor),
-        synthetic=data.synthetic,
-        figures=tuple(figures),
-        problems=tuple(problems),
-    )
+    return measured, problems
 
 
-def _measure(sample: Sample) -> _Measured | str:
+def _measure(sample: Sample) -> Measurement | str:
     """Return the figures of a recording, or the reason why it has none."""
     try:
         events, version = sample.read_content(), sample.read_version()
@@ -133,10 +157,10 @@ def _measure(sample: Sample) -> _Measured | str:
     if not isinstance(events, Events):
         raise DataError(f"{sample.name}: is an image (expected recordings of events)")
     on = int(np.count_nonzero(events.p))
-    return _Measured(sample.label, version, events.sensor, len(events), events.duration_us, on)
+    return Measurement(sample.label, version, events.sensor, len(events), events.duration_us, on)
 
 
-def _check(sample: Sample, found: _Measured, sensor: SensorSize) -> Iterator[str]:
+def _check(sample: Sample, found: Measurement, sensor: SensorSize) -> Iterator[str]:
     if not found.events:
         yield f"{sample.name}: contains no events"
     if found.sensor != sensor:
@@ -144,7 +168,7 @@ def _check(sample: Sample, found: _Measured, sensor: SensorSize) -> Iterator[str
 
 
 def _summarise(
-    name: str, labels: Sequence[int], samples: Sequence[tuple[Part, Sample]], measured: Sequence[_Measured]
+    name: str, labels: Sequence[int], samples: Sequence[tuple[Part, Sample]], measured: Sequence[Measurement]
 ) -> ClassFigures:
     """Return the figures of the recordings with one of some labels."""
     own = [(part, sample) for part, sample in samples if sample.label in labels]

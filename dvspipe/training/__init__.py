@@ -1,16 +1,19 @@
 """Training and evaluation of a classifier: returns records and stores them in a run folder."""
 
 from .callback import TrainingCallback
+from .choice import Choice, choose_settings
 from .config import OptimiserConfig, TrainConfig
 from .evaluation import Evaluation, evaluate, evaluate_checkpoint
 from .run import choose_device, train
 
 __all__ = [
+    "Choice",
     "Evaluation",
     "OptimiserConfig",
     "TrainConfig",
     "TrainingCallback",
     "choose_device",
+    "choose_settings",
     "evaluate",
     "evaluate_checkpoint",
     "train",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ..datasets import DataSet
 from ..encoding import BinCounts
 from ..results import Finding, LayerActivity, wilson_interval
+from .choice import round_up
 from .config import TrainConfig
 
 SATURATED_RATE = 0.5  # spikes per neuron and step
@@ -92,7 +93,7 @@ def find_outside(counts: Sequence[BinCounts], config: TrainConfig) -> Iterator[F
     settings: tuple[str, ...] = ("bins.by=recording",)
     if bins.by == "time":
         windows = f"data.window_us={bins.window_us}"
-        settings = (windows, f"bins.step_us={_round_up(bins.step_us / (1 - share))}", *settings)
+        settings = (windows, f"bins.step_us={round_up(bins.step_us / (1 - share))}", *settings)
     yield Finding(
         kind="outside",
         text=f"{share:.0%} of the events of the training recordings are outside the {bins.steps} steps"
@@ -197,17 +198,6 @@ def _find_few_validated(outcome: Outcome) -> Iterator[Finding]:
             text=f"only {len(data.validation)} validation recordings chose the epoch and calibrated the probabilities",
             settings=(f"data.validation={share:g}",),
         )
-
-
-def _round_up(number: float) -> int:
-    """Return the next number with two digits and zeros.
-
-    Example:
-        >>> _round_up(123_400.0)
-        130000
-    """
-    unit: int = 10 ** max(0, math.floor(math.log10(number)) - 1)
-    return math.ceil(number / unit) * unit
 
 
 def _list(names: Sequence[str]) -> str:

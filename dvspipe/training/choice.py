@@ -1,0 +1,220 @@
+"""Settings for a folder of recordings, chosen from what is in it, with the reasons."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from pydantic import JsonValue
+
+from ..config import SettingsTree, build, merge_settings
+from ..datasets import DataSet, Sample, folder_settings, open_dataset
+from ..datasets.survey import Measurement, measure
+from ..encoding import BinConfig
+from ..errors import DataError
+from ..events import SensorSize
+from ..parallel import Progress
+from .config import TrainConfig
+
+LONG_US = 3_000_000  # longer recordings are cut into windows
+WINDOW_US = 1_500_000  # of long recordings: a gesture of DVS128 Gesture repeats within it
+SHORT_US = 500_000  # a recording with fewer steps
+SIDE = 40  # largest side of the spike tensor in pixels
+MIN_EVENTS = 30  # per step
+FEWEST_STEPS = 5
+FEW = 200  # recordings, of which more are held out, and which are varied
+GROUP_PATTERNS = (r"^[^_\W]+(?=[_-])", r"^[A-Za-z]+\d+")
+MIN_GROUPS = 3
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Settings for a folder of recordings.
+
+    Args:
+        settings: Those that were chosen or given; the others have their defaults.
+        reasons: Why, by group of settings.
+    """
+
+    settings: SettingsTree
+    reasons: Mapping[str, str]
+
+    @property
+    def config(self) -> TrainConfig:
+        """The experiment."""
+        return build(TrainConfig, self.settings, str(self.settings.get("name")))
+
+    def to_yaml(self) -> str:
+        """Return the settings as YAML, with the reasons as comments."""
+        lines = []
+        for key, value in self.settings.items():
+            if key in self.reasons:
+                lines.append(f"# {self.reasons[key]}")
+            lines.append(yaml.safe_dump({key: value}, sort_keys=False, width=120).rstrip())
+        return "\n".join(lines) + "\n"
+
+
+def choose_settings(root: str | Path, given: SettingsTree | None = None, progress: Progress | None = None) -> Choice:
+    """Return the settings to train with on a folder of recordings, after reading all of them.
+
+    Steps follow from durations and event rates, downsampling from the sensor, batch and epochs from the number of
+    recordings. If the names of files begin with that of a person or source, these are kept in one part.
+
+    Args:
+        root: ROOT/<class>/<recording or video>, ROOT/train/<class> and ROOT/test/<class>, or recordings with label
+            files.
+        given: Settings that are used instead of chosen ones.
+        progress: Called with the number of recordings done and in all.
+
+    Raises:
+        DataError: The folder does not have the expected layout, or no recording can be read.
+
+    Example:
+        >>> from dvspipe import choose_settings, train
+        >>> choice = choose_settings("recordings")  # doctest: +SKIP
+        >>> print(choice.to_yaml())  # doctest: +SKIP
+        >>> train(choice.config, "runs/mine")  # doctest: +SKIP
+    """
+    given = given or {}
+    name = re.sub(r"[^\w.-]+", "-", Path(root).resolve().name).strip("-.") or "run"
+    settings = merge_settings({"name": name, "data": folder_settings(Path(root))}, given)
+    config = build(TrainConfig, settings, str(root))
+    opened = open_dataset(config.data, config.seed, config.bins)
+    measured, problems = measure(opened, progress)
+    filled = [each for each in measured if each.events]
+    if not filled:
+        raise DataError(f"{root}: no recording with events ({problems[0]})")
+    chosen, reasons = _choose(opened, filled, settings)
+    merged = merge_settings({"name": name, **chosen}, settings)
+    for group, values in given.items():
+        if group in reasons and isinstance(values, dict):
+            reasons[group] += f" (given: {', '.join(f'{group}.{key}' for key in values)})"
+    return Choice(merged, reasons)
+
+
+def _choose(
+    opened: DataSet, measured: Sequence[Measurement], given: SettingsTree
+) -> tuple[SettingsTree, dict[str, str]]:
+    """Return settings and reasons."""
+    config = build(TrainConfig, given, "given")
+    durations = np.array([each.duration_us for each in measured])
+    sensor = max((each.sensor for each in measured), key=lambda size: size.width * size.height)
+    is_long = config.data.kind == "folder" and float(np.quantile(durations, 0.9)) > LONG_US
+    span_us = float(min(WINDOW_US, np.median(durations)) if is_long else np.quantile(durations, 0.9))
+    rate_hz = float(np.median([each.events / max(1, each.duration_us) * 1e6 for each in measured]))
+    bins = _choose_bins(config.data.window_us or span_us, rate_hz, sensor, given.get("bins"))
+    window_us, step_s = bins.window_us, bins.step_us * 1e-6
+    samples = len(opened.train) + len(opened.validation) + (0 if opened.fixed_test else len(opened.test))
+    if is_long:
+        samples = round(samples * float(np.maximum(1, durations // window_us).mean()))
+    data, why = _choose_data(opened, sensor, samples)
+    if is_long:
+        data |= {"window_us": window_us}
+        why += f"; recordings of up to {durations.max() / 1e6:.1f} s are cut into windows"
+    held_out = 1 - (1 - (0 if opened.fixed_test else config.data.test)) * (1 - _validation(samples))
+    optimiser, updates = _choose_optimiser(math.ceil(samples * (1 - held_out)))
+    seconds = f"{durations.min() / 1e6:.2f} to {durations.max() / 1e6:.2f} s"
+    reasons = {
+        "name": f"{len(measured)} recordings of {len(opened.classes)} classes, {seconds}, sensor {sensor}",
+        "data": why,
+        "bins": f"{bins.steps} steps of {bins.step_us / 1000:g} ms, each with about {rate_hz * step_s:,.0f} events; "
+        f"{sensor} in blocks of {bins.downsample}",
+        "network": "membranes forget in about two steps, the readout in half of the tensor",
+        "optimiser": f"about {updates} updates of the weights",
+    }
+    network: SettingsTree = {
+        "channels": [16, 32, 64],
+        "kernel": 3,
+        "tau_mem_s": round(2 * step_s, 6),
+        "tau_readout_s": round(window_us / 2 * 1e-6, 6),
+        "dropout": 0.2,
+    }
+    chosen_bins: SettingsTree = {"steps": bins.steps, "step_us": bins.step_us, "downsample": bins.downsample}
+    return {"data": data, "bins": chosen_bins, "network": network, "optimiser": optimiser}, reasons
+
+
+def _choose_bins(span_us: float, rate_hz: float, sensor: SensorSize, given: JsonValue) -> BinConfig:
+    """Return the steps of a tensor that covers a time, those that are given included."""
+    fixed = given if isinstance(given, dict) else {}
+    steps = 10 if span_us < SHORT_US else 20
+    while steps > FEWEST_STEPS and rate_hz * span_us * 1e-6 / steps < MIN_EVENTS:
+        steps //= 2
+    if isinstance(step_us := fixed.get("step_us"), int):
+        steps = max(1, math.ceil(span_us / step_us))
+    if isinstance(fixed_steps := fixed.get("steps"), int):
+        steps = fixed_steps
+    chosen: SettingsTree = {
+        "steps": steps,
+        "step_us": round_up(max(1.0, span_us / steps)),
+        "downsample": math.ceil(max(sensor.width, sensor.height) / SIDE),
+    }
+    return build(BinConfig, chosen | fixed, "bins")
+
+
+def _choose_data(opened: DataSet, sensor: SensorSize, samples: int) -> tuple[SettingsTree, str]:
+    data: SettingsTree = {"validation": _validation(samples)}
+    if sensor != opened.sensor:
+        data |= {"sensor": str(sensor)}
+    group = find_group_pattern(opened.samples)
+    if group is None:
+        why = "each recording is a group of its own: the names of the files show no person or source"
+    else:
+        data |= {"group": group}
+        found = (re.search(group, sample.file.name) for sample in opened.samples if sample.file)
+        names = sorted({match[0] for match in found if match})
+        why = f"recordings of a person or source stay in one part: {len(names)} of them, such as {names[0]}"
+    if samples < FEW:
+        data |= {"views": 4}
+        why += "; few recordings, so that each is also used in varied forms"
+    return data, why
+
+
+def _validation(samples: int) -> float:
+    """Return the share of the training samples that is held out for validation."""
+    return 0.2 if samples < FEW else 0.1
+
+
+def _choose_optimiser(samples: int) -> tuple[SettingsTree, int]:
+    batch = min(32, max(4, samples // 10))
+    per_epoch = math.ceil(samples / batch)
+    epochs = min(60, max(8, math.ceil(600 / per_epoch)))
+    return {"epochs": epochs, "batch": batch, "learning_rate": 0.004}, epochs * per_epoch
+
+
+def find_group_pattern(samples: Sequence[Sample]) -> str | None:
+    """Return a pattern for the person or source that the names of recordings begin with, or None.
+
+    A prefix is one if every file has it, and every class has at least three of them, most of which are in other classes
+    too.
+    """
+    for pattern in GROUP_PATTERNS:
+        labels: defaultdict[str, set[int]] = defaultdict(set)
+        files = {sample.file: sample.label for sample in samples if sample.file is not None}
+        matches = {file: re.search(pattern, file.name) for file in files}
+        if not files or not all(matches.values()):
+            continue
+        for file, found in matches.items():
+            assert found is not None
+            labels[found[0]].add(files[file])
+        groups = [sum(label in found for found in labels.values()) for label in set(files.values())]
+        shared = np.median([len(found) for found in labels.values()])
+        if min(groups) >= MIN_GROUPS and shared >= 2 and len(labels) < len(files):
+            return pattern
+    return None
+
+
+def round_up(number: float) -> int:
+    """Return the next number with two digits and zeros.
+
+    Example:
+        >>> round_up(123_400.0)
+        130000
+    """
+    unit: int = 10 ** max(0, math.floor(math.log10(number)) - 1)
+    return math.ceil(number / unit) * unit

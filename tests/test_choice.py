@@ -1,0 +1,134 @@
+"""Settings that are chosen for a folder of recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import BAR_CLASSES, moving_bar, random_events
+
+from dvspipe.cli import training as commands
+from dvspipe.config import build
+from dvspipe.datasets import open_dataset
+from dvspipe.errors import ConfigError, DataError, DvspipeError
+from dvspipe.events import SensorSize
+from dvspipe.formats import write
+from dvspipe.results import RunFolder, TestResult
+from dvspipe.training import TrainConfig, choose_settings
+from dvspipe.training.choice import find_group_pattern
+
+
+def write_folder(root: Path, names: dict[str, list[str]], *, seconds: float = 0.1, side: int = 12) -> Path:
+    """Write random recordings, by class the names of the files without suffix."""
+    sensor = SensorSize(width=side, height=7)
+    for label, (name, files) in enumerate(names.items()):
+        for number, file in enumerate(files):
+            events = random_events(100 * label + number, 400, sensor, round(seconds * 1e6))
+            write(root / name / f"{file}.h5", events)
+    return root
+
+
+NUMBERED = {"a": ["1", "2", "3"], "b": ["4", "5", "6"]}
+
+
+def test_steps_cover_the_recordings_and_pixels_fit_the_network(tmp_path: Path) -> None:
+    short = choose_settings(write_folder(tmp_path / "short", NUMBERED, seconds=0.3)).config
+    assert 0.29e6 < short.bins.window_us <= 0.36e6
+    assert short.bins.downsample == 1
+    assert short.data.window_us is None
+    large = choose_settings(write_folder(tmp_path / "large", NUMBERED, side=346)).config
+    assert large.bins.grid(SensorSize(width=346, height=260)) == SensorSize(width=39, height=29)
+
+
+def test_longer_recordings_become_several_training_windows(tmp_path: Path) -> None:
+    choice = choose_settings(write_folder(tmp_path / "long", NUMBERED, seconds=9.0))
+    config = choice.config
+    assert config.data.window_us == config.bins.window_us == 1_500_000
+    assert "9.0 s" in choice.reasons["data"]
+    data = open_dataset(config.data, 0)
+    assert len(data.samples) == 36
+    by_recording = [{sample.file for sample in part} for part in data.parts.values()]
+    assert sum(map(len, by_recording)) == 6  # no recording is in two parts
+
+
+def test_a_choice_is_saved_with_its_reasons_and_changed_by_settings(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "mine", NUMBERED)
+    choice = choose_settings(root, {"bins": {"step_us": 50_000}, "optimiser": {"epochs": 3}})
+    assert choice.config.bins.steps == 2  # of 50 ms cover 0.1 s
+    assert choice.config.optimiser.epochs == 3
+    assert choice.config.name == "mine"
+    text = choice.to_yaml()
+    assert build(TrainConfig, yaml.safe_load(text), "saved") == choice.config
+    assert text.startswith("# 6 recordings of 2 classes")
+    assert "(given: bins.step_us)" in text
+    with pytest.raises(ConfigError, match=r"optimiser\.epoch, did you mean optimiser\.epochs"):
+        choose_settings(root, {"optimiser": {"epoch": 3}})
+
+
+@pytest.mark.parametrize(
+    ("files", "pattern"),
+    [
+        (["user01_0", "user02_0", "user03_0"], "^[^_\\W]+(?=[_-])"),
+        (["p1x", "p2x", "p3x"], r"^[A-Za-z]+\d+"),
+        (["rec_1", "rec_2", "rec_3"], None),  # one source
+        (["1", "2", "3"], None),
+    ],
+)
+def test_files_whose_names_begin_with_a_person_stay_together(
+    files: list[str], pattern: str | None, tmp_path: Path
+) -> None:
+    root = write_folder(tmp_path / "mine", {"a": files, "b": files})
+    config = choose_settings(root).config
+    assert config.data.group == pattern
+    if pattern is not None:
+        parts = open_dataset(config.data, 0).parts.values()
+        assert all(len(part) == 2 for part in parts)  # both classes of one person
+
+
+def test_a_prefix_that_names_the_class_is_no_person(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "mine", {name: [f"{name}{n}_x" for n in range(3)] for name in ("wave", "clap")})
+    assert (
+        find_group_pattern(open_dataset(build(TrainConfig, {"data": {"root": str(root)}}, "").data, 0).samples) is None
+    )
+
+
+def test_recordings_of_an_unnamed_sensor_get_the_largest_that_was_guessed(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for number in range(3):
+            far = 100 if number == 2 else 20
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / f"{number}.csv").write_text(f"t,x,y,p\n0,1,1,1\n5,{far},{far},0\n")
+    config = choose_settings(tmp_path).config
+    assert config.data.sensor == "128x128"
+
+
+def test_what_is_no_folder_of_recordings_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere: no such folder"):
+        choose_settings(tmp_path / "nowhere")
+    (tmp_path / "one" / "a").mkdir(parents=True)
+    with pytest.raises(DvspipeError, match="one: 1 class folder"):
+        choose_settings(tmp_path / "one")
+
+
+def test_train_a_folder_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for label, name in enumerate(BAR_CLASSES):
+        for number in range(5):
+            write(tmp_path / "bars" / name / f"{number}.h5", moving_bar(label, number))
+    monkeypatch.chdir(tmp_path)
+    short = ["optimiser.epochs=2", "jobs=1", "data.views=1"]
+    commands.train("bars", short, save=Path("mine.yaml"))
+    printed = capsys.readouterr().out
+    saved = Path("mine.yaml").read_text(encoding="utf-8")
+    assert "# 15 recordings of 3 classes" in printed
+    assert all(line in printed for line in saved.splitlines() if len(line) < 70)
+    first = RunFolder(Path("runs/train/bars"))
+    commands.train("mine.yaml", out=Path("again"))
+    assert TestResult.read(RunFolder(Path("again")).test).confusion == TestResult.read(first.test).confusion
+    commands.train("bars", resume=first.path)  # with the settings of the run, which is complete
+    commands.evaluate(first.best, "bars")
+    assert "accuracy" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="--save .* mine.yaml"):
+        commands.train("mine.yaml", save=Path("other.yaml"))
