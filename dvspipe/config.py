@@ -6,9 +6,13 @@ The models are beside the code that reads them; each default is written once, in
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast, get_origin, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, ValidationInfo, field_validator
@@ -23,23 +27,100 @@ _PACKAGE = Path(__file__).resolve().parent
 SettingsTree = dict[str, JsonValue]
 """Settings before they are checked: values, and groups of settings by their names."""
 
+NAME_PATTERN = r"^\w[\w.-]*$"
+SIZE_PATTERN = r"^\d+x\d+$"
+REGION_PATTERN = r"^\d+x\d+\+\d+\+\d+$"
+REGION_OR_AUTO_PATTERN = r"^(auto|\d+x\d+\+\d+\+\d+)$"
+PATTERNS: Mapping[str, str] = {
+    NAME_PATTERN: "a name of letters, digits, '_', '.' and '-'",
+    SIZE_PATTERN: "WIDTHxHEIGHT, such as 346x260",
+    REGION_PATTERN: "WIDTHxHEIGHT+LEFT+TOP, such as 128x128+20+10",
+    REGION_OR_AUTO_PATTERN: "WIDTHxHEIGHT+LEFT+TOP, such as 128x128+20+10, or auto",
+}
+"""What is expected of a text that has to match a regular expression; a setting with another one is not explained."""
+
+EXPECTED: Mapping[str, str] = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+    "invalid_key": "text as key",
+    "path_type": "a path",
+    "tuple_type": "a list in square brackets",
+    "dict_type": "a group of settings, {key}.NAME=VALUE",
+    "model_type": "a group of settings, {key}.NAME=VALUE",
+    "dataclass_type": "a group of settings, {key}.NAME=VALUE",
+    "literal_error": "{expected}",
+    "string_pattern_mismatch": "{pattern}",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "less than {lt}",
+    "less_than_equal": "{le} or less",
+    "too_short": "{min_length} or more values",
+}
+"""What is expected of a value, by the type of pydantic's error."""
+YAML_BOOL, YAML_DATE = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"
+CLOSE, CLOSE_ELSEWHERE = 0.6, 0.85
+"""Least similarity (difflib) of an unknown setting to a suggested one of the same group, and of another group."""
+
 
 class Settings(BaseModel):
     """Base of every group of settings: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
 
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_bool_as_number(cls, value: object, info: ValidationInfo) -> object:
         """Pydantic would read true as 1."""
         annotation = cls.model_fields[info.field_name].annotation if info.field_name else None
-        if isinstance(value, bool) and annotation is not bool:
-            raise ValueError("expected another kind of value than true or false")
-        return value
+        return str(value).lower() if isinstance(value, bool) and annotation is not bool else value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _expand_home(cls, value: object) -> object:
+        """A shell does not do it in data.root=~/x."""
+        return os.path.expanduser(value) if isinstance(value, str) and value.startswith("~/") else value
 
 
 Model = TypeVar("Model", bound=Settings)
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML of plain values: a date and `off` are text, and there are no aliases, which can be exponentially many.
+
+    Only `true` and `false` are truth values, as in YAML 1.2.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  (as in the base class)
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in (YAML_BOOL, YAML_DATE)]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem="aliases are not supported", problem_mark=mark)
+        return super().compose_node(parent, index)
+
+
+_Loader.add_implicit_resolver(YAML_BOOL, re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), [*"tTfF"])
+
+
+def _parse_yaml(text: str, where: str) -> JsonValue:
+    try:
+        parsed: JsonValue = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:  # the last three: tags such as !!int x
+        raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{where}: not valid YAML: nested too deeply") from error
+    return parsed
 
 
 def configs_folder() -> Path:
@@ -77,10 +158,7 @@ def read_yaml(source: str | Path, *, kind: str = "") -> SettingsTree:
     Raises:
         ConfigError: There is no such file, or it holds something other than keys and values.
     """
-    try:
-        content = yaml.safe_load(read_text(source, kind=kind))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from error
+    content = _parse_yaml(read_text(source, kind=kind), str(source))
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -103,10 +181,7 @@ def parse_overrides(overrides: Sequence[str]) -> SettingsTree:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"{text!r} is not of the form KEY=VALUE, such as seed=1 or data.root=DIR")
-        try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{text!r}: the value is not valid YAML: {' '.join(str(error).split())}") from error
+        parsed = _parse_yaml(value, repr(text))
         group = settings
         *outer, last = key.strip().split(".")
         for name in outer:
@@ -166,26 +241,127 @@ def build(model: type[Model], settings: Mapping[str, object], where: str) -> Mod
     try:
         return model.model_validate(settings)
     except ValidationError as error:
-        raise ConfigError(f"{where}: " + "; ".join(_explain(model, item) for item in error.errors())) from error
+        raise ConfigError(f"{where}: {'; '.join(_explain(model, error.errors()))}") from error
 
 
-def _explain(model: type[BaseModel], error: ErrorDetails) -> str:
-    location = [str(part) for part in error["loc"]]
-    key = ".".join(location)
-    if error["type"] != "extra_forbidden":
-        message = str(error["msg"]).removeprefix("Value error, ")
-        return f"{key} = {error['input']!r}: {message}" if key else message
-    known = _keys_at(model, location[:-1])
-    nearest = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
-    hint = f"did you mean {'.'.join([*location[:-1], nearest[0]])}?" if nearest else f"expected {', '.join(known)}"
-    return f"unknown setting {key}, {hint}"
+def as_settings(model: type[Model], given: Model | Mapping[str, object] | None) -> Model:
+    """Return settings that are also given as plain keys and values; None stands for the defaults.
+
+    Raises:
+        ConfigError: A key is unknown, or a value is wrong.
+    """
+    if isinstance(given, model):
+        return given
+    return build(model, cast(Mapping[str, object], given or {}), model.__name__)
 
 
-def _keys_at(model: type[BaseModel], location: Sequence[str]) -> list[str]:
-    for name in location:
-        field = model.model_fields.get(name)
-        annotation = field.annotation if field else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            break
-        model = annotation
-    return list(model.model_fields)
+def suggest_settings(model: type[BaseModel], name: str) -> list[str]:
+    """Return the settings that an unknown one may stand for, with their groups: the most similar first, at most three.
+
+    Example:
+        >>> class Example(Settings):
+        ...     learning_rate: float = 0.1
+        >>> suggest_settings(Example, "lr"), suggest_settings(Example, "group.learning_rate")
+        (['learning_rate'], ['learning_rate'])
+    """
+    group, _, last = name.rpartition(".")
+    lasts = {key: key.rpartition(".")[2] for key in _setting_names(model)}
+    siblings = {key: own for key, own in lasts.items() if key.rpartition(".")[0] == group}
+    found = (
+        [key for key, own in lasts.items() if own == last]
+        or [*_closest(last, siblings, CLOSE), *_prolonged(last, siblings)]
+        or [key for key, own in lasts.items() if "_" in own and "".join(word[0] for word in own.split("_")) == last]
+        or [*_closest(last, lasts, CLOSE_ELSEWHERE), *_prolonged(last, lasts)]
+    )
+    return list(dict.fromkeys(found))[:3]
+
+
+def _setting_names(group: object, prefix: str = "") -> Iterator[str]:
+    """Yield the names of all settings and groups of a model."""
+    for name, kind in _members(group).items():
+        yield prefix + name
+        yield from _setting_names(kind, f"{prefix}{name}.")
+
+
+def _members(kind: object) -> Mapping[str, object]:
+    """Return the settings of a group with their types; none for other types."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {name: field.annotation for name, field in kind.model_fields.items()}
+    return get_type_hints(kind) if isinstance(kind, type) and is_dataclass(kind) else {}
+
+
+def _closest(name: str, lasts: Mapping[str, str], cutoff: float) -> list[str]:
+    """Return the settings with the one last part that is closest to a name."""
+    nearest = difflib.get_close_matches(name, set(lasts.values()), n=1, cutoff=cutoff)
+    return [key for key, last in lasts.items() if last in nearest]
+
+
+def _prolonged(name: str, lasts: Mapping[str, str]) -> list[str]:
+    """Return the settings whose last part is a name with more words or with fewer."""
+    return [key for key, last in lasts.items() if last.startswith(f"{name}_") or name.startswith(f"{last}_")]
+
+
+def _explain(model: type[BaseModel], errors: Iterable[ErrorDetails]) -> list[str]:
+    """Return a sentence for each setting that is wrong."""
+    found: dict[str, tuple[str, list[str]]] = {}  # the beginning of the sentence, and what is expected
+    sentences: list[str] = []
+    for error in errors:
+        field, key = _locate(model, error["loc"])
+        kind, value, context = error["type"], error["input"], error.get("ctx", {})
+        if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+            sentences.append(_explain_unknown(model, key))
+        elif kind == "missing":
+            sentences.append(f"{key} is missing")
+        elif kind == "value_error":
+            begin = key if isinstance(value, Mapping) else f"{key} = {_show(value)}"
+            sentences.append(f"{begin}: {context['error']}" if key else str(context["error"]))
+        elif kind != "too_short" or len(value) == context["actual_length"]:  # else its values are wrong
+            begin, expected = found.setdefault(field, (f"{key} = {_show(value)}", []))
+            if begin.startswith(f"{key} = "):  # the first wrong value of a list
+                expected.append(_expected(kind, context, key))
+    return sentences + [f"{begin}: expected {', or '.join(expected)}" for begin, expected in found.values()]
+
+
+def _locate(model: type[BaseModel], location: Iterable[str | int]) -> tuple[str, str]:
+    """Return the name of a setting, and with the index of a value in a list, for a location of pydantic.
+
+    A location also names the members of unions.
+    """
+    names: list[str] = []
+    kind: object = model
+    for part in location:
+        if isinstance(part, int):
+            return ".".join(names), f"{'.'.join(names)}[{part}]"
+        members = _members(kind)
+        if members or get_origin(kind) is dict:
+            names.append(part)
+        kind = members.get(part)
+    return ".".join(names), ".".join(names)
+
+
+def _explain_unknown(model: type[BaseModel], key: str) -> str:
+    suggested = suggest_settings(model, key)
+    if suggested:
+        return f"unknown setting {key}, did you mean {join_names(suggested)}?"
+    group = key.rpartition(".")[0]
+    names = [name for name in _setting_names(model) if name.rpartition(".")[0] == group]
+    return f"unknown setting {key}, expected one of {', '.join(names)}"
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Return names as in `a, b or c`."""
+    return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def _expected(kind: str, context: Mapping[str, object], key: str) -> str:
+    values = {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in context.items()}
+    if kind == "literal_error":
+        values["expected"] = str(values["expected"]).replace("'", "")
+    if kind == "string_pattern_mismatch":
+        values["pattern"] = PATTERNS.get(str(values["pattern"]), f"a text that matches {values['pattern']}")
+    return EXPECTED.get(kind, "another value").format(key=key, **values)
+
+
+def _show(value: object) -> str:
+    """Return a value as it is typed."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)

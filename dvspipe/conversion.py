@@ -7,40 +7,50 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
-from .config import Settings
-from .errors import CorruptionError, FileError, TruncatedVideoError, VideoError
+from .config import Settings, as_settings
+from .errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
 from .events import Events, SensorSize, concatenate
 from .files import claim_output
 from .formats import (
     FORMATS,
     NO_HINTS,
+    STANDARD,
     Compression,
     EventWriter,
     Hints,
+    WriteOptions,
+    Writer,
+    create_writer,
     is_ros2_folder,
     open_recording,
     recognise,
     write,
+    written_suffixes,
 )
-from .frames import Frame
+from .frames import Frame, checked_frames
 from .parallel import Outcome, Progress, map_in_processes, prefetch
 from .simulator import EventSimulator, SimulatorConfig, SimulatorState, batches, simulate, upsample
 from .video import (
+    IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
     Video,
     VideoSettings,
     camera_of,
+    check_address,
     is_image_folder,
+    is_images,
+    is_video_content,
     is_video_name,
     open_video,
 )  # fmt: skip
@@ -48,6 +58,9 @@ from .video import (
 FRAMES_AHEAD = 8
 SAVE_EVERY_S = 10.0
 SIMULATOR_PREFIX = "simulator."
+RECORDING_SUFFIXES = frozenset(
+    suffix for known in FORMATS.values() if known.name != "text" for suffix in known.suffixes
+)  # without text, which is often something else
 
 log = logging.getLogger(__name__)
 
@@ -85,26 +98,33 @@ class Conversion:
     duration_us: int
     lost: str | None = None
 
+    def to_record(self) -> dict[str, Any]:
+        """Return the result for JSON, with the names that `describe` has."""
+        return {
+            "file": str(self.path), "width": self.sensor.width, "height": self.sensor.height, "frames": self.frames,
+            "events": self.events, "duration_us": self.duration_us, "lost": self.lost,
+        }  # fmt: skip
+
 
 def convert_video(
-    source: str | Path,
+    source: str | Path | int,
     path: str | Path,
-    config: ConvertConfig | None = None,
+    config: ConvertConfig | Mapping[str, object] | None = None,
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
     threads: int = 1,
 ) -> Conversion:
-    """Write the events of a video to an HDF5 file, decoding and compressing in separate threads.
+    """Write the events of a video to a file whose format follows from its suffix; decode and compress in threads.
 
     Memory does not grow with the length of the video. If the process is interrupted or killed, or the disk is full, the
-    next call for the same file resumes from the last saved state, in the folder `path`.part, and writes the same events
-    as without the interruption.
+    next call for the same HDF5 file resumes from the last saved state, in the folder `path`.part, and writes the same
+    events as without the interruption. Other formats start from the beginning.
 
     Args:
         source: A video file or image folder, or the number of a camera, which Ctrl-C ends.
-        path: The file to write, `.h5` or `.hdf5`.
-        config: Settings of the conversion.
+        path: The file to write; `-`: standard output, as CSV. Only HDF5 keeps the settings and which events are noise.
+        config: Settings of the conversion, also as plain keys and values.
         overwrite: Whether to replace an existing file; a saved state is then not used.
         progress: Called after each frame with the numbers of frames done and in all, and once before the first frame
             when resuming.
@@ -113,21 +133,21 @@ def convert_video(
 
     Raises:
         VideoError: The video cannot be read, has fewer than two frames, or they do not fit together.
-        TruncatedVideoError: The video ends early. The events of its readable frames are in the file, which is complete
-            and has the attribute `truncated_at_us`.
-        FileError: The file already exists or cannot be written.
+        TruncatedVideoError: The video ends early. The events of its readable frames are in the file, which is complete;
+            HDF5 has the attribute `truncated_at_us`.
+        FileError: The file already exists or cannot be written, or its format cannot hold which events are noise.
+        EventError: The format cannot hold the events.
     """
-    source, path = Path(source), Path(path)
-    config = config or ConvertConfig()
+    config = as_settings(ConvertConfig, config)
+    video, path = open_video(source, config.video), Path(path)
     claim_output(path, overwrite=overwrite)
-    video = open_video(source, config.video)
     config = config.model_copy(update={"video": video.settings})
-    log.info("%s: %s, %d frames", source, video.size, video.frame_count)
+    log.info("%s: %s, %d frames", video.name, video.size, video.frame_count)
     truncated: TruncatedVideoError | None = None
-    with EventWriter(
-        path, video.size, source=Path(video.name).name, settings=config.model_dump(), overwrite=overwrite,
-        labelled=config.label_noise, version_of_source=_version(source, video), compression=config.compression,
-    ) as writer, video.ended_by_interrupt():  # fmt: skip
+    with (
+        _open_writer(path, video, config, _version(Path(str(source)), video), overwrite=overwrite) as writer,
+        video.ended_by_interrupt(),
+    ):
         count, state = _restore(video, writer.saved)
         try:
             _convert(video, config, writer, count, state, progress, threads)
@@ -137,10 +157,33 @@ def convert_video(
         except VideoError as error:
             raise error.named(video.name) from error
         if count.frames < 2:
-            raise VideoError(f"{video.name}: too few frames (found {count.frames}, expected at least 2)")
+            span = _describe_span(config.video)
+            raise VideoError(f"{video.name}: too few frames{span} (found {count.frames}, expected at least 2)")
     if truncated:
-        raise truncated
+        message = f"{truncated.message}; {path} has the events up to there"
+        raise TruncatedVideoError(message, at_us=truncated.at_us) from truncated
     return Conversion(path, video.size, count.frames, writer.count, count.last_us - count.first_us)
+
+
+def _open_writer(
+    path: Path, video: Video, config: ConvertConfig, version_of_source: str | None, *, overwrite: bool
+) -> Writer:
+    """Return the writer for the events of a video; that of HDF5 keeps how they were made, and can resume."""
+    name, settings = Path(video.name).name, config.model_dump()
+    if path.suffix.lower() in FORMATS["hdf5"].suffixes:
+        return EventWriter(
+            path, video.size, source=name, settings=settings, overwrite=overwrite, labelled=config.label_noise,
+            version_of_source=version_of_source, compression=config.compression,
+        )  # fmt: skip
+    if config.label_noise:
+        raise FileError(f"{path}: cannot hold which events are noise (found label_noise = True, expected a file .h5)")
+    return create_writer(path, video.size, WriteOptions(name, settings, config.compression, overwrite))
+
+
+def _describe_span(settings: VideoSettings) -> str:
+    """Return the part of a video that is read, in words; empty if it is everything."""
+    stop = "" if settings.stop_s is None else f" before {settings.stop_s:g} s"
+    return f"{f' from {settings.start_s:g} s on' if settings.start_s else ''}{stop}"
 
 
 @dataclass
@@ -170,13 +213,13 @@ def _restore(video: Video, saved: dict[str, NDArray[Any]] | None) -> tuple[_Coun
     return count, SimulatorState.from_arrays({name.removeprefix(SIMULATOR_PREFIX): a for name, a in saved.items()})
 
 
-def _save(writer: EventWriter, count: _Count, state: SimulatorState) -> None:
+def _save(writer: Writer, count: _Count, state: SimulatorState) -> None:
     simulator = {SIMULATOR_PREFIX + name: array for name, array in state.arrays().items()}
     writer.save({"count": np.array([count.frames, count.first_us, count.last_us]), **simulator})
 
 
 def _convert(
-    video: Video, config: ConvertConfig, writer: EventWriter, count: _Count, state: SimulatorState | None,
+    video: Video, config: ConvertConfig, writer: Writer, count: _Count, state: SimulatorState | None,
     progress: Progress | None, threads: int,
 ) -> None:  # fmt: skip
     """Write the events of the frames that are not counted yet, and count them."""
@@ -250,7 +293,9 @@ def convert_recording(
     """
     source, path = Path(source), Path(path)
     config = config or RecordingConfig()
-    claim_output(path, overwrite=overwrite)
+    if source.exists():  # otherwise opening it says so
+        claim_output(path, overwrite=overwrite)
+    check_address(source)
     recording = open_recording(source, sensor=config.sensor, hints=config.hints)
     extent = recording.extent()
     damage: list[CorruptionError] = []
@@ -309,9 +354,14 @@ def convert_task(
         overwrite: Whether to replace an existing target.
         threads: Number of threads that simulate a video.
     """
-    source, target = task.source, task.target
+    source, target = Path(task.source), Path(task.target)
     if is_video(source):
         return convert_video(source, target, video, overwrite=overwrite, progress=progress, threads=threads)
+    if source.is_file() and source.stat().st_size and recognise(source) is None:
+        raise FormatError(
+            f"{source}: neither a video that OpenCV can read (expected .mp4, .webm, .gif, ...) nor a recording of a "
+            "known format (expected .h5, .raw, .aedat4, ...)"
+        )
     return convert_recording(source, target, recording, overwrite=overwrite, progress=progress)
 
 
@@ -349,27 +399,48 @@ def convert_many(
     return map_in_processes(convert, tasks, jobs=jobs, progress=progress)
 
 
-def plan_conversions(sources: Sequence[Path], out: Path, suffix: str = ".h5") -> list[ConversionTask]:
+def plan_conversions(
+    sources: str | Path | Sequence[str | Path], out: str | Path, suffix: str = ".h5"
+) -> list[ConversionTask]:
     """Plan the conversion of videos and recordings to event files.
 
     Args:
         sources: Videos, image folders, recordings, or folders that contain some at any depth; files in such folders
             that already have the suffix are skipped.
-        out: An event file for a single source, otherwise a folder, which mirrors the layout of source folders.
+        out: An event file, or `-`, for a single source, otherwise a folder, which mirrors the layout of source folders.
+            Sources of one folder that differ only in their suffix keep it: `a.mp4.h5`.
         suffix: Suffix of the files in that folder.
 
     Raises:
-        FileError: A folder contains no videos or recordings, or two have the same target.
+        FileError: A folder contains no videos or recordings, the output is no folder, or two sources have the same
+            target.
     """
-    if len(sources) == 1 and _is_one(sources[0]) and out.suffix:
+    sources, out, suffix = as_paths(sources), Path(out), f".{suffix.lower().removeprefix('.')}"
+    if suffix not in written_suffixes():
+        raise FileError(f"cannot write events as {suffix!r} (expected {', '.join(written_suffixes())})")
+    if len(sources) == 1 and _is_one(sources[0]) and (out.suffix or out == STANDARD):
         return [ConversionTask(sources[0], out)]
+    is_file_name = out == STANDARD or out.suffix.lower() in written_suffixes()
+    if not out.is_dir() and (out.exists() or is_file_name):
+        raise FileError(
+            f"{out}: is {'the name of an event file' if is_file_name else 'a file'}, expected a folder for "
+            f"{sources[0] if len(sources) == 1 else f'{len(sources)} sources'}"
+        )
+    found = list(find_sources(sources, lambda path: path.is_file() and path.suffix.lower() == suffix))
+    names = Counter(name.with_suffix(suffix) for _, name in found)
     plan: dict[Path, Path] = {}
-    for path, name in find_sources(sources, lambda path: path.is_file() and path.suffix.lower() == suffix):
-        target = out / name.with_suffix(suffix)
+    for path, name in found:
+        clashes = names[name.with_suffix(suffix)] > 1
+        target = out / (name.with_name(name.name + suffix) if clashes else name.with_suffix(suffix))
         if target in plan:
             raise FileError(f"{target}: target of two sources (found {plan[target]} and {path}, expected one)")
         plan[target] = path
     return [ConversionTask(path, target) for target, path in plan.items()]
+
+
+def as_paths(sources: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Return sources as paths; a single one may be given without a list."""
+    return [Path(source) for source in ([sources] if isinstance(sources, str | Path) else sources)]
 
 
 def find_sources(
@@ -378,7 +449,8 @@ def find_sources(
     """Yield videos and recordings, each with its name, or its path relative to the folder that was searched.
 
     Args:
-        sources: Videos, image folders, recordings, or folders that contain some at any depth.
+        sources: Videos, image folders, recordings, or folders that contain some at any depth, where
+            videos are found by their suffix.
         is_skipped: Whether to skip something that was found in a folder.
 
     Raises:
@@ -396,15 +468,32 @@ def find_sources(
 
 
 def is_video(source: Path) -> bool:
-    """Return whether a source is a video, an image folder or a camera, as opposed to a recording of events."""
+    """Return whether a source is a video, an image folder or a camera, as opposed to a recording of events.
+
+    A file is a video if its suffix says so, or if it is no recording and OpenCV opens it.
+
+    Raises:
+        FileError: It cannot be read.
+    """
     if is_ros2_folder(source):
         return False
-    return source.suffix.lower() in VIDEO_SUFFIXES or source.is_dir() or camera_of(source) is not None
+    if source.suffix.lower() in VIDEO_SUFFIXES or source.is_dir() or camera_of(source) is not None:
+        return True
+    return source.is_file() and recognise(source) is None and is_video_content(source)
 
 
 def _is_one(source: Path) -> bool:
     """Return whether a source is one video or recording, as opposed to a folder that may contain some."""
-    return not source.is_dir() or is_image_folder(source) or is_ros2_folder(source)
+    return not source.is_dir() or _is_frames(source) or is_ros2_folder(source)
+
+
+def _is_frames(folder: Path) -> bool:
+    """Return whether a folder is one video: it has images, and more of them than videos and recordings."""
+    if not is_image_folder(folder):
+        return False
+    suffixes = [path.suffix.lower() for path in folder.iterdir()]
+    others = sum(suffix in VIDEO_SUFFIXES or suffix in RECORDING_SUFFIXES for suffix in suffixes)
+    return sum(suffix in IMAGE_SUFFIXES for suffix in suffixes) > others
 
 
 def _is_convertible(path: Path) -> bool:
@@ -419,20 +508,20 @@ def _is_convertible(path: Path) -> bool:
 
 def _is_empty_recording(path: Path) -> bool:
     """Return whether a file is empty and has the suffix of a recording; opening it raises an error that says so."""
-    names = {suffix for known in FORMATS.values() if known.name != "text" for suffix in known.suffixes}
-    return path.suffix.lower() in names and not path.stat().st_size
+    return path.suffix.lower() in RECORDING_SUFFIXES and not path.stat().st_size
 
 
 def events_from_video(
-    source: str | Path | int | NDArray[Any] | Iterable[Frame], config: ConvertConfig | None = None
+    source: str | Path | int | ArrayLike | Iterable[Frame],
+    config: ConvertConfig | Mapping[str, object] | None = None,
 ) -> Events:
     """Return the events of a video, all in memory: those that `convert_video` writes with the same settings.
 
     Args:
-        source: A source of `open_video`: a video file, an image folder, an array [T, H, W] of grey images (which needs
-            `config.video.fps`), or the number of a camera, which ends with Ctrl-C or at `config.video.stop_s`. Or
-            frames, which have their own times and transfer curve.
-        config: Settings of the conversion.
+        source: A source of `open_video`: a video file, an image folder, an array [T, H, W] or list of grey images
+            (which needs `config.video.fps`), or the number of a camera, which ends with Ctrl-C or at
+            `config.video.stop_s`. Or frames, which have their own times and transfer curve.
+        config: Settings of the conversion, also as plain keys and values.
 
     Raises:
         VideoError: The video cannot be read, has fewer than two frames, or they do not fit together; or frames were
@@ -445,17 +534,18 @@ def events_from_video(
         >>> events.sensor
         SensorSize(width=12, height=7)
     """
-    config = config or ConvertConfig()
-    if isinstance(source, str | Path | int | np.ndarray):
+    config = as_settings(ConvertConfig, config)
+    if isinstance(source, str | Path | int) or is_images(source):
         video = open_video(source, config.video)
         with video.ended_by_interrupt():
             return _all_events(prefetch(video.frames(), FRAMES_AHEAD), config)
     if config.video != VideoSettings():
         raise VideoError("config.video applies to videos only (found frames, which have their own times and size)")
-    return _all_events(source, config)
+    return _all_events(cast(Iterable[Frame], source), config)
 
 
 def _all_events(frames: Iterable[Frame], config: ConvertConfig) -> Events:
+    frames = checked_frames(frames)
     if config.upsample != "off":
         frames = upsample(frames, config.upsample, config=config.simulator)
     chunks = list(simulate(frames, config.simulator))

@@ -6,6 +6,7 @@ became brighter (p is True, ON) or darker (p is False, OFF) by its contrast thre
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -46,6 +47,23 @@ class SensorSize:
         return f"{self.width}x{self.height}"
 
     @classmethod
+    def of(cls, size: SensorSizeLike) -> SensorSize:
+        """Return a size that is also given as (width, height) or as a text such as 346x260.
+
+        Raises:
+            EventError: It is none of these.
+        """
+        if isinstance(size, SensorSize):
+            return size
+        if isinstance(size, str):
+            return cls.parse(size)
+        try:
+            width, height = map(operator.index, size)
+        except (TypeError, ValueError) as error:
+            raise EventError(f"sensor size {size!r}: wrong form (expected width and height)") from error
+        return cls(width=width, height=height)
+
+    @classmethod
     def parse(cls, text: str) -> SensorSize:
         """Return the size that a text such as 346x260 (WIDTHxHEIGHT) describes.
 
@@ -58,6 +76,10 @@ class SensorSize:
         return cls(width=int(width), height=int(height))
 
 
+SensorSizeLike = SensorSize | tuple[int, int] | str
+"""A size, (width, height), or a text such as 346x260."""
+
+
 class Events:
     """Events of one sensor, sorted by time; checked at construction, then read-only.
 
@@ -66,14 +88,14 @@ class Events:
         x: [N] columns, 0 to width - 1.
         y: [N] rows, downwards, 0 to height - 1.
         p: [N] polarities, True (or 1) = ON, False (or 0) = OFF.
-        sensor: The size of their sensor.
+        sensor: The size of their sensor, also as (width, height) or a text such as 346x260.
 
     Attributes:
         t: int64 [N].
         x: int16 [N].
         y: int16 [N].
         p: bool [N].
-        sensor: As given.
+        sensor: The size of their sensor.
 
     Raises:
         EventError: Lengths differ, a type is wrong, times decrease, or a pixel is outside the sensor.
@@ -92,7 +114,8 @@ class Events:
     p: NDArray[np.bool_]
     sensor: SensorSize
 
-    def __init__(self, t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, sensor: SensorSize) -> None:
+    def __init__(self, t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, sensor: SensorSizeLike) -> None:
+        sensor = SensorSize.of(sensor)
         columns = {name: np.asarray(column) for name, column in zip("txyp", (t, x, y, p), strict=True)}
         for name, column in columns.items():
             if column.ndim != 1 or len(column) != len(columns["t"]):
@@ -146,12 +169,12 @@ class Events:
         return events
 
     @classmethod
-    def empty(cls, sensor: SensorSize) -> Events:
+    def empty(cls, sensor: SensorSizeLike) -> Events:
         """Return a recording without events."""
         return cls([], [], [], [], sensor)
 
     @classmethod
-    def from_structured(cls, array: NDArray[np.void], sensor: SensorSize) -> Events:
+    def from_structured(cls, array: NDArray[np.void], sensor: SensorSizeLike) -> Events:
         """Return events from a structured array with the fields x, y, t and p, as Tonic's loaders and transforms use.
 
         Raises:
@@ -258,7 +281,7 @@ def check_columns(
         raise EventError(f"event {event} {message}", event=event)
 
 
-def concatenate(parts: Iterable[Events], sensor: SensorSize) -> Events:
+def concatenate(parts: Iterable[Events], sensor: SensorSizeLike) -> Events:
     """Join consecutive parts of a recording.
 
     Args:
@@ -268,7 +291,7 @@ def concatenate(parts: Iterable[Events], sensor: SensorSize) -> Events:
     Raises:
         EventError: The sensor of a part differs, or it begins too early.
     """
-    chunks = list(parts)
+    sensor, chunks = SensorSize.of(sensor), list(parts)
     for chunk in chunks:
         if chunk.sensor != sensor:
             raise EventError(f"wrong sensor of a part (found {chunk.sensor}, expected {sensor})")

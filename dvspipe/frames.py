@@ -54,6 +54,18 @@ def frames_from_arrays(
         yield Frame(start_us + round(number * 1e6 / fps), image, transfer)
 
 
+def checked_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """Yield the frames.
+
+    Raises:
+        VideoError: One is something else, such as an array.
+    """
+    for frame in frames:
+        if not isinstance(frame, Frame):
+            raise VideoError(f"wrong type of a frame (found {type(frame).__name__}, expected Frame)")
+        yield frame
+
+
 def check_transfer(name: str) -> None:
     """Check that a transfer curve is known.
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shlex
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self, TypeGuard
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import Field
+from numpy.typing import ArrayLike, NDArray
+from pydantic import Field, model_validator
 
-from .config import Settings
+from .config import REGION_PATTERN, SIZE_PATTERN, Settings, as_settings
 from .errors import Remedy, TruncatedVideoError, VideoError
 from .events import SensorSize
 from .files import write_beside
@@ -29,9 +30,15 @@ from .opencv import cv2
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".hdr", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 VIDEO_SUFFIXES = frozenset(
-    {".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv", ".y4m"}
-)
+    {
+        ".3g2", ".3gp", ".apng", ".asf", ".avi", ".divx", ".f4v", ".flv", ".gif", ".h264", ".hevc", ".m2ts", ".m4v",
+        ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv", ".ts", ".vob", ".webm",
+        ".wmv", ".y4m",
+    }
+)  # fmt: skip
+"""Suffixes by which videos are found in folders; a single file is a video if OpenCV opens it, whatever its suffix."""
 NO_FRAME = "not a video that OpenCV can read (no frame could be decoded)"
+CODEC_NAMES = {"AV01": "AV1", "av01": "AV1"}  # where the code in the file is not the name that people know
 FOLDER_FPS = 30.0  # default for an image folder without times
 FOLDER_TIMES = ("timestamps.txt", "images.csv")  # files of times that are looked for in an image folder
 US_PER_UNIT = {"s": Decimal(10**6), "ms": Decimal(10**3), "us": Decimal(1), "ns": Decimal("0.001")}
@@ -46,7 +53,7 @@ Images = Generator[tuple[int, Callable[[], NDArray[Any]]], None, None]
 class VideoSettings(Settings):
     """Settings for reading a video."""
 
-    fps: float | None = Field(default=None, gt=0)
+    fps: float | None = Field(default=None, gt=0, le=1e6)
     """Frames per second, instead of the video's own times; default for an image folder without times: 30."""
     timestamps: str | None = None
     """A file of times to use instead, one line per frame: a time, optionally followed by the name of the image. Default
@@ -56,14 +63,22 @@ class VideoSettings(Settings):
     the numbers have a decimal point; integers without a unit are an error."""
     transfer: str = "srgb"
     """Transfer curve of the values, as in `Frame`; ordinary video is `srgb`."""
-    crop: str | None = Field(default=None, pattern=r"^\d+x\d+\+\d+\+\d+$")
+    crop: str | None = Field(default=None, pattern=REGION_PATTERN)
     """Region of the picture to keep, WIDTHxHEIGHT+LEFT+TOP."""
-    resize: str | None = Field(default=None, pattern=r"^\d+x\d+$")
+    resize: str | None = Field(default=None, pattern=SIZE_PATTERN)
     """Size to which the (cropped) picture is scaled, WIDTHxHEIGHT."""
     start_s: float = Field(default=0.0, ge=0)
     """Start time in seconds; earlier frames are skipped."""
     stop_s: float | None = Field(default=None, gt=0)
     """Stop time in seconds (exclusive); default: end of the video."""
+
+    @model_validator(mode="after")
+    def _stop_after_start(self) -> Self:
+        if self.stop_s is not None and self.stop_s <= self.start_s:
+            raise ValueError(
+                f"wrong stop time (found {self.stop_s:g} s, expected more than the start {self.start_s:g} s)"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -96,8 +111,8 @@ class Video:
                 not read. Times and pixels of the other frames do not depend on it.
 
         Raises:
-            VideoError: A frame cannot be decoded, differs in size, or is not later than the previous one; or the number
-                of frames differs from the file of times.
+            VideoError: A frame cannot be decoded, differs in size, or is not later than the previous one; the number of
+                frames differs from the file of times; or the video ends before `settings.start_s`.
             TruncatedVideoError: The video ended early; raised after the last frame.
         """
         settings = self.settings
@@ -133,6 +148,11 @@ class Video:
             )
         if self.times_us is not None and number + 1 < len(self.times_us):
             raise _wrong_count(settings, len(self.times_us), self.name, number + 1)
+        if before_us is not None and before_us < start_us:
+            raise VideoError(
+                f"{self.name}: ends before the start time (found the last frame at {before_us / 1e6:.6g} s, expected "
+                f"frames from {settings.start_s:g} s on)"
+            )
 
     def _time_us(self, number: int, own_us: int) -> int:
         if self.times_us is not None:
@@ -164,14 +184,16 @@ class Video:
             signal.signal(signal.SIGINT, before)
 
 
-def open_video(source: str | Path | int | NDArray[Any], settings: VideoSettings | None = None) -> Video:
+def open_video(
+    source: str | Path | int | ArrayLike, settings: VideoSettings | Mapping[str, object] | None = None
+) -> Video:
     """Open a video.
 
     Args:
-        source: A video file that OpenCV decodes, a folder of images, an array [T, H, W] of grey images as in `Frame`
-            (which needs `settings.fps`), or the number of a camera, also as text if no file has that name. The times of
-            a camera are those of the monotonic clock, 0 at its first picture; it ends at `settings.stop_s`.
-        settings: Settings for reading.
+        source: A video file that OpenCV decodes, a folder of images, an array [T, H, W] or list of grey images as in
+            `Frame` (which needs `settings.fps`), or the number of a camera, also as text if no file has that name. The
+            times of a camera are those of the monotonic clock, 0 at its first picture; it ends at `settings.stop_s`.
+        settings: Settings for reading, also as plain keys and values.
 
     Raises:
         VideoError: It is missing, cannot be decoded, has no frames, or the settings do not fit it.
@@ -181,17 +203,18 @@ def open_video(source: str | Path | int | NDArray[Any], settings: VideoSettings 
         >>> [frame.t_us for frame in video.frames()]
         [0, 20000, 40000, 60000, 80000]
     """
-    settings = settings or VideoSettings()
+    settings = as_settings(VideoSettings, settings)
     check_transfer(settings.transfer)
     if settings.fps is not None and settings.timestamps is not None:
         raise VideoError(f"{settings.timestamps}: timestamps and fps cannot be combined (found fps = {settings.fps:g})")
-    if isinstance(source, np.ndarray):
-        return _open_array(source, settings)
+    if not isinstance(source, str | Path | int):
+        return _open_array(_stack(source), settings)
     camera = camera_of(source)
     if camera is not None:
         return _open_camera(camera, settings)
     path = Path(str(source))
     if not path.exists():
+        check_address(str(source))
         raise VideoError(f"{path}: no such video file or image folder")
     return _open_folder(path, settings) if path.is_dir() else _open_file(path, settings)
 
@@ -218,6 +241,22 @@ def camera_of(source: str | Path | int) -> int | None:
     return int(str(source)) if re.fullmatch("[0-9]{1,3}", str(source)) and not Path(source).exists() else None
 
 
+def check_address(source: str | Path) -> None:
+    """Check that a source is not an address of the internet.
+
+    Raises:
+        VideoError: It is one.
+    """
+    if match := re.match(r"([a-z]+):/+", str(source)):  # a Path keeps only one of the two slashes
+        address = f"{match[1]}://{str(source)[match.end() :]}"
+        raise VideoError(f"{address}: is an address, expected a file; download it first")
+
+
+def is_images(source: object) -> TypeGuard[ArrayLike]:
+    """Return whether a source is an array of NumPy or another library, or a list or tuple of such."""
+    return hasattr(source[0] if isinstance(source, list | tuple) and source else source, "__array__")
+
+
 def is_image_folder(path: Path) -> bool:
     """Return whether a path is a folder that contains images."""
     return path.is_dir() and bool(_image_files(path))
@@ -226,6 +265,14 @@ def is_image_folder(path: Path) -> bool:
 def is_video_name(path: Path) -> bool:
     """Return whether a path is a file with the suffix of a video."""
     return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+
+
+def is_video_content(path: Path) -> bool:
+    """Return whether a path is a file that OpenCV opens as a video, whatever its suffix."""
+    if not path.is_file():
+        return False
+    with _open_capture(path) as capture:
+        return capture.isOpened()
 
 
 def write_video(path: Path, frames: Iterable[Frame]) -> None:
@@ -286,6 +333,17 @@ def _open_camera(index: int, settings: VideoSettings) -> Video:
     return Video(name, size, 0, settings, images, ended=ended)
 
 
+def _stack(images: ArrayLike) -> NDArray[Any]:
+    try:
+        return (
+            np.stack([np.asarray(image) for image in images])
+            if isinstance(images, list | tuple)
+            else np.asarray(images)
+        )
+    except (TypeError, ValueError, RuntimeError) as error:  # raised by NumPy and by other libraries' arrays
+        raise VideoError(f"the array: cannot be read as images [T, H, W] ({error})") from error
+
+
 def _open_array(array: NDArray[Any], settings: VideoSettings) -> Video:
     name = "the array"
     if array.ndim != 3 or not array.size or array.dtype not in PIXEL_TYPES:
@@ -311,9 +369,24 @@ def _open_folder(path: Path, settings: VideoSettings) -> Video:
 
 
 def _open_file(path: Path, settings: VideoSettings) -> Video:
-    images = partial(_file_images, path)
-    size, count = _read_size(str(path), images, settings, NO_FRAME), _read_frame_count(path)
+    with _open_capture(path) as capture:
+        count = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        codec = (
+            (int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little").decode("latin-1").strip("\0 ")
+        )
+        read = _file_images if capture.grab() or not cv2.haveImageReader(str(path)) else _animation_images
+    images = partial(read, path)
+    size = _read_size(str(path), images, settings, _explain_no_frame(path, codec))
     return Video(str(path), size, count, settings, images, _times_us(settings, str(path), count, images=images))
+
+
+def _explain_no_frame(path: Path, codec: str) -> str:
+    """Return what is wrong with a video without frames, and how FFmpeg would make one that can be read."""
+    if not (codec.isascii() and codec.isprintable() and codec):
+        return NO_FRAME
+    target = path.with_suffix(".mp4") if path.suffix.lower() != ".mp4" else path.with_name(f"{path.stem}-h264.mp4")
+    command = shlex.join(["ffmpeg", "-i", str(path), "-c:v", "libx264", str(target)])
+    return f"{NO_FRAME[:-1]}; its codec is {CODEC_NAMES.get(codec, codec)}); to convert it: {command}"
 
 
 def _read_size(name: str, images: Callable[[], Images], settings: VideoSettings, otherwise: str) -> SensorSize:
@@ -322,6 +395,15 @@ def _read_size(name: str, images: Callable[[], Images], settings: VideoSettings,
         for _, decode in begun:
             return Frame(0, _prepare(name, decode(), settings)).size
     raise VideoError(f"{name}: {otherwise}")
+
+
+@contextmanager
+def _open_capture(path: Path) -> Iterator[cv2.VideoCapture]:
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    try:
+        yield capture
+    finally:
+        capture.release()
 
 
 def _file_images(path: Path) -> Images:
@@ -343,6 +425,15 @@ def _file_images(path: Path) -> Images:
             yield t_us, decode
     finally:
         capture.release()
+
+
+def _animation_images(path: Path) -> Images:
+    """Yield the pictures of an animation that FFmpeg does not decode, such as WebP; OpenCV decodes all at once."""
+    found, animation = cv2.imreadanimation(str(path))
+    t_us = 0
+    for image, duration_ms in zip(animation.frames, animation.durations, strict=True) if found else ():
+        yield t_us, partial(np.asarray, image)
+        t_us += 1000 * int(duration_ms)
 
 
 def _folder_images(files: Sequence[Path]) -> Images:
@@ -392,13 +483,6 @@ def _image_files(folder: Path) -> list[Path]:
     """Return the images of a folder, with numbers in their names in numerical order."""
     files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
     return sorted(files, key=lambda path: [int(s) if s.isdecimal() else s for s in re.split(r"(\d+)", path.name)])
-
-
-def _read_frame_count(path: Path) -> int:
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    capture.release()
-    return max(0, int(count))
 
 
 def _times_us(

@@ -20,12 +20,16 @@ import numpy as np
 import pytest
 from conftest import random_events
 
+from dvspipe import conversion
 from dvspipe.cli import analysis, encode, main
 from dvspipe.cli.app import COMMANDS
+from dvspipe.cli.screen import screen
 from dvspipe.config import shipped_configs
+from dvspipe.datasets.config import DataKind
 from dvspipe.encoding import Latency, Poisson, Population
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
+from dvspipe.frames import frames_from_arrays
 from dvspipe.synthesis import GESTURE_SENSOR, gesture_frames
 from dvspipe.video import open_video, write_video
 
@@ -225,7 +229,101 @@ def test_several_videos_are_converted_and_finished_ones_skipped(clip: Path, tmp_
     }  # fmt: skip
     assert read(tmp_path / "out" / "a.h5") == read(tmp_path / "out" / "sub" / "b.h5")
     (tmp_path / "in" / "bad.mp4").unlink()
-    assert "2 of 2 already exist" in dvspipe("convert", "in", "-o", "out", cwd=tmp_path).stdout
+    again = dvspipe("convert", "in", "-o", "out", "--json", cwd=tmp_path)
+    assert ("already converted: 2 of 2" in again.stderr, again.stdout) == (True, "")
+
+
+def test_a_converted_tree_is_one_json_object_per_file_and_its_failures_are_lines(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    events = random_events(1, 500)
+    write(tmp_path / "in" / "a.bin", events)
+    (tmp_path / "in" / "b.bin").write_bytes((tmp_path / "in" / "a.bin").read_bytes()[:-1])
+    for _ in range(2):  # what fails is tried again, and skipped again
+        done = dvspipe("convert", "in", "-o", "out", "--sensor", "12x7", "--json", "-j", 2, cwd=tmp_path, code=None)
+        assert done.returncode == 1
+        assert "skipped: in/b.bin: " in done.stderr
+        (tmp_path / "out" / "a.h5").unlink()
+        assert [json.loads(line) for line in done.stdout.splitlines()] == [
+            {"file": "out/a.h5", "width": 12, "height": 7, "frames": 0, "events": 500,
+             "duration_us": events.duration_us, "lost": None}
+        ]  # fmt: skip
+
+
+def test_a_truncated_video_says_where_its_events_are(clip: Path, tmp_path: Path) -> None:
+    content = clip.read_bytes()
+    (tmp_path / "cut.webm").write_bytes(content[: len(content) // 2])
+    said = dvspipe("convert", "cut.webm", "-o", "cut.csv", cwd=tmp_path, code=2).stderr
+    assert "cut.webm: truncated at " in said
+    assert "cut.csv has the events up to there" in said
+    assert len(read(tmp_path / "cut.csv"))
+
+
+def test_events_are_written_to_standard_output_as_csv(clip: Path, tmp_path: Path) -> None:
+    events = random_events(0, 50)
+    write(tmp_path / "a.h5", events)
+    for source in ("a.h5", clip):
+        done = dvspipe("convert", source, "-o", "-", cwd=tmp_path)
+        (tmp_path / "b.csv").write_text(done.stdout)
+        dvspipe("convert", source, "-o", "c.csv", "--overwrite", cwd=tmp_path)
+        assert (tmp_path / "c.csv").read_text() == done.stdout
+        assert "-: " in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"a.h5", "b.csv", "c.csv"}
+
+
+def test_a_preview_never_replaces_a_source(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("in/a.webm", "in/b.webm"):
+        (tmp_path / name).write_bytes(clip.read_bytes())
+    for typed in (["in/a.webm", "-o", "in/a.h5"], ["in", "-o", "in"]):
+        failed = dvspipe("convert", *typed, "--preview", "--overwrite", cwd=tmp_path, code=2)
+        assert "in/a.webm: is a source" in failed.stderr
+    assert {path.name for path in (tmp_path / "in").iterdir()} == {"a.webm", "b.webm"}
+    assert (tmp_path / "in" / "a.webm").read_bytes() == clip.read_bytes()
+    (tmp_path / "a.webm").touch()
+    failed = dvspipe("convert", "in/a.webm", "-o", "a.csv", "--preview", cwd=tmp_path, code=2)
+    assert "a.webm: already exists" in failed.stderr
+    assert not (tmp_path / "a.csv").exists()
+    dvspipe("convert", "in/a.webm", "-o", "a.csv", "--preview", "--resize", "50x40", "--overwrite", cwd=tmp_path)
+    assert open_video(tmp_path / "a.webm").size.width % 50 == 0  # of this sensor, which a .csv does not name
+
+
+def test_one_event_is_not_called_events(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", random_events(0, 1))
+    assert "b.h5: 1 event, of 12x7" in dvspipe("convert", "a.h5", "-o", "b.h5", cwd=tmp_path).stdout
+
+
+def test_a_video_without_events_is_hinted_at_thresholds(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.webm", frames_from_arrays([np.full((32, 48), 90, np.uint8)] * 3, fps=30))
+    done = dvspipe("convert", "a.webm", "-o", "a.h5", cwd=tmp_path)
+    assert "a.h5: 0 events" in done.stdout
+    assert "--set pos_thres=" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "named"),
+    [
+        ("CLIP", ["--sensor", "10x10", "--hint", "time_unit=us", "--sort", "--salvage"],
+         "--sensor, --hint, --sort, --salvage: only for recordings"),
+        ("a.h5", ["--start", "1", "--crop", "3x3+1+1", "--set", "pos_thres=1", "--preset", "noisy", "--upsample", "4"],
+         "a.h5: --preset, --set, --crop, --start, --upsample: only for videos"),
+    ],
+)  # fmt: skip
+def test_options_of_another_kind_of_source_are_refused(
+    clip: Path, tmp_path: Path, source: str, options: list[str], named: str
+) -> None:
+    write(tmp_path / "a.h5", random_events(0, 20))
+    source = str(clip) if source == "CLIP" else source
+    assert named in dvspipe("convert", source, "-o", "b.h5", *options, cwd=tmp_path, code=2).stderr
+    assert not (tmp_path / "b.h5").exists()
+
+
+def test_in_a_tree_of_both_kinds_options_are_for_their_kind(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.webm").write_bytes(clip.read_bytes())
+    write(tmp_path / "in" / "b.bin", random_events(0, 20))
+    dvspipe("convert", "in", "-o", "out", "--resize", "16x12", "--sensor", "50x40", cwd=tmp_path)
+    sensors = [str(read(tmp_path / "out" / name).sensor) for name in ("a.h5", "b.h5")]
+    assert sensors == ["16x12", "50x40"]
 
 
 def test_neuron_draws_responses(tmp_path: Path) -> None:
@@ -283,7 +381,13 @@ def test_train_then_infer(tmp_path: Path) -> None:
         ("data/left/0.h5", "0", "left"),
         ("data/right/1.h5", "1", "right"),
     ]
-    assert "nodes of nir; read back" in dvspipe("export", checkpoint, "--to", "nir", "-o", "a.nir", cwd=tmp_path).stdout
+    done = dvspipe("export", checkpoint, "--to", "nir", "-o", "a.nir", cwd=tmp_path)
+    assert "nodes of nir; read back" in done.stdout
+    assert "import_from_nir(nir.read('a.nir'))" in done.stdout
+    assert "from_nir(nir.read('a.nir'), dt=0.0001)" in done.stdout
+    done = dvspipe("export", checkpoint, "--to", "nir", "-o", "b.nir", "--dt", "0.03", cwd=tmp_path)
+    assert "import_from_nir" not in done.stdout
+    assert "--dt 0.0001" in done.stderr
     dvspipe("export", checkpoint, "--to", "nir", "-o", "a.nir", cwd=tmp_path, code=2)
     dvspipe("train", "mine.yaml", "data.root=data", *SHORT, cwd=tmp_path)
     assert (tmp_path / "runs" / "train" / "mine-2").is_dir()
@@ -297,19 +401,40 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["convert", "text.mp4", "-o", "out.h5"], "text.mp4: not a video that OpenCV can read"),
         (["convert", "one", "-o", "out.h5"], "one: too few frames (found 1, expected at least 2)"),
         (["convert", "CLIP", "-o", "there.h5"], "there.h5: already exists; use --overwrite to replace it"),
-        (["convert", "CLIP", "-o", "out.avi"], "out.avi: dvspipe writes events as .h5 or .hdf5"),
+        (["convert", "CLIP", "-o", "out.avi"], "out.avi: dvspipe writes events as .h5, "),
+        (["convert", "CLIP", "-o", "out.csv", "--label-noise"], "out.csv: cannot hold which events are noise"),
+        (["convert", "one", "CLIP", "-o", "out.h5"], "out.h5: is the name of an event file, expected a folder"),
+        (["convert", "CLIP", "one", "-o", "-"], "-: is the name of an event file, expected a folder for 2 sources"),
+        (["convert", "CLIP", "-o", "-", "--json"], "-o -: prints the events, which cannot be combined"),
+        (["convert", "CLIP", "-o", "/dev/full"], "/dev/full: is a file, expected a folder"),
+        (["convert", "one", "CLIP", "-o", "out", "--to", "xyz"], "cannot write events as '.xyz' (expected .h5"),
+        (["convert", "missing.mp4", "-o", "there.h5"], "missing.mp4: no such video"),
+        (["convert", "missing.h5", "-o", "there.h5", "--fps", "3"], "missing.h5: no such file"),
+        (["convert", "http://x.y/z.mp4", "-o", "out.h5"], "http://x.y/z.mp4: is an address"),
+        (["convert", "http://x.y/z.h5", "-o", "out.h5"], "http://x.y/z.h5: is an address"),
+        (["convert", "text.odt", "-o", "out.h5"], "text.odt: neither a video that OpenCV can read (expected .mp4"),
+        (["convert", "CLIP", "-o", "out.h5", "--start", "100"], "ends before the start time (found the last frame at "),
+        (["convert", "CLIP", "-o", "out.h5", "--start", "1", "--stop", "0.5"], "found 0.5 s, expected more than"),
+        (["convert", "CLIP", "-o", "out.h5", "--fps", "1e9"], "1000000"),
         (
             ["convert", "CLIP", "-o", "out.h5", "--set", "pos_tres=1"],
-            "unknown setting simulator.pos_tres, did you mean simulator.pos_thres",
+            "unknown setting pos_tres, did you mean pos_thres?",
         ),
-        (["convert", "CLIP", "-o", "new/out.h5", "--set", "pos_thres=0"], "pos_thres = 0: Input should be greater"),
-        (["convert", "CLIP", "-o", "out.h5", "--set", "pos_thres=true"], "expected another kind of value than true"),
+        (["convert", "CLIP", "-o", "new/out.h5", "--set", "pos_thres=0"], "pos_thres = 0: expected 0.001 or more"),
+        (["convert", "CLIP", "-o", "out.h5", "--set", "pos_thres=true"], "pos_thres = 'true': expected a number"),
         (
             ["convert", "CLIP", "-o", "out.h5", "--crop", "99x99+99+99"],
             "99x99+99+99: not inside the picture (found 128x128)",
         ),
         (["convert", "missing.mp4", "-o", "new/out.h5"], "no such video"),
-        (["train", "nmnist", "network.channels=[0]"], "network.channels.0 = 0"),
+        (["train", "nmnist", "network.channels=[0]"], "network.channels[0] = 0: expected 1 or more"),
+        (["train", "nmnist", "lr=0.1"], "unknown setting lr, did you mean optimiser.learning_rate?"),
+        (["train", "nmnist", "name=!!timestamp x"], "not valid YAML"),
+        (["train", "nmnist", "--epochs", "5"], "--epochs; did you mean the setting optimiser.epochs=VALUE?"),
+        (["train", "nmnist", "--resume", "nosuchrun"], "nosuchrun"),
+        (["infer", "nmnist-synthetic", "there.h5", "--set", "enter=0.7"], "did you mean segments.enter?"),
+        (["infer", "nmnist-synthetic", "there.h5", "--enter", "1"], "the setting --set segments.enter=VALUE?"),
+        (["convert", "CLIP", "-o", "out.h5", "--pos-thres", "1"], "the setting --set pos_thres=VALUE?"),
         (["train", "nmnist", "data.group=("], "not a regular expression"),
         (["view", "there.h5", "-o", "out.gif", "--window", "nan"], "--window"),
         (["view", "gap.h5", "-o", "out.gif"], "blank pictures"),
@@ -366,7 +491,8 @@ def test_train_then_infer(tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], message: str, clip: Path, tmp_path: Path) -> None:
-    (tmp_path / "text.mp4").write_text("no video")
+    for name in ("text.mp4", "text.odt"):
+        (tmp_path / name).write_text("no video")
     (tmp_path / "one").mkdir()
     cv2.imwrite(str(tmp_path / "one" / "a.png"), np.zeros((7, 12), np.uint8))
     write(tmp_path / "there.h5", random_events(0, 20))
@@ -378,6 +504,29 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], message: st
     typed = [str(clip) if word == "CLIP" else word for word in arguments]
     assert message in dvspipe(*typed, cwd=tmp_path, code=2).stderr
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("tree", [False, True])
+def test_ctrl_c_says_that_the_same_command_resumes(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tree: bool
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.webm", "b.webm") if tree else ("a.webm",):
+        (tmp_path / "in" / name).write_bytes(clip.read_bytes())
+    save = conversion._save
+
+    def save_once(*state: typing.Any) -> None:
+        save(*state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(conversion, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(conversion, "_save", save_once)
+    typed = ["in", "-o", "out"] if tree else ["in/a.webm", "-o", "out/a.h5"]
+    done = dvspipe("convert", *typed, cwd=tmp_path, code=None)
+    assert done.returncode == 130
+    assert done.stderr.splitlines() == ["run the same command again to resume", "dvspipe: interrupted"]
+    monkeypatch.undo()
+    assert "resuming at frame " in dvspipe("convert", *typed, cwd=tmp_path).stderr
 
 
 def test_ctrl_c_stops_a_conversion_and_leaves_nothing(tmp_path: Path) -> None:
@@ -394,6 +543,28 @@ def test_ctrl_c_stops_a_conversion_and_leaves_nothing(tmp_path: Path) -> None:
         _, said = running.communicate(timeout=60)
     assert (running.returncode, said.strip()) == (130, "dvspipe: interrupted")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_every_kind_of_data_set_is_listed(tmp_path: Path) -> None:
+    listed = dvspipe("data", "list", cwd=tmp_path).stdout.splitlines()
+    assert {line.split()[0] for line in listed[1:] if line} >= set(typing.get_args(DataKind))
+
+
+def test_a_table_in_a_pipe_or_of_statistics_never_breaks_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "a_class_with_a_name_that_is_longer_than_a_column"
+    for kind in (name, "b"):
+        for number in range(4):
+            (tmp_path / "data" / kind).mkdir(parents=True, exist_ok=True)
+            write(tmp_path / "data" / kind / f"{number}.h5", random_events(number, 2_000))
+    (tmp_path / "mine.yaml").write_text("data: {kind: folder}")
+    for terminal in (False, True):
+        monkeypatch.setattr(screen, "_force_terminal", terminal)
+        shown = dvspipe("data", "stats", "mine.yaml", "data.root=data", cwd=tmp_path).stdout
+        row = next(line for line in shown.splitlines() if line.startswith(name))
+        assert "2,000" in row
+        assert "…" not in shown
 
 
 def test_the_gesture_sensor_is_that_of_dvs128() -> None:
@@ -467,8 +638,8 @@ def test_what_cannot_be_encoded_is_one_line(tmp_path: Path, arguments: list[str]
 
 def test_synthetic_gestures_are_written_and_say_so(tmp_path: Path) -> None:
     few = ["synth", "gestures", "-o", "made", "--people", 1, "--clips", 1, "--duration", 0.1, "--jobs", 1]
-    assert "11 synthetic clips (1 people) in 11 classes, 11 new files" in dvspipe(*few, cwd=tmp_path).stdout
-    assert ", 0 new files" in dvspipe(*few, cwd=tmp_path).stdout
+    assert "11 synthetic clips in 11 classes, people: 1, new files: 11" in dvspipe(*few, cwd=tmp_path).stdout
+    assert ", new files: 0" in dvspipe(*few, cwd=tmp_path).stdout
     recording = next((tmp_path / "made" / "arm_roll").iterdir())
     assert "synthetic" in dvspipe("info", recording, cwd=tmp_path).stdout
     assert (

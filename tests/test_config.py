@@ -2,23 +2,39 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from inspect import isabstract
 from pathlib import Path
-from typing import get_args
+from typing import Annotated, Literal, get_args
 
 import pytest
 from pydantic import Field
 from pydantic.fields import FieldInfo
 
-from dvspipe.config import Settings, build, configs_folder, merge_settings, parse_overrides, read_yaml, shipped_configs
+from dvspipe.config import (
+    PATTERNS,
+    SIZE_PATTERN,
+    Settings,
+    build,
+    configs_folder,
+    merge_settings,
+    parse_overrides,
+    read_yaml,
+    shipped_configs,
+    suggest_settings,
+)
 from dvspipe.errors import ConfigError
 from dvspipe.simulator import SimulatorConfig, read_preset
+from dvspipe.training import TrainConfig
 
 SIMULATOR_PAGE = Path(__file__).parents[1] / "docs" / "simulator.md"
 
 
 class Inner(Settings):
-    channels: tuple[int, ...] = (1, 2)
+    channels: tuple[Annotated[int, Field(le=10)], ...] = Field(default=(1, 2), min_length=1)
     rate: float = Field(default=0.5, gt=0)
+    size: str | None = Field(default=None, pattern=SIZE_PATTERN)
+    steps: Literal["off", "auto"] | Annotated[int, Field(ge=2)] = "off"
+    shares: dict[str, float] = Field(default_factory=dict)
 
 
 class Outer(Settings):
@@ -55,14 +71,95 @@ def test_merging_goes_group_by_group() -> None:
     [
         ({"sed": 1}, "unknown setting sed, did you mean seed?"),
         ({"inner": {"chanels": [1]}}, r"unknown setting inner.chanels, did you mean inner.channels\?"),
-        ({"zzz": 1}, "expected seed, inner"),
-        ({"inner": {"rate": -1}}, r"inner.rate = -1: Input should be greater than 0"),
-        ({"seed": "x"}, "seed = 'x'"),
+        ({"zzz": 1}, "unknown setting zzz, expected one of seed, inner"),
+        ({"rate": 1}, r"unknown setting rate, did you mean inner.rate\?"),
+        ({"inner": {"rate": -1}}, r"inner.rate = -1: expected more than 0"),
+        ({"inner": {"rate": None}}, r"inner.rate = null: expected a number"),
+        ({"inner": {"channels": [1, "x", "y"]}}, r"inner.channels\[1\] = 'x': expected a whole number$"),
+        ({"inner": {"channels": [9, 99]}}, r"inner.channels\[1\] = 99: expected 10 or less$"),
+        ({"inner": {"channels": []}}, r"inner.channels = \[\]: expected 1 or more values"),
+        ({"inner": {"size": 346}}, r"inner.size = 346: expected WIDTHxHEIGHT, such as 346x260"),
+        ({"inner": {"steps": 1}}, r"inner.steps = 1: expected off or auto, or 2 or more$"),
+        ({"inner": {"shares": {"a": "x"}}}, r"inner.shares.a = 'x': expected a number"),
+        ({"inner": 5}, r"inner = 5: expected a group of settings, inner.NAME=VALUE"),
+        ({"seed": "x"}, "seed = 'x': expected a whole number"),
+        ({"seed": True}, "seed = 'true': expected a whole number"),
     ],
 )
 def test_a_wrong_setting_is_answered_with_the_way_out(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build(Outer, settings, "test.yaml")
+
+
+ODD_VALUES: tuple[object, ...] = (
+    None, True, -1, 1e9, 10**30, float("inf"), "a/b", "", [], [None], ["x"], [-1, 10**6], {}, {"x": "y"}, {1: 2}, b"x",
+)  # fmt: skip
+
+
+def answer(model: type[Settings], settings: dict[str, object]) -> str:
+    """The message about wrong settings; nothing if they are right."""
+    try:
+        build(model, settings, "test")
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    "model", [model for model in Settings.__subclasses__() if not isabstract(model)], ids=lambda model: model.__name__
+)
+def test_no_words_of_pydantic_are_in_a_message(model: type[Settings]) -> None:
+    for name, field in model.model_fields.items():
+        patterns = {getattr(bound, "pattern", None) for bound in field.metadata} - {None}
+        assert patterns <= PATTERNS.keys(), name
+        for value in ODD_VALUES:
+            assert not re.search(r"Input|should|valid [sti]|another value|constrained", answer(model, {name: value}))
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("lr", ["optimiser.learning_rate"]),
+        ("network.epochs", ["optimiser.epochs"]),
+        ("kind", ["data.kind", "network.kind", "optimiser.kind"]),
+        ("batch_size", ["optimiser.batch"]),
+        ("augment.flip", ["augment.flip_polarity", "augment.flip_horizontal"]),
+        ("optimizer", ["optimiser"]),
+        ("data.nothing", []),
+        ("data.hints.colums", ["data.hints.columns"]),
+        ("workers", []),
+        ("model", []),
+    ],
+)
+def test_an_unknown_setting_suggests_only_near_ones(name: str, found: list[str]) -> None:
+    assert suggest_settings(TrainConfig, name) == found
+
+
+def test_dates_and_off_are_text() -> None:
+    assert parse_overrides(["a=2024-02-30", "b=2024-02-03", "c=off", "d=yes", "e=true", "f=null", "g="]) == {
+        "a": "2024-02-30", "b": "2024-02-03", "c": "off", "d": "yes", "e": True, "f": None, "g": None,
+    }  # fmt: skip
+    assert build(TrainConfig, parse_overrides(["name=2024-02-30"]), "test").name == "2024-02-30"
+
+
+@pytest.mark.parametrize("value", ["!!int x", "!!timestamp x", "!!bool x", "[" * 5000, "9" * 5000, "&a [*a]", "\0"])
+def test_yaml_that_pyyaml_fails_on_is_one_error(value: str) -> None:
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        parse_overrides([f"seed={value}"])
+
+
+def test_aliases_that_multiply_are_refused_at_once(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40))]
+    (tmp_path / "many.yaml").write_text("\n".join(lines))
+    with pytest.raises(ConfigError, match="aliases.*line 2"):
+        read_yaml(tmp_path / "many.yaml")
+
+
+def test_a_path_in_the_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    config = build(TrainConfig, parse_overrides(["data.root=~/x", "init=~/a.safetensors", "data.cache=~/c"]), "test")
+    assert (config.data.root, config.data.cache) == (Path("/home/me/x"), Path("/home/me/c"))
+    assert config.init == "/home/me/a.safetensors"
 
 
 def test_settings_are_frozen() -> None:

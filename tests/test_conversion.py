@@ -14,6 +14,7 @@ import cv2
 import h5py
 import numpy as np
 import pytest
+from conftest import random_events
 
 from dvspipe import conversion
 from dvspipe.conversion import (
@@ -21,13 +22,14 @@ from dvspipe.conversion import (
     ConvertConfig,
     convert_many,
     convert_recording,
+    convert_task,
     convert_video,
     events_from_video,
     plan_conversions,
 )
-from dvspipe.errors import FileError, TruncatedVideoError, VideoError
+from dvspipe.errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
 from dvspipe.events import concatenate
-from dvspipe.formats import describe, open_recording, read
+from dvspipe.formats import describe, open_recording, read, write
 from dvspipe.formats.hdf5 import chunked_file, writer
 from dvspipe.frames import frames_from_arrays
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate, upsample
@@ -93,7 +95,7 @@ def test_noise_labels_stand_beside_the_events(tmp_path: Path) -> None:
 def test_a_video_that_breaks_off_leaves_a_whole_file_of_what_was_read(test_data: Path, tmp_path: Path) -> None:
     content = (test_data / "video" / "walk.mkv").read_bytes()
     (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
-    with pytest.raises(TruncatedVideoError, match="truncated"):
+    with pytest.raises(TruncatedVideoError, match=r"cut.mkv: truncated at .*out.h5 has the events up to there"):
         convert_video(tmp_path / "cut.mkv", tmp_path / "out.h5")
     at_us = open_recording(tmp_path / "out.h5").attributes["truncated_at_us"]
     assert at_us - 40_000 < read(tmp_path / "out.h5").t[-1] <= at_us
@@ -111,12 +113,132 @@ def test_a_tree_of_videos_is_mirrored(tmp_path: Path) -> None:
     assert plan_conversions([tmp_path / "in/a.mp4"], tmp_path / "x.h5") == [
         ConversionTask(tmp_path / "in/a.mp4", tmp_path / "x.h5")
     ]
-    (tmp_path / "in" / "a.avi").touch()
-    with pytest.raises(FileError, match="a.h5: .*a.avi and .*a.mp4"):
-        plan_conversions([tmp_path / "in"], tmp_path / "out")
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileError, match="empty: "):
         plan_conversions([tmp_path / "empty"], tmp_path / "out")
+
+
+def test_a_picture_beside_videos_and_recordings_does_not_make_them_one_video(tmp_path: Path) -> None:
+    for name in ("a.mp4", "a.png", "b.h5", "frames/0.png", "frames/1.png", "frames/preview.gif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    tasks = plan_conversions(tmp_path, tmp_path / "out", ".csv")
+    assert {task.source.name for task in tasks} == {"a.mp4", "b.h5", "frames"} | {"preview.gif"}
+
+
+def test_sources_of_one_name_keep_their_suffix(tmp_path: Path) -> None:
+    for name in ("in/a.mp4", "in/a.webm", "in/b.webm", "other/a.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    tasks = plan_conversions(str(tmp_path / "in"), str(tmp_path / "out"))
+    assert [(task.source.name, task.target.name) for task in tasks] == [
+        ("a.mp4", "a.mp4.h5"),
+        ("a.webm", "a.webm.h5"),
+        ("b.webm", "b.h5"),
+    ]
+    with pytest.raises(FileError, match=r"a.mp4.h5: .*in/a.mp4 and .*other/a.mp4"):
+        plan_conversions([tmp_path / "in" / "a.mp4", tmp_path / "other" / "a.mp4"], tmp_path / "out")
+
+
+def test_an_output_folder_is_neither_a_file_nor_named_like_one(tmp_path: Path) -> None:
+    sources = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
+    (tmp_path / "file").touch()
+    for name, found in (("out.h5", "name of an event file"), ("file", "is a file"), ("/dev/full", "is a file")):
+        with pytest.raises(FileError, match=f"{name}: .*{found}.*expected a folder for 2 sources"):
+            plan_conversions(sources, tmp_path / name)
+    with pytest.raises(FileError, match=r"file: is a file, expected a folder for .*a.mp4"):
+        plan_conversions(sources[:1], tmp_path / "file")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_corrupted_recording_and_a_truncated_video_do_not_stop_the_others(tmp_path: Path, jobs: int) -> None:
+    (tmp_path / "in").mkdir()
+    save_clip(tmp_path / "in" / "cut.webm", 20)
+    whole = (tmp_path / "in" / "cut.webm").read_bytes()
+    (tmp_path / "in" / "cut.webm").write_bytes(whole[: len(whole) * 2 // 3])
+    write(tmp_path / "in" / "good.bin", random_events(1, 500))
+    (tmp_path / "in" / "wrong.bin").write_bytes((tmp_path / "in" / "good.bin").read_bytes()[:-1])
+    tasks = plan_conversions(tmp_path / "in", tmp_path / "out")
+    errors = {outcome.item.source.name: outcome.error for outcome in convert_many(tasks, jobs=jobs)}
+    assert errors["good.bin"] is None
+    assert isinstance(errors["wrong.bin"], CorruptionError)
+    assert (errors["wrong.bin"].message.startswith(f"{tmp_path}/in/wrong.bin: "), errors["wrong.bin"].lost != "") == (
+        True, True,
+    )  # fmt: skip
+    assert isinstance(errors["cut.webm"], TruncatedVideoError)
+    assert errors["cut.webm"].at_us == open_recording(tmp_path / "out" / "cut.h5").attributes["truncated_at_us"] > 0
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npz", ".aedat4", ".raw", ".dat", ".es", ".bin"])
+def test_a_video_becomes_a_file_of_any_format_in_one_step(tmp_path: Path, suffix: str) -> None:
+    clip, out = tmp_path / "clip.webm", tmp_path / f"events{suffix}"
+    save_clip(clip, 6)
+    done = convert_video(clip, out, threads=2)
+    expected = events_from_video(clip)
+    assert (done.events, done.frames) == (len(expected), 6)
+    assert read(out, sensor=expected.sensor) == expected
+    with pytest.raises(FileError, match="already exists"):
+        convert_video(clip, out)
+    with pytest.raises(KeyboardInterrupt):
+        convert_video(clip, out, overwrite=True, progress=stop_at(4, interrupt))
+    assert read(out, sensor=expected.sensor) == expected
+    with pytest.raises(FileError, match="label_noise"):
+        convert_video(clip, tmp_path / f"noise{suffix}", ConvertConfig(label_noise=True))
+    assert {path.name for path in tmp_path.iterdir()} == {"clip.webm", out.name}
+
+
+def test_a_missing_source_is_named_before_an_existing_output(tmp_path: Path) -> None:
+    (tmp_path / "there.h5").touch()
+    with pytest.raises(VideoError, match=r"none.mp4: no such video"):
+        convert_video(tmp_path / "none.mp4", tmp_path / "there.h5")
+    with pytest.raises(FileError, match=r"none.raw: no such file"):
+        convert_recording(tmp_path / "none.raw", tmp_path / "there.h5")
+
+
+def test_what_opencv_opens_is_a_video_whatever_its_suffix(tmp_path: Path) -> None:
+    save_clip(tmp_path / "clip.webm", 4)
+    expected = events_from_video(tmp_path / "clip.webm")
+    for name in ("clip", "clip.webm.bak"):
+        shutil.copy(tmp_path / "clip.webm", tmp_path / name)
+        (task,) = plan_conversions(tmp_path / name, tmp_path / f"{name}.h5")
+        assert convert_task(task).frames == 4
+        assert read(task.target) == expected
+    (tmp_path / "notes.odt").write_text("neither")
+    with pytest.raises(FormatError, match=r"notes.odt: neither a video .*.mp4.* nor a recording .*.h5"):
+        convert_task(ConversionTask(tmp_path / "notes.odt", tmp_path / "notes.h5"))
+
+
+def test_a_span_without_frames_names_the_length_of_the_video(tmp_path: Path) -> None:
+    clip, out = tmp_path / "clip.webm", tmp_path / "out.h5"
+    save_clip(clip, 20)
+    for start_s, stop_s, message in (
+        (100, None, r"clip.webm: ends before .*last frame at 0.38 s.*from 100 s"),
+        (0.3, 0.31, r"clip.webm: .*from 0.3 s on before 0.31 s \(found 1, expected at least 2"),
+    ):
+        with pytest.raises(VideoError, match=message):
+            convert_video(clip, out, ConvertConfig(video=VideoSettings(start_s=start_s, stop_s=stop_s)))
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("kind", [list, tuple, "tensor"])
+def test_events_from_images_in_memory(kind: Any) -> None:
+    array = np.random.default_rng(3).random((5, 7, 12), np.float32)
+    if kind == "tensor":
+        kind = pytest.importorskip("torch").from_numpy
+    config = ConvertConfig(video=VideoSettings(fps=50))
+    assert events_from_video(kind(array), config) == events_from_video(array, config)
+    with pytest.raises(VideoError, match="no times.*fps"):
+        events_from_video(kind(array))
+
+
+@pytest.mark.parametrize(
+    "wrong", [[np.zeros((7, 12)), np.zeros((7, 11))], iter(np.zeros((3, 7, 12))), [[1, 2], [3, 4]]]
+)
+def test_what_is_no_image_or_frame_is_an_error(wrong: Any) -> None:
+    with pytest.raises(VideoError, match="array|Frame"):
+        events_from_video(wrong)
+    with pytest.raises(VideoError, match="expected Frame"):
+        next(simulate([np.zeros((7, 12), np.uint8)] * 2))  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -462,7 +584,7 @@ def test_a_video_that_breaks_off_does_so_again_when_resumed(test_data: Path, tmp
     interrupted(clip, out, tiny, 5)
     with pytest.raises(TruncatedVideoError, match="truncated") as again:
         convert_video(clip, out, tiny)
-    assert str(again.value) == str(first.value)
+    assert str(again.value) == str(first.value).replace("whole.h5", "out.h5")
     assert content(out) == content(tmp_path / "whole.h5")
 
 

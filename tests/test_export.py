@@ -19,7 +19,7 @@ import dvspipe.export
 from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
 from dvspipe.encoding import BinConfig
 from dvspipe.errors import ConfigError, FileError
-from dvspipe.export import ExportFormat, export
+from dvspipe.export import NIR_READERS, SNNTORCH_STEP_S, ExportFormat, export
 from dvspipe.networks import LIF, NetworkConfig, SpikingNetwork
 
 nir = pytest.importorskip("nir")
@@ -77,7 +77,7 @@ def unpooled_spikes(network: SpikingNetwork) -> Iterator[list[Tensor]]:
 
 def interpret(graph: Any, spikes: NDArray[Any], dt: float) -> tuple[NDArray[Any], list[NDArray[Any]]]:
     """The outputs of a graph of NIR and the spikes of its neurons, step by step in plain numpy, for [T, B, C, H, W]."""
-    order, edges = ["input"], [tuple(edge) for edge in graph.edges]
+    order, edges = ["input"], [tuple(edge) for edge in graph.edges if edge[0] != edge[1]]
     while len(order) < len(graph.nodes):
         order.append(next(b for a, b in edges if a == order[-1]))
     state: dict[str, Any] = {}
@@ -85,7 +85,11 @@ def interpret(graph: Any, spikes: NDArray[Any], dt: float) -> tuple[NDArray[Any]
     for step in spikes.astype(np.float64):
         x = step
         for name in order[1:]:
+            if (name, name) in graph.edges:
+                x = x + state.get(name, 0)
             x = node_step(graph.nodes[name], x, name, state, dt)
+            if (name, name) in graph.edges:
+                state[name] = x
             if name in fired:
                 fired[name].append(x)
         outputs.append(x)
@@ -98,11 +102,8 @@ def node_step(node: Any, x: NDArray[Any], name: str, state: dict[str, Any], dt: 
         (top, left), side = node.padding, node.weight.shape[-1]
         padded = np.pad(x, ((0, 0), (0, 0), (top, top), (left, left)))
         patches = np.lib.stride_tricks.sliding_window_view(padded, (side, side), axis=(2, 3))
+        patches = patches[:, :, :: node.stride[0], :: node.stride[1]]
         return np.einsum("bchwij,ocij->bohw", patches, node.weight) + node.bias[:, None, None]
-    if kind == "AvgPool2d":
-        side = int(node.kernel_size[0])
-        H, W = (length // side for length in x.shape[2:])
-        return x[:, :, : H * side, : W * side].reshape(*x.shape[:2], H, side, W, side).mean((3, 5))
     if kind == "Flatten":
         assert (node.start_dim, node.end_dim) == (-3, -1)
         return x.reshape(len(x), -1)
@@ -116,21 +117,20 @@ def node_step(node: Any, x: NDArray[Any], name: str, state: dict[str, Any], dt: 
         v = v + dt / node.tau_mem * (node.v_leak - v + node.r * current)
     else:
         v = v + dt / node.tau * (node.v_leak - v + node.r * x)
-    if kind == "LI":
-        state[name] = v, current
-        return v
     fires = v > node.v_threshold
     state[name] = np.where(fires, node.v_reset, v), current
     return fires.astype(np.float64)
 
 
-@pytest.mark.parametrize("dt", [None, 1e-4])
+@pytest.mark.parametrize("dt", [None, STEP_S])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_nir_replays_spike_for_spike(tmp_path: Path, name: str, dt: float | None) -> None:
     checkpoint, network = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS[name])
-    done = export(checkpoint, tmp_path / "a.nir", to="nir", dt=dt)
+    stages: list[str] = []
+    done = export(checkpoint, tmp_path / "a.nir", to="nir", dt=dt, progress=stages.append)
+    assert stages == ["load", "write", "compare"]
     assert done.difference < 1e-5
-    outputs, fired = interpret(nir.read(tmp_path / "a.nir"), sample().numpy(), dt or STEP_S)
+    outputs, fired = interpret(nir.read(tmp_path / "a.nir"), sample().numpy(), dt or SNNTORCH_STEP_S)
     with torch.no_grad(), unpooled_spikes(network) as spikes:
         wanted, _ = network(sample())
     assert len(spikes) == len(fired)
@@ -140,49 +140,103 @@ def test_nir_replays_spike_for_spike(tmp_path: Path, name: str, dt: float | None
     np.testing.assert_allclose(outputs, wanted.numpy(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore:nirtorch.load is being deprecated")
-def test_norse_reads_it_spike_for_spike(tmp_path: Path) -> None:
+def read_by_norse(graph: Any, dt: float) -> tuple[nn.Module, tuple[type[nn.Module], ...]]:
+    """The network that Norse makes of a graph, and the modules in it that spike."""
     import norse.torch as norse
 
-    checkpoint, network = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS["one"])
-    export(checkpoint, tmp_path / "a.nir", to="nir")
-    reader = norse.from_nir(nir.read(tmp_path / "a.nir"), dt=STEP_S)
-    state, steps = None, []
-    with torch.no_grad():
-        wanted, _ = network(sample())
-        for step in sample():
-            output, state = reader(step, state)
-            steps.append(output)
-    assert 0.01 < wanted.mean() < 0.9
-    assert torch.equal(torch.stack(steps), wanted)
+    return norse.from_nir(graph, dt=dt), (norse.LIFBoxCell,)
 
 
-@pytest.mark.parametrize("name", ["votes", "synapses", "one"])
-def test_snntorch_reads_it_spike_for_spike(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def read_by_snntorch(graph: Any, _dt: float) -> tuple[nn.Module, tuple[type[nn.Module], ...]]:
     snntorch = pytest.importorskip("snntorch", reason="snnTorch is not installed")
     from snntorch.import_nir import import_from_nir
 
-    checkpoint, network = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS[name])
-    export(checkpoint, tmp_path / "a.nir", to="nir", dt=1e-4)
-    reader = import_from_nir(nir.read(tmp_path / "a.nir"))
-    capsys.readouterr()  # it prints its arrays
+    return import_from_nir(graph), (snntorch.Leaky, snntorch.Synaptic)
+
+
+def replay(reader: nn.Module, spiking: tuple[type[nn.Module], ...], spikes: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """The outputs of a network for spikes [T, B, C, H, W], and the spikes of its layers."""
     fired: list[list[Tensor]] = []
     for module in reader.modules():
-        if isinstance(module, snntorch.Leaky | snntorch.Synaptic):
+        if isinstance(module, spiking):
             steps: list[Tensor] = []
             fired.append(steps)
-            module.register_forward_hook(lambda _, __, spikes, steps=steps: steps.append(spikes))
-    with torch.no_grad(), unpooled_spikes(network) as spikes:
-        wanted, _ = network(sample())
-        state, outputs = None, []
-        for step in sample():
+            module.register_forward_hook(
+                lambda _, __, out, steps=steps: steps.append(out[0] if isinstance(out, tuple) else out)
+            )
+    state, outputs = None, []
+    with torch.no_grad():
+        for step in spikes:
             output, state = reader(step, state)
             outputs.append(output)
+    return torch.stack(outputs), [torch.stack(steps) for steps in fired]
+
+
+@pytest.mark.filterwarnings("ignore:nirtorch.load is being deprecated")
+@pytest.mark.parametrize("read", [read_by_norse, read_by_snntorch])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_readers_replay_every_network_spike_for_spike(
+    tmp_path: Path, name: str, read: Any, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint, network = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS[name])
+    done = export(checkpoint, tmp_path / "a.nir", to="nir")
+    assert [reader.find_problem(done.nodes, done.dt or 0) for reader in NIR_READERS] == [None, None]
+    outputs, fired = replay(*read(nir.read(tmp_path / "a.nir"), SNNTORCH_STEP_S), sample())
+    capsys.readouterr()  # snnTorch prints its arrays
+    assert not caplog.records  # Norse warns of parameters that it ignores
+    with torch.no_grad(), unpooled_spikes(network) as spikes:
+        wanted, _ = network(sample())
     assert len(spikes) == len(fired)
     for ours, theirs in zip(spikes, fired, strict=True):
         assert 0.01 < ours.mean() < 0.9
-        assert torch.equal(ours, torch.stack(theirs))
-    torch.testing.assert_close(torch.stack(outputs), wanted)
+        assert torch.equal(ours, theirs)
+    assert wanted.abs().max() > 0.1
+    torch.testing.assert_close(outputs, wanted)  # of float32: 1.3e-6 relative, 1e-5 absolute
+
+
+def test_a_readout_without_memory_needs_no_loop(tmp_path: Path) -> None:
+    checkpoint, network = make_checkpoint(tmp_path / "a.safetensors", channels=(4,), gain=3.0, tau_readout_s=STEP_S)
+    export(checkpoint, tmp_path / "a.nir", to="nir")
+    outputs, _ = interpret(nir.read(tmp_path / "a.nir"), sample().numpy(), SNNTORCH_STEP_S)
+    with torch.no_grad():
+        wanted, _ = network(sample())
+    np.testing.assert_allclose(outputs, wanted.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_reader_that_cannot_read_a_file_has_a_problem_with_a_remedy() -> None:
+    snntorch, norse = NIR_READERS
+    nodes = ("Input", "Conv2d", "LIF", "AvgPool2d", "Flatten", "Affine", "Output")
+    assert snntorch.find_problem(nodes, SNNTORCH_STEP_S) is None
+    assert "AvgPool2d" in str(norse.find_problem(nodes, SNNTORCH_STEP_S))
+    problem = snntorch.find_problem(nodes, STEP_S)
+    assert problem is not None
+    assert "steps of 0.012 s" in problem.message
+    assert [(remedy.setting, remedy.value) for remedy in problem.remedies] == [("dt", SNNTORCH_STEP_S)]
+
+
+@pytest.mark.filterwarnings("ignore:nirtorch.load is being deprecated")
+def test_the_tables_of_readers_are_those_of_their_code(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a reader is said to read, it maps to a module; what it is not said to read, it does not."""
+    one, eye = np.ones(4, np.float32), np.eye(4, dtype=np.float32)
+    pair, kernel = np.array([2, 2]), np.ones((1, 1, 2, 2), np.float32)
+    lif = {"v_leak": 0 * one, "v_threshold": one, "v_reset": 0 * one}
+    nodes = (
+        nir.Affine(eye, one), nir.Linear(eye), nir.Conv2d((4, 4), kernel, 1, 0, 1, 1, np.ones(1, np.float32)),
+        nir.Flatten({"input": np.array([1, 2, 2])}, -3, -1), nir.SumPool2d(pair, pair, 0 * pair),
+        nir.AvgPool2d(pair, pair, 0 * pair), nir.IF(one, one, 0 * one), nir.LIF(tau=one, r=one, **lif),
+        nir.CubaLIF(tau_mem=one, tau_syn=one, r=one / SNNTORCH_STEP_S, w_in=one, **lif), nir.LI(one, one, 0 * one),
+    )  # fmt: skip
+    for reader, read in zip(NIR_READERS, (read_by_snntorch, read_by_norse), strict=True):
+        for node in nodes:
+            graph = nir.NIRGraph({"input": nir.Input(one), "node": node, "output": nir.Output(one)},
+                                 [("input", "node"), ("node", "output")], type_check=False)  # fmt: skip
+            try:
+                network, _ = read(graph, SNNTORCH_STEP_S)
+                reads = "node" in dict(network.named_children())
+            except (ValueError, KeyError, AttributeError):
+                reads = False
+            assert reads == (type(node).__name__ in reader.nodes), (reader.name, node)
+    capsys.readouterr()
 
 
 @pytest.mark.parametrize(
@@ -218,10 +272,10 @@ def test_a_nir_file_says_what_the_network_is_for(tmp_path: Path) -> None:
     graph = nir.read(tmp_path / "a.nir")
     about = graph.metadata
     assert json.loads(about["classes"]) == ["a", "b", "c"]
-    assert (about["step_us"], float(about["dt"]), about["sensor"]) == ("12000", STEP_S, "12x7")
+    assert (about["step_us"], float(about["dt"]), about["sensor"]) == ("12000", SNNTORCH_STEP_S, "12x7")
     assert "torch" in json.loads(about["versions"])
     assert tuple(graph.nodes["lif"].tau.shape) == (4, 7, 12)
-    assert graph.nodes["lif"].tau[0, 0, 0] == pytest.approx(0.031, rel=1e-6)
+    assert graph.nodes["lif"].tau[0, 0, 0] == pytest.approx(0.031 / STEP_S * SNNTORCH_STEP_S, rel=1e-6)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.nir", "a.safetensors"]
 
 
@@ -240,6 +294,7 @@ def test_a_nir_file_says_what_the_network_is_for(tmp_path: Path) -> None:
         ({"channels": (3,)}, "onnx", 1e-4, "dt = 0.0001.*to='nir'"),
         ({"channels": (3,)}, "nir", -1.0, "dt = -1: .*above 0"),
         ({"channels": (3,)}, "nir", float("nan"), "dt = nan: .*above 0"),
+        ({"channels": (3,)}, "nir", float("inf"), "dt = inf: .*above 0"),
     ],
 )
 def test_a_network_that_a_format_cannot_represent_is_an_error(

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -358,3 +362,39 @@ def test_chunks_of_a_recording_are_the_recording(tmp_path: Path) -> None:
     events = random_events(0, 700)
     write(tmp_path / "a.h5", events)
     assert concatenate(iterate(tmp_path / "a.h5"), SENSOR) == events
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.npz", "out.h5"])
+def test_a_file_that_another_process_wrote_meanwhile_is_kept(tmp_path: Path, name: str) -> None:
+    path, events = tmp_path / name, random_events(0, 20)
+
+    def parts() -> Iterator[Events]:
+        yield events
+        path.write_text("the other's")
+
+    with pytest.raises(FileError, match=f"{name}: already exists"):
+        write(path, parts())
+    assert path.read_text() == "the other's"
+    write(path, parts(), overwrite=True)
+    assert read(path, sensor=events.sensor) == events
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.h5", "out.bin"])
+def test_a_small_file_needs_little_room(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2 << 20))
+    events = random_events(0, 1000)
+    write(tmp_path / name, events)
+    assert read(tmp_path / name, sensor=events.sensor) == events
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=200 << 10))
+    with pytest.raises(FileError, match="no space"):
+        write(tmp_path / f"other-{name}", events)
+
+
+def test_standard_output_that_nobody_reads_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", closed)
+        with pytest.raises(FileError, match="standard output: closed by"):
+            write("-", random_events(0, 20))

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from dvspipe.errors import TruncatedVideoError, VideoError
 from dvspipe.frames import Frame, frames_from_arrays
@@ -364,3 +365,50 @@ def test_ctrl_c_interrupts_what_is_no_camera_as_ever() -> None:
     video = open_video(np.zeros((2, 7, 12), np.uint8), VideoSettings(fps=30))
     with pytest.raises(KeyboardInterrupt), video.ended_by_interrupt():
         signal.raise_signal(signal.SIGINT)
+
+
+def test_an_address_is_named_as_it_was_given() -> None:
+    for source in ("http://x.y/z.mp4", Path("http://x.y/z.mp4")):
+        with pytest.raises(VideoError, match=r"^http://x.y/z.mp4: is an address"):
+            open_video(source)
+
+
+def test_a_stop_before_the_start_and_an_impossible_rate_are_errors() -> None:
+    for wrong, message in (
+        ({"start_s": 1, "stop_s": 0.5}, "found 0.5 s, expected more than"),
+        ({"fps": 1e9}, "1000000"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            VideoSettings(**wrong)
+
+
+def test_an_animated_picture_is_a_video(tmp_path: Path) -> None:
+    pictures = [Image.fromarray(np.full((7, 12, 3), 60 * number, np.uint8)) for number in range(4)]
+    for name in ("a.webp", "a.png", "a.gif"):
+        pictures[0].save(tmp_path / name, save_all=True, append_images=pictures[1:], duration=40, lossless=True)
+        frames = list(open_video(tmp_path / name).frames())
+        assert [frame.t_us for frame in frames] == [0, 40_000, 80_000, 120_000]
+        assert [int(frame.image[3, 6]) for frame in frames] == pytest.approx([0, 60, 120, 180], abs=3)
+
+
+def test_a_codec_that_opencv_lacks_is_named_with_a_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Undecodable:
+        """An AV1 video, as OpenCV's own FFmpeg opens it."""
+
+        def __init__(self, *_: object) -> None: ...
+
+        def get(self, key: int) -> float:
+            return cv2.VideoWriter.fourcc(*"AV01") if key == cv2.CAP_PROP_FOURCC else 60
+
+        def grab(self) -> bool:
+            return False
+
+        def release(self) -> None: ...
+
+    for name in ("a b.mkv", "a.mp4"):
+        (tmp_path / name).write_bytes(b"content")
+    monkeypatch.setattr(cv2, "VideoCapture", Undecodable)
+    with pytest.raises(VideoError, match=r"a b.mkv: .*AV1.*ffmpeg -i '.*a b.mkv' -c:v libx264 '.*a b.mp4'$"):
+        open_video(tmp_path / "a b.mkv")
+    with pytest.raises(VideoError, match=r"ffmpeg -i .*a.mp4 -c:v libx264 .*a-h264.mp4$"):
+        open_video(tmp_path / "a.mp4")

@@ -17,6 +17,7 @@ from .encode import encode
 from .export import export
 from .infer import infer
 from .neuron import neuron
+from .options import explain_usage
 from .recordings import check, cut, filter_, info, merge
 from .screen import EXIT_ERROR, EXIT_INTERRUPTED, Interrupt, describe_error, fail, screen, show_log
 from .synth import synth
@@ -78,6 +79,6 @@ def main() -> None:
     except Exception as error:
         if not hasattr(error, "format_message"):  # a defect of dvspipe: show the traceback
             raise
-        fail(error.format_message().replace("Value error, ", ""), EXIT_ERROR)
+        fail(explain_usage(error), EXIT_ERROR)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to be interrupted

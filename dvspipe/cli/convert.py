@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 import time
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,17 +16,28 @@ import typer
 from rich.text import Text
 
 from ..config import build, merge_settings, parse_overrides
-from ..errors import DvspipeError, FileError
-from .options import Hint, Jobs, Overwrite, Sensor, parse_hints, parse_sensor
-from .screen import EXIT_SOME_FAILED, fail, messages, progress, screen, skip
+from ..errors import ConfigError, DvspipeError, FileError
+from .options import AsJson, Hint, Jobs, Overwrite, Sensor, parse_hints, parse_sensor
+from .screen import EXIT_SOME_FAILED, fail, messages, progress, screen, skip, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..conversion import Conversion, ConversionTask, ConvertConfig, RecordingConfig
 
 
+VIDEO_OPTIONS = frozenset(
+    {
+        "preset", "settings", "seed", "fps", "timestamps", "time_unit", "transfer", "crop", "resize", "start", "stop",
+        "upsample", "label_noise",
+    }
+)  # fmt: skip
+PREVIEW_SUFFIX = ".webm"
+RECORDING_OPTIONS = frozenset({"sensor", "hint", "sort", "salvage"})
+
+
 def convert(
+    context: typer.Context,
     sources: Annotated[
         list[Path],
         typer.Argument(
@@ -30,7 +45,8 @@ def convert(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="PATH", help="Event file; for several sources, a folder.")
+        Path,
+        typer.Option("--out", "-o", metavar="PATH", help="Event file, or - for CSV; for several sources, a folder."),
     ],
     preset: Annotated[
         str | None, typer.Option(metavar="NAME", help="Sensor preset (dvspipe configs), or a YAML file.")
@@ -76,11 +92,12 @@ def convert(
     to: Annotated[str, typer.Option(metavar="SUFFIX", help="Format of the files in an output folder.")] = ".h5",
     jobs: Jobs = 1,
     preview: Annotated[bool, typer.Option("--preview", help="Also write a .webm video of the events.")] = False,
+    as_json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Convert videos to events as an event camera would have seen them, or recordings to another format."""
     from ..conversion import ConvertConfig, RecordingConfig, plan_conversions
-    from ..simulator import read_preset
+    from ..simulator import SimulatorConfig, read_preset
 
     model = merge_settings(read_preset(preset) if preset else {}, parse_overrides(settings or []))
     if seed is not None:
@@ -93,86 +110,160 @@ def convert(
         "upsample": int(upsample) if upsample.isdecimal() else upsample, "label_noise": label_noise,
         "compression": compression,
     }  # fmt: skip
-    of_video = build(ConvertConfig, {"simulator": model, "video": read, **how}, "convert")
+    of_video = build(
+        ConvertConfig, {"simulator": build(SimulatorConfig, model, "convert"), "video": read, **how}, "convert"
+    )
     of_recording = RecordingConfig(parse_sensor(sensor), parse_hints(hint), sort, salvage, of_video.compression)
     tasks = plan_conversions(sources, out, to)
     if timestamps and len(tasks) > 1:
         raise FileError(f"{timestamps}: --timestamps gives the times of one video (found {len(tasks)} sources)")
-    if len(tasks) == 1:
-        _convert_one(tasks[0], of_video, of_recording, preview=preview, overwrite=overwrite)
-    else:
-        _convert_many(tasks, of_video, of_recording, preview=preview, jobs=jobs, overwrite=overwrite)
+    if str(out) == "-" and (preview or as_json):
+        raise ConfigError("-o -: prints the events, which cannot be combined with --preview or --json")
+    _refuse_unused(context, [task.source for task in tasks])
+    if preview:
+        _check_previews(tasks, overwrite=overwrite)
+    convert_all = _Conversions(of_video, of_recording, preview=preview, as_json=as_json, overwrite=overwrite)
+    with _explain_interrupt([task.target for task in tasks], overwrite=overwrite):
+        if len(tasks) == 1:
+            convert_all.convert_one(tasks[0])
+        else:
+            convert_all.convert_many(tasks, jobs)
 
 
-def _convert_one(
-    task: ConversionTask, of_video: ConvertConfig, of_recording: RecordingConfig, *, preview: bool, overwrite: bool
-) -> None:
-    from ..conversion import convert_task, is_video
+def _refuse_unused(context: typer.Context, sources: Sequence[Path]) -> None:
+    """Refuse options of videos without a video, and options of recordings without a recording."""
+    from ..conversion import is_video
     from ..video import camera_of
 
-    if (camera := camera_of(task.source)) is not None:
-        messages.print(f"camera {camera}: Ctrl-C ends the recording")
-    started = time.monotonic()
-    with progress() as show:
-        shown = partial(show, "frames" if is_video(task.source) else "events")
-        threads = max(1, (os.cpu_count() or 1) // 2)  # the others decode and compress
-        done = convert_task(task, shown, video=of_video, recording=of_recording, overwrite=overwrite, threads=threads)
-    if preview:
-        _write_preview(task.target, overwrite=overwrite)
-    _print_conversion(done, time.monotonic() - started)
+    given = {
+        str(option.name): option.opts[0]
+        for option in context.command.params
+        if (source := context.get_parameter_source(str(option.name))) and source.name == "COMMANDLINE"
+    }
+    for names, for_videos, kind in ((VIDEO_OPTIONS, True, "videos"), (RECORDING_OPTIONS, False, "recordings")):
+        unused = [option for name, option in given.items() if name in names]
+        # a missing source is another error
+        existing = [path for path in sources if path.exists() or camera_of(path) is not None] if unused else []
+        if existing and not any(is_video(path) is for_videos for path in existing):
+            raise ConfigError(f"{existing[0]}: {', '.join(unused)}: only for {kind}")
 
 
-def _convert_many(
-    tasks: Sequence[ConversionTask],
-    of_video: ConvertConfig,
-    of_recording: RecordingConfig,
-    *,
-    preview: bool,
-    jobs: int,
-    overwrite: bool,
-) -> None:
-    """Convert what does not exist yet; print what fails, and exit with 1 if anything did."""
-    from ..conversion import convert_many
-
-    waiting = [task for task in tasks if overwrite or not task.target.exists()]
-    if len(waiting) < len(tasks):
-        screen.print(f"{len(tasks) - len(waiting)} of {len(tasks)} already exist; --overwrite replaces them")
-    failed = 0
-    with progress() as show:
-        outcomes = convert_many(
-            waiting, video=of_video, recording=of_recording, jobs=jobs, overwrite=overwrite,
-            progress=partial(show, "files"),
-        )  # fmt: skip
-        for outcome in outcomes:
-            try:
-                done = outcome.result()
-                if preview:
-                    _write_preview(done.path, overwrite=True)
-                _print_conversion(done, None)
-            except DvspipeError as error:
-                failed += 1
-                skip(error)
-    if failed:
-        fail(f"{failed} of {len(waiting)} could not be converted completely", EXIT_SOME_FAILED)
+@contextmanager
+def _explain_interrupt(targets: Sequence[Path], *, overwrite: bool) -> Iterator[None]:
+    """Print after Ctrl-C that the same command resumes, if anything was saved."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        saved = [path for target in targets for path in (target, target.with_name(f"{target.name}.part"))]
+        if not overwrite and any(path.exists() for path in saved):
+            messages.print("run the same command again to resume")
+        raise
 
 
-def _print_conversion(done: Conversion, seconds: float | None) -> None:
+@dataclass(frozen=True)
+class _Conversions:
+    """How files are converted.
+
+    Args:
+        of_video: Settings for videos.
+        of_recording: Settings for recordings.
+        preview: Whether a video of the events is written too.
+        as_json: Whether results are printed as JSON.
+        overwrite: Whether existing files are replaced.
+    """
+
+    of_video: ConvertConfig
+    of_recording: RecordingConfig
+    preview: bool
+    as_json: bool
+    overwrite: bool
+
+    def convert_one(self, task: ConversionTask) -> None:
+        """Convert one file, and show how much of it is done."""
+        from ..conversion import convert_task, is_video
+        from ..video import camera_of
+
+        if (camera := camera_of(task.source)) is not None:
+            messages.print(f"camera {camera}: Ctrl-C ends the recording")
+        started = time.monotonic()
+        with progress() as show:
+            shown = partial(show, "frames" if is_video(task.source) else "events")
+            threads = max(1, (os.cpu_count() or 1) // 2)  # the others decode and compress
+            done = convert_task(
+                task, shown, video=self.of_video, recording=self.of_recording, overwrite=self.overwrite, threads=threads
+            )
+        if self.preview:
+            _write_preview(done)
+        self._print(done, time.monotonic() - started)
+
+    def convert_many(self, tasks: Sequence[ConversionTask], jobs: int) -> None:
+        """Convert what does not exist yet; print what fails, and exit with 1 if anything did."""
+        from ..conversion import convert_many
+
+        waiting = [task for task in tasks if self.overwrite or not task.target.exists()]
+        if len(waiting) < len(tasks):
+            existing = f"{len(tasks) - len(waiting)} of {len(tasks)}"
+            messages.print(f"already converted: {existing}; use --overwrite to convert again")
+        failed = 0
+        with progress() as show:
+            outcomes = convert_many(
+                waiting, video=self.of_video, recording=self.of_recording, jobs=jobs, overwrite=self.overwrite,
+                progress=partial(show, "files"),
+            )  # fmt: skip
+            for outcome in outcomes:
+                try:
+                    done = outcome.result()
+                    if self.preview:
+                        _write_preview(done)
+                    self._print(done, None)
+                except DvspipeError as error:
+                    failed += 1
+                    skip(error)
+        if failed:
+            fail(f"{failed} of {len(waiting)} could not be converted completely", EXIT_SOME_FAILED)
+
+    def _print(self, done: Conversion, seconds: float | None) -> None:
+        if self.as_json:
+            sys.stdout.write(json.dumps(done.to_record()) + "\n")
+        else:
+            console = messages if str(done.path) == "-" else screen
+            console.print(_describe_conversion(done, seconds))
+        if done.lost:
+            messages.print(Text.assemble(("corrupted: ", "yellow"), done.lost))
+        if done.frames and not done.events:
+            warn(
+                f"{done.path}: no pixel changed by its contrast threshold; lower thresholds give more events: "
+                "--set pos_thres=0.1 --set neg_thres=0.1"
+            )
+
+
+def _describe_conversion(done: Conversion, seconds: float | None) -> str:
     duration_s = done.duration_us * 1e-6
     origin = f"from {done.frames} frames of {done.sensor} in" if done.frames else f"of {done.sensor} in"
     rate = f", {done.events / duration_s:,.0f} per second" if duration_s else ""
     took = "" if seconds is None else f", converted in {seconds:.1f} s"
     kind = " of video" if done.frames else ""
-    screen.print(f"{done.path}: {done.events:,} events{rate}, {origin} {duration_s:.2f} s{kind}{took}")
-    if done.lost:
-        messages.print(Text.assemble(("corrupted: ", "yellow"), done.lost))
+    return (
+        f"{done.path}: {done.events:,} event{'s' * (done.events != 1)}{rate}, {origin} {duration_s:.2f} s{kind}{took}"
+    )
 
 
-def _write_preview(events: Path, *, overwrite: bool) -> None:
+def _check_previews(tasks: Sequence[ConversionTask], *, overwrite: bool) -> None:
+    """Check that no preview replaces a source, and that the preview of a single one does not exist."""
     from ..files import claim_output
+
+    sources = {task.source.resolve() for task in tasks}
+    for task in tasks:
+        preview = task.target.with_suffix(PREVIEW_SUFFIX)
+        if preview.resolve() in sources:
+            raise FileError(f"{preview}: is a source, which the preview would replace; write to another folder")
+        if len(tasks) == 1:
+            claim_output(preview, overwrite=overwrite)
+
+
+def _write_preview(done: Conversion) -> None:
     from ..formats import open_recording
     from ..report import PreviewSettings, write_preview
 
-    target = events.with_suffix(".webm")
-    claim_output(target, overwrite=overwrite)
-    recording = open_recording(events)
-    write_preview(recording.chunks(), recording.sensor, target, PreviewSettings())
+    chunks = open_recording(done.path, sensor=done.sensor).chunks()
+    write_preview(chunks, done.sensor, done.path.with_suffix(PREVIEW_SUFFIX), PreviewSettings())

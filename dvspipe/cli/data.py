@@ -52,7 +52,7 @@ def stats(config: Config, settings: Overrides = None, as_json: AsJson = False) -
         return
     screen.print(f"{found.title}{' (synthetic)' if found.synthetic else ''}, sensor {found.sensor}")
     headings = ("class", "train", "val", "test", "groups", "events", "fewest", "most", "s", "events/s", "ON")
-    table = make_table(*headings, right=headings[1:])
+    table = make_table(*headings, right=headings[1:], wraps=False)
     for row in found.figures:
         table.add_row(
             row.name, *(str(count) for count in (row.train, row.validation, row.test, row.groups)),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from .options import Overwrite
-from .screen import screen
+from .screen import describe_error, progress, screen, warn
 
 
 def export(
@@ -19,17 +20,33 @@ def export(
         float | None,
         typer.Option(
             metavar="SECONDS",
-            help="Time step of a program that always assumes the same one: 1e-4 for snnTorch; default: the network's "
-            "own.",
+            help="NIR: time step of the program that reads the file, to which time constants are scaled; default: "
+            "1e-4, which snnTorch always assumes.",
         ),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a trained network as NIR (snnTorch, Norse, chips) or ONNX, and compare it with the file read back."""
+    """Write a trained network as NIR (snnTorch, Norse) or ONNX, and compare it with the file read back."""
     from ..export import export as export_checkpoint
 
-    done = export_checkpoint(checkpoint, out, to=to, dt=dt, overwrite=overwrite)
+    with progress(polled=False) as show:
+        done = export_checkpoint(
+            checkpoint, out, to=to, dt=dt, overwrite=overwrite, progress=lambda stage: show(f"{stage} {to}", 0, 0)
+        )
     screen.print(
-        f"{out}: {done.nodes} nodes of {to}; read back and run, it differs from the network by at most "
+        f"{out}: {len(done.nodes)} nodes of {to}; read back and run, it differs from the network by at most "
         f"{done.difference:.1g} of the largest output"
     )
+    if done.dt is not None:
+        _print_readers(done.path, done.nodes, done.dt)
+
+
+def _print_readers(path: Path, nodes: Sequence[str], dt: float) -> None:
+    from ..export import NIR_READERS
+
+    for reader in NIR_READERS:
+        problem = reader.find_problem(nodes, dt)
+        if problem:
+            warn(describe_error(problem))
+        else:
+            screen.print(f"{reader.name} reads it: {reader.call.format(path=str(path), dt=dt)}")

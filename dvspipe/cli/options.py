@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..config import SettingsTree, merge_settings, parse_overrides, read_yaml
+from ..config import SettingsTree, join_names, merge_settings, parse_overrides, read_yaml, suggest_settings
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,6 +45,15 @@ OutFile = Annotated[
 ]
 
 
+SETTINGS_OF = {
+    "train": ("training", "TrainConfig", "{}=VALUE"),
+    "eval": ("training", "TrainConfig", "{}=VALUE"),
+    "infer": ("inference", "InferConfig", "--set {}=VALUE"),
+    "convert": ("simulator", "SimulatorConfig", "--set {}=VALUE"),
+}
+"""Module and name of the settings of a command, imported only when they are needed, and how one is given."""
+
+
 def read_config(source: str, overrides: list[str] | None) -> SettingsTree:
     """Return the settings of a configuration, or the data set of a folder, with the given settings in their place."""
     given = parse_overrides(overrides or [])
@@ -57,6 +67,21 @@ def read_config(source: str, overrides: list[str] | None) -> SettingsTree:
 def is_folder(config: str) -> bool:
     """Return whether a configuration is given as a folder of recordings."""
     return Path(config).expanduser().is_dir()
+
+
+def explain_usage(error: Exception) -> str:
+    """Return the message of an error of typer, with the settings that an unknown option may stand for."""
+    assert hasattr(error, "format_message")
+    message: str = error.format_message()
+    option, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
+    if option is None or context is None:
+        return message
+    module, model, form = SETTINGS_OF.get(context.command.name, ("", "", ""))
+    if not module:
+        return message
+    settings = getattr(import_module(f"..{module}", __package__), model)
+    suggested = [form.format(name) for name in suggest_settings(settings, option.strip("-").replace("-", "_"))]
+    return f"{message}; did you mean the setting {join_names(suggested)}?" if suggested else message
 
 
 def parse_sensor(text: str | None) -> SensorSize | None:

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from ..errors import DvspipeError, Remedy
 
+WIDEST = 10_000  # columns of a table in a file
 EXIT_SOME_FAILED = 1
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -97,22 +98,39 @@ def warn(text: str) -> None:
     messages.print(Text.assemble(("warning: ", "yellow"), text))
 
 
-def make_table(*headings: str, right: tuple[str, ...] = ()) -> Table:
-    """Return a table without lines, whose cells wrap.
+class _Table(Table):
+    """A table whose cells wrap only on a terminal, and only if `wraps`."""
+
+    wraps = True
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Render it, in a file or pipe with the width of its content."""
+        wraps = self.wraps and console.is_terminal
+        return super().__rich_console__(console, options if wraps else options.update(max_width=WIDEST))
+
+
+def make_table(*headings: str, right: tuple[str, ...] = (), wraps: bool = True) -> Table:
+    """Return a table without lines.
 
     Args:
         headings: One per column; without any, rows make columns.
         right: Those of columns that are aligned to the right.
+        wraps: Whether cells wrap on a terminal; in a file or pipe they do not.
     """
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=bool(headings))
+    table = _Table(box=None, padding=(0, 2, 0, 0), show_header=bool(headings))
+    table.wraps = wraps
     for heading in headings:
         table.add_column(heading, overflow="fold", justify="right" if heading in right else "left")
     return table
 
 
 @contextmanager
-def progress() -> Iterator[ShowProgress]:
-    """Yield a function that shows progress with the time left; a new stage starts a new bar."""
+def progress(*, polled: bool = True) -> Iterator[ShowProgress]:
+    """Yield a function that shows progress with the time left; a new stage starts a new bar.
+
+    Args:
+        polled: Whether it is called often enough for Ctrl-C to wait for the next call; else Ctrl-C stops at once.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as bars:
         current: dict[str, TaskID] = {}
@@ -127,7 +145,7 @@ def progress() -> Iterator[ShowProgress]:
                 current[stage] = bars.add_task(stage, total=total or None)
             bars.update(current[stage], completed=done, total=total or None)
 
-        Interrupt.shows_progress = True
+        Interrupt.shows_progress = polled
         try:
             yield show
         finally:

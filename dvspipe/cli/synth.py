@@ -42,7 +42,7 @@ def nmnist(
     plan = DigitsPlan(mnist, count, test, seed, exclude, videos)
     with progress() as show:
         written = write_digits(out, plan, jobs=jobs, progress=partial(show, "synthetic files"))
-    screen.print(f"{out}: {count + test} synthetic recordings of digits, {written} new files; next:")
+    screen.print(f"{out}: synthetic recordings of digits: {count + test}, new files: {written}; next:")
     screen.print(f"  {shlex.join(['dvspipe', 'train', 'nmnist-synthetic', f'data.root={out}'])} data.test_root=NMNIST")
 
 
@@ -68,7 +68,7 @@ def gestures(
     with progress() as show:
         written = write_gestures(out, plan, jobs=jobs, progress=partial(show, "synthetic clips"))
     screen.print(
-        f"{out}: {people * clips * len(GESTURES)} synthetic clips ({people} people) in {len(GESTURES)} classes, "
-        f"{written} new files; next:"
+        f"{out}: {people * clips * len(GESTURES)} synthetic clips in {len(GESTURES)} classes, people: {people}, "
+        f"new files: {written}; next:"
     )
     screen.print(f"  dvspipe train gesture data.root={out}")

@@ -120,7 +120,7 @@ def demo(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Run everything once on synthetic data: render, convert, train, test, infer. Takes about four minutes."""
+    """Run everything once on synthetic data: render, convert, train, test, infer. Takes 4 to 15 minutes."""
     from ..demo import run_demo
 
     folder = _run_folder(out, Path("runs"), "demo", overwrite=overwrite)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from ..config import Settings
+from ..config import SIZE_PATTERN, Settings
 from ..conversion import ConvertConfig
 from ..encoding import CodeName
 from ..formats import Hints
@@ -38,7 +38,7 @@ class DataConfig(Settings):
     """Whether Tonic downloads N-MNIST or DVS Gesture into the root if it is missing."""
     split: Path | None = None
     """The split.json of an earlier run, whose division into parts is used instead of a new random one."""
-    sensor: str | None = Field(default=None, pattern=r"^\d+x\d+$")
+    sensor: str | None = Field(default=None, pattern=SIZE_PATTERN)
     """Sensor of the recordings of a folder, WIDTHxHEIGHT, for files that do not store it."""
     hints: Hints = Hints()
     """What else the recordings of a folder do not say: `time_unit`, `columns`, `chip` or `topic`; see `Hints`."""

@@ -13,7 +13,7 @@ By events, step k contains the events k * step_events to (k + 1) * step_events -
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from ..config import Settings
+from ..config import Settings, as_settings
 from ..events import LATEST_US, Events, SensorSize, concatenate, windows
 from .kernels import NEVER_US, Places, StepTimes, add_counts, add_weights, note_times, write_surface
 
@@ -158,7 +158,7 @@ class Clock:
 
 def encode_events(
     events: Events,
-    config: BinConfig,
+    config: BinConfig | Mapping[str, object],
     *,
     start_us: int | None = None,
     callback: Callable[[BinCounts], object] | None = None,
@@ -167,7 +167,7 @@ def encode_events(
 
     Args:
         events: Any number of events.
-        config: Steps, downsampling, form and polarity.
+        config: Steps, downsampling, form and polarity, also as plain keys and values.
         start_us: Start of step 0, by time and by recording; default: the time of the first event.
         callback: Called with the number of events inside and outside the tensor.
 
@@ -193,6 +193,7 @@ def encode_events(
         >>> spikes.shape, spikes[0, 1, 0, 0], spikes[1, 0, 1, 2]
         ((2, 2, 2, 3), np.uint8(2), np.uint8(1))
     """
+    config = as_settings(BinConfig, config)
     channels, height, width = config.shape(events.sensor)
     steps = np.zeros((config.steps, channels * height * width), config.dtype)
     counts = BinCounts(events=len(events))

@@ -6,13 +6,14 @@ steps as the recording lasts, except by recording, where it has T.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import as_settings
 from ..errors import ConfigError, EventError
 from ..events import LATEST_US, Events, SensorSize
 from .bins import BinConfig, BinCounts, Clock, add_events, add_voxels, note_last_times
@@ -123,7 +124,7 @@ def finish_encoding(state: EncoderState) -> NDArray[Any]:
 
 def encode_stream(
     parts: Iterable[Events],
-    config: BinConfig,
+    config: BinConfig | Mapping[str, object],
     *,
     start_us: int | None = None,
     last_us: int | None = None,
@@ -133,7 +134,7 @@ def encode_stream(
 
     Args:
         parts: Consecutive parts of one recording.
-        config: Steps, form and polarity.
+        config: Steps, form and polarity, also as plain keys and values.
         start_us: Start of step 0, by time and by recording; default by time: the time of the first event.
         last_us: Time of the last event of the recording, needed by recording.
         callback: Called after each part with the number of events inside and outside the steps so far.
@@ -145,6 +146,7 @@ def encode_stream(
         ConfigError: By recording, `start_us` or `last_us` is missing.
         EventError: The parts come from different sensors.
     """
+    config = as_settings(BinConfig, config)
     state = None
     for part in parts:
         state = state or start_encoding(part.sensor, config, start_us=start_us, last_us=last_us)

@@ -6,6 +6,7 @@ from .hints import NO_HINTS, Hints
 from .recordings import (
     Recording,
     RecordingInfo,
+    create_writer,
     describe,
     iterate,
     open_recording,
@@ -14,9 +15,9 @@ from .recordings import (
     write,
 )  # fmt: skip
 from .rosbag import is_ros2_folder
-from .standard import STANDARD
 from .table import FORMATS, written_suffixes
-from .writers import Compression
+from .text import STANDARD
+from .writers import Compression, WriteOptions, Writer
 
 __all__ = [
     "FORMATS",
@@ -27,6 +28,9 @@ __all__ = [
     "Hints",
     "Recording",
     "RecordingInfo",
+    "WriteOptions",
+    "Writer",
+    "create_writer",
     "describe",
     "is_ros2_folder",
     "iterate",

@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy, VideoError
-from ..events import EARLIEST_US, LATEST_US, Events, SensorSize, concatenate
+from ..events import EARLIEST_US, LATEST_US, Events, SensorSize, SensorSizeLike, concatenate
 from ..parallel import Progress
 from .hints import NO_HINTS, Hints
 from .interface import Format
 from .rosbag import ROSBAG, is_ros2_folder
 from .source import HEAD_BYTES, Columns, Extent, Source, open_binary
-from .standard import STANDARD, StandardOutput, actual_path, named_as_given
+from .standard import actual_path, named_as_given
 from .table import FORMATS, find_encoder, written_suffixes
+from .text import STANDARD, StandardOutputWriter
 from .writers import Compression, WriteOptions, Writer, unwritable
 
 SensorSource = Literal["file", "given", "guessed"]
@@ -185,7 +186,7 @@ class RecordingInfo:
     attributes: dict[str, Any]
 
 
-def open_recording(path: str | Path, *, sensor: SensorSize | None = None, hints: Hints = NO_HINTS) -> Recording:
+def open_recording(path: str | Path, *, sensor: SensorSizeLike | None = None, hints: Hints = NO_HINTS) -> Recording:
     """Open a recording of any known format, recognised by content first and then by suffix.
 
     Args:
@@ -198,7 +199,7 @@ def open_recording(path: str | Path, *, sensor: SensorSize | None = None, hints:
         FormatError: Its format is unknown, or its content is not what the format requires.
         EventError: It names another sensor than the given one.
     """
-    path = Path(path)
+    path, sensor = Path(path), None if sensor is None else SensorSize.of(sensor)
     known, source = open_source(path, sensor, hints)
     sensor_source: SensorSource = "file" if source.sensor else "given" if sensor else "guessed"
     sensor = source.sensor or sensor or _guess_sensor(path, source.chunks())
@@ -265,7 +266,7 @@ def read(
     start_us: int | None = None,
     stop_us: int | None = None,
     *,
-    sensor: SensorSize | None = None,
+    sensor: SensorSizeLike | None = None,
     hints: Hints = NO_HINTS,
     sort: bool = False,
 ) -> Events:
@@ -294,7 +295,7 @@ def iterate(
     start_us: int | None = None,
     stop_us: int | None = None,
     *,
-    sensor: SensorSize | None = None,
+    sensor: SensorSizeLike | None = None,
     hints: Hints = NO_HINTS,
 ) -> Iterator[Events]:
     """Return the events that `read` returns in consecutive chunks, in bounded memory."""
@@ -304,7 +305,7 @@ def iterate(
 def write(
     path: str | Path,
     parts: Events | Iterable[Events],
-    sensor: SensorSize | None = None,
+    sensor: SensorSizeLike | None = None,
     *,
     source: str = "",
     settings: Mapping[str, Any] | None = None,
@@ -315,7 +316,7 @@ def write(
     """Write a recording in the format of the suffix, and return the number of its events.
 
     Args:
-        path: The file to write; its suffix is one of `written_suffixes`. Or `-`: CSV to standard output.
+        path: The file to write; its suffix is one of `written_suffixes`. `-`: standard output, as CSV.
         parts: The events, or consecutive parts of them.
         sensor: Their sensor; required if there may be no part at all.
         source: Where they come from; only HDF5 keeps it.
@@ -332,23 +333,30 @@ def write(
     path = Path(path)
     iterator = iter([parts] if isinstance(parts, Events) else parts)
     first = next(iterator, None)
-    if first is None and sensor is None:
+    if first is not None:
+        size = first.sensor
+    elif sensor is not None:
+        size = SensorSize.of(sensor)
+    else:
         raise EventError(
             f"{path}: no events to write and no sensor", Remedy("sensor", "WxH", "write an empty recording")
         )
-    sensor = first.sensor if first is not None else sensor
-    assert sensor is not None
     options = WriteOptions(source, settings or {}, compression, overwrite, labelled=noise is not None)
     all_parts = itertools.chain(() if first is None else (first,), iterator)
-    with _create(path, sensor, options) as writer:
+    with create_writer(path, size, options) as writer:
         for part, is_noise in _labelled(all_parts, noise):
             writer.append(part, is_noise)
     return writer.count
 
 
-def _create(path: Path, sensor: SensorSize, options: WriteOptions) -> Writer:
+def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writer:
+    """Return what writes a recording part by part, in the format of the suffix, or as CSV to standard output (`-`).
+
+    Raises:
+        FileError: The file has a suffix that dvspipe does not write.
+    """
     if path == STANDARD:
-        return StandardOutput(sensor)
+        return StandardOutputWriter(sensor)
     encoder = find_encoder(path.suffix)
     if encoder is None:
         raise unwritable(path, written_suffixes())
@@ -376,7 +384,7 @@ def _labelled(
 def describe(
     path: str | Path,
     *,
-    sensor: SensorSize | None = None,
+    sensor: SensorSizeLike | None = None,
     hints: Hints = NO_HINTS,
     read_all: bool = False,
     progress: Progress | None = None,

@@ -1,29 +1,19 @@
-"""Standard input and output as recordings: `-`.
-
-Standard input is copied to a temporary file, because most recordings are read more than once or not in order. Standard
-output is CSV.
-"""
+"""Standard input as a recording, `-`: it is copied to a temporary file, because most are read more than once."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..errors import DvspipeError, FileError
-from ..events import Events, SensorSize
-from .text import begin_csv
-from .writers import Writer
+from .text import STANDARD
 
-STANDARD = Path("-")
 COPY_NAME = "standard-input.csv"  # what has no signature is read as CSV
 
 
@@ -61,21 +51,3 @@ def _copy_of(stream: BinaryIO) -> TemporaryDirectory[str]:
     except OSError as error:
         raise FileError(f"-: standard input cannot be copied ({error.strerror or error})") from error
     return folder
-
-
-class StandardOutput(Writer):
-    """Writes events to standard output as CSV."""
-
-    def __init__(self, sensor: SensorSize) -> None:
-        super().__init__(STANDARD, sensor, (STANDARD.suffix,), overwrite=True)
-
-    def _begin(self, _stack: ExitStack) -> None:
-        self._write_lines = begin_csv(sys.stdout.buffer)
-
-    def _write(self, events: Events, _noise: NDArray[np.bool_] | None) -> None:
-        self._write_lines(events)
-        self.count += len(events)
-        self._last_us = int(events.t[-1])
-
-    def _finish(self) -> None:
-        sys.stdout.buffer.flush()

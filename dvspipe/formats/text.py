@@ -7,8 +7,10 @@ Integer times are microseconds, and times with four decimals or more are seconds
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -19,7 +21,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..errors import CorruptionError, EventError, FormatError, Remedy
+from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy
 from ..events import Events, SensorSize
 from ..parallel import Progress
 from .hints import (
@@ -35,7 +37,7 @@ from .hints import (
 )
 from .interface import Format
 from .source import Columns, Source, open_binary
-from .writers import StreamEncoder, accept_all
+from .writers import PART_EVENTS, StreamEncoder, Writer, accept_all
 
 TEXT_SUFFIXES = (".txt", ".csv")
 TEXT_BLOCK_BYTES = 8 << 20
@@ -46,6 +48,7 @@ NUMBER_BYTES = b"+-.eE0123456789"
 SECONDS_DECIMALS = 4  # milliseconds with so many would be finer than a microsecond
 DEFAULT_COLUMNS = "txyp"
 CSV_HEADER = b"t,x,y,p\n"
+STANDARD = Path("-")
 CSV_EVENT_BYTES = 40
 
 NO_PROBLEM, TOO_FEW, TOO_MANY, NO_NUMBER, NO_INTEGER, TOO_LARGE, NO_POLARITY = range(7)  # what is wrong with a line
@@ -394,13 +397,8 @@ def _scaled(mantissa: int, scale: int, is_integer: bool) -> tuple[int, int]:  # 
 @contextmanager
 def _begin(path: Path, _sensor: SensorSize) -> Iterator[Callable[[Events], object]]:
     with path.open("wb") as file:
-        yield begin_csv(file)
-
-
-def begin_csv(file: BinaryIO) -> Callable[[Events], object]:
-    """Write the names of the columns, and return what writes events."""
-    file.write(CSV_HEADER)
-    return lambda events: file.write(_lines(events))
+        file.write(CSV_HEADER)
+        yield lambda events: file.write(_lines(events))
 
 
 def _lines(events: Events) -> bytes:
@@ -437,6 +435,30 @@ def _print(
             rows[place] = 10 if column == 3 else 44
             place += 1
     return place
+
+
+class StandardOutputWriter(Writer):
+    """Writes events as CSV to standard output, each part at once: what is written before an error stays."""
+
+    def __init__(self, sensor: SensorSize) -> None:
+        super().__init__(STANDARD, sensor, ("",), overwrite=True)
+
+    def _begin(self, _stack: ExitStack) -> None:
+        self._print(CSV_HEADER)
+
+    def _write(self, events: Events, _noise: NDArray[np.bool_] | None) -> None:
+        for start in range(0, len(events), PART_EVENTS):
+            self._print(_lines(events.slice_events(start, start + PART_EVENTS)))
+        self.count += len(events)
+        self._last_us = int(events.t[-1])
+
+    def _print(self, lines: bytes) -> None:
+        try:
+            sys.stdout.write(lines.decode("ascii"))
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python fails again at its exit
+            raise FileError("standard output: closed by the program that reads it") from error
 
 
 CSV_ENCODER = StreamEncoder((".csv",), _begin, lambda events, _: CSV_EVENT_BYTES * len(events), accept_all)

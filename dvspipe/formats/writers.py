@@ -11,14 +11,14 @@ from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import EventError, FileError
 from ..events import Events, SensorSize
 from ..files import claim_output, require_space, write_beside
 
 PART_EVENTS = 1 << 20  # encoded at a time
-CLOSING_BYTES = 8 << 20  # room for what is written when a file is closed: metadata, a table of contents
+SMALLEST_CLOSING_BYTES, CLOSING_BYTES = 256 << 10, 8 << 20  # as `closing_bytes` returns, for no event and for many
 
 Compression = Literal["gzip", "blosc"]
 
@@ -64,6 +64,8 @@ class Writer(ABC):
 
     Attributes:
         count: Number of events so far.
+        saved: Inside the `with` block, the state given to the last `save` of an interrupted writer; None if the format
+            cannot resume.
 
     Raises:
         FileError: The file exists, cannot be written, or has another suffix, or the disk is full.
@@ -75,6 +77,7 @@ class Writer(ABC):
         self.path = Path(path)
         self.sensor = sensor
         self.count = 0
+        self.saved: dict[str, NDArray[Any]] | None = None
         if self.path.suffix.lower() not in suffixes:
             raise unwritable(self.path, suffixes)
         self._overwrite = overwrite
@@ -99,6 +102,12 @@ class Writer(ABC):
         if len(events):
             self._write(events, noise)
 
+    def note(self, name: str, value: int | str) -> None:  # noqa: B027  most formats have no attributes
+        """Add an attribute to the file, if its format has any; `save` does not keep it."""
+
+    def save(self, state: Mapping[str, ArrayLike]) -> None:  # noqa: B027  most formats cannot resume
+        """Save the events so far and a state, from which another writer can resume, if the format allows that."""
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
@@ -106,6 +115,7 @@ class Writer(ABC):
             self._stack.__exit__(kind, error, traceback)
             return
         with self._stack:
+            claim_output(self.path, overwrite=self._overwrite)  # another process may have written it since
             self._finish()
 
     def _check(self, events: Events) -> None:
@@ -172,10 +182,15 @@ class StreamWriter(Writer):
             except EventError as error:
                 message = f"{self.path}: {error.message}, after {self.count} events"
                 raise EventError(message, *error.remedies) from error
-            require_space(self.path, self._encoder.size(part, self._last_us) + CLOSING_BYTES)
+            require_space(self.path, self._encoder.size(part, self._last_us) + closing_bytes(self.count))
             self._encode(part)
             self.count += len(part)
             self._last_us = int(part.t[-1])
+
+
+def closing_bytes(events: int) -> int:
+    """Return the room to keep for what is written when a file of so many events is closed: metadata, an index."""
+    return min(CLOSING_BYTES, SMALLEST_CLOSING_BYTES + events)
 
 
 def accept_all(_events: Events, _last_us: int | None) -> None:

@@ -18,7 +18,7 @@ from ..checkpoint import ClassifierConfig, load_checkpoint
 from ..config import build
 from ..encoding import BinConfig
 from ..errors import ConfigError, DataError, Remedy
-from ..events import Events, SensorSize
+from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints
 from ..networks import SpikingNetwork, State, count_activity, summarize_layers
 from ..parallel import Progress
@@ -124,7 +124,7 @@ class Classifier:
         recording: str | Path | Events,
         config: InferConfig = InferConfig(),
         *,
-        sensor: SensorSize | None = None,
+        sensor: SensorSizeLike | None = None,
         hints: Hints = NO_HINTS,
         progress: Progress | None = None,
     ) -> Prediction:
@@ -136,7 +136,7 @@ class Classifier:
         recording: str | Path | Events,
         config: InferConfig = InferConfig(),
         *,
-        sensor: SensorSize | None = None,
+        sensor: SensorSizeLike | None = None,
         hints: Hints = NO_HINTS,
     ) -> EventSource:
         """Open a recording or video to classify it.
@@ -152,7 +152,8 @@ class Classifier:
             DataError: It comes from another sensor than the network's, and `config.fit` does not say what to do.
         """
         given = recording if isinstance(recording, Events) else Path(recording)
-        return open_source(given, self.config.sensor, config, sensor=sensor, hints=hints)
+        size = None if sensor is None else SensorSize.of(sensor)
+        return open_source(given, self.config.sensor, config, sensor=size, hints=hints)
 
     def classify(
         self,

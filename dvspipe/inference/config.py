@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ..config import Settings
+from ..config import REGION_OR_AUTO_PATTERN, Settings
 from ..conversion import ConvertConfig
 
 
@@ -52,7 +52,7 @@ class InferConfig(Settings):
     fit: Literal["crop", "scale"] | None = None
     """What to do with recordings of another sensor: `crop` takes the middle, `scale` scales them. None: raise an error;
     videos are scaled before they are simulated."""
-    roi: str | None = Field(default=None, pattern=r"^(auto|\d+x\d+\+\d+\+\d+)$")
+    roi: str | None = Field(default=None, pattern=REGION_OR_AUTO_PATTERN)
     """Part of the sensor to use, WIDTHxHEIGHT+LEFT+TOP, or `auto`: where the events are."""
     video: ConvertConfig = ConvertConfig()
     """How videos become events."""

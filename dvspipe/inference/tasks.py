@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..conversion import find_sources
+from ..conversion import as_paths, find_sources
 from ..datasets.labels import SUFFIX
 from ..errors import FileError, Remedy
 from ..results import InferenceRun, OutputFolder, RecordingFolder
@@ -30,7 +30,7 @@ class Task:
         return str(self.source)
 
 
-def plan_tasks(sources: Sequence[Path], out: Path | None = None) -> list[Task]:
+def plan_tasks(sources: str | Path | Sequence[str | Path], out: str | Path | None = None) -> list[Task]:
     """Return the recordings to classify, with the layout below each source folder.
 
     Args:
@@ -41,6 +41,7 @@ def plan_tasks(sources: Sequence[Path], out: Path | None = None) -> list[Task]:
         FileError: The output folder is a file, a folder has no recordings, or the answers for two recordings would go
             to one folder, or among recordings.
     """
+    sources, out = as_paths(sources), None if out is None else Path(out)
     if out is not None and out.is_file():
         raise FileError(f"{out}: is a file, expected a folder for the answers", OTHER_FOLDER)
     own = None if out is None else out.resolve()

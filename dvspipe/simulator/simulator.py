@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import VideoError
 from ..events import Events, SensorSize
-from ..frames import Frame
+from ..frames import Frame, checked_frames
 from .config import SimulatorConfig
 from .crossings import CodeTable, Pixels, events_of_codes, events_of_levels, start_quiet_codes, start_quiet_levels
 from .levels import code_levels, float_levels, intensity
@@ -363,7 +363,7 @@ def simulate(frames: Iterable[Frame], config: SimulatorConfig | None = None, *, 
     simulator = EventSimulator(config, threads=threads)
     state: SimulatorState | None = None
     count = 0
-    for batch in batches(frames, threads):
+    for batch in batches(checked_frames(frames), threads):
         stepped, state = simulator.steps(batch, state)
         yield from (events for events, _ in stepped[count == 0 :])
         count += len(batch)

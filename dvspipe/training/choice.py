@@ -170,7 +170,7 @@ def _choose_data(opened: DataSet, sensor: SensorSize, samples: int) -> tuple[Set
         names = sorted({match[0] for match in found if match})
         why = f"recordings of a person or source stay in one part: {len(names)} of them, such as {names[0]}"
     if samples < FEW:
-        data |= {"views": 4}
+        data |= {"views": 8, "vary": {"rotate_deg": 15, "scale": 0.15, "time_scale": 0.1}}
         why += "; few recordings, so that each is also used in varied forms"
     return data, why
 
@@ -184,7 +184,7 @@ def _choose_optimiser(samples: int) -> tuple[SettingsTree, int]:
     batch = min(32, max(4, samples // 10))
     per_epoch = math.ceil(samples / batch)
     epochs = min(60, max(8, math.ceil(600 / per_epoch)))
-    return {"epochs": epochs, "batch": batch, "learning_rate": 0.004}, epochs * per_epoch
+    return {"epochs": epochs, "batch": batch, "learning_rate": 0.004, "ema": 0.95}, epochs * per_epoch
 
 
 def find_group_pattern(samples: Sequence[Sample]) -> str | None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ..config import Settings
+from ..config import NAME_PATTERN, Settings
 from ..datasets import AugmentConfig, DataConfig
 from ..encoding import BinConfig
 from ..networks import NetworkConfig
@@ -54,7 +54,7 @@ class OptimiserConfig(Settings):
 class TrainConfig(Settings):
     """A complete experiment: data, spike tensors, network, augmentation and optimiser."""
 
-    name: str = Field(default="run", pattern=r"^\w[\w.-]*$")
+    name: str = Field(default="run", pattern=NAME_PATTERN)
     """Name of the run folder."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of the split, the weights, the order of batches, and rendered clips."""

@@ -30,7 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...errors import DvspipeError, FileError, FormatError
 from ...files import lock_folder, require_space, write_beside
-from ..writers import CLOSING_BYTES, Compression
+from ..writers import Compression, closing_bytes
 
 CHUNK_ROWS = 65536
 GZIP_LEVEL = 1  # ISA-L's: 6 times as fast as zlib's and 3 % larger, on the events of a 720p video
@@ -157,7 +157,7 @@ class ChunkedFile:
                 column.checksum = 0
         arrays = {f"rest/{name}": column.rest for name, column in self._columns.items()}
         arrays |= {f"state/{name}": np.asarray(value) for name, value in state.items()}
-        require_space(self.path, sum(array.nbytes for array in arrays.values()) + CLOSING_BYTES)
+        require_space(self.path, sum(array.nbytes for array in arrays.values()) + self._closing_bytes)
         about = json.dumps({"key": self._key, "parts": self._parts})
         with write_beside(self.folder / STATE) as beside, beside.open("wb") as file:
             np.savez(file, about=np.array(about), **arrays)  # type: ignore[arg-type]
@@ -174,7 +174,7 @@ class ChunkedFile:
             for name, column in self._columns.items():
                 self._datasets[name].resize((column.rows,))
             for name, number, mask, chunk in _chunks_of(self._parts, self._part):
-                require_space(self.path, len(chunk) + CLOSING_BYTES)
+                require_space(self.path, len(chunk) + self._closing_bytes)
                 self._datasets[name].id.write_direct_chunk((number * CHUNK_ROWS,), chunk, mask)
             yield file
             self._close()
@@ -196,7 +196,7 @@ class ChunkedFile:
         """Store the chunk of a column that ends before the row `stop`: its compressed bytes, or its rows."""
         column, rows = self._columns[name], encoded if isinstance(encoded, np.ndarray) else None
         begin, chunk = column.stored * CHUNK_ROWS, b"" if isinstance(encoded, np.ndarray) else encoded.result()
-        require_space(self.path, (len(chunk) if rows is None else rows.nbytes) + CLOSING_BYTES)
+        require_space(self.path, (len(chunk) if rows is None else rows.nbytes) + self._closing_bytes)
         with self._writing():
             self._open_growing()
             dataset = self._datasets[name]
@@ -208,6 +208,10 @@ class ChunkedFile:
                 _, chunk = dataset.id.read_direct_chunk((begin,))
         column.checksum = zlib.crc32(chunk, column.checksum)
         column.stored += 1
+
+    @property
+    def _closing_bytes(self) -> int:
+        return closing_bytes(max(column.rows for column in self._columns.values()))
 
     def _open_growing(self) -> h5py.File:
         if self._growing is None:

@@ -66,7 +66,6 @@ class EventWriter(Writer):
         compression: Compression = "gzip",
     ) -> None:
         super().__init__(path, sensor, SUFFIXES, overwrite=overwrite)
-        self.saved: dict[str, NDArray[Any]] | None = None
         self._attributes: dict[str, int | str] = {
             "width": sensor.width,
             "height": sensor.height,
@@ -94,11 +93,11 @@ class EventWriter(Writer):
             self._last_us = last_us if self.count else None
 
     def note(self, name: str, value: int | str) -> None:
-        """Add an attribute to the file; `save` does not keep it."""
+        """Add an attribute to the file."""
         self._attributes[name] = value
 
     def save(self, state: Mapping[str, ArrayLike]) -> None:
-        """Save the events so far and a state, from which another writer can resume."""
+        """Save the events so far and a state."""
         writer = np.array([self.count, self._last_us or 0, self._offset_us, self._next_ms], np.int64)
         self._file.save({"writer": writer, **state})
 
