@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from .config import Settings
-from .errors import CorruptionError, FormatError, Remedy
+from .errors import CorruptionError, EventError, FormatError, Remedy
 from .events import SensorSize
-from .filters import HOT_PIXEL_FACTOR, NEVER_US, find_hot_pixels
+from .filters import HOT_PIXEL_FACTOR, NEVER_US, check_pixels, find_hot_pixels
 from .formats.hints import NO_HINTS, Hints
 from .formats.recordings import KNOWN_SENSORS, SensorSource, open_source, smallest_sensor
 from .formats.source import Columns
+from .parallel import Progress
 
 Kind = Literal[
     "corruption",
@@ -41,7 +42,6 @@ Severity = Literal["wrong", "odd"]
 USUAL_STEPS = 0.99  # fraction of the steps from one time to the next later one; the others may be gaps
 GAP_OCTAVES = 4  # the longest of 10 million steps of Poisson events is 3.5 times as long as 99 % of them
 LEAST_GAP_OCTAVE = 14  # 16 ms
-MOST_PIXELS = 1 << 21  # 1920x1080 and a few more; counting needs 24 bytes per pixel, finding hot pixels 24 more
 LEAST_FOR_ONE_POLARITY = 20  # events; if ON and OFF are equally likely, one in 500,000 such recordings has only one
 
 
@@ -128,6 +128,7 @@ def check_recording(
     sensor: SensorSize | None = None,
     hints: Hints = NO_HINTS,
     settings: CheckSettings = CheckSettings(),
+    progress: Progress | None = None,
 ) -> CheckReport:
     """Return everything wrong or odd with a recording, found in one pass and in bounded memory.
 
@@ -137,22 +138,26 @@ def check_recording(
             then only events outside the largest known sensor are out of range.
         hints: What else the file does not say.
         settings: What counts as odd.
+        progress: Called with how much is read and how much there is to read, in events, bytes or other units.
 
     Raises:
         FileError: There is no such file, or it cannot be read.
-        FormatError: Its format is unknown, it cannot be opened, or its sensor has more than MOST_PIXELS pixels.
-        EventError: It names another sensor than the given one.
+        FormatError: Its format is unknown, or it cannot be opened.
+        EventError: It names another sensor than the given one, or one of more than MOST_PIXELS pixels.
     """
     path = Path(path)
     known, source = open_source(path, sensor, hints)
     size = source.sensor or sensor
-    if size and size.width * size.height > MOST_PIXELS:
-        raise FormatError(f"{path}: a sensor of {size} (expected at most {MOST_PIXELS} pixels)")
+    if size:
+        try:
+            check_pixels(size)
+        except EventError as error:
+            raise error.named(str(path)) from error
     sensor_source: SensorSource = "file" if source.sensor else "given" if sensor else "guessed"
     tally = _Tally(size, settings)
     corruption = []
     try:
-        for columns in source.chunks():
+        for columns in source.chunks(progress):
             tally.add(columns)
     except FormatError as error:
         lost = error.lost if isinstance(error, CorruptionError) else "everything after it"
@@ -268,9 +273,9 @@ class _Tally:
         self._previous_us = int(t[-1])
 
     def _add_pixels(self, t: NDArray[np.int64], columns: Columns) -> None:
-        x, y, p = columns.x, columns.y, columns.p
-        if p.dtype != np.bool_:
-            self._polarity.add((p < 0) | (p > 1), self.events, lambda event: f"p = {p[event]}")
+        x, y = columns.x, columns.y
+        p = columns.p.view(np.uint8) if columns.p.dtype == np.bool_ else columns.p
+        self._polarity.add((p < 0) | (p > 1), self.events, lambda event: f"p = {p[event]}")
         on = p > 0
         self.on += int(np.count_nonzero(on))
         outside = (x < 0) | (x >= self._limits.width) | (y < 0) | (y >= self._limits.height)

@@ -25,7 +25,7 @@ from .files import claim_output, is_unfinished
 from .formats import (
     FORMATS,
     NO_HINTS,
-    STANDARD_OUTPUT,
+    STANDARD,
     Compression,
     EventWriter,
     Hints,
@@ -314,8 +314,12 @@ def convert_recording(
 
     on_damage = damage.append if config.salvage else None
     parts = [recording.sorted()] if config.sort else recording.chunks(on_corruption=on_damage)
-    stream, kind = counted(parts), config.compression
-    write(path, stream, recording.sensor, source=source.name, compression=kind, overwrite=overwrite)
+    labels, kept = recording.noise, recording.attributes.get("settings")
+    noise = None if labels is None else [labels.sorted()] if config.sort else labels.chunks()
+    write(
+        path, counted(parts), recording.sensor, source=source.name, settings=kept if isinstance(kept, dict) else None,
+        compression=config.compression, overwrite=overwrite, noise=noise,
+    )  # fmt: skip
     lost = f"{damage[0]}; lost: {damage[0].lost}" if damage else None
     return Conversion(path, recording.sensor, 0, events, last_us - first_us, lost)
 
@@ -414,9 +418,9 @@ def plan_conversions(
     sources, out, suffix = as_paths(sources), Path(out), f".{suffix.lower().removeprefix('.')}"
     if suffix not in written_suffixes():
         raise FileError(f"cannot write events as {suffix!r} (expected {', '.join(written_suffixes())})")
-    if len(sources) == 1 and _is_one(sources[0]) and (out.suffix or out == STANDARD_OUTPUT):
+    if len(sources) == 1 and _is_one(sources[0]) and (out.suffix or out == STANDARD):
         return [ConversionTask(sources[0], out)]
-    is_file_name = out == STANDARD_OUTPUT or out.suffix.lower() in written_suffixes()
+    is_file_name = out == STANDARD or out.suffix.lower() in written_suffixes()
     if not out.is_dir() and (out.exists() or is_file_name):
         raise FileError(
             f"{out}: is {'the name of an event file' if is_file_name else 'a file'}, expected a folder for "

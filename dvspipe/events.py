@@ -307,7 +307,9 @@ def check_columns(
         if len(column) and (column.min() < 0 or column.max() >= side):
             event = int(np.flatnonzero((column < 0) | (column >= side))[0])
             wrong.append((event, f"has {name} = {column[event]}, outside a sensor {side} pixels {word}"))
-    if p.dtype != np.bool_ and len(p) and (p.min() < 0 or p.max() > 1):
+    if p.dtype == np.bool_:
+        p = p.view(np.uint8)  # a bool read from a file may have another byte than 0 or 1
+    if len(p) and (p.min() < 0 or p.max() > 1):
         event = int(np.flatnonzero((p < 0) | (p > 1))[0])
         wrong.append((event, f"has p = {p[event]}, expected 0 (OFF) or 1 (ON)"))
     back = t[1:] < t[:-1]

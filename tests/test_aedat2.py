@@ -182,6 +182,14 @@ def test_newer_versions_are_left_to_others() -> None:
     assert not AEDAT2.recognises(Path("a.aedat"), b"#!AER-DAT4.0\r\n")
 
 
+def test_a_header_of_too_many_lines_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aedat2, "MOST_HEADER_LINES", 100)
+    path = tmp_path / "a.aedat"
+    path.write_bytes(header(f"# AEChip: {JAER}", *["# a setting"] * 200))
+    with pytest.raises(FormatError, match="after 100 lines"):
+        AEDAT2.open(path)
+
+
 def test_real_recordings(test_data: Path) -> None:
     foam = read(test_data / "recordings/mibblez_foam90.aedat")
     assert (len(foam), foam.sensor, foam.t[0], foam.duration_us) == (1575, DVS128, 2_693_326_797, 4_921_610)

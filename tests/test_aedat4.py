@@ -137,6 +137,14 @@ def test_a_changed_byte_is_read_or_refused_and_never_ends_the_process(
     assert refused > 20  # the header alone is more than a tenth of the file
 
 
+def test_a_packet_that_decompresses_to_more_than_the_limit_is_not_decoded(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dvspipe.formats.aedat4.LARGEST_PACKET_BYTES", 1000)
+    with pytest.raises(CorruptionError, match=r"packet 0 of \d+ bytes decompresses to .*expected at most 1000"):
+        read(recording)
+
+
 def test_a_header_that_is_no_text_is_refused_before_faery_sees_it(recording: Path) -> None:
     data = bytearray(recording.read_bytes())
     data[data.index(b"<node")] = 0xF3

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
 from dvspipe.checking import CheckReport, CheckSettings, Finding, check_recording
-from dvspipe.errors import EventError, FileError, FormatError
+from dvspipe.errors import CorruptionError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import open_recording, read, write
 from dvspipe.formats.hdf5 import reader as hdf5_reader
@@ -169,6 +169,18 @@ def test_a_polarity_other_than_0_and_1_is_named(tmp_path: Path) -> None:
     assert finding.message == "250 events are neither OFF (0) nor ON (1), first event 1 with p = 2"
 
 
+def test_a_bool_of_another_byte_than_0_and_1_is_neither_on_nor_off(tmp_path: Path) -> None:
+    path = steady(tmp_path / "a.h5")
+    n = np.arange(500)
+    with h5py.File(path, "a") as file:
+        del file["events/p"]
+        file["events/p"] = np.where(n == 300, 2, n % 2).astype(np.uint8).view(np.bool_)
+    finding = only(check_recording(path))
+    assert (finding.kind, finding.severity, finding.count, finding.first) == ("polarity", "wrong", 1, 300)
+    with pytest.raises(CorruptionError, match="event 300 has p = 2"):
+        read(path)
+
+
 def test_a_gap_is_what_is_far_longer_than_the_usual_step(tmp_path: Path) -> None:
     t = STEADY_US + 50_000 * (np.arange(500) >= 200) + 70_000 * (np.arange(500) >= 400)
     finding = only(check_recording(steady(tmp_path / "a.h5", t=t)))
@@ -242,8 +254,8 @@ def test_a_chunk_that_cannot_be_unpacked_is_damage(tmp_path: Path, monkeypatch: 
 
 
 def test_a_guessed_sensor_is_the_one_that_reading_guesses(tmp_path: Path) -> None:
-    for number, (width, height) in enumerate([(12, 7), (128, 128), (129, 12), (640, 480), (12, 500), (1, 1)]):
-        events = random_events(0, 3000 * (width > 1), SensorSize(width=width, height=height))
+    for number, (width, height) in enumerate([(12, 7), (128, 128), (129, 12), (640, 480), (12, 500)]):
+        events = random_events(0, 3000, SensorSize(width=width, height=height))
         path = write_columns(tmp_path / f"{number}.h5", events.t, events.x, events.y, events.p, sensor=None)
         report = check_recording(path)
         guessed = open_recording(path).sensor
@@ -294,5 +306,5 @@ def test_nothing_is_wrong_with_real_recordings(test_data: Path, name: str, event
 
 def test_a_sensor_too_large_to_count_is_refused(tmp_path: Path) -> None:
     path = write_columns(tmp_path / "a.h5", [0], [0], [0], [0], SensorSize(width=28001, height=25976))
-    with pytest.raises(FormatError, match=r"a\.h5: .*28001x25976"):
+    with pytest.raises(EventError, match=r"a\.h5: .*28001x25976"):
         check_recording(path)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dvspipe.errors import CorruptionError, FormatError
 from dvspipe.events import SensorSize
-from dvspipe.formats import dat, evt
+from dvspipe.formats import dat, evt, prophesee_header
 from dvspipe.formats import source as source_module
 from dvspipe.formats.source import HEAD_BYTES, Source
 
@@ -212,6 +212,17 @@ def test_garbage_and_flipped_bits_are_events_or_damage(tmp_path: Path, data: byt
 def test_an_unusable_header_is_one_clear_error(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(FormatError, match=message):
         opened(tmp_path / "a.dat", content)
+
+
+def test_a_long_header_is_read_to_its_end_and_a_longer_one_refused(tmp_path: Path) -> None:
+    header = HEADER + b"% a\n" * 16_000
+    path = tmp_path / "a.dat"
+    path.write_bytes(header + encode([(5, 1, 2, 1)]))
+    assert prophesee_header.read_header(path).size == len(header)
+    assert rows(dat.DAT.open(path)) == ([(5, 1, 2, 1)], None)
+    path.write_bytes(header + b"% a\n" * 1000)
+    with pytest.raises(FormatError, match="longer than 65536 bytes"):
+        dat.DAT.open(path)
 
 
 def test_a_file_is_known_by_its_header(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import EventWriter, describe, iterate, open_recording, read, write
 from dvspipe.formats.hdf5 import chunked_file
 from dvspipe.formats.hdf5 import reader as hdf5_reader
+from dvspipe.formats.hdf5 import writer as hdf5_writer
 
 
 def bin40(*events: tuple[int, int, int, int]) -> bytes:
@@ -182,6 +183,27 @@ def test_the_hdf5_layout_is_dsecs(tmp_path: Path) -> None:
         assert (file.attrs["width"], file.attrs["format"], file.attrs["t_unit"]) == (12, "dsec", "us")
     assert open_recording(path).attributes["settings"] == {"pos_thres": 0.2}
     assert open_recording(path).attributes["source"] == "clip.mp4"
+
+
+def test_the_index_of_milliseconds_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5_writer, "MOST_INDEX_ROWS", 50)
+    first = random_events(0, 500)
+    wild = Events([99_999_999_999_999_999], [1], [1], [1], SENSOR)
+    path = tmp_path / "events.h5"
+    write(path, [first, wild])
+    with h5py.File(path) as file:
+        assert np.array_equal(file["ms_to_idx"][:], np.searchsorted(first.t, 1000 * np.arange(50)))
+    assert read(path) == concatenate([first, wild], SENSOR)
+    for start_us in (10_000, 49_999, 50_000, 80_000, 10**15):
+        assert read(path, start_us, 10**16) == first.slice_time(start_us, 10**16)
+    assert read(path, 10**16) == wild
+
+
+def test_times_whose_span_has_more_than_64_bits_are_refused(tmp_path: Path) -> None:
+    early, late = (Events([t], [1], [1], [1], SENSOR) for t in (-(2**62), 2**62 + 1000))
+    with pytest.raises(EventError, match=r"events\.h5: times .*4611686018427388904"):
+        write(tmp_path / "events.h5", [early, late])
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_empty_recording_is_written_and_read(tmp_path: Path) -> None:

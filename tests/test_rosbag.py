@@ -191,6 +191,83 @@ def test_real_evt3_equals_the_raw_file(test_data: Path, tmp_path: Path) -> None:
         assert np.array_equal(ours, getattr(events, name)[: len(ours)])
 
 
+IDL = """{line}
+IDL: event_camera_msgs/msg/EventPacket
+// a comment
+#include "std_msgs/msg/Header.idl"
+module event_camera_msgs {{ module msg {{ struct EventPacket {{
+  std_msgs::msg::Header header; uint32 height; uint32 {width}; uint64 seq; uint64 time_base;
+  @verbatim (language="comment", text= "the encoding" "\\n" "of events")
+  string encoding; boolean is_bigendian; sequence<uint8> events;
+}}; }}; }};
+
+{line}
+IDL: std_msgs/msg/Header
+#include "builtin_interfaces/msg/Time.idl"
+module std_msgs {{ module msg {{ struct Header {{ builtin_interfaces::msg::Time stamp; string frame_id; }}; }}; }};
+"""
+
+
+@pytest.mark.parametrize(
+    ("width", "message"), [("width", None), ("columns", "other fields"), ("{", "cannot be parsed")]
+)
+def test_a_definition_in_idl_is_compared_too(tmp_path: Path, width: str, message: str | None) -> None:
+    with Bag(tmp_path, "sqlite") as bag:
+        bag.add_packet(mono(EVENTS, int(EVENTS.t[0])), "mono", int(EVENTS.t[0]) * 1000)
+    text = IDL.format(line="=" * 80, width=width)
+    with sqlite3.connect(bag.path / "bag.db3") as database:
+        set_text = "UPDATE message_definitions SET encoding = 'ros2idl', encoded_message_definition = ?"
+        database.execute(f"{set_text} WHERE topic_type LIKE 'event_camera%'", (text,))
+    database.close()
+    if message is None:
+        assert_holds(bag.path, EVENTS)
+        return
+    with pytest.raises(FormatError, match=message) as caught:
+        ROSBAG.open(bag.path)
+    assert len(str(caught.value)) < 300
+
+
+def libcaer(events: Events, base_us: int) -> bytes:
+    words = []
+    for t, x, y, p in zip(*(getattr(events, name).tolist() for name in "txyp"), strict=True):
+        words += [t - base_us >> 12, 0x1000 | t - base_us & 0xFFF, 0x2000 | x, 0x3000 | p << 11 | y]
+    return struct.pack(f"<{len(words)}H", *words)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_libcaer_packets_are_read(tmp_path: Path, kind: str) -> None:
+    with Bag(tmp_path, kind) as bag:
+        for part in slices(EVENTS, 0, 1, 600):
+            base_us = int(part.t[0]) if len(part) else 0
+            bag.add_packet(libcaer(part, base_us), "libcaer_cmp", base_us * 1000)
+    assert_holds(bag.path, EVENTS)
+
+
+def test_a_vector_of_libcaer_is_an_event_per_bit_and_the_next_follows_it(tmp_path: Path) -> None:
+    content = struct.pack("<6H", 0x2004, 0x4800, 0x5041, 0x2003, 0x4001, 0x5022)
+    with Bag(tmp_path, "ros1") as bag:
+        bag.add_packet(content + struct.pack("<3H", 0x0001, 0x1002, 0x3806), "libcaer_cmp", 7_000_499)
+    t, x, y, p = (column.tolist() for column in joined(ROSBAG.open(bag.path).chunks()))
+    assert (t, x, y) == ([7000] * 4 + [7000 + 4098], [4, 4, 3, 3, 3], [0, 6, 2, 6, 6])
+    assert p == [True, True, False, False, True]
+
+
+def test_a_real_libcaer_bag_has_the_events_that_its_words_count(test_data: Path) -> None:
+    path = test_data / "recordings" / "event_camera_test_events_2.mcap"
+    events = recordings.read(path)
+    found = 0
+    with rosbag2.Reader(path) as reader:
+        for connection, _, data in reader.messages():
+            content = get_typestore(Stores.ROS2_HUMBLE)
+            content.register(get_types_from_msg(PACKET, connection.msgtype))
+            words = content.deserialize_cdr(data, connection.msgtype).events.view("<u2")  # type: ignore[attr-defined]
+            found += int(np.count_nonzero(words >> 12 == 3))
+            found += sum(int(word & 0xFF).bit_count() for word in words[words >> 12 == 5])
+    assert len(events) == found == 571_266
+    assert events.sensor == SensorSize(width=346, height=260)
+    assert (int(events.t[0]), events.duration_us) == (1_744_227_144_732_712, 999_996)
+
+
 def test_the_topic_with_events_is_chosen_and_several_are_refused(tmp_path: Path) -> None:
     with Bag(tmp_path, "ros1") as bag:
         bag.add("/text", bag.types["std_msgs/msg/String"](data="hello"))
@@ -241,7 +318,13 @@ def read_until_damage(path: Path) -> tuple[int, str]:
         (bytes(12), "mono", {}, "message 1 has 12 bytes of mono"),
         (bytes(8), "mono", {"time_base": 2**63}, "message 1 has time_base"),
         (bytes(8), "mono", {"is_bigendian": True}, "message 1 is big-endian"),
-        (bytes(8), "libcaer_cmp", {}, "message 1 is of the encoding 'libcaer_cmp'"),
+        (bytes(8), "libcaer", {}, "message 1 is of the encoding 'libcaer'"),
+        (struct.pack("<2H", 0x200C, 0x3001), "libcaer_cmp", {}, "message 1 has column x = 12, outside a sensor 12"),
+        (struct.pack("<2H", 0x2003, 0x3007), "libcaer_cmp", {}, "message 1 has an event at y = 7, outside a sensor 7"),
+        (struct.pack("<3H", 0x2003, 0x4006, 0x5002), "libcaer_cmp", {}, "from y = 6 with mask 0x2, outside a sensor 7"),
+        (struct.pack("<1H", 0x3001), "libcaer_cmp", {}, "message 1 has an event before the first ADDR_X"),
+        (struct.pack("<2H", 0x2003, 0x5001), "libcaer_cmp", {}, "message 1 has a vector before the first VECT_BASE_Y"),
+        (struct.pack("<1H", 0x6000), "libcaer_cmp", {}, "message 1 has a word of type 0x6"),
         (bytes(8), "mono", {"width": 13}, "message 1 names a sensor of 13x7 (expected 12x7)"),
         (struct.pack("<4H", 0x8000, 0x6000, 9, 0), "evt3", {}, "message 1 has row y = 9, outside a sensor 7 pixels"),
     ],
@@ -291,6 +374,50 @@ def test_flipped_bits_and_cuts_give_events_or_one_clear_error(tmp_path: Path, ki
             except DvspipeError as error:
                 unnamed += [str(error)] if str(damaged) not in str(error) else []
     assert not unnamed
+
+
+def test_a_database_that_is_cut_in_its_last_page_is_truncated(tmp_path: Path) -> None:
+    with Bag(tmp_path, "sqlite") as bag:
+        for part in slices(EVENTS, 100, 500):
+            bag.add_array(part)
+    file = bag.path / "bag.db3"
+    content = file.read_bytes()
+    file.write_bytes(content[:-1])
+    for path in (file, bag.path):
+        parts: list[Columns] = []
+        with pytest.raises(CorruptionError, match=rf"bag\.db3: truncated: {len(content) - 1} bytes"):
+            parts.extend(ROSBAG.open(path).chunks())
+        assert sum(len(part.t) for part in parts) == len(EVENTS)
+
+
+def compressed_bag(folder: Path, kind: str) -> Path:
+    """A bag whose message of 5000 bytes is compressed, or computed by the database."""
+    bag = Bag(folder, {"messages": "sqlite", "computed": "sqlite"}.get(kind, kind))
+    if kind == "ros1":
+        bag.writer.set_compression(bag.writer.CompressionFormat["BZ2"])
+    elif kind != "computed":
+        mode = rosbag2.CompressionMode.STORAGE if kind == "mcap" else rosbag2.CompressionMode.MESSAGE
+        bag.writer.set_compression(mode, rosbag2.CompressionFormat.ZSTD)
+    with bag:
+        bag.add_packet(bytes(5000), "mono")
+    if kind == "computed":
+        with sqlite3.connect(bag.path / "bag.db3") as database:
+            database.execute("ALTER TABLE messages DROP COLUMN data")
+            database.execute("ALTER TABLE messages ADD COLUMN data AS (zeroblob(5000))")
+        database.close()
+    return bag.path
+
+
+@pytest.mark.parametrize("kind", ["ros1", "mcap", "messages", "computed"])
+def test_what_decompresses_to_more_than_the_limit_is_refused(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = compressed_bag(tmp_path, kind)
+    if kind != "computed":
+        joined(ROSBAG.open(path).chunks())
+    monkeypatch.setattr("dvspipe.formats.rosbag.LARGEST_PART_BYTES", 4000)
+    with pytest.raises(FormatError, match=r"larger than 4000 bytes|too big"):
+        joined(ROSBAG.open(path).chunks())
 
 
 def test_without_rosbags_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,8 +14,9 @@ from ..config import SettingsTree, join_names, merge_settings, parse_overrides, 
 from ..errors import ConfigError, EventError
 
 if TYPE_CHECKING:
-    from ..events import Events, SensorSize
+    from ..events import Events, Region, SensorSize
     from ..formats import Hints, Recording
+    from ..parallel import Progress
 
 Config = Annotated[
     str,
@@ -115,38 +116,81 @@ def parse_hints(given: list[str] | None) -> Hints:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a recording.
+    """The part of a recording that --start, --stop and --roi give.
 
     Args:
-        sensor: Size of its region.
-        chunks: Starts to read its events.
+        recording: The recording.
+        start: Start time in seconds from the first event.
+        start_us: Start time in the time of the file; None: from the beginning.
+        stop_us: Stop time; None: to the end.
+        region: Region of the sensor.
     """
 
-    sensor: SensorSize
-    chunks: Callable[[], Iterator[Events]]
+    recording: Recording
+    start: float
+    start_us: int | None
+    stop_us: int | None
+    region: Region
+
+    @property
+    def sensor(self) -> SensorSize:
+        """Size of the region."""
+        return self.region.size
+
+    def chunks(self, recording: Recording | None = None, progress: Progress | None = None) -> Iterator[Events]:
+        """Yield the events of this part.
+
+        Args:
+            recording: What to read instead, with the same times, such as the labels of noise.
+            progress: Called with how much of the recording is read.
+
+        Raises:
+            EventError: The recording ends before the part begins.
+        """
+        region, found = self.region, not self.start
+        for part in (recording or self.recording).chunks(self.start_us, self.stop_us, progress=progress):
+            found = found or len(part) > 0
+            yield part if region.size == self.recording.sensor else part.crop(region.left, region.top, region.size)
+        if not found and (self.start_us or 0) > _last_us(self.recording):
+            raise EventError(
+                f"{self.recording.path}: no events from --start {self.start:g} on; {_describe_length(self.recording)}"
+            )
 
 
 def select_part(recording: Recording, start: float, stop: float | None, roi: str | None) -> Part:
     """Return the part of a recording that --start, --stop and --roi give."""
     from ..events import Region
 
-    if stop is not None and stop <= start:
-        raise ConfigError(f"--stop {stop:g}: expected a time after --start {start:g}")
-    start_us, stop_us = None, None
-    if start or stop is not None:
-        extent = recording.extent()
-        first_us = extent.first_us if extent else next((int(one.t[0]) for one in recording.chunks() if len(one)), 0)
-        first_us = first_us or 0
-        start_us, stop_us = first_us + round(start * 1e6), None if stop is None else first_us + round(stop * 1e6)
     region = Region.parse(roi) if roi else Region.full(recording.sensor)
     if not region.is_inside(recording.sensor):
         raise EventError(f"{recording.path}: --roi {roi} is outside the sensor (found {recording.sensor})")
+    if stop is not None and stop <= start:
+        length = _describe_length(recording)
+        raise ConfigError(f"{recording.path}: --stop {stop:g} is not after --start {start:g}; {length}")
+    if not start and stop is None:
+        return Part(recording, start, None, None, region)
+    first_us = _first_us(recording)
+    stop_us = None if stop is None else first_us + round(stop * 1e6)
+    return Part(recording, start, first_us + round(start * 1e6), stop_us, region)
 
-    def read() -> Iterator[Events]:
-        chunks = recording.chunks(start_us, stop_us)
-        return (chunk.crop(region.left, region.top, region.size) for chunk in chunks) if roi else chunks
 
-    return Part(region.size, read)
+def _first_us(recording: Recording) -> int:
+    """Return the time of the first event, 0 without events."""
+    extent = recording.extent()
+    first_us = extent.first_us if extent else next((int(part.t[0]) for part in recording.chunks() if len(part)), None)
+    return first_us or 0
+
+
+def _last_us(recording: Recording) -> int:
+    """Return the time of the last event, 0 without events; all are read if the file does not say it."""
+    extent = recording.extent()
+    if extent:
+        return extent.last_us or 0
+    return max((int(part.t[-1]) for part in recording.chunks() if len(part)), default=0)
+
+
+def _describe_length(recording: Recording) -> str:
+    return f"the recording lasts {(_last_us(recording) - _first_us(recording)) * 1e-6:.6g} s"
 
 
 def to_us(milliseconds: float | None) -> int | None:

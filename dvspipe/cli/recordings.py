@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -14,10 +15,10 @@ from rich.text import Text
 
 from ..config import build
 from ..errors import ConfigError, DvspipeError, EventError
+from ..events import Events, SensorSize
 from .options import (
     AsJson,
     Hint,
-    OutFile,
     Overwrite,
     Roi,
     Sensor,
@@ -28,14 +29,32 @@ from .options import (
     select_part,
     to_us,
 )
-from .screen import EXIT_SOME_FAILED, describe_error, fail, make_table, screen, skip
+from .screen import (
+    EXIT_SOME_FAILED,
+    ShowProgress,
+    describe_error,
+    fail,
+    make_table,
+    messages,
+    progress,
+    screen,
+    skip,
+)
 
 if TYPE_CHECKING:
-    from ..formats import RecordingInfo
+    from ..formats import Recording, RecordingInfo
+    from ..parallel import Progress
 
-Recording = Annotated[Path, typer.Argument(metavar="RECORDING", help="A recording.")]
-Recordings = Annotated[list[Path], typer.Argument(metavar="RECORDING", help="Recordings.")]
+    Change = Callable[[Sequence[Recording], Sequence[Progress | None]], Iterator[Events]]
+
+RecordingFile = Annotated[Path, typer.Argument(metavar="RECORDING", help="A recording; - is standard input.")]
+Recordings = Annotated[list[Path], typer.Argument(metavar="RECORDING", help="Recordings; - is standard input.")]
+Output = Annotated[
+    Path,
+    typer.Option("--out", "-o", metavar="FILE", help="Output file; its suffix chooses the format; - is CSV on stdout."),
+]
 Found = TypeVar("Found")
+SHARE = 1000  # of a recording in a bar for several
 
 
 def info(
@@ -51,7 +70,9 @@ def info(
     from ..formats import describe
 
     size, hints = parse_sensor(sensor), parse_hints(hint)
-    found, failed = _for_each(files, lambda file: describe(file, sensor=size, hints=hints, read_all=whole))
+    found, failed = _for_each(
+        files, lambda file, shown: describe(file, sensor=size, hints=hints, read_all=whole, progress=shown)
+    )
     if as_json:
         sys.stdout.write(json.dumps([asdict(one) for one in found], indent=1) + "\n")
     else:
@@ -61,17 +82,18 @@ def info(
         fail(f"{failed} of {len(files)} recordings could not be read", EXIT_SOME_FAILED)
 
 
-def _for_each(files: list[Path], work: Callable[[Path], Found]) -> tuple[list[Found], int]:
+def _for_each(files: list[Path], work: Callable[[Path, Progress], Found]) -> tuple[list[Found], int]:
     """Return the results for the files, and how many failed; the error of a single file is raised."""
     found, failed = [], 0
-    for file in files:
-        try:
-            found.append(work(file))
-        except DvspipeError as error:
-            if len(files) == 1:
-                raise
-            failed += 1
-            skip(error)
+    with progress() as show:
+        for file in files:
+            try:
+                found.append(work(file, partial(show, str(file))))
+            except DvspipeError as error:
+                if len(files) == 1:
+                    raise
+                failed += 1
+                skip(error)
     return found, failed
 
 
@@ -108,7 +130,10 @@ def check(
 
     size, hints = parse_sensor(sensor), parse_hints(hint)
     settings = build(CheckSettings, {"gap_us": to_us(gap)}, "check")
-    reports, failed = _for_each(files, lambda file: check_recording(file, sensor=size, hints=hints, settings=settings))
+    reports, failed = _for_each(
+        files,
+        lambda file, shown: check_recording(file, sensor=size, hints=hints, settings=settings, progress=shown),
+    )
     if as_json:
         sys.stdout.write(json.dumps([report.to_record() for report in reports], indent=1) + "\n")
     for report in [] if as_json else reports:
@@ -124,8 +149,8 @@ def check(
 
 
 def cut(
-    file: Recording,
-    out: OutFile,
+    file: RecordingFile,
+    out: Output,
     start: Start = 0.0,
     stop: Stop = None,
     roi: Roi = None,
@@ -134,17 +159,71 @@ def cut(
     overwrite: Overwrite = False,
 ) -> None:
     """Keep a part of a recording in time or in space; the times of events do not change."""
-    from ..formats import open_recording, write
+    from ..formats import open_recording
 
     recording = open_recording(file, sensor=parse_sensor(sensor), hints=parse_hints(hint))
     part = select_part(recording, start, stop, roi)
-    count = write(out, part.chunks(), part.sensor, source=file.name, overwrite=overwrite)
-    screen.print(f"{out}: {count:,} events of {part.sensor}")
+
+    def keep(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
+        return part.chunks(recordings[0], shown[0])
+
+    count = _write(out, [recording], keep, size=part.sensor, overwrite=overwrite)
+    _say(out, f"{count:,} events of {part.sensor}")
+
+
+def _write(
+    out: Path, recordings: Sequence[Recording], change: Change, *, size: SensorSize, overwrite: bool, **settings: object
+) -> int:
+    """Write what a function makes of recordings, with their labels of noise and their settings.
+
+    Args:
+        out: The file to write.
+        recordings: Its sources; labels are kept if all have them, settings if all have the same.
+        change: Returns the events to write, given recordings and their progress. It does not depend on polarities,
+            because it is also called with the labels in their place.
+        size: The sensor of these events.
+        overwrite: Whether an existing file is replaced.
+        settings: What to add to the settings.
+    """
+    from ..formats import write
+
+    labels = [recording.noise for recording in recordings]
+    labelled = [noise for noise in labels if noise is not None]
+    first, *others = (recording.attributes.get("settings") for recording in recordings)
+    kept = first if isinstance(first, dict) and all(other == first for other in others) else {}
+    with progress() as show:
+        return write(
+            out,
+            change(recordings, _shares(show, len(recordings))),
+            size,
+            source=", ".join(recording.path.name for recording in recordings),
+            settings=kept | settings,
+            overwrite=overwrite,
+            noise=change(labelled, [None] * len(labels)) if len(labelled) == len(labels) else None,
+        )
+
+
+def _shares(show: ShowProgress, count: int) -> list[Progress]:
+    """Return a progress for each of several recordings, which have equal shares of one bar."""
+    shares = [0.0] * count
+
+    def report(number: int, done: int, total: int) -> None:
+        shares[number] = done / total if total else 0.0
+        show("events", round(SHARE * sum(shares)), SHARE * count)
+
+    return [partial(report, number) for number in range(count)]
+
+
+def _say(out: Path, text: str) -> None:
+    """Print what was written, on standard error if standard output has the events."""
+    from ..formats import STANDARD
+
+    (messages if out == STANDARD else screen).print(f"{out}: {text}")
 
 
 def merge(
-    files: Annotated[list[Path], typer.Argument(metavar="RECORDING", help="Recordings of one sensor.")],
-    out: OutFile,
+    files: Recordings,
+    out: Output,
     one_after_another: Annotated[
         bool, typer.Option("--one-after-another", help="Shift each recording to start after the previous one.")
     ] = False,
@@ -153,27 +232,29 @@ def merge(
     hint: Hint = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Merge several recordings into one, by their times or one after another."""
+    """Merge several recordings of one sensor into one, by their times or one after another."""
     from ..events import join
     from ..events import merge as merge_events
-    from ..formats import open_recording, write
+    from ..formats import open_recording
 
-    size, hints = parse_sensor(sensor), parse_hints(hint)
-    recordings = [open_recording(file, sensor=size, hints=hints) for file in files]
-    for file, recording in zip(files, recordings, strict=True):
-        if recording.sensor != recordings[0].sensor:
-            raise EventError(
-                f"{file}: has a sensor of {recording.sensor}, expected {recordings[0].sensor} as {files[0]}"
-            )
-    streams = [recording.chunks() for recording in recordings]
-    parts = join(streams, round(gap * 1000)) if one_after_another else merge_events(streams)
-    count = write(out, parts, recordings[0].sensor, source=", ".join(file.name for file in files), overwrite=overwrite)
-    screen.print(f"{out}: {count:,} events of {len(files)} recordings, {recordings[0].sensor}")
+    given, hints = parse_sensor(sensor), parse_hints(hint)
+    opened = [open_recording(file, sensor=given, hints=hints) for file in files]
+    size = opened[0].sensor
+    for file, recording in zip(files, opened, strict=True):
+        if recording.sensor != size:
+            raise EventError(f"{file}: has a sensor of {recording.sensor}, expected {size} as {files[0]}")
+
+    def unite(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
+        streams = [one.chunks(progress=show) for one, show in zip(recordings, shown, strict=True)]
+        return join(streams, round(gap * 1000)) if one_after_another else merge_events(streams)
+
+    count = _write(out, opened, unite, size=size, overwrite=overwrite)
+    _say(out, f"{count:,} events of {len(files)} recordings, {size}")
 
 
 def filter_(
-    file: Recording,
-    out: OutFile,
+    file: RecordingFile,
+    out: Output,
     refractory: Annotated[
         float | None,
         typer.Option(min=0.001, metavar="MS", help="Drop events within this time after the pixel's previous event."),
@@ -190,22 +271,35 @@ def filter_(
     overwrite: Overwrite = False,
 ) -> None:
     """Remove noise: hot pixels, events within a refractory period, events that no neighbour supports."""
-    from ..filters import FilterConfig, FilterCounts, count_pixels, filter_stream, find_hot_pixels
-    from ..formats import open_recording, write
+    from ..filters import FilterConfig, FilterCounts, check_pixels, count_pixels, filter_stream, find_hot_pixels
+    from ..formats import open_recording
 
     if not (refractory or activity or hot_pixels):
         raise ConfigError("filter: no filter given; use --refractory, --activity or --hot-pixels")
     periods_us = {"refractory_us": to_us(refractory), "activity_us": to_us(activity)}
     config = build(FilterConfig, periods_us, "filter")
     recording = open_recording(file, sensor=parse_sensor(sensor), hints=parse_hints(hint))
-    hot = find_hot_pixels(count_pixels(recording.chunks(), recording.sensor)) if hot_pixels else None
+    try:
+        check_pixels(recording.sensor)
+    except EventError as error:
+        raise error.named(str(file)) from error
+    hot = None
+    if hot_pixels:
+        with progress() as show:
+            parts = recording.chunks(progress=partial(show, "hot pixels"))
+            hot = find_hot_pixels(count_pixels(parts, recording.sensor))
     counts = [FilterCounts()]
-    kept = filter_stream(recording.chunks(), config, hot=hot, callback=counts.append)
-    settings = {"filter": config.model_dump() | {"hot_pixels": hot_pixels}}
-    write(out, kept, recording.sensor, source=file.name, settings=settings, overwrite=overwrite)
+
+    def keep(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
+        callback = None if shown[0] is None else counts.append
+        return filter_stream(recordings[0].chunks(progress=shown[0]), config, hot=hot, callback=callback)
+
+    settings = config.model_dump() | {"hot_pixels": hot_pixels}
+    _write(out, [recording], keep, size=recording.sensor, overwrite=overwrite, filter=settings)
     total = counts[-1]
     pixels = f" ({int(hot.sum())} pixels)" if hot is not None else ""
-    screen.print(
-        f"{out}: {total.kept:,} of {total.events:,} events; dropped {total.hot_pixels:,} of hot pixels{pixels}, "
-        f"{total.refractory:,} within the refractory period, {total.background:,} without support"
+    _say(
+        out,
+        f"{total.kept:,} of {total.events:,} events; dropped {total.hot_pixels:,} of hot pixels{pixels}, "
+        f"{total.refractory:,} within the refractory period, {total.background:,} without support",
     )

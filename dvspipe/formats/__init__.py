@@ -16,13 +16,13 @@ from .recordings import (
 )  # fmt: skip
 from .rosbag import is_ros2_folder
 from .table import FORMATS, written_suffixes
-from .text import STANDARD_OUTPUT
+from .text import STANDARD
 from .writers import Compression, WriteOptions, Writer
 
 __all__ = [
     "FORMATS",
     "NO_HINTS",
-    "STANDARD_OUTPUT",
+    "STANDARD",
     "Compression",
     "EventWriter",
     "Hints",

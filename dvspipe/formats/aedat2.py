@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptionError, FormatError, Remedy
 from ..events import SensorSize
+from ..parallel import Progress
 from .hints import NO_HINTS, Hints
 from .interface import Format
 from .source import CHUNK_EVENTS, Columns, Source, open_binary
@@ -26,7 +28,8 @@ AEDAT_MAGIC = b"#!AER-DAT"
 AEDAT2_HEADER_END = b"#end of ascii header"
 AEDAT2_BYTES = 8  # of an address and a time
 LONGEST_AEDAT2_HEADER_BYTES = 16 << 20  # jAER writes all its settings there, up to a few MB
-TEXT_CONTROLS = b"\t\r\n"
+MOST_HEADER_LINES = 1 << 18
+CONTROLS = bytes(set(range(32)) - set(b"\t\r\n"))  # that no text has
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
     name = _chip_name(path, named, hints)
     chip = CHIPS[name]
     attributes = {"chip": name} | {key: value for key, value in named.items() if value}
-    return Source(chip.sensor, lambda: _chunks(path, chip, name, start), attributes)
+    return Source(chip.sensor, partial(_chunks, path, chip, name, start), attributes)
 
 
 def _value(lines: list[str], key: str) -> str:
@@ -126,22 +129,21 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[list[str], int]:
     """Return the lines of the header, and where the data begins; data may begin with # like a header line."""
     lines: list[str] = []
     start = 0
-    while start < LONGEST_AEDAT2_HEADER_BYTES:
-        if lines and lines[-1].lower().replace("# ", "#").startswith(AEDAT2_HEADER_END.decode()):
+    while start < LONGEST_AEDAT2_HEADER_BYTES and len(lines) < MOST_HEADER_LINES:
+        if lines and lines[-1][:40].lower().replace("# ", "#").startswith(AEDAT2_HEADER_END.decode()):
             return lines, start
         line = file.readline(LONGEST_AEDAT2_HEADER_BYTES)
-        is_text = line.endswith(b"\n") and not any(byte < 32 and byte not in TEXT_CONTROLS for byte in line)
-        if not line.startswith(b"#") or not is_text:
+        if not line.startswith(b"#") or not line.endswith(b"\n") or len(line.translate(None, CONTROLS)) < len(line):
             return lines, start
         lines.append(line.decode("utf-8", "replace").rstrip())
         start += len(line)
-    raise FormatError(f"{path}: its header does not end within {LONGEST_AEDAT2_HEADER_BYTES} bytes")
+    raise FormatError(f"{path}: its header does not end after {len(lines)} lines, {start} bytes")
 
 
-def _chunks(path: Path, chip: _Chip, name: str, start: int) -> Iterator[Columns]:
+def _chunks(path: Path, chip: _Chip, name: str, start: int, progress: Progress | None = None) -> Iterator[Columns]:
     last_us: int | None = None
     read = start
-    with open_binary(path) as file:
+    with open_binary(path, progress) as file:
         file.read(start)  # not seek: it may be packed
         while block := file.read(AEDAT2_BYTES * CHUNK_EVENTS):
             left_over = len(block) % AEDAT2_BYTES

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptionError, FormatError
 from ..events import SensorSize
+from ..parallel import Progress
 from .hints import NO_HINTS, Hints
 from .interface import Format
 from .source import CHUNK_EVENTS, Columns, Source, open_binary
@@ -65,7 +67,7 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     if values.get("Format") != "RAW":
         raise FormatError(f"{path}: its format is {values.get('Format')} (expected RAW, uncompressed)")
     sources = [value for key, value in values.items() if key.startswith("Source")]
-    return Source(_sensor(sources), lambda: _chunks(path, start), {"sources": sources})
+    return Source(_sensor(sources), partial(_chunks, path, start), {"sources": sources})
 
 
 def _sensor(sources: list[str]) -> SensorSize | None:
@@ -92,10 +94,10 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[list[str], int]:
     raise FormatError(f"{path}: its header ends at byte {start} without the line {AEDAT3_HEADER_END}")
 
 
-def _chunks(path: Path, start: int) -> Iterator[Columns]:
+def _chunks(path: Path, start: int, progress: Progress | None = None) -> Iterator[Columns]:
     pending: list[tuple[int, bytes]] = []
     events = 0
-    with open_binary(path) as file:
+    with open_binary(path, progress) as file:
         file.read(start)  # not seek: it may be packed
         try:
             for packet in _polarity_packets(path, file, start):

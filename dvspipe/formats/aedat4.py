@@ -14,6 +14,7 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -23,6 +24,8 @@ from numpy.typing import NDArray
 from ..errors import CorruptionError, EventError, FileError, FormatError
 from ..events import SensorSize
 from ..frames import Frame
+from ..parallel import Progress
+from .compressed_frames import bound_size
 from .faery_writers import AEDAT4_ENCODER
 from .hints import NO_HINTS, Hints
 from .interface import Format
@@ -34,6 +37,7 @@ HEADER_START = len(AEDAT4_MAGIC) + 2  # after the end of the line
 FIELD_TABLE, FIELD_STREAMS = 1, 2  # of IOHeader: int64 dataTablePosition, string infoNode
 NO_TABLE = -1
 PACKET_HEAD_BYTES = 8  # int32 stream, int32 length of the rest of the packet
+LARGEST_PACKET_BYTES = 1 << 27  # decompressed: 8 million events
 GREY = ("L", "I;16")
 IMU_FIELDS = {"acceleration": "accelerometer", "rotation": "gyroscope", "magnetic_field": "magnetometer"}
 IMU_DTYPE = np.dtype(
@@ -133,15 +137,15 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     except EventError as error:
         raise FormatError(f"{path}: invalid sensor size ({error})") from error
     return Source(
-        sensor, lambda: _chunks(path, track.id, container), {"streams": [track.data_type for track in tracks]}
+        sensor, partial(_chunks, path, track.id, container), {"streams": [track.data_type for track in tracks]}
     )
 
 
-def _chunks(path: Path, track_id: int, container: _Container) -> Iterator[Columns]:
+def _chunks(path: Path, track_id: int, container: _Container, progress: Progress | None = None) -> Iterator[Columns]:
     pending: list[NDArray[np.void]] = []
     count, message = 0, container.error
     try:
-        for packet in _packets(path, track_id, container.packets):
+        for packet in _packets(path, track_id, container.packets, progress):
             pending.append(packet)
             count += len(packet)
             if count >= CHUNK_EVENTS:
@@ -155,10 +159,12 @@ def _chunks(path: Path, track_id: int, container: _Container) -> Iterator[Column
         raise CorruptionError(message, lost="everything after it")
 
 
-def _packets(path: Path, track_id: int, count: int) -> Iterator[NDArray[np.void]]:
+def _packets(path: Path, track_id: int, count: int, progress: Progress | None = None) -> Iterator[NDArray[np.void]]:
     """Yield the packets of a stream among the first `count`; faery would allocate the length of an incomplete one."""
     with _as_format_errors(path), _decoder(path) as decoder:
-        for track, packet in itertools.islice(decoder, count):
+        for number, (track, packet) in enumerate(itertools.islice(decoder, count)):
+            if progress:
+                progress(number + 1, count)
             if track.id == track_id:
                 yield packet
 
@@ -237,6 +243,9 @@ def _scan_packets(path: Path, file: BinaryIO, size: int, table: int) -> _Contain
         position += PACKET_HEAD_BYTES + length
         if len(head) < PACKET_HEAD_BYTES or length < 0 or position > size:
             return _Container(number, f"{path}: truncated in packet {number}, at byte {size}, or corrupted before")
+        if (unpacked := bound_size(file, position - length, position)) > LARGEST_PACKET_BYTES:
+            found = f"packet {number} of {length} bytes decompresses to up to {unpacked} bytes"
+            return _Container(number, f"{path}: {found} (expected at most {LARGEST_PACKET_BYTES})")
         number += 1
     if position != end or position == table == size:
         return _Container(number, f"{path}: truncated after packet {number}, at byte {size}, or corrupted before")

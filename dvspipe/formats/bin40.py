@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptionError, EventError
 from ..events import Events, SensorSize
+from ..parallel import Progress
 from .hints import NO_HINTS, Hints
 from .interface import Format
 from .source import CHUNK_EVENTS, Columns, Source, open_binary
@@ -35,12 +37,12 @@ def _recognises(path: Path, _head: bytes) -> bool:
 
 
 def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
-    return Source(sensor=None, chunks=lambda: _chunks(path))
+    return Source(sensor=None, chunks=partial(_chunks, path))
 
 
-def _chunks(path: Path) -> Iterator[Columns]:
+def _chunks(path: Path, progress: Progress | None = None) -> Iterator[Columns]:
     overflow_us = read = 0
-    with open_binary(path) as file:
+    with open_binary(path, progress) as file:
         while block := file.read(BIN40_BYTES * CHUNK_EVENTS):
             left_over = len(block) % BIN40_BYTES
             data = np.frombuffer(block, np.uint8, len(block) - left_over).reshape(-1, BIN40_BYTES)

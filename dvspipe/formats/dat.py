@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptionError, FormatError
 from ..events import SensorSize
+from ..parallel import Progress
 from .evt import find_version
 from .faery_writers import DAT_ENCODER
 from .hints import NO_HINTS, Hints
@@ -139,11 +140,13 @@ def _decode(
     return last_us, overflow_us, int(largest_x), int(largest_y), int(largest_p)
 
 
-def _chunks(path: Path, begin: Position, records: int | None, sensor: SensorSize | None) -> Iterator[Columns]:
+def _chunks(
+    path: Path, begin: Position, records: int | None, sensor: SensorSize | None, progress: Progress | None = None
+) -> Iterator[Columns]:
     """Yield the events from a position on: those of so many records, or (None) all."""
     width, height = (sensor.width, sensor.height) if sensor else (DAT_SIDE_PX, DAT_SIDE_PX)
     byte, stored_us, overflow_us = begin
-    with open_binary(path) as file:
+    with open_binary(path, progress) as file:
         if file.seekable():
             file.seek(byte)
         else:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptionError, EventError, FormatError
 from ..events import SensorSize
+from ..parallel import Progress
 from .faery_writers import ES_EVENT_BYTES, EVENT_STREAM_ENCODER
 from .hints import NO_HINTS, Hints
 from .interface import Format
@@ -58,7 +59,9 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     attributes: dict[str, str | int] = {"stream": STREAM_TYPES[kind]}
     if kind == ATIS:
         attributes["exposures_skipped"] = _count_exposures(path, sensor)
-    return Source(sensor, lambda: (columns for columns, _ in _chunks(path, kind, sensor)), attributes)
+    return Source(
+        sensor, lambda progress=None: (columns for columns, _ in _chunks(path, kind, sensor, progress)), attributes
+    )
 
 
 def _count_exposures(path: Path, sensor: SensorSize) -> int:
@@ -70,10 +73,12 @@ def _count_exposures(path: Path, sensor: SensorSize) -> int:
     return count
 
 
-def _chunks(path: Path, kind: int, sensor: SensorSize) -> Iterator[tuple[Columns, int]]:
+def _chunks(
+    path: Path, kind: int, sensor: SensorSize, progress: Progress | None = None
+) -> Iterator[tuple[Columns, int]]:
     """Yield events in chunks, each with the number of exposure events among them."""
     time_us, rest, position = 0, b"", ES_HEADER_BYTES
-    with open_binary(path) as file:
+    with open_binary(path, progress) as file:
         file.read(ES_HEADER_BYTES)
         while data := file.read(ES_EVENT_BYTES * CHUNK_EVENTS):
             block = np.frombuffer(rest + data, np.uint8)

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptionError, FormatError
 from ..events import SensorSize
+from ..parallel import Progress
 from .evt_kernels import (
     ADDR_X,
     ADDR_Y,
@@ -158,7 +159,7 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
         raise FormatError(f"{path}: its header has endianness={order} (expected little, or legacy for EVT21)")
     swapped = order == "legacy" if order else None
     stream = _Stream(version, header.size, sensor, swapped, parse_start(path, header))
-    return Source(sensor=sensor, chunks=lambda: _chunks(path, stream), attributes=dict(header.fields))
+    return Source(sensor=sensor, chunks=partial(_chunks, path, stream), attributes=dict(header.fields))
 
 
 def _is_swapped(words: NDArray[np.uint64]) -> bool:
@@ -180,12 +181,12 @@ def allocate_events(capacity: int) -> EventArrays:
     return EventArrays.allocate(capacity + MOST_EVT21_EVENTS)
 
 
-def _chunks(path: Path, stream: _Stream) -> Iterator[Columns]:
+def _chunks(path: Path, stream: _Stream, progress: Progress | None = None) -> Iterator[Columns]:
     version, begin, sensor, swapped, start_us = stream
     sides = (sensor.width, sensor.height) if sensor else (LARGEST_SIDE_PX, LARGEST_SIDE_PX)
     width, height = (min(side, LARGEST_SIDE_PX) for side in sides)
     state, unit, position = version.start, np.dtype(version.word).itemsize, begin
-    with open_binary(path) as file:
+    with open_binary(path, progress) as file:
         file.read(begin)
         for block in read_blocks(file, unit):
             words = np.frombuffer(block, version.word, len(block) // unit)

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptionError, EventError, FormatError
 from ..events import Events, SensorSize
+from ..parallel import Progress
 from .hints import (
     LARGEST_PLAUSIBLE_US,
     NO_HINTS,
@@ -165,7 +166,9 @@ def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
     if len(set(rows.values())) > 1:
         raise FormatError(f"{path}: columns of different lengths: {rows}")
     exponent = UNIT_EXPONENTS[hints.time_unit or unit or _unit(path, columns["t"])]
-    source = Source(sensor, lambda: _read(path, columns, exponent, 0), {"columns": _describe(columns)})
+    source = Source(
+        sensor, lambda progress=None: _read(path, columns, exponent, 0, progress), {"columns": _describe(columns)}
+    )
     if head == NPY_MAGIC and _unpacked_size(path) == columns["t"].array.stop:
         return replace(
             source,
@@ -373,7 +376,9 @@ def _unit(path: Path, column: _Column) -> TimeUnit:
     return "s"
 
 
-def _read(path: Path, columns: dict[str, _Column], exponent: int, row: int) -> Iterator[Columns]:
+def _read(
+    path: Path, columns: dict[str, _Column], exponent: int, row: int, progress: Progress | None = None
+) -> Iterator[Columns]:
     """Yield the events from a row on."""
     arrays = {id(column.array): column.array for column in columns.values()}
     signed: list[bool] = []
@@ -383,6 +388,8 @@ def _read(path: Path, columns: dict[str, _Column], exponent: int, row: int) -> I
             block_of = dict(zip(arrays, blocks, strict=True))
             values = {name: column.values(block_of[id(column.array)]) for name, column in columns.items()}
             count = min(map(len, values.values()))
+            if progress:
+                progress(row + count, columns["t"].array.rows)
             yield from _convert(path, {name: column[:count] for name, column in values.items()}, exponent, row, signed)
             row += count
 

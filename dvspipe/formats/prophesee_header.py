@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from ..errors import EventError, FormatError
 from ..events import SensorSize
 from .source import open_binary
 
 LONGEST_HEADER_BYTES = 1 << 16
+MARK = b"% "
 
 
 class Header(NamedTuple):
@@ -24,19 +26,7 @@ def parse_header(head: bytes) -> Header:
 
     Data that happens to begin with the bytes of `% ` is not taken for a line, because it has control characters.
     """
-    fields: dict[str, str] = {}
-    size = 0
-    while head.startswith(b"% ", size) and (stop := head.find(b"\n", size)) >= 0:
-        line = head[size + 2 : stop].removesuffix(b"\r")
-        if any(byte < 0x20 and byte != 0x09 for byte in line):
-            break
-        size = stop + 1
-        key, _, value = line.decode("utf-8", "replace").strip().partition(" ")
-        if key.lower() == "end":
-            break
-        if key:
-            fields[key.lower()] = value.strip()
-    return Header(fields, size)
+    return _parse(io.BytesIO(head))
 
 
 def read_header(path: Path) -> Header:
@@ -45,14 +35,29 @@ def read_header(path: Path) -> Header:
     Raises:
         FormatError: It is longer than LONGEST_HEADER_BYTES.
     """
-    head, header = bytearray(), Header({}, 0)
     with open_binary(path) as file:  # not beyond the header: corruption there is found when decoding
-        while header.size == len(head) <= LONGEST_HEADER_BYTES and (mark := file.read(2)) == b"% ":
-            head += mark + file.readline(LONGEST_HEADER_BYTES)
-            header = parse_header(bytes(head))
+        header = _parse(file)
     if header.size > LONGEST_HEADER_BYTES:
         raise FormatError(f"{path}: its header is longer than {LONGEST_HEADER_BYTES} bytes")
     return header
+
+
+def _parse(file: BinaryIO) -> Header:
+    """Read lines until the header ends or is longer than LONGEST_HEADER_BYTES."""
+    fields: dict[str, str] = {}
+    size = 0
+    while size <= LONGEST_HEADER_BYTES and file.read(len(MARK)) == MARK:
+        line = file.readline(LONGEST_HEADER_BYTES)
+        text = line.removesuffix(b"\n").removesuffix(b"\r")
+        if not line.endswith(b"\n") or any(byte < 0x20 and byte != 0x09 for byte in text):
+            break
+        size += len(MARK) + len(line)
+        key, _, value = text.decode("utf-8", "replace").strip().partition(" ")
+        if key.lower() == "end":
+            break
+        if key:
+            fields[key.lower()] = value.strip()
+    return Header(fields, size)
 
 
 def parse_sensor(path: Path, size: str | None) -> SensorSize | None:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy
+from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy, VideoError
 from ..events import EARLIEST_US, LATEST_US, Events, SensorSize, SensorSizeLike, concatenate
+from ..parallel import Progress
 from .hints import NO_HINTS, Hints
 from .interface import Format
 from .rosbag import ROSBAG, is_ros2_folder
 from .source import HEAD_BYTES, Columns, Extent, Source, open_binary
+from .standard import actual_path, named_as_given
 from .table import FORMATS, find_encoder, written_suffixes
-from .text import STANDARD_OUTPUT, StandardOutputWriter
+from .text import STANDARD, StandardOutputWriter
 from .writers import Compression, WriteOptions, Writer, unwritable
 
 SensorSource = Literal["file", "given", "guessed"]
@@ -63,6 +67,7 @@ class Recording:
         stop_us: int | None = None,
         *,
         on_corruption: Callable[[CorruptionError], None] | None = None,
+        progress: Progress | None = None,
     ) -> Iterator[Events]:
         """Yield the events in consecutive chunks of about a million, checked.
 
@@ -71,12 +76,13 @@ class Recording:
             stop_us: Time before which the events end; None: to the end.
             on_corruption: Called with corruption, which then ends the recording. None: it is raised. In both cases, all
                 good events before it come first.
+            progress: Called with how much is read and how much there is to read, in events, bytes or other units.
 
         Raises:
             CorruptionError: The file is corrupted or truncated, or an event breaks a rule of `Events`.
         """
         first, last = start_us if start_us is not None else EARLIEST_US, stop_us if stop_us is not None else LATEST_US
-        for events in self._until_corruption(first, last, on_corruption):
+        for events in self._until_corruption((first, last), on_corruption, progress):
             part = events.slice_time(first, last)
             if len(part) or not len(events):
                 yield part
@@ -84,19 +90,22 @@ class Recording:
                 return
 
     def _until_corruption(
-        self, first_us: int, last_us: int, on_corruption: Callable[[CorruptionError], None] | None
+        self,
+        span_us: tuple[int, int],
+        on_corruption: Callable[[CorruptionError], None] | None,
+        progress: Progress | None,
     ) -> Iterator[Events]:
         try:
-            yield from self._checked(first_us, last_us)
+            yield from self._checked(span_us, progress)
         except CorruptionError as error:
             if on_corruption is None:
                 raise
             on_corruption(error)
 
-    def _checked(self, first_us: int, last_us: int) -> Iterator[Events]:
+    def _checked(self, span_us: tuple[int, int], progress: Progress | None) -> Iterator[Events]:
         seen, before_us = 0, None
-        part = self._source.part if (first_us, last_us) != (EARLIEST_US, LATEST_US) else None
-        for columns in part(first_us, last_us) if part else self._source.chunks():
+        part = self._source.part if span_us != (EARLIEST_US, LATEST_US) else None
+        for columns in part(*span_us) if part else self._source.chunks(progress):
             try:
                 events = _events_after(columns, before_us, self.sensor)
             except EventError as error:
@@ -108,7 +117,17 @@ class Recording:
                 raise CorruptionError(message, *error.remedies, lost="it and everything after it") from error
             seen += len(events)
             before_us = int(events.t[-1]) if len(events) else before_us
+            if progress and part:
+                progress(*self._share(span_us, before_us))
             yield events
+
+    def _share(self, span_us: tuple[int, int], done_us: int | None) -> tuple[int, int]:
+        """Return how much of a span in time is done, and all of it, in microseconds."""
+        _, first_us, last_us = self.extent() or Extent(0, None, None)
+        if first_us is None or last_us is None or done_us is None:
+            return 0, 0
+        first_us, last_us = max(first_us, span_us[0]), min(last_us, span_us[1])
+        return max(0, min(done_us, last_us) - first_us), max(0, last_us - first_us)
 
     def sorted(self) -> Events:
         """Return all events, sorted by time; events of the same time keep their order.
@@ -123,6 +142,11 @@ class Recording:
             return Events(t[order], x[order], y[order], p[order], self.sensor)
         except EventError as error:
             raise FormatError(f"{self.path}: after sorting, {error}") from error
+
+    @property
+    def noise(self) -> Recording | None:
+        """The same events, with whether each is labelled as noise in the place of its polarity; None without labels."""
+        return None if self._source.noise is None else replace(self, _source=self._source.noise)
 
     def extent(self) -> Extent | None:
         """Return number of events, first and last time; None if they cannot be found without decoding the file."""
@@ -166,7 +190,7 @@ def open_recording(path: str | Path, *, sensor: SensorSizeLike | None = None, hi
     """Open a recording of any known format, recognised by content first and then by suffix.
 
     Args:
-        path: The file.
+        path: The file, or `-` for standard input, which is copied to a temporary file.
         sensor: The sensor, for files that do not name it. None: the smallest known sensor that contains all events.
         hints: What else the file does not say.
 
@@ -187,16 +211,35 @@ def open_source(path: Path, sensor: SensorSize | None = None, hints: Hints = NO_
 
     Arguments and errors are those of `open_recording`; the sensor is not guessed.
     """
-    known = recognise(path)
-    if known is None and not _head(path):
+    actual = actual_path(path)
+    known = recognise(actual)
+    if known is None and not _head(actual):
         raise FormatError(f"{path}: the file is empty")
     if known is None:
-        suffixes = ", ".join(dict.fromkeys(suffix for one in FORMATS.values() for suffix in one.suffixes))
-        raise FormatError(f"{path}: not a recording of a known format (expected {suffixes})")
-    source = known.open(path, hints)
+        raise _unknown_format(path)
+    with named_as_given(path):
+        source = known.open(actual, hints)
     if source.sensor is not None and sensor is not None and source.sensor != sensor:
         raise EventError(f"{path}: comes from a sensor of {source.sensor} (expected {sensor})")
+    if path == STANDARD:
+        return known, replace(source, chunks=partial(_chunks_as_given, source, path))
     return known, source
+
+
+def _chunks_as_given(source: Source, path: Path, progress: Progress | None = None) -> Iterator[Columns]:
+    with named_as_given(path):
+        yield from source.chunks(progress)
+
+
+def _unknown_format(path: Path) -> FormatError:
+    """Return the error for a file that no format recognises."""
+    with suppress(VideoError):  # without OpenCV
+        from ..video import is_video_name
+
+        if is_video_name(path):
+            return FormatError(f"{path}: is a video, not a recording of events; `dvspipe convert` makes one from it")
+    suffixes = ", ".join(dict.fromkeys(suffix for one in FORMATS.values() for suffix in one.suffixes))
+    return FormatError(f"{path}: not a recording of a known format (expected {suffixes})")
 
 
 def recognise(path: Path) -> Format | None:
@@ -205,6 +248,7 @@ def recognise(path: Path) -> Format | None:
     Raises:
         FileError: There is no such file, or it cannot be read.
     """
+    path = actual_path(path)
     if is_ros2_folder(path):
         return ROSBAG
     head = _head(path)
@@ -267,6 +311,7 @@ def write(
     settings: Mapping[str, Any] | None = None,
     compression: Compression = "gzip",
     overwrite: bool = False,
+    noise: Iterable[Events] | None = None,
 ) -> int:
     """Write a recording in the format of the suffix, and return the number of its events.
 
@@ -278,6 +323,8 @@ def write(
         settings: The settings that made them; only HDF5 keeps them.
         compression: Of HDF5: `gzip`, which every library reads, or `blosc`, which reads faster and needs hdf5plugin.
         overwrite: Whether an existing file is replaced.
+        noise: The same events, with whether each is noise in the place of its polarity, as `Recording.noise` has them;
+            only HDF5 keeps it.
 
     Raises:
         FileError: The file exists, cannot be written, or has a suffix that dvspipe does not write.
@@ -294,9 +341,11 @@ def write(
         raise EventError(
             f"{path}: no events to write and no sensor", Remedy("sensor", "WxH", "write an empty recording")
         )
-    with create_writer(path, size, WriteOptions(source, settings or {}, compression, overwrite)) as writer:
-        for part in itertools.chain(() if first is None else (first,), iterator):
-            writer.append(part)
+    options = WriteOptions(source, settings or {}, compression, overwrite, labelled=noise is not None)
+    all_parts = itertools.chain(() if first is None else (first,), iterator)
+    with create_writer(path, size, options) as writer:
+        for part, is_noise in _labelled(all_parts, noise):
+            writer.append(part, is_noise)
     return writer.count
 
 
@@ -306,7 +355,7 @@ def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writ
     Raises:
         FileError: The file has a suffix that dvspipe does not write.
     """
-    if path == STANDARD_OUTPUT:
+    if path == STANDARD:
         return StandardOutputWriter(sensor)
     encoder = find_encoder(path.suffix)
     if encoder is None:
@@ -314,8 +363,31 @@ def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writ
     return encoder.create(path, sensor, options)
 
 
+def _labelled(
+    parts: Iterable[Events], noise: Iterable[Events] | None
+) -> Iterator[tuple[Events, NDArray[np.bool_] | None]]:
+    """Yield each part with the labels of its events, which may come in other parts."""
+    if noise is None:
+        yield from ((part, None) for part in parts)
+        return
+    more, waiting = iter(noise), np.zeros(0, np.bool_)
+    for part in parts:
+        while len(waiting) < len(part):
+            labels = next(more, None)
+            if labels is None:
+                raise EventError(f"{len(part) - len(waiting)} events without a label of noise (expected one for each)")
+            waiting = np.concatenate([waiting, labels.p])
+        yield part, waiting[: len(part)]
+        waiting = waiting[len(part) :]
+
+
 def describe(
-    path: str | Path, *, sensor: SensorSizeLike | None = None, hints: Hints = NO_HINTS, read_all: bool = False
+    path: str | Path,
+    *,
+    sensor: SensorSizeLike | None = None,
+    hints: Hints = NO_HINTS,
+    read_all: bool = False,
+    progress: Progress | None = None,
 ) -> RecordingInfo:
     """Return facts about a recording; arguments and errors are those of `open_recording`.
 
@@ -325,14 +397,17 @@ def describe(
         hints: As in `open_recording`.
         read_all: Whether all events are read and checked even if the file has their number and times; only then the
             fraction of ON events is known for such a file.
+        progress: Called as by `Recording.chunks` while events are read.
     """
     recording = open_recording(path, sensor=sensor, hints=hints)
     extent = None if read_all else recording.extent()
+    if extent and (extent.last_us or 0) < (extent.first_us or 0):  # reading finds where time goes back
+        extent = None
     on: int | None = None
     if extent:
         count, first_us, last_us = extent
     else:
-        count, on, first_us, last_us = _count(recording.chunks())
+        count, on, first_us, last_us = _count(recording.chunks(progress=progress))
     duration_us = 0 if first_us is None or last_us is None else last_us - first_us
     return RecordingInfo(
         file=str(path),
@@ -384,12 +459,19 @@ def _head(path: Path) -> bytes:
 
 
 def _guess_sensor(path: Path, chunks: Iterable[Columns]) -> SensorSize:
-    width = height = 1
-    with suppress(CorruptionError):  # raised again when the events are read
+    width = height = events = 0
+    corruption: CorruptionError | None = None
+    try:
         for columns in chunks:
             if len(columns.x):
+                events += len(columns.x)
                 width = max(width, int(columns.x.max()) + 1)
                 height = max(height, int(columns.y.max()) + 1)
+    except CorruptionError as error:  # raised again when the events are read
+        corruption = error
+    if not events:
+        message = f"{path}: has no events from which its sensor could be guessed"
+        raise corruption or FormatError(message, Remedy("sensor", "WxH", "name the sensor"))
     known = smallest_sensor(width, height)
     if known is None:
         message = f"{path}: has events up to {width}x{height} pixels, which no known sensor contains"

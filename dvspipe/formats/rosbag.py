@@ -6,19 +6,23 @@ Event messages are decoded here, because rosbags creates a Python object for eve
     packets   event_camera_msgs/EventPacket (formerly event_array_msgs/EventArray): header, height, width, seq,
               time_base, encoding, is_bigendian, events (bytes)
 
-Times are those of the camera: in an array or a `mono` packet since the epoch that its driver uses, in an `evt3` packet
-since the camera was started, which time_base does not tell. A recording of `evt3` that begins in the middle of the
-stream has no times before the first TIME_LOW after a TIME_HIGH; earlier words are skipped, as by event_camera_codecs.
-Lost messages (gaps in seq) are not reported.
+Times are those of the camera: in an array and in a `mono` or `libcaer_cmp` packet since the epoch that its driver uses,
+in an `evt3` packet since the camera was started, which time_base does not tell. A recording of `evt3` that begins in
+the middle of the stream has no times before the first TIME_LOW after a TIME_HIGH; earlier words are skipped, as by
+event_camera_codecs. Lost messages (gaps in seq) are not reported.
 """
 
 from __future__ import annotations
 
+import bz2
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,7 +30,8 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptionError, EventError, FormatError, Remedy
 from ..events import SensorSize
-from .evt import EVT3_VERSION, allocate_events
+from ..parallel import Progress
+from .evt import EVT3_VERSION, EvtVersion, allocate_events
 from .evt_kernels import (
     ADDR_Y,
     EVT3_HIGH_BITS,
@@ -40,6 +45,7 @@ from .evt_kernels import (
 )  # fmt: skip
 from .hints import NO_HINTS, Hints
 from .interface import Format
+from .libcaer import LIBCAER
 from .source import CHUNK_EVENTS, Columns, Source
 
 ARRAYS = ("dvs_msgs/msg/EventArray", "prophesee_event_msgs/msg/EventArray")
@@ -48,7 +54,11 @@ BAG_SUFFIXES = (".bag", ".mcap", ".db3")
 BAG_MAGIC = b"#ROSBAG V"
 METADATA = "metadata.yaml"
 MOST_UNTIMED_BYTES = 1 << 24  # of evt3 before the first time
+LARGEST_PART_BYTES = 1 << 27  # of a message, or of a decompressed chunk of messages; 8 million events
+SQLITE_MAGIC = b"SQLite format 3\0"
 LATEST_NS = 2**63 - 2**33
+IDL_HEADINGS = re.compile(r"^(=+$|IDL: |#).*$", re.MULTILINE)
+"""What separates the definitions of several types in IDL, and #include; rosbags parses neither."""
 
 ROS1_EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("s", "<u4"), ("ns", "<u4"), ("p", "u1")])
 # In ROS 2, numbers are aligned to their size. So events are 16 bytes apart, each with its x in the last two bytes of
@@ -149,7 +159,7 @@ def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
     with _reader(path) as reader, _raise_as(path, FormatError):
         topic = _choose_topic(path, reader, hints.topic)
         attributes = {"topic": topic.name, "message_type": topic.type}
-    return Source(topic.sensor, lambda: _chunks(topic), attributes)
+    return Source(topic.sensor, partial(_chunks, topic), attributes)
 
 
 @contextmanager
@@ -164,13 +174,50 @@ def _reader(path: Path) -> Iterator[Any]:
     except ImportError as error:
         message = f"{path}: reading ROS bags needs rosbags, which is not installed; pip install 'dvspipe[ros]'"
         raise FormatError(message) from error
+    _limit_decompression()
     with _raise_as(path, FormatError):
         reader = rosbag1.Reader(path) if path.suffix.lower() == ".bag" else rosbag2.Reader(path)
         reader.open()
+        _limit_rows(reader)
     try:
         yield reader
     finally:
         reader.close()
+
+
+def _limit_decompression() -> None:
+    """Replace the functions with which rosbags decompresses, because they have no limit."""
+    from backports import zstd
+    from lz4.frame import LZ4FrameDecompressor
+    from rosbags.rosbag1 import reader as rosbag1
+    from rosbags.rosbag2 import reader as rosbag2
+    from rosbags.rosbag2 import storage_mcap
+
+    def limited(decompressor: Callable[[], Any]) -> Callable[..., bytes]:
+        return lambda packed, *_size: _decompress(decompressor(), packed)
+
+    rosbag1.decompressors.update(bz2=limited(bz2.BZ2Decompressor), lz4=limited(LZ4FrameDecompressor))
+    storage_mcap.DECOMPRESSORS.update(lz4=limited(LZ4FrameDecompressor), zstd=limited(zstd.ZstdDecompressor))
+    rosbag2.zstd = SimpleNamespace(decompress=limited(zstd.ZstdDecompressor), open=zstd.open)
+
+
+def _decompress(decompressor: Any, packed: bytes) -> bytes:
+    """Return what a frame decompresses to."""
+    content: bytes = decompressor.decompress(packed, max_length=LARGEST_PART_BYTES)
+    if not decompressor.eof:
+        why = "ends in it" if decompressor.needs_input else f"is larger than {LARGEST_PART_BYTES} bytes"
+        raise ValueError(f"compressed data that {why}")
+    return content
+
+
+def _limit_rows(reader: Any) -> None:
+    """Limit what SQLite returns: a column can be computed, and so be larger than the file."""
+    import apsw
+
+    storage = getattr(reader, "storage", None)
+    for one in getattr(storage, "storages", [storage]):
+        if (database := getattr(one, "dbconn", None)) is not None:
+            database.limit(apsw.SQLITE_LIMIT_LENGTH, LARGEST_PART_BYTES)
 
 
 @contextmanager
@@ -241,9 +288,9 @@ def _check_definition(path: Path, connection: Any) -> None:
         if connection.msgdef.format == MessageDefinitionFormat.MSG:
             given = get_types_from_msg(text, name)
         else:
-            given = get_types_from_idl(text)
+            given = get_types_from_idl(IDL_HEADINGS.sub("", text))
     except TypesysError as error:
-        raise FormatError(f"{path}: {connection.topic}: its definition of {name} is corrupted ({error})") from error
+        raise FormatError(f"{path}: {connection.topic}: its definition of {name} cannot be parsed") from error
     for known, (_, its_fields) in expected.items():
         if known not in given or _names(given[known][1]) != _names(its_fields):
             raise FormatError(f"{path}: {connection.topic}: its messages {known} have other fields than expected")
@@ -261,12 +308,12 @@ def _sensor(sides: tuple[int, int]) -> SensorSize | None:
         raise _MessageError(f"has an invalid sensor size ({error})") from error
 
 
-def _chunks(topic: _Topic) -> Iterator[Columns]:
+def _chunks(topic: _Topic, progress: Progress | None = None) -> Iterator[Columns]:
     """Yield the events of messages, combined to chunks."""
     waiting: list[Columns] = []
     count = 0
     try:
-        for columns in _messages(topic):
+        for columns in _messages(topic, progress):
             waiting.append(columns)
             count += len(columns.t)
             if count >= CHUNK_EVENTS // 4:
@@ -284,7 +331,7 @@ def _combine(parts: list[Columns]) -> Columns:
     return Columns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def _messages(topic: _Topic) -> Iterator[Columns]:
+def _messages(topic: _Topic, progress: Progress | None = None) -> Iterator[Columns]:
     ros2, number = topic.path.suffix.lower() != ".bag", 0
     decode = _array if topic.type in ARRAYS else _Packets(topic.sensor)
     with _reader(topic.path) as reader, _raise_as(topic.path, CorruptionError):
@@ -296,6 +343,8 @@ def _messages(topic: _Topic) -> Iterator[Columns]:
                     raise _MessageError(f"names a sensor of {sensor} (expected {topic.sensor})")
                 yield from decode(message)
                 number += 1
+                if progress:
+                    progress(number, reader.topics[topic.name].msgcount)
             except _MessageError as error:
                 where = f"{topic.path}: {topic.name}: message {number}"
                 raise CorruptionError(f"{where} {error}", lost="its events and everything after it") from error
@@ -303,6 +352,20 @@ def _messages(topic: _Topic) -> Iterator[Columns]:
         if number != expected:
             found = f"{topic.path}: {topic.name}: {number} messages (expected {expected})"
             raise CorruptionError(found, lost=f"{abs(expected - number)} messages")
+    for file in topic.path.glob("*.db3") if topic.path.is_dir() else [topic.path]:
+        _check_size(file)
+
+
+def _check_size(path: Path) -> None:
+    """Check that a file of SQLite has all bytes of its pages: SQLite reads missing bytes of the last as zeros."""
+    with path.open("rb") as file:
+        header = file.read(100)
+    if not header.startswith(SQLITE_MAGIC):
+        return
+    page_bytes, pages = struct.unpack_from(">H", header, 16)[0], struct.unpack_from(">I", header, 28)[0]
+    size, expected = path.stat().st_size, pages * (1 << 16 if page_bytes == 1 else page_bytes)
+    if size < expected:
+        raise CorruptionError(f"{path}: truncated: {size} bytes (expected {expected})", lost="events of its last page")
 
 
 def _array(message: _Message) -> Iterator[Columns]:
@@ -349,34 +412,44 @@ class _Packets:
         message.end()
         if is_bigendian:
             raise _MessageError("is big-endian (expected little-endian)")
-        if encoding == "mono":
-            yield from _mono(content, base_ns)
-        elif encoding == "evt3":
+        if encoding == "evt3":
             yield from self._evt3(content)
+        elif encoding not in ("mono", LIBCAER.name):
+            raise _MessageError(f"is of the encoding {encoding[:40]!r} (expected evt3, libcaer_cmp or mono)")
+        elif base_ns > LATEST_NS:
+            raise _MessageError(f"has time_base {base_ns} (expected at most {LATEST_NS})")
+        elif encoding == "mono":
+            yield from _mono(content, base_ns)
         else:
-            raise _MessageError(f"is of the encoding {encoding[:40]!r} (expected evt3 or mono)")
+            base_us = (base_ns + 500) // 1000
+            for columns in self._decode(LIBCAER, _words(content, encoding), LIBCAER.start):
+                yield columns._replace(t=columns.t + base_us)
 
     def _evt3(self, content: bytes) -> Iterator[Columns]:
-        if len(content) % 2:
-            raise _MessageError(f"has {len(content)} bytes of evt3 (expected a multiple of 2)")
-        version, words = EVT3_VERSION, np.frombuffer(content, "<u2")
+        words = _words(content, "evt3")
         if self._state is None:
             self._untimed += content
             words = self._find_first_time()
-        while self._state is not None and len(words):
+        if self._state is not None:
+            self._state = yield from self._decode(EVT3_VERSION, words, self._state)
+
+    def _decode(self, version: EvtVersion, words: NDArray[np.uint16], state: Any) -> Generator[Columns, None, Any]:
+        """Yield the events of words, and return the state after them."""
+        while len(words):
             out = allocate_events(min(CHUNK_EVENTS, version.events_per_word * len(words)))
-            self._state, used, count, is_invalid = version.decode(words, self._state, self._width, self._height, out)
+            state, used, count, is_invalid = version.decode(words, state, self._width, self._height, out)
             if count:
                 yield Columns(out.t[:count], out.x[:count], out.y[:count], out.on[:count].view(np.bool_))
             if is_invalid:
-                why = version.explain(int(words[used]), self._state, self._width, self._height, name=version.name)
+                why = version.explain(int(words[used]), state, self._width, self._height, name=version.name)
                 raise _MessageError(f"has {why}")
             words = words[used:]
+        return state
 
     def _find_first_time(self) -> NDArray[np.uint16]:
         """Return the words from the first TIME_LOW after a TIME_HIGH on, and set the state from those before it."""
         words = np.frombuffer(self._untimed, "<u2")
-        kinds = words >> 12
+        kinds = words[: MOST_UNTIMED_BYTES // 2] >> 12
         highs = np.flatnonzero(kinds == TIME_HIGH)
         lows = np.flatnonzero(kinds == TIME_LOW)
         lows = lows[lows > highs[0]] if len(highs) else lows[:0]
@@ -387,6 +460,13 @@ class _Packets:
         first, self._untimed = int(lows[0]), b""
         self._state = _state_after(words[:first])
         return words[first:]
+
+
+def _words(content: bytes, encoding: str) -> NDArray[np.uint16]:
+    """Return the words of a packet."""
+    if len(content) % 2:
+        raise _MessageError(f"has {len(content)} bytes of {encoding} (expected a multiple of 2)")
+    return np.frombuffer(content, "<u2")
 
 
 def _state_after(words: NDArray[np.uint16]) -> Evt3State:
@@ -413,13 +493,12 @@ def _state_after(words: NDArray[np.uint16]) -> Evt3State:
 def _mono(content: bytes, base_ns: int) -> Iterator[Columns]:
     if len(content) % 8:
         raise _MessageError(f"has {len(content)} bytes of mono (expected a multiple of 8)")
-    if base_ns > LATEST_NS:
-        raise _MessageError(f"has time_base {base_ns} (expected at most {LATEST_NS})")
-    words = np.frombuffer(content, "<u8")
-    t_ns = base_ns + (words & np.uint64(0xFFFFFFFF)).astype(np.int64)
-    x, y = (words >> np.uint64(32)).astype(np.uint16), (words >> np.uint64(48)).astype(np.uint16) & np.uint16(0x7FFF)
-    if len(words):
-        yield Columns((t_ns + 500) // 1000, x, y, (words >> np.uint64(63)).astype(np.bool_))
+    for start in range(0, len(content), 8 * CHUNK_EVENTS):
+        words = np.frombuffer(content[start : start + 8 * CHUNK_EVENTS], "<u8")
+        t_ns = base_ns + (words & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        x, y = (words >> np.uint64(32)).astype(np.uint16), (words >> np.uint64(48)).astype(np.uint16)
+        on = (words >> np.uint64(63)).astype(np.bool_)
+        yield Columns((t_ns + 500) // 1000, x, y & np.uint16(0x7FFF), on)
 
 
 ROSBAG = Format("rosbag", BAG_SUFFIXES, _recognises, _open)

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptionError, FileError
 from ..events import SensorSize
+from ..parallel import Progress
 
 CHUNK_EVENTS = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
@@ -46,29 +48,42 @@ class Extent(NamedTuple):
     last_us: int | None
 
 
+class Decoder(Protocol):
+    """Decodes the events of a file from the beginning; may be called again."""
+
+    def __call__(self, progress: Progress | None = None) -> Iterator[Columns]:
+        """Yield the events; `progress` is called with how much is decoded and how much there is, in any unit."""
+
+
 @dataclass(frozen=True)
 class Source:
     """An opened file.
 
     Args:
         sensor: The sensor that the file names, or None.
-        chunks: Decodes the events from the beginning; may be called again.
+        chunks: Decodes the events.
         attributes: Settings and comments in the file.
         extent: Returns it without decoding; None if the format does not allow that.
         part: Decodes all events with start_us <= t < stop_us, and possibly some before and after, without decoding
             everything before them; None if the format does not allow that.
+        noise: The same events, with whether each is labelled as noise in the place of its polarity; None: no labels.
     """
 
     sensor: SensorSize | None
-    chunks: Callable[[], Iterator[Columns]]
+    chunks: Decoder
     attributes: dict[str, Any] = field(default_factory=dict)
     extent: Callable[[], Extent] | None = None
     part: Callable[[int, int], Iterator[Columns]] | None = None
+    noise: Source | None = None
 
 
 @contextmanager
-def open_binary(path: Path) -> Iterator[BinaryIO]:
+def open_binary(path: Path, progress: Progress | None = None) -> Iterator[BinaryIO]:
     """Yield a file of bytes, unpacked if it is compressed by gzip.
+
+    Args:
+        path: The file.
+        progress: Called with the numbers of bytes read and in all.
 
     Raises:
         FileError: It cannot be read.
@@ -76,7 +91,7 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
             reads as if it ended before the corruption.
     """
     try:
-        with path.open("rb") as raw:
+        with path.open("rb") if progress is None else io.BufferedReader(_Watched(path, progress)) as raw:
             packed = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
             raw.seek(0)
             if not packed:
@@ -99,6 +114,22 @@ def read_blocks(file: BinaryIO, unit: int) -> Iterator[memoryview]:
     buffer = memoryview(bytearray(max(BLOCK_BYTES // unit, 1) * unit))
     while filled := source.readinto(buffer):
         yield buffer[:filled]
+
+
+class _Watched(io.FileIO):
+    """A file that reports about every BLOCK_BYTES how much of it is read."""
+
+    def __init__(self, path: Path, progress: Progress) -> None:
+        super().__init__(path)
+        self._progress, self._size, self._reported = progress, os.fstat(self.fileno()).st_size, 0
+
+    def readinto(self, buffer: Any) -> int | None:
+        count = super().readinto(buffer)
+        position = self.tell()
+        if position - self._reported >= BLOCK_BYTES or not count:
+            self._reported = position
+            self._progress(position, self._size)
+        return count
 
 
 class _Unpacked(io.RawIOBase):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy
 from ..events import Events, SensorSize
+from ..parallel import Progress
 from .hints import (
     LARGEST_PLAUSIBLE_US,
     NO_HINTS,
@@ -46,7 +48,7 @@ NUMBER_BYTES = b"+-.eE0123456789"
 SECONDS_DECIMALS = 4  # milliseconds with so many would be finer than a microsecond
 DEFAULT_COLUMNS = "txyp"
 CSV_HEADER = b"t,x,y,p\n"
-STANDARD_OUTPUT = Path("-")
+STANDARD = Path("-")
 CSV_EVENT_BYTES = 40
 
 NO_PROBLEM, TOO_FEW, TOO_MANY, NO_NUMBER, NO_INTEGER, TOO_LARGE, NO_POLARITY = range(7)  # what is wrong with a line
@@ -94,7 +96,7 @@ def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
         layout = _read_layout(path, file, hints)
     unit = next(unit for unit, exponent in UNIT_EXPONENTS.items() if exponent == layout.exponent)
     attributes = {"columns": layout.columns, "time_unit": unit}
-    return Source(layout.sensor, lambda: _chunks(path, layout), attributes)
+    return Source(layout.sensor, partial(_chunks, path, layout), attributes)
 
 
 def _read_layout(path: Path, file: BinaryIO, hints: Hints) -> _Layout:
@@ -162,7 +164,7 @@ def _sensor(path: Path, number: int, words: list[str]) -> SensorSize:
 
 
 def _columns(path: Path, names: list[str] | None, rows: list[list[str]], hints: Hints) -> str:
-    count = len(rows[0]) if rows else 4
+    count = len(rows[0] if rows else names or DEFAULT_COLUMNS)
     if hints.columns is not None:
         columns = hints.columns
     elif names is not None:
@@ -175,7 +177,7 @@ def _columns(path: Path, names: list[str] | None, rows: list[list[str]], hints: 
         columns = DEFAULT_COLUMNS
     else:
         raise unknown_columns(path, f"its lines have {count} columns without names (expected t, x, y and p)")
-    if rows and len(columns) != count:
+    if (rows or names) and len(columns) != count:
         raise unknown_columns(path, f"its lines have {count} columns, not {len(columns)}")
     return columns
 
@@ -207,11 +209,11 @@ def _decimals(time: str) -> int:
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
-def _chunks(path: Path, layout: _Layout) -> Iterator[Columns]:
+def _chunks(path: Path, layout: _Layout, progress: Progress | None = None) -> Iterator[Columns]:
     slots = np.array([DEFAULT_COLUMNS.find(column) for column in layout.columns])
     polarities = np.zeros(2, np.bool_)  # whether 0 and whether -1 was found
     line = layout.first_line
-    for block, complete in _blocks(path, layout.start):
+    for block, complete in _blocks(path, layout.start, progress):
         t, columns = np.empty(len(block) // 8 + 1, np.int64), np.empty((4, len(block) // 8 + 1), np.int32)
         events, lines, problem, column = _parse(
             block, slots, layout.exponent, layout.integer_times, polarities, t, columns
@@ -233,10 +235,10 @@ def _remedies(problem: int) -> tuple[Remedy, ...]:
     return (Remedy("hints.time_unit", "ns", "read times of another unit"),) if problem == NO_INTEGER else ()
 
 
-def _blocks(path: Path, start: int) -> Iterator[tuple[NDArray[np.uint8], bool]]:
+def _blocks(path: Path, start: int, progress: Progress | None) -> Iterator[tuple[NDArray[np.uint8], bool]]:
     """Yield complete lines in blocks, and whether the last of them has an end; one is added if it has not."""
     rest = b""
-    with open_binary(path) as file:
+    with open_binary(path, progress) as file:
         file.read(start)  # not seek: it may be inside gzip
         while data := file.read(TEXT_BLOCK_BYTES):
             stop = data.rfind(b"\n") + 1
@@ -393,14 +395,10 @@ def _scaled(mantissa: int, scale: int, is_integer: bool) -> tuple[int, int]:  # 
 
 
 @contextmanager
-def _begin(path: Path, _sensor: SensorSize) -> Iterator[Callable[[Events], None]]:
+def _begin(path: Path, _sensor: SensorSize) -> Iterator[Callable[[Events], object]]:
     with path.open("wb") as file:
         file.write(CSV_HEADER)
-
-        def add(events: Events) -> None:
-            file.write(_lines(events))
-
-        yield add
+        yield lambda events: file.write(_lines(events))
 
 
 def _lines(events: Events) -> bytes:
@@ -443,7 +441,7 @@ class StandardOutputWriter(Writer):
     """Writes events as CSV to standard output, each part at once: what is written before an error stays."""
 
     def __init__(self, sensor: SensorSize) -> None:
-        super().__init__(STANDARD_OUTPUT, sensor, ("",), overwrite=True)
+        super().__init__(STANDARD, sensor, ("",), overwrite=True)
 
     def _begin(self, _stack: ExitStack) -> None:
         self._print(CSV_HEADER)

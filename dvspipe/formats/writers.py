@@ -32,12 +32,14 @@ class WriteOptions:
         settings: The settings that made the events; only HDF5 keeps them.
         compression: Of HDF5: `gzip`, which every library reads, or `blosc`, which reads faster and needs hdf5plugin.
         overwrite: Whether an existing file is replaced.
+        labelled: Whether each event has a label of noise; only HDF5 keeps it.
     """
 
     source: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     compression: Compression = "gzip"
     overwrite: bool = False
+    labelled: bool = False
 
 
 class Encoder(Protocol):
@@ -147,7 +149,7 @@ class StreamEncoder:
     """
 
     suffixes: tuple[str, ...]
-    begin: Callable[[Path, SensorSize], AbstractContextManager[Callable[[Events], None]]]
+    begin: Callable[[Path, SensorSize], AbstractContextManager[Callable[[Events], object]]]
     size: Callable[[Events, int | None], int]
     check: Callable[[Events, int | None], None]
 

@@ -20,6 +20,7 @@ from typing import IO, BinaryIO
 import numpy as np
 
 from ...errors import CorruptionError
+from ...parallel import Progress
 from ..hints import Hints
 from ..source import Columns
 
@@ -28,8 +29,8 @@ CODE = "from dvspipe.formats.hdf5.reader import run_child; run_child()"
 STOP_S = 5.0
 
 
-def decode_in_child(path: Path, hints: Hints) -> Iterator[Columns]:
-    """Yield the chunks of a recording, decoded in a child process.
+def decode_in_child(path: Path, hints: Hints, events: int, progress: Progress | None = None) -> Iterator[Columns]:
+    """Yield the chunks of a recording of so many events, decoded in a child process.
 
     Raises:
         CorruptionError: As when decoding here, or the child process died.
@@ -52,6 +53,8 @@ def decode_in_child(path: Path, hints: Hints) -> Iterator[Columns]:
             except ValueError:  # it died while it wrote
                 break
             seen += len(columns.t)
+            if progress:
+                progress(seen, events)
             yield columns
         if kind == END:
             return

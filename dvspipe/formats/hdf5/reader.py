@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import CorruptionError, FileError, FormatError
+from ...events import SensorSize
+from ...parallel import Progress
 from ..hints import NO_HINTS, Hints
 from ..source import CHUNK_EVENTS, GZIP_MAGIC, Columns, Extent, Source
 from .child import decode_in_child, send_chunks
-from .layouts import find_layout
+from .layouts import Location, find_layout
 from .metadata import Metadata, read_attributes, read_metadata, read_sensor
 from .storage import H5PY_ERRORS, StoredRows, check_storage, find_dataset, get_dataset, uses_user_plugin
 from .values import Valid, to_microseconds, to_pixels, to_polarities
+
+LABELS = "events/noise"  # beside the columns of the layout dsec: uint8, 1 for noise
 
 
 def open_hdf5(path: Path, hints: Hints = NO_HINTS) -> Source:
@@ -45,14 +50,31 @@ def open_hdf5(path: Path, hints: Hints = NO_HINTS) -> Source:
         metadata = read_metadata(path, file, layout, hints)
         sensor = read_sensor(path, file, layout)
         attributes = read_attributes(path, file) | {"layout": layout.name}
+        labels = None if metadata.uses_user_plugin else _find_labels(file, metadata)
     if metadata.uses_user_plugin:
-        return Source(sensor, lambda: decode_in_child(path, hints), attributes)
+        return Source(sensor, lambda progress=None: decode_in_child(path, hints, metadata.events, progress), attributes)
+    noise = None if labels is None else _source(labels, sensor, attributes)
+    return replace(_source(metadata, sensor, attributes), noise=noise)
+
+
+def _source(metadata: Metadata, sensor: SensorSize | None, attributes: dict[str, Any]) -> Source:
     return Source(
         sensor,
-        lambda: _chunks(metadata),
+        lambda progress=None: _chunks(metadata, progress=progress),
         attributes,
         extent=lambda: _extent(metadata),
         part=lambda start_us, stop_us: _part(metadata, start_us, stop_us),
+    )
+
+
+def _find_labels(file: h5py.File, metadata: Metadata) -> Metadata | None:
+    """Return metadata with the labels of noise in the place of polarities; None if there are none for each event."""
+    dataset = find_dataset(file, LABELS) if metadata.layout == "dsec" else None
+    if dataset is None or dataset.shape != (metadata.events,) or dataset.dtype.kind not in "bu":
+        return None
+    check_storage(f"{metadata.path}: {LABELS}", dataset)
+    return (
+        None if uses_user_plugin(dataset) else replace(metadata, locations=metadata.locations | {"p": Location(LABELS)})
     )
 
 
@@ -164,12 +186,21 @@ def _part_of(rows: NDArray[Any], part: str | int | None) -> NDArray[Any]:
     return rows[part] if isinstance(part, str) else rows[:, part]
 
 
-def _chunks(metadata: Metadata, start: int = 0, stop: int | None = None, rows: int | None = None) -> Iterator[Columns]:
+def _chunks(
+    metadata: Metadata,
+    start: int = 0,
+    stop: int | None = None,
+    *,
+    rows: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Columns]:
     stop = metadata.events if stop is None else stop
     with _open_reader(metadata) as reader:
         until = min(stop, reader.available)
         rows = rows or CHUNK_EVENTS
         for first in range(start, until, rows):
+            if progress:
+                progress(min(first + rows, until) - start, stop - start)
             yield from _read(metadata, reader, first, min(first + rows, until))
         if until < stop:
             raise _missing(metadata, until)

@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...events import Events, SensorSize
+from ...errors import EventError
+from ...events import LATEST_US, Events, SensorSize
 from ..writers import Compression, WriteOptions, Writer
 from .chunked_file import ChunkedFile
 from .layouts import SUFFIXES
 
 INDEX_BLOCK = 1 << 20
+MOST_INDEX_ROWS = 1 << 26  # 18 hours; later events are found by bisection, so that one wrong time cannot fill the disk
 NEAR_ZERO_US = 1_000_000  # a first event in the first second keeps its time; a later one is stored relative to t_offset
 COLUMN_TYPES = {"x": np.uint16, "y": np.uint16, "t": np.int64, "p": np.uint8}
 
@@ -104,6 +106,8 @@ class EventWriter(Writer):
         if not self.count:
             self._offset_us = 0 if 0 <= first_us < NEAR_ZERO_US else first_us - first_us % 1000
         self._last_us = int(events.t[-1])
+        if self._last_us - self._offset_us > LATEST_US:
+            raise EventError(f"{self.path}: times from {self._offset_us} to {self._last_us} us (expected 64-bit spans)")
         t = events.t - self._offset_us if self._offset_us else events.t
         columns: dict[str, NDArray[Any]] = {"x": events.x, "y": events.y, "t": t, "p": events.p}
         for name, column in (columns if noise is None else columns | {"noise": noise}).items():
@@ -113,7 +117,8 @@ class EventWriter(Writer):
 
     def _index_milliseconds(self, t: NDArray[np.int64], stop_ms: int) -> None:
         """Write the first event at or after each millisecond before `stop_ms`, given the times of the next events."""
-        while self._next_ms < stop_ms:  # in blocks: a gap of days has billions of milliseconds
+        stop_ms = min(stop_ms, MOST_INDEX_ROWS)
+        while self._next_ms < stop_ms:  # in blocks: a gap of hours has millions of milliseconds
             until_ms = min(stop_ms, self._next_ms + INDEX_BLOCK)
             first = np.searchsorted(t, np.arange(self._next_ms, until_ms) * 1000, side="left") + self.count
             self._file.append("ms_to_idx", first.astype(np.uint64))
@@ -139,5 +144,5 @@ class HDF5Encoder:
         """Return a writer for a file."""
         return EventWriter(
             path, sensor, source=options.source, settings=options.settings, overwrite=options.overwrite,
-            compression=options.compression,
+            compression=options.compression, labelled=options.labelled,
         )  # fmt: skip

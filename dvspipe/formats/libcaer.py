@@ -1,0 +1,100 @@
+"""The encoding `libcaer_cmp` of event packets in ROS bags, which libcaer_driver writes for DAVIS and DVXplorer cameras.
+
+Little-endian words of 16 bits, whose top four are their type; each packet starts anew. Its times are added to the time
+of the packet. Definition: ros-event-camera/event_camera_codecs, libcaer_cmp_types.h; its decoder ignores events outside
+the sensor and words of other types, which are corruption here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .evt import EvtVersion
+from .evt_kernels import Decoded, EventArrays
+
+TIME_HIGH = 0  # sets the upper 12 bits of the time
+TIME_LOW = 1  # sets the lower 12 bits
+ADDR_X = 2  # sets the column
+ADDR_Y = 3  # an event: row and polarity
+VECT_BASE_Y = 4  # sets the first row and the polarity of vectors
+VECT_8 = 5  # a bit for each of 8 rows; the next vector begins after them
+MOST_EVENTS = 8  # of a word
+
+
+class LibcaerState(NamedTuple):
+    """What words have set; a column or row of -1 is not set yet.
+
+    Args:
+        high: TIME_HIGH.
+        low: TIME_LOW.
+        column: ADDR_X.
+        base: First row of the next vector, from VECT_BASE_Y and the vectors after it.
+        base_on: Polarity of vectors, 0 or 1.
+    """
+
+    high: int = 0
+    low: int = 0
+    column: int = -1
+    base: int = -1
+    base_on: int = 0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def decode_libcaer(
+    words: NDArray[np.uint16], state: LibcaerState, width: int, height: int, out: EventArrays
+) -> Decoded:  # pragma: no cover
+    """Decode words, with times from the beginning of the packet.
+
+    A word is decoded only if the arrays have room for MOST_EVENTS more.
+    """
+    t, x, y, on = out
+    high, low, column, base, base_on = state
+    index, count, is_invalid = 0, 0, False
+    while index < words.size and t.size - count >= MOST_EVENTS and not is_invalid:
+        word = int(words[index])
+        kind, payload, polarity = word >> 12, word & 0x7FF, word >> 11 & 1
+        if kind == TIME_HIGH:
+            high = word & 0xFFF
+        elif kind == TIME_LOW:
+            low = word & 0xFFF
+        elif kind == ADDR_X and payload < width:
+            column = payload
+        elif kind == ADDR_Y and payload < height and column >= 0:
+            t[count], x[count], y[count], on[count] = high << 12 | low, column, payload, polarity
+            count += 1
+        elif kind == VECT_BASE_Y:
+            base, base_on = payload, polarity
+        elif kind == VECT_8 and base >= 0 and column >= 0:
+            for place in range(8):
+                if word >> place & 1 and not is_invalid:
+                    is_invalid = base + place >= height
+                    t[count], x[count], y[count], on[count] = high << 12 | low, column, base + place, base_on
+                    count += not is_invalid
+            base += 0 if is_invalid else 8
+        else:
+            is_invalid = True
+        index += not is_invalid
+    return Decoded(LibcaerState(high, low, column, base, base_on), index, count, is_invalid)
+
+
+def _explain(word: int, state: LibcaerState, width: int, height: int, *, name: str) -> str:
+    """Return why a word is invalid."""
+    kind, payload = word >> 12, word & 0x7FF
+    if kind > VECT_8:
+        return f"a word of type 0x{kind:X}, which is reserved in {name}"
+    if kind == ADDR_X:
+        return f"column x = {payload}, outside a sensor {width} pixels wide"
+    if state.column < 0:
+        return "an event before the first ADDR_X, so that its column is unknown"
+    if kind == ADDR_Y:
+        return f"an event at y = {payload}, outside a sensor {height} pixels high"
+    if state.base < 0:
+        return "a vector before the first VECT_BASE_Y, so that its rows are unknown"
+    return f"a vector from y = {state.base} with mask 0x{word & 0xFF:X}, outside a sensor {height} pixels high"
+
+
+LIBCAER = EvtVersion("libcaer_cmp", "", "<u2", MOST_EVENTS, decode_libcaer, LibcaerState(), _explain)
