@@ -51,9 +51,6 @@ Stop = Annotated[
     ),
 ]
 Roi = Annotated[str | None, typer.Option("--roi", metavar="WxH+X+Y", help="Region of the sensor; default: all of it.")]
-OutFile = Annotated[
-    Path, typer.Option("--out", "-o", metavar="FILE", help="Output file; its suffix chooses the format.")
-]
 
 
 SETTINGS_OF = {

@@ -185,7 +185,7 @@ def _validation(samples: int) -> float:
 def _choose_optimiser(samples: int) -> tuple[SettingsTree, int]:
     batch = min(32, max(4, samples // 10))
     per_epoch = math.ceil(samples / batch)
-    epochs = min(60, max(8, math.ceil(600 / per_epoch)))
+    epochs = max(8, min(60, math.ceil(600 / per_epoch), math.ceil(4000 / samples)))
     return {"epochs": epochs, "batch": batch, "learning_rate": 0.004, "ema": 0.95}, epochs * per_epoch
 
 

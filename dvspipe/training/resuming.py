@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 from typing import Annotated
 
@@ -57,11 +56,6 @@ class TrainingState:
     def epoch(self) -> int:
         """The last complete epoch."""
         return self.rows[-1].epoch
-
-    @property
-    def best(self) -> EpochRow:
-        """The best epoch, the first of equals."""
-        return reduce(lambda best, row: row if row.is_better_than(best) else best, self.rows)
 
     def save(self, path: Path) -> None:
         """Write the state, complete or not at all.

@@ -137,7 +137,7 @@ def _run(
         state = find_state(folder) if resume else None
         if state is not None and processes.is_first:  # they may be lost, or have an epoch that was not complete
             write_rows(state.rows, EpochRow, jsonl=folder.epochs, csv_path=folder.epochs_csv)
-        if state is not None and is_over(config.optimiser, state.epoch, state.best):
+        if state is not None and is_over(config.optimiser, state.rows):
             complete = TestResult.find(folder.test) is not None and folder.activity.is_file()
             if processes.share(complete):
                 return TrainingRun.read(folder)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 import torch
@@ -15,7 +16,8 @@ from ..checkpoint import ClassifierConfig
 from ..datasets import Batch, BatchSettings, DataSet, SpikeTensors, training_batches
 from ..errors import CheckpointError, ConfigError
 from ..networks import State, watch_rates
-from ..results import EpochRow, RunFolder, write_rows
+from ..results import EpochRow, RunFolder, wilson_interval, write_rows
+from .calibration import CROSS_FITTED
 from .callback import TrainingCallback
 from .config import OptimiserConfig, TrainConfig
 from .diagnosis import SATURATED_RATE
@@ -92,24 +94,20 @@ class Trainer:
         self.rows: list[EpochRow] = []
 
     def fit(self, state: TrainingState | None) -> EpochRow:
-        """Run all epochs, or those after the last complete one of an interrupted run; return the best epoch."""
-        epoch = 0
-        best: EpochRow | None = None
+        """Run all epochs, or those after the last complete one of an interrupted run; return the one that is kept."""
         if state is not None:
-            epoch, best = state.epoch, state.best
             self._restore(state)
-        while best is None or not is_over(self.settings, epoch, best):
-            epoch += 1
-            row = self._run_epoch(epoch)
-            if best is None or row.is_better_than(best):
-                best = row
-                if self.processes.is_first:
-                    self.save(self.folder.best, self._evaluated())
+        validated = len(self.experiment.parts.validation)
+        while not is_over(self.settings, self.rows):
+            row = self._run_epoch(len(self.rows) + 1)
+            self.rows.append(row)
             if self.processes.is_first:
+                if choose_epoch(self.rows, validated) is row:
+                    self.save(self.folder.best, self._evaluated())
                 self._store(row)
             self.callback.on_epoch(row)
             self._warn_of_rates(row)
-        return best
+        return choose_epoch(self.rows, validated)
 
     def _evaluated(self) -> nn.Module:
         """Return the network that is evaluated and kept."""
@@ -224,7 +222,6 @@ class Trainer:
 
     def _store(self, row: EpochRow) -> None:
         """Write the rows of all epochs, the weights, and last the state from which the training can resume."""
-        self.rows.append(row)
         write_rows(self.rows, EpochRow, jsonl=self.folder.epochs, csv_path=self.folder.epochs_csv)
         if self.experiment.config.tensorboard:
             _append_to_tensorboard(self.folder.tensorboard, row)
@@ -279,9 +276,32 @@ class _TimedIterator:
             self.waited_s += time.monotonic() - started
 
 
-def is_over(settings: OptimiserConfig, epoch: int, best: EpochRow) -> bool:
-    """Return whether a training ends after an epoch: it is the last, or `optimiser.patience` epochs were no better."""
-    return epoch >= settings.epochs or (settings.patience is not None and epoch - best.epoch >= settings.patience)
+def is_over(settings: OptimiserConfig, rows: Sequence[EpochRow]) -> bool:
+    """Return whether a training ends after these epochs: all are run, or `optimiser.patience` of them were no better."""
+    waited = len(rows) - find_best(rows).epoch if rows else 0
+    return len(rows) >= settings.epochs or (settings.patience is not None and waited >= settings.patience)
+
+
+def find_best(rows: Sequence[EpochRow]) -> EpochRow:
+    """Return the epoch with the best validation result, the first of equals."""
+    return reduce(lambda best, row: row if row.is_better_than(best) else best, rows)
+
+
+def choose_epoch(rows: Sequence[EpochRow], validated: int) -> EpochRow:
+    """Return the epoch whose weights are kept.
+
+    It is the best on the validation part. With fewer than CROSS_FITTED recordings there, a difference of a few is
+    chance: it is the latest epoch whose accuracy is inside the 95 % interval (Wilson) of the best one's.
+
+    Args:
+        rows: All epochs, at least one.
+        validated: Number of validation recordings.
+    """
+    best = find_best(rows)
+    if validated >= CROSS_FITTED:
+        return best
+    lowest, _ = wilson_interval(round(best.val_accuracy * validated), validated)
+    return next(row for row in reversed(rows) if row.val_accuracy >= lowest)
 
 
 def require_tensorboard() -> None:
