@@ -277,7 +277,7 @@ class _TimedIterator:
 
 
 def is_over(settings: OptimiserConfig, rows: Sequence[EpochRow]) -> bool:
-    """Return whether a training ends after these epochs: all are run, or `optimiser.patience` of them were no better."""
+    """Return whether a training ends: all epochs are run, or `optimiser.patience` of them were no better."""
     waited = len(rows) - find_best(rows).epoch if rows else 0
     return len(rows) >= settings.epochs or (settings.patience is not None and waited >= settings.patience)
 
