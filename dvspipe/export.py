@@ -5,6 +5,7 @@ Before an exported file replaces another, it is read back, and its outputs are c
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -185,7 +186,9 @@ def _write_nir(config: ClassifierConfig, network: SpikingNetwork, path: Path, dt
         last = graph.edges[-1][0]
         graph.edges.append((last, last))
     graph.metadata = _metadata(config) | {"dt": str(dt)}
-    nir.write(path, graph)
+    content = io.BytesIO()  # HDF5 cannot open a file that is locked
+    nir.write(content, graph)
+    path.write_bytes(content.getvalue())
     return [type(node).__name__ for node in graph.nodes.values()]
 
 
@@ -278,7 +281,7 @@ def _array(tensor: Tensor) -> NDArray[np.float32]:
 
 def _run_nir(path: Path, spikes: Tensor, dt: float) -> Tensor:
     """Return the outputs [T, B, K] of a NIR file with a chain of nodes for spikes [T, B, C, H, W]."""
-    graph = _import_nir().read(path)
+    graph = _import_nir().read(io.BytesIO(path.read_bytes()))
     follows, name, x = {a: b for a, b in graph.edges if a != b}, "input", spikes
     while name in follows:
         name = follows[name]

@@ -115,7 +115,7 @@ def test_all_unusable_recordings_are_named_at_once(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "mine", NUMBERED)
     (root / "a" / "torn.bin").write_bytes(bytes(1001))
     (root / "b" / "empty.csv").write_text("t,x,y,p\n")
-    with pytest.raises(DataError, match=r"mine: 2 of 8 .*torn\.bin: 1001 bytes.*empty\.csv: contains no events"):
+    with pytest.raises(DataError, match=r"mine: 2 of 8 .*torn\.bin: 1001 bytes.*empty\.csv: has no events"):
         choose_settings(root)
 
 
