@@ -62,7 +62,7 @@ def test_the_demo_leaves_everything_it_names(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {
         "activity.json", "args.yaml", "baseline", "confusion_matrix.png", "curves.png", "examples.png", "gesture.h5",
         "gesture.webm", "metrics.jsonl", "prediction.png", "predictions.csv", "predictions.jsonl", "preview.gif",
-        "report.html", "results.csv", "split.json", "test.json", "weights",
+        "report.html", "results.csv", "split.json", "test.json", "weights", "wrong.png",
     }  # fmt: skip
     assert done.run.test.synthetic
     assert "(synthetic)" in done.run.test.data
