@@ -25,6 +25,7 @@ from .results import RunFolder
 
 FORMAT = "dvspipe-classifier-1"
 LARGEST_WEIGHT = 1e12  # with it, no current or logit of a network reaches infinity in float32
+FEW_CALIBRATED = 50  # validation recordings; probabilities that are calibrated on fewer are rough
 SHIPPED = Path(__file__).parent / "checkpoints"
 VERSIONED_PACKAGES = (
     "dvspipe", "torch", "norse", "tonic", "numpy", "numba", "opencv-python", "opencv-python-headless",

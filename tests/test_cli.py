@@ -26,6 +26,7 @@ from dvspipe.cli import analysis, encode, main
 from dvspipe.cli.app import COMMANDS
 from dvspipe.cli.screen import screen
 from dvspipe.config import shipped_configs
+from dvspipe.datasets import read_split
 from dvspipe.datasets.config import DataKind
 from dvspipe.encoding import Latency, Poisson, Population
 from dvspipe.events import Events, SensorSize
@@ -409,6 +410,8 @@ def test_train_then_infer(tmp_path: Path) -> None:
     said = dvspipe("infer", checkpoint, "data/left/0.h5", "data/right/1.h5", "--out", "said", cwd=tmp_path).stdout
     assert "left" in said
     assert "recordings in data" in said
+    rough = dvspipe("infer", checkpoint, "data/left/0.h5", cwd=tmp_path).stderr
+    assert f"calibrated on only {len(read_split(run / 'split.json').validation)} recordings" in rough
     rows = list(csv.DictReader((tmp_path / "said" / "predictions.csv").read_text().splitlines()))
     assert [(row["file"], row["label"], row["class"]) for row in rows] == [
         ("data/left/0.h5", "0", "left"),

@@ -13,7 +13,7 @@ from rich.text import Text
 from ..errors import DvspipeError
 from ..results import Answer, InferenceRun, OutputFolder, RecordingResult, add_scores
 from .options import AsJson, Hint, Jobs, Overwrite, Sensor, parse_hints, parse_sensor, to_us
-from .screen import EXIT_SOME_FAILED, ShowProgress, fail, make_table, messages, notes, progress, screen, skip
+from .screen import EXIT_SOME_FAILED, ShowProgress, fail, make_table, messages, notes, progress, screen, skip, warn
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -106,6 +106,7 @@ def infer(
     )
     tasks = plan_tasks(recordings, out)
     classifier = Classifier.load(checkpoint)
+    _warn_of_calibration(classifier.config.calibrated_on)
     run = options.record_run(classifier)
     results = {} if overwrite else find_finished(tasks, run, options)
     if results:
@@ -138,6 +139,13 @@ def infer(
             notes.print(f"report: {report}")
     if errors:
         fail(f"{len(errors)} of {len(tasks)} recordings could not be classified", EXIT_SOME_FAILED)
+
+
+def _warn_of_calibration(recordings: int | None) -> None:
+    from ..checkpoint import FEW_CALIBRATED
+
+    if recordings is not None and recordings < FEW_CALIBRATED:
+        warn(f"the probabilities of this network were calibrated on only {recordings} recordings and are rough")
 
 
 def _print_json(result: RecordingResult) -> None:

@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..checkpoint import FEW_CALIBRATED
 from ..results import wilson_interval
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0
 PRIOR_WIDTH = 0.5  # standard deviation of log T before any recording: T is 0.6 to 1.6 with two thirds of the belief
-CROSS_FITTED = 50  # fewer recordings than these decide by leaving one out whether T differs from 1
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
@@ -19,7 +19,7 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
 
     It minimises the sum of the cross-entropies (Guo et al., "On calibration of modern neural networks", ICML 2017) and
     of (log T / PRIOR_WIDTH)^2 / 2, a prior that keeps T near 1 for a few recordings and matters less with each more.
-    With fewer than CROSS_FITTED recordings, T is 1 unless temperatures that are each fitted without one recording fit
+    With fewer than FEW_CALIBRATED recordings, T is 1 unless temperatures that are each fitted without one recording fit
     those better than 1 does. The chosen epoch fits these recordings better than others, so that T is raised until the
     mean probability of the predictions is at most `credible_accuracy`.
 
@@ -40,7 +40,7 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
         return 1.0
     scores, right = torch.from_numpy(logits).double(), torch.from_numpy(labels)
     temperature = _fit_likely(scores, right)
-    if len(labels) < CROSS_FITTED:
+    if len(labels) < FEW_CALIBRATED:
         others = ~torch.eye(len(labels), dtype=torch.bool)
         left_out = torch.tensor([_fit_likely(scores[row], right[row]) for row in others])
         cross_fitted = nn.functional.cross_entropy(scores / left_out[:, None], right)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..checkpoint import load_checkpoint
+from ..checkpoint import FEW_CALIBRATED, load_checkpoint
 from ..datasets import (
     PARTS,
     DataConfig,
@@ -30,7 +30,6 @@ from ..encoding import BinCounts
 from ..errors import ConfigError, DataError
 from ..results import BaselineResult, EvaluationResult, RunFolder, WrongPrediction, calibration_error
 from ..results.scores import CALIBRATION_BINS, Counts
-from .calibration import CROSS_FITTED
 from .callback import TrainingCallback
 
 
@@ -225,7 +224,7 @@ def test_notes(
         f"Of {events:,} events of the training recordings, {outside / max(1, events):.1%} are outside the steps of the "
         f"spike tensors, and {saturated / max(1, events):.1%} exceed the largest count.",
     ]
-    if len(data.validation) < CROSS_FITTED:
+    if len(data.validation) < FEW_CALIBRATED:
         notes.append(
             f"The probabilities are calibrated on only {len(data.validation)} validation recordings: the temperature "
             "stays near 1, and the mean probability there is at most the centre of the 95 % interval of the accuracy."

@@ -12,12 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..checkpoint import ClassifierConfig
+from ..checkpoint import FEW_CALIBRATED, ClassifierConfig
 from ..datasets import Batch, BatchSettings, DataSet, SpikeTensors, training_batches
 from ..errors import CheckpointError, ConfigError
 from ..networks import State, watch_rates
 from ..results import EpochRow, RunFolder, wilson_interval, write_rows
-from .calibration import CROSS_FITTED
 from .callback import TrainingCallback
 from .config import OptimiserConfig, TrainConfig
 from .diagnosis import SATURATED_RATE
@@ -290,7 +289,7 @@ def find_best(rows: Sequence[EpochRow]) -> EpochRow:
 def choose_epoch(rows: Sequence[EpochRow], validated: int) -> EpochRow:
     """Return the epoch whose weights are kept.
 
-    It is the best on the validation part. With fewer than CROSS_FITTED recordings there, a difference of a few is
+    It is the best on the validation part. With fewer than FEW_CALIBRATED recordings there, a difference of a few is
     chance: it is the latest epoch whose accuracy is inside the 95 % interval (Wilson) of the best one's.
 
     Args:
@@ -298,7 +297,7 @@ def choose_epoch(rows: Sequence[EpochRow], validated: int) -> EpochRow:
         validated: Number of validation recordings.
     """
     best = find_best(rows)
-    if validated >= CROSS_FITTED:
+    if validated >= FEW_CALIBRATED:
         return best
     lowest, _ = wilson_interval(round(best.val_accuracy * validated), validated)
     return next(row for row in reversed(rows) if row.val_accuracy >= lowest)
