@@ -121,6 +121,7 @@ def _choose(
         why += f"; recordings of up to {durations.max() / 1e6:.1f} s are cut into windows"
     held_out = 1 - (1 - (0 if opened.fixed_test else config.data.test)) * (1 - _validation(samples))
     optimiser, updates = _choose_optimiser(math.ceil(samples * (1 - held_out)))
+    augment: SettingsTree = {"flip_polarity": True} if samples < FEW and bins.polarity != "merged" else {}
     seconds = f"{durations.min() / 1e6:.2f} to {durations.max() / 1e6:.2f} s"
     reasons = {
         "name": f"{len(measured)} recordings of {len(opened.classes)} classes, {seconds}, sensor {sensor}",
@@ -128,6 +129,7 @@ def _choose(
         "bins": f"{bins.steps} steps of {bins.step_us / 1000:g} ms, each with about {rate_hz * step_s:,.0f} events; "
         f"{sensor} in blocks of {bins.downsample}",
         "network": "membranes forget in about two steps, the readout in half of the tensor",
+        "augment": "few recordings: what is ON in some is OFF in others, as before a light or a dark background",
         "optimiser": f"about {updates} updates of the weights",
     }
     network: SettingsTree = {
@@ -138,7 +140,8 @@ def _choose(
         "dropout": 0.2,
     }
     chosen_bins: SettingsTree = {"steps": bins.steps, "step_us": bins.step_us, "downsample": bins.downsample}
-    return {"data": data, "bins": chosen_bins, "network": network, "optimiser": optimiser}, reasons
+    chosen: SettingsTree = {"data": data, "bins": chosen_bins, "network": network, "augment": augment}
+    return {name: group for name, group in (chosen | {"optimiser": optimiser}).items() if group}, reasons
 
 
 def _choose_bins(span_us: float, rate_hz: float, sensor: SensorSize, given: JsonValue) -> BinConfig:
