@@ -39,6 +39,8 @@ VIDEO_SUFFIXES = frozenset(
 """Suffixes by which videos are found in folders; a single file is a video if OpenCV opens it, whatever its suffix."""
 NO_FRAME = "not a video that OpenCV can read (no frame could be decoded)"
 CODEC_NAMES = {"AV01": "AV1", "av01": "AV1"}  # where the code in the file is not the name that people know
+MAX_WHITE = 2.0  # of float images; more is a mistake, such as 0 to 255, if values are not linear light
+GIF_TAIL_BYTES = 64  # in which a GIF ends; some writers pad it with zeros
 FOLDER_FPS = 30.0  # default for an image folder without times
 FOLDER_TIMES = ("timestamps.txt", "images.csv")  # files of times that are looked for in an image folder
 US_PER_UNIT = {"s": Decimal(10**6), "ms": Decimal(10**3), "us": Decimal(1), "ns": Decimal("0.001")}
@@ -375,6 +377,8 @@ def _open_array(array: NDArray[Any], settings: VideoSettings) -> Video:
             f"{name}: wrong type or shape (found {array.dtype} {array.shape}, expected grey images [T, H, W] of uint8, "
             "uint16 or float32)"
         )
+    if array.dtype.kind == "f" and settings.transfer != "linear" and np.nanmax(array) > MAX_WHITE:
+        raise VideoError(f"{name}: wrong range of values (found up to {np.nanmax(array):g}, expected 0 to 1, white)")
     if settings.fps is None and settings.timestamps is None:
         raise VideoError(f"{name}: has no times", Remedy("fps", "RATE", "set the frames per second"))
     images = partial(_array_images, array)
@@ -423,15 +427,23 @@ def _read_size(name: str, images: Callable[[], Images], settings: VideoSettings,
 
 @contextmanager
 def _open_capture(path: Path) -> Iterator[cv2.VideoCapture]:
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    capture = _capture(path)
     try:
         yield capture
     finally:
         capture.release()
 
 
+def _capture(path: Path) -> cv2.VideoCapture:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:  # which OpenCV's conversion does not survive
+        raise VideoError(f"{path}: cannot be opened by OpenCV, since its name is not UTF-8; rename it") from error
+    return cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+
+
 def _file_images(path: Path) -> Images:
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    capture = _capture(path)
 
     def decode() -> NDArray[Any]:
         ok, image = capture.retrieve()
@@ -447,8 +459,17 @@ def _file_images(path: Path) -> Images:
                 t_us = last_us + round(1e6 / (capture.get(cv2.CAP_PROP_FPS) or FOLDER_FPS))
             last_us = t_us
             yield t_us, decode
+        if path.suffix.lower() == ".gif" and not _has_gif_end(path):
+            raise TruncatedVideoError(f"{path}: has no end after its frame at {last_us} us", at_us=max(0, last_us))
     finally:
         capture.release()
+
+
+def _has_gif_end(path: Path) -> bool:
+    """Return whether a GIF, whose number of frames is not known, ends with its trailer."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - GIF_TAIL_BYTES))
+        return file.read().rstrip(b"\0").endswith(b";")
 
 
 def _animation_images(path: Path) -> Images:

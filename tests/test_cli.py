@@ -473,6 +473,9 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["convert", "CLIP", "-o", "out.h5", "--pos-thres", "1"], "the setting --set pos_thres=VALUE?"),
         (["train", "nmnist", "data.group=("], "not a regular expression"),
         (["view", "there.h5", "-o", "out.gif", "--window", "nan"], "--window"),
+        (["merge", "there.h5", "there.h5", "-o", "out.h5", "--gap", "5"], "--gap 5 is only for --one-after-another"),
+        (["merge", "-", "-", "-o", "out.h5"], "can be given only once"),
+        (["view", "there.h5", "-o", "out.gif", "--roi", "2x2+0+0", "--beside", "a.mp4"], "--roi"),
         (["view", "gap.h5", "-o", "out.gif"], "blank pictures"),
         (
             ["view", "there.h5", "-o", "out.gif", "--mode", "xyt"],

@@ -428,3 +428,29 @@ def test_a_codec_that_opencv_lacks_is_named_with_a_way_out(tmp_path: Path, monke
         open_video(tmp_path / "a b.mkv")
     with pytest.raises(VideoError, match=r"ffmpeg -i .*a.mp4 -c:v libx264 .*a-h264.mp4$"):
         open_video(tmp_path / "a.mp4")
+
+
+def test_a_gif_that_is_cut_is_truncated(tmp_path: Path) -> None:
+    frames = [Image.fromarray(np.full((7, 12), 20 * number, np.uint8)) for number in range(8)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=40, loop=0)
+    whole = (tmp_path / "a.gif").read_bytes()
+    complete = list(open_video(tmp_path / "a.gif").frames())
+    assert len(complete) == 8
+    (tmp_path / "cut.gif").write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(TruncatedVideoError, match=r"cut\.gif: "):
+        list(open_video(tmp_path / "cut.gif").frames())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
+def test_a_name_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"bad\xff.mp4")
+    path.write_bytes(b"x")
+    with pytest.raises(VideoError, match="not UTF-8"):
+        open_video(path)
+
+
+def test_float_values_of_another_range_are_an_error() -> None:
+    images = np.full((3, 7, 12), 200, np.float32)
+    with pytest.raises(VideoError, match="up to 200, expected 0 to 1"):
+        open_video(images, {"fps": 30})
+    assert open_video(images, {"fps": 30, "transfer": "linear"}).size.width == 12

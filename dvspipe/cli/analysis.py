@@ -143,6 +143,8 @@ def view(
 
     if beside is not None and mode in PLOTS:
         raise ConfigError(f"view: --beside cannot be combined with the chart --mode {mode}")
+    if beside is not None and roi is not None:
+        raise ConfigError("view: --beside cannot be combined with --roi, since the video is shown completely")
     shown = {"window_us": round(window * 1000), "speed": speed, "fps": fps, "colours": colours, "scale": scale}
     settings = build(PreviewSettings, shown if mode in PLOTS else shown | {"mode": mode}, "view")
     claim_output(out, overwrite=overwrite)

@@ -227,7 +227,9 @@ def merge(
     one_after_another: Annotated[
         bool, typer.Option("--one-after-another", help="Shift each recording to start after the previous one.")
     ] = False,
-    gap: Annotated[float, typer.Option(min=0, metavar="MS", help="Time between one and the next.")] = 1.0,
+    gap: Annotated[
+        float | None, typer.Option(min=0, metavar="MS", help="Time between one and the next; default: 1.")
+    ] = None,
     sensor: Sensor = None,
     hint: Hint = None,
     overwrite: Overwrite = False,
@@ -235,8 +237,12 @@ def merge(
     """Merge several recordings of one sensor into one, by their times or one after another."""
     from ..events import join
     from ..events import merge as merge_events
-    from ..formats import open_recording
+    from ..formats import STANDARD, open_recording
 
+    if gap is not None and not one_after_another:
+        raise ConfigError(f"merge: --gap {gap:g} is only for --one-after-another")
+    if files.count(STANDARD) > 1:
+        raise ConfigError("merge: standard input (-) can be given only once")
     given, hints = parse_sensor(sensor), parse_hints(hint)
     opened = [open_recording(file, sensor=given, hints=hints) for file in files]
     size = opened[0].sensor
@@ -246,7 +252,9 @@ def merge(
 
     def unite(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
         streams = [one.chunks(progress=show) for one, show in zip(recordings, shown, strict=True)]
-        return join(streams, round(gap * 1000)) if one_after_another else merge_events(streams)
+        return (
+            join(streams, round((1.0 if gap is None else gap) * 1000)) if one_after_another else merge_events(streams)
+        )
 
     count = _write(out, opened, unite, size=size, overwrite=overwrite)
     _say(out, f"{count:,} events of {len(files)} recordings, {size}")

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ..config import Settings, as_settings
+from ..errors import EventError
 from ..events import LATEST_US, Events, SensorSize, concatenate, windows
 from .kernels import NEVER_US, Places, StepTimes, add_counts, add_weights, note_times, write_surface
 
@@ -194,6 +195,8 @@ def encode_events(
         ((2, 2, 2, 3), np.uint8(2), np.uint8(1))
     """
     config = as_settings(BinConfig, config)
+    if not isinstance(events, Events):
+        raise EventError(f"wrong type of events (found {type(events).__name__}, expected Events)")
     channels, height, width = config.shape(events.sensor)
     steps = np.zeros((config.steps, channels * height * width), config.dtype)
     counts = BinCounts(events=len(events))
