@@ -106,7 +106,7 @@ def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> tuple[
         CheckpointError: The file is missing, is not a dvspipe checkpoint, is corrupted, or its weights are not finite
             or do not fit its configuration.
     """
-    metadata, weights = read_tensors(_find_file(Path(path)), "a dvspipe checkpoint", device)
+    metadata, weights = read_tensors(find_checkpoint(Path(path)), "a dvspipe checkpoint", device)
     if metadata.get("format") != FORMAT:
         found = metadata.get("format")
         raise CheckpointError(f"{path}: not a dvspipe checkpoint (found the format {found!r}, expected {FORMAT!r})")
@@ -174,12 +174,19 @@ def digest_of(metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) 
     return digest.hexdigest()
 
 
-def _find_file(path: Path) -> Path:
+def find_checkpoint(path: Path) -> Path:
+    """Return the file of a checkpoint, given by its path, the folder of its run, or the name of a shipped one.
+
+    Raises:
+        CheckpointError: There is none.
+    """
     names = shipped_checkpoints()
     if RunFolder(path).best.is_file():
         return RunFolder(path).best
     if not path.is_file() and str(path) in names:
         return SHIPPED / f"{path}.safetensors"
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint (expected {', '.join(['a .safetensors file', *names])})")
+        raise CheckpointError(
+            f"{path}: no such checkpoint (expected {', '.join(['a .safetensors file, the folder of a run', *names])})"
+        )
     return path

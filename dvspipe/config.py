@@ -149,7 +149,9 @@ def read_text(source: str | Path, *, kind: str = "") -> str:
         raise ConfigError(f"{source}: no such configuration, expected {places} or one of {names}")
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is no text (expected a YAML file)") from error
+    except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from conftest import BAR_CLASSES, BAR_SENSOR, moving_bar
 
 from dvspipe.cli import training as commands
 from dvspipe.config import build, merge_settings
-from dvspipe.datasets import read_split
+from dvspipe.datasets import DataConfig, read_split
 from dvspipe.errors import DataError
 from dvspipe.events import Events
 from dvspipe.formats import write
@@ -36,6 +37,10 @@ def write_bars(root: Path, each: int = 5, windows: int = 1) -> None:
 
 def settings_for(root: Path, **over: Any) -> TrainConfig:
     return build(TrainConfig, merge_settings(merge_settings(SETTINGS, {"data": {"root": str(root)}}), over), "test")
+
+
+def run_data(run: TrainingRun) -> DataConfig:
+    return build(TrainConfig, yaml.safe_load(run.settings), "run").data
 
 
 def diagnosed(root: Path, **over: Any) -> tuple[dict[str, Finding], TrainingRun, list[str]]:
@@ -62,6 +67,8 @@ def test_copies_of_training_recordings_are_no_test_data(tmp_path: Path) -> None:
     assert run.test.samples == 6
     assert read_split(run.folder.split).copies == (str(copy),)
     assert evaluate_checkpoint(run.checkpoint, settings_for(tmp_path / "data").data, "test").samples == 6
+    by_folder = evaluate_checkpoint(run.folder.path, settings_for(tmp_path / "data").data, "validation", seed=5)
+    assert by_folder.confusion == evaluate_checkpoint(run.checkpoint, run_data(run), "validation").confusion
 
 
 def test_a_test_part_of_copies_alone_is_an_error(tmp_path: Path) -> None:
@@ -76,7 +83,7 @@ def test_a_class_without_test_recordings_is_named(tmp_path: Path) -> None:
     write(tmp_path / "data" / "rare" / "one.h5", moving_bar(0, 99))
     found, run, _ = diagnosed(tmp_path / "data")
     assert "rare" in found["untested"].text
-    assert found["untested"].settings == ("data.test=0.4",)
+    assert found["untested"].settings == ("data.test_root",)  # of one recording, no share can be drawn
     assert sum(run.test.confusion[run.test.classes.index("rare")]) == 0
 
 

@@ -55,6 +55,8 @@ def train(
     """
     if save is not None and (resume is not None or not is_folder(config)):
         raise ConfigError(f"{save}: --save writes what is chosen for a folder of recordings (found {config})")
+    if out is not None and resume is None and _is_first():
+        _check_run_folder(out, overwrite=overwrite)  # before recordings are read
     if resume is not None and is_folder(config):
         merged = merge_settings(read_yaml(RunFolder(resume).config), parse_overrides(settings or []))
     elif is_folder(config):
@@ -68,12 +70,9 @@ def train(
     several = os.environ.get("WORLD_SIZE", "1") != "1"
     if several and out is None and resume is None:
         raise ConfigError("several processes train together, and no run folder was given; give it with --out")
-    if resume is not None:
-        folder = resume
-    elif _is_first() or out is None:
-        folder = _run_folder(out, Path("runs/train"), resolved.name, overwrite=overwrite)
-    else:
-        folder = out
+    folder = resume or out or _free_folder(Path("runs/train"), resolved.name, overwrite=overwrite)
+    if _is_first():
+        notes.print(f"run: {folder}")
     run = _train(resolved, folder, command, resume=resume is not None, changed=changed)
     if not _is_first():
         return
@@ -123,7 +122,9 @@ def demo(
     """Run everything once on synthetic data: render, convert, train, test, infer. Takes 4 to 15 minutes."""
     from ..demo import run_demo
 
-    folder = _run_folder(out, Path("runs"), "demo", overwrite=overwrite)
+    if out is not None:
+        _check_run_folder(out, overwrite=overwrite)
+    folder = out or _free_folder(Path("runs"), "demo", overwrite=overwrite)
     with _callback() as callback:
         done = run_demo(folder, callback)
     _print_test(done.run)
@@ -156,18 +157,24 @@ def _is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _run_folder(out: Path | None, parent: Path, name: str, *, overwrite: bool) -> Path:
-    """Return the folder of a new run: the given one, or the name with the first number that is free."""
-    if out is None:
-        folder, number = parent / name, 2
-        while folder.exists() and not overwrite:
-            folder, number = parent / f"{name}-{number}", number + 1
-        return folder
-    if out.exists() and not out.is_dir():
-        raise FileError(f"{out}: is a file, expected a folder for the run")
-    if out.is_dir() and not overwrite and not _is_unstarted(out):
-        raise FileError(f"{out}: already exists and is not empty", REPLACE)
-    return out
+def _free_folder(parent: Path, name: str, *, overwrite: bool) -> Path:
+    """Return the folder of a new run: the name, with the first number that is free unless it is overwritten."""
+    folder, number = parent / name, 2
+    while folder.exists() and not overwrite:
+        folder, number = parent / f"{name}-{number}", number + 1
+    return folder
+
+
+def _check_run_folder(folder: Path, *, overwrite: bool) -> None:
+    """Check that a new run can be written to a folder.
+
+    Raises:
+        FileError: It is a file, or contains something.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise FileError(f"{folder}: is a file, expected a folder for the run")
+    if folder.is_dir() and not overwrite and not _is_unstarted(folder):
+        raise FileError(f"{folder}: already exists and is not empty", REPLACE)
 
 
 def _is_unstarted(folder: Path) -> bool:

@@ -21,7 +21,7 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
     of (log T / PRIOR_WIDTH)^2 / 2, a prior that keeps T near 1 for a few recordings and matters less with each more.
     With fewer than FEW_CALIBRATED recordings, T is 1 unless temperatures that are each fitted without one recording fit
     those better than 1 does. The chosen epoch fits these recordings better than others, so that T is raised until the
-    mean probability of the predictions is at most `credible_accuracy`.
+    mean probability of the predictions is at most `highest_accuracy`.
 
     Args:
         logits: float32 [N, K].
@@ -34,7 +34,7 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
         >>> logits = np.array([[9, 0, 0], [0, 9, 0], [0, 0, 9]], np.float32)  # all three right, and sure
         >>> temperature = fit_temperature(logits, np.arange(3))
         >>> round(float(torch.tensor(logits[0] / temperature).softmax(0)[0]), 2)
-        0.72
+        0.95
     """
     if not len(labels):
         return 1.0
@@ -46,7 +46,7 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
         cross_fitted = nn.functional.cross_entropy(scores / left_out[:, None], right)
         if cross_fitted >= nn.functional.cross_entropy(scores, right):
             temperature = 1.0
-    return _raise_temperature(scores, temperature, credible_accuracy(scores, right))
+    return _raise_temperature(scores, temperature, highest_accuracy(scores, right))
 
 
 def _fit_likely(scores: Tensor, right: Tensor) -> float:
@@ -61,14 +61,18 @@ def _fit_likely(scores: Tensor, right: Tensor) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
 
-def credible_accuracy(scores: Tensor, right: Tensor) -> float:
-    """Return the centre of the 95 % confidence interval (Wilson) of the accuracy of logits [N, K] for labels [N].
+def highest_accuracy(scores: Tensor, right: Tensor) -> float:
+    """Return the upper end of the 95 % interval (Wilson) of the accuracy, as if one more recording were wrong.
+
+    Args:
+        scores: [N, K], logits.
+        right: int64 [N], labels.
 
     Example:
-        >>> round(credible_accuracy(torch.eye(3), torch.arange(3)), 2)  # three of three
-        0.72
+        >>> round(highest_accuracy(torch.eye(3), torch.arange(3)), 2)  # three of three, so three of four
+        0.95
     """
-    return sum(wilson_interval(int((scores.argmax(1) == right).sum()), len(right))) / 2
+    return wilson_interval(int((scores.argmax(1) == right).sum()), len(right) + 1)[1]
 
 
 def _raise_temperature(scores: Tensor, temperature: float, most: float) -> float:

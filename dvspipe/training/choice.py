@@ -130,7 +130,7 @@ def _choose(
         f"{sensor} in blocks of {bins.downsample}",
         "network": "membranes forget in about two steps, the readout in half of the tensor",
         "augment": "few recordings: what is ON in some is OFF in others, as before a light or a dark background",
-        "optimiser": f"about {updates} updates of the weights",
+        "optimiser": f"chosen for about {updates} updates of the weights",
     }
     network: SettingsTree = {
         "channels": [16, 32, 64],

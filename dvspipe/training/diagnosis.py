@@ -20,6 +20,7 @@ LEARNED = 0.9  # accuracy on the training part
 OVERFITTED = 0.15  # how much lower the accuracy of other recordings is
 FEW_VALIDATED = 10
 LISTED = 3
+FEWEST_DRAWN = 2  # recordings of a class, which are all needed for training
 
 
 @dataclass(frozen=True)
@@ -108,11 +109,12 @@ def _find_untested(outcome: Outcome) -> Iterator[Finding]:
     untested = sorted({sample.label for sample in data.train} - {sample.label for sample in data.test})
     if untested:
         share = min(0.5, 2 * outcome.config.data.test)
+        drawn = all(sum(sample.label == label for sample in data.samples) > FEWEST_DRAWN for label in untested)
         yield Finding(
             kind="untested",
             text=f"no test recordings of {_list([data.classes[label] for label in untested])}, so that it is unknown "
             "how well these classes are recognised; add recordings of them",
-            settings=("data.test_root",) if data.fixed_test else (f"data.test={share:g}",),
+            settings=(f"data.test={share:g}",) if drawn and not data.fixed_test else ("data.test_root",),
         )
 
 
@@ -157,15 +159,12 @@ def _find_updates(outcome: Outcome) -> Iterator[Finding]:
 
 def _find_counting(outcome: Outcome) -> Iterator[Finding]:
     if outcome.count_accuracy > outcome.accuracy:
-        rate = outcome.config.optimiser.learning_rate
+        rate = outcome.config.optimiser.learning_rate * (2 if outcome.train_accuracy < LEARNED else 0.5)
         yield Finding(
             kind="counting",
             text=f"a linear classifier that sees only the number of events is better: {outcome.count_accuracy:.1%} of "
             f"the test recordings, the network {outcome.accuracy:.1%}",
-            settings=(
-                f"optimiser.epochs={2 * outcome.config.optimiser.epochs}",
-                f"optimiser.learning_rate={rate / 2:g}",
-            ),
+            settings=(f"optimiser.learning_rate={rate:g}",),
         )
 
 

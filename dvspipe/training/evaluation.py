@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..checkpoint import FEW_CALIBRATED, load_checkpoint
+from ..checkpoint import FEW_CALIBRATED, find_checkpoint, load_checkpoint
 from ..datasets import (
     PARTS,
     DataConfig,
@@ -145,7 +145,7 @@ def evaluate_checkpoint(
     """Return how a trained classifier does on a data set.
 
     Args:
-        path: The checkpoint.
+        path: The checkpoint, the folder of its run, or the name of a shipped one.
         data: The data set, whose classes are those of the classifier.
         part: `train`, `validation`, `test`, or `all`.
         seed: Seed of the split, if the checkpoint is not in a run folder that has one.
@@ -158,6 +158,7 @@ def evaluate_checkpoint(
         DataError: The data set is not usable, has other classes or another sensor, or is not split as in the run.
     """
     callback = callback or TrainingCallback()
+    path = find_checkpoint(path)
     classifier, network = load_checkpoint(path)
     found = open_dataset(data, seed, classifier.bins)
     if found.classes != classifier.classes:
@@ -226,8 +227,8 @@ def test_notes(
     ]
     if len(data.validation) < FEW_CALIBRATED:
         notes.append(
-            f"The probabilities are calibrated on only {len(data.validation)} validation recordings: the temperature "
-            "stays near 1, and the mean probability there is at most the centre of the 95 % interval of the accuracy."
+            f"The probabilities are calibrated on only {len(data.validation)} validation recordings and are rough; "
+            "their mean there is not above the 95 % interval of the accuracy."
         )
     if baseline is not None:
         notes.append(

@@ -163,6 +163,8 @@ def _run(
 
 def _build(config: TrainConfig, data: DataSet) -> tuple[ClassifierConfig, SpikingNetwork]:
     """Return a classifier for a data set and its network, with the weights of `config.init` if there is one."""
+    if config.bins.downsample >= max(data.sensor.width, data.sensor.height) > 1:
+        raise ConfigError(f"bins.downsample = {config.bins.downsample}: leaves one pixel of a sensor of {data.sensor}")
     classifier = ClassifierConfig(
         classes=data.classes,
         width=data.sensor.width,
