@@ -243,6 +243,10 @@ def _inherited_by_workers(threads: int) -> Iterator[None]:
     """Set what processes inherit: SIGINT blocked, since Ctrl-C is for this process, and their share of the threads."""
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read when a process imports torch
+    if CAN_BLOCK_SIGNALS:
+        from multiprocessing import resource_tracker
+
+        resource_tracker.ensure_running()  # the first process would start it, and it unblocks SIGINT when it starts
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if CAN_BLOCK_SIGNALS else None
     try:
         yield

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -180,3 +181,23 @@ def test_prefetching_ends_its_thread_when_left_early() -> None:
     assert next(items) == 0
     items.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
+
+
+BLOCKED = """
+import signal
+from dvspipe.parallel import map_in_processes
+
+def is_blocked(_item, _progress):
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+
+if __name__ == "__main__":
+    print([outcome.result() for outcome in map_in_processes(is_blocked, [1, 2], jobs=2)])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no signal masks")
+def test_ctrl_c_never_reaches_a_worker_also_not_the_first(tmp_path: Path) -> None:
+    """The first process of a program starts multiprocessing's resource tracker, which unblocks SIGINT."""
+    (tmp_path / "script.py").write_text(BLOCKED)
+    done = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[True, True]", done.stderr
