@@ -13,7 +13,7 @@ from rich.text import Text
 from ..errors import DvspipeError
 from ..results import Answer, InferenceRun, OutputFolder, RecordingResult, add_scores
 from .options import AsJson, Hint, Jobs, Overwrite, Sensor, parse_hints, parse_sensor, to_us
-from .screen import EXIT_SOME_FAILED, ShowProgress, fail, make_table, messages, notes, progress, screen, skip, warn
+from .screen import EXIT_SOME_FAILED, ShowProgress, fail, make_table, messages, notes, progress, screen, skip
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -106,7 +106,6 @@ def infer(
     )
     tasks = plan_tasks(recordings, out)
     classifier = Classifier.load(checkpoint)
-    _warn_of_calibration(classifier.config.calibrated_on)
     run = options.record_run(classifier)
     results = {} if overwrite else find_finished(tasks, run, options)
     if results:
@@ -133,6 +132,8 @@ def infer(
     answers = [results[task].answer for task in tasks if task in results]
     if not as_json:
         print_answers(answers)
+        if answers:
+            _note_calibration(classifier.config.calibrated_on)
     if out is not None and answers:
         report = _write_page(OutputFolder(out), run)
         if not as_json:
@@ -141,11 +142,11 @@ def infer(
         fail(f"{len(errors)} of {len(tasks)} recordings could not be classified", EXIT_SOME_FAILED)
 
 
-def _warn_of_calibration(recordings: int | None) -> None:
+def _note_calibration(recordings: int | None) -> None:
     from ..checkpoint import FEW_CALIBRATED
 
     if recordings is not None and recordings < FEW_CALIBRATED:
-        warn(f"the probabilities of this network were calibrated on only {recordings} recordings and are rough")
+        notes.print(f"Its probabilities were calibrated on only {recordings} recordings and are rough.")
 
 
 def _print_json(result: RecordingResult) -> None:
