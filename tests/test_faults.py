@@ -39,8 +39,10 @@ def inputs(faults: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="has other signals")
 def test_killed_commands_are_repeated_to_the_same_output(faults: ModuleType, inputs: Path, tmp_path: Path) -> None:
-    commands = [command for command in faults.COMMANDS if command.name in ("convert", "tree", "synth", "view")]
-    done = list(faults.disturb(faults.Killer(inputs, tmp_path), commands, kills=4, seed=0))
+    commands = [command for command in faults.COMMANDS if command.name in ("convert", "view")]
+    killer = faults.Killer(inputs, tmp_path)
+    killer.interrupt_s = 60.0  # how soon depends on the load
+    done = list(faults.disturb(killer, commands, kills=2, seed=0))
     assert [text for _, text, is_finding in done if is_finding] == []
     assert {kind for kind, _, _ in done} == {"kill", "full disk", "read-only folder"}
 
