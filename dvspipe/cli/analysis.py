@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,6 @@ from .screen import ShowProgress, make_table, progress, screen
 if TYPE_CHECKING:
     from ..events import Events
     from ..formats import Recording
-    from ..formats.source import Extent
 
 Mode = Literal["counts", "surface", "decay", "xyt", "raster", "rate"]
 Colours = Literal["light", "dark", "colour-blind", "viridis", "inferno", "grey"]
@@ -69,17 +67,7 @@ def compare(
 def _read(recording: Recording, show: ShowProgress) -> Events:
     from ..events import concatenate
 
-    extent = recording.extent()
-    return concatenate(_count(recording.chunks(), show, extent.events if extent else 0), recording.sensor)
-
-
-def _count(chunks: Iterator[Events], show: ShowProgress, total: int) -> Iterator[Events]:
-    """Yield the same chunks, and show how many events were read."""
-    done = 0
-    for chunk in chunks:
-        show("events", done, total)
-        done += len(chunk)
-        yield chunk
+    return concatenate(recording.chunks(progress=partial(show, "events")), recording.sensor)
 
 
 def calibrate(
@@ -139,26 +127,31 @@ def view(
     """Show the events of a recording as a video, a sheet of pictures, or a chart."""
     from ..files import claim_output
     from ..formats import open_recording
+    from ..formats.recordings import count_events
+    from ..formats.source import Extent
     from ..report import PLOTS, EventSource, PreviewSettings, draw_events, write_preview
 
     if beside is not None and mode in PLOTS:
         raise ConfigError(f"view: --beside cannot be combined with the chart --mode {mode}")
     if beside is not None and roi is not None:
         raise ConfigError("view: --beside cannot be combined with --roi, since the video is shown completely")
-    shown = {"window_us": round(window * 1000), "speed": speed, "fps": fps, "colours": colours, "scale": scale}
-    settings = build(PreviewSettings, shown if mode in PLOTS else shown | {"mode": mode}, "view")
+    given = {"window_us": round(window * 1000), "speed": speed, "fps": fps, "colours": colours, "scale": scale}
+    settings = build(PreviewSettings, given if mode in PLOTS else given | {"mode": mode}, "view")
     claim_output(out, overwrite=overwrite)
     recording = open_recording(file, sensor=parse_sensor(sensor), hints=parse_hints(hint))
     part = select_part(recording, start, stop, roi)
     complete = not start and stop is None and roi is None
     with progress() as show:
-        extent = (recording.extent() if complete else None) or _measure(_count(part.chunks(), show, 0))
+        shown = partial(show, "events")
+        extent = recording.extent() if complete else None
+        if extent is None:
+            count, _, first_us, last_us = count_events(part.chunks(progress=shown))
+            extent = Extent(count, first_us, last_us)
         if not (complete or extent.events):
             raise EventError(f"{file}: this part has no events")
         span_us = extent.first_us or 0, extent.last_us or 0
         if mode in PLOTS:
-            chunks = _count(part.chunks(), show, extent.events)
-            source = EventSource(chunks, part.sensor, extent.events, span_us)
+            source = EventSource(part.chunks(progress=shown), part.sensor, extent.events, span_us)
             draw_events(mode, source, out, colours=settings.colours, title=recording.path.name)
         else:
             write_preview(
@@ -166,14 +159,3 @@ def view(
                 progress=partial(show, "pictures"),
             )  # fmt: skip
     screen.print(f"{out}: {recording.path.name}, {'region' if roi else 'sensor'} {part.sensor}")
-
-
-def _measure(chunks: Iterator[Events]) -> Extent:
-    """Return number of events, first and last time."""
-    from ..formats.source import Extent
-
-    count, first_us, last_us = 0, None, None
-    for chunk in filter(len, chunks):
-        first_us = first_us if count else int(chunk.t[0])
-        count, last_us = count + len(chunk), int(chunk.t[-1])
-    return Extent(count, first_us, last_us)

@@ -183,7 +183,9 @@ def _last_us(recording: Recording) -> int:
     extent = recording.extent()
     if extent:
         return extent.last_us or 0
-    return max((int(part.t[-1]) for part in recording.chunks() if len(part)), default=0)
+    from ..formats.recordings import count_events
+
+    return count_events(recording.chunks())[-1] or 0
 
 
 def _describe_length(recording: Recording) -> str:

@@ -1,8 +1,8 @@
 """The encoding `libcaer_cmp` of event packets in ROS bags, which libcaer_driver writes for DAVIS and DVXplorer cameras.
 
-Little-endian words of 16 bits, whose top four are their type; each packet starts anew. Its times are added to the time
-of the packet. Definition: ros-event-camera/event_camera_codecs, libcaer_cmp_types.h; its decoder ignores events outside
-the sensor and words of other types, which are corruption here.
+Little-endian words of 16 bits, whose top four are their type; each packet starts from the initial state. Its times are
+added to the time of the packet. Definition: ros-event-camera/event_camera_codecs, libcaer_cmp_types.h; its decoder
+ignores events outside the sensor and words of other types, which are corruption here.
 """
 
 from __future__ import annotations

@@ -407,7 +407,7 @@ def describe(
     if extent:
         count, first_us, last_us = extent
     else:
-        count, on, first_us, last_us = _count(recording.chunks(progress=progress))
+        count, on, first_us, last_us = count_events(recording.chunks(progress=progress))
     duration_us = 0 if first_us is None or last_us is None else last_us - first_us
     return RecordingInfo(
         file=str(path),
@@ -425,7 +425,7 @@ def describe(
     )
 
 
-def _count(chunks: Iterable[Events]) -> tuple[int, int, int | None, int | None]:
+def count_events(chunks: Iterable[Events]) -> tuple[int, int, int | None, int | None]:
     """Return the number of events and of ON events, the first and the last time."""
     count = on = 0
     first_us = last_us = None

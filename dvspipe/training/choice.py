@@ -92,7 +92,7 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
     if unusable:
         listed = "; ".join(unusable[:LISTED]) + ("; ..." if len(unusable) > LISTED else "")
         raise DataError(f"{root}: {len(unusable)} of {len(measured)} recordings cannot be used, remove them: {listed}")
-    chosen, reasons = _choose(opened, measured, settings)
+    chosen, reasons = _choose(opened, measured, config, settings.get("bins"))
     merged = merge_settings({"name": name, **chosen}, settings)
     for group, values in given.items():
         if group in reasons and isinstance(values, dict):
@@ -101,16 +101,15 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
 
 
 def _choose(
-    opened: DataSet, measured: Sequence[Measurement], given: SettingsTree
+    opened: DataSet, measured: Sequence[Measurement], config: TrainConfig, given_bins: JsonValue
 ) -> tuple[SettingsTree, dict[str, str]]:
     """Return settings and reasons."""
-    config = build(TrainConfig, given, "given")
     durations = np.array([each.duration_us for each in measured])
     sensor = max((each.sensor for each in measured), key=lambda size: size.width * size.height)
     is_long = config.data.kind == "folder" and float(np.quantile(durations, 0.9)) > LONG_US
     span_us = float(min(WINDOW_US, np.median(durations)) if is_long else np.quantile(durations, 0.9))
     rate_hz = float(np.median([each.events / max(1, each.duration_us) * 1e6 for each in measured]))
-    bins = _choose_bins(config.data.window_us or span_us, rate_hz, sensor, given.get("bins"))
+    bins = _choose_bins(config.data.window_us or span_us, rate_hz, sensor, given_bins)
     window_us, step_s = bins.window_us, bins.step_us * 1e-6
     samples = len(opened.train) + len(opened.validation) + (0 if opened.fixed_test else len(opened.test))
     if is_long:

@@ -14,8 +14,8 @@ MAX_RECORDINGS = 256  # that statistics are estimated on; each has a value per s
 def estimate_norms(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> None:
     """Set the statistics of all batch norms to those of recordings, for the present weights, and no others.
 
-    The running statistics of a training lag behind its weights: after n updates with the momentum of 0.1, 0.9^n of
-    them is still the initial value. In evaluation, layers of a network with few updates would be silent.
+    The running statistics of a training are those of earlier weights: after n updates with the momentum of 0.1, 0.9^n
+    of them is still the initial value. In evaluation, layers of a network with few updates would be silent.
 
     Args:
         network: The network, which is left in evaluation mode.
