@@ -14,6 +14,7 @@ from .activity import (
     add_layers,
     operation_energy_pj,
 )
+from .adaptation import AdaptationRecord, NormShift
 from .inference import (
     Answer,
     Dependencies,
@@ -43,6 +44,7 @@ from .training import (
 __all__ = [
     "ENERGY_SOURCE",
     "ActivityRecord",
+    "AdaptationRecord",
     "Answer",
     "BaselineResult",
     "Dependencies",
@@ -56,6 +58,7 @@ __all__ = [
     "InferenceRun",
     "LabelRow",
     "LayerActivity",
+    "NormShift",
     "OutputFolder",
     "Playback",
     "Record",
