@@ -21,7 +21,6 @@ from dvspipe.formats import write
 from dvspipe.inference import (
     Classifier,
     ClassifyOptions,
-    InferConfig,
     adapt,
     classify_many,
     find_finished,
@@ -29,7 +28,7 @@ from dvspipe.inference import (
 )
 from dvspipe.inference import adaptation as module
 from dvspipe.inference.windows import slide
-from dvspipe.networks import ClassMoments, NetworkConfig, SpikingNetwork, find_norms, measure_norms
+from dvspipe.networks import NetworkConfig, SpikingNetwork, find_norms, measure_norms
 from dvspipe.results import AdaptationRecord, InferenceRun, OutputFolder, RecordingResult
 from dvspipe.training import TrainConfig, train
 
@@ -221,7 +220,7 @@ def test_a_recording_that_cannot_be_used_is_skipped(classifier: Classifier, tmp_
         adapt(classifier, [tmp_path / "none.h5"])
 
 
-def test_what_cannot_be_adapted_is_refused(classifier: Classifier, tmp_path: Path) -> None:
+def test_what_cannot_be_adapted_is_refused(classifier: Classifier) -> None:
     with pytest.raises(DataError, match=r"found 3 windows .* in 3 recordings, expected 4"):
         adapt(classifier, bars()[:3])
     for strength in (-0.1, 1.1, float("nan")):

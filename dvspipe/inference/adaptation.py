@@ -340,7 +340,8 @@ def _find_certain_share(shifts: Tensor) -> float:
 def _variance(moments: Tensor) -> Tensor:
     """Return the variance [channels] of the windows together, whose moments are [N, 2, channels]."""
     mean, square = moments.mean(0)
-    return (square - mean**2).clamp(min=1e-12)
+    variance: Tensor = (square - mean**2).clamp(min=1e-12)
+    return variance
 
 
 def _count(labels: Tensor, classes: int) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ class NormShift(Record):
 
 
 class AdaptationRecord(Record):
-    """A line of `dvspipe adapt --json`: what a checkpoint was adapted to, and what changed."""
+    """What a checkpoint was adapted to, and what changed."""
 
     checkpoint: str
     """The checkpoint, as it was given."""
