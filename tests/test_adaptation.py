@@ -217,7 +217,7 @@ def test_a_recording_that_cannot_be_used_is_skipped(classifier: Classifier, tmp_
     assert adaptation.record.skipped == 1
     assert "none.h5" in str(adaptation.skipped[0])
     with pytest.raises(FileError, match=r"none.h5"):
-        adapt(classifier, [tmp_path / "none.h5"])
+        adapt(classifier, [str(tmp_path / "none.h5")])
 
 
 def test_what_cannot_be_adapted_is_refused(classifier: Classifier) -> None:
