@@ -60,7 +60,7 @@ ONLY_HOMES = {
     "PIL": {"report"},
     "apsw": {"formats"},
     "cv2": {"opencv"},
-    "faery": {"formats"},
+    "faery": {"formats", "video"},
     "filelock": {"files"},
     "h5py": {"formats"},
     "hdf5plugin": {"formats"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -21,19 +21,25 @@ from .gestures import (
     CLIP_US,
     GESTURE_SENSOR,
     GESTURES,
+    OTHER,
     ClipSettings,
     Performance,
+    plan_clip,
     plan_session,
+    pose_person,
     render_gesture,
     render_session,
 )
 from .people import draw_person
-from .scenes import LIGHTS, LightKind
+from .rendering import render
+from .scenes import LIGHTS, LightKind, draw_far_camera, draw_scene
 from .sensors import draw_sensor, read_out
+from .webcam import compress, draw_webcam, film
 from .writing import SynthesisRecord, write_recordings
 
 SIMULATED_FPS: dict[LightKind, float] = {"fluorescent": 360.0, "led": 200.0, "natural": 200.0}
 """Frame rates at which a fast hand moves by three pixels per frame, and a tube flickers three times per period."""
+PANNED = 0.15  # of the videos of other gestures
 
 
 def _seeds(label: int, person: int, clip: int, seed: int) -> list[int]:
@@ -79,6 +85,34 @@ def _render(seeds: list[int], duration_us: int, fps: float) -> Iterator[Frame]:
     identity = draw_person(np.random.default_rng([seed, person]))
     rng = np.random.default_rng(seeds)
     return render_gesture(number - 1, identity, rng, ClipSettings(duration_us, fps, _draw_light(seeds)))
+
+
+def film_gesture(stem: Path, label: int, *, person: int, clip: int, seed: int, duration_us: int = CLIP_US) -> Path:
+    """Write the video of a gesture by a webcam or phone that is drawn for each clip, and return its path.
+
+    The person and the movement differ in place and detail from those that `record_gesture` records. In some videos of
+    other gestures the camera is moved about.
+
+    Args:
+        stem: The path without its suffix, which is .mp4 or .webm.
+        label: As the other arguments, see `gesture_frames`.
+        person: See there.
+        clip: See there.
+        seed: See there.
+        duration_us: See there.
+    """
+    seeds = [*_seeds(label, person, clip, seed), 1]
+    rng = np.random.default_rng(seeds)
+    webcam, light = draw_webcam(rng), LIGHTS[rng.integers(len(LIGHTS))]
+    if GESTURES[label] == OTHER and rng.random() < PANNED:
+        webcam = replace(webcam, shake_px=rng.uniform(0.02, 0.15) * webcam.size.height)
+    identity = draw_person(np.random.default_rng([seed, person]))
+    times_s = webcam.picture_times(duration_us)
+    scene = draw_scene(identity, webcam.size, light, rng, draw_far_camera)
+    pose = pose_person(plan_clip(label, rng, duration_us), identity, rng, times_s)
+    path = stem.with_name(stem.name + webcam.suffix)
+    compress(path, film(render(identity, scene, pose, times_s), times_s, duration_us, webcam, rng), webcam)
+    return path
 
 
 def record_session(
