@@ -66,7 +66,17 @@ def render(person: Person, scene: Scene, pose: Pose, t_s: Floats) -> Iterator[ND
         paint_limbs(pictures, build_limbs(person, scene, part), tiles, scene.light.ambient)
         for picture, light in zip(pictures, strength[now], strict=True):
             seen = cv2.GaussianBlur(picture, (5, 5), scene.blur_px)
-            yield np.minimum(65535 * (scene.light.veil + light * seen), 65535).astype(np.uint16)
+            yield _quantise(seen, 65535 * light, 65535 * scene.light.veil)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _quantise(picture: NDArray[Any], light: float, veil: float) -> NDArray[Any]:
+    """Return veil + light * picture as uint16, at most 65535."""
+    quantised = np.empty(picture.shape, np.uint16)
+    for row in range(picture.shape[0]):
+        for column in range(picture.shape[1]):
+            quantised[row, column] = np.uint16(min(veil + light * picture[row, column], 65535.0))
+    return quantised
 
 
 @njit(inline="always")

@@ -11,8 +11,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from ..events import SensorSize
@@ -133,13 +135,20 @@ def _expose(
             held.popleft()
         total = np.zeros((webcam.size.height, webcam.size.width), np.float32)
         for time_s, picture in held:
-            opened, closed = start_s + row_s, start_s + row_s + webcam.exposure_s
-            share = np.minimum(closed, time_s + interval_s) - np.maximum(opened, time_s)
-            rows = np.flatnonzero(share > 0)
-            if len(rows):
-                now = slice(rows[0], rows[-1] + 1)
-                total[now] += (share[now, None] / webcam.exposure_s / 65535).astype(np.float32) * picture[now]
+            opened = start_s + row_s
+            open_s = np.minimum(opened + webcam.exposure_s, time_s + interval_s) - np.maximum(opened, time_s)
+            _add_rows(total, picture, (np.maximum(open_s, 0) / webcam.exposure_s / 65535).astype(np.float32))
         yield total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _add_rows(total: NDArray[Any], picture: NDArray[Any], weights: NDArray[Any]) -> None:
+    """Add a picture [H, W] to a total, each row with its weight [H]."""
+    for row in range(len(weights)):
+        weight = weights[row]
+        if weight > 0:
+            for column in range(picture.shape[1]):
+                total[row, column] += weight * picture[row, column]
 
 
 def _develop(light: NDArray[np.float32], webcam: Webcam) -> NDArray[np.uint8]:
