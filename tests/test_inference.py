@@ -49,7 +49,6 @@ from dvspipe.inference import (
     plan_tasks,
     score,
 )
-from dvspipe.inference.fitting import Fit, find_region, fit_events, fit_stream, plan_fit, start_fit
 from dvspipe.inference.rates import MAX_RATE_BINS, RateHistogram, StepCounts
 from dvspipe.inference.windows import Window, slide
 from dvspipe.networks import NetworkConfig
@@ -65,6 +64,7 @@ from dvspipe.results import (
     add_scores,
     read_rows,
 )
+from dvspipe.sources.fitting import Fit, find_region, fit_events, fit_stream, plan_fit, start_fit
 from dvspipe.training import TrainConfig, train
 from dvspipe.video import write_video
 

@@ -24,10 +24,10 @@ from ..formats import NO_HINTS, Hints
 from ..networks import SpikingNetwork, State, count_activity, summarize_layers
 from ..parallel import Progress
 from ..results import EventRates, LayerActivity, SegmentRow
+from ..sources import EventSource, open_source
 from .config import InferConfig
 from .rates import RateHistogram, StepCounts
 from .segments import find_segments
-from .source import EventSource, open_source
 from .timeline import Timeline, find_centers
 from .windows import Step, Window, encode_complete, encode_steps, find_start, slide, split_by_events
 
