@@ -225,9 +225,8 @@ def test_several_videos_are_converted_and_finished_ones_skipped(clip: Path, tmp_
     (tmp_path / "in" / "a.webm").write_bytes(clip.read_bytes())
     (tmp_path / "in" / "sub" / "b.webm").write_bytes(clip.read_bytes())
     (tmp_path / "in" / "bad.mp4").write_text("no video")
-    done = dvspipe(
-        "convert", "in", "-o", "out", "--jobs", "2", "--preset", "noisy", "--preview", cwd=tmp_path, code=None
-    )
+    typed = ["convert", "in", "-o", "out", "--stop", "0.3"]
+    done = dvspipe(*typed, "--jobs", "2", "--preset", "noisy", "--preview", cwd=tmp_path, code=None)
     assert done.returncode == 1
     assert "bad.mp4: not a video" in done.stderr
     assert {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*")} == {
@@ -238,7 +237,7 @@ def test_several_videos_are_converted_and_finished_ones_skipped(clip: Path, tmp_
     killed = tmp_path / "out" / "a.h5.part"  # after it had completed the file
     killed.mkdir()
     (killed / ".lock").touch()
-    again = dvspipe("convert", "in", "-o", "out", "--json", cwd=tmp_path)
+    again = dvspipe(*typed, "--json", cwd=tmp_path)
     assert ("already converted: 2 of 2" in again.stderr, again.stdout) == (True, "")
     assert not killed.exists()
 
@@ -432,7 +431,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
     assert "import_from_nir" not in done.stdout
     assert "--dt 0.0001" in done.stderr
     dvspipe("export", checkpoint, "--to", "nir", "-o", "a.nir", cwd=tmp_path, code=2)
-    dvspipe("train", "mine.yaml", "data.root=data", *SHORT, cwd=tmp_path)
+    dvspipe("train", "mine.yaml", "data.root=data", *SHORT, "optimiser.epochs=1", cwd=tmp_path)
     assert (tmp_path / "runs" / "train" / "mine-2").is_dir()
     dvspipe("train", "mine.yaml", "data.root=data", "--out", run, cwd=tmp_path, code=2)
 

@@ -512,7 +512,7 @@ def damages(folder: Path) -> Iterator[tuple[Path, bytes | None]]:
             other,
         ):
             yield file, instead
-        for position in rng.integers(0, len(whole), 6).tolist():
+        for position in rng.integers(0, len(whole), 3).tolist():
             yield file, whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :]
 
 

@@ -94,6 +94,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write(root / "data" / name / f"{number:02}.h5", moving_bar(label, number))
     config = {
         "bins": BINS,
+        "jobs": 1,
         "data": {"root": str(root / "data")},
         "network": {"channels": [6], "kernel": 3, "tau_mem_s": 0.04},
         "optimiser": {"epochs": 6, "batch": 8, "learning_rate": 0.02},
@@ -1015,7 +1016,7 @@ def test_processes_need_a_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_ctrl_c_leaves_what_is_done(jobs: int, tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
-    count = 6
+    count = 4
     for number in range(count):
         write(tmp_path / "data" / f"{number:02}.h5", moving_bar(number % 3, number, windows=200))
     typed = [checkpoint, tmp_path / "data", "--out", tmp_path / "out", "--no-pictures", "--hop", 20]
