@@ -29,9 +29,9 @@ from ..formats import NO_HINTS, Hints
 from ..networks import BatchNorm, ClassMoments, SpikingNetwork, find_norms, measure_norms, mix_moments
 from ..parallel import Progress
 from ..results import AdaptationRecord, NormShift
+from ..sources import EventSource
 from .classifier import Classifier
 from .config import InferConfig
-from .source import EventSource
 from .windows import Spikes, Window
 
 MAX_WINDOWS = 128  # that statistics are estimated on, at most as many of each predicted class
