@@ -37,7 +37,7 @@ from .windows import Spikes, Window
 MAX_WINDOWS = 128  # that statistics are estimated on, at most as many of each predicted class
 MAX_BYTES = 256 << 20  # of these windows
 LEAST_WINDOWS = 4  # that are not quiet
-LARGEST_RATIO = 16.0  # of two variances
+LARGEST_RATIO = 4.0  # of two variances
 
 
 @dataclass(frozen=True, eq=False)

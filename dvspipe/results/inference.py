@@ -63,12 +63,13 @@ class InferenceRun(Record):
         return "{}: {}, now {}".format(*differences[0]) if differences else ""
 
     def _decisive(self) -> dict[str, JsonValue]:
-        return {
+        decisive: dict[str, JsonValue] = {
             "network": self.network,
             "settings": self.settings,
             "sensor_given": self.sensor_given,
             "hints": list(self.hints),
-        } | ({} if self.adapted_to is None else {"adapted_to": self.adapted_to})
+        }
+        return decisive if self.adapted_to is None else decisive | {"adapted_to": self.adapted_to}
 
 
 class Dependencies(Record):
