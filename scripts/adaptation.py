@@ -19,6 +19,7 @@ import torch
 from dvspipe import Classifier, Events, adapt
 from dvspipe.config import build
 from dvspipe.errors import DvspipeError
+from dvspipe.inference.adaptation import STRENGTH
 from dvspipe.inference.windows import slide
 from dvspipe.networks import ClassMoments, measure_norms
 from dvspipe.simulator import SimulatorConfig, read_preset
@@ -85,7 +86,7 @@ def main() -> None:
     parser.add_argument("checkpoint", nargs="?", default="gesture-synthetic")
     parser.add_argument("--clips", type=int, default=20, help="of each class")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--strength", type=float, default=1.0)
+    parser.add_argument("--strength", type=float, default=STRENGTH)
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
     classifier = Classifier.load(given.checkpoint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,7 +129,7 @@ def test_moments_that_do_not_fit_the_network_are_refused(checkpoint: Path, tmp_p
 def test_norms_move_by_what_the_classes_do_not_explain(classifier: Classifier) -> None:
     """The first norm, computed again from the definition."""
     recordings = [repeat(each) for each in bars((0, 2))]
-    adapted = adapt(classifier, recordings).classifier
+    adapted = adapt(classifier, recordings, strength=1.0).classifier
     assert classifier.moments is not None
     before, after = find_norms(classifier.network)[0], find_norms(adapted.network)[0]
     assert before.running_mean is not None
@@ -166,7 +167,7 @@ def test_recordings_of_one_class_are_not_normalised_away(classifier: Classifier,
 
 
 def test_another_sensor_is_recognised_again(classifier: Classifier) -> None:
-    adaptation = adapt(classifier, [repeat(each) for each in bars()])
+    adaptation = adapt(classifier, [repeat(each) for each in bars()], strength=1.0)
     test, labels = [repeat(each) for each in bars(first=200)], [0, 1, 2] * EACH
     assert accuracy(adaptation.classifier, test, labels) >= accuracy(classifier, test, labels)
     assert adaptation.record.norms[0].mean > 0.1
@@ -189,11 +190,11 @@ def test_the_classifier_stays_as_it_is_and_the_same_recordings_give_the_same(cla
 
 def test_an_adapted_checkpoint_says_so_and_can_be_adapted_again(classifier: Classifier, tmp_path: Path) -> None:
     recordings = [repeat(each) for each in bars()]
-    once = adapt(classifier, recordings)
+    once = adapt(classifier, recordings, strength=1.0)
     once.save(tmp_path / "new.safetensors")
     loaded = Classifier.load(tmp_path / "new.safetensors")
     assert loaded.config.trained_on == f"{classifier.config.trained_on}; adapted to 24 windows of 24 recordings"
-    twice = adapt(loaded, recordings)
+    twice = adapt(loaded, recordings, strength=1.0)
     assert twice.record.norms[0].mean < 0.3 * once.record.norms[0].mean
 
 
@@ -312,3 +313,9 @@ def test_adapt_replaces_nothing_without_overwrite(data: Path, checkpoint: Path) 
     assert (data.parent / "new.safetensors").read_text() == "mine"
     dvspipe("adapt", checkpoint, data, "-o", "new.safetensors", "--overwrite", cwd=data.parent)
     assert Classifier.load(data.parent / "new.safetensors").moments is not None
+
+
+def test_the_strength_of_the_command_is_that_of_the_function() -> None:
+    from dvspipe.cli.adapt import adapt as command
+
+    assert inspect.signature(command).parameters["strength"].default == module.STRENGTH

@@ -26,7 +26,7 @@ def adapt(
     checkpoint: Checkpoint,
     recordings: Recordings,
     out: Out,
-    strength: Strength = 1.0,
+    strength: Strength = 0.5,
     window: Window = None,
     hop: Hop = None,
     fit: FitMode = None,

@@ -37,6 +37,7 @@ from .windows import Spikes, Window
 MAX_WINDOWS = 128  # that statistics are estimated on, at most as many of each predicted class
 MAX_BYTES = 256 << 20  # of these windows
 LEAST_WINDOWS = 4  # that are not quiet
+STRENGTH = 0.5  # 1 follows a distant sensor too far where the recordings show one class
 LARGEST_RATIO = 4.0  # of two variances
 
 
@@ -63,7 +64,7 @@ class Adaptation:
         save_checkpoint(path, self.classifier.config, self.classifier.network, self.classifier.moments)
 
 
-def check_adaptable(classifier: Classifier, strength: float = 1.0) -> None:
+def check_adaptable(classifier: Classifier, strength: float = STRENGTH) -> None:
     """Check that a classifier can be adapted.
 
     Raises:
@@ -88,7 +89,7 @@ def adapt(
     recordings: Sequence[str | Path | Events],
     config: InferConfig = InferConfig(),
     *,
-    strength: float = 1.0,
+    strength: float = STRENGTH,
     sensor: SensorSizeLike | None = None,
     hints: Hints = NO_HINTS,
     progress: Progress | None = None,
