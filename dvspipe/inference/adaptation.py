@@ -79,7 +79,7 @@ def check_adaptable(classifier: Classifier, strength: float = STRENGTH) -> None:
         raise CheckpointError(f"{name}: cannot be adapted (found a network of kind {kind}, which has no batch norm)")
     if classifier.moments is None:
         raise CheckpointError(
-            f"{name}: cannot be adapted (found no moments of its classes, which training writes since dvspipe 0.2); "
+            f"{name}: cannot be adapted (found no moments of its classes, which earlier versions did not write); "
             "train it again"
         )
 
@@ -100,7 +100,8 @@ def adapt(
         classifier: The classifier; it is not changed.
         recordings: Files, or events in memory; each is read once, one that cannot be used is skipped.
         config: The windows, as they will be classified; `stateful` changes nothing here.
-        strength: How far the statistics move: 0 not at all, 1 by all of the difference that is not due to chance.
+        strength: How far the statistics move: 0 not at all, 1 by all of the difference that is not due to chance, which
+            can be too much on a sensor very unlike that of the training.
         sensor: The sensor of recordings that do not name it.
         hints: What else they do not say.
         progress: Called with the number of recordings done and in all.
