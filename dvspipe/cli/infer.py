@@ -56,11 +56,18 @@ Stateful = Annotated[
 ]
 FitMode = Annotated[
     Literal["crop", "scale"] | None,
-    typer.Option("--fit", help="Crop or scale recordings of another sensor than the network's; default: an error."),
+    typer.Option(
+        "--fit",
+        help="Crop or scale the complete picture of another sensor than the network's, or --roi; default: see --roi.",
+    ),
 ]
 Roi = Annotated[
     str | None,
-    typer.Option(metavar="WxH+X+Y|auto", help="Part of the sensor to use; auto: where events are; default: all of it."),
+    typer.Option(
+        metavar="WxH+X+Y|auto|full",
+        help="Part of the picture to look at; auto: find and follow the one who moves; default: auto for videos and "
+        "larger sensors than the network's, full for others and with --fit.",
+    ),
 ]
 Labels = Annotated[
     Path | None, typer.Option(metavar="PATH", help="Label file, or folder of NAME_labels.csv files, to compute scores.")

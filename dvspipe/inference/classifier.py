@@ -23,7 +23,7 @@ from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints
 from ..networks import SpikingNetwork, State, count_activity, summarize_layers
 from ..parallel import Progress
-from ..results import EventRates, LayerActivity, SegmentRow
+from ..results import EventRates, LayerActivity, LookRow, SegmentRow
 from .config import InferConfig
 from .rates import RateHistogram, StepCounts
 from .segments import find_segments
@@ -53,6 +53,8 @@ class Prediction:
         timeline: The predictions over time.
         segments: Which class is shown when.
         rates: Events over time, as recorded.
+        picture: Size of the recording's pictures.
+        looked_at: The part of them that the network looked at, over time.
         classified_us: Time that went through the network in microseconds; overlapping windows count each.
         layers: What each layer of the network did.
         trained_on: What the network was trained on.
@@ -70,6 +72,8 @@ class Prediction:
     timeline: Timeline
     segments: tuple[SegmentRow, ...]
     rates: EventRates
+    picture: SensorSize
+    looked_at: tuple[LookRow, ...]
     classified_us: int
     layers: tuple[LayerActivity, ...]
     trained_on: str
@@ -328,6 +332,8 @@ class Classifier:
             timeline=timeline,
             segments=find_segments(timeline, classes, config.segments, t_first_us=t_first_us, t_end_us=t_end_us),
             rates=reader.rates.summarize(),
+            picture=reader.source.picture,
+            looked_at=reader.source.looked_at,
             classified_us=reader.classified_us,
             layers=layers,
             trained_on=self.config.trained_on,
@@ -471,7 +477,7 @@ def _is_covered(window: Window, bins: BinConfig, reader: _Reader) -> bool:
 def _explain_no_events(reader: _Reader, config: InferConfig) -> str:
     if not reader.recorded:
         return "has no events"
-    where = "remains after scaling" if config.fit == "scale" else "is in the region"
+    where = "is in the region" if config.fit == "crop" or config.roi is not None else "remains after scaling"
     return f"none of its {reader.recorded:,} events {where}"
 
 

@@ -158,6 +158,21 @@ class EventRates(Record):
     """Number of events in each bin."""
 
 
+class LookRow(Record):
+    """The part of a recording's pictures that the network looks at, from a time on."""
+
+    t_us: int | None
+    """Time from which on it does, in microseconds; None: from the beginning."""
+    left: int
+    """First column; negative if the part reaches beyond the picture."""
+    top: int
+    """First row."""
+    width: int
+    """Columns."""
+    height: int
+    """Rows."""
+
+
 class Answer(Row):
     """answer.json, a line of predictions.jsonl and a row of predictions.csv: what a recording shows."""
 
@@ -191,6 +206,10 @@ class Answer(Row):
     """Time of the last event in microseconds."""
     rates: EventRates
     """Events over time, as recorded."""
+    picture: str = ""
+    """Size of the recording's pictures, WIDTHxHEIGHT."""
+    looked_at: tuple[LookRow, ...] = ()
+    """The part of them that the network looked at, over time."""
     classified_us: int
     """Time that went through the network in microseconds; overlapping windows count each."""
     layers: tuple[LayerActivity, ...]
