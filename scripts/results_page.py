@@ -24,6 +24,7 @@ from dvspipe.results import (
     InferenceRun,
     LabelRow,
     LayerActivity,
+    LookRow,
     OutputFolder,
     Playback,
     Record,
@@ -64,7 +65,7 @@ TRAINING = (
 )  # fmt: skip
 EVALUATION = (EvaluationResult,)
 INFERENCE = (
-    InferenceRun, Answer, WindowRow, SegmentRow, LabelRow, EventRates, TimeScores, Dependencies, Playback,
+    InferenceRun, Answer, LookRow, WindowRow, SegmentRow, LabelRow, EventRates, TimeScores, Dependencies, Playback,
     RecordingResult,
 )  # fmt: skip
 

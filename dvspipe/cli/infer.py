@@ -195,11 +195,13 @@ def print_answers(answers: Sequence[Answer]) -> None:
     """Print a row per recording, what the network was trained on, and scores."""
     if not answers:
         return
-    rows = [("file", "label", "class", "probability", "segments", "events")]
+    looked = [] if all(answer.is_complete for answer in answers) else ["looked at"]
+    rows = [("file", "label", "class", "probability", "segments", "events", *looked)]
     for answer in answers:
         name = answer.class_name if answer.certain else f"{answer.class_name}, uncertain"
         numbers = f"{answer.probability:.1%}", str(answer.segments), f"{answer.events:,}"
-        rows.append((answer.file, str(answer.label), name, *numbers))
+        place = f"{answer.region}, moves" if len(answer.looked_at) > 1 else answer.region
+        rows.append((answer.file, str(answer.label), name, *numbers, *([place] if looked else [])))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if screen.is_terminal and sum(widths) + 2 * len(widths) > screen.width:
         table = make_table(*rows[0], right=("probability", "segments", "events"))
@@ -210,7 +212,7 @@ def print_answers(answers: Sequence[Answer]) -> None:
         screen.print(table)
     else:
         for row in rows:
-            cells = zip(row, widths, "<><>>>", strict=True)
+            cells = zip(row, widths, "<><>>><", strict=False)
             screen.print("  ".join(f"{cell:{side}{width}}" for cell, width, side in cells))
     if answers[0].trained_on:
         screen.print(f"The network was trained on: {answers[0].trained_on}")

@@ -2,6 +2,7 @@
 
 from .classifier import Classifier, Prediction
 from .config import InferConfig, SegmentConfig
+from .framing import frame_events
 from .labels import LabelledSpan, find_label_file, read_spans
 from .many import ClassifyOptions, Draw, classify_many, find_finished, summarize_answers
 from .records import record_answer, record_dependencies, record_run, record_windows
@@ -26,6 +27,7 @@ __all__ = [
     "find_finished",
     "find_label_file",
     "find_segments",
+    "frame_events",
     "plan_tasks",
     "read_spans",
     "record_answer",

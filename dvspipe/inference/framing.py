@@ -6,8 +6,11 @@ no events. It is found by motion alone, in three steps:
 1. `add_activity` counts in slices of half a second which pixels are active, in a coarse grid. A pixel counts once per
    slice, so that an outline that sways a little counts as much as a hand that waves, and only if one of its neighbours
    was active just before, as the edges of objects are and noise is not.
-2. `find_place` finds the centre and the size of what moves in the sum of the slices of some seconds.
-3. `find_framing` takes the median of all sizes, and follows the centres slowly.
+2. `find_place` finds in the sum of the slices of some seconds the square that shows the person as training clips do:
+   first the square with the most activity for its size, and from there, in a few steps, by a small network that is
+   trained on cartoons of the synthetic people. The outlines of head and body that show there tell it which side of the
+   body moves, and how large it is.
+3. `find_framing` takes the median of all sides, and follows the centres slowly.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -31,25 +36,36 @@ SEEN_SLICES = 6  # on each side of a slice that show with it where the person is
 GRID_CELLS = 160  # of the longer side of a picture, at most
 SUPPORT_US = 20_000  # after which an event supports those of its neighbours no more
 MOST_ENLARGED = 4.0  # pixels of the target per pixel of the recording
-SIDE_PER_SIZE = 2.8  # what is looked at, per size of what moves
+NOISE_QUANTILE = 0.1  # of the cells, which show noise only
+FAINTEST, STRONGEST = 0.25, 0.6  # weight 0 and 1
+LEAST_CELLS = 12.0  # of what moves
+SIDE_POWER = 0.65
+SMALLEST_SIDE, SIDE_STEP = 10, 1.2  # of the squares that are tried, in cells
+START_SIDE, START_RAISE = 1.5, 0.2  # from the square that moves to one that shows the person
+MODEL = Path(__file__).with_name("framing.npz")
+MODEL_CELLS, MODEL_VIEW = 20, 1.5
+REFINEMENTS = 4
+MOST_CHANGED = 2.5  # a side by refinement
 SMOOTH_SLICES = 4  # standard deviation of the smoothing of the centres
-PLAY = 0.06  # of the side that the centre may move before the part follows
+PLAY = 0.08  # of the side that the centre may move before the part follows
 
 
-class Place(NamedTuple):
-    """Where something moves.
+class Square(NamedTuple):
+    """A square of a picture.
 
     Args:
         x: Column of its centre.
         y: Row of its centre.
-        size: Its size in pixels.
-        weight: How much of it moves.
+        side: Its side.
     """
 
     x: float
     y: float
-    size: float
-    weight: float
+    side: float
+
+    def scaled(self, factor: float) -> Square:
+        """Return the square in a picture that is larger by a factor."""
+        return Square(*(factor * each for each in self))
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +146,7 @@ class ActivityMaps:
 
     def __init__(self, sensor: SensorSize) -> None:
         check_pixels(sensor)
-        self.sensor = sensor
+        self.start_us = 0  # of the first slice
         self.cell_px = -(-max(sensor.width, sensor.height) // GRID_CELLS)
         self._shape = -(-sensor.height // self.cell_px), -(-sensor.width // self.cell_px)
         never = np.iinfo(np.int64).min // 2
@@ -139,17 +155,18 @@ class ActivityMaps:
         )
 
     def count(self, parts: Iterable[Events]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield the number of each slice that has events, counted from time 0, and its active pixels per cell."""
+        """Yield the number of each slice that has events, counted from the first event, and active pixels per cell."""
         number, counts = None, np.zeros(self._shape, np.float32)
         for part in parts:
             first = 0
             while first < len(part):
-                now = int(part.t[first]) // SLICE_US
+                self.start_us = int(part.t[first]) if number is None else self.start_us
+                now = (int(part.t[first]) - self.start_us) // SLICE_US
                 if number is not None and now != number:
                     yield number, counts
                     counts = np.zeros(self._shape, np.float32)
                 number = now
-                stop = int(np.searchsorted(part.t, (now + 1) * SLICE_US))
+                stop = int(np.searchsorted(part.t, self.start_us + (now + 1) * SLICE_US))
                 one = part.slice_events(first, stop)
                 _count_active(one.t, one.x, one.y, number, self.cell_px, self._pixels, counts)
                 first = stop
@@ -157,26 +174,117 @@ class ActivityMaps:
             yield number, counts
 
 
-def find_place(activity: NDArray[np.float32], cell_px: int) -> Place | None:
-    """Return where something moves, None if nothing does.
+def find_place(activity: NDArray[np.float32], cell_px: int) -> Square | None:
+    """Return the square that shows the one who moves, in pixels; None if nothing does.
 
     Args:
         activity: float32 [rows, columns], active pixels per cell in some slices.
         cell_px: Side of a cell in pixels.
     """
-    floor = float(np.median(activity))
-    weight = np.clip((activity - floor - 3 * math.sqrt(floor)) / cell_px, 0, 1)
-    total = float(weight.sum())
-    if total < 8:
+    weight = weigh_cells(activity, cell_px)
+    if weight.sum() < LEAST_CELLS:
         return None
-    rows, columns = np.mgrid[: weight.shape[0], : weight.shape[1]] + 0.5
-    x, y = float((weight * columns).sum() / total), float((weight * rows).sum() / total)
-    for _ in range(10):  # what is far from it is something else
-        spread = max(2.0, math.sqrt(float((weight * ((columns - x) ** 2 + (rows - y) ** 2)).sum() / weight.sum() / 2)))
-        near = weight * (np.maximum(abs(columns - x), abs(rows - y)) < 2.5 * spread)
-        x, y = float((near * columns).sum() / near.sum()), float((near * rows).sum() / near.sum())
-        weight = near
-    return Place(x * cell_px, y * cell_px, spread * cell_px, float(weight.sum()))
+    return refine_square(weight, find_start(weight)).scaled(cell_px)
+
+
+def weigh_cells(activity: NDArray[np.float32], cell_px: int) -> NDArray[np.float64]:
+    """Return how active each cell and its neighbours are beyond noise, 0 to 1; 1 is an edge that crosses them."""
+    density = _mean_in_squares(np.minimum(activity / cell_px, 1.0), 3)
+    noise = float(np.quantile(density, NOISE_QUANTILE))
+    return np.asarray(np.clip((density - 2 * noise - FAINTEST) / (STRONGEST - FAINTEST), 0, 1), np.float64)
+
+
+def find_start(weight: NDArray[np.float64]) -> Square:
+    """Return about where the one who moves is.
+
+    There, a square has the largest weight for its side to the power SIDE_POWER: more of it would add little.
+
+    Args:
+        weight: float64 [rows, columns], what `weigh_cells` returns.
+    """
+    best, found, side = 0.0, Square(0.0, 0.0, 1.0), float(SMALLEST_SIDE)
+    while side <= 1.3 * max(weight.shape):
+        cells = int(side) // 2 * 2 + 1
+        sums = _mean_in_squares(weight, cells) * cells ** (2 - SIDE_POWER)
+        if sums.max() > best:
+            best = float(sums.max())
+            y, x = np.argwhere(sums >= 0.98 * best).mean(axis=0) + 0.5
+            found = Square(float(x), float(y), float(cells))
+        side *= SIDE_STEP
+    return Square(found.x, found.y - START_RAISE * START_SIDE * found.side, START_SIDE * found.side)
+
+
+def refine_square(weight: NDArray[np.float64], start: Square) -> Square:
+    """Return the square near another that shows the one who moves as training clips show people.
+
+    Args:
+        weight: float64 [rows, columns], what `weigh_cells` returns.
+        start: What `find_start` returns.
+    """
+    model, sums, now = _load_model(), sum_weights(weight), start
+    for _ in range(REFINEMENTS):
+        view = see_square(sums, now)
+        right, down, growth = model.apply(view)
+        left, mirrored_down, mirrored_growth = model.apply(view[:, ::-1])
+        x, y = now.x + (right - left) / 2 * now.side, now.y + (down + mirrored_down) / 2 * now.side
+        side = now.side * math.exp((growth + mirrored_growth) / 2)
+        now = Square(
+            min(max(x, start.x - start.side / 2), start.x + start.side / 2),
+            min(max(y, start.y - start.side / 2), start.y + start.side / 2),
+            min(max(side, start.side / MOST_CHANGED), start.side * MOST_CHANGED),
+        )
+    return now
+
+
+def sum_weights(weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sum of the weights above and left of each corner of a cell, [rows + 1, columns + 1]."""
+    return np.asarray(np.pad(weight, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1), np.float64)
+
+
+def see_square(sums: NDArray[np.float64], square: Square) -> NDArray[np.float64]:
+    """Return the mean weight in MODEL_CELLS x MODEL_CELLS parts of a square and its surroundings.
+
+    Args:
+        sums: What `sum_weights` returns.
+        square: The middle of what is seen, which is MODEL_VIEW times as large; beyond the picture are zeros.
+    """
+    rows, columns = sums.shape[0] - 1, sums.shape[1] - 1
+    edges = (np.arange(MODEL_CELLS + 1) / MODEL_CELLS - 0.5) * MODEL_VIEW * square.side
+    y, x = np.clip(square.y + edges, 0, rows), np.clip(square.x + edges, 0, columns)
+    i, j = np.minimum(y.astype(int), rows - 1), np.minimum(x.astype(int), columns - 1)
+    down, right = (y - i)[:, None], x - j
+    between = sums[i] * (1 - down) + sums[i + 1] * down
+    corners = between[:, j] * (1 - right) + between[:, j + 1] * right
+    area = (MODEL_VIEW * square.side / MODEL_CELLS) ** 2
+    return np.asarray(np.diff(np.diff(corners, axis=0), axis=1) / area, np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class _Model:
+    """A network with one hidden layer, which scripts/framing.py trains."""
+
+    hidden: NDArray[np.float64]
+    hidden_bias: NDArray[np.float64]
+    out: NDArray[np.float64]
+    out_bias: NDArray[np.float64]
+
+    def apply(self, view: NDArray[np.float64]) -> tuple[float, float, float]:
+        """Return how far a square must move to the right and down, in sides, and the logarithm of its growth."""
+        right, down, growth = np.tanh(view.ravel() @ self.hidden + self.hidden_bias) @ self.out + self.out_bias
+        return float(right), float(down), float(growth)
+
+
+@cache
+def _load_model() -> _Model:
+    with np.load(MODEL) as file:
+        return _Model(**{name: file[name].astype(np.float64) for name in file.files})
+
+
+def _mean_in_squares(values: NDArray[np.float32 | np.float64], side: int) -> NDArray[np.float64]:
+    """Return the mean in the square of an odd side around each cell, with zeros outside."""
+    before, after = side // 2 + 1, side // 2
+    sums = np.pad(np.asarray(values, np.float64), ((before, after), (before, after))).cumsum(axis=0).cumsum(axis=1)
+    return np.asarray((sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]) / side**2)
 
 
 def find_framing(
@@ -204,21 +312,21 @@ def find_framing(
         return None
     shorter = min(target.width, target.height)
     if zoom is None:
-        side = scale * SIDE_PER_SIZE * float(np.median([place.size for place in places]))
+        side = scale * float(np.median([place.side for place in places]))
         zoom = min(MOST_ENLARGED, shorter / side)
         if zoom * original.width <= target.width and zoom * original.height <= target.height:
             return None
     center = scale * np.array([(place.x, place.y) for place in places])
-    t_us = np.array(numbers, np.int64) * SLICE_US
+    t_us = maps.start_us + np.array(numbers, np.int64) * SLICE_US
     followed = _follow(_smooth(np.array(numbers), center), PLAY * shorter / zoom)
     return Framing(original, target, zoom, t_us, followed)
 
 
 def _find_places(
     slices: Iterable[tuple[int, NDArray[np.float32]]], cell_px: int
-) -> tuple[list[int], list[Place]]:  # fmt: skip
+) -> tuple[list[int], list[Square]]:  # fmt: skip
     """Return the slices around which something moves, and where, from all slices near them."""
-    numbers, places, near = list[int](), list[Place](), deque[tuple[int, NDArray[np.float32]]]()
+    numbers, places, near = list[int](), list[Square](), deque[tuple[int, NDArray[np.float32]]]()
     waiting = deque[int]()
 
     def place_until(last: int | None) -> None:

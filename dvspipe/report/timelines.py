@@ -299,11 +299,9 @@ class _Captions:
 
 def boxes_of(answer: Answer, sensor: SensorSize) -> list[tuple[int, Box]]:
     """Return what the network looked at from which time on, in pixels of a sensor; nothing for the complete picture."""
-    if not answer.picture or not answer.looked_at:
+    if answer.is_complete:
         return []
-    picture, first = SensorSize.parse(answer.picture), answer.looked_at[0]
-    if len(answer.looked_at) == 1 and (first.width, first.height) == (picture.width, picture.height):
-        return []
+    picture = SensorSize.parse(answer.picture)
     x, y = sensor.width / picture.width, sensor.height / picture.height
     return [
         (

@@ -172,12 +172,16 @@ class LookRow(Record):
     height: int
     """Rows."""
 
+    def __str__(self) -> str:
+        """The part as WIDTHxHEIGHT+LEFT+TOP."""
+        return f"{self.width}x{self.height}+{self.left}+{self.top}"
+
 
 class Answer(Row):
     """answer.json, a line of predictions.jsonl and a row of predictions.csv: what a recording shows."""
 
     columns: ClassVar[tuple[str, ...]] = (
-        "file", "label", "class", "probability", "certain", "events", "windows", "segments", "duration_s",
+        "file", "label", "class", "probability", "certain", "events", "windows", "segments", "duration_s", "region",
     )  # fmt: skip
 
     file: str
@@ -228,6 +232,17 @@ class Answer(Row):
     def duration_s(self) -> float:
         """Time from the first event to the last in seconds."""
         return (self.t_last_us - self.t_first_us) * 1e-6
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def region(self) -> str:
+        """The first part that the network looked at, WIDTHxHEIGHT+LEFT+TOP."""
+        return str(self.looked_at[0]) if self.looked_at else ""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the network looked at complete pictures, as far as is known."""
+        return not self.looked_at or self.region == f"{self.picture}+0+0"
 
 
 class RecordingResult(Record):
