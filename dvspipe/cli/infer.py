@@ -213,7 +213,7 @@ def print_answers(answers: Sequence[Answer]) -> None:
     else:
         for row in rows:
             cells = zip(row, widths, "<><>>><", strict=False)
-            screen.print("  ".join(f"{cell:{side}{width}}" for cell, width, side in cells))
+            screen.print("  ".join(f"{cell:{side}{width}}" for cell, width, side in cells).rstrip())
     if answers[0].trained_on:
         screen.print(f"The network was trained on: {answers[0].trained_on}")
     if (scores := add_scores(answer.scores for answer in answers)) is not None:

@@ -225,12 +225,15 @@ def _open_video(path: Path, target: SensorSize, config: InferConfig) -> EventSou
     given = settings.video.crop or settings.video.resize
     if roi not in (None, "full") and settings.video.crop:
         raise DataError(f"{path}: both roi and video.crop = {settings.video.crop} select a part, expected one")
-    size = open_video(path, settings.video).size
-    small = _set_video(settings, resize=str(_coarse_size(size)))
+    if roi == "auto" and settings.video.resize:
+        raise DataError(f"{path}: both roi = auto and video.resize = {settings.video.resize} scale, expected one")
+    pictures = settings if roi in (None, "full") else _set_video(settings, resize=None)
+    size = open_video(path, pictures.video).size
+    small = _set_video(settings, resize=str(_coarse_size(size))).model_copy(update={"upsample": "off"})
     overview = _simulate_video(path, small)
     framing = None
     if roi == "auto" or (roi is None and config.fit is None and not given):
-        zoom = 1.0 if config.fit == "crop" or settings.video.resize else None
+        zoom = 1.0 if config.fit == "crop" else None
         framing = find_framing(overview.parts(), overview.sensor, target, zoom=zoom, original=size)
     if framing is not None:
         region = framing.surroundings()
@@ -272,7 +275,7 @@ def _estimate_span(video: Video) -> tuple[int, int] | None:
     return first_us, max(second_us, last_us if stop_s is None else min(last_us, round(stop_s * 1e6)))
 
 
-def _set_video(settings: ConvertConfig, **update: str) -> ConvertConfig:
+def _set_video(settings: ConvertConfig, **update: str | None) -> ConvertConfig:
     return settings.model_copy(update={"video": settings.video.model_copy(update=update)})
 
 
