@@ -1,4 +1,4 @@
-"""Make dvspipe/inference/framing.npz, by which people are found: `python scripts/framing.py` (a few minutes, one core).
+"""Make dvspipe/sources/framing.npz, by which people are found: `python scripts/framing.py` (a few minutes, one core).
 
 Cartoons of the synthetic people are drawn at many sizes, with noise, other moving things and the borders of pictures;
 what changes in them resembles the activity of a real or simulated sensor. A small network is trained to say from a
@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dvspipe.inference.framing import (
+from dvspipe.opencv import cv2
+from dvspipe.sources.framing import (
     LEAST_CELLS,
     MODEL,
     MODEL_CELLS,
@@ -27,15 +28,14 @@ from dvspipe.inference.framing import (
     sum_weights,
     weigh_cells,
 )
-from dvspipe.opencv import cv2
 from dvspipe.synthesis.gestures import GESTURES, Performance, pose_person
 from dvspipe.synthesis.people import Floats, Person, Pose, draw_person
 from dvspipe.synthesis.scenes import Camera
 
 CARTOONS, SEED = 800, 5
 TESTED = 10  # one cartoon in so many is not trained on
-SCALE = 0.79  # pixels per metre and pixel of the side: the middle of what `draw_scene` draws
-SHOULDERS = 0.105  # of the side from its centre down to the shoulders, in the middle of what `draw_scene` draws
+SCALE = 0.79  # pixels per metre and pixel of the side, within the range of `draw_near_camera`
+SHOULDERS = 0.105  # of the side from its centre down to the shoulders, likewise
 FPS = 20
 WALL = 128  # grey value of the background
 HIDDEN, EPOCHS, BATCH = 40, 12, 256

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from dvspipe.events import Events, Region, SensorSize, concatenate
 from dvspipe.frames import Frame
-from dvspipe.inference import InferConfig, frame_events
-from dvspipe.inference.fitting import fit_stream
-from dvspipe.inference.framing import Framing, Track, find_framing, follow_stream, plan_following
-from dvspipe.inference.source import open_source
+from dvspipe.inference import InferConfig
 from dvspipe.report.config import PreviewSettings
 from dvspipe.report.painter import BAR, Box, Caption, EventPainter
+from dvspipe.sources import frame_events
+from dvspipe.sources.fitting import fit_stream
+from dvspipe.sources.framing import Framing, Track, find_framing, follow_stream, plan_following
+from dvspipe.sources.source import open_source
 from dvspipe.synthesis import record_gesture
 from dvspipe.video import write_video
 

@@ -20,7 +20,7 @@ import yaml
 from conftest import BAR_CLASSES, moving_bar, random_events
 from torch import nn
 
-from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
+from dvspipe.checkpoint import ClassifierConfig, energies, load_checkpoint, save_checkpoint
 from dvspipe.cli import training as commands
 from dvspipe.config import build, merge_settings, read_yaml, shipped_configs
 from dvspipe.datasets import DataConfig, open_dataset
@@ -34,11 +34,12 @@ from dvspipe.results import EpochRow, RunFolder, TrainingRun, wilson_interval
 from dvspipe.synthesis import GESTURE_SENSOR, GESTURES
 from dvspipe.training import TrainConfig, TrainingCallback, evaluate_checkpoint, train
 from dvspipe.training.baseline import FrameNetwork
-from dvspipe.training.calibration import fit_temperature
+from dvspipe.training.calibration import find_least_energy, fit_temperature
 from dvspipe.training.evaluation import expected_calibration_error
 from dvspipe.training.losses import LOSSES
 
 SMALL = {
+    "jobs": 1,
     "bins": {"steps": 5, "step_us": 20_000},
     "network": {"channels": [6], "kernel": 3, "tau_mem_s": 0.04},
     "augment": {"shift_px": 1},
@@ -358,14 +359,17 @@ def test_every_shipped_configuration_trains(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_setting_of_learning_makes_a_difference(tmp_path: Path) -> None:
-    """A setting that nothing reads would leave the weights as they are."""
+    """A setting that nothing reads would leave the weights as they are after an epoch."""
     for label, name in enumerate(("right", "left")):
         for number in range(12):
             write(tmp_path / "few" / name / f"{number}.h5", moving_bar(label, number))
 
     def weights(name: str, **over: Any) -> torch.Tensor:
         one_epoch = merge_settings({"optimiser": {"epochs": 1, "clip_norm": 100}}, over)
-        train(config_for(tmp_path / "few", **one_epoch), tmp_path / name)
+        with pytest.raises(KeyboardInterrupt):
+            train(
+                config_for(tmp_path / "few", **one_epoch), tmp_path / name, callback=Killed(1, behind_the_record=True)
+            )
         _, network = load_checkpoint(tmp_path / name / "weights" / "last.safetensors")
         return torch.cat([parameter.flatten() for parameter in network.parameters()])
 
@@ -639,6 +643,14 @@ def test_few_validation_recordings_do_not_make_a_network_certain(count: int) -> 
     probabilities = torch.from_numpy(logits / temperature).softmax(1).amax(1)
     assert float(probabilities.mean()) <= wilson_interval(count, count + 1)[1] + 1e-6 < 1
     assert fit_temperature(np.zeros((0, 3), np.float32), np.zeros(0, np.int64)) == 1
+
+
+def test_one_recording_in_fifty_of_the_validation_is_unfamiliar_and_few_say_nothing() -> None:
+    logits = np.random.default_rng(0).normal(0, 3, (500, 4)).astype(np.float32)
+    least = find_least_energy(logits)
+    assert least is not None
+    assert (energies(logits) < least).mean() == pytest.approx(0.02, abs=0.002)
+    assert find_least_energy(logits[:49]) is None
 
 
 def test_a_temperature_that_does_not_hold_for_others_stays_at_one() -> None:

@@ -2,13 +2,11 @@
 
 from .classifier import Classifier, Prediction
 from .config import InferConfig, SegmentConfig
-from .framing import frame_events
 from .labels import LabelledSpan, find_label_file, read_spans
 from .many import ClassifyOptions, Draw, classify_many, find_finished, summarize_answers
 from .records import record_answer, record_dependencies, record_run, record_windows
 from .scores import score
 from .segments import find_segments
-from .source import EventSource
 from .tasks import Task, plan_tasks
 from .timeline import Timeline
 
@@ -16,7 +14,6 @@ __all__ = [
     "Classifier",
     "ClassifyOptions",
     "Draw",
-    "EventSource",
     "InferConfig",
     "LabelledSpan",
     "Prediction",
@@ -27,7 +24,6 @@ __all__ = [
     "find_finished",
     "find_label_file",
     "find_segments",
-    "frame_events",
     "plan_tasks",
     "read_spans",
     "record_answer",

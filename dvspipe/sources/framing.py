@@ -387,7 +387,7 @@ def plan_following(framing: Framing) -> tuple[Fit, Track]:
 
 
 def frame_events(events: Events, target: SensorSize) -> Events:
-    """Return the events of the one who moves, as `InferConfig.roi = "auto"` shows them to a network.
+    """Return the events of the one who moves, as `SourceConfig.roi = "auto"` shows them to a network.
 
     Args:
         events: The events of a recording, from a sensor of any size.

@@ -17,7 +17,7 @@ from ..parallel import prefetch
 from ..results import LookRow
 from ..simulator import simulate, upsample
 from ..video import Video, camera_of, open_video
-from .config import InferConfig
+from .config import SourceConfig
 from .fitting import Fit, fit_stream, plan_fit, scaled_size
 from .framing import Framing, Track, find_framing, follow_stream, plan_following
 
@@ -90,7 +90,12 @@ class EventSource:
 
 
 def open_source(
-    given: Path | Events, target: SensorSize, config: InferConfig, *, sensor: SensorSize | None, hints: Hints = NO_HINTS
+    given: Path | Events,
+    target: SensorSize,
+    config: SourceConfig,
+    *,
+    sensor: SensorSize | None,
+    hints: Hints = NO_HINTS,
 ) -> EventSource:
     """Open a recording, a video or events for a network.
 
@@ -125,7 +130,7 @@ def _iterate_once(events: Events) -> Iterator[Events]:
 
 
 def _open_recording(
-    path: Path, target: SensorSize, config: InferConfig, *, sensor: SensorSize | None, hints: Hints
+    path: Path, target: SensorSize, config: SourceConfig, *, sensor: SensorSize | None, hints: Hints
 ) -> Recording:
     """Open a recording; if its sensor is unknown, it is the network's, provided that this has all events."""
     recording = open_recording(path, sensor=sensor, hints=hints)
@@ -164,7 +169,7 @@ def _read_recording(recording: Recording) -> Iterator[Events]:
 
 
 def _plan_source(
-    name: str, stream: EventStream, target: SensorSize, config: InferConfig, span_us: tuple[int, int] | None
+    name: str, stream: EventStream, target: SensorSize, config: SourceConfig, span_us: tuple[int, int] | None
 ) -> EventSource:
     """Return a recording with the part of it that is looked at."""
     own = stream.sensor
@@ -188,7 +193,7 @@ def _is_larger(size: SensorSize, target: SensorSize) -> bool:
     return size.width > target.width or size.height > target.height
 
 
-def _parse_region(name: str, config: InferConfig, own: SensorSize) -> Region:
+def _parse_region(name: str, config: SourceConfig, own: SensorSize) -> Region:
     """Return the region that is given, or all of a sensor."""
     if config.roi in (None, "auto", "full"):
         return Region.full(own)
@@ -219,7 +224,7 @@ def _follow_rows(framing: Framing) -> tuple[LookRow, ...]:
     return tuple(LookRow(t_us=t_us, left=left, top=top, width=width, height=height) for t_us, left, top in places)
 
 
-def _open_video(path: Path, target: SensorSize, config: InferConfig) -> EventSource:
+def _open_video(path: Path, target: SensorSize, config: SourceConfig) -> EventSource:
     """Open a video, scaled before it is simulated, which is more exact and faster than scaling its events."""
     settings, roi = config.video, config.roi
     given = settings.video.crop or settings.video.resize
