@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dvspipe.results import (
     ActivityRecord,
+    AdaptationRecord,
     Answer,
     BaselineResult,
     Dependencies,
@@ -25,6 +26,7 @@ from dvspipe.results import (
     LabelRow,
     LayerActivity,
     LookRow,
+    NormShift,
     OutputFolder,
     Playback,
     Record,
@@ -64,6 +66,7 @@ TRAINING = (
     TraceRecord, EventImage,
 )  # fmt: skip
 EVALUATION = (EvaluationResult,)
+ADAPTATION = (AdaptationRecord, NormShift)
 INFERENCE = (
     InferenceRun, Answer, LookRow, WindowRow, SegmentRow, LabelRow, EventRates, TimeScores, Dependencies, Playback,
     RecordingResult,
@@ -81,6 +84,9 @@ def render() -> str:
         "## Evaluation\n",
         "`dvspipe eval --out FILE` writes this object.\n",
         *_models(EVALUATION),
+        "## Adaptation\n",
+        "`dvspipe adapt --json` prints this object.\n",
+        *_models(ADAPTATION),
         "## The output folder of inference\n",
         *_files(OutputFolder(root), root),
         "\nAnd below it, in a folder for each recording:\n",

@@ -78,6 +78,7 @@ Overrides = Annotated[
         "--set", metavar="KEY=VALUE", help="Any setting: segments.enter=0.7, video.simulator.pos_thres=0.3, ..."
     ),
 ]
+Adapt = Annotated[bool, typer.Option("--adapt", help="Adapt the network to the sensor of all given recordings first.")]
 NoPictures = Annotated[bool, typer.Option("--no-pictures", help="Write tables only, no timelines and videos.")]
 
 
@@ -90,6 +91,7 @@ def infer(
     stateful: Stateful = False,
     fit: FitMode = None,
     roi: Roi = None,
+    adapt: Adapt = False,
     labels: Labels = None,
     settings: Overrides = None,
     sensor: Sensor = None,
@@ -104,16 +106,17 @@ def infer(
 
     given = {"window_us": to_us(window), "hop_us": to_us(hop), "stateful": stateful or None, "fit": fit, "roi": roi}
     options = ClassifyOptions(
-        config=_build_config(settings, given),
+        config=build_config(settings, given),
         sensor=parse_sensor(sensor),
         hints=parse_hints(hint),
+        adapt=adapt,
         labels=labels,
         out=out,
         draw=None if no_pictures or out is None else _find_draw(),
     )
     tasks = plan_tasks(recordings, out)
     classifier = Classifier.load(checkpoint)
-    run = options.record_run(classifier)
+    run = options.record_run(classifier, tasks)
     results = {} if overwrite else find_finished(tasks, run, options)
     if results:
         which = f"{len(results)} of {len(tasks)} recordings are" if len(tasks) > 1 else "the recording is"
@@ -122,11 +125,11 @@ def infer(
     if as_json:
         for result in results.values():
             _print_json(result)
-    waiting = [task for task in tasks if task not in results]
+    waiting = len(tasks) - len(results)
     errors: list[DvspipeError] = []
     with progress() as show:
-        shown = _show_share(show, len(waiting))
-        for outcome in classify_many(waiting, classifier, options, jobs=jobs, overwrite=overwrite, progress=shown):
+        shown = show_share(show, waiting)
+        for outcome in classify_many(tasks, classifier, options, jobs=jobs, overwrite=overwrite, progress=shown):
             if outcome.error is None:
                 results[outcome.item] = outcome.result()
                 if as_json:
@@ -161,14 +164,14 @@ def _print_json(result: RecordingResult) -> None:
     sys.stdout.flush()
 
 
-def _show_share(show: ShowProgress, recordings: int) -> Progress:
+def show_share(show: ShowProgress, recordings: int) -> Progress:
     """Return a progress that shows recordings, or the percentage of a single one."""
     if recordings == 1:
         return lambda done, _: show("percent", 100 * done, 100)
     return lambda done, total: show("recordings", done, total)
 
 
-def _build_config(settings: list[str] | None, options: Mapping[str, JsonValue]) -> InferConfig:
+def build_config(settings: list[str] | None, options: Mapping[str, JsonValue]) -> InferConfig:
     """Return the configuration with the settings, and over them the options that are given."""
     from ..config import build, merge_settings, parse_overrides
     from ..inference import InferConfig

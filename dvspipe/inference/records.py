@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -156,3 +157,14 @@ def record_dependencies(source: Path, run: InferenceRun, labels: Path | None, *,
         labels=digest,
         pictures=pictures,
     )
+
+
+def digest_files(paths: Sequence[Path]) -> str:
+    """Return the SHA-256 of the absolute paths of files, and of the sizes and times of those that can be read."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(str(path.resolve()).encode(errors="surrogateescape"))
+        with suppress(OSError):
+            status = path.stat()
+            digest.update(f" {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

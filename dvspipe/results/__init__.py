@@ -14,6 +14,7 @@ from .activity import (
     add_layers,
     operation_energy_pj,
 )
+from .adaptation import AdaptationRecord, NormShift
 from .inference import (
     Answer,
     Dependencies,
@@ -44,6 +45,7 @@ from .training import (
 __all__ = [
     "ENERGY_SOURCE",
     "ActivityRecord",
+    "AdaptationRecord",
     "Answer",
     "BaselineResult",
     "Dependencies",
@@ -58,6 +60,7 @@ __all__ = [
     "LabelRow",
     "LayerActivity",
     "LookRow",
+    "NormShift",
     "OutputFolder",
     "Playback",
     "Record",

@@ -47,6 +47,8 @@ class InferenceRun(Record):
     """The sensor that was given for recordings that do not name it."""
     hints: tuple[str, ...]
     """What else was given for recordings that do not say it, KEY=VALUE."""
+    adapted_to: str | None = None
+    """SHA-256 of the names, sizes and times of the recordings that the network was adapted to; None if it was not."""
     versions: dict[str, str]
     """Versions of dvspipe and of the libraries that decide its results."""
 
@@ -61,12 +63,13 @@ class InferenceRun(Record):
         return "{}: {}, now {}".format(*differences[0]) if differences else ""
 
     def _decisive(self) -> dict[str, JsonValue]:
-        return {
+        decisive: dict[str, JsonValue] = {
             "network": self.network,
             "settings": self.settings,
             "sensor_given": self.sensor_given,
             "hints": list(self.hints),
         }
+        return decisive if self.adapted_to is None else decisive | {"adapted_to": self.adapted_to}
 
 
 class Dependencies(Record):
