@@ -81,8 +81,8 @@ def test_a_person_of_a_training_clip_is_shown_as_in_the_clip(label: int, left: i
     sensor = SensorSize(width=320, height=240)
     found = find_framing([Events(clip.t, clip.x + left, clip.y + top, clip.p, sensor)], sensor, clip.sensor)
     assert found is not None
-    assert 0.65 < found.zoom < 1.6
-    np.testing.assert_allclose(found.center[0], (left + 64, top + 64), atol=40)
+    assert 0.6 < found.zoom < 2.1
+    np.testing.assert_allclose(found.center[0], (left + 64, top + 64), atol=48)
 
 
 @pytest.mark.parametrize("rate_hz", [0.05, 0.5])
