@@ -734,7 +734,7 @@ def test_a_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpo
     assert scores["accuracy"] >= 0.85
     assert scores["median_delay_us"] <= 101_000  # a window, which begins with the first event
     rows = list(csv.DictReader((out / "a.h5" / "windows.csv").read_text().splitlines()))
-    assert list(rows[0]) == ["t_start_us", "t_end_us", "label", "class", "probability", "entropy", "events"]
+    assert list(rows[0]) == ["t_start_us", "t_end_us", "label", "class", "probability", "entropy", "events", "familiar"]
     lines = [json.loads(line) for line in (out / "a.h5" / "windows.jsonl").read_text().splitlines()]
     assert [int(row["events"]) for row in rows] == [line["events"] for line in lines]
     shown = [line["class"] for line in csv.DictReader((out / "deep/b.h5/segments.csv").read_text().splitlines())]

@@ -125,11 +125,12 @@ def infer(
     if as_json:
         for result in results.values():
             _print_json(result)
-    waiting = len(tasks) - len(results)
+    waiting = [task for task in tasks if task not in results]
+    given_tasks = tasks if adapt else waiting  # a network is adapted to all of them
     errors: list[DvspipeError] = []
     with progress() as show:
-        shown = show_share(show, waiting)
-        for outcome in classify_many(tasks, classifier, options, jobs=jobs, overwrite=overwrite, progress=shown):
+        shown = show_share(show, len(waiting))
+        for outcome in classify_many(given_tasks, classifier, options, jobs=jobs, overwrite=overwrite, progress=shown):
             if outcome.error is None:
                 results[outcome.item] = outcome.result()
                 if as_json:
