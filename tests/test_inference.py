@@ -291,7 +291,7 @@ def test_a_headerless_recording_takes_the_networks_sensor_where_it_holds_all(tmp
     path.write_bytes(b"".join(bytes([3, 4, 0, 8 * k, 0]) for k in range(10)))
     assert untrained().predict(path, InferConfig(window_us=20_000)).events == 10
     path.write_bytes(b"".join(bytes([30, 4, 0, 8 * k, 0]) for k in range(10)))
-    with pytest.raises(DataError, match="a.bin: .* 16x12; use sensor=.* fit='scale'"):
+    with pytest.raises(DataError, match="a.bin: .* 16x12; use sensor=.* config={'fit': 'scale'}"):
         untrained().predict(path)
 
 
@@ -509,7 +509,10 @@ def test_another_sensor_is_an_error_unless_a_fit_or_region_is_given() -> None:
     large = SensorSize(width=64, height=48)
     bar = moving_bar(1, 5, windows=3)
     inside = Events(bar.t, bar.x + 20, bar.y + 9, bar.p, large)
-    with pytest.raises(DataError, match=r"64x48, .* 16x12; use fit='scale' .* fit='crop' .* roi='16x12\+LEFT\+TOP'"):
+    with pytest.raises(
+        DataError,
+        match=r"64x48, .* 16x12; use config={'fit': 'scale'}.*{'fit': 'crop'}.*{'roi': '16x12\+LEFT\+TOP'}",
+    ):
         classifier.predict(inside)
     by_region = classifier.predict(inside, InferConfig(roi="16x12+20+9"))
     np.testing.assert_array_equal(by_region.timeline.probabilities, classifier.predict(bar).timeline.probabilities)
@@ -1029,3 +1032,29 @@ def test_a_checkpoint_for_another_sensor_keeps_its_own(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "w.safetensors", one.config, one.network)
     with pytest.raises(DataError, match="comes from a sensor of 16x12, the network is for 12x7"):
         Classifier.load(tmp_path / "w.safetensors").predict(moving_bar(0, 0))
+
+
+def test_an_empty_folder_does_not_stop_the_others(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+    write(tmp_path / "a.h5", moving_bar(0, 0))
+    (tmp_path / "empty").mkdir()
+    code, said, errors = infer(checkpoint, tmp_path / "a.h5", tmp_path / "empty", "-o", tmp_path / "out")
+    assert code == 1
+    assert "right" in said
+    assert "empty: contains no images" in errors
+    assert "1 of 2 recordings could not be classified" in errors
+    assert [
+        answer.folder
+        for answer in OutputFolder(tmp_path / "out").find_answers(InferenceRun.read(tmp_path / "out" / "run.json"))
+    ] == ["a.h5"]
+
+
+def test_the_remedy_of_another_sensor_can_be_typed_in_python() -> None:
+    classifier = untrained()
+    events = random_events(0, 2000, SensorSize(width=32, height=24))
+    with pytest.raises(DataError) as error:
+        classifier.predict(events)
+    assert "use config={'fit': 'scale'} to" in str(error.value)
+    typed, built = (classifier.predict(events, config) for config in ({"fit": "scale"}, InferConfig(fit="scale")))
+    assert typed.probabilities == built.probabilities
+    with pytest.raises(ConfigError, match="fitt, did you mean fit"):
+        classifier.predict(events, config={"fitt": "scale"})

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 PREFETCHED_CHUNKS = 2
 MAX_EVENTS = 1 << 17  # that are processed together, which limits the size of intermediate results
-FIT_REMEDIES = Remedy("fit", "scale", "scale it"), Remedy("fit", "crop", "take its middle")
+FIT_REMEDIES = Remedy("config.fit", "scale", "scale it"), Remedy("config.fit", "crop", "take its middle")
 
 Parts = Callable[[], Iterator[Events]]
 """Starts to read a recording and yields consecutive parts of it; can be called again."""
@@ -150,7 +150,7 @@ def _plan_fit(name: str, own: SensorSize, parts: Parts, target: SensorSize, conf
     if region.size != target and config.fit is None:
         found = f"its region is {region}" if config.roi else f"comes from a sensor of {own}"
         fits = own.width >= target.width and own.height >= target.height
-        regions = (Remedy("roi", f"{target}+LEFT+TOP", "select a region"),) if fits else ()
+        regions = (Remedy("config.roi", f"{target}+LEFT+TOP", "select a region"),) if fits else ()
         raise DataError(
             f"{name}: {found}, the network is for {target}",
             *FIT_REMEDIES,
