@@ -10,7 +10,9 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
@@ -53,11 +55,23 @@ class ClassifierConfig(Settings):
     """Divisor of the logits before the softmax, which calibrates the probabilities."""
     calibrated_on: int | None = Field(default=None, ge=0)
     """Number of validation recordings that the temperature was fitted to; None if it is not known."""
+    least_energy: float | None = None
+    """Energy of the logits (see `energies`) below which a window is unlike those of the training; None: not known."""
 
     @property
     def sensor(self) -> SensorSize:
         """The sensor of the recordings."""
         return SensorSize(width=self.width, height=self.height)
+
+    def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probabilities [N, K] of the classes."""
+        return torch.from_numpy(logits / np.float32(self.temperature)).softmax(1).numpy()
+
+    def is_familiar(self, logits: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return whether windows are like those of the training, bool [N]."""
+        if self.least_energy is None:
+            return np.ones(len(logits), np.bool_)
+        return energies(logits) >= self.least_energy
 
     def build_network(self) -> SpikingNetwork:
         """Return a network with random weights; the only place where the step becomes dt in seconds."""
@@ -68,6 +82,19 @@ class ClassifierConfig(Settings):
             dt=self.bins.step_us * 1e-6,
             inputs=self.inputs or self.bins.channels,
         )
+
+
+def energies(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the energy of logits [N, K], float32 [N], which is high for windows like those of the training.
+
+    It is the logarithm of the sum of the exponentials of a window's logits, the negative free energy of Liu et al.,
+    "Energy-based out-of-distribution detection", NeurIPS 2020.
+
+    Example:
+        >>> energies(np.array([[0.0, 0.0], [9.0, 0.0]], np.float32)).round(2).tolist()
+        [0.6899999976158142, 9.0]
+    """
+    return torch.from_numpy(logits).logsumexp(1).numpy()
 
 
 def versions() -> dict[str, str]:

@@ -337,6 +337,23 @@ def open_webm(path: Path, size: SensorSize, fps: float) -> Iterator[Callable[[ND
 
 
 @contextmanager
+def open_h264(path: Path, size: SensorSize, fps: float, crf: float) -> Iterator[Callable[[NDArray[Any]], Any]]:
+    """Yield a function that adds a BGR image, uint8 [H, W, 3] with even sides, to a new H.264 video (`.mp4`).
+
+    Args:
+        path: The file.
+        size: Size of the images.
+        fps: Frames per second.
+        crf: Constant rate factor of x264, 0 to 51: less is better and larger, 18 hardly differs from the original.
+    """
+    from faery import mp4
+
+    dimensions = (size.width, size.height)
+    with mp4.Encoder(path, dimensions, fps, crf=crf, preset="veryfast", tune="none", profile="main") as encoder:
+        yield lambda image: encoder.write(np.ascontiguousarray(image[:, :, ::-1]))
+
+
+@contextmanager
 def _silence_stderr() -> Iterator[None]:
     """Discard what C code writes to stderr: for each .webm OpenCV warns of a wrong tag, with no way to disable it."""
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)

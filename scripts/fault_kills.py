@@ -135,7 +135,7 @@ class Killer:
             return
         if took_s > self.interrupt_s:
             raise FaultError(f"ends {took_s:.1f} s after Ctrl-C")
-        lines = [line for line in said.splitlines() if "resum" not in line]
+        lines = [line for line in said.splitlines() if "resum" not in line and "already converted" not in line]
         if running.returncode == 0 and not lines:
             return
         if running.returncode != 130 or lines != ["dvspipe: interrupted"]:

@@ -233,8 +233,12 @@ def test_several_videos_are_converted_and_finished_ones_skipped(clip: Path, tmp_
     }  # fmt: skip
     assert read(tmp_path / "out" / "a.h5") == read(tmp_path / "out" / "sub" / "b.h5")
     (tmp_path / "in" / "bad.mp4").unlink()
+    killed = tmp_path / "out" / "a.h5.part"  # after it had completed the file
+    killed.mkdir()
+    (killed / ".lock").touch()
     again = dvspipe("convert", "in", "-o", "out", "--json", cwd=tmp_path)
     assert ("already converted: 2 of 2" in again.stderr, again.stdout) == (True, "")
+    assert not killed.exists()
 
 
 def test_a_converted_tree_is_one_json_object_per_file_and_its_failures_are_lines(tmp_path: Path) -> None:

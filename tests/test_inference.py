@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,6 @@ from dvspipe.inference import (
     plan_tasks,
     score,
 )
-from dvspipe.inference.fitting import Fit, find_region, fit_events, fit_stream, plan_fit, start_fit
 from dvspipe.inference.rates import MAX_RATE_BINS, RateHistogram, StepCounts
 from dvspipe.inference.windows import Window, slide
 from dvspipe.networks import NetworkConfig
@@ -64,6 +64,7 @@ from dvspipe.results import (
     add_scores,
     read_rows,
 )
+from dvspipe.sources.fitting import Fit, find_region, fit_events, fit_stream, plan_fit, start_fit
 from dvspipe.training import TrainConfig, train
 from dvspipe.video import write_video
 
@@ -316,7 +317,9 @@ def timeline_of(rows: list[list[float]], events: list[int] | None = None, hop_us
     """Predictions of windows of 200 us."""
     start_us = np.arange(len(rows)) * hop_us
     counts = np.array(events or [100] * len(rows))
-    return Timeline(start_us, start_us + 200, counts, counts, np.array(rows, np.float32), hop_us, 100)
+    return Timeline(
+        start_us, start_us + 200, counts, counts, np.array(rows, np.float32), np.ones(len(rows), np.bool_), hop_us, 100
+    )
 
 
 A, B, FLAT = [0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.34, 0.33, 0.33]
@@ -326,6 +329,26 @@ def segments_of(timeline: Timeline, **settings: Any) -> list[tuple[int, int, str
     config = SegmentConfig(**{"least_us": 0, **settings})
     found = find_segments(timeline, BAR_CLASSES, config, t_first_us=0, t_end_us=int(timeline.t_end_us[-1]))
     return [(each.t_start_us, each.t_end_us, each.class_name) for each in found]
+
+
+def test_windows_unlike_those_of_the_training_are_uncertain() -> None:
+    timeline = timeline_of([A] * 9)
+    strange = replace(timeline, familiar=np.arange(9) < 4)
+    assert segments_of(timeline) == [(0, 1000, "right")]
+    assert [name for *_, name in segments_of(strange)] == ["right", "uncertain"]
+    assert strange.is_certain(SegmentConfig()).tolist() == [True] * 4 + [False] * 5
+
+
+def test_a_recording_of_unfamiliar_windows_is_not_certain() -> None:
+    classifier = untrained()
+    events = random_events(0, 4000, classifier.config.sensor, span_us=400_000)
+    config = InferConfig(segments=SegmentConfig(enter=0.0, leave=0.0))
+    assert classifier.predict(events, config).certain
+    strict = Classifier(classifier.config.model_copy(update={"least_energy": 1e6}), classifier.network)
+    said = strict.predict(events, config)
+    assert not said.certain
+    assert not said.timeline.familiar.any()
+    assert {segment.class_name for segment in said.segments} == {"uncertain"}
 
 
 def test_equal_predictions_make_a_segment_and_flat_ones_are_uncertain() -> None:

@@ -122,7 +122,33 @@ def test_every_gesture_has_its_frames_and_moves(name):
     assert (clip.max(axis=0) > 1.3 * clip.min(axis=0)).mean() > 0.02
 
 
-@pytest.mark.parametrize("name", GESTURES)
+def test_a_gesture_that_ends_when_the_next_starts_goes_over_to_it_without_rest():
+    t = np.arange(0, 4, 0.01)
+    person = draw_person(np.random.default_rng(3))
+
+    def highest_hand(second_start_us):
+        plan = (Performance(1, -1_000_000, 2_000_000), Performance(2, second_start_us, 5_000_000))
+        joints = pose_person(plan, person, np.random.default_rng(0), t)
+        return joints.arms[:, :, WRIST, 1].max(axis=1)[(t > 1.9) & (t < 2.9)].min()
+
+    assert highest_hand(3_000_000) < -0.23
+    assert highest_hand(2_000_000) > -0.2
+
+
+def test_other_movements_are_of_all_kinds_and_shares_add_up_to_one():
+    from dvspipe.synthesis.other_movements import KINDS
+
+    assert sum(KINDS.values()) == pytest.approx(1)
+    assert len(KINDS) >= 10
+    t, person = np.arange(0, 1.5, 0.03), draw_person(np.random.default_rng(1))
+    for number, movement in enumerate(KINDS):
+        motion = movement(t, person, np.random.default_rng(number))
+        for arm in (motion.right, motion.left):
+            assert arm.wrist.shape == (len(t), 3)
+            assert np.isfinite(arm.wrist).all()
+
+
+@pytest.mark.parametrize("name", GESTURES[:10])  # other movements include walking through the picture
 def test_the_person_and_most_of_the_movement_are_inside_the_picture(name):
     inside = []
     for seed in range(6):

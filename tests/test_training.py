@@ -20,7 +20,7 @@ import yaml
 from conftest import BAR_CLASSES, moving_bar, random_events
 from torch import nn
 
-from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
+from dvspipe.checkpoint import ClassifierConfig, energies, load_checkpoint, save_checkpoint
 from dvspipe.cli import training as commands
 from dvspipe.config import build, merge_settings, read_yaml, shipped_configs
 from dvspipe.datasets import DataConfig, open_dataset
@@ -34,7 +34,7 @@ from dvspipe.results import EpochRow, RunFolder, TrainingRun, wilson_interval
 from dvspipe.synthesis import GESTURE_SENSOR, GESTURES
 from dvspipe.training import TrainConfig, TrainingCallback, evaluate_checkpoint, train
 from dvspipe.training.baseline import FrameNetwork
-from dvspipe.training.calibration import fit_temperature
+from dvspipe.training.calibration import find_least_energy, fit_temperature
 from dvspipe.training.evaluation import expected_calibration_error
 from dvspipe.training.losses import LOSSES
 
@@ -639,6 +639,14 @@ def test_few_validation_recordings_do_not_make_a_network_certain(count: int) -> 
     probabilities = torch.from_numpy(logits / temperature).softmax(1).amax(1)
     assert float(probabilities.mean()) <= wilson_interval(count, count + 1)[1] + 1e-6 < 1
     assert fit_temperature(np.zeros((0, 3), np.float32), np.zeros(0, np.int64)) == 1
+
+
+def test_one_recording_in_fifty_of_the_validation_is_unfamiliar_and_few_say_nothing() -> None:
+    logits = np.random.default_rng(0).normal(0, 3, (500, 4)).astype(np.float32)
+    least = find_least_energy(logits)
+    assert least is not None
+    assert (energies(logits) < least).mean() == pytest.approx(0.02, abs=0.002)
+    assert find_least_energy(logits[:49]) is None
 
 
 def test_a_temperature_that_does_not_hold_for_others_stays_at_one() -> None:

@@ -201,9 +201,13 @@ class _Conversions:
     def convert_many(self, tasks: Sequence[ConversionTask], jobs: int) -> None:
         """Convert what does not exist yet; print what fails, and exit with 1 if anything did."""
         from ..conversion import convert_many
+        from ..formats import discard_saved
 
         waiting = [task for task in tasks if self.overwrite or not task.target.exists()]
         if len(waiting) < len(tasks):
+            for task in tasks:
+                if task not in waiting:
+                    discard_saved(task.target)
             existing = f"{len(tasks) - len(waiting)} of {len(tasks)}"
             if not notes.quiet:  # not as a note, because standard output may be JSON
                 messages.print(f"already converted: {existing}; use --overwrite to convert again")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -53,24 +53,27 @@ def gestures(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", "-o", metavar="FOLDER", help="Output folder, with <class>/user<person>_<light>_<clip>.h5."
+            "--out", "-o", metavar="FOLDER", help="Output folder, with <class>/user<person>_<light|webcam>_<clip>.h5."
         ),
     ],
     people: Annotated[int, typer.Option(min=1, metavar="N", help="Number of people.")] = 30,
-    clips: Annotated[int, typer.Option(min=1, metavar="N", help="Clips of each person and class.")] = 3,
+    clips: Annotated[int, typer.Option(min=1, metavar="N", help="Clips of each person, class and camera.")] = 3,
     seed: Seed = 0,
     duration: Annotated[float, typer.Option(min=0.1, max=60, metavar="SECONDS", help="Length of a clip.")] = 1.5,
+    camera: Annotated[
+        Literal["dvs", "webcam", "both"],
+        typer.Option(help="A simulated DVS128, the converted videos of webcams and phones, or a clip of each."),
+    ] = "dvs",
     videos: Videos = False,
     jobs: Jobs = 2,
 ) -> None:
-    """Render people who perform the gestures of DVS128 Gesture, as a DVS128 sees them. Resumes where it was stopped."""
+    """Render people who perform the gestures of DVS128 Gesture, as cameras see them. Resumes where it was stopped."""
     from ..synthesis import GESTURES, GesturesPlan, write_gestures
 
-    plan = GesturesPlan(people, clips, seed, round(duration * 1e6), videos)
+    plan = GesturesPlan(people, clips, seed, round(duration * 1e6), videos, camera)
     with progress() as show:
         written = write_gestures(out, plan, jobs=jobs, progress=partial(show, "synthetic clips"))
     screen.print(
-        f"{out}: {people * clips * len(GESTURES)} synthetic clips in {len(GESTURES)} classes, people: {people}, "
-        f"new files: {written}"
+        f"{out}: {plan.count} synthetic clips in {len(GESTURES)} classes, people: {people}, new files: {written}"
     )
     notes.print(f"next:\n  dvspipe train gesture data.root={out}")

@@ -1,7 +1,7 @@
 """Read and write recordings of events."""
 
 from .aedat4 import read_frames, read_imu
-from .hdf5 import EventWriter
+from .hdf5 import EventWriter, discard_saved
 from .hints import NO_HINTS, Hints
 from .recordings import (
     Recording,
@@ -32,6 +32,7 @@ __all__ = [
     "Writer",
     "create_writer",
     "describe",
+    "discard_saved",
     "is_prose",
     "is_ros2_folder",
     "iterate",

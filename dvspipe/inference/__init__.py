@@ -7,7 +7,6 @@ from .many import ClassifyOptions, Draw, classify_many, find_finished, summarize
 from .records import record_answer, record_dependencies, record_run, record_windows
 from .scores import score
 from .segments import find_segments
-from .source import EventSource
 from .tasks import Task, plan_tasks
 from .timeline import Timeline
 
@@ -15,7 +14,6 @@ __all__ = [
     "Classifier",
     "ClassifyOptions",
     "Draw",
-    "EventSource",
     "InferConfig",
     "LabelledSpan",
     "Prediction",

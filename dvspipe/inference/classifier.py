@@ -24,10 +24,10 @@ from ..formats import NO_HINTS, Hints
 from ..networks import SpikingNetwork, State, count_activity, summarize_layers
 from ..parallel import Progress
 from ..results import EventRates, LayerActivity, SegmentRow
+from ..sources import EventSource, open_source
 from .config import InferConfig
 from .rates import RateHistogram, StepCounts
 from .segments import find_segments
-from .source import EventSource, open_source
 from .timeline import Timeline, find_centers
 from .windows import Step, Window, encode_complete, encode_steps, find_start, slide, split_by_events
 
@@ -45,7 +45,8 @@ class Prediction:
         label: The most probable class.
         class_name: Its name.
         probability: Its probability, 0 to 1.
-        certain: Whether that reaches `SegmentConfig.enter`.
+        certain: Whether that reaches `SegmentConfig.enter`, and at least half of the predictions over time that are not
+            quiet are of windows like those of the training.
         probabilities: Probability of each class: the mean over the predictions in `timeline` that are not quiet.
         events: Number of events on the network's sensor.
         t_first_us: Time of the first of them in microseconds.
@@ -303,7 +304,8 @@ class Classifier:
             t_end_us=end_us,
             events=events,
             nearby_events=nearby,
-            probabilities=torch.from_numpy(logits / np.float32(self.config.temperature)).softmax(1).numpy(),
+            probabilities=self.config.probabilities(logits),
+            familiar=self.config.is_familiar(logits),
             hop_us=hop_us,
             lag_us=lag_us,
             stateful=outputs.stateful,
@@ -314,7 +316,8 @@ class Classifier:
     ) -> Prediction:
         """Return the prediction for a recording by its predictions over time."""
         quiet = timeline.is_quiet(config.segments)
-        mean = timeline.probabilities[quiet if quiet.all() else ~quiet].mean(axis=0)
+        shown = quiet if quiet.all() else ~quiet
+        mean = timeline.probabilities[shown].mean(axis=0)
         label = int(mean.argmax())
         classes = self.config.classes
         t_first_us, t_end_us = reader.first_us, reader.last_us + 1
@@ -323,7 +326,7 @@ class Classifier:
             label=label,
             class_name=classes[label],
             probability=float(mean[label]),
-            certain=bool(mean[label] >= config.segments.enter),
+            certain=bool(mean[label] >= config.segments.enter and 2 * timeline.familiar[shown].sum() >= shown.sum()),
             probabilities=tuple(float(p) for p in mean),
             events=reader.events,
             t_first_us=reader.first_us,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, model_validator
 
-from ..config import REGION_OR_AUTO_PATTERN, Settings
-from ..conversion import ConvertConfig
+from ..config import Settings
+from ..sources import SourceConfig
 
 
 class SegmentConfig(Settings):
@@ -38,7 +36,7 @@ class SegmentConfig(Settings):
         return self
 
 
-class InferConfig(Settings):
+class InferConfig(SourceConfig):
     """How recordings are classified."""
 
     window_us: int | None = Field(default=None, ge=1, le=10**12)
@@ -49,12 +47,5 @@ class InferConfig(Settings):
     stateful: bool = False
     """Whether the state of the network is kept from the start of a recording to its end, without windows. The length of
     a window is then the time constant of the mean of outputs."""
-    fit: Literal["crop", "scale"] | None = None
-    """What to do with recordings of another sensor: `crop` takes the middle, `scale` scales them. None: raise an error;
-    videos are scaled before they are simulated."""
-    roi: str | None = Field(default=None, pattern=REGION_OR_AUTO_PATTERN)
-    """Part of the sensor to use, WIDTHxHEIGHT+LEFT+TOP, or `auto`: where the events are."""
-    video: ConvertConfig = ConvertConfig()
-    """How videos become events."""
     segments: SegmentConfig = SegmentConfig()
     """How predictions over time become segments."""

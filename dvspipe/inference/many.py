@@ -21,12 +21,12 @@ from ..results import (
     WindowRow,
     add_scores,
 )
+from ..sources import EventSource
 from .classifier import Classifier, Prediction
 from .config import InferConfig
 from .labels import LabelledSpan, find_label_file, read_spans
 from .records import record_answer, record_dependencies, record_run, record_windows
 from .scores import score
-from .source import EventSource
 from .tasks import Task
 
 Draw = Callable[

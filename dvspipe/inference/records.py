@@ -75,6 +75,7 @@ def record_windows(prediction: Prediction, classes: Sequence[str]) -> tuple[Wind
         timeline.labels.tolist(),
         timeline.entropies.tolist(),
         timeline.events.tolist(),
+        timeline.familiar.tolist(),
         timeline.probabilities.tolist(),
         timeline.intervals_us(prediction.t_first_us, prediction.t_last_us + 1).tolist(),
         strict=True,
@@ -88,11 +89,12 @@ def record_windows(prediction: Prediction, classes: Sequence[str]) -> tuple[Wind
             probability=row[label],
             entropy=entropy,
             events=events,
+            familiar=familiar,
             probabilities=tuple(row),
             t_from_us=from_us,
             t_to_us=to_us,
         )
-        for start_us, end_us, label, entropy, events, row, (from_us, to_us) in columns
+        for start_us, end_us, label, entropy, events, familiar, row, (from_us, to_us) in columns
     )
 
 

@@ -13,7 +13,7 @@ from .config import SegmentConfig
 from .timeline import Timeline
 
 UNCERTAIN = "uncertain"
-FLAT, QUIET = -1, -2  # states besides classes: no class is probable; too few events
+FLAT, QUIET = -1, -2  # states besides classes: no class is probable, or the window is unlike training; too few events
 
 
 def find_segments(
@@ -22,9 +22,9 @@ def find_segments(
     """Return the segments of a recording, without gaps from its first event to its end.
 
     Probabilities are smoothed over `smooth_us`. A segment of a class starts at a prediction of at least `enter`, and
-    ends at one below `leave`, at one that starts another class (hysteresis), and wherever it is quiet. A segment
-    shorter than `least_us` joins its neighbours if both are of one class and it is not quiet; otherwise it becomes
-    uncertain.
+    ends at one below `leave`, at one that starts another class (hysteresis), at a window that is unlike those of the
+    training, and wherever it is quiet. A segment shorter than `least_us` joins its neighbours if both are of one class
+    and it is not quiet; otherwise it becomes uncertain.
 
     Args:
         timeline: The predictions.
@@ -36,7 +36,7 @@ def find_segments(
     intervals_us = timeline.intervals_us(t_first_us, t_end_us)
     least_us = timeline.window_us // 2 if config.least_us is None else config.least_us
     smooth_us = timeline.window_us * 3 // 4 if config.smooth_us is None else config.smooth_us
-    states = _apply_hysteresis(timeline.smooth(smooth_us), timeline.is_quiet(config), config)
+    states = _apply_hysteresis(timeline, smooth_us, config)
     runs = _remove_short(_find_runs(states, intervals_us, t_first_us, t_end_us), least_us)
     middle_us = intervals_us.mean(axis=1)
     segments = []
@@ -54,12 +54,18 @@ def find_segments(
     return tuple(segments)
 
 
-def _apply_hysteresis(probabilities: NDArray[np.float64], quiet: NDArray[np.bool_], config: SegmentConfig) -> list[int]:
+def _apply_hysteresis(timeline: Timeline, smooth_us: int, config: SegmentConfig) -> list[int]:
     """Return the state at each prediction: a class, FLAT or QUIET."""
+    probabilities = timeline.smooth(smooth_us)
+    quiet, familiar = timeline.is_quiet(config).tolist(), timeline.familiar.tolist()
     states, state = [], FLAT
-    for row, is_quiet, best in zip(probabilities, quiet.tolist(), probabilities.argmax(axis=1).tolist(), strict=True):
+    for row, best, is_quiet, is_familiar in zip(
+        probabilities, probabilities.argmax(axis=1).tolist(), quiet, familiar, strict=True
+    ):
         if is_quiet:
             state = QUIET
+        elif not is_familiar:
+            state = FLAT
         elif row[best] >= config.enter:
             state = best
         elif state < 0 or row[state] < config.leave:

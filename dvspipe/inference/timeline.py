@@ -24,6 +24,7 @@ class Timeline:
         events: int64 [N], number of events in that time.
         nearby_events: int64 [N], number of events in the quarter of a window around `center_us`.
         probabilities: float32 [N, K].
+        familiar: bool [N], whether what each prediction is made from is like the training (`ClassifierConfig`).
         hop_us: Time from one prediction to the next; None if windows are made by number of events.
         lag_us: Time from `center_us` to `t_end_us`: half a window; with a running mean, ln 2 of its time constant.
         stateful: Whether the network's state is kept from each prediction to the next, except over pauses.
@@ -34,6 +35,7 @@ class Timeline:
     events: NDArray[np.int64]
     nearby_events: NDArray[np.int64]
     probabilities: NDArray[np.float32]
+    familiar: NDArray[np.bool_]
     hop_us: int | None
     lag_us: int
     stateful: bool = False
@@ -117,9 +119,9 @@ class Timeline:
         return np.asarray(quiet | self._has_few(self.nearby_events, config))
 
     def is_certain(self, config: SegmentConfig) -> NDArray[np.bool_]:
-        """Return whether a prediction has enough events and a class that reaches `config.enter`, bool [N]."""
+        """Return whether a familiar window with enough events has a class that reaches `config.enter`, bool [N]."""
         enough = ~self._has_few(self.events, config)
-        return np.asarray(enough & (self.probabilities.max(axis=1, initial=0) >= config.enter))
+        return np.asarray(self.familiar & enough & (self.probabilities.max(axis=1, initial=0) >= config.enter))
 
     def _has_few(self, counts: NDArray[np.int64], config: SegmentConfig) -> NDArray[np.bool_]:
         busy = float(np.percentile(counts, BUSY_PERCENTILE)) if len(self) else 0.0

@@ -94,7 +94,7 @@ class WindowRow(Row):
     """A line of windows.jsonl and a row of windows.csv: one answer."""
 
     columns: ClassVar[tuple[str, ...]] = (
-        "t_start_us", "t_end_us", "label", "class", "probability", "entropy", "events",
+        "t_start_us", "t_end_us", "label", "class", "probability", "entropy", "events", "familiar",
     )  # fmt: skip
 
     t_start_us: int
@@ -111,6 +111,8 @@ class WindowRow(Row):
     """Entropy of the probabilities in bits: 0 if one class is certain, log2 K if all are equal."""
     events: int
     """Number of events in the window."""
+    familiar: bool = True
+    """Whether the window is like those of the training, as far as the checkpoint knows."""
     probabilities: tuple[float, ...]
     """Probability of each class."""
     t_from_us: int
@@ -176,7 +178,7 @@ class Answer(Row):
     probability: float
     """Its probability, 0 to 1."""
     certain: bool
-    """Whether that reaches the setting `segments.enter`."""
+    """Whether that reaches the setting `segments.enter`, and at least half of the windows are like the training's."""
     probabilities: tuple[float, ...]
     """Probability of each class: the mean over the windows with enough events."""
     events: int

@@ -4,7 +4,16 @@ from .digits import DIGIT_SENSOR, DigitsPlan, digit_frames, record_digit, saccad
 from .gestures import GESTURE_SENSOR, GESTURES, ClipSettings, Performance, plan_session, render_gesture, render_session
 from .mnist import DIGIT_PX, MnistPart, read_idx, read_mnist
 from .people import Person, draw_person
-from .recording import GesturesPlan, gesture_frames, record_gesture, record_session, write_gestures
+from .recording import (
+    CameraKind,
+    GesturesPlan,
+    film_gesture,
+    gesture_frames,
+    record_film,
+    record_gesture,
+    record_session,
+    write_gestures,
+)
 from .writing import SynthesisRecord, is_synthetic, write_recordings
 
 __all__ = [
@@ -12,6 +21,7 @@ __all__ = [
     "DIGIT_SENSOR",
     "GESTURES",
     "GESTURE_SENSOR",
+    "CameraKind",
     "ClipSettings",
     "DigitsPlan",
     "GesturesPlan",
@@ -21,12 +31,14 @@ __all__ = [
     "SynthesisRecord",
     "digit_frames",
     "draw_person",
+    "film_gesture",
     "gesture_frames",
     "is_synthetic",
     "plan_session",
     "read_idx",
     "read_mnist",
     "record_digit",
+    "record_film",
     "record_gesture",
     "record_session",
     "render_gesture",

@@ -32,6 +32,7 @@ MARGIN_PX = 24  # by which a layer extends below the picture
 TEXELS, TEXEL_M = 64, 0.006  # side of a tile of skin or cloth, and of its cells
 SKIN, CLOTH = 0, 1
 _SHIFT = 5  # fractional bits of drawn coordinates
+FEET_M = 1.38  # from the shoulders down to the feet
 _CHEST_M = 0.10  # from the shoulders to the front of the chest
 
 
@@ -149,10 +150,10 @@ def textures(person: Person) -> NDArray[np.float32]:
 
 
 def paint_torso(person: Person, scene: Scene) -> Layer:
-    """Return the person's clothes without the arms, at rest."""
+    """Return the person's clothes and legs without the arms, at rest."""
     rng = np.random.default_rng(person.seed)
     half = person.shoulders_m / 2
-    canvas, light = _Canvas(scene, 0.0, 1.2 * half + 0.08, NECK_M + 0.1, 1.2), scene.light
+    canvas, light = _Canvas(scene, 0.0, 1.2 * half + 0.08, NECK_M + 0.1, FEET_M + 0.02), scene.light
     x, y = canvas.x, canvas.y
     facing = np.sqrt(np.clip(1 - 0.8 * (x / (1.15 * half)) ** 2, 0, 1)) * light.direction[2]
     lit = light.ambient + (1 - light.ambient) * np.clip(
@@ -166,12 +167,22 @@ def paint_torso(person: Person, scene: Scene) -> Layer:
     folds = sum(canvas.noise(0.11 / k, 0.11 / k, rng) for k in (1, 2, 4))
     shaded = np.clip(cloth * np.exp(0.6 * person.folds * folds) * lit, 0.005, 1.0).astype(np.float32)
     r = 1.15 * person.arm_radius_m
-    outline = _mirrored([(0.06, 0.055), (half, r), (half + r, -0.03), (half, -0.16), (0.82 * half, -0.34),
-                         (0.95 * half, -TORSO_M), (1.02 * half, -1.2)])  # fmt: skip
-    canvas.fill(outline, shaded)
     hem = rng.uniform(-0.62, -0.50)
-    legs = _mirrored([(1.08 * half, hem), (1.1 * half, -1.4)])
-    canvas.fill(legs, (person.trousers * lit * np.exp(0.1 * folds)).astype(np.float32))
+    trousers = (person.trousers * lit * np.exp(0.1 * folds)).astype(np.float32)
+    for side in (-1, 1):
+        leg = [(0.0, hem + 0.1), (0.96 * half, hem + 0.1), (0.8 * half, -1.0), (0.75 * half, -FEET_M + 0.07),
+               (0.25 * half, -FEET_M + 0.07), (0.2 * half, -1.0), (0.0, -0.72)]  # fmt: skip
+        canvas.fill(np.array(leg) * (side, 1), trousers)
+        shoe = [
+            (0.2 * half, -FEET_M + 0.09),
+            (0.8 * half, -FEET_M + 0.09),
+            (0.9 * half, -FEET_M),
+            (0.2 * half, -FEET_M),
+        ]
+        canvas.fill(np.array(shoe) * (side, 1), 0.5 * person.trousers)
+    outline = _mirrored([(0.06, 0.055), (half, r), (half + r, -0.03), (half, -0.16), (0.82 * half, -0.34),
+                         (0.95 * half, -TORSO_M), (1.02 * half, min(hem, -TORSO_M - 0.01))])  # fmt: skip
+    canvas.fill(outline, shaded)
     if rng.random() < 0.4:  # a zip, a row of buttons, or a tie
         wide, tone = rng.uniform(0.004, 0.03), person.clothes * np.exp(rng.normal(0, 0.7))
         canvas.fill(_mirrored([(wide, 0.0), (wide, hem)]), float(np.clip(tone, 0.01, 0.9)))

@@ -3,37 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..events import Events, concatenate
+from ..files import write_beside
 from ..formats import write
 from ..frames import Frame
 from ..parallel import Progress
 from ..simulator import simulate
+from ..sources import SourceConfig, open_source
 from ..video import write_video
 from .gestures import (
     CLIP_US,
     GESTURE_SENSOR,
     GESTURES,
+    OTHER,
     ClipSettings,
     Performance,
+    plan_clip,
     plan_session,
+    pose_person,
     render_gesture,
     render_session,
 )
 from .people import draw_person
-from .scenes import LIGHTS, LightKind
+from .rendering import render
+from .scenes import LIGHTS, LightKind, draw_far_camera, draw_scene
 from .sensors import draw_sensor, read_out
+from .webcam import Webcam, compress, draw_webcam, film
 from .writing import SynthesisRecord, write_recordings
 
 SIMULATED_FPS: dict[LightKind, float] = {"fluorescent": 360.0, "led": 200.0, "natural": 200.0}
 """Frame rates at which a fast hand moves by three pixels per frame, and a tube flickers three times per period."""
+PANNED = 0.15  # of the videos of other gestures
 
 
 def _seeds(label: int, person: int, clip: int, seed: int) -> list[int]:
@@ -81,6 +91,55 @@ def _render(seeds: list[int], duration_us: int, fps: float) -> Iterator[Frame]:
     return render_gesture(number - 1, identity, rng, ClipSettings(duration_us, fps, _draw_light(seeds)))
 
 
+def film_gesture(stem: Path, label: int, *, person: int, clip: int, seed: int, duration_us: int = CLIP_US) -> Path:
+    """Write the video of a gesture by a webcam or phone that is drawn for each clip, and return its path.
+
+    The movement differs in detail from the one that `record_gesture` records. In some videos of other gestures the
+    camera is moved about.
+
+    Args:
+        stem: The path without its suffix, which is .mp4 (H.264) or .webm (VP8).
+        label: The class; it and the following arguments are those of `gesture_frames`.
+        person: Number of the identity.
+        clip: Number of the clip; it selects camera, scene and movement.
+        seed: Seed of all random draws.
+        duration_us: Largest time of a frame.
+
+    Raises:
+        FileError: The file cannot be written.
+        VideoError: This OpenCV cannot write VP8.
+    """
+    seeds = _seeds(label, person, clip, seed)
+    rng, webcam = np.random.default_rng([*seeds, 5]), _draw_webcam(seeds)
+    identity = draw_person(np.random.default_rng([seed, person]))
+    times_s = webcam.picture_times(duration_us)
+    scene = draw_scene(identity, webcam.size, _draw_light(seeds), rng, draw_far_camera)
+    pose = pose_person(plan_clip(label, rng, duration_us), identity, rng, times_s)
+    path = stem.with_name(stem.name + webcam.suffix)
+    with write_beside(path) as beside:
+        compress(beside, film(render(identity, scene, pose, times_s), times_s, duration_us, webcam, rng), webcam)
+    return path
+
+
+def _draw_webcam(seeds: list[int]) -> Webcam:
+    rng = np.random.default_rng([*seeds, 4])
+    webcam = draw_webcam(rng)
+    if seeds[2] - 1 == GESTURES.index(OTHER) and rng.random() < PANNED:
+        return replace(webcam, shake_px=rng.uniform(0.02, 0.15) * webcam.size.height)
+    return webcam
+
+
+def record_film(label: int, *, person: int, clip: int, seed: int, duration_us: int = CLIP_US) -> Events:
+    """Return the events of the video that `film_gesture` writes, as a network of `GESTURE_SENSOR` would see them.
+
+    The video is written, decoded, converted, and the person in it is found, as in inference with default settings.
+    """
+    with TemporaryDirectory() as folder:
+        path = film_gesture(Path(folder) / "film", label, person=person, clip=clip, seed=seed, duration_us=duration_us)
+        source = open_source(path, GESTURE_SENSOR, SourceConfig(), sensor=None)
+        return concatenate(source.read_fitted(), GESTURE_SENSOR)
+
+
 def record_session(
     labels: Sequence[int], *, person: int, session: int, seed: int
 ) -> tuple[Events, tuple[Performance, ...]]:
@@ -123,16 +182,20 @@ class GesturesRecord(SynthesisRecord):
     """Duration of a clip."""
 
 
+CameraKind = Literal["dvs", "webcam", "both"]
+
+
 @dataclass(frozen=True)
 class GesturesPlan:
     """Which gestures are recorded.
 
     Args:
         people: Number of identities.
-        clips: Number of clips per person and class.
+        clips: Number of clips per person, class and camera.
         seed: Seed of all random draws; a larger number of people or clips with the same seed keeps the first ones.
         duration_us: Duration of a clip.
         videos: Whether the rendered videos are also written.
+        camera: `dvs`: a DVS128. `webcam`: the video of a webcam or phone, converted. `both`: a clip of each.
     """
 
     people: int
@@ -140,6 +203,12 @@ class GesturesPlan:
     seed: int = 0
     duration_us: int = CLIP_US
     videos: bool = False
+    camera: CameraKind = "dvs"
+
+    @property
+    def count(self) -> int:
+        """Number of recordings."""
+        return self.people * self.clips * len(GESTURES) * (2 if self.camera == "both" else 1)
 
 
 @dataclass(frozen=True)
@@ -153,15 +222,25 @@ class _Clip:
     duration_us: int
 
     def write_events(self, path: Path) -> None:
-        events = record_gesture(**asdict(self))
-        write(path, [events], GESTURE_SENSOR, source="synthetic gestures", settings={"synthesis": asdict(self)})
+        self._write(path, record_gesture(**asdict(self)))
+
+    def write_film_events(self, path: Path) -> None:
+        self._write(path, record_film(**asdict(self)))
 
     def write_video(self, path: Path) -> None:
         write_video(path, gesture_frames(**asdict(self)))
 
+    def write_film(self, path: Path) -> None:
+        film_gesture(path.with_suffix(""), **asdict(self))
+
+    def _write(self, path: Path, events: Events) -> None:
+        write(path, [events], GESTURE_SENSOR, source="synthetic gestures", settings={"synthesis": asdict(self)})
+
 
 def write_gestures(folder: Path, plan: GesturesPlan, *, jobs: int = 1, progress: Progress | None = None) -> int:
-    """Write <class>/user<person>_<light>_<clip>.h5, with .webm if videos are planned; return how many files are new.
+    """Write the recordings of a plan, with their videos if these are planned; return how many files are new.
+
+    They are <class>/user<person>_<light>_<clip>.h5 with a DVS128, and <class>/user<person>_webcam_<clip>.h5.
 
     Args:
         folder: Output folder; files that exist and were made with the same settings are kept.
@@ -176,10 +255,16 @@ def write_gestures(folder: Path, plan: GesturesPlan, *, jobs: int = 1, progress:
     work: dict[Path, Callable[[Path], object]] = {}
     for person, label, number in product(range(plan.people), range(len(GESTURES)), range(plan.clips)):
         clip = _Clip(label, person, number, plan.seed, plan.duration_us)
-        light = _draw_light(_seeds(label, person, number, plan.seed))
-        path = Path(GESTURES[label], f"user{person:03d}_{light}_{number:02d}.h5")
-        work[path] = clip.write_events
-        if plan.videos:
-            work[path.with_suffix(".webm")] = clip.write_video
+        seeds = _seeds(label, person, number, plan.seed)
+        if plan.camera != "webcam":
+            path = Path(GESTURES[label], f"user{person:03d}_{_draw_light(seeds)}_{number:02d}.h5")
+            work[path] = clip.write_events
+            if plan.videos:
+                work[path.with_suffix(".webm")] = clip.write_video
+        if plan.camera != "dvs":
+            path = Path(GESTURES[label], f"user{person:03d}_webcam_{number:02d}.h5")
+            work[path] = clip.write_film_events
+            if plan.videos:
+                work[path.with_suffix(_draw_webcam(seeds).suffix)] = clip.write_film
     record = GesturesRecord(seed=plan.seed, duration_us=plan.duration_us)
     return write_recordings(folder, record, work, jobs=jobs, progress=progress)

@@ -29,7 +29,7 @@ from .bodies import (
 from .people import Floats, Person, Pose, rest_body
 from .scenes import Scene
 
-FRAMES_AT_ONCE = 64  # bounds the memory
+PIXELS_AT_ONCE = 64 * 128 * 128  # bounds the memory
 EDGE_PX = 0.5  # width of an edge before the lens's blur: a DVS128's photodiode takes a tenth of its pixel
 PULL_PX = 6  # more than a shirt is pulled along
 SHADE = 0.6  # of the direct light that a shadow takes
@@ -48,8 +48,9 @@ def render(person: Person, scene: Scene, pose: Pose, t_s: Floats) -> Iterator[ND
     torso, head, tiles = paint_torso(person, scene), paint_head(person, scene), textures(person)
     strength = scene.light.level * scene.light.strength(t_s)
     shares, pull = torso_pull(scene, pose)
-    for first in range(0, len(t_s), FRAMES_AT_ONCE):
-        now = slice(first, first + FRAMES_AT_ONCE)
+    at_once = max(1, PIXELS_AT_ONCE // scene.wall.size)
+    for first in range(0, len(t_s), at_once):
+        now = slice(first, first + at_once)
         part = pose.at(now)
         pictures = np.empty((len(part.arms), *scene.wall.shape), np.float32)
         pictures[:] = scene.wall
@@ -65,7 +66,17 @@ def render(person: Person, scene: Scene, pose: Pose, t_s: Floats) -> Iterator[ND
         paint_limbs(pictures, build_limbs(person, scene, part), tiles, scene.light.ambient)
         for picture, light in zip(pictures, strength[now], strict=True):
             seen = cv2.GaussianBlur(picture, (5, 5), scene.blur_px)
-            yield np.minimum(65535 * (scene.light.veil + light * seen), 65535).astype(np.uint16)
+            yield _quantise(seen, 65535 * light, 65535 * scene.light.veil)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _quantise(picture: NDArray[Any], light: float, veil: float) -> NDArray[Any]:
+    """Return veil + light * picture as uint16, at most 65535."""
+    quantised = np.empty(picture.shape, np.uint16)
+    for row in range(picture.shape[0]):
+        for column in range(picture.shape[1]):
+            quantised[row, column] = np.uint16(min(veil + light * picture[row, column], 65535.0))
+    return quantised
 
 
 @njit(inline="always")

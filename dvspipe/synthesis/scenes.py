@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -14,6 +15,9 @@ from .people import Floats, Person, contrasting_tone, unit
 
 LightKind = Literal["fluorescent", "led", "natural"]  # those of DVS128 Gesture (Amir et al. 2017)
 LIGHTS: tuple[LightKind, ...] = get_args(LightKind)
+PERSON_M = 1.72  # from the crown to the feet
+ABOVE_M = 0.36  # from the line of the shoulders to a little above the crown
+LEAST_SCALE_PX = 35.0
 
 
 @dataclass(frozen=True)
@@ -112,21 +116,14 @@ class Scene:
     blur_px: float
 
 
-def draw_scene(person: Person, sensor: SensorSize, kind: LightKind, rng: np.random.Generator) -> Scene:
-    """Return a random scene: camera, light and background.
+def draw_near_camera(sensor: SensorSize, rng: np.random.Generator) -> Camera:
+    """Return a camera before a person whose head is at a third of the picture's height and whose hips are at its edge.
 
-    The head is at a third of the picture's height and the hips at its lower edge, as in DVS128 Gesture, whose 4.5 mm
-    lens was little more than a metre from the person.
-
-    Args:
-        person: Whose skin the background must contrast with.
-        sensor: Size of the pictures; the person fills the height.
-        kind: Kind of light.
-        rng: Draws everything.
+    This is how DVS128 Gesture was recorded, with a 4.5 mm lens little more than a metre from the person.
     """
     side = sensor.height
-    scale = rng.uniform(0.64, 0.98) * side
-    camera = Camera(
+    scale = rng.uniform(0.5, 0.98) * side
+    return Camera(
         scale_px=scale,
         distance_m=rng.uniform(0.95, 2.0),
         x_px=sensor.width / 2 + float(np.clip(rng.normal(0.0, 0.06), -0.14, 0.14)) * side,
@@ -134,6 +131,46 @@ def draw_scene(person: Person, sensor: SensorSize, kind: LightKind, rng: np.rand
         yaw=rng.normal(0.0, 0.13),
         pitch=rng.normal(0.0, 0.10),
     )
+
+
+def draw_far_camera(sensor: SensorSize, rng: np.random.Generator) -> Camera:
+    """Return a camera that sees a person anywhere: from head and chest alone to a fifth of the picture's height.
+
+    A person has at least LEAST_SCALE_PX pixels per metre; with fewer, arms cannot be seen. The ranges are guesses.
+    """
+    width, height = sensor.width, sensor.height
+    high = 0.9 * height
+    scale = float(np.exp(rng.uniform(np.log(min(max(0.2 * height / PERSON_M, LEAST_SCALE_PX), high)), np.log(high))))
+    focal_px = rng.uniform(0.55, 1.0) * width  # horizontal angles of view of 85 to 53 degrees
+    highest, lowest = ABOVE_M * scale, height - 0.45 * scale
+    aside = min(0.4 * scale, 0.5 * width)
+    return Camera(
+        scale_px=scale,
+        distance_m=max(0.6, focal_px / scale),
+        x_px=rng.uniform(aside, width - aside) if rng.random() < 0.7 else width / 2 + rng.normal(0.0, 0.05) * width,
+        y_px=rng.uniform(min(highest, lowest), max(highest, lowest)),
+        yaw=rng.normal(0.0, 0.2),
+        pitch=rng.normal(0.0, 0.12),
+    )
+
+
+def draw_scene(
+    person: Person,
+    sensor: SensorSize,
+    kind: LightKind,
+    rng: np.random.Generator,
+    draw_camera: Callable[[SensorSize, np.random.Generator], Camera] = draw_near_camera,
+) -> Scene:
+    """Return a random scene: camera, light and background.
+
+    Args:
+        person: Whose skin the background must contrast with.
+        sensor: Size of the pictures.
+        kind: Kind of light.
+        rng: Draws everything.
+        draw_camera: Draws the camera.
+    """
+    camera = draw_camera(sensor, rng)
     wall = _draw_wall(contrasting_tone(person.skin, rng, 0.04, 0.85), sensor, rng)
     return Scene(sensor, camera, draw_light(kind, rng), wall, blur_px=rng.uniform(0.2, 0.6))
 

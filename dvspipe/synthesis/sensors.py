@@ -18,6 +18,7 @@ from ..events import Events
 from ..simulator import SimulatorConfig, read_preset
 
 THRESHOLDS = (0.14, 0.28)  # geometric mean of ON and OFF, in ln I
+SCATTER_PX, SCATTER_US = 5.0, 2000  # standard deviation of the distance, and longest time after the event
 _ROUNDS = 3  # of echoes of echoes
 
 
@@ -32,6 +33,8 @@ class Readout:
         answered: Share of its events that have an echo.
         answers_answered: Share of these echoes that have an echo.
         others_answered: Share of the other polarity's own events that have an echo.
+        scattered: Share of all events that have another one at a pixel nearby, of random polarity, as seen around fast
+            limbs; the share and SCATTER_PX are guesses.
     """
 
     answering: bool
@@ -40,6 +43,7 @@ class Readout:
     answered: float
     answers_answered: float
     others_answered: float
+    scattered: float = 0.0
 
 
 def draw_sensor(rng: np.random.Generator) -> tuple[SimulatorConfig, Readout]:
@@ -62,6 +66,7 @@ def draw_sensor(rng: np.random.Generator) -> tuple[SimulatorConfig, Readout]:
         answered=rng.uniform(0.05, 0.35),
         answers_answered=rng.uniform(0.1, 0.4),
         others_answered=rng.uniform(0.0, 0.08),
+        scattered=rng.uniform(0.0, 0.08) if rng.random() < 0.5 else 0.0,
     )
     return build(SimulatorConfig, settings, "sensor"), readout
 
@@ -85,7 +90,20 @@ def read_out(events: Events, readout: Readout, rng: np.random.Generator) -> Even
     copies[first & (rng.random(len(t)) < readout.repeated)] = 2
     more = copies == 2
     copies[more] += rng.geometric(1 - readout.again, more.sum()) - 1
-    return _gather(events, source, t, first == readout.answering, copies)
+    return _scatter(_gather(events, source, t, first == readout.answering, copies), readout.scattered, rng)
+
+
+def _scatter(events: Events, share: float, rng: np.random.Generator) -> Events:
+    """Return the events with others near a share of them."""
+    chosen = np.flatnonzero(rng.random(len(events)) < share)
+    away = rng.normal(0, SCATTER_PX, (2, len(chosen))).round().astype(np.int64)
+    t = events.t[chosen] + rng.integers(0, SCATTER_US, len(chosen))
+    x, y = events.x[chosen] + away[0], events.y[chosen] + away[1]
+    kept = (x >= 0) & (x < events.sensor.width) & (y >= 0) & (y < events.sensor.height) & (t <= events.t[-1])
+    t, x, y = (np.concatenate([old, new[kept]]) for old, new in ((events.t, t), (events.x, x), (events.y, y)))
+    p = np.concatenate([events.p, rng.random(kept.sum()) < 0.5])
+    order = np.argsort(t, kind="stable")
+    return Events(t[order], x[order], y[order], p[order], events.sensor)
 
 
 def _gather(

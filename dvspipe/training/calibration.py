@@ -1,4 +1,4 @@
-"""The temperature of the softmax that makes probabilities honest, also with a few validation recordings."""
+"""What makes answers honest: the temperature of the softmax, and the energy of what is unlike the training."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..checkpoint import FEW_CALIBRATED
+from ..checkpoint import FEW_CALIBRATED, energies
 from ..results import wilson_interval
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0
+UNFAMILIAR = 0.02  # of the recordings on which a training is validated
 PRIOR_WIDTH = 0.5  # standard deviation of log T before any recording: T is 0.6 to 1.6 with two thirds of the belief
 
 
@@ -86,3 +87,14 @@ def _raise_temperature(scores: Tensor, temperature: float, most: float) -> float
     if excess(low) <= 0:
         return temperature
     return HIGHEST_TEMPERATURE if excess(high) >= 0 else float(np.exp(brentq(excess, low, high)))
+
+
+def find_least_energy(logits: NDArray[np.float32]) -> float | None:
+    """Return the energy below which a recording is unlike those of the training; None with few recordings.
+
+    It is the UNFAMILIAR quantile of the energies of the validation part, which has at least FEW_CALIBRATED recordings.
+
+    Args:
+        logits: float32 [N, K], of the validation part.
+    """
+    return float(np.quantile(energies(logits), UNFAMILIAR)) if len(logits) >= FEW_CALIBRATED else None

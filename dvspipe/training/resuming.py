@@ -31,7 +31,13 @@ CHANGEABLE = (
 """Settings, or groups of them, that may change when a run resumes; the others define its network, task and loss. The
 folder of the data may change: `datasets.check_split` checks that the recordings are the same."""
 ROWS = TypeAdapter(Annotated[tuple[EpochRow, ...], Field(min_length=1)])
-FREE_TO_DIFFER = {"classes", "trained_on", "temperature", "calibrated_on"}  # of classifiers that share weights
+FREE_TO_DIFFER = {
+    "classes",
+    "trained_on",
+    "temperature",
+    "calibrated_on",
+    "least_energy",
+}  # of classifiers that share weights
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from ..networks import SpikingNetwork, count_activity, summarize_layers
 from ..results import ActivityRecord, BaselineResult, EpochRow, Finding, RunFolder, TestResult, TrainingRun, write_rows
 from .activity import record_activity
 from .baseline import FrameNetwork, load_baseline, save_baseline
-from .calibration import fit_temperature
+from .calibration import find_least_energy, fit_temperature
 from .callback import StageCallback, TrainingCallback
 from .config import TrainConfig
 from .diagnosis import Outcome, diagnose, find_copies, find_outside
@@ -267,8 +267,14 @@ def _test(
     classifier, network = load_checkpoint(folder.best, str(experiment.processes.device))
     validated = evaluate(network, parts.validation, batch=batch)
     temperature = fit_temperature(validated.logits, validated.labels)
-    update = {"temperature": temperature, "calibrated_on": len(data.validation)}
-    save_checkpoint(folder.best, classifier.model_copy(update=update), network)
+    calibrated = classifier.model_copy(
+        update={
+            "temperature": temperature,
+            "calibrated_on": len(data.validation),
+            "least_energy": find_least_energy(validated.logits),
+        }
+    )
+    save_checkpoint(folder.best, calibrated, network)
     trained = evaluate(network, parts.train, batch=batch)
     with count_activity(network) as counters:
         tested = evaluate(network, parts.test, batch=batch)

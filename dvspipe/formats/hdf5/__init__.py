@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..interface import Format
+from .chunked_file import discard_saved
 from .layouts import SUFFIXES
 from .reader import open_hdf5
 from .writer import EventWriter, HDF5Encoder
@@ -16,4 +17,4 @@ def _recognises(path: Path, head: bytes) -> bool:
 
 HDF5 = Format("hdf5", SUFFIXES, _recognises, open_hdf5, HDF5Encoder())
 
-__all__ = ["HDF5", "EventWriter"]
+__all__ = ["HDF5", "EventWriter", "discard_saved"]

@@ -17,7 +17,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -120,7 +120,7 @@ class ChunkedFile:
             if self._resume:
                 self._load()
             if self.saved is None:
-                self._clear()
+                _clear(self.folder)
             self._encoders = ThreadPoolExecutor(min(MOST_ENCODERS, os.cpu_count() or 1))
             self._storer = ThreadPoolExecutor(1)
             self._stack = stack.pop_all()
@@ -142,7 +142,7 @@ class ChunkedFile:
             if can_resume and (self.folder / STATE).exists():
                 (self.folder / GROWING).unlink(missing_ok=True)
             else:
-                self._clear()
+                _clear(self.folder)
 
     def append(self, name: str, rows: NDArray[Any]) -> None:
         """Add rows to a column, of its dtype; they must not be changed afterwards."""
@@ -266,10 +266,19 @@ class ChunkedFile:
             column.rows = column.stored * CHUNK_ROWS + len(rests[name])
             column.rest[:] = rests[name]
 
-    def _clear(self) -> None:
-        for file in self.folder.iterdir():
-            if file.suffix in (".h5", ".npz"):
-                file.unlink()
+
+def discard_saved(path: Path) -> None:
+    """Remove what is left beside a complete file by a process that was killed after it had completed the file."""
+    folder = path.with_name(path.name + UNFINISHED)
+    if folder.is_dir():
+        with suppress(FileError), lock_folder(folder):  # an error: another process writes the file again
+            _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    for file in folder.iterdir():
+        if file.suffix in (".h5", ".npz"):
+            file.unlink()
 
 
 def _filters(path: Path, compression: Compression) -> Mapping[str, Any]:

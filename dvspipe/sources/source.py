@@ -16,7 +16,7 @@ from ..formats import NO_HINTS, Hints, Recording, open_recording
 from ..parallel import prefetch
 from ..simulator import simulate, upsample
 from ..video import Video, camera_of, open_video
-from .config import InferConfig
+from .config import SourceConfig
 from .fitting import Fit, find_region, fit_stream, plan_fit, resize_region, scaled_size, widen_region
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class EventSource:
     span_us: tuple[int, int] | None = None
     is_video: bool = False
 
-    def read_fitted(self, on_part: Callable[[Events], object]) -> Iterator[Events]:
+    def read_fitted(self, on_part: Callable[[Events], object] = lambda _: None) -> Iterator[Events]:
         """Yield the events of the network's sensor; they are decoded in a separate thread.
 
         Args:
@@ -66,7 +66,12 @@ class EventSource:
 
 
 def open_source(
-    given: Path | Events, target: SensorSize, config: InferConfig, *, sensor: SensorSize | None, hints: Hints = NO_HINTS
+    given: Path | Events,
+    target: SensorSize,
+    config: SourceConfig,
+    *,
+    sensor: SensorSize | None,
+    hints: Hints = NO_HINTS,
 ) -> EventSource:
     """Open a recording, a video or events for a network.
 
@@ -102,7 +107,7 @@ def _iterate_once(events: Events) -> Iterator[Events]:
 
 
 def _open_recording(
-    path: Path, target: SensorSize, config: InferConfig, *, sensor: SensorSize | None, hints: Hints
+    path: Path, target: SensorSize, config: SourceConfig, *, sensor: SensorSize | None, hints: Hints
 ) -> Recording:
     """Open a recording; if its sensor is unknown, it is the network's, provided that this has all events."""
     recording = open_recording(path, sensor=sensor, hints=hints)
@@ -145,7 +150,7 @@ def _read_recording(recording: Recording) -> Iterator[Events]:
         ) from error
 
 
-def _plan_fit(name: str, own: SensorSize, parts: Parts, target: SensorSize, config: InferConfig) -> Fit:
+def _plan_fit(name: str, own: SensorSize, parts: Parts, target: SensorSize, config: SourceConfig) -> Fit:
     region = _find_region(name, own, parts, target, config)
     if region.size != target and config.fit is None:
         found = f"its region is {region}" if config.roi else f"comes from a sensor of {own}"
@@ -159,7 +164,7 @@ def _plan_fit(name: str, own: SensorSize, parts: Parts, target: SensorSize, conf
     return plan_fit(own, target, config.fit or "crop", region)
 
 
-def _find_region(name: str, own: SensorSize, parts: Parts, target: SensorSize, config: InferConfig) -> Region:
+def _find_region(name: str, own: SensorSize, parts: Parts, target: SensorSize, config: SourceConfig) -> Region:
     if config.roi is None:
         return Region.full(own)
     if config.roi != "auto":
@@ -171,7 +176,7 @@ def _find_region(name: str, own: SensorSize, parts: Parts, target: SensorSize, c
     return widen_region(found, own, target) if config.fit == "scale" else resize_region(found, own, target)
 
 
-def _open_video(path: Path, target: SensorSize, config: InferConfig) -> EventSource:
+def _open_video(path: Path, target: SensorSize, config: SourceConfig) -> EventSource:
     """Open a video, scaled before it is simulated, which is more exact and faster than scaling its events."""
     settings = config.video
     if config.roi is not None:
@@ -202,7 +207,7 @@ def _set_video(settings: ConvertConfig, **update: str) -> ConvertConfig:
     return settings.model_copy(update={"video": settings.video.model_copy(update=update)})
 
 
-def _find_video_region(path: Path, target: SensorSize, config: InferConfig) -> Region:
+def _find_video_region(path: Path, target: SensorSize, config: SourceConfig) -> Region:
     """Return the part of the images in which a coarse simulation has events."""
     full = open_video(path, config.video.video).size
     coarse = _open_video(path, target, config.model_copy(update={"roi": None, "fit": "scale"}))

@@ -1,0 +1,194 @@
+"""The ten gestures of DVS128 Gesture as movements.
+
+Rates, sizes and places of the two-handed gestures are around those of motion capture at 60 frames per second, where an
+arm is the length from shoulder to wrist: claps at 3.2 Hz of 0.16 to 0.20 arm per hand, horizontal; drumming hands at
+1.6 and 0.8 Hz over 0.35 arm; a guitar strummed at 3.4 Hz over 0.25 arm with the hands 0.25 and 0.63 arm outside the
+shoulders. The width of the ranges around them is a guess.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from .motion import (
+    DOWN,
+    FORWARD,
+    INWARD,
+    OUT,
+    TO_CAMERA,
+    Arm,
+    Motion,
+    Movement,
+    draw_phase,
+    draw_rest,
+    draw_size,
+    ease,
+    leading,
+    reach_for,
+    sides,
+    swing_arm,
+    track,
+    wander,
+)  # fmt: skip
+from .people import LEFT, PALM, RIGHT, Floats, Person, unit
+
+
+def _clapping(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+    """Palms that meet at a random point in front of the chest, along a random line, from random distances."""
+    beat = ease(draw_phase(t, person, rng, 0.25, 0.62), rng.uniform(-0.25, 0.3))
+    gap = draw_size(t, person, rng, 0.06, 0.34) * (1 - beat) / 2
+    tilt = rng.normal(0, 0.15) if rng.random() < 0.85 else rng.choice([-1, 1]) * rng.uniform(0.3, 1.4)
+    share = rng.uniform(0.35, 0.65) if rng.random() < 0.5 else rng.choice([0.08, 0.92]) + rng.uniform(-0.06, 0.06)
+    aside, height, before = rng.normal(0, 0.03), rng.uniform(-0.36, 0.03), rng.uniform(0.22, 0.36)
+    turned, fingers_up = rng.uniform(-0.3, 0.3), rng.uniform(0.0, 0.9)
+    arms = []
+    for side, part, up in ((RIGHT, share, 1.0), (LEFT, 1 - share, -1.0)):
+        from_ = unit(np.array([np.cos(tilt), up * np.sin(tilt), up * turned]))
+        fingers = np.array([rng.uniform(-0.7, -0.2), fingers_up + rng.normal(0, 0.15), rng.uniform(0.3, 0.8)])
+        fingers = unit(fingers - (fingers @ from_) * from_)
+        middle = np.array([(1 if side == LEFT else -1) * aside - person.shoulders_m / 2, height, before])
+        away = (0.07 * person.hand_m + part * gap)[:, None]
+        hand = fingers + 1.2 * (away - 0.012) * from_  # opening turns the fingers outwards
+        wrist = middle + away * from_ - PALM * person.hand_m * fingers
+        arms.append(reach_for(person, wrist, DOWN + rng.uniform(0.3, 2.2) * OUT, hand, -from_))
+    bend, spread = rng.uniform(0.0, 0.2, 2), rng.uniform(0.02, 0.15, 2)
+    right, left = (replace(arm, bend=bend[k], spread=spread[k]) for k, arm in enumerate(arms))
+    return Motion(right, left, beat, follow=rng.uniform(0.5, 1.5), bob_m=rng.uniform(0, 0.006) * beat)
+
+
+def waving_arm(t: Floats, person: Person, rng: np.random.Generator, phase: Floats) -> Arm:
+    """The forearm swings about the elbow, or the hand about the wrist, or the raised arm about the shoulder."""
+    swing = draw_size(t, person, rng, 0.25, 0.65) * ease(phase, rng.uniform(-0.1, 0.2))
+    kind = rng.choice(3, p=[0.7, 0.15, 0.15])
+    middle, raised, forward = rng.uniform(-0.35, 0.25), rng.uniform(-1.4, -0.2), rng.uniform(0.0, 0.7)
+    if kind == 2:
+        middle, raised = rng.uniform(-0.1, 0.4), rng.uniform(0.3, 1.2)
+    fore_swing, upper_swing, flick = ((1.0, 0.05, rng.uniform(-0.2, 0.5)), (0.2, 0.02, 1.2), (0.8, 0.35, 0.2))[kind]
+    upper = track(t, np.cos(raised + upper_swing * swing), np.sin(raised + upper_swing * swing), forward)
+    angle = middle + fore_swing * swing
+    arm = swing_arm(person, upper, track(t, np.sin(angle), np.cos(angle), rng.uniform(0.0, 0.6)))
+    lag = flick * ease(phase - (0.8 if kind != 1 else 0.0), 0.1)
+    hand = unit(arm.hand) + (0.6 * lag if kind == 1 else lag)[:, None] * OUT
+    palm = TO_CAMERA + rng.normal(0, 0.25, 3)
+    return replace(arm, hand=hand, palm=palm, spread=rng.uniform(0.04, 0.3), bend=rng.uniform(0.0, 0.2))
+
+
+def _wave(side: int) -> Movement:
+    def movement(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+        phase = draw_phase(t, person, rng, 0.35, 0.7)
+        arms = sides(side, waving_arm(t, person, rng, phase), draw_rest(t, person, rng))
+        return Motion(*arms, beat=np.cos(phase), follow=rng.uniform(0.5, 2.0))
+
+    return movement
+
+
+def circling_arm(t: Floats, person: Person, rng: np.random.Generator, phase: Floats) -> Arm:
+    """A stretched arm on a cone: from above outwards as the phase grows, seen from the camera."""
+    aside, above = rng.uniform(0.1, 0.8), rng.uniform(-0.15, 0.35)
+    axis = np.array([np.sin(aside) * np.cos(above), np.sin(above), np.cos(aside) * np.cos(above)])
+    outwards = unit(OUT - axis[0] * axis)
+    upwards = np.cross(axis, outwards)
+    angle = np.clip(draw_size(t, person, rng, 0.8, 1.3), 0.5, 1.45)[:, None]
+    turn = (phase + 0.15 * np.sin(phase + rng.uniform(0, 2 * np.pi)))[:, None]
+    ring = np.cos(turn) * upwards + np.sin(turn) * outwards
+    wrist = rng.uniform(0.9, 0.995) * person.reach_m * (np.cos(angle) * axis + np.sin(angle) * ring)
+    palm = TO_CAMERA if rng.random() < 0.3 else DOWN + 0.4 * TO_CAMERA
+    return replace(reach_for(person, wrist, DOWN + 0.5 * OUT, palm=palm), bend=rng.choice([0.1, 0.3, 0.9]))
+
+
+def _circle(side: int, clockwise: bool) -> Movement:
+    turn = 1 if clockwise == (side == RIGHT) else -1  # clockwise goes outwards on the right, inwards on the left
+
+    def movement(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+        phase = draw_phase(t, person, rng, 0.7, 1.2)
+        arms = sides(side, circling_arm(t, person, rng, turn * phase), draw_rest(t, person, rng))
+        return Motion(*arms, beat=np.cos(phase), follow=rng.uniform(1.0, 3.0))
+
+    return movement
+
+
+def _roll(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+    """Forearms across the chest that rotate about each other, close to it or far, slowly or fast."""
+    phase = draw_phase(t, person, rng, 0.3, 1.0) * rng.choice([-1, 1])
+    radius = draw_size(t, person, rng, 0.04, 0.14)
+    height, before, past = rng.uniform(-0.38, -0.04), rng.uniform(0.16, 0.34), rng.uniform(-0.04, 0.14)
+    flat, elbows, slant = rng.uniform(0.6, 1.3), rng.uniform(0.0, 1.5), rng.normal(0, 0.2)
+    bend, bent = rng.choice([0.1, 0.5, 0.95]), rng.uniform(-0.3, 0.3)
+    arms = []
+    for turn, sign in ((phase, 1), (phase + np.pi, -1)):
+        up = height + radius * np.sin(turn)
+        wrist = track(t, -person.shoulders_m / 2 - past + sign * slant * radius * np.sin(turn), up,
+                      before + flat * radius * np.cos(turn))  # fmt: skip
+        arm = reach_for(person, wrist, OUT + elbows * DOWN, palm=np.array([0.2, -0.5, -1.0]))
+        arms.append(replace(arm, hand=unit(arm.hand) + bent * DOWN, bend=bend))
+    return Motion(arms[0], arms[1], np.sin(2 * phase), rng.uniform(0.5, 2), bob_m=rng.uniform(0, 0.01) * np.sin(phase))
+
+
+_RATIOS = ((1.0, 1.0, np.pi), (1.0, 1.0, 0.0), (1.0, 0.5, 0.0), (0.5, 1.0, 0.0))
+"""Rates of the drumming hands relative to a phase, and the phase between them."""
+
+
+def _drums(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+    """Fists that strike or go round before the belly or the chest: in turn, together, at half the rate, or freely."""
+    phase = draw_phase(t, person, rng, 0.28, 0.65)
+    kind = rng.choice(len(_RATIOS) + 1, p=[0.35, 0.1, 0.18, 0.12, 0.25])
+    if kind < len(_RATIOS):
+        right, left, apart = _RATIOS[kind]
+        turns = [right * phase, left * phase + apart]
+    else:
+        turns = [phase, draw_phase(t, person, rng, 0.35, 1.2)]
+    height, before, aside = rng.uniform(-0.34, -0.02), rng.uniform(0.18, 0.40), rng.uniform(-0.11, 0.12)
+    sharp, tilt, roam, bend = rng.uniform(-0.3, 0.1), rng.normal(0, 0.25), rng.uniform(0.0, 0.06), rng.uniform(0.5, 1)
+    inward, elbows = rng.uniform(-0.6, 0.0), rng.uniform(0.1, 0.9)
+    round_ = rng.uniform(0.4, 1.0) * rng.choice([-1, 1]) if rng.random() < 0.35 else 0.0  # from the elbow
+    inwards = rng.uniform(-0.5, 0.5)
+    arms = []
+    for turn in turns:
+        size = draw_size(t, person, rng, 0.05, 0.18)
+        stroke, forth = size * ease(turn, sharp), size * round_ * np.sin(turn)
+        x = aside + rng.normal(0, 0.025) + tilt * stroke + roam * wander(t, rng) + inwards * forth
+        wrist = track(t, x, height + rng.normal(0, 0.025) + stroke, before - 0.3 * stroke + forth)
+        hand = track(t, inward, 0.2 + 3 * stroke, 1.0)
+        arms.append(replace(reach_for(person, wrist, DOWN + elbows * OUT, hand, palm=DOWN), bend=bend))
+    return Motion(arms[0], arms[1], np.cos(phase), rng.uniform(0.5, 2.5), bow=rng.uniform(0.0, 0.12))
+
+
+def _guitar(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+    """One hand strums before the belly or beside it, from the wrist or the elbow, the other holds a neck, nearly still.
+
+    Both hands can be outside the shoulders, by half an arm for the one on the neck.
+    """
+    phase = draw_phase(t, person, rng, 0.22, 0.6)
+    beat = ease(phase, rng.uniform(-0.2, 0.2))
+    from_wrist = rng.random() < 0.3
+    travel = draw_size(t, person, rng, *((0.01, 0.03) if from_wrist else (0.04, 0.17)))
+    stroke, slant, forth = travel * beat, rng.uniform(-0.2, 0.6), rng.uniform(-0.5, 0.7)
+    x, y, z = rng.uniform(-0.24, 0.13), rng.uniform(-0.42, -0.16), rng.uniform(0.14, 0.26)
+    turned = (0.8 if from_wrist else 2 * travel) * beat
+    place = track(t, x + slant * stroke, y + stroke, z + forth * stroke)
+    strum = reach_for(person, place, OUT + 0.3 * DOWN - 0.2 * FORWARD,
+                  hand=track(t, -1.0, -0.5 + turned, 0.3), palm=-TO_CAMERA)  # fmt: skip
+    slide = rng.uniform(0.0, 0.05) * wander(t, rng) + 0.015 * np.cos(phase / 2 + 1)
+    neck = track(t, rng.uniform(0.05, 0.38) + slide, rng.uniform(-0.30, 0.04) + 0.5 * slide, rng.uniform(0.08, 0.3))
+    hold = reach_for(person, neck, DOWN + 0.3 * OUT, hand=track(t, 0.1, 1.0, 0.2), palm=INWARD + TO_CAMERA)
+    fingering = np.clip(0.6 + rng.uniform(0, 0.2) * np.cos(0.5 * phase + 2), 0, 1)
+    sway, bob = rng.uniform(0.0, 0.03), rng.uniform(0.0, 0.012)
+    arms = sides(leading(person), replace(strum, bend=rng.uniform(0.3, 0.9)), replace(hold, bend=fingering))
+    return Motion(*arms, beat, lean=rng.normal(-0.04, 0.07) + sway * np.cos(phase / 2), bow=rng.uniform(0.0, 0.15),
+                  bob_m=bob * np.cos(phase))  # fmt: skip
+
+
+TEN_GESTURES: dict[str, Movement] = {  # in IBM's order: the label is the index
+    "hand_clapping": _clapping,
+    "right_hand_wave": _wave(RIGHT),
+    "left_hand_wave": _wave(LEFT),
+    "right_arm_clockwise": _circle(RIGHT, clockwise=True),
+    "right_arm_counter_clockwise": _circle(RIGHT, clockwise=False),
+    "left_arm_clockwise": _circle(LEFT, clockwise=True),
+    "left_arm_counter_clockwise": _circle(LEFT, clockwise=False),
+    "arm_roll": _roll,
+    "air_drums": _drums,
+    "air_guitar": _guitar,
+}

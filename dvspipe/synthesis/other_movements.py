@@ -1,0 +1,203 @@
+"""Movements that are none of the ten gestures: other gestures, and what people do between gestures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from .motion import (
+    DOWN,
+    OUT,
+    Arm,
+    Motion,
+    Movement,
+    draw_phase,
+    draw_rest,
+    ease,
+    reach_for,
+    smooth_step,
+    swing_arm,
+    track,
+    wander,
+)  # fmt: skip
+from .movements import circling_arm, waving_arm
+from .people import LEFT, RIGHT, Floats, Person
+
+
+def _both_circle(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+    phase = draw_phase(t, person, rng, 0.7, 1.2) * rng.choice([-1, 1])
+    other = phase + rng.choice([0, np.pi]) if rng.random() < 0.6 else -phase
+    arms = [circling_arm(t, person, rng, turn) for turn in (phase, other)]
+    return Motion(arms[0], arms[1], np.cos(phase))
+
+
+def _both_wave(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+    phase = draw_phase(t, person, rng, 0.4, 0.8)
+    arms = [waving_arm(t, person, rng, phase + shift) for shift in (0, rng.choice([0, np.pi]))]
+    return Motion(arms[0], arms[1], np.cos(phase))
+
+
+def _between(person: Person, rng: np.random.Generator, beat: Floats, start: list[float], end: list[float]) -> Arm:
+    """Return an arm whose wrist moves between two points, relative to its reach, as beat goes from 0 to 1."""
+    a, b = (np.array(point) + rng.normal(0, 0.07, 3) for point in (start, end))
+    arm = reach_for(person, person.reach_m * (a + beat[:, None] * (b - a)), DOWN + rng.uniform(0.2, 1.0) * OUT)
+    return replace(arm, bend=rng.choice([0.1, 0.5, 1.0]), palm=rng.normal(0, 1, 3))
+
+
+_TO_AND_FRO = {  # start and end of the wrist of each arm; outwards, up, forwards relative to the reach
+    "push": ([0.0, -0.25, 0.35], [0.0, -0.1, 0.95]),
+    "raise": ([0.2, -0.95, 0.1], [0.35, 0.9, 0.2]),
+    "spread": ([-0.25, -0.3, 0.6], [0.95, 0.0, 0.2]),
+    "cross": ([0.5, -0.3, 0.5], [-0.75, -0.2, 0.45]),
+    "flap": ([0.75, -0.6, 0.1], [0.9, 0.35, 0.15]),
+    "punch_up": ([0.1, -0.2, 0.3], [0.15, 0.95, 0.2]),
+    "salute": ([0.2, -0.9, 0.15], [-0.05, 0.42, 0.3]),
+    "point": ([0.25, -0.6, 0.3], [0.7, 0.1, 0.65]),
+    "pull": ([0.0, 0.1, 0.9], [0.1, -0.5, 0.3]),
+    "lift": ([0.0, -0.75, 0.4], [0.0, 0.1, 0.5]),
+    "chop": ([0.1, 0.3, 0.5], [-0.5, -0.5, 0.5]),
+    "swim": ([-0.1, 0.3, 0.8], [0.6, -0.7, 0.3]),
+}
+
+
+def _to_and_fro(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+    start, end = _TO_AND_FRO[str(rng.choice(list(_TO_AND_FRO)))]
+    phase = draw_phase(t, person, rng, 0.6, 1.5)
+    beats = [0.5 - 0.5 * person.size * ease(phase + shift, 0.2) for shift in (0, rng.choice([0, np.pi]))]
+    arms = [_between(person, rng, beat, start, end) for beat in beats]
+    still = rng.choice([RIGHT, LEFT, -1], p=[0.25, 0.25, 0.5])
+    if still >= 0:
+        arms[still] = draw_rest(t, person, rng)
+    return Motion(arms[0], arms[1], np.cos(phase), follow=1.5)
+
+
+def _shrug(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+    beat = 0.5 - 0.5 * ease(draw_phase(t, person, rng, 0.5, 1.1), 0.3)
+    arms = [_between(person, rng, beat, [0.2, -0.75, 0.3], [0.6, -0.45, 0.5]) for _ in (RIGHT, LEFT)]
+    return Motion(arms[0], arms[1], beat, lift_m=0.06 * beat, follow=0.5)
+
+
+def _bowing(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+    beat = 0.5 - 0.5 * ease(draw_phase(t, person, rng, 1.2, 2.0), 0.2)
+    arms = [draw_rest(t, person, rng) for _ in (RIGHT, LEFT)]
+    return Motion(arms[0], arms[1], beat, bow=rng.uniform(0.3, 0.7) * beat, lean=rng.normal(0, 0.15) * beat)
+
+
+def _roaming(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+    """Hands on independent curves, as if the person drew in the air or explained something."""
+    phase = draw_phase(t, person, rng, 0.6, 1.6)
+    arms = []
+    for _ in (RIGHT, LEFT):
+        middle = np.array([rng.uniform(-0.3, 0.5), rng.uniform(-0.5, 0.5), rng.uniform(0.35, 0.6)])
+        turns, starts, ways = rng.choice([0.5, 1, 1, 2], 3), rng.uniform(0, 2 * np.pi, 3), rng.uniform(0.05, 0.4, 3)
+        wrist = person.reach_m * (middle + ways * np.sin(phase[:, None] * turns + starts))
+        arm = reach_for(person, wrist, DOWN + rng.uniform(0.0, 1.2) * OUT, palm=rng.normal(0, 1, 3))
+        arms.append(replace(arm, bend=np.clip(0.4 + 0.4 * wander(t, rng), 0, 1), spread=rng.uniform(0.03, 0.25)))
+    if rng.random() < 0.3:
+        arms[rng.integers(2)] = draw_rest(t, person, rng)
+    return Motion(arms[0], arms[1], np.cos(phase), follow=1.5)
+
+
+def _stations(t: Floats, rng: np.random.Generator, box: Floats, hold_s: tuple[float, float]) -> Floats:
+    """Return points [T, 3] of a way between random points of a box [2, 3], with a stay of random length at each."""
+    way = np.empty((len(t), 3))
+    way[:] = place = rng.uniform(*box)
+    now_s = t[0] - rng.uniform(*hold_s)
+    while now_s < t[-1]:
+        following, move_s = rng.uniform(*box), rng.uniform(0.15, 0.45)
+        way += smooth_step(t, now_s, now_s + move_s)[:, None] * (following - place)
+        now_s, place = now_s + move_s + rng.uniform(*hold_s), following
+    return way
+
+
+def _hands_at(person: Person, rng: np.random.Generator, t: Floats, box: Floats, hold_s: tuple[float, float]) -> Arm:
+    """Return an arm whose wrist goes between points of a box, relative to the reach, while the hand changes shape."""
+    wrist = person.reach_m * _stations(t, rng, box, hold_s)
+    hand = _stations(t, rng, np.array([[-0.8, -0.3, 0.0], [0.5, 1.0, 1.0]]), hold_s)
+    shape = _stations(t, rng, np.array([[0.0, 0.02, 0.0], [1.0, 0.3, 1.0]]), hold_s)
+    arm = reach_for(person, wrist, DOWN + rng.uniform(0.0, 1.2) * OUT, hand, rng.normal(0, 1, 3))
+    return replace(arm, bend=shape[:, 0], spread=shape[:, 1])
+
+
+def _signing(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+    """Hands that go from place to place before chest and face and change their shape, as in a sign language."""
+    box = np.array([[-0.5, -0.6, 0.35], [0.25, 0.45, 0.7]])
+    arms = [_hands_at(person, rng, t, box, (0.05, 0.4)) for _ in (RIGHT, LEFT)]
+    if rng.random() < 0.35:
+        arms[rng.integers(2)] = draw_rest(t, person, rng)
+    return Motion(arms[0], arms[1], wander(3 * t, rng), follow=0.7)
+
+
+def _fidgeting(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+    """A hand that scratches, touches the face or the clothes now and then, and a body that shifts its weight."""
+    place = np.array([[-0.4, -0.7, 0.2], [0.2, 0.5, 0.5]])
+    arms = [draw_rest(t, person, rng), draw_rest(t, person, rng)]
+    for side in (RIGHT, LEFT):
+        if rng.random() < 0.5:
+            arms[side] = _hands_at(person, rng, t, place, (0.4, 2.0))
+    return Motion(arms[0], arms[1], lean=0.06 * wander(t, rng), aside_m=rng.uniform(0, 0.06) * wander(0.6 * t, rng))
+
+
+def _idle(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+    """A person who only stands there, and breathes."""
+    return Motion(draw_rest(t, person, rng), draw_rest(t, person, rng), lean=rng.uniform(0, 0.03) * wander(t, rng),
+                  lift_m=0.004 * np.sin(2 * np.pi * rng.uniform(0.2, 0.35) * t))  # fmt: skip
+
+
+def _walking(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+    """A person who walks through the picture with swinging arms."""
+    speed = rng.uniform(0.5, 1.5) * rng.choice([-1, 1])
+    step = 2 * np.pi * rng.uniform(0.8, 1.1) * t + rng.uniform(0, 2 * np.pi)
+    arms = []
+    for turn in (step, step + np.pi):
+        fore = 0.4 * np.sin(turn)
+        arms.append(replace(swing_arm(person, track(t, 0.12, -1.0, fore), track(t, 0.05, -1.0, fore + 0.25)), bend=0.4))
+    aside = speed * (t - rng.uniform(t[0], t[-1]))
+    return Motion(arms[0], arms[1], np.cos(2 * step), bob_m=0.02 * np.cos(2 * step), aside_m=aside, lean=0.03 * speed)
+
+
+def _sitting(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+    """A person who sits down or stands up."""
+    start_s, length_s, low_m = rng.uniform(t[0], t[-1]), rng.uniform(0.6, 1.2), rng.uniform(0.25, 0.45)
+    seated = smooth_step(t, start_s, start_s + length_s)
+    height = seated if rng.random() < 0.5 else 1 - seated
+    arms = [draw_rest(t, person, rng), draw_rest(t, person, rng)]
+    bow = rng.uniform(0.2, 0.6) * 4 * seated * (1 - seated)
+    return Motion(arms[0], arms[1], bow=bow, bob_m=-low_m * height, aside_m=0.05 * wander(t, rng))
+
+
+def _boxing(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+    """Fists that punch in turn, forwards, aside or upwards, from a guard before the face."""
+    phase = draw_phase(t, person, rng, 0.4, 1.0)
+    target = [rng.uniform(-0.5, 0.6), rng.uniform(-0.1, 0.3), rng.uniform(0.5, 0.95)]
+    guard = [rng.uniform(-0.3, 0.0), rng.uniform(-0.2, 0.15), rng.uniform(0.3, 0.45)]
+    sharp = rng.uniform(1.5, 5)
+    beats = [np.exp(sharp * (np.cos(turn) - 1)) for turn in (phase, phase + np.pi)]
+    if rng.random() < 0.2:  # one hand only
+        beats[rng.integers(2)] = np.zeros_like(phase)
+    arms = [replace(_between(person, rng, beat, guard, target), bend=1.0) for beat in beats]
+    return Motion(arms[0], arms[1], beats[0] - beats[1], follow=rng.uniform(1, 3), lean=0.05 * wander(t, rng))
+
+
+KINDS: dict[Movement, float] = {
+    _both_circle: 0.09,
+    _both_wave: 0.07,
+    _to_and_fro: 0.27,
+    _shrug: 0.05,
+    _bowing: 0.05,
+    _roaming: 0.13,
+    _signing: 0.10,
+    _fidgeting: 0.07,
+    _idle: 0.04,
+    _walking: 0.05,
+    _sitting: 0.03,
+    _boxing: 0.05,
+}
+"""Each kind of movement and its share."""
+
+
+def other_movement(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
+    """One of many other movements, none of them one of the ten."""
+    kinds = list(KINDS)
+    return kinds[rng.choice(len(kinds), p=list(KINDS.values()))](t, person, rng)

@@ -1,0 +1,175 @@
+"""A webcam or a phone that films a rendered person, as a compressed video.
+
+A row of a frame is the mean of the light during its exposure, and each row is exposed a little later than the one above
+(rolling shutter). The camera adapts its exposure, adds noise, sharpens, and is perhaps held in a hand. Its video is
+compressed as H.264 or VP8. The ranges are guesses about what people film with.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ..events import SensorSize
+from ..frames import Frame
+from ..opencv import cv2
+from ..video import open_h264, open_webm
+from .motion import wander
+from .people import Floats
+
+_SIZES = ((160, 120), (320, 240), (360, 640), (640, 360), (640, 480), (1280, 720), (1920, 1080))
+_SIZE_SHARES = (0.30, 0.34, 0.05, 0.12, 0.15, 0.03, 0.01)
+_RATES = (24.0, 25.0, 30.0, 50.0, 60.0)
+_RATE_SHARES = (0.1, 0.25, 0.45, 0.05, 0.15)
+_PICTURES_HZ = 150.0  # rendered at least, of which a frame is the mean
+
+
+@dataclass(frozen=True)
+class Webcam:
+    """A camera with frames.
+
+    Args:
+        size: Size of the frames.
+        fps: Frames per second.
+        exposure_s: Time for which a row is exposed.
+        readout_s: Time from the exposure of the first row to that of the last.
+        drift: Changes of the exposure over time, in log brightness.
+        shot: Variance of the noise per brightness of a linear frame, 1 being white.
+        read: Standard deviation of the noise in the dark.
+        contrast: Exponent of the brightness after the transfer curve.
+        sharpen: Share of the details that is added.
+        shake_px: Amplitude of the movement of the camera.
+        crf: Constant rate factor of H.264, more being coarser; None: VP8.
+    """
+
+    size: SensorSize
+    fps: float
+    exposure_s: float
+    readout_s: float
+    drift: float
+    shot: float
+    read: float
+    contrast: float
+    sharpen: float
+    shake_px: float
+    crf: float | None
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of its videos."""
+        return ".webm" if self.crf is None else ".mp4"
+
+    def picture_times(self, duration_us: int) -> Floats:
+        """Return the times in seconds at which pictures are needed for a video of a duration."""
+        each = max(1, round(_PICTURES_HZ / self.fps))
+        last_s = duration_us * 1e-6 + self.readout_s + self.exposure_s
+        return np.arange(int(np.ceil(last_s * self.fps * each)) + 1) / (self.fps * each)
+
+
+def draw_webcam(rng: np.random.Generator) -> Webcam:
+    """Return a random webcam or phone."""
+    width, height = _SIZES[rng.choice(len(_SIZES), p=_SIZE_SHARES)]
+    fps = _RATES[rng.choice(len(_RATES), p=_RATE_SHARES)]
+    noise = float(np.exp(rng.uniform(np.log(0.002), np.log(0.02))))
+    return Webcam(
+        size=SensorSize(width=width, height=height),
+        fps=fps,
+        exposure_s=min(float(np.exp(rng.uniform(np.log(0.002), np.log(0.04)))), 0.95 / fps),
+        readout_s=rng.uniform(0.0, 0.9) / fps,
+        drift=rng.uniform(0.0, 0.06) if rng.random() < 0.5 else 0.0,
+        shot=noise**2 * 10,
+        read=noise,
+        contrast=rng.uniform(0.75, 1.25),
+        sharpen=rng.uniform(0.0, 0.8) if rng.random() < 0.6 else 0.0,
+        shake_px=rng.uniform(0.001, 0.008) * height if rng.random() < 0.25 else 0.0,
+        crf=rng.uniform(16, 36) if height > 480 or rng.random() < 0.8 else None,
+    )
+
+
+def film(
+    pictures: Iterable[NDArray[np.uint16]], times_s: Floats, duration_us: int, webcam: Webcam, rng: np.random.Generator
+) -> Iterator[Frame]:
+    """Yield the frames uint8 of a webcam, in sRGB (IEC 61966-2-1).
+
+    Args:
+        pictures: uint16 [H, W], proportional to the light, of the webcam's size.
+        times_s: Times of the pictures, `webcam.picture_times(duration_us)`.
+        duration_us: Largest time of a frame.
+        webcam: The camera.
+        rng: Draws noise and movement.
+    """
+    starts_s = np.arange(int(duration_us * 1e-6 * webcam.fps) + 1) / webcam.fps
+    gains = np.exp(webcam.drift * wander(starts_s, rng))
+    slow = [webcam.shake_px * (wander(4 * starts_s, rng) + 0.3 * wander(20 * starts_s, rng)) for _ in range(2)]
+    for start_s, light, gain, dx, dy in zip(
+        starts_s, _expose(pictures, times_s, starts_s, webcam), gains, *slow, strict=True
+    ):
+        if webcam.shake_px:
+            move = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
+            light = cv2.warpAffine(light, move, light.shape[::-1], borderMode=cv2.BORDER_REFLECT)
+        light = light * np.float32(gain)
+        noise = np.sqrt(webcam.shot * light + webcam.read**2) * rng.standard_normal(light.shape, np.float32)
+        yield Frame(round(start_s * 1e6), _develop(light + noise, webcam))
+
+
+def _expose(
+    pictures: Iterable[NDArray[np.uint16]], times_s: Floats, starts_s: Floats, webcam: Webcam
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the mean light [H, W] of the exposure of each frame, 1 being white; a picture lasts until the next one."""
+    interval_s = float(times_s[1] - times_s[0])
+    row_s = webcam.readout_s * np.arange(webcam.size.height) / webcam.size.height
+    held: deque[tuple[float, NDArray[np.uint16]]] = deque()
+    coming = zip(times_s, pictures, strict=True)
+    for start_s in starts_s:
+        end_s = start_s + webcam.readout_s + webcam.exposure_s
+        while not held or held[-1][0] + interval_s < end_s:
+            held.append(next(coming))
+        while held[0][0] + interval_s <= start_s:
+            held.popleft()
+        total = np.zeros((webcam.size.height, webcam.size.width), np.float32)
+        for time_s, picture in held:
+            opened = start_s + row_s
+            open_s = np.minimum(opened + webcam.exposure_s, time_s + interval_s) - np.maximum(opened, time_s)
+            _add_rows(total, picture, (np.maximum(open_s, 0) / webcam.exposure_s / 65535).astype(np.float32))
+        yield total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _add_rows(total: NDArray[Any], picture: NDArray[Any], weights: NDArray[Any]) -> None:
+    """Add a picture [H, W] to a total, each row with its weight [H]."""
+    for row in range(len(weights)):
+        weight = weights[row]
+        if weight > 0:
+            for column in range(picture.shape[1]):
+                total[row, column] += weight * picture[row, column]
+
+
+def _develop(light: NDArray[np.float32], webcam: Webcam) -> NDArray[np.uint8]:
+    """Return an 8-bit frame."""
+    light = np.clip(light, 0, 1)
+    grey = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055) ** webcam.contrast
+    if webcam.sharpen:
+        grey = grey + webcam.sharpen * (grey - cv2.GaussianBlur(grey, (0, 0), 1.0))
+    return np.asarray((255 * np.clip(grey, 0, 1)).round(), np.uint8)
+
+
+def compress(path: Path, frames: Iterable[Frame], webcam: Webcam) -> None:
+    """Write frames as the compressed video of a webcam; the path has its suffix."""
+    with (
+        open_webm(path, webcam.size, webcam.fps)
+        if webcam.crf is None
+        else open_h264(path, webcam.size, webcam.fps, webcam.crf) as write
+    ):
+        _write_all(frames, write)
+
+
+def _write_all(frames: Iterable[Frame], write: Callable[[NDArray[np.uint8]], object]) -> None:
+    for frame in frames:
+        write(cv2.cvtColor(frame.image, cv2.COLOR_GRAY2BGR))
