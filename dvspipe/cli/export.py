@@ -33,7 +33,7 @@ def export(
 
         def show_stage(stage: str) -> None:
             show(f"{stage} {to}", 0, 0)
-            if not (messages.is_terminal or notes.quiet):  # a stage takes minutes and has no progress of its own
+            if not (stage == "load" or messages.is_terminal or notes.quiet):  # others may take minutes
                 messages.print(f"{out}: {stage} {to}")
 
         done = export_checkpoint(checkpoint, out, to=to, dt=dt, overwrite=overwrite, progress=show_stage)
