@@ -21,6 +21,7 @@ from .frames import frames_from_arrays as frames_from_arrays
 from .inference import Classifier as Classifier
 from .inference import ClassifyOptions as ClassifyOptions
 from .inference import InferConfig as InferConfig
+from .inference import adapt as adapt
 from .inference import classify_many as classify_many
 from .inference import plan_tasks as plan_tasks
 from .simulator import EventSimulator as EventSimulator

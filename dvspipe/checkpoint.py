@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,10 +23,11 @@ from .encoding import BinConfig
 from .errors import CheckpointError, ConfigError
 from .events import MAX_SIDE_PX, SensorSize
 from .files import claim_output, write_beside
-from .networks import NetworkConfig, SpikingNetwork
+from .networks import ClassMoments, NetworkConfig, SpikingNetwork
 from .results import RunFolder
 
 FORMAT = "dvspipe-classifier-1"
+MOMENTS = "class_moments."  # before the names of their tensors
 LARGEST_WEIGHT = 1e12  # with it, no current or logit of a network reaches infinity in float32
 FEW_CALIBRATED = 50  # validation recordings; probabilities that are calibrated on fewer are rough
 SHIPPED = Path(__file__).parent / "checkpoints"
@@ -106,15 +108,35 @@ def versions() -> dict[str, str]:
     return installed
 
 
-def save_checkpoint(path: Path, config: ClassifierConfig, network: torch.nn.Module) -> None:
+class Checkpoint(NamedTuple):
+    """What a checkpoint holds."""
+
+    config: ClassifierConfig
+    """What the classifier is."""
+    network: SpikingNetwork
+    """Its network in evaluation mode."""
+    moments: ClassMoments | None
+    """Those of its training recordings, which adaptation needs; None in checkpoints of earlier versions."""
+
+
+def save_checkpoint(
+    path: Path, config: ClassifierConfig, network: torch.nn.Module, moments: ClassMoments | None = None
+) -> None:
     """Write a classifier, complete or not at all.
+
+    Args:
+        path: The file.
+        config: What the classifier is.
+        network: Its network.
+        moments: Those of its training recordings; None if they are not known.
 
     Raises:
         FileError: The file cannot be written.
     """
     metadata = {"format": FORMAT, "config": config.model_dump_json(), "versions": json.dumps(versions())}
     claim_output(path, overwrite=True)
-    write_tensors(path, metadata, network.state_dict())
+    beside = {} if moments is None else {MOMENTS + name: tensor for name, tensor in moments.to_tensors().items()}
+    write_tensors(path, metadata, network.state_dict() | beside)
 
 
 def shipped_checkpoints() -> list[str]:
@@ -123,7 +145,13 @@ def shipped_checkpoints() -> list[str]:
 
 
 def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> tuple[ClassifierConfig, SpikingNetwork]:
-    """Return the configuration of a classifier, and its network in evaluation mode.
+    """Return the configuration of a classifier, and its network in evaluation mode; see `read_checkpoint`."""
+    config, network, _ = read_checkpoint(path, device)
+    return config, network
+
+
+def read_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> Checkpoint:
+    """Return the content of a checkpoint.
 
     Args:
         path: A file, the folder of a training run, or the name of a shipped classifier.
@@ -144,15 +172,19 @@ def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> tuple[
                 f"{path}: corrupted checkpoint (found NaN, infinity or another number in {name}, expected "
                 f"{least:g} to {LARGEST_WEIGHT:g})"
             )
+    beside = {name.removeprefix(MOMENTS): weights.pop(name) for name in list(weights) if name.startswith(MOMENTS)}
     try:
         config = build(ClassifierConfig, json.loads(metadata["config"]), str(path))
         with torch.device("meta"):  # compares the shapes without memory for them
             config.build_network().load_state_dict(weights, assign=True)
         network = config.build_network()
         network.load_state_dict(weights)
+        moments = ClassMoments.from_tensors(beside) if beside else None
     except (ConfigError, KeyError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path}: corrupted checkpoint ({' '.join(str(error).split())})") from error
-    return config, network.to(device).eval()
+    if moments is not None and not moments.fits(network, len(config.classes)):
+        raise CheckpointError(f"{path}: corrupted checkpoint (the moments of its classes do not fit its network)")
+    return Checkpoint(config, network.to(device).eval(), moments)
 
 
 def write_tensors(path: Path, metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> None:

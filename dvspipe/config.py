@@ -30,12 +30,12 @@ SettingsTree = dict[str, JsonValue]
 NAME_PATTERN = r"^\w[\w.-]*$"
 SIZE_PATTERN = r"^\d+x\d+$"
 REGION_PATTERN = r"^\d+x\d+\+\d+\+\d+$"
-REGION_OR_AUTO_PATTERN = r"^(auto|\d+x\d+\+\d+\+\d+)$"
+ROI_PATTERN = r"^(auto|full|\d+x\d+\+\d+\+\d+)$"
 PATTERNS: Mapping[str, str] = {
     NAME_PATTERN: "a name of letters, digits, '_', '.' and '-'",
     SIZE_PATTERN: "WIDTHxHEIGHT, such as 346x260",
     REGION_PATTERN: "WIDTHxHEIGHT+LEFT+TOP, such as 128x128+20+10",
-    REGION_OR_AUTO_PATTERN: "WIDTHxHEIGHT+LEFT+TOP, such as 128x128+20+10, or auto",
+    ROI_PATTERN: "WIDTHxHEIGHT+LEFT+TOP, such as 128x128+20+10, auto or full",
 }
 """What is expected of a text that has to match a regular expression; a setting with another one is not explained."""
 

@@ -2,6 +2,7 @@
 
 python scripts/gestures.py likeness DIR/gesture     statistics of three real clips and of synthetic ones
 python scripts/gestures.py probes                   linear classifiers on features that should not predict the class
+python scripts/gestures.py real DIR CHECKPOINT ...   what checkpoints say of real recordings and videos
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from dvspipe.events import Events
 from dvspipe.formats import read
+from dvspipe.inference import Classifier, Prediction, adapt
 from dvspipe.synthesis import GESTURE_SENSOR, GESTURES, record_gesture
 
 REAL = {"1.bs2": "hand_clapping", "2.bs2": "right_hand_wave", "8.bs2": "arm_roll"}  # IBM's numbers, from 1
@@ -127,10 +129,58 @@ def _features(seed: int, which: tuple[int, int, int]) -> tuple[int, np.ndarray, 
     return len(events), picture(events), picture(events.slice_time(0, 50_000))
 
 
+MIRRORED = {"right_hand_wave": "left_hand_wave"}  # others look the same in a mirror
+FALSE_ALARM = 0.9  # probability of one of the ten gestures
+OTHER_VIDEOS = ("video/*.mkv", "rgb/kth_person03_boxing_d4.mp4", "video/bikes.mp4")
+
+
+def real(data: Path, checkpoints: list[str]) -> None:
+    """Print what checkpoints say of the real clips and their mirror images, of the clapping video, and of what is none.
+
+    The clips are classified with the checkpoint as it is, and adapted to these six together.
+    """
+    clips = {
+        f"{name} ({file})": (name, read(data / "gesture" / file, sensor=GESTURE_SENSOR)) for file, name in REAL.items()
+    }
+    for title, (name, events) in list(clips.items()):
+        flipped = Events(events.t, events.sensor.width - 1 - events.x, events.y, events.p, events.sensor)
+        clips[f"{title}, mirrored"] = (MIRRORED.get(name, name), flipped)
+    for checkpoint in checkpoints:
+        classifier = Classifier.load(checkpoint)
+        adapted = adapt(classifier, [events for _, events in clips.values()]).classifier
+        print(f"\n{checkpoint}\n\n| real recording | as it is | adapted to the six clips |\n|---|---|---|")
+        for title, (name, events) in clips.items():
+            print(f"| {title} | {_say(classifier.predict(events), name)} | {_say(adapted.predict(events), name)} |")
+        clapping = classifier.predict(data / "rgb/kth_person01_handclapping_d1.mp4")
+        print(f"| rgb/kth_person01_handclapping_d1.mp4 | {_say(clapping, 'hand_clapping')} | |")
+        claimed, windows = 0, 0
+        for path in (path for pattern in OTHER_VIDEOS for path in sorted(data.glob(pattern))):
+            prediction = classifier.predict(path)
+            wrong, count = _count_alarms(prediction)
+            claimed, windows = claimed + wrong, windows + count
+            print(f"| {path.relative_to(data)}: {wrong} of {count} windows claim one of the ten | "
+                  f"{_say(prediction, GESTURES[-1])} | |")  # fmt: skip
+        print(f"\nfalse alarms: {claimed} of {windows} windows, {claimed / windows:.1%}")
+
+
+def _say(prediction: Prediction, name: str) -> str:
+    """Return whether a prediction is right, and what it is."""
+    verdict = "right" if prediction.class_name == name else prediction.class_name
+    return f"{verdict}, {prediction.probability:.1%}{'' if prediction.certain else ', uncertain'}"
+
+
+def _count_alarms(prediction: Prediction) -> tuple[int, int]:
+    """Return how many windows claim one of the ten gestures with at least FALSE_ALARM, and the number of windows."""
+    timeline = prediction.timeline
+    claims = (timeline.labels < len(GESTURES) - 1) & (timeline.probabilities.max(axis=1) >= FALSE_ALARM)
+    return int((claims & timeline.familiar).sum()), len(timeline)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["likeness", "probes"])
+    parser.add_argument("what", choices=["likeness", "probes", "real"])
     parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("checkpoints", nargs="*")
     parser.add_argument("--people", type=int, default=100)
     parser.add_argument("--clips", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1000)
@@ -138,6 +188,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.what == "likeness":
         likeness(options.folder, options.people, options.seed, options.jobs)
+    elif options.what == "real":
+        real(options.folder, options.checkpoints)
     else:
         probes(options.people, options.clips, options.seed, options.jobs)
 

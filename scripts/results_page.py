@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dvspipe.results import (
     ActivityRecord,
+    AdaptationRecord,
     Answer,
     BaselineResult,
     Dependencies,
@@ -24,6 +25,8 @@ from dvspipe.results import (
     InferenceRun,
     LabelRow,
     LayerActivity,
+    LookRow,
+    NormShift,
     OutputFolder,
     Playback,
     Record,
@@ -63,8 +66,9 @@ TRAINING = (
     TraceRecord, EventImage,
 )  # fmt: skip
 EVALUATION = (EvaluationResult,)
+ADAPTATION = (AdaptationRecord, NormShift)
 INFERENCE = (
-    InferenceRun, Answer, WindowRow, SegmentRow, LabelRow, EventRates, TimeScores, Dependencies, Playback,
+    InferenceRun, Answer, LookRow, WindowRow, SegmentRow, LabelRow, EventRates, TimeScores, Dependencies, Playback,
     RecordingResult,
 )  # fmt: skip
 
@@ -80,6 +84,9 @@ def render() -> str:
         "## Evaluation\n",
         "`dvspipe eval --out FILE` writes this object.\n",
         *_models(EVALUATION),
+        "## Adaptation\n",
+        "`dvspipe adapt --json` prints this object.\n",
+        *_models(ADAPTATION),
         "## The output folder of inference\n",
         *_files(OutputFolder(root), root),
         "\nAnd below it, in a folder for each recording:\n",

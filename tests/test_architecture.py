@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -104,10 +105,16 @@ def sources() -> list[Path]:
     return [path for path in PACKAGE.rglob("*.py") if module_of(path) not in ("__init__", "__main__")]
 
 
+@functools.cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    """All nodes of the syntax tree of a module."""
+    return [*ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+
+
 def imports(path: Path) -> list[str]:
     """Imported names with their package: `dvspipe.events` for `from ..events import Events`."""
     found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -156,9 +163,8 @@ assert len(list(dvspipe.filters.filter_stream([events], dvspipe.filters.FilterCo
 
 def string_literals(path: Path) -> list[ast.Constant]:
     """String constants that are no docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    documented = [node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)]
-    constants = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    documented = {node.value for node in nodes_of(path) if isinstance(node, ast.Expr)}
+    constants = (node for node in nodes_of(path) if isinstance(node, ast.Constant) and isinstance(node.value, str))
     return [node for node in constants if node not in documented]
 
 
@@ -177,7 +183,7 @@ def remedies() -> list[tuple[str, ast.Call]]:
     return [
         (f"{path.relative_to(PACKAGE)}:{node.lineno}", node)
         for path in sources()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes_of(path)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Remedy"
     ]
 
@@ -195,7 +201,7 @@ def test_every_remedy_is_an_option_or_a_setting(place: str, call: ast.Call) -> N
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_name_with_an_underscore_stays_in_its_module(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("dvspipe")):
             private = [alias.name for alias in node.names if alias.name.startswith("_")]
             assert not private, f"{path.name}:{node.lineno} imports {private}"
@@ -211,7 +217,7 @@ def string_subscripts() -> list[str]:
     found = []
     for path in sources():
         if module_of(path) in ("training", "inference", "report", "cli"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for node in nodes_of(path):
                 if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant | ast.JoinedStr):
                     key = node.slice
                     annotation = isinstance(node.value, ast.Name) and node.value.id in ("Literal", "Annotated")
@@ -223,7 +229,7 @@ def string_subscripts() -> list[str]:
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_function_fits_on_a_screen(path: Path) -> None:
     """Docstrings, and declarations of options of the command line, are not counted."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.FunctionDef):
             first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
             lines = (node.end_lineno or 0) - first.lineno + 1
@@ -238,7 +244,7 @@ def compiled(node: ast.FunctionDef) -> bool:
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_kernel_has_at_most_ten_parameters(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.FunctionDef) and compiled(node):
             parameters = len(node.args.args) + len(node.args.kwonlyargs)
             assert parameters <= 10, f"{path.name}:{node.lineno} {node.name} has {parameters} parameters"

@@ -126,7 +126,7 @@ def test_train_a_folder_from_the_command_line(
         for number in range(5):
             write(tmp_path / "bars" / name / f"{number}.h5", moving_bar(label, number))
     monkeypatch.chdir(tmp_path)
-    short = ["optimiser.epochs=2", "jobs=1", "data.views=1"]
+    short = ["optimiser.epochs=2", "jobs=1", "data.views=1", "network.channels=[4]", "baseline=false"]
     commands.train("bars", short, save=Path("mine.yaml"))
     printed = capsys.readouterr().out
     saved = Path("mine.yaml").read_text(encoding="utf-8")

@@ -296,13 +296,14 @@ def test_rendered_gestures_divide_people() -> None:
     assert sample.load() == record_gesture(3, person=4, clip=0, seed=0)
 
 
-def test_processes_give_what_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = open_dataset(DataConfig(kind="gestures", train_people=2, test_people=1, clips=1), seed=0)
-    bins = BinConfig(steps=4, step_us=300_000, downsample=8)
-    alone = SpikeTensors(data.test[:4], TensorSettings(bins))
+def test_processes_give_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_folder(tmp_path)
+    data = open_dataset(DataConfig(root=tmp_path), seed=0)
+    bins = BinConfig(steps=4, step_us=20_000)
+    alone = SpikeTensors(data.train[:4], TensorSettings(bins))
     monkeypatch.setattr(tensors, "MEASURED_S", 0.0)
     monkeypatch.setattr(tensors, "WORTH_PROCESSES_S", 0.0)  # from the second on
-    together = SpikeTensors(data.test[:4], TensorSettings(bins), jobs=2)
+    together = SpikeTensors(data.train[:4], TensorSettings(bins), jobs=2)
     assert all(np.array_equal(alone[i], together[i]) for i in range(4))
 
 

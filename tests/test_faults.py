@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MUTATIONS = 60
+MUTATIONS = 40
 
 
 def load(name: str) -> ModuleType:

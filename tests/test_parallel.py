@@ -39,9 +39,11 @@ def work_on_and_on(_: int, progress: Progress) -> int:
         progress(0, 0)
 
 
-def kill_worker_at_three(item: int, _: Progress) -> int:
-    if item == 3:
-        time.sleep(0.5)
+def kill_worker_at_the_flag(item: int | Path, _: Progress) -> int:
+    """Kills its process at a path, as soon as there is a file."""
+    if isinstance(item, Path):
+        while not item.exists():
+            time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGKILL)
     return item
 
@@ -74,11 +76,12 @@ def test_outcomes_come_as_they_are_done_or_in_order() -> None:
     assert [outcome.item for outcome in map_in_processes(slow_first, range(4), jobs=2, ordered=True)] == [0, 1, 2, 3]
 
 
-def test_a_killed_worker_is_one_error_and_finished_items_stay() -> None:
-    outcomes = map_in_processes(kill_worker_at_three, range(4), jobs=2)
+def test_a_killed_worker_is_one_error_and_finished_items_stay(tmp_path: Path) -> None:
+    outcomes = map_in_processes(kill_worker_at_the_flag, [0, 1, 2, tmp_path / "flag"], jobs=2)
     done = [next(outcomes).result() for _ in range(3)]
     assert sorted(done) == [0, 1, 2]
-    with pytest.raises(WorkerError, match="3"):
+    (tmp_path / "flag").touch()
+    with pytest.raises(WorkerError, match="flag"):
         next(outcomes)
 
 

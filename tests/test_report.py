@@ -1035,21 +1035,28 @@ def test_many_classes_give_a_timeline_of_bounded_size(tmp_path: Path) -> None:
 def test_pages_do_not_scroll_sideways(tmp_path: Path) -> None:
     """On a phone and on a desktop, also with a long name without a place to break."""
     make_answers(tmp_path, ["a" * 60 + ".h5"])
-    for page in (OutputFolder(tmp_path).report, write_training_page(make_run(tmp_path / "run"))):
-        content = page.read_text(encoding="utf-8")
-        for width in (390, 1300):
-            frame = f'<iframe width={width} height=900 srcdoc="{escape(content)}"></iframe>'
-            (tmp_path / "frame.html").write_text(f"<!DOCTYPE html><body>{frame}</body>", encoding="utf-8")
-            found = run_in_browser(tmp_path / "frame.html", WIDTHS)
-            assert found["page"] <= width
-            assert found["tables"] == [0] * len(found["tables"])
+    pages = OutputFolder(tmp_path).report, write_training_page(make_run(tmp_path / "run"))
+    contents = [escape(page.read_text(encoding="utf-8")) for page in pages]
+    frames = "".join(
+        f'<iframe width={width} height=900 srcdoc="{content}"></iframe>'
+        for content in contents
+        for width in (390, 1300)
+    )
+    (tmp_path / "frames.html").write_text(f"<!DOCTYPE html><body>{frames}</body>", encoding="utf-8")
+    shown = run_in_browser(tmp_path / "frames.html", WIDTHS)
+    assert [found["width"] for found in shown] == 2 * [390, 1300]
+    for found in shown:
+        assert found["page"] <= found["width"]
+        assert found["tables"] == [0] * len(found["tables"])
 
 
 WIDTHS = """<script>
 addEventListener('load', () => {
-  const inner = document.querySelector('iframe').contentDocument;
-  const found = {page: inner.documentElement.scrollWidth,
-                 tables: [...inner.querySelectorAll('.scroll')].map(each => each.scrollWidth - each.clientWidth)};
+  const found = [...document.querySelectorAll('iframe')].map(frame => {
+    const inner = frame.contentDocument;
+    const tables = [...inner.querySelectorAll('.scroll')].map(each => each.scrollWidth - each.clientWidth);
+    return {width: frame.clientWidth, page: inner.documentElement.scrollWidth, tables};
+  });
   document.body.innerHTML = '<pre id="probe">' + JSON.stringify(found) + '</pre>';
 });
 </script></body>"""

@@ -39,6 +39,7 @@ from dvspipe.training.evaluation import expected_calibration_error
 from dvspipe.training.losses import LOSSES
 
 SMALL = {
+    "jobs": 1,
     "bins": {"steps": 5, "step_us": 20_000},
     "network": {"channels": [6], "kernel": 3, "tau_mem_s": 0.04},
     "augment": {"shift_px": 1},
@@ -358,14 +359,17 @@ def test_every_shipped_configuration_trains(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_setting_of_learning_makes_a_difference(tmp_path: Path) -> None:
-    """A setting that nothing reads would leave the weights as they are."""
+    """A setting that nothing reads would leave the weights as they are after an epoch."""
     for label, name in enumerate(("right", "left")):
         for number in range(12):
             write(tmp_path / "few" / name / f"{number}.h5", moving_bar(label, number))
 
     def weights(name: str, **over: Any) -> torch.Tensor:
         one_epoch = merge_settings({"optimiser": {"epochs": 1, "clip_norm": 100}}, over)
-        train(config_for(tmp_path / "few", **one_epoch), tmp_path / name)
+        with pytest.raises(KeyboardInterrupt):
+            train(
+                config_for(tmp_path / "few", **one_epoch), tmp_path / name, callback=Killed(1, behind_the_record=True)
+            )
         _, network = load_checkpoint(tmp_path / name / "weights" / "last.safetensors")
         return torch.cat([parameter.flatten() for parameter in network.parameters()])
 

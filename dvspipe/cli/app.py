@@ -10,6 +10,7 @@ import typer
 
 from ..errors import DvspipeError
 from ..interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt, catch_interrupts, ignore_interrupts
+from .adapt import adapt
 from .analysis import calibrate, compare, view
 from .configs import configs
 from .convert import convert
@@ -25,8 +26,8 @@ from .synth import synth
 from .training import demo, evaluate, train
 
 COMMANDS = (
-    convert, info, check, view, cut, merge, filter_, compare, calibrate, encode, neuron, train, evaluate, infer, export,
-    demo,
+    convert, info, check, view, cut, merge, filter_, compare, calibrate, encode, neuron, train, evaluate, infer, adapt,
+    export, demo,
 )  # fmt: skip
 NO_MEMORY = "not enough memory ({}); use fewer steps, a smaller batch or more downsampling"
 QUIET_HELP = "Print results, warnings and errors only."

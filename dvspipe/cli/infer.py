@@ -56,11 +56,18 @@ Stateful = Annotated[
 ]
 FitMode = Annotated[
     Literal["crop", "scale"] | None,
-    typer.Option("--fit", help="Crop or scale recordings of another sensor than the network's; default: an error."),
+    typer.Option(
+        "--fit",
+        help="Crop or scale the complete picture of another sensor than the network's, or --roi; default: see --roi.",
+    ),
 ]
 Roi = Annotated[
     str | None,
-    typer.Option(metavar="WxH+X+Y|auto", help="Part of the sensor to use; auto: where events are; default: all of it."),
+    typer.Option(
+        metavar="WxH+X+Y|auto|full",
+        help="Part of the picture to look at; auto: find and follow the one who moves; default: auto for videos and "
+        "larger sensors than the network's, full for others and with --fit.",
+    ),
 ]
 Labels = Annotated[
     Path | None, typer.Option(metavar="PATH", help="Label file, or folder of NAME_labels.csv files, to compute scores.")
@@ -71,6 +78,7 @@ Overrides = Annotated[
         "--set", metavar="KEY=VALUE", help="Any setting: segments.enter=0.7, video.simulator.pos_thres=0.3, ..."
     ),
 ]
+Adapt = Annotated[bool, typer.Option("--adapt", help="Adapt the network to the sensor of all given recordings first.")]
 NoPictures = Annotated[bool, typer.Option("--no-pictures", help="Write tables only, no timelines and videos.")]
 
 
@@ -83,6 +91,7 @@ def infer(
     stateful: Stateful = False,
     fit: FitMode = None,
     roi: Roi = None,
+    adapt: Adapt = False,
     labels: Labels = None,
     settings: Overrides = None,
     sensor: Sensor = None,
@@ -97,16 +106,17 @@ def infer(
 
     given = {"window_us": to_us(window), "hop_us": to_us(hop), "stateful": stateful or None, "fit": fit, "roi": roi}
     options = ClassifyOptions(
-        config=_build_config(settings, given),
+        config=build_config(settings, given),
         sensor=parse_sensor(sensor),
         hints=parse_hints(hint),
+        adapt=adapt,
         labels=labels,
         out=out,
         draw=None if no_pictures or out is None else _find_draw(),
     )
     tasks = plan_tasks(recordings, out)
     classifier = Classifier.load(checkpoint)
-    run = options.record_run(classifier)
+    run = options.record_run(classifier, tasks)
     results = {} if overwrite else find_finished(tasks, run, options)
     if results:
         which = f"{len(results)} of {len(tasks)} recordings are" if len(tasks) > 1 else "the recording is"
@@ -115,11 +125,11 @@ def infer(
     if as_json:
         for result in results.values():
             _print_json(result)
-    waiting = [task for task in tasks if task not in results]
+    waiting = len(tasks) - len(results)
     errors: list[DvspipeError] = []
     with progress() as show:
-        shown = _show_share(show, len(waiting))
-        for outcome in classify_many(waiting, classifier, options, jobs=jobs, overwrite=overwrite, progress=shown):
+        shown = show_share(show, waiting)
+        for outcome in classify_many(tasks, classifier, options, jobs=jobs, overwrite=overwrite, progress=shown):
             if outcome.error is None:
                 results[outcome.item] = outcome.result()
                 if as_json:
@@ -154,14 +164,14 @@ def _print_json(result: RecordingResult) -> None:
     sys.stdout.flush()
 
 
-def _show_share(show: ShowProgress, recordings: int) -> Progress:
+def show_share(show: ShowProgress, recordings: int) -> Progress:
     """Return a progress that shows recordings, or the percentage of a single one."""
     if recordings == 1:
         return lambda done, _: show("percent", 100 * done, 100)
     return lambda done, total: show("recordings", done, total)
 
 
-def _build_config(settings: list[str] | None, options: Mapping[str, JsonValue]) -> InferConfig:
+def build_config(settings: list[str] | None, options: Mapping[str, JsonValue]) -> InferConfig:
     """Return the configuration with the settings, and over them the options that are given."""
     from ..config import build, merge_settings, parse_overrides
     from ..inference import InferConfig
@@ -188,11 +198,13 @@ def print_answers(answers: Sequence[Answer]) -> None:
     """Print a row per recording, what the network was trained on, and scores."""
     if not answers:
         return
-    rows = [("file", "label", "class", "probability", "segments", "events")]
+    looked = [] if all(answer.is_complete for answer in answers) else ["looked at"]
+    rows = [("file", "label", "class", "probability", "segments", "events", *looked)]
     for answer in answers:
         name = answer.class_name if answer.certain else f"{answer.class_name}, uncertain"
         numbers = f"{answer.probability:.1%}", str(answer.segments), f"{answer.events:,}"
-        rows.append((show_name(answer.file), str(answer.label), name, *numbers))
+        place = f"{answer.region}, moves" if len(answer.looked_at) > 1 else answer.region
+        rows.append((show_name(answer.file), str(answer.label), name, *numbers, *([place] if looked else [])))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if screen.is_terminal and sum(widths) + 2 * len(widths) > screen.width:
         table = make_table(*rows[0], right=("probability", "segments", "events"))
@@ -203,8 +215,8 @@ def print_answers(answers: Sequence[Answer]) -> None:
         screen.print(table)
     else:
         for row in rows:
-            cells = zip(row, widths, "<><>>>", strict=True)
-            screen.print("  ".join(f"{cell:{side}{width}}" for cell, width, side in cells))
+            cells = zip(row, widths, "<><>>><", strict=False)
+            screen.print("  ".join(f"{cell:{side}{width}}" for cell, width, side in cells).rstrip())
     if answers[0].trained_on:
         screen.print(f"The network was trained on: {answers[0].trained_on}")
     if (scores := add_scores(answer.scores for answer in answers)) is not None:

@@ -1,5 +1,6 @@
 """Recordings to labels over time: sliding windows, segments, scores, and the records that are stored of them."""
 
+from .adaptation import Adaptation, adapt, check_adaptable
 from .classifier import Classifier, Prediction
 from .config import InferConfig, SegmentConfig
 from .labels import LabelledSpan, find_label_file, read_spans
@@ -11,6 +12,7 @@ from .tasks import Task, plan_tasks
 from .timeline import Timeline
 
 __all__ = [
+    "Adaptation",
     "Classifier",
     "ClassifyOptions",
     "Draw",
@@ -20,6 +22,8 @@ __all__ = [
     "SegmentConfig",
     "Task",
     "Timeline",
+    "adapt",
+    "check_adaptable",
     "classify_many",
     "find_finished",
     "find_label_file",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import log
@@ -15,15 +15,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..checkpoint import ClassifierConfig, digest_of, load_checkpoint
+from ..checkpoint import ClassifierConfig, digest_of, read_checkpoint
 from ..config import as_settings, build
 from ..encoding import BinConfig
 from ..errors import ConfigError, DataError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints
-from ..networks import SpikingNetwork, State, count_activity, summarize_layers
+from ..networks import ClassMoments, SpikingNetwork, State, count_activity, summarize_layers
 from ..parallel import Progress
-from ..results import EventRates, LayerActivity, SegmentRow
+from ..results import EventRates, LayerActivity, LookRow, SegmentRow
 from ..sources import EventSource, open_source
 from .config import InferConfig
 from .rates import RateHistogram, StepCounts
@@ -34,6 +34,9 @@ from .windows import Step, Window, encode_complete, encode_steps, find_start, sl
 MIN_PART = 0.5  # of a window that a recording must have for the window to count
 MAX_WINDOWS = 16  # that are classified together
 MAX_BYTES = 12 << 20  # of the outputs of the first layer at a time
+
+OnWindows = Callable[[Sequence[Window], NDArray[np.float32]], object]
+"""Called with windows that were classified together, and their logits [N, K]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +57,8 @@ class Prediction:
         timeline: The predictions over time.
         segments: Which class is shown when.
         rates: Events over time, as recorded.
+        picture: Size of the recording's pictures.
+        looked_at: The part of them that the network looked at, over time.
         classified_us: Time that went through the network in microseconds; overlapping windows count each.
         layers: What each layer of the network did.
         trained_on: What the network was trained on.
@@ -71,6 +76,8 @@ class Prediction:
     timeline: Timeline
     segments: tuple[SegmentRow, ...]
     rates: EventRates
+    picture: SensorSize
+    looked_at: tuple[LookRow, ...]
     classified_us: int
     layers: tuple[LayerActivity, ...]
     trained_on: str
@@ -88,6 +95,7 @@ class Classifier:
         config: What the network is.
         network: The network.
         checkpoint: The checkpoint that it was loaded from; None if there is none.
+        moments: Those of its training recordings, which `adapt` needs; None if they are not known.
 
     Example:
         >>> import numpy as np
@@ -100,13 +108,19 @@ class Classifier:
         True
     """
 
-    def __init__(self, config: ClassifierConfig, network: SpikingNetwork, checkpoint: str | None = None) -> None:
+    def __init__(
+        self,
+        config: ClassifierConfig,
+        network: SpikingNetwork,
+        checkpoint: str | None = None,
+        moments: ClassMoments | None = None,
+    ) -> None:
         self.config = config
         self.network = network.eval()
-        self.checkpoint = checkpoint
+        self.checkpoint, self.moments = checkpoint, moments
         grid = config.bins.grid(config.sensor)
         image_bytes = 4 * grid.width * grid.height * max(config.bins.channels, config.network.channels[0])
-        self._max_images = max(1, MAX_BYTES // image_bytes)  # that go through the network together
+        self.max_images = max(1, MAX_BYTES // image_bytes)  # that go through the network together
 
     @cached_property
     def digest(self) -> str:
@@ -124,7 +138,8 @@ class Classifier:
         Raises:
             CheckpointError: The file is missing or not a checkpoint.
         """
-        return cls(*load_checkpoint(path, device), checkpoint=str(path))
+        loaded = read_checkpoint(path, device)
+        return cls(loaded.config, loaded.network, str(path), loaded.moments)
 
     def predict(
         self,
@@ -198,6 +213,7 @@ class Classifier:
         recording: EventSource | str | Path | Events,
         config: InferConfig | Mapping[str, object] = InferConfig(),
         progress: Progress | None = None,
+        on_windows: OnWindows | None = None,
     ) -> Prediction:
         """Return the prediction for a recording, by sliding windows or with the network's state kept.
 
@@ -206,6 +222,7 @@ class Classifier:
             config: Windows and segments, also as plain keys and values.
             progress: Called with the time done and in all, in microseconds; the latter is 0 if unknown, and an estimate
                 for a video.
+            on_windows: Called with the windows and their logits, in order; not with `config.stateful`.
 
         Raises:
             ConfigError: The configuration does not fit the network.
@@ -217,8 +234,10 @@ class Classifier:
         bins = self.window_bins(config)
         reader = _Reader(source, bins.step_us, progress)
         with count_activity(self.network) as counters, torch.no_grad():
-            classify = self._classify_stateful if config.stateful else self._classify_windows
-            outputs = classify(bins, config, reader)
+            if config.stateful:
+                outputs = self._classify_stateful(bins, config, reader)
+            else:
+                outputs = self._classify_windows(bins, config, reader, on_windows)
         if not reader.events:
             raise DataError(f"{source.name}: {_explain_no_events(reader, config)}")
         if not outputs.spans:
@@ -250,9 +269,11 @@ class Classifier:
             )
         return bins
 
-    def _classify_windows(self, bins: BinConfig, config: InferConfig, reader: _Reader) -> _Outputs:
+    def _classify_windows(
+        self, bins: BinConfig, config: InferConfig, reader: _Reader, on_windows: OnWindows | None
+    ) -> _Outputs:
         """Return the outputs for windows; the state of each starts at rest."""
-        together = max(1, min(MAX_WINDOWS, self._max_images // bins.steps))
+        together = max(1, min(MAX_WINDOWS, self.max_images // bins.steps))
         hop_us = (config.hop_us or bins.window_us) if bins.by == "time" else None
         outputs = _Outputs([], [], hop_us, lag_us=bins.window_us // 2)
         windows = (window for window in _windows(bins, config, reader) if _is_covered(window, bins, reader))
@@ -260,6 +281,8 @@ class Classifier:
             outputs.spans.extend(_Span(window.start_us, window.end_us, window.events) for window in batch)
             logits, _ = self._forward(torch.from_numpy(np.stack([window.spikes for window in batch], axis=1)), None)
             outputs.logits.append(logits.mean(axis=0))
+            if on_windows:
+                on_windows(batch, outputs.logits[-1])
         reader.classified_us = sum(span.end_us - span.start_us for span in outputs.spans)
         return outputs
 
@@ -276,7 +299,7 @@ class Classifier:
         state: State | None = None
         mean = _RunningMean(bins, len(self.config.classes), start_us)
         steps = encode_steps(stream, bins, start_us=start_us, pause_steps=bins.steps)
-        for block in _group(steps, max(1, min(bins.steps, self._max_images))):
+        for block in _group(steps, max(1, min(bins.steps, self.max_images))):
             if block[0].is_first:
                 state = None
                 mean = _RunningMean(bins, len(self.config.classes), start_us + block[0].number * step_us)
@@ -334,6 +357,8 @@ class Classifier:
             timeline=timeline,
             segments=find_segments(timeline, classes, config.segments, t_first_us=t_first_us, t_end_us=t_end_us),
             rates=reader.rates.summarize(),
+            picture=reader.source.picture,
+            looked_at=reader.source.looked_at,
             classified_us=reader.classified_us,
             layers=layers,
             trained_on=self.config.trained_on,
@@ -342,7 +367,7 @@ class Classifier:
     def _forward(self, spikes: torch.Tensor, state: State | None) -> tuple[NDArray[np.float32], State | None]:
         """Return the network's outputs [T, B, K] for spikes [T, B, C, H, W], and its state; in pieces that fit."""
         device = next(self.network.parameters()).device
-        together = max(1, self._max_images // spikes.shape[1])
+        together = max(1, self.max_images // spikes.shape[1])
         outputs = []
         for first in range(0, len(spikes), together):
             output, state = self.network(spikes[first : first + together].to(device), state)
@@ -477,7 +502,7 @@ def _is_covered(window: Window, bins: BinConfig, reader: _Reader) -> bool:
 def _explain_no_events(reader: _Reader, config: InferConfig) -> str:
     if not reader.recorded:
         return "has no events"
-    where = "remains after scaling" if config.fit == "scale" else "is in the region"
+    where = "is in the region" if config.fit == "crop" or config.roi is not None else "remains after scaling"
     return f"none of its {reader.recorded:,} events {where}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -22,17 +22,19 @@ from ..results import (
     add_scores,
 )
 from ..sources import EventSource
+from .adaptation import adapt, check_adaptable
 from .classifier import Classifier, Prediction
 from .config import InferConfig
 from .labels import LabelledSpan, find_label_file, read_spans
-from .records import record_answer, record_dependencies, record_run, record_windows
+from .records import digest_files, record_answer, record_dependencies, record_run, record_windows
 from .scores import score
 from .tasks import Task
 
 Draw = Callable[
     [RecordingFolder, RecordingResult, tuple[WindowRow, ...], Iterable[Events], SensorSize, Sequence[str]], object
 ]
-"""Makes pictures of a recording, given its folder, answer, windows, events, sensor and the names of all classes."""
+"""Makes pictures of a recording, given its folder, answer, windows, events of the complete pictures, their sensor and
+the names of all classes."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class ClassifyOptions:
         config: Windows, segments, and how recordings fit the network.
         sensor: The sensor of recordings that do not name it.
         hints: What else their files do not say.
+        adapt: Whether the network is adapted to all recordings before it classifies them (see `adapt`).
         labels: A label file, or a folder of them (see `find_label_file`), to compute scores; None without labels.
         out: The output folder (see `OutputFolder`); None stores nothing.
         draw: Makes pictures of each recording in its folder; None makes none. Must be picklable for several processes.
@@ -51,17 +54,25 @@ class ClassifyOptions:
     config: InferConfig = field(default_factory=InferConfig)
     sensor: SensorSize | None = None
     hints: Hints = NO_HINTS
+    adapt: bool = False
     labels: Path | None = None
     out: Path | None = None
     draw: Draw | None = None
 
-    def record_run(self, classifier: Classifier) -> InferenceRun:
+    def record_run(self, classifier: Classifier, tasks: Sequence[Task] = ()) -> InferenceRun:
         """Return the record of a classification by a network with these options.
+
+        Args:
+            classifier: The network, before it is adapted.
+            tasks: All recordings, which the answers depend on if the network is adapted to them.
 
         Raises:
             ConfigError: The configuration does not fit the network.
         """
-        return record_run(classifier, self.config, sensor=self.sensor, hints=self.hints)
+        run = record_run(classifier, self.config, sensor=self.sensor, hints=self.hints)
+        if not self.adapt:
+            return run
+        return run.model_copy(update={"adapted_to": digest_files([task.source for task in tasks])})
 
     def find_label_file(self, task: Task) -> Path | None:
         """Return the label file of a recording, None without labels.
@@ -122,7 +133,7 @@ def classify_many(
         ...     print(outcome.item.source, outcome.result().answer.class_name)
     """
     _check_labels(options.labels, len(tasks))
-    run = options.record_run(classifier)
+    run = options.record_run(classifier, tasks)
     finished = {} if overwrite else find_finished(tasks, run, options)
     waiting = [task for task in tasks if task not in finished]
     in_processes = jobs > 1 and len(waiting) > 1
@@ -131,8 +142,10 @@ def classify_many(
             f"jobs = {jobs}: the classifier was not loaded from a checkpoint, which processes need",
             Remedy("jobs", 1, "work in this process"),
         )
+    if options.adapt:
+        check_adaptable(classifier)
     work = _Classify(run, options, None if in_processes else classifier)
-    return _classify_all(work, waiting, jobs, progress)
+    return _classify_all(work, tasks, waiting, jobs, progress)
 
 
 def _check_labels(labels: Path | None, recordings: int) -> None:
@@ -148,13 +161,34 @@ def _check_labels(labels: Path | None, recordings: int) -> None:
 
 
 def _classify_all(
-    work: _Classify, tasks: Sequence[Task], jobs: int, progress: Progress | None
+    work: _Classify, tasks: Sequence[Task], waiting: Sequence[Task], jobs: int, progress: Progress | None
 ) -> Iterator[Outcome[Task, RecordingResult]]:
+    """Classify the waiting recordings, with a network that is adapted to all tasks if the options say so."""
     try:
-        yield from map_in_processes(work, tasks, jobs=jobs, progress=progress)
+        if work.options.adapt and waiting:
+            count = len(waiting)
+            reading, progress = _share_progress(progress, 0, count), _share_progress(progress, count / 2, count)
+            work = replace(work, classifier=_adapt(work, tasks, reading))
+        yield from map_in_processes(work, waiting, jobs=jobs, progress=progress)
     finally:
         if work.options.out is not None:
             summarize_answers(OutputFolder(work.options.out), work.run)
+
+
+def _adapt(work: _Classify, tasks: Sequence[Task], progress: Progress) -> Classifier:
+    """Return the network adapted to all tasks; those that cannot be read are reported when they are classified."""
+    options, sources = work.options, [task.source for task in tasks]
+    classifier = work.classifier or _load(work.run.checkpoint)
+    adaptation = adapt(
+        classifier, sources, options.config, sensor=options.sensor, hints=options.hints, progress=progress
+    )
+    return adaptation.classifier
+
+
+def _share_progress(progress: Progress | None, start: float, count: int) -> Progress:
+    """Return a progress of one of two passes that reports half of a number of recordings, from a start on."""
+    tell: Progress = progress or (lambda *_: None)
+    return lambda done, total: tell(start + count / 2 * (done / total if total else 0), count)
 
 
 def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOptions) -> dict[Task, RecordingResult]:
@@ -229,7 +263,7 @@ class _Classify:
         if options.out is not None:
             windows = record_windows(prediction, classes)
             parts = _follow(source, partial(_report_pass, progress, 1, passes))
-            self._store(OutputFolder(options.out), result, windows, parts, source.sensor)
+            self._store(OutputFolder(options.out), result, windows, parts, source.overview.sensor)
         return result
 
     def _score(self, prediction: Prediction, spans: Sequence[LabelledSpan]) -> TimeScores:
@@ -265,6 +299,6 @@ def _report_pass(progress: Progress, number: int, passes: int, done: float, tota
 def _follow(source: EventSource, progress: Progress) -> Iterator[Events]:
     """Yield the parts of a recording, and report how much of its time is done before each, which may stop the work."""
     first_us, last_us = source.span_us or (0, 0)
-    for part in source.parts():
+    for part in source.overview.parts():
         progress(int(part.t[0]) - first_us if len(part) else 0, last_us - first_us)
         yield part

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -52,6 +53,8 @@ def record_answer(
         t_first_us=prediction.t_first_us,
         t_last_us=prediction.t_last_us,
         rates=prediction.rates,
+        picture=str(prediction.picture),
+        looked_at=prediction.looked_at,
         classified_us=prediction.classified_us,
         layers=prediction.layers,
         trained_on=prediction.trained_on,
@@ -154,3 +157,14 @@ def record_dependencies(source: Path, run: InferenceRun, labels: Path | None, *,
         labels=digest,
         pictures=pictures,
     )
+
+
+def digest_files(paths: Sequence[Path]) -> str:
+    """Return the SHA-256 of the absolute paths of files, and of the sizes and times of those that can be read."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(str(path.resolve()).encode(errors="surrogateescape"))
+        with suppress(OSError):
+            status = path.stat()
+            digest.update(f" {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

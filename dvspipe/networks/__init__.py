@@ -4,10 +4,13 @@ from .activity import LayerActivity, LayerTrace, count_activity, summarize_layer
 from .config import NetworkConfig, NetworkKind, Readout, Reset, Surrogate
 from .models import SpikingNetwork, State, watch_rates
 from .neurons import LIF, CountReadout, LeakyReadout
+from .norms import BatchNorm, ClassMoments, apply_norms, find_norms, measure_norms, mix_moments
 from .response import NeuronResponse, neuron_response
 
 __all__ = [
     "LIF",
+    "BatchNorm",
+    "ClassMoments",
     "CountReadout",
     "LayerActivity",
     "LayerTrace",
@@ -20,7 +23,11 @@ __all__ = [
     "SpikingNetwork",
     "State",
     "Surrogate",
+    "apply_norms",
     "count_activity",
+    "find_norms",
+    "measure_norms",
+    "mix_moments",
     "neuron_response",
     "summarize_layers",
     "trace_layers",

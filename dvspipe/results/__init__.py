@@ -14,12 +14,14 @@ from .activity import (
     add_layers,
     operation_energy_pj,
 )
+from .adaptation import AdaptationRecord, NormShift
 from .inference import (
     Answer,
     Dependencies,
     EventRates,
     InferenceRun,
     LabelRow,
+    LookRow,
     OutputFolder,
     Playback,
     RecordingFolder,
@@ -43,6 +45,7 @@ from .training import (
 __all__ = [
     "ENERGY_SOURCE",
     "ActivityRecord",
+    "AdaptationRecord",
     "Answer",
     "BaselineResult",
     "Dependencies",
@@ -56,6 +59,8 @@ __all__ = [
     "InferenceRun",
     "LabelRow",
     "LayerActivity",
+    "LookRow",
+    "NormShift",
     "OutputFolder",
     "Playback",
     "Record",

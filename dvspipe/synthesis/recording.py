@@ -18,7 +18,7 @@ from ..files import write_beside
 from ..formats import write
 from ..frames import Frame
 from ..parallel import Progress
-from ..simulator import simulate
+from ..simulator import SimulatorConfig, simulate
 from ..sources import SourceConfig, open_source
 from ..video import write_video
 from .gestures import (
@@ -74,13 +74,17 @@ def gesture_frames(
     return (Frame(frame.t_us, _srgb_table().take(frame.image)) for frame in frames)
 
 
-def record_gesture(label: int, *, person: int, clip: int, seed: int, duration_us: int = CLIP_US) -> Events:
+def record_gesture(
+    label: int, *, person: int, clip: int, seed: int, duration_us: int = CLIP_US, sensor: SimulatorConfig | None = None
+) -> Events:
     """Return the events of a gesture on a DVS128 whose biases and noise are drawn for each clip.
 
-    The arguments are those of `gesture_frames`.
+    The arguments are those of `gesture_frames`; `sensor` is another sensor to record the same movement with.
     """
     seeds = _seeds(label, person, clip, seed)
     frames = _render(seeds, duration_us, SIMULATED_FPS[_draw_light(seeds)])
+    if sensor is not None:
+        return concatenate(simulate(frames, sensor), GESTURE_SENSOR)
     return _record(frames, np.random.default_rng([*seeds, 1]))
 
 

@@ -1,4 +1,4 @@
-"""The statistics of batch norms, estimated again for the present weights."""
+"""The statistics of batch norms: estimated again for the present weights, and for each class."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 from ..datasets import SpikeTensors, plain_batches
+from ..networks import ClassMoments, apply_norms, find_norms, measure_norms
 
 MAX_RECORDINGS = 256  # that statistics are estimated on; each has a value per step and pixel
+MAX_OF_CLASS = 64  # recordings that the moments of a class are measured on
 
 
 def estimate_norms(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> None:
@@ -22,23 +24,36 @@ def estimate_norms(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> 
         tensors: The training part; at most MAX_RECORDINGS of it are used, the same ones each time.
         batch: Number of recordings per batch, as in training.
     """
-    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    network.eval()
-    if not norms:
-        return
-    momenta = [norm.momentum for norm in norms]
-    for module in network.modules():
-        if any(child in norms for child in module.children()):
-            module.training = True  # which applies the norm instead of folding it into the convolution
-    for norm in norms:
-        norm.train()
+    momenta = [norm.momentum for norm in find_norms(network)]
     device = next(network.parameters()).device
     chosen = np.random.default_rng(0).permutation(len(tensors))[:MAX_RECORDINGS].tolist()
-    with torch.no_grad():
-        for number, spikes in enumerate(plain_batches(tensors, batch, chosen), start=1):
+    with apply_norms(network) as norms, torch.no_grad():
+        for norm in norms:
+            norm.train()
+        for number, spikes in enumerate(plain_batches(tensors, batch, chosen if norms else []), start=1):
             for norm in norms:
                 norm.momentum = 1 / number  # so that the statistics are the mean over the batches
             network(torch.from_numpy(spikes).transpose(0, 1).to(device))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    network.eval()
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
+def measure_classes(network: nn.Module, tensors: SpikeTensors, classes: int, *, batch: int) -> ClassMoments | None:
+    """Return the moments of the inputs of all batch norms for each class, None for a network without batch norms.
+
+    Args:
+        network: The network, which is left in evaluation mode.
+        tensors: The training part; at most MAX_OF_CLASS recordings of each class are used.
+        classes: K.
+        batch: Number of recordings per batch.
+    """
+    if not find_norms(network):
+        return None
+    device = next(network.parameters()).device
+    order = np.random.default_rng(0).permutation(len(tensors))
+    chosen = np.concatenate([order[tensors.labels[order] == label][:MAX_OF_CLASS] for label in range(classes)])
+    measured = [
+        measure_norms(network, torch.from_numpy(spikes).transpose(0, 1).to(device))[1]
+        for spikes in plain_batches(tensors, batch, chosen.tolist())
+    ]
+    return ClassMoments.average(measured, tensors.labels[chosen].tolist(), classes)

@@ -37,6 +37,7 @@ from .config import TrainConfig
 from .diagnosis import Outcome, diagnose, find_copies, find_outside
 from .evaluation import evaluate, event_count_accuracy, score, test_notes
 from .machine import describe_machine
+from .norms import measure_classes
 from .processes import Processes, join_processes
 from .resuming import check_config, find_state, load_initial_weights
 from .trainer import Experiment, Parts, Trainer, is_over, require_tensorboard
@@ -267,6 +268,7 @@ def _test(
     classifier, network = load_checkpoint(folder.best, str(experiment.processes.device))
     validated = evaluate(network, parts.validation, batch=batch)
     temperature = fit_temperature(validated.logits, validated.labels)
+    moments = measure_classes(network, parts.train, len(data.classes), batch=batch)
     calibrated = classifier.model_copy(
         update={
             "temperature": temperature,
@@ -274,7 +276,7 @@ def _test(
             "least_energy": find_least_energy(validated.logits),
         }
     )
-    save_checkpoint(folder.best, calibrated, network)
+    save_checkpoint(folder.best, calibrated, network, moments)
     trained = evaluate(network, parts.train, batch=batch)
     with count_activity(network) as counters:
         tested = evaluate(network, parts.test, batch=batch)

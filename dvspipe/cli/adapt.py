@@ -1,0 +1,77 @@
+"""A trained classifier adapted to recordings."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..files import claim_output
+from .infer import Checkpoint, FitMode, Hop, Overrides, Recordings, Roi, Window, build_config, show_share
+from .options import AsJson, Hint, Overwrite, Sensor, parse_hints, parse_sensor, to_us
+from .screen import EXIT_SOME_FAILED, fail, make_table, notes, progress, screen, skip
+
+if TYPE_CHECKING:
+    from ..results import AdaptationRecord
+
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Checkpoint to write, such as new.safetensors.")]
+Strength = Annotated[
+    float, typer.Option(metavar="SHARE", help="How far to move the statistics of batch norms, 0 to 1.")
+]
+
+
+def adapt(
+    checkpoint: Checkpoint,
+    recordings: Recordings,
+    out: Out,
+    strength: Strength = 1.0,
+    window: Window = None,
+    hop: Hop = None,
+    fit: FitMode = None,
+    roi: Roi = None,
+    settings: Overrides = None,
+    sensor: Sensor = None,
+    hint: Hint = None,
+    as_json: AsJson = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Adapt a trained network to the sensor of unlabelled recordings."""
+    from ..inference import Classifier, adapt, plan_tasks
+
+    claim_output(out, overwrite=overwrite)
+    config = build_config(settings, {"window_us": to_us(window), "hop_us": to_us(hop), "fit": fit, "roi": roi})
+    sources = [task.source for task in plan_tasks(recordings)]
+    classifier = Classifier.load(checkpoint)
+    with progress() as show:
+        adaptation = adapt(
+            classifier, sources, config, strength=strength, sensor=parse_sensor(sensor), hints=parse_hints(hint),
+            progress=show_share(show, len(sources)),
+        )  # fmt: skip
+    for error in adaptation.skipped:
+        skip(error)
+    adaptation.save(out)
+    if as_json:
+        sys.stdout.write(adaptation.record.model_dump_json() + "\n")
+    else:
+        print_adaptation(adaptation.record)
+        notes.print(f"checkpoint: {out}")
+    if adaptation.skipped:
+        fail(f"{len(adaptation.skipped)} of {len(sources)} recordings could not be used", EXIT_SOME_FAILED)
+
+
+def print_adaptation(record: AdaptationRecord) -> None:
+    """Print how far each batch norm moved, and how the predictions changed."""
+    screen.print(
+        f"adapted to {record.used} of {record.windows} windows that are not quiet, of {record.recordings} recordings"
+    )
+    moved = make_table("norm", "mean moved by", "deviation moved by", right=("mean moved by", "deviation moved by"))
+    for norm in record.norms:
+        moved.add_row(norm.name, f"{norm.mean:.2f} sd", f"{norm.deviation:.2f} sd")
+    screen.print(moved)
+    changed = make_table("class", "windows before", "after", right=("windows before", "after"))
+    for name, before, after in zip(record.classes, record.before, record.after, strict=True):
+        if before or after:
+            changed.add_row(name, str(before), str(after))
+    screen.print(changed)

@@ -1,0 +1,114 @@
+"""The inputs of batch norms: their mean and mean square for each recording, and for the recordings of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+BatchNorm = nn.modules.batchnorm._BatchNorm
+
+
+def find_norms(network: nn.Module) -> list[BatchNorm]:
+    """Return the batch norms of a network in the order in which they run."""
+    return [module for module in network.modules() if isinstance(module, BatchNorm)]
+
+
+@contextmanager
+def apply_norms(network: nn.Module) -> Iterator[list[BatchNorm]]:
+    """Yield the batch norms of a network in evaluation mode, which applies them as layers inside the block.
+
+    Outside, evaluation folds them into the convolutions.
+    """
+    norms = find_norms(network)
+    network.eval()
+    for module in network.modules():
+        if any(child in norms for child in module.children()):
+            module.training = True
+    try:
+        yield norms
+    finally:
+        network.eval()
+
+
+def measure_norms(network: nn.Module, spikes: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Return logits, and mean and mean square of the input of each batch norm over the steps and pixels of a recording.
+
+    Args:
+        network: The network, which is left in evaluation mode.
+        spikes: [T, B, C, H, W].
+
+    Returns:
+        float32 [B, K], and for each norm in the order in which they run float64 [B, 2, channels]; the variance is the
+        mean square minus the square of the mean.
+    """
+    measured: list[Tensor] = []
+
+    def measure(_norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        values = inputs[0].unflatten(0, (len(spikes), -1)).flatten(3)
+        measured.append(torch.stack([values.mean((0, 3)), values.square().mean((0, 3))], dim=1).double().cpu())
+
+    with apply_norms(network) as norms, torch.no_grad():
+        hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
+        try:
+            outputs, _ = network(spikes)
+        finally:
+            for hook in hooks:
+                hook.remove()
+    return outputs.mean(0).float().cpu(), measured
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMoments:
+    """Mean and mean square of the input of each batch norm for the recordings of each class.
+
+    They say what a mixture of classes gives on the sensor that a network was trained on.
+
+    Args:
+        norms: For each norm [K, 2, channels], as `measure_norms` returns for each recording.
+    """
+
+    norms: tuple[Tensor, ...]
+
+    @classmethod
+    def average(cls, measured: Sequence[Sequence[Tensor]], labels: Sequence[int], classes: int) -> ClassMoments:
+        """Return the means over the recordings of each class; a class without any has the mean over all recordings.
+
+        Args:
+            measured: What `measure_norms` returned for each batch.
+            labels: The classes of all recordings, in the same order.
+            classes: K.
+
+        Example:
+            >>> moments = ClassMoments.average([[torch.tensor([[[1.0], [2.0]], [[3.0], [10.0]]])]], [0, 1], 3)
+            >>> moments.norms[0][:, 0, 0].tolist()
+            [1.0, 3.0, 2.0]
+        """
+        chosen = nn.functional.one_hot(torch.tensor(labels), classes).double().T
+        chosen[chosen.sum(1) == 0] = 1.0
+        shares = chosen / chosen.sum(1, keepdim=True)
+        return cls(tuple(mix_moments(shares, torch.cat(norm)) for norm in zip(*measured, strict=True)))
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> ClassMoments:
+        """Return what `to_tensors` wrote."""
+        return cls(tuple(tensors[str(number)].double() for number in range(len(tensors))))
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Return the moments as named tensors."""
+        return {str(number): norm.float() for number, norm in enumerate(self.norms)}
+
+    def fits(self, network: nn.Module, classes: int) -> bool:
+        """Return whether there are finite moments of all classes for each norm of a network."""
+        expected = [(classes, 2, norm.num_features) for norm in find_norms(network)]
+        return [tuple(norm.shape) for norm in self.norms] == expected and all(
+            bool(norm.isfinite().all()) for norm in self.norms
+        )
+
+
+def mix_moments(shares: Tensor, moments: Tensor) -> Tensor:
+    """Return means [M, 2, channels] of moments [N, 2, channels], weighted by shares [M, N]."""
+    return torch.einsum("mn,nsc->msc", shares, moments.double())

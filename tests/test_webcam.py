@@ -1,0 +1,163 @@
+"""The camera model of webcams and phones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dvspipe.events import SensorSize
+from dvspipe.formats import read
+from dvspipe.synthesis import (
+    GESTURE_SENSOR,
+    GESTURES,
+    GesturesPlan,
+    draw_person,
+    film_gesture,
+    record_film,
+    write_gestures,
+)
+from dvspipe.synthesis.gestures import plan_clip, pose_person
+from dvspipe.synthesis.scenes import PERSON_M, draw_far_camera
+from dvspipe.synthesis.webcam import Webcam, compress, draw_webcam, film
+from dvspipe.video import VideoSettings, open_video
+
+STILL = Webcam(
+    size=SensorSize(width=64, height=48), fps=25.0, exposure_s=0.01, readout_s=0.0, drift=0.0, shot=0.0, read=0.0,
+    contrast=1.0, sharpen=0.0, shake_px=0.0, crf=20.0,
+)  # fmt: skip
+SPEED_PX_S = 500.0
+
+
+def bar(time_s: float) -> NDArray[np.uint16]:
+    """A white bar, 4 pixels wide, that moves to the right."""
+    x = np.arange(64) - SPEED_PX_S * time_s
+    return np.broadcast_to(np.where((x >= 0) & (x < 4), 65535, 0).astype(np.uint16), (48, 64))
+
+
+def film_bar(webcam: Webcam, duration_us: int = 120_000) -> list[NDArray[np.uint8]]:
+    times_s = np.arange(int(1000 * (duration_us * 1e-6 + webcam.readout_s + webcam.exposure_s)) + 2) / 1000
+    rng = np.random.default_rng(0)
+    return [frame.image for frame in film((bar(t) for t in times_s), times_s, duration_us, webcam, rng)]
+
+
+def column_of(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Middle of the bar in each row, [H]."""
+    light = np.where(image <= 10, image / 12.92 / 255, ((image / 255 + 0.055) / 1.055) ** 2.4)
+    return np.asarray((light * (np.arange(image.shape[1]) + 0.5)).sum(axis=1) / light.sum(axis=1))
+
+
+def test_a_frame_is_the_mean_of_the_light_during_its_exposure() -> None:
+    for exposure_s in (0.004, 0.02):
+        first = film_bar(replace(STILL, exposure_s=exposure_s))[1]
+        lit = np.flatnonzero(first[0])
+        assert len(lit) == pytest.approx(4 + SPEED_PX_S * exposure_s, abs=1.5)
+        middle = SPEED_PX_S * (1 / STILL.fps + exposure_s / 2) + 2
+        assert column_of(first)[0] == pytest.approx(middle, abs=0.6)
+
+
+def test_lower_rows_are_exposed_later() -> None:
+    first = film_bar(replace(STILL, readout_s=0.02))[0]
+    columns = column_of(first)
+    assert columns[-1] - columns[0] == pytest.approx(SPEED_PX_S * 0.02, abs=0.8)
+    assert (np.diff(columns) >= -1e-6).all()
+
+
+def test_frames_come_at_the_rate_of_the_camera() -> None:
+    times_s = STILL.picture_times(400_000)
+    grey = np.full((48, 64), 30_000, np.uint16)
+    frames = list(film((grey for _ in times_s), times_s, 400_000, STILL, np.random.default_rng(0)))
+    assert [frame.t_us for frame in frames] == [40_000 * k for k in range(11)]
+    expected = 255 * (1.055 * (30_000 / 65535) ** (1 / 2.4) - 0.055)
+    assert {int(frame.image.min()) for frame in frames} == {int(frame.image.max()) for frame in frames}
+    assert float(frames[5].image.mean()) == pytest.approx(expected, abs=1)
+
+
+def test_noise_drift_and_movement_of_the_camera_are_seen() -> None:
+    times_s = STILL.picture_times(800_000)
+    board = np.where(np.indices((48, 64)).sum(axis=0) // 8 % 2, 40_000, 20_000).astype(np.uint16)
+
+    def filmed(webcam: Webcam) -> NDArray[np.float64]:
+        frames = film((board for _ in times_s), times_s, 800_000, webcam, np.random.default_rng(1))
+        return np.stack([frame.image.astype(float) for frame in frames])
+
+    assert filmed(STILL).std(axis=0).max() == 0
+    assert filmed(replace(STILL, read=0.02)).std(axis=0).min() > 0.5
+    assert filmed(replace(STILL, drift=0.2)).mean(axis=(1, 2)).std() > 1
+    assert filmed(replace(STILL, shake_px=2.0)).std(axis=0).max() > 10
+
+
+@pytest.mark.parametrize("crf", [20.0, None])
+def test_a_film_can_be_decoded(crf: float | None, tmp_path: Path) -> None:
+    webcam = replace(STILL, crf=crf)
+    times_s = webcam.picture_times(400_000)
+    path = tmp_path / f"film{webcam.suffix}"
+    pictures = (bar(t / 10) for t in times_s)
+    compress(path, film(pictures, times_s, 400_000, webcam, np.random.default_rng(0)), webcam)
+    video = open_video(path, VideoSettings())
+    frames = list(video.frames())
+    assert (video.size, len(frames)) == (webcam.size, 11)
+    assert frames[-1].t_us == pytest.approx(400_000, abs=1000)
+    assert float(frames[5].image.max()) > 100
+
+
+def test_people_are_anywhere_and_down_to_a_fifth_of_the_height() -> None:
+    size = SensorSize(width=640, height=480)
+    cameras = [draw_far_camera(size, np.random.default_rng(seed)) for seed in range(300)]
+    heights = np.array([camera.scale_px * PERSON_M / size.height for camera in cameras])
+    assert 0.19 < heights.min() < 0.25
+    assert heights.max() > 1.3
+    for camera in cameras:
+        head = camera.project(np.array([0.0, 0.2, 0.0]))[:2]
+        assert 0 <= head[0] <= size.width
+        assert 0 <= head[1] <= size.height
+    places = np.array([camera.x_px for camera in cameras]) / size.width
+    assert (np.quantile(places, [0.1, 0.9]) - [0.3, 0.7] < [0, 0.3]).all()
+
+
+def test_webcams_differ() -> None:
+    webcams = [draw_webcam(np.random.default_rng(seed)) for seed in range(200)]
+    assert len({webcam.size for webcam in webcams}) >= 6
+    assert {webcam.suffix for webcam in webcams} == {".mp4", ".webm"}
+    assert all(webcam.exposure_s < 1 / webcam.fps and webcam.readout_s < 1 / webcam.fps for webcam in webcams)
+
+
+def test_a_filmed_gesture_is_the_same_again_and_is_seen_as_by_a_gesture_sensor(tmp_path: Path) -> None:
+    clip = {"person": 3, "clip": 0, "seed": 1, "duration_us": 600_000}
+    first, again = (film_gesture(tmp_path / name, 1, **clip) for name in "ab")
+    videos = [[frame.image for frame in open_video(path, VideoSettings()).frames()] for path in (first, again)]
+    assert np.array_equal(*videos)
+    events = record_film(1, **clip)
+    assert events.sensor == GESTURE_SENSOR
+    assert len(events) > 100
+
+
+def test_a_clip_that_starts_with_another_gesture_is_performed_to_its_end() -> None:
+    plans = [plan_clip(4, np.random.default_rng(seed), 1_500_000) for seed in range(100)]
+    assert {plan[-1].label for plan in plans} == {4}
+    before = [plan for plan in plans if len(plan) == 2]
+    assert 2 <= len(before) <= 25
+    for plan in before:
+        assert all(one.end_us == following.start_us for one, following in pairwise(plan))
+        t = np.arange(0, 1.5, 0.05)
+        pose = pose_person(plan, draw_person(np.random.default_rng(0)), np.random.default_rng(0), t)
+        assert np.isfinite(pose.arms).all()
+
+
+def test_a_folder_of_both_cameras_has_a_clip_of_each(tmp_path: Path) -> None:
+    plan = GesturesPlan(people=1, clips=1, duration_us=200_000, camera="both", videos=True)
+    assert plan.count == 22
+    assert write_gestures(tmp_path, plan) == 44
+    names = {path.name.split("_")[1] for path in tmp_path.rglob("*.h5")}
+    assert "webcam" in names
+    assert len(names) > 1
+    for name in GESTURES:
+        recordings = sorted((tmp_path / name).glob("*.h5"))
+        assert [read(path).sensor for path in recordings] == [GESTURE_SENSOR] * 2
+        films = [*(tmp_path / name).glob("*webcam*.mp4"), *(tmp_path / name).glob("*webcam*.webm")]
+        assert len(films) == 1
+    assert write_gestures(tmp_path, plan) == 0
