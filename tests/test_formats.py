@@ -398,3 +398,12 @@ def test_standard_output_that_nobody_reads_is_one_error(monkeypatch: pytest.Monk
         patch.setattr(sys, "stdout", closed)
         with pytest.raises(FileError, match="standard output: closed by"):
             write("-", random_events(0, 20))
+
+
+@pytest.mark.parametrize("wrong", [[1, 2], 3, None, [np.zeros((2, 4))]])
+def test_what_is_no_events_is_not_written(wrong: object, tmp_path: Path) -> None:
+    with pytest.raises(EventError, match="a.h5: .*expected Events"):
+        write(tmp_path / "a.h5", wrong)  # type: ignore[arg-type]
+    with pytest.raises(EventError, match="a.h5: .*found list, expected Events"):
+        write(tmp_path / "a.h5", [random_events(0, 5), []])  # type: ignore[list-item]
+    assert not list(tmp_path.iterdir())

@@ -1059,3 +1059,29 @@ def test_a_checkpoint_for_another_sensor_keeps_its_own(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "w.safetensors", one.config, one.network)
     with pytest.raises(DataError, match="comes from a sensor of 16x12, the network is for 20x16"):
         Classifier.load(tmp_path / "w.safetensors").predict(moving_bar(0, 0))
+
+
+def test_an_empty_folder_does_not_stop_the_others(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+    write(tmp_path / "a.h5", moving_bar(0, 0))
+    (tmp_path / "empty").mkdir()
+    code, said, errors = infer(checkpoint, tmp_path / "a.h5", tmp_path / "empty", "-o", tmp_path / "out")
+    assert code == 1
+    assert "right" in said
+    assert "empty: contains no images" in errors
+    assert "1 of 2 recordings could not be classified" in errors
+    assert [
+        answer.folder
+        for answer in OutputFolder(tmp_path / "out").find_answers(InferenceRun.read(tmp_path / "out" / "run.json"))
+    ] == ["a.h5"]
+
+
+def test_the_remedy_of_another_sensor_can_be_typed_in_python() -> None:
+    classifier = untrained()
+    events = random_events(0, 2000)  # of a smaller sensor
+    with pytest.raises(DataError) as error:
+        classifier.predict(events)
+    assert "use config={'fit': 'scale'} to" in str(error.value)
+    typed, built = (classifier.predict(events, config) for config in ({"fit": "scale"}, InferConfig(fit="scale")))
+    assert typed.probabilities == built.probabilities
+    with pytest.raises(ConfigError, match="fitt, did you mean fit"):
+        classifier.predict(events, config={"fitt": "scale"})

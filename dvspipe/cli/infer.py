@@ -13,7 +13,7 @@ from rich.text import Text
 from ..errors import DvspipeError
 from ..results import Answer, InferenceRun, OutputFolder, RecordingResult, add_scores
 from .options import AsJson, Hint, Jobs, Overwrite, Sensor, parse_hints, parse_sensor, to_us
-from .screen import EXIT_SOME_FAILED, ShowProgress, fail, make_table, messages, notes, progress, screen, skip
+from .screen import EXIT_SOME_FAILED, ShowProgress, fail, make_table, messages, notes, progress, screen, show_name, skip
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -148,7 +148,7 @@ def infer(
     if out is not None and answers:
         report = _write_page(OutputFolder(out), run)
         if not as_json:
-            notes.print(f"report: {report}")
+            notes.print(f"report: {show_name(report)}")
     if errors:
         fail(f"{len(errors)} of {len(tasks)} recordings could not be classified", EXIT_SOME_FAILED)
 
@@ -205,7 +205,7 @@ def print_answers(answers: Sequence[Answer]) -> None:
         name = answer.class_name if answer.certain else f"{answer.class_name}, uncertain"
         numbers = f"{answer.probability:.1%}", str(answer.segments), f"{answer.events:,}"
         place = f"{answer.region}, moves" if len(answer.looked_at) > 1 else answer.region
-        rows.append((answer.file, str(answer.label), name, *numbers, *([place] if looked else [])))
+        rows.append((show_name(answer.file), str(answer.label), name, *numbers, *([place] if looked else [])))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if screen.is_terminal and sum(widths) + 2 * len(widths) > screen.width:
         table = make_table(*rows[0], right=("probability", "segments", "events"))

@@ -27,7 +27,7 @@ PREFETCHED_CHUNKS = 2
 MAX_EVENTS = 1 << 17  # that are processed together, which limits the size of intermediate results
 COARSE_SIDE_PX = 256  # longer side of a video's pictures in which is searched for what moves
 COARSE = SensorSize(width=COARSE_SIDE_PX, height=COARSE_SIDE_PX)
-FIT_REMEDIES = Remedy("fit", "scale", "scale it"), Remedy("fit", "crop", "take its middle")
+FIT_REMEDIES = Remedy("config.fit", "scale", "scale it"), Remedy("config.fit", "crop", "take its middle")
 
 Parts = Callable[[], Iterator[Events]]
 """Starts to read a recording and yields consecutive parts of it; can be called again."""
