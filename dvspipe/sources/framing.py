@@ -6,7 +6,7 @@ no events. It is found by motion alone, in three steps:
 1. `add_activity` counts in slices of half a second which pixels are active, in a coarse grid. A pixel counts once per
    slice, so that an outline that sways a little counts as much as a hand that waves, and only if one of its neighbours
    was active just before, as the edges of objects are and noise is not.
-2. `find_place` finds in the sum of the slices of some seconds the square that shows the person as training clips do:
+2. `find_place` finds in the mean of the slices of some seconds the square that shows the person as training clips do:
    first the square with the most activity for its size, and from there, in a few steps, by a small network that is
    trained on cartoons of the synthetic people. The outlines of head and body that show there tell it which side of the
    body moves, and how large it is.
@@ -36,8 +36,10 @@ SEEN_SLICES = 6  # on each side of a slice that show with it where the person is
 GRID_CELLS = 160  # of the longer side of a picture, at most
 SUPPORT_US = 20_000  # after which an event supports those of its neighbours no more
 MOST_ENLARGED = 4.0  # pixels of the target per pixel of the recording
-NOISE_QUANTILE = 0.1  # of the cells, which show noise only
-FAINTEST, STRONGEST = 0.25, 0.6  # weight 0 and 1
+NOISE_SPREADS = 2.0  # standard deviations above the median activity, which is noise
+BUSIEST = 0.997  # quantile of the activity, in a picture of which a person can take as little as a hundredth
+FAINTEST, STRONGEST = 0.1, 0.4  # of the activity there: weight 0 and 1
+LEAST_ACTIVITY = 0.02  # there, beyond noise
 LEAST_CELLS = 12.0  # of what moves
 SIDE_POWER = 0.65
 SMALLEST_SIDE, SIDE_STEP = 10, 1.2  # of the squares that are tried, in cells
@@ -48,6 +50,8 @@ REFINEMENTS = 4
 MOST_CHANGED = 2.5  # a side by refinement
 SMOOTH_SLICES = 4  # standard deviation of the smoothing of the centres
 PLAY = 0.08  # of the side that the centre may move before the part follows
+
+SPREAD_OF_NORMAL = 1.4826  # standard deviation per median absolute deviation
 
 
 class Square(NamedTuple):
@@ -155,7 +159,10 @@ class ActivityMaps:
         )
 
     def count(self, parts: Iterable[Events]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield the number of each slice that has events, counted from the first event, and active pixels per cell."""
+        """Yield the number of each slice that has events, counted from the first event, and the activity of its cells.
+
+        The activity is 1 if as many pixels of a cell are active as one edge crosses, or more.
+        """
         number, counts = None, np.zeros(self._shape, np.float32)
         for part in parts:
             first = 0
@@ -163,7 +170,7 @@ class ActivityMaps:
                 self.start_us = int(part.t[first]) if number is None else self.start_us
                 now = (int(part.t[first]) - self.start_us) // SLICE_US
                 if number is not None and now != number:
-                    yield number, counts
+                    yield number, np.minimum(counts / self.cell_px, 1)
                     counts = np.zeros(self._shape, np.float32)
                 number = now
                 stop = int(np.searchsorted(part.t, self.start_us + (now + 1) * SLICE_US))
@@ -171,27 +178,31 @@ class ActivityMaps:
                 _count_active(one.t, one.x, one.y, number, self.cell_px, self._pixels, counts)
                 first = stop
         if number is not None:
-            yield number, counts
+            yield number, np.minimum(counts / self.cell_px, 1)
 
 
 def find_place(activity: NDArray[np.float32], cell_px: int) -> Square | None:
     """Return the square that shows the one who moves, in pixels; None if nothing does.
 
     Args:
-        activity: float32 [rows, columns], active pixels per cell in some slices.
+        activity: [rows, columns], what `ActivityMaps.count` yields, or the mean of some of it.
         cell_px: Side of a cell in pixels.
     """
-    weight = weigh_cells(activity, cell_px)
+    weight = weigh_cells(activity)
     if weight.sum() < LEAST_CELLS:
         return None
     return refine_square(weight, find_start(weight)).scaled(cell_px)
 
 
-def weigh_cells(activity: NDArray[np.float32], cell_px: int) -> NDArray[np.float64]:
-    """Return how active each cell and its neighbours are beyond noise, 0 to 1; 1 is an edge that crosses them."""
-    density = _mean_in_squares(np.minimum(activity / cell_px, 1.0), 3)
-    noise = float(np.quantile(density, NOISE_QUANTILE))
-    return np.asarray(np.clip((density - 2 * noise - FAINTEST) / (STRONGEST - FAINTEST), 0, 1), np.float64)
+def weigh_cells(activity: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return how active each cell and its neighbours are beyond noise, 0 to 1; 1 is as active as a moving edge."""
+    density = _mean_in_squares(activity, 3)
+    median = float(np.median(density))
+    density -= median + NOISE_SPREADS * SPREAD_OF_NORMAL * float(np.median(np.abs(density - median)))
+    busiest = float(np.quantile(density, BUSIEST))
+    if busiest < LEAST_ACTIVITY:
+        return np.zeros_like(density)
+    return np.asarray(np.clip((density / busiest - FAINTEST) / (STRONGEST - FAINTEST), 0, 1), np.float64)
 
 
 def find_start(weight: NDArray[np.float64]) -> Square:
@@ -334,14 +345,14 @@ def _find_places(
             now = waiting.popleft()
             while near[0][0] < now - SEEN_SLICES:
                 near.popleft()
-            total = np.sum([counts for number, counts in near if number <= now + SEEN_SLICES], axis=0)
-            if (place := find_place(total, cell_px)) is not None:
+            mean = np.mean([activity for number, activity in near if number <= now + SEEN_SLICES], axis=0)
+            if (place := find_place(mean, cell_px)) is not None:
                 numbers.append(now)
                 places.append(place)
 
-    for number, counts in slices:
+    for number, activity in slices:
         place_until(number)
-        near.append((number, counts))
+        near.append((number, activity))
         waiting.append(number)
     place_until(None)
     return numbers, places
