@@ -551,7 +551,7 @@ def test_a_larger_sensor_is_searched_by_default_and_a_smaller_one_is_an_error() 
         assert [(look.t_us, str(look)) for look in complete.looked_at] == [(None, "100x80+0+0")]
     large = untrained(SensorSize(width=64, height=48))
     for over in ({}, {"roi": "full"}):
-        with pytest.raises(DataError, match=r"16x12, the network is for 64x48; use fit='scale' .* fit='crop'"):
+        with pytest.raises(DataError, match=r"16x12, the network is for 64x48; use .*'fit': 'scale'.* .*'fit': 'crop'"):
             large.predict(bar, InferConfig(**over))
     assert large.predict(bar, InferConfig(fit="scale")).events > len(bar)
 
