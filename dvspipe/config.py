@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_origin, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, ValidationInfo, field_validator
@@ -30,12 +30,12 @@ SettingsTree = dict[str, JsonValue]
 NAME_PATTERN = r"^\w[\w.-]*$"
 SIZE_PATTERN = r"^\d+x\d+$"
 REGION_PATTERN = r"^\d+x\d+\+\d+\+\d+$"
-REGION_OR_AUTO_PATTERN = r"^(auto|\d+x\d+\+\d+\+\d+)$"
+ROI_PATTERN = r"^(auto|full|\d+x\d+\+\d+\+\d+)$"
 PATTERNS: Mapping[str, str] = {
     NAME_PATTERN: "a name of letters, digits, '_', '.' and '-'",
     SIZE_PATTERN: "WIDTHxHEIGHT, such as 346x260",
     REGION_PATTERN: "WIDTHxHEIGHT+LEFT+TOP, such as 128x128+20+10",
-    REGION_OR_AUTO_PATTERN: "WIDTHxHEIGHT+LEFT+TOP, such as 128x128+20+10, or auto",
+    ROI_PATTERN: "WIDTHxHEIGHT+LEFT+TOP, such as 128x128+20+10, auto or full",
 }
 """What is expected of a text that has to match a regular expression; a setting with another one is not explained."""
 
@@ -74,6 +74,20 @@ class Settings(BaseModel):
     """Base of every group of settings: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
+
+    def __init__(self, **values: Any) -> None:
+        """Check the values.
+
+        Raises:
+            ConfigError: Names each unknown key with the nearest known one, and each wrong value with what was expected.
+        """
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _error(type(self), error, type(self).__name__) from error
+
+    # As in pydantic: otherwise it would call this method for a group inside another one too, whose errors it collects.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
     @field_validator("*", mode="before")
     @classmethod
@@ -244,7 +258,7 @@ def build(model: type[Model], settings: Mapping[str, object], where: str) -> Mod
     try:
         return model.model_validate(settings)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {'; '.join(_explain(model, error.errors()))}") from error
+        raise _error(model, error, where) from error
 
 
 def as_settings(model: type[Model], given: Model | Mapping[str, object] | None) -> Model:
@@ -302,6 +316,10 @@ def _closest(name: str, lasts: Mapping[str, str], cutoff: float) -> list[str]:
 def _prolonged(name: str, lasts: Mapping[str, str]) -> list[str]:
     """Return the settings whose last part is a name with more words or with fewer."""
     return [key for key, last in lasts.items() if last.startswith(f"{name}_") or name.startswith(f"{last}_")]
+
+
+def _error(model: type[BaseModel], error: ValidationError, where: str) -> ConfigError:
+    return ConfigError(f"{where}: {'; '.join(_explain(model, error.errors()))}")
 
 
 def _explain(model: type[BaseModel], errors: Iterable[ErrorDetails]) -> list[str]:

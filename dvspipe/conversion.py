@@ -32,6 +32,7 @@ from .formats import (
     WriteOptions,
     Writer,
     create_writer,
+    is_prose,
     is_ros2_folder,
     open_recording,
     recognise,
@@ -420,13 +421,13 @@ def plan_conversions(
         raise FileError(f"cannot write events as {suffix!r} (expected {', '.join(written_suffixes())})")
     if len(sources) == 1 and _is_one(sources[0]) and (out.suffix or out == STANDARD):
         return [ConversionTask(sources[0], out)]
+    found = list(find_sources(sources, lambda path: path.is_file() and path.suffix.lower() == suffix))
     is_file_name = out == STANDARD or out.suffix.lower() in written_suffixes()
     if not out.is_dir() and (out.exists() or is_file_name):
         raise FileError(
             f"{out}: is {'the name of an event file' if is_file_name else 'a file'}, expected a folder for "
             f"{sources[0] if len(sources) == 1 else f'{len(sources)} sources'}"
         )
-    found = list(find_sources(sources, lambda path: path.is_file() and path.suffix.lower() == suffix))
     names = Counter(name.with_suffix(suffix) for _, name in found)
     plan: dict[Path, Path] = {}
     for path, name in found:
@@ -453,8 +454,11 @@ def find_sources(
             videos are found by their suffix.
         is_skipped: Whether to skip something that was found in a folder.
 
+    A text without events, such as notes.txt, is left out with a warning. A folder without any, which is one of several
+    sources, is yielded itself: opening it is an error of its own.
+
     Raises:
-        FileError: A folder contains no videos or recordings.
+        FileError: The only source is a folder that contains no videos or recordings.
     """
     for source in sources:
         if _is_one(source):
@@ -463,10 +467,12 @@ def find_sources(
         found = [
             path
             for path in sorted(source.rglob("*"))
-            if not is_unfinished(path.relative_to(source)) and _is_convertible(path) and not is_skipped(path)
+            if not is_unfinished(path.relative_to(source)) and not is_skipped(path) and _is_convertible(path)
         ]
-        if not found:
+        if not found and len(sources) == 1:
             raise FileError(f"{source}: contains no videos or recordings")
+        if not found:
+            yield source, Path(source.resolve().name)
         for path in found:
             yield path, path.relative_to(source)
 
@@ -474,16 +480,18 @@ def find_sources(
 def is_video(source: Path) -> bool:
     """Return whether a source is a video, an image folder or a camera, as opposed to a recording of events.
 
-    A file is a video if its suffix says so, or if it is no recording and OpenCV opens it.
+    A file that is no recording is a video if its suffix says so, or if OpenCV opens it.
 
     Raises:
         FileError: It cannot be read.
     """
     if is_ros2_folder(source):
         return False
-    if source.suffix.lower() in VIDEO_SUFFIXES or source.is_dir() or camera_of(source) is not None:
+    if source.is_dir() or camera_of(source) is not None:
         return True
-    return source.is_file() and recognise(source) is None and is_video_content(source)
+    if not source.is_file():
+        return source.suffix.lower() in VIDEO_SUFFIXES
+    return recognise(source) is None and (is_video_name(source) or is_video_content(source))
 
 
 def _is_one(source: Path) -> bool:
@@ -508,6 +516,9 @@ def _is_convertible(path: Path) -> bool:
     if not path.is_file() or is_ros2_folder(path.parent):
         return False
     try:
+        if is_prose(path):
+            log.warning("%s: is a text without events, left out", path)
+            return False
         return recognise(path) is not None or _is_empty_recording(path)
     except FileError:  # raised again by opening it, as the error of this file alone
         return True

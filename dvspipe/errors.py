@@ -42,13 +42,15 @@ class Remedy:
     """An argument that would solve an error.
 
     Args:
-        setting: Its name in Python, such as `overwrite`, or `hints.columns` for a field of an argument.
+        setting: Its name in Python, such as `overwrite`, or `config.fit` for a field of an argument.
         value: What to give it; a text in capitals stands for what the user has to choose.
         purpose: What it does, to be read after "to", such as `replace it`.
 
     Example:
         >>> print(Remedy("overwrite", True, "replace it"))
         overwrite=True to replace it
+        >>> print(Remedy("config.fit", "scale"), "or", Remedy("hints.columns", "txyp"))
+        config={'fit': 'scale'} or hints=Hints(columns='txyp')
     """
 
     setting: str
@@ -57,7 +59,13 @@ class Remedy:
 
     def __str__(self) -> str:
         """The remedy as a Python argument."""
-        return self.explain(f"{self.setting}={self.value!r}")
+        argument, *fields = self.setting.split(".")
+        if fields and argument == "hints":
+            return self.explain(f"hints=Hints({fields[0]}={self.value!r})")
+        value = self.value
+        for field in reversed(fields):
+            value = {field: value}
+        return self.explain(f"{argument}={value!r}")
 
     def explain(self, argument: str) -> str:
         """Return an argument, in any notation, followed by its purpose."""

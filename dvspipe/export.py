@@ -131,7 +131,8 @@ def export(
     Raises:
         CheckpointError: The checkpoint cannot be read.
         ConfigError: The format is unknown or cannot represent the network, or a library is missing.
-        FileError: The file exists or cannot be written, or its outputs differ from the network's.
+        FileError: The file has another suffix than .nir or .onnx, exists or cannot be written, or its outputs differ
+            from the network's.
     """
     if to not in FORMATS:
         raise ConfigError(f"to = {to!r}: unknown format (expected one of {', '.join(FORMATS)})")
@@ -139,6 +140,8 @@ def export(
         raise ConfigError(f"dt = {dt:g}: is out of range (expected a number of seconds above 0)")
     if dt is not None and to != "nir":
         raise ConfigError(f"dt = {dt:g}: is not used by {to}", Remedy("to", "nir", "scale time constants"))
+    if path.suffix.lower() != f".{to}":
+        raise FileError(f"{path}: wrong suffix for {to} (found {path.suffix or 'none'}, expected .{to})")
     claim_output(path, overwrite=overwrite)
     begin = progress or (lambda _: None)
     begin("load")

@@ -58,8 +58,10 @@ def checked_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
     """Yield the frames.
 
     Raises:
-        VideoError: One is something else, such as an array.
+        VideoError: One is something else, such as an array, or what is given is not iterable.
     """
+    if not isinstance(frames, Iterable):
+        raise VideoError(f"wrong type of frames (found {type(frames).__name__}, expected frames)")
     for frame in frames:
         if not isinstance(frame, Frame):
             raise VideoError(f"wrong type of a frame (found {type(frame).__name__}, expected Frame)")

@@ -409,6 +409,8 @@ def _open_folder(path: Path, settings: VideoSettings) -> Video:
         own = next((path / name for name in FOLDER_TIMES if (path / name).is_file()), None)
         settings = settings.model_copy(update={"fps": FOLDER_FPS} if own is None else {"timestamps": str(own)})
     files = _image_files(path)
+    if not files:
+        raise VideoError(f"{path}: contains no images")
     images = partial(_folder_images, files)
     size = _read_size(str(path), images, settings, NO_FRAME)
     return Video(str(path), size, len(files), settings, images, _times_us(settings, str(path), len(files), files))

@@ -25,6 +25,7 @@ from dvspipe.results import (
     InferenceRun,
     LabelRow,
     LayerActivity,
+    LookRow,
     NormShift,
     OutputFolder,
     Playback,
@@ -67,7 +68,7 @@ TRAINING = (
 EVALUATION = (EvaluationResult,)
 ADAPTATION = (AdaptationRecord, NormShift)
 INFERENCE = (
-    InferenceRun, Answer, WindowRow, SegmentRow, LabelRow, EventRates, TimeScores, Dependencies, Playback,
+    InferenceRun, Answer, LookRow, WindowRow, SegmentRow, LabelRow, EventRates, TimeScores, Dependencies, Playback,
     RecordingResult,
 )  # fmt: skip
 

@@ -92,10 +92,12 @@ def test_moments_are_those_of_the_inputs_of_norms_in_the_order_in_which_they_run
     assert len(measured) == len(find_norms(network)) > 1
     each = [measure_norms(network, spikes[:, n : n + 1])[1] for n in (0, 1)]
     for together, apart in zip(measured, zip(*each, strict=True), strict=True):
-        torch.testing.assert_close(together, torch.cat(apart))
+        torch.testing.assert_close(together, torch.cat(apart), atol=1e-5, rtol=1e-5)
     convolution = next(layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d))
     first = convolution(spikes[:, 1]).transpose(0, 1).flatten(1)
-    torch.testing.assert_close(measured[0][1], torch.stack([first.mean(1), first.square().mean(1)]).double())
+    torch.testing.assert_close(
+        measured[0][1], torch.stack([first.mean(1), first.square().mean(1)]).double(), atol=1e-5, rtol=1e-5
+    )
     assert not any(module.training for module in network.modules())
 
 

@@ -190,3 +190,37 @@ def test_commands_are_joined_by_pipes(tmp_path: Path) -> None:
     (found,) = json.loads(read_back.stdout)
     assert (found["file"], found["events"]) == ("-", int((EVENTS.t < EVENTS.t[0] + 1_000_000).sum()))
     assert not list(tmp_path.glob("-*"))
+
+
+def test_check_counts_what_is_wrong_and_what_cannot_be_read(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", random_events(0, 50))
+    (tmp_path / "b.h5").write_text("nonsense")
+    said = dvspipe("check", "a.h5", "b.h5", cwd=tmp_path, code=None).stderr
+    assert "0 of 2 recordings are wrong, 1 could not be read" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (["convert", "a.h5", "-o", "b.npz", "--to", ".csv"], "--to"),
+        (["convert", "a.h5", "-o", "b.npz", "--compression", "blosc"], "--compression"),
+        (["view", "a.h5", "-o", "b.png", "--mode", "rate", "--scale", "2"], "--scale"),
+        (["view", "a.h5", "-o", "b.png", "--mode", "xyt", "--speed", "2"], "--speed"),
+    ],
+)
+def test_options_that_do_not_apply_are_errors(command: list[str], option: str, tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", random_events(0, 50))
+    assert option in dvspipe(*command, cwd=tmp_path, code=2).stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_info_in_a_pipe_has_no_blanks_at_the_ends_of_lines(labelled: Path) -> None:
+    lines = dvspipe("info", labelled, cwd=labelled.parent).stdout.splitlines()
+    assert [line.rstrip() for line in lines] == lines
+
+
+def test_newlines_in_the_names_of_files_are_escaped(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", random_events(0, 50))
+    done = dvspipe("convert", "a.h5", "-o", "b\nc.h5", cwd=tmp_path)
+    assert done.stdout.startswith("b\\nc.h5: 50 events")
+    assert dvspipe("info", "b\nc.h5", cwd=tmp_path).stdout.startswith("b\\nc.h5\n")

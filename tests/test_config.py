@@ -22,6 +22,7 @@ from dvspipe.config import (
     shipped_configs,
     suggest_settings,
 )
+from dvspipe.encoding import BinConfig
 from dvspipe.errors import ConfigError
 from dvspipe.simulator import SimulatorConfig, read_preset
 from dvspipe.training import TrainConfig
@@ -226,3 +227,12 @@ def test_the_page_on_the_simulator_has_every_parameter_with_its_range_and_defaul
 def test_the_page_on_the_simulator_names_every_preset() -> None:
     section = SIMULATOR_PAGE.read_text(encoding="utf-8").split("## Presets")[1].split("## ")[0]
     assert all(f"`{name}`" in section for name in shipped_configs("sensors"))
+
+
+def test_settings_that_are_made_directly_raise_the_same_errors() -> None:
+    with pytest.raises(ConfigError, match="BinConfig: step_us = 0: expected 1 or more; .*|BinConfig: .*step_us = 0"):
+        BinConfig(step_us=0)
+    with pytest.raises(ConfigError, match="unknown setting stepp_us, did you mean step_us"):
+        BinConfig(stepp_us=1)  # type: ignore[call-arg]
+    with pytest.raises(ConfigError, match="x: .*bins.steps = 0.*seed = 'a'|x: .*seed = 'a'.*bins.steps = 0"):
+        build(TrainConfig, {"bins": {"steps": 0}, "seed": "a"}, "x")  # those inside others are collected

@@ -233,10 +233,18 @@ def test_events_from_images_in_memory(kind: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [[np.zeros((7, 12)), np.zeros((7, 11))], iter(np.zeros((3, 7, 12))), [[1, 2], [3, 4]]]
+    "wrong",
+    [
+        None,
+        1.5,
+        [[[1, 2], [3, 4]]],
+        [np.zeros((7, 12)), np.zeros((7, 11))],
+        iter(np.zeros((3, 7, 12))),
+        [[1, 2], [3, 4]],
+    ],
 )
 def test_what_is_no_image_or_frame_is_an_error(wrong: Any) -> None:
-    with pytest.raises(VideoError, match="array|Frame"):
+    with pytest.raises(VideoError, match="array|Frame|frames"):
         events_from_video(wrong)
     with pytest.raises(VideoError, match="expected Frame"):
         next(simulate([np.zeros((7, 12), np.uint8)] * 2))  # type: ignore[list-item]
@@ -614,3 +622,39 @@ def test_neither_leftovers_nor_an_unreadable_file_end_the_conversion_of_a_folder
     assert [outcome.item.source.name for outcome in outcomes] == ["a.raw", "b.raw"]
     assert outcomes[0].error is None
     assert "b.raw: cannot be read (Permission denied)" in str(outcomes[1].error)
+
+
+def test_a_file_is_converted_by_its_content_whatever_its_suffix(tmp_path: Path) -> None:
+    save_clip(tmp_path / "clip.webm")
+    for name in ("clip.txt", "clip.h5", "clip.bin"):
+        (tmp_path / "clip.webm").rename(tmp_path / name)
+        assert conversion.is_video(tmp_path / name)
+        with pytest.raises(FormatError, match=f"{name}: is a video"):
+            open_recording(tmp_path / name)
+        (tmp_path / name).rename(tmp_path / "clip.webm")
+    events = random_events(0, 50)
+    write(tmp_path / "a.h5", events)
+    (tmp_path / "a.h5").rename(tmp_path / "a.mp4")
+    assert not conversion.is_video(tmp_path / "a.mp4")
+    done = convert_task(ConversionTask(tmp_path / "a.mp4", tmp_path / "b.h5"))
+    assert (done.frames, done.events) == (0, 50)
+
+
+def test_an_empty_folder_does_not_stop_the_others(tmp_path: Path) -> None:
+    write(tmp_path / "a.npz", random_events(0, 50))
+    (tmp_path / "empty").mkdir()
+    tasks = plan_conversions([tmp_path / "a.npz", tmp_path / "empty"], tmp_path / "out")
+    done, failed = convert_many(tasks)
+    assert done.result().events == 50
+    assert "empty: contains no images" in str(failed.error)
+    for out in ("out", "x.h5"):
+        with pytest.raises(FileError, match="empty: contains no videos or recordings"):
+            plan_conversions(tmp_path / "empty", tmp_path / out)
+
+
+def test_notes_in_a_folder_are_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path / "a.npz", random_events(0, 50))
+    (tmp_path / "notes.txt").write_text("Recorded on a sunny day.\n")
+    (task,) = plan_conversions(tmp_path, tmp_path / "out")
+    assert task.source.name == "a.npz"
+    assert "notes.txt: is a text without events" in caplog.text

@@ -364,7 +364,7 @@ def test_a_division_is_written_and_restored(tmp_path: Path, monkeypatch: pytest.
     assert restore_split(path, open_dataset(DataConfig(root=tmp_path / "other"), seed=0)) is None
     named = json.loads(path.read_text())
     path.write_text(json.dumps(named | {"validation": named["validation"][1:]}))
-    with pytest.raises(DataError, match=rf"split.json: names \d+ of \d+ .*{named['validation'][0]}.*data.split="):
+    with pytest.raises(DataError, match=rf"split.json: names \d+ of \d+ .*{named['validation'][0]}.*data={{'split': "):
         restore_split(path, drawn)
     named["test"].append(named["train"][0])
     path.write_text(json.dumps(named))
@@ -496,7 +496,7 @@ def test_hints_of_a_data_set_say_what_its_files_do_not(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         for number in range(3):
             (tmp_path / name / f"{number}.csv").write_text(f"1,2,{number % 2},5\n3,1,0,9\n")
-    with pytest.raises(DataError, match=r"data\.hints\.columns='xytp'"):
+    with pytest.raises(DataError, match=r"data={'hints': {'columns': 'xytp'}}"):
         open_dataset(DataConfig(root=tmp_path, sensor="12x7"), seed=0).train[0].read_content()
     data = DataConfig(root=tmp_path, hints={"columns": "xypt"}, sensor="12x7")
     events = open_dataset(data, seed=0).train[0].read_content()
@@ -530,3 +530,31 @@ def test_windows_of_a_recording_hold_its_events_and_stay_in_one_part(tmp_path: P
     assert set(counts.values()) == {500}  # the last half window is one of its own
     files = [{sample.file for sample in part} for part in data.parts.values()]
     assert sum(map(len, files)) == len(set.union(*files)) == 6
+
+
+def test_empty_and_unknown_class_folders_are_all_named(tmp_path: Path) -> None:
+    save_folder(tmp_path / "train", ("a", "b", "c"))
+    save_folder(tmp_path / "test", ("a", "d"))
+    for empty in ("train/e", "train/f", "test/b"):
+        (tmp_path / empty).mkdir()
+    config = DataConfig(root=tmp_path)
+    with pytest.raises(DataError) as error:
+        open_dataset(config, seed=0)
+    found = open_dataset(config, seed=0, with_problems=True)
+    assert len(found.problems) == 4
+    for name in ("train/e", "train/f", "test/b", "test/d"):
+        assert str(tmp_path / name) in str(error.value)
+        assert any(problem.startswith(f"{tmp_path / name}: ") for problem in found.problems)
+    assert set(found.problems) < set(survey(found).problems)
+
+
+def test_recordings_below_a_class_folder_are_a_warning(tmp_path: Path) -> None:
+    save_folder(tmp_path)
+    assert open_dataset(DataConfig(root=tmp_path), seed=0).warnings == ()
+    for name in ("a/old/deep/1.h5", "a/old/2.h5", "a/.hidden/3.h5"):
+        write(tmp_path / name, random_events(0, 20))
+    data = open_dataset(DataConfig(root=tmp_path), seed=0)
+    (warning,) = data.warnings
+    assert "not read: 2 recordings, such as" in warning
+    assert str(tmp_path / "a" / "old") in warning
+    assert warning in survey(data).problems

@@ -288,7 +288,7 @@ def test_a_nir_file_says_what_the_network_is_for(tmp_path: Path) -> None:
             None,
             "layer 2 .* Residual.*to='onnx'",
         ),
-        ({"kind": "plif", "channels": (3,), "kernel": 3}, "nir", None, "layer 2 .* MaxPool.*network.kind='csnn'"),
+        ({"kind": "plif", "channels": (3,), "kernel": 3}, "nir", None, "layer 2 .* MaxPool.*network={'kind': 'csnn'}"),
         ({"channels": (3,), "reset": "subtract"}, "nir", None, "network.reset = subtract.*to='onnx'"),
         ({"channels": (3,)}, "onnix", None, "to = 'onnix'.*nir, onnx"),
         ({"channels": (3,)}, "onnx", 1e-4, "dt = 0.0001.*to='nir'"),
@@ -302,7 +302,7 @@ def test_a_network_that_a_format_cannot_represent_is_an_error(
 ) -> None:
     checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", **settings)
     with pytest.raises(ConfigError, match=message):
-        export(checkpoint, tmp_path / "out", to=to, dt=dt)
+        export(checkpoint, tmp_path / f"out.{to}", to=to, dt=dt)
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
@@ -340,8 +340,8 @@ def test_a_missing_library_is_named_with_the_way_to_get_it(tmp_path: Path, monke
         with monkeypatch.context() as patched:
             patched.setitem(sys.modules, library, None)
             with pytest.raises(ConfigError, match=rf"{library} .*pip install 'dvspipe\[export\]'"):
-                export(checkpoint, tmp_path / "out", to=to)
-    assert not (tmp_path / "out").exists()
+                export(checkpoint, tmp_path / f"out.{to}", to=to)
+    assert not list(tmp_path.glob("out*"))
 
 
 def test_the_traced_network_runs_norses_cell() -> None:
@@ -357,3 +357,19 @@ def test_the_traced_network_runs_norses_cell() -> None:
         traced = torch.export.export(Only(), (torch.zeros(3, 2, 5),)).module()
         currents = 4 * torch.rand(3, 2, 5)
         assert torch.equal(traced(currents), layer(currents, None)[0])
+
+
+@pytest.mark.parametrize(("to", "name"), [("nir", "net.onnx"), ("onnx", "net.txt"), ("onnx", "net")])
+def test_another_suffix_than_that_of_the_format_is_an_error(tmp_path: Path, to: ExportFormat, name: str) -> None:
+    checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", channels=(3,))
+    with pytest.raises(FileError, match=rf"{name}: .* expected \.{to}"):
+        export(checkpoint, tmp_path / name, to=to)
+
+
+def test_stages_are_lines_without_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from dvspipe.cli.export import export as command
+
+    checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", channels=(3,))
+    command(checkpoint, "nir", tmp_path / "a.nir")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.rpartition(": ")[2] for line in lines[:2]] == ["write nir", "compare nir"]

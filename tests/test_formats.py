@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -394,7 +395,19 @@ def test_a_small_file_needs_little_room(tmp_path: Path, name: str, monkeypatch: 
 def test_standard_output_that_nobody_reads_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    with os.fdopen(writer, "w") as closed, monkeypatch.context() as patch:
-        patch.setattr(sys, "stdout", closed)
-        with pytest.raises(FileError, match="standard output: closed by"):
-            write("-", random_events(0, 20))
+    closed = os.fdopen(writer, "w")
+    monkeypatch.setattr(sys, "stdout", closed)
+    with pytest.raises(FileError, match="standard output: closed by"):
+        write("-", random_events(0, 20))
+    monkeypatch.undo()
+    with suppress(BrokenPipeError):  # what is left in its buffer
+        closed.close()
+
+
+@pytest.mark.parametrize("wrong", [[1, 2], 3, None, [np.zeros((2, 4))]])
+def test_what_is_no_events_is_not_written(wrong: object, tmp_path: Path) -> None:
+    with pytest.raises(EventError, match="a.h5: .*expected Events"):
+        write(tmp_path / "a.h5", wrong)  # type: ignore[arg-type]
+    with pytest.raises(EventError, match="a.h5: .*found list, expected Events"):
+        write(tmp_path / "a.h5", [random_events(0, 5), []])  # type: ignore[list-item]
+    assert not list(tmp_path.iterdir())

@@ -1085,3 +1085,31 @@ def test_names_of_a_wrong_example_are_below_each_other(tmp_path: Path) -> None:
     assert rows[0]
     assert rows[1]
     assert not rows[0] & rows[1]
+
+
+def test_times_of_a_part_are_those_of_the_recording(tmp_path: Path) -> None:
+    events = random_events(0, 3000, span_us=1_000_000)
+    for name in ("a.gif", "a.png"):
+        begin = write_preview([events], SENSOR, tmp_path / name, SETTINGS, span_us=(0, 1_000_000)).read_bytes()
+        part = events.shift_time(3_000_000)
+        since = write_preview(
+            [part], SENSOR, tmp_path / name, SETTINGS, span_us=(3_000_000, 4_000_000), zero_us=3_000_000
+        )
+        assert since.read_bytes() == begin
+        later = write_preview([part], SENSOR, tmp_path / name, SETTINGS, span_us=(3_000_000, 4_000_000), zero_us=0)
+        assert later.read_bytes() != begin
+
+
+@pytest.mark.parametrize("mode", ["counts", "surface", "decay"])
+def test_the_legend_of_a_narrow_sheet_is_complete(tmp_path: Path, mode: Any) -> None:
+    wide, narrow = SensorSize(width=300, height=30), SensorSize(width=3, height=30)
+    settings = PreviewSettings(mode=mode, scale=1)
+    inked = []
+    for sensor, pictures_px in ((wide, 4 * 308 + 8), (narrow, 4 * 12 + 8)):
+        sheet = np.asarray(Image.open(write_preview([], sensor, tmp_path / "a.png", settings)))
+        assert sheet.shape[1] >= pictures_px
+        legend = sheet[3 * (30 + 22 + 8) + 8 :]  # below pictures with their lines of text
+        ink = (legend != legend[0, 0]).any(axis=2)
+        assert not ink[:, -4:].any()
+        inked.append(int(ink.sum()))
+    assert inked[0] == inked[1]

@@ -205,7 +205,7 @@ def test_answers_of_other_runs_are_not_found(tmp_path: Path) -> None:
     (row, _) = csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines())
     assert row == {
         "file": "data/b.h5", "label": "1", "class": "right", "probability": "0.75", "certain": "True",
-        "events": "12345", "windows": "1", "segments": "1", "duration_s": "1.5",
+        "events": "12345", "windows": "1", "segments": "1", "duration_s": "1.5", "region": "",
     }  # fmt: skip
 
 

@@ -8,11 +8,14 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from conftest import random_events
 
 from dvspipe.cli import screen as own
 from dvspipe.cli.screen import messages, notes, progress, screen
+from dvspipe.formats import write
 
 LINES = """
 from dvspipe.cli.screen import messages, notes, progress, screen, warn
@@ -138,3 +141,39 @@ def test_ctrl_c_is_one_line_also_while(code: str) -> None:
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=60)
     assert (running.returncode, said) == (130, "dvspipe: interrupted\n")
+
+
+def test_newlines_in_names_are_printed_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    table = own.make_table()
+    table.add_row("two\nlines.h5", "value")
+    screen.print(table)
+    own.warn("two\nlines.h5: is odd")
+    out, err = capsys.readouterr()
+    assert (out, err) == ("two\\nlines.h5  value\n", "warning: two\\nlines.h5: is odd\n")
+
+
+def test_lines_of_a_table_in_a_file_end_with_their_text(capsys: pytest.CaptureFixture[str]) -> None:
+    table = own.make_table("name", "count", right=("count",))
+    table.title, table.title_justify = own.Text("a title"), "left"
+    table.add_row("a", "7")
+    table.add_row("settings", "1" * 200)
+    screen.print(table)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert [line.rstrip() for line in lines] == lines
+    assert lines[0] == "a title"
+    assert lines[2] == f"a         {'7':>200}"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGPIPE")
+@pytest.mark.parametrize("command", [["filter", "--refractory", "0.001", "-o", "-"], ["info", "--json"]])
+def test_a_closed_pipe_ends_a_command_without_a_message(command: list[str], tmp_path: Path) -> None:
+    write(tmp_path / "a.npz", random_events(0, 20_000))
+    arguments = [sys.executable, "-m", "dvspipe", *command, str(tmp_path / "a.npz")]
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(arguments, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -786,3 +786,22 @@ def test_records_of_epochs_that_were_lost_come_back_from_the_state(folder: Path,
     assert [json.loads(line)["epoch"] for line in (where / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3, 4]
     (where / "metrics.jsonl").write_text("{")
     assert len(train(config, where, resume=True).epochs) == 4  # of a complete run
+
+
+def test_the_command_of_a_run_that_resumed_with_other_settings_names_them(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+
+    def stopped(*_: Any, command: str, **__: Any) -> TrainingRun:
+        given.append(command)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dvspipe.training.train", stopped)
+    config, before = config_for(folder, optimiser={"epochs": 9}), config_for(folder, optimiser={"epochs": 4})
+    (tmp_path / "args.yaml").write_text(yaml.safe_dump(before.model_dump(mode="json")))
+    for changed in (False, True):
+        with pytest.raises(KeyboardInterrupt):
+            commands._train(config, tmp_path, "dvspipe train bars", resume=True, changed=changed)
+    assert given[0] == "dvspipe train bars"
+    assert given[1] == "dvspipe train bars  # resumed with other settings: optimiser.epochs=9 (4 before)"

@@ -14,14 +14,27 @@ from rich.text import Text
 
 from ..config import build
 from ..errors import ConfigError, EventError
-from .options import AsJson, Hint, Overwrite, Roi, Sensor, Start, Stop, parse_hints, parse_sensor, select_part
-from .screen import ShowProgress, make_table, progress, screen
+from .options import (
+    AsJson,
+    Hint,
+    Overwrite,
+    Roi,
+    Sensor,
+    Start,
+    Stop,
+    given_options,
+    parse_hints,
+    parse_sensor,
+    select_part,
+)
+from .screen import ShowProgress, make_table, progress, screen, show_name
 
 if TYPE_CHECKING:
     from ..events import Events
     from ..formats import Recording
 
 Mode = Literal["counts", "surface", "decay", "xyt", "raster", "rate"]
+PICTURE_OPTIONS = frozenset({"window", "speed", "fps", "scale", "beside"})  # not of charts
 Colours = Literal["light", "dark", "colour-blind", "viridis", "inferno", "grey"]
 
 
@@ -54,14 +67,14 @@ def compare(
         sys.stdout.write(json.dumps(compared.to_record(), allow_nan=False) + "\n")
     else:
         table = make_table("figure", "value", "meaning")
-        table.title, table.title_justify = Text(f"A {a}\nB {b}"), "left"
+        table.title, table.title_justify = Text(f"A {show_name(a)}\nB {show_name(b)}"), "left"
         for row in describe_comparison(compared):
             table.add_row(*map(Text, row))
         screen.print(table)
     if out:
         write_comparison_page(compared, (str(a), str(b)), out)
         if not as_json:
-            screen.print(f"page: {out}")
+            screen.print(f"page: {show_name(out)}")
 
 
 def _read(recording: Recording, show: ShowProgress) -> Events:
@@ -94,10 +107,11 @@ def calibrate(
     for name, value in asdict(found).items():
         table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
     screen.print(table)
-    screen.print(f"{out}: use it as dvspipe convert VIDEO -o EVENTS.h5 --preset {out}")
+    screen.print(f"{show_name(out)}: use it as dvspipe convert VIDEO -o EVENTS.h5 --preset {show_name(out)}")
 
 
 def view(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="RECORDING", help="A recording.")],
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE", help=".webm or .gif to play, or .png with twelve pictures.")
@@ -131,8 +145,9 @@ def view(
     from ..formats.source import Extent
     from ..report import PLOTS, EventSource, PreviewSettings, draw_events, write_preview
 
-    if beside is not None and mode in PLOTS:
-        raise ConfigError(f"view: --beside cannot be combined with the chart --mode {mode}")
+    unused = [option for name, option in given_options(context).items() if name in PICTURE_OPTIONS]
+    if unused and mode in PLOTS:
+        raise ConfigError(f"view: {', '.join(unused)} cannot be combined with the chart --mode {mode}")
     if beside is not None and roi is not None:
         raise ConfigError("view: --beside cannot be combined with --roi, since the video is shown completely")
     given = {"window_us": round(window * 1000), "speed": speed, "fps": fps, "colours": colours, "scale": scale}
@@ -155,7 +170,8 @@ def view(
             draw_events(mode, source, out, colours=settings.colours, title=recording.path.name)
         else:
             write_preview(
-                part.chunks(), part.sensor, out, settings, span_us=span_us, beside=beside,
+                part.chunks(), part.sensor, out, settings, span_us=span_us, zero_us=part.first_us, beside=beside,
                 progress=partial(show, "pictures"),
             )  # fmt: skip
-    screen.print(f"{out}: {recording.path.name}, {'region' if roi else 'sensor'} {part.sensor}")
+    name = show_name(recording.path.name)
+    screen.print(f"{show_name(out)}: {name}, {'region' if roi else 'sensor'} {part.sensor}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Annotated
 
 import typer
@@ -20,7 +21,7 @@ from .infer import infer
 from .neuron import neuron
 from .options import explain_usage
 from .recordings import check, cut, filter_, info, merge
-from .screen import EXIT_ERROR, accept_all_texts, describe_error, fail, notes, screen, show_log
+from .screen import EXIT_ERROR, accept_all_texts, close_output, describe_error, fail, notes, screen, show_log
 from .synth import synth
 from .training import demo, evaluate, train
 
@@ -74,12 +75,21 @@ def main() -> None:
         code = app(standalone_mode=False)  # typer turns Ctrl-C into this code
         if code == EXIT_INTERRUPTED or Interrupt.requested:
             raise KeyboardInterrupt
+        sys.stdout.flush()
     except DvspipeError as error:
+        if isinstance(error.__cause__, BrokenPipeError):
+            close_output()
         fail(describe_error(error), EXIT_ERROR)
     except (KeyboardInterrupt, typer.Abort):
         fail(INTERRUPTED, EXIT_INTERRUPTED)
     except MemoryError as error:
         fail(NO_MEMORY.format(error), EXIT_ERROR)
+    except BrokenPipeError:
+        close_output()
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # of which typer makes exit code 1
+            close_output()
+        raise
     except OSError as error:
         fail(f"{error.filename or 'input or output'}: {error.strerror or error}", EXIT_ERROR)
     except Exception as error:

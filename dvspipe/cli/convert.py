@@ -17,8 +17,8 @@ from rich.text import Text
 
 from ..config import build, merge_settings, parse_overrides
 from ..errors import ConfigError, DvspipeError, FileError
-from .options import AsJson, Hint, Jobs, Overwrite, Sensor, parse_hints, parse_sensor
-from .screen import EXIT_SOME_FAILED, fail, messages, notes, progress, screen, skip, warn
+from .options import AsJson, Hint, Jobs, Overwrite, Sensor, given_options, parse_hints, parse_sensor
+from .screen import EXIT_SOME_FAILED, fail, messages, notes, progress, screen, show_name, skip, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -119,7 +119,7 @@ def convert(
         raise FileError(f"{timestamps}: --timestamps gives the times of one video (found {len(tasks)} sources)")
     if str(out) == "-" and (preview or as_json):
         raise ConfigError("-o -: prints the events, which cannot be combined with --preview or --json")
-    _refuse_unused(context, [task.source for task in tasks])
+    _refuse_unused(context, tasks, out)
     if preview:
         _check_previews(tasks, overwrite=overwrite)
     convert_all = _Conversions(of_video, of_recording, preview=preview, as_json=as_json, overwrite=overwrite)
@@ -130,16 +130,18 @@ def convert(
             convert_all.convert_many(tasks, jobs)
 
 
-def _refuse_unused(context: typer.Context, sources: Sequence[Path]) -> None:
-    """Refuse options of videos without a video, and options of recordings without a recording."""
+def _refuse_unused(context: typer.Context, tasks: Sequence[ConversionTask], out: Path) -> None:
+    """Refuse options of videos, recordings or outputs without such."""
     from ..conversion import is_video
+    from ..formats import FORMATS
     from ..video import camera_of
 
-    given = {
-        str(option.name): option.opts[0]
-        for option in context.command.params
-        if (source := context.get_parameter_source(str(option.name))) and source.name == "COMMANDLINE"
-    }
+    given = given_options(context)
+    if "to" in given and [task.target for task in tasks] == [out]:
+        raise ConfigError(f"{out}: --to: only for an output folder")
+    if "compression" in given and not any(task.target.suffix.lower() in FORMATS["hdf5"].suffixes for task in tasks):
+        raise ConfigError(f"{tasks[0].target}: --compression: only for HDF5 files")
+    sources = [task.source for task in tasks]
     for names, for_videos, kind in ((VIDEO_OPTIONS, True, "videos"), (RECORDING_OPTIONS, False, "recordings")):
         unused = [option for name, option in given.items() if name in names]
         # a missing source is another error
@@ -248,9 +250,8 @@ def _describe_conversion(done: Conversion, seconds: float | None) -> str:
     rate = f", {done.events / duration_s:,.0f} per second" if duration_s else ""
     took = "" if seconds is None else f", converted in {seconds:.1f} s"
     kind = " of video" if done.frames else ""
-    return (
-        f"{done.path}: {done.events:,} event{'s' * (done.events != 1)}{rate}, {origin} {duration_s:.2f} s{kind}{took}"
-    )
+    events = f"{done.events:,} event{'s' * (done.events != 1)}{rate}"
+    return f"{show_name(done.path)}: {events}, {origin} {duration_s:.2f} s{kind}{took}"
 
 
 def _check_previews(tasks: Sequence[ConversionTask], *, overwrite: bool) -> None:

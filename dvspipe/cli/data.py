@@ -12,7 +12,7 @@ from rich.text import Text
 from ..config import SettingsTree, build
 from ..errors import ConfigError
 from .options import AsJson, Config, Overrides, read_config
-from .screen import EXIT_SOME_FAILED, fail, make_table, messages, progress, screen
+from .screen import EXIT_SOME_FAILED, fail, make_table, messages, progress, screen, show_name
 
 if TYPE_CHECKING:
     from ..datasets.survey import Survey
@@ -73,7 +73,7 @@ def check(config: Config, settings: Overrides = None, as_json: AsJson = False) -
     if as_json:
         _print_json(found)
     for problem in () if as_json else found.problems:
-        screen.print(Text(problem))
+        screen.print(Text(show_name(problem)))
     total = found.figures[-1]
     recordings = total.train + total.validation + total.test
     if found.problems:
@@ -92,7 +92,7 @@ def _survey(config: str, settings: list[str] | None) -> Survey:
     if not isinstance(seed, int):
         raise ConfigError(f"{config}: seed = {seed!r}, expected a whole number")
     bins = build(BinConfig, _group(merged, "bins"), config)
-    opened = open_dataset(build(DataConfig, _group(merged, "data"), config), seed, bins)
+    opened = open_dataset(build(DataConfig, _group(merged, "data"), config), seed, bins, with_problems=True)
     with progress() as show:
         return survey(opened, partial(show, "recordings"))
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from .options import Overwrite
-from .screen import describe_error, progress, screen, warn
+from .screen import describe_error, messages, notes, progress, screen, warn
 
 
 def export(
@@ -30,9 +30,13 @@ def export(
     from ..export import export as export_checkpoint
 
     with progress(polled=False) as show:
-        done = export_checkpoint(
-            checkpoint, out, to=to, dt=dt, overwrite=overwrite, progress=lambda stage: show(f"{stage} {to}", 0, 0)
-        )
+
+        def show_stage(stage: str) -> None:
+            show(f"{stage} {to}", 0, 0)
+            if not (stage == "load" or messages.is_terminal or notes.quiet):  # others may take minutes
+                messages.print(f"{out}: {stage} {to}")
+
+        done = export_checkpoint(checkpoint, out, to=to, dt=dt, overwrite=overwrite, progress=show_stage)
     screen.print(
         f"{out}: {len(done.nodes)} nodes of {to}; read back and run, it differs from the network by at most "
         f"{done.difference:.1g} of the largest output"

@@ -13,7 +13,7 @@ from rich.text import Text
 from ..errors import DvspipeError
 from ..results import Answer, InferenceRun, OutputFolder, RecordingResult, add_scores
 from .options import AsJson, Hint, Jobs, Overwrite, Sensor, parse_hints, parse_sensor, to_us
-from .screen import EXIT_SOME_FAILED, ShowProgress, fail, make_table, messages, notes, progress, screen, skip
+from .screen import EXIT_SOME_FAILED, ShowProgress, fail, make_table, messages, notes, progress, screen, show_name, skip
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -56,11 +56,18 @@ Stateful = Annotated[
 ]
 FitMode = Annotated[
     Literal["crop", "scale"] | None,
-    typer.Option("--fit", help="Crop or scale recordings of another sensor than the network's; default: an error."),
+    typer.Option(
+        "--fit",
+        help="Crop or scale the complete picture of another sensor than the network's, or --roi; default: see --roi.",
+    ),
 ]
 Roi = Annotated[
     str | None,
-    typer.Option(metavar="WxH+X+Y|auto", help="Part of the sensor to use; auto: where events are; default: all of it."),
+    typer.Option(
+        metavar="WxH+X+Y|auto|full",
+        help="Part of the picture to look at; auto: find and follow the one who moves; default: auto for videos and "
+        "larger sensors than the network's, full for others and with --fit.",
+    ),
 ]
 Labels = Annotated[
     Path | None, typer.Option(metavar="PATH", help="Label file, or folder of NAME_labels.csv files, to compute scores.")
@@ -118,11 +125,12 @@ def infer(
     if as_json:
         for result in results.values():
             _print_json(result)
-    waiting = len(tasks) - len(results)
+    waiting = [task for task in tasks if task not in results]
+    given_tasks = tasks if adapt else waiting  # a network is adapted to all of them
     errors: list[DvspipeError] = []
     with progress() as show:
-        shown = show_share(show, waiting)
-        for outcome in classify_many(tasks, classifier, options, jobs=jobs, overwrite=overwrite, progress=shown):
+        shown = show_share(show, len(waiting))
+        for outcome in classify_many(given_tasks, classifier, options, jobs=jobs, overwrite=overwrite, progress=shown):
             if outcome.error is None:
                 results[outcome.item] = outcome.result()
                 if as_json:
@@ -140,7 +148,7 @@ def infer(
     if out is not None and answers:
         report = _write_page(OutputFolder(out), run)
         if not as_json:
-            notes.print(f"report: {report}")
+            notes.print(f"report: {show_name(report)}")
     if errors:
         fail(f"{len(errors)} of {len(tasks)} recordings could not be classified", EXIT_SOME_FAILED)
 
@@ -191,11 +199,13 @@ def print_answers(answers: Sequence[Answer]) -> None:
     """Print a row per recording, what the network was trained on, and scores."""
     if not answers:
         return
-    rows = [("file", "label", "class", "probability", "segments", "events")]
+    looked = [] if all(answer.is_complete for answer in answers) else ["looked at"]
+    rows = [("file", "label", "class", "probability", "segments", "events", *looked)]
     for answer in answers:
         name = answer.class_name if answer.certain else f"{answer.class_name}, uncertain"
         numbers = f"{answer.probability:.1%}", str(answer.segments), f"{answer.events:,}"
-        rows.append((answer.file, str(answer.label), name, *numbers))
+        place = f"{answer.region}, moves" if len(answer.looked_at) > 1 else answer.region
+        rows.append((show_name(answer.file), str(answer.label), name, *numbers, *([place] if looked else [])))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if screen.is_terminal and sum(widths) + 2 * len(widths) > screen.width:
         table = make_table(*rows[0], right=("probability", "segments", "events"))
@@ -206,8 +216,8 @@ def print_answers(answers: Sequence[Answer]) -> None:
         screen.print(table)
     else:
         for row in rows:
-            cells = zip(row, widths, "<><>>>", strict=True)
-            screen.print("  ".join(f"{cell:{side}{width}}" for cell, width, side in cells))
+            cells = zip(row, widths, "<><>>><", strict=False)
+            screen.print("  ".join(f"{cell:{side}{width}}" for cell, width, side in cells).rstrip())
     if answers[0].trained_on:
         screen.print(f"The network was trained on: {answers[0].trained_on}")
     if (scores := add_scores(answer.scores for answer in answers)) is not None:

@@ -92,6 +92,15 @@ def explain_usage(error: Exception) -> str:
     return f"{message}; did you mean the setting {join_names(suggested)}?" if suggested else message
 
 
+def given_options(context: typer.Context) -> dict[str, str]:
+    """Return the options that are given on the command line, by their names in Python."""
+    return {
+        str(option.name): option.opts[0]
+        for option in context.command.params
+        if (source := context.get_parameter_source(str(option.name))) and source.name == "COMMANDLINE"
+    }
+
+
 def parse_sensor(text: str | None) -> SensorSize | None:
     """Return the size that --sensor gives."""
     from ..events import SensorSize
@@ -118,6 +127,7 @@ class Part:
     Args:
         recording: The recording.
         start: Start time in seconds from the first event.
+        first_us: Time of the first event of the recording; None if the part is complete.
         start_us: Start time in the time of the file; None: from the beginning.
         stop_us: Stop time; None: to the end.
         region: Region of the sensor.
@@ -125,6 +135,7 @@ class Part:
 
     recording: Recording
     start: float
+    first_us: int | None
     start_us: int | None
     stop_us: int | None
     region: Region
@@ -164,11 +175,13 @@ def select_part(recording: Recording, start: float, stop: float | None, roi: str
     if stop is not None and stop <= start:
         length = _describe_length(recording)
         raise ConfigError(f"{recording.path}: --stop {stop:g} is not after --start {start:g}; {length}")
-    if not start and stop is None:
-        return Part(recording, start, None, None, region)
+    if not start and stop is None and roi is None:
+        return Part(recording, start, None, None, None, region)
     first_us = _first_us(recording)
+    if not start and stop is None:
+        return Part(recording, start, first_us, None, None, region)
     stop_us = None if stop is None else first_us + round(stop * 1e6)
-    return Part(recording, start, first_us + round(start * 1e6), stop_us, region)
+    return Part(recording, start, first_us, first_us + round(start * 1e6), stop_us, region)
 
 
 def _first_us(recording: Recording) -> int:

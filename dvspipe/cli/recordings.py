@@ -38,6 +38,7 @@ from .screen import (
     messages,
     progress,
     screen,
+    show_name,
     skip,
 )
 
@@ -99,7 +100,7 @@ def _for_each(files: list[Path], work: Callable[[Path, Progress], Found]) -> tup
 
 def _print_description(found: RecordingInfo) -> None:
     table = make_table()
-    table.title, table.title_justify = Text(found.file), "left"
+    table.title, table.title_justify = Text(show_name(found.file)), "left"
     table.add_row("format", found.format)
     table.add_row("sensor", f"{found.width} x {found.height} ({found.sensor_source})")
     table.add_row("events", f"{found.events:,}")
@@ -139,13 +140,15 @@ def check(
     for report in [] if as_json else reports:
         verdict = "wrong" if report.wrong else "unusual" if report.findings else "nothing wrong"
         screen.print(
-            f"{report.file}: {verdict}; {report.format}, {report.width}x{report.height}, {report.events:,} events"
+            f"{show_name(report.file)}: {verdict}; {report.format}, {report.width}x{report.height}, "
+            f"{report.events:,} events"
         )
         for finding in report.findings:
             screen.print(f"  {finding.severity}: {describe_error(DvspipeError(finding.message, *finding.remedies))}")
     wrong = sum(report.wrong for report in reports)
     if wrong or failed:
-        fail(f"{wrong + failed} of {len(files)} recordings are wrong", EXIT_SOME_FAILED)
+        unread = f", {failed} could not be read" if failed else ""
+        fail(f"{wrong} of {len(files)} recordings are wrong{unread}", EXIT_SOME_FAILED)
 
 
 def cut(
@@ -218,7 +221,7 @@ def _say(out: Path, text: str) -> None:
     """Print what was written, on standard error if standard output has the events."""
     from ..formats import STANDARD
 
-    (messages if out == STANDARD else screen).print(f"{out}: {text}")
+    (messages if out == STANDARD else screen).print(f"{show_name(out)}: {text}")
 
 
 def merge(

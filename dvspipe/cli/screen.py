@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import NoReturn
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -23,6 +25,7 @@ from ..interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt
 WIDEST = 10_000  # columns of a table in a file
 EXIT_SOME_FAILED = 1
 EXIT_ERROR = 2
+EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as a shell shows it of other programs
 
 LINE_EVERY_S = 30.0  # without a terminal
 
@@ -34,6 +37,10 @@ class _Console(Console):
         # on a terminal, lines are wrapped between words; elsewhere they stay as they are
         on_terminal = (sys.stderr if stderr else sys.stdout).isatty()
         super().__init__(stderr=stderr, highlight=False, soft_wrap=not on_terminal, markup=False)
+
+    def on_broken_pipe(self) -> None:
+        """End the command, whose standard output nobody reads."""
+        close_output()
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """Return what is printed for an object, without control characters except those of styles."""
@@ -63,7 +70,7 @@ class _LogLines(logging.Handler):
     """Print a line per message; rich's own handler wraps them."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        messages.print(Text(record.getMessage()))
+        messages.print(Text(show_name(record.getMessage())))
 
 
 def show_log(level: int) -> None:
@@ -74,13 +81,23 @@ def show_log(level: int) -> None:
     log.setLevel(level)
 
 
+def show_name(name: object) -> str:
+    r"""Return a text for one line, such as the name of a file, with escapes in place of newlines and other controls.
+
+    Example:
+        >>> print(show_name("clip\n.h5"))
+        clip\n.h5
+    """
+    return escape_controls(str(name)).replace("\n", "\\n")
+
+
 def describe_error(error: DvspipeError) -> str:
     """Return the message of an error in one line, with its remedies as options of the command line."""
     return " ".join(error.describe(as_option).split())
 
 
 def as_option(remedy: Remedy) -> str:
-    """Return a remedy as an option, or as KEY=VALUE if it is a setting.
+    """Return a remedy as an option, or as KEY=VALUE if it is a setting of a data set or a training.
 
     Example:
         >>> as_option(Remedy("overwrite", True, "replace it")), as_option(Remedy("hints.columns", "txyp"))
@@ -89,7 +106,7 @@ def as_option(remedy: Remedy) -> str:
     outer, _, field = remedy.setting.rpartition(".")
     if outer == "hints":
         return remedy.explain(f"--hint {field}={remedy.value}")
-    if outer:
+    if outer and outer != "config":
         return remedy.explain(f"{remedy.setting}={remedy.value}")
     option = f"--{field.removesuffix('_us').removesuffix('_s').replace('_', '-')}"
     if field.endswith("_us") and isinstance(remedy.value, int):
@@ -105,6 +122,12 @@ def fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
+def close_output() -> NoReturn:
+    """End the command without a message, because the program that reads standard output has closed it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python fails again at its exit
+    sys.exit(EXIT_CLOSED_PIPE)
+
+
 def skip(error: DvspipeError) -> None:
     """Print that one of several inputs is skipped, and why."""
     messages.print(Text.assemble(("skipped: ", "yellow"), describe_error(error)))
@@ -112,7 +135,7 @@ def skip(error: DvspipeError) -> None:
 
 def warn(text: str) -> None:
     """Print a warning."""
-    messages.print(Text.assemble(("warning: ", "yellow"), text))
+    messages.print(Text.assemble(("warning: ", "yellow"), show_name(text)))
 
 
 class _Table(Table):
@@ -124,13 +147,20 @@ class _Table(Table):
         self, *renderables: RenderableType | None, style: StyleType | None = None, end_section: bool = False
     ) -> None:
         """Add a row, escaped before the widths of columns are chosen."""
-        cells = [Text(escape_controls(str(cell))) for cell in renderables]
+        cells = [Text(show_name(cell)) for cell in renderables]
         super().add_row(*cells, style=style, end_section=end_section)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render it, in a file or pipe with the width of its content."""
         wraps = self.wraps and console.is_terminal
-        return super().__rich_console__(console, options if wraps else options.update(max_width=WIDEST))
+        shown = super().__rich_console__(console, options if wraps else options.update(max_width=WIDEST))
+        return shown if console.is_terminal else _without_blanks(shown)
+
+
+def _without_blanks(shown: RenderResult) -> RenderResult:
+    """Yield lines without the blanks at their end, which pad the last column."""
+    for line in Segment.split_lines(segment for segment in shown if isinstance(segment, Segment)):
+        yield Segment("".join(segment.text for segment in line).rstrip() + "\n")
 
 
 def make_table(*headings: str, right: tuple[str, ...] = (), wraps: bool = True) -> Table:

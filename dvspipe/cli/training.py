@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.text import Text
 
-from ..config import SettingsTree, build, merge_settings, parse_overrides, read_yaml
+from ..config import SettingsTree, build, find_differences, merge_settings, parse_overrides, read_yaml
 from ..errors import ConfigError, FileError
 from ..files import REPLACE
 from ..results import RunFolder
@@ -223,13 +223,25 @@ def _callback() -> Iterator[TrainingCallback]:
         yield Screen()
 
 
+def _describe_changes(folder: Path, config: TrainConfig) -> str:
+    """Return the settings that a run is resumed with and was not started with, as a comment of its command."""
+    path = RunFolder(folder).config
+    before = build(type(config), read_yaml(path), str(path)) if path.is_file() else config
+    found = find_differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
+    listed = ", ".join(f"{key}={now} ({old} before)" for key, old, now in found)
+    return f"  # resumed with other settings: {listed}" if listed else ""
+
+
 def _train(config: TrainConfig, folder: Path, command: str, *, resume: bool, changed: bool) -> TrainingRun:
     from ..report import write_training_page
     from ..training import train as train_classifier
 
+    note = _describe_changes(folder, config) if resume and changed else ""
     with _callback() as callback:
         try:
-            run = train_classifier(config, folder, command=command, callback=callback, resume=resume, changed=changed)
+            run = train_classifier(
+                config, folder, command=command + note, callback=callback, resume=resume, changed=changed
+            )
         except KeyboardInterrupt:
             if _is_first() and RunFolder(folder).config.is_file():
                 resumed = f"{command} --resume {shlex.quote(str(folder))}"

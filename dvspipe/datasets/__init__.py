@@ -70,19 +70,25 @@ def open_cache(config: DataConfig) -> Cache | None:
     return None if config.cache == "none" else Cache(config.cache or default_cache())
 
 
-def open_dataset(config: DataConfig, seed: int, bins: BinConfig = BinConfig()) -> DataSet:
+def open_dataset(
+    config: DataConfig, seed: int, bins: BinConfig = BinConfig(), *, with_problems: bool = False
+) -> DataSet:
     """Return the data set that a configuration describes; no sample is loaded yet.
 
     Args:
         config: Kind, folders, and shares of the parts.
         seed: Seed of the division into parts, and of rendered clips.
         bins: Steps of the spike tensors, which the spike code of images also has.
+        with_problems: Whether class folders may be unknown or empty, which are then the `problems` of the data set.
 
     Raises:
-        DataError: The folder does not have the expected layout, a class folder is unknown, a group is in two parts, or
-            a part would be empty.
+        DataError: The folder does not have the expected layout, class folders are unknown or empty, a group is in two
+            parts, or a part would be empty.
     """
     for folder in (config.root, config.test_root):
         if folder is not None and not folder.is_dir() and not config.download:
             raise DataError(f"{folder}: no such folder")
-    return KINDS[config.kind](DataSource(config, seed, bins, open_cache(config)))
+    found = KINDS[config.kind](DataSource(config, seed, bins, open_cache(config)))
+    if found.problems and not with_problems:
+        raise DataError("; ".join(found.problems))
+    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,9 +17,7 @@ from ..conversion import ConvertConfig, convert_video, events_from_video, is_vid
 from ..errors import DataError, DvspipeError, TruncatedVideoError
 from ..events import Events, SensorSize
 from ..files import is_unfinished
-from ..formats import FORMATS, Hints, is_ros2_folder, open_recording, read
-from ..formats.hints import parse_column_name
-from ..formats.text import TEXT_SUFFIXES
+from ..formats import FORMATS, Hints, is_prose, is_ros2_folder, open_recording, read
 from ..synthesis import GESTURE_SENSOR, GESTURES, is_synthetic
 from ..video import VIDEO_SUFFIXES, is_image_folder, open_video
 from .cache import Cache
@@ -28,8 +25,6 @@ from .labels import SUFFIX, Span, read_labels
 from .samples import DataSet, Sample, check_groups, divide, version_of_file
 from .source import DataSource
 from .split import apply_split
-
-PROSE_BYTES = 1 << 16  # read of a text to see whether it is a recording
 
 log = logging.getLogger(__name__)
 
@@ -189,9 +184,15 @@ def _open_class_folders(
     if source.config.test_root is not None:
         testing = _find_subfolder(source.config.test_root, "test") or source.config.test_root
     train = list_class_folders(source, training, classes, sensor)
-    test = list_class_folders(source, testing, classes, sensor) if testing else []
-    data = DataSet(f"recordings in {source.root.name}", classes, sensor or find_sensor(source, train))
-    return divide_parts(source, data, train, test)
+    test = list_class_folders(source, testing, classes, sensor) if testing else Listing()
+    data = DataSet(
+        f"recordings in {source.root.name}",
+        classes,
+        sensor or find_sensor(source, train.samples),
+        problems=train.problems + test.problems,
+        warnings=train.warnings + test.warnings,
+    )
+    return divide_parts(source, data, train.samples, test.samples)
 
 
 def open_labelled(source: DataSource) -> DataSet:
@@ -298,41 +299,64 @@ def is_loadable(path: Path) -> bool:
         return is_ros2_folder(path) or is_image_folder(path)
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     known = unpacked.suffix.lower() in (*RECORDING_SUFFIXES, *VIDEO_SUFFIXES)
-    return known and not path.name.endswith(SUFFIX) and not path.name.startswith(".") and not _is_prose(path)
+    return known and not path.name.endswith(SUFFIX) and not path.name.startswith(".") and not is_prose(path)
 
 
-def _is_prose(path: Path) -> bool:
-    """Return whether a file is a text, such as notes.txt, that begins with neither numbers nor names of columns."""
-    if path.suffix.lower() not in TEXT_SUFFIXES or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        lines = file.read(PROSE_BYTES).decode("utf-8", "replace").splitlines()
-    if not lines or any(re.match(r"\s*[-+.\d]", line) for line in lines):
-        return False
-    return not {parse_column_name(word)[0] for word in re.split(r"[,;\s#%]+", lines[0])}.issuperset("txyp")
+@dataclass(frozen=True)
+class Listing:
+    """What is in the class folders of a folder.
+
+    Args:
+        samples: The recordings and videos, in the order of their names.
+        problems: A line for each class folder that has an unknown name or is empty.
+        warnings: A line if there are recordings in folders below the class folders, which are not read.
+    """
+
+    samples: tuple[Sample, ...] = ()
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
-def list_class_folders(
-    source: DataSource, folder: Path, classes: Sequence[str], sensor: SensorSize | None
-) -> list[Sample]:
-    """Return the recordings and videos in the class folders of a folder, in the order of their names.
+def list_class_folders(source: DataSource, folder: Path, classes: Sequence[str], sensor: SensorSize | None) -> Listing:
+    """Return what is in the class folders of a folder.
 
     Raises:
-        DataError: A class folder has an unknown name or is empty, or there is none.
+        DataError: There are no recordings; the message has all problems.
     """
-    samples = []
+    samples: list[Sample] = []
+    problems, deeper = [], []
     for class_folder in _find_class_folders(folder):
         if class_folder.name not in classes:
-            raise DataError(f"{class_folder}: unknown class folder (expected one of {', '.join(classes)})")
-        files = [path for path in sorted(class_folder.iterdir()) if is_loadable(path)]
+            problems.append(f"{class_folder}: unknown class folder (expected one of {', '.join(classes)})")
+            continue
+        files = []
+        for path in sorted(class_folder.iterdir()):
+            if is_loadable(path):
+                files.append(path)
+            else:
+                deeper += _find_deeper(path)
         if not files:
-            raise DataError(f"{class_folder}: no recording ({', '.join(RECORDING_SUFFIXES)}) and no video found")
+            problems.append(f"{class_folder}: no recording ({', '.join(RECORDING_SUFFIXES)}) and no video found")
         for file in files:
             recording = RecordingFile.of(source, file, sensor)
             samples += _list_samples(source, recording, classes.index(class_folder.name))
+    warnings = (
+        [f"{folder}: in folders below class folders and not read: {len(deeper)} recordings, such as {deeper[0]}"]
+        if deeper
+        else []
+    )
     if not samples:
-        raise DataError(f"{folder}: no class folders found (expected <class>/<recording>)")
-    return samples
+        listed = [*problems, *warnings] or [f"{folder}: no class folders found (expected <class>/<recording>)"]
+        raise DataError("; ".join(listed))
+    return Listing(tuple(samples), tuple(problems), tuple(warnings))
+
+
+def _find_deeper(folder: Path) -> list[Path]:
+    """Return the recordings and videos below a folder in a class folder; none for a file."""
+    if not folder.is_dir() or folder.name.startswith(".") or is_unfinished(Path(folder.name)):
+        return []
+    inside = sorted(folder.iterdir())
+    return [found for path in inside for found in ([path] if is_loadable(path) else _find_deeper(path))]
 
 
 def divide_parts(source: DataSource, data: DataSet, train: Sequence[Sample], test: Sequence[Sample]) -> DataSet:

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import DataError, FormatError, Remedy
 from ..events import Events, SensorSize
 from ..synthesis import GESTURE_SENSOR, GESTURES
-from .folders import divide_parts, find_recording, list_class_folders, sample_of_span
+from .folders import Listing, divide_parts, find_recording, list_class_folders, sample_of_span
 from .labels import SUFFIX, read_labels
 from .samples import DataSet, Sample, version_of_file
 from .source import DataSource
@@ -33,12 +33,19 @@ def open_nmnist(source: DataSource) -> DataSet:
     """Return N-MNIST (Orchard et al. 2015) in its original folders, or in NMNIST/ as Tonic stores it."""
     root = _find_nmnist(source, source.root)
     train = list_class_folders(source, root / "Train", NMNIST_CLASSES, NMNIST_SENSOR)
-    test = _list_nmnist_part(source, root / "Test")
+    tests = [_list_nmnist_part(source, root / "Test")]
     if source.config.test_root is not None:
         other = _find_nmnist(source, source.config.test_root)
         _check_images(root, other)
-        test = [*_list_nmnist_part(source, other / "Train"), *_list_nmnist_part(source, other / "Test")]
-    return divide_parts(source, DataSet("N-MNIST", NMNIST_CLASSES, NMNIST_SENSOR), train, test)
+        tests = [_list_nmnist_part(source, other / "Train"), _list_nmnist_part(source, other / "Test")]
+    data = DataSet(
+        "N-MNIST",
+        NMNIST_CLASSES,
+        NMNIST_SENSOR,
+        problems=tuple(problem for each in (train, *tests) for problem in each.problems),
+        warnings=tuple(warning for each in (train, *tests) for warning in each.warnings),
+    )
+    return divide_parts(source, data, train.samples, [sample for each in tests for sample in each.samples])
 
 
 def _check_images(root: Path, test_root: Path) -> None:
@@ -57,8 +64,8 @@ def _check_images(root: Path, test_root: Path) -> None:
         )
 
 
-def _list_nmnist_part(source: DataSource, folder: Path) -> list[Sample]:
-    return list_class_folders(source, folder, NMNIST_CLASSES, NMNIST_SENSOR) if folder.is_dir() else []
+def _list_nmnist_part(source: DataSource, folder: Path) -> Listing:
+    return list_class_folders(source, folder, NMNIST_CLASSES, NMNIST_SENSOR) if folder.is_dir() else Listing()
 
 
 def _find_nmnist(source: DataSource, root: Path) -> Path:

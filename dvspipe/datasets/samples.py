@@ -95,6 +95,8 @@ class DataSet:
         synthetic: Whether the training and validation parts are synthetic.
         synthetic_test: Whether the test part is synthetic.
         fixed_test: Whether the test part is given by the data set, not drawn.
+        problems: What is wrong with its folders, a line each; without a survey, it is an error.
+        warnings: What is in its folders and not in the data set, a line each.
         copies: Samples in no part, since their content is in an earlier one, by their names: the name of the other.
     """
 
@@ -107,6 +109,8 @@ class DataSet:
     synthetic: bool = False
     synthetic_test: bool = False
     fixed_test: bool = False
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     copies: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -55,7 +55,7 @@ class Survey(BaseModel):
         sensor: WIDTHxHEIGHT.
         synthetic: Whether the recordings are synthetic.
         figures: Figures of each class that has recordings, and last those of all.
-        problems: A line for each problem of a recording or class.
+        problems: A line for each problem of a recording, class or folder.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -93,8 +93,8 @@ class Measurement:
 def survey(data: DataSet, progress: Progress | None = None) -> Survey:
     """Load every recording of a data set and return what it contains.
 
-    A recording that cannot be loaded, is empty, comes from another sensor or is a duplicate is a problem, and so is a
-    class without training recordings.
+    A recording that cannot be loaded, is empty, comes from another sensor, is a duplicate or is in a folder that is not
+    read is a problem, and so is a class folder that is unknown or empty, and a class without training recordings.
 
     Args:
         data: The data set.
@@ -104,7 +104,7 @@ def survey(data: DataSet, progress: Progress | None = None) -> Survey:
         DataError: The samples are images.
     """
     measured = measure(data, progress)
-    problems = [problem for each in measured for problem in each.problems]
+    problems = [*data.problems, *data.warnings, *(problem for each in measured for problem in each.problems)]
     missing = sorted(set(range(len(data.classes))) - {sample.label for sample in data.train})
     if missing:
         names = ", ".join(data.classes[label] for label in missing)

@@ -16,7 +16,7 @@ from .recordings import (
 )  # fmt: skip
 from .rosbag import is_ros2_folder
 from .table import FORMATS, written_suffixes
-from .text import STANDARD
+from .text import STANDARD, is_prose
 from .writers import Compression, WriteOptions, Writer
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "create_writer",
     "describe",
     "discard_saved",
+    "is_prose",
     "is_ros2_folder",
     "iterate",
     "open_recording",

@@ -41,6 +41,14 @@ KNOWN_SENSORS = tuple(
     )
 )
 
+VIDEO_MARKS = (
+    (4, b"ftyp"),  # MP4, MOV
+    (0, b"\x1a\x45\xdf\xa3"),  # Matroska, WebM
+    (8, b"AVI "),
+    (0, b"GIF8"),
+)
+"""Where a video has which bytes."""
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -213,10 +221,8 @@ def open_source(path: Path, sensor: SensorSize | None = None, hints: Hints = NO_
     """
     actual = actual_path(path)
     known = recognise(actual)
-    if known is None and not _head(actual):
-        raise FormatError(f"{path}: the file is empty")
     if known is None:
-        raise _unknown_format(path)
+        raise _unknown_format(path, _head(actual))
     with named_as_given(path):
         source = known.open(actual, hints)
     if source.sensor is not None and sensor is not None and source.sensor != sensor:
@@ -231,12 +237,14 @@ def _chunks_as_given(source: Source, path: Path, progress: Progress | None = Non
         yield from source.chunks(progress)
 
 
-def _unknown_format(path: Path) -> FormatError:
-    """Return the error for a file that no format recognises."""
+def _unknown_format(path: Path, head: bytes) -> FormatError:
+    """Return the error for a file that no format recognises, with its first bytes."""
+    if not head:
+        return FormatError(f"{path}: the file is empty")
     with suppress(VideoError):  # without OpenCV
         from ..video import is_video_name
 
-        if is_video_name(path):
+        if is_video_name(path) or _is_video(head):
             return FormatError(f"{path}: is a video, not a recording of events; `dvspipe convert` makes one from it")
     suffixes = ", ".join(dict.fromkeys(suffix for one in FORMATS.values() for suffix in one.suffixes))
     return FormatError(f"{path}: not a recording of a known format (expected {suffixes})")
@@ -252,8 +260,15 @@ def recognise(path: Path) -> Format | None:
     if is_ros2_folder(path):
         return ROSBAG
     head = _head(path)
+    if _is_video(head):
+        return None
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     return next((known for known in FORMATS.values() if head and known.recognises(unpacked, head)), None)
+
+
+def _is_video(head: bytes) -> bool:
+    """Return whether the first bytes of a file are those of a video, whatever its suffix."""
+    return any(head[place:].startswith(mark) for place, mark in VIDEO_MARKS)
 
 
 def smallest_sensor(width: int, height: int) -> SensorSize | None:
@@ -328,10 +343,12 @@ def write(
 
     Raises:
         FileError: The file exists, cannot be written, or has a suffix that dvspipe does not write.
-        EventError: The format cannot hold the events.
+        EventError: The format cannot hold the events, or what is given are no events.
     """
     path = Path(path)
-    iterator = iter([parts] if isinstance(parts, Events) else parts)
+    if not isinstance(parts, Events | Iterable):
+        raise _wrong_part(path, parts)
+    iterator = _checked_parts(path, [parts] if isinstance(parts, Events) else parts)
     first = next(iterator, None)
     if first is not None:
         size = first.sensor
@@ -347,6 +364,17 @@ def write(
         for part, is_noise in _labelled(all_parts, noise):
             writer.append(part, is_noise)
     return writer.count
+
+
+def _checked_parts(path: Path, parts: Iterable[Events]) -> Iterator[Events]:
+    for part in parts:
+        if not isinstance(part, Events):
+            raise _wrong_part(path, part)
+        yield part
+
+
+def _wrong_part(path: Path, part: object) -> EventError:
+    return EventError(f"{path}: wrong type of what to write (found {type(part).__name__}, expected Events)")
 
 
 def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writer:

@@ -7,7 +7,7 @@ Integer times are microseconds, and times with four decimals or more are seconds
 
 from __future__ import annotations
 
-import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -42,6 +42,7 @@ from .writers import PART_EVENTS, StreamEncoder, Writer, accept_all
 TEXT_SUFFIXES = (".txt", ".csv")
 TEXT_BLOCK_BYTES = 8 << 20
 HEAD_LINES, LONGEST_LINE_BYTES = 200, 1 << 16
+PROSE_BYTES = 1 << 16  # read of a text to see whether it is a recording
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 COMMENT_BYTES = b"#%"
 NUMBER_BYTES = b"+-.eE0123456789"
@@ -89,6 +90,17 @@ class _Layout:
 
 def _recognises(path: Path, _head: bytes) -> bool:
     return path.suffix.lower() in TEXT_SUFFIXES
+
+
+def is_prose(path: Path) -> bool:
+    """Return whether a file is a text, such as notes.txt, that begins with neither numbers nor names of columns."""
+    if path.suffix.lower() not in TEXT_SUFFIXES or not path.is_file():
+        return False
+    with open_binary(path) as file:
+        lines = file.read(PROSE_BYTES).decode("utf-8", "replace").splitlines()
+    if not lines or any(re.match(r"\s*[-+.\d]", line) for line in lines):
+        return False
+    return not {parse_column_name(word)[0] for word in re.split(r"[,;\s#%]+", lines[0])}.issuperset("txyp")
 
 
 def _open(path: Path, hints: Hints = NO_HINTS) -> Source:
@@ -457,7 +469,6 @@ class StandardOutputWriter(Writer):
             sys.stdout.write(lines.decode("ascii"))
             sys.stdout.flush()
         except BrokenPipeError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python fails again at its exit
             raise FileError("standard output: closed by the program that reads it") from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import log
@@ -16,14 +16,14 @@ import torch
 from numpy.typing import NDArray
 
 from ..checkpoint import ClassifierConfig, digest_of, read_checkpoint
-from ..config import build
+from ..config import as_settings, build
 from ..encoding import BinConfig
 from ..errors import ConfigError, DataError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints
 from ..networks import ClassMoments, SpikingNetwork, State, count_activity, summarize_layers
 from ..parallel import Progress
-from ..results import EventRates, LayerActivity, SegmentRow
+from ..results import EventRates, LayerActivity, LookRow, SegmentRow
 from ..sources import EventSource, open_source
 from .config import InferConfig
 from .rates import RateHistogram, StepCounts
@@ -57,6 +57,8 @@ class Prediction:
         timeline: The predictions over time.
         segments: Which class is shown when.
         rates: Events over time, as recorded.
+        picture: Size of the recording's pictures.
+        looked_at: The part of them that the network looked at, over time.
         classified_us: Time that went through the network in microseconds; overlapping windows count each.
         layers: What each layer of the network did.
         trained_on: What the network was trained on.
@@ -74,6 +76,8 @@ class Prediction:
     timeline: Timeline
     segments: tuple[SegmentRow, ...]
     rates: EventRates
+    picture: SensorSize
+    looked_at: tuple[LookRow, ...]
     classified_us: int
     layers: tuple[LayerActivity, ...]
     trained_on: str
@@ -140,7 +144,7 @@ class Classifier:
     def predict(
         self,
         recording: str | Path | Events,
-        config: InferConfig = InferConfig(),
+        config: InferConfig | Mapping[str, object] = InferConfig(),
         *,
         sensor: SensorSizeLike | None = None,
         hints: Hints = NO_HINTS,
@@ -150,7 +154,7 @@ class Classifier:
 
         Args:
             recording: A file of any readable format, a video, which is simulated first, or events in memory.
-            config: Windows, segments, and how the recording fits the network's sensor.
+            config: Windows, segments, and how the recording fits the network's sensor; also as plain keys and values.
             sensor: Its sensor, for a file that does not name it.
             hints: What else the file does not say.
             progress: Called with the time done and in all, as in `classify`.
@@ -181,7 +185,7 @@ class Classifier:
     def open(
         self,
         recording: str | Path | Events,
-        config: InferConfig = InferConfig(),
+        config: InferConfig | Mapping[str, object] = InferConfig(),
         *,
         sensor: SensorSizeLike | None = None,
         hints: Hints = NO_HINTS,
@@ -190,7 +194,8 @@ class Classifier:
 
         Args:
             recording: A file, or events in memory.
-            config: Which part of it to use, how to fit it to the network's sensor, and how a video becomes events.
+            config: Which part of it to use, how to fit it to the network's sensor, and how a video becomes events;
+                also as plain keys and values.
             sensor: Its sensor, for a file that does not name it.
             hints: What else the file does not say.
 
@@ -198,6 +203,7 @@ class Classifier:
             FileError: It is missing or cannot be read.
             DataError: It comes from another sensor than the network's, and `config.fit` does not say what to do.
         """
+        config = as_settings(InferConfig, config)
         given = recording if isinstance(recording, Events) else Path(recording)
         size = None if sensor is None else SensorSize.of(sensor)
         return open_source(given, self.config.sensor, config, sensor=size, hints=hints)
@@ -205,7 +211,7 @@ class Classifier:
     def classify(
         self,
         recording: EventSource | str | Path | Events,
-        config: InferConfig = InferConfig(),
+        config: InferConfig | Mapping[str, object] = InferConfig(),
         progress: Progress | None = None,
         on_windows: OnWindows | None = None,
     ) -> Prediction:
@@ -213,7 +219,7 @@ class Classifier:
 
         Args:
             recording: What `open` returns, or takes.
-            config: Windows and segments.
+            config: Windows and segments, also as plain keys and values.
             progress: Called with the time done and in all, in microseconds; the latter is 0 if unknown, and an estimate
                 for a video.
             on_windows: Called with the windows and their logits, in order; not with `config.stateful`.
@@ -223,6 +229,7 @@ class Classifier:
             FileError: The recording is corrupted.
             DataError: It has no events, or less than half of a window.
         """
+        config = as_settings(InferConfig, config)
         source = recording if isinstance(recording, EventSource) else self.open(recording, config)
         bins = self.window_bins(config)
         reader = _Reader(source, bins.step_us, progress)
@@ -350,6 +357,8 @@ class Classifier:
             timeline=timeline,
             segments=find_segments(timeline, classes, config.segments, t_first_us=t_first_us, t_end_us=t_end_us),
             rates=reader.rates.summarize(),
+            picture=reader.source.picture,
+            looked_at=reader.source.looked_at,
             classified_us=reader.classified_us,
             layers=layers,
             trained_on=self.config.trained_on,
@@ -493,7 +502,7 @@ def _is_covered(window: Window, bins: BinConfig, reader: _Reader) -> bool:
 def _explain_no_events(reader: _Reader, config: InferConfig) -> str:
     if not reader.recorded:
         return "has no events"
-    where = "remains after scaling" if config.fit == "scale" else "is in the region"
+    where = "is in the region" if config.fit == "crop" or config.roi is not None else "remains after scaling"
     return f"none of its {reader.recorded:,} events {where}"
 
 
@@ -504,7 +513,7 @@ def _too_short(name: str, bins: BinConfig, reader: _Reader) -> DataError:
     lasts_us = reader.last_us - reader.first_us
     found = f"lasts {lasts_us * 1e-6:.3g} s, less than half of the window of {bins.window_us * 1e-6:.3g} s"
     shorter_us = max(1, lasts_us // bins.step_us) * bins.step_us
-    return DataError(f"{name}: {found}", Remedy("window_us", shorter_us, "choose a shorter window"))
+    return DataError(f"{name}: {found}", Remedy("config.window_us", shorter_us, "choose a shorter window"))
 
 
 def _divide(name: str, length_us: int, step_us: int) -> int:

@@ -33,7 +33,8 @@ from .tasks import Task
 Draw = Callable[
     [RecordingFolder, RecordingResult, tuple[WindowRow, ...], Iterable[Events], SensorSize, Sequence[str]], object
 ]
-"""Makes pictures of a recording, given its folder, answer, windows, events, sensor and the names of all classes."""
+"""Makes pictures of a recording, given its folder, answer, windows, events of the complete pictures, their sensor and
+the names of all classes."""
 
 
 @dataclass(frozen=True)
@@ -262,7 +263,7 @@ class _Classify:
         if options.out is not None:
             windows = record_windows(prediction, classes)
             parts = _follow(source, partial(_report_pass, progress, 1, passes))
-            self._store(OutputFolder(options.out), result, windows, parts, source.sensor)
+            self._store(OutputFolder(options.out), result, windows, parts, source.overview.sensor)
         return result
 
     def _score(self, prediction: Prediction, spans: Sequence[LabelledSpan]) -> TimeScores:
@@ -298,6 +299,6 @@ def _report_pass(progress: Progress, number: int, passes: int, done: float, tota
 def _follow(source: EventSource, progress: Progress) -> Iterator[Events]:
     """Yield the parts of a recording, and report how much of its time is done before each, which may stop the work."""
     first_us, last_us = source.span_us or (0, 0)
-    for part in source.parts():
+    for part in source.overview.parts():
         progress(int(part.t[0]) - first_us if len(part) else 0, last_us - first_us)
         yield part

@@ -53,6 +53,8 @@ def record_answer(
         t_first_us=prediction.t_first_us,
         t_last_us=prediction.t_last_us,
         rates=prediction.rates,
+        picture=str(prediction.picture),
+        looked_at=prediction.looked_at,
         classified_us=prediction.classified_us,
         layers=prediction.layers,
         trained_on=prediction.trained_on,

@@ -32,7 +32,7 @@ MAX_OPEN = 3  # recordings whose pictures are shown at first
 MAX_MEDIA_BYTES = 24 << 20  # of all pictures and videos of recordings that the page holds; it links to the others
 CAPTIONS = (
     "Probability of each class, the segments, and the event rate.",
-    "ON red, OFF blue; below, the predicted class and its probability.",
+    "ON red, OFF blue; in the rectangle, what the network looked at; below, the predicted class and its probability.",
 )
 MAX_SEGMENTS = 200  # in the table of a recording
 
@@ -51,8 +51,8 @@ def draw_recording(
         folder: Where to write them.
         result: The answer for the recording, and its segments.
         windows: Its windows.
-        parts: Consecutive parts of the recording.
-        sensor: Its sensor.
+        parts: Consecutive parts of the recording, of its complete picture.
+        sensor: Their sensor.
         classes: K names.
 
     Raises:

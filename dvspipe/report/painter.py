@@ -62,11 +62,21 @@ class Picture(NamedTuple):
         return colours
 
 
+class Box(NamedTuple):
+    """A rectangle in a picture, in pixels of the sensor; it may reach beyond them."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
 class Caption(NamedTuple):
-    """A text below a picture, and a bar with a length between 0 and 1."""
+    """A text below a picture, a bar with a length between 0 and 1, and a rectangle that is drawn in the picture."""
 
     text: str
     share: float
+    box: Box | None = None
 
 
 Captions = Callable[[int], Caption]
@@ -120,19 +130,28 @@ class EventPainter:
         """
         indices = self._counted(events, end_us) if self.settings.mode == "counts" else self._faded(events, end_us)
         pixels = indices.repeat(self._enlarge, axis=0).repeat(self._enlarge, axis=1)
+        caption = None if self._captions is None else self._captions(end_us)
+        if caption is not None and caption.box is not None:
+            self._draw_box(pixels, caption.box)
         video = self._video_at(end_us, len(pixels))
         if video is not None:
             pixels = np.pad(pixels, ((0, 0), (video.shape[1], 0)), constant_values=STRIP)
         height, width = pixels.shape
         strip_px = max(MIN_STRIP_PX, height // 20)
         strips = [_draw_text(f"{since_us / 1e6:.3f} s", width + width % 2, strip_px)]
-        if self._captions is not None:
-            strips.insert(0, _draw_caption(self._captions(end_us), width + width % 2, strip_px))
+        if caption is not None:
+            strips.insert(0, _draw_caption(caption, width + width % 2, strip_px))
         full = height + strip_px * len(strips)
         picture = np.full((full + full % 2, width + width % 2), STRIP, dtype=np.uint8)
         picture[:height, :width] = pixels
         picture[height:full] = np.concatenate(strips)
         return Picture(picture, video)
+
+    def _draw_box(self, pixels: NDArray[np.uint8], box: Box) -> None:
+        scale = self._enlarge / self._shrink
+        left, top = round(box.left * scale), round(box.top * scale)
+        right, bottom = round((box.left + box.width) * scale) - 1, round((box.top + box.height) * scale) - 1
+        cv2.rectangle(pixels, (left, top), (right, bottom), BAR, 2)
 
     def _counted(self, events: Events | None, end_us: int) -> NDArray[np.uint8]:
         """Return ON minus OFF events of the window that ends now, as indices."""

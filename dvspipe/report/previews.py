@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import struct
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -45,6 +46,7 @@ def write_preview(
     settings: PreviewSettings = PreviewSettings(),
     *,
     span_us: tuple[int, int] | None = None,
+    zero_us: int | None = None,
     beside: Path | None = None,
     captions: Captions | None = None,
     progress: Progress = lambda *_: None,
@@ -52,7 +54,8 @@ def write_preview(
     """Write a video (.webm), a GIF (.gif) or a sheet of 12 pictures (.png) of events, and return its path.
 
     A pixel with more ON than OFF events in a picture is ON, one with more OFF than ON is OFF, and the paler the fewer;
-    with as many of both it is background. Below is the time since the first event. No events give a blank picture.
+    with as many of both it is background. Below is the time since the first event of the recording. No
+    events give a blank picture.
 
     Args:
         chunks: Events in the order of time, read once; those of one picture are held in memory.
@@ -61,6 +64,7 @@ def write_preview(
         settings: How to show them.
         span_us: Times of the first and the last event, to place the pictures of a sheet and for the progress. Without
             it, a sheet holds all events in memory.
+        zero_us: Time of the first event of the recording, if the events are a part of it.
         beside: A video of the same scene with the same clock, shown left of the events.
         captions: What to write below each picture.
         progress: Called with the number of pictures done and in all, the latter 0 if unknown.
@@ -81,11 +85,11 @@ def write_preview(
     painter = EventPainter(sensor, settings, None if beside is None else open_video(beside).pictures(), captions)
     with write_beside(path) as temporary:
         if suffix == ".png":
-            _write_sheet(temporary, checked, sensor, painter, span_us, progress)
+            _write_sheet(temporary, checked, sensor, painter, span_us, zero_us, progress)
         elif suffix == ".gif":
-            _write_gif(temporary, _pictures(checked, painter, span_us, progress), settings)
+            _write_gif(temporary, _pictures(checked, painter, span_us, zero_us, progress), settings)
         else:
-            _write_webm(temporary, _pictures(checked, painter, span_us, progress), settings)
+            _write_webm(temporary, _pictures(checked, painter, span_us, zero_us, progress), settings)
     return path
 
 
@@ -99,7 +103,11 @@ def _check_sensor(chunks: Iterable[Events], sensor: SensorSize) -> Iterator[Even
 
 
 def _pictures(
-    chunks: Iterator[Events], painter: EventPainter, span_us: tuple[int, int] | None, progress: Progress
+    chunks: Iterator[Events],
+    painter: EventPainter,
+    span_us: tuple[int, int] | None,
+    zero_us: int | None,
+    progress: Progress,
 ) -> Iterator[Picture]:
     """Yield pictures, the first of which ends a step after the first event; one without any events."""
     settings = painter.settings
@@ -108,6 +116,7 @@ def _pictures(
         yield painter.draw(None, 0, 0)
         return
     start_us, step_us = int(first.t[0]), settings.step_us
+    since_us = 0 if zero_us is None else start_us - zero_us
     ends_us = (start_us + round((number + 1) * step_us) for number in itertools.count())
     count = 0 if span_us is None else int((span_us[1] - start_us) / step_us) + 1
     blank = 0
@@ -118,7 +127,7 @@ def _pictures(
             continue
         if not blank and not settings.skip_pauses:
             _check_gap(next_us - end_us, step_us)
-        yield painter.draw(events, end_us, round(number * step_us))
+        yield painter.draw(events, end_us, since_us + round(number * step_us))
 
 
 def _check_gap(gap_us: int, step_us: float) -> None:
@@ -192,6 +201,7 @@ def _write_sheet(
     sensor: SensorSize,
     painter: EventPainter,
     span_us: tuple[int, int] | None,
+    zero_us: int | None,
     progress: Progress,
 ) -> None:
     from PIL import Image
@@ -202,6 +212,7 @@ def _write_sheet(
         span_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (0, 0)
         chunks = iter([events] if len(events) else [])
     first_us, last_us = span_us
+    zero_us = first_us if zero_us is None else zero_us
     latest_us = max(first_us, last_us + 1 - settings.window_us)
     starts_us = np.linspace(first_us, latest_us, SHEET_COLUMNS * SHEET_ROWS).astype(np.int64).tolist()
     ends_us = [start_us + settings.window_us for start_us in starts_us]
@@ -211,9 +222,11 @@ def _write_sheet(
     cells: list[NDArray[np.uint8]] = []
     for start_us, end_us, shown in zip(starts_us, ends_us, moments, strict=False):
         progress(len(cells), len(starts_us))
-        cells.append(painter.draw(shown, end_us, start_us - first_us).to_rgb(palette))
+        cells.append(painter.draw(shown, end_us, start_us - zero_us).to_rgb(palette))
     sheet = _tile(cells, palette[STRIP])
-    Image.fromarray(np.concatenate([sheet, _draw_legend(settings, palette, sheet.shape[1])])).save(path)
+    legend = _draw_legend(settings, palette, sheet.shape[1])
+    blank = np.broadcast_to(palette[STRIP], (len(sheet), legend.shape[1] - sheet.shape[1], 3))
+    Image.fromarray(np.concatenate([np.concatenate([sheet, blank], axis=1), legend])).save(path)
 
 
 def _tile(cells: list[NDArray[np.uint8]], gap_colour: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -237,7 +250,7 @@ LEGENDS: dict[PreviewMode, tuple[str, str, str]] = {
 
 
 def _draw_legend(settings: PreviewSettings, palette: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
-    """Return a line [LEGEND_PX, width, 3] that explains the colours."""
+    """Return lines that explain the colours, as wide as given, or as the longest of their parts."""
     from PIL import Image, ImageDraw, ImageFont
 
     on, off, shades = LEGENDS[settings.mode]
@@ -245,14 +258,22 @@ def _draw_legend(settings: PreviewSettings, palette: NDArray[np.uint8], width: i
     marks = [(on_colour, on), (off_colour, off), (palette[BACKGROUND], "no events")]
     if (on_colour == off_colour).all():  # of a colour map
         marks = [(on_colour, "many events, ON or OFF"), (palette[BACKGROUND], "no events")]
-    line = Image.new("RGB", (width, LEGEND_PX), tuple(palette[STRIP].tolist()))
-    draw, ink = ImageDraw.Draw(line), tuple(palette[TEXT + TEXT_SHADES - 1].tolist())
+    notes = (shades.format(f"{settings.window_us / 1000:g}"), "below each picture: seconds since the first event")
+    parts: list[tuple[NDArray[np.uint8] | None, str]] = [*marks, *((None, note) for note in notes)]
     font, side = ImageFont.load_default(size=LEGEND_PX / 2), LEGEND_PX // 2
-    left, top = float(SHEET_GAP_PX), (LEGEND_PX - side) // 2 - SHEET_GAP_PX // 4
-    for colour, text in marks:
-        draw.rectangle((left, top, left + side, top + side), fill=tuple(colour.tolist()), outline=ink)
-        draw.text((left + 1.4 * side, top + side / 2), text, fill=ink, font=font, anchor="lm")
-        left += 3 * side + font.getlength(text)
-    note = shades.format(f"{settings.window_us / 1000:g}") + "; below each picture: seconds since the first event"
-    draw.text((left, top + side / 2), note, fill=ink, font=font, anchor="lm")
-    return np.asarray(line)
+    widths = [font.getlength(text) + (0 if colour is None else 1.4 * side) for colour, text in parts]
+    width = max(width, math.ceil(max(widths)) + 2 * SHEET_GAP_PX)
+    places, left, row = [], float(SHEET_GAP_PX), 0
+    for part_px in widths:
+        if left > SHEET_GAP_PX and left + part_px > width - SHEET_GAP_PX:
+            left, row = float(SHEET_GAP_PX), row + 1
+        places.append((left, row * LEGEND_PX + (LEGEND_PX - side) // 2 - SHEET_GAP_PX // 4))
+        left += part_px + 1.6 * side
+    lines = Image.new("RGB", (width, (row + 1) * LEGEND_PX), tuple(palette[STRIP].tolist()))
+    draw, ink = ImageDraw.Draw(lines), tuple(palette[TEXT + TEXT_SHADES - 1].tolist())
+    for (colour, text), (x, y) in zip(parts, places, strict=True):
+        if colour is not None:
+            draw.rectangle((x, y, x + side, y + side), fill=tuple(colour.tolist()), outline=ink)
+        begin = x if colour is None else x + 1.4 * side
+        draw.text((begin, y + side / 2), text, fill=ink, font=font, anchor="lm")
+    return np.asarray(lines)

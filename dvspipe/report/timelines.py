@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..events import Events, SensorSize
-from ..results import Answer, EventRates, RecordingResult, SegmentRow, WindowRow
+from ..events import EARLIEST_US, Events, SensorSize
+from ..results import Answer, EventRates, RecordingResult, WindowRow
 from .config import PreviewSettings
-from .painter import Caption
+from .painter import Box, Caption
 from .previews import write_preview
 from .style import ACCENT, EMPTY, GRID, INK, QUIET, SMALL, TITLE, grid_axes, new_figure, readable, save_figure
 
@@ -213,12 +213,14 @@ def write_overlay(
 ) -> tuple[tuple[float, float], ...]:
     """Write a video of a recording's events with the predicted class and its probability below.
 
+    A rectangle shows the part that the network looked at, if it is less than the picture.
+
     It plays in real time, or more slowly or quickly so that it lasts between 2 and 60 s. Pauses longer than a second
     are shortened.
 
     Args:
         parts: Consecutive parts of the recording.
-        sensor: Its sensor; a large one is made smaller.
+        sensor: Their sensor, which shows the recording's complete picture; a large one is made smaller.
         result: The answer for the recording, and its segments.
         windows: Its windows.
         path: The .webm to write.
@@ -233,7 +235,7 @@ def write_overlay(
         window_us=OVERLAY_WINDOW_US, speed=_play_speed(result.answer), fps=OVERLAY_FPS, skip_pauses=True,
         min_side_px=OVERLAY_MIN_SIDE_PX, max_side_px=OVERLAY_MAX_SIDE_PX,
     )  # fmt: skip
-    captions, ends_us = _Captions(windows, result.segments), list[int]()
+    captions, ends_us = _Captions(windows, result, sensor), list[int]()
 
     def caption(end_us: int) -> Caption:
         ends_us.append(end_us)
@@ -276,16 +278,35 @@ def _play_speed(answer: Answer) -> float:
 
 
 class _Captions:
-    """The predicted class at a time, and its probability."""
+    """The predicted class at a time, its probability, and where the network looked."""
 
-    def __init__(self, windows: Sequence[WindowRow], segments: Sequence[SegmentRow]) -> None:
+    def __init__(self, windows: Sequence[WindowRow], result: RecordingResult, sensor: SensorSize) -> None:
+        segments = result.segments
         self._segments, self._segment_starts_us = segments, [segment.t_start_us for segment in segments]
         self._windows, self._window_starts_us = windows, [window.t_from_us for window in windows]
+        self._looks = boxes_of(result.answer, sensor)
+        self._look_starts_us = [start_us for start_us, _ in self._looks]
 
     def at(self, t_us: int) -> Caption:
+        box = self._looks[max(0, bisect_right(self._look_starts_us, t_us - 1) - 1)][1] if self._looks else None
         segment = self._segments[max(0, bisect_right(self._segment_starts_us, t_us - 1) - 1)]
         window = self._windows[max(0, bisect_right(self._window_starts_us, t_us - 1) - 1)]
         if segment.label is None:
-            return Caption(segment.class_name, 0.0)
+            return Caption(segment.class_name, 0.0, box)
         probability = window.probabilities[segment.label]
-        return Caption(f"{readable(segment.class_name)}  {probability:.0%}", probability)
+        return Caption(f"{readable(segment.class_name)}  {probability:.0%}", probability, box)
+
+
+def boxes_of(answer: Answer, sensor: SensorSize) -> list[tuple[int, Box]]:
+    """Return what the network looked at from which time on, in pixels of a sensor; nothing for the complete picture."""
+    if answer.is_complete:
+        return []
+    picture = SensorSize.parse(answer.picture)
+    x, y = sensor.width / picture.width, sensor.height / picture.height
+    return [
+        (
+            EARLIEST_US if look.t_us is None else look.t_us,
+            Box(look.left * x, look.top * y, look.width * x, look.height * y),
+        )
+        for look in answer.looked_at
+    ]

@@ -163,11 +163,30 @@ class EventRates(Record):
     """Number of events in each bin."""
 
 
+class LookRow(Record):
+    """The part of a recording's pictures that the network looks at, from a time on."""
+
+    t_us: int | None
+    """Time from which on it does, in microseconds; None: from the beginning."""
+    left: int
+    """First column; negative if the part reaches beyond the picture."""
+    top: int
+    """First row."""
+    width: int
+    """Columns."""
+    height: int
+    """Rows."""
+
+    def __str__(self) -> str:
+        """The part as WIDTHxHEIGHT+LEFT+TOP."""
+        return f"{self.width}x{self.height}+{self.left}+{self.top}"
+
+
 class Answer(Row):
     """answer.json, a line of predictions.jsonl and a row of predictions.csv: what a recording shows."""
 
     columns: ClassVar[tuple[str, ...]] = (
-        "file", "label", "class", "probability", "certain", "events", "windows", "segments", "duration_s",
+        "file", "label", "class", "probability", "certain", "events", "windows", "segments", "duration_s", "region",
     )  # fmt: skip
 
     file: str
@@ -196,6 +215,10 @@ class Answer(Row):
     """Time of the last event in microseconds."""
     rates: EventRates
     """Events over time, as recorded."""
+    picture: str = ""
+    """Size of the recording's pictures, WIDTHxHEIGHT."""
+    looked_at: tuple[LookRow, ...] = ()
+    """The part of them that the network looked at, over time."""
     classified_us: int
     """Time that went through the network in microseconds; overlapping windows count each."""
     layers: tuple[LayerActivity, ...]
@@ -214,6 +237,17 @@ class Answer(Row):
     def duration_s(self) -> float:
         """Time from the first event to the last in seconds."""
         return (self.t_last_us - self.t_first_us) * 1e-6
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def region(self) -> str:
+        """The first part that the network looked at, WIDTHxHEIGHT+LEFT+TOP."""
+        return str(self.looked_at[0]) if self.looked_at else ""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the network looked at complete pictures, as far as is known."""
+        return not self.looked_at or self.region == f"{self.picture}+0+0"
 
 
 class RecordingResult(Record):

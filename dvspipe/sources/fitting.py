@@ -20,10 +20,6 @@ from numpy.typing import NDArray
 
 from ..errors import EventError
 from ..events import Events, Region, SensorSize
-from ..filters import count_pixels, find_hot_pixels
-
-CENTRAL_SHARE = 0.98  # of the events along each axis that an automatic region has
-MARGIN_SHARE = 0.05  # of its length that is added at each end
 
 
 class PixelMap(NamedTuple):
@@ -155,47 +151,6 @@ def fit_stream(parts: Iterable[Events], fit: Fit) -> Iterator[Events]:
     for part in parts:
         events, state = fit_events(part, fit, state)
         yield events
-
-
-def find_region(parts: Iterable[Events], sensor: SensorSize) -> Region | None:
-    """Return the part of a sensor that has the events, None without events.
-
-    Along each axis it has the central 98 % of the events, without hot pixels (see `find_hot_pixels`), and a margin of a
-    twentieth of its length at each end.
-    """
-    counts = count_pixels(parts, sensor)
-    counts[find_hot_pixels(counts)] = 0
-    if not counts.any():
-        return None
-    (left, width), (top, height) = _central_part(counts.sum(axis=0)), _central_part(counts.sum(axis=1))
-    return Region(left, top, SensorSize(width=width, height=height))
-
-
-def _central_part(counts: NDArray[np.int64]) -> tuple[int, int]:
-    """Return the start and the length of the central share of counts along an axis, with margins."""
-    share = counts.cumsum() / counts.sum()
-    first = int(np.searchsorted(share, (1 - CENTRAL_SHARE) / 2, side="right"))
-    last = int(np.searchsorted(share, (1 + CENTRAL_SHARE) / 2))
-    margin = round(MARGIN_SHARE * (last + 1 - first))
-    first, stop = max(0, first - margin), min(len(counts), last + 1 + margin)
-    return first, stop - first
-
-
-def resize_region(region: Region, sensor: SensorSize, size: SensorSize) -> Region:
-    """Return the region of a size, at most that of the sensor, whose center is nearest to that of another region."""
-    width, height = min(size.width, sensor.width), min(size.height, sensor.height)
-    left = region.left + (region.size.width - width) // 2
-    top = region.top + (region.size.height - height) // 2
-    left, top = min(max(left, 0), sensor.width - width), min(max(top, 0), sensor.height - height)
-    return Region(left, top, SensorSize(width=width, height=height))
-
-
-def widen_region(region: Region, sensor: SensorSize, target: SensorSize) -> Region:
-    """Return a region made wider or higher to have the aspect ratio of the target, as far as the sensor allows."""
-    width = max(region.size.width, round(region.size.height * target.width / target.height))
-    height = max(region.size.height, round(region.size.width * target.height / target.width))
-    size = SensorSize(width=min(width, sensor.width), height=min(height, sensor.height))
-    return resize_region(region, sensor, size)
 
 
 class _Columns(NamedTuple):

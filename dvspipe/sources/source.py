@@ -14,38 +14,61 @@ from ..errors import CorruptionError, DataError, EventError, FormatError, Remedy
 from ..events import Events, Region, SensorSize
 from ..formats import NO_HINTS, Hints, Recording, open_recording
 from ..parallel import prefetch
+from ..results import LookRow
 from ..simulator import simulate, upsample
 from ..video import Video, camera_of, open_video
 from .config import SourceConfig
-from .fitting import Fit, find_region, fit_stream, plan_fit, resize_region, scaled_size, widen_region
+from .fitting import Fit, fit_stream, plan_fit, scaled_size
+from .framing import Framing, Track, find_framing, follow_stream, plan_following
 
 log = logging.getLogger(__name__)
 
 PREFETCHED_CHUNKS = 2
 MAX_EVENTS = 1 << 17  # that are processed together, which limits the size of intermediate results
-FIT_REMEDIES = Remedy("fit", "scale", "scale it"), Remedy("fit", "crop", "take its middle")
+COARSE_SIDE_PX = 256  # longer side of a video's pictures in which is searched for what moves
+COARSE = SensorSize(width=COARSE_SIDE_PX, height=COARSE_SIDE_PX)
+FIT_REMEDIES = Remedy("config.fit", "scale", "scale it"), Remedy("config.fit", "crop", "take its middle")
 
 Parts = Callable[[], Iterator[Events]]
 """Starts to read a recording and yields consecutive parts of it; can be called again."""
 
 
 @dataclass(frozen=True)
-class EventSource:
+class EventStream:
     """Events that can be read any number of times.
 
     Args:
-        name: Their name in messages.
         sensor: The sensor that they come from; of a video, the one that it is simulated for.
         parts: Starts to read them, and yields consecutive parts.
-        fit: How they become events of the network's sensor.
+    """
+
+    sensor: SensorSize
+    parts: Parts
+
+
+@dataclass(frozen=True)
+class EventSource:
+    """Events to be classified.
+
+    Args:
+        name: Their name in messages.
+        events: Those that are classified.
+        overview: Those of the complete picture, to look at; of a video, perhaps smaller.
+        picture: Size of the recording's pictures.
+        fit: How the events become those of the network's sensor, or of the picture that `track` is in.
+        track: Where the part that is looked at is, if it is less than that picture.
+        looked_at: The part of the recording's pictures that is looked at, over time.
         span_us: Times of the first and the last event, estimated for a video; None if unknown. For the progress.
         is_video: Whether they are simulated.
     """
 
     name: str
-    sensor: SensorSize
-    parts: Parts
+    events: EventStream
+    overview: EventStream
+    picture: SensorSize
     fit: Fit
+    track: Track | None
+    looked_at: tuple[LookRow, ...]
     span_us: tuple[int, int] | None = None
     is_video: bool = False
 
@@ -55,10 +78,11 @@ class EventSource:
         Args:
             on_part: Called with each part as recorded, before it is fitted.
         """
-        return fit_stream(self._read(on_part), self.fit)
+        fitted = fit_stream(self._read(on_part), self.fit)
+        return fitted if self.track is None else follow_stream(fitted, self.track)
 
     def _read(self, on_part: Callable[[Events], object]) -> Iterator[Events]:
-        for chunk in prefetch(self.parts(), PREFETCHED_CHUNKS):
+        for chunk in prefetch(self.events.parts(), PREFETCHED_CHUNKS):
             for first in range(0, len(chunk), MAX_EVENTS):
                 part = chunk.slice_events(first, first + MAX_EVENTS)
                 on_part(part)
@@ -87,19 +111,18 @@ def open_source(
         DataError: It comes from another sensor and the configuration does not say how to fit it, or it is a camera.
     """
     if isinstance(given, Events):
-        name, parts = "the events", partial(_iterate_once, given)
-        fit = _plan_fit(name, given.sensor, parts, target, config)
-        return EventSource(name, given.sensor, parts, fit, (int(given.t[0]), int(given.t[-1])) if len(given) else None)
+        stream = EventStream(given.sensor, partial(_iterate_once, given))
+        span_us = (int(given.t[0]), int(given.t[-1])) if len(given) else None
+        return _plan_source("the events", stream, target, config, span_us)
     if camera_of(given) is not None:
         raise DataError(f"{given}: is a camera, expected a recording or video; record it first with dvspipe convert")
     if is_video(given):
         return _open_video(given, target, config)
     recording = _open_recording(given, target, config, sensor=sensor, hints=hints)
     extent = recording.extent()
-    parts = partial(_read_recording, recording)
-    fit = _plan_fit(str(given), recording.sensor, parts, target, config)
+    stream = EventStream(recording.sensor, partial(_read_recording, recording))
     span_us = (extent.first_us or 0, extent.last_us or 0) if extent else None
-    return EventSource(str(given), recording.sensor, parts, fit, span_us)
+    return _plan_source(str(given), stream, target, config, span_us)
 
 
 def _iterate_once(events: Events) -> Iterator[Events]:
@@ -120,12 +143,7 @@ def _open_recording(
                     path, target, recording.sensor, recording.sensor, recording.sensor,
                 )  # fmt: skip
             return open_recording(path, sensor=target, hints=hints)
-        if config.roi is None:
-            raise DataError(
-                f"{path}: does not name its sensor, and has events outside the network's {target}",
-                Remedy("sensor", "WIDTHxHEIGHT", "name it"),
-                *FIT_REMEDIES,
-            )
+        log.warning("%s: does not name its sensor, which is taken as %s", path, recording.sensor)
     return recording
 
 
@@ -150,47 +168,106 @@ def _read_recording(recording: Recording) -> Iterator[Events]:
         ) from error
 
 
-def _plan_fit(name: str, own: SensorSize, parts: Parts, target: SensorSize, config: SourceConfig) -> Fit:
-    region = _find_region(name, own, parts, target, config)
-    if region.size != target and config.fit is None:
-        found = f"its region is {region}" if config.roi else f"comes from a sensor of {own}"
-        fits = own.width >= target.width and own.height >= target.height
-        regions = (Remedy("roi", f"{target}+LEFT+TOP", "select a region"),) if fits else ()
-        raise DataError(
-            f"{name}: {found}, the network is for {target}",
-            *FIT_REMEDIES,
-            *regions,
-        )
-    return plan_fit(own, target, config.fit or "crop", region)
+def _plan_source(
+    name: str, stream: EventStream, target: SensorSize, config: SourceConfig, span_us: tuple[int, int] | None
+) -> EventSource:
+    """Return a recording with the part of it that is looked at."""
+    own = stream.sensor
+    framing = None
+    if config.roi == "auto" or (config.roi is None and config.fit is None and _is_larger(own, target)):
+        framing = find_framing(stream.parts(), own, target, zoom=1.0 if config.fit == "crop" else None)
+    if framing is not None:
+        fit, track = plan_following(framing)
+        return EventSource(name, stream, stream, own, fit, track, _follow_rows(framing), span_us)
+    region = _parse_region(name, config, own)
+    how = config.fit or ("crop" if region.size == target else "scale")
+    if config.fit is None and config.roi != "auto" and region.size != target and not _is_larger(region.size, target):
+        found = f"its region is {region}" if region.size != own else f"comes from a sensor of {own}"
+        raise DataError(f"{name}: {found}, the network is for {target}", *FIT_REMEDIES)
+    fit = plan_fit(own, target, how, region)
+    seen = region if how == "scale" else _cropped(region, target)
+    return EventSource(name, stream, stream, own, fit, None, _still_row(seen), span_us)
 
 
-def _find_region(name: str, own: SensorSize, parts: Parts, target: SensorSize, config: SourceConfig) -> Region:
-    if config.roi is None:
+def _is_larger(size: SensorSize, target: SensorSize) -> bool:
+    return size.width > target.width or size.height > target.height
+
+
+def _parse_region(name: str, config: SourceConfig, own: SensorSize) -> Region:
+    """Return the region that is given, or all of a sensor."""
+    if config.roi in (None, "auto", "full"):
         return Region.full(own)
-    if config.roi != "auto":
-        region = Region.parse(config.roi)
-        if not region.is_inside(own):
-            raise EventError(f"{name}: roi {region} is outside the sensor of {own}")
-        return region
-    found = find_region(parts(), own) or Region.full(own)
-    return widen_region(found, own, target) if config.fit == "scale" else resize_region(found, own, target)
+    region = Region.parse(config.roi)
+    if not region.is_inside(own):
+        raise EventError(f"{name}: roi {region} is outside the sensor of {own}")
+    return region
+
+
+def _cropped(region: Region, target: SensorSize) -> Region:
+    """Return the part of a region that is inside a target on whose centre its own is."""
+    width, height = min(region.size.width, target.width), min(region.size.height, target.height)
+    left = region.left + max(0, -((target.width - region.size.width) // 2))
+    top = region.top + max(0, -((target.height - region.size.height) // 2))
+    return Region(left, top, SensorSize(width=width, height=height))
+
+
+def _still_row(region: Region) -> tuple[LookRow, ...]:
+    size = region.size
+    return (LookRow(t_us=None, left=region.left, top=region.top, width=size.width, height=size.height),)
+
+
+def _follow_rows(framing: Framing) -> tuple[LookRow, ...]:
+    """Return where the part that is looked at is in the recording's pictures; the first time is open."""
+    track = framing.track()
+    width, height = track.size.width, track.size.height
+    places = zip([None, *track.t_us[1:].tolist()], track.left.tolist(), track.top.tolist(), strict=True)
+    return tuple(LookRow(t_us=t_us, left=left, top=top, width=width, height=height) for t_us, left, top in places)
 
 
 def _open_video(path: Path, target: SensorSize, config: SourceConfig) -> EventSource:
     """Open a video, scaled before it is simulated, which is more exact and faster than scaling its events."""
-    settings = config.video
-    if config.roi is not None:
-        if settings.video.crop:
-            raise DataError(f"{path}: both roi and video.crop = {settings.video.crop} select a part, expected one")
-        crop = str(_find_video_region(path, target, config)) if config.roi == "auto" else config.roi
-        settings = _set_video(settings, crop=crop)
-    size = open_video(path, settings.video).size
-    if config.fit != "crop" and size != target and not settings.video.resize:
-        settings = _set_video(settings, resize=str(scaled_size(size, target)))
+    settings, roi = config.video, config.roi
+    given = settings.video.crop or settings.video.resize
+    if roi not in (None, "full") and settings.video.crop:
+        raise DataError(f"{path}: both roi and video.crop = {settings.video.crop} select a part, expected one")
+    if roi == "auto" and settings.video.resize:
+        raise DataError(f"{path}: both roi = auto and video.resize = {settings.video.resize} scale, expected one")
+    pictures = settings if roi in (None, "full") else _set_video(settings, resize=None)
+    size = open_video(path, pictures.video).size
+    small = _set_video(settings, resize=str(_coarse_size(size))).model_copy(update={"upsample": "off"})
+    overview = _simulate_video(path, small)
+    framing = None
+    if roi == "auto" or (roi is None and config.fit is None and not given):
+        zoom = 1.0 if config.fit == "crop" else None
+        framing = find_framing(overview.parts(), overview.sensor, target, zoom=zoom, original=size)
+    if framing is not None:
+        region = framing.surroundings()
+        canvas = framing.zoomed(region)
+        settings = _set_video(settings, crop=str(region), resize=str(canvas))
+        track: Track | None = framing.track(framing.zoom, (region.left, region.top))
+        fit, looked_at = plan_fit(canvas, canvas, "crop"), _follow_rows(framing)
+    else:
+        region = _parse_region(str(path), config, size)
+        if region.size != size:
+            settings = _set_video(settings, crop=str(region))
+        if config.fit != "crop" and region.size != target and not settings.video.resize:
+            settings = _set_video(settings, resize=str(scaled_size(region.size, target)))
+        scaled = open_video(path, settings.video).size
+        fit, track = plan_fit(scaled, target, "crop"), None
+        looked_at = _still_row(region if config.fit != "crop" else _cropped(region, target))
+    stream = _simulate_video(path, settings)
+    span_us = _estimate_span(open_video(path, settings.video))
+    return EventSource(str(path), stream, overview, size, fit, track, looked_at, span_us, is_video=True)
+
+
+def _coarse_size(size: SensorSize) -> SensorSize:
+    """Return the size at which a video is searched and shown."""
+    return size if max(size.width, size.height) <= COARSE_SIDE_PX else scaled_size(size, COARSE)
+
+
+def _simulate_video(path: Path, settings: ConvertConfig) -> EventStream:
     video = open_video(path, settings.video)
-    parts = partial(_simulate, str(path), video, settings)
-    fit = plan_fit(video.size, target, "crop")
-    return EventSource(str(path), video.size, parts, fit, _estimate_span(video), is_video=True)
+    return EventStream(video.size, partial(_simulate, str(path), video, settings))
 
 
 def _estimate_span(video: Video) -> tuple[int, int] | None:
@@ -203,26 +280,8 @@ def _estimate_span(video: Video) -> tuple[int, int] | None:
     return first_us, max(second_us, last_us if stop_s is None else min(last_us, round(stop_s * 1e6)))
 
 
-def _set_video(settings: ConvertConfig, **update: str) -> ConvertConfig:
+def _set_video(settings: ConvertConfig, **update: str | None) -> ConvertConfig:
     return settings.model_copy(update={"video": settings.video.model_copy(update=update)})
-
-
-def _find_video_region(path: Path, target: SensorSize, config: SourceConfig) -> Region:
-    """Return the part of the images in which a coarse simulation has events."""
-    full = open_video(path, config.video.video).size
-    coarse = _open_video(path, target, config.model_copy(update={"roi": None, "fit": "scale"}))
-    found = find_region(coarse.parts(), coarse.sensor) or Region.full(coarse.sensor)
-    region = _scale_up(found, coarse.sensor, full)
-    return resize_region(region, full, target) if config.fit == "crop" else widen_region(region, full, target)
-
-
-def _scale_up(region: Region, sensor: SensorSize, full: SensorSize) -> Region:
-    """Return the region of an image of size `full` that became `region` when the image was scaled to `sensor`."""
-    x, y = full.width / sensor.width, full.height / sensor.height
-    left, top = int(region.left * x), int(region.top * y)
-    width = min(full.width - left, round(region.size.width * x))
-    height = min(full.height - top, round(region.size.height * y))
-    return Region(left, top, SensorSize(width=max(1, width), height=max(1, height)))
 
 
 def _simulate(name: str, video: Video, settings: ConvertConfig) -> Iterator[Events]:

@@ -77,7 +77,7 @@ def draw_webcam(rng: np.random.Generator) -> Webcam:
     """Return a random webcam or phone."""
     width, height = _SIZES[rng.choice(len(_SIZES), p=_SIZE_SHARES)]
     fps = _RATES[rng.choice(len(_RATES), p=_RATE_SHARES)]
-    noise = float(np.exp(rng.uniform(np.log(0.002), np.log(0.02))))
+    noise = float(np.exp(rng.uniform(np.log(0.0007), np.log(0.008))))
     return Webcam(
         size=SensorSize(width=width, height=height),
         fps=fps,

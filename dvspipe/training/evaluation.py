@@ -161,6 +161,8 @@ def evaluate_checkpoint(
     path = find_checkpoint(path)
     classifier, network = load_checkpoint(path)
     found = open_dataset(data, seed, classifier.bins)
+    for warning in found.warnings:
+        callback.on_warning(warning)
     if found.classes != classifier.classes:
         raise DataError(
             f"{found.title}: has the classes {', '.join(found.classes)}, expected those of {path}: "

@@ -129,6 +129,8 @@ def _run(
         require_tensorboard()
     opened = open_dataset(config.data, config.seed, config.bins)
     data = leave_out_copies(opened, partial(callback.on_progress, "comparing recordings"))
+    for warning in data.warnings:
+        callback.on_warning(warning)
     _warn(callback, find_copies(data))
     if resume:
         check_split(folder.split, data)
