@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EXIT_INTERRUPTED = 130
 INTERRUPTED = "interrupted"
 GRACE_S = 0.6  # for work that shows progress, which is stopped there
-LIMIT_S = 1.2  # for everything; then the process ends, which takes some time itself
+LIMIT_S = 1.3  # for everything; then the process ends, which takes some time itself
 POLL_S = 0.1
 SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # at the beginning of an empty line
 

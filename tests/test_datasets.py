@@ -558,3 +558,13 @@ def test_recordings_below_a_class_folder_are_a_warning(tmp_path: Path) -> None:
     assert "not read: 2 recordings, such as" in warning
     assert str(tmp_path / "a" / "old") in warning
     assert warning in survey(data).problems
+
+
+def test_a_video_beside_its_recording_is_not_a_second_one(tmp_path: Path) -> None:
+    for name in ("left", "right"):
+        for number in range(4):
+            write(tmp_path / name / f"{number}.h5", random_events(number, 50))
+            (tmp_path / name / f"{number}.webm").write_bytes(b"the video that it was made of")
+    data = open_dataset(DataConfig(kind="folder", root=tmp_path, cache="none"), seed=0)
+    assert {Path(sample.name).suffix for sample in data.samples} == {".h5"}
+    assert len(data.samples) == 8

@@ -14,7 +14,9 @@ from .screen import notes, progress, screen
 
 synth = typer.Typer(help="Make synthetic recordings with labels.", no_args_is_help=True)
 
-Videos = Annotated[bool, typer.Option("--videos", help="Also write the rendered videos as .webm.")]
+LEAST_PEOPLE = 3  # one for each part of a data set
+
+Videos = Annotated[bool, typer.Option("--videos", help="Also write the videos, as .webm or .mp4.")]
 
 
 @synth.command()
@@ -76,4 +78,7 @@ def gestures(
     screen.print(
         f"{out}: {plan.count} synthetic clips in {len(GESTURES)} classes, people: {people}, new files: {written}"
     )
-    notes.print(f"next:\n  dvspipe train gesture data.root={out}")
+    if people >= LEAST_PEOPLE:
+        notes.print(f"next:\n  dvspipe train gesture data.root={out}")
+    else:
+        notes.print(f"training needs {LEAST_PEOPLE} people or more")

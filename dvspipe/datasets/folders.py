@@ -329,12 +329,9 @@ def list_class_folders(source: DataSource, folder: Path, classes: Sequence[str],
         if class_folder.name not in classes:
             problems.append(f"{class_folder}: unknown class folder (expected one of {', '.join(classes)})")
             continue
-        files = []
-        for path in sorted(class_folder.iterdir()):
-            if is_loadable(path):
-                files.append(path)
-            else:
-                deeper += _find_deeper(path)
+        inside = sorted(class_folder.iterdir())
+        files = _leave_out_converted([path for path in inside if is_loadable(path)])
+        deeper += [found for path in inside if not is_loadable(path) for found in _find_deeper(path)]
         if not files:
             problems.append(f"{class_folder}: no recording ({', '.join(RECORDING_SUFFIXES)}) and no video found")
         for file in files:
@@ -349,6 +346,12 @@ def list_class_folders(source: DataSource, folder: Path, classes: Sequence[str],
         listed = [*problems, *warnings] or [f"{folder}: no class folders found (expected <class>/<recording>)"]
         raise DataError("; ".join(listed))
     return Listing(tuple(samples), tuple(problems), tuple(warnings))
+
+
+def _leave_out_converted(files: Sequence[Path]) -> list[Path]:
+    """Return files without the videos beside recordings of the same name, which show the same."""
+    recorded = {path.stem for path in files if path.suffix.lower() in RECORDING_SUFFIXES}
+    return [path for path in files if path.stem not in recorded or path.suffix.lower() not in VIDEO_SUFFIXES]
 
 
 def _find_deeper(folder: Path) -> list[Path]:
