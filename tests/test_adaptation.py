@@ -317,6 +317,12 @@ def test_adapt_replaces_nothing_without_overwrite(data: Path, checkpoint: Path) 
     assert Classifier.load(data.parent / "new.safetensors").moments is not None
 
 
+def test_adapt_writes_no_checkpoint_under_another_suffix(data: Path, checkpoint: Path) -> None:
+    said = dvspipe("adapt", checkpoint, data, "-o", "new.txt", cwd=data.parent, code=2).stderr
+    assert "new.txt: wrong suffix for a checkpoint (found .txt, expected .safetensors)" in said
+    assert not (data.parent / "new.txt").exists()
+
+
 def test_the_strength_of_the_command_is_that_of_the_function() -> None:
     from dvspipe.cli.adapt import adapt as command
 
