@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from .checkpoint import ClassifierConfig, load_checkpoint, versions
 from .errors import ConfigError, FileError, Remedy
-from .files import claim_output, write_beside
+from .files import claim_output, require_suffix, write_beside
 from .networks import LIF, LeakyReadout, SpikingNetwork
 from .networks.models import Convolution, Linear
 
@@ -140,8 +140,7 @@ def export(
         raise ConfigError(f"dt = {dt:g}: is out of range (expected a number of seconds above 0)")
     if dt is not None and to != "nir":
         raise ConfigError(f"dt = {dt:g}: is not used by {to}", Remedy("to", "nir", "scale time constants"))
-    if path.suffix.lower() != f".{to}":
-        raise FileError(f"{path}: wrong suffix for {to} (found {path.suffix or 'none'}, expected .{to})")
+    require_suffix(path, f".{to}", to)
     claim_output(path, overwrite=overwrite)
     begin = progress or (lambda _: None)
     begin("load")

@@ -33,6 +33,16 @@ def claim_output(path: Path, *, overwrite: bool) -> None:
         raise FileError(f"{path}: already exists", REPLACE)
 
 
+def require_suffix(path: Path, suffix: str, what: str) -> None:
+    """Check that an output has the suffix of what it holds.
+
+    Raises:
+        FileError: It has not.
+    """
+    if path.suffix.lower() != suffix:
+        raise FileError(f"{path}: wrong suffix for {what} (found {path.suffix or 'none'}, expected {suffix})")
+
+
 def require_space(path: Path, size: int) -> None:
     """Check that the disk of an output has room for `size` more bytes.
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dvspipe.events import Events, SensorSize
+from dvspipe.formats import write
 
 SENSOR = SensorSize(width=12, height=7)
 
@@ -38,6 +39,14 @@ def moving_bar(label: int, seed: int, windows: int = 1) -> Events:
     across = rng.integers(0, 12, t.size)
     x, y = {0: (along + 2, across), 1: (13 - along, across), 2: (across + 2, along)}[label]
     return Events(t, x, y, rng.integers(0, 2, t.size), BAR_SENSOR)
+
+
+def write_bars(folder: Path) -> Path:
+    """Write class folders of 20 moving bars each, and return the folder."""
+    for label, name in enumerate(BAR_CLASSES):
+        for number in range(20):
+            write(folder / name / f"{number:02}.h5", moving_bar(label, number))
+    return folder
 
 
 @pytest.fixture(scope="session", autouse=True)

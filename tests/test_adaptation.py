@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import BAR_CLASSES, moving_bar
+from conftest import BAR_CLASSES, moving_bar, write_bars
 from test_cli import dvspipe
 
 from dvspipe.checkpoint import load_checkpoint, read_checkpoint, read_tensors, save_checkpoint, write_tensors
@@ -52,12 +52,9 @@ def bars(
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network that recognises bars by their movement."""
     root = tmp_path_factory.mktemp("bars")
-    for label, name in enumerate(BAR_CLASSES):
-        for number in range(20):
-            write(root / "data" / name / f"{number:02}.h5", moving_bar(label, number))
     config = {
         "bins": {"steps": 5, "step_us": 20_000},
-        "data": {"root": str(root / "data")},
+        "data": {"root": str(write_bars(root / "data"))},
         "network": {"channels": [6, 6], "kernel": 3, "tau_mem_s": 0.04},
         "optimiser": {"epochs": 6, "batch": 8, "learning_rate": 0.02},
     }

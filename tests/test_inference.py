@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import BAR_CLASSES, BAR_SENSOR, SENSOR, moving_bar, random_events
+from conftest import BAR_CLASSES, BAR_SENSOR, SENSOR, moving_bar, random_events, write_bars
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
@@ -89,13 +89,10 @@ def untrained(sensor: SensorSize = BAR_SENSOR, classes: tuple[str, ...] = BAR_CL
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network that recognises bars by their movement."""
     root = tmp_path_factory.mktemp("bars")
-    for label, name in enumerate(BAR_CLASSES):
-        for number in range(20):
-            write(root / "data" / name / f"{number:02}.h5", moving_bar(label, number))
     config = {
         "bins": BINS,
         "jobs": 1,
-        "data": {"root": str(root / "data")},
+        "data": {"root": str(write_bars(root / "data"))},
         "network": {"channels": [6], "kernel": 3, "tau_mem_s": 0.04},
         "optimiser": {"epochs": 6, "batch": 8, "learning_rate": 0.02},
     }

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import FileError
-from ..files import claim_output
+from ..files import claim_output, require_suffix
 from .infer import Checkpoint, FitMode, Hop, Overrides, Recordings, Roi, Window, build_config, show_share
 from .options import AsJson, Hint, Overwrite, Sensor, parse_hints, parse_sensor, to_us
 from .screen import EXIT_SOME_FAILED, fail, make_table, notes, progress, screen, skip
@@ -41,8 +40,7 @@ def adapt(
     """Adapt a trained network to the sensor of unlabelled recordings."""
     from ..inference import Classifier, adapt, plan_tasks
 
-    if out.suffix.lower() != ".safetensors":
-        raise FileError(f"{out}: wrong suffix for a checkpoint (found {out.suffix or 'none'}, expected .safetensors)")
+    require_suffix(out, ".safetensors", "a checkpoint")
     claim_output(out, overwrite=overwrite)
     config = build_config(settings, {"window_us": to_us(window), "hop_us": to_us(hop), "fit": fit, "roi": roi})
     sources = [task.source for task in plan_tasks(recordings)]

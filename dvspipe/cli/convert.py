@@ -203,11 +203,13 @@ class _Conversions:
         from ..conversion import convert_many
         from ..formats import discard_saved
 
-        waiting = [task for task in tasks if self.overwrite or not task.target.exists()]
+        waiting: list[ConversionTask] = []
+        for task in tasks:
+            if self.overwrite or not task.target.exists():
+                waiting.append(task)
+            else:
+                discard_saved(task.target)
         if len(waiting) < len(tasks):
-            for task in tasks:
-                if task not in waiting:
-                    discard_saved(task.target)
             existing = f"{len(tasks) - len(waiting)} of {len(tasks)}"
             if not notes.quiet:  # not as a note, because standard output may be JSON
                 messages.print(f"already converted: {existing}; use --overwrite to convert again")

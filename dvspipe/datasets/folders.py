@@ -185,12 +185,13 @@ def _open_class_folders(
         testing = _find_subfolder(source.config.test_root, "test") or source.config.test_root
     train = list_class_folders(source, training, classes, sensor)
     test = list_class_folders(source, testing, classes, sensor) if testing else Listing()
+    found = train + test
     data = DataSet(
         f"recordings in {source.root.name}",
         classes,
         sensor or find_sensor(source, train.samples),
-        problems=train.problems + test.problems,
-        warnings=train.warnings + test.warnings,
+        problems=found.problems,
+        warnings=found.warnings,
     )
     return divide_parts(source, data, train.samples, test.samples)
 
@@ -315,6 +316,10 @@ class Listing:
     samples: tuple[Sample, ...] = ()
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    def __add__(self, other: Listing) -> Listing:
+        """Return what is in both."""
+        return Listing(self.samples + other.samples, self.problems + other.problems, self.warnings + other.warnings)
 
 
 def list_class_folders(source: DataSource, folder: Path, classes: Sequence[str], sensor: SensorSize | None) -> Listing:

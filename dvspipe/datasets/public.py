@@ -33,19 +33,14 @@ def open_nmnist(source: DataSource) -> DataSet:
     """Return N-MNIST (Orchard et al. 2015) in its original folders, or in NMNIST/ as Tonic stores it."""
     root = _find_nmnist(source, source.root)
     train = list_class_folders(source, root / "Train", NMNIST_CLASSES, NMNIST_SENSOR)
-    tests = [_list_nmnist_part(source, root / "Test")]
+    test = _list_nmnist_part(source, root / "Test")
     if source.config.test_root is not None:
         other = _find_nmnist(source, source.config.test_root)
         _check_images(root, other)
-        tests = [_list_nmnist_part(source, other / "Train"), _list_nmnist_part(source, other / "Test")]
-    data = DataSet(
-        "N-MNIST",
-        NMNIST_CLASSES,
-        NMNIST_SENSOR,
-        problems=tuple(problem for each in (train, *tests) for problem in each.problems),
-        warnings=tuple(warning for each in (train, *tests) for warning in each.warnings),
-    )
-    return divide_parts(source, data, train.samples, [sample for each in tests for sample in each.samples])
+        test = _list_nmnist_part(source, other / "Train") + _list_nmnist_part(source, other / "Test")
+    found = train + test
+    data = DataSet("N-MNIST", NMNIST_CLASSES, NMNIST_SENSOR, problems=found.problems, warnings=found.warnings)
+    return divide_parts(source, data, train.samples, test.samples)
 
 
 def _check_images(root: Path, test_root: Path) -> None:

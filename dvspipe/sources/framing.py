@@ -27,9 +27,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..events import Events, Region, SensorSize, concatenate
+from ..events import Events, Region, SensorSize
 from ..filters import check_pixels
-from .fitting import Fit, fit_stream, plan_fit
+from .fitting import Fit, plan_fit
 
 SLICE_US = 500_000
 SEEN_SLICES = 6  # on each side of a slice that show with it where the person is: 3 s
@@ -395,23 +395,6 @@ def plan_following(framing: Framing) -> tuple[Fit, Track]:
     region = framing.surroundings()
     fit = plan_fit(framing.source, framing.zoomed(region), "scale", region)
     return fit, framing.track(framing.zoom, (region.left, region.top))
-
-
-def frame_events(events: Events, target: SensorSize) -> Events:
-    """Return the events of the one who moves, as `SourceConfig.roi = "auto"` shows them to a network.
-
-    Args:
-        events: The events of a recording, from a sensor of any size.
-        target: The network's sensor.
-
-    Returns:
-        Events of the target. If nothing moves, or what moves fills the picture, this is the complete picture, scaled.
-    """
-    framing = find_framing([events], events.sensor, target)
-    if framing is None:
-        return concatenate(fit_stream([events], plan_fit(events.sensor, target, "scale")), target)
-    fit, track = plan_following(framing)
-    return concatenate(follow_stream(fit_stream([events], fit), track), target)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

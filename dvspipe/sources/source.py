@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..conversion import FRAMES_AHEAD, ConvertConfig, is_video
 from ..errors import CorruptionError, DataError, EventError, FormatError, Remedy, VideoError
-from ..events import Events, Region, SensorSize
+from ..events import Events, Region, SensorSize, concatenate
 from ..formats import NO_HINTS, Hints, Recording, open_recording
 from ..parallel import prefetch
 from ..results import LookRow
@@ -125,6 +125,20 @@ def open_source(
     return _plan_source(str(given), stream, target, config, span_us)
 
 
+def frame_events(events: Events, target: SensorSize) -> Events:
+    """Return the events of the one who moves, as `SourceConfig.roi = "auto"` shows them to a network.
+
+    Args:
+        events: The events of a recording, from a sensor of any size.
+        target: The network's sensor.
+
+    Returns:
+        Events of the target. If nothing moves, or what moves fills the picture, this is the complete picture, scaled.
+    """
+    source = open_source(events, target, SourceConfig(roi="auto"), sensor=None)
+    return concatenate(source.read_fitted(), target)
+
+
 def _iterate_once(events: Events) -> Iterator[Events]:
     yield events
 
@@ -235,28 +249,27 @@ def _open_video(path: Path, target: SensorSize, config: SourceConfig) -> EventSo
     pictures = settings if roi in (None, "full") else _set_video(settings, resize=None)
     size = open_video(path, pictures.video).size
     small = _set_video(settings, resize=str(_coarse_size(size))).model_copy(update={"upsample": "off"})
-    overview = _simulate_video(path, small)
+    overview = _simulate_video(path, open_video(path, small.video), small)
     framing = None
     if roi == "auto" or (roi is None and config.fit is None and not given):
         zoom = 1.0 if config.fit == "crop" else None
         framing = find_framing(overview.parts(), overview.sensor, target, zoom=zoom, original=size)
     if framing is not None:
         region = framing.surroundings()
-        canvas = framing.zoomed(region)
-        settings = _set_video(settings, crop=str(region), resize=str(canvas))
+        settings = _set_video(settings, crop=str(region), resize=str(framing.zoomed(region)))
         track: Track | None = framing.track(framing.zoom, (region.left, region.top))
-        fit, looked_at = plan_fit(canvas, canvas, "crop"), _follow_rows(framing)
+        looked_at = _follow_rows(framing)
     else:
         region = _parse_region(str(path), config, size)
         if region.size != size:
             settings = _set_video(settings, crop=str(region))
         if config.fit != "crop" and region.size != target and not settings.video.resize:
             settings = _set_video(settings, resize=str(scaled_size(region.size, target)))
-        scaled = open_video(path, settings.video).size
-        fit, track = plan_fit(scaled, target, "crop"), None
+        track = None
         looked_at = _still_row(region if config.fit != "crop" else _cropped(region, target))
-    stream = _simulate_video(path, settings)
-    span_us = _estimate_span(open_video(path, settings.video))
+    video = open_video(path, settings.video)
+    fit = plan_fit(video.size, target if track is None else video.size, "crop")
+    stream, span_us = _simulate_video(path, video, settings), _estimate_span(video)
     return EventSource(str(path), stream, overview, size, fit, track, looked_at, span_us, is_video=True)
 
 
@@ -265,8 +278,7 @@ def _coarse_size(size: SensorSize) -> SensorSize:
     return size if max(size.width, size.height) <= COARSE_SIDE_PX else scaled_size(size, COARSE)
 
 
-def _simulate_video(path: Path, settings: ConvertConfig) -> EventStream:
-    video = open_video(path, settings.video)
+def _simulate_video(path: Path, video: Video, settings: ConvertConfig) -> EventStream:
     return EventStream(video.size, partial(_simulate, str(path), video, settings))
 
 

@@ -34,9 +34,9 @@ from .gestures import (
     render_gesture,
     render_session,
 )
-from .people import draw_person
+from .people import Person, draw_person
 from .rendering import render
-from .scenes import LIGHTS, LightKind, draw_far_camera, draw_scene
+from .scenes import LIGHTS, LightKind, draw_far_camera, draw_scene, to_srgb
 from .sensors import draw_sensor, read_out
 from .webcam import Webcam, compress, draw_webcam, film
 from .writing import SynthesisRecord, write_recordings
@@ -48,6 +48,10 @@ PANNED = 0.15  # of the videos of other gestures
 
 def _seeds(label: int, person: int, clip: int, seed: int) -> list[int]:
     return [seed, person, label + 1, clip]
+
+
+def _draw_identity(seed: int, person: int) -> Person:
+    return draw_person(np.random.default_rng([seed, person]))
 
 
 def _draw_light(seeds: list[int]) -> LightKind:
@@ -90,7 +94,7 @@ def record_gesture(
 
 def _render(seeds: list[int], duration_us: int, fps: float) -> Iterator[Frame]:
     seed, person, number, _ = seeds
-    identity = draw_person(np.random.default_rng([seed, person]))
+    identity = _draw_identity(seed, person)
     rng = np.random.default_rng(seeds)
     return render_gesture(number - 1, identity, rng, ClipSettings(duration_us, fps, _draw_light(seeds)))
 
@@ -115,7 +119,7 @@ def film_gesture(stem: Path, label: int, *, person: int, clip: int, seed: int, d
     """
     seeds = _seeds(label, person, clip, seed)
     rng, webcam = np.random.default_rng([*seeds, 5]), _draw_webcam(seeds)
-    identity = draw_person(np.random.default_rng([seed, person]))
+    identity = _draw_identity(seed, person)
     times_s = webcam.picture_times(duration_us)
     scene = draw_scene(identity, webcam.size, _draw_light(seeds), rng, draw_far_camera)
     pose = pose_person(plan_clip(label, rng, duration_us), identity, rng, times_s)
@@ -159,7 +163,7 @@ def record_session(
     rng, plan_rng = np.random.default_rng(seeds), np.random.default_rng([*seeds, 3])
     plan = plan_session(labels, plan_rng)
     duration_us = (plan[-1].end_us if plan else 0) + int(plan_rng.integers(800_000, 2_500_000))
-    identity = draw_person(np.random.default_rng([seed, person]))
+    identity = _draw_identity(seed, person)
     light = _draw_light(seeds)
     frames = render_session(plan, identity, rng, ClipSettings(duration_us, SIMULATED_FPS[light], light))
     return _record(frames, np.random.default_rng([*seeds, 1])), plan
@@ -173,9 +177,7 @@ def _record(frames: Iterable[Frame], rng: np.random.Generator) -> Events:
 @cache
 def _srgb_table() -> NDArray[np.uint8]:
     """Return the sRGB value of each of 65,536 levels of light."""
-    light = np.arange(65536) / 65535
-    grey = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.asarray((255 * grey).round(), np.uint8)
+    return np.asarray((255 * to_srgb(np.arange(65536) / 65535)).round(), np.uint8)
 
 
 class GesturesRecord(SynthesisRecord):

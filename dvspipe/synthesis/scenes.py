@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,11 @@ LIGHTS: tuple[LightKind, ...] = get_args(LightKind)
 PERSON_M = 1.72  # from the crown to the feet
 ABOVE_M = 0.36  # from the line of the shoulders to a little above the crown
 LEAST_SCALE_PX = 35.0
+
+
+def to_srgb(light: NDArray[Any]) -> NDArray[Any]:
+    """Return values in sRGB (IEC 61966-2-1) of light from 0 to 1, of the same floating-point type."""
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
 @dataclass(frozen=True)

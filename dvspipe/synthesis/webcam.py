@@ -23,6 +23,7 @@ from ..opencv import cv2
 from ..video import open_h264, open_webm
 from .motion import wander
 from .people import Floats
+from .scenes import to_srgb
 
 _SIZES = ((160, 120), (320, 240), (360, 640), (640, 360), (640, 480), (1280, 720), (1920, 1080))
 _SIZE_SHARES = (0.30, 0.34, 0.05, 0.12, 0.15, 0.03, 0.01)
@@ -153,8 +154,7 @@ def _add_rows(total: NDArray[Any], picture: NDArray[Any], weights: NDArray[Any])
 
 def _develop(light: NDArray[np.float32], webcam: Webcam) -> NDArray[np.uint8]:
     """Return an 8-bit frame."""
-    light = np.clip(light, 0, 1)
-    grey = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055) ** webcam.contrast
+    grey = to_srgb(np.clip(light, 0, 1)) ** webcam.contrast
     if webcam.sharpen:
         grey = grey + webcam.sharpen * (grey - cv2.GaussianBlur(grey, (0, 0), 1.0))
     return np.asarray((255 * np.clip(grey, 0, 1)).round(), np.uint8)

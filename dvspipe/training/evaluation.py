@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..checkpoint import FEW_CALIBRATED, find_checkpoint, load_checkpoint
+from ..checkpoint import FEW_CALIBRATED, ClassifierConfig, find_checkpoint, load_checkpoint
 from ..datasets import (
     PARTS,
     DataConfig,
@@ -84,11 +84,13 @@ class ScoreFields(TypedDict):
     wrong: tuple[WrongPrediction, ...]
 
 
-def score(evaluation: Evaluation, samples: Sequence[Sample], classes: Sequence[str], temperature: float) -> ScoreFields:
-    """Return the fields of `results.Scores`, probabilities being those at a temperature."""
+def score(
+    evaluation: Evaluation, samples: Sequence[Sample], classes: Sequence[str], classifier: ClassifierConfig
+) -> ScoreFields:
+    """Return the fields of `results.Scores`, probabilities being those of a classifier."""
     from sklearn.metrics import confusion_matrix
 
-    probabilities = torch.from_numpy(evaluation.logits / temperature).softmax(1).numpy()
+    probabilities = classifier.probabilities(evaluation.logits)
     confusion = confusion_matrix(evaluation.labels, evaluation.predicted, labels=range(len(classes)))
     certainty = probabilities.max(axis=1)
     wrong = np.flatnonzero(evaluation.labels != evaluation.predicted)
@@ -96,7 +98,7 @@ def score(evaluation: Evaluation, samples: Sequence[Sample], classes: Sequence[s
         classes=tuple(classes),
         confusion=tuple(map(tuple, confusion.tolist())),
         calibration_error=expected_calibration_error(probabilities, evaluation.labels),
-        temperature=temperature,
+        temperature=classifier.temperature,
         wrong=tuple(
             WrongPrediction(
                 name=samples[n].name,
@@ -179,7 +181,7 @@ def evaluate_checkpoint(
     synthetic = found.is_synthetic(part)
     tensors = SpikeTensors(parts[part], TensorSettings(classifier.bins), cache=open_cache(data), progress=progress)
     return EvaluationResult(
-        **score(evaluate(network, tensors, batch=batch), parts[part], found.classes, classifier.temperature),
+        **score(evaluate(network, tensors, batch=batch), parts[part], found.classes, classifier),
         data=f"{len(tensors)} recordings ({part}) of {found.title}{' (synthetic)' if synthetic else ''}",
         synthetic=synthetic,
         trained_on=classifier.trained_on,

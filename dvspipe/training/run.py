@@ -267,11 +267,10 @@ def _test(
     batch = config.optimiser.batch
     classifier, network = load_checkpoint(folder.best, str(experiment.processes.device))
     validated = evaluate(network, parts.validation, batch=batch)
-    temperature = fit_temperature(validated.logits, validated.labels)
     moments = measure_classes(network, parts.train, len(data.classes), batch=batch)
     calibrated = classifier.model_copy(
         update={
-            "temperature": temperature,
+            "temperature": fit_temperature(validated.logits, validated.labels),
             "calibrated_on": len(data.validation),
             "least_energy": find_least_energy(validated.logits),
         }
@@ -281,7 +280,7 @@ def _test(
     with count_activity(network) as counters:
         tested = evaluate(network, parts.test, batch=batch)
     layers = summarize_layers(counters, counted=config.bins.dtype.kind == "u")
-    scores = score(tested, data.test, data.classes, temperature)
+    scores = score(tested, data.test, data.classes, calibrated)
     activity = record_activity(layers, network, parts.test, data, config.bins, scores["wrong"])
     outcome = Outcome(
         config=config,
