@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from .checkpoint import ClassifierConfig, load_checkpoint, versions
 from .errors import ConfigError, FileError, Remedy
 from .files import claim_output, require_suffix, write_beside
-from .networks import LIF, LeakyReadout, SpikingNetwork
+from .networks import LIF, LeakyReadout, LinearReadout, SpikingNetwork
 from .networks.models import Convolution, Linear
 
 ExportFormat = Literal["nir", "onnx"]
@@ -145,6 +145,11 @@ def export(
     begin = progress or (lambda _: None)
     begin("load")
     config, network = load_checkpoint(checkpoint)
+    if config.network.kind == "stdp":
+        raise ConfigError(
+            f"{checkpoint}: network.kind = stdp cannot be exported, as no format has neurons that spike at most once",
+            Remedy("network.kind", "csnn", "train a network that can be exported"),
+        )
     spikes, step_s = _draw_sample(config), dt or SNNTORCH_STEP_S
     with torch.no_grad(), write_beside(path) as beside:
         begin("write")
@@ -254,6 +259,8 @@ def _nir_readout(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> 
             yield nir.Linear(np.float32(keep) * np.eye(neurons, dtype=np.float32))
         return
     yield from _nir_linear(network.linear, shape)
+    if isinstance(readout, LinearReadout):
+        return
     yield _nir_neurons(readout.lif, (neurons,), dt)
     if readout.votes > 1:
         share = np.full(readout.votes, 1 / readout.votes, np.float32)

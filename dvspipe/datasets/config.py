@@ -17,8 +17,8 @@ from .augmentation import VaryConfig
 DataKind = Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mnist"]
 """Every kind of data set; see `DataConfig.kind`."""
 
-ImageCode = Literal["constant", CodeName]
-"""How an image becomes spikes: by one of the spike codes, or its values at every step."""
+ImageCode = Literal["constant", "contrast", CodeName]
+"""How an image becomes spikes: by one of the spike codes, its local contrast, or its values at every step."""
 
 
 class DataConfig(Settings):
@@ -48,7 +48,8 @@ class DataConfig(Settings):
     video: ConvertConfig = ConvertConfig()
     """How videos become events."""
     code: ImageCode = "poisson"
-    """`mnist`: the spike code, as in `dvspipe encode`, or `constant`: the values of the image at every step."""
+    """`mnist`: the spike code, as in `dvspipe encode`, or `constant`: the values of the image at every step, or
+    `contrast`: the rank of its local contrast (`Contrast`)."""
     code_settings: dict[str, float] = Field(default_factory=dict)
     """`mnist`: settings of the code; its steps are those of `bins`."""
     group: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, get_args
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import build
-from ..encoding import CODES, BinConfig, SpikeCode
+from ..encoding import CODES, BinConfig, Contrast, SpikeCode
 from ..events import SensorSize
 from ..synthesis import DIGIT_PX, MnistPart, read_mnist
 from .config import DataConfig
@@ -32,9 +33,9 @@ def build_code(config: DataConfig, bins: BinConfig) -> SpikeCode:
     Raises:
         ConfigError: A setting of the code is wrong.
     """
-    kind = Constant if config.code == "constant" else CODES[config.code]
+    kinds: Mapping[str, type[SpikeCode]] = {"constant": Constant, "contrast": Contrast, **CODES}
     steps = {"steps": bins.steps, "step_us": bins.step_us}
-    return build(kind, {**config.code_settings, **steps}, f"data.code_settings of {config.code}")
+    return build(kinds[config.code], {**config.code_settings, **steps}, f"data.code_settings of {config.code}")
 
 
 def open_mnist(source: DataSource) -> DataSet:

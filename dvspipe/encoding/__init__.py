@@ -1,6 +1,7 @@
 """Events to spike tensors, and static values and signals to spike trains."""
 
 from .bins import BinConfig, BinCounts, BinForm, PolarityMode, StepRule, cut_windows, encode_events
+from .contrast import Contrast
 from .spikes import (
     CODES,
     BensSpiker,
@@ -26,6 +27,7 @@ __all__ = [
     "BinCounts",
     "BinForm",
     "CodeName",
+    "Contrast",
     "Delta",
     "EncoderState",
     "HoughSpiker",

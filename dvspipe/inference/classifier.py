@@ -252,6 +252,8 @@ class Classifier:
             ConfigError: The network's windows are not made by time, or the length is not a multiple of its time step.
         """
         bins, step_us = self.config.bins, self.config.bins.step_us
+        if config.stateful and self.config.network.kind == "stdp":
+            raise ConfigError("stateful: network.kind = stdp does not forget (expected windows, without stateful)")
         if bins.by != "time":
             given = [name for name in ("window_us", "hop_us", "stateful") if getattr(config, name)]
             if given:

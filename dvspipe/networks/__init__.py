@@ -2,8 +2,9 @@
 
 from .activity import LayerActivity, LayerTrace, count_activity, summarize_layers, trace_layers
 from .config import NetworkConfig, NetworkKind, Readout, Reset, Surrogate
+from .first_spikes import FirstSpikes
 from .models import SpikingNetwork, State, watch_rates
-from .neurons import LIF, CountReadout, LeakyReadout
+from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout
 from .norms import BatchNorm, ClassMoments, apply_norms, find_norms, measure_norms, mix_moments
 from .response import NeuronResponse, neuron_response
 
@@ -12,9 +13,11 @@ __all__ = [
     "BatchNorm",
     "ClassMoments",
     "CountReadout",
+    "FirstSpikes",
     "LayerActivity",
     "LayerTrace",
     "LeakyReadout",
+    "LinearReadout",
     "NetworkConfig",
     "NetworkKind",
     "NeuronResponse",

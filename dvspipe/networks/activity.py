@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..results import LayerActivity as LayerRecord
-from .models import Convolution, Linear, SpikingNetwork
+from .first_spikes import FirstSpikes
+from .models import Convolution, FirstSpikeConvolution, Linear, SpikingNetwork, is_spiking, spike_rate
 from .neurons import LIF, CountReadout
 
 
@@ -35,6 +36,7 @@ class LayerActivity:
             n spikes, as in a residual, counts n.
         nonzero: Number of input values other than 0.
         fired: Number of output spikes per neuron; None if the neurons do not spike.
+        of_potentials: Whether the input values are potentials of neurons that do not spike.
     """
 
     name: str
@@ -47,6 +49,7 @@ class LayerActivity:
     arrived: float = 0.0
     nonzero: int = 0
     fired: float | None = None
+    of_potentials: bool = False
 
     @property
     def fan_out(self) -> float:
@@ -69,43 +72,52 @@ class LayerActivity:
         self.arrived += float(x.sum(dtype=torch.float64)) * self.pool**2
         self.nonzero += int(x.count_nonzero())
 
-    def _count_connections(self, weight: Tensor, inputs: tuple[Tensor, ...]) -> None:
-        self.neurons = inputs[0][0, 0].numel()
+    def _count_connections(
+        self, weight: Tensor, neurons: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]
+    ) -> None:
+        # the input of `FirstSpikes` are spikes, and its state has a potential for each neuron
+        self.neurons = output[1][0].numel() if isinstance(neurons, FirstSpikes) else inputs[0][0, 0].numel()
         self.connections = self.neurons * weight[0].numel()
 
-    def _count_outputs(self, _: nn.Module, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+    def _count_outputs(self, neurons: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) -> None:
         T, B = inputs[0].shape[:2]
-        self.fired = (self.fired or 0.0) + float(output[0].mean(dtype=torch.float64)) * T * B
+        self.fired = (self.fired or 0.0) + spike_rate(neurons, inputs, output) * T * B
 
 
 @contextmanager
 def count_activity(network: SpikingNetwork) -> Iterator[list[LayerActivity]]:
     """Yield the layers of a network in their order, whose counts grow with every forward pass inside the block."""
-    blocks = [module for module in network.modules() if isinstance(module, Convolution | Linear)]
-    weights = [block.convolution.weight if isinstance(block, Convolution) else block.linear.weight for block in blocks]
-    parts: list[tuple[nn.Module, Tensor, nn.Module]] = [
-        *((block, weight, block.lif) for block, weight in zip(blocks, weights, strict=True)),
-        (network.linear, network.linear.weight, network.readout),
-    ]
-    layers, hooks, pool = list[LayerActivity](), [], 1
+    parts = [part for module in network.modules() if (part := _find_parts(module)) is not None]
+    parts.append((network.linear, network.linear.weight, network.readout))
+    layers, hooks, pool, of_potentials = list[LayerActivity](), [], 1, False
     for number, (synapses, weight, neurons) in enumerate(parts, start=1):
-        layer = LayerActivity(f"lif{number}" if number < len(parts) else "readout", pool)
+        layer = LayerActivity(f"lif{number}" if number < len(parts) else "readout", pool, of_potentials=of_potentials)
         hooks += [
             network.register_forward_pre_hook(layer._count_steps),
             synapses.register_forward_pre_hook(layer._count_inputs),
-            neurons.register_forward_pre_hook(
-                lambda _, inputs, layer=layer, weight=weight: layer._count_connections(weight, inputs)
+            neurons.register_forward_hook(
+                lambda *call, layer=layer, weight=weight: layer._count_connections(weight, *call)
             ),
         ]
-        if isinstance(neurons, LIF | CountReadout):
+        if is_spiking(neurons) or isinstance(neurons, CountReadout):
             hooks.append(neurons.register_forward_hook(layer._count_outputs))
         pool = neurons.settings.pool if isinstance(neurons, LIF) else 1
+        of_potentials = isinstance(neurons, FirstSpikes) and not is_spiking(neurons)
         layers.append(layer)
     try:
         yield layers
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _find_parts(module: nn.Module) -> tuple[nn.Module, Tensor, nn.Module] | None:
+    """Return the synapses, weights and neurons of a layer; None for other modules."""
+    if isinstance(module, Convolution):
+        return module, module.convolution.weight, module.lif
+    if isinstance(module, Linear):
+        return module, module.linear.weight, module.lif
+    return (module, module.neurons.weight, module.neurons) if isinstance(module, FirstSpikeConvolution) else None
 
 
 @dataclass(frozen=True)
@@ -138,11 +150,10 @@ def trace_layers(network: SpikingNetwork, spikes: Tensor, shown: int) -> tuple[l
     Returns:
         A trace per layer, and the readout float64 [T, K].
     """
-    currents: list[tuple[LIF, Tensor]] = []
-    layers = [module for module in network.modules() if isinstance(module, LIF)]
+    inputs: list[tuple[nn.Module, Tensor]] = []
     hooks = [
-        layer.register_forward_pre_hook(lambda lif, inputs: currents.append((lif, inputs[0].flatten(1).clone())))
-        for layer in layers
+        layer.register_forward_pre_hook(lambda layer, given: inputs.append((layer, given[0].clone())))
+        for layer in filter(is_spiking, network.modules())
     ]
     try:
         with torch.no_grad():
@@ -151,23 +162,49 @@ def trace_layers(network: SpikingNetwork, spikes: Tensor, shown: int) -> tuple[l
         for hook in hooks:
             hook.remove()
     with torch.no_grad():
-        traces = [_trace(f"lif{number}", *pair, shown) for number, pair in enumerate(currents, start=1)]
+        traces = [_trace(f"lif{number}", *pair, shown) for number, pair in enumerate(inputs, start=1)]
     readout: NDArray[np.float64] = outputs[:, 0].double().cpu().numpy()
     return traces, readout
 
 
-def _trace(name: str, lif: LIF, currents: Tensor, shown: int) -> LayerTrace:
-    """Return the trace of a layer from its input currents [T, N]."""
-    unpooled = copy(lif)
-    unpooled.settings = lif.settings._replace(pool=1, in_place=False)
-    fired = unpooled(currents, None)[0].cpu().numpy() > 0
+def _trace(name: str, layer: nn.Module, inputs: Tensor, shown: int) -> LayerTrace:
+    """Return the trace of a layer from its input currents [T, 1, ...], or spikes for `FirstSpikes`."""
+    if isinstance(layer, FirstSpikes):
+        fired, potentials = _trace_first_spikes(layer, inputs)
+    else:
+        assert isinstance(layer, LIF)
+        fired, potentials = _trace_lif(layer, inputs.flatten(1))
+    neurons = fired.shape[1]
     active = np.flatnonzero(fired.any(0))
-    candidates = active if active.size else np.arange(currents.shape[1])
+    candidates = active if active.size else np.arange(neurons)
     chosen = candidates[np.linspace(0, candidates.size - 1, min(shown, candidates.size)).round().astype(int)]
     order = np.argsort(-fired[:, chosen].sum(0), kind="stable")
     traced = [int(order[place]) for place in dict.fromkeys((0, order.size // 2, order.size - 1))]
-    membranes = _potentials(unpooled, currents[:, torch.from_numpy(chosen[traced]).to(currents.device)])
-    return LayerTrace(name, currents.shape[1], fired[:, chosen], tuple(traced), membranes)
+    return LayerTrace(name, neurons, fired[:, chosen], tuple(traced), potentials(chosen[traced]))
+
+
+Potentials = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+"""Returns the potentials [T, n] of some neurons."""
+
+
+def _trace_lif(lif: LIF, currents: Tensor) -> tuple[NDArray[np.bool_], Potentials]:
+    """Return the spikes [T, N] of a layer without pooling, and its potentials before resets."""
+    unpooled = copy(lif)
+    unpooled.settings = lif.settings._replace(pool=1, in_place=False)
+    fired = unpooled(currents, None)[0].cpu().numpy() > 0
+    return fired, lambda chosen: _potentials(unpooled, currents[:, torch.from_numpy(chosen).to(currents.device)])
+
+
+def _trace_first_spikes(layer: FirstSpikes, spikes: Tensor) -> tuple[NDArray[np.bool_], Potentials]:
+    """Return the spikes [T, N] of a layer without pooling, and its potentials, 0 after a spike of the pixel."""
+    assert layer.threshold is not None
+    unpooled, integrating = copy(layer), copy(layer)
+    unpooled.geometry = integrating.geometry = layer.geometry._replace(pool=1)
+    integrating.threshold = None
+    fired, potentials = (each(spikes, None)[0].cpu().numpy() for each in (unpooled, integrating))
+    closed = np.cumsum(fired.any(-1, keepdims=True), axis=0) - fired.any(-1, keepdims=True) > 0
+    T, shares = len(fired), np.where(closed, 0, potentials.astype(np.float64) / layer.threshold)
+    return fired.reshape(T, -1) > 0, lambda chosen: shares.reshape(T, -1)[:, chosen]
 
 
 def _potentials(lif: LIF, currents: Tensor) -> NDArray[np.float64]:
@@ -190,7 +227,10 @@ def summarize_layers(layers: Sequence[LayerActivity], *, counted: bool) -> tuple
         layers: The counters of all layers, in order.
         counted: Whether the inputs of the network are counts of events; those of the later layers are always spikes.
     """
-    return tuple(_summarize(layer, multiplies=place == 0 and not counted) for place, layer in enumerate(layers))
+    return tuple(
+        _summarize(layer, multiplies=layer.of_potentials or (place == 0 and not counted))
+        for place, layer in enumerate(layers)
+    )
 
 
 def _summarize(layer: LayerActivity, *, multiplies: bool) -> LayerRecord:

@@ -8,13 +8,13 @@ from pydantic import Field
 
 from ..config import Settings
 
-NetworkKind = Literal["csnn", "sew", "plif", "mlp"]
+NetworkKind = Literal["csnn", "sew", "plif", "mlp", "stdp"]
 """The architecture; see `NetworkConfig.kind`."""
 Reset = Literal["zero", "subtract"]
 """What a spike does to the membrane; see `NetworkConfig.reset`."""
 Surrogate = Literal["superspike", "arctan", "triangle"]
 """The surrogate gradient of a spike; see `dvspipe.networks.neurons.Spike`."""
-Readout = Literal["leaky", "count"]
+Readout = Literal["leaky", "count", "linear"]
 """What returns a number per class; see `NetworkConfig.readout`."""
 
 
@@ -31,11 +31,16 @@ class NetworkConfig(Settings):
     kernel: int = Field(default=5, ge=1, le=11)
     """Side of the convolution kernels in pixels, odd."""
     padded: tuple[bool, ...] | None = None
-    """`csnn`: whether the convolution of each block is padded, so that it keeps the image size; None pads all."""
+    """`csnn`, `stdp`: whether the convolution of each block is padded, which keeps the image size; None pads all."""
     pool: int = Field(default=2, ge=1, le=8)
     """Side of the pooling at the end of each block; left out if no pixel would remain."""
     hidden: int = Field(default=512, ge=1, le=65536)
     """`plif`: number of neurons of the linear layer before the readout."""
+    thresholds: tuple[Annotated[float, Field(gt=0, le=1e6)], ...] = (10.0, 10.0)
+    """`stdp`: potential at which the neurons of each block spike, in weights of 1; those of the last block spike only
+    while they learn."""
+    last_pool: int = Field(default=4, ge=1, le=64)
+    """`stdp`: side of the squares of pixels over which the potentials of the last block are pooled."""
     tau_mem_s: float = Field(default=0.03, gt=0)
     """Membrane time constant of the spiking neurons in seconds; at least one time step."""
     tau_syn_s: float | None = Field(default=None, gt=0)
@@ -51,7 +56,8 @@ class NetworkConfig(Settings):
     slope: float = Field(default=5.0, gt=0)
     """Slope of the surrogate gradient."""
     readout: Readout = "leaky"
-    """`leaky`: a leaky integrator per class, whose mean potential is its logit. `count`: spiking neurons."""
+    """`leaky`: a leaky integrator per class, whose mean potential is its logit. `count`: spiking neurons. `linear`: the
+    linear layer itself, the only one for `stdp`."""
     votes: int = Field(default=1, ge=1, le=100)
     """`count`: number of neurons per class, whose spikes are averaged."""
     tau_readout_s: float = Field(default=0.1, gt=0)

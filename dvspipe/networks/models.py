@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,8 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from ..events import SensorSize
 from .config import NetworkConfig, NetworkKind
-from .neurons import LIF, CountReadout, LeakyReadout
+from .first_spikes import FIRED, FirstSpikes
+from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout
 
 State = Sequence[Tensor]
 """The state of the neurons after the last step: a tensor per spiking layer in the order of the layers, then that of the
@@ -75,6 +77,18 @@ class Convolution(nn.Module):
 
     def _convolve_folded(self, x: Tensor) -> Tensor:
         return nn.functional.conv2d(x, *self.folded(), padding=self.convolution.padding)
+
+
+class FirstSpikeConvolution(nn.Module):
+    """A layer of `FirstSpikes` on images with channels second."""
+
+    def __init__(self, neurons: FirstSpikes) -> None:
+        super().__init__()
+        self.neurons = neurons
+
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        """Return the spikes or potentials [T*B, K, H, W] for an input [T*B, C, H, W]."""
+        return memory.run_pixels(self.neurons, x).to(x.dtype)
 
 
 class MaxPool(nn.Module):
@@ -139,12 +153,18 @@ class _Builder:
         return self.channels * self.width * self.height
 
     def convolve(self, channels: int, *, padded: bool = True, average: bool = False) -> None:
-        side, padding = self.config.kernel, self.config.kernel // 2 if padded else 0
-        self.width, self.height = (length + 2 * padding - side + 1 for length in (self.width, self.height))
-        if min(self.width, self.height) < 1:
-            raise ConfigError(f"network.padded: no pixel remains after a convolution of {side} pixels without padding")
+        padding = self._convolved(padded=padded)
         pool = self.config.pool if average and min(self.width, self.height) >= self.config.pool else 1
         self.layers.append(Convolution(self.channels, channels, self.config, self.dt, padding=padding, pool=pool))
+        self.channels = channels
+        self._shrink(pool)
+
+    def integrate(self, channels: int, threshold: float | None, *, padded: bool, pool: int) -> None:
+        padding = self._convolved(padded=padded)
+        pool = pool if min(self.width, self.height) >= pool else 1
+        kernel = self.config.kernel
+        neurons = FirstSpikes(self.channels, channels, kernel=kernel, threshold=threshold, padding=padding, pool=pool)
+        self.layers.append(FirstSpikeConvolution(neurons))
         self.channels = channels
         self._shrink(pool)
 
@@ -160,19 +180,35 @@ class _Builder:
         self.layers.append(Linear(self.features, neurons, self.config, self.dt))
         self.channels, self.width, self.height = neurons, 1, 1
 
+    def _convolved(self, *, padded: bool) -> int:
+        """Change the image size by a convolution, and return its padding."""
+        side, padding = self.config.kernel, self.config.kernel // 2 if padded else 0
+        self.width, self.height = (length + 2 * padding - side + 1 for length in (self.width, self.height))
+        if min(self.width, self.height) < 1:
+            raise ConfigError(f"network.padded: no pixel remains after a convolution of {side} pixels without padding")
+        return padding
+
     def _shrink(self, pool: int) -> None:
         self.width, self.height = self.width // pool, self.height // pool
 
 
 def _csnn(build: _Builder) -> None:
-    config = build.config
+    for channels, padded in zip(build.config.channels, _padded_blocks(build.config), strict=True):
+        build.convolve(channels, padded=padded, average=True)
+
+
+def _padded_blocks(config: NetworkConfig) -> tuple[bool, ...]:
+    """Return whether the convolution of each block is padded."""
     padded = (True,) * len(config.channels) if config.padded is None else config.padded
-    if len(padded) != len(config.channels):
+    _check_number("padded", len(padded), config)
+    return padded
+
+
+def _check_number(name: str, found: int, config: NetworkConfig) -> None:
+    if found != len(config.channels):
         raise ConfigError(
-            f"network.padded: wrong number of values (found {len(padded)}, expected {len(config.channels)} as blocks)"
+            f"network.{name}: wrong number of values (found {found}, expected {len(config.channels)} as blocks)"
         )
-    for channels, same in zip(config.channels, padded, strict=True):
-        build.convolve(channels, padded=same, average=True)
 
 
 def _sew(build: _Builder) -> None:
@@ -199,7 +235,26 @@ def _mlp(build: _Builder) -> None:
         build.connect(neurons)
 
 
-MODELS: Mapping[NetworkKind, Callable[[_Builder], None]] = {"csnn": _csnn, "sew": _sew, "plif": _plif, "mlp": _mlp}
+def _stdp(build: _Builder) -> None:
+    config = build.config
+    _check_number("thresholds", len(config.thresholds), config)
+    if config.readout != "linear":
+        raise ConfigError(f"network.readout = {config.readout}: expected linear for network.kind = stdp")
+    last = len(config.channels) - 1
+    blocks = zip(config.channels, config.thresholds, _padded_blocks(config), strict=True)
+    for number, (channels, threshold, padded) in enumerate(blocks):
+        is_last = number == last
+        pool = config.last_pool if is_last else config.pool
+        build.integrate(channels, None if is_last else threshold, padded=padded, pool=pool)
+
+
+MODELS: Mapping[NetworkKind, Callable[[_Builder], None]] = {
+    "csnn": _csnn,
+    "sew": _sew,
+    "plif": _plif,
+    "mlp": _mlp,
+    "stdp": _stdp,
+}
 """The function that builds the layers before the readout, by the kind of network."""
 
 
@@ -221,8 +276,8 @@ class SpikingNetwork(nn.Module):
         self, config: NetworkConfig, *, grid: SensorSize, classes: int, dt: float, inputs: int = 2
     ) -> None:  # fmt: skip
         super().__init__()
-        if config.padded is not None and config.kind != "csnn":
-            raise ConfigError(f"network.padded: needs network.kind = csnn (found {config.kind})")
+        if config.padded is not None and config.kind not in ("csnn", "stdp"):
+            raise ConfigError(f"network.padded: needs network.kind = csnn or stdp (found {config.kind})")
         if config.kernel % 2 == 0:
             raise ConfigError(f"network.kernel = {config.kernel}: is even (expected an odd number)")
         for name in ("tau_mem_s", "tau_syn_s", "tau_readout_s"):
@@ -237,11 +292,7 @@ class SpikingNetwork(nn.Module):
         MODELS[config.kind](build)
         self.layers = nn.ModuleList(build.layers)
         self.linear = nn.Linear(build.features, classes * config.votes)
-        self.readout: LeakyReadout | CountReadout = (
-            LeakyReadout(config.tau_readout_s, dt, config.gain)
-            if config.readout == "leaky"
-            else CountReadout(config, dt, config.votes)
-        )
+        self.readout: LeakyReadout | CountReadout | LinearReadout = _build_readout(config, dt)
         self.dropout = config.dropout
 
     def forward(self, spikes: Tensor, state: State | None = None) -> tuple[Tensor, State]:
@@ -256,12 +307,57 @@ class SpikingNetwork(nn.Module):
             logits; and the state. In evaluation mode, a recording in parts has the same result as in one call.
         """
         memory = Memory(state, len(spikes))
-        x = spikes.flatten(0, 1).to(self.linear.weight.dtype).contiguous(memory_format=torch.channels_last)
-        for layer in self.layers:
-            x = layer(x, memory)
+        x = self._run(spikes, memory, len(self.layers))
         features = drop_features(x.flatten(1).unflatten(0, (memory.steps, -1)), self.dropout, self.training)
         output = memory.run(self.readout, self.linear(features))
         return output, memory.after
+
+    def run_layers(self, spikes: Tensor, count: int | None = None) -> Tensor:
+        """Return the output of the first layers for recordings from their start.
+
+        Args:
+            spikes: [T, B, C, H, W], of any dtype.
+            count: Number of layers; None for all, without the readout.
+
+        Returns:
+            [T, B, C, H, W], with the C, H and W of the last of these layers.
+        """
+        chosen = len(self.layers) if count is None else count
+        output: Tensor = self._run(spikes, Memory(None, len(spikes)), chosen).unflatten(0, spikes.shape[:2])
+        return output
+
+    def _run(self, spikes: Tensor, memory: Memory, count: int) -> Tensor:
+        """Return the output [T*B, C, H, W] of the first layers."""
+        x = spikes.flatten(0, 1).to(self.linear.weight.dtype).contiguous(memory_format=torch.channels_last)
+        for layer in self.layers[:count]:
+            x = layer(x, memory)
+        return x
+
+
+def _build_readout(config: NetworkConfig, dt: float) -> LeakyReadout | CountReadout | LinearReadout:
+    if config.readout == "leaky":
+        return LeakyReadout(config.tau_readout_s, dt, config.gain)
+    return CountReadout(config, dt, config.votes) if config.readout == "count" else LinearReadout()
+
+
+def is_spiking(module: nn.Module) -> bool:
+    """Return whether a module is a layer of neurons that spike."""
+    return isinstance(module, LIF) or (isinstance(module, FirstSpikes) and module.threshold is not None)
+
+
+def spike_rate(neurons: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) -> float:
+    """Return the spikes per neuron and step of a call of a layer of neurons.
+
+    Args:
+        neurons: The layer.
+        inputs: The arguments of the call.
+        output: What it returned.
+    """
+    if not isinstance(neurons, FirstSpikes):
+        return float(output[0].detach().mean(dtype=torch.float64))
+    spikes, before = inputs  # a square of `FirstSpikes` has one spike at most, of whichever neuron
+    fired = int((output[1] == FIRED).sum()) - (0 if before is None else int((before == FIRED).sum()))
+    return fired / output[1].numel() / len(spikes)
 
 
 @contextmanager
@@ -272,12 +368,12 @@ def watch_rates(network: nn.Module) -> Iterator[dict[str, float]]:
     """
     rates: dict[str, float] = {}
 
-    def note(name: str, output: tuple[Tensor, Tensor]) -> None:
-        rates[name] = float(output[0].detach().mean())
+    def note(name: str, *call: Any) -> None:
+        rates[name] = spike_rate(*call)
 
-    layers = [module for module in network.modules() if isinstance(module, LIF)]
+    layers = [module for module in network.modules() if is_spiking(module)]
     hooks = [
-        layer.register_forward_hook(lambda _, __, output, name=f"lif{number}": note(name, output))
+        layer.register_forward_hook(lambda *call, name=f"lif{number}": note(name, *call))
         for number, layer in enumerate(layers, start=1)
     ]
     try:

@@ -218,3 +218,11 @@ class CountReadout(nn.Module):
         """Return the mean spikes [T, B, K] of each class for currents [T, B, K * votes], and the state."""
         spikes, state = self.lif(currents, state)
         return spikes.unflatten(-1, (-1, self.votes)).mean(-1), state
+
+
+class LinearReadout(nn.Module):
+    """No neurons: the currents themselves."""
+
+    def forward(self, currents: Tensor, _state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the currents [T, B, K], and an empty state."""
+        return currents, currents.new_empty(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -56,7 +56,7 @@ class _Panel(NamedTuple):
 
 
 def draw_curves(rows: Sequence[EpochRow], path: Path, *, title: str = "", chosen_epoch: int | None = None) -> None:
-    """Draw loss, accuracy and the spike rate of each layer over epochs.
+    """Draw loss, accuracy, and the spike rate and convergence of each layer over epochs.
 
     Args:
         rows: One per epoch; values that are not finite are left out.
@@ -83,8 +83,10 @@ def draw_curves(rows: Sequence[EpochRow], path: Path, *, title: str = "", chosen
             ],
         ),
     ]
-    if rates := _rate_lines(rows):
+    if rates := _layer_lines([row.rates for row in rows]):
         panels.append(_Panel("Spikes per neuron and time step", rates, from_zero=True))
+    if convergence := _layer_lines([row.convergence for row in rows]):
+        panels.append(_Panel("Convergence of weights, w (1 - w)", convergence, from_zero=True))
     epochs = [row.epoch for row in rows]
     figure = new_figure(width=3.4 * len(panels), height=2.9, title=title)
     for axes, panel in zip(figure.subplots(1, len(panels)), panels, strict=True):
@@ -96,11 +98,12 @@ def draw_curves(rows: Sequence[EpochRow], path: Path, *, title: str = "", chosen
     save_figure(figure, path)
 
 
-def _rate_lines(rows: Sequence[EpochRow]) -> list[_Line]:
-    layers = list(rows[0].rates) if rows else []
+def _layer_lines(values: Sequence[Mapping[str, float]]) -> list[_Line]:
+    """Return a curve for each layer, given the value of each layer for each epoch."""
+    layers = list(values[0]) if values else []
     places = np.linspace(0, len(LAYER_COLOURS) - 1, len(layers)).round().astype(int)
     return [
-        _Line(layer, LAYER_COLOURS[place], [row.rates.get(layer, math.nan) for row in rows])
+        _Line(layer, LAYER_COLOURS[place], [each.get(layer, math.nan) for each in values])
         for layer, place in zip(layers, places.tolist(), strict=True)
     ]
 

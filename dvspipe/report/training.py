@@ -12,6 +12,7 @@ from ..results import TestResult, TrainingRun, wilson_interval
 from .charts import draw_confusion, draw_curves
 from .energy import energy_per_recording
 from .examples import draw_examples, draw_wrong
+from .kernels import draw_kernels
 from .pages import UNDEFINED, Media, Table, write_page
 from .style import readable
 
@@ -21,13 +22,18 @@ EXAMPLES_CAPTION = (
     "of them, with the threshold dotted; the readout of each class, whose mean over the steps is the prediction."
 )
 
+KERNELS_CAPTION = (
+    "What each channel of a layer responds to: weights of ON red and of OFF blue. Those of later layers are sums of "
+    "the kernels before, by their weights."
+)
+
 WRONG_CAPTION = "The most certain wrong predictions: events summed over the steps, ON red and OFF blue."
 
 
 def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] = ()) -> Path:
     """Write the page of a run and the pictures that it shows into the run's folder, and return the page's path.
 
-    The pictures are curves.png, confusion_matrix.png, examples.png and wrong.png.
+    The pictures are curves.png, confusion_matrix.png, examples.png, wrong.png and kernels.png.
 
     Args:
         run: The run.
@@ -45,6 +51,8 @@ def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] =
         draw_wrong(test.wrong, run.activity.wrong, folder.wrong)
     if run.activity.examples:
         draw_examples(run.activity, test.classes, folder.examples)
+    if run.activity.kernels:
+        draw_kernels(run.activity.kernels, folder.kernels)
     return write_page(
         folder.report,
         "training.html",
@@ -59,6 +67,7 @@ def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] =
         confusion=Media(folder.confusion_matrix, "Shade: share of the true class.", is_chart=True),
         classes=_class_table(test),
         examples=Media(folder.examples, EXAMPLES_CAPTION, is_chart=True) if run.activity.examples else None,
+        kernels=Media(folder.kernels, KERNELS_CAPTION, is_chart=True) if run.activity.kernels else None,
         energy=energy_per_recording(run.activity),
         wrong=_wrong_table(test),
         wrong_picture=Media(folder.wrong, WRONG_CAPTION, is_chart=True) if run.activity.wrong else None,

@@ -130,6 +130,18 @@ class EventImage(Record):
     """[H, W], ON events."""
 
 
+class KernelRecord(Record):
+    """The kernels of a layer that STDP trained."""
+
+    name: str
+    """The layer."""
+    channels: int
+    """Number of its channels, the first of which have a kernel below."""
+    kernels: tuple[tuple[tuple[tuple[float, ...], ...], ...], ...]
+    """[n, C, h, w], the weight of each pixel of the network's input for n channels; those of later layers are sums of
+    the kernels of the layers before, by their weights."""
+
+
 class ActivityRecord(Record):
     """activity.json: what the network did with the test recordings."""
 
@@ -145,6 +157,8 @@ class ActivityRecord(Record):
     """The first test recording of some classes."""
     wrong: tuple[EventImage, ...] = ()
     """The first of the wrong predictions that test.json lists."""
+    kernels: tuple[KernelRecord, ...] = ()
+    """The layers that STDP trained; none in other networks."""
 
     @property
     def neurons(self) -> int:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from ..files import read_bytes
 from .activity import ActivityRecord
 from .scores import Scores
@@ -90,6 +92,11 @@ class RunFolder:
         return self.path / "wrong.png"
 
     @property
+    def kernels(self) -> Path:
+        """The kernels that STDP trained, a picture."""
+        return self.path / "kernels.png"
+
+    @property
     def report(self) -> Path:
         """The page that shows the run."""
         return self.path / "report.html"
@@ -106,7 +113,8 @@ class RunFolder:
 
     def result_files(self) -> tuple[Path, ...]:
         """Return what a run leaves at its end, its report included."""
-        return self.test, self.activity, self.curves, self.confusion_matrix, self.examples, self.wrong, self.report
+        pictures = self.curves, self.confusion_matrix, self.examples, self.wrong, self.kernels
+        return self.test, self.activity, *pictures, self.report
 
     def epoch_files(self) -> tuple[Path, ...]:
         """Return what a run leaves after each epoch."""
@@ -146,10 +154,14 @@ class EpochRow(Row):
     """How much of it was spent waiting for data."""
     rates: dict[str, float]
     """Spikes per neuron and step of each layer, in the last batch; columns `rate_<layer>` of the CSV file."""
+    convergence: dict[str, float] = Field(default_factory=dict)
+    """Mean of w * (1 - w) over the weights of each layer that STDP trains; columns `convergence_<layer>`."""
 
     def cells(self) -> dict[str, Cell]:
         """Return the value of each column."""
-        return super().cells() | {f"rate_{name}": rate for name, rate in self.rates.items()}
+        of_layers = {f"rate_{name}": rate for name, rate in self.rates.items()}
+        of_layers |= {f"convergence_{name}": mean for name, mean in self.convergence.items()}
+        return super().cells() | of_layers
 
     def is_better_than(self, other: EpochRow) -> bool:
         """Return whether the validation result is better than that of another epoch: accuracy first, then loss."""

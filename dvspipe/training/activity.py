@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from ..datasets import DataSet, SpikeTensors
 from ..datasets.augmentation import Spikes
 from ..encoding import BinConfig
-from ..networks import LayerTrace, SpikingNetwork, trace_layers
-from ..results import ActivityRecord, EventImage, ExampleRecord, LayerActivity, TraceRecord, WrongPrediction
+from ..networks import FirstSpikes, LayerTrace, SpikingNetwork, trace_layers
+from ..results import (
+    ActivityRecord,
+    EventImage,
+    ExampleRecord,
+    KernelRecord,
+    LayerActivity,
+    TraceRecord,
+    WrongPrediction,
+)
 
 Item = TypeVar("Item")
 MAX_EXAMPLES = 3
@@ -21,6 +30,7 @@ MAX_LAYERS = 4  # of an example, spread evenly from the first to the last
 MAX_WRONG = 10
 MAX_SIDE = 64  # of the image of a wrong prediction, in pixels
 SHOWN_NEURONS = 48  # of a layer, in the raster of an example
+MAX_KERNELS = 64  # of a layer
 
 
 def record_activity(
@@ -51,7 +61,20 @@ def record_activity(
         layers=tuple(layers),
         examples=tuple(_example(network, tensors, data, number) for number in numbers),
         wrong=tuple(_image(tensors[places[each.name]][0]) for each in wrong[:MAX_WRONG]),
+        kernels=tuple(_kernels(network)),
     )
+
+
+def _kernels(network: SpikingNetwork) -> Iterator[KernelRecord]:
+    """Yield the kernels of the layers that STDP trains, in the pixels of the network's input."""
+    layers = [module for module in network.modules() if isinstance(module, FirstSpikes)]
+    stride, shown = 1, torch.empty(0)
+    for number, layer in enumerate(layers, start=1):
+        weight = layer.weight.detach().cpu()
+        shown = weight if number == 1 else nn.functional.conv_transpose2d(weight, shown, stride=stride)
+        kernels = tuple(tuple(_rounded(channel.double().numpy()) for channel in own) for own in shown[:MAX_KERNELS])
+        yield KernelRecord(name=f"lif{number}", channels=len(shown), kernels=kernels)
+        stride *= layer.geometry.pool
 
 
 def _image(spikes: Spikes) -> EventImage:

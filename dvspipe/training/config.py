@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from ..config import NAME_PATTERN, Settings
 from ..datasets import AugmentConfig, DataConfig
 from ..encoding import BinConfig
+from ..learning import StdpConfig
 from ..networks import NetworkConfig
 
 
@@ -75,9 +76,30 @@ class TrainConfig(Settings):
     network: NetworkConfig = NetworkConfig()
     augment: AugmentConfig = AugmentConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
+    stdp: StdpConfig = StdpConfig()
 
     @model_validator(mode="after")
     def _fits_together(self) -> TrainConfig:
         if self.augment.flip_polarity and self.bins.polarity == "merged":
             raise ValueError("augment.flip_polarity = true: bins.polarity = merged has no polarities")
+        if self.network.kind == "stdp":
+            self._fits_stdp()
         return self
+
+    def _fits_stdp(self) -> None:
+        layers = len(self.network.channels)
+        for name, found in (("winners", self.stdp.winners), ("radius", self.stdp.radius)):
+            if len(found) != layers:
+                raise ValueError(
+                    f"stdp.{name}: wrong number of values (found {len(found)}, expected {layers} as network.channels)"
+                )
+        least = (layers - 1) * self.stdp.passes + 1
+        if self.optimiser.epochs < least:
+            raise ValueError(
+                f"optimiser.epochs = {self.optimiser.epochs}: the last layer never learns (expected {least} or more, "
+                f"with stdp.passes = {self.stdp.passes} for each layer before it)"
+            )
+        if self.bins.polarity == "signed":
+            raise ValueError("bins.polarity = signed: network.kind = stdp needs values of 0 or more; use apart")
+        if self.baseline:
+            raise ValueError("baseline = true: network.kind = stdp has no gradients; use a network.kind that has")

@@ -120,13 +120,16 @@ def _find_untested(outcome: Outcome) -> Iterator[Finding]:
 
 def _find_rates(outcome: Outcome) -> Iterator[Finding]:
     network = outcome.config.network
+    louder: tuple[str, ...] = (f"network.gain={3 * network.gain:g}", f"network.tau_mem_s={_shorter(outcome.config):g}")
+    if network.kind == "stdp":
+        louder = (f"network.thresholds=[{', '.join(f'{threshold / 2:g}' for threshold in network.thresholds)}]",)
     silent = [layer.name for layer in outcome.layers if layer.rate == 0]
     saturated = [layer.name for layer in outcome.layers if (layer.rate or 0) > SATURATED_RATE]
     if silent:
         yield Finding(
             kind="silent",
             text=f"{_list(silent)} did not spike for any test recording, so that the readout gets no input",
-            settings=(f"network.gain={3 * network.gain:g}", f"network.tau_mem_s={_shorter(outcome.config):g}"),
+            settings=louder,
         )
     if saturated:
         yield Finding(
@@ -160,11 +163,14 @@ def _find_updates(outcome: Outcome) -> Iterator[Finding]:
 def _find_counting(outcome: Outcome) -> Iterator[Finding]:
     if outcome.count_accuracy > outcome.accuracy:
         rate = outcome.config.optimiser.learning_rate * (2 if outcome.train_accuracy < LEARNED else 0.5)
+        by_gradients = outcome.config.network.kind != "stdp"
         yield Finding(
             kind="counting",
             text=f"a linear classifier that sees only the number of events is better: {outcome.count_accuracy:.1%} of "
             f"the test recordings, the network {outcome.accuracy:.1%}",
-            settings=(f"optimiser.learning_rate={rate:g}",),
+            settings=(f"optimiser.learning_rate={rate:g}",)
+            if by_gradients
+            else ("network.thresholds", "stdp.readout_c"),
         )
 
 

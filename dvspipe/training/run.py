@@ -36,6 +36,7 @@ from .callback import StageCallback, TrainingCallback
 from .config import TrainConfig
 from .diagnosis import Outcome, diagnose, find_copies, find_outside
 from .evaluation import evaluate, event_count_accuracy, score, test_notes
+from .features import FeatureTrainer
 from .machine import describe_machine
 from .norms import measure_classes
 from .processes import Processes, join_processes
@@ -152,7 +153,8 @@ def _run(
             folder.clear(keep_epochs=state is not None)
             write_split(folder.split, data)
             write_text(folder.config, settings)  # last: a run with it can be resumed
-        trainer = Trainer(experiment, network.to(processes.device), folder, partial(_save, classifier))
+        kind = FeatureTrainer if config.network.kind == "stdp" else Trainer
+        trainer = kind(experiment, network.to(processes.device), folder, partial(_save, classifier))
         best = trainer.fit(state)
         baseline = _train_baseline(experiment, folder.baseline) if config.baseline else None
         run = None

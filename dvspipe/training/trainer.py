@@ -98,22 +98,22 @@ class Trainer:
             self._restore(state)
         validated = len(self.experiment.parts.validation)
         while not is_over(self.settings, self.rows):
-            row = self._run_epoch(len(self.rows) + 1)
+            row = self.run_epoch(len(self.rows) + 1)
             self.rows.append(row)
             if self.processes.is_first:
                 if choose_epoch(self.rows, validated) is row:
                     self.save(self.folder.best, self._evaluated())
                 self._store(row)
             self.callback.on_epoch(row)
-            self._warn_of_rates(row)
+            self.warn_of_rates(row)
         return choose_epoch(self.rows, validated)
 
     def _evaluated(self) -> nn.Module:
         """Return the network that is evaluated and kept."""
         return self.network if self.average is None else self.average.module
 
-    def _run_epoch(self, epoch: int) -> EpochRow:
-        """Pass over the training part once and validate."""
+    def run_epoch(self, epoch: int) -> EpochRow:
+        """Pass over the training part once, validate, and return the row of the epoch."""
         started, settings, experiment = time.monotonic(), self.settings, self.experiment
         # of dropout; does not depend on how many epochs ran before in this process
         torch.manual_seed(experiment.config.seed * SEED_STRIDE + epoch)
@@ -244,7 +244,8 @@ class Trainer:
         self.schedule = build_schedule(self.settings, self.optimiser, self.batches, step=state.step)
         self.rows = list(state.rows)
 
-    def _warn_of_rates(self, row: EpochRow) -> None:
+    def warn_of_rates(self, row: EpochRow) -> None:
+        """Warn of layers that are silent or saturated."""
         for name, rate in row.rates.items():
             if rate == 0:
                 self.callback.on_warning(

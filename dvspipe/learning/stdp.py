@@ -1,0 +1,222 @@
+"""Spike-timing-dependent plasticity: the pair rule and the triplet rule, by traces.
+
+A trace jumps by 1 at each spike of its neuron and decays with its time constant. In a step the traces decay, the
+weights change by the traces without the spikes of this step, and then these spikes are added. So the changes are the
+sums over all pairs (or triplets) of spikes, and a pair in the same step changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numba import njit
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from ..config import Settings
+from ..errors import DataError
+
+Bound = Literal["none", "additive", "multiplicative"]
+"""What keeps weights from 0 to 1; see `PairRule.bound`."""
+
+
+class PairRule(Settings):
+    """The pair rule (Song, Miller and Abbott, Nature Neuroscience 3 (2000); Morrison et al. 2008).
+
+    A pre spike before a post spike by a time d adds increase * exp(-d / tau_plus_s); one after it subtracts decrease *
+    exp(-d / tau_minus_s).
+
+    Example:
+        >>> import torch
+        >>> from dvspipe.learning import PairRule, apply_stdp
+        >>> pre, post = torch.zeros(31, 1), torch.zeros(31, 1)
+        >>> pre[0], post[10] = 1, 1
+        >>> weights = torch.full((1, 1), 0.5, dtype=torch.float64)
+        >>> changed, _ = apply_stdp(weights, pre, post, PairRule(), dt_s=1e-3)
+        >>> round(float(changed - weights), 7)  # 0.01 exp(-10 ms / 20 ms)
+        0.0060653
+        >>> changed, _ = apply_stdp(weights, post, pre, PairRule(), dt_s=1e-3)
+        >>> round(float(changed - weights), 7)
+        -0.0063686
+    """
+
+    increase: float = Field(default=0.01, ge=0, le=1)
+    """A+, change of a weight by a pre spike just before a post spike."""
+    decrease: float = Field(default=0.0105, ge=0, le=1)
+    """A-, change of a weight by a pre spike just after a post spike."""
+    tau_plus_s: float = Field(default=0.02, gt=0)
+    """Time constant of the traces of pre spikes in seconds."""
+    tau_minus_s: float = Field(default=0.02, gt=0)
+    """Time constant of the traces of post spikes in seconds."""
+    bound: Bound = "additive"
+    """`additive`: changes do not depend on the weight, which is clipped to 0 to 1. `multiplicative`: increases are
+    scaled by 1 - w and decreases by w, so that weights approach an equilibrium. `none`: weights are not bounded."""
+
+
+class TripletRule(Settings):
+    """The triplet rule (Pfister and Gerstner, Journal of Neuroscience 26 (2006)).
+
+    A second, slower trace of each neuron scales the changes: a post spike soon after another one increases more. So the
+    sign of the change depends on the rate, as in visual cortex, whose constants are the default (all-to-all, full set).
+
+    Example:
+        >>> import torch
+        >>> from dvspipe.learning import TripletRule, apply_stdp
+        >>> def change(rate_hz: int) -> float:  # by 60 pairs with the post spike 10 ms before the pre spike
+        ...     pre, post = torch.zeros(2, 60_000 // rate_hz + 20, 1, dtype=torch.float64)
+        ...     post[: 60_000 // rate_hz : 1000 // rate_hz] = 1
+        ...     pre[10 : 60_000 // rate_hz + 10 : 1000 // rate_hz] = 1
+        ...     return float(apply_stdp(torch.zeros(1, 1).double(), pre, post, TripletRule(), dt_s=1e-3)[0])
+        >>> round(change(20), 4), round(change(40), 4)
+        (-0.3516, 0.1548)
+    """
+
+    pair_increase: float = Field(default=5e-10, ge=0, le=1)
+    """A2+, change by a pre spike just before a post spike."""
+    triplet_increase: float = Field(default=6.2e-3, ge=0, le=1)
+    """A3+, further change for each recent post spike."""
+    pair_decrease: float = Field(default=7e-3, ge=0, le=1)
+    """A2-, change by a pre spike just after a post spike."""
+    triplet_decrease: float = Field(default=2.3e-4, ge=0, le=1)
+    """A3-, further change for each recent pre spike."""
+    tau_plus_s: float = Field(default=0.0168, gt=0)
+    """Time constant of the fast traces of pre spikes in seconds."""
+    tau_minus_s: float = Field(default=0.0337, gt=0)
+    """Time constant of the fast traces of post spikes in seconds."""
+    tau_x_s: float = Field(default=0.101, gt=0)
+    """Time constant of the slow traces of pre spikes in seconds."""
+    tau_y_s: float = Field(default=0.125, gt=0)
+    """Time constant of the slow traces of post spikes in seconds."""
+    bound: Bound = "none"
+    """As in `PairRule.bound`."""
+
+
+class Traces(NamedTuple):
+    """The traces after a step.
+
+    Args:
+        pre: float64 [2, N], fast and slow ones of the pre neurons.
+        post: float64 [2, M], fast and slow ones of the post neurons.
+    """
+
+    pre: Tensor
+    post: Tensor
+
+
+class _Constants(NamedTuple):
+    """A rule as its kernel takes it: the factors of a step, and the four changes."""
+
+    keep_pre: tuple[float, float]
+    keep_post: tuple[float, float]
+    increase: tuple[float, float]
+    decrease: tuple[float, float]
+    is_multiplicative: bool
+    lowest: float
+    highest: float
+
+
+def apply_stdp(
+    weights: Tensor, pre: Tensor, post: Tensor, rule: PairRule | TripletRule, *, dt_s: float,
+    traces: Traces | None = None,
+) -> tuple[Tensor, Traces]:  # fmt: skip
+    """Return the weights after a rule was applied to spikes, and the traces after the last step.
+
+    Args:
+        weights: float32 or float64 [M, N], from N pre to M post neurons.
+        pre: Spikes [T, N], 0 or 1.
+        post: Spikes [T, M], 0 or 1.
+        rule: The rule.
+        dt_s: Length of a step in seconds.
+        traces: What the previous call returned, to continue; None to start.
+
+    Returns:
+        New weights [M, N], and the traces. Spikes in parts have the same result as in one call.
+
+    Raises:
+        DataError: Shapes do not fit together, or spikes are no 0 and 1, or a weight or trace is NaN or infinite.
+    """
+    _check(weights, pre, post, traces)
+    M, N = weights.shape
+    before = traces or Traces(torch.zeros(2, N, dtype=torch.float64), torch.zeros(2, M, dtype=torch.float64))
+    after = Traces(*(trace.to("cpu", torch.float64, copy=True) for trace in before))
+    changed = weights.detach().to("cpu", copy=True).contiguous()
+    spikes = (train.detach().cpu().numpy() != 0 for train in (pre, post))
+    _apply(changed.numpy(), *spikes, *(trace.numpy() for trace in after), _constants(rule, dt_s))
+    return changed.to(weights.device), after
+
+
+def _check(weights: Tensor, pre: Tensor, post: Tensor, traces: Traces | None) -> None:
+    shapes = {"pre": pre.shape, "post": post.shape, "weights": weights.shape}
+    if any(len(shape) != 2 for shape in shapes.values()) or shapes["weights"] != (post.shape[1], pre.shape[1]):
+        found = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+        raise DataError(f"STDP: shapes do not fit (found {found}, expected pre [T, N], post [T, M], weights [M, N])")
+    if len(pre) != len(post):
+        raise DataError(f"STDP: spikes have another length (found pre {len(pre)} and post {len(post)} steps)")
+    for name, train in (("pre", pre), ("post", post)):
+        if not ((train == 0) | (train == 1)).all():
+            raise DataError(f"STDP: {name} holds another number (expected spikes, 0 or 1)")
+    if traces is not None and [trace.shape for trace in traces] != [(2, pre.shape[1]), (2, post.shape[1])]:
+        raise DataError(f"STDP: the traces are those of other neurons (found {[list(t.shape) for t in traces]})")
+    for name, tensor in (("weights", weights), *(zip(Traces._fields, traces, strict=True) if traces else ())):
+        if not tensor.isfinite().all():
+            raise DataError(f"STDP: NaN or infinity in the {name} (expected finite numbers)")
+
+
+def _constants(rule: PairRule | TripletRule, dt_s: float) -> _Constants:
+    if isinstance(rule, PairRule):
+        slow, increase, decrease = (1.0, 1.0), (rule.increase, 0.0), (rule.decrease, 0.0)
+    else:
+        slow = (rule.tau_x_s, rule.tau_y_s)
+        increase = (rule.pair_increase, rule.triplet_increase)
+        decrease = (rule.pair_decrease, rule.triplet_decrease)
+    is_additive = rule.bound == "additive"
+    return _Constants(
+        keep_pre=(math.exp(-dt_s / rule.tau_plus_s), math.exp(-dt_s / slow[0])),
+        keep_post=(math.exp(-dt_s / rule.tau_minus_s), math.exp(-dt_s / slow[1])),
+        increase=increase,
+        decrease=decrease,
+        is_multiplicative=rule.bound == "multiplicative",
+        lowest=0.0 if is_additive else -math.inf,
+        highest=1.0 if is_additive else math.inf,
+    )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _apply(
+    weights: NDArray[np.float64], pre: NDArray[np.bool_], post: NDArray[np.bool_],
+    x: NDArray[np.float64], y: NDArray[np.float64], rule: _Constants,
+) -> None:  # fmt: skip
+    """Change weights [M, N] and the traces x [2, N] and y [2, M] by spikes [T, N] and [T, M]."""
+    for t in range(len(pre)):
+        for speed in range(2):
+            x[speed] *= rule.keep_pre[speed]
+            y[speed] *= rule.keep_post[speed]
+        arrived = np.flatnonzero(pre[t])
+        for m in range(len(weights)):
+            if post[t, m]:
+                for n in range(weights.shape[1]):
+                    _change(weights, m, n, pre[t, n], True, x, y, rule)
+            else:
+                for k in arrived:
+                    _change(weights, m, k, True, False, x, y, rule)
+        x += pre[t]
+        y += post[t]
+
+
+@njit(inline="always")
+def _change(
+    weights: NDArray[np.float64], m: int, n: int, is_pre: bool, is_post: bool,
+    x: NDArray[np.float64], y: NDArray[np.float64], rule: _Constants,
+) -> None:  # fmt: skip
+    w, change = weights[m, n], 0.0
+    if is_post:
+        scale = 1 - w if rule.is_multiplicative else 1.0
+        change += scale * x[0, n] * (rule.increase[0] + rule.increase[1] * y[1, m])
+    if is_pre:
+        scale = w if rule.is_multiplicative else 1.0
+        change -= scale * y[0, m] * (rule.decrease[0] + rule.decrease[1] * x[1, n])
+    weights[m, n] = min(max(w + change, rule.lowest), rule.highest)

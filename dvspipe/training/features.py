@@ -1,0 +1,146 @@
+"""The training of a network of the kind `stdp`: its layers one after the other without labels, then the readout."""
+
+from __future__ import annotations
+
+import time
+import warnings
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ..datasets import BatchSettings, SpikeTensors, training_batches
+from ..datasets.augmentation import Spikes
+from ..errors import ConfigError
+from ..learning import Competition, convergence, learn_convolution
+from ..networks import FirstSpikes, SpikingNetwork, watch_rates
+from ..parallel import prefetch
+from ..results import EpochRow
+from .evaluation import evaluate
+from .trainer import Trainer
+
+Floats = NDArray[np.float32]
+ITERATIONS = 100  # of the fit of the readout
+LEAST_DEVIATION = 1e-6  # of a feature; those that are constant have the weight 0
+UNSEEN = 30.0  # how far below all others the logit of a class without training recordings is
+
+
+class FeatureTrainer(Trainer):
+    """Trains a network of the kind `stdp`; an epoch is a pass of one layer, and a new readout.
+
+    Layers learn in their order, each except the last for `stdp.passes` epochs. The readout is a logistic regression on
+    the means of the features over the steps; as the readout of the network is linear, the means of its outputs are the
+    logits of the regression.
+    """
+
+    network: SpikingNetwork
+
+    def run_epoch(self, epoch: int) -> EpochRow:
+        """Let a layer learn from each training recording once, fit the readout, and return the row of the epoch."""
+        if self.processes.count > 1:
+            raise ConfigError("network.kind = stdp: learns in one process; start it without torchrun")
+        started, experiment = time.monotonic(), self.experiment
+        self.network.eval()
+        self._learn(epoch)
+        with watch_rates(self.network) as rates:
+            features, labels = self._extract(epoch)
+        loss, accuracy = fit_readout(self.network.linear, features, labels, c=experiment.config.stdp.readout_c)
+        validated = evaluate(self.network, experiment.parts.validation, batch=self.settings.batch)
+        return EpochRow(
+            epoch=epoch,
+            train_loss=loss,
+            train_accuracy=accuracy,
+            val_loss=validated.loss,
+            val_accuracy=validated.accuracy,
+            learning_rate=self.learning_rate,
+            seconds=time.monotonic() - started,
+            data_seconds=0.0,
+            rates=rates,
+            convergence={
+                f"lif{number}": convergence(layer.weight) for number, layer in enumerate(self._layers(), start=1)
+            },
+        )
+
+    def warn_of_rates(self, row: EpochRow) -> None:
+        """Warn of layers that are silent."""
+        for name, rate in row.rates.items():
+            if rate == 0:
+                self.callback.on_warning(f"epoch {row.epoch}: layer {name} is silent; lower network.thresholds")
+
+    def _layers(self) -> list[FirstSpikes]:
+        return [module for module in self.network.modules() if isinstance(module, FirstSpikes)]
+
+    def _learn(self, epoch: int) -> None:
+        """Let the layer of an epoch learn from each training recording once."""
+        config, layers = self.experiment.config, self._layers()
+        rules, number = config.stdp, min((epoch - 1) // config.stdp.passes, len(layers) - 1)
+        layer, seen = layers[number], (epoch - 1 - number * rules.passes) * len(self.experiment.parts.train)
+        competition = Competition(
+            config.network.thresholds[number], rules.winners[number], rules.radius[number], layer.geometry.padding
+        )
+        drawn = BatchSettings(self.settings.batch, config.augment, self.experiment.classifier.classes, config.seed)
+        stage = f"epoch {epoch}/{self.settings.epochs}, layer {number + 1}"
+        for done, batch in enumerate(training_batches(self.experiment.parts.train, drawn, epoch), start=1):
+            with torch.no_grad():
+                spikes = self.network.run_layers(torch.from_numpy(batch.spikes).transpose(0, 1), number)
+            rates = rules.rates(seen, len(batch.labels))
+            learned, _ = learn_convolution(layer.weight, spikes.transpose(0, 1), rates, competition)
+            layer.weight.copy_(learned)
+            seen += len(batch.labels)
+            self.step, self.learning_rate = self.step + 1, float(rates[-1, 0])
+            self.callback.on_progress(stage, done, self.batches)
+
+    def _extract(self, epoch: int) -> tuple[Floats, NDArray[np.int64]]:
+        """Return the features float32 [N, F] of all views of the training recordings, and their labels [N]."""
+        tensors, stage = self.experiment.parts.train, f"epoch {epoch}/{self.settings.epochs}, features"
+        size, views = self.settings.batch, len(tensors[0])
+        features = np.empty((len(tensors) * views, self.network.linear.in_features), np.float32)
+        starts = range(0, len(tensors), size)
+        batches = prefetch((_join(tensors, range(start, min(start + size, len(tensors)))) for start in starts), 2)
+        for done, (start, spikes) in enumerate(zip(starts, batches, strict=True), start=1):
+            with torch.no_grad():
+                means = self.network.run_layers(torch.from_numpy(spikes).transpose(0, 1)).mean(0).flatten(1)
+            features[start * views : start * views + len(means)] = means.cpu().numpy()
+            self.callback.on_progress(stage, done, self.batches)
+        return features, tensors.labels.repeat(views)
+
+
+def _join(tensors: SpikeTensors, numbers: range) -> Spikes:
+    """Return all views of some recordings, [B, T, C, H, W]."""
+    joined: Spikes = np.concatenate([tensors[number] for number in numbers])
+    return joined
+
+
+def fit_readout(linear: nn.Linear, features: Floats, labels: NDArray[np.int64], *, c: float) -> tuple[float, float]:
+    """Set a linear layer to a logistic regression on features, and return its mean cross-entropy and its accuracy.
+
+    Args:
+        linear: From F features to K classes; changed.
+        features: float32 [N, F], overwritten.
+        labels: int64 [N].
+        c: C of scikit-learn, for features that are scaled to the deviation 1.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    scale = np.where(deviation > LEAST_DEVIATION, 1 / np.maximum(deviation, LEAST_DEVIATION), 0)
+    features -= mean.astype(np.float32)
+    features *= scale.astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of the weights do not matter
+        fitted = LogisticRegression(C=c, max_iter=ITERATIONS).fit(features, labels)
+    weight, bias = fitted.coef_.astype(np.float64), fitted.intercept_.astype(np.float64)
+    if len(fitted.classes_) == 2:  # it has one logit, that of the second class
+        weight, bias = np.concatenate([-weight / 2, weight / 2]), np.concatenate([-bias / 2, bias / 2])
+    scaled = torch.zeros(linear.weight.shape, dtype=torch.float64)
+    shift = torch.full(linear.bias.shape, float(bias.min()) - UNSEEN, dtype=torch.float64)
+    scaled[fitted.classes_] = torch.from_numpy(weight * scale)
+    shift[fitted.classes_] = torch.from_numpy(bias - weight @ (scale * mean))
+    logits = torch.from_numpy(features @ weight.T.astype(np.float32) + bias)
+    own = torch.from_numpy(np.searchsorted(fitted.classes_, labels))
+    with torch.no_grad():
+        linear.weight.copy_(scaled)
+        linear.bias.copy_(shift)
+    return float(nn.functional.cross_entropy(logits, own)), float((logits.argmax(1) == own).double().mean())
