@@ -2,6 +2,7 @@
 
 python scripts/gestures.py likeness DIR/gesture     statistics of three real clips and of synthetic ones
 python scripts/gestures.py probes                   linear classifiers on features that should not predict the class
+python scripts/gestures.py unseen CHECKPOINT ...     accuracy on new people, with cameras known and unknown
 python scripts/gestures.py real DIR CHECKPOINT ...   what checkpoints say of real recordings and videos
 """
 
@@ -14,11 +15,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from adaptation import SENSORS, read_sensor
 
-from dvspipe.events import Events
+from dvspipe.errors import DataError
+from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read
 from dvspipe.inference import Classifier, Prediction, adapt
-from dvspipe.synthesis import GESTURE_SENSOR, GESTURES, record_gesture
+from dvspipe.synthesis import GESTURE_SENSOR, GESTURES, record_film, record_gesture
+from dvspipe.synthesis.webcam import Webcam
 
 REAL = {"1.bs2": "hand_clapping", "2.bs2": "right_hand_wave", "8.bs2": "arm_roll"}  # IBM's numbers, from 1
 SPAN_US = 1_450_000  # of the real clips
@@ -129,6 +133,68 @@ def _features(seed: int, which: tuple[int, int, int]) -> tuple[int, np.ndarray, 
     return len(events), picture(events), picture(events.slice_time(0, 50_000))
 
 
+def _record_dvs(label: int, person: int, seed: int) -> Events:
+    return record_gesture(label, person=person, clip=0, seed=seed)
+
+
+def _record_gen4(label: int, person: int, seed: int) -> Events:
+    sensor = read_sensor(SENSORS[1], 100 * person + label)
+    return record_gesture(label, person=person, clip=0, seed=seed, sensor=sensor)
+
+
+def _record_webcam(label: int, person: int, seed: int) -> Events:
+    return record_film(label, person=person, clip=0, seed=seed)
+
+
+OLD_WEBCAM = Webcam(
+    size=SensorSize(width=352, height=288), fps=20.0, exposure_s=0.045, readout_s=0.03, drift=0.08, shot=0.001,
+    read=0.01, contrast=0.7, sharpen=1.0, shake_px=0.0, crf=38.0,
+)  # fmt: skip
+"""Outside the ranges of `draw_webcam`: slower, noisier, and compressed more."""
+
+
+def _record_old_webcam(label: int, person: int, seed: int) -> Events:
+    return record_film(label, person=person, clip=0, seed=seed, webcam=OLD_WEBCAM)
+
+
+CAMERAS = {
+    "DVS128, as in training": _record_dvs,
+    f"{SENSORS[1]}, in no training": _record_gen4,
+    "webcams, as in training": _record_webcam,
+    "an old webcam, in no training": _record_old_webcam,
+}
+FIRST_UNSEEN = 5000
+
+
+def unseen(checkpoints: list[str], people: int, seed: int, jobs: int) -> None:
+    """Print the accuracy of checkpoints on people that no network was trained on, camera by camera."""
+    labels = list(range(len(GESTURES)))
+    clips = [(label, FIRST_UNSEEN + person) for person in range(people) for label in labels]
+    recordings = {}
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        for camera, record in CAMERAS.items():
+            recordings[camera] = list(pool.map(partial(record, seed=seed), *zip(*clips, strict=True), chunksize=8))
+    for checkpoint in checkpoints:
+        classifier = Classifier.load(checkpoint)
+        print(f"\n{checkpoint}, {people} people\n\n| camera | right | worst class |\n|---|---|---|")
+        for camera, events in recordings.items():
+            right = np.array([_names(classifier, each, label) for each, (label, _) in zip(events, clips, strict=True)])
+            of_class = right.reshape(people, -1).mean(axis=0)
+            worst = int(of_class.argmin())
+            print(
+                f"| {camera} | {right.mean():.1%} of {len(right)} | {GESTURES[worst]}, {of_class[worst]:.0%} |",
+                flush=True,
+            )
+
+
+def _names(classifier: Classifier, events: Events, label: int) -> bool:
+    """Return whether a recording is classified right; one with too little movement for a window is not."""
+    try:
+        return classifier.predict(events).label == label
+    except DataError:
+        return False
+
+
 MIRRORED = {"right_hand_wave": "left_hand_wave"}  # others look the same in a mirror
 FALSE_ALARM = 0.9  # probability of one of the ten gestures
 OTHER_VIDEOS = ("video/*.mkv", "rgb/kth_person03_boxing_d4.mp4", "video/bikes.mp4")
@@ -178,18 +244,19 @@ def _count_alarms(prediction: Prediction) -> tuple[int, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["likeness", "probes", "real"])
-    parser.add_argument("folder", nargs="?", type=Path)
-    parser.add_argument("checkpoints", nargs="*")
+    parser.add_argument("what", choices=["likeness", "probes", "unseen", "real"])
+    parser.add_argument("paths", nargs="*", help="as above")
     parser.add_argument("--people", type=int, default=100)
     parser.add_argument("--clips", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1000)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     if options.what == "likeness":
-        likeness(options.folder, options.people, options.seed, options.jobs)
+        likeness(Path(options.paths[0]), options.people, options.seed, options.jobs)
+    elif options.what == "unseen":
+        unseen(options.paths, options.people, options.seed, options.jobs)
     elif options.what == "real":
-        real(options.folder, options.checkpoints)
+        real(Path(options.paths[0]), options.paths[1:])
     else:
         probes(options.people, options.clips, options.seed, options.jobs)
 

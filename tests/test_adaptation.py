@@ -93,20 +93,23 @@ def test_moments_are_those_of_the_inputs_of_norms_in_the_order_in_which_they_run
         torch.testing.assert_close(together, torch.cat(apart), atol=1e-5, rtol=1e-5)
     convolution = next(layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d))
     first = convolution(spikes[:, 1]).transpose(0, 1).flatten(1)
+    log_variance = (first.var(1, correction=0) + 1e-5).log()
     torch.testing.assert_close(
-        measured[0][1], torch.stack([first.mean(1), first.square().mean(1)]).double(), atol=1e-5, rtol=1e-5
+        measured[0][1], torch.stack([first.mean(1), log_variance]).double(), atol=1e-5, rtol=1e-4
     )
     assert not any(module.training for module in network.modules())
 
 
-def test_training_writes_moments_whose_mixture_is_the_running_statistics(checkpoint: Path) -> None:
+def test_training_writes_moments_whose_mixture_is_near_the_running_statistics(checkpoint: Path) -> None:
     _, network, moments = read_checkpoint(checkpoint)
     assert moments is not None
-    for norm, (mean, square) in zip(find_norms(network), (norm.mean(0) for norm in moments.norms), strict=True):
+    for norm, (mean, log_variance) in zip(find_norms(network), (norm.mean(0) for norm in moments.norms), strict=True):
         assert norm.running_var is not None
         spread = norm.running_var.sqrt()
         assert float(((mean - norm.running_mean) / spread).abs().max()) < 0.1  # the classes are about equally frequent
-        torch.testing.assert_close((square - mean**2).sqrt().float(), spread, rtol=0.1, atol=0)
+        growth = log_variance - norm.running_var.log()  # that of single recordings is less than that of all
+        assert float(growth.min()) > -1
+        assert float(growth.max()) < 0.1
 
 
 def test_a_checkpoint_without_moments_is_read_as_before(checkpoint: Path, tmp_path: Path) -> None:

@@ -144,6 +144,14 @@ def test_a_gesture_that_does_not_exist_is_not_filmed(label: int, tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
+def test_a_gesture_is_filmed_by_the_camera_that_is_given(tmp_path: Path) -> None:
+    webcam = replace(draw_webcam(np.random.default_rng(0)), size=SensorSize(width=96, height=64), fps=10.0, crf=None)
+    path = film_gesture(tmp_path / "film", 1, person=3, clip=0, seed=1, duration_us=300_000, webcam=webcam)
+    video = open_video(path, VideoSettings())
+    assert path.suffix == ".webm"
+    assert [frame.image.shape for frame in video.frames()] == [(64, 96)] * 4
+
+
 def test_a_clip_that_starts_with_another_gesture_is_performed_to_its_end() -> None:
     plans = [plan_clip(4, np.random.default_rng(seed), 1_500_000) for seed in range(100)]
     assert {plan[-1].label for plan in plans} == {4}

@@ -39,7 +39,7 @@ MAX_WINDOWS = 128  # that statistics are estimated on, at most as many of each p
 MAX_BYTES = 256 << 20  # of these windows
 LEAST_WINDOWS = 4  # that are not quiet
 STRENGTH = 0.5  # 1 follows a distant sensor too far where the recordings show one class
-LARGEST_RATIO = 4.0  # of two variances
+MAX_GROWTH = 1.4  # of the logarithm of a variance
 
 
 @dataclass(frozen=True, eq=False)
@@ -317,34 +317,25 @@ def _move(source: BatchNorm, moments: Tensor, shares: Tensor, measured: Tensor, 
     assert source.running_mean is not None
     assert source.running_var is not None
     mean, variance = source.running_mean.double().cpu(), source.running_var.double().cpu()
-    expected = mix_moments(shares, moments)
-    strength *= _find_certain_share((measured - expected)[:, 0] / (variance + source.eps).sqrt())
-    shift = strength * (measured - expected)[:, 0].mean(0)
-    ratio = (_variance(measured) / _variance(expected)).clamp(1 / LARGEST_RATIO, LARGEST_RATIO) ** strength
-    centers = moments[:, 0] + shift
-    spreads = (moments[:, 1] - moments[:, 0] ** 2) * ratio
+    change = measured - mix_moments(shares, moments)
+    shift = strength * _estimate(change[:, 0] / (variance + source.eps).sqrt()) * (variance + source.eps).sqrt()
+    growth = strength * _estimate(change[:, 1]).clamp(-MAX_GROWTH, MAX_GROWTH)
     return _Moved(
         (mean + shift).to(source.running_mean),
-        (variance * ratio).to(source.running_var),
-        torch.stack([centers, spreads + centers**2], dim=1),
+        (variance * growth.exp()).to(source.running_var),
+        moments + torch.stack([shift, growth]),
     )
 
 
-def _find_certain_share(shifts: Tensor) -> float:
-    """Return the share of a mean shift that is not due to chance, by the positive-part James-Stein estimator.
+def _estimate(changes: Tensor) -> Tensor:
+    """Return the mean change [channels] less what is due to chance, by the positive-part James-Stein estimator.
 
     Args:
-        shifts: Of each window, [N, channels].
+        changes: Of each window, [N, channels].
     """
-    chance = shifts.var(0).sum() / len(shifts)
-    return max(0.0, 1 - float(chance / shifts.mean(0).square().sum().clamp(min=1e-30)))
-
-
-def _variance(moments: Tensor) -> Tensor:
-    """Return the variance [channels] of the windows together, whose moments are [N, 2, channels]."""
-    mean, square = moments.mean(0)
-    variance: Tensor = (square - mean**2).clamp(min=1e-12)
-    return variance
+    mean = changes.mean(0)
+    chance = changes.var(0).sum() / len(changes)
+    return mean * (1 - chance / mean.square().sum().clamp(min=1e-30)).clamp(min=0)
 
 
 def _count(labels: Tensor, classes: int) -> tuple[int, ...]:

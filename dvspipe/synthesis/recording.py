@@ -101,7 +101,16 @@ def _render(seeds: list[int], duration_us: int, fps: float) -> Iterator[Frame]:
     return render_gesture(number - 1, identity, rng, ClipSettings(duration_us, fps, _draw_light(seeds)))
 
 
-def film_gesture(stem: Path, label: int, *, person: int, clip: int, seed: int, duration_us: int = CLIP_US) -> Path:
+def film_gesture(
+    stem: Path,
+    label: int,
+    *,
+    person: int,
+    clip: int,
+    seed: int,
+    duration_us: int = CLIP_US,
+    webcam: Webcam | None = None,
+) -> Path:
     """Write the video of a gesture by a webcam or phone that is drawn for each clip, and return its path.
 
     The movement differs in detail from the one that `record_gesture` records. In some videos of other gestures the
@@ -114,6 +123,7 @@ def film_gesture(stem: Path, label: int, *, person: int, clip: int, seed: int, d
         clip: Number of the clip; it selects camera, scene and movement.
         seed: Seed of all random draws.
         duration_us: Largest time of a frame.
+        webcam: Another camera to film with.
 
     Raises:
         DataError: There is no such class.
@@ -121,7 +131,7 @@ def film_gesture(stem: Path, label: int, *, person: int, clip: int, seed: int, d
         VideoError: This OpenCV cannot write VP8.
     """
     seeds = _seeds(label, person, clip, seed)
-    rng, webcam = np.random.default_rng([*seeds, 5]), _draw_webcam(seeds)
+    rng, webcam = np.random.default_rng([*seeds, 5]), webcam or _draw_webcam(seeds)
     identity = _draw_identity(seed, person)
     times_s = webcam.picture_times(duration_us)
     scene = draw_scene(identity, webcam.size, _draw_light(seeds), rng, draw_far_camera)
@@ -140,13 +150,17 @@ def _draw_webcam(seeds: list[int]) -> Webcam:
     return webcam
 
 
-def record_film(label: int, *, person: int, clip: int, seed: int, duration_us: int = CLIP_US) -> Events:
+def record_film(
+    label: int, *, person: int, clip: int, seed: int, duration_us: int = CLIP_US, webcam: Webcam | None = None
+) -> Events:
     """Return the events of the video that `film_gesture` writes, as a network of `GESTURE_SENSOR` would see them.
 
     The video is written, decoded, converted, and the person in it is found, as in inference with default settings.
     """
     with TemporaryDirectory() as folder:
-        path = film_gesture(Path(folder) / "film", label, person=person, clip=clip, seed=seed, duration_us=duration_us)
+        path = film_gesture(
+            Path(folder) / "film", label, person=person, clip=clip, seed=seed, duration_us=duration_us, webcam=webcam
+        )
         source = open_source(path, GESTURE_SENSOR, SourceConfig(), sensor=None)
         return concatenate(source.read_fitted(), GESTURE_SENSOR)
 
