@@ -25,6 +25,7 @@ from dvspipe.inference import (
     adapt,
     classify_many,
     find_finished,
+    many,
     plan_tasks,
 )
 from dvspipe.inference import adaptation as module
@@ -287,7 +288,7 @@ def test_finished_answers_depend_on_what_the_network_was_adapted_to(data: Path, 
 
 def test_adapt_writes_a_checkpoint_and_says_what_changed(data: Path, checkpoint: Path) -> None:
     said = dvspipe("adapt", checkpoint, data, "-o", "new.safetensors", cwd=data.parent).stdout
-    assert "adapted to 6 of 6 windows" in said
+    assert "adapted to 6 of 6 windows, without quiet ones, of 6 recordings" in said
     assert "norm2" in said
     record = json.loads(dvspipe("adapt", checkpoint, data, "-o", "b.safetensors", "--json", cwd=data.parent).stdout)
     read = AdaptationRecord.model_validate(record)
@@ -299,10 +300,14 @@ def test_adapt_writes_a_checkpoint_and_says_what_changed(data: Path, checkpoint:
     assert "adapted to 6 windows" in said
 
 
-def test_infer_adapts_to_the_given_recordings(data: Path, checkpoint: Path) -> None:
+def test_infer_adapts_to_the_given_recordings_and_looks_up_finished_answers_once(
+    data: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said = dvspipe("infer", checkpoint, data, "--adapt", "-o", "out", "--no-pictures", cwd=data.parent).stdout
     assert "adapted to 6 windows of 6 recordings" in said
-    again = dvspipe("infer", checkpoint, data, "--adapt", "-o", "out", "--no-pictures", "--json", cwd=data.parent)
+    with monkeypatch.context() as patched:
+        patched.setattr(many, "find_finished", lambda *_: pytest.fail("finished answers are looked up again"))
+        again = dvspipe("infer", checkpoint, data, "--adapt", "-o", "out", "--no-pictures", "--json", cwd=data.parent)
     assert "6 of 6 recordings are already classified" in again.stderr
     assert len([RecordingResult.model_validate_json(line) for line in again.stdout.splitlines()]) == 6
 
@@ -310,7 +315,7 @@ def test_infer_adapts_to_the_given_recordings(data: Path, checkpoint: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["data/left0.h5"], "found 1 windows"),
+        (["data/left0.h5"], "found 1 window in 1 recording, "),
         (["data", "--strength", "1.5"], "strength = 1.5"),
         (["none"], "none: "),
     ],

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..checkpoint import save_checkpoint, versions
+from ..config import count_noun
 from ..errors import CheckpointError, ConfigError, DataError, DvspipeError
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, Hints
@@ -238,8 +239,8 @@ class _Collector:
             raise self.skipped[0]
         if len(self.sample) < LEAST_WINDOWS:
             raise DataError(
-                f"too little to adapt to (found {self.found} windows that are not quiet in {self.recordings} "
-                f"recordings, expected {LEAST_WINDOWS} or more)"
+                f"too little to adapt to (found {count_noun(self.found, 'window')} in "
+                f"{count_noun(self.recordings, 'recording')}, without quiet ones, expected {LEAST_WINDOWS} or more)"
             )
         return torch.from_numpy(np.stack([kept.spikes for _, kept in self.sample], axis=1))
 
@@ -375,5 +376,6 @@ def _describe_shifts(source: SpikingNetwork, adapted: SpikingNetwork) -> Iterato
 
 def _describe(classifier: Classifier, chosen: _Collector) -> str:
     """Return what an adapted classifier was trained on."""
-    adapted = f"adapted to {len(chosen.sample)} windows of {chosen.recordings} recordings"
+    windows, recordings = count_noun(len(chosen.sample), "window"), count_noun(chosen.recordings, "recording")
+    adapted = f"adapted to {windows} of {recordings}"
     return "; ".join(filter(None, [classifier.config.trained_on, adapted]))
