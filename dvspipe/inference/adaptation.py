@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..checkpoint import save_checkpoint, versions
+from ..config import count_noun
 from ..errors import CheckpointError, ConfigError, DataError, DvspipeError
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, Hints
@@ -37,8 +38,9 @@ from .windows import Spikes, Window
 MAX_WINDOWS = 128  # that statistics are estimated on, at most as many of each predicted class
 MAX_BYTES = 256 << 20  # of these windows
 LEAST_WINDOWS = 4  # that are not quiet
-STRENGTH = 0.5  # 1 follows a distant sensor too far where the recordings show one class
-LARGEST_RATIO = 4.0  # of two variances
+STRENGTH = 0.5  # 1 follows a distant sensor too far
+EVEN_CLASSES = 4  # effective number of predicted classes from which on the strength is not reduced
+MAX_GROWTH = 1.4  # of the logarithm of a variance
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +103,8 @@ def adapt(
         recordings: Files, or events in memory; each is read once, one that cannot be used is skipped.
         config: The windows, as they will be classified; `stateful` changes nothing here.
         strength: How far the statistics move: 0 not at all, 1 by all of the difference that is not due to chance, which
-            can be too much on a sensor very unlike that of the training.
+            can be too much on a sensor very unlike that of the training. Where few classes are predicted it is reduced,
+            to nothing for one class.
         sensor: The sensor of recordings that do not name it.
         hints: What else they do not say.
         progress: Called with the number of recordings done and in all.
@@ -132,6 +135,7 @@ def adapt(
         checkpoint=classifier.checkpoint or "",
         network=classifier.digest,
         strength=strength,
+        applied=fitted.strength,
         recordings=chosen.recordings,
         skipped=len(chosen.skipped),
         windows=chosen.found,
@@ -235,18 +239,19 @@ class _Collector:
             raise self.skipped[0]
         if len(self.sample) < LEAST_WINDOWS:
             raise DataError(
-                f"too little to adapt to (found {self.found} windows that are not quiet in {self.recordings} "
-                f"recordings, expected {LEAST_WINDOWS} or more)"
+                f"too little to adapt to (found {count_noun(self.found, 'window')} in "
+                f"{count_noun(self.recordings, 'recording')}, without quiet ones, expected {LEAST_WINDOWS} or more)"
             )
         return torch.from_numpy(np.stack([kept.spikes for _, kept in self.sample], axis=1))
 
 
 @dataclass(frozen=True, eq=False)
 class _Fitted:
-    """An adapted network, its moments, and the labels [N] of the windows before and after."""
+    """An adapted network, its moments, the strength, and the labels [N] of the windows before and after."""
 
     network: SpikingNetwork
     moments: ClassMoments
+    strength: float
     before: Tensor
     after: Tensor
 
@@ -261,6 +266,7 @@ def _fit(classifier: Classifier, spikes: Tensor, strength: float, poll: Callable
     batches = spikes.split(max(1, classifier.max_images // len(spikes)), dim=1)
     outputs, measured = _measure(network, batches, poll)
     before = outputs.argmax(1)
+    strength *= _find_evenness(torch.bincount(before, minlength=outputs.shape[1]).double())
     sources = find_norms(classifier.network)
     moved: list[_Moved] = []
     for _ in sources:
@@ -272,7 +278,18 @@ def _fit(classifier: Classifier, spikes: Tensor, strength: float, poll: Callable
         for norm, each in zip(find_norms(network), moved, strict=True):
             norm.running_mean, norm.running_var = each.mean, each.variance
         outputs, measured = _measure(network, batches, poll)
-    return _Fitted(network, ClassMoments(tuple(each.moments for each in moved)), before, outputs.argmax(1))
+    adapted = ClassMoments(tuple(each.moments for each in moved))
+    return _Fitted(network, adapted, strength, before, outputs.argmax(1))
+
+
+def _find_evenness(counts: Tensor) -> float:
+    """Return the share of the strength, 0 to 1, for windows in which classes [K] are predicted so often.
+
+    What windows of one class have in common, such as a person, cannot be told from the sensor. So the share is 0 for
+    one class, and 1 from an effective number (exp of the entropy) of EVEN_CLASSES on, or of all if there are fewer.
+    """
+    effective = float(torch.special.entr(counts / counts.sum()).sum().exp())
+    return min(1.0, max(0.0, (effective - 1) / (min(EVEN_CLASSES, len(counts)) - 1)))
 
 
 def _measure(
@@ -316,34 +333,25 @@ def _move(source: BatchNorm, moments: Tensor, shares: Tensor, measured: Tensor, 
     assert source.running_mean is not None
     assert source.running_var is not None
     mean, variance = source.running_mean.double().cpu(), source.running_var.double().cpu()
-    expected = mix_moments(shares, moments)
-    strength *= _find_certain_share((measured - expected)[:, 0] / (variance + source.eps).sqrt())
-    shift = strength * (measured - expected)[:, 0].mean(0)
-    ratio = (_variance(measured) / _variance(expected)).clamp(1 / LARGEST_RATIO, LARGEST_RATIO) ** strength
-    centers = moments[:, 0] + shift
-    spreads = (moments[:, 1] - moments[:, 0] ** 2) * ratio
+    change = measured - mix_moments(shares, moments)
+    shift = strength * _estimate(change[:, 0] / (variance + source.eps).sqrt()) * (variance + source.eps).sqrt()
+    growth = strength * _estimate(change[:, 1]).clamp(-MAX_GROWTH, MAX_GROWTH)
     return _Moved(
         (mean + shift).to(source.running_mean),
-        (variance * ratio).to(source.running_var),
-        torch.stack([centers, spreads + centers**2], dim=1),
+        (variance * growth.exp()).to(source.running_var),
+        moments + torch.stack([shift, growth]),
     )
 
 
-def _find_certain_share(shifts: Tensor) -> float:
-    """Return the share of a mean shift that is not due to chance, by the positive-part James-Stein estimator.
+def _estimate(changes: Tensor) -> Tensor:
+    """Return the mean change [channels] less what is due to chance, by the positive-part James-Stein estimator.
 
     Args:
-        shifts: Of each window, [N, channels].
+        changes: Of each window, [N, channels].
     """
-    chance = shifts.var(0).sum() / len(shifts)
-    return max(0.0, 1 - float(chance / shifts.mean(0).square().sum().clamp(min=1e-30)))
-
-
-def _variance(moments: Tensor) -> Tensor:
-    """Return the variance [channels] of the windows together, whose moments are [N, 2, channels]."""
-    mean, square = moments.mean(0)
-    variance: Tensor = (square - mean**2).clamp(min=1e-12)
-    return variance
+    mean = changes.mean(0)
+    chance = changes.var(0).sum() / len(changes)
+    return mean * (1 - chance / mean.square().sum().clamp(min=1e-30)).clamp(min=0)
 
 
 def _count(labels: Tensor, classes: int) -> tuple[int, ...]:
@@ -368,5 +376,6 @@ def _describe_shifts(source: SpikingNetwork, adapted: SpikingNetwork) -> Iterato
 
 def _describe(classifier: Classifier, chosen: _Collector) -> str:
     """Return what an adapted classifier was trained on."""
-    adapted = f"adapted to {len(chosen.sample)} windows of {chosen.recordings} recordings"
+    windows, recordings = count_noun(len(chosen.sample), "window"), count_noun(chosen.recordings, "recording")
+    adapted = f"adapted to {windows} of {recordings}"
     return "; ".join(filter(None, [classifier.config.trained_on, adapted]))

@@ -1,4 +1,4 @@
-"""The inputs of batch norms: their mean and mean square for each recording, and for the recordings of each class."""
+"""The inputs of batch norms: their moments for each recording, and for the recordings of each class."""
 
 from __future__ import annotations
 
@@ -35,21 +35,23 @@ def apply_norms(network: nn.Module) -> Iterator[list[BatchNorm]]:
 
 
 def measure_norms(network: nn.Module, spikes: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Return logits, and mean and mean square of the input of each batch norm over the steps and pixels of a recording.
+    """Return logits, and the moments of the input of each batch norm over the steps and pixels of a recording.
 
     Args:
         network: The network, which is left in evaluation mode.
         spikes: [T, B, C, H, W].
 
     Returns:
-        float32 [B, K], and for each norm in the order in which they run float64 [B, 2, channels]; the variance is the
-        mean square minus the square of the mean.
+        float32 [B, K], and for each norm in the order in which they run float64 [B, 2, channels]: the mean, and the
+        logarithm of the variance, to which the norm's `eps` is added.
     """
     measured: list[Tensor] = []
 
-    def measure(_norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def measure(norm: BatchNorm, inputs: tuple[Tensor, ...]) -> None:
         values = inputs[0].unflatten(0, (len(spikes), -1)).flatten(3)
-        measured.append(torch.stack([values.mean((0, 3)), values.square().mean((0, 3))], dim=1).double().cpu())
+        mean, square = values.mean((0, 3)).double(), values.square().mean((0, 3)).double()
+        variance = (square - mean**2).clamp(min=0)
+        measured.append(torch.stack([mean, (variance + norm.eps).log()], dim=1).cpu())
 
     with apply_norms(network) as norms, torch.no_grad():
         hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
@@ -63,7 +65,7 @@ def measure_norms(network: nn.Module, spikes: Tensor) -> tuple[Tensor, list[Tens
 
 @dataclass(frozen=True, eq=False)
 class ClassMoments:
-    """Mean and mean square of the input of each batch norm for the recordings of each class.
+    """Mean and log variance of the input of each batch norm, averaged over the recordings of each class.
 
     They say what a mixture of classes gives on the sensor that a network was trained on.
 
