@@ -20,7 +20,7 @@ from dvspipe.results import ActivityRecord, RunFolder
 PAIR, TRIPLET = PairRule(bound="none"), TripletRule()
 LAGS_MS = range(-60, 61)
 RATES_HZ = (1, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50)
-LAG_MS, PAIRS, STEP_S = 10, 60, 1e-4
+LAG_MS, PAIRS, STEP_S = 10, 60, 1e-4  # of Sjoestroem et al. 2001
 
 
 def change(rule: PairRule | TripletRule, lag_ms: int, rate_hz: float, pairs: int) -> float:
@@ -39,7 +39,7 @@ def draw_rules(path: Path) -> None:
     window.plot(LAGS_MS, [100 * change(PAIR, lag, 1, 1) for lag in LAGS_MS], color=ACCENT, linewidth=1.6)
     window.set_xlabel("post spike after pre spike, ms", **SMALL)
     window.set_ylabel("change, %", **SMALL)
-    grid_axes(rates, f"Change by {PAIRS} pairs: triplets depend on the rate, pairs hardly")
+    grid_axes(rates, f"Change by {PAIRS} pairs, {LAG_MS} ms apart")
     for rule, colour, name in ((PAIR, ACCENT, "pair"), (TRIPLET, ORANGE, "triplet")):
         for lag, style in ((LAG_MS, "-"), (-LAG_MS, "--")):
             values = [change(rule, lag, rate, PAIRS) for rate in RATES_HZ]

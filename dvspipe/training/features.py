@@ -23,6 +23,7 @@ from .trainer import Trainer
 Floats = NDArray[np.float32]
 ITERATIONS = 100  # of the fit of the readout
 LEAST_DEVIATION = 1e-6  # of a feature; those that are constant have the weight 0
+ROUGH = 5_000  # recordings that the readout is fitted to while a layer before the last learns
 UNSEEN = 30.0  # how far below all others the logit of a class without training recordings is
 
 
@@ -31,7 +32,7 @@ class FeatureTrainer(Trainer):
 
     Layers learn in their order, each except the last for `stdp.passes` epochs. The readout is a logistic regression on
     the means of the features over the steps; as the readout of the network is linear, the means of its outputs are the
-    logits of the regression.
+    logits of the regression. While a layer before the last learns, it is fitted to ROUGH recordings at most.
     """
 
     network: SpikingNetwork
@@ -71,10 +72,14 @@ class FeatureTrainer(Trainer):
     def _layers(self) -> list[FirstSpikes]:
         return [module for module in self.network.modules() if isinstance(module, FirstSpikes)]
 
+    def _find_learner(self, epoch: int) -> int:
+        """Return which layer learns in an epoch, from 0."""
+        return min((epoch - 1) // self.experiment.config.stdp.passes, len(self._layers()) - 1)
+
     def _learn(self, epoch: int) -> None:
         """Let the layer of an epoch learn from each training recording once."""
         config, layers = self.experiment.config, self._layers()
-        rules, number = config.stdp, min((epoch - 1) // config.stdp.passes, len(layers) - 1)
+        rules, number = config.stdp, self._find_learner(epoch)
         layer, seen = layers[number], (epoch - 1 - number * rules.passes) * len(self.experiment.parts.train)
         competition = Competition(
             config.network.thresholds[number], rules.winners[number], rules.radius[number], layer.geometry.padding
@@ -94,21 +99,24 @@ class FeatureTrainer(Trainer):
     def _extract(self, epoch: int) -> tuple[Floats, NDArray[np.int64]]:
         """Return the features float32 [N, F] of all views of the training recordings, and their labels [N]."""
         tensors, stage = self.experiment.parts.train, f"epoch {epoch}/{self.settings.epochs}, features"
+        chosen = np.random.default_rng(0).permutation(len(tensors))
+        if self._find_learner(epoch) < len(self._layers()) - 1:
+            chosen = chosen[:ROUGH]
         size, views = self.settings.batch, len(tensors[0])
-        features = np.empty((len(tensors) * views, self.network.linear.in_features), np.float32)
-        starts = range(0, len(tensors), size)
-        batches = prefetch((_join(tensors, range(start, min(start + size, len(tensors)))) for start in starts), 2)
+        features = np.empty((len(chosen) * views, self.network.linear.in_features), np.float32)
+        starts = range(0, len(chosen), size)
+        batches = prefetch((_join(tensors, chosen[start : start + size]) for start in starts), 2)
         for done, (start, spikes) in enumerate(zip(starts, batches, strict=True), start=1):
             with torch.no_grad():
                 means = self.network.run_layers(torch.from_numpy(spikes).transpose(0, 1)).mean(0).flatten(1)
             features[start * views : start * views + len(means)] = means.cpu().numpy()
-            self.callback.on_progress(stage, done, self.batches)
-        return features, tensors.labels.repeat(views)
+            self.callback.on_progress(stage, done, len(starts))
+        return features, tensors.labels[chosen].repeat(views)
 
 
-def _join(tensors: SpikeTensors, numbers: range) -> Spikes:
+def _join(tensors: SpikeTensors, numbers: NDArray[np.int64]) -> Spikes:
     """Return all views of some recordings, [B, T, C, H, W]."""
-    joined: Spikes = np.concatenate([tensors[number] for number in numbers])
+    joined: Spikes = np.concatenate([tensors[number] for number in numbers.tolist()])
     return joined
 
 
