@@ -259,6 +259,9 @@ def _print_test(run: TrainingRun) -> None:
         f"test accuracy{kind} {test.accuracy:.1%}, {test.correct} of {test.samples}: {test.data}; epoch "
         f"{test.chosen_epoch}, chosen on the validation part"
     )
+    if test.correct_before is not None:
+        share = test.correct_before / test.samples
+        screen.print(f"before the readout was fitted{kind} {share:.1%}, {test.correct_before} of {test.samples}")
     if test.baseline:
         screen.print(f"a ReLU network of the same shape on the sum of the steps{kind} {test.baseline.accuracy:.1%}")
     for finding in test.findings:

@@ -273,7 +273,12 @@ def _fit(classifier: Classifier, spikes: Tensor, strength: float, poll: Callable
         for norm, each in zip(find_norms(network), moved, strict=True):
             norm.running_mean, norm.running_var = each.mean, each.variance
         outputs, measured = _measure(network, batches, poll)
-    return _Fitted(network, ClassMoments(tuple(each.moments for each in moved)), before, outputs.argmax(1))
+    return _Fitted(
+        network,
+        ClassMoments(tuple(each.moments for each in moved), classifier.moments.features),
+        before,
+        outputs.argmax(1),
+    )
 
 
 def _measure(
