@@ -69,6 +69,8 @@ def print_adaptation(record: AdaptationRecord) -> None:
         f"adapted to {record.used} of {count_noun(record.windows, 'window')}, without quiet ones, of "
         f"{count_noun(record.recordings, 'recording')}"
     )
+    if record.applied < record.strength:
+        screen.print(f"strength {record.applied:.2f} instead of {record.strength:g}: few classes are predicted")
     moved = make_table("norm", "mean moved by", "deviation moved by", right=("mean moved by", "deviation moved by"))
     for norm in record.norms:
         moved.add_row(norm.name, f"{norm.mean:.2f} sd", f"{norm.deviation:.2f} sd")
