@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -303,5 +304,6 @@ def test_the_command_line_says_what_was_recognised_before(checkpoint: Path, fold
     arguments = [folder, f"init={checkpoint}", "optimiser.rule=readout", "-o", "run"]
     said = dvspipe("train", *arguments, cwd=tmp_path).stdout
     assert f"# those of {checkpoint}" in said
+    assert not re.search("views|augment|epochs:", said)
     assert "before the readout was fitted" in said
     assert (tmp_path / "run" / "report.html").is_file()

@@ -99,11 +99,23 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
     chosen, reasons = _choose(opened, measured, config, settings.get("bins"))
     if config.init is not None:
         reasons |= dict.fromkeys(("bins", "network"), f"those of {config.init}")
+    if config.optimiser.rule == "readout":
+        chosen = _drop_training(chosen)
+        reasons["data"] = reasons["data"].partition("; few recordings")[0]
+        reasons = {group: why for group, why in reasons.items() if group in ("name", *chosen)}
     merged = merge_settings({"name": name, **chosen}, settings)
     for group, values in given.items():
         if group in reasons and isinstance(values, dict):
             reasons[group] += f" (given: {', '.join(f'{group}.{key}' for key in values)})"
     return Choice(merged, reasons)
+
+
+def _drop_training(chosen: SettingsTree) -> SettingsTree:
+    """Return settings without those that fitting a readout does not use."""
+    data = chosen["data"]
+    assert isinstance(data, dict)
+    used = {key: value for key, value in data.items() if key not in ("validation", "views", "vary")}
+    return {"data": used} | {group: chosen[group] for group in ("bins", "network")}
 
 
 def _settings_of(checkpoint: str) -> SettingsTree:
