@@ -16,6 +16,10 @@ from ..networks import NetworkConfig
 class OptimiserConfig(Settings):
     """How the weights are trained."""
 
+    rule: Literal["bptt", "readout"] = "bptt"
+    """`bptt`: backpropagation through time with surrogate gradients. `readout`: only the last linear layer of the
+    network in `init` is fitted, by ridge regression, to few recordings of one user; the other settings of this group
+    except `batch` change nothing then."""
     kind: Literal["adamw", "sgd"] = "adamw"
     """AdamW (Loshchilov and Hutter 2019), or stochastic gradient descent with momentum."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -82,11 +86,23 @@ class TrainConfig(Settings):
     def _fits_together(self) -> TrainConfig:
         if self.augment.flip_polarity and self.bins.polarity == "merged":
             raise ValueError("augment.flip_polarity = true: bins.polarity = merged has no polarities")
+        if self.optimiser.rule == "readout":
+            self._check_readout()
         if self.network.kind == "stdp":
-            self._fits_stdp()
+            self._check_stdp()
         return self
 
-    def _fits_stdp(self) -> None:
+    def _check_readout(self) -> None:
+        if self.init is None:
+            raise ValueError("optimiser.rule = readout: needs a trained network to fit (found no init = CHECKPOINT)")
+        if self.network.readout == "count":
+            raise ValueError(
+                "network.readout = count: cannot be fitted by optimiser.rule = readout (expected leaky or linear)"
+            )
+        if self.baseline:
+            raise ValueError("baseline = true: trains all weights, and optimiser.rule = readout does not; use false")
+
+    def _check_stdp(self) -> None:
         layers = len(self.network.channels)
         for name, found in (("winners", self.stdp.winners), ("radius", self.stdp.radius)):
             if len(found) != layers:

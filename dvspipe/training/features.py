@@ -46,7 +46,7 @@ class FeatureTrainer(Trainer):
         self._learn(epoch)
         with watch_rates(self.network) as rates:
             features, labels = self._extract(epoch)
-        loss, accuracy = fit_readout(self.network.linear, features, labels, c=experiment.config.stdp.readout_c)
+        loss, accuracy = fit_logistic(self.network.linear, features, labels, c=experiment.config.stdp.readout_c)
         validated = evaluate(self.network, experiment.parts.validation, batch=self.settings.batch)
         return EpochRow(
             epoch=epoch,
@@ -120,7 +120,7 @@ def _join(tensors: SpikeTensors, numbers: NDArray[np.int64]) -> Spikes:
     return joined
 
 
-def fit_readout(linear: nn.Linear, features: Floats, labels: NDArray[np.int64], *, c: float) -> tuple[float, float]:
+def fit_logistic(linear: nn.Linear, features: Floats, labels: NDArray[np.int64], *, c: float) -> tuple[float, float]:
     """Set a linear layer to a logistic regression on features, and return its mean cross-entropy and its accuracy.
 
     Args:
