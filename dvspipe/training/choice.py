@@ -101,7 +101,7 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
         reasons |= dict.fromkeys(("bins", "network"), f"those of {config.init}")
     if config.optimiser.rule == "readout":
         chosen = _drop_training(chosen)
-        reasons["data"] = reasons["data"].partition("; few recordings")[0]
+        reasons |= {"data": reasons.get("data", "").partition("; few recordings")[0]}
         reasons = {group: why for group, why in reasons.items() if group in ("name", *chosen)}
     merged = merge_settings({"name": name, **chosen}, settings)
     for group, values in given.items():
@@ -112,7 +112,7 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
 
 def _drop_training(chosen: SettingsTree) -> SettingsTree:
     """Return settings without those that fitting a readout does not use."""
-    data = chosen["data"]
+    data = chosen.get("data")
     assert isinstance(data, dict)
     used = {key: value for key, value in data.items() if key not in ("validation", "views", "vary")}
     return {"data": used} | {group: chosen[group] for group in ("bins", "network")}
