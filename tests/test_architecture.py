@@ -39,6 +39,7 @@ ORDER = [
     "encoding",
     "datasets",
     "networks",
+    "learning",
     "checkpoint",
     "training",
     "inference",
@@ -91,7 +92,7 @@ ONLY_HOMES = {
     "scipy": {"results", "comparison", "simulator", "training"},
     "sklearn": {"report", "training"},
     "tonic": {"datasets"},
-    "torch": {"networks", "checkpoint", "training", "inference", "export"},
+    "torch": {"networks", "learning", "checkpoint", "training", "inference", "export"},
     "triton": {"networks"},
     "typer": {"cli"},
 }

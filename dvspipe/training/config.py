@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from ..config import NAME_PATTERN, Settings
 from ..datasets import AugmentConfig, DataConfig
 from ..encoding import BinConfig
+from ..learning import Rule, find_unmet_needs
 from ..networks import NetworkConfig
 
 
@@ -40,8 +41,17 @@ class OptimiserConfig(Settings):
     """Share of the target that is spread over all classes, 0 to 1."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient; larger ones are scaled down."""
+    rule: Rule = "bptt"
+    """What gives the gradients. `bptt`: backpropagation through time. `ottt`, `sltt`, `stllr`, `eprop`, `decolle`:
+    rules that learn forward in time, in memory that does not grow with the steps; see `dvspipe.learning`."""
+    update: Literal["end", "step"] = "end"
+    """Rules that learn forward in time: whether the weights change after a batch or after each of its time steps."""
     truncate: int | None = Field(default=None, ge=1)
     """Number of time steps after which gradients through time are truncated; None: not truncated."""
+    segment: Literal["auto"] | Annotated[int, Field(ge=1)] | None = "auto"
+    """Number of time steps whose graph is kept at once, by computing them twice: the gradients are those of all steps,
+    in the memory of few; batch norm normalises each segment. `auto`: all steps if they fit in half of the memory of the
+    machine or GPU, else as many as do. None: all steps. Other rules than `bptt` only compute so many steps at once."""
     ema: float = Field(default=0.0, ge=0, lt=1)
     """Decay per step of an exponential moving average of the weights, which is evaluated and kept; 0: no average. In
     step n the decay is at most n / (n + 9), so that the first weights are soon forgotten."""
@@ -76,8 +86,46 @@ class TrainConfig(Settings):
     augment: AugmentConfig = AugmentConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
 
+    @property
+    def segment_steps(self) -> int | None:
+        """`optimiser.segment` if it is a number."""
+        return self.optimiser.segment if isinstance(self.optimiser.segment, int) else None
+
     @model_validator(mode="after")
     def _fits_together(self) -> TrainConfig:
         if self.augment.flip_polarity and self.bins.polarity == "merged":
             raise ValueError("augment.flip_polarity = true: bins.polarity = merged has no polarities")
+        self._check_rule()
+        segment = self.segment_steps
+        if segment is not None and self.optimiser.truncate is not None:
+            raise ValueError(
+                f"optimiser.segment = {segment}: computes the gradients that optimiser.truncate = "
+                f"{self.optimiser.truncate} cuts; set one of them to null"
+            )
+        if segment is not None and segment > self.bins.steps:
+            raise ValueError(
+                f"optimiser.segment = {segment}: is longer than a recording (expected at most bins.steps = "
+                f"{self.bins.steps}, or auto)"
+            )
         return self
+
+    def _check_rule(self) -> None:
+        """Check that a rule can train this network with these settings."""
+        optimiser = self.optimiser
+        if optimiser.update == "step" and (optimiser.rule == "bptt" or optimiser.accumulate > 1):
+            found = f"optimiser.rule = {optimiser.rule}, optimiser.accumulate = {optimiser.accumulate}"
+            raise ValueError(
+                f"optimiser.update = step: needs a rule that learns forward in time and accumulate = 1 (found {found})"
+            )
+        if optimiser.rule == "bptt":
+            return
+        needs = find_unmet_needs(optimiser.rule, self.network)
+        for setting, needed, found in (
+            ("loss", "each_step", optimiser.loss),
+            ("truncate", "null", "null" if optimiser.truncate is None else str(optimiser.truncate)),
+            ("precision", "float32", optimiser.precision),
+        ):
+            if needed != found:
+                needs.append(f"optimiser.{setting} = {needed} (found {found})")
+        if needs:
+            raise ValueError(f"optimiser.rule = {optimiser.rule}: needs {', '.join(needs)}")
