@@ -30,7 +30,7 @@ SettingsTree = dict[str, JsonValue]
 NAME_PATTERN = r"^\w[\w.-]*$"
 SIZE_PATTERN = r"^\d+x\d+$"
 REGION_PATTERN = r"^\d+x\d+\+\d+\+\d+$"
-ROI_PATTERN = r"^(auto|full|\d+x\d+\+\d+\+\d+)$"
+ROI_PATTERN = r"^(auto|full|\d+x\d+[+-]\d+[+-]\d+)$"
 PATTERNS: Mapping[str, str] = {
     NAME_PATTERN: "a name of letters, digits, '_', '.' and '-'",
     SIZE_PATTERN: "WIDTHxHEIGHT, such as 346x260",
@@ -372,6 +372,16 @@ def _explain_unknown(model: type[BaseModel], key: str) -> str:
 def join_names(names: Sequence[str]) -> str:
     """Return names as in `a, b or c`."""
     return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def count_noun(count: int, noun: str) -> str:
+    """Return a number with a noun whose plural ends in s.
+
+    Example:
+        >>> count_noun(1, "window"), count_noun(2000, "event")
+        ('1 window', '2,000 events')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _expected(kind: str, context: Mapping[str, object], key: str) -> str:

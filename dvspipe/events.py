@@ -86,8 +86,8 @@ class Region:
     """A rectangle of pixels of a sensor.
 
     Args:
-        left: Its first column.
-        top: Its first row.
+        left: Its first column; negative if it begins before the sensor.
+        top: Its first row, likewise.
         size: Its width and height.
     """
 
@@ -102,22 +102,34 @@ class Region:
 
     @classmethod
     def parse(cls, text: str) -> Region:
-        """Return the region that a text such as 128x128+10+20 (WIDTHxHEIGHT+LEFT+TOP) describes.
+        """Return the region that a text such as 128x128+10-20 (WIDTHxHEIGHT+LEFT+TOP, here with TOP = -20) describes.
 
         Raises:
-            EventError: The text has a different form.
+            EventError: The text has a different form, or the region has no pixels or too many.
         """
-        match = re.fullmatch(r"(\d+x\d+)\+(\d+)\+(\d+)", text)
+        match = re.fullmatch(r"(\d+)x(\d+)([+-]\d+)([+-]\d+)", text)
         if match is None:
             raise EventError(f"region {text!r}: wrong form (expected WIDTHxHEIGHT+LEFT+TOP, such as 128x128+10+20)")
-        return cls(int(match[2]), int(match[3]), SensorSize.parse(match[1]))
+        width, height, left, top = map(int, match.groups())
+        if not (1 <= width <= MAX_SIDE_PX and 1 <= height <= MAX_SIDE_PX):
+            raise EventError(
+                f"region {text!r}: wrong size (found {width}x{height}, expected sides of 1 to {MAX_SIDE_PX})"
+            )
+        return cls(left, top, SensorSize(width=width, height=height))
 
     def is_inside(self, sensor: SensorSize) -> bool:
         """Return whether a sensor has all pixels of the region."""
-        return self.left + self.size.width <= sensor.width and self.top + self.size.height <= sensor.height
+        return self.overlap(sensor) == self
+
+    def overlap(self, sensor: SensorSize) -> Region | None:
+        """Return the part of the region that a sensor has; None if it has none of its pixels."""
+        left, top = max(0, self.left), max(0, self.top)
+        width = min(sensor.width, self.left + self.size.width) - left
+        height = min(sensor.height, self.top + self.size.height) - top
+        return Region(left, top, SensorSize(width=width, height=height)) if width > 0 and height > 0 else None
 
     def __str__(self) -> str:
-        return f"{self.size}+{self.left}+{self.top}"
+        return f"{self.size}{self.left:+d}{self.top:+d}"
 
 
 class Events:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
+from dvspipe.errors import EventError
 from dvspipe.events import Events, Region, SensorSize, concatenate
 from dvspipe.frames import Frame
 from dvspipe.inference import InferConfig
@@ -205,6 +207,35 @@ def test_a_video_whose_crop_or_size_is_given_is_not_searched(over: dict[str, str
     config = InferConfig.model_validate({"video": {"video": over}})
     source = open_source(tmp_path / "bar.webm", TARGET, config, sensor=None)
     assert [str(look) for look in source.looked_at] == ["100x80+0+0"]
+
+
+def test_what_was_looked_at_can_be_given_as_a_region(tmp_path: Path) -> None:
+    write_bar(tmp_path / "bar.webm", Region(0, 0, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
+    found = open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi="auto"), sensor=None)
+    (look,) = found.looked_at
+    assert (look.left < 0) or (look.top < 0)
+    given = open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi=str(look)), sensor=None)
+    assert given.looked_at == found.looked_at
+    there, here = (concatenate(source.read_fitted(), TARGET) for source in (found, given))
+    assert len(here) == pytest.approx(len(there), rel=0.1)
+    assert [here.x.mean(), here.y.mean()] == pytest.approx([there.x.mean(), there.y.mean()], abs=1)
+
+
+def test_a_region_outside_the_pictures_of_a_video_is_an_error(tmp_path: Path) -> None:
+    write_bar(tmp_path / "bar.webm", Region(0, 0, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
+    for roi, found in (("0x0+1+1", "'0x0+1+1': wrong size (found 0x0"), ("9x9+160+1", "the picture of 160x120")):
+        with pytest.raises(EventError, match=rf"bar.webm: .*{re.escape(found)}") as caught:
+            open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi=roi), sensor=None)
+        assert "sensor" not in str(caught.value)
+
+
+def test_a_region_of_few_pixels_is_mentioned_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_bar(tmp_path / "bar.webm", Region(0, 0, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
+    for roi in ("40x40+0+0", "6x4+10+10", "6x4+10+10"):
+        open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi=roi), sensor=None)
+    factor = min(TARGET.width / 6, TARGET.height / 4)
+    (warning,) = caplog.messages
+    assert f"6x4+10+10 has few pixels, and is enlarged {factor:.3g} times" in warning
 
 
 def test_a_picture_has_a_rectangle_around_what_is_looked_at() -> None:

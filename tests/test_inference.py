@@ -516,6 +516,19 @@ def test_a_region_is_a_crop() -> None:
     assert rows_of(fit_events(events, fit, start_fit(fit))[0]) == rows_of(events.crop(5, 2, target))
 
 
+def test_a_region_may_reach_beyond_the_sensor() -> None:
+    events, target = random_events(0, 400), SensorSize(width=8, height=6)
+    larger = SensorSize(width=SENSOR.width + 4, height=SENSOR.height + 4)
+    moved = Events(events.t, events.x + 2, events.y + 2, events.p, larger)
+    for how in ("crop", "scale"):
+        for region in (Region.parse("8x6-2-1"), Region.parse("4x3+10+5")):
+            inside = Region(region.left + 2, region.top + 2, region.size)
+            fit, same = plan_fit(SENSOR, target, how, region), plan_fit(larger, target, how, inside)
+            fitted, _ = fit_events(events, fit, start_fit(fit))
+            assert len(fitted) > 0
+            assert rows_of(fitted) == rows_of(fit_events(moved, same, start_fit(same))[0])
+
+
 def test_a_region_of_a_larger_sensor_is_classified_as_the_same_events_of_the_networks(classifier: Classifier) -> None:
     large = SensorSize(width=64, height=48)
     bar = moving_bar(1, 5, windows=3)
@@ -528,8 +541,8 @@ def test_a_region_of_a_larger_sensor_is_classified_as_the_same_events_of_the_net
     assert (found.looked_at[0].width, found.looked_at[0].height) == (16, 12)
     with pytest.raises(DataError, match="none of its 1,200 events is in the region"):
         classifier.predict(inside, InferConfig(roi="16x12+48+36"))
-    with pytest.raises(DvspipeError, match=r"roi 16x12\+60\+9 .* 64x48"):
-        classifier.predict(inside, InferConfig(roi="16x12+60+9"))
+    with pytest.raises(DvspipeError, match=r"roi 16x12\+64\+9 .* sensor of 64x48"):
+        classifier.predict(inside, InferConfig(roi="16x12+64+9"))
 
 
 def test_a_larger_sensor_is_searched_by_default_and_a_smaller_one_is_an_error() -> None:
@@ -824,7 +837,7 @@ def test_a_recording_is_classified_again_if_what_its_answer_depends_on_has_chang
         (["there.h5", "--labels", "endless.csv"], "endless.csv: line 2: 'left,0,1e999'"),
         (["there.h5", "--fit", "squeeze"], "'--fit'"),
         (["there.h5", "--roi", "big"], "roi = 'big'"),
-        (["there.h5", "--roi", "16x12+5+0"], "there.h5: roi 16x12+5+0 is outside the sensor of 16x12"),
+        (["there.h5", "--roi", "16x12+16+0"], "there.h5: roi 16x12+16+0 is outside the sensor of 16x12"),
         (["there.h5", "--labels", "none.csv"], "none.csv: "),
         (["there.h5", "--labels", "boats.csv"], "class 'boat', the network knows down, left, right"),
         (["there.h5", "--labels", "nothing"], "no label file there_labels.csv in nothing"),

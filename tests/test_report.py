@@ -56,6 +56,7 @@ from dvspipe.results import (
     InferenceRun,
     LabelRow,
     LayerActivity,
+    LookRow,
     OutputFolder,
     Playback,
     RecordingResult,
@@ -879,6 +880,20 @@ def test_a_page_needs_no_labels_scores_pictures_or_layers(tmp_path: Path, change
     assert "ynthetic" not in text
     assert "time constant of 200 ms" in text
     assert ("segments.enter" in text) == (not result.answer.certain)
+
+
+def test_the_page_says_what_was_looked_at_unless_it_is_all(tmp_path: Path) -> None:
+    look = LookRow(t_us=None, left=53, top=-4, width=82, height=82)
+    moved = look.model_copy(update={"t_us": 1000, "left": 60})
+    answers = [
+        make_answer(name, picture="160x120", looked_at=rows)
+        for name, rows in (("a.h5", [look]), ("b.h5", [look, moved]), ("c.h5", []))
+    ]
+    results = [RecordingResult(answer=answer, segments=make_segments()) for answer in answers]
+    text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, results, None))
+    assert re.findall('data-head="Looked at">([^<]*)<', text) == ["82x82+53-4", "82x82+53-4, moves", ""]
+    text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, results[2:], None))
+    assert "Looked at" not in text
 
 
 def test_a_long_table_of_segments_names_the_number_of_the_others(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import random_events
+from rich.progress import Progress
 
 from dvspipe.cli import screen as own
 from dvspipe.cli.screen import messages, notes, progress, screen
@@ -61,6 +62,18 @@ def test_output_in_a_file_has_no_bar_and_no_control_codes() -> None:
     assert done.stderr.splitlines() == [f"warning: of {k}" for k in range(3)]
 
 
+def test_a_bar_estimates_no_time_before_a_twentieth_is_done() -> None:
+    clock = iter(range(1000))
+    bars = Progress(own._TimeLeft(), get_time=lambda: float(next(clock)), disable=True)
+    task = bars.add_task("recordings", total=3)
+    shown = []
+    for done in (0.001, 0.002, 0.1, 0.2, 1.0, 2.0):
+        bars.update(task, completed=done)
+        shown.append(str(own._TimeLeft().render(bars.tasks[0])))
+    assert shown[:2] == ["-:--:--"] * 2
+    assert all(text.startswith("0:0") for text in shown[3:])
+
+
 def test_progress_without_a_terminal_is_a_line_now_and_then(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,7 +83,7 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
         for done in range(9):
             show("frames", done, 100)
     assert capsys.readouterr().err.splitlines() == [
-        "frames: 2 of 100, 0:16:20 left", "frames: 5 of 100, 0:15:50 left", "frames: 8 of 100, 0:15:20 left",
+        "frames: 2 of 100", "frames: 5 of 100, 0:15:50 left", "frames: 8 of 100, 0:15:20 left",
     ]  # fmt: skip
     monkeypatch.setattr(notes, "quiet", True)
     with progress() as show:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dvspipe.errors import DataError
 from dvspipe.events import SensorSize
 from dvspipe.formats import read
 from dvspipe.synthesis import (
@@ -134,6 +135,13 @@ def test_a_filmed_gesture_is_the_same_again_and_is_seen_as_by_a_gesture_sensor(t
     events = record_film(1, **clip)
     assert events.sensor == GESTURE_SENSOR
     assert len(events) > 100
+
+
+@pytest.mark.parametrize("label", [-2, -1, 11])
+def test_a_gesture_that_does_not_exist_is_not_filmed(label: int, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=rf"no gesture has the label {label} \(expected 0 to 10\)"):
+        film_gesture(tmp_path / "film", label, person=0, clip=0, seed=0)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_gesture_is_filmed_by_the_camera_that_is_given(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..config import count_noun
 from ..files import claim_output, require_suffix
 from .infer import Checkpoint, FitMode, Hop, Overrides, Recordings, Roi, Window, build_config, show_share
 from .options import AsJson, Hint, Overwrite, Sensor, parse_hints, parse_sensor, to_us
@@ -65,8 +66,11 @@ def adapt(
 def print_adaptation(record: AdaptationRecord) -> None:
     """Print how far each batch norm moved, and how the predictions changed."""
     screen.print(
-        f"adapted to {record.used} of {record.windows} windows that are not quiet, of {record.recordings} recordings"
+        f"adapted to {record.used} of {count_noun(record.windows, 'window')}, without quiet ones, of "
+        f"{count_noun(record.recordings, 'recording')}"
     )
+    if record.applied < record.strength:
+        screen.print(f"strength {record.applied:.2f} instead of {record.strength:g}: few classes are predicted")
     moved = make_table("norm", "mean moved by", "deviation moved by", right=("mean moved by", "deviation moved by"))
     for norm in record.norms:
         moved.add_row(norm.name, f"{norm.mean:.2f} sd", f"{norm.deviation:.2f} sd")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.text import Text
 
-from ..config import SettingsTree, build
+from ..config import SettingsTree, build, count_noun
 from ..errors import ConfigError
 from .options import AsJson, Config, Overrides, read_config
 from .screen import EXIT_SOME_FAILED, fail, make_table, messages, progress, screen, show_name
@@ -79,7 +79,8 @@ def check(config: Config, settings: Overrides = None, as_json: AsJson = False) -
     if found.problems:
         fail(f"{found.title}: problems: {len(found.problems)}, recordings: {recordings}", EXIT_SOME_FAILED)
     if not as_json:
-        screen.print(f"{found.title}: {recordings} recordings of {total.groups} groups, nothing wrong")
+        groups = count_noun(total.groups, "group")
+        screen.print(f"{found.title}: {count_noun(recordings, 'recording')} of {groups}, nothing wrong")
 
 
 def _survey(config: str, settings: list[str] | None) -> Survey:

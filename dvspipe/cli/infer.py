@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.text import Text
 
+from ..config import count_noun
 from ..errors import DvspipeError
 from ..results import Answer, InferenceRun, OutputFolder, RecordingResult, add_scores
 from .options import AsJson, Hint, Jobs, Overwrite, Sensor, parse_hints, parse_sensor, to_us
@@ -125,12 +126,13 @@ def infer(
     if as_json:
         for result in results.values():
             _print_json(result)
-    waiting = [task for task in tasks if task not in results]
-    given_tasks = tasks if adapt else waiting  # a network is adapted to all of them
+    finished = frozenset(results)
     errors: list[DvspipeError] = []
     with progress() as show:
-        shown = show_share(show, len(waiting))
-        for outcome in classify_many(given_tasks, classifier, options, jobs=jobs, overwrite=overwrite, progress=shown):
+        shown = show_share(show, len(tasks) - len(finished))
+        for outcome in classify_many(
+            tasks, classifier, options, jobs=jobs, overwrite=overwrite, finished=finished, progress=shown
+        ):
             if outcome.error is None:
                 results[outcome.item] = outcome.result()
                 if as_json:
@@ -157,7 +159,7 @@ def _note_calibration(recordings: int | None) -> None:
     from ..checkpoint import FEW_CALIBRATED
 
     if recordings is not None and recordings < FEW_CALIBRATED:
-        notes.print(f"Its probabilities were calibrated on only {recordings} recordings and are rough.")
+        notes.print(f"Its probabilities were calibrated on only {count_noun(recordings, 'recording')} and are rough.")
 
 
 def _print_json(result: RecordingResult) -> None:
@@ -204,8 +206,7 @@ def print_answers(answers: Sequence[Answer]) -> None:
     for answer in answers:
         name = answer.class_name if answer.certain else f"{answer.class_name}, uncertain"
         numbers = f"{answer.probability:.1%}", str(answer.segments), f"{answer.events:,}"
-        place = f"{answer.region}, moves" if len(answer.looked_at) > 1 else answer.region
-        rows.append((show_name(answer.file), str(answer.label), name, *numbers, *([place] if looked else [])))
+        rows.append((show_name(answer.file), str(answer.label), name, *numbers, *([answer.place] if looked else [])))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if screen.is_terminal and sum(widths) + 2 * len(widths) > screen.width:
         table = make_table(*rows[0], right=("probability", "segments", "events"))

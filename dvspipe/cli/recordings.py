@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.text import Text
 
-from ..config import build
+from ..config import build, count_noun
 from ..errors import ConfigError, DvspipeError, EventError
 from ..events import Events, SensorSize
 from .options import (
@@ -171,7 +171,7 @@ def cut(
         return part.chunks(recordings[0], shown[0])
 
     count = _write(out, [recording], keep, size=part.sensor, overwrite=overwrite)
-    _say(out, f"{count:,} events of {part.sensor}")
+    _say(out, f"{count_noun(count, 'event')} of {part.sensor}")
 
 
 def _write(
@@ -260,7 +260,7 @@ def merge(
         )
 
     count = _write(out, opened, unite, size=size, overwrite=overwrite)
-    _say(out, f"{count:,} events of {len(files)} recordings, {size}")
+    _say(out, f"{count_noun(count, 'event')} of {count_noun(len(files), 'recording')}, {size}")
 
 
 def filter_(

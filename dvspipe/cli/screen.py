@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import NoReturn
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 from rich.style import StyleType
 from rich.table import Table
@@ -28,6 +28,7 @@ EXIT_ERROR = 2
 EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as a shell shows it of other programs
 
 LINE_EVERY_S = 30.0  # without a terminal
+LEAST_DONE = 0.05  # of a stage, before which the time left is not estimated: loading and compiling take part of it
 
 
 class _Console(Console):
@@ -189,7 +190,7 @@ def progress(*, polled: bool = True) -> Iterator[ShowProgress]:
     """
     show: ShowProgress
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _TimeLeft(),
         console=messages, transient=True, disable=notes.quiet or not messages.is_terminal,
     ) as bars:  # fmt: skip
         show = _Lines() if bars.disable else _Bars(bars)
@@ -204,6 +205,20 @@ def progress(*, polled: bool = True) -> Iterator[ShowProgress]:
                 yield show_or_stop
         finally:
             Interrupt.shows_progress = False
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """The time left, once enough of a stage is done to estimate it."""
+
+    def render(self, task: Task) -> Text:
+        """Return the time left, or dashes."""
+        known = can_estimate(task.completed, task.total or 0)
+        return super().render(task) if known else Text("-:--:--", style="progress.remaining")
+
+
+def can_estimate(done: float, total: float) -> bool:
+    """Return whether the time left can be estimated from how much of a stage is done."""
+    return total > 0 and done >= LEAST_DONE * total
 
 
 @contextmanager
@@ -249,5 +264,9 @@ class _Lines:
             return
         self._printed_s = now_s
         rate = (done - self._from) / max(now_s - self._begin_s, 1e-9)
-        left = f", {timedelta(seconds=round((total - done) / rate))} left" if rate > 0 and total else ""
+        left = (
+            f", {timedelta(seconds=round((total - done) / rate))} left"
+            if rate > 0 and can_estimate(done - self._from, total)
+            else ""
+        )
         messages.print(f"{stage}: {done:.0f}{f' of {total:.0f}' if total else ''}{left}")

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..checkpoint import save_checkpoint, versions
+from ..config import count_noun
 from ..errors import CheckpointError, ConfigError, DataError, DvspipeError
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, Hints
@@ -37,7 +38,8 @@ from .windows import Spikes, Window
 MAX_WINDOWS = 128  # that statistics are estimated on, at most as many of each predicted class
 MAX_BYTES = 256 << 20  # of these windows
 LEAST_WINDOWS = 4  # that are not quiet
-STRENGTH = 0.5  # 1 follows a distant sensor too far where the recordings show one class
+STRENGTH = 0.5  # 1 follows a distant sensor too far
+EVEN_CLASSES = 4  # effective number of predicted classes from which on the strength is not reduced
 MAX_GROWTH = 1.4  # of the logarithm of a variance
 
 
@@ -101,7 +103,8 @@ def adapt(
         recordings: Files, or events in memory; each is read once, one that cannot be used is skipped.
         config: The windows, as they will be classified; `stateful` changes nothing here.
         strength: How far the statistics move: 0 not at all, 1 by all of the difference that is not due to chance, which
-            can be too much on a sensor very unlike that of the training.
+            can be too much on a sensor very unlike that of the training. Where few classes are predicted it is reduced,
+            to nothing for one class.
         sensor: The sensor of recordings that do not name it.
         hints: What else they do not say.
         progress: Called with the number of recordings done and in all.
@@ -132,6 +135,7 @@ def adapt(
         checkpoint=classifier.checkpoint or "",
         network=classifier.digest,
         strength=strength,
+        applied=fitted.strength,
         recordings=chosen.recordings,
         skipped=len(chosen.skipped),
         windows=chosen.found,
@@ -235,18 +239,19 @@ class _Collector:
             raise self.skipped[0]
         if len(self.sample) < LEAST_WINDOWS:
             raise DataError(
-                f"too little to adapt to (found {self.found} windows that are not quiet in {self.recordings} "
-                f"recordings, expected {LEAST_WINDOWS} or more)"
+                f"too little to adapt to (found {count_noun(self.found, 'window')} in "
+                f"{count_noun(self.recordings, 'recording')}, without quiet ones, expected {LEAST_WINDOWS} or more)"
             )
         return torch.from_numpy(np.stack([kept.spikes for _, kept in self.sample], axis=1))
 
 
 @dataclass(frozen=True, eq=False)
 class _Fitted:
-    """An adapted network, its moments, and the labels [N] of the windows before and after."""
+    """An adapted network, its moments, the strength, and the labels [N] of the windows before and after."""
 
     network: SpikingNetwork
     moments: ClassMoments
+    strength: float
     before: Tensor
     after: Tensor
 
@@ -261,6 +266,7 @@ def _fit(classifier: Classifier, spikes: Tensor, strength: float, poll: Callable
     batches = spikes.split(max(1, classifier.max_images // len(spikes)), dim=1)
     outputs, measured = _measure(network, batches, poll)
     before = outputs.argmax(1)
+    strength *= _find_evenness(torch.bincount(before, minlength=outputs.shape[1]).double())
     sources = find_norms(classifier.network)
     moved: list[_Moved] = []
     for _ in sources:
@@ -272,7 +278,18 @@ def _fit(classifier: Classifier, spikes: Tensor, strength: float, poll: Callable
         for norm, each in zip(find_norms(network), moved, strict=True):
             norm.running_mean, norm.running_var = each.mean, each.variance
         outputs, measured = _measure(network, batches, poll)
-    return _Fitted(network, ClassMoments(tuple(each.moments for each in moved)), before, outputs.argmax(1))
+    adapted = ClassMoments(tuple(each.moments for each in moved))
+    return _Fitted(network, adapted, strength, before, outputs.argmax(1))
+
+
+def _find_evenness(counts: Tensor) -> float:
+    """Return the share of the strength, 0 to 1, for windows in which classes [K] are predicted so often.
+
+    What windows of one class have in common, such as a person, cannot be told from the sensor. So the share is 0 for
+    one class, and 1 from an effective number (exp of the entropy) of EVEN_CLASSES on, or of all if there are fewer.
+    """
+    effective = float(torch.special.entr(counts / counts.sum()).sum().exp())
+    return min(1.0, max(0.0, (effective - 1) / (min(EVEN_CLASSES, len(counts)) - 1)))
 
 
 def _measure(
@@ -359,5 +376,6 @@ def _describe_shifts(source: SpikingNetwork, adapted: SpikingNetwork) -> Iterato
 
 def _describe(classifier: Classifier, chosen: _Collector) -> str:
     """Return what an adapted classifier was trained on."""
-    adapted = f"adapted to {len(chosen.sample)} windows of {chosen.recordings} recordings"
+    windows, recordings = count_noun(len(chosen.sample), "window"), count_noun(chosen.recordings, "recording")
+    adapted = f"adapted to {windows} of {recordings}"
     return "; ".join(filter(None, [classifier.config.trained_on, adapted]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -100,6 +100,7 @@ def classify_many(
     *,
     jobs: int = 1,
     overwrite: bool = False,
+    finished: Collection[Task] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Outcome[Task, RecordingResult]]:
     """Classify recordings, store the answers, and yield the outcome of each as it is done.
@@ -113,6 +114,7 @@ def classify_many(
         options: How to classify, and what to store.
         jobs: Number of processes, > 0.
         overwrite: Whether to classify all recordings, and to replace the answers of other runs.
+        finished: Recordings to skip, which `find_finished` returned; None: it is called.
         progress: Called with the number of recordings done and in all; with one process, the number includes the share
             of the current recording that is done.
 
@@ -134,7 +136,8 @@ def classify_many(
     """
     _check_labels(options.labels, len(tasks))
     run = options.record_run(classifier, tasks)
-    finished = {} if overwrite else find_finished(tasks, run, options)
+    if finished is None:
+        finished = () if overwrite else find_finished(tasks, run, options)
     waiting = [task for task in tasks if task not in finished]
     in_processes = jobs > 1 and len(waiting) > 1
     if in_processes and not classifier.checkpoint:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from ..config import count_noun
 from ..events import Events, SensorSize
 from ..results import (
     Answer,
@@ -159,12 +160,13 @@ def score_line(scores: TimeScores) -> str:
     """Return the scores of a recording, or of several together, in one line."""
     texts = []
     if scores.accuracy is not None:
-        texts.append(f"{scores.accuracy:.1%} of {scores.answers:,} predictions correct")
+        texts.append(f"{scores.accuracy:.1%} of {count_noun(scores.answers, 'prediction')} correct")
     if scores.segment_f1 is not None:
-        found = f"{scores.segments_found} of {scores.labels} labels found, by {scores.segments} segments"
+        labels, segments = count_noun(scores.labels, "label"), count_noun(scores.segments, "segment")
+        found = f"{scores.segments_found} of {labels} found, by {segments}"
         texts.append(f"segment F1 at an overlap of 0.5: {scores.segment_f1:.3f} ({found})")
     if scores.median_delay_us is not None:
-        labels = f"{scores.labels_answered} of {scores.labels} labels"
+        labels = f"{scores.labels_answered} of {count_noun(scores.labels, 'label')}"
         texts.append(f"median delay to the first correct prediction {scores.median_delay_us / 1000:,.0f} ms ({labels})")
     if scores.calibration_error is not None:
         texts.append(f"expected calibration error {scores.calibration_error:.1%}")

@@ -25,6 +25,8 @@ class AdaptationRecord(Record):
     """SHA-256 of its configuration and weights."""
     strength: float
     """The strength that was asked for, 0 to 1."""
+    applied: float
+    """The strength that was applied: less, if few classes were predicted."""
     recordings: int
     """Number of recordings that windows were taken from."""
     skipped: int

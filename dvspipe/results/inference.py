@@ -179,7 +179,7 @@ class LookRow(Record):
 
     def __str__(self) -> str:
         """The part as WIDTHxHEIGHT+LEFT+TOP."""
-        return f"{self.width}x{self.height}+{self.left}+{self.top}"
+        return f"{self.width}x{self.height}{self.left:+d}{self.top:+d}"
 
 
 class Answer(Row):
@@ -243,6 +243,11 @@ class Answer(Row):
     def region(self) -> str:
         """The first part that the network looked at, WIDTHxHEIGHT+LEFT+TOP."""
         return str(self.looked_at[0]) if self.looked_at else ""
+
+    @property
+    def place(self) -> str:
+        """The first part that the network looked at, and whether it moves, for tables."""
+        return f"{self.region}, moves" if len(self.looked_at) > 1 else self.region
 
     @property
     def is_complete(self) -> bool:

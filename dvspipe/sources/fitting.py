@@ -69,13 +69,13 @@ def plan_fit(
         target: The sensor that they are for.
         how: `crop` puts the center of the region on the center of the target, pixel on pixel, without what does not
             fit; `scale` makes it as large as the target allows, at the same aspect ratio, centered.
-        region: The part of the source to use; None: all of it.
+        region: The part of the source to use; None: all of it. Where it reaches beyond the source, there are no events.
 
     Raises:
-        EventError: The region is not inside the source.
+        EventError: The region is outside the source.
     """
     region = region or Region.full(source)
-    if not region.is_inside(source):
+    if region.overlap(source) is None:
         raise EventError(f"region {region}: outside the sensor of {source}")
     size = scaled_size(region.size, target) if how == "scale" else region.size
     columns, per_column = _map_axis(source.width, target.width, region.left, region.size.width, size.width)
@@ -104,7 +104,8 @@ def _map_axis(
         first, stop = -(-edges[:-1] // length), -(-edges[1:] // length)
     shift = (target - scaled) // 2
     places = np.zeros((2, source), np.int64)
-    places[:, start : start + length] = np.clip([first + shift, stop + shift], 0, target)
+    low, high = max(0, start), min(source, start + length)
+    places[:, low:high] = np.clip([first + shift, stop + shift], 0, target)[:, low - start : high - start]
     areas = np.zeros(target, np.int32)
     for one, after in places.T.tolist():
         areas[one:after] += 1

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 from ..conversion import FRAMES_AHEAD, ConvertConfig, is_video
 from ..errors import CorruptionError, DataError, EventError, FormatError, Remedy, VideoError
@@ -19,7 +20,7 @@ from ..simulator import simulate, upsample
 from ..video import Video, camera_of, open_video
 from .config import SourceConfig
 from .fitting import Fit, fit_stream, plan_fit, scaled_size
-from .framing import Framing, Track, find_framing, follow_stream, plan_following
+from .framing import MOST_ENLARGED, Framing, Track, find_framing, follow_stream, plan_following
 
 log = logging.getLogger(__name__)
 
@@ -193,7 +194,7 @@ def _plan_source(
     if framing is not None:
         fit, track = plan_following(framing)
         return EventSource(name, stream, stream, own, fit, track, _follow_rows(framing), span_us)
-    region = _parse_region(name, config, own)
+    region = _parse_region(name, config, own, "sensor")
     how = config.fit or ("crop" if region.size == target else "scale")
     if config.fit is None and config.roi != "auto" and region.size != target and not _is_larger(region.size, target):
         found = f"its region is {region}" if region.size != own else f"comes from a sensor of {own}"
@@ -207,13 +208,16 @@ def _is_larger(size: SensorSize, target: SensorSize) -> bool:
     return size.width > target.width or size.height > target.height
 
 
-def _parse_region(name: str, config: SourceConfig, own: SensorSize) -> Region:
-    """Return the region that is given, or all of a sensor."""
+def _parse_region(name: str, config: SourceConfig, own: SensorSize, what: Literal["sensor", "picture"]) -> Region:
+    """Return the region that is given, or all of a sensor or picture."""
     if config.roi in (None, "auto", "full"):
         return Region.full(own)
-    region = Region.parse(config.roi)
-    if not region.is_inside(own):
-        raise EventError(f"{name}: roi {region} is outside the sensor of {own}")
+    try:
+        region = Region.parse(config.roi)
+    except EventError as error:
+        raise error.named(name) from error
+    if region.overlap(own) is None:
+        raise EventError(f"{name}: roi {region} is outside the {what} of {own}")
     return region
 
 
@@ -260,17 +264,62 @@ def _open_video(path: Path, target: SensorSize, config: SourceConfig) -> EventSo
         track: Track | None = framing.track(framing.zoom, (region.left, region.top))
         looked_at = _follow_rows(framing)
     else:
-        region = _parse_region(str(path), config, size)
-        if region.size != size:
-            settings = _set_video(settings, crop=str(region))
-        if config.fit != "crop" and region.size != target and not settings.video.resize:
-            settings = _set_video(settings, resize=str(scaled_size(region.size, target)))
+        region = _parse_region(str(path), config, size, "picture")
+        if config.fit is None and roi is not None:
+            _warn_of_enlarged(path, region, target)
+        settings = _show_region(settings, region, size, None if config.fit == "crop" else target)
         track = None
         looked_at = _still_row(region if config.fit != "crop" else _cropped(region, target))
     video = open_video(path, settings.video)
-    fit = plan_fit(video.size, target if track is None else video.size, "crop")
+    place = _place_of(region, size, video.size) if track is None else None
+    fit = plan_fit(video.size, target if track is None else video.size, "crop", place)
     stream, span_us = _simulate_video(path, video, settings), _estimate_span(video)
     return EventSource(str(path), stream, overview, size, fit, track, looked_at, span_us, is_video=True)
+
+
+def _show_region(
+    settings: ConvertConfig, region: Region, size: SensorSize, target: SensorSize | None
+) -> ConvertConfig:  # fmt: skip
+    """Return the settings by which a video shows the pixels of a region that it has.
+
+    Args:
+        settings: Those of the complete video.
+        region: The region.
+        size: Size of the video's pictures.
+        target: What the region is scaled to, if the settings do not say it; None: it is not scaled.
+    """
+    shown = region.overlap(size)
+    assert shown is not None
+    if shown.size != size:
+        settings = _set_video(settings, crop=str(shown))
+    if target is None or region.size == target or settings.video.resize:
+        return settings
+    scaled = scaled_size(region.size, target)
+    width = max(1, round(scaled.width * shown.size.width / region.size.width))
+    height = max(1, round(scaled.height * shown.size.height / region.size.height))
+    return _set_video(settings, resize=str(SensorSize(width=width, height=height)))
+
+
+def _place_of(region: Region, size: SensorSize, scaled: SensorSize) -> Region:
+    """Return where a region is in a video that shows the pixels of it that pictures of a size have, scaled."""
+    shown = region.overlap(size)
+    assert shown is not None
+    across, down = scaled.width / shown.size.width, scaled.height / shown.size.height
+    return Region(
+        round((region.left - shown.left) * across),
+        round((region.top - shown.top) * down),
+        SensorSize(width=round(region.size.width * across), height=round(region.size.height * down)),
+    )
+
+
+@lru_cache(maxsize=1024)  # a video is opened once to adapt to it and once to classify it
+def _warn_of_enlarged(path: Path, region: Region, target: SensorSize) -> None:
+    factor = min(target.width / region.size.width, target.height / region.size.height)
+    if factor > MOST_ENLARGED:
+        log.warning(
+            "%s: the region %s has few pixels, and is enlarged %.3g times for the network, whose sensor is %s",
+            path, region, factor, target,
+        )  # fmt: skip
 
 
 def _coarse_size(size: SensorSize) -> SensorSize:

@@ -63,6 +63,16 @@ class ClipSettings:
     light: LightKind | None = None
 
 
+def check_label(label: int) -> None:
+    """Check that a label is an index in `GESTURES`.
+
+    Raises:
+        DataError: It is not.
+    """
+    if not 0 <= label < len(GESTURES):
+        raise DataError(f"no gesture has the label {label} (expected 0 to {len(GESTURES) - 1})")
+
+
 def plan_session(labels: Sequence[int], rng: np.random.Generator) -> tuple[Performance, ...]:
     """Return gestures one after another, of 3 to 6 s each, with 0.8 to 2.5 s of rest before each and after the last.
 
@@ -126,8 +136,7 @@ def render_session(
         DataError: There is no such label, or no frame in that time, or performances overlap.
     """
     for performance, before in zip(plan, [None, *plan], strict=False):
-        if not 0 <= performance.label < len(GESTURES):
-            raise DataError(f"no gesture has the label {performance.label} (expected 0 to {len(GESTURES) - 1})")
+        check_label(performance.label)
         if performance.end_us <= performance.start_us or (before and performance.start_us < before.end_us):
             raise DataError(f"{performance} overlaps {before}, or ends before it starts")
     if settings.duration_us < 0 or settings.fps <= 0:

@@ -28,6 +28,7 @@ from .gestures import (
     OTHER,
     ClipSettings,
     Performance,
+    check_label,
     plan_clip,
     plan_session,
     pose_person,
@@ -47,6 +48,7 @@ PANNED = 0.15  # of the videos of other gestures
 
 
 def _seeds(label: int, person: int, clip: int, seed: int) -> list[int]:
+    check_label(label)
     return [seed, person, label + 1, clip]
 
 
@@ -124,6 +126,7 @@ def film_gesture(
         webcam: Another camera to film with.
 
     Raises:
+        DataError: There is no such class.
         FileError: The file cannot be written.
         VideoError: This OpenCV cannot write VP8.
     """
