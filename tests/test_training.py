@@ -37,6 +37,7 @@ from dvspipe.training.baseline import FrameNetwork
 from dvspipe.training.calibration import find_least_energy, fit_temperature
 from dvspipe.training.evaluation import expected_calibration_error
 from dvspipe.training.losses import LOSSES
+from dvspipe.training.machine import memory_bytes
 
 SMALL = {
     "jobs": 1,
@@ -604,6 +605,12 @@ def test_segments_are_chosen_if_all_steps_do_not_fit(
     train(config_for(folder, optimiser={"epochs": 1}), tmp_path / "a", callback=Recorder())
     (text,) = [text for text in texts if "segment" in text]
     assert re.match("optimiser.segment = auto: the graph of 5 steps .* in segments of 2 steps; batch norm", text)
+
+
+def test_the_memory_of_the_machine_is_known_on_linux() -> None:
+    found = memory_bytes(torch.device("cpu"))
+    assert found is not None or sys.platform != "linux"
+    assert found is None or 2**27 < found < 2**50
 
 
 @pytest.mark.parametrize("rule", ["ottt", "sltt", "stllr", "eprop", "decolle"])
