@@ -139,18 +139,13 @@ class Layer:
             if self._mask is None and self.block.training and self.block.dropout:
                 self._mask = draw_mask(x[: len(x) // n], self.block.dropout)
             x = x if self._mask is None else (x.unflatten(0, (n, -1)) * self._mask).flatten(0, 1)
-        traced = self._trace.follow(x.unflatten(0, (n, -1))).flatten(0, 1)
+        traced = self._trace.follow(_pixels(x).unflatten(0, (n, -1))).flatten(0, 1)
         ones = self._ones.follow(x.new_ones(n))
-        currents = self.synapses.currents(x)
-        if isinstance(self.block, Convolution):
-            currents = currents.permute(0, 2, 3, 1)
-        potentials, spikes, self._state = self.lif.membranes(currents.unflatten(0, (n, -1)), self._state)
+        currents = _pixels(self.synapses.currents(x)).unflatten(0, (n, -1))
+        potentials, spikes, self._state = self.lif.membranes(currents, self._state)
         settings = self.lif.settings
         derivative = surrogate_derivative(potentials - 1, settings.surrogate, settings.slope).flatten(0, 1)
-        outputs = spikes.flatten(0, 1)
-        if isinstance(self.block, Convolution):
-            derivative, outputs = derivative.permute(0, 3, 1, 2), outputs.permute(0, 3, 1, 2)
-        return Activity(x, traced, ones, derivative, outputs)
+        return Activity(x, _channels(traced), ones, _channels(derivative), _channels(spikes.flatten(0, 1)))
 
     def to_spikes(self, to_outputs: Tensor, activity: Activity) -> Tensor:
         """Return the gradient of the spikes from that of their means over squares of pixels."""
@@ -179,6 +174,16 @@ class Layer:
         if self._mask is not None:
             to_inputs = (to_inputs.unflatten(0, (-1, len(self._mask))) * self._mask).flatten(0, 1)
         return to_inputs.reshape(below.shape)
+
+
+def _pixels(x: Tensor) -> Tensor:
+    """Return images [N, C, H, W] as pixels [N, H, W, C], as they are in memory; features as they are."""
+    return x.permute(0, 2, 3, 1) if x.ndim == 4 else x
+
+
+def _channels(x: Tensor) -> Tensor:
+    """Return pixels [N, H, W, C] as images [N, C, H, W]; features as they are."""
+    return x.permute(0, 3, 1, 2) if x.ndim == 4 else x
 
 
 def _synapses_of(block: Convolution | Linear) -> nn.Linear | StandardisedConvolution:
