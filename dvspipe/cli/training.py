@@ -255,10 +255,12 @@ def _train(config: TrainConfig, folder: Path, command: str, *, resume: bool, cha
 def _print_test(run: TrainingRun) -> None:
     test = run.test
     kind = " (synthetic)" if test.synthetic_test else ""
-    screen.print(
-        f"test accuracy{kind} {test.accuracy:.1%}, {test.correct} of {test.samples}: {test.data}; epoch "
-        f"{test.chosen_epoch}, chosen on the validation part"
-    )
+    fitted = test.correct_before is not None  # without epochs
+    chosen = "" if fitted else f"; epoch {test.chosen_epoch}, chosen on the validation part"
+    screen.print(f"test accuracy{kind} {test.accuracy:.1%}, {test.correct} of {test.samples}: {test.data}{chosen}")
+    if test.correct_before is not None:
+        share = test.correct_before / test.samples
+        screen.print(f"before the readout was fitted{kind} {share:.1%}, {test.correct_before} of {test.samples}")
     if test.baseline:
         screen.print(f"a ReLU network of the same shape on the sum of the steps{kind} {test.baseline.accuracy:.1%}")
     for finding in test.findings:

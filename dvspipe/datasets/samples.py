@@ -136,7 +136,7 @@ class DataSet:
 
 
 def divide(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """Return the samples in two parts, the second with about `share` of the groups, drawn at random.
+    """Return the samples in two parts, the second with about `share` of the groups, drawn at random; none if it is 0.
 
     If the samples of each group have the same label, the parts are drawn class by class, and at least one group of each
     class stays in the first part.
@@ -144,6 +144,8 @@ def divide(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sam
     Raises:
         DataError: There are too few groups.
     """
+    if not share:
+        return list(samples), []
     rng = np.random.default_rng(seed)
     labels: defaultdict[str, set[int]] = defaultdict(set)
     for sample in samples:

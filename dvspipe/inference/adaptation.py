@@ -278,7 +278,7 @@ def _fit(classifier: Classifier, spikes: Tensor, strength: float, poll: Callable
         for norm, each in zip(find_norms(network), moved, strict=True):
             norm.running_mean, norm.running_var = each.mean, each.variance
         outputs, measured = _measure(network, batches, poll)
-    adapted = ClassMoments(tuple(each.moments for each in moved))
+    adapted = ClassMoments(tuple(each.moments for each in moved), classifier.moments.features)
     return _Fitted(network, adapted, strength, before, outputs.argmax(1))
 
 

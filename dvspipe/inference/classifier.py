@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import log
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ..checkpoint import ClassifierConfig, digest_of, read_checkpoint
-from ..config import as_settings, build
+from ..config import as_settings, build, count_noun
 from ..encoding import BinConfig
 from ..errors import ConfigError, DataError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
@@ -30,6 +30,9 @@ from .rates import RateHistogram, StepCounts
 from .segments import find_segments
 from .timeline import Timeline, find_centers
 from .windows import Step, Window, encode_complete, encode_steps, find_start, slide, split_by_events
+
+if TYPE_CHECKING:
+    from .readout import ReadoutAdaptation
 
 MIN_PART = 0.5  # of a window that a recording must have for the window to count
 MAX_WINDOWS = 16  # that are classified together
@@ -181,6 +184,50 @@ class Classifier:
             True
         """
         return self.classify(self.open(recording, config, sensor=sensor, hints=hints), config, progress)
+
+    def adapt_readout(
+        self,
+        recordings: Sequence[str | Path | Events],
+        labels: Sequence[str | int],
+        config: InferConfig | Mapping[str, object] = InferConfig(),
+        *,
+        sensor: SensorSizeLike | None = None,
+        hints: Hints = NO_HINTS,
+        progress: Progress | None = None,
+    ) -> ReadoutAdaptation:
+        """Return a classifier adapted to one user, by a few labelled recordings of any length; this one stays as it is.
+
+        Only the last linear layer changes, by ridge regression towards its present weights (see
+        `learning.fit_readout`), which takes seconds. Windows are those of a prediction, without quiet ones.
+
+        Args:
+            recordings: Files, videos, or events in memory.
+            labels: The class that each of them shows, by its name or number. Classes may be missing.
+            config: Windows, and how recordings fit the network's sensor, as they will be classified; `stateful` changes
+                nothing here.
+            sensor: The sensor of recordings that do not name it.
+            hints: What else they do not say.
+            progress: Called with the number of recordings done and in all.
+
+        Raises:
+            ConfigError: The readout of the network spikes, or the configuration does not fit the network.
+            DataError: There are no recordings, a label is unknown, or a recording has no window.
+            FileError: A recording is missing or corrupted.
+
+        Example:
+            >>> from pathlib import Path
+            >>> from dvspipe.synthesis import record_gesture
+            >>> classifier = Classifier.load("gesture-synthetic")
+            >>> clips = [record_gesture(label, person=0, clip=0, seed=0) for label in (0, 1)]  # doctest: +SKIP
+            >>> adaptation = classifier.adapt_readout(clips, ["hand_clapping", 1])  # doctest: +SKIP
+            >>> adaptation.classifier.predict(clips[0]).class_name  # doctest: +SKIP
+            'hand_clapping'
+            >>> adaptation.save(Path("mine.safetensors"))  # doctest: +SKIP
+        """
+        from .readout import adapt_readout  # which needs this class
+
+        given = as_settings(InferConfig, config)
+        return adapt_readout(self, recordings, labels, given, sensor=sensor, hints=hints, progress=progress)
 
     def open(
         self,
@@ -503,13 +550,13 @@ def _explain_no_events(reader: _Reader, config: InferConfig) -> str:
     if not reader.recorded:
         return "has no events"
     where = "is in the region" if config.fit == "crop" or config.roi is not None else "remains after scaling"
-    return f"none of its {reader.recorded:,} events {where}"
+    return f"none of its {count_noun(reader.recorded, 'event')} {where}"
 
 
 def _too_short(name: str, bins: BinConfig, reader: _Reader) -> DataError:
     if bins.by == "events":
-        found = f"has {reader.events:,} events, less than half of the network's window of {bins.window_events:,}"
-        return DataError(f"{name}: {found}")
+        found = f"has {count_noun(reader.events, 'event')}"
+        return DataError(f"{name}: {found}, less than half of the network's window of {bins.window_events:,}")
     lasts_us = reader.last_us - reader.first_us
     found = f"lasts {lasts_us * 1e-6:.3g} s, less than half of the window of {bins.window_us * 1e-6:.3g} s"
     shorter_us = max(1, lasts_us // bins.step_us) * bins.step_us

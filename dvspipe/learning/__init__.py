@@ -1,8 +1,19 @@
-"""Rules by which the weights of a network learn."""
+"""Rules that change weights, a module for each."""
 
 from .decolle import Decolle
 from .eprop import EProp
 from .online import OnlineRule
+from .readout import (
+    ReadoutFit,
+    find_features,
+    find_readout,
+    fit_readout,
+    is_linear,
+    read_features,
+    readout_gradient,
+    replace_readout,
+    require_linear,
+)
 from .rules import Rule, build_rule, find_unmet_needs
 from .segments import Forward, Loss, backpropagate, backpropagate_segments, choose_segment, measure_graph
 from .traces import OTTT, SLTT, STLLR
@@ -16,11 +27,20 @@ __all__ = [
     "Forward",
     "Loss",
     "OnlineRule",
+    "ReadoutFit",
     "Rule",
     "backpropagate",
     "backpropagate_segments",
     "build_rule",
     "choose_segment",
+    "find_features",
+    "find_readout",
     "find_unmet_needs",
+    "fit_readout",
+    "is_linear",
     "measure_graph",
+    "read_features",
+    "readout_gradient",
+    "replace_readout",
+    "require_linear",
 ]

@@ -10,12 +10,12 @@ from .eprop import EProp
 from .online import STEPS, OnlineRule
 from .traces import OTTT, SLTT, STLLR
 
-Rule = Literal["bptt", "ottt", "sltt", "stllr", "eprop", "decolle"]
-"""The name of a rule: backpropagation through time, or one that learns forward in time."""
+Rule = Literal["bptt", "readout", "ottt", "sltt", "stllr", "eprop", "decolle"]
+"""The name of a rule: backpropagation through time, a fit of the readout, or one that learns forward in time."""
 
 
 def build_rule(name: Rule, network: SpikingNetwork, *, steps: int | None = None, seed: int = 0) -> OnlineRule | None:
-    """Return a rule that learns forward in time; None for `bptt`.
+    """Return a rule that learns forward in time; None for `bptt` and `readout`.
 
     Args:
         name: The rule.
@@ -25,7 +25,7 @@ def build_rule(name: Rule, network: SpikingNetwork, *, steps: int | None = None,
     """
     steps = steps or STEPS
     match name:
-        case "bptt":
+        case "bptt" | "readout":
             return None
         case "ottt":
             return OTTT(network, steps=steps)
@@ -48,7 +48,7 @@ def find_unmet_needs(name: Rule, network: NetworkConfig) -> list[str]:
         >>> find_unmet_needs("bptt", NetworkConfig())
         []
     """
-    if name == "bptt":
+    if name in ("bptt", "readout"):
         return []
     needs = [
         ("kind", "csnn or mlp", network.kind, network.kind in ("csnn", "mlp")),

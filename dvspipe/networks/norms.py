@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+FEATURES = "features"  # the name of their tensor
 BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
@@ -94,24 +95,33 @@ def measure_norms(network: nn.Module, spikes: Tensor) -> tuple[Tensor, list[Tens
 
 @dataclass(frozen=True, eq=False)
 class ClassMoments:
-    """Mean and log variance of the input of each batch norm, averaged over the recordings of each class.
+    """Mean and log variance of the input of each batch norm, and the features, averaged over the recordings of a class.
 
     They say what a mixture of classes gives on the sensor that a network was trained on.
 
     Args:
         norms: For each norm [K, 2, channels], as `measure_norms` returns for each recording.
+        features: [K, F + 1], the mean of what `learning.read_features` returns; None if they are not known.
     """
 
     norms: tuple[Tensor, ...]
+    features: Tensor | None = None
 
     @classmethod
-    def average(cls, measured: Sequence[Sequence[Tensor]], labels: Sequence[int], classes: int) -> ClassMoments:
+    def average(
+        cls,
+        measured: Sequence[Sequence[Tensor]],
+        labels: Sequence[int],
+        classes: int,
+        features: Tensor | None = None,
+    ) -> ClassMoments:
         """Return the means over the recordings of each class; a class without any has the mean over all recordings.
 
         Args:
             measured: What `measure_norms` returned for each batch.
             labels: The classes of all recordings, in the same order.
             classes: K.
+            features: [N, F + 1], those of all recordings.
 
         Example:
             >>> moments = ClassMoments.average([[torch.tensor([[[1.0], [2.0]], [[3.0], [10.0]]])]], [0, 1], 3)
@@ -121,22 +131,33 @@ class ClassMoments:
         chosen = nn.functional.one_hot(torch.tensor(labels), classes).double().T
         chosen[chosen.sum(1) == 0] = 1.0
         shares = chosen / chosen.sum(1, keepdim=True)
-        return cls(tuple(mix_moments(shares, torch.cat(norm)) for norm in zip(*measured, strict=True)))
+        norms = tuple(mix_moments(shares, torch.cat(norm)) for norm in zip(*measured, strict=True))
+        return cls(norms, None if features is None else shares @ features)
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> ClassMoments:
         """Return what `to_tensors` wrote."""
-        return cls(tuple(tensors[str(number)].double() for number in range(len(tensors))))
+        features = tensors.get(FEATURES)
+        norms = range(len(tensors) - (features is not None))
+        return cls(
+            tuple(tensors[str(number)].double() for number in norms), None if features is None else features.double()
+        )
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Return the moments as named tensors."""
-        return {str(number): norm.float() for number, norm in enumerate(self.norms)}
+        norms = {str(number): norm.float() for number, norm in enumerate(self.norms)}
+        return norms if self.features is None else norms | {FEATURES: self.features.float()}
 
     def fits(self, network: nn.Module, classes: int) -> bool:
         """Return whether there are finite moments of all classes for each norm of a network."""
-        expected = [(classes, 2, norm.num_features) for norm in find_norms(network)]
-        return [tuple(norm.shape) for norm in self.norms] == expected and all(
-            bool(norm.isfinite().all()) for norm in self.norms
+        expected: list[tuple[int, ...]] = [(classes, 2, norm.num_features) for norm in find_norms(network)]
+        tensors = [*self.norms]
+        if self.features is not None:
+            linear = next(layer for layer in reversed(list(network.modules())) if isinstance(layer, nn.Linear))
+            expected.append((classes, linear.in_features + 1))
+            tensors.append(self.features)
+        return [tuple(each.shape) for each in tensors] == expected and all(
+            bool(each.isfinite().all()) for each in tensors
         )
 
 

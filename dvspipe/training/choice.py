@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 from pydantic import JsonValue
 
+from ..checkpoint import load_checkpoint
 from ..config import SettingsTree, build, merge_settings
 from ..datasets import DataSet, Sample, folder_settings, open_dataset
 from ..datasets.survey import Measurement, measure
@@ -65,7 +66,8 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
     """Return the settings to train with on a folder of recordings, after reading all of them.
 
     Steps follow from durations and event rates, downsampling from the sensor, batch and epochs from the number of
-    recordings. If the names of files begin with that of a person or source, these are kept in one part.
+    recordings; with `init`, bins and network are those of the checkpoint. If the names of files begin with that of a
+    person or source, these are kept in one part.
 
     Args:
         root: ROOT/<class>/<recording or video>, ROOT/train/<class> and ROOT/test/<class>, or recordings with label
@@ -92,12 +94,34 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
     if unusable:
         listed = "; ".join(unusable[:LISTED]) + ("; ..." if len(unusable) > LISTED else "")
         raise DataError(f"{root}: {len(unusable)} of {len(measured)} recordings cannot be used, remove them: {listed}")
+    if config.init is not None:
+        settings = merge_settings(_settings_of(config.init), settings)
     chosen, reasons = _choose(opened, measured, config, settings.get("bins"))
+    if config.init is not None:
+        reasons |= dict.fromkeys(("bins", "network"), f"those of {config.init}")
+    if config.optimiser.rule == "readout":
+        chosen = _drop_training(chosen)
+        reasons["data"] = reasons["data"].partition("; few recordings")[0]
+        reasons = {group: why for group, why in reasons.items() if group in ("name", *chosen)}
     merged = merge_settings({"name": name, **chosen}, settings)
     for group, values in given.items():
         if group in reasons and isinstance(values, dict):
             reasons[group] += f" (given: {', '.join(f'{group}.{key}' for key in values)})"
     return Choice(merged, reasons)
+
+
+def _drop_training(chosen: SettingsTree) -> SettingsTree:
+    """Return settings without those that fitting a readout does not use."""
+    data = chosen["data"]
+    assert isinstance(data, dict)
+    used = {key: value for key, value in data.items() if key not in ("validation", "views", "vary")}
+    return {"data": used} | {group: chosen[group] for group in ("bins", "network")}
+
+
+def _settings_of(checkpoint: str) -> SettingsTree:
+    """Return the bins and the network of a checkpoint to fine-tune."""
+    config, _ = load_checkpoint(checkpoint)
+    return {group: getattr(config, group).model_dump(mode="json") for group in ("bins", "network")}
 
 
 def _choose(

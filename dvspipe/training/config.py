@@ -16,6 +16,11 @@ from ..networks import NetworkConfig
 class OptimiserConfig(Settings):
     """How the weights are trained."""
 
+    rule: Rule = "bptt"
+    """`bptt`: backpropagation through time with surrogate gradients. `readout`: only the last linear layer of the
+    network in `init` is fitted, by ridge regression, to few recordings of one user; the other settings of this group
+    except `batch` change nothing then. `ottt`, `sltt`, `stllr`, `eprop`, `decolle`: rules that learn forward in time,
+    in memory that does not grow with the steps; see `dvspipe.learning`."""
     kind: Literal["adamw", "sgd"] = "adamw"
     """AdamW (Loshchilov and Hutter 2019), or stochastic gradient descent with momentum."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -41,9 +46,6 @@ class OptimiserConfig(Settings):
     """Share of the target that is spread over all classes, 0 to 1."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient; larger ones are scaled down."""
-    rule: Rule = "bptt"
-    """What gives the gradients. `bptt`: backpropagation through time. `ottt`, `sltt`, `stllr`, `eprop`, `decolle`:
-    rules that learn forward in time, in memory that does not grow with the steps; see `dvspipe.learning`."""
     update: Literal["end", "step"] = "end"
     """Rules that learn forward in time: whether the weights change after a batch or after each of its time steps."""
     truncate: int | None = Field(default=None, ge=1)
@@ -95,6 +97,8 @@ class TrainConfig(Settings):
     def _fits_together(self) -> TrainConfig:
         if self.augment.flip_polarity and self.bins.polarity == "merged":
             raise ValueError("augment.flip_polarity = true: bins.polarity = merged has no polarities")
+        if self.optimiser.rule == "readout":
+            self._check_readout()
         self._check_rule()
         segment = self.segment_steps
         if segment is not None and self.optimiser.truncate is not None:
@@ -112,12 +116,12 @@ class TrainConfig(Settings):
     def _check_rule(self) -> None:
         """Check that a rule can train this network with these settings."""
         optimiser = self.optimiser
-        if optimiser.update == "step" and (optimiser.rule == "bptt" or optimiser.accumulate > 1):
+        if optimiser.update == "step" and (optimiser.rule in ("bptt", "readout") or optimiser.accumulate > 1):
             found = f"optimiser.rule = {optimiser.rule}, optimiser.accumulate = {optimiser.accumulate}"
             raise ValueError(
                 f"optimiser.update = step: needs a rule that learns forward in time and accumulate = 1 (found {found})"
             )
-        if optimiser.rule == "bptt":
+        if optimiser.rule in ("bptt", "readout"):
             return
         needs = find_unmet_needs(optimiser.rule, self.network)
         for setting, needed, found in (
@@ -129,3 +133,12 @@ class TrainConfig(Settings):
                 needs.append(f"optimiser.{setting} = {needed} (found {found})")
         if needs:
             raise ValueError(f"optimiser.rule = {optimiser.rule}: needs {', '.join(needs)}")
+
+    def _check_readout(self) -> None:
+        if self.init is None:
+            raise ValueError("optimiser.rule = readout: needs a trained network to fit (found no init = CHECKPOINT)")
+        if self.network.readout != "leaky":
+            found = f"network.readout = {self.network.readout}"
+            raise ValueError(f"{found}: cannot be fitted by optimiser.rule = readout (expected leaky)")
+        if self.baseline:
+            raise ValueError("baseline = true: trains all weights, and optimiser.rule = readout does not; use false")

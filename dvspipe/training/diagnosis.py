@@ -60,12 +60,14 @@ def diagnose(outcome: Outcome) -> tuple[Finding, ...]:
         _find_untested(outcome),
         find_outside(outcome.counts, outcome.config),
         _find_rates(outcome),
-        _find_updates(outcome),
-        _find_counting(outcome),
-        _find_overfitting(outcome),
-        _find_few_validated(outcome),
+        *(() if outcome.config.optimiser.rule == "readout" else _find_in_training(outcome)),
     )
     return tuple(finding for findings in found for finding in findings)
+
+
+def _find_in_training(outcome: Outcome) -> tuple[Iterator[Finding], ...]:
+    """Return what settings of a training of all weights would change."""
+    return _find_updates(outcome), _find_counting(outcome), _find_overfitting(outcome), _find_few_validated(outcome)
 
 
 def find_copies(data: DataSet) -> Iterator[Finding]:

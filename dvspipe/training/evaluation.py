@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..checkpoint import FEW_CALIBRATED, ClassifierConfig, find_checkpoint, load_checkpoint
+from ..config import count_noun
 from ..datasets import (
     PARTS,
     DataConfig,
@@ -185,7 +186,7 @@ def evaluate_checkpoint(
     tensors = SpikeTensors(parts[part], TensorSettings(classifier.bins), cache=open_cache(data), progress=progress)
     return EvaluationResult(
         **score(evaluate(network, tensors, batch=batch), parts[part], found.classes, classifier),
-        data=f"{len(tensors)} recordings ({part}) of {found.title}{' (synthetic)' if synthetic else ''}",
+        data=f"{count_noun(len(tensors), 'recording')} ({part}) of {found.title}{' (synthetic)' if synthetic else ''}",
         synthetic=synthetic,
         trained_on=classifier.trained_on,
     )
@@ -223,16 +224,18 @@ def test_notes(
     parts = data.parts.values()
     alone = all(len(part) == len({sample.group for sample in part}) for part in parts)
     groups = "each recording on its own (data.group keeps a person's together)" if alone else "no group in two of them"
+    chosen = f"{len(data.validation)} for validation, which chose the epoch"
+    if not data.validation:
+        chosen = "each of which was left out once to choose the penalty of the readout"
     notes = [
-        f"{len(data.train)} training recordings, {len(data.validation)} for validation, which chose the epoch, and "
-        f"{len(data.test)} for the test, {groups}. The test part was used once, at the end; papers often give the "
-        "epoch that is best on it.",
+        f"{len(data.train)} training recordings, {chosen}, and {len(data.test)} for the test, {groups}. The test part "
+        "was used once, at the end; papers often give the epoch that is best on it.",
         f"A linear classifier that sees only the number of events of a recording reaches {by_count:.1%} on the same "
         f"test recordings; chance is {1 / len(data.classes):.1%}.",
         f"Of {events:,} events of the training recordings, {outside / max(1, events):.1%} are outside the steps of the "
         f"spike tensors, and {saturated / max(1, events):.1%} exceed the largest count.",
     ]
-    if len(data.validation) < FEW_CALIBRATED:
+    if 0 < len(data.validation) < FEW_CALIBRATED:
         notes.append(
             f"The probabilities are calibrated on only {len(data.validation)} validation recordings and are rough; "
             "their mean there is not above the 95 % interval of the accuracy."

@@ -13,7 +13,8 @@ import torch
 import yaml
 from torch import nn
 
-from ..checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint, versions
+from ..checkpoint import ClassifierConfig, load_checkpoint, read_checkpoint, save_checkpoint, versions
+from ..config import count_noun
 from ..datasets import (
     DataSet,
     Sample,
@@ -27,7 +28,7 @@ from ..datasets import (
 )
 from ..errors import ConfigError, DataError
 from ..files import lock_folder, write_text
-from ..networks import SpikingNetwork, count_activity, summarize_layers
+from ..networks import ClassMoments, SpikingNetwork, count_activity, summarize_layers
 from ..results import ActivityRecord, BaselineResult, EpochRow, Finding, RunFolder, TestResult, TrainingRun, write_rows
 from .activity import record_activity
 from .baseline import FrameNetwork, load_baseline, save_baseline
@@ -39,7 +40,8 @@ from .evaluation import evaluate, event_count_accuracy, score, test_notes
 from .machine import describe_machine
 from .norms import measure_classes
 from .processes import Processes, join_processes
-from .resuming import check_config, find_state, load_initial_weights
+from .readout import ReadoutTrainer, keep_calibration, open_recordings
+from .resuming import TrainingState, check_config, find_state, load_initial_weights
 from .trainer import Experiment, Parts, Trainer, is_over, require_tensorboard
 
 OUT_OF_MEMORY = re.compile("not enough memory|can't allocate memory")  # in what torch says of the memory of a CPU
@@ -127,14 +129,15 @@ def _run(
 ) -> TrainingRun:
     if config.tensorboard:
         require_tensorboard()
-    opened = open_dataset(config.data, config.seed, config.bins)
+    opened = _open(config)
     data = leave_out_copies(opened, partial(callback.on_progress, "comparing recordings"))
     for warning in data.warnings:
         callback.on_warning(warning)
     _warn(callback, find_copies(data))
     if resume:
         check_split(folder.split, data)
-    _check_classes(data, callback)
+    if config.optimiser.rule != "readout":
+        _check_classes(data, callback)
     classifier, network = _build(config, data)
     with lock_folder(folder.path) if processes.is_first else nullcontext():
         state = find_state(folder) if resume else None
@@ -152,8 +155,7 @@ def _run(
             folder.clear(keep_epochs=state is not None)
             write_split(folder.split, data)
             write_text(folder.config, settings)  # last: a run with it can be resumed
-        trainer = Trainer(experiment, network.to(processes.device), folder, partial(_save, classifier))
-        best = trainer.fit(state)
+        trainer, best = _fit(experiment, network.to(processes.device), folder, state)
         baseline = _train_baseline(experiment, folder.baseline) if config.baseline else None
         run = None
         if processes.is_first:
@@ -162,6 +164,27 @@ def _run(
         shared = processes.share(run)
         assert shared is not None
         return shared
+
+
+def _fit(
+    experiment: Experiment, network: SpikingNetwork, folder: RunFolder, state: TrainingState | None
+) -> tuple[Trainer | ReadoutTrainer, EpochRow]:
+    """Train a network by its rule; return what did it, and the epoch that is kept."""
+    if experiment.config.optimiser.rule != "readout":
+        trainer = Trainer(experiment, network, folder, partial(_save, experiment.classifier))
+        return trainer, trainer.fit(state)
+    assert experiment.config.init is not None
+    moments = read_checkpoint(experiment.config.init).moments  # of inputs of norms, which do not change
+    save = partial(_save, experiment.classifier, moments=moments)
+    fitter = ReadoutTrainer(experiment, network, folder, save, moments)
+    return fitter, fitter.fit()
+
+
+def _open(config: TrainConfig) -> DataSet:
+    if config.optimiser.rule == "readout":
+        assert config.init is not None
+        return open_recordings(config, config.init)
+    return open_dataset(config.data, config.seed, config.bins)
 
 
 def _build(config: TrainConfig, data: DataSet) -> tuple[ClassifierConfig, SpikingNetwork]:
@@ -175,17 +198,19 @@ def _build(config: TrainConfig, data: DataSet) -> tuple[ClassifierConfig, Spikin
         bins=config.bins,
         inputs=data.inputs,
         network=config.network,
-        trained_on=f"{'synthetic ' if data.synthetic else ''}{data.title}, {len(data.train)} recordings",
+        trained_on=f"{'synthetic ' if data.synthetic else ''}{data.title}, {count_noun(len(data.train), 'recording')}",
     )
     torch.manual_seed(config.seed)
     network = classifier.build_network()
     if config.init is not None:
         classifier = load_initial_weights(config.init, classifier, network)
+        if config.optimiser.rule == "readout":
+            classifier = keep_calibration(classifier, config.init)
     return classifier, network
 
 
-def _save(classifier: ClassifierConfig, path: Path, network: nn.Module) -> None:
-    save_checkpoint(path, classifier, network)
+def _save(classifier: ClassifierConfig, path: Path, network: nn.Module, *, moments: ClassMoments | None = None) -> None:
+    save_checkpoint(path, classifier, network, moments)
 
 
 def _load(config: TrainConfig, data: DataSet, callback: TrainingCallback) -> Parts:
@@ -197,11 +222,9 @@ def _load(config: TrainConfig, data: DataSet, callback: TrainingCallback) -> Par
         progress = partial(callback.on_progress, f"{verb} {name}")
         return SpikeTensors(samples, settings, cache=cache, jobs=config.jobs, progress=progress)
 
-    return Parts(
-        load("train", data.train, config.data.views),
-        load("validation", data.validation, 1),
-        load("test", data.test, 1),
-    )
+    train = load("train", data.train, 1 if config.optimiser.rule == "readout" else config.data.views)
+    validation = load("validation", data.validation, 1) if data.validation else train
+    return Parts(train, validation, load("test", data.test, 1))
 
 
 def _warn(callback: TrainingCallback, findings: Iterable[Finding]) -> None:
@@ -258,24 +281,42 @@ def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult
     )
 
 
+def _calibrate(experiment: Experiment, path: Path) -> None:
+    """Calibrate the network in a checkpoint on the validation part, and write it with the moments of its classes."""
+    parts, batch = experiment.parts, experiment.config.optimiser.batch
+    classifier, network = load_checkpoint(path, str(experiment.processes.device))
+    validated = evaluate(network, parts.validation, batch=batch)
+    moments = measure_classes(network, parts.train, len(classifier.classes), batch=batch)
+    calibrated = classifier.model_copy(
+        update={
+            "temperature": fit_temperature(validated.logits, validated.labels),
+            "calibrated_on": len(experiment.data.validation),
+            "least_energy": find_least_energy(validated.logits),
+        }
+    )
+    save_checkpoint(path, calibrated, network, moments)
+
+
+def _count_before(experiment: Experiment) -> int | None:
+    """Return the number of test recordings that the network was right about before its readout was fitted."""
+    config = experiment.config
+    if config.optimiser.rule != "readout":
+        return None
+    assert config.init is not None
+    _, network = load_checkpoint(config.init, str(experiment.processes.device))
+    return evaluate(network, experiment.parts.test, batch=config.optimiser.batch).correct
+
+
 def _test(
-    trainer: Trainer, best: EpochRow, baseline: BaselineResult | None, command: str
+    trainer: Trainer | ReadoutTrainer, best: EpochRow, baseline: BaselineResult | None, command: str
 ) -> tuple[TestResult, ActivityRecord]:
     """Calibrate the network of the best epoch on the validation part, test it once, and store both records."""
     experiment, folder = trainer.experiment, trainer.folder
     config, data, parts = experiment.config, experiment.data, experiment.parts
     batch = config.optimiser.batch
-    classifier, network = load_checkpoint(folder.best, str(experiment.processes.device))
-    validated = evaluate(network, parts.validation, batch=batch)
-    moments = measure_classes(network, parts.train, len(data.classes), batch=batch)
-    calibrated = classifier.model_copy(
-        update={
-            "temperature": fit_temperature(validated.logits, validated.labels),
-            "calibrated_on": len(data.validation),
-            "least_energy": find_least_energy(validated.logits),
-        }
-    )
-    save_checkpoint(folder.best, calibrated, network, moments)
+    if data.validation:
+        _calibrate(experiment, folder.best)
+    calibrated, network = load_checkpoint(folder.best, str(experiment.processes.device))
     trained = evaluate(network, parts.train, batch=batch)
     with count_activity(network) as counters:
         tested = evaluate(network, parts.test, batch=batch)
@@ -303,6 +344,7 @@ def _test(
         val_accuracy=best.val_accuracy,
         event_count_accuracy=outcome.count_accuracy,
         train_accuracy=trained.accuracy,
+        correct_before=_count_before(experiment),
         baseline=baseline,
         findings=diagnose(outcome),
         notes=test_notes(data, outcome.count_accuracy, outcome.counts, baseline),

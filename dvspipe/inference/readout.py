@@ -1,0 +1,131 @@
+"""A classifier adapted to one user, by a few labelled recordings: only its readout changes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..checkpoint import save_checkpoint
+from ..config import count_noun
+from ..errors import DataError
+from ..events import Events, SensorSizeLike
+from ..formats import NO_HINTS, Hints
+from ..learning import find_features, find_readout, fit_readout, read_features, replace_readout, require_linear
+from ..parallel import Progress
+from ..sources import EventSource
+from .classifier import Classifier
+from .config import InferConfig
+from .windows import Window
+
+
+@dataclass(frozen=True)
+class ReadoutAdaptation:
+    """A classifier whose readout was fitted to recordings.
+
+    Args:
+        classifier: The adapted classifier.
+        penalty: The penalty that was chosen, see `learning.fit_readout`; infinite if the readout is as before.
+        windows: Number of windows that it was fitted to.
+        correct_before: Number of them whose prediction was right before.
+        correct_left_out: The same by a readout that is fitted without the recording of the window.
+    """
+
+    classifier: Classifier
+    penalty: float
+    windows: int
+    correct_before: int
+    correct_left_out: int
+
+    def save(self, path: Path) -> None:
+        """Write the adapted classifier as a checkpoint, complete or not at all.
+
+        Raises:
+            FileError: The file cannot be written.
+        """
+        save_checkpoint(path, self.classifier.config, self.classifier.network, self.classifier.moments)
+
+
+def adapt_readout(
+    classifier: Classifier,
+    recordings: Sequence[str | Path | Events],
+    labels: Sequence[str | int],
+    config: InferConfig = InferConfig(),
+    *,
+    sensor: SensorSizeLike | None = None,
+    hints: Hints = NO_HINTS,
+    progress: Progress | None = None,
+) -> ReadoutAdaptation:
+    """Return a classifier adapted to labelled recordings; see `Classifier.adapt_readout`."""
+    require_linear(classifier.network)
+    numbers = _find_labels(classifier, recordings, labels)
+    config = config.model_copy(update={"stateful": False, "hop_us": None if config.stateful else config.hop_us})
+    features: list[Tensor] = []
+    for number, recording in enumerate(recordings):
+        if progress:
+            progress(number, len(recordings))
+        source = classifier.open(recording, config, sensor=sensor, hints=hints)
+        features.append(_read_windows(classifier, source, config))
+    counts = torch.tensor([len(each) for each in features])
+    joined, truth = torch.cat(features), torch.tensor(numbers).repeat_interleave(counts)
+    before, name = find_readout(classifier.network), classifier.checkpoint or "the network"
+    fit = fit_readout(
+        joined,
+        truth,
+        before,
+        recordings=torch.arange(len(features)).repeat_interleave(counts),
+        classes=find_features(classifier.moments, truth, classifier.config.classes, name),
+        temperature=classifier.config.temperature,
+    )
+    network = copy.deepcopy(classifier.network)
+    replace_readout(network, fit.readout)
+    note = f"readout fitted to {count_noun(len(joined), 'window')} of {count_noun(len(features), 'recording')}"
+    trained_on = "; ".join(filter(None, [classifier.config.trained_on, note]))
+    adapted = classifier.config.model_copy(update={"trained_on": trained_on})
+    if progress:
+        progress(len(recordings), len(recordings))
+    return ReadoutAdaptation(
+        Classifier(adapted, network, moments=classifier.moments),
+        fit.penalty,
+        len(joined),
+        correct_before=int(((joined @ before.T).argmax(1) == truth).sum()),
+        correct_left_out=int((fit.left_out.argmax(1) == truth).sum()),
+    )
+
+
+def _find_labels(classifier: Classifier, recordings: Sequence[object], labels: Sequence[str | int]) -> list[int]:
+    """Return the number of the class of each recording."""
+    if not recordings:
+        raise DataError("no recordings to fit the readout to")
+    if len(labels) != len(recordings):
+        raise DataError(f"{len(labels)} labels for {len(recordings)} recordings (expected one for each)")
+    classes = classifier.config.classes
+    numbers = []
+    for label in labels:
+        number = classes.index(label) if isinstance(label, str) and label in classes else label
+        if isinstance(number, str) or not 0 <= number < len(classes):
+            raise DataError(f"label {label!r}: unknown (expected {', '.join(classes)}, or 0 to {len(classes) - 1})")
+        numbers.append(int(number))
+    return numbers
+
+
+def _read_windows(classifier: Classifier, source: EventSource, config: InferConfig) -> Tensor:
+    """Return the features [N, F + 1] of the windows of a recording, without quiet ones unless all are."""
+    found: list[Tensor] = []
+    device = next(classifier.network.parameters()).device
+
+    def keep(windows: Sequence[Window], _logits: NDArray[np.float32]) -> None:
+        spikes = torch.from_numpy(np.stack([window.spikes for window in windows], axis=1))
+        parts = spikes.split(max(1, classifier.max_images // len(spikes)), dim=1)
+        found.extend(read_features(classifier.network, part.to(device)) for part in parts)
+
+    prediction = classifier.classify(source, config, on_windows=keep)
+    features = torch.cat(found)
+    shown = torch.from_numpy(~prediction.timeline.is_quiet(config.segments))
+    return features[shown] if bool(shown.any()) else features

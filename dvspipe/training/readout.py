@@ -1,0 +1,126 @@
+"""Personal adaptation in a run: the readout of a trained network is fitted, in one step, and all else stays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..checkpoint import ClassifierConfig, load_checkpoint
+from ..datasets import DataSet, Sample, open_dataset, plain_batches
+from ..errors import DataError
+from ..learning import ReadoutFit, find_features, find_readout, fit_readout, read_features, replace_readout
+from ..networks import ClassMoments, SpikingNetwork, watch_rates
+from ..results import EpochRow, RunFolder, write_rows
+from .config import TrainConfig
+from .trainer import Experiment
+
+
+class ReadoutTrainer:
+    """What fits the readout of a trained network to the training part.
+
+    Args:
+        experiment: Configuration and data; the validation part is not used.
+        network: The trained network, on the device of this process.
+        folder: Gets the weights and a row, as for a run of one epoch.
+        save: Writes the network to a file.
+        moments: Those of the training of the network; None if they are not known.
+    """
+
+    step = 1  # of the optimiser, as of `Trainer`
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        network: SpikingNetwork,
+        folder: RunFolder,
+        save: Callable[[Path, nn.Module], None],
+        moments: ClassMoments | None,
+    ) -> None:
+        self.moments = moments
+        self.experiment, self.network, self.folder, self.save = experiment, network, folder, save
+        self.rows: list[EpochRow] = []
+
+    def fit(self) -> EpochRow:
+        """Fit the readout, write the weights, and return the row; its validation is that of recordings left out."""
+        started, experiment = time.monotonic(), self.experiment
+        tensors, device = experiment.parts.train, experiment.processes.device
+        features = []
+        with watch_rates(self.network) as rates:
+            for spikes in plain_batches(tensors, experiment.config.optimiser.batch):
+                features.append(read_features(self.network, torch.from_numpy(spikes).transpose(0, 1).to(device)))
+                experiment.callback.on_progress("readout", sum(map(len, features)), len(tensors))
+        labels = torch.from_numpy(tensors.labels)
+        fit = fit_readout(
+            torch.cat(features),
+            labels,
+            find_readout(self.network),
+            recordings=number_recordings(experiment.data.train),
+            classes=find_features(self.moments, labels, experiment.classifier.classes, str(experiment.config.init)),
+            temperature=experiment.classifier.temperature,
+        )
+        replace_readout(self.network, fit.readout)
+        row = _describe(fit, torch.cat(features), labels, rates, time.monotonic() - started)
+        self.rows = [row]
+        if experiment.processes.is_first:
+            self.save(self.folder.best, self.network)
+            self.save(self.folder.last, self.network)
+            write_rows(self.rows, EpochRow, jsonl=self.folder.epochs, csv_path=self.folder.epochs_csv)
+        experiment.callback.on_epoch(row)
+        return row
+
+
+def _describe(
+    fit: ReadoutFit, features: torch.Tensor, labels: torch.Tensor, rates: dict[str, float], seconds: float
+) -> EpochRow:
+    logits = features @ fit.readout.T
+    return EpochRow(
+        epoch=1,
+        train_loss=float(nn.functional.cross_entropy(logits, labels)),
+        train_accuracy=float((logits.argmax(1) == labels).double().mean()),
+        val_loss=float(nn.functional.cross_entropy(fit.left_out, labels)),
+        val_accuracy=float((fit.left_out.argmax(1) == labels).double().mean()),
+        learning_rate=0.0,
+        seconds=seconds,
+        data_seconds=0.0,
+        rates=dict(rates),
+    )
+
+
+def number_recordings(samples: Sequence[Sample]) -> torch.Tensor:
+    """Return which recording each sample is of, int64 [N]; the windows of a file are of one."""
+    names = [str(sample.file or sample.name) for sample in samples]
+    return torch.from_numpy(np.unique(names, return_inverse=True)[1].astype(np.int64))
+
+
+def open_recordings(config: TrainConfig, checkpoint: str) -> DataSet:
+    """Return the data set of a configuration without a validation part, labelled with the classes of a checkpoint.
+
+    Raises:
+        DataError: The data set is not usable, or has a class that the checkpoint does not have.
+    """
+    data = open_dataset(config.data.model_copy(update={"validation": 0.0}), config.seed, config.bins)
+    classes = load_checkpoint(checkpoint)[0].classes
+    unknown = [name for name in data.classes if name not in classes]
+    if unknown:
+        raise DataError(
+            f"{data.title}: {checkpoint} does not know {', '.join(unknown)} (expected {', '.join(classes)})"
+        )
+
+    def adopt(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+        return tuple(replace(sample, label=classes.index(data.classes[sample.label])) for sample in samples)
+
+    train, test = adopt((*data.train, *data.validation)), adopt(data.test)
+    return replace(data, classes=classes, train=train, validation=(), test=test)
+
+
+def keep_calibration(classifier: ClassifierConfig, checkpoint: str) -> ClassifierConfig:
+    """Return a classifier with the temperature and the least energy of a checkpoint; few recordings cannot fit them."""
+    before, _ = load_checkpoint(checkpoint)
+    kept = {name: getattr(before, name) for name in ("temperature", "calibrated_on", "least_energy")}
+    return classifier.model_copy(update=kept)
