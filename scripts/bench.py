@@ -487,6 +487,58 @@ def _network(python: str, T: int, B: int, side: int) -> dict[str, dict[str, Any]
     }
 
 
+LEARNING_WAYS = (
+    "segment_20",
+    "segment_8",
+    "bptt_weight",
+    "ottt",
+    "ottt_1",
+    "sltt",
+    "stllr",
+    "decolle",
+    "spikingjelly_ottt",
+)
+LEARNING_STEPS, LEARNING_LONG = (24, 100, 400), (1600, 3200)
+LEARNING_SHAPE = (4, 64)
+
+
+def bench_learning(options: Options) -> Iterator[Figure]:
+    """Gradients of three blocks at 64 x 64, batch 4, beside BPTT's: CPU time of one thread and peak memory."""
+    for T in LEARNING_STEPS:
+        bptt = _learn(options.peers, "bptt", T)
+        assert bptt is not None
+        yield Figure(f"learning/T{T}_bptt", T / bptt["cpu_s"], "steps/s", None, bptt)
+        for way in LEARNING_WAYS:
+            found = _learn(options.peers, way, T)
+            if found is None:
+                _skip(f"learning/T{T}_{way}", f"{options.peers} has no spikingjelly")
+                continue
+            target = 1 / 1.3 if way.startswith("segment") else None
+            name = f"learning/T{T}_{way}"
+            yield Figure(f"{name}_time", bptt["cpu_s"] / found["cpu_s"], "x BPTT's speed", target, found)
+            yield Figure(f"{name}_memory", bptt["memory_mib"] / found["memory_mib"], "x less memory than BPTT", None)
+    for way in ("segment_20", "segment_8", "ottt"):
+        short = _learn(options.peers, way, LEARNING_STEPS[-1])
+        for T in LEARNING_LONG:
+            long = _learn(options.peers, way, T)
+            assert short is not None
+            assert long is not None
+            flat = short["memory_mib"] / long["memory_mib"]
+            yield Figure(f"learning/T{T}_{way}_flat", flat, f"memory of T = {LEARNING_STEPS[-1]} / this", 0.9, long)
+
+
+def _learn(python: str, way: str, T: int) -> dict[str, float] | None:
+    """What learning_peers.py measures; None if a library is missing."""
+    looked_for = [python, "-c", "import spikingjelly"]
+    if "jelly" in way and subprocess.run(looked_for, capture_output=True, check=False).returncode:
+        return None
+    script = str(PEERS_SCRIPT.with_name("learning_peers.py"))
+    measured: dict[str, float] = json.loads(
+        _run([python, script, way, str(T), *map(str, LEARNING_SHAPE)], OMP_NUM_THREADS="1").splitlines()[-1]
+    )
+    return measured
+
+
 def bench_encoding(options: Options) -> Iterator[Figure]:
     """10 M events in memory to a spike tensor in memory: CPU time on one core, beside Tonic's ToFrame."""
     for width, height, steps, target in ((128, 128, 100, 25), (1280, 720, 10, 12)):
@@ -628,6 +680,7 @@ BENCHES: dict[str, Callable[[Options], Iterator[Figure]]] = {
     "encoding": bench_encoding,
     "formats": bench_formats,
     "inference": bench_inference,
+    "learning": bench_learning,
     "network": bench_network,
     "simulator": bench_simulator,
     "start": bench_start,

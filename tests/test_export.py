@@ -26,6 +26,7 @@ nir = pytest.importorskip("nir")
 STEP_S = 0.012
 NETWORKS: dict[str, dict[str, Any]] = {
     "csnn": {"channels": (4, 6), "kernel": 3, "gain": 3.0},
+    "standardised": {"channels": (4, 6), "kernel": 3, "gain": 6.0, "norm": "weight"},
     "votes": {"channels": (4, 6), "kernel": 3, "padded": (True, False), "gain": 4.0, "readout": "count", "votes": 2},
     "mlp": {"kind": "mlp", "channels": (30, 20), "gain": 4.0, "learn_tau": True},
     "synapses": {"kind": "mlp", "channels": (30, 20), "gain": 2.0, "tau_syn_s": 0.03, "readout": "count"},
@@ -45,7 +46,7 @@ def make_checkpoint(path: Path, **settings: Any) -> tuple[Path, SpikingNetwork]:
         for _ in range(20):
             network(sample(seed=1))
         for name, parameter in network.named_parameters():
-            if name.endswith("bias"):
+            if name.endswith(("bias", "offset")):
                 parameter += torch.rand_like(parameter)
             elif name.endswith("linear.weight"):
                 parameter *= 2

@@ -17,7 +17,7 @@ from torch import Tensor
 from dvspipe.errors import ConfigError
 from dvspipe.events import SensorSize
 from dvspipe.networks import LIF, CountReadout, LeakyReadout, NetworkConfig, SpikingNetwork, watch_rates
-from dvspipe.networks.models import Convolution
+from dvspipe.networks.models import Convolution, StandardisedConvolution
 from dvspipe.networks.neurons import Spike, average_squares
 from dvspipe.networks.scan import SURROGATES
 
@@ -34,6 +34,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "readout": "count",
         "gain": 4.0,
     },
+    "standardised": {"channels": (4, 6), "kernel": 3, "norm": "weight", "gain": 3.0, "detach_reset": True},
     "mlp": {"kind": "mlp", "channels": (30, 20), "gain": 3.0, "reset": "subtract", "tau_syn_s": 0.03},
 }
 
@@ -80,7 +81,16 @@ def test_the_fused_scan_equals_norses_cell(shape: tuple[int, ...], reset: str) -
 
 
 @pytest.mark.parametrize("surrogate", SURROGATES)
-@pytest.mark.parametrize("settings", [{}, {"reset": "subtract", "gain": 1.7}, {"learn_tau": True, "gain": 0.6}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"reset": "subtract", "gain": 1.7},
+        {"learn_tau": True, "gain": 0.6},
+        {"detach_reset": True, "learn_tau": True},
+        {"detach_reset": True, "reset": "subtract"},
+    ],
+)
 @pytest.mark.parametrize("pool", [1, 2, 3])
 def test_the_fused_scan_equals_the_steps(surrogate: str, settings: dict[str, Any], pool: int) -> None:
     torch.manual_seed(1)
@@ -271,6 +281,35 @@ def test_the_norm_is_folded_into_the_convolution_in_evaluation() -> None:
     torch.testing.assert_close(layer._convolve_folded(x), layer.norm(layer.convolution(x)))
 
 
+def test_a_detached_reset_leaves_out_what_a_spike_does_to_its_neuron() -> None:
+    """By hand for two steps: dh[1]/dh[0] = (1 - a) dv/dh, where dv/dh is 1 or 1 - z."""
+    for reset, kept in (("subtract", [0.5, 0.5]), ("zero", [0.5, 0.0])):
+        currents = torch.tensor([[1.9, 2.2], [9.0, 9.0]], dtype=torch.float64, requires_grad=True)
+        _, last = neuron(reset=reset, detach_reset=True)(currents, None)
+        last.sum().backward()  # after the second step, whose spikes reset both
+        through_second = {"subtract": 1.0, "zero": 0.0}[reset]
+        assert currents.grad is not None
+        assert currents.grad[0].tolist() == pytest.approx([0.5 * each * through_second for each in kept])
+        spikes, _ = neuron(reset=reset, detach_reset=True)(currents, None)
+        currents.grad = None
+        spikes[1].sum().backward()
+        distance = 0.5 * (0.95 + 9.0) - 1
+        assert currents.grad[0, 0].item() == pytest.approx(0.5 * 0.5 / (1 + distance) ** 2)
+
+
+def test_standardised_kernels_have_mean_0_and_the_norm_of_their_gain() -> None:
+    torch.manual_seed(0)
+    layer = Convolution(2, 5, NetworkConfig(channels=(5,), kernel=3, norm="weight"), 0.015, padding=1).double()
+    assert isinstance(layer.convolution, StandardisedConvolution)
+    layer.convolution.gain.data.uniform_(0.5, 2)
+    layer.convolution.offset.data.normal_()
+    weight, offset = layer.folded()
+    torch.testing.assert_close(weight.mean((1, 2, 3)), torch.zeros(5, dtype=torch.float64))
+    torch.testing.assert_close(weight.flatten(1).norm(dim=1), layer.convolution.gain, rtol=1e-6, atol=0)
+    x = torch.randn(6, 2, 8, 12, dtype=torch.float64)
+    torch.testing.assert_close(torch.nn.functional.conv2d(x, weight, offset, padding=1), layer.convolution(x))
+
+
 def parameters(grid: SensorSize, classes: int, **settings: Any) -> int:
     built = SpikingNetwork(NetworkConfig.model_validate(settings), grid=grid, classes=classes, dt=0.015)
     return sum(parameter.numel() for parameter in built.parameters())
@@ -312,6 +351,7 @@ def test_a_fresh_network_spikes(kind: str) -> None:
         ({"padded": (False, False)}, "padded: no pixel"),
         ({"kind": "mlp", "padded": (True, True)}, "padded: .*kind = csnn .*mlp"),
         ({"votes": 3}, "votes = 3: .*readout = count"),
+        ({"channels": (1, 1), "kernel": 1, "norm": "weight"}, "norm = weight: .*kernel = 1"),
         ({"kind": "sew", "channels": (2, 3)}, r"channels = \[2, 3\]: .*kind = sew"),
     ],
 )

@@ -37,6 +37,7 @@ from dvspipe.training.baseline import FrameNetwork
 from dvspipe.training.calibration import find_least_energy, fit_temperature
 from dvspipe.training.evaluation import expected_calibration_error
 from dvspipe.training.losses import LOSSES
+from dvspipe.training.machine import memory_bytes
 
 SMALL = {
     "jobs": 1,
@@ -569,6 +570,129 @@ def test_a_batch_in_parts_has_the_same_gradients(folder: Path, tmp_path: Path) -
         torch.testing.assert_close(parts[key], tensor, rtol=1e-4, atol=1e-5)
 
 
+MLP = {"network": {"kind": "mlp", "channels": [12], "dropout": 0.3}, "optimiser": {"epochs": 2}}
+ONLINE = {
+    "network": {"norm": "weight", "reset": "subtract", "detach_reset": True, "dropout": 0.2, "gain": 3.0},
+    "optimiser": {"epochs": 3, "loss": "each_step"},
+}
+
+
+def test_training_in_segments_is_training_over_all_steps(folder: Path, tmp_path: Path) -> None:
+    """With dropout, an average of the weights and parts of batches; on resuming too."""
+    plain = merge_settings(MLP, {"optimiser": {"ema": 0.9, "accumulate": 2, "segment": None}})
+    segments = config_for(folder, **merge_settings(plain, {"optimiser": {"segment": 2}}))
+    train(config_for(folder, **plain), tmp_path / "whole")
+    train(segments, tmp_path / "segments")
+    with pytest.raises(KeyboardInterrupt):
+        train(segments, tmp_path / "resumed", callback=Killed(2))
+    train(segments, tmp_path / "resumed", resume=True)
+    whole, ours, resumed = (weights_of(tmp_path / name) for name in ("whole", "segments", "resumed"))
+    for key, tensor in whole.items():
+        torch.testing.assert_close(ours[key], tensor, rtol=1e-4, atol=1e-5)
+        assert torch.equal(resumed[key], ours[key])
+
+
+def test_segments_are_chosen_if_all_steps_do_not_fit(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts: list[str] = []
+
+    class Recorder(TrainingCallback):
+        def on_warning(self, text: str) -> None:
+            texts.append(text)
+
+    bytes_of_step = 8 * 4 * 16 * 12 * (2 + 2 * 6 + 6 / 4)  # the input, currents, membranes and pooled spikes
+    monkeypatch.setattr("dvspipe.training.trainer.memory_bytes", lambda _: round(2 * 1.5 * 2.5 * bytes_of_step))
+    train(config_for(folder, optimiser={"epochs": 1}), tmp_path / "a", callback=Recorder())
+    (text,) = [text for text in texts if "segment" in text]
+    assert re.match("optimiser.segment = auto: the graph of 5 steps .* in segments of 2 steps; batch norm", text)
+
+
+def test_the_memory_of_the_machine_is_known_on_linux() -> None:
+    found = memory_bytes(torch.device("cpu"))
+    assert found is not None or sys.platform != "linux"
+    assert found is None or 2**27 < found < 2**50
+
+
+@pytest.mark.parametrize("rule", ["ottt", "sltt", "stllr", "eprop", "decolle"])
+def test_rules_that_learn_forward_in_time_train(folder: Path, tmp_path: Path, rule: str) -> None:
+    """A run that is interrupted ends with the same weights; the rates of its layers are recorded."""
+    config = config_for(folder, **merge_settings(ONLINE, {"optimiser": {"rule": rule}}))
+    run = train(config, tmp_path / "a")
+    assert run.epochs[-1].train_loss < run.epochs[0].train_loss
+    assert run.epochs[0].rates["lif1"] > 0.01
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "b", callback=Killed(2))
+    train(config, tmp_path / "b", resume=True)
+    ours, theirs = weights_of(tmp_path / "b"), weights_of(tmp_path / "a")
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_updates_at_every_step_train(folder: Path, tmp_path: Path) -> None:
+    over = {"optimiser": {"rule": "ottt", "update": "step", "learning_rate": 0.004, "epochs": 3}}
+    run = train(config_for(folder, **merge_settings(ONLINE, over)), tmp_path / "a")
+    assert run.epochs[-1].train_loss < run.epochs[0].train_loss
+    still = {"optimiser": {"rule": "ottt", "learning_rate": 1e-12, "weight_decay": 0, "epochs": 1}}
+    losses = [
+        train(
+            config_for(folder, **merge_settings(ONLINE, merge_settings(still, {"optimiser": {"update": update}}))),
+            tmp_path / update,
+        )
+        .epochs[0]
+        .train_loss
+        for update in ("end", "step")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_standardised_convolutions_start_as_batch_norm_does(folder: Path, tmp_path: Path) -> None:
+    """The currents of each channel have mean 0 and variance 1, so that no layer is silent."""
+    still = {"optimiser": {"learning_rate": 1e-12, "weight_decay": 0, "epochs": 1}}
+    rates = [
+        train(
+            config_for(folder, **merge_settings(still, {"network": {"norm": norm, "channels": [6, 8]}})),
+            tmp_path / norm,
+        )
+        .epochs[0]
+        .rates
+        for norm in ("batch", "weight")
+    ]
+    assert rates[0] == pytest.approx(rates[1], rel=0.5)
+
+
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        ({"optimiser": {"segment": 6}}, "segment = 6: is longer than a recording .*bins.steps = 5"),
+        ({"optimiser": {"segment": 2, "truncate": 2}}, "segment = 2: .*truncate = 2"),
+        ({"optimiser": {"segment": "often"}}, "optimiser.segment = 'often'"),
+        (
+            {"optimiser": {"rule": "ottt"}},
+            "rule = ottt: needs network.norm = weight .found batch., network.reset = subtract .found zero., "
+            "network.detach_reset = true .found false., optimiser.loss = each_step .found mean.$",
+        ),
+        (
+            merge_settings(ONLINE, {"optimiser": {"rule": "eprop"}, "network": {"channels": [2, 3]}}),
+            "rule = eprop: needs network.channels = one layer, or rule ottt .found 2 layers.$",
+        ),
+        ({"optimiser": {"update": "step"}}, "update = step: .*found optimiser.rule = bptt"),
+        (
+            merge_settings(ONLINE, {"optimiser": {"rule": "sltt", "update": "step", "accumulate": 2}}),
+            "update = step: .*accumulate = 2",
+        ),
+    ],
+)
+def test_a_rule_that_cannot_train_is_an_error(folder: Path, over: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config_for(folder, **over)
+
+
+def test_a_rule_whose_numbers_overflow_stops_the_run(folder: Path, tmp_path: Path) -> None:
+    over = {"optimiser": {"rule": "stllr", "learning_rate": 1000, "weight_decay": 1e30, "clip_norm": 1e38}}
+    with pytest.raises(ConfigError, match="the loss became NaN or infinite in epoch 1"):
+        train(config_for(folder, **merge_settings(ONLINE, over)), tmp_path / "run")
+
+
 def test_training_ends_when_nothing_gets_better(folder: Path, tmp_path: Path) -> None:
     over = {"optimiser": {"epochs": 50, "patience": 2, "learning_rate": 1e-9}}
     train(config_for(folder, **over), tmp_path / "a")
@@ -721,9 +845,18 @@ def test_a_checkpoint_is_tested_on_what_it_did_not_learn_from(run: TrainingRun, 
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_does(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "over",
+    [
+        {},
+        {"optimiser": {"segment": 2}},
+        merge_settings(ONLINE, {"network": {"dropout": 0}, "optimiser": {"rule": "ottt"}}),
+    ],
+    ids=["bptt", "segments", "ottt"],
+)
+def test_two_processes_learn_what_one_does(folder: Path, tmp_path: Path, over: dict[str, Any]) -> None:
     """By torchrun, as a user starts it: batch norm and gradients are those of the whole batch."""
-    (tmp_path / "bars.yaml").write_text(yaml.safe_dump(config_for(folder).model_dump(mode="json")))
+    (tmp_path / "bars.yaml").write_text(yaml.safe_dump(config_for(folder, **over).model_dump(mode="json")))
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29517"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     arguments = ["train", "bars.yaml", "optimiser.epochs=2", "optimiser.batch=9", "--out"]
@@ -732,7 +865,8 @@ def test_two_processes_learn_what_one_does(folder: Path, tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("test accuracy") == 1
-    one = train(config_for(folder, optimiser={"epochs": 2, "batch": 9}), tmp_path / "one")
+    settings = merge_settings(over, {"optimiser": {"epochs": 2, "batch": 9}})
+    one = train(config_for(folder, **settings), tmp_path / "one")
     ours, theirs = weights_of(tmp_path / "two"), weights_of(tmp_path / "one")
     for key, tensor in theirs.items():
         torch.testing.assert_close(ours[key], tensor, rtol=2e-2, atol=2e-3, msg=key)

@@ -30,7 +30,6 @@ class LayerActivity:
         neurons: Number of neurons.
         connections: Number of pairs of an input and a neuron that a weight connects: the multiply-accumulates of one
             dense step.
-        recordings: Number of recordings.
         steps: Number of steps of all recordings.
         arrived: Number of input spikes. They are counted before average pooling, which forwards each of them; a sum of
             n spikes, as in a residual, counts n.
@@ -44,7 +43,6 @@ class LayerActivity:
     inputs: int = 0
     neurons: int = 0
     connections: int = 0
-    recordings: int = 0
     steps: int = 0
     arrived: float = 0.0
     nonzero: int = 0
@@ -63,7 +61,6 @@ class LayerActivity:
 
     def _count_steps(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         T, B = inputs[0].shape[:2]
-        self.recordings += B
         self.steps += T * B
 
     def _count_inputs(self, _: nn.Module, inputs: tuple[Any, ...]) -> None:

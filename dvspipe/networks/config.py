@@ -12,6 +12,8 @@ NetworkKind = Literal["csnn", "sew", "plif", "mlp", "stdp"]
 """The architecture; see `NetworkConfig.kind`."""
 Reset = Literal["zero", "subtract"]
 """What a spike does to the membrane; see `NetworkConfig.reset`."""
+Norm = Literal["batch", "weight"]
+"""What normalises the currents of convolutions; see `NetworkConfig.norm`."""
 Surrogate = Literal["superspike", "arctan", "triangle"]
 """The surrogate gradient of a spike; see `dvspipe.networks.neurons.Spike`."""
 Readout = Literal["leaky", "count", "linear"]
@@ -51,6 +53,11 @@ class NetworkConfig(Settings):
     """Factor on input currents; with tau_mem_s / dt a spike adds its full weight, as in snnTorch's `Leaky`."""
     reset: Reset = "zero"
     """What a spike does to the membrane: `zero` sets it to 0, `subtract` subtracts the threshold, 1."""
+    detach_reset: bool = False
+    """Whether the reset has no gradient: a spike then counts by what it does to the next layer only."""
+    norm: Norm = "batch"
+    """`batch`: batch norm after each convolution. `weight`: scaled weight standardisation of the kernels, which depends
+    on no recording, so that rules that learn step by step can use it."""
     surrogate: Surrogate = "superspike"
     """Kind of the surrogate gradient; see `Spike`."""
     slope: float = Field(default=5.0, gt=0)

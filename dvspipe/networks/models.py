@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ..errors import ConfigError
 from ..events import SensorSize
@@ -51,25 +52,63 @@ class Memory:
         return self.run(neurons, pixels).flatten(0, 1).permute(0, 3, 1, 2)
 
 
+class StandardisedConvolution(nn.Conv2d):
+    """A convolution with scaled weight standardisation: the kernel of each channel has mean 0 and norm `gain`.
+
+    w' = gain (w - mean(w)) / sqrt(sum((w - mean(w))^2) + eps); Brock et al. 2021, "Characterizing signal propagation to
+    close the performance gap in unnormalized ResNets". Gain and offset of each channel are trained.
+    """
+
+    EPS = 1e-8
+
+    def __init__(self, before: int, channels: int, kernel: int, *, padding: int) -> None:
+        super().__init__(before, channels, kernel, padding=padding, bias=False)
+        self.gain = nn.Parameter(torch.ones(channels))
+        self.offset = nn.Parameter(torch.zeros(channels))
+
+    def standardised(self) -> Tensor:
+        """Return the standardised kernels w' [channels, before, kernel, kernel]."""
+        centred = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        scale = self.gain * torch.rsqrt(centred.square().sum((1, 2, 3)) + self.EPS)
+        return centred * scale[:, None, None, None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the currents [N, channels, H, W] of an input [N, before, H, W]."""
+        currents: Tensor = self._conv_forward(x, self.standardised(), self.offset)
+        return currents
+
+
 class Convolution(nn.Module):
-    """Convolution, batch norm and LIF neurons, with average pooling if `pool` is above 1."""
+    """Convolution, batch norm or weight standardisation, and LIF neurons, with average pooling if `pool` is above 1."""
 
     def __init__(
         self, before: int, channels: int, config: NetworkConfig, dt: float, *, padding: int, pool: int = 1
     ) -> None:  # fmt: skip
         super().__init__()
-        self.convolution = nn.Conv2d(before, channels, config.kernel, padding=padding, bias=False)
-        self.norm = nn.BatchNorm2d(channels)
+        self.convolution: nn.Conv2d
+        self.norm: nn.BatchNorm2d | None
+        if config.norm == "weight":
+            self.convolution = StandardisedConvolution(before, channels, config.kernel, padding=padding)
+            self.norm = None
+        else:
+            self.convolution = nn.Conv2d(before, channels, config.kernel, padding=padding, bias=False)
+            self.norm = nn.BatchNorm2d(channels)
         self.lif = LIF(config, dt, pool=pool, in_place=True)
 
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
         """Return the spikes [T*B, C, H, W] for an input [T*B, C, H, W]."""
-        currents = self.norm(self.convolution(x)) if self.training else self._convolve_folded(x)
+        if self.norm is None:
+            currents = self.convolution(x)
+        else:
+            currents = self.norm(self.convolution(x)) if self.training else self._convolve_folded(x)
         return memory.run_pixels(self.lif, currents)
 
     def folded(self) -> tuple[Tensor, Tensor]:
-        """Return weight and bias of one convolution that equals convolution and batch norm in evaluation mode."""
+        """Return weight and bias of one plain convolution that equals this with its norm in evaluation mode."""
         norm = self.norm
+        if isinstance(self.convolution, StandardisedConvolution):
+            return self.convolution.standardised(), self.convolution.offset
+        assert norm is not None
         assert norm.running_mean is not None
         assert norm.running_var is not None
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
@@ -135,9 +174,12 @@ class Linear(nn.Module):
 
 def drop_features(features: Tensor, share: float, training: bool) -> Tensor:
     """Return features [T, B, N], some of them set to 0 at every step if training."""
-    if not (training and share):
-        return features
-    return features * nn.functional.dropout(torch.ones_like(features[0]), share)
+    return features * draw_mask(features[0], share) if training and share else features
+
+
+def draw_mask(features: Tensor, share: float) -> Tensor:
+    """Return the factors of features [B, N]: 0 for those that are dropped, 1 / (1 - share) for the others."""
+    return nn.functional.dropout(torch.ones_like(features), share)
 
 
 class _Builder:
@@ -154,6 +196,11 @@ class _Builder:
 
     def convolve(self, channels: int, *, padded: bool = True, average: bool = False) -> None:
         padding = self._convolved(padded=padded)
+        if self.config.norm == "weight" and self.channels * self.config.kernel**2 == 1:
+            raise ConfigError(
+                "network.norm = weight: a kernel of one weight is always 0 (found network.kernel = 1 and one channel, "
+                "expected network.kernel = 3 or more)"
+            )
         pool = self.config.pool if average and min(self.width, self.height) >= self.config.pool else 1
         self.layers.append(Convolution(self.channels, channels, self.config, self.dt, padding=padding, pool=pool))
         self.channels = channels
@@ -368,14 +415,19 @@ def watch_rates(network: nn.Module) -> Iterator[dict[str, float]]:
     """
     rates: dict[str, float] = {}
 
-    def note(name: str, *call: Any) -> None:
-        rates[name] = spike_rate(*call)
+    def watch(name: str, layer: nn.Module) -> RemovableHandle:
+        def note(spikes: Tensor) -> None:
+            rates[name] = float(spikes.detach().mean())
 
-    layers = [module for module in network.modules() if is_spiking(module)]
-    hooks = [
-        layer.register_forward_hook(lambda *call, name=f"lif{number}": note(name, *call))
-        for number, layer in enumerate(layers, start=1)
-    ]
+        def note_first(*call: Any) -> None:
+            rates[name] = spike_rate(*call)
+
+        if isinstance(layer, LIF):
+            return layer.spikes.register_forward_hook(lambda _layer, _inputs, output: note(output))
+        return layer.register_forward_hook(note_first)
+
+    layers = filter(is_spiking, network.modules())
+    hooks = [watch(f"lif{number}", layer) for number, layer in enumerate(layers, start=1)]
     try:
         yield rates
     finally:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import NetworkConfig, Surrogate
-from .scan import ScanSettings, scan_lif
+from .scan import ScanSettings, scan_lif, scan_membranes
 
 if TYPE_CHECKING:  # Norse imports matplotlib (1.4 s and 50 MB), and fused scans do without its cell
     from norse.torch.functional.lif_box import LIFBoxFeedForwardState, LIFBoxParameters
@@ -41,13 +41,16 @@ class Spike(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         """Return the gradient of x by the surrogate."""
         (x,) = ctx.saved_tensors
-        if ctx.surrogate == "superspike":
-            surrogate = 1 / (1 + ctx.slope * x.abs()) ** 2
-        elif ctx.surrogate == "arctan":
-            surrogate = 1 / (1 + (math.pi / 2 * ctx.slope * x) ** 2)
-        else:
-            surrogate = (1 - ctx.slope * x.abs()).clamp(min=0)
-        return gradients[0] * surrogate, None, None
+        return gradients[0] * surrogate_derivative(x, ctx.surrogate, ctx.slope), None, None
+
+
+def surrogate_derivative(x: Tensor, surrogate: Surrogate, slope: float) -> Tensor:
+    """Return the surrogate of the derivative of a spike with respect to x, its distance from the threshold."""
+    if surrogate == "superspike":
+        return 1 / (1 + slope * x.abs()) ** 2
+    if surrogate == "arctan":
+        return 1 / (1 + (math.pi / 2 * slope * x) ** 2)
+    return (1 - slope * x.abs()).clamp(min=0)
 
 
 def lif_step(
@@ -94,8 +97,9 @@ class LIF(nn.Module):
         self.dt = dt
         self.settings = ScanSettings(
             gain=config.gain, surrogate=config.surrogate, slope=config.slope, subtract=config.reset == "subtract",
-            pool=pool, in_place=in_place,
+            detach=config.detach_reset, pool=pool, in_place=in_place,
         )  # fmt: skip
+        self.spikes = nn.Identity()  # all spikes pass through it, however they are computed, so that hooks see them
 
     def rate(self) -> Tensor:
         """Return dt / tau, the share of the membrane that leaks in a step, as one number."""
@@ -106,11 +110,17 @@ class LIF(nn.Module):
         from norse.torch.functional.lif_box import LIFBoxParameters
         from norse.torch.functional.reset import reset_subtract, reset_value
 
+        reset = reset_subtract if self.settings.subtract else reset_value
+
+        def detached(spikes: Tensor, *others: Tensor) -> Tensor:
+            after: Tensor = reset(spikes.detach(), *others)
+            return after
+
         return LIFBoxParameters(
             tau_mem_inv=self.rate() / self.dt,
             alpha=torch.tensor(self.settings.slope),
             v_th=torch.tensor(1.0),
-            reset_method=reset_subtract if self.settings.subtract else reset_value,
+            reset_method=detached if self.settings.detach else reset,
         )
 
     def forward(self, currents: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -127,10 +137,30 @@ class LIF(nn.Module):
         membrane = None if state is None else state[0]
         if self.keep_current is None:
             spikes, last = self._scan(currents, membrane)
-            return spikes, last[None]
+            return self.spikes(spikes), last[None]
         currents, synapse = leak(currents, None if state is None else state[1], self.keep_current)
         spikes, last = self._scan(currents, membrane)
-        return spikes, torch.stack([last, synapse])
+        return self.spikes(spikes), torch.stack([last, synapse])
+
+    @torch.no_grad()
+    def membranes(self, currents: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the membrane potentials before resets [T, ...], and spikes and state as `forward`, without a graph.
+
+        Neurons with a synaptic current have none of this.
+        """
+        membrane = torch.zeros_like(currents[0]) if state is None else state[0]
+        if currents.device.type == "cpu":
+            rate = self.rate().to(currents.dtype)
+            potentials, spikes, last = scan_membranes(currents, membrane, rate, self.settings)
+            return potentials, self.spikes(spikes), last[None]
+        factor, steps = float(self.rate()), []
+        for current in currents.unbind(0):
+            steps.append(membrane + factor * (self.settings.gain * current - membrane))
+            spikes = (steps[-1] > 1).to(currents.dtype)
+            membrane = steps[-1] - spikes if self.settings.subtract else steps[-1] * (1 - spikes)
+        potentials = torch.stack(steps)
+        spikes = average_squares((potentials > 1).to(currents.dtype), self.settings.pool)
+        return potentials, self.spikes(spikes), membrane[None]
 
     def _scan(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
         if torch.compiler.is_compiling():  # torch.export too: it traces the plain steps

@@ -13,6 +13,18 @@ FEATURES = "features"  # the name of their tensor
 BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
+PIECE_STEPS = 64  # that a network in evaluation computes at once: the memory does not grow with T
+
+
+def run_in_pieces(network: nn.Module, spikes: Tensor, steps: int = PIECE_STEPS) -> Tensor:
+    """Return the outputs [T, B, K] of a network for spikes [T, B, C, H, W], some steps at a time."""
+    state, outputs = None, []
+    for piece in spikes.split(steps):
+        output, state = network(piece, state)
+        outputs.append(output)
+    return torch.cat(outputs)
+
+
 def find_norms(network: nn.Module) -> list[BatchNorm]:
     """Return the batch norms of a network in the order in which they run."""
     return [module for module in network.modules() if isinstance(module, BatchNorm)]
@@ -35,6 +47,19 @@ def apply_norms(network: nn.Module) -> Iterator[list[BatchNorm]]:
         network.eval()
 
 
+@contextmanager
+def freeze_statistics(network: nn.Module) -> Iterator[None]:
+    """Leave the running statistics of all batch norms as they are inside the block, also in training mode."""
+    norms = find_norms(network)
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
 def measure_norms(network: nn.Module, spikes: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Return logits, and the moments of the input of each batch norm over the steps and pixels of a recording.
 
@@ -46,21 +71,25 @@ def measure_norms(network: nn.Module, spikes: Tensor) -> tuple[Tensor, list[Tens
         float32 [B, K], and for each norm in the order in which they run float64 [B, 2, channels]: the mean, and the
         logarithm of the variance, to which the norm's `eps` is added.
     """
-    measured: list[Tensor] = []
+    T, B = spikes.shape[:2]
+    sums: dict[BatchNorm, Tensor] = {}
 
     def measure(norm: BatchNorm, inputs: tuple[Tensor, ...]) -> None:
-        values = inputs[0].unflatten(0, (len(spikes), -1)).flatten(3)
-        mean, square = values.mean((0, 3)).double(), values.square().mean((0, 3)).double()
-        variance = (square - mean**2).clamp(min=0)
-        measured.append(torch.stack([mean, (variance + norm.eps).log()], dim=1).cpu())
+        values = inputs[0].unflatten(0, (-1, B)).flatten(3)
+        moments = torch.stack([values.mean((0, 3)), values.square().mean((0, 3))], dim=1).double().cpu()
+        sums[norm] = sums.get(norm, torch.zeros_like(moments)) + moments * (len(values) / T)
 
     with apply_norms(network) as norms, torch.no_grad():
         hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
         try:
-            outputs, _ = network(spikes)
+            outputs = run_in_pieces(network, spikes)
         finally:
             for hook in hooks:
                 hook.remove()
+    measured = []
+    for norm in norms:
+        mean, square = sums[norm].unbind(1)
+        measured.append(torch.stack([mean, ((square - mean**2).clamp(min=0) + norm.eps).log()], dim=1))
     return outputs.mean(0).float().cpu(), measured
 
 

@@ -4,11 +4,12 @@ With a = dt / tau and the input's gain g, a step is
 
     h = v + a * (g * i - v),    z = [h > 1],    v = (1 - z) * h  or, if the reset subtracts,  v = h - z:
 
-Norse's box LIF with v_th = 1 and v_leak = v_reset = 0. Backward, with the surrogate s of dz/dh, and the reset not
-detached,
+Norse's box LIF with v_th = 1 and v_leak = v_reset = 0. Backward, with the surrogate s of dz/dh,
 
     dh = dz * s + dv * ((1 - z) - h * s)  or  dz * s + dv * (1 - s),
     di = a * g * dh,    dv = (1 - a) * dh,    da = the sum of dh * (g * i - v) = dh * (h - v) / a.
+
+If the reset is detached, the terms of dv with s are left out: dv * (1 - z) or dv.
 
 The membrane h, which the backward pass needs, may overwrite the currents in memory. If spikes are pooled, they are
 averaged while they are in the cache, and never stored unpooled.
@@ -42,6 +43,7 @@ class ScanSettings(NamedTuple):
         surrogate: Kind of the surrogate gradient.
         slope: Slope of the surrogate gradient.
         subtract: Whether a spike subtracts 1 from the membrane instead of setting it to 0.
+        detach: Whether the reset has no gradient.
         pool: Side of the squares of pixels whose spikes are averaged; 1 for none.
         in_place: Whether the memory of the currents may be overwritten, as nothing else uses them, not even a gradient.
     """
@@ -50,6 +52,7 @@ class ScanSettings(NamedTuple):
     surrogate: Surrogate = "superspike"
     slope: float = 5.0
     subtract: bool = False
+    detach: bool = False
     pool: int = 1
     in_place: bool = False
 
@@ -61,6 +64,7 @@ class _Neuron(NamedTuple):
         factor: a = dt / tau.
         gain: g.
         subtract: Whether the reset subtracts.
+        into_reset: 0 if the reset has no gradient, else 1.
         surrogate: Index in SURROGATES.
         slope: Slope of the surrogate gradient.
     """
@@ -68,6 +72,7 @@ class _Neuron(NamedTuple):
     factor: Any
     gain: Any
     subtract: bool
+    into_reset: Any
     surrogate: int
     slope: Any
 
@@ -102,24 +107,32 @@ def scan_lif(currents: Tensor, state: Tensor | None, factor: Tensor, settings: S
     return spikes, last
 
 
+def scan_membranes(
+    currents: Tensor, start: Tensor, factor: Tensor, settings: ScanSettings
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return membrane potentials before the reset, spikes, and last membrane potential; arguments as in `scan_lif`."""
+    last, T, pool = start.contiguous().clone(), len(currents), settings.pool
+    membrane = currents.contiguous()
+    if membrane is currents:
+        membrane = currents if settings.in_place else currents.clone()
+    if settings.in_place:
+        torch.autograd.graph.increment_version(currents)  # torch raises an error if they are used again
+    if pool == 1:
+        spikes = torch.empty_like(membrane)
+    else:
+        _, B, H, W, C = membrane.shape
+        spikes = membrane.new_empty((T, B, H // pool, W // pool, C))
+    kernel = _forward if pool == 1 else _forward_pooled
+    _run_in_threads(kernel, _rows(membrane, spikes, last, pool), _constants(membrane, factor, settings))
+    return membrane, spikes, last
+
+
 class _ScanLIF(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, currents: Tensor, start: Tensor, factor: Tensor, settings: ScanSettings
     ) -> tuple[Tensor, Tensor]:
-        last, T, pool = start.contiguous().clone(), len(currents), settings.pool
-        membrane = currents.contiguous()
-        if membrane is currents:
-            membrane = currents if settings.in_place else currents.clone()
-        if settings.in_place:
-            torch.autograd.graph.increment_version(currents)  # torch raises an error if they are used again
-        if pool == 1:
-            spikes = torch.empty_like(membrane)
-        else:
-            _, B, H, W, C = membrane.shape
-            spikes = membrane.new_empty((T, B, H // pool, W // pool, C))
-        kernel = _forward if pool == 1 else _forward_pooled
-        _run_in_threads(kernel, _rows(membrane, spikes, last, pool), _constants(membrane, factor, settings))
+        membrane, spikes, last = scan_membranes(currents, start, factor, settings)
         ctx.save_for_backward(membrane, start if factor.requires_grad else start.new_empty(0), factor)
         ctx.settings = settings
         return spikes, last
@@ -154,7 +167,10 @@ def _constants(membrane: Tensor, factor: Tensor, settings: ScanSettings) -> tupl
     """Return the last arguments of a kernel: the neuron and, if spikes are pooled, the squares."""
     number = membrane.numpy().dtype.type
     surrogate = SURROGATES.index(settings.surrogate)
-    neuron = _Neuron(number(factor.item()), number(settings.gain), settings.subtract, surrogate, number(settings.slope))
+    neuron = _Neuron(
+        number(factor.item()), number(settings.gain), settings.subtract, number(not settings.detach), surrogate,
+        number(settings.slope),
+    )  # fmt: skip
     return (neuron,) if settings.pool == 1 else (neuron, _Squares(settings.pool, membrane.shape[-1]))
 
 
@@ -285,7 +301,8 @@ def _step_back(h: NDArray[Any], to_z: NDArray[Any], to_i: NDArray[Any], carried:
         distance = h[n] - one
         quiet = zero if distance > zero else one
         surrogate = _surrogate_gradient(neuron, distance, one, zero, half_pi)
-        reset = one - surrogate if neuron.subtract else quiet - h[n] * surrogate
+        into_reset = neuron.into_reset * surrogate
+        reset = one - into_reset if neuron.subtract else quiet - h[n] * into_reset
         to_h = to_z[n] * surrogate + carried[n] * reset
         to_i[n] = into * to_h
         carried[n] = keep * to_h

@@ -52,7 +52,7 @@ class _ScanLIF(torch.autograd.Function):
         to_factor = torch.zeros(blocks, dtype=torch.float32, device=membrane.device)
         _backward[(blocks,)](
             membrane, to_spikes, to_last, to_currents, to_start, start, to_factor, T, N, float(factor), settings.gain,
-            settings.slope, settings.subtract, SURROGATES.index(settings.surrogate), BLOCK,
+            settings.slope, settings.subtract, settings.detach, SURROGATES.index(settings.surrogate), BLOCK,
         )  # fmt: skip
         wanted = ctx.needs_input_grad[2]
         return to_currents, to_start, to_factor.sum().to(factor) if wanted else None, None
@@ -79,7 +79,7 @@ def _forward(  # type: ignore[no-untyped-def]
 @triton.jit
 def _backward(  # type: ignore[no-untyped-def]
     membrane, to_spikes, to_last, to_currents, to_start, start, to_factor, T, N, factor, gain, slope,
-    SUBTRACT: tl.constexpr, KIND: tl.constexpr, BLOCK: tl.constexpr,
+    SUBTRACT: tl.constexpr, DETACH: tl.constexpr, KIND: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = n < N
@@ -105,7 +105,8 @@ def _backward(  # type: ignore[no-untyped-def]
         else:
             surrogate = tl.maximum(1.0 - slope * tl.abs(distance), 0.0)
         quiet = 1.0 - (distance > 0.0).to(tl.float32)
-        reset = 1.0 - surrogate if SUBTRACT else quiet - h * surrogate
+        into_reset = 0.0 * surrogate if DETACH else surrogate
+        reset = 1.0 - into_reset if SUBTRACT else quiet - h * into_reset
         to_h = tl.load(to_spikes + at, mask=inside, other=0.0) * surrogate + carried * reset
         tl.store(to_currents + at, factor * gain * to_h, mask=inside)
         total += tl.where(inside, to_h * (h - before) / factor, 0.0)

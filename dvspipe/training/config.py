@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from ..config import NAME_PATTERN, Settings
 from ..datasets import AugmentConfig, DataConfig
 from ..encoding import BinConfig
-from ..learning import StdpConfig
+from ..learning import Rule, StdpConfig, find_unmet_needs
 from ..networks import NetworkConfig
 
 
 class OptimiserConfig(Settings):
     """How the weights are trained."""
 
-    rule: Literal["bptt", "readout"] = "bptt"
+    rule: Rule = "bptt"
     """`bptt`: backpropagation through time with surrogate gradients. `readout`: only the last linear layer of the
     network in `init` is fitted, by ridge regression, to few recordings of one user; the other settings of this group
-    except `batch` change nothing then."""
+    except `batch` change nothing then. `ottt`, `sltt`, `stllr`, `eprop`, `decolle`: rules that learn forward in time,
+    in memory that does not grow with the steps; see `dvspipe.learning`."""
     kind: Literal["adamw", "sgd"] = "adamw"
     """AdamW (Loshchilov and Hutter 2019), or stochastic gradient descent with momentum."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -45,8 +46,14 @@ class OptimiserConfig(Settings):
     """Share of the target that is spread over all classes, 0 to 1."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient; larger ones are scaled down."""
+    update: Literal["end", "step"] = "end"
+    """Rules that learn forward in time: whether the weights change after a batch or after each of its time steps."""
     truncate: int | None = Field(default=None, ge=1)
     """Number of time steps after which gradients through time are truncated; None: not truncated."""
+    segment: Literal["auto"] | Annotated[int, Field(ge=1)] | None = "auto"
+    """Number of time steps whose graph is kept at once, by computing them twice: the gradients are those of all steps,
+    in the memory of few; batch norm normalises each segment. `auto`: all steps if they fit in half of the memory of the
+    machine or GPU, else as many as do. None: all steps. Other rules than `bptt` only compute so many steps at once."""
     ema: float = Field(default=0.0, ge=0, lt=1)
     """Decay per step of an exponential moving average of the weights, which is evaluated and kept; 0: no average. In
     step n the decay is at most n / (n + 9), so that the first weights are soon forgotten."""
@@ -82,6 +89,11 @@ class TrainConfig(Settings):
     optimiser: OptimiserConfig = OptimiserConfig()
     stdp: StdpConfig = StdpConfig()
 
+    @property
+    def segment_steps(self) -> int | None:
+        """`optimiser.segment` if it is a number."""
+        return self.optimiser.segment if isinstance(self.optimiser.segment, int) else None
+
     @model_validator(mode="after")
     def _fits_together(self) -> TrainConfig:
         if self.augment.flip_polarity and self.bins.polarity == "merged":
@@ -90,7 +102,40 @@ class TrainConfig(Settings):
             self._check_readout()
         if self.network.kind == "stdp":
             self._check_stdp()
+        self._check_rule()
+        segment = self.segment_steps
+        if segment is not None and self.optimiser.truncate is not None:
+            raise ValueError(
+                f"optimiser.segment = {segment}: computes the gradients that optimiser.truncate = "
+                f"{self.optimiser.truncate} cuts; set one of them to null"
+            )
+        if segment is not None and segment > self.bins.steps:
+            raise ValueError(
+                f"optimiser.segment = {segment}: is longer than a recording (expected at most bins.steps = "
+                f"{self.bins.steps}, or auto)"
+            )
         return self
+
+    def _check_rule(self) -> None:
+        """Check that a rule can train this network with these settings."""
+        optimiser = self.optimiser
+        if optimiser.update == "step" and (optimiser.rule in ("bptt", "readout") or optimiser.accumulate > 1):
+            found = f"optimiser.rule = {optimiser.rule}, optimiser.accumulate = {optimiser.accumulate}"
+            raise ValueError(
+                f"optimiser.update = step: needs a rule that learns forward in time and accumulate = 1 (found {found})"
+            )
+        if optimiser.rule in ("bptt", "readout"):
+            return
+        needs = find_unmet_needs(optimiser.rule, self.network)
+        for setting, needed, found in (
+            ("loss", "each_step", optimiser.loss),
+            ("truncate", "null", "null" if optimiser.truncate is None else str(optimiser.truncate)),
+            ("precision", "float32", optimiser.precision),
+        ):
+            if needed != found:
+                needs.append(f"optimiser.{setting} = {needed} (found {found})")
+        if needs:
+            raise ValueError(f"optimiser.rule = {optimiser.rule}: needs {', '.join(needs)}")
 
     def _check_readout(self) -> None:
         if self.init is None:

@@ -29,6 +29,8 @@ from ..datasets import (
 )
 from ..encoding import BinCounts
 from ..errors import ConfigError, DataError
+from ..networks import SpikingNetwork, run_in_pieces
+from ..networks.norms import PIECE_STEPS
 from ..results import BaselineResult, EvaluationResult, RunFolder, WrongPrediction, calibration_error
 from ..results.scores import CALIBRATION_BINS, Counts
 from .callback import TrainingCallback
@@ -68,7 +70,8 @@ def evaluate(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> Evalua
     logits: list[Tensor] = []
     with torch.no_grad():
         for spikes in plain_batches(tensors, batch):
-            outputs, _ = network(torch.from_numpy(spikes).transpose(0, 1).to(device))
+            steps = PIECE_STEPS if isinstance(network, SpikingNetwork) else spikes.shape[1]  # others see the sum
+            outputs = run_in_pieces(network, torch.from_numpy(spikes).transpose(0, 1).to(device), steps)
             logits.append(outputs.mean(0).float().cpu())
     joined = torch.cat(logits)
     loss = float(nn.functional.cross_entropy(joined, torch.from_numpy(tensors.labels)))

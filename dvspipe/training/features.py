@@ -43,7 +43,7 @@ class FeatureTrainer(Trainer):
             raise ConfigError("network.kind = stdp: learns in one process; start it without torchrun")
         started, experiment = time.monotonic(), self.experiment
         self.network.eval()
-        self._learn(epoch)
+        self._learn_features(epoch)
         with watch_rates(self.network) as rates:
             features, labels = self._extract(epoch)
         loss, accuracy = fit_logistic(self.network.linear, features, labels, c=experiment.config.stdp.readout_c)
@@ -76,7 +76,7 @@ class FeatureTrainer(Trainer):
         """Return which layer learns in an epoch, from 0."""
         return min((epoch - 1) // self.experiment.config.stdp.passes, len(self._layers()) - 1)
 
-    def _learn(self, epoch: int) -> None:
+    def _learn_features(self, epoch: int) -> None:
         """Let the layer of an epoch learn from each training recording once."""
         config, layers = self.experiment.config, self._layers()
         rules, number = config.stdp, self._find_learner(epoch)

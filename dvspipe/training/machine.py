@@ -19,6 +19,22 @@ def describe_machine(device: torch.device) -> dict[str, str]:
     } | gpu
 
 
+def memory_bytes(device: torch.device) -> int | None:
+    """Return the memory of a device, or of the machine or what its container may use of it; None if not known.
+
+    It does not depend on what else runs, so that what depends on it is the same when a run is repeated.
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    try:
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # Windows
+        return None
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text(encoding="ascii").strip() if limit.is_file() else ""
+    return min(machine, int(text)) if text.isdecimal() else machine
+
+
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():

@@ -1,20 +1,22 @@
-"""The statistics of batch norms: estimated again for the present weights, and for each class."""
+"""The statistics of batch norms: estimated again for the present weights, and for each class; first gains without."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..datasets import SpikeTensors, plain_batches
 from ..learning import is_linear, read_features
 from ..networks import ClassMoments, SpikingNetwork, apply_norms, find_norms, measure_norms
+from ..networks.models import StandardisedConvolution
+from ..networks.norms import PIECE_STEPS
 
 MAX_RECORDINGS = 256  # that statistics are estimated on; each has a value per step and pixel
 MAX_OF_CLASS = 64  # recordings that the moments of a class are measured on
 
 
-def estimate_norms(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> None:
+def estimate_norms(network: nn.Module, tensors: SpikeTensors, *, batch: int, segment: int | None = None) -> None:
     """Set the statistics of all batch norms to those of recordings, for the present weights, and no others.
 
     The running statistics of a training are those of earlier weights: after n updates with the momentum of 0.1, 0.9^n
@@ -24,6 +26,7 @@ def estimate_norms(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> 
         network: The network, which is left in evaluation mode.
         tensors: The training part; at most MAX_RECORDINGS of it are used, the same ones each time.
         batch: Number of recordings per batch, as in training.
+        segment: Number of steps that are normalised together, as in training; None: all.
     """
     momenta = [norm.momentum for norm in find_norms(network)]
     device = next(network.parameters()).device
@@ -31,12 +34,50 @@ def estimate_norms(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> 
     with apply_norms(network) as norms, torch.no_grad():
         for norm in norms:
             norm.train()
-        for number, spikes in enumerate(plain_batches(tensors, batch, chosen if norms else []), start=1):
-            for norm in norms:
-                norm.momentum = 1 / number  # so that the statistics are the mean over the batches
-            network(torch.from_numpy(spikes).transpose(0, 1).to(device))
+        number = 0
+        for batch_spikes in plain_batches(tensors, batch, chosen if norms else []):
+            state, spikes = None, torch.from_numpy(batch_spikes).transpose(0, 1).to(device)
+            for piece in spikes.split(segment or len(spikes)):
+                number += 1
+                for norm in norms:
+                    norm.momentum = 1 / number  # so that the statistics are the mean over all pieces
+                _, state = network(piece, state)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
+
+
+def fit_gains(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> None:
+    """Set gain and offset of standardised convolutions so that the currents of each channel have mean 0 and variance 1.
+
+    As with batch norm, no layer of a fresh network is then silent.
+
+    Args:
+        network: The network, which is left in evaluation mode.
+        tensors: The training part, of which the first steps of one batch are used.
+        batch: Number of recordings.
+    """
+
+    def fit(convolution: nn.Module, _inputs: tuple[Tensor, ...], currents: Tensor) -> Tensor:
+        assert isinstance(convolution, StandardisedConvolution)
+        deviation, mean = torch.std_mean(currents, (0, 2, 3))
+        gain = torch.where(deviation > 0, 1 / deviation, torch.ones_like(deviation))
+        convolution.gain.mul_(gain)
+        convolution.offset.copy_(-mean * gain)
+        return (currents - mean[:, None, None]) * gain[:, None, None]
+
+    layers = [module for module in network.modules() if isinstance(module, StandardisedConvolution)]
+    if not layers:
+        return
+    hooks = [layer.register_forward_hook(fit) for layer in layers]
+    chosen = np.random.default_rng(0).permutation(len(tensors))[:batch].tolist()
+    try:
+        network.eval()
+        with torch.no_grad():
+            (spikes,) = plain_batches(tensors, batch, chosen)
+            network(torch.from_numpy(spikes[:, :PIECE_STEPS]).transpose(0, 1).to(next(network.parameters()).device))
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def measure_classes(network: nn.Module, tensors: SpikeTensors, classes: int, *, batch: int) -> ClassMoments | None:

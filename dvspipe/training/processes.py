@@ -55,15 +55,25 @@ class Processes:
             dist.all_reduce(numbers)
         return numbers
 
-    def wrap(self, network: nn.Module) -> nn.Module:
-        """Return a network whose gradients are averaged over the processes and whose batch norms see all of a batch."""
+    def average_gradients(self, network: nn.Module) -> None:
+        """Replace the gradients of a network's weights by their means over all processes."""
+        if self.count == 1:
+            return
+        weights = list(network.parameters())
+        gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in weights]
+        means = self.sum(torch.cat([gradient.flatten() for gradient in gradients])) / self.count
+        for weight, mean in zip(weights, means.split([each.numel() for each in weights]), strict=True):
+            weight.grad = mean.view_as(weight)
+
+    def join_norms(self, network: nn.Module) -> nn.Module:
+        """Return the network with batch norms that see the batches of all processes."""
         if self.count == 1:
             return network
         if self.device.type == "cuda":
-            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        else:
-            _replace_norms(network)
-        return nn.parallel.DistributedDataParallel(network)
+            converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+            return converted
+        _replace_norms(network)
+        return network
 
 
 @contextmanager
@@ -115,7 +125,8 @@ class SharedBatchNorm(nn.BatchNorm2d):
         count, mean = float(sums[0].detach()), sums[1:] / sums[0].detach()
         centred = x - mean[:, None, None]
         squares: Tensor = _SumOverProcesses.apply(centred.square().sum((0, 2, 3)))  # type: ignore[no-untyped-call]
-        self._update_statistics(mean.detach(), squares.detach() / (count - 1))
+        if self.track_running_stats:
+            self._update_statistics(mean.detach(), squares.detach() / (count - 1))
         scale = torch.rsqrt(squares / count + self.eps) * self.weight
         return centred * scale[:, None, None] + self.bias[:, None, None]
 

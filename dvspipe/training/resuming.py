@@ -26,7 +26,7 @@ CHANGEABLE = (
     "name", "device", "jobs", "tensorboard", "augment", "data.root", "data.test_root", "data.download", "data.split",
     "data.cache", "data.views", "data.vary", "optimiser.epochs", "optimiser.batch", "optimiser.accumulate",
     "optimiser.learning_rate", "optimiser.schedule", "optimiser.warm_up", "optimiser.weight_decay",
-    "optimiser.clip_norm", "optimiser.truncate", "optimiser.patience", "optimiser.precision",
+    "optimiser.clip_norm", "optimiser.truncate", "optimiser.segment", "optimiser.patience", "optimiser.precision",
 )  # fmt: skip
 """Settings, or groups of them, that may change when a run resumes; the others define its network, task and loss. The
 folder of the data may change: `datasets.check_split` checks that the recordings are the same."""
@@ -181,7 +181,7 @@ def load_initial_weights(checkpoint: str, classifier: ClassifierConfig, network:
 
 def _comparable(classifier: ClassifierConfig) -> dict[str, JsonValue]:
     """Return the configuration without what may differ between classifiers that share weights."""
-    network = classifier.network.model_copy(update={"dropout": 0.0})
+    network = classifier.network.model_copy(update={"dropout": 0.0, "detach_reset": False})
     return classifier.model_copy(update={"network": network}).model_dump(mode="json", exclude=FREE_TO_DIFFER)
 
 

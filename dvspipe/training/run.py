@@ -102,8 +102,8 @@ def train(
             if isinstance(error, torch.OutOfMemoryError) or OUT_OF_MEMORY.search(str(error)):
                 raise ConfigError(
                     "not enough memory for a training step; raise optimiser.accumulate = "
-                    f"{config.optimiser.accumulate} or lower optimiser.batch = {config.optimiser.batch}, bins.steps = "
-                    f"{config.bins.steps} or network.channels"
+                    f"{config.optimiser.accumulate}, or lower optimiser.segment, optimiser.batch = "
+                    f"{config.optimiser.batch}, bins.steps = {config.bins.steps} or network.channels"
                 ) from error
             raise
 
@@ -256,7 +256,7 @@ def _check_classes(data: DataSet, callback: TrainingCallback) -> None:
 def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult | None:
     """Train the baseline from the same first weights on the same batches, and test its best epoch once."""
     config, processes = experiment.config, experiment.processes
-    optimiser = config.optimiser.model_copy(update={"truncate": None})
+    optimiser = config.optimiser.model_copy(update={"truncate": None, "segment": None, "rule": "bptt", "update": "end"})
     torch.manual_seed(config.seed)
     network = FrameNetwork(experiment.classifier.build_network()).to(processes.device)
     callback = experiment.callback

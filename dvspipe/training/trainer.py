@@ -15,19 +15,22 @@ from torch import Tensor, nn
 from ..checkpoint import FEW_CALIBRATED, ClassifierConfig
 from ..datasets import Batch, BatchSettings, DataSet, SpikeTensors, training_batches
 from ..errors import CheckpointError, ConfigError
-from ..networks import State, watch_rates
+from ..learning import Loss, backpropagate, backpropagate_segments, build_rule, choose_segment, measure_graph
+from ..networks import SpikingNetwork, State, find_norms, watch_rates
 from ..results import EpochRow, RunFolder, wilson_interval, write_rows
 from .callback import TrainingCallback
 from .config import OptimiserConfig, TrainConfig
 from .diagnosis import SATURATED_RATE
 from .evaluation import evaluate
 from .losses import LOSSES
-from .norms import estimate_norms
+from .machine import memory_bytes
+from .norms import estimate_norms, fit_gains
 from .processes import Processes
 from .resuming import TrainingState, load_optimiser, optimiser_tensors
 from .schedule import build_average, build_optimiser, build_schedule
 
 SEED_STRIDE = 1_000_003  # between the seeds of two runs: more than any run has epochs
+MEMORY_SHARE = 0.5  # of the memory of the device, which gradients may use
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -81,14 +84,20 @@ class Trainer:
         self, experiment: Experiment, network: nn.Module, folder: RunFolder, save: Callable[[Path, nn.Module], None]
     ) -> None:
         self.experiment, self.settings = experiment, experiment.config.optimiser
-        self.network, self.folder, self.save = network, folder, save
         self.processes, self.callback = experiment.processes, experiment.callback
-        self.running = self.processes.wrap(network)
+        self.network, self.folder, self.save = self.processes.join_norms(network), folder, save
         self.average = build_average(network, self.settings.ema) if self.settings.ema else None
         self.optimiser = build_optimiser(self.settings, network)
         self.batches = math.ceil(len(experiment.parts.train) / self.settings.batch)
         self.schedule = build_schedule(self.settings, self.optimiser, self.batches)
         self.scaler = torch.amp.GradScaler("cuda", enabled=self.settings.precision == "float16")
+        self.segment = experiment.config.segment_steps
+        self.rule = (
+            build_rule(self.settings.rule, network, steps=self.segment, seed=experiment.config.seed)
+            if isinstance(network, SpikingNetwork)
+            else None
+        )
+        self.segment_is_chosen = self.settings.segment != "auto" or self.settings.truncate is not None
         self.step = 0
         self.rows: list[EpochRow] = []
 
@@ -96,6 +105,8 @@ class Trainer:
         """Run all epochs, or those after the last complete one of an interrupted run; return the one that is kept."""
         if state is not None:
             self._restore(state)
+        elif self.experiment.config.init is None:
+            fit_gains(self.network, self.experiment.parts.train, batch=self.settings.batch)
         validated = len(self.experiment.parts.validation)
         while not is_over(self.settings, self.rows):
             row = self.run_epoch(len(self.rows) + 1)
@@ -128,7 +139,7 @@ class Trainer:
         timed = _TimedIterator(batches)
         loss, accuracy, rates = self._train(epoch, timed)
         scores = (0.0, 0.0)
-        estimate_norms(self._evaluated(), experiment.parts.train, batch=settings.batch)
+        estimate_norms(self._evaluated(), experiment.parts.train, batch=settings.batch, segment=self.segment)
         if self.processes.is_first:
             validated = evaluate(self._evaluated(), experiment.parts.validation, batch=settings.batch)
             scores = validated.loss, validated.accuracy
@@ -147,7 +158,7 @@ class Trainer:
 
     def _train(self, epoch: int, batches: Iterator[Batch]) -> tuple[float, float, dict[str, float]]:
         """Return mean loss, accuracy, and the last batch's spike rates of one pass over the training part."""
-        self.running.train()
+        self.network.train()
         totals = torch.zeros(3, dtype=torch.float64)
         with watch_rates(self.network) as rates:
             for number, batch in enumerate(batches, start=1):
@@ -174,16 +185,13 @@ class Trainer:
         settings = self.settings
         batch_size = min(settings.batch, samples - (number - 1) * settings.batch)  # over all processes
         totals = torch.zeros(3, dtype=torch.float64)
-        self.optimiser.zero_grad()
         size = math.ceil(len(batch.labels) / settings.accumulate) or 1
         for start in range(0, len(batch.labels), size):
             chosen = slice(start, start + size)
             part = Batch(batch.spikes[chosen], batch.targets[chosen], batch.labels[chosen])
             totals += self._add_gradients(part, self.processes.count / batch_size)
-        self.scaler.unscale_(self.optimiser)
-        nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip_norm)
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
+        if settings.update == "end":
+            self._update_weights()
         self.learning_rate: float = self.optimiser.param_groups[0]["lr"]
         self.schedule.step()
         self.step += 1
@@ -191,26 +199,61 @@ class Trainer:
             self.average.update_parameters(self.network)
         return totals
 
+    def _update_weights(self) -> None:
+        """Make a step of the optimiser with the gradients that were added."""
+        self.processes.average_gradients(self.network)
+        self.scaler.unscale_(self.optimiser)
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip_norm)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.optimiser.zero_grad()
+
     def _add_gradients(self, batch: Batch, weight: float) -> Tensor:
-        """Add the weighted gradients of some recordings, truncated after `optimiser.truncate` steps."""
+        """Add the weighted gradients of some recordings."""
         settings, device = self.settings, self.processes.device
         spikes = torch.from_numpy(batch.spikes).transpose(0, 1).to(device)
         targets = torch.from_numpy(batch.targets).to(device)
-        steps = settings.truncate or len(spikes)
-        reduced = settings.precision != "float32"
-        state: State | None = None
-        total, outputs = 0.0, []
-        for window in spikes.split(steps):
-            with torch.autocast(device.type, PRECISIONS[settings.precision], enabled=reduced):
-                output, state = self.running(window, state)
-                losses = LOSSES[settings.loss](output.float(), targets, settings.label_smoothing)
-            share = len(window) / len(spikes)
-            self.scaler.scale(losses.sum() * weight * share).backward()
-            state = [tensor.detach() for tensor in state]
-            total += float(losses.detach().sum()) * share
-            outputs.append(output.detach())
-        right = int((torch.cat(outputs).mean(0).argmax(1).cpu().numpy() == batch.labels).sum())
-        return torch.tensor([total, right, len(batch.labels)], dtype=torch.float64)
+
+        def losses(outputs: Tensor) -> Tensor:
+            return LOSSES[settings.loss](outputs.float(), targets, settings.label_smoothing)
+
+        outputs = self._learn(spikes, lambda outputs: self.scaler.scale(losses(outputs).sum() * weight))
+        right = int((outputs.mean(0).argmax(1).cpu().numpy() == batch.labels).sum())
+        return torch.tensor([float(losses(outputs).sum()), right, len(batch.labels)], dtype=torch.float64)
+
+    def _learn(self, spikes: Tensor, loss: Loss) -> Tensor:
+        """Add the gradients of a loss by the rule of the configuration, and return the outputs."""
+        settings, device = self.settings, self.processes.device
+        if self.rule is not None:
+            return self.rule.learn(spikes, loss, after_step=self._update_weights if settings.update == "step" else None)
+        precision, reduced = PRECISIONS[settings.precision], settings.precision != "float32"
+
+        def forward(spikes: Tensor, state: State | None) -> tuple[Tensor, State]:
+            with torch.autocast(device.type, precision, enabled=reduced):
+                output, state = self.network(spikes, state)
+            return output, state
+
+        if not self.segment_is_chosen:
+            self.segment, self.segment_is_chosen = self._choose_segment(spikes), True
+        if self.segment is not None:
+            return backpropagate_segments(self.network, spikes, loss, steps=self.segment, forward=forward)
+        return backpropagate(forward, spikes, loss, truncate=settings.truncate)
+
+    def _choose_segment(self, spikes: Tensor) -> int | None:
+        """Return the length of segments that fits the memory, the same in all processes; None if all steps do."""
+        memory = memory_bytes(self.processes.device)
+        if memory is None:
+            return None
+        sharing = self.processes.count if self.processes.device.type == "cpu" else 1
+        step_bytes, T = measure_graph(self.network, spikes), len(spikes)
+        segment = self.processes.share(choose_segment(T, step_bytes, round(MEMORY_SHARE * memory) // sharing))
+        if segment is not None:
+            norms = "; batch norm normalises each one by its own statistics" if find_norms(self.network) else ""
+            self.callback.on_warning(
+                f"optimiser.segment = auto: the graph of {T} steps needs {T * step_bytes / 2**30:.1f} GiB of "
+                f"{memory / 2**30:.1f}, so that gradients are computed in segments of {segment} steps{norms}"
+            )
+        return segment
 
     def _nan_error(self, epoch: int, number: int) -> ConfigError:
         kept = f" (the last finite weights are in {self.folder.last})" if self.folder.last.exists() else ""

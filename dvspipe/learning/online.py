@@ -1,0 +1,307 @@
+"""What rules share that learn forward in time: steps of a network without a graph, traces, and errors of each step.
+
+With the membrane factor a and the gain g, the potential of a LIF neuron whose reset subtracts 1 is
+
+    h[t] = a g (W q[t] + b r[t]) - (what its resets left),    q[t] = (1 - a) q[t-1] + x[t],    r[t] = (1 - a) r[t-1] + 1
+
+for inputs x: if the reset has no gradient, that of h[t] with respect to the weights is a g q[t], whose trace q needs as
+much memory as one step of the input. So a rule adds up, at each step, the error of the neurons times traces, and needs
+no past. The rules differ in the error and in the traces. Some steps are computed at once, which changes nothing but
+the speed. The loss must exist at each step: that of a recording is the mean over its steps.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.grad import conv2d_input, conv2d_weight
+
+from ..networks import LeakyReadout, SpikingNetwork
+from ..networks.models import Convolution, Linear, StandardisedConvolution, draw_mask
+from ..networks.neurons import leak, surrogate_derivative
+from .segments import Loss
+
+STEPS = 16  # computed at once: a batch of convolutions that is large enough to be fast
+
+
+class Trace:
+    """A low-passed signal, y[t] = keep y[t-1] + x[t]."""
+
+    def __init__(self, keep: float) -> None:
+        self.keep = keep
+        self._kept: Tensor | None = None
+
+    def follow(self, x: Tensor) -> Tensor:
+        """Return y for the next steps of x, both [n, ...]."""
+        if not self.keep:
+            return x
+        y, self._kept = leak(x, self._kept, self.keep)
+        return y
+
+
+class Synapses:
+    """The weights of a layer, as they multiply its inputs, and what a rule adds to their gradients."""
+
+    def __init__(self, module: nn.Linear | StandardisedConvolution) -> None:
+        self.module = module
+        self.read()
+
+    def read(self) -> None:
+        """Take the weights as they are now, with gradients of zero."""
+        module = self.module
+        if isinstance(module, StandardisedConvolution):
+            self._sources = module.standardised(), module.offset
+        else:
+            self._sources = module.weight, module.bias
+        self.weight, self.bias = (source.detach() for source in self._sources)
+        self.to_weight, self.to_bias = torch.zeros_like(self.weight), torch.zeros_like(self.bias)
+
+    def release(self) -> None:
+        """Add the gradients to those of the parameters, through the standardisation if there is one."""
+        torch.autograd.backward(self._sources, (self.to_weight, self.to_bias))
+
+    def currents(self, x: Tensor) -> Tensor:
+        """Return the currents of inputs [N, ...]."""
+        if isinstance(self.module, StandardisedConvolution):
+            return nn.functional.conv2d(x, self.weight, self.bias, padding=self.module.padding)
+        return nn.functional.linear(x, self.weight, self.bias)
+
+    def add(self, to_currents: Tensor, inputs: Tensor, ones: Tensor) -> None:
+        """Add the gradients of weights and biases.
+
+        Args:
+            to_currents: The gradient of the currents, [n * B, ...].
+            inputs: What the weights are taken to multiply, [n * B, ...], such as a trace of the inputs.
+            ones: What the biases are taken to multiply at each step, [n].
+        """
+        if isinstance(self.module, StandardisedConvolution):
+            self.to_weight += conv2d_weight(inputs, self.weight.shape, to_currents, padding=self.module.padding)
+            to_currents = to_currents.sum((2, 3))
+        else:
+            self.to_weight += to_currents.T @ inputs
+        self.to_bias += ones @ to_currents.unflatten(0, (len(ones), -1)).sum(1)
+
+    def to_inputs(self, to_currents: Tensor, inputs: Tensor) -> Tensor:
+        """Return the gradient of inputs from that of their currents."""
+        if isinstance(self.module, StandardisedConvolution):
+            to_inputs: Tensor = conv2d_input(inputs.shape, self.weight, to_currents, padding=self.module.padding)
+            return to_inputs
+        return to_currents @ self.weight
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What a layer did in n steps.
+
+    Args:
+        inputs: What its weights multiplied, [n * B, ...].
+        traced: The trace of the inputs, [n * B, ...].
+        ones: The trace of the input 1 of its biases, [n].
+        derivative: The surrogate derivative of the spikes with respect to the potential, [n * B, ...].
+        outputs: Its spikes, pooled, [n * B, ...].
+    """
+
+    inputs: Tensor
+    traced: Tensor
+    ones: Tensor
+    derivative: Tensor
+    outputs: Tensor
+
+
+class Layer:
+    """A spiking layer that runs forward in time without a graph.
+
+    Args:
+        block: The layer of the network.
+        keep: Decay of the traces of its inputs per step; None: that of its membranes.
+    """
+
+    def __init__(self, block: Convolution | Linear, keep: float | None) -> None:
+        self.block, self.lif = block, block.lif
+        self.synapses = Synapses(_synapses_of(block))
+        self.scale = float(self.lif.rate()) * self.lif.settings.gain
+        keep = 1 - float(self.lif.rate()) if keep is None else keep
+        self._trace, self._ones = Trace(keep), Trace(keep)
+        self._state: Tensor | None = None
+        self._mask: Tensor | None = None
+        self._derivatives: Trace | None = None
+        self._last_trace = torch.empty(0)
+        self.eligibility: Tensor | None = None  # of each synapse, for rules that have one
+
+    def run(self, x: Tensor, n: int) -> Activity:
+        """Return the activity in the next n steps for the outputs [n * B, ...] of the layer before."""
+        if isinstance(self.block, Linear):
+            x = x.flatten(1)
+            if self._mask is None and self.block.training and self.block.dropout:
+                self._mask = draw_mask(x[: len(x) // n], self.block.dropout)
+            x = x if self._mask is None else (x.unflatten(0, (n, -1)) * self._mask).flatten(0, 1)
+        traced = self._trace.follow(_pixels(x).unflatten(0, (n, -1))).flatten(0, 1)
+        ones = self._ones.follow(x.new_ones(n))
+        currents = _pixels(self.synapses.currents(x)).unflatten(0, (n, -1))
+        potentials, spikes, self._state = self.lif.membranes(currents, self._state)
+        settings = self.lif.settings
+        derivative = surrogate_derivative(potentials - 1, settings.surrogate, settings.slope).flatten(0, 1)
+        return Activity(x, _channels(traced), ones, _channels(derivative), _channels(spikes.flatten(0, 1)))
+
+    def to_spikes(self, to_outputs: Tensor, activity: Activity) -> Tensor:
+        """Return the gradient of the spikes from that of their means over squares of pixels."""
+        pool = self.lif.settings.pool
+        if pool == 1:
+            return to_outputs
+        to_spikes: Tensor = torch.ops.aten.avg_pool2d_backward(
+            to_outputs.contiguous(memory_format=torch.channels_last), activity.derivative,
+            (pool, pool), (pool, pool), (0, 0), False, True, None,
+        )  # fmt: skip
+        return to_spikes
+
+    def trace_before(self, activity: Activity, keep: float) -> Tensor:
+        """Return the trace of surrogate derivatives before each step, [n * B, ...], which decays by `keep` per step."""
+        derivatives = activity.derivative.unflatten(0, (len(activity.ones), -1))
+        if self._derivatives is None:
+            self._derivatives, self._last_trace = Trace(keep), torch.zeros_like(derivatives[0])
+        traces = self._derivatives.follow(derivatives)
+        before = torch.cat([self._last_trace[None], traces[:-1]])
+        self._last_trace = traces[-1]
+        return before.flatten(0, 1)
+
+    def to_outputs_below(self, to_currents: Tensor, activity: Activity, below: Tensor) -> Tensor:
+        """Return the gradient of the outputs of the layer before."""
+        to_inputs = self.synapses.to_inputs(to_currents, activity.inputs)
+        if self._mask is not None:
+            to_inputs = (to_inputs.unflatten(0, (-1, len(self._mask))) * self._mask).flatten(0, 1)
+        return to_inputs.reshape(below.shape)
+
+
+def _pixels(x: Tensor) -> Tensor:
+    """Return images [N, C, H, W] as pixels [N, H, W, C], as they are in memory; features as they are."""
+    return x.permute(0, 2, 3, 1) if x.ndim == 4 else x
+
+
+def _channels(x: Tensor) -> Tensor:
+    """Return pixels [N, H, W, C] as images [N, C, H, W]; features as they are."""
+    return x.permute(0, 3, 1, 2) if x.ndim == 4 else x
+
+
+def _synapses_of(block: Convolution | Linear) -> nn.Linear | StandardisedConvolution:
+    synapses = block.convolution if isinstance(block, Convolution) else block.linear
+    assert isinstance(synapses, nn.Linear | StandardisedConvolution)
+    return synapses
+
+
+class OnlineRule(ABC):
+    """A rule that adds gradients of the weights of a network forward in time, in memory that does not grow with T.
+
+    Args:
+        network: A `csnn` with `norm: weight`, or an `mlp`, with a leaky readout, a subtracting reset without gradient,
+            and neither a synaptic current nor trained time constants.
+        keep: Decay per step of the traces of the inputs; None: that of the neurons which they reach.
+        steps: Number of steps that are computed at once.
+    """
+
+    def __init__(self, network: SpikingNetwork, *, keep: float | None = None, steps: int = STEPS) -> None:
+        assert isinstance(network.readout, LeakyReadout)
+        self.network, self.steps, self.keep = network, steps, keep
+        self.readout = network.readout
+        self.readout_keep = 1 - network.readout.factor if keep is None else keep
+
+    @abstractmethod
+    def add_hidden(self, layers: Sequence[Layer], activities: Sequence[Activity], errors: Tensor, loss: Loss) -> None:
+        """Add the gradients of the spiking layers for some steps.
+
+        Args:
+            layers: From the first to the last.
+            activities: What they did in these steps.
+            errors: The gradient of the outputs of the last one by the readout of the same step, [n * B, ...].
+            loss: Of the outputs [n, B, K] of these steps.
+        """
+
+    def learn(self, spikes: Tensor, loss: Loss, *, after_step: Callable[[], object] | None = None) -> Tensor:
+        """Add the gradients of a loss to those of the weights.
+
+        Args:
+            spikes: [T, B, C, H, W], of any dtype.
+            loss: Of outputs [n, B, K]: a mean over steps.
+            after_step: Called after each step with the gradients of that step, and may change the weights. None: the
+                gradients are those of all steps.
+
+        Returns:
+            The outputs [T, B, K], without a graph.
+        """
+        layers = [Layer(block, self.keep) for block in self.network.layers]  # type: ignore[arg-type]
+        readout = _Readout(self.network, Trace(self.readout_keep), Trace(self.readout_keep))
+        everything = [*(layer.synapses for layer in layers), readout.synapses]
+        outputs = []
+        for piece in spikes.split(1 if after_step else self.steps):
+            outputs.append(self._learn_piece(layers, readout, piece, _scaled(loss, len(piece) / len(spikes))))
+            if after_step:
+                for synapses in everything:
+                    synapses.release()
+                after_step()
+                for synapses in everything:
+                    synapses.read()
+        if not after_step:
+            for synapses in everything:
+                synapses.release()
+        return torch.cat(outputs)
+
+    @torch.no_grad()
+    def _learn_piece(self, layers: Sequence[Layer], readout: _Readout, piece: Tensor, loss: Loss) -> Tensor:
+        n, activities = len(piece), list[Activity]()
+        x = piece.flatten(0, 1).to(readout.synapses.weight.dtype).contiguous(memory_format=torch.channels_last)
+        for layer in layers:
+            activities.append(layer.run(x, n))
+            x = activities[-1].outputs
+        outputs = readout.run(x, n)
+        errors = readout.add(gradient_of(loss, outputs)).reshape(x.shape)
+        self.add_hidden(layers, activities, errors, loss)
+        return outputs
+
+
+class _Readout:
+    """The linear layer and the leaky integrators, whose exact gradient needs one trace."""
+
+    def __init__(self, network: SpikingNetwork, trace: Trace, ones: Trace) -> None:
+        assert isinstance(network.readout, LeakyReadout)
+        self.network, self.neurons = network, network.readout
+        self.synapses = Synapses(network.linear)
+        self.scale = network.readout.factor * network.readout.gain
+        self._trace, self._ones = trace, ones
+        self._state: Tensor | None = None
+        self._mask: Tensor | None = None
+        self._traced = self._all_ones = torch.empty(0)
+
+    def run(self, x: Tensor, n: int) -> Tensor:
+        """Return the outputs [n, B, K] of the next n steps for the outputs [n * B, ...] of the last spiking layer."""
+        features = x.flatten(1).unflatten(0, (n, -1))
+        if self._mask is None and self.network.training and self.network.dropout:
+            self._mask = draw_mask(features[0], self.network.dropout)
+        features = features if self._mask is None else features * self._mask
+        self._traced = self._trace.follow(features).flatten(0, 1)
+        self._all_ones = self._ones.follow(features.new_ones(n))
+        outputs: Tensor
+        outputs, self._state = self.neurons(self.synapses.currents(features), self._state)
+        return outputs
+
+    def add(self, to_outputs: Tensor) -> Tensor:
+        """Add the gradients of the weights, and return that of the features [n * B, N] through the same step."""
+        to_currents = self.scale * to_outputs.flatten(0, 1)
+        self.synapses.add(to_currents, self._traced, self._all_ones)
+        errors = to_currents @ self.synapses.weight
+        if self._mask is not None:
+            errors = (errors.unflatten(0, (-1, len(self._mask))) * self._mask).flatten(0, 1)
+        return errors
+
+
+def gradient_of(loss: Loss, outputs: Tensor) -> Tensor:
+    """Return the gradient of a loss with respect to outputs."""
+    with torch.enable_grad():
+        leaf = outputs.detach().requires_grad_()
+        return torch.autograd.grad(loss(leaf), leaf)[0]
+
+
+def _scaled(loss: Loss, share: float) -> Loss:
+    return lambda outputs: loss(outputs) * share

@@ -1,0 +1,106 @@
+"""OTTT, SLTT and S-TLLR: errors of the same step go down through the layers, and traces take the place of the past."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..networks import SpikingNetwork
+from .online import STEPS, Activity, Layer, OnlineRule
+from .segments import Loss
+
+
+class OTTT(OnlineRule):
+    """Online training through time (Xiao et al. 2022, NeurIPS).
+
+    At each step t, with the surrogate derivative s of the spikes z, the loss L[t] of the step, and the traces q and
+    scales a g of `learning.online`,
+
+        dW += a g e[t] q[t],    e[t] = dL[t]/dz[t] * s[t],    dL[t]/dx[t] = a g W^T e[t],
+
+    where x are the spikes of the layer below: errors go down through the layers within a step, never to a past one.
+    It is the gradient of backpropagation through time with a detached reset if T = 1 or a = 1. Else that of the readout
+    is, and those of the other layers leave out what an earlier spike of one layer does to the next by its membranes.
+
+    Example:
+        >>> from dvspipe import SensorSize
+        >>> from dvspipe.networks import NetworkConfig
+        >>> config = NetworkConfig(kind="mlp", channels=(8,), reset="subtract", detach_reset=True)
+        >>> network = SpikingNetwork(config, grid=SensorSize(width=4, height=3), classes=2, dt=1e-3)
+        >>> spikes = torch.randint(0, 2, (1000, 5, 2, 3, 4), dtype=torch.uint8)
+        >>> optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
+        >>> outputs = OTTT(network).learn(spikes, lambda y: y.mean(0)[:, 0].sum())  # any loss that is a mean over steps
+        >>> optimiser.step()
+    """
+
+    def add_hidden(self, layers: Sequence[Layer], activities: Sequence[Activity], errors: Tensor, _loss: Loss) -> None:
+        """Add the gradients of the spiking layers for some steps."""
+        for number in reversed(range(len(layers))):
+            layer, activity = layers[number], activities[number]
+            to_spikes = layer.scale * layer.to_spikes(errors, activity)
+            to_currents = to_spikes * activity.derivative
+            layer.synapses.add(to_currents, activity.traced, activity.ones)
+            self.add_more(layer, activity, to_spikes)
+            if number:
+                errors = layer.to_outputs_below(to_currents, activity, activities[number - 1].outputs)
+
+    def add_more(self, _layer: Layer, _activity: Activity, _to_spikes: Tensor) -> None:
+        """Add further terms of the gradient of a layer; `_to_spikes` is the error of its spikes times a g."""
+
+
+class SLTT(OTTT):
+    """Spatial learning through time (Meng et al. 2023, ICCV): OTTT without traces, only with the inputs of the step.
+
+    Example:
+        >>> from dvspipe import SensorSize
+        >>> from dvspipe.networks import NetworkConfig
+        >>> config = NetworkConfig(norm="weight", channels=(4, 6), reset="subtract", detach_reset=True)
+        >>> network = SpikingNetwork(config, grid=SensorSize(width=8, height=8), classes=2, dt=1e-3)
+        >>> spikes = torch.randint(0, 2, (50, 3, 2, 8, 8), dtype=torch.uint8)
+        >>> outputs = SLTT(network).learn(spikes, lambda y: y.mean(0)[:, 0].sum())
+        >>> network.layers[0].convolution.weight.grad.shape
+        torch.Size([4, 2, 5, 5])
+    """
+
+    def __init__(self, network: SpikingNetwork, *, steps: int = STEPS) -> None:
+        super().__init__(network, keep=0.0, steps=steps)
+
+
+class STLLR(OTTT):
+    """S-TLLR (Apolinario and Roy 2025, TMLR): OTTT with a second, acausal term, as spike-timing dependent plasticity.
+
+        p[t] = post_keep p[t-1] + s[t],    dW += a g (dL[t]/dz[t] s[t] q[t] + post_share dL[t]/dz[t] p[t-1] x[t])
+
+    with q[t] = keep q[t-1] + x[t]. The defaults are the paper's for DVS128 Gesture.
+
+    Args:
+        network: As for `OnlineRule`.
+        keep: Decay of the traces of inputs per step; None: that of the membranes.
+        post_keep: Decay of the traces of surrogate derivatives per step.
+        post_share: Factor on the second term.
+        steps: Number of steps that are computed at once.
+
+    Example:
+        >>> from dvspipe import SensorSize
+        >>> from dvspipe.networks import NetworkConfig
+        >>> config = NetworkConfig(kind="mlp", channels=(8, 6), reset="subtract", detach_reset=True)
+        >>> network = SpikingNetwork(config, grid=SensorSize(width=4, height=3), classes=2, dt=1e-3)
+        >>> spikes = torch.randint(0, 2, (50, 3, 2, 3, 4), dtype=torch.uint8)
+        >>> STLLR(network, post_share=0.5).learn(spikes, lambda y: y.mean(0)[:, 0].sum()).shape
+        torch.Size([50, 3, 2])
+    """
+
+    def __init__(
+        self, network: SpikingNetwork, *, keep: float | None = 0.75, post_keep: float = 0.2, post_share: float = -1.0,
+        steps: int = STEPS,
+    ) -> None:  # fmt: skip
+        super().__init__(network, keep=keep, steps=steps)
+        self.readout_keep = 1 - self.readout.factor  # its gradient needs no rule
+        self.post_keep, self.post_share = post_keep, post_share
+
+    def add_more(self, layer: Layer, activity: Activity, to_spikes: Tensor) -> None:
+        """Add the term of the trace of surrogate derivatives before each step."""
+        before = self.post_share * layer.trace_before(activity, self.post_keep)
+        layer.synapses.add(to_spikes * before, activity.inputs, torch.ones_like(activity.ones))
