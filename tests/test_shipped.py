@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvspipe import Classifier
+from dvspipe import Classifier, Events
 from dvspipe.checkpoint import SHIPPED, load_checkpoint, shipped_checkpoints
 from dvspipe.errors import CheckpointError
-from dvspipe.synthesis import GESTURES, record_gesture
+from dvspipe.formats import read
+from dvspipe.synthesis import GESTURE_SENSOR, GESTURES, record_gesture
 
 DATA = Path(os.environ.get("DVSPIPE_TEST_DATA", "nowhere"))
 
@@ -44,6 +45,31 @@ def test_gestures_of_people_never_seen_are_named() -> None:
     classifier, labels = Classifier.load("gesture-synthetic"), range(len(GESTURES) - 1)
     named = [classifier.predict(record_gesture(label, person=0, clip=0, seed=99)).label for label in labels]
     assert np.mean(np.array(named) == labels) >= 0.8
+
+
+def test_gestures_can_be_adapted_and_the_unfamiliar_is_known() -> None:
+    classifier = Classifier.load("gesture-synthetic")
+    assert classifier.moments is not None
+    assert classifier.moments.features is not None
+    assert classifier.config.least_energy is not None
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="DVSPIPE_TEST_DATA names no folder of real recordings")
+@pytest.mark.parametrize("is_mirrored", [False, True])
+@pytest.mark.parametrize(
+    ("file", "name", "mirrored"),
+    [
+        ("1.bs2", "hand_clapping", "hand_clapping"),
+        ("2.bs2", "right_hand_wave", "left_hand_wave"),
+        ("8.bs2", "arm_roll", "arm_roll"),
+    ],
+)
+def test_real_gestures_are_named(file: str, name: str, mirrored: str, is_mirrored: bool) -> None:
+    events = read(DATA / "gesture" / file, sensor=GESTURE_SENSOR)
+    if is_mirrored:
+        events = Events(events.t, events.sensor.width - 1 - events.x, events.y, events.p, events.sensor)
+    prediction = Classifier.load("gesture-synthetic").predict(events)
+    assert prediction.class_name == (mirrored if is_mirrored else name)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="DVSPIPE_TEST_DATA names no folder of real recordings")
