@@ -145,6 +145,11 @@ def export(
     begin = progress or (lambda _: None)
     begin("load")
     config, network = load_checkpoint(checkpoint)
+    if not isinstance(network, SpikingNetwork):
+        raise ConfigError(
+            f"{checkpoint}: neither NIR nor ONNX can represent a network of kind {config.network.kind}",
+            Remedy("network.kind", "csnn", "train a network that they can represent"),
+        )
     spikes, step_s = _draw_sample(config), dt or SNNTORCH_STEP_S
     with torch.no_grad(), write_beside(path) as beside:
         begin("write")

@@ -78,6 +78,7 @@ ONLY_HOMES = {
         "encoding",
         "filters",
         "formats",
+        "learning",
         "networks",
         "simulator",
         "sources",

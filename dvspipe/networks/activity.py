@@ -6,15 +6,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ..results import LayerActivity as LayerRecord
-from .models import Convolution, Linear, SpikingNetwork
+from .first_spike import FirstSpikeLayer, FirstSpikeNetwork
+from .models import Convolution, Linear, Network, SpikingNetwork
 from .neurons import LIF, CountReadout
 
 
@@ -77,17 +80,72 @@ class LayerActivity:
         T, B = inputs[0].shape[:2]
         self.fired = (self.fired or 0.0) + float(output[0].mean(dtype=torch.float64)) * T * B
 
+    def _count_times(self, layer: FirstSpikeLayer, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        arrived = int(inputs[0].isfinite().sum())
+        self.neurons, self.inputs = layer.weight.shape
+        self.connections = layer.weight.numel()
+        self.arrived += arrived
+        self.nonzero += arrived
+        if layer.horizon is None:
+            self.fired = (self.fired or 0.0) + float(output.isfinite().sum()) / self.neurons
+
 
 @contextmanager
-def count_activity(network: SpikingNetwork) -> Iterator[list[LayerActivity]]:
+def watch_rates(network: nn.Module) -> Iterator[dict[str, float]]:
+    """Yield a dictionary that every forward pass inside the block updates with the spikes per neuron and step.
+
+    Its keys are `lif1`, `lif2`, ... from the input to the output.
+    """
+    rates: dict[str, float] = {}
+
+    def note(name: str, spikes: Tensor) -> None:
+        rates[name] = float(spikes.detach().mean())
+
+    layers = [module for module in network.modules() if isinstance(module, LIF)]
+    hooks = [
+        layer.register_forward_hook(lambda _, __, output, name=f"lif{number}": note(name, output[0]))
+        for number, layer in enumerate(layers, start=1)
+    ]
+    for number, layer in enumerate(network.layers if isinstance(network, FirstSpikeNetwork) else (), start=1):
+        share = partial(lambda name, _, __, times: note(name, times.isfinite() / network.steps), f"lif{number}")
+        hooks.append(layer.register_forward_hook(share))
+    try:
+        yield rates
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def count_activity(network: Network) -> Iterator[list[LayerActivity]]:
     """Yield the layers of a network in their order, whose counts grow with every forward pass inside the block."""
+    layers, hooks = _count_first_spikes(network) if isinstance(network, FirstSpikeNetwork) else _count_spikes(network)
+    try:
+        yield layers
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _count_first_spikes(network: FirstSpikeNetwork) -> tuple[list[LayerActivity], list[RemovableHandle]]:
+    layers, hooks = list[LayerActivity](), list[RemovableHandle]()
+    for number, synapses in enumerate((*network.layers, network.readout), start=1):
+        layer = LayerActivity("readout" if synapses is network.readout else f"lif{number}", pool=1)
+        hooks.append(network.register_forward_pre_hook(layer._count_steps))
+        hooks.append(synapses.register_forward_hook(layer._count_times))
+        layers.append(layer)
+    return layers, hooks
+
+
+def _count_spikes(network: Network) -> tuple[list[LayerActivity], list[RemovableHandle]]:
+    assert isinstance(network, SpikingNetwork)
     blocks = [module for module in network.modules() if isinstance(module, Convolution | Linear)]
     weights = [block.convolution.weight if isinstance(block, Convolution) else block.linear.weight for block in blocks]
     parts: list[tuple[nn.Module, Tensor, nn.Module]] = [
         *((block, weight, block.lif) for block, weight in zip(blocks, weights, strict=True)),
         (network.linear, network.linear.weight, network.readout),
     ]
-    layers, hooks, pool = list[LayerActivity](), [], 1
+    layers, hooks, pool = list[LayerActivity](), list[RemovableHandle](), 1
     for number, (synapses, weight, neurons) in enumerate(parts, start=1):
         layer = LayerActivity(f"lif{number}" if number < len(parts) else "readout", pool)
         hooks += [
@@ -101,11 +159,7 @@ def count_activity(network: SpikingNetwork) -> Iterator[list[LayerActivity]]:
             hooks.append(neurons.register_forward_hook(layer._count_outputs))
         pool = neurons.settings.pool if isinstance(neurons, LIF) else 1
         layers.append(layer)
-    try:
-        yield layers
-    finally:
-        for hook in hooks:
-            hook.remove()
+    return layers, hooks
 
 
 @dataclass(frozen=True)
@@ -127,7 +181,7 @@ class LayerTrace:
     membranes: NDArray[np.float64]
 
 
-def trace_layers(network: SpikingNetwork, spikes: Tensor, shown: int) -> tuple[list[LayerTrace], NDArray[np.float64]]:
+def trace_layers(network: Network, spikes: Tensor, shown: int) -> tuple[list[LayerTrace], NDArray[np.float64]]:
     """Return the spikes and membranes of some neurons of each spiking layer, and the readout, for one recording.
 
     Args:
@@ -138,6 +192,8 @@ def trace_layers(network: SpikingNetwork, spikes: Tensor, shown: int) -> tuple[l
     Returns:
         A trace per layer, and the readout float64 [T, K].
     """
+    if isinstance(network, FirstSpikeNetwork):
+        return _trace_first_spikes(network, spikes, shown)
     currents: list[tuple[LIF, Tensor]] = []
     layers = [module for module in network.modules() if isinstance(module, LIF)]
     hooks = [
@@ -161,13 +217,40 @@ def _trace(name: str, lif: LIF, currents: Tensor, shown: int) -> LayerTrace:
     unpooled = copy(lif)
     unpooled.settings = lif.settings._replace(pool=1, in_place=False)
     fired = unpooled(currents, None)[0].cpu().numpy() > 0
-    active = np.flatnonzero(fired.any(0))
-    candidates = active if active.size else np.arange(currents.shape[1])
-    chosen = candidates[np.linspace(0, candidates.size - 1, min(shown, candidates.size)).round().astype(int)]
-    order = np.argsort(-fired[:, chosen].sum(0), kind="stable")
-    traced = [int(order[place]) for place in dict.fromkeys((0, order.size // 2, order.size - 1))]
+    chosen, traced = _choose_neurons(fired, shown)
     membranes = _potentials(unpooled, currents[:, torch.from_numpy(chosen[traced]).to(currents.device)])
     return LayerTrace(name, currents.shape[1], fired[:, chosen], tuple(traced), membranes)
+
+
+def _trace_first_spikes(
+    network: FirstSpikeNetwork, spikes: Tensor, shown: int
+) -> tuple[list[LayerTrace], NDArray[np.float64]]:
+    """Return the traces of a network whose neurons spike at most once; after its spike, a potential is 0."""
+    T, traces = len(spikes), []
+    with torch.no_grad():
+        outputs, _ = network(spikes)
+        times = network.first_times(spikes)
+        ends = network.step * torch.arange(1, T + 1, device=times.device)
+        for number, layer in enumerate(network.layers, start=1):
+            assert isinstance(layer, FirstSpikeLayer)
+            spiked: Tensor = layer(times)[0]
+            until = spiked >= ends[:, None]
+            fired = (~until & (spiked >= ends[:, None] - network.step)).cpu().numpy()
+            chosen, traced = _choose_neurons(fired, shown)
+            membranes = (layer.potentials(times[0], ends) * until).double().cpu().numpy()[:, chosen[traced]]
+            traces.append(LayerTrace(f"lif{number}", len(spiked), fired[:, chosen], tuple(traced), membranes))
+            times = spiked[None]
+    readout: NDArray[np.float64] = outputs[:, 0].double().cpu().numpy()
+    return traces, readout
+
+
+def _choose_neurons(fired: NDArray[np.bool_], shown: int) -> tuple[NDArray[np.int64], list[int]]:
+    """Return the neurons to show of those with the spikes [T, N], and which of them are traced."""
+    active = np.flatnonzero(fired.any(0))
+    candidates = active if active.size else np.arange(fired.shape[1])
+    chosen = candidates[np.linspace(0, candidates.size - 1, min(shown, candidates.size)).round().astype(int)]
+    order = np.argsort(-fired[:, chosen].sum(0), kind="stable")
+    return chosen, [int(order[place]) for place in dict.fromkeys((0, order.size // 2, order.size - 1))]
 
 
 def _potentials(lif: LIF, currents: Tensor) -> NDArray[np.float64]:

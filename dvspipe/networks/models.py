@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -200,10 +200,32 @@ def _mlp(build: _Builder) -> None:
 
 
 MODELS: Mapping[NetworkKind, Callable[[_Builder], None]] = {"csnn": _csnn, "sew": _sew, "plif": _plif, "mlp": _mlp}
-"""The function that builds the layers before the readout, by the kind of network."""
+"""The function that builds the layers before the readout, by the kind of network; see `first_spike` for that kind."""
 
 
-class SpikingNetwork(nn.Module):
+class Network(nn.Module):
+    """A network of spiking neurons, which returns a number per class and step for spike tensors."""
+
+    streams: ClassVar[bool] = True
+    """Whether a recording can be passed in parts, with the state between them."""
+    of_classes: ClassVar[tuple[str, ...]] = ("linear.weight", "linear.bias")
+    """Names of the weights whose shapes depend on the number of classes."""
+
+    def forward(self, spikes: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Return the readout after every step, and the state after the last.
+
+        Args:
+            spikes: [T, B, C, H, W], of any dtype.
+            state: The state that the previous call returned, to continue the same recordings; None to start.
+
+        Returns:
+            [T, B, K], whose means over T are the logits; and the state. In evaluation mode, a recording in parts has
+            the same result as in one call.
+        """
+        raise NotImplementedError
+
+
+class SpikingNetwork(Network):
     """A spiking network, which returns a number per class and step for spike tensors.
 
     Args:
@@ -245,16 +267,7 @@ class SpikingNetwork(nn.Module):
         self.dropout = config.dropout
 
     def forward(self, spikes: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Return the readout after every step, and the state after the last.
-
-        Args:
-            spikes: [T, B, C, H, W], of any dtype.
-            state: The state that the previous call returned, to continue the same recordings; None to start.
-
-        Returns:
-            [T, B, K], membrane potentials of a leaky readout or spikes of a counting one, whose means over T are the
-            logits; and the state. In evaluation mode, a recording in parts has the same result as in one call.
-        """
+        """Return membrane potentials of a leaky readout or spikes of a counting one; see `Network`."""
         memory = Memory(state, len(spikes))
         x = spikes.flatten(0, 1).to(self.linear.weight.dtype).contiguous(memory_format=torch.channels_last)
         for layer in self.layers:
@@ -262,26 +275,3 @@ class SpikingNetwork(nn.Module):
         features = drop_features(x.flatten(1).unflatten(0, (memory.steps, -1)), self.dropout, self.training)
         output = memory.run(self.readout, self.linear(features))
         return output, memory.after
-
-
-@contextmanager
-def watch_rates(network: nn.Module) -> Iterator[dict[str, float]]:
-    """Yield a dictionary that every forward pass inside the block updates with the spikes per neuron and step.
-
-    Its keys are `lif1`, `lif2`, ... from the input to the output.
-    """
-    rates: dict[str, float] = {}
-
-    def note(name: str, output: tuple[Tensor, Tensor]) -> None:
-        rates[name] = float(output[0].detach().mean())
-
-    layers = [module for module in network.modules() if isinstance(module, LIF)]
-    hooks = [
-        layer.register_forward_hook(lambda _, __, output, name=f"lif{number}": note(name, output))
-        for number, layer in enumerate(layers, start=1)
-    ]
-    try:
-        yield rates
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..datasets import DataSet, SpikeTensors
 from ..datasets.augmentation import Spikes
 from ..encoding import BinConfig
-from ..networks import LayerTrace, SpikingNetwork, trace_layers
+from ..networks import LayerTrace, Network, trace_layers
 from ..results import ActivityRecord, EventImage, ExampleRecord, LayerActivity, TraceRecord, WrongPrediction
 
 Item = TypeVar("Item")
@@ -25,7 +25,7 @@ SHOWN_NEURONS = 48  # of a layer, in the raster of an example
 
 def record_activity(
     layers: Sequence[LayerActivity],
-    network: SpikingNetwork,
+    network: Network,
     tensors: SpikeTensors,
     data: DataSet,
     bins: BinConfig,
@@ -64,7 +64,7 @@ def _image(spikes: Spikes) -> EventImage:
     return EventImage(off=_rounded(off), on=_rounded(on))
 
 
-def _example(network: SpikingNetwork, tensors: SpikeTensors, data: DataSet, number: int) -> ExampleRecord:
+def _example(network: Network, tensors: SpikeTensors, data: DataSet, number: int) -> ExampleRecord:
     spikes = tensors[number][0]
     device = next(network.parameters()).device
     traces, readout = trace_layers(network, torch.tensor(spikes)[:, None].to(device), SHOWN_NEURONS)

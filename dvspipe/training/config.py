@@ -84,6 +84,16 @@ class TrainConfig(Settings):
     def _fits_together(self) -> TrainConfig:
         if self.augment.flip_polarity and self.bins.polarity == "merged":
             raise ValueError("augment.flip_polarity = true: bins.polarity = merged has no polarities")
+        if self.network.kind == "first_spike":
+            for name, value, expected in (
+                ("optimiser.rule", self.optimiser.rule, "bptt"),
+                ("optimiser.truncate", self.optimiser.truncate, None),
+                ("optimiser.loss", self.optimiser.loss, "mean"),
+                ("baseline", self.baseline, False),
+            ):
+                if value != expected:
+                    found, needed = ("null" if each is None else str(each).lower() for each in (value, expected))
+                    raise ValueError(f"{name} = {found}: network.kind = first_spike needs {needed}")
         if self.optimiser.rule == "readout":
             self._check_readout()
         return self

@@ -124,11 +124,12 @@ def _find_rates(outcome: Outcome) -> Iterator[Finding]:
     network = outcome.config.network
     silent = [layer.name for layer in outcome.layers if layer.rate == 0]
     saturated = [layer.name for layer in outcome.layers if (layer.rate or 0) > SATURATED_RATE]
+    shorter = (f"network.tau_mem_s={_shorter(outcome.config):g}",) if network.kind != "first_spike" else ()
     if silent:
         yield Finding(
             kind="silent",
             text=f"{_list(silent)} did not spike for any test recording, so that the readout gets no input",
-            settings=(f"network.gain={3 * network.gain:g}", f"network.tau_mem_s={_shorter(outcome.config):g}"),
+            settings=(f"network.gain={3 * network.gain:g}", *shorter),
         )
     if saturated:
         yield Finding(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..checkpoint import FEW_CALIBRATED, ClassifierConfig
 from ..datasets import Batch, BatchSettings, DataSet, SpikeTensors, training_batches
 from ..errors import CheckpointError, ConfigError
-from ..networks import State, watch_rates
+from ..networks import FirstSpikeNetwork, State, watch_rates
 from ..results import EpochRow, RunFolder, wilson_interval, write_rows
 from .callback import TrainingCallback
 from .config import OptimiserConfig, TrainConfig
@@ -181,6 +181,7 @@ class Trainer:
             part = Batch(batch.spikes[chosen], batch.targets[chosen], batch.labels[chosen])
             totals += self._add_gradients(part, self.processes.count / batch_size)
         self.scaler.unscale_(self.optimiser)
+        self._add_penalty()
         nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip_norm)
         self.scaler.step(self.optimiser)
         self.scaler.update()
@@ -211,6 +212,13 @@ class Trainer:
             outputs.append(output.detach())
         right = int((torch.cat(outputs).mean(0).argmax(1).cpu().numpy() == batch.labels).sum())
         return torch.tensor([total, right, len(batch.labels)], dtype=torch.float64)
+
+    def _add_penalty(self) -> None:
+        """Add the gradient of the penalty that keeps the neurons of a first-spike network alive."""
+        if isinstance(self.network, FirstSpikeNetwork) and self.network.keep_alive:
+            for weight, gradient in self.network.penalty_gradients():
+                assert weight.grad is not None
+                weight.grad += gradient
 
     def _nan_error(self, epoch: int, number: int) -> ConfigError:
         kept = f" (the last finite weights are in {self.folder.last})" if self.folder.last.exists() else ""
