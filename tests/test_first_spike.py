@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from dvspipe.networks import (
     watch_rates,
 )
 from dvspipe.networks.spike_times import LEAKS, lambert_w
-from dvspipe.training import TrainConfig, train
+from dvspipe.training import TrainConfig, TrainingCallback, train
 
 F64 = torch.float64
 SENSOR = SensorSize(width=12, height=7)
@@ -248,22 +249,25 @@ def test_a_training_that_cannot_work_is_refused(over: dict[str, object], message
         TrainConfig(network=NETWORK, **over)  # type: ignore[arg-type]
 
 
-def test_recordings_are_learned_and_classified(tmp_path: Path) -> None:
-    """Events that begin at the left or at the right."""
+def config_for(folder: Path, network: Mapping[str, object], **optimiser: object) -> TrainConfig:
+    """A training on events that begin at the left or at the right."""
     rng = np.random.default_rng(0)
     for number in range(24):
         t = np.sort(rng.integers(0, 12_000, 160))
         x = np.minimum(11, t // 1000 if number % 2 else 11 - t // 1000)
-        place = tmp_path / "data" / ("left" if number % 2 else "right") / f"{number}.h5"
+        place = folder / ("left" if number % 2 else "right") / f"{number}.h5"
         write(place, Events(t, x, rng.integers(0, 7, 160), rng.random(160) < 0.5, SENSOR))
-    config = TrainConfig(
-        data={"root": tmp_path / "data", "cache": "none", "validation": 0.3},
+    return TrainConfig(
+        data={"root": folder, "cache": "none", "validation": 0.3},
         bins={"steps": 12, "step_us": 1000},
-        network={**NETWORK, "keep_alive": 0.1},
+        network={**NETWORK, **network},
         augment={"shift_px": 0},
-        optimiser={"epochs": 8, "batch": 4, "learning_rate": 0.01, "weight_decay": 0},
+        optimiser={"batch": 4, "learning_rate": 0.01, "weight_decay": 0, **optimiser},
     )  # type: ignore[arg-type]
-    run = train(config, tmp_path / "run")
+
+
+def test_recordings_are_learned_and_classified(tmp_path: Path) -> None:
+    run = train(config_for(tmp_path / "data", {"keep_alive": 0.1}, epochs=8), tmp_path / "run")
     assert run.test.accuracy == 1
     assert [layer.name for layer in run.activity.layers] == ["lif1", "readout"]
     classifier = Classifier.load(run.checkpoint)
@@ -272,3 +276,24 @@ def test_recordings_are_learned_and_classified(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="stateful: network.kind = first_spike needs complete windows"):
         classifier.predict(last, {"stateful": True})
     assert isinstance(load_checkpoint(run.checkpoint)[1], FirstSpikeNetwork)
+
+
+def test_steps_are_not_divided_however_little_memory_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dvspipe.training.trainer.memory_bytes", lambda _: 1)
+    run = train(config_for(tmp_path / "data", {}, epochs=1), tmp_path / "run")
+    assert len(run.epochs) == 1
+
+
+def test_a_silent_layer_is_named_with_settings_that_have_a_closed_form(tmp_path: Path) -> None:
+    texts: list[str] = []
+
+    class Recorder(TrainingCallback):
+        def on_warning(self, text: str) -> None:
+            texts.append(text)
+
+    config = config_for(tmp_path / "data", {"gain": 1e-3}, epochs=1)
+    run = train(config, tmp_path / "run", callback=Recorder())
+    (warned,) = [text for text in texts if "silent" in text]
+    (found,) = [finding for finding in run.test.findings if finding.kind == "silent"]
+    assert "tau_mem_s" not in warned
+    assert found.settings == ("network.gain=0.003",)

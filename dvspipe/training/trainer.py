@@ -298,11 +298,12 @@ class Trainer:
 
     def warn_of_rates(self, row: EpochRow) -> None:
         """Warn of layers that are silent or saturated."""
+        by_times = isinstance(self.network, FirstSpikeNetwork)
+        louder = "raise network.keep_alive" if by_times else "lower network.tau_mem_s"
         for name, rate in row.rates.items():
             if rate == 0:
                 self.callback.on_warning(
-                    f"epoch {row.epoch}: layer {name} is silent; raise network.gain or the learning rate, or lower "
-                    "network.tau_mem_s"
+                    f"epoch {row.epoch}: layer {name} is silent; raise network.gain or the learning rate, or {louder}"
                 )
             elif rate > SATURATED_RATE:
                 self.callback.on_warning(
