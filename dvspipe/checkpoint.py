@@ -23,7 +23,7 @@ from .encoding import BinConfig
 from .errors import CheckpointError, ConfigError
 from .events import MAX_SIDE_PX, SensorSize
 from .files import claim_output, write_beside
-from .networks import ClassMoments, NetworkConfig, SpikingNetwork
+from .networks import ClassMoments, FirstSpikeNetwork, Network, NetworkConfig, SpikingNetwork
 from .results import RunFolder
 
 FORMAT = "dvspipe-classifier-1"
@@ -75,9 +75,10 @@ class ClassifierConfig(Settings):
             return np.ones(len(logits), np.bool_)
         return energies(logits) >= self.least_energy
 
-    def build_network(self) -> SpikingNetwork:
+    def build_network(self) -> Network:
         """Return a network with random weights; the only place where the step becomes dt in seconds."""
-        return SpikingNetwork(
+        kind = FirstSpikeNetwork if self.network.kind == "first_spike" else SpikingNetwork
+        return kind(
             self.network,
             grid=self.bins.grid(self.sensor),
             classes=len(self.classes),
@@ -113,7 +114,7 @@ class Checkpoint(NamedTuple):
 
     config: ClassifierConfig
     """What the classifier is."""
-    network: SpikingNetwork
+    network: Network
     """Its network in evaluation mode."""
     moments: ClassMoments | None
     """Those of its training recordings, which adaptation needs; None in checkpoints of earlier versions."""
@@ -144,7 +145,7 @@ def shipped_checkpoints() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
 
 
-def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> tuple[ClassifierConfig, SpikingNetwork]:
+def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> tuple[ClassifierConfig, Network]:
     """Return the configuration of a classifier, and its network in evaluation mode; see `read_checkpoint`."""
     config, network, _ = read_checkpoint(path, device)
     return config, network

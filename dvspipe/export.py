@@ -145,9 +145,10 @@ def export(
     begin = progress or (lambda _: None)
     begin("load")
     config, network = load_checkpoint(checkpoint)
-    if config.network.kind == "stdp":
+    if not isinstance(network, SpikingNetwork) or config.network.spikes_once:
         raise ConfigError(
-            f"{checkpoint}: network.kind = stdp cannot be exported, as no format has neurons that spike at most once",
+            f"{checkpoint}: network.kind = {config.network.kind} cannot be exported, as no format has neurons that "
+            "spike at most once",
             Remedy("network.kind", "csnn", "train a network that can be exported"),
         )
     spikes, step_s = _draw_sample(config), dt or SNNTORCH_STEP_S

@@ -27,7 +27,7 @@ from ..config import count_noun
 from ..errors import CheckpointError, ConfigError, DataError, DvspipeError
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, Hints
-from ..networks import BatchNorm, ClassMoments, SpikingNetwork, find_norms, measure_norms, mix_moments
+from ..networks import BatchNorm, ClassMoments, Network, find_norms, measure_norms, mix_moments
 from ..parallel import Progress
 from ..results import AdaptationRecord, NormShift
 from ..sources import EventSource
@@ -249,7 +249,7 @@ class _Collector:
 class _Fitted:
     """An adapted network, its moments, the strength, and the labels [N] of the windows before and after."""
 
-    network: SpikingNetwork
+    network: Network
     moments: ClassMoments
     strength: float
     before: Tensor
@@ -293,7 +293,7 @@ def _find_evenness(counts: Tensor) -> float:
 
 
 def _measure(
-    network: SpikingNetwork, batches: Sequence[Tensor], poll: Callable[[], object] | None
+    network: Network, batches: Sequence[Tensor], poll: Callable[[], object] | None
 ) -> tuple[Tensor, list[Tensor]]:
     """Return the logits [N, K] for windows, and the moments [N, 2, channels] of the inputs of each norm.
 
@@ -358,7 +358,7 @@ def _count(labels: Tensor, classes: int) -> tuple[int, ...]:
     return tuple(torch.bincount(labels, minlength=classes).tolist())
 
 
-def _describe_shifts(source: SpikingNetwork, adapted: SpikingNetwork) -> Iterator[NormShift]:
+def _describe_shifts(source: Network, adapted: Network) -> Iterator[NormShift]:
     for number, (before, after) in enumerate(zip(find_norms(source), find_norms(adapted), strict=True), start=1):
         assert before.running_mean is not None
         assert before.running_var is not None

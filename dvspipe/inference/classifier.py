@@ -21,7 +21,7 @@ from ..encoding import BinConfig
 from ..errors import ConfigError, DataError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints
-from ..networks import ClassMoments, SpikingNetwork, State, count_activity, summarize_layers
+from ..networks import ClassMoments, Network, State, count_activity, summarize_layers
 from ..parallel import Progress
 from ..results import EventRates, LayerActivity, LookRow, SegmentRow
 from ..sources import EventSource, open_source
@@ -114,7 +114,7 @@ class Classifier:
     def __init__(
         self,
         config: ClassifierConfig,
-        network: SpikingNetwork,
+        network: Network,
         checkpoint: str | None = None,
         moments: ClassMoments | None = None,
     ) -> None:
@@ -299,8 +299,12 @@ class Classifier:
             ConfigError: The network's windows are not made by time, or the length is not a multiple of its time step.
         """
         bins, step_us = self.config.bins, self.config.bins.step_us
-        if config.stateful and self.config.network.kind == "stdp":
-            raise ConfigError("stateful: network.kind = stdp does not forget (expected windows, without stateful)")
+        if config.stateful and self.config.network.spikes_once:
+            raise ConfigError(
+                f"stateful: network.kind = {self.config.network.kind} needs complete windows, as its neurons spike at "
+                "most once",
+                Remedy("stateful", False, "classify windows"),
+            )
         if bins.by != "time":
             given = [name for name in ("window_us", "hop_us", "stateful") if getattr(config, name)]
             if given:
@@ -416,7 +420,7 @@ class Classifier:
     def _forward(self, spikes: torch.Tensor, state: State | None) -> tuple[NDArray[np.float32], State | None]:
         """Return the network's outputs [T, B, K] for spikes [T, B, C, H, W], and its state; in pieces that fit."""
         device = next(self.network.parameters()).device
-        together = max(1, self.max_images // spikes.shape[1])
+        together = max(1, self.max_images // spikes.shape[1]) if self.network.streams else len(spikes)
         outputs = []
         for first in range(0, len(spikes), together):
             output, state = self.network(spikes[first : first + together].to(device), state)

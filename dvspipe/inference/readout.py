@@ -63,7 +63,7 @@ def adapt_readout(
     progress: Progress | None = None,
 ) -> ReadoutAdaptation:
     """Return a classifier adapted to labelled recordings; see `Classifier.adapt_readout`."""
-    require_linear(classifier.network)
+    network = copy.deepcopy(require_linear(classifier.network))
     numbers = _find_labels(classifier, recordings, labels)
     config = config.model_copy(update={"stateful": False, "hop_us": None if config.stateful else config.hop_us})
     features: list[Tensor] = []
@@ -74,7 +74,7 @@ def adapt_readout(
         features.append(_read_windows(classifier, source, config))
     counts = torch.tensor([len(each) for each in features])
     joined, truth = torch.cat(features), torch.tensor(numbers).repeat_interleave(counts)
-    before, name = find_readout(classifier.network), classifier.checkpoint or "the network"
+    before, name = find_readout(network), classifier.checkpoint or "the network"
     fit = fit_readout(
         joined,
         truth,
@@ -83,7 +83,6 @@ def adapt_readout(
         classes=find_features(classifier.moments, truth, classifier.config.classes, name),
         temperature=classifier.config.temperature,
     )
-    network = copy.deepcopy(classifier.network)
     replace_readout(network, fit.readout)
     note = f"readout fitted to {count_noun(len(joined), 'window')} of {count_noun(len(features), 'recording')}"
     trained_on = "; ".join(filter(None, [classifier.config.trained_on, note]))

@@ -3,6 +3,8 @@
 from .convolution import Competition, StdpConfig, convergence, learn_convolution
 from .decolle import Decolle
 from .eprop import EProp
+from .eventprop import EventPropLayer, eventprop
+from .first_spike import FirstSpikeLayer, first_spike_times
 from .online import OnlineRule
 from .readout import (
     ReadoutFit,
@@ -17,7 +19,9 @@ from .readout import (
 )
 from .rules import Rule, build_rule, find_unmet_needs
 from .segments import Forward, Loss, backpropagate, backpropagate_segments, choose_segment, measure_graph
+from .spikeprop import SpikePropLayer, spikeprop_times
 from .stdp import Bound, PairRule, Traces, TripletRule, apply_stdp
+from .superspike import RMaxProp, SuperSpikeLayer, SuperSpikeResult, VanRossum
 from .traces import OTTT, SLTT, STLLR
 
 __all__ = [
@@ -28,24 +32,33 @@ __all__ = [
     "Competition",
     "Decolle",
     "EProp",
+    "EventPropLayer",
+    "FirstSpikeLayer",
     "Forward",
     "Loss",
     "OnlineRule",
     "PairRule",
+    "RMaxProp",
     "ReadoutFit",
     "Rule",
+    "SpikePropLayer",
     "StdpConfig",
+    "SuperSpikeLayer",
+    "SuperSpikeResult",
     "Traces",
     "TripletRule",
+    "VanRossum",
     "apply_stdp",
     "backpropagate",
     "backpropagate_segments",
     "build_rule",
     "choose_segment",
     "convergence",
+    "eventprop",
     "find_features",
     "find_readout",
     "find_unmet_needs",
+    "first_spike_times",
     "fit_readout",
     "is_linear",
     "learn_convolution",
@@ -54,4 +67,5 @@ __all__ = [
     "readout_gradient",
     "replace_readout",
     "require_linear",
+    "spikeprop_times",
 ]

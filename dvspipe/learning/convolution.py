@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..config import Settings
 from ..errors import DataError
-from ..networks.first_spikes import FASTMATH, Floats, add_spikes
+from ..networks.integrate_and_fire import FASTMATH, Floats, add_spikes
 
 NEVER = np.int32(2**31 - 1)
 

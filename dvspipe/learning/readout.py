@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, DataError
-from ..networks import ClassMoments, CountReadout, LeakyReadout, SpikingNetwork
+from ..networks import ClassMoments, CountReadout, FirstSpikeNetwork, LeakyReadout, Network, SpikingNetwork
 
 log = logging.getLogger(__name__)
 
@@ -26,22 +26,25 @@ STEPS, TOLERANCE = 100, 1e-3  # of the fit, and the largest change of a logit at
 LARGEST_CURVATURE = 0.25  # of the cross-entropy with respect to a logit, p (1 - p)
 
 
-def is_linear(network: SpikingNetwork) -> bool:
+def is_linear(network: nn.Module) -> TypeGuard[SpikingNetwork]:
     """Return whether the logits of a network are linear in the weights of its last layer."""
-    return not isinstance(network.readout, CountReadout)
+    return isinstance(network, SpikingNetwork) and not isinstance(network.readout, CountReadout)
 
 
-def require_linear(network: SpikingNetwork) -> None:
-    """Check that the logits of a network are linear in the weights of its last layer.
+def require_linear(network: Network) -> SpikingNetwork:
+    """Return a network whose logits are linear in the weights of its last layer.
 
     Raises:
         ConfigError: Its readout spikes.
     """
+    if isinstance(network, FirstSpikeNetwork):
+        raise ConfigError("network.kind = first_spike: its spike times are not linear in the weights")
     if not is_linear(network):
         raise ConfigError("network.readout = count: its spikes are not linear in the weights (expected leaky)")
+    return network
 
 
-def read_features(network: SpikingNetwork, spikes: Tensor) -> Tensor:
+def read_features(network: Network, spikes: Tensor) -> Tensor:
     """Return the features whose linear map by `find_readout` is the logits, float64 [B, F + 1]; the last is a constant.
 
     Args:
@@ -64,11 +67,11 @@ def read_features(network: SpikingNetwork, spikes: Tensor) -> Tensor:
         >>> bool((features @ find_readout(network).T - logits).abs().max() < 1e-5)
         True
     """
-    require_linear(network)
+    linear = require_linear(network)
     with torch.no_grad():
-        inputs = read_inputs(network, spikes).double()
-        traces, _ = network.readout(inputs, None)
-        constant, _ = network.readout(inputs.new_ones(len(spikes), len(inputs[0]), 1), None)
+        inputs = read_inputs(linear, spikes).double()
+        traces, _ = linear.readout(inputs, None)
+        constant, _ = linear.readout(inputs.new_ones(len(spikes), len(inputs[0]), 1), None)
     return torch.cat([traces, constant], dim=2).mean(0).cpu()
 
 

@@ -1,9 +1,10 @@
-"""Spiking networks of Norse's neurons."""
+"""Spiking networks: Norse's neurons, and neurons that spike at most once."""
 
-from .activity import LayerActivity, LayerTrace, count_activity, summarize_layers, trace_layers
+from .activity import LayerActivity, LayerTrace, count_activity, summarize_layers, trace_layers, watch_rates
 from .config import NetworkConfig, NetworkKind, Norm, Readout, Reset, Surrogate
-from .first_spikes import FirstSpikes
-from .models import SpikingNetwork, State, watch_rates
+from .first_spike import FirstSpikeLayer, FirstSpikeNetwork
+from .integrate_and_fire import IntegrateAndFire
+from .models import Network, SpikingNetwork, State
 from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout
 from .norms import (
     BatchNorm,
@@ -16,17 +17,21 @@ from .norms import (
     run_in_pieces,
 )
 from .response import NeuronResponse, neuron_response
+from .spike_times import first_spike_times
 
 __all__ = [
     "LIF",
     "BatchNorm",
     "ClassMoments",
     "CountReadout",
-    "FirstSpikes",
+    "FirstSpikeLayer",
+    "FirstSpikeNetwork",
+    "IntegrateAndFire",
     "LayerActivity",
     "LayerTrace",
     "LeakyReadout",
     "LinearReadout",
+    "Network",
     "NetworkConfig",
     "NetworkKind",
     "NeuronResponse",
@@ -39,6 +44,7 @@ __all__ = [
     "apply_norms",
     "count_activity",
     "find_norms",
+    "first_spike_times",
     "freeze_statistics",
     "measure_norms",
     "mix_moments",

@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ..results import LayerActivity as LayerRecord
-from .first_spikes import FirstSpikes
-from .models import Convolution, FirstSpikeConvolution, Linear, SpikingNetwork, is_spiking, spike_rate
+from .first_spike import FirstSpikeLayer, FirstSpikeNetwork
+from .integrate_and_fire import FIRED, IntegrateAndFire
+from .models import Convolution, IntegrateAndFireConvolution, Linear, Network, SpikingNetwork
 from .neurons import LIF, CountReadout
 
 
@@ -72,21 +74,100 @@ class LayerActivity:
     def _count_connections(
         self, weight: Tensor, neurons: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]
     ) -> None:
-        # the input of `FirstSpikes` are spikes, and its state has a potential for each neuron
-        self.neurons = output[1][0].numel() if isinstance(neurons, FirstSpikes) else inputs[0][0, 0].numel()
+        # the input of `IntegrateAndFire` are spikes, and its state has a potential for each neuron
+        self.neurons = output[1][0].numel() if isinstance(neurons, IntegrateAndFire) else inputs[0][0, 0].numel()
         self.connections = self.neurons * weight[0].numel()
 
     def _count_outputs(self, neurons: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) -> None:
         T, B = inputs[0].shape[:2]
-        self.fired = (self.fired or 0.0) + spike_rate(neurons, inputs, output) * T * B
+        self.fired = (self.fired or 0.0) + _spike_rate(neurons, inputs, output) * T * B
+
+    def _count_times(self, layer: FirstSpikeLayer, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        arrived = int(inputs[0].isfinite().sum())
+        self.neurons, self.inputs = layer.weight.shape
+        self.connections = layer.weight.numel()
+        self.arrived += arrived
+        self.nonzero += arrived
+        if layer.horizon is None:
+            self.fired = (self.fired or 0.0) + float(output.isfinite().sum()) / self.neurons
 
 
 @contextmanager
-def count_activity(network: SpikingNetwork) -> Iterator[list[LayerActivity]]:
+def watch_rates(network: nn.Module) -> Iterator[dict[str, float]]:
+    """Yield a dictionary that every forward pass inside the block updates with the spikes per neuron and step.
+
+    Its keys are `lif1`, `lif2`, ... from the input to the output.
+    """
+    rates: dict[str, float] = {}
+
+    def watch(name: str, layer: nn.Module) -> RemovableHandle:
+        def note(spikes: Tensor) -> None:
+            rates[name] = float(spikes.detach().mean())
+
+        def note_first(*call: Any) -> None:
+            rates[name] = _spike_rate(*call)
+
+        if isinstance(network, FirstSpikeNetwork):
+            return layer.register_forward_hook(lambda _layer, _inputs, times: note(times.isfinite() / network.steps))
+        if isinstance(layer, LIF):
+            return layer.spikes.register_forward_hook(lambda _layer, _inputs, output: note(output))
+        return layer.register_forward_hook(note_first)
+
+    layers = network.layers if isinstance(network, FirstSpikeNetwork) else filter(_is_spiking, network.modules())
+    hooks = [watch(f"lif{number}", layer) for number, layer in enumerate(layers, start=1)]
+    try:
+        yield rates
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _is_spiking(module: nn.Module) -> bool:
+    """Return whether a module is a layer of neurons that spike."""
+    return isinstance(module, LIF) or (isinstance(module, IntegrateAndFire) and module.threshold is not None)
+
+
+def _spike_rate(neurons: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) -> float:
+    """Return the spikes per neuron and step of a call of a layer of neurons.
+
+    Args:
+        neurons: The layer.
+        inputs: The arguments of the call.
+        output: What it returned.
+    """
+    if not isinstance(neurons, IntegrateAndFire):
+        return float(output[0].detach().mean(dtype=torch.float64))
+    spikes, before = inputs  # a square of `IntegrateAndFire` has one spike at most, of whichever neuron
+    fired = int((output[1] == FIRED).sum()) - (0 if before is None else int((before == FIRED).sum()))
+    return fired / output[1].numel() / len(spikes)
+
+
+@contextmanager
+def count_activity(network: Network) -> Iterator[list[LayerActivity]]:
     """Yield the layers of a network in their order, whose counts grow with every forward pass inside the block."""
+    layers, hooks = _count_first_spikes(network) if isinstance(network, FirstSpikeNetwork) else _count_spikes(network)
+    try:
+        yield layers
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _count_first_spikes(network: FirstSpikeNetwork) -> tuple[list[LayerActivity], list[RemovableHandle]]:
+    layers, hooks = list[LayerActivity](), list[RemovableHandle]()
+    for number, synapses in enumerate((*network.layers, network.readout), start=1):
+        layer = LayerActivity("readout" if synapses is network.readout else f"lif{number}", pool=1)
+        hooks.append(network.register_forward_pre_hook(layer._count_steps))
+        hooks.append(synapses.register_forward_hook(layer._count_times))
+        layers.append(layer)
+    return layers, hooks
+
+
+def _count_spikes(network: Network) -> tuple[list[LayerActivity], list[RemovableHandle]]:
+    assert isinstance(network, SpikingNetwork)
     parts = [part for module in network.modules() if (part := _find_parts(module)) is not None]
     parts.append((network.linear, network.linear.weight, network.readout))
-    layers, hooks, pool, of_potentials = list[LayerActivity](), [], 1, False
+    layers, hooks, pool, of_potentials = list[LayerActivity](), list[RemovableHandle](), 1, False
     for number, (synapses, weight, neurons) in enumerate(parts, start=1):
         layer = LayerActivity(f"lif{number}" if number < len(parts) else "readout", pool, of_potentials=of_potentials)
         hooks += [
@@ -96,16 +177,12 @@ def count_activity(network: SpikingNetwork) -> Iterator[list[LayerActivity]]:
                 lambda *call, layer=layer, weight=weight: layer._count_connections(weight, *call)
             ),
         ]
-        if is_spiking(neurons) or isinstance(neurons, CountReadout):
+        if _is_spiking(neurons) or isinstance(neurons, CountReadout):
             hooks.append(neurons.register_forward_hook(layer._count_outputs))
         pool = neurons.settings.pool if isinstance(neurons, LIF) else 1
-        of_potentials = isinstance(neurons, FirstSpikes) and not is_spiking(neurons)
+        of_potentials = isinstance(neurons, IntegrateAndFire) and not _is_spiking(neurons)
         layers.append(layer)
-    try:
-        yield layers
-    finally:
-        for hook in hooks:
-            hook.remove()
+    return layers, hooks
 
 
 def _find_parts(module: nn.Module) -> tuple[nn.Module, Tensor, nn.Module] | None:
@@ -114,7 +191,7 @@ def _find_parts(module: nn.Module) -> tuple[nn.Module, Tensor, nn.Module] | None
         return module, module.convolution.weight, module.lif
     if isinstance(module, Linear):
         return module, module.linear.weight, module.lif
-    return (module, module.neurons.weight, module.neurons) if isinstance(module, FirstSpikeConvolution) else None
+    return (module, module.neurons.weight, module.neurons) if isinstance(module, IntegrateAndFireConvolution) else None
 
 
 @dataclass(frozen=True)
@@ -136,7 +213,7 @@ class LayerTrace:
     membranes: NDArray[np.float64]
 
 
-def trace_layers(network: SpikingNetwork, spikes: Tensor, shown: int) -> tuple[list[LayerTrace], NDArray[np.float64]]:
+def trace_layers(network: Network, spikes: Tensor, shown: int) -> tuple[list[LayerTrace], NDArray[np.float64]]:
     """Return the spikes and membranes of some neurons of each spiking layer, and the readout, for one recording.
 
     Args:
@@ -147,10 +224,12 @@ def trace_layers(network: SpikingNetwork, spikes: Tensor, shown: int) -> tuple[l
     Returns:
         A trace per layer, and the readout float64 [T, K].
     """
+    if isinstance(network, FirstSpikeNetwork):
+        return _trace_first_spikes(network, spikes, shown)
     inputs: list[tuple[nn.Module, Tensor]] = []
     hooks = [
         layer.register_forward_pre_hook(lambda layer, given: inputs.append((layer, given[0].clone())))
-        for layer in filter(is_spiking, network.modules())
+        for layer in filter(_is_spiking, network.modules())
     ]
     try:
         with torch.no_grad():
@@ -165,19 +244,14 @@ def trace_layers(network: SpikingNetwork, spikes: Tensor, shown: int) -> tuple[l
 
 
 def _trace(name: str, layer: nn.Module, inputs: Tensor, shown: int) -> LayerTrace:
-    """Return the trace of a layer from its input currents [T, 1, ...], or spikes for `FirstSpikes`."""
-    if isinstance(layer, FirstSpikes):
-        fired, potentials = _trace_first_spikes(layer, inputs)
+    """Return the trace of a layer from its input currents [T, 1, ...], or spikes for `IntegrateAndFire`."""
+    if isinstance(layer, IntegrateAndFire):
+        fired, potentials = _trace_integrate_and_fire(layer, inputs)
     else:
         assert isinstance(layer, LIF)
         fired, potentials = _trace_lif(layer, inputs.flatten(1))
-    neurons = fired.shape[1]
-    active = np.flatnonzero(fired.any(0))
-    candidates = active if active.size else np.arange(neurons)
-    chosen = candidates[np.linspace(0, candidates.size - 1, min(shown, candidates.size)).round().astype(int)]
-    order = np.argsort(-fired[:, chosen].sum(0), kind="stable")
-    traced = [int(order[place]) for place in dict.fromkeys((0, order.size // 2, order.size - 1))]
-    return LayerTrace(name, neurons, fired[:, chosen], tuple(traced), potentials(chosen[traced]))
+    chosen, traced = _choose_neurons(fired, shown)
+    return LayerTrace(name, fired.shape[1], fired[:, chosen], tuple(traced), potentials(chosen[traced]))
 
 
 Potentials = Callable[[NDArray[np.int64]], NDArray[np.float64]]
@@ -192,7 +266,7 @@ def _trace_lif(lif: LIF, currents: Tensor) -> tuple[NDArray[np.bool_], Potential
     return fired, lambda chosen: _potentials(unpooled, currents[:, torch.from_numpy(chosen).to(currents.device)])
 
 
-def _trace_first_spikes(layer: FirstSpikes, spikes: Tensor) -> tuple[NDArray[np.bool_], Potentials]:
+def _trace_integrate_and_fire(layer: IntegrateAndFire, spikes: Tensor) -> tuple[NDArray[np.bool_], Potentials]:
     """Return the spikes [T, N] of a layer without pooling, and its potentials, 0 after a spike of the pixel."""
     assert layer.threshold is not None
     unpooled, integrating = copy(layer), copy(layer)
@@ -202,6 +276,37 @@ def _trace_first_spikes(layer: FirstSpikes, spikes: Tensor) -> tuple[NDArray[np.
     closed = np.cumsum(fired.any(-1, keepdims=True), axis=0) - fired.any(-1, keepdims=True) > 0
     T, shares = len(fired), np.where(closed, 0, potentials.astype(np.float64) / layer.threshold)
     return fired.reshape(T, -1) > 0, lambda chosen: shares.reshape(T, -1)[:, chosen]
+
+
+def _trace_first_spikes(
+    network: FirstSpikeNetwork, spikes: Tensor, shown: int
+) -> tuple[list[LayerTrace], NDArray[np.float64]]:
+    """Return the traces of a network whose neurons spike at most once; after its spike, a potential is 0."""
+    T, traces = len(spikes), []
+    with torch.no_grad():
+        outputs, _ = network(spikes)
+        times = network.first_times(spikes)
+        ends = network.step * torch.arange(1, T + 1, device=times.device)
+        for number, layer in enumerate(network.layers, start=1):
+            assert isinstance(layer, FirstSpikeLayer)
+            spiked: Tensor = layer(times)[0]
+            until = spiked >= ends[:, None]
+            fired = (~until & (spiked >= ends[:, None] - network.step)).cpu().numpy()
+            chosen, traced = _choose_neurons(fired, shown)
+            membranes = (layer.potentials(times[0], ends) * until).double().cpu().numpy()[:, chosen[traced]]
+            traces.append(LayerTrace(f"lif{number}", len(spiked), fired[:, chosen], tuple(traced), membranes))
+            times = spiked[None]
+    readout: NDArray[np.float64] = outputs[:, 0].double().cpu().numpy()
+    return traces, readout
+
+
+def _choose_neurons(fired: NDArray[np.bool_], shown: int) -> tuple[NDArray[np.int64], list[int]]:
+    """Return the neurons to show of those with the spikes [T, N], and which of them are traced."""
+    active = np.flatnonzero(fired.any(0))
+    candidates = active if active.size else np.arange(fired.shape[1])
+    chosen = candidates[np.linspace(0, candidates.size - 1, min(shown, candidates.size)).round().astype(int)]
+    order = np.argsort(-fired[:, chosen].sum(0), kind="stable")
+    return chosen, [int(order[place]) for place in dict.fromkeys((0, order.size // 2, order.size - 1))]
 
 
 def _potentials(lif: LIF, currents: Tensor) -> NDArray[np.float64]:

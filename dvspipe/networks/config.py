@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ..config import Settings
 
-NetworkKind = Literal["csnn", "sew", "plif", "mlp", "stdp"]
+NetworkKind = Literal["csnn", "sew", "plif", "mlp", "stdp", "first_spike"]
 """The architecture; see `NetworkConfig.kind`."""
 Reset = Literal["zero", "subtract"]
 """What a spike does to the membrane; see `NetworkConfig.reset`."""
@@ -27,7 +27,9 @@ class NetworkConfig(Settings):
     """`csnn`: blocks of convolution, batch norm, LIF and average pooling. `sew`: blocks of spike-element-wise residuals
     of two convolutions and maximum pooling (Fang et al. 2021, "Deep residual learning in SNNs"). `plif`: convolutions
     with maximum pooling, then a linear spiking layer (Fang et al. 2021, "Incorporating learnable membrane time
-    constant"). `mlp`: linear spiking layers of `channels` neurons each."""
+    constant"). `mlp`: linear spiking layers of `channels` neurons each. `stdp`: convolutions of neurons that spike at
+    most once, trained without labels (Kheradpisheh et al. 2018). `first_spike`: linear layers of neurons that spike at
+    most once, at times in closed form (Mostafa 2017; Göltz et al. 2021)."""
     channels: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(default=(12, 64), min_length=1)
     """Channels of each block."""
     kernel: int = Field(default=5, ge=1, le=11)
@@ -47,6 +49,12 @@ class NetworkConfig(Settings):
     """Membrane time constant of the spiking neurons in seconds; at least one time step."""
     tau_syn_s: float | None = Field(default=None, gt=0)
     """Time constant of the synaptic current in seconds, at least one time step; None: no synaptic current."""
+    leak: bool = True
+    """`first_spike`: whether membranes leak, with `tau_mem_s` once or twice `tau_syn_s` (Göltz et al. 2021), or only
+    integrate the synaptic current (Mostafa 2017)."""
+    keep_alive: float = Field(default=0.0, ge=0)
+    """`first_spike`: weight of the penalty for each neuron whose weights sum to less than what makes it spike if all
+    its inputs spike at once (Mostafa 2017, who has 100); 0: none."""
     learn_tau: bool = False
     """Whether the membrane time constant of each layer is trained, starting at `tau_mem_s`."""
     gain: float = Field(default=1.0, gt=0, le=1e4)
@@ -68,6 +76,12 @@ class NetworkConfig(Settings):
     votes: int = Field(default=1, ge=1, le=100)
     """`count`: number of neurons per class, whose spikes are averaged."""
     tau_readout_s: float = Field(default=0.1, gt=0)
-    """Membrane time constant of a leaky readout in seconds; at least one time step."""
+    """Membrane time constant of a leaky readout in seconds; at least one time step. `first_spike`: the time that
+    changes a logit by 1."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the features dropped before linear layers during training; the same ones at every step."""
+
+    @property
+    def spikes_once(self) -> bool:
+        """Whether a neuron spikes at most once in a recording."""
+        return self.kind in ("stdp", "first_spike")

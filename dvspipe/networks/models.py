@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from ..errors import ConfigError
 from ..events import SensorSize
 from .config import NetworkConfig, NetworkKind
-from .first_spikes import FIRED, FirstSpikes
+from .integrate_and_fire import IntegrateAndFire
 from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout
 
 State = Sequence[Tensor]
@@ -118,10 +116,10 @@ class Convolution(nn.Module):
         return nn.functional.conv2d(x, *self.folded(), padding=self.convolution.padding)
 
 
-class FirstSpikeConvolution(nn.Module):
-    """A layer of `FirstSpikes` on images with channels second."""
+class IntegrateAndFireConvolution(nn.Module):
+    """A layer of `IntegrateAndFire` on images with channels second."""
 
-    def __init__(self, neurons: FirstSpikes) -> None:
+    def __init__(self, neurons: IntegrateAndFire) -> None:
         super().__init__()
         self.neurons = neurons
 
@@ -210,8 +208,10 @@ class _Builder:
         padding = self._convolved(padded=padded)
         pool = pool if min(self.width, self.height) >= pool else 1
         kernel = self.config.kernel
-        neurons = FirstSpikes(self.channels, channels, kernel=kernel, threshold=threshold, padding=padding, pool=pool)
-        self.layers.append(FirstSpikeConvolution(neurons))
+        neurons = IntegrateAndFire(
+            self.channels, channels, kernel=kernel, threshold=threshold, padding=padding, pool=pool
+        )
+        self.layers.append(IntegrateAndFireConvolution(neurons))
         self.channels = channels
         self._shrink(pool)
 
@@ -302,10 +302,32 @@ MODELS: Mapping[NetworkKind, Callable[[_Builder], None]] = {
     "mlp": _mlp,
     "stdp": _stdp,
 }
-"""The function that builds the layers before the readout, by the kind of network."""
+"""The function that builds the layers before the readout, by the kind of network; see `first_spike` for that kind."""
 
 
-class SpikingNetwork(nn.Module):
+class Network(nn.Module):
+    """A network of spiking neurons, which returns a number per class and step for spike tensors."""
+
+    streams: ClassVar[bool] = True
+    """Whether a recording can be passed in parts, with the state between them."""
+    of_classes: ClassVar[tuple[str, ...]] = ("linear.weight", "linear.bias")
+    """Names of the weights whose shapes depend on the number of classes."""
+
+    def forward(self, spikes: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Return the readout after every step, and the state after the last.
+
+        Args:
+            spikes: [T, B, C, H, W], of any dtype.
+            state: The state that the previous call returned, to continue the same recordings; None to start.
+
+        Returns:
+            [T, B, K], whose means over T are the logits; and the state. In evaluation mode, a recording in parts has
+            the same result as in one call.
+        """
+        raise NotImplementedError
+
+
+class SpikingNetwork(Network):
     """A spiking network, which returns a number per class and step for spike tensors.
 
     Args:
@@ -343,16 +365,7 @@ class SpikingNetwork(nn.Module):
         self.dropout = config.dropout
 
     def forward(self, spikes: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Return the readout after every step, and the state after the last.
-
-        Args:
-            spikes: [T, B, C, H, W], of any dtype.
-            state: The state that the previous call returned, to continue the same recordings; None to start.
-
-        Returns:
-            [T, B, K], membrane potentials of a leaky readout or spikes of a counting one, whose means over T are the
-            logits; and the state. In evaluation mode, a recording in parts has the same result as in one call.
-        """
+        """Return membrane potentials of a leaky readout or spikes of a counting one; see `Network`."""
         memory = Memory(state, len(spikes))
         x = self._run(spikes, memory, len(self.layers))
         features = drop_features(x.flatten(1).unflatten(0, (memory.steps, -1)), self.dropout, self.training)
@@ -385,51 +398,3 @@ def _build_readout(config: NetworkConfig, dt: float) -> LeakyReadout | CountRead
     if config.readout == "leaky":
         return LeakyReadout(config.tau_readout_s, dt, config.gain)
     return CountReadout(config, dt, config.votes) if config.readout == "count" else LinearReadout()
-
-
-def is_spiking(module: nn.Module) -> bool:
-    """Return whether a module is a layer of neurons that spike."""
-    return isinstance(module, LIF) or (isinstance(module, FirstSpikes) and module.threshold is not None)
-
-
-def spike_rate(neurons: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) -> float:
-    """Return the spikes per neuron and step of a call of a layer of neurons.
-
-    Args:
-        neurons: The layer.
-        inputs: The arguments of the call.
-        output: What it returned.
-    """
-    if not isinstance(neurons, FirstSpikes):
-        return float(output[0].detach().mean(dtype=torch.float64))
-    spikes, before = inputs  # a square of `FirstSpikes` has one spike at most, of whichever neuron
-    fired = int((output[1] == FIRED).sum()) - (0 if before is None else int((before == FIRED).sum()))
-    return fired / output[1].numel() / len(spikes)
-
-
-@contextmanager
-def watch_rates(network: nn.Module) -> Iterator[dict[str, float]]:
-    """Yield a dictionary that every forward pass inside the block updates with the spikes per neuron and step.
-
-    Its keys are `lif1`, `lif2`, ... from the input to the output.
-    """
-    rates: dict[str, float] = {}
-
-    def watch(name: str, layer: nn.Module) -> RemovableHandle:
-        def note(spikes: Tensor) -> None:
-            rates[name] = float(spikes.detach().mean())
-
-        def note_first(*call: Any) -> None:
-            rates[name] = spike_rate(*call)
-
-        if isinstance(layer, LIF):
-            return layer.spikes.register_forward_hook(lambda _layer, _inputs, output: note(output))
-        return layer.register_forward_hook(note_first)
-
-    layers = filter(is_spiking, network.modules())
-    hooks = [watch(f"lif{number}", layer) for number, layer in enumerate(layers, start=1)]
-    try:
-        yield rates
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -13,7 +13,7 @@ from torch import nn
 from ..datasets import DataSet, SpikeTensors
 from ..datasets.augmentation import Spikes
 from ..encoding import BinConfig
-from ..networks import FirstSpikes, LayerTrace, SpikingNetwork, trace_layers
+from ..networks import IntegrateAndFire, LayerTrace, Network, trace_layers
 from ..results import (
     ActivityRecord,
     EventImage,
@@ -35,7 +35,7 @@ MAX_KERNELS = 64  # of a layer
 
 def record_activity(
     layers: Sequence[LayerActivity],
-    network: SpikingNetwork,
+    network: Network,
     tensors: SpikeTensors,
     data: DataSet,
     bins: BinConfig,
@@ -65,9 +65,9 @@ def record_activity(
     )
 
 
-def _kernels(network: SpikingNetwork) -> Iterator[KernelRecord]:
+def _kernels(network: Network) -> Iterator[KernelRecord]:
     """Yield the kernels of the layers that STDP trains, in the pixels of the network's input."""
-    layers = [module for module in network.modules() if isinstance(module, FirstSpikes)]
+    layers = [module for module in network.modules() if isinstance(module, IntegrateAndFire)]
     stride, shown = 1, torch.empty(0)
     for number, layer in enumerate(layers, start=1):
         weight = layer.weight.detach().cpu()
@@ -87,7 +87,7 @@ def _image(spikes: Spikes) -> EventImage:
     return EventImage(off=_rounded(off), on=_rounded(on))
 
 
-def _example(network: SpikingNetwork, tensors: SpikeTensors, data: DataSet, number: int) -> ExampleRecord:
+def _example(network: Network, tensors: SpikeTensors, data: DataSet, number: int) -> ExampleRecord:
     spikes = tensors[number][0]
     device = next(network.parameters()).device
     traces, readout = trace_layers(network, torch.tensor(spikes)[:, None].to(device), SHOWN_NEURONS)

@@ -98,6 +98,8 @@ class TrainConfig(Settings):
     def _fits_together(self) -> TrainConfig:
         if self.augment.flip_polarity and self.bins.polarity == "merged":
             raise ValueError("augment.flip_polarity = true: bins.polarity = merged has no polarities")
+        if self.network.kind == "first_spike":
+            self._check_first_spike()
         if self.optimiser.rule == "readout":
             self._check_readout()
         if self.network.kind == "stdp":
@@ -146,6 +148,18 @@ class TrainConfig(Settings):
             )
         if self.baseline:
             raise ValueError("baseline = true: trains all weights, and optimiser.rule = readout does not; use false")
+
+    def _check_first_spike(self) -> None:
+        for name, value, expected in (
+            ("optimiser.rule", self.optimiser.rule, "bptt"),
+            ("optimiser.truncate", self.optimiser.truncate, None),
+            ("optimiser.segment", self.segment_steps, None),
+            ("optimiser.loss", self.optimiser.loss, "mean"),
+            ("baseline", self.baseline, False),
+        ):
+            if value != expected:
+                found, needed = ("null" if each is None else str(each).lower() for each in (value, expected))
+                raise ValueError(f"{name} = {found}: network.kind = first_spike needs {needed}")
 
     def _check_stdp(self) -> None:
         layers = len(self.network.channels)

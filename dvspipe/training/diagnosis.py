@@ -122,16 +122,13 @@ def _find_untested(outcome: Outcome) -> Iterator[Finding]:
 
 def _find_rates(outcome: Outcome) -> Iterator[Finding]:
     network = outcome.config.network
-    louder: tuple[str, ...] = (f"network.gain={3 * network.gain:g}", f"network.tau_mem_s={_shorter(outcome.config):g}")
-    if network.kind == "stdp":
-        louder = (f"network.thresholds=[{', '.join(f'{threshold / 2:g}' for threshold in network.thresholds)}]",)
     silent = [layer.name for layer in outcome.layers if layer.rate == 0]
     saturated = [layer.name for layer in outcome.layers if (layer.rate or 0) > SATURATED_RATE]
     if silent:
         yield Finding(
             kind="silent",
             text=f"{_list(silent)} did not spike for any test recording, so that the readout gets no input",
-            settings=louder,
+            settings=_louder(outcome.config),
         )
     if saturated:
         yield Finding(
@@ -142,8 +139,15 @@ def _find_rates(outcome: Outcome) -> Iterator[Finding]:
         )
 
 
-def _shorter(config: TrainConfig) -> float:
-    return max(config.network.tau_mem_s / 2, config.bins.step_us * 1e-6)
+def _louder(config: TrainConfig) -> tuple[str, ...]:
+    """Return settings with which more neurons spike."""
+    network = config.network
+    if network.kind == "stdp":
+        return (f"network.thresholds=[{', '.join(f'{threshold / 2:g}' for threshold in network.thresholds)}]",)
+    gain = f"network.gain={3 * network.gain:g}"
+    if network.kind == "first_spike":
+        return (gain,)
+    return gain, f"network.tau_mem_s={max(network.tau_mem_s / 2, config.bins.step_us * 1e-6):g}"
 
 
 def _find_updates(outcome: Outcome) -> Iterator[Finding]:

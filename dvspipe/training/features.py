@@ -14,7 +14,7 @@ from ..datasets import BatchSettings, SpikeTensors, training_batches
 from ..datasets.augmentation import Spikes
 from ..errors import ConfigError
 from ..learning import Competition, convergence, learn_convolution
-from ..networks import FirstSpikes, SpikingNetwork, watch_rates
+from ..networks import IntegrateAndFire, SpikingNetwork, watch_rates
 from ..parallel import prefetch
 from ..results import EpochRow
 from .evaluation import evaluate
@@ -69,8 +69,8 @@ class FeatureTrainer(Trainer):
             if rate == 0:
                 self.callback.on_warning(f"epoch {row.epoch}: layer {name} is silent; lower network.thresholds")
 
-    def _layers(self) -> list[FirstSpikes]:
-        return [module for module in self.network.modules() if isinstance(module, FirstSpikes)]
+    def _layers(self) -> list[IntegrateAndFire]:
+        return [module for module in self.network.modules() if isinstance(module, IntegrateAndFire)]
 
     def _find_learner(self, epoch: int) -> int:
         """Return which layer learns in an epoch, from 0."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..datasets import SpikeTensors, plain_batches
 from ..learning import is_linear, read_features
-from ..networks import ClassMoments, SpikingNetwork, apply_norms, find_norms, measure_norms
+from ..networks import ClassMoments, apply_norms, find_norms, measure_norms
 from ..networks.models import StandardisedConvolution
 from ..networks.norms import PIECE_STEPS
 
@@ -94,13 +94,12 @@ def measure_classes(network: nn.Module, tensors: SpikeTensors, classes: int, *, 
     device = next(network.parameters()).device
     order = np.random.default_rng(0).permutation(len(tensors))
     chosen = np.concatenate([order[tensors.labels[order] == label][:MAX_OF_CLASS] for label in range(classes)])
-    linear = isinstance(network, SpikingNetwork) and is_linear(network)
+    linear = network if is_linear(network) else None
     measured, features = [], []
     for batch_spikes in plain_batches(tensors, batch, chosen.tolist()):
         spikes = torch.from_numpy(batch_spikes).transpose(0, 1).to(device)
         measured.append(measure_norms(network, spikes)[1])
-        if linear:
-            assert isinstance(network, SpikingNetwork)
-            features.append(read_features(network, spikes))
+        if linear is not None:
+            features.append(read_features(linear, spikes))
     joined = torch.cat(features) if features else None
     return ClassMoments.average(measured, tensors.labels[chosen].tolist(), classes, joined)

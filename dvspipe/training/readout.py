@@ -14,8 +14,16 @@ from torch import nn
 from ..checkpoint import ClassifierConfig, load_checkpoint
 from ..datasets import DataSet, Sample, open_dataset, plain_batches
 from ..errors import DataError
-from ..learning import ReadoutFit, find_features, find_readout, fit_readout, read_features, replace_readout
-from ..networks import ClassMoments, SpikingNetwork, watch_rates
+from ..learning import (
+    ReadoutFit,
+    find_features,
+    find_readout,
+    fit_readout,
+    read_features,
+    replace_readout,
+    require_linear,
+)
+from ..networks import ClassMoments, Network, watch_rates
 from ..results import EpochRow, RunFolder, write_rows
 from .config import TrainConfig
 from .trainer import Experiment
@@ -37,13 +45,14 @@ class ReadoutTrainer:
     def __init__(
         self,
         experiment: Experiment,
-        network: SpikingNetwork,
+        network: Network,
         folder: RunFolder,
         save: Callable[[Path, nn.Module], None],
         moments: ClassMoments | None,
     ) -> None:
         self.moments = moments
-        self.experiment, self.network, self.folder, self.save = experiment, network, folder, save
+        self.experiment, self.folder, self.save = experiment, folder, save
+        self.network = require_linear(network)
         self.rows: list[EpochRow] = []
 
     def fit(self) -> EpochRow:

@@ -16,7 +16,7 @@ from ..checkpoint import ClassifierConfig, load_checkpoint, read_tensors, write_
 from ..config import build, find_differences, read_yaml
 from ..errors import CheckpointError, ConfigError, Remedy
 from ..files import read_bytes
-from ..networks import SpikingNetwork
+from ..networks import Network
 from ..results import EpochRow, RunFolder
 from .config import TrainConfig
 
@@ -158,7 +158,7 @@ def check_config(config: TrainConfig, path: Path, *, changed: bool) -> None:
         raise ConfigError(f"{path}: the run was started with other settings: {listed}", remedy)
 
 
-def load_initial_weights(checkpoint: str, classifier: ClassifierConfig, network: SpikingNetwork) -> ClassifierConfig:
+def load_initial_weights(checkpoint: str, classifier: ClassifierConfig, network: Network) -> ClassifierConfig:
     """Load the weights of a checkpoint into a network, those of the last linear layer only if the classes are the same.
 
     Returns:
@@ -173,7 +173,7 @@ def load_initial_weights(checkpoint: str, classifier: ClassifierConfig, network:
     differences = [f"{key} = {_text(old)} there, {_text(new)} here" for key, old, new in find_differences(there, here)]
     if differences:
         raise ConfigError(f"init = {checkpoint}: trained with another configuration: {'; '.join(differences)}")
-    last = () if before.classes == classifier.classes else ("linear.weight", "linear.bias")
+    last = () if before.classes == classifier.classes else network.of_classes
     weights = {name: tensor for name, tensor in trained.state_dict().items() if name not in last}
     network.load_state_dict(weights, strict=not last)
     return classifier.model_copy(update={"trained_on": f"{before.trained_on}; then {classifier.trained_on}"})

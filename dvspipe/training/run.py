@@ -28,7 +28,7 @@ from ..datasets import (
 )
 from ..errors import ConfigError, DataError
 from ..files import lock_folder, write_text
-from ..networks import ClassMoments, SpikingNetwork, count_activity, summarize_layers
+from ..networks import ClassMoments, Network, SpikingNetwork, count_activity, summarize_layers
 from ..results import ActivityRecord, BaselineResult, EpochRow, Finding, RunFolder, TestResult, TrainingRun, write_rows
 from .activity import record_activity
 from .baseline import FrameNetwork, load_baseline, save_baseline
@@ -168,7 +168,7 @@ def _run(
 
 
 def _fit(
-    experiment: Experiment, network: SpikingNetwork, folder: RunFolder, state: TrainingState | None
+    experiment: Experiment, network: Network, folder: RunFolder, state: TrainingState | None
 ) -> tuple[Trainer | ReadoutTrainer, EpochRow]:
     """Train a network by its rule; return what did it, and the epoch that is kept."""
     if experiment.config.optimiser.rule != "readout":
@@ -189,7 +189,7 @@ def _open(config: TrainConfig) -> DataSet:
     return open_dataset(config.data, config.seed, config.bins)
 
 
-def _build(config: TrainConfig, data: DataSet) -> tuple[ClassifierConfig, SpikingNetwork]:
+def _build(config: TrainConfig, data: DataSet) -> tuple[ClassifierConfig, Network]:
     """Return a classifier for a data set and its network, with the weights of `config.init` if there is one."""
     if config.bins.downsample >= max(data.sensor.width, data.sensor.height) > 1:
         raise ConfigError(f"bins.downsample = {config.bins.downsample}: leaves one pixel of a sensor of {data.sensor}")
@@ -258,7 +258,9 @@ def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult
     config, processes = experiment.config, experiment.processes
     optimiser = config.optimiser.model_copy(update={"truncate": None, "segment": None, "rule": "bptt", "update": "end"})
     torch.manual_seed(config.seed)
-    network = FrameNetwork(experiment.classifier.build_network()).to(processes.device)
+    spiking = experiment.classifier.build_network()
+    assert isinstance(spiking, SpikingNetwork)  # TrainConfig refuses others
+    network = FrameNetwork(spiking).to(processes.device)
     callback = experiment.callback
     experiment = replace(
         experiment,

@@ -16,7 +16,7 @@ from ..checkpoint import FEW_CALIBRATED, ClassifierConfig
 from ..datasets import Batch, BatchSettings, DataSet, SpikeTensors, training_batches
 from ..errors import CheckpointError, ConfigError
 from ..learning import Loss, backpropagate, backpropagate_segments, build_rule, choose_segment, measure_graph
-from ..networks import SpikingNetwork, State, find_norms, watch_rates
+from ..networks import FirstSpikeNetwork, Network, SpikingNetwork, State, find_norms, watch_rates
 from ..results import EpochRow, RunFolder, wilson_interval, write_rows
 from .callback import TrainingCallback
 from .config import OptimiserConfig, TrainConfig
@@ -97,7 +97,8 @@ class Trainer:
             if isinstance(network, SpikingNetwork)
             else None
         )
-        self.segment_is_chosen = self.settings.segment != "auto" or self.settings.truncate is not None
+        streams = not isinstance(network, Network) or network.streams
+        self.segment_is_chosen = self.settings.segment != "auto" or self.settings.truncate is not None or not streams
         self.step = 0
         self.rows: list[EpochRow] = []
 
@@ -203,6 +204,7 @@ class Trainer:
         """Make a step of the optimiser with the gradients that were added."""
         self.processes.average_gradients(self.network)
         self.scaler.unscale_(self.optimiser)
+        self._add_penalty()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip_norm)
         self.scaler.step(self.optimiser)
         self.scaler.update()
@@ -255,6 +257,13 @@ class Trainer:
             )
         return segment
 
+    def _add_penalty(self) -> None:
+        """Add the gradient of the penalty that keeps the neurons of a first-spike network alive."""
+        if isinstance(self.network, FirstSpikeNetwork) and self.network.keep_alive:
+            for weight, gradient in self.network.penalty_gradients():
+                assert weight.grad is not None
+                weight.grad += gradient
+
     def _nan_error(self, epoch: int, number: int) -> ConfigError:
         kept = f" (the last finite weights are in {self.folder.last})" if self.folder.last.exists() else ""
         return ConfigError(
@@ -289,11 +298,12 @@ class Trainer:
 
     def warn_of_rates(self, row: EpochRow) -> None:
         """Warn of layers that are silent or saturated."""
+        by_times = isinstance(self.network, FirstSpikeNetwork)
+        louder = "raise network.keep_alive" if by_times else "lower network.tau_mem_s"
         for name, rate in row.rates.items():
             if rate == 0:
                 self.callback.on_warning(
-                    f"epoch {row.epoch}: layer {name} is silent; raise network.gain or the learning rate, or lower "
-                    "network.tau_mem_s"
+                    f"epoch {row.epoch}: layer {name} is silent; raise network.gain or the learning rate, or {louder}"
                 )
             elif rate > SATURATED_RATE:
                 self.callback.on_warning(

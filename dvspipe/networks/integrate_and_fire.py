@@ -39,7 +39,7 @@ class Geometry(NamedTuple):
     pool: int
 
 
-class FirstSpikes(nn.Module):
+class IntegrateAndFire(nn.Module):
     """A convolutional layer of neurons that do not leak and spike at most once, with maximum pooling.
 
     Args:
@@ -52,7 +52,7 @@ class FirstSpikes(nn.Module):
 
     Example:
         >>> _ = torch.manual_seed(0)
-        >>> layer = FirstSpikes(2, 3, kernel=3, threshold=4.0, padding=1)
+        >>> layer = IntegrateAndFire(2, 3, kernel=3, threshold=4.0, padding=1)
         >>> spikes, state = layer(torch.ones(2, 1, 4, 5, 2), None)
         >>> spikes.shape, int(spikes.sum(0).max())
         (torch.Size([2, 1, 4, 5, 3]), 1)

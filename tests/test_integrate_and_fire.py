@@ -11,8 +11,8 @@ from torch.nn import functional
 from dvspipe.errors import ConfigError, DataError
 from dvspipe.events import SensorSize
 from dvspipe.learning import Competition, StdpConfig, convergence, learn_convolution
-from dvspipe.networks import FirstSpikes, NetworkConfig, SpikingNetwork, count_activity, trace_layers, watch_rates
-from dvspipe.networks.first_spikes import FIRED
+from dvspipe.networks import IntegrateAndFire, NetworkConfig, SpikingNetwork, count_activity, trace_layers, watch_rates
+from dvspipe.networks.integrate_and_fire import FIRED
 
 GRID = SensorSize(width=12, height=7)
 CONFIG = NetworkConfig(kind="stdp", channels=(4, 6), kernel=3, thresholds=(5, 9), last_pool=2, readout="linear")
@@ -28,7 +28,7 @@ def sample(recordings: int, steps: int = 8) -> Tensor:
     return (torch.rand(steps, recordings, 2, 7, 12, generator=draw) < 0.1).to(torch.uint8)
 
 
-def plain_spikes(layer: FirstSpikes, spikes: Tensor) -> Tensor:
+def plain_spikes(layer: IntegrateAndFire, spikes: Tensor) -> Tensor:
     """[T, B, H', W', K], by a convolution of the sum of the spikes so far, without pooling."""
     summed = spikes.float().cumsum(0).flatten(0, 1).permute(0, 3, 1, 2)
     potentials = functional.conv2d(summed, layer.weight, padding=layer.geometry.padding)
@@ -51,7 +51,7 @@ def pooled(values: Tensor, side: int) -> Tensor:
 @pytest.mark.parametrize("threshold", [5.0, None])
 def test_a_layer_equals_a_plain_convolution(threshold: float | None) -> None:
     torch.manual_seed(0)
-    layer = FirstSpikes(2, 4, kernel=3, threshold=threshold, padding=1, pool=2)
+    layer = IntegrateAndFire(2, 4, kernel=3, threshold=threshold, padding=1, pool=2)
     spikes = sample(3).permute(0, 1, 3, 4, 2)
     got, _ = layer(spikes, None)
     expected = plain_spikes(layer, spikes)

@@ -1,0 +1,219 @@
+"""SuperSpike: the three-factor rule for spike trains, and the van Rossum loss that it descends.
+
+Zenke and Ganguli, "SuperSpike: supervised learning in multilayer spiking neural networks", Neural Computation 30
+(2018). The loss of a neuron with spikes S and target spikes Y is half the integral of the square of e = a * (Y - S),
+convolved with a double exponential kernel that is scaled so that the integral of its square is 1: one missing spike
+costs 1/2. The rule changes a weight while spikes arrive, by the product of three factors,
+
+    dw_ij / dt = r e_i(t) [a * (f(U_i) (k * S_j))](t),
+
+the error e of the neuron, the surrogate derivative f of its spikes at the potential U, and the effect k * S_j of the
+input spikes on U, the latter two filtered by a, the eligibility of the synapse. It equals the gradient of the loss if a
+reset has no derivative.
+
+Example:
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> layer = SuperSpikeLayer(100, 1, dt=1e-3, generator=generator)
+    >>> inputs = (torch.rand(300, 1, 100, generator=generator) < 0.01).float()
+    >>> targets = torch.zeros(300, 1, 1)
+    >>> targets[[100, 200]] = 1
+    >>> optimiser, losses = RMaxProp([layer.weight], lr=2e-2), []
+    >>> for _ in range(40):
+    ...     result = layer.learn(inputs, targets)
+    ...     layer.weight.grad = result.gradient
+    ...     optimiser.step()
+    ...     losses.append(float(result.loss))
+    >>> losses[-1] < losses[0]
+    True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..networks.neurons import Spike
+
+
+@dataclass(frozen=True)
+class VanRossum:
+    """The van Rossum loss with a double exponential kernel, in steps of dt.
+
+    Args:
+        dt: Length of a step in seconds.
+        rise_s: Time constant of the rise of the kernel, in seconds.
+        decay_s: Time constant of its decay; another than that of the rise.
+
+    Example:
+        >>> targets = torch.zeros(4000, 1, 1, dtype=torch.float64)
+        >>> targets[100] = 1  # a spike is missing
+        >>> round(float(VanRossum(dt=1e-4).loss(torch.zeros_like(targets), targets)), 2)
+        0.5
+    """
+
+    dt: float
+    rise_s: float = 0.005
+    decay_s: float = 0.010
+
+    @property
+    def scale(self) -> float:
+        """Factor of the difference of the two exponentials, which makes the integral of the kernel's square 1."""
+        a, b = self.decay_s, self.rise_s
+        return float((a / 2 + b / 2 - 2 * a * b / (a + b)) ** -0.5)
+
+    @property
+    def keeps(self) -> tuple[float, float]:
+        """What is left of each exponential after a step."""
+        return tuple(float(torch.exp(torch.tensor(-self.dt / tau, dtype=torch.float64)))  # type: ignore[return-value]
+                     for tau in (self.decay_s, self.rise_s))  # fmt: skip
+
+    def start(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the state of the filter before the first step, for signals of this shape."""
+        return torch.zeros_like(like), torch.zeros_like(like)
+
+    def step(self, signal: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return the filtered signal of a step, and the state after it."""
+        slow, fast = (keep * part + signal for keep, part in zip(self.keeps, state, strict=True))
+        return self.scale * (slow - fast), (slow, fast)
+
+    def filter(self, signal: Tensor) -> Tensor:
+        """Return a signal [T, ...] convolved with the kernel."""
+        state, filtered = self.start(signal[0]), []
+        for now in signal.unbind(0):
+            value, state = self.step(now, state)
+            filtered.append(value)
+        return torch.stack(filtered)
+
+    def loss(self, spikes: Tensor, targets: Tensor) -> Tensor:
+        """Return half the integral of the squared difference of filtered spikes [T, ...], summed over all of them."""
+        return 0.5 * self.dt * self.filter(targets - spikes).square().sum()
+
+
+class SuperSpikeResult(NamedTuple):
+    """What a layer did with spike trains, and what it would learn from them.
+
+    Args:
+        spikes: [T, B, M].
+        loss: The van Rossum loss, summed over recordings and neurons.
+        gradient: [M, N], that of the loss by the three-factor rule.
+    """
+
+    spikes: Tensor
+    loss: Tensor
+    gradient: Tensor
+
+
+class SuperSpikeLayer(nn.Module):
+    """LIF neurons with synaptic currents that learn spike trains by the three-factor rule.
+
+    In each step, I <- exp(-dt / tau_syn) I + w S, U <- exp(-dt / tau_mem) U + (1 - exp(-dt / tau_mem)) I, and a spike
+    if U > 1, which subtracts 1. The rule needs memory for two traces per synapse, whatever the number of steps.
+
+    Args:
+        inputs: N.
+        neurons: M.
+        dt: Length of a step in seconds.
+        tau_mem_s: Membrane time constant in seconds.
+        tau_syn_s: Time constant of the synaptic currents in seconds.
+        slope: Of the surrogate derivative 1 / (1 + slope abs(U - 1))^2.
+        generator: Of the first weights.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        neurons: int,
+        *,
+        dt: float,
+        tau_mem_s: float = 0.010,
+        tau_syn_s: float = 0.005,
+        slope: float = 5.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.keep_mem, self.keep_syn = (float(torch.tensor(-dt / tau).exp()) for tau in (tau_mem_s, tau_syn_s))
+        self.slope, self.error = slope, VanRossum(dt)
+        drawn = torch.randn(neurons, inputs, generator=generator)
+        self.weight = nn.Parameter(2 * drawn.abs() / inputs**0.5)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the spikes [T, B, M] for input spikes [T, B, N], with surrogate gradients and a detached reset."""
+        current = potential = inputs.new_zeros(inputs.shape[1], len(self.weight))
+        steps = []
+        for arrived in inputs.unbind(0):
+            current = self.keep_syn * current + arrived @ self.weight.t()
+            potential = self.keep_mem * potential + (1 - self.keep_mem) * current
+            spikes: Tensor = Spike.apply(potential - 1, "superspike", self.slope)  # type: ignore[no-untyped-call]
+            potential = potential - spikes.detach()
+            steps.append(spikes)
+        return torch.stack(steps)
+
+    @torch.no_grad()
+    def learn(self, inputs: Tensor, targets: Tensor) -> SuperSpikeResult:
+        """Return spikes, loss and the gradient of the weights by the three-factor rule, forward in time.
+
+        Args:
+            inputs: Spikes [T, B, N].
+            targets: Spikes [T, B, M].
+        """
+        _, B, N = inputs.shape
+        current = potential = inputs.new_zeros(B, len(self.weight))
+        trace = effect = inputs.new_zeros(B, N)  # k * S of the inputs, and the current before it
+        error_state, eligibility_state = (
+            self.error.start(current),
+            self.error.start(current[:, :, None] * effect[:, None]),
+        )
+        gradient, loss, steps = torch.zeros_like(self.weight), inputs.new_zeros(()), []
+        for arrived, wanted in zip(inputs.unbind(0), targets.unbind(0), strict=True):
+            current = self.keep_syn * current + arrived @ self.weight.t()
+            potential = self.keep_mem * potential + (1 - self.keep_mem) * current
+            trace = self.keep_syn * trace + arrived
+            effect = self.keep_mem * effect + (1 - self.keep_mem) * trace
+            sensitive = 1 / (1 + self.slope * (potential - 1).abs()) ** 2
+            spikes = (potential > 1).to(potential)
+            potential = potential - spikes
+            error, error_state = self.error.step(wanted - spikes, error_state)
+            eligibility, eligibility_state = self.error.step(sensitive[:, :, None] * effect[:, None], eligibility_state)
+            gradient -= self.error.dt * torch.einsum("bm,bmn->mn", error, eligibility)
+            loss += 0.5 * self.error.dt * error.square().sum()
+            steps.append(spikes)
+        return SuperSpikeResult(torch.stack(steps), loss, gradient)
+
+
+class RMaxProp(torch.optim.Optimizer):
+    """Steps of lr / sqrt(g2) along the gradient, with g2 <- max(gradient^2, decay g2) per weight.
+
+    Args:
+        params: The weights.
+        lr: Size of the largest step.
+        decay: How much of g2 is left after a step, 0 to 1.
+
+    Example:
+        >>> weight = torch.zeros(2, requires_grad=True)
+        >>> weight.grad = torch.tensor([3.0, -0.1])
+        >>> RMaxProp([weight], lr=0.5).step()
+        >>> weight.tolist()
+        [-0.5, 0.5]
+    """
+
+    def __init__(self, params: Iterable[Tensor], lr: float = 1e-3, decay: float = 0.99) -> None:
+        super().__init__(params, {"lr": lr, "decay": decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Change the weights by their gradients; `closure`, if given, computes these."""
+        if closure is not None:
+            with torch.enable_grad():
+                closure()
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                largest = torch.maximum(weight.grad**2, group["decay"] * state.get("g2", torch.zeros_like(weight)))
+                state["g2"] = largest
+                weight -= group["lr"] * weight.grad / largest.sqrt().clamp(min=torch.finfo(weight.dtype).tiny)

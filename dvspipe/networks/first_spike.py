@@ -1,0 +1,178 @@
+"""A network whose neurons spike at most once, trained by the exact gradients of their spike times."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ConfigError
+from ..events import SensorSize
+from .config import NetworkConfig
+from .models import Network, State
+from .spike_times import LARGEST_RESPONSE, first_spike_times
+
+LEAST_SLOPE = 0.1  # of a potential at a spike, in thresholds per synaptic time constant; see `first_spike_times`
+MEAN, DEVIATION = 4.0, 2.5  # of the first weights, times N and its square root, in the sum that reaches the threshold
+READOUT_DELAY = (
+    1.0  # synaptic time constants from the end of the steps to the time of a neuron that only just is silent
+)
+
+
+class FirstSpikeLayer(nn.Module):
+    """Neurons that spike at most once: input spike times [B, N] to spike times [B, M], see `first_spike_times`.
+
+    Times are in units of the synaptic time constant, infinite without a spike.
+
+    Args:
+        inputs: N.
+        neurons: M.
+        leak: tau_syn / tau_mem: 0 (Mostafa 2017), 0.5 or 1 (Göltz et al. 2021).
+        gain: Factor on the weights.
+        dropout: Share of the input spikes dropped during training; the weights of the others are increased.
+        horizon: As in `first_spike_times`.
+        least_slope: As in `first_spike_times`; 0: exact gradients.
+
+    Example:
+        >>> layers = nn.Sequential(FirstSpikeLayer(3, 20), FirstSpikeLayer(20, 2))
+        >>> layers(torch.tensor([[0.0, 0.4, math.inf], [0.3, 0.2, 0.0]])).shape
+        torch.Size([2, 2])
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        neurons: int,
+        *,
+        leak: float = 1.0,
+        gain: float = 1.0,
+        dropout: float = 0.0,
+        horizon: float | None = None,
+        least_slope: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.leak, self.gain, self.dropout = leak, gain, dropout
+        self.horizon, self.least_slope = horizon, least_slope
+        reached = self.least_sum()
+        drawn = reached * (MEAN / inputs + DEVIATION / math.sqrt(inputs) * torch.randn(neurons, inputs))
+        self.weight = nn.Parameter(drawn)
+
+    def least_sum(self) -> float:
+        """Return the sum of the weights above which spikes of all inputs at once make a neuron spike."""
+        return 1 / LARGEST_RESPONSE[self.leak]
+
+    def potentials(self, times: Tensor, moments: Tensor) -> Tensor:
+        """Return the potentials [T, M] at some moments [T] for input spikes at times [N], without output spikes."""
+        since = (moments[:, None] - times).clamp(min=0)
+        a = self.leak
+        response = since * torch.exp(-since) if a == 1 else (torch.exp(-a * since) - torch.exp(-since)) / (1 - a)
+        return response @ (self.gain * self.weight).t()
+
+    def forward(self, times: Tensor) -> Tensor:
+        """Return the spike times [B, M] for those of the inputs [B, N]."""
+        weights = self.gain * self.weight
+        if self.training and self.dropout:
+            times = times.masked_fill(torch.rand_like(times) < self.dropout, math.inf)
+            weights = weights / (1 - self.dropout)
+        return first_spike_times(times, weights, leak=self.leak, horizon=self.horizon, least_slope=self.least_slope)
+
+
+class FirstSpikeNetwork(Network):
+    """Layers of neurons that spike at most once; the first neuron of the last layer to spike is the prediction.
+
+    An input spikes at its first step that is not 0, later ones are ignored. The time of an output spike becomes the
+    logit -time / `tau_readout_s`, the same at every step. A silent neuron of the last layer has a time after the end of
+    the steps that depends on how close its potential came to the threshold, so that it has a gradient.
+
+    Args:
+        config: Neurons of each layer and time constants.
+        grid: Width and height of the spike tensors.
+        classes: K, number of classes, >= 2.
+        dt: Length of a time step in seconds.
+        inputs: C, channels of the spike tensors.
+
+    Raises:
+        ConfigError: There is no closed form for the time constants, or a setting is of other kinds of networks.
+    """
+
+    streams: ClassVar[bool] = False
+    of_classes: ClassVar[tuple[str, ...]] = ("readout.weight",)
+
+    def __init__(
+        self, config: NetworkConfig, *, grid: SensorSize, classes: int, dt: float, inputs: int = 2
+    ) -> None:  # fmt: skip
+        super().__init__()
+        leak = find_leak(config)
+        assert config.tau_syn_s is not None
+        self.step, self.steps = dt / config.tau_syn_s, 1
+        self.scale = config.tau_readout_s / config.tau_syn_s
+        self.keep_alive = config.keep_alive
+        sizes = (inputs * grid.width * grid.height, *config.channels)
+        build = partial(FirstSpikeLayer, leak=leak, gain=config.gain, dropout=config.dropout, least_slope=LEAST_SLOPE)
+        self.layers = nn.ModuleList(itertools.starmap(build, itertools.pairwise(sizes)))
+        self.readout = build(sizes[-1], classes)
+
+    def forward(self, spikes: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Return the logits at every step, and an empty state; see `Network`.
+
+        Raises:
+            ConfigError: There is a state: the steps must be those of complete recordings.
+        """
+        if state is not None:
+            raise ConfigError(f"network.kind = first_spike: needs all steps at once (found a part of {len(spikes)})")
+        self.steps = len(spikes)
+        times = self.first_times(spikes)
+        for layer in self.layers:
+            times = layer(times)
+        self.readout.horizon = len(spikes) * self.step + READOUT_DELAY
+        logits = -self.readout(times) / self.scale
+        return logits.expand(len(spikes), -1, -1), []
+
+    def first_times(self, spikes: Tensor) -> Tensor:
+        """Return the times [B, C * H * W] of the first spikes of the inputs [T, B, C, H, W], infinite without one."""
+        T = len(spikes)
+        left = torch.arange(T, 0, -1, dtype=torch.int16, device=spikes.device)[:, None, None]
+        steps = T - ((spikes.flatten(2) != 0) * left).amax(0)
+        times = steps.to(self.readout.weight.dtype) * self.step
+        return times.masked_fill(steps == T, math.inf)
+
+    def penalty_gradients(self) -> Iterator[tuple[nn.Parameter, Tensor]]:
+        """Yield the weights of each layer and the gradient of the penalty that keeps neurons alive.
+
+        The penalty is `keep_alive` times the sum over neurons of max(0, s - the sum of its weights), where s is the
+        least sum that makes a neuron spike (Mostafa 2017).
+        """
+        for layer in (*self.layers, self.readout):
+            few = layer.gain * layer.weight.detach().sum(1, keepdim=True) < layer.least_sum()
+            yield layer.weight, (-self.keep_alive * layer.gain * few).expand_as(layer.weight)
+
+
+def find_leak(config: NetworkConfig) -> float:
+    """Return tau_syn / tau_mem of a network of kind `first_spike`.
+
+    Raises:
+        ConfigError: There is no closed form for the time constants, or a setting is of other kinds of networks.
+    """
+    default = NetworkConfig()
+    for name in ("padded", "learn_tau", "readout", "votes"):
+        if getattr(config, name) != getattr(default, name):
+            raise ConfigError(f"network.{name}: is not a setting of network.kind = first_spike (leave it out)")
+    if config.tau_syn_s is None:
+        raise ConfigError(
+            "network.tau_syn_s = null: network.kind = first_spike needs a synaptic current (expected network.tau_mem_s "
+            f"= {config.tau_mem_s:g} or half of it)"
+        )
+    if not config.leak:
+        return 0.0
+    for leak in (0.5, 1.0):
+        if math.isclose(config.tau_syn_s, leak * config.tau_mem_s, rel_tol=1e-9):
+            return leak
+    raise ConfigError(
+        f"network.tau_mem_s = {config.tau_mem_s:g}: spike times have no closed form (expected network.tau_syn_s = "
+        f"{config.tau_syn_s:g} or twice that, or network.leak = false)"
+    )

@@ -1,0 +1,278 @@
+"""Closed forms of the first spike of a neuron, and their exact gradients, compiled by numba.
+
+Time is in units of the synaptic time constant. With the leak a = tau_syn / tau_mem, an input spike of weight w
+increases the current I by w, and until the neuron spikes, at V = 1,
+
+    dI/dt = -I,   dV/dt = I - a V,
+
+so that a spike adds w e(s) to V after the time s, with e(s) = (exp(-a s) - exp(-s)) / (1 - a). From V and I at an
+input, V reaches 1 after
+
+    a = 0     log(I / (I + V - 1))                               e(s) = 1 - exp(-s)                 Mostafa 2017
+    a = 1/2   -2 log((b + sqrt(b^2 - 8 I)) / (4 I)), b = V + 2I  e(s) = 2 (exp(-s/2) - exp(-s))     Göltz et al. 2021
+    a = 1     -V/I - W(-exp(-V/I) / I)                           e(s) = s exp(-s)                   Göltz et al. 2021
+
+with Lambert's W, if it does at all and no input comes before: then V and I are those at that input, and so on over the
+inputs in their order. The inputs before the spike are its causal set. The sums over them in the papers are V and I
+here, so that no exponential of a time itself is needed and the result does not depend on where time starts. At the
+spike time T with the slope dV/dt of V there, the implicit function theorem gives
+
+    dT/dw = -e(T - t) / slope,   dT/dt = w e'(T - t) / slope.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from numpy.typing import NDArray
+from torch import Tensor
+
+Floats = NDArray[np.float64]
+
+LEAKS = (0.0, 0.5, 1.0)
+"""tau_syn / tau_mem for which the spike time has a closed form."""
+HALLEY_STEPS = 12  # at most; four are usual
+LARGEST_RESPONSE = {0.0: 1.0, 0.5: 0.5, 1.0: 1 / math.e}
+"""The largest value of e(s) for each leak."""
+LARGEST_EXPONENT = 700.0  # of a float64
+GRAZING = 1e-9  # the smallest slope of a spike, which marks that there is one
+NEAR_BRANCH = -0.3  # below it, the series about the branch point -1/e is the better first guess
+
+
+def first_spike_times(
+    times: Tensor, weights: Tensor, *, leak: float = 1.0, horizon: float | None = None, least_slope: float = 0.0
+) -> Tensor:
+    """Return when neurons spike for the first time, with exact gradients of times and weights.
+
+    Args:
+        times: Of the input spikes, [B, N], in units of the synaptic time constant; infinite for none.
+        weights: [M, N], in thresholds.
+        leak: tau_syn / tau_mem: 0, 0.5 or 1.
+        horizon: If not None, the time of a neuron that does not spike is `horizon` + 1 - its largest potential, 0 or
+            more, with the gradient of the potential at that moment.
+        least_slope: The smallest slope of the potential at a spike in gradients, which grow as 1 / slope; 0: exact.
+
+    Returns:
+        [B, M]; infinite if a neuron does not spike and there is no horizon.
+
+    Raises:
+        ValueError: There is no closed form for the leak.
+
+    Example:
+        >>> times = torch.tensor([[0.2, 0.4, 0.9]], dtype=torch.float64)
+        >>> weights = torch.tensor([[1.2, 1.5, 0.8]], dtype=torch.float64)
+        >>> [round(float(first_spike_times(times, weights, leak=leak)), 6) for leak in (0.5, 1.0)]
+        [0.883963, 1.002144]
+    """
+    if leak not in LEAKS:
+        raise ValueError(f"leak = {leak:g}: has no closed form (expected 0, 0.5 or 1)")
+    spiked: Tensor = _FirstSpike.apply(times, weights, leak, horizon, least_slope)  # type: ignore[no-untyped-call]
+    return spiked
+
+
+class _FirstSpike(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, times: Tensor, weights: Tensor, leak: float, horizon: float | None, least_slope: float
+    ) -> Tensor:
+        found, order = times.detach().cpu().double().sort(dim=1)
+        rows = weights.detach().cpu().double().t().contiguous()
+        moments, slopes, peaks = (rows.new_empty(len(times), len(weights)) for _ in range(3))
+        kernel_inputs = (found.numpy(), order.numpy(), rows.numpy(), leak)
+        _forward(*kernel_inputs, horizon is not None, moments.numpy(), slopes.numpy(), peaks.numpy())
+        fired = slopes > 0
+        silent = torch.full_like(moments, math.inf) if horizon is None else horizon + 1 - peaks
+        ctx.save_for_backward(found, order, rows, moments, torch.where(fired, slopes.clamp(min=least_slope), 1))
+        ctx.leak = leak
+        return torch.where(fired, moments, silent).to(times)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        found, order, rows, moments, slopes = ctx.saved_tensors
+        shares = gradients[0].cpu().double() / slopes
+        to_rows, to_times = torch.zeros_like(rows), torch.zeros_like(found)
+        wants_times = ctx.needs_input_grad[0]
+        kernel_inputs = (found.numpy(), order.numpy(), rows.numpy(), ctx.leak, moments.numpy(), shares.numpy())
+        _backward(*kernel_inputs, to_rows.numpy(), to_times.numpy(), wants_times)
+        to_weights = to_rows.t().to(gradients[0])
+        return to_times.to(gradients[0]) if wants_times else None, to_weights, None, None, None
+
+
+@njit(cache=True, nogil=True)
+def lambert_w(x: float) -> float:
+    """Return the principal branch of Lambert's W for -1/e <= x <= 0: w with w exp(w) = x and w >= -1."""
+    p = math.sqrt(max(0.0, 2 * (1 + math.e * x)))
+    w = -1 + p - p * p / 3 + 11 / 72 * p * p * p if x < NEAR_BRANCH else x * (1 - x + 1.5 * x * x)
+    for _ in range(HALLEY_STEPS):
+        e = math.exp(w)
+        f = w * e - x
+        if f == 0 or w <= -1:
+            break
+        step = f / (e * (w + 1) - (w + 2) * f / (2 * w + 2))
+        w -= step
+        if abs(step) <= 1e-16 * abs(w):
+            break
+    return max(w, -1.0)
+
+
+@njit(cache=True, nogil=True)
+def _crossing(v: float, i: float, leak: float) -> float:
+    """Return the time until V reaches 1 from below without another input; infinite if it does not."""
+    if i <= leak:  # the slope at a crossing, i - leak, is positive, and i only falls
+        return math.inf
+    if leak == 0:
+        return max(0.0, math.log(i / (i + v - 1))) if i + v > 1 else math.inf
+    if leak == 0.5:
+        b = v + 2 * i
+        square = b * b - 8 * i
+        return max(0.0, -2 * math.log((b + math.sqrt(square)) / (4 * i))) if square >= 0 and b > 0 else math.inf
+    x = -math.exp(min(LARGEST_EXPONENT, -v / i)) / i
+    return max(0.0, -v / i - lambert_w(x)) if x >= -1 / math.e else math.inf
+
+
+@njit(cache=True, nogil=True)
+def _response(s: float, leak: float) -> float:
+    """Return e(s), the potential after the time s of an input spike of weight 1; s may be infinite."""
+    if leak == 0:
+        return -math.expm1(-s)
+    if leak == 0.5:
+        return 2 * (math.exp(-s / 2) - math.exp(-s))
+    return s * math.exp(-s) if s < math.inf else 0.0
+
+
+@njit(cache=True, nogil=True)
+def _peak(v: float, i: float, leak: float) -> float:
+    """Return the time of the largest potential from now on, if it is not now; else 0."""
+    if i <= max(0.0, leak * v):
+        return 0.0
+    if leak == 0:
+        return math.inf
+    return -2 * math.log((v + 2 * i) / (4 * i)) if leak == 0.5 else 1 - v / i
+
+
+@njit(cache=True, nogil=True)
+def _forward(
+    times: Floats,
+    order: NDArray[np.int64],
+    rows: Floats,
+    leak: float,
+    wants_peaks: bool,
+    moments: Floats,
+    slopes: Floats,
+    peaks: Floats,
+) -> None:
+    """Find the first spikes of M neurons for B recordings.
+
+    Args:
+        times: [B, N], sorted.
+        order: [B, N], the input of each.
+        rows: [N, M], the weights of each input.
+        leak: 0, 0.5 or 1.
+        wants_peaks: Whether the largest potential is needed.
+        moments: [B, M], set to the time of the first spike or, without, of the largest potential.
+        slopes: [B, M], set to the slope of the potential at the spike; 0 without.
+        peaks: [B, M], set to the largest potential without a spike.
+    """
+    B, N = times.shape
+    M = rows.shape[1]
+    v, i = np.zeros(M), np.zeros(M)
+    for b in range(B):
+        left = M
+        for m in range(M):
+            v[m] = i[m] = slopes[b, m] = peaks[b, m] = 0
+            moments[b, m] = -np.inf
+        for n in range(N):
+            now = times[b, n]
+            if not now < np.inf:
+                break
+            row = order[b, n]
+            for m in range(M):
+                i[m] += rows[row, m]
+            after = times[b, n + 1] if n + 1 < N else np.inf
+            gap = after - now
+            if gap == 0:
+                continue
+            keep, add, fall = math.exp(-leak * gap), _response(gap, leak), math.exp(-gap)
+            for m in range(M):
+                if slopes[b, m] > 0:
+                    continue
+                at_end = v[m] * keep + i[m] * add
+                rises = gap < np.inf and i[m] * fall >= leak * at_end  # until the end, as it has one maximum at most
+                if not wants_peaks and (i[m] <= leak or (rises and at_end < 1)):
+                    continue
+                s = _crossing(v[m], i[m], leak)
+                if s <= gap and s < np.inf:
+                    moments[b, m] = now + s
+                    slopes[b, m] = max(GRAZING, i[m] * math.exp(-s) - leak)
+                    left -= 1
+                elif wants_peaks:
+                    s = min(gap, _peak(v[m], i[m], leak))
+                    e = _response(s, leak)
+                    largest = v[m] * (math.exp(-leak * s) if leak > 0 else 1.0) + i[m] * e
+                    if largest > peaks[b, m]:
+                        moments[b, m], peaks[b, m] = now + s, largest
+            if left == 0 or gap == np.inf:
+                break
+            for m in range(M):
+                v[m] = v[m] * keep + i[m] * add
+                i[m] *= fall
+
+
+@njit(cache=True, nogil=True)
+def _backward(
+    times: Floats,
+    order: NDArray[np.int64],
+    rows: Floats,
+    leak: float,
+    moments: Floats,
+    shares: Floats,
+    to_rows: Floats,
+    to_times: Floats,
+    wants_times: bool,
+) -> None:
+    """Add the gradients of the weights, and of the times if they are wanted.
+
+    Args:
+        times: [B, N], sorted.
+        order: [B, N], the input of each.
+        rows: [N, M], the weights of each input.
+        leak: 0, 0.5 or 1.
+        moments: [B, M], when the potential of each neuron has the value that `shares` is a gradient of.
+        shares: [B, M], the gradient of the potential then, with the opposite sign.
+        to_rows: [N, M], increased by the gradient of the weights.
+        to_times: [B, N], set to the gradient of the times, not sorted.
+        wants_times: Whether it is.
+    """
+    B, N = times.shape
+    M = rows.shape[1]
+    by_weight, by_time = np.zeros(M), np.zeros(M)
+    for b in range(B):
+        last = before = -np.inf
+        for m in range(M):
+            last = max(last, moments[b, m])
+        for n in range(N):
+            now = times[b, n]
+            if not now < last:
+                break
+            if now != before:
+                for m in range(M):
+                    by_weight[m] = by_time[m] = 0
+                    s = moments[b, m] - now
+                    if s > 0:
+                        e = _response(s, leak)
+                        by_weight[m] = -shares[b, m] * e
+                        if wants_times:  # e'(s) = exp(-s) - a e(s)
+                            by_time[m] = shares[b, m] * ((math.exp(-s) if s < np.inf else 0.0) - leak * e)
+                before = now
+            row = order[b, n]
+            for m in range(M):
+                to_rows[row, m] += by_weight[m]
+            if wants_times:
+                total = 0.0
+                for m in range(M):
+                    total += rows[row, m] * by_time[m]
+                to_times[b, row] = total
