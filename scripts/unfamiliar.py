@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from dvspipe.checkpoint import energies
 from dvspipe.formats import read
 from dvspipe.inference import Classifier
 from dvspipe.inference.windows import slide
@@ -110,7 +110,7 @@ def main() -> None:
 
     def scores(spikes: Tensor) -> dict[str, NDArray[np.float64]]:
         logits, features = look(classifier, spikes)
-        energy = -logsumexp(logits, axis=1)
+        energy = -energies(logits)
         return {
             "energy": energy,
             "distance of features": distance.to(features),

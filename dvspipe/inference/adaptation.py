@@ -333,8 +333,8 @@ def _move(source: BatchNorm, moments: Tensor, shares: Tensor, measured: Tensor, 
     assert source.running_mean is not None
     assert source.running_var is not None
     mean, variance = source.running_mean.double().cpu(), source.running_var.double().cpu()
-    change = measured - mix_moments(shares, moments)
-    shift = strength * _estimate(change[:, 0] / (variance + source.eps).sqrt()) * (variance + source.eps).sqrt()
+    change, deviation = measured - mix_moments(shares, moments), (variance + source.eps).sqrt()
+    shift = strength * _estimate(change[:, 0] / deviation) * deviation
     growth = strength * _estimate(change[:, 1]).clamp(-MAX_GROWTH, MAX_GROWTH)
     return _Moved(
         (mean + shift).to(source.running_mean),

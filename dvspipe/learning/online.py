@@ -43,6 +43,28 @@ class Trace:
         return y
 
 
+class Dropout:
+    """The features of a recording that are dropped, the same ones at each step and for its errors.
+
+    Args:
+        share: Share that is dropped; 0: none.
+    """
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+        self._mask: Tensor | None = None
+
+    def apply(self, x: Tensor, n: int) -> Tensor:
+        """Return features, or their gradients, of n steps [n * B, N] without those that are dropped."""
+        if not self.share:
+            return x
+        steps = x.unflatten(0, (n, -1))
+        if self._mask is None:
+            self._mask = draw_mask(steps[0], self.share)
+        kept: Tensor = (steps * self._mask).flatten(0, 1)
+        return kept
+
+
 class Synapses:
     """The weights of a layer, as they multiply its inputs, and what a rule adds to their gradients."""
 
@@ -127,7 +149,7 @@ class Layer:
         keep = 1 - float(self.lif.rate()) if keep is None else keep
         self._trace, self._ones = Trace(keep), Trace(keep)
         self._state: Tensor | None = None
-        self._mask: Tensor | None = None
+        self._dropout = Dropout(block.dropout if isinstance(block, Linear) and block.training else 0.0)
         self._derivatives: Trace | None = None
         self._last_trace = torch.empty(0)
         self.eligibility: Tensor | None = None  # of each synapse, for rules that have one
@@ -135,10 +157,7 @@ class Layer:
     def run(self, x: Tensor, n: int) -> Activity:
         """Return the activity in the next n steps for the outputs [n * B, ...] of the layer before."""
         if isinstance(self.block, Linear):
-            x = x.flatten(1)
-            if self._mask is None and self.block.training and self.block.dropout:
-                self._mask = draw_mask(x[: len(x) // n], self.block.dropout)
-            x = x if self._mask is None else (x.unflatten(0, (n, -1)) * self._mask).flatten(0, 1)
+            x = self._dropout.apply(x.flatten(1), n)
         traced = self._trace.follow(_pixels(x).unflatten(0, (n, -1))).flatten(0, 1)
         ones = self._ones.follow(x.new_ones(n))
         currents = _pixels(self.synapses.currents(x)).unflatten(0, (n, -1))
@@ -171,9 +190,7 @@ class Layer:
     def to_outputs_below(self, to_currents: Tensor, activity: Activity, below: Tensor) -> Tensor:
         """Return the gradient of the outputs of the layer before."""
         to_inputs = self.synapses.to_inputs(to_currents, activity.inputs)
-        if self._mask is not None:
-            to_inputs = (to_inputs.unflatten(0, (-1, len(self._mask))) * self._mask).flatten(0, 1)
-        return to_inputs.reshape(below.shape)
+        return self._dropout.apply(to_inputs, len(activity.ones)).reshape(below.shape)
 
 
 def _pixels(x: Tensor) -> Tensor:
@@ -266,20 +283,17 @@ class _Readout:
 
     def __init__(self, network: SpikingNetwork, trace: Trace, ones: Trace) -> None:
         assert isinstance(network.readout, LeakyReadout)
-        self.network, self.neurons = network, network.readout
+        self.neurons = network.readout
         self.synapses = Synapses(network.linear)
         self.scale = network.readout.factor * network.readout.gain
         self._trace, self._ones = trace, ones
         self._state: Tensor | None = None
-        self._mask: Tensor | None = None
+        self._dropout = Dropout(network.dropout if network.training else 0.0)
         self._traced = self._all_ones = torch.empty(0)
 
     def run(self, x: Tensor, n: int) -> Tensor:
         """Return the outputs [n, B, K] of the next n steps for the outputs [n * B, ...] of the last spiking layer."""
-        features = x.flatten(1).unflatten(0, (n, -1))
-        if self._mask is None and self.network.training and self.network.dropout:
-            self._mask = draw_mask(features[0], self.network.dropout)
-        features = features if self._mask is None else features * self._mask
+        features = self._dropout.apply(x.flatten(1), n).unflatten(0, (n, -1))
         self._traced = self._trace.follow(features).flatten(0, 1)
         self._all_ones = self._ones.follow(features.new_ones(n))
         outputs: Tensor
@@ -290,10 +304,7 @@ class _Readout:
         """Add the gradients of the weights, and return that of the features [n * B, N] through the same step."""
         to_currents = self.scale * to_outputs.flatten(0, 1)
         self.synapses.add(to_currents, self._traced, self._all_ones)
-        errors = to_currents @ self.synapses.weight
-        if self._mask is not None:
-            errors = (errors.unflatten(0, (-1, len(self._mask))) * self._mask).flatten(0, 1)
-        return errors
+        return self._dropout.apply(to_currents @ self.synapses.weight, len(to_outputs))
 
 
 def gradient_of(loss: Loss, outputs: Tensor) -> Tensor:
