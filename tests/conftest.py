@@ -49,6 +49,15 @@ def write_bars(folder: Path) -> Path:
     return folder
 
 
+def write_bar_parts(folder: Path) -> Path:
+    """Write class folders of 20 moving bars to train on and of 8 others to test on, and return the folder."""
+    for part, each, first in (("train", 20, 0), ("test", 8, 1000)):
+        for label, name in enumerate(BAR_CLASSES):
+            for number in range(each):
+                write(folder / part / f"{label}_{name}" / f"{number:02}.h5", moving_bar(label, first + number))
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keeps what the tests make out of the user's cache, and theirs out of the tests."""

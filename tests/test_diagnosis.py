@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import BAR_CLASSES, BAR_SENSOR, moving_bar
+from test_training import Recorder
 
 from dvspipe.cli import training as commands
 from dvspipe.config import build, merge_settings
@@ -18,7 +19,7 @@ from dvspipe.errors import DataError
 from dvspipe.events import Events
 from dvspipe.formats import write
 from dvspipe.results import Finding, TrainingRun
-from dvspipe.training import TrainConfig, TrainingCallback, evaluate_checkpoint, train
+from dvspipe.training import TrainConfig, evaluate_checkpoint, train
 
 SETTINGS = {
     "jobs": 1,
@@ -47,11 +48,7 @@ def diagnosed(root: Path, **over: Any) -> tuple[dict[str, Finding], TrainingRun,
     """Train on a folder; return the findings by kind, the run and its warnings."""
     warnings: list[str] = []
 
-    class Recorder(TrainingCallback):
-        def on_warning(self, text: str) -> None:
-            warnings.append(text)
-
-    run = train(settings_for(root, **over), root.parent / "run", callback=Recorder())
+    run = train(settings_for(root, **over), root.parent / "run", callback=Recorder(warnings))
     return {finding.kind: finding for finding in run.test.findings}, run, warnings
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import BAR_CLASSES, moving_bar
+from conftest import write_bar_parts
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -16,7 +16,6 @@ from dvspipe.checkpoint import load_checkpoint
 from dvspipe.config import build, merge_settings
 from dvspipe.errors import ConfigError
 from dvspipe.export import export
-from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.report import write_training_page
 from dvspipe.results import TrainingRun
@@ -42,13 +41,7 @@ SMALL: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("bars")
-    for part, each in (("train", 20), ("test", 8)):
-        for label, name in enumerate(BAR_CLASSES):
-            for number in range(each):
-                path = root / part / f"{label}_{name}" / f"{number:02}.h5"
-                write(path, moving_bar(label, number + 1000 * (part == "test")))
-    return root
+    return write_bar_parts(tmp_path_factory.mktemp("bars"))
 
 
 def config_for(folder: Path, **over: Any) -> TrainConfig:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_training import Recorder
 from torch import Tensor
 
 from dvspipe import Events, SensorSize
@@ -26,7 +27,7 @@ from dvspipe.networks import (
     watch_rates,
 )
 from dvspipe.networks.spike_times import LEAKS, lambert_w
-from dvspipe.training import TrainConfig, TrainingCallback, train
+from dvspipe.training import TrainConfig, train
 
 F64 = torch.float64
 SENSOR = SensorSize(width=12, height=7)
@@ -287,12 +288,8 @@ def test_steps_are_not_divided_however_little_memory_there_is(tmp_path: Path, mo
 def test_a_silent_layer_is_named_with_settings_that_have_a_closed_form(tmp_path: Path) -> None:
     texts: list[str] = []
 
-    class Recorder(TrainingCallback):
-        def on_warning(self, text: str) -> None:
-            texts.append(text)
-
     config = config_for(tmp_path / "data", {"gain": 1e-3}, epochs=1)
-    run = train(config, tmp_path / "run", callback=Recorder())
+    run = train(config, tmp_path / "run", callback=Recorder(texts))
     (warned,) = [text for text in texts if "silent" in text]
     (found,) = [finding for finding in run.test.findings if finding.kind == "silent"]
     assert "tau_mem_s" not in warned

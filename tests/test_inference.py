@@ -1045,8 +1045,8 @@ def test_ctrl_c_leaves_what_is_done(jobs: int, tmp_path: Path, checkpoint: Path,
         running.send_signal(signal.SIGINT)
         _, errors = running.communicate(timeout=60)
     assert running.returncode == 130, errors
-    assert errors.strip().splitlines()[-1] == "dvspipe: interrupted"  # after lines of progress on a slow machine
-    assert "Traceback" not in errors
+    said = [line for line in errors.strip().splitlines() if not line.startswith("recordings: ")]  # on a slow machine
+    assert said == ["dvspipe: interrupted"]
     done = {path.parent.name for path in tmp_path.glob("out/*/answer.json")}
     assert 1 <= len(done) < count
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from test_networks import check_pieces
 from torch import Tensor
 from torch.nn import functional
 
@@ -65,18 +66,7 @@ def test_a_layer_equals_a_plain_convolution(threshold: float | None) -> None:
 
 
 def test_a_recording_in_pieces_has_the_outputs_of_the_complete_one() -> None:
-    net, spikes = network(), sample(3)
-    with torch.no_grad():
-        complete, last = net(spikes)
-        state, parts = None, []
-        for piece in spikes.split([1, 4, 3]):
-            output, state = net(piece, state)
-            parts.append(output)
-    assert complete.shape == (8, 3, 5)
-    torch.testing.assert_close(torch.cat(parts), complete)
-    assert state is not None
-    for ours, theirs in zip(state, last, strict=True):
-        torch.testing.assert_close(ours, theirs)
+    check_pieces(network(), sample(3), [1, 4, 3])
 
 
 def test_outputs_are_linear_in_the_features() -> None:

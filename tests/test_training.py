@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import BAR_CLASSES, moving_bar, random_events
+from conftest import moving_bar, random_events, write_bar_parts
 from torch import nn
 
 from dvspipe.checkpoint import ClassifierConfig, energies, load_checkpoint, save_checkpoint
@@ -50,15 +50,18 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("bars")
-    for part, each in (("train", 20), ("test", 8)):
-        for label, name in enumerate(BAR_CLASSES):
-            for number in range(each):
-                write(
-                    root / part / f"{label}_{name}" / f"{number:02}.h5",
-                    moving_bar(label, number + 1000 * (part == "test")),
-                )
-    return root
+    return write_bar_parts(tmp_path_factory.mktemp("bars"))
+
+
+class Recorder(TrainingCallback):
+    """Appends the warnings of a training to a list."""
+
+    def __init__(self, texts: list[str]) -> None:
+        self.texts = texts
+
+    def on_warning(self, text: str) -> None:
+        """Append a warning."""
+        self.texts.append(text)
 
 
 def config_for(folder: Path, **over: Any) -> TrainConfig:
@@ -143,15 +146,11 @@ def test_a_baseline_that_cannot_learn_is_a_warning(
 ) -> None:
     texts: list[str] = []
 
-    class Recorder(TrainingCallback):
-        def on_warning(self, text: str) -> None:
-            texts.append(text)
-
     def nowhere(_: FrameNetwork, spikes: torch.Tensor, _state: Any = None) -> tuple[torch.Tensor, list[torch.Tensor]]:
         return spikes.new_full((1, spikes.shape[1], 3), float("nan"), dtype=torch.float32, requires_grad=True), []
 
     monkeypatch.setattr(FrameNetwork, "forward", nowhere)
-    done = train(config_for(folder, baseline=True, optimiser={"epochs": 1}), tmp_path / "a", callback=Recorder())
+    done = train(config_for(folder, baseline=True, optimiser={"epochs": 1}), tmp_path / "a", callback=Recorder(texts))
     assert done.test.baseline is None
     assert texts == [texts[0]]
     assert re.match("no baseline: .*NaN.* in epoch 1, step 1", texts[0])
@@ -236,12 +235,8 @@ def test_classes_that_the_data_set_lacks_are_a_warning(tmp_path: Path) -> None:
                 (place / f"{number}.bin").write_bytes(bytes([digit, number + 9 * (part == "Test"), 0x80, 0, 9]) * 20)
     texts: list[str] = []
 
-    class Recorder(TrainingCallback):
-        def on_warning(self, text: str) -> None:
-            texts.append(text)
-
     over = {"data": {"kind": "nmnist", "root": str(tmp_path)}, "optimiser": {"epochs": 1}}
-    train(build(TrainConfig, merge_settings(SMALL, over), "test"), tmp_path / "run", callback=Recorder())
+    train(build(TrainConfig, merge_settings(SMALL, over), "test"), tmp_path / "run", callback=Recorder(texts))
     assert texts[0].startswith("N-MNIST: no recordings of 2, 3, 4, 5, 6, 8, 9;")
 
 
@@ -263,12 +258,8 @@ def test_a_loss_that_is_no_number_stops_the_run(folder: Path, tmp_path: Path) ->
 def test_a_silent_layer_is_a_warning(folder: Path, tmp_path: Path) -> None:
     texts: list[str] = []
 
-    class Recorder(TrainingCallback):
-        def on_warning(self, text: str) -> None:
-            texts.append(text)
-
     over = {"network": {"tau_mem_s": 1000.0}, "optimiser": {"epochs": 1}}
-    train(config_for(folder, **over), tmp_path / "run", callback=Recorder())
+    train(config_for(folder, **over), tmp_path / "run", callback=Recorder(texts))
     assert texts == [texts[0]]
     assert "layer lif1 is silent" in texts[0]
 
@@ -597,13 +588,9 @@ def test_segments_are_chosen_if_all_steps_do_not_fit(
 ) -> None:
     texts: list[str] = []
 
-    class Recorder(TrainingCallback):
-        def on_warning(self, text: str) -> None:
-            texts.append(text)
-
     bytes_of_step = 8 * 4 * 16 * 12 * (2 + 2 * 6 + 6 / 4)  # the input, currents, membranes and pooled spikes
     monkeypatch.setattr("dvspipe.training.trainer.memory_bytes", lambda _: round(2 * 1.5 * 2.5 * bytes_of_step))
-    train(config_for(folder, optimiser={"epochs": 1}), tmp_path / "a", callback=Recorder())
+    train(config_for(folder, optimiser={"epochs": 1}), tmp_path / "a", callback=Recorder(texts))
     (text,) = [text for text in texts if "segment" in text]
     assert re.match("optimiser.segment = auto: the graph of 5 steps .* in segments of 2 steps; batch norm", text)
 
@@ -814,12 +801,10 @@ def test_a_checkpoint_is_tested_on_what_it_did_not_learn_from(run: TrainingRun, 
     """Whatever the seed; where the division is not known, somebody is told."""
     texts: list[str] = []
 
-    class Recorder(TrainingCallback):
-        def on_warning(self, text: str) -> None:
-            texts.append(text)
-
     def confusion(checkpoint: Path, part: str, seed: int, root: Path = folder) -> Any:
-        return evaluate_checkpoint(checkpoint, DataConfig(root=root), part, seed=seed, callback=Recorder()).confusion
+        return evaluate_checkpoint(
+            checkpoint, DataConfig(root=root), part, seed=seed, callback=Recorder(texts)
+        ).confusion
 
     def parts(root: Path, seed: int) -> list[str]:
         return [sample.name for sample in open_dataset(DataConfig(root=root), seed).validation]
