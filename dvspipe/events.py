@@ -232,7 +232,7 @@ class Events:
         Args:
             array: [N] or [N, 1] with the fields t and x, and also y (else all events are in row 0) and p (else all are
                 ON), in any order. Integer times are in microseconds, floating-point times in seconds; these are
-                rounded. Polarities are bool, 0 and 1, or -1 and 1. Numbers of other types are whole.
+                rounded. Polarities are bool, 0 and 1, or -1 and 1. All other numbers are integers, of any type.
             sensor: The size of their sensor.
             sort: Whether events are sorted by time; if false, events out of order are an error.
 
@@ -250,9 +250,9 @@ class Events:
         rows = array.reshape(-1) if array.size == len(array) else array
         if sort and (rows["t"][1:] < rows["t"][:-1]).any():
             rows = rows[np.argsort(rows["t"], kind="stable")]
-        t, x = _whole_times(rows["t"]), _whole("x", rows["x"])
-        y = _whole("y", rows["y"]) if "y" in names else np.zeros(x.shape, np.int16)
-        p = _zero_or_one(_whole("p", rows["p"])) if "p" in names else np.ones(x.shape, np.bool_)
+        t, x = _integer_times(rows["t"]), _integers("x", rows["x"])
+        y = _integers("y", rows["y"]) if "y" in names else np.zeros(x.shape, np.int16)
+        p = _zero_or_one(_integers("p", rows["p"])) if "p" in names else np.ones(x.shape, np.bool_)
         return cls(t, x, y, p, sensor)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -319,11 +319,11 @@ class Events:
         return Events.from_checked(self.t[keep], x[keep], y[keep], self.p[keep], sensor)
 
 
-def _whole(name: str, column: NDArray[Any]) -> NDArray[Any]:
+def _integers(name: str, column: NDArray[Any]) -> NDArray[Any]:
     """Return a contiguous column, of int64 if it is of floating-point numbers.
 
     Raises:
-        EventError: A number is not whole.
+        EventError: A number is not an integer.
     """
     if column.dtype.kind != "f":
         return np.ascontiguousarray(column)
@@ -332,7 +332,7 @@ def _whole(name: str, column: NDArray[Any]) -> NDArray[Any]:
     return column.astype(np.int64)
 
 
-def _whole_times(t: NDArray[Any]) -> NDArray[Any]:
+def _integer_times(t: NDArray[Any]) -> NDArray[Any]:
     """Return integer times in microseconds; those in floating point are in seconds.
 
     Raises:
