@@ -232,17 +232,34 @@ class Events(Shown):
         return cls([], [], [], [], sensor)
 
     @classmethod
-    def from_structured(cls, array: NDArray[np.void], sensor: SensorSizeLike) -> Events:
-        """Return events from a structured array with the fields x, y, t and p, as Tonic's loaders and transforms use.
+    def from_structured(cls, array: NDArray[np.void], sensor: SensorSizeLike, *, sort: bool = False) -> Events:
+        """Return events from a structured array, as Tonic's data sets and transforms use.
+
+        Args:
+            array: [N] or [N, 1] with the fields t and x, and also y (else all events are in row 0) and p (else all are
+                ON), in any order. Integer times are in microseconds, floating-point times in seconds; these are
+                rounded. Polarities are bool, 0 and 1, or -1 and 1. All other numbers are integers, of any type.
+            sensor: The size of their sensor.
+            sort: Whether events are sorted by time; if false, events out of order are an error.
 
         Raises:
-            EventError: A field is missing, or the events break a rule of `Events`.
+            EventError: It is no such array, or the events break a rule of `Events`.
+
+        Example:
+            >>> spikes = np.array([(0.25, 3), (0.5, 699)], [("t", float), ("x", int)])
+            >>> Events.from_structured(spikes, SensorSize(width=700, height=1))
+            Events(2 events, sensor 700x1, t 250000 to 500000 us)
         """
-        names = array.dtype.names or ()
-        missing = [name for name in "xytp" if name not in names]
-        if missing:
+        names = getattr(getattr(array, "dtype", None), "names", None) or ()
+        if not {"t", "x"} <= set(names):
             raise EventError(f"structured events: missing fields (found {names}, expected x, y, t and p)")
-        return cls(array["t"], array["x"], array["y"], array["p"], sensor)
+        rows = array.reshape(-1) if array.size == len(array) else array
+        if sort and (rows["t"][1:] < rows["t"][:-1]).any():
+            rows = rows[np.argsort(rows["t"], kind="stable")]
+        t, x = _integer_times(rows["t"]), _integers("x", rows["x"])
+        y = _integers("y", rows["y"]) if "y" in names else np.zeros(x.shape, np.int16)
+        p = _zero_or_one(_integers("p", rows["p"])) if "p" in names else np.ones(x.shape, np.bool_)
+        return cls(t, x, y, p, sensor)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Events are read-only: {name} cannot be set")
@@ -344,6 +361,38 @@ class Events(Shown):
         x, y = self.x - np.int16(left), self.y - np.int16(top)
         keep = (x >= 0) & (x < sensor.width) & (y >= 0) & (y < sensor.height)
         return Events.from_checked(self.t[keep], x[keep], y[keep], self.p[keep], sensor)
+
+
+def _integers(name: str, column: NDArray[Any]) -> NDArray[Any]:
+    """Return a contiguous column, of int64 if it is of floating-point numbers.
+
+    Raises:
+        EventError: A number is not an integer.
+    """
+    if column.dtype.kind != "f":
+        return np.ascontiguousarray(column)
+    if not (np.isfinite(column).all() and (column == np.rint(column)).all()):
+        raise EventError(f"{name} has numbers that are not integers (found {column.dtype})")
+    return column.astype(np.int64)
+
+
+def _integer_times(t: NDArray[Any]) -> NDArray[Any]:
+    """Return integer times in microseconds; those in floating point are in seconds.
+
+    Raises:
+        EventError: A time is not finite, or is too large.
+    """
+    if t.dtype.kind != "f":
+        return np.ascontiguousarray(t)
+    times_us = np.rint(t.astype(np.float64) * 1e6)
+    if not (np.abs(times_us) < LATEST_US).all():
+        raise EventError("t has times that are not finite, or too large (expected seconds)")
+    return times_us.astype(np.int64)
+
+
+def _zero_or_one(p: NDArray[Any]) -> NDArray[Any]:
+    """Return polarities of 0 and 1 for those of -1 and 1."""
+    return p > 0 if p.dtype.kind == "i" and p.size and p.min() < 0 and (np.abs(p) == 1).all() else p
 
 
 def check_columns(
