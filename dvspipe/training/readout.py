@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..checkpoint import ClassifierConfig, load_checkpoint
+from ..checkpoint import ClassifierConfig, load_config
 from ..datasets import DataSet, Sample, open_dataset, plain_batches
 from ..errors import DataError
 from ..learning import (
@@ -114,7 +114,7 @@ def open_recordings(config: TrainConfig, checkpoint: str) -> DataSet:
         DataError: The data set is not usable, or has a class that the checkpoint does not have.
     """
     data = open_dataset(config.data.model_copy(update={"validation": 0.0}), config.seed, config.bins)
-    classes = load_checkpoint(checkpoint)[0].classes
+    classes = load_config(checkpoint).classes
     unknown = [name for name in data.classes if name not in classes]
     if unknown:
         raise DataError(
@@ -130,6 +130,6 @@ def open_recordings(config: TrainConfig, checkpoint: str) -> DataSet:
 
 def keep_calibration(classifier: ClassifierConfig, checkpoint: str) -> ClassifierConfig:
     """Return a classifier with the temperature and the least energy of a checkpoint; few recordings cannot fit them."""
-    before, _ = load_checkpoint(checkpoint)
+    before = load_config(checkpoint)
     kept = {name: getattr(before, name) for name in ("temperature", "calibrated_on", "least_energy")}
     return classifier.model_copy(update=kept)

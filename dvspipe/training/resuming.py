@@ -16,7 +16,7 @@ from ..checkpoint import ClassifierConfig, load_checkpoint, read_tensors, write_
 from ..config import build, find_differences, read_yaml
 from ..errors import CheckpointError, ConfigError, Remedy
 from ..files import read_bytes
-from ..networks import Network
+from ..networks import NO_MODULES, ModuleSource, Network
 from ..results import EpochRow, RunFolder
 from .config import TrainConfig
 
@@ -158,7 +158,9 @@ def check_config(config: TrainConfig, path: Path, *, changed: bool) -> None:
         raise ConfigError(f"{path}: the run was started with other settings: {listed}", remedy)
 
 
-def load_initial_weights(checkpoint: str, classifier: ClassifierConfig, network: Network) -> ClassifierConfig:
+def load_initial_weights(
+    checkpoint: str, classifier: ClassifierConfig, network: Network, modules: ModuleSource = NO_MODULES
+) -> ClassifierConfig:
     """Load the weights of a checkpoint into a network, those of the last linear layer only if the classes are the same.
 
     Returns:
@@ -166,13 +168,19 @@ def load_initial_weights(checkpoint: str, classifier: ClassifierConfig, network:
 
     Raises:
         CheckpointError: The file is missing or corrupted.
-        ConfigError: It has another sensor, other bins or another network; names every difference.
+        ConfigError: It has another sensor, other bins or another network; names every difference. Or the network is a
+            module, and the classes differ.
     """
-    before, trained = load_checkpoint(checkpoint)
+    before, trained = load_checkpoint(checkpoint, modules=modules)
     there, here = _comparable(before), _comparable(classifier)
     differences = [f"{key} = {_text(old)} there, {_text(new)} here" for key, old, new in find_differences(there, here)]
     if differences:
         raise ConfigError(f"init = {checkpoint}: trained with another configuration: {'; '.join(differences)}")
+    if classifier.network.kind == "module" and before.classes != classifier.classes:
+        raise ConfigError(
+            f"init = {checkpoint}: has other classes, and which weights of network.kind = module depend on them is not "
+            f"known (found {', '.join(before.classes)}, expected {', '.join(classifier.classes)})"
+        )
     last = () if before.classes == classifier.classes else network.of_classes
     weights = {name: tensor for name, tensor in trained.state_dict().items() if name not in last}
     network.load_state_dict(weights, strict=not last)
