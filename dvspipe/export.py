@@ -241,7 +241,9 @@ def build_nir(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Any
             build.add_convolution(layer.second)
             build.tips, levels = [*build.tips, *before], levels + 1
         elif isinstance(layer, MaxPool):
-            build.add_maximum(layer.pool.kernel_size, levels)
+            side = layer.pool.kernel_size
+            assert isinstance(side, int)
+            build.add_maximum(side, levels)
         elif isinstance(layer, Linear):
             build.add_linear(layer.linear, build.find_scale(layer.lif))
             build.add_neurons(layer.lif)
@@ -420,14 +422,11 @@ def _run_nir(path: Path, spikes: Tensor, dt: float) -> Tensor:
         for name in order[1:]:
             sources = [source for source, target in graph.edges if target == name]
             inputs = [(outputs if place[source] < place[name] else before).get(source) for source in sources]
-            outputs[name] = _run_node(graph.nodes[name], sum(filter(_is_known, inputs)), name, state, dt)
+            first, *others = (each for each in inputs if each is not None)
+            outputs[name] = _run_node(graph.nodes[name], sum(others, first), name, state, dt)
         steps.append(outputs["output"])
         before = outputs
     return torch.stack(steps)
-
-
-def _is_known(output: Tensor | None) -> bool:
-    return output is not None
 
 
 def _order_nodes(edges: Sequence[tuple[str, str]]) -> list[str]:

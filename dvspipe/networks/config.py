@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from ..config import TARGET_PATTERN, Settings
 
@@ -96,6 +96,13 @@ class NetworkConfig(Settings):
     changes a logit by 1."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the features dropped before linear layers during training; the same ones at every step."""
+
+    @model_validator(mode="after")
+    def _check_target(self) -> NetworkConfig:
+        for name, value in (("target", self.target), ("options", self.options)):
+            if value and self.kind != "module":
+                raise ValueError(f"network.{name} = {value}: needs network.kind = module (found {self.kind})")
+        return self
 
     @property
     def spikes_once(self) -> bool:

@@ -189,7 +189,7 @@ class ModuleNetwork(Network):
     def _as_steps(self, output: object, leading: torch.Size) -> Tensor:
         """Return an output [T, B, K] or [B, K] as [T, B, K]."""
         T, B = leading
-        accepted = {"[T, B, K]": (T, B, self.classes)}
+        accepted: dict[str, tuple[int, ...]] = {"[T, B, K]": (T, B, self.classes)}
         if self.call.startswith("sequence"):
             accepted["[B, K]"] = (B, self.classes)
         if not isinstance(output, Tensor):
