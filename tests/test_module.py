@@ -438,7 +438,7 @@ class Returns(nn.Module):
         ("sequence", torch.ones(6, 3, 3, dtype=torch.int64), "int64"),
         ("sequence", None, "NoneType"),
         ("sequence_state", torch.ones(6, 3, 3), r"Tensor .*expected an output and a state"),
-        ("step_state", (torch.ones(3, 3), 5), "state with a int"),
+        ("step_state", (torch.ones(3, 3), 5), "state with int"),
         ("step_state", (torch.ones(1, 3), None), r"\[6, 1, 3\]"),
         ("sequence", lambda x: x @ torch.ones(5, 5), r"RuntimeError in test_module.py, line \d+.*\[6, 3, 2, 12, 16\]"),
         ("step", torch.ones(3, 3), "reset_mem or reset"),
@@ -454,7 +454,13 @@ def test_what_a_module_does_wrong_is_one_line(call: Any, value: Any, found: str)
 def test_a_network_is_a_module_with_weights_that_can_be_stored() -> None:
     odd = nn.Linear(2, 2)
     odd.register_buffer("phase", torch.ones(2, dtype=torch.complex64))
-    for module, found in ((print, "builtin"), (nn.ReLU(), "no weights"), (odd, "phase is of type torch.complex64")):
+    compiled = torch.compile(nn.Linear(2, 2))
+    for module, found in (
+        (print, "builtin"),
+        (nn.ReLU(), "no weights"),
+        (odd, "phase is of type torch.complex64"),
+        (compiled, r"torch\.compile"),
+    ):
         with pytest.raises(ConfigError, match=found):
             ModuleNetwork(module, "sequence", 2)  # type: ignore[arg-type]
 

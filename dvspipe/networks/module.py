@@ -206,9 +206,10 @@ class ModuleNetwork(Network):
         tensors: list[Tensor] = []
 
         def take_out(leaf: object) -> object:
-            if not isinstance(leaf, Tensor):
+            if not isinstance(leaf, Tensor) or not leaf.is_floating_point():  # others have no gradient
+                found = leaf.dtype if isinstance(leaf, Tensor) else type(leaf).__name__
                 raise ConfigError(
-                    f"{self.name}: has a state with a {type(leaf).__name__} (expected tensors in tuples, lists and "
+                    f"{self.name}: has a state with {found} (expected floating-point tensors in tuples, lists and "
                     "dictionaries)"
                 )
             tensors.append(leaf)
@@ -254,6 +255,8 @@ def _map_leaves(change: Callable[[object], object], state: object) -> Any:
 def _check_module(module: object, name: str) -> None:
     if not isinstance(module, nn.Module):
         raise ConfigError(f"{name}: is a {type(module).__name__} (expected a torch.nn.Module)")
+    if hasattr(module, "_orig_mod"):  # whose weights would have other names
+        raise ConfigError(f"{name}: is compiled by torch.compile (expected the module that was given to it)")
     if not any(weights.is_floating_point() for weights in module.parameters()):
         raise ConfigError(f"{name}: has no weights (expected at least one parameter)")
     for key, value in module.state_dict().items():

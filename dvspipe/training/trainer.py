@@ -17,7 +17,6 @@ from ..datasets import Batch, BatchSettings, DataSet, SpikeTensors, training_bat
 from ..errors import CheckpointError, ConfigError
 from ..learning import Loss, backpropagate, backpropagate_segments, build_rule, choose_segment, measure_graph
 from ..networks import (
-    NO_MODULES,
     FirstSpikeNetwork,
     ModuleSource,
     Network,
@@ -80,7 +79,7 @@ class Experiment:
     processes: Processes
     callback: TrainingCallback
     init: Checkpoint | None
-    modules: ModuleSource = NO_MODULES
+    modules: ModuleSource
 
 
 class Trainer:
