@@ -143,16 +143,16 @@ class LIF(nn.Module):
         return self.spikes(spikes), torch.stack([last, synapse])
 
     @torch.no_grad()
-    def membranes(self, currents: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the membrane potentials before resets [T, ...], and spikes and state as `forward`, without a graph.
+    def differentiate(self, currents: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the surrogate derivatives of the spikes [T, ...], and spikes and state as `forward`, without a graph.
 
         Neurons with a synaptic current have none of this.
         """
         membrane = torch.zeros_like(currents[0]) if state is None else state[0]
         if currents.device.type == "cpu":
             rate = self.rate().to(currents.dtype)
-            potentials, spikes, last = scan_membranes(currents, membrane, rate, self.settings)
-            return potentials, self.spikes(spikes), last[None]
+            derivatives, spikes, last = scan_membranes(currents, membrane, rate, self.settings, derived=True)
+            return derivatives, self.spikes(spikes), last[None]
         factor, steps = float(self.rate()), []
         for current in currents.unbind(0):
             steps.append(membrane + factor * (self.settings.gain * current - membrane))
@@ -160,7 +160,8 @@ class LIF(nn.Module):
             membrane = steps[-1] - spikes if self.settings.subtract else steps[-1] * (1 - spikes)
         potentials = torch.stack(steps)
         spikes = average_squares((potentials > 1).to(currents.dtype), self.settings.pool)
-        return potentials, self.spikes(spikes), membrane[None]
+        derivatives = surrogate_derivative(potentials - 1, self.settings.surrogate, self.settings.slope)
+        return derivatives, self.spikes(spikes), membrane[None]
 
     def _scan(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
         if torch.compiler.is_compiling():  # torch.export too: it traces the plain steps
