@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -23,7 +24,8 @@ from .config import Settings, build
 from .encoding import BinConfig
 from .errors import CheckpointError, ConfigError
 from .events import MAX_SIDE_PX, SensorSize
-from .files import claim_output, write_beside
+from .files import claim_output, read_bytes, write_beside, write_text
+from .hub import SCHEME, HubModel
 from .networks import (
     NO_MODULES,
     ClassMoments,
@@ -40,6 +42,7 @@ FORMAT = "dvspipe-classifier-1"
 MOMENTS = "class_moments."  # before the names of their tensors
 LARGEST_WEIGHT = 1e12  # with it, no current or logit of a network reaches infinity in float32
 FEW_CALIBRATED = 50  # validation recordings; probabilities that are calibrated on fewer are rough
+HUB_WEIGHTS, HUB_CONFIG = "model.safetensors", "config.json"  # in a repository on the hub
 SHIPPED = Path(__file__).parent / "checkpoints"
 VERSIONED_PACKAGES = (
     "dvspipe", "torch", "norse", "tonic", "numpy", "numba", "opencv-python", "opencv-python-headless",
@@ -187,7 +190,7 @@ def read_checkpoint(
     """Return the content of a checkpoint; its tensors and settings are read without running any code from it.
 
     Args:
-        path: A file, the folder of a training run, or the name of a shipped classifier.
+        path: A file, the folder of a training run, the name of a shipped classifier, or `hf://user/name`.
         device: Device of the network.
         modules: Where a network of `network.kind = module` comes from: what the checkpoint names is imported only if
             its package is trusted.
@@ -215,7 +218,7 @@ def read_checkpoint(
 
 def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, dict[str, torch.Tensor]]:
     """Return the configuration and the tensors of a checkpoint."""
-    metadata, weights = read_tensors(find_checkpoint(Path(path)), "a dvspipe checkpoint", device)
+    metadata, weights = read_tensors(find_checkpoint(path), "a dvspipe checkpoint", device, name=str(path))
     if metadata.get("format") != FORMAT:
         found = metadata.get("format")
         raise CheckpointError(f"{path}: not a dvspipe checkpoint (found the format {found!r}, expected {FORMAT!r})")
@@ -262,28 +265,32 @@ def write_tensors(path: Path, metadata: Mapping[str, str], tensors: Mapping[str,
         beside.write_bytes(to_bytes(on_cpu, metadata={**metadata, "digest": digest_of(metadata, on_cpu)}))
 
 
-def read_tensors(path: Path, what: str, device: str = "cpu") -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+def read_tensors(
+    path: Path, what: str, device: str = "cpu", *, name: str = ""
+) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
     """Return the texts and tensors that `write_tensors` wrote; a file without a digest is not checked.
 
     Args:
         path: The file.
         what: What the file should be, for messages.
         device: Device of the tensors.
+        name: What the file is called in messages; empty: its path.
 
     Raises:
         CheckpointError: It is something else, or does not match its digest.
     """
+    name = name or str(path)
     try:
         with safe_open(path, framework="pt", device=device) as file:
             metadata = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not {what} ({error})") from error
+        raise CheckpointError(f"{name}: not {what} ({error})") from error
     written = metadata.pop("digest", None)
     found = digest_of(metadata, tensors)
     if written not in (None, found):
         raise CheckpointError(
-            f"{path}: corrupted (found content with the digest {found[:12]}, expected {written[:12]})"
+            f"{name}: corrupted (found content with the digest {found[:12]}, expected {written[:12]})"
         )
     return metadata, tensors
 
@@ -297,19 +304,63 @@ def digest_of(metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) 
     return digest.hexdigest()
 
 
-def find_checkpoint(path: Path) -> Path:
-    """Return the file of a checkpoint, given by its path, the folder of its run, or the name of a shipped one.
+def find_checkpoint(path: str | os.PathLike[str]) -> Path:
+    """Return the file of a checkpoint.
+
+    Args:
+        path: Its path, the folder of its run, the name of a shipped one, or one on the hub, which is downloaded.
 
     Raises:
         CheckpointError: There is none.
     """
+    if str(path).startswith(SCHEME):
+        return _download(HubModel.parse(str(path)))
     names = shipped_checkpoints()
-    if RunFolder(path).best.is_file():
-        return RunFolder(path).best
-    if not path.is_file() and str(path) in names:
+    if RunFolder(Path(path)).best.is_file():
+        return RunFolder(Path(path)).best
+    if not Path(path).is_file() and str(path) in names:
         return SHIPPED / f"{path}.safetensors"
-    if not path.is_file():
-        raise CheckpointError(
-            f"{path}: no such checkpoint (expected {', '.join(['a .safetensors file, the folder of a run', *names])})"
-        )
-    return path
+    if not Path(path).is_file():
+        expected = ["a .safetensors file", "the folder of a run", *names, "hf://USER/NAME"]
+        raise CheckpointError(f"{path}: no such checkpoint (expected {', '.join(expected)})")
+    return Path(path)
+
+
+def pin_checkpoint(path: str | os.PathLike[str]) -> str:
+    """Return the name of a checkpoint; of one on the hub with the commit, which later reads take from the cache.
+
+    Raises:
+        CheckpointError: It is on the hub, and there is none.
+    """
+    if not str(path).startswith(SCHEME):
+        return str(path)
+    model = HubModel.parse(str(path))
+    return str(model.at(_download(model)))
+
+
+def upload_checkpoint(model: HubModel, checkpoint: Checkpoint, card: str, *, private: bool) -> HubModel:
+    """Write a classifier to a repository on the hub, with a model card; return the model at the new commit.
+
+    Raises:
+        CheckpointError: The hub cannot be reached, or refuses.
+    """
+    config, network, moments = checkpoint
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        save_checkpoint(folder / HUB_WEIGHTS, config, network, moments)
+        described = {"format": FORMAT, "classifier": config.model_dump(mode="json")}  # only the format is read
+        write_text(folder / HUB_CONFIG, json.dumps(described, indent=1) + "\n")
+        write_text(folder / "README.md", card)
+        return model.upload(folder, private=private)
+
+
+def _download(model: HubModel) -> Path:
+    """Return the file of a checkpoint on the hub; weights of other programs, which may be large, are not downloaded."""
+    settings = model.download(HUB_CONFIG)
+    try:
+        found = json.loads(read_bytes(settings)).get("format")
+    except (ValueError, AttributeError) as error:
+        raise CheckpointError(f"{model}: {HUB_CONFIG} is not JSON of a model ({error})") from error
+    if found != FORMAT:
+        raise CheckpointError(f"{model}: not a dvspipe checkpoint (found the format {found!r}, expected {FORMAT!r})")
+    return model.at(settings).download(HUB_WEIGHTS)

@@ -13,7 +13,9 @@ from .screen import describe_error, messages, notes, progress, screen, warn
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="weights/best.safetensors of a run.")],
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="A run, a .safetensors file, a shipped name, or hf://USER/NAME.")
+    ],
     to: Annotated[Literal["nir", "onnx"], typer.Option("--to", help="Format.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to write.")],
     dt: Annotated[

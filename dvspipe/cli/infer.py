@@ -28,7 +28,8 @@ SHORTEST_MS, LONGEST_MS = 0.001, 1e9  # of a window
 Checkpoint = Annotated[
     str,
     typer.Argument(
-        metavar="CHECKPOINT", help="The folder of a training run, a .safetensors file, or a shipped checkpoint."
+        metavar="CHECKPOINT",
+        help="The folder of a training run, a .safetensors file, a shipped checkpoint, or hf://USER/NAME[@REVISION].",
     ),
 ]
 Recordings = Annotated[list[Path], typer.Argument(metavar="RECORDING", help="Recordings, videos, or folders of them.")]

@@ -86,7 +86,7 @@ def train(
 
 def evaluate(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="weights/best.safetensors of a run, or a shipped name.")
+        str, typer.Argument(metavar="CHECKPOINT", help="A run, a .safetensors file, a shipped name, or hf://USER/NAME.")
     ],
     config: Config,
     settings: Overrides = None,

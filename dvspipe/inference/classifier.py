@@ -16,18 +16,20 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..checkpoint import ClassifierConfig, digest_of, read_checkpoint
+from ..checkpoint import Checkpoint, ClassifierConfig, digest_of, pin_checkpoint, read_checkpoint, upload_checkpoint
 from ..config import as_settings, build, count_noun
 from ..display import Shown
 from ..encoding import BinConfig
 from ..errors import ConfigError, DataError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints
+from ..hub import SCHEME, HubModel
 from ..networks import NO_MODULES, ClassMoments, ModuleSource, Network, State, count_activity, summarize_layers
 from ..parallel import Progress
 from ..results import EventRates, LayerActivity, LookRow, SegmentRow
 from ..sources import EventSource, open_source
 from .config import InferConfig
+from .model_card import find_run, write_card
 from .rates import RateHistogram, StepCounts
 from .segments import find_segments
 from .timeline import Timeline, find_centers
@@ -161,18 +163,45 @@ class Classifier(Shown):
         """Return the classifier in a checkpoint.
 
         Args:
-            path: A file, the folder of a training run, or the name of a checkpoint that comes with dvspipe.
+            path: A file, the folder of a training run, the name of a checkpoint that comes with dvspipe, or one on the
+                Hugging Face hub, `hf://user/name` or `hf://user/name@revision` (the extra `hub`).
             device: Where the network runs.
             trust: Packages whose code may run, for a checkpoint of `network.kind = module`.
             network: Your own network for such a checkpoint, whose weights are loaded into it.
 
         Raises:
-            CheckpointError: The file is missing or not a checkpoint.
+            CheckpointError: The file is missing or not a checkpoint, or the hub cannot be reached.
             ConfigError: The network is a module whose package is not trusted, or that cannot be made.
         """
         modules = ModuleSource.of(trust, network)
-        loaded = read_checkpoint(path, device, modules)
-        return cls(loaded.config, loaded.network, str(path), loaded.moments, modules)
+        name = pin_checkpoint(path)
+        loaded = read_checkpoint(name, device, modules)
+        return cls(loaded.config, loaded.network, name, loaded.moments, modules)
+
+    def push_to_hub(self, name: str, *, license: str = "unknown", private: bool = False) -> str:  # noqa: A002
+        """Write the classifier to the Hugging Face hub (the extra `hub`), and return its name there with the commit.
+
+        The repository gets the weights, the configuration, and a model card made from the records of the training run
+        that the classifier was loaded from. You have to be logged in (`hf auth login`).
+
+        Args:
+            name: `user/name`; a new repository is made if there is none.
+            license: Licence of the weights as the hub names it, such as `mit` or `cc-by-4.0`.
+            private: Whether a new repository is private.
+
+        Raises:
+            CheckpointError: The hub cannot be reached, or refuses.
+            FileError: The records of the run are corrupted.
+            ConfigError: Its configuration is.
+
+        Example:
+            >>> Classifier.load("runs/train/mine").push_to_hub("user/mine", license="mit")  # doctest: +SKIP
+            'hf://user/mine@3f8c1b0'
+        """
+        model = HubModel.parse(name if name.startswith(SCHEME) else SCHEME + name)
+        card = write_card(model.name, self.config, find_run(self.checkpoint), license)
+        checkpoint = Checkpoint(self.config, self.network, self.moments)
+        return str(upload_checkpoint(model, checkpoint, card, private=private))
 
     def predict(
         self,

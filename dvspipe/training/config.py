@@ -71,8 +71,8 @@ class TrainConfig(Settings):
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of the split, the weights, the order of batches, and rendered clips."""
     init: str | None = None
-    """Checkpoint to fine-tune: a file or the name of a shipped one, with the same sensor, bins and network; for other
-    classes the last linear layer starts from random weights."""
+    """Checkpoint to fine-tune: a file, the name of a shipped one, or `hf://USER/NAME`, with the same sensor, bins and
+    network; for other classes the last linear layer starts from random weights."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the network; `auto`: a GPU if there is one."""
     jobs: int = Field(default=2, ge=1)

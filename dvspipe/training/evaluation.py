@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..checkpoint import FEW_CALIBRATED, ClassifierConfig, find_checkpoint, load_checkpoint
+from ..checkpoint import FEW_CALIBRATED, ClassifierConfig, find_checkpoint, load_checkpoint, pin_checkpoint
 from ..config import count_noun
 from ..datasets import (
     PARTS,
@@ -141,7 +141,7 @@ def event_count_accuracy(train: SpikeTensors, test: SpikeTensors) -> float:
 
 
 def evaluate_checkpoint(
-    path: Path,
+    path: str | os.PathLike[str],
     data: DataConfig,
     part: str,
     *,
@@ -153,7 +153,7 @@ def evaluate_checkpoint(
     """Return how a trained classifier does on a data set.
 
     Args:
-        path: The checkpoint, the folder of its run, or the name of a shipped one.
+        path: The checkpoint, the folder of its run, the name of a shipped one, or `hf://user/name`.
         data: The data set, whose classes are those of the classifier.
         part: `train`, `validation`, `test`, or `all`.
         seed: Seed of the split, if the checkpoint is not in a run folder that has one.
@@ -167,7 +167,7 @@ def evaluate_checkpoint(
         DataError: The data set is not usable, has other classes or another sensor, or is not split as in the run.
     """
     callback = callback or TrainingCallback()
-    path = find_checkpoint(path)
+    path = pin_checkpoint(path)
     classifier, network = load_checkpoint(path, modules=modules)
     found = open_dataset(data, seed, classifier.bins)
     for warning in found.warnings:
@@ -195,14 +195,14 @@ def evaluate_checkpoint(
     )
 
 
-def _split_as_trained(path: Path, data: DataSet, part: str, seed: int, callback: TrainingCallback) -> DataSet:
+def _split_as_trained(path: str, data: DataSet, part: str, seed: int, callback: TrainingCallback) -> DataSet:
     """Return the data set split as in the run of a checkpoint; warn if it is another data set or there is no run.
 
     Raises:
         DataError: The run has some of the recordings only.
     """
-    split = RunFolder(path.resolve().parent.parent).split  # of RUN/weights/best.safetensors
-    trained = restore_split(split, data) if path.is_file() and split.is_file() else None
+    split = RunFolder(find_checkpoint(path).resolve().parent.parent).split  # of RUN/weights/best.safetensors
+    trained = restore_split(split, data) if split.is_file() else None
     if trained is None and not (part == "test" and data.fixed_test):
         callback.on_warning(
             f"{data.title}: split by seed {seed}, since the split that {path} was trained with is unknown; part {part} "
