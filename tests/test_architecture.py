@@ -45,6 +45,7 @@ ORDER = [
     "inference",
     "report",
     "export",
+    "torch",
     "demo",
     "cli",
 ]
@@ -93,7 +94,7 @@ ONLY_HOMES = {
     "scipy": {"results", "comparison", "simulator", "training"},
     "sklearn": {"report", "training"},
     "tonic": {"datasets"},
-    "torch": {"networks", "learning", "checkpoint", "training", "inference", "export"},
+    "torch": {"networks", "learning", "checkpoint", "training", "inference", "export", "torch"},
     "triton": {"networks"},
     "typer": {"cli"},
 }

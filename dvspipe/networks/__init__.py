@@ -1,11 +1,11 @@
 """Spiking networks: Norse's neurons, and neurons that spike at most once."""
 
 from .activity import LayerActivity, LayerTrace, count_activity, summarize_layers, trace_layers, watch_rates
-from .config import NetworkConfig, NetworkKind, Norm, Readout, Reset, Surrogate
+from .config import NetworkConfig, NetworkKind, NeuronConfig, Norm, Readout, Reset, Surrogate
 from .first_spike import FirstSpikeLayer, FirstSpikeNetwork
 from .integrate_and_fire import IntegrateAndFire
 from .models import Network, SpikingNetwork, State
-from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout
+from .neurons import LIF, CountReadout, LeakyReadout, Levels, LinearReadout
 from .norms import (
     BatchNorm,
     ClassMoments,
@@ -30,10 +30,12 @@ __all__ = [
     "LayerActivity",
     "LayerTrace",
     "LeakyReadout",
+    "Levels",
     "LinearReadout",
     "Network",
     "NetworkConfig",
     "NetworkKind",
+    "NeuronConfig",
     "NeuronResponse",
     "Norm",
     "Readout",
