@@ -1,32 +1,65 @@
-"""Everything once on synthetic data: rendered gestures, simulated events, a spiking network, and a prediction."""
+"""Everything once on synthetic data: a label for a rendered gesture at once, then a network trained in a given time."""
 
 from __future__ import annotations
 
 import shlex
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .config import build, read_yaml
+from .config import SettingsTree, build, merge_settings, read_yaml
 from .conversion import convert_video
 from .formats import iterate
-from .inference import Classifier, record_answer
-from .report import draw_probabilities, write_preview, write_training_page
+from .inference import Classifier, ClassifyOptions, classify_many, plan_tasks
+from .report import draw_recording, write_answers_page, write_preview, write_training_page
 from .results import Answer, OutputFolder, TrainingRun
-from .synthesis import GESTURE_SENSOR, GESTURES, gesture_frames
-from .training import TrainConfig, TrainingCallback, train
+from .synthesis import GESTURE_SENSOR, GESTURES, gesture_frames, record_gesture
+from .training import TrainConfig, TrainingCallback, measure_step, train
 from .video import write_video
 
 SHOWN_LABEL = GESTURES.index("right_arm_clockwise")
 SHOWN_PERSON = 1000  # a number that neither training nor test draws
+CLASSIFIER = "gesture-synthetic"
+
+EPOCHS = 25  # if there is time for at least FEWEST people
+FEWEST, MOST = 4, 64  # people in the training and validation parts
+TEST_SHARE = 0.25  # of the people, besides those who are trained on
+SPARE = 0.85  # of the time: the rest is for the ReLU network, the test and the pictures
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """What the demo shows before it trains.
+
+    Args:
+        answer: The answer of the included classifier for a rendered recording.
+        page: The page that shows it.
+    """
+
+    answer: Answer
+    page: Path
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a machine needs for a training.
+
+    Args:
+        clip_s: Seconds to render and record a clip.
+        step_s: Seconds to train on a clip once.
+    """
+
+    clip_s: float
+    step_s: float
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo did.
+    """What the demo trained.
 
     Args:
         run: The training run and its test.
-        answer: The prediction for the recording that is shown.
+        answer: The answer of the trained network for the recording of the first look.
         next_commands: What to type next.
     """
 
@@ -35,45 +68,99 @@ class Demo:
     next_commands: tuple[str, ...]
 
 
-def run_demo(folder: Path, callback: TrainingCallback, config: TrainConfig | None = None) -> Demo:
-    """Render a video, convert it, train on other rendered people, test, infer, and report.
+def show_first(folder: Path, seed: int = 0) -> FirstLook:
+    """Render a video of a gesture, convert it to events, and classify these with the included network.
 
     Args:
-        folder: The run folder.
-        callback: Called with what happens.
-        config: The experiment; by default the shipped `gesture`.
+        folder: Gets gesture.webm (the video), gesture.h5 (its events) and first/, as `dvspipe infer` writes it.
+        seed: Seed of the video.
 
-    Returns:
-        The run, the prediction, and the next commands. The folder holds gesture.webm (the video), gesture.h5 (its
-        events), preview.gif, predictions.csv, report.html and everything that training leaves.
+    Raises:
+        FileError: The folder cannot be written to.
     """
-    config = config or build(TrainConfig, read_yaml("gesture"), "gesture")
     folder.mkdir(parents=True, exist_ok=True)
     video, events = folder / "gesture.webm", folder / "gesture.h5"
-    write_video(video, gesture_frames(SHOWN_LABEL, person=SHOWN_PERSON, clip=0, seed=config.seed))
+    write_video(video, gesture_frames(SHOWN_LABEL, person=SHOWN_PERSON, clip=0, seed=seed))
     convert_video(video, events, overwrite=True)
+    return _classify(events, CLASSIFIER, folder / "first")
+
+
+def choose_training(speed: Speed, seconds: float, *, jobs: int = 2) -> TrainConfig:
+    """Return the experiment that a machine completes in a time: `gesture` with as many people as there is time for.
+
+    Args:
+        speed: What the machine needs.
+        seconds: The time, > 0. Below some 20 s, less than `FEWEST` people and one epoch does not exist.
+        jobs: Number of processes that render.
+
+    Example:
+        >>> config = choose_training(Speed(clip_s=0.5, step_s=0.02), 180)
+        >>> config.data.train_people, config.data.test_people, config.optimiser.epochs
+        (17, 4, 25)
+    """
+    each_s = len(GESTURES) * ((1 + TEST_SHARE) * speed.clip_s / jobs + EPOCHS * speed.step_s)
+    people = min(max(int(SPARE * seconds / each_s), FEWEST), MOST)
+    test_people = max(1, round(TEST_SHARE * people))
+    rendering_s = len(GESTURES) * (people + test_people) * speed.clip_s / jobs
+    epochs = int((SPARE * seconds - rendering_s) / (len(GESTURES) * people * speed.step_s))
+    chosen: SettingsTree = {
+        "data": {"train_people": people, "test_people": test_people, "clips": 1, "validation": 0.15},
+        "optimiser": {"epochs": min(max(epochs, 1), EPOCHS)},
+        "jobs": jobs,
+    }
+    return build(TrainConfig, merge_settings(read_yaml("gesture"), chosen), "gesture")
+
+
+def measure_speed() -> Speed:
+    """Measure in a few seconds what this machine needs to render a clip and to train the network of `gesture` on it."""
+    config = build(TrainConfig, read_yaml("gesture"), "gesture")
+    start_s = time.perf_counter()
+    record_gesture(SHOWN_LABEL, person=SHOWN_PERSON, clip=1, seed=0)
+    clip_s = time.perf_counter() - start_s
+    return Speed(clip_s, measure_step(config, GESTURE_SENSOR, GESTURES))
+
+
+def run_demo(folder: Path, config: TrainConfig, callback: TrainingCallback) -> Demo:
+    """Train a network on rendered people, test it on others, and classify the recording of the first look with it.
+
+    Args:
+        folder: The folder of the first look; gets everything that training leaves, preview.gif, trained/ with the
+            answer, and report.html.
+        config: The experiment, as `choose_training` returns it.
+        callback: Called with what happens.
+
+    Raises:
+        FileError: The folder cannot be written to.
+    """
+    video, events = folder / "gesture.webm", folder / "gesture.h5"
     preview = write_preview(iterate(events), GESTURE_SENSOR, folder / "preview.gif")
     run = train(config, folder, command="dvspipe demo", callback=callback)
-    prediction = Classifier.load(run.checkpoint).predict(events)
-    answer = record_answer(prediction, folder=events.name)
-    OutputFolder(folder).write_predictions([answer])
-    chart = folder / "prediction.png"
-    title = f"{events.name} (synthetic): {answer.class_name}"
-    draw_probabilities(answer.probabilities, GESTURES, chart, title=title)
+    look = _classify(events, str(run.checkpoint), folder / "trained")
     shown = GESTURES[SHOWN_LABEL].replace("_", " ")
     write_training_page(
         run,
         previews=[
             (f"A rendered video of a person who is not in the training part: {shown} (synthetic).", video),
             ("The events that the simulator made of it: ON red, OFF blue (synthetic).", preview),
-            ("The prediction of the trained network for them (synthetic).", chart),
+            ("The prediction of the trained network for them (synthetic).",
+             OutputFolder(folder / "trained").of(events.name).timeline),
         ],
-    )
+    )  # fmt: skip
     commands = (
         shlex.join(["dvspipe", "info", str(events)]),
         shlex.join(["dvspipe", "view", str(events), "-o", str(folder / "sheet.png")]),
         shlex.join(["dvspipe", "infer", str(run.checkpoint), str(events)]),
         "dvspipe convert YOUR_VIDEO.mp4 -o events.h5",
-        "dvspipe train nmnist data.root=FOLDER_OF_NMNIST",
+        "dvspipe train FOLDER_OF_CLASSES",
     )
-    return Demo(run, answer, commands)
+    return Demo(run, look.answer, commands)
+
+
+def _classify(events: Path, checkpoint: str, out: Path) -> FirstLook:
+    options = ClassifyOptions(out=out, draw=draw_recording)
+    classifier = Classifier.load(checkpoint)
+    tasks = plan_tasks([events], out)
+    (outcome,) = classify_many(tasks, classifier, options, overwrite=True)
+    result = outcome.result()
+    run = options.record_run(classifier, tasks)
+    return FirstLook(result.answer, write_answers_page(OutputFolder(out), run, [result], None))

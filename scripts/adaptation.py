@@ -2,7 +2,7 @@
 
 Each sensor records the same clips of people that no network was trained on. The network is adapted to all of them, to
 those of each class alone, and to those of each class alone that one person performs, and classifies them before and
-after. A checkpoint without moments of its classes gets those of other synthetic people.
+after.
 """
 
 from __future__ import annotations
@@ -14,18 +14,15 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from dvspipe import Classifier, Events, adapt
 from dvspipe.config import build
 from dvspipe.errors import DvspipeError
 from dvspipe.inference.adaptation import STRENGTH
-from dvspipe.inference.windows import slide
-from dvspipe.networks import ClassMoments, measure_norms
 from dvspipe.simulator import SimulatorConfig, read_preset
 from dvspipe.synthesis import GESTURES, record_gesture
 
-FIRST_PERSON, ONE_PERSON, OTHER_PEOPLE = 3000, 4000, 2000
+FIRST_PERSON, ONE_PERSON = 3000, 4000
 SENSORS = ("as in training", "gen4, noise x 5", "dvs128, thresholds x 2", "noisy")
 
 
@@ -57,14 +54,6 @@ class Clip:
         return record_gesture(self.label, person=self.person, clip=self.clip, seed=self.seed, sensor=sensor)
 
 
-def measure_classes(classifier: Classifier, clips: Sequence[Clip], recordings: Sequence[Events]) -> ClassMoments:
-    """Return the moments of the classes in clips."""
-    bins = classifier.config.bins
-    windows = (next(iter(slide([events], bins, bins.window_us))).spikes for events in recordings)
-    measured = [measure_norms(classifier.network, torch.from_numpy(window)[:, None])[1] for window in windows]
-    return ClassMoments.average(measured, [clip.label for clip in clips], len(GESTURES))
-
-
 def count_right(classifier: Classifier, recordings: Sequence[Events], label: Sequence[int]) -> int:
     """Return how many recordings are classified right."""
     return sum(classifier.predict(events).label == right for events, right in zip(recordings, label, strict=True))
@@ -92,9 +81,6 @@ def main() -> None:
     classifier = Classifier.load(given.checkpoint)
     labels = range(len(GESTURES))
     with ProcessPoolExecutor(given.jobs, multiprocessing.get_context("spawn")) as pool:
-        if classifier.moments is None:
-            others = [Clip(k, OTHER_PEOPLE + n, 0, given.seed, SENSORS[0]) for n in range(given.clips) for k in labels]
-            classifier.moments = measure_classes(classifier, others, list(pool.map(Clip.record, others)))
         print("| sensor | recordings | right before | after | worst class |\n|---|---|---|---|---|")
         for sensor in SENSORS:
             many = [Clip(k, FIRST_PERSON + n, 0, given.seed, sensor) for n in range(given.clips) for k in labels]

@@ -13,7 +13,6 @@ import json
 import sys
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -78,9 +77,11 @@ def build_spikingjelly(side: int) -> Callable[[Tensor, Tensor], object]:
 
 
 def keep_blocks() -> None:
-    """Have glibc keep large freed blocks, as `dvspipe train` does."""
+    """Have glibc, if it is there, keep large freed blocks, as `dvspipe train` does."""
     import ctypes
 
+    if sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"):
+        return
     for option, value in KEEP_BLOCKS:
         ctypes.CDLL(None).mallopt(option, value)
 
@@ -89,8 +90,7 @@ def main() -> None:
     way, T, B, side = sys.argv[1], *map(int, sys.argv[2:])
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    if sys.platform == "linux" and Path("/proc/self/status").is_file():
-        keep_blocks()
+    keep_blocks()
     x = (torch.rand(T, B, 2, side, side) < 0.1).to(torch.uint8)
     labels = torch.arange(B) % CLASSES
     learn = build_spikingjelly(side) if way == "spikingjelly_ottt" else build_ours(way, side)

@@ -19,9 +19,9 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from dvspipe.checkpoint import energies
+from dvspipe.encoding import encode_events
 from dvspipe.formats import read
 from dvspipe.inference import Classifier
-from dvspipe.inference.windows import slide
 from dvspipe.results import RunFolder
 
 SEED = 0
@@ -30,8 +30,7 @@ SEED = 0
 def read_windows(classifier: Classifier, files: Sequence[Path]) -> Tensor:
     """Return the first window of each recording, [T, N, C, H, W]."""
     bins = classifier.config.bins
-    windows = (next(iter(slide([read(file)], bins, bins.window_us))).spikes for file in files)
-    return torch.from_numpy(np.stack(list(windows), axis=1))
+    return torch.from_numpy(np.stack([encode_events(read(file), bins) for file in files], axis=1))
 
 
 def move_blocks(spikes: Tensor, rng: np.random.Generator) -> Tensor:

@@ -6,7 +6,6 @@ import inspect
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from test_cli import dvspipe
 
 from dvspipe.checkpoint import load_checkpoint, read_checkpoint, read_tensors, save_checkpoint, write_tensors
 from dvspipe.config import build
+from dvspipe.encoding import encode_events
 from dvspipe.errors import CheckpointError, ConfigError, DataError, FileError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats import write
@@ -29,7 +29,6 @@ from dvspipe.inference import (
     plan_tasks,
 )
 from dvspipe.inference import adaptation as module
-from dvspipe.inference.windows import slide
 from dvspipe.networks import NetworkConfig, SpikingNetwork, find_norms, measure_norms
 from dvspipe.results import AdaptationRecord, InferenceRun, OutputFolder, RecordingResult
 from dvspipe.training import TrainConfig, train
@@ -139,16 +138,12 @@ def test_norms_move_by_what_the_classes_do_not_explain(classifier: Classifier) -
     before, after = find_norms(classifier.network)[0], find_norms(adapted.network)[0]
     assert before.running_mean is not None
     assert after.running_mean is not None
-    spikes = torch.from_numpy(np.stack([_window(classifier, each) for each in recordings], axis=1))
+    spikes = torch.from_numpy(np.stack([encode_events(each, classifier.config.bins) for each in recordings], axis=1))
     _, (first, *_) = measure_norms(classifier.network, spikes)
     shares = (_last_outputs(adapted, spikes) / classifier.config.temperature).double().softmax(1)
     residuals = first[:, 0] - shares @ classifier.moments.norms[0][:, 0]
     expected = before.running_mean + adaptation.record.applied * residuals.mean(0)
     torch.testing.assert_close(after.running_mean, expected.float(), atol=0.05, rtol=0.05)
-
-
-def _window(classifier: Classifier, events: Events) -> Any:
-    return next(iter(slide([events], classifier.config.bins, classifier.config.bins.window_us))).spikes
 
 
 def _last_outputs(classifier: Classifier, spikes: torch.Tensor) -> torch.Tensor:

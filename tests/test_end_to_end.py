@@ -16,7 +16,7 @@ import pytest
 from hatchling.build import build_wheel
 
 from dvspipe.config import build, merge_settings, read_yaml
-from dvspipe.demo import run_demo
+from dvspipe.demo import EPOCHS, MOST, SHOWN_LABEL, Speed, choose_training, run_demo, show_first
 from dvspipe.formats import describe
 from dvspipe.frames import frames_from_arrays
 from dvspipe.synthesis import GESTURES
@@ -86,22 +86,44 @@ def test_an_installed_wheel_converts_and_trains_in_an_empty_folder(
 
 
 def test_the_demo_leaves_everything_it_names(tmp_path: Path) -> None:
-    over = {"data": {"train_people": 2, "test_people": 1, "clips": 1}, "optimiser": {"epochs": 1}, "jobs": 1}
+    first = show_first(tmp_path)
+    assert first.answer.class_name == GESTURES[SHOWN_LABEL]
+    assert "data:video/webm" in first.page.read_text()
+    over = {
+        "baseline": False,
+        "data": {"train_people": 2, "test_people": 1, "clips": 1},
+        "network": {"channels": [2, 2]},
+        "optimiser": {"epochs": 1},
+        "jobs": 1,
+    }
     config = build(TrainConfig, merge_settings(read_yaml("gesture"), over), "gesture")
-    done = run_demo(tmp_path, TrainingCallback(), config)
+    done = run_demo(tmp_path, config, TrainingCallback())
     assert {path.name for path in tmp_path.iterdir()} == {
-        "activity.json", "args.yaml", "baseline", "confusion_matrix.png", "curves.png", "examples.png", "gesture.h5",
-        "gesture.webm", "metrics.jsonl", "prediction.png", "predictions.csv", "predictions.jsonl", "preview.gif",
-        "report.html", "results.csv", "split.json", "test.json", "weights", "wrong.png",
+        "activity.json", "args.yaml", "confusion_matrix.png", "curves.png", "examples.png", "first", "gesture.h5",
+        "gesture.webm", "metrics.jsonl", "preview.gif", "report.html", "results.csv", "split.json", "test.json",
+        "trained", "weights", "wrong.png",
     }  # fmt: skip
     assert done.run.test.synthetic
     assert "(synthetic)" in done.run.test.data
-    (row,) = csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines())
+    (row,) = csv.DictReader((tmp_path / "trained" / "predictions.csv").read_text().splitlines())
     assert row["class"] == GESTURES[int(row["label"])] == done.answer.class_name
     assert describe(tmp_path / "gesture.h5").events > 10_000
     page = (tmp_path / "report.html").read_text()
     assert page.lower().count("synthetic") >= 5
     assert "data:video/webm" in page
+
+
+@pytest.mark.parametrize(("clip_s", "step_s"), [(0.05, 0.001), (0.5, 0.02), (4, 0.2)])
+def test_the_training_of_the_demo_takes_the_time_that_is_given_if_one_can_be_that_short(
+    clip_s: float, step_s: float
+) -> None:
+    config = choose_training(Speed(clip_s, step_s), 300, jobs=2)
+    people, epochs = config.data.train_people, config.optimiser.epochs
+    clips = len(GESTURES) * people
+    needed_s = clips * epochs * step_s + len(GESTURES) * (people + config.data.test_people) * clip_s / 2
+    assert needed_s <= 300
+    assert needed_s >= 200 or (people, epochs) == (MOST, EPOCHS)
+    assert epochs >= 1
 
 
 @pytest.mark.slow

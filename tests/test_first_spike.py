@@ -219,8 +219,8 @@ def test_the_penalty_is_for_neurons_with_small_sums() -> None:
     [
         ({"tau_syn_s": None}, r"network.tau_syn_s = null: .*expected network.tau_mem_s = 0.03 or half"),
         ({"leak": True, "tau_mem_s": 0.1}, r"network.tau_mem_s = 0.1: .*network.tau_syn_s = 0.008 or twice"),
-        ({"learn_tau": True}, "network.learn_tau: is not a setting of network.kind = first_spike"),
-        ({"readout": "count"}, "network.readout: is not"),
+        ({"learn_tau": True}, "network.learn_tau: not used by network.kind = first_spike"),
+        ({"norm": "weight", "thresholds": (5.0,)}, "network.thresholds, network.norm: not used by"),
     ],
 )
 def test_settings_without_a_closed_form_are_refused(settings: dict[str, object], message: str) -> None:

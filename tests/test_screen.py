@@ -77,13 +77,13 @@ def test_a_bar_estimates_no_time_before_a_twentieth_is_done() -> None:
 def test_progress_without_a_terminal_is_a_line_now_and_then(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clock = iter(range(0, 1000, 10))
+    clock = iter(range(0, 1000, 4))
     monkeypatch.setattr(own.time, "monotonic", lambda: float(next(clock)))
     with progress() as show:
         for done in range(9):
             show("frames", done, 100)
     assert capsys.readouterr().err.splitlines() == [
-        "frames: 2 of 100", "frames: 5 of 100, 0:15:50 left", "frames: 8 of 100, 0:15:20 left",
+        "frames: 2 of 100", "frames: 5 of 100, 0:06:20 left", "frames: 8 of 100, 0:06:08 left",
     ]  # fmt: skip
     monkeypatch.setattr(notes, "quiet", True)
     with progress() as show:

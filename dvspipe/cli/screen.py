@@ -27,7 +27,7 @@ EXIT_SOME_FAILED = 1
 EXIT_ERROR = 2
 EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as a shell shows it of other programs
 
-LINE_EVERY_S = 30.0  # without a terminal
+LINE_EVERY_S = 10.0  # without a terminal
 LEAST_DONE = 0.05  # of a stage, before which the time left is not estimated: loading and compiling take part of it
 
 

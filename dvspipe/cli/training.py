@@ -114,19 +114,37 @@ def evaluate(
 
 
 def demo(
+    minutes: Annotated[
+        float,
+        typer.Option(min=0, max=60, metavar="MINUTES", help="Time for the training; 0: none, only the first label."),
+    ] = 3.0,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="Run folder; default: runs/demo.")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Run everything once on synthetic data: render, convert, train, test, infer. Takes 4 to 15 minutes."""
-    from ..demo import run_demo
+    """Show a label for a rendered gesture at once, then train a network in a given time. All data is synthetic."""
+    notes.print("rendering a person, converting the video to events, and classifying these: some 10 s")
+    from ..demo import choose_training, measure_speed, run_demo, show_first
 
     if out is not None:
         _check_run_folder(out, overwrite=overwrite)
     folder = out or _free_folder(Path("runs"), "demo", overwrite=overwrite)
+    look = show_first(folder)
+    print_answers([look.answer])
+    notes.print(f"{look.page} shows it (synthetic)")
+    if not minutes:
+        return
+    speed = measure_speed()
+    config = choose_training(speed, 60 * minutes)
+    data, epochs = config.data, config.optimiser.epochs
+    notes.print(
+        f"\na clip takes {speed.clip_s:.2f} s to render and {1000 * speed.step_s:.0f} ms to train on, so that "
+        f"{minutes:g} minutes are enough for {data.train_people} people and {epochs} epochs; "
+        f"tested on {data.test_people} others"
+    )
     with _callback() as callback:
-        done = run_demo(folder, callback)
+        done = run_demo(folder, config, callback)
     _print_test(done.run)
     print_answers([done.answer])
     notes.print(f"\nEverything is in {folder}, and all of it is synthetic; open {done.run.folder.report} first. Next:")

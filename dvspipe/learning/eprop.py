@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..networks import SpikingNetwork
 from ..networks.models import StandardisedConvolution
-from .online import STEPS, Activity, Layer, OnlineRule
+from .online import Activity, Layer, OnlineRule
 from .segments import Loss
 
 
@@ -34,9 +33,6 @@ class EProp(OnlineRule):
         >>> network.layers[0].linear.weight.grad.shape
         torch.Size([8, 24])
     """
-
-    def __init__(self, network: SpikingNetwork, *, steps: int = STEPS) -> None:
-        super().__init__(network, steps=steps)
 
     def add_hidden(self, layers: Sequence[Layer], activities: Sequence[Activity], errors: Tensor, _loss: Loss) -> None:
         """Add the gradients of the one spiking layer for some steps."""

@@ -1,9 +1,9 @@
 """Backpropagation through time: over all steps at once, truncated, or the exact gradient in the memory of few steps.
 
 The graph of T steps needs memory in proportion to T. `backpropagate_segments` runs the network without a graph first,
-which leaves the state before each segment of n steps and all outputs; the loss of these gives their gradients. Then it
-computes the segments again with a graph, the last one first, and propagates the gradients of each one's outputs and of
-the state after it to the weights and to the state before it.
+which leaves the state before each segment of n steps and all outputs; the loss of these gives their gradients. Only the
+last segment has its graph at once. Then it computes the segments before again with a graph, the latest first, and
+propagates the gradients of each one's outputs and of the state after it to the weights and to the state before it.
 """
 
 from __future__ import annotations
@@ -82,24 +82,27 @@ def backpropagate_segments(
     """
     run = _Repeatable(forward or network, spikes.device)
     segments = spikes.split(steps)
+    *earlier, last = segments
     group = 1 if len(segments) <= steps else math.isqrt(len(segments) - 1) + 1
     states: list[State | None] = []
     state, outputs = None, []
     with torch.no_grad():
-        for number, segment in enumerate(segments):
+        for number, segment in enumerate(earlier):
             if number % group == 0:
                 states.append(state)
             output, state = run(segment, state)
             outputs.append(output)
-    leaf = torch.cat(outputs).requires_grad_()
+    graph = _Graph(run, last, state)
+    leaf = torch.cat([*outputs, graph.outputs.detach()]).requires_grad_()
     loss(leaf).backward()
     assert leaf.grad is not None
-    to_outputs, to_state = leaf.grad.split(steps), list[Tensor]()
+    to_outputs = leaf.grad.split(steps)
+    to_state = graph.propagate(to_outputs[-1], [])
     with freeze_statistics(network):
-        for first in reversed(range(0, len(segments), group)):
-            before = _states_before(run, segments[first : first + group], states.pop())
+        for first in reversed(range(0, len(earlier), group)):
+            before = _states_before(run, earlier[first : first + group], states.pop())
             for number in reversed(range(first, first + len(before))):
-                to_state = _propagate(run, segments[number], before.pop(), to_outputs[number], to_state)
+                to_state = _Graph(run, earlier[number], before.pop()).propagate(to_outputs[number], to_state)
     return leaf.detach()
 
 
@@ -129,23 +132,29 @@ def _states_before(run: Forward, segments: Sequence[Tensor], state: State | None
     return states
 
 
-def _propagate(
-    run: Forward, segment: Tensor, state: State | None, to_outputs: Tensor, to_state: list[Tensor]
-) -> list[Tensor]:
-    """Add the gradients of one segment, and return those of the state before it.
+class _Graph:
+    """The graph of one segment.
 
     Args:
         run: The network.
         segment: Its spikes.
         state: The state before it; None at the start.
-        to_outputs: The gradient of its outputs.
-        to_state: The gradients of the state after it; none after the last segment.
     """
-    start = None if state is None else [tensor.detach().requires_grad_() for tensor in state]
-    outputs, after = run(segment, start)
-    reached = after[: len(to_state)]
-    torch.autograd.backward([outputs, *reached], [to_outputs.to(outputs.dtype), *to_state])
-    return [tensor.grad if tensor.grad is not None else torch.zeros_like(tensor) for tensor in start or ()]
+
+    def __init__(self, run: Forward, segment: Tensor, state: State | None) -> None:
+        self._before = None if state is None else [tensor.detach().requires_grad_() for tensor in state]
+        self.outputs, self._after = run(segment, self._before)
+
+    def propagate(self, to_outputs: Tensor, to_state: list[Tensor]) -> list[Tensor]:
+        """Add the gradients of the weights, and return those of the state before.
+
+        Args:
+            to_outputs: The gradient of the outputs.
+            to_state: The gradients of the state after; none after the last segment.
+        """
+        reached = self._after[: len(to_state)]
+        torch.autograd.backward([self.outputs, *reached], [to_outputs.to(self.outputs.dtype), *to_state])
+        return [tensor.grad if tensor.grad is not None else torch.zeros_like(tensor) for tensor in self._before or ()]
 
 
 def measure_graph(network: nn.Module, spikes: Tensor) -> int:

@@ -19,6 +19,8 @@ from .spike_times import LARGEST_RESPONSE, first_spike_times
 
 LEAST_SLOPE = 0.1  # of a potential at a spike, in thresholds per synaptic time constant; see `first_spike_times`
 MEAN, DEVIATION = 4.0, 2.5  # of the first weights, times N and its square root, in the sum that reaches the threshold
+SETTINGS = ("kind", "channels", "tau_mem_s", "tau_syn_s", "leak", "keep_alive", "gain", "tau_readout_s", "dropout")
+"""Those of `NetworkConfig` that the network has; others are of other kinds."""
 READOUT_DELAY = (
     1.0  # synaptic time constants from the end of the steps to the time of a neuron that only just is silent
 )
@@ -159,9 +161,9 @@ def find_leak(config: NetworkConfig) -> float:
         ConfigError: There is no closed form for the time constants, or a setting is of other kinds of networks.
     """
     default = NetworkConfig()
-    for name in ("padded", "learn_tau", "readout", "votes"):
-        if getattr(config, name) != getattr(default, name):
-            raise ConfigError(f"network.{name}: is not a setting of network.kind = first_spike (leave it out)")
+    names = [name for name in NetworkConfig.model_fields if getattr(config, name) != getattr(default, name)]
+    if others := [f"network.{name}" for name in names if name not in SETTINGS]:
+        raise ConfigError(f"{', '.join(others)}: not used by network.kind = first_spike (leave out)")
     if config.tau_syn_s is None:
         raise ConfigError(
             "network.tau_syn_s = null: network.kind = first_spike needs a synaptic current (expected network.tau_mem_s "

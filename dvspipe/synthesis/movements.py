@@ -36,12 +36,19 @@ from .people import LEFT, PALM, RIGHT, Floats, Person, unit
 
 
 def _clapping(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
-    """Palms that meet at a random point in front of the chest, along a random line, from random distances."""
-    beat = ease(draw_phase(t, person, rng, 0.25, 0.62), rng.uniform(-0.25, 0.3))
-    gap = draw_size(t, person, rng, 0.06, 0.34) * (1 - beat) / 2
-    tilt = rng.normal(0, 0.15) if rng.random() < 0.85 else rng.choice([-1, 1]) * rng.uniform(0.3, 1.4)
-    share = rng.uniform(0.35, 0.65) if rng.random() < 0.5 else rng.choice([0.08, 0.92]) + rng.uniform(-0.06, 0.06)
-    aside, height, before = rng.normal(0, 0.03), rng.uniform(-0.36, 0.03), rng.uniform(0.22, 0.36)
+    """Palms that meet at a random point in front of the chest, along a random line, from random distances.
+
+    Wide claps come from arms that open aside, sinking and going back as they do.
+    """
+    wide = rng.random() < 0.35
+    beat = ease(draw_phase(t, person, rng, *((0.35, 0.9) if wide else (0.25, 0.62))), rng.uniform(-0.25, 0.3))
+    gap = draw_size(t, person, rng, *((0.35, 1.1) if wide else (0.06, 0.34))) * (1 - beat) / 2
+    tilt = rng.normal(0, 0.15) if wide or rng.random() < 0.85 else rng.choice([-1, 1]) * rng.uniform(0.3, 1.4)
+    one_hand = not wide and rng.random() < 0.5
+    share = rng.choice([0.08, 0.92]) + rng.uniform(-0.06, 0.06) if one_hand else rng.uniform(0.35, 0.65)
+    arc = np.array([0.0, rng.uniform(-0.4, 0.15), rng.uniform(-0.8, -0.2)]) if wide else np.zeros(3)
+    aside, height = rng.normal(0, 0.03), rng.uniform(-0.25 if wide else -0.36, 0.03)
+    before = rng.uniform(0.32, 0.50) if wide else rng.uniform(0.22, 0.36)
     turned, fingers_up = rng.uniform(-0.3, 0.3), rng.uniform(0.0, 0.9)
     arms = []
     for side, part, up in ((RIGHT, share, 1.0), (LEFT, 1 - share, -1.0)):
@@ -51,7 +58,7 @@ def _clapping(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
         middle = np.array([(1 if side == LEFT else -1) * aside - person.shoulders_m / 2, height, before])
         away = (0.07 * person.hand_m + part * gap)[:, None]
         hand = fingers + 1.2 * (away - 0.012) * from_  # opening turns the fingers outwards
-        wrist = middle + away * from_ - PALM * person.hand_m * fingers
+        wrist = middle + away * (from_ + arc) - PALM * person.hand_m * fingers
         arms.append(reach_for(person, wrist, DOWN + rng.uniform(0.3, 2.2) * OUT, hand, -from_))
     bend, spread = rng.uniform(0.0, 0.2, 2), rng.uniform(0.02, 0.15, 2)
     right, left = (replace(arm, bend=bend[k], spread=spread[k]) for k, arm in enumerate(arms))

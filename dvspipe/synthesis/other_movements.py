@@ -48,7 +48,7 @@ def _between(person: Person, rng: np.random.Generator, beat: Floats, start: list
 _TO_AND_FRO = {  # start and end of the wrist of each arm; outwards, up, forwards relative to the reach
     "push": ([0.0, -0.25, 0.35], [0.0, -0.1, 0.95]),
     "raise": ([0.2, -0.95, 0.1], [0.35, 0.9, 0.2]),
-    "spread": ([-0.25, -0.3, 0.6], [0.95, 0.0, 0.2]),
+    "spread": ([0.1, -0.3, 0.6], [0.95, 0.0, 0.2]),  # hands that met would clap
     "cross": ([0.5, -0.3, 0.5], [-0.75, -0.2, 0.45]),
     "flap": ([0.75, -0.6, 0.1], [0.9, 0.35, 0.15]),
     "punch_up": ([0.1, -0.2, 0.3], [0.15, 0.95, 0.2]),

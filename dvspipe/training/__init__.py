@@ -5,6 +5,7 @@ from .choice import Choice, choose_settings
 from .config import OptimiserConfig, TrainConfig
 from .evaluation import Evaluation, evaluate, evaluate_checkpoint
 from .run import choose_device, train
+from .speed import measure_step
 
 __all__ = [
     "Choice",
@@ -16,5 +17,6 @@ __all__ = [
     "choose_settings",
     "evaluate",
     "evaluate_checkpoint",
+    "measure_step",
     "train",
 ]

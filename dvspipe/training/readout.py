@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..checkpoint import ClassifierConfig, load_checkpoint
+from ..checkpoint import Checkpoint, ClassifierConfig
 from ..datasets import DataSet, Sample, open_dataset, plain_batches
 from ..errors import DataError
 from ..learning import (
@@ -23,7 +23,7 @@ from ..learning import (
     replace_readout,
     require_linear,
 )
-from ..networks import ClassMoments, Network, watch_rates
+from ..networks import Network, watch_rates
 from ..results import EpochRow, RunFolder, write_rows
 from .config import TrainConfig
 from .trainer import Experiment
@@ -36,8 +36,8 @@ class ReadoutTrainer:
         experiment: Configuration and data; the validation part is not used.
         network: The trained network, on the device of this process.
         folder: Gets the weights and a row, as for a run of one epoch.
+        init: The trained network as it was, with the moments of its training.
         save: Writes the network to a file.
-        moments: Those of the training of the network; None if they are not known.
     """
 
     step = 1  # of the optimiser, as of `Trainer`
@@ -47,10 +47,10 @@ class ReadoutTrainer:
         experiment: Experiment,
         network: Network,
         folder: RunFolder,
+        init: Checkpoint,
         save: Callable[[Path, nn.Module], None],
-        moments: ClassMoments | None,
     ) -> None:
-        self.moments = moments
+        self.init = init
         self.experiment, self.folder, self.save = experiment, folder, save
         self.network = require_linear(network)
         self.rows: list[EpochRow] = []
@@ -70,7 +70,9 @@ class ReadoutTrainer:
             labels,
             find_readout(self.network),
             recordings=number_recordings(experiment.data.train),
-            classes=find_features(self.moments, labels, experiment.classifier.classes, str(experiment.config.init)),
+            classes=find_features(
+                self.init.moments, labels, experiment.classifier.classes, str(experiment.config.init)
+            ),
             temperature=experiment.classifier.temperature,
         )
         replace_readout(self.network, fit.readout)
@@ -107,18 +109,17 @@ def number_recordings(samples: Sequence[Sample]) -> torch.Tensor:
     return torch.from_numpy(np.unique(names, return_inverse=True)[1].astype(np.int64))
 
 
-def open_recordings(config: TrainConfig, checkpoint: str) -> DataSet:
-    """Return the data set of a configuration without a validation part, labelled with the classes of a checkpoint.
+def open_recordings(config: TrainConfig, classes: tuple[str, ...]) -> DataSet:
+    """Return the data set of a configuration without a validation part, labelled with the classes of `config.init`.
 
     Raises:
         DataError: The data set is not usable, or has a class that the checkpoint does not have.
     """
     data = open_dataset(config.data.model_copy(update={"validation": 0.0}), config.seed, config.bins)
-    classes = load_checkpoint(checkpoint)[0].classes
     unknown = [name for name in data.classes if name not in classes]
     if unknown:
         raise DataError(
-            f"{data.title}: {checkpoint} does not know {', '.join(unknown)} (expected {', '.join(classes)})"
+            f"{data.title}: {config.init} does not know {', '.join(unknown)} (expected {', '.join(classes)})"
         )
 
     def adopt(samples: Sequence[Sample]) -> tuple[Sample, ...]:
@@ -128,8 +129,7 @@ def open_recordings(config: TrainConfig, checkpoint: str) -> DataSet:
     return replace(data, classes=classes, train=train, validation=(), test=test)
 
 
-def keep_calibration(classifier: ClassifierConfig, checkpoint: str) -> ClassifierConfig:
-    """Return a classifier with the temperature and the least energy of a checkpoint; few recordings cannot fit them."""
-    before, _ = load_checkpoint(checkpoint)
+def keep_calibration(classifier: ClassifierConfig, before: ClassifierConfig) -> ClassifierConfig:
+    """Return a classifier with the temperature and the least energy of another; few recordings cannot fit them."""
     kept = {name: getattr(before, name) for name in ("temperature", "calibrated_on", "least_energy")}
     return classifier.model_copy(update=kept)

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from torch import Tensor
 
-from ..checkpoint import ClassifierConfig, load_checkpoint, read_tensors, write_tensors
+from ..checkpoint import Checkpoint, ClassifierConfig, read_tensors, write_tensors
 from ..config import build, find_differences, read_yaml
 from ..errors import CheckpointError, ConfigError, Remedy
 from ..files import read_bytes
@@ -158,21 +158,28 @@ def check_config(config: TrainConfig, path: Path, *, changed: bool) -> None:
         raise ConfigError(f"{path}: the run was started with other settings: {listed}", remedy)
 
 
-def load_initial_weights(checkpoint: str, classifier: ClassifierConfig, network: Network) -> ClassifierConfig:
+def load_initial_weights(
+    init: Checkpoint, classifier: ClassifierConfig, network: Network, *, name: str
+) -> ClassifierConfig:
     """Load the weights of a checkpoint into a network, those of the last linear layer only if the classes are the same.
+
+    Args:
+        init: The checkpoint.
+        classifier: What the network is.
+        network: It gets the weights.
+        name: Of the checkpoint, for errors.
 
     Returns:
         The classifier, with what the checkpoint was trained on.
 
     Raises:
-        CheckpointError: The file is missing or corrupted.
         ConfigError: It has another sensor, other bins or another network; names every difference.
     """
-    before, trained = load_checkpoint(checkpoint)
+    before, trained, _ = init
     there, here = _comparable(before), _comparable(classifier)
     differences = [f"{key} = {_text(old)} there, {_text(new)} here" for key, old, new in find_differences(there, here)]
     if differences:
-        raise ConfigError(f"init = {checkpoint}: trained with another configuration: {'; '.join(differences)}")
+        raise ConfigError(f"init = {name}: trained with another configuration: {'; '.join(differences)}")
     last = () if before.classes == classifier.classes else network.of_classes
     weights = {name: tensor for name, tensor in trained.state_dict().items() if name not in last}
     network.load_state_dict(weights, strict=not last)

@@ -13,7 +13,7 @@ import torch
 import yaml
 from torch import nn
 
-from ..checkpoint import ClassifierConfig, load_checkpoint, read_checkpoint, save_checkpoint, versions
+from ..checkpoint import Checkpoint, ClassifierConfig, load_checkpoint, read_checkpoint, save_checkpoint, versions
 from ..config import count_noun
 from ..datasets import (
     DataSet,
@@ -130,7 +130,8 @@ def _run(
 ) -> TrainingRun:
     if config.tensorboard:
         require_tensorboard()
-    opened = _open(config)
+    init = None if config.init is None else read_checkpoint(config.init)
+    opened = _open(config, init)
     data = leave_out_copies(opened, partial(callback.on_progress, "comparing recordings"))
     for warning in data.warnings:
         callback.on_warning(warning)
@@ -139,7 +140,7 @@ def _run(
         check_split(folder.split, data)
     if config.optimiser.rule != "readout":
         _check_classes(data, callback)
-    classifier, network = _build(config, data)
+    classifier, network = _build(config, data, init)
     with lock_folder(folder.path) if processes.is_first else nullcontext():
         state = find_state(folder) if resume else None
         if state is not None and processes.is_first:  # they may be lost, or have an epoch that was not complete
@@ -150,7 +151,7 @@ def _run(
                 return TrainingRun.read(folder)
         parts = _load(config, data, callback)
         _warn(callback, find_outside(parts.train.counts(), config))
-        experiment = Experiment(config, data, classifier, parts, processes, callback)
+        experiment = Experiment(config, data, classifier, parts, processes, callback, init)
         settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         if processes.is_first:
             folder.clear(keep_epochs=state is not None)
@@ -175,22 +176,21 @@ def _fit(
         kind = FeatureTrainer if experiment.config.network.kind == "stdp" else Trainer
         trainer = kind(experiment, network, folder, partial(_save, experiment.classifier))
         return trainer, trainer.fit(state)
-    assert experiment.config.init is not None
-    moments = read_checkpoint(experiment.config.init).moments  # of inputs of norms, which do not change
-    save = partial(_save, experiment.classifier, moments=moments)
-    fitter = ReadoutTrainer(experiment, network, folder, save, moments)
+    assert experiment.init is not None
+    save = partial(_save, experiment.classifier, moments=experiment.init.moments)  # of inputs of norms: do not change
+    fitter = ReadoutTrainer(experiment, network, folder, experiment.init, save)
     return fitter, fitter.fit()
 
 
-def _open(config: TrainConfig) -> DataSet:
+def _open(config: TrainConfig, init: Checkpoint | None) -> DataSet:
     if config.optimiser.rule == "readout":
-        assert config.init is not None
-        return open_recordings(config, config.init)
+        assert init is not None
+        return open_recordings(config, init.config.classes)
     return open_dataset(config.data, config.seed, config.bins)
 
 
-def _build(config: TrainConfig, data: DataSet) -> tuple[ClassifierConfig, Network]:
-    """Return a classifier for a data set and its network, with the weights of `config.init` if there is one."""
+def _build(config: TrainConfig, data: DataSet, init: Checkpoint | None) -> tuple[ClassifierConfig, Network]:
+    """Return a classifier for a data set and its network, with the weights of a checkpoint if there is one."""
     if config.bins.downsample >= max(data.sensor.width, data.sensor.height) > 1:
         raise ConfigError(f"bins.downsample = {config.bins.downsample}: leaves one pixel of a sensor of {data.sensor}")
     classifier = ClassifierConfig(
@@ -204,10 +204,10 @@ def _build(config: TrainConfig, data: DataSet) -> tuple[ClassifierConfig, Networ
     )
     torch.manual_seed(config.seed)
     network = classifier.build_network()
-    if config.init is not None:
-        classifier = load_initial_weights(config.init, classifier, network)
+    if init is not None:
+        classifier = load_initial_weights(init, classifier, network, name=str(config.init))
         if config.optimiser.rule == "readout":
-            classifier = keep_calibration(classifier, config.init)
+            classifier = keep_calibration(classifier, init.config)
     return classifier, network
 
 
@@ -303,12 +303,11 @@ def _calibrate(experiment: Experiment, path: Path) -> None:
 
 def _count_before(experiment: Experiment) -> int | None:
     """Return the number of test recordings that the network was right about before its readout was fitted."""
-    config = experiment.config
-    if config.optimiser.rule != "readout":
+    optimiser, init = experiment.config.optimiser, experiment.init
+    if optimiser.rule != "readout" or init is None:
         return None
-    assert config.init is not None
-    _, network = load_checkpoint(config.init, str(experiment.processes.device))
-    return evaluate(network, experiment.parts.test, batch=config.optimiser.batch).correct
+    network = init.network.to(experiment.processes.device)
+    return evaluate(network, experiment.parts.test, batch=optimiser.batch).correct
 
 
 def _test(

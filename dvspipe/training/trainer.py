@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..checkpoint import FEW_CALIBRATED, ClassifierConfig
+from ..checkpoint import FEW_CALIBRATED, Checkpoint, ClassifierConfig
 from ..datasets import Batch, BatchSettings, DataSet, SpikeTensors, training_batches
 from ..errors import CheckpointError, ConfigError
 from ..learning import Loss, backpropagate, backpropagate_segments, build_rule, choose_segment, measure_graph
@@ -60,6 +60,7 @@ class Experiment:
         parts: Spike tensors of its parts.
         processes: The processes that train together.
         callback: What follows the training; does nothing in other processes than the first.
+        init: The checkpoint that the network starts from; None: from random weights.
     """
 
     config: TrainConfig
@@ -68,6 +69,7 @@ class Experiment:
     parts: Parts
     processes: Processes
     callback: TrainingCallback
+    init: Checkpoint | None
 
 
 class Trainer:
@@ -106,7 +108,7 @@ class Trainer:
         """Run all epochs, or those after the last complete one of an interrupted run; return the one that is kept."""
         if state is not None:
             self._restore(state)
-        elif self.experiment.config.init is None:
+        elif self.experiment.init is None:
             fit_gains(self.network, self.experiment.parts.train, batch=self.settings.batch)
         validated = len(self.experiment.parts.validation)
         while not is_over(self.settings, self.rows):
