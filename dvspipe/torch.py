@@ -111,7 +111,7 @@ class SpikeDataset(Dataset[Item]):
         self.labels = torch.tensor([sample.label for sample in self.samples])
         views = config.views if part == "train" else 1
         settings = TensorSettings(bins, views, vary=config.vary, complete=complete)
-        self._encoder = SampleEncoder(settings, open_cache(config))
+        self._encoder, self._shape = SampleEncoder(settings, open_cache(config)), bins.shape(data.sensor)
         # shared by workers, so that each file is hashed once; 0 if not yet
         self._digests = torch.zeros((len(self.samples), DIGEST_BYTES), dtype=torch.uint8).share_memory_()
 
@@ -128,7 +128,7 @@ class SpikeDataset(Dataset[Item]):
         if sample.code is not None:
             return encode_image(sample, number, settings)
         views = self._encoder.encode(sample, self._digest(number)).spikes
-        if views.shape[-3:] != settings.bins.shape(self.sensor):
+        if views.shape[-3:] != self._shape:
             raise DataError(f"{sample.name}: comes from another sensor than {self.sensor}")
         view: np.ndarray[Any, Any] = views[int(torch.randint(len(views), ())) if len(views) > 1 else 0]
         return view

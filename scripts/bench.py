@@ -592,7 +592,7 @@ def add_up(t: NDArray[np.int64], x: NDArray[np.int16], y: NDArray[np.int16], p: 
     return total
 
 
-LOADER_WORKERS, LOADER_BATCH, LOADER_EPOCHS = 2, 32, 3
+LOADER_WORKERS, LOADER_BATCH, LOADER_EPOCHS = 2, 32, 7
 LOADER_BINS = BinConfig(steps=20, step_us=16_000)
 
 
@@ -614,14 +614,14 @@ def bench_loader(options: Options) -> Iterator[Figure]:
         own_s, tonic_s = (statistics.median(each) for each in zip(*seconds, strict=True))
         count = len(ours.dataset)
         beside = {"recordings/s": count / own_s, "Tonic's recordings/s": count / tonic_s}
-        yield Figure(f"loader/nmnist_{epoch}_epoch", tonic_s / own_s, "x Tonic's speed", 5, beside)
+        target = 5 if epoch == "next" else None
+        yield Figure(f"loader/nmnist_{epoch}_epoch", tonic_s / own_s, "x Tonic's speed", target, beside)
 
 
 def _pass(batches: Any) -> float:
     """Seconds of an epoch."""
     began = time.perf_counter()
-    events = sum(int(batch[0].sum()) for batch in batches)
-    assert events > 0
+    assert sum(len(batch[1]) for batch in batches) == len(batches.dataset)
     return time.perf_counter() - began
 
 

@@ -68,7 +68,7 @@ ONLY_HOMES = {
     "filelock": {"files"},
     "h5py": {"formats"},
     "hdf5plugin": {"formats"},
-    "isal": {"formats"},
+    "isal": {"datasets", "formats"},
     "jinja2": {"report"},
     "matplotlib": {"report"},
     "nir": {"export"},

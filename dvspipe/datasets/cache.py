@@ -11,23 +11,23 @@ import logging
 import math
 import os
 import shutil
-import zlib
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from ..errors import FileError, Remedy
 from ..files import LOCK_NAME, require_space, wait_for_lock, write_beside
 
-CORRUPTIONS = (OSError, ValueError, TypeError, zlib.error)
+CORRUPTIONS = (OSError, ValueError, TypeError, cast(type[Exception], isal_zlib.error))
 LAYOUT = 2  # of the stored results; increment it to make all of them again
 ARRAYS = ".arrays"  # suffix of files of named arrays
-ZLIB_LEVEL = 1  # spikes are mostly 0: higher levels take four times as long for a tenth of the size
+ZLIB_LEVEL = 1  # spikes are mostly 0: a fifteenth of their size, in a tenth of the time of the standard zlib's default
 HEADER_BYTES = 1 << 12  # room for the names and shapes of arrays
 
 Result = TypeVar("Result")
@@ -59,7 +59,7 @@ class Cache:
 
     def path(self, digest: str, suffix: str) -> Path:
         """Return the path at which the result of a digest is stored."""
-        return self.folder / digest[:2] / f"{digest[2:]}{suffix}"
+        return self.folder / f"{digest[:2]}/{digest[2:]}{suffix}"
 
     def read(self, digest: str) -> dict[str, NDArray[Any]] | None:
         """Return the named arrays of a digest, or None if they are missing or corrupted."""
@@ -138,16 +138,16 @@ def _own_version() -> str:
 def _pack(arrays: dict[str, NDArray[Any]]) -> bytes:
     """Return named arrays as compressed bytes with a checksum: a line of JSON, then their contents.
 
-    A tenth of the time that `np.load` takes to read an archive of small arrays.
+    `np.load` takes three times as long to read an archive of small arrays.
     """
     shapes = {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
     content = [json.dumps(shapes).encode(), b"\n", *(array.tobytes() for array in arrays.values())]
-    return zlib.compress(b"".join(content), ZLIB_LEVEL)
+    return isal_zlib.compress(b"".join(content), ZLIB_LEVEL)
 
 
 def _unpack(packed: bytes) -> dict[str, NDArray[Any]]:
     """Return the arrays of `_pack`, which may be written to."""
-    content = zlib.decompress(packed)
+    content: bytes = isal_zlib.decompress(packed)
     place = content.index(b"\n") + 1
     arrays = {}
     for name, (dtype, shape) in json.loads(content[:place]).items():
