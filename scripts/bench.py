@@ -487,49 +487,59 @@ def _network(python: str, T: int, B: int, side: int) -> dict[str, dict[str, Any]
     }
 
 
-LEARNING_WAYS = (
-    "segment_20",
-    "segment_8",
-    "bptt_weight",
-    "ottt",
-    "ottt_1",
-    "sltt",
-    "stllr",
-    "decolle",
-    "spikingjelly_ottt",
-)
-LEARNING_STEPS, LEARNING_LONG = (24, 100, 400), (1600, 3200)
+LEARNING_WAYS = {
+    "bptt": ("segment_20", "segment_50"),
+    "bptt_weight": (
+        "segment_weight_20", "segment_weight_50", "ottt", "sltt", "stllr", "decolle", "spikingjelly_ottt",
+    ),
+    "spikingjelly_stdp": ("stdp",),
+}  # fmt: skip
+"""Ways to learn, by what they are compared with; see learning_peers.py."""
+LEARNING_STEPS, LEARNING_LONG, LEARNING_LONGEST = (24, 100, 400), 1600, 3200
 LEARNING_SHAPE = (4, 64)
+LEARNING_LARGEST_MIB = 60  # of segments of LEARNING_LONG steps
 
 
 def bench_learning(options: Options) -> Iterator[Figure]:
     """Gradients of three blocks at 64 x 64, batch 4, beside BPTT's: CPU time of one thread and peak memory."""
-    for T in LEARNING_STEPS:
-        bptt = _learn(options.peers, "bptt", T)
-        assert bptt is not None
-        yield Figure(f"learning/T{T}_bptt", T / bptt["cpu_s"], "steps/s", None, bptt)
-        for way in LEARNING_WAYS:
-            found = _learn(options.peers, way, T)
-            if found is None:
-                _skip(f"learning/T{T}_{way}", f"{options.peers} has no spikingjelly")
-                continue
-            target = 1 / 1.3 if way.startswith("segment") else None
-            name = f"learning/T{T}_{way}"
-            yield Figure(f"{name}_time", bptt["cpu_s"] / found["cpu_s"], "x BPTT's speed", target, found)
-            yield Figure(f"{name}_memory", bptt["memory_mib"] / found["memory_mib"], "x less memory than BPTT", None)
-    for way in ("segment_20", "segment_8", "ottt"):
-        short = _learn(options.peers, way, LEARNING_STEPS[-1])
-        for T in LEARNING_LONG:
-            long = _learn(options.peers, way, T)
+    for T in (*LEARNING_STEPS, LEARNING_LONG):
+        for beside, ways in LEARNING_WAYS.items():
+            yield from _learning(options, T, beside, ways)
+    for way in ("segment_20", "segment_weight_20", "ottt"):
+        short, *others = (_learn(options.peers, way, T) for T in (LEARNING_STEPS[-1], LEARNING_LONG, LEARNING_LONGEST))
+        for T, long in zip((LEARNING_LONG, LEARNING_LONGEST), others, strict=True):
             assert short is not None
             assert long is not None
             flat = short["memory_mib"] / long["memory_mib"]
             yield Figure(f"learning/T{T}_{way}_flat", flat, f"memory of T = {LEARNING_STEPS[-1]} / this", 0.9, long)
 
 
+def _learning(options: Options, T: int, beside: str, ways: tuple[str, ...]) -> Iterator[Figure]:
+    """One way to learn, and others as ratios to it."""
+    reference = _learn(options.peers, beside, T)
+    if reference is None:
+        _skip(f"learning/T{T}_{beside}", f"{options.peers} has no spikingjelly, or no tensorboard, which that imports")
+        return
+    yield Figure(f"learning/T{T}_{beside}", T / reference["cpu_s"], "steps/s", None, reference)
+    for way in ways:
+        name, found = f"learning/T{T}_{way}", _learn(options.peers, way, T)
+        if found is None:
+            _skip(name, f"{options.peers} has no spikingjelly")
+            continue
+        segment = way.startswith("segment")
+        speed = reference["cpu_s"] / found["cpu_s"]
+        yield Figure(f"{name}_time", speed, f"x the speed of {beside}", 1 / 1.3 if segment else None, found)
+        if way != "stdp":
+            saved = reference["memory_mib"] / found["memory_mib"]
+            yield Figure(f"{name}_memory", saved, f"x less memory than {beside}")
+        if segment and T == LEARNING_LONG:
+            share = LEARNING_LARGEST_MIB / found["memory_mib"]
+            yield Figure(f"{name}_goal", share, f"x below {LEARNING_LARGEST_MIB} MiB", 1)
+
+
 def _learn(python: str, way: str, T: int) -> dict[str, float] | None:
     """What learning_peers.py measures; None if a library is missing."""
-    looked_for = [python, "-c", "import spikingjelly"]
+    looked_for = [python, "-c", f"import spikingjelly{', tensorboard' if 'stdp' in way else ''}"]
     if "jelly" in way and subprocess.run(looked_for, capture_output=True, check=False).returncode:
         return None
     script = str(PEERS_SCRIPT.with_name("learning_peers.py"))

@@ -2,9 +2,10 @@
 
 The network: three blocks of convolution 3x3 (2-8-16-32), neurons with a membrane factor of 0.5 and a subtracting reset,
 and average pooling, and a leaky readout. With `bptt` and `segment_N` it has batch norm, else standardised weights, as
-with `bptt_weight`; a rule with `_N` computes N steps at once.
-`spikingjelly_ottt` is SpikingJelly's own OTTT with plain convolutions. One thread; prints a JSON object with the median
-CPU seconds of the gradients of a batch, and the peak of memory in MiB beyond that before them.
+with `bptt_weight` and `segment_weight_N`; N is the number of steps that are computed at once.
+`spikingjelly_ottt` is SpikingJelly's own OTTT with plain convolutions. `stdp` and `spikingjelly_stdp`, which imports
+tensorboard, change the weights from a picture to 100 neurons by the pair rule. One thread; prints a JSON object with
+the median CPU seconds of a batch, and the peak of memory in MiB beyond that before it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from network_peers import CLASSES, FACTOR, memory_mb, seconds
 from torch import Tensor, nn
 
 CHANNELS = (2, 8, 16, 32)
+NEURONS = 100  # that STDP trains
 REPEATS = 3
 LONG = 400  # steps, above which the gradients are computed once after one that warms up
 MIB = 2**20 / 1e6
@@ -32,10 +34,12 @@ def build_ours(way: str, side: int) -> Callable[[Tensor, Tensor], object]:
     from dvspipe.learning.online import STEPS
     from dvspipe.networks import NetworkConfig, SpikingNetwork
 
-    name, _, steps = way.partition("_")
+    name, *further = way.split("_")
+    steps = int(further[-1]) if further and further[-1].isdigit() else STEPS
+    batch = name in ("bptt", "segment") and "weight" not in further
     config = NetworkConfig(
         channels=CHANNELS[1:], kernel=3, tau_mem_s=1e-3 / FACTOR, tau_readout_s=1e-2, reset="subtract",
-        detach_reset=True, norm="batch" if name in ("bptt", "segment") and steps != "weight" else "weight", gain=2.0,
+        detach_reset=True, norm="batch" if batch else "weight", gain=2.0,
     )  # fmt: skip
     network = SpikingNetwork(config, grid=SensorSize(width=side, height=side), classes=CLASSES, dt=1e-3).train()
 
@@ -48,16 +52,16 @@ def build_ours(way: str, side: int) -> Callable[[Tensor, Tensor], object]:
         if name == "bptt":
             backpropagate(network, x, loss)
         elif name == "segment":
-            backpropagate_segments(network, x, loss, steps=int(steps))
+            backpropagate_segments(network, x, loss, steps=steps)
         else:
-            rule = build_rule(name, network, steps=int(steps or STEPS))  # type: ignore[arg-type]
+            rule = build_rule(name, network, steps=steps)  # type: ignore[arg-type]
             assert rule is not None
             rule.learn(x, loss)
 
     return learn
 
 
-def build_spikingjelly(side: int) -> Callable[[Tensor, Tensor], object]:
+def build_spikingjelly_ottt(side: int) -> Callable[[Tensor, Tensor], object]:
     from spikingjelly.activation_based import functional, layer, neuron
 
     modules: list[Any] = []
@@ -74,6 +78,42 @@ def build_spikingjelly(side: int) -> Callable[[Tensor, Tensor], object]:
         functional.reset_net(network)
 
     return learn
+
+
+def draw_spikes(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the spikes [T, N] of the first recording's OFF events, and random ones of the neurons."""
+    return x[:, 0, 0].flatten(1).float(), (torch.rand(len(x), NEURONS) < 0.1).float()
+
+
+def build_stdp(side: int) -> Callable[[Tensor, Tensor], object]:
+    from dvspipe.learning import PairRule, apply_stdp
+
+    weights = torch.rand(NEURONS, side**2)
+    return lambda x, _labels: apply_stdp(weights, *draw_spikes(x), PairRule(bound="none"), dt_s=1e-3)
+
+
+def build_spikingjelly_stdp(side: int) -> Callable[[Tensor, Tensor], object]:
+    from spikingjelly.activation_based import learning
+
+    synapse = nn.Linear(side**2, NEURONS, bias=False)
+    learner = learning.STDPLearner("s", synapse, nn.Identity(), tau_pre=20.0, tau_post=20.0)
+
+    def learn(x: Tensor, _labels: Tensor) -> None:
+        for pre, post in zip(*draw_spikes(x), strict=True):
+            learner.in_spike_monitor.records.append(pre[None])
+            learner.out_spike_monitor.records.append(post[None])
+            with torch.no_grad():
+                synapse.weight += learner.step(on_grad=False)
+        learner.reset()
+
+    return learn
+
+
+PEERS = {
+    "stdp": build_stdp,
+    "spikingjelly_stdp": build_spikingjelly_stdp,
+    "spikingjelly_ottt": build_spikingjelly_ottt,
+}
 
 
 def keep_blocks() -> None:
@@ -93,7 +133,7 @@ def main() -> None:
     keep_blocks()
     x = (torch.rand(T, B, 2, side, side) < 0.1).to(torch.uint8)
     labels = torch.arange(B) % CLASSES
-    learn = build_spikingjelly(side) if way == "spikingjelly_ottt" else build_ours(way, side)
+    learn = PEERS[way](side) if way in PEERS else build_ours(way, side)
     learn(x[:2], labels)
     before_mb = memory_mb("VmRSS")
     spent = seconds(lambda: learn(x, labels), REPEATS if T <= LONG else 1)

@@ -58,7 +58,10 @@ FIRST_SPIKES = (
 TASKS = {
     "nmnist": Task(
         "nmnist-ottt", (), ("network.channels=[12]", "network.padded=[true]"), (0.002, 0.004, 0.008),
-        {"stdp": ("nmnist-stdp",), "first_spike": (*FIRST_SPIKES, "data.views=4", "augment.shift_px=3")},
+        {
+            "stdp": ("nmnist-stdp",),
+            "first_spike": (*FIRST_SPIKES, "data.views=4", "augment.shift_px=3", "optimiser.epochs=30"),
+        },
     ),
     "synthetic": Task(
         "nmnist-ottt", ("data.views=1", "data.validation=0.05", "augment.shift_px=1", "optimiser.epochs=4"),

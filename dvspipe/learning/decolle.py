@@ -52,7 +52,7 @@ class Decolle(OnlineRule):
         for layer, activity, readout in zip(layers, activities, self.readouts, strict=True):
             local = (activity.outputs.flatten(1) @ readout.T).unflatten(0, (len(activity.ones), -1))
             errors = (gradient_of(loss, local).flatten(0, 1) @ readout).reshape(activity.outputs.shape)
-            to_currents = layer.scale * layer.to_spikes(errors, activity) * activity.derivative
+            to_currents = layer.to_currents(errors, activity.derivative)
             layer.synapses.add(to_currents, activity.traced, activity.ones)
 
     def _draw(self, activities: Sequence[Activity]) -> list[Tensor]:

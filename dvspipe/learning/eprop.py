@@ -25,7 +25,7 @@ class EProp(OnlineRule):
 
     Example:
         >>> from dvspipe import SensorSize
-        >>> from dvspipe.networks import NetworkConfig
+        >>> from dvspipe.networks import NetworkConfig, SpikingNetwork
         >>> config = NetworkConfig(kind="mlp", channels=(8,), reset="subtract", detach_reset=True)
         >>> network = SpikingNetwork(config, grid=SensorSize(width=4, height=3), classes=2, dt=1e-3)
         >>> spikes = torch.randint(0, 2, (100, 5, 2, 3, 4), dtype=torch.uint8)

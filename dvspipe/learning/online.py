@@ -22,7 +22,6 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 
 from ..networks import LeakyReadout, SpikingNetwork
 from ..networks.models import Convolution, Linear, StandardisedConvolution, draw_mask
-from ..networks.neurons import leak, surrogate_derivative
 from .segments import Loss
 
 STEPS = 16  # computed at once: a batch of convolutions that is large enough to be fast
@@ -33,13 +32,17 @@ class Trace:
 
     def __init__(self, keep: float) -> None:
         self.keep = keep
-        self._kept: Tensor | None = None
+        self._before: Tensor | None = None
 
     def follow(self, x: Tensor) -> Tensor:
         """Return y for the next steps of x, both [n, ...]."""
         if not self.keep:
             return x
-        y, self._kept = leak(x, self._kept, self.keep)
+        y = torch.empty_like(x)
+        before = torch.zeros_like(x[0]) if self._before is None else self._before
+        for step, now in zip(x, y, strict=True):
+            before = torch.add(step, before, alpha=self.keep, out=now)
+        self._before = before.clone()
         return y
 
 
@@ -162,21 +165,28 @@ class Layer:
         traced = self._trace.follow(_pixels(x).unflatten(0, (n, -1))).flatten(0, 1)
         ones = self._ones.follow(x.new_ones(n))
         currents = _pixels(self.synapses.currents(x)).unflatten(0, (n, -1))
-        potentials, spikes, self._state = self.lif.membranes(currents, self._state)
-        settings = self.lif.settings
-        derivative = surrogate_derivative(potentials - 1, settings.surrogate, settings.slope).flatten(0, 1)
-        return Activity(x, _channels(traced), ones, _channels(derivative), _channels(spikes.flatten(0, 1)))
+        derivative, spikes, self._state = self.lif.differentiate(currents, self._state)
+        return Activity(
+            x, _channels(traced), ones, _channels(derivative.flatten(0, 1)), _channels(spikes.flatten(0, 1))
+        )
 
-    def to_spikes(self, to_outputs: Tensor, activity: Activity) -> Tensor:
-        """Return the gradient of the spikes from that of their means over squares of pixels."""
+    def to_currents(self, to_outputs: Tensor, derivative: Tensor) -> Tensor:
+        """Return the gradient of the currents, [n * B, ...].
+
+        Args:
+            to_outputs: The gradient of the outputs, the means of spikes over squares of pixels.
+            derivative: Of the spikes with respect to the potentials, or what a rule has in its place, [n * B, ...].
+        """
         pool = self.lif.settings.pool
+        to_spikes = self.scale / pool**2 * to_outputs
         if pool == 1:
-            return to_outputs
-        to_spikes: Tensor = torch.ops.aten.avg_pool2d_backward(
-            to_outputs.contiguous(memory_format=torch.channels_last), activity.derivative,
-            (pool, pool), (pool, pool), (0, 0), False, True, None,
-        )  # fmt: skip
-        return to_spikes
+            return to_spikes * derivative
+        H, W = derivative.shape[2:]
+        height, width = (pool * length for length in to_spikes.shape[2:])
+        rows = _pixels(to_spikes)[:, :, :, None].expand(-1, -1, -1, pool, -1).flatten(2, 3)
+        inside = (_pixels(derivative)[:, :height, :width].unflatten(1, (-1, pool)) * rows[:, :, None]).flatten(1, 2)
+        complete = (height, width) == (H, W)
+        return _channels(inside if complete else nn.functional.pad(inside, (0, 0, 0, W - width, 0, H - height)))
 
     def trace_before(self, activity: Activity, keep: float) -> Tensor:
         """Return the trace of surrogate derivatives before each step, [n * B, ...], which decays by `keep` per step."""

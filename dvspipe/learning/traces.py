@@ -39,15 +39,14 @@ class OTTT(OnlineRule):
         """Add the gradients of the spiking layers for some steps."""
         for number in reversed(range(len(layers))):
             layer, activity = layers[number], activities[number]
-            to_spikes = layer.scale * layer.to_spikes(errors, activity)
-            to_currents = to_spikes * activity.derivative
+            to_currents = layer.to_currents(errors, activity.derivative)
             layer.synapses.add(to_currents, activity.traced, activity.ones)
-            self.add_more(layer, activity, to_spikes)
+            self.add_more(layer, activity, errors)
             if number:
                 errors = layer.to_outputs_below(to_currents, activity, activities[number - 1].outputs)
 
-    def add_more(self, _layer: Layer, _activity: Activity, _to_spikes: Tensor) -> None:
-        """Add further terms of the gradient of a layer; `_to_spikes` is the error of its spikes times a g."""
+    def add_more(self, _layer: Layer, _activity: Activity, _errors: Tensor) -> None:
+        """Add further terms of the gradient of a layer; `_errors` is the gradient of its outputs."""
 
 
 class SLTT(OTTT):
@@ -100,7 +99,8 @@ class STLLR(OTTT):
         self.readout_keep = 1 - self.readout.factor  # its gradient needs no rule
         self.post_keep, self.post_share = post_keep, post_share
 
-    def add_more(self, layer: Layer, activity: Activity, to_spikes: Tensor) -> None:
+    def add_more(self, layer: Layer, activity: Activity, errors: Tensor) -> None:
         """Add the term of the trace of surrogate derivatives before each step."""
-        before = self.post_share * layer.trace_before(activity, self.post_keep)
-        layer.synapses.add(to_spikes * before, activity.inputs, torch.ones_like(activity.ones))
+        before = layer.trace_before(activity, self.post_keep)
+        to_currents = layer.to_currents(self.post_share * errors, before)
+        layer.synapses.add(to_currents, activity.inputs, torch.ones_like(activity.ones))

@@ -205,10 +205,10 @@ class LIF(nn.Module):
     ) -> Self:
         """Return neurons that spike as snnTorch's `Leaky`, with its gradients; its defaults are the defaults here.
 
-        snnTorch's state is the potential before a delayed reset, the one here the potential after the reset: `mem` is
-        what `membranes` returns. With `reset_delay=False`, snnTorch subtracts the threshold once more at the next step
-        if the membrane is still above it, from twice the threshold on; this does not. An input adds its full value to
-        the membrane: the gain is 1 / (1 - beta).
+        snnTorch's state `mem` is the potential before a delayed reset, the state here the potential after the reset.
+        With `reset_delay=False`, snnTorch subtracts the threshold once more at the next step if the membrane is still
+        above it, from twice the threshold on; this does not. An input adds its full value to the membrane: the gain is
+        1 / (1 - beta).
 
         Args:
             beta: Share of the membrane that remains after a step, in [0, 1]; without a leak 1.
@@ -301,23 +301,25 @@ class LIF(nn.Module):
         return spikes, last + self.v_leak
 
     @torch.no_grad()
-    def membranes(self, currents: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the membrane potentials before resets [T, ...], and spikes and state as `forward`, without a graph.
+    def differentiate(self, currents: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the surrogate derivatives of the spikes [T, ...], and spikes and state as `forward`, without a graph.
 
         Neurons with a synaptic current or a leak potential have none of this.
         """
         membrane = torch.zeros_like(currents[0]) if state is None else state[0]
         settings = self.settings
         if currents.device.type == "cpu":
-            potentials, spikes, last = scan_membranes(currents, membrane, self.rate(currents.dtype), settings)
-            return potentials, self.spikes(spikes), last[None]
+            rate = self.rate(currents.dtype)
+            derivatives, spikes, last = scan_membranes(currents, membrane, rate, settings, derived=True)
+            return derivatives, self.spikes(spikes), last[None]
         factor, steps = float(self.rate()), []
         for current in currents.unbind(0):
             steps.append(membrane + factor * (settings.gain * current - membrane))
             membrane = settings.after(steps[-1], (steps[-1] > settings.threshold).to(currents.dtype))
         potentials = torch.stack(steps)
         spikes = average_squares((potentials > settings.threshold).to(currents.dtype), settings.pool)
-        return potentials, self.spikes(spikes), membrane[None]
+        derivatives = surrogate_derivative(potentials - settings.threshold, settings.surrogate, settings.slope)
+        return derivatives, self.spikes(spikes), membrane[None]
 
     def _scan(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
         if torch.compiler.is_compiling():  # torch.export too: it traces the plain steps

@@ -77,6 +77,7 @@ class _Neuron(NamedTuple):
         gain: g.
         subtract: Whether the reset subtracts.
         into_reset: 0 if the reset has no gradient, else 1.
+        derives: Whether the surrogate of dz/dh takes the place of h in memory.
         surrogate: Index in SURROGATES.
         slope: Slope of the surrogate gradient.
         threshold: b.
@@ -88,6 +89,7 @@ class _Neuron(NamedTuple):
     gain: Any
     subtract: bool
     into_reset: Any
+    derives: bool
     surrogate: int
     slope: Any
     threshold: Any
@@ -126,9 +128,12 @@ def scan_lif(currents: Tensor, state: Tensor | None, factor: Tensor, settings: S
 
 
 def scan_membranes(
-    currents: Tensor, start: Tensor, factor: Tensor, settings: ScanSettings
+    currents: Tensor, start: Tensor, factor: Tensor, settings: ScanSettings, *, derived: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return membrane potentials before the reset, spikes, and last membrane potential; arguments as in `scan_lif`."""
+    """Return membrane potentials before the reset, spikes, and last membrane potential; arguments as in `scan_lif`.
+
+    If `derived`, the surrogate derivatives of the spikes are returned instead of the potentials before the reset.
+    """
     last, T, pool = start.contiguous().clone(), len(currents), settings.pool
     membrane = currents.contiguous()
     if membrane is currents:
@@ -141,7 +146,8 @@ def scan_membranes(
         _, B, H, W, C = membrane.shape
         spikes = membrane.new_empty((T, B, H // pool, W // pool, C))
     kernel = _forward if pool == 1 else _forward_pooled
-    _run_in_threads(kernel, _rows(membrane, spikes, last, pool), _constants(membrane, factor, settings))
+    constants = _constants(membrane, factor, settings, derived=derived)
+    _run_in_threads(kernel, _rows(membrane, spikes, last, pool), constants)
     return membrane, spikes, last
 
 
@@ -182,13 +188,13 @@ def _factor_gradient(
     return (to_currents * (membrane - before)).sum() / (a * a * gain)
 
 
-def _constants(membrane: Tensor, factor: Tensor, settings: ScanSettings) -> tuple[Any, ...]:
+def _constants(membrane: Tensor, factor: Tensor, settings: ScanSettings, *, derived: bool = False) -> tuple[Any, ...]:
     """Return the last arguments of a kernel: the neuron and, if spikes are pooled, the squares."""
     number = membrane.numpy().dtype.type
     surrogate = SURROGATES.index(settings.surrogate)
     neuron = _Neuron(
-        number(factor.item()), number(settings.gain), settings.subtract, number(not settings.detach), surrogate,
-        number(settings.slope), number(settings.threshold), number(settings.reset), number(settings.drop),
+        number(factor.item()), number(settings.gain), settings.subtract, number(not settings.detach), derived,
+        surrogate, number(settings.slope), number(settings.threshold), number(settings.reset), number(settings.drop),
     )  # fmt: skip
     return (neuron,) if settings.pool == 1 else (neuron, _Squares(settings.pool, membrane.shape[-1]))
 
@@ -251,11 +257,14 @@ def _forward(
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def _step(h: NDArray[Any], z: NDArray[Any], state: NDArray[Any], neuron: _Neuron) -> None:
     factor, gain, threshold, reset, drop = neuron.factor, neuron.gain, neuron.threshold, neuron.reset, neuron.drop
-    one, zero = type(factor)(1), type(factor)(0)
+    one, zero, half_pi = type(factor)(1), type(factor)(0), type(factor)(np.pi / 2)
     for n in range(h.size):
         potential = state[n] + factor * (gain * h[n] - state[n])
         spike = one if potential > threshold else zero
-        h[n] = potential
+        if neuron.derives:
+            h[n] = _surrogate_gradient(neuron, potential - threshold, one, zero, half_pi)
+        else:
+            h[n] = potential
         z[n] = spike
         state[n] = potential - drop * spike if neuron.subtract else potential * (one - spike) + reset * spike
 
