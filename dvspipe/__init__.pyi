@@ -24,6 +24,7 @@ from .inference import InferConfig as InferConfig
 from .inference import adapt as adapt
 from .inference import classify_many as classify_many
 from .inference import plan_tasks as plan_tasks
+from .report.progress import ProgressBar as ProgressBar
 from .simulator import EventSimulator as EventSimulator
 from .simulator import SimulatorConfig as SimulatorConfig
 from .simulator import simulate as simulate

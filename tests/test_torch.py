@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 
 import dvspipe.networks.neurons
 import dvspipe.torch
-from dvspipe.datasets import Cache, DataConfig, SpikeTensors, TensorSettings, from_recordings, open_dataset
+from dvspipe.datasets import Cache, DataConfig, SpikeTensors, TensorSettings, from_recordings, from_tonic, open_dataset
 from dvspipe.encoding import BinConfig, encode_events, encode_stream
 from dvspipe.errors import ConfigError, DataError, DvspipeError, EventError, FileError, Remedy
 from dvspipe.events import Events, SensorSize
@@ -78,6 +78,21 @@ def test_a_folder_its_settings_and_its_data_set_give_what_a_training_uses(tmp_pa
     assert (
         len(SpikeDataset(config, BINS)) == 8 == sum(len(SpikeDataset(config, BINS, part=part)) for part in data.parts)
     )
+
+
+def test_a_data_set_of_tonic_is_a_source() -> None:
+    class Bars:
+        sensor_size, classes = (12, 7, 2), ("a", "b", "c")
+
+        def __len__(self) -> int:
+            return len(RECORDINGS)
+
+        def __getitem__(self, number: int) -> tuple[Any, int]:
+            return RECORDINGS[number].structured(), LABELS[number]
+
+    (batch,) = loader(SpikeDataset(from_tonic(Bars()), BINS), 8)
+    (expected,) = loader(given(), 8)
+    assert all(torch.equal(*pair) for pair in zip(batch, expected, strict=True))
 
 
 def test_without_a_cache_nothing_is_written(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ Config = Annotated[
     str,
     typer.Argument(
         metavar="CONFIG",
-        help="A folder of recordings, a YAML file, or the name of a shipped configuration (dvspipe configs).",
+        help="A folder of recordings, a YAML file, or the name of a shipped configuration (dvspipe configs); "
+        "may be left out before data.kind=...",
     ),
 ]
 Overrides = Annotated[
@@ -63,7 +64,12 @@ SETTINGS_OF = {
 
 
 def read_config(source: str, overrides: list[str] | None) -> SettingsTree:
-    """Return the settings of a configuration, or the data set of a folder, with the given settings in their place."""
+    """Return the settings of a configuration, or the data set of a folder, with the given settings in their place.
+
+    If the configuration is a KEY=VALUE too, the others are the defaults.
+    """
+    if "=" in source and not Path(source).exists():
+        return parse_overrides([source, *(overrides or [])])
     given = parse_overrides(overrides or [])
     if not is_folder(source):
         return merge_settings(read_yaml(source), given)

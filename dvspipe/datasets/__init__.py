@@ -27,6 +27,8 @@ from .tensors import (
     plain_batches,
     training_batches,
 )
+from .tonic import from_tonic, open_tonic
+from .transforms import TransformConfig, apply_transforms, make_transform
 
 __all__ = [
     "PARTS",
@@ -45,14 +47,18 @@ __all__ = [
     "SpikeTensors",
     "Split",
     "TensorSettings",
+    "TransformConfig",
     "VaryConfig",
+    "apply_transforms",
     "check_split",
     "default_cache",
     "divide",
     "encode_image",
     "folder_settings",
     "from_recordings",
+    "from_tonic",
     "leave_out_copies",
+    "make_transform",
     "open_cache",
     "open_dataset",
     "plain_batches",
@@ -74,6 +80,7 @@ KINDS: Mapping[DataKind, Callable[[DataSource], DataSet]] = {
     "dvsgesture": open_dvs_gesture,
     "gestures": _open_gestures,
     "mnist": open_mnist,
+    "tonic": open_tonic,
 }
 """The function that opens a data set, by its kind."""
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..checkpoint import ClassifierConfig, digest_of, read_checkpoint
 from ..config import as_settings, build, count_noun
+from ..display import Shown
 from ..encoding import BinConfig
 from ..errors import ConfigError, DataError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
@@ -32,6 +33,7 @@ from .timeline import Timeline, find_centers
 from .windows import Step, Window, encode_complete, encode_steps, find_start, slide, split_by_events
 
 if TYPE_CHECKING:
+    from ..report.notebook import Figure
     from .readout import ReadoutAdaptation
 
 MIN_PART = 0.5  # of a window that a recording must have for the window to count
@@ -43,7 +45,7 @@ OnWindows = Callable[[Sequence[Window], NDArray[np.float32]], object]
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
+class Prediction(Shown):
     """The prediction for a recording.
 
     Args:
@@ -65,6 +67,7 @@ class Prediction:
         classified_us: Time that went through the network in microseconds; overlapping windows count each.
         layers: What each layer of the network did.
         trained_on: What the network was trained on.
+        classes: Names of the classes.
     """
 
     file: str
@@ -84,14 +87,27 @@ class Prediction:
     classified_us: int
     layers: tuple[LayerActivity, ...]
     trained_on: str
+    classes: tuple[str, ...]
 
     @property
     def windows(self) -> int:
         """Number of predictions over time."""
         return len(self.timeline)
 
+    def plot(self) -> Figure:
+        """Return probabilities, segments and event rate over time as a matplotlib figure, which a notebook shows.
 
-class Classifier:
+        Example:
+            >>> from dvspipe.synthesis import record_gesture
+            >>> clip = record_gesture(1, person=0, clip=0, seed=0)
+            >>> Classifier.load("gesture-synthetic").predict(clip).plot().savefig("timeline.png")  # doctest: +SKIP
+        """
+        from ..report.notebook import plot_prediction
+
+        return plot_prediction(self)
+
+
+class Classifier(Shown):
     """A trained network that classifies recordings.
 
     Args:
@@ -415,6 +431,7 @@ class Classifier:
             classified_us=reader.classified_us,
             layers=layers,
             trained_on=self.config.trained_on,
+            classes=classes,
         )
 
     def _forward(self, spikes: torch.Tensor, state: State | None) -> tuple[NDArray[np.float32], State | None]:

@@ -22,6 +22,7 @@ from ..datasets import (
     TensorSettings,
     check_split,
     leave_out_copies,
+    make_transform,
     open_cache,
     open_dataset,
     write_split,
@@ -193,6 +194,8 @@ def _build(config: TrainConfig, data: DataSet, init: Checkpoint | None) -> tuple
     """Return a classifier for a data set and its network, with the weights of a checkpoint if there is one."""
     if config.bins.downsample >= max(data.sensor.width, data.sensor.height) > 1:
         raise ConfigError(f"bins.downsample = {config.bins.downsample}: leaves one pixel of a sensor of {data.sensor}")
+    for transform in config.augment.tonic:  # before recordings are read
+        make_transform(transform, data.sensor)
     classifier = ClassifierConfig(
         classes=data.classes,
         width=data.sensor.width,
