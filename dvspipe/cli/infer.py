@@ -13,7 +13,7 @@ from rich.text import Text
 from ..config import count_noun
 from ..errors import DvspipeError
 from ..results import Answer, InferenceRun, OutputFolder, RecordingResult, add_scores
-from .options import AsJson, Hint, Jobs, Overwrite, Sensor, parse_hints, parse_sensor, to_us
+from .options import AsJson, Hint, Jobs, Overwrite, Sensor, Trust, parse_hints, parse_sensor, to_us, trust_packages
 from .screen import EXIT_SOME_FAILED, ShowProgress, fail, make_table, messages, notes, progress, screen, show_name, skip
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def infer(
     settings: Overrides = None,
     sensor: Sensor = None,
     hint: Hint = None,
+    trust: Trust = None,
     jobs: Jobs = 1,
     no_pictures: NoPictures = False,
     as_json: AsJson = False,
@@ -116,7 +117,7 @@ def infer(
         draw=None if no_pictures or out is None else _find_draw(),
     )
     tasks = plan_tasks(recordings, out)
-    classifier = Classifier.load(checkpoint)
+    classifier = Classifier.load(checkpoint, trust=trust_packages(trust))
     run = options.record_run(classifier, tasks)
     results = {} if overwrite else find_finished(tasks, run, options)
     if results:

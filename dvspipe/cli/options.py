@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -44,6 +46,15 @@ Hint = Annotated[
 ]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Number of processes.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trust",
+        metavar="PACKAGE",
+        help="Package whose code may run, for a network of your own (network.kind=module), which a configuration or "
+        "checkpoint names; also of the current folder. Repeatable.",
+    ),
+]
 Start = Annotated[float, typer.Option("--start", min=0, metavar="SECONDS", help="Start time, from the first event on.")]
 Stop = Annotated[
     float | None,
@@ -105,6 +116,13 @@ def given_options(context: typer.Context) -> dict[str, str]:
         for option in context.command.params
         if (source := context.get_parameter_source(str(option.name))) and source.name == "COMMANDLINE"
     }
+
+
+def trust_packages(packages: list[str] | None) -> tuple[str, ...]:
+    """Return the packages that --trust gives, which are then also found in the current folder, after installed ones."""
+    if packages and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    return tuple(packages or ())
 
 
 def parse_sensor(text: str | None) -> SensorSize | None:

@@ -140,14 +140,14 @@ def classify_many(
         finished = () if overwrite else find_finished(tasks, run, options)
     waiting = [task for task in tasks if task not in finished]
     in_processes = jobs > 1 and len(waiting) > 1
-    if in_processes and not classifier.checkpoint:
+    if in_processes and (not classifier.checkpoint or classifier.modules.network is not None):
         raise ConfigError(
-            f"jobs = {jobs}: the classifier was not loaded from a checkpoint, which processes need",
+            f"jobs = {jobs}: the classifier was not loaded from a checkpoint alone, which processes need",
             Remedy("jobs", 1, "work in this process"),
         )
     if options.adapt:
         check_adaptable(classifier)
-    work = _Classify(run, options, None if in_processes else classifier)
+    work = _Classify(run, options, None if in_processes else classifier, classifier.modules.trust)
     return _classify_all(work, tasks, waiting, jobs, progress)
 
 
@@ -181,7 +181,7 @@ def _classify_all(
 def _adapt(work: _Classify, tasks: Sequence[Task], progress: Progress) -> Classifier:
     """Return the network adapted to all tasks; those that cannot be read are reported when they are classified."""
     options, sources = work.options, [task.source for task in tasks]
-    classifier = work.classifier or _load(work.run.checkpoint)
+    classifier = work.classifier or _load(work.run.checkpoint, work.trust)
     adaptation = adapt(
         classifier, sources, options.config, sensor=options.sensor, hints=options.hints, progress=progress
     )
@@ -244,14 +244,16 @@ class _Classify:
         run: The record of the classification.
         options: How to classify, and what to store.
         classifier: The network; None loads it from its checkpoint, once per process.
+        trust: Packages whose code that may run.
     """
 
     run: InferenceRun
     options: ClassifyOptions
     classifier: Classifier | None
+    trust: tuple[str, ...] = ()
 
     def __call__(self, task: Task, progress: Progress) -> RecordingResult:
-        classifier = self.classifier or _load(self.run.checkpoint)
+        classifier = self.classifier or _load(self.run.checkpoint, self.trust)
         options, classes = self.options, classifier.config.classes
         passes = 1 if options.draw is None else 2  # the second one draws
         labels = options.find_label_file(task)
@@ -290,8 +292,8 @@ class _Classify:
 
 
 @lru_cache(maxsize=1)
-def _load(checkpoint: str) -> Classifier:
-    return Classifier.load(checkpoint)
+def _load(checkpoint: str, trust: tuple[str, ...]) -> Classifier:
+    return Classifier.load(checkpoint, trust=trust)
 
 
 def _report_pass(progress: Progress, number: int, passes: int, done: float, total: float) -> None:
