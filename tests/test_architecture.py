@@ -49,6 +49,7 @@ ORDER = [
     "inference",
     "report",
     "export",
+    "torch",
     "demo",
     "cli",
 ]
@@ -74,6 +75,7 @@ ONLY_HOMES = {
     "hdf5plugin": {"formats"},
     "huggingface_hub": {"hub"},
     "isal": {"formats"},
+    "isal": {"datasets", "formats"},
     "jinja2": {"report"},
     "matplotlib": {"report"},
     "nir": {"export"},
@@ -100,7 +102,7 @@ ONLY_HOMES = {
     "scipy": {"results", "comparison", "simulator", "training"},
     "sklearn": {"report", "training"},
     "tonic": {"datasets"},
-    "torch": {"networks", "learning", "checkpoint", "training", "inference", "export"},
+    "torch": {"networks", "learning", "checkpoint", "training", "inference", "export", "torch"},
     "triton": {"networks"},
     "typer": {"cli"},
 }
