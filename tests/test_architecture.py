@@ -74,7 +74,6 @@ ONLY_HOMES = {
     "h5py": {"formats"},
     "hdf5plugin": {"formats"},
     "huggingface_hub": {"hub"},
-    "isal": {"formats"},
     "isal": {"datasets", "formats"},
     "jinja2": {"report"},
     "matplotlib": {"report"},
