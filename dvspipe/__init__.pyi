@@ -27,6 +27,7 @@ from .inference import classify_many as classify_many
 from .inference import plan_tasks as plan_tasks
 from .parallel import Processes as Processes
 from .parallel import Shard as Shard
+from .report.progress import ProgressBar as ProgressBar
 from .simulator import EventSimulator as EventSimulator
 from .simulator import SimulatorConfig as SimulatorConfig
 from .simulator import simulate as simulate

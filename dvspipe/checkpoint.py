@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,7 +24,16 @@ from .encoding import BinConfig
 from .errors import CheckpointError, ConfigError
 from .events import MAX_SIDE_PX, SensorSize
 from .files import claim_output, write_beside
-from .networks import ClassMoments, FirstSpikeNetwork, Network, NetworkConfig, SpikingNetwork
+from .networks import (
+    NO_MODULES,
+    ClassMoments,
+    FirstSpikeNetwork,
+    ModuleSource,
+    Network,
+    NetworkConfig,
+    SpikingNetwork,
+    Task,
+)
 from .results import RunFolder
 
 FORMAT = "dvspipe-classifier-1"
@@ -75,16 +85,29 @@ class ClassifierConfig(Settings):
             return np.ones(len(logits), np.bool_)
         return energies(logits) >= self.least_energy
 
-    def build_network(self) -> Network:
-        """Return a network with random weights; the only place where the step becomes dt in seconds."""
+    @property
+    def task(self) -> Task:
+        """What the network is made for; the only place where the step becomes dt in seconds."""
+        grid = self.bins.grid(self.sensor)
+        shape = (self.inputs or self.bins.channels, grid.height, grid.width)
+        return Task(shape, len(self.classes), self.bins.step_us * 1e-6, self.bins.steps)
+
+    def build_network(self, modules: ModuleSource = NO_MODULES) -> Network:
+        """Return a network with random weights.
+
+        Args:
+            modules: Where a network of `network.kind = module` comes from.
+
+        Raises:
+            ConfigError: Settings contradict each other, or the code of a module may not run.
+        """
+        modules.check(self.network)
+        if self.network.kind == "module":
+            return modules.build(self.network, self.task)
         kind = FirstSpikeNetwork if self.network.kind == "first_spike" else SpikingNetwork
-        return kind(
-            self.network,
-            grid=self.bins.grid(self.sensor),
-            classes=len(self.classes),
-            dt=self.bins.step_us * 1e-6,
-            inputs=self.inputs or self.bins.channels,
-        )
+        inputs, height, width = self.task.shape
+        grid = SensorSize(width=width, height=height)
+        return kind(self.network, grid=grid, classes=self.task.classes, dt=self.task.dt, inputs=inputs)
 
 
 def energies(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -145,47 +168,85 @@ def shipped_checkpoints() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
 
 
-def load_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> tuple[ClassifierConfig, Network]:
+def load_checkpoint(
+    path: str | os.PathLike[str], device: str = "cpu", modules: ModuleSource = NO_MODULES
+) -> tuple[ClassifierConfig, Network]:
     """Return the configuration of a classifier, and its network in evaluation mode; see `read_checkpoint`."""
-    config, network, _ = read_checkpoint(path, device)
+    config, network, _ = read_checkpoint(path, device, modules)
     return config, network
 
 
-def read_checkpoint(path: str | os.PathLike[str], device: str = "cpu") -> Checkpoint:
-    """Return the content of a checkpoint.
+def load_config(path: str | os.PathLike[str]) -> ClassifierConfig:
+    """Return the configuration in a checkpoint, without its network; see `read_checkpoint`."""
+    return _read(path, "cpu")[0]
+
+
+def read_checkpoint(
+    path: str | os.PathLike[str], device: str = "cpu", modules: ModuleSource = NO_MODULES
+) -> Checkpoint:
+    """Return the content of a checkpoint; its tensors and settings are read without running any code from it.
 
     Args:
         path: A file, the folder of a training run, or the name of a shipped classifier.
         device: Device of the network.
+        modules: Where a network of `network.kind = module` comes from: what the checkpoint names is imported only if
+            its package is trusted.
 
     Raises:
         CheckpointError: The file is missing, is not a dvspipe checkpoint, is corrupted, or its weights are not finite
             or do not fit its configuration.
+        ConfigError: The network is a module that is not trusted, or cannot be made.
     """
-    metadata, weights = read_tensors(find_checkpoint(Path(path)), "a dvspipe checkpoint", device)
-    if metadata.get("format") != FORMAT:
-        found = metadata.get("format")
-        raise CheckpointError(f"{path}: not a dvspipe checkpoint (found the format {found!r}, expected {FORMAT!r})")
-    for name, tensor in weights.items():
-        least = 0.0 if name.endswith("running_var") else -LARGEST_WEIGHT
-        if not ((tensor >= least) & (tensor <= LARGEST_WEIGHT)).all():
-            raise CheckpointError(
-                f"{path}: corrupted checkpoint (found NaN, infinity or another number in {name}, expected "
-                f"{least:g} to {LARGEST_WEIGHT:g})"
-            )
+    config, weights = _read(path, device)
     beside = {name.removeprefix(MOMENTS): weights.pop(name) for name in list(weights) if name.startswith(MOMENTS)}
     try:
-        config = build(ClassifierConfig, json.loads(metadata["config"]), str(path))
-        with torch.device("meta"):  # compares the shapes without memory for them
-            config.build_network().load_state_dict(weights, assign=True)
-        network = config.build_network()
-        network.load_state_dict(weights)
+        network = _fill(config, weights, modules)
         moments = ClassMoments.from_tensors(beside) if beside else None
-    except (ConfigError, KeyError, ValueError, RuntimeError) as error:
+    except ConfigError as error:
+        if config.network.kind == "module":
+            raise error.named(str(path)) from error
+        raise CheckpointError(f"{path}: corrupted checkpoint ({error})") from error
+    except (KeyError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path}: corrupted checkpoint ({' '.join(str(error).split())})") from error
     if moments is not None and not moments.fits(network, len(config.classes)):
         raise CheckpointError(f"{path}: corrupted checkpoint (the moments of its classes do not fit its network)")
     return Checkpoint(config, network.to(device).eval(), moments)
+
+
+def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, dict[str, torch.Tensor]]:
+    """Return the configuration and the tensors of a checkpoint."""
+    metadata, weights = read_tensors(find_checkpoint(Path(path)), "a dvspipe checkpoint", device)
+    if metadata.get("format") != FORMAT:
+        found = metadata.get("format")
+        raise CheckpointError(f"{path}: not a dvspipe checkpoint (found the format {found!r}, expected {FORMAT!r})")
+    try:
+        config = build(ClassifierConfig, json.loads(metadata["config"]), str(path))
+    except (ConfigError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{path}: corrupted checkpoint ({' '.join(str(error).split())})") from error
+    most = math.inf if config.network.kind == "module" else LARGEST_WEIGHT  # a mask of a user may be infinite
+    for name, tensor in weights.items():
+        least = 0.0 if name.endswith("running_var") else -most
+        if not ((tensor >= least) & (tensor <= most)).all():
+            raise CheckpointError(
+                f"{path}: corrupted checkpoint (found NaN, infinity or another number in {name}, expected "
+                f"{least:g} to {most:g})"
+            )
+    return config, weights
+
+
+def _fill(config: ClassifierConfig, weights: Mapping[str, torch.Tensor], modules: ModuleSource) -> Network:
+    """Return the network of a configuration with these weights."""
+    if config.network.kind != "module":
+        with torch.device("meta"):  # compares the shapes without memory for them
+            config.build_network().load_state_dict(weights, assign=True)
+    network = config.build_network(modules)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        if config.network.kind != "module":
+            raise
+        raise ConfigError(f"its weights do not fit the network ({' '.join(str(error).split())})") from error
+    return network
 
 
 def write_tensors(path: Path, metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> None:
@@ -194,7 +255,9 @@ def write_tensors(path: Path, metadata: Mapping[str, str], tensors: Mapping[str,
     Raises:
         FileError: The file cannot be written.
     """
-    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    on_cpu = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
     with write_beside(path) as beside:
         beside.write_bytes(to_bytes(on_cpu, metadata={**metadata, "digest": digest_of(metadata, on_cpu)}))
 

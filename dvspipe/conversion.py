@@ -471,7 +471,7 @@ def plan_conversions(
         raise FileError(f"cannot write events as {suffix!r} (expected {', '.join(written_suffixes())})")
     if len(sources) == 1 and _is_one(sources[0]) and (out.suffix or out == STANDARD):
         return [ConversionTask(sources[0], out)]
-    found = list(find_sources(sources, lambda path: path.is_file() and path.suffix.lower() == suffix))
+    found = list(find_sources(sources, lambda path: path.is_file() and path.name.lower().endswith(suffix)))
     is_file_name = out == STANDARD or out.suffix.lower() in written_suffixes()
     if not out.is_dir() and (out.exists() or is_file_name):
         raise FileError(

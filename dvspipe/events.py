@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .display import Shown
 from .errors import EventError
+
+if TYPE_CHECKING:
+    from .report.config import PreviewSettings
+    from .report.notebook import Animation, Figure
+    from .report.plots import PlotKind
 
 MAX_SIDE_PX = 32767  # x and y are int16
 EARLIEST_US, LATEST_US = -(2**63), 2**63 - 1
@@ -132,7 +138,7 @@ class Region:
         return f"{self.size}{self.left:+d}{self.top:+d}"
 
 
-class Events:
+class Events(Shown):
     """Events of one sensor, sorted by time; checked at construction, then read-only.
 
     Args:
@@ -226,17 +232,34 @@ class Events:
         return cls([], [], [], [], sensor)
 
     @classmethod
-    def from_structured(cls, array: NDArray[np.void], sensor: SensorSizeLike) -> Events:
-        """Return events from a structured array with the fields x, y, t and p, as Tonic's loaders and transforms use.
+    def from_structured(cls, array: NDArray[np.void], sensor: SensorSizeLike, *, sort: bool = False) -> Events:
+        """Return events from a structured array, as Tonic's data sets and transforms use.
+
+        Args:
+            array: [N] or [N, 1] with the fields t and x, and also y (else all events are in row 0) and p (else all are
+                ON), in any order. Integer times are in microseconds, floating-point times in seconds; these are
+                rounded. Polarities are bool, 0 and 1, or -1 and 1. All other numbers are integers, of any type.
+            sensor: The size of their sensor.
+            sort: Whether events are sorted by time; if false, events out of order are an error.
 
         Raises:
-            EventError: A field is missing, or the events break a rule of `Events`.
+            EventError: It is no such array, or the events break a rule of `Events`.
+
+        Example:
+            >>> spikes = np.array([(0.25, 3), (0.5, 699)], [("t", float), ("x", int)])
+            >>> Events.from_structured(spikes, SensorSize(width=700, height=1))
+            Events(2 events, sensor 700x1, t 250000 to 500000 us)
         """
-        names = array.dtype.names or ()
-        missing = [name for name in "xytp" if name not in names]
-        if missing:
+        names = getattr(getattr(array, "dtype", None), "names", None) or ()
+        if not {"t", "x"} <= set(names):
             raise EventError(f"structured events: missing fields (found {names}, expected x, y, t and p)")
-        return cls(array["t"], array["x"], array["y"], array["p"], sensor)
+        rows = array.reshape(-1) if array.size == len(array) else array
+        if sort and (rows["t"][1:] < rows["t"][:-1]).any():
+            rows = rows[np.argsort(rows["t"], kind="stable")]
+        t, x = _integer_times(rows["t"]), _integers("x", rows["x"])
+        y = _integers("y", rows["y"]) if "y" in names else np.zeros(x.shape, np.int16)
+        p = _zero_or_one(_integers("p", rows["p"])) if "p" in names else np.ones(x.shape, np.bool_)
+        return cls(t, x, y, p, sensor)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Events are read-only: {name} cannot be set")
@@ -266,7 +289,7 @@ class Events:
     @property
     def duration_us(self) -> int:
         """Time from the first event to the last in microseconds; 0 without events."""
-        return int(self.t[-1] - self.t[0]) if len(self) else 0
+        return int(self.t[-1]) - int(self.t[0]) if len(self) else 0
 
     def structured(self) -> NDArray[np.void]:
         """Return the events as Tonic's structured array: fields x int16, y int16, t int64, p bool."""
@@ -289,6 +312,44 @@ class Events:
         """Return the events with `offset_us` added to every time."""
         return Events.from_checked(self.t + offset_us, self.x.view(), self.y.view(), self.p.view(), self.sensor)
 
+    def plot(self, kind: PlotKind = "xyt") -> Figure:
+        """Return a chart of the events as a matplotlib figure, which a notebook shows.
+
+        Args:
+            kind: `xyt`: each event in space and time. `raster`: each event at its time and the number of its pixel.
+                `rate`: events per second. If there are too many events to draw, every n-th is drawn.
+
+        Raises:
+            ConfigError: The kind is unknown.
+
+        Example:
+            >>> events = Events([0, 5], [3, 4], [1, 1], [True, False], sensor=(12, 7))
+            >>> events.plot("rate").savefig("rate.png")  # doctest: +SKIP
+        """
+        from .report.notebook import plot_events
+
+        return plot_events(self, kind)
+
+    def animate(self, settings: PreviewSettings | Mapping[str, object] | None = None) -> Animation:
+        """Return the events as a video, which a notebook plays.
+
+        Args:
+            settings: How to show them, as `dvspipe.report.PreviewSettings` or as plain keys and values. None: in real
+                time, or more slowly or quickly so that the video lasts between 2 and 20 s.
+
+        Raises:
+            ConfigError: A setting is unknown or wrong.
+
+        Example:
+            >>> events = Events([0, 900], [3, 4], [1, 1], [True, False], sensor=(12, 7))
+            >>> video = events.animate({"window_us": 1000, "speed": 0.01})
+            >>> video._repr_html_()[:6], len(video.data) > 1000  # VP8 in WebM
+            ('<video', True)
+        """
+        from .report.notebook import animate_events
+
+        return animate_events(self, settings)
+
     def crop(self, left: int, top: int, sensor: SensorSize) -> Events:
         """Return the events in a rectangle of the size `sensor` whose upper left corner (left, top) becomes the origin.
 
@@ -300,6 +361,38 @@ class Events:
         x, y = self.x - np.int16(left), self.y - np.int16(top)
         keep = (x >= 0) & (x < sensor.width) & (y >= 0) & (y < sensor.height)
         return Events.from_checked(self.t[keep], x[keep], y[keep], self.p[keep], sensor)
+
+
+def _integers(name: str, column: NDArray[Any]) -> NDArray[Any]:
+    """Return a contiguous column, of int64 if it is of floating-point numbers.
+
+    Raises:
+        EventError: A number is not an integer.
+    """
+    if column.dtype.kind != "f":
+        return np.ascontiguousarray(column)
+    if not (np.isfinite(column).all() and (column == np.rint(column)).all()):
+        raise EventError(f"{name} has numbers that are not integers (found {column.dtype})")
+    return column.astype(np.int64)
+
+
+def _integer_times(t: NDArray[Any]) -> NDArray[Any]:
+    """Return integer times in microseconds; those in floating point are in seconds.
+
+    Raises:
+        EventError: A time is not finite, or is too large.
+    """
+    if t.dtype.kind != "f":
+        return np.ascontiguousarray(t)
+    times_us = np.rint(t.astype(np.float64) * 1e6)
+    if not (np.abs(times_us) < LATEST_US).all():
+        raise EventError("t has times that are not finite, or too large (expected seconds)")
+    return times_us.astype(np.int64)
+
+
+def _zero_or_one(p: NDArray[Any]) -> NDArray[Any]:
+    """Return polarities of 0 and 1 for those of -1 and 1."""
+    return p > 0 if p.dtype.kind == "i" and p.size and p.min() < 0 and (np.abs(p) == 1).all() else p
 
 
 def check_columns(

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,11 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .checkpoint import ClassifierConfig, load_checkpoint, versions
+from .checkpoint import ClassifierConfig, load_checkpoint, load_config, versions
 from .errors import ConfigError, FileError, Remedy
 from .files import claim_output, require_suffix, write_beside
 from .networks import LIF, LeakyReadout, LinearReadout, SpikingNetwork
-from .networks.models import Convolution, Linear
+from .networks.models import Convolution, Linear, MaxPool, Residual
 
 ExportFormat = Literal["nir", "onnx"]
 SAMPLE_RATES = (0.05, 0.5)  # share of entries with an event, in each recording of the compared sample
@@ -78,6 +78,14 @@ NIR_READERS = (
             "Input", "Output", "Affine", "Linear", "Conv2d", "Flatten", "SumPool2d", "IF", "LIF", "CubaLIF",
         }),
         "norse.torch.from_nir(nir.read({path!r}), dt={dt})",
+    ),
+    NirReader(  # _NodeMapper in spikingjelly/activation_based/nir_exchange/from_nir.py
+        "SpikingJelly 2.0",
+        frozenset({
+            "Input", "Output", "Affine", "Linear", "Conv1d", "Conv2d", "Flatten", "AvgPool2d", "SumPool2d", "IF", "LIF",
+            "CubaLIF",
+        }),
+        "spikingjelly.activation_based.nir_exchange.import_from_nir({path!r}, dt={dt})",
     ),
 )  # fmt: skip
 """Programs that compute the same outputs from a file, as the tests show."""
@@ -144,13 +152,17 @@ def export(
     claim_output(path, overwrite=overwrite)
     begin = progress or (lambda _: None)
     begin("load")
-    config, network = load_checkpoint(checkpoint)
-    if not isinstance(network, SpikingNetwork) or config.network.spikes_once:
+    network_config = load_config(checkpoint).network
+    if network_config.kind == "module" or network_config.spikes_once:
+        why = "no format has neurons that spike at most once"
+        if network_config.kind == "module":
+            why = "it is not known what its layers are"
         raise ConfigError(
-            f"{checkpoint}: network.kind = {config.network.kind} cannot be exported, as no format has neurons that "
-            "spike at most once",
+            f"{checkpoint}: network.kind = {network_config.kind} cannot be exported, as {why}",
             Remedy("network.kind", "csnn", "train a network that can be exported"),
         )
+    config, network = load_checkpoint(checkpoint)
+    assert isinstance(network, SpikingNetwork)
     spikes, step_s = _draw_sample(config), dt or SNNTORCH_STEP_S
     with torch.no_grad(), write_beside(path) as beside:
         begin("write")
@@ -189,10 +201,7 @@ def _metadata(config: ClassifierConfig) -> dict[str, str]:
 
 def _write_nir(config: ClassifierConfig, network: SpikingNetwork, path: Path, dt: float) -> Sequence[str]:
     nir = _import_nir()
-    graph = nir.NIRGraph.from_list(list(nir_nodes(network, config.bins.shape(config.sensor), dt)))
-    if isinstance(network.readout, LeakyReadout) and network.readout.factor < 1:
-        last = graph.edges[-1][0]
-        graph.edges.append((last, last))
+    graph = build_nir(network, config.task.shape, dt)
     graph.metadata = _metadata(config) | {"dt": str(dt)}
     content = io.BytesIO()  # HDF5 cannot open a file that is locked
     nir.write(content, graph)
@@ -208,80 +217,191 @@ def _import_nir() -> Any:
     return nir
 
 
-def nir_nodes(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Iterator[Any]:
-    """Yield the layers of a network as consecutive NIR nodes; parameters have the shapes of the layers.
+def build_nir(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Any:
+    """Return a network as a graph of NIR; parameters have the shapes of the layers.
 
-    Norse reads no `AvgPool2d` and ignores r, and neither Norse nor snnTorch reads `LI`. So average pooling is a
-    convolution, a gain divides the threshold, and a leaky readout v += a * (g * i - v) ends in a `Linear` of 1 - a,
-    v[t] = (1 - a) * (x[t] + v[t-1]) with x = a * g / (1 - a) * i, whose output the graph adds to its next input.
+    Edges that end in one node are added up, and an edge back to an earlier node carries the output of the step before.
+
+    Norse reads no `AvgPool2d` and ignores r, neither Norse nor snnTorch reads `LI` and `Threshold`, and NIR has no
+    maximum pooling and no reset but that to a value. So average pooling is a convolution, a gain divides the threshold,
+    and what leaks without a reset, v += a * (g * i - v), is a `Linear` or a convolution of 1 - a, v[t] = (1 - a) *
+    (x[t] + v[t-1]) with x = a * g / (1 - a) * i, whose output the graph adds to its next input. A reset that subtracts
+    adds the negative spikes of the step before too, v[t] = (1 - a) * (x[t] + v[t-1] - z[t-1]), and a `CubaLIF` without
+    memory, whose time constants are a step, compares v with the threshold. For spikes, so does the maximum of a square
+    of pixels: their sum is above 0.5; sums of spikes are split into their levels before.
     """
-    nir = _import_nir()
-    yield nir.Input(np.array(shape))
-    for number, layer in enumerate(network.layers, start=1):
+    build = _NirBuilder(shape, dt)
+    levels = 1  # the largest sum of spikes
+    for layer in network.layers:
         if isinstance(layer, Convolution):
-            weight, bias = (_array(tensor) for tensor in layer.folded())
-            padding, side = int(layer.convolution.padding[0]), weight.shape[-1]
-            yield nir.Conv2d(shape[1:], weight, 1, padding, 1, 1, bias)
-            shape = (len(bias), *(length + 2 * padding - side + 1 for length in shape[1:]))
-            yield _nir_neurons(layer.lif, shape, dt)
-            pool = layer.lif.settings.pool
-            if pool > 1:
-                squares = np.zeros((len(bias), len(bias), pool, pool), np.float32)
-                squares[range(len(bias)), range(len(bias))] = 1 / pool**2
-                yield nir.Conv2d(shape[1:], squares, pool, 0, 1, 1, np.zeros_like(bias))
-                shape = (shape[0], *(length // pool for length in shape[1:]))
+            build.add_convolution(layer)
+        elif isinstance(layer, Residual):
+            before = build.tips
+            build.add_convolution(layer.first)
+            build.add_convolution(layer.second)
+            build.tips, levels = [*build.tips, *before], levels + 1
+        elif isinstance(layer, MaxPool):
+            side = layer.pool.kernel_size
+            assert isinstance(side, int)
+            build.add_maximum(side, levels)
         elif isinstance(layer, Linear):
-            yield from _nir_linear(layer.linear, shape)
-            shape = (layer.linear.out_features,)
-            yield _nir_neurons(layer.lif, shape, dt)
+            build.add_linear(layer.linear, build.find_scale(layer.lif))
+            build.add_neurons(layer.lif)
+            levels = 1
         else:
-            raise ConfigError(
-                f"layer {number} is a {type(layer).__name__}, which NIR cannot represent",
-                ONNX,
-                Remedy("network.kind", "csnn", "train a network that NIR can represent"),
-            )
-    yield from _nir_readout(network, shape, dt)
+            raise TypeError(f"no graph of NIR for a {type(layer).__name__}")
+    build.add_readout(network)
+    return build.finish()
 
 
-def _nir_linear(linear: nn.Linear, shape: tuple[int, ...], gain: float = 1.0) -> Iterator[Any]:
-    nir = _import_nir()
-    if len(shape) == 3:
-        yield nir.Flatten({"input": np.array(shape)}, -3, -1)
-    yield nir.Affine(_array(gain * linear.weight), _array(gain * linear.bias))
+class _NirBuilder:
+    """A graph of NIR that grows from its input to its output.
 
+    Args:
+        shape: C, H, W of the spike tensors.
+        dt: Step in seconds.
 
-def _nir_readout(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Iterator[Any]:
-    nir = _import_nir()
-    readout, neurons = network.readout, network.linear.out_features
-    if isinstance(readout, LeakyReadout):
-        keep = 1 - readout.factor
-        yield from _nir_linear(network.linear, shape, readout.gain * (readout.factor / keep if keep else 1))
-        if keep:
-            yield nir.Linear(np.float32(keep) * np.eye(neurons, dtype=np.float32))
-        return
-    yield from _nir_linear(network.linear, shape)
-    if isinstance(readout, LinearReadout):
-        return
-    yield _nir_neurons(readout.lif, (neurons,), dt)
-    if readout.votes > 1:
-        share = np.full(readout.votes, 1 / readout.votes, np.float32)
-        yield nir.Linear(np.kron(np.eye(neurons // readout.votes, dtype=np.float32), share))
+    Attributes:
+        tips: The nodes whose summed output is the input of the next one.
+    """
 
+    def __init__(self, shape: tuple[int, ...], dt: float) -> None:
+        self.nir, self.shape, self.dt = _import_nir(), shape, dt
+        self.nodes: dict[str, Any] = {"input": self.nir.Input(np.array(shape))}
+        self.edges: list[tuple[str, str]] = []
+        self.tips = ["input"]
 
-def _nir_neurons(lif: LIF, shape: tuple[int, ...], dt: float) -> Any:
-    """Return LIF neurons; with a synaptic current, in units of potential so that R = tau / dt, as snnTorch requires."""
-    nir = _import_nir()
-    if lif.settings.subtract:
-        raise ConfigError("network.reset = subtract: cannot be represented by NIR, which resets to a value", ONNX)
-    factor, gain, one = float(lif.rate()), lif.settings.gain, np.ones(shape, np.float32)
-    tau = one * np.float32(dt / factor)
-    if lif.keep_current is None:
-        return nir.LIF(tau=tau, r=one, v_leak=0 * one, v_threshold=one * np.float32(1 / gain), v_reset=0 * one)
-    decay = 1 - lif.keep_current
-    return nir.CubaLIF(
-        tau_mem=tau, tau_syn=one * np.float32(dt / decay), r=one * np.float32(1 / factor), v_leak=0 * one,
-        v_threshold=one * np.float32(1 / (factor * gain)), v_reset=0 * one, w_in=one * np.float32(1 / decay),
-    )  # fmt: skip
+    def add(self, node: Any, *, loops: bool = False) -> str:
+        """Add a node after the tips and, if it loops, after its own output of the step before; return its name."""
+        kind = type(node).__name__.lower()
+        number = sum(name.split("_")[0] == kind for name in self.nodes)
+        name = f"{kind}_{number}" if number else kind
+        self.nodes[name] = node
+        self.edges += [(tip, name) for tip in self.tips] + [(name, name)] * loops
+        self.tips = [name]
+        return name
+
+    def finish(self) -> Any:
+        """Return the graph, whose output is that of the tips."""
+        self.add(self.nir.Output(np.array(self.shape)))
+        return self.nir.NIRGraph(self.nodes, self.edges, type_check=False)
+
+    def add_convolution(self, layer: Convolution) -> None:
+        """Add a convolution with its norm, its neurons, and average pooling."""
+        weight, bias = (_array(self.find_scale(layer.lif) * tensor) for tensor in layer.folded())
+        self.convolve(weight, bias, padding=int(layer.convolution.padding[0]))
+        self.add_neurons(layer.lif)
+        pool = layer.lif.settings.pool
+        if pool > 1:
+            self.add_sums(pool, 1 / pool**2)
+
+    def convolve(
+        self, weight: NDArray[np.float32], bias: NDArray[np.float32] | None = None, *, padding: int = 0, stride: int = 1
+    ) -> None:
+        """Add a convolution."""
+        bias = np.zeros(len(weight), np.float32) if bias is None else bias
+        self.add(self.nir.Conv2d(self.shape[1:], weight, stride, padding, 1, 1, bias))
+        side = weight.shape[-1]
+        self.shape = (len(weight), *((length + 2 * padding - side) // stride + 1 for length in self.shape[1:]))
+
+    def add_sums(self, pool: int, factor: float = 1.0) -> None:
+        """Add the sums of squares of pixels, multiplied by a factor."""
+        channels = range(self.shape[0])
+        squares = np.zeros((len(channels), len(channels), pool, pool), np.float32)
+        squares[channels, channels] = factor
+        self.convolve(squares, stride=pool)
+
+    def add_maximum(self, pool: int, levels: int) -> None:
+        """Add the maxima of squares of pixels that are whole numbers from 0 to `levels`."""
+        eye = np.eye(self.shape[0], dtype=np.float32)[..., None, None]
+        if levels > 1:  # whether they are 1 or more, 2 or more, ...
+            lower = np.arange(levels, dtype=np.float32).repeat(self.shape[0])
+            self.convolve(np.tile(eye, (levels, 1, 1, 1)), -lower)
+            self.add_threshold(0.5)
+        self.add_sums(pool)
+        self.add_threshold(0.5)
+        if levels > 1:
+            self.convolve(np.tile(eye, (1, levels, 1, 1)))
+
+    def add_factor(self, factor: float, *, loops: bool = False) -> str:
+        """Add the multiplication by a number."""
+        eye = np.float32(factor) * np.eye(self.shape[0], dtype=np.float32)
+        if len(self.shape) == 1:
+            return self.add(self.nir.Linear(eye), loops=loops)
+        zeros = np.zeros(len(eye), np.float32)
+        return self.add(self.nir.Conv2d(self.shape[1:], eye[..., None, None], 1, 0, 1, 1, zeros), loops=loops)
+
+    def add_threshold(self, threshold: float) -> None:
+        """Add what is 1 where the input is above a threshold, and else 0; all that read NIR read it in this form."""
+        one = np.ones(self.shape, np.float32)
+        nearest = np.float32(self.dt)
+        step = one * (
+            nearest if float(nearest) >= self.dt else np.nextafter(nearest, np.float32(1))
+        )  # for SpikingJelly
+        self.add(self.nir.CubaLIF(
+            tau_mem=step, tau_syn=step, r=one, v_leak=0 * one, v_threshold=one * np.float32(threshold), v_reset=0 * one,
+            w_in=one,
+        ))  # fmt: skip
+
+    def find_scale(self, lif: LIF) -> float:
+        """Return the factor on the weights before some neurons, which `add_neurons` expects."""
+        factor = float(lif.rate())
+        if not lif.settings.subtract or factor == 1:
+            return 1.0
+        return factor * lif.settings.gain / (1 - factor) / (lif.keep_current or 1.0)
+
+    def add_neurons(self, lif: LIF) -> None:
+        """Add LIF neurons; with a synaptic current, in units of potential: snnTorch requires that R = tau / dt."""
+        factor, gain, one = float(lif.rate()), lif.settings.gain, np.ones(self.shape, np.float32)
+        if lif.settings.subtract and factor < 1:
+            self._add_subtracting(factor, lif.keep_current)
+        elif lif.keep_current is None and factor == 1:
+            self.add_threshold(1 / gain)
+        elif lif.keep_current is None:
+            tau, threshold = one * np.float32(self.dt / factor), one * np.float32(1 / gain)
+            self.add(self.nir.LIF(tau=tau, r=one, v_leak=0 * one, v_threshold=threshold, v_reset=0 * one))
+        else:
+            decay = 1 - lif.keep_current
+            self.add(self.nir.CubaLIF(
+                tau_mem=one * np.float32(self.dt / factor), tau_syn=one * np.float32(self.dt / decay),
+                r=one * np.float32(1 / factor), v_leak=0 * one, v_threshold=one * np.float32(1 / (factor * gain)),
+                v_reset=0 * one, w_in=one * np.float32(1 / decay),
+            ))  # fmt: skip
+
+    def _add_subtracting(self, factor: float, keep_current: float | None) -> None:
+        if keep_current:
+            self.add_factor(keep_current, loops=True)
+        membrane = self.add_factor(1 - factor, loops=True)
+        self.add_threshold(1.0)
+        spikes = self.tips
+        self.edges.append((self.add_factor(-1.0), membrane))
+        self.tips = spikes
+
+    def add_linear(self, linear: nn.Linear, scale: float = 1.0) -> None:
+        """Add a linear layer whose weights are multiplied by a number."""
+        if len(self.shape) == 3:
+            self.add(self.nir.Flatten({"input": np.array(self.shape)}, -3, -1))
+        self.add(self.nir.Affine(_array(scale * linear.weight), _array(scale * linear.bias)))
+        self.shape = (linear.out_features,)
+
+    def add_readout(self, network: SpikingNetwork) -> None:
+        """Add the last linear layer and what follows it."""
+        readout, linear = network.readout, network.linear
+        if isinstance(readout, LeakyReadout):
+            keep = 1 - readout.factor
+            self.add_linear(linear, readout.gain * (readout.factor / keep if keep else 1))
+            if keep:
+                self.add_factor(keep, loops=True)
+        elif isinstance(readout, LinearReadout):
+            self.add_linear(linear)
+        else:
+            self.add_linear(linear, self.find_scale(readout.lif))
+            self.add_neurons(readout.lif)
+            if readout.votes > 1:
+                share = np.full(readout.votes, 1 / readout.votes, np.float32)
+                classes = linear.out_features // readout.votes
+                self.add(self.nir.Linear(np.kron(np.eye(classes, dtype=np.float32), share)))
+                self.shape = (classes,)
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
@@ -290,59 +410,70 @@ def _array(tensor: Tensor) -> NDArray[np.float32]:
 
 
 def _run_nir(path: Path, spikes: Tensor, dt: float) -> Tensor:
-    """Return the outputs [T, B, K] of a NIR file with a chain of nodes for spikes [T, B, C, H, W]."""
+    """Return the outputs [T, B, K] of a NIR file for spikes [T, B, C, H, W]."""
     graph = _import_nir().read(io.BytesIO(path.read_bytes()))
-    follows, name, x = {a: b for a, b in graph.edges if a != b}, "input", spikes
-    while name in follows:
-        name = follows[name]
-        node = graph.nodes[name]
-        kind = type(node).__name__
-        if kind in ("LIF", "CubaLIF"):
-            x = _run_neurons(node, x, dt)
-        elif (name, name) in graph.edges:
-            x = _run_loop(torch.from_numpy(node.weight), x)
-        elif kind != "Output":
-            x = _run_layer(kind, node, x.flatten(0, 1)).unflatten(0, spikes.shape[:2])
-    return x
+    order = _order_nodes(graph.edges)
+    place = {name: number for number, name in enumerate(order)}
+    state: dict[str, tuple[Tensor, Tensor]] = {}
+    before: dict[str, Tensor] = {}
+    steps = []
+    for x in spikes.unbind(0):
+        outputs = {"input": x}
+        for name in order[1:]:
+            sources = [source for source, target in graph.edges if target == name]
+            inputs = [(outputs if place[source] < place[name] else before).get(source) for source in sources]
+            first, *others = (each for each in inputs if each is not None)
+            outputs[name] = _run_node(graph.nodes[name], sum(others, first), name, state, dt)
+        steps.append(outputs["output"])
+        before = outputs
+    return torch.stack(steps)
 
 
-def _run_layer(kind: str, node: Any, x: Tensor) -> Tensor:
-    """Return the output of a node without state, for inputs [T*B, ...]."""
-    output: Tensor
+def _order_nodes(edges: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the nodes of a graph so that all edges but those that close a loop go forward (depth first)."""
+    seen: set[str] = set()
+    found: list[str] = []
+
+    def visit(name: str) -> None:
+        seen.add(name)
+        for source, target in edges:
+            if source == name and target not in seen:
+                visit(target)
+        found.append(name)
+
+    visit("input")
+    return found[::-1]
+
+
+def _run_node(node: Any, x: Tensor, name: str, state: dict[str, tuple[Tensor, Tensor]], dt: float) -> Tensor:
+    """Return the output of a node for inputs [B, ...] of a step; neurons change their state, in forward Euler."""
+    kind = type(node).__name__
+    if kind in ("LIF", "CubaLIF"):
+        spikes, state[name] = _run_neurons(node, x, state.get(name), dt)
+        return spikes
     if kind == "Conv2d":
         weight, bias = torch.from_numpy(node.weight), torch.from_numpy(node.bias)
-        output = nn.functional.conv2d(x, weight, bias, tuple(node.stride), tuple(node.padding))
-    elif kind == "Flatten":
-        output = x.flatten(int(node.start_dim), int(node.end_dim))
-    else:
-        output = x @ torch.from_numpy(node.weight).to(x.dtype).T
-        output = output + torch.from_numpy(node.bias) if kind == "Affine" else output
-    return output
+        convolved: Tensor = nn.functional.conv2d(x, weight, bias, tuple(node.stride), tuple(node.padding))
+        return convolved
+    if kind == "Flatten":
+        return x.flatten(int(node.start_dim), int(node.end_dim))
+    if kind in ("Affine", "Linear"):
+        x = x @ torch.from_numpy(node.weight).to(x.dtype).T
+    return x + torch.from_numpy(node.bias) if kind == "Affine" else x
 
 
-def _run_loop(weight: Tensor, x: Tensor) -> Tensor:
-    """Return the output of a linear layer whose previous output is added to its input, for inputs [T, ...]."""
-    y, steps = torch.zeros_like(x[0]), []
-    for inputs in x.unbind(0):
-        y = (inputs + y) @ weight.T
-        steps.append(y)
-    return torch.stack(steps)
-
-
-def _run_neurons(node: Any, x: Tensor, dt: float) -> Tensor:
-    """Return the spikes of neurons in steps of forward Euler, for inputs [T, ...]."""
-    current = v = torch.zeros_like(x[0])
-    cuba = hasattr(node, "tau_syn")
+def _run_neurons(
+    node: Any, x: Tensor, state: tuple[Tensor, Tensor] | None, dt: float
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Return the spikes of neurons, and their synaptic current and membrane."""
     values = {name: torch.from_numpy(value) for name, value in vars(node).items() if isinstance(value, np.ndarray)}
-    share = dt / values["tau_mem" if cuba else "tau"]
-    steps = []
-    for inputs in x.unbind(0):
-        current = current + dt / values["tau_syn"] * (values["w_in"] * inputs - current) if cuba else inputs
-        v = v + share * (values["v_leak"] - v + values["r"] * current)
-        fires = v > values["v_threshold"]
-        steps.append(fires.to(x.dtype))
-        v = torch.where(fires, values["v_reset"], v)
-    return torch.stack(steps)
+    current, v = (torch.zeros_like(x), torch.zeros_like(x)) if state is None else state
+    has_current = "tau_syn" in values
+    current = current + dt / values["tau_syn"] * (values["w_in"] * x - current) if has_current else x
+    share = dt / values["tau_mem" if has_current else "tau"]
+    v = v + share * (values["v_leak"] - v + values["r"] * current)
+    fires = v > values["v_threshold"]
+    return fires.to(x.dtype), (current, torch.where(fires, values["v_reset"], v))
 
 
 class _OnnxModule(nn.Module):

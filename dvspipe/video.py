@@ -345,13 +345,23 @@ def open_h264(path: Path, size: SensorSize, fps: float, crf: float) -> Iterator[
         size: Size of the images.
         fps: Frames per second.
         crf: Constant rate factor of x264, 0 to 51: less is better and larger, 18 hardly differs from the original.
-    """
-    from faery import mp4
 
+    Raises:
+        VideoError: This faery cannot write H.264.
+        OSError: The file cannot be written.
+    """
+    try:
+        from faery import mp4
+    except ImportError as error:
+        raise VideoError(f"{path}: this faery cannot write H.264; write .webm") from error
     dimensions = (size.width, size.height)
     # without zerolatency, x264 reorders frames, whose times faery 0.7 then writes in the wrong order
-    with mp4.Encoder(path, dimensions, fps, crf=crf, preset="veryfast", tune="zerolatency", profile="main") as encoder:
-        yield lambda image: encoder.write(np.ascontiguousarray(image[:, :, ::-1]))
+    settings = {"crf": crf, "preset": "veryfast", "tune": "zerolatency", "profile": "main"}
+    try:
+        with mp4.Encoder(path, dimensions, fps, **settings) as encoder:
+            yield lambda image: encoder.write(np.ascontiguousarray(image[:, :, ::-1]))
+    except RuntimeError as error:  # faery's
+        raise OSError(str(error)) from error
 
 
 @contextmanager

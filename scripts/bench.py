@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from dvspipe.config import build
 from dvspipe.conversion import convert_video
-from dvspipe.encoding import BinConfig, encode_events, encode_stream
+from dvspipe.encoding import BinConfig, ToSpikes, encode_events, encode_stream
 from dvspipe.events import Events, SensorSize, concatenate, join
 from dvspipe.formats import EventWriter, open_recording, read, write
 from dvspipe.formats.prophesee_header import parse_header
@@ -574,12 +574,21 @@ def _encoding(name: str, events: Events, steps: int, target: float) -> Iterator[
 
     config = BinConfig(steps=steps, step_us=events.duration_us // steps + 1)
     rows = events.structured()
-    frames = ToFrame(sensor_size=(events.sensor.width, events.sensor.height, 2), n_time_bins=steps)
+    size = (events.sensor.width, events.sensor.height, 2)
+    frames, to_spikes = ToFrame(sensor_size=size, n_time_bins=steps), ToSpikes(config, size)
     tonic_s = _measure(lambda: frames(rows)).cpu_s
     ours_s = _measure(lambda: encode_events(events, config)).cpu_s
+    transform_s = _measure(lambda: to_spikes(rows)).cpu_s
     reading_s = _measure(lambda: add_up(events.t, events.x, events.y, events.p)).cpu_s
     speeds = {"M events/s": len(events) / ours_s / 1e6, "Tonic's M events/s": len(events) / tonic_s / 1e6}
     yield Figure(name, tonic_s / ours_s, "x ToFrame's speed", target, speeds)
+    yield Figure(
+        f"{name}_transform",
+        tonic_s / transform_s,
+        "x ToFrame's speed",
+        60,
+        {"M events/s": len(events) / transform_s / 1e6},
+    )
     beside = {"M events/s read": len(events) / reading_s / 1e6}
     yield Figure(f"{name}_bound", reading_s / ours_s, "x the speed of reading once", None, beside)
     parts = [events.slice_events(first, first + CHUNK_EVENTS) for first in range(0, len(events), CHUNK_EVENTS)]

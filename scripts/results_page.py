@@ -98,7 +98,7 @@ def render() -> str:
         *_files(RecordingFolder(root), root),
         *_models(INFERENCE),
         "## The manifest of an output folder\n",
-        "Each worker of `dvspipe convert` and `dvspipe infer` writes lines, and `dvspipe manifest --json` prints a summary.\n",
+        "Workers of `dvspipe convert` and `infer` write lines, and `dvspipe manifest --json` prints a summary.\n",
         *_models(MANIFEST),
     ]
     return "\n".join(lines).rstrip() + "\n"

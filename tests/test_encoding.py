@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import warnings
 from fractions import Fraction
 from itertools import pairwise
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SENSOR, random_events
+from conftest import SENSOR, random_events, rows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from dvspipe.config import build
 from dvspipe.encoding import (
     BinConfig,
     BinCounts,
+    ToSpikes,
     cut_windows,
     encode_events,
     encode_part,
@@ -349,3 +351,38 @@ def test_windows_join_to_the_recording_and_each_is_a_tensor(seed: int, by: Any, 
     assert by != "recording" or len(found) == 1
     assert by != "events" or [len(part) for _, part in found] == [28, 28, 28, 6]
     assert list(cut_windows([Events.empty(SENSOR)], config)) == []
+
+
+@pytest.mark.parametrize(
+    "dtypes",
+    [
+        {"x": "i2", "y": "i2", "t": "i8", "p": "?"},
+        {"x": "i8", "y": "i8", "t": "i8", "p": "i8"},
+        {"t": "u8", "x": "u2", "y": "u2", "p": "u1"},
+        {"t": "f8", "x": "f4", "y": "i2", "p": "i1"},
+    ],
+)
+def test_a_transform_of_tonic_returns_the_spike_tensor_of_any_rows(dtypes: dict[str, str]) -> None:
+    events = random_events(1, 400)
+    rows = rows_of(events, **dtypes)
+    if dtypes["t"] == "f8":
+        rows["t"] *= 1e-6
+    for config in (BinConfig(steps=7, step_us=9_000), BinConfig(steps=4, by="recording", form="voxel")):
+        spikes = transforms.Compose([transforms.TimeAlignment(), ToSpikes(config, TONIC_SIZE)])(rows)
+        assert spikes.dtype == config.dtype
+        assert np.array_equal(spikes, encode_events(events, config))
+
+
+def test_a_transform_of_tonic_has_one_shape_and_refuses_wrong_rows() -> None:
+    to_spikes, rows = ToSpikes({"steps": 3}, "12x7"), random_events(1, 9).structured()
+    assert to_spikes(rows[:0]).shape == to_spikes(rows).shape == (3, 2, 7, 12)
+    assert np.array_equal(pickle.loads(pickle.dumps(to_spikes))(rows), to_spikes(rows))
+    with pytest.raises(EventError, match="before the previous event"):
+        to_spikes(rows[::-1])
+    for name, value in (("x", 12), ("y", -1)):
+        wrong = rows.copy()
+        wrong[name][4] = value
+        with pytest.raises(EventError, match=f"event 4 has {name} = {value}"):
+            to_spikes(wrong)
+    with pytest.raises(EventError, match="expected x, y, t and p"):
+        to_spikes(np.zeros((5, 4)))

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from conftest import SENSOR, random_events
+from conftest import SENSOR, random_events, rows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -99,6 +99,52 @@ def test_structured_and_pickled_events_come_back_equal() -> None:
     assert pickle.loads(pickle.dumps(events)) == events
     with pytest.raises(EventError, match="expected x, y, t and p"):
         Events.from_structured(array[["x", "y"]], SENSOR)
+
+
+def test_structured_arrays_of_other_types_are_the_same_events() -> None:
+    events = random_events(1, 20)
+    for dtypes in (
+        {"t": "u8", "x": "u2", "y": "u2", "p": "?"},
+        {"p": "i8", "t": "i4", "y": "f4", "x": "f8"},
+        {"x": "i8", "y": "i8", "t": "i8", "p": "f8"},
+    ):
+        rows = rows_of(events, **dtypes)
+        assert Events.from_structured(rows, SENSOR) == events
+        assert Events.from_structured(rows[:, None], SENSOR) == events
+    signed = rows_of(events, x="i2", y="i2", t="i8", p="i1")
+    signed["p"] = 2 * signed["p"] - 1
+    assert Events.from_structured(signed, SENSOR) == events
+    seconds = rows_of(events, x="i2", y="i2", t="f8", p="?")
+    seconds["t"] *= 1e-6
+    assert Events.from_structured(seconds, SENSOR) == events
+    assert Events.from_structured(signed[::-1], SENSOR, sort=True).t.tolist() == events.t.tolist()
+
+
+def test_structured_arrays_without_rows_and_polarities_are_on_events_of_one_row() -> None:
+    events = random_events(1, 20, SensorSize(width=12, height=1))
+    spikes = Events.from_structured(rows_of(events, t="i8", x="i2"), (12, 1))
+    assert (spikes.x.tolist(), spikes.y.any(), spikes.p.all()) == (events.x.tolist(), False, True)
+    assert len(Events.from_structured(rows_of(events, t="f8", x="i2")[:0], (12, 1))) == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("x", 0.5, "x has numbers that are not integers"),
+        ("x", 12, "event 1 has x = 12"),
+        ("y", np.nan, "y has numbers that are not integers"),
+        ("p", -1, "event 1 has p = -1, expected 0"),
+        ("p", 2, "event 1 has p = 2"),
+        ("t", np.inf, "t has times that are not finite"),
+        ("t", 1e300, "t has times that are not finite, or too large"),
+        ("t", -1, "event 1 has t = -1000000 us, before"),
+    ],
+)
+def test_a_wrong_value_of_a_structured_array_is_named(field: str, value: float, message: str) -> None:
+    rows = np.zeros(3, [(name, float) for name in "xytp"])
+    rows[field][1] = value
+    with pytest.raises(EventError, match=message):
+        Events.from_structured(rows, SENSOR)
 
 
 def test_shifting_time_moves_every_event() -> None:

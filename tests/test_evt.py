@@ -282,6 +282,12 @@ def test_evt3s_reserved_types_are_damage(tmp_path: Path, kind: int) -> None:
     assert f"type 0x{kind:X}" in str(damage)
 
 
+def test_a_padding_word_of_evt3_is_no_event(tmp_path: Path) -> None:
+    content = header("EVT3") + bytes.fromhex("9999 0080 9999 0000 0120 9999 0220")
+    found, damage = rows(opened(tmp_path / "a.raw", content, evt.EVT3))
+    assert ([event[1] for event in found], damage) == ([1, 2], None)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_cut_file_gives_every_whole_word(tmp_path: Path, name: str) -> None:
     events = [(50 * k, (7 * k) % 30 + place, k % 7, k % 2) for k in range(8) for place in range(3)]

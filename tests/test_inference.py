@@ -1028,7 +1028,7 @@ def test_pictures_are_drawn_before_the_answer_is_stored(tmp_path: Path, checkpoi
 
 def test_processes_need_a_checkpoint(tmp_path: Path) -> None:
     tasks = [Task(tmp_path / name, Path(name)) for name in ("a.h5", "b.h5")]
-    with pytest.raises(ConfigError, match=r"engine = Processes\(jobs=2\): .* use jobs=1"):
+    with pytest.raises(ConfigError, match=r"engine = Processes\(jobs=2\): .* engine = Processes\(\)"):
         classify_many(tasks, untrained(), engine=Processes(2))
 
 

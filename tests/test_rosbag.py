@@ -243,6 +243,19 @@ def test_libcaer_packets_are_read(tmp_path: Path, kind: str) -> None:
     assert_holds(bag.path, EVENTS)
 
 
+def test_uncompressed_libcaer_packets_are_read_also_over_an_overflow(tmp_path: Path) -> None:
+    base_us, first_us = int(EVENTS.t[0]), 2**31 - 500
+    since = EVENTS.t - base_us + first_us
+    words = np.zeros(len(EVENTS), [("address", "<u4"), ("t", "<i4")])
+    words["address"] = EVENTS.x.astype(int) << 17 | EVENTS.y.astype(int) << 2 | EVENTS.p.astype(int) << 1 | 1
+    words["t"] = since & (2**31 - 1)
+    assert since[-1] >= 2**31
+    with Bag(tmp_path, "mcap") as bag:
+        bag.add_packet(words.tobytes(), "libcaer", (base_us - first_us) * 1000)
+        bag.add_packet(b"", "libcaer", base_us * 1000)
+    assert_holds(bag.path, EVENTS)
+
+
 def test_a_vector_of_libcaer_is_an_event_per_bit_and_the_next_follows_it(tmp_path: Path) -> None:
     content = struct.pack("<6H", 0x2004, 0x4800, 0x5041, 0x2003, 0x4001, 0x5022)
     with Bag(tmp_path, "ros1") as bag:
@@ -318,7 +331,9 @@ def read_until_damage(path: Path) -> tuple[int, str]:
         (bytes(12), "mono", {}, "message 1 has 12 bytes of mono"),
         (bytes(8), "mono", {"time_base": 2**63}, "message 1 has time_base"),
         (bytes(8), "mono", {"is_bigendian": True}, "message 1 is big-endian"),
-        (bytes(8), "libcaer", {}, "message 1 is of the encoding 'libcaer'"),
+        (bytes(8), "trigger", {}, "message 1 is of the encoding 'trigger'"),
+        (bytes(12), "libcaer", {}, "message 1 has 12 bytes of libcaer"),
+        (struct.pack("<Ii", 1, -5), "libcaer", {}, "message 1 has an event at -5 us"),
         (struct.pack("<2H", 0x200C, 0x3001), "libcaer_cmp", {}, "message 1 has column x = 12, outside a sensor 12"),
         (struct.pack("<2H", 0x2003, 0x3007), "libcaer_cmp", {}, "message 1 has an event at y = 7, outside a sensor 7"),
         (struct.pack("<3H", 0x2003, 0x4006, 0x5002), "libcaer_cmp", {}, "from y = 6 with mask 0x2, outside a sensor 7"),
@@ -374,6 +389,34 @@ def test_flipped_bits_and_cuts_give_events_or_one_clear_error(tmp_path: Path, ki
             except DvspipeError as error:
                 unnamed += [str(error)] if str(damaged) not in str(error) else []
     assert not unnamed
+
+
+def mcap(profile: str, rest: bytes = b"", end: bytes = b"\x89MCAP0\r\n") -> bytes:
+    """The beginning of an MCAP file, and its end."""
+    name = profile.encode()
+    content = struct.pack("<I", len(name)) + name + struct.pack("<I", 0)
+    return b"\x89MCAP0\r\n" + struct.pack("<BQ", 1, len(content)) + content + rest + end
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"hello, world", "not an MCAP file .*hello"),
+        (mcap(""), "without messages of ROS 2 .found no profile"),
+        (mcap("ros1"), "without messages of ROS 2 .found the profile 'ros1'"),
+        (mcap("x" * 1000), "found the profile 'x{40}'"),
+        (mcap("ros2", bytes(100), b""), "truncated.*mcap recover"),
+        (mcap("ros2", bytes(100)), "corrupted"),
+        (mcap("ros2")[:8], "corrupted"),
+    ],
+)
+def test_a_foreign_or_truncated_mcap_is_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "a.mcap"
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match=message) as caught:
+        recordings.open_recording(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_database_that_is_cut_in_its_last_page_is_truncated(tmp_path: Path) -> None:

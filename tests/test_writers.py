@@ -14,12 +14,15 @@ from faery import dat, evt
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dvspipe import formats
 from dvspipe.errors import EventError, FileError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import faery_writers, writers
 from dvspipe.formats.aedat4 import AEDAT4
 from dvspipe.formats.bin40 import BIN40, BIN40_ENCODER
 from dvspipe.formats.event_stream import EVENT_STREAM
+from dvspipe.formats.evt import EVT3
+from dvspipe.formats.evt3_writer import EVT3_ENCODER
 from dvspipe.formats.faery_writers import AEDAT4_ENCODER, DAT_ENCODER, EVENT_STREAM_ENCODER, EVT2_ENCODER
 from dvspipe.formats.interface import Format
 from dvspipe.formats.source import Columns
@@ -39,8 +42,9 @@ def faery_columns(arrays: list[Any]) -> list[Columns]:
 
 
 def read_evt(path: Path, sensor: SensorSize) -> Events:
+    version = "evt3" if path.name.endswith(".evt3.raw") else "evt2"
     with evt.Decoder(path, None, None) as decoder:
-        assert (decoder.version, decoder.dimensions) == ("evt2", (sensor.width, sensor.height))
+        assert (decoder.version, decoder.dimensions) == (version, (sensor.width, sensor.height))
         return joined(faery_columns([packet["events"] for packet in decoder if "events" in packet]), sensor)
 
 
@@ -55,6 +59,7 @@ WRITERS = {
     ".es": (EVENT_STREAM_ENCODER, decoder_of(EVENT_STREAM), WIDE, 2**30),
     ".aedat4": (AEDAT4_ENCODER, decoder_of(AEDAT4), WIDE, 2**51),
     ".raw": (EVT2_ENCODER, read_evt, SensorSize(2047, 1080), 2**33),
+    ".evt3.raw": (EVT3_ENCODER, read_evt, WIDE, 2**28),
     ".dat": (DAT_ENCODER, read_dat, WIDE, 2**31),
 }
 
@@ -80,6 +85,39 @@ def test_what_is_written_comes_back(
         write(path, events, encoder, cuts)
     assert read(path, sensor) == events
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def neighbours(seed: int, count: int = 300) -> Events:
+    """Runs of neighbours in a row at one time, some pixels twice, over several overflows of the time."""
+    rng = np.random.default_rng(seed)
+    t = np.cumsum(rng.choice([0, 0, 0, 1, 5000, 2**23], count)).repeat(9)
+    first, step = rng.integers(0, 70 - 40, count).repeat(9), rng.integers(0, 5, (count, 9)).cumsum(axis=1).ravel()
+    y, p = rng.integers(0, 50, count).repeat(9), rng.integers(0, 2, (count, 9)) > 0
+    return Events(t, first + step, y, np.where(rng.random(count) < 0.7, p[:, 0], p.T).T.ravel(), SensorSize(70, 50))
+
+
+@pytest.mark.parametrize("read", [read_evt, decoder_of(EVT3)])
+def test_rows_of_neighbours_become_vectors_of_evt3(tmp_path: Path, read: Callable[..., Events]) -> None:
+    events, path = neighbours(1), tmp_path / "clip.evt3.raw"
+    write(path, events, EVT3_ENCODER, [100, 1000])
+    assert read(path, events.sensor) == events
+    words = np.frombuffer(path.read_bytes().partition(b"% end\n")[2], "<u2")
+    assert set(words >> 12) == {0x0, 0x2, 0x3, 0x4, 0x5, 0x6, 0x8}
+
+
+def test_evt3_is_read_by_evutils(tmp_path: Path) -> None:
+    io = pytest.importorskip("evutils.io", reason="evutils is not installed")
+    events, path = neighbours(2), tmp_path / "clip.evt3.raw"
+    write(path, events, EVT3_ENCODER)
+    with io.EventReader(str(path)) as reader:
+        found = reader.read_all()
+    assert Events(*(found[name] for name in "txyp"), sensor=events.sensor) == events
+
+
+def test_the_longer_of_two_suffixes_chooses_the_format(tmp_path: Path) -> None:
+    for name, version in (("a.raw", "evt2"), ("a.evt3.raw", "evt3"), ("a.b.EVT3.raw", "evt3")):
+        formats.write(tmp_path / name, Events([1], [2], [3], [True], SENSOR))
+        assert formats.describe(tmp_path / name).format == version
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
@@ -110,6 +148,8 @@ def test_the_size_of_events_is_not_underestimated(tmp_path: Path, suffix: str) -
         (".aedat4", -1, r"t = -1 us .*\.aedat4"),
         (".raw", -1, r"t = -1 us .*\.raw.*17179869183 us"),
         (".raw", 2**34, r"t = 17179869184 us .*\.raw.*17179869183 us"),
+        (".evt3.raw", -1, r"t = -1 us .*\.evt3\.raw.*17179869183 us"),
+        (".evt3.raw", 2**34, r"t = 17179869184 us .*\.evt3\.raw.*17179869183 us"),
         (".dat", 2**32, r"t = 4294967296 us .*\.dat.*4294967295 us"),
     ],
 )
@@ -139,7 +179,11 @@ def test_pixels_that_the_40_bit_layout_cannot_hold_are_refused(tmp_path: Path, x
 
 @pytest.mark.parametrize(
     ("encoder", "suffix", "sensor"),
-    [(EVT2_ENCODER, ".raw", SensorSize(2048, 10)), (DAT_ENCODER, ".dat", SensorSize(10, 16384))],
+    [
+        (EVT2_ENCODER, ".raw", SensorSize(2048, 10)),
+        (EVT3_ENCODER, ".evt3.raw", SensorSize(10, 2049)),
+        (DAT_ENCODER, ".dat", SensorSize(10, 16384)),
+    ],
 )
 def test_sensors_that_a_format_cannot_hold_are_refused(
     tmp_path: Path, encoder: StreamEncoder, suffix: str, sensor: SensorSize

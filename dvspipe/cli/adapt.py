@@ -39,12 +39,13 @@ def adapt(
     overwrite: Overwrite = False,
 ) -> None:
     """Adapt a trained network to the sensor of unlabelled recordings."""
-    from ..inference import Classifier, adapt, plan_tasks
+    from ..inference import Classifier, adapt, plan_tasks, refuse_module
 
     require_suffix(out, ".safetensors", "a checkpoint")
     claim_output(out, overwrite=overwrite)
     config = build_config(settings, {"window_us": to_us(window), "hop_us": to_us(hop), "fit": fit, "roi": roi})
     sources = [task.source for task in plan_tasks(recordings)]
+    refuse_module(checkpoint)
     classifier = Classifier.load(checkpoint)
     with progress() as show:
         adaptation = adapt(

@@ -114,8 +114,9 @@ def view(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="RECORDING", help="A recording.")],
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE", help=".webm or .gif to play, or .png with twelve pictures.")
-    ],
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help=".webm, .mp4 or .gif to play, or .png with twelve pictures."),
+    ] = None,
     mode: Annotated[Mode, typer.Option(help="Pictures of counts, surface or decay; or a chart, as .png.")] = "counts",
     window: Annotated[float, typer.Option(min=0.1, max=1e6, metavar="MS", help="Time shown in one picture.")] = 33.333,
     speed: Annotated[
@@ -134,17 +135,27 @@ def view(
     beside: Annotated[
         Path | None, typer.Option(metavar="VIDEO", help="The source video, shown beside the events.")
     ] = None,
+    to: Annotated[
+        Literal["rerun"] | None, typer.Option(help="Write .rrd for the rerun viewer: events, rates and predictions.")
+    ] = None,
+    spawn: Annotated[bool, typer.Option("--spawn", help="Start the rerun viewer instead of writing a file.")] = False,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the recording below the output of infer, for the rerun viewer."),
+    ] = None,
     sensor: Sensor = None,
     hint: Hint = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Show the events of a recording as a video, a sheet of pictures, or a chart."""
+    """Show the events of a recording as a video, a sheet of pictures, or a chart, or in the rerun viewer."""
     from ..files import claim_output
     from ..formats import open_recording
     from ..formats.recordings import count_events
     from ..formats.source import Extent
-    from ..report import PLOTS, EventSource, PreviewSettings, draw_events, write_preview
+    from ..report import PLOTS, EventSource, Predictions, PreviewSettings, draw_events, write_preview, write_rerun
 
+    in_viewer = to == "rerun" or spawn
+    _check_viewer(context, out, spawn=spawn, in_viewer=in_viewer)
     unused = [option for name, option in given_options(context).items() if name in PICTURE_OPTIONS]
     if unused and mode in PLOTS:
         raise ConfigError(f"view: {', '.join(unused)} cannot be combined with the chart --mode {mode}")
@@ -152,7 +163,9 @@ def view(
         raise ConfigError("view: --beside cannot be combined with --roi, since the video is shown completely")
     given = {"window_us": round(window * 1000), "speed": speed, "fps": fps, "colours": colours, "scale": scale}
     settings = build(PreviewSettings, given if mode in PLOTS else given | {"mode": mode}, "view")
-    claim_output(out, overwrite=overwrite)
+    if out is not None:
+        claim_output(out, overwrite=overwrite)
+    beside_them = None if predictions is None else Predictions.read(predictions)
     recording = open_recording(file, sensor=parse_sensor(sensor), hints=parse_hints(hint))
     part = select_part(recording, start, stop, roi)
     complete = not start and stop is None and roi is None
@@ -165,8 +178,11 @@ def view(
         if not (complete or extent.events):
             raise EventError(f"{file}: this part has no events")
         span_us = extent.first_us or 0, extent.last_us or 0
-        if mode in PLOTS:
-            source = EventSource(part.chunks(progress=shown), part.sensor, extent.events, span_us)
+        source = EventSource(part.chunks(progress=None if in_viewer else shown), part.sensor, extent.events, span_us)
+        if in_viewer or out is None:
+            pictures = partial(show, "pictures")
+            write_rerun(source, out, settings, zero_us=part.first_us, predictions=beside_them, progress=pictures)
+        elif mode in PLOTS:
             draw_events(mode, source, out, colours=settings.colours, title=recording.path.name)
         else:
             write_preview(
@@ -174,4 +190,22 @@ def view(
                 progress=partial(show, "pictures"),
             )  # fmt: skip
     name = show_name(recording.path.name)
-    screen.print(f"{show_name(out)}: {name}, {'region' if roi else 'sensor'} {part.sensor}")
+    where = "rerun viewer" if out is None else show_name(out)
+    screen.print(f"{where}: {name}, {'region' if roi else 'sensor'} {part.sensor}")
+
+
+def _check_viewer(context: typer.Context, out: Path | None, *, spawn: bool, in_viewer: bool) -> None:
+    """Check that options of the rerun viewer are given together, and no others."""
+    given = given_options(context)
+    if out is None and not spawn:
+        raise ConfigError("view: no output; use -o FILE, or --spawn for the rerun viewer")
+    if out is not None and spawn:
+        raise ConfigError("view: --spawn shows the recording in the rerun viewer, so it cannot be combined with --out")
+    if not in_viewer and ("predictions" in given or (out is not None and out.suffix.lower() == ".rrd")):
+        option = given.get("predictions", "--out")
+        raise ConfigError(f"view: {option} is for the rerun viewer here; use it with --to rerun")
+    unused = [option for name, option in given.items() if name in ("speed", "fps", "beside")]
+    if in_viewer and unused:
+        raise ConfigError(f"view: {', '.join(unused)} cannot be combined with the rerun viewer")
+    if in_viewer and given.get("mode") and context.params["mode"] in ("xyt", "raster", "rate"):
+        raise ConfigError("view: --mode is that of pictures in the rerun viewer: counts, surface or decay")

@@ -22,12 +22,14 @@ from .options import (
     RayAddress,
     Sensor,
     ShardOption,
+    Trust,
     choose_engine,
     note_shard,
     parse_hints,
     parse_sensor,
     parse_shard,
     to_us,
+    trust_packages,
 )
 from .screen import EXIT_SOME_FAILED, fail, make_table, messages, notes, progress, screen, show_name, show_share, skip
 
@@ -112,6 +114,7 @@ def infer(
     settings: Overrides = None,
     sensor: Sensor = None,
     hint: Hint = None,
+    trust: Trust = None,
     jobs: Jobs = 1,
     engine: EngineName = "local",
     ray_address: RayAddress = None,
@@ -140,7 +143,7 @@ def infer(
     note_shard(share, len(tasks))
     if not tasks:
         return
-    classifier = Classifier.load(checkpoint)
+    classifier = Classifier.load(checkpoint, trust=trust_packages(trust))
     run = options.record_run(classifier, tasks)
     results = {} if overwrite else find_finished(tasks, run, options)
     if results:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -24,7 +25,8 @@ Config = Annotated[
     str,
     typer.Argument(
         metavar="CONFIG",
-        help="A folder of recordings, a YAML file, or the name of a shipped configuration (dvspipe configs).",
+        help="A folder of recordings, a YAML file, or the name of a shipped configuration (dvspipe configs); "
+        "may be left out before data.kind=...",
     ),
 ]
 Overrides = Annotated[
@@ -62,6 +64,15 @@ ShardOption = Annotated[
     ),
 ]  # fmt: skip
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trust",
+        metavar="PACKAGE",
+        help="Package whose code may run, for a network of your own (network.kind=module), which a configuration or "
+        "checkpoint names; also of the current folder. Repeatable.",
+    ),
+]
 Start = Annotated[float, typer.Option("--start", min=0, metavar="SECONDS", help="Start time, from the first event on.")]
 Stop = Annotated[
     float | None,
@@ -82,7 +93,12 @@ SETTINGS_OF = {
 
 
 def read_config(source: str, overrides: list[str] | None) -> SettingsTree:
-    """Return the settings of a configuration, or the data set of a folder, with the given settings in their place."""
+    """Return the settings of a configuration, or the data set of a folder, with the given settings in their place.
+
+    If the configuration is a KEY=VALUE too, the others are the defaults.
+    """
+    if "=" in source and not Path(source).exists():
+        return parse_overrides([source, *(overrides or [])])
     given = parse_overrides(overrides or [])
     if not is_folder(source):
         return merge_settings(read_yaml(source), given)
@@ -149,6 +165,13 @@ def note_shard(shard: Shard, files: int) -> None:
     """Print the share of the files that is worked on, if it is not all."""
     if shard.count > 1 and not notes.quiet:
         messages.print(f"shard {shard}: {count_noun(files, 'file')}")  # standard output may be JSON
+
+
+def trust_packages(packages: list[str] | None) -> tuple[str, ...]:
+    """Return the packages that --trust gives, which are then also found in the current folder, after installed ones."""
+    if packages and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    return tuple(packages or ())
 
 
 def parse_sensor(text: str | None) -> SensorSize | None:

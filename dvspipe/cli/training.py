@@ -20,7 +20,7 @@ from ..errors import ConfigError, FileError
 from ..files import REPLACE
 from ..results import RunFolder
 from .infer import print_answers
-from .options import AsJson, Config, Overrides, Overwrite, is_folder, read_config
+from .options import AsJson, Config, Overrides, Overwrite, Trust, is_folder, read_config, trust_packages
 from .screen import make_table, messages, notes, progress, screen, warn
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def train(
     save: Annotated[
         Path | None, typer.Option(metavar="FILE", help="YAML file for the settings that are chosen for a folder.")
     ] = None,
+    trust: Trust = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Train a spiking classifier on labelled recordings and test it.
@@ -66,19 +67,21 @@ def train(
     from ..training import TrainConfig
 
     resolved = build(TrainConfig, merged, config)
-    command = shlex.join(["dvspipe", "train", config, *(settings or [])])
+    trusted = trust_packages(trust)
+    options = [word for package in trusted for word in ("--trust", package)]
+    command = shlex.join(["dvspipe", "train", config, *(settings or []), *options])
     several = os.environ.get("WORLD_SIZE", "1") != "1"
     if several and out is None and resume is None:
         raise ConfigError("several processes train together, and no run folder was given; give it with --out")
     folder = resume or out or _free_folder(Path("runs/train"), resolved.name, overwrite=overwrite)
     if _is_first():
         notes.print(f"run: {folder}")
-    run = _train(resolved, folder, command, resume=resume is not None, changed=changed)
+    run = _train(resolved, folder, command, trusted, resume=resume is not None, changed=changed)
     if not _is_first():
         return
     _print_test(run)
     notes.print(f"{run.folder.report} shows the run; next:")
-    notes.print(f"  {shlex.join(['dvspipe', 'infer', str(run.checkpoint), 'RECORDING'])}")
+    notes.print(f"  {shlex.join(['dvspipe', 'infer', str(run.checkpoint), 'RECORDING', *options])}")
 
 
 def evaluate(
@@ -91,6 +94,7 @@ def evaluate(
         Literal["test", "validation", "train", "all"], typer.Option("--part", help="Part of the data set.")
     ] = "test",
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="JSON file for all scores.")] = None,
+    trust: Trust = None,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -100,11 +104,14 @@ def evaluate(
     if out:
         claim_output(out, overwrite=overwrite)
     merged = read_config(config, settings)
+    from ..networks import ModuleSource
     from ..training import TrainConfig, evaluate_checkpoint
 
-    experiment = build(TrainConfig, merged, config)
+    experiment, modules = build(TrainConfig, merged, config), ModuleSource.of(trust_packages(trust))
     with _callback() as callback:
-        result = evaluate_checkpoint(checkpoint, experiment.data, part, seed=experiment.seed, callback=callback)
+        result = evaluate_checkpoint(
+            checkpoint, experiment.data, part, seed=experiment.seed, callback=callback, modules=modules
+        )
     if as_json:
         sys.stdout.write(result.model_dump_json(indent=1) + "\n")
     else:
@@ -226,7 +233,8 @@ def _callback() -> Iterator[TrainingCallback]:
 
         def on_start(self, rates: Mapping[str, float]) -> None:
             listed = ", ".join(f"{name} {rate:.1%}" for name, rate in rates.items())
-            notes.print(f"spikes per neuron and step at the start: {listed}")
+            if listed:
+                notes.print(f"spikes per neuron and step at the start: {listed}")
 
         def on_epoch(self, row: EpochRow) -> None:
             notes.print(
@@ -250,7 +258,9 @@ def _describe_changes(folder: Path, config: TrainConfig) -> str:
     return f"  # resumed with other settings: {listed}" if listed else ""
 
 
-def _train(config: TrainConfig, folder: Path, command: str, *, resume: bool, changed: bool) -> TrainingRun:
+def _train(
+    config: TrainConfig, folder: Path, command: str, trust: tuple[str, ...], *, resume: bool, changed: bool
+) -> TrainingRun:
     from ..report import write_training_page
     from ..training import train as train_classifier
 
@@ -258,7 +268,13 @@ def _train(config: TrainConfig, folder: Path, command: str, *, resume: bool, cha
     with _callback() as callback:
         try:
             run = train_classifier(
-                config, folder, command=command + note, callback=callback, resume=resume, changed=changed
+                config,
+                folder,
+                command=command + note,
+                callback=callback,
+                resume=resume,
+                changed=changed,
+                trust=trust,
             )
         except KeyboardInterrupt:
             if _is_first() and RunFolder(folder).config.is_file():

@@ -17,6 +17,8 @@ from .samples import PARTS, DataSet, Part, Sample, divide, leave_out_copies
 from .source import DataSource
 from .split import Split, check_split, read_split, restore_split, write_split
 from .tensors import Batch, BatchSettings, SpikeTensors, TensorSettings, plain_batches, training_batches
+from .tonic import from_tonic, open_tonic
+from .transforms import TransformConfig, apply_transforms, make_transform
 
 __all__ = [
     "PARTS",
@@ -34,12 +36,16 @@ __all__ = [
     "SpikeTensors",
     "Split",
     "TensorSettings",
+    "TransformConfig",
     "VaryConfig",
+    "apply_transforms",
     "check_split",
     "default_cache",
     "divide",
     "folder_settings",
+    "from_tonic",
     "leave_out_copies",
+    "make_transform",
     "open_cache",
     "open_dataset",
     "plain_batches",
@@ -61,6 +67,7 @@ KINDS: Mapping[DataKind, Callable[[DataSource], DataSet]] = {
     "dvsgesture": open_dvs_gesture,
     "gestures": _open_gestures,
     "mnist": open_mnist,
+    "tonic": open_tonic,
 }
 """The function that opens a data set, by its kind."""
 

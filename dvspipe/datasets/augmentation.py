@@ -17,6 +17,7 @@ from pydantic import Field
 from ..config import Settings
 from ..errors import ConfigError, Remedy
 from ..events import Events, SensorSize
+from .transforms import TransformConfig
 
 Spikes = NDArray[np.uint8 | np.float32]
 """A spike tensor [T, C, H, W] of the dtype of its bins."""
@@ -59,7 +60,7 @@ class VaryConfig(Settings):
 
 
 class AugmentConfig(Settings):
-    """Random changes of the spike tensors during training, drawn again for every recording and epoch."""
+    """Random changes of the recordings during training, drawn again for every recording and epoch."""
 
     shift_px: int = Field(default=2, ge=0)
     """Largest shift along each axis, in pixels of the spike tensor."""
@@ -76,6 +77,9 @@ class AugmentConfig(Settings):
     mix: Literal["none", MixKind] = "none"
     """Mixes half of the recordings with another one: `mixup` (Zhang et al. 2018) by a weighted mean, `eventmix` (Shen
     et al. 2022) by taking the events inside random blobs of space and time from the other. The target is mixed too."""
+    tonic: tuple[TransformConfig, ...] = ()
+    """Transforms of Tonic, applied in this order to the events, before they become a spike tensor: each a `name` and
+    its `options`. Recordings are then read again in every epoch."""
 
 
 def vary(events: Events, config: VaryConfig, rng: np.random.Generator) -> Events:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, JsonValue, field_validator
 
 from ..config import SIZE_PATTERN, Settings
 from ..conversion import ConvertConfig
@@ -14,7 +14,7 @@ from ..encoding import CodeName
 from ..formats import Hints
 from .augmentation import VaryConfig
 
-DataKind = Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mnist"]
+DataKind = Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mnist", "tonic"]
 """Every kind of data set; see `DataConfig.kind`."""
 
 ImageCode = Literal["constant", "contrast", CodeName]
@@ -29,13 +29,17 @@ class DataConfig(Settings):
     below ROOT, each with a NAME_labels.csv beside it that lists the start, end and class of its gestures. `nmnist`:
     ROOT/Train/<digit>/*.bin and ROOT/Test. `dvsgesture`: DVS128 Gesture as distributed by Tonic or by IBM. `gestures`:
     a folder with the classes of DVS128 Gesture or, without a root, rendered ones. `mnist`: ROOT with the four files of
-    MNIST, whose images become spikes by `code`."""
+    MNIST, whose images become spikes by `code`. `tonic`: the class `name` of `tonic.datasets`, with the `options`."""
+    name: str | None = None
+    """`tonic`: the class of `tonic.datasets`, such as NCALTECH101; its files are in, or downloaded to, ROOT/<name>."""
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    """`tonic`: arguments of that class by their names, such as `stabilize` of NMNIST."""
     root: Path | None = None
     """Folder of the data set."""
     test_root: Path | None = None
     """Another folder of the same kind, all of whose recordings are the test part."""
     download: bool = False
-    """Whether Tonic downloads N-MNIST or DVS Gesture into the root if it is missing."""
+    """Whether Tonic downloads N-MNIST, DVS Gesture or its other data sets into the root if they are missing."""
     split: Path | None = None
     """The split.json of an earlier run, whose division into parts is used instead of a new random one."""
     sensor: str | None = Field(default=None, pattern=SIZE_PATTERN)
@@ -53,8 +57,9 @@ class DataConfig(Settings):
     code_settings: dict[str, float] = Field(default_factory=dict)
     """`mnist`: settings of the code; its steps are those of `bins`."""
     group: str | None = None
-    """Regular expression on file names. Recordings with the same match (such as a person) are kept in the same part.
-    Without it, every recording is its own group, and the parts are drawn class by class."""
+    """Regular expression on file names (`tonic`: on the path below the root). Recordings with the same match (such as a
+    person) are kept in the same part. Without it, every recording is its own group, and the parts are drawn class by
+    class."""
     validation: float = Field(default=0.1, gt=0, lt=1)
     """Share of the training groups that is held out to choose the best epoch."""
     test: float = Field(default=0.2, gt=0, lt=1)

@@ -367,14 +367,21 @@ def _find_deeper(folder: Path) -> list[Path]:
     return [found for path in inside for found in ([path] if is_loadable(path) else _find_deeper(path))]
 
 
-def divide_parts(source: DataSource, data: DataSet, train: Sequence[Sample], test: Sequence[Sample]) -> DataSet:
+def divide_parts(
+    source: DataSource,
+    data: DataSet,
+    train: Sequence[Sample],
+    test: Sequence[Sample],
+    validation: Sequence[Sample] = (),
+) -> DataSet:
     """Return a data set with its parts: as in an earlier run's split.json, or drawn at random.
 
     Args:
         source: Shares of the parts, seed, and the split.json, if any.
         data: Title, classes and sensor.
-        train: Samples of the training and validation parts, and also of the test part if `test` is empty.
+        train: Samples of the training part, and also of the other parts if these are empty.
         test: Samples of the test part, if the data set has one.
+        validation: Samples of the validation part, if the data set has one.
     """
     config = source.config
     assert config.root is not None
@@ -382,13 +389,15 @@ def divide_parts(source: DataSource, data: DataSet, train: Sequence[Sample], tes
         data, synthetic=is_synthetic(config.root), synthetic_test=is_synthetic(config.test_root or config.root)
     )
     if config.split is not None:
-        parts = apply_split(config.split, [*train, *test])
+        parts = apply_split(config.split, [*train, *validation, *test])
         return replace(data, train=parts["train"], validation=parts["validation"], test=parts["test"])
-    check_groups(train, test)
+    check_groups([*train, *validation], test)
+    check_groups(train, validation)
     fixed_test = bool(test)
     if not fixed_test:
         train, test = divide(train, config.test, source.seed + 1)
-    train, validation = divide(train, config.validation, source.seed)
+    if not validation:
+        train, validation = divide(train, config.validation, source.seed)
     return replace(data, train=tuple(train), validation=tuple(validation), test=tuple(test), fixed_test=fixed_test)
 
 

@@ -5,10 +5,10 @@ Tonic's own classes reject partial copies and download again; they are used for 
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from .folders import Listing, divide_parts, find_recording, list_class_folders, 
 from .labels import SUFFIX, read_labels
 from .samples import DataSet, Sample, version_of_file
 from .source import DataSource
+from .tonic import DOWNLOAD, TonicRecipe
 
 NMNIST_CLASSES = tuple(str(digit) for digit in range(10))
 NMNIST_SENSOR = SensorSize(width=34, height=34)
@@ -26,7 +27,6 @@ TONIC_FOLDERS = {"train": "ibmGestureTrain", "test": "ibmGestureTest"}
 IBM_LISTS = {"train": "trials_to_train.txt", "test": "trials_to_test.txt"}
 LAST_TRAINING_USER = 23  # of DVS128 Gesture, if IBM's lists are missing
 TONIC_TIME_US = 1000  # Tonic's copy of DVS Gesture has times in milliseconds
-DOWNLOAD = Remedy("data.download", True, "download it")
 
 
 def open_nmnist(source: DataSource) -> DataSet:
@@ -179,16 +179,5 @@ def _read_list(path: Path) -> set[str] | None:
 
 def _download(name: str, root: Path) -> None:
     """Download and unpack a data set with Tonic, which checks its checksums."""
-    from tonic import datasets
-
-    kind: Any = getattr(datasets, name)
     for train in (True, False):
-        try:
-            kind(save_to=str(root), train=train)
-        except (OSError, RuntimeError, ValueError) as error:
-            url = kind.train_url if train else kind.test_url
-            file = kind.train_filename if train else kind.test_filename
-            raise DataError(
-                f"{root}: {name} cannot be downloaded ({error}); download {url} to {root / name / file} in another "
-                "way, unpack it there, and try again"
-            ) from error
+        TonicRecipe(name, root, json.dumps({"train": train}), download=True).make()

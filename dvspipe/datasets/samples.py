@@ -14,6 +14,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ..display import Shown
 from ..encoding import SpikeCode
 from ..errors import DataError, DvspipeError
 from ..events import Events, SensorSize
@@ -82,7 +83,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class DataSet:
+class DataSet(Shown):
     """Labelled recordings in three parts that share no group.
 
     Args:

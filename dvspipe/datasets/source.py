@@ -47,15 +47,19 @@ class DataSource:
         """The sensor given in the configuration, if any."""
         return SensorSize.parse(self.config.sensor) if self.config.sensor else None
 
-    def group_of(self, file: Path) -> str:
+    def group_of(self, file: Path, name: str | None = None) -> str:
         """Return the group of a recording: the match of `data.group` in its name, or the file itself.
+
+        Args:
+            file: The file.
+            name: The name in which the match is searched for; default: that of the file.
 
         Raises:
             DataError: The name does not match.
         """
         if self.config.group is None:
             return str(file)
-        found = re.search(self.config.group, file.name)
+        found = re.search(self.config.group, file.name if name is None else name)
         if not found:
             raise DataError(
                 f"{file}: the name does not match data.group = {self.config.group!r}",

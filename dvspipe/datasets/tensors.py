@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..encoding import BinConfig, BinCounts, encode_events
-from ..errors import DataError, Remedy
+from ..errors import ConfigError, DataError, Remedy
 from ..events import Events
 from ..parallel import Processes, Progress, ignore_progress, map_items, prefetch
 from .augmentation import AugmentConfig, Spikes, VaryConfig, augment, mirrored_labels, mix, vary
 from .cache import Cache
 from .samples import Image, Sample
+from .transforms import TransformConfig, apply_transforms
 
 IN_MEMORY_BYTES = 2 << 30  # of spike tensors that are kept in memory; more are read from the cache in each epoch
 PREFETCHED_BATCHES = 4
@@ -167,6 +168,20 @@ class SpikeTensors:
             raise DataError(f"{self._cache.path(self._digests[number], '.npz')}: was removed from the cache; try again")
         return stored["spikes"]
 
+    def encode_transformed(
+        self, number: int, transforms: Sequence[TransformConfig], rng: np.random.Generator
+    ) -> Spikes:
+        """Return the spike tensor [T, C, H, W] of a recording that is read again, after `apply_transforms`.
+
+        Raises:
+            ConfigError: The samples are images, or a transform is wrong.
+            DataError: The recording cannot be read, or a transform cannot be applied.
+        """
+        events = self._samples[number].read_content()
+        if not isinstance(events, Events):
+            raise ConfigError("augment.tonic: changes events, and the samples are images")
+        return encode_events(apply_transforms(events, transforms, rng), self._settings.bins)
+
     def _encode_image(self, number: int) -> NDArray[Any]:
         sample = self._samples[number]
         assert sample.code is not None
@@ -263,9 +278,13 @@ class _BatchDraw:
         return Batch(np.stack(spikes), joined, joined.argmax(axis=1).astype(np.int64))
 
     def _augmented(self, number: int, rng: np.random.Generator) -> tuple[Spikes, int]:
-        views = self.tensors[number]
-        view, label = views[rng.integers(len(views))], int(self.tensors.labels[number])
-        return augment(view, label, self.settings.augment, rng, self.mirrored)
+        label, config = int(self.tensors.labels[number]), self.settings.augment
+        if config.tonic:
+            view = self.tensors.encode_transformed(number, config.tonic, rng)
+        else:
+            views = self.tensors[number]
+            view = views[rng.integers(len(views))]
+        return augment(view, label, config, rng, self.mirrored)
 
 
 def _allocate(tensor: NDArray[Any], samples: int, cache: Cache | None) -> NDArray[Any] | None:

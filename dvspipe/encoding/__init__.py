@@ -19,6 +19,7 @@ from .spikes import (
     unit_values,
 )
 from .stream import EncoderState, encode_part, encode_stream, finish_encoding, start_encoding
+from .transform import ToSpikes
 
 __all__ = [
     "CODES",
@@ -41,6 +42,7 @@ __all__ = [
     "SpikeCode",
     "StepForward",
     "StepRule",
+    "ToSpikes",
     "cut_windows",
     "encode_events",
     "encode_part",

@@ -8,7 +8,7 @@ signed one costs a test for a negative index at each access.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -45,6 +45,15 @@ class Places(NamedTuple):
         shift = COORDINATE_BITS + (downsample - 1).bit_length()
         plane = grid.width * grid.height if apart else 0
         return cls(*map(np.uint32, (grid.width, plane, (1 << shift) // downsample + 1, shift)))
+
+
+class Columns(NamedTuple):
+    """The columns of events: int64, int16, int16 and uint8 [N]."""
+
+    t: NDArray[np.int64]
+    x: NDArray[np.int16]
+    y: NDArray[np.int16]
+    p: NDArray[np.uint8]
 
 
 class StepTimes(NamedTuple):
@@ -168,3 +177,26 @@ def write_surface(last_us: NDArray[np.int64], now_us: int, tau_us: float, step: 
     for place in range(last_us.size):
         if last_us[place] != NEVER_US:
             step[place] = math.exp((last_us[place] - now_us) / tau_us)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def gather_columns(
+    t: NDArray[Any],
+    x: NDArray[Any],
+    y: NDArray[Any],
+    p: NDArray[Any],
+    width: np.uint64,
+    height: np.uint64,
+    columns: Columns,
+) -> bool:
+    """Copy the strided fields of a structured array to columns; return whether they follow the rules of events."""
+    wrong = np.uint64(0)
+    last_us = np.int64(t[0]) if t.size else np.int64(0)
+    for event in range(t.size):
+        k = np.uintp(event)
+        column, row, on, now_us = np.uint64(x[k]), np.uint64(y[k]), np.uint64(p[k]), np.int64(t[k])
+        outside = np.uint64(column >= width) | np.uint64(row >= height) | np.uint64(on > np.uint64(1))
+        wrong |= outside | np.uint64(now_us < last_us)
+        last_us = now_us
+        columns.t[k], columns.x[k], columns.y[k], columns.p[k] = now_us, np.int16(column), np.int16(row), np.uint8(on)
+    return bool(wrong == np.uint64(0))

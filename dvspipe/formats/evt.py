@@ -18,7 +18,8 @@ hal/decoders):
   decrease is a time that goes back, and is decoded as it is.
 - The IMX636 swaps the two halves of EVT 2.1 words; its header has `endianness=legacy`. Older headers have no such
   field: then the order is the one in which the first words are valid, or else the defined one.
-- Triggers, OTHERS, and CONTINUED have no event. Reserved types are an error, and so are events before the words that
+- Triggers, OTHERS, and CONTINUED have no event, and neither has the word 0x9999, with which cameras of Lucid pad EVT
+  3.0. Reserved types are an error, and so are events before the words that
   they need (time, row, base column), which OpenEB drops, and events outside the sensor.
 """
 
@@ -36,6 +37,7 @@ from numpy.typing import NDArray
 from ..errors import CorruptionError, FormatError
 from ..events import SensorSize
 from ..parallel import Progress
+from .evt3_writer import EVT3_ENCODER
 from .evt_kernels import (
     ADDR_X,
     ADDR_Y,
@@ -225,4 +227,4 @@ def _recognises(version: EvtVersion, path: Path, head: bytes) -> bool:
 
 EVT2 = Format("evt2", (".raw",), partial(_recognises, EVT2_VERSION), _open, EVT2_ENCODER)
 EVT21 = Format("evt21", (".raw",), partial(_recognises, EVT21_VERSION), _open)
-EVT3 = Format("evt3", (".raw",), partial(_recognises, EVT3_VERSION), _open)
+EVT3 = Format("evt3", (".raw",), partial(_recognises, EVT3_VERSION), _open, EVT3_ENCODER)

@@ -1,7 +1,7 @@
-"""The compiled decoders of EVT 2.0, EVT 2.1 and EVT 3.0 words; `evt` describes the formats.
+"""The compiled decoders of EVT 2.0, EVT 2.1 and EVT 3.0 words, and the encoder of EVT 3.0; `evt` describes the formats.
 
-Each takes words, the state that earlier words have set, the size of the sensor, and arrays for the events. It decodes
-until the words end, the arrays are full, or a word is invalid, and returns how far it came.
+A decoder takes words, the state that earlier words have set, the size of the sensor, and arrays for the events. It
+decodes until the words end, the arrays are full, or a word is invalid, and returns how far it came.
 """
 
 from __future__ import annotations
@@ -30,11 +30,14 @@ TIME_HIGH = 0x8  # sets the upper bits of the time, and the lower ones to 0
 EXT_TRIGGER = 0xA  # not an event
 OTHERS = 0xE  # not an event
 CONTINUED = 0xF  # not an event
+PADDING = 0x9999  # a word that cameras of Lucid add: https://github.com/ros-event-camera/event_camera_renderer/issues/8
 WITHOUT_LIMIT = (TIME_LOW, TIME_HIGH, CONTINUED_4, EXT_TRIGGER, OTHERS, CONTINUED)  # all payloads of EVT 3.0 are valid
 
 EVT2_LOW_BITS, EVT2_HIGH_BITS = 6, 28
 EVT3_LOW_BITS, EVT3_HIGH_BITS = 12, 12
 MOST_EVT21_EVENTS, MOST_EVT3_EVENTS = 32, 12  # of a word
+MOST_EVT3_WORDS = 3  # of an event, besides TIME_HIGH
+LEAST_VECTOR_EVENTS = 3  # which take as many words without a vector as with one and its VECT_BASE_X, or more
 
 # Position of the only bit of a 32-bit number: its product with this de Bruijn sequence has 32 different top five bits
 DE_BRUIJN = 0x077CB531
@@ -243,9 +246,68 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
         elif kind == ADDR_Y and column < height:
             row = np.int16(column)
             limits[ADDR_Y] = height
+        elif word == PADDING:
+            pass
         else:
             is_invalid = True
         limits[ADDR_X] = width if row >= 0 and high >= 0 else 0
         index += np.uintp(not is_invalid)
     after = Evt3State(high, low, int(row), base, int(base_on))
     return Decoded(after, int(index), int(count), is_invalid)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def encode_evt3(events: EventArrays, state: Evt3State, words: NDArray[np.uint16]) -> tuple[Evt3State, int]:
+    """Encode events as EVT 3.0 words, and return the state after them and the number of words.
+
+    Every value of TIME_HIGH between two events is a word, from 0 on, so that all decoders see each of its overflows.
+    Events of one time, row and polarity with increasing columns become vectors, of 12, 12 and 8 columns as cameras send
+    them: evutils 0.3 reads others wrongly.
+
+    Args:
+        events: The events, in the order of time, not before those that the state stands for.
+        state: What earlier words have set; `base` and `base_on` are not used.
+        words: Where to write, with room for MOST_EVT3_WORDS of each event and all values of TIME_HIGH.
+    """
+    t, x, y, on = events
+    high, low, row = state.high, state.low, state.row
+    count = event = 0
+    while event < t.size:
+        while high < t[event] >> EVT3_LOW_BITS:
+            high, low = high + 1, -1
+            words[count] = TIME_HIGH << 12 | high & 0xFFF
+            count += 1
+        if t[event] & 0xFFF != low:
+            low = t[event] & 0xFFF
+            words[count] = TIME_LOW << 12 | low
+            count += 1
+        if y[event] != row:
+            row = y[event]
+            words[count] = ADDR_Y << 12 | row
+            count += 1
+        polarity = np.int64(on[event]) << 11
+        stop = event + 1
+        while (
+            stop < t.size and t[stop] == t[event] and y[stop] == row and on[stop] == on[event] and x[stop] > x[stop - 1]
+        ):
+            stop += 1
+        base, place = 0, 0  # of the next vector, and its place after a VECT_BASE_X; 0 if there is none
+        while event < stop:
+            kind, width = (VECT_12, 12) if place < 2 else (VECT_8, 8)
+            continues = place > 0 and x[event] < base + width
+            if not continues:
+                base, place, kind, width = int(x[event]), 0, VECT_12, 12
+            mask, after = 0, event
+            while after < stop and x[after] < base + width:
+                mask |= 1 << (x[after] - base)
+                after += 1
+            if not continues and after - event < LEAST_VECTOR_EVENTS:
+                words[count] = ADDR_X << 12 | polarity | base
+                count, event = count + 1, event + 1
+                continue
+            if not continues:
+                words[count] = VECT_BASE_X << 12 | polarity | base
+                count += 1
+            words[count] = kind << 12 | mask
+            count, event, base, place = count + 1, after, base + width, (place + 1) % 3
+    return Evt3State(high, low, row), count

@@ -385,7 +385,7 @@ def create_writer(path: Path, sensor: SensorSize, options: WriteOptions) -> Writ
     """
     if path == STANDARD:
         return StandardOutputWriter(sensor)
-    encoder = find_encoder(path.suffix)
+    encoder = find_encoder(path)
     if encoder is None:
         raise unwritable(path, written_suffixes())
     return encoder.create(path, sensor, options)

@@ -6,10 +6,10 @@ Event messages are decoded here, because rosbags creates a Python object for eve
     packets   event_camera_msgs/EventPacket (formerly event_array_msgs/EventArray): header, height, width, seq,
               time_base, encoding, is_bigendian, events (bytes)
 
-Times are those of the camera: in an array and in a `mono` or `libcaer_cmp` packet since the epoch that its driver uses,
-in an `evt3` packet since the camera was started, which time_base does not tell. A recording of `evt3` that begins in
-the middle of the stream has no times before the first TIME_LOW after a TIME_HIGH; earlier words are skipped, as by
-event_camera_codecs. Lost messages (gaps in seq) are not reported.
+Times are those of the camera: in an array and in a `mono`, `libcaer` or `libcaer_cmp` packet since the epoch that its
+driver uses, in an `evt3` packet since the camera was started, which time_base does not tell. A recording of `evt3` that
+begins in the middle of the stream has no times before the first TIME_LOW after a TIME_HIGH; earlier words are skipped,
+as by event_camera_codecs. Lost messages (gaps in seq) are not reported.
 """
 
 from __future__ import annotations
@@ -56,6 +56,9 @@ METADATA = "metadata.yaml"
 MOST_UNTIMED_BYTES = 1 << 24  # of evt3 before the first time
 LARGEST_PART_BYTES = 1 << 27  # of a message, or of a decompressed chunk of messages; 8 million events
 SQLITE_MAGIC = b"SQLite format 3\0"
+MCAP_MAGIC = b"\x89MCAP0\r\n"  # at the beginning and at the end: https://mcap.dev/spec
+MCAP_HEADER = struct.Struct("<BQI")  # of the record after it: kind, bytes, and those of the profile's name
+ROS2_PROFILE, MOST_PROFILE_BYTES = "ros2", 40
 LATEST_NS = 2**63 - 2**33
 IDL_HEADINGS = re.compile(r"^(=+$|IDL: |#).*$", re.MULTILINE)
 """What separates the definitions of several types in IDL, and #include; rosbags parses neither."""
@@ -72,6 +75,8 @@ ROS2_EVENT = np.dtype(
     }
 )
 ROS2_LAST_EVENT_BYTES = 13
+LIBCAER_EVENT = np.dtype([("address", "<u4"), ("t", "<i4")])
+LIBCAER_TIME_BITS = 31
 
 
 class _MessageError(Exception):
@@ -176,6 +181,8 @@ def _reader(path: Path) -> Iterator[Any]:
         raise FormatError(message) from error
     _limit_decompression()
     with _raise_as(path, FormatError):
+        for file in [path] if path.is_file() else sorted(path.glob("*.mcap")):
+            _check_mcap(file)
         reader = rosbag1.Reader(path) if path.suffix.lower() == ".bag" else rosbag2.Reader(path)
         reader.open()
         _limit_rows(reader)
@@ -183,6 +190,34 @@ def _reader(path: Path) -> Iterator[Any]:
         yield reader
     finally:
         reader.close()
+
+
+def _check_mcap(path: Path) -> None:
+    """Check the profile at the beginning of an MCAP file, and that it has its end.
+
+    Raises:
+        FormatError: It holds messages of other systems than ROS 2, or is truncated.
+    """
+    if path.suffix.lower() != ".mcap":
+        return
+    with path.open("rb") as file:
+        head = file.read(len(MCAP_MAGIC) + MCAP_HEADER.size + MOST_PROFILE_BYTES)
+        file.seek(max(0, path.stat().st_size - len(MCAP_MAGIC)))
+        tail = file.read()
+    if not head.startswith(MCAP_MAGIC):
+        raise FormatError(f"{path}: not an MCAP file (found {head[: len(MCAP_MAGIC)]!r}, expected {MCAP_MAGIC!r})")
+    if len(head) >= len(MCAP_MAGIC) + MCAP_HEADER.size:
+        _, _, profile_bytes = MCAP_HEADER.unpack_from(head, len(MCAP_MAGIC))
+        profile = head[len(MCAP_MAGIC) + MCAP_HEADER.size :][:profile_bytes].decode("utf-8", "replace")
+        if profile != ROS2_PROFILE:
+            found = f"the profile {profile!r}" if profile else "no profile"
+            raise FormatError(
+                f"{path}: an MCAP file without messages of ROS 2 (found {found}, expected {ROS2_PROFILE})"
+            )
+    if tail != MCAP_MAGIC:
+        raise FormatError(
+            f"{path}: truncated, so that its index is missing; `mcap recover` makes a complete file of it"
+        )
 
 
 def _limit_decompression() -> None:
@@ -414,12 +449,14 @@ class _Packets:
             raise _MessageError("is big-endian (expected little-endian)")
         if encoding == "evt3":
             yield from self._evt3(content)
-        elif encoding not in ("mono", LIBCAER.name):
-            raise _MessageError(f"is of the encoding {encoding[:40]!r} (expected evt3, libcaer_cmp or mono)")
+        elif encoding not in ("mono", "libcaer", LIBCAER.name):
+            raise _MessageError(f"is of the encoding {encoding[:40]!r} (expected evt3, libcaer, libcaer_cmp or mono)")
         elif base_ns > LATEST_NS:
             raise _MessageError(f"has time_base {base_ns} (expected at most {LATEST_NS})")
         elif encoding == "mono":
             yield from _mono(content, base_ns)
+        elif encoding == "libcaer":
+            yield from _libcaer(content, base_ns)
         else:
             base_us = (base_ns + 500) // 1000
             for columns in self._decode(LIBCAER, _words(content, encoding), LIBCAER.start):
@@ -499,6 +536,19 @@ def _mono(content: bytes, base_ns: int) -> Iterator[Columns]:
         x, y = (words >> np.uint64(32)).astype(np.uint16), (words >> np.uint64(48)).astype(np.uint16)
         on = (words >> np.uint64(63)).astype(np.bool_)
         yield Columns((t_ns + 500) // 1000, x, y & np.uint16(0x7FFF), on)
+
+
+def _libcaer(content: bytes, base_ns: int) -> Iterator[Columns]:
+    """Yield the polarity events of libcaer: a word with valid, polarity, y and x, and one with 31 bits of the time."""
+    if len(content) % LIBCAER_EVENT.itemsize:
+        raise _MessageError(f"has {len(content)} bytes of libcaer (expected a multiple of {LIBCAER_EVENT.itemsize})")
+    events = np.frombuffer(content, LIBCAER_EVENT)
+    if len(events) and events["t"].min() < 0:
+        raise _MessageError(f"has an event at {events['t'].min()} us (expected 0 or later)")
+    overflows = np.cumsum(np.diff(events["t"], prepend=events["t"][:1]) < 0)  # inside this packet
+    t = (base_ns + 500) // 1000 + events["t"].astype(np.int64) + (overflows << LIBCAER_TIME_BITS)
+    address = events["address"]
+    yield Columns(t, address >> 17, address >> 2 & 0x7FFF, (address >> 1 & 1).astype(np.bool_))
 
 
 ROSBAG = Format("rosbag", BAG_SUFFIXES, _recognises, _open)

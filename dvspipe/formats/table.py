@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from .aedat2 import AEDAT2
 from .aedat3 import AEDAT3
 from .aedat4 import AEDAT4
@@ -14,19 +16,20 @@ from .interface import Format
 from .numpy_file import NUMPY
 from .rosbag import ROSBAG
 from .text import TEXT
-from .writers import Encoder
+from .writers import Encoder, has_suffix
 
 FORMATS: dict[str, Format] = {
     known.name: known
     for known in (HDF5, EVT3, EVT2, EVT21, DAT, AEDAT4, AEDAT3, AEDAT2, EVENT_STREAM, ROSBAG, NUMPY, BIN40, TEXT)
 }
-"""By name. The first that recognises a file reads it, so formats without a signature come last."""
+"""By name. The first that recognises a file reads it, so formats without a signature come last, and
+`.evt3.raw` before `.raw`."""
 
 
-def find_encoder(suffix: str) -> Encoder | None:
-    """Return what writes files of a suffix, None if no format does."""
+def find_encoder(path: Path) -> Encoder | None:
+    """Return what writes a file by its suffix, None if no format does."""
     encoders = (known.encoder for known in FORMATS.values() if known.encoder)
-    return next((encoder for encoder in encoders if suffix.lower() in encoder.suffixes), None)
+    return next((encoder for encoder in encoders if has_suffix(path, encoder.suffixes)), None)
 
 
 def written_suffixes() -> tuple[str, ...]:

@@ -78,7 +78,7 @@ class Writer(ABC):
         self.sensor = sensor
         self.count = 0
         self.saved: dict[str, NDArray[Any]] | None = None
-        if self.path.suffix.lower() not in suffixes:
+        if not has_suffix(self.path, suffixes):
             raise unwritable(self.path, suffixes)
         self._overwrite = overwrite
         self._last_us: int | None = None
@@ -195,6 +195,11 @@ def closing_bytes(events: int) -> int:
 
 def accept_all(_events: Events, _last_us: int | None) -> None:
     """Check nothing: the format can hold all events."""
+
+
+def has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
+    """Return whether a file has one of some suffixes, of which some consist of two: `.evt3.raw`."""
+    return "".join(path.suffixes).lower().endswith(suffixes)
 
 
 def unwritable(path: Path, suffixes: tuple[str, ...]) -> FileError:

@@ -1,6 +1,6 @@
 """Recordings to labels over time: sliding windows, segments, scores, and the records that are stored of them."""
 
-from .adaptation import Adaptation, adapt, check_adaptable
+from .adaptation import Adaptation, adapt, check_adaptable, refuse_module
 from .classifier import Classifier, Prediction
 from .config import InferConfig, SegmentConfig
 from .labels import LabelledSpan, find_label_file, read_spans
@@ -36,6 +36,7 @@ __all__ = [
     "record_dependencies",
     "record_run",
     "record_windows",
+    "refuse_module",
     "score",
     "summarize_answers",
 ]

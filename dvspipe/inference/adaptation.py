@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..checkpoint import save_checkpoint, versions
+from ..checkpoint import ClassifierConfig, load_config, save_checkpoint, versions
 from ..config import count_noun
 from ..errors import CheckpointError, ConfigError, DataError, DvspipeError
 from ..events import Events, SensorSizeLike
@@ -66,6 +66,20 @@ class Adaptation:
         save_checkpoint(path, self.classifier.config, self.classifier.network, self.classifier.moments)
 
 
+def refuse_module(checkpoint: str | Path) -> None:
+    """Check that the network of a checkpoint is not a module of a user, which is not made for that.
+
+    Raises:
+        CheckpointError: It is, or the file is not a checkpoint.
+    """
+    _refuse_module(str(checkpoint), load_config(checkpoint))
+
+
+def _refuse_module(name: str, config: ClassifierConfig) -> None:
+    if config.network.kind == "module":
+        raise CheckpointError(f"{name}: cannot be adapted (found network.kind = module, whose layers are not known)")
+
+
 def check_adaptable(classifier: Classifier, strength: float = STRENGTH) -> None:
     """Check that a classifier can be adapted.
 
@@ -76,6 +90,7 @@ def check_adaptable(classifier: Classifier, strength: float = STRENGTH) -> None:
     name = classifier.checkpoint or "the classifier"
     if not 0 <= strength <= 1:
         raise ConfigError(f"strength = {strength:g}: out of range (expected 0 to 1)")
+    _refuse_module(name, classifier.config)
     if not find_norms(classifier.network):
         kind = classifier.config.network.kind
         raise CheckpointError(f"{name}: cannot be adapted (found a network of kind {kind}, which has no batch norm)")

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from ..checkpoint import ClassifierConfig, digest_of, read_checkpoint
 from ..config import as_settings, build, count_noun
+from ..display import Shown
 from ..encoding import BinConfig
 from ..errors import ConfigError, DataError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints
-from ..networks import ClassMoments, Network, State, count_activity, summarize_layers
+from ..networks import NO_MODULES, ClassMoments, ModuleSource, Network, State, count_activity, summarize_layers
 from ..parallel import Progress
 from ..results import EventRates, LayerActivity, LookRow, SegmentRow
 from ..sources import EventSource, open_source
@@ -32,6 +34,7 @@ from .timeline import Timeline, find_centers
 from .windows import Step, Window, encode_complete, encode_steps, find_start, slide, split_by_events
 
 if TYPE_CHECKING:
+    from ..report.notebook import Figure
     from .readout import ReadoutAdaptation
 
 MIN_PART = 0.5  # of a window that a recording must have for the window to count
@@ -43,7 +46,7 @@ OnWindows = Callable[[Sequence[Window], NDArray[np.float32]], object]
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
+class Prediction(Shown):
     """The prediction for a recording.
 
     Args:
@@ -65,6 +68,7 @@ class Prediction:
         classified_us: Time that went through the network in microseconds; overlapping windows count each.
         layers: What each layer of the network did.
         trained_on: What the network was trained on.
+        classes: Names of the classes.
     """
 
     file: str
@@ -84,14 +88,27 @@ class Prediction:
     classified_us: int
     layers: tuple[LayerActivity, ...]
     trained_on: str
+    classes: tuple[str, ...]
 
     @property
     def windows(self) -> int:
         """Number of predictions over time."""
         return len(self.timeline)
 
+    def plot(self) -> Figure:
+        """Return probabilities, segments and event rate over time as a matplotlib figure, which a notebook shows.
 
-class Classifier:
+        Example:
+            >>> from dvspipe.synthesis import record_gesture
+            >>> clip = record_gesture(1, person=0, clip=0, seed=0)
+            >>> Classifier.load("gesture-synthetic").predict(clip).plot().savefig("timeline.png")  # doctest: +SKIP
+        """
+        from ..report.notebook import plot_prediction
+
+        return plot_prediction(self)
+
+
+class Classifier(Shown):
     """A trained network that classifies recordings.
 
     Args:
@@ -99,6 +116,7 @@ class Classifier:
         network: The network.
         checkpoint: The checkpoint that it was loaded from; None if there is none.
         moments: Those of its training recordings, which `adapt` needs; None if they are not known.
+        modules: Where the network comes from if it is a module of yours, so that processes can load it too.
 
     Example:
         >>> import numpy as np
@@ -117,8 +135,9 @@ class Classifier:
         network: Network,
         checkpoint: str | None = None,
         moments: ClassMoments | None = None,
+        modules: ModuleSource = NO_MODULES,
     ) -> None:
-        self.config = config
+        self.config, self.modules = config, modules
         self.network = network.eval()
         self.checkpoint, self.moments = checkpoint, moments
         grid = config.bins.grid(config.sensor)
@@ -131,18 +150,29 @@ class Classifier:
         return digest_of({"config": self.config.model_dump_json()}, self.network.state_dict())
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "cpu") -> Classifier:
+    def load(
+        cls,
+        path: str | Path,
+        device: str = "cpu",
+        *,
+        trust: str | Sequence[str] = (),
+        network: nn.Module | None = None,
+    ) -> Classifier:
         """Return the classifier in a checkpoint.
 
         Args:
             path: A file, the folder of a training run, or the name of a checkpoint that comes with dvspipe.
             device: Where the network runs.
+            trust: Packages whose code may run, for a checkpoint of `network.kind = module`.
+            network: Your own network for such a checkpoint, whose weights are loaded into it.
 
         Raises:
             CheckpointError: The file is missing or not a checkpoint.
+            ConfigError: The network is a module whose package is not trusted, or that cannot be made.
         """
-        loaded = read_checkpoint(path, device)
-        return cls(loaded.config, loaded.network, str(path), loaded.moments)
+        modules = ModuleSource.of(trust, network)
+        loaded = read_checkpoint(path, device, modules)
+        return cls(loaded.config, loaded.network, str(path), loaded.moments, modules)
 
     def predict(
         self,
@@ -299,6 +329,13 @@ class Classifier:
             ConfigError: The network's windows are not made by time, or the length is not a multiple of its time step.
         """
         bins, step_us = self.config.bins, self.config.bins.step_us
+        network = self.config.network
+        if config.stateful and not network.has_explicit_state and not network.spikes_once:
+            raise ConfigError(
+                f"stateful: network.call = {network.call} does not return its state (expected sequence_state or "
+                "step_state)",
+                Remedy("stateful", False, "classify windows"),
+            )
         if config.stateful and self.config.network.spikes_once:
             raise ConfigError(
                 f"stateful: network.kind = {self.config.network.kind} needs complete windows, as its neurons spike at "
@@ -415,6 +452,7 @@ class Classifier:
             classified_us=reader.classified_us,
             layers=layers,
             trained_on=self.config.trained_on,
+            classes=classes,
         )
 
     def _forward(self, spikes: torch.Tensor, state: State | None) -> tuple[NDArray[np.float32], State | None]:

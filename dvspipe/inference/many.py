@@ -142,16 +142,16 @@ def classify_many(
         finished = () if overwrite else find_finished(tasks, run, options)
     waiting = [task for task in tasks if task not in finished]
     leaves = engine.leaves(len(waiting))
-    if leaves and not classifier.checkpoint:
+    if leaves and (not classifier.checkpoint or classifier.modules.network is not None):
         raise ConfigError(
-            f"engine = {engine}: the classifier was not loaded from a checkpoint, which workers need",
-            Remedy("jobs", 1, "work in this process"),
+            f"engine = {engine}: the classifier was not loaded from a checkpoint alone, which workers need "
+            "(expected engine = Processes(), which works in this process)"
         )
     if options.out is not None and finished:
         Manifest(options.out).finish([task.source for task in finished])
     if options.adapt:
         check_adaptable(classifier)
-    work = _Classify(run, options, None if leaves else classifier)
+    work = _Classify(run, options, None if leaves else classifier, classifier.modules.trust)
     return _classify_all(work, tasks, waiting, engine, progress)
 
 
@@ -185,7 +185,7 @@ def _classify_all(
 def _adapt(work: _Classify, tasks: Sequence[Task], progress: Progress) -> Classifier:
     """Return the network adapted to all tasks; those that cannot be read are reported when they are classified."""
     options, sources = work.options, [task.source for task in tasks]
-    classifier = work.classifier or _load(work.run.checkpoint)
+    classifier = work.classifier or _load(work.run.checkpoint, work.trust)
     adaptation = adapt(
         classifier, sources, options.config, sensor=options.sensor, hints=options.hints, progress=progress
     )
@@ -248,11 +248,13 @@ class _Classify:
         run: The record of the classification.
         options: How to classify, and what to store.
         classifier: The network; None loads it from its checkpoint, once per process.
+        trust: Packages whose code that may run.
     """
 
     run: InferenceRun
     options: ClassifyOptions
     classifier: Classifier | None
+    trust: tuple[str, ...] = ()
 
     def __call__(self, task: Task, progress: Progress) -> RecordingResult:
         if self.options.out is None:
@@ -264,7 +266,7 @@ class _Classify:
             return result
 
     def _classify(self, task: Task, progress: Progress) -> RecordingResult:
-        classifier = self.classifier or _load(self.run.checkpoint)
+        classifier = self.classifier or _load(self.run.checkpoint, self.trust)
         options, classes = self.options, classifier.config.classes
         passes = 1 if options.draw is None else 2  # the second one draws
         labels = options.find_label_file(task)
@@ -303,8 +305,8 @@ class _Classify:
 
 
 @lru_cache(maxsize=1)
-def _load(checkpoint: str) -> Classifier:
-    return Classifier.load(checkpoint)
+def _load(checkpoint: str, trust: tuple[str, ...]) -> Classifier:
+    return Classifier.load(checkpoint, trust=trust)
 
 
 def _report_pass(progress: Progress, number: int, passes: int, done: float, total: float) -> None:

@@ -16,7 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, DataError
-from ..networks import ClassMoments, CountReadout, FirstSpikeNetwork, LeakyReadout, Network, SpikingNetwork
+from ..networks import (
+    ClassMoments,
+    CountReadout,
+    FirstSpikeNetwork,
+    LeakyReadout,
+    ModuleNetwork,
+    Network,
+    SpikingNetwork,
+)
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +43,12 @@ def require_linear(network: Network) -> SpikingNetwork:
     """Return a network whose logits are linear in the weights of its last layer.
 
     Raises:
-        ConfigError: Its readout spikes.
+        ConfigError: Its readout spikes, or its layers are not known.
     """
     if isinstance(network, FirstSpikeNetwork):
         raise ConfigError("network.kind = first_spike: its spike times are not linear in the weights")
+    if isinstance(network, ModuleNetwork):
+        raise ConfigError("network.kind = module: it is not known which of its layers is the last")
     if not is_linear(network):
         raise ConfigError("network.readout = count: its spikes are not linear in the weights (expected leaky)")
     return network

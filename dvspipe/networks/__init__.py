@@ -1,10 +1,11 @@
 """Spiking networks: Norse's neurons, and neurons that spike at most once."""
 
 from .activity import LayerActivity, LayerTrace, count_activity, summarize_layers, trace_layers, watch_rates
-from .config import NetworkConfig, NetworkKind, Norm, Readout, Reset, Surrogate
+from .config import ModuleCall, NetworkConfig, NetworkKind, Norm, Readout, Reset, Surrogate
 from .first_spike import FirstSpikeLayer, FirstSpikeNetwork
 from .integrate_and_fire import IntegrateAndFire
 from .models import Network, SpikingNetwork, State
+from .module import NO_MODULES, ModuleNetwork, ModuleSource, Task
 from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout
 from .norms import (
     BatchNorm,
@@ -21,6 +22,7 @@ from .spike_times import first_spike_times
 
 __all__ = [
     "LIF",
+    "NO_MODULES",
     "BatchNorm",
     "ClassMoments",
     "CountReadout",
@@ -31,6 +33,9 @@ __all__ = [
     "LayerTrace",
     "LeakyReadout",
     "LinearReadout",
+    "ModuleCall",
+    "ModuleNetwork",
+    "ModuleSource",
     "Network",
     "NetworkConfig",
     "NetworkKind",
@@ -41,6 +46,7 @@ __all__ = [
     "SpikingNetwork",
     "State",
     "Surrogate",
+    "Task",
     "apply_norms",
     "count_activity",
     "find_norms",

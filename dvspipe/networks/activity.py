@@ -18,6 +18,7 @@ from ..results import LayerActivity as LayerRecord
 from .first_spike import FirstSpikeLayer, FirstSpikeNetwork
 from .integrate_and_fire import FIRED, IntegrateAndFire
 from .models import Convolution, IntegrateAndFireConvolution, Linear, Network, SpikingNetwork
+from .module import ModuleNetwork
 from .neurons import LIF, CountReadout
 
 
@@ -144,7 +145,13 @@ def _spike_rate(neurons: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) 
 
 @contextmanager
 def count_activity(network: Network) -> Iterator[list[LayerActivity]]:
-    """Yield the layers of a network in their order, whose counts grow with every forward pass inside the block."""
+    """Yield the layers of a network in their order, whose counts grow with every forward pass inside the block.
+
+    The layers of a module of a user are not known: there are none.
+    """
+    if isinstance(network, ModuleNetwork):
+        yield []
+        return
     layers, hooks = _count_first_spikes(network) if isinstance(network, FirstSpikeNetwork) else _count_spikes(network)
     try:
         yield layers
@@ -222,14 +229,15 @@ def trace_layers(network: Network, spikes: Tensor, shown: int) -> tuple[list[Lay
         shown: Largest number of neurons per layer.
 
     Returns:
-        A trace per layer, and the readout float64 [T, K].
+        A trace per layer, none for a module of a user, and the readout float64 [T, K].
     """
     if isinstance(network, FirstSpikeNetwork):
         return _trace_first_spikes(network, spikes, shown)
     inputs: list[tuple[nn.Module, Tensor]] = []
+    layers = [] if isinstance(network, ModuleNetwork) else filter(_is_spiking, network.modules())
     hooks = [
         layer.register_forward_pre_hook(lambda layer, given: inputs.append((layer, given[0].clone())))
-        for layer in filter(_is_spiking, network.modules())
+        for layer in layers
     ]
     try:
         with torch.no_grad():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue, model_validator
 
-from ..config import Settings
+from ..config import TARGET_PATTERN, Settings
 
-NetworkKind = Literal["csnn", "sew", "plif", "mlp", "stdp", "first_spike"]
+NetworkKind = Literal["csnn", "sew", "plif", "mlp", "stdp", "first_spike", "module"]
 """The architecture; see `NetworkConfig.kind`."""
 Reset = Literal["zero", "subtract"]
 """What a spike does to the membrane; see `NetworkConfig.reset`."""
@@ -18,6 +18,8 @@ Surrogate = Literal["superspike", "arctan", "triangle"]
 """The surrogate gradient of a spike; see `dvspipe.networks.neurons.Spike`."""
 Readout = Literal["leaky", "count", "linear"]
 """What returns a number per class; see `NetworkConfig.readout`."""
+ModuleCall = Literal["sequence", "sequence_state", "step_state", "step"]
+"""How a module of yours is called; see `NetworkConfig.call`."""
 
 
 class NetworkConfig(Settings):
@@ -29,7 +31,21 @@ class NetworkConfig(Settings):
     with maximum pooling, then a linear spiking layer (Fang et al. 2021, "Incorporating learnable membrane time
     constant"). `mlp`: linear spiking layers of `channels` neurons each. `stdp`: convolutions of neurons that spike at
     most once, trained without labels (Kheradpisheh et al. 2018). `first_spike`: linear layers of neurons that spike at
-    most once, at times in closed form (Mostafa 2017; Göltz et al. 2021)."""
+    most once, at times in closed form (Mostafa 2017; Göltz et al. 2021). `module`: a network of yours, which `target`
+    makes; of the other settings of this group it has `options` and `call` only."""
+    target: str | None = Field(default=None, pattern=TARGET_PATTERN)
+    """`module`: PACKAGE.MODULE:NAME of the function or class that makes the network, such as
+    `my_package.nets:make_net`. It is imported only if you trust its package. None: the network is given in Python."""
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    """`module`: arguments of the target. Without them, parameters of the names `shape` (C, H, W of the spike tensors),
+    `classes` (their number), `dt` (length of a time step in seconds) and `steps` get these values."""
+    call: ModuleCall = "sequence"
+    """`module`: how the network is called, and where its state is. `sequence`: with all steps [T, B, C, H, W], and
+    returns [T, B, K] or [B, K]. `sequence_state`: with all steps and the state before them or None, and returns the
+    output and the state after them, as Norse's `LIF`. `step_state`: with each step [B, C, H, W] and the state, and
+    returns the output [B, K] and the state, as Norse's `SequentialState` of cells. `step`: with each step, and has its
+    state inside, which is reset before each recording, as snnTorch's `Leaky(init_hidden=True)`. Of several outputs
+    without a state, the first counts."""
     channels: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(default=(12, 64), min_length=1)
     """Channels of each block."""
     kernel: int = Field(default=5, ge=1, le=11)
@@ -81,7 +97,21 @@ class NetworkConfig(Settings):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the features dropped before linear layers during training; the same ones at every step."""
 
+    @model_validator(mode="after")
+    def _check_target(self) -> NetworkConfig:
+        for name, value in (("target", self.target), ("options", self.options)):
+            if value and self.kind != "module":
+                raise ValueError(f"network.{name} = {value}: needs network.kind = module (found {self.kind})")
+        return self
+
     @property
     def spikes_once(self) -> bool:
         """Whether a neuron spikes at most once in a recording."""
         return self.kind in ("stdp", "first_spike")
+
+    @property
+    def has_explicit_state(self) -> bool:
+        """Whether the network takes and returns its state, so that recordings can be passed in parts."""
+        if self.kind == "module":
+            return self.call.endswith("_state")
+        return not self.spikes_once

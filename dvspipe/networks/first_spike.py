@@ -102,7 +102,7 @@ class FirstSpikeNetwork(Network):
         ConfigError: There is no closed form for the time constants, or a setting is of other kinds of networks.
     """
 
-    streams: ClassVar[bool] = False
+    streams = False
     of_classes: ClassVar[tuple[str, ...]] = ("readout.weight",)
 
     def __init__(

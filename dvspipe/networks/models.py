@@ -308,7 +308,7 @@ MODELS: Mapping[NetworkKind, Callable[[_Builder], None]] = {
 class Network(nn.Module):
     """A network of spiking neurons, which returns a number per class and step for spike tensors."""
 
-    streams: ClassVar[bool] = True
+    streams: bool = True
     """Whether a recording can be passed in parts, with the state between them."""
     of_classes: ClassVar[tuple[str, ...]] = ("linear.weight", "linear.bias")
     """Names of the weights whose shapes depend on the number of classes."""

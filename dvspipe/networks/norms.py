@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from .models import Convolution
+
 FEATURES = "features"  # the name of their tensor
 BatchNorm = nn.modules.batchnorm._BatchNorm
 
@@ -39,7 +41,7 @@ def apply_norms(network: nn.Module) -> Iterator[list[BatchNorm]]:
     norms = find_norms(network)
     network.eval()
     for module in network.modules():
-        if any(child in norms for child in module.children()):
+        if isinstance(module, Convolution):
             module.training = True
     try:
         yield norms
@@ -50,7 +52,7 @@ def apply_norms(network: nn.Module) -> Iterator[list[BatchNorm]]:
 @contextmanager
 def freeze_statistics(network: nn.Module) -> Iterator[None]:
     """Leave the running statistics of all batch norms as they are inside the block, also in training mode."""
-    norms = find_norms(network)
+    norms = [norm for norm in find_norms(network) if norm.track_running_stats]
     for norm in norms:
         norm.track_running_stats = False
     try:

@@ -10,6 +10,7 @@ from .pages import check_page_name
 from .plots import PLOTS, EventSource, PlotKind, draw_events
 from .previews import write_preview
 from .rasters import draw_rasters
+from .rerun_log import Predictions, write_rerun
 from .timelines import draw_timeline, write_overlay
 from .training import write_training_page
 
@@ -18,6 +19,7 @@ __all__ = [
     "EventSource",
     "Metric",
     "PlotKind",
+    "Predictions",
     "PreviewColours",
     "PreviewMode",
     "PreviewSettings",
@@ -37,5 +39,6 @@ __all__ = [
     "write_comparison_page",
     "write_overlay",
     "write_preview",
+    "write_rerun",
     "write_training_page",
 ]

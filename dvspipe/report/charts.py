@@ -27,6 +27,7 @@ from .style import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 LAYER_COLOURS = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#8fbc1c")  # viridis, from first layer to last
 MAX_COUNTED_CLASSES = 30  # of a confusion matrix with counts in its cells
@@ -56,16 +57,27 @@ class _Panel(NamedTuple):
 
 
 def draw_curves(rows: Sequence[EpochRow], path: Path, *, title: str = "", chosen_epoch: int | None = None) -> None:
-    """Draw loss, accuracy, and the spike rate and convergence of each layer over epochs.
+    """Draw the figure that `plot_curves` returns.
 
     Args:
-        rows: One per epoch; values that are not finite are left out.
+        rows: One per epoch.
         path: The PNG to write.
         title: A text above all.
         chosen_epoch: The epoch to mark by a line.
 
     Raises:
         FileError: The file cannot be written.
+    """
+    save_figure(plot_curves(rows, title=title, chosen_epoch=chosen_epoch), path)
+
+
+def plot_curves(rows: Sequence[EpochRow], *, title: str = "", chosen_epoch: int | None = None) -> Figure:
+    """Return a figure of loss, accuracy, and the spike rate and convergence of each layer over epochs.
+
+    Args:
+        rows: One per epoch; values that are not finite are left out.
+        title: A text above all.
+        chosen_epoch: The epoch to mark by a line.
     """
     panels = [
         _Panel(
@@ -95,7 +107,7 @@ def draw_curves(rows: Sequence[EpochRow], path: Path, *, title: str = "", chosen
             axes.axvline(chosen_epoch, color=QUIET, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
             axes.set_xlabel("epoch (dashed: the chosen one)", **SMALL)
         _label_ends(axes, panel.lines)
-    save_figure(figure, path)
+    return figure
 
 
 def _layer_lines(values: Sequence[Mapping[str, float]]) -> list[_Line]:

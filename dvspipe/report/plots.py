@@ -69,11 +69,10 @@ class _Inks(NamedTuple):
 def draw_events(
     kind: PlotKind, source: EventSource, path: Path, *, colours: PreviewColours = "light", title: str = ""
 ) -> Path:
-    """Draw a chart of a recording's events and return its path.
+    """Draw the figure that `plot_source` returns, and return its path.
 
     Args:
-        kind: `xyt`: each event in space and time. `raster`: each event at its time and the number of its pixel, row by
-            row. `rate`: events per second in 400 bins. If there are too many events to draw, every n-th is drawn.
+        kind: What to draw.
         source: The recording.
         path: The PNG to write.
         colours: Colours of ON and OFF: `colour-blind`, or those of `light` for every other name.
@@ -86,11 +85,27 @@ def draw_events(
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise FileError(f"{path}: cannot hold a chart of events (found {path.suffix or 'no suffix'}, expected .png)")
+    save_figure(plot_source(kind, source, colours=colours, title=title), path)
+    return path
+
+
+def plot_source(kind: PlotKind, source: EventSource, *, colours: PreviewColours = "light", title: str = "") -> Figure:
+    """Return a chart of a recording's events.
+
+    Args:
+        kind: `xyt`: each event in space and time. `raster`: each event at its time and the number of its pixel, row by
+            row. `rate`: events per second in 400 bins. If there are too many events to draw, every n-th is drawn.
+        source: The recording.
+        colours: Colours of ON and OFF: `colour-blind`, or those of `light` for every other name.
+        title: A text above.
+
+    Raises:
+        ConfigError: The kind is unknown.
+    """
     if kind not in PLOTS:
         raise ConfigError(f"{kind}: unknown chart of events, expected {', '.join(PLOTS)}")
     palette = EVENT_PALETTES["colour-blind" if colours == "colour-blind" else "light"]
-    save_figure(PLOTS[kind](source, _Inks(shares(palette.off), shares(palette.on)), title), path)
-    return path
+    return PLOTS[kind](source, _Inks(shares(palette.off), shares(palette.on)), title)
 
 
 def _sample(source: EventSource, limit: int) -> Events:

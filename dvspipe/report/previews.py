@@ -1,4 +1,4 @@
-"""Events as moving pictures: VP8 video, GIF, or one sheet of pictures."""
+"""Events as moving pictures: VP8 or H.264 video, GIF, or one sheet of pictures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors import EventError, FileError, Remedy
 from ..events import Events, SensorSize, concatenate
 from ..files import write_beside
 from ..parallel import Progress
-from ..video import open_video, open_webm
+from ..video import open_h264, open_video, open_webm
 from .config import PreviewMode, PreviewSettings
 from .painter import (
     BACKGROUND,
@@ -30,6 +30,8 @@ from .painter import (
     make_palette,
 )
 
+PREVIEW_SUFFIXES = (".webm", ".mp4", ".gif", ".png")
+H264_CRF = 18.0  # hardly differs from the pictures
 SHEET_COLUMNS, SHEET_ROWS = 4, 3
 SHEET_SIDE_PX = 640  # longer side of the sensor in a picture of a sheet, unless a scale is given
 SHEET_GAP_PX = 8  # between the pictures of a sheet
@@ -51,7 +53,7 @@ def write_preview(
     captions: Captions | None = None,
     progress: Progress = lambda *_: None,
 ) -> Path:
-    """Write a video (.webm), a GIF (.gif) or a sheet of 12 pictures (.png) of events, and return its path.
+    """Write a video (.webm, .mp4), a GIF (.gif) or a sheet of 12 pictures (.png) of events, and return its path.
 
     A pixel with more ON than OFF events in a picture is ON, one with more OFF than ON is OFF, and the paler the fewer;
     with as many of both it is background. Below is the time since the first event of the recording. No
@@ -77,8 +79,10 @@ def write_preview(
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in (".webm", ".gif", ".png"):
-        raise FileError(f"{path}: cannot hold a preview (found {suffix or 'no suffix'}, expected .webm, .gif or .png)")
+    if suffix not in PREVIEW_SUFFIXES:
+        *others, last = PREVIEW_SUFFIXES
+        expected = f"{', '.join(others)} or {last}"
+        raise FileError(f"{path}: cannot hold a preview (found {suffix or 'no suffix'}, expected {expected})")
     checked = _check_sensor(chunks, sensor)
     if suffix == ".png" and settings.scale is None:
         settings = settings.model_copy(update={"max_side_px": min(SHEET_SIDE_PX, settings.max_side_px)})
@@ -89,7 +93,7 @@ def write_preview(
         elif suffix == ".gif":
             _write_gif(temporary, _pictures(checked, painter, span_us, zero_us, progress), settings)
         else:
-            _write_webm(temporary, _pictures(checked, painter, span_us, zero_us, progress), settings)
+            _write_video(temporary, suffix, _pictures(checked, painter, span_us, zero_us, progress), settings)
     return path
 
 
@@ -109,11 +113,27 @@ def _pictures(
     zero_us: int | None,
     progress: Progress,
 ) -> Iterator[Picture]:
-    """Yield pictures, the first of which ends a step after the first event; one without any events."""
+    """Yield the pictures of `pictures_of`, or one without any events."""
+    shown = (picture for picture, _, _ in pictures_of(chunks, painter, span_us, zero_us, progress))
+    first = next(shown, None)
+    yield painter.draw(None, 0, 0) if first is None else first
+    yield from shown
+
+
+def pictures_of(
+    chunks: Iterator[Events],
+    painter: EventPainter,
+    span_us: tuple[int, int] | None,
+    zero_us: int | None,
+    progress: Progress,
+) -> Iterator[tuple[Picture, Events, int]]:
+    """Yield pictures, the events since the one before, and the time since the first event of the recording.
+
+    The first ends a step after the first event. Arguments are those of `write_preview`; chunks are not empty.
+    """
     settings = painter.settings
     first = next(chunks, None)
     if first is None:
-        yield painter.draw(None, 0, 0)
         return
     start_us, step_us = int(first.t[0]), settings.step_us
     since_us = 0 if zero_us is None else start_us - zero_us
@@ -127,7 +147,8 @@ def _pictures(
             continue
         if not blank and not settings.skip_pauses:
             _check_gap(next_us - end_us, step_us)
-        yield painter.draw(events, end_us, since_us + round(number * step_us))
+        shown_us = since_us + round(number * step_us)
+        yield painter.draw(events, end_us, shown_us), events, shown_us
 
 
 def _check_gap(gap_us: int, step_us: float) -> None:
@@ -161,11 +182,12 @@ def _moments(chunks: Iterator[Events], ends_us: Iterable[int]) -> Iterator[tuple
             return
 
 
-def _write_webm(path: Path, pictures: Iterator[Picture], settings: PreviewSettings) -> None:
+def _write_video(path: Path, suffix: str, pictures: Iterator[Picture], settings: PreviewSettings) -> None:
     palette = make_palette(settings.colours)
     first = next(pictures)
     height, width = first.indices.shape
-    with open_webm(path, SensorSize(width=width, height=height), 1 / settings.picture_s) as add:
+    size, fps = SensorSize(width=width, height=height), 1 / settings.picture_s
+    with open_h264(path, size, fps, crf=H264_CRF) if suffix == ".mp4" else open_webm(path, size, fps) as add:
         for picture in chain([first], pictures):
             add(np.ascontiguousarray(picture.to_rgb(palette)[..., ::-1]))  # OpenCV wants BGR
 

@@ -87,16 +87,16 @@ def readable(class_name: str) -> str:
 
 
 def new_figure(width: float, height: float, title: str = "") -> Figure:
-    """Return a new figure, without pyplot's global state.
+    """Return a new figure, a `Chart`, without pyplot's global state.
 
     Args:
         width: Its width in inches.
         height: Its height in inches, without the title.
         title: A text above all axes.
     """
-    from matplotlib.figure import Figure
+    from .figures import Chart
 
-    figure = Figure(figsize=(width, height + (0.3 if title else 0)), layout="constrained", facecolor="white")
+    figure = Chart(figsize=(width, height + (0.3 if title else 0)), layout="constrained", facecolor="white")
     if title:
         figure.suptitle(title, fontsize=10, color=INK, parse_math=False)
     return figure

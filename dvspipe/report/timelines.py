@@ -19,6 +19,7 @@ from .style import ACCENT, EMPTY, GRID, INK, QUIET, SMALL, TITLE, grid_axes, new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
 MAX_COLUMNS = 2000  # of a chart; more cannot be distinguished
@@ -52,9 +53,7 @@ class _Lane(NamedTuple):
 def draw_timeline(
     result: RecordingResult, windows: Sequence[WindowRow], classes: Sequence[str], path: Path, title: str = ""
 ) -> tuple[float, float]:
-    """Draw the probability of each class over time, the segments, the labels if there are any, and the event rate.
-
-    Of more than 40 classes, those are drawn whose probability is highest at any time.
+    """Draw the figure that `plot_timeline` returns.
 
     Args:
         result: The answer for the recording, and its segments.
@@ -69,6 +68,25 @@ def draw_timeline(
     Raises:
         FileError: The file cannot be written.
     """
+    figure = plot_timeline(result, windows, classes, title)
+    save_figure(figure, path)
+    place = figure.axes[-1].get_position()
+    return place.x0, place.x1
+
+
+def plot_timeline(
+    result: RecordingResult, windows: Sequence[WindowRow], classes: Sequence[str], title: str = ""
+) -> Figure:
+    """Return a figure of the probability of each class over time, segments, any labels, and the event rate.
+
+    Of more than 40 classes, those are drawn whose probability is highest at any time.
+
+    Args:
+        result: The answer for the recording, and its segments.
+        windows: Its windows.
+        classes: K names.
+        title: A text above.
+    """
     answer = result.answer
     start_us, end_us = answer.t_first_us, answer.t_last_us + 1
     lanes = _lanes(result, classes)
@@ -80,9 +98,7 @@ def draw_timeline(
     _draw_rate(bottom, answer.rates, start_us)
     bottom.set_xlim(0, (end_us - start_us) / 1e6)
     bottom.set_xlabel("seconds since the first event", **SMALL)
-    save_figure(figure, path)
-    place = bottom.get_position()
-    return place.x0, place.x1
+    return figure
 
 
 def _lanes(result: RecordingResult, classes: Sequence[str]) -> list[_Lane]:

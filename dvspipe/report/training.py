@@ -68,7 +68,7 @@ def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] =
         classes=_class_table(test),
         examples=Media(folder.examples, EXAMPLES_CAPTION, is_chart=True) if run.activity.examples else None,
         kernels=Media(folder.kernels, KERNELS_CAPTION, is_chart=True) if run.activity.kernels else None,
-        energy=energy_per_recording(run.activity),
+        energy=energy_per_recording(run.activity) if run.activity.layers else None,
         wrong=_wrong_table(test),
         wrong_picture=Media(folder.wrong, WRONG_CAPTION, is_chart=True) if run.activity.wrong else None,
         settings=run.settings,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from ..display import Shown
 from ..files import read_bytes
 from .activity import ActivityRecord
 from .scores import Scores
 from .tables import Cell, Record, Row, read_rows
+
+if TYPE_CHECKING:
+    from ..report.notebook import Figure
 
 MOST_SETTINGS = 3  # to try first
 
@@ -268,7 +272,7 @@ class TestResult(Scores):
 
 
 @dataclass(frozen=True)
-class TrainingRun:
+class TrainingRun(Shown):
     """A complete training run, as a report shows it.
 
     Args:
@@ -289,6 +293,16 @@ class TrainingRun:
     def checkpoint(self) -> Path:
         """The weights of the epoch that was best on the validation part."""
         return self.folder.best
+
+    def plot(self) -> Figure:
+        """Return loss, accuracy and spike rates over epochs as a matplotlib figure, which a notebook shows.
+
+        Example:
+            >>> TrainingRun.read(RunFolder(Path("runs/train/nmnist"))).plot()  # doctest: +SKIP
+        """
+        from ..report.notebook import plot_run
+
+        return plot_run(self)
 
     @classmethod
     def read(cls, folder: RunFolder) -> TrainingRun:

@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 from pydantic import JsonValue
 
-from ..checkpoint import load_checkpoint
+from ..checkpoint import load_config
 from ..config import SettingsTree, build, merge_settings
 from ..datasets import DataSet, Sample, folder_settings, open_dataset
 from ..datasets.survey import Measurement, measure
@@ -120,7 +120,7 @@ def _drop_training(chosen: SettingsTree) -> SettingsTree:
 
 def _settings_of(checkpoint: str) -> SettingsTree:
     """Return the bins and the network of a checkpoint to fine-tune."""
-    config, _ = load_checkpoint(checkpoint)
+    config = load_config(checkpoint)
     return {group: getattr(config, group).model_dump(mode="json") for group in ("bins", "network")}
 
 

@@ -98,12 +98,19 @@ class TrainConfig(Settings):
     def _fits_together(self) -> TrainConfig:
         if self.augment.flip_polarity and self.bins.polarity == "merged":
             raise ValueError("augment.flip_polarity = true: bins.polarity = merged has no polarities")
+        if self.augment.tonic and (self.data.views > 1 or self.data.kind == "mnist"):
+            raise ValueError(
+                "augment.tonic: changes the events of each recording again in every epoch, and needs data.views = 1 "
+                f"and a data.kind of events (found data.views = {self.data.views}, data.kind = {self.data.kind})"
+            )
         if self.network.kind == "first_spike":
             self._check_first_spike()
         if self.optimiser.rule == "readout":
             self._check_readout()
         if self.network.kind == "stdp":
             self._check_stdp()
+        if self.network.kind == "module":
+            self._check_module()
         self._check_rule()
         segment = self.segment_steps
         if segment is not None and self.optimiser.truncate is not None:
@@ -160,6 +167,23 @@ class TrainConfig(Settings):
             if value != expected:
                 found, needed = ("null" if each is None else str(each).lower() for each in (value, expected))
                 raise ValueError(f"{name} = {found}: network.kind = first_spike needs {needed}")
+
+    def _check_module(self) -> None:
+        """Check that nothing needs to know the layers of a network, or a state that it does not show."""
+        kind, call = "kind = module", f"call = {self.network.call}"
+        for name, value, expected, setting in (
+            ("optimiser.rule", self.optimiser.rule, "bptt", kind),
+            ("baseline", self.baseline, False, kind),
+            *(
+                (f"optimiser.{name}", value, None, call)
+                for name, value in (("truncate", self.optimiser.truncate), ("segment", self.segment_steps))
+                if not self.network.has_explicit_state
+            ),
+            *((("optimiser.ema", self.optimiser.ema, 0, call),) if self.network.call == "step" else ()),
+        ):
+            if value != expected:
+                found, needed = ("null" if each is None else str(each).lower() for each in (value, expected))
+                raise ValueError(f"{name} = {found}: network.{setting} needs {needed}")
 
     def _check_stdp(self) -> None:
         layers = len(self.network.channels)

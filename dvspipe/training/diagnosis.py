@@ -195,7 +195,11 @@ def _find_overfitting(outcome: Outcome) -> Iterator[Finding]:
         settings=(
             f"data.views={max(8, 2 * config.data.views)}",
             f"augment.shift_px={shift}",
-            f"network.dropout={min(0.5, config.network.dropout + 0.2):g}",
+            *(
+                [f"network.dropout={min(0.5, config.network.dropout + 0.2):g}"]
+                if config.network.kind != "module"
+                else []
+            ),
         ),
     )
 

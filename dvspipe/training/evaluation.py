@@ -29,7 +29,7 @@ from ..datasets import (
 )
 from ..encoding import BinCounts
 from ..errors import ConfigError, DataError
-from ..networks import SpikingNetwork, run_in_pieces
+from ..networks import NO_MODULES, ModuleSource, Network, run_in_pieces
 from ..networks.norms import PIECE_STEPS
 from ..results import BaselineResult, EvaluationResult, RunFolder, WrongPrediction, calibration_error
 from ..results.scores import CALIBRATION_BINS, Counts
@@ -70,7 +70,8 @@ def evaluate(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> Evalua
     logits: list[Tensor] = []
     with torch.no_grad():
         for spikes in plain_batches(tensors, batch):
-            steps = PIECE_STEPS if isinstance(network, SpikingNetwork) else spikes.shape[1]  # others see the sum
+            streams = isinstance(network, Network) and network.streams  # others see all steps at once
+            steps = PIECE_STEPS if streams else spikes.shape[1]
             outputs = run_in_pieces(network, torch.from_numpy(spikes).transpose(0, 1).to(device), steps)
             logits.append(outputs.mean(0).float().cpu())
     joined = torch.cat(logits)
@@ -147,6 +148,7 @@ def evaluate_checkpoint(
     seed: int = 0,
     batch: int = 32,
     callback: TrainingCallback | None = None,
+    modules: ModuleSource = NO_MODULES,
 ) -> EvaluationResult:
     """Return how a trained classifier does on a data set.
 
@@ -157,15 +159,16 @@ def evaluate_checkpoint(
         seed: Seed of the split, if the checkpoint is not in a run folder that has one.
         batch: Number of recordings per batch.
         callback: Called with progress, and warned if the part may hold recordings that the network was trained on.
+        modules: Where a network of `network.kind = module` comes from.
 
     Raises:
         CheckpointError: The file is not a checkpoint.
-        ConfigError: There is no such part.
+        ConfigError: There is no such part, or the network is a module that is not trusted.
         DataError: The data set is not usable, has other classes or another sensor, or is not split as in the run.
     """
     callback = callback or TrainingCallback()
     path = find_checkpoint(path)
-    classifier, network = load_checkpoint(path)
+    classifier, network = load_checkpoint(path, modules=modules)
     found = open_dataset(data, seed, classifier.bins)
     for warning in found.warnings:
         callback.on_warning(warning)
@@ -209,7 +212,12 @@ def _split_as_trained(path: Path, data: DataSet, part: str, seed: int, callback:
 
 
 def test_notes(
-    data: DataSet, by_count: float, counts: Sequence[BinCounts], baseline: BaselineResult | None
+    data: DataSet,
+    by_count: float,
+    counts: Sequence[BinCounts],
+    baseline: BaselineResult | None,
+    *,
+    has_layers: bool,
 ) -> tuple[str, ...]:
     """Return what a reader of a test result should know, a sentence each.
 
@@ -218,6 +226,7 @@ def test_notes(
         by_count: Test accuracy of a classifier that sees the number of events alone.
         counts: What the bins did with the events of each training recording.
         baseline: The result of the baseline network.
+        has_layers: Whether the layers of the network are known.
     """
     events, saturated = sum(count.events for count in counts), sum(count.saturated for count in counts)
     outside = sum(count.before + count.beyond for count in counts)
@@ -239,6 +248,11 @@ def test_notes(
         notes.append(
             f"The probabilities are calibrated on only {len(data.validation)} validation recordings and are rough; "
             "their mean there is not above the 95 % interval of the accuracy."
+        )
+    if not has_layers:
+        notes.append(
+            "Spikes and operations per layer are not recorded, as network.kind = module does not say what its layers "
+            "are."
         )
     if baseline is not None:
         notes.append(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..datasets import SpikeTensors, plain_batches
 from ..learning import is_linear, read_features
-from ..networks import ClassMoments, apply_norms, find_norms, measure_norms
+from ..networks import ClassMoments, ModuleNetwork, apply_norms, find_norms, measure_norms
 from ..networks.models import StandardisedConvolution
 from ..networks.norms import PIECE_STEPS
 
@@ -34,13 +34,11 @@ def estimate_norms(network: nn.Module, tensors: SpikeTensors, *, batch: int, seg
     with apply_norms(network) as norms, torch.no_grad():
         for norm in norms:
             norm.train()
-        number = 0
+            norm.reset_running_stats()
+            norm.momentum = None  # so that the statistics are the mean over all pieces
         for batch_spikes in plain_batches(tensors, batch, chosen if norms else []):
             state, spikes = None, torch.from_numpy(batch_spikes).transpose(0, 1).to(device)
             for piece in spikes.split(segment or len(spikes)):
-                number += 1
-                for norm in norms:
-                    norm.momentum = 1 / number  # so that the statistics are the mean over all pieces
                 _, state = network(piece, state)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
@@ -81,7 +79,7 @@ def fit_gains(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> None:
 
 
 def measure_classes(network: nn.Module, tensors: SpikeTensors, classes: int, *, batch: int) -> ClassMoments | None:
-    """Return the moments of the inputs of all batch norms for each class, None for a network without batch norms.
+    """Return the moments of the inputs of all batch norms for each class; None without batch norms, and for a module.
 
     Args:
         network: The network, which is left in evaluation mode.
@@ -89,7 +87,7 @@ def measure_classes(network: nn.Module, tensors: SpikeTensors, classes: int, *, 
         classes: K.
         batch: Number of recordings per batch.
     """
-    if not find_norms(network):
+    if not find_norms(network) or isinstance(network, ModuleNetwork):  # whose order of dimensions is not known
         return None
     device = next(network.parameters()).device
     order = np.random.default_rng(0).permutation(len(tensors))

@@ -104,7 +104,7 @@ def join_processes(device: torch.device) -> Iterator[Processes]:
 
 def _replace_norms(network: nn.Module) -> None:
     for child in network.children():
-        if isinstance(child, nn.BatchNorm2d):
+        if isinstance(child, nn.BatchNorm2d) and child.affine and child.track_running_stats:
             child.__class__ = SharedBatchNorm
         else:
             _replace_norms(child)
@@ -134,10 +134,10 @@ class SharedBatchNorm(nn.BatchNorm2d):
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
-        assert self.momentum is not None
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance, self.momentum)
         self.num_batches_tracked.add_(1)
+        share = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance, share)
 
 
 class _SumOverProcesses(torch.autograd.Function):

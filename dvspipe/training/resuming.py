@@ -173,13 +173,19 @@ def load_initial_weights(
         The classifier, with what the checkpoint was trained on.
 
     Raises:
-        ConfigError: It has another sensor, other bins or another network; names every difference.
+        ConfigError: It has another sensor, other bins or another network; names every difference. Or the network is a
+            module, and the classes differ.
     """
     before, trained, _ = init
     there, here = _comparable(before), _comparable(classifier)
     differences = [f"{key} = {_text(old)} there, {_text(new)} here" for key, old, new in find_differences(there, here)]
     if differences:
         raise ConfigError(f"init = {name}: trained with another configuration: {'; '.join(differences)}")
+    if classifier.network.kind == "module" and before.classes != classifier.classes:
+        raise ConfigError(
+            f"init = {name}: has other classes, and which weights of network.kind = module depend on them is not known "
+            f"(found {', '.join(before.classes)}, expected {', '.join(classifier.classes)})"
+        )
     last = () if before.classes == classifier.classes else network.of_classes
     weights = {name: tensor for name, tensor in trained.state_dict().items() if name not in last}
     network.load_state_dict(weights, strict=not last)

@@ -22,13 +22,22 @@ from ..datasets import (
     TensorSettings,
     check_split,
     leave_out_copies,
+    make_transform,
     open_cache,
     open_dataset,
     write_split,
 )
 from ..errors import ConfigError, DataError
 from ..files import lock_folder, write_text
-from ..networks import ClassMoments, Network, SpikingNetwork, count_activity, summarize_layers
+from ..networks import (
+    ClassMoments,
+    ModuleNetwork,
+    ModuleSource,
+    Network,
+    SpikingNetwork,
+    count_activity,
+    summarize_layers,
+)
 from ..results import ActivityRecord, BaselineResult, EpochRow, Finding, RunFolder, TestResult, TrainingRun, write_rows
 from .activity import record_activity
 from .baseline import FrameNetwork, load_baseline, save_baseline
@@ -56,6 +65,8 @@ def train(
     callback: TrainingCallback | None = None,
     resume: bool = False,
     changed: bool = False,
+    network: nn.Module | None = None,
+    trust: str | Sequence[str] = (),
 ) -> TrainingRun:
     """Train a classifier, choose the epoch on the validation part, and test it once on the test part.
 
@@ -70,14 +81,17 @@ def train(
             is none. On a CPU it ends with the same weights as a run that was never interrupted; a complete run is left
             as it is.
         changed: Whether it may resume with other settings than it was started with, those in `resuming.CHANGEABLE`.
+        network: Your own network, for `network.kind = module`. It is trained in place and has the weights of the kept
+            epoch at the end; a module with `network.target` instead is made by that.
+        trust: Packages whose code `network.target` may run.
 
     Returns:
         The run: its folder, epochs, test result and activity.
 
     Raises:
         DataError: The data set is not usable, or not the one that the run to resume was started with.
-        ConfigError: Settings contradict each other, the loss became NaN, memory ran out, or the run to resume was
-            started with other settings.
+        ConfigError: Settings contradict each other, the loss became NaN, memory ran out, the run to resume was
+            started with other settings, or the package of `network.target` is not trusted.
         CheckpointError: The state to resume from is missing.
         FileError: The folder cannot be written to, or another process trains in it.
 
@@ -87,7 +101,8 @@ def train(
         >>> train(config, "runs/mine").test.accuracy  # doctest: +SKIP
         0.95
     """
-    place = RunFolder(Path(folder))
+    place, modules = RunFolder(Path(folder)), ModuleSource.of(trust, network)
+    modules.check(config.network)  # before recordings are read
     with join_processes(choose_device(config.device)) as processes:
         callback = callback if callback is not None and processes.is_first else TrainingCallback()
         if resume:
@@ -97,7 +112,7 @@ def train(
                 f"optimiser.precision = {config.optimiser.precision}: needs a GPU; use float32 on the CPU"
             )
         try:
-            return _run(config, place, command, callback, processes, resume=resume)
+            return _run(config, place, command, callback, processes, modules, resume=resume)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError) or OUT_OF_MEMORY.search(str(error)):
                 raise ConfigError(
@@ -125,12 +140,13 @@ def _run(
     command: str,
     callback: TrainingCallback,
     processes: Processes,
+    modules: ModuleSource,
     *,
     resume: bool,
 ) -> TrainingRun:
     if config.tensorboard:
         require_tensorboard()
-    init = None if config.init is None else read_checkpoint(config.init)
+    init = None if config.init is None else read_checkpoint(config.init, modules=modules)
     opened = _open(config, init)
     data = leave_out_copies(opened, partial(callback.on_progress, "comparing recordings"))
     for warning in data.warnings:
@@ -140,7 +156,7 @@ def _run(
         check_split(folder.split, data)
     if config.optimiser.rule != "readout":
         _check_classes(data, callback)
-    classifier, network = _build(config, data, init)
+    classifier, network = _build(config, data, init, modules)
     with lock_folder(folder.path) if processes.is_first else nullcontext():
         state = find_state(folder) if resume else None
         if state is not None and processes.is_first:  # they may be lost, or have an epoch that was not complete
@@ -148,10 +164,12 @@ def _run(
         if state is not None and is_over(config.optimiser, state.rows):
             complete = TestResult.find(folder.test) is not None and folder.activity.is_file()
             if processes.share(complete):
+                if modules.network is not None:
+                    load_checkpoint(folder.best, modules=modules)  # into it
                 return TrainingRun.read(folder)
         parts = _load(config, data, callback)
         _warn(callback, find_outside(parts.train.counts(), config))
-        experiment = Experiment(config, data, classifier, parts, processes, callback, init)
+        experiment = Experiment(config, data, classifier, parts, processes, callback, init, modules)
         settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         if processes.is_first:
             folder.clear(keep_epochs=state is not None)
@@ -189,10 +207,14 @@ def _open(config: TrainConfig, init: Checkpoint | None) -> DataSet:
     return open_dataset(config.data, config.seed, config.bins)
 
 
-def _build(config: TrainConfig, data: DataSet, init: Checkpoint | None) -> tuple[ClassifierConfig, Network]:
+def _build(
+    config: TrainConfig, data: DataSet, init: Checkpoint | None, modules: ModuleSource
+) -> tuple[ClassifierConfig, Network]:
     """Return a classifier for a data set and its network, with the weights of a checkpoint if there is one."""
     if config.bins.downsample >= max(data.sensor.width, data.sensor.height) > 1:
         raise ConfigError(f"bins.downsample = {config.bins.downsample}: leaves one pixel of a sensor of {data.sensor}")
+    for transform in config.augment.tonic:  # before recordings are read
+        make_transform(transform, data.sensor)
     classifier = ClassifierConfig(
         classes=data.classes,
         width=data.sensor.width,
@@ -203,7 +225,9 @@ def _build(config: TrainConfig, data: DataSet, init: Checkpoint | None) -> tuple
         trained_on=f"{'synthetic ' if data.synthetic else ''}{data.title}, {count_noun(len(data.train), 'recording')}",
     )
     torch.manual_seed(config.seed)
-    network = classifier.build_network()
+    network = classifier.build_network(modules)
+    if isinstance(network, ModuleNetwork):
+        network.try_out(classifier.task)  # before recordings are read
     if init is not None:
         classifier = load_initial_weights(init, classifier, network, name=str(config.init))
         if config.optimiser.rule == "readout":
@@ -288,7 +312,7 @@ def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult
 def _calibrate(experiment: Experiment, path: Path) -> None:
     """Calibrate the network in a checkpoint on the validation part, and write it with the moments of its classes."""
     parts, batch = experiment.parts, experiment.config.optimiser.batch
-    classifier, network = load_checkpoint(path, str(experiment.processes.device))
+    classifier, network = load_checkpoint(path, str(experiment.processes.device), experiment.modules)
     validated = evaluate(network, parts.validation, batch=batch)
     moments = measure_classes(network, parts.train, len(classifier.classes), batch=batch)
     calibrated = classifier.model_copy(
@@ -319,7 +343,7 @@ def _test(
     batch = config.optimiser.batch
     if data.validation:
         _calibrate(experiment, folder.best)
-    calibrated, network = load_checkpoint(folder.best, str(experiment.processes.device))
+    calibrated, network = load_checkpoint(folder.best, str(experiment.processes.device), experiment.modules)
     trained = evaluate(network, parts.train, batch=batch)
     with count_activity(network) as counters:
         tested = evaluate(network, parts.test, batch=batch)
@@ -350,7 +374,7 @@ def _test(
         correct_before=_count_before(experiment),
         baseline=baseline,
         findings=diagnose(outcome),
-        notes=test_notes(data, outcome.count_accuracy, outcome.counts, baseline),
+        notes=test_notes(data, outcome.count_accuracy, outcome.counts, baseline, has_layers=bool(layers)),
         command=command,
         versions=versions(),
         machine=describe_machine(experiment.processes.device),

@@ -16,7 +16,15 @@ from ..checkpoint import FEW_CALIBRATED, Checkpoint, ClassifierConfig
 from ..datasets import Batch, BatchSettings, DataSet, SpikeTensors, training_batches
 from ..errors import CheckpointError, ConfigError
 from ..learning import Loss, backpropagate, backpropagate_segments, build_rule, choose_segment, measure_graph
-from ..networks import FirstSpikeNetwork, Network, SpikingNetwork, State, find_norms, watch_rates
+from ..networks import (
+    FirstSpikeNetwork,
+    ModuleSource,
+    Network,
+    SpikingNetwork,
+    State,
+    find_norms,
+    watch_rates,
+)
 from ..results import EpochRow, RunFolder, wilson_interval, write_rows
 from .callback import TrainingCallback
 from .config import OptimiserConfig, TrainConfig
@@ -61,6 +69,7 @@ class Experiment:
         processes: The processes that train together.
         callback: What follows the training; does nothing in other processes than the first.
         init: The checkpoint that the network starts from; None: from random weights.
+        modules: Where a network of `network.kind = module` comes from.
     """
 
     config: TrainConfig
@@ -70,6 +79,7 @@ class Experiment:
     processes: Processes
     callback: TrainingCallback
     init: Checkpoint | None
+    modules: ModuleSource
 
 
 class Trainer:

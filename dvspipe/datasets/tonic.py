@@ -1,0 +1,422 @@
+"""Data sets of Tonic: each class of `tonic.datasets` whose recordings are events with a class.
+
+Tonic finds and downloads the files and decodes them; what it returns becomes events by the rules of `Events`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError, DataError, Remedy
+from ..events import Events, SensorSize, SensorSizeLike
+from ..formats import read
+from ..synthesis import GESTURES
+from .folders import divide_parts
+from .samples import DataSet, Part, Sample, version_of_file
+from .source import DataSource
+
+DOWNLOAD = Remedy("data.download", True, "download it")
+
+UNCLASSIFIED: Mapping[str, str] = {
+    "DAVISDATA": "poses of the camera",
+    "DSEC": "disparity and optical flow",
+    "EBSSA": "boxes around objects",
+    "MVSEC": "depth and poses",
+    "NERDD": "boxes around drones",
+    "ThreeET_Eyetracking": "positions of the pupil",
+    "TUMVIE": "poses of the camera",
+    "VPR": "positions of a car",
+}
+"""Classes of Tonic whose recordings have no class, and what they have instead."""
+
+LAYOUTS: Mapping[str, str] = {
+    "ASLDVS": "ASLDVS/**/a/*.mat",
+    "CIFAR10DVS": "CIFAR10DVS/airplane/*.aedat4",
+    "DVSGesture": "DVSGesture/ibmGestureTrain/user01_led/0.npy",
+    "DVSLip": "DVSLip/DVS-Lip/train/accused/0.npy",
+    "NCALTECH101": "NCALTECH101/Caltech101/accordion/*.bin",
+    "NMNIST": "NMNIST/Train/0/00002.bin",
+    "NTIDIGITS18": "NTIDIGITS18/n-tidigits.hdf5",
+    "POKERDVS": "POKERDVS/pips_train/cl/*.npy",
+    "SHD": "SHD/shd_train.h5",
+    "SMNIST": "smnist/train-images-idx3-ubyte",
+    "SSC": "SSC/ssc_train.h5",
+}
+"""A file of each class, below the root."""
+
+CLASSES: Mapping[str, tuple[str, ...]] = {
+    "DVSGesture": GESTURES,
+    "NMNIST": tuple(str(digit) for digit in range(10)),
+    "SMNIST": tuple(str(digit) for digit in range(10)),
+}
+"""Names of classes, where other kinds of data sets have them too."""
+
+SENSORS: Mapping[str, SensorSize] = {"NCALTECH101": SensorSize(width=240, height=180)}
+"""Sensors that Tonic does not know. Source: Gehrig et al., "End-to-end learning of representations for asynchronous
+event-based data", ICCV (2019)."""
+
+OURS = ("self", "save_to", "root", "train", "split", "transform", "target_transform", "transforms")
+"""Arguments of the classes that are not for `data.options`."""
+
+
+@dataclass(frozen=True)
+class TonicRecipe:
+    """How an object of a class of Tonic is made.
+
+    Args:
+        name: The class.
+        root: The folder that Tonic calls `save_to`.
+        arguments: Its other arguments, as JSON.
+        download: Whether Tonic checks that the files are complete, and downloads them if they are not; otherwise it
+            uses those that are there.
+    """
+
+    name: str
+    root: Path
+    arguments: str
+    download: bool
+
+    @property
+    def place(self) -> str:
+        """The folder and the class, for messages."""
+        return f"{self.root}: {self.name}"
+
+    def make(self) -> Any:
+        """Return the object. What Tonic prints goes to the standard error, as its progress does.
+
+        Raises:
+            FileNotFoundError: Nothing is downloaded, and the files are missing.
+            DataError: It cannot be made; the message says why.
+        """
+        from tonic import datasets
+
+        kind = getattr(datasets, self.name)
+        arguments = json.loads(self.arguments)
+        if not self.download:  # the name of a class is that of its folder
+            kind = type(self.name, (kind,), {"_check_exists": _is_there})
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                return kind(str(self.root), **arguments)
+        except FileNotFoundError as error:
+            if not self.download:
+                raise
+            raise DataError(f"{self.place} cannot be downloaded ({error}){self._where(kind)}") from error
+        except (Exception, SystemExit) as error:  # whatever Tonic and its libraries raise; DVSLip exits
+            verb = "downloaded" if self.download else "opened"
+            where = self._where(kind) if self.download else ""
+            raise DataError(f"{self.place} cannot be {verb} ({explain(error)}){where}") from error
+
+    def _where(self, kind: Any) -> str:
+        """Return what to download to where, as far as Tonic says it."""
+        part = {True: "train_", False: "test_"}.get(json.loads(self.arguments).get("train"), "")
+        found = (getattr(kind, f"{part}{name}", getattr(kind, name, None)) for name in ("url", "filename"))
+        url, file = found
+        url = url or getattr(kind, "base_url", "")
+        if not isinstance(url, str) or not isinstance(file, str):
+            return ""
+        return f"; download {url} to {self.root / self.name / file} in another way, unpack it there, and try again"
+
+
+def _is_there(_self: object) -> bool:
+    return True
+
+
+def explain(error: BaseException) -> str:
+    """Return an error of another library as one line: its kind and its text."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+
+
+@dataclass(frozen=True, eq=False)
+class TonicRecordings:
+    """The recordings of an object of Tonic.
+
+    Args:
+        dataset: The object.
+        sensor: The sensor of all recordings.
+        recipe: What makes the object again in another process; None: it is sent there.
+    """
+
+    dataset: Any
+    sensor: SensorSize
+    recipe: TonicRecipe | None = None
+
+    def __reduce__(self) -> tuple[Callable[..., TonicRecordings], tuple[object, ...]]:
+        if self.recipe is None:
+            return TonicRecordings, (self.dataset, self.sensor)
+        return _make_again, (self.recipe, self.sensor)
+
+    def path(self, index: int) -> Path | None:
+        """Return the file of a recording; None if it has none of its own."""
+        data = getattr(self.dataset, "data", None)
+        found = data[index] if isinstance(data, list) and data else None
+        return Path(found) if isinstance(found, str) else None
+
+    def load(self, index: int) -> Events:
+        """Return the events of a recording, sorted by time: those of SMNIST are not.
+
+        Raises:
+            DataError: Tonic cannot read it.
+            EventError: It is no structured array of events, or they break a rule of `Events`.
+        """
+        path = self.path(index)
+        if self.recipe is not None and path is not None and path.suffix == ".aedat4":
+            return read(path)  # Tonic needs another library for it
+        return Events.from_structured(self._item(index)[0], self.sensor, sort=True)
+
+    def label(self, index: int) -> Any:
+        """Return the label of a recording, which is loaded."""
+        return self._item(index)[1]
+
+    def version(self, index: int) -> str:
+        """Return a text that changes with the content: of its file, or else of its events, which are loaded."""
+        path = self.path(index)
+        if path is not None and self.recipe is not None:
+            return version_of_file(path, self.recipe.name, self.recipe.arguments, self.sensor, version("tonic"))
+        events = self.load(index)
+        digest = hashlib.blake2b(repr(events.sensor).encode(), digest_size=16)
+        for column in (events.t, events.x, events.y, events.p):
+            digest.update(column.tobytes())
+        return digest.hexdigest()
+
+    def _item(self, index: int) -> Any:
+        try:
+            return self.dataset[index]
+        except Exception as error:  # whatever Tonic and its libraries raise
+            raise DataError(f"Tonic cannot read it ({explain(error)})") from error
+
+
+@lru_cache
+def _make_again(recipe: TonicRecipe, sensor: SensorSize) -> TonicRecordings:
+    """Return recordings in a worker process, once for all of its samples."""
+    return TonicRecordings(recipe.make(), sensor, recipe)
+
+
+@dataclass(frozen=True)
+class TonicPart:
+    """The recordings of a part of a data set, with their labels as Tonic gives them."""
+
+    recordings: TonicRecordings
+    labels: Sequence[int | str]
+
+
+def from_tonic(dataset: Any, sensor: SensorSizeLike | None = None) -> DataSet:
+    """Return an object of Tonic as a data set, all of whose samples are in the training part; nothing is loaded yet.
+
+    Args:
+        dataset: An object of a class of `tonic.datasets`, or one like it: `dataset[k]` is a structured array as for
+            `Events.from_structured`, and an integer or a text; `len(dataset)` is their number; `sensor_size` is
+            (width, height, polarities), and `classes`, if there is one, has the names of the classes.
+        sensor: The sensor, if the object does not say it.
+
+    Raises:
+        DataError: Labels are not classes, or the sensor is unknown.
+
+    Example:
+        >>> class Blinks:
+        ...     sensor_size, classes = (12, 7, 2), ["on", "off"]
+        ...     def __len__(self):
+        ...         return 2
+        ...     def __getitem__(self, index):
+        ...         fields = [("x", int), ("y", int), ("t", int), ("p", int)]
+        ...         return np.array([(3, 1, 0, 1 - 2 * index), (4, 1, 50, 1)], fields), index
+        >>> data = from_tonic(Blinks())
+        >>> data.samples[1].name, data.classes[data.samples[1].label], data.samples[1].load()
+        ('Blinks 2', 'off', Events(2 events, sensor 12x7, t 0 to 50 us))
+    """
+    title = type(dataset).__name__
+    known = SensorSize.of(sensor) if sensor is not None else _find_sensor(dataset, title)
+    part = _read_part(TonicRecordings(dataset, known), title)
+    classes = _find_classes(dataset, title, part.labels)
+    samples = [
+        Sample(
+            name=f"{title} {index + 1}",
+            label=_find_label(label, classes, title),
+            group=f"{title} {index + 1}",
+            load=partial(part.recordings.load, index),
+            version=partial(part.recordings.version, index),
+        )
+        for index, label in enumerate(part.labels)
+    ]
+    return DataSet(title, classes, known, train=tuple(samples))
+
+
+def open_tonic(source: DataSource) -> DataSet:
+    """Return a data set of Tonic, divided as Tonic divides it.
+
+    Raises:
+        ConfigError: `data.name` or `data.options` is wrong.
+        DataError: The recordings have no classes, or the files are missing or cannot be downloaded.
+    """
+    kind, name = _find_kind(source.config.name), str(source.config.name)
+    parts = _open_parts(source, kind, source.root)
+    if source.config.test_root is not None:
+        other = _open_parts(source, kind, source.config.test_root)
+        parts = {"train": parts["train"], "test": [found for each in other.values() for found in each]}
+    first = parts["train"][0]
+    labels = [label for found in parts.values() for part in found for label in part.labels]
+    classes = CLASSES.get(name) or _find_classes(first.recordings.dataset, name, labels)
+    samples = {
+        part: [sample for each in found for sample in _list_samples(source, each, classes)]
+        for part, found in parts.items()
+    }
+    data = DataSet(f"{name} of Tonic", classes, first.recordings.sensor)
+    return divide_parts(source, data, samples["train"], samples.get("test", []), samples.get("validation", []))
+
+
+def _find_kind(name: str | None) -> Any:
+    """Return the class of a name.
+
+    Raises:
+        ConfigError: There is none.
+        DataError: Its recordings have no classes.
+    """
+    from tonic import datasets
+
+    usable = ", ".join(sorted(set(datasets.__all__) - set(UNCLASSIFIED)))
+    if name is None:
+        raise ConfigError(
+            f"data.kind = tonic: data.name is missing (expected one of {usable})", Remedy("data.name", "NAME")
+        )
+    if name in UNCLASSIFIED:
+        raise DataError(
+            f"data.name = {name}: its recordings have no classes but {UNCLASSIFIED[name]} (expected one of {usable})"
+        )
+    if name not in datasets.__all__:
+        raise ConfigError(f"data.name = {name}: no data set of Tonic {version('tonic')} (expected one of {usable})")
+    return getattr(datasets, name)
+
+
+def _open_parts(source: DataSource, kind: Any, root: Path) -> dict[Part, list[TonicPart]]:
+    """Return the parts that Tonic knows and whose files are there; the first has recordings."""
+    name, parameters = kind.__name__, inspect.signature(kind.__init__).parameters
+    own = [key for key in parameters if key not in OURS]
+    unknown = next((key for key in source.config.options if key not in own), None)
+    if unknown is not None:
+        known = ", ".join(own) or "none"
+        raise ConfigError(f"data.options.{unknown}: not an option of {name} (expected one of: {known})")
+    given: dict[Part, dict[str, object]] = {"train": {}}
+    if "train" in parameters:
+        given = {"train": {"train": True}, "test": {"train": False}}
+    elif "split" in parameters:
+        given = {"train": {"split": "train"}, "validation": {"split": "valid"}, "test": {"split": "test"}}
+    found: dict[Part, list[TonicPart]] = {}
+    for part, arguments in given.items():
+        options = json.dumps({**source.config.options, **arguments}, sort_keys=True)
+        recipe = TonicRecipe(name, root.expanduser(), options, source.config.download)
+        with contextlib.suppress(FileNotFoundError):
+            dataset = recipe.make()
+            if len(dataset):
+                sensor = source.sensor or _find_sensor(dataset, name)
+                found[part] = [_read_part(TonicRecordings(dataset, sensor, recipe), recipe.place)]
+    if "train" not in found:
+        expected = f" (expected files such as {root / LAYOUTS[name]})" if name in LAYOUTS else ""
+        raise DataError(f"{root}: no training recordings of {name} found{expected}", DOWNLOAD)
+    return found
+
+
+def _find_sensor(dataset: Any, name: str) -> SensorSize:
+    """Return the sensor of an object of Tonic.
+
+    Raises:
+        DataError: It is not known.
+    """
+    size = getattr(dataset, "sensor_size", None)
+    if size is None and name in SENSORS:
+        return SENSORS[name]
+    if not isinstance(size, tuple | list) or len(size) < 2:
+        raise DataError(
+            f"{name}: the size of the sensor is unknown (found sensor_size = {size})", Remedy("data.sensor", "WxH")
+        )
+    return SensorSize.of((size[0], size[1]))
+
+
+def _read_part(recordings: TonicRecordings, place: str) -> TonicPart:
+    """Return recordings with their labels; they are loaded if Tonic does not list the labels.
+
+    Raises:
+        DataError: A label is not a class.
+    """
+    dataset = recordings.dataset
+    changed = getattr(dataset, "target_transform", None) or getattr(dataset, "transforms", None)
+    listed = (getattr(dataset, name, None) for name in ("targets", "label_data"))
+    labels = next((found for found in listed if found is not None and len(found) == len(dataset)), None)
+    if labels is None or changed:
+        labels = [recordings.label(index) for index in range(len(dataset))]
+    plain = []
+    for index, label in enumerate(labels):
+        value = label.item() if isinstance(label, np.generic | np.ndarray) and label.size == 1 else label
+        value = value.decode() if isinstance(value, bytes) else value
+        if not isinstance(value, int | str):
+            raise DataError(
+                f"{place}: the label of recording {index + 1} is not a class (found {type(label).__name__}, expected "
+                "an integer or a text)"
+            )
+        plain.append(value)
+    return TonicPart(recordings, plain)
+
+
+def _find_classes(dataset: Any, name: str, labels: Sequence[int | str]) -> tuple[str, ...]:
+    """Return the names of the classes: those of Tonic, or else the labels themselves."""
+    known = getattr(dataset, "classes", None)
+    known = getattr(dataset, "class_map", None) if known is None else known
+    if isinstance(known, Mapping):
+        return tuple(str(key) for key in sorted(known, key=known.__getitem__))
+    if known is not None:
+        return tuple(each.decode() if isinstance(each, bytes) else str(each) for each in known)
+    if all(isinstance(label, str) for label in labels):
+        return tuple(sorted({str(label) for label in labels}))
+    numbers = [label for label in labels if isinstance(label, int)]
+    if len(numbers) < len(labels) or min(numbers) < 0:
+        raise DataError(f"{name}: labels are not classes (expected texts, or integers from 0)")
+    return tuple(str(label) for label in range(max(numbers) + 1))
+
+
+def _find_label(label: int | str, classes: Sequence[str], name: str) -> int:
+    """Return the number of a class.
+
+    Raises:
+        DataError: There is no such class.
+    """
+    if isinstance(label, int) and 0 <= label < len(classes):
+        return label
+    if label not in classes:
+        raise DataError(f"{name}: unknown class {label} (expected one of {', '.join(classes)})")
+    return classes.index(str(label))
+
+
+def _list_samples(source: DataSource, part: TonicPart, classes: Sequence[str]) -> list[Sample]:
+    """Return the samples of a part, in the order of their names if they are files, which Tonic does not sort."""
+    recordings, samples = part.recordings, []
+    recipe = recordings.recipe
+    assert recipe is not None
+    split = json.loads(recipe.arguments)
+    which = split.get("split") or ("train" if split.get("train", True) else "test")
+    users = getattr(recordings.dataset, "users", None)
+    for index, label in enumerate(part.labels):
+        path = recordings.path(index)
+        name = str(path) if path is not None else f"{recipe.root}/{recipe.name}/{which} {index + 1}"
+        below = Path(name).relative_to(recipe.root).as_posix()
+        group = f"user {users[index]}" if users and source.config.group is None else source.group_of(Path(name), below)
+        samples.append(
+            Sample(
+                name=name,
+                label=_find_label(label, classes, name),
+                group=group,
+                load=partial(recordings.load, index),
+                version=partial(recordings.version, index),
+                file=path,
+            )
+        )
+    return samples if samples[0].file is None else sorted(samples, key=lambda sample: sample.name)

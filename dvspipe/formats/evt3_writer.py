@@ -1,0 +1,70 @@
+"""Writes EVT 3.0 (`.evt3.raw`); `evt` describes the format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import EventError
+from ..events import Events, SensorSize
+from .evt_kernels import (
+    EVT3_LOW_BITS,
+    LARGEST_SIDE_PX,
+    MOST_EVT3_WORDS,
+    EventArrays,
+    Evt3State,
+    encode_evt3,
+)
+from .writers import StreamEncoder
+
+EVT3_SUFFIX = ".evt3.raw"
+EVT3_END_US = 1 << 34  # 4 h 46 min, in which TIME_HIGH takes 8 MB; also the limit of EVT 2.0
+HEADER = """\
+% evt 3.0
+% format EVT3;height={height};width={width}
+% geometry {width}x{height}
+% integrator_name Prophesee
+% plugin_name hal_plugin_prophesee
+% system_ID 49
+% end
+"""
+"""The last three say with what Metavision and OpenEB open the file; 49 is the EVK4."""
+
+
+@contextmanager
+def _begin(path: Path, sensor: SensorSize) -> Iterator[Callable[[Events], None]]:
+    if max(sensor.width, sensor.height) > LARGEST_SIDE_PX:
+        raise EventError(f"a sensor of {sensor} ({EVT3_SUFFIX} holds at most {LARGEST_SIDE_PX}x{LARGEST_SIDE_PX})")
+    state = Evt3State()
+    with path.open("wb") as file:
+        file.write(HEADER.format(width=sensor.width, height=sensor.height).encode())
+
+        def add(events: Events) -> None:
+            nonlocal state
+            highs = int(events.t[-1] >> EVT3_LOW_BITS) - state.high
+            words = np.empty(MOST_EVT3_WORDS * len(events) + highs, "<u2")
+            columns = EventArrays(events.t, events.x, events.y, events.p.view(np.uint8))
+            state, count = encode_evt3(columns, state, words)
+            file.write(words[:count].data)
+
+        yield add
+
+
+def _size(events: Events, last_us: int | None) -> int:
+    highs = int(events.t[-1] - (last_us or 0) >> EVT3_LOW_BITS) + 2
+    return 2 * (MOST_EVT3_WORDS * len(events) + highs)
+
+
+def _check(events: Events, _last_us: int | None) -> None:
+    for event in (0, len(events) - 1):  # they are in order
+        if not 0 <= events.t[event] < EVT3_END_US:
+            raise EventError(
+                f"event {event} has t = {events.t[event]} us ({EVT3_SUFFIX} holds 0 to {EVT3_END_US - 1} us); shift "
+                "the times to begin near 0"
+            )
+
+
+EVT3_ENCODER = StreamEncoder((EVT3_SUFFIX,), _begin, _size, _check)

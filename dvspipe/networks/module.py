@@ -1,0 +1,319 @@
+"""Networks of users: any module of PyTorch, stepped over time as it needs, with its state made explicit if it has one.
+
+A file never makes code run: what `NetworkConfig.target` names is imported only if the user trusts its package, and it
+has to be defined in that package, so that a checkpoint cannot call what its modules happen to import.
+"""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ConfigError, DvspipeError, Remedy
+from .config import ModuleCall, NetworkConfig
+from .models import Network, State
+
+PACKAGE = Path(__file__).parents[1]
+RESETS = ("reset_mem", "reset")  # methods that clear the state inside a module: of snnTorch, and of SpikingJelly
+STORED = (torch.float16, torch.float32, torch.float64, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8,
+          torch.bool)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a network is made for; a target gets those of the values that it has parameters for.
+
+    Args:
+        shape: C, H, W of the spike tensors.
+        classes: K.
+        dt: Length of a time step in seconds.
+        steps: T.
+    """
+
+    shape: tuple[int, ...]
+    classes: int
+    dt: float
+    steps: int
+
+
+@dataclass(frozen=True)
+class ModuleSource:
+    """Where the networks of `network.kind = module` come from.
+
+    Args:
+        trust: Top-level packages whose code may run.
+        network: A network to use, whatever the target; weights are loaded into it.
+    """
+
+    trust: tuple[str, ...] = ()
+    network: nn.Module | None = None
+
+    @classmethod
+    def of(cls, trust: str | Iterable[str], network: nn.Module | None = None) -> Self:
+        """Return a source for the name of one package or the names of several."""
+        return cls((trust,) if isinstance(trust, str) else tuple(trust), network)
+
+    def check(self, config: NetworkConfig) -> None:
+        """Check that there is a network, or a target that may be imported.
+
+        Raises:
+            ConfigError: There is none, or the user does not trust the package of the target.
+        """
+        if config.kind != "module":
+            if self.network is not None:
+                raise ConfigError(
+                    f"network.kind = {config.kind}: builds a network of its own, but one was given",
+                    Remedy("config.network.kind", "module", "use yours"),
+                )
+            return
+        if self.network is not None:
+            return
+        if config.target is None:
+            raise ConfigError("network.target: is missing (expected PACKAGE.MODULE:NAME, what makes the network)")
+        package = config.target.partition(":")[0].partition(".")[0]
+        if package not in self.trust:
+            raise ConfigError(
+                f"network.target = {config.target}: code that runs only if you trust its package",
+                Remedy("trust", package, "run it"),
+            )
+
+    def build(self, config: NetworkConfig, task: Task) -> ModuleNetwork:
+        """Return the network of a configuration.
+
+        Raises:
+            ConfigError: It may not be imported, cannot be, or is no module with weights that can be stored.
+        """
+        self.check(config)
+        if self.network is not None:
+            return ModuleNetwork(self.network, config.call, task.classes, "network")
+        assert config.target is not None
+        name = f"network.target = {config.target}"
+        made = _call(_import_target(config.target, name), config.options, task, name)
+        return ModuleNetwork(made, config.call, task.classes, name)
+
+
+NO_MODULES = ModuleSource()
+"""Trusts nothing."""
+
+
+class ModuleNetwork(Network):
+    """A module of a user as a network.
+
+    Args:
+        module: The module.
+        call: How it is called; see `NetworkConfig.call`.
+        classes: K.
+        name: What it is called in messages.
+
+    Raises:
+        ConfigError: It is no module, has no weights, keeps something other than plain tensors, or has no state to
+            reset.
+
+    Example:
+        >>> import norse.torch as norse
+        >>> cells = norse.SequentialState(nn.Flatten(), nn.Linear(24, 8), norse.LIFBoxCell(dt=1e-3), nn.Linear(8, 2))
+        >>> network = ModuleNetwork(cells, "step_state", 2)
+        >>> spikes = torch.ones(20, 3, 2, 3, 4)
+        >>> outputs, state = network(spikes)
+        >>> first, before = network(spikes[:5])
+        >>> outputs.shape, torch.equal(outputs[5:], network(spikes[5:], before)[0])
+        (torch.Size([20, 3, 2]), True)
+    """
+
+    of_classes = ()  # it is not known which ones
+
+    def __init__(self, module: nn.Module, call: ModuleCall, classes: int, name: str = "network") -> None:
+        super().__init__()
+        _check_module(module, name)
+        self.module, self.call, self.classes, self.name = module, call, classes, name
+        self.streams = call.endswith("_state")
+        self._structure: object = None  # a state, with ... in the places of its tensors
+        self._resets = [reset for part in module.modules() if (reset := _find_reset(part))] if call == "step" else []
+        if call == "step" and not self._resets:
+            raise ConfigError(
+                f"{name}: has no state to reset (expected modules with {' or '.join(RESETS)} for network.call = step)"
+            )
+
+    def forward(self, spikes: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Return the outputs, and the tensors of the state; see `Network`.
+
+        Raises:
+            ConfigError: The module raises an error, or returns something other than expected.
+        """
+        given = spikes.to(next(weights.dtype for weights in self.parameters() if weights.is_floating_point()))
+        try:
+            output, after = self._run(given, self._restore(state))
+        except (DvspipeError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            raise ConfigError(f"{self.name}: {_explain(error)}, for an input {list(given.shape)}") from error
+        return self._as_steps(output, spikes.shape[:2]), self._flatten(after)
+
+    def _run(self, spikes: Tensor, state: Any) -> tuple[object, Any]:
+        """Return the output and the state of the module."""
+        if self.call == "sequence":
+            return _first(self.module(spikes)), ()
+        if self.call == "sequence_state":
+            return self._pair(self.module(spikes, state))
+        outputs = []
+        self._reset()
+        for one in spikes.unbind(0):
+            if self.call == "step":
+                output, state = _first(self.module(one)), ()
+            else:
+                output, state = self._pair(self.module(one, state))
+            outputs.append(output)
+        self._reset()  # so that nothing of the graph stays in the module
+        return torch.stack(outputs), state
+
+    def _reset(self) -> None:
+        for reset in self._resets:
+            reset()
+
+    def _pair(self, returned: object) -> tuple[Any, Any]:
+        if not isinstance(returned, tuple) or len(returned) != 2:
+            raise ConfigError(
+                f"{self.name}: returned a {type(returned).__name__} (expected an output and a state for network.call = "
+                f"{self.call})"
+            )
+        return returned
+
+    def _as_steps(self, output: object, leading: torch.Size) -> Tensor:
+        """Return an output [T, B, K] or [B, K] as [T, B, K]."""
+        T, B = leading
+        accepted: dict[str, tuple[int, ...]] = {"[T, B, K]": (T, B, self.classes)}
+        if self.call.startswith("sequence"):
+            accepted["[B, K]"] = (B, self.classes)
+        if not isinstance(output, Tensor):
+            found = type(output).__name__
+        elif tuple(output.shape) in accepted.values() and output.is_floating_point():
+            return output if output.ndim == 3 else output.expand(T, -1, -1)
+        else:
+            found = f"{output.dtype} {list(output.shape)}"
+        expected = " or ".join(f"{letters} = {list(shape)}" for letters, shape in accepted.items())
+        raise ConfigError(f"{self.name}: returned {found} (expected numbers {expected})")
+
+    def _flatten(self, state: object) -> State:
+        """Return the tensors of a state, and note what it looks like without them."""
+        tensors: list[Tensor] = []
+
+        def take_out(leaf: object) -> object:
+            if not isinstance(leaf, Tensor) or not leaf.is_floating_point():  # others have no gradient
+                found = leaf.dtype if isinstance(leaf, Tensor) else type(leaf).__name__
+                raise ConfigError(
+                    f"{self.name}: has a state with {found} (expected floating-point tensors in tuples, lists and "
+                    "dictionaries)"
+                )
+            tensors.append(leaf)
+            return ...
+
+        self._structure = _map_leaves(take_out, state)
+        return tensors
+
+    def _restore(self, state: State | None) -> object:
+        """Return a state as the module knows it."""
+        if state is None:
+            return None
+        tensors = iter(state)
+        return _map_leaves(lambda _: next(tensors), self._structure)
+
+    def try_out(self, task: Task) -> None:
+        """Call the module once, without events, which also makes weights whose shape depends on the input.
+
+        Raises:
+            ConfigError: As in `forward`.
+        """
+        was_training = self.training
+        self.eval()
+        with torch.no_grad():
+            self(torch.zeros(task.steps, 1, *task.shape))
+        self.train(was_training)
+
+
+def _map_leaves(change: Callable[[object], object], state: object) -> Any:
+    """Return a state with all that is no tuple, list, dictionary or None changed."""
+    if state is None:
+        return None
+    if isinstance(state, dict):
+        return {key: _map_leaves(change, value) for key, value in state.items()}
+    if not isinstance(state, tuple | list):
+        return change(state)
+    members = [_map_leaves(change, member) for member in state]
+    if isinstance(state, list):
+        return members
+    return type(state)(*members) if hasattr(state, "_fields") else tuple(members)
+
+
+def _check_module(module: object, name: str) -> None:
+    if not isinstance(module, nn.Module):
+        raise ConfigError(f"{name}: is a {type(module).__name__} (expected a torch.nn.Module)")
+    if hasattr(module, "_orig_mod"):  # whose weights would have other names
+        raise ConfigError(f"{name}: is compiled by torch.compile (expected the module that was given to it)")
+    if not any(weights.is_floating_point() for weights in module.parameters()):
+        raise ConfigError(f"{name}: has no weights (expected at least one parameter)")
+    for key, value in module.state_dict().items():
+        kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
+        if kind not in STORED:
+            raise ConfigError(f"{name}: its {key} is of type {kind}, which cannot be stored (expected real numbers)")
+
+
+def _find_reset(part: nn.Module) -> Any:
+    """Return what clears the state inside a module itself; None if it has none."""
+    return next((found for name in RESETS if callable(found := getattr(part, name, None))), None)
+
+
+def _first(returned: object) -> Any:
+    """Return the output of a module that may return others too, such as a membrane."""
+    return returned[0] if isinstance(returned, tuple) and returned else returned
+
+
+def _import_target(target: str, name: str) -> Any:
+    """Return what a target names.
+
+    Raises:
+        ConfigError: It cannot be imported, or is not a class or function that its own package defines.
+    """
+    module, _, attribute = target.partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except Exception as error:
+        raise ConfigError(f"{name}: cannot be imported ({_explain(error)})") from error
+    home = str(getattr(found, "__module__", None))
+    if not (inspect.isclass(found) or inspect.isfunction(found)) or home.split(".")[0] != module.split(".")[0]:
+        raise ConfigError(
+            f"{name}: is a {type(found).__name__} of {home} (expected a class or function that "
+            f"{module.partition('.')[0]} defines)"
+        )
+    return found
+
+
+def _call(made_by: Any, options: Mapping[str, object], task: Task, name: str) -> nn.Module:
+    try:
+        known = inspect.signature(made_by).parameters
+        given = {key: getattr(task, key) for key in ("shape", "classes", "dt", "steps") if key in known}
+        module: nn.Module = made_by(**{**given, **options})
+    except DvspipeError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{name}: cannot be built ({_explain(error)})") from error
+    return module
+
+
+def _explain(error: Exception) -> str:
+    """Return an error of a user's code in a line: its kind, its place outside of libraries, and its message."""
+    places = traceback.extract_tb(error.__traceback__)
+    own = [place for place in places if _is_of_user(Path(place.filename))]
+    where = f" in {Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
+    return f"{type(error).__name__}{where}: {' '.join(str(error).split())}"
+
+
+def _is_of_user(path: Path) -> bool:
+    return path.is_file() and "site-packages" not in path.parts and PACKAGE not in path.parents

@@ -1,0 +1,316 @@
+"""Values in notebooks: as HTML, as figures, and as a video; `dvspipe.display` says who calls this."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import as_settings
+from ..datasets import DataSet
+from ..display import Shown
+from ..events import Events
+from ..results import RecordingResult, SegmentRow, TrainingRun, wilson_interval
+from .charts import plot_curves
+from .config import PreviewSettings
+from .pages import environment, percent
+from .painter import EventPainter, make_palette
+from .plots import EventSource, PlotKind, plot_source
+from .previews import write_preview
+from .style import readable
+from .timelines import class_colour, plot_timeline
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Figure
+
+    from ..inference import Classifier, Prediction
+
+PICTURE_EVENTS = 100_000  # at most, in the picture of a recording
+PICTURE_SHARE = 0.1  # of the pixels, which that many events fill
+PICTURE_MIN_PX, PICTURE_MAX_PX = 160, 360  # of its longer side
+SAMPLED_POLARITIES = 1 << 20
+CURVE_BINS, CURVE_WIDTH, CURVE_HEIGHT = 100, 400, 36
+MOST_BARS = 10
+MOST_SPANS = 200
+MOST_NAMES = 12  # of classes in one line
+NAMED_SHARE = 0.12  # of a timeline that a part needs to hold its name
+MIN_PLAY_S, MAX_PLAY_S = 2.0, 20.0  # of an animation
+ANIMATION_FPS = 25.0
+ANIMATION_MIN_PX, ANIMATION_MAX_PX = 256, 640
+GREY = "transparent"  # of a part in which no class is certain
+
+
+class Bar(NamedTuple):
+    """A bar with its name, its length as a share of the longest possible, and a text after it."""
+
+    name: str
+    share: float
+    text: str
+
+
+class Span(NamedTuple):
+    """A part of a timeline, with its share of it."""
+
+    name: str
+    share: float
+    colour: str
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it is wide enough for its name."""
+        return self.share >= NAMED_SHARE
+
+
+class Thumbnail(NamedTuple):
+    """A small PNG picture."""
+
+    png_base64: str
+    width_px: int
+    caption: str
+
+
+class Curve(NamedTuple):
+    """A filled curve: points of a polygon in SVG."""
+
+    points: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a notebook shows of a value.
+
+    Args:
+        title: What it is.
+        facts: Names and values, one below the other.
+        bars: Values to compare.
+        picture: A small picture.
+        curve: How something changes.
+        spans: The parts of a timeline.
+        spans_caption: What they are.
+    """
+
+    title: str
+    facts: Sequence[tuple[str, str]]
+    bars: Sequence[Bar] = ()
+    picture: Thumbnail | None = None
+    curve: Curve | None = None
+    spans: Sequence[Span] = ()
+    spans_caption: str = ""
+
+
+@dataclass(frozen=True)
+class Animation:
+    """A video of events that a notebook plays.
+
+    Args:
+        data: The WebM file.
+    """
+
+    data: bytes
+
+    def _repr_html_(self) -> str:
+        address = "data:video/webm;base64," + base64.b64encode(self.data).decode()
+        return f'<video controls autoplay loop muted playsinline style="max-width:100%" src="{address}"></video>'
+
+
+def describe(value: Shown) -> str:
+    """Return the HTML that a notebook shows for a value; its cost does not grow with the length of a recording."""
+    return environment().get_template("notebook.html").render(card=_card(value))
+
+
+def _card(value: Shown) -> Card:
+    if isinstance(value, Events):
+        return _card_of_events(value)
+    if isinstance(value, TrainingRun):
+        return _card_of_run(value)
+    if isinstance(value, DataSet):
+        return _card_of_data(value)
+    from ..inference import Classifier, Prediction  # which need torch, as such a value does
+
+    if isinstance(value, Prediction):
+        return _card_of_prediction(value)
+    if isinstance(value, Classifier):
+        return _card_of_classifier(value)
+    raise TypeError(f"a notebook shows no {type(value).__name__}")
+
+
+def plot_events(events: Events, kind: PlotKind) -> Figure:
+    """Return a chart of events; arguments and errors as `Events.plot`."""
+    span_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (0, 0)
+    return plot_source(kind, EventSource([events], events.sensor, len(events), span_us))
+
+
+def animate_events(events: Events, settings: PreviewSettings | Mapping[str, object] | None) -> Animation:
+    """Return a video of events; arguments and errors as `Events.animate`."""
+    chosen = _animation_settings(events) if settings is None else as_settings(PreviewSettings, settings)
+    with TemporaryDirectory() as folder:
+        return Animation(write_preview([events], events.sensor, Path(folder) / "events.webm", chosen).read_bytes())
+
+
+def _animation_settings(events: Events) -> PreviewSettings:
+    duration_s = max(1e-3, events.duration_us / 1e6)
+    speed = min(1000.0, max(0.001, duration_s / min(MAX_PLAY_S, max(MIN_PLAY_S, duration_s))))
+    return PreviewSettings(
+        window_us=max(100, round(1e6 * speed / ANIMATION_FPS)), speed=speed, fps=ANIMATION_FPS, skip_pauses=True,
+        min_side_px=ANIMATION_MIN_PX, max_side_px=ANIMATION_MAX_PX,
+    )  # fmt: skip
+
+
+def plot_prediction(prediction: Prediction) -> Figure:
+    """Return the timeline of a prediction."""
+    from ..inference import record_answer, record_windows
+
+    result = RecordingResult(answer=record_answer(prediction, folder=""), segments=prediction.segments)
+    return plot_timeline(result, record_windows(prediction, prediction.classes), prediction.classes, prediction.file)
+
+
+def plot_run(run: TrainingRun) -> Figure:
+    """Return the curves of a training."""
+    return plot_curves(run.epochs, title=run.test.title, chosen_epoch=run.test.chosen_epoch)
+
+
+def _card_of_events(events: Events) -> Card:
+    facts = [("events", f"{len(events):,}"), ("sensor", f"{events.sensor.width} x {events.sensor.height}")]
+    if not len(events):
+        return Card("Events", facts)
+    first_us, last_us = int(events.t[0]), int(events.t[-1])
+    facts.append(("time", f"{first_us:,} to {last_us:,} us ({_seconds(events.duration_us)})"))
+    if events.duration_us:
+        facts.append(("rate", f"{len(events) / events.duration_us * 1e6:,.0f} events/s"))
+    on = float(events.p[:: -(-len(events) // SAMPLED_POLARITIES)].mean())
+    facts.append(("polarity", f"{on:.0%} ON, {1 - on:.0%} OFF"))
+    # integers: searchsorted would convert all times to float
+    edges_us = [min(first_us + (events.duration_us + 1) * k // CURVE_BINS, last_us) for k in range(CURVE_BINS)]
+    places = np.append(np.searchsorted(events.t, np.array(edges_us, np.int64)), len(events))
+    picture = _draw_busiest(events, places)
+    return Card("Events", facts, picture=picture, curve=_curve(np.diff(places), "events over time"))
+
+
+def _draw_busiest(events: Events, places: NDArray[np.int64]) -> Thumbnail:
+    """Return a picture of the events in the middle of the busiest part, given the ends of parts."""
+    wanted = round(PICTURE_SHARE * events.sensor.width * events.sensor.height)
+    count = min(len(events), PICTURE_EVENTS, max(100, wanted))
+    busiest = int(np.diff(places).argmax())
+    middle = int(places[busiest] + places[busiest + 1]) // 2
+    first = min(max(0, middle - count // 2), len(events) - count)
+    shown = events.slice_events(first, first + count)
+    settings = PreviewSettings(
+        window_us=min(10**9, max(100, shown.duration_us + 1)), min_side_px=PICTURE_MIN_PX, max_side_px=PICTURE_MAX_PX
+    )
+    painter = EventPainter(events.sensor, settings, None, None)
+    drawn = painter.draw(shown, int(shown.t[-1]) + 1, int(shown.t[0]) - int(events.t[0])).to_rgb(make_palette("light"))
+    return _thumbnail(drawn, f"{count:,} events in {_seconds(shown.duration_us)}, ON red and OFF blue")
+
+
+def _thumbnail(picture: NDArray[np.uint8], caption: str) -> Thumbnail:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(picture).quantize(64).save(file, format="png", optimize=True)
+    return Thumbnail(base64.b64encode(file.getvalue()).decode(), picture.shape[1], caption)
+
+
+def _curve(values: NDArray[np.int64] | NDArray[np.float64], caption: str) -> Curve:
+    """Return a curve from 0 to the largest value."""
+    heights = CURVE_HEIGHT * (1 - values / max(1e-12, float(values.max(initial=0))))
+    step = CURVE_WIDTH / max(1, len(values))
+    steps = [f"{x * step:.1f},{y:.1f}" for k, y in enumerate(heights.tolist()) for x in (k, k + 1)]
+    return Curve(" ".join([f"0,{CURVE_HEIGHT}", *steps, f"{CURVE_WIDTH},{CURVE_HEIGHT}"]), caption)
+
+
+def _card_of_prediction(prediction: Prediction) -> Card:
+    certainty = "" if prediction.certain else ", uncertain"
+    facts = [
+        ("recording", prediction.file),
+        ("events", f"{prediction.events:,} on the network's sensor"),
+        ("duration", _seconds(prediction.t_last_us - prediction.t_first_us)),
+        ("windows", f"{prediction.windows:,}"),
+        ("trained on", prediction.trained_on),
+    ]
+    order = np.argsort(-np.asarray(prediction.probabilities), kind="stable")[:MOST_BARS].tolist()
+    bars = [
+        Bar(readable(prediction.classes[k]), prediction.probabilities[k], percent(prediction.probabilities[k]))
+        for k in order
+    ]
+    title = f"Prediction: {readable(prediction.class_name)}, {percent(prediction.probability)}{certainty}"
+    spans = _spans(prediction.segments, len(prediction.classes))
+    return Card(title, facts, bars=bars, spans=spans, spans_caption="segments over time" if spans else "")
+
+
+def _spans(segments: Sequence[SegmentRow], K: int) -> list[Span]:
+    """Return segments as parts of a timeline; none if there are too many to be seen."""
+    if not segments or len(segments) > MOST_SPANS:
+        return []
+    total_us = max(1, segments[-1].t_end_us - segments[0].t_start_us)
+    return [
+        Span(readable(each.class_name), (each.t_end_us - each.t_start_us) / total_us, _colour(each.label, K))
+        for each in segments
+    ]
+
+
+def _colour(label: int | None, K: int) -> str:
+    if label is None:
+        return GREY
+    return "#{:02x}{:02x}{:02x}".format(*(round(255 * share) for share in class_colour(label, K)))
+
+
+def _card_of_run(run: TrainingRun) -> Card:
+    test = run.test
+    low, high = wilson_interval(test.correct, test.samples)
+    facts = [
+        ("data", test.title + (f" ({test.kind_of_data})" if test.kind_of_data else "")),
+        ("test", f"{percent(test.accuracy)} of {test.samples:,} (95 %: {100 * low:.1f} to {100 * high:.1f})"),
+        ("validation", f"{percent(test.val_accuracy)} in epoch {test.chosen_epoch} of {len(run.epochs)}"),
+        ("folder", str(run.folder.path)),
+    ]
+    facts += [("limited by", finding.text) for finding in test.findings[:1]]
+    values = np.array([row.val_accuracy for row in run.epochs], np.float64)
+    caption = f"validation accuracy over epochs, at most {percent(float(values.max(initial=0)))}"
+    return Card("Training run", facts, curve=_curve(values, caption) if len(values) > 1 else None)
+
+
+def _card_of_data(data: DataSet) -> Card:
+    facts = [
+        ("recordings", ", ".join(f"{len(samples):,} {part}" for part, samples in data.parts.items())),
+        ("sources", f"{len({sample.group for sample in data.samples}):,} people or files"),
+        ("sensor", f"{data.sensor.width} x {data.sensor.height}"),
+        ("classes", f"{len(data.classes):,}"),
+    ]
+    facts += [("problem", text) for text in data.problems[:1]]
+    counts = Counter(sample.label for sample in data.samples)
+    most = max(counts.values(), default=1)
+    shown = min(len(data.classes), MOST_NAMES)
+    bars = [Bar(readable(data.classes[k]), counts[k] / most, f"{counts[k]:,}") for k in range(shown)]
+    if shown < len(data.classes):
+        facts.append(("shown", f"the first {shown}"))
+    return Card(f"Data set: {data.title}", facts, bars=bars)
+
+
+def _card_of_classifier(classifier: Classifier) -> Card:
+    config = classifier.config
+    names = [readable(name) for name in config.classes[:MOST_NAMES]]
+    more = len(config.classes) - len(names)
+    weights = sum(weight.numel() for weight in classifier.network.parameters())
+    step_ms = config.bins.step_us / 1000
+    facts = [
+        ("classes", ", ".join(names) + (f" and {more:,} more" if more else "")),
+        ("sensor", f"{config.sensor.width} x {config.sensor.height}"),
+        ("network", f"{config.network.kind}, {weights:,} parameters"),
+        ("window", f"{config.bins.steps} steps" + (f" of {step_ms:g} ms" if config.bins.by == "time" else "")),
+        ("trained on", config.trained_on),
+        ("checkpoint", classifier.checkpoint or "none"),
+    ]
+    return Card("Classifier", facts)
+
+
+def _seconds(duration_us: int) -> str:
+    return f"{duration_us / 1e6:.6g} s"

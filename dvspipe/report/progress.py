@@ -1,0 +1,109 @@
+"""A progress bar for notebooks and terminals, in Python; the command line has its own."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import ModuleType
+from typing import Protocol, cast
+
+from ..results import EpochRow
+from ..training.callback import TrainingCallback
+from .pages import environment, percent
+
+REDRAW_S = 0.2  # between two changes of what is shown
+BAR_LETTERS = 30  # on a terminal
+
+
+class _Handle(Protocol):
+    """What IPython returns for something displayed that will change."""
+
+    def update(self, shown: object) -> None:
+        """Show something in its place."""
+
+
+class ProgressBar(TrainingCallback):
+    """Shows how much of something is done: in a notebook as a bar, on a terminal as a line, elsewhere not at all.
+
+    It can be given wherever there is a `progress`, and to a training as its `callback`; then it also shows the
+    validation accuracy and warnings.
+
+    Args:
+        stage: What is being done.
+
+    Example:
+        >>> import dvspipe
+        >>> bar = dvspipe.ProgressBar("reading")
+        >>> bar(1, 4)
+        >>> bar
+        reading: 1 of 4
+        >>> dvspipe.train(dvspipe.TrainConfig(name="mine"), callback=dvspipe.ProgressBar())  # doctest: +SKIP
+    """
+
+    def __init__(self, stage: str = "") -> None:
+        self.stage, self.done, self.total = stage, 0, 0
+        self.notes: list[str] = []
+        self._handle: _Handle | None = None
+        self._drawn_s = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that a part is done.
+
+        Args:
+            done: How much is done.
+            total: How much there is, in the same unit; 0 if unknown.
+        """
+        is_new = (done, total) != (self.done, self.total)
+        self.done, self.total = done, total
+        now_s = time.monotonic()
+        if is_new and (now_s - self._drawn_s >= REDRAW_S or done == total):
+            self._drawn_s = now_s
+            self._draw()
+
+    def on_progress(self, stage: str, done: int, total: int) -> None:
+        """Show that a part of a stage of a training is done."""
+        if stage != self.stage:
+            self.stage, self._drawn_s = stage, 0.0
+        self(done, total)
+
+    def on_epoch(self, row: EpochRow) -> None:
+        """Show the validation accuracy of an epoch in place of that before."""
+        kept = [note for note in self.notes if not note.startswith("epoch ")]
+        self.notes = [*kept, f"epoch {row.epoch}: validation accuracy {percent(row.val_accuracy)}"]
+        self._draw()
+
+    def on_warning(self, text: str) -> None:
+        """Show a warning below the bar until the end."""
+        self.notes.append(f"warning: {text}")
+        self._draw()
+
+    def __repr__(self) -> str:
+        of = f" of {self.total}" if self.total else ""
+        return "; ".join([f"{self.stage or 'done'}: {self.done}{of}", *self.notes])
+
+    def _repr_html_(self) -> str:
+        return environment().get_template("progress.html").render(bar=self)
+
+    def _draw(self) -> None:
+        if (display := _notebook_display()) is not None:
+            if self._handle is None:
+                self._handle = cast(_Handle, display.display(self, display_id=True))
+            else:
+                self._handle.update(self)
+        elif sys.stderr.isatty():
+            filled = round(BAR_LETTERS * self.done / self.total) if self.total else 0
+            bar = "#" * min(filled, BAR_LETTERS)
+            end = "\n" if self.done == self.total else ""
+            sys.stderr.write(f"\r\033[K{bar:-<{BAR_LETTERS}} {self!r}{end}")
+            sys.stderr.flush()
+
+
+def _notebook_display() -> ModuleType | None:
+    """Return IPython's display module in a notebook, otherwise None."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if getattr(shell, "kernel", None) is None:
+        return None
+    from IPython import display
+
+    return cast(ModuleType, display)

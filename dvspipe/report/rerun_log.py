@@ -1,0 +1,202 @@
+"""A recording for the rerun viewer (rerun.io): events in space, pictures, rates and predictions on one timeline."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FileError
+from ..files import write_beside
+from ..parallel import Progress
+from ..results import Answer, RecordingFolder, SegmentRow, WindowRow, read_rows
+from .config import PreviewSettings
+from .painter import EventPainter, make_palette
+from .plots import EventSource
+from .previews import pictures_of
+from .style import LIGHT, readable
+
+if TYPE_CHECKING:
+    from rerun import RecordingStream
+    from rerun.blueprint import Blueprint
+
+RERUN_SUFFIX = ".rrd"
+TIMELINE = "time"
+MOST_POINTS = 1_000_000  # of the events in space and time; if there are more, every n-th
+TIME_LENGTH = 3.0  # of the axis of time, as a multiple of the sensor's longer side
+MOST_CLASSES = 12  # with a curve
+MAX_SIDE_PX = 640  # of a picture
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What `dvspipe infer` stored for a recording.
+
+    Args:
+        answer: The answer.
+        windows: Its windows.
+        segments: Its segments.
+    """
+
+    answer: Answer
+    windows: tuple[WindowRow, ...]
+    segments: tuple[SegmentRow, ...]
+
+    @classmethod
+    def read(cls, folder: Path) -> Predictions:
+        """Return the predictions in the folder of a recording, below the output folder of `dvspipe infer`.
+
+        Raises:
+            FileError: The folder has none, or a file of it holds something else.
+        """
+        files = RecordingFolder(Path(folder))
+        if not files.answer.is_file():
+            raise FileError(
+                f"{folder}: no predictions (expected {files.answer.name}, as in a folder of infer's output)"
+            )
+        return cls(Answer.read(files.answer), read_rows(files.windows, WindowRow), files.read_segments())
+
+
+def write_rerun(
+    source: EventSource,
+    path: Path | None,
+    settings: PreviewSettings = PreviewSettings(),
+    *,
+    zero_us: int | None = None,
+    predictions: Predictions | None = None,
+    progress: Progress = lambda *_: None,
+) -> None:
+    """Write a recording for the rerun viewer, or show it there.
+
+    Its time is that since the first event of the recording. Of more than a million events, every n-th is shown in
+    space and time; pictures and rates have all.
+
+    Args:
+        source: The recording.
+        path: The .rrd to write; it is complete or absent. None: start the viewer and send it the recording.
+        settings: How pictures show the events; `speed` and `fps` are not used.
+        zero_us: Time of the first event of the recording, if the events are a part of it.
+        predictions: What is shown beside them.
+        progress: Called with the number of pictures done and in all.
+
+    Raises:
+        FileError: rerun is not installed, or the file has another suffix or cannot be written.
+    """
+    if path is not None and path.suffix.lower() != RERUN_SUFFIX:
+        raise FileError(f"{path}: cannot be read by the rerun viewer (expected {RERUN_SUFFIX})")
+    with _open(path, predictions) as stream:
+        _log_events(stream, source, settings, zero_us, progress)
+        if predictions is not None:
+            _log_predictions(stream, predictions, source.span_us[0] if zero_us is None else zero_us)
+
+
+@contextmanager
+def _open(path: Path | None, predictions: Predictions | None) -> Iterator[RecordingStream]:
+    try:
+        import rerun
+    except ImportError as error:
+        name = "the rerun viewer" if path is None else str(path)
+        message = f"{name}: needs rerun, which is not installed; pip install 'dvspipe[rerun]'"
+        raise FileError(message) from error
+    stream = rerun.RecordingStream("dvspipe")
+    layout = _lay_out(predictions)
+    if path is None:
+        stream.spawn(default_blueprint=layout)
+        yield stream
+        stream.flush()
+        return
+    with write_beside(path) as beside:
+        stream.save(beside, default_blueprint=layout)
+        yield stream
+        stream.flush()
+        stream.disconnect()
+
+
+def _lay_out(predictions: Predictions | None) -> Blueprint:
+    """Return which views the viewer shows."""
+    from rerun import blueprint
+
+    curves = [blueprint.TimeSeriesView(origin="rate", name="events per second")]
+    if predictions is not None:
+        curves.append(blueprint.TimeSeriesView(origin="probability", name="probability of classes"))
+        curves.append(blueprint.TextLogView(origin="segments", name="segments"))
+    until_now = blueprint.VisibleTimeRange(
+        TIMELINE, start=blueprint.TimeRangeBoundary.infinite(), end=blueprint.TimeRangeBoundary.cursor_relative()
+    )
+    space = blueprint.Spatial3DView(origin="events", name="events in space and time", time_ranges=[until_now])
+    pictures = blueprint.Spatial2DView(origin="picture", name="events of a window")
+    return blueprint.Blueprint(
+        blueprint.Horizontal(blueprint.Vertical(pictures, space), blueprint.Vertical(*curves)),
+        blueprint.TimePanel(timeline=TIMELINE),
+        collapse_panels=True,
+    )
+
+
+def _log_events(
+    stream: RecordingStream, source: EventSource, settings: PreviewSettings, zero_us: int | None, progress: Progress
+) -> None:
+    import rerun
+
+    shown = settings.model_copy(
+        update={"fps": None, "speed": 1.0, "max_side_px": min(MAX_SIDE_PX, settings.max_side_px)}
+    )
+    painter = EventPainter(source.sensor, shown, None, None)
+    palette = make_palette(shown.colours)
+    every = max(1, -(-source.count // MOST_POINTS))
+    first_us, offset_us = source.span_us[0], 0 if zero_us is None else source.span_us[0] - zero_us
+    us_per_px = max(
+        1.0, (source.span_us[1] - first_us) / (TIME_LENGTH * max(source.sensor.width, source.sensor.height))
+    )
+    styles = (("off", LIGHT.off), ("on", LIGHT.on))
+    for name, colour in styles:
+        stream.log(f"rate/{name}", rerun.SeriesLines(colors=colour, names=name.upper()), static=True)
+    parts = (part for part in source.chunks if len(part))
+    seen = 0
+    for picture, events, since_us in pictures_of(parts, painter, source.span_us, zero_us, progress):
+        stream.set_time(TIMELINE, duration=np.timedelta64(since_us, "us"))
+        stream.log("picture", rerun.EncodedImage(contents=_png(picture.to_rgb(palette)), media_type="image/png"))
+        for on, (name, _) in enumerate(styles):
+            stream.log(f"rate/{name}", rerun.Scalars(np.count_nonzero(events.p == on) / shown.window_us * 1e6))
+        place = slice(-seen % every, None, every)
+        seen += len(events)
+        depth = (events.t[place] - first_us + offset_us) / us_per_px
+        positions = np.stack([events.x[place], -events.y[place].astype(np.int32), -depth], axis=1)
+        colours = np.array([colour for _, colour in styles], np.uint8)[events.p[place].astype(int)]
+        stream.log(
+            "events", rerun.Points3D(positions.astype(np.float32), colors=colours, radii=rerun.Radius.ui_points(1.0))
+        )
+
+
+def _png(picture: NDArray[np.uint8]) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(picture).quantize(64).save(file, format="png")
+    return file.getvalue()
+
+
+def _log_predictions(stream: RecordingStream, predictions: Predictions, zero_us: int) -> None:
+    import rerun
+
+    windows, segments = predictions.windows, predictions.segments
+    names = {window.label: window.class_name for window in windows}
+    names |= {each.label: each.class_name for each in segments if each.label is not None}
+    highest = np.max([window.probabilities for window in windows], axis=0, initial=0)
+    shown = sorted(names, key=lambda label: -highest[label])[:MOST_CLASSES]
+    for label in shown:
+        path = ["probability", names[label]]
+        stream.log(path, rerun.SeriesLines(names=readable(names[label])), static=True)
+        for window in windows:
+            stream.set_time(TIMELINE, duration=np.timedelta64(window.t_from_us - zero_us, "us"))
+            stream.log(path, rerun.Scalars(window.probabilities[label]))
+    for segment in segments:
+        stream.set_time(TIMELINE, duration=np.timedelta64(segment.t_start_us - zero_us, "us"))
+        end_s = (segment.t_end_us - zero_us) / 1e6
+        text = f"{readable(segment.class_name)}, {segment.probability:.0%}, until {end_s:.3f} s"
+        stream.log("segments", rerun.TextLog(text))

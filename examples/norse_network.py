@@ -1,0 +1,97 @@
+"""Train the same network in plain Norse cells and in dvspipe's layers: `python examples/norse_network.py`.
+
+Both begin with the same weights and see the same batches of rendered clips. The accuracies are equal; only the time
+differs, since dvspipe scans all steps of a layer at once, while the cells are called step by step.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from pathlib import Path
+
+import norse.torch as norse
+import numpy as np
+import torch
+from torch import nn
+
+import dvspipe
+from dvspipe.results import TrainingRun
+
+HEIGHT, WIDTH, STEPS, STEP_US = 18, 24, 20, 10_000
+TAU_S, TAU_READOUT_S = 0.04, 0.1
+HIDDEN = 48
+CLASSES = ("down", "left", "right")
+
+
+def render(label: str, rng: np.random.Generator) -> dvspipe.Events:
+    """Return the events of a bar that moves for 200 ms from a random place at a random speed."""
+    rows, columns = np.indices((HEIGHT, WIDTH))
+    place, length = (rows, HEIGHT) if label == "down" else (columns, WIDTH)
+    moved = rng.uniform(0.2, 0.4) * length + rng.uniform(0.6, 0.9) * np.linspace(-0.3, 0.5, 25) * length
+    if label == "left":
+        moved = length - 1 - moved
+    frames = 60 + 150 * np.exp(-((place - moved[:, None, None]) ** 2) / 4)
+    return dvspipe.events_from_video(frames.astype(np.uint8), {"video": {"fps": 125}})
+
+
+def write_clips(folder: Path) -> None:
+    """Write labelled recordings: for each class 16 to train on, and 8 to test on."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 16), ("test", 8)):
+        for label in CLASSES:
+            for number in range(count):
+                dvspipe.write(folder / part / label / f"{number:02}.h5", render(label, rng))
+
+
+def norse_network() -> nn.Module:
+    """Return the network in Norse's cells, which are called with each step and the state before it."""
+    dt = STEP_US * 1e-6
+    neurons = norse.LIFBoxParameters(tau_mem_inv=torch.tensor(1 / TAU_S))
+    integrators = norse.LIBoxParameters(tau_mem_inv=torch.tensor(1 / TAU_READOUT_S))
+    torch.manual_seed(0)
+    return norse.SequentialState(
+        nn.Flatten(),
+        nn.Linear(2 * HEIGHT * WIDTH, HIDDEN),
+        norse.LIFBoxCell(neurons, dt=dt),
+        nn.Linear(HIDDEN, len(CLASSES)),
+        norse.LIBoxCell(integrators, dt=dt),
+    )
+
+
+def train(clips: Path, folder: Path, network: dict[str, object], module: nn.Module | None = None) -> TrainingRun:
+    """Train a network with these settings on the clips."""
+    config = dvspipe.TrainConfig.model_validate({
+        "jobs": 1,
+        "data": {"kind": "folder", "root": str(clips)},
+        "bins": {"steps": STEPS, "step_us": STEP_US},
+        "network": network,
+        "optimiser": {"epochs": 5, "batch": 8, "learning_rate": 0.005},
+    })  # fmt: skip
+    return dvspipe.train(config, folder, network=module)
+
+
+def main() -> None:
+    """Train both, and print their test accuracies and the time of an epoch."""
+    ours = {
+        "kind": "mlp", "channels": (HIDDEN,), "tau_mem_s": TAU_S, "tau_readout_s": TAU_READOUT_S,
+        "slope": 1.0,  # of Norse's surrogate gradient, whatever its alpha
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_clips(folder / "clips")
+        runs = {
+            "Norse": train(
+                folder / "clips", folder / "norse", {"kind": "module", "call": "step_state"}, norse_network()
+            ),
+            "dvspipe": train(folder / "clips", folder / "dvspipe", ours),
+        }
+    print("network    test accuracy   loss of the last epoch   median seconds of an epoch")
+    for name, run in runs.items():
+        seconds = statistics.median(row.seconds for row in run.epochs)
+        print(f"{name:8} {run.test.accuracy:12.1%} {run.epochs[-1].train_loss:20.4f} {seconds:24.2f}")
+    assert runs["Norse"].test.accuracy == runs["dvspipe"].test.accuracy
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Recordings for the rerun viewer."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SENSOR, random_events
+from typer.testing import CliRunner
+
+from dvspipe.cli.app import app
+from dvspipe.errors import DvspipeError, FileError
+from dvspipe.events import Events
+from dvspipe.formats import write
+from dvspipe.report import EventSource, Predictions, PreviewSettings, write_rerun
+from dvspipe.results import Answer, EventRates, RecordingFolder, SegmentRow, WindowRow
+
+EVENTS = random_events(0, 1000, SENSOR, 99_000).shift_time(5_000_000)
+
+
+def source(events: Events = EVENTS) -> EventSource:
+    span_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (0, 0)
+    return EventSource([events], events.sensor, len(events), span_us)
+
+
+def predictions() -> Predictions:
+    common = {"label": 0, "class_name": "a/b c", "probability": 0.75}
+    windows = tuple(
+        WindowRow(
+            t_start_us=start, t_end_us=start + 50_000, entropy=0.5, events=9, probabilities=(0.75, 0.25),
+            t_from_us=start, t_to_us=start + 50_000, **common,
+        )
+        for start in (5_000_000, 5_050_000)
+    )  # fmt: skip
+    answer = Answer(
+        file="a.h5", folder="a.h5", certain=True, probabilities=(0.75, 0.25), events=1000, windows=2, segments=1,
+        t_first_us=5_000_000, t_last_us=5_099_000, rates=EventRates(start_us=None, bin_us=1, counts=()),
+        classified_us=1, layers=(), trained_on="", **common,
+    )  # fmt: skip
+    return Predictions(answer, windows, (SegmentRow(t_start_us=5_000_000, t_end_us=5_100_000, **common),))
+
+
+def test_what_infer_stored_is_read(tmp_path: Path) -> None:
+    given, folder = predictions(), RecordingFolder(tmp_path / "a.h5")
+    folder.path.mkdir()
+    folder.write_rows(given.windows, given.segments)
+    with pytest.raises(FileError, match=r"a\.h5: no predictions"):
+        Predictions.read(folder.path)
+    given.answer.write(folder.answer)
+    assert Predictions.read(folder.path) == given
+
+
+def test_another_suffix_and_a_missing_rerun_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    with pytest.raises(FileError, match=r"a\.mp4.*expected \.rrd"):
+        write_rerun(source(), tmp_path / "a.mp4")
+    with pytest.raises(FileError, match=r"a\.rrd: needs rerun.*dvspipe\[rerun\]"):
+        write_rerun(source(), tmp_path / "a.rrd")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-o", "x.rrd"], "--to rerun"),
+        ([], "no output"),
+        (["--spawn", "-o", "x.rrd"], "--spawn"),
+        (["--to", "rerun", "-o", "x.rrd", "--fps", "20"], "--fps"),
+        (["--to", "rerun", "-o", "x.rrd", "--mode", "xyt"], "--mode"),
+        (["-o", "x.webm", "--predictions", "a"], "--predictions"),
+        (["--to", "rerun", "-o", "x.rrd", "--predictions", "missing"], "missing: no predictions"),
+    ],
+)
+def test_options_of_the_viewer_go_together(tmp_path: Path, options: list[str], message: str) -> None:
+    write(tmp_path / "a.h5", EVENTS)
+    done = CliRunner().invoke(app, ["view", str(tmp_path / "a.h5"), *options])
+    assert isinstance(done.exception, DvspipeError)
+    assert message in str(done.exception)
+
+
+def columns(path: Path) -> dict[str, Any]:
+    """The values that a file has for each entity, in the order of time."""
+    reader = pytest.importorskip("rerun.chunk", reason="the extra rerun is not installed, or is older than 0.41")
+    found: dict[str, Any] = {}
+    for chunk in reader.RrdReader(path).stream().to_chunks():
+        found.setdefault(chunk.entity_path, []).append(chunk.to_record_batch())
+    return found
+
+
+def test_pictures_points_rates_and_predictions_are_on_one_timeline(tmp_path: Path) -> None:
+    pytest.importorskip("rerun", reason="the extra rerun is not installed")
+    path = tmp_path / "a.rrd"
+    write_rerun(source(), path, PreviewSettings(window_us=10_000), predictions=predictions())
+    assert [each.name for each in tmp_path.iterdir()] == ["a.rrd"]
+    found = columns(path)
+    assert {"/picture", "/events", "/rate/on", "/rate/off", "/segments"} <= set(found)
+    rows = {name: sum(batch.num_rows for batch in batches) for name, batches in found.items()}
+    assert rows["/picture"] == rows["/events"] == 10
+    assert rows["/rate/on"] == 11  # one of them is its name
+    points = sum(
+        len(row)
+        for batch in found["/events"]
+        for name in batch.schema.names
+        if name.endswith("positions")
+        for row in batch.column(name).to_pylist()
+    )
+    assert points == len(EVENTS)
+    times = [str(column[0]) for batch in found["/picture"] for column in [batch.column("time").to_pylist()]]
+    assert times[0] == "0:00:00"
+    assert sum(name.startswith("/probability/") for name in found) == 1
+
+
+def test_no_events_are_a_file_too(tmp_path: Path) -> None:
+    pytest.importorskip("rerun", reason="the extra rerun is not installed")
+    write_rerun(source(Events.empty(SENSOR)), tmp_path / "a.rrd")
+    assert (tmp_path / "a.rrd").stat().st_size > 100
