@@ -611,6 +611,72 @@ def add_up(t: NDArray[np.int64], x: NDArray[np.int16], y: NDArray[np.int16], p: 
     return total
 
 
+LOADER_WORKERS, LOADER_BATCH, LOADER_EPOCHS = 2, 32, 7
+LOADER_BINS = BinConfig(steps=20, step_us=16_000)
+
+
+def bench_loader(options: Options) -> Iterator[Figure]:
+    """Recordings/s of N-MNIST in batches with two workers, wall clock, beside Tonic's ToFrame and DiskCachedDataset.
+
+    The first epoch starts the workers, encodes and fills the caches; the others read them. They are measured in turns.
+    """
+    root = options.data and options.data / "nmnist"
+    if not root or not root.is_dir():
+        _skip("loader/nmnist", "no nmnist in --data or DVSPIPE_TEST_DATA")
+        return
+    with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as folder:
+        ours = _our_loader(root, Path(folder, "dvspipe"))
+        theirs = _tonic_loader(root, Path(folder, "tonic"))
+        spent = {"first": [(_pass(ours), _pass(theirs))]}
+        spent["next"] = [(_pass(ours), _pass(theirs)) for _ in range(LOADER_EPOCHS)]
+    for epoch, seconds in spent.items():
+        own_s, tonic_s = (statistics.median(each) for each in zip(*seconds, strict=True))
+        count = len(ours.dataset)
+        beside = {"recordings/s": count / own_s, "Tonic's recordings/s": count / tonic_s}
+        target = 5 if epoch == "next" else None
+        yield Figure(f"loader/nmnist_{epoch}_epoch", tonic_s / own_s, "x Tonic's speed", target, beside)
+
+
+def _pass(batches: Any) -> float:
+    """Seconds of an epoch."""
+    began = time.perf_counter()
+    assert sum(len(batch[1]) for batch in batches) == len(batches.dataset)
+    return time.perf_counter() - began
+
+
+def _our_loader(root: Path, cache: Path) -> Any:
+    from dvspipe.torch import SpikeDataset, loader
+
+    dataset = SpikeDataset({"kind": "nmnist", "root": root, "cache": cache}, LOADER_BINS)
+    return loader(dataset, LOADER_BATCH, shuffle=True, num_workers=LOADER_WORKERS, persistent_workers=True)
+
+
+def _tonic_loader(root: Path, cache: Path) -> Any:
+    """Tonic's documented pipeline; its NMNIST, which refuses a partial copy, finds these files without its check."""
+    from tonic import DiskCachedDataset
+    from tonic.collation import PadTensors
+    from tonic.datasets import NMNIST
+    from tonic.transforms import ToFrame
+    from torch.utils.data import DataLoader
+
+    dataset = NMNIST.__new__(NMNIST)
+    NMNIST.__bases__[0].__init__(
+        dataset, str(root), transform=ToFrame(sensor_size=NMNIST.sensor_size, n_time_bins=LOADER_BINS.steps)
+    )
+    dataset.first_saccade_only = dataset.stabilize = False
+    dataset.data = [str(path) for path in sorted(root.glob("*/*/*.bin"))]
+    dataset.targets = [int(Path(path).parent.name) for path in dataset.data]
+    cached = DiskCachedDataset(dataset, cache_path=str(cache))
+    return DataLoader(
+        cached,
+        LOADER_BATCH,
+        shuffle=True,
+        num_workers=LOADER_WORKERS,
+        persistent_workers=True,
+        collate_fn=PadTensors(batch_first=False),
+    )
+
+
 def bench_synthesis(_options: Options) -> Iterator[Figure]:
     """Synthetic clips of 1.5 s per CPU second, rendered and simulated: 1,000 in at most 5 minutes on 2 cores."""
     record_gesture(0, person=0, clip=0, seed=0)  # compiles
@@ -700,6 +766,7 @@ BENCHES: dict[str, Callable[[Options], Iterator[Figure]]] = {
     "formats": bench_formats,
     "inference": bench_inference,
     "learning": bench_learning,
+    "loader": bench_loader,
     "network": bench_network,
     "simulator": bench_simulator,
     "start": bench_start,

@@ -49,6 +49,7 @@ ORDER = [
     "inference",
     "report",
     "export",
+    "torch",
     "demo",
     "cli",
 ]
@@ -72,7 +73,7 @@ ONLY_HOMES = {
     "filelock": {"files"},
     "h5py": {"formats"},
     "hdf5plugin": {"formats"},
-    "isal": {"formats"},
+    "isal": {"datasets", "formats"},
     "jinja2": {"report"},
     "matplotlib": {"report"},
     "nir": {"export"},
@@ -100,7 +101,7 @@ ONLY_HOMES = {
     "scipy": {"results", "comparison", "simulator", "training"},
     "sklearn": {"report", "training"},
     "tonic": {"datasets"},
-    "torch": {"networks", "learning", "checkpoint", "training", "inference", "export"},
+    "torch": {"networks", "learning", "checkpoint", "training", "inference", "export", "torch"},
     "triton": {"networks"},
     "typer": {"cli"},
 }

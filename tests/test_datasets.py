@@ -28,6 +28,7 @@ from dvspipe.datasets import (
     training_batches,
     write_split,
 )
+from dvspipe.datasets.cache import ARRAYS
 from dvspipe.datasets.images import build_code
 from dvspipe.datasets.survey import survey
 from dvspipe.encoding import BinConfig, encode_events
@@ -248,7 +249,7 @@ def test_a_corrupted_tensor_in_the_cache_is_made_again(tmp_path: Path, caplog: p
     save_folder(tmp_path / "data")
     samples, cache = open_dataset(DataConfig(root=tmp_path / "data"), seed=0).train, Cache(tmp_path / "cache")
     fresh = SpikeTensors(samples, TensorSettings(BINS), cache=cache)
-    files = sorted(cache.folder.rglob("*.npz"))
+    files = sorted(cache.folder.rglob(f"*{ARRAYS}"))
     assert len(files) == len(samples) == cache.size()[0]
     content = files[0].read_bytes()
     for corrupted in (b"", content[: len(content) // 2], content[:60] + b"xx" + content[62:], b"nonsense"):
@@ -272,7 +273,7 @@ def test_a_full_disk_names_its_remedies(tmp_path: Path, monkeypatch: pytest.Monk
         ("data.cache", "DIR"),
         ("data.cache", "none"),
     ]
-    assert not [*(tmp_path / "cache").rglob("*.npz")]
+    assert not [*(tmp_path / "cache").rglob(f"*{ARRAYS}")]
 
 
 def test_an_empty_recording_and_one_of_another_sensor_are_named(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from dvspipe.training import TrainConfig
 ROOT = Path(__file__).parents[1]
 PAGES = sorted({path for pattern in ("*.md", "docs/*.md", "dvspipe/checkpoints/*.md") for path in ROOT.glob(pattern)})
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
-FOLDERS = tuple(f"{name}/" for name in ("configs", "docs", "dvspipe", "scripts", "tests"))
+FOLDERS = tuple(f"{name}/" for name in ("configs", "docs", "dvspipe", "examples", "scripts", "tests"))
 GROUPS = tuple(TrainConfig.model_fields)
 TAKES_CONFIG = {"train", "eval", "data stats", "data check"}
 SETTINGS_OF = {

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
+SCRIPTS = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+SLOW = {"norse_network"}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_an_example_runs(script: Path, tmp_path: Path) -> None:
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout
+@pytest.mark.parametrize(
+    "script",
+    [pytest.param(path, marks=pytest.mark.slow if path.stem in SLOW else (), id=path.stem) for path in SCRIPTS],
+)
+def test_an_example_runs_and_prints_its_result(
+    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [str(script)])
+    try:
+        runpy.run_path(str(script), run_name="__main__")  # in this process, which has imported torch already
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "dvspipe":
+            raise
+        pytest.skip(f"{error.name} is not installed")
+    assert capsys.readouterr().out
+
+
+def test_examples_begin_with_what_they_show() -> None:
+    assert all(script.read_text(encoding="utf-8").startswith('"""') for script in SCRIPTS)

@@ -156,7 +156,7 @@ def run_detached(network: SpikingNetwork, keep: float | None, readout_keep: floa
     for step in spikes().double():
         x = step
         for number, layer in enumerate(layers):
-            a = float(layer.lif.rate())
+            a = layer.lif.factor
             decay = 1 - a if keep is None else keep
             if hasattr(layer, "linear"):
                 x = x.flatten(1)
@@ -188,7 +188,7 @@ def test_stllr_is_its_sum_over_steps() -> None:
     network = build(MLP | {"channels": (6,)})
     layer: Any = network.layers[0]
     readout: Any = network.readout
-    a, gain, k = float(layer.lif.rate()), GAIN, readout.factor
+    a, gain, k = layer.lif.factor, GAIN, readout.factor
     x = spikes().double().flatten(2)
     W, b, V = layer.linear.weight.detach(), layer.linear.bias.detach(), network.linear.weight.detach()
     v = torch.zeros(B, 6, dtype=torch.float64)

@@ -10,13 +10,23 @@ from .augmentation import AugmentConfig, MixKind, VaryConfig
 from .cache import Cache, default_cache
 from .config import DataConfig, DataKind, ImageCode
 from .folders import folder_settings, open_folder, open_gestures, open_labelled
+from .given import from_recordings
 from .images import open_mnist
 from .public import open_dvs_gesture, open_nmnist
 from .rendered import open_rendered
 from .samples import PARTS, DataSet, Part, Sample, divide, leave_out_copies
 from .source import DataSource
 from .split import Split, check_split, read_split, restore_split, write_split
-from .tensors import Batch, BatchSettings, SpikeTensors, TensorSettings, plain_batches, training_batches
+from .tensors import (
+    Batch,
+    BatchSettings,
+    SampleEncoder,
+    SpikeTensors,
+    TensorSettings,
+    encode_image,
+    plain_batches,
+    training_batches,
+)
 from .tonic import from_tonic, open_tonic
 from .transforms import TransformConfig, apply_transforms, make_transform
 
@@ -33,6 +43,7 @@ __all__ = [
     "MixKind",
     "Part",
     "Sample",
+    "SampleEncoder",
     "SpikeTensors",
     "Split",
     "TensorSettings",
@@ -42,7 +53,9 @@ __all__ = [
     "check_split",
     "default_cache",
     "divide",
+    "encode_image",
     "folder_settings",
+    "from_recordings",
     "from_tonic",
     "leave_out_copies",
     "make_transform",

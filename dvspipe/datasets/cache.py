@@ -6,25 +6,29 @@ A file is either complete or absent, whichever processes write it; a corrupted o
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
+import math
 import os
 import shutil
-import zipfile
-import zlib
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from ..errors import FileError, Remedy
 from ..files import LOCK_NAME, require_space, wait_for_lock, write_beside
 
-CORRUPTIONS = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
-LAYOUT = 1  # of the stored results; increment it to make all of them again
-ARCHIVE_BYTES = 1 << 20  # room for the directory at the end of an archive
+CORRUPTIONS = (OSError, ValueError, TypeError, cast(type[Exception], isal_zlib.error))
+LAYOUT = 2  # of the stored results; increment it to make all of them again
+ARRAYS = ".arrays"  # suffix of files of named arrays
+ZLIB_LEVEL = 1  # spikes are mostly 0: a fifteenth of their size, in a tenth of the time of the standard zlib's default
+HEADER_BYTES = 1 << 12  # room for the names and shapes of arrays
 
 Result = TypeVar("Result")
 
@@ -51,20 +55,19 @@ class Cache:
 
         The version of dvspipe is part of it. Keys are distinguished by their `repr`.
         """
-        return hashlib.blake2b(repr((LAYOUT, version("dvspipe"), key)).encode(), digest_size=20).hexdigest()
+        return hashlib.blake2b(repr((LAYOUT, _own_version(), key)).encode(), digest_size=20).hexdigest()
 
     def path(self, digest: str, suffix: str) -> Path:
         """Return the path at which the result of a digest is stored."""
-        return self.folder / digest[:2] / f"{digest[2:]}{suffix}"
+        return self.folder / f"{digest[:2]}/{digest[2:]}{suffix}"
 
     def read(self, digest: str) -> dict[str, NDArray[Any]] | None:
         """Return the named arrays of a digest, or None if they are missing or corrupted."""
-        path = self.path(digest, ".npz")
-        if not path.exists():
-            return None
+        path = self.path(digest, ARRAYS)
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                return dict(stored)
+            return _unpack(path.read_bytes())
+        except FileNotFoundError:
+            return None
         except CORRUPTIONS as error:
             log.warning("%s: corrupted (%s), made again", path, error)
             return None
@@ -75,11 +78,11 @@ class Cache:
         Raises:
             FileError: The folder cannot be written to, or its disk is full.
         """
-        path = self.path(digest, ".npz")
+        path = self.path(digest, ARRAYS)
         try:
-            with write_beside(path, durable=False) as beside, beside.open("wb") as file:
-                require_space(path, sum(array.nbytes for array in arrays.values()) + ARCHIVE_BYTES)
-                np.savez_compressed(file, allow_pickle=False, **arrays)
+            with write_beside(path, durable=False) as beside:
+                require_space(path, sum(array.nbytes for array in arrays.values()) + HEADER_BYTES)
+                beside.write_bytes(_pack(arrays))
         except FileError as error:
             raise FileError(
                 error.message,
@@ -125,3 +128,31 @@ def _read_if_complete(path: Path, read: Callable[[Path], Result]) -> Result | No
     except FileError as error:
         log.warning("%s: corrupted (%s), made again", path, error)
         return None
+
+
+@cache
+def _own_version() -> str:
+    return version("dvspipe")  # takes 0.4 ms
+
+
+def _pack(arrays: dict[str, NDArray[Any]]) -> bytes:
+    """Return named arrays as compressed bytes with a checksum: a line of JSON, then their contents.
+
+    `np.load` takes three times as long to read an archive of small arrays.
+    """
+    shapes = {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
+    content = [json.dumps(shapes).encode(), b"\n", *(array.tobytes() for array in arrays.values())]
+    return isal_zlib.compress(b"".join(content), ZLIB_LEVEL)
+
+
+def _unpack(packed: bytes) -> dict[str, NDArray[Any]]:
+    """Return the arrays of `_pack`, which may be written to."""
+    content: bytes = isal_zlib.decompress(packed)
+    place = content.index(b"\n") + 1
+    arrays = {}
+    for name, (dtype, shape) in json.loads(content[:place]).items():
+        count = math.prod(shape)
+        array: NDArray[Any] = np.frombuffer(content, dtype, count, place)
+        arrays[name] = array.reshape(shape).copy()
+        place += array.nbytes
+    return arrays

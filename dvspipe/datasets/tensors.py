@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..encoding import BinConfig, BinCounts, encode_events
-from ..errors import ConfigError, DataError, Remedy
+from ..errors import ConfigError, DataError, EventError, Remedy
 from ..events import Events
 from ..parallel import Processes, Progress, ignore_progress, map_items, prefetch
 from .augmentation import AugmentConfig, Spikes, VaryConfig, augment, mirrored_labels, mix, vary
-from .cache import Cache
+from .cache import ARRAYS, Cache
 from .samples import Image, Sample
 from .transforms import TransformConfig, apply_transforms
 
@@ -38,12 +38,14 @@ class TensorSettings:
         views: Number of variants of each recording: the recording itself, and others changed at random.
         vary: How the other variants are changed.
         seed: Seed of these changes, and of spike codes that draw at random.
+        complete: Whether a tensor has as many steps as its recording lasts, instead of `bins.steps`.
     """
 
     bins: BinConfig
     views: int = 1
     vary: VaryConfig = field(default_factory=VaryConfig)
     seed: int = 0
+    complete: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class TensorKey:
         views: Number of variants.
         vary: How the other variants are changed; None if there are none.
         seed: Seed of these changes; None if there are none.
+        complete: Whether the tensor has as many steps as the recording lasts.
     """
 
     version: str
@@ -63,6 +66,7 @@ class TensorKey:
     views: int
     vary: VaryConfig | None
     seed: int | None
+    complete: bool
 
 
 class EncodedSample(NamedTuple):
@@ -136,7 +140,7 @@ class SpikeTensors:
     def _encode_all(self, jobs: int, progress: Progress | None) -> None:
         samples = self._samples
         log.info("encoding %d samples in %d process(es)", len(samples), jobs)
-        encode = _EncodeSample(self._settings, self._cache)
+        encode = SampleEncoder(self._settings, self._cache)
         shape: tuple[int, ...] | None = None
         for number, encoded in enumerate(_map_samples(encode, samples, jobs)):
             if shape is None:
@@ -159,13 +163,13 @@ class SpikeTensors:
 
     def __getitem__(self, number: int) -> NDArray[Any]:
         if self._of_images:
-            return self._encode_image(number)
+            return encode_image(self._samples[number], number, self._settings)[None]
         if self._in_memory is not None:
             return np.asarray(self._in_memory[number])
         assert self._cache is not None
         stored = self._cache.read(self._digests[number])
         if stored is None:
-            raise DataError(f"{self._cache.path(self._digests[number], '.npz')}: was removed from the cache; try again")
+            raise DataError(f"{self._cache.path(self._digests[number], ARRAYS)}: was removed from the cache; try again")
         return stored["spikes"]
 
     def encode_transformed(
@@ -181,12 +185,6 @@ class SpikeTensors:
         if not isinstance(events, Events):
             raise ConfigError("augment.tonic: changes events, and the samples are images")
         return encode_events(apply_transforms(events, transforms, rng), self._settings.bins)
-
-    def _encode_image(self, number: int) -> NDArray[Any]:
-        sample = self._samples[number]
-        assert sample.code is not None
-        rng = np.random.default_rng([self._settings.seed, number])
-        return sample.code.encode(cast(Image, sample.load()), rng)[None]
 
     def counts(self) -> list[BinCounts]:
         """Return the event counts of each recording itself; of an image, the sum of its values as `events`."""
@@ -304,15 +302,25 @@ def _allocate(tensor: NDArray[Any], samples: int, cache: Cache | None) -> NDArra
 
 
 @dataclass(frozen=True)
-class _EncodeSample:
-    """Encode a sample, or read its tensor from the cache; picklable."""
+class SampleEncoder:
+    """Encodes samples, or reads their tensors from a cache; picklable.
+
+    Args:
+        settings: Steps and variants.
+        cache: Where tensors are kept; None: nowhere.
+    """
 
     settings: TensorSettings
     cache: Cache | None
 
     def __call__(self, sample: Sample, _progress: Progress | None = None) -> EncodedSample:
+        """Return the tensors of a sample."""
+        return self.encode(sample, self.digest(sample))
+
+    def digest(self, sample: Sample) -> str:
+        """Return where the tensors of a sample are in the cache; empty without one."""
         if self.cache is None:
-            return EncodedSample("", *encode_sample(sample, self.settings))
+            return ""
         settings, varied = self.settings, self.settings.views > 1
         key = TensorKey(
             version=sample.read_version(),
@@ -320,13 +328,18 @@ class _EncodeSample:
             views=settings.views,
             vary=settings.vary if varied else None,
             seed=settings.seed if varied else None,
+            complete=settings.complete,
         )
-        digest = self.cache.digest(key)
-        stored = self.cache.read(digest)
+        return self.cache.digest(key)
+
+    def encode(self, sample: Sample, digest: str) -> EncodedSample:
+        """Return the tensors of a sample, whose digest is known."""
+        stored = None if self.cache is None else self.cache.read(digest)
         if stored is not None:
             return EncodedSample(digest, stored["spikes"], stored["counts"])
         spikes, counts = encode_sample(sample, self.settings)
-        self.cache.write(digest, spikes=spikes, counts=counts)
+        if self.cache is not None:
+            self.cache.write(digest, spikes=spikes, counts=counts)
         return EncodedSample(digest, spikes, counts)
 
 
@@ -356,8 +369,21 @@ def encode_sample(sample: Sample, settings: TensorSettings) -> tuple[NDArray[Any
     if not len(events):
         raise DataError(f"{sample.name}: contains no events")
     start_us, counts = int(events.t[0]), list[BinCounts]()
-    variants = [encode_events(events, settings.bins, start_us=start_us, callback=counts.append)]
+    bins = settings.bins
+    if settings.complete:
+        try:
+            bins = bins.for_complete(events)
+        except EventError as error:
+            raise DataError(f"{sample.name}: {error.message}") from error
+    variants = [encode_events(events, bins, start_us=start_us, callback=counts.append)]
     for view in range(1, settings.views):
         rng = np.random.default_rng([settings.seed, view, len(events), start_us & 0xFFFFFFFF])
-        variants.append(encode_events(vary(events, settings.vary, rng), settings.bins, start_us=start_us))
+        variants.append(encode_events(vary(events, settings.vary, rng), bins, start_us=start_us))
     return np.stack(variants), np.array([getattr(counts[0], name) for name in COUNTED], np.int64)
+
+
+def encode_image(sample: Sample, number: int, settings: TensorSettings) -> NDArray[Any]:
+    """Return the spikes [T, C, H, W] of an image by its code, whose draws depend on the seed and its number."""
+    assert sample.code is not None
+    rng = np.random.default_rng([settings.seed, number])
+    return sample.code.encode(cast(Image, sample.load()), rng)

@@ -27,6 +27,7 @@ from ..events import LATEST_US, Events, SensorSize, concatenate, windows
 from .kernels import NEVER_US, Places, StepTimes, add_counts, add_weights, note_times, write_surface
 
 LARGEST_COUNT = 255
+MAX_STEPS = 10_000
 
 StepRule = Literal["time", "recording", "events"]
 """What a step is; see `BinConfig.by`."""
@@ -39,7 +40,7 @@ PolarityMode = Literal["apart", "merged", "signed"]
 class BinConfig(Settings):
     """How a recording becomes a spike tensor [T, C, H, W]."""
 
-    steps: int = Field(default=20, ge=1, le=10_000)
+    steps: int = Field(default=20, ge=1, le=MAX_STEPS)
     """T, the number of time steps."""
     by: StepRule = "time"
     """What a step is: `step_us` of time, the T-th part of the duration of the recording, or `step_events` events."""
@@ -103,6 +104,24 @@ class BinConfig(Settings):
         """Return C, H and W of the spike tensor for a sensor."""
         grid = self.grid(sensor)
         return self.channels, grid.height, grid.width
+
+    def for_complete(self, events: Events) -> BinConfig:
+        """Return the same steps, as many as a recording lasts: as many as `encode_stream` yields.
+
+        Args:
+            events: A recording, with at least one event.
+
+        Raises:
+            EventError: It lasts longer than 10,000 steps.
+        """
+        if self.by == "recording":
+            return self
+        steps = events.duration_us // self.step_us + 1 if self.by == "time" else -(-len(events) // self.step_events)
+        if self.form == "voxel":
+            steps += 1  # into which the last events reach
+        if steps > MAX_STEPS:
+            raise EventError(f"lasts too long for one spike tensor (found {steps} steps, expected at most {MAX_STEPS})")
+        return self.model_copy(update={"steps": steps})
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """Spiking networks: Norse's neurons, and neurons that spike at most once."""
 
 from .activity import LayerActivity, LayerTrace, count_activity, summarize_layers, trace_layers, watch_rates
-from .config import ModuleCall, NetworkConfig, NetworkKind, Norm, Readout, Reset, Surrogate
+from .config import ModuleCall, NetworkConfig, NetworkKind, NeuronConfig, Norm, Readout, Reset, Surrogate
 from .first_spike import FirstSpikeLayer, FirstSpikeNetwork
 from .integrate_and_fire import IntegrateAndFire
 from .models import Network, SpikingNetwork, State
 from .module import NO_MODULES, ModuleNetwork, ModuleSource, Task
-from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout
+from .neurons import LIF, CountReadout, LeakyReadout, Levels, LinearReadout
 from .norms import (
     BatchNorm,
     ClassMoments,
@@ -32,6 +32,7 @@ __all__ = [
     "LayerActivity",
     "LayerTrace",
     "LeakyReadout",
+    "Levels",
     "LinearReadout",
     "ModuleCall",
     "ModuleNetwork",
@@ -39,6 +40,7 @@ __all__ = [
     "Network",
     "NetworkConfig",
     "NetworkKind",
+    "NeuronConfig",
     "NeuronResponse",
     "Norm",
     "Readout",

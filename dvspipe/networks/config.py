@@ -11,7 +11,7 @@ from ..config import TARGET_PATTERN, Settings
 NetworkKind = Literal["csnn", "sew", "plif", "mlp", "stdp", "first_spike", "module"]
 """The architecture; see `NetworkConfig.kind`."""
 Reset = Literal["zero", "subtract"]
-"""What a spike does to the membrane; see `NetworkConfig.reset`."""
+"""What a spike does to the membrane; see `NeuronConfig.reset`."""
 Norm = Literal["batch", "weight"]
 """What normalises the currents of convolutions; see `NetworkConfig.norm`."""
 Surrogate = Literal["superspike", "arctan", "triangle"]
@@ -22,7 +22,28 @@ ModuleCall = Literal["sequence", "sequence_state", "step_state", "step"]
 """How a module of yours is called; see `NetworkConfig.call`."""
 
 
-class NetworkConfig(Settings):
+class NeuronConfig(Settings):
+    """The constants of leaky integrate-and-fire neurons."""
+
+    tau_mem_s: float = Field(default=0.03, gt=0)
+    """Membrane time constant of the spiking neurons in seconds; at least one time step."""
+    tau_syn_s: float | None = Field(default=None, gt=0)
+    """Time constant of the synaptic current in seconds, at least one time step; None: no synaptic current."""
+    learn_tau: bool = False
+    """Whether the membrane time constant of each layer is trained, starting at `tau_mem_s`."""
+    gain: float = Field(default=1.0, gt=0, le=1e4)
+    """Factor on input currents; with tau_mem_s / dt a spike adds its full weight, as in snnTorch's `Leaky`."""
+    reset: Reset = "zero"
+    """What a spike does to the membrane: `zero` sets it to 0, `subtract` subtracts the threshold, 1."""
+    detach_reset: bool = False
+    """Whether the reset has no gradient: a spike then counts by what it does to the next layer only."""
+    surrogate: Surrogate = "superspike"
+    """Kind of the surrogate gradient; see `Spike`."""
+    slope: float = Field(default=5.0, gt=0)
+    """Slope of the surrogate gradient."""
+
+
+class NetworkConfig(NeuronConfig):
     """The shape of a spiking network and the constants of its neurons."""
 
     kind: NetworkKind = "csnn"
@@ -61,31 +82,15 @@ class NetworkConfig(Settings):
     while they learn."""
     last_pool: int = Field(default=4, ge=1, le=64)
     """`stdp`: side of the squares of pixels over which the potentials of the last block are pooled."""
-    tau_mem_s: float = Field(default=0.03, gt=0)
-    """Membrane time constant of the spiking neurons in seconds; at least one time step."""
-    tau_syn_s: float | None = Field(default=None, gt=0)
-    """Time constant of the synaptic current in seconds, at least one time step; None: no synaptic current."""
     leak: bool = True
     """`first_spike`: whether membranes leak, with `tau_mem_s` once or twice `tau_syn_s` (Göltz et al. 2021), or only
     integrate the synaptic current (Mostafa 2017)."""
     keep_alive: float = Field(default=0.0, ge=0)
     """`first_spike`: weight of the penalty for each neuron whose weights sum to less than what makes it spike if all
     its inputs spike at once (Mostafa 2017, who has 100); 0: none."""
-    learn_tau: bool = False
-    """Whether the membrane time constant of each layer is trained, starting at `tau_mem_s`."""
-    gain: float = Field(default=1.0, gt=0, le=1e4)
-    """Factor on input currents; with tau_mem_s / dt a spike adds its full weight, as in snnTorch's `Leaky`."""
-    reset: Reset = "zero"
-    """What a spike does to the membrane: `zero` sets it to 0, `subtract` subtracts the threshold, 1."""
-    detach_reset: bool = False
-    """Whether the reset has no gradient: a spike then counts by what it does to the next layer only."""
     norm: Norm = "batch"
     """`batch`: batch norm after each convolution. `weight`: scaled weight standardisation of the kernels, which depends
     on no recording, so that rules that learn step by step can use it."""
-    surrogate: Surrogate = "superspike"
-    """Kind of the surrogate gradient; see `Spike`."""
-    slope: float = Field(default=5.0, gt=0)
-    """Slope of the surrogate gradient."""
     readout: Readout = "leaky"
     """`leaky`: a leaky integrator per class, whose mean potential is its logit. `count`: spiking neurons. `linear`: the
     linear layer itself, the only one for `stdp`."""

@@ -10,17 +10,27 @@ own cell, step by step.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
-from .config import NetworkConfig, Surrogate
+from ..config import as_settings
+from ..errors import ConfigError
+from .config import NetworkConfig, NeuronConfig, Surrogate
 from .scan import ScanSettings, scan_lif, scan_membranes
 
 if TYPE_CHECKING:  # Norse imports matplotlib (1.4 s and 50 MB), and fused scans do without its cell
+    from norse.torch.functional.leaky_integrator_box import LIBoxParameters
     from norse.torch.functional.lif_box import LIFBoxFeedForwardState, LIFBoxParameters
+
+NO_LEAK = 2.0**-64  # dt / tau of neurons without a leak: v + a (i / a - v) is v + i as computed, since a v vanishes
+STEP_S = 1.0  # of parameters that are per step; only dt / tau counts
+
+SnnReset = Literal["subtract", "zero", "none"]
+"""What a spike does in snnTorch; see `LIF.from_snntorch`."""
 
 
 class Spike(torch.autograd.Function):
@@ -75,99 +85,250 @@ def lif_step(
     return spikes, LIFBoxFeedForwardState(parameters.reset_method(spikes, v, parameters.v_reset, parameters.v_th))
 
 
+class Levels(NamedTuple):
+    """Membrane potentials that matter to a neuron, in any unit, with Norse's names.
+
+    Args:
+        v_th: Threshold, above which the neuron spikes.
+        v_reset: Potential after a spike, if it does not subtract.
+        v_leak: Potential to which the membrane leaks, and from which it starts.
+        drop: What a spike subtracts, if it does; None: v_th.
+    """
+
+    v_th: float = 1.0
+    v_reset: float = 0.0
+    v_leak: float = 0.0
+    drop: float | None = None
+
+
 class LIF(nn.Module):
     """Leaky integrate-and-fire neurons, scanned over time.
 
+    For an input current i, a step of dt seconds is
+
+        h = v + dt / tau_mem_s * (v_leak + gain * i - v),    z = 1 if h > v_th else 0,
+
+    and then v = v_reset if z else h or, with `reset = subtract`, v = h - z * v_th. All steps run in one compiled pass
+    over memory, forward and backward: on the CPU, and with Triton on a GPU.
+
     Args:
-        config: Time constants, whether they are trained, surrogate, gain and reset.
+        config: Time constants, whether they are trained, surrogate, gain and reset, also as plain keys and values.
         dt: Length of a time step in seconds.
+        levels: Threshold, reset and leak potential.
         pool: Side of the squares of pixels whose spikes are averaged; 1 for none.
         in_place: Whether the memory of the currents may be overwritten, as in `ScanSettings`.
+
+    Raises:
+        ConfigError: A setting is wrong, or the time constant is shorter than a step.
+
+    Example:
+        >>> lif = LIF({"tau_mem_s": 0.02, "reset": "subtract"}, dt=0.005)
+        >>> currents = torch.full((4, 1, 3), 3.0)  # T, B and any further axes
+        >>> spikes, state = lif(currents)
+        >>> spikes[:, 0, 0], state.shape
+        (tensor([0., 1., 0., 1.]), torch.Size([1, 1, 3]))
+        >>> more, state = lif(currents, state)  # the next steps of the same recordings
     """
 
-    def __init__(self, config: NetworkConfig, dt: float, *, pool: int = 1, in_place: bool = False) -> None:
+    def __init__(
+        self,
+        config: NeuronConfig | Mapping[str, object],
+        dt: float,
+        *,
+        levels: Levels = Levels(),
+        pool: int = 1,
+        in_place: bool = False,
+    ) -> None:
         super().__init__()
-        factor = dt / config.tau_mem_s
-        self.factor: Tensor
+        config = as_settings(NeuronConfig, config)
+        self.factor = dt / config.tau_mem_s
+        if not 0 < self.factor <= 1:
+            raise ConfigError(
+                f"tau_mem_s = {config.tau_mem_s:g}: is shorter than a time step (expected {dt:g} or more)"
+            )
         if config.learn_tau:  # a = sigmoid(w), as Fang et al. 2021 do; infinite at a = 1
-            self.weight = nn.Parameter(torch.logit(torch.tensor(min(factor, 0.99))))
+            self.weight = nn.Parameter(torch.logit(torch.tensor(min(self.factor, 0.99))))
         self.trains_tau = config.learn_tau
-        self.register_buffer("factor", torch.tensor(factor), persistent=False)
         self.keep_current = None if config.tau_syn_s is None else 1 - dt / config.tau_syn_s
         self.dt = dt
+        self.v_leak = levels.v_leak  # the scan computes v - v_leak
         self.settings = ScanSettings(
             gain=config.gain, surrogate=config.surrogate, slope=config.slope, subtract=config.reset == "subtract",
-            detach=config.detach_reset, pool=pool, in_place=in_place,
+            detach=config.detach_reset, pool=pool, in_place=in_place, threshold=levels.v_th - levels.v_leak,
+            reset=levels.v_reset - levels.v_leak, drop=levels.v_th if levels.drop is None else levels.drop,
         )  # fmt: skip
         self.spikes = nn.Identity()  # all spikes pass through it, however they are computed, so that hooks see them
 
-    def rate(self) -> Tensor:
-        """Return dt / tau, the share of the membrane that leaks in a step, as one number."""
-        return self.weight.sigmoid() if self.trains_tau else self.factor
+    @classmethod
+    def from_norse(cls, p: LIFBoxParameters, dt: float = 0.001) -> Self:
+        """Return neurons that equal Norse's `LIFBoxCell(p, dt)`, step by step.
 
-    def norse_parameters(self) -> LIFBoxParameters:
-        """Return the parameters of the neurons in Norse."""
-        from norse.torch.functional.lif_box import LIFBoxParameters
+        Args:
+            p: Norse's parameters, one number each: `tau_mem_inv` in 1/s, `v_leak`, `v_th` and `v_reset`; `alpha` is the
+                slope of the gradient, which Norse 1.1 ignores: it computes with 1. `method` must be `super`, and
+                `reset_method` one of Norse's two. As in Norse, a subtracting reset subtracts `v_th`, whatever `v_leak`.
+            dt: Length of a time step in seconds; that of Norse by default.
+
+        Raises:
+            ConfigError: A parameter has several numbers or another method, or the time constant is below dt.
+
+        Example:
+            >>> from norse.torch import LIFBoxParameters
+            >>> lif = LIF.from_norse(LIFBoxParameters(tau_mem_inv=torch.tensor(200.0)))
+            >>> lif(torch.full((3, 1, 1), 3.0))[0].flatten()
+            tensor([0., 1., 0.])
+        """
         from norse.torch.functional.reset import reset_subtract, reset_value
 
-        reset = reset_subtract if self.settings.subtract else reset_value
+        if p.method != "super":
+            raise ConfigError(f"method = {p.method}: has no fused scan (expected super)")
+        if p.reset_method not in (reset_value, reset_subtract):
+            raise ConfigError(f"reset_method = {p.reset_method}: has no fused scan (expected one of Norse's)")
+        config = NeuronConfig(
+            tau_mem_s=1 / _number("tau_mem_inv", p.tau_mem_inv),
+            reset="subtract" if p.reset_method is reset_subtract else "zero",
+            slope=_number("alpha", p.alpha),
+        )
+        levels = Levels(*(_number(name, getattr(p, name)) for name in ("v_th", "v_reset", "v_leak")))
+        return cls(config, dt, levels=levels)
 
-        def detached(spikes: Tensor, *others: Tensor) -> Tensor:
-            after: Tensor = reset(spikes.detach(), *others)
-            return after
+    @classmethod
+    def from_snntorch(
+        cls,
+        *,
+        beta: float,
+        threshold: float = 1.0,
+        reset_mechanism: SnnReset = "subtract",
+        reset_delay: bool = True,
+        surrogate: Surrogate = "arctan",
+        slope: float = 2.0,
+    ) -> Self:
+        """Return neurons that spike as snnTorch's `Leaky`, with its gradients; its defaults are the defaults here.
+
+        snnTorch's state `mem` is the potential before a delayed reset, the state here the potential after the reset.
+        With `reset_delay=False`, snnTorch subtracts the threshold once more at the next step if the membrane is still
+        above it, from twice the threshold on; this does not. An input adds its full value to the membrane: the gain is
+        1 / (1 - beta).
+
+        Args:
+            beta: Share of the membrane that remains after a step, in [0, 1]; without a leak 1.
+            threshold: Potential above which a neuron spikes, > 0.
+            reset_mechanism: `subtract` the threshold, `zero`, or `none`.
+            reset_delay: Whether snnTorch resets at the next step, after the leak.
+            surrogate: Its `surrogate.atan(alpha)` is `arctan` with alpha = slope = 2, whatever the kind else:
+                `surrogate.fast_sigmoid(slope)` is `superspike`.
+            slope: Slope of the surrogate gradient.
+
+        Raises:
+            ConfigError: A parameter is out of range.
+
+        Example:
+            >>> lif = LIF.from_snntorch(beta=0.5)
+            >>> lif(torch.full((4, 1, 1), 0.9))[0].flatten()
+            tensor([0., 1., 0., 1.])
+        """
+        if reset_mechanism not in ("subtract", "zero", "none"):
+            raise ConfigError(f"reset_mechanism = {reset_mechanism}: expected subtract, zero or none")
+        subtracts = reset_mechanism == "subtract"
+        if not 0 <= beta <= 1 or (beta == 0 and subtracts and reset_delay) or not threshold > 0:
+            raise ConfigError(
+                f"beta = {beta:g}, threshold = {threshold:g}: out of range (expected beta in [0, 1], above 0 if it "
+                "subtracts with a delay, and a threshold above 0)"
+            )
+        factor = max(1 - beta, NO_LEAK)
+        delayed = reset_delay or reset_mechanism == "none"
+        config = NeuronConfig(
+            tau_mem_s=STEP_S / factor,
+            reset="zero" if reset_mechanism == "zero" else "subtract",
+            detach_reset=delayed,
+            surrogate=surrogate,
+            slope=slope,
+        )
+        # subtracted after the leak, by a factor of beta, where the scan subtracts before it
+        drop = 0.0 if not subtracts else threshold / beta if delayed else threshold
+        lif = cls(config, STEP_S, levels=Levels(v_th=threshold, drop=drop))
+        lif.settings = lif.settings._replace(gain=1 / factor)  # more than settings allow if there is no leak
+        return lif
+
+    def rate(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return dt / tau, the share of the membrane that leaks in a step, as one number."""
+        return self.weight.sigmoid().to(dtype) if self.trains_tau else torch.tensor(self.factor, dtype=dtype)
+
+    def norse_parameters(self, dtype: torch.dtype = torch.float32) -> LIFBoxParameters:
+        """Return the parameters of the neurons in Norse, for potentials relative to the leak potential."""
+        from norse.torch.functional.lif_box import LIFBoxParameters
+
+        settings = self.settings
+
+        def reset(spikes: Tensor, potentials: Tensor, *_: Tensor) -> Tensor:
+            return settings.after(potentials, spikes.detach() if settings.detach else spikes)
 
         return LIFBoxParameters(
-            tau_mem_inv=self.rate() / self.dt,
-            alpha=torch.tensor(self.settings.slope),
-            v_th=torch.tensor(1.0),
-            reset_method=detached if self.settings.detach else reset,
+            tau_mem_inv=self.rate(dtype) / self.dt,
+            alpha=torch.tensor(settings.slope),
+            v_th=torch.tensor(settings.threshold, dtype=dtype),
+            v_reset=torch.tensor(settings.reset, dtype=dtype),
+            reset_method=reset,
         )
 
-    def forward(self, currents: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(self, currents: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the spikes over time, and the state after the last step.
 
         Args:
-            currents: Input [T, ...]; [T, B, H, W, C] if spikes are pooled.
+            currents: Input [T, ...]; [T, B, H, W, C] if spikes are pooled. Computed in float32 or float64; integers,
+                such as event counts, become float32.
             state: The state that the previous call returned; None to start.
 
         Returns:
             Spikes with the shape of the currents, or their means [T, B, H // pool, W // pool, C]; and the state: the
             membrane potential [1, ...] or, with a synaptic current, both [2, ...].
         """
+        if not currents.is_floating_point():
+            currents = currents.float()
         membrane = None if state is None else state[0]
         if self.keep_current is None:
-            spikes, last = self._scan(currents, membrane)
+            spikes, last = self._run(currents, membrane)
             return self.spikes(spikes), last[None]
         currents, synapse = leak(currents, None if state is None else state[1], self.keep_current)
-        spikes, last = self._scan(currents, membrane)
+        spikes, last = self._run(currents, membrane)
         return self.spikes(spikes), torch.stack([last, synapse])
+
+    def _run(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return spikes and last membrane potential, which the scan has relative to the leak potential."""
+        if not self.v_leak:
+            return self._scan(currents, membrane)
+        spikes, last = self._scan(currents, None if membrane is None else membrane - self.v_leak)
+        return spikes, last + self.v_leak
 
     @torch.no_grad()
     def differentiate(self, currents: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Return the surrogate derivatives of the spikes [T, ...], and spikes and state as `forward`, without a graph.
 
-        Neurons with a synaptic current have none of this.
+        Neurons with a synaptic current or a leak potential have none of this.
         """
         membrane = torch.zeros_like(currents[0]) if state is None else state[0]
+        settings = self.settings
         if currents.device.type == "cpu":
-            rate = self.rate().to(currents.dtype)
-            derivatives, spikes, last = scan_membranes(currents, membrane, rate, self.settings, derived=True)
+            rate = self.rate(currents.dtype)
+            derivatives, spikes, last = scan_membranes(currents, membrane, rate, settings, derived=True)
             return derivatives, self.spikes(spikes), last[None]
         factor, steps = float(self.rate()), []
         for current in currents.unbind(0):
-            steps.append(membrane + factor * (self.settings.gain * current - membrane))
-            spikes = (steps[-1] > 1).to(currents.dtype)
-            membrane = steps[-1] - spikes if self.settings.subtract else steps[-1] * (1 - spikes)
+            steps.append(membrane + factor * (settings.gain * current - membrane))
+            membrane = settings.after(steps[-1], (steps[-1] > settings.threshold).to(currents.dtype))
         potentials = torch.stack(steps)
-        spikes = average_squares((potentials > 1).to(currents.dtype), self.settings.pool)
-        derivatives = surrogate_derivative(potentials - 1, self.settings.surrogate, self.settings.slope)
+        spikes = average_squares((potentials > settings.threshold).to(currents.dtype), settings.pool)
+        derivatives = surrogate_derivative(potentials - settings.threshold, settings.surrogate, settings.slope)
         return derivatives, self.spikes(spikes), membrane[None]
 
     def _scan(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
         if torch.compiler.is_compiling():  # torch.export too: it traces the plain steps
             return self.steps(currents, membrane)
         if currents.device.type == "cpu":
-            return scan_lif(currents, membrane, self.rate().to(currents.dtype), self.settings)
+            if currents.dtype not in (torch.float32, torch.float64):
+                spikes, last = self._scan(currents.float(), membrane)
+                return spikes.to(currents.dtype), last
+            return scan_lif(currents, membrane, self.rate(currents.dtype), self.settings)
         if currents.device.type == "cuda" and find_spec("triton"):
             from .scan_gpu import scan_lif_on_gpu
 
@@ -179,7 +340,7 @@ class LIF(nn.Module):
         """Return the spikes, and the membrane potential after the last step, by Norse's cell step by step."""
         from norse.torch.functional.lif_box import LIFBoxFeedForwardState
 
-        parameters = self.norse_parameters()
+        parameters = self.norse_parameters(currents.dtype)
         v, steps = LIFBoxFeedForwardState(torch.zeros_like(currents[0]) if membrane is None else membrane), []
         for current in currents.unbind(0):
             spikes, v = lif_step(self.settings.gain * current, v, parameters, self.dt, self.settings.surrogate)
@@ -215,20 +376,68 @@ class LeakyReadout(nn.Module):
         tau_mem_s: Membrane time constant in seconds, >= dt.
         dt: Length of a time step in seconds.
         gain: Factor on input currents.
+        v_leak: Potential to which the membranes leak, and from which they start.
+
+    Example:
+        >>> potentials, state = LeakyReadout(tau_mem_s=0.1, dt=0.05)(torch.ones(3, 1, 2))
+        >>> potentials[:, 0, 0]
+        tensor([0.5000, 0.7500, 0.8750])
     """
 
-    def __init__(self, tau_mem_s: float, dt: float, gain: float = 1.0) -> None:
+    def __init__(self, tau_mem_s: float, dt: float, gain: float = 1.0, *, v_leak: float = 0.0) -> None:
         super().__init__()
-        self.factor, self.gain = dt / tau_mem_s, gain
+        self.factor, self.gain, self.v_leak = dt / tau_mem_s, gain, v_leak
 
-    def forward(self, currents: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+    @classmethod
+    def from_norse(cls, p: LIBoxParameters, dt: float = 0.001) -> Self:
+        """Return integrators that equal Norse's `LIBoxCell(p, dt)`, step by step.
+
+        Args:
+            p: Norse's parameters, one number each: `tau_mem_inv` in 1/s, and `v_leak`.
+            dt: Length of a time step in seconds; that of Norse by default.
+
+        Raises:
+            ConfigError: A parameter has several numbers.
+        """
+        return cls(1 / _number("tau_mem_inv", p.tau_mem_inv), dt, v_leak=_number("v_leak", p.v_leak))
+
+    @classmethod
+    def from_snntorch(cls, *, beta: float) -> Self:
+        """Return integrators that equal `mem` of snnTorch's `Leaky(beta, reset_mechanism="none")`.
+
+        Args:
+            beta: Share of the membrane that remains after a step, in [0, 1].
+
+        Raises:
+            ConfigError: It is out of range.
+        """
+        if not 0 <= beta <= 1:
+            raise ConfigError(f"beta = {beta:g}: out of range (expected 0 to 1)")
+        factor = max(1 - beta, NO_LEAK)
+        return cls(STEP_S / factor, STEP_S, 1 / factor)
+
+    def forward(self, currents: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the membrane potentials [T, B, K] for currents [T, B, K], and the last of them [1, B, K]."""
-        v = torch.zeros_like(currents[0]) if state is None else state[0]
+        v = torch.zeros_like(currents[0]) if state is None else state[0] - self.v_leak
         steps = []
         for current in currents.unbind(0):
             v = v + self.factor * (self.gain * current - v)
             steps.append(v)
-        return torch.stack(steps), v[None]
+        potentials = torch.stack(steps)
+        if self.v_leak:
+            potentials = potentials + self.v_leak
+        return potentials, potentials[-1:]
+
+
+def _number(name: str, value: Tensor | float) -> float:
+    """Return a parameter that is one number.
+
+    Raises:
+        ConfigError: It has several.
+    """
+    if isinstance(value, Tensor) and value.numel() != 1:
+        raise ConfigError(f"{name}: neurons of a layer have one (found {value.numel()} numbers, expected 1)")
+    return float(value)
 
 
 class CountReadout(nn.Module):

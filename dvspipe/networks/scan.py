@@ -1,12 +1,12 @@
 """The fused LIF scan on the CPU: one pass over memory forward, one backward, compiled by numba.
 
-With a = dt / tau and the input's gain g, a step is
+With a = dt / tau, the input's gain g, the threshold b, the reset r and the drop d, a step is
 
-    h = v + a * (g * i - v),    z = [h > 1],    v = (1 - z) * h  or, if the reset subtracts,  v = h - z:
+    h = v + a * (g * i - v),    z = [h > b],    v = (1 - z) * h + z * r  or, if the reset subtracts,  v = h - z * d:
 
-Norse's box LIF with v_th = 1 and v_leak = v_reset = 0. Backward, with the surrogate s of dz/dh,
+Norse's box LIF with v_th = b = d, v_reset = r and v_leak = 0. Backward, with the surrogate s of dz/dh,
 
-    dh = dz * s + dv * ((1 - z) - h * s)  or  dz * s + dv * (1 - s),
+    dh = dz * s + dv * ((1 - z) + (r - h) * s)  or  dz * s + dv * (1 - d * s),
     di = a * g * dh,    dv = (1 - a) * dh,    da = the sum of dh * (g * i - v) = dh * (h - v) / a.
 
 If the reset is detached, the terms of dv with s are left out: dv * (1 - z) or dv.
@@ -42,10 +42,13 @@ class ScanSettings(NamedTuple):
         gain: g, the factor on input currents.
         surrogate: Kind of the surrogate gradient.
         slope: Slope of the surrogate gradient.
-        subtract: Whether a spike subtracts 1 from the membrane instead of setting it to 0.
+        subtract: Whether a spike subtracts `drop` from the membrane instead of setting it to `reset`.
         detach: Whether the reset has no gradient.
         pool: Side of the squares of pixels whose spikes are averaged; 1 for none.
         in_place: Whether the memory of the currents may be overwritten, as nothing else uses them, not even a gradient.
+        threshold: Membrane potential above which a neuron spikes.
+        reset: Membrane potential after a spike.
+        drop: What a spike subtracts from the membrane.
     """
 
     gain: float = 1.0
@@ -55,6 +58,15 @@ class ScanSettings(NamedTuple):
     detach: bool = False
     pool: int = 1
     in_place: bool = False
+    threshold: float = 1.0
+    reset: float = 0.0
+    drop: float = 1.0
+
+    def after(self, potentials: Tensor, spikes: Tensor) -> Tensor:
+        """Return membrane potentials after their spikes' resets."""
+        if self.subtract:
+            return potentials - self.drop * spikes
+        return potentials * (1 - spikes) + self.reset * spikes
 
 
 class _Neuron(NamedTuple):
@@ -68,6 +80,9 @@ class _Neuron(NamedTuple):
         derives: Whether the surrogate of dz/dh takes the place of h in memory.
         surrogate: Index in SURROGATES.
         slope: Slope of the surrogate gradient.
+        threshold: b.
+        reset: r.
+        drop: d.
     """
 
     factor: Any
@@ -77,6 +92,9 @@ class _Neuron(NamedTuple):
     derives: bool
     surrogate: int
     slope: Any
+    threshold: Any
+    reset: Any
+    drop: Any
 
 
 class _Squares(NamedTuple):
@@ -156,16 +174,17 @@ class _ScanLIF(torch.autograd.Function):
         _run_in_threads(kernel, (h, to_z, to_i, to_v), constants)
         to_factor = None
         if ctx.needs_input_grad[2]:
-            to_factor = _factor_gradient(membrane, start, to_currents, constants[0]).to(factor)
+            to_factor = _factor_gradient(membrane, start, to_currents, factor, settings).to(factor)
         return to_currents, to_start, to_factor, None
 
 
-def _factor_gradient(membrane: Tensor, start: Tensor, to_currents: Tensor, neuron: _Neuron) -> Tensor:
+def _factor_gradient(
+    membrane: Tensor, start: Tensor, to_currents: Tensor, factor: Tensor, settings: ScanSettings
+) -> Tensor:
     """Return the sum of dh * (h - v) / a, where dh = di / (a * g) and v is the membrane before the step."""
-    spikes = (membrane[:-1] > 1).to(membrane.dtype)
-    reset = membrane[:-1] - spikes if neuron.subtract else membrane[:-1] * (1 - spikes)
-    before = torch.cat([start[None], reset])
-    a, gain = float(neuron.factor), float(neuron.gain)
+    spikes = (membrane[:-1] > settings.threshold).to(membrane.dtype)
+    before = torch.cat([start[None], settings.after(membrane[:-1], spikes)])
+    a, gain = float(factor), settings.gain
     return (to_currents * (membrane - before)).sum() / (a * a * gain)
 
 
@@ -175,7 +194,7 @@ def _constants(membrane: Tensor, factor: Tensor, settings: ScanSettings, *, deri
     surrogate = SURROGATES.index(settings.surrogate)
     neuron = _Neuron(
         number(factor.item()), number(settings.gain), settings.subtract, number(not settings.detach), derived,
-        surrogate, number(settings.slope),
+        surrogate, number(settings.slope), number(settings.threshold), number(settings.reset), number(settings.drop),
     )  # fmt: skip
     return (neuron,) if settings.pool == 1 else (neuron, _Squares(settings.pool, membrane.shape[-1]))
 
@@ -237,17 +256,17 @@ def _forward(
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def _step(h: NDArray[Any], z: NDArray[Any], state: NDArray[Any], neuron: _Neuron) -> None:
-    factor, gain = neuron.factor, neuron.gain
+    factor, gain, threshold, reset, drop = neuron.factor, neuron.gain, neuron.threshold, neuron.reset, neuron.drop
     one, zero, half_pi = type(factor)(1), type(factor)(0), type(factor)(np.pi / 2)
     for n in range(h.size):
         potential = state[n] + factor * (gain * h[n] - state[n])
-        spike = one if potential > one else zero
+        spike = one if potential > threshold else zero
         if neuron.derives:
-            h[n] = _surrogate_gradient(neuron, potential - one, one, zero, half_pi)
+            h[n] = _surrogate_gradient(neuron, potential - threshold, one, zero, half_pi)
         else:
             h[n] = potential
         z[n] = spike
-        state[n] = potential - spike if neuron.subtract else potential * (one - spike)
+        state[n] = potential - drop * spike if neuron.subtract else potential * (one - spike) + reset * spike
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
@@ -307,11 +326,11 @@ def _step_back(h: NDArray[Any], to_z: NDArray[Any], to_i: NDArray[Any], carried:
     one, zero, half_pi = type(factor)(1), type(factor)(0), type(factor)(np.pi / 2)
     keep, into = one - factor, factor * neuron.gain
     for n in range(h.size):
-        distance = h[n] - one
+        distance = h[n] - neuron.threshold
         quiet = zero if distance > zero else one
         surrogate = _surrogate_gradient(neuron, distance, one, zero, half_pi)
         into_reset = neuron.into_reset * surrogate
-        reset = one - into_reset if neuron.subtract else quiet - h[n] * into_reset
+        reset = one - neuron.drop * into_reset if neuron.subtract else quiet + (neuron.reset - h[n]) * into_reset
         to_h = to_z[n] * surrogate + carried[n] * reset
         to_i[n] = into * to_h
         carried[n] = keep * to_h

@@ -35,7 +35,8 @@ class _ScanLIF(torch.autograd.Function):
         membrane, spikes, last = torch.empty_like(currents), torch.empty_like(currents), torch.empty_like(start)
         T, N = len(currents), start.numel()
         _forward[(triton.cdiv(N, BLOCK),)](
-            currents, membrane, spikes, start, last, T, N, float(factor), settings.gain, settings.subtract, BLOCK
+            currents, membrane, spikes, start, last, T, N, float(factor), settings.gain, settings.threshold,
+            settings.reset, settings.drop, settings.subtract, BLOCK,
         )  # fmt: skip
         ctx.save_for_backward(membrane, start, factor)
         ctx.settings = settings
@@ -52,7 +53,8 @@ class _ScanLIF(torch.autograd.Function):
         to_factor = torch.zeros(blocks, dtype=torch.float32, device=membrane.device)
         _backward[(blocks,)](
             membrane, to_spikes, to_last, to_currents, to_start, start, to_factor, T, N, float(factor), settings.gain,
-            settings.slope, settings.subtract, settings.detach, SURROGATES.index(settings.surrogate), BLOCK,
+            settings.slope, settings.threshold, settings.reset, settings.drop, settings.subtract, settings.detach,
+            SURROGATES.index(settings.surrogate), BLOCK,
         )  # fmt: skip
         wanted = ctx.needs_input_grad[2]
         return to_currents, to_start, to_factor.sum().to(factor) if wanted else None, None
@@ -60,26 +62,27 @@ class _ScanLIF(torch.autograd.Function):
 
 @triton.jit
 def _forward(  # type: ignore[no-untyped-def]
-    currents, membrane, spikes, start, last, T, N, factor, gain, SUBTRACT: tl.constexpr, BLOCK: tl.constexpr
-):
+    currents, membrane, spikes, start, last, T, N, factor, gain, threshold, reset, drop,
+    SUBTRACT: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = n < N
     v = tl.load(start + n, mask=inside, other=0.0)
     at = n
     for _ in range(T):
         h = v + factor * (gain * tl.load(currents + at, mask=inside, other=0.0) - v)
-        z = (h > 1.0).to(tl.float32)
+        z = (h > threshold).to(tl.float32)
         tl.store(membrane + at, h, mask=inside)
         tl.store(spikes + at, z, mask=inside)
-        v = h - z if SUBTRACT else h * (1.0 - z)
+        v = h - drop * z if SUBTRACT else h * (1.0 - z) + reset * z
         at += N
     tl.store(last + n, v, mask=inside)
 
 
 @triton.jit
 def _backward(  # type: ignore[no-untyped-def]
-    membrane, to_spikes, to_last, to_currents, to_start, start, to_factor, T, N, factor, gain, slope,
-    SUBTRACT: tl.constexpr, DETACH: tl.constexpr, KIND: tl.constexpr, BLOCK: tl.constexpr,
+    membrane, to_spikes, to_last, to_currents, to_start, start, to_factor, T, N, factor, gain, slope, threshold,
+    reset, drop, SUBTRACT: tl.constexpr, DETACH: tl.constexpr, KIND: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = n < N
@@ -90,12 +93,12 @@ def _backward(  # type: ignore[no-untyped-def]
     for step in range(T):
         if step + 1 < T:
             h_before = tl.load(membrane + at - N, mask=inside, other=0.0)
-            z_before = (h_before > 1.0).to(tl.float32)
-            before = h_before - z_before if SUBTRACT else h_before * (1.0 - z_before)
+            z_before = (h_before > threshold).to(tl.float32)
+            before = h_before - drop * z_before if SUBTRACT else h_before * (1.0 - z_before) + reset * z_before
         else:
             h_before = tl.load(start + n, mask=inside, other=0.0)
             before = h_before
-        distance = h - 1.0
+        distance = h - threshold
         if KIND == 0:
             width = 1.0 + slope * tl.abs(distance)
             surrogate = 1.0 / (width * width)
@@ -106,8 +109,8 @@ def _backward(  # type: ignore[no-untyped-def]
             surrogate = tl.maximum(1.0 - slope * tl.abs(distance), 0.0)
         quiet = 1.0 - (distance > 0.0).to(tl.float32)
         into_reset = 0.0 * surrogate if DETACH else surrogate
-        reset = 1.0 - into_reset if SUBTRACT else quiet - h * into_reset
-        to_h = tl.load(to_spikes + at, mask=inside, other=0.0) * surrogate + carried * reset
+        kept = 1.0 - drop * into_reset if SUBTRACT else quiet + (reset - h) * into_reset
+        to_h = tl.load(to_spikes + at, mask=inside, other=0.0) * surrogate + carried * kept
         tl.store(to_currents + at, factor * gain * to_h, mask=inside)
         total += tl.where(inside, to_h * (h - before) / factor, 0.0)
         carried = (1.0 - factor) * to_h

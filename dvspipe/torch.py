@@ -1,0 +1,345 @@
+"""dvspipe for PyTorch code of yours: labelled recordings as a `Dataset`, batches, streams, and spiking neurons.
+
+    dataset = SpikeDataset("recordings", BinConfig(steps=20, step_us=15_000), part="train")
+    for spikes, labels, lengths in loader(dataset, 32, shuffle=True, num_workers=2):
+        ...  # uint8 counts [T, B, C, H, W], int64 [B], int64 [B]
+
+`LIF` and `LeakyReadout` are modules for networks of yours, with the parameters of Norse and snnTorch translated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, get_worker_info
+
+from .config import as_settings
+from .datasets import (
+    DataConfig,
+    DataSet,
+    Part,
+    SampleEncoder,
+    TensorSettings,
+    encode_image,
+    folder_settings,
+    open_cache,
+    open_dataset,
+)
+from .encoding import BinConfig, encode_stream
+from .errors import ConfigError, DataError, DvspipeError
+from .events import Events, SensorSizeLike
+from .formats import NO_HINTS, Hints, open_recording
+from .networks import LIF, LeakyReadout, Levels, NeuronConfig
+
+__all__ = [
+    "LIF",
+    "EventStream",
+    "LeakyReadout",
+    "Levels",
+    "NeuronConfig",
+    "SpikeBatch",
+    "SpikeDataset",
+    "collate",
+    "loader",
+]
+
+DIGEST_BYTES = 20
+
+Item = tuple[Tensor, int]
+"""Spikes [T, C, H, W], and their label or start."""
+
+
+class SpikeDataset(Dataset[Item]):
+    """Labelled recordings as spike tensors, encoded when they are first needed and kept in the cache folder.
+
+    Nothing is read before the first access, which the workers of a loader share. The content of a file is looked at
+    once; a file that changes during a training is not noticed.
+
+    Args:
+        source: A folder of recordings; the settings of a data set, also as plain keys and values; or a `DataSet`, such
+            as those of `dvspipe.datasets.open_dataset`, `from_recordings` and `from_tonic`.
+        bins: Steps and form of the tensors, also as plain keys and values.
+        part: `train`, `validation` or `test`, as `dvspipe train` divides them with seed 0; None: all recordings. With
+            `views` above 1 in the settings, an item of `train` is one of its variants, drawn with torch's generator.
+        complete: Whether a tensor has as many steps as its recording lasts, instead of `bins.steps`.
+        transform: Called with each tensor [T, C, H, W], and returns what replaces it.
+
+    Attributes:
+        classes: Names of the classes; a label is an index into them.
+        labels: int64 [N].
+        samples: The recordings, with their names and files.
+
+    Raises:
+        DataError: The data set is not usable, or the part has no recordings. At an access: the recording cannot be
+            read, is empty, or comes from another sensor; the message names it.
+
+    Example:
+        >>> from dvspipe.datasets import from_recordings
+        >>> events = Events([0, 10, 30], [3, 4, 4], [1, 1, 6], [True, True, False], "12x7")
+        >>> dataset = SpikeDataset(from_recordings([(events, 0), (events, 1)]), BinConfig(steps=5, step_us=10))
+        >>> spikes, label = dataset[1]
+        >>> spikes.shape, spikes.dtype, label, len(dataset)
+        (torch.Size([5, 2, 7, 12]), torch.uint8, 1, 2)
+    """
+
+    def __init__(
+        self,
+        source: str | Path | DataConfig | Mapping[str, object] | DataSet,
+        bins: BinConfig | Mapping[str, object] = BinConfig(),
+        *,
+        part: Part | None = None,
+        complete: bool = False,
+        transform: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        bins = as_settings(BinConfig, bins)
+        config = _settings_of(source)
+        data = source if isinstance(source, DataSet) else open_dataset(config, 0, bins)
+        if part is not None and part not in data.parts:
+            raise DataError(f"{data.title}: no part {part} (expected one of {', '.join(data.parts)})")
+        self.samples = data.samples if part is None else data.parts[part]
+        if not self.samples:
+            raise DataError(f"{data.title}: no recordings{f' in the part {part}' if part else ''}")
+        self.classes, self.sensor, self.transform = data.classes, data.sensor, transform
+        self.labels = torch.tensor([sample.label for sample in self.samples])
+        views = config.views if part == "train" else 1
+        settings = TensorSettings(bins, views, vary=config.vary, complete=complete)
+        self._encoder, self._shape = SampleEncoder(settings, open_cache(config)), bins.shape(data.sensor)
+        # shared by workers, so that each file is hashed once; 0 if not yet
+        self._digests = torch.zeros((len(self.samples), DIGEST_BYTES), dtype=torch.uint8).share_memory_()
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, number: int) -> Item:
+        """Return the spikes [T, C, H, W], uint8 or float32 as the bins say, and the label of a recording."""
+        spikes = torch.from_numpy(self._encode(number))
+        return (spikes if self.transform is None else self.transform(spikes)), self.samples[number].label
+
+    def _encode(self, number: int) -> np.ndarray[Any, Any]:
+        sample, settings = self.samples[number], self._encoder.settings
+        if sample.code is not None:
+            return encode_image(sample, number, settings)
+        views = self._encoder.encode(sample, self._digest(number)).spikes
+        if views.shape[-3:] != self._shape:
+            raise DataError(f"{sample.name}: comes from another sensor than {self.sensor}")
+        view: np.ndarray[Any, Any] = views[int(torch.randint(len(views), ())) if len(views) > 1 else 0]
+        return view
+
+    def _digest(self, number: int) -> str:
+        """Return where the tensors of a recording are in the cache; empty without one."""
+        known = self._digests[number].numpy()
+        if not known.any():
+            digest = self._encoder.digest(self.samples[number])
+            known[:] = np.frombuffer(bytes.fromhex(digest).ljust(DIGEST_BYTES, b"\0"), np.uint8)
+            return digest
+        return bytes(known).hex()
+
+
+def _settings_of(source: str | Path | DataConfig | Mapping[str, object] | DataSet) -> DataConfig:
+    if isinstance(source, str | Path):
+        return as_settings(DataConfig, folder_settings(Path(source)))
+    return DataConfig() if isinstance(source, DataSet) else as_settings(DataConfig, source)
+
+
+class EventStream(IterableDataset[Item]):
+    """A recording of any length as consecutive windows of T steps, in bounded memory.
+
+    The steps of all windows together are those of `dvspipe.encode_stream`: also those without events, so that the state
+    of a network keeps its time. The last window is padded with steps of 0. Several workers of a loader take turns with
+    the windows; each reads the complete recording.
+
+    Args:
+        recording: Its path, or events.
+        bins: Steps and form of the windows, also as plain keys and values; `by` is `time` or `events`.
+        sensor: Sensor of a file that does not store it.
+        hints: What else a file does not say.
+
+    Yields:
+        The spikes [T, C, H, W] of a window, and its start: by time, of its first step, and by events, of its first
+        event, in microseconds.
+
+    Raises:
+        ConfigError: `by` is `recording`: its steps depend on the end.
+        DvspipeError: While iterating: the recording cannot be read.
+
+    Example:
+        >>> events = Events([100, 110, 175], [3, 4, 4], [1, 1, 6], [True, True, False], "12x7")
+        >>> stream = EventStream(events, BinConfig(steps=3, step_us=10))
+        >>> [(start_us, int(spikes.sum())) for spikes, start_us in stream]
+        [(100, 2), (130, 0), (160, 1)]
+    """
+
+    def __init__(
+        self,
+        recording: str | Path | Events,
+        bins: BinConfig | Mapping[str, object] = BinConfig(),
+        *,
+        sensor: SensorSizeLike | None = None,
+        hints: Hints = NO_HINTS,
+    ) -> None:
+        self.bins = as_settings(BinConfig, bins)
+        if self.bins.by == "recording":
+            raise ConfigError("by = recording: windows of a stream do not know its end (expected by = time or events)")
+        self.recording, self.sensor, self.hints = recording, sensor, hints
+
+    def __iter__(self) -> Iterator[Item]:
+        worker = get_worker_info()
+        first, every = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        return islice(self._windows(), first, None, every)
+
+    def _windows(self) -> Iterator[Item]:
+        starts_us: list[int] = []
+        steps = encode_stream(self._note_starts(starts_us), self.bins)
+        T = self.bins.steps
+        while window := [*islice(steps, T)]:
+            spikes = np.zeros((T, *window[0].shape), self.bins.dtype)
+            np.stack(window, out=spikes[: len(window)])
+            start_us = starts_us[0]
+            if self.bins.by == "events":
+                starts_us.pop(0)
+            else:
+                starts_us[0] += self.bins.window_us
+            yield torch.from_numpy(spikes), start_us
+
+    def _note_starts(self, starts_us: list[int]) -> Iterator[Events]:
+        """Yield the parts of the recording, and append the start of the first window, or by events of all."""
+        parts: Iterable[Events]
+        if isinstance(self.recording, Events):
+            parts = [self.recording]
+        else:
+            parts = open_recording(self.recording, sensor=self.sensor, hints=self.hints).chunks()
+        seen, every = 0, self.bins.window_events
+        for part in parts:
+            if self.bins.by == "events":
+                starts_us += part.t[-seen % every :: every].tolist()
+            elif not seen:
+                starts_us += part.t[:1].tolist()
+            seen += len(part)
+            yield part
+
+
+class SpikeBatch(NamedTuple):
+    """What a loader yields.
+
+    Args:
+        spikes: [T, B, C, H, W], or [B, T, C, H, W] if batch first; shorter recordings are padded with steps of 0.
+        labels: int64 [B]; of an `EventStream`, the start of each window in microseconds.
+        lengths: int64 [B], the number of steps of each recording, without the padding.
+    """
+
+    spikes: Tensor
+    labels: Tensor
+    lengths: Tensor
+
+
+def collate(items: Sequence[Item], *, time_first: bool = True) -> SpikeBatch:
+    """Return a batch of spike tensors of the same or different numbers of steps: a `collate_fn` for any loader.
+
+    Args:
+        items: B pairs of spikes [T, C, H, W] and a label.
+        time_first: Whether the steps are the first axis, as networks of dvspipe and Norse have them.
+
+    Example:
+        >>> batch = collate([(torch.ones(2, 1, 3, 3), 0), (torch.ones(4, 1, 3, 3), 1)])
+        >>> batch.spikes.shape, batch.labels, batch.lengths
+        (torch.Size([4, 2, 1, 3, 3]), tensor([0, 1]), tensor([2, 4]))
+    """
+    spikes = [each for each, _ in items]
+    lengths = torch.tensor([len(each) for each in spikes])
+    labels = torch.tensor([label for _, label in items])
+    return SpikeBatch(pad_sequence(spikes, batch_first=not time_first), labels, lengths)
+
+
+def loader(
+    dataset: Dataset[Item], batch_size: int = 32, *, shuffle: bool = False, time_first: bool = True, **options: Any
+) -> DataLoader[Item]:
+    """Return a `DataLoader` that yields a `SpikeBatch` at a time.
+
+    An error of a recording has its own type, message and remedies in the loop also if it occurred in a worker; a
+    `DataLoader` of torch appends the message to a traceback. Among processes of `torch.distributed`, each gets its part
+    of the recordings by a `DistributedSampler`, which is `loader.sampler`: call its `set_epoch` before each epoch.
+
+    Args:
+        dataset: A `SpikeDataset`, `EventStream`, or any data set with such items.
+        batch_size: B; the last batch has the rest.
+        shuffle: Whether the recordings are in another order in each epoch, with torch's generator.
+        time_first: Whether batches are [T, B, C, H, W], otherwise [B, T, C, H, W].
+        options: Other arguments of `torch.utils.data.DataLoader`, such as `num_workers`, `pin_memory`,
+            `persistent_workers`, `drop_last`, `generator` and `multiprocessing_context`. Take `spawn` for data sets of
+            videos, as OpenCV does not survive a fork.
+
+    Example:
+        >>> from dvspipe.datasets import from_recordings
+        >>> events = Events([0, 10, 30], [3, 4, 4], [1, 1, 6], [True, True, False], "12x7")
+        >>> dataset = SpikeDataset(from_recordings([(events, 0), (events, 1)]), BinConfig(steps=5, step_us=10))
+        >>> for spikes, labels, lengths in loader(dataset, 2):
+        ...     print(spikes.shape, labels, lengths)
+        torch.Size([5, 2, 2, 7, 12]) tensor([0, 1]) tensor([5, 5])
+    """
+    guarded: Dataset[Any]
+    if isinstance(dataset, IterableDataset):
+        guarded = _GuardedStream(dataset)
+    else:
+        guarded = _Guarded(dataset)
+        if "sampler" not in options and "batch_sampler" not in options and torch.distributed.is_initialized():
+            drop_last = bool(options.get("drop_last"))
+            options["sampler"] = DistributedSampler(guarded, shuffle=shuffle, drop_last=drop_last)
+            shuffle = False
+    collated = partial(_collate_or_error, time_first=time_first)
+    return _Loader(guarded, batch_size, shuffle=shuffle or None, collate_fn=collated, **options)
+
+
+class _Guarded(Dataset[Any]):
+    """Returns an error of a data set instead of raising it, since torch changes errors that workers raise."""
+
+    def __init__(self, dataset: Dataset[Item]) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]
+
+    def __getitem__(self, number: int) -> Item | DvspipeError:
+        try:
+            return self.dataset[number]
+        except DvspipeError as error:
+            return error
+
+
+class _GuardedStream(IterableDataset[Any]):
+    """Yields an error of a stream instead of raising it."""
+
+    def __init__(self, stream: IterableDataset[Item]) -> None:
+        self.dataset = stream
+
+    def __iter__(self) -> Iterator[Item | DvspipeError]:
+        try:
+            yield from self.dataset
+        except DvspipeError as error:
+            yield error
+
+
+def _collate_or_error(items: Sequence[Item | DvspipeError], *, time_first: bool) -> SpikeBatch | DvspipeError:
+    good = []
+    for item in items:
+        if isinstance(item, DvspipeError):
+            return item
+        good.append(item)
+    return collate(good, time_first=time_first)
+
+
+class _Loader(DataLoader[Any]):
+    """Raises the errors that its data set returned."""
+
+    def __iter__(self) -> Iterator[SpikeBatch]:  # type: ignore[override]
+        for batch in super().__iter__():
+            if isinstance(batch, DvspipeError):
+                raise batch
+            yield batch

@@ -1,0 +1,41 @@
+"""Run neurons over a recording of any length, window by window, with their state between the windows."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from dvspipe import BinConfig, Events, write
+from dvspipe.torch import LIF, EventStream, loader
+
+
+def make_recording() -> Events:
+    """Return 4 s of noise, with a bright spot that flickers in the third second."""
+    rng = np.random.default_rng(0)
+    t = rng.integers(0, 4_000_000, 20_000)
+    x, y = rng.integers(0, 32, t.size), rng.integers(0, 24, t.size)
+    spot = (t // 1_000_000 == 2) & (rng.random(t.size) < 0.5)
+    x[spot], y[spot] = 8 + x[spot] % 4, 10 + y[spot] % 4
+    order = np.argsort(t)
+    return Events(t[order], x[order], y[order], t[order] % 2, (32, 24))
+
+
+def main() -> None:
+    """Print what fires in each window."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "long.h5")
+        write(path, make_recording())
+        stream = EventStream(path, BinConfig(steps=50, step_us=10_000))  # windows of 0.5 s, read in bounded memory
+        neurons, state = LIF({"tau_mem_s": 0.05, "gain": 1.5}, dt=0.01), None
+        with torch.no_grad():
+            for counts, starts_us, _ in loader(stream, 1):
+                spikes, state = neurons(counts.sum(2), state)  # [T, 1, H, W]: ON and OFF alike
+                total = spikes.sum((0, 1))
+                row, column = divmod(int(total.argmax()), total.shape[1])
+                most = f"most at column {column}, row {row}" if total.any() else "silent"
+                print(f"{int(starts_us) / 1e6:.1f} s: {int(total.sum())} spikes, {most}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,421 @@
+"""dvspipe for PyTorch code: data sets and loaders with and without workers, streams, and neurons of other libraries."""
+
+from __future__ import annotations
+
+import doctest
+import pickle
+import warnings
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import SENSOR, random_events
+from norse.torch import LIBoxCell, LIFBoxCell
+from norse.torch.functional.leaky_integrator_box import LIBoxParameters
+from norse.torch.functional.lif_box import LIFBoxParameters
+from norse.torch.functional.reset import reset_subtract, reset_value
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+import dvspipe.networks.neurons
+import dvspipe.torch
+from dvspipe.datasets import Cache, DataConfig, SpikeTensors, TensorSettings, from_recordings, from_tonic, open_dataset
+from dvspipe.encoding import BinConfig, encode_events, encode_stream
+from dvspipe.errors import ConfigError, DataError, DvspipeError, EventError, FileError, Remedy
+from dvspipe.events import Events, SensorSize
+from dvspipe.formats import write
+from dvspipe.networks.scan import scan_membranes
+from dvspipe.torch import LIF, EventStream, LeakyReadout, Levels, SpikeDataset, collate, loader
+
+BINS = BinConfig(steps=4, step_us=20_000)
+RECORDINGS = [random_events(seed, 200, span_us=40_000 * (1 + seed)) for seed in range(5)]
+LABELS = (0, 1, 1, 0, 2)
+
+
+def given(**settings: Any) -> SpikeDataset:
+    return SpikeDataset(from_recordings(zip(RECORDINGS, LABELS, strict=True)), BINS, **settings)
+
+
+def write_folder(folder: Path) -> Path:
+    for seed in range(8):
+        write(folder / "ab"[seed % 2] / f"{seed}.h5", random_events(seed, 100))
+    return folder
+
+
+@pytest.mark.parametrize("module", [dvspipe.torch, dvspipe.networks.neurons, dvspipe.datasets.given])
+def test_examples_in_docstrings_run(module: Any) -> None:
+    assert doctest.testmod(module, optionflags=doctest.ELLIPSIS).failed == 0
+
+
+def test_items_are_the_tensors_of_the_recordings_and_their_labels() -> None:
+    dataset = given()
+    for number, (events, label) in enumerate(zip(RECORDINGS, LABELS, strict=True)):
+        for _ in range(2):  # the second time from the cache
+            spikes, found = dataset[number]
+            assert np.array_equal(spikes.numpy(), encode_events(events, BINS))
+            assert found == label
+    assert (len(dataset), dataset.classes, dataset.labels.tolist()) == (5, ("0", "1", "2"), [*LABELS])
+    with pytest.raises(IndexError):
+        dataset[5]
+
+
+def test_a_folder_its_settings_and_its_data_set_give_what_a_training_uses(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data")
+    config = DataConfig(root=folder, cache=tmp_path / "cache")
+    data = open_dataset(config, 0, BINS)
+    trained = SpikeTensors(data.train, TensorSettings(BINS), cache=Cache(tmp_path / "cache"))
+    stored = Cache(tmp_path / "cache").size()
+    for source in (folder, str(folder), config, config.model_dump(), data):
+        dataset = SpikeDataset(source, BINS, part="train")
+        assert dataset.samples == data.train or [str(sample) for sample in dataset.samples] == [*map(str, data.train)]
+        for number, (spikes, label) in enumerate(dataset[each] for each in range(len(dataset))):
+            assert np.array_equal(spikes.numpy(), trained[number][0])
+            assert label == trained.labels[number]
+    assert Cache(tmp_path / "cache").size() == stored  # one cache for both
+    assert (
+        len(SpikeDataset(config, BINS)) == 8 == sum(len(SpikeDataset(config, BINS, part=part)) for part in data.parts)
+    )
+
+
+def test_a_data_set_of_tonic_is_a_source() -> None:
+    class Bars:
+        sensor_size, classes = (12, 7, 2), ("a", "b", "c")
+
+        def __len__(self) -> int:
+            return len(RECORDINGS)
+
+        def __getitem__(self, number: int) -> tuple[Any, int]:
+            return RECORDINGS[number].structured(), LABELS[number]
+
+    (batch,) = loader(SpikeDataset(from_tonic(Bars()), BINS), 8)
+    (expected,) = loader(given(), 8)
+    assert all(torch.equal(*pair) for pair in zip(batch, expected, strict=True))
+
+
+def test_without_a_cache_nothing_is_written(tmp_path: Path) -> None:
+    dataset = SpikeDataset({"root": write_folder(tmp_path), "cache": "none"}, BINS)
+    assert torch.equal(dataset[3][0], dataset[3][0])
+    assert sorted(path.suffix for path in tmp_path.rglob("*.*")) == [".h5"] * 8
+
+
+def test_a_variant_of_a_training_recording_is_drawn_with_torchs_generator(tmp_path: Path) -> None:
+    config = DataConfig(root=write_folder(tmp_path), views=3, vary={"drop": 0.5})
+    dataset = SpikeDataset(config, BINS, part="train")
+    expected = SpikeTensors(dataset.samples, TensorSettings(BINS, 3, vary=config.vary))[0]
+    drawn = set()
+    for seed in range(12):
+        torch.manual_seed(seed)
+        spikes = dataset[0][0].numpy()
+        drawn.add(next(view for view in range(3) if np.array_equal(spikes, expected[view])))
+    assert drawn == {0, 1, 2}
+    assert np.array_equal(SpikeDataset(config, BINS)[0][0], expected[0])
+
+
+@pytest.mark.parametrize(
+    "bins",
+    [
+        {"step_us": 7000},
+        {"step_us": 7000, "form": "voxel"},
+        {"step_us": 7000, "form": "surface"},
+        {"by": "events", "step_events": 33},
+        {"by": "recording", "steps": 6},
+    ],
+    ids=str,
+)
+def test_complete_tensors_have_the_steps_of_a_stream(bins: dict[str, Any]) -> None:
+    events, config = RECORDINGS[2], BinConfig.model_validate(bins)
+    spikes, _ = SpikeDataset(from_recordings([(events, 0)]), config, complete=True)[0]
+    span = {"start_us": int(events.t[0]), "last_us": int(events.t[-1])}
+    stream = np.stack([*encode_stream([events], config, **span)])
+    assert len(spikes) == len(stream)
+    np.testing.assert_allclose(spikes.numpy(), stream, rtol=0, atol=1e-6)
+
+
+def test_a_recording_of_too_many_steps_is_named() -> None:
+    long = Events([0, 10**9], [0, 0], [0, 0], [1, 1], SENSOR)
+    with pytest.raises(DataError, match="recording 0: .*100001 steps"):
+        SpikeDataset(from_recordings([(long, 0)]), BinConfig(step_us=10_000), complete=True)[0]
+
+
+@pytest.mark.parametrize("time_first", [True, False])
+def test_batches_are_padded_and_say_how_long_each_is(time_first: bool) -> None:
+    dataset = given(complete=True, transform=lambda spikes: 2 * spikes)
+    (batch,) = loader(dataset, 8, time_first=time_first)
+    assert batch.lengths.tolist() == [len(dataset[number][0]) for number in range(5)] == [2, 4, 6, 8, 10]
+    assert batch.labels.tolist() == [*LABELS]
+    spikes = batch.spikes if time_first else batch.spikes.transpose(0, 1)
+    assert spikes.shape == (10, 5, 2, 7, 12)
+    for number, length in enumerate(batch.lengths):
+        expected = 2 * np.stack([*encode_stream([RECORDINGS[number]], BINS)])
+        assert np.array_equal(spikes[:length, number].numpy(), expected)
+        assert not spikes[length:, number].any()
+
+
+def test_workers_give_what_this_process_does_and_hash_each_recording_once() -> None:
+    dataset = given()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # no GPU to pin memory for; a fork of a process with threads
+        found = [*loader(dataset, 2, num_workers=1, multiprocessing_context="fork", pin_memory=True)]
+    for mine, theirs in zip(loader(given(), 2), found, strict=True):
+        assert all(torch.equal(*pair) for pair in zip(mine, theirs, strict=True))
+    assert dataset._digests.any(1).all()
+
+
+def test_a_loader_can_be_sent_to_workers_that_are_spawned() -> None:
+    batches = loader(given(complete=True), 2)
+    copied = ForkingPickler.loads(ForkingPickler.dumps((batches.dataset, batches.collate_fn)))
+    mine, theirs = (
+        collate_fn([dataset[0], dataset[3]]) for dataset, collate_fn in (copied, (batches.dataset, batches.collate_fn))
+    )
+    assert all(torch.equal(*pair) for pair in zip(mine, theirs, strict=True))
+    assert copied[0].dataset._digests.is_shared()
+
+
+def test_an_error_of_a_recording_is_the_same_from_a_worker(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path)
+    dataset = SpikeDataset(folder, BINS)
+    path = Path(dataset.samples[3].name)
+    path.write_bytes(path.read_bytes()[:700])
+    errors = []
+    for workers in (0, 1):
+        with pytest.raises(DataError, match=path.name) as caught, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for _ in loader(dataset, 2, num_workers=workers):
+                pass
+        errors.append(caught.value)
+    assert str(errors[0]) == str(errors[1])
+    assert "\n" not in str(errors[1])
+    assert errors[0].remedies == errors[1].remedies
+    with pytest.raises(DataError, match=path.name):  # with torch's own loader too, in this process
+        [*DataLoader(dataset, collate_fn=collate)]
+
+
+def test_a_distributed_sampler_divides_the_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, found = given(), []
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    try:
+        for rank in range(2):
+            monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+            monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+            batches = loader(dataset, 4, shuffle=True)
+            orders = []
+            for epoch in range(2):
+                batches.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+                orders.append([*batches.sampler])
+            assert orders[0] != orders[1]
+            found.append(orders[0])
+            assert sum(len(batch.labels) for batch in batches) == 3
+    finally:
+        monkeypatch.undo()
+        torch.distributed.destroy_process_group()
+    assert set(found[0]) | set(found[1]) == set(range(5))
+
+
+def test_what_is_no_data_set_is_said(tmp_path: Path) -> None:
+    for wrong, said in (
+        (lambda: SpikeDataset(tmp_path / "nowhere"), "nowhere: no such folder"),
+        (lambda: given(part="test"), "no recordings in the part test"),
+        (lambda: given(part="training"), "no part training"),
+        (lambda: from_recordings([]), "no recordings"),
+        (lambda: from_recordings([(RECORDINGS[0], -1)]), "found -1"),
+        (lambda: from_recordings([(RECORDINGS[0], "wave")]), "found 'wave'"),  # type: ignore[list-item]
+        (lambda: from_recordings([(tmp_path / "a.h5", 0)]), "a.h5"),
+    ):
+        with pytest.raises(DvspipeError, match=said):
+            wrong()
+    other = random_events(9, 20, SensorSize(width=9, height=9))
+    mixed = SpikeDataset(from_recordings([(RECORDINGS[0], 0), (other, 1), (Events.empty(SENSOR), 1)]), BINS)
+    with pytest.raises(DataError, match="recording 1: .*another sensor"):
+        mixed[1]
+    with pytest.raises(DataError, match="recording 2: .*no events"):
+        mixed[2]
+
+
+@pytest.mark.parametrize(
+    "bins", [{"steps": 3, "step_us": 9000}, {"steps": 3, "by": "events", "step_events": 17}], ids=str
+)
+def test_windows_of_a_stream_are_its_steps_in_order(tmp_path: Path, bins: dict[str, Any]) -> None:
+    events, config = RECORDINGS[4], BinConfig.model_validate(bins)
+    write(tmp_path / "long.h5", events)
+    stream = EventStream(tmp_path / "long.h5", config)
+    windows, starts_us = zip(*stream, strict=True)
+    steps = np.stack([*encode_stream([events], config)])
+    together = torch.cat(windows).numpy()
+    assert np.array_equal(together[: len(steps)], steps)
+    assert not together[len(steps) :].any()
+    assert len(together) - len(steps) < 3
+    for spikes, start_us in zip(windows, starts_us, strict=True):
+        assert np.array_equal(
+            spikes.numpy(), encode_events(events.slice_time(start_us, 2**40), config, start_us=start_us)
+        )
+    batches = [*loader(stream, 1)]
+    assert [int(batch.labels) for batch in batches] == [*starts_us]
+    assert batches[0].spikes.shape == (3, 1, 2, 7, 12)
+
+
+def test_workers_take_turns_with_the_windows_of_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = EventStream(RECORDINGS[4], BinConfig(steps=2, step_us=9000))
+    alone = [start_us for _, start_us in stream]
+
+    class Worker:
+        num_workers = 2
+
+    shares = []
+    for Worker.id in range(2):
+        monkeypatch.setattr(dvspipe.torch, "get_worker_info", lambda: Worker)
+        shares.append([start_us for _, start_us in stream])
+    assert shares == [alone[::2], alone[1::2]]
+
+
+def test_a_stream_of_a_corrupted_file_ends_with_its_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("t,x,y,p\n0,1,1,1\n5,nonsense\n")
+    with pytest.raises(FileError, match=r"a\.csv"):
+        [*loader(EventStream(path, BINS, sensor="12x7"), 1)]
+    with pytest.raises(ConfigError, match="recording"):
+        EventStream(path, {"by": "recording"})
+
+
+def test_errors_survive_the_way_from_a_worker() -> None:
+    for error in (DataError("a: b", Remedy("data.sensor", "WxH", "name it")), EventError("c", event=3)):
+        copied = pickle.loads(pickle.dumps(error))
+        assert (type(copied), str(copied), copied.remedies) == (type(error), str(error), error.remedies)
+
+
+def compare(ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...], currents: Tensor, atol: float = 1e-12) -> None:
+    """Check that two results and the gradients of a weighted sum of them are equal."""
+    gradients = []
+    for outputs in (ours, theirs):
+        generator = torch.Generator().manual_seed(7)
+        weights = [torch.randint(-4, 5, each.shape, generator=generator).double() for each in outputs]
+        total = sum(((each * weight).sum() for each, weight in zip(outputs, weights, strict=True)), torch.tensor(0.0))
+        gradients += torch.autograd.grad(total, currents)
+    for our, their in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(our, their, rtol=0, atol=1e-12)
+    torch.testing.assert_close(*gradients, rtol=0, atol=atol)
+
+
+def random_currents(scale: float = 1.0) -> Tensor:
+    torch.manual_seed(3)
+    return (scale * (1.5 * torch.randn(25, 2, 30, dtype=torch.float64) + 0.5)).requires_grad_()
+
+
+@pytest.mark.parametrize("reset_method", [reset_value, reset_subtract])
+@pytest.mark.parametrize("levels", [{}, {"v_th": 0.7, "v_reset": -0.3, "v_leak": 0.2}], ids=str)
+def test_lif_from_norses_parameters_equals_its_cell(reset_method: Any, levels: dict[str, float]) -> None:
+    exact = {name: torch.tensor(value, dtype=torch.float64) for name, value in levels.items()}
+    tau_mem_inv, alpha = torch.tensor(130.0, dtype=torch.float64), torch.tensor(1.0)
+    p = LIFBoxParameters(tau_mem_inv=tau_mem_inv, alpha=alpha, reset_method=reset_method, **exact)
+    currents, state, theirs = random_currents(3), None, []
+    cell = LIFBoxCell(p, dt=0.002)
+    for current in currents.unbind(0):
+        spikes, state = cell(current, state)
+        theirs.append(spikes)
+    assert state is not None
+    first, middle = LIF.from_norse(p, dt=0.002)(currents[:9])
+    second, last = LIF.from_norse(p, dt=0.002)(currents[9:], middle)
+    ours = torch.cat([first, second])
+    assert 0.1 < ours.mean() < 0.6
+    compare((ours, last[0]), (torch.stack(theirs), state.v), currents)
+
+
+def test_a_readout_from_norses_parameters_equals_its_cell() -> None:
+    p = LIBoxParameters(torch.tensor(90.0, dtype=torch.float64), torch.tensor(-0.4, dtype=torch.float64))
+    currents, state, theirs = random_currents(), None, []
+    cell = LIBoxCell(p, dt=0.002)
+    for current in currents.unbind(0):
+        potentials, state = cell(current, state)
+        theirs.append(potentials)
+    readout = LeakyReadout.from_norse(p, dt=0.002)
+    first, middle = readout(currents[:9])
+    compare((torch.cat([first, readout(currents[9:], middle)[0]]),), (torch.stack(theirs),), currents)
+
+
+SNNTORCH = [
+    {"beta": 0.9},
+    {"beta": 1.0},
+    {"beta": 0.8, "threshold": 0.625},
+    {"beta": 0.8, "threshold": 0.625, "reset_mechanism": "zero"},
+    {"beta": 0.7, "reset_mechanism": "none"},
+    {"beta": 0.7, "reset_mechanism": "zero", "reset_delay": False},
+    {"beta": 0.9, "reset_delay": False},
+]
+
+
+@pytest.mark.parametrize("settings", SNNTORCH, ids=str)
+@pytest.mark.parametrize("surrogate", ["arctan", "superspike"])
+def test_lif_from_snntorchs_parameters_spikes_as_leaky(settings: dict[str, Any], surrogate: str) -> None:
+    snn = pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    own = {} if surrogate == "arctan" else {"surrogate": surrogate, "slope": 25.0}
+    gradient = {} if surrogate == "arctan" else {"spike_grad": snn.surrogate.fast_sigmoid(slope=25)}
+    leaky = snn.Leaky(**settings, **gradient).double()
+    leaky.beta = torch.tensor(settings["beta"], dtype=torch.float64)  # its own buffers are rounded to float32
+    leaky.threshold = torch.tensor(settings.get("threshold", 1.0), dtype=torch.float64)
+    currents, mem, spikes, potentials = random_currents(0.2 if settings.get("beta") == 0.9 else 0.35), None, [], []
+    for current in currents.unbind(0):
+        spike, mem = leaky(current, mem)
+        spikes.append(spike)
+        potentials.append(mem)
+    lif = LIF.from_snntorch(**settings, **own)
+    ours, last = lif(currents)
+    assert 0.05 < ours.mean() < 0.7
+    delayed = settings.get("reset_delay", True)
+    rounded = 1e-12 if delayed else 1e-6  # its spikes are float32, and so are gradients through its reset
+    compare((ours,), (torch.stack(spikes).double(),), currents, rounded)
+    with torch.no_grad():
+        if delayed:
+            start, rate = torch.zeros_like(currents[0]), lif.rate(torch.float64)
+            membranes, _, _ = scan_membranes(currents, start, rate, lif.settings)
+            torch.testing.assert_close(membranes, torch.stack(potentials), rtol=0, atol=1e-12)
+        else:
+            torch.testing.assert_close(last[0], potentials[-1], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("beta", [0.85, 1.0])
+def test_a_readout_from_snntorchs_beta_equals_its_mem(beta: float) -> None:
+    currents, mem = random_currents(), torch.zeros(2, 30, dtype=torch.float64)
+    theirs = []
+    for current in currents.unbind(0):
+        mem = beta * mem + current
+        theirs.append(mem)
+    compare(LeakyReadout.from_snntorch(beta=beta)(currents)[:1], (torch.stack(theirs),), currents)
+
+
+def test_parameters_without_a_fused_scan_are_named() -> None:
+    several = torch.tensor([100.0, 200.0])
+    for wrong, said in (
+        (lambda: LIF.from_norse(LIFBoxParameters(tau_mem_inv=several)), "tau_mem_inv: .*2 numbers"),
+        (lambda: LIF.from_norse(LIFBoxParameters(method="tanh")), "method = tanh"),
+        (lambda: LIF.from_norse(LIFBoxParameters(reset_method=lambda *_: several)), "reset_method"),
+        (lambda: LIF.from_norse(LIFBoxParameters(), dt=0.1), "shorter than a time step"),
+        (lambda: LIF.from_snntorch(beta=1.2), "beta = 1.2"),
+        (lambda: LIF.from_snntorch(beta=0.0), "beta = 0"),
+        (lambda: LIF.from_snntorch(beta=0.5, threshold=-1), "threshold = -1"),
+        (lambda: LIF.from_snntorch(beta=0.5, reset_mechanism="up"), "reset_mechanism = up"),  # type: ignore[arg-type]
+        (lambda: LIF({"tau_mem": 1}, 0.1), "tau_mem"),
+        (lambda: LeakyReadout.from_snntorch(beta=-0.1), "beta = -0.1"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            wrong()
+
+
+def test_counts_and_half_precision_are_computed_in_float32() -> None:
+    lif = LIF({"tau_mem_s": 2e-3}, 1e-3)
+    counts = torch.randint(0, 4, (6, 2, 5), dtype=torch.uint8)
+    spikes, state = lif(counts)
+    assert spikes.dtype == state.dtype == torch.float32
+    halves, _ = lif(counts.to(torch.bfloat16))
+    assert halves.dtype == torch.bfloat16
+    assert torch.equal(halves.float(), spikes)
+
+
+def test_levels_scale_and_shift_the_membrane() -> None:
+    currents = random_currents()
+    plain, last = LIF({"tau_mem_s": 2e-3}, 1e-3)(currents)
+    levels = Levels(v_th=-50.0, v_reset=-70.0, v_leak=-70.0)
+    scaled, millivolts = LIF({"tau_mem_s": 2e-3}, 1e-3, levels=levels)(20 * currents)
+    assert torch.equal(plain, scaled)
+    torch.testing.assert_close(millivolts, 20 * last - 70, rtol=0, atol=1e-12)
