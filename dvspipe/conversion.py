@@ -411,11 +411,11 @@ def convert_many(
 
 def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
     """Return the tasks whose target does not exist; of the others, remove the saved state and complete the manifest."""
-    waiting = [task for task in tasks if not task.target.exists()]
+    waiting = [task for task in tasks if not Path(task.target).exists()]
     finished: dict[Path, list[Path]] = {}
     for task in tasks if len(waiting) < len(tasks) else ():
-        if task.target.exists():
-            discard_saved(task.target)
+        if Path(task.target).exists():
+            discard_saved(Path(task.target))
             if task.out is not None:
                 finished.setdefault(task.out, []).append(task.source)
     for out, sources in finished.items():
@@ -440,7 +440,7 @@ class _Convert:
             return done
 
     def _convert(self, task: ConversionTask, progress: Progress) -> Conversion:
-        if task.target.exists() and not self.overwrite:  # by a worker that was killed before it could say so
+        if Path(task.target).exists() and not self.overwrite:  # by a worker that was killed before it could say so
             found = describe(task.target)
             return Conversion(task.target, SensorSize(found.width, found.height), 0, found.events, found.duration_us)
         return convert_task(task, progress, video=self.video, recording=self.recording, overwrite=self.overwrite)
