@@ -1,3 +1,4 @@
+from .cluster import Ray as Ray
 from .conversion import ConversionTask as ConversionTask
 from .conversion import ConvertConfig as ConvertConfig
 from .conversion import RecordingConfig as RecordingConfig
@@ -24,6 +25,8 @@ from .inference import InferConfig as InferConfig
 from .inference import adapt as adapt
 from .inference import classify_many as classify_many
 from .inference import plan_tasks as plan_tasks
+from .parallel import Processes as Processes
+from .parallel import Shard as Shard
 from .report.progress import ProgressBar as ProgressBar
 from .simulator import EventSimulator as EventSimulator
 from .simulator import SimulatorConfig as SimulatorConfig

@@ -6,8 +6,8 @@ is `odd` if the recording can be read, but may not be what it seems to be.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ from .filters import HOT_PIXEL_FACTOR, NEVER_US, check_pixels, find_hot_pixels
 from .formats.hints import NO_HINTS, Hints
 from .formats.recordings import KNOWN_SENSORS, SensorSource, open_source, smallest_sensor
 from .formats.source import Columns
-from .parallel import Progress
+from .parallel import Engine, Outcome, Processes, Progress, map_items
 
 Kind = Literal[
     "corruption",
@@ -120,6 +120,43 @@ class CheckReport:
         for finding in findings:
             del finding["remedies"]
         return asdict(self) | {"findings": findings, "wrong": self.wrong}
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """How recordings are checked.
+
+    Args:
+        sensor: The sensor, for files that do not name it; see `check_recording`.
+        hints: What else they do not say.
+        settings: What counts as odd.
+    """
+
+    sensor: SensorSize | None = None
+    hints: Hints = NO_HINTS
+    settings: CheckSettings = field(default_factory=CheckSettings)
+
+    def check(self, path: Path, progress: Progress) -> CheckReport:
+        """Return everything wrong or odd with a recording; see `check_recording`."""
+        return check_recording(path, sensor=self.sensor, hints=self.hints, settings=self.settings, progress=progress)
+
+
+def check_many(
+    paths: Sequence[Path],
+    options: CheckOptions = CheckOptions(),
+    *,
+    engine: Engine = Processes(),
+    progress: Progress | None = None,
+) -> Iterator[Outcome[Path, CheckReport]]:
+    """Check recordings, and yield the outcome of each in their order; arguments as in `check_recording`.
+
+    Args:
+        paths: The files.
+        options: How they are checked.
+        engine: Where they are checked.
+        progress: Called with the number of files done and in all.
+    """
+    return map_items(options.check, paths, engine=engine, ordered=True, progress=progress)
 
 
 def check_recording(

@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -21,7 +20,7 @@ from pydantic import Field
 from .config import Settings, as_settings
 from .errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
 from .events import Events, SensorSize, concatenate
-from .files import claim_output, is_unfinished
+from .files import claim_output, is_internal
 from .formats import (
     FORMATS,
     NO_HINTS,
@@ -32,6 +31,8 @@ from .formats import (
     WriteOptions,
     Writer,
     create_writer,
+    describe,
+    discard_saved,
     is_prose,
     is_ros2_folder,
     open_recording,
@@ -40,7 +41,8 @@ from .formats import (
     written_suffixes,
 )
 from .frames import Frame, checked_frames
-from .parallel import Outcome, Progress, map_in_processes, prefetch
+from .parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items, prefetch
+from .results import Manifest
 from .simulator import EventSimulator, SimulatorConfig, SimulatorState, batches, simulate, upsample
 from .video import (
     IMAGE_SUFFIXES,
@@ -327,10 +329,17 @@ def convert_recording(
 
 @dataclass(frozen=True)
 class ConversionTask:
-    """A video or recording, and the event file to write."""
+    """A video or recording, and the event file to write.
+
+    Args:
+        source: The video or recording.
+        target: The event file.
+        out: The output folder, whose manifest says what became of the source; None: there is none.
+    """
 
     source: Path
     target: Path
+    out: Path | None = None
 
     def __str__(self) -> str:
         return str(self.source)
@@ -371,18 +380,18 @@ def convert_many(
     *,
     video: ConvertConfig | None = None,
     recording: RecordingConfig | None = None,
-    jobs: int = 1,
+    engine: Engine = Processes(),
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Outcome[ConversionTask, Conversion]]:
-    """Convert videos and recordings, and yield the outcome of each as it is done.
+    """Convert the videos and recordings whose target does not exist, and yield the outcome of each as it is done.
 
     Args:
         tasks: Conversions, as `plan_conversions` returns them.
         video: Settings for videos.
         recording: Settings for recordings.
-        jobs: Number of processes, > 0.
-        overwrite: Whether to replace existing targets, which otherwise are errors.
+        engine: Where they are converted.
+        overwrite: Whether to convert all, and replace existing targets.
         progress: Called with the numbers of files done and in all.
 
     Yields:
@@ -390,18 +399,58 @@ def convert_many(
         stop the others.
 
     Raises:
-        WorkerError: A worker process was killed; finished files stay.
+        WorkerError: A worker was killed; finished files stay.
 
     Example:
         >>> tasks = plan_conversions([Path("videos")], Path("events"))  # doctest: +SKIP
-        >>> events = sum(done.result().events for done in convert_many(tasks, jobs=2))  # doctest: +SKIP
+        >>> events = sum(done.result().events for done in convert_many(tasks, engine=Processes(2)))  # doctest: +SKIP
     """
-    convert = partial(convert_task, video=video, recording=recording, overwrite=overwrite)
-    return map_in_processes(convert, tasks, jobs=jobs, progress=progress)
+    waiting = tasks if overwrite else find_unconverted(tasks)
+    return map_items(_Convert(video, recording, overwrite), waiting, engine=engine, progress=progress)
+
+
+def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
+    """Return the tasks whose target does not exist; of the others, remove the saved state and complete the manifest."""
+    waiting = [task for task in tasks if not Path(task.target).exists()]
+    finished: dict[Path, list[Path]] = {}
+    for task in tasks if len(waiting) < len(tasks) else ():
+        if Path(task.target).exists():
+            discard_saved(Path(task.target))
+            if task.out is not None:
+                finished.setdefault(task.out, []).append(task.source)
+    for out, sources in finished.items():
+        Manifest(out).finish(sources)
+    return waiting
+
+
+@dataclass(frozen=True)
+class _Convert:
+    """Convert a task and note it in the manifest; picklable."""
+
+    video: ConvertConfig | None
+    recording: RecordingConfig | None
+    overwrite: bool
+
+    def __call__(self, task: ConversionTask, progress: Progress) -> Conversion:
+        if task.out is None:
+            return self._convert(task, progress)
+        with Manifest(task.out).record(task.source, task.target, self._digest()) as entry:
+            done = self._convert(task, progress)
+            entry.events = done.events
+            return done
+
+    def _convert(self, task: ConversionTask, progress: Progress) -> Conversion:
+        if Path(task.target).exists() and not self.overwrite:  # by a worker that was killed before it could say so
+            found = describe(task.target)
+            return Conversion(task.target, SensorSize(found.width, found.height), 0, found.events, found.duration_us)
+        return convert_task(task, progress, video=self.video, recording=self.recording, overwrite=self.overwrite)
+
+    def _digest(self) -> str:
+        return hashlib.blake2b(repr((self.video, self.recording)).encode(), digest_size=8).hexdigest()
 
 
 def plan_conversions(
-    sources: str | Path | Sequence[str | Path], out: str | Path, suffix: str = ".h5"
+    sources: str | Path | Sequence[str | Path], out: str | Path, suffix: str = ".h5", *, shard: Shard = ALL
 ) -> list[ConversionTask]:
     """Plan the conversion of videos and recordings to event files.
 
@@ -411,6 +460,7 @@ def plan_conversions(
         out: An event file, or `-`, for a single source, otherwise a folder, which mirrors the layout of source folders.
             Sources of one folder that differ only in their suffix keep it: `a.mp4.h5`.
         suffix: Suffix of the files in that folder.
+        shard: Which of several sources to convert, by their paths in the source folders.
 
     Raises:
         FileError: A folder contains no videos or recordings, the output is no folder, or two sources have the same
@@ -435,8 +485,9 @@ def plan_conversions(
         target = out / (name.with_name(name.name + suffix) if clashes else name.with_suffix(suffix))
         if target in plan:
             raise FileError(f"{target}: target of two sources (found {plan[target]} and {path}, expected one)")
-        plan[target] = path
-    return [ConversionTask(path, target) for target, path in plan.items()]
+        if name in shard:
+            plan[target] = path
+    return [ConversionTask(path, target, out) for target, path in plan.items()]
 
 
 def as_paths(sources: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -467,7 +518,7 @@ def find_sources(
         found = [
             path
             for path in sorted(source.rglob("*"))
-            if not is_unfinished(path.relative_to(source)) and not is_skipped(path) and _is_convertible(path)
+            if not is_internal(path.relative_to(source)) and not is_skipped(path) and _is_convertible(path)
         ]
         if not found and len(sources) == 1:
             raise FileError(f"{source}: contains no videos or recordings")

@@ -18,6 +18,7 @@ from .errors import FileError, Remedy
 LOCK_NAME = ".lock"
 TEMPORARY = ".dvspipe-"  # begins the names of temporary files
 UNFINISHED = ".part"  # ends the names of folders that hold an unfinished file
+MANIFEST = ".manifest"  # the folder in an output folder that says what became of each input
 REPLACE = Remedy("overwrite", True, "replace it")
 
 
@@ -117,9 +118,9 @@ def remove_leftovers(folder: Path) -> None:
                 os.close(handle)
 
 
-def is_unfinished(path: Path) -> bool:
-    """Return whether a path is a temporary file, or in the folder of an unfinished file."""
-    return any(name.startswith(TEMPORARY) or name.endswith(UNFINISHED) for name in path.parts)
+def is_internal(path: Path) -> bool:
+    """Return whether a path is a temporary file, or in the folder of an unfinished file or of a manifest."""
+    return any(name.startswith(TEMPORARY) or name.endswith(UNFINISHED) or name == MANIFEST for name in path.parts)
 
 
 def _create_locked(path: Path) -> tuple[int, Path]:

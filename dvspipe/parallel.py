@@ -1,7 +1,8 @@
-"""Work beside the thread that needs its results: many items in local processes, and items prefetched in a thread."""
+"""Work beside the thread that needs its results: many items by an engine, and items prefetched in a thread."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import logging.handlers
 import multiprocessing
@@ -12,14 +13,15 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
-from typing import Any, Generic, TypeVar, cast
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar, cast
 
-from .errors import DvspipeError, WorkerError
+from .errors import ConfigError, DvspipeError, WorkerError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -63,46 +65,78 @@ class Outcome(Generic[Item, Result]):
         return cast(Result, self.value)
 
 
-def map_in_processes(
+class Engine(Protocol):
+    """Where items are worked on: `Processes`, or `dvspipe.cluster.Ray`."""
+
+    def map(self, work: Work[Item, Result], items: Sequence[Item], tell: Progress) -> Iterator[Outcome[Item, Result]]:
+        """Yield the outcome of each item as it is done; see `map_items`."""
+
+    def leaves(self, items: int) -> bool:
+        """Return whether so many items are worked on outside of this process, so that work must be picklable."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Local processes; one, or for one item: this process.
+
+    Each process receives the work once, when it starts. Ctrl-C reaches this process alone: the others stop at their
+    next progress or are killed, and are gone when the iterator closes. If this process is killed, the others end too.
+
+    Args:
+        jobs: Number of processes, > 0.
+    """
+
+    jobs: int = 1
+
+    def map(self, work: Work[Item, Result], items: Sequence[Item], tell: Progress) -> Iterator[Outcome[Item, Result]]:
+        """Yield the outcome of each item as it is done.
+
+        Raises:
+            WorkerError: A process was killed or could not start.
+        """
+        if self.leaves(len(items)):
+            return _map_in_pool(work, items, min(self.jobs, len(items)), tell)
+        return _map_here(work, items, tell)
+
+    def leaves(self, items: int) -> bool:
+        """Return whether processes are started for so many items."""
+        return self.jobs > 1 and items > 1
+
+
+def map_items(
     work: Work[Item, Result],
     items: Iterable[Item],
     *,
-    jobs: int = 1,
+    engine: Engine = Processes(),
     ordered: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Outcome[Item, Result]]:
-    """Yield the outcome of each item, worked on in `jobs` local processes, or in this one if `jobs` is 1.
-
-    Each process receives `work` once, when it starts. Ctrl-C reaches this process alone: the others stop at their next
-    progress or are killed, and are gone when the iterator closes. What the work logs under `dvspipe` is logged here. If
-    this process is killed, the others end too.
+    """Yield the outcome of each item. What the work logs under `dvspipe` is logged here, wherever it is done.
 
     Args:
-        work: Called with an item and a progress; must be picklable if `jobs` is above 1. A `DvspipeError` that it
+        work: Called with an item and a progress; must be picklable if it leaves this process. A `DvspipeError` that it
             raises is the outcome of its item, any other exception is raised here.
-        items: What to work on; with one item, no process is started.
-        jobs: Number of processes, > 0.
+        items: What to work on.
+        engine: Where it is worked on.
         ordered: Whether outcomes come in the order of the items; otherwise as they are done.
-        progress: Called with the number of items done and in all, also while none is done. With one process, the number
+        progress: Called with the number of items done and in all, also while none is done. In this process, the number
             includes the share of the current item that its progress says.
 
     Raises:
-        WorkerError: A process was killed or could not start.
+        WorkerError: A worker was killed or could not start.
 
     Example:
         >>> def double(item, progress):
         ...     return 2 * item
-        >>> [outcome.result() for outcome in map_in_processes(double, [1, 2, 3])]
+        >>> [outcome.result() for outcome in map_items(double, [1, 2, 3])]
         [2, 4, 6]
     """
-    items = list(items)
-    tell: Progress = progress or (lambda *_: None)
-    if jobs <= 1 or len(items) <= 1:
-        yield from _map_here(work, items, tell)
-    elif ordered:
-        yield from _in_order(_map_in_pool(work, items, min(jobs, len(items)), tell))
-    else:
-        yield from _map_in_pool(work, items, min(jobs, len(items)), tell)
+    outcomes = engine.map(work, list(items), progress or ignore_progress)
+    return _in_order(outcomes) if ordered else outcomes
+
+
+def ignore_progress(*_: float) -> None:
+    """Do nothing: the progress of work that nobody watches."""
 
 
 def _map_here(work: Work[Item, Result], items: Sequence[Item], tell: Progress) -> Iterator[Outcome[Item, Result]]:
@@ -282,21 +316,21 @@ def _run_worker(connection: Connection, level: int) -> None:
             raise KeyboardInterrupt
 
     log = logging.getLogger(LOG_NAME)
-    log.addHandler(_Sender(send))
+    log.addHandler(LogSender(send))
     log.setLevel(level)
     with suppress(EOFError, OSError, KeyboardInterrupt):  # the other end is closed, or it was asked to stop
         send(None)
         work = connection.recv()
         while True:
             item = connection.recv()
-            message = _work_on(work, item, stop_if_asked)
+            message = attempt(work, item, stop_if_asked)
             try:
                 send(message)
             except (TypeError, AttributeError, pickle.PicklingError) as error:  # what cannot be sent
                 send((None, error))
 
 
-def _work_on(work: Work[Item, Result], item: Item, progress: Progress) -> tuple[Result | None, Exception | None]:
+def attempt(work: Work[Item, Result], item: Item, progress: Progress) -> tuple[Result | None, Exception | None]:
     """Return the value or the error of an item; the traceback of an unexpected error is added to it."""
     try:
         return work(item, progress), None
@@ -307,14 +341,15 @@ def _work_on(work: Work[Item, Result], item: Item, progress: Progress) -> tuple[
         return None, error
 
 
-class _Sender(logging.handlers.QueueHandler):
-    """Send the records of a worker."""
+class LogSender(logging.handlers.QueueHandler):
+    """Send what is logged in a worker, with its arguments formatted."""
 
     def __init__(self, send: Callable[[logging.LogRecord], None]) -> None:
         super().__init__(queue.SimpleQueue())
         self._send = send
 
     def enqueue(self, record: logging.LogRecord) -> None:
+        """Send a record; if nobody receives it any more, it is lost."""
         with suppress(OSError):
             self._send(record)
 
@@ -324,6 +359,63 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several equal shares of files, which other machines do not work on.
+
+    A file is in the shard that the BLAKE2 digest of its relative path falls into, so that files that are added later
+    move no other.
+
+    Args:
+        number: Number of the shard, from 1.
+        count: Number of shards.
+
+    Example:
+        >>> [Path("a/clip.mp4") in Shard(number, 3) for number in (1, 2, 3)]
+        [False, True, False]
+    """
+
+    number: int = 1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.count:
+            raise ConfigError(f"{self}: no such shard (expected I/N with 1 <= I <= N)")
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def __contains__(self, path: Path) -> bool:
+        """Return whether a file, by its relative path, is in this shard."""
+        digest = hashlib.blake2b(path.as_posix().encode(errors="surrogateescape"), digest_size=8).digest()
+        return int.from_bytes(digest) % self.count == self.number - 1
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Return the shard that I/N names.
+
+        Raises:
+            ConfigError: There is no such shard.
+        """
+        number, _, count = text.partition("/")
+        if not (number.isdecimal() and count.isdecimal()):
+            raise ConfigError(f"{text}: not a shard (expected I/N, such as 3/100)")
+        return cls(int(number), int(count))
+
+    @classmethod
+    def of_array(cls, environment: Mapping[str, str]) -> Shard | None:
+        """Return the shard of a task of a SLURM array, of which there are as many as tasks; None outside of one."""
+        names = ("ID", "MIN", "STEP", "COUNT")
+        found = [environment.get(f"SLURM_ARRAY_TASK_{name}", "1" if name == "STEP" else "") for name in names]
+        if not all(value.isdecimal() for value in found):
+            return None
+        task, first, step, count = map(int, found)
+        return cls((task - first) // max(1, step) + 1, count)
+
+
+ALL = Shard()
 
 
 def prefetch(items: Iterable[Item], count: int) -> Iterator[Item]:

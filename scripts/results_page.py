@@ -27,6 +27,8 @@ from dvspipe.results import (
     LabelRow,
     LayerActivity,
     LookRow,
+    ManifestRow,
+    ManifestSummary,
     NormShift,
     OutputFolder,
     Playback,
@@ -73,6 +75,8 @@ INFERENCE = (
     RecordingResult,
 )  # fmt: skip
 
+MANIFEST = (ManifestRow, ManifestSummary)
+
 
 def render() -> str:
     """Return the text of the page."""
@@ -93,6 +97,9 @@ def render() -> str:
         "\nAnd below it, in a folder for each recording:\n",
         *_files(RecordingFolder(root), root),
         *_models(INFERENCE),
+        "## The manifest of an output folder\n",
+        "Workers of `dvspipe convert` and `infer` write lines, and `dvspipe manifest --json` prints a summary.\n",
+        *_models(MANIFEST),
     ]
     return "\n".join(lines).rstrip() + "\n"
 

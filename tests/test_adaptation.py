@@ -30,6 +30,7 @@ from dvspipe.inference import (
 )
 from dvspipe.inference import adaptation as module
 from dvspipe.networks import NetworkConfig, SpikingNetwork, find_norms, measure_norms
+from dvspipe.parallel import Processes
 from dvspipe.results import AdaptationRecord, InferenceRun, OutputFolder, RecordingResult
 from dvspipe.training import TrainConfig, train
 
@@ -263,7 +264,9 @@ def data(tmp_path: Path) -> Path:
 def test_recordings_are_classified_by_a_network_adapted_to_them(jobs: int, data: Path, checkpoint: Path) -> None:
     classifier, options = Classifier.load(checkpoint), ClassifyOptions(out=data.parent / "out", adapt=True)
     tasks, calls = plan_tasks([data], options.out), []
-    outcomes = list(classify_many(tasks, classifier, options, jobs=jobs, progress=lambda *now: calls.append(now)))
+    outcomes = list(
+        classify_many(tasks, classifier, options, engine=Processes(jobs), progress=lambda *now: calls.append(now))
+    )
     adapted = adapt(classifier, [task.source for task in tasks]).classifier
     for outcome in outcomes:
         expected = adapted.predict(outcome.item.source)

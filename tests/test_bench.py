@@ -113,7 +113,7 @@ def test_encoding_is_measured_beside_tonic_and_beside_reading_once(
     monkeypatch.setattr(bench, "EVENTS", 50_000)
     figures = {figure.name: figure for figure in bench.bench_encoding(bench.Options(sys.executable, None))}
     sizes = ("encoding/128x128_in_100", "encoding/1280x720_in_10")
-    forms = ("_binary", "_voxel", "_surface", "_downsampled", "_stream")
+    forms = ("_binary", "_voxel", "_surface", "_downsampled", "_stream", "_transform")
     assert set(figures) == {size + what for size in sizes for what in ("", "_bound", *forms)}
     assert [figures[size].target for size in sizes] == [25, 12]
     for size in sizes:

@@ -428,7 +428,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
     assert "import_from_nir(nir.read('a.nir'))" in done.stdout
     assert "from_nir(nir.read('a.nir'), dt=0.0001)" in done.stdout
     done = dvspipe("export", checkpoint, "--to", "nir", "-o", "b.nir", "--dt", "0.03", cwd=tmp_path)
-    assert "import_from_nir" not in done.stdout
+    assert "snntorch" not in done.stdout  # which only knows its own step
     assert "--dt 0.0001" in done.stderr
     dvspipe("export", checkpoint, "--to", "nir", "-o", "a.nir", cwd=tmp_path, code=2)
     dvspipe("train", "mine.yaml", "data.root=data", *SHORT, "optimiser.epochs=1", cwd=tmp_path)

@@ -33,6 +33,7 @@ from dvspipe.events import concatenate
 from dvspipe.formats import describe, open_recording, read, write
 from dvspipe.formats.hdf5 import chunked_file, writer
 from dvspipe.frames import frames_from_arrays
+from dvspipe.parallel import Processes
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate, upsample
 from dvspipe.video import VideoSettings, open_video, write_video
 
@@ -160,7 +161,7 @@ def test_a_corrupted_recording_and_a_truncated_video_do_not_stop_the_others(tmp_
     write(tmp_path / "in" / "good.bin", random_events(1, 500))
     (tmp_path / "in" / "wrong.bin").write_bytes((tmp_path / "in" / "good.bin").read_bytes()[:-1])
     tasks = plan_conversions(tmp_path / "in", tmp_path / "out")
-    errors = {outcome.item.source.name: outcome.error for outcome in convert_many(tasks, jobs=jobs)}
+    errors = {outcome.item.source.name: outcome.error for outcome in convert_many(tasks, engine=Processes(jobs))}
     assert errors["good.bin"] is None
     assert isinstance(errors["wrong.bin"], CorruptionError)
     assert (errors["wrong.bin"].message.startswith(f"{tmp_path}/in/wrong.bin: "), errors["wrong.bin"].lost != "") == (
@@ -259,7 +260,7 @@ def test_a_broken_file_does_not_stop_the_others(tmp_path: Path, jobs: int) -> No
     progress: list[tuple[int, int]] = []
     outcomes = {
         outcome.item.source.name: outcome
-        for outcome in convert_many(tasks, jobs=jobs, progress=lambda *done: progress.append(done))
+        for outcome in convert_many(tasks, engine=Processes(jobs), progress=lambda *done: progress.append(done))
     }
     assert progress[-1] == (3, 3)
     for name, frames in (("a", 4), ("c", 6)):

@@ -21,6 +21,7 @@ from dvspipe.comparison import compare
 from dvspipe.errors import DataError, FileError, FormatError
 from dvspipe.events import Events
 from dvspipe.formats import read
+from dvspipe.parallel import Processes
 from dvspipe.synthesis import (
     DIGIT_SENSOR,
     DigitsPlan,
@@ -240,7 +241,7 @@ def test_processes_write_what_one_does(tmp_path: Path) -> None:
         write_digits(
             tmp_path / str(jobs),
             DigitsPlan(tmp_path / "mnist", train=5, seed=1),
-            jobs=jobs,
+            engine=Processes(jobs),
             progress=lambda *p: calls.append(p),
         )
     assert recordings(tmp_path / "1") == recordings(tmp_path / "2")

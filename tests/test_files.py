@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dvspipe.errors import FileError
-from dvspipe.files import claim_output, is_unfinished, lock_folder, remove_leftovers, require_space, write_beside
+from dvspipe.files import claim_output, is_internal, lock_folder, remove_leftovers, require_space, write_beside
 
 
 def test_an_output_that_exists_is_kept_unless_told(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_what_killed_processes_left_is_removed_by_the_next_that_writes_there(tmp
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "killed.txt")], check=False)
     (left,) = tmp_path.iterdir()
-    assert is_unfinished(left)
+    assert is_internal(left)
     with write_beside(tmp_path / "other.txt") as beside:
         beside.write_text("new")
         remove_leftovers.cache_clear()

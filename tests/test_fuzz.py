@@ -98,5 +98,10 @@ def test_every_format_and_suffix_stands_in_the_table() -> None:
     cells = {row.split("|")[1].strip().strip("`"): row.split("|")[2:] for row in reversed(rows)}  # the first of a name
     for name, known in FORMATS.items():
         assert {word.strip().strip("`") for word in cells[name][0].split(",")} == set(known.suffixes), name
-    written = {suffix for name in FORMATS if cells[name][1].strip() for suffix in FORMATS[name].suffixes}
+    written = {  # those that are named, or all of the format
+        suffix
+        for name in FORMATS
+        if (cell := cells[name][1].strip())
+        for suffix in ([cell.strip("`")] if cell.startswith("`") else FORMATS[name].suffixes)
+    }
     assert written >= set(SUFFIXES)

@@ -525,6 +525,7 @@ def test_eventcvs_files_are_read_and_ours_by_it(tmp_path: Path) -> None:
 
 def test_evutils_files_are_read_and_ours_by_it(tmp_path: Path) -> None:
     evutils_io = pytest.importorskip("evutils.io", reason="evutils is not installed")
+    pytest.importorskip("hdf5plugin", reason="the extra hdf5plugin, which evutils needs for HDF5, is not installed")
     types = pytest.importorskip("evutils.types")
     events = EVENTS.shift_time(3_000_000)
     array = types.EventArray(

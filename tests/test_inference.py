@@ -52,6 +52,7 @@ from dvspipe.inference import (
 from dvspipe.inference.rates import MAX_RATE_BINS, RateHistogram, StepCounts
 from dvspipe.inference.windows import Window, slide
 from dvspipe.networks import NetworkConfig
+from dvspipe.parallel import Processes
 from dvspipe.results import (
     Answer,
     InferenceRun,
@@ -966,7 +967,9 @@ def test_many_recordings_are_classified_stored_and_found_again(jobs: int, tmp_pa
     options = ClassifyOptions(InferConfig(hop_us=40_000), labels=tmp_path / "data", out=tmp_path / "out")
     tasks = [*plan_tasks([tmp_path / "data"], options.out), Task(tmp_path / "none.h5", Path("none.h5"))]
     calls: list[tuple[int, int]] = []
-    outcomes = list(classify_many(tasks, classifier, options, jobs=jobs, progress=lambda *now: calls.append(now)))
+    outcomes = list(
+        classify_many(tasks, classifier, options, engine=Processes(jobs), progress=lambda *now: calls.append(now))
+    )
     assert sorted(str(outcome.item) for outcome in outcomes if outcome.error is None) == [str(t) for t in tasks[:3]]
     (error,) = [str(outcome.error) for outcome in outcomes if outcome.error]
     assert error.startswith(f"{tmp_path / 'none.h5'}: ")
@@ -1025,8 +1028,8 @@ def test_pictures_are_drawn_before_the_answer_is_stored(tmp_path: Path, checkpoi
 
 def test_processes_need_a_checkpoint(tmp_path: Path) -> None:
     tasks = [Task(tmp_path / name, Path(name)) for name in ("a.h5", "b.h5")]
-    with pytest.raises(ConfigError, match="jobs = 2: .* use jobs=1"):
-        classify_many(tasks, untrained(), jobs=2)
+    with pytest.raises(ConfigError, match=r"engine = Processes\(jobs=2\): .* engine = Processes\(\)"):
+        classify_many(tasks, untrained(), engine=Processes(2))
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ from dvspipe.formats import write
 from dvspipe.inference import Classifier, ClassifyOptions, adapt, classify_many, plan_tasks
 from dvspipe.learning import backpropagate, backpropagate_segments
 from dvspipe.networks import ModuleNetwork, ModuleSource, NetworkConfig, count_activity
+from dvspipe.parallel import Processes
 from dvspipe.results import RunFolder, TrainingRun
 from dvspipe.training import TrainConfig, evaluate_checkpoint, train
 
@@ -264,8 +265,8 @@ def test_processes_load_a_trusted_network(run: TrainingRun, place: Path) -> None
     loaded = Classifier.load(run.checkpoint, trust=PACKAGE)
     given = Classifier.load(run.checkpoint, network=loaded.network.module)  # type: ignore[arg-type]
     tasks = plan_tasks([place / "bars" / "test" / "left"])
-    with pytest.raises(ConfigError, match="jobs = 2"):
-        next(classify_many(tasks, given, ClassifyOptions(), jobs=2))
+    with pytest.raises(ConfigError, match=r"jobs=2"):
+        next(classify_many(tasks, given, ClassifyOptions(), engine=Processes(2)))
     outcomes = [*classify_many(tasks, given, ClassifyOptions())]
     assert [outcome.error for outcome in outcomes] == [None] * 4
 

@@ -16,7 +16,7 @@ import pytest
 
 from dvspipe import parallel
 from dvspipe.errors import VideoError, WorkerError
-from dvspipe.parallel import Progress, map_in_processes, prefetch
+from dvspipe.parallel import Processes, Progress, map_items, prefetch
 
 
 def work(item: int, progress: Progress) -> int:
@@ -58,7 +58,7 @@ def test_every_item_has_an_outcome_and_an_error_is_that_of_its_item(
 ) -> None:
     told: list[tuple[int, int]] = []
     outcomes = list(
-        map_in_processes(work, [3, -1, 7], jobs=jobs, ordered=True, progress=lambda *done: told.append(done))
+        map_items(work, [3, -1, 7], engine=Processes(jobs), ordered=True, progress=lambda *done: told.append(done))
     )
     assert [outcome.value for outcome in outcomes] == [9, None, 49]
     assert [(outcome.index, outcome.item) for outcome in outcomes] == [(0, 3), (1, -1), (2, 7)]
@@ -70,14 +70,19 @@ def test_every_item_has_an_outcome_and_an_error_is_that_of_its_item(
 
 
 def test_outcomes_come_as_they_are_done_or_in_order() -> None:
-    as_done = [outcome.item for outcome in map_in_processes(slow_first, range(4), jobs=2)]
+    as_done = [outcome.item for outcome in map_items(slow_first, range(4), engine=Processes(2))]
     assert sorted(as_done) == [0, 1, 2, 3]
     assert as_done[-1] == 0
-    assert [outcome.item for outcome in map_in_processes(slow_first, range(4), jobs=2, ordered=True)] == [0, 1, 2, 3]
+    assert [outcome.item for outcome in map_items(slow_first, range(4), engine=Processes(2), ordered=True)] == [
+        0,
+        1,
+        2,
+        3,
+    ]
 
 
 def test_a_killed_worker_is_one_error_and_finished_items_stay(tmp_path: Path) -> None:
-    outcomes = map_in_processes(kill_worker_at_the_flag, [0, 1, 2, tmp_path / "flag"], jobs=2)
+    outcomes = map_items(kill_worker_at_the_flag, [0, 1, 2, tmp_path / "flag"], engine=Processes(2))
     done = [next(outcomes).result() for _ in range(3)]
     assert sorted(done) == [0, 1, 2]
     (tmp_path / "flag").touch()
@@ -87,7 +92,7 @@ def test_a_killed_worker_is_one_error_and_finished_items_stay(tmp_path: Path) ->
 
 def test_processes_share_the_threads_of_the_machine_and_leave_the_environment_alone() -> None:
     before = os.environ.get("OMP_NUM_THREADS")
-    found = [outcome.result() for outcome in map_in_processes(process_of, range(4), jobs=2)]
+    found = [outcome.result() for outcome in map_items(process_of, range(4), engine=Processes(2))]
     assert os.getpid() not in {pid for pid, _ in found}
     assert {threads for _, threads in found} == {str(max(1, (os.cpu_count() or 1) // 2))}
     assert os.environ.get("OMP_NUM_THREADS") == before
@@ -103,7 +108,7 @@ def test_an_interrupt_stops_the_work_in_processes() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(map_in_processes(work_on_and_on, range(5), jobs=2, progress=interrupted))
+        list(map_items(work_on_and_on, range(5), engine=Processes(2), progress=interrupted))
 
 
 def ignore_stop(item: int, _: Progress) -> int:
@@ -114,7 +119,7 @@ def ignore_stop(item: int, _: Progress) -> int:
 
 def test_a_worker_that_shows_no_progress_is_killed_when_the_work_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "STOP_S", 0.1)
-    outcomes = map_in_processes(ignore_stop, range(3), jobs=2)
+    outcomes = map_items(ignore_stop, range(3), engine=Processes(2))
     assert next(outcomes).result() == 0
     workers = multiprocessing.active_children()
     assert len(workers) == 2
@@ -125,7 +130,7 @@ def test_a_worker_that_shows_no_progress_is_killed_when_the_work_stops(monkeypat
 
 def test_an_unexpected_error_of_a_worker_is_raised_here_with_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError) as found:
-        list(map_in_processes(divide_by_zero, range(2), jobs=2))
+        list(map_items(divide_by_zero, range(2), engine=Processes(2)))
     assert "in divide_by_zero" in found.value.__notes__[0]
 
 
@@ -136,9 +141,9 @@ def divide_by_zero(item: int, _: Progress) -> float:
 def test_processes_end_with_a_parent_that_is_killed() -> None:
     code = (
         "import tests.test_parallel as own\n"
-        "from dvspipe.parallel import map_in_processes\n"
+        "from dvspipe.parallel import Processes, map_items\n"
         "if __name__ == '__main__':\n"
-        "    outcomes = map_in_processes(own.report_then_hang, range(3), jobs=2)\n"
+        "    outcomes = map_items(own.report_then_hang, range(3), engine=Processes(2))\n"
         "    print(next(outcomes).result(), flush=True)\n"
         "    next(outcomes)\n"
     )
@@ -188,13 +193,13 @@ def test_prefetching_ends_its_thread_when_left_early() -> None:
 
 BLOCKED = """
 import signal
-from dvspipe.parallel import map_in_processes
+from dvspipe.parallel import Processes, map_items
 
 def is_blocked(_item, _progress):
     return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set())
 
 if __name__ == "__main__":
-    print([outcome.result() for outcome in map_in_processes(is_blocked, [1, 2], jobs=2)])
+    print([outcome.result() for outcome in map_items(is_blocked, [1, 2], engine=Processes(2))])
 """
 
 

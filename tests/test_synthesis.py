@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dvspipe.errors import DataError, FileError
 from dvspipe.events import Events
 from dvspipe.formats import describe, read
-from dvspipe.parallel import Progress
+from dvspipe.parallel import Processes, Progress
 from dvspipe.synthesis import (
     GESTURE_SENSOR,
     GESTURES,
@@ -466,7 +466,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
 
 def test_work_is_shared_by_processes_and_fails_with_its_own_error(tmp_path: Path) -> None:
     work = {Path(f"{k}.txt"): partial(Path.write_text, data=str(k)) for k in range(4)}
-    assert write_recordings(tmp_path / "all", SynthesisRecord(kind="texts", seed=0), work, jobs=2) == 4
+    assert write_recordings(tmp_path / "all", SynthesisRecord(kind="texts", seed=0), work, engine=Processes(2)) == 4
     assert (tmp_path / "all" / "3.txt").read_text() == "3"
     (tmp_path / "file").touch()
     with pytest.raises(FileError, match="below: cannot be written"):

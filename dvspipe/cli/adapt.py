@@ -10,9 +10,9 @@ import typer
 
 from ..config import count_noun
 from ..files import claim_output, require_suffix
-from .infer import Checkpoint, FitMode, Hop, Overrides, Recordings, Roi, Window, build_config, show_share
+from .infer import Checkpoint, FitMode, Hop, Overrides, Recordings, Roi, Window, build_config
 from .options import AsJson, Hint, Overwrite, Sensor, parse_hints, parse_sensor, to_us
-from .screen import EXIT_SOME_FAILED, fail, make_table, notes, progress, screen, skip
+from .screen import EXIT_SOME_FAILED, fail, make_table, notes, progress, screen, show_share, skip
 
 if TYPE_CHECKING:
     from ..results import AdaptationRecord

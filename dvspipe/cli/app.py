@@ -18,6 +18,7 @@ from .data import data
 from .encode import encode
 from .export import export
 from .infer import infer
+from .manifest import manifest
 from .neuron import neuron
 from .options import explain_usage
 from .recordings import check, cut, filter_, info, merge
@@ -27,7 +28,7 @@ from .training import demo, evaluate, train
 
 COMMANDS = (
     convert, info, check, view, cut, merge, filter_, compare, calibrate, encode, neuron, train, evaluate, infer, adapt,
-    export, demo,
+    manifest, export, demo,
 )  # fmt: skip
 NO_MEMORY = "not enough memory ({}); use fewer steps, a smaller batch or more downsampling"
 QUIET_HELP = "Print results, warnings and errors only."

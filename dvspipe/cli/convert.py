@@ -17,13 +17,29 @@ from rich.text import Text
 
 from ..config import build, merge_settings, parse_overrides
 from ..errors import ConfigError, DvspipeError, FileError
-from .options import AsJson, Hint, Jobs, Overwrite, Sensor, given_options, parse_hints, parse_sensor
+from .options import (
+    AsJson,
+    EngineName,
+    Hint,
+    Jobs,
+    Overwrite,
+    RayAddress,
+    Sensor,
+    ShardOption,
+    choose_engine,
+    given_options,
+    note_shard,
+    parse_hints,
+    parse_sensor,
+    parse_shard,
+)
 from .screen import EXIT_SOME_FAILED, fail, messages, notes, progress, screen, show_name, skip, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ..conversion import Conversion, ConversionTask, ConvertConfig, RecordingConfig
+    from ..parallel import Engine
 
 
 VIDEO_OPTIONS = frozenset(
@@ -91,6 +107,9 @@ def convert(
     compression: Annotated[Literal["gzip", "blosc"], typer.Option(help="Compression of HDF5 files.")] = "gzip",
     to: Annotated[str, typer.Option(metavar="SUFFIX", help="Format of the files in an output folder.")] = ".h5",
     jobs: Jobs = 1,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
+    shard: ShardOption = None,
     preview: Annotated[bool, typer.Option("--preview", help="Also write a .webm video of the events.")] = False,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
@@ -114,7 +133,11 @@ def convert(
         ConvertConfig, {"simulator": build(SimulatorConfig, model, "convert"), "video": read, **how}, "convert"
     )
     of_recording = RecordingConfig(parse_sensor(sensor), parse_hints(hint), sort, salvage, of_video.compression)
-    tasks = plan_conversions(sources, out, to)
+    done_by, share = choose_engine(context, jobs, engine, ray_address), parse_shard(shard)
+    tasks = plan_conversions(sources, out, to, shard=share)
+    note_shard(share, len(tasks))
+    if not tasks:
+        return
     if timestamps and len(tasks) > 1:
         raise FileError(f"{timestamps}: --timestamps gives the times of one video (found {len(tasks)} sources)")
     if str(out) == "-" and (preview or as_json):
@@ -124,10 +147,10 @@ def convert(
         _check_previews(tasks, overwrite=overwrite)
     convert_all = _Conversions(of_video, of_recording, preview=preview, as_json=as_json, overwrite=overwrite)
     with _explain_interrupt([task.target for task in tasks], overwrite=overwrite):
-        if len(tasks) == 1:
+        if len(tasks) == 1 and share.count == 1:
             convert_all.convert_one(tasks[0])
         else:
-            convert_all.convert_many(tasks, jobs)
+            convert_all.convert_many(tasks, done_by)
 
 
 def _refuse_unused(context: typer.Context, tasks: Sequence[ConversionTask], out: Path) -> None:
@@ -198,17 +221,11 @@ class _Conversions:
             _write_preview(done)
         self._print(done, time.monotonic() - started)
 
-    def convert_many(self, tasks: Sequence[ConversionTask], jobs: int) -> None:
+    def convert_many(self, tasks: Sequence[ConversionTask], engine: Engine) -> None:
         """Convert what does not exist yet; print what fails, and exit with 1 if anything did."""
-        from ..conversion import convert_many
-        from ..formats import discard_saved
+        from ..conversion import convert_many, find_unconverted
 
-        waiting: list[ConversionTask] = []
-        for task in tasks:
-            if self.overwrite or not task.target.exists():
-                waiting.append(task)
-            else:
-                discard_saved(task.target)
+        waiting = tasks if self.overwrite else find_unconverted(tasks)
         if len(waiting) < len(tasks):
             existing = f"{len(tasks) - len(waiting)} of {len(tasks)}"
             if not notes.quiet:  # not as a note, because standard output may be JSON
@@ -216,7 +233,7 @@ class _Conversions:
         failed = 0
         with progress() as show:
             outcomes = convert_many(
-                waiting, video=self.of_video, recording=self.of_recording, jobs=jobs, overwrite=self.overwrite,
+                waiting, video=self.of_video, recording=self.of_recording, engine=engine, overwrite=self.overwrite,
                 progress=partial(show, "files"),
             )  # fmt: skip
             for outcome in outcomes:

@@ -11,16 +11,32 @@ import typer
 from rich.text import Text
 
 from ..config import count_noun
-from ..errors import DvspipeError
+from ..errors import ConfigError, DvspipeError
 from ..results import Answer, InferenceRun, OutputFolder, RecordingResult, add_scores
-from .options import AsJson, Hint, Jobs, Overwrite, Sensor, Trust, parse_hints, parse_sensor, to_us, trust_packages
-from .screen import EXIT_SOME_FAILED, ShowProgress, fail, make_table, messages, notes, progress, screen, show_name, skip
+from .options import (
+    AsJson,
+    EngineName,
+    Hint,
+    Jobs,
+    Overwrite,
+    RayAddress,
+    Sensor,
+    ShardOption,
+    Trust,
+    choose_engine,
+    note_shard,
+    parse_hints,
+    parse_sensor,
+    parse_shard,
+    to_us,
+    trust_packages,
+)
+from .screen import EXIT_SOME_FAILED, fail, make_table, messages, notes, progress, screen, show_name, show_share, skip
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from ..inference import Draw, InferConfig
-    from ..parallel import Progress
 
 SHORTEST_MS, LONGEST_MS = 0.001, 1e9  # of a window
 
@@ -85,6 +101,7 @@ NoPictures = Annotated[bool, typer.Option("--no-pictures", help="Write tables on
 
 
 def infer(
+    context: typer.Context,
     checkpoint: Checkpoint,
     recordings: Recordings,
     out: Out = None,
@@ -100,6 +117,9 @@ def infer(
     hint: Hint = None,
     trust: Trust = None,
     jobs: Jobs = 1,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
+    shard: ShardOption = None,
     no_pictures: NoPictures = False,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
@@ -117,7 +137,13 @@ def infer(
         out=out,
         draw=None if no_pictures or out is None else _find_draw(),
     )
-    tasks = plan_tasks(recordings, out)
+    done_by, share = choose_engine(context, jobs, engine, ray_address), parse_shard(shard)
+    if adapt and share.count > 1:
+        raise ConfigError(f"--adapt: adapts to all recordings, and --shard {share} gives some of them")
+    tasks = plan_tasks(recordings, out, shard=share)
+    note_shard(share, len(tasks))
+    if not tasks:
+        return
     classifier = Classifier.load(checkpoint, trust=trust_packages(trust))
     run = options.record_run(classifier, tasks)
     results = {} if overwrite else find_finished(tasks, run, options)
@@ -133,7 +159,7 @@ def infer(
     with progress() as show:
         shown = show_share(show, len(tasks) - len(finished))
         for outcome in classify_many(
-            tasks, classifier, options, jobs=jobs, overwrite=overwrite, finished=finished, progress=shown
+            tasks, classifier, options, engine=done_by, overwrite=overwrite, finished=finished, progress=shown
         ):
             if outcome.error is None:
                 results[outcome.item] = outcome.result()
@@ -167,13 +193,6 @@ def _note_calibration(recordings: int | None) -> None:
 def _print_json(result: RecordingResult) -> None:
     sys.stdout.write(result.model_dump_json() + "\n")
     sys.stdout.flush()
-
-
-def show_share(show: ShowProgress, recordings: int) -> Progress:
-    """Return a progress that shows recordings, or the percentage of a single one."""
-    if recordings == 1:
-        return lambda done, _: show("percent", 100 * done, 100)
-    return lambda done, total: show("recordings", done, total)
 
 
 def build_config(settings: list[str] | None, options: Mapping[str, JsonValue]) -> InferConfig:

@@ -8,17 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ..config import SettingsTree, join_names, merge_settings, parse_overrides, read_yaml, suggest_settings
+from ..config import SettingsTree, count_noun, join_names, merge_settings, parse_overrides, read_yaml, suggest_settings
 from ..errors import ConfigError, EventError
+from .screen import messages, notes
 
 if TYPE_CHECKING:
     from ..events import Events, Region, SensorSize
     from ..formats import Hints, Recording
-    from ..parallel import Progress
+    from ..parallel import Engine, Progress, Shard
 
 Config = Annotated[
     str,
@@ -45,6 +46,23 @@ Hint = Annotated[
     ),
 ]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Number of processes.")]
+EngineName = Annotated[
+    Literal["local", "ray"], typer.Option("--engine", help="This machine, or the cores of a Ray cluster.")
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address", metavar="ADDRESS",
+        help="Ray cluster; default: RAY_ADDRESS, or else one on this machine, started for the command.",
+    ),
+]  # fmt: skip
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard", metavar="I/N",
+        help="Share I of N of the files, by their names; default: in a SLURM array, the share of the task, else all.",
+    ),
+]  # fmt: skip
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 Trust = Annotated[
     list[str] | None,
@@ -116,6 +134,37 @@ def given_options(context: typer.Context) -> dict[str, str]:
         for option in context.command.params
         if (source := context.get_parameter_source(str(option.name))) and source.name == "COMMANDLINE"
     }
+
+
+def choose_engine(context: typer.Context, jobs: int, engine: str, ray_address: str | None) -> Engine:
+    """Return the engine that --jobs, --engine and --ray-address give.
+
+    Raises:
+        ConfigError: They contradict each other.
+    """
+    from ..cluster import Ray
+    from ..parallel import Processes
+
+    if engine == "ray":
+        if "jobs" in given_options(context):
+            raise ConfigError("--jobs: only for --engine local; a Ray cluster has as many workers as cores")
+        return Ray(ray_address)
+    if ray_address is not None:
+        raise ConfigError("--ray-address: only for --engine ray")
+    return Processes(jobs)
+
+
+def parse_shard(text: str | None) -> Shard:
+    """Return the shard that --shard gives, or that of the task of a SLURM array, or everything."""
+    from ..parallel import ALL, Shard
+
+    return Shard.parse(text) if text else Shard.of_array(os.environ) or ALL
+
+
+def note_shard(shard: Shard, files: int) -> None:
+    """Print the share of the files that is worked on, if it is not all."""
+    if shard.count > 1 and not notes.quiet:
+        messages.print(f"shard {shard}: {count_noun(files, 'file')}")  # standard output may be JSON
 
 
 def trust_packages(packages: list[str] | None) -> tuple[str, ...]:

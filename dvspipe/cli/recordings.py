@@ -18,12 +18,16 @@ from ..errors import ConfigError, DvspipeError, EventError
 from ..events import Events, SensorSize
 from .options import (
     AsJson,
+    EngineName,
     Hint,
+    Jobs,
     Overwrite,
+    RayAddress,
     Roi,
     Sensor,
     Start,
     Stop,
+    choose_engine,
     parse_hints,
     parse_sensor,
     select_part,
@@ -39,6 +43,7 @@ from .screen import (
     progress,
     screen,
     show_name,
+    show_share,
     skip,
 )
 
@@ -118,23 +123,34 @@ def _print_description(found: RecordingInfo) -> None:
 
 
 def check(
+    context: typer.Context,
     files: Recordings,
     sensor: Sensor = None,
     hint: Hint = None,
     gap: Annotated[
         float | None, typer.Option(min=0.001, metavar="MS", help="Report a longer time without events as a gap.")
     ] = None,
+    jobs: Jobs = 1,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
     as_json: AsJson = False,
 ) -> None:
     """Find what is wrong or unusual in recordings; exit code 1 if something is wrong."""
-    from ..checking import CheckSettings, check_recording
+    from ..checking import CheckOptions, CheckReport, CheckSettings, check_many
 
-    size, hints = parse_sensor(sensor), parse_hints(hint)
     settings = build(CheckSettings, {"gap_us": to_us(gap)}, "check")
-    reports, failed = _for_each(
-        files,
-        lambda file, shown: check_recording(file, sensor=size, hints=hints, settings=settings, progress=shown),
-    )
+    options = CheckOptions(parse_sensor(sensor), parse_hints(hint), settings)
+    done_by = choose_engine(context, jobs, engine, ray_address)
+    reports: list[CheckReport] = []
+    with progress() as show:
+        for outcome in check_many(files, options, engine=done_by, progress=show_share(show, len(files))):
+            if outcome.error is None:
+                reports.append(outcome.result())
+            elif len(files) == 1:
+                raise outcome.error
+            else:
+                skip(outcome.error)
+    failed = len(files) - len(reports)
     if as_json:
         sys.stdout.write(json.dumps([report.to_record() for report in reports], indent=1) + "\n")
     for report in [] if as_json else reports:

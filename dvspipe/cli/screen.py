@@ -207,6 +207,13 @@ def progress(*, polled: bool = True) -> Iterator[ShowProgress]:
             Interrupt.shows_progress = False
 
 
+def show_share(show: ShowProgress, recordings: int) -> Callable[[float, float], object]:
+    """Return a progress that shows recordings, or the percentage of a single one."""
+    if recordings == 1:
+        return lambda done, _: show("percent", 100 * done, 100)
+    return lambda done, total: show("recordings", done, total)
+
+
 class _TimeLeft(TimeRemainingColumn):
     """The time left, once enough of a stage is done to estimate it."""
 

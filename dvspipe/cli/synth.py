@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import Jobs, Seed
+from .options import EngineName, Jobs, RayAddress, Seed, choose_engine
 from .screen import notes, progress, screen
 
 synth = typer.Typer(help="Make synthetic recordings with labels.", no_args_is_help=True)
@@ -21,6 +21,7 @@ Videos = Annotated[bool, typer.Option("--videos", help="Also write the videos, a
 
 @synth.command()
 def nmnist(
+    context: typer.Context,
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FOLDER", help="Output folder, with Train/<digit>/<id>.bin.")
     ],
@@ -37,13 +38,16 @@ def nmnist(
     ] = None,
     videos: Videos = False,
     jobs: Jobs = 2,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
 ) -> None:
     """Record MNIST's digits as N-MNIST was recorded, with a simulated sensor. Resumes where it was stopped."""
     from ..synthesis import DigitsPlan, write_digits
 
+    made_by = choose_engine(context, jobs, engine, ray_address)
     plan = DigitsPlan(mnist, count, test, seed, exclude, videos)
     with progress() as show:
-        written = write_digits(out, plan, jobs=jobs, progress=partial(show, "synthetic files"))
+        written = write_digits(out, plan, engine=made_by, progress=partial(show, "synthetic files"))
     screen.print(f"{out}: synthetic recordings of digits: {count + test}, new files: {written}")
     notes.print(
         f"next:\n  {shlex.join(['dvspipe', 'train', 'nmnist-synthetic', f'data.root={out}'])} data.test_root=NMNIST"
@@ -52,6 +56,7 @@ def nmnist(
 
 @synth.command()
 def gestures(
+    context: typer.Context,
     out: Annotated[
         Path,
         typer.Option(
@@ -68,13 +73,16 @@ def gestures(
     ] = "dvs",
     videos: Videos = False,
     jobs: Jobs = 2,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
 ) -> None:
     """Render people who perform the gestures of DVS128 Gesture, as cameras see them. Resumes where it was stopped."""
     from ..synthesis import GESTURES, GesturesPlan, write_gestures
 
+    made_by = choose_engine(context, jobs, engine, ray_address)
     plan = GesturesPlan(people, clips, seed, round(duration * 1e6), videos, camera)
     with progress() as show:
-        written = write_gestures(out, plan, jobs=jobs, progress=partial(show, "synthetic clips"))
+        written = write_gestures(out, plan, engine=made_by, progress=partial(show, "synthetic clips"))
     screen.print(
         f"{out}: {plan.count} synthetic clips in {len(GESTURES)} classes, people: {people}, new files: {written}"
     )

@@ -16,7 +16,7 @@ from ..config import SettingsTree
 from ..conversion import ConvertConfig, convert_video, events_from_video, is_video
 from ..errors import DataError, DvspipeError, TruncatedVideoError
 from ..events import Events, SensorSize
-from ..files import is_unfinished
+from ..files import is_internal
 from ..formats import FORMATS, Hints, is_prose, is_ros2_folder, open_recording, read
 from ..synthesis import GESTURE_SENSOR, GESTURES, is_synthetic
 from ..video import VIDEO_SUFFIXES, is_image_folder, open_video
@@ -294,7 +294,7 @@ def find_sensor(source: DataSource, samples: Iterable[Sample]) -> SensorSize:
 
 def is_loadable(path: Path) -> bool:
     """Return whether a path has the name of a recording or video, is not hidden, and is no text of words."""
-    if is_unfinished(Path(path.name)):
+    if is_internal(Path(path.name)):
         return False
     if path.is_dir():
         return is_ros2_folder(path) or is_image_folder(path)
@@ -361,7 +361,7 @@ def _leave_out_converted(files: Sequence[Path]) -> list[Path]:
 
 def _find_deeper(folder: Path) -> list[Path]:
     """Return the recordings and videos below a folder in a class folder; none for a file."""
-    if not folder.is_dir() or folder.name.startswith(".") or is_unfinished(Path(folder.name)):
+    if not folder.is_dir() or folder.name.startswith(".") or is_internal(Path(folder.name)):
         return []
     inside = sorted(folder.iterdir())
     return [found for path in inside for found in ([path] if is_loadable(path) else _find_deeper(path))]
@@ -405,7 +405,7 @@ def _find_class_folders(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.is_dir() and not path.name.startswith(".") and not is_unfinished(Path(path.name))
+        if path.is_dir() and not path.name.startswith(".") and not is_internal(Path(path.name))
     )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..encoding import BinConfig, BinCounts, encode_events
 from ..errors import ConfigError, DataError, EventError, Remedy
 from ..events import Events
-from ..parallel import Progress, map_in_processes, prefetch
+from ..parallel import Processes, Progress, ignore_progress, map_items, prefetch
 from .augmentation import AugmentConfig, Spikes, VaryConfig, augment, mirrored_labels, mix, vary
 from .cache import ARRAYS, Cache
 from .samples import Image, Sample
@@ -352,14 +352,10 @@ def _map_samples(
         spent_s = time.monotonic() - began
         left_s = spent_s / number * (len(samples) - number) if number else 0.0
         if jobs > 1 and spent_s > MEASURED_S and left_s > WORTH_PROCESSES_S:
-            outcomes = map_in_processes(encode, samples[number:], jobs=jobs, ordered=True)
+            outcomes = map_items(encode, samples[number:], engine=Processes(jobs), ordered=True)
             yield from (outcome.result() for outcome in outcomes)
             return
-        yield encode(sample, _ignore)
-
-
-def _ignore(*_: float) -> None:
-    pass
+        yield encode(sample, ignore_progress)
 
 
 def encode_sample(sample: Sample, settings: TensorSettings) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""Many recordings, classified in this process or in several, and what is stored of them."""
+"""Many recordings, classified by an engine, and what is stored of them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 from ..errors import ConfigError, DataError, DvspipeError, FileError, Remedy
 from ..events import Events, SensorSize
 from ..formats import NO_HINTS, Hints
-from ..parallel import Outcome, Progress, map_in_processes
+from ..parallel import Engine, Outcome, Processes, Progress, map_items
 from ..results import (
     Dependencies,
     InferenceRun,
+    Manifest,
     OutputFolder,
     RecordingFolder,
     RecordingResult,
@@ -48,7 +49,8 @@ class ClassifyOptions:
         adapt: Whether the network is adapted to all recordings before it classifies them (see `adapt`).
         labels: A label file, or a folder of them (see `find_label_file`), to compute scores; None without labels.
         out: The output folder (see `OutputFolder`); None stores nothing.
-        draw: Makes pictures of each recording in its folder; None makes none. Must be picklable for several processes.
+        draw: Makes pictures of each recording in its folder; None makes none. Must be picklable if it leaves this
+            process.
     """
 
     config: InferConfig = field(default_factory=InferConfig)
@@ -98,7 +100,7 @@ def classify_many(
     classifier: Classifier,
     options: ClassifyOptions = ClassifyOptions(),
     *,
-    jobs: int = 1,
+    engine: Engine = Processes(),
     overwrite: bool = False,
     finished: Collection[Task] | None = None,
     progress: Progress | None = None,
@@ -110,9 +112,9 @@ def classify_many(
 
     Args:
         tasks: As `plan_tasks` returns them.
-        classifier: The network; several processes load it from its checkpoint.
+        classifier: The network; each worker loads it from its checkpoint once.
         options: How to classify, and what to store.
-        jobs: Number of processes, > 0.
+        engine: Where they are classified.
         overwrite: Whether to classify all recordings, and to replace the answers of other runs.
         finished: Recordings to skip, which `find_finished` returned; None: it is called.
         progress: Called with the number of recordings done and in all; with one process, the number includes the share
@@ -125,13 +127,13 @@ def classify_many(
         ConfigError: The configuration does not fit the network.
         DataError: There is one label file for several recordings.
         FileError: The output folder has answers of another run, or the label file does not exist.
-        WorkerError: A worker process was killed; stored answers stay.
+        WorkerError: A worker was killed; stored answers stay.
 
     Example:
         >>> classifier = Classifier.load("gesture-synthetic")
         >>> options = ClassifyOptions(out=Path("answers"))
         >>> tasks = plan_tasks([Path("recordings")], options.out)  # doctest: +SKIP
-        >>> for outcome in classify_many(tasks, classifier, options, jobs=2):  # doctest: +SKIP
+        >>> for outcome in classify_many(tasks, classifier, options, engine=Processes(2)):  # doctest: +SKIP
         ...     print(outcome.item.source, outcome.result().answer.class_name)
     """
     _check_labels(options.labels, len(tasks))
@@ -139,16 +141,18 @@ def classify_many(
     if finished is None:
         finished = () if overwrite else find_finished(tasks, run, options)
     waiting = [task for task in tasks if task not in finished]
-    in_processes = jobs > 1 and len(waiting) > 1
-    if in_processes and (not classifier.checkpoint or classifier.modules.network is not None):
+    leaves = engine.leaves(len(waiting))
+    if leaves and (not classifier.checkpoint or classifier.modules.network is not None):
         raise ConfigError(
-            f"jobs = {jobs}: the classifier was not loaded from a checkpoint alone, which processes need",
-            Remedy("jobs", 1, "work in this process"),
+            f"engine = {engine}: the classifier was not loaded from a checkpoint alone, which workers need "
+            "(expected engine = Processes(), which works in this process)"
         )
+    if options.out is not None and finished:
+        Manifest(options.out).finish([task.source for task in finished])
     if options.adapt:
         check_adaptable(classifier)
-    work = _Classify(run, options, None if in_processes else classifier, classifier.modules.trust)
-    return _classify_all(work, tasks, waiting, jobs, progress)
+    work = _Classify(run, options, None if leaves else classifier, classifier.modules.trust)
+    return _classify_all(work, tasks, waiting, engine, progress)
 
 
 def _check_labels(labels: Path | None, recordings: int) -> None:
@@ -164,7 +168,7 @@ def _check_labels(labels: Path | None, recordings: int) -> None:
 
 
 def _classify_all(
-    work: _Classify, tasks: Sequence[Task], waiting: Sequence[Task], jobs: int, progress: Progress | None
+    work: _Classify, tasks: Sequence[Task], waiting: Sequence[Task], engine: Engine, progress: Progress | None
 ) -> Iterator[Outcome[Task, RecordingResult]]:
     """Classify the waiting recordings, with a network that is adapted to all tasks if the options say so."""
     try:
@@ -172,7 +176,7 @@ def _classify_all(
             count = len(waiting)
             reading, progress = _share_progress(progress, 0, count), _share_progress(progress, count / 2, count)
             work = replace(work, classifier=_adapt(work, tasks, reading))
-        yield from map_in_processes(work, waiting, jobs=jobs, progress=progress)
+        yield from map_items(work, waiting, engine=engine, progress=progress)
     finally:
         if work.options.out is not None:
             summarize_answers(OutputFolder(work.options.out), work.run)
@@ -253,6 +257,15 @@ class _Classify:
     trust: tuple[str, ...] = ()
 
     def __call__(self, task: Task, progress: Progress) -> RecordingResult:
+        if self.options.out is None:
+            return self._classify(task, progress)
+        target = OutputFolder(self.options.out).of(task.name).path
+        with Manifest(self.options.out).record(task.source, target, self.run.digest) as entry:
+            result = self._classify(task, progress)
+            entry.events = result.answer.events
+            return result
+
+    def _classify(self, task: Task, progress: Progress) -> RecordingResult:
         classifier = self.classifier or _load(self.run.checkpoint, self.trust)
         options, classes = self.options, classifier.config.classes
         passes = 1 if options.draw is None else 2  # the second one draws

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..conversion import as_paths, find_sources
 from ..datasets.labels import SUFFIX
 from ..errors import FileError, Remedy
+from ..parallel import ALL, Shard
 from ..results import InferenceRun, OutputFolder, RecordingFolder
 
 OTHER_FOLDER = Remedy("out", "OTHER_FOLDER", "write to another folder")
@@ -30,12 +31,15 @@ class Task:
         return str(self.source)
 
 
-def plan_tasks(sources: str | Path | Sequence[str | Path], out: str | Path | None = None) -> list[Task]:
+def plan_tasks(
+    sources: str | Path | Sequence[str | Path], out: str | Path | None = None, *, shard: Shard = ALL
+) -> list[Task]:
     """Return the recordings to classify, with the layout below each source folder.
 
     Args:
         sources: Recordings, videos, or folders that have such somewhere below them.
         out: The output folder. Recordings are searched neither in it nor in other output folders.
+        shard: Which of several recordings to classify, by their paths in the source folders.
 
     Raises:
         FileError: The output folder is a file, a folder has no recordings, or the answers for two recordings would go
@@ -66,7 +70,8 @@ def plan_tasks(sources: str | Path | Sequence[str | Path], out: str | Path | Non
         if (out / name).is_file():
             raise FileError(f"{out / name}: is a file, expected a folder for the answer for {source}", OTHER_FOLDER)
         tasks[name] = Task(source, name)
-    return list(tasks.values())
+    is_one = len(sources) == 1 and not sources[0].is_dir()
+    return [task for task in tasks.values() if is_one or task.name in shard]
 
 
 def _is_output(path: Path) -> bool:

@@ -30,6 +30,7 @@ from .inference import (
     SegmentRow,
     WindowRow,
 )
+from .manifest import Entry, Manifest, ManifestRow, ManifestSummary
 from .scores import Scores, TimeScores, WrongPrediction, add_scores, calibration_error, wilson_interval
 from .tables import Record, Row, read_rows, write_rows
 from .training import (
@@ -50,6 +51,7 @@ __all__ = [
     "Answer",
     "BaselineResult",
     "Dependencies",
+    "Entry",
     "EpochRow",
     "EvaluationResult",
     "EventImage",
@@ -62,6 +64,9 @@ __all__ = [
     "LabelRow",
     "LayerActivity",
     "LookRow",
+    "Manifest",
+    "ManifestRow",
+    "ManifestSummary",
     "NormShift",
     "OutputFolder",
     "Playback",

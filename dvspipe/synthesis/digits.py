@@ -21,7 +21,7 @@ from ..errors import DataError
 from ..events import Events, SensorSize, concatenate
 from ..formats import write
 from ..frames import Frame
-from ..parallel import Progress
+from ..parallel import Engine, Processes, Progress
 from ..simulator import SimulatorConfig, simulate
 from ..video import write_video
 from . import digits_fit as fit
@@ -189,7 +189,9 @@ class DigitsPlan:
     videos: bool = False
 
 
-def write_digits(folder: Path, plan: DigitsPlan, *, jobs: int = 1, progress: Progress | None = None) -> int:
+def write_digits(
+    folder: Path, plan: DigitsPlan, *, engine: Engine = Processes(), progress: Progress | None = None
+) -> int:
     """Write Train/<digit>/<id>.bin and Test/<digit>/<id>.bin, as in N-MNIST, and return how many files are new.
 
     `<id>` is the row of the image in MNIST, counted from 1, as in N-MNIST. The recorded images are drawn at random.
@@ -197,7 +199,7 @@ def write_digits(folder: Path, plan: DigitsPlan, *, jobs: int = 1, progress: Pro
     Args:
         folder: Output folder; files that exist and were made with the same settings are kept.
         plan: What is recorded.
-        jobs: Number of processes.
+        engine: Where they are made.
         progress: Called with the number of files done and in all.
 
     Raises:
@@ -226,7 +228,7 @@ def write_digits(folder: Path, plan: DigitsPlan, *, jobs: int = 1, progress: Pro
         left_out={part: len(ids) for part, ids in left_out.items()},
         fitted={name.lower(): value for name, value in vars(fit).items() if name.isupper()},
     )
-    return write_recordings(folder, record, work, jobs=jobs, progress=progress)
+    return write_recordings(folder, record, work, engine=engine, progress=progress)
 
 
 def _recorded_ids(folder: Path, part: MnistPart) -> set[int]:

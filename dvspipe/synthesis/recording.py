@@ -17,7 +17,7 @@ from ..events import Events, concatenate
 from ..files import write_beside
 from ..formats import write
 from ..frames import Frame
-from ..parallel import Progress
+from ..parallel import Engine, Processes, Progress
 from ..simulator import SimulatorConfig, simulate
 from ..sources import SourceConfig, open_source
 from ..video import write_video
@@ -260,7 +260,9 @@ class _Clip:
         write(path, [events], GESTURE_SENSOR, source="synthetic gestures", settings={"synthesis": asdict(self)})
 
 
-def write_gestures(folder: Path, plan: GesturesPlan, *, jobs: int = 1, progress: Progress | None = None) -> int:
+def write_gestures(
+    folder: Path, plan: GesturesPlan, *, engine: Engine = Processes(), progress: Progress | None = None
+) -> int:
     """Write the recordings of a plan, with their videos if these are planned; return how many files are new.
 
     They are <class>/user<person>_<light>_<clip>.h5 with a DVS128, and <class>/user<person>_webcam_<clip>.h5.
@@ -268,7 +270,7 @@ def write_gestures(folder: Path, plan: GesturesPlan, *, jobs: int = 1, progress:
     Args:
         folder: Output folder; files that exist and were made with the same settings are kept.
         plan: What is recorded.
-        jobs: Number of processes.
+        engine: Where they are made.
         progress: Called with the number of files done and in all.
 
     Raises:
@@ -290,4 +292,4 @@ def write_gestures(folder: Path, plan: GesturesPlan, *, jobs: int = 1, progress:
             if plan.videos:
                 work[path.with_suffix(_draw_webcam(seeds).suffix)] = clip.write_film
     record = GesturesRecord(seed=plan.seed, duration_us=plan.duration_us)
-    return write_recordings(folder, record, work, jobs=jobs, progress=progress)
+    return write_recordings(folder, record, work, engine=engine, progress=progress)

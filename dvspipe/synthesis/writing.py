@@ -1,4 +1,4 @@
-"""Folders of synthetic recordings, written by several processes and resumed if they were interrupted."""
+"""Folders of synthetic recordings, written by an engine and resumed if they were interrupted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import Field
 from ..config import Settings
 from ..errors import DataError, FileError
 from ..files import lock_folder, read_bytes, write_text
-from ..parallel import Progress, map_in_processes
+from ..parallel import Engine, Processes, Progress, map_items
 
 RECORD_NAME = "synthesis.json"
 """Marks the recordings below a folder as synthetic, and says how they were made."""
@@ -68,7 +68,7 @@ def write_recordings(
     record: SynthesisRecord,
     work: Mapping[Path, Callable[[Path], object]],
     *,
-    jobs: int = 1,
+    engine: Engine = Processes(),
     progress: Progress | None = None,
 ) -> int:
     """Write the synthetic recordings that do not exist yet, and a record of how they are made.
@@ -77,7 +77,7 @@ def write_recordings(
         folder: Output folder; created if it does not exist.
         record: Everything that the content of the files depends on.
         work: For each path below the folder, the function that writes it, complete or not at all; picklable.
-        jobs: Number of processes.
+        engine: Where they are made.
         progress: Called with the number of files done, including those that existed, and in all.
 
     Returns:
@@ -96,7 +96,7 @@ def write_recordings(
             if progress:
                 progress(existing + done, len(work))
 
-        for outcome in map_in_processes(_write, missing, jobs=jobs, progress=count_all):
+        for outcome in map_items(_write, missing, engine=engine, progress=count_all):
             outcome.result()
         return len(missing)
 

@@ -1,0 +1,51 @@
+"""What became of the inputs of an output folder."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..config import count_noun
+from ..errors import ConfigError
+from ..results import Manifest
+from .options import AsJson
+from .screen import make_table, screen, show_name
+
+
+def manifest(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Output folder of convert or infer.")],
+    failed: Annotated[bool, typer.Option("--failed", help="Print only the inputs that failed, one per line.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show how many inputs of an output folder are done, which failed, and how fast they were, on all machines."""
+    if failed and as_json:
+        raise ConfigError("--failed: cannot be combined with --json")
+    found = Manifest(folder).summarize()
+    if as_json:
+        sys.stdout.write(found.model_dump_json(indent=1) + "\n")
+        return
+    if failed:
+        for row in found.failed:
+            screen.print(row.input)
+        return
+    table = make_table()
+    for name, value in (
+        ("inputs", f"{found.inputs:,}"),
+        ("done", f"{found.done:,}, {found.events:,} events, {found.bytes / 1e6:,.1f} MB"),
+        ("failed", f"{len(found.failed):,}"),
+        ("unfinished", f"{found.unfinished:,}"),
+        ("retries", f"{found.retries:,}"),
+        (
+            "time",
+            f"{timedelta(seconds=round(found.elapsed_s))}, with {count_noun(found.workers, 'worker')}",
+        ),
+        ("work", f"{found.work_s / 3600:,.2f} process hours, {found.inputs_per_hour:,.0f} inputs per process hour"),
+    ):
+        table.add_row(name, value)
+    screen.print(table)
+    for row in found.failed:
+        screen.print(f"failed: {show_name(row.error)}")
