@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import logging
 import os
-import signal
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from conftest import random_events
+from killed_work import KillsItself
 from typer.testing import CliRunner
 
 from dvspipe.cli.app import app
@@ -21,7 +19,7 @@ from dvspipe.conversion import convert_many, find_unconverted, plan_conversions
 from dvspipe.errors import ConfigError, FileError, WorkerError
 from dvspipe.formats import read, write
 from dvspipe.inference import plan_tasks
-from dvspipe.parallel import Processes, Progress, Shard, map_items
+from dvspipe.parallel import Processes, Shard, map_items
 from dvspipe.results import Manifest
 
 WITHOUT_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
@@ -207,28 +205,13 @@ def test_options_that_contradict_each_other_are_errors(tmp_path: Path, options: 
     assert not (tmp_path / "out").exists()
 
 
-@dataclass(frozen=True)
-class KillsItself:
-    """Doubles numbers; the worker is killed while it works on the first, once, and always on one above 100."""
-
-    flag: Path
-
-    def __call__(self, item: int, _: Progress) -> int:
-        if item > 100 or (item == 0 and not self.flag.exists()):
-            self.flag.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        if item == 7:
-            logging.getLogger("dvspipe.test").warning("seven")
-        if item < 0:
-            raise FileError(f"item {item}")
-        return 2 * item
-
-
 @WITHOUT_RAY
 @pytest.mark.slow
 def test_ray_repeats_what_a_killed_worker_did_and_an_item_that_kills_all_workers_fails_alone(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
+    monkeypatch.setenv("PYTHONPATH", path)  # of the workers, which import this module
     outcomes = map_items(KillsItself(tmp_path / "flag"), [0, 1, 7, -1, 101], engine=Ray(), ordered=True)
     values, errors = zip(*((outcome.value, outcome.error) for outcome in outcomes), strict=True)
     assert values == (0, 2, 14, None, None)

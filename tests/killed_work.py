@@ -1,0 +1,29 @@
+"""Work that kills its process; a module of its own, because each worker of Ray that starts imports it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from dvspipe.errors import FileError
+from dvspipe.parallel import Progress
+
+
+@dataclass(frozen=True)
+class KillsItself:
+    """Doubles numbers; the worker is killed while it works on the first, once, and always on one above 100."""
+
+    flag: Path
+
+    def __call__(self, item: int, _: Progress) -> int:
+        if item > 100 or (item == 0 and not self.flag.exists()):
+            self.flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if item == 7:
+            logging.getLogger("dvspipe.test").warning("seven")
+        if item < 0:
+            raise FileError(f"item {item}")
+        return 2 * item
