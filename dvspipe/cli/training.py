@@ -144,11 +144,11 @@ def demo(
         return
     speed = measure_speed()
     config = choose_training(speed, 60 * minutes)
-    data, epochs = config.data, config.optimiser.epochs
+    data = config.data
     notes.print(
-        f"\na clip takes {speed.clip_s:.2f} s to render and {1000 * speed.step_s:.0f} ms to train on, so that "
-        f"{minutes:g} minutes are enough for {data.train_people} people and {epochs} epochs; "
-        f"tested on {data.test_people} others"
+        f"\nfor {minutes:g} min of training, as a clip takes {speed.clip_s:.2f} s to render and "
+        f"{1000 * speed.step_s:.0f} ms to train on: people {data.train_people}, other people to test on {data.test_people}, epochs "
+        f"{config.optimiser.epochs}"
     )
     with _callback() as callback:
         done = run_demo(folder, config, callback)
