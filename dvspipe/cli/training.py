@@ -147,8 +147,8 @@ def demo(
     data = config.data
     notes.print(
         f"\nfor {minutes:g} min of training, as a clip takes {speed.clip_s:.2f} s to render and "
-        f"{1000 * speed.step_s:.0f} ms to train on: people {data.train_people}, other people to test on {data.test_people}, epochs "
-        f"{config.optimiser.epochs}"
+        f"{1000 * speed.step_s:.0f} ms to train on: people {data.train_people}, other people to test on "
+        f"{data.test_people}, epochs {config.optimiser.epochs}"
     )
     with _callback() as callback:
         done = run_demo(folder, config, callback)
