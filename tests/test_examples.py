@@ -11,6 +11,7 @@ SCRIPTS = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 SLOW = {"norse_network"}
 
 
+@pytest.mark.filterwarnings("ignore:nirtorch.load:DeprecationWarning")  # which Norse calls
 @pytest.mark.parametrize(
     "script",
     [pytest.param(path, marks=pytest.mark.slow if path.stem in SLOW else (), id=path.stem) for path in SCRIPTS],

@@ -1,0 +1,27 @@
+"""A label with a picture, cell by cell; the last cells also write label.html: `python examples/notebook_label.py`.
+
+Editors such as VS Code and Spyder run the cells that begin with `# %%`; in Jupyter, paste them. The last line of a cell
+is what a notebook shows.
+"""
+
+# %% A recording: a rendered person who performs a gesture, as a simulated DVS128 sees it (synthetic)
+from pathlib import Path
+
+import dvspipe
+from dvspipe.synthesis import record_gesture
+
+events = record_gesture(1, person=0, clip=0, seed=0)
+events  # noqa: B018, sensor, rates and a picture
+
+# %% Its label, with the probabilities over time
+classifier = dvspipe.Classifier.load("gesture-synthetic")
+prediction = classifier.predict(events)
+prediction  # noqa: B018
+
+# %% As pictures, which you can change and save as any figure of matplotlib
+prediction.plot().savefig("timeline.png")
+events.plot("rate").savefig("rate.png")
+
+# %% What the notebook shows, as a page
+Path("label.html").write_text(f"<!doctype html>{events._repr_html_()}{prediction._repr_html_()}", encoding="utf-8")
+print(f"{prediction.class_name}, probability {prediction.probability:.0%}: label.html")
