@@ -19,7 +19,7 @@ from .config import Settings
 from .correlation import correlate
 from .errors import EventError
 from .events import Events, SensorSize
-from .parallel import Progress
+from .parallel import Progress, ignore_progress
 
 BLUR_PX = 5  # side of the box, as in the figures for real DAVIS recordings
 INTERVAL_DECADES = 8  # from 1 us to 100 s
@@ -208,7 +208,7 @@ class Comparison:
 
 
 def compare(
-    a: Events, b: Events, settings: CompareSettings = CompareSettings(), progress: Progress = lambda *_: None
+    a: Events, b: Events, settings: CompareSettings = CompareSettings(), progress: Progress = ignore_progress
 ) -> Comparison:
     """Compare two recordings.
 

@@ -422,7 +422,7 @@ def test_a_network_of_snntorch_is_trained(place: Path, tmp_path: Path) -> None:
 
 
 class Returns(nn.Module):
-    """A module that returns what it is told to."""
+    """A module that returns a given value."""
 
     def __init__(self, value: Any) -> None:
         super().__init__()

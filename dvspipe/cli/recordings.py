@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -49,7 +49,7 @@ from .screen import (
 
 if TYPE_CHECKING:
     from ..formats import Recording, RecordingInfo
-    from ..parallel import Progress
+    from ..parallel import Outcome, Progress
 
     Change = Callable[[Sequence[Recording], Sequence[Progress | None]], Iterator[Events]]
 
@@ -74,11 +74,16 @@ def info(
 ) -> None:
     """Show what recordings hold: sensor, events, duration, rates, polarities, settings."""
     from ..formats import describe
+    from ..parallel import map_items
 
     size, hints = parse_sensor(sensor), parse_hints(hint)
-    found, failed = _for_each(
-        files, lambda file, shown: describe(file, sensor=size, hints=hints, read_all=whole, progress=shown)
-    )
+    with progress() as show:
+
+        def describe_one(file: Path, _: Progress) -> RecordingInfo:
+            return describe(file, sensor=size, hints=hints, read_all=whole, progress=partial(show, str(file)))
+
+        found = _collect(map_items(describe_one, files), len(files))
+    failed = len(files) - len(found)
     if as_json:
         sys.stdout.write(json.dumps([asdict(one) for one in found], indent=1) + "\n")
     else:
@@ -88,19 +93,17 @@ def info(
         fail(f"{failed} of {len(files)} recordings could not be read", EXIT_SOME_FAILED)
 
 
-def _for_each(files: list[Path], work: Callable[[Path, Progress], Found]) -> tuple[list[Found], int]:
-    """Return the results for the files, and how many failed; the error of a single file is raised."""
-    found, failed = [], 0
-    with progress() as show:
-        for file in files:
-            try:
-                found.append(work(file, partial(show, str(file))))
-            except DvspipeError as error:
-                if len(files) == 1:
-                    raise
-                failed += 1
-                skip(error)
-    return found, failed
+def _collect(outcomes: Iterable[Outcome[Path, Found]], files: int) -> list[Found]:
+    """Return the results for files and print the errors; that of a single file is raised."""
+    found = []
+    for outcome in outcomes:
+        if outcome.error is None:
+            found.append(outcome.result())
+        elif files == 1:
+            raise outcome.error
+        else:
+            skip(outcome.error)
+    return found
 
 
 def _print_description(found: RecordingInfo) -> None:
@@ -136,20 +139,14 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Find what is wrong or unusual in recordings; exit code 1 if something is wrong."""
-    from ..checking import CheckOptions, CheckReport, CheckSettings, check_many
+    from ..checking import CheckOptions, CheckSettings, check_many
 
     settings = build(CheckSettings, {"gap_us": to_us(gap)}, "check")
     options = CheckOptions(parse_sensor(sensor), parse_hints(hint), settings)
     done_by = choose_engine(context, jobs, engine, ray_address)
-    reports: list[CheckReport] = []
     with progress() as show:
-        for outcome in check_many(files, options, engine=done_by, progress=show_share(show, len(files))):
-            if outcome.error is None:
-                reports.append(outcome.result())
-            elif len(files) == 1:
-                raise outcome.error
-            else:
-                skip(outcome.error)
+        outcomes = check_many(files, options, engine=done_by, progress=show_share(show, len(files)))
+        reports = _collect(outcomes, len(files))
     failed = len(files) - len(reports)
     if as_json:
         sys.stdout.write(json.dumps([report.to_record() for report in reports], indent=1) + "\n")

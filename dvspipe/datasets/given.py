@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import operator
 from collections.abc import Iterable
 from functools import partial
@@ -16,7 +15,7 @@ from ..formats import NO_HINTS
 from .cache import Cache, default_cache
 from .config import DataConfig
 from .folders import RecordingFile, find_sensor
-from .samples import DataSet, Sample
+from .samples import DataSet, Sample, version_of_events
 from .source import DataSource
 
 
@@ -62,7 +61,7 @@ def _sample_of(number: int, recording: Events | str | Path, label: int, *, senso
         raise DataError(f"recording {number}: wrong label (found {label}, expected 0 or more)")
     name = f"recording {number}"
     if isinstance(recording, Events):
-        return Sample(name, label, name, partial(_same, recording), partial(_version_of, recording))
+        return Sample(name, label, name, partial(_same, recording), partial(version_of_events, recording))
     path = Path(recording)
     file = RecordingFile(path, sensor, NO_HINTS, ConvertConfig(), Cache(default_cache()))
     return Sample(str(path), label, str(path), file.load, file.version, file=path)
@@ -70,10 +69,3 @@ def _sample_of(number: int, recording: Events | str | Path, label: int, *, senso
 
 def _same(events: Events) -> Events:
     return events
-
-
-def _version_of(events: Events) -> str:
-    digest = hashlib.blake2b(repr(events.sensor).encode(), digest_size=16)
-    for column in (events.t, events.x, events.y, events.p):
-        digest.update(column.tobytes())
-    return digest.hexdigest()

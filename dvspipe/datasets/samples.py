@@ -228,6 +228,14 @@ def version_of_file(path: Path, *more: object) -> str:
     return hashlib.blake2b(repr((content, more)).encode(), digest_size=16).hexdigest()
 
 
+def version_of_events(events: Events) -> str:
+    """Return a digest of events that are in memory only."""
+    digest = hashlib.blake2b(repr(events.sensor).encode(), digest_size=16)
+    for column in (events.t, events.x, events.y, events.p):
+        digest.update(column.tobytes())
+    return digest.hexdigest()
+
+
 @lru_cache(maxsize=1 << 16)
 def _digest(path: Path, _size: int, _mtime_ns: int) -> str:
     """Return a digest of a file's content, remembered while its size and time of modification stay the same."""

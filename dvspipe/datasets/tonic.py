@@ -6,7 +6,6 @@ Tonic finds and downloads the files and decodes them; what it returns becomes ev
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import inspect
 import json
 import sys
@@ -24,7 +23,7 @@ from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import read
 from ..synthesis import GESTURES
 from .folders import divide_parts
-from .samples import DataSet, Part, Sample, version_of_file
+from .samples import DataSet, Part, Sample, version_of_events, version_of_file
 from .source import DataSource
 
 DOWNLOAD = Remedy("data.download", True, "download it")
@@ -184,11 +183,7 @@ class TonicRecordings:
         path = self.path(index)
         if path is not None and self.recipe is not None:
             return version_of_file(path, self.recipe.name, self.recipe.arguments, self.sensor, version("tonic"))
-        events = self.load(index)
-        digest = hashlib.blake2b(repr(events.sensor).encode(), digest_size=16)
-        for column in (events.t, events.x, events.y, events.p):
-            digest.update(column.tobytes())
-        return digest.hexdigest()
+        return version_of_events(self.load(index))
 
     def _item(self, index: int) -> Any:
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import ConfigError, DataError, DvspipeError, FileError, Remedy
 from ..events import Events, SensorSize
 from ..formats import NO_HINTS, Hints
-from ..parallel import Engine, Outcome, Processes, Progress, map_items
+from ..parallel import Engine, Outcome, Processes, Progress, ignore_progress, map_items
 from ..results import (
     Dependencies,
     InferenceRun,
@@ -194,7 +194,7 @@ def _adapt(work: _Classify, tasks: Sequence[Task], progress: Progress) -> Classi
 
 def _share_progress(progress: Progress | None, start: float, count: int) -> Progress:
     """Return a progress of one of two passes that reports half of a number of recordings, from a start on."""
-    tell: Progress = progress or (lambda *_: None)
+    tell = progress or ignore_progress
     return lambda done, total: tell(start + count / 2 * (done / total if total else 0), count)
 
 

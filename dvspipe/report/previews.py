@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import EventError, FileError, Remedy
 from ..events import Events, SensorSize, concatenate
 from ..files import write_beside
-from ..parallel import Progress
+from ..parallel import Progress, ignore_progress
 from ..video import open_h264, open_video, open_webm
 from .config import PreviewMode, PreviewSettings
 from .painter import (
@@ -51,7 +51,7 @@ def write_preview(
     zero_us: int | None = None,
     beside: Path | None = None,
     captions: Captions | None = None,
-    progress: Progress = lambda *_: None,
+    progress: Progress = ignore_progress,
 ) -> Path:
     """Write a video (.webm, .mp4), a GIF (.gif) or a sheet of 12 pictures (.png) of events, and return its path.
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import FileError
 from ..files import write_beside
-from ..parallel import Progress
+from ..parallel import Progress, ignore_progress
 from ..results import Answer, RecordingFolder, SegmentRow, WindowRow, read_rows
 from .config import PreviewSettings
 from .painter import EventPainter, make_palette
@@ -70,7 +70,7 @@ def write_rerun(
     *,
     zero_us: int | None = None,
     predictions: Predictions | None = None,
-    progress: Progress = lambda *_: None,
+    progress: Progress = ignore_progress,
 ) -> None:
     """Write a recording for the rerun viewer, or show it there.
 

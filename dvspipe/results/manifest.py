@@ -150,7 +150,7 @@ class Manifest:
         Raises:
             FileError: There is no manifest, or it cannot be read.
         """
-        return {row.input: row for row in sorted(self._rows(), key=lambda row: (row.at, row.status != "started"))}
+        return _last_rows(self._rows())
 
     def summarize(self) -> ManifestSummary:
         """Return what became of all inputs.
@@ -159,7 +159,7 @@ class Manifest:
             FileError: There is no manifest, or it cannot be read.
         """
         rows = self._rows()
-        last = self.read().values()
+        last = _last_rows(rows).values()
         done = [row for row in last if row.status == "done"]
         times = [row.at for row in rows]
         return ManifestSummary(
@@ -212,6 +212,10 @@ class Manifest:
                 os.close(handle)
         except OSError as error:
             log.warning("%s: cannot be written (%s)", path, error.strerror)
+
+
+def _last_rows(rows: Iterable[ManifestRow]) -> dict[str, ManifestRow]:
+    return {row.input: row for row in sorted(rows, key=lambda row: (row.at, row.status != "started"))}
 
 
 def _ended(

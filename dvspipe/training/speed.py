@@ -25,8 +25,8 @@ def measure_step(config: TrainConfig, sensor: SensorSize, classes: tuple[str, ..
     classifier = ClassifierConfig(
         classes=classes, width=sensor.width, height=sensor.height, bins=config.bins, network=config.network
     )
-    network, grid, batch = classifier.build_network(), config.bins.grid(sensor), config.optimiser.batch
-    spikes = (torch.rand(config.bins.steps, batch, config.bins.channels, grid.height, grid.width) < 0.05).float()
+    network, batch = classifier.build_network(), config.optimiser.batch
+    spikes = (torch.rand(config.bins.steps, batch, *classifier.task.shape) < 0.05).float()
     taken_s = []
     for _ in range(REPEATS):
         start_s = time.perf_counter()
