@@ -137,7 +137,7 @@ class Dropped:
 def work(*_):
     while True:
         Dropped()
-recordings._for_each = work
+recordings._collect = work
 sys.argv = ["dvspipe", "info", "x"]
 command.main()
 """
