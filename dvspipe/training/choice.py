@@ -99,6 +99,9 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
     chosen, reasons = _choose(opened, measured, config, settings.get("bins"))
     if config.init is not None:
         reasons |= dict.fromkeys(("bins", "network"), f"those of {config.init}")
+    if config.network.kind == "module":
+        chosen = _drop_unknown(chosen, config.network.call)
+        reasons = {group: why for group, why in reasons.items() if group in ("name", *chosen)}
     if config.optimiser.rule == "readout":
         chosen = _drop_training(chosen)
         reasons |= {"data": reasons.get("data", "").partition("; few recordings")[0]}
@@ -116,6 +119,14 @@ def _drop_training(chosen: SettingsTree) -> SettingsTree:
     assert isinstance(data, dict)
     used = {key: value for key, value in data.items() if key not in ("validation", "views", "vary")}
     return {"data": used} | {group: chosen[group] for group in ("bins", "network")}
+
+
+def _drop_unknown(chosen: SettingsTree, call: str) -> SettingsTree:
+    """Return settings without those that a network of the user does not read, or cannot follow."""
+    optimiser = chosen["optimiser"]
+    assert isinstance(optimiser, dict)
+    kept = {key: value for key, value in optimiser.items() if not (key == "ema" and call == "step")}
+    return {group: values for group, values in chosen.items() if group != "network"} | {"optimiser": kept}
 
 
 def _settings_of(checkpoint: str) -> SettingsTree:
