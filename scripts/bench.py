@@ -488,9 +488,10 @@ def _network(python: str, T: int, B: int, side: int) -> dict[str, dict[str, Any]
 
 
 LEARNING_WAYS = {
-    "bptt": ("segment_20", "segment_50"),
+    "bptt": ("segment_10", "segment_20", "segment_50"),
     "bptt_weight": (
-        "segment_weight_20", "segment_weight_50", "ottt", "sltt", "stllr", "decolle", "spikingjelly_ottt",
+        "segment_weight_10", "segment_weight_20", "segment_weight_50", "ottt", "sltt", "stllr", "decolle",
+        "spikingjelly_ottt",
     ),
     "spikingjelly_stdp": ("stdp",),
 }  # fmt: skip
