@@ -31,7 +31,7 @@ import dvspipe.inference.classifier
 from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
 from dvspipe.config import build
 from dvspipe.encoding import BinConfig, encode_events
-from dvspipe.errors import CheckpointError, ConfigError, DataError, DvspipeError, FileError
+from dvspipe.errors import CheckpointError, ConfigError, DataError, DvspipeError, EventError, FileError
 from dvspipe.events import Events, Region, SensorSize, concatenate
 from dvspipe.formats import write
 from dvspipe.frames import Frame
@@ -1100,3 +1100,9 @@ def test_the_remedy_of_another_sensor_can_be_typed_in_python() -> None:
     assert typed.probabilities == built.probabilities
     with pytest.raises(ConfigError, match="fitt, did you mean fit"):
         classifier.predict(events, config={"fitt": "scale"})
+
+
+@pytest.mark.parametrize("recording", [None, np.zeros(3)])
+def test_what_is_neither_a_file_nor_events_is_named(recording: object) -> None:
+    with pytest.raises(EventError, match=f"found {type(recording).__name__}, expected a file or Events"):
+        Classifier.load("nmnist-synthetic").predict(recording)  # type: ignore[arg-type]
