@@ -382,6 +382,7 @@ def convert_many(
     recording: RecordingConfig | None = None,
     engine: Engine = Processes(),
     overwrite: bool = False,
+    waiting: Sequence[ConversionTask] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Outcome[ConversionTask, Conversion]]:
     """Convert the videos and recordings whose target does not exist, and yield the outcome of each as it is done.
@@ -392,6 +393,7 @@ def convert_many(
         recording: Settings for recordings.
         engine: Where they are converted.
         overwrite: Whether to convert all, and replace existing targets.
+        waiting: The tasks without targets, which `find_unconverted` returned; None: it is called.
         progress: Called with the numbers of files done and in all.
 
     Yields:
@@ -405,8 +407,10 @@ def convert_many(
         >>> tasks = plan_conversions([Path("videos")], Path("events"))  # doctest: +SKIP
         >>> events = sum(done.result().events for done in convert_many(tasks, engine=Processes(2)))  # doctest: +SKIP
     """
-    waiting = tasks if overwrite else find_unconverted(tasks)
-    return map_items(_Convert(video, recording, overwrite), waiting, engine=engine, progress=progress)
+    if waiting is None and not overwrite:
+        waiting = find_unconverted(tasks)
+    work = _Convert(video, recording, overwrite)
+    return map_items(work, tasks if waiting is None else waiting, engine=engine, progress=progress)
 
 
 def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:

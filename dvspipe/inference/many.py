@@ -147,11 +147,11 @@ def classify_many(
             f"engine = {engine}: the classifier was not loaded from a checkpoint alone, which workers need "
             "(expected engine = Processes(), which works in this process)"
         )
-    if options.out is not None and finished and len(tasks) > 1:
-        Manifest(options.out).finish([task.source for task in finished])
+    for out in {task.out for task in finished if task.out is not None}:
+        Manifest(out).finish([task.source for task in finished if task.out == out])
     if options.adapt:
         check_adaptable(classifier)
-    work = _Classify(run, options, None if leaves else classifier, classifier.modules.trust, noted=len(tasks) > 1)
+    work = _Classify(run, options, None if leaves else classifier, classifier.modules.trust)
     return _classify_all(work, tasks, waiting, engine, progress)
 
 
@@ -249,20 +249,18 @@ class _Classify:
         options: How to classify, and what to store.
         classifier: The network; None loads it from its checkpoint, once per process.
         trust: Packages whose code that may run.
-        noted: Whether the manifest says what became of a recording.
     """
 
     run: InferenceRun
     options: ClassifyOptions
     classifier: Classifier | None
     trust: tuple[str, ...] = ()
-    noted: bool = False
 
     def __call__(self, task: Task, progress: Progress) -> RecordingResult:
-        if self.options.out is None or not self.noted:
+        if task.out is None:
             return self._classify(task, progress)
-        target = OutputFolder(self.options.out).of(task.name).path
-        with Manifest(self.options.out).record(task.source, target, self.run.digest) as entry:
+        target = OutputFolder(task.out).of(task.name).path
+        with Manifest(task.out).record(task.source, target, self.run.digest) as entry:
             result = self._classify(task, progress)
             entry.events = result.answer.events
             return result
