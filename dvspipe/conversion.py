@@ -436,6 +436,11 @@ class _Convert:
     overwrite: bool
 
     def __call__(self, task: ConversionTask, progress: Progress) -> Conversion:
+        if Path(task.target).exists() and not self.overwrite:  # by a worker that was killed before it could say so
+            if task.out is not None:
+                Manifest(task.out).finish([task.source])
+            found = describe(task.target)
+            return Conversion(task.target, SensorSize(found.width, found.height), 0, found.events, found.duration_us)
         if task.out is None:
             return self._convert(task, progress)
         with Manifest(task.out).record(task.source, task.target, self._digest()) as entry:
@@ -444,9 +449,6 @@ class _Convert:
             return done
 
     def _convert(self, task: ConversionTask, progress: Progress) -> Conversion:
-        if Path(task.target).exists() and not self.overwrite:  # by a worker that was killed before it could say so
-            found = describe(task.target)
-            return Conversion(task.target, SensorSize(found.width, found.height), 0, found.events, found.duration_us)
         return convert_task(task, progress, video=self.video, recording=self.recording, overwrite=self.overwrite)
 
     def _digest(self) -> str:

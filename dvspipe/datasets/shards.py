@@ -174,13 +174,9 @@ def open_shards(source: DataSource) -> DataSet:
 
 
 def _check_settings(path: Path, index: ShardIndex, source: DataSource) -> None:
-    config = source.config
-    there: SettingsTree
-    here: SettingsTree
-    there, here = ({"bins": bins.model_dump(mode="json")} for bins in (index.bins, source.bins))
-    if config.views > 1:  # which are drawn
-        there |= {"vary": index.vary.model_dump(mode="json"), "seed": index.seed}
-        here |= {"vary": config.vary.model_dump(mode="json"), "seed": source.seed}
+    config, several = source.config, source.config.views > 1
+    there = _describe(index.bins, index.vary, index.seed, several=several)
+    here = _describe(source.bins, config.vary, source.seed, several=several)
     differences = find_differences(there, here)
     if differences:
         listed = "; ".join(f"{key} = {json.dumps(old)} there, {json.dumps(new)} here" for key, old, new in differences)
@@ -192,6 +188,12 @@ def _check_settings(path: Path, index: ShardIndex, source: DataSource) -> None:
             f"{config.views})",
             Remedy("data.views", index.views),
         )
+
+
+def _describe(bins: BinConfig, vary: VaryConfig, seed: int, *, several: bool) -> SettingsTree:
+    """Return what spike tensors depend on; the seed only if there are several variants, which are drawn."""
+    drawn: SettingsTree = {"vary": vary.model_dump(mode="json"), "seed": seed} if several else {}
+    return {"bins": bins.model_dump(mode="json"), **drawn}
 
 
 def _check_size(file: ShardFile) -> None:
