@@ -7,12 +7,14 @@ import importlib.util
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +22,10 @@ import pytest
 import torch
 import yaml
 from conftest import random_events, write_bar_parts
-from killed_work import WaitsOnANode
+from killed_work import KillsItself, WaitsOnANode
 from typer.testing import CliRunner
 
+from dvspipe import cluster
 from dvspipe.checkpoint import load_checkpoint
 from dvspipe.cli.app import app
 from dvspipe.cluster import Ray
@@ -134,21 +137,21 @@ def test_items_of_a_node_that_leaves_are_repeated_elsewhere(tmp_path: Path, monk
 
     path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
     monkeypatch.setenv("PYTHONPATH", path)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    leaving = cluster.add_node(num_cpus=1)
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    leaving = nodes.add_node(num_cpus=1)
     removed = []
 
     def remove(*_: float) -> None:
         if not removed and [*tmp_path.glob(f"*.{leaving.node_id}.started")]:
-            cluster.remove_node(leaving, allow_graceful=False)
+            nodes.remove_node(leaving, allow_graceful=False)
             removed.append(leaving)
             (tmp_path / "go").touch()
 
     try:
         work = WaitsOnANode(tmp_path)
-        outcomes = [*map_items(work, [0, 1, 2, 3, 4], engine=Ray(cluster.address), ordered=True, progress=remove)]
+        outcomes = [*map_items(work, [0, 1, 2, 3, 4], engine=Ray(nodes.address), ordered=True, progress=remove)]
     finally:
-        cluster.shutdown()
+        nodes.shutdown()
     assert removed
     assert [outcome.result() for outcome in outcomes] == [0, 1, 2, 3, 4]
     found = Manifest(tmp_path).summarize()
@@ -198,6 +201,20 @@ def test_files_that_are_added_leave_finished_ones_in_their_shard(tmp_path: Path)
         before, after = places
         assert len(after) == 44
         assert before.items() <= after.items()
+
+
+def test_a_node_that_differs_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    here = cluster._Driver(version("dvspipe"), tmp_path, 0)
+    work = KillsItself(tmp_path / "flag")
+    for driver, said in (
+        (here._replace(version="0.0"), r"another version of dvspipe \(found .*, expected 0\.0\)"),
+        (here._replace(folder=tmp_path / "gone"), "gone: No such file or directory"),
+    ):
+        reply = cluster._work_remotely(driver, work, 1)
+        assert isinstance(reply.error, WorkerError)  # which ends the work
+        assert re.search(said, str(reply.error))
+    assert cluster._work_remotely(here, work, 1) == (2, None, [])
 
 
 @PROC
