@@ -234,7 +234,7 @@ def test_a_training_of_two_processes_on_shards_resumes_after_one_is_killed(tmp_p
         ["data", "encode", str(tmp_path / "bars.yaml"), "--shards", str(tmp_path / "shards"), "--shard-size", "5KB"],
     )
     assert made.exit_code == 0, made.output
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29519"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
 
     def start(*arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -252,7 +252,7 @@ def test_a_training_of_two_processes_on_shards_resumes_after_one_is_killed(tmp_p
     with start("--out", "killed") as running:
         state = tmp_path / "killed" / "weights" / "state.safetensors"
         while not state.exists():
-            assert running.poll() is None
+            assert running.poll() is None, running.communicate()[1]
             time.sleep(0.02)
         os.kill(children_of(running.pid)[-1], signal.SIGKILL)
         running.communicate()
