@@ -56,6 +56,7 @@ from dvspipe.parallel import Processes
 from dvspipe.results import (
     Answer,
     InferenceRun,
+    Manifest,
     OutputFolder,
     RecordingFolder,
     RecordingResult,
@@ -966,7 +967,7 @@ def test_many_recordings_are_classified_stored_and_found_again(jobs: int, tmp_pa
     for number in range(3):
         write_stream(tmp_path / "data" / f"{number}.h5", (number, 0))
     options = ClassifyOptions(InferConfig(hop_us=40_000), labels=tmp_path / "data", out=tmp_path / "out")
-    tasks = [*plan_tasks([tmp_path / "data"], options.out), Task(tmp_path / "none.h5", Path("none.h5"))]
+    tasks = [*plan_tasks([tmp_path / "data"], options.out), Task(tmp_path / "none.h5", Path("none.h5"), options.out)]
     calls: list[tuple[int, int]] = []
     outcomes = list(
         classify_many(tasks, classifier, options, engine=Processes(jobs), progress=lambda *now: calls.append(now))
@@ -988,6 +989,10 @@ def test_many_recordings_are_classified_stored_and_found_again(jobs: int, tmp_pa
     np.testing.assert_array_equal([row.probabilities for row in rows], said.timeline.probabilities)
     assert folder.of("0.h5").read_segments() == said.segments
     assert [outcome.item for outcome in classify_many(tasks, classifier, options)] == tasks[3:]
+    # as Ray repeats a task whose worker was killed after its last row, but before its reply arrived
+    (again,) = classify_many(tasks[:1], classifier, options, finished=())
+    assert again.result() == next(outcome.result() for outcome in outcomes if outcome.item == tasks[0])
+    assert Manifest(tmp_path / "out").summarize().retries == 1  # of none.h5, which fails twice
 
     with pytest.raises(FileError, match="hop_us: 40000, now None.* use overwrite=True"):
         classify_many(tasks, classifier, ClassifyOptions(out=tmp_path / "out"))

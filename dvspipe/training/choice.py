@@ -139,11 +139,11 @@ def _choose(
     opened: DataSet, measured: Sequence[Measurement], config: TrainConfig, given_bins: JsonValue
 ) -> tuple[SettingsTree, dict[str, str]]:
     """Return settings and reasons."""
-    durations = np.array([each.duration_us for each in measured])
+    durations = np.array([each.duration_us or 0 for each in measured])
     sensor = max((each.sensor for each in measured), key=lambda size: size.width * size.height)
     is_long = config.data.kind == "folder" and float(np.quantile(durations, 0.9)) > LONG_US
     span_us = float(min(WINDOW_US, np.median(durations)) if is_long else np.quantile(durations, 0.9))
-    rate_hz = float(np.median([each.events / max(1, each.duration_us) * 1e6 for each in measured]))
+    rate_hz = float(np.median([each.events / max(1, each.duration_us or 0) * 1e6 for each in measured]))
     bins = _choose_bins(config.data.window_us or span_us, rate_hz, sensor, given_bins)
     window_us, step_s = bins.window_us, bins.step_us * 1e-6
     samples = len(opened.train) + len(opened.validation) + (0 if opened.fixed_test else len(opened.test))
