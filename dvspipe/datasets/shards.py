@@ -180,8 +180,7 @@ def _check_settings(path: Path, index: ShardIndex, source: DataSource) -> None:
     differences = find_differences(there, here)
     if differences:
         listed = "; ".join(f"{key} = {json.dumps(old)} there, {json.dumps(new)} here" for key, old, new in differences)
-        remedies = [Remedy(key, json.dumps(old)) for key, old, _ in differences if key.startswith("bins.")]
-        raise DataError(f"{path}: the shards were encoded with other settings: {listed}", *remedies)
+        raise DataError(f"{path}: the shards were encoded with other settings: {listed}")
     if config.views > index.views:
         raise DataError(
             f"{path}: the shards have too few variants of a recording (found {index.views}, expected data.views = "

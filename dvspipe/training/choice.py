@@ -123,7 +123,7 @@ def _drop_training(chosen: SettingsTree) -> SettingsTree:
 
 def _drop_unknown(chosen: SettingsTree, call: str) -> SettingsTree:
     """Return settings without those that a network of the user does not read, or cannot follow."""
-    optimiser = chosen["optimiser"]
+    optimiser = chosen.get("optimiser")
     assert isinstance(optimiser, dict)
     kept = {key: value for key, value in optimiser.items() if not (key == "ema" and call == "step")}
     return {group: values for group, values in chosen.items() if group != "network"} | {"optimiser": kept}
