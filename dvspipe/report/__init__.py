@@ -7,6 +7,7 @@ from .config import PreviewColours, PreviewMode, PreviewSettings
 from .examples import draw_examples
 from .neurons import draw_neurons
 from .pages import check_page_name
+from .players import PlayedEvents, RateCurve, count_rate, describe_colours, write_player_page
 from .plots import PLOTS, EventSource, PlotKind, draw_events
 from .previews import write_preview
 from .rasters import draw_rasters
@@ -18,12 +19,16 @@ __all__ = [
     "PLOTS",
     "EventSource",
     "Metric",
+    "PlayedEvents",
     "PlotKind",
     "Predictions",
     "PreviewColours",
     "PreviewMode",
     "PreviewSettings",
+    "RateCurve",
     "check_page_name",
+    "count_rate",
+    "describe_colours",
     "describe_comparison",
     "draw_confusion",
     "draw_curves",
@@ -38,6 +43,7 @@ __all__ = [
     "write_answers_page",
     "write_comparison_page",
     "write_overlay",
+    "write_player_page",
     "write_preview",
     "write_rerun",
     "write_training_page",
