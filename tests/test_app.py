@@ -18,18 +18,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import random_events
+from conftest import random_events, write_bars
 from typer.testing import CliRunner
 
 from dvspipe.errors import ConfigError, DvspipeError, FileError, Remedy
+from dvspipe.events import Events, SensorSize, merge
 from dvspipe.formats import describe, read, write
 from dvspipe.frames import frames_from_arrays
 from dvspipe.parallel import Progress, ignore_progress
+from dvspipe.report import PreviewMode
+from dvspipe.results import WrongPrediction
 from dvspipe.video import write_video
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
 
 from dvspipe.app import AppSettings, Served, check_app, serve
+from dvspipe.app.answers import SHIPPED
+from dvspipe.app.pairs import choices_of, compare_settings
+from dvspipe.app.recordings import Cut, Explored, PictureChoices, draw_picture, explore, plot_space_time, write_cut
+from dvspipe.app.runs import find_recording, find_runs, find_wrong, list_confusion, plot_curves
 from dvspipe.app.shared import SAMPLE, Source, handle, name_session, show_page
 from dvspipe.app.videos import (
     IDEAL,
@@ -397,3 +404,128 @@ print(*{name.split('.')[0] for name in sys.modules})
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "--password" in done.stdout
     assert not {"torch", "gradio", "plotly"} & set(done.stdout.splitlines()[-1].split())
+
+
+# recordings
+
+
+@pytest.fixture(scope="module")
+def explored(tmp_path_factory: pytest.TempPathFactory) -> Explored:
+    """A recording with a hot pixel."""
+    folder = tmp_path_factory.mktemp("explored")
+    events = random_events(1, 60_000, SensorSize(width=34, height=26), 2_000_000)
+    hot = Events(np.arange(0, 2_000_000, 400), np.full(5000, 3), np.full(5000, 5), np.ones(5000, int), events.sensor)
+    write(folder / "noise.h5", list(merge([[events], [hot]])))
+    return explore(Source(folder / "noise.h5", "noise.h5"), folder, "light", ignore_progress)
+
+
+def test_a_recording_is_described_and_its_hot_pixel_is_found(explored: Explored) -> None:
+    assert "65,000 events" in explored.facts
+    assert "34 x 26" in explored.facts
+    assert "odd" in explored.facts
+    assert [pixel[:2] for pixel in explored.hot] == [(3, 5)]
+    assert explored.rate.stat().st_size
+
+
+def test_the_view_shows_evenly_chosen_events_and_says_how_many(explored: Explored) -> None:
+    figure = plot_space_time(explored, "light")
+    drawn = sum(len(trace.x) for trace in figure.data)
+    assert drawn == len(explored.sample) <= 50_000
+    assert f"{drawn:,} of 65,000" in figure.layout.title.text
+    every_second = read(explored.source.path).structured()[::2]
+    assert (explored.sample.structured() == every_second).all()
+
+
+@pytest.mark.parametrize("mode", ["counts", "surface", "decay"])
+def test_a_picture_shows_a_time_or_a_number_of_events(explored: Explored, mode: PreviewMode) -> None:
+    first, last = (draw_picture(explored, PictureChoices(place, mode=mode)) for place in (0.0, 1.0))
+    assert first.shape == last.shape
+    assert (first != last).any()
+    few, many = (draw_picture(explored, PictureChoices(0.5, events=count, mode=mode)) for count in (100, 5000))
+    assert (few != many).any()
+
+
+def test_a_part_without_noise_is_that_of_the_commands(
+    explored: Explored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = Cut(start_s=0.5, stop_s=1.5, roi="20x16+2+3", hot_pixels=True, refractory_ms=1.0, activity_ms=20.0)
+    counts = write_cut(explored, cut, tmp_path / "page.h5", ignore_progress)
+    assert 0 < counts.kept < counts.events
+    monkeypatch.chdir(tmp_path)
+    for command in cut.commands(str(explored.source.path), "typed.h5").splitlines():
+        done = CliRunner().invoke(app, shlex.split(command)[1:])
+        assert done.exit_code == 0, done.output
+    assert read(tmp_path / "page.h5") == read(tmp_path / "typed.h5")
+
+
+@pytest.mark.parametrize("cut", [Cut(roi="99x99+0+0"), Cut(start_s=2, stop_s=1), Cut(start_s=50)])
+def test_a_part_that_is_none_is_an_error(explored: Explored, cut: Cut, tmp_path: Path) -> None:
+    with pytest.raises(DvspipeError):
+        write_cut(explored, cut, tmp_path / "a.h5", ignore_progress)
+
+
+# comparisons
+
+
+def test_two_settings_on_one_video_are_compared(video: Path, tmp_path: Path) -> None:
+    choices = choices_of("ideal", 0.2, 0.2), choices_of("ideal", 0.5, 0.5)
+    compared = compare_settings(Source(video, video.name), choices, tmp_path, "light", ignore_progress)
+    assert all(page.is_file() for page in (*compared.players, compared.page))
+    assert compared.command.splitlines()[-1] == "dvspipe compare my-bar-A.h5 my-bar-B.h5 -o comparison.html"
+    assert len(read(tmp_path / "my-bar-A.h5")) > len(read(tmp_path / "my-bar-B.h5")) > 0
+
+
+# runs
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A folder with a run on moving bars, and one that is incomplete."""
+    from dvspipe.config import build
+    from dvspipe.training import TrainConfig, train
+
+    folder, root = tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("root")
+    settings = {
+        "data": {"root": str(write_bars(folder / "data"))},
+        "bins": {"steps": 4, "step_us": 25_000},
+        "network": {"channels": [4]},
+        "optimiser": {"epochs": 2},
+        "jobs": 1,
+    }
+    train(build(TrainConfig, settings, "test"), folder / "first")
+    (folder / "second").mkdir()
+    (folder / "second" / "test.json").write_text("{}", encoding="utf-8")
+    return Workspace(folder, root)
+
+
+def test_complete_runs_are_listed_with_their_curves(runs: Workspace) -> None:
+    (found,) = find_runs(runs, ignore_progress)
+    assert found.name == "first"
+    assert found.row()[1] == round(100 * found.run.test.accuracy, 2)
+    assert found.parameters
+    figure = plot_curves([found, found], "val_loss")
+    assert len(figure.data) == 2
+    assert list(figure.data[0].x) == [1, 2]
+    assert figure.data[0].line.color != figure.data[1].line.color
+
+
+def test_the_recordings_of_a_cell_are_found(runs: Workspace) -> None:
+    (found,) = find_runs(runs, ignore_progress)
+    heads, rows = list_confusion(found.run)
+    assert heads[1:] == [row[0] for row in rows]
+    for label in range(3):
+        for predicted in range(3):
+            wrong = find_wrong(found.run, label, predicted)
+            assert len(wrong) == (0 if label == predicted else rows[label][predicted + 1])
+            assert all(find_recording(runs, each).path.is_file() for each in wrong)
+
+
+def test_a_wrong_recording_elsewhere_is_not_read(runs: Workspace) -> None:
+    with pytest.raises(FileError, match="is not below"):
+        find_recording(runs, WrongPrediction(name="/etc/passwd", label="a", predicted="b", probability=1.0))
+
+
+def test_the_shipped_classifiers_are_offered() -> None:
+    from dvspipe.checkpoint import shipped_checkpoints
+
+    assert list(SHIPPED) == shipped_checkpoints()

@@ -1,4 +1,4 @@
-"""The web page in a real browser: Chromium of the system, driven by Playwright. No other host may be asked for anything."""
+"""The web page in a real browser, Chromium driven by Playwright. No other host may be asked for anything."""
 
 from __future__ import annotations
 

@@ -11,14 +11,15 @@ from typing import Any
 
 import gradio as gr
 
-from ..checkpoint import shipped_checkpoints
 from ..errors import ConfigError
 from ..parallel import Progress
 from ..report import draw_recording, write_answers_page
 from ..results import OutputFolder, RecordingResult, WindowRow, read_rows
-from .shared import Source, Updates, add_picker, follow, handle, listen, offer_file, show_empty, show_page
+from .shared import Source, Updates, add_picker, follow, handle, listen, offer_file, show_empty, show_page, stop_work
 from .work import Session, Workspace
 
+SHIPPED = ("gesture-synthetic", "nmnist-synthetic")
+"""Classifiers that are part of dvspipe; `checkpoint`, which lists them, imports torch, which takes seconds."""
 WINDOW_HEADS = ("start (s)", "end (s)", "class", "probability", "entropy (bits)", "events", "state")
 
 
@@ -119,7 +120,7 @@ class AnswerTab:
                     space, self.status, names=self.list_sources, webcam=True, sample=True, kind="Recording or video"
                 )
                 self.checkpoint = gr.Dropdown(
-                    self.list_classifiers(), value=shipped_checkpoints()[0], label="Classifier",
+                    self.list_classifiers(), value=SHIPPED[0], label="Classifier",
                     info="Part of dvspipe, or a checkpoint or run below the folder.",
                 )  # fmt: skip
                 with gr.Accordion("Another checkpoint", open=False):
@@ -146,7 +147,7 @@ class AnswerTab:
             self.classify.click, handle(self.space, self.status, self.show_answer),
             [self.source, self.checkpoint, self.upload, self.adapt], shown, concurrency_limit=2,
         )  # fmt: skip
-        listen(self.stop.click, handle(self.space, self.status, self.stop_work), [], [self.status])
+        listen(self.stop.click, handle(self.space, self.status, stop_work), [], [self.status])
 
     def list_sources(self) -> list[str]:
         """Return the names of recordings and videos below the folder."""
@@ -154,7 +155,7 @@ class AnswerTab:
 
     def list_classifiers(self) -> list[str]:
         """Return the names of classifiers: those of dvspipe, and checkpoints below the folder."""
-        return [*shipped_checkpoints(), *self.space.list_checkpoints()]
+        return [*SHIPPED, *self.space.list_checkpoints()]
 
     def show_answer(
         self, session: Session, source: Source | None, name: str, upload: str | None, adapt: Any
@@ -163,7 +164,7 @@ class AnswerTab:
         if source is None:
             raise ConfigError("no recording is chosen")
         checkpoint: str | Path = Path(upload) if upload else name
-        if not upload and name not in shipped_checkpoints():
+        if not upload and name not in SHIPPED:
             checkpoint = self.space.resolve(name)
         folder = session.new_folder("classified")
 
@@ -180,8 +181,3 @@ class AnswerTab:
             session, self.status, "classifying",
             lambda progress: classify(source, checkpoint, folder, progress, adapt=bool(adapt)), show,
         )  # fmt: skip
-
-    def stop_work(self, session: Session) -> Iterator[Updates]:
-        """Stop what this page works on."""
-        session.space.jobs.stop(session.name)
-        yield {}

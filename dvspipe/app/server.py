@@ -22,6 +22,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..errors import ConfigError, FileError, Remedy
 from ..parallel import ignore_progress
 from .answers import AnswerTab, classify
+from .pairs import PairTab
+from .recordings import RecordingTab
+from .runs import RunTab
 from .shared import CSS, SAMPLE, Source, make_theme, name_session
 from .videos import IDEAL, Choices, VideoTab, convert_complete, knobs_of, read_excerpt, show_excerpt
 from .work import Workspace, remove_old
@@ -106,6 +109,12 @@ def build_page(space: Workspace) -> gr.Blocks:
                 VideoTab(space)
             with gr.Tab("What does it show?"):
                 AnswerTab(space)
+            with gr.Tab("Explore"):
+                RecordingTab(space)
+            with gr.Tab("Compare"):
+                PairTab(space)
+            with gr.Tab("Runs"):
+                RunTab(space)
 
         def end_session(request: gr.Request) -> None:
             space.close(name_session(request))

@@ -110,6 +110,12 @@ def follow(
             yield {status: step.to_html()}
 
 
+def stop_work(session: Session) -> Iterator[Updates]:
+    """Stop what the page works on."""
+    session.space.jobs.stop(session.name)
+    yield {}
+
+
 def show_error(text: str) -> str:
     """Return a line of the page for an error."""
     return f'<div class="error" role="alert">{escape(text)}</div>'

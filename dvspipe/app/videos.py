@@ -32,6 +32,7 @@ from .shared import (
     offer_file,
     show_empty,
     show_page,
+    stop_work,
 )
 from .work import Session, Workspace, safe_stem
 
@@ -373,7 +374,7 @@ class VideoTab:
             self.convert.click, handle(self.space, self.status, self.convert_complete), choices,
             [*shown, self.converted], concurrency_limit=2,
         )  # fmt: skip
-        listen(self.stop.click, handle(self.space, self.status, self.stop_work), [], [self.status])
+        listen(self.stop.click, handle(self.space, self.status, stop_work), [], [self.status])
         listen(
             self.export.click, handle(self.space, self.status, self.make_file),
             [self.converted, self.format, self.colours], [self.status, self.file],
@@ -405,11 +406,6 @@ class VideoTab:
             session, self.status, "converting the video",
             lambda progress: convert_complete(source, choices, folder, colours, progress), show,
         )  # fmt: skip
-
-    def stop_work(self, session: Session) -> Iterator[Updates]:
-        """Stop what this page works on."""
-        session.space.jobs.stop(session.name)
-        yield {}
 
     def make_file(
         self, session: Session, converted: Converted | None, suffix: str, colours: PreviewColours

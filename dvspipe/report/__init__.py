@@ -8,7 +8,7 @@ from .examples import draw_examples
 from .neurons import draw_neurons
 from .pages import check_page_name
 from .players import PlayedEvents, RateCurve, count_rate, describe_colours, write_player_page
-from .plots import PLOTS, EventSource, PlotKind, draw_events
+from .plots import PLOTS, EventSource, PlotKind, draw_events, sample_events
 from .previews import write_preview
 from .rasters import draw_rasters
 from .rerun_log import Predictions, write_rerun
@@ -39,6 +39,7 @@ __all__ = [
     "draw_rasters",
     "draw_recording",
     "draw_timeline",
+    "sample_events",
     "score_line",
     "write_answers_page",
     "write_comparison_page",
