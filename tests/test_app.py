@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shlex
+import socket
 import subprocess
 import sys
 import threading
@@ -275,6 +276,8 @@ def test_other_machines_need_a_password(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="password"):
         AppSettings(tmp_path, host="0.0.0.0").check()
     AppSettings(tmp_path, host="0.0.0.0", password="secret").check()
+    with pytest.raises(ConfigError, match="size"):
+        AppSettings(tmp_path, max_upload="much").check()
     with pytest.raises(FileError, match="no such folder"):
         AppSettings(tmp_path / "missing").check()
 
@@ -377,6 +380,13 @@ def test_a_password_protects_page_and_files_and_nothing_is_left(tmp_path: Path) 
         assert get(f"{found.address}config")[0] == 401
         assert root.is_dir()
     assert not root.exists()
+
+
+def test_a_port_in_use_is_one_clear_error(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, ignore_unclosed():
+        settings = AppSettings(tmp_path, port=taken.getsockname()[1])
+        with pytest.raises(ConfigError, match=r"port \d+: is in use"), serve(settings):
+            pass
 
 
 @pytest.mark.slow

@@ -15,7 +15,19 @@ from ..errors import ConfigError
 from ..parallel import Progress
 from ..report import draw_recording, write_answers_page
 from ..results import OutputFolder, RecordingResult, WindowRow, read_rows
-from .shared import Source, Updates, add_picker, follow, handle, listen, offer_file, show_empty, show_page, stop_work
+from .shared import (
+    Source,
+    Updates,
+    add_command,
+    add_picker,
+    follow,
+    handle,
+    listen,
+    offer_file,
+    show_empty,
+    show_page,
+    stop_work,
+)
 from .work import Session, Workspace
 
 SHIPPED = ("gesture-synthetic", "nmnist-synthetic")
@@ -131,7 +143,7 @@ class AnswerTab:
                 with gr.Row():
                     self.classify = gr.Button("What does it show?", variant="primary")
                     self.stop = gr.Button("Stop", variant="stop")
-                self.command = gr.Code("", language="shell", label="The same on the command line", lines=1)
+                self.command = add_command()
             with gr.Column(scale=3, min_width=320):
                 self.status.render()
                 self.answer = gr.Markdown("")

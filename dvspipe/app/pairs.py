@@ -17,7 +17,19 @@ from ..errors import ConfigError
 from ..formats import read
 from ..parallel import Progress
 from ..report import PreviewColours, write_comparison_page, write_player_page
-from .shared import COLOURS, Source, Updates, add_picker, follow, handle, listen, show_empty, show_page, stop_work
+from .shared import (
+    COLOURS,
+    Source,
+    Updates,
+    add_command,
+    add_picker,
+    follow,
+    handle,
+    listen,
+    show_empty,
+    show_page,
+    stop_work,
+)
 from .videos import PRESETS, THREADS, Choices, knobs_of, played_file
 from .work import Session, Workspace, safe_stem
 
@@ -122,7 +134,7 @@ class PairTab:
             self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
             self.stop = gr.Button("Stop", variant="stop")
         self.status.render()
-        self.command = gr.Code("", language="shell", label="The same on the command line", lines=1)
+        self.command = add_command()
         with gr.Row():
             self.players = [gr.HTML(show_empty(f"{side} is shown here."), min_width=320) for side in SIDES]
         self.page = gr.HTML("")

@@ -37,6 +37,7 @@ from .shared import (
     COLOURS,
     Source,
     Updates,
+    add_command,
     add_picker,
     follow,
     handle,
@@ -148,7 +149,7 @@ def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
         scene={
             "xaxis": {"title": "seconds"}, "yaxis": {"title": "x"}, "zaxis": {"title": "y", "autorange": "reversed"},
             "aspectmode": "manual", "aspectratio": {"x": 2, "y": 1, "z": report.height / report.width},
-            "camera": {"eye": {"x": 0.9, "y": -2.2, "z": 0.7}},
+            "camera": {"eye": {"x": 0.6, "y": -1.8, "z": 0.55}},
         },
     )  # fmt: skip
     return figure
@@ -309,19 +310,20 @@ class RecordingTab:
         self.space = space
         self.status = gr.HTML("", render=False)
         self.explored: gr.State = gr.State(None)
-        with gr.Row():
-            with gr.Column(scale=2, min_width=320):
+        with gr.Row(elem_classes="parts"):
+            with gr.Column(elem_classes="choose"):
                 self.source = add_picker(
                     space, self.status, names=space.list_recordings, webcam=False, sample=False, kind="Recording"
                 )
                 self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
                 self.facts = gr.Markdown("")
+            with gr.Column(elem_classes="show"):
+                self.status.render()
+                self._add_views()
+            with gr.Column(elem_classes="adjust"):
                 with gr.Accordion("Hot pixels", open=False):
                     self.hot = gr.Dataframe(headers=["x", "y", "events"], interactive=False)
                 self._add_cut()
-            with gr.Column(scale=3, min_width=320):
-                self.status.render()
-                self._add_views()
         self._connect()
 
     def _add_cut(self) -> None:
@@ -338,7 +340,7 @@ class RecordingTab:
             self.suffix = gr.Dropdown(list(EVENT_FORMATS), value=".h5", label="Format")
             self.write = gr.Button("Cut and filter")
             self.file = gr.DownloadButton("Download", interactive=False)
-            self.command = gr.Code("", language="shell", label="The same on the command line", lines=1)
+            self.command = add_command()
 
     def _add_views(self) -> None:
         with gr.Tabs():

@@ -31,7 +31,6 @@ QUANTITIES: list[tuple[str, Quantity]] = [
 # Okabe and Ito's colours, safe for colour-blind readers: https://jfly.uni-koeln.de/color/
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("solid", "dash", "dot")
-MOST_RUNS = 100
 MOST_CURVES = len(LINES) * len(DASHES)
 
 
@@ -68,17 +67,17 @@ def find_runs(space: Workspace, progress: Progress) -> list[FoundRun]:
         space: The folders of the page.
         progress: Called with the number of runs done and in all.
     """
-    names = [Path(name) for name in space.list_files(frozenset({".json"})) if Path(name).name == "test.json"]
+    names = space.list_files(lambda path: path == RunFolder(path.parent).test)
     found = []
-    for number, name in enumerate(names[:MOST_RUNS]):
+    for number, name in enumerate(names):
         progress(number, len(names))
-        folder = RunFolder(space.folder / name.parent)
+        folder = RunFolder((space.folder / name).parent)
         try:
             run = TrainingRun.read(folder)
         except DvspipeError:
             continue
         ended = datetime.fromtimestamp(folder.test.stat().st_mtime)
-        found.append(FoundRun(str(name.parent), run, _count_parameters(folder), ended))
+        found.append(FoundRun(str(Path(name).parent), run, _count_parameters(folder), ended))
     return sorted(found, key=lambda each: -each.run.test.accuracy)
 
 
@@ -145,7 +144,7 @@ class RunTab:
         self.run: gr.State = gr.State(None)
         self.listed: gr.State = gr.State([])
         with gr.Row():
-            self.look = gr.Button(f"Look for runs below {space.folder}", variant="primary")
+            self.look = gr.Button(f"Look for runs below the folder {space.folder.name}", variant="primary")
             self.stop = gr.Button("Stop", variant="stop")
         self.table = gr.Dataframe(
             headers=list(HEADS), interactive=False, wrap=True, label="Runs; click a head to sort, and a run to open it"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -71,6 +72,8 @@ class AppSettings:
         """
         if not self.folder.is_dir():
             raise FileError(f"{self.folder}: no such folder")
+        if not re.fullmatch(r"[0-9]+ ?[KMGT]?B", self.max_upload, re.IGNORECASE):
+            raise ConfigError(f"max_upload {self.max_upload}: no size (expected a number and a unit, such as 500MB)")
         if self.host not in LOCAL_HOSTS and not self.password:
             raise ConfigError(
                 f"host {self.host}: other machines could open the page (found no password)",
@@ -102,7 +105,7 @@ class _Guard:
 
 def build_page(space: Workspace) -> gr.Blocks:
     """Return the page with all tabs."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         gr.Markdown("# dvspipe\nVideo to events, and what they show. Everything stays on this machine.")
         with gr.Tabs():
             with gr.Tab("Video to events"):
@@ -152,7 +155,7 @@ def serve(settings: AppSettings) -> Iterator[Served]:
         space = Workspace(settings.folder.resolve(), Path(root).resolve())
         space.sessions.mkdir()
         space.uploads.mkdir()
-        os.environ.update(GRADIO_TEMP_DIR=str(space.uploads), GRADIO_ANALYTICS_ENABLED="False")
+        _set_environment(space)
         page, ended = build_page(space), threading.Event()
         try:
             address = _launch(page, settings, space)
@@ -164,6 +167,15 @@ def serve(settings: AppSettings) -> Iterator[Served]:
             space.jobs.stop_all()
             if page.is_running:
                 page.server.should_exit = True
+
+
+def _set_environment(space: Workspace) -> None:
+    """Set what Gradio reads: where uploads go, no reports to its makers, and no proxy between it and itself."""
+    before = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
+    direct = ",".join(dict.fromkeys([*filter(None, before.split(",")), *LOCAL_HOSTS]))
+    os.environ.update(
+        GRADIO_TEMP_DIR=str(space.uploads), GRADIO_ANALYTICS_ENABLED="False", NO_PROXY=direct, no_proxy=direct
+    )
 
 
 def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:

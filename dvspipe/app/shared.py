@@ -43,15 +43,31 @@ FIT_FRAME = (
 """Makes a frame as high as its page."""
 
 CSS = """
-.gradio-container { max-width: 1280px !important; margin: 0 auto !important; padding: .75rem !important; }
+.gradio-container { max-width: 1280px !important; margin: 0 auto !important; overflow-x: clip; }
+.gradio-container .main { padding: .75rem !important; }
 .page { width: 100%; min-height: 20rem; border: 0; border-radius: 12px; display: block; }
 .status { display: flex; gap: .75rem; align-items: center; padding: .5rem .75rem; font-variant-numeric: tabular-nums; }
 .status progress { width: 10rem; max-width: 40%; }
 .error { padding: .5rem .75rem; border-left: 4px solid #b91c1c; overflow-wrap: anywhere; }
 .empty { padding: 2rem 1rem; text-align: center; color: var(--body-text-color-subdued); }
 .chosen { overflow-wrap: anywhere; padding: .25rem .5rem; }
-@media (max-width: 600px) { .gradio-container { padding: .25rem !important; } }
+.parts { display: grid !important; grid-template: "choose show" auto "adjust show" 1fr / 2fr 3fr; }
+.parts > .choose { grid-area: choose; }
+.parts > .show { grid-area: show; min-width: 0 !important; }
+.parts > .adjust { grid-area: adjust; }
+@media (max-width: 768px) {
+  .gradio-container .main { padding: .25rem !important; }
+  .parts { grid-template: "choose" "show" "adjust" / minmax(0, 1fr); }
+}
 """
+"""The style of the page. `parts` has what is chosen, what is shown and what is adjusted, in this order on a phone."""
+
+
+def add_command() -> gr.Textbox:
+    """Add the place of the command that does what the page does, to copy."""
+    return gr.Textbox(
+        "", label="The same on the command line", lines=1, max_lines=4, interactive=False, buttons=["copy"]
+    )
 
 
 def make_theme() -> gr.Theme:
@@ -190,7 +206,9 @@ def add_picker(
             with gr.Tab("Webcam"):
                 camera = add_webcam("Webcam: record some seconds; nothing leaves this machine")
         with gr.Tab("Folder"):
-            below = gr.Dropdown(names(), value=None, label=f"{kind} below {space.folder}", filterable=True)
+            below = gr.Dropdown(
+                names(), value=None, label=f"{kind} below the folder {space.folder.name}", filterable=True
+            )
             again = gr.Button("Look again", size="sm")
     line = gr.HTML("")
     outputs = [chosen, line, status]

@@ -25,6 +25,7 @@ from .shared import (
     COLOURS,
     Source,
     Updates,
+    add_command,
     add_picker,
     follow,
     handle,
@@ -313,16 +314,17 @@ class VideoTab:
     def __init__(self, space: Workspace) -> None:
         self.space = space
         self.status = gr.HTML("", render=False)
-        with gr.Row():
-            with gr.Column(scale=2, min_width=320):
+        with gr.Row(elem_classes="parts"):
+            with gr.Column(elem_classes="choose"):
                 self.source = add_picker(
                     space, self.status, names=space.list_videos, webcam=True, sample=True, kind="Video"
                 )
-                self._add_knobs()
-            with gr.Column(scale=3, min_width=320):
+            with gr.Column(elem_classes="show"):
                 self.status.render()
                 self.page = gr.HTML(show_empty("Choose a video: two seconds of it are shown here as events at once."))
                 self._add_outputs()
+            with gr.Column(elem_classes="adjust"):
+                self._add_knobs()
         self._connect()
 
     def _add_knobs(self) -> None:
@@ -348,7 +350,7 @@ class VideoTab:
         with gr.Row():
             self.convert = gr.Button("Convert the complete video", variant="primary")
             self.stop = gr.Button("Stop", variant="stop")
-        self.command = gr.Code("", language="shell", label="The same on the command line", lines=1)
+        self.command = add_command()
         self.converted: gr.State = gr.State(None)
         with gr.Row():
             self.format = gr.Dropdown(

@@ -200,22 +200,22 @@ class Workspace:
             raise FileError(f"{name}: no such file below {self.folder}")
         return path
 
-    def list_files(self, suffixes: frozenset[str]) -> list[str]:
-        """Return the names of files below the folder by their suffixes, sorted, at most 500."""
-        found = (path for path in self._walk() if path.suffix.lower() in suffixes)
+    def list_files(self, is_wanted: Callable[[Path], bool]) -> list[str]:
+        """Return the names of wanted files below the folder, sorted, at most 500."""
+        found = filter(is_wanted, self._walk())
         return sorted(str(path.relative_to(self.folder)) for path in islice(found, MOST_NAMES))
 
     def list_recordings(self) -> list[str]:
         """Return the names of recordings below the folder."""
-        return self.list_files(RECORDING_SUFFIXES)
+        return self.list_files(lambda path: path.suffix.lower() in RECORDING_SUFFIXES)
 
     def list_videos(self) -> list[str]:
         """Return the names of videos below the folder."""
-        return self.list_files(VIDEO_SUFFIXES)
+        return self.list_files(lambda path: path.suffix.lower() in VIDEO_SUFFIXES)
 
     def list_checkpoints(self) -> list[str]:
         """Return the names of checkpoints below the folder."""
-        return self.list_files(frozenset({CHECKPOINT_SUFFIX}))
+        return self.list_files(lambda path: path.suffix == CHECKPOINT_SUFFIX)
 
     def _walk(self) -> Iterator[Path]:
         """Yield files, without hidden ones and without following links."""
