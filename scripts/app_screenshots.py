@@ -23,7 +23,7 @@ from dvspipe.training import TrainConfig, train
 OUT = Path(__file__).parents[1] / "docs"
 LAPTOP, PHONE = {"width": 1200, "height": 820}, {"width": 390, "height": 844}
 PATIENCE_MS = 600_000.0
-COLOURS = 128  # of a picture, so that it is small
+COLOURS = 48  # of a picture, so that it is small
 
 
 def main() -> None:

@@ -31,6 +31,7 @@ QUANTITIES: list[tuple[str, Quantity]] = [
 # Okabe and Ito's colours, safe for colour-blind readers: https://jfly.uni-koeln.de/color/
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("solid", "dash", "dot")
+MOST_TICKS = 15
 MOST_CURVES = len(LINES) * len(DASHES)
 
 
@@ -94,6 +95,7 @@ def _count_parameters(folder: RunFolder) -> int | None:
 def plot_curves(runs: Sequence[FoundRun], quantity: Quantity) -> go.Figure:
     """Return a quantity over the epochs of several runs, each with a line of its own."""
     figure = go.Figure()
+    epochs = max((len(each.run.epochs) for each in runs), default=1)
     title = next(text for text, name in QUANTITIES if name == quantity)
     for number, each in enumerate(runs[:MOST_CURVES]):
         dash, colour = DASHES[number // len(LINES)], LINES[number % len(LINES)]
@@ -103,7 +105,8 @@ def plot_curves(runs: Sequence[FoundRun], quantity: Quantity) -> go.Figure:
         )  # fmt: skip
     figure.update_layout(
         height=360, margin={"l": 50, "r": 10, "t": 40, "b": 40}, title={"text": title, "font": {"size": 14}},
-        xaxis={"title": "epoch"}, legend={"orientation": "h", "y": -0.2}, showlegend=True,
+        xaxis={"title": "epoch", "dtick": -(-epochs // MOST_TICKS)}, legend={"orientation": "h", "y": -0.2},
+        showlegend=True,
     )  # fmt: skip
     return figure
 

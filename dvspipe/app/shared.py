@@ -43,7 +43,7 @@ FIT_FRAME = (
 """Makes a frame as high as its page."""
 
 CSS = """
-.gradio-container { max-width: 1280px !important; margin: 0 auto !important; overflow-x: clip; }
+.gradio-container { width: 100%; max-width: 1280px !important; margin: 0 auto !important; overflow-x: clip; }
 .gradio-container .main { padding: .75rem !important; }
 .page { width: 100%; min-height: 20rem; border: 0; border-radius: 12px; display: block; }
 .status { display: flex; gap: .75rem; align-items: center; padding: .5rem .75rem; font-variant-numeric: tabular-nums; }
