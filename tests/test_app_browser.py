@@ -65,8 +65,9 @@ def site(folder: Path) -> Iterator[Site]:
     words = [sys.executable, "-c", code, "app", str(folder), "--no-browser"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
+        assert server.stderr is not None
         line = server.stdout.readline()
-        assert line.startswith("dvspipe app: http://127.0.0.1:"), line
+        assert line.startswith("dvspipe app: http://127.0.0.1:"), server.stderr.read()
         yield Site(line.removeprefix("dvspipe app: ").strip())
         server.send_signal(signal.SIGINT)
         _, errors = server.communicate(timeout=30)

@@ -187,6 +187,7 @@ def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
     if password:
         how = {"auth": lambda _, given: hmac.compare_digest(given.encode(), password.encode())}
     page.queue(default_concurrency_limit=8)
+    how["_frontend"] = False  # only leaves out a request of the page that has to be answered in 3 s, also if busy
     try:
         _, address, _ = page.launch(
             server_name=settings.host, server_port=settings.port, inbrowser=settings.browser, quiet=True, share=False,
