@@ -52,6 +52,7 @@ ORDER = [
     "export",
     "torch",
     "demo",
+    "app",
     "cli",
 ]
 LONGEST_FUNCTION = 60
@@ -72,6 +73,7 @@ ONLY_HOMES = {
     "cv2": {"opencv"},
     "faery": {"formats", "video"},
     "filelock": {"files"},
+    "gradio": {"app"},
     "h5py": {"formats"},
     "hdf5plugin": {"formats"},
     "huggingface_hub": {"hub"},
@@ -95,6 +97,7 @@ ONLY_HOMES = {
     "onnx": {"export"},
     "onnxruntime": {"export"},
     "onnxscript": {"export"},
+    "plotly": {"app"},
     "ray": {"cluster"},
     "rerun": {"report"},
     "rich": {"cli"},
@@ -102,6 +105,7 @@ ONLY_HOMES = {
     "safetensors": {"checkpoint", "training"},
     "scipy": {"results", "comparison", "simulator", "training"},
     "sklearn": {"report", "training"},
+    "starlette": {"app"},
     "tonic": {"datasets"},
     "torch": {"networks", "learning", "checkpoint", "training", "inference", "export", "torch"},
     "triton": {"networks"},
@@ -201,11 +205,11 @@ def string_literals(path: Path) -> list[ast.Constant]:
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in sources() if module_of(path) != "cli"],
+    [path for path in sources() if module_of(path) not in ("app", "cli")],
     ids=lambda path: str(path.relative_to(PACKAGE)),
 )
 def test_only_the_command_line_names_its_options(path: Path) -> None:
-    """Elsewhere an error carries a `Remedy`, which Python shows as an argument."""
+    """Elsewhere an error carries a `Remedy`, which Python shows as an argument; the page shows commands to copy."""
     named = [node for node in string_literals(path) if re.search(r"(^|[\s\"'(])--[a-z]", str(node.value))]
     assert not named, [f"{path.name}:{node.lineno} {node.value}" for node in named]
 

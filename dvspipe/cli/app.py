@@ -21,6 +21,7 @@ from .infer import infer
 from .manifest import manifest
 from .neuron import neuron
 from .options import explain_usage
+from .page import app as app_page
 from .recordings import check, cut, filter_, info, merge
 from .screen import EXIT_ERROR, accept_all_texts, close_output, describe_error, fail, notes, screen, show_log
 from .synth import synth
@@ -28,7 +29,7 @@ from .training import demo, evaluate, train
 
 COMMANDS = (
     convert, info, check, view, cut, merge, filter_, compare, calibrate, encode, neuron, train, evaluate, infer, adapt,
-    manifest, export, demo,
+    manifest, export, app_page, demo,
 )  # fmt: skip
 NO_MEMORY = "not enough memory ({}); use fewer steps, a smaller batch or more downsampling"
 QUIET_HELP = "Print results, warnings and errors only."

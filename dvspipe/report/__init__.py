@@ -7,7 +7,8 @@ from .config import PreviewColours, PreviewMode, PreviewSettings
 from .examples import draw_examples
 from .neurons import draw_neurons
 from .pages import check_page_name
-from .plots import PLOTS, EventSource, PlotKind, draw_events
+from .players import PlayedEvents, RateCurve, count_rate, describe_colours, write_player_page
+from .plots import PLOTS, EventSource, PlotKind, draw_events, sample_events
 from .previews import write_preview
 from .rasters import draw_rasters
 from .rerun_log import Predictions, write_rerun
@@ -18,12 +19,16 @@ __all__ = [
     "PLOTS",
     "EventSource",
     "Metric",
+    "PlayedEvents",
     "PlotKind",
     "Predictions",
     "PreviewColours",
     "PreviewMode",
     "PreviewSettings",
+    "RateCurve",
     "check_page_name",
+    "count_rate",
+    "describe_colours",
     "describe_comparison",
     "draw_confusion",
     "draw_curves",
@@ -34,10 +39,12 @@ __all__ = [
     "draw_rasters",
     "draw_recording",
     "draw_timeline",
+    "sample_events",
     "score_line",
     "write_answers_page",
     "write_comparison_page",
     "write_overlay",
+    "write_player_page",
     "write_preview",
     "write_rerun",
     "write_training_page",

@@ -79,8 +79,8 @@ class Caption(NamedTuple):
     box: Box | None = None
 
 
-Captions = Callable[[int], Caption]
-"""The caption at a time in microseconds, on the recording's clock."""
+Captions = Callable[[int], Caption | None]
+"""The caption at a time in microseconds, on the recording's clock; None: there is none."""
 
 
 class EventPainter:

@@ -108,7 +108,7 @@ def plot_source(kind: PlotKind, source: EventSource, *, colours: PreviewColours 
     return PLOTS[kind](source, _Inks(shares(palette.off), shares(palette.on)), title)
 
 
-def _sample(source: EventSource, limit: int) -> Events:
+def sample_events(source: EventSource, limit: int) -> Events:
     """Return every n-th event, at most `limit` of them."""
     every = max(1, -(-source.count // limit))
     seen, kept = 0, []
@@ -121,7 +121,7 @@ def _sample(source: EventSource, limit: int) -> Events:
 
 
 def _draw_xyt(source: EventSource, inks: _Inks, title: str) -> Figure:
-    events, sensor = _sample(source, MAX_XYT_POINTS), source.sensor
+    events, sensor = sample_events(source, MAX_XYT_POINTS), source.sensor
     figure = new_figure(width=7, height=7)
     axes = figure.add_subplot(projection="3d", computed_zorder=False)
     seconds = (events.t - source.span_us[0]) / 1e6
@@ -173,7 +173,7 @@ def _crop(figure: Figure, axes: Axes3D, heading_in: float) -> None:
 
 
 def _draw_raster(source: EventSource, inks: _Inks, title: str) -> Figure:
-    events, sensor = _sample(source, MAX_RASTER_POINTS), source.sensor
+    events, sensor = sample_events(source, MAX_RASTER_POINTS), source.sensor
     figure = new_figure(width=9, height=4.2, title=title)
     axes = figure.subplots()
     grid_axes(axes, "Events by pixel, row by row" + _describe_sample(len(events), source))

@@ -1,0 +1,195 @@
+"""The tab that classifies a recording or a video: its report with the player, its windows, and all files."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ..errors import ConfigError
+from ..parallel import Progress
+from ..report import draw_recording, write_answers_page
+from ..results import OutputFolder, RecordingResult, WindowRow, read_rows
+from .shared import (
+    Source,
+    Updates,
+    add_command,
+    add_picker,
+    follow,
+    handle,
+    listen,
+    offer_file,
+    show_empty,
+    show_page,
+    stop_work,
+)
+from .work import Session, Workspace
+
+SHIPPED = ("gesture-synthetic", "nmnist-synthetic")
+"""Classifiers that are part of dvspipe; `checkpoint`, which lists them, imports torch, which takes seconds."""
+WINDOW_HEADS = ("start (s)", "end (s)", "class", "probability", "entropy (bits)", "events", "state")
+
+
+@dataclass(frozen=True)
+class Classified:
+    """What a recording shows.
+
+    Args:
+        result: The answer and its segments.
+        windows: A row per window.
+        page: The report, with the timeline and the player.
+        archive: All files that `dvspipe infer -o` writes, as a ZIP file.
+    """
+
+    result: RecordingResult
+    windows: tuple[WindowRow, ...]
+    page: Path
+    archive: Path
+
+    @property
+    def summary(self) -> str:
+        """The answer in one line of Markdown."""
+        answer = self.result.answer
+        name = answer.class_name.replace("_", " ")
+        doubt = "" if answer.certain else ", uncertain over the complete recording"
+        shown = [segment.class_name.replace("_", " ") for segment in self.result.segments]
+        return f"**{name}**, {answer.probability:.1%}{doubt}. Over time: {', '.join(shown)}."
+
+
+def classify(
+    source: Source, checkpoint: str | Path, folder: Path, progress: Progress, *, adapt: bool = False
+) -> Classified:
+    """Classify a recording or a video as `dvspipe infer -o` does.
+
+    Args:
+        source: The recording or video.
+        checkpoint: A file, the folder of a run, or the name of a classifier that is part of dvspipe.
+        folder: Gets a folder `answers` and a ZIP file of it.
+        progress: Called with how much is done.
+        adapt: Whether the network is adapted to the recording first, without labels.
+
+    Raises:
+        CheckpointError: The checkpoint is none.
+        DataError: The recording does not fit the network, or has too few events.
+        FileError: It is corrupted, or of an unknown format.
+        VideoError: It is a video that cannot be decoded.
+    """
+    from ..inference import (
+        Classifier,
+        ClassifyOptions,
+        classify_many,
+        plan_tasks,
+    )  # torch, which takes seconds to import
+
+    out = OutputFolder(folder / "answers")
+    options = ClassifyOptions(out=out.path, draw=draw_recording, adapt=adapt)
+    classifier = Classifier.load(checkpoint)
+    tasks = plan_tasks([source.path], out.path)
+    (outcome,) = classify_many(tasks, classifier, options, overwrite=True, progress=progress)
+    result = outcome.result()
+    page = write_answers_page(out, options.record_run(classifier, tasks), [result], None)
+    archive = shutil.make_archive(str(folder / "answers"), "zip", out.path)
+    windows = read_rows(out.of(result.answer.folder).windows, WindowRow)
+    return Classified(result, windows, page, Path(archive))
+
+
+def list_windows(classified: Classified) -> list[list[str | float | int]]:
+    """Return a row of texts and numbers per window, with times since the first event."""
+    zero_us = classified.result.answer.t_first_us
+    return [
+        [
+            round((row.t_start_us - zero_us) / 1e6, 3), round((row.t_end_us - zero_us) / 1e6, 3),
+            row.class_name.replace("_", " "), round(row.probability, 3), round(row.entropy, 2), row.events,
+            "like the training" if row.familiar else "unfamiliar",
+        ]
+        for row in classified.windows
+    ]  # fmt: skip
+
+
+def command_of(source: str, checkpoint: str, *, adapt: bool) -> str:
+    """Return the command that does the same."""
+    return shlex.join(["dvspipe", "infer", checkpoint, source, "-o", "answers", *(["--adapt"] if adapt else [])])
+
+
+class AnswerTab:
+    """The tab: its components, and what happens in them.
+
+    Args:
+        space: The folders of the page.
+    """
+
+    def __init__(self, space: Workspace) -> None:
+        self.space = space
+        self.status = gr.HTML("", render=False)
+        with gr.Row():
+            with gr.Column(scale=2, min_width=320):
+                self.source = add_picker(
+                    space, self.status, names=self.list_sources, webcam=True, sample=True, kind="Recording or video"
+                )
+                self.checkpoint = gr.Dropdown(
+                    self.list_classifiers(), value=SHIPPED[0], label="Classifier",
+                    info="Part of dvspipe, or a checkpoint or run below the folder.",
+                )  # fmt: skip
+                with gr.Accordion("Another checkpoint", open=False):
+                    self.upload = gr.File(label="Checkpoint (.safetensors)", file_types=[".safetensors"], height=140)
+                self.adapt = gr.Checkbox(
+                    label="Adapt to this recording first", info="To its sensor and scene, without labels."
+                )
+                with gr.Row():
+                    self.classify = gr.Button("What does it show?", variant="primary")
+                    self.stop = gr.Button("Stop", variant="stop")
+                self.command = add_command()
+            with gr.Column(scale=3, min_width=320):
+                self.status.render()
+                self.answer = gr.Markdown("")
+                self.archive = gr.DownloadButton("Download all answers", interactive=False, size="sm")
+                with gr.Accordion("Windows", open=False):
+                    self.windows = gr.Dataframe(headers=list(WINDOW_HEADS), interactive=False, wrap=True)
+                self.page = gr.HTML(show_empty("Choose a recording or a video, and press the button."))
+        self._connect()
+
+    def _connect(self) -> None:
+        shown = [self.status, self.answer, self.page, self.windows, self.archive, self.command]
+        listen(
+            self.classify.click, handle(self.space, self.status, self.show_answer),
+            [self.source, self.checkpoint, self.upload, self.adapt], shown, concurrency_limit=2,
+        )  # fmt: skip
+        listen(self.stop.click, handle(self.space, self.status, stop_work), [], [self.status])
+
+    def list_sources(self) -> list[str]:
+        """Return the names of recordings and videos below the folder."""
+        return sorted({*self.space.list_recordings(), *self.space.list_videos()})
+
+    def list_classifiers(self) -> list[str]:
+        """Return the names of classifiers: those of dvspipe, and checkpoints below the folder."""
+        return [*SHIPPED, *self.space.list_checkpoints()]
+
+    def show_answer(
+        self, session: Session, source: Source | None, name: str, upload: str | None, adapt: Any
+    ) -> Iterator[Updates]:
+        """Classify what is chosen, and show it."""
+        if source is None:
+            raise ConfigError("no recording is chosen")
+        checkpoint: str | Path = Path(upload) if upload else name
+        if not upload and name not in SHIPPED:
+            checkpoint = self.space.resolve(name)
+        folder = session.new_folder("classified")
+
+        def show(found: Classified) -> Updates:
+            return {
+                self.answer: found.summary,
+                self.page: show_page(found.page, "Predictions over time"),
+                self.windows: list_windows(found),
+                self.archive: offer_file(found.archive),
+                self.command: command_of(source.name, Path(upload).name if upload else name, adapt=bool(adapt)),
+            }
+
+        yield from follow(
+            session, self.status, "classifying",
+            lambda progress: classify(source, checkpoint, folder, progress, adapt=bool(adapt)), show,
+        )  # fmt: skip

@@ -1,0 +1,216 @@
+"""The tab that compares two recordings, or two settings of the sensor on one video, side by side and in figures."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ..comparison import compare
+from ..conversion import convert_video
+from ..errors import ConfigError
+from ..formats import read
+from ..parallel import Progress
+from ..report import PreviewColours, write_comparison_page, write_player_page
+from .shared import (
+    COLOURS,
+    Source,
+    Updates,
+    add_command,
+    add_picker,
+    follow,
+    handle,
+    listen,
+    show_empty,
+    show_page,
+    stop_work,
+)
+from .videos import PRESETS, THREADS, Choices, knobs_of, played_file
+from .work import Session, Workspace, safe_stem
+
+SIDES = "AB"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two recordings side by side.
+
+    Args:
+        players: Pages that play A and B.
+        page: The page with their figures.
+        command: The commands that do the same.
+    """
+
+    players: tuple[Path, Path]
+    page: Path
+    command: str
+
+
+def compare_recordings(
+    sources: tuple[Source, Source], folder: Path, colours: PreviewColours, progress: Progress
+) -> Compared:
+    """Compare two recordings, A being the reference, and write the pages that show them.
+
+    Args:
+        sources: A and B.
+        folder: Gets the pages.
+        colours: Colours of ON and OFF.
+        progress: Called with how much is done.
+
+    Raises:
+        EventError: Their sensors differ in size, or they do not share a clock.
+        FileError: One of them cannot be read.
+    """
+    a, b = (read(source.path) for source in sources)
+    compared = compare(a, b, progress=lambda done, total: progress(done / 3, total))
+    page = write_comparison_page(compared, (sources[0].name, sources[1].name), folder / "comparison.html")
+    players = []
+    for number, (side, source) in enumerate(zip(SIDES, sources, strict=True)):
+        player = folder / side / "player.html"
+        player.parent.mkdir()
+        share = partial(_share, progress, number + 1)
+        write_player_page(
+            played_file(source.path), player, colours=colours, title=f"{side}: {source.name}", progress=share
+        )
+        players.append(player)
+    command = shlex.join(["dvspipe", "compare", sources[0].name, sources[1].name, "-o", "comparison.html"])
+    return Compared((players[0], players[1]), page, command)
+
+
+def _share(progress: Progress, number: int, done: float, total: float) -> None:
+    """Report how much is done in one of three parts of equal length."""
+    progress(number * max(total, done, 1) + done, 3 * max(total, done, 1))
+
+
+def compare_settings(
+    source: Source, choices: tuple[Choices, Choices], folder: Path, colours: PreviewColours, progress: Progress
+) -> Compared:
+    """Convert a video with two settings of the sensor, and compare the events.
+
+    Args:
+        source: The video.
+        choices: Settings of A and B.
+        folder: Gets the event files and the pages.
+        colours: Colours of ON and OFF.
+        progress: Called with how much is done.
+
+    Raises:
+        ConfigError: A value is out of range.
+        VideoError: The video cannot be read.
+    """
+    made, commands = [], []
+    for side, chosen in zip(SIDES, choices, strict=True):
+        path = folder / f"{safe_stem(source.name)}-{side}.h5"
+        convert_video(
+            source.path, path, chosen.config(), overwrite=True, threads=THREADS, progress=lambda *_: progress(0, 0)
+        )
+        made.append(Source(path, path.name))
+        commands.append(chosen.command(source.name, path.name))
+    compared = compare_recordings((made[0], made[1]), folder, colours, progress)
+    return Compared(compared.players, compared.page, "\n".join([*commands, compared.command]))
+
+
+class PairTab:
+    """The tab: its components, and what happens in them.
+
+    Args:
+        space: The folders of the page.
+    """
+
+    def __init__(self, space: Workspace) -> None:
+        self.space = space
+        self.status = gr.HTML("", render=False)
+        with gr.Tabs():
+            with gr.Tab("Two settings on one video"):
+                self._add_settings()
+            with gr.Tab("Two recordings"):
+                self._add_recordings()
+        with gr.Row():
+            self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
+            self.stop = gr.Button("Stop", variant="stop")
+        self.status.render()
+        self.command = add_command()
+        with gr.Row():
+            self.players = [gr.HTML(show_empty(f"{side} is shown here."), min_width=320) for side in SIDES]
+        self.page = gr.HTML("")
+        self._connect()
+
+    def _add_settings(self) -> None:
+        with gr.Row():
+            with gr.Column(scale=2, min_width=320):
+                self.video = add_picker(
+                    self.space, self.status, names=self.space.list_videos, webcam=True, sample=True, kind="Video"
+                )
+            self.settings: list[Any] = []
+            for side, preset in zip(SIDES, ("ideal", "noisy"), strict=True):
+                with gr.Column(scale=1, min_width=160):
+                    values = knobs_of(preset)
+                    self.settings += [
+                        gr.Dropdown(list(PRESETS), value=preset, label=f"{side}: sensor"),
+                        gr.Slider(0.05, 1, values[0], step=0.001, label=f"{side}: ON threshold"),
+                        gr.Slider(0.05, 1, values[1], step=0.001, label=f"{side}: OFF threshold"),
+                    ]
+        self.compare_settings = gr.Button("Convert and compare", variant="primary")
+
+    def _add_recordings(self) -> None:
+        with gr.Row():
+            self.sources = []
+            for side in SIDES:
+                with gr.Column(min_width=320):
+                    gr.Markdown(f"**{side}**" + (", the reference" if side == "A" else ""))
+                    self.sources.append(
+                        add_picker(
+                            self.space, self.status, names=self.space.list_recordings, webcam=False, sample=False,
+                            kind=f"Recording {side}",
+                        )
+                    )  # fmt: skip
+        self.compare_recordings = gr.Button("Compare", variant="primary")
+
+    def _connect(self) -> None:
+        shown = [self.status, *self.players, self.page, self.command]
+        on_page = partial(handle, self.space, self.status)
+        listen(
+            self.compare_settings.click, on_page(self.show_settings), [self.video, self.colours, *self.settings], shown,
+            concurrency_limit=2,
+        )  # fmt: skip
+        listen(
+            self.compare_recordings.click, on_page(self.show_recordings), [self.colours, *self.sources], shown,
+            concurrency_limit=2,
+        )  # fmt: skip
+        listen(self.stop.click, on_page(stop_work), [], [self.status])
+
+    def show_settings(
+        self, session: Session, source: Source | None, colours: PreviewColours, *values: Any
+    ) -> Iterator[Updates]:
+        """Convert the video with both settings, and show the events side by side."""
+        if source is None:
+            raise ConfigError("no video is chosen")
+        first, second = (choices_of(*values[3 * k : 3 * k + 3]) for k in range(2))
+        work = partial(compare_settings, source, (first, second), session.new_folder("compared"), colours)
+        yield from follow(session, self.status, "comparing", work, self._show)
+
+    def show_recordings(
+        self, session: Session, colours: PreviewColours, a: Source | None, b: Source | None
+    ) -> Iterator[Updates]:
+        """Show both recordings side by side."""
+        if a is None or b is None:
+            raise ConfigError("two recordings are needed; choose A and B")
+        work = partial(compare_recordings, (a, b), session.new_folder("compared"), colours)
+        yield from follow(session, self.status, "comparing", work, self._show)
+
+    def _show(self, compared: Compared) -> Updates:
+        players = {
+            place: show_page(page, f"Events of {side}")
+            for place, page, side in zip(self.players, compared.players, SIDES, strict=True)
+        }
+        return {**players, self.page: show_page(compared.page, "Figures"), self.command: compared.command}
+
+
+def choices_of(preset: str, pos_thres: float, neg_thres: float) -> Choices:
+    """Return the settings of a sensor with other thresholds."""
+    return Choices(preset, (float(pos_thres), float(neg_thres), *knobs_of(preset)[2:]), "off")

@@ -1,0 +1,456 @@
+"""The tab that explores a recording: what it holds, its events in space and time, pictures, and parts without noise."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from ..checking import CheckReport, check_recording
+from ..config import build
+from ..conversion import convert_recording
+from ..errors import ConfigError, EventError
+from ..events import Events, Region, concatenate
+from ..filters import FilterConfig, FilterCounts, count_pixels, filter_stream, find_hot_pixels
+from ..formats import Recording, open_recording, write
+from ..parallel import Progress
+from ..report import (
+    EventSource,
+    PreviewColours,
+    PreviewMode,
+    PreviewSettings,
+    draw_events,
+    sample_events,
+    write_player_page,
+)
+from ..report.painter import EventPainter, make_palette
+from ..report.style import EVENT_PALETTES
+from .shared import (
+    COLOURS,
+    Source,
+    Updates,
+    add_command,
+    add_picker,
+    follow,
+    handle,
+    listen,
+    offer_file,
+    show_empty,
+    show_page,
+    stop_work,
+)
+from .videos import EVENT_FORMATS, played_file
+from .work import Session, Workspace, safe_stem
+
+MAX_POINTS = 50_000  # events in the view of space and time
+MOST_HOT = 100  # pixels in the list
+MEMORY = 5  # windows before a picture of a mode that fades
+MODES: list[tuple[str, PreviewMode]] = [
+    ("ON minus OFF events", "counts"), ("time surface: the last event of a pixel", "surface"),
+    ("decaying sum of events", "decay"),
+]  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Explored:
+    """What a recording holds.
+
+    Args:
+        source: The recording.
+        report: Facts, and what is wrong or odd.
+        sample: At most 50,000 of its events, evenly chosen.
+        hot: Columns, rows and numbers of events of hot pixels, the busiest first.
+        rate: A chart of events per second, a picture.
+    """
+
+    source: Source
+    report: CheckReport
+    sample: Events
+    hot: tuple[tuple[int, int, int], ...]
+    rate: Path
+
+    @property
+    def facts(self) -> str:
+        """What `info` and `check` say, as a list in Markdown."""
+        report = self.report
+        lines = [
+            f"**{report.events:,} events** of a sensor of {report.width} x {report.height} ({report.sensor_source}), "
+            f"{report.duration_us * 1e-6:.6g} s, format {report.format}"
+        ]
+        if report.rate_hz is not None:
+            lines.append(f"{report.rate_hz:,.0f} events per second")
+        if report.on_fraction is not None:
+            lines.append(f"{report.on_fraction:.1%} ON")
+        lines += [f"**{finding.severity}**: {finding.message}" for finding in report.findings]
+        lines += [] if report.findings else ["nothing is wrong or unusual"]
+        return "\n".join(f"- {line}" for line in lines)
+
+
+def explore(source: Source, folder: Path, colours: PreviewColours, progress: Progress) -> Explored:
+    """Read a recording twice, and return what it holds.
+
+    Args:
+        source: The recording.
+        folder: Gets a chart of the rate.
+        colours: Colours of ON and OFF.
+        progress: Called with how much is done.
+
+    Raises:
+        FileError: It cannot be read, or its format is unknown.
+    """
+    report = check_recording(source.path, progress=lambda done, total: progress(done / 2, total))
+    if not report.events or report.t_first_us is None or report.t_last_us is None:
+        raise EventError(f"{source.name}: has no events")
+    recording = open_recording(source.path)
+    counts = np.zeros((recording.sensor.height, recording.sensor.width), np.int64)
+
+    def counted() -> Iterator[Events]:
+        for part in recording.chunks(progress=lambda done, total: progress((total + done) / 2, total)):
+            counts[...] += count_pixels([part], recording.sensor)
+            yield part
+
+    span_us = report.t_first_us, report.t_last_us
+    sample = sample_events(EventSource(counted(), recording.sensor, report.events, span_us), MAX_POINTS)
+    again = EventSource(recording.chunks(), recording.sensor, report.events, span_us)
+    rate = draw_events("rate", again, folder / "rate.png", colours=colours)
+    return Explored(source, report, sample, _list_hot(counts), rate)
+
+
+def _list_hot(counts: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
+    rows, columns = np.nonzero(find_hot_pixels(counts))
+    found = zip(columns.tolist(), rows.tolist(), counts[rows, columns].tolist(), strict=True)
+    return tuple(sorted(found, key=lambda pixel: -pixel[2])[:MOST_HOT])
+
+
+def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
+    """Return a view of events in space and time that turns, and says how many of them it shows."""
+    sample, report = explored.sample, explored.report
+    palette = EVENT_PALETTES["colour-blind" if colours == "colour-blind" else "light"]
+    seconds = (sample.t - (report.t_first_us or 0)) / 1e6
+    figure = go.Figure()
+    for name, on, colour in (("OFF", False, palette.off), ("ON", True, palette.on)):
+        own = sample.p == on
+        figure.add_scatter3d(
+            x=seconds[own], y=sample.x[own], z=sample.y[own], mode="markers", name=name,
+            marker={"size": 1.5, "color": "rgb({},{},{})".format(*colour), "opacity": 0.6}, hoverinfo="x+y+z",
+        )  # fmt: skip
+    shown = f"{len(sample):,} of {report.events:,} events" if len(sample) < report.events else "all events"
+    figure.update_layout(
+        title={"text": f"Events in space and time: {shown}, evenly chosen", "font": {"size": 14}}, height=520,
+        margin={"l": 0, "r": 0, "t": 40, "b": 0}, legend={"itemsizing": "constant", "orientation": "h"},
+        scene={
+            "xaxis": {"title": "seconds"}, "yaxis": {"title": "x"}, "zaxis": {"title": "y", "autorange": "reversed"},
+            "aspectmode": "manual", "aspectratio": {"x": 2, "y": 1, "z": report.height / report.width},
+            "camera": {"eye": {"x": 0.6, "y": -1.8, "z": 0.55}},
+        },
+    )  # fmt: skip
+    return figure
+
+
+@dataclass(frozen=True)
+class PictureChoices:
+    """Which picture of a recording is shown.
+
+    Args:
+        place: Its place in the recording, 0 to 1.
+        window_ms: Time that it shows, in milliseconds.
+        events: Number of events that it shows instead; 0: a time.
+        mode: What the brightness of a pixel shows.
+        colours: Colours of ON and OFF.
+    """
+
+    place: float
+    window_ms: float = 30.0
+    events: int = 0
+    mode: PreviewMode = "counts"
+    colours: PreviewColours = "light"
+
+
+def draw_picture(explored: Explored, choices: PictureChoices) -> NDArray[np.uint8]:
+    """Return a picture of a part of a recording, uint8 [H, W, 3].
+
+    Raises:
+        ConfigError: A value is out of range.
+        FileError: The recording cannot be read.
+    """
+    recording, report = open_recording(explored.source.path), explored.report
+    first_us = report.t_first_us or 0
+    if choices.events:
+        shown = _read_events(recording, round(choices.place * max(0, report.events - choices.events)), choices.events)
+        window_us = max(100, shown.duration_us + 1)
+        end_us = int(shown.t[-1]) + 1
+    else:
+        window_us = max(100, round(choices.window_ms * 1000))
+        end_us = first_us + round(choices.place * max(0, report.duration_us - window_us)) + window_us
+        start_us = end_us - window_us * (1 if choices.mode == "counts" else MEMORY)
+        shown = concatenate(recording.chunks(start_us, end_us), recording.sensor)
+    settings = build(
+        PreviewSettings, {"window_us": window_us, "mode": choices.mode, "colours": choices.colours}, "the page"
+    )
+    painter = EventPainter(recording.sensor, settings, None, None)
+    return painter.draw(shown, end_us, end_us - window_us - first_us).to_rgb(make_palette(choices.colours))
+
+
+def _read_events(recording: Recording, first: int, count: int) -> Events:
+    """Return so many events from a number on."""
+    seen, parts = 0, []
+    for part in recording.chunks():
+        parts.append(part.slice_events(max(0, first - seen), max(0, min(len(part), first + count - seen))))
+        seen += len(part)
+        if seen >= first + count:
+            break
+    return concatenate(parts, recording.sensor)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A part of a recording, without noise.
+
+    Args:
+        start_s: Start time in seconds from the first event.
+        stop_s: Stop time; 0: to the end.
+        roi: Region of the sensor, WIDTHxHEIGHT+LEFT+TOP; empty: all of it.
+        hot_pixels: Whether events of hot pixels are left out.
+        refractory_ms: Time after an event in which its pixel keeps no other; 0: none.
+        activity_ms: Time in which a neighbour has to have an event; 0: none.
+    """
+
+    start_s: float = 0.0
+    stop_s: float = 0.0
+    roi: str = ""
+    hot_pixels: bool = False
+    refractory_ms: float = 0.0
+    activity_ms: float = 0.0
+
+    @property
+    def cuts(self) -> bool:
+        """Whether it is a part only."""
+        return bool(self.start_s or self.stop_s or self.roi)
+
+    @property
+    def filters(self) -> bool:
+        """Whether noise is left out."""
+        return bool(self.hot_pixels or self.refractory_ms or self.activity_ms)
+
+    def commands(self, source: str, target: str) -> str:
+        """Return the commands that do the same."""
+        part = "part.h5" if self.filters else target
+        lines = []
+        if self.cuts or not self.filters:
+            words = ["dvspipe", "cut", source, "-o", part]
+            words += ["--start", f"{self.start_s:g}"] if self.start_s else []
+            words += ["--stop", f"{self.stop_s:g}"] if self.stop_s else []
+            words += ["--roi", self.roi] if self.roi else []
+            lines, source = [shlex.join(words)], part
+        if self.filters:
+            words = ["dvspipe", "filter", source, "-o", target]
+            words += ["--hot-pixels"] if self.hot_pixels else []
+            words += ["--refractory", f"{self.refractory_ms:g}"] if self.refractory_ms else []
+            words += ["--activity", f"{self.activity_ms:g}"] if self.activity_ms else []
+            lines.append(shlex.join(words))
+        return "\n".join(lines)
+
+
+def write_cut(explored: Explored, cut: Cut, path: Path, progress: Progress) -> FilterCounts:
+    """Write a part of a recording without noise, and return how many events were left out and why.
+
+    Args:
+        explored: The recording.
+        cut: What is kept.
+        path: The file to write.
+        progress: Called with how much is done.
+
+    Raises:
+        ConfigError: The stop time is not after the start time, or a value is out of range.
+        EventError: The region is outside the sensor, or there are no events.
+    """
+    recording = open_recording(explored.source.path)
+    region = Region.parse(cut.roi) if cut.roi else Region.full(recording.sensor)
+    if not region.is_inside(recording.sensor):
+        raise EventError(f"{explored.source.name}: region {cut.roi} is outside the sensor (found {recording.sensor})")
+    if cut.stop_s and cut.stop_s <= cut.start_s:
+        raise ConfigError(f"stop {cut.stop_s:g} s is not after start {cut.start_s:g} s")
+    first_us = explored.report.t_first_us or 0
+    stop_us = first_us + round(cut.stop_s * 1e6) if cut.stop_s else None
+    periods_us = {"refractory_us": _to_us(cut.refractory_ms), "activity_us": _to_us(cut.activity_ms)}
+    config, counts = build(FilterConfig, periods_us, "the page"), [FilterCounts()]
+
+    def parts(told: Progress | None = None) -> Iterator[Events]:
+        for part in recording.chunks(first_us + round(cut.start_s * 1e6), stop_us, progress=told):
+            yield part.crop(region.left, region.top, region.size)
+
+    hot = find_hot_pixels(count_pixels(parts(), region.size)) if cut.hot_pixels else None
+    kept = filter_stream(parts(progress), config, hot=hot, callback=counts.append)
+    write(path, kept, region.size, source=explored.source.path.name, overwrite=True)
+    if not counts[-1].kept:
+        raise EventError(f"{explored.source.name}: nothing remains of {counts[-1].events:,} events")
+    return counts[-1]
+
+
+def _to_us(milliseconds: float) -> int | None:
+    return max(1, round(milliseconds * 1000)) if milliseconds else None
+
+
+class RecordingTab:
+    """The tab: its components, and what happens in them.
+
+    Args:
+        space: The folders of the page.
+    """
+
+    def __init__(self, space: Workspace) -> None:
+        self.space = space
+        self.status = gr.HTML("", render=False)
+        self.explored: gr.State = gr.State(None)
+        with gr.Row(elem_classes="parts"):
+            with gr.Column(elem_classes="choose"):
+                self.source = add_picker(
+                    space, self.status, names=space.list_recordings, webcam=False, sample=False, kind="Recording"
+                )
+                self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
+                self.facts = gr.Markdown("")
+            with gr.Column(elem_classes="show"):
+                self.status.render()
+                self._add_views()
+            with gr.Column(elem_classes="adjust"):
+                with gr.Accordion("Hot pixels", open=False):
+                    self.hot = gr.Dataframe(headers=["x", "y", "events"], interactive=False)
+                self._add_cut()
+        self._connect()
+
+    def _add_cut(self) -> None:
+        with gr.Accordion("Cut and filter", open=False):
+            with gr.Row():
+                start = gr.Number(0, label="Start (s)", minimum=0, min_width=120)
+                stop = gr.Number(0, label="Stop (s); 0: end", minimum=0, min_width=120)
+            roi = gr.Textbox("", label="Region, WxH+X+Y", placeholder="128x128+20+10")
+            hot = gr.Checkbox(label="Leave out hot pixels")
+            with gr.Row():
+                refractory = gr.Number(0, label="Refractory (ms)", minimum=0, min_width=120)
+                activity = gr.Number(0, label="Activity (ms)", minimum=0, min_width=120)
+            self.cut = [start, stop, roi, hot, refractory, activity]
+            self.suffix = gr.Dropdown(list(EVENT_FORMATS), value=".h5", label="Format")
+            self.write = gr.Button("Cut and filter")
+            self.file = gr.DownloadButton("Download", interactive=False)
+            self.command = add_command()
+
+    def _add_views(self) -> None:
+        with gr.Tabs():
+            with gr.Tab("Space and time"):
+                self.view = gr.Plot(label="Events in space and time, which turn with the pointer", show_label=False)
+                self.hint = gr.HTML(show_empty("Choose a recording."))
+            with gr.Tab("Pictures"):
+                self.picture = gr.Image(label="Events of the chosen time", interactive=False, buttons=["fullscreen"])
+                place = gr.Slider(0, 1, 0, step=0.001, label="Place in the recording", info="0: its start, 1: its end.")
+                window = gr.Slider(1, 500, 30, step=1, label="Time in a picture (ms)")
+                events = gr.Slider(0, 50_000, 0, step=100, label="Events in a picture", info="0: by time instead.")
+                mode = gr.Dropdown(MODES, value="counts", label="Brightness")
+                self.place = [place, window, events, mode, self.colours]
+            with gr.Tab("Rate"):
+                self.rate = gr.Image(label="Events per second over time", interactive=False, buttons=["download"])
+            with gr.Tab("Player"):
+                with gr.Row():
+                    self.play = gr.Button("Play the recording", variant="primary")
+                    self.stop = gr.Button("Stop", variant="stop")
+                self.page = gr.HTML("")
+
+    def _connect(self) -> None:
+        shown = [self.status, self.explored, self.facts, self.hot, self.view, self.hint, self.rate, self.picture]
+        on_page = partial(handle, self.space, self.status)
+        for event in (self.source.change, self.colours.input):
+            listen(event, on_page(self.explore), [self.source, *self.place], shown)
+        for each in self.place[:-1]:
+            event = each.release if isinstance(each, gr.Slider) else each.input
+            draw = on_page(self.show_picture)
+            listen(event, draw, [self.explored, *self.place], [self.status, self.picture], trigger_mode="always_last")
+        listen(self.play.click, on_page(self.show_player), [self.explored, self.colours], [self.status, self.page])
+        listen(self.stop.click, on_page(stop_work), [], [self.status])
+        written = [self.status, self.page, self.file, self.command]
+        listen(
+            self.write.click, on_page(self.write_cut), [self.explored, self.suffix, self.colours, *self.cut], written
+        )
+
+    def explore(self, session: Session, source: Source | None, *place: Any) -> Iterator[Updates]:
+        """Show what the recording holds."""
+        if source is None:
+            return
+        folder, choices = session.new_folder("explored"), read_place(place)
+
+        def show(found: Explored) -> Updates:
+            return {
+                self.explored: found, self.facts: found.facts, self.hot: [list(pixel) for pixel in found.hot],
+                self.view: plot_space_time(found, choices.colours), self.hint: "", self.rate: str(found.rate),
+                self.picture: draw_picture(found, choices),
+            }  # fmt: skip
+
+        work = partial(explore, source, folder, choices.colours)
+        yield from follow(session, self.status, "reading the recording", work, show)
+
+    def show_picture(self, _: Session, explored: Explored | None, *place: Any) -> Iterator[Updates]:
+        """Show the picture at the place of the sliders."""
+        if explored is not None:
+            yield {self.status: "", self.picture: draw_picture(explored, read_place(place))}
+
+    def show_player(self, session: Session, explored: Explored | None, colours: PreviewColours) -> Iterator[Updates]:
+        """Play the recording."""
+        if explored is None:
+            raise ConfigError("no recording is chosen")
+        yield from self._play(session, explored.source.path, explored.source.name, colours)
+
+    def write_cut(
+        self, session: Session, explored: Explored | None, suffix: str, colours: PreviewColours, *values: Any
+    ) -> Iterator[Updates]:
+        """Write the part that is chosen, play it, and offer it for download."""
+        if explored is None:
+            raise ConfigError("no recording is chosen")
+        cut, folder = read_cut(values), session.new_folder("cut")
+        part = folder / f"{safe_stem(explored.source.name)}-part.h5"
+        path = part.with_suffix(suffix)
+
+        def work(progress: Progress) -> FilterCounts:
+            counts = write_cut(explored, cut, part, progress)
+            if path != part:
+                convert_recording(part, path, overwrite=True)
+            return counts
+
+        def show(counts: FilterCounts) -> Updates:
+            commands = cut.commands(explored.source.name, path.name)
+            return {
+                self.file: offer_file(path),
+                self.command: f"# {counts.kept:,} of {counts.events:,} events\n{commands}",
+            }
+
+        yield from follow(session, self.status, "cutting", work, show)
+        yield from self._play(session, part, path.name, colours)
+
+    def _play(self, session: Session, path: Path, name: str, colours: PreviewColours) -> Iterator[Updates]:
+        page = session.new_folder("played") / "player.html"
+
+        def work(progress: Progress) -> Path:
+            write_player_page(played_file(path), page, colours=colours, title=name, progress=progress)
+            return page
+
+        yield from follow(
+            session, self.status, "drawing", work, lambda found: {self.page: show_page(found, f"Events of {name}")}
+        )
+
+
+def read_place(values: tuple[Any, ...]) -> PictureChoices:
+    """Return the choices in the values of the page: place, time, number of events, mode, colours."""
+    place, window_ms, events, mode, colours = values
+    return PictureChoices(float(place), float(window_ms), int(events), mode, colours)
+
+
+def read_cut(values: tuple[Any, ...]) -> Cut:
+    """Return the part that is chosen in the values of the page."""
+    start_s, stop_s, roi, hot, refractory_ms, activity_ms = values
+    numbers = [float(value or 0) for value in (start_s, stop_s, refractory_ms, activity_ms)]
+    return Cut(numbers[0], numbers[1], str(roi or "").strip(), bool(hot), numbers[2], numbers[3])

@@ -1,0 +1,262 @@
+"""The tab of training runs: a table, curves over each other, the report of one, and the recordings of each error."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import gradio as gr
+import plotly.graph_objects as go
+
+from ..errors import ConfigError, DvspipeError
+from ..parallel import Progress
+from ..report.style import readable
+from ..results import RunFolder, TrainingRun, WrongPrediction
+from .answers import Classified, classify
+from .shared import Handler, Source, Updates, follow, handle, listen, show_empty, show_page, stop_work
+from .work import Session, Workspace
+
+HEADS = ("run", "accuracy (%)", "validation (%)", "parameters", "epochs", "data", "date")
+WRONG_HEADS = ("recording", "class", "predicted", "probability")
+Quantity = Literal["val_accuracy", "val_loss", "train_accuracy", "train_loss"]
+QUANTITIES: list[tuple[str, Quantity]] = [
+    ("validation accuracy", "val_accuracy"), ("validation loss", "val_loss"),
+    ("training accuracy", "train_accuracy"), ("training loss", "train_loss"),
+]  # fmt: skip
+# Okabe and Ito's colours, safe for colour-blind readers: https://jfly.uni-koeln.de/color/
+LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+DASHES = ("solid", "dash", "dot")
+MOST_TICKS = 15
+MOST_CURVES = len(LINES) * len(DASHES)
+
+
+@dataclass(frozen=True, eq=False)
+class FoundRun:
+    """A run below the folder.
+
+    Args:
+        name: Its path below the folder.
+        run: Its records.
+        parameters: Number of trained parameters; None if its network cannot be made, such as one of a user's module.
+        ended: When its test was written.
+    """
+
+    name: str
+    run: TrainingRun
+    parameters: int | None
+    ended: datetime
+
+    def row(self) -> list[str | float | int | None]:
+        """Return its row of the table; the columns are `HEADS`."""
+        test = self.run.test
+        kind = f" ({test.kind_of_data})" if test.kind_of_data else ""
+        return [
+            self.name, round(100 * test.accuracy, 2), round(100 * test.val_accuracy, 2), self.parameters,
+            len(self.run.epochs), test.title + kind, f"{self.ended:%Y-%m-%d %H:%M}",
+        ]  # fmt: skip
+
+
+def find_runs(space: Workspace, progress: Progress) -> list[FoundRun]:
+    """Return the complete runs below the folder, the most accurate first; records of other programs are skipped.
+
+    Args:
+        space: The folders of the page.
+        progress: Called with the number of runs done and in all.
+    """
+    names = space.list_files(lambda path: path == RunFolder(path.parent).test)
+    found = []
+    for number, name in enumerate(names):
+        progress(number, len(names))
+        folder = RunFolder((space.folder / name).parent)
+        try:
+            run = TrainingRun.read(folder)
+        except DvspipeError:
+            continue
+        ended = datetime.fromtimestamp(folder.test.stat().st_mtime)
+        found.append(FoundRun(str(Path(name).parent), run, _count_parameters(folder), ended))
+    return sorted(found, key=lambda each: -each.run.test.accuracy)
+
+
+def _count_parameters(folder: RunFolder) -> int | None:
+    from ..checkpoint import read_checkpoint  # torch, which takes seconds to import
+
+    try:
+        network = read_checkpoint(folder.best).network
+    except DvspipeError:
+        return None
+    return sum(weight.numel() for weight in network.parameters())
+
+
+def plot_curves(runs: Sequence[FoundRun], quantity: Quantity) -> go.Figure:
+    """Return a quantity over the epochs of several runs, each with a line of its own."""
+    figure = go.Figure()
+    epochs = max((len(each.run.epochs) for each in runs), default=1)
+    title = next(text for text, name in QUANTITIES if name == quantity)
+    for number, each in enumerate(runs[:MOST_CURVES]):
+        dash, colour = DASHES[number // len(LINES)], LINES[number % len(LINES)]
+        figure.add_scatter(
+            x=[row.epoch for row in each.run.epochs], y=[getattr(row, quantity) for row in each.run.epochs],
+            name=each.name, mode="lines+markers", line={"color": colour, "dash": dash}, marker={"size": 4},
+        )  # fmt: skip
+    figure.update_layout(
+        height=360, margin={"l": 50, "r": 10, "t": 40, "b": 40}, title={"text": title, "font": {"size": 14}},
+        xaxis={"title": "epoch", "dtick": -(-epochs // MOST_TICKS)}, legend={"orientation": "h", "y": -0.2},
+        showlegend=True,
+    )  # fmt: skip
+    return figure
+
+
+def list_confusion(run: TrainingRun) -> tuple[list[str], list[list[str | int]]]:
+    """Return the heads and rows of the confusion matrix: a row per true class, a column per predicted class."""
+    names = [readable(name) for name in run.test.classes]
+    return ["true class", *names], [[name, *row] for name, row in zip(names, run.test.confusion, strict=True)]
+
+
+def find_wrong(run: TrainingRun, label: int, predicted: int) -> list[WrongPrediction]:
+    """Return the recordings in a cell of the confusion matrix; those on its diagonal are right, and have no names."""
+    classes = run.test.classes
+    return [each for each in run.test.wrong if (each.label, each.predicted) == (classes[label], classes[predicted])]
+
+
+def find_recording(space: Workspace, wrong: WrongPrediction) -> Source:
+    """Return the file of a recording that was predicted wrong.
+
+    Raises:
+        FileError: It is not below the folder.
+    """
+    name, _, _ = wrong.name.partition("@")  # a part of a recording is named PATH@START-END
+    return Source(space.resolve(name), Path(name).name)
+
+
+class RunTab:
+    """The tab: its components, and what happens in them.
+
+    Args:
+        space: The folders of the page.
+    """
+
+    def __init__(self, space: Workspace) -> None:
+        self.space = space
+        self.status = gr.HTML("")
+        self.runs: gr.State = gr.State([])
+        self.run: gr.State = gr.State(None)
+        self.listed: gr.State = gr.State([])
+        with gr.Row():
+            self.look = gr.Button(f"Look for runs below the folder {space.folder.name}", variant="primary")
+            self.stop = gr.Button("Stop", variant="stop")
+        self.table = gr.Dataframe(
+            headers=list(HEADS), interactive=False, wrap=True, label="Runs; click a head to sort, and a run to open it"
+        )
+        with gr.Row():
+            self.compared = gr.Dropdown([], multiselect=True, label="Runs in the chart")
+            self.quantity = gr.Dropdown(QUANTITIES, value=QUANTITIES[0][1], label="Curve")
+        self.curves = gr.Plot(label="Curves of runs over epochs", show_label=False)
+        self._add_errors()
+        self.page = gr.HTML(show_empty("Click a run to see its report."))
+        self._connect()
+
+    def _add_errors(self) -> None:
+        with gr.Accordion("Errors by class", open=False):
+            self.confusion = gr.Dataframe(
+                interactive=False,
+                label="True class by row, predicted class by column; click a number to list recordings",
+            )
+            self.wrong = gr.Dataframe(
+                headers=list(WRONG_HEADS), interactive=False, wrap=True, label="Recordings; click one to look at it"
+            )
+            self.seen = gr.HTML("")
+
+    def _connect(self) -> None:
+        on_page = partial(handle, self.space, self.status)
+        listed = [self.status, self.runs, self.table, self.compared, self.curves]
+        listen(self.look.click, on_page(self.list_runs), [self.quantity], listed)
+        listen(self.stop.click, on_page(stop_work), [], [self.status])
+        for event in (self.compared.input, self.quantity.input):
+            listen(
+                event, on_page(self.show_curves), [self.runs, self.compared, self.quantity], [self.status, self.curves]
+            )
+        opened = [self.status, self.run, self.page, self.confusion]
+        listen(self.table.select, self._at_cell(self.open_run), [self.runs], opened)
+        cells = [self.status, self.listed, self.wrong]
+        listen(self.confusion.select, self._at_cell(self.list_wrong), [self.run], cells)
+        listen(self.wrong.select, self._at_cell(self.show_wrong), [self.run, self.listed], [self.status, self.seen])
+
+    def _at_cell(self, work: Handler) -> Handler:
+        """Return a handler for a click on a cell, which is called with its row of texts and its place."""
+        run = handle(self.space, self.status, work)
+
+        def select(request: gr.Request, cell: gr.SelectData, *values: object) -> Iterator[Updates]:
+            yield from run(request, cell, *values)
+
+        return select
+
+    def list_runs(self, session: Session, quantity: Quantity) -> Iterator[Updates]:
+        """List the runs below the folder."""
+
+        def show(runs: list[FoundRun]) -> Updates:
+            names = [each.name for each in runs]
+            chosen = names[: len(LINES)]
+            return {
+                self.runs: runs,
+                self.table: [each.row() for each in runs],
+                self.compared: gr.Dropdown(names, value=chosen),
+                self.curves: plot_curves(runs[: len(LINES)], quantity),
+                **({} if runs else {self.status: show_empty(f"There are no complete runs below {self.space.folder}.")}),
+            }
+
+        yield from follow(session, self.status, "reading runs", partial(find_runs, self.space), show)
+
+    def show_curves(
+        self, _: Session, runs: list[FoundRun], names: list[str] | None, quantity: Quantity
+    ) -> Iterator[Updates]:
+        """Draw the curves of the chosen runs."""
+        chosen = [each for each in runs if each.name in (names or [])]
+        yield {self.status: "", self.curves: plot_curves(chosen, quantity)}
+
+    def open_run(self, session: Session, cell: gr.SelectData, runs: list[FoundRun]) -> Iterator[Updates]:
+        """Show the report of a run, and its confusion matrix."""
+        found = next((each for each in runs if each.name == str(cell.row_value[0])), None)
+        if found is None:
+            raise ConfigError("this run is not listed any more; look for runs again")
+        heads, rows = list_confusion(found.run)
+        report = session.new_folder("run") / "report.html"
+        shown = show_empty(f"{found.name} has no report.")
+        if found.run.folder.report.is_file():
+            shutil.copyfile(found.run.folder.report, report)
+            shown = show_page(report, f"Report of {found.name}")
+        yield {
+            self.status: "", self.run: found, self.page: shown,
+            self.confusion: gr.Dataframe(rows, headers=heads),
+        }  # fmt: skip
+
+    def list_wrong(self, _: Session, cell: gr.SelectData, found: FoundRun | None) -> Iterator[Updates]:
+        """List the recordings of a cell of the confusion matrix."""
+        if found is None:
+            return
+        classes = [readable(name) for name in found.run.test.classes]
+        label, predicted = classes.index(str(cell.row_value[0])), cell.index[1] - 1
+        wrong = [] if predicted < 0 else find_wrong(found.run, label, predicted)
+        rows = [
+            [each.name, readable(each.label), readable(each.predicted), round(each.probability, 3)] for each in wrong
+        ]
+        yield {self.status: "", self.listed: wrong, self.wrong: rows}
+
+    def show_wrong(
+        self, session: Session, cell: gr.SelectData, found: FoundRun | None, listed: list[WrongPrediction]
+    ) -> Iterator[Updates]:
+        """Classify a recording again, and show its events, where the network looked, and its predictions over time."""
+        wrong = next((each for each in listed if each.name == str(cell.row_value[0])), None)
+        if found is None or wrong is None:
+            return
+        source, folder = find_recording(self.space, wrong), session.new_folder("wrong")
+
+        def show(classified: Classified) -> Updates:
+            return {self.seen: show_page(classified.page, f"What the network saw of {source.name}")}
+
+        work = partial(classify, source, found.run.checkpoint, folder)
+        yield from follow(session, self.status, "classifying", work, show)

@@ -1,0 +1,246 @@
+"""What the tabs share: choosing a file, handlers whose errors are a line of the page, pages in frames, and style."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import gradio as gr
+
+from ..errors import DvspipeError
+from ..report import PreviewColours
+from .work import Result, Session, Work, Workspace
+
+log = logging.getLogger(__name__)
+
+Updates = dict[Any, Any]
+"""New values of components of the page."""
+Handler = Callable[..., Iterator[Updates]]
+"""What happens in the page: called with the session and the values of the inputs."""
+
+SAMPLE = Path(__file__).with_name("sample.mp4")
+COLOURS: list[tuple[str, PreviewColours]] = [
+    ("ON red, OFF blue, on white", "light"),
+    ("ON white, OFF blue, on dark blue", "dark"),
+    ("Colour-blind safe: ON vermilion, OFF blue", "colour-blind"),
+    ("Viridis, ON and OFF alike", "viridis"),
+]
+FIT_FRAME = (
+    (
+        "const d=this.contentDocument.documentElement,f=()=>{{this.style.height=d.scrollHeight+'px'}};"
+        "new ResizeObserver(f).observe(this.contentDocument.body);f()"
+    )
+    .replace("{{", "{")
+    .replace("}}", "}")
+)
+"""Makes a frame as high as its page."""
+
+CSS = """
+.gradio-container { width: 100%; max-width: 1280px !important; margin: 0 auto !important; overflow-x: clip; }
+.gradio-container .main { padding: .75rem !important; }
+.page { width: 100%; min-height: 20rem; border: 0; border-radius: 12px; display: block; }
+.status { display: flex; gap: .75rem; align-items: center; padding: .5rem .75rem; font-variant-numeric: tabular-nums; }
+.status progress { width: 10rem; max-width: 40%; }
+.error { padding: .5rem .75rem; border-left: 4px solid #b91c1c; overflow-wrap: anywhere; }
+.empty { padding: 2rem 1rem; text-align: center; color: var(--body-text-color-subdued); }
+.chosen { overflow-wrap: anywhere; padding: .25rem .5rem; }
+.parts { display: grid !important; grid-template: "choose show" auto "adjust show" 1fr / 2fr 3fr; }
+.parts > .choose { grid-area: choose; }
+.parts > .show { grid-area: show; min-width: 0 !important; }
+.parts > .adjust { grid-area: adjust; }
+@media (max-width: 768px) {
+  .gradio-container .main { padding: .25rem !important; }
+  .parts { grid-template: "choose" "show" "adjust" / minmax(0, 1fr); }
+}
+"""
+"""The style of the page. `parts` has what is chosen, what is shown and what is adjusted, in this order on a phone."""
+
+
+def add_command() -> gr.Textbox:
+    """Add the place of the command that does what the page does, to copy."""
+    return gr.Textbox(
+        "", label="The same on the command line", lines=1, max_lines=4, interactive=False, buttons=["copy"]
+    )
+
+
+def make_theme() -> gr.Theme:
+    """Return the style of the reports as a theme: fonts of the system, and their colours."""
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.blue,
+        neutral_hue=gr.themes.colors.gray,
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+        radius_size=gr.themes.sizes.radius_lg,
+    ).set(
+        body_background_fill="#f7f8fa", body_background_fill_dark="#12171f",
+        block_background_fill="#ffffff", block_background_fill_dark="#1b222d",
+        button_primary_background_fill="#1d5fbf", button_primary_background_fill_hover="#184f9f",
+        button_primary_background_fill_dark="#1d5fbf", button_primary_background_fill_hover_dark="#2f6fcf",
+        button_primary_text_color="#ffffff", slider_color="#1d5fbf", slider_color_dark="#7fb0f5",
+    )  # fmt: skip
+
+
+def name_session(request: gr.Request) -> str:
+    """Return a name of a page in a browser that is safe for a folder, since the browser chooses its own."""
+    return hashlib.sha256(str(request.session_hash).encode()).hexdigest()[:20]
+
+
+def handle(space: Workspace, status: gr.HTML, work: Handler) -> Callable[..., Iterator[Updates]]:
+    """Return what Gradio calls: an error of the work becomes a line of the page, and never a traceback there.
+
+    Args:
+        space: The folders of the page.
+        status: Where the line goes.
+        work: Called with the session and the values of the inputs.
+    """
+
+    def run(request: gr.Request, *values: object) -> Iterator[Updates]:
+        try:
+            yield from work(space.open(name_session(request)), *values)
+        except DvspipeError as error:
+            yield {status: show_error(space.describe(error))}
+        except Exception as error:  # a defect, which must not end the page
+            log.exception("an error in the page")
+            yield {
+                status: show_error(f"an error of dvspipe itself ({type(error).__name__}: {error}); please report it")
+            }
+
+    return run
+
+
+def follow(
+    session: Session, status: gr.HTML, text: str, work: Work[Result], show: Callable[[Result], Updates]
+) -> Iterator[Updates]:
+    """Do long work; yield its progress as a line of the page, and at the end what shows its result."""
+    for step in session.run(text, work):
+        for result in step.results:
+            yield {status: "", **show(result)}
+        if not step.results:
+            yield {status: step.to_html()}
+
+
+def stop_work(session: Session) -> Iterator[Updates]:
+    """Stop what the page works on."""
+    session.space.jobs.stop(session.name)
+    yield {}
+
+
+def show_error(text: str) -> str:
+    """Return a line of the page for an error."""
+    return f'<div class="error" role="alert">{escape(text)}</div>'
+
+
+def show_empty(text: str) -> str:
+    """Return what a place shows until there is something to see."""
+    return f'<div class="empty">{escape(text)}</div>'
+
+
+def show_page(page: Path, title: str) -> str:
+    """Return a frame with a page of `report`, as high as the page."""
+    address = f"gradio_api/file={quote(str(page))}?{page.stat().st_mtime_ns}"
+    return (
+        f'<iframe class="page" title="{escape(title)}" src="{escape(address)}" onload="{escape(FIT_FRAME)}"></iframe>'
+    )
+
+
+def offer_file(path: Path) -> gr.DownloadButton:
+    """Return a button that downloads a file."""
+    megabytes = path.stat().st_size / 1e6
+    return gr.DownloadButton(f"Download {path.name} ({megabytes:.1f} MB)", value=str(path), interactive=True)
+
+
+def add_webcam(label: str) -> gr.Video:
+    """Add a webcam without sound, whose recording stays as it is: Gradio would need FFmpeg to leave out the sound."""
+    options = gr.WebcamOptions(mirror=False, constraints={"video": {"width": 640, "height": 480}})
+    webcam = gr.Video(label=label, sources=["webcam"], include_audio=False, webcam_options=options, height=280)
+    webcam.preprocess = _path_of  # a subclass would make Gradio write a file beside this module
+    return webcam
+
+
+def _path_of(payload: Any) -> str | None:
+    return None if payload is None else str(payload.path)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is chosen in the page: a file on this machine.
+
+    Args:
+        path: The file.
+        name: Its name for people.
+    """
+
+    path: Path
+    name: str
+
+
+def add_picker(
+    space: Workspace, status: gr.HTML, *, names: Callable[[], list[str]], webcam: bool, sample: bool, kind: str
+) -> gr.State:
+    """Add ways to choose a file, and return the state that has the `Source`.
+
+    Args:
+        space: The folders of the page.
+        status: Where errors go.
+        names: Lists what may be chosen below the folder.
+        webcam: Whether a webcam can record it.
+        sample: Whether the sample clip can be chosen.
+        kind: What it is, such as `Video`.
+    """
+    chosen: gr.State = gr.State(None)
+    with gr.Tabs():
+        if sample:
+            with gr.Tab("Sample"):
+                gr.Markdown("A rendered person who waves, and then circles an arm; 7 s, synthetic.")
+                take_sample = gr.Button("Use the sample clip", variant="primary")
+        with gr.Tab("Upload"):
+            upload = gr.File(label=kind, type="filepath", height=140)
+        if webcam:
+            with gr.Tab("Webcam"):
+                camera = add_webcam("Webcam: record some seconds; nothing leaves this machine")
+        with gr.Tab("Folder"):
+            below = gr.Dropdown(
+                names(), value=None, label=f"{kind} below the folder {space.folder.name}", filterable=True
+            )
+            again = gr.Button("Look again", size="sm")
+    line = gr.HTML("")
+    outputs = [chosen, line, status]
+
+    def choose(path: Path, name: str) -> Iterator[Updates]:
+        yield {chosen: Source(path, name), line: f'<div class="chosen">Chosen: <b>{escape(name)}</b></div>', status: ""}
+
+    def choose_file(_: Session, path: str | None) -> Iterator[Updates]:
+        return choose(Path(path), Path(path).name) if path else iter(())
+
+    def choose_recorded(_: Session, path: str | None) -> Iterator[Updates]:
+        return choose(Path(path), "webcam") if path else iter(())
+
+    def choose_below(_: Session, name: str | None) -> Iterator[Updates]:
+        return choose(space.resolve(name), name) if name else iter(())
+
+    def choose_sample(session: Session) -> Iterator[Updates]:
+        copy = session.folder / SAMPLE.name
+        shutil.copyfile(SAMPLE, copy)
+        return choose(copy, SAMPLE.name)
+
+    listen(upload.upload, handle(space, status, choose_file), [upload], outputs)
+    listen(below.input, handle(space, status, choose_below), [below], outputs)
+    listen(again.click, lambda: gr.Dropdown(choices=names()), [], [below])
+    if webcam:
+        listen(camera.stop_recording, handle(space, status, choose_recorded), [camera], outputs)
+    if sample:
+        listen(take_sample.click, handle(space, status, choose_sample), [], outputs)
+    return chosen
+
+
+def listen(event: Any, work: Callable[..., object], inputs: Iterable[Any], outputs: Iterable[Any], **how: Any) -> Any:
+    """Call work at an event; it is no part of a public API, and the page shows progress itself."""
+    options = {"api_visibility": "private", "show_progress": "hidden"} | how
+    return event(work, list(inputs), list(outputs), **options)

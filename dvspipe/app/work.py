@@ -1,0 +1,296 @@
+"""What the page works on and with: folders that it may read and write, and long work that can be stopped."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from html import escape
+from itertools import islice
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from ..conversion import RECORDING_SUFFIXES
+from ..errors import DvspipeError, FileError, Remedy, escape_controls
+from ..parallel import Progress
+from ..video import VIDEO_SUFFIXES
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+Work = Callable[[Progress], Result]
+"""Long work; it calls its progress often, which may raise KeyboardInterrupt to stop it."""
+
+POLL_S = 0.25  # between two looks at the progress of work
+LEAST_DONE = 0.05  # of work, before which the time left is not estimated
+MOST_NAMES = 500  # of files below the folder that the page lists
+KEPT_S = 3600.0  # that temporary files are kept
+SESSIONS, UPLOADS = "sessions", "uploads"
+CHECKPOINT_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Step(Generic[Result]):
+    """How far long work is.
+
+    Args:
+        text: What is done now, in words.
+        share: How much is done, 0 to 1; None if unknown.
+        left_s: Estimated time left in seconds; None if unknown.
+        results: The result, once the work is done.
+    """
+
+    text: str
+    share: float | None = None
+    left_s: float | None = None
+    results: tuple[Result, ...] = ()
+
+    def to_html(self) -> str:
+        """Return a line with a bar, for the page."""
+        value = "" if self.share is None else f' value="{self.share:.3f}"'
+        left = "" if self.left_s is None else f", {timedelta(seconds=round(self.left_s))} left"
+        bar = f'<progress max="1"{value} aria-label="progress"></progress>'
+        return f'<div class="status" role="status">{bar}<span>{escape(self.text)}{left}</span></div>'
+
+
+class _Slot:
+    """The place of a session for long work: one piece at a time."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.stopped = threading.Event()
+
+
+class _Task(Generic[Result]):
+    """Work in a thread of its own."""
+
+    def __init__(self, work: Work[Result], stopped: threading.Event) -> None:
+        self._work, self._stopped = work, stopped
+        self._done, self._total, self._begin_s = 0.0, 0.0, time.monotonic()
+        self.results: list[Result] = []
+        self.error: BaseException | None = None
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.results.append(self._work(self._report))
+        except BaseException as error:  # raised again in the thread that waits
+            self.error = error
+
+    def _report(self, done: float, total: float) -> None:
+        if self._stopped.is_set():
+            raise KeyboardInterrupt
+        self._done, self._total = done, total
+
+    def step(self, text: str) -> Step[Result]:
+        if not self._total:
+            return Step(text)
+        share = min(1.0, self._done / self._total)
+        spent_s = time.monotonic() - self._begin_s
+        left_s = spent_s * (1 - share) / share if share >= LEAST_DONE else None
+        return Step(f"{text}: {share:.0%}", share, left_s)
+
+
+class Jobs:
+    """Long work of all sessions. A session does one piece at a time; what it starts in the meantime waits."""
+
+    def __init__(self) -> None:
+        self._slots: dict[str, _Slot] = {}
+
+    def run(self, session: str, text: str, work: Work[Result]) -> Iterator[Step[Result]]:
+        """Do work in a thread, and yield how far it is, until the last step has the result.
+
+        Args:
+            session: Whose work it is.
+            text: What it is, in words.
+            work: The work.
+
+        Raises:
+            DvspipeError: The work failed, or was stopped.
+        """
+        slot = self._slots.setdefault(session, _Slot())
+        while not slot.lock.acquire(timeout=POLL_S):
+            yield Step(f"{text}: waiting for other work of this page")
+        try:
+            slot.stopped.clear()
+            yield from _follow(_Task(work, slot.stopped), text)
+        finally:
+            slot.stopped.set()  # also if nobody waits for the work any more
+            slot.lock.release()
+
+    def stop(self, session: str) -> None:
+        """Stop the work of a session at its next progress."""
+        if session in self._slots:
+            self._slots[session].stopped.set()
+
+    def stop_all(self) -> None:
+        """Stop the work of all sessions."""
+        for session in [*self._slots]:
+            self.stop(session)
+
+    def forget(self, session: str) -> None:
+        """Stop the work of a session that has ended."""
+        self.stop(session)
+        self._slots.pop(session, None)
+
+
+def _follow(task: _Task[Result], text: str) -> Iterator[Step[Result]]:
+    while task.thread.is_alive():
+        yield task.step(text)
+        task.thread.join(POLL_S)
+    if isinstance(task.error, KeyboardInterrupt):
+        raise FileError(f"{text}: stopped")
+    if task.error is not None:
+        raise task.error
+    yield Step(text, 1.0, None, (task.results[0],))
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders of the page.
+
+    Args:
+        folder: What may be read: recordings, videos, runs and checkpoints below it.
+        root: Temporary files, which are removed when the server ends.
+        jobs: Long work.
+    """
+
+    folder: Path
+    root: Path
+    jobs: Jobs = field(default_factory=Jobs)
+
+    @property
+    def sessions(self) -> Path:
+        """The folder of what is shown; the only files that the server hands out besides uploads."""
+        return self.root / SESSIONS
+
+    @property
+    def uploads(self) -> Path:
+        """The folder of what is uploaded."""
+        return self.root / UPLOADS
+
+    def open(self, name: str) -> Session:
+        """Return a session by its name, with a folder of its own."""
+        session = Session(self, name)
+        session.folder.mkdir(parents=True, exist_ok=True)
+        return session
+
+    def close(self, name: str) -> None:
+        """End a session: stop its work and remove its files."""
+        self.jobs.forget(name)
+        shutil.rmtree(self.sessions / name, ignore_errors=True)
+
+    def resolve(self, name: str) -> Path:
+        """Return a file by its name below the folder, or its path below the temporary folder.
+
+        Raises:
+            FileError: It is somewhere else, or missing.
+        """
+        path = (self.folder / name).resolve()
+        if not any(path.is_relative_to(place.resolve()) for place in (self.folder, self.root)):
+            raise FileError(f"{name}: is not below {self.folder}")
+        if not path.exists():
+            raise FileError(f"{name}: no such file below {self.folder}")
+        return path
+
+    def list_files(self, is_wanted: Callable[[Path], bool]) -> list[str]:
+        """Return the names of wanted files below the folder, sorted, at most 500."""
+        found = filter(is_wanted, self._walk())
+        return sorted(str(path.relative_to(self.folder)) for path in islice(found, MOST_NAMES))
+
+    def list_recordings(self) -> list[str]:
+        """Return the names of recordings below the folder."""
+        return self.list_files(lambda path: path.suffix.lower() in RECORDING_SUFFIXES)
+
+    def list_videos(self) -> list[str]:
+        """Return the names of videos below the folder."""
+        return self.list_files(lambda path: path.suffix.lower() in VIDEO_SUFFIXES)
+
+    def list_checkpoints(self) -> list[str]:
+        """Return the names of checkpoints below the folder."""
+        return self.list_files(lambda path: path.suffix == CHECKPOINT_SUFFIX)
+
+    def _walk(self) -> Iterator[Path]:
+        """Yield files, without hidden ones and without following links."""
+        for parent, folders, names in os.walk(self.folder):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+
+    def describe(self, error: DvspipeError) -> str:
+        """Return the message of an error in one line, with its remedies, and without the temporary folder."""
+        text = " ".join(error.describe(_as_field).split())
+        return escape_controls(re.sub(re.escape(str(self.root.resolve())) + r"/(?:[^\s/:]+/)*", "", text))
+
+
+@dataclass(frozen=True)
+class Session:
+    """A page in a browser.
+
+    Args:
+        space: The folders of all sessions.
+        name: Its name.
+    """
+
+    space: Workspace
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        """Its folder for what is shown."""
+        return self.space.sessions / self.name
+
+    def new_folder(self, name: str) -> Path:
+        """Return an empty folder, in place of what was shown there before."""
+        path = self.folder / name
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+        return path
+
+    def run(self, text: str, work: Work[Result]) -> Iterator[Step[Result]]:
+        """Do long work; see `Jobs.run`."""
+        return self.space.jobs.run(self.name, text, work)
+
+
+def remove_old(root: Path, kept_s: float = KEPT_S) -> None:
+    """Remove files below a folder that were last changed some time ago, and empty folders."""
+    oldest_s = time.time() - kept_s
+    for parent, folders, names in os.walk(root, topdown=False):
+        for name in names:
+            path = Path(parent, name)
+            if _changed_s(path) < oldest_s:
+                path.unlink(missing_ok=True)
+        for name in folders:
+            path = Path(parent, name)
+            if path.parent != root and _changed_s(path) < oldest_s and not any(path.iterdir()):
+                path.rmdir()
+
+
+def _changed_s(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:  # removed by its session in the meantime
+        return time.time()
+
+
+def _as_field(remedy: Remedy) -> str:
+    """Return a remedy as a field of the page."""
+    name = remedy.setting.rpartition(".")[-1].removesuffix("_us").removesuffix("_s").replace("_", " ")
+    return remedy.explain(f"{name} = {remedy.value}" if remedy.value is not True else name)
+
+
+def safe_stem(name: Any) -> str:
+    """Return a name for outputs, made of the letters and digits in that of a file.
+
+    Example:
+        >>> safe_stem("../my film!.mp4"), safe_stem("...")
+        ('my-film', 'events')
+    """
+    words = re.findall(r"\w+", Path(str(name)).stem)
+    return "-".join(words)[:60] or "events"

@@ -1,0 +1,56 @@
+"""The web page of `dvspipe app`."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import ConfigError
+from .screen import notes, screen
+
+NEEDED = ("gradio", "plotly")
+
+
+def app(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Recordings, videos and runs that the page may read.")
+    ] = Path(),
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to listen at; another one than 127.0.0.1 needs --password.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, metavar="N", help="Port; default: the first free one from 7860 on.")
+    ] = None,
+    password: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", envvar="DVSPIPE_APP_PASSWORD", help="Password of the page; no user name is needed."
+        ),
+    ] = None,
+    max_upload: Annotated[str, typer.Option(metavar="SIZE", help="Largest upload, such as 500MB or 2GB.")] = "2GB",
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page in the browser.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Start, load the page, run the sample clip through it, and stop.")
+    ] = False,
+) -> None:
+    """Show a local page: video to events, predictions over time, recordings, comparisons and runs."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"app: needs {' and '.join(missing)}; install dvspipe with the extra app: 'dvspipe[app]'")
+    from ..app import AppSettings, check_app, serve
+
+    settings = AppSettings(folder, host, port, password, max_upload, browser=not (no_browser or check))
+    if check:
+        found = check_app(settings)
+        screen.print(f"{found.address} served {found.page_bytes:,} bytes")
+        screen.print(f"sample clip: {found.events:,} events, {found.class_name}")
+        return
+    with serve(settings) as served:
+        screen.print(f"dvspipe app: {served.address}")
+        notes.print("Ctrl-C stops it")
+        while True:
+            time.sleep(3600)

@@ -1,0 +1,185 @@
+"""A page that plays events, beside the video that they come from, with their rate over time, which seeks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..events import Events, SensorSize
+from ..parallel import Progress, ignore_progress
+from .config import PreviewColours, PreviewSettings
+from .pages import write_page
+from .painter import Caption
+from .previews import write_preview
+from .style import EVENT_PALETTES, Colour, EventPalette
+from .timelines import find_clock
+
+PLAYER_FPS = 25.0
+MIN_PLAY_S, MAX_PLAY_S = 2.0, 60.0
+MIN_SIDE_PX, MAX_SIDE_PX = 256, 480  # of the longer side of the sensor in the video
+RATE_BINS, RATE_WIDTH, RATE_HEIGHT = 200, 1000, 120
+VIDEO_NAME = "events.webm"
+
+
+@dataclass(frozen=True)
+class PlayedEvents:
+    """Events to play; they are read twice.
+
+    Args:
+        parts: Starts to read them, and yields consecutive parts.
+        sensor: Their sensor.
+        span_us: Times of the first and the last event in microseconds.
+        beside: A video of the same scene with the same clock, shown left of the events; None: there is none.
+    """
+
+    parts: Callable[[], Iterable[Events]]
+    sensor: SensorSize
+    span_us: tuple[int, int]
+    beside: Path | None = None
+
+    @property
+    def duration_s(self) -> float:
+        """Time from the first event to the last in seconds; never 0."""
+        return max(1e-6, (self.span_us[1] - self.span_us[0]) / 1e6)
+
+
+@dataclass(frozen=True, eq=False)
+class RateCurve:
+    """Numbers of events over time.
+
+    Args:
+        counts: int64 [2, bins], events per polarity (0 OFF, 1 ON) and bin.
+        bin_s: Length of a bin in seconds.
+    """
+
+    counts: NDArray[np.int64]
+    bin_s: float
+
+    @property
+    def off(self) -> int:
+        """Number of OFF events."""
+        return int(self.counts[0].sum())
+
+    @property
+    def on(self) -> int:
+        """Number of ON events."""
+        return int(self.counts[1].sum())
+
+    @property
+    def largest_hz(self) -> float:
+        """Events per second in the bin that has most."""
+        return float(self.counts.sum(axis=0).max(initial=0)) / self.bin_s
+
+
+class _Layer(NamedTuple):
+    """A filled curve of one polarity: points of a polygon in SVG, and its colour."""
+
+    name: str
+    points: str
+    colour: str
+
+
+def count_rate(played: PlayedEvents) -> RateCurve:
+    """Return how many events there are over time, in 200 bins."""
+    first_us, last_us = played.span_us
+    edges_us = np.linspace(first_us, last_us + 1, RATE_BINS + 1)
+    counts = np.zeros((2, RATE_BINS), np.int64)
+    for part in played.parts():
+        for on in (0, 1):
+            counts[on] += np.diff(np.searchsorted(part.t[part.p == on], edges_us))
+    return RateCurve(counts, (last_us + 1 - first_us) / RATE_BINS / 1e6)
+
+
+def write_player_page(
+    played: PlayedEvents,
+    path: Path,
+    *,
+    colours: PreviewColours = "light",
+    title: str = "Events",
+    progress: Progress = ignore_progress,
+) -> RateCurve:
+    """Write a page that plays events, and the video that it shows beside it; return the rate that it draws.
+
+    It plays in real time, or more slowly or quickly so that it lasts between 2 and 60 s.
+
+    Args:
+        played: What to play.
+        path: The page; its folder gets `events.webm`.
+        colours: Colours of ON and OFF.
+        title: What it shows.
+        progress: Called with the number of pictures done and in all.
+
+    Raises:
+        FileError: A file cannot be written.
+        VideoError: The video beside the events cannot be read.
+    """
+    duration_s, ends_us = played.duration_s, list[int]()
+    speed = max(0.001, min(1000.0, duration_s / min(MAX_PLAY_S, max(MIN_PLAY_S, duration_s))))
+    settings = PreviewSettings(
+        window_us=max(100, round(1e6 * speed / PLAYER_FPS)), speed=speed, fps=PLAYER_FPS, skip_pauses=True,
+        colours=colours, min_side_px=MIN_SIDE_PX, max_side_px=MAX_SIDE_PX,
+    )  # fmt: skip
+
+    def note_end(end_us: int) -> Caption | None:
+        ends_us.append(end_us)
+        return None
+
+    video = write_preview(
+        played.parts(), played.sensor, path.with_name(VIDEO_NAME), settings,
+        span_us=played.span_us, beside=played.beside, captions=note_end, progress=progress,
+    )  # fmt: skip
+    rate = count_rate(played)
+    caption = "Events: " if played.beside is None else "The video, and beside it its events: "
+    write_page(
+        path,
+        "player.html",
+        title=title,
+        video=video.name,
+        caption=caption + describe_colours(colours),
+        clock_s=find_clock(ends_us, settings, played.span_us[0]),
+        duration_s=duration_s,
+        rate=rate,
+        layers=_draw_layers(rate, _palette(colours)),
+        size=(RATE_WIDTH, RATE_HEIGHT),
+    )
+    return rate
+
+
+def describe_colours(colours: PreviewColours) -> str:
+    """Return what the colours of a preview mean, as a text.
+
+    Example:
+        >>> describe_colours("light")
+        'ON red, OFF blue'
+    """
+    names = {"light": "ON red, OFF blue", "dark": "ON white, OFF blue", "colour-blind": "ON vermilion, OFF blue"}
+    return names.get(colours, "ON and OFF alike")
+
+
+def _palette(colours: PreviewColours) -> EventPalette:
+    return EVENT_PALETTES["colour-blind" if colours == "colour-blind" else "light"]
+
+
+def _draw_layers(rate: RateCurve, palette: EventPalette) -> list[_Layer]:
+    """Return OFF events from below, and ON events on them."""
+    off, both = rate.counts[0], rate.counts.sum(axis=0)
+    scale = RATE_HEIGHT / max(1, int(both.max(initial=0)))
+    return [
+        _Layer("ON", _polygon(both * scale), _hex(palette.on)),
+        _Layer("OFF", _polygon(off * scale), _hex(palette.off)),
+    ]
+
+
+def _polygon(heights: NDArray[np.float64]) -> str:
+    step = RATE_WIDTH / len(heights)
+    tops = [f"{x * step:g},{RATE_HEIGHT - y:.1f}" for k, y in enumerate(heights.tolist()) for x in (k, k + 1)]
+    return " ".join([f"0,{RATE_HEIGHT}", *tops, f"{RATE_WIDTH},{RATE_HEIGHT}"])
+
+
+def _hex(colour: Colour) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
