@@ -1,7 +1,7 @@
-"""Write docs/gesture.gif, the picture of README: video, events and label side by side: `python scripts/readme_picture.py`.
+"""Write docs/gesture.gif: a video, its events and their label: `python scripts/readme_picture.py`.
 
-The person is rendered, and `gesture-synthetic` was not trained on them. What is written below a picture is the prediction
-for the window that ends there, so it knows nothing of the future.
+The person is rendered, and `gesture-synthetic` was not trained on them. What is written below a picture is the
+prediction for the window that ends there, so it knows nothing of the future.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 Population coding
 =================
 
-Several neurons share a value: each has a receptive field, a Gaussian, and spikes the earlier, the closer the value is to
-its centre. So one value becomes several spike times.
+Several neurons share a value: each has a receptive field, a Gaussian, and spikes the earlier, the closer the value is
+to its centre. So one value becomes several spike times.
 """
 
 import matplotlib.pyplot as plt

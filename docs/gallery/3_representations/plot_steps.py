@@ -2,8 +2,8 @@
 Steps by time, by recording, by events
 ======================================
 
-A step can be a time, a share of the recording, or a number of events. Where little moves, a step by time has few events;
-a step by events then lasts longer.
+A step can be a time, a share of the recording, or a number of events. Where little moves, a step by time has few
+events; a step by events then lasts longer.
 """
 
 import matplotlib.pyplot as plt

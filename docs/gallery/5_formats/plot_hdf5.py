@@ -2,7 +2,8 @@
 HDF5
 ====
 
-The default: the layout of DSEC, with gzip, which every program of the field opens. Settings and source are in its attributes.
+The default: the layout of DSEC, with gzip, which every program of the field opens. Settings and source are in its
+attributes.
 """
 
 from pathlib import Path
