@@ -15,7 +15,7 @@ again, which also shows how exact the method is. With a file of yours, the first
 # The "real" recording
 # --------------------
 #
-# The sensor sees a fine movement of a texture. Its frames come 25 times per second; the events are made from 250 frames
+# The sensor sees a texture that moves on a circle, above one that is still. Its frames come 25 times per second; the events are made from 250 frames
 # per second, as light does not wait for frames.
 
 import matplotlib.pyplot as plt
@@ -26,7 +26,7 @@ from dvspipe.comparison import compare
 from dvspipe.frames import Frame
 from dvspipe.simulator import calibrate
 
-H, W = 60, 80
+H, W = 40, 56
 hidden = dvspipe.SimulatorConfig(
     pos_thres=0.27, neg_thres=0.22, sigma_thres=0.03, leak_rate_hz=0.2, shot_noise_rate_hz=0.5, seed=1
 )
@@ -44,6 +44,7 @@ def view(t_s: float) -> np.ndarray:
     a, b = x - left, y - top
     part = texture[top : top + H + 1, left : left + W + 1]
     mixed = (1 - b) * ((1 - a) * part[:-1, :-1] + a * part[:-1, 1:]) + b * ((1 - a) * part[1:, :-1] + a * part[1:, 1:])
+    mixed[32:] = texture[32:H, :W]  # a table below, which does not move
     return mixed.astype(np.uint8)
 
 

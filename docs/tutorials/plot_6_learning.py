@@ -53,7 +53,7 @@ distance = VanRossum(dt=0.001)
 optimiser = torch.optim.Adam([weights], lr=0.01)
 
 rasters, losses = [], []
-for _ in range(300):
+for _ in range(200):
     spikes, _ = neuron(inputs @ weights)
     loss = distance.loss(spikes, wanted)
     optimiser.zero_grad()
@@ -65,7 +65,7 @@ for _ in range(300):
 figure, panels = plt.subplots(1, 2, figsize=(9, 3), width_ratios=(2, 1), layout="constrained")
 number, time = np.array(rasters).nonzero()
 panels[0].scatter(time, number, s=2, color="black")
-panels[0].vlines([30, 60, 90], 0, 300, color="#c62f2d", linewidth=0.8, label="wanted")
+panels[0].vlines([30, 60, 90], 0, 200, color="#c62f2d", linewidth=0.8, label="wanted")
 panels[0].set(xlabel="ms", ylabel="pass", title="output spikes while it learns")
 panels[0].legend(loc="upper right")
 panels[1].plot(losses, color="black")
@@ -85,7 +85,7 @@ from dvspipe.learning import OTTT, SLTT, backpropagate
 from dvspipe.networks import NetworkConfig, SpikingNetwork
 
 config = NetworkConfig(
-    kind="mlp", norm="weight", channels=(20, 20), reset="subtract", detach_reset=True, slope=2.0, gain=2.0
+    kind="mlp", norm="weight", channels=(20, 20), reset="subtract", detach_reset=True, slope=2.0, gain=8.0
 )
 spikes = (torch.rand(40, 8, 2, 6, 8) < 0.15).float()
 labels = torch.arange(8) % 4
@@ -113,7 +113,7 @@ for offset, rule in ((-0.18, "ottt"), (0.18, "sltt")):
     approximate = gradients(rule)
     cosines = [torch.cosine_similarity(true[name], approximate[name], dim=0).item() for name in true]
     axes.bar(np.arange(len(true)) + offset, cosines, 0.34, label=rule)
-axes.set(xticks=range(len(true)), xticklabels=["layer 1", "layer 2", "readout"][: len(true)], ylim=(0, 1.05))
+axes.set(xticks=range(len(true)), xticklabels=list(true), ylim=(0, 1.05))
 axes.set_ylabel("cosine with the gradient of BPTT")
 axes.legend(loc="lower right")
 plt.show()
@@ -147,7 +147,7 @@ plt.show()
 
 # %%
 # A neuron with this rule finds what repeats. Twenty of a hundred inputs spike together every 50 ms, hidden among random
-# spikes of the same rate; after two seconds, their weights stand out, and nobody said which they are.
+# spikes of the same rate; after four seconds, their weights stand out, and nobody said which they are.
 
 rng = np.random.default_rng(0)
 steps = 4000
@@ -158,10 +158,9 @@ w, traces, history = torch.full((1, 100), 0.5, dtype=torch.float64), None, []
 rule = PairRule(increase=0.01, decrease=0.012)
 v = 0.0
 for t in range(steps):
-    v += 0.1 * (-v) + 0.12 * float(pre[t] @ w[0].float())
-    post = torch.tensor([[1.0 if v > 1 else 0.0]])
-    v = 0.0 if v > 1 else v
+    post = torch.tensor([[1.0 if v > 1 else 0.0]])  # what the inputs before have caused
     w, traces = apply_stdp(w, pre[t : t + 1], post, rule, dt_s=0.001, traces=traces)
+    v = (0.0 if v > 1 else 0.9 * v) + 0.12 * float(pre[t] @ w[0].float())
     if t % 20 == 0:
         history.append(w[0].numpy().copy())
 

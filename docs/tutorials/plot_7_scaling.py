@@ -41,15 +41,14 @@ for outcome in dvspipe.convert_many(tasks):
 # When something fails
 # --------------------
 #
-# One bad file does not stop the others. Here one that is no video:
+# A bad file does not stop the others. Here we add one that is no video, and run the same again:
 
 (folder / "videos" / "day0" / "broken.mp4").write_bytes(b"not a video")
 tasks = dvspipe.plan_conversions(folder / "videos", folder / "events")
 done = list(dvspipe.convert_many(tasks))
-print(sum(outcome.error is None for outcome in done), "files are converted")
+print(len(done), "file to do; the others are finished, and are skipped")
 for outcome in done:
-    if outcome.error:
-        print(str(outcome.error).replace(str(folder), "..."))
+    print(str(outcome.error).replace(str(folder), "..."))
 
 # %%
 # Each worker notes what it did. ``dvspipe manifest EVENTS`` sums it up, ``--failed`` lists what failed:
