@@ -68,7 +68,7 @@ print(choice.to_yaml().replace(str(folder), "..."))
 # To see what a bad training looks like, we make one step of the complete recording: a picture of all events, without
 # time.
 
-steps = {"bins": {"steps": 1, "step_us": 200_000}, "optimiser": {"epochs": 8}}
+steps = {"bins": {"by": "recording", "steps": 1, "step_us": 20_000}, "optimiser": {"epochs": 8}}
 bad = dvspipe.choose_settings(folder / "clips", {**here, **steps})
 run = dvspipe.train(bad.config, folder / "bad")
 print(f"test accuracy {run.test.accuracy:.0%}")

@@ -83,7 +83,8 @@ for name, each in (("as it is", prediction), ("strict", strict)):
 # ----------------
 #
 # With ``stateful``, the network keeps its membranes from step to step, and there is a prediction for each step, without
-# windows. It reacts sooner, and costs the same at any rate of predictions.
+# windows. It is a running mean of the outputs, so it is smooth and follows with a delay. Note the other axis: it is the
+# time at which the prediction is known. Those of windows are known half a window after their middle.
 
 stateful = classifier.predict(events, {"stateful": True})
 figure, axes = plt.subplots(figsize=(9, 2.6), layout="constrained")

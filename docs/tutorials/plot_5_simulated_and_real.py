@@ -15,8 +15,8 @@ again, which also shows how exact the method is. With a file of yours, the first
 # The "real" recording
 # --------------------
 #
-# The sensor sees a texture that moves on a circle, above one that is still. Its frames come 25 times per second; the events are made from 250 frames
-# per second, as light does not wait for frames.
+# The sensor sees a texture that moves on a circle, above one that is still. Its frames come 25 times per second; the
+# events are made from 250 frames per second, as light does not wait for frames.
 
 import matplotlib.pyplot as plt
 import numpy as np
