@@ -68,8 +68,12 @@ print(choice.to_yaml().replace(str(folder), "..."))
 # To see what a bad training looks like, we make one step of the complete recording: a picture of all events, without
 # time.
 
-steps = {"bins": {"by": "recording", "steps": 1, "step_us": 20_000}, "optimiser": {"epochs": 8}}
-bad = dvspipe.choose_settings(folder / "clips", {**here, **steps})
+one_step = {
+    "bins": {"by": "recording", "steps": 1, "step_us": 20_000},
+    "network": {"tau_mem_s": 0.04, "tau_readout_s": 0.1},
+    "optimiser": {"epochs": 8},
+}
+bad = dvspipe.choose_settings(folder / "clips", {**here, **one_step})
 run = dvspipe.train(bad.config, folder / "bad")
 print(f"test accuracy {run.test.accuracy:.0%}")
 for finding in run.test.findings:

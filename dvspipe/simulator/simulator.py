@@ -166,6 +166,7 @@ class EventSimulator:
         threads: Number of threads, each working on a band of rows; the events do not depend on it.
 
     Example:
+        >>> from dvspipe import frames_from_arrays
         >>> frames = frames_from_arrays([np.full((7, 12), 100, np.uint8), np.full((7, 12), 200, np.uint8)], fps=30)
         >>> state, simulator = None, EventSimulator(SimulatorConfig())
         >>> for frame in frames:
