@@ -34,6 +34,7 @@ extensions = [
 exclude_patterns = ["_build", "tutorials", "gallery", "generated/*/*.py", "**/GALLERY_HEADER.rst"]
 root_doc = "index"
 
+myst_enable_extensions = ["attrs_inline"]  # the width of a picture
 myst_heading_anchors = 4  # links to headings, as on GitHub
 suppress_warnings = ["config.cache"]  # functions in sphinx_gallery_conf
 default_role = "literal"  # docstrings write `name` for code, as Markdown does

@@ -249,7 +249,9 @@ def _yaml(value: object) -> str:
 
 
 def _sentence(text: str) -> str:
-    return " ".join(inspect.cleandoc(text).split()).replace("|", "\\|")
+    """Return a docstring as one line for a cell of a table."""
+    line = " ".join(inspect.cleandoc(text).split()).replace("|", "\\|")
+    return re.sub(r"(`[^`]*`)|<", lambda found: found[1] or "&lt;", line)
 
 
 def presets_page() -> str:

@@ -11,7 +11,9 @@ circuit, shows what its constants do, how a value becomes spikes, and how to rea
 # -----------------------
 #
 # The membrane of a cell is a capacitor C, and its channels are a resistor R beside it. A current i charges the
-# capacitor, and the charge leaks through the resistor::
+# capacitor, and the charge leaks through the resistor:
+#
+# .. code-block:: none
 #
 #      C dv/dt = i - v / R          or, with tau = R C:          tau dv/dt = R i - v
 #

@@ -29,7 +29,7 @@ def record(label: str) -> dvspipe.Events:
     """Return the events of a bar that moves for 200 ms."""
     rows, columns = np.indices((H, W))
     place, length = (rows, H) if label == "down" else (columns, W)
-    moved = rng.uniform(0.2, 0.4) * length + rng.uniform(0.6, 0.9) * np.linspace(-0.3, 0.5, 25) * length
+    moved = (rng.uniform(0.4, 0.6) + rng.uniform(0.6, 0.9) * np.linspace(-0.5, 0.5, 25)) * length
     if label == "left":
         moved = length - 1 - moved
     frames = 60 + 150 * np.exp(-((place - moved[:, None, None]) ** 2) / 4)
@@ -65,11 +65,11 @@ print(choice.to_yaml().replace(str(folder), "..."))
 # A bad result
 # ------------
 #
-# To see what a bad training looks like, we make one step of the complete recording: a picture of all events, without
-# time.
+# To see what a bad training looks like, we make one step of the complete recording, and do not distinguish ON from OFF:
+# a picture of all events.
 
 one_step = {
-    "bins": {"by": "recording", "steps": 1, "step_us": 20_000},
+    "bins": {"by": "recording", "steps": 1, "step_us": 20_000, "polarity": "merged"},
     "network": {"tau_mem_s": 0.04, "tau_readout_s": 0.1},
     "optimiser": {"epochs": 8},
 }
@@ -90,8 +90,8 @@ for finding in run.test.findings:
 # good                 good, but bad in use        another sensor, light, or movements of no class
 # ===================  ==========================  ==================================================
 #
-# Here it is not, so more recordings would not help. The confusions below say which of the three it is: "down" is right,
-# and "left" and "right" are confused. What distinguishes these two is the order in time, and one step has none.
+# Then look at the confusions, in the figure below: "down" is right, and "left" and "right" are confused. What
+# distinguishes these two is the order in time, and one step has none; more recordings, or more updates, would not help.
 #
 # A better one
 # ------------
@@ -131,7 +131,7 @@ plt.show()
 #
 # A network can be right for a wrong reason. dvspipe compares it with a linear classifier that only sees the number of
 # events (the diagnosis says "counting" if that is better), and with ``baseline=true`` also with a network that sees the
-# sum over time. "Left" and "right" have the same sum; only time tells them apart.
+# sum over time. "Left" and "right" have nearly the same sum; time tells them apart.
 
 print(f"by the number of events alone: {good.test.event_count_accuracy:.0%}")
 
