@@ -55,10 +55,11 @@ plt.show()
 # ------------------
 #
 # ``choose_settings`` reads all recordings and chooses steps, network and training from their durations and event rates;
-# it says why. On the command line this is ``dvspipe train clips --save mine.yaml``.
+# it says why. On the command line this is ``dvspipe train clips --save mine.yaml``. What you give is used instead: here
+# a small network and few varied copies, so that this page builds in a minute.
 
-here = {"data": {"cache": str(folder / "cache")}, "jobs": 1}
-choice = dvspipe.choose_settings(folder / "clips", here)
+small = {"data": {"cache": str(folder / "cache"), "views": 2}, "network": {"channels": [8, 16]}, "jobs": 1}
+choice = dvspipe.choose_settings(folder / "clips", small)
 print(choice.to_yaml().replace(str(folder), "..."))
 
 # %%
@@ -70,10 +71,10 @@ print(choice.to_yaml().replace(str(folder), "..."))
 
 one_step = {
     "bins": {"by": "recording", "steps": 1, "step_us": 20_000, "polarity": "merged"},
-    "network": {"tau_mem_s": 0.04, "tau_readout_s": 0.1},
-    "optimiser": {"epochs": 8},
+    "network": {"channels": [8, 16], "tau_mem_s": 0.04, "tau_readout_s": 0.1},
+    "optimiser": {"epochs": 15},
 }
-bad = dvspipe.choose_settings(folder / "clips", {**here, **one_step})
+bad = dvspipe.choose_settings(folder / "clips", {**small, **one_step})
 run = dvspipe.train(bad.config, folder / "bad")
 print(f"test accuracy {run.test.accuracy:.0%}")
 for finding in run.test.findings:
@@ -98,7 +99,7 @@ for finding in run.test.findings:
 #
 # With the steps that were chosen, and fewer epochs, since a page should build in a minute:
 
-chosen = dvspipe.choose_settings(folder / "clips", {**here, "optimiser": {"epochs": 8}})
+chosen = dvspipe.choose_settings(folder / "clips", {**small, "optimiser": {"epochs": 15}})
 good = dvspipe.train(chosen.config, folder / "good")
 print(f"test accuracy {good.test.accuracy:.0%}, validation {good.test.val_accuracy:.0%}")
 for finding in good.test.findings:
