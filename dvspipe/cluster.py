@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import ConfigError, DvspipeError, Remedy, WorkerError
@@ -54,6 +56,20 @@ class Ray:
         return items > 0
 
 
+class _Driver(NamedTuple):
+    """The process that sends items.
+
+    Args:
+        version: Its version of dvspipe.
+        folder: Its current folder, from which relative paths of items begin.
+        level: The level of the messages that it logs.
+    """
+
+    version: str
+    folder: Path
+    level: int
+
+
 class _Reply(NamedTuple):
     """What a worker sends for an item."""
 
@@ -93,14 +109,14 @@ def _map_on(
     ray: Any, work: Work[Item, Result], items: Sequence[Item], tell: Progress
 ) -> Iterator[Outcome[Item, Result]]:
     task = ray.remote(num_cpus=1, max_retries=RETRIES)(_work_remotely)
-    level = logging.getLogger(LOG_NAME).getEffectiveLevel()
+    driver = _Driver(version("dvspipe"), Path.cwd(), logging.getLogger(LOG_NAME).getEffectiveLevel())
     shared, following, done = ray.put(work), iter(enumerate(items)), 0
     waiting: dict[Any, int] = {}
     try:
         while True:
             free = max(1, int(ray.cluster_resources().get("CPU", 1))) * TASKS_PER_CORE - len(waiting)
             for index, item in islice(following, max(0, free)):
-                waiting[task.remote(version("dvspipe"), level, shared, item)] = index
+                waiting[task.remote(driver, shared, item)] = index
             if not waiting:
                 break
             tell(done, len(items))
@@ -125,24 +141,36 @@ def _receive(ray: Any, reference: Any, item: object) -> tuple[Any, DvspipeError 
         raise WorkerError(f"{item}: a node of the Ray cluster cannot work on it ({_first_line(error)})") from error
     for record in reply.log:
         logging.getLogger(record.name).handle(record)
-    if reply.error is not None and not isinstance(reply.error, DvspipeError):
+    if isinstance(reply.error, WorkerError) or not isinstance(reply.error, DvspipeError | None):
         raise reply.error
     return reply.value, reply.error
 
 
-def _work_remotely(expected: str, level: int, work: Work[Item, Result], item: Item) -> _Reply:
+def _work_remotely(driver: _Driver, work: Work[Item, Result], item: Item) -> _Reply:
     """Work on an item; runs in a worker of Ray."""
-    found = version("dvspipe")
-    if found != expected:
-        raise WorkerError(f"{os.uname().nodename}: another version of dvspipe (found {found}, expected {expected})")
+    difference = _adopt(driver)
+    if difference is not None:
+        return _Reply(None, WorkerError(f"{platform.node()}: {difference}"), [])
     records: list[logging.LogRecord] = []
     log, sender = logging.getLogger(LOG_NAME), LogSender(records.append)
     log.addHandler(sender)
-    log.setLevel(level)
+    log.setLevel(driver.level)
     try:
         return _Reply(*attempt(work, item, ignore_progress), records)
     finally:
         log.removeHandler(sender)
+
+
+def _adopt(driver: _Driver) -> str | None:
+    """Enter the folder of the driver; return how this node differs from its, None if it does not."""
+    found = version("dvspipe")
+    if found != driver.version:
+        return f"another version of dvspipe (found {found}, expected {driver.version})"
+    try:
+        os.chdir(driver.folder)
+    except OSError as error:
+        return f"{driver.folder}: {error.strerror} (expected the same folders on all nodes)"
+    return None
 
 
 def _first_line(error: Exception) -> str:

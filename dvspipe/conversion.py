@@ -382,6 +382,7 @@ def convert_many(
     recording: RecordingConfig | None = None,
     engine: Engine = Processes(),
     overwrite: bool = False,
+    waiting: Sequence[ConversionTask] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Outcome[ConversionTask, Conversion]]:
     """Convert the videos and recordings whose target does not exist, and yield the outcome of each as it is done.
@@ -392,6 +393,7 @@ def convert_many(
         recording: Settings for recordings.
         engine: Where they are converted.
         overwrite: Whether to convert all, and replace existing targets.
+        waiting: The tasks without targets, which `find_unconverted` returned; None: it is called.
         progress: Called with the numbers of files done and in all.
 
     Yields:
@@ -405,8 +407,10 @@ def convert_many(
         >>> tasks = plan_conversions([Path("videos")], Path("events"))  # doctest: +SKIP
         >>> events = sum(done.result().events for done in convert_many(tasks, engine=Processes(2)))  # doctest: +SKIP
     """
-    waiting = tasks if overwrite else find_unconverted(tasks)
-    return map_items(_Convert(video, recording, overwrite), waiting, engine=engine, progress=progress)
+    if waiting is None and not overwrite:
+        waiting = find_unconverted(tasks)
+    work = _Convert(video, recording, overwrite)
+    return map_items(work, tasks if waiting is None else waiting, engine=engine, progress=progress)
 
 
 def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
@@ -432,6 +436,11 @@ class _Convert:
     overwrite: bool
 
     def __call__(self, task: ConversionTask, progress: Progress) -> Conversion:
+        if Path(task.target).exists() and not self.overwrite:  # by a worker that was killed before it could say so
+            if task.out is not None:
+                Manifest(task.out).finish([task.source])
+            found = describe(task.target)
+            return Conversion(task.target, SensorSize(found.width, found.height), 0, found.events, found.duration_us)
         if task.out is None:
             return self._convert(task, progress)
         with Manifest(task.out).record(task.source, task.target, self._digest()) as entry:
@@ -440,9 +449,6 @@ class _Convert:
             return done
 
     def _convert(self, task: ConversionTask, progress: Progress) -> Conversion:
-        if Path(task.target).exists() and not self.overwrite:  # by a worker that was killed before it could say so
-            found = describe(task.target)
-            return Conversion(task.target, SensorSize(found.width, found.height), 0, found.events, found.duration_us)
         return convert_task(task, progress, video=self.video, recording=self.recording, overwrite=self.overwrite)
 
     def _digest(self) -> str:

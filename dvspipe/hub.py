@@ -6,7 +6,8 @@ Everything of huggingface_hub (the extra `hub`) is here: its cache, its login (`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -18,6 +19,19 @@ REFUSED = (401, 403)  # HTTP's unauthorized, and forbidden
 MOST_TEXT = 200  # characters of an error of the hub
 
 Value = TypeVar("Value")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide the lines that huggingface_hub logs for each retry; the error at the end says what is wrong."""
+    from huggingface_hub.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
 
 
 class HubModel(NamedTuple):
@@ -98,7 +112,8 @@ class HubModel(NamedTuple):
     def _call(self, use: Callable[[], Value]) -> Value:
         """Return what a function that uses the hub returns; its errors become ours."""
         try:
-            return use()
+            with _quiet():
+                return use()
         except ImportError as error:
             raise CheckpointError(
                 f"{self}: needs huggingface_hub, which is not installed; pip install 'dvspipe[hub]'"

@@ -392,6 +392,10 @@ class Shard:
         digest = hashlib.blake2b(path.as_posix().encode(errors="surrogateescape"), digest_size=8).digest()
         return int.from_bytes(digest) % self.count == self.number - 1
 
+    def choose(self, files: Sequence[Path]) -> list[Path]:
+        """Return those of some files, by their names, that are in this shard; one alone is in every shard."""
+        return [file for file in files if len(files) == 1 or Path(file.name) in self]
+
     @classmethod
     def parse(cls, text: str) -> Shard:
         """Return the shard that I/N names.

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, Sampler, get_worker_info
 
 from .config import as_settings
 from .datasets import (
@@ -32,7 +32,9 @@ from .datasets import (
     folder_settings,
     open_cache,
     open_dataset,
+    order_shards,
 )
+from .datasets.shard_files import group_by_shard
 from .encoding import BinConfig, encode_stream
 from .errors import ConfigError, DataError, DvspipeError
 from .events import Events, SensorSizeLike
@@ -45,6 +47,7 @@ __all__ = [
     "LeakyReadout",
     "Levels",
     "NeuronConfig",
+    "ShardSampler",
     "SpikeBatch",
     "SpikeDataset",
     "collate",
@@ -76,6 +79,7 @@ class SpikeDataset(Dataset[Item]):
         classes: Names of the classes; a label is an index into them.
         labels: int64 [N].
         samples: The recordings, with their names and files.
+        shards: Number of recordings of each shard, for `kind = shards`; None for others.
 
     Raises:
         DataError: The data set is not usable, or the part has no recordings. At an access: the recording cannot be
@@ -109,6 +113,8 @@ class SpikeDataset(Dataset[Item]):
             raise DataError(f"{data.title}: no recordings{f' in the part {part}' if part else ''}")
         self.classes, self.sensor, self.transform = data.classes, data.sensor, transform
         self.labels = torch.tensor([sample.label for sample in self.samples])
+        places = [sample.stored for sample in self.samples if sample.stored is not None]
+        self.shards = [count for _, count in group_by_shard(places)] if places else None
         views = config.views if part == "train" else 1
         settings = TensorSettings(bins, views, vary=config.vary, complete=complete)
         self._encoder, self._shape = SampleEncoder(settings, open_cache(config)), bins.shape(data.sensor)
@@ -127,7 +133,10 @@ class SpikeDataset(Dataset[Item]):
         sample, settings = self.samples[number], self._encoder.settings
         if sample.code is not None:
             return encode_image(sample, number, settings)
-        views = self._encoder.encode(sample, self._digest(number)).spikes
+        if sample.stored is not None:
+            views = sample.stored.read()[: settings.views]
+        else:
+            views = self._encoder.encode(sample, self._digest(number)).spikes
         if views.shape[-3:] != self._shape:
             raise DataError(f"{sample.name}: comes from another sensor than {self.sensor}")
         view: np.ndarray[Any, Any] = views[int(torch.randint(len(views), ())) if len(views) > 1 else 0]
@@ -141,6 +150,58 @@ class SpikeDataset(Dataset[Item]):
             known[:] = np.frombuffer(bytes.fromhex(digest).ljust(DIGEST_BYTES, b"\0"), np.uint8)
             return digest
         return bytes(known).hex()
+
+
+class ShardSampler(Sampler[int]):
+    """The order of the recordings of shards in which each process and each worker of a loader reads its own shards.
+
+    It depends on the seed and the epoch alone, so that a training resumes exactly with `set_epoch`. An iteration begins
+    the next epoch. If the recordings cannot be divided evenly among processes, some begin again with their first one,
+    as with a `DistributedSampler`.
+
+    Args:
+        dataset: A data set of `kind = shards`.
+        batch_size: B, of each process.
+        workers: `num_workers` of the loader.
+        seed: Seed of all orders.
+        rank: Number of this process, from 0.
+        processes: Number of processes.
+
+    Raises:
+        ConfigError: The data set is not one of shards.
+    """
+
+    def __init__(
+        self,
+        dataset: SpikeDataset,
+        batch_size: int,
+        *,
+        workers: int = 0,
+        seed: int = 0,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
+        if dataset.shards is None:
+            raise ConfigError("ShardSampler: needs a data set of shards (expected kind = shards)")
+        self.shards, self.seed, self.epoch, self.position = dataset.shards, seed, 0, 0
+        self.rank, self.processes = rank, processes
+        place = np.arange(sum(self.shards))
+        batch = place // processes // batch_size  # of its process
+        self._owners = place % processes * max(1, workers) + batch % max(1, workers)
+
+    def set_epoch(self, epoch: int, position: int = 0) -> None:
+        """Choose the epoch of the next iteration, and after how many recordings of this process it begins."""
+        self.epoch, self.position = epoch, position
+
+    def __len__(self) -> int:
+        return -(-len(self._owners) // self.processes) - self.position
+
+    def __iter__(self) -> Iterator[int]:
+        order = order_shards(self.shards, self._owners, np.random.default_rng([self.seed, self.epoch]))
+        own = order[self.rank :: self.processes]
+        numbers = np.resize(own, -(-len(order) // self.processes))[self.position :].tolist()
+        self.set_epoch(self.epoch + 1)
+        return iter(numbers)
 
 
 def _settings_of(source: str | Path | DataConfig | Mapping[str, object] | DataSet) -> DataConfig:
@@ -266,6 +327,7 @@ def loader(
     An error of a recording has its own type, message and remedies in the loop also if it occurred in a worker; a
     `DataLoader` of torch appends the message to a traceback. Among processes of `torch.distributed`, each gets its part
     of the recordings by a `DistributedSampler`, which is `loader.sampler`: call its `set_epoch` before each epoch.
+    Shards are shuffled by a `ShardSampler`.
 
     Args:
         dataset: A `SpikeDataset`, `EventStream`, or any data set with such items.
@@ -289,7 +351,14 @@ def loader(
         guarded = _GuardedStream(dataset)
     else:
         guarded = _Guarded(dataset)
-        if "sampler" not in options and "batch_sampler" not in options and torch.distributed.is_initialized():
+        is_free = "sampler" not in options and "batch_sampler" not in options
+        several = torch.distributed.is_initialized()
+        if is_free and shuffle and isinstance(dataset, SpikeDataset) and dataset.shards is not None:
+            rank, processes = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if several else (0, 1)
+            workers = int(options.get("num_workers", 0))
+            options["sampler"] = ShardSampler(dataset, batch_size, workers=workers, rank=rank, processes=processes)
+            shuffle = False
+        elif is_free and several:
             drop_last = bool(options.get("drop_last"))
             options["sampler"] = DistributedSampler(guarded, shuffle=shuffle, drop_last=drop_last)
             shuffle = False

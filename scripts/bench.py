@@ -41,6 +41,7 @@ CONVERT_REPEATS = FORMAT_REPEATS = 3
 FPS = 30
 EVENTS = 10_000_000
 CHUNK_EVENTS = 65_536
+SCALE_VIDEOS, SCALE_RECORDINGS = 200, (100, 2000)
 
 
 SYNTHETIC_PEOPLE = 4
@@ -62,6 +63,9 @@ sys.argv[0] = "dvspipe"
 runpy.run_module("dvspipe", run_name="__main__")
 """
 """Runs the command line and prints its peak memory in KiB last (Linux). `ru_maxrss` would have the parent's in it."""
+
+PRINT_COST = PRINT_PEAK.replace("[1])", "[1], time.process_time())").replace("runpy, sys", "runpy, sys, time")
+"""The same, with the CPU time of its process, without those of worker processes, behind it."""
 
 
 @dataclass(frozen=True)
@@ -488,9 +492,10 @@ def _network(python: str, T: int, B: int, side: int) -> dict[str, dict[str, Any]
 
 
 LEARNING_WAYS = {
-    "bptt": ("segment_20", "segment_50"),
+    "bptt": ("segment_10", "segment_20", "segment_50"),
     "bptt_weight": (
-        "segment_weight_20", "segment_weight_50", "ottt", "sltt", "stllr", "decolle", "spikingjelly_ottt",
+        "segment_weight_10", "segment_weight_20", "segment_weight_50", "ottt", "sltt", "stllr", "decolle",
+        "spikingjelly_ottt",
     ),
     "spikingjelly_stdp": ("stdp",),
 }  # fmt: skip
@@ -760,6 +765,47 @@ def _spend(command: list[str], threads: str = "2") -> Spent:
     return Spent(time.perf_counter() - began, cpu_s)
 
 
+def bench_scale(_options: Options) -> Iterator[Figure]:
+    """Many files: against two processes that are started by hand, and what the process that starts workers needs."""
+    with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as place:
+        folder = Path(place)
+        for number in range(SCALE_VIDEOS):
+            half = folder / "videos" / str(number % 2)
+            half.mkdir(parents=True, exist_ok=True)
+            write_video(half / f"{number}.webm", moving_texture(128, 96, 30, 0.5))
+        halves = [_convert_all(folder / "videos" / half, folder / "by hand" / half) for half in "01"]
+        _run(halves[0])  # compiled kernels and what is read are in caches
+        shutil.rmtree(folder / "by hand")
+        began = time.perf_counter()
+        running = [subprocess.Popen(half, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for half in halves]
+        codes = [process.wait() for process in running]
+        assert codes == [0, 0], codes
+        by_hand_s = time.perf_counter() - began
+        for name, target, options in (("local", 0.9, ["--jobs", "2"]), ("ray", 0.8, ["--engine", "ray"])):
+            spent = _spend(_convert_all(folder / "videos", folder / name, *options))
+            beside = {"wall s": spent.wall_s, "by hand s": by_hand_s, "load": os.getloadavg()[0]}
+            yield Figure(f"scale/{name}", by_hand_s / spent.wall_s, "of by hand", target, beside)
+        peaks_mb, cpu_s = [], []
+        for count in SCALE_RECORDINGS:
+            recordings = folder / f"{count} recordings"
+            recordings.mkdir()
+            for number in range(count):
+                (recordings / f"{number}.bin").write_bytes(bytes([number % 34, 5, 0x80, 0, 9]) * 20)
+            arguments = _convert_all(recordings, folder / f"{count} events", "--jobs", "2")[3:]
+            printed = _run([sys.executable, "-c", PRINT_COST, *arguments]).split()
+            peaks_mb.append(int(printed[-2]) * 1024 / 1e6)
+            cpu_s.append(float(printed[-1]))
+        few, many = SCALE_RECORDINGS
+        beside = {f"MB of {few}": peaks_mb[0], f"MB of {many}": peaks_mb[1]}
+        yield Figure("scale/driver_memory", peaks_mb[0] / peaks_mb[1], f"x that of {many} files", 0.9, beside)
+        per_100_s = (cpu_s[1] - cpu_s[0]) / (many - few) * 100
+        yield Figure("scale/driver_cpu", 1 / per_100_s, "x below 1 s per 100 files", 1, {"s": per_100_s})
+
+
+def _convert_all(source: Path, out: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "dvspipe", "convert", str(source), "-o", str(out), *options]
+
+
 BENCHES: dict[str, Callable[[Options], Iterator[Figure]]] = {
     "convert": bench_convert,
     "encoding": bench_encoding,
@@ -768,6 +814,7 @@ BENCHES: dict[str, Callable[[Options], Iterator[Figure]]] = {
     "learning": bench_learning,
     "loader": bench_loader,
     "network": bench_network,
+    "scale": bench_scale,
     "simulator": bench_simulator,
     "start": bench_start,
     "synthesis": bench_synthesis,

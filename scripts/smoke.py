@@ -36,6 +36,7 @@ HEAVY: Mapping[str, Sequence[str]] = {
     "data list": (),
     "data stats": ("data.root=classes",),
     "data check": ("data.root=classes",),
+    "data encode": ("data.root=classes",),
     "train": ("classes", "name=smoke", "optimiser.epochs=1"),
     "eval": ("runs/train/smoke", "data.root=classes", "--part", "all"),
     "infer": ("gesture-synthetic", "events.h5", "-o", "answers"),

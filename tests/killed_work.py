@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from dvspipe.errors import FileError
 from dvspipe.parallel import Progress
+from dvspipe.results import Manifest
 
 
 @dataclass(frozen=True)
@@ -27,3 +29,20 @@ class KillsItself:
         if item < 0:
             raise FileError(f"item {item}")
         return 2 * item
+
+
+@dataclass(frozen=True)
+class WaitsOnANode:
+    """Says on which node of a Ray cluster it begins, and waits for a file before it ends; each item is noted."""
+
+    folder: Path
+
+    def __call__(self, item: int, _: Progress) -> int:
+        import ray
+
+        node = ray.get_runtime_context().get_node_id()
+        with Manifest(self.folder).record(Path(str(item)), self.folder / str(item), ""):
+            (self.folder / f"{item}.{node}.started").touch()
+            while not (self.folder / "go").exists():
+                time.sleep(0.05)
+        return item

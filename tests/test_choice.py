@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import BAR_CLASSES, moving_bar, random_events
+from pydantic import JsonValue
 
 from dvspipe.cli import training as commands
 from dvspipe.config import build
@@ -140,3 +141,11 @@ def test_train_a_folder_from_the_command_line(
     assert "accuracy" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="--save .* mine.yaml"):
         commands.train("mine.yaml", save=Path("other.yaml"))
+
+
+@pytest.mark.parametrize("call", ["sequence", "step_state", "step"])
+def test_a_network_of_the_user_gets_no_settings_that_it_cannot_follow(tmp_path: Path, call: str) -> None:
+    network: dict[str, JsonValue] = {"kind": "module", "target": "package.nets:make", "call": call}
+    choice = choose_settings(write_folder(tmp_path / "mine", NUMBERED), {"network": network})
+    assert choice.settings["network"] == network
+    assert (choice.config.optimiser.ema == 0) == (call == "step")

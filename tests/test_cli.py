@@ -416,7 +416,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
     checkpoint = run / "weights" / "best.safetensors"
     said = dvspipe("infer", checkpoint, "data/left/0.h5", "data/right/1.h5", "--out", "said", cwd=tmp_path).stdout
     assert "left" in said
-    assert "recordings in data" in said
+    assert "folder data" in said
     assert f"calibrated on only {len(read_split(run / 'split.json').validation)} recordings" in said
     rows = list(csv.DictReader((tmp_path / "said" / "predictions.csv").read_text().splitlines()))
     assert [(row["file"], row["label"], row["class"]) for row in rows] == [

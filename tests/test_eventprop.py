@@ -85,3 +85,20 @@ def test_a_layer_learns_the_number_of_its_spikes() -> None:
 def test_constants_that_are_not_above_0_are_refused() -> None:
     with pytest.raises(ValueError, match="tau_syn = 0, .*expected numbers above 0"):
         eventprop(torch.zeros(1, 1, 1), torch.ones(1, 1), tau_mem=20.0, tau_syn=0.0)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_what_is_no_number_gives_nan_and_ends(wrong: float) -> None:
+    times, weights, _ = drawn(20.0, 5.0)
+    weights[2, 0] = wrong
+    spiked = eventprop(times, weights.requires_grad_(), tau_mem=20.0, tau_syn=5.0)
+    assert spiked.isnan().all(2).tolist() == [[neuron == 2 for neuron in range(5)]] * 2
+    times[1, 0, 0] = math.nan
+    spiked = eventprop(times, drawn(20.0, 5.0)[1], tau_mem=20.0, tau_syn=5.0)
+    assert spiked.isnan().all(2).all(1).tolist() == [False, True]
+
+
+def test_shapes_that_do_not_fit_are_named() -> None:
+    times, weights, _ = drawn(20.0, 5.0)
+    with pytest.raises(ValueError, match=r"\[2, 4, 3\].*\[4, 5\]"):
+        eventprop(times, weights.T, tau_mem=20.0, tau_syn=5.0)

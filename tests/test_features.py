@@ -133,3 +133,11 @@ def test_the_readout_is_scikit_learns_regression(classes: int) -> None:
 def test_what_cannot_train_is_refused(folder: Path, over: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config_for(folder, **over)
+
+
+def test_layers_that_have_not_converged_are_named(run: TrainingRun) -> None:
+    (finding,) = (finding for finding in run.test.findings if finding.kind == "unconverged")
+    unconverged = [name for name, mean in run.epochs[run.test.chosen_epoch - 1].convergence.items() if mean > 0.05]
+    assert unconverged
+    assert all(name in finding.text for name in unconverged)
+    assert finding.settings[0] == "stdp.passes=2"

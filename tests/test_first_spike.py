@@ -294,3 +294,10 @@ def test_a_silent_layer_is_named_with_settings_that_have_a_closed_form(tmp_path:
     (found,) = [finding for finding in run.test.findings if finding.kind == "silent"]
     assert "tau_mem_s" not in warned
     assert found.settings == ("network.gain=0.003",)
+
+
+def test_what_is_no_number_gives_nan() -> None:
+    times, weights = torch.tensor([[0.1, 0.2], [0.1, math.nan]]), torch.tensor([[2.0, 3.0], [math.nan, 3.0]])
+    assert first_spike_times(times, weights).isnan().tolist() == [[False, True], [True, True]]
+    with pytest.raises(ValueError, match=r"\[2, 2\].*\[2, 3\]"):
+        first_spike_times(times, torch.ones(2, 3))

@@ -31,7 +31,7 @@ import dvspipe.inference.classifier
 from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
 from dvspipe.config import build
 from dvspipe.encoding import BinConfig, encode_events
-from dvspipe.errors import CheckpointError, ConfigError, DataError, DvspipeError, FileError
+from dvspipe.errors import CheckpointError, ConfigError, DataError, DvspipeError, EventError, FileError
 from dvspipe.events import Events, Region, SensorSize, concatenate
 from dvspipe.formats import write
 from dvspipe.frames import Frame
@@ -56,6 +56,7 @@ from dvspipe.parallel import Processes
 from dvspipe.results import (
     Answer,
     InferenceRun,
+    Manifest,
     OutputFolder,
     RecordingFolder,
     RecordingResult,
@@ -966,7 +967,7 @@ def test_many_recordings_are_classified_stored_and_found_again(jobs: int, tmp_pa
     for number in range(3):
         write_stream(tmp_path / "data" / f"{number}.h5", (number, 0))
     options = ClassifyOptions(InferConfig(hop_us=40_000), labels=tmp_path / "data", out=tmp_path / "out")
-    tasks = [*plan_tasks([tmp_path / "data"], options.out), Task(tmp_path / "none.h5", Path("none.h5"))]
+    tasks = [*plan_tasks([tmp_path / "data"], options.out), Task(tmp_path / "none.h5", Path("none.h5"), options.out)]
     calls: list[tuple[int, int]] = []
     outcomes = list(
         classify_many(tasks, classifier, options, engine=Processes(jobs), progress=lambda *now: calls.append(now))
@@ -988,6 +989,10 @@ def test_many_recordings_are_classified_stored_and_found_again(jobs: int, tmp_pa
     np.testing.assert_array_equal([row.probabilities for row in rows], said.timeline.probabilities)
     assert folder.of("0.h5").read_segments() == said.segments
     assert [outcome.item for outcome in classify_many(tasks, classifier, options)] == tasks[3:]
+    # as Ray repeats a task whose worker was killed after its last row, but before its reply arrived
+    (again,) = classify_many(tasks[:1], classifier, options, finished=())
+    assert again.result() == next(outcome.result() for outcome in outcomes if outcome.item == tasks[0])
+    assert Manifest(tmp_path / "out").summarize().retries == 1  # of none.h5, which fails twice
 
     with pytest.raises(FileError, match="hop_us: 40000, now None.* use overwrite=True"):
         classify_many(tasks, classifier, ClassifyOptions(out=tmp_path / "out"))
@@ -1100,3 +1105,9 @@ def test_the_remedy_of_another_sensor_can_be_typed_in_python() -> None:
     assert typed.probabilities == built.probabilities
     with pytest.raises(ConfigError, match="fitt, did you mean fit"):
         classifier.predict(events, config={"fitt": "scale"})
+
+
+@pytest.mark.parametrize("recording", [None, np.zeros(3)])
+def test_what_is_neither_a_file_nor_events_is_named(recording: object) -> None:
+    with pytest.raises(EventError, match=f"found {type(recording).__name__}, expected a file or Events"):
+        Classifier.load("nmnist-synthetic").predict(recording)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from dvspipe.errors import ConfigError
 from dvspipe.events import SensorSize
 from dvspipe.learning import (
     OTTT,
@@ -349,3 +350,19 @@ def test_a_network_without_what_a_rule_needs_is_named() -> None:
         "network.norm = weight (found batch)"
     ]
     assert find_unmet_needs("bptt", NetworkConfig(kind="plif")) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "settings", "needed"),
+    [
+        (OTTT, {"norm": "batch"}, "network.norm = weight"),
+        (OTTT, {"norm": "weight", "detach_reset": False}, "network.detach_reset = true"),
+        (EProp, {"norm": "weight", "channels": (3, 4)}, "one layer"),
+    ],
+)
+def test_a_rule_names_what_a_network_lacks(rule: type[OnlineRule], settings: dict[str, Any], needed: str) -> None:
+    of_rules: dict[str, Any] = {"channels": (3,), "kernel": 3, "reset": "subtract", "detach_reset": True}
+    config = NetworkConfig.model_validate(of_rules | settings)
+    network = SpikingNetwork(config, grid=SensorSize(width=12, height=7), classes=3, dt=0.01)
+    with pytest.raises(ConfigError, match=needed):
+        rule(network)

@@ -233,6 +233,8 @@ def test_long_recordings_and_files_are_used_and_saved(classifier: Classifier, tm
     assert by_files.classifier.digest == by_events.classifier.digest
     assert calls == [(number, 6) for number in range(7)]
     by_files.save(tmp_path / "mine.safetensors")
+    by_files.save(str(tmp_path / "named.safetensors"))
+    assert (tmp_path / "named.safetensors").read_bytes() == (tmp_path / "mine.safetensors").read_bytes()
     loaded = read_checkpoint(tmp_path / "mine.safetensors")
     assert loaded.moments is not None
     assert Classifier(loaded.config, loaded.network).digest == by_files.classifier.digest
@@ -245,6 +247,9 @@ def test_recordings_and_labels_that_do_not_fit_are_refused(classifier: Classifie
         ([bar], ["right", "left"], "2 labels for 1 recordings"),
         ([bar], ["up"], r"label 'up': unknown \(expected down, left, right, or 0 to 2\)"),
         ([bar], [3], "label 3: unknown"),
+        ([bar], [None], "label None: unknown"),
+        (["wave.h5"], "right", "labels: one alone .found 'right', expected a list"),
+        ("wave.h5", ["right"], "recordings: one alone"),
         ([Events.empty(bar.sensor)], ["right"], "has no events"),
     ):
         with pytest.raises(DataError, match=message):

@@ -187,6 +187,29 @@ def test_recordings_are_checked_in_their_order_by_several_processes(tmp_path: Pa
     ]  # fmt: skip
 
 
+def test_shares_of_recordings_are_checked_and_one_is_in_all(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "in", 6)
+    files = sorted((tmp_path / "in").iterdir())
+    checked = []
+    for number in (1, 2):
+        code, output = run("check", *files, "--json", "--shard", f"{number}/2")
+        reports = json.loads(output[output.index("[\n") : output.rindex("]") + 1])
+        checked.append({Path(report["file"]).name for report in reports})
+        assert code == 0
+    assert not checked[0] & checked[1]
+    assert checked[0] | checked[1] == {path.name for path in files}
+    assert [Shard(number, 2).choose(files[:1]) for number in (1, 2)] == [files[:1]] * 2
+
+
+def test_a_share_of_one_recording_of_a_folder_is_in_the_manifest(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "in", 6)
+    tasks = [plan_tasks(tmp_path / "in", tmp_path / "out", shard=Shard(number, 12)) for number in range(1, 13)]
+    assert any(len(share) == 1 for share in tasks)
+    assert {task.out for share in tasks for task in share} == {tmp_path / "out"}
+    (alone,) = plan_tasks(tmp_path / "in" / "0.bin", tmp_path / "out")
+    assert alone.out is None
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

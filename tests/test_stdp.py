@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dvspipe.errors import DataError
+from dvspipe.errors import ConfigError, DataError
 from dvspipe.learning import PairRule, Traces, TripletRule, apply_stdp
 
 UNBOUNDED = PairRule(bound="none")
@@ -161,3 +161,9 @@ def test_traces_that_are_no_numbers_are_refused() -> None:
     traces = Traces(torch.full((2, 3), math.nan), torch.zeros(2, 3))
     with pytest.raises(DataError, match="NaN or infinity in the pre"):
         apply_stdp(torch.zeros(3, 3), torch.zeros(5, 3), torch.zeros(5, 3), PairRule(), dt_s=1e-3, traces=traces)
+
+
+def test_a_step_takes_time() -> None:
+    spikes = torch.zeros(3, 2)
+    with pytest.raises(ConfigError, match="dt_s = -1"):
+        apply_stdp(torch.rand(2, 2), spikes, spikes, PairRule(), dt_s=-1)

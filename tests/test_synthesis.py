@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from dvspipe.errors import DataError, FileError
 from dvspipe.events import Events
+from dvspipe.files import lock_folder
 from dvspipe.formats import describe, read
-from dvspipe.parallel import Processes, Progress
+from dvspipe.parallel import Processes, Progress, Shard
 from dvspipe.synthesis import (
     GESTURE_SENSOR,
     GESTURES,
@@ -478,3 +479,13 @@ def test_frames_of_a_video_are_eight_bit_srgb():
     assert linear.image.dtype == np.uint16
     frame = next(iter(gesture_frames(0, person=0, clip=0, seed=0)))
     assert (frame.image.dtype, frame.transfer) == (np.dtype(np.uint8), "srgb")
+
+
+def test_shares_of_synthetic_recordings_are_written_at_the_same_time(tmp_path: Path) -> None:
+    record = SynthesisRecord(kind="texts", seed=0)
+    work = {Path(f"{number}.txt"): partial(Path.write_text, data=str(number)) for number in range(9)}
+    first = write_recordings(tmp_path, record, work, shard=Shard(1, 2))
+    with lock_folder(tmp_path):  # as another share does not
+        second = write_recordings(tmp_path, record, work, shard=Shard(2, 2))
+    assert (first > 0, second > 0, first + second) == (True, True, 9)
+    assert write_recordings(tmp_path, record, work) == 0

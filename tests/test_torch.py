@@ -214,6 +214,11 @@ def test_what_is_no_data_set_is_said(tmp_path: Path) -> None:
         (lambda: given(part="test"), "no recordings in the part test"),
         (lambda: given(part="training"), "no part training"),
         (lambda: from_recordings([]), "no recordings"),
+        (lambda: from_recordings(["a.h5"]), "found 'a.h5'"),  # type: ignore[list-item]
+        (lambda: from_tonic("NMNIST"), "not a data set of Tonic"),
+        (lambda: from_tonic(None), "not a data set of Tonic"),
+        (lambda: LIF({"tau_mem_s": 0.03}, dt=0), "dt = 0"),
+        (lambda: LIF.from_norse(LIBoxParameters()), "found LIBoxParameters"),  # type: ignore[arg-type]
         (lambda: from_recordings([(RECORDINGS[0], -1)]), "found -1"),
         (lambda: from_recordings([(RECORDINGS[0], "wave")]), "found 'wave'"),  # type: ignore[list-item]
         (lambda: from_recordings([(tmp_path / "a.h5", 0)]), "a.h5"),

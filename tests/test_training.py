@@ -818,7 +818,7 @@ def test_a_checkpoint_is_tested_on_what_it_did_not_learn_from(run: TrainingRun, 
     shutil.copytree(folder / "train", tmp_path / "other")
     confusion(run.checkpoint, "test", 1, tmp_path / "other")
     confusion(alone, "validation", 1)
-    assert [text.partition(":")[0] for text in texts] == ["recordings in other", f"recordings in {folder.name}"]
+    assert [text.partition(":")[0] for text in texts] == ["folder other", f"folder {folder.name}"]
     assert "split by seed 1" in texts[0]
     lacking = tmp_path / "run" / "weights" / "best.safetensors"
     lacking.parent.mkdir(parents=True)

@@ -233,8 +233,8 @@ class _Conversions:
         failed = 0
         with progress() as show:
             outcomes = convert_many(
-                waiting, video=self.of_video, recording=self.of_recording, engine=engine, overwrite=self.overwrite,
-                progress=partial(show, "files"),
+                tasks, video=self.of_video, recording=self.of_recording, engine=engine, overwrite=self.overwrite,
+                waiting=waiting, progress=partial(show, "files"),
             )  # fmt: skip
             for outcome in outcomes:
                 try:

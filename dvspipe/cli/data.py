@@ -1,23 +1,42 @@
-"""Data sets: which kinds there are, what one holds, and what is wrong with it."""
+"""Data sets: which kinds there are, what one holds, what is wrong with it, and its spike tensors before training."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from ..config import SettingsTree, build, count_noun
 from ..errors import ConfigError
-from .options import AsJson, Config, Overrides, read_config
-from .screen import EXIT_SOME_FAILED, fail, make_table, messages, progress, screen, show_name
+from .options import (
+    AsJson,
+    Config,
+    EngineName,
+    Jobs,
+    Overrides,
+    Overwrite,
+    RayAddress,
+    ShardOption,
+    choose_engine,
+    note_shard,
+    parse_bytes,
+    parse_shard,
+    read_config,
+)
+from .screen import EXIT_SOME_FAILED, fail, make_table, messages, notes, progress, screen, show_name, skip
 
 if TYPE_CHECKING:
+    from ..datasets import DataConfig, DataSet, TensorPlan
     from ..datasets.survey import Survey
+    from ..encoding import BinConfig
+    from ..parallel import Engine, Shard
 
-data = typer.Typer(help="List kinds of data sets; show and check what one holds.", no_args_is_help=True)
+data = typer.Typer(help="List kinds of data sets; show, check and encode what one holds.", no_args_is_help=True)
 
 KINDS = (
     ("nmnist", "N-MNIST: 60,000 + 10,000 digits, 34x34", "ROOT/Train/<digit>/*.bin, ROOT/Test; complete or partial"),
@@ -27,6 +46,7 @@ KINDS = (
     ("tonic", "labelled data sets of Tonic, data.name=NCALTECH101", "ROOT/<name>, as Tonic unpacks it (docs/data.md)"),
     ("folder", "your recordings or videos", "ROOT/<class>/<recording>, or ROOT/train/<class> and ROOT/test/<class>"),
     ("labelled", "your recordings with label files", "NAME.SUFFIX with NAME_labels.csv: class,start_us,end_us"),
+    ("shards", "spike tensors of any of these", "what dvspipe data encode --shards writes"),
 )  # fmt: skip
 """Kinds, what they are, and which files they expect."""
 
@@ -84,9 +104,94 @@ def check(config: Config, settings: Overrides = None, as_json: AsJson = False) -
         screen.print(f"{found.title}: {count_noun(recordings, 'recording')} of {groups}, nothing wrong")
 
 
+@data.command("encode")
+def encode(
+    context: typer.Context,
+    config: Config,
+    settings: Overrides = None,
+    shards: Annotated[
+        Path | None, typer.Option("--shards", metavar="FOLDER", help="Write the spike tensors as tar shards, too.")
+    ] = None,
+    shard_size: Annotated[
+        str | None, typer.Option("--shard-size", metavar="SIZE", help="Size of a shard; default: 256MB.")
+    ] = None,
+    jobs: Jobs = 1,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
+    shard: ShardOption = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Encode the recordings of an experiment into the cache before training, or into shards to train from."""
+    if shard_size is not None and shards is None:
+        raise ConfigError("--shard-size: only for --shards")
+    size = None if shard_size is None else parse_bytes(shard_size)
+    done_by, share = choose_engine(context, jobs, engine, ray_address), parse_shard(shard)
+    if shards is not None and share.count > 1:
+        raise ConfigError(
+            f"--shards: one process writes them, and --shard {share} gives some recordings; encode all shares into the "
+            "cache first, then write the shards from it"
+        )
+    from ..datasets import TensorPlan, TensorSettings, leave_out_copies, open_cache, open_dataset, write_shards
+    from ..datasets.shards import SHARD_BYTES
+
+    of_data, bins, seed = _read_settings(config, settings)
+    cache = open_cache(of_data)
+    plan = TensorPlan(TensorSettings(bins, of_data.views, vary=of_data.vary, seed=seed), cache)
+    found = open_dataset(of_data, seed, bins)
+    if shards is None:
+        _fill_cache(found, plan, of_data, share, done_by)
+        return
+    with progress() as show:
+        found = leave_out_copies(found, partial(show, "comparing recordings"))
+        index = write_shards(
+            shards, found, plan, size=size or SHARD_BYTES, engine=done_by, overwrite=overwrite,
+            progress=partial(show, "recordings"),
+        )  # fmt: skip
+    total = sum(each.bytes for each in index.shards)
+    counts = ", ".join(f"{part} {len(samples)}" for part, samples in found.parts.items())
+    screen.print(f"{show_name(shards)}: {count_noun(len(index.shards), 'shard')}, {total / 1e6:,.1f} MB; {counts}")
+    notes.print(
+        f"next:\n  {shlex.join(['dvspipe', 'train', config, *(settings or [])])} data.kind=shards data.root={shards}"
+    )
+
+
+def _fill_cache(found: DataSet, plan: TensorPlan, config: DataConfig, share: Shard, engine: Engine) -> None:
+    from ..datasets import encode_many, list_samples
+
+    if plan.cache is None:
+        raise ConfigError("data.cache = none: no cache to fill (expected a folder, or --shards)")
+    samples = [item for item in list_samples(found) if _place(item.sample.name, config.root) in share]
+    note_shard(share, len(samples))
+    failed = 0
+    with progress() as show:
+        for outcome in encode_many(samples, plan, engine=engine, progress=partial(show, "recordings")):
+            if outcome.error is not None:
+                failed += 1
+                skip(outcome.error)
+    if failed:
+        fail(f"{failed} of {len(samples)} recordings could not be encoded", EXIT_SOME_FAILED)
+    screen.print(f"{show_name(plan.cache.folder)}: spike tensors of {count_noun(len(samples), 'recording')}")
+
+
+def _place(name: str, root: Path | None) -> Path:
+    """Return the name of a recording relative to the folder of the data set."""
+    path = Path(name)
+    return path.relative_to(root) if root is not None and path.is_relative_to(root) else path
+
+
 def _survey(config: str, settings: list[str] | None) -> Survey:
-    from ..datasets import DataConfig, open_dataset
+    from ..datasets import open_dataset
     from ..datasets.survey import survey
+
+    of_data, bins, seed = _read_settings(config, settings)
+    opened = open_dataset(of_data, seed, bins, with_problems=True)
+    with progress() as show:
+        return survey(opened, partial(show, "recordings"))
+
+
+def _read_settings(config: str, settings: list[str] | None) -> tuple[DataConfig, BinConfig, int]:
+    """Return the data set of a configuration, the steps of its spike tensors, and its seed."""
+    from ..datasets import DataConfig
     from ..encoding import BinConfig
 
     merged = read_config(config, settings)
@@ -94,9 +199,7 @@ def _survey(config: str, settings: list[str] | None) -> Survey:
     if not isinstance(seed, int):
         raise ConfigError(f"{config}: seed = {seed!r}, expected a whole number")
     bins = build(BinConfig, _group(merged, "bins"), config)
-    opened = open_dataset(build(DataConfig, _group(merged, "data"), config), seed, bins, with_problems=True)
-    with progress() as show:
-        return survey(opened, partial(show, "recordings"))
+    return build(DataConfig, _group(merged, "data"), config), bins, seed
 
 
 def _group(settings: SettingsTree, name: str) -> SettingsTree:

@@ -165,7 +165,7 @@ def infer(
                 results[outcome.item] = outcome.result()
                 if as_json:
                     _print_json(outcome.result())
-            elif len(tasks) == 1:
+            elif len(tasks) == 1 and share.count == 1:
                 raise outcome.error
             else:
                 errors.append(outcome.error)

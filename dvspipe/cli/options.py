@@ -161,6 +161,23 @@ def parse_shard(text: str | None) -> Shard:
     return Shard.parse(text) if text else Shard.of_array(os.environ) or ALL
 
 
+def parse_bytes(text: str) -> int:
+    """Return a size such as 256MB or 1GiB in bytes.
+
+    Raises:
+        ConfigError: It is none, or zero.
+    """
+    from pydantic import ByteSize, TypeAdapter, ValidationError
+
+    try:
+        size = TypeAdapter(ByteSize).validate_python(text)
+    except ValidationError as error:
+        raise ConfigError(f"{text}: not a size (expected bytes, or a unit, such as 256MB)") from error
+    if size <= 0:
+        raise ConfigError(f"{text}: no size (expected 1 byte or more)")
+    return size
+
+
 def note_shard(shard: Shard, files: int) -> None:
     """Print the share of the files that is worked on, if it is not all."""
     if shard.count > 1 and not notes.quiet:

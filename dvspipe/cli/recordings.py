@@ -25,11 +25,14 @@ from .options import (
     RayAddress,
     Roi,
     Sensor,
+    ShardOption,
     Start,
     Stop,
     choose_engine,
+    note_shard,
     parse_hints,
     parse_sensor,
+    parse_shard,
     select_part,
     to_us,
 )
@@ -136,6 +139,7 @@ def check(
     jobs: Jobs = 1,
     engine: EngineName = "local",
     ray_address: RayAddress = None,
+    shard: ShardOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Find what is wrong or unusual in recordings; exit code 1 if something is wrong."""
@@ -143,7 +147,9 @@ def check(
 
     settings = build(CheckSettings, {"gap_us": to_us(gap)}, "check")
     options = CheckOptions(parse_sensor(sensor), parse_hints(hint), settings)
-    done_by = choose_engine(context, jobs, engine, ray_address)
+    done_by, share = choose_engine(context, jobs, engine, ray_address), parse_shard(shard)
+    files = share.choose(files)
+    note_shard(share, len(files))
     with progress() as show:
         outcomes = check_many(files, options, engine=done_by, progress=show_share(show, len(files)))
         reports = _collect(outcomes, len(files))

@@ -103,6 +103,8 @@ def as_option(remedy: Remedy) -> str:
     Example:
         >>> as_option(Remedy("overwrite", True, "replace it")), as_option(Remedy("hints.columns", "txyp"))
         ('--overwrite to replace it', '--hint columns=txyp')
+        >>> as_option(Remedy("config.stateful", False, "classify windows"))
+        'no --stateful to classify windows'
     """
     outer, _, field = remedy.setting.rpartition(".")
     if outer == "hints":
@@ -112,7 +114,9 @@ def as_option(remedy: Remedy) -> str:
     option = f"--{field.removesuffix('_us').removesuffix('_s').replace('_', '-')}"
     if field.endswith("_us") and isinstance(remedy.value, int):
         return remedy.explain(f"{option} {remedy.value / 1000:g}")  # options are in ms
-    return remedy.explain(option if remedy.value is True else f"{option} {remedy.value}")
+    if remedy.value is False:
+        option = f"no {option}"
+    return remedy.explain(option if isinstance(remedy.value, bool) else f"{option} {remedy.value}")
 
 
 def fail(message: str, code: int) -> None:

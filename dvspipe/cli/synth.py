@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import EngineName, Jobs, RayAddress, Seed, choose_engine
+from .options import EngineName, Jobs, RayAddress, Seed, ShardOption, choose_engine, parse_shard
 from .screen import notes, progress, screen
 
 synth = typer.Typer(help="Make synthetic recordings with labels.", no_args_is_help=True)
@@ -40,14 +40,15 @@ def nmnist(
     jobs: Jobs = 2,
     engine: EngineName = "local",
     ray_address: RayAddress = None,
+    shard: ShardOption = None,
 ) -> None:
     """Record MNIST's digits as N-MNIST was recorded, with a simulated sensor. Resumes where it was stopped."""
     from ..synthesis import DigitsPlan, write_digits
 
-    made_by = choose_engine(context, jobs, engine, ray_address)
+    made_by, share = choose_engine(context, jobs, engine, ray_address), parse_shard(shard)
     plan = DigitsPlan(mnist, count, test, seed, exclude, videos)
     with progress() as show:
-        written = write_digits(out, plan, engine=made_by, progress=partial(show, "synthetic files"))
+        written = write_digits(out, plan, engine=made_by, shard=share, progress=partial(show, "synthetic files"))
     screen.print(f"{out}: synthetic recordings of digits: {count + test}, new files: {written}")
     notes.print(
         f"next:\n  {shlex.join(['dvspipe', 'train', 'nmnist-synthetic', f'data.root={out}'])} data.test_root=NMNIST"
@@ -75,14 +76,15 @@ def gestures(
     jobs: Jobs = 2,
     engine: EngineName = "local",
     ray_address: RayAddress = None,
+    shard: ShardOption = None,
 ) -> None:
     """Render people who perform the gestures of DVS128 Gesture, as cameras see them. Resumes where it was stopped."""
     from ..synthesis import GESTURES, GesturesPlan, write_gestures
 
-    made_by = choose_engine(context, jobs, engine, ray_address)
+    made_by, share = choose_engine(context, jobs, engine, ray_address), parse_shard(shard)
     plan = GesturesPlan(people, clips, seed, round(duration * 1e6), videos, camera)
     with progress() as show:
-        written = write_gestures(out, plan, engine=made_by, progress=partial(show, "synthetic clips"))
+        written = write_gestures(out, plan, engine=made_by, shard=share, progress=partial(show, "synthetic clips"))
     screen.print(
         f"{out}: {plan.count} synthetic clips in {len(GESTURES)} classes, people: {people}, new files: {written}"
     )

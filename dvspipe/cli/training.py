@@ -16,7 +16,7 @@ import typer
 from rich.text import Text
 
 from ..config import SettingsTree, build, find_differences, merge_settings, parse_overrides, read_yaml
-from ..errors import ConfigError, FileError
+from ..errors import ConfigError, FileError, Remedy
 from ..files import REPLACE
 from ..results import RunFolder
 from .infer import print_answers
@@ -199,7 +199,14 @@ def _check_run_folder(folder: Path, *, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise FileError(f"{folder}: is a file, expected a folder for the run")
     if folder.is_dir() and not overwrite and not _is_unstarted(folder):
-        raise FileError(f"{folder}: already exists and is not empty", REPLACE)
+        remedies = [REPLACE, Remedy("resume", folder, "resume the run")] if _can_resume(folder) else [REPLACE]
+        raise FileError(f"{folder}: already exists and is not empty", *remedies)
+
+
+def _can_resume(folder: Path) -> bool:
+    """Return whether a folder has a training that has not ended."""
+    run = RunFolder(folder)
+    return run.config.is_file() and not run.test.is_file()
 
 
 def _is_unstarted(folder: Path) -> bool:
@@ -221,8 +228,8 @@ def _keep_freed_memory() -> None:
 
 
 @contextmanager
-def _callback() -> Iterator[TrainingCallback]:
-    """Yield a callback that prints what a training does."""
+def _callback(held_out: str = "validation") -> Iterator[TrainingCallback]:
+    """Yield a callback that prints what a training does, with the name of the recordings that it is not fitted to."""
     from ..training import TrainingCallback
 
     _keep_freed_memory()
@@ -239,7 +246,7 @@ def _callback() -> Iterator[TrainingCallback]:
         def on_epoch(self, row: EpochRow) -> None:
             notes.print(
                 f"epoch {row.epoch:3d}  loss {row.train_loss:.3f}  accuracy {row.train_accuracy:6.1%}  "
-                f"validation {row.val_accuracy:6.1%}  {row.seconds:.1f} s"
+                f"{held_out} {row.val_accuracy:6.1%}  {row.seconds:.1f} s"
             )
 
         def on_warning(self, text: str) -> None:
@@ -265,7 +272,7 @@ def _train(
     from ..training import train as train_classifier
 
     note = _describe_changes(folder, config) if resume and changed else ""
-    with _callback() as callback:
+    with _callback("left out" if config.optimiser.rule == "readout" else "validation") as callback:
         try:
             run = train_classifier(
                 config,

@@ -15,6 +15,7 @@ from .images import open_mnist
 from .public import open_dvs_gesture, open_nmnist
 from .rendered import open_rendered
 from .samples import PARTS, DataSet, Part, Sample, divide, leave_out_copies
+from .shards import TensorPlan, encode_many, list_samples, open_shards, write_shards
 from .source import DataSource
 from .split import Split, check_split, read_split, restore_split, write_split
 from .tensors import (
@@ -24,6 +25,7 @@ from .tensors import (
     SpikeTensors,
     TensorSettings,
     encode_image,
+    order_shards,
     plain_batches,
     training_batches,
 )
@@ -46,6 +48,7 @@ __all__ = [
     "SampleEncoder",
     "SpikeTensors",
     "Split",
+    "TensorPlan",
     "TensorSettings",
     "TransformConfig",
     "VaryConfig",
@@ -54,17 +57,21 @@ __all__ = [
     "default_cache",
     "divide",
     "encode_image",
+    "encode_many",
     "folder_settings",
     "from_recordings",
     "from_tonic",
     "leave_out_copies",
+    "list_samples",
     "make_transform",
     "open_cache",
     "open_dataset",
+    "order_shards",
     "plain_batches",
     "read_split",
     "restore_split",
     "training_batches",
+    "write_shards",
     "write_split",
 ]
 
@@ -81,6 +88,7 @@ KINDS: Mapping[DataKind, Callable[[DataSource], DataSet]] = {
     "gestures": _open_gestures,
     "mnist": open_mnist,
     "tonic": open_tonic,
+    "shards": open_shards,
 }
 """The function that opens a data set, by its kind."""
 

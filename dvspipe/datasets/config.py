@@ -14,7 +14,7 @@ from ..encoding import CodeName
 from ..formats import Hints
 from .augmentation import VaryConfig
 
-DataKind = Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mnist", "tonic"]
+DataKind = Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mnist", "tonic", "shards"]
 """Every kind of data set; see `DataConfig.kind`."""
 
 ImageCode = Literal["constant", "contrast", CodeName]
@@ -29,7 +29,8 @@ class DataConfig(Settings):
     below ROOT, each with a NAME_labels.csv beside it that lists the start, end and class of its gestures. `nmnist`:
     ROOT/Train/<digit>/*.bin and ROOT/Test. `dvsgesture`: DVS128 Gesture as distributed by Tonic or by IBM. `gestures`:
     a folder with the classes of DVS128 Gesture or, without a root, rendered ones. `mnist`: ROOT with the four files of
-    MNIST, whose images become spikes by `code`. `tonic`: the class `name` of `tonic.datasets`, with the `options`."""
+    MNIST, whose images become spikes by `code`. `tonic`: the class `name` of `tonic.datasets`, with the `options`.
+    `shards`: ROOT with spike tensors that were written as tar archives, and their index.json."""
     name: str | None = None
     """`tonic`: the class of `tonic.datasets`, such as NCALTECH101; its files are in, or downloaded to, ROOT/<name>."""
     options: dict[str, JsonValue] = Field(default_factory=dict)

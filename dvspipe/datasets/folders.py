@@ -187,7 +187,7 @@ def _open_class_folders(
     test = list_class_folders(source, testing, classes, sensor) if testing else Listing()
     found = train + test
     data = DataSet(
-        f"recordings in {source.root.name}",
+        f"folder {source.root.name}",
         classes,
         sensor or find_sensor(source, train.samples),
         problems=found.problems,
@@ -212,7 +212,7 @@ def open_labelled(source: DataSource) -> DataSet:
         [replace(sample, label=classes.index(name)) for name, sample in part] for part in (train, test)
     )
     sensor = source.sensor or find_sensor(source, train_samples)
-    data = DataSet(f"labelled recordings in {root.name}", classes, sensor)
+    data = DataSet(f"folder {root.name}", classes, sensor)
     return divide_parts(source, data, train_samples, test_samples)
 
 

@@ -39,7 +39,7 @@ def from_recordings(
         (('0', '1', '2'), '12x7', 2)
     """
     known = None if sensor is None else SensorSize.of(sensor)
-    samples = tuple(_sample_of(number, *pair, sensor=known) for number, pair in enumerate(recordings))
+    samples = tuple(_sample_of(number, pair, sensor=known) for number, pair in enumerate(recordings))
     if not samples:
         raise DataError("no recordings")
     classes = tuple(str(label) for label in range(1 + max(sample.label for sample in samples)))
@@ -52,7 +52,10 @@ def from_recordings(
     return DataSet(f"{len(samples)} recordings", classes, found, train=samples)
 
 
-def _sample_of(number: int, recording: Events | str | Path, label: int, *, sensor: SensorSize | None) -> Sample:
+def _sample_of(number: int, pair: tuple[Events | str | Path, int], *, sensor: SensorSize | None) -> Sample:
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise DataError(f"recording {number}: expected a pair of a recording and its label (found {pair!r})")
+    recording, label = pair
     try:
         label = operator.index(label)
     except TypeError:

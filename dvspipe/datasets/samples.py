@@ -19,6 +19,7 @@ from ..encoding import SpikeCode
 from ..errors import DataError, DvspipeError
 from ..events import Events, SensorSize
 from ..parallel import Progress
+from .shard_files import StoredTensors
 
 Image = NDArray[np.uint8]
 """An image [H, W], which a spike code turns into spikes."""
@@ -40,6 +41,7 @@ class Sample:
         version: Returns a text that changes with the content; picklable.
         code: How an image becomes spikes; None for events.
         file: The recording or video that the sample is, or is a part of; None if there is none.
+        stored: Where its spike tensors are in a shard, which has no events; None if it has events or is an image.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Sample:
     version: Callable[[], str]
     code: SpikeCode | None = None
     file: Path | None = None
+    stored: StoredTensors | None = None
 
     def __str__(self) -> str:
         return self.name

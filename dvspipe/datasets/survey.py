@@ -13,6 +13,7 @@ from ..errors import DataError
 from ..events import Events, SensorSize
 from ..parallel import Progress
 from .samples import DataSet, Part, Sample
+from .shard_files import StoredTensors
 
 
 class ClassFigures(BaseModel):
@@ -24,7 +25,8 @@ class ClassFigures(BaseModel):
         validation: Number of recordings in the validation part.
         test: Number of recordings in the test part.
         groups: Number of people or sources.
-        events: Median number of events; None, here and below, if no recording could be loaded.
+        events: Median number of events; None, here and below, if no recording could be loaded; in shards, only the
+            numbers of events are known.
         fewest: Smallest number of events.
         most: Largest number of events.
         duration_s: Median time from the first event to the last.
@@ -76,7 +78,7 @@ class Measurement:
         version: A text that changes with its content; empty if it cannot be loaded.
         sensor: Its sensor.
         events: Number of events.
-        duration_us: Time from the first event to the last.
+        duration_us: Time from the first event to the last; None, as the next, of a sample in a shard.
         on: Number of ON events.
         problems: A line for each: it cannot be loaded, is empty, comes from another sensor, or is a duplicate.
     """
@@ -85,8 +87,8 @@ class Measurement:
     version: str
     sensor: SensorSize
     events: int
-    duration_us: int
-    on: int
+    duration_us: int | None
+    on: int | None
     problems: tuple[str, ...]
 
 
@@ -104,7 +106,8 @@ def survey(data: DataSet, progress: Progress | None = None) -> Survey:
         DataError: The samples are images.
     """
     measured = measure(data, progress)
-    problems = [*data.problems, *data.warnings, *(problem for each in measured for problem in each.problems)]
+    found = (problem for each in measured for problem in each.problems)  # one of a shard is that of all its samples
+    problems = list(dict.fromkeys([*data.problems, *data.warnings, *found]))
     missing = sorted(set(range(len(data.classes))) - {sample.label for sample in data.train})
     if missing:
         names = ", ".join(data.classes[label] for label in missing)
@@ -150,6 +153,8 @@ def measure(data: DataSet, progress: Progress | None = None) -> list[Measurement
 
 
 def _measure(sample: Sample, sensor: SensorSize) -> Measurement:
+    if sample.stored is not None:
+        return _measure_stored(sample, sample.stored, sensor)
     try:
         events, version = sample.read_content(), sample.read_version()
     except DataError as error:
@@ -165,6 +170,14 @@ def _measure(sample: Sample, sensor: SensorSize) -> Measurement:
     return Measurement(sample.label, version, events.sensor, len(events), events.duration_us, on, tuple(problems))
 
 
+def _measure_stored(sample: Sample, stored: StoredTensors, sensor: SensorSize) -> Measurement:
+    try:
+        stored.read()
+    except DataError as error:
+        return Measurement(sample.label, "", sensor, 0, None, None, (str(error),))
+    return Measurement(sample.label, sample.read_version(), sensor, stored.counts[0], None, None, ())
+
+
 def _summarise(
     name: str, labels: Sequence[int], samples: Sequence[tuple[Part, Sample]], measured: Sequence[Measurement]
 ) -> ClassFigures:
@@ -174,6 +187,8 @@ def _summarise(
     filled = [each for each in measured if each.label in labels and each.events]
     counts = [each.events for each in filled]
     rates = [each.events / each.duration_us * 1e6 for each in filled if each.duration_us]
+    durations_us = [each.duration_us for each in filled if each.duration_us is not None]
+    shares = [each.on / each.events for each in filled if each.on is not None]
     return ClassFigures(
         name=name,
         train=parts["train"],
@@ -183,7 +198,7 @@ def _summarise(
         events=float(np.median(counts)) if counts else None,
         fewest=min(counts, default=None),
         most=max(counts, default=None),
-        duration_s=float(np.median([each.duration_us for each in filled])) * 1e-6 if filled else None,
+        duration_s=float(np.median(durations_us)) * 1e-6 if durations_us else None,
         rate_hz=float(np.median(rates)) if rates else None,
-        on_fraction=float(np.mean([each.on / each.events for each in filled])) if filled else None,
+        on_fraction=float(np.mean(shares)) if shares else None,
     )

@@ -18,10 +18,12 @@ from ..parallel import Processes, Progress, ignore_progress, map_items, prefetch
 from .augmentation import AugmentConfig, Spikes, VaryConfig, augment, mirrored_labels, mix, vary
 from .cache import ARRAYS, Cache
 from .samples import Image, Sample
+from .shard_files import group_by_shard
 from .transforms import TransformConfig, apply_transforms
 
 IN_MEMORY_BYTES = 2 << 30  # of spike tensors that are kept in memory; more are read from the cache in each epoch
 PREFETCHED_BATCHES = 4
+SHUFFLED_SAMPLES = 2048  # of the shards of a reader, among which the order is random
 MEASURED_S, WORTH_PROCESSES_S = 1.0, 8.0  # a process takes some seconds to start
 AUGMENT_STREAM = 1
 COUNTED = tuple(each.name for each in fields(BinCounts))
@@ -100,7 +102,8 @@ class Batch(NamedTuple):
 class SpikeTensors:
     """The spike tensors [views, T, C, H, W] of samples.
 
-    Images are encoded by their spike code at each access; they have one view and are not cached.
+    Images are encoded by their spike code at each access; they have one view and are not cached. Tensors in shards are
+    read at each access.
 
     Args:
         samples: At least one.
@@ -109,9 +112,13 @@ class SpikeTensors:
         jobs: Number of processes that encode, if that takes long.
         progress: Called with the number of samples done and in all.
 
+    Attributes:
+        labels: int64 [N].
+        shards: Number of samples of each shard, in the order of the samples; None if the samples are in none.
+
     Raises:
-        DataError: A recording is empty or comes from another sensor than the first, or the tensors do not fit in
-            memory.
+        DataError: A recording is empty or comes from another sensor than the first, a shard has not the expected
+            content, or the tensors do not fit in memory.
         DvspipeError: A recording cannot be read; the message names it.
     """
 
@@ -131,8 +138,11 @@ class SpikeTensors:
         self._digests: list[str] = []
         self._in_memory: NDArray[Any] | None = None
         self._counts = np.zeros((len(samples), len(COUNTED)), np.int64)
+        self.shards: list[int] | None = None
         self._of_images = samples[0].code is not None
-        if self._of_images:
+        if samples[0].stored is not None:
+            self._check_shards(progress)
+        elif self._of_images:
             self._counts[:, 0] = [int(np.sum(cast(Image, sample.load()))) for sample in samples]
         else:
             self._encode_all(jobs, progress)
@@ -158,10 +168,22 @@ class SpikeTensors:
             if progress:
                 progress(number + 1, len(samples))
 
+    def _check_shards(self, progress: Progress | None) -> None:
+        places = [sample.stored for sample in self._samples if sample.stored is not None]
+        found = list(group_by_shard(places))
+        for number, (shard, _) in enumerate(found):
+            if progress:
+                progress(number, len(found))
+            shard.check()
+        self.shards = [count for _, count in found]
+        self._counts[:] = [place.counts for place in places]
+
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, number: int) -> NDArray[Any]:
+        if (place := self._samples[number].stored) is not None:
+            return place.read()[: self._settings.views]
         if self._of_images:
             return encode_image(self._samples[number], number, self._settings)[None]
         if self._in_memory is not None:
@@ -178,12 +200,13 @@ class SpikeTensors:
         """Return the spike tensor [T, C, H, W] of a recording that is read again, after `apply_transforms`.
 
         Raises:
-            ConfigError: The samples are images, or a transform is wrong.
+            ConfigError: The samples are images or in shards, or a transform is wrong.
             DataError: The recording cannot be read, or a transform cannot be applied.
         """
-        events = self._samples[number].read_content()
-        if not isinstance(events, Events):
-            raise ConfigError("augment.tonic: changes events, and the samples are images")
+        if self.shards is not None or self._of_images:
+            kind = "images" if self._of_images else "spike tensors of shards"
+            raise ConfigError(f"augment.tonic: changes events, and the samples are {kind}")
+        events = cast(Events, self._samples[number].read_content())
         return encode_events(apply_transforms(events, transforms, rng), self._settings.bins)
 
     def counts(self) -> list[BinCounts]:
@@ -200,23 +223,19 @@ class BatchSettings:
         augment: How recordings are augmented.
         classes: Names of the classes.
         seed: Seed of all draws.
-        min_size: A last batch of fewer recordings is left out.
+        processes: Number of processes that train together; a last batch of fewer recordings is left out.
+        rank: Which of them draws, from 0; it has its part of every batch, and reads its own shards.
     """
 
     size: int
     augment: AugmentConfig
     classes: Sequence[str]
     seed: int = 0
-    min_size: int = 1
+    processes: int = 1
+    rank: int = 0
 
 
-def training_batches(
-    tensors: SpikeTensors,
-    settings: BatchSettings,
-    epoch: int,
-    *,
-    select: Callable[[list[int]], list[int]] | None = None,
-) -> Iterator[Batch]:
+def training_batches(tensors: SpikeTensors, settings: BatchSettings, epoch: int) -> Iterator[Batch]:
     """Yield shuffled batches of one random view of each recording, augmented, prefetched in a thread.
 
     What is drawn for a recording depends only on the seed, the epoch and the recording.
@@ -225,14 +244,51 @@ def training_batches(
         tensors: The recordings.
         settings: Size, augmentation, classes and seed.
         epoch: Number of the epoch.
-        select: Given the recordings of a batch, returns those of this process; default: all.
     """
     mirrored = mirrored_labels(settings.classes) if settings.augment.flip_horizontal else None
-    order = np.random.default_rng([settings.seed, epoch]).permutation(len(tensors))
+    rng, N, size = np.random.default_rng([settings.seed, epoch]), len(tensors), settings.size
+    if tensors.shards is None:
+        order = rng.permutation(N)
+    else:
+        order = order_shards(tensors.shards, np.arange(N) % size % settings.processes, rng)
     draw = _BatchDraw(tensors, settings, epoch, mirrored)
-    batches = (order[start : start + settings.size].tolist() for start in range(0, len(order), settings.size))
-    large = (numbers for numbers in batches if len(numbers) >= settings.min_size)
-    return prefetch(map(draw.batch, map(select, large) if select else large), PREFETCHED_BATCHES)
+    batches = (order[start : start + size].tolist() for start in range(0, N, size))
+    own = (batch[settings.rank :: settings.processes] for batch in batches if len(batch) >= settings.processes)
+    return prefetch(map(draw.batch, own), PREFETCHED_BATCHES)
+
+
+def order_shards(shards: Sequence[int], owners: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return an order of the samples of shards in which each reader has its own shards, shuffled.
+
+    Shards are shuffled and dealt to the readers. A reader has the samples of its shards in turn, each moved by less
+    than SHUFFLED_SAMPLES places at random. If its shards have too few samples, it has the last ones of the others.
+
+    Args:
+        shards: Number of samples of each shard; the samples are numbered through.
+        owners: int64 [N], which reader has each place of the order, from 0.
+        rng: What is drawn depends on it alone.
+
+    Returns:
+        int64 [N], each sample once.
+
+    Example:
+        >>> order_shards([3, 2], np.array([0, 1, 0, 1, 0]), np.random.default_rng(1)).tolist()
+        [2, 4, 0, 3, 1]
+    """
+    needed = np.bincount(owners)
+    ends, dealt = np.cumsum(shards), rng.permutation(len(shards))
+    streams = []
+    for owner in range(len(needed)):
+        ranges = [np.arange(ends[shard] - shards[shard], ends[shard]) for shard in dealt[owner :: len(needed)]]
+        own = np.concatenate([np.empty(0, np.int64), *ranges])
+        streams.append(own[np.argsort(np.arange(len(own)) + rng.uniform(0, SHUFFLED_SAMPLES, len(own)))])
+    left = np.concatenate([own[count:] for own, count in zip(streams, needed, strict=True)])
+    order = np.empty(len(owners), np.int64)
+    for owner, (own, count) in enumerate(zip(streams, needed, strict=True)):
+        missing = max(0, count - len(own))
+        order[owners == owner] = np.concatenate([own[:count], left[:missing]])
+        left = left[missing:]
+    return order
 
 
 def plain_batches(tensors: SpikeTensors, size: int, numbers: Sequence[int] | None = None) -> Iterator[Spikes]:

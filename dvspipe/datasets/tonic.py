@@ -231,6 +231,8 @@ def from_tonic(dataset: Any, sensor: SensorSizeLike | None = None) -> DataSet:
         ('Blinks 2', 'off', Events(2 events, sensor 12x7, t 0 to 50 us))
     """
     title = type(dataset).__name__
+    if isinstance(dataset, str | Path) or not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
+        raise DataError(f"{title}: not a data set of Tonic (expected an object such as tonic.datasets.NMNIST(DIR))")
     known = SensorSize.of(sensor) if sensor is not None else _find_sensor(dataset, title)
     part = _read_part(TonicRecordings(dataset, known), title)
     classes = _find_classes(dataset, title, part.labels)

@@ -57,13 +57,13 @@ class Adaptation:
     record: AdaptationRecord
     skipped: tuple[DvspipeError, ...]
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the adapted classifier as a checkpoint, complete or not at all.
 
         Raises:
             FileError: The file cannot be written.
         """
-        save_checkpoint(path, self.classifier.config, self.classifier.network, self.classifier.moments)
+        save_checkpoint(Path(path), self.classifier.config, self.classifier.network, self.classifier.moments)
 
 
 def refuse_module(checkpoint: str | Path) -> None:

@@ -20,7 +20,7 @@ from ..checkpoint import Checkpoint, ClassifierConfig, digest_of, pin_checkpoint
 from ..config import as_settings, build, count_noun
 from ..display import Shown
 from ..encoding import BinConfig
-from ..errors import ConfigError, DataError, Remedy
+from ..errors import ConfigError, DataError, EventError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints
 from ..hub import SCHEME, HubModel
@@ -308,8 +308,11 @@ class Classifier(Shown):
         Raises:
             FileError: It is missing or cannot be read.
             DataError: It comes from another sensor than the network's, and `config.fit` does not say what to do.
+            EventError: It is neither a file nor events.
         """
         config = as_settings(InferConfig, config)
+        if not isinstance(recording, str | Path | Events):
+            raise EventError(f"recording: found {type(recording).__name__}, expected a file or Events")
         given = recording if isinstance(recording, Events) else Path(recording)
         size = None if sensor is None else SensorSize.of(sensor)
         return open_source(given, self.config.sensor, config, sensor=size, hints=hints)
@@ -363,13 +366,13 @@ class Classifier(Shown):
             raise ConfigError(
                 f"stateful: network.call = {network.call} does not return its state (expected sequence_state or "
                 "step_state)",
-                Remedy("stateful", False, "classify windows"),
+                Remedy("config.stateful", False, "classify windows"),
             )
         if config.stateful and self.config.network.spikes_once:
             raise ConfigError(
                 f"stateful: network.kind = {self.config.network.kind} needs complete windows, as its neurons spike at "
                 "most once",
-                Remedy("stateful", False, "classify windows"),
+                Remedy("config.stateful", False, "classify windows"),
             )
         if bins.by != "time":
             given = [name for name in ("window_us", "hop_us", "stateful") if getattr(config, name)]

@@ -147,11 +147,11 @@ def classify_many(
             f"engine = {engine}: the classifier was not loaded from a checkpoint alone, which workers need "
             "(expected engine = Processes(), which works in this process)"
         )
-    if options.out is not None and finished and len(tasks) > 1:
-        Manifest(options.out).finish([task.source for task in finished])
+    for out in {task.out for task in finished if task.out is not None}:
+        Manifest(out).finish([task.source for task in finished if task.out == out])
     if options.adapt:
         check_adaptable(classifier)
-    work = _Classify(run, options, None if leaves else classifier, classifier.modules.trust, noted=len(tasks) > 1)
+    work = _Classify(run, options, None if leaves else classifier, classifier.modules.trust, overwrite)
     return _classify_all(work, tasks, waiting, engine, progress)
 
 
@@ -215,13 +215,21 @@ def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOpt
     finished = {}
     for task in tasks:
         try:
-            needed = options.record_dependencies(task, run)
+            found = _find_current(task, run, options)
         except DvspipeError:
             continue  # raised again when it is classified
-        folder = OutputFolder(options.out).of(task.name)
-        if (answer := folder.find_current(needed)) is not None:
-            finished[task] = RecordingResult(answer=answer, segments=folder.read_segments())
+        if found is not None:
+            finished[task] = found
     return finished
+
+
+def _find_current(task: Task, run: InferenceRun, options: ClassifyOptions) -> RecordingResult | None:
+    """Return the stored answer for a recording with its segments; None if there is none that is current."""
+    if options.out is None:
+        return None
+    folder = OutputFolder(options.out).of(task.name)
+    answer = folder.find_current(options.record_dependencies(task, run)) if folder.answer.is_file() else None
+    return None if answer is None else RecordingResult(answer=answer, segments=folder.read_segments())
 
 
 def summarize_answers(folder: OutputFolder, run: InferenceRun) -> None:
@@ -249,20 +257,24 @@ class _Classify:
         options: How to classify, and what to store.
         classifier: The network; None loads it from its checkpoint, once per process.
         trust: Packages whose code that may run.
-        noted: Whether the manifest says what became of a recording.
+        overwrite: Whether a recording is classified again that has an answer.
     """
 
     run: InferenceRun
     options: ClassifyOptions
     classifier: Classifier | None
     trust: tuple[str, ...] = ()
-    noted: bool = False
+    overwrite: bool = False
 
     def __call__(self, task: Task, progress: Progress) -> RecordingResult:
-        if self.options.out is None or not self.noted:
+        if task.out is None:
             return self._classify(task, progress)
-        target = OutputFolder(self.options.out).of(task.name).path
-        with Manifest(self.options.out).record(task.source, target, self.run.digest) as entry:
+        found = None if self.overwrite else _find_current(task, self.run, self.options)
+        if found is not None:  # of a worker that was killed before it could say so
+            Manifest(task.out).finish([task.source])
+            return found
+        target = OutputFolder(task.out).of(task.name).path
+        with Manifest(task.out).record(task.source, target, self.run.digest) as entry:
             result = self._classify(task, progress)
             entry.events = result.answer.events
             return result

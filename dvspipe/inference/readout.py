@@ -43,13 +43,13 @@ class ReadoutAdaptation:
     correct_before: int
     correct_left_out: int
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the adapted classifier as a checkpoint, complete or not at all.
 
         Raises:
             FileError: The file cannot be written.
         """
-        save_checkpoint(path, self.classifier.config, self.classifier.network, self.classifier.moments)
+        save_checkpoint(Path(path), self.classifier.config, self.classifier.network, self.classifier.moments)
 
 
 def adapt_readout(
@@ -100,6 +100,9 @@ def adapt_readout(
 
 def _find_labels(classifier: Classifier, recordings: Sequence[object], labels: Sequence[str | int]) -> list[int]:
     """Return the number of the class of each recording."""
+    for name, given in (("recordings", recordings), ("labels", labels)):
+        if isinstance(given, str | Path | Events):
+            raise DataError(f"{name}: one alone (found {given!r}, expected a list)")
     if not recordings:
         raise DataError("no recordings to fit the readout to")
     if len(labels) != len(recordings):
@@ -108,7 +111,7 @@ def _find_labels(classifier: Classifier, recordings: Sequence[object], labels: S
     numbers = []
     for label in labels:
         number = classes.index(label) if isinstance(label, str) and label in classes else label
-        if isinstance(number, str) or not 0 <= number < len(classes):
+        if not isinstance(number, int | np.integer) or not 0 <= number < len(classes):
             raise DataError(f"label {label!r}: unknown (expected {', '.join(classes)}, or 0 to {len(classes) - 1})")
         numbers.append(int(number))
     return numbers

@@ -22,10 +22,12 @@ class Task:
     Args:
         source: The recording or video.
         name: Its folder below the output folder.
+        out: The output folder, whose manifest says what became of the recording; None: there is none.
     """
 
     source: Path
     name: Path
+    out: Path | None = None
 
     def __str__(self) -> str:
         return str(self.source)
@@ -35,6 +37,8 @@ def plan_tasks(
     sources: str | Path | Sequence[str | Path], out: str | Path | None = None, *, shard: Shard = ALL
 ) -> list[Task]:
     """Return the recordings to classify, with the layout below each source folder.
+
+    The manifest says what became of them, except of a recording that is the only source.
 
     Args:
         sources: Recordings, videos, or folders that have such somewhere below them.
@@ -57,6 +61,8 @@ def plan_tasks(
         place = path.resolve()
         return path.name.endswith(SUFFIX) or place == own or own in place.parents or _is_output(path)
 
+    is_one = len(sources) == 1 and not sources[0].is_dir()
+    noted = None if is_one else out
     tasks: dict[Path, Task] = {}
     for source, name in find_sources(sources, is_left_out):
         if out is None:
@@ -69,8 +75,7 @@ def plan_tasks(
             )
         if (out / name).is_file():
             raise FileError(f"{out / name}: is a file, expected a folder for the answer for {source}", OTHER_FOLDER)
-        tasks[name] = Task(source, name)
-    is_one = len(sources) == 1 and not sources[0].is_dir()
+        tasks[name] = Task(source, name, noted)
     return [task for task in tasks.values() if is_one or task.name in shard]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..networks import NetworkConfig
 from ..networks.models import StandardisedConvolution
 from .online import Activity, Layer, OnlineRule
 from .segments import Loss
@@ -33,6 +34,14 @@ class EProp(OnlineRule):
         >>> network.layers[0].linear.weight.grad.shape
         torch.Size([8, 24])
     """
+
+    @classmethod
+    def find_unmet_needs(cls, network: NetworkConfig) -> list[str]:
+        """Return what a network lacks for the rule, with the settings that it needs."""
+        needs, layers = super().find_unmet_needs(network), len(network.channels)
+        if layers != 1:
+            needs.append(f"network.channels = one layer, or rule ottt (found {layers} layers)")
+        return needs
 
     def add_hidden(self, layers: Sequence[Layer], activities: Sequence[Activity], errors: Tensor, _loss: Loss) -> None:
         """Add the gradients of the one spiking layer for some steps."""

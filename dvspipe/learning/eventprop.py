@@ -36,6 +36,8 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..networks.spike_times import check_shapes, find_undefined
+
 NEWTON_STEPS = 100  # at most; a bisection is used where Newton's step leaves the bracket
 Floats = NDArray[np.float64]
 
@@ -54,14 +56,16 @@ def eventprop(
 
     Returns:
         [B, M, S'] in their order, infinite in place of missing ones; S' is the largest number of spikes, at least 1.
+        All of a neuron are NaN if a time or one of its weights is no number.
 
     Raises:
-        ValueError: A time constant or the threshold is not above 0.
+        ValueError: A time constant or the threshold is not above 0, or the shapes do not fit together.
     """
     if not min(tau_mem, tau_syn, threshold) > 0:
         raise ValueError(
             f"tau_mem = {tau_mem:g}, tau_syn = {tau_syn:g}, threshold = {threshold:g}: expected numbers above 0"
         )
+    check_shapes(times, weights, "B N S")
     spiked: Tensor = _EventProp.apply(times, weights, (tau_mem, tau_syn, threshold))  # type: ignore[no-untyped-call]
     return spiked
 
@@ -101,6 +105,8 @@ class _EventProp(torch.autograd.Function):
     def forward(ctx: Any, times: Tensor, weights: Tensor, constants: tuple[float, float, float]) -> Tensor:
         events, order = times.detach().cpu().double().flatten(1).sort(dim=1)
         w = weights.detach().cpu().double().contiguous()
+        undefined = find_undefined(events, w)
+        w = torch.where(w.isfinite(), w, 0)
         inputs = order // times.shape[2]
         capacity = max(1, times.shape[2])
         while True:
@@ -114,7 +120,7 @@ class _EventProp(torch.autograd.Function):
         spiked, currents = spiked[:, :, :count].contiguous(), currents[:, :, :count].contiguous()
         ctx.save_for_backward(events, order, w, spiked, currents)
         ctx.constants, ctx.shape = constants, times.shape
-        return spiked.to(times)
+        return spiked.masked_fill(undefined[:, :, None], math.nan).to(times)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:

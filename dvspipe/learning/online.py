@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-from ..networks import LeakyReadout, SpikingNetwork
+from ..errors import ConfigError
+from ..networks import LeakyReadout, NetworkConfig, SpikingNetwork
 from ..networks.models import Convolution, Linear, StandardisedConvolution, draw_mask
 from .segments import Loss
 
@@ -228,13 +229,33 @@ class OnlineRule(ABC):
             and neither a synaptic current nor trained time constants.
         keep: Decay per step of the traces of the inputs; None: that of the neurons which they reach.
         steps: Number of steps that are computed at once.
+
+    Raises:
+        ConfigError: The network is another one.
     """
 
     def __init__(self, network: SpikingNetwork, *, keep: float | None = None, steps: int = STEPS) -> None:
+        needs = self.find_unmet_needs(network.config)
+        if needs:
+            raise ConfigError(f"{type(self).__name__}: needs {', '.join(needs)}")
         assert isinstance(network.readout, LeakyReadout)
         self.network, self.steps, self.keep = network, steps, keep
         self.readout = network.readout
         self.readout_keep = 1 - network.readout.factor if keep is None else keep
+
+    @classmethod
+    def find_unmet_needs(cls, network: NetworkConfig) -> list[str]:
+        """Return what a network lacks for the rule, with the settings that it needs."""
+        needs = (
+            ("kind", "csnn or mlp", network.kind, network.kind in ("csnn", "mlp")),
+            ("norm", "weight", network.norm, network.norm == "weight" or network.kind != "csnn"),
+            ("reset", "subtract", network.reset, network.reset == "subtract"),
+            ("detach_reset", "true", str(network.detach_reset).lower(), network.detach_reset),
+            ("readout", "leaky", network.readout, network.readout == "leaky"),
+            ("tau_syn_s", "null", f"{network.tau_syn_s}", network.tau_syn_s is None),
+            ("learn_tau", "false", str(network.learn_tau).lower(), not network.learn_tau),
+        )
+        return [f"network.{setting} = {needed} (found {found})" for setting, needed, found, met in needs if not met]
 
     @abstractmethod
     def add_hidden(self, layers: Sequence[Layer], activities: Sequence[Activity], errors: Tensor, loss: Loss) -> None:

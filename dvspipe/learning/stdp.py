@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..config import Settings
-from ..errors import DataError
+from ..errors import ConfigError, DataError
 
 Bound = Literal["none", "additive", "multiplicative"]
 """What keeps weights from 0 to 1; see `PairRule.bound`."""
@@ -138,7 +138,10 @@ def apply_stdp(
 
     Raises:
         DataError: Shapes do not fit together, or spikes are no 0 and 1, or a weight or trace is NaN or infinite.
+        ConfigError: A step is not longer than 0.
     """
+    if not dt_s > 0:
+        raise ConfigError(f"dt_s = {dt_s:g}: expected a time above 0")
     _check(weights, pre, post, traces)
     M, N = weights.shape
     before = traces or Traces(torch.zeros(2, N, dtype=torch.float64), torch.zeros(2, M, dtype=torch.float64))

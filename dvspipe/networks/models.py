@@ -346,7 +346,7 @@ class SpikingNetwork(Network):
     ) -> None:  # fmt: skip
         super().__init__()
         if config.padded is not None and config.kind not in ("csnn", "stdp"):
-            raise ConfigError(f"network.padded: needs network.kind = csnn or stdp (found {config.kind})")
+            raise ConfigError(f"network.padded: needs network.kind = csnn or stdp, else null (found {config.kind})")
         if config.kernel % 2 == 0:
             raise ConfigError(f"network.kernel = {config.kernel}: is even (expected an odd number)")
         for name in ("tau_mem_s", "tau_syn_s", "tau_readout_s"):
@@ -359,6 +359,7 @@ class SpikingNetwork(Network):
             raise ConfigError(f"network.votes = {config.votes}: needs network.readout = count (found {config.readout})")
         build = _Builder(config, grid, inputs, dt)
         MODELS[config.kind](build)
+        self.config = config
         self.layers = nn.ModuleList(build.layers)
         self.linear = nn.Linear(build.features, classes * config.votes)
         self.readout: LeakyReadout | CountReadout | LinearReadout = _build_readout(config, dt)

@@ -141,6 +141,8 @@ class LIF(nn.Module):
     ) -> None:
         super().__init__()
         config = as_settings(NeuronConfig, config)
+        if not dt > 0:
+            raise ConfigError(f"dt = {dt:g}: expected a time above 0")
         self.factor = dt / config.tau_mem_s
         if not 0 < self.factor <= 1:
             raise ConfigError(
@@ -178,8 +180,11 @@ class LIF(nn.Module):
             >>> lif(torch.full((3, 1, 1), 3.0))[0].flatten()
             tensor([0., 1., 0.])
         """
+        from norse.torch import LIFBoxParameters
         from norse.torch.functional.reset import reset_subtract, reset_value
 
+        if not isinstance(p, LIFBoxParameters):
+            raise ConfigError(f"parameters: found {type(p).__name__}, expected LIFBoxParameters of Norse")
         if p.method != "super":
             raise ConfigError(f"method = {p.method}: has no fused scan (expected super)")
         if p.reset_method not in (reset_value, reset_subtract):

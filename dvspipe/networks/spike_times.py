@@ -57,10 +57,10 @@ def first_spike_times(
         least_slope: The smallest slope of the potential at a spike in gradients, which grow as 1 / slope; 0: exact.
 
     Returns:
-        [B, M]; infinite if a neuron does not spike and there is no horizon.
+        [B, M]; infinite if a neuron does not spike and there is no horizon, NaN if a time or weight is no number.
 
     Raises:
-        ValueError: There is no closed form for the leak.
+        ValueError: There is no closed form for the leak, or the shapes do not fit together.
 
     Example:
         >>> times = torch.tensor([[0.2, 0.4, 0.9]], dtype=torch.float64)
@@ -70,8 +70,27 @@ def first_spike_times(
     """
     if leak not in LEAKS:
         raise ValueError(f"leak = {leak:g}: has no closed form (expected 0, 0.5 or 1)")
+    check_shapes(times, weights, "B N")
     spiked: Tensor = _FirstSpike.apply(times, weights, leak, horizon, least_slope)  # type: ignore[no-untyped-call]
     return spiked
+
+
+def check_shapes(times: Tensor, weights: Tensor, dimensions: str) -> None:
+    """Check that weights [M, N] are for the N inputs of times, whose dimensions are given, such as "B N".
+
+    Raises:
+        ValueError: They are not.
+    """
+    names = dimensions.split()
+    if times.ndim != len(names) or weights.ndim != 2 or times.shape[names.index("N")] != weights.shape[1]:
+        raise ValueError(
+            f"times {list(times.shape)}, weights {list(weights.shape)}: expected [{', '.join(names)}] and [M, N]"
+        )
+
+
+def find_undefined(times: Tensor, weights: Tensor) -> Tensor:
+    """Return whether each spike time [B, M] is undefined: a time of the inputs is NaN, or a weight is not finite."""
+    return times.flatten(1).isnan().any(1)[:, None] | ~weights.isfinite().all(1)
 
 
 class _FirstSpike(torch.autograd.Function):
@@ -88,7 +107,8 @@ class _FirstSpike(torch.autograd.Function):
         silent = torch.full_like(moments, math.inf) if horizon is None else horizon + 1 - peaks
         ctx.save_for_backward(found, order, rows, moments, torch.where(fired, slopes.clamp(min=least_slope), 1))
         ctx.leak = leak
-        return torch.where(fired, moments, silent).to(times)
+        undefined = find_undefined(found, rows.t())
+        return torch.where(fired, moments, silent).masked_fill_(undefined, math.nan).to(times)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:

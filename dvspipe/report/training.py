@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..config import count_noun
 from ..results import TestResult, TrainingRun, wilson_interval
 from .charts import draw_confusion, draw_curves
 from .energy import energy_per_recording
@@ -119,7 +120,7 @@ def _class_table(test: TestResult) -> Table:
 
 def _describe_training(run: TrainingRun) -> str:
     seconds = sum(row.seconds for row in run.epochs)
-    return f"{len(run.epochs)} epochs" + (f" in {_duration(seconds)}." if seconds > 0 else ".")
+    return count_noun(len(run.epochs), "epoch") + (f" in {_duration(seconds)}." if seconds > 0 else ".")
 
 
 def _duration(seconds: float) -> str:

@@ -149,7 +149,7 @@ class EpochRow(Row):
     val_loss: float
     """Mean cross-entropy over the validation part after the epoch."""
     val_accuracy: float
-    """Accuracy over the validation part after the epoch, 0 to 1."""
+    """Accuracy over the validation part after the epoch, 0 to 1; of a fitted readout, as in `TestResult`."""
     learning_rate: float
     """Learning rate of the last step."""
     seconds: float
@@ -188,8 +188,9 @@ class BaselineResult(Record):
 
 
 FindingKind = Literal[
-    "copies", "untested", "outside", "silent", "saturated", "updates", "counting", "overfitted", "validation"
-]
+    "copies", "untested", "outside", "silent", "saturated", "unconverged", "updates", "counting", "overfitted",
+    "validation",
+]  # fmt: skip
 """What is wrong with a run; see `training.diagnosis`."""
 
 
@@ -231,7 +232,7 @@ class TestResult(Scores):
     chosen_epoch: int
     """Epoch that was best on the validation part."""
     val_accuracy: float
-    """Its accuracy there, 0 to 1."""
+    """Its accuracy there, 0 to 1; of a fitted readout, that on training recordings that the fit leaves out."""
     event_count_accuracy: float
     """Test accuracy of a linear classifier that sees only the number of events, 0 to 1."""
     train_accuracy: float | None = None

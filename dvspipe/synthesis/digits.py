@@ -21,7 +21,7 @@ from ..errors import DataError
 from ..events import Events, SensorSize, concatenate
 from ..formats import write
 from ..frames import Frame
-from ..parallel import Engine, Processes, Progress
+from ..parallel import ALL, Engine, Processes, Progress, Shard
 from ..simulator import SimulatorConfig, simulate
 from ..video import write_video
 from . import digits_fit as fit
@@ -190,7 +190,12 @@ class DigitsPlan:
 
 
 def write_digits(
-    folder: Path, plan: DigitsPlan, *, engine: Engine = Processes(), progress: Progress | None = None
+    folder: Path,
+    plan: DigitsPlan,
+    *,
+    engine: Engine = Processes(),
+    shard: Shard = ALL,
+    progress: Progress | None = None,
 ) -> int:
     """Write Train/<digit>/<id>.bin and Test/<digit>/<id>.bin, as in N-MNIST, and return how many files are new.
 
@@ -200,6 +205,7 @@ def write_digits(
         folder: Output folder; files that exist and were made with the same settings are kept.
         plan: What is recorded.
         engine: Where they are made.
+        shard: Which of them to write, by their paths in the folder.
         progress: Called with the number of files done and in all.
 
     Raises:
@@ -228,7 +234,7 @@ def write_digits(
         left_out={part: len(ids) for part, ids in left_out.items()},
         fitted={name.lower(): value for name, value in vars(fit).items() if name.isupper()},
     )
-    return write_recordings(folder, record, work, engine=engine, progress=progress)
+    return write_recordings(folder, record, work, engine=engine, shard=shard, progress=progress)
 
 
 def _recorded_ids(folder: Path, part: MnistPart) -> set[int]:

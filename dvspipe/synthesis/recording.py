@@ -17,7 +17,7 @@ from ..events import Events, concatenate
 from ..files import write_beside
 from ..formats import write
 from ..frames import Frame
-from ..parallel import Engine, Processes, Progress
+from ..parallel import ALL, Engine, Processes, Progress, Shard
 from ..simulator import SimulatorConfig, simulate
 from ..sources import SourceConfig, open_source
 from ..video import write_video
@@ -261,7 +261,12 @@ class _Clip:
 
 
 def write_gestures(
-    folder: Path, plan: GesturesPlan, *, engine: Engine = Processes(), progress: Progress | None = None
+    folder: Path,
+    plan: GesturesPlan,
+    *,
+    engine: Engine = Processes(),
+    shard: Shard = ALL,
+    progress: Progress | None = None,
 ) -> int:
     """Write the recordings of a plan, with their videos if these are planned; return how many files are new.
 
@@ -271,6 +276,7 @@ def write_gestures(
         folder: Output folder; files that exist and were made with the same settings are kept.
         plan: What is recorded.
         engine: Where they are made.
+        shard: Which of them to write, by their paths in the folder.
         progress: Called with the number of files done and in all.
 
     Raises:
@@ -292,4 +298,4 @@ def write_gestures(
             if plan.videos:
                 work[path.with_suffix(_draw_webcam(seeds).suffix)] = clip.write_film
     record = GesturesRecord(seed=plan.seed, duration_us=plan.duration_us)
-    return write_recordings(folder, record, work, engine=engine, progress=progress)
+    return write_recordings(folder, record, work, engine=engine, shard=shard, progress=progress)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +15,7 @@ from pydantic import Field
 from ..config import Settings
 from ..errors import DataError, FileError
 from ..files import lock_folder, read_bytes, write_text
-from ..parallel import Engine, Processes, Progress, map_items
+from ..parallel import ALL, Engine, Processes, Progress, Shard, map_items
 
 RECORD_NAME = "synthesis.json"
 """Marks the recordings below a folder as synthetic, and says how they were made."""
@@ -69,6 +70,7 @@ def write_recordings(
     work: Mapping[Path, Callable[[Path], object]],
     *,
     engine: Engine = Processes(),
+    shard: Shard = ALL,
     progress: Progress | None = None,
 ) -> int:
     """Write the synthetic recordings that do not exist yet, and a record of how they are made.
@@ -78,6 +80,7 @@ def write_recordings(
         record: Everything that the content of the files depends on.
         work: For each path below the folder, the function that writes it, complete or not at all; picklable.
         engine: Where they are made.
+        shard: Which of them to write, by their paths; other processes may write others at the same time.
         progress: Called with the number of files done, including those that existed, and in all.
 
     Returns:
@@ -87,18 +90,33 @@ def write_recordings(
         DataError: The folder contains something else, or recordings that were made with other settings.
         FileError: It cannot be written to, or another process is writing to it.
     """
-    with lock_folder(folder):
+    chosen = {path: write for path, write in work.items() if path in shard}
+    with lock_folder(folder) if shard.count == 1 else _shared_folder(folder):
         _claim_folder(folder, record)
-        missing = [WriteTask(folder / path, write) for path, write in work.items() if not (folder / path).exists()]
-        existing = len(work) - len(missing)
+        missing = [WriteTask(folder / path, write) for path, write in chosen.items() if not (folder / path).exists()]
+        existing = len(chosen) - len(missing)
 
         def count_all(done: float, _: float) -> None:
             if progress:
-                progress(existing + done, len(work))
+                progress(existing + done, len(chosen))
 
         for outcome in map_items(_write, missing, engine=engine, progress=count_all):
             outcome.result()
         return len(missing)
+
+
+@contextmanager
+def _shared_folder(folder: Path) -> Iterator[None]:
+    """Make a folder that processes with other shards write to as well.
+
+    Raises:
+        FileError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{folder}: cannot be written ({error.strerror})") from error
+    yield
 
 
 def is_synthetic(folder: Path) -> bool:
@@ -124,9 +142,10 @@ class WriteTask:
 
 
 def _claim_folder(folder: Path, record: SynthesisRecord) -> None:
+    has_files = any(not path.name.startswith(".") for path in folder.iterdir())  # before another process writes some
     if (folder / RECORD_NAME).exists():
         record.check(folder)
-    elif any(not path.name.startswith(".") for path in folder.iterdir()):
+    elif has_files:
         raise DataError(f"{folder}: contains other files and no {RECORD_NAME}; write to another folder")
     else:
         record.write(folder)

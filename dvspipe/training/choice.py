@@ -99,6 +99,9 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
     chosen, reasons = _choose(opened, measured, config, settings.get("bins"))
     if config.init is not None:
         reasons |= dict.fromkeys(("bins", "network"), f"those of {config.init}")
+    if config.network.kind == "module":
+        chosen = _drop_unknown(chosen, config.network.call)
+        reasons = {group: why for group, why in reasons.items() if group in ("name", *chosen)}
     if config.optimiser.rule == "readout":
         chosen = _drop_training(chosen)
         reasons |= {"data": reasons.get("data", "").partition("; few recordings")[0]}
@@ -118,6 +121,14 @@ def _drop_training(chosen: SettingsTree) -> SettingsTree:
     return {"data": used} | {group: chosen[group] for group in ("bins", "network")}
 
 
+def _drop_unknown(chosen: SettingsTree, call: str) -> SettingsTree:
+    """Return settings without those that a network of the user does not read, or cannot follow."""
+    optimiser = chosen["optimiser"]
+    assert isinstance(optimiser, dict)
+    kept = {key: value for key, value in optimiser.items() if not (key == "ema" and call == "step")}
+    return {group: values for group, values in chosen.items() if group != "network"} | {"optimiser": kept}
+
+
 def _settings_of(checkpoint: str) -> SettingsTree:
     """Return the bins and the network of a checkpoint to fine-tune."""
     config = load_config(checkpoint)
@@ -128,11 +139,11 @@ def _choose(
     opened: DataSet, measured: Sequence[Measurement], config: TrainConfig, given_bins: JsonValue
 ) -> tuple[SettingsTree, dict[str, str]]:
     """Return settings and reasons."""
-    durations = np.array([each.duration_us for each in measured])
+    durations = np.array([each.duration_us or 0 for each in measured])
     sensor = max((each.sensor for each in measured), key=lambda size: size.width * size.height)
     is_long = config.data.kind == "folder" and float(np.quantile(durations, 0.9)) > LONG_US
     span_us = float(min(WINDOW_US, np.median(durations)) if is_long else np.quantile(durations, 0.9))
-    rate_hz = float(np.median([each.events / max(1, each.duration_us) * 1e6 for each in measured]))
+    rate_hz = float(np.median([each.events / max(1, each.duration_us or 0) * 1e6 for each in measured]))
     bins = _choose_bins(config.data.window_us or span_us, rate_hz, sensor, given_bins)
     window_us, step_s = bins.window_us, bins.step_us * 1e-6
     samples = len(opened.train) + len(opened.validation) + (0 if opened.fixed_test else len(opened.test))

@@ -98,10 +98,12 @@ class TrainConfig(Settings):
     def _fits_together(self) -> TrainConfig:
         if self.augment.flip_polarity and self.bins.polarity == "merged":
             raise ValueError("augment.flip_polarity = true: bins.polarity = merged has no polarities")
-        if self.augment.tonic and (self.data.views > 1 or self.data.kind == "mnist"):
+        if self.augment.tonic and self.data.kind == "mnist":
+            raise ValueError("augment.tonic: changes events, and data.kind = mnist has images")
+        if self.augment.tonic and self.data.views > 1:
             raise ValueError(
                 "augment.tonic: changes the events of each recording again in every epoch, and needs data.views = 1 "
-                f"and a data.kind of events (found data.views = {self.data.views}, data.kind = {self.data.kind})"
+                f"(found data.views = {self.data.views})"
             )
         if self.network.kind == "first_spike":
             self._check_first_spike()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..datasets import DataSet
@@ -12,6 +12,7 @@ from ..results import Finding, LayerActivity, wilson_interval
 from .choice import round_up
 from .config import TrainConfig
 
+UNCONVERGED = 0.05  # mean of w (1 - w), which is 1 / 6 for weights drawn uniformly, and nears 0 with STDP
 SATURATED_RATE = 0.5  # spikes per neuron and step
 MOST_OUTSIDE = 0.2  # share of the events outside the steps
 FEW_UPDATES = 100  # of the weights
@@ -36,6 +37,7 @@ class Outcome:
         train_accuracy: Accuracy on the training part, in evaluation.
         correct: Number of right test predictions.
         count_accuracy: Test accuracy of a linear classifier that sees only the number of events.
+        convergence: Mean of w (1 - w) of the weights of each layer that STDP trained.
     """
 
     config: TrainConfig
@@ -46,6 +48,7 @@ class Outcome:
     train_accuracy: float
     correct: int
     count_accuracy: float
+    convergence: Mapping[str, float]
 
     @property
     def accuracy(self) -> float:
@@ -60,6 +63,7 @@ def diagnose(outcome: Outcome) -> tuple[Finding, ...]:
         _find_untested(outcome),
         find_outside(outcome.counts, outcome.config),
         _find_rates(outcome),
+        _find_unconverged(outcome),
         *(() if outcome.config.optimiser.rule == "readout" else _find_in_training(outcome)),
     )
     return tuple(finding for findings in found for finding in findings)
@@ -136,6 +140,22 @@ def _find_rates(outcome: Outcome) -> Iterator[Finding]:
             text=f"{_list(saturated)} spiked in more than {SATURATED_RATE:.0%} of the steps of the test recordings, so "
             "that their spikes carry little information",
             settings=(f"network.gain={network.gain / 3:.3g}", f"network.tau_mem_s={3 * network.tau_mem_s:g}"),
+        )
+
+
+def _find_unconverged(outcome: Outcome) -> Iterator[Finding]:
+    names = [name for name, mean in outcome.convergence.items() if mean > UNCONVERGED]
+    if names:
+        stdp, epochs = outcome.config.stdp, outcome.config.optimiser.epochs
+        yield Finding(
+            kind="unconverged",
+            text=f"the weights of {_list(names)} have not converged: STDP saw too few recordings, and they are nearly "
+            "random",
+            settings=(
+                f"stdp.passes={2 * stdp.passes}",
+                f"optimiser.epochs={2 * epochs}",
+                f"stdp.doubled_after={max(1, stdp.doubled_after // 2)}",
+            ),
         )
 
 

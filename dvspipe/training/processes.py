@@ -37,10 +37,6 @@ class Processes:
         """Whether this process is the one that writes files and calls callbacks."""
         return self.rank == 0
 
-    def part_of(self, items: list[int]) -> list[int]:
-        """Return this process's part of a batch."""
-        return items[self.rank :: self.count]
-
     def share(self, value: Shared) -> Shared:
         """Return the first process's value, in all processes."""
         if self.count == 1:

@@ -359,6 +359,7 @@ def _test(
         train_accuracy=trained.accuracy,
         correct=tested.correct,
         count_accuracy=event_count_accuracy(parts.train, parts.test),
+        convergence=best.convergence,
     )
     origin = " (synthetic)" if data.synthetic_test else ", trained on synthetic ones" if data.synthetic else ""
     result = TestResult(

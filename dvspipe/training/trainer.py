@@ -146,9 +146,10 @@ class Trainer:
             augment=experiment.config.augment,
             classes=experiment.classifier.classes,
             seed=experiment.config.seed,
-            min_size=self.processes.count,
+            processes=self.processes.count,
+            rank=self.processes.rank,
         )
-        batches = training_batches(experiment.parts.train, drawn, epoch, select=self.processes.part_of)
+        batches = training_batches(experiment.parts.train, drawn, epoch)
         timed = _TimedIterator(batches)
         loss, accuracy, rates = self._train(epoch, timed)
         scores = (0.0, 0.0)

@@ -1,0 +1,434 @@
+"""Data sets as shards of spike tensors, which are written once and trained from without the recordings."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass, replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..config import SIZE_PATTERN, SettingsTree, find_differences
+from ..encoding import BinConfig, BinCounts
+from ..errors import DataError, Remedy
+from ..events import Events, SensorSize
+from ..files import claim_output, lock_folder, read_bytes, write_beside, write_text
+from ..parallel import Engine, Outcome, Processes, Progress, map_items
+from .augmentation import VaryConfig
+from .cache import Cache
+from .samples import PARTS, DataSet, Part, Sample, check_groups
+from .shard_files import ShardFile, StoredTensors, append_sample, digest_file, pack_spikes
+from .source import DataSource
+from .tensors import EncodedSample, SampleEncoder, TensorSettings
+
+INDEX = "index.json"
+SHARD_BYTES = 256_000_000
+FILE_PATTERN = r"^\w[\w.-]*\.tar$"
+SHA256_PATTERN = r"^[0-9a-f]{64}$"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSample:
+    """A sample in a shard.
+
+    Args:
+        key: Name of its two members without their suffixes.
+        name: Name of the sample: the recording.
+        label: Integer of the class.
+        group: Person or source.
+        version: Changes with the content of the recording.
+        counts: The values of `BinCounts`: events, events before and beyond the steps, and saturated ones.
+        offset: Place of the first byte of its .npz in the shard.
+        bytes: Size of its .npz.
+    """
+
+    key: str
+    name: str
+    label: int
+    group: str
+    version: str
+    counts: tuple[int, int, int, int]
+    offset: int
+    bytes: int
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Shard(_Model):
+    """What is in a shard."""
+
+    file: str = Field(pattern=FILE_PATTERN)
+    """Name of the archive, beside index.json."""
+    part: Part
+    """The part of the data set that it belongs to."""
+    bytes: int
+    """Size of the archive."""
+    sha256: str = Field(pattern=SHA256_PATTERN)
+    """SHA-256 of the archive."""
+    count: int = Field(ge=1)
+    """Number of samples."""
+    classes: dict[str, int]
+    """Number of samples of each class."""
+    groups: tuple[str, ...]
+    """Persons or sources of the samples."""
+    samples: tuple[StoredSample, ...]
+    """The samples, in the order of the archive."""
+
+
+class ShardIndex(_Model):
+    """index.json: what is in a folder of shards, and how it was encoded."""
+
+    format: Literal["dvspipe-shards-1"]
+    """Changes with the meaning of the others."""
+    title: str
+    """Short description of the recordings."""
+    classes: tuple[str, ...]
+    """Names of the classes; a label is an index into them."""
+    sensor: str = Field(pattern=SIZE_PATTERN)
+    """The sensor of all recordings, WIDTHxHEIGHT."""
+    synthetic: bool
+    """Whether the training and validation parts are synthetic."""
+    synthetic_test: bool
+    """Whether the test part is synthetic."""
+    fixed_test: bool
+    """Whether the test part is given by the data set, not drawn."""
+    bins: BinConfig
+    """Steps of the spike tensors."""
+    views: int = Field(ge=1)
+    """Variants of each training recording."""
+    vary: VaryConfig
+    """How the other variants were changed."""
+    seed: int
+    """Seed of these changes, and of the division into parts."""
+    shards: tuple[Shard, ...]
+    """The shards, part by part."""
+
+    @classmethod
+    def read(cls, path: Path) -> ShardIndex:
+        """Return the index in a file.
+
+        Raises:
+            FileError: The file is missing or cannot be read.
+            DataError: It holds something else.
+        """
+        try:
+            found = cls.model_validate_json(read_bytes(path))
+        except ValidationError as error:
+            first = error.errors()[0]
+            what = f"{'.'.join(map(str, first['loc']))} {first['msg']}".strip()
+            raise DataError(f"{path}: not the index of shards ({what})") from error
+        for shard in found.shards:
+            if shard.count != len(shard.samples):
+                raise DataError(f"{path}: {shard.file} has {len(shard.samples)} samples (expected {shard.count})")
+            if not all(0 <= sample.label < len(found.classes) for sample in shard.samples):
+                raise DataError(f"{path}: {shard.file} has a label that is no class")
+        return found
+
+
+def open_shards(source: DataSource) -> DataSet:
+    """Return the data set of a folder of shards, in the parts that they were written in.
+
+    Raises:
+        FileError: index.json is missing or cannot be read.
+        DataError: It holds something else, a shard is missing or truncated, the spike tensors have other steps or
+            variants than the experiment, or a setting is for recordings only.
+    """
+    root, config = source.root, source.config
+    path = root / INDEX
+    if not path.exists():
+        raise DataError(f"{path}: no such file, expected the index of a folder of shards")
+    for setting, value in (("data.split", config.split), ("data.test_root", config.test_root)):
+        if value is not None:
+            raise DataError(f"{setting} = {value}: shards have their own parts; write others from the recordings")
+    index = ShardIndex.read(path)
+    _check_settings(path, index, source)
+    parts: dict[Part, list[Sample]] = {part: [] for part in PARTS}
+    sensor, steps = SensorSize.parse(index.sensor), index.bins.steps
+    for shard in index.shards:
+        shape = (index.views if shard.part == "train" else 1, steps, *index.bins.shape(sensor))
+        file = ShardFile(root / shard.file, shard.bytes, shard.sha256, shard.count, index.bins.dtype.name, shape)
+        _check_size(file)
+        parts[shard.part] += [_as_sample(file, stored) for stored in shard.samples]
+    check_groups(parts["train"], [*parts["validation"], *parts["test"]])
+    check_groups(parts["validation"], parts["test"])
+    return DataSet(
+        title=index.title,
+        classes=index.classes,
+        sensor=sensor,
+        train=tuple(parts["train"]),
+        validation=tuple(parts["validation"]),
+        test=tuple(parts["test"]),
+        synthetic=index.synthetic,
+        synthetic_test=index.synthetic_test,
+        fixed_test=index.fixed_test,
+    )
+
+
+def _check_settings(path: Path, index: ShardIndex, source: DataSource) -> None:
+    config, several = source.config, source.config.views > 1
+    there = _describe(index.bins, index.vary, index.seed, several=several)
+    here = _describe(source.bins, config.vary, source.seed, several=several)
+    differences = find_differences(there, here)
+    if differences:
+        listed = "; ".join(f"{key} = {json.dumps(old)} there, {json.dumps(new)} here" for key, old, new in differences)
+        remedies = [Remedy(key, json.dumps(old)) for key, old, _ in differences if key.startswith("bins.")]
+        raise DataError(f"{path}: the shards were encoded with other settings: {listed}", *remedies)
+    if config.views > index.views:
+        raise DataError(
+            f"{path}: the shards have too few variants of a recording (found {index.views}, expected data.views = "
+            f"{config.views})",
+            Remedy("data.views", index.views),
+        )
+
+
+def _describe(bins: BinConfig, vary: VaryConfig, seed: int, *, several: bool) -> SettingsTree:
+    """Return what spike tensors depend on; the seed only if there are several variants, which are drawn."""
+    drawn: SettingsTree = {"vary": vary.model_dump(mode="json"), "seed": seed} if several else {}
+    return {"bins": bins.model_dump(mode="json"), **drawn}
+
+
+def _check_size(file: ShardFile) -> None:
+    try:
+        found = file.path.stat().st_size
+    except OSError as error:
+        raise DataError(f"{file.path}: cannot be read ({error.strerror})") from error
+    if found != file.size:
+        raise DataError(f"{file.path}: truncated or another file (found {found:,} bytes, expected {file.size:,})")
+
+
+def _as_sample(file: ShardFile, stored: StoredSample) -> Sample:
+    return Sample(
+        name=stored.name,
+        label=stored.label,
+        group=stored.group,
+        load=_has_no_events,
+        version=partial(str, stored.version),
+        stored=StoredTensors(file, stored.offset, stored.bytes, stored.counts),
+    )
+
+
+def _has_no_events() -> Events:
+    raise DataError("is in a shard, which has spike tensors and no events")
+
+
+class PartSample(NamedTuple):
+    """A sample with its part.
+
+    Args:
+        part: The part.
+        sample: The sample.
+    """
+
+    part: Part
+    sample: Sample
+
+    def __str__(self) -> str:
+        return self.sample.name
+
+
+class PackedSample(NamedTuple):
+    """A sample as a worker makes it for a shard.
+
+    Args:
+        content: The .npz.
+        version: Changes with the content of the recording.
+        counts: The values of `BinCounts`.
+        shape: C, H and W.
+    """
+
+    content: bytes
+    version: str
+    counts: tuple[int, int, int, int]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TensorPlan:
+    """How the samples of a data set become spike tensors.
+
+    Args:
+        settings: Steps, and variants of the training part.
+        cache: Where the tensors are kept; None: nowhere.
+    """
+
+    settings: TensorSettings
+    cache: Cache | None
+
+    def encode(self, item: PartSample) -> EncodedSample:
+        """Return the spike tensors of a sample; only the training part has variants."""
+        settings = self.settings if item.part == "train" else replace(self.settings, views=1)
+        return SampleEncoder(settings, self.cache)(item.sample)
+
+    def fill_cache(self, item: PartSample, _progress: Progress) -> None:
+        """Encode a sample into the cache."""
+        self.encode(item)
+
+    def pack(self, item: PartSample, _progress: Progress) -> PackedSample:
+        """Return a sample for a shard."""
+        version = item.sample.read_version()  # before it is encoded, so that a change in the meantime is noticed
+        encoded = self.encode(item)
+        counts: tuple[int, int, int, int] = astuple(BinCounts(*encoded.counts.tolist()))
+        return PackedSample(pack_spikes(encoded.spikes), version, counts, encoded.spikes.shape[2:])
+
+
+def list_samples(data: DataSet) -> list[PartSample]:
+    """Return all samples of a data set with their parts."""
+    return [PartSample(part, sample) for part, samples in data.parts.items() for sample in samples]
+
+
+def encode_many(
+    samples: Sequence[PartSample],
+    plan: TensorPlan,
+    *,
+    engine: Engine = Processes(),
+    progress: Progress | None = None,
+) -> Iterator[Outcome[PartSample, None]]:
+    """Encode samples into a cache, and yield the outcome of each as it is done.
+
+    Args:
+        samples: As `list_samples` returns them.
+        plan: Steps and variants, and the cache.
+        engine: Where they are encoded.
+        progress: Called with the number of samples done and in all.
+
+    Raises:
+        DataError: The samples are images, or in shards already.
+        WorkerError: A worker was killed.
+    """
+    _check_encodable(samples)
+    return map_items(plan.fill_cache, samples, engine=engine, progress=progress)
+
+
+def _check_encodable(samples: Sequence[PartSample]) -> None:
+    for _, sample in samples[:1]:  # all are of one kind
+        if sample.code is not None:
+            raise DataError(f"{sample.name}: is an image, which is encoded again in every epoch (expected recordings)")
+        if sample.stored is not None:
+            raise DataError(f"{sample.name}: is in a shard, so that it is encoded already (expected recordings)")
+
+
+def write_shards(
+    folder: Path,
+    data: DataSet,
+    plan: TensorPlan,
+    *,
+    size: int = SHARD_BYTES,
+    engine: Engine = Processes(),
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> ShardIndex:
+    """Write the spike tensors of a data set as shards, and last index.json, which says what is in them.
+
+    The samples of the training part are in a random order, which depends on the seed, as those of a class follow each
+    other in folders.
+
+    Args:
+        folder: For the shards; made if it does not exist.
+        data: The data set.
+        plan: Steps and variants, and the cache.
+        size: Size of a shard in bytes, which a sample alone may exceed.
+        engine: Where samples are encoded.
+        overwrite: Whether to replace the shards in the folder.
+        progress: Called with the number of samples done and in all.
+
+    Raises:
+        DataError: The samples are images or in shards already, or a recording cannot be encoded; nothing can be read
+            from the folder then.
+        FileError: The folder has shards, another process writes to it, or it cannot be written to.
+        WorkerError: A worker was killed.
+    """
+    samples = list_samples(data)
+    _check_encodable(samples)
+    claim_output(folder / INDEX, overwrite=overwrite)
+    order = np.random.default_rng(plan.settings.seed).permutation(len(data.train)).tolist()
+    samples = [*(samples[number] for number in order), *samples[len(order) :]]
+    with lock_folder(folder):
+        for path in (folder / INDEX, *(path for part in PARTS for path in folder.glob(f"{part}-*.tar"))):
+            path.unlink(missing_ok=True)
+        outcomes = map_items(plan.pack, samples, engine=engine, ordered=True, progress=progress)
+        shards = [
+            shard
+            for part, packed in groupby(outcomes, lambda outcome: outcome.item.part)
+            for shard in _write_part(folder, part, packed, data, plan.settings.bins, size)
+        ]
+        settings = plan.settings
+        index = ShardIndex(
+            format="dvspipe-shards-1",
+            title=data.title,
+            classes=data.classes,
+            sensor=str(data.sensor),
+            synthetic=data.synthetic,
+            synthetic_test=data.synthetic_test,
+            fixed_test=data.fixed_test,
+            bins=settings.bins,
+            views=settings.views,
+            vary=settings.vary,
+            seed=settings.seed,
+            shards=tuple(shards),
+        )
+        write_text(folder / INDEX, index.model_dump_json())
+    return index
+
+
+def _write_part(
+    folder: Path,
+    part: Part,
+    outcomes: Iterator[Outcome[PartSample, PackedSample]],
+    data: DataSet,
+    bins: BinConfig,
+    size: int,
+) -> Iterator[Shard]:
+    """Write the samples of a part into shards, and yield what is in each."""
+    following, shards = next(outcomes, None), 0
+    while following is not None:
+        path, samples = folder / f"{part}-{shards:05d}.tar", list[StoredSample]()
+        with write_beside(path) as beside:
+            with tarfile.open(beside, "w", format=tarfile.USTAR_FORMAT) as tar:
+                while following is not None and (not samples or tar.offset < size):
+                    key = f"{following.index:08d}"
+                    samples.append(_append(tar, key, following.item.sample, following.result(), data, bins))
+                    following = next(outcomes, None)
+            found, sha256 = beside.stat().st_size, digest_file(beside)
+        yield Shard(
+            file=path.name,
+            part=part,
+            bytes=found,
+            sha256=sha256,
+            count=len(samples),
+            classes=dict(Counter(data.classes[sample.label] for sample in samples)),
+            groups=tuple(sorted({sample.group for sample in samples})),
+            samples=tuple(samples),
+        )
+        shards += 1
+
+
+def _append(
+    tar: tarfile.TarFile, key: str, sample: Sample, packed: PackedSample, data: DataSet, bins: BinConfig
+) -> StoredSample:
+    """Append a sample to an open shard, and return where it is."""
+    if packed.shape != bins.shape(data.sensor):
+        raise DataError(
+            f"{sample.name}: comes from another sensor than {data.sensor}",
+            Remedy("data.sensor", "WxH", "name the sensor of files that do not store it"),
+        )
+    facts = {"name": sample.name, "label": sample.label, "class": data.classes[sample.label], "group": sample.group}
+    offset = append_sample(tar, key, packed.content, json.dumps(facts).encode())
+    return StoredSample(
+        key=key,
+        name=sample.name,
+        label=sample.label,
+        group=sample.group,
+        version=packed.version,
+        counts=packed.counts,
+        offset=offset,
+        bytes=len(packed.content),
+    )
