@@ -90,8 +90,8 @@ AREAS: Mapping[str, Area] = {
         "PyTorch",
         "Data sets, loaders and neurons for training loops of your own.",
         (
-            "torch.SpikeDataset", "torch.EventStream", "torch.loader", "torch.collate", "torch.ShardSampler", "torch.LIF",
-            "torch.LeakyReadout",
+            "torch.SpikeDataset", "torch.EventStream", "torch.loader", "torch.collate", "torch.ShardSampler",
+            "torch.LIF", "torch.LeakyReadout",
         ),
     ),
     "running": Area(
