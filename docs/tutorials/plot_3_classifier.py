@@ -91,8 +91,8 @@ for finding in run.test.findings:
 # good                 good, but bad in use        another sensor, light, or movements of no class
 # ===================  ==========================  ==================================================
 #
-# Then look at the confusions, in the figure below: "down" is right, and "left" and "right" are confused. What
-# distinguishes these two is the order in time, and one step has none; more recordings, or more updates, would not help.
+# Then look at the confusions, in the figure below: most of them are between "left" and "right". What distinguishes
+# these two is the order in time, and one step has none; more recordings, or more updates, would help little.
 #
 # A better one
 # ------------
