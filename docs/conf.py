@@ -66,6 +66,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$",
     "download_all_examples": False,
     "show_memory": False,
+    "write_computation_times": False,  # its pages load scripts from elsewhere
     "show_signature": False,
     "min_reported_time": 60,
     "remove_config_comments": True,
