@@ -1,9 +1,10 @@
 # make demo: everything, from nothing, on synthetic data.  make test: all tests.  make check: what a commit must pass.
+# make docs: the site, in docs/_build/html.  make release-check: what a release must pass.
 PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin
 
-.PHONY: demo test check install clean
+.PHONY: demo test check docs release-check install clean
 
 install: $(VENV)/.installed
 
@@ -23,5 +24,15 @@ test: install
 check: install
 	PATH="$(abspath $(RUN)):$$PATH" scripts/check
 
+docs: $(VENV)/.docs
+	PATH="$(abspath $(RUN)):$$PATH" scripts/docs
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(RUN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
+release-check: install
+	PATH="$(abspath $(RUN)):$$PATH" scripts/release_check
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) docs/_build docs/generated build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -374,7 +374,7 @@ class Shard:
 
     Example:
         >>> [Path("a/clip.mp4") in Shard(number, 3) for number in (1, 2, 3)]
-        [False, True, False]
+        [False, False, True]
     """
 
     number: int = 1

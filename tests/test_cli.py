@@ -655,10 +655,10 @@ def test_a_file_of_times_is_for_one_video(clip: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "b.h5").exists()
 
 
-def test_the_picture_of_the_readme_is_what_its_command_makes(tmp_path: Path) -> None:
+def test_the_picture_of_the_start_page_is_what_its_command_makes(tmp_path: Path) -> None:
     root = Path(__file__).parents[1]
-    readme = (root / "README.md").read_text(encoding="utf-8")
-    _, *arguments = next(line for line in readme.splitlines() if line.startswith("dvspipe encode docs/")).split()
+    page = (root / "docs" / "start.md").read_text(encoding="utf-8")
+    _, *arguments = next(line for line in page.splitlines() if line.startswith("dvspipe encode docs/")).split()
     kept = root / arguments.pop()
     dvspipe(*arguments, tmp_path / "made.png", cwd=root)
     made, shown = (cv2.imread(str(path)).astype(int) for path in (tmp_path / "made.png", kept))

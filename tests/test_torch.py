@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import pickle
 import warnings
 from multiprocessing.reduction import ForkingPickler
@@ -43,11 +42,6 @@ def write_folder(folder: Path) -> Path:
     for seed in range(8):
         write(folder / "ab"[seed % 2] / f"{seed}.h5", random_events(seed, 100))
     return folder
-
-
-@pytest.mark.parametrize("module", [dvspipe.torch, dvspipe.networks.neurons, dvspipe.datasets.given])
-def test_examples_in_docstrings_run(module: Any) -> None:
-    assert doctest.testmod(module, optionflags=doctest.ELLIPSIS).failed == 0
 
 
 def test_items_are_the_tensors_of_the_recordings_and_their_labels() -> None:

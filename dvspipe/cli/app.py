@@ -32,6 +32,8 @@ COMMANDS = (
     manifest, export, app_page, demo,
 )  # fmt: skip
 NO_MEMORY = "not enough memory ({}); use fewer steps, a smaller batch or more downsampling"
+NOT_INSTALLED = "this command needs {}, which is not installed; pip install dvspipe installs all that it needs"
+LEFT_OUT = frozenset({"norse", "safetensors", "sklearn", "tonic", "torch"})  # of requirements/convert.txt
 QUIET_HELP = "Print results, warnings and errors only."
 NAMES = {"filter_": "filter", "evaluate": "eval"}
 
@@ -94,6 +96,10 @@ def main() -> None:
         raise
     except OSError as error:
         fail(f"{error.filename or 'input or output'}: {error.strerror or error}", EXIT_ERROR)
+    except ModuleNotFoundError as error:
+        if error.name not in LEFT_OUT:
+            raise
+        fail(NOT_INSTALLED.format(error.name), EXIT_ERROR)
     except Exception as error:
         if Interrupt.requested:  # it may be what became of the interrupt in another library
             fail(INTERRUPTED, EXIT_INTERRUPTED)

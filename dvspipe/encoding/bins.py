@@ -197,9 +197,9 @@ def encode_events(
         `count`, `binary` and `clipped`: uint8, the number of events per step, polarity and (downsampled) pixel, at most
         255, 1 or `clip`. The sum is `BinCounts.kept`.
 
-        `voxel`: float32, the sum of max(0, 1 - |k - t'|) over the events of a pixel, where t' is (t - start) / step_us
-        or, by recording, (T - 1) (t - start) / (last - start); OFF events count -1 if the polarity is `signed`. By
-        time, the part of an event of the last step that belongs to step T is left out. Source: Zhu et al.,
+        `voxel`: float32, the sum of max(0, 1 - abs(k - t')) over the events of a pixel, where t' is (t - start) /
+        step_us or, by recording, (T - 1) (t - start) / (last - start); OFF events count -1 if the polarity is `signed`.
+        By time, the part of an event of the last step that belongs to step T is left out. Source: Zhu et al.,
         "Unsupervised event-based learning of optical flow, depth, and egomotion", CVPR (2019), equations 1 and 2.
 
         `surface`: float32, exp(-(end - last) / tau_us), 0 to 1, where `last` is the time of the pixel's last event

@@ -372,7 +372,7 @@ class HoughSpiker(FilterCode):
 class BensSpiker(FilterCode):
     """BSA: a spike wherever subtracting a copy of the filter makes the error smaller, by the threshold or more.
 
-    The error is the sum of absolute values over the filter's length: sum |s - h| <= sum |s| - threshold. Source:
+    The error is the sum of absolute values over the filter's length: sum abs(s - h) <= sum abs(s) - threshold. Source:
     Schrauwen and Van Campenhout, "BSA, a fast and accurate spike train encoding scheme", IJCNN (2003).
     """
 

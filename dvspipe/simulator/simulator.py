@@ -158,7 +158,7 @@ class EventSimulator:
 
     Between two frames the level L of a pixel follows a straight line, which the low-pass then filters, if there is one.
     An event fires when L reaches ref + pos_thres (ON) or ref - neg_thres (OFF), at that time, and ref moves there.
-    Without noise and refractory period, |L - ref| is below the threshold after every frame. The first frame sets the
+    Without noise and refractory period, abs(L - ref) is below the threshold after every frame. The first frame sets the
     references and fires nothing. Noise events do not change the references.
 
     Args:
@@ -166,6 +166,7 @@ class EventSimulator:
         threads: Number of threads, each working on a band of rows; the events do not depend on it.
 
     Example:
+        >>> from dvspipe import frames_from_arrays
         >>> frames = frames_from_arrays([np.full((7, 12), 100, np.uint8), np.full((7, 12), 200, np.uint8)], fps=30)
         >>> state, simulator = None, EventSimulator(SimulatorConfig())
         >>> for frame in frames:

@@ -1,0 +1,21 @@
+# Converts, trains and classifies on the CPU:
+#   docker build -t dvspipe .
+#   docker run --rm -v "$PWD:/work" dvspipe convert VIDEO.mp4 -o events.h5
+FROM python:3.13-slim AS build
+WORKDIR /source
+COPY . .
+RUN pip install --no-cache-dir build==1.3.0 && python -m build --wheel
+
+FROM python:3.13-slim
+# opencv-python needs libGL and glib, which the slim image lacks
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --no-install-recommends -y libgl1 libglib2.0-0 \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=build /source/dist/*.whl /tmp/
+RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu /tmp/*.whl && rm /tmp/*.whl
+RUN useradd --create-home --uid 1000 dvspipe && mkdir /work && chown dvspipe /work
+USER 1000
+WORKDIR /work
+ENTRYPOINT ["dvspipe"]
+CMD ["--help"]

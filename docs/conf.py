@@ -1,0 +1,96 @@
+"""Settings of Sphinx for the site of dvspipe: `make docs`."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx_gallery.scrapers import figure_rst
+
+from dvspipe.report.figures import Chart
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS.parent / "scripts"))
+
+import site_pages
+
+site_pages.write_pages()
+
+project = "dvspipe"
+author = "The dvspipe authors"
+copyright = author  # noqa: A001 (Sphinx reads this name)
+version = release = version_of("dvspipe")
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "tutorials", "gallery", "generated/*/*.py", "**/GALLERY_HEADER.rst"]
+root_doc = "index"
+
+myst_enable_extensions = ["attrs_inline"]  # the width of a picture
+myst_heading_anchors = 4  # links to headings, as on GitHub
+suppress_warnings = ["config.cache"]  # functions in sphinx_gallery_conf
+default_role = "literal"  # docstrings write `name` for code, as Markdown does
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+copybutton_exclude = ".linenos, .gp, .go"
+
+
+def save_charts(_block: object, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
+    """Save the charts of dvspipe that a block made, which pyplot does not know: a scraper of sphinx-gallery."""
+    kept = block_vars["example_globals"].setdefault("_saved_charts", [])
+    paths = []
+    for value in list(block_vars["example_globals"].values()):
+        if isinstance(value, Chart) and not any(value is one for one in kept):
+            kept.append(value)
+            paths.append(next(block_vars["image_path_iterator"]))
+            value.savefig(paths[-1])
+    return figure_rst(paths, gallery_conf["src_dir"])
+
+
+sphinx_gallery_conf = {
+    "image_scrapers": ("matplotlib", save_charts),
+    "examples_dirs": ["tutorials", "gallery"],
+    "gallery_dirs": ["generated/tutorials", "generated/gallery"],
+    "filename_pattern": r"\.py$",
+    "download_all_examples": False,
+    "show_memory": False,
+    "write_computation_times": False,  # its pages load scripts from elsewhere
+    "show_signature": False,
+    "min_reported_time": 60,
+    "remove_config_comments": True,
+    "capture_repr": (),
+    "within_subsection_order": "FileNameSortKey",
+    "reset_modules": ("matplotlib",),
+}
+
+html_theme = "furo"
+html_title = "dvspipe"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {"navigation_with_keys": True}
+
+
+def change_links(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Let links to files of the repository lead to their pages of the site."""
+    path = Path(app.env.doc2path(docname))
+    if path.suffix == ".md" and not path.is_relative_to(DOCS / "generated"):
+        source[0] = site_pages.change_links(source[0], path.parent)
+
+
+def setup(app: Sphinx) -> None:
+    """Register the change of links."""
+    app.connect("source-read", change_links)

@@ -1,0 +1,33 @@
+"""
+Refractory period
+=================
+
+Removes the repeats of a pixel within a time. An edge with much contrast causes several events per pixel at once; one is
+enough to say where it is.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import dvspipe
+from dvspipe.filters import FilterConfig, filter_stream
+from dvspipe.synthesis import record_gesture
+
+sensor = dvspipe.SimulatorConfig(pos_thres=0.1, neg_thres=0.1)
+events = record_gesture(7, person=3, clip=0, seed=0, duration_us=300_000, sensor=sensor)
+config = FilterConfig(refractory_us=20_000)
+(kept,) = filter_stream([events], config)
+
+
+def picture(events: dvspipe.Events) -> np.ndarray:
+    """Return ON minus OFF events per pixel."""
+    counts = np.zeros((events.sensor.height, events.sensor.width))
+    np.add.at(counts, (events.y, events.x), 2.0 * events.p - 1)
+    return counts
+
+
+figure, panels = plt.subplots(1, 2, figsize=(7, 3.7), layout="constrained")
+for axes, shown, name in zip(panels, (events, kept), ("before", "after"), strict=True):
+    axes.imshow(picture(shown), cmap="RdBu_r", vmin=-3, vmax=3)
+    axes.set(title=f"{name}: {len(shown):,} events", xticks=[], yticks=[])
+plt.show()

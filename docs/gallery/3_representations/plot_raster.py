@@ -1,0 +1,11 @@
+"""
+Raster of pixels
+================
+
+Each event at its time and the number of its pixel, row by row: which pixels fire together, and when.
+"""
+
+from dvspipe.synthesis import record_gesture
+
+events = record_gesture(7, person=3, clip=0, seed=0, duration_us=800_000)
+figure = events.plot("raster")

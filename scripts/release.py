@@ -1,0 +1,55 @@
+"""Check that version, changelog, citation and tag agree: `python scripts/release.py [TAG]`; exit code 1 if they do not.
+
+A version that ends in .dev0 is between releases: the changelog begins with "Unreleased", and there may be no tag.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+HEADING = re.compile(r"^## \[(?P<name>[^\]]+)\](?: - (?P<date>\d{4}-\d\d-\d\d))?$", re.MULTILINE)
+
+
+def find_faults(root: Path = ROOT, tag: str | None = None) -> Iterator[str]:
+    """Yield a sentence for each thing that does not agree with the version in pyproject.toml.
+
+    Args:
+        root: Folder of the repository.
+        tag: The tag to release, such as v0.2.0; None: only the files are compared.
+    """
+    version = str(tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
+    citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    top = HEADING.search((root / "CHANGELOG.md").read_text(encoding="utf-8"))
+    developed = version.endswith(".dev0")
+    expected = "Unreleased" if developed else version
+    if not top or top["name"] != expected:
+        found = top["name"] if top else "none"
+        yield f"CHANGELOG.md: the first section is not that of version {version} (found {found}, expected {expected})"
+    elif not developed and not top["date"]:
+        yield f"CHANGELOG.md: section {top['name']} has no date (expected ## [{version}] - YYYY-MM-DD)"
+    if str(citation["version"]) != version:
+        yield f"CITATION.cff: another version (found {citation['version']}, expected {version})"
+    if not developed and top and top["date"] and str(citation["date-released"]) != top["date"]:
+        yield f"CITATION.cff: wrong date (found {citation['date-released']}, expected {top['date']} as in CHANGELOG.md)"
+    if tag is not None and (developed or tag != f"v{version}"):
+        expected = "no tag" if developed else f"v{version}"
+        yield f"tag {tag}: not that of version {version} (expected {expected})"
+
+
+def main() -> int:
+    """Print what does not agree; return 1 if anything does not."""
+    faults = list(find_faults(tag=sys.argv[1] if len(sys.argv) > 1 else None))
+    for fault in faults:
+        print(fault)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

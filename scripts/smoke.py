@@ -1,0 +1,103 @@
+"""Run every command of the installed dvspipe: `python scripts/smoke.py [convert]`; exit code 1 if one fails.
+
+With `convert`, only the commands that need no torch: those of an environment with requirements/convert.txt.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+VIDEO = Path(__file__).parents[1] / "docs" / "gesture.gif"
+
+LIGHT: Mapping[str, Sequence[str]] = {
+    "convert": (str(VIDEO), "-o", "events.h5"),
+    "info": ("events.h5",),
+    "check": ("events.h5",),
+    "view": ("events.h5", "-o", "sheet.png"),
+    "cut": ("events.h5", "-o", "part.h5", "--start", "0.1", "--stop", "0.6"),
+    "merge": ("part.h5", "events.h5", "-o", "both.h5", "--one-after-another"),
+    "filter": ("events.h5", "-o", "filtered.h5", "--refractory", "1", "--hot-pixels"),
+    "compare": ("events.h5", "filtered.h5", "-o", "compare.html"),
+    "encode": (str(VIDEO.parent / "grey2x2.png"), "--steps", "20", "-o", "raster.png"),
+    "configs list": (),
+    "configs show": ("nmnist",),
+    "configs copy": ("nmnist", "mine.yaml"),
+}
+"""Arguments of each command that needs no torch, in an order in which each finds what it reads."""
+CLASSES: Mapping[str, Sequence[str]] = {"early": ("0", "0.3", "0.6"), "late": ("0.9", "1.2", "1.5")}
+HEAVY: Mapping[str, Sequence[str]] = {
+    "neuron": ("-o", "neuron.png"),
+    "synth gestures": ("-o", "made", "--people", "1", "--clips", "1"),
+    "data list": (),
+    "data stats": ("data.root=classes",),
+    "data check": ("data.root=classes",),
+    "data encode": ("data.root=classes",),
+    "train": ("classes", "name=smoke", "optimiser.epochs=1"),
+    "eval": ("runs/train/smoke", "data.root=classes", "--part", "all"),
+    "infer": ("gesture-synthetic", "events.h5", "-o", "answers"),
+    "adapt": ("gesture-synthetic", "made", "-o", "adapted.safetensors"),
+    "manifest": ("folder",),
+    "demo": ("--minutes", "0"),
+}
+"""Arguments of the other commands."""
+REFUSED: Mapping[str, Sequence[str]] = {
+    "calibrate": ("events.h5", "-o", "sensor.yaml"),  # has no frames
+    "export": ("nowhere.safetensors", "-o", "net.nir"),
+    "synth nmnist": ("nowhere", "-o", "digits"),  # needs MNIST
+}
+"""Arguments that are an error of one line and exit code 2."""
+
+
+def run(*arguments: str, folder: str, code: int = 0) -> bool:
+    """Run dvspipe in a folder, print what is wrong, and return whether the exit code is the expected one."""
+    command = [sys.executable, "-m", "dvspipe", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    right = done.returncode == code
+    print("dvspipe", *arguments, "" if right else f"-> {done.returncode}, expected {code}\n{done.stdout}{done.stderr}")
+    return right
+
+
+def all_commands() -> set[str]:
+    """Return the names of the commands of the installed dvspipe."""
+    import typer.main
+
+    from dvspipe.cli.app import app
+
+    top: Any = typer.main.get_command(app)
+    inner = {name: list(getattr(command, "commands", {})) for name, command in top.commands.items()}
+    return {f"{name} {one}" for name, ones in inner.items() for one in ones} | {
+        name for name, ones in inner.items() if not ones
+    }
+
+
+def main() -> int:
+    """Run the commands in a temporary folder; return 1 if one fails or has no arguments here."""
+    light = sys.argv[1:] == ["convert"]
+    right = True
+    with tempfile.TemporaryDirectory() as folder:
+        for name, arguments in LIGHT.items():
+            right &= run(*name.split(), *arguments, folder=folder)
+        if light:
+            return 0 if right and run("neuron", "-o", "neuron.png", folder=folder, code=2) else 1
+        for label, starts in CLASSES.items():
+            for start in starts:
+                part = ("--start", start, "--stop", f"{float(start) + 0.25:.2f}", "-o", f"classes/{label}/{start}.h5")
+                Path(folder, "classes", label).mkdir(parents=True, exist_ok=True)
+                right &= run("cut", "events.h5", *part, folder=folder)
+        right &= run("convert", "events.h5", "part.h5", "-o", "folder", folder=folder)
+        for name, arguments in HEAVY.items():
+            right &= run(*name.split(), *arguments, folder=folder)
+        for name, arguments in REFUSED.items():
+            right &= run(*name.split(), *arguments, folder=folder, code=2)
+    if missing := all_commands() - {*LIGHT, *HEAVY, *REFUSED}:
+        print("not tried:", *sorted(missing))
+    return 0 if right and not missing else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""The examples in docstrings give what they show."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+from pathlib import Path
+
+import pytest
+
+import dvspipe
+
+PACKAGE = Path(dvspipe.__file__).parent
+MODULES = sorted(
+    ".".join(("dvspipe", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+    for path in PACKAGE.rglob("*.py")
+    if ">>>" in path.read_text(encoding="utf-8")
+)
+OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+SLOW = {
+    f"dvspipe.{name}"
+    for name in (
+        "inference.classifier", "learning.convolution", "learning.eventprop", "learning.first_spike",
+        "learning.segments", "learning.superspike", "learning.traces", "networks.integrate_and_fire", "networks.module",
+    )
+}  # fmt: skip
+"""Modules whose examples take more than some seconds, mostly to compile kernels."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in MODULES]
+)
+def test_the_examples_of_a_module_are_right(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(name)
+    assert doctest.testmod(module, optionflags=OPTIONS, extraglobs={"tmp_path": tmp_path}).failed == 0

@@ -1,0 +1,69 @@
+"""Version, changelog, citation and tag agree, and what does not is found."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import types
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILES = ("pyproject.toml", "CHANGELOG.md", "CITATION.cff")
+
+
+@pytest.fixture
+def release(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    return importlib.import_module("release")
+
+
+@pytest.fixture
+def released(tmp_path: Path) -> Path:
+    """A folder with the files of a release of version 0.2.0."""
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "0.2.0"\n')
+    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## [0.2.0] - 2026-12-01\n\n## 0.1.0\n")
+    (tmp_path / "CITATION.cff").write_text("version: 0.2.0\ndate-released: 2026-12-01\n")
+    return tmp_path
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_the_files_of_the_repository_agree(release: types.ModuleType) -> None:
+    assert list(release.find_faults()) == []
+
+
+def test_a_release_agrees_with_its_tag_alone(release: types.ModuleType, released: Path) -> None:
+    assert list(release.find_faults(released)) == []
+    assert list(release.find_faults(released, "v0.2.0")) == []
+    assert len(list(release.find_faults(released, "v0.2.1"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("CHANGELOG.md", "[0.2.0] - 2026-12-01", "[Unreleased]"),
+        ("CHANGELOG.md", " - 2026-12-01", ""),
+        ("CHANGELOG.md", "2026-12-01", "2026-12-02"),
+        ("CITATION.cff", "0.2.0", "0.1.0"),
+        ("CITATION.cff", "2026-12-01", "2026-11-01"),
+    ],
+)
+def test_what_does_not_agree_names_its_file(
+    release: types.ModuleType, released: Path, file: str, old: str, new: str
+) -> None:
+    change(released / file, old, new)
+    (fault,) = release.find_faults(released)
+    assert fault.partition(":")[0] in {"CHANGELOG.md", "CITATION.cff"}
+
+
+def test_a_version_between_releases_has_no_tag(release: types.ModuleType, tmp_path: Path) -> None:
+    for file in FILES:
+        shutil.copy(ROOT / file, tmp_path)
+    (fault,) = release.find_faults(tmp_path, "v0.2.0")
+    assert "v0.2.0" in fault
