@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import logging
 import os
 import time
@@ -40,10 +39,10 @@ from .formats import (
     write,
     written_suffixes,
 )
-from .frames import Frame, checked_frames
+from .frames import Frame
 from .parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items, prefetch
 from .results import Manifest
-from .simulator import EventSimulator, SimulatorConfig, SimulatorState, batches, simulate, upsample
+from .simulator import EventSimulator, SimulatorConfig, SimulatorState, batches, simulate
 from .video import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -226,20 +225,14 @@ def _convert(
     progress: Progress | None, threads: int,
 ) -> None:  # fmt: skip
     """Write the events of the frames that are not counted yet, and count them."""
-    simulator = EventSimulator(config.simulator, threads=threads)
-    resumed = count.frames > 0
-    if resumed:  # at the last frame of the saved state, which upsampling needs
-        count.frames -= 1
-    steps = count.count(prefetch(video.frames(count.frames), FRAMES_AHEAD), video.frame_count, progress)
-    if config.upsample != "off":
-        steps = upsample(steps, config.upsample, config=config.simulator)
+    simulator = EventSimulator(config.simulator, upsample=config.upsample, threads=threads)
+    frames = count.count(prefetch(video.frames(count.frames), FRAMES_AHEAD), video.frame_count, progress)
     save_s = time.monotonic() + SAVE_EVERY_S
-    for batch in batches(itertools.islice(steps, int(resumed), None), threads):
+    for batch in batches(frames, threads):
         stepped, state = simulator.steps(batch, state)
         for events, noise in stepped:
             writer.append(events, noise if config.label_noise else None)
         del stepped, events, noise  # frees up to 100 MB for a frame of 720p before the next step
-        # only at a frame of the video, not at one that upsampling made
         if time.monotonic() >= save_s and batch[-1].t_us == count.last_us and video.ended is None:
             _save(writer, count, state)
             save_s = time.monotonic() + SAVE_EVERY_S
@@ -620,8 +613,5 @@ def events_from_video(
 
 
 def _all_events(frames: Iterable[Frame], config: ConvertConfig) -> Events:
-    frames = checked_frames(frames)
-    if config.upsample != "off":
-        frames = upsample(frames, config.upsample, config=config.simulator)
-    chunks = list(simulate(frames, config.simulator))
+    chunks = list(simulate(frames, config.simulator, upsample=config.upsample))
     return concatenate(chunks, chunks[0].sensor)

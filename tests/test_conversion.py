@@ -34,7 +34,7 @@ from dvspipe.formats import describe, open_recording, read, write
 from dvspipe.formats.hdf5 import chunked_file, writer
 from dvspipe.frames import frames_from_arrays
 from dvspipe.parallel import Processes
-from dvspipe.simulator import SimulatorConfig, read_preset, simulate, upsample
+from dvspipe.simulator import SimulatorConfig, read_preset, simulate
 from dvspipe.video import VideoSettings, open_video, write_video
 
 
@@ -285,7 +285,7 @@ def test_upsampling_adds_steps_and_keeps_the_count_of_frames(tmp_path: Path) -> 
     plain = convert_video(clip, tmp_path / "a.h5")
     finer = convert_video(clip, tmp_path / "b.h5", ConvertConfig(upsample=4))
     config = SimulatorConfig()
-    expected = concatenate(simulate(upsample(open_video(clip).frames(), 4, config=config), config), plain.sensor)
+    expected = concatenate(simulate(open_video(clip).frames(), config, upsample=4), plain.sensor)
     assert (plain.frames, finer.frames, plain.duration_us) == (5, 5, finer.duration_us)
     assert read(tmp_path / "b.h5") == expected != read(tmp_path / "a.h5")
     assert open_recording(tmp_path / "b.h5").attributes["settings"]["upsample"] == 4

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from dvspipe.errors import ConfigError, VideoError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.frames import Frame
-from dvspipe.simulator import SimulatorConfig, simulate
-from dvspipe.simulator.levels import code_levels
-from dvspipe.simulator.upsampling import MOST_STEPS, upsample
+from dvspipe.simulator import EventSimulator, Factor, SimulatorConfig, simulate
+from dvspipe.simulator.levels import code_levels, float_levels
+from dvspipe.simulator.paths import TILE_PX, levels_of_paths
+from dvspipe.simulator.upsampling import MOST_STEPS, Upsampler
 
 SENSOR = SensorSize(width=80, height=56)
 CONFIG = SimulatorConfig()
@@ -52,8 +53,23 @@ def video(px_per_frame: float, count: int = 4, seed: int = 0) -> list[Frame]:
     return [Frame(n * INTERVAL_US, image, "linear") for n, image in enumerate(images)]
 
 
-def events_of(frames: Iterable[Frame], config: SimulatorConfig = CONFIG) -> Events:
-    return concatenate(simulate(frames, config), SENSOR)
+def events_of(
+    frames: Iterable[Frame], upsample: Factor = "off", config: SimulatorConfig = CONFIG, threads: int = 1
+) -> Events:
+    return concatenate(simulate(frames, config, upsample=upsample, threads=threads), SENSOR)
+
+
+def levels_of(frame: Frame) -> NDArray[np.float32]:
+    if frame.image.dtype.kind == "f":
+        return float_levels(frame, CONFIG).astype(np.float32)
+    return code_levels(frame.image.dtype, frame.transfer, CONFIG).astype(np.float32)[frame.image]
+
+
+def steps_of(frames: list[Frame], upsample: Any = "auto", interval_us: int = INTERVAL_US) -> NDArray[np.uint16]:
+    """The steps of each tile between two frames; empty if there are none."""
+    before, after = map(levels_of, frames)
+    paths = Upsampler(upsample, before.shape).paths(before, after, interval_us, lambda work: (work(0), work(1)))  # type: ignore[arg-type]
+    return np.zeros((0, 0), np.uint16) if paths is None else paths.steps
 
 
 def by_pixel(events: Events) -> list[tuple[int, int, bool, int]]:
@@ -75,55 +91,96 @@ def nearest_us(events: Events, others: Events) -> NDArray[np.int64]:
     return np.minimum(before, np.abs(keys[1][np.minimum(after, keys[1].size - 1)] - keys[0]))
 
 
-def same(a: Frame, b: Frame) -> bool:
-    return a.t_us == b.t_us and a.transfer == b.transfer and np.array_equal(a.image, b.image)
-
-
-def test_source_frames_come_out_exactly() -> None:
-    frames = video(5)
-    table = code_levels(np.dtype(np.uint8), "linear", CONFIG)
-    out = {frame.t_us: frame for frame in upsample(frames, 7, config=CONFIG)}
-    for frame in frames:
-        assert out[frame.t_us].transfer == "log"
-        assert out[frame.t_us].image.dtype == np.float32
-        np.testing.assert_array_equal(out[frame.t_us].image, table[frame.image].astype(np.float32))
-
-
-def test_times_are_evenly_spaced() -> None:
-    times = np.array([frame.t_us for frame in upsample(video(5), 8, config=CONFIG)])
-    assert times.size == 3 * 8 + 1
-    np.testing.assert_allclose(times, np.arange(times.size) * INTERVAL_US / 8, atol=0.5)
-
-
-def test_an_interval_shorter_than_the_factor_has_no_time_twice() -> None:
-    frames = [Frame(n * 5, frame.image, "linear") for n, frame in enumerate(video(5))]
-    assert [frame.t_us for frame in upsample(frames, 32, config=CONFIG)] == list(range(16))
+def test_an_interval_shorter_than_the_factor_has_fewer_steps() -> None:
+    assert steps_of(video(5, count=2), 32, interval_us=5).max() == 5
+    assert steps_of(video(5, count=2), 32, interval_us=1).size == 0
+    events = events_of([Frame(n * 5, frame.image, "linear") for n, frame in enumerate(video(5))], 32)
+    assert set(range(1, 16)) <= set(events.t.tolist()) <= set(range(16))
 
 
 @pytest.mark.parametrize("factor", ["auto", 10])
-def test_a_still_pair_has_no_frames_between(factor: int) -> None:
-    image = video(0, count=1)[0].image
-    frames = [Frame(n * INTERVAL_US, image, "linear") for n in range(3)]
-    assert len(list(upsample(frames, factor, config=CONFIG))) == 3
+def test_a_still_pair_has_no_steps(factor: int) -> None:
+    assert steps_of([video(0, count=1)[0]] * 2, factor).size == 0
 
 
-def test_the_factor_grows_with_the_motion_up_to_a_bound() -> None:
-    counts = [len(list(upsample(video(speed, count=2), "auto", config=CONFIG))) - 1 for speed in (0.5, 2, 4, 8)]
-    assert counts == sorted(counts)
-    assert counts[0] == 1  # half a pixel: none between
-    for speed, count in zip((2, 4, 8), counts[1:], strict=True):
-        assert abs(count - speed * np.hypot(1, 0.5)) <= 2  # one pixel per step, rounded up, and the flow's own error
-    assert max(counts) <= MOST_STEPS
+def test_steps_grow_with_the_motion_up_to_a_bound() -> None:
+    assert steps_of(video(0.5, count=2)).size == 0
+    slow, fast = (steps_of(video(speed, count=2)).max() for speed in (2, 8))
+    assert 2 <= slow < fast <= MOST_STEPS
+    assert fast >= 8 * np.hypot(1, 0.5)
+
+
+def box(n: float) -> NDArray[np.float32]:
+    """A textured box that moves over a plane which does not."""
+    picture, left = seen(plane(), 0), 20 + 6 * n
+    shift = np.array([[1.0, 0, left - 20], [0, 1, 0]])
+    inside, texture = (
+        cv2.warpAffine(image, shift, (SENSOR.width, SENSOR.height))
+        for image in (np.pad(np.ones((16, 12), np.float32), ((20, 20), (20, 48))), plane(3)[: SENSOR.height, :80] * 1.3)
+    )
+    return np.asarray(picture + inside * (texture - picture), np.float32)
+
+
+def test_tiles_beyond_the_reach_of_what_moves_have_no_steps() -> None:
+    steps = steps_of(coarse_frames(box, 2))
+    columns = np.nonzero(steps > 1)[1]
+    assert columns.size
+    assert steps[1, 2] > 1  # with the box
+    assert columns.max() * TILE_PX < SENSOR.width - TILE_PX  # not the last column, which is 35 pixels away
+
+
+def test_still_tiles_beside_motion_have_exactly_the_linear_events() -> None:
+    frames = coarse_frames(box, 2)
+    flicker = frames[1].image.copy()
+    flicker[4::8, 76] = 255 - flicker[4::8, 76]  # single pixels far from the box
+    frames[1] = Frame(frames[1].t_us, flicker, "linear")
+    steps = steps_of(frames)
+    assert steps.max() > 1
+    ours, linear = (
+        [event for event in by_pixel(events_of(frames, factor)) if steps[event[1] // TILE_PX, event[0] // TILE_PX] == 1]
+        for factor in ("auto", "off")
+    )
+    assert any(event[0] == 76 for event in linear)
+    assert ours == linear
+
+
+@pytest.mark.parametrize("factor", ["auto", 7])
+def test_every_pixel_ends_where_a_straight_line_ends(factor: Factor) -> None:
+    config = SimulatorConfig(pos_thres=0.21, neg_thres=0.19)
+    ours, plain = EventSimulator(config, upsample=factor), EventSimulator(config)
+    states = [None, None]
+    for frame in video(6):
+        (_, states[0]), (_, states[1]) = ours.step(frame, states[0]), plain.step(frame, states[1])  # type: ignore[call-overload]
+    levels = code_levels(np.dtype(np.uint8), "linear", config)
+    for state in states:
+        reference = levels[state.ref0] + state.net * 0.21 + state.off * 0.02  # type: ignore[attr-defined]
+        miss = levels[state.values] - reference  # type: ignore[attr-defined]
+        assert (miss > -0.19).all()
+        assert (miss < 0.21).all()
+        assert (state.low <= state.values).all()  # type: ignore[attr-defined]
+        assert (state.values <= state.high).all()  # type: ignore[attr-defined]
 
 
 def test_factor_1_changes_no_event() -> None:
-    # with equal thresholds a grey that comes back to its first value lies on a threshold, where the last bit decides
-    config = SimulatorConfig(pos_thres=0.21, neg_thres=0.19)
+    assert events_of(video(6), 1) == events_of(video(6))
+
+
+def test_events_are_in_order_and_the_same_with_threads() -> None:
+    for config in (
+        CONFIG,
+        SimulatorConfig(cutoff_hz=50, refractory_period=1e-3, shot_noise_rate_hz=5, sigma_thres=0.03),
+    ):
+        one, two = (events_of(video(6), "auto", config, threads) for threads in (1, 3))
+        assert len(one)
+        assert (np.diff(one.t) >= 0).all()
+        assert one == two
+
+
+def test_a_low_pass_that_is_fast_changes_times_little() -> None:
     frames = video(6)
-    plain, ours = (by_pixel(events_of(f, config)) for f in (frames, upsample(frames, 1, config=config)))
-    assert [event[:3] for event in ours] == [event[:3] for event in plain]
-    # float32 levels are good to 3e-7: a microsecond of the slowest crossings here
-    assert all(abs(a[3] - b[3]) <= 1 for a, b in zip(ours, plain, strict=True))
+    plain, filtered = (events_of(frames, 10, config) for config in (CONFIG, SimulatorConfig(cutoff_hz=1e5)))
+    assert abs(len(plain) - len(filtered)) < 0.01 * len(plain)
+    assert rates(filtered, plain)[0] < 30  # microseconds: the delay in the dark is 17
 
 
 def rates(events: Events, truth: Events) -> tuple[float, float, float, float]:
@@ -152,7 +209,7 @@ def test_edges_of_a_moving_scene_are_timed_three_times_better(factor: int) -> No
     canvas = plane()
     truth = fine_events(lambda n: seen(canvas, 8 * n), 4)
     linear = rates(events_of(video(8)), truth)
-    ours = rates(events_of(upsample(video(8), factor, config=CONFIG)), truth)
+    ours = rates(events_of(video(8), factor), truth)
     assert ours[0] * 3 < linear[0]
     assert ours[2] * 3 < linear[2]
     assert ours[3] < linear[3]
@@ -166,7 +223,7 @@ def test_a_third_as_much_is_missed_where_the_scene_enters_the_picture() -> None:
         for events in (
             fine_events(lambda n: seen(canvas, 8 * n), 4),
             events_of(frames),
-            events_of(upsample(frames, 10, config=CONFIG)),
+            events_of(frames, 10),
         )
     )
     assert rates(ours, truth)[2] * 3 < rates(linear, truth)[2]
@@ -190,7 +247,7 @@ def behind_and_before(n: float) -> NDArray[np.float32]:
 def test_objects_that_pass_each_other_are_timed_twice_as_well_with_fewer_errors() -> None:
     truth = fine_events(behind_and_before, 5)
     frames = coarse_frames(behind_and_before, 5)
-    linear, ours = rates(events_of(frames), truth), rates(events_of(upsample(frames, 10, config=CONFIG)), truth)
+    linear, ours = rates(events_of(frames), truth), rates(events_of(frames, 10), truth)
     assert ours[0] * 2 < linear[0]
     assert ours[1] * 2 < linear[1]
     # of 6,300 events 92 fewer are missed, 20 more are false; scripts/timing_truth.py judges a scene of full size
@@ -210,24 +267,29 @@ def test_a_line_that_passes_between_two_frames_fires_both_its_edges() -> None:
         for events in (
             fine_events(picture, 2),
             events_of(coarse_frames(picture, 2)),
-            events_of(upsample(coarse_frames(picture, 2), 10, config=CONFIG)),
+            events_of(coarse_frames(picture, 2), 10),
         )
     )
     assert rates(linear, truth)[2] > 0.5  # it only knows the line that leaves the first frame and comes in the second
     assert rates(ours, truth)[2] < 0.1
 
 
-@pytest.mark.parametrize("shape", [(16, 300), (21, 29), (24, 21), (40, 100), (57, 81), (58, 83), (59, 79)])
-def test_any_size_of_picture_moves(shape: tuple[int, int]) -> None:
-    canvas = np.tile(plane(), (1, 3))
+@pytest.mark.parametrize("shape", [(16, 300), (21, 29), (24, 21), (40, 100), (57, 81), (58, 83), (59, 79), (37, 601)])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_any_size_of_picture_moves(shape: tuple[int, int], threads: int) -> None:
+    canvas = np.tile(plane(), (1, 6))
     images = [canvas[20 : 20 + shape[0], 20 + 3 * n :][:, : shape[1]] for n in range(3)]
-    frames = [Frame(n * 100, np.rint(image).astype(np.uint8)) for n, image in enumerate(images)]
-    assert len(list(upsample(frames, 3, config=CONFIG))) == 7
+    frames = [Frame(n * 10_000, np.rint(image).astype(np.uint8), "linear") for n, image in enumerate(images)]
+    assert steps_of(frames[:2], 3).max() == 3
+    events = concatenate(simulate(frames, CONFIG, upsample=3, threads=threads), frames[0].size)
+    assert len(events) > 100
+    assert (events.x < shape[1]).all()
+    assert (events.y < shape[0]).all()
 
 
 def test_a_scene_cut_gives_the_linear_events() -> None:
     frames = [video(0, count=1, seed=1)[0], Frame(INTERVAL_US, video(0, count=1, seed=2)[0].image, "linear")]
-    assert events_of(upsample(frames, 10, config=CONFIG)) == events_of(upsample(frames, 1, config=CONFIG))
+    assert events_of(frames, 10) == events_of(frames)
 
 
 def test_a_light_that_goes_on_beside_motion_gives_the_linear_events() -> None:
@@ -236,22 +298,21 @@ def test_a_light_that_goes_on_beside_motion_gives_the_linear_events() -> None:
     for image, grey in zip(lit, (20, 240), strict=True):
         image[14:42, 26:54] = grey
     frames = [Frame(frame.t_us, image, "linear") for frame, image in zip(frames, lit, strict=True)]
-    upsampled = list(upsample(frames, 10, config=CONFIG))
-    assert len(upsampled) == 11  # not taken for a cut
+    assert steps_of(frames, 10).max() == 10  # not taken for a cut
     inside = SensorSize(width=8, height=8)
-    ours, linear = (
-        by_pixel(events_of(f).crop(36, 24, inside)) for f in (upsampled, upsample(frames, 1, config=CONFIG))
-    )
-    assert [event[:3] for event in ours] == [event[:3] for event in linear]
-    assert all(abs(a[3] - b[3]) <= 2 for a, b in zip(ours, linear, strict=True))  # ten float32 pieces of one line
+    ours, linear = (by_pixel(events_of(frames, factor).crop(36, 24, inside)) for factor in (10, "off"))
+    assert ours == linear
 
 
-def test_frames_depend_on_their_own_pair_alone() -> None:
-    frames = video(6)
-    whole = list(upsample(frames, "auto", config=CONFIG))
-    parts = list(upsample(frames[:3], "auto", config=CONFIG)) + list(upsample(frames[2:], "auto", config=CONFIG))[1:]
-    assert len(whole) == len(parts)
-    assert all(itertools.starmap(same, zip(whole, parts, strict=True)))
+def test_a_simulation_resumes_at_any_frame() -> None:
+    frames, complete = video(6), EventSimulator(CONFIG, upsample="auto")
+    state, resumed, kept = None, None, []
+    for frame in frames:
+        events, state = complete.step(frame, state)
+        kept.append(events)
+    for frame, events in zip(frames, kept, strict=True):
+        again, resumed = EventSimulator(CONFIG, upsample="auto").step(frame, resumed)
+        assert again == events
 
 
 def test_no_source_frame_is_read_before_it_is_needed() -> None:
@@ -262,19 +323,9 @@ def test_no_source_frame_is_read_before_it_is_needed() -> None:
             read.append(frame.t_us)
             yield frame
 
-    stream = upsample(source(), 10, config=CONFIG)
-    next(stream)
-    assert len(read) == 1
-    assert all(next(stream).t_us < INTERVAL_US for _ in range(9))
+    stream = simulate(source(), CONFIG, upsample=10)
+    assert next(stream).t[-1] <= INTERVAL_US
     assert len(read) == 2
-
-
-def test_frames_that_were_handed_out_do_not_change() -> None:
-    kept, copies = [], []
-    for frame in upsample(video(6), 5, config=CONFIG):
-        kept.append(frame)
-        copies.append(Frame(frame.t_us, frame.image.copy(), frame.transfer))
-    assert all(itertools.starmap(same, zip(kept, copies, strict=True)))
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
@@ -282,24 +333,39 @@ def test_deeper_frames_move_as_8_bit_ones_do(dtype: type) -> None:
     white = 1.0 if dtype is np.float32 else 65535.0
     frames = video(6, count=2)
     deep = [Frame(f.t_us, (f.image / 255 * white).astype(dtype), f.transfer) for f in frames]
-    for a, b in zip(upsample(frames, 6, config=CONFIG), upsample(deep, 6, config=CONFIG), strict=True):
-        np.testing.assert_allclose(a.image, b.image, atol=0.02)  # levels' last bits may turn a grey of the flow
+    ours, expected = events_of(deep, 6), events_of(frames, 6)
+    assert rates(ours, expected)[0] <= 1
+    assert rates(ours, expected)[2] + rates(ours, expected)[3] < 0.005  # levels' last bits may turn a grey of the flow
 
 
-def test_pictures_too_small_for_flow_pass_as_they_are() -> None:
+def test_paths_are_those_of_a_moving_picture() -> None:
+    frames = video(6, count=2)
+    before, after = map(levels_of, frames)
+    paths = Upsampler(10, before.shape).paths(before, after, INTERVAL_US, lambda work: (work(0), work(1)))  # type: ignore[arg-type]
+    assert paths is not None
+    start, end = before.ravel().astype(np.float64), after.ravel().astype(np.float64)
+    halfway = levels_of_paths(start, end, start, paths, 0, 0.5).reshape(before.shape)
+    truth = levels_of(Frame(0, np.asarray(seen(plane(), 3) / 255, np.float32), "linear"))
+    linear = (before + after) / 2
+    inner = slice(8, -8), slice(8, -8)
+    assert np.abs(halfway - truth)[inner].mean() * 3 < np.abs(linear - truth)[inner].mean()
+
+
+def test_pictures_too_small_for_flow_have_the_linear_events() -> None:
     frames = [Frame(n * 100, np.full((7, 12), 40 * n, np.uint8), "linear") for n in range(3)]
-    assert [frame.t_us for frame in upsample(frames, 10, config=CONFIG)] == [0, 100, 200]
+    ours, linear = (concatenate(simulate(frames, CONFIG, upsample=factor), frames[0].size) for factor in (10, "off"))
+    assert ours == linear
 
 
-@pytest.mark.parametrize("factor", [0, -1, "fast", 2.5])
-def test_a_wrong_factor_is_refused_at_once(factor: int) -> None:
+@pytest.mark.parametrize("factor", [0, -1, "fast", 2.5, 257])
+def test_a_wrong_factor_is_refused_at_once(factor: Any) -> None:
     with pytest.raises(ConfigError, match=f"upsample: .*found {factor}"):
-        upsample([], factor, config=CONFIG)
+        EventSimulator(CONFIG, upsample=factor)
 
 
 def test_frames_of_another_kind_or_size_are_refused() -> None:
     with pytest.raises(VideoError, match="int32"):
-        list(upsample([Frame(0, np.zeros((20, 30), np.int32))], 2, config=CONFIG))
+        list(simulate([Frame(0, np.zeros((20, 30), np.int32))], CONFIG, upsample=2))
     frames = [Frame(0, np.zeros((20, 30), np.uint8)), Frame(100, np.zeros((30, 20), np.uint8))]
     with pytest.raises(VideoError, match="20x30"):
-        list(simulate(upsample(frames, 2, config=CONFIG), CONFIG))
+        list(simulate(frames, CONFIG, upsample=2))

@@ -7,16 +7,16 @@ a contrast threshold; the reference then moves by the threshold.
 from .calibration import Calibration, calibrate
 from .config import SimulatorConfig, read_preset
 from .simulator import EventSimulator, SimulatorState, batches, simulate
-from .upsampling import upsample
+from .upsampling import Factor
 
 __all__ = [
     "Calibration",
     "EventSimulator",
+    "Factor",
     "SimulatorConfig",
     "SimulatorState",
     "batches",
     "calibrate",
     "read_preset",
     "simulate",
-    "upsample",
 ]

@@ -143,6 +143,15 @@ def _lowest_above(level: float, levels: NDArray[np.float64], near: int) -> Any:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def quiet_codes(upper: float, lower: float, table: CodeTable) -> tuple[Any, Any]:
+    """Return the lowest and the highest code whose levels are between two levels."""
+    levels, cells, lowest, cells_per_level = table
+    last = float(cells.size - 1)
+    low = _lowest_above(lower, levels, cells[_cell(lower, lowest, cells_per_level, last)])
+    return low, _highest_below(upper, levels, cells[_cell(upper, lowest, cells_per_level, last)])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def events_of_codes(
     before: NDArray[Any], after: NDArray[Any], table: CodeTable, pixels: Pixels, interval: Interval
 ) -> Words:
@@ -180,14 +189,12 @@ def events_of_levels(
 @njit(cache=True, nogil=True, error_model="numpy")
 def start_quiet_codes(table: CodeTable, pixels: Pixels) -> None:
     """Set `low` and `high` of all pixels of an integer image before their first event."""
-    levels, cells, lowest, cells_per_level = table
-    last_cell, own = float(cells.size - 1), -np.int64(pixels.pos.size > 1)
+    own = -np.int64(pixels.pos.size > 1)
     for i in range(pixels.ref0.size):
-        ref0 = levels[np.uintp(pixels.ref0[i]) + np.uintp(1)]
+        ref0 = table.levels[np.uintp(pixels.ref0[i]) + np.uintp(1)]
         reference = Reference(ref0, 0, 0, pixels.pos[i & own], pixels.neg[i & own])
         upper, lower = next_level(reference, 1), next_level(reference, -1)
-        pixels.high[i] = _highest_below(upper, levels, cells[_cell(upper, lowest, cells_per_level, last_cell)])
-        pixels.low[i] = _lowest_above(lower, levels, cells[_cell(lower, lowest, cells_per_level, last_cell)])
+        pixels.low[i], pixels.high[i] = quiet_codes(upper, lower, table)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

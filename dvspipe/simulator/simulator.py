@@ -7,12 +7,12 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import VideoError
+from ..errors import ConfigError, VideoError
 from ..events import Events, SensorSize
 from ..frames import Frame, checked_frames
 from .config import SimulatorConfig
@@ -20,7 +20,9 @@ from .crossings import CodeTable, Pixels, events_of_codes, events_of_levels, sta
 from .levels import code_levels, float_levels, intensity
 from .lowpass import Drive, events_of_filtered
 from .noise import NoiseState, emit_noise, start_noise
-from .words import LONGEST_INTERVAL_US, Interval, Words, drop_refractory, events_in_order, sort_words
+from .paths import MOST_STEPS, TILE_PX, Paths, events_of_paths, levels_of_paths
+from .upsampling import Factor, Image, Upsampler
+from .words import LONGEST_INTERVAL_US, TIME_SHIFT, Interval, Words, drop_refractory, events_in_order, sort_words
 
 CODE_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 INDEX_CELLS_PER_CODE = 16
@@ -99,11 +101,13 @@ class _Codes:
 
     Args:
         levels: Level of each code.
+        rounded: The same in float32, for the motion between frames.
         light: Intensity in [0, 1] of each code.
         table: The levels, for the search.
     """
 
     levels: NDArray[np.float64]
+    rounded: Image
     light: NDArray[np.float64]
     table: CodeTable
 
@@ -153,6 +157,14 @@ class _Band(NamedTuple):
         )
 
 
+class _Pair(NamedTuple):
+    """The values of a band of pixels in two frames, and the paths of the complete picture between them."""
+
+    before: NDArray[Any]
+    after: NDArray[Any]
+    paths: Paths | None
+
+
 class EventSimulator:
     """A DVS pixel array, driven frame by frame.
 
@@ -163,7 +175,12 @@ class EventSimulator:
 
     Args:
         config: Settings of the pixel model.
+        upsample: Steps in which the levels follow the motion between two frames, instead of straight lines: a number;
+            `auto`: depending on the motion; or `off`.
         threads: Number of threads, each working on a band of rows; the events do not depend on it.
+
+    Raises:
+        ConfigError: `upsample` is not a number of steps.
 
     Example:
         >>> from dvspipe import frames_from_arrays
@@ -173,9 +190,17 @@ class EventSimulator:
         ...     events, state = simulator.step(frame, state)
     """
 
-    def __init__(self, config: SimulatorConfig | None = None, *, threads: int = 1) -> None:
+    def __init__(
+        self, config: SimulatorConfig | None = None, *, upsample: Factor = "off", threads: int = 1
+    ) -> None:  # fmt: skip
+        if not (upsample in ("off", "auto") or (isinstance(upsample, int) and 1 <= upsample <= MOST_STEPS)):
+            raise ConfigError(
+                f"upsample: wrong number of steps (found {upsample}, expected off, auto or 1 to {MOST_STEPS})"
+            )
         self.config = config or SimulatorConfig()
         self.threads = threads
+        self._factor: Factor = "off" if upsample == 1 else upsample
+        self._upsampler: Upsampler | None = None
         self._codes: dict[tuple[np.dtype[Any], str], _Codes] = {}
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
@@ -209,27 +234,56 @@ class EventSimulator:
         for before_us, frame in zip(times, frames, strict=False):
             _check(frame, before_us, state)
             images.append(self._values(frame))
-        if not frames:
-            return done, state
+        most = len(images) if self._factor == "off" else 2  # the motion of a pair takes much memory
+        for first in range(0, len(images) - 1, max(most - 1, 1)):
+            done += self._run(state, times[first : first + most], images[first : first + most])
+        return done, state
+
+    def _run(self, state: SimulatorState, times: list[int], images: list[NDArray[Any]]) -> Iterator[Labelled]:
+        """Return the events between consecutive frames, the first of which is the last one of the state; updates it."""
+        paths = None if self._factor == "off" else self._paths(state, times, images)
         bands = self._share(
-            lambda first_row, stop_row: self._run_band(state, first_row, stop_row, times, images), state.sensor.height
+            lambda first_row, stop_row: self._run_band(state, first_row, stop_row, times, images, paths),
+            state.sensor.height,
+            TILE_PX,
         )
         intervals = [*zip(itertools.pairwise(times), zip(*bands, strict=True), strict=True)]
         parts = self._share(
             lambda first, stop: [_join_bands(*each, state.sensor) for each in intervals[first:stop]], len(intervals)
         )
-        done += itertools.chain(*parts)
         np.copyto(state.values, images[-1])
         state.t_us = times[-1]
-        state.frame += len(frames)
-        return done, state
+        state.frame += len(intervals)
+        return itertools.chain(*parts)
 
-    def _share(self, work: Callable[[int, int], Result], count: int) -> list[Result]:
-        """Return the results of `work(first, stop)` on as many parts of `count` items as there are threads."""
-        parts = min(self.threads, count)
+    def _paths(self, state: SimulatorState, times: list[int], images: list[NDArray[Any]]) -> Paths | None:
+        """Return the paths of pixels between two frames."""
+        shape = state.sensor.height, state.sensor.width
+        if self._upsampler is None or self._upsampler.shape != shape:
+            self._upsampler = Upsampler(cast(Any, self._factor), shape)
+        before, after = (self._rounded_levels(values, state.transfer).reshape(shape) for values in images)
+
+        def both(work: Callable[[int], Image]) -> tuple[Image, Image]:
+            first, second = self._pool.map(work, (0, 1)) if self._pool else map(work, (0, 1))
+            return first, second
+
+        return self._upsampler.paths(before, after, times[1] - times[0], both)
+
+    def _rounded_levels(self, values: NDArray[Any], transfer: str) -> Image:
+        if values.dtype.kind == "f":
+            return values.astype(np.float32)
+        return self._read_codes(values.dtype, transfer).rounded.take(values)
+
+    def _share(self, work: Callable[[int, int], Result], count: int, unit: int = 1) -> list[Result]:
+        """Return the results of `work(first, stop)` on as many parts of `count` items as there are threads.
+
+        All but the last part have a multiple of `unit` items.
+        """
+        units = -(-count // unit)
+        parts = min(self.threads, units)
         if self._pool is None or parts == 1:
             return [work(0, count)]
-        edges = [count * part // parts for part in range(parts + 1)]
+        edges = [units * part // parts * unit for part in range(parts)] + [count]
         return list(self._pool.map(work, edges[:-1], edges[1:]))
 
     def _start(self, frame: Frame) -> SimulatorState:
@@ -294,11 +348,19 @@ class EventSimulator:
                 lowest=float(levels[0]),
                 cells_per_level=float(count / (levels[-1] - levels[0])),
             )
-            self._codes[dtype, transfer] = _Codes(levels, np.clip(intensity(levels, self.config), 0, 1), table)
+            self._codes[dtype, transfer] = _Codes(
+                levels, levels.astype(np.float32), np.clip(intensity(levels, self.config), 0, 1), table
+            )
         return self._codes[dtype, transfer]
 
     def _run_band(
-        self, state: SimulatorState, first_row: int, stop_row: int, times: list[int], images: list[NDArray[Any]]
+        self,
+        state: SimulatorState,
+        first_row: int,
+        stop_row: int,
+        times: list[int],
+        images: list[NDArray[Any]],
+        paths: Paths | None,
     ) -> list[Words]:
         """Return the events of a band of rows in each interval, in any order."""
         band = _Band.of(state, first_row, stop_row)
@@ -306,8 +368,8 @@ class EventSimulator:
         found = []
         for number, (start_us, stop_us) in enumerate(itertools.pairwise(times)):
             interval = Interval(start_us, stop_us - start_us, first_row, band.width)
-            before, after = images[number][band.place], images[number + 1][band.place]
-            found.append(self._run_interval(band, interval, codes, before, after, state.frame + number))
+            pair = _Pair(images[number][band.place], images[number + 1][band.place], paths)
+            found.append(self._run_interval(band, interval, codes, pair, state.frame + number))
         return found
 
     def _run_interval(
@@ -315,33 +377,52 @@ class EventSimulator:
         band: _Band,
         interval: Interval,
         codes: _Codes | None,
-        before: NDArray[Any],
-        after: NDArray[Any],
+        pair: _Pair,
         frame: int,
     ) -> Words:
         """Return the signal and noise events between two frames that are not in refractory periods, in any order."""
-        config = self.config
+        config, (before, after, paths) = self.config, pair
         indices, light = after, codes.light if codes else np.empty(0)
         if codes is None and (config.cutoff_hz or band.noise):
             indices, light = np.arange(after.size, dtype=np.int32), np.clip(intensity(after, config), 0, 1)
-        if band.filtered is not None:
+        if band.filtered is not None and paths is not None:
+            words: Words = self._filter_paths(band, interval, codes, pair, paths)
+        elif band.filtered is not None:
             length, decay = self._decay(interval, light)
             drive = (
                 Drive(before, after, codes.levels, codes.levels, length, decay)
                 if codes
                 else Drive(indices, indices, before, after, length, decay)
             )
-            words: Words = events_of_filtered(drive, band.filtered, band.pixels, interval)
-        elif codes:
-            words = events_of_codes(before, after, codes.table, band.pixels, interval)
+            words = events_of_filtered(drive, band.filtered, band.pixels, interval)
         else:
-            words = events_of_levels(before, after, band.pixels, interval)
+            words = _cross(pair, codes, band.pixels, interval)
         if band.noise:
             words = np.concatenate([words, *emit_noise(config, band.noise, frame, interval, indices, light)])
         if band.last_us is not None:
             period_us = round(config.refractory_period * 1e6)
             words = drop_refractory(sort_words(words, interval.length_us), interval, period_us, band.last_us)
         return words
+
+    def _filter_paths(
+        self, band: _Band, interval: Interval, codes: _Codes | None, pair: _Pair, paths: Paths
+    ) -> Words:  # fmt: skip
+        """Return the events of a low-pass, whose input follows straight lines between the steps of the paths."""
+        assert band.filtered is not None
+        before, after = (codes.levels.take(values) if codes else values for values in (pair.before, pair.after))
+        indices, steps, found = np.arange(after.size, dtype=np.int32), int(paths.steps.max()), []
+        last, since_us = before, 0
+        for number in range(1, steps + 1):
+            until_us = (2 * number * interval.length_us + steps) // (2 * steps)
+            part = Interval(interval.start_us + since_us, until_us - since_us, interval.first_row, interval.width)
+            t = until_us / interval.length_us
+            now = levels_of_paths(before, after, last, paths, interval.first_row, t) if number < steps else after
+            length, decay = self._decay(part, np.clip(intensity(now, self.config), 0, 1))
+            drive = Drive(indices, indices, last, now, length, decay)
+            words = events_of_filtered(drive, band.filtered, band.pixels, part)
+            found.append(words + (np.int64(since_us) << TIME_SHIFT))
+            last, since_us = now, until_us
+        return np.concatenate(found)
 
     def _decay(self, interval: Interval, light: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the interval in units of the low-pass's time constant at each intensity, and exp(-it)."""
@@ -350,18 +431,34 @@ class EventSimulator:
         return length, np.exp(-length)
 
 
-def simulate(frames: Iterable[Frame], config: SimulatorConfig | None = None, *, threads: int = 1) -> Iterator[Events]:
+def _cross(pair: _Pair, codes: _Codes | None, pixels: Pixels, interval: Interval) -> Words:
+    """Return the events without a low-pass: first those of moving tiles, which are then quiet, then the others."""
+    before, after, paths = pair
+    table = codes.table if codes else None
+    moving = [] if paths is None else [events_of_paths(before, after, table, pixels, paths, interval)]
+    if codes:
+        rest = events_of_codes(before, after, codes.table, pixels, interval)
+    else:
+        rest = events_of_levels(before, after, pixels, interval)
+    return np.concatenate([*moving, rest]) if moving else rest
+
+
+def simulate(
+    frames: Iterable[Frame], config: SimulatorConfig | None = None, *, upsample: Factor = "off", threads: int = 1
+) -> Iterator[Events]:
     """Yield the events of a video, one chunk per pair of frames; `concatenate` joins them into one recording.
 
     Args:
         frames: Two or more frames, ordered by time.
         config: Settings of the pixel model.
+        upsample: Steps between two frames, as in `EventSimulator`.
         threads: Number of threads, as in `EventSimulator`.
 
     Raises:
+        ConfigError: `upsample` is not a number of steps.
         VideoError: There are fewer than two frames, or they do not fit together.
     """
-    simulator = EventSimulator(config, threads=threads)
+    simulator = EventSimulator(config, upsample=upsample, threads=threads)
     state: SimulatorState | None = None
     count = 0
     for batch in batches(checked_frames(frames), threads):

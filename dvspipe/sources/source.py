@@ -16,7 +16,7 @@ from ..events import Events, Region, SensorSize, concatenate
 from ..formats import NO_HINTS, Hints, Recording, open_recording
 from ..parallel import prefetch
 from ..results import LookRow
-from ..simulator import simulate, upsample
+from ..simulator import simulate
 from ..video import Video, camera_of, open_video
 from .config import SourceConfig
 from .fitting import Fit, fit_stream, plan_fit, scaled_size
@@ -347,8 +347,7 @@ def _set_video(settings: ConvertConfig, **update: str | None) -> ConvertConfig:
 
 def _simulate(name: str, video: Video, settings: ConvertConfig) -> Iterator[Events]:
     frames = prefetch(video.frames(), FRAMES_AHEAD)
-    steps = frames if settings.upsample == "off" else upsample(frames, settings.upsample, config=settings.simulator)
     try:
-        yield from simulate(steps, settings.simulator)
+        yield from simulate(frames, settings.simulator, upsample=settings.upsample)
     except VideoError as error:
         raise error.named(name) from error
