@@ -244,7 +244,7 @@ def test_paths_of_the_repository_exist(path: Path) -> None:
     text = read(path)
     words = re.findall(r"(?<![\w./-])[\w./*<>-]+", " ".join(inline_code(text) + [block.text for block in blocks(text)]))
     for word in words:
-        if word.startswith(FOLDERS) and "<" not in word:  # <module> stands for a name
+        if word.startswith(FOLDERS) and "<" not in word and "_build" not in word:  # <module> stands for a name
             assert list(ROOT.glob(word.rstrip("."))), word
 
 

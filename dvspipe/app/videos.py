@@ -19,7 +19,7 @@ from ..formats import describe, iterate
 from ..frames import Frame
 from ..parallel import Progress
 from ..report import PlayedEvents, PreviewColours, PreviewSettings, RateCurve, write_player_page, write_preview
-from ..simulator import SimulatorConfig, read_preset, simulate, upsample
+from ..simulator import SimulatorConfig, read_preset, simulate
 from ..video import Video, VideoSettings, open_video, open_webm
 from .shared import (
     COLOURS,
@@ -208,9 +208,8 @@ def show_excerpt(excerpt: Excerpt, choices: Choices, page: Path, colours: Previe
         VideoError: There are fewer than two frames.
     """
     config = choices.config()
-    frames = iter(excerpt.frames)
-    steps = frames if config.upsample == "off" else upsample(frames, config.upsample, config=config.simulator)
-    events = concatenate(simulate(steps, config.simulator, threads=THREADS), excerpt.size)
+    chunks = simulate(iter(excerpt.frames), config.simulator, upsample=config.upsample, threads=THREADS)
+    events = concatenate(chunks, excerpt.size)
     span_us = 0, excerpt.frames[-1].t_us
     played = PlayedEvents(lambda: [events], excerpt.size, span_us, excerpt.picture)
     return write_player_page(played, page, colours=colours, title="Excerpt of a video and its events")
