@@ -46,6 +46,7 @@ HEAVY: Mapping[str, Sequence[str]] = {
 }
 """Arguments of the other commands."""
 REFUSED: Mapping[str, Sequence[str]] = {
+    "app": ("--host", "0.0.0.0"),  # has no password, and an environment without extras has no gradio
     "calibrate": ("events.h5", "-o", "sensor.yaml"),  # has no frames
     "export": ("nowhere.safetensors", "-o", "net.nir"),
     "synth nmnist": ("nowhere", "-o", "digits"),  # needs MNIST
