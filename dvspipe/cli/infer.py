@@ -12,7 +12,6 @@ from rich.text import Text
 
 from ..config import count_noun
 from ..errors import ConfigError, DvspipeError
-from ..results import Answer, InferenceRun, OutputFolder, RecordingResult, add_scores
 from .options import (
     AsJson,
     EngineName,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from ..inference import Draw, InferConfig
+    from ..results import Answer, InferenceRun, OutputFolder, RecordingResult
 
 SHORTEST_MS, LONGEST_MS = 0.001, 1e9  # of a window
 
@@ -126,6 +126,7 @@ def infer(
 ) -> None:
     """Classify recordings over time: labels with their probabilities."""
     from ..inference import Classifier, ClassifyOptions, classify_many, find_finished, plan_tasks
+    from ..results import OutputFolder
 
     given = {"window_us": to_us(window), "hop_us": to_us(hop), "stateful": stateful or None, "fit": fit, "roi": roi}
     options = ClassifyOptions(
@@ -213,6 +214,7 @@ def _find_draw() -> Draw:
 def _write_page(folder: OutputFolder, run: InferenceRun) -> Path:
     """Write the report of all recordings in the folder, also of those that were classified earlier."""
     from ..report import write_answers_page
+    from ..results import add_scores
 
     results = folder.find_results(run)
     return write_answers_page(folder, run, results, add_scores(result.answer.scores for result in results))
@@ -220,6 +222,8 @@ def _write_page(folder: OutputFolder, run: InferenceRun) -> Path:
 
 def print_answers(answers: Sequence[Answer]) -> None:
     """Print a row per recording, what the network was trained on, and scores."""
+    from ..results import add_scores
+
     if not answers:
         return
     looked = [] if all(answer.is_complete for answer in answers) else ["looked at"]

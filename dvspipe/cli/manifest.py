@@ -11,7 +11,6 @@ import typer
 
 from ..config import count_noun
 from ..errors import ConfigError
-from ..results import Manifest
 from .options import AsJson
 from .screen import make_table, screen, show_name
 
@@ -24,6 +23,8 @@ def manifest(
     """Show how many inputs of an output folder are done, which failed, and how fast they were, on all machines."""
     if failed and as_json:
         raise ConfigError("--failed: cannot be combined with --json")
+    from ..results import Manifest
+
     found = Manifest(folder).summarize()
     if as_json:
         sys.stdout.write(found.model_dump_json(indent=1) + "\n")

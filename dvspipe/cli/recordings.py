@@ -15,7 +15,6 @@ from rich.text import Text
 
 from ..config import build, count_noun
 from ..errors import ConfigError, DvspipeError, EventError
-from ..events import Events, SensorSize
 from .options import (
     AsJson,
     EngineName,
@@ -51,6 +50,7 @@ from .screen import (
 )
 
 if TYPE_CHECKING:
+    from ..events import Events, SensorSize
     from ..formats import Recording, RecordingInfo
     from ..parallel import Outcome, Progress
 

@@ -18,7 +18,6 @@ from rich.text import Text
 from ..config import SettingsTree, build, find_differences, merge_settings, parse_overrides, read_yaml
 from ..errors import ConfigError, FileError, Remedy
 from ..files import REPLACE
-from ..results import RunFolder
 from .infer import print_answers
 from .options import AsJson, Config, Overrides, Overwrite, Trust, is_folder, read_config, trust_packages
 from .screen import make_table, messages, notes, progress, screen, warn
@@ -58,6 +57,8 @@ def train(
         raise ConfigError(f"{save}: --save writes what is chosen for a folder of recordings (found {config})")
     if out is not None and resume is None and _is_first():
         _check_run_folder(out, overwrite=overwrite)  # before recordings are read
+    from ..results import RunFolder
+
     if resume is not None and is_folder(config):
         merged = merge_settings(read_yaml(RunFolder(resume).config), parse_overrides(settings or []))
     elif is_folder(config):
@@ -205,6 +206,8 @@ def _check_run_folder(folder: Path, *, overwrite: bool) -> None:
 
 def _can_resume(folder: Path) -> bool:
     """Return whether a folder has a training that has not ended."""
+    from ..results import RunFolder
+
     run = RunFolder(folder)
     return run.config.is_file() and not run.test.is_file()
 
@@ -258,6 +261,8 @@ def _callback(held_out: str = "validation") -> Iterator[TrainingCallback]:
 
 def _describe_changes(folder: Path, config: TrainConfig) -> str:
     """Return the settings that a run is resumed with and was not started with, as a comment of its command."""
+    from ..results import RunFolder
+
     path = RunFolder(folder).config
     before = build(type(config), read_yaml(path), str(path)) if path.is_file() else config
     found = find_differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
@@ -269,6 +274,7 @@ def _train(
     config: TrainConfig, folder: Path, command: str, trust: tuple[str, ...], *, resume: bool, changed: bool
 ) -> TrainingRun:
     from ..report import write_training_page
+    from ..results import RunFolder
     from ..training import train as train_classifier
 
     note = _describe_changes(folder, config) if resume and changed else ""
