@@ -105,8 +105,8 @@ class _EventProp(torch.autograd.Function):
     def forward(ctx: Any, times: Tensor, weights: Tensor, constants: tuple[float, float, float]) -> Tensor:
         events, order = times.detach().cpu().double().flatten(1).sort(dim=1)
         w = weights.detach().cpu().double().contiguous()
-        undefined = find_undefined(events, w)
-        w = torch.where(w.isfinite(), w, 0)
+        undefined = find_undefined(events, w)  # without which the kernels would not end
+        events, w = events.masked_fill(events.isnan(), math.inf), torch.where(w.isfinite(), w, 0)
         inputs = order // times.shape[2]
         capacity = max(1, times.shape[2])
         while True:
