@@ -273,7 +273,7 @@ def order_shards(shards: Sequence[int], owners: NDArray[np.int64], rng: np.rando
 
     Example:
         >>> order_shards([3, 2], np.array([0, 1, 0, 1, 0]), np.random.default_rng(1)).tolist()
-        [2, 4, 0, 3, 1]
+        [1, 3, 2, 4, 0]
     """
     needed = np.bincount(owners)
     ends, dealt = np.cumsum(shards), rng.permutation(len(shards))
