@@ -18,7 +18,7 @@ from dvspipe.datasets import DataConfig, read_split
 from dvspipe.errors import DataError
 from dvspipe.events import Events
 from dvspipe.formats import write
-from dvspipe.results import Finding, TrainingRun
+from dvspipe.results import Finding, RunFolder, TrainingRun
 from dvspipe.training import TrainConfig, evaluate_checkpoint, train
 
 SETTINGS = {
@@ -154,7 +154,7 @@ def test_findings_are_on_the_screen_and_in_the_report(
     monkeypatch.chdir(tmp_path)
     commands.train("data", ["bins.step_us=20000", "optimiser.epochs=1", "optimiser.learning_rate=0.000001"])
     printed = capsys.readouterr().out
-    run = TrainingRun.read(next(path for path in [commands.RunFolder(tmp_path / "runs/train/data")]))
+    run = TrainingRun.read(next(path for path in [RunFolder(tmp_path / "runs/train/data")]))
     page = run.folder.report.read_text(encoding="utf-8")
     assert run.test.findings
     for finding in run.test.findings:

@@ -18,8 +18,11 @@ ROOT = Path(__file__).parents[1]
 MODULES = {"scikit-learn": "sklearn"}  # where a package has another name than what it installs
 WITHOUT = """
 import sys
-for name in {names}:
-    sys.modules[name] = None  # as if it was not installed
+class NotInstalled:
+    def find_spec(self, name, *_):
+        if name in {names}:
+            raise ModuleNotFoundError("No module named " + repr(name), name=name)
+sys.meta_path.insert(0, NotInstalled())
 from dvspipe.__main__ import main
 main()
 """

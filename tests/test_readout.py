@@ -234,7 +234,7 @@ def test_long_recordings_and_files_are_used_and_saved(classifier: Classifier, tm
     assert calls == [(number, 6) for number in range(7)]
     by_files.save(tmp_path / "mine.safetensors")
     by_files.save(str(tmp_path / "named.safetensors"))
-    assert (tmp_path / "named.safetensors").read_bytes() == (tmp_path / "mine.safetensors").read_bytes()
+    assert read_checkpoint(tmp_path / "named.safetensors").config == by_files.classifier.config
     loaded = read_checkpoint(tmp_path / "mine.safetensors")
     assert loaded.moments is not None
     assert Classifier(loaded.config, loaded.network).digest == by_files.classifier.digest

@@ -44,7 +44,7 @@ from dvspipe.datasets import (
 from dvspipe.datasets.shard_files import pack_spikes
 from dvspipe.datasets.shards import ShardIndex
 from dvspipe.encoding import BinConfig
-from dvspipe.errors import ConfigError, DataError, DvspipeError, FileError, Remedy
+from dvspipe.errors import ConfigError, DataError, DvspipeError, FileError
 from dvspipe.formats import write
 from dvspipe.parallel import Processes
 from dvspipe.torch import ShardSampler, SpikeDataset, loader
@@ -284,9 +284,8 @@ def test_settings_that_do_not_fit_the_shards_are_errors(folder: Path, over: dict
 
 def test_other_steps_than_the_experiment_are_an_error_that_names_them(folder: Path) -> None:
     config = DataConfig(kind="shards", root=folder)
-    with pytest.raises(DataError, match="bins.steps = 3 there, 20 here; bins.step_us = 40000 there") as caught:
+    with pytest.raises(DataError, match="bins.steps = 3 there, 20 here; bins.step_us = 40000 there"):
         open_dataset(config, 1)
-    assert caught.value.remedies[0] == Remedy("bins.steps", "3")
 
 
 def test_events_are_not_in_shards(folder: Path) -> None:

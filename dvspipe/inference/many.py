@@ -214,21 +214,21 @@ def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOpt
     OutputFolder(options.out).check(run)
     finished = {}
     for task in tasks:
+        folder = OutputFolder(options.out).of(task.name)
+        if not folder.answer.is_file():
+            continue
         try:
-            found = _find_current(task, run, options)
+            needed = options.record_dependencies(task, run)
         except DvspipeError:
             continue  # raised again when it is classified
-        if found is not None:
+        if (found := _read_current(folder, needed)) is not None:
             finished[task] = found
     return finished
 
 
-def _find_current(task: Task, run: InferenceRun, options: ClassifyOptions) -> RecordingResult | None:
-    """Return the stored answer for a recording with its segments; None if there is none that is current."""
-    if options.out is None:
-        return None
-    folder = OutputFolder(options.out).of(task.name)
-    answer = folder.find_current(options.record_dependencies(task, run)) if folder.answer.is_file() else None
+def _read_current(folder: RecordingFolder, needed: Dependencies) -> RecordingResult | None:
+    """Return the stored answer with its segments if it depends on what it should; else None."""
+    answer = folder.find_current(needed)
     return None if answer is None else RecordingResult(answer=answer, segments=folder.read_segments())
 
 
@@ -269,12 +269,13 @@ class _Classify:
     def __call__(self, task: Task, progress: Progress) -> RecordingResult:
         if task.out is None:
             return self._classify(task, progress)
-        found = None if self.overwrite else _find_current(task, self.run, self.options)
-        if found is not None:  # of a worker that was killed before it could say so
-            Manifest(task.out).finish([task.source])
-            return found
-        target = OutputFolder(task.out).of(task.name).path
-        with Manifest(task.out).record(task.source, target, self.run.digest) as entry:
+        folder = OutputFolder(task.out).of(task.name)
+        if folder.answer.is_file() and not self.overwrite:
+            found = _read_current(folder, self.options.record_dependencies(task, self.run))
+            if found is not None:  # of a worker that was killed before it could say so
+                Manifest(task.out).finish([task.source])
+                return found
+        with Manifest(task.out).record(task.source, folder.path, self.run.digest) as entry:
             result = self._classify(task, progress)
             entry.events = result.answer.events
             return result
