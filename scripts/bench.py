@@ -65,7 +65,7 @@ runpy.run_module("dvspipe", run_name="__main__")
 """Runs the command line and prints its peak memory in KiB last (Linux). `ru_maxrss` would have the parent's in it."""
 
 PRINT_COST = PRINT_PEAK.replace("[1])", "[1], time.process_time())").replace("runpy, sys", "runpy, sys, time")
-"""The same, with the CPU time of its process, without those of worker processes, behind it."""
+"""The same, with the CPU time of its process, without those of worker processes, after it."""
 
 
 @dataclass(frozen=True)

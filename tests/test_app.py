@@ -55,6 +55,9 @@ from dvspipe.cli.app import app
 
 IDEAL_CHOICES = Choices(IDEAL, knobs_of(IDEAL), "off")
 
+# Gradio leaves sockets of connections to be collected, at any moment after a server has ended.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
 
 @pytest.fixture
 def space(tmp_path: Path) -> Workspace:

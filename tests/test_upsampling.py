@@ -298,7 +298,7 @@ def test_a_light_that_goes_on_beside_motion_gives_the_linear_events() -> None:
     for image, grey in zip(lit, (20, 240), strict=True):
         image[14:42, 26:54] = grey
     frames = [Frame(frame.t_us, image, "linear") for frame, image in zip(frames, lit, strict=True)]
-    assert steps_of(frames, 10).max() == 10  # not taken for a cut
+    assert steps_of(frames, 10).max() == 10  # no cut
     inside = SensorSize(width=8, height=8)
     ours, linear = (by_pixel(events_of(frames, factor).crop(36, 24, inside)) for factor in (10, "off"))
     assert ours == linear

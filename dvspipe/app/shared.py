@@ -33,12 +33,8 @@ COLOURS: list[tuple[str, PreviewColours]] = [
     ("Viridis, ON and OFF alike", "viridis"),
 ]
 FIT_FRAME = (
-    (
-        "const d=this.contentDocument.documentElement,f=()=>{{this.style.height=d.scrollHeight+'px'}};"
-        "new ResizeObserver(f).observe(this.contentDocument.body);f()"
-    )
-    .replace("{{", "{")
-    .replace("}}", "}")
+    "const d=this.contentDocument.documentElement,f=()=>{this.style.height=d.scrollHeight+'px'};"
+    "new ResizeObserver(f).observe(this.contentDocument.body);f()"
 )
 """Makes a frame as high as its page."""
 
