@@ -379,7 +379,7 @@ def test_the_command_fills_the_cache_and_writes_shards_from_it(tmp_path: Path) -
     assert run("--shard", "2/2", "--jobs", 2)[0] == 0
     assert 0 < some < Cache(tmp_path / "cache").size()[0] == 84
     code, output = run("--shards", tmp_path / "shards", "--shard-size", "20KB")
-    assert (code, "84" not in output, "train 54, validation 6, test 24" in output) == (0, True, True), output
+    assert (code, "train 54, validation 6, test 24" in output) == (0, True), output
     assert len(list((tmp_path / "shards").glob("train-*.tar"))) > 2
     assert Cache(tmp_path / "cache").size()[0] == 84
     for typed, said in (
