@@ -94,10 +94,12 @@ def _connected(address: str | None) -> Iterator[Any]:
     os.environ.setdefault(
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
     )  # without it, a task that asks for no GPU hides all
+    place = address or os.environ.get("RAY_ADDRESS")
+    alone = {} if place else {"include_dashboard": False}  # which takes a part of this machine's cores
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **alone)
     except (OSError, RuntimeError, ValueError) as error:
-        where = address or os.environ.get("RAY_ADDRESS") or "this machine"
+        where = place or "this machine"
         raise WorkerError(f"{where}: no connection to a Ray cluster ({_first_line(error)})") from error
     try:
         yield ray

@@ -240,8 +240,11 @@ class _Worker:
         return value, failure
 
     def stop(self) -> None:
-        """Let it stop at its next progress; one that is still starting ends at once."""
-        self._process.terminate()
+        """Let it stop at its next progress; one that is idle or still starting ends at once."""
+        if self.index is None:  # what it did is complete; ending Python would take up to a second
+            self._process.kill()
+        else:
+            self._process.terminate()
         self.connection.close()
 
     def end(self, until_s: float) -> None:
