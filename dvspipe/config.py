@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_origin, get_type_hints
 import yaml
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, ValidationInfo, field_validator
 
-from .errors import ConfigError
+from .errors import ConfigError, join_names
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -369,21 +369,6 @@ def _explain_unknown(model: type[BaseModel], key: str) -> str:
     group = key.rpartition(".")[0]
     names = [name for name in _setting_names(model) if name.rpartition(".")[0] == group]
     return f"unknown setting {key}, expected one of {', '.join(names)}"
-
-
-def join_names(names: Sequence[str]) -> str:
-    """Return names as in `a, b or c`."""
-    return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
-
-
-def count_noun(count: int, noun: str) -> str:
-    """Return a number with a noun whose plural ends in s.
-
-    Example:
-        >>> count_noun(1, "window"), count_noun(2000, "event")
-        ('1 window', '2,000 events')
-    """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _expected(kind: str, context: Mapping[str, object], key: str) -> str:

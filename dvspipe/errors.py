@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -35,6 +35,21 @@ def escape_controls(text: str) -> str:
         clip\x1b[31m.h5
     """
     return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Return names as in `a, b or c`."""
+    return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def count_noun(count: int, noun: str) -> str:
+    """Return a number with a noun whose plural ends in s.
+
+    Example:
+        >>> count_noun(1, "window"), count_noun(2000, "event")
+        ('1 window', '2,000 events')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 @dataclass(frozen=True)

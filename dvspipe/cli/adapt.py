@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..config import count_noun
-from ..files import claim_output, require_suffix
+from ..errors import count_noun
 from .infer import Checkpoint, FitMode, Hop, Overrides, Recordings, Roi, Window, build_config
 from .options import AsJson, Hint, Overwrite, Sensor, parse_hints, parse_sensor, to_us
 from .screen import EXIT_SOME_FAILED, fail, make_table, notes, progress, screen, show_share, skip
@@ -39,6 +38,7 @@ def adapt(
     overwrite: Overwrite = False,
 ) -> None:
     """Adapt a trained network to the sensor of unlabelled recordings."""
+    from ..files import claim_output, require_suffix
     from ..inference import Classifier, adapt, plan_tasks, refuse_module
 
     require_suffix(out, ".safetensors", "a checkpoint")

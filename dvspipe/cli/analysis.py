@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.text import Text
 
-from ..config import build
 from ..errors import ConfigError, EventError
 from .options import (
     AsJson,
@@ -51,6 +50,7 @@ def compare(
     """Compare two recordings of one scene: rates, counts, times."""
     from ..comparison import CompareSettings
     from ..comparison import compare as compare_events
+    from ..config import build
     from ..files import claim_output
     from ..formats import open_recording
     from ..report import check_page_name, describe_comparison, write_comparison_page
@@ -148,6 +148,7 @@ def view(
     overwrite: Overwrite = False,
 ) -> None:
     """Show the events of a recording as a video, a sheet of pictures, or a chart, or in the rerun viewer."""
+    from ..config import build
     from ..files import claim_output
     from ..formats import open_recording
     from ..formats.recordings import count_events

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from ..config import read_text, shipped_configs
 from .options import Overwrite
 from .screen import make_table, screen
 
@@ -28,6 +27,8 @@ def start(context: typer.Context) -> None:
 @configs.command("list")
 def list_() -> None:
     """List all shipped configurations with the command that uses them."""
+    from ..config import read_text, shipped_configs
+
     for kind, command in KINDS.items():
         screen.print(command.format("NAME"))
         table = make_table()
@@ -40,6 +41,8 @@ def list_() -> None:
 @configs.command()
 def show(name: Name) -> None:
     """Print a configuration."""
+    from ..config import read_text
+
     screen.print(read_text(name, kind=_kind_of(name)).rstrip())
 
 
@@ -50,6 +53,7 @@ def copy(
     overwrite: Overwrite = False,
 ) -> None:
     """Copy a configuration to a file, to be edited."""
+    from ..config import read_text
     from ..files import claim_output, write_text
 
     kind = _kind_of(name)
@@ -60,6 +64,8 @@ def copy(
 
 
 def _kind_of(name: str) -> str:
+    from ..config import shipped_configs
+
     return next((kind for kind in KINDS if name in shipped_configs(kind)), "")
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.text import Text
 
-from ..config import build, merge_settings, parse_overrides
 from ..errors import ConfigError, DvspipeError, FileError
 from .options import (
     AsJson,
@@ -115,6 +114,7 @@ def convert(
     overwrite: Overwrite = False,
 ) -> None:
     """Convert videos to events as an event camera would have seen them, or recordings to another format."""
+    from ..config import build, merge_settings, parse_overrides
     from ..conversion import ConvertConfig, RecordingConfig, plan_conversions
     from ..simulator import SimulatorConfig, read_preset
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from ..config import SettingsTree, build, count_noun
-from ..errors import ConfigError
+from ..errors import ConfigError, count_noun
 from .options import (
     AsJson,
     Config,
@@ -31,6 +30,7 @@ from .options import (
 from .screen import EXIT_SOME_FAILED, fail, make_table, messages, notes, progress, screen, show_name, skip
 
 if TYPE_CHECKING:
+    from ..config import SettingsTree
     from ..datasets import DataConfig, DataSet, TensorPlan
     from ..datasets.survey import Survey
     from ..encoding import BinConfig
@@ -191,6 +191,7 @@ def _survey(config: str, settings: list[str] | None) -> Survey:
 
 def _read_settings(config: str, settings: list[str] | None) -> tuple[DataConfig, BinConfig, int]:
     """Return the data set of a configuration, the steps of its spike tensors, and its seed."""
+    from ..config import build
     from ..datasets import DataConfig
     from ..encoding import BinConfig
 

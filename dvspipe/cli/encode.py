@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..config import SettingsTree, build, parse_overrides
 from ..errors import ConfigError, DataError, FileError
 from .options import Overwrite, Seed, to_us
 from .screen import screen
 
 if TYPE_CHECKING:
+    from ..config import SettingsTree
     from ..encoding import SpikeCode
 
 
@@ -84,6 +84,7 @@ def encode(
 
 def _codes(methods: list[Method], given: dict[str, int | None], settings: list[str]) -> dict[str, SpikeCode]:
     """Return the codes by their names; a setting is used by those that have it."""
+    from ..config import build, parse_overrides
     from ..encoding import CODES
 
     over: SettingsTree = {key: value for key, value in given.items() if value is not None}

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.text import Text
 
-from ..config import count_noun
-from ..errors import ConfigError, DvspipeError
+from ..errors import ConfigError, DvspipeError, count_noun
 from .options import (
     AsJson,
     EngineName,

@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ..config import count_noun
-from ..errors import ConfigError
+from ..errors import ConfigError, count_noun
 from .options import AsJson
 from .screen import make_table, screen, show_name
 

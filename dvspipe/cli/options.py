@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ..config import SettingsTree, count_noun, join_names, merge_settings, parse_overrides, read_yaml, suggest_settings
-from ..errors import ConfigError, EventError
+from ..errors import ConfigError, EventError, count_noun, join_names
 from .screen import messages, notes
 
 if TYPE_CHECKING:
+    from ..config import SettingsTree
     from ..events import Events, Region, SensorSize
     from ..formats import Hints, Recording
     from ..parallel import Engine, Progress, Shard
@@ -97,6 +97,8 @@ def read_config(source: str, overrides: list[str] | None) -> SettingsTree:
 
     If the configuration is a KEY=VALUE too, the others are the defaults.
     """
+    from ..config import merge_settings, parse_overrides, read_yaml
+
     if "=" in source and not Path(source).exists():
         return parse_overrides([source, *(overrides or [])])
     given = parse_overrides(overrides or [])
@@ -114,6 +116,8 @@ def is_folder(config: str) -> bool:
 
 def explain_usage(error: Exception) -> str:
     """Return the message of an error of typer, with the settings that an unknown option may stand for."""
+    from ..config import suggest_settings
+
     assert hasattr(error, "format_message")
     message: str = error.format_message()
     option, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
@@ -200,6 +204,7 @@ def parse_sensor(text: str | None) -> SensorSize | None:
 
 def parse_hints(given: list[str] | None) -> Hints:
     """Return what --hint gives."""
+    from ..config import parse_overrides
     from ..formats import Hints
 
     hints = {key: str(value) for key, value in parse_overrides(given or []).items()}

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.text import Text
 
-from ..config import build, count_noun
-from ..errors import ConfigError, DvspipeError, EventError
+from ..errors import ConfigError, DvspipeError, EventError, count_noun
 from .options import (
     AsJson,
     EngineName,
@@ -144,6 +143,7 @@ def check(
 ) -> None:
     """Find what is wrong or unusual in recordings; exit code 1 if something is wrong."""
     from ..checking import CheckOptions, CheckSettings, check_many
+    from ..config import build
 
     settings = build(CheckSettings, {"gap_us": to_us(gap)}, "check")
     options = CheckOptions(parse_sensor(sensor), parse_hints(hint), settings)
@@ -301,6 +301,7 @@ def filter_(
     overwrite: Overwrite = False,
 ) -> None:
     """Remove noise: hot pixels, events within a refractory period, events that no neighbour supports."""
+    from ..config import build
     from ..filters import FilterConfig, FilterCounts, check_pixels, count_pixels, filter_stream, find_hot_pixels
     from ..formats import open_recording
 

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.text import Text
 
-from ..config import SettingsTree, build, find_differences, merge_settings, parse_overrides, read_yaml
 from ..errors import ConfigError, FileError, Remedy
-from ..files import REPLACE
 from .infer import print_answers
 from .options import AsJson, Config, Overrides, Overwrite, Trust, is_folder, read_config, trust_packages
 from .screen import make_table, messages, notes, progress, screen, warn
 
 if TYPE_CHECKING:
+    from ..config import SettingsTree
     from ..results import EpochRow, EvaluationResult, TrainingRun
     from ..training import TrainConfig, TrainingCallback
 
@@ -53,6 +52,8 @@ def train(
     For a folder DIR/<class>/<recording or video>, settings are chosen from what is in it. Under torchrun, processes
     train together.
     """
+    from ..config import build, merge_settings, parse_overrides, read_yaml
+
     if save is not None and (resume is not None or not is_folder(config)):
         raise ConfigError(f"{save}: --save writes what is chosen for a folder of recordings (found {config})")
     if out is not None and resume is None and _is_first():
@@ -100,6 +101,7 @@ def evaluate(
     overwrite: Overwrite = False,
 ) -> None:
     """Evaluate a classifier on a data set: accuracy, calibration, and which classes are confused."""
+    from ..config import build
     from ..files import claim_output
 
     if out:
@@ -162,6 +164,7 @@ def demo(
 
 def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overwrite: bool) -> SettingsTree:
     """Return, print and save the settings that are chosen for a folder."""
+    from ..config import parse_overrides
     from ..files import claim_output, write_text
     from ..training import choose_settings
 
@@ -197,6 +200,8 @@ def _check_run_folder(folder: Path, *, overwrite: bool) -> None:
     Raises:
         FileError: It is a file, or contains something.
     """
+    from ..files import REPLACE
+
     if folder.exists() and not folder.is_dir():
         raise FileError(f"{folder}: is a file, expected a folder for the run")
     if folder.is_dir() and not overwrite and not _is_unstarted(folder):
@@ -261,6 +266,7 @@ def _callback(held_out: str = "validation") -> Iterator[TrainingCallback]:
 
 def _describe_changes(folder: Path, config: TrainConfig) -> str:
     """Return the settings that a run is resumed with and was not started with, as a comment of its command."""
+    from ..config import build, find_differences, read_yaml
     from ..results import RunFolder
 
     path = RunFolder(folder).config

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..checkpoint import ClassifierConfig, load_config, save_checkpoint, versions
-from ..config import count_noun
-from ..errors import CheckpointError, ConfigError, DataError, DvspipeError
+from ..errors import CheckpointError, ConfigError, DataError, DvspipeError, count_noun
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, Hints
 from ..networks import BatchNorm, ClassMoments, Network, find_norms, measure_norms, mix_moments

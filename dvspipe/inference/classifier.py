@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..checkpoint import Checkpoint, ClassifierConfig, digest_of, pin_checkpoint, read_checkpoint, upload_checkpoint
-from ..config import as_settings, build, count_noun
+from ..config import as_settings, build
 from ..display import Shown
 from ..encoding import BinConfig
-from ..errors import ConfigError, DataError, EventError, Remedy
+from ..errors import ConfigError, DataError, EventError, Remedy, count_noun
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints
 from ..hub import SCHEME, HubModel

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import yaml
 
 from ..checkpoint import FEW_CALIBRATED, ClassifierConfig, find_checkpoint
-from ..config import build, count_noun, read_yaml
-from ..errors import escape_controls
+from ..config import build, read_yaml
+from ..errors import count_noun, escape_controls
 from ..results import RunFolder, TestResult, wilson_interval
 
 if TYPE_CHECKING:

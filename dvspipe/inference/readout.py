@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..checkpoint import save_checkpoint
-from ..config import count_noun
-from ..errors import DataError
+from ..errors import DataError, count_noun
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, Hints
 from ..learning import find_features, find_readout, fit_readout, read_features, replace_readout, require_linear

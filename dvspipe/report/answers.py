@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from ..config import count_noun
+from ..errors import count_noun
 from ..events import Events, SensorSize
 from ..results import (
     Answer,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import count_noun
+from ..errors import count_noun
 from ..results import TestResult, TrainingRun, wilson_interval
 from .charts import draw_confusion, draw_curves
 from .energy import energy_per_recording

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..checkpoint import FEW_CALIBRATED, ClassifierConfig, find_checkpoint, load_checkpoint, pin_checkpoint
-from ..config import count_noun
 from ..datasets import (
     PARTS,
     DataConfig,
@@ -28,7 +27,7 @@ from ..datasets import (
     restore_split,
 )
 from ..encoding import BinCounts
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError, DataError, count_noun
 from ..networks import NO_MODULES, ModuleSource, Network, run_in_pieces
 from ..networks.norms import PIECE_STEPS
 from ..results import BaselineResult, EvaluationResult, RunFolder, WrongPrediction, calibration_error

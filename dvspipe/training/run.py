@@ -14,7 +14,6 @@ import yaml
 from torch import nn
 
 from ..checkpoint import Checkpoint, ClassifierConfig, load_checkpoint, read_checkpoint, save_checkpoint, versions
-from ..config import count_noun
 from ..datasets import (
     DataSet,
     Sample,
@@ -27,7 +26,7 @@ from ..datasets import (
     open_dataset,
     write_split,
 )
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError, DataError, count_noun
 from ..files import lock_folder, write_text
 from ..networks import (
     ClassMoments,
