@@ -24,6 +24,7 @@ ORDER = [
     "errors",
     "config",
     "files",
+    "labels",
     "parallel",
     "cluster",
     "results",

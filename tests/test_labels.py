@@ -7,9 +7,9 @@ import pytest
 from conftest import random_events
 
 from dvspipe.datasets import DataConfig, open_dataset
-from dvspipe.datasets.labels import Span, read_labels
 from dvspipe.errors import DataError, FileError
 from dvspipe.formats import write
+from dvspipe.labels import Span, read_labels
 
 
 def labels_in(folder: Path, text: str) -> list[Span]:

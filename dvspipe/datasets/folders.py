@@ -18,10 +18,10 @@ from ..errors import DataError, DvspipeError, TruncatedVideoError
 from ..events import Events, SensorSize
 from ..files import is_internal
 from ..formats import FORMATS, Hints, is_prose, is_ros2_folder, open_recording, read
+from ..labels import SUFFIX, Span, read_labels
 from ..synthesis import GESTURE_SENSOR, GESTURES, is_synthetic
 from ..video import VIDEO_SUFFIXES, is_image_folder, open_video
 from .cache import Cache
-from .labels import SUFFIX, Span, read_labels
 from .samples import DataSet, Sample, check_groups, divide, version_of_file
 from .source import DataSource
 from .split import apply_split

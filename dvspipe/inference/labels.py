@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..datasets.labels import SUFFIX, read_labels
 from ..errors import DataError
+from ..labels import SUFFIX, read_labels
 from ..results import LabelRow
 
 

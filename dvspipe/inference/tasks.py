@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..conversion import as_paths, find_sources
-from ..datasets.labels import SUFFIX
 from ..errors import FileError, Remedy
+from ..labels import SUFFIX
 from ..parallel import ALL, Shard
 from ..results import InferenceRun, OutputFolder, RecordingFolder
 

@@ -12,8 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import DataError
-from ..files import read_bytes
+from .errors import DataError
+from .files import read_bytes
 
 LATEST_US = 1 << 60  # 36,000 years; sums of such times are below 2^63
 SUFFIX = "_labels.csv"
