@@ -15,6 +15,7 @@ from typing import Any
 VIDEO = Path(__file__).parents[1] / "docs" / "gesture.gif"
 
 LIGHT: Mapping[str, Sequence[str]] = {
+    "warmup": (),
     "convert": (str(VIDEO), "-o", "events.h5"),
     "info": ("events.h5",),
     "check": ("events.h5",),

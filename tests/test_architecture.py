@@ -53,6 +53,7 @@ ORDER = [
     "export",
     "torch",
     "demo",
+    "warmup",
     "app",
     "cli",
 ]

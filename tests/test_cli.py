@@ -776,7 +776,7 @@ def test_choices_of_options_are_those_of_the_models() -> None:
 
 
 def test_every_command_that_writes_has_the_same_option_for_it() -> None:
-    reading = {"info", "check", "manifest", "app"}
+    reading = {"info", "check", "manifest", "app", "warmup"}
     for command in COMMANDS:
         if command.__name__ not in reading:
             option = typing.get_type_hints(command, include_extras=True)["out"].__metadata__[0]

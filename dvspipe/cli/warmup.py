@@ -1,0 +1,18 @@
+"""Compile kernels before they are needed."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from .screen import notes, progress, screen
+
+
+def warmup() -> None:
+    """Compile what commands would compile when they are first used: some minutes once, seconds afterwards."""
+    notes.print("compiling for this version and this kind of CPU")
+    from ..warmup import warm_up
+
+    with progress() as show:
+        for name in warm_up(partial(show, "stages")):
+            notes.print(f"ready: {name}")
+    screen.print("all kernels are compiled")
