@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import itertools
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,14 @@ from dvspipe.formats.source import HEAD_BYTES
 from dvspipe.frames import Frame
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate
 from dvspipe.synthesis import GESTURE_SENSOR, GESTURES, record_gesture
-from dvspipe.video import open_video, write_video
+from dvspipe.video import VideoSettings, open_video, write_video
 
 REPEATS = 5
 CONVERT_REPEATS = FORMAT_REPEATS = 3
 FPS = 30
 EVENTS = 10_000_000
 CHUNK_EVENTS = 65_536
+HOUR_FRAMES = 300  # of which the cost of an hour follows
 SCALE_VIDEOS, SCALE_FRAMES, SCALE_RECORDINGS = 200, 300, (100, 2000)
 
 
@@ -142,6 +144,22 @@ def bench_start(_options: Options) -> Iterator[Figure]:
         convert()
         yield _allowed("start/first_convert_wall", 15, time.perf_counter() - began)
         yield _allowed("start/second_convert_wall", 1.5, _measure(convert).wall_s)
+        recording = Path(folder, "gesture.h5")
+        write(recording, record_gesture(1, person=0, clip=0, seed=0, duration_us=2_000_000))
+        write_video(clip, moving_texture(160, 120, 450, 0.5))
+        command = command[1:]
+        for name, target, arguments, libraries in (
+            ("help", 0.5, ["-m", "dvspipe", "--help"], "typer, rich.console"),
+            ("convert", None, command, "numpy, numba, cv2, h5py, pydantic"),
+            ("infer", None, ["-m", "dvspipe", "infer", "gesture-synthetic", str(recording)], "torch"),
+        ):
+            ours, theirs = _least_cpu([python, *arguments]), _least_cpu([python, "-c", f"import {libraries}"])
+            yield Figure(f"start/{name}_cpu", theirs / ours, f"of importing {libraries}", target, {"s": ours})
+
+
+def _least_cpu(command: list[str]) -> float:
+    """Least CPU time of a command in seconds: others only add to it."""
+    return min(_spend(command).cpu_s for _ in range(REPEATS))
 
 
 def _allowed(name: str, allowed_s: float, measured_s: float) -> Figure:
@@ -765,6 +783,36 @@ def _spend(command: list[str], threads: str = "2") -> Spent:
     return Spent(time.perf_counter() - began, cpu_s)
 
 
+def bench_hour(options: Options) -> Iterator[Figure]:
+    """What an hour of 720p video costs: hours of video per core hour, where little moves and where everything does."""
+    if options.data is None:
+        return _skip("hour", "--data gives no videos")
+    with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as place:
+        folder = Path(place)
+        for name in ("walk.mkv", "cockatoo.mp4"):
+            seen = [*open_video(options.data / "video" / name, VideoSettings(resize="1280x720")).frames()]
+            seen = [replace(frame, image=frame.image.copy()) for frame in seen[:HOUR_FRAMES]]
+            there_and_back = itertools.cycle(seen + seen[::-1])
+            video = folder / f"{name}.webm"
+            frames = (replace(next(there_and_back), t_us=round(k * 1e6 / FPS)) for k in range(HOUR_FRAMES))
+            write_video(video, frames)
+            duration_s, out = HOUR_FRAMES / FPS, str(folder / "events.h5")
+            for work, arguments in (
+                ("convert", ["convert", str(video), "-o", out, "--overwrite"]),
+                ("noisy", ["convert", str(video), "-o", out, "--overwrite", "--preset", "noisy"]),
+                ("upsample", ["convert", str(video), "-o", out, "--overwrite", "--upsample", "auto"]),
+                ("infer", ["infer", "gesture-synthetic", str(video)]),
+            ):
+                cpu_s = _spend([sys.executable, "-m", "dvspipe", *arguments]).cpu_s
+                events = read(out).t.size if work == "convert" else 0
+                beside = {"core hours per hour": cpu_s / duration_s} | (
+                    {"events/s": events / duration_s} if events else {}
+                )
+                yield Figure(
+                    f"hour/{Path(name).stem}_{work}", duration_s / cpu_s, "h of video per core hour", None, beside
+                )
+
+
 def bench_scale(_options: Options) -> Iterator[Figure]:
     """Many files: against two processes that are started by hand, and what the process that starts workers needs."""
     with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as place:
@@ -812,6 +860,7 @@ BENCHES: dict[str, Callable[[Options], Iterator[Figure]]] = {
     "convert": bench_convert,
     "encoding": bench_encoding,
     "formats": bench_formats,
+    "hour": bench_hour,
     "inference": bench_inference,
     "learning": bench_learning,
     "loader": bench_loader,

@@ -1,5 +1,7 @@
 """Measures the timing of simulated events: `python scripts/timing_truth.py [--scene NAME] [--fps 300 60 30]`.
 
+With `--scale 2`, the same scenes are seen by a camera of 692 x 520 pixels, in which everything is twice as fast.
+
 A scene is rendered at 3,000 fps in floats; its events with thresholds 0.2 are the truth. Each 10th, 50th or 100th
 frame, rounded to 8 bits, makes the video to simulate: with plain linear crossing and with `upsample=`. The columns:
 median and 90th percentile of the distance from each true event to the nearest simulated one of the same pixel and
@@ -24,11 +26,40 @@ from dvspipe.frames import Frame
 from dvspipe.opencv import cv2
 from dvspipe.simulator import Factor, SimulatorConfig, simulate
 
-SENSOR = SensorSize(width=346, height=260)
+SCENE = SensorSize(width=346, height=260)
 TRUTH_FPS = 3000
 DURATION_S = 0.2
 FINENESS = 3  # side of the square of samples averaged into a pixel: hard edges need it
 Image = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Camera:
+    """What scenes are seen by.
+
+    Args:
+        scale: Pixels per unit of length of the scenes, which are `SCENE` large.
+    """
+
+    scale: int = 1
+
+    @property
+    def sensor(self) -> SensorSize:
+        return SensorSize(self.scale * SCENE.width, self.scale * SCENE.height)
+
+    @property
+    def samples(self) -> int:
+        """Return the samples per unit of length."""
+        return self.scale * FINENESS
+
+    @property
+    def fine_size(self) -> tuple[int, int]:
+        return SCENE.width * self.samples, SCENE.height * self.samples
+
+    def pixels(self, fine: Image) -> Image:
+        """Return samples averaged to pixels."""
+        size = self.sensor.width, self.sensor.height
+        return np.asarray(cv2.resize(fine, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 @dataclass(frozen=True)
@@ -68,13 +99,13 @@ def texture(height: int, width: int, rng: np.random.Generator, mean: float, spre
     return np.asarray(mean * np.exp(spread * total / total.std()), np.float32)
 
 
-def rigid_canvas(rng: np.random.Generator) -> Image:
-    """Return a textured plane, FINENESS samples per pixel and side, with 60 hard-edged discs and boxes."""
-    side = 2 * int(np.hypot(SENSOR.width, SENSOR.height) / 2 + 40)
-    canvas = cv2.resize(texture(side, side, rng, 90, 0.45), None, fx=FINENESS, fy=FINENESS)
+def rigid_canvas(rng: np.random.Generator, samples: int) -> Image:
+    """Return a textured plane, with 60 hard-edged discs and boxes."""
+    side = 2 * int(np.hypot(SCENE.width, SCENE.height) / 2 + 40)
+    canvas = cv2.resize(texture(side, side, rng, 90, 0.45), None, fx=samples, fy=samples)
     for number in range(60):
-        x, y = (int(v) for v in rng.integers(0, side * FINENESS, 2))
-        radius = int(rng.integers(5, 25)) * FINENESS
+        x, y = (int(v) for v in rng.integers(0, side * samples, 2))
+        radius = int(rng.integers(5, 25)) * samples
         grey = float(rng.uniform(10, 245))
         if number % 2:
             cv2.circle(canvas, (x, y), radius, grey, -1)
@@ -83,32 +114,27 @@ def rigid_canvas(rng: np.random.Generator) -> Image:
     return np.asarray(np.clip(canvas, 0, 255), np.float32)
 
 
-def _turned(x: float, y: float, radians: float, pivot: tuple[float, float]) -> NDArray[np.float64]:
-    """Return the affine map that rotates a canvas about `pivot` and puts the pivot at (x, y) pixels of the picture."""
+def _turned(x: float, y: float, radians: float, pivot: tuple[float, float], samples: int) -> NDArray[np.float64]:
+    """Return the affine map that rotates a canvas about `pivot` and puts the pivot at (x, y) of the scene."""
     cosine, sine = np.cos(radians), np.sin(radians)
     turn = np.array([[cosine, -sine], [sine, cosine]])
-    shift = np.array([x, y]) * FINENESS - turn @ pivot
+    shift = np.array([x, y]) * samples - turn @ pivot
     return np.column_stack([turn, shift])
 
 
-def _pixels(fine: Image) -> Image:
-    return np.asarray(cv2.resize(fine, (SENSOR.width, SENSOR.height), interpolation=cv2.INTER_AREA), np.float32)
-
-
-FINE_SIZE = (SENSOR.width * FINENESS, SENSOR.height * FINENESS)
-
-
-def rigid_scene(times_s: NDArray[np.float64], seed: int) -> Iterator[Image]:
+def rigid_scene(times_s: NDArray[np.float64], seed: int, camera: Camera) -> Iterator[Image]:
     """Yield images of the plane, moving at 183 px/s and rotating at 90 degrees/s."""
-    canvas = rigid_canvas(np.random.default_rng(seed))
+    canvas = rigid_canvas(np.random.default_rng(seed), camera.samples)
     pivot = canvas.shape[1] / 2, canvas.shape[0] / 2
     for t in times_s - DURATION_S / 2:
-        centre = SENSOR.width / 2 + 183 * t * np.cos(0.5), SENSOR.height / 2 + 183 * t * np.sin(0.5)
-        map_ = _turned(*centre, np.radians(90) * t, pivot)
-        yield _pixels(cv2.warpAffine(canvas, map_, FINE_SIZE, borderMode=cv2.BORDER_REFLECT_101))
+        centre = SCENE.width / 2 + 183 * t * np.cos(0.5), SCENE.height / 2 + 183 * t * np.sin(0.5)
+        map_ = _turned(*centre, np.radians(90) * t, pivot, camera.samples)
+        yield camera.pixels(cv2.warpAffine(canvas, map_, camera.fine_size, borderMode=cv2.BORDER_REFLECT_101))
 
 
-def _objects(rng: np.random.Generator) -> list[tuple[Image, Image, tuple[float, float, float, float, float]]]:
+def _objects(
+    rng: np.random.Generator, samples: int
+) -> list[tuple[Image, Image, tuple[float, float, float, float, float]]]:
     """Return texture, coverage and (x, y at half time, velocity x, y in px/s, turn in rad/s) of each, last in front."""
     motions = [
         (120.0, 90.0, 240.0, 60.0, 0.5),
@@ -121,13 +147,13 @@ def _objects(rng: np.random.Generator) -> list[tuple[Image, Image, tuple[float, 
     objects = []
     for number, motion in enumerate(motions):
         radius = int(rng.integers(24, 44))
-        side = (2 * radius + 8) * FINENESS
-        pattern = cv2.resize(texture(side // FINENESS, side // FINENESS, rng, rng.uniform(40, 160), 0.4), (side, side))
+        side = (2 * radius + 8) * samples
+        pattern = cv2.resize(texture(side // samples, side // samples, rng, rng.uniform(40, 160), 0.4), (side, side))
         cover = np.zeros((side, side), np.float32)
         if number % 2:
-            cv2.circle(cover, (side // 2, side // 2), radius * FINENESS, 1.0, -1)
+            cv2.circle(cover, (side // 2, side // 2), radius * samples, 1.0, -1)
         else:
-            edge = radius * FINENESS
+            edge = radius * samples
             cv2.rectangle(
                 cover,
                 (side // 2 - edge, side // 2 - edge * 2 // 3),
@@ -139,24 +165,26 @@ def _objects(rng: np.random.Generator) -> list[tuple[Image, Image, tuple[float, 
     return objects
 
 
-def layers_scene(times_s: NDArray[np.float64], seed: int) -> Iterator[Image]:
+def layers_scene(times_s: NDArray[np.float64], seed: int, camera: Camera) -> Iterator[Image]:
     """Yield images of six textured objects at 120 to 600 px/s that cover each other, on a background at 45 px/s."""
-    rng = np.random.default_rng(seed)
-    background = texture(SENSOR.height + 40, SENSOR.width + 40, rng, 90, 0.4)
-    canvas = np.clip(cv2.resize(background, None, fx=FINENESS, fy=FINENESS), 0, 255)
-    objects = _objects(rng)
+    rng, samples = np.random.default_rng(seed), camera.samples
+    background = texture(SCENE.height + 40, SCENE.width + 40, rng, 90, 0.4)
+    canvas = np.clip(cv2.resize(background, None, fx=samples, fy=samples), 0, 255)
+    objects = _objects(rng, samples)
     for t in times_s - DURATION_S / 2:
-        map_ = _turned(SENSOR.width / 2 + 45 * t, SENSOR.height / 2, 0, (canvas.shape[1] / 2, canvas.shape[0] / 2))
-        picture = cv2.warpAffine(canvas, map_, FINE_SIZE)
+        map_ = _turned(
+            SCENE.width / 2 + 45 * t, SCENE.height / 2, 0, (canvas.shape[1] / 2, canvas.shape[0] / 2), samples
+        )
+        picture = cv2.warpAffine(canvas, map_, camera.fine_size)
         for pattern, cover, (x, y, vx, vy, turn) in objects:
-            map_ = _turned(x + vx * t, y + vy * t, turn * t, (pattern.shape[1] / 2, pattern.shape[0] / 2))
+            map_ = _turned(x + vx * t, y + vy * t, turn * t, (pattern.shape[1] / 2, pattern.shape[0] / 2), samples)
             # only the rectangle that the object can reach: six full-size warps a frame would take minutes
             left, top = (
                 int(v) for v in np.floor(map_[:, :2] @ (pattern.shape[1] / 2, pattern.shape[0] / 2) + map_[:, 2])
             )
             reach = int(pattern.shape[0] * 0.75)
             x0, y0 = max(0, left - reach), max(0, top - reach)
-            x1, y1 = min(FINE_SIZE[0], left + reach), min(FINE_SIZE[1], top + reach)
+            x1, y1 = min(camera.fine_size[0], left + reach), min(camera.fine_size[1], top + reach)
             if x1 <= x0 or y1 <= y0:
                 continue
             map_[:, 2] -= x0, y0
@@ -165,17 +193,17 @@ def layers_scene(times_s: NDArray[np.float64], seed: int) -> Iterator[Image]:
             region = picture[y0:y1, x0:x1]
             front = cv2.warpAffine(pattern, map_, size, borderMode=cv2.BORDER_REFLECT_101)
             region += share * (front - region)
-        yield _pixels(picture)
+        yield camera.pixels(picture)
 
 
-def cut_scene(times_s: NDArray[np.float64], seed: int) -> Iterator[Image]:
+def cut_scene(times_s: NDArray[np.float64], seed: int, camera: Camera) -> Iterator[Image]:
     """Yield images of the plane for 0.115 s, then of another one: a cut inside a frame interval of 60 and of 30 fps."""
     before = times_s < 0.115
-    yield from rigid_scene(times_s[before], seed)
-    yield from rigid_scene(times_s[~before], seed + 6)
+    yield from rigid_scene(times_s[before], seed, camera)
+    yield from rigid_scene(times_s[~before], seed + 6, camera)
 
 
-Scene = Callable[[NDArray[np.float64], int], Iterator[Image]]
+Scene = Callable[[NDArray[np.float64], int, Camera], Iterator[Image]]
 SCENES: dict[str, tuple[Scene, int]] = {
     "rigid": (rigid_scene, 1),
     "layers": (layers_scene, 2),
@@ -200,7 +228,8 @@ def nearest_us(events: Events, others: Events, limit_us: int) -> NDArray[np.int6
 
 
 def events_of(frames: Iterable[Frame], upsample: Factor = "off") -> Events:
-    return concatenate(simulate(frames, SimulatorConfig(pos_thres=0.2, neg_thres=0.2), upsample=upsample), SENSOR)
+    parts = list(simulate(frames, SimulatorConfig(pos_thres=0.2, neg_thres=0.2), upsample=upsample))
+    return concatenate(parts, parts[0].sensor)
 
 
 def _timed(frames: list[Frame], factor: Factor) -> tuple[Events, float]:
@@ -253,6 +282,7 @@ def main() -> None:
     parser.add_argument("--fps", nargs="+", type=int, default=[300, 60, 30], help=f"divisors of {TRUTH_FPS}")
     parser.add_argument("--factor", nargs="+", default=["auto", "10"], help="`auto`, or steps per pair of frames")
     parser.add_argument("--seed", type=int, help="of the scenes; 1 of rigid and cut, 2 of layers where none is given")
+    parser.add_argument("--scale", type=int, default=1, help="pixels of the camera per pixel of 346 x 260")
     parser.add_argument("--json", type=Path, help="also write the rows here, an object per line")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
@@ -262,7 +292,8 @@ def main() -> None:
     rows = []
     for scene in arguments.scene:
         render, own_seed = SCENES[scene]
-        images = list(enumerate(render(times_s, own_seed if arguments.seed is None else arguments.seed)))
+        seed = own_seed if arguments.seed is None else arguments.seed
+        images = list(enumerate(render(times_s, seed, Camera(arguments.scale))))
         for transfer in arguments.transfer:
             for row in measure(scene, images, transfer, arguments.fps, factors):
                 print(row.line(), flush=True)
