@@ -176,6 +176,21 @@ def test_events_are_in_order_and_the_same_with_threads() -> None:
         assert one == two
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_cells_are_left_out_only_if_they_would_not_fire(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """All events are those of paths that may have any level, so that no cell is left out."""
+    for px_per_frame in (2, 9):
+        frames, config = video(px_per_frame, 6, seed), SimulatorConfig(pos_thres=0.4, neg_thres=0.3)
+        events = events_of(frames, "auto", config)
+        with monkeypatch.context() as patch:
+            patch.setattr("dvspipe.simulator.upsampling.find_extremes", write_any_level)
+            assert events_of(frames, "auto", config) == events
+
+
+def write_any_level(_: object, __: object, extremes: NDArray[np.float32]) -> None:
+    extremes[0], extremes[1] = -np.inf, np.inf
+
+
 def test_a_low_pass_that_is_fast_changes_times_little() -> None:
     frames = video(6)
     plain, filtered = (events_of(frames, 10, config) for config in (CONFIG, SimulatorConfig(cutoff_hz=1e5)))

@@ -3,7 +3,8 @@
 `upsampling` says how the level at a time between two frames follows from their motion. Here it is computed pixel by
 pixel, step by step, and each step is searched for crossings at once, so that no frames between are ever stored. Only
 tiles in which something moves are processed, each with as many steps as its own motion needs; all other pixels follow
-straight lines, and cost nothing here.
+straight lines, and cost nothing here. Of those tiles, a cell is left out if no level that its paths can meet would
+fire: half of the cells where people move before a still background.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ ENTERING, LEAVING, UNEXPLAINED = 1, 2, 4  # bits of `Paths.kind`
 # at hard edges and false events; none flattens peaks, and more true events are missed.
 HALFWAY_NEAR, HALFWAY_FAR = np.float32(0.625), np.float32(-0.125)
 LARGEST_OVERSHOOT = np.float32(0.004)  # of the level
+BLOCK_PX = 4  # side of the squares whose lowest and highest level are known
+BEYOND = 2 * LARGEST_OVERSHOOT + np.float32(1e-4)  # of these: overshoot in both directions, and rounding
 
 
 class Paths(NamedTuple):
@@ -48,9 +51,11 @@ class Paths(NamedTuple):
         kind: uint8 [H / cell_px, W / cell_px], bits: ENTERING, LEAVING if the path begins or ends outside the picture,
             UNEXPLAINED if the level follows a straight line.
         steps: uint16 [H / TILE_PX, W / TILE_PX], steps of equal length; 1 if the levels follow straight lines.
-        cell_px: Side of the square cells, 2 or 4.
+        square: As many zeros as the side of the square cells has pixels, 2 or 4: the compiler knows how many.
         fine: float32 [2, 2, 2, H, W], in the tiles where they are needed: the levels of both frames at the pixels
             (place 0 of the second and third dimension) and half way to the next row (1, 0), column (0, 1) or both.
+        extremes: float32 [2, 2, H / BLOCK_PX, W / BLOCK_PX], in the same tiles: the lowest (0) and highest (1) level of
+            both frames in each block, including the row and the column after it.
     """
 
     forward: NDArray[np.float32]
@@ -58,8 +63,9 @@ class Paths(NamedTuple):
     doubt: NDArray[np.float32]
     kind: NDArray[np.uint8]
     steps: NDArray[np.uint16]
-    cell_px: int
+    square: tuple[int, ...]
     fine: NDArray[np.float32]
+    extremes: NDArray[np.float32]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -136,6 +142,23 @@ def refine(levels: NDArray[np.float32], tiles: NDArray[np.bool_], fine: NDArray[
                     _halfway_across(row, fine[down, 1, y, left:right])
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def find_extremes(levels: NDArray[np.float32], tiles: NDArray[np.bool_], extremes: NDArray[np.float32]) -> None:
+    """Write the lowest and highest level of the blocks of the marked tiles to `extremes`, as in `Paths`, of a frame."""
+    height, width = levels.shape
+    for i in range(extremes.shape[1]):
+        bottom = min((i + 1) * BLOCK_PX, height - 1)
+        for j in range(extremes.shape[2]):
+            if not tiles[i * BLOCK_PX // TILE_PX, j * BLOCK_PX // TILE_PX]:
+                continue
+            right = min((j + 1) * BLOCK_PX, width - 1)
+            lowest = highest = levels[i * BLOCK_PX, j * BLOCK_PX]
+            for y in range(i * BLOCK_PX, bottom + 1):
+                for x in range(j * BLOCK_PX, right + 1):
+                    lowest, highest = min(lowest, levels[y, x]), max(highest, levels[y, x])
+            extremes[0, i, j], extremes[1, i, j] = lowest, highest
+
+
 @njit(nogil=True, error_model="numpy")
 def _halfway_down(
     levels: NDArray[np.float32], y: int, left: int, right: int, even: NDArray[np.float32], odd: NDArray[np.float32]
@@ -178,137 +201,154 @@ class _Cell(NamedTuple):
 
 
 class _Work(NamedTuple):
-    """Work space for the pixels of a cell.
+    """Work space for the pixels of a cell; all arrays are flat, and N is the number of pixels.
 
     Attributes:
-        edges_us: int64 [MOST_STEPS + 1], times at which the steps end.
+        edges_us: int64 [MOST_STEPS + 1], times at which the steps begin and end.
         fractions: float32, the same as fractions of the interval.
-        ends: float64 [2, N], levels in the earlier and the later frame.
-        levels: float32 [MOST_STEPS + 1, N], levels at the edges.
-        scratch: float32 [4, N].
+        levels: float32 [(MOST_STEPS + 1) * N], levels at these times.
+        spread: float32 [2 * N], the lowest and the highest of them.
+        ends: float64 [2 * N], levels in the earlier and in the later frame.
+        zeros: float64 [N], levels of `Pixels.ref0`.
+        numbers: int64 [N], indices of the pixels; -1 for one that is outside the picture.
     """
 
     edges_us: NDArray[np.int64]
     fractions: NDArray[np.float32]
-    ends: NDArray[np.float64]
     levels: NDArray[np.float32]
-    scratch: NDArray[np.float32]
+    spread: NDArray[np.float32]
+    ends: NDArray[np.float64]
+    zeros: NDArray[np.float64]
+    numbers: NDArray[np.int64]
 
 
 @njit(error_model="numpy")
-def _sample(
-    fine: NDArray[np.float32], picture: int, shape: tuple[int, int], x: Any, y: Any, levels: NDArray[np.float32]
-) -> None:
-    """Write the levels of the pixels of a cell whose first pixel has moved to (x, y) to `levels` [side * side].
+def _make_work(area: int) -> _Work:
+    return _Work(
+        np.empty(MOST_STEPS + 1, np.int64), np.empty(MOST_STEPS + 1, np.float32),
+        np.empty((MOST_STEPS + 1) * area, np.float32), np.empty(2 * area, np.float32),
+        np.empty(2 * area), np.empty(area), np.empty(area, np.int64),
+    )  # fmt: skip
 
-    By bilinear interpolation; a position outside has the level of the edge. All pixels of a cell have the same place
-    between their neighbours, which are beside each other in each of the four pictures of `Paths.fine`.
+
+@njit(error_model="numpy")
+def _corners(picture: int, shape: tuple[int, int], x: Any, y: Any) -> Any:
+    """Return where the four neighbours of a position are in the flat fine pictures, and the place between them.
 
     Args:
-        fine: The fine pictures of both frames, flat.
-        picture: 0 for those of the earlier frame, 1 for the later one.
+        picture: 0 for the pictures of the earlier frame, 1 for those of the later one.
         shape: Rows and columns.
-        x: Column.
-        y: Row.
-        levels: The result, row by row.
+        x: Column, inside the picture.
+        y: Row, likewise.
+
+    Returns:
+        Indices of the upper left, upper right, lower left and lower right neighbour, then the fractions of the way to
+        the right and down.
     """
+    size = shape[0] * shape[1]
+    across, down = np.int64(np.float32(2) * x), np.int64(np.float32(2) * y)
+    part_x, part_y = np.float32(2) * x - np.float32(across), np.float32(2) * y - np.float32(down)
+    top = 4 * picture * size + (down & 1) * 2 * size + (down >> 1) * shape[1]
+    bottom = 4 * picture * size + ((down + 1) & 1) * 2 * size + ((down + 1) >> 1) * shape[1]
+    left, right = (across & 1) * size + (across >> 1), ((across + 1) & 1) * size + ((across + 1) >> 1)
+    return (
+        np.uintp(top + left), np.uintp(top + right), np.uintp(bottom + left), np.uintp(bottom + right), part_x, part_y
+    )  # fmt: skip
+
+
+@njit(inline="always")
+def _between(fine: Any, corners: Any, at: Any) -> Any:
+    """Return the level between four neighbours, by bilinear interpolation; `at` more than the indices of `corners`."""
+    upper_left, upper_right = fine[corners[0] + at], fine[corners[1] + at]
+    lower_left, lower_right = fine[corners[2] + at], fine[corners[3] + at]
+    upper = upper_left + corners[4] * (upper_right - upper_left)
+    lower = lower_left + corners[4] * (lower_right - lower_left)
+    return upper + corners[5] * (lower - upper)
+
+
+@njit(error_model="numpy")
+def _level_near(fine: NDArray[np.float32], picture: int, shape: tuple[int, int], x: Any, y: Any) -> Any:
+    """Return the level of a picture at a position; one outside has the level of the edge."""
     height, width = shape
-    size = height * width
-    first, side = 4 * picture * size, 2 if levels.size == 4 else 4
-    if (x >= np.float32(0)) & (x < width - side) & (y >= np.float32(0)) & (y < height - side):
-        across, down = np.int64(np.float32(2) * x), np.int64(np.float32(2) * y)
-        part_x, part_y = np.float32(2) * x - np.float32(across), np.float32(2) * y - np.float32(down)
-        top = first + (down & 1) * 2 * size + (down >> 1) * width
-        bottom = first + ((down + 1) & 1) * 2 * size + ((down + 1) >> 1) * width
-        left, right = (across & 1) * size + (across >> 1), ((across + 1) & 1) * size + ((across + 1) >> 1)
-        corners = np.uintp(top + left), np.uintp(top + right), np.uintp(bottom + left), np.uintp(bottom + right)
-        if side == 4:
-            for r in range(4):
-                for k in range(4):
-                    at = np.uintp(r * width + k)
-                    upper_left, upper_right = fine[corners[0] + at], fine[corners[1] + at]
-                    lower_left, lower_right = fine[corners[2] + at], fine[corners[3] + at]
-                    upper = upper_left + part_x * (upper_right - upper_left)
-                    lower = lower_left + part_x * (lower_right - lower_left)
-                    levels[4 * r + k] = upper + part_y * (lower - upper)
-        else:
-            for r in range(2):
-                for k in range(2):
-                    at = np.uintp(r * width + k)
-                    upper_left, upper_right = fine[corners[0] + at], fine[corners[1] + at]
-                    lower_left, lower_right = fine[corners[2] + at], fine[corners[3] + at]
-                    upper = upper_left + part_x * (upper_right - upper_left)
-                    lower = lower_left + part_x * (lower_right - lower_left)
-                    levels[2 * r + k] = upper + part_y * (lower - upper)
-        return
-    last_x, last_y = 2 * width - 1, 2 * height - 1
-    for k in range(side * side):
-        fine_x = min(max(np.float32(2) * (x + np.float32(k % side)), np.float32(0)), np.float32(last_x))
-        fine_y = min(max(np.float32(2) * (y + np.float32(k // side)), np.float32(0)), np.float32(last_y))
-        across, down = np.int64(fine_x), np.int64(fine_y)
-        part_x, part_y = fine_x - np.float32(across), fine_y - np.float32(down)
-        after, below = min(int(across + 1), last_x), min(int(down + 1), last_y)
-        row, row_below = (down & 1) * 2 * size + (down >> 1) * width, (below & 1) * 2 * size + (below >> 1) * width
-        column, next_one = first + (across & 1) * size + (across >> 1), first + (after & 1) * size + (after >> 1)
-        upper = fine[row + column] + part_x * (fine[row + next_one] - fine[row + column])
-        lower = fine[row_below + column] + part_x * (fine[row_below + next_one] - fine[row_below + column])
-        levels[k] = upper + part_y * (lower - upper)
+    size, last_x, last_y = height * width, 2 * width - 1, 2 * height - 1
+    fine_x = min(max(np.float32(2) * x, np.float32(0)), np.float32(last_x))
+    fine_y = min(max(np.float32(2) * y, np.float32(0)), np.float32(last_y))
+    across, down = np.int64(fine_x), np.int64(fine_y)
+    after, below = min(int(across + 1), last_x), min(int(down + 1), last_y)
+    row, row_below = (down & 1) * 2 * size + (down >> 1) * width, (below & 1) * 2 * size + (below >> 1) * width
+    first = 4 * picture * size
+    column, next_one = first + (across & 1) * size + (across >> 1), first + (after & 1) * size + (after >> 1)
+    corners = (
+        np.uintp(row + column), np.uintp(row + next_one), np.uintp(row_below + column), np.uintp(row_below + next_one),
+        fine_x - np.float32(across), fine_y - np.float32(down),
+    )  # fmt: skip
+    return _between(fine, corners, np.uintp(0))
+
+
+@njit(inline="always")
+def _follow(first: Any, second: Any, t: Any, last: Any, end: Any, doubt: Any) -> Any:
+    """Return the level of a pixel at the fraction t of the interval, as `upsampling` says.
+
+    `first` and `second` are those of the earlier and the later frame on its path, `last` that of the previous step,
+    `end` that in the later frame.
+    """
+    least = min(max(first, second) + doubt, min(last, end))
+    most = max(min(first, second) - doubt, max(last, end))
+    return min(max(first * (np.float32(1) - t) + second * t, least), most)
+
+
+@njit(inline="always")
+def _is_inside(x: Any, y: Any, shape: tuple[int, int], side: int) -> Any:
+    """Return whether all pixels of a cell, the first of which is at (x, y), have four neighbours."""
+    return (x >= np.float32(0)) & (x < shape[1] - side) & (y >= np.float32(0)) & (y < shape[0] - side)
 
 
 @njit(error_model="numpy")
 def _step(
-    cell: _Cell,
-    fine: NDArray[np.float32],
-    shape: tuple[int, int],
-    t: Any,
-    last: NDArray[np.float32],
-    end: NDArray[np.float32],
-    now: NDArray[np.float32],
-    scratch: NDArray[np.float32],
-) -> None:
-    """Write the levels of the pixels of a cell at the fraction t of the interval to `now`, as `upsampling` says.
+    cell: _Cell, square: tuple[int, ...], fine: NDArray[np.float32], shape: tuple[int, int], t: Any,
+    levels: NDArray[np.float32], steps: tuple[int, int, int],
+) -> None:  # fmt: skip
+    """Write the levels of the pixels of a cell at the fraction t of the interval to `levels`.
 
-    `last` are those of the previous step, `end` those in the later frame.
+    Args:
+        cell: The cell.
+        square: As in `Paths`.
+        fine: The fine pictures of both frames, flat.
+        shape: Rows and columns.
+        t: The fraction.
+        levels: [..., side * side], flat.
+        steps: The first index of the levels at the previous step, in the later frame, and at this one.
     """
-    rest, first, second = np.float32(1) - t, scratch[2], scratch[3]
+    side, rest = len(square), np.float32(1) - t
+    last, end, now = np.uintp(steps[0]), np.uintp(steps[1]), np.uintp(steps[2])
     shift_x, shift_y = cell.forward_x - t * cell.apart_x, cell.forward_y - t * cell.apart_y
-    x, y, doubt = np.float32(cell.x), np.float32(cell.y), cell.doubt
-    _sample(fine, 0, shape, x - t * shift_x, y - t * shift_y, first)
-    _sample(fine, 1, shape, x + rest * shift_x, y + rest * shift_y, second)
-    if cell.kind & ENTERING:
-        first[:] = second
-    if cell.kind & LEAVING:
-        second[:] = first
-    for k in range(end.size):
-        least = min(max(first[k], second[k]) + doubt, min(last[k], end[k]))
-        most = max(min(first[k], second[k]) - doubt, max(last[k], end[k]))
-        now[k] = min(max(first[k] * rest + second[k] * t, least), most)
-
-
-@njit(error_model="numpy")
-def _follow(cell: _Cell, fine: NDArray[np.float32], shape: tuple[int, int], steps: int, work: _Work) -> None:
-    """Write the levels of the pixels of a cell at the edges of the steps to `work.levels`.
-
-    The first two rows of `work.scratch` become the lowest and the highest of them.
-    """
-    _, fractions, ends, levels, scratch = work
-    lowest, highest, end = scratch[0], scratch[1], levels[steps]
-    for k in range(end.size):
-        levels[0, k], end[k] = ends[0, k], ends[1, k]
-    for k in range(end.size):
-        lowest[k], highest[k] = min(levels[0, k], end[k]), max(levels[0, k], end[k])
-    for step in range(1, steps):
-        now = levels[step]
-        _step(cell, fine, shape, fractions[step], levels[step - 1], end, now, scratch)
-        for k in range(end.size):
-            lowest[k], highest[k] = min(lowest[k], now[k]), max(highest[k], now[k])
+    x, y = np.float32(cell.x), np.float32(cell.y)
+    x0, y0, x1, y1 = x - t * shift_x, y - t * shift_y, x + rest * shift_x, y + rest * shift_y
+    if (cell.kind == 0) & _is_inside(x0, y0, shape, side) & _is_inside(x1, y1, shape, side):
+        before, after = _corners(0, shape, x0, y0), _corners(1, shape, x1, y1)
+        for r in range(side):
+            for k in range(side):
+                at, pixel = np.uintp(r * shape[1] + k), np.uintp(r * side + k)
+                first, second = _between(fine, before, at), _between(fine, after, at)
+                levels[now + pixel] = _follow(first, second, t, levels[last + pixel], levels[end + pixel], cell.doubt)
+        return
+    for r in range(side):
+        for k in range(side):
+            pixel, column, row = np.uintp(r * side + k), np.float32(k), np.float32(r)
+            first = _level_near(fine, 0, shape, x0 + column, y0 + row)
+            second = _level_near(fine, 1, shape, x1 + column, y1 + row)
+            if cell.kind & ENTERING:
+                first = second
+            if cell.kind & LEAVING:
+                second = first
+            levels[now + pixel] = _follow(first, second, t, levels[last + pixel], levels[end + pixel], cell.doubt)
 
 
 @njit(error_model="numpy")
 def _cell_at(paths: Paths, x: int, y: int) -> _Cell:
     """Return the cell whose first pixel is (x, y); a pixel beside the last complete cell moves as that one."""
-    i = np.uintp(min(y // paths.cell_px, paths.forward.shape[0] - 1))
-    j = np.uintp(min(x // paths.cell_px, paths.forward.shape[1] - 1))
+    i = np.uintp(min(y // len(paths.square), paths.forward.shape[0] - 1))
+    j = np.uintp(min(x // len(paths.square), paths.forward.shape[1] - 1))
     return _Cell(
         x, y, paths.forward[i, j, 0], paths.forward[i, j, 1], paths.disagreement[i, j, 0], paths.disagreement[i, j, 1],
         paths.doubt[i, j], paths.kind[i, j],
@@ -316,16 +356,91 @@ def _cell_at(paths: Paths, x: int, y: int) -> _Cell:
 
 
 @njit(error_model="numpy")
-def _cross(
-    cell: _Cell, zeros: NDArray[np.float64], numbers: NDArray[np.int64], steps: int, table: CodeTable | None,
-    pixels: Pixels, work: _Work, words: Words, filled: Any,
-) -> tuple[Words, Any]:  # fmt: skip
-    """Append the events of the pixels of a cell, whose levels are in `work`, to `words`; return them and their number.
+def _range_of_paths(cell: _Cell, side: int, extremes: NDArray[np.float32]) -> tuple[Any, Any]:
+    """Return a lowest and a highest level that no level on the paths of a cell exceeds, apart from those of the frames.
+
+    `_step` makes a level of one of either picture and those of the frames, and never leaves their range. The positions
+    are in the rectangle of the displacements 0, F01 and -F10.
+    """
+    rows, columns = extremes.shape[2], extremes.shape[3]
+    lowest, highest, zero = np.float32(np.inf), np.float32(-np.inf), np.float32(0)
+    for picture in range(2):
+        way = np.float32(2 * picture - 1)
+        ahead_x, ahead_y = way * cell.forward_x, way * cell.forward_y
+        back_x, back_y = way * (cell.forward_x - cell.apart_x), way * (cell.forward_y - cell.apart_y)
+        left, right = cell.x + min(zero, ahead_x, back_x), cell.x + side - 1 + max(zero, ahead_x, back_x)
+        top, bottom = cell.y + min(zero, ahead_y, back_y), cell.y + side - 1 + max(zero, ahead_y, back_y)
+        first_row, first_column = max(int(top) // BLOCK_PX, 0), max(int(left) // BLOCK_PX, 0)
+        last_row = max(min(int(bottom) // BLOCK_PX, rows - 1), 0)
+        last_column = max(min(int(right) // BLOCK_PX, columns - 1), 0)
+        for i in range(min(first_row, rows - 1), last_row + 1):
+            for j in range(min(first_column, columns - 1), last_column + 1):
+                lowest = min(lowest, extremes[picture, 0, i, j])
+                highest = max(highest, extremes[picture, 1, i, j])
+    return lowest - BEYOND, highest + BEYOND
+
+
+@njit(error_model="numpy")
+def _bounds(
+    k: int, zeros: NDArray[np.float64], numbers: NDArray[np.int64], pixels: Pixels
+) -> tuple[Reference, float, float]:
+    """Return the reference of pixel k of a cell, and the levels of its next OFF and ON event."""
+    own, counted = -np.int64(pixels.pos.size > 1), -np.int64(pixels.off.size == pixels.net.size)
+    thresholds = pixels.pos[np.uintp(numbers[k] & own)], pixels.neg[np.uintp(numbers[k] & own)]
+    counts = np.int64(pixels.net[np.uintp(numbers[k])]), np.int64(pixels.off[np.uintp(numbers[k] & counted)])
+    reference = Reference(zeros[k], *counts, *thresholds)
+    return reference, next_level(reference, -1), next_level(reference, 1)
+
+
+@njit(error_model="numpy")
+def _read_cell(
+    cell: _Cell, square: tuple[int, ...], before: NDArray[Any], after: NDArray[Any], table: CodeTable | None,
+    pixels: Pixels, extremes: NDArray[np.float32], band: tuple[int, int, int], work: _Work,
+) -> bool:  # fmt: skip
+    """Read the pixels of a cell; return whether one could fire, whatever the levels on its path.
 
     Args:
         cell: The cell.
-        zeros: Levels of `Pixels.ref0`.
-        numbers: Indices of the pixels; -1 for one that is outside the picture.
+        square: As in `Paths`.
+        before: Values in the earlier frame, as in `events_of_paths`.
+        after: Those in the later frame.
+        table: The levels of grey codes; None for levels.
+        pixels: What the pixels remember.
+        extremes: As in `Paths`.
+        band: Columns, first row and last row (exclusive) of the values.
+        work: Gets `ends`, `zeros` and `numbers`.
+    """
+    ends, zeros, numbers = work.ends, work.zeros, work.numbers
+    side, one, can_fire = len(square), np.uintp(1), False
+    area, (width, first_row, last_row) = side * side, band
+    lowest, highest = _range_of_paths(cell, side, extremes)
+    for k in range(area):
+        column, row = cell.x + k % side, cell.y + k // side
+        inside = (column < width) & (row < last_row)
+        pixel = np.uintp((min(row, last_row - 1) - first_row) * width + min(column, width - 1))
+        numbers[k] = pixel if inside else -1
+        if table is None:
+            ends[k], ends[area + k], zeros[k] = before[pixel], after[pixel], pixels.ref0[pixel]
+        else:
+            ends[k], ends[area + k] = table.levels[before[pixel] + one], table.levels[after[pixel] + one]
+            zeros[k] = table.levels[pixels.ref0[pixel] + one]
+        if inside:
+            _, lower, upper = _bounds(k, zeros, numbers, pixels)
+            least, most = min(lowest, ends[k], ends[area + k]), max(highest, ends[k], ends[area + k])
+            can_fire |= (least <= lower) | (upper <= most)
+    return can_fire
+
+
+@njit(error_model="numpy")
+def _cross(
+    cell: _Cell, square: tuple[int, ...], steps: int, table: CodeTable | None, pixels: Pixels, work: _Work,
+    words: Words, filled: Any,
+) -> tuple[Words, Any]:  # fmt: skip
+    """Append the events of the pixels of a cell to `words`; return them and their number.
+
+    Args:
+        cell: The cell.
+        square: As in `Paths`.
         steps: Number of steps.
         table: The levels of grey codes; None for levels.
         pixels: What the pixels remember; updated.
@@ -333,22 +448,20 @@ def _cross(
         words: The events so far.
         filled: Their number.
     """
-    low, high, _, net, off, pos, neg = pixels
-    edges_us, _, ends, levels, scratch = work
-    own, counted, side = -np.int64(pos.size > 1), -np.int64(off.size == net.size), 2 if numbers.size == 4 else 4
-    for k in range(numbers.size):
+    edges_us, _, levels, spread, ends, zeros, numbers = work
+    side = len(square)
+    area, low, high, net, off = side * side, pixels.low, pixels.high, pixels.net, pixels.off
+    for k in range(area):
         pixel = np.uintp(numbers[k])
         if numbers[k] < 0:
             continue
-        thresholds = pos[np.uintp(numbers[k] & own)], neg[np.uintp(numbers[k] & own)]
-        counts = np.int64(net[pixel]), np.int64(off[np.uintp(numbers[k] & counted)])
-        reference = Reference(zeros[k], *counts, *thresholds)
-        upper, lower = next_level(reference, 1), next_level(reference, -1)
-        if (lower < min(scratch[0, k], ends[1, k])) & (max(scratch[1, k], ends[1, k]) < upper):
+        reference, lower, upper = _bounds(k, zeros, numbers, pixels)
+        if (lower < min(spread[k], ends[k], ends[area + k])) & (max(spread[area + k], ends[k], ends[area + k]) < upper):
             continue
-        place, level = ((cell.y + k // side) << ROW_SHIFT) | ((cell.x + k % side) << COLUMN_SHIFT), ends[0, k]
+        place, level = ((cell.y + k // side) << ROW_SHIFT) | ((cell.x + k % side) << COLUMN_SHIFT), ends[k]
+        fired = filled
         for step in range(1, steps + 1):
-            last, level = level, np.float64(levels[step, k]) if step < steps else ends[1, k]
+            last, level = level, np.float64(levels[np.uintp(step * area + k)]) if step < steps else ends[area + k]
             if (lower < level) & (level < upper):
                 continue
             rising, since_us = np.int64(level > last), edges_us[step - 1]
@@ -363,22 +476,16 @@ def _cross(
                 reference = move_reference(reference, way)
                 crossing = next_level(reference, way)
             upper, lower = next_level(reference, 1), next_level(reference, -1)
+        if filled == fired:
+            continue
         net[pixel] = reference.net
-        if counted:
+        if off.size == net.size:
             off[pixel] = reference.off
         if table is None:
             high[pixel], low[pixel] = hair_below(upper), hair_above(lower)
         else:
             low[pixel], high[pixel] = quiet_codes(upper, lower, table)
     return words, filled
-
-
-@njit(error_model="numpy")
-def _make_work(cell_px: int) -> _Work:
-    area = cell_px * cell_px
-    edges_us, fractions = np.empty(MOST_STEPS + 1, np.int64), np.empty(MOST_STEPS + 1, np.float32)
-    levels, scratch = np.empty((MOST_STEPS + 1, area), np.float32), np.empty((4, area), np.float32)
-    return _Work(edges_us, fractions, np.empty((2, area)), levels, scratch)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -403,39 +510,38 @@ def events_of_paths(
         paths: The motion in the complete picture.
         interval: The time and the rows of the band, which begins with a row of tiles.
     """
-    words, filled, one = np.empty(after.size // 8 + FIRST_ROOM, np.int64), np.uintp(0), np.uintp(1)
-    cell_px, fine, ref0 = paths.cell_px, paths.fine.reshape(-1), pixels.ref0
+    words, filled = np.empty(after.size // 8 + FIRST_ROOM, np.int64), np.uintp(0)
+    square, fine, extremes = paths.square, paths.fine.reshape(-1), paths.extremes
     width, first_row, shape = interval.width, interval.first_row, (paths.fine.shape[3], paths.fine.shape[4])
-    last_row, work = first_row + after.size // width, _make_work(cell_px)
-    (edges_us, fractions, ends, _, _), known = work, 0
-    zeros, numbers = np.empty(cell_px * cell_px), np.empty(cell_px * cell_px, np.int64)
-    if table is not None:
-        levels = table.levels  # here, as in `crossings`
-    for y in range(first_row, last_row, cell_px):
-        for x in range(0, width, cell_px):
+    last_row, side, known = first_row + after.size // width, len(square), 0
+    area, band, work = side * side, (width, first_row, last_row), _make_work(side * side)
+    edges_us, fractions, levels, spread, ends, _, _ = work
+    for y in range(first_row, last_row, side):
+        for x in range(0, width, side):
             steps = int(paths.steps[y // TILE_PX, x // TILE_PX])
             if steps < 2:
                 continue
             cell = _cell_at(paths, x, y)
             if cell.kind & UNEXPLAINED:
                 continue
+            if not _read_cell(cell, square, before, after, table, pixels, extremes, band, work):
+                continue
             if steps != known:  # neighbours have the same
                 for step in range(steps + 1):
                     edges_us[step] = (2 * step * interval.length_us + steps) // (2 * steps)
                     fractions[step] = edges_us[step] / interval.length_us
                 known = steps
-            for k in range(numbers.size):
-                column, row = x + k % cell_px, y + k // cell_px
-                inside = (column < width) & (row < last_row)
-                pixel = np.uintp((min(row, last_row - 1) - first_row) * width + min(column, width - 1))
-                numbers[k] = pixel if inside else -1
-                if table is None:
-                    ends[0, k], ends[1, k], zeros[k] = before[pixel], after[pixel], ref0[pixel]
-                else:
-                    ends[0, k], ends[1, k] = levels[np.uintp(before[pixel]) + one], levels[np.uintp(after[pixel]) + one]
-                    zeros[k] = levels[np.uintp(ref0[pixel]) + one]
-            _follow(cell, fine, shape, steps, work)
-            words, filled = _cross(cell, zeros, numbers, steps, table, pixels, work, words, filled)
+            for k in range(area):
+                levels[k], levels[steps * area + k] = ends[k], ends[area + k]
+            for k in range(area):
+                spread[k], spread[area + k] = levels[k], levels[k]
+            for step in range(1, steps):
+                places = (step - 1) * area, steps * area, step * area
+                _step(cell, square, fine, shape, fractions[step], levels, places)
+                for k in range(area):
+                    now = levels[np.uintp(step * area + k)]
+                    spread[k], spread[area + k] = min(spread[k], now), max(spread[area + k], now)
+            words, filled = _cross(cell, square, steps, table, pixels, work, words, filled)
     return words[:filled]
 
 
@@ -455,25 +561,24 @@ def levels_of_paths(
         t: The fraction, greater than at the previous step.
     """
     now = before + t * (after - before)
-    cell_px, fine, shape = paths.cell_px, paths.fine.reshape(-1), (paths.fine.shape[3], paths.fine.shape[4])
-    width, area = shape[1], cell_px * cell_px
-    last_row, rows = first_row + before.size // width, np.empty((7, area), np.float32)
-    for y in range(first_row, last_row, cell_px):
-        for x in range(0, width, cell_px):
+    square, fine, shape = paths.square, paths.fine.reshape(-1), (paths.fine.shape[3], paths.fine.shape[4])
+    side, width = len(square), shape[1]
+    area, last_row = side * side, first_row + before.size // width
+    levels, places = np.empty(3 * area, np.float32), (0, area, 2 * area)
+    for y in range(first_row, last_row, side):
+        for x in range(0, width, side):
             if paths.steps[y // TILE_PX, x // TILE_PX] < 2:
                 continue
             cell = _cell_at(paths, x, y)
             if cell.kind & UNEXPLAINED:
                 continue
             for k in range(area):
-                column, row = min(x + k % cell_px, width - 1), min(y + k // cell_px, last_row - 1)
-                rows[0, k], rows[1, k] = (
-                    last[(row - first_row) * width + column],
-                    after[(row - first_row) * width + column],
-                )
-            _step(cell, fine, shape, np.float32(t), rows[0], rows[1], rows[2], rows[3:])
+                column, row = min(x + k % side, width - 1), min(y + k // side, last_row - 1)
+                pixel = (row - first_row) * width + column
+                levels[k], levels[area + k] = last[pixel], after[pixel]
+            _step(cell, square, fine, shape, np.float32(t), levels, places)
             for k in range(area):
-                column, row = x + k % cell_px, y + k // cell_px
+                column, row = x + k % side, y + k // side
                 if column < width and row < last_row:
-                    now[(row - first_row) * width + column] = rows[2, k]
+                    now[(row - first_row) * width + column] = levels[2 * area + k]
     return now

@@ -35,7 +35,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..opencv import cv2
-from .paths import ENTERING, LEAVING, TILE_PX, UNEXPLAINED, Paths, reach_of_tiles, refine, spread_tiles
+from .paths import (
+    BLOCK_PX,
+    ENTERING,
+    LEAVING,
+    TILE_PX,
+    UNEXPLAINED,
+    Paths,
+    find_extremes,
+    reach_of_tiles,
+    refine,
+    spread_tiles,
+)
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.uint8]
@@ -91,6 +102,7 @@ class Upsampler:
         self._positions = np.dstack([columns, rows])
         # new arrays of this size come from the system page by page, which costs more than the arithmetic
         self._fine = np.empty((2, 2, 2, height, width), np.float32)
+        self._extremes = np.empty((2, 2, -(-height // BLOCK_PX), -(-width // BLOCK_PX)), np.float32)
 
     def paths(self, before: Image, after: Image, interval_us: int, both: Both) -> Paths | None:
         """Return the paths between two frames; None if all levels follow straight lines.
@@ -122,9 +134,10 @@ class Upsampler:
         if checked is None:
             return None
         needed = spread_tiles(moving, reach + 1, True)
-        for levels, fine in zip((before, after), self._fine, strict=True):
+        for levels, fine, extremes in zip((before, after), self._fine, self._extremes, strict=True):
             refine(levels, needed, fine)
-        return Paths(*checked, steps, self._cell_px, self._fine)
+            find_extremes(levels, needed, extremes)
+        return Paths(*checked, steps, (0,) * self._cell_px, self._fine, self._extremes)
 
     def _greys(self, *levels: Image) -> list[NDArray[np.uint8]]:
         """Return levels as 8-bit images on a common scale, for the flow: halved, except those of small pictures."""
