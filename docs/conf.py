@@ -76,6 +76,7 @@ sphinx_gallery_conf = {
 }
 
 html_theme = "furo"
+pygments_dark_style = "a11y-dark"  # the default underlines names of modules, as if they were links
 html_title = "dvspipe"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
