@@ -37,7 +37,7 @@ def test_the_card_of_each_is_that_of_its_record(name: str) -> None:
 def test_the_card_on_the_hub_has_the_scores_of_the_record() -> None:
     records = find_records("nmnist-synthetic")
     card = write_card("user/digits", load_config("nmnist-synthetic"), records, "mit")
-    assert "| 296 of 300 | 98.7% |" in card
+    assert "| 98.7% (296 of 300) |" in card
     assert "on real recordings is not known" not in card
 
 

@@ -179,11 +179,11 @@ def _describe_scores(records: RunRecords | ShippedRecord | None) -> str:
 
 
 def _score_rows(record: ShippedRecord) -> Iterator[str]:
-    yield "| tested on | right | | 95 % interval |\n|---|---|---|---|"
+    yield "| tested on | right | 95 % interval |\n|---|---|---|"
     for score in record.scores:
         low, high = wilson_interval(score.correct, score.samples)
         share = score.correct / score.samples
-        yield f"| {score.data} | {score.correct} of {score.samples} | {share:.1%} | {low:.1%} to {high:.1%} |"
+        yield f"| {score.data} | {share:.1%} ({score.correct} of {score.samples}) | {low:.1%} to {high:.1%} |"
 
 
 def _describe_settings(config: ClassifierConfig, run: RunRecords | None) -> str:
