@@ -75,7 +75,10 @@ sphinx_gallery_conf = {
     "reset_modules": ("matplotlib",),
 }
 
+highlight_language = "bash"  # of blocks that name none: commands
+
 html_theme = "furo"
+pygments_dark_style = "a11y-dark"  # the default underlines names of modules, as if they were links
 html_title = "dvspipe"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]

@@ -38,6 +38,8 @@ from dvspipe.results import (
     Row,
     RunFolder,
     SegmentRow,
+    ShippedRecord,
+    ShippedScore,
     TestResult,
     TimeScores,
     TraceRecord,
@@ -76,6 +78,7 @@ INFERENCE = (
 )  # fmt: skip
 
 MANIFEST = (ManifestRow, ManifestSummary)
+SHIPPED = (ShippedRecord, ShippedScore)
 
 
 def render() -> str:
@@ -100,6 +103,9 @@ def render() -> str:
         "## The manifest of an output folder\n",
         "Workers of `dvspipe convert` and `infer` write lines, and `dvspipe manifest --json` prints a summary.\n",
         *_models(MANIFEST),
+        "## The classifiers that come with dvspipe\n",
+        "`NAME.json` beside the weights, in `dvspipe/checkpoints`. `scripts/cards.py` makes a model card of both.\n",
+        *_models(SHIPPED),
     ]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -1,7 +1,8 @@
 """Write the generated pages of the site to docs/generated; docs/conf.py calls this before each build.
 
 The command line comes from the commands themselves, the settings from their models, the Python API from the public
-names; README's neighbours (benchmarks, changelog, ...) and the model cards are copied with their links changed.
+names, the model cards from the records of the classifiers; README's neighbours (benchmarks, changelog, ...) are copied
+with their links changed.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ import yaml
 
 import dvspipe
 from dvspipe import ConvertConfig, InferConfig, TrainConfig
+from dvspipe.checkpoint import shipped_checkpoints
 from dvspipe.cli.app import app
 from dvspipe.config import Settings
+from dvspipe.inference.model_card import write_shipped_card
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -38,10 +41,10 @@ COPIED: Mapping[str, str] = {
     "CONTRIBUTING.md": "contributing",
     "RELEASE.md": "release",
     "SECURITY.md": "security",
-    "dvspipe/checkpoints/gesture-synthetic.md": "gesture-synthetic",
-    "dvspipe/checkpoints/nmnist-synthetic.md": "nmnist-synthetic",
 }
 """Files outside docs that are pages of the site, and the names of these pages."""
+CARDS: Mapping[str, str] = {f"dvspipe/checkpoints/{name}.md": name for name in shipped_checkpoints()}
+"""The model cards, and the names of their pages."""
 
 LINK = re.compile(r"(?<=\]\()(?!https?://|#)([^)#\s]*)((?:#[^)\s]*)?)(?=\))")
 
@@ -106,6 +109,7 @@ AREAS: Mapping[str, Area] = {
 def write_pages() -> None:
     """Write all generated pages; a page whose text is unchanged keeps its date, and Sphinx does not read it again."""
     pages = {f"{page}.md": copied_page(source) for source, page in COPIED.items()}
+    pages |= {f"{name}.md": write_shipped_card(name) for name in CARDS.values()}
     pages |= {"cli.md": command_page(), "configuration.md": settings_page(), "presets.md": presets_page()}
     pages |= {f"api/{name}.rst": api_page(area) for name, area in AREAS.items()}
     if missing := set(dvspipe.__all__) - {name for area in AREAS.values() for name in area.names}:
@@ -126,8 +130,8 @@ def to_page(target: str, folder: Path) -> str:
     """
     path = (folder / target).resolve()
     name = path.relative_to(ROOT).as_posix()
-    if name in COPIED:
-        return f"/generated/{COPIED[name]}.md"
+    if page := COPIED.get(name) or CARDS.get(name):
+        return f"/generated/{page}.md"
     if name == "README.md":
         return "/index.md"
     return f"/{path.relative_to(DOCS).as_posix()}" if path.is_relative_to(DOCS) else target

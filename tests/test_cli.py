@@ -338,6 +338,8 @@ def test_in_a_tree_of_both_kinds_options_are_for_their_kind(clip: Path, tmp_path
 def test_neuron_draws_responses(tmp_path: Path) -> None:
     said = dvspipe("neuron", "-o", "a.png", "--tau", 8, "--weight", 3, "--spikes", "1,2", cwd=tmp_path)
     assert "tau 8 ms, weight 3: 0 spikes for 2, v <= 0.703" in said.stdout  # 3/8 and 7/8 of it
+    said = dvspipe("neuron", "-o", "b.png", "--tau", 10, "--weight", 8, "--spikes", "5,10,12", cwd=tmp_path)
+    assert "weight 8: 1 spike for 3" in said.stdout
     assert cv2.imread(str(tmp_path / "a.png")) is not None
 
 
@@ -753,6 +755,8 @@ def test_shipped_configurations_are_listed_shown_and_copied(tmp_path: Path) -> N
     listed = dvspipe("configs", cwd=tmp_path).stdout
     assert all(name in listed for name in (*shipped_configs(), *shipped_configs("sensors")))
     assert dvspipe("configs", "list", cwd=tmp_path).stdout == listed
+    described = [line for line in listed.splitlines() if line.startswith("  ")]
+    assert [line for line in described if not line.endswith(".")] == []  # the first line of each is a sentence
     shown = dvspipe("configs", "show", "nmnist", cwd=tmp_path).stdout
     dvspipe("configs", "copy", "nmnist", "mine.yaml", cwd=tmp_path)
     copied = (tmp_path / "mine.yaml").read_text().strip()

@@ -47,6 +47,7 @@ SETTINGS_OF = {
 }
 """What `--set` changes."""
 HELP = {"-h", "--help"}  # of every command
+WIDEST_CODE = 120  # columns beside the menu at 1,280 px, docs/_static/site.css
 PLACEHOLDER = re.compile(r"[A-Z_]+(=[A-Z_]+)?(\.\.\.)?|\.\.\.")
 
 
@@ -92,7 +93,8 @@ def lines_of_commands(path: Path) -> Iterator[str]:
     if path.suffix == ".yaml":
         yield from re.findall(r"^# +(dvspipe .*)$", text, re.MULTILINE)
         return
-    lines = [line for block in blocks(text) if not block.language for line in block.text.splitlines()]
+    unbroken = [block.text.replace("\\\n", " ") for block in blocks(text) if not block.language]
+    lines = [line for block in unbroken for line in block.splitlines()]
     for line in (*lines, *inline_code(text)):
         if found := re.search(r"(?:^|-m )(dvspipe (?![-+]).*)", line.partition("  #")[0]):
             yield found[1]
@@ -319,3 +321,10 @@ def test_the_check_of_words_fails_with_a_finding(
     (tmp_path / "README.md").write_text("It resumes.\n")
     assert words.main() == 0
     assert "words" in sys.modules
+
+
+@pytest.mark.parametrize("path", [*PAGES, *CONFIGS], ids=name_of)
+def test_code_fits_on_a_page_of_the_site(path: Path) -> None:
+    text = read(path)
+    shown = [block.text for block in blocks(text)] if path.suffix == ".md" else [text]
+    assert [line for code in shown for line in code.splitlines() if len(line) > WIDEST_CODE] == []

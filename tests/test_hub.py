@@ -23,7 +23,7 @@ from dvspipe.errors import CheckpointError
 from dvspipe.formats import write
 from dvspipe.hub import HubModel
 from dvspipe.inference import Classifier
-from dvspipe.inference.model_card import find_run, write_card
+from dvspipe.inference.model_card import find_records, write_card
 from dvspipe.networks import NetworkConfig
 from dvspipe.results import RunFolder, TestResult
 
@@ -178,7 +178,7 @@ def test_a_revision_is_loaded_also_after_newer_ones_and_then_from_the_cache(hub:
 
 
 def test_a_card_says_what_the_records_say_and_no_paths(run: RunFolder) -> None:
-    card = write_card("user/bars", CONFIG, find_run(str(run.path)), "mit")
+    card = write_card("user/bars", CONFIG, find_records(str(run.path)), "mit")
     _, head, body = card.split("---\n", 2)
     metadata = yaml.safe_load(head)
     assert (metadata["license"], metadata["library_name"]) == ("mit", "dvspipe")
@@ -194,13 +194,13 @@ def test_a_card_says_what_the_records_say_and_no_paths(run: RunFolder) -> None:
 def test_a_card_of_real_data_is_not_tagged_synthetic(tmp_path: Path) -> None:
     run = write_run(tmp_path / "real", synthetic=False, synthetic_test=False)
     real = CONFIG.model_copy(update={"trained_on": "bars"})
-    card = write_card("user/bars", real, find_run(str(run.best)), "mit")
+    card = write_card("user/bars", real, find_records(str(run.best)), "mit")
     assert "synthetic" not in card.replace("(synthetic)", "")  # of the text of its test
 
 
 def test_a_card_without_records_says_so(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "alone.safetensors", CONFIG, CONFIG.build_network())
-    assert find_run(str(tmp_path / "alone.safetensors")) is None
+    assert find_records(str(tmp_path / "alone.safetensors")) is None
     card = write_card("user/bars", CONFIG, None, "unknown")
     assert "No test of this classifier is recorded" in card
     assert "model-index" not in card
@@ -209,7 +209,7 @@ def test_a_card_without_records_says_so(tmp_path: Path) -> None:
 
 def test_the_records_of_a_run_are_not_those_of_its_last_epoch(run: RunFolder) -> None:
     save_checkpoint(run.last, CONFIG, CONFIG.build_network())
-    assert find_run(str(run.last)) is None
+    assert find_records(str(run.last)) is None
 
 
 @pytest.mark.parametrize("name", ["hf://", "hf://user", "hf://user/a/b", "hf://user/a@", "hf://../a", "hf://us er/a"])

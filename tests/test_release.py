@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import re
 import shutil
 import types
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 FILES = ("pyproject.toml", "CHANGELOG.md", "CITATION.cff")
@@ -26,6 +28,17 @@ def released(tmp_path: Path) -> Path:
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## [0.2.0] - 2026-12-01\n\n## 0.1.0\n")
     (tmp_path / "CITATION.cff").write_text("version: 0.2.0\ndate-released: 2026-12-01\n")
     return tmp_path
+
+
+def test_workflows_run_what_is_there() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    commands = []
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values()
+        commands += [step["run"] for job in jobs for step in job.get("steps", ()) if "run" in step]
+        assert all((ROOT / job["uses"]).is_file() for job in jobs if "uses" in job)
+    assert {found for run in commands for found in re.findall(r"^make ([\w-]+)", run)} <= targets
+    assert all((ROOT / found).is_file() for run in commands for found in re.findall(r"scripts/\w+\.py", run))
 
 
 def change(path: Path, old: str, new: str) -> None:

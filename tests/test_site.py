@@ -48,6 +48,15 @@ def test_the_gallery_writes_every_format() -> None:
         assert any(f'"recording{suffix}"' in text for text in texts), suffix
 
 
+def test_the_pages_of_classifiers_are_their_cards(
+    pages: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "GENERATED", tmp_path)
+    pages.write_pages()
+    for source, name in pages.CARDS.items():
+        assert (tmp_path / f"{name}.md").read_text(encoding="utf-8") == (ROOT / source).read_text(encoding="utf-8")
+
+
 def test_every_public_name_is_on_a_page(pages: types.ModuleType) -> None:
     assert {name for area in pages.AREAS.values() for name in area.names} >= set(dvspipe.__all__)
 

@@ -70,7 +70,7 @@ for axes, tau_ms in zip(panels, (5, 15, 50), strict=True):
     axes.axhline(1, color="grey", linewidth=0.8)
     axes.vlines(np.flatnonzero(response.fired), 1.05, 1.4, color="#c62f2d", linewidth=2)
     axes.vlines(1000 * np.array(inputs_s), -0.25, -0.05, color="#2f6db5")
-    axes.set(title=f"tau = {tau_ms} ms: {response.fired.sum()} spikes", yticks=(0, 1))
+    axes.set(title=f"tau = {tau_ms} ms, spikes: {response.fired.sum()}", yticks=(0, 1))
 panels[-1].set(xlabel="ms; blue: input spikes, red: output spikes")
 plt.show()
 

@@ -20,6 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dvspipe
+from dvspipe.results import wilson_interval
 
 H, W = 18, 24
 rng = np.random.default_rng(0)
@@ -78,7 +79,7 @@ bad = dvspipe.choose_settings(folder / "clips", {**small, **one_step})
 run = dvspipe.train(bad.config, folder / "bad")
 print(f"test accuracy {run.test.accuracy:.0%}")
 for finding in run.test.findings:
-    print("-", finding.kind, ":", finding.text, "Try", ", ".join(finding.settings))
+    print(f"- {finding.kind}: {finding.text}; try {', '.join(finding.settings)}")
 
 # %%
 # The *diagnosis* names what limits the result. First ask whether the training part itself is recognised:
@@ -101,9 +102,10 @@ for finding in run.test.findings:
 
 chosen = dvspipe.choose_settings(folder / "clips", {**small, "optimiser": {"epochs": 15}})
 good = dvspipe.train(chosen.config, folder / "good")
-print(f"test accuracy {good.test.accuracy:.0%}, validation {good.test.val_accuracy:.0%}")
+low, high = wilson_interval(good.test.correct, good.test.samples)
+print(f"test accuracy {good.test.accuracy:.0%}, {good.test.correct} of {good.test.samples}: {low:.0%} to {high:.0%}")
 for finding in good.test.findings:
-    print("-", finding.kind, ":", finding.text)
+    print(f"- {finding.kind}: {finding.text}")
 
 figure, panels = plt.subplots(1, 3, figsize=(9.5, 3), width_ratios=(1.4, 1, 1), layout="constrained")
 for each, name, colour in ((run, "one step", "#c62f2d"), (good, "chosen", "#1b9e77")):
@@ -124,8 +126,8 @@ panels[1].set_ylabel("class")
 plt.show()
 
 # %%
-# With so few test recordings, an accuracy is uncertain: 12 of 12 means 76 to 100 % (Wilson, 95 %). Repeat with another
-# ``seed`` before you believe in a small difference.
+# With so few test recordings, an accuracy is uncertain: the interval is Wilson's, 95 %. Repeat with another ``seed``
+# before you believe in a small difference.
 #
 # Does it need spikes?
 # --------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ConfigError, FileError
+from ..errors import ConfigError, FileError, count_noun
 from .options import Overwrite
 from .screen import screen
 
@@ -68,7 +68,7 @@ def neuron(
 
 
 def _describe(response: NeuronResponse) -> str:
-    counts = f"{response.fired.sum()} spikes for {response.arrived.sum()}"
+    counts = f"{count_noun(int(response.fired.sum()), 'spike')} for {response.arrived.sum()}"
     first = f"the first at {STEP_MS * (response.fired.argmax() + 1):g} ms"
     result = first if response.fired.any() else f"v <= {response.membrane.max():.3g}"
     return f"tau {1000 * response.tau_s:g} ms, weight {response.weight:g}: {counts}, {result}"

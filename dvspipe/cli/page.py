@@ -40,7 +40,7 @@ def app(
     """Show a local page: video to events, predictions over time, recordings, comparisons and runs."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise ConfigError(f"app: needs {' and '.join(missing)}; install dvspipe with the extra app: 'dvspipe[app]'")
+        raise ConfigError(f"app: needs {' and '.join(missing)}, not installed; pip install 'dvspipe[app]'")
     from ..app import AppSettings, check_app, serve
 
     settings = AppSettings(folder, host, port, password, max_upload, browser=not (no_browser or check))

@@ -83,7 +83,7 @@ def train(
         return
     _print_test(run)
     notes.print(f"{run.folder.report} shows the run; next:")
-    notes.print(f"  {shlex.join(['dvspipe', 'infer', str(run.checkpoint), 'RECORDING', *options])}")
+    notes.print(f"  {shlex.join(['dvspipe', 'infer', str(run.folder.path), 'RECORDING', *options])}")
 
 
 def evaluate(

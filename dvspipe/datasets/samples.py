@@ -164,8 +164,8 @@ def divide(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sam
         drawn.update(rng.permutation(pool)[:count].tolist())
     if not drawn:
         raise DataError(
-            f"{samples[0].name}: too few recordings to divide into parts (expected three people with data.group, or "
-            "three recordings of a class)"
+            f"{samples[0].name} and others: too few recordings for three parts, training, validation and test "
+            "(expected three recordings of a class, or recordings of three people with data.group)"
         )
     return (
         [sample for sample in samples if sample.group not in drawn],

@@ -29,7 +29,7 @@ from ..parallel import Progress
 from ..results import EventRates, LayerActivity, LookRow, SegmentRow
 from ..sources import EventSource, open_source
 from .config import InferConfig
-from .model_card import find_run, write_card
+from .model_card import find_records, write_card
 from .rates import RateHistogram, StepCounts
 from .segments import find_segments
 from .timeline import Timeline, find_centers
@@ -199,7 +199,7 @@ class Classifier(Shown):
             'hf://user/mine@3f8c1b0'
         """
         model = HubModel.parse(name if name.startswith(SCHEME) else SCHEME + name)
-        card = write_card(model.name, self.config, find_run(self.checkpoint), license)
+        card = write_card(model.name, self.config, find_records(self.checkpoint), license)
         checkpoint = Checkpoint(self.config, self.network, self.moments)
         return str(upload_checkpoint(model, checkpoint, card, private=private))
 

@@ -1,16 +1,17 @@
-"""The model card of a classifier, from the records of its run: data, scores, settings, and limits."""
+"""The model card of a classifier, from its records: data, scores, settings, and limits."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import yaml
 
-from ..checkpoint import FEW_CALIBRATED, ClassifierConfig, find_checkpoint
+from ..checkpoint import FEW_CALIBRATED, SHIPPED, ClassifierConfig, find_checkpoint, load_checkpoint
 from ..config import build, read_yaml
 from ..errors import count_noun, escape_controls
-from ..results import RunFolder, TestResult, wilson_interval
+from ..results import RunFolder, ShippedRecord, TestResult, wilson_interval
 
 if TYPE_CHECKING:
     from ..training import TrainConfig
@@ -33,8 +34,8 @@ class RunRecords:
     config: TrainConfig
 
 
-def find_run(checkpoint: str | None) -> RunRecords | None:
-    """Return the records of the run whose best checkpoint this is; None if it is none.
+def find_records(checkpoint: str | None) -> RunRecords | ShippedRecord | None:
+    """Return the records of a shipped classifier, or of the run whose best checkpoint this is; None if it is neither.
 
     Raises:
         FileError: The records are not those of this version.
@@ -43,6 +44,8 @@ def find_run(checkpoint: str | None) -> RunRecords | None:
     if checkpoint is None:
         return None
     path = find_checkpoint(checkpoint)
+    if path.parent == SHIPPED:
+        return ShippedRecord.read(path.with_suffix(".json"))
     folder = RunFolder(path.resolve().parent.parent)  # of RUN/weights/best.safetensors
     if path.resolve() != folder.best or not folder.test.is_file():
         return None
@@ -52,7 +55,12 @@ def find_run(checkpoint: str | None) -> RunRecords | None:
     return RunRecords(TestResult.read(folder.test), config)
 
 
-def write_card(name: str, config: ClassifierConfig, run: RunRecords | None, license: str) -> str:  # noqa: A002
+def write_card(
+    name: str,
+    config: ClassifierConfig,
+    records: RunRecords | ShippedRecord | None,
+    license: str,  # noqa: A002
+) -> str:
     """Return the model card of a classifier, Markdown with the metadata of the Hugging Face hub.
 
     It has neither the command nor paths, which are those of the user's machine.
@@ -60,7 +68,7 @@ def write_card(name: str, config: ClassifierConfig, run: RunRecords | None, lice
     Args:
         name: USER/NAME on the hub.
         config: What the classifier is.
-        run: The records of its training; None if they are not there.
+        records: The records of its training; None if they are not there.
         license: Licence of the weights as the hub names it.
 
     Example:
@@ -68,6 +76,7 @@ def write_card(name: str, config: ClassifierConfig, run: RunRecords | None, lice
         >>> "license: mit" in write_card("user/digits", load_config("nmnist-synthetic"), None, "mit").splitlines()
         True
     """
+    run = records if isinstance(records, RunRecords) else None
     synthetic = config.trained_on.startswith("synthetic ") if run is None else run.test.synthetic
     metadata = {
         "library_name": "dvspipe",
@@ -83,11 +92,41 @@ def write_card(name: str, config: ClassifierConfig, run: RunRecords | None, lice
         f"## Use\n\n```python\nimport dvspipe\n\nclassifier = dvspipe.Classifier.load(\"hf://{name}\")\n"
         'print(classifier.predict("recording.h5").class_name)\n```\n\n'
         f"Or `dvspipe infer hf://{name} RECORDING`; `pip install 'dvspipe[hub]'` installs both.",
-        f"## Data\n\n{_describe_data(config, run, synthetic=synthetic)}",
-        f"## Scores\n\n{_describe_scores(run)}",
+        f"## Data\n\n{_describe_data(config, records, synthetic=synthetic)}",
+        f"## Scores\n\n{_describe_scores(records)}",
         f"## Settings\n\n{_describe_settings(config, run)}",
-        f"## Limits\n\n{_describe_limits(config, run, synthetic=synthetic)}",
+        f"## Limits\n\n{_describe_limits(config, records, synthetic=synthetic)}",
     )  # fmt: skip
+    return "\n\n".join(sections) + "\n"
+
+
+def write_shipped_card(name: str) -> str:
+    """Return the model card of a classifier that comes with dvspipe, Markdown without metadata.
+
+    Args:
+        name: Its name, such as `gesture-synthetic`.
+
+    Raises:
+        CheckpointError: There is no such classifier.
+        FileError: Its record is missing or corrupted.
+
+    Example:
+        >>> write_shipped_card("nmnist-synthetic").splitlines()[0]
+        '# nmnist-synthetic'
+    """
+    config, network = load_checkpoint(name)
+    record = ShippedRecord.read(SHIPPED / f"{name}.json")
+    parameters = sum(weights.numel() for weights in network.parameters())
+    commands = "\n".join(record.commands)
+    sections = (
+        f"# {name}",
+        f"{record.about} `dvspipe infer {name} RECORDING`.",
+        f"## Data\n\n{_describe_data(config, record, synthetic=True)}",
+        f"## Scores\n\n{_describe_scores(record)}",
+        f"## Settings\n\n{_describe_settings(config, None)} {parameters:,} parameters. Made on {record.date}:\n\n"
+        f"```\n{commands}\n```",
+        f"## Limits\n\n{_describe_limits(config, record, synthetic=True)}",
+    )
     return "\n\n".join(sections) + "\n"
 
 
@@ -102,21 +141,26 @@ def _index(name: str, test: TestResult) -> dict[str, object]:
     return {"name": name.partition("/")[2], "results": [result]}
 
 
-def _describe_data(config: ClassifierConfig, run: RunRecords | None, *, synthetic: bool) -> str:
-    lines = [f"Trained on {_plain(config.trained_on) or 'recordings that are not described'}."]
-    if run is not None:
-        lines.append(f"Tested on {_plain(run.test.data)}.")
+def _describe_data(config: ClassifierConfig, records: RunRecords | ShippedRecord | None, *, synthetic: bool) -> str:
+    if isinstance(records, ShippedRecord):
+        lines = [records.data]
+    else:
+        lines = [f"Trained on {_plain(config.trained_on) or 'recordings that are not described'}."]
+    if isinstance(records, RunRecords):
+        lines.append(f"Tested on {_plain(records.test.data)}.")
     if synthetic:
         lines.append("**The training data is synthetic.**")
-    if run is not None and run.test.synthetic_test:
+    if isinstance(records, RunRecords) and records.test.synthetic_test:
         lines.append("**The test data is synthetic.**")
     return " ".join(lines)
 
 
-def _describe_scores(run: RunRecords | None) -> str:
-    if run is None:
+def _describe_scores(records: RunRecords | ShippedRecord | None) -> str:
+    if records is None:
         return "No test of this classifier is recorded."
-    test = run.test
+    if isinstance(records, ShippedRecord):
+        return "\n".join(_score_rows(records))
+    test = records.test
     low, high = wilson_interval(test.correct, test.samples)
     of = f"{test.correct} of {test.samples}; 95 % interval {low:.1%} to {high:.1%}"
     lines = [
@@ -134,6 +178,14 @@ def _describe_scores(run: RunRecords | None) -> str:
     return "\n".join(lines)
 
 
+def _score_rows(record: ShippedRecord) -> Iterator[str]:
+    yield "| tested on | right | 95 % interval |\n|---|---|---|"
+    for score in record.scores:
+        low, high = wilson_interval(score.correct, score.samples)
+        share = score.correct / score.samples
+        yield f"| {score.data} | {share:.1%} ({score.correct} of {score.samples}) | {low:.1%} to {high:.1%} |"
+
+
 def _describe_settings(config: ClassifierConfig, run: RunRecords | None) -> str:
     bins = config.bins
     window = f"{bins.steps} steps of {bins.step_us / 1000:g} ms" if bins.by == "time" else f"{bins.steps} steps"
@@ -148,15 +200,17 @@ def _describe_settings(config: ClassifierConfig, run: RunRecords | None) -> str:
     return f"{text} What differs from the defaults of dvspipe:\n\n```yaml\n{listed}```\n\nVersions: {versions}."
 
 
-def _describe_limits(config: ClassifierConfig, run: RunRecords | None, *, synthetic: bool) -> str:
+def _describe_limits(config: ClassifierConfig, records: RunRecords | ShippedRecord | None, *, synthetic: bool) -> str:
     limits = ["It knows its classes only, and predicts one of them for any recording."]
-    if synthetic and (run is None or run.test.synthetic_test):
+    if isinstance(records, ShippedRecord):
+        limits += records.limits
+    elif synthetic and (records is None or records.test.synthetic_test):
         limits.append("How well it does on real recordings is not known.")
     if config.calibrated_on is not None and config.calibrated_on < FEW_CALIBRATED:
         calibrated = count_noun(config.calibrated_on, "recording")
         limits.append(f"Its probabilities were calibrated on only {calibrated} and are rough.")
-    if run is not None:
-        limits += [finding.text for finding in run.test.findings] + list(run.test.notes)
+    if isinstance(records, RunRecords):
+        limits += [finding.text for finding in records.test.findings] + list(records.test.notes)
     return "\n".join(f"- {_plain(limit)}" for limit in limits)
 
 

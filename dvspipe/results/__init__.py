@@ -32,6 +32,7 @@ from .inference import (
 )
 from .manifest import Entry, Manifest, ManifestRow, ManifestSummary
 from .scores import Scores, TimeScores, WrongPrediction, add_scores, calibration_error, wilson_interval
+from .shipped import ShippedRecord, ShippedScore
 from .tables import Record, Row, read_rows, write_rows
 from .training import (
     BaselineResult,
@@ -77,6 +78,8 @@ __all__ = [
     "RunFolder",
     "Scores",
     "SegmentRow",
+    "ShippedRecord",
+    "ShippedScore",
     "TestResult",
     "TimeScores",
     "TraceRecord",
