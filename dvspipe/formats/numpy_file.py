@@ -28,7 +28,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ..errors import CorruptionError, EventError, FormatError
-from ..events import Events, SensorSize
+from ..events import SensorSize
 from ..parallel import Progress
 from .hints import (
     LARGEST_PLAUSIBLE_US,
@@ -42,8 +42,8 @@ from .hints import (
     unknown_unit,
 )
 from .interface import Format
+from .npz_writer import NPZ_ENCODER
 from .source import CHUNK_EVENTS, GZIP_MAGIC, Columns, Extent, Source, open_binary
-from .writers import StreamEncoder, accept_all
 
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"
@@ -63,13 +63,6 @@ HEADER_ERRORS = (  # raised by NumPy for corrupted headers; tokenize raises Synt
 ZIP_ERRORS = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, ValueError, LookupError,
 )  # fmt: skip
-NPZ_TYPES: dict[str, np.dtype[Any]] = {
-    "t": np.dtype(np.int64),
-    "x": np.dtype(np.uint16),
-    "y": np.dtype(np.uint16),
-    "p": np.dtype(np.uint8),
-}
-NPZ_EVENT_BYTES = 2 * 13  # once in temporary files, once in the archive; deflate makes nothing much longer
 
 _Opener = Callable[[], AbstractContextManager[BinaryIO]]
 
@@ -477,36 +470,4 @@ def _part(path: Path, columns: dict[str, _Column], exponent: int, start_us: int,
             return
 
 
-@contextmanager
-def _begin(path: Path, sensor: SensorSize) -> Iterator[Callable[[Events], None]]:
-    """Write the columns to temporary files, and pack them at the end, when their length is known for their headers."""
-    count = 0
-    with ExitStack() as stack:
-        files = {}
-        for name in NPZ_TYPES:
-            beside = path.with_name(f"{path.name}.{name}")
-            stack.callback(beside.unlink, missing_ok=True)
-            files[name] = stack.enter_context(beside.open("w+b"))
-
-        def add(events: Events) -> None:
-            nonlocal count
-            for name, dtype in NPZ_TYPES.items():
-                files[name].write(np.ascontiguousarray(getattr(events, name), dtype).tobytes())
-            count += len(events)
-
-        yield add
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            for name, dtype in NPZ_TYPES.items():
-                files[name].seek(0)
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    described = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": (count,)}
-                    npy.write_array_header_1_0(member, described)
-                    while data := files[name].read(SKIP_BYTES):
-                        member.write(data)
-            for name, side in (("width", sensor.width), ("height", sensor.height)):
-                with archive.open(f"{name}.npy", "w") as member:
-                    npy.write_array(member, np.array(side), allow_pickle=False)
-
-
-NPZ_ENCODER = StreamEncoder((".npz",), _begin, lambda events, _: NPZ_EVENT_BYTES * len(events), accept_all)
 NUMPY = Format("numpy", NUMPY_SUFFIXES, _recognises, _open, NPZ_ENCODER)
