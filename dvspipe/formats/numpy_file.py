@@ -408,8 +408,10 @@ def _convert(
         raise CorruptionError(f"{path}: row {row + stop} {found} (expected {expected})", lost="everything after it")
 
 
-def _valid_polarities(p: NDArray[np.int64], signed: list[bool]) -> NDArray[np.bool_]:
+def _valid_polarities(p: NDArray[Any], signed: list[bool]) -> NDArray[np.bool_]:
     """Return which polarities are valid: 1, and 0 or -1, whichever comes first in the file."""
+    if p.dtype.kind == "u":
+        return p <= 1
     off = np.flatnonzero((p == 0) | (p == -1))
     if not signed and len(off):
         signed.append(bool(p[off[0]] == -1))
@@ -419,9 +421,13 @@ def _valid_polarities(p: NDArray[np.int64], signed: list[bool]) -> NDArray[np.bo
 
 def _to_integers(
     column: NDArray[Any], exponent: int, most: float, *, rounded: bool
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return values times ten to the power `exponent` as integers, and which of them are valid."""
-    if column.dtype.kind in "iub":
+    column = column.view(np.uint8) if column.dtype.kind == "b" else column  # which may have another byte than 0 and 1
+    if column.dtype.kind in "iu":
+        low, high = (int(column.min()), int(column.max())) if len(column) else (0, 0)
+        if not exponent and -most < low and high < most:
+            return column, np.ones(len(column), np.bool_)
         scale = 10 ** abs(exponent)
         limit = int(most) // scale if exponent > 0 else int(most)
         good = (column < limit) & (column > -limit) if column.dtype.kind == "i" else column < limit
