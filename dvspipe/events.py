@@ -10,7 +10,6 @@ import operator
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
 MAX_SIDE_PX = 32767  # x and y are int16
 EARLIEST_US, LATEST_US = -(2**63), 2**63 - 1
 
+FEW_EVENTS = 1 << 20  # which `concatenate` copies when it has all of them
+RESERVED_EVENTS = 1 << 24  # for which it reserves memory if there are more; the system gives only what is written to
+DTYPES: tuple[type, ...] = (np.int64, np.int16, np.int16, np.bool_)  # of t, x, y and p
 STRUCTURED_DTYPE = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.bool_)])
 
 
@@ -174,22 +176,8 @@ class Events(Shown):
 
     def __init__(self, t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, sensor: SensorSizeLike) -> None:
         sensor = SensorSize.of(sensor)
-        columns = {name: np.asarray(column) for name, column in zip("txyp", (t, x, y, p), strict=True)}
-        for name, column in columns.items():
-            if column.ndim != 1 or len(column) != len(columns["t"]):
-                raise EventError(
-                    f"wrong shape of {name} (found {column.shape}, expected one value per time, ({columns['t'].size},))"
-                )
-            if len(column) and column.dtype.kind not in "iub":
-                raise EventError(f"wrong type of {name} (found {column.dtype}, expected integers)")
-        check_columns(**columns, sensor=sensor)
-        self._set(
-            columns["t"].astype(np.int64),
-            columns["x"].astype(np.int16),
-            columns["y"].astype(np.int16),
-            columns["p"].astype(np.bool_),
-            sensor,
-        )
+        t, x, y, p = _checked_columns(t, x, y, p, sensor)
+        self._set(t.astype(np.int64), x.astype(np.int16), y.astype(np.int16), p.astype(np.bool_), sensor)
 
     def _set(
         self,
@@ -225,6 +213,17 @@ class Events(Shown):
         events = cls.__new__(cls)
         events._set(t, x, y, p, sensor)
         return events
+
+    @classmethod
+    def from_owned(
+        cls, t: NDArray[Any], x: NDArray[Any], y: NDArray[Any], p: NDArray[Any], sensor: SensorSize
+    ) -> Events:
+        """Return the events that `Events(t, x, y, p, sensor)` returns, without copying arrays whose types fit.
+
+        Only for arrays that nothing else writes to. They become read-only.
+        """
+        t, x, y, p = map(_as_type, _checked_columns(t, x, y, p, sensor), DTYPES)
+        return cls.from_checked(t, x, y, p, sensor)
 
     @classmethod
     def empty(cls, sensor: SensorSizeLike) -> Events:
@@ -363,6 +362,31 @@ class Events(Shown):
         return Events.from_checked(self.t[keep], x[keep], y[keep], self.p[keep], sensor)
 
 
+def _checked_columns(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, sensor: SensorSize) -> list[NDArray[Any]]:
+    """Return columns as arrays of integers that follow the rules of `Events`.
+
+    Raises:
+        EventError: They do not.
+    """
+    columns = {name: np.asarray(column) for name, column in zip("txyp", (t, x, y, p), strict=True)}
+    for name, column in columns.items():
+        if column.ndim != 1 or len(column) != len(columns["t"]):
+            raise EventError(
+                f"wrong shape of {name} (found {column.shape}, expected one value per time, ({columns['t'].size},))"
+            )
+        if len(column) and column.dtype.kind not in "iub":
+            raise EventError(f"wrong type of {name} (found {column.dtype}, expected integers)")
+    check_columns(**columns, sensor=sensor)
+    return list(columns.values())
+
+
+def _as_type(column: NDArray[Any], dtype: type) -> NDArray[Any]:
+    """Return integers, which are in the range of another type, as a contiguous array of that type."""
+    column = np.ascontiguousarray(column)
+    fits = column.dtype.isnative and column.itemsize == np.dtype(dtype).itemsize
+    return column.view(dtype) if fits else column.astype(dtype)
+
+
 def _integers(name: str, column: NDArray[Any]) -> NDArray[Any]:
     """Return a contiguous column, of int64 if it is of floating-point numbers.
 
@@ -436,18 +460,63 @@ def concatenate(parts: Iterable[Events], sensor: SensorSizeLike) -> Events:
     Raises:
         EventError: The sensor of a part differs, or it begins too early.
     """
-    sensor, chunks = SensorSize.of(sensor), list(parts)
-    for chunk in chunks:
-        if chunk.sensor != sensor:
-            raise EventError(f"wrong sensor of a part (found {chunk.sensor}, expected {sensor})")
-    filled = [chunk for chunk in chunks if len(chunk)] or [Events.empty(sensor)]
-    if len(filled) == 1:
-        return filled[0]
-    for before, after in pairwise(filled):
-        if after.t[0] < before.t[-1]:
-            raise EventError(f"a part begins too early (found {after.t[0]} us, expected {before.t[-1]} us or later)")
-    t, x, y, p = (np.concatenate([getattr(chunk, name) for chunk in filled]) for name in "txyp")
-    return Events.from_checked(t, x, y, p, sensor)
+    sensor, joined = SensorSize.of(sensor), _Joined()
+    for part in _consecutive(parts, sensor):
+        joined.add(part)
+    return joined.events(sensor)
+
+
+def _consecutive(parts: Iterable[Events], sensor: SensorSize) -> Iterator[Events]:
+    """Yield the parts that have events, checked."""
+    last_us: int | None = None
+    for part in parts:
+        if part.sensor != sensor:
+            raise EventError(f"wrong sensor of a part (found {part.sensor}, expected {sensor})")
+        if not len(part):
+            continue
+        if last_us is not None and part.t[0] < last_us:
+            raise EventError(f"a part begins too early (found {part.t[0]} us, expected {last_us} us or later)")
+        last_us = int(part.t[-1])
+        yield part
+
+
+class _Joined:
+    """Parts that are joined; from FEW_EVENTS on, each is copied at once, so that its memory serves the next one."""
+
+    def __init__(self) -> None:
+        self._parts: list[Events] = []
+        self._columns: list[NDArray[Any]] = []
+        self._count = self._copied = 0
+
+    def add(self, part: Events) -> None:
+        self._parts.append(part)
+        self._count += len(part)
+        if self._columns or (self._count > FEW_EVENTS and len(self._parts) > 1):
+            self._copy_parts()
+
+    def _copy_parts(self) -> None:
+        size = max(RESERVED_EVENTS, self._count)
+        self._columns = self._columns or [np.empty(size, dtype) for dtype in DTYPES]
+        if self._count > len(self._columns[0]):
+            longer: list[NDArray[Any]] = [np.empty(2 * size, dtype) for dtype in DTYPES]
+            for column, before in zip(longer, self._columns, strict=True):
+                column[: self._copied] = before[: self._copied]
+            self._columns = longer
+        for part in self._parts:
+            place = slice(self._copied, self._copied + len(part))
+            for column, name in zip(self._columns, "txyp", strict=True):
+                column[place] = getattr(part, name)
+            self._copied += len(part)
+        self._parts = []
+
+    def events(self, sensor: SensorSize) -> Events:
+        if len(self._parts) == 1:
+            return self._parts[0]
+        for column in self._columns:
+            column.resize(self._count, refcheck=False)  # gives back what was not used
+        few = [Events.empty(sensor), *self._parts]
+        t, x, y, p = self._columns or [np.concatenate([getattr(part, name) for part in few]) for name in "txyp"]
+        return Events.from_checked(t, x, y, p, sensor)
 
 
 def merge(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:

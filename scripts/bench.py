@@ -1,4 +1,7 @@
-"""Measure dvspipe: `python scripts/bench.py NAME [--json FILE]`; on every line a higher number is better."""
+"""Measure dvspipe: `python scripts/bench.py NAME [--json FILE]`; on every line a higher number is better.
+
+`python scripts/bench.py all --peers auto` measures everything, beside the libraries that can be installed.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ import numpy as np
 from encoders import encode_aedat2, encode_aedat3, encode_evt3, encode_evt21
 from numba import njit
 from numpy.typing import NDArray
+from peer_environment import has_module, make_environment
 
 from dvspipe.config import build
 from dvspipe.conversion import convert_video
@@ -48,7 +52,8 @@ SCALE_VIDEOS, SCALE_FRAMES, SCALE_RECORDINGS = 200, 300, (100, 2000)
 
 SYNTHETIC_PEOPLE = 4
 REAL_EVT3, REAL_EVT3_EVENTS = "recordings/faery_evt3.raw", 1_218_618
-DECODE_TARGETS = {"evt2": 200, "dat": 200, "evt3": 100}
+DECODE_TARGETS = {"evt2": 200, "dat": 200, "evt3": 200}
+READ_TARGETS, WRITE_TARGETS = {"hdf5": 100}, {"hdf5": 60, "numpy": 40}
 PEERS_SCRIPT = Path(__file__).with_name("peers.py")
 EVENTCV_SENSOR = SimulatorConfig(
     intensity_map="linlog", sigma_thres=0.03, refractory_period=1e-4, cutoff_hz=200, leak_rate_hz=1,
@@ -238,8 +243,8 @@ def _against_eventcv(name: str, frames: list[Frame], python: str) -> Iterator[Fi
     eventcv as it comes, with upsampling, noise, mismatch and low-pass, beside our ideal sensor; `default_same` is the
     same beside our model of its sensor.
     """
-    if subprocess.run([python, "-c", "import eventcv"], capture_output=True, check=False).returncode:
-        _skip(name, f"{python} has no eventcv (pip install eventcv there, and name it with --peers)")
+    if not has_module(python, "eventcv"):
+        _skip(name, f"{python} has no eventcv (--peers auto installs it)")
         return
     with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as folder:
         path = Path(folder, "frames.npy")
@@ -433,8 +438,9 @@ def _reading(name: str, path: Path, options: Options) -> Iterator[Figure]:
     through_faery = kind != "text" and "faery" in peers
     target = DECODE_TARGETS.get(kind, peers["faery"] / 1.3 if through_faery else None)
     yield Figure(f"{name}_decode", decode, "M events/s", target, peers)
-    whole = count / _measure(lambda: read(path, sensor=sensor), FORMAT_REPEATS).cpu_s / 1e6
-    yield Figure(f"{name}_read", whole, "M events/s, checked", peers.get("h5py"))
+    whole = _measure(lambda: read(path, sensor=sensor), FORMAT_REPEATS)
+    beside = {"by wall clock": count / whole.wall_s / 1e6}
+    yield Figure(f"{name}_read", count / whole.cpu_s / 1e6, "M events/s, checked", READ_TARGETS.get(kind), beside)
     found = open_recording(path, sensor=sensor)
     part = _measure(lambda: [*found.chunks(middle_us, middle_us + 10_000)], FORMAT_REPEATS)
     yield Figure(f"{name}_part", 1 / part.wall_s, "parts of 10 ms/s", None, {"ms": 1000 * part.wall_s})
@@ -448,9 +454,10 @@ def _writing(name: str, path: Path, stored: Path, events: Events, options: Optio
     peers = {
         library: len(events) / s / 1e6 for library, s in _peers(["write", str(beside), str(stored)], options).items()
     }
-    target = peers["h5py"] if "h5py" in peers else peers["faery"] / 1.3 if "faery" in peers else None
-    size = {"bytes/event": path.stat().st_size / len(events)}
-    yield Figure(f"{name}_write", len(events) / spent.cpu_s / 1e6, "M events/s", target, peers | size)
+    through_faery = peers["faery"] / 1.3 if "faery" in peers else None
+    target = WRITE_TARGETS.get(name.rpartition("/")[2], through_faery)
+    own = {"by wall clock": len(events) / spent.wall_s / 1e6, "bytes/event": path.stat().st_size / len(events)}
+    yield Figure(f"{name}_write", len(events) / spent.cpu_s / 1e6, "M events/s", target, peers | own)
 
 
 def _peers(task: list[str], options: Options) -> dict[str, float]:
@@ -495,10 +502,7 @@ def _network(python: str, T: int, B: int, side: int) -> dict[str, dict[str, Any]
     rounds: dict[str, list[dict[str, Any]]] = {}
     for _ in range(NETWORK_ROUNDS):
         for library in ("relu", "dvspipe", *NETWORK_PEERS):
-            if subprocess.run(
-                [python, "-c", f"import {library.partition('_')[0].replace('relu', 'torch')}"],
-                capture_output=True, check=False,
-            ).returncode:  # fmt: skip
+            if not has_module(python, library.partition("_")[0].replace("relu", "torch")):
                 continue
             measured = json.loads(_run([python, script, library, str(T), str(B), str(side)], **ONE_THREAD))
             rounds.setdefault(library, []).append(measured)
@@ -562,8 +566,7 @@ def _learning(options: Options, T: int, beside: str, ways: tuple[str, ...]) -> I
 
 def _learn(python: str, way: str, T: int) -> dict[str, float] | None:
     """What learning_peers.py measures; None if a library is missing."""
-    looked_for = [python, "-c", f"import spikingjelly{', tensorboard' if 'stdp' in way else ''}"]
-    if "jelly" in way and subprocess.run(looked_for, capture_output=True, check=False).returncode:
+    if "jelly" in way and not has_module(python, "spikingjelly", *(["tensorboard"] if "stdp" in way else [])):
         return None
     script = str(PEERS_SCRIPT.with_name("learning_peers.py"))
     measured: dict[str, float] = json.loads(
@@ -874,20 +877,22 @@ BENCHES: dict[str, Callable[[Options], Iterator[Figure]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", choices=sorted(BENCHES))
+    parser.add_argument("name", choices=["all", *sorted(BENCHES)])
     parser.add_argument("--json", type=Path, help="also write the figures here, an object per line")
     parser.add_argument(
         "--peers",
         default=sys.executable,
-        help="the Python that has eventcv, evutils and expelliarmus",
+        help="the Python that has other libraries to compare with; `auto`: an environment that is made for them",
     )
     data = os.environ.get("DVSPIPE_TEST_DATA")
     parser.add_argument("--data", type=Path, default=data, help="folder with video/ and recordings/")
     arguments = parser.parse_args()
+    options = Options(make_environment() if arguments.peers == "auto" else arguments.peers, arguments.data)
     figures: list[dict[str, Any]] = []
-    for figure in BENCHES[arguments.name](Options(arguments.peers, arguments.data)):
-        print(figure.line(), flush=True)
-        figures.append(asdict(figure))
+    for name in BENCHES if arguments.name == "all" else [arguments.name]:
+        for figure in BENCHES[name](options):
+            print(figure.line(), flush=True)
+            figures.append(asdict(figure))
     if arguments.json:
         arguments.json.write_text("".join(json.dumps(figure) + "\n" for figure in figures), encoding="utf-8")
 

@@ -107,6 +107,9 @@ def writers(path: Path, events: np.ndarray) -> Works:
     if path.suffix == ".h5":
         columns = {name: events[name].astype(dtype) for name, dtype in COLUMNS.items()}
         return {"h5py": lambda: write_by_h5py(path, columns)}
+    if path.suffix == ".npz":
+        columns = {name: events[name].astype(dtype) for name, dtype in COLUMNS.items()}
+        return {"numpy": lambda: np.savez_compressed(path, **columns)}
     if path.suffix in (".aedat4", ".dat", ".es", ".raw", ".csv"):
         return {"faery": lambda: write_by_faery(path, events)}
     return {}

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -155,3 +156,37 @@ def test_libraries_that_read_and_write_a_format_are_timed(
     spent = bench._peers(["write", str(beside), str(tmp_path / "events.npy")], options)
     assert set(spent) == ({peer} if peer != "numpy" else set())
     assert beside.exists() == bool(spent)
+
+
+def test_all_measures_everything_beside_the_peers_that_are_made(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def measured(name: str, options: object) -> list[object]:
+        seen.append((name, options.peers))
+        return []
+
+    for name in bench.BENCHES:
+        monkeypatch.setitem(bench.BENCHES, name, partial(measured, name))
+    monkeypatch.setattr(bench, "make_environment", lambda: "its Python")
+    monkeypatch.setattr(sys, "argv", ["bench.py", "all", "--peers", "auto"])
+    bench.main()
+    assert seen == [(name, "its Python") for name in bench.BENCHES]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("bench")
+def test_the_environment_of_peers_sees_our_packages_and_names_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment = sys.modules["peer_environment"]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(environment, "PEERS", {"numpy": "numpy", "./missing": "missing"})
+    python = environment.make_environment()
+    assert python.startswith(str(tmp_path))
+    assert environment.has_module(python, "numpy", "dvspipe")
+    assert not environment.has_module(python, "missing")
+    printed = capsys.readouterr().out
+    assert "./missing is left out: " in printed
+    assert "numpy is left out" not in printed

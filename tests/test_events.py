@@ -75,6 +75,28 @@ def test_slices_put_together_are_the_whole(cuts: list[int]) -> None:
     assert concatenate(parts, SENSOR) == events
 
 
+@pytest.mark.parametrize("few", [0, 10, 300, 5000])
+def test_concatenating_does_not_depend_on_what_is_reserved(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dvspipe.events.FEW_EVENTS", few)
+    monkeypatch.setattr("dvspipe.events.RESERVED_EVENTS", 2 * few)
+    events = random_events(0, 1000)
+    for cuts in ([], [500], range(0, 1000, 7), [1, 2, 999]):
+        joined = concatenate(iter(in_parts(events, [*cuts])), SENSOR)
+        assert joined == events
+
+
+def test_owned_columns_are_checked_and_not_copied() -> None:
+    events = random_events(0, 100)
+    t, x, y, p = events.t.copy(), events.x.astype(np.uint16), events.y.astype(">i2"), events.p.view(np.uint8).copy()
+    owned = Events.from_owned(t, x, y, p, SENSOR)
+    assert owned == events
+    assert np.shares_memory(owned.t, t)
+    assert np.shares_memory(owned.x, x)
+    assert np.shares_memory(owned.p, p)
+    with pytest.raises(EventError, match="event 99 has x = 12"):
+        Events.from_owned(t, np.where(np.arange(100) == 99, 12, x), y, p, SENSOR)
+
+
 def test_parts_must_follow_one_another() -> None:
     events = random_events(0, 10)
     with pytest.raises(EventError, match=rf"{events.t[0]} us, expected {events.t[-1]} us"):

@@ -88,13 +88,13 @@ def test_chunks_are_what_hdf5s_own_filters_would_make(
 
 def test_few_chunks_wait_to_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
-    encoded, waiting = chunked_file._compress, []
+    encoded, waiting = chunked_file.compress_chunk, []
 
     def watched(rows: np.ndarray) -> bytes:
         waiting.append(len(file._waiting))
         return encoded(rows)
 
-    monkeypatch.setattr(chunked_file, "_compress", watched)
+    monkeypatch.setattr(chunked_file, "compress_chunk", watched)
     with chunked_file.ChunkedFile(tmp_path / "a.h5", {"t": np.int64}, "", resume=False) as file:
         file.append("t", np.arange(64 * 1000))
         with file.complete():

@@ -20,7 +20,8 @@ from dvspipe.errors import CorruptionError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import numpy_file
 from dvspipe.formats.hints import NO_HINTS, Hints
-from dvspipe.formats.numpy_file import NPZ_ENCODER, NUMPY
+from dvspipe.formats.npz_writer import FEWEST_THREADED_EVENTS, NPZ_ENCODER
+from dvspipe.formats.numpy_file import NUMPY
 
 EVENTS = random_events(5, 300)
 
@@ -316,6 +317,19 @@ def test_an_archive_gives_back_what_was_written(
         assert {name: archive[name].dtype.str for name in "txyp"} == {"t": "<i8", "x": "<u2", "y": "<u2", "p": "|u1"}
         assert np.array_equal(archive["t"], events.t)
     assert [file.name for file in tmp_path.iterdir()] == ["clip.npz"]
+
+
+def test_an_archive_compressed_in_threads_has_right_checksums(tmp_path: Path) -> None:
+    sensor = SensorSize(2048, 1080)
+    events = random_events(0, 3 * FEWEST_THREADED_EVENTS, sensor)
+    path = tmp_path / "clip.npz"
+    write(path, events, NPZ_ENCODER, [FEWEST_THREADED_EVENTS - 1, 2 * FEWEST_THREADED_EVENTS])
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        sizes = {member.filename: (member.file_size, member.compress_size) for member in archive.infolist()}
+    assert sizes["t.npy"][0] == 128 + 8 * len(events)
+    assert sizes["p.npy"][1] < sizes["p.npy"][0] / 4
+    assert read(path, sensor=sensor) == events
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -28,7 +28,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ..errors import CorruptionError, EventError, FormatError
-from ..events import Events, SensorSize
+from ..events import SensorSize
 from ..parallel import Progress
 from .hints import (
     LARGEST_PLAUSIBLE_US,
@@ -42,8 +42,8 @@ from .hints import (
     unknown_unit,
 )
 from .interface import Format
+from .npz_writer import NPZ_ENCODER
 from .source import CHUNK_EVENTS, GZIP_MAGIC, Columns, Extent, Source, open_binary
-from .writers import StreamEncoder, accept_all
 
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"
@@ -63,13 +63,6 @@ HEADER_ERRORS = (  # raised by NumPy for corrupted headers; tokenize raises Synt
 ZIP_ERRORS = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, ValueError, LookupError,
 )  # fmt: skip
-NPZ_TYPES: dict[str, np.dtype[Any]] = {
-    "t": np.dtype(np.int64),
-    "x": np.dtype(np.uint16),
-    "y": np.dtype(np.uint16),
-    "p": np.dtype(np.uint8),
-}
-NPZ_EVENT_BYTES = 2 * 13  # once in temporary files, once in the archive; deflate makes nothing much longer
 
 _Opener = Callable[[], AbstractContextManager[BinaryIO]]
 
@@ -415,8 +408,10 @@ def _convert(
         raise CorruptionError(f"{path}: row {row + stop} {found} (expected {expected})", lost="everything after it")
 
 
-def _valid_polarities(p: NDArray[np.int64], signed: list[bool]) -> NDArray[np.bool_]:
+def _valid_polarities(p: NDArray[Any], signed: list[bool]) -> NDArray[np.bool_]:
     """Return which polarities are valid: 1, and 0 or -1, whichever comes first in the file."""
+    if p.dtype.kind == "u":
+        return p <= 1
     off = np.flatnonzero((p == 0) | (p == -1))
     if not signed and len(off):
         signed.append(bool(p[off[0]] == -1))
@@ -426,9 +421,13 @@ def _valid_polarities(p: NDArray[np.int64], signed: list[bool]) -> NDArray[np.bo
 
 def _to_integers(
     column: NDArray[Any], exponent: int, most: float, *, rounded: bool
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return values times ten to the power `exponent` as integers, and which of them are valid."""
-    if column.dtype.kind in "iub":
+    column = column.view(np.uint8) if column.dtype.kind == "b" else column  # which may have another byte than 0 and 1
+    if column.dtype.kind in "iu":
+        low, high = (int(column.min()), int(column.max())) if len(column) else (0, 0)
+        if not exponent and -most < low and high < most:
+            return column, np.ones(len(column), np.bool_)
         scale = 10 ** abs(exponent)
         limit = int(most) // scale if exponent > 0 else int(most)
         good = (column < limit) & (column > -limit) if column.dtype.kind == "i" else column < limit
@@ -477,36 +476,4 @@ def _part(path: Path, columns: dict[str, _Column], exponent: int, start_us: int,
             return
 
 
-@contextmanager
-def _begin(path: Path, sensor: SensorSize) -> Iterator[Callable[[Events], None]]:
-    """Write the columns to temporary files, and pack them at the end, when their length is known for their headers."""
-    count = 0
-    with ExitStack() as stack:
-        files = {}
-        for name in NPZ_TYPES:
-            beside = path.with_name(f"{path.name}.{name}")
-            stack.callback(beside.unlink, missing_ok=True)
-            files[name] = stack.enter_context(beside.open("w+b"))
-
-        def add(events: Events) -> None:
-            nonlocal count
-            for name, dtype in NPZ_TYPES.items():
-                files[name].write(np.ascontiguousarray(getattr(events, name), dtype).tobytes())
-            count += len(events)
-
-        yield add
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            for name, dtype in NPZ_TYPES.items():
-                files[name].seek(0)
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    described = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": (count,)}
-                    npy.write_array_header_1_0(member, described)
-                    while data := files[name].read(SKIP_BYTES):
-                        member.write(data)
-            for name, side in (("width", sensor.width), ("height", sensor.height)):
-                with archive.open(f"{name}.npy", "w") as member:
-                    npy.write_array(member, np.array(side), allow_pickle=False)
-
-
-NPZ_ENCODER = StreamEncoder((".npz",), _begin, lambda events, _: NPZ_EVENT_BYTES * len(events), accept_all)
 NUMPY = Format("numpy", NUMPY_SUFFIXES, _recognises, _open, NPZ_ENCODER)

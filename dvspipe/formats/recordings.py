@@ -470,7 +470,7 @@ def _events_after(columns: Columns, before_us: int | None, sensor: SensorSize) -
     """Return the events of a chunk, checked, also against the time of the event before it."""
     if before_us is not None and len(columns.t) and columns.t[0] < before_us:
         raise EventError(f"event 0 has t = {columns.t[0]} us, before the previous event at {before_us} us", event=0)
-    return Events(*columns, sensor=sensor)
+    return Events.from_owned(*columns, sensor=sensor)
 
 
 def _head(path: Path) -> bytes:

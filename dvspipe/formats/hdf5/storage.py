@@ -8,6 +8,7 @@ stored as zeros; here they are an error.
 from __future__ import annotations
 
 import math
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -19,9 +20,11 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from ...errors import FormatError
+from .planes import decompress_chunk
 
 LARGEST_CHUNK_BYTES = 1 << 27  # of one column; HDF5 holds complete chunks in memory
 LARGEST_ROW_BYTES = 256
+JOB_ROWS = 1 << 16  # to decompress at a time in a thread
 MOST_ROWS = 1 << 48
 
 H5PY_ERRORS: tuple[type[BaseException], ...] = (  # raised by h5py for corrupted files
@@ -169,14 +172,17 @@ class StoredRows:
         self.available = int(dataset.shape[0])
         self._last = (-1, np.empty(0, dataset.dtype))
         self._row_shape = dataset.shape[1:]
-        self._inflated = False
+        self._inflated = self._shuffled = False
+        self._chunk_rows = 0
         if dataset.chunks is None:
             if not dataset.id.get_storage_size():
                 self.available = 0
             return
+        self._chunk_rows = int(dataset.chunks[0])
         as_in_memory = dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype, logical=True))
         complete_rows = dataset.chunks[1:] == self._row_shape
         self._inflated = as_in_memory and complete_rows and filters_of(dataset) in INFLATED
+        self._shuffled = h5py.h5z.FILTER_SHUFFLE in filters_of(dataset)
         self.available = min(self.available, self._stored_rows())
         if not self._inflated:
             self._cache_a_chunk()
@@ -212,40 +218,43 @@ class StoredRows:
         access.set_chunk_cache(521, min(size, LARGEST_CHUNK_BYTES), 1.0)
         self.dataset = h5py.Dataset(h5py.h5d.open(dataset.file.id, dataset.name.encode(), access))
 
-    def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Return the rows number `start` to `stop` - 1."""
+    def read(self, start: int, stop: int, threads: Executor | None = None) -> NDArray[Any]:
+        """Return the rows number `start` to `stop` - 1; threads, if they are given, decompress complete chunks."""
         if not self._inflated or stop <= start:
             return np.asarray(self.dataset[start:stop])
-        size = self.dataset.chunks[0]
-        pieces = [
-            self._chunk(number)[max(start - number * size, 0) : stop - number * size]
-            for number in range(start // size, -(-stop // size))
-        ]
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        rows = np.empty((stop - start, *self._row_shape), self.dataset.dtype)
+        size = self._chunk_rows
+        complete: list[tuple[bytes, NDArray[Any]]] = []
+        running: list[Future[None]] = []
+        for number in range(start // size, -(-stop // size)):
+            first, after = max(number * size, start), min((number + 1) * size, stop)
+            part = rows[first - start : after - start]
+            if threads is None or len(part) < size:
+                part[:] = self._chunk(number)[first - number * size : after - number * size]
+                continue
+            complete.append((self._content(number), part))
+            if len(complete) * size >= JOB_ROWS:
+                running.append(threads.submit(self._decompress, complete))
+                complete = []
+        self._decompress(complete)
+        for job in running:
+            job.result()
+        return rows
 
     def _chunk(self, number: int) -> NDArray[Any]:
+        """Return a chunk, kept until another one is asked for."""
         if number != self._last[0]:
-            self._last = (number, self._inflate(number))
+            rows = np.empty((self._chunk_rows, *self._row_shape), self.dataset.dtype)
+            self._decompress([(self._content(number), rows)])
+            self._last = (number, rows)
         return self._last[1]
 
-    def _inflate(self, number: int) -> NDArray[Any]:
-        dataset, dtype = self.dataset, self.dataset.dtype
-        first = number * dataset.chunks[0]
-        _, content = dataset.id.read_direct_chunk((first, *(0 for _ in self._row_shape)))
-        values = math.prod(dataset.chunks)
-        size = values * dtype.itemsize
-        inflater = isal_zlib.decompressobj()
-        data = inflater.decompress(content, size + 1)
-        if len(data) != size or not inflater.eof:
-            raise ValueError(f"the chunk that begins at row {first} does not decompress to {size} bytes")
-        rows: NDArray[Any]
-        if h5py.h5z.FILTER_SHUFFLE in filters_of(dataset) and dtype.itemsize > 1:
-            # the first bytes of all values, then the second, ...
-            mixed = np.frombuffer(data, np.uint8).reshape(dtype.itemsize, values)
-            plain = np.empty((values, dtype.itemsize), np.uint8)
-            for byte, column in enumerate(mixed):
-                plain[:, byte] = column
-            rows = plain.reshape(-1).view(dtype)
-        else:
-            rows = np.frombuffer(data, np.uint8 if dtype.kind == "b" else dtype)
-        return rows.reshape(-1, *self._row_shape)
+    def _content(self, number: int) -> bytes:
+        """Return a chunk as it is stored."""
+        first = (number * self._chunk_rows, *(0 for _ in self._row_shape))
+        content: bytes = self.dataset.id.read_direct_chunk(first)[1]
+        return content
+
+    def _decompress(self, chunks: list[tuple[bytes, NDArray[Any]]]) -> None:
+        for content, rows in chunks:
+            decompress_chunk(content, rows, shuffled=self._shuffled)

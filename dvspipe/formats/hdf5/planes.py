@@ -1,0 +1,103 @@
+"""Chunks of numbers as HDF5's filters shuffle and gzip store them: the first bytes of all values, the second, ...
+
+A plane is one of these rows of bytes. Each plane is deflated in the way that suits it, into one zlib stream that every
+reader of HDF5 opens: on a real recording of 720p, that makes chunks 7 % larger than ISA-L alone, and three times as
+fast to decompress.
+"""
+
+from __future__ import annotations
+
+import zlib
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from isal import isal_zlib
+from numba import njit
+from numpy.typing import NDArray
+
+LEVEL = 1  # of ISA-L, whose output is 3 % larger than zlib's, in a sixth of the time
+SAMPLE_BYTES = 4096
+LARGEST_SHARE = 0.8  # of a plane that is deflated; one that becomes larger, such as the lowest bytes of x, is stored
+ZLIB_HEADER, END = b"\x78\x01", b"\x03\x00"  # the latter is an empty block, the last one
+ADLER32_BASE = 65521  # RFC 1950: a zero adds the lower sum to the upper one
+BLOCK_VALUES = 4096  # whose bytes stay in the cache while their planes are joined
+UNSIGNED = {2: np.uint16, 4: np.uint32, 8: np.uint64}
+
+
+def compress_chunk(rows: NDArray[Any]) -> bytes:
+    """Return numbers of 1, 2, 4 or 8 bytes as HDF5 stores them after its filters shuffle and gzip."""
+    values = np.ascontiguousarray(rows).view(UNSIGNED.get(rows.itemsize, np.uint8))
+    used = -(-int(values.max(initial=0)).bit_length() // 8)  # the other planes are zeros
+    planes, zeros = np.empty((used, len(rows)), np.uint8), (rows.itemsize - used) * len(rows)
+    _split(values, planes)
+    high, low = divmod(isal_zlib.adler32(planes), 1 << 16)
+    checksum = ((high + zeros * low) % ADLER32_BASE << 16 | low).to_bytes(4, "big")
+    return b"".join([ZLIB_HEADER, *map(_deflate_plane, planes), _deflated_zeros(zeros), END, checksum])
+
+
+def decompress_chunk(content: bytes, rows: NDArray[Any], *, shuffled: bool) -> None:
+    """Write the values of a chunk to `rows`, which is contiguous and of the type of the chunk.
+
+    Raises:
+        ValueError: It does not decompress to so many values.
+        isal_zlib.error: It is corrupted.
+    """
+    inflater = isal_zlib.decompressobj()
+    data = inflater.decompress(content, rows.nbytes + 1)  # HDF5 lets a chunk grow to a thousand times its size
+    if len(data) != rows.nbytes or not inflater.eof:
+        raise ValueError(f"a chunk does not decompress to {rows.nbytes} bytes")
+    values, size = rows.reshape(-1), rows.dtype.itemsize
+    if not shuffled or size == 1:
+        values.view(np.uint8)[:] = np.frombuffer(data, np.uint8)
+        return
+    planes = np.frombuffer(data, np.uint8).reshape(size, -1)
+    if size in UNSIGNED:
+        used = np.flatnonzero(planes.max(axis=1, initial=0))
+        _join(planes[: max(used, default=0) + 1], values.view(UNSIGNED[size]))
+    else:
+        values.view(np.uint8).reshape(-1, size)[:] = planes.T
+
+
+def _deflate_plane(plane: NDArray[np.uint8]) -> bytes:
+    """Return a plane as deflate blocks that end with a byte and do not refer to what is before them."""
+    sample = plane[:SAMPLE_BYTES]
+    if len(_deflate(isal_zlib, LEVEL, sample)) > LARGEST_SHARE * len(sample):
+        return _deflate(zlib, 0, plane)
+    return _deflate(isal_zlib, LEVEL, plane)
+
+
+@lru_cache
+def _deflated_zeros(count: int) -> bytes:
+    """Return zeros as deflate blocks; those of zlib's level 1 decompress six times as fast as ISA-L's."""
+    return _deflate(zlib, 1, np.zeros(count, np.uint8))
+
+
+def _deflate(library: Any, level: int, data: NDArray[np.uint8]) -> bytes:
+    deflater = library.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
+    blocks: bytes = deflater.compress(data) + deflater.flush(zlib.Z_FULL_FLUSH)
+    return blocks
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _split(values: NDArray[Any], planes: NDArray[np.uint8]) -> None:
+    for place in range(len(planes)):
+        plane = planes[place]
+        for k in range(values.size):
+            plane[k] = values[k] >> np.uint64(8 * place)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _join(planes: NDArray[np.uint8], values: NDArray[Any]) -> None:
+    size, first, one = np.uintp(values.size), np.uintp(0), np.uintp(1)
+    while first < size:
+        stop = min(size, first + np.uintp(BLOCK_VALUES))
+        for place in range(len(planes)):
+            plane, shift, k = planes[place], np.uint64(8 * place), first
+            while k < stop:
+                if place == 0:
+                    values[k] = plane[k]
+                else:
+                    values[k] |= np.uint64(plane[k]) << shift
+                k += one
+        first = stop
