@@ -38,6 +38,7 @@ from .shared import (
     CLEAR,
     COLOURS,
     GREY,
+    GRID,
     Source,
     Updates,
     add_command,
@@ -175,7 +176,7 @@ def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
             x=seconds[own], y=sample.x[own], z=sample.y[own], mode="markers", name=name,
             marker={"size": 1.5, "color": "rgb({},{},{})".format(*colour), "opacity": 0.6}, hoverinfo="x+y+z",
         )  # fmt: skip
-    axis = {"showbackground": False, "gridcolor": GREY, "color": GREY}
+    axis = {"showbackground": False, "gridcolor": GRID, "color": GREY}
     figure.update_layout(
         title={"text": f"Events in space and time:<br>{describe_sample(explored)}", "font": {"size": 13}}, height=560,
         margin={"l": 0, "r": 0, "t": 50, "b": 0}, paper_bgcolor=CLEAR,
@@ -183,7 +184,7 @@ def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
         scene={
             "xaxis": axis | {"title": "seconds"}, "yaxis": axis | {"title": "x"},
             "zaxis": axis | {"title": "y", "autorange": "reversed"}, "bgcolor": CLEAR,
-            "aspectmode": "manual", "aspectratio": {"x": 1.6, "y": 0.8, "z": 0.8 * report.height / report.width},
+            "aspectmode": "manual", "aspectratio": {"x": 1.4, "y": 0.75, "z": 0.75 * report.height / report.width},
             "camera": {"eye": {"x": 0.55, "y": -1.75, "z": 0.55}, "center": {"x": 0, "y": 0, "z": -0.1}},
         },
     )  # fmt: skip

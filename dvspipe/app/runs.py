@@ -20,7 +20,7 @@ from ..results import RunFolder, TrainingRun, WrongPrediction
 from .answers import Classified, classify
 from .shared import (
     CLEAR,
-    GREY,
+    GRID,
     Handler,
     Source,
     Updates,
@@ -121,8 +121,8 @@ def plot_curves(runs: Sequence[FoundRun], quantity: Quantity) -> go.Figure:
         xaxis={"title": "epoch", "dtick": -(-epochs // MOST_TICKS)}, legend={"orientation": "h", "y": -0.2},
         showlegend=True, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR,
     )  # fmt: skip
-    figure.update_xaxes(gridcolor=GREY, zerolinecolor=GREY)
-    figure.update_yaxes(gridcolor=GREY, zerolinecolor=GREY)
+    figure.update_xaxes(gridcolor=GRID, zerolinecolor=GRID)
+    figure.update_yaxes(gridcolor=GRID, zerolinecolor=GRID)
     return figure
 
 
@@ -175,7 +175,7 @@ class RunTab:
         self.run: gr.State = gr.State(None)
         self.listed: gr.State = gr.State([])
         with gr.Row():
-            self.look = gr.Button(f"Look for runs in {space.folder.name}/ again")
+            self.look = gr.Button("Refresh the list of runs")
             self.stop = gr.Button("Stop", variant="stop")
         self.table = gr.Dataframe(
             headers=list(HEADS), interactive=False, wrap=True, label="Runs; click a head to sort, and a run to open it"

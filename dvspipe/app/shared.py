@@ -32,8 +32,8 @@ COLOURS: list[tuple[str, PreviewColours]] = [
     ("Colour-blind safe: ON vermilion, OFF blue", "colour-blind"),
     ("Viridis, ON and OFF alike", "viridis"),
 ]
-CLEAR, GREY = "rgba(0, 0, 0, 0)", "#808994"
-"""Colours of charts on light and on dark pages: their background, and their axes."""
+CLEAR, GREY, GRID = "rgba(0, 0, 0, 0)", "#808994", "rgba(128, 137, 148, 0.35)"
+"""Colours of charts on light and on dark pages: their background, axes and grid."""
 SAMPLE_TEXT = "A rendered person who waves, and then circles an arm; 7 s, synthetic."
 FIT_FRAME = (
     "const d=this.contentDocument.documentElement,f=()=>{this.style.height=d.scrollHeight+'px'};"
@@ -290,7 +290,7 @@ def add_picker(
         if sample:
             with gr.Tab("Sample"):
                 gr.Markdown(SAMPLE_TEXT)
-                take_sample = gr.Button("Use the sample clip", variant="primary")
+                take_sample = gr.Button("Use the sample clip")
         with gr.Tab("Upload"):
             upload = gr.File(label=kind, type="filepath", height=140)
         if webcam:
