@@ -95,6 +95,7 @@ class Video:
         images: Starts a new pass over all images.
         times_us: Time of each frame from a file of times, if there is one.
         ended: For a camera, an event that ends it when set.
+        duration_s: How long a video file says that it lasts, in seconds; 0 if that is not known.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Video:
     images: Callable[[], Images] = field(repr=False, compare=False)
     times_us: tuple[int, ...] | None = field(default=None, repr=False)
     ended: threading.Event | None = field(default=None, repr=False, compare=False)
+    duration_s: float = 0.0
 
     def frames(self, first: int = 0) -> Iterator[Frame]:
         """Yield the frames, grey (BT.601 luma, full range), with strictly increasing times.
@@ -429,13 +431,15 @@ def _open_folder(path: Path, settings: VideoSettings) -> Video:
 def _open_file(path: Path, settings: VideoSettings) -> Video:
     with _open_capture(path) as capture:
         count = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        fps = capture.get(cv2.CAP_PROP_FPS)
         codec = (
             (int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little").decode("latin-1").strip("\0 ")
         )
         read = _file_images if capture.grab() or not cv2.haveImageReader(str(path)) else _animation_images
     images = partial(read, path)
     size = _read_size(str(path), images, settings, _explain_no_frame(path, codec))
-    return Video(str(path), size, count, settings, images, _times_us(settings, str(path), count, images=images))
+    times_us = _times_us(settings, str(path), count, images=images)
+    return Video(str(path), size, count, settings, images, times_us, duration_s=count / fps if fps > 0 else 0.0)
 
 
 def _explain_no_frame(path: Path, codec: str) -> str:

@@ -23,7 +23,7 @@ from dvspipe.training import TrainConfig, train
 OUT = Path(__file__).parents[1] / "docs"
 LAPTOP, PHONE = {"width": 1200, "height": 820}, {"width": 390, "height": 844}
 PATIENCE_MS = 600_000.0
-COLOURS = 48  # of a picture, so that it is small
+COLOURS = 128  # of a picture, so that it is small
 
 
 def main() -> None:
@@ -93,7 +93,7 @@ def choose_sample(page: Any) -> None:
 def choose_below(page: Any, name: str) -> None:
     """Choose a file below the folder."""
     page.locator("button[role=tab]:visible", has_text="Folder").first.click()
-    page.get_by_label("Recording below").first.click()
+    page.get_by_label("Recording in").first.click()
     page.get_by_role("option", name=name).first.click()
 
 
@@ -151,7 +151,6 @@ def take_compare(browser: Any, address: str) -> None:
 def take_runs(browser: Any, address: str) -> None:
     """The fifth tab: the table of runs and their curves."""
     with open_page(browser, address, LAPTOP, "Runs") as page:
-        page.get_by_role("button", name="Look for runs").click()
         page.locator(".js-plotly-plot:visible").first.wait_for()
         save(page, "runs")
 

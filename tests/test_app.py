@@ -33,21 +33,25 @@ from dvspipe.video import write_video
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
 
+import gradio as gr
+
 from dvspipe.app import AppSettings, Served, check_app, serve
 from dvspipe.app.answers import SHIPPED
 from dvspipe.app.pairs import choices_of, compare_settings
 from dvspipe.app.recordings import Cut, Explored, PictureChoices, draw_picture, explore, plot_space_time, write_cut
-from dvspipe.app.runs import find_recording, find_runs, find_wrong, list_confusion, plot_curves
+from dvspipe.app.runs import describe_curves, find_recording, find_runs, find_wrong, list_confusion, plot_curves
 from dvspipe.app.shared import SAMPLE, Source, handle, name_session, show_page
 from dvspipe.app.videos import (
     IDEAL,
     KNOBS,
-    PRESETS,
     Choices,
+    are_complete,
     convert_complete,
     export_converted,
     knobs_of,
+    last_start_s,
     read_excerpt,
+    sensors,
     show_excerpt,
 )
 from dvspipe.app.work import Jobs, Step, Workspace, remove_old, safe_stem
@@ -66,15 +70,25 @@ def space(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "folder", tmp_path / "root")
 
 
-@pytest.fixture(scope="module")
-def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A video of 400 x 100 pixels and three seconds, in which a bright bar moves."""
-    path = tmp_path_factory.mktemp("videos") / "my bar.webm"
-    pictures = np.full((60, 100, 400), 60, np.uint8)
+def write_bar(path: Path, frames: int) -> Path:
+    """A video of 400 x 100 pixels in which a bright bar moves."""
+    pictures = np.full((frames, 100, 400), 60, np.uint8)
     for number, picture in enumerate(pictures):
         picture[20:80, 6 * number : 6 * number + 40] = 200
     write_video(path, frames_from_arrays(list(pictures), fps=20))
     return path
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of three seconds."""
+    return write_bar(tmp_path_factory.mktemp("videos") / "my bar.webm", frames=60)
+
+
+@pytest.fixture(scope="module")
+def short_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of a fifth of a second."""
+    return write_bar(tmp_path_factory.mktemp("videos") / "my bar.webm", frames=4)
 
 
 # what the page may read and write
@@ -126,6 +140,16 @@ def test_a_session_has_a_folder_of_its_own_whatever_the_browser_calls_it(space: 
 @pytest.mark.parametrize(("name", "stem"), [("../a b!.mp4", "a-b"), ("...", "events"), ("<script>.mp4", "script")])
 def test_names_of_outputs_are_safe(name: str, stem: str) -> None:
     assert safe_stem(name) == stem
+
+
+def test_what_a_browser_still_loads_is_kept(space: Workspace) -> None:
+    session = space.open("mine")
+    first, second = session.next_folder("shown"), session.next_folder("shown")
+    assert first.is_dir()
+    assert second.is_dir()
+    third = session.next_folder("shown")
+    assert not first.exists()
+    assert {second, third} == set((session.folder / "shown").iterdir())
 
 
 def test_an_error_names_the_file_and_not_its_folder(space: Workspace) -> None:
@@ -203,6 +227,12 @@ def test_every_error_of_a_handler_is_a_line_of_the_page(space: Workspace, caplog
         raise ZeroDivisionError
         yield {}
 
+    def gone(*_: object) -> Iterator[dict[str, str]]:
+        (space.root / "sessions" / "clip.mp4").stat()
+        yield {}
+
+    (line,) = handle(space, "status", gone)(Request(), 1)  # type: ignore[arg-type]
+    assert "clip.mp4: temporary files are removed after an hour" in line["status"]  # type: ignore[index]
     (line,) = handle(space, "status", broken)(Request(), 1)  # type: ignore[arg-type]
     assert "a &lt;b&gt; setting is wrong" in line["status"]  # type: ignore[index]
     (line,) = handle(space, "status", defect)(Request(), 1)  # type: ignore[arg-type]
@@ -211,22 +241,28 @@ def test_every_error_of_a_handler_is_a_line_of_the_page(space: Workspace, caplog
     assert "an error in the page" in caplog.text
 
 
+def test_a_handler_without_news_leaves_the_page_as_it_is(space: Workspace) -> None:
+    """Gradio clears the outputs of a generator that yields nothing."""
+    (updates,) = handle(space, "status", lambda *_: iter(()))(Request())  # type: ignore[arg-type]
+    assert updates == {"status": gr.skip()}
+
+
 # video to events
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", sensors())
 def test_every_preset_fits_the_sliders(preset: str) -> None:
     for knob, value in zip(KNOBS, knobs_of(preset), strict=True):
         assert knob.least <= value <= knob.most, knob.name
     assert not Choices(preset, knobs_of(preset), "off").changed
 
 
-def test_the_command_does_the_same_as_the_page(video: Path, tmp_path: Path) -> None:
+def test_the_command_does_the_same_as_the_page(short_video: Path, tmp_path: Path) -> None:
     values = dict(zip([knob.name for knob in KNOBS], knobs_of("v2e"), strict=True))
     values |= {"pos_thres": 0.35, "refractory_period": 2.0}
     choices = Choices("v2e", tuple(values.values()), "2")
     out = tmp_path / "bar.h5"
-    done = CliRunner().invoke(app, shlex.split(choices.command(str(video), str(out)))[1:])
+    done = CliRunner().invoke(app, shlex.split(choices.command(str(short_video), str(out)))[1:])
     assert done.exit_code == 0, done.output
     stored = describe(out).attributes["settings"]
     config = choices.config().model_dump()
@@ -237,7 +273,7 @@ def test_the_command_does_the_same_as_the_page(video: Path, tmp_path: Path) -> N
 
 def test_an_excerpt_is_small_and_a_higher_threshold_gives_fewer_events(video: Path, tmp_path: Path) -> None:
     excerpt = read_excerpt(video, 0.5, tmp_path)
-    assert (excerpt.size.width, excerpt.size.height) == (320, 80)
+    assert (excerpt.size.width, excerpt.size.height) == (256, 64)
     assert excerpt.frames[0].t_us == 0
     assert 1_800_000 < excerpt.frames[-1].t_us <= 2_000_000
     high = Choices(IDEAL, (0.6, 0.6, *knobs_of(IDEAL)[2:]), "off")
@@ -250,14 +286,25 @@ def test_an_excerpt_is_small_and_a_higher_threshold_gives_fewer_events(video: Pa
     assert (tmp_path / "events.webm").stat().st_size
 
 
+def test_an_excerpt_starts_anywhere_in_the_video(video: Path) -> None:
+    assert last_start_s(video) == 1.0
+    assert last_start_s(SAMPLE) == 5.0
+
+
+@pytest.mark.parametrize("typed", [None, 0.0, 20.0])
+def test_a_number_that_is_being_typed_shows_no_excerpt(typed: float | None) -> None:
+    assert are_complete((IDEAL, *knobs_of(IDEAL), "off", "light"))
+    assert not are_complete((IDEAL, typed, *knobs_of(IDEAL)[1:], "off", "light"))
+
+
 def test_an_excerpt_after_the_end_is_one_clear_error(video: Path, tmp_path: Path) -> None:
     with pytest.raises(DvspipeError, match="start"):
         read_excerpt(video, 50.0, tmp_path)
 
 
-def test_a_converted_video_is_written_in_every_format(video: Path, tmp_path: Path) -> None:
+def test_a_converted_video_is_written_in_every_format(short_video: Path, tmp_path: Path) -> None:
     done: list[float] = []
-    source = Source(video, video.name)
+    source = Source(short_video, short_video.name)
     converted = convert_complete(
         source, IDEAL_CHOICES, tmp_path, "colour-blind", lambda part, total: done.append(part / (total or 1))
     )
@@ -449,6 +496,13 @@ def test_the_view_shows_evenly_chosen_events_and_says_how_many(explored: Explore
     assert (explored.sample.structured() == every_second).all()
 
 
+def test_the_view_and_pictures_are_described_in_words(explored: Explored) -> None:
+    assert f"{len(explored.sample):,} of 65,000 events" in explored.summary
+    assert "columns" in explored.summary
+    assert PictureChoices(0.5, mode="surface").text.startswith("30 ms at 50.0% of the recording; time surface")
+    assert PictureChoices(0.0, events=1000, colours="colour-blind").text.endswith("ON vermilion, OFF blue")
+
+
 @pytest.mark.parametrize("mode", ["counts", "surface", "decay"])
 def test_a_picture_shows_a_time_or_a_number_of_events(explored: Explored, mode: PreviewMode) -> None:
     first, last = (draw_picture(explored, PictureChoices(place, mode=mode)) for place in (0.0, 1.0))
@@ -480,9 +534,9 @@ def test_a_part_that_is_none_is_an_error(explored: Explored, cut: Cut, tmp_path:
 # comparisons
 
 
-def test_two_settings_on_one_video_are_compared(video: Path, tmp_path: Path) -> None:
+def test_two_settings_on_one_video_are_compared(short_video: Path, tmp_path: Path) -> None:
     choices = choices_of("ideal", 0.2, 0.2), choices_of("ideal", 0.5, 0.5)
-    compared = compare_settings(Source(video, video.name), choices, tmp_path, "light", ignore_progress)
+    compared = compare_settings(Source(short_video, short_video.name), choices, tmp_path, "light", ignore_progress)
     assert all(page.is_file() for page in (*compared.players, compared.page))
     assert compared.command.splitlines()[-1] == "dvspipe compare my-bar-A.h5 my-bar-B.h5 -o comparison.html"
     assert len(read(tmp_path / "my-bar-A.h5")) > len(read(tmp_path / "my-bar-B.h5")) > 0
@@ -520,6 +574,9 @@ def test_complete_runs_are_listed_with_their_curves(runs: Workspace) -> None:
     assert len(figure.data) == 2
     assert list(figure.data[0].x) == [1, 2]
     assert figure.data[0].line.color != figure.data[1].line.color
+    losses = [row.val_loss for row in found.run.epochs]
+    text = describe_curves([found], "val_loss")
+    assert f"first {losses[0]:.3g} to {losses[-1]:.3g}, best {min(losses):.3g} in epoch" in text
 
 
 def test_the_recordings_of_a_cell_are_found(runs: Workspace) -> None:

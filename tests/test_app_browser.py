@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,8 @@ from dvspipe.formats import write
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+expect = playwright.expect
+expect.set_options(timeout=120_000)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if CHROMIUM is None:
     pytest.skip("chromium is not installed", allow_module_level=True)
@@ -128,6 +131,49 @@ def test_a_slider_changes_the_excerpt(page: Any) -> None:
         page.wait_for_timeout(200)
     assert facts.inner_text() != before
     assert "pos_thres=0.6" in page.locator("[data-testid=textbox]:visible").last.input_value()
+
+
+def test_a_visitor_sees_events_at_once_and_the_arrow_keys_move_a_slider(page: Any) -> None:
+    facts = frame_of(page).locator(".facts")
+    facts.wait_for()
+    command = page.locator("[data-testid=textbox]:visible").last
+    page.get_by_label("range slider for ON threshold (log intensity)").press("ArrowRight")
+    expect(command).to_have_value(re.compile("pos_thres=0.201"))
+    page.get_by_role("button", name="Reset to default value").nth(1).click()
+    expect(command).not_to_have_value(re.compile("pos_thres"))
+    page.get_by_role("tab", name="What does it show?").click()
+    page.locator(".chosen:visible", has_text="sample.mp4").wait_for()
+
+
+def test_a_path_below_the_folder_can_be_typed_and_no_other(page: Any) -> None:
+    page.get_by_role("tab", name="Explore").click()
+    page.locator("button[role=tab]:visible", has_text="Folder").click()
+    path = page.get_by_label("Recording in").first
+    path.fill("noise.h5")
+    path.press("Enter")
+    page.locator(".caption:visible", has_text="all 4,000 events").wait_for()
+    path.fill("/etc/passwd")
+    path.press("Enter")
+    page.get_by_role("alert").filter(has_text="is not below").wait_for()
+
+
+def test_two_players_move_together(page: Any) -> None:
+    page.get_by_role("tab", name="Compare").click()
+    page.get_by_role("tab", name="Two recordings").click()
+    for side, name in enumerate("AB"):
+        page.locator("button[role=tab]:visible", has_text="Folder").nth(side).click()
+        path = page.get_by_label(f"Recording {name} in").first
+        path.fill("noise.h5")
+        path.press("Enter")
+        page.locator(".chosen:visible", has_text="noise.h5").nth(side).wait_for()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    frames = [page.locator("iframe.page:visible").nth(side).content_frame for side in (0, 1)]
+    frames[1].get_by_role("button", name="Pause").wait_for()
+    frames[0].get_by_role("button", name="Pause").click()
+    frames[0].get_by_role("slider", name="Time in seconds").press("End")
+    for frame in frames:
+        expect(frame.locator("output")).to_have_text(re.compile(r"0\.(49|50) s"))
+    frames[1].get_by_role("button", name="Play").wait_for()
 
 
 def test_the_player_scrubs_by_key_and_by_click(page: Any) -> None:

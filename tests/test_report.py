@@ -437,12 +437,12 @@ def test_previews_are_inside_the_page(tmp_path: Path, events: Events) -> None:
     webm = write_preview([events], SENSOR, tmp_path / "a.webm", SETTINGS)
     run = make_run(tmp_path / "run")
     text = read_text(write_training_page(run, [('A "wave"', gif), ("The same", webm)]))
-    for path, attributes in ((gif, 'alt="A &#34;wave&#34;" '), (webm, "controls loop muted playsinline ")):
+    for path, attributes in ((gif, 'alt="A &#34;wave&#34;" '), (webm, 'aria-label="The same" ')):
         content = re.search(rf'{attributes}src="data:[a-z]+/[a-z]+;base64,([^"]*)"', text)
         assert content
         assert base64.b64decode(content[1]) == path.read_bytes()
     assert '<img alt="A &#34;wave&#34;" src="data:image/gif;base64,' in text
-    assert '<video controls loop muted playsinline src="data:video/webm;base64,' in text
+    assert '<video controls loop muted playsinline aria-label="The same" src="data:video/webm;base64,' in text
     before = run.folder.report.read_bytes()
     for name, message in (("a.mp4", r"\.webm"), ("b.gif", "no such file")):
         with pytest.raises(FileError, match=rf"{name}: .*{message}"):

@@ -14,11 +14,12 @@ import gradio as gr
 from ..errors import ConfigError
 from ..parallel import Progress
 from ..report import draw_recording, write_answers_page
-from ..results import OutputFolder, RecordingResult, WindowRow, read_rows
+from ..results import OutputFolder, RecordingResult, SegmentRow, WindowRow, read_rows
 from .shared import (
     Source,
     Updates,
     add_command,
+    add_parts,
     add_picker,
     follow,
     handle,
@@ -53,12 +54,19 @@ class Classified:
 
     @property
     def summary(self) -> str:
-        """The answer in one line of Markdown."""
+        """What it shows over time, and over the complete recording, in Markdown."""
         answer = self.result.answer
         name = answer.class_name.replace("_", " ")
-        doubt = "" if answer.certain else ", uncertain over the complete recording"
-        shown = [segment.class_name.replace("_", " ") for segment in self.result.segments]
-        return f"**{name}**, {answer.probability:.1%}{doubt}. Over time: {', '.join(shown)}."
+        doubt = "" if answer.certain else ", which is uncertain"
+        shown = ", ".join(self._describe(segment) for segment in self.result.segments)
+        return f"{shown}.\n\nOver the complete recording: {name}, {answer.probability:.1%}{doubt}."
+
+    def _describe(self, segment: SegmentRow) -> str:
+        """Return when a segment is, and its class, which is bold if it is certain."""
+        zero_us = self.result.answer.t_first_us
+        name = segment.class_name.replace("_", " ")
+        start_s, end_s = ((time_us - zero_us) / 1e6 for time_us in (segment.t_start_us, segment.t_end_us))
+        return f"{name if segment.label is None else f'**{name}**'} ({start_s:.1f} to {end_s:.1f} s)"
 
 
 def classify(
@@ -126,38 +134,40 @@ class AnswerTab:
     def __init__(self, space: Workspace) -> None:
         self.space = space
         self.status = gr.HTML("", render=False)
-        with gr.Row():
-            with gr.Column(scale=2, min_width=320):
-                self.source = add_picker(
-                    space, self.status, names=self.list_sources, webcam=True, sample=True, kind="Recording or video"
-                )
-                self.checkpoint = gr.Dropdown(
-                    self.list_classifiers(), value=SHIPPED[0], label="Classifier",
-                    info="Part of dvspipe, or a checkpoint or run below the folder.",
-                )  # fmt: skip
-                with gr.Accordion("Another checkpoint", open=False):
-                    self.upload = gr.File(label="Checkpoint (.safetensors)", file_types=[".safetensors"], height=140)
-                self.adapt = gr.Checkbox(
-                    label="Adapt to this recording first", info="To its sensor and scene, without labels."
-                )
-                with gr.Row():
-                    self.classify = gr.Button("What does it show?", variant="primary")
-                    self.stop = gr.Button("Stop", variant="stop")
-                self.command = add_command()
-            with gr.Column(scale=3, min_width=320):
-                self.status.render()
-                self.answer = gr.Markdown("")
-                self.archive = gr.DownloadButton("Download all answers", interactive=False, size="sm")
-                with gr.Accordion("Windows", open=False):
-                    self.windows = gr.Dataframe(headers=list(WINDOW_HEADS), interactive=False, wrap=True)
-                self.page = gr.HTML(show_empty("Choose a recording or a video, and press the button."))
+        add_parts(self._add_choice, self._add_answer, self._add_rest)
         self._connect()
+
+    def _add_choice(self) -> None:
+        self.picker = add_picker(
+            self.space, self.status, names=self.list_sources, webcam=True, sample=True, kind="Recording or video"
+        )
+        self.checkpoint = gr.Dropdown(
+            self.list_classifiers(), value=SHIPPED[0], label="Classifier",
+            info="Part of dvspipe, or a checkpoint or run below the folder.",
+        )  # fmt: skip
+        with gr.Accordion("Another checkpoint", open=False):
+            self.upload = gr.File(label="Checkpoint (.safetensors)", file_types=[".safetensors"], height=140)
+        self.adapt = gr.Checkbox(label="Adapt to this recording first", info="To its sensor and scene, without labels.")
+        with gr.Row():
+            self.classify = gr.Button("What does it show?", variant="primary")
+            self.stop = gr.Button("Stop", variant="stop")
+
+    def _add_answer(self) -> None:
+        self.status.render()
+        self.answer = gr.Markdown("")
+        self.page = gr.HTML(show_empty("Choose a recording or a video, and press the button."))
+
+    def _add_rest(self) -> None:
+        self.command = add_command()
+        self.archive = gr.DownloadButton("Download all answers", interactive=False)
+        with gr.Accordion("Windows", open=False):
+            self.windows = gr.Dataframe(headers=list(WINDOW_HEADS), interactive=False, wrap=True)
 
     def _connect(self) -> None:
         shown = [self.status, self.answer, self.page, self.windows, self.archive, self.command]
         listen(
             self.classify.click, handle(self.space, self.status, self.show_answer),
-            [self.source, self.checkpoint, self.upload, self.adapt], shown, concurrency_limit=2,
+            [self.picker.source, self.checkpoint, self.upload, self.adapt], shown, concurrency_limit=2,
         )  # fmt: skip
         listen(self.stop.click, handle(self.space, self.status, stop_work), [], [self.status])
 

@@ -30,7 +30,7 @@ from .shared import (
     show_page,
     stop_work,
 )
-from .videos import PRESETS, THREADS, Choices, knobs_of, played_file
+from .videos import THREADS, Choices, knobs_of, played_file, sensors
 from .work import Session, Workspace, safe_stem
 
 SIDES = "AB"
@@ -75,8 +75,9 @@ def compare_recordings(
         player.parent.mkdir()
         share = partial(_share, progress, number + 1)
         write_player_page(
-            played_file(source.path), player, colours=colours, title=f"{side}: {source.name}", progress=share
-        )
+            played_file(source.path), player, colours=colours, title=f"{side}: {source.name}", channel=str(folder),
+            progress=share,
+        )  # fmt: skip
         players.append(player)
     command = shlex.join(["dvspipe", "compare", sources[0].name, sources[1].name, "-o", "comparison.html"])
     return Compared((players[0], players[1]), page, command)
@@ -151,7 +152,7 @@ class PairTab:
                 with gr.Column(scale=1, min_width=160):
                     values = knobs_of(preset)
                     self.settings += [
-                        gr.Dropdown(list(PRESETS), value=preset, label=f"{side}: sensor"),
+                        gr.Dropdown(sensors(), value=preset, label=f"{side}: sensor"),
                         gr.Slider(0.05, 1, values[0], step=0.001, label=f"{side}: ON threshold"),
                         gr.Slider(0.05, 1, values[1], step=0.001, label=f"{side}: OFF threshold"),
                     ]
@@ -167,16 +168,18 @@ class PairTab:
                         add_picker(
                             self.space, self.status, names=self.space.list_recordings, webcam=False, sample=False,
                             kind=f"Recording {side}",
-                        )
+                        ).source
                     )  # fmt: skip
         self.compare_recordings = gr.Button("Compare", variant="primary")
 
     def _connect(self) -> None:
         shown = [self.status, *self.players, self.page, self.command]
         on_page = partial(handle, self.space, self.status)
+        for preset, *thresholds in (self.settings[:3], self.settings[3:]):
+            listen(preset.input, lambda name: list(knobs_of(name)[:2]), [preset], thresholds)
         listen(
-            self.compare_settings.click, on_page(self.show_settings), [self.video, self.colours, *self.settings], shown,
-            concurrency_limit=2,
+            self.compare_settings.click, on_page(self.show_settings),
+            [self.video.source, self.colours, *self.settings], shown, concurrency_limit=2,
         )  # fmt: skip
         listen(
             self.compare_recordings.click, on_page(self.show_recordings), [self.colours, *self.sources], shown,

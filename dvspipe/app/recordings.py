@@ -31,27 +31,37 @@ from ..report import (
     sample_events,
     write_player_page,
 )
-from ..report.painter import EventPainter, make_palette
+from ..report.painter import EventPainter, make_palette, write_picture
+from ..report.players import describe_colours
 from ..report.style import EVENT_PALETTES
 from .shared import (
+    CLEAR,
     COLOURS,
+    GREY,
+    GRID,
     Source,
     Updates,
     add_command,
+    add_parts,
     add_picker,
+    add_slider,
     follow,
     handle,
     listen,
     offer_file,
+    show_caption,
     show_empty,
     show_page,
+    show_picture,
     stop_work,
 )
 from .videos import EVENT_FORMATS, played_file
 from .work import Session, Workspace, safe_stem
 
 MAX_POINTS = 50_000  # events in the view of space and time
+BUSIEST_BINS = 10  # of the duration, of which a view names the busiest
 MOST_HOT = 100  # pixels in the list
+PLAYER = "player"  # the view that plays events
 MEMORY = 5  # windows before a picture of a mode that fades
 MODES: list[tuple[str, PreviewMode]] = [
     ("ON minus OFF events", "counts"), ("time surface: the last event of a pixel", "surface"),
@@ -92,6 +102,30 @@ class Explored:
         lines += [f"**{finding.severity}**: {finding.message}" for finding in report.findings]
         lines += [] if report.findings else ["nothing is wrong or unusual"]
         return "\n".join(f"- {line}" for line in lines)
+
+    @property
+    def summary(self) -> str:
+        """What the view in space and time shows, in words."""
+        events, report = self.sample, self.report
+        seconds = (events.t - (report.t_first_us or 0)) / 1e6
+        number, edges = np.histogram(seconds, bins=BUSIEST_BINS)
+        busiest = int(number.argmax())
+        return (
+            f"{describe_sample(self)}. Most of them are between {edges[busiest]:.2f} and {edges[busiest + 1]:.2f} s, "
+            f"and half of them in columns {_middle(events.x)} and rows {_middle(events.y)}."
+        )
+
+
+def describe_sample(explored: Explored) -> str:
+    """Return how many of its events a recording shows, in words."""
+    shown, count = len(explored.sample), explored.report.events
+    return f"{shown:,} of {count:,} events, evenly chosen" if shown < count else f"all {count:,} events"
+
+
+def _middle(places: NDArray[Any]) -> str:
+    """Return the range of the middle half of places."""
+    low, high = np.percentile(places, (25, 75))
+    return f"{low:.0f} to {high:.0f}"
 
 
 def explore(source: Source, folder: Path, colours: PreviewColours, progress: Progress) -> Explored:
@@ -142,14 +176,16 @@ def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
             x=seconds[own], y=sample.x[own], z=sample.y[own], mode="markers", name=name,
             marker={"size": 1.5, "color": "rgb({},{},{})".format(*colour), "opacity": 0.6}, hoverinfo="x+y+z",
         )  # fmt: skip
-    shown = f"{len(sample):,} of {report.events:,} events" if len(sample) < report.events else "all events"
+    axis = {"showbackground": False, "gridcolor": GRID, "color": GREY}
     figure.update_layout(
-        title={"text": f"Events in space and time: {shown}, evenly chosen", "font": {"size": 14}}, height=520,
-        margin={"l": 0, "r": 0, "t": 40, "b": 0}, legend={"itemsizing": "constant", "orientation": "h"},
+        title={"text": f"Events in space and time:<br>{describe_sample(explored)}", "font": {"size": 13}}, height=560,
+        margin={"l": 0, "r": 0, "t": 50, "b": 0}, paper_bgcolor=CLEAR,
+        legend={"itemsizing": "constant", "orientation": "h", "x": 1, "y": 1, "xanchor": "right", "yanchor": "bottom"},
         scene={
-            "xaxis": {"title": "seconds"}, "yaxis": {"title": "x"}, "zaxis": {"title": "y", "autorange": "reversed"},
-            "aspectmode": "manual", "aspectratio": {"x": 2, "y": 1, "z": report.height / report.width},
-            "camera": {"eye": {"x": 0.6, "y": -1.8, "z": 0.55}},
+            "xaxis": axis | {"title": "seconds"}, "yaxis": axis | {"title": "x"},
+            "zaxis": axis | {"title": "y", "autorange": "reversed"}, "bgcolor": CLEAR,
+            "aspectmode": "manual", "aspectratio": {"x": 1.4, "y": 0.75, "z": 0.75 * report.height / report.width},
+            "camera": {"eye": {"x": 0.55, "y": -1.75, "z": 0.55}, "center": {"x": 0, "y": 0, "z": -0.1}},
         },
     )  # fmt: skip
     return figure
@@ -172,6 +208,13 @@ class PictureChoices:
     events: int = 0
     mode: PreviewMode = "counts"
     colours: PreviewColours = "light"
+
+    @property
+    def text(self) -> str:
+        """What the picture shows, in words."""
+        size = f"{self.events:,} events" if self.events else f"{self.window_ms:g} ms"
+        brightness = next(text for text, mode in MODES if mode == self.mode)
+        return f"{size} at {self.place:.1%} of the recording; {brightness}; {describe_colours(self.colours)}"
 
 
 def draw_picture(explored: Explored, choices: PictureChoices) -> NDArray[np.uint8]:
@@ -310,23 +353,19 @@ class RecordingTab:
         self.space = space
         self.status = gr.HTML("", render=False)
         self.explored: gr.State = gr.State(None)
-        with gr.Row(elem_classes="parts"):
-            with gr.Column(elem_classes="choose"):
-                self.source = add_picker(
-                    space, self.status, names=space.list_recordings, webcam=False, sample=False, kind="Recording"
-                )
-                self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
-                self.facts = gr.Markdown("")
-            with gr.Column(elem_classes="show"):
-                self.status.render()
-                self._add_views()
-            with gr.Column(elem_classes="adjust"):
-                with gr.Accordion("Hot pixels", open=False):
-                    self.hot = gr.Dataframe(headers=["x", "y", "events"], interactive=False)
-                self._add_cut()
+        add_parts(self._add_choice, self._add_views, self._add_cut)
         self._connect()
 
+    def _add_choice(self) -> None:
+        self.source = add_picker(
+            self.space, self.status, names=self.space.list_recordings, webcam=False, sample=False, kind="Recording"
+        ).source
+        self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
+        self.facts = gr.Markdown("")
+
     def _add_cut(self) -> None:
+        with gr.Accordion("Hot pixels", open=False):
+            self.hot = gr.Dataframe(headers=["x", "y", "events"], interactive=False)
         with gr.Accordion("Cut and filter", open=False):
             with gr.Row():
                 start = gr.Number(0, label="Start (s)", minimum=0, min_width=120)
@@ -343,37 +382,41 @@ class RecordingTab:
             self.command = add_command()
 
     def _add_views(self) -> None:
-        with gr.Tabs():
+        self.status.render()
+        with gr.Tabs() as self.views:
             with gr.Tab("Space and time"):
                 self.view = gr.Plot(label="Events in space and time, which turn with the pointer", show_label=False)
-                self.hint = gr.HTML(show_empty("Choose a recording."))
+                self.caption = gr.HTML(show_empty("Choose a recording."))
             with gr.Tab("Pictures"):
-                self.picture = gr.Image(label="Events of the chosen time", interactive=False, buttons=["fullscreen"])
-                place = gr.Slider(0, 1, 0, step=0.001, label="Place in the recording", info="0: its start, 1: its end.")
-                window = gr.Slider(1, 500, 30, step=1, label="Time in a picture (ms)")
-                events = gr.Slider(0, 50_000, 0, step=100, label="Events in a picture", info="0: by time instead.")
+                self.picture = gr.HTML("", elem_classes="pixels")
+                place = add_slider(
+                    0, 1, 0, step=0.001, label="Place in the recording", info="0: its start, 1: its end."
+                )
+                window = add_slider(1, 500, 30, step=1, label="Time in a picture (ms)")
+                events = add_slider(0, 50_000, 0, step=100, label="Events in a picture", info="0: by time instead.")
                 mode = gr.Dropdown(MODES, value="counts", label="Brightness")
                 self.place = [place, window, events, mode, self.colours]
             with gr.Tab("Rate"):
-                self.rate = gr.Image(label="Events per second over time", interactive=False, buttons=["download"])
-            with gr.Tab("Player"):
+                self.rate = gr.HTML("")
+            with gr.Tab("Player", id=PLAYER):
                 with gr.Row():
                     self.play = gr.Button("Play the recording", variant="primary")
                     self.stop = gr.Button("Stop", variant="stop")
                 self.page = gr.HTML("")
 
     def _connect(self) -> None:
-        shown = [self.status, self.explored, self.facts, self.hot, self.view, self.hint, self.rate, self.picture]
+        shown = [self.status, self.explored, self.facts, self.hot, self.view, self.caption, self.rate, self.picture]
         on_page = partial(handle, self.space, self.status)
         for event in (self.source.change, self.colours.input):
             listen(event, on_page(self.explore), [self.source, *self.place], shown)
-        for each in self.place[:-1]:
-            event = each.release if isinstance(each, gr.Slider) else each.input
-            draw = on_page(self.show_picture)
-            listen(event, draw, [self.explored, *self.place], [self.status, self.picture], trigger_mode="always_last")
+        changes = [each.change for each in self.place[:-1]]  # by pointer, key and reset button
+        listen(
+            partial(gr.on, changes), on_page(self.show_picture), [self.explored, *self.place],
+            [self.status, self.picture], trigger_mode="always_last",
+        )  # fmt: skip
         listen(self.play.click, on_page(self.show_player), [self.explored, self.colours], [self.status, self.page])
         listen(self.stop.click, on_page(stop_work), [], [self.status])
-        written = [self.status, self.page, self.file, self.command]
+        written = [self.status, self.page, self.file, self.command, self.views]
         listen(
             self.write.click, on_page(self.write_cut), [self.explored, self.suffix, self.colours, *self.cut], written
         )
@@ -387,17 +430,22 @@ class RecordingTab:
         def show(found: Explored) -> Updates:
             return {
                 self.explored: found, self.facts: found.facts, self.hot: [list(pixel) for pixel in found.hot],
-                self.view: plot_space_time(found, choices.colours), self.hint: "", self.rate: str(found.rate),
-                self.picture: draw_picture(found, choices),
+                self.view: plot_space_time(found, choices.colours), self.caption: show_caption(found.summary),
+                self.rate: show_picture(found.rate, f"Events per second: {found.report.rate_hz or 0:,.0f} on average"),
+                self.picture: self._draw(session, found, choices),
             }  # fmt: skip
 
         work = partial(explore, source, folder, choices.colours)
         yield from follow(session, self.status, "reading the recording", work, show)
 
-    def show_picture(self, _: Session, explored: Explored | None, *place: Any) -> Iterator[Updates]:
-        """Show the picture at the place of the sliders."""
-        if explored is not None:
-            yield {self.status: "", self.picture: draw_picture(explored, read_place(place))}
+    def show_picture(self, session: Session, explored: Explored | None, *place: Any) -> Iterator[Updates]:
+        """Show the picture at the place of the sliders, unless a number is being typed."""
+        if explored is not None and None not in place:
+            yield {self.status: "", self.picture: self._draw(session, explored, read_place(place))}
+
+    def _draw(self, session: Session, explored: Explored, choices: PictureChoices) -> str:
+        path = write_picture(draw_picture(explored, choices), session.next_folder("pictures") / "picture.png")
+        return show_picture(path, choices.text)
 
     def show_player(self, session: Session, explored: Explored | None, colours: PreviewColours) -> Iterator[Updates]:
         """Play the recording."""
@@ -424,9 +472,9 @@ class RecordingTab:
         def show(counts: FilterCounts) -> Updates:
             commands = cut.commands(explored.source.name, path.name)
             return {
-                self.file: offer_file(path),
+                self.file: offer_file(path), self.views: gr.Tabs(selected=PLAYER),
                 self.command: f"# {counts.kept:,} of {counts.events:,} events\n{commands}",
-            }
+            }  # fmt: skip
 
         yield from follow(session, self.status, "cutting", work, show)
         yield from self._play(session, part, path.name, colours)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import gradio as gr
 import plotly.graph_objects as go
@@ -18,7 +18,20 @@ from ..parallel import Progress
 from ..report.style import readable
 from ..results import RunFolder, TrainingRun, WrongPrediction
 from .answers import Classified, classify
-from .shared import Handler, Source, Updates, follow, handle, listen, show_empty, show_page, stop_work
+from .shared import (
+    CLEAR,
+    GRID,
+    Handler,
+    Source,
+    Updates,
+    follow,
+    handle,
+    listen,
+    show_caption,
+    show_empty,
+    show_page,
+    stop_work,
+)
 from .work import Session, Workspace
 
 HEADS = ("run", "accuracy (%)", "validation (%)", "parameters", "epochs", "data", "date")
@@ -106,9 +119,23 @@ def plot_curves(runs: Sequence[FoundRun], quantity: Quantity) -> go.Figure:
     figure.update_layout(
         height=360, margin={"l": 50, "r": 10, "t": 40, "b": 40}, title={"text": title, "font": {"size": 14}},
         xaxis={"title": "epoch", "dtick": -(-epochs // MOST_TICKS)}, legend={"orientation": "h", "y": -0.2},
-        showlegend=True,
+        showlegend=True, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR,
     )  # fmt: skip
+    figure.update_xaxes(gridcolor=GRID, zerolinecolor=GRID)
+    figure.update_yaxes(gridcolor=GRID, zerolinecolor=GRID)
     return figure
+
+
+def describe_curves(runs: Sequence[FoundRun], quantity: Quantity) -> str:
+    """Return what the chart of several runs shows, in words."""
+    title = next(text for text, name in QUANTITIES if name == quantity)
+    best = max if quantity.endswith("accuracy") else min
+    lines = []
+    for each in runs[:MOST_CURVES]:
+        values = [(getattr(row, quantity), row.epoch) for row in each.run.epochs]
+        value, epoch = best(values, key=lambda pair: pair[0])
+        lines.append(f"{each.name} {values[0][0]:.3g} to {values[-1][0]:.3g}, best {value:.3g} in epoch {epoch}")
+    return f"{title} from the first epoch to the last: {'; '.join(lines)}." if lines else "No run is chosen."
 
 
 def list_confusion(run: TrainingRun) -> tuple[list[str], list[list[str | int]]]:
@@ -138,16 +165,17 @@ class RunTab:
 
     Args:
         space: The folders of the page.
+        opened: The event in which the tab is opened.
     """
 
-    def __init__(self, space: Workspace) -> None:
+    def __init__(self, space: Workspace, opened: Any) -> None:
         self.space = space
         self.status = gr.HTML("")
         self.runs: gr.State = gr.State([])
         self.run: gr.State = gr.State(None)
         self.listed: gr.State = gr.State([])
         with gr.Row():
-            self.look = gr.Button(f"Look for runs below the folder {space.folder.name}", variant="primary")
+            self.look = gr.Button("Refresh the list of runs")
             self.stop = gr.Button("Stop", variant="stop")
         self.table = gr.Dataframe(
             headers=list(HEADS), interactive=False, wrap=True, label="Runs; click a head to sort, and a run to open it"
@@ -156,9 +184,10 @@ class RunTab:
             self.compared = gr.Dropdown([], multiselect=True, label="Runs in the chart")
             self.quantity = gr.Dropdown(QUANTITIES, value=QUANTITIES[0][1], label="Curve")
         self.curves = gr.Plot(label="Curves of runs over epochs", show_label=False)
+        self.caption = gr.HTML("")
         self._add_errors()
         self.page = gr.HTML(show_empty("Click a run to see its report."))
-        self._connect()
+        self._connect(opened)
 
     def _add_errors(self) -> None:
         with gr.Accordion("Errors by class", open=False):
@@ -171,15 +200,17 @@ class RunTab:
             )
             self.seen = gr.HTML("")
 
-    def _connect(self) -> None:
+    def _connect(self, opened: Any) -> None:
         on_page = partial(handle, self.space, self.status)
-        listed = [self.status, self.runs, self.table, self.compared, self.curves]
+        listed = [self.status, self.runs, self.table, self.compared, self.curves, self.caption]
         listen(self.look.click, on_page(self.list_runs), [self.quantity], listed)
+        listen(opened, on_page(self.list_first), [self.quantity, self.runs], listed)
         listen(self.stop.click, on_page(stop_work), [], [self.status])
         for event in (self.compared.input, self.quantity.input):
             listen(
-                event, on_page(self.show_curves), [self.runs, self.compared, self.quantity], [self.status, self.curves]
-            )
+                event, on_page(self.show_curves), [self.runs, self.compared, self.quantity],
+                [self.status, self.curves, self.caption],
+            )  # fmt: skip
         opened = [self.status, self.run, self.page, self.confusion]
         listen(self.table.select, self._at_cell(self.open_run), [self.runs], opened)
         cells = [self.status, self.listed, self.wrong]
@@ -195,6 +226,10 @@ class RunTab:
 
         return select
 
+    def list_first(self, session: Session, quantity: Quantity, runs: list[FoundRun]) -> Iterator[Updates]:
+        """List the runs below the folder, unless they are listed already."""
+        return iter(()) if runs else self.list_runs(session, quantity)
+
     def list_runs(self, session: Session, quantity: Quantity) -> Iterator[Updates]:
         """List the runs below the folder."""
 
@@ -206,6 +241,7 @@ class RunTab:
                 self.table: [each.row() for each in runs],
                 self.compared: gr.Dropdown(names, value=chosen),
                 self.curves: plot_curves(runs[: len(LINES)], quantity),
+                self.caption: show_caption(describe_curves(runs[: len(LINES)], quantity)),
                 **({} if runs else {self.status: show_empty(f"There are no complete runs below {self.space.folder}.")}),
             }
 
@@ -216,7 +252,10 @@ class RunTab:
     ) -> Iterator[Updates]:
         """Draw the curves of the chosen runs."""
         chosen = [each for each in runs if each.name in (names or [])]
-        yield {self.status: "", self.curves: plot_curves(chosen, quantity)}
+        yield {
+            self.status: "", self.curves: plot_curves(chosen, quantity),
+            self.caption: show_caption(describe_curves(chosen, quantity)),
+        }  # fmt: skip
 
     def open_run(self, session: Session, cell: gr.SelectData, runs: list[FoundRun]) -> Iterator[Updates]:
         """Show the report of a run, and its confusion matrix."""

@@ -26,7 +26,7 @@ from .answers import AnswerTab, classify
 from .pairs import PairTab
 from .recordings import RecordingTab
 from .runs import RunTab
-from .shared import CSS, SAMPLE, Source, make_theme, name_session
+from .shared import CSS, SAMPLE, Source, handle, listen, make_theme, name_session
 from .videos import IDEAL, Choices, VideoTab, convert_complete, knobs_of, read_excerpt, show_excerpt
 from .work import Workspace, remove_old
 
@@ -109,15 +109,19 @@ def build_page(space: Workspace) -> gr.Blocks:
         gr.Markdown("# dvspipe\nVideo to events, and what they show. Everything stays on this machine.")
         with gr.Tabs():
             with gr.Tab("Video to events"):
-                VideoTab(space)
+                videos = VideoTab(space)
             with gr.Tab("What does it show?"):
-                AnswerTab(space)
+                answers = AnswerTab(space)
             with gr.Tab("Explore"):
                 RecordingTab(space)
             with gr.Tab("Compare"):
-                PairTab(space)
-            with gr.Tab("Runs"):
-                RunTab(space)
+                pairs = PairTab(space)
+            with gr.Tab("Runs") as tab:
+                RunTab(space, opened=tab.select)
+        first = videos.picker
+        for picker in (answers.picker, pairs.video):
+            picker.follow(first)
+        listen(page.load, handle(space, first.status, first.choose_sample), [], first.outputs)
 
         def end_session(request: gr.Request) -> None:
             space.close(name_session(request))

@@ -14,9 +14,9 @@ from urllib.parse import quote
 
 import gradio as gr
 
-from ..errors import DvspipeError
+from ..errors import DvspipeError, FileError
 from ..report import PreviewColours
-from .work import Result, Session, Work, Workspace
+from .work import MOST_NAMES, Result, Session, Work, Workspace
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,9 @@ COLOURS: list[tuple[str, PreviewColours]] = [
     ("Colour-blind safe: ON vermilion, OFF blue", "colour-blind"),
     ("Viridis, ON and OFF alike", "viridis"),
 ]
+CLEAR, GREY, GRID = "rgba(0, 0, 0, 0)", "#808994", "rgba(128, 137, 148, 0.35)"
+"""Colours of charts on light and on dark pages: their background, axes and grid."""
+SAMPLE_TEXT = "A rendered person who waves, and then circles an arm; 7 s, synthetic."
 FIT_FRAME = (
     "const d=this.contentDocument.documentElement,f=()=>{this.style.height=d.scrollHeight+'px'};"
     "new ResizeObserver(f).observe(this.contentDocument.body);f()"
@@ -39,15 +42,23 @@ FIT_FRAME = (
 """Makes a frame as high as its page."""
 
 CSS = """
-.gradio-container { width: 100%; max-width: 1280px !important; margin: 0 auto !important; overflow-x: clip; }
+.gradio-container { width: 100%; max-width: 1800px !important; margin: 0 auto !important; overflow-x: clip; }
 .gradio-container .main { padding: .75rem !important; }
 .page { width: 100%; min-height: 20rem; border: 0; border-radius: 12px; display: block; }
+.picture { display: block; width: 100%; max-height: 70vh; object-fit: contain; }
+.pixels .picture { image-rendering: pixelated; }
 .status { display: flex; gap: .75rem; align-items: center; padding: .5rem .75rem; font-variant-numeric: tabular-nums; }
 .status progress { width: 10rem; max-width: 40%; }
 .error { padding: .5rem .75rem; border-left: 4px solid #b91c1c; overflow-wrap: anywhere; }
 .empty { padding: 2rem 1rem; text-align: center; color: var(--body-text-color-subdued); }
+.caption { padding: .25rem .5rem; color: var(--body-text-color-subdued); }
+.js-plotly-plot .main-svg { background: transparent !important; }
+.js-plotly-plot .main-svg text { fill: var(--body-text-color) !important; }
 .chosen { overflow-wrap: anywhere; padding: .25rem .5rem; }
-.parts { display: grid !important; grid-template: "choose show" auto "adjust show" 1fr / 2fr 3fr; }
+.parts {
+  display: grid !important;
+  grid-template: "choose show" auto "adjust show" 1fr / minmax(20rem, 2fr) minmax(0, 3fr);
+}
 .parts > .choose { grid-area: choose; }
 .parts > .show { grid-area: show; min-width: 0 !important; }
 .parts > .adjust { grid-area: adjust; }
@@ -56,7 +67,18 @@ CSS = """
   .parts { grid-template: "choose" "show" "adjust" / minmax(0, 1fr); }
 }
 """
-"""The style of the page. `parts` has what is chosen, what is shown and what is adjusted, in this order on a phone."""
+"""The style of the page; `parts` are those of `add_parts`."""
+
+
+def add_parts(choose: Callable[[], None], show: Callable[[], None], adjust: Callable[[], None]) -> None:
+    """Add the parts of a tab: what is chosen, left of what is shown, and below it what is adjusted.
+
+    On a phone they are below each other in this order.
+    """
+    with gr.Row(elem_classes="parts"):
+        for name, add in (("choose", choose), ("show", show), ("adjust", adjust)):
+            with gr.Column(elem_classes=name):
+                add()
 
 
 def add_command() -> gr.Textbox:
@@ -99,9 +121,16 @@ def handle(space: Workspace, status: gr.HTML, work: Handler) -> Callable[..., It
 
     def run(request: gr.Request, *values: object) -> Iterator[Updates]:
         try:
-            yield from work(space.open(name_session(request)), *values)
+            updates = None
+            for updates in work(space.open(name_session(request)), *values):
+                yield updates
+            if updates is None:
+                yield {status: gr.skip()}  # without it, Gradio clears all outputs
         except DvspipeError as error:
             yield {status: show_error(space.describe(error))}
+        except FileNotFoundError as error:
+            gone = FileError(f"{error.filename}: temporary files are removed after an hour; choose it again")
+            yield {status: show_error(space.describe(gone))}
         except Exception as error:  # a defect, which must not end the page
             log.exception("an error in the page")
             yield {
@@ -125,7 +154,7 @@ def follow(
 def stop_work(session: Session) -> Iterator[Updates]:
     """Stop what the page works on."""
     session.space.jobs.stop(session.name)
-    yield {}
+    return iter(())
 
 
 def show_error(text: str) -> str:
@@ -138,18 +167,42 @@ def show_empty(text: str) -> str:
     return f'<div class="empty">{escape(text)}</div>'
 
 
+def show_caption(text: str) -> str:
+    """Return what a chart shows in words, below it: its text alternative."""
+    return f'<p class="caption">{escape(text)}</p>'
+
+
+def show_picture(path: Path, text: str) -> str:
+    """Return a picture with its text alternative."""
+    return f'<img class="picture" src="{escape(address_of(path))}" alt="{escape(text)}">'
+
+
+def address_of(path: Path) -> str:
+    """Return where the page finds one of its files, which changes with its content."""
+    return f"gradio_api/file={quote(str(path))}?{path.stat().st_mtime_ns}"
+
+
 def show_page(page: Path, title: str) -> str:
     """Return a frame with a page of `report`, as high as the page."""
-    address = f"gradio_api/file={quote(str(page))}?{page.stat().st_mtime_ns}"
-    return (
-        f'<iframe class="page" title="{escape(title)}" src="{escape(address)}" onload="{escape(FIT_FRAME)}"></iframe>'
-    )
+    address = escape(address_of(page))
+    return f'<iframe class="page" title="{escape(title)}" src="{address}" onload="{escape(FIT_FRAME)}"></iframe>'
 
 
 def offer_file(path: Path) -> gr.DownloadButton:
     """Return a button that downloads a file."""
     megabytes = path.stat().st_size / 1e6
     return gr.DownloadButton(f"Download {path.name} ({megabytes:.1f} MB)", value=str(path), interactive=True)
+
+
+def add_slider(least: float, most: float, value: float, **how: Any) -> gr.Slider:
+    """Add a slider; while a number is typed it may be None or out of range, of which Gradio would make an error."""
+    slider = gr.Slider(least, most, value, **how)
+    slider.preprocess = _float_of
+    return slider
+
+
+def _float_of(payload: Any) -> float | None:
+    return None if payload is None else float(payload)
 
 
 def add_webcam(label: str) -> gr.Video:
@@ -176,11 +229,54 @@ class Source:
     path: Path
     name: str
 
+    def to_html(self) -> str:
+        """Return a line of the page that names it."""
+        return f'<div class="chosen">Chosen: <b>{escape(self.name)}</b></div>'
+
+
+@dataclass(frozen=True)
+class Picker:
+    """Ways to choose a file in a tab.
+
+    Args:
+        source: Has the `Source`, or None.
+        line: Names it.
+        status: Where errors go.
+    """
+
+    source: gr.State
+    line: gr.HTML
+    status: gr.HTML
+
+    @property
+    def outputs(self) -> tuple[Any, ...]:
+        """What changes if a file is chosen."""
+        return self.source, self.line, self.status
+
+    def choose(self, source: Source) -> Iterator[Updates]:
+        """Choose a file."""
+        yield {self.source: source, self.line: source.to_html(), self.status: ""}
+
+    def choose_sample(self, session: Session) -> Iterator[Updates]:
+        """Choose the sample clip."""
+        copy = session.folder / SAMPLE.name
+        if not copy.exists():
+            shutil.copyfile(SAMPLE, copy)
+        return self.choose(Source(copy, SAMPLE.name))
+
+    def follow(self, other: Picker) -> None:
+        """Choose what is chosen in another tab, so that a webcam has to record once only."""
+
+        def choose(source: Source | None) -> tuple[Source | None, str]:
+            return source, source.to_html() if source else ""
+
+        listen(other.source.change, choose, [other.source], [self.source, self.line])
+
 
 def add_picker(
     space: Workspace, status: gr.HTML, *, names: Callable[[], list[str]], webcam: bool, sample: bool, kind: str
-) -> gr.State:
-    """Add ways to choose a file, and return the state that has the `Source`.
+) -> Picker:
+    """Add ways to choose a file, and return them.
 
     Args:
         space: The folders of the page.
@@ -190,12 +286,11 @@ def add_picker(
         sample: Whether the sample clip can be chosen.
         kind: What it is, such as `Video`.
     """
-    chosen: gr.State = gr.State(None)
     with gr.Tabs():
         if sample:
             with gr.Tab("Sample"):
-                gr.Markdown("A rendered person who waves, and then circles an arm; 7 s, synthetic.")
-                take_sample = gr.Button("Use the sample clip", variant="primary")
+                gr.Markdown(SAMPLE_TEXT)
+                take_sample = gr.Button("Use the sample clip")
         with gr.Tab("Upload"):
             upload = gr.File(label=kind, type="filepath", height=140)
         if webcam:
@@ -203,37 +298,29 @@ def add_picker(
                 camera = add_webcam("Webcam: record some seconds; nothing leaves this machine")
         with gr.Tab("Folder"):
             below = gr.Dropdown(
-                names(), value=None, label=f"{kind} below the folder {space.folder.name}", filterable=True
-            )
-            again = gr.Button("Look again", size="sm")
-    line = gr.HTML("")
-    outputs = [chosen, line, status]
-
-    def choose(path: Path, name: str) -> Iterator[Updates]:
-        yield {chosen: Source(path, name), line: f'<div class="chosen">Chosen: <b>{escape(name)}</b></div>', status: ""}
+                names(), value=None, label=f"{kind} in {space.folder.name}/", allow_custom_value=True,
+                info=f"Choose one, or type its path; at most {MOST_NAMES} are listed.",
+            )  # fmt: skip
+            again = gr.Button("Refresh the list", size="sm")
+    picker = Picker(gr.State(None), gr.HTML(""), status)
 
     def choose_file(_: Session, path: str | None) -> Iterator[Updates]:
-        return choose(Path(path), Path(path).name) if path else iter(())
+        return picker.choose(Source(Path(path), Path(path).name)) if path else iter(())
 
     def choose_recorded(_: Session, path: str | None) -> Iterator[Updates]:
-        return choose(Path(path), "webcam") if path else iter(())
+        return picker.choose(Source(Path(path), "webcam")) if path else iter(())
 
     def choose_below(_: Session, name: str | None) -> Iterator[Updates]:
-        return choose(space.resolve(name), name) if name else iter(())
+        return picker.choose(Source(space.resolve(name), name)) if name else iter(())
 
-    def choose_sample(session: Session) -> Iterator[Updates]:
-        copy = session.folder / SAMPLE.name
-        shutil.copyfile(SAMPLE, copy)
-        return choose(copy, SAMPLE.name)
-
-    listen(upload.upload, handle(space, status, choose_file), [upload], outputs)
-    listen(below.input, handle(space, status, choose_below), [below], outputs)
+    listen(upload.upload, handle(space, status, choose_file), [upload], picker.outputs)
+    listen(below.input, handle(space, status, choose_below), [below], picker.outputs)
     listen(again.click, lambda: gr.Dropdown(choices=names()), [], [below])
     if webcam:
-        listen(camera.stop_recording, handle(space, status, choose_recorded), [camera], outputs)
+        listen(camera.stop_recording, handle(space, status, choose_recorded), [camera], picker.outputs)
     if sample:
-        listen(take_sample.click, handle(space, status, choose_sample), [], outputs)
-    return chosen
+        listen(take_sample.click, handle(space, status, picker.choose_sample), [], picker.outputs)
+    return picker
 
 
 def listen(event: Any, work: Callable[..., object], inputs: Iterable[Any], outputs: Iterable[Any], **how: Any) -> Any:

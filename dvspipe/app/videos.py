@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,14 +19,17 @@ from ..formats import describe, iterate
 from ..frames import Frame
 from ..parallel import Progress
 from ..report import PlayedEvents, PreviewColours, PreviewSettings, RateCurve, write_player_page, write_preview
-from ..simulator import SimulatorConfig, read_preset, simulate
+from ..simulator import SimulatorConfig, simulate
+from ..simulator.config import list_presets, read_preset
 from ..video import Video, VideoSettings, open_video, open_webm
 from .shared import (
     COLOURS,
     Source,
     Updates,
     add_command,
+    add_parts,
     add_picker,
+    add_slider,
     follow,
     handle,
     listen,
@@ -38,10 +41,11 @@ from .shared import (
 from .work import Session, Workspace, safe_stem
 
 IDEAL = "ideal"
-PRESETS = (IDEAL, "clean", "v2e", "noisy", "davis346", "dvs128", "gen4")
 UPSAMPLING = ("off", "auto", "2", "4", "8", "16")
 EXCERPT_S = 2.0
-EXCERPT_SIDE_PX = 320  # of the longer side
+EXCERPT_SIDE_PX = 256  # of the longer side; pictures of noise take VP8 most of the time of an excerpt
+EXCERPT_FPS = 15.0
+UNKNOWN_S = 60.0  # that an excerpt may start at in a video of unknown length, such as that of a webcam
 EVENT_FORMATS = (".h5", ".csv", ".aedat4")
 PICTURE_FORMATS = (".webm", ".mp4", ".png")
 THREADS = 2
@@ -101,8 +105,8 @@ class Choices:
     upsampling: str
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise ConfigError(f"{self.preset}: unknown preset (expected {', '.join(PRESETS)})")
+        if self.preset not in sensors():
+            raise ConfigError(f"{self.preset}: unknown preset (expected {', '.join(sensors())})")
 
     @property
     def changed(self) -> dict[str, float]:
@@ -132,6 +136,11 @@ class Choices:
         return shlex.join(words)
 
 
+def sensors() -> list[str]:
+    """Return the names of sensors that can be chosen: the ideal one, and the shipped presets."""
+    return [IDEAL, *list_presets()]
+
+
 def _preset(name: str) -> dict[str, Any]:
     return {} if name == IDEAL else read_preset(name)
 
@@ -144,7 +153,7 @@ def knobs_of(preset: str) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Two seconds of a video, in memory, not larger than 320 pixels.
+    """Two seconds of a video, in memory, not larger than 256 pixels.
 
     Args:
         frames: Its frames, whose times start at 0.
@@ -177,6 +186,16 @@ def read_excerpt(path: Path, start_s: float, folder: Path) -> Excerpt:
     shifted = tuple(Frame(frame.t_us - zero_us, frame.image.copy(), frame.transfer) for frame in frames)
     folder.mkdir(parents=True, exist_ok=True)
     return Excerpt(shifted, size, _write_pictures(video, shifted, folder / "excerpt.webm"))
+
+
+def last_start_s(path: Path) -> float:
+    """Return when the last excerpt of a video starts, in seconds; a minute if the video does not say how long it is.
+
+    Raises:
+        VideoError: The video cannot be read.
+    """
+    duration_s = open_video(path).duration_s
+    return max(0.1, round(duration_s - EXCERPT_S, 1)) if duration_s else UNKNOWN_S
 
 
 def _fit(size: SensorSize) -> SensorSize:
@@ -212,7 +231,7 @@ def show_excerpt(excerpt: Excerpt, choices: Choices, page: Path, colours: Previe
     events = concatenate(chunks, excerpt.size)
     span_us = 0, excerpt.frames[-1].t_us
     played = PlayedEvents(lambda: [events], excerpt.size, span_us, excerpt.picture)
-    return write_player_page(played, page, colours=colours, title="Excerpt of a video and its events")
+    return write_player_page(played, page, colours=colours, title="Excerpt of a video and its events", fps=EXCERPT_FPS)
 
 
 @dataclass(frozen=True)
@@ -313,27 +332,24 @@ class VideoTab:
     def __init__(self, space: Workspace) -> None:
         self.space = space
         self.status = gr.HTML("", render=False)
-        with gr.Row(elem_classes="parts"):
-            with gr.Column(elem_classes="choose"):
-                self.source = add_picker(
-                    space, self.status, names=space.list_videos, webcam=True, sample=True, kind="Video"
-                )
-            with gr.Column(elem_classes="show"):
-                self.status.render()
-                self.page = gr.HTML(show_empty("Choose a video: two seconds of it are shown here as events at once."))
-                self._add_outputs()
-            with gr.Column(elem_classes="adjust"):
-                self._add_knobs()
+        self.excerpt: gr.State = gr.State(None)
+        self.converted: gr.State = gr.State(None)
+        add_parts(self._add_choice, self._add_outputs, self._add_knobs)
         self._connect()
+
+    def _add_choice(self) -> None:
+        self.picker = add_picker(
+            self.space, self.status, names=self.space.list_videos, webcam=True, sample=True, kind="Video"
+        )
 
     def _add_knobs(self) -> None:
         self.preset = gr.Dropdown(
-            list(PRESETS), value=IDEAL, label="Sensor", info="Sets the sliders below; ideal: no noise at all."
+            sensors(), value=IDEAL, label="Sensor", info="Sets the sliders below; ideal: no noise at all."
         )
         values = knobs_of(IDEAL)
         with gr.Accordion("Pixel model", open=True):
             self.knobs = [
-                gr.Slider(knob.least, knob.most, value, step=knob.step, label=knob.label, info=knob.info)
+                add_slider(knob.least, knob.most, value, step=knob.step, label=knob.label, info=knob.info)
                 for knob, value in zip(KNOBS, values, strict=True)
             ]
             self.upsampling = gr.Dropdown(
@@ -343,14 +359,15 @@ class VideoTab:
         self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
 
     def _add_outputs(self) -> None:
-        self.start = gr.Slider(
-            0, 60, 0, step=0.5, label="Start of the excerpt (s)", info="Which two seconds of the video are shown."
+        self.status.render()
+        self.page = gr.HTML(show_empty("Choose a video: two seconds of it are shown here as events at once."))
+        self.start = add_slider(
+            0, 60, 0, step=0.1, label="Start of the excerpt (s)", info="Which two seconds of the video are shown."
         )
         with gr.Row():
             self.convert = gr.Button("Convert the complete video", variant="primary")
             self.stop = gr.Button("Stop", variant="stop")
         self.command = add_command()
-        self.converted: gr.State = gr.State(None)
         with gr.Row():
             self.format = gr.Dropdown(
                 [*EVENT_FORMATS, *PICTURE_FORMATS], value=".h5", label="Download as",
@@ -361,37 +378,52 @@ class VideoTab:
                 self.file = gr.DownloadButton("Download", interactive=False)
 
     def _connect(self) -> None:
-        choices = [self.source, self.preset, *self.knobs, self.upsampling, self.colours]
-        shown = [self.status, self.page, self.command]
-        excerpt = handle(self.space, self.status, self.show_excerpt)
-        for event in (self.source.change, self.start.release, self.upsampling.input, self.colours.input):
-            listen(event, excerpt, [self.start, *choices], shown, trigger_mode="always_last")
-        for knob in self.knobs:
-            listen(knob.release, excerpt, [self.start, *choices], shown, trigger_mode="always_last")
-        listen(self.preset.input, lambda name: list(knobs_of(name)), [self.preset], self.knobs).then(
-            excerpt, [self.start, *choices], shown, api_visibility="private", show_progress="hidden"
-        )
+        choices = [self.picker.source, self.preset, *self.knobs, self.upsampling, self.colours]
+        shown = [self.status, self.page, self.command, self.excerpt]
+        on_page = partial(handle, self.space, self.status)
+        listen(self.preset.input, lambda name: list(knobs_of(name)), [self.preset], self.knobs)
+        listen(self.picker.source.change, on_page(self.fit_start), [self.picker.source], [self.status, self.start])
+        changes = [each.change for each in (self.start, *choices)]  # by pointer, key, reset button and preset
         listen(
-            self.convert.click, handle(self.space, self.status, self.convert_complete), choices,
-            [*shown, self.converted], concurrency_limit=2,
+            partial(gr.on, changes), on_page(self.show_excerpt), [self.excerpt, self.start, *choices], shown,
+            trigger_mode="always_last",
         )  # fmt: skip
-        listen(self.stop.click, handle(self.space, self.status, stop_work), [], [self.status])
         listen(
-            self.export.click, handle(self.space, self.status, self.make_file),
-            [self.converted, self.format, self.colours], [self.status, self.file],
+            self.convert.click, on_page(self.convert_complete), choices,
+            [self.status, self.page, self.command, self.converted, self.file], concurrency_limit=2,
+        )  # fmt: skip
+        listen(self.stop.click, on_page(stop_work), [], [self.status])
+        listen(
+            self.export.click, on_page(self.make_file), [self.converted, self.format, self.colours],
+            [self.status, self.file],
         )  # fmt: skip
 
-    def show_excerpt(self, session: Session, start_s: float, source: Source | None, *values: Any) -> Iterator[Updates]:
-        """Show two seconds of the video as events."""
-        if source is None:
+    def fit_start(self, _: Session, source: Source | None) -> Iterator[Updates]:
+        """Let the excerpt start anywhere in the video."""
+        if source is not None:
+            yield {self.start: gr.Slider(maximum=last_start_s(source.path), value=0.0)}
+
+    def show_excerpt(
+        self, session: Session, shown: Shown | None, start_s: float | None, source: Source | None, *values: Any
+    ) -> Iterator[Updates]:
+        """Show two seconds of the video as events, unless they are shown already or a value is being typed."""
+        if source is None or start_s is None or not are_complete(values):
             return
         choices, colours = read_choices(values)
+        if shown is None or shown.source != source:  # its slider is being fitted
+            start_s = 0.0
+        wanted = Shown(source, start_s, choices, colours)
+        if wanted == shown:
+            return
         folder = session.folder / "excerpts" / f"{source.path.stat().st_ino}-{start_s:g}"
         excerpt = read_excerpt(source.path, float(start_s), folder)
-        page = session.new_folder("shown") / "player.html"
+        page = session.next_folder("shown") / "player.html"
         show_excerpt(excerpt, choices, page, colours)
         command = choices.command(source.name, f"{safe_stem(source.name)}.h5")
-        yield {self.status: "", self.page: show_page(page, "Video and events"), self.command: command}
+        yield {
+            self.status: "", self.page: show_page(page, "Video and events"), self.command: command,
+            self.excerpt: wanted,
+        }  # fmt: skip
 
     def convert_complete(self, session: Session, source: Source | None, *values: Any) -> Iterator[Updates]:
         """Convert the complete video and show it."""
@@ -401,7 +433,10 @@ class VideoTab:
         folder = session.new_folder("converted")
 
         def show(converted: Converted) -> Updates:
-            return {self.page: show_page(converted.page, "Video and events"), self.converted: converted}
+            return {
+                self.page: show_page(converted.page, "Video and events"), self.converted: converted,
+                self.file: offer_file(converted.events),
+            }  # fmt: skip
 
         yield from follow(
             session, self.status, "converting the video",
@@ -420,6 +455,21 @@ class VideoTab:
             lambda progress: export_converted(converted, suffix, folder, colours, progress),
             lambda path: {self.file: offer_file(path)},
         )  # fmt: skip
+
+
+class Shown(NamedTuple):
+    """Of what an excerpt is shown."""
+
+    source: Source
+    start_s: float
+    choices: Choices
+    colours: PreviewColours
+
+
+def are_complete(values: tuple[Any, ...]) -> bool:
+    """Whether every slider has a value of its range; a number that is being typed may have none."""
+    _, *knobs, _, _ = values
+    return all(value is not None and knob.least <= value <= knob.most for knob, value in zip(KNOBS, knobs, strict=True))
 
 
 def read_choices(values: tuple[Any, ...]) -> tuple[Choices, PreviewColours]:

@@ -253,6 +253,17 @@ class Session:
         path.mkdir(parents=True)
         return path
 
+    def next_folder(self, name: str) -> Path:
+        """Return an empty folder beside the one before, which a browser may still load; older ones are removed."""
+        place = self.folder / name
+        place.mkdir(exist_ok=True)
+        numbers = sorted(int(path.name) for path in place.iterdir())
+        for number in numbers[:-1]:
+            shutil.rmtree(place / str(number), ignore_errors=True)
+        path = place / str(numbers[-1] + 1 if numbers else 0)
+        path.mkdir()
+        return path
+
     def run(self, text: str, work: Work[Result]) -> Iterator[Step[Result]]:
         """Do long work; see `Jobs.run`."""
         return self.space.jobs.run(self.name, text, work)

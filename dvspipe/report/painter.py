@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -81,6 +82,14 @@ class Caption(NamedTuple):
 
 Captions = Callable[[int], Caption | None]
 """The caption at a time in microseconds, on the recording's clock; None: there is none."""
+
+
+def write_picture(picture: NDArray[np.uint8], path: Path) -> Path:
+    """Write a picture, uint8 [H, W, 3], to a PNG file, and return its path."""
+    from PIL import Image
+
+    Image.fromarray(picture).save(path)
+    return path
 
 
 class EventPainter:

@@ -101,6 +101,8 @@ def write_player_page(
     *,
     colours: PreviewColours = "light",
     title: str = "Events",
+    fps: float = PLAYER_FPS,
+    channel: str | None = None,
     progress: Progress = ignore_progress,
 ) -> RateCurve:
     """Write a page that plays events, and the video that it shows beside it; return the rate that it draws.
@@ -112,6 +114,8 @@ def write_player_page(
         path: The page; its folder gets `events.webm`.
         colours: Colours of ON and OFF.
         title: What it shows.
+        fps: Pictures per second of playing.
+        channel: Pages with the same text, open in one browser, play, pause and seek together.
         progress: Called with the number of pictures done and in all.
 
     Raises:
@@ -121,7 +125,7 @@ def write_player_page(
     duration_s, ends_us = played.duration_s, list[int]()
     speed = max(0.001, min(1000.0, duration_s / min(MAX_PLAY_S, max(MIN_PLAY_S, duration_s))))
     settings = PreviewSettings(
-        window_us=max(100, round(1e6 * speed / PLAYER_FPS)), speed=speed, fps=PLAYER_FPS, skip_pauses=True,
+        window_us=max(100, round(1e6 * speed / fps)), speed=speed, fps=fps, skip_pauses=True,
         colours=colours, min_side_px=MIN_SIDE_PX, max_side_px=MAX_SIDE_PX,
     )  # fmt: skip
 
@@ -144,6 +148,7 @@ def write_player_page(
         clock_s=find_clock(ends_us, settings, played.span_us[0]),
         duration_s=duration_s,
         rate=rate,
+        channel=channel,
         layers=_draw_layers(rate, _palette(colours)),
         size=(RATE_WIDTH, RATE_HEIGHT),
     )

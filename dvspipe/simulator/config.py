@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ..config import Settings, read_yaml
+from ..config import Settings, read_yaml, shipped_configs
 
 
 class SimulatorConfig(Settings):
@@ -53,6 +53,11 @@ class SimulatorConfig(Settings):
         return bool(
             self.leak_rate_hz or self.shot_noise_rate_hz or (self.hot_pixel_fraction and self.hot_pixel_rate_hz)
         )
+
+
+def list_presets() -> list[str]:
+    """Return the sorted names of the shipped sensor presets."""
+    return shipped_configs("sensors")
 
 
 def read_preset(name: str) -> dict[str, Any]:

@@ -32,6 +32,15 @@
     controls.className = "controls";
     video.closest("figure").after(controls);
     video.controls = false;
+    if (document.querySelectorAll(".player").length <= 3) video.preload = "auto";  // so that the first picture is seen
+    const channel = box.dataset.channel ? new BroadcastChannel(box.dataset.channel) : null;
+    function tell() {  // pages that play together
+      channel?.postMessage({ time: now(), paused: video.paused });
+    }
+    if (channel) channel.onmessage = ({ data }) => {
+      video.currentTime = convert(data.time, 1);
+      if (data.paused) video.pause(); else video.play();
+    };
 
     // Playing time (column 0 of the clock) to time of the recording (column 1), or back.
     function convert(value, column) {
@@ -45,6 +54,7 @@
     function seek(time) {
       video.currentTime = convert(Math.min(seconds, Math.max(0, time)), 1);
       show();
+      tell();
     }
     function segment() {
       return starts.findLastIndex((start) => start <= now() + 0.01);
@@ -54,6 +64,12 @@
     }
     function toggle() {
       if (video.paused) video.play(); else video.pause();
+      tell();
+    }
+    function step(length) {
+      video.pause();
+      video.currentTime += length;
+      tell();
     }
     function show() {
       const left = (from + (to - from) * now() / seconds) * track.offsetWidth;
@@ -79,8 +95,8 @@
       " ": toggle,
       ArrowLeft: () => seek(now() - stepS),
       ArrowRight: () => seek(now() + stepS),
-      ",": () => { video.pause(); video.currentTime -= pictureS; },
-      ".": () => { video.pause(); video.currentTime += pictureS; },
+      ",": () => step(-pictureS),
+      ".": () => step(pictureS),
       p: () => jump(segment() - 1),
       n: () => jump(segment() + 1),
     };
@@ -112,6 +128,7 @@
     video.addEventListener("click", toggle);
     for (const event of ["play", "pause", "seeked", "loadedmetadata"]) video.addEventListener(event, show);
     video.addEventListener("play", () => players.forEach((other) => { if (other.video !== video) other.video.pause(); }));
+    video.addEventListener("playing", tell, { once: true });
     addEventListener("resize", show);
     show();
     return { box, video, track, actions, ends };
