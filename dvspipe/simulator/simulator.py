@@ -396,8 +396,8 @@ class EventSimulator:
         elif paths is not None:
             words = self._filter_paths(band.pixels, interval, codes, pair, paths)
         else:
-            levels = (codes.levels, codes.levels) if codes else (before, after)
-            drive = Drive(before if codes else indices, indices, *levels, *self._decay(interval, light))
+            start, end = (codes.levels, codes.levels) if codes else (before, after)
+            drive = Drive(before if codes else indices, indices, start, end, *self._decay(interval, light))
             words = events_of_filtered(drive, band.pixels, interval)
         if band.noise:
             words = np.concatenate([words, *emit_noise(config, band.noise, frame, interval, indices, light)])
@@ -424,15 +424,13 @@ class EventSimulator:
             last, since_us = now, until_us
         return np.concatenate(found)
 
-    def _decay(self, interval: Interval, light: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-        """Return the interval in units of the low-pass's time constant at each intensity, and what follows from it.
-
-        Returns:
-            `length`, `settled` and `followed` of `Drive`.
-        """
+    def _decay(
+        self, interval: Interval, light: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
+        """Return `length` and `shares` of `Drive` for each intensity."""
         length = interval.length_us * 1e-6 * 2 * math.pi * self.config.cutoff_hz * (light + 0.1) / 1.1
         settled = -np.expm1(-length)
-        return length, settled, 1 - settled / length
+        return length, settled + 1j * (1 - settled / length)
 
 
 def _cross(pair: _Pair, codes: _Codes | None, pixels: Pixels, interval: Interval) -> Words:
