@@ -1,11 +1,15 @@
-"""Compiled loops that find where the low-pass filtered level of a pixel crosses its thresholds.
+"""Compiled loops that filter the level of a pixel with a low-pass, and find where the output crosses its thresholds.
 
-The response of one or two equal stages with time constant tau to a straight line start + slope * x is
+With E = 1 - exp(-x), the response of one or two equal stages to a straight line, counted from the output before it, is
 
-    offset + slope * x + (a + b * x) * exp(-x)    with offset = start - order * slope,
+    y(x) = slope * x + a * E + b * x * exp(-x),
 
-where a and b follow from the outputs of the stages at time 0 (b = 0 for one stage): it solves du/dx = input - u and,
-for two stages, dv/dx = u - v. Times x and rates are in units of tau here. Pixels and thresholds are as in `crossings`.
+where the time x and the slope are in units of the time constant, and b = 0 for one stage. It solves du/dx = input - u
+and, for two stages, dv/dx = u - v. With p = input - u and q = u - v at time 0, a = p - slope for one stage, and
+a = p + q - 2 slope, b = slope - p for two.
+
+A pixel remembers its ON threshold as a level, and moves it by the thresholds of its events. These are multiples of
+2^-40, and so is that level at first: the sums are exact below 2^12, so that references do not drift.
 """
 
 from __future__ import annotations
@@ -17,17 +21,19 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .crossings import BLOCK_PX, Pixels, Reference, hair_above, hair_below, move_reference, next_level
 from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
-CHUNK_PX = 1 << 14  # as in `crossings`, but a pixel takes more memory
+BLOCK_PX = 256
+CHUNK_PX = 1 << 12  # pixels that are filtered, then searched for crossings, while they are in the cache
+GRID = 2.0**40
 PRECISION_US = 1e-3
 MOST_STEPS = 60  # of a search; halving alone reaches the precision in as many
-QUEUE_LENGTH = 256  # crossings that are solved together: the queue's 15 arrays stay in the first-level cache
+QUEUE_LENGTH = 256  # crossings that are solved together: the queue's 14 arrays stay in the first-level cache
 LARGEST_EXPONENT = 700.0  # exp(-700) is 1e-304: practically 0, and still a normal number
 ROUNDING = 1.5 * 2.0**52  # adding it rounds a float to a whole number, which is then in the lowest bits
-SERIES = tuple(1 / math.factorial(k) for k in range(12, -1, -1))
+SERIES = tuple(1 / math.factorial(k) for k in range(10, -1, -1))
 LOG2_E, LN2_HIGH, LN2_LOW = 1.4426950408889634, 0.6931471803691238, 1.9082149292705877e-10
+FASTMATH = {"contract", "nsz"}  # fused multiplications and additions
 
 
 class Drive(NamedTuple):
@@ -39,7 +45,8 @@ class Drive(NamedTuple):
         before_level: Level of each value at the start.
         after_level: Level of each value at the end.
         length: Length of the interval in units of tau.
-        decay: exp(-length).
+        shares: complex128, since two numbers in one are looked up in half the time: 1 - exp(-length), the share of a
+            lag that is made up, and 1 - that / length, the share of a change of the input that is followed.
     """
 
     before: NDArray[Any]
@@ -47,7 +54,23 @@ class Drive(NamedTuple):
     before_level: NDArray[np.float64]
     after_level: NDArray[np.float64]
     length: NDArray[np.float64]
-    decay: NDArray[np.float64]
+    shares: NDArray[np.complex128]
+
+
+class FilteredPixels(NamedTuple):
+    """What a band of pixels behind a low-pass remembers, as in `SimulatorState`.
+
+    Attributes:
+        stages: Outputs of the low-pass stages, [order, N].
+        high: Level of the next ON event.
+        pos: ON threshold of each pixel.
+        neg: OFF threshold of each pixel.
+    """
+
+    stages: NDArray[np.float64]
+    high: NDArray[np.float64]
+    pos: NDArray[np.float64]
+    neg: NDArray[np.float64]
 
 
 class _Active(NamedTuple):
@@ -65,21 +88,11 @@ class _Active(NamedTuple):
 
 
 class _Response(NamedTuple):
-    """The coefficients of offset + slope * x + (a + b * x) * exp(-x)."""
+    """The coefficients of slope * x + a * (1 - exp(-x)) + b * x * exp(-x)."""
 
-    offset: float
     slope: float
     a: float
     b: float
-
-
-class _Piece(NamedTuple):
-    """A piece of a response between two turning points: its ends in units of tau, and the outputs there."""
-
-    left: float
-    right: float
-    at_left: float
-    at_right: float
 
 
 class _Queue(NamedTuple):
@@ -88,12 +101,12 @@ class _Queue(NamedTuple):
     Attributes:
         place: Word of the event without its time.
         level: Level that the response crosses.
-        left: Start of the piece of the response that crosses it, in units of tau.
+        left: Start of the monotone piece of the response that crosses it, in units of tau.
         right: End of the piece.
-        at_left: Output at the start of the piece.
-        at_right: Output at its end.
-        offset: Coefficients of the response, as in `_Response`.
-        slope: Likewise.
+        at_left: Response at the start of the piece.
+        at_right: Response at its end.
+        rate: Rate of the response at the start of the piece.
+        slope: Coefficients of the response, as in `_Response`.
         a: Likewise.
         b: Likewise.
         length: Length of the interval in units of tau.
@@ -109,7 +122,7 @@ class _Queue(NamedTuple):
     right: NDArray[np.float64]
     at_left: NDArray[np.float64]
     at_right: NDArray[np.float64]
-    offset: NDArray[np.float64]
+    rate: NDArray[np.float64]
     slope: NDArray[np.float64]
     a: NDArray[np.float64]
     b: NDArray[np.float64]
@@ -120,38 +133,46 @@ class _Queue(NamedTuple):
     doubt: NDArray[np.float64]
 
 
+def start_filtered(
+    levels: NDArray[np.float64], order: int, pos: NDArray[np.float64], neg: NDArray[np.float64]
+) -> FilteredPixels:
+    """Return the pixels before their first event, with settled stages; thresholds are one per pixel or one for all."""
+    pos, neg = (np.broadcast_to(np.rint(each * GRID) / GRID, levels.shape).copy() for each in (pos, neg))
+    return FilteredPixels(np.tile(levels, (order, 1)), np.rint(levels * GRID) / GRID + pos, pos, neg)
+
+
 @njit(inline="always")
-def _respond(order: int, start: float, slope: float, u: float, v: float) -> _Response:
-    """Return the response of stages with the outputs u (first) and v (last) to the line start + slope * x."""
-    offset = start - order * slope
-    a = v - offset
-    return _Response(offset, slope, a, u - v + a - slope if order == 2 else 0.0)
+def _respond(order: int, lag: float, second_lag: float, slope: float) -> _Response:
+    """Return the response of one stage (`second_lag` is not used) or two to a line with a slope."""
+    if order == 1:
+        return _Response(slope, lag - slope, 0.0)
+    return _Response(slope, lag + second_lag - 2 * slope, slope - lag)
 
 
 @njit(inline="always")
 def _output(x: float, response: _Response) -> float:
-    return response.offset + response.slope * x + (response.a + response.b * x) * math.exp(-x)
+    return response.slope * x + response.a + (response.b * x - response.a) * math.exp(-x)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _zero_of_rate(left: float, right: float, precision: float, slope: float, a: float, b: float) -> float:
-    """Return the time in [left, right] at which slope + (b - a - b x) * exp(-x) is 0, or `right` if there is none.
+    """Return the time in [left, right] at which slope + (a + b - b x) * exp(-x) is 0, or `right` if there is none.
 
     The rate is monotone there. Newton's method, halving the interval if a step leaves it.
     """
-    at_left = slope + (b - a - b * left) * math.exp(-left)
-    at_right = slope + (b - a - b * right) * math.exp(-right)
+    at_left = slope + (a + b - b * left) * math.exp(-left)
+    at_right = slope + (a + b - b * right) * math.exp(-right)
     if not at_left * at_right < 0:
         return right
     x = 0.5 * (left + right)
     for _ in range(MOST_STEPS):
         fade = math.exp(-x)
-        rate = slope + (b - a - b * x) * fade
+        rate = slope + (a + b - b * x) * fade
         if at_left * rate > 0:
             left = x
         else:
             right = x
-        bend = (a + b * x - 2 * b) * fade
+        bend = (b * x - a - 2 * b) * fade
         better = x - rate / bend if bend != 0 else left
         if not left < better < right:
             better = 0.5 * (left + right)
@@ -165,17 +186,17 @@ def _zero_of_rate(left: float, right: float, precision: float, slope: float, a: 
 def _turning_points(
     length: float, precision: float, order: int, response: _Response, points: NDArray[np.float64]
 ) -> int:  # fmt: skip
-    """Write 0, the times at which the response turns, and `length` to `points`; return their number."""
+    """Write the times after 0 at which the response turns, and `length`, to `points`; return their number."""
     slope, a, b = response.slope, response.a, response.b
-    count = 1
+    count = 0
     if order == 1:
-        fade = slope / a if a != 0 else 0.0  # exp(-x) where the rate is 0
+        fade = -slope / a if a != 0 else 0.0  # exp(-x) where the rate is 0
         turn = -math.log(fade) if fade > 0 else length
         if 0 < turn < length:
             points[count] = turn
             count += 1
     else:
-        bend = 2 - a / b if b != 0 else length  # where the rate itself turns
+        bend = 2 + a / b if b != 0 else length  # where the rate itself turns
         bend = bend if 0 < bend < length else length
         turn = _zero_of_rate(0.0, bend, precision, slope, a, b)
         if turn < bend:
@@ -185,38 +206,38 @@ def _turning_points(
         if turn < length:
             points[count] = turn
             count += 1
-    points[0], points[count] = 0.0, length
+    points[count] = length
     return count + 1
 
 
 @njit(inline="always")
 def _exponential(r: float) -> float:
-    """Return exp(-r) for |r| <= ln(2) / 2 by its series to the 13th power, correct to the last bit or two."""
+    """Return exp(-r) for |r| <= ln(2) / 2 by its series, with an error below 1e-12."""
     y = -r
-    series = 1 / 6227020800
+    series = 1 / 39916800
     for coefficient in SERIES:
         series = series * y + coefficient
     return series
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _solve_safely(level: float, piece: _Piece, precision: float, response: _Response) -> float:
-    """Return the time at which a monotone piece of a response reaches a level.
+def _solve_safely(
+    level: float, left: float, right: float, rising: bool, precision: float, response: _Response
+) -> float:
+    """Return the time between `left` and `right` at which a monotone response reaches a level.
 
     Newton's method, halving the interval if a step leaves it.
     """
-    left, right, rising = piece.left, piece.right, piece.at_right > piece.at_left
-    offset, slope, a, b = response
+    slope, a, b = response
     x = 0.5 * (left + right)
     for _ in range(MOST_STEPS):
         fade = math.exp(-x)
-        e = (a + b * x) * fade
-        miss = offset + slope * x + e - level
+        miss = slope * x + a + (b * x - a) * fade - level
         if (miss > 0) == rising:
             right = x
         else:
             left = x
-        rate = slope + b * fade - e
+        rate = slope + (a + b - b * x) * fade
         better = x - miss / rate if rate != 0 else left
         if not left < better < right:
             better = 0.5 * (left + right)
@@ -226,11 +247,22 @@ def _solve_safely(level: float, piece: _Piece, precision: float, response: _Resp
     return x
 
 
-@njit(inline="always")
-def _reduce_exponents(queue: _Queue, waiting: int) -> None:
-    """Write exp(-x) = 2^-n exp(-rest), with |rest| <= ln(2) / 2, to `power` (2^-n) and `rest`."""
-    x, power, rest, bits = queue.x, queue.power, queue.rest, queue.power.view(np.int64)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
+def _guess(queue: _Queue, waiting: int) -> None:
+    """Set x to where a hyperbola with both ends and the first rate of each response reaches the level."""
+    level, left, right, at_left, at_right = queue.level, queue.left, queue.right, queue.at_left, queue.at_right
+    rates, x = queue.rate, queue.x
     for k in range(waiting):
+        part, full, width = level[k] - at_left[k], at_right[k] - at_left[k], right[k] - left[k]
+        rise = rates[k] * width
+        x[k] = left[k] + width * min(max(part * full / (rise * full - (rise - full) * part), 0.0), 1.0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
+def _improve(queue: _Queue, waiting: int, precision: float) -> None:
+    """Improve x by a step of Halley's method, and set `doubt`, from the size of the step."""
+    x, power, rest, bits = queue.x, queue.power, queue.rest, queue.power.view(np.int64)
+    for k in range(waiting):  # exp(-x) = 2^-n exp(-rest), with |rest| <= ln(2) / 2
         exponent = min(x[k], LARGEST_EXPONENT)
         rounded = exponent * LOG2_E + ROUNDING
         power[k] = rounded
@@ -238,31 +270,12 @@ def _reduce_exponents(queue: _Queue, waiting: int) -> None:
         rest[k] = exponent - n * LN2_HIGH - n * LN2_LOW
     for k in range(waiting):
         bits[k] = (1023 << 52) - (bits[k] << 52)
-
-
-@njit(inline="always")
-def _guess(queue: _Queue, waiting: int) -> None:
-    """Set x to where a hyperbola with both ends and the first rate of each response reaches the level."""
-    level, left, right, at_left, at_right = queue.level, queue.left, queue.right, queue.at_left, queue.at_right
-    slope, a, b, x, power, rest = queue.slope, queue.a, queue.b, queue.x, queue.power, queue.rest
+    level, left, right, slope, a, b = queue.level, queue.left, queue.right, queue.slope, queue.a, queue.b
+    length, doubt = queue.length, queue.doubt
     for k in range(waiting):
         fade = power[k] * _exponential(rest[k])
-        rate = slope[k] + (b[k] - a[k] - b[k] * x[k]) * fade
-        part, full = level[k] - at_left[k], at_right[k] - at_left[k]
-        width = right[k] - left[k]
-        guess = x[k] + part / (rate - (rate - full / width) * part / full)
-        x[k] = min(max(guess, left[k]), right[k])
-
-
-@njit(inline="always")
-def _improve(queue: _Queue, waiting: int, precision: float) -> None:
-    """Improve x by a step of Halley's method, and set `doubt`, from the size of the step."""
-    level, left, right, offset, slope = queue.level, queue.left, queue.right, queue.offset, queue.slope
-    a, b, x, power, rest, length, doubt = queue.a, queue.b, queue.x, queue.power, queue.rest, queue.length, queue.doubt
-    for k in range(waiting):
-        fade = power[k] * _exponential(rest[k])
-        e, f = (a[k] + b[k] * x[k]) * fade, b[k] * fade
-        miss, rate, bend = offset[k] + slope[k] * x[k] + e - level[k], slope[k] + f - e, e - 2 * f
+        e, f = (b[k] * x[k] - a[k]) * fade, b[k] * fade
+        miss, rate, bend = slope[k] * x[k] + a[k] + e - level[k], slope[k] + f - e, e - 2 * f
         squared = rate * rate
         halley = -2 * miss * rate / (2 * squared - miss * bend)
         x[k] = min(max(x[k] + halley, left[k]), right[k])
@@ -277,54 +290,55 @@ def _solve(queue: _Queue, waiting: int, words: Words, count: int, length_us: int
     they do not settle, one crossing in a thousand, is next to a turning point, and is bracketed.
     """
     precision = PRECISION_US / length_us
-    for k in range(waiting):
-        queue.x[k] = queue.left[k]
-    for step in range(3):
-        _reduce_exponents(queue, waiting)
-        if step == 0:
-            _guess(queue, waiting)
-        else:
-            _improve(queue, waiting, precision)
-    if count + waiting > words.size:
+    _guess(queue, waiting)
+    _improve(queue, waiting, precision)
+    _improve(queue, waiting, precision)
+    while count + waiting > words.size:
         words = grow(words)
+    place, x, length = queue.place, queue.x, queue.length
     for k in range(waiting):
-        x = queue.x[k]
         if not queue.doubt[k] < 0:
-            piece = _Piece(queue.left[k], queue.right[k], queue.at_left[k], queue.at_right[k])
-            response = _Response(queue.offset[k], queue.slope[k], queue.a[k], queue.b[k])
-            x = _solve_safely(queue.level[k], piece, precision * queue.length[k], response)
-        since_us = np.int64(min(x / queue.length[k], 1.0) * length_us + 0.5)
-        words[count + k] = queue.place[k] | (since_us << TIME_SHIFT)
+            rising = queue.at_right[k] > queue.at_left[k]
+            response = _Response(queue.slope[k], queue.a[k], queue.b[k])
+            precise = precision * length[k]
+            x[k] = _solve_safely(queue.level[k], queue.left[k], queue.right[k], rising, precise, response)
+    new = words[count : count + waiting]
+    for k in range(new.size):
+        new[k] = place[k] | (np.int64(min(x[k] / length[k], 1.0) * length_us + 0.5) << TIME_SHIFT)
     return words, count + waiting
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def events_of_filtered(drive: Drive, stages: NDArray[np.float64], pixels: Pixels, interval: Interval) -> Words:
-    """Return the events of filtered levels, as `events_of_codes`; updates `stages` [order, N] and `pixels`."""
+def events_of_filtered(drive: Drive, pixels: FilteredPixels, interval: Interval) -> Words:
+    """Return the events of filtered levels, as `events_of_codes`; updates `pixels`."""
     active = _Active(np.empty(CHUNK_PX + 1, np.int32), np.empty(CHUNK_PX + 1), np.empty(CHUNK_PX + 1))
     words, count = np.empty(drive.after.size // 8 + QUEUE_LENGTH, np.int64), 0
-    queue, waiting = _empty_queue(), 0
+    queue, waiting = _make_queue(QUEUE_LENGTH), 0
     for begin in range(0, drive.after.size, CHUNK_PX):
-        found = _filter_chunk(begin, drive, stages, pixels, active)
-        words, count, waiting = _queue_crossings(
-            active, found, drive, stages, pixels, interval, queue, waiting, words, count
-        )
+        found, done = _filter_chunk(begin, drive, pixels, active), 0
+        while done < found:
+            done, waiting = _queue_crossings(active, done, found, drive, pixels, interval, queue, waiting)
+            if done < found:
+                if waiting == 0:
+                    queue = _make_queue(2 * queue.place.size)
+                words, count = _solve(queue, waiting, words, count, interval.length_us)
+                waiting = 0
     words, count = _solve(queue, waiting, words, count, interval.length_us)
     found_words: Words = words[:count]
     return found_words
 
 
 @njit(inline="always")
-def _empty_queue() -> _Queue:
-    place, rows = np.empty(QUEUE_LENGTH, np.int64), np.empty((14, QUEUE_LENGTH))
+def _make_queue(length: int) -> _Queue:
+    place, rows = np.empty(length, np.int64), np.empty((14, length))
     return _Queue(
         place, rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7], rows[8], rows[9], rows[10],
         rows[11], rows[12], rows[13],
     )  # fmt: skip
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _filter_chunk(begin: int, drive: Drive, stages: NDArray[np.float64], pixels: Pixels, active: _Active) -> Any:
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
+def _filter_chunk(begin: int, drive: Drive, pixels: FilteredPixels, active: _Active) -> Any:
     """Advance the stages of a chunk of pixels to the end of an interval.
 
     Writes the pixels whose output may have crossed a threshold to `active`, and returns their number. A single stage
@@ -333,48 +347,60 @@ def _filter_chunk(begin: int, drive: Drive, stages: NDArray[np.float64], pixels:
 
     All in one function: a helper that is inlined costs a counted reference for each array that it is given, per block.
     """
-    before, after, before_level, after_level, lengths, decays = drive
-    low, high, active_pixel, active_u, active_v = pixels.low, pixels.high, active.pixel, active.u, active.v
+    before, after, before_level, after_level, _, shares = drive
+    stages, highs, ons, offs = pixels
+    active_pixel, active_u, active_v = active.pixel, active.u, active.v
     first_stage, last_stage, one_stage = stages[0], stages[-1], stages.shape[0] == 1
-    start, end, length, decay = np.empty(BLOCK_PX), np.empty(BLOCK_PX), np.empty(BLOCK_PX), np.empty(BLOCK_PX)
-    old_u, old_v, outside = np.empty(BLOCK_PX), np.empty(BLOCK_PX), np.empty(BLOCK_PX, np.int64)
+    start, end, pair = np.empty(BLOCK_PX), np.empty(BLOCK_PX), np.empty(BLOCK_PX, np.complex128)
+    share, old_u, old_v = pair.view(np.float64), np.empty(BLOCK_PX), np.empty(BLOCK_PX)
+    outside = np.zeros(BLOCK_PX, np.uint8)
+    eights = outside.view(np.uint64)
     count, chunk_end = np.uintp(0), min(begin + CHUNK_PX, after.size)
     for first in range(begin, chunk_end, BLOCK_PX):
         stop = min(first + BLOCK_PX, chunk_end)
-        value0, value1, lowest, highest = before[first:stop], after[first:stop], low[first:stop], high[first:stop]
+        value0, value1, high, on, off = (
+            before[first:stop],
+            after[first:stop],
+            highs[first:stop],
+            ons[first:stop],
+            offs[first:stop],
+        )
         u, v = first_stage[first:stop], last_stage[first:stop]
         for i in range(v.size):  # looking up separately from computing, which is then vectorized: four times as fast
             start[i] = before_level[value0[i]]
         for i in range(v.size):
             end[i] = after_level[value1[i]]
         for i in range(v.size):
-            length[i] = lengths[value1[i]]
-        for i in range(v.size):
-            decay[i] = decays[value1[i]]
+            pair[i] = shares[value1[i]]
         if one_stage:
             for i in range(v.size):
-                slope = (end[i] - start[i]) / length[i]
-                last = end[i] - slope + (v[i] - start[i] + slope) * decay[i]
-                turns = (start[i] - v[i]) * (end[i] - last) < 0
+                settled, followed = share[2 * i], share[2 * i + 1]
+                lag = start[i] - v[i]
+                last = v[i] + lag * settled + (end[i] - start[i]) * followed
+                turns = lag * (end[i] - last) < 0
                 smallest = min(v[i], min(start[i], end[i]) if turns else last)
                 largest = max(v[i], max(start[i], end[i]) if turns else last)
-                outside[i] = (smallest < lowest[i]) | (largest > highest[i])
+                outside[i] = (smallest <= high[i] - on[i] - off[i]) | (largest >= high[i])
                 old_v[i] = v[i]
                 v[i] = last
         else:
             for i in range(v.size):
-                slope = (end[i] - start[i]) / length[i]
-                a = v[i] - start[i] + 2 * slope
-                b = u[i] - v[i] + a - slope
+                settled, followed = share[2 * i], share[2 * i + 1]
+                lag, second_lag, change = start[i] - u[i], u[i] - v[i], end[i] - start[i]
                 smallest, largest = min(start[i], end[i], u[i], v[i]), max(start[i], end[i], u[i], v[i])
-                outside[i] = (smallest < lowest[i]) | (largest > highest[i])
+                outside[i] = (smallest <= high[i] - on[i] - off[i]) | (largest >= high[i])
                 old_u[i], old_v[i] = u[i], v[i]
-                u[i] = end[i] - slope + (u[i] - start[i] + slope) * decay[i]
-                v[i] = end[i] - 2 * slope + (a + b * length[i]) * decay[i]
+                # length * exp(-length), where length = settled / (1 - followed)
+                fading = settled / (1 - followed) * (1 - settled)
+                u[i] += lag * settled + change * followed
+                v[i] += lag * (settled - fading) + second_lag * settled + change * (2 * followed - settled)
+        outside[v.size :] = 0
         known = count
-        for at in range(np.uintp(v.size)):
-            active_pixel[count] = first + np.int64(at)
-            count += np.uintp(outside[at])
+        for eight in range(eights.size):
+            if eights[eight]:
+                for at in range(8 * eight, 8 * eight + 8):
+                    active_pixel[count] = first + at
+                    count += np.uintp(outside[np.uintp(at)])
         for k in range(known, count):
             place = np.uintp(active_pixel[k] - first)
             active_u[k], active_v[k] = old_u[place], old_v[place]
@@ -384,76 +410,63 @@ def _filter_chunk(begin: int, drive: Drive, stages: NDArray[np.float64], pixels:
 @njit(cache=True, nogil=True, error_model="numpy")
 def _queue_crossings(
     active: _Active,
+    first: int,
     found: int,
     drive: Drive,
-    stages: NDArray[np.float64],
-    pixels: Pixels,
+    pixels: FilteredPixels,
     interval: Interval,
     queue: _Queue,
     waiting: int,
-    words: Words,
-    count: int,
-) -> tuple[Words, int, int]:
-    """Queue the crossings of the first `found` active pixels, whose outputs may turn within the interval.
+) -> tuple[int, int]:
+    """Queue the crossings of the active pixels from number `first` to `found` - 1, whose outputs may turn.
 
-    A full queue is solved and its events are appended to `words`.
+    Stops before a pixel whose crossings do not fit. Called again with more room, it resumes there.
 
     Returns:
-        The words, their number, and the number of crossings that wait in the queue.
+        The number of the pixel at which to resume, and the number of crossings that wait in the queue.
     """
     before, after, before_level, after_level, lengths, _ = drive  # here, as in `crossings`
-    low, high, ref0, net, off, pos, neg = pixels
-    own, counted = -np.int64(pos.size > 1), -np.int64(off.size == net.size)  # masks: all bits, or none
-    order, last_stage = stages.shape[0], stages[-1]
-    points, precision = np.empty(4), PRECISION_US / interval.length_us
-    row = active.pixel[0] // interval.width if found else 0
+    active_pixel, active_u, active_v = active
+    stages, high, pos, neg = pixels
+    places, levels, lefts, rights, at_lefts, at_rights, rates, slopes, a, b, queue_lengths, _, _, _, _ = queue
+    order, last_stage, room = stages.shape[0], stages[-1], places.size
+    points, precision = np.empty(3), PRECISION_US / interval.length_us
+    row = active_pixel[first] // interval.width
     row_end = (row + 1) * interval.width
-    for k in range(found):
-        pixel = np.int64(active.pixel[k])
+    for k in range(first, found):
+        pixel = np.int64(active_pixel[k])
         i = np.uintp(pixel)
         while pixel >= row_end:  # the pixels are in order: no division for each
             row += 1
             row_end += interval.width
         column = pixel - row_end + interval.width
         place = ((interval.first_row + row) << ROW_SHIFT) | (column << COLUMN_SHIFT)
-        thresholds = pos[np.uintp(pixel & own)], neg[np.uintp(pixel & own)]
-        counts = np.int64(net[i]), np.int64(off[np.uintp(pixel & counted)])
-        reference = Reference(ref0[i], *counts, *thresholds)
         start, end, length = before_level[before[i]], after_level[after[i]], lengths[after[i]]
-        old, new = active.v[k], last_stage[i]
-        response = _respond(order, start, (end - start) / length, active.u[k], old)
-        points[0], points[1], turns = 0.0, length, 2
-        if order == 2 or (start - old) * (end - new) < 0:
-            turns = _turning_points(length, precision * length, order, response, points)
-        at_right = old
-        for number in range(1, turns):
-            at_left, at_right = at_right, _output(points[number], response) if number < turns - 1 else new
-            piece = _Piece(points[number - 1], points[number], at_left, at_right)
+        on, off, u, v, last = pos[i], neg[i], active_u[k], active_v[k], last_stage[i]
+        lag = start - u if order == 2 else start - v
+        rate = u - v if order == 2 else lag
+        response = _respond(order, lag, rate, (end - start) / length)
+        points[0], pieces = length, 1
+        if order == 2 or lag * (end - last) < 0:
+            pieces = _turning_points(length, precision * length, order, response, points)
+        left, at_left, moved, q = 0.0, 0.0, 0.0, np.uintp(waiting)
+        for number in range(pieces):
+            right = points[number]
+            at_right = _output(right, response) if number < pieces - 1 else last - v
             rising = np.int64(at_right > at_left)
             step = 2 * rising - 1
-            crossing = next_level(reference, step)
+            threshold = on if rising else -off
+            crossing = (high[i] if rising else high[i] - on - off) - v + moved
             while step * crossing <= step * at_right:
-                if waiting == QUEUE_LENGTH:
-                    words, count = _solve(queue, waiting, words, count, interval.length_us)
-                    waiting = 0
-                _put(queue, waiting, place | rising, crossing, piece, response, length)
-                waiting += 1
-                reference = move_reference(reference, step)
-                crossing = next_level(reference, step)
-        net[i] = reference.net
-        if counted:
-            off[i] = reference.off
-        high[i], low[i] = hair_below(next_level(reference, 1)), hair_above(next_level(reference, -1))
-    return words, count, waiting
-
-
-@njit(inline="always")
-def _put(
-    queue: _Queue, number: int, place: int, level: float, piece: _Piece, response: _Response, length: float
-) -> None:
-    """Write a crossing to a place of the queue."""
-    k = np.uintp(number)
-    queue.place[k], queue.level[k], queue.length[k] = place, level, length
-    queue.left[k], queue.right[k] = piece.left, piece.right
-    queue.at_left[k], queue.at_right[k] = piece.at_left, piece.at_right
-    queue.offset[k], queue.slope[k], queue.a[k], queue.b[k] = response.offset, response.slope, response.a, response.b
+                if q == room:
+                    return k, waiting
+                places[q], levels[q], queue_lengths[q] = place | rising, crossing, length
+                lefts[q], rights[q], at_lefts[q], at_rights[q] = left, right, at_left, at_right
+                rates[q], slopes[q], a[q], b[q] = rate, response.slope, response.a, response.b
+                q += np.uintp(1)
+                moved += threshold
+                crossing += threshold
+            left, at_left, rate = right, at_right, 0.0
+        high[i] += moved
+        waiting = int(q)
+    return found, waiting

@@ -23,10 +23,12 @@ from .words import COLUMN_SHIFT, NOISE_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, W
 SHOT_NOISE_AT_WHITE = 0.25  # as a fraction of the rate in the dark; v2e's SHOT_NOISE_INTEN_FACTOR
 LEAST_LEAK_PERIOD = 0.1  # shortest time between two leak events, as a fraction of the mean
 
-BLOCK_PX = 64  # pixels of a row that are skipped together if none is due to leak
-MOST_EXPECTED = 16.0  # expected events whose number is drawn at once, by adding up its distribution
-MOST_DRAWN = 200  # events drawn at once: more have a probability of 1e-130, and rounding could make the search endless
+BLOCK_PX = 8  # pixels of a row that are skipped together if none is due to leak
+MOST_EXPECTED = 256.0  # expected events whose number is drawn at once
+MOST_DEVIATIONS = 12.0  # of that number from its mean: more have a probability below 1e-15
+PLACE_BITS, THINNING_BITS = 40, 23  # of a random number; the last bit is the polarity
 SHOT, LEAK, HOT = 1, 2, 3  # purposes of random numbers
+LONGEST_US = 2**63 - 1
 
 
 @dataclass
@@ -122,6 +124,16 @@ def _exponential(counter: np.uint64, mean: float) -> float:
 
 
 @njit(inline="always")
+def _nearly_normal(drawn: np.uint64) -> float:
+    """Return the sum of four uniform numbers, from 16 bits each, moved to mean 0 and standard deviation 1."""
+    bits = np.uint64(0xFFFF)
+    total = np.int64(drawn & bits)
+    for part in range(1, 4):
+        total += np.int64((drawn >> np.uint64(16 * part)) & bits)
+    return (total - 131070) / 37837.22  # the standard deviation of the sum is sqrt((2^32 - 1) / 3)
+
+
+@njit(inline="always")
 def _word(since: int, row: int, column: int, on: int) -> int:
     return (since << TIME_SHIFT) | (1 << NOISE_SHIFT) | (row << ROW_SHIFT) | (column << COLUMN_SHIFT) | on
 
@@ -141,29 +153,25 @@ def _leak(
     """
     words, count = np.empty(64, np.int64), 0
     start_us, first_row, width = interval.start_us, interval.first_row, interval.width
-    until_us, due = start_us + interval.length_us, np.empty(BLOCK_PX + 1, np.int64)
+    until_us = start_us + interval.length_us
     for row in range(next_us.shape[0]):
         for block in range(block_us.shape[1]):
             if block_us[row, block] > until_us:
                 continue
-            begin = block * BLOCK_PX
-            times = next_us[row, begin : begin + BLOCK_PX]
-            found, one = np.uintp(0), np.uintp(1)
-            for place in range(times.size):
-                due[found] = place
-                found += one if times[place] <= until_us else np.uintp(0)
-            for place in due[:found]:
-                while times[place] <= until_us:
+            earliest = LONGEST_US
+            for column in range(block * BLOCK_PX, min((block + 1) * BLOCK_PX, width)):
+                t_us = next_us[row, column]
+                while t_us <= until_us:
                     if count == words.size:
                         words = grow(words)
-                    words[count] = _word(times[place] - start_us, first_row + row, begin + place, 1)
+                    words[count] = _word(t_us - start_us, first_row + row, column, 1)
                     count += 1
-                    key = _key(seed, LEAK, (first_row + row) * width + begin + place, times[place])
-                    radius = math.sqrt(_exponential(key, 2.0))  # Box and Muller 1958
-                    angle = 2 * math.pi * _uniform(_mix(key + np.uint64(1)))
-                    factor = max(1 + jitter * radius * math.cos(angle), LEAST_LEAK_PERIOD)
-                    times[place] += max(1, round(factor * period_us))
-            block_us[row, block] = times.min()
+                    drawn = _mix(_key(seed, LEAK, (first_row + row) * width + column, t_us))
+                    factor = max(1 + jitter * _nearly_normal(drawn), LEAST_LEAK_PERIOD)
+                    t_us += max(1, np.int64(factor * period_us + 0.5))
+                    next_us[row, column] = t_us
+                earliest = min(earliest, t_us)
+            block_us[row, block] = earliest
     return words[:count]
 
 
@@ -173,44 +181,44 @@ def _shoot(
 ) -> Words:
     """Return shot noise: a Poisson process over each row's pixels and times at the rate in the dark, thinned by light.
 
-    Given their number, the events of a Poisson process are independent and uniform. So only the number takes an
-    exponential, and it is drawn for stretches with MOST_EXPECTED events each.
+    Given their number, the events of a Poisson process are independent and uniform. So only the number, drawn for
+    stretches with MOST_EXPECTED events each, takes an exponential, and an event takes one random number.
     """
     interval_us, first_row, width = interval.length_us, interval.first_row, interval.width
     words, count = np.empty(64 + int(1.2 * per_us * interval_us * codes.size), np.int64), 0
     one, length, inverse = np.uint64(1), float(width) * interval_us, 1 / interval_us
+    place_shift, thinning_mask = np.uint64(64 - PLACE_BITS), np.uint64(2**THINNING_BITS - 1)
     stretches = math.ceil(per_us * length / MOST_EXPECTED)
-    expected = per_us * length / stretches
-    none = math.exp(-expected)
+    numbers = _poisson(per_us * length / stretches)
     for row in range(codes.size // width):
         counter, drawn = _key(seed, SHOT, number, first_row + row), 0
         for _ in range(stretches):
-            drawn += _poisson(_uniform(_mix(counter)), expected, none)
+            drawn += np.searchsorted(numbers, _uniform(_mix(counter)))
             counter += one
         while count + drawn > words.size:
             words = grow(words)
-        for _ in range(drawn):
-            place = _uniform(_mix(counter)) * length
+        for k in range(drawn):
+            random = _mix(counter + np.uint64(k))
+            place = (np.int64(random >> place_shift) + 0.5) * (length * 2.0**-PLACE_BITS)
             column = np.int64(min(place * inverse, width - 1.0))
             since = np.int64(min(max(place - float(column) * interval_us, 0.0), interval_us - 1.0)) + 1
-            thinning = _mix(counter + one)  # in the upper bits; the polarity is in the lowest
+            thinning = (np.int64((random >> one) & thinning_mask) + 0.5) * 2.0**-THINNING_BITS
             bright = light[np.uintp(codes[np.uintp(row * width + column)])]
-            words[count] = _word(since, first_row + row, column, np.int64(thinning & one))
-            count += _uniform(thinning) >= (1 - SHOT_NOISE_AT_WHITE) * bright
-            counter += np.uint64(2)
+            words[count] = _word(since, first_row + row, column, np.int64(random & one))
+            count += thinning >= (1 - SHOT_NOISE_AT_WHITE) * bright
     return words[:count]
 
 
-@njit(inline="always")
-def _poisson(share: float, expected: float, none: float) -> int:
-    """Return the quantile `share` of a Poisson distribution; `none` = exp(-expected) is the probability of 0."""
-    number, probability = 0, none
-    share -= probability
-    while share > 0 and number < MOST_DRAWN:
-        number += 1
-        probability *= expected / number
-        share -= probability
-    return number
+@njit(cache=True, nogil=True, error_model="numpy")
+def _poisson(expected: float) -> NDArray[np.float64]:
+    """Return the probabilities of at most 0, 1, 2, ... events; the number of those below a uniform one is a sample."""
+    below = np.empty(2 + int(expected + MOST_DEVIATIONS * (1 + math.sqrt(expected))))
+    total, probability = 0.0, math.exp(-expected)
+    for number in range(below.size):
+        total += probability
+        below[number] = total
+        probability *= expected / (number + 1)
+    return below
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -18,7 +18,7 @@ from ..frames import Frame, checked_frames
 from .config import SimulatorConfig
 from .crossings import CodeTable, Pixels, events_of_codes, events_of_levels, start_quiet_codes, start_quiet_levels
 from .levels import code_levels, float_levels, intensity
-from .lowpass import Drive, events_of_filtered
+from .lowpass import Drive, FilteredPixels, events_of_filtered, start_filtered
 from .noise import NoiseState, emit_noise, start_noise
 from .paths import MOST_STEPS, TILE_PX, Paths, events_of_paths, levels_of_paths
 from .upsampling import Factor, Image, Upsampler
@@ -48,12 +48,12 @@ class SimulatorState:
         sensor: Width and height of the frames.
         transfer: Transfer curve of the frames.
         values: The last frame: grey codes of an integer image, levels of a float image.
-        low: Lowest value that causes no event; with a low-pass, lowest level.
-        high: Highest value that causes no event; with a low-pass, highest level.
-        ref0: The first frame, as `values`; with a low-pass, its levels.
+        low: Lowest value that causes no event; empty with a low-pass, like `ref0`, `net` and `off`.
+        high: Highest value that causes no event; with a low-pass, the level of the next ON event.
+        ref0: The first frame, as `values`.
         net: int32, ON minus OFF events so far.
         off: int32, OFF events so far; a single 0 if both thresholds are equal, as it makes no difference then.
-        pos: float64, ON thresholds, one per pixel or one for all.
+        pos: float64, ON thresholds, one per pixel or, without a low-pass, one for all.
         neg: float64, OFF thresholds, likewise.
         filtered: float64 [order, N], outputs of the low-pass stages; None without a low-pass.
         last_us: int64, time of the last event of each pixel; None without a refractory period.
@@ -120,7 +120,6 @@ class _Band(NamedTuple):
         first_row: Its first row.
         width: Columns.
         pixels: Its pixels.
-        filtered: Its low-pass stages, or None.
         last_us: Times of the last events, or None.
         noise: State of its noise, or None.
     """
@@ -128,8 +127,7 @@ class _Band(NamedTuple):
     place: slice
     first_row: int
     width: int
-    pixels: Pixels
-    filtered: NDArray[np.float64] | None
+    pixels: Pixels | FilteredPixels
     last_us: NDArray[np.int64] | None
     noise: NoiseState | None
 
@@ -138,11 +136,11 @@ class _Band(NamedTuple):
         """Return the band of the rows `first_row` to `stop_row` - 1."""
         width = state.sensor.width
         place = slice(first_row * width, stop_row * width)
-        return cls(
-            place,
-            first_row,
-            width,
-            Pixels(
+        pixels: Pixels | FilteredPixels
+        if state.filtered is not None:
+            pixels = FilteredPixels(state.filtered[:, place], state.high[place], state.pos[place], state.neg[place])
+        else:
+            pixels = Pixels(
                 low=state.low[place],
                 high=state.high[place],
                 ref0=state.ref0[place],
@@ -150,8 +148,12 @@ class _Band(NamedTuple):
                 off=state.off[place] if state.off.size > 1 else state.off,
                 pos=state.pos[place] if state.pos.size > 1 else state.pos,
                 neg=state.neg[place] if state.neg.size > 1 else state.neg,
-            ),
-            None if state.filtered is None else state.filtered[:, place],
+            )
+        return cls(
+            place,
+            first_row,
+            width,
+            pixels,
             None if state.last_us is None else state.last_us[place],
             None if state.noise is None else state.noise.band(first_row, stop_row, width),
         )
@@ -289,29 +291,33 @@ class EventSimulator:
     def _start(self, frame: Frame) -> SimulatorState:
         config, values = self.config, self._values(frame).copy()
         codes = None if values.dtype.kind == "f" else self._read_codes(values.dtype, frame.transfer)
-        levels = codes.levels.take(values) if codes else values
-        compared = levels if config.cutoff_hz else values  # with `low` and `high`
         pos, neg = self._thresholds(values.size)
         rng = np.random.default_rng([config.seed, STREAMS["noise"]])
+        kept = values[:0] if config.cutoff_hz else values
         state = SimulatorState(
             frame=1,
             t_us=frame.t_us,
             sensor=frame.size,
             transfer=frame.transfer,
             values=values,
-            low=np.empty_like(compared),
-            high=np.empty_like(compared),
-            ref0=compared.copy(),
-            net=np.zeros(values.size, np.int32),
-            off=np.zeros(1 if np.array_equal(pos, neg) else values.size, np.int32),
+            low=np.empty_like(kept),
+            high=np.empty_like(kept),
+            ref0=kept.copy(),
+            net=np.zeros(kept.size, np.int32),
+            off=np.zeros(min(kept.size, 1) if np.array_equal(pos, neg) else kept.size, np.int32),
             pos=pos,
             neg=neg,
-            filtered=np.tile(levels, (config.cutoff_order, 1)) if config.cutoff_hz else None,
+            filtered=None,
             last_us=np.full(values.size, LONG_AGO_US, np.int64) if config.refractory_period else None,
             noise=start_noise(config, frame.size, frame.t_us, rng) if config.noisy else None,
         )
+        if config.cutoff_hz:
+            levels = codes.levels.take(values) if codes else values
+            state.filtered, state.high, state.pos, state.neg = start_filtered(levels, config.cutoff_order, pos, neg)
+            return state
         pixels = _Band.of(state, 0, frame.size.height).pixels
-        if codes is None or config.cutoff_hz:
+        assert isinstance(pixels, Pixels)
+        if codes is None:
             start_quiet_levels(pixels)
         else:
             start_quiet_codes(codes.table, pixels)
@@ -385,18 +391,14 @@ class EventSimulator:
         indices, light = after, codes.light if codes else np.empty(0)
         if codes is None and (config.cutoff_hz or band.noise):
             indices, light = np.arange(after.size, dtype=np.int32), np.clip(intensity(after, config), 0, 1)
-        if band.filtered is not None and paths is not None:
-            words: Words = self._filter_paths(band, interval, codes, pair, paths)
-        elif band.filtered is not None:
-            length, decay = self._decay(interval, light)
-            drive = (
-                Drive(before, after, codes.levels, codes.levels, length, decay)
-                if codes
-                else Drive(indices, indices, before, after, length, decay)
-            )
-            words = events_of_filtered(drive, band.filtered, band.pixels, interval)
+        if not isinstance(band.pixels, FilteredPixels):
+            words: Words = _cross(pair, codes, band.pixels, interval)
+        elif paths is not None:
+            words = self._filter_paths(band.pixels, interval, codes, pair, paths)
         else:
-            words = _cross(pair, codes, band.pixels, interval)
+            start, end = (codes.levels, codes.levels) if codes else (before, after)
+            drive = Drive(before if codes else indices, indices, start, end, *self._decay(interval, light))
+            words = events_of_filtered(drive, band.pixels, interval)
         if band.noise:
             words = np.concatenate([words, *emit_noise(config, band.noise, frame, interval, indices, light)])
         if band.last_us is not None:
@@ -405,10 +407,9 @@ class EventSimulator:
         return words
 
     def _filter_paths(
-        self, band: _Band, interval: Interval, codes: _Codes | None, pair: _Pair, paths: Paths
-    ) -> Words:  # fmt: skip
+        self, pixels: FilteredPixels, interval: Interval, codes: _Codes | None, pair: _Pair, paths: Paths
+    ) -> Words:
         """Return the events of a low-pass, whose input follows straight lines between the steps of the paths."""
-        assert band.filtered is not None
         before, after = (codes.levels.take(values) if codes else values for values in (pair.before, pair.after))
         indices, steps, found = np.arange(after.size, dtype=np.int32), int(paths.steps.max()), []
         last, since_us = before, 0
@@ -417,18 +418,19 @@ class EventSimulator:
             part = Interval(interval.start_us + since_us, until_us - since_us, interval.first_row, interval.width)
             t = until_us / interval.length_us
             now = levels_of_paths(before, after, last, paths, interval.first_row, t) if number < steps else after
-            length, decay = self._decay(part, np.clip(intensity(now, self.config), 0, 1))
-            drive = Drive(indices, indices, last, now, length, decay)
-            words = events_of_filtered(drive, band.filtered, band.pixels, part)
+            light = np.clip(intensity(now, self.config), 0, 1)
+            words = events_of_filtered(Drive(indices, indices, last, now, *self._decay(part, light)), pixels, part)
             found.append(words + (np.int64(since_us) << TIME_SHIFT))
             last, since_us = now, until_us
         return np.concatenate(found)
 
-    def _decay(self, interval: Interval, light: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the interval in units of the low-pass's time constant at each intensity, and exp(-it)."""
-        tau_us = 1e6 / (2 * math.pi * self.config.cutoff_hz) * 1.1 / (light + 0.1)
-        length = interval.length_us / tau_us
-        return length, np.exp(-length)
+    def _decay(
+        self, interval: Interval, light: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
+        """Return `length` and `shares` of `Drive` for each intensity."""
+        length = interval.length_us * 1e-6 * 2 * math.pi * self.config.cutoff_hz * (light + 0.1) / 1.1
+        settled = -np.expm1(-length)
+        return length, settled + 1j * (1 - settled / length)
 
 
 def _cross(pair: _Pair, codes: _Codes | None, pixels: Pixels, interval: Interval) -> Words:

@@ -54,10 +54,12 @@ def sort_words(words: Words, longest: int) -> Words:
     while longest >> (digits * DIGIT_BITS):
         digits += 1
     digit_mask, one = np.uint64(DIGITS - 1), np.uint32(1)
-    for digit in range(digits):
-        count, shift = counts[digit], np.uint64(TIME_SHIFT + digit * DIGIT_BITS)
+    for first in range(0, digits, 2):  # two digits in one pass
+        low, high = counts[first], counts[first + 1]
+        shift, next_shift = np.uint64(TIME_SHIFT + first * DIGIT_BITS), np.uint64(TIME_SHIFT + (first + 1) * DIGIT_BITS)
         for word in words:
-            count[np.uintp((np.uint64(word) >> shift) & digit_mask)] += one
+            low[np.uintp((np.uint64(word) >> shift) & digit_mask)] += one
+            high[np.uintp((np.uint64(word) >> next_shift) & digit_mask)] += one
     unsorted, target = words, np.empty_like(words)
     for digit in range(digits):
         place, shift = counts[digit], np.uint64(TIME_SHIFT + digit * DIGIT_BITS)
