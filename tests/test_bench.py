@@ -61,12 +61,19 @@ def test_eventcv_is_measured_as_the_ideal_sensor_and_as_it_comes(
     frames = bench.moving_texture(12, 7, 4, 0.5)
     ours = sum(len(part) for part in simulate(frames, bench.SimulatorConfig(intensity_map="linlog")))
     figures = {figure.name: figure for figure in bench._against_eventcv("a", frames, sys.executable)}
-    assert list(figures) == ["a_off", "a_adaptive", "a_default", "a_default_same"]
+    assert list(figures) == ["a_off", "a_adaptive", "a_default", "a_default_same", "a_default_off"]
     assert figures["a_off"].beside["our events / its"] == ours / (4 * 12 * 7 + 1)
     assert figures["a_default"].beside["our events / its"] == ours / (4 * 12 * 7)
     for figure in figures.values():
         speeds = figure.beside["Mpixel/s"], figure.beside["eventcv's Mpixel/s"]
         assert figure.value == pytest.approx(speeds[0] / speeds[1])
+
+
+def test_other_sensors_are_measured_beside_the_clean_one(bench: ModuleType) -> None:
+    frames, noisy = bench.moving_texture(12, 7, 4, 0.5), bench.SimulatorConfig(cutoff_hz=30, shot_noise_rate_hz=5)
+    (figure,) = bench._against_clean("a", frames, {"noisy": noisy})
+    assert (figure.name, figure.target) == ("a_noisy_to_clean", 0.5)
+    assert figure.value == pytest.approx(1 / figure.beside["cost"])
 
 
 def test_what_cannot_be_measured_is_skipped_with_the_reason(

@@ -287,7 +287,7 @@ def _solve(queue: _Queue, waiting: int, words: Words, count: int, length_us: int
     """Solve for the times at which the waiting responses reach their levels, and append the events to `words`.
 
     A first guess and two of Halley's steps, of third order: loops without branches, which the compiler vectorizes. What
-    they do not settle, one crossing in a thousand, is next to a turning point, and is bracketed.
+    they do not settle, most of it next to a turning point, is bracketed.
     """
     precision = PRECISION_US / length_us
     _guess(queue, waiting)
