@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MAX_SIDE_PX = 32767  # x and y are int16
 EARLIEST_US, LATEST_US = -(2**63), 2**63 - 1
 
-FEW_EVENTS = 1 << 20  # which `concatenate` copies when it has all of them
+FEW_EVENTS = 1 << 22  # which `concatenate` copies when it has all of them
 RESERVED_EVENTS = 1 << 24  # for which it reserves memory if there are more; the system gives only what is written to
 DTYPES: tuple[type, ...] = (np.int64, np.int16, np.int16, np.bool_)  # of t, x, y and p
 STRUCTURED_DTYPE = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.bool_)])
@@ -381,10 +381,14 @@ def _checked_columns(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, sen
 
 
 def _as_type(column: NDArray[Any], dtype: type) -> NDArray[Any]:
-    """Return integers, which are in the range of another type, as a contiguous array of that type."""
+    """Return integers, which are in the range of another type, as a contiguous array of that type.
+
+    They are copied if that type does not fit, or if they would keep an array of more than twice their size.
+    """
     column = np.ascontiguousarray(column)
     fits = column.dtype.isnative and column.itemsize == np.dtype(dtype).itemsize
-    return column.view(dtype) if fits else column.astype(dtype)
+    is_small_part = isinstance(column.base, np.ndarray) and column.base.nbytes > 2 * column.nbytes
+    return column.view(dtype) if fits and not is_small_part else column.astype(dtype)
 
 
 def _integers(name: str, column: NDArray[Any]) -> NDArray[Any]:

@@ -93,6 +93,9 @@ def test_owned_columns_are_checked_and_not_copied() -> None:
     assert np.shares_memory(owned.t, t)
     assert np.shares_memory(owned.x, x)
     assert np.shares_memory(owned.p, p)
+    few = Events.from_owned(t[:40], x[:40], y[:40], p[:40], SENSOR)
+    assert few == events.slice_events(0, 40)
+    assert not np.shares_memory(few.t, t)
     with pytest.raises(EventError, match="event 99 has x = 12"):
         Events.from_owned(t, np.where(np.arange(100) == 99, 12, x), y, p, SENSOR)
 
