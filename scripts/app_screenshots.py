@@ -145,6 +145,10 @@ def take_compare(browser: Any, address: str) -> None:
         page.get_by_role("button", name="Convert and compare").click()
         page.locator("iframe.page:visible").nth(2).content_frame.locator("table").first.wait_for()
         page.locator("iframe.page:visible").first.evaluate("e => e.scrollIntoView()")
+        player = page.locator("iframe.page:visible").first.content_frame
+        player.get_by_role("button", name="Pause").click()
+        for key in ("Home", *5 * ["ArrowRight"]):  # the other player moves, too
+            player.get_by_role("slider").press(key)
         save(page, "compare")
 
 

@@ -155,6 +155,7 @@ def test_what_a_browser_still_loads_is_kept(space: Workspace) -> None:
 def test_an_error_names_the_file_and_not_its_folder(space: Workspace) -> None:
     error = FileError(f"{space.root}/uploads/12ab/clip.mp4: is corrupted", Remedy("config.fit", "scale", "scale it"))
     assert space.describe(error) == "clip.mp4: is corrupted; use fit = scale to scale it"
+    assert space.describe(FileError(f"{space.folder}/deep/a.h5: is empty")) == "deep/a.h5: is empty"
 
 
 # long work

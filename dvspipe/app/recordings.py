@@ -38,7 +38,6 @@ from .shared import (
     CLEAR,
     COLOURS,
     GREY,
-    GRID,
     Source,
     Updates,
     add_command,
@@ -176,7 +175,7 @@ def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
             x=seconds[own], y=sample.x[own], z=sample.y[own], mode="markers", name=name,
             marker={"size": 1.5, "color": "rgb({},{},{})".format(*colour), "opacity": 0.6}, hoverinfo="x+y+z",
         )  # fmt: skip
-    axis = {"showbackground": False, "gridcolor": GRID, "color": GREY}
+    axis = {"showbackground": False, "gridcolor": GREY, "color": GREY}
     figure.update_layout(
         title={"text": f"Events in space and time:<br>{describe_sample(explored)}", "font": {"size": 13}}, height=560,
         margin={"l": 0, "r": 0, "t": 50, "b": 0}, paper_bgcolor=CLEAR,
@@ -426,6 +425,8 @@ class RecordingTab:
         if source is None:
             return
         folder, choices = session.new_folder("explored"), read_place(place)
+        nothing = {self.explored: None, self.view: None}
+        yield nothing | dict.fromkeys((self.facts, self.caption, self.rate, self.picture), "")
 
         def show(found: Explored) -> Updates:
             return {

@@ -224,8 +224,8 @@ class Workspace:
             yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
 
     def describe(self, error: DvspipeError) -> str:
-        """Return the message of an error in one line, with its remedies, and without the temporary folder."""
-        text = " ".join(error.describe(_as_field).split())
+        """Return the message of an error in one line, with its remedies, and without the folders."""
+        text = " ".join(error.describe(_as_field).split()).replace(f"{self.folder}/", "")
         return escape_controls(re.sub(re.escape(str(self.root.resolve())) + r"/(?:[^\s/:]+/)*", "", text))
 
 
