@@ -527,6 +527,26 @@ def find_sources(
             yield path, path.relative_to(source)
 
 
+def find_recordings(sources: Sequence[Path], *, shard: Shard = ALL) -> list[Path]:
+    """Return recordings, and those of folders at any depth, without the videos there.
+
+    Args:
+        sources: Recordings, or folders that contain some.
+        shard: Which of several to return, by their paths in the folders.
+
+    Raises:
+        FileError: The only source is a folder that contains no recordings.
+    """
+    found = [
+        (path, name)
+        for path, name in find_sources(sources)
+        if path in sources or not (is_video_name(path) or (path.is_dir() and not is_ros2_folder(path)))
+    ]
+    if not found:
+        raise FileError(f"{sources[0]}: contains no recordings (found videos)")
+    return [path for path, name in found if len(found) == 1 or name in shard]
+
+
 def is_video(source: Path) -> bool:
     """Return whether a source is a video, an image folder or a camera, as opposed to a recording of events.
 

@@ -21,7 +21,7 @@ from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-from .errors import ConfigError, DvspipeError, WorkerError
+from .errors import ConfigError, DvspipeError, Remedy, WorkerError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -225,8 +225,8 @@ class _Worker:
             what = "was killed, perhaps because memory ran out," if self._is_ready else "could not start or was killed"
             script = "" if self._is_ready else "; in a script, call it below if __name__ == '__main__':"
             raise WorkerError(
-                f"a worker process {what} while working on {items[self.index]} (jobs = 1 works without processes)"
-                f"{script}"
+                f"a worker process {what} while working on {items[self.index]}{script}",
+                Remedy("jobs", 1, "work without processes"),
             ) from error
         self._is_ready = True
         if isinstance(message, logging.LogRecord):
@@ -395,10 +395,6 @@ class Shard:
         digest = hashlib.blake2b(path.as_posix().encode(errors="surrogateescape"), digest_size=8).digest()
         return int.from_bytes(digest) % self.count == self.number - 1
 
-    def choose(self, files: Sequence[Path]) -> list[Path]:
-        """Return those of some files, by their names, that are in this shard; one alone is in every shard."""
-        return [file for file in files if len(files) == 1 or Path(file.name) in self]
-
     @classmethod
     def parse(cls, text: str) -> Shard:
         """Return the shard that I/N names.
@@ -413,13 +409,24 @@ class Shard:
 
     @classmethod
     def of_array(cls, environment: Mapping[str, str]) -> Shard | None:
-        """Return the shard of a task of a SLURM array, of which there are as many as tasks; None outside of one."""
+        """Return the shard of a task of a SLURM array, of which there are as many as tasks; None outside of one.
+
+        Raises:
+            ConfigError: The tasks do not follow each other, as those of --array=3,7, so that their shards are unknown.
+        """
         names = ("ID", "MIN", "STEP", "COUNT")
         found = [environment.get(f"SLURM_ARRAY_TASK_{name}", "1" if name == "STEP" else "") for name in names]
         if not all(value.isdecimal() for value in found):
             return None
         task, first, step, count = map(int, found)
-        return cls((task - first) // max(1, step) + 1, count)
+        step, last = max(1, step), int(environment.get("SLURM_ARRAY_TASK_MAX", task))
+        if max(task, last) > first + step * (count - 1):
+            raise ConfigError(
+                f"task {task} of the SLURM array: the {count} tasks from {first} to {max(task, last)} do not follow "
+                "each other, so that its shard is unknown",
+                Remedy("shard", "I/N", "choose it"),
+            )
+        return cls((task - first) // step + 1, count)
 
 
 ALL = Shard()

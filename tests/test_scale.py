@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from dvspipe.cli.app import app
 from dvspipe.cluster import Ray
-from dvspipe.conversion import convert_many, find_unconverted, plan_conversions
+from dvspipe.conversion import convert_many, find_recordings, find_unconverted, plan_conversions
 from dvspipe.errors import ConfigError, FileError, WorkerError
 from dvspipe.formats import read, write
 from dvspipe.inference import plan_tasks
@@ -66,6 +66,13 @@ def test_a_task_of_an_array_has_the_shard_of_its_place() -> None:
     assert Shard.of_array({}) is None
 
 
+@pytest.mark.parametrize("task", ["3", "7"])
+def test_tasks_of_an_array_that_do_not_follow_each_other_have_no_shard(task: str) -> None:
+    array = {"MIN": "3", "MAX": "7", "STEP": "1", "COUNT": "2", "ID": task}
+    with pytest.raises(ConfigError, match=f"task {task} .* 3 to 7"):
+        Shard.of_array({f"SLURM_ARRAY_TASK_{name}": value for name, value in array.items()})
+
+
 def test_shards_share_the_files_of_a_folder_and_one_named_file_is_in_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +93,21 @@ def test_shards_share_the_files_of_a_folder_and_one_named_file_is_in_all(
         code, output = run("convert", tmp_path / "in", "-o", tmp_path / "out")
         assert (code, f"shard {int(task) + 1}/2" in output) == (0, True), output
         assert len(list((tmp_path / "out").glob("*.h5"))) == (len(parts[0]) if task == "0" else 9)
+
+
+def test_check_shares_the_recordings_of_a_folder_and_leaves_out_its_videos(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "in", 9)
+    (tmp_path / "in" / "clip.mp4").write_bytes(b"")
+    code, output = run("check", tmp_path / "in")
+    assert (code, output.count(".bin: ")) == (0, 9), output
+    assert "clip.mp4" not in output
+    shares = [run("check", tmp_path / "in", "--shard", f"{number}/2")[1].count(".bin: ") for number in (1, 2)]
+    assert sum(shares) == 9
+    assert all(shares)
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "in" / "clip.mp4").rename(tmp_path / "videos" / "clip.mp4")
+    with pytest.raises(FileError, match="videos: contains no recordings"):
+        find_recordings([tmp_path / "videos"])
 
 
 def test_the_manifest_says_what_became_of_each_input(tmp_path: Path) -> None:

@@ -129,7 +129,10 @@ def _print_description(found: RecordingInfo) -> None:
 
 def check(
     context: typer.Context,
-    files: Recordings,
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="RECORDING", help="Recordings, or folders of them; - is standard input."),
+    ],
     sensor: Sensor = None,
     hint: Hint = None,
     gap: Annotated[
@@ -144,11 +147,12 @@ def check(
     """Find what is wrong or unusual in recordings; exit code 1 if something is wrong."""
     from ..checking import CheckOptions, CheckSettings, check_many
     from ..config import build
+    from ..conversion import find_recordings
 
     settings = build(CheckSettings, {"gap_us": to_us(gap)}, "check")
     options = CheckOptions(parse_sensor(sensor), parse_hints(hint), settings)
     done_by, share = choose_engine(context, jobs, engine, ray_address), parse_shard(shard)
-    files = share.choose(files)
+    files = find_recordings(files, shard=share)
     note_shard(share, len(files))
     with progress() as show:
         outcomes = check_many(files, options, engine=done_by, progress=show_share(show, len(files)))
