@@ -44,6 +44,7 @@ from .shared import (
     add_parts,
     add_picker,
     add_slider,
+    add_stop,
     follow,
     handle,
     listen,
@@ -52,7 +53,6 @@ from .shared import (
     show_empty,
     show_page,
     show_picture,
-    stop_work,
 )
 from .videos import EVENT_FORMATS, played_file
 from .work import Session, Workspace, safe_stem
@@ -382,6 +382,7 @@ class RecordingTab:
 
     def _add_views(self) -> None:
         self.status.render()
+        add_stop(self.space, self.status)
         with gr.Tabs() as self.views:
             with gr.Tab("Space and time"):
                 self.view = gr.Plot(label="Events in space and time, which turn with the pointer", show_label=False)
@@ -398,9 +399,7 @@ class RecordingTab:
             with gr.Tab("Rate"):
                 self.rate = gr.HTML("")
             with gr.Tab("Player", id=PLAYER):
-                with gr.Row():
-                    self.play = gr.Button("Play the recording", variant="primary")
-                    self.stop = gr.Button("Stop", variant="stop")
+                self.play = gr.Button("Play the recording", variant="primary")
                 self.page = gr.HTML("")
 
     def _connect(self) -> None:
@@ -414,7 +413,6 @@ class RecordingTab:
             [self.status, self.picture], trigger_mode="always_last",
         )  # fmt: skip
         listen(self.play.click, on_page(self.show_player), [self.explored, self.colours], [self.status, self.page])
-        listen(self.stop.click, on_page(stop_work), [], [self.status])
         written = [self.status, self.page, self.file, self.command, self.views]
         listen(
             self.write.click, on_page(self.write_cut), [self.explored, self.suffix, self.colours, *self.cut], written

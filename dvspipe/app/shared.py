@@ -49,6 +49,7 @@ CSS = """
 .pixels .picture { image-rendering: pixelated; }
 .status { display: flex; gap: .75rem; align-items: center; padding: .5rem .75rem; font-variant-numeric: tabular-nums; }
 .status progress { width: 10rem; max-width: 40%; }
+.tabitem:not(:has(.status)) .stops-work { display: none; }
 .error { padding: .5rem .75rem; border-left: 4px solid #b91c1c; overflow-wrap: anywhere; }
 .empty { padding: 2rem 1rem; text-align: center; color: var(--body-text-color-subdued); }
 .caption { padding: .25rem .5rem; color: var(--body-text-color-subdued); }
@@ -151,10 +152,15 @@ def follow(
             yield {status: step.to_html()}
 
 
-def stop_work(session: Session) -> Iterator[Updates]:
-    """Stop what the page works on."""
-    session.space.jobs.stop(session.name)
-    return iter(())
+def add_stop(space: Workspace, status: gr.HTML) -> None:
+    """Add the button that stops what the page works on, which is shown while the status of its tab is progress."""
+
+    def stop(session: Session) -> Iterator[Updates]:
+        space.jobs.stop(session.name)
+        return iter(())
+
+    button = gr.Button("Stop", variant="stop", elem_classes="stops-work")
+    listen(button.click, handle(space, status, stop), [], [status])
 
 
 def show_error(text: str) -> str:
