@@ -137,7 +137,10 @@ class PairTab:
         self.status.render()
         self.command = add_command()
         with gr.Row():
-            self.players = [gr.HTML(show_empty(f"{side} is shown here."), min_width=320) for side in SIDES]
+            self.players = []
+            for side in SIDES:
+                with gr.Column(min_width=320):
+                    self.players.append(gr.HTML(show_empty(f"{side} is shown here.")))
         self.page = gr.HTML("")
         self._connect()
 

@@ -177,7 +177,7 @@ def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
         )  # fmt: skip
     axis = {"showbackground": False, "gridcolor": GREY, "color": GREY}
     figure.update_layout(
-        title={"text": f"Events in space and time:<br>{describe_sample(explored)}", "font": {"size": 13}}, height=560,
+        title={"text": f"Events in space and time:<br>{describe_sample(explored)}", "font": {"size": 13}},
         margin={"l": 0, "r": 0, "t": 50, "b": 0}, paper_bgcolor=CLEAR,
         legend={"itemsizing": "constant", "orientation": "h", "x": 1, "y": 1, "xanchor": "right", "yanchor": "bottom"},
         scene={
@@ -385,7 +385,11 @@ class RecordingTab:
         add_stop(self.space, self.status)
         with gr.Tabs() as self.views:
             with gr.Tab("Space and time"):
-                self.view = gr.Plot(label="Events in space and time, which turn with the pointer", show_label=False)
+                self.view = gr.Plot(
+                    label="Events in space and time, which turn with the pointer",
+                    show_label=False,
+                    elem_classes="space-time",
+                )
                 self.caption = gr.HTML(show_empty("Choose a recording."))
             with gr.Tab("Pictures"):
                 self.picture = gr.HTML("", elem_classes="pixels")

@@ -35,6 +35,7 @@ from .shared import (
 from .work import Session, Workspace
 
 HEADS = ("run", "accuracy (%)", "validation (%)", "parameters", "epochs", "data", "date")
+WIDTHS = ("240px", "130px", "150px", "140px", "110px", "300px", "190px")  # of the columns, which a phone scrolls
 WRONG_HEADS = ("recording", "class", "predicted", "probability")
 Quantity = Literal["val_accuracy", "val_loss", "train_accuracy", "train_loss"]
 QUANTITIES: list[tuple[str, Quantity]] = [
@@ -186,11 +187,12 @@ class RunTab:
             self.look = gr.Button("Refresh the list of runs")
             add_stop(self.space, self.status)
         self.table = gr.Dataframe(
-            headers=list(HEADS), interactive=False, wrap=True, label="Runs; click a head to sort, and a run to open it"
-        )
+            headers=list(HEADS), column_widths=list(WIDTHS), interactive=False, wrap=True,
+            label="Runs; click a head to sort, and a run to open it",
+        )  # fmt: skip
         with gr.Row():
-            self.compared = gr.Dropdown([], multiselect=True, label="Runs in the chart")
-            self.quantity = gr.Dropdown(QUANTITIES, value=QUANTITIES[0][1], label="Curve")
+            self.compared = gr.Dropdown([], multiselect=True, label="Runs in the chart", min_width=320)
+            self.quantity = gr.Dropdown(QUANTITIES, value=QUANTITIES[0][1], label="Curve", min_width=320)
         self.curves = gr.Plot(label="Curves of runs over epochs", show_label=False)
         self.caption = gr.HTML("")
         self._add_errors()

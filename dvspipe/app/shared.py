@@ -36,7 +36,7 @@ CLEAR, GREY, GRID = "rgba(0, 0, 0, 0)", "#808994", "rgba(128, 137, 148, 0.35)"
 """Colours of charts on light and on dark pages: their background, axes and grid."""
 SAMPLE_TEXT = "A rendered person who waves, and then circles an arm; 7 s, synthetic."
 FIT_FRAME = (
-    "const d=this.contentDocument.documentElement,f=()=>{this.style.height=d.scrollHeight+'px'};"
+    "const d=this.contentDocument.documentElement,f=()=>{this.style.height=d.offsetHeight+'px'};"
     "new ResizeObserver(f).observe(this.contentDocument.body);f()"
 )
 """Makes a frame as high as its page."""
@@ -55,6 +55,7 @@ CSS = """
 .caption { padding: .25rem .5rem; color: var(--body-text-color-subdued); }
 .js-plotly-plot .main-svg { background: transparent !important; }
 .js-plotly-plot .main-svg text { fill: var(--body-text-color) !important; }
+.space-time .js-plotly-plot { height: clamp(18rem, 85vw, 35rem); }
 .chosen { overflow-wrap: anywhere; padding: .25rem .5rem; }
 .parts {
   display: grid !important;
