@@ -87,10 +87,14 @@ def _end_soon() -> None:
         time.sleep(POLL_S)
         if waited_s > GRACE_S or not Interrupt.shows_progress:
             _thread.interrupt_main()
-    _end()
+    end_interrupted()
 
 
-def _end() -> NoReturn:
+def end_interrupted() -> NoReturn:
+    """End the process at once after Ctrl-C, whatever its threads do.
+
+    Python stops threads that return from native code while it ends, for which C++ aborts the process.
+    """
     if not Interrupt.reported:
         Interrupt.reported = True
         start = SHOW_CURSOR if os.isatty(2) else ""
@@ -101,7 +105,7 @@ def _end() -> NoReturn:
 def _end_or_show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     """End the process if an interrupt reached its top, which happens before the command line catches it."""
     if Interrupt.requested:
-        _end()
+        end_interrupted()
     sys.__excepthook__(kind, error, traceback)
 
 

@@ -54,7 +54,7 @@ from dvspipe.app.videos import (
     sensors,
     show_excerpt,
 )
-from dvspipe.app.work import Jobs, Step, Workspace, remove_old, safe_stem
+from dvspipe.app.work import Jobs, Step, Workspace, remove_abandoned, remove_old, safe_stem, say_running
 from dvspipe.cli.app import app
 
 IDEAL_CHOICES = Choices(IDEAL, knobs_of(IDEAL), "off")
@@ -125,6 +125,16 @@ def test_old_files_are_removed_and_new_ones_are_kept(tmp_path: Path) -> None:
     remove_old(tmp_path, kept_s=3600)
     assert new.exists()
     assert not old.exists()
+
+
+def test_folders_of_killed_servers_are_removed_and_those_of_running_ones_kept(tmp_path: Path) -> None:
+    killed, running, other = (tmp_path / name for name in ("dvspipe-app-a", "dvspipe-app-b", "something-else"))
+    for root in (killed, running, other):
+        (root / "sessions").mkdir(parents=True)
+        os.utime(root, (0, 0))
+    say_running(running)
+    remove_abandoned(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [running.name, other.name]
 
 
 def test_a_session_has_a_folder_of_its_own_whatever_the_browser_calls_it(space: Workspace) -> None:
@@ -433,6 +443,29 @@ def test_a_password_protects_page_and_files_and_nothing_is_left(tmp_path: Path) 
     assert not root.exists()
 
 
+def test_an_interrupted_server_removes_its_files_and_ends_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python, which stops threads while it ends, would make native code abort the process."""
+    seen: list[str] = []
+
+    @contextmanager
+    def pretend(_: AppSettings) -> Iterator[Served]:
+        try:
+            yield Served("http://127.0.0.1:1/", Workspace(tmp_path, tmp_path))
+        finally:
+            seen.append("files removed")
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dvspipe.app.serve", pretend)
+    monkeypatch.setattr("dvspipe.cli.page.time.sleep", interrupt)
+    monkeypatch.setattr("dvspipe.cli.page.end_interrupted", lambda: seen.append("ended"))
+    CliRunner().invoke(app, ["app", str(tmp_path), "--no-browser"])
+    assert seen == ["files removed", "ended"]
+
+
 def test_a_port_in_use_is_one_clear_error(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, ignore_unclosed():
         settings = AppSettings(tmp_path, port=taken.getsockname()[1])
@@ -588,12 +621,23 @@ def test_the_recordings_of_a_cell_are_found(runs: Workspace) -> None:
         for predicted in range(3):
             wrong = find_wrong(found.run, label, predicted)
             assert len(wrong) == (0 if label == predicted else rows[label][predicted + 1])
-            assert all(find_recording(runs, each).path.is_file() for each in wrong)
+            assert all(find_recording(runs, found.name, each).path.is_file() for each in wrong)
 
 
 def test_a_wrong_recording_elsewhere_is_not_read(runs: Workspace) -> None:
     with pytest.raises(FileError, match="is not below"):
-        find_recording(runs, WrongPrediction(name="/etc/passwd", label="a", predicted="b", probability=1.0))
+        find_recording(runs, "first", WrongPrediction(name="/etc/passwd", label="a", predicted="b", probability=1.0))
+
+
+@pytest.mark.parametrize("place", ["", "deep", "deep/runs"])
+def test_a_wrong_recording_is_found_where_its_run_was_trained(space: Workspace, place: str) -> None:
+    path = space.folder / place / "data" / "left" / "1.h5"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    wrong = WrongPrediction(name="data/left/1.h5@0-100", label="left", predicted="right", probability=1.0)
+    assert find_recording(space, "deep/runs/first", wrong) == Source(path.resolve(), "1.h5")
+    with pytest.raises(FileError, match="no such file"):
+        find_recording(space, "other", WrongPrediction(name="2.h5", label="a", predicted="b", probability=1.0))
 
 
 def test_the_shipped_classifiers_are_offered() -> None:

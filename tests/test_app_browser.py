@@ -74,7 +74,7 @@ def site(folder: Path) -> Iterator[Site]:
         yield Site(line.removeprefix("dvspipe app: ").strip())
         server.send_signal(signal.SIGINT)
         _, errors = server.communicate(timeout=30)
-        assert server.returncode == 130
+        assert server.returncode == 130, errors
         assert errors.splitlines()[-1:] == ["dvspipe: interrupted"]
         assert "Traceback" not in errors
 
@@ -245,8 +245,9 @@ def test_work_stops_and_says_so(page: Any) -> None:
     choose_sample(page)
     page.get_by_role("button", name="Convert the complete video").click()
     page.locator(".status:visible").first.wait_for()
-    page.get_by_role("button", name="Stop").first.click()
+    page.get_by_role("button", name="Stop").click()
     page.get_by_role("alert").filter(has_text="stopped").wait_for()
+    expect(page.get_by_role("button", name="Stop")).to_have_count(0)
 
 
 @pytest.mark.parametrize("tab", ["Video to events", "What does it show?"])

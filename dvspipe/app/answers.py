@@ -21,13 +21,13 @@ from .shared import (
     add_command,
     add_parts,
     add_picker,
+    add_stop,
     follow,
     handle,
     listen,
     offer_file,
     show_empty,
     show_page,
-    stop_work,
 )
 from .work import Session, Workspace
 
@@ -150,7 +150,7 @@ class AnswerTab:
         self.adapt = gr.Checkbox(label="Adapt to this recording first", info="To its sensor and scene, without labels.")
         with gr.Row():
             self.classify = gr.Button("What does it show?", variant="primary")
-            self.stop = gr.Button("Stop", variant="stop")
+            add_stop(self.space, self.status)
 
     def _add_answer(self) -> None:
         self.status.render()
@@ -169,7 +169,6 @@ class AnswerTab:
             self.classify.click, handle(self.space, self.status, self.show_answer),
             [self.picker.source, self.checkpoint, self.upload, self.adapt], shown, concurrency_limit=2,
         )  # fmt: skip
-        listen(self.stop.click, handle(self.space, self.status, stop_work), [], [self.status])
 
     def list_sources(self) -> list[str]:
         """Return the names of recordings and videos below the folder."""

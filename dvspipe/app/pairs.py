@@ -23,12 +23,12 @@ from .shared import (
     Updates,
     add_command,
     add_picker,
+    add_stop,
     follow,
     handle,
     listen,
     show_empty,
     show_page,
-    stop_work,
 )
 from .videos import THREADS, Choices, knobs_of, played_file, sensors
 from .work import Session, Workspace, safe_stem
@@ -133,11 +133,14 @@ class PairTab:
                 self._add_recordings()
         with gr.Row():
             self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
-            self.stop = gr.Button("Stop", variant="stop")
+            add_stop(self.space, self.status)
         self.status.render()
         self.command = add_command()
         with gr.Row():
-            self.players = [gr.HTML(show_empty(f"{side} is shown here."), min_width=320) for side in SIDES]
+            self.players = []
+            for side in SIDES:
+                with gr.Column(min_width=320):
+                    self.players.append(gr.HTML(show_empty(f"{side} is shown here.")))
         self.page = gr.HTML("")
         self._connect()
 
@@ -185,7 +188,6 @@ class PairTab:
             self.compare_recordings.click, on_page(self.show_recordings), [self.colours, *self.sources], shown,
             concurrency_limit=2,
         )  # fmt: skip
-        listen(self.stop.click, on_page(stop_work), [], [self.status])
 
     def show_settings(
         self, session: Session, source: Source | None, colours: PreviewColours, *values: Any

@@ -44,6 +44,7 @@ from .shared import (
     add_parts,
     add_picker,
     add_slider,
+    add_stop,
     follow,
     handle,
     listen,
@@ -52,7 +53,6 @@ from .shared import (
     show_empty,
     show_page,
     show_picture,
-    stop_work,
 )
 from .videos import EVENT_FORMATS, played_file
 from .work import Session, Workspace, safe_stem
@@ -177,7 +177,7 @@ def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
         )  # fmt: skip
     axis = {"showbackground": False, "gridcolor": GREY, "color": GREY}
     figure.update_layout(
-        title={"text": f"Events in space and time:<br>{describe_sample(explored)}", "font": {"size": 13}}, height=560,
+        title={"text": f"Events in space and time:<br>{describe_sample(explored)}", "font": {"size": 13}},
         margin={"l": 0, "r": 0, "t": 50, "b": 0}, paper_bgcolor=CLEAR,
         legend={"itemsizing": "constant", "orientation": "h", "x": 1, "y": 1, "xanchor": "right", "yanchor": "bottom"},
         scene={
@@ -382,9 +382,14 @@ class RecordingTab:
 
     def _add_views(self) -> None:
         self.status.render()
+        add_stop(self.space, self.status)
         with gr.Tabs() as self.views:
             with gr.Tab("Space and time"):
-                self.view = gr.Plot(label="Events in space and time, which turn with the pointer", show_label=False)
+                self.view = gr.Plot(
+                    label="Events in space and time, which turn with the pointer",
+                    show_label=False,
+                    elem_classes="space-time",
+                )
                 self.caption = gr.HTML(show_empty("Choose a recording."))
             with gr.Tab("Pictures"):
                 self.picture = gr.HTML("", elem_classes="pixels")
@@ -398,9 +403,7 @@ class RecordingTab:
             with gr.Tab("Rate"):
                 self.rate = gr.HTML("")
             with gr.Tab("Player", id=PLAYER):
-                with gr.Row():
-                    self.play = gr.Button("Play the recording", variant="primary")
-                    self.stop = gr.Button("Stop", variant="stop")
+                self.play = gr.Button("Play the recording", variant="primary")
                 self.page = gr.HTML("")
 
     def _connect(self) -> None:
@@ -414,7 +417,6 @@ class RecordingTab:
             [self.status, self.picture], trigger_mode="always_last",
         )  # fmt: skip
         listen(self.play.click, on_page(self.show_player), [self.explored, self.colours], [self.status, self.page])
-        listen(self.stop.click, on_page(stop_work), [], [self.status])
         written = [self.status, self.page, self.file, self.command, self.views]
         listen(
             self.write.click, on_page(self.write_cut), [self.explored, self.suffix, self.colours, *self.cut], written

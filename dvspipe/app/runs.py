@@ -24,17 +24,18 @@ from .shared import (
     Handler,
     Source,
     Updates,
+    add_stop,
     follow,
     handle,
     listen,
     show_caption,
     show_empty,
     show_page,
-    stop_work,
 )
 from .work import Session, Workspace
 
 HEADS = ("run", "accuracy (%)", "validation (%)", "parameters", "epochs", "data", "date")
+WIDTHS = ("240px", "130px", "150px", "140px", "110px", "300px", "190px")  # of the columns, which a phone scrolls
 WRONG_HEADS = ("recording", "class", "predicted", "probability")
 Quantity = Literal["val_accuracy", "val_loss", "train_accuracy", "train_loss"]
 QUANTITIES: list[tuple[str, Quantity]] = [
@@ -44,6 +45,7 @@ QUANTITIES: list[tuple[str, Quantity]] = [
 # Okabe and Ito's colours, safe for colour-blind readers: https://jfly.uni-koeln.de/color/
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("solid", "dash", "dot")
+WRITE_REPORT = "In Python, write_training_page of dvspipe.report writes one."
 MOST_TICKS = 15
 MOST_CURVES = len(LINES) * len(DASHES)
 
@@ -150,14 +152,21 @@ def find_wrong(run: TrainingRun, label: int, predicted: int) -> list[WrongPredic
     return [each for each in run.test.wrong if (each.label, each.predicted) == (classes[label], classes[predicted])]
 
 
-def find_recording(space: Workspace, wrong: WrongPrediction) -> Source:
+def find_recording(space: Workspace, run: str, wrong: WrongPrediction) -> Source:
     """Return the file of a recording that was predicted wrong.
+
+    Args:
+        space: The folders of the page.
+        run: Path of the run below the folder. Its data has the path that it had where the run was trained, which
+            is the folder itself or one that the run is in.
+        wrong: The recording.
 
     Raises:
         FileError: It is not below the folder.
     """
     name, _, _ = wrong.name.partition("@")  # a part of a recording is named PATH@START-END
-    return Source(space.resolve(name), Path(name).name)
+    places = (str(place / name) for place in Path(run).parents if (space.folder / place / name).exists())
+    return Source(space.resolve(next(places, name)), Path(name).name)
 
 
 class RunTab:
@@ -176,13 +185,14 @@ class RunTab:
         self.listed: gr.State = gr.State([])
         with gr.Row():
             self.look = gr.Button("Refresh the list of runs")
-            self.stop = gr.Button("Stop", variant="stop")
+            add_stop(self.space, self.status)
         self.table = gr.Dataframe(
-            headers=list(HEADS), interactive=False, wrap=True, label="Runs; click a head to sort, and a run to open it"
-        )
+            headers=list(HEADS), column_widths=list(WIDTHS), interactive=False, wrap=True,
+            label="Runs; click a head to sort, and a run to open it",
+        )  # fmt: skip
         with gr.Row():
-            self.compared = gr.Dropdown([], multiselect=True, label="Runs in the chart")
-            self.quantity = gr.Dropdown(QUANTITIES, value=QUANTITIES[0][1], label="Curve")
+            self.compared = gr.Dropdown([], multiselect=True, label="Runs in the chart", min_width=320)
+            self.quantity = gr.Dropdown(QUANTITIES, value=QUANTITIES[0][1], label="Curve", min_width=320)
         self.curves = gr.Plot(label="Curves of runs over epochs", show_label=False)
         self.caption = gr.HTML("")
         self._add_errors()
@@ -205,7 +215,6 @@ class RunTab:
         listed = [self.status, self.runs, self.table, self.compared, self.curves, self.caption]
         listen(self.look.click, on_page(self.list_runs), [self.quantity], listed)
         listen(opened, on_page(self.list_first), [self.quantity, self.runs], listed)
-        listen(self.stop.click, on_page(stop_work), [], [self.status])
         for event in (self.compared.input, self.quantity.input):
             listen(
                 event, on_page(self.show_curves), [self.runs, self.compared, self.quantity],
@@ -264,7 +273,7 @@ class RunTab:
             raise ConfigError("this run is not listed any more; look for runs again")
         heads, rows = list_confusion(found.run)
         report = session.new_folder("run") / "report.html"
-        shown = show_empty(f"{found.name} has no report.")
+        shown = show_empty(f"{found.name} has no report. {WRITE_REPORT}")
         if found.run.folder.report.is_file():
             shutil.copyfile(found.run.folder.report, report)
             shown = show_page(report, f"Report of {found.name}")
@@ -292,7 +301,7 @@ class RunTab:
         wrong = next((each for each in listed if each.name == str(cell.row_value[0])), None)
         if found is None or wrong is None:
             return
-        source, folder = find_recording(self.space, wrong), session.new_folder("wrong")
+        source, folder = find_recording(self.space, found.name, wrong), session.new_folder("wrong")
 
         def show(classified: Classified) -> Updates:
             return {self.seen: show_page(classified.page, f"What the network saw of {source.name}")}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 import gradio as gr
@@ -28,7 +28,7 @@ from .recordings import RecordingTab
 from .runs import RunTab
 from .shared import CSS, SAMPLE, Source, handle, listen, make_theme, name_session
 from .videos import IDEAL, Choices, VideoTab, convert_complete, knobs_of, read_excerpt, show_excerpt
-from .work import Workspace, remove_old
+from .work import ROOT_PREFIX, Workspace, remove_abandoned, remove_old, say_running
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 LOCAL = "127.0.0.1"
@@ -155,7 +155,8 @@ def serve(settings: AppSettings) -> Iterator[Served]:
         FileError: The folder is missing.
     """
     settings.check()
-    with TemporaryDirectory(prefix="dvspipe-app-", ignore_cleanup_errors=True) as root:
+    remove_abandoned(Path(gettempdir()))
+    with TemporaryDirectory(prefix=ROOT_PREFIX, ignore_cleanup_errors=True) as root:
         space = Workspace(settings.folder.resolve(), Path(root).resolve())
         space.sessions.mkdir()
         space.uploads.mkdir()
@@ -164,7 +165,7 @@ def serve(settings: AppSettings) -> Iterator[Served]:
         try:
             address = _launch(page, settings, space)
             for work in (_sweep, _prepare):
-                threading.Thread(target=work, args=(space, ended), daemon=True).start()
+                threading.Thread(target=work, args=(space, ended)).start()
             yield Served(address, space)
         finally:
             ended.set()
@@ -208,8 +209,9 @@ def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
 
 
 def _sweep(space: Workspace, ended: threading.Event) -> None:
-    """Remove old files now and then."""
+    """Remove old files now and then, and say that the server runs."""
     while not ended.wait(SWEEP_S):
+        say_running(space.root)
         remove_old(space.root)
 
 

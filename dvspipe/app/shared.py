@@ -36,7 +36,7 @@ CLEAR, GREY, GRID = "rgba(0, 0, 0, 0)", "#808994", "rgba(128, 137, 148, 0.35)"
 """Colours of charts on light and on dark pages: their background, axes and grid."""
 SAMPLE_TEXT = "A rendered person who waves, and then circles an arm; 7 s, synthetic."
 FIT_FRAME = (
-    "const d=this.contentDocument.documentElement,f=()=>{this.style.height=d.scrollHeight+'px'};"
+    "const d=this.contentDocument.documentElement,f=()=>{this.style.height=d.offsetHeight+'px'};"
     "new ResizeObserver(f).observe(this.contentDocument.body);f()"
 )
 """Makes a frame as high as its page."""
@@ -49,11 +49,13 @@ CSS = """
 .pixels .picture { image-rendering: pixelated; }
 .status { display: flex; gap: .75rem; align-items: center; padding: .5rem .75rem; font-variant-numeric: tabular-nums; }
 .status progress { width: 10rem; max-width: 40%; }
+.tabitem:not(:has(.status)) .stops-work { display: none; }
 .error { padding: .5rem .75rem; border-left: 4px solid #b91c1c; overflow-wrap: anywhere; }
 .empty { padding: 2rem 1rem; text-align: center; color: var(--body-text-color-subdued); }
 .caption { padding: .25rem .5rem; color: var(--body-text-color-subdued); }
 .js-plotly-plot .main-svg { background: transparent !important; }
 .js-plotly-plot .main-svg text { fill: var(--body-text-color) !important; }
+.space-time .js-plotly-plot { height: clamp(18rem, 85vw, 35rem); }
 .chosen { overflow-wrap: anywhere; padding: .25rem .5rem; }
 .parts {
   display: grid !important;
@@ -151,10 +153,15 @@ def follow(
             yield {status: step.to_html()}
 
 
-def stop_work(session: Session) -> Iterator[Updates]:
-    """Stop what the page works on."""
-    session.space.jobs.stop(session.name)
-    return iter(())
+def add_stop(space: Workspace, status: gr.HTML) -> None:
+    """Add the button that stops what the page works on, which is shown while the status of its tab is progress."""
+
+    def stop(session: Session) -> Iterator[Updates]:
+        space.jobs.stop(session.name)
+        return iter(())
+
+    button = gr.Button("Stop", variant="stop", elem_classes="stops-work")
+    listen(button.click, handle(space, status, stop), [], [status])
 
 
 def show_error(text: str) -> str:

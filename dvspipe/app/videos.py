@@ -30,13 +30,13 @@ from .shared import (
     add_parts,
     add_picker,
     add_slider,
+    add_stop,
     follow,
     handle,
     listen,
     offer_file,
     show_empty,
     show_page,
-    stop_work,
 )
 from .work import Session, Workspace, safe_stem
 
@@ -366,7 +366,7 @@ class VideoTab:
         )
         with gr.Row():
             self.convert = gr.Button("Convert the complete video", variant="primary")
-            self.stop = gr.Button("Stop", variant="stop")
+            add_stop(self.space, self.status)
         self.command = add_command()
         with gr.Row():
             self.format = gr.Dropdown(
@@ -392,7 +392,6 @@ class VideoTab:
             self.convert.click, on_page(self.convert_complete), choices,
             [self.status, self.page, self.command, self.converted, self.file], concurrency_limit=2,
         )  # fmt: skip
-        listen(self.stop.click, on_page(stop_work), [], [self.status])
         listen(
             self.export.click, on_page(self.make_file), [self.converted, self.format, self.colours],
             [self.status, self.file],

@@ -31,6 +31,7 @@ POLL_S = 0.25  # between two looks at the progress of work
 LEAST_DONE = 0.05  # of work, before which the time left is not estimated
 MOST_NAMES = 500  # of files below the folder that the page lists
 KEPT_S = 3600.0  # that temporary files are kept
+ROOT_PREFIX = "dvspipe-app-"  # of temporary folders
 SESSIONS, UPLOADS = "sessions", "uploads"
 CHECKPOINT_SUFFIX = ".safetensors"
 
@@ -75,7 +76,7 @@ class _Task(Generic[Result]):
         self._done, self._total, self._begin_s = 0.0, 0.0, time.monotonic()
         self.results: list[Result] = []
         self.error: BaseException | None = None
-        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread = threading.Thread(target=self._run, daemon=False)  # Python waits for it before it ends
         self.thread.start()
 
     def _run(self) -> None:
@@ -281,6 +282,19 @@ def remove_old(root: Path, kept_s: float = KEPT_S) -> None:
             path = Path(parent, name)
             if path.parent != root and _changed_s(path) < oldest_s and not any(path.iterdir()):
                 path.rmdir()
+
+
+def remove_abandoned(place: Path, kept_s: float = KEPT_S) -> None:
+    """Remove temporary folders of servers that were killed: those whose server has not said for long that it runs."""
+    oldest_s = time.time() - kept_s
+    for root in place.glob(f"{ROOT_PREFIX}*"):
+        if _changed_s(root) < oldest_s:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def say_running(root: Path) -> None:
+    """Note in the temporary folder of a server that it runs."""
+    os.utime(root)
 
 
 def _changed_s(path: Path) -> float:

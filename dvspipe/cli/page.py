@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib.util
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import ConfigError
+from ..interrupts import end_interrupted
 from .screen import notes, screen
+
+if TYPE_CHECKING:
+    from ..app import AppSettings
 
 NEEDED = ("gradio", "plotly")
 
@@ -41,14 +45,26 @@ def app(
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(f"app: needs {' and '.join(missing)}, not installed; pip install 'dvspipe[app]'")
-    from ..app import AppSettings, check_app, serve
+    from ..app import AppSettings
 
     settings = AppSettings(folder, host, port, password, max_upload, browser=not (no_browser or check))
-    if check:
-        found = check_app(settings)
-        screen.print(f"{found.address} served {found.page_bytes:,} bytes")
-        screen.print(f"sample clip: {found.events:,} events, {found.class_name}")
-        return
+    try:
+        _check(settings) if check else _serve(settings)
+    except KeyboardInterrupt:
+        end_interrupted()  # threads of the server may be in native code
+
+
+def _check(settings: AppSettings) -> None:
+    from ..app import check_app
+
+    found = check_app(settings)
+    screen.print(f"{found.address} served {found.page_bytes:,} bytes")
+    screen.print(f"sample clip: {found.events:,} events, {found.class_name}")
+
+
+def _serve(settings: AppSettings) -> None:
+    from ..app import serve
+
     with serve(settings) as served:
         screen.print(f"dvspipe app: {served.address}")
         notes.print("Ctrl-C stops it")
