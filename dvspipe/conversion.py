@@ -420,6 +420,26 @@ def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
     return waiting
 
 
+def find_outdated(
+    tasks: Sequence[ConversionTask],
+    *,
+    video: ConvertConfig | None = None,
+    recording: RecordingConfig | None = None,
+) -> list[ConversionTask]:
+    """Return the tasks whose target was made with other settings, as the manifest of its folder says.
+
+    Args:
+        tasks: Conversions whose targets exist.
+        video: Settings for videos.
+        recording: Settings for recordings.
+    """
+    settings = _Convert(video, recording, overwrite=False).digest()
+    manifests = {task.out: Manifest(task.out) for task in tasks if task.out is not None}
+    rows = {out: manifest.read() for out, manifest in manifests.items() if manifest.folder.is_dir()}
+    known = [(task, rows.get(task.out, {}).get(str(task.source.absolute()))) for task in tasks if task.out is not None]
+    return [task for task, row in known if row is not None and row.status == "done" and row.settings != settings]
+
+
 @dataclass(frozen=True)
 class _Convert:
     """Convert a task and note it in the manifest; picklable."""
@@ -436,7 +456,7 @@ class _Convert:
             return Conversion(task.target, SensorSize(found.width, found.height), 0, found.events, found.duration_us)
         if task.out is None:
             return self._convert(task, progress)
-        with Manifest(task.out).record(task.source, task.target, self._digest()) as entry:
+        with Manifest(task.out).record(task.source, task.target, self.digest()) as entry:
             done = self._convert(task, progress)
             entry.events = done.events
             return done
@@ -444,7 +464,8 @@ class _Convert:
     def _convert(self, task: ConversionTask, progress: Progress) -> Conversion:
         return convert_task(task, progress, video=self.video, recording=self.recording, overwrite=self.overwrite)
 
-    def _digest(self) -> str:
+    def digest(self) -> str:
+        """Return a digest of the settings."""
         return hashlib.blake2b(repr((self.video, self.recording)).encode(), digest_size=8).hexdigest()
 
 

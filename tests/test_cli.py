@@ -237,9 +237,11 @@ def test_several_videos_are_converted_and_finished_ones_skipped(clip: Path, tmp_
     killed = tmp_path / "out" / "a.h5.part"  # after it had completed the file
     killed.mkdir()
     (killed / ".lock").touch()
-    again = dvspipe(*typed, "--json", cwd=tmp_path)
-    assert ("already converted: 2 of 2" in again.stderr, again.stdout) == (True, "")
+    again = dvspipe(*typed, "--preset", "noisy", "--json", cwd=tmp_path)
+    assert ("already converted: 2 of 2; use" in again.stderr, again.stdout) == (True, "")
     assert not killed.exists()
+    others = dvspipe("--quiet", *typed, cwd=tmp_path).stderr
+    assert "already converted: 2 of 2, 2 of them with other settings; use --overwrite to convert again" in others
 
 
 def test_a_converted_tree_is_one_json_object_per_file_and_its_failures_are_lines(tmp_path: Path) -> None:

@@ -223,13 +223,18 @@ class _Conversions:
 
     def convert_many(self, tasks: Sequence[ConversionTask], engine: Engine) -> None:
         """Convert what does not exist yet; print what fails, and exit with 1 if anything did."""
-        from ..conversion import convert_many, find_unconverted
+        from ..conversion import convert_many, find_outdated, find_unconverted
 
         waiting = tasks if self.overwrite else find_unconverted(tasks)
         if len(waiting) < len(tasks):
-            existing = f"{len(tasks) - len(waiting)} of {len(tasks)}"
-            if not notes.quiet:  # not as a note, because standard output may be JSON
-                messages.print(f"already converted: {existing}; use --overwrite to convert again")
+            missing = set(waiting)
+            done_before = [task for task in tasks if task not in missing]
+            outdated = len(find_outdated(done_before, video=self.of_video, recording=self.of_recording))
+            others = f", {outdated} of them with other settings" if outdated else ""
+            if outdated or not notes.quiet:  # not as a note, because standard output may be JSON
+                messages.print(
+                    f"already converted: {len(done_before)} of {len(tasks)}{others}; use --overwrite to convert again"
+                )
         failed = 0
         with progress() as show:
             outcomes = convert_many(
