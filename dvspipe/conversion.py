@@ -558,10 +558,11 @@ def find_recordings(sources: Sequence[Path], *, shard: Shard = ALL) -> list[Path
     Raises:
         FileError: The only source is a folder that contains no recordings.
     """
+    given = set(sources)
     found = [
         (path, name)
         for path, name in find_sources(sources)
-        if path in sources or not (is_video_name(path) or (path.is_dir() and not is_ros2_folder(path)))
+        if path in given or not (is_video_name(path) or (path.is_dir() and not is_ros2_folder(path)))
     ]
     if not found:
         raise FileError(f"{sources[0]}: contains no recordings (found videos)")

@@ -220,7 +220,7 @@ def test_shares_of_recordings_are_checked_and_one_is_in_all(tmp_path: Path) -> N
         assert code == 0
     assert not checked[0] & checked[1]
     assert checked[0] | checked[1] == {path.name for path in files}
-    assert [Shard(number, 2).choose(files[:1]) for number in (1, 2)] == [files[:1]] * 2
+    assert [find_recordings(files[:1], shard=Shard(number, 2)) for number in (1, 2)] == [files[:1]] * 2
 
 
 def test_a_share_of_one_recording_of_a_folder_is_in_the_manifest(tmp_path: Path) -> None:
