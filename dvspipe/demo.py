@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,20 +69,24 @@ class Demo:
     next_commands: tuple[str, ...]
 
 
-def show_first(folder: Path, seed: int = 0) -> FirstLook:
+def show_first(folder: Path, seed: int = 0, tell: Callable[[str], object] = lambda _: None) -> FirstLook:
     """Render a video of a gesture, convert it to events, and classify these with the included network.
 
     Args:
         folder: Gets gesture.webm (the video), gesture.h5 (its events) and first/, as `dvspipe infer` writes it.
         seed: Seed of the video.
+        tell: Called with what is done next.
 
     Raises:
         FileError: The folder cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
     video, events = folder / "gesture.webm", folder / "gesture.h5"
+    tell("rendering a person who performs a gesture")
     write_video(video, gesture_frames(SHOWN_LABEL, person=SHOWN_PERSON, clip=0, seed=seed))
+    tell("converting the video to events")
     convert_video(video, events, overwrite=True)
+    tell("classifying the events with the included network")
     return _classify(events, CLASSIFIER, folder / "first")
 
 

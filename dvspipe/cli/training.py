@@ -134,13 +134,13 @@ def demo(
     overwrite: Overwrite = False,
 ) -> None:
     """Show a label for a rendered gesture at once, then train a network in a given time. All data is synthetic."""
-    notes.print("rendering a person, converting the video to events, and classifying these: some 10 s")
+    notes.print("the first label comes in some 10 s")
     from ..demo import choose_training, measure_speed, run_demo, show_first
 
     if out is not None:
         _check_run_folder(out, overwrite=overwrite)
     folder = out or _free_folder(Path("runs"), "demo", overwrite=overwrite)
-    look = show_first(folder)
+    look = show_first(folder, tell=notes.print)
     print_answers([look.answer])
     notes.print(f"{look.page} shows it (synthetic)")
     if not minutes:
