@@ -433,7 +433,7 @@ def find_outdated(
         video: Settings for videos.
         recording: Settings for recordings.
     """
-    settings = _Convert(video, recording, overwrite=False).digest()
+    settings = _digest(video, recording)
     manifests = {task.out: Manifest(task.out) for task in tasks if task.out is not None}
     rows = {out: manifest.read() for out, manifest in manifests.items() if manifest.folder.is_dir()}
     known = [(task, rows.get(task.out, {}).get(str(task.source.absolute()))) for task in tasks if task.out is not None]
@@ -456,7 +456,7 @@ class _Convert:
             return Conversion(task.target, SensorSize(found.width, found.height), 0, found.events, found.duration_us)
         if task.out is None:
             return self._convert(task, progress)
-        with Manifest(task.out).record(task.source, task.target, self.digest()) as entry:
+        with Manifest(task.out).record(task.source, task.target, _digest(self.video, self.recording)) as entry:
             done = self._convert(task, progress)
             entry.events = done.events
             return done
@@ -464,9 +464,10 @@ class _Convert:
     def _convert(self, task: ConversionTask, progress: Progress) -> Conversion:
         return convert_task(task, progress, video=self.video, recording=self.recording, overwrite=self.overwrite)
 
-    def digest(self) -> str:
-        """Return a digest of the settings."""
-        return hashlib.blake2b(repr((self.video, self.recording)).encode(), digest_size=8).hexdigest()
+
+def _digest(video: ConvertConfig | None, recording: RecordingConfig | None) -> str:
+    """Return a digest of settings, by which the manifest knows with which an output was made."""
+    return hashlib.blake2b(repr((video, recording)).encode(), digest_size=8).hexdigest()
 
 
 def plan_conversions(

@@ -10,13 +10,13 @@ import numpy as np
 
 from .checking import check_recording
 from .comparison import compare
-from .config import build, read_yaml, shipped_configs
+from .config import build, read_yaml
 from .conversion import ConvertConfig, convert_video
 from .filters import FilterConfig, count_pixels, filter_events, find_hot_pixels, start_filter
 from .formats import read, write, written_suffixes
 from .frames import Frame
 from .parallel import Progress, ignore_progress
-from .simulator import SimulatorConfig, read_preset
+from .simulator.config import SimulatorConfig, list_presets, read_preset
 from .video import write_video
 
 WIDTH, HEIGHT, FRAMES, FRAME_US = 72, 48, 12, 100_000
@@ -58,7 +58,7 @@ def moving_bar() -> Iterator[Frame]:
 
 
 def _convert(place: Path) -> None:
-    for preset in shipped_configs("sensors"):
+    for preset in list_presets():
         simulator = build(SimulatorConfig, read_preset(preset), preset)
         for upsample in ("off", "auto"):
             config = ConvertConfig(simulator=simulator, upsample=upsample)

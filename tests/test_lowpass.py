@@ -30,7 +30,7 @@ def run(frames: list[Frame], config: SimulatorConfig) -> tuple[Events, Simulator
 
 
 class SlowPixel:
-    """A pixel behind a low-pass, in float64, whose crossings are found by bisection."""
+    """A pixel with a low-pass, in float64, whose crossings are found by bisection."""
 
     def __init__(self, level: float, config: SimulatorConfig, thresholds: tuple[float, float]) -> None:
         self.config, self.reference, self.u, self.v = config, level, level, level

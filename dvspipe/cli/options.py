@@ -116,8 +116,6 @@ def is_folder(config: str) -> bool:
 
 def explain_usage(error: Exception) -> str:
     """Return the message of an error of typer, with the settings that an unknown option may stand for."""
-    from ..config import suggest_settings
-
     assert hasattr(error, "format_message")
     message: str = error.format_message()
     option, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
@@ -126,6 +124,8 @@ def explain_usage(error: Exception) -> str:
     module, model, form = SETTINGS_OF.get(context.command.name, ("", "", ""))
     if not module:
         return message
+    from ..config import suggest_settings
+
     settings = getattr(import_module(f"..{module}", __package__), model)
     suggested = [form.format(name) for name in suggest_settings(settings, option.strip("-").replace("-", "_"))]
     return f"{message}; did you mean the setting {join_names(suggested)}?" if suggested else message

@@ -28,6 +28,7 @@ from .painter import (
     EventPainter,
     Picture,
     make_palette,
+    write_picture,
 )
 
 PREVIEW_SUFFIXES = (".webm", ".mp4", ".gif", ".png")
@@ -226,8 +227,6 @@ def _write_sheet(
     zero_us: int | None,
     progress: Progress,
 ) -> None:
-    from PIL import Image
-
     settings, palette = painter.settings, make_palette(painter.settings.colours)
     if span_us is None:
         events = concatenate(chunks, sensor)
@@ -248,7 +247,7 @@ def _write_sheet(
     sheet = _tile(cells, palette[STRIP])
     legend = _draw_legend(settings, palette, sheet.shape[1])
     blank = np.broadcast_to(palette[STRIP], (len(sheet), legend.shape[1] - sheet.shape[1], 3))
-    Image.fromarray(np.concatenate([np.concatenate([sheet, blank], axis=1), legend])).save(path)
+    write_picture(np.concatenate([np.concatenate([sheet, blank], axis=1), legend]), path)
 
 
 def _tile(cells: list[NDArray[np.uint8]], gap_colour: NDArray[np.uint8]) -> NDArray[np.uint8]:

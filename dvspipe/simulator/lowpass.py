@@ -58,7 +58,7 @@ class Drive(NamedTuple):
 
 
 class FilteredPixels(NamedTuple):
-    """What a band of pixels behind a low-pass remembers, as in `SimulatorState`.
+    """What a band of pixels with a low-pass remembers, as in `SimulatorState`.
 
     Attributes:
         stages: Outputs of the low-pass stages, [order, N].
