@@ -420,8 +420,12 @@ def test_any_number_of_threads_gives_the_same_events(config: SimulatorConfig, dt
         assert concatenate([*simulate(frames, config, threads=threads)], SENSOR) == whole
 
 
-def test_threads_hold_the_images_of_a_buffer_that_is_used_again() -> None:
+@pytest.mark.parametrize("frames_per_batch", [1, 4, 20])
+def test_threads_hold_the_images_of_a_buffer_that_is_used_again(
+    frames_per_batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images = random_images(9, 6, np.uint8)
+    monkeypatch.setattr("dvspipe.simulator.simulator.BATCH_PX", frames_per_batch * images[0].size)
     buffer = np.empty_like(images[0])
 
     def reused() -> Iterable[Frame]:

@@ -22,7 +22,7 @@ from .lowpass import Drive, FilteredPixels, events_of_filtered, start_filtered
 from .noise import NoiseState, emit_noise, start_noise
 from .paths import MOST_STEPS, TILE_PX, Paths, events_of_paths, levels_of_paths
 from .upsampling import Factor, Image, Upsampler
-from .words import LONGEST_INTERVAL_US, TIME_SHIFT, Interval, Words, drop_refractory, events_in_order, sort_words
+from .words import LONGEST_INTERVAL_US, TIME_SHIFT, Interval, Words, columns_of, drop_refractory, sort_words
 
 CODE_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 INDEX_CELLS_PER_CODE = 16
@@ -249,9 +249,9 @@ class EventSimulator:
             state.sensor.height,
             TILE_PX,
         )
-        intervals = [*zip(itertools.pairwise(times), zip(*bands, strict=True), strict=True)]
+        intervals = [*zip(times, zip(*bands, strict=True), strict=False)]
         parts = self._share(
-            lambda first, stop: [_join_bands(*each, state.sensor) for each in intervals[first:stop]], len(intervals)
+            lambda first, stop: [_join(*each, state.sensor) for each in intervals[first:stop]], len(intervals)
         )
         np.copyto(state.values, images[-1])
         state.t_us = times[-1]
@@ -368,7 +368,7 @@ class EventSimulator:
         images: list[NDArray[Any]],
         paths: Paths | None,
     ) -> list[Words]:
-        """Return the events of a band of rows in each interval, in any order."""
+        """Return the events of a band of rows in each interval, in order."""
         band = _Band.of(state, first_row, stop_row)
         codes = None if state.values.dtype.kind == "f" else self._read_codes(state.values.dtype, state.transfer)
         found = []
@@ -386,7 +386,7 @@ class EventSimulator:
         pair: _Pair,
         frame: int,
     ) -> Words:
-        """Return the signal and noise events between two frames that are not in refractory periods, in any order."""
+        """Return the signal and noise events between two frames that are not in refractory periods, in order."""
         config, (before, after, paths) = self.config, pair
         indices, light = after, codes.light if codes else np.empty(0)
         if codes is None and (config.cutoff_hz or band.noise):
@@ -401,9 +401,9 @@ class EventSimulator:
             words = events_of_filtered(drive, band.pixels, interval)
         if band.noise:
             words = np.concatenate([words, *emit_noise(config, band.noise, frame, interval, indices, light)])
+        words = sort_words(words, interval.length_us)
         if band.last_us is not None:
-            period_us = round(config.refractory_period * 1e6)
-            words = drop_refractory(sort_words(words, interval.length_us), interval, period_us, band.last_us)
+            words = drop_refractory(words, interval, round(config.refractory_period * 1e6), band.last_us)
         return words
 
     def _filter_paths(
@@ -475,12 +475,19 @@ def batches(frames: Iterable[Frame], threads: int) -> Iterator[list[Frame]]:
     """Yield frames in batches that keep several threads busy; one by one for a single thread.
 
     If the frames end with an error, the frames before it are yielded first. The images of a batch are copies, since
-    the iterator of frames may reuse its buffer.
+    the iterator of frames may reuse its buffer; the next batch overwrites them.
     """
     batch: list[Frame] = []
+    buffers: dict[int, NDArray[Any]] = {}  # new memory for each batch would cost more than to copy into it
     try:
         for frame in frames:
-            batch.append(frame if threads == 1 else replace(frame, image=frame.image.copy()))
+            if threads > 1:
+                kept = buffers.get(len(batch))
+                if kept is None or kept.shape != frame.image.shape or kept.dtype != frame.image.dtype:
+                    kept = buffers[len(batch)] = np.empty_like(frame.image, order="C", subok=False)
+                np.copyto(kept, frame.image)
+                frame = replace(frame, image=kept)
+            batch.append(frame)
             if threads == 1 or len(batch) * frame.image.size >= BATCH_PX:
                 yield batch
                 batch = []
@@ -511,9 +518,7 @@ def _check(frame: Frame, before_us: int, state: SimulatorState) -> None:
         )
 
 
-def _join_bands(span_us: tuple[int, int], bands: Sequence[Words], sensor: SensorSize) -> Labelled:
+def _join(start_us: int, bands: Sequence[Words], sensor: SensorSize) -> Labelled:
     """Return the events of all bands in an interval, in order."""
-    start_us, stop_us = span_us
-    words = np.concatenate(bands) if len(bands) > 1 else bands[0]
-    t, x, y, on, noise = events_in_order(words, start_us, stop_us - start_us)
+    t, x, y, on, noise = columns_of(bands, start_us)
     return Events.from_checked(t, x, y, on, sensor), noise

@@ -6,6 +6,7 @@ From the highest bit down: 0; 31 bits of microseconds since the earlier frame; 1
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -80,39 +81,56 @@ def sort_words(words: Words, longest: int) -> Words:
     return unsorted
 
 
-def events_in_order(
-    words: Words, start_us: int, length_us: int
+@njit(cache=True, nogil=True, error_model="numpy")
+def _merge(first: Words, second: Words) -> Words:
+    """Return the words of two ascending arrays in ascending order, without branches that depend on them."""
+    merged, one = np.empty(first.size + second.size, np.int64), np.uintp(1)
+    i, j, size, other_size = np.uintp(0), np.uintp(0), np.uintp(first.size), np.uintp(second.size)
+    while (i < size) & (j < other_size):
+        word, other = first[i], second[j]
+        merged[i + j] = min(word, other)
+        taken = np.uintp(word <= other)
+        i, j = i + taken, j + (one - taken)
+    merged[i + j : i + other_size] = second[j:]
+    merged[i + other_size :] = first[i:]
+    return merged
+
+
+def columns_of(
+    bands: Sequence[Words], start_us: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int16], NDArray[np.int16], NDArray[np.bool_], NDArray[np.bool_]]:  # fmt: skip
-    """Return the columns t (counted from start_us), x, y, p and noise of the events of an interval, in order."""
+    """Return the columns t (counted from start_us), x, y, p and noise of the sorted events of bands, in order."""
+    while len(bands) > 1:
+        pairs = (bands[k : k + 2] for k in range(0, len(bands), 2))
+        bands = [_merge(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
+    (words,) = bands
     t, x, y = np.empty(words.size, np.int64), np.empty(words.size, np.int16), np.empty(words.size, np.int16)
     on, noise = np.empty(words.size, np.bool_), np.empty(words.size, np.bool_)
-    _unpack_sorted(words, start_us, length_us, t, x, y, on, noise)  # as results they would cost a microsecond each
+    _unpack(words, start_us, t, x, y, on, noise)  # as results they would cost a microsecond each
     return t, x, y, on, noise
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _unpack_sorted(
+def _unpack(
     words: Words,
     start_us: int,
-    length_us: int,
     t: NDArray[np.int64],
     x: NDArray[np.int16],
     y: NDArray[np.int16],
     on: NDArray[np.bool_],
     noise: NDArray[np.bool_],
 ) -> None:
-    """Sort words and write their columns, in one loop per column, so that the compiler vectorizes each."""
-    ordered = sort_words(words, length_us)
-    for event in range(ordered.size):
-        t[event] = start_us + (ordered[event] >> TIME_SHIFT)
-    for event in range(ordered.size):
-        x[event] = (ordered[event] >> COLUMN_SHIFT) & LARGEST_COORDINATE
-    for event in range(ordered.size):
-        y[event] = (ordered[event] >> ROW_SHIFT) & LARGEST_COORDINATE
-    for event in range(ordered.size):
-        on[event] = ordered[event] & 1
-    for event in range(ordered.size):
-        noise[event] = (ordered[event] >> NOISE_SHIFT) & 1
+    """Write the columns of words, in one loop per column, so that the compiler vectorizes each."""
+    for event in range(words.size):
+        t[event] = start_us + (words[event] >> TIME_SHIFT)
+    for event in range(words.size):
+        x[event] = (words[event] >> COLUMN_SHIFT) & LARGEST_COORDINATE
+    for event in range(words.size):
+        y[event] = (words[event] >> ROW_SHIFT) & LARGEST_COORDINATE
+    for event in range(words.size):
+        on[event] = words[event] & 1
+    for event in range(words.size):
+        noise[event] = (words[event] >> NOISE_SHIFT) & 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
