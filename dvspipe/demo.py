@@ -18,6 +18,8 @@ from .synthesis import GESTURE_SENSOR, GESTURES, gesture_frames, record_gesture
 from .training import TrainConfig, TrainingCallback, measure_step, train
 from .video import write_video
 
+Tell = Callable[[str], object]
+
 SHOWN_LABEL = GESTURES.index("right_arm_clockwise")
 SHOWN_PERSON = 1000  # a number that neither training nor test draws
 CLASSIFIER = "gesture-synthetic"
@@ -69,7 +71,7 @@ class Demo:
     next_commands: tuple[str, ...]
 
 
-def show_first(folder: Path, seed: int = 0, tell: Callable[[str], object] = lambda _: None) -> FirstLook:
+def show_first(folder: Path, seed: int = 0, tell: Tell = lambda _: None) -> FirstLook:
     """Render a video of a gesture, convert it to events, and classify these with the included network.
 
     Args:
@@ -125,14 +127,15 @@ def measure_speed() -> Speed:
     return Speed(clip_s, measure_step(config, GESTURE_SENSOR, GESTURES))
 
 
-def run_demo(folder: Path, config: TrainConfig, callback: TrainingCallback) -> Demo:
+def run_demo(folder: Path, config: TrainConfig, callback: TrainingCallback, tell: Tell = lambda _: None) -> Demo:
     """Train a network on rendered people, test it on others, and classify the recording of the first look with it.
 
     Args:
         folder: The folder of the first look; gets everything that training leaves, preview.gif, trained/ with the
             answer, and report.html.
         config: The experiment, as `choose_training` returns it.
-        callback: Called with what happens.
+        callback: Called with what happens in the training.
+        tell: Called with what is done next.
 
     Raises:
         FileError: The folder cannot be written to.
@@ -140,6 +143,7 @@ def run_demo(folder: Path, config: TrainConfig, callback: TrainingCallback) -> D
     video, events = folder / "gesture.webm", folder / "gesture.h5"
     preview = write_preview(iterate(events), GESTURE_SENSOR, folder / "preview.gif")
     run = train(config, folder, command="dvspipe demo", callback=callback)
+    tell("classifying the first recording with the trained network, and drawing the report")
     look = _classify(events, str(run.checkpoint), folder / "trained")
     shown = GESTURES[SHOWN_LABEL].replace("_", " ")
     write_training_page(

@@ -145,6 +145,7 @@ def demo(
     notes.print(f"{look.page} shows it (synthetic)")
     if not minutes:
         return
+    notes.print("measuring how fast this machine renders and trains")
     speed = measure_speed()
     config = choose_training(speed, 60 * minutes)
     data = config.data
@@ -154,7 +155,7 @@ def demo(
         f"{data.test_people}, epochs {config.optimiser.epochs}"
     )
     with _callback() as callback:
-        done = run_demo(folder, config, callback)
+        done = run_demo(folder, config, callback, notes.print)
     _print_test(done.run)
     print_answers([done.answer])
     notes.print(f"\nEverything is in {folder}, and all of it is synthetic; open {done.run.folder.report} first. Next:")

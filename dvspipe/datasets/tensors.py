@@ -291,17 +291,24 @@ def order_shards(shards: Sequence[int], owners: NDArray[np.int64], rng: np.rando
     return order
 
 
-def plain_batches(tensors: SpikeTensors, size: int, numbers: Sequence[int] | None = None) -> Iterator[Spikes]:
+def plain_batches(
+    tensors: SpikeTensors, size: int, numbers: Sequence[int] | None = None, progress: Progress = ignore_progress
+) -> Iterator[Spikes]:
     """Yield the recordings themselves, [B, T, C, H, W], prefetched in a thread.
 
     Args:
         tensors: The recordings.
         size: B; the last batch has the rest.
         numbers: Which recordings, in this order; default: all in theirs.
+        progress: Called when a batch has been used.
     """
     chosen = range(len(tensors)) if numbers is None else numbers
     parts = (chosen[start : start + size] for start in range(0, len(chosen), size))
-    return prefetch((np.stack([tensors[i][0] for i in part]) for part in parts), PREFETCHED_BATCHES)
+    used = 0
+    for batch in prefetch((np.stack([tensors[i][0] for i in part]) for part in parts), PREFETCHED_BATCHES):
+        yield batch
+        used += len(batch)
+        progress(used, len(chosen))
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from ..encoding import BinCounts
 from ..errors import ConfigError, DataError, count_noun
 from ..networks import NO_MODULES, ModuleSource, Network, run_in_pieces
 from ..networks.norms import PIECE_STEPS
+from ..parallel import Progress, ignore_progress
 from ..results import BaselineResult, EvaluationResult, RunFolder, WrongPrediction, calibration_error
 from ..results.scores import CALIBRATION_BINS, Counts
 from .callback import TrainingCallback
@@ -62,13 +63,15 @@ class Evaluation:
         return float(np.mean(self.labels == self.predicted))
 
 
-def evaluate(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> Evaluation:
+def evaluate(
+    network: nn.Module, tensors: SpikeTensors, *, batch: int, progress: Progress = ignore_progress
+) -> Evaluation:
     """Return the predictions of a network, which is set to evaluation mode, for recordings."""
     network.eval()
     device = next(network.parameters()).device
     logits: list[Tensor] = []
     with torch.no_grad():
-        for spikes in plain_batches(tensors, batch):
+        for spikes in plain_batches(tensors, batch, progress=progress):
             streams = isinstance(network, Network) and network.streams  # others see all steps at once
             steps = PIECE_STEPS if streams else spikes.shape[1]
             outputs = run_in_pieces(network, torch.from_numpy(spikes).transpose(0, 1).to(device), steps)
@@ -186,8 +189,9 @@ def evaluate_checkpoint(
     progress = partial(callback.on_progress, f"reading {part}")
     synthetic = found.is_synthetic(part)
     tensors = SpikeTensors(parts[part], TensorSettings(classifier.bins), cache=open_cache(data), progress=progress)
+    evaluation = evaluate(network, tensors, batch=batch, progress=partial(callback.on_progress, f"evaluating {part}"))
     return EvaluationResult(
-        **score(evaluate(network, tensors, batch=batch), parts[part], found.classes, classifier),
+        **score(evaluation, parts[part], found.classes, classifier),
         data=f"{count_noun(len(tensors), 'recording')} ({part}) of {found.title}{' (synthetic)' if synthetic else ''}",
         synthetic=synthetic,
         trained_on=classifier.trained_on,

@@ -11,6 +11,7 @@ from ..learning import is_linear, read_features
 from ..networks import ClassMoments, ModuleNetwork, apply_norms, find_norms, measure_norms
 from ..networks.models import StandardisedConvolution
 from ..networks.norms import PIECE_STEPS
+from ..parallel import Progress, ignore_progress
 
 MAX_RECORDINGS = 256  # that statistics are estimated on; each has a value per step and pixel
 MAX_OF_CLASS = 64  # recordings that the moments of a class are measured on
@@ -78,7 +79,9 @@ def fit_gains(network: nn.Module, tensors: SpikeTensors, *, batch: int) -> None:
             hook.remove()
 
 
-def measure_classes(network: nn.Module, tensors: SpikeTensors, classes: int, *, batch: int) -> ClassMoments | None:
+def measure_classes(
+    network: nn.Module, tensors: SpikeTensors, classes: int, *, batch: int, progress: Progress = ignore_progress
+) -> ClassMoments | None:
     """Return the moments of the inputs of all batch norms for each class; None without batch norms, and for a module.
 
     Args:
@@ -86,6 +89,7 @@ def measure_classes(network: nn.Module, tensors: SpikeTensors, classes: int, *, 
         tensors: The training part; at most MAX_OF_CLASS recordings of each class are used.
         classes: K.
         batch: Number of recordings per batch.
+        progress: Called after each batch.
     """
     if not find_norms(network) or isinstance(network, ModuleNetwork):  # whose order of dimensions is not known
         return None
@@ -94,7 +98,7 @@ def measure_classes(network: nn.Module, tensors: SpikeTensors, classes: int, *, 
     chosen = np.concatenate([order[tensors.labels[order] == label][:MAX_OF_CLASS] for label in range(classes)])
     linear = network if is_linear(network) else None
     measured, features = [], []
-    for batch_spikes in plain_batches(tensors, batch, chosen.tolist()):
+    for batch_spikes in plain_batches(tensors, batch, chosen.tolist(), progress):
         spikes = torch.from_numpy(batch_spikes).transpose(0, 1).to(device)
         measured.append(measure_norms(network, spikes)[1])
         if linear is not None:

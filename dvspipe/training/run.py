@@ -298,7 +298,8 @@ def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult
     if not processes.is_first:
         return None
     load_baseline(folder.best, network)
-    tested = evaluate(network, experiment.parts.test, batch=optimiser.batch)
+    progress = partial(experiment.callback.on_progress, "test")
+    tested = evaluate(network, experiment.parts.test, batch=optimiser.batch, progress=progress)
     return BaselineResult(
         accuracy=tested.accuracy,
         samples=len(tested.labels),
@@ -310,10 +311,12 @@ def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult
 
 def _calibrate(experiment: Experiment, path: Path) -> None:
     """Calibrate the network in a checkpoint on the validation part, and write it with the moments of its classes."""
-    parts, batch = experiment.parts, experiment.config.optimiser.batch
+    parts, batch, tell = experiment.parts, experiment.config.optimiser.batch, experiment.callback.on_progress
     classifier, network = load_checkpoint(path, str(experiment.processes.device), experiment.modules)
-    validated = evaluate(network, parts.validation, batch=batch)
-    moments = measure_classes(network, parts.train, len(classifier.classes), batch=batch)
+    validated = evaluate(network, parts.validation, batch=batch, progress=partial(tell, "calibrating"))
+    moments = measure_classes(
+        network, parts.train, len(classifier.classes), batch=batch, progress=partial(tell, "measuring the classes")
+    )
     calibrated = classifier.model_copy(
         update={
             "temperature": fit_temperature(validated.logits, validated.labels),
@@ -339,13 +342,13 @@ def _test(
     """Calibrate the network of the best epoch on the validation part, test it once, and store both records."""
     experiment, folder = trainer.experiment, trainer.folder
     config, data, parts = experiment.config, experiment.data, experiment.parts
-    batch = config.optimiser.batch
+    batch, tell = config.optimiser.batch, experiment.callback.on_progress
     if data.validation:
         _calibrate(experiment, folder.best)
     calibrated, network = load_checkpoint(folder.best, str(experiment.processes.device), experiment.modules)
-    trained = evaluate(network, parts.train, batch=batch)
+    trained = evaluate(network, parts.train, batch=batch, progress=partial(tell, "accuracy in training"))
     with count_activity(network) as counters:
-        tested = evaluate(network, parts.test, batch=batch)
+        tested = evaluate(network, parts.test, batch=batch, progress=partial(tell, "test"))
     layers = summarize_layers(counters, counted=config.bins.dtype.kind == "u")
     scores = score(tested, data.test, data.classes, calibrated)
     activity = record_activity(layers, network, parts.test, data, config.bins, scores["wrong"])

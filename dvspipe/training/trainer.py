@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 
 import torch
@@ -155,7 +155,10 @@ class Trainer:
         scores = (0.0, 0.0)
         estimate_norms(self._evaluated(), experiment.parts.train, batch=settings.batch, segment=self.segment)
         if self.processes.is_first:
-            validated = evaluate(self._evaluated(), experiment.parts.validation, batch=settings.batch)
+            progress = partial(self.callback.on_progress, f"epoch {epoch}/{settings.epochs}, validation")
+            validated = evaluate(
+                self._evaluated(), experiment.parts.validation, batch=settings.batch, progress=progress
+            )
             scores = validated.loss, validated.accuracy
         val_loss, val_accuracy = self.processes.share(scores)
         return EpochRow(
