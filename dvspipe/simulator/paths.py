@@ -26,6 +26,7 @@ from .crossings import (
     next_level,
     quiet_codes,
 )
+from .vectors import load, spread_out, store
 from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
 MOST_STEPS = 256
@@ -257,13 +258,20 @@ def _corners(picture: int, shape: tuple[int, int], x: Any, y: Any) -> Any:
 
 
 @njit(inline="always")
-def _between(fine: Any, corners: Any, at: Any) -> Any:
-    """Return the level between four neighbours, by bilinear interpolation; `at` more than the indices of `corners`."""
-    upper_left, upper_right = fine[corners[0] + at], fine[corners[1] + at]
-    lower_left, lower_right = fine[corners[2] + at], fine[corners[3] + at]
-    upper = upper_left + corners[4] * (upper_right - upper_left)
-    lower = lower_left + corners[4] * (lower_right - lower_left)
-    return upper + corners[5] * (lower - upper)
+def _between(upper_left: Any, upper_right: Any, lower_left: Any, lower_right: Any, across: Any, down: Any) -> Any:
+    """Return the level between four neighbours, by bilinear interpolation."""
+    upper = upper_left + across * (upper_right - upper_left)
+    lower = lower_left + across * (lower_right - lower_left)
+    return upper + down * (lower - upper)
+
+
+@njit(inline="always")
+def _row_between(fine: Any, corners: Any, parts: Any, at: Any, square: Any) -> Any:
+    """Return the levels of a row of a cell, each between four neighbours, `at` more than the indices of `corners`."""
+    return _between(
+        load(fine, corners[0] + at, square), load(fine, corners[1] + at, square), load(fine, corners[2] + at, square),
+        load(fine, corners[3] + at, square), parts[0], parts[1],
+    )  # fmt: skip
 
 
 @njit(error_model="numpy")
@@ -278,23 +286,22 @@ def _level_near(fine: NDArray[np.float32], picture: int, shape: tuple[int, int],
     row, row_below = (down & 1) * 2 * size + (down >> 1) * width, (below & 1) * 2 * size + (below >> 1) * width
     first = 4 * picture * size
     column, next_one = first + (across & 1) * size + (across >> 1), first + (after & 1) * size + (after >> 1)
-    corners = (
-        np.uintp(row + column), np.uintp(row + next_one), np.uintp(row_below + column), np.uintp(row_below + next_one),
-        fine_x - np.float32(across), fine_y - np.float32(down),
+    return _between(
+        fine[np.uintp(row + column)], fine[np.uintp(row + next_one)], fine[np.uintp(row_below + column)],
+        fine[np.uintp(row_below + next_one)], fine_x - np.float32(across), fine_y - np.float32(down),
     )  # fmt: skip
-    return _between(fine, corners, np.uintp(0))
 
 
 @njit(inline="always")
-def _follow(first: Any, second: Any, t: Any, last: Any, end: Any, doubt: Any) -> Any:
-    """Return the level of a pixel at the fraction t of the interval, as `upsampling` says.
+def _follow(first: Any, second: Any, rest: Any, t: Any, last: Any, end: Any, doubt: Any) -> Any:
+    """Return the level of a pixel, or of several, at the fraction t = 1 - rest of the interval, as `upsampling` says.
 
     `first` and `second` are those of the earlier and the later frame on its path, `last` that of the previous step,
     `end` that in the later frame.
     """
     least = min(max(first, second) + doubt, min(last, end))
     most = max(min(first, second) - doubt, max(last, end))
-    return min(max(first * (np.float32(1) - t) + second * t, least), most)
+    return min(max(first * rest + second * t, least), most)
 
 
 @njit(inline="always")
@@ -326,11 +333,15 @@ def _step(
     x0, y0, x1, y1 = x - t * shift_x, y - t * shift_y, x + rest * shift_x, y + rest * shift_y
     if (cell.kind == 0) & _is_inside(x0, y0, shape, side) & _is_inside(x1, y1, shape, side):
         before, after = _corners(0, shape, x0, y0), _corners(1, shape, x1, y1)
+        parts0 = spread_out(before[4], square), spread_out(before[5], square)
+        parts1 = spread_out(after[4], square), spread_out(after[5], square)
+        rests, times, doubts = spread_out(rest, square), spread_out(t, square), spread_out(cell.doubt, square)
         for r in range(side):
-            for k in range(side):
-                at, pixel = np.uintp(r * shape[1] + k), np.uintp(r * side + k)
-                first, second = _between(fine, before, at), _between(fine, after, at)
-                levels[now + pixel] = _follow(first, second, t, levels[last + pixel], levels[end + pixel], cell.doubt)
+            at, row = np.uintp(r * shape[1]), np.uintp(r * side)
+            first = _row_between(fine, before, parts0, at, square)
+            second = _row_between(fine, after, parts1, at, square)
+            lasts, ends = load(levels, last + row, square), load(levels, end + row, square)
+            store(levels, now + row, _follow(first, second, rests, times, lasts, ends, doubts))
         return
     for r in range(side):
         for k in range(side):
@@ -341,10 +352,11 @@ def _step(
                 first = second
             if cell.kind & LEAVING:
                 second = first
-            levels[now + pixel] = _follow(first, second, t, levels[last + pixel], levels[end + pixel], cell.doubt)
+            lasts, ends = levels[last + pixel], levels[end + pixel]
+            levels[now + pixel] = _follow(first, second, rest, t, lasts, ends, cell.doubt)
 
 
-@njit(error_model="numpy")
+@njit(inline="always")
 def _cell_at(paths: Paths, x: int, y: int) -> _Cell:
     """Return the cell whose first pixel is (x, y); a pixel beside the last complete cell moves as that one."""
     i = np.uintp(min(y // len(paths.square), paths.forward.shape[0] - 1))
@@ -355,7 +367,7 @@ def _cell_at(paths: Paths, x: int, y: int) -> _Cell:
     )  # fmt: skip
 
 
-@njit(error_model="numpy")
+@njit(inline="always")
 def _range_of_paths(cell: _Cell, side: int, extremes: NDArray[np.float32]) -> tuple[Any, Any]:
     """Return a lowest and a highest level that no level on the paths of a cell exceeds, apart from those of the frames.
 
@@ -380,7 +392,7 @@ def _range_of_paths(cell: _Cell, side: int, extremes: NDArray[np.float32]) -> tu
     return lowest - BEYOND, highest + BEYOND
 
 
-@njit(error_model="numpy")
+@njit(inline="always")
 def _bounds(
     k: int, zeros: NDArray[np.float64], numbers: NDArray[np.int64], pixels: Pixels
 ) -> tuple[Reference, float, float]:
@@ -392,7 +404,7 @@ def _bounds(
     return reference, next_level(reference, -1), next_level(reference, 1)
 
 
-@njit(error_model="numpy")
+@njit(inline="always")
 def _read_cell(
     cell: _Cell, square: tuple[int, ...], before: NDArray[Any], after: NDArray[Any], table: CodeTable | None,
     pixels: Pixels, extremes: NDArray[np.float32], band: tuple[int, int, int], work: _Work,
@@ -433,13 +445,17 @@ def _read_cell(
 
 @njit(error_model="numpy")
 def _cross(
-    cell: _Cell, square: tuple[int, ...], steps: int, table: CodeTable | None, pixels: Pixels, work: _Work,
+    cell: _Cell, first: int, square: tuple[int, ...], steps: int, table: CodeTable | None, pixels: Pixels, work: _Work,
     words: Words, filled: Any,
-) -> tuple[Words, Any]:  # fmt: skip
-    """Append the events of the pixels of a cell to `words`; return them and their number.
+) -> tuple[int, Any]:  # fmt: skip
+    """Append the events of the pixels of a cell from number `first` on to `words`.
+
+    Stops before a pixel whose events do not fit. Called again with more room and what it returned, it resumes there.
+    (Words that grew in the loop over steps would cost a counted reference for each step.)
 
     Args:
         cell: The cell.
+        first: The pixel.
         square: As in `Paths`.
         steps: Number of steps.
         table: The levels of grey codes; None for levels.
@@ -447,11 +463,15 @@ def _cross(
         work: The levels.
         words: The events so far.
         filled: Their number.
+
+    Returns:
+        The number of the pixel at which to resume, or that of all pixels if all are done; and the number of events.
     """
     edges_us, _, levels, spread, ends, zeros, numbers = work
     side = len(square)
     area, low, high, net, off = side * side, pixels.low, pixels.high, pixels.net, pixels.off
-    for k in range(area):
+    room = np.uintp(words.size)
+    for k in range(first, area):
         pixel = np.uintp(numbers[k])
         if numbers[k] < 0:
             continue
@@ -466,16 +486,17 @@ def _cross(
                 continue
             rising, since_us = np.int64(level > last), edges_us[step - 1]
             way, scale = 2 * rising - 1, (edges_us[step] - since_us) / (level - last)
-            crossing = next_level(reference, way)
+            crossing = upper if rising else lower
             while way * crossing <= way * level:
-                if filled == words.size:
-                    words = grow(words)
+                if filled == room:
+                    return k, fired
                 at_us = since_us + np.int64((crossing - last) * scale + 0.5)
                 words[filled] = (at_us << TIME_SHIFT) | place | rising
                 filled += np.uintp(1)
                 reference = move_reference(reference, way)
                 crossing = next_level(reference, way)
-            upper, lower = next_level(reference, 1), next_level(reference, -1)
+            opposite = next_level(reference, -way)
+            upper, lower = (crossing, opposite) if rising else (opposite, crossing)
         if filled == fired:
             continue
         net[pixel] = reference.net
@@ -485,7 +506,7 @@ def _cross(
             high[pixel], low[pixel] = hair_below(upper), hair_above(lower)
         else:
             low[pixel], high[pixel] = quiet_codes(upper, lower, table)
-    return words, filled
+    return area, filled
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -538,10 +559,16 @@ def events_of_paths(
             for step in range(1, steps):
                 places = (step - 1) * area, steps * area, step * area
                 _step(cell, square, fine, shape, fractions[step], levels, places)
-                for k in range(area):
-                    now = levels[np.uintp(step * area + k)]
-                    spread[k], spread[area + k] = min(spread[k], now), max(spread[area + k], now)
-            words, filled = _cross(cell, square, steps, table, pixels, work, words, filled)
+                for row in range(0, area, side):
+                    now = load(levels, np.uintp(step * area + row), square)
+                    low, high = np.uintp(row), np.uintp(area + row)
+                    store(spread, low, min(load(spread, low, square), now))
+                    store(spread, high, max(load(spread, high, square), now))
+            done = 0
+            while done < area:
+                done, filled = _cross(cell, done, square, steps, table, pixels, work, words, filled)
+                if done < area:
+                    words = grow(words)
     return words[:filled]
 
 
