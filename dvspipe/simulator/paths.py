@@ -41,6 +41,20 @@ BLOCK_PX = 4  # side of the squares whose lowest and highest level are known
 BEYOND = 2 * LARGEST_OVERSHOOT + np.float32(1e-4)  # of these: overshoot in both directions, and rounding
 
 
+class Picture(NamedTuple):
+    """The levels of a frame, in the tiles where they are needed.
+
+    Attributes:
+        fine: float32 [2, 2, H, W], the levels at the pixels (place 0 of the first and second dimension), half way to
+            the next row (1, 0), column (0, 1) or both.
+        extremes: float32 [2, H / BLOCK_PX, W / BLOCK_PX], the lowest (0) and highest (1) level in each block, including
+            the row and the column after it.
+    """
+
+    fine: NDArray[np.float32]
+    extremes: NDArray[np.float32]
+
+
 class Paths(NamedTuple):
     """The motion between two frames, per cell of a few pixels, and their pictures.
 
@@ -53,10 +67,8 @@ class Paths(NamedTuple):
             UNEXPLAINED if the level follows a straight line.
         steps: uint16 [H / TILE_PX, W / TILE_PX], steps of equal length; 1 if the levels follow straight lines.
         square: As many zeros as the side of the square cells has pixels, 2 or 4: the compiler knows how many.
-        fine: float32 [2, 2, 2, H, W], in the tiles where they are needed: the levels of both frames at the pixels
-            (place 0 of the second and third dimension) and half way to the next row (1, 0), column (0, 1) or both.
-        extremes: float32 [2, 2, H / BLOCK_PX, W / BLOCK_PX], in the same tiles: the lowest (0) and highest (1) level of
-            both frames in each block, including the row and the column after it.
+        before: The earlier frame.
+        after: The later frame.
     """
 
     forward: NDArray[np.float32]
@@ -65,8 +77,8 @@ class Paths(NamedTuple):
     kind: NDArray[np.uint8]
     steps: NDArray[np.uint16]
     square: tuple[int, ...]
-    fine: NDArray[np.float32]
-    extremes: NDArray[np.float32]
+    before: Picture
+    after: Picture
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -115,9 +127,7 @@ def _halfway(a: Any, b: Any, c: Any, d: Any) -> Any:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def refine(levels: NDArray[np.float32], tiles: NDArray[np.bool_], fine: NDArray[np.float32]) -> None:
-    """Write the levels at half the spacing, by cubic convolution, to `fine` in the marked tiles.
-
-    `fine` is [2, 2, H, W], as a part of `Paths.fine`.
+    """Write the levels at half the spacing, by cubic convolution, to `Picture.fine` in the marked tiles.
 
     Bilinear interpolation of these is as sharp as cubic interpolation of the levels, and costs little more than
     bilinear interpolation of the levels, which blurs: 2 % instead of 1 % of the events of a textured scene are missed.
@@ -145,7 +155,7 @@ def refine(levels: NDArray[np.float32], tiles: NDArray[np.bool_], fine: NDArray[
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def find_extremes(levels: NDArray[np.float32], tiles: NDArray[np.bool_], extremes: NDArray[np.float32]) -> None:
-    """Write the lowest and highest level of the blocks of the marked tiles to `extremes`, as in `Paths`, of a frame."""
+    """Write the lowest and highest level of the blocks of the marked tiles to `Picture.extremes`."""
     height, width = levels.shape
     for i in range(extremes.shape[1]):
         bottom = min((i + 1) * BLOCK_PX, height - 1)
@@ -233,11 +243,10 @@ def _make_work(area: int) -> _Work:
 
 
 @njit(error_model="numpy")
-def _corners(picture: int, shape: tuple[int, int], x: Any, y: Any) -> Any:
-    """Return where the four neighbours of a position are in the flat fine pictures, and the place between them.
+def _corners(shape: tuple[int, int], x: Any, y: Any) -> Any:
+    """Return where the four neighbours of a position are in a flat fine picture, and the place between them.
 
     Args:
-        picture: 0 for the pictures of the earlier frame, 1 for those of the later one.
         shape: Rows and columns.
         x: Column, inside the picture.
         y: Row, likewise.
@@ -249,8 +258,8 @@ def _corners(picture: int, shape: tuple[int, int], x: Any, y: Any) -> Any:
     size = shape[0] * shape[1]
     across, down = np.int64(np.float32(2) * x), np.int64(np.float32(2) * y)
     part_x, part_y = np.float32(2) * x - np.float32(across), np.float32(2) * y - np.float32(down)
-    top = 4 * picture * size + (down & 1) * 2 * size + (down >> 1) * shape[1]
-    bottom = 4 * picture * size + ((down + 1) & 1) * 2 * size + ((down + 1) >> 1) * shape[1]
+    top = (down & 1) * 2 * size + (down >> 1) * shape[1]
+    bottom = ((down + 1) & 1) * 2 * size + ((down + 1) >> 1) * shape[1]
     left, right = (across & 1) * size + (across >> 1), ((across + 1) & 1) * size + ((across + 1) >> 1)
     return (
         np.uintp(top + left), np.uintp(top + right), np.uintp(bottom + left), np.uintp(bottom + right), part_x, part_y
@@ -275,8 +284,8 @@ def _row_between(fine: Any, corners: Any, parts: Any, at: Any, square: Any) -> A
 
 
 @njit(error_model="numpy")
-def _level_near(fine: NDArray[np.float32], picture: int, shape: tuple[int, int], x: Any, y: Any) -> Any:
-    """Return the level of a picture at a position; one outside has the level of the edge."""
+def _level_near(fine: NDArray[np.float32], shape: tuple[int, int], x: Any, y: Any) -> Any:
+    """Return the level of a flat fine picture at a position; one outside has the level of the edge."""
     height, width = shape
     size, last_x, last_y = height * width, 2 * width - 1, 2 * height - 1
     fine_x = min(max(np.float32(2) * x, np.float32(0)), np.float32(last_x))
@@ -284,8 +293,7 @@ def _level_near(fine: NDArray[np.float32], picture: int, shape: tuple[int, int],
     across, down = np.int64(fine_x), np.int64(fine_y)
     after, below = min(int(across + 1), last_x), min(int(down + 1), last_y)
     row, row_below = (down & 1) * 2 * size + (down >> 1) * width, (below & 1) * 2 * size + (below >> 1) * width
-    first = 4 * picture * size
-    column, next_one = first + (across & 1) * size + (across >> 1), first + (after & 1) * size + (after >> 1)
+    column, next_one = (across & 1) * size + (across >> 1), (after & 1) * size + (after >> 1)
     return _between(
         fine[np.uintp(row + column)], fine[np.uintp(row + next_one)], fine[np.uintp(row_below + column)],
         fine[np.uintp(row_below + next_one)], fine_x - np.float32(across), fine_y - np.float32(down),
@@ -312,15 +320,16 @@ def _is_inside(x: Any, y: Any, shape: tuple[int, int], side: int) -> Any:
 
 @njit(error_model="numpy")
 def _step(
-    cell: _Cell, square: tuple[int, ...], fine: NDArray[np.float32], shape: tuple[int, int], t: Any,
-    levels: NDArray[np.float32], steps: tuple[int, int, int],
+    cell: _Cell, square: tuple[int, ...], earlier: NDArray[np.float32], later: NDArray[np.float32],
+    shape: tuple[int, int], t: Any, levels: NDArray[np.float32], steps: tuple[int, int, int],
 ) -> None:  # fmt: skip
     """Write the levels of the pixels of a cell at the fraction t of the interval to `levels`.
 
     Args:
         cell: The cell.
         square: As in `Paths`.
-        fine: The fine pictures of both frames, flat.
+        earlier: The fine picture of the earlier frame, flat.
+        later: That of the later frame.
         shape: Rows and columns.
         t: The fraction.
         levels: [..., side * side], flat.
@@ -332,22 +341,22 @@ def _step(
     x, y = np.float32(cell.x), np.float32(cell.y)
     x0, y0, x1, y1 = x - t * shift_x, y - t * shift_y, x + rest * shift_x, y + rest * shift_y
     if (cell.kind == 0) & _is_inside(x0, y0, shape, side) & _is_inside(x1, y1, shape, side):
-        before, after = _corners(0, shape, x0, y0), _corners(1, shape, x1, y1)
+        before, after = _corners(shape, x0, y0), _corners(shape, x1, y1)
         parts0 = spread_out(before[4], square), spread_out(before[5], square)
         parts1 = spread_out(after[4], square), spread_out(after[5], square)
         rests, times, doubts = spread_out(rest, square), spread_out(t, square), spread_out(cell.doubt, square)
         for r in range(side):
-            at, row = np.uintp(r * shape[1]), np.uintp(r * side)
-            first = _row_between(fine, before, parts0, at, square)
-            second = _row_between(fine, after, parts1, at, square)
-            lasts, ends = load(levels, last + row, square), load(levels, end + row, square)
-            store(levels, now + row, _follow(first, second, rests, times, lasts, ends, doubts))
+            at, place = np.uintp(r * shape[1]), np.uintp(r * side)
+            first = _row_between(earlier, before, parts0, at, square)
+            second = _row_between(later, after, parts1, at, square)
+            lasts, ends = load(levels, last + place, square), load(levels, end + place, square)
+            store(levels, now + place, _follow(first, second, rests, times, lasts, ends, doubts))
         return
     for r in range(side):
         for k in range(side):
             pixel, column, row = np.uintp(r * side + k), np.float32(k), np.float32(r)
-            first = _level_near(fine, 0, shape, x0 + column, y0 + row)
-            second = _level_near(fine, 1, shape, x1 + column, y1 + row)
+            first = _level_near(earlier, shape, x0 + column, y0 + row)
+            second = _level_near(later, shape, x1 + column, y1 + row)
             if cell.kind & ENTERING:
                 first = second
             if cell.kind & LEAVING:
@@ -368,28 +377,30 @@ def _cell_at(paths: Paths, x: int, y: int) -> _Cell:
 
 
 @njit(inline="always")
-def _range_of_paths(cell: _Cell, side: int, extremes: NDArray[np.float32]) -> tuple[Any, Any]:
-    """Return a lowest and a highest level that no level on the paths of a cell exceeds, apart from those of the frames.
+def _range_of_paths(cell: _Cell, side: int, way: Any, extremes: NDArray[np.float32]) -> tuple[Any, Any]:
+    """Return the lowest and the highest level of a frame on the paths of a cell, apart from ringing.
 
-    `_step` makes a level of one of either picture and those of the frames, and never leaves their range. The positions
-    are in the rectangle of the displacements 0, F01 and -F10.
+    The positions are in the rectangle of the displacements 0, F01 and -F10.
+
+    Args:
+        cell: The cell.
+        side: Its side.
+        way: -1 for the earlier frame, 1 for the later one, as float32.
+        extremes: Those of the frame.
     """
-    rows, columns = extremes.shape[2], extremes.shape[3]
+    rows, columns = extremes.shape[1], extremes.shape[2]
     lowest, highest, zero = np.float32(np.inf), np.float32(-np.inf), np.float32(0)
-    for picture in range(2):
-        way = np.float32(2 * picture - 1)
-        ahead_x, ahead_y = way * cell.forward_x, way * cell.forward_y
-        back_x, back_y = way * (cell.forward_x - cell.apart_x), way * (cell.forward_y - cell.apart_y)
-        left, right = cell.x + min(zero, ahead_x, back_x), cell.x + side - 1 + max(zero, ahead_x, back_x)
-        top, bottom = cell.y + min(zero, ahead_y, back_y), cell.y + side - 1 + max(zero, ahead_y, back_y)
-        first_row, first_column = max(int(top) // BLOCK_PX, 0), max(int(left) // BLOCK_PX, 0)
-        last_row = max(min(int(bottom) // BLOCK_PX, rows - 1), 0)
-        last_column = max(min(int(right) // BLOCK_PX, columns - 1), 0)
-        for i in range(min(first_row, rows - 1), last_row + 1):
-            for j in range(min(first_column, columns - 1), last_column + 1):
-                lowest = min(lowest, extremes[picture, 0, i, j])
-                highest = max(highest, extremes[picture, 1, i, j])
-    return lowest - BEYOND, highest + BEYOND
+    ahead_x, ahead_y = way * cell.forward_x, way * cell.forward_y
+    back_x, back_y = way * (cell.forward_x - cell.apart_x), way * (cell.forward_y - cell.apart_y)
+    left, right = cell.x + min(zero, ahead_x, back_x), cell.x + side - 1 + max(zero, ahead_x, back_x)
+    top, bottom = cell.y + min(zero, ahead_y, back_y), cell.y + side - 1 + max(zero, ahead_y, back_y)
+    first_row, first_column = max(int(top) // BLOCK_PX, 0), max(int(left) // BLOCK_PX, 0)
+    last_row = max(min(int(bottom) // BLOCK_PX, rows - 1), 0)
+    last_column = max(min(int(right) // BLOCK_PX, columns - 1), 0)
+    for i in range(min(first_row, rows - 1), last_row + 1):
+        for j in range(min(first_column, columns - 1), last_column + 1):
+            lowest, highest = min(lowest, extremes[0, i, j]), max(highest, extremes[1, i, j])
+    return lowest, highest
 
 
 @njit(inline="always")
@@ -407,9 +418,11 @@ def _bounds(
 @njit(inline="always")
 def _read_cell(
     cell: _Cell, square: tuple[int, ...], before: NDArray[Any], after: NDArray[Any], table: CodeTable | None,
-    pixels: Pixels, extremes: NDArray[np.float32], band: tuple[int, int, int], work: _Work,
+    pixels: Pixels, extremes: tuple[NDArray[np.float32], NDArray[np.float32]], band: tuple[int, int, int], work: _Work,
 ) -> bool:  # fmt: skip
     """Read the pixels of a cell; return whether one could fire, whatever the levels on its path.
+
+    `_step` makes a level of one of either frame on the path and those of the pixel, and never leaves their range.
 
     Args:
         cell: The cell.
@@ -418,14 +431,16 @@ def _read_cell(
         after: Those in the later frame.
         table: The levels of grey codes; None for levels.
         pixels: What the pixels remember.
-        extremes: As in `Paths`.
+        extremes: Those of the pictures of both frames.
         band: Columns, first row and last row (exclusive) of the values.
         work: Gets `ends`, `zeros` and `numbers`.
     """
     ends, zeros, numbers = work.ends, work.zeros, work.numbers
     side, one, can_fire = len(square), np.uintp(1), False
     area, (width, first_row, last_row) = side * side, band
-    lowest, highest = _range_of_paths(cell, side, extremes)
+    lowest0, highest0 = _range_of_paths(cell, side, np.float32(-1), extremes[0])
+    lowest1, highest1 = _range_of_paths(cell, side, np.float32(1), extremes[1])
+    lowest, highest = min(lowest0, lowest1) - BEYOND, max(highest0, highest1) + BEYOND
     for k in range(area):
         column, row = cell.x + k % side, cell.y + k // side
         inside = (column < width) & (row < last_row)
@@ -532,8 +547,9 @@ def events_of_paths(
         interval: The time and the rows of the band, which begins with a row of tiles.
     """
     words, filled = np.empty(after.size // 8 + FIRST_ROOM, np.int64), np.uintp(0)
-    square, fine, extremes = paths.square, paths.fine.reshape(-1), paths.extremes
-    width, first_row, shape = interval.width, interval.first_row, (paths.fine.shape[3], paths.fine.shape[4])
+    square, extremes = paths.square, (paths.before.extremes, paths.after.extremes)
+    earlier, later = paths.before.fine.reshape(-1), paths.after.fine.reshape(-1)
+    width, first_row, shape = interval.width, interval.first_row, paths.before.fine.shape[2:]
     last_row, side, known = first_row + after.size // width, len(square), 0
     area, band, work = side * side, (width, first_row, last_row), _make_work(side * side)
     edges_us, fractions, levels, spread, ends, _, _ = work
@@ -558,12 +574,12 @@ def events_of_paths(
                 spread[k], spread[area + k] = levels[k], levels[k]
             for step in range(1, steps):
                 places = (step - 1) * area, steps * area, step * area
-                _step(cell, square, fine, shape, fractions[step], levels, places)
+                _step(cell, square, earlier, later, shape, fractions[step], levels, places)
                 for row in range(0, area, side):
                     now = load(levels, np.uintp(step * area + row), square)
-                    low, high = np.uintp(row), np.uintp(area + row)
-                    store(spread, low, min(load(spread, low, square), now))
-                    store(spread, high, max(load(spread, high, square), now))
+                    lowest, highest = np.uintp(row), np.uintp(area + row)
+                    store(spread, lowest, min(load(spread, lowest, square), now))
+                    store(spread, highest, max(load(spread, highest, square), now))
             done = 0
             while done < area:
                 done, filled = _cross(cell, done, square, steps, table, pixels, work, words, filled)
@@ -588,7 +604,8 @@ def levels_of_paths(
         t: The fraction, greater than at the previous step.
     """
     now = before + t * (after - before)
-    square, fine, shape = paths.square, paths.fine.reshape(-1), (paths.fine.shape[3], paths.fine.shape[4])
+    square, shape = paths.square, paths.before.fine.shape[2:]
+    earlier, later = paths.before.fine.reshape(-1), paths.after.fine.reshape(-1)
     side, width = len(square), shape[1]
     area, last_row = side * side, first_row + before.size // width
     levels, places = np.empty(3 * area, np.float32), (0, area, 2 * area)
@@ -603,7 +620,7 @@ def levels_of_paths(
                 column, row = min(x + k % side, width - 1), min(y + k // side, last_row - 1)
                 pixel = (row - first_row) * width + column
                 levels[k], levels[area + k] = last[pixel], after[pixel]
-            _step(cell, square, fine, shape, np.float32(t), levels, places)
+            _step(cell, square, earlier, later, shape, np.float32(t), levels, places)
             for k in range(area):
                 column, row = x + k % side, y + k // side
                 if column < width and row < last_row:

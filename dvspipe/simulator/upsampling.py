@@ -42,6 +42,7 @@ from .paths import (
     TILE_PX,
     UNEXPLAINED,
     Paths,
+    Picture,
     find_extremes,
     reach_of_tiles,
     refine,
@@ -101,8 +102,12 @@ class Upsampler:
         )
         self._positions = np.dstack([columns, rows])
         # new arrays of this size come from the system page by page, which costs more than the arithmetic
-        self._fine = np.empty((2, 2, 2, height, width), np.float32)
-        self._extremes = np.empty((2, 2, -(-height // BLOCK_PX), -(-width // BLOCK_PX)), np.float32)
+        blocks = -(-height // BLOCK_PX), -(-width // BLOCK_PX)
+        self._before, self._after = (
+            Picture(np.empty((2, 2, *shape), np.float32), np.empty((2, *blocks), np.float32)) for _ in range(2)
+        )
+        self._latest: Image | None = None  # the levels of `_after`
+        self._refined = np.zeros([-(-side // TILE_PX) for side in shape], np.bool_)  # its tiles that are complete
 
     def paths(self, before: Image, after: Image, interval_us: int, both: Both) -> Paths | None:
         """Return the paths between two frames; None if all levels follow straight lines.
@@ -124,7 +129,7 @@ class Upsampler:
             return None
         greys = self._greys(before, after)
         forward, backward = both(lambda way: self._flow(way, greys[way], greys[1 - way]))
-        reach = np.empty([-(-side // TILE_PX) for side in self.shape], np.float32)
+        reach = np.empty(self._refined.shape, np.float32)
         reach_of_tiles(forward, backward, self._cell_px, reach)
         steps = self._count_steps(forward, changed, reach, interval_us)
         moving = steps > 1
@@ -133,11 +138,18 @@ class Upsampler:
         checked = self._check(before, after, forward, backward, change)
         if checked is None:
             return None
-        needed = spread_tiles(moving, reach + 1, True)
-        for levels, fine, extremes in zip((before, after), self._fine, self._extremes, strict=True):
-            refine(levels, needed, fine)
-            find_extremes(levels, needed, extremes)
-        return Paths(*checked, steps, (0,) * self._cell_px, self._fine, self._extremes)
+        self._refine(before, after, spread_tiles(moving, reach + 1, True))
+        return Paths(*checked, steps, (0,) * self._cell_px, self._before, self._after)
+
+    def _refine(self, before: Image, after: Image, tiles: NDArray[np.bool_]) -> None:
+        """Complete some tiles of the pictures of two frames, the earlier of which is often the later one of before."""
+        if self._latest is None or not np.array_equal(before, self._latest):
+            self._refined[:] = False
+        self._before, self._after = self._after, self._before
+        for levels, picture, lacking in ((before, self._before, tiles & ~self._refined), (after, self._after, tiles)):
+            refine(levels, lacking, picture.fine)
+            find_extremes(levels, lacking, picture.extremes)
+        self._latest, self._refined = after, tiles
 
     def _greys(self, *levels: Image) -> list[NDArray[np.uint8]]:
         """Return levels as 8-bit images on a common scale, for the flow: halved, except those of small pictures."""
