@@ -349,9 +349,11 @@ def _test(
     trained = evaluate(network, parts.train, batch=batch, progress=partial(tell, "accuracy in training"))
     with count_activity(network) as counters:
         tested = evaluate(network, parts.test, batch=batch, progress=partial(tell, "test"))
+    tell("recording what the layers do", 0, 1)
     layers = summarize_layers(counters, counted=config.bins.dtype.kind == "u")
     scores = score(tested, data.test, data.classes, calibrated)
     activity = record_activity(layers, network, parts.test, data, config.bins, scores["wrong"])
+    tell("comparing with the number of events alone", 0, 1)
     outcome = Outcome(
         config=config,
         data=data,
