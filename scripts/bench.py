@@ -18,9 +18,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -48,6 +49,7 @@ CONVERT_REPEATS = FORMAT_REPEATS = 3
 FPS = 30
 EVENTS = 10_000_000
 CHUNK_EVENTS = 65_536
+UPSAMPLED, UPSAMPLED_FRAMES = ("walk.mkv", "yes.mkv", "milk.mkv", "cockatoo.mp4"), 24
 HOUR_FRAMES = 30, 300  # the difference is without the start
 SCALE_VIDEOS, SCALE_FRAMES, SCALE_RECORDINGS = 200, 300, (100, 2000)
 
@@ -233,6 +235,30 @@ def _pixels(frames: list[Frame]) -> int:
     return frames[0].image.size * (len(frames) - 1)
 
 
+def bench_upsampling(options: Options) -> Iterator[Figure]:
+    """Pairs of frames in memory to events with motion-compensated steps, one core; and the memory of a 1080p video."""
+    if options.data is None:
+        return _skip("upsampling", "--data gives no videos")
+    for name in UPSAMPLED:
+        source = open_video(options.data / "video" / name).frames()
+        frames = [replace(one, image=one.image.copy()) for one in itertools.islice(source, UPSAMPLED_FRAMES)]
+        spent = _measure_in_turns({way: partial(_upsample, frames, way) for way in ("auto", "off")}, REPEATS)
+        each_s, plain_s = (spent[way].cpu_s / (len(frames) - 1) for way in ("auto", "off"))
+        beside = {"ms a pair": 1000 * each_s, "without": 1000 * plain_s}
+        yield Figure(f"upsampling/{Path(name).stem}", 1 / each_s, "pairs/s", None, beside)
+    with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as folder:
+        video, out = Path(folder, "large.webm"), Path(folder, "out.h5")
+        source = open_video(options.data / "video" / UPSAMPLED[-1], VideoSettings(resize="1920x1080")).frames()
+        write_video(video, itertools.islice(source, UPSAMPLED_FRAMES))
+        for way, target in (("auto", 1), ("off", None)):
+            peak_mb = _peak_mb(video, out, "--upsample", way)
+            yield Figure(f"upsampling/1080p_memory_{way}", 450 / peak_mb, "x below 450 MB", target, {"MB": peak_mb})
+
+
+def _upsample(frames: list[Frame], way: Literal["auto", "off"]) -> None:
+    _exhaust(simulate(frames, upsample=way))
+
+
 def _simulate(frames: list[Frame], config: SimulatorConfig, **options: int) -> tuple[Spent, int]:
     """Times and number of events."""
     run: Callable[..., Iterator[Events]] = simulate
@@ -357,8 +383,8 @@ def _peaks(short: Path, long: Path, out: Path) -> Iterator[Figure]:
     yield Figure("convert/720p_memory_growth", peaks_mb[0] / peaks_mb[1], "peak of 20 s / of 200 s", 0.95)
 
 
-def _peak_mb(source: Path, out: Path) -> float:
-    command = [sys.executable, "-c", PRINT_PEAK, "convert", "--overwrite", "-o", str(out), str(source)]
+def _peak_mb(source: Path, out: Path, *further: str) -> float:
+    command = [sys.executable, "-c", PRINT_PEAK, "convert", "--overwrite", "-o", str(out), str(source), *further]
     return int(_run(command).split()[-1]) * 1024 / 1e6
 
 
@@ -916,6 +942,7 @@ BENCHES: dict[str, Callable[[Options], Iterator[Figure]]] = {
     "simulator": bench_simulator,
     "start": bench_start,
     "synthesis": bench_synthesis,
+    "upsampling": bench_upsampling,
 }
 
 
