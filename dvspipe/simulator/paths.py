@@ -221,6 +221,7 @@ class _Work(NamedTuple):
         spread: float32 [2 * N], the lowest and the highest of them.
         ends: float64 [2 * N], levels in the earlier and in the later frame.
         zeros: float64 [N], levels of `Pixels.ref0`.
+        bounds: float64 [2 * N], levels of the next OFF and of the next ON event.
         numbers: int64 [N], indices of the pixels; -1 for one that is outside the picture.
     """
 
@@ -230,6 +231,7 @@ class _Work(NamedTuple):
     spread: NDArray[np.float32]
     ends: NDArray[np.float64]
     zeros: NDArray[np.float64]
+    bounds: NDArray[np.float64]
     numbers: NDArray[np.int64]
 
 
@@ -238,7 +240,7 @@ def _make_work(area: int) -> _Work:
     return _Work(
         np.empty(MOST_STEPS + 1, np.int64), np.empty(MOST_STEPS + 1, np.float32),
         np.empty((MOST_STEPS + 1) * area, np.float32), np.empty(2 * area, np.float32),
-        np.empty(2 * area), np.empty(area), np.empty(area, np.int64),
+        np.empty(2 * area), np.empty(area), np.empty(2 * area), np.empty(area, np.int64),
     )  # fmt: skip
 
 
@@ -404,15 +406,12 @@ def _range_of_paths(cell: _Cell, side: int, way: Any, extremes: NDArray[np.float
 
 
 @njit(inline="always")
-def _bounds(
-    k: int, zeros: NDArray[np.float64], numbers: NDArray[np.int64], pixels: Pixels
-) -> tuple[Reference, float, float]:
-    """Return the reference of pixel k of a cell, and the levels of its next OFF and ON event."""
+def _reference(number: Any, zero: float, pixels: Pixels) -> Reference:
+    """Return the reference of a pixel, by its index and the level of its `Pixels.ref0`."""
     own, counted = -np.int64(pixels.pos.size > 1), -np.int64(pixels.off.size == pixels.net.size)
-    thresholds = pixels.pos[np.uintp(numbers[k] & own)], pixels.neg[np.uintp(numbers[k] & own)]
-    counts = np.int64(pixels.net[np.uintp(numbers[k])]), np.int64(pixels.off[np.uintp(numbers[k] & counted)])
-    reference = Reference(zeros[k], *counts, *thresholds)
-    return reference, next_level(reference, -1), next_level(reference, 1)
+    thresholds = pixels.pos[np.uintp(number & own)], pixels.neg[np.uintp(number & own)]
+    counts = np.int64(pixels.net[np.uintp(number)]), np.int64(pixels.off[np.uintp(number & counted)])
+    return Reference(zero, *counts, *thresholds)
 
 
 @njit(inline="always")
@@ -433,9 +432,9 @@ def _read_cell(
         pixels: What the pixels remember.
         extremes: Those of the pictures of both frames.
         band: Columns, first row and last row (exclusive) of the values.
-        work: Gets `ends`, `zeros` and `numbers`.
+        work: Gets `ends`, `zeros`, `bounds` and `numbers`.
     """
-    ends, zeros, numbers = work.ends, work.zeros, work.numbers
+    ends, zeros, bounds, numbers = work.ends, work.zeros, work.bounds, work.numbers
     side, one, can_fire = len(square), np.uintp(1), False
     area, (width, first_row, last_row) = side * side, band
     lowest0, highest0 = _range_of_paths(cell, side, np.float32(-1), extremes[0])
@@ -452,9 +451,10 @@ def _read_cell(
             ends[k], ends[area + k] = table.levels[before[pixel] + one], table.levels[after[pixel] + one]
             zeros[k] = table.levels[pixels.ref0[pixel] + one]
         if inside:
-            _, lower, upper = _bounds(k, zeros, numbers, pixels)
+            reference = _reference(numbers[k], zeros[k], pixels)
+            bounds[k], bounds[area + k] = next_level(reference, -1), next_level(reference, 1)
             least, most = min(lowest, ends[k], ends[area + k]), max(highest, ends[k], ends[area + k])
-            can_fire |= (least <= lower) | (upper <= most)
+            can_fire |= (least <= bounds[k]) | (bounds[area + k] <= most)
     return can_fire
 
 
@@ -482,7 +482,7 @@ def _cross(
     Returns:
         The number of the pixel at which to resume, or that of all pixels if all are done; and the number of events.
     """
-    edges_us, _, levels, spread, ends, zeros, numbers = work
+    edges_us, _, levels, spread, ends, zeros, bounds, numbers = work
     side = len(square)
     area, low, high, net, off = side * side, pixels.low, pixels.high, pixels.net, pixels.off
     room = np.uintp(words.size)
@@ -490,11 +490,11 @@ def _cross(
         pixel = np.uintp(numbers[k])
         if numbers[k] < 0:
             continue
-        reference, lower, upper = _bounds(k, zeros, numbers, pixels)
+        lower, upper = bounds[k], bounds[area + k]
         if (lower < min(spread[k], ends[k], ends[area + k])) & (max(spread[area + k], ends[k], ends[area + k]) < upper):
             continue
         place, level = ((cell.y + k // side) << ROW_SHIFT) | ((cell.x + k % side) << COLUMN_SHIFT), ends[k]
-        fired = filled
+        reference, fired = _reference(numbers[k], zeros[k], pixels), filled
         for step in range(1, steps + 1):
             last, level = level, np.float64(levels[np.uintp(step * area + k)]) if step < steps else ends[area + k]
             if (lower < level) & (level < upper):
@@ -552,7 +552,7 @@ def events_of_paths(
     width, first_row, shape = interval.width, interval.first_row, paths.before.fine.shape[2:]
     last_row, side, known = first_row + after.size // width, len(square), 0
     area, band, work = side * side, (width, first_row, last_row), _make_work(side * side)
-    edges_us, fractions, levels, spread, ends, _, _ = work
+    edges_us, fractions, levels, spread, ends = work[:5]
     for y in range(first_row, last_row, side):
         for x in range(0, width, side):
             steps = int(paths.steps[y // TILE_PX, x // TILE_PX])
