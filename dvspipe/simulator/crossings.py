@@ -143,6 +143,15 @@ def _lowest_above(level: float, levels: NDArray[np.float64], near: int) -> Any:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def look_up(levels: NDArray[Any], codes: NDArray[Any]) -> NDArray[Any]:
+    """Return the level of each code, like `levels.take(codes)`, which is half as fast."""
+    found = np.empty(codes.size, levels.dtype)
+    for i in range(codes.size):
+        found[i] = levels[codes[i]]
+    return found
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def quiet_codes(upper: float, lower: float, table: CodeTable) -> tuple[Any, Any]:
     """Return the lowest and the highest code whose levels are between two levels."""
     levels, cells, lowest, cells_per_level = table

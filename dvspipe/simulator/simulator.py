@@ -16,7 +16,15 @@ from ..errors import ConfigError, VideoError
 from ..events import Events, SensorSize
 from ..frames import Frame, checked_frames
 from .config import SimulatorConfig
-from .crossings import CodeTable, Pixels, events_of_codes, events_of_levels, start_quiet_codes, start_quiet_levels
+from .crossings import (
+    CodeTable,
+    Pixels,
+    events_of_codes,
+    events_of_levels,
+    look_up,
+    start_quiet_codes,
+    start_quiet_levels,
+)
 from .levels import code_levels, float_levels, intensity
 from .lowpass import Drive, FilteredPixels, events_of_filtered, start_filtered
 from .noise import NoiseState, emit_noise, start_noise
@@ -274,7 +282,8 @@ class EventSimulator:
     def _rounded_levels(self, values: NDArray[Any], transfer: str) -> Image:
         if values.dtype.kind == "f":
             return values.astype(np.float32)
-        return self._read_codes(values.dtype, transfer).rounded.take(values)
+        rounded: Image = look_up(self._read_codes(values.dtype, transfer).rounded, values)
+        return rounded
 
     def _share(self, work: Callable[[int, int], Result], count: int, unit: int = 1) -> list[Result]:
         """Return the results of `work(first, stop)` on as many parts of `count` items as there are threads.
@@ -312,7 +321,7 @@ class EventSimulator:
             noise=start_noise(config, frame.size, frame.t_us, rng) if config.noisy else None,
         )
         if config.cutoff_hz:
-            levels = codes.levels.take(values) if codes else values
+            levels = look_up(codes.levels, values) if codes else values
             state.filtered, state.high, state.pos, state.neg = start_filtered(levels, config.cutoff_order, pos, neg)
             return state
         pixels = _Band.of(state, 0, frame.size.height).pixels
@@ -410,7 +419,7 @@ class EventSimulator:
         self, pixels: FilteredPixels, interval: Interval, codes: _Codes | None, pair: _Pair, paths: Paths
     ) -> Words:
         """Return the events of a low-pass, whose input follows straight lines between the steps of the paths."""
-        before, after = (codes.levels.take(values) if codes else values for values in (pair.before, pair.after))
+        before, after = (look_up(codes.levels, values) if codes else values for values in (pair.before, pair.after))
         indices, steps, found = np.arange(after.size, dtype=np.int32), int(paths.steps.max()), []
         last, since_us = before, 0
         for number in range(1, steps + 1):
