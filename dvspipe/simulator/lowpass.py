@@ -357,44 +357,39 @@ def _filter_chunk(begin: int, drive: Drive, pixels: FilteredPixels, active: _Act
     eights = outside.view(np.uint64)
     count, chunk_end = np.uintp(0), min(begin + CHUNK_PX, after.size)
     for first in range(begin, chunk_end, BLOCK_PX):
-        stop = min(first + BLOCK_PX, chunk_end)
-        value0, value1, high, on, off = (
-            before[first:stop],
-            after[first:stop],
-            highs[first:stop],
-            ons[first:stop],
-            offs[first:stop],
-        )
-        u, v = first_stage[first:stop], last_stage[first:stop]
-        for i in range(v.size):  # looking up separately from computing, which is then vectorized: four times as fast
-            start[i] = before_level[value0[i]]
-        for i in range(v.size):
-            end[i] = after_level[value1[i]]
-        for i in range(v.size):
-            pair[i] = shares[value1[i]]
+        base, size = np.uintp(first), min(BLOCK_PX, chunk_end - first)
+        # looking up separately from computing, which is then vectorized: four times as fast
+        for i in range(size):
+            start[i] = before_level[before[base + np.uintp(i)]]
+        for i in range(size):
+            end[i] = after_level[after[base + np.uintp(i)]]
+        for i in range(size):
+            pair[i] = shares[after[base + np.uintp(i)]]
         if one_stage:
-            for i in range(v.size):
-                settled, followed = share[2 * i], share[2 * i + 1]
-                lag = start[i] - v[i]
-                last = v[i] + lag * settled + (end[i] - start[i]) * followed
+            for i in range(size):
+                at = base + np.uintp(i)
+                settled, followed, v = share[2 * i], share[2 * i + 1], last_stage[at]
+                lag = start[i] - v
+                last = v + lag * settled + (end[i] - start[i]) * followed
                 turns = lag * (end[i] - last) < 0
-                smallest = min(v[i], min(start[i], end[i]) if turns else last)
-                largest = max(v[i], max(start[i], end[i]) if turns else last)
-                outside[i] = (smallest <= high[i] - on[i] - off[i]) | (largest >= high[i])
-                old_v[i] = v[i]
-                v[i] = last
+                smallest = min(v, min(start[i], end[i]) if turns else last)
+                largest = max(v, max(start[i], end[i]) if turns else last)
+                outside[i] = (smallest <= highs[at] - ons[at] - offs[at]) | (largest >= highs[at])
+                old_v[i] = v
+                last_stage[at] = last
         else:
-            for i in range(v.size):
-                settled, followed = share[2 * i], share[2 * i + 1]
-                lag, second_lag, change = start[i] - u[i], u[i] - v[i], end[i] - start[i]
-                smallest, largest = min(start[i], end[i], u[i], v[i]), max(start[i], end[i], u[i], v[i])
-                outside[i] = (smallest <= high[i] - on[i] - off[i]) | (largest >= high[i])
-                old_u[i], old_v[i] = u[i], v[i]
+            for i in range(size):
+                at = base + np.uintp(i)
+                settled, followed, u, v = share[2 * i], share[2 * i + 1], first_stage[at], last_stage[at]
+                lag, second_lag, change = start[i] - u, u - v, end[i] - start[i]
+                smallest, largest = min(start[i], end[i], u, v), max(start[i], end[i], u, v)
+                outside[i] = (smallest <= highs[at] - ons[at] - offs[at]) | (largest >= highs[at])
+                old_u[i], old_v[i] = u, v
                 # length * exp(-length), where length = settled / (1 - followed)
                 fading = settled / (1 - followed) * (1 - settled)
-                u[i] += lag * settled + change * followed
-                v[i] += lag * (settled - fading) + second_lag * settled + change * (2 * followed - settled)
-        outside[v.size :] = 0
+                first_stage[at] += lag * settled + change * followed
+                last_stage[at] += lag * (settled - fading) + second_lag * settled + change * (2 * followed - settled)
+        outside[size:] = 0
         known = count
         for eight in range(eights.size):
             if eights[eight]:
