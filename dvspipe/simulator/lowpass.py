@@ -345,7 +345,8 @@ def _filter_chunk(begin: int, drive: Drive, pixels: FilteredPixels, active: _Act
     turns only if input - output changes its sign, and otherwise stays between its two ends. Two stages stay between the
     smallest and the largest of their first values and the input's ends.
 
-    All in one function: a helper that is inlined costs a counted reference for each array that it is given, per block.
+    All in one function, without slices: each array that is given to a helper, and each slice, would cost a counted
+    reference per block.
     """
     before, after, before_level, after_level, _, shares = drive
     stages, highs, ons, offs = pixels
@@ -367,28 +368,28 @@ def _filter_chunk(begin: int, drive: Drive, pixels: FilteredPixels, active: _Act
             pair[i] = shares[after[base + np.uintp(i)]]
         if one_stage:
             for i in range(size):
-                at = base + np.uintp(i)
-                settled, followed, v = share[2 * i], share[2 * i + 1], last_stage[at]
+                pixel = base + np.uintp(i)
+                settled, followed, v = share[2 * i], share[2 * i + 1], last_stage[pixel]
                 lag = start[i] - v
                 last = v + lag * settled + (end[i] - start[i]) * followed
                 turns = lag * (end[i] - last) < 0
                 smallest = min(v, min(start[i], end[i]) if turns else last)
                 largest = max(v, max(start[i], end[i]) if turns else last)
-                outside[i] = (smallest <= highs[at] - ons[at] - offs[at]) | (largest >= highs[at])
+                outside[i] = (smallest <= highs[pixel] - ons[pixel] - offs[pixel]) | (largest >= highs[pixel])
                 old_v[i] = v
-                last_stage[at] = last
+                last_stage[pixel] = last
         else:
             for i in range(size):
-                at = base + np.uintp(i)
-                settled, followed, u, v = share[2 * i], share[2 * i + 1], first_stage[at], last_stage[at]
+                pixel = base + np.uintp(i)
+                settled, followed, u, v = share[2 * i], share[2 * i + 1], first_stage[pixel], last_stage[pixel]
                 lag, second_lag, change = start[i] - u, u - v, end[i] - start[i]
                 smallest, largest = min(start[i], end[i], u, v), max(start[i], end[i], u, v)
-                outside[i] = (smallest <= highs[at] - ons[at] - offs[at]) | (largest >= highs[at])
+                outside[i] = (smallest <= highs[pixel] - ons[pixel] - offs[pixel]) | (largest >= highs[pixel])
                 old_u[i], old_v[i] = u, v
                 # length * exp(-length), where length = settled / (1 - followed)
                 fading = settled / (1 - followed) * (1 - settled)
-                first_stage[at] += lag * settled + change * followed
-                last_stage[at] += lag * (settled - fading) + second_lag * settled + change * (2 * followed - settled)
+                first_stage[pixel] += lag * settled + change * followed
+                last_stage[pixel] += lag * (settled - fading) + second_lag * settled + change * (2 * followed - settled)
         outside[size:] = 0
         known = count
         for eight in range(eights.size):
