@@ -319,6 +319,24 @@ def test_a_light_that_goes_on_beside_motion_gives_the_linear_events() -> None:
     assert ours == linear
 
 
+def test_events_that_need_more_room_than_there_is_at_first_are_all_kept() -> None:
+    """The bands of threads run out of room at other pixels."""
+    config = SimulatorConfig(pos_thres=0.01, neg_thres=0.01)
+    one, four = (events_of(video(9, 2), 12, config, threads) for threads in (1, 4))
+    assert len(one) > 3 * SENSOR.width * SENSOR.height
+    assert one == four
+
+
+def test_a_simulator_of_two_videos_in_turns_gives_the_events_of_each() -> None:
+    videos = video(6), video(9, seed=1)
+    expected = [[*simulate(frames, CONFIG, upsample="auto")] for frames in videos]
+    simulator, states = EventSimulator(CONFIG, upsample="auto"), [None, None]
+    for number in range(len(videos[0])):
+        for which, frames in enumerate(videos):
+            events, states[which] = simulator.step(frames[number], states[which])  # type: ignore[call-overload]
+            assert events == expected[which][number - 1] if number else not len(events)
+
+
 def test_a_simulation_resumes_at_any_frame() -> None:
     frames, complete = video(6), EventSimulator(CONFIG, upsample="auto")
     state, resumed, kept = None, None, []

@@ -142,7 +142,7 @@ class Upsampler:
         return Paths(*checked, steps, (0,) * self._cell_px, self._before, self._after)
 
     def _refine(self, before: Image, after: Image, tiles: NDArray[np.bool_]) -> None:
-        """Complete some tiles of the pictures of two frames, the earlier of which is often the later one of before."""
+        """Complete some tiles of both pictures; in a video, the earlier frame is the later one of the last pair."""
         if self._latest is None or not np.array_equal(before, self._latest):
             self._refined[:] = False
         self._before, self._after = self._after, self._before
