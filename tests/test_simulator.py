@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dvspipe.config import build, shipped_configs
-from dvspipe.errors import VideoError
+from dvspipe.errors import ConfigError, VideoError
 from dvspipe.events import Events, concatenate
 from dvspipe.frames import Frame, frames_from_arrays
 from dvspipe.simulator import EventSimulator, SimulatorConfig, simulate
@@ -418,6 +418,12 @@ def test_any_number_of_threads_gives_the_same_events(config: SimulatorConfig, dt
         assert concatenate([events for events, _ in first + second], SENSOR) == whole
         assert np.array_equal(np.concatenate([labels for _, labels in first + second]), noise)
         assert concatenate([*simulate(frames, config, threads=threads)], SENSOR) == whole
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_a_wrong_number_of_threads_is_refused(threads: int) -> None:
+    with pytest.raises(ConfigError, match=f"threads: .*found {threads}"):
+        EventSimulator(threads=threads)
 
 
 @pytest.mark.parametrize("frames_per_batch", [1, 4, 20])

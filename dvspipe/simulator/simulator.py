@@ -190,7 +190,7 @@ class EventSimulator:
         threads: Number of threads, each working on a band of rows; the events do not depend on it.
 
     Raises:
-        ConfigError: `upsample` is not a number of steps.
+        ConfigError: `upsample` is not a number of steps, or `threads` not one of threads.
 
     Example:
         >>> from dvspipe import frames_from_arrays
@@ -207,6 +207,8 @@ class EventSimulator:
             raise ConfigError(
                 f"upsample: wrong number of steps (found {upsample}, expected off, auto or 1 to {MOST_STEPS})"
             )
+        if threads < 1:
+            raise ConfigError(f"threads: wrong number (found {threads}, expected 1 or more)")
         self.config = config or SimulatorConfig()
         self.threads = threads
         self._factor: Factor = "off" if upsample == 1 else upsample
@@ -457,7 +459,7 @@ def _cross(pair: _Pair, codes: _Codes | None, pixels: Pixels, interval: Interval
 def simulate(
     frames: Iterable[Frame], config: SimulatorConfig | None = None, *, upsample: Factor = "off", threads: int = 1
 ) -> Iterator[Events]:
-    """Yield the events of a video, one chunk per pair of frames; `concatenate` joins them into one recording.
+    """Yield the events of a video, one chunk per pair of frames; `concatenate(parts, sensor)` joins them.
 
     Args:
         frames: Two or more frames, ordered by time.
@@ -466,7 +468,7 @@ def simulate(
         threads: Number of threads, as in `EventSimulator`.
 
     Raises:
-        ConfigError: `upsample` is not a number of steps.
+        ConfigError: `upsample` is not a number of steps, or `threads` not one of threads.
         VideoError: There are fewer than two frames, or they do not fit together.
     """
     simulator = EventSimulator(config, upsample=upsample, threads=threads)
