@@ -22,6 +22,7 @@ INTERRUPTED = "interrupted"
 GRACE_S = 0.6  # for work that shows progress, which is stopped there
 LIMIT_S = 1.3  # for everything; then the process ends, which takes some time itself
 POLL_S = 0.1
+REPORT_S = 0.1  # for another thread that is writing the line of an interrupt
 SHOW_CURSOR = "\r\x1b[K\x1b[?25h"  # at the beginning of an empty line
 
 
@@ -95,7 +96,9 @@ def end_interrupted() -> NoReturn:
 
     Python stops threads that return from native code while it ends, for which C++ aborts the process.
     """
-    if not Interrupt.reported:
+    if Interrupt.reported:
+        time.sleep(REPORT_S)
+    else:
         Interrupt.reported = True
         start = SHOW_CURSOR if os.isatty(2) else ""
         os.write(2, f"{start}dvspipe: {INTERRUPTED}\n".encode())
