@@ -52,8 +52,7 @@ def load(_context: Any, array: Any, index: Any, square: Any) -> Any:
     """Return the vector of the members of a flat float32 array from an unsigned index on."""
 
     def build(target: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
-        place = _place(target, builder, signature, arguments)
-        return builder.load(place, align=4)
+        return builder.load(_place(target, builder, signature, arguments, signature.return_type), align=4)
 
     return VectorType(square.count)(array, index, square), build
 
@@ -63,16 +62,15 @@ def store(_context: Any, array: Any, index: Any, vector: Any) -> Any:
     """Write a vector to a flat float32 array from an unsigned index on."""
 
     def build(target: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
-        builder.store(arguments[2], _place(target, builder, signature, arguments), align=4)
+        builder.store(arguments[2], _place(target, builder, signature, arguments, vector), align=4)
         return target.get_dummy_value()
 
     return types.void(array, index, vector), build
 
 
-def _place(target: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
-    """Return the address of the vector at the index of an array, its first two arguments."""
+def _place(target: Any, builder: ir.IRBuilder, signature: Any, arguments: Any, kind: VectorType) -> ir.Value:
+    """Return the address of a vector at the index of an array; these are the first two arguments."""
     array = cgutils.create_struct_proxy(signature.args[0])(target, builder, arguments[0])
-    kind = next(kind for kind in (signature.return_type, *signature.args) if isinstance(kind, VectorType))
     return builder.bitcast(builder.gep(array.data, [arguments[1]]), target.get_value_type(kind).as_pointer())
 
 
