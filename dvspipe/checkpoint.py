@@ -37,6 +37,7 @@ from .networks import (
     Task,
 )
 from .results import RunFolder
+from .sources import FramingConfig
 
 FORMAT = "dvspipe-classifier-1"
 MOMENTS = "class_moments."  # before the names of their tensors
@@ -60,6 +61,8 @@ class ClassifierConfig(Settings):
     """Rows of the sensor."""
     bins: BinConfig
     """How recordings become spike tensors."""
+    framing: FramingConfig = FramingConfig()
+    """Which part of a recording or video the network sees, and how videos become events."""
     inputs: int | None = Field(default=None, ge=1)
     """Channels of the network's input if it was trained on images; None: those of the bins."""
     network: NetworkConfig

@@ -246,6 +246,11 @@ def find_differences(
     return found
 
 
+def show_value(value: JsonValue) -> str:
+    """Return a value as a person writes it in `KEY=VALUE`."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def build(model: type[Model], settings: Mapping[str, object], where: str) -> Model:
     """Return the model made from plain settings.
 

@@ -192,6 +192,7 @@ def _metadata(config: ClassifierConfig) -> dict[str, str]:
         "classes": json.dumps(config.classes),
         "sensor": str(config.sensor),
         "bins": config.bins.model_dump_json(),
+        "framing": config.framing.model_dump_json(),
         "step_us": str(config.bins.step_us),
         "temperature": str(config.temperature),
         "trained_on": config.trained_on,

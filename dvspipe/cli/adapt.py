@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import count_noun
-from .infer import Checkpoint, FitMode, Hop, Overrides, Recordings, Roi, Window, build_config
+from .infer import Checkpoint, FitMode, Hop, Overrides, Recordings, Roi, Window, build_config, note_overrides
 from .options import AsJson, Hint, Overwrite, Sensor, parse_hints, parse_sensor, to_us
 from .screen import EXIT_SOME_FAILED, fail, make_table, notes, progress, screen, show_share, skip
 
@@ -47,6 +47,7 @@ def adapt(
     sources = [task.source for task in plan_tasks(recordings)]
     refuse_module(checkpoint)
     classifier = Classifier.load(checkpoint)
+    note_overrides(classifier, config)
     with progress() as show:
         adaptation = adapt(
             classifier, sources, config, strength=strength, sensor=parse_sensor(sensor), hints=parse_hints(hint),

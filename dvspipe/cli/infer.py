@@ -34,7 +34,7 @@ from .screen import EXIT_SOME_FAILED, fail, make_table, messages, notes, progres
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from ..inference import Draw, InferConfig
+    from ..inference import Classifier, Draw, InferConfig
     from ..results import Answer, InferenceRun, OutputFolder, RecordingResult
 
 SHORTEST_MS, LONGEST_MS = 0.001, 1e9  # of a window
@@ -75,15 +75,15 @@ FitMode = Annotated[
     Literal["crop", "scale"] | None,
     typer.Option(
         "--fit",
-        help="Crop or scale the complete picture of another sensor than the network's, or --roi; default: see --roi.",
+        help="Crop or scale the picture of another sensor, or the region of --roi; default: as in the training.",
     ),
 ]
 Roi = Annotated[
     str | None,
     typer.Option(
         metavar="WxH+X+Y|auto|full",
-        help="Part of the picture to look at; auto: find and follow the one who moves; default: auto for videos and "
-        "larger sensors than the network's, full for others and with --fit.",
+        help="Part of the picture to use; auto: find and follow the person who moves; full: all of it; default: as in "
+        "the training.",
     ),
 ]
 Labels = Annotated[
@@ -145,6 +145,7 @@ def infer(
     if not tasks:
         return
     classifier = Classifier.load(checkpoint, trust=trust_packages(trust))
+    note_overrides(classifier, options.config)
     run = options.record_run(classifier, tasks)
     results = {} if overwrite else find_finished(tasks, run, options)
     if results:
@@ -181,6 +182,12 @@ def infer(
             notes.print(f"report: {show_name(report)}")
     if errors:
         fail(f"{len(errors)} of {len(tasks)} recordings could not be classified", EXIT_SOME_FAILED)
+
+
+def note_overrides(classifier: Classifier, config: InferConfig) -> None:
+    """Say which settings of the framing differ from the training of the network."""
+    if overrides := classifier.find_overrides(config):
+        messages.print(f"framing: {', '.join(overrides)}", markup=False, highlight=False)
 
 
 def _note_calibration(recordings: int | None) -> None:

@@ -258,6 +258,9 @@ def _callback(held_out: str = "validation") -> Iterator[TrainingCallback]:
                 f"{held_out} {row.val_accuracy:6.1%}  {row.seconds:.1f} s"
             )
 
+        def on_note(self, text: str) -> None:
+            notes.print(Text(text))
+
         def on_warning(self, text: str) -> None:
             warn(text)
 

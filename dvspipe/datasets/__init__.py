@@ -8,7 +8,7 @@ from ..encoding import BinConfig
 from ..errors import DataError
 from .augmentation import AugmentConfig, MixKind, VaryConfig
 from .cache import Cache, default_cache
-from .config import DataConfig, DataKind, ImageCode
+from .config import FRAMED_KINDS, PERSON_SIZE, DataConfig, DataKind, ImageCode
 from .folders import folder_settings, open_folder, open_gestures, open_labelled
 from .given import from_recordings
 from .images import open_mnist
@@ -33,7 +33,9 @@ from .tonic import from_tonic, open_tonic
 from .transforms import TransformConfig, apply_transforms, make_transform
 
 __all__ = [
+    "FRAMED_KINDS",
     "PARTS",
+    "PERSON_SIZE",
     "AugmentConfig",
     "Batch",
     "BatchSettings",

@@ -6,12 +6,13 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, JsonValue, field_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
-from ..config import SIZE_PATTERN, Settings
-from ..conversion import ConvertConfig
+from ..config import SIZE_PATTERN
 from ..encoding import CodeName
+from ..events import Region, SensorSize
 from ..formats import Hints
+from ..sources import FramingConfig
 from .augmentation import VaryConfig
 
 DataKind = Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mnist", "tonic", "shards"]
@@ -20,8 +21,12 @@ DataKind = Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mn
 ImageCode = Literal["constant", "contrast", CodeName]
 """How an image becomes spikes: by one of the spike codes, its local contrast, or its values at every step."""
 
+FRAMED_KINDS: tuple[DataKind, ...] = ("folder", "labelled", "gestures")
+"""Kinds of folders whose recordings and videos are framed, by `size`, `roi` and `fit`."""
+PERSON_SIZE = SensorSize(width=128, height=128)  # of DVS128, for whose pictures the person finder is trained
 
-class DataConfig(Settings):
+
+class DataConfig(FramingConfig):
     """Which labelled recordings to use, and how they are divided into training, validation and test parts."""
 
     kind: DataKind = "folder"
@@ -45,13 +50,15 @@ class DataConfig(Settings):
     """The split.json of an earlier run, whose division into parts is used instead of a new random one."""
     sensor: str | None = Field(default=None, pattern=SIZE_PATTERN)
     """Sensor of the recordings of a folder, WIDTHxHEIGHT, for files that do not store it."""
+    size: str | None = Field(default=None, pattern=SIZE_PATTERN)
+    """Size of the picture that the network sees, WIDTHxHEIGHT, to which all recordings and videos of a folder are
+    fitted by `roi` and `fit`. None: the size of `roi` if it is a region, 128x128 if it is `auto`, and otherwise the
+    recordings' own size."""
     hints: Hints = Hints()
     """What else the recordings of a folder do not say: `time_unit`, `columns`, `chip` or `topic`; see `Hints`."""
     window_us: int | None = Field(default=None, ge=1)
     """Length in microseconds of the consecutive windows into which longer recordings in class folders are cut; each
     window is a sample, and those of a recording are in the same part. None: a recording is one sample."""
-    video: ConvertConfig = ConvertConfig()
-    """How videos become events."""
     code: ImageCode = "poisson"
     """`mnist`: the spike code, as in `dvspipe encode`, or `constant`: the values of the image at every step, or
     `contrast`: the rank of its local contrast (`Contrast`)."""
@@ -76,6 +83,34 @@ class DataConfig(Settings):
     """Rendered gestures: number of other people in the test part."""
     clips: int = Field(default=2, ge=1)
     """Rendered gestures: clips per person and class."""
+
+    @property
+    def target(self) -> SensorSize | None:
+        """Size of the picture that the network sees; None: that of the recordings."""
+        if self.size is not None:
+            return SensorSize.parse(self.size)
+        if self.roi in (None, "full"):
+            return None
+        return PERSON_SIZE if self.roi == "auto" else Region.parse(self.roi).size
+
+    @property
+    def framing(self) -> FramingConfig:
+        """How the recordings are framed.
+
+        Recordings of gestures show one person, as `roi = auto` does; other recordings that are not fitted to a size are
+        seen as complete pictures.
+        """
+        whole = self.target is None and self.roi is None and self.kind not in ("gestures", "dvsgesture")
+        return FramingConfig(fit=self.fit, roi="full" if whole else self.roi, video=self.video)
+
+    @model_validator(mode="after")
+    def _framing_applies(self) -> DataConfig:
+        given = [name for name in ("size", "roi", "fit") if getattr(self, name) is not None]
+        if given and (self.kind not in FRAMED_KINDS or (self.kind == "gestures" and self.root is None)):
+            raise ValueError(f"{given[0]}: frames recordings in folders, and kind = {self.kind} has none")
+        if self.fit is not None and self.target is None:
+            raise ValueError(f"fit = {self.fit}: needs a size to fit recordings to (found size = null)")
+        return self
 
     @field_validator("root", "test_root", "split", "cache", mode="before")
     @classmethod

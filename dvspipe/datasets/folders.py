@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import SettingsTree
-from ..conversion import ConvertConfig, convert_video, events_from_video, is_video
+from ..conversion import convert_video, events_from_video, is_video
 from ..errors import DataError, DvspipeError, TruncatedVideoError
-from ..events import Events, SensorSize
+from ..events import Events, SensorSize, concatenate
 from ..files import is_internal
-from ..formats import FORMATS, Hints, is_prose, is_ros2_folder, open_recording, read
+from ..formats import FORMATS, Hints, is_prose, is_ros2_folder, open_recording, read, write
 from ..labels import SUFFIX, Span, read_labels
+from ..sources import FramingConfig, open_source
 from ..synthesis import GESTURE_SENSOR, GESTURES, is_synthetic
 from ..video import VIDEO_SUFFIXES, is_image_folder, open_video
 from .cache import Cache
@@ -32,16 +33,18 @@ RECORDING_SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS.values() fo
 
 
 @dataclass(frozen=True)
-class VideoKey:
-    """What the events of a video depend on.
+class FramedKey:
+    """What the events of a framed recording or video depend on.
 
     Args:
-        version: Digest of the video.
-        config: How it becomes events.
+        version: Digest of the file, its sensor and hints.
+        framing: Which part of it is used, and how a video becomes events.
+        target: The sensor that they are for; None: that of the recording.
     """
 
     version: str
-    config: ConvertConfig
+    framing: FramingConfig
+    target: SensorSize | None
 
 
 @dataclass(frozen=True)
@@ -65,34 +68,55 @@ class RecordingFile:
         path: The file or folder.
         sensor: Sensor of a recording that does not store it.
         hints: What else a recording does not say.
-        video: How a video becomes events.
-        cache: Where the events of a video are kept; None: nowhere.
+        framing: Which part of it is used, and how a video becomes events.
+        target: The sensor that the events are for; None: that of the recording or video.
+        cache: Where events that take long to make are kept; None: nowhere.
     """
 
     path: Path
     sensor: SensorSize | None
     hints: Hints
-    video: ConvertConfig
+    framing: FramingConfig
+    target: SensorSize | None
     cache: Cache | None
 
     @classmethod
     def of(cls, source: DataSource, path: Path, sensor: SensorSize | None) -> RecordingFile:
         """Return a file of a data set."""
-        return cls(path, sensor, source.config.hints, source.config.video, source.cache)
+        config = source.config
+        return cls(path, sensor, config.hints, config.framing, config.target, source.cache)
 
     def load(self) -> Events:
-        """Return all events."""
-        if not is_video(self.path):
-            with _remedies_as_settings():
-                return read(self.path, sensor=self.sensor, hints=self.hints)
-        if self.cache is None:
-            return events_from_video(self.path, self.video)
-        digest = self.cache.digest(VideoKey(version_of_file(self.path), self.video))
-        return self.cache.load(digest, ".h5", make=self._convert, read=read)
+        """Return all events, as the network sees them."""
+        if self.cache is None or not (is_video(self.path) or (self.target is not None and self.framing.roi != "full")):
+            return self._make()
+        version = version_of_file(self.path, self.sensor, self.hints)
+        digest = self.cache.digest(FramedKey(version, self.framing, self.target))
+        return self.cache.load(digest, ".h5", make=self._write, read=read)
+
+    def _make(self) -> Events:
+        """Return all events, as the network sees them, from the file itself."""
+        with _remedies_as_settings():
+            if self.target is not None:
+                source = open_source(self.path, self.target, self.framing, sensor=self.sensor, hints=self.hints)
+                return concatenate(_until_truncated(source.read_fitted()), self.target)
+            if is_video(self.path):
+                return events_from_video(self.path, self.framing.video)
+            return read(self.path, sensor=self.sensor, hints=self.hints)
+
+    def _write(self, path: Path) -> None:
+        """Write all events, as the network sees them."""
+        if self.target is not None:
+            write(path, self._make())
+            return
+        try:
+            convert_video(self.path, path, self.framing.video)
+        except TruncatedVideoError as error:  # the events of its frames are written
+            log.warning("%s", error)
 
     def load_span(self, start_us: int, end_us: int) -> Events:
         """Return the events from `start_us` (inclusive) to `end_us` (exclusive)."""
-        if is_video(self.path):
+        if is_video(self.path) or self.target is not None:
             return self.load().slice_time(start_us, end_us)
         with _remedies_as_settings():
             return read(self.path, start_us, end_us, sensor=self.sensor, hints=self.hints)
@@ -112,15 +136,17 @@ class RecordingFile:
         return [(start_us, start_us + window_us) for start_us in stored["starts_us"].tolist()]
 
     def version(self, *more: object) -> str:
-        """Return a digest of the content, of how a video becomes events, and of what else a sample depends on."""
-        video = self.video.model_dump_json() if is_video(self.path) else ""
-        return version_of_file(self.path, video, self.sensor, self.hints, *more)
+        """Return a digest of the content, of how it is framed, and of what else a sample depends on."""
+        framing = self.framing.model_dump_json() if is_video(self.path) or self.target is not None else ""
+        return version_of_file(self.path, framing, self.target, self.sensor, self.hints, *more)
 
-    def _convert(self, target: Path) -> None:
-        try:
-            convert_video(self.path, target, self.video)
-        except TruncatedVideoError as error:  # the events of its frames are written
-            log.warning("%s", error)
+
+def _until_truncated(parts: Iterable[Events]) -> Iterator[Events]:
+    """Yield parts of the events of a recording; those before the end of a truncated video."""
+    try:
+        yield from parts
+    except TruncatedVideoError as error:
+        log.warning("%s", error)
 
 
 def _window_starts(t: NDArray[np.int64], window_us: int) -> NDArray[np.int64]:
@@ -136,11 +162,13 @@ def _window_starts(t: NDArray[np.int64], window_us: int) -> NDArray[np.int64]:
 
 @contextmanager
 def _remedies_as_settings() -> Iterator[None]:
-    """Change the remedies of errors from arguments of `read` to settings of a data set."""
+    """Change the remedies of errors from arguments of `read` and `open_source` to settings of a data set."""
     try:
         yield
     except DvspipeError as error:
-        raise error.with_remedies(replace(each, setting=f"data.{each.setting}") for each in error.remedies) from error
+        settings = [f"data.{each.setting.removeprefix('config.')}" for each in error.remedies]
+        renamed = (replace(each, setting=name) for each, name in zip(error.remedies, settings, strict=True))
+        raise error.with_remedies(renamed) from error
 
 
 def folder_settings(root: Path) -> SettingsTree:
@@ -189,7 +217,7 @@ def _open_class_folders(
     data = DataSet(
         f"folder {source.root.name}",
         classes,
-        sensor or find_sensor(source, train.samples),
+        source.config.target or sensor or find_sensor(source, train.samples),
         problems=found.problems,
         warnings=found.warnings,
     )
@@ -211,7 +239,7 @@ def open_labelled(source: DataSource) -> DataSet:
     train_samples, test_samples = (
         [replace(sample, label=classes.index(name)) for name, sample in part] for part in (train, test)
     )
-    sensor = source.sensor or find_sensor(source, train_samples)
+    sensor = source.config.target or source.sensor or find_sensor(source, train_samples)
     data = DataSet(f"folder {root.name}", classes, sensor)
     return divide_parts(source, data, train_samples, test_samples)
 
@@ -275,11 +303,13 @@ def _list_samples(source: DataSource, recording: RecordingFile, label: int) -> l
 
 
 def find_sensor(source: DataSource, samples: Iterable[Sample]) -> SensorSize:
-    """Return the sensor of the first file of some samples that can be opened.
+    """Return the sensor of samples: the size they are fitted to, or that of the first file that can be opened.
 
     Raises:
         DvspipeError: None can be opened; the error of the first one.
     """
+    if source.config.target is not None:
+        return source.config.target
     first: DvspipeError | None = None
     for file in dict.fromkeys(sample.file for sample in samples if sample.file is not None):
         try:

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from ..conversion import ConvertConfig
 from ..encoding import BinConfig
 from ..errors import DataError
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS
+from ..sources import FramingConfig
 from .cache import Cache, default_cache
 from .config import DataConfig
 from .folders import RecordingFile, find_sensor
@@ -66,7 +66,7 @@ def _sample_of(number: int, pair: tuple[Events | str | Path, int], *, sensor: Se
     if isinstance(recording, Events):
         return Sample(name, label, name, partial(_same, recording), partial(version_of_events, recording))
     path = Path(recording)
-    file = RecordingFile(path, sensor, NO_HINTS, ConvertConfig(), Cache(default_cache()))
+    file = RecordingFile(path, sensor, NO_HINTS, FramingConfig(), None, Cache(default_cache()))
     return Sample(str(path), label, str(path), file.load, file.version, file=path)
 
 

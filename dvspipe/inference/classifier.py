@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..checkpoint import Checkpoint, ClassifierConfig, digest_of, pin_checkpoint, read_checkpoint, upload_checkpoint
-from ..config import as_settings, build
+from ..config import as_settings, build, find_differences, show_value
 from ..display import Shown
 from ..encoding import BinConfig
 from ..errors import ConfigError, DataError, EventError, Remedy, count_noun
@@ -288,6 +288,27 @@ class Classifier(Shown):
         given = as_settings(InferConfig, config)
         return adapt_readout(self, recordings, labels, given, sensor=sensor, hints=hints, progress=progress)
 
+    def framed(self, config: InferConfig | Mapping[str, object] = InferConfig()) -> InferConfig:
+        """Return a configuration with the framing of the training for each of its settings that is not given.
+
+        Args:
+            config: Settings, also as plain keys and values.
+
+        Example:
+            >>> Classifier.load("gesture-synthetic").framed({"roi": "full"}).roi
+            'full'
+        """
+        return as_settings(InferConfig, config).with_defaults(self.config.framing)
+
+    def find_overrides(self, config: InferConfig | Mapping[str, object]) -> tuple[str, ...]:
+        """Return each setting of the framing that differs from the training, as text with both values."""
+        trained = self.config.framing.model_dump(mode="json")
+        used = self.framed(config).model_dump(mode="json", include=set(trained))
+        return tuple(
+            f"{key} = {show_value(now)} (trained with {show_value(before)})"
+            for key, before, now in find_differences(trained, used)
+        )
+
     def open(
         self,
         recording: str | Path | Events,
@@ -300,8 +321,8 @@ class Classifier(Shown):
 
         Args:
             recording: A file, or events in memory.
-            config: Which part of it to use, how to fit it to the network's sensor, and how a video becomes events;
-                also as plain keys and values.
+            config: Which part of it to use, how to fit it to the network's sensor, and how a video becomes events, for
+                what differs from the training; also as plain keys and values.
             sensor: Its sensor, for a file that does not name it.
             hints: What else the file does not say.
 
@@ -310,7 +331,7 @@ class Classifier(Shown):
             DataError: It comes from another sensor than the network's, and `config.fit` does not say what to do.
             EventError: It is neither a file nor events.
         """
-        config = as_settings(InferConfig, config)
+        config = self.framed(config)
         if not isinstance(recording, str | Path | Events):
             raise EventError(f"recording: found {type(recording).__name__}, expected a file or Events")
         given = recording if isinstance(recording, Events) else Path(recording)
@@ -338,7 +359,7 @@ class Classifier(Shown):
             FileError: The recording is corrupted.
             DataError: It has no events, or less than half of a window.
         """
-        config = as_settings(InferConfig, config)
+        config = self.framed(config)
         source = recording if isinstance(recording, EventSource) else self.open(recording, config)
         bins = self.window_bins(config)
         reader = _Reader(source, bins.step_us, progress)
@@ -625,7 +646,7 @@ def _is_covered(window: Window, bins: BinConfig, reader: _Reader) -> bool:
 def _explain_no_events(reader: _Reader, config: InferConfig) -> str:
     if not reader.recorded:
         return "has no events"
-    where = "is in the region" if config.fit == "crop" or config.roi is not None else "remains after scaling"
+    where = "is in the region" if config.fit == "crop" or config.roi not in (None, "full") else "remains after scaling"
     return f"none of its {count_noun(reader.recorded, 'event')} {where}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from ..config import Settings
-from ..sources import SourceConfig
+from ..sources import FramingConfig
 
 
 class SegmentConfig(Settings):
@@ -36,8 +36,8 @@ class SegmentConfig(Settings):
         return self
 
 
-class InferConfig(SourceConfig):
-    """How recordings are classified."""
+class InferConfig(FramingConfig):
+    """How recordings are classified; those settings of the framing that are not given are as in the training."""
 
     window_us: int | None = Field(default=None, ge=1, le=10**12)
     """Length of a window in microseconds, a multiple of the network's time step; None: the length it was trained on."""

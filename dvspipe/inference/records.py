@@ -125,7 +125,7 @@ def record_run(
         step_us=classifier.config.bins.step_us,
         hop_us=config.hop_us,
         stateful=config.stateful,
-        settings=config.model_dump(mode="json"),
+        settings=classifier.framed(config).model_dump(mode="json"),
         sensor_given=None if sensor is None else str(sensor),
         hints=tuple(f"{name}={value}" for name, value in asdict(hints).items() if value is not None),
         versions=versions(),

@@ -1,6 +1,7 @@
 """Recordings, videos and events in memory as the events of a sensor that a network is for."""
 
-from .config import SourceConfig
+from .config import FramingConfig
+from .fitting import scaled_size
 from .source import EventSource, EventStream, frame_events, open_source
 
-__all__ = ["EventSource", "EventStream", "SourceConfig", "frame_events", "open_source"]
+__all__ = ["EventSource", "EventStream", "FramingConfig", "frame_events", "open_source", "scaled_size"]

@@ -18,7 +18,7 @@ from ..parallel import prefetch
 from ..results import LookRow
 from ..simulator import simulate
 from ..video import Video, camera_of, open_video
-from .config import SourceConfig
+from .config import FramingConfig
 from .fitting import Fit, fit_stream, plan_fit, scaled_size
 from .framing import MOST_ENLARGED, Framing, Track, find_framing, follow_stream, plan_following
 
@@ -93,7 +93,7 @@ class EventSource:
 def open_source(
     given: Path | Events,
     target: SensorSize,
-    config: SourceConfig,
+    config: FramingConfig,
     *,
     sensor: SensorSize | None,
     hints: Hints = NO_HINTS,
@@ -127,7 +127,7 @@ def open_source(
 
 
 def frame_events(events: Events, target: SensorSize) -> Events:
-    """Return the events of the one who moves, as `SourceConfig.roi = "auto"` shows them to a network.
+    """Return the events of the one who moves, as `FramingConfig.roi = "auto"` shows them to a network.
 
     Args:
         events: The events of a recording, from a sensor of any size.
@@ -136,7 +136,7 @@ def frame_events(events: Events, target: SensorSize) -> Events:
     Returns:
         Events of the target. If nothing moves, or what moves fills the picture, this is the complete picture, scaled.
     """
-    source = open_source(events, target, SourceConfig(roi="auto"), sensor=None)
+    source = open_source(events, target, FramingConfig(roi="auto"), sensor=None)
     return concatenate(source.read_fitted(), target)
 
 
@@ -145,7 +145,7 @@ def _iterate_once(events: Events) -> Iterator[Events]:
 
 
 def _open_recording(
-    path: Path, target: SensorSize, config: SourceConfig, *, sensor: SensorSize | None, hints: Hints
+    path: Path, target: SensorSize, config: FramingConfig, *, sensor: SensorSize | None, hints: Hints
 ) -> Recording:
     """Open a recording; if its sensor is unknown, it is the network's, provided that this has all events."""
     recording = open_recording(path, sensor=sensor, hints=hints)
@@ -184,7 +184,7 @@ def _read_recording(recording: Recording) -> Iterator[Events]:
 
 
 def _plan_source(
-    name: str, stream: EventStream, target: SensorSize, config: SourceConfig, span_us: tuple[int, int] | None
+    name: str, stream: EventStream, target: SensorSize, config: FramingConfig, span_us: tuple[int, int] | None
 ) -> EventSource:
     """Return a recording with the part of it that is looked at."""
     own = stream.sensor
@@ -208,7 +208,7 @@ def _is_larger(size: SensorSize, target: SensorSize) -> bool:
     return size.width > target.width or size.height > target.height
 
 
-def _parse_region(name: str, config: SourceConfig, own: SensorSize, what: Literal["sensor", "picture"]) -> Region:
+def _parse_region(name: str, config: FramingConfig, own: SensorSize, what: Literal["sensor", "picture"]) -> Region:
     """Return the region that is given, or all of a sensor or picture."""
     if config.roi in (None, "auto", "full"):
         return Region.full(own)
@@ -242,7 +242,7 @@ def _follow_rows(framing: Framing) -> tuple[LookRow, ...]:
     return tuple(LookRow(t_us=t_us, left=left, top=top, width=width, height=height) for t_us, left, top in places)
 
 
-def _open_video(path: Path, target: SensorSize, config: SourceConfig) -> EventSource:
+def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventSource:
     """Open a video, scaled before it is simulated, which is more exact and faster than scaling its events."""
     settings, roi = config.video, config.roi
     given = settings.video.crop or settings.video.resize

@@ -19,7 +19,7 @@ from ..formats import write
 from ..frames import Frame
 from ..parallel import ALL, Engine, Processes, Progress, Shard
 from ..simulator import SimulatorConfig, simulate
-from ..sources import SourceConfig, open_source
+from ..sources import FramingConfig, open_source
 from ..video import write_video
 from .gestures import (
     CLIP_US,
@@ -161,7 +161,7 @@ def record_film(
         path = film_gesture(
             Path(folder) / "film", label, person=person, clip=clip, seed=seed, duration_us=duration_us, webcam=webcam
         )
-        source = open_source(path, GESTURE_SENSOR, SourceConfig(), sensor=None)
+        source = open_source(path, GESTURE_SENSOR, FramingConfig(), sensor=None)
         return concatenate(source.read_fitted(), GESTURE_SENSOR)
 
 

@@ -21,6 +21,9 @@ class TrainingCallback:
     def on_epoch(self, row: EpochRow) -> None:
         """An epoch is complete and stored."""
 
+    def on_note(self, text: str) -> None:
+        """Something was decided that the user may not expect; the text says what."""
+
     def on_warning(self, text: str) -> None:
         """Something looks wrong; the text names it and the setting to try."""
 

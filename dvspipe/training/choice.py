@@ -20,8 +20,10 @@ from ..datasets.survey import Measurement, measure
 from ..encoding import BinConfig
 from ..errors import DataError
 from ..events import SensorSize
-from ..parallel import Progress
+from ..parallel import Progress, ignore_progress
+from ..sources import FramingConfig
 from .config import TrainConfig
+from .framing import adopt_framing, choose_framing
 
 LONG_US = 3_000_000  # longer recordings are cut into windows
 WINDOW_US = 1_500_000  # of long recordings: a gesture of DVS128 Gesture repeats within it
@@ -66,8 +68,9 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
     """Return the settings to train with on a folder of recordings, after reading all of them.
 
     Steps follow from durations and event rates, downsampling from the sensor, batch and epochs from the number of
-    recordings; with `init`, bins and network are those of the checkpoint. If the names of files begin with that of a
-    person or source, these are kept in one part.
+    recordings. Videos are framed to the person who moves if one is found in most of them. With `init`, framing, bins
+    and network are taken from the checkpoint. If the names of files begin with a person or source, its recordings are
+    kept in one part.
 
     Args:
         root: ROOT/<class>/<recording or video>, ROOT/train/<class> and ROOT/test/<class>, or recordings with label
@@ -88,6 +91,9 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
     name = re.sub(r"[^\w.-]+", "-", Path(root).resolve().name).strip("-.") or "run"
     settings = merge_settings({"name": name, "data": folder_settings(Path(root))}, given)
     config = build(TrainConfig, settings, str(root))
+    framing, why = _choose_framing(config, progress)
+    settings = merge_settings({"data": framing}, settings)
+    config = build(TrainConfig, settings, str(root))
     opened = open_dataset(config.data, config.seed, config.bins)
     measured = measure(opened, progress)
     unusable = [each.problems[0] for each in measured if not each.events]
@@ -98,7 +104,10 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
         settings = merge_settings(_settings_of(config.init), settings)
     chosen, reasons = _choose(opened, measured, config, settings.get("bins"))
     if config.init is not None:
-        reasons |= dict.fromkeys(("bins", "network"), f"those of {config.init}")
+        reasons |= dict.fromkeys(("bins", "network"), f"as in {config.init}")
+    if framing:
+        chosen = merge_settings({"data": framing}, chosen)
+        reasons |= {"data": f"{why}; {reasons.get('data', '')}"}
     if config.network.kind == "module":
         chosen = _drop_unknown(chosen, config.network.call)
         reasons = {group: why for group, why in reasons.items() if group in ("name", *chosen)}
@@ -111,6 +120,20 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
         if group in reasons and isinstance(values, dict):
             reasons[group] += f" (given: {', '.join(f'{group}.{key}' for key in values)})"
     return Choice(merged, reasons)
+
+
+def _choose_framing(config: TrainConfig, progress: Progress | None) -> tuple[SettingsTree, str]:
+    """Return the framing of a folder, as in the network to fine-tune or as suits its videos, and why."""
+    data = config.data
+    if config.init is not None:
+        adopted = adopt_framing(data, load_config(config.init)).model_dump(mode="json", exclude_defaults=True)
+        kept = {key: adopted[key] for key in ("size", *FramingConfig.model_fields) if key in adopted}
+        return kept, f"framed as in {config.init}"
+    choice = choose_framing(open_dataset(data, config.seed, config.bins), data, progress or ignore_progress)
+    if choice is None:
+        return {}, ""
+    size: SettingsTree = {} if choice.size is None else {"size": str(choice.size)}
+    return size | {"roi": choice.roi}, choice.reason
 
 
 def _drop_training(chosen: SettingsTree) -> SettingsTree:

@@ -34,6 +34,7 @@ from ..parallel import Progress, ignore_progress
 from ..results import BaselineResult, EvaluationResult, RunFolder, WrongPrediction, calibration_error
 from ..results.scores import CALIBRATION_BINS, Counts
 from .callback import TrainingCallback
+from .framing import adopt_framing
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,8 @@ def evaluate_checkpoint(
 
     Args:
         path: The checkpoint, the folder of its run, the name of a shipped one, or `hf://user/name`.
-        data: The data set, whose classes are those of the classifier.
+        data: The data set, whose classes are those of the classifier. A folder is framed as in the training, except for
+            what is given.
         part: `train`, `validation`, `test`, or `all`.
         seed: Seed of the split, if the checkpoint is not in a run folder that has one.
         batch: Number of recordings per batch.
@@ -171,6 +173,7 @@ def evaluate_checkpoint(
     callback = callback or TrainingCallback()
     path = pin_checkpoint(path)
     classifier, network = load_checkpoint(path, modules=modules)
+    data = adopt_framing(data, classifier)
     found = open_dataset(data, seed, classifier.bins)
     for warning in found.warnings:
         callback.on_warning(warning)

@@ -13,7 +13,6 @@ from torch import nn
 
 from ..checkpoint import Checkpoint, ClassifierConfig
 from ..datasets import DataSet, Sample, open_dataset, plain_batches
-from ..errors import DataError
 from ..learning import (
     ReadoutFit,
     find_features,
@@ -70,9 +69,7 @@ class ReadoutTrainer:
             labels,
             find_readout(self.network),
             recordings=number_recordings(experiment.data.train),
-            classes=find_features(
-                self.init.moments, labels, experiment.classifier.classes, str(experiment.config.init)
-            ),
+            classes=self._find_features(labels),
             temperature=experiment.classifier.temperature,
         )
         replace_readout(self.network, fit.readout)
@@ -84,6 +81,13 @@ class ReadoutTrainer:
             write_rows(self.rows, EpochRow, jsonl=self.folder.epochs, csv_path=self.folder.epochs_csv)
         experiment.callback.on_epoch(row)
         return row
+
+    def _find_features(self, labels: torch.Tensor) -> torch.Tensor | None:
+        """Return the mean features of the classes in the training of `init`; None for other classes."""
+        classes = self.experiment.classifier.classes
+        if classes != self.init.config.classes:
+            return None
+        return find_features(self.init.moments, labels, classes, str(self.experiment.config.init))
 
 
 def _describe(
@@ -110,17 +114,19 @@ def number_recordings(samples: Sequence[Sample]) -> torch.Tensor:
 
 
 def open_recordings(config: TrainConfig, classes: tuple[str, ...]) -> DataSet:
-    """Return the data set of a configuration without a validation part, labelled with the classes of `config.init`.
+    """Return the data set of a configuration without a validation part.
+
+    Args:
+        config: The experiment.
+        classes: Those of the checkpoint. The data set has them too if they include its own, which few recordings often
+            show in part.
 
     Raises:
-        DataError: The data set is not usable, or has a class that the checkpoint does not have.
+        DataError: The data set is not usable.
     """
     data = open_dataset(config.data.model_copy(update={"validation": 0.0}), config.seed, config.bins)
-    unknown = [name for name in data.classes if name not in classes]
-    if unknown:
-        raise DataError(
-            f"{data.title}: {config.init} does not know {', '.join(unknown)} (expected {', '.join(classes)})"
-        )
+    if not set(data.classes) <= set(classes):
+        return replace(data, train=(*data.train, *data.validation), validation=())
 
     def adopt(samples: Sequence[Sample]) -> tuple[Sample, ...]:
         return tuple(replace(sample, label=classes.index(data.classes[sample.label])) for sample in samples)
@@ -129,7 +135,19 @@ def open_recordings(config: TrainConfig, classes: tuple[str, ...]) -> DataSet:
     return replace(data, classes=classes, train=train, validation=(), test=test)
 
 
-def keep_calibration(classifier: ClassifierConfig, before: ClassifierConfig) -> ClassifierConfig:
-    """Return a classifier with the temperature and the least energy of another; few recordings cannot fit them."""
-    kept = {name: getattr(before, name) for name in ("temperature", "calibrated_on", "least_energy")}
-    return classifier.model_copy(update=kept)
+def start_readout(classifier: ClassifierConfig, before: ClassifierConfig, network: Network) -> ClassifierConfig:
+    """Return a classifier with the calibration of another, which few recordings cannot fit.
+
+    For other classes, the last layer of the network is set to zero, and only the temperature is kept.
+
+    Args:
+        classifier: What is fitted.
+        before: The classifier whose layers it has.
+        network: Its network.
+    """
+    if classifier.classes == before.classes:
+        kept = {name: getattr(before, name) for name in ("temperature", "calibrated_on", "least_energy")}
+        return classifier.model_copy(update=kept)
+    linear = require_linear(network)
+    replace_readout(linear, torch.zeros_like(find_readout(linear)))
+    return classifier.model_copy(update={"temperature": before.temperature})

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +12,7 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from torch import Tensor
 
 from ..checkpoint import Checkpoint, ClassifierConfig, read_tensors, write_tensors
-from ..config import build, find_differences, read_yaml
+from ..config import build, find_differences, read_yaml, show_value
 from ..errors import CheckpointError, ConfigError, Remedy
 from ..files import read_bytes
 from ..networks import Network
@@ -33,6 +32,7 @@ folder of the data may change: `datasets.check_split` checks that the recordings
 ROWS = TypeAdapter(Annotated[tuple[EpochRow, ...], Field(min_length=1)])
 FREE_TO_DIFFER = {
     "classes",
+    "framing",
     "trained_on",
     "temperature",
     "calibrated_on",
@@ -147,7 +147,7 @@ def check_config(config: TrainConfig, path: Path, *, changed: bool) -> None:
     before = build(TrainConfig, read_yaml(path), str(path))
     differing = find_differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
     fixed = [found for found in differing if not f"{found[0]}.".startswith(tuple(f"{key}." for key in CHANGEABLE))]
-    listed = "; ".join(f"{key} = {_text(old)} before, {_text(new)} now" for key, old, new in fixed or differing)
+    listed = _list_differences(fixed or differing, "before", "now")
     if fixed:
         raise ConfigError(
             f"{path}: the run was started with settings that cannot change: {listed}; start a new run, which "
@@ -178,9 +178,9 @@ def load_initial_weights(
     """
     before, trained, _ = init
     there, here = _comparable(before), _comparable(classifier)
-    differences = [f"{key} = {_text(old)} there, {_text(new)} here" for key, old, new in find_differences(there, here)]
-    if differences:
-        raise ConfigError(f"init = {name}: trained with another configuration: {'; '.join(differences)}")
+    if differences := find_differences(there, here):
+        listed = _list_differences(differences, "there", "here")
+        raise ConfigError(f"init = {name}: trained with another configuration: {listed}")
     if classifier.network.kind == "module" and before.classes != classifier.classes:
         raise ConfigError(
             f"init = {name}: has other classes, and which weights of network.kind = module depend on them is not known "
@@ -198,5 +198,6 @@ def _comparable(classifier: ClassifierConfig) -> dict[str, JsonValue]:
     return classifier.model_copy(update={"network": network}).model_dump(mode="json", exclude=FREE_TO_DIFFER)
 
 
-def _text(value: JsonValue) -> str:
-    return json.dumps(value)
+def _list_differences(differences: Sequence[tuple[str, JsonValue, JsonValue]], old: str, new: str) -> str:
+    """Return settings that differ, with both values and a word after each of them."""
+    return "; ".join(f"{key} = {show_value(was)} {old}, {show_value(now)} {new}" for key, was, now in differences)

@@ -13,7 +13,15 @@ import torch
 import yaml
 from torch import nn
 
-from ..checkpoint import Checkpoint, ClassifierConfig, load_checkpoint, read_checkpoint, save_checkpoint, versions
+from ..checkpoint import (
+    Checkpoint,
+    ClassifierConfig,
+    load_checkpoint,
+    load_config,
+    read_checkpoint,
+    save_checkpoint,
+    versions,
+)
 from ..datasets import (
     DataSet,
     Sample,
@@ -26,7 +34,7 @@ from ..datasets import (
     open_dataset,
     write_split,
 )
-from ..errors import ConfigError, DataError, count_noun
+from ..errors import ConfigError, DataError, Remedy, count_noun
 from ..files import lock_folder, write_text
 from ..networks import (
     ClassMoments,
@@ -46,10 +54,11 @@ from .config import TrainConfig
 from .diagnosis import Outcome, diagnose, find_copies, find_outside
 from .evaluation import evaluate, event_count_accuracy, score, test_notes
 from .features import FeatureTrainer
+from .framing import adopt_framing
 from .machine import describe_machine
 from .norms import measure_classes
 from .processes import Processes, join_processes
-from .readout import ReadoutTrainer, keep_calibration, open_recordings
+from .readout import ReadoutTrainer, open_recordings, start_readout
 from .resuming import TrainingState, check_config, find_state, load_initial_weights
 from .trainer import Experiment, Parts, Trainer, is_over, require_tensorboard
 
@@ -102,6 +111,8 @@ def train(
     """
     place, modules = RunFolder(Path(folder)), ModuleSource.of(trust, network)
     modules.check(config.network)  # before recordings are read
+    if config.init is not None:
+        config = config.model_copy(update={"data": adopt_framing(config.data, load_config(config.init))})
     with join_processes(choose_device(config.device)) as processes:
         callback = callback if callback is not None and processes.is_first else TrainingCallback()
         if resume:
@@ -156,6 +167,10 @@ def _run(
     if config.optimiser.rule != "readout":
         _check_classes(data, callback)
     classifier, network = _build(config, data, init, modules)
+    if init is not None and init.config.classes != data.classes:
+        callback.on_note(
+            f"init = {config.init}: a new last layer for the {len(data.classes)} classes {', '.join(data.classes)}"
+        )
     with lock_folder(folder.path) if processes.is_first else nullcontext():
         state = find_state(folder) if resume else None
         if state is not None and processes.is_first:  # they may be lost, or have an epoch that was not complete
@@ -167,6 +182,7 @@ def _run(
                     load_checkpoint(folder.best, modules=modules)  # into it
                 return TrainingRun.read(folder)
         parts = _load(config, data, callback)
+        _check_sensor(parts.train, data, classifier)
         _warn(callback, find_outside(parts.train.counts(), config))
         experiment = Experiment(config, data, classifier, parts, processes, callback, init, modules)
         settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
@@ -194,7 +210,14 @@ def _fit(
         trainer = kind(experiment, network, folder, partial(_save, experiment.classifier))
         return trainer, trainer.fit(state)
     assert experiment.init is not None
-    save = partial(_save, experiment.classifier, moments=experiment.init.moments)  # of inputs of norms: do not change
+    moments = experiment.init.moments  # fitting the readout does not change them
+    if experiment.init.config.classes != experiment.data.classes:
+        progress = partial(experiment.callback.on_progress, "measuring the classes")
+        moments = measure_classes(
+            network, experiment.parts.train, len(experiment.data.classes), batch=experiment.config.optimiser.batch,
+            progress=progress,
+        )  # fmt: skip
+    save = partial(_save, experiment.classifier, moments=moments)
     fitter = ReadoutTrainer(experiment, network, folder, experiment.init, save)
     return fitter, fitter.fit()
 
@@ -219,6 +242,7 @@ def _build(
         width=data.sensor.width,
         height=data.sensor.height,
         bins=config.bins,
+        framing=config.data.framing.for_checkpoint(),
         inputs=data.inputs,
         network=config.network,
         trained_on=f"{'synthetic ' if data.synthetic else ''}{data.title}, {count_noun(len(data.train), 'recording')}",
@@ -230,7 +254,7 @@ def _build(
     if init is not None:
         classifier = load_initial_weights(init, classifier, network, name=str(config.init))
         if config.optimiser.rule == "readout":
-            classifier = keep_calibration(classifier, init.config)
+            classifier = start_readout(classifier, init.config, network)
     return classifier, network
 
 
@@ -250,6 +274,21 @@ def _load(config: TrainConfig, data: DataSet, callback: TrainingCallback) -> Par
     train = load("train", data.train, 1 if config.optimiser.rule == "readout" else config.data.views)
     validation = load("validation", data.validation, 1) if data.validation else train
     return Parts(train, validation, load("test", data.test, 1))
+
+
+def _check_sensor(tensors: SpikeTensors, data: DataSet, classifier: ClassifierConfig) -> None:
+    """Check that spike tensors have the shape that the network expects.
+
+    Raises:
+        DataError: They have not, since recordings come from another sensor than `data.sensor` says.
+    """
+    found, expected = tensors[0].shape[-2:], classifier.task.shape[-2:]
+    if found != expected:
+        raise DataError(
+            f"{data.title}: recordings come from another sensor than {data.sensor} (found spike tensors of "
+            f"{found[1]}x{found[0]}, expected {expected[1]}x{expected[0]})",
+            Remedy("data.size", str(data.sensor), "fit recordings and videos to this size"),
+        )
 
 
 def _warn(callback: TrainingCallback, findings: Iterable[Finding]) -> None:
@@ -332,6 +371,8 @@ def _count_before(experiment: Experiment) -> int | None:
     optimiser, init = experiment.config.optimiser, experiment.init
     if optimiser.rule != "readout" or init is None:
         return None
+    if init.config.classes != experiment.data.classes:
+        return 0  # it has no class of theirs
     network = init.network.to(experiment.processes.device)
     return evaluate(network, experiment.parts.test, batch=optimiser.batch).correct
 

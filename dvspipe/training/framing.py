@@ -1,0 +1,100 @@
+"""The framing of recordings to train with: that of a trained network, or one that suits a folder of videos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..checkpoint import ClassifierConfig
+from ..config import build, merge_settings
+from ..conversion import is_video
+from ..datasets import FRAMED_KINDS, PERSON_SIZE, DataConfig, DataSet
+from ..errors import DvspipeError
+from ..events import SensorSize
+from ..parallel import Progress, ignore_progress
+from ..sources import open_source, scaled_size
+from ..video import open_video
+
+MAX_SEARCHED = 12  # videos in which a person is searched for
+MAX_VIDEO_SIDE_PX = 346  # larger videos are scaled down; a DAVIS346 has as many columns
+
+
+class FramingChoice(NamedTuple):
+    """The framing that suits a folder of videos.
+
+    Args:
+        size: Size of the picture that the network sees; None: that of the videos.
+        roi: `auto` or `full`.
+        reason: Why.
+    """
+
+    size: SensorSize | None
+    roi: str
+    reason: str
+
+
+def adopt_framing(data: DataConfig, classifier: ClassifierConfig) -> DataConfig:
+    """Return the settings of a data set whose recordings are framed as a network expects them.
+
+    Args:
+        data: The settings; what was given in them is kept. Kinds that are no folders of recordings are not framed.
+        classifier: The network.
+    """
+    if data.kind not in FRAMED_KINDS or data.root is None:
+        return data
+    framed = data.with_defaults(classifier.framing)
+    if data.size is not None:
+        return framed
+    given = framed.model_dump(mode="json", exclude_unset=True)
+    return build(DataConfig, merge_settings(given, {"size": str(classifier.sensor)}), "data")
+
+
+def choose_framing(data: DataSet, config: DataConfig, progress: Progress = ignore_progress) -> FramingChoice | None:
+    """Return the framing that suits the videos of a folder; None if there are none, or a part of them is given.
+
+    It is the person (`roi = auto`) if one is found in most videos, and otherwise the complete picture.
+
+    Args:
+        data: The recordings and videos.
+        config: The settings of the folder.
+        progress: Called with the number of searched videos done and in all.
+    """
+    pictures = config.video.video
+    files = [sample.file for sample in data.samples if sample.file is not None]
+    videos = [file for file in dict.fromkeys(files) if is_video(file)]
+    if not videos or any((config.size, config.roi, config.fit, pictures.crop, pictures.resize)):
+        return None
+    searched = videos[:: -(-len(videos) // MAX_SEARCHED)]
+    found = 0
+    for number, video in enumerate(searched):
+        progress(number, len(searched))
+        found += _shows_person(video, config)
+    progress(len(searched), len(searched))
+    share = f"found in {found} of {len(searched)} videos"
+    if 2 * found > len(searched):
+        return FramingChoice(PERSON_SIZE, "auto", f"framed to the person who moves, {share}")
+    return FramingChoice(_common_size(videos, config), "full", f"the complete picture, as a moving person was {share}")
+
+
+def _shows_person(video: Path, config: DataConfig) -> bool:
+    try:
+        source = open_source(video, PERSON_SIZE, config.model_copy(update={"roi": "auto"}), sensor=None)
+    except DvspipeError:
+        return False  # named when all recordings are read
+    return source.track is not None
+
+
+def _common_size(videos: Sequence[Path], config: DataConfig) -> SensorSize | None:
+    """Return the size that videos are scaled to; None if they have one size that is not too large."""
+    sizes = set[SensorSize]()
+    for video in videos:
+        try:
+            sizes.add(open_video(video, config.video.video).size)
+        except DvspipeError:
+            continue  # named when all recordings are read
+    largest = max(sizes, key=lambda size: size.width * size.height, default=None)
+    if largest is None or (len(sizes) == 1 and max(largest.width, largest.height) <= MAX_VIDEO_SIDE_PX):
+        return None
+    side = min(MAX_VIDEO_SIDE_PX, max(largest.width, largest.height))
+    return scaled_size(largest, SensorSize(width=side, height=side))
