@@ -176,6 +176,14 @@ def test_any_videos_and_classes_can_be_fine_tuned_on(rule: str, base: Path, move
     assert prediction.class_name in tuned.classes
 
 
+def test_a_new_last_layer_starts_from_a_fit_to_the_recordings(base: Path, movers: Path, tmp_path: Path) -> None:
+    still = {"epochs": 1, "learning_rate": 1e-12, "weight_decay": 0, "warm_up": 0}
+    choice = choose_settings(movers, {"init": str(base), "device": "cpu", "jobs": 1, "optimiser": still})
+    run = train(choice.config, tmp_path / "run")
+    tested = evaluate_checkpoint(run.folder.path, choice.config.data, "train")
+    assert tested.correct >= 0.8 * tested.samples  # the last layer of random weights has a half
+
+
 def test_recordings_of_another_sensor_are_fitted_to_the_network_to_fine_tune(base: Path, tmp_path: Path) -> None:
     for number in range(6):
         events = random_events(number, 4000, SensorSize(width=120, height=70), 600_000)

@@ -190,6 +190,8 @@ def _describe_settings(config: ClassifierConfig, run: RunRecords | None) -> str:
     bins = config.bins
     window = f"{bins.steps} steps of {bins.step_us / 1000:g} ms" if bins.by == "time" else f"{bins.steps} steps"
     text = f"Recordings of {config.sensor} pixels, {window}, a network of kind `{config.network.kind}`."
+    if config.framing.roi is not None:
+        text += f" It sees the part `roi = {config.framing.roi}` of a picture."
     if config.network.kind == "module":
         text += " Its code is not part of this repository, and runs only if you trust its package."
     if run is None:

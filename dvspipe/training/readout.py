@@ -22,7 +22,7 @@ from ..learning import (
     replace_readout,
     require_linear,
 )
-from ..networks import Network, watch_rates
+from ..networks import Network, SpikingNetwork, watch_rates
 from ..results import EpochRow, RunFolder, write_rows
 from .config import TrainConfig
 from .trainer import Experiment
@@ -57,15 +57,11 @@ class ReadoutTrainer:
     def fit(self) -> EpochRow:
         """Fit the readout, write the weights, and return the row; its validation is that of recordings left out."""
         started, experiment = time.monotonic(), self.experiment
-        tensors, device = experiment.parts.train, experiment.processes.device
-        features = []
         with watch_rates(self.network) as rates:
-            for spikes in plain_batches(tensors, experiment.config.optimiser.batch):
-                features.append(read_features(self.network, torch.from_numpy(spikes).transpose(0, 1).to(device)))
-                experiment.callback.on_progress("readout", sum(map(len, features)), len(tensors))
-        labels = torch.from_numpy(tensors.labels)
+            features = read_training_features(experiment, self.network)
+        labels = torch.from_numpy(experiment.parts.train.labels)
         fit = fit_readout(
-            torch.cat(features),
+            features,
             labels,
             find_readout(self.network),
             recordings=number_recordings(experiment.data.train),
@@ -73,7 +69,7 @@ class ReadoutTrainer:
             temperature=experiment.classifier.temperature,
         )
         replace_readout(self.network, fit.readout)
-        row = _describe(fit, torch.cat(features), labels, rates, time.monotonic() - started)
+        row = _describe(fit, features, labels, rates, time.monotonic() - started)
         self.rows = [row]
         if experiment.processes.is_first:
             self.save(self.folder.best, self.network)
@@ -88,6 +84,31 @@ class ReadoutTrainer:
         if classes != self.init.config.classes:
             return None
         return find_features(self.init.moments, labels, classes, str(self.experiment.config.init))
+
+
+def read_training_features(experiment: Experiment, network: SpikingNetwork) -> torch.Tensor:
+    """Return the features [N, F + 1] of the last layer for the training part, without varied forms."""
+    tensors, device = experiment.parts.train, experiment.processes.device
+    features = []
+    for spikes in plain_batches(tensors, experiment.config.optimiser.batch):
+        features.append(read_features(network, torch.from_numpy(spikes).transpose(0, 1).to(device)))
+        experiment.callback.on_progress("readout", sum(map(len, features)), len(tensors))
+    return torch.cat(features)
+
+
+def fit_new_readout(experiment: Experiment, network: SpikingNetwork) -> None:
+    """Fit a new last layer to the training part, before all layers are fine-tuned.
+
+    Random weights would first distort what the other layers have learned (Kumar et al., "Fine-tuning can distort
+    pretrained features and underperform out-of-distribution", ICLR 2022).
+    """
+    fit = fit_readout(
+        read_training_features(experiment, network),
+        torch.from_numpy(experiment.parts.train.labels),
+        torch.zeros_like(find_readout(network)),
+        recordings=number_recordings(experiment.data.train),
+    )
+    replace_readout(network, fit.readout)
 
 
 def _describe(

@@ -36,6 +36,7 @@ from ..datasets import (
 )
 from ..errors import ConfigError, DataError, Remedy, count_noun
 from ..files import lock_folder, write_text
+from ..learning import is_linear
 from ..networks import (
     ClassMoments,
     ModuleNetwork,
@@ -58,7 +59,7 @@ from .framing import adopt_framing
 from .machine import describe_machine
 from .norms import measure_classes
 from .processes import Processes, join_processes
-from .readout import ReadoutTrainer, open_recordings, start_readout
+from .readout import ReadoutTrainer, fit_new_readout, open_recordings, start_readout
 from .resuming import TrainingState, check_config, find_state, load_initial_weights
 from .trainer import Experiment, Parts, Trainer, is_over, require_tensorboard
 
@@ -205,20 +206,23 @@ def _fit(
     experiment: Experiment, network: Network, folder: RunFolder, state: TrainingState | None
 ) -> tuple[Trainer | ReadoutTrainer, EpochRow]:
     """Train a network by its rule; return what did it, and the epoch that is kept."""
+    init = experiment.init
     if experiment.config.optimiser.rule != "readout":
+        if state is None and init and init.config.classes != experiment.data.classes and is_linear(network):
+            fit_new_readout(experiment, network)
         kind = FeatureTrainer if experiment.config.network.kind == "stdp" else Trainer
         trainer = kind(experiment, network, folder, partial(_save, experiment.classifier))
         return trainer, trainer.fit(state)
-    assert experiment.init is not None
-    moments = experiment.init.moments  # fitting the readout does not change them
-    if experiment.init.config.classes != experiment.data.classes:
+    assert init is not None
+    moments = init.moments  # fitting the readout does not change them
+    if init.config.classes != experiment.data.classes:
         progress = partial(experiment.callback.on_progress, "measuring the classes")
         moments = measure_classes(
             network, experiment.parts.train, len(experiment.data.classes), batch=experiment.config.optimiser.batch,
             progress=progress,
         )  # fmt: skip
     save = partial(_save, experiment.classifier, moments=moments)
-    fitter = ReadoutTrainer(experiment, network, folder, experiment.init, save)
+    fitter = ReadoutTrainer(experiment, network, folder, init, save)
     return fitter, fitter.fit()
 
 
