@@ -2,8 +2,8 @@
 
 python scripts/films.py DIR CHECKPOINT ... [--set KEY=VALUE] [--tsv FILE]
 
-A folder that is no class of DVS128 Gesture counts as other gestures. A film is right if its label is; a certain wrong label is one of
-the ten gestures, given with certainty to a film of other gestures.
+A folder that is no class of DVS128 Gesture counts as other gestures. A certain wrong label is one of the ten
+gestures, given with certainty to a film that does not show it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def measure(checkpoint: str, films: list[tuple[str, Path]], settings: list[str],
         results[truth].append(found)
         rows.append(f"{checkpoint}\t{describe(truth, path, found)}")
     print(
-        f"\n{checkpoint} {' '.join(settings)}\n\n| class | right | 95 % interval | certain and wrong |\n|---|---|---|---|"
+        f"\n{' '.join([checkpoint, *settings])}\n\n| class | right | 95 % interval | certain and wrong |\n|---|---|---|---|"
     )
     for truth, found in results.items():
         right = sum(each.class_name == truth for each in found)
