@@ -36,6 +36,19 @@ LOG2_E, LN2_HIGH, LN2_LOW = 1.4426950408889634, 0.6931471803691238, 1.9082149292
 FASTMATH = {"contract", "nsz"}  # fused multiplications and additions
 
 
+class Decay(NamedTuple):
+    """How much the low-pass makes up in an interval, per value of a pixel.
+
+    Attributes:
+        length: Length of the interval in units of tau.
+        shares: complex128, since two numbers in one are looked up in half the time: 1 - exp(-length), the share of a
+            lag that is made up, and 1 - that / length, the share of a change of the input that is followed.
+    """
+
+    length: NDArray[np.float64]
+    shares: NDArray[np.complex128]
+
+
 class Drive(NamedTuple):
     """The input of the low-pass of a band of pixels in an interval.
 
@@ -44,9 +57,8 @@ class Drive(NamedTuple):
         after: Value at the end, as an index into the other tables.
         before_level: Level of each value at the start.
         after_level: Level of each value at the end.
-        length: Length of the interval in units of tau.
-        shares: complex128, since two numbers in one are looked up in half the time: 1 - exp(-length), the share of a
-            lag that is made up, and 1 - that / length, the share of a change of the input that is followed.
+        length: As in `Decay`.
+        shares: As in `Decay`.
     """
 
     before: NDArray[Any]
@@ -139,6 +151,13 @@ def start_filtered(
     """Return the pixels before their first event, with settled stages; thresholds are one per pixel or one for all."""
     pos, neg = (np.broadcast_to(np.rint(each * GRID) / GRID, levels.shape).copy() for each in (pos, neg))
     return FilteredPixels(np.tile(levels, (order, 1)), np.rint(levels * GRID) / GRID + pos, pos, neg)
+
+
+def decay_of_light(light: NDArray[np.float64], length_us: int, cutoff_hz: float) -> Decay:
+    """Return the decay in an interval for each intensity in [0, 1]; the low-pass is slower in the dark."""
+    length = length_us * 1e-6 * 2 * math.pi * cutoff_hz * (light + 0.1) / 1.1
+    settled = -np.expm1(-length)
+    return Decay(length, settled + 1j * (1 - settled / length))
 
 
 @njit(inline="always")

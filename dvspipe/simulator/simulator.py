@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -26,7 +26,7 @@ from .crossings import (
     start_quiet_levels,
 )
 from .levels import code_levels, float_levels, intensity
-from .lowpass import Drive, FilteredPixels, events_of_filtered, start_filtered
+from .lowpass import Decay, Drive, FilteredPixels, decay_of_light, events_of_filtered, start_filtered
 from .noise import NoiseState, emit_noise, start_noise
 from .paths import MOST_STEPS, TILE_PX, Paths, events_of_paths, levels_of_paths
 from .upsampling import Factor, Image, Upsampler
@@ -38,6 +38,7 @@ SMALLEST_THRESHOLD = 0.01
 LONG_AGO_US = -(2**62)
 STREAMS = {"mismatch": 0, "noise": 1}  # generators of their own, all from the seed
 NOISE_PREFIX = "noise."
+MAX_DECAYS = 16  # tables of 1.5 MB for uint16
 BATCH_PX = 1 << 22  # pixels of the frames that several threads work on together, so that starting them costs little
 
 Labelled = tuple[Events, NDArray[np.bool_]]
@@ -109,15 +110,38 @@ class _Codes:
 
     Args:
         levels: Level of each code.
-        rounded: The same in float32, for the motion between frames.
         light: Intensity in [0, 1] of each code.
-        table: The levels, for the search.
     """
 
     levels: NDArray[np.float64]
-    rounded: Image
     light: NDArray[np.float64]
-    table: CodeTable
+    _decays: dict[int, Decay] = field(default_factory=dict, repr=False)
+
+    def decay(self, length_us: int, config: SimulatorConfig) -> Decay:
+        """Return the decay of each code in an interval of this length; frame rates have few lengths, which are kept."""
+        found = self._decays.get(length_us)
+        if found is None:
+            if len(self._decays) >= MAX_DECAYS:
+                self._decays.clear()
+            found = self._decays[length_us] = decay_of_light(self.light, length_us, config.cutoff_hz)
+        return found
+
+    @cached_property
+    def rounded(self) -> Image:
+        """The levels in float32, for the motion between frames."""
+        return self.levels.astype(np.float32)
+
+    @cached_property
+    def table(self) -> CodeTable:
+        """The levels, for the search; of uint16 it takes 25 ms, and a low-pass does not need it."""
+        levels, count = self.levels, self.levels.size * INDEX_CELLS_PER_CODE
+        edges = np.linspace(levels[0], levels[-1], count + 1)
+        return CodeTable(
+            levels=np.concatenate([[-np.inf], levels, [np.inf]]),
+            cells=1 + np.searchsorted(levels, edges, side="left").astype(np.int32),
+            lowest=float(levels[0]),
+            cells_per_level=float(count / (levels[-1] - levels[0])),
+        )
 
 
 class _Band(NamedTuple):
@@ -357,17 +381,7 @@ class EventSimulator:
     def _read_codes(self, dtype: np.dtype[Any], transfer: str) -> _Codes:
         if (dtype, transfer) not in self._codes:
             levels = code_levels(dtype, transfer, self.config)
-            count = levels.size * INDEX_CELLS_PER_CODE
-            edges = np.linspace(levels[0], levels[-1], count + 1)
-            table = CodeTable(
-                levels=np.concatenate([[-np.inf], levels, [np.inf]]),
-                cells=1 + np.searchsorted(levels, edges, side="left").astype(np.int32),
-                lowest=float(levels[0]),
-                cells_per_level=float(count / (levels[-1] - levels[0])),
-            )
-            self._codes[dtype, transfer] = _Codes(
-                levels, levels.astype(np.float32), np.clip(intensity(levels, self.config), 0, 1), table
-            )
+            self._codes[dtype, transfer] = _Codes(levels, np.clip(intensity(levels, self.config), 0, 1))
         return self._codes[dtype, transfer]
 
     def _run_band(
@@ -408,7 +422,12 @@ class EventSimulator:
             words = self._filter_paths(band.pixels, interval, codes, pair, paths)
         else:
             start, end = (codes.levels, codes.levels) if codes else (before, after)
-            drive = Drive(before if codes else indices, indices, start, end, *self._decay(interval, light))
+            decay = (
+                codes.decay(interval.length_us, config)
+                if codes
+                else decay_of_light(light, interval.length_us, config.cutoff_hz)
+            )
+            drive = Drive(before if codes else indices, indices, start, end, *decay)
             words = events_of_filtered(drive, band.pixels, interval)
         if band.noise:
             words = np.concatenate([words, *emit_noise(config, band.noise, frame, interval, indices, light)])
@@ -430,18 +449,11 @@ class EventSimulator:
             t = until_us / interval.length_us
             now = levels_of_paths(before, after, last, paths, interval.first_row, t) if number < steps else after
             light = np.clip(intensity(now, self.config), 0, 1)
-            words = events_of_filtered(Drive(indices, indices, last, now, *self._decay(part, light)), pixels, part)
+            decay = decay_of_light(light, part.length_us, self.config.cutoff_hz)
+            words = events_of_filtered(Drive(indices, indices, last, now, *decay), pixels, part)
             found.append(words + (np.int64(since_us) << TIME_SHIFT))
             last, since_us = now, until_us
         return np.concatenate(found)
-
-    def _decay(
-        self, interval: Interval, light: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
-        """Return `length` and `shares` of `Drive` for each intensity."""
-        length = interval.length_us * 1e-6 * 2 * math.pi * self.config.cutoff_hz * (light + 0.1) / 1.1
-        settled = -np.expm1(-length)
-        return length, settled + 1j * (1 - settled / length)
 
 
 def _cross(pair: _Pair, codes: _Codes | None, pixels: Pixels, interval: Interval) -> Words:
