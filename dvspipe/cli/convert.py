@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ..conversion import Conversion, ConversionTask, ConvertConfig, RecordingConfig
+    from ..events import SensorSize
     from ..parallel import Engine
 
 
@@ -218,7 +219,7 @@ class _Conversions:
                 task, shown, video=self.of_video, recording=self.of_recording, overwrite=self.overwrite, threads=threads
             )
         if self.preview:
-            _write_preview(done)
+            _write_preview(done.path, done.sensor)
         self._print(done, time.monotonic() - started)
 
     def convert_many(self, tasks: Sequence[ConversionTask], engine: Engine) -> None:
@@ -226,6 +227,7 @@ class _Conversions:
         from ..conversion import convert_many, find_outdated, find_unconverted
 
         waiting = tasks if self.overwrite else find_unconverted(tasks)
+        done_before: list[ConversionTask] = []
         if len(waiting) < len(tasks):
             missing = set(waiting)
             done_before = [task for task in tasks if task not in missing]
@@ -245,13 +247,29 @@ class _Conversions:
                 try:
                     done = outcome.result()
                     if self.preview:
-                        _write_preview(done)
+                        _write_preview(done.path, done.sensor)
                     self._print(done, None)
                 except DvspipeError as error:
                     failed += 1
                     skip(error)
+            if self.preview:
+                failed += self._write_missing_previews(done_before)
         if failed:
-            fail(f"{failed} of {len(waiting)} could not be converted completely", EXIT_SOME_FAILED)
+            fail(f"{failed} of {len(tasks)} could not be converted completely", EXIT_SOME_FAILED)
+
+    def _write_missing_previews(self, tasks: Sequence[ConversionTask]) -> int:
+        """Write the previews that an earlier command left out, and return how many could not be written."""
+        missing = [task.target for task in tasks if not task.target.with_suffix(PREVIEW_SUFFIX).exists()]
+        failed = 0
+        for target in missing:
+            try:
+                _write_preview(target, self.of_recording.sensor)
+            except DvspipeError as error:
+                failed += 1
+                skip(error)
+        if len(missing) > failed and not notes.quiet:  # not as a note, because standard output may be JSON
+            messages.print(f"missing previews written: {len(missing) - failed}")
+        return failed
 
     def _print(self, done: Conversion, seconds: float | None) -> None:
         if self.as_json:
@@ -291,9 +309,10 @@ def _check_previews(tasks: Sequence[ConversionTask], *, overwrite: bool) -> None
             claim_output(preview, overwrite=overwrite)
 
 
-def _write_preview(done: Conversion) -> None:
+def _write_preview(path: Path, sensor: SensorSize | None) -> None:
+    """Write the preview of an event file beside it; the sensor is only for files that do not name it."""
     from ..formats import open_recording
     from ..report import PreviewSettings, write_preview
 
-    chunks = open_recording(done.path, sensor=done.sensor).chunks()
-    write_preview(chunks, done.sensor, done.path.with_suffix(PREVIEW_SUFFIX), PreviewSettings())
+    recording = open_recording(path, sensor=sensor)
+    write_preview(recording.chunks(), recording.sensor, path.with_suffix(PREVIEW_SUFFIX), PreviewSettings())

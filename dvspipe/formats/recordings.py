@@ -469,7 +469,8 @@ def count_events(chunks: Iterable[Events]) -> tuple[int, int, int | None, int | 
 def _events_after(columns: Columns, before_us: int | None, sensor: SensorSize) -> Events:
     """Return the events of a chunk, checked, also against the time of the event before it."""
     if before_us is not None and len(columns.t) and columns.t[0] < before_us:
-        raise EventError(f"event 0 has t = {columns.t[0]} us, before the previous event at {before_us} us", event=0)
+        message = f"event 0 has t = {columns.t[0]} us, before the previous event at {before_us} us"
+        raise EventError(message, event=0, is_unsorted=True)
     return Events.from_owned(*columns, sensor=sensor)
 
 
