@@ -92,6 +92,7 @@ ONLY_HOMES = {
         "formats",
         "learning",
         "networks",
+        "numba_cache",
         "simulator",
         "sources",
         "synthesis",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import itertools
 import json
 import os
 import signal
@@ -245,6 +246,14 @@ def test_several_videos_are_converted_and_finished_ones_skipped(clip: Path, tmp_
     assert not killed.exists()
     others = dvspipe("--quiet", *typed, cwd=tmp_path).stderr
     assert "already converted: 2 of 2, 2 of them with other settings; use --overwrite to convert again" in others
+
+
+def test_the_time_of_a_conversion_is_without_that_of_compiling(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = itertools.chain([0.0], itertools.repeat(500.0))
+    monkeypatch.setattr("dvspipe.cli.convert.compiled_s", lambda: next(compiled))
+    assert "converted in -" in dvspipe("convert", clip, "-o", "a.h5", "--stop", 0.2, cwd=tmp_path).stdout
 
 
 def test_missing_previews_of_converted_files_are_written(tmp_path: Path) -> None:

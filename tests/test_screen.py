@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ from rich.progress import Progress
 from dvspipe.cli import screen as own
 from dvspipe.cli.screen import messages, notes, progress, screen
 from dvspipe.formats import write
+from dvspipe.numba_cache import COMPILING
 
 LINES = """
 from dvspipe.cli.screen import messages, notes, progress, screen, warn
@@ -190,3 +192,15 @@ def test_a_closed_pipe_ends_a_command_without_a_message(command: list[str], tmp_
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(("quiet", "lines"), [(False, 1), (True, 0)])
+def test_compiling_is_said_once_also_if_each_worker_says_it(
+    quiet: bool, lines: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notes, "quiet", quiet)
+    own.show_log(logging.WARNING)
+    record = logging.LogRecord(own.COMPILATION_LOG.name, logging.WARNING, "", 0, COMPILING, (), None)
+    for _ in range(2):
+        logging.getLogger(record.name).handle(record)
+    assert capsys.readouterr().err.count(COMPILING) == lines

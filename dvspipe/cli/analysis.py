@@ -100,7 +100,8 @@ def calibrate(
     from ..simulator import calibrate as fit
 
     claim_output(out, overwrite=overwrite)
-    found = fit(list(read_frames(recording)), read(recording))
+    with progress(polled=False):
+        found = fit(list(read_frames(recording)), read(recording))
     fitted = yaml.safe_dump(found.to_yaml_settings(), sort_keys=False)
     write_text(out, f"# Fitted by dvspipe calibrate to {recording.name}\n{fitted}")
     table = make_table()

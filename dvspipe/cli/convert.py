@@ -16,6 +16,7 @@ import typer
 from rich.text import Text
 
 from ..errors import ConfigError, DvspipeError, FileError
+from ..numba_cache import compiled_s
 from .options import (
     AsJson,
     EngineName,
@@ -211,7 +212,7 @@ class _Conversions:
 
         if (camera := camera_of(task.source)) is not None:
             messages.print(f"camera {camera}: Ctrl-C ends the recording")
-        started = time.monotonic()
+        started = time.monotonic() - compiled_s()
         with progress() as show:
             shown = partial(show, "frames" if is_video(task.source) else "events")
             threads = max(1, (os.cpu_count() or 1) // 2)  # the others decode and compress
@@ -220,7 +221,7 @@ class _Conversions:
             )
         if self.preview:
             _write_preview(done.path, done.sensor)
-        self._print(done, time.monotonic() - started)
+        self._print(done, time.monotonic() - compiled_s() - started)
 
     def convert_many(self, tasks: Sequence[ConversionTask], engine: Engine) -> None:
         """Convert what does not exist yet; print what fails, and exit with 1 if anything did."""
