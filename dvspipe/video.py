@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self, TypeGuard
+from typing import Any, Literal, NamedTuple, Self, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -47,6 +47,8 @@ US_PER_UNIT = {"s": Decimal(10**6), "ms": Decimal(10**3), "us": Decimal(1), "ns"
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 LONGEST_ASSUMED_INTERVAL_S = 1.0  # mean interval up to which numbers are assumed to be seconds; milliseconds are more
 LATEST_US = 2**62
+END_FRAMES = 5  # number of frames before the end from which the last two are read; the count may be too large
+END_SIZE = (48, 48)  # of the pictures of VideoEnds
 
 Images = Generator[tuple[int, Callable[[], NDArray[Any]]], None, None]
 """For each frame its own time in microseconds and a function that returns its pixels, valid until the next frame."""
@@ -291,6 +293,46 @@ def is_video_content(path: Path) -> bool:
         return False
     with _open_capture(path) as capture:
         return capture.isOpened()
+
+
+class VideoEnds(NamedTuple):
+    """The first two and the last two pictures of a video, grey, float32, 48 x 48 pixels whatever its shape."""
+
+    first: NDArray[np.float32]
+    second: NDArray[np.float32]
+    second_last: NDArray[np.float32]
+    last: NDArray[np.float32]
+
+
+def read_video_ends(path: Path) -> VideoEnds | None:
+    """Return the first and the last pictures of a video file without decoding what is between, or None if it cannot be.
+
+    Raises:
+        VideoError: The name of the file cannot be given to OpenCV.
+    """
+    with _open_capture(path) as capture:
+        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        first = list(itertools.islice(_read_on(capture), 2))
+        if count > 2 * END_FRAMES and capture.set(cv2.CAP_PROP_POS_FRAMES, count - END_FRAMES):
+            last = list(_read_on(capture))[-2:]
+        else:
+            last = [*first, *_read_on(capture)][-2:]
+    if len(first) < 2 or len(last) < 2:
+        return None
+    return VideoEnds(*(_reduce(image) for image in (*first, *last)))
+
+
+def _read_on(capture: cv2.VideoCapture) -> Iterator[NDArray[Any]]:
+    while True:
+        found, image = capture.read()
+        if not found:
+            return
+        yield image
+
+
+def _reduce(image: NDArray[Any]) -> NDArray[np.float32]:
+    """Return a small grey picture, in which noise and traces of compression are averaged."""
+    return np.asarray(cv2.resize(_grey(image), END_SIZE, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def write_video(path: Path, frames: Iterable[Frame]) -> None:
