@@ -32,6 +32,7 @@ ORDER = [
     "correlation",
     "frames",
     "opencv",
+    "ffmpeg",
     "filters",
     "video",
     "simulator",

@@ -248,6 +248,33 @@ def test_several_videos_are_converted_and_finished_ones_skipped(clip: Path, tmp_
     assert "already converted: 2 of 2, 2 of them with other settings; use --overwrite to convert again" in others
 
 
+def test_options_of_all_commands_are_named_at_their_place(tmp_path: Path) -> None:
+    for command in (["convert", "a.mp4", "-o", "a.h5"], ["info", "a.h5"], ["train", "DIR"]):
+        assert f"dvspipe -q {command[0]}" in dvspipe(*command, "-q", cwd=tmp_path, code=2).stderr
+
+
+def test_a_video_is_not_viewed_but_the_command_that_shows_its_events_is_named(clip: Path, tmp_path: Path) -> None:
+    failed = dvspipe("view", clip, "-o", "a.gif", cwd=tmp_path, code=2).stderr
+    assert failed.endswith(f"dvspipe convert {clip} -o {clip.with_suffix('.h5')} --preview\n")
+
+
+def test_settings_in_a_file_are_a_line_each(tmp_path: Path) -> None:
+    settings = {"simulator": {"pos_thres": 0.2, "seed": None}, "upsample": "off"}
+    write(tmp_path / "a.h5", random_events(0, 500), settings=settings)
+    lines = [line.split() for line in dvspipe("info", "a.h5", cwd=tmp_path).stdout.splitlines()]
+    assert ["settings.simulator.pos_thres", "0.2"] in lines
+    assert ["settings.upsample", "off"] in lines
+    assert not any("seed" in line[0] for line in lines)
+    assert any(line[0] == "polarity" for line in lines)
+
+
+def test_a_chart_of_the_rate_names_upsampling_if_the_video_had_none(tmp_path: Path) -> None:
+    for upsample, is_named in (("off", True), ("auto", False)):
+        write(tmp_path / f"{upsample}.h5", random_events(0, 500), settings={"upsample": upsample})
+        typed = ["view", f"{upsample}.h5", "-o", f"{upsample}.png", "--mode", "rate"]
+        assert ("--upsample auto" in dvspipe(*typed, cwd=tmp_path).stdout) == is_named
+
+
 def test_the_time_of_a_conversion_is_without_that_of_compiling(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

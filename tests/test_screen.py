@@ -83,9 +83,9 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
     monkeypatch.setattr(own.time, "monotonic", lambda: float(next(clock)))
     with progress() as show:
         for done in range(9):
-            show("frames", done, 100)
+            show("frames", done, 30)
     assert capsys.readouterr().err.splitlines() == [
-        "frames: 2 of 100", "frames: 5 of 100, 0:06:20 left", "frames: 8 of 100, 0:06:08 left",
+        "frames: 2 of 30, 0:01:52 left", "frames: 5 of 30, 0:01:40 left", "frames: 8 of 30, 0:01:28 left",
     ]  # fmt: skip
     monkeypatch.setattr(notes, "quiet", True)
     with progress() as show:
@@ -96,6 +96,21 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
     messages.print("a message")
     out, err = capsys.readouterr()
     assert (out, err) == ("a result\n", "a message\n")
+
+
+def test_a_stage_has_at_most_twelve_lines_without_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter(range(0, 10**7, 60))
+    monkeypatch.setattr(own.time, "monotonic", lambda: float(next(clock)))
+    with progress() as show:
+        for stage, total in (("frames", 1000), ("events", 0), ("files", 3)):
+            for done in range(1000):
+                show(stage, min(done, total) if total else done, total)
+    lines = capsys.readouterr().err.splitlines()
+    counts = [sum(line.startswith(stage) for line in lines) for stage in ("frames", "events", "files")]
+    assert all(count <= own.MAX_LINES for count in counts), counts
+    assert min(counts) >= 4
 
 
 def test_control_characters_are_printed_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,7 @@ EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as a shell shows it of other programs
 
 COMPILATION_LOG = logging.getLogger(watch_compilation.__module__)
 LINE_EVERY_S = 10.0  # without a terminal
+MAX_LINES = 12  # of a stage, without a terminal
 LEAST_DONE = 0.05  # of a stage, before which the time left is not estimated: loading and compiling take part of it
 
 
@@ -276,19 +277,28 @@ class _Bars:
 
 
 class _Lines:
-    """Print progress as a line now and then, unless notes are suppressed."""
+    """Print progress as a line now and then, at most MAX_LINES per stage, unless notes are suppressed.
+
+    If it is not known how much there is, the time to the next line doubles each time.
+    """
 
     def __init__(self) -> None:
-        self._stage, self._from = "", 0.0
+        self._stage, self._from, self._next = "", 0.0, 0.0
+        self._wait_s = LINE_EVERY_S
         self._begin_s = self._printed_s = time.monotonic()
 
     def __call__(self, stage: str, done: float, total: float) -> None:
         now_s = time.monotonic()
         if stage != self._stage:
             self._stage, self._from, self._begin_s = stage, done, now_s
-        if now_s - self._printed_s < LINE_EVERY_S or notes.quiet:
+            self._next, self._wait_s = done, LINE_EVERY_S
+        if now_s - self._printed_s < self._wait_s or done < self._next or notes.quiet:
             return
         self._printed_s = now_s
+        if total:
+            self._next = done + total / (MAX_LINES - 1)
+        else:
+            self._wait_s *= 2
         rate = (done - self._from) / max(now_s - self._begin_s, 1e-9)
         left = (
             f", {timedelta(seconds=round((total - done) / rate))} left"
