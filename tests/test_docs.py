@@ -79,6 +79,13 @@ def test_figures_of_rendered_films_say_synthetic_beside_those_of_real_films() ->
         assert re.search(rf"{real.samples} real films[^.]*\b{real.correct} are right and certain", text), page
 
 
+def test_the_plain_installation_comes_before_that_of_another_index() -> None:
+    for page in ("README.md", "docs/start.md"):
+        first, *others = re.findall(r"pip install [^\n`]*", read(ROOT / page))
+        assert first.split("  ")[0] == "pip install .", page
+        assert any("--extra-index-url" in line for line in others), page
+
+
 def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 

@@ -98,6 +98,24 @@ def test_a_film_is_in_one_part_and_it_is_said(tmp_path: Path, caplog: pytest.Log
     assert len({sample.group for sample in given.samples}) == 3 * PIECES
 
 
+def test_pieces_in_a_given_test_part_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for label in range(2):
+        for part, numbers in (("train", (0, 1, 5)), ("test", (2,))):
+            for number in numbers:
+                begin_us = (10 * label + number) * 1_000_000
+                recorded = random_events(number, 50, span_us=999_000)
+                events = Events(recorded.t + begin_us, recorded.x, recorded.y, recorded.p, SENSOR)
+                write(tmp_path / part / f"class{label}" / f"{'ab'[label]}_{number}.h5", events)
+    data = open_dataset(DataConfig(root=tmp_path), seed=0)
+    assert len(data.test) == 2
+    assert {sample.group for sample in (*data.train, *data.validation)} == {
+        str(tmp_path / "train" / f"class{label}" / f"{'ab'[label]}_{number}.h5")
+        for label in range(2)
+        for number in (0, 5)
+    }
+    assert any("a_2.h5" in message and "not independent" in message for message in caplog.messages)
+
+
 def test_the_ends_of_a_video_are_its_first_and_last_pictures(tmp_path: Path) -> None:
     images = [np.full((64, 96), 30 + 5 * number, np.uint8) for number in range(40)]
     ends = read_video_ends(write_clip(tmp_path / "a.webm", images))

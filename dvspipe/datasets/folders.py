@@ -187,7 +187,7 @@ def _open_class_folders(
     train = list_class_folders(source, training, classes, sensor)
     test = list_class_folders(source, testing, classes, sensor) if testing else Listing()
     found = train + test
-    samples = keep_pieces_together(source, train.samples)
+    samples = keep_pieces_together(source, train.samples, test.samples)
     data = DataSet(
         f"folder {source.root.name}",
         classes,
@@ -215,7 +215,7 @@ def open_labelled(source: DataSource) -> DataSet:
     )
     sensor = source.sensor or find_sensor(source, train_samples)
     data = DataSet(f"folder {root.name}", classes, sensor)
-    return divide_parts(source, data, keep_pieces_together(source, train_samples), test_samples)
+    return divide_parts(source, data, keep_pieces_together(source, train_samples, test_samples), test_samples)
 
 
 def _list_spans(source: DataSource, folder: Path) -> list[tuple[str, Sample]]:

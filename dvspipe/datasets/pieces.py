@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DvspipeError
+from ..errors import DvspipeError, count_noun
 from ..formats import Hints
 from ..formats.recordings import open_source
 from ..video import VideoEnds, is_video_name, read_video_ends
@@ -36,31 +36,47 @@ MAX_STEPS = 3.0  # the same, in differences between two consecutive pictures
 log = logging.getLogger(__name__)
 
 
-def keep_pieces_together(source: DataSource, samples: Sequence[Sample]) -> list[Sample]:
+def keep_pieces_together(source: DataSource, samples: Sequence[Sample], test: Sequence[Sample] = ()) -> list[Sample]:
     """Return samples in which the pieces of a film have the same group, and log how many there are.
 
     Groups that `data.group` gives, and the parts of a given split.json, stay as they are.
 
     Args:
         source: What the data set is opened from.
-        samples: Samples of one part, or of a data set without parts.
+        samples: Samples that are to be divided.
+        test: Samples of a test part that the data set has; pieces of a film in both are logged.
     """
     if source.config.group is not None or source.config.split is not None:
         return list(samples)
-    files = list(dict.fromkeys(sample.file for sample in samples if sample.file is not None))
-    first_of = find_pieces(files, source.config.hints)
-    if not first_of:
+    files, others = _files(samples), _files(test)
+    first_of = find_pieces([*files, *others], source.config.hints)
+    films: dict[Path, list[Path]] = {}
+    for file in files:
+        if file in first_of:
+            films.setdefault(first_of[file], []).append(file)
+    divided = [(films[first_of[file]][0], file) for file in others if first_of.get(file) in films]
+    if divided:
+        log.warning(
+            "%s: %s continues or is continued by the film of %s in the training part, so the test is not independent",
+            source.root, divided[0][1], divided[0][0],
+        )  # fmt: skip
+    films = {first: pieces for first, pieces in films.items() if len(pieces) > 1}
+    if not films:
         return list(samples)
-    films = len(set(first_of.values()))
-    piece, first = next((piece, first) for piece, first in first_of.items() if piece != first)
+    first, second, *_ = next(iter(films.values()))
     log.warning(
-        "%s: %d of %d files are pieces of %d longer %s, such as %s and %s: each is kept in one part",
-        source.root, len(first_of), len(files), films, "films or recordings" if films > 1 else "film or recording",
-        first.relative_to(source.root) if first.is_relative_to(source.root) else first, piece.name,
+        "%s: %d of %d files are pieces of %s, such as %s and %s: each is kept in one part",
+        source.root, sum(map(len, films.values())), len(files), count_noun(len(films), "longer film"),
+        first, second.name,
     )  # fmt: skip
+    groups = {file: str(pieces[0]) for pieces in films.values() for file in pieces}
     return [
-        replace(sample, group=str(first_of[sample.file])) if sample.file in first_of else sample for sample in samples
+        replace(sample, group=groups.get(sample.file, sample.group)) if sample.file else sample for sample in samples
     ]
+
+
+def _files(samples: Iterable[Sample]) -> list[Path]:
+    return list(dict.fromkeys(sample.file for sample in samples if sample.file is not None))
 
 
 def find_pieces(files: Sequence[Path], hints: Hints) -> dict[Path, Path]:
