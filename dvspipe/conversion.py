@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 from .config import Settings, as_settings
-from .errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
+from .errors import CorruptionError, EventError, FileError, FormatError, Remedy, TruncatedVideoError, VideoError
 from .events import Events, SensorSize, concatenate
 from .files import claim_output, is_internal
 from .formats import (
@@ -312,12 +312,24 @@ def convert_recording(
     parts = [recording.sorted()] if config.sort else recording.chunks(on_corruption=on_damage)
     labels, kept = recording.noise, recording.attributes.get("settings")
     noise = None if labels is None else [labels.sorted()] if config.sort else labels.chunks()
-    write(
-        path, counted(parts), recording.sensor, source=source.name, settings=kept if isinstance(kept, dict) else None,
-        compression=config.compression, overwrite=overwrite, noise=noise,
-    )  # fmt: skip
+    settings = kept if isinstance(kept, dict) else None
+    try:
+        write(
+            path, counted(parts), recording.sensor, source=source.name, settings=settings,
+            compression=config.compression, overwrite=overwrite, noise=noise,
+        )  # fmt: skip
+    except CorruptionError as error:
+        raise error.with_remedies([*error.remedies, *_find_remedies(error)]) from error.__cause__
     lost = f"{damage[0]}; lost: {damage[0].lost}" if damage else None
     return Conversion(path, recording.sensor, 0, events, last_us - first_us, lost)
+
+
+def _find_remedies(error: CorruptionError) -> list[Remedy]:
+    """Return the settings of a conversion with which a corrupted or unsorted recording can be converted."""
+    cause = error.__cause__
+    sort = [Remedy("config.sort", True, "sort its events by time")]
+    unsorted = sort if isinstance(cause, EventError) and cause.is_unsorted else []
+    return [*unsorted, Remedy("config.salvage", True, "keep the events before this place")]
 
 
 @dataclass(frozen=True)

@@ -140,11 +140,13 @@ class EventError(DvspipeError):
         message: What was found and expected.
         remedies: What would solve it.
         event: Number of the first event that breaks a rule, if there is one.
+        is_unsorted: Whether the rule is the order of times.
     """
 
-    def __init__(self, message: str, *remedies: Remedy, event: int | None = None) -> None:
+    def __init__(self, message: str, *remedies: Remedy, event: int | None = None, is_unsorted: bool = False) -> None:
         super().__init__(message, *remedies)
         self.event = event
+        self.is_unsorted = is_unsorted
 
 
 class FileError(DvspipeError):

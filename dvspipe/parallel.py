@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from .errors import ConfigError, DvspipeError, Remedy, WorkerError
+from .numba_cache import watch_compilation
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -324,6 +325,7 @@ def _run_worker(connection: Connection, level: int) -> None:
     with suppress(EOFError, OSError, KeyboardInterrupt):  # the other end is closed, or it was asked to stop
         send(None)
         work = connection.recv()
+        watch_compilation()
         while True:
             item = connection.recv()
             message = attempt(work, item, stop_if_asked)

@@ -13,7 +13,7 @@ from dvspipe.cli import training as commands
 from dvspipe.config import build
 from dvspipe.datasets import open_dataset
 from dvspipe.errors import ConfigError, DataError, DvspipeError
-from dvspipe.events import SensorSize
+from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.results import RunFolder, TestResult
 from dvspipe.training import TrainConfig, choose_settings
@@ -149,3 +149,15 @@ def test_a_network_of_the_user_gets_no_settings_that_it_cannot_follow(tmp_path: 
     choice = choose_settings(write_folder(tmp_path / "mine", NUMBERED), {"network": network})
     assert choice.settings["network"] == network
     assert (choice.config.optimiser.ema == 0) == (call == "step")
+
+
+def test_the_reason_says_that_pieces_of_a_film_are_one_group(tmp_path: Path) -> None:
+    names = {"a": ["ant", "bee", "cat"], "b": ["dog", "elk", "fly"]}
+    assert "one group" not in choose_settings(write_folder(tmp_path / "apart", names)).to_yaml()
+    for label, animals in enumerate(names.values()):
+        for number, animal in enumerate(animals):
+            for piece in range(2):
+                events = random_events(number, 400, span_us=99_000)
+                later = Events(events.t + 100_000 * (piece + 1), events.x, events.y, events.p, events.sensor)
+                write(tmp_path / "cut" / "ab"[label] / f"{animal}_{piece}.h5", later)
+    assert "one group" in choose_settings(tmp_path / "cut").to_yaml()

@@ -70,6 +70,7 @@ from dvspipe.results import (
     wilson_interval,
     write_rows,
 )
+from dvspipe.results.inference import describe_look
 from dvspipe.video import write_video
 
 SENSOR = SensorSize(width=12, height=7)
@@ -887,6 +888,9 @@ def test_a_page_needs_no_labels_scores_pictures_or_layers(tmp_path: Path, change
 
 def test_the_page_says_what_was_looked_at_unless_it_is_all(tmp_path: Path) -> None:
     look = LookRow(t_us=None, left=53, top=-4, width=82, height=82)
+    words = [describe_look(look.model_copy(update={"left": left}), 160, follows=True) for left in (0, 110)]
+    assert ["left" in text for text in words] == [True, False]
+    assert ["right" in text for text in words] == [False, True]
     moved = look.model_copy(update={"t_us": 1000, "left": 60})
     answers = [
         make_answer(name, picture="160x120", looked_at=rows)
@@ -894,7 +898,9 @@ def test_the_page_says_what_was_looked_at_unless_it_is_all(tmp_path: Path) -> No
     ]
     results = [RecordingResult(answer=answer, segments=make_segments()) for answer in answers]
     text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, results, None))
-    assert re.findall('data-head="Looked at">([^<]*)<', text) == ["82x82+53-4", "82x82+53-4, moves", ""]
+    assert re.findall('data-head="Looked at">([^<]*)<', text) == [
+        "the part in the middle, 82 px high (82x82+53-4)", "the person in the middle, 82 px high (82x82+53-4)", "",
+    ]  # fmt: skip
     text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, results[2:], None))
     assert "Looked at" not in text
 

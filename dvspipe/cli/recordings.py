@@ -123,8 +123,18 @@ def _print_description(found: RecordingInfo) -> None:
         table.add_row("polarity", f"{found.on_fraction:.1%} ON, {1 - found.on_fraction:.1%} OFF")
     for key, value in found.attributes.items():
         if key not in ("width", "height", "format"):
-            table.add_row(Text(key), Text(json.dumps(value) if isinstance(value, dict | list) else str(value)))
+            for name, text in _list_values(key, value):
+                table.add_row(Text(name), Text(text))
     screen.print(table)
+
+
+def _list_values(name: str, value: object) -> Iterator[tuple[str, str]]:
+    """Yield a line per value; those of nested settings have dotted names, and settings without a value are left out."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _list_values(f"{name}.{key}", inner)
+    elif value is not None:
+        yield name, json.dumps(value) if isinstance(value, list) else str(value)
 
 
 def check(

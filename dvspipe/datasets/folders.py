@@ -23,6 +23,7 @@ from ..sources import FramingConfig, open_source
 from ..synthesis import GESTURE_SENSOR, GESTURES, is_synthetic
 from ..video import VIDEO_SUFFIXES, is_image_folder, open_video
 from .cache import Cache
+from .pieces import keep_pieces_together
 from .samples import DataSet, Sample, check_groups, divide, version_of_file
 from .source import DataSource
 from .split import apply_split
@@ -214,6 +215,7 @@ def _open_class_folders(
     train = list_class_folders(source, training, classes, sensor)
     test = list_class_folders(source, testing, classes, sensor) if testing else Listing()
     found = train + test
+    samples = keep_pieces_together(source, train.samples, test.samples)
     data = DataSet(
         f"folder {source.root.name}",
         classes,
@@ -221,7 +223,7 @@ def _open_class_folders(
         problems=found.problems,
         warnings=found.warnings,
     )
-    return divide_parts(source, data, train.samples, test.samples)
+    return divide_parts(source, data, samples, test.samples)
 
 
 def open_labelled(source: DataSource) -> DataSet:
@@ -241,7 +243,7 @@ def open_labelled(source: DataSource) -> DataSet:
     )
     sensor = source.config.target or source.sensor or find_sensor(source, train_samples)
     data = DataSet(f"folder {root.name}", classes, sensor)
-    return divide_parts(source, data, train_samples, test_samples)
+    return divide_parts(source, data, keep_pieces_together(source, train_samples, test_samples), test_samples)
 
 
 def _list_spans(source: DataSource, folder: Path) -> list[tuple[str, Sample]]:

@@ -225,7 +225,13 @@ def _choose_data(opened: DataSet, sensor: SensorSize, samples: int) -> tuple[Set
         data |= {"sensor": str(sensor)}
     group = find_group_pattern(opened.samples)
     if group is None:
-        why = "each recording is a group of its own: the names of the files show no person or source"
+        shown = "the names of the files show no person or source"
+        is_cut = len({sample.group for sample in opened.samples}) < len({sample.file for sample in opened.samples})
+        why = (
+            f"the pieces of a film are one group; {shown}"
+            if is_cut
+            else f"each recording is a group of its own: {shown}"
+        )
     else:
         data |= {"group": group}
         found = (re.search(group, sample.file.name) for sample in opened.samples if sample.file)
