@@ -146,13 +146,13 @@ def _lock(handle: int) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text as UTF-8, complete or not at all.
+    """Write a text as UTF-8, complete or not at all; bytes of file names outside UTF-8 are escaped.
 
     Raises:
         FileError: The file cannot be written.
     """
     with write_beside(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def read_bytes(path: Path) -> bytes:
