@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from conftest import random_events
 from killed_work import KillsItself
 from typer.testing import CliRunner
 
+from dvspipe import cluster
 from dvspipe.cli.app import app
 from dvspipe.cluster import Ray
 from dvspipe.conversion import convert_many, find_outdated, find_recordings, find_unconverted, plan_conversions
@@ -173,6 +175,15 @@ def test_names_of_files_that_are_not_utf8_are_shown_with_escapes(tmp_path: Path)
     assert [str(task.name) for task in plan_tasks(tmp_path / "in" / f"{name}.bin", tmp_path / "other")] == [
         r"\udcff\udcfe.bin"
     ]
+
+
+def test_hidden_files_of_a_folder_are_no_recordings(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "in", 1)
+    for copy in (".hidden.bin", ".cache/1.bin"):
+        (tmp_path / "in" / copy).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / copy).write_bytes((tmp_path / "in" / "0.bin").read_bytes())
+    assert [path.name for path in find_recordings([tmp_path / "in"])] == ["0.bin"]
+    assert [path.name for path in find_recordings([tmp_path / "in" / ".hidden.bin"])] == [".hidden.bin"]
 
 
 def test_a_link_to_itself_is_no_recording(tmp_path: Path) -> None:
@@ -360,6 +371,45 @@ def test_ray_and_local_processes_convert_to_the_same_files_and_skip_what_the_oth
     for name in "012":
         assert read(tmp_path / "there" / f"{name}.h5") == read(tmp_path / "here" / f"{name}.h5")
     assert Manifest(tmp_path / "there").summarize().done == 3
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "127.0.0.1:99999"])
+def test_a_cluster_that_cannot_be_reached_is_an_error_before_ray_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    def init(**_: object) -> None:
+        pytest.fail("Ray waits for more than a minute")
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, init=init))
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # and nothing listens
+        place = address.format(unused.getsockname()[1])
+        with pytest.raises(WorkerError, match=f"{place}: no connection") as caught:
+            list(map_items(KillsItself(Path()), [1], engine=Ray(place)))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cluster_whose_head_dies_is_an_error_before_ray_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait(references: list[object], **_: object) -> tuple[list[object], list[object]]:
+        head.close()
+        return [], references
+
+    def cancel(*_: object, **__: object) -> None:
+        pytest.fail("asks the head")
+
+    head = socket.create_server(("127.0.0.1", 0))
+    place = f"127.0.0.1:{head.getsockname()[1]}"
+    ray = SimpleNamespace(
+        is_initialized=lambda: True, get_runtime_context=lambda: SimpleNamespace(gcs_address=place),
+        cluster_resources=lambda: {"CPU": 1.0}, put=lambda work: work, wait=wait, cancel=cancel,
+        remote=lambda **_: lambda _: SimpleNamespace(remote=lambda *_: object()),
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(cluster, "LOOK_S", 0.0)
+    monkeypatch.setattr(cluster, "HEAD_S", 0.0)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(WorkerError, match=f"{place}: no connection"):
+        list(map_items(KillsItself(Path()), [1], engine=Ray()))
 
 
 def test_a_missing_ray_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
