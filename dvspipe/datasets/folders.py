@@ -361,7 +361,7 @@ def _leave_out_converted(files: Sequence[Path]) -> list[Path]:
 
 def _find_deeper(folder: Path) -> list[Path]:
     """Return the recordings and videos below a folder in a class folder; none for a file."""
-    if not folder.is_dir() or folder.name.startswith(".") or is_internal(Path(folder.name)):
+    if not folder.is_dir() or is_internal(Path(folder.name)):
         return []
     inside = sorted(folder.iterdir())
     return [found for path in inside for found in ([path] if is_loadable(path) else _find_deeper(path))]
@@ -402,11 +402,7 @@ def divide_parts(
 
 
 def _find_class_folders(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.is_dir() and not path.name.startswith(".") and not is_internal(Path(path.name))
-    )
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_internal(Path(path.name)))
 
 
 def _find_subfolder(root: Path, name: str) -> Path | None:
