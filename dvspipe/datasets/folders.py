@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..config import SettingsTree
 from ..conversion import ConvertConfig, convert_video, events_from_video, is_video
-from ..errors import DataError, DvspipeError, TruncatedVideoError
+from ..errors import DataError, DvspipeError, TruncatedVideoError, escape_controls
 from ..events import Events, SensorSize
 from ..files import is_internal
 from ..formats import FORMATS, Hints, is_prose, is_ros2_folder, open_recording, read
@@ -248,7 +248,7 @@ def sample_of_span(source: DataSource, file: Path, span: Span, label: int, senso
 
 def _sample_of_part(source: DataSource, recording: RecordingFile, start_us: int, end_us: int, label: int) -> Sample:
     return Sample(
-        name=f"{recording.path}@{start_us}-{end_us}us",
+        name=escape_controls(f"{recording.path}@{start_us}-{end_us}us"),
         label=label,
         group=source.group_of(recording.path),
         load=partial(recording.load_span, start_us, end_us),
@@ -264,7 +264,7 @@ def _list_samples(source: DataSource, recording: RecordingFile, label: int) -> l
         if len(windows) > 1:
             return [_sample_of_part(source, recording, *window, label) for window in windows]
     whole = Sample(
-        name=str(recording.path),
+        name=escape_controls(str(recording.path)),
         label=label,
         group=source.group_of(recording.path),
         load=recording.load,
