@@ -41,7 +41,7 @@ from .formats import (
 )
 from .frames import Frame
 from .parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items, prefetch
-from .results import Manifest
+from .results import Manifest, ManifestRow, name_input
 from .simulator import EventSimulator, SimulatorConfig, SimulatorState, batches, simulate
 from .video import (
     IMAGE_SUFFIXES,
@@ -432,6 +432,15 @@ def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
     return waiting
 
 
+def find_incomplete(tasks: Sequence[ConversionTask]) -> list[tuple[ConversionTask, str]]:
+    """Return the tasks whose target exists, but not completely, as the manifest of its folder says, and why.
+
+    Args:
+        tasks: Conversions whose targets exist, such as the part of a truncated video.
+    """
+    return [(task, row.error or "") for task, row in _rows_of(tasks) if row.status == "failed"]
+
+
 def find_outdated(
     tasks: Sequence[ConversionTask],
     *,
@@ -446,10 +455,16 @@ def find_outdated(
         recording: Settings for recordings.
     """
     settings = _digest(video, recording)
+    return [task for task, row in _rows_of(tasks) if row.status == "done" and row.settings != settings]
+
+
+def _rows_of(tasks: Sequence[ConversionTask]) -> Iterator[tuple[ConversionTask, ManifestRow]]:
+    """Yield the tasks that a manifest knows, with their last rows."""
     manifests = {task.out: Manifest(task.out) for task in tasks if task.out is not None}
     rows = {out: manifest.read() for out, manifest in manifests.items() if manifest.folder.is_dir()}
-    known = [(task, rows.get(task.out, {}).get(str(task.source.absolute()))) for task in tasks if task.out is not None]
-    return [task for task, row in known if row is not None and row.status == "done" and row.settings != settings]
+    for task in tasks:
+        if task.out is not None and (row := rows.get(task.out, {}).get(name_input(task.source))) is not None:
+            yield task, row
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -45,6 +46,7 @@ from dvspipe.report import (
 from dvspipe.report.pages import Media, environment
 from dvspipe.report.painter import Caption
 from dvspipe.report.previews import LEGEND_PX
+from dvspipe.report.style import new_figure
 from dvspipe.report.timelines import class_colour, find_clock, fit_in_bar
 from dvspipe.results import (
     ActivityRecord,
@@ -395,6 +397,13 @@ def test_inputs_that_are_no_counts_are_multiplied(tmp_path: Path) -> None:
 
 
 BASELINE = BaselineResult(accuracy=0.75, samples=20, correct=15, chosen_epoch=1, val_accuracy=0.8)
+
+
+def test_the_name_of_a_file_that_is_not_utf8_is_a_title_with_escapes(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.h5")
+    draw_curves([], tmp_path / "curves.png", title=name)
+    assert (tmp_path / "curves.png").stat().st_size
+    assert new_figure(2, 1, name).get_suptitle() == r"\udcff.h5"
 
 
 def test_the_accuracy_is_compared_with_simpler_classifiers(tmp_path: Path) -> None:

@@ -225,20 +225,16 @@ class _Conversions:
 
     def convert_many(self, tasks: Sequence[ConversionTask], engine: Engine) -> None:
         """Convert what does not exist yet; print what fails, and exit with 1 if anything did."""
-        from ..conversion import convert_many, find_outdated, find_unconverted
+        from ..conversion import convert_many, find_incomplete, find_unconverted
 
         waiting = tasks if self.overwrite else find_unconverted(tasks)
-        done_before: list[ConversionTask] = []
-        if len(waiting) < len(tasks):
-            missing = set(waiting)
-            done_before = [task for task in tasks if task not in missing]
-            outdated = len(find_outdated(done_before, video=self.of_video, recording=self.of_recording))
-            others = f", {outdated} of them with other settings" if outdated else ""
-            if outdated or not notes.quiet:  # not as a note, because standard output may be JSON
-                messages.print(
-                    f"already converted: {len(done_before)} of {len(tasks)}{others}; use --overwrite to convert again"
-                )
-        failed = 0
+        missing = set(waiting)
+        done_before = [task for task in tasks if task not in missing]
+        self._note_done_before(done_before, len(tasks))
+        incomplete = find_incomplete(done_before)
+        for _, error in incomplete:
+            skip(FileError(error))
+        failed = len(incomplete)
         with progress() as show:
             outcomes = convert_many(
                 tasks, video=self.of_video, recording=self.of_recording, engine=engine, overwrite=self.overwrite,
@@ -271,6 +267,18 @@ class _Conversions:
         if len(missing) > failed and not notes.quiet:  # not as a note, because standard output may be JSON
             messages.print(f"missing previews written: {len(missing) - failed}")
         return failed
+
+    def _note_done_before(self, done_before: Sequence[ConversionTask], tasks: int) -> None:
+        from ..conversion import find_outdated
+
+        if not done_before:
+            return
+        outdated = len(find_outdated(done_before, video=self.of_video, recording=self.of_recording))
+        others = f", {outdated} of them with other settings" if outdated else ""
+        if outdated or not notes.quiet:  # not as a note, because standard output may be JSON
+            messages.print(
+                f"already converted: {len(done_before)} of {tasks}{others}; use --overwrite to convert again"
+            )
 
     def _print(self, done: Conversion, seconds: float | None) -> None:
         if self.as_json:

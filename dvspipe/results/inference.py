@@ -15,7 +15,7 @@ from ..errors import FileError, Remedy
 from ..files import REPLACE
 from .activity import LayerActivity
 from .scores import TimeScores
-from .tables import Record, Row, read_rows, write_rows
+from .tables import FileText, Record, Row, read_rows, write_rows
 
 KEEP = Remedy("out", "OTHER_FOLDER", "keep it")
 
@@ -75,7 +75,7 @@ class InferenceRun(Record):
 class Dependencies(Record):
     """What the answer for a recording depends on; if that has changed, the recording is classified again."""
 
-    source: str
+    source: FileText
     """Absolute path of the recording."""
     bytes: int
     """Its size."""
@@ -206,9 +206,9 @@ class Answer(Row):
         "file", "label", "class", "probability", "certain", "events", "windows", "segments", "duration_s", "region",
     )  # fmt: skip
 
-    file: str
+    file: FileText
     """The recording."""
-    folder: str
+    folder: FileText
     """Its folder below the output folder."""
     label: int
     """The most probable class."""
