@@ -212,6 +212,23 @@ def parse_overrides(overrides: Sequence[str]) -> SettingsTree:
     return settings
 
 
+def write_overrides(settings: Mapping[str, JsonValue]) -> str:
+    """Return settings as a command line has them, which `parse_overrides` reads.
+
+    Args:
+        settings: Values by the names of settings with their groups.
+
+    Example:
+        >>> write_overrides({"network.norm": "weight", "network.channels": [12, 64], "network.tau_syn_s": None})
+        'network.norm=weight network.channels=[12,64] network.tau_syn_s=null'
+    """
+    texts = {
+        key: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+        for key, value in settings.items()
+    }
+    return " ".join(f"{key}={text}" for key, text in texts.items())
+
+
 def merge_settings(base: Mapping[str, JsonValue], over: Mapping[str, JsonValue]) -> SettingsTree:
     """Return `base` with the values of `over` in their place, group by group.
 
@@ -261,6 +278,8 @@ def build(model: type[Model], settings: Mapping[str, object], where: str) -> Mod
         return model.model_validate(settings)
     except ValidationError as error:
         raise _error(model, error, where) from error
+    except ConfigError as error:  # of a validator that names a remedy
+        raise error.named(where) from error
 
 
 def as_settings(model: type[Model], given: Model | Mapping[str, object] | None) -> Model:

@@ -22,6 +22,7 @@ from ..errors import DataError
 from ..events import SensorSize
 from ..parallel import Progress
 from .config import TrainConfig
+from .rule_choice import CHANNELS, choose_for_rule, fit_to_data
 
 LONG_US = 3_000_000  # longer recordings are cut into windows
 WINDOW_US = 1_500_000  # of long recordings: a gesture of DVS128 Gesture repeats within it
@@ -41,7 +42,7 @@ class Choice:
 
     Args:
         settings: Those that were chosen or given; the others have their defaults.
-        reasons: Why, by group of settings.
+        reasons: Why, by group of settings; a line for each decision.
     """
 
     settings: SettingsTree
@@ -57,7 +58,7 @@ class Choice:
         lines = []
         for key, value in self.settings.items():
             if key in self.reasons:
-                lines.append(f"# {self.reasons[key]}")
+                lines += [f"# {reason}" for reason in self.reasons[key].splitlines()]
             lines.append(yaml.safe_dump({key: value}, sort_keys=False, width=120).rstrip())
         return "\n".join(lines) + "\n"
 
@@ -87,7 +88,8 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
     given = given or {}
     name = re.sub(r"[^\w.-]+", "-", Path(root).resolve().name).strip("-.") or "run"
     settings = merge_settings({"name": name, "data": folder_settings(Path(root))}, given)
-    config = build(TrainConfig, settings, str(root))
+    needed = merge_settings(choose_for_rule(settings).settings, settings)
+    config = build(TrainConfig, needed, str(root))
     opened = open_dataset(config.data, config.seed, config.bins)
     measured = measure(opened, progress)
     unusable = [each.problems[0] for each in measured if not each.events]
@@ -96,7 +98,7 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
         raise DataError(f"{root}: {len(unusable)} of {len(measured)} recordings cannot be used, remove them: {listed}")
     if config.init is not None:
         settings = merge_settings(_settings_of(config.init), settings)
-    chosen, reasons = _choose(opened, measured, config, settings.get("bins"))
+    chosen, reasons = _choose(opened, measured, config, settings)
     if config.init is not None:
         reasons |= dict.fromkeys(("bins", "network"), f"those of {config.init}")
     if config.network.kind == "module":
@@ -136,7 +138,7 @@ def _settings_of(checkpoint: str) -> SettingsTree:
 
 
 def _choose(
-    opened: DataSet, measured: Sequence[Measurement], config: TrainConfig, given_bins: JsonValue
+    opened: DataSet, measured: Sequence[Measurement], config: TrainConfig, given: SettingsTree
 ) -> tuple[SettingsTree, dict[str, str]]:
     """Return settings and reasons."""
     durations = np.array([each.duration_us or 0 for each in measured])
@@ -144,7 +146,7 @@ def _choose(
     is_long = config.data.kind == "folder" and float(np.quantile(durations, 0.9)) > LONG_US
     span_us = float(min(WINDOW_US, np.median(durations)) if is_long else np.quantile(durations, 0.9))
     rate_hz = float(np.median([each.events / max(1, each.duration_us or 0) * 1e6 for each in measured]))
-    bins = _choose_bins(config.data.window_us or span_us, rate_hz, sensor, given_bins)
+    bins = _choose_bins(config.data.window_us or span_us, rate_hz, sensor, given.get("bins"))
     window_us, step_s = bins.window_us, bins.step_us * 1e-6
     samples = len(opened.train) + len(opened.validation) + (0 if opened.fixed_test else len(opened.test))
     if is_long:
@@ -154,7 +156,8 @@ def _choose(
         data |= {"window_us": window_us}
         why += f"; recordings of up to {durations.max() / 1e6:.1f} s are cut into windows"
     held_out = 1 - (1 - (0 if opened.fixed_test else config.data.test)) * (1 - _validation(samples))
-    optimiser, updates = _choose_optimiser(math.ceil(samples * (1 - held_out)))
+    trained = math.ceil(samples * (1 - held_out))
+    optimiser, updates = _choose_optimiser(trained)
     augment: SettingsTree = {"flip_polarity": True} if samples < FEW and bins.polarity != "merged" else {}
     seconds = f"{durations.min() / 1e6:.2f} to {durations.max() / 1e6:.2f} s"
     reasons = {
@@ -167,7 +170,7 @@ def _choose(
         "optimiser": f"chosen for about {updates} updates of the weights",
     }
     network: SettingsTree = {
-        "channels": [16, 32, 64],
+        "channels": list(CHANNELS),
         "kernel": 3,
         "tau_mem_s": round(2 * step_s, 6),
         "tau_readout_s": round(window_us / 2 * 1e-6, 6),
@@ -175,7 +178,11 @@ def _choose(
     }
     chosen_bins: SettingsTree = {"steps": bins.steps, "step_us": bins.step_us, "downsample": bins.downsample}
     chosen: SettingsTree = {"data": data, "bins": chosen_bins, "network": network, "augment": augment}
-    return {name: group for name, group in (chosen | {"optimiser": optimiser}).items() if group}, reasons
+    groups: SettingsTree = {name: group for name, group in (chosen | {"optimiser": optimiser}).items() if group}
+    by_rule = fit_to_data(
+        choose_for_rule(given), given, samples=trained, window_us=window_us, grid=bins.grid(sensor)
+    )  # fmt: skip
+    return by_rule.apply(groups, reasons)
 
 
 def _choose_bins(span_us: float, rate_hz: float, sensor: SensorSize, given: JsonValue) -> BinConfig:
