@@ -343,6 +343,24 @@ def _error(model: type[BaseModel], error: ValidationError, where: str) -> Config
     return ConfigError(f"{where}: {'; '.join(_explain(model, error.errors()))}")
 
 
+def explain_value(error: ValidationError) -> str:
+    """Return what is wrong with a single value that was checked without a model, such as an option of a command.
+
+    Example:
+        >>> from pydantic import TypeAdapter
+        >>> try:
+        ...     TypeAdapter(Annotated[int, Field(ge=1)]).validate_python("0")
+        ... except ValidationError as error:
+        ...     explain_value(error)
+        '0 (expected 1 or more)'
+    """
+    first, *_ = error.errors()
+    context = first.get("ctx", {})
+    if first["type"] == "value_error":
+        return str(context["error"]).rstrip(".")
+    return f"{first['input']} (expected {_expected(first['type'], context, '')})"
+
+
 def _explain(model: type[BaseModel], errors: Iterable[ErrorDetails]) -> list[str]:
     """Return a sentence for each setting that is wrong."""
     found: dict[str, tuple[str, list[str]]] = {}  # the beginning of the sentence, and what is expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,8 @@ FEWEST_STEPS = 5
 FEW = 200  # recordings, of which more are held out, and which are varied
 GROUP_PATTERNS = (r"^[^_\W]+(?=[_-])", r"^[A-Za-z]+\d+")
 MIN_GROUPS = 3
-LISTED = 3  # unusable recordings
+LISTED = 3  # unusable recordings, or the smallest and the largest sensors
+SAME_SENSOR = 0.75  # a guess from events, where files do not name the sensor, is seldom smaller
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,12 @@ class Choice:
     Args:
         settings: Those that were chosen or given; the others have their defaults.
         reasons: Why, by group of settings; a line for each decision.
+        warnings: What the recordings may teach a network that is not meant, a line each.
     """
 
     settings: SettingsTree
     reasons: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
 
     @property
     def config(self) -> TrainConfig:
@@ -112,7 +115,27 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
     for group, values in given.items():
         if group in reasons and isinstance(values, dict):
             reasons[group] += f" (given: {', '.join(f'{group}.{key}' for key in values)})"
-    return Choice(merged, reasons)
+    return Choice(merged, reasons, tuple(_compare_sensors(str(root), opened, measured)))
+
+
+def _compare_sensors(name: str, opened: DataSet, measured: Sequence[Measurement]) -> Iterator[str]:
+    """Yield a warning if classes come from sensors of different sizes, which then tell them apart."""
+    largest: dict[str, SensorSize] = {}
+    for each in measured:
+        label = opened.classes[each.label]
+        largest[label] = max(largest.get(label, each.sensor), each.sensor, key=_longer_side)
+    sides = [_longer_side(size) for size in largest.values()]
+    if min(sides) < SAME_SENSOR * max(sides):
+        listed = [f"{label} {size}" for label, size in sorted(largest.items(), key=lambda pair: _longer_side(pair[1]))]
+        shown = ", ".join(listed if len(listed) <= 2 * LISTED else [*listed[:LISTED], "...", *listed[-LISTED:]])
+        yield (
+            f"{name}: classes come from sensors of different sizes, so a network can learn the size instead of what "
+            f"moves ({shown}); record all classes with one sensor, or train them apart"
+        )
+
+
+def _longer_side(size: SensorSize) -> int:
+    return max(size.width, size.height)
 
 
 def _drop_training(chosen: SettingsTree) -> SettingsTree:
