@@ -347,7 +347,8 @@ def explain_value(error: ValidationError) -> str:
     """Return what is wrong with a single value that was checked without a model, such as an option of a command.
 
     Example:
-        >>> from pydantic import TypeAdapter
+        >>> from typing import Annotated
+        >>> from pydantic import Field, TypeAdapter
         >>> try:
         ...     TypeAdapter(Annotated[int, Field(ge=1)]).validate_python("0")
         ... except ValidationError as error:

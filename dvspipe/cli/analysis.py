@@ -41,7 +41,7 @@ CALIBRATED = {
     "leak_rate_hz": "leak events per pixel and second",
     "shot_noise_rate_hz": "noise events per pixel and second in the dark",
     "log_offset": "epsilon of ln(intensity + epsilon)",
-    "transfer": "transfer curve of these frames; it belongs to a video, and is not in the file",
+    "transfer": "transfer curve of these frames: of a video, not of a sensor, so only a comment in the file",
     "refined": "whether simulations adjusted the thresholds to the number of events",
     "correlation": "of brightness changes with events, 1 is best",
     "simulated_correlation": "of simulated with recorded events, 1 is best",
