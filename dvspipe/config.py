@@ -229,6 +229,23 @@ def parse_overrides(overrides: Sequence[str]) -> SettingsTree:
     return settings
 
 
+def write_overrides(settings: Mapping[str, JsonValue]) -> str:
+    """Return settings as a command line has them, which `parse_overrides` reads.
+
+    Args:
+        settings: Values by the names of settings with their groups.
+
+    Example:
+        >>> write_overrides({"network.norm": "weight", "network.channels": [12, 64], "network.tau_syn_s": None})
+        'network.norm=weight network.channels=[12,64] network.tau_syn_s=null'
+    """
+    texts = {
+        key: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+        for key, value in settings.items()
+    }
+    return " ".join(f"{key}={text}" for key, text in texts.items())
+
+
 def merge_settings(base: Mapping[str, JsonValue], over: Mapping[str, JsonValue]) -> SettingsTree:
     """Return `base` with the values of `over` in their place, group by group.
 
@@ -283,6 +300,8 @@ def build(model: type[Model], settings: Mapping[str, object], where: str) -> Mod
         return model.model_validate(settings)
     except ValidationError as error:
         raise _error(model, error, where) from error
+    except ConfigError as error:  # of a validator that names a remedy
+        raise error.named(where) from error
 
 
 def as_settings(model: type[Model], given: Model | Mapping[str, object] | None) -> Model:
@@ -344,6 +363,25 @@ def _prolonged(name: str, lasts: Mapping[str, str]) -> list[str]:
 
 def _error(model: type[BaseModel], error: ValidationError, where: str) -> ConfigError:
     return ConfigError(f"{where}: {'; '.join(_explain(model, error.errors()))}")
+
+
+def explain_value(error: ValidationError) -> str:
+    """Return what is wrong with a single value that was checked without a model, such as an option of a command.
+
+    Example:
+        >>> from typing import Annotated
+        >>> from pydantic import Field, TypeAdapter
+        >>> try:
+        ...     TypeAdapter(Annotated[int, Field(ge=1)]).validate_python("0")
+        ... except ValidationError as error:
+        ...     explain_value(error)
+        '0 (expected 1 or more)'
+    """
+    first, *_ = error.errors()
+    context = first.get("ctx", {})
+    if first["type"] == "value_error":
+        return str(context["error"]).rstrip(".")
+    return f"{first['input']} (expected {_expected(first['type'], context, '')})"
 
 
 def _explain(model: type[BaseModel], errors: Sequence[ErrorDetails]) -> list[str]:

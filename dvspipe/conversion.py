@@ -656,9 +656,10 @@ def events_from_video(
     """Return the events of a video, all in memory: those that `convert_video` writes with the same settings.
 
     Args:
-        source: A source of `open_video`: a video file, an image folder, an array [T, H, W] or list of grey images
-            (which needs `config.video.fps`), or the number of a camera, which ends with Ctrl-C or at
-            `config.video.stop_s`. Or frames, which have their own times and transfer curve.
+        source: A source of `open_video`: a video file, an image folder, an array [T, H, W] or list of grey images, or
+            of colours [T, H, W, 3] in the order red, green, blue (which needs `config.video.fps`), or the number of a
+            camera, which ends with Ctrl-C or at `config.video.stop_s`. Or frames, which have their own times and
+            transfer curve.
         config: Settings of the conversion, also as plain keys and values.
 
     Raises:

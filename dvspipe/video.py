@@ -218,7 +218,8 @@ def open_video(
 
     Args:
         source: A video file that OpenCV decodes, a folder of images, an array [T, H, W] or list of grey images as in
-            `Frame` (which needs `settings.fps`), or the number of a camera, also as text if no file has that name. The
+            `Frame`, or of colours [T, H, W, 3] in the order red, green, blue (which needs `settings.fps`; float64 is
+            read as float32), or the number of a camera, also as text if no file has that name. The
             times of a camera are those of the monotonic clock, 0 at its first picture; it ends at `settings.stop_s`.
         settings: Settings for reading, also as plain keys and values.
 
@@ -451,10 +452,11 @@ def _stack(images: ArrayLike) -> NDArray[Any]:
 
 def _open_array(array: NDArray[Any], settings: VideoSettings) -> Video:
     name = "the array"
-    if array.ndim != 3 or not array.size or array.dtype not in PIXEL_TYPES:
+    is_colour = array.ndim == 4 and array.shape[3] == 3
+    if not (array.ndim == 3 or is_colour) or not array.size or array.dtype not in (*PIXEL_TYPES, np.float64):
         raise VideoError(
-            f"{name}: wrong type or shape (found {array.dtype} {array.shape}, expected grey images [T, H, W] of uint8, "
-            "uint16 or float32)"
+            f"{name}: wrong type or shape (found {array.dtype} {array.shape}, expected grey images [T, H, W] or "
+            "colours [T, H, W, 3] of uint8, uint16, float32 or float64)"
         )
     if array.dtype.kind == "f" and settings.transfer != "linear" and np.nanmax(array) > MAX_WHITE:
         raise VideoError(f"{name}: wrong range of values (found up to {np.nanmax(array):g}, expected 0 to 1, white)")
@@ -612,7 +614,13 @@ def _folder_images(files: Sequence[Path]) -> Images:
 
 def _array_images(array: NDArray[Any]) -> Images:
     for image in array:
-        yield 0, partial(np.asarray, image)
+        yield 0, partial(_read_picture, image)
+
+
+def _read_picture(image: NDArray[Any]) -> NDArray[Any]:
+    """Return a picture of an array, with the types and the order of colours that OpenCV decodes."""
+    picture = image.astype(np.float32) if image.dtype == np.float64 else image
+    return picture if picture.ndim == 2 else np.ascontiguousarray(picture[:, :, ::-1])
 
 
 def _camera_images(index: int, ended: threading.Event) -> Images:

@@ -885,3 +885,27 @@ def workers_of(parent: int) -> list[int]:
             if int(own[1]) == parent and b"spawn_main" in (status.parent / "cmdline").read_bytes():
                 found.append(int(status.parent.name))
     return found
+
+
+@pytest.mark.parametrize(
+    ("argv", "facts"),
+    [
+        (["filter", "a.h5", "-o", "b.h5", "--refractory", "-5"], ["--refractory", "-5", "expected 0.001 or more"]),
+        (["filter", "a.h5", "-o", "b.h5", "--refractory", "x"], ["--refractory", "x", "expected a number"]),
+        (["demo", "--minutes", "99"], ["--minutes", "99", "expected 60 or less"]),
+        (["convert", "a.h5", "-o", "b.h5", "--jobs", "1.5"], ["--jobs", "1.5", "expected a whole number"]),
+        (["view", "a.h5", "--to", "q"], ["--to", "'q' is not one of 'rerun'"]),
+    ],
+)
+def test_a_wrong_option_is_explained_in_words_of_dvspipe(argv: list[str], facts: list[str], tmp_path: Path) -> None:
+    said = dvspipe(*argv, cwd=tmp_path, code=2).stderr
+    assert all(fact in said for fact in facts), said
+    assert "Input should be" not in said
+    assert "Value error" not in said
+
+
+@pytest.mark.parametrize("config", ["nmnist", "."])
+def test_a_run_to_resume_that_does_not_exist_is_named(config: str, tmp_path: Path) -> None:
+    said = dvspipe("train", config, "--resume", "nothere", cwd=tmp_path, code=2).stderr
+    assert "nothere: no run to resume" in said
+    assert "mnist-first-spike" not in said

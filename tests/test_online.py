@@ -358,27 +358,27 @@ def test_rates_are_seen_by_hooks() -> None:
 
 
 def test_a_network_without_what_a_rule_needs_is_named() -> None:
-    assert find_unmet_needs("eprop", NetworkConfig(kind="plif", tau_syn_s=0.1, learn_tau=True, readout="count")) == [
-        "network.kind = csnn or mlp (found plif)",
-        "network.reset = subtract (found zero)",
-        "network.detach_reset = true (found false)",
-        "network.readout = leaky (found count)",
-        "network.tau_syn_s = null (found 0.1)",
-        "network.learn_tau = false (found true)",
-        "network.channels = one layer, or rule ottt (found 2 layers)",
-    ]
-    assert find_unmet_needs("ottt", NetworkConfig(reset="subtract", detach_reset=True)) == [
-        "network.norm = weight (found batch)"
-    ]
-    assert find_unmet_needs("bptt", NetworkConfig(kind="plif")) == []
+    assert find_unmet_needs("eprop", NetworkConfig(kind="plif", tau_syn_s=0.1, learn_tau=True, readout="count")) == {
+        "network.kind": "csnn",
+        "network.norm": "weight",
+        "network.reset": "subtract",
+        "network.detach_reset": True,
+        "network.readout": "leaky",
+        "network.tau_syn_s": None,
+        "network.learn_tau": False,
+        "network.channels": [12],
+    }
+    assert find_unmet_needs("ottt", NetworkConfig(reset="subtract", detach_reset=True)) == {"network.norm": "weight"}
+    assert find_unmet_needs("ottt", NetworkConfig(kind="mlp", reset="subtract", detach_reset=True)) == {}
+    assert find_unmet_needs("bptt", NetworkConfig(kind="plif")) == {}
 
 
 @pytest.mark.parametrize(
     ("rule", "settings", "needed"),
     [
-        (OTTT, {"norm": "batch"}, "network.norm = weight"),
-        (OTTT, {"norm": "weight", "detach_reset": False}, "network.detach_reset = true"),
-        (EProp, {"norm": "weight", "channels": (3, 4)}, "one layer"),
+        (OTTT, {"norm": "batch"}, "network.norm=weight"),
+        (OTTT, {"norm": "weight", "detach_reset": False}, "network.detach_reset=true"),
+        (EProp, {"norm": "weight", "channels": (3, 4)}, r"network\.channels=\[3\]"),
     ],
 )
 def test_a_rule_names_what_a_network_lacks(rule: type[OnlineRule], settings: dict[str, Any], needed: str) -> None:

@@ -323,7 +323,7 @@ def test_the_training_page_shows_the_results(tmp_path: Path) -> None:
     assert "85.00 %" in text
     assert "17 of 20 correct; 95 % interval (Wilson) 63.96 to 94.76 %" in text
     for words in (
-        "epoch 2, which was chosen on the validation set",
+        "epoch 2, chosen on the validation part",
         "90.00 %",
         "20 clips of people",
         "seed=1",

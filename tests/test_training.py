@@ -656,12 +656,12 @@ def test_standardised_convolutions_start_as_batch_norm_does(folder: Path, tmp_pa
         ({"optimiser": {"segment": "often"}}, "optimiser.segment = 'often'"),
         (
             {"optimiser": {"rule": "ottt"}},
-            "rule = ottt: needs network.norm = weight .found batch., network.reset = subtract .found zero., "
-            "network.detach_reset = true .found false., optimiser.loss = each_step .found mean.$",
+            "rule = ottt: needs network.norm=weight network.reset=subtract network.detach_reset=true "
+            "optimiser.loss=each_step$",
         ),
         (
             merge_settings(ONLINE, {"optimiser": {"rule": "eprop"}, "network": {"channels": [2, 3]}}),
-            "rule = eprop: needs network.channels = one layer, or rule ottt .found 2 layers.$",
+            r"rule = eprop: needs network.channels=\[2\]$",
         ),
         ({"optimiser": {"update": "step"}}, "update = step: .*found optimiser.rule = bptt"),
         (

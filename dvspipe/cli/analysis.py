@@ -35,6 +35,23 @@ if TYPE_CHECKING:
 
 Mode = Literal["counts", "surface", "decay", "xyt", "raster", "rate"]
 PICTURE_OPTIONS = frozenset({"window", "speed", "fps", "scale", "beside"})  # not of charts
+CALIBRATED = {
+    "pos_thres": "ON threshold in log intensity",
+    "neg_thres": "OFF threshold in log intensity",
+    "sigma_thres": "standard deviation of the thresholds from pixel to pixel",
+    "leak_rate_hz": "leak events per pixel and second",
+    "shot_noise_rate_hz": "noise events per pixel and second in the dark",
+    "log_offset": "epsilon of ln(intensity + epsilon)",
+    "transfer": "transfer curve of these frames: of a video, not of a sensor, so only a comment in the file",
+    "refined": "whether simulations adjusted the thresholds to the number of events",
+    "correlation": "of brightness changes with events, 1 is best",
+    "simulated_correlation": "of simulated with recorded events, 1 is best",
+    "rate_ratio": "simulated events / recorded events, 1 is best",
+    "on_off_ratio": "simulated ON / OFF, divided by recorded ON / OFF, 1 is best",
+    "pixels": "pixels whose thresholds were fitted",
+    "intervals": "frame intervals",
+}
+"""What each value of a calibration is."""
 Colours = Literal["light", "dark", "colour-blind", "viridis", "inferno", "grey"]
 
 
@@ -104,10 +121,11 @@ def calibrate(
     with progress(polled=False):
         found = fit(list(read_frames(recording)), read(recording))
     fitted = yaml.safe_dump(found.to_yaml_settings(), sort_keys=False)
-    write_text(out, f"# Fitted by dvspipe calibrate to {recording.name}\n{fitted}")
+    curve = f"# Its frames have the transfer curve {found.transfer}, which belongs to a video, not to the sensor."
+    write_text(out, f"# Fitted by dvspipe calibrate to {recording.name}\n{curve}\n{fitted}")
     table = make_table()
     for name, value in asdict(found).items():
-        table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
+        table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value), CALIBRATED[name])
     screen.print(table)
     screen.print(f"{show_name(out)}: use it as dvspipe convert VIDEO -o EVENTS.h5 --preset {show_name(out)}")
 

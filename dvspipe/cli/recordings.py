@@ -46,6 +46,7 @@ from .screen import (
     show_name,
     show_share,
     skip,
+    warn,
 )
 
 if TYPE_CHECKING:
@@ -205,6 +206,8 @@ def cut(
 
     count = _write(out, [recording], keep, size=part.sensor, overwrite=overwrite)
     _say(out, f"{count_noun(count, 'event')} of {part.sensor}")
+    if not count:
+        warn(f"{show_name(out)}: has no events: {file} has none in this part; look at it with dvspipe view {file}")
 
 
 def _write(

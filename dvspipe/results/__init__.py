@@ -43,6 +43,7 @@ from .training import (
     RunFolder,
     TestResult,
     TrainingRun,
+    find_best,
 )
 
 __all__ = [
@@ -89,6 +90,7 @@ __all__ = [
     "add_layers",
     "add_scores",
     "calibration_error",
+    "find_best",
     "name_input",
     "operation_energy_pj",
     "read_rows",
