@@ -858,7 +858,7 @@ def test_a_killed_worker_is_one_line_and_finished_files_stay(what: str, clip: Pa
         "convert": ["convert", "in", "-o", "out", "--preset", "noisy", "--set", "pos_thres=0.02"],
         "synth": ["synth", "gestures", "-o", "out", "--people", "4"],
     }[what]
-    command = [sys.executable, "-m", "dvspipe", *arguments, "--jobs", "2"]
+    command = [sys.executable, "-m", "dvspipe", "--quiet", *arguments, "--jobs", "2"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
         while not finished_files(tmp_path / "out"):
             assert running.poll() is None
