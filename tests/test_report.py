@@ -38,11 +38,13 @@ from dvspipe.report import (
     draw_rasters,
     draw_recording,
     draw_timeline,
+    examples,
     pages,
     write_answers_page,
     write_preview,
     write_training_page,
 )
+from dvspipe.report.examples import draw_wrong
 from dvspipe.report.pages import Media, environment
 from dvspipe.report.painter import Caption
 from dvspipe.report.previews import LEGEND_PX
@@ -53,6 +55,7 @@ from dvspipe.results import (
     Answer,
     BaselineResult,
     EpochRow,
+    EventImage,
     EventRates,
     ExampleRecord,
     InferenceRun,
@@ -69,6 +72,7 @@ from dvspipe.results import (
     TraceRecord,
     TrainingRun,
     WindowRow,
+    WrongPrediction,
     wilson_interval,
     write_rows,
 )
@@ -1118,6 +1122,29 @@ def test_names_of_a_wrong_example_are_below_each_other(tmp_path: Path) -> None:
     assert rows[0]
     assert rows[1]
     assert not rows[0] & rows[1]
+
+
+def test_texts_of_wrong_predictions_are_apart(tmp_path: Path) -> None:
+    """Of two rows of pictures: two lines above each, the picture, and a line below it."""
+    images = 6 * (EventImage(on=((0.0,) * 8,) * 8, off=((1.0,) * 8,) * 8),)
+    wrong = 6 * (WrongPrediction(name="a.h5", label="left", predicted="right", probability=0.9),)
+    draw_wrong(wrong, images, tmp_path / "a.png")
+    has_ink = (np.asarray(Image.open(tmp_path / "a.png").convert("L")) < 250).any(axis=1)
+    assert not has_ink[:4].any()
+    assert np.sum(np.diff(has_ink.astype(int)) == 1) == 8
+
+
+def test_pictures_of_synthetic_recordings_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles = dict[str, str]()
+    monkeypatch.setattr(examples, "save_figure", lambda figure, path: titles.update({path.name: figure.get_suptitle()}))
+    monkeypatch.setattr("dvspipe.report.training.write_page", lambda *_, **__: None)
+    image = EventImage(on=((0.0,) * 8,) * 8, off=((1.0,) * 8,) * 8)
+    wrong = [WrongPrediction(name="a.h5", label="left", predicted="right", probability=0.9)]
+    activity = ACTIVITY.model_copy(update={"wrong": (image,)})
+    for synthetic, title in ((True, "synthetic data"), (False, "")):
+        changes = {"synthetic": synthetic, "synthetic_test": synthetic, "wrong": wrong}
+        write_training_page(make_run(tmp_path, activity, **changes))
+        assert titles == {"examples.png": title, "wrong.png": title}
 
 
 def test_times_of_a_part_are_those_of_the_recording(tmp_path: Path) -> None:
