@@ -49,7 +49,7 @@ from dvspipe.report.pages import Media, environment
 from dvspipe.report.painter import Caption
 from dvspipe.report.previews import LEGEND_PX
 from dvspipe.report.style import new_figure
-from dvspipe.report.timelines import class_colour, find_clock, fit_in_bar
+from dvspipe.report.timelines import class_colour, find_clock, fit_in_bar, plot_timeline
 from dvspipe.results import (
     ActivityRecord,
     Answer,
@@ -816,6 +816,20 @@ def test_a_timeline_shows_segments_over_labels_in_their_colours(tmp_path: Path) 
     (a, b), (c, d) = ends
     assert (c - b) / (d - a) == pytest.approx(0.5 / 2.5, abs=0.01)
     assert (b - a) == pytest.approx(d - c, abs=4)
+
+
+def test_the_timeline_and_the_page_of_a_synthetic_recording_say_so(tmp_path: Path) -> None:
+    for synthetic in (True, False):
+        result = RecordingResult(answer=make_answer("a.h5", synthetic=synthetic), segments=make_segments())
+        for title in ("", "by day"):
+            shown = plot_timeline(result, make_windows(), CLASSES, title).get_suptitle()
+            assert ("synthetic" in shown) == synthetic
+            assert title in shown
+        files = OutputFolder(tmp_path).of("a.h5")
+        draw_recording(files, result, make_windows(), [random_events(0, 100, SENSOR, 2_500_000)], SENSOR, CLASSES)
+        text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, [result], None))
+        assert text.count("a.h5 (synthetic)") == text.count("a.h5</a> (synthetic)") == synthetic
+        assert text.count("Synthetic recording") == 4 * synthetic  # two captions, also as alternative texts
 
 
 @pytest.mark.parametrize(
