@@ -116,6 +116,7 @@ def convert_video(
     overwrite: bool = False,
     progress: Progress | None = None,
     threads: int = 1,
+    origin: str = "",
 ) -> Conversion:
     """Write the events of a video to a file whose format follows from its suffix; decode and compress in threads.
 
@@ -132,6 +133,7 @@ def convert_video(
             when resuming.
         threads: Number of threads that simulate, in addition to those that decode and compress. The events do not
             depend on it.
+        origin: What the video is, which an HDF5 file says after the name of the video.
 
     Raises:
         VideoError: The video cannot be read, has fewer than two frames, or they do not fit together.
@@ -147,7 +149,7 @@ def convert_video(
     log.info("%s: %s, %d frames", video.name, video.size, video.frame_count)
     truncated: TruncatedVideoError | None = None
     with (
-        _open_writer(path, video, config, _version(Path(str(source)), video), overwrite=overwrite) as writer,
+        _open_writer(path, video, config, _version(Path(str(source)), video), origin, overwrite=overwrite) as writer,
         video.ended_by_interrupt(),
     ):
         count, state = _restore(video, writer.saved)
@@ -168,10 +170,10 @@ def convert_video(
 
 
 def _open_writer(
-    path: Path, video: Video, config: ConvertConfig, version_of_source: str | None, *, overwrite: bool
+    path: Path, video: Video, config: ConvertConfig, version_of_source: str | None, origin: str, *, overwrite: bool
 ) -> Writer:
     """Return the writer for the events of a video; that of HDF5 keeps how they were made, and can resume."""
-    name, settings = Path(video.name).name, config.model_dump()
+    name, settings = Path(video.name).name + (f" ({origin})" if origin else ""), config.model_dump()
     if path.suffix.lower() in FORMATS["hdf5"].suffixes:
         return EventWriter(
             path, video.size, source=name, settings=settings, overwrite=overwrite, labelled=config.label_noise,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .config import SettingsTree, build, merge_settings, read_yaml
 from .conversion import convert_video
-from .formats import iterate
+from .formats import SYNTHETIC_GESTURES, iterate
 from .inference import Classifier, ClassifyOptions, classify_many, plan_tasks
 from .report import draw_recording, write_answers_page, write_preview, write_training_page
 from .results import Answer, EvaluationResult, OutputFolder, TrainingRun
@@ -92,7 +92,7 @@ def show_first(folder: Path, seed: int = 0, tell: Tell = lambda _: None) -> Firs
     tell("rendering a person who performs a gesture")
     write_video(video, gesture_frames(SHOWN_LABEL, person=SHOWN_PERSON, clip=0, seed=seed))
     tell("converting the video to events")
-    convert_video(video, events, overwrite=True)
+    convert_video(video, events, overwrite=True, origin=SYNTHETIC_GESTURES)
     tell("classifying the events with the included network")
     return _classify(events, CLASSIFIER, folder / "first")
 

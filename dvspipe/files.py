@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -52,7 +53,13 @@ def require_space(path: Path, size: int) -> None:
     """
     free = shutil.disk_usage(path.parent).free
     if free < size:
-        raise FileError(f"{path}: cannot be written (no space: {free / 1e6:.0f} MB left, {size / 1e6:.0f} MB needed)")
+        left, needed = _in_words(free, math.floor), _in_words(size, math.ceil)
+        raise FileError(f"{path}: cannot be written (no space: {left} left, {needed} needed)")
+
+
+def _in_words(size: int, to_integer: Callable[[float], int]) -> str:
+    """Return a number of bytes with its unit: kB below 10 MB."""
+    return f"{to_integer(size / 1e3):,} kB" if size < 10_000_000 else f"{to_integer(size / 1e6):,} MB"
 
 
 @contextmanager

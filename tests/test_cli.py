@@ -30,10 +30,13 @@ from dvspipe.config import shipped_configs
 from dvspipe.datasets import read_split
 from dvspipe.datasets.config import DataKind
 from dvspipe.encoding import Latency, Poisson, Population
+from dvspipe.errors import DataError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
 from dvspipe.frames import frames_from_arrays
+from dvspipe.results import EpochRow
 from dvspipe.synthesis import GESTURE_SENSOR, gesture_frames
+from dvspipe.training import TrainingCallback
 from dvspipe.video import open_video, write_video
 
 
@@ -459,6 +462,26 @@ def save_two_classes(root: Path) -> None:
             write(root / name / f"{number}.h5", events)
 
 
+@pytest.mark.parametrize("synthetic", [False, True])
+def test_the_line_of_an_epoch_says_that_the_recordings_are_synthetic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synthetic: bool
+) -> None:
+    def train(*_: object, callback: TrainingCallback, **__: object) -> None:
+        callback.on_data(synthetic=synthetic)
+        callback.on_epoch(
+            EpochRow(
+                epoch=1, train_loss=1.0, train_accuracy=0.5, val_loss=1.0, val_accuracy=0.25, learning_rate=0.1,
+                seconds=1.0, data_seconds=0.1, rates={},
+            )
+        )  # fmt: skip
+        raise DataError("the end")
+
+    monkeypatch.setattr("dvspipe.training.train", train)
+    said = dvspipe("train", "gesture-synthetic", cwd=tmp_path, code=2).stdout
+    (line,) = (line for line in said.splitlines() if "25.0%" in line)
+    assert ("(synthetic)" in line) == synthetic
+
+
 SHORT = ["bins.steps=4", "bins.step_us=15000", "network.channels=[4]", "network.kernel=3", "optimiser.epochs=6"]
 
 
@@ -474,6 +497,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
         "confusion_matrix.png", "examples.png", "report.html", "weights",
     }  # fmt: skip
     assert "test accuracy 100.0%" in said
+    assert "synthetic" not in said
     assert "synthetic" not in (run / "report.html").read_text().lower()
     checkpoint = run / "weights" / "best.safetensors"
     said = dvspipe("infer", checkpoint, "data/left/0.h5", "data/right/1.h5", "--out", "said", cwd=tmp_path).stdout

@@ -91,11 +91,20 @@ def test_an_installed_wheel_converts_and_trains_in_an_empty_folder(
 def test_the_demo_leaves_everything_it_names(tmp_path: Path) -> None:
     first = show_first(tmp_path)
     assert first.answer.class_name == GESTURES[SHOWN_LABEL]
+    assert first.answer.synthetic
     assert "data:video/webm" in first.page.read_text()
+    assert "gesture.h5 (synthetic)" in first.page.read_text()
     over: SettingsTree = {"data": {"train_people": 2, "test_people": 1}, "optimiser": {"epochs": 1}, "jobs": 1}
     chosen = choose_training(Speed(1, 1), 20).model_dump(mode="json", exclude_defaults=True)
     config = build(TrainConfig, merge_settings(chosen, over), "demo")
-    done = run_demo(tmp_path, config, TrainingCallback())
+    kinds: list[bool] = []
+
+    class Kind(TrainingCallback):
+        def on_data(self, *, synthetic: bool) -> None:
+            kinds.append(synthetic)
+
+    done = run_demo(tmp_path, config, Kind())
+    assert kinds == [True]
     wrong = {"wrong.png"} if done.run.test.wrong else set()
     assert {path.name for path in tmp_path.iterdir()} == wrong | {
         "activity.json", "args.yaml", "confusion_matrix.png", "curves.png", "examples.png", "first", "gesture.h5",

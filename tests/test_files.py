@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,8 +60,24 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
 
 def test_room_on_the_disk_is_checked_before_it_is_needed(tmp_path: Path) -> None:
     require_space(tmp_path / "out.h5", 1000)
-    with pytest.raises(FileError, match=r"out.h5: cannot be written \(no space: .* MB left"):
+    with pytest.raises(FileError, match=r"out.h5: cannot be written \(no space: .* left, 1,000,000,000,000 MB needed"):
         require_space(tmp_path / "out.h5", 10**18)
+
+
+@pytest.mark.parametrize(
+    ("free", "size", "said"),
+    [
+        (0, 70_100, "0 kB left, 71 kB needed"),
+        (1_049_000, 1_049_001, "1,049 kB left, 1,050 kB needed"),
+        (12_300_000, 2_000_000_000, "12 MB left, 2,000 MB needed"),
+    ],
+)
+def test_little_room_is_named_in_kilobytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, size: int, said: str
+) -> None:
+    monkeypatch.setattr("dvspipe.files.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(FileError, match=re.escape(said)):
+        require_space(tmp_path / "out.h5", size)
 
 
 def test_a_folder_has_one_owner_and_goes_when_it_is_empty(tmp_path: Path) -> None:

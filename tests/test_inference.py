@@ -33,7 +33,7 @@ from dvspipe.config import build
 from dvspipe.encoding import BinConfig, encode_events
 from dvspipe.errors import CheckpointError, ConfigError, DataError, DvspipeError, EventError, FileError
 from dvspipe.events import Events, Region, SensorSize, concatenate
-from dvspipe.formats import write
+from dvspipe.formats import SYNTHETIC_GESTURES, write
 from dvspipe.frames import Frame
 from dvspipe.inference import (
     Classifier,
@@ -719,6 +719,35 @@ def write_stream(path: Path, labels: tuple[int, ...]) -> None:
     write(path, concatenate(parts, BAR_SENSOR))
     rows = [f"{BAR_CLASSES[label]},{t},{t + 500_000}" for label, t in zip(labels, begins_us, strict=True)]
     path.with_name(f"{path.stem}_labels.csv").write_text("\n".join(["class,start_us,end_us", *rows]))
+
+
+def test_a_second_command_says_how_many_recordings_the_tables_have_from_before(
+    tmp_path: Path, checkpoint: Path, infer: Typed
+) -> None:
+    for name in ("a", "b", "c"):
+        write_stream(tmp_path / f"{name}.h5", (0, 1))
+    command = ["--out", tmp_path / "out", "--no-pictures"]
+    _, said, _ = infer(checkpoint, tmp_path / "a.h5", tmp_path / "b.h5", *command)
+    assert "from before" not in said
+    _, said, errors = infer(checkpoint, tmp_path / "c.h5", *command)
+    assert [line for line in said.splitlines() if "2 recordings from before" in line]
+    assert errors == ""
+    _, said, errors = infer(checkpoint, tmp_path / "c.h5", *command, "--json")
+    assert json.loads(said)
+    assert "2 recordings from before" in errors
+
+
+def test_a_recording_whose_file_says_that_it_was_rendered_is_marked(
+    tmp_path: Path, checkpoint: Path, infer: Typed
+) -> None:
+    for name, source in (("real", "synthetic.mp4"), ("rendered", SYNTHETIC_GESTURES)):
+        write(tmp_path / f"{name}.h5", moving_bar(0, 50, windows=5), source=source)
+        assert infer(checkpoint, tmp_path / f"{name}.h5", "--out", tmp_path / "out", "--no-pictures")[0] == 0
+        answer = Answer.read(tmp_path / "out" / f"{name}.h5" / "answer.json")
+        assert answer.synthetic == (name == "rendered")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "rendered.h5</a> (synthetic)" in page
+    assert "real.h5</a> (synthetic)" not in page
 
 
 def test_a_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:

@@ -222,6 +222,13 @@ def test_a_progress_bar_changes_one_output_of_a_notebook(monkeypatch: pytest.Mon
     assert "50.0 %" not in last
 
 
+def test_a_progress_bar_says_that_the_validation_is_synthetic() -> None:
+    bar = ProgressBar()
+    bar.on_data(synthetic=True)
+    bar.on_epoch(epoch(1, 0.5))
+    assert "(synthetic) 50.0 %" in repr(bar)
+
+
 def test_a_progress_bar_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     bar = ProgressBar("reading")
     bar(1, 2)

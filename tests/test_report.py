@@ -38,21 +38,24 @@ from dvspipe.report import (
     draw_rasters,
     draw_recording,
     draw_timeline,
+    examples,
     pages,
     write_answers_page,
     write_preview,
     write_training_page,
 )
+from dvspipe.report.examples import draw_wrong
 from dvspipe.report.pages import Media, environment
 from dvspipe.report.painter import Caption
 from dvspipe.report.previews import LEGEND_PX
 from dvspipe.report.style import new_figure
-from dvspipe.report.timelines import class_colour, find_clock, fit_in_bar
+from dvspipe.report.timelines import class_colour, find_clock, fit_in_bar, plot_timeline
 from dvspipe.results import (
     ActivityRecord,
     Answer,
     BaselineResult,
     EpochRow,
+    EventImage,
     EventRates,
     ExampleRecord,
     InferenceRun,
@@ -69,6 +72,7 @@ from dvspipe.results import (
     TraceRecord,
     TrainingRun,
     WindowRow,
+    WrongPrediction,
     wilson_interval,
     write_rows,
 )
@@ -814,6 +818,20 @@ def test_a_timeline_shows_segments_over_labels_in_their_colours(tmp_path: Path) 
     assert (b - a) == pytest.approx(d - c, abs=4)
 
 
+def test_the_timeline_and_the_page_of_a_synthetic_recording_say_so(tmp_path: Path) -> None:
+    for synthetic in (True, False):
+        result = RecordingResult(answer=make_answer("a.h5", synthetic=synthetic), segments=make_segments())
+        for title in ("", "by day"):
+            shown = plot_timeline(result, make_windows(), CLASSES, title).get_suptitle()
+            assert ("synthetic" in shown) == synthetic
+            assert title in shown
+        files = OutputFolder(tmp_path).of("a.h5")
+        draw_recording(files, result, make_windows(), [random_events(0, 100, SENSOR, 2_500_000)], SENSOR, CLASSES)
+        text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, [result], None))
+        assert text.count("a.h5 (synthetic)") == text.count("a.h5</a> (synthetic)") == synthetic
+        assert text.count("Synthetic recording") == 4 * synthetic  # two captions, also as alternative texts
+
+
 @pytest.mark.parametrize(
     ("share", "text"),
     [(0.2, "right arm clockwise"), (0.07, "right arm\nclockwise"), (0.01, None), (0.0, None)],
@@ -1118,6 +1136,29 @@ def test_names_of_a_wrong_example_are_below_each_other(tmp_path: Path) -> None:
     assert rows[0]
     assert rows[1]
     assert not rows[0] & rows[1]
+
+
+def test_texts_of_wrong_predictions_are_apart(tmp_path: Path) -> None:
+    """Of two rows of pictures: two lines above each, the picture, and a line below it."""
+    images = 6 * (EventImage(on=((0.0,) * 8,) * 8, off=((1.0,) * 8,) * 8),)
+    wrong = 6 * (WrongPrediction(name="a.h5", label="left", predicted="right", probability=0.9),)
+    draw_wrong(wrong, images, tmp_path / "a.png")
+    has_ink = (np.asarray(Image.open(tmp_path / "a.png").convert("L")) < 250).any(axis=1)
+    assert not has_ink[:4].any()
+    assert np.sum(np.diff(has_ink.astype(int)) == 1) == 8
+
+
+def test_pictures_of_synthetic_recordings_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles = dict[str, str]()
+    monkeypatch.setattr(examples, "save_figure", lambda figure, path: titles.update({path.name: figure.get_suptitle()}))
+    monkeypatch.setattr("dvspipe.report.training.write_page", lambda *_, **__: None)
+    image = EventImage(on=((0.0,) * 8,) * 8, off=((1.0,) * 8,) * 8)
+    wrong = [WrongPrediction(name="a.h5", label="left", predicted="right", probability=0.9)]
+    activity = ACTIVITY.model_copy(update={"wrong": (image,)})
+    for synthetic, title in ((True, "synthetic data"), (False, "")):
+        changes = {"synthetic": synthetic, "synthetic_test": synthetic, "wrong": wrong}
+        write_training_page(make_run(tmp_path, activity, **changes))
+        assert titles == {"examples.png": title, "wrong.png": title}
 
 
 def test_times_of_a_part_are_those_of_the_recording(tmp_path: Path) -> None:

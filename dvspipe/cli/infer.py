@@ -178,9 +178,7 @@ def infer(
         if answers:
             _note_calibration(classifier.config.calibrated_on)
     if out is not None and answers:
-        report = _write_page(OutputFolder(out), run)
-        if not as_json:
-            notes.print(f"report: {show_name(report)}")
+        _write_page(OutputFolder(out), run, answers, as_json=as_json)
     if errors:
         fail(f"{len(errors)} of {len(tasks)} recordings could not be classified", EXIT_SOME_FAILED)
 
@@ -218,13 +216,18 @@ def _find_draw() -> Draw:
     return draw_recording
 
 
-def _write_page(folder: OutputFolder, run: InferenceRun) -> Path:
-    """Write the report of all recordings in the folder, also of those that were classified earlier."""
+def _write_page(folder: OutputFolder, run: InferenceRun, answers: Sequence[Answer], *, as_json: bool) -> None:
+    """Write the report of all recordings in the folder, and say how many of them are not among the answers."""
     from ..report import write_answers_page
     from ..results import add_scores
 
     results = folder.find_results(run)
-    return write_answers_page(folder, run, results, add_scores(result.answer.scores for result in results))
+    report = write_answers_page(folder, run, results, add_scores(result.answer.scores for result in results))
+    if (earlier := len(results) - len(answers)) > 0:
+        say = messages.print if as_json else notes.print
+        say(f"{show_name(folder.path)}: the tables also have {count_noun(earlier, 'recording')} from before")
+    if not as_json:
+        notes.print(f"report: {show_name(report)}")
 
 
 def print_answers(answers: Sequence[Answer]) -> None:

@@ -256,8 +256,13 @@ def _callback(held_out: str = "validation") -> Iterator[TrainingCallback]:
     _keep_freed_memory()
 
     class Screen(TrainingCallback):
+        kind = ""
+
         def on_progress(self, stage: str, done: int, total: int) -> None:
             show(stage, done, total)
+
+        def on_data(self, *, synthetic: bool) -> None:
+            self.kind = " (synthetic)" if synthetic else ""
 
         def on_start(self, rates: Mapping[str, float]) -> None:
             listed = ", ".join(f"{name} {rate:.1%}" for name, rate in rates.items())
@@ -267,7 +272,7 @@ def _callback(held_out: str = "validation") -> Iterator[TrainingCallback]:
         def on_epoch(self, row: EpochRow) -> None:
             notes.print(
                 f"epoch {row.epoch:3d}  loss {row.train_loss:.3f}  accuracy {row.train_accuracy:6.1%}  "
-                f"{held_out} {row.val_accuracy:6.1%}  {row.seconds:.1f} s"
+                f"{held_out} {row.val_accuracy:6.1%}{self.kind}  {row.seconds:.1f} s"
             )
 
         def on_note(self, text: str) -> None:

@@ -4,6 +4,7 @@ from .aedat4 import read_frames, read_imu
 from .hdf5 import EventWriter, discard_saved
 from .hints import NO_HINTS, Hints
 from .recordings import (
+    SYNTHETIC_GESTURES,
     Recording,
     RecordingInfo,
     create_writer,
@@ -23,6 +24,7 @@ __all__ = [
     "FORMATS",
     "NO_HINTS",
     "STANDARD",
+    "SYNTHETIC_GESTURES",
     "Compression",
     "EventWriter",
     "Hints",

@@ -41,6 +41,8 @@ KNOWN_SENSORS = tuple(
     )
 )
 
+SYNTHETIC_GESTURES = "synthetic gestures"
+"""Where the events of rendered people come from, as files say it."""
 MAX_COUNTED_EVENTS = 10_000_000  # whose polarities are read though the file says the rest, within a second
 
 VIDEO_MARKS = (
@@ -70,6 +72,11 @@ class Recording:
     sensor_source: SensorSource
     attributes: dict[str, Any]
     _source: Source
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether the file says that dvspipe rendered what it shows."""
+        return SYNTHETIC_GESTURES in str(self.attributes.get("source", ""))
 
     def chunks(
         self,

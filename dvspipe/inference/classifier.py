@@ -71,6 +71,7 @@ class Prediction(Shown):
         layers: What each layer of the network did.
         trained_on: What the network was trained on.
         classes: Names of the classes.
+        synthetic: Whether the file of the recording says that dvspipe rendered it.
     """
 
     file: str
@@ -91,6 +92,7 @@ class Prediction(Shown):
     layers: tuple[LayerActivity, ...]
     trained_on: str
     classes: tuple[str, ...]
+    synthetic: bool = False
 
     @property
     def windows(self) -> int:
@@ -506,6 +508,7 @@ class Classifier(Shown):
             layers=layers,
             trained_on=self.config.trained_on,
             classes=classes,
+            synthetic=reader.source.synthetic,
         )
 
     def _forward(self, spikes: torch.Tensor, state: State | None) -> tuple[NDArray[np.float32], State | None]:

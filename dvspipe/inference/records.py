@@ -60,6 +60,7 @@ def record_answer(
         classified_us=prediction.classified_us,
         layers=prediction.layers,
         trained_on=prediction.trained_on,
+        synthetic=prediction.synthetic,
         labels=None if spans is None else tuple(span.to_row() for span in spans),
         scores=scores,
         depends_on=depends_on,

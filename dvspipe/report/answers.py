@@ -114,7 +114,7 @@ def _recording_sections(folder: OutputFolder, results: Sequence[RecordingResult]
     free = MAX_MEDIA_BYTES
     for number, result in enumerate(results):
         answer, files = result.answer, folder.of(result.answer.folder)
-        media = _media(files) if answer.depends_on is None or answer.depends_on.pictures else []
+        media = _media(files, answer) if answer.depends_on is None or answer.depends_on.pictures else []
         size = sum(one.path.stat().st_size for one in media)
         if size > free:
             media = [replace(one, link=f"{quote(answer.folder)}/{one.path.name}") for one in media]
@@ -133,10 +133,11 @@ def _recording_sections(folder: OutputFolder, results: Sequence[RecordingResult]
     return sections
 
 
-def _media(files: RecordingFolder) -> list[Media]:
+def _media(files: RecordingFolder, answer: Answer) -> list[Media]:
     """Return the timeline and the overlay of a recording if it has them."""
+    mark = "Synthetic recording. " if answer.synthetic else ""
     media = [
-        Media(path, caption, is_chart=path == files.timeline)
+        Media(path, mark + caption, is_chart=path == files.timeline)
         for path, caption in zip((files.timeline, files.overlay), CAPTIONS, strict=True)
     ]
     return [one for one in media if one.path.is_file()]

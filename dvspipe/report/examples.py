@@ -34,24 +34,27 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WRONG_COLUMNS = 5  # of a row of pictures
+WRONG_SIDE, WRONG_TEXTS = 2.2, 0.6  # width of a picture with its margins, and height of the texts around it, in inches
 MAX_POTENTIAL = 4.0  # of a membrane in thresholds; what is further from 0 is cut off
 TRACE_COLOURS = (ACCENT, ORANGE, GREEN)
 
 
-def draw_examples(record: ActivityRecord, classes: Sequence[str], path: Path) -> None:
+def draw_examples(record: ActivityRecord, classes: Sequence[str], path: Path, title: str = "") -> None:
     """Draw a column per recording: its events per step, spikes and membranes of each layer, and the readout.
 
     Args:
         record: With at least one example.
         classes: K names.
         path: The PNG to write.
+        title: A text above.
 
     Raises:
         FileError: The file cannot be written.
     """
     traces = record.examples[0].layers
     heights = [0.8, *[1.5, 0.9] * len(traces), 1.3]
-    figure = new_figure(width=0.6 + 3.1 * len(record.examples), height=0.4 + 1.05 * sum(heights))
+    width = 0.6 + 3.1 * len(record.examples)
+    figure = new_figure(width=width, height=0.4 + 1.05 * sum(heights), title=title)
     panels = figure.subplots(len(heights), len(record.examples), squeeze=False, sharex=True, height_ratios=heights)
     for column, example in zip(panels.T, record.examples, strict=True):
         column[0].set_title(_describe(example, classes), **TITLE, parse_math=False)
@@ -69,20 +72,22 @@ def draw_examples(record: ActivityRecord, classes: Sequence[str], path: Path) ->
     save_figure(figure, path)
 
 
-def draw_wrong(wrong: Sequence[WrongPrediction], images: Sequence[EventImage], path: Path) -> None:
+def draw_wrong(wrong: Sequence[WrongPrediction], images: Sequence[EventImage], path: Path, title: str = "") -> None:
     """Draw the events of wrong predictions, with the class, the prediction and its probability.
 
     Args:
         wrong: All wrong predictions, the first of which have an image.
         images: At least one.
         path: The PNG to write.
+        title: A text above.
 
     Raises:
         FileError: The file cannot be written.
     """
     columns = min(WRONG_COLUMNS, len(images))
     rows = -(-len(images) // columns)
-    figure = new_figure(width=2.2 * columns, height=2.5 * rows)
+    tallest = max(len(image.on) / len(image.on[0]) for image in images)
+    figure = new_figure(width=WRONG_SIDE * columns, height=(WRONG_SIDE * tallest + WRONG_TEXTS) * rows, title=title)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, image, case in zip(panels, images, wrong, strict=False):
         on, off = np.array(image.on), np.array(image.off)
@@ -91,8 +96,8 @@ def draw_wrong(wrong: Sequence[WrongPrediction], images: Sequence[EventImage], p
         share = (on / np.maximum(on + off, 1))[..., None]
         axes.imshow(1 - strength * (1 - (share * np.array(ON) + (1 - share) * np.array(OFF))), interpolation="nearest")
         frame_axes(axes, "")
-        title = f"{readable(case.label)}, predicted:\n{readable(case.predicted)} {case.probability:.0%}"
-        axes.set_title(title, fontsize=8, color=INK, parse_math=False)
+        above = f"{readable(case.label)}, predicted:\n{readable(case.predicted)} {case.probability:.0%}"
+        axes.set_title(above, fontsize=8, color=INK, parse_math=False)
         axes.set_xlabel(_shorten(case.name), **SMALL, parse_math=False)
     for axes in panels[len(images) :]:
         axes.set_axis_off()

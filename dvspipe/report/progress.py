@@ -43,6 +43,7 @@ class ProgressBar(TrainingCallback):
     def __init__(self, stage: str = "") -> None:
         self.stage, self.done, self.total = stage, 0, 0
         self.notes: list[str] = []
+        self.kind = ""
         self._handle: _Handle | None = None
         self._drawn_s = 0.0
 
@@ -66,10 +67,14 @@ class ProgressBar(TrainingCallback):
             self.stage, self._drawn_s = stage, 0.0
         self(done, total)
 
+    def on_data(self, *, synthetic: bool) -> None:
+        """Keep whether the validation recordings are synthetic."""
+        self.kind = " (synthetic)" if synthetic else ""
+
     def on_epoch(self, row: EpochRow) -> None:
         """Show the validation accuracy of an epoch in place of that before."""
         kept = [note for note in self.notes if not note.startswith("epoch ")]
-        self.notes = [*kept, f"epoch {row.epoch}: validation accuracy {percent(row.val_accuracy)}"]
+        self.notes = [*kept, f"epoch {row.epoch}: validation accuracy{self.kind} {percent(row.val_accuracy)}"]
         self._draw()
 
     def on_warning(self, text: str) -> None:

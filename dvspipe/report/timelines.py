@@ -91,7 +91,8 @@ def plot_timeline(
     start_us, end_us = answer.t_first_us, answer.t_last_us + 1
     lanes = _lanes(result, classes)
     heights = [0.3 + 0.2 * min(len(classes), MAX_CLASSES), 0.3 + 0.4 * len(lanes), 1.1]
-    figure = new_figure(width=10.5, height=sum(heights) + 0.6, title=title)
+    texts = [title, "synthetic recording" if answer.synthetic else ""]
+    figure = new_figure(width=10.5, height=sum(heights) + 0.6, title=", ".join(filter(None, texts)))
     top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=heights)
     _draw_probabilities(top, windows, classes, start_us, end_us)
     _draw_lanes(middle, lanes, len(classes), start_us, end_us)

@@ -49,9 +49,9 @@ def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] =
     draw_curves(run.epochs, folder.curves, title=test.title + mark, chosen_epoch=test.chosen_epoch)
     draw_confusion(test.confusion, test.classes, folder.confusion_matrix, title=f"{test.title}: test set{mark}")
     if run.activity.wrong:
-        draw_wrong(test.wrong, run.activity.wrong, folder.wrong)
+        draw_wrong(test.wrong, run.activity.wrong, folder.wrong, title=test.kind_of_data)
     if run.activity.examples:
-        draw_examples(run.activity, test.classes, folder.examples)
+        draw_examples(run.activity, test.classes, folder.examples, title=test.kind_of_data)
     if run.activity.kernels:
         draw_kernels(run.activity.kernels, folder.kernels)
     return write_page(

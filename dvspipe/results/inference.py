@@ -242,6 +242,8 @@ class Answer(Row):
     """What each layer of the network did."""
     trained_on: str
     """What the network was trained on."""
+    synthetic: bool = False
+    """Whether the file of the recording says that dvspipe rendered it."""
     labels: tuple[LabelRow, ...] | None = None
     """The recording's labels; None without a label file."""
     scores: TimeScores | None = None

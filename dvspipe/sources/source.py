@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
@@ -61,6 +61,7 @@ class EventSource:
         looked_at: The part of the recording's pictures that is looked at, over time.
         span_us: Times of the first and the last event, estimated for a video; None if unknown. For the progress.
         is_video: Whether they are simulated.
+        synthetic: Whether the file says that dvspipe rendered what they show.
     """
 
     name: str
@@ -72,6 +73,7 @@ class EventSource:
     looked_at: tuple[LookRow, ...]
     span_us: tuple[int, int] | None = None
     is_video: bool = False
+    synthetic: bool = False
 
     def read_fitted(self, on_part: Callable[[Events], object] = lambda _: None) -> Iterator[Events]:
         """Yield the events of the network's sensor; they are decoded in a separate thread.
@@ -123,7 +125,7 @@ def open_source(
     extent = recording.extent()
     stream = EventStream(recording.sensor, partial(_read_recording, recording))
     span_us = (extent.first_us or 0, extent.last_us or 0) if extent else None
-    return _plan_source(str(given), stream, target, config, span_us)
+    return replace(_plan_source(str(given), stream, target, config, span_us), synthetic=recording.is_synthetic)
 
 
 def frame_events(events: Events, target: SensorSize) -> Events:

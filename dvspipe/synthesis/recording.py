@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..events import Events, concatenate
 from ..files import write_beside
-from ..formats import write
+from ..formats import SYNTHETIC_GESTURES, write
 from ..frames import Frame
 from ..parallel import ALL, Engine, Processes, Progress, Shard
 from ..simulator import EventSimulator, SimulatorConfig, SimulatorState
@@ -270,7 +270,7 @@ class _Clip:
         film_gesture(path.with_suffix(""), **asdict(self))
 
     def _write(self, path: Path, events: Events) -> None:
-        write(path, [events], GESTURE_SENSOR, source="synthetic gestures", settings={"synthesis": asdict(self)})
+        write(path, [events], GESTURE_SENSOR, source=SYNTHETIC_GESTURES, settings={"synthesis": asdict(self)})
 
 
 def write_gestures(

@@ -15,6 +15,9 @@ class TrainingCallback:
     def on_progress(self, stage: str, done: int, total: int) -> None:
         """A part of a stage is done; may raise KeyboardInterrupt to stop the training."""
 
+    def on_data(self, *, synthetic: bool) -> None:
+        """The data set is open; its training and validation recordings are synthetic or not."""
+
     def on_start(self, rates: Mapping[str, float]) -> None:
         """The first batch went through the untrained network: spikes per neuron and step of each layer."""
 

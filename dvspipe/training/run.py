@@ -160,6 +160,7 @@ def _run(
     init = None if config.init is None else read_checkpoint(config.init, modules=modules)
     opened = _open(config, init)
     data = leave_out_copies(opened, partial(callback.on_progress, "comparing recordings"))
+    callback.on_data(synthetic=data.synthetic)
     for warning in data.warnings:
         callback.on_warning(warning)
     _warn(callback, find_copies(data))
