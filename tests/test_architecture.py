@@ -40,6 +40,7 @@ ORDER = [
     "conversion",
     "comparison",
     "sources",
+    "pose",
     "synthesis",
     "encoding",
     "datasets",
