@@ -130,3 +130,21 @@ def test_a_pixel_may_have_more_crossings_in_an_interval_than_are_solved_together
     assert events.p.sum() > 2000
     assert abs(int(events.p.sum()) - int((~events.p).sum()) - reached) <= 1
     assert np.all(np.diff(events.t[events.p]) >= 0)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_still_pixels_have_the_same_events_one_frame_at_a_time_and_many(order: int) -> None:
+    rng = np.random.default_rng(order)
+    images = np.tile(rng.integers(0, 65536, (20, 90)).astype(np.uint16), (12, 1, 1))
+    for number in range(12):  # something moves, stops, and moves again, before a still background
+        column = 8 * min(number, 6) + (8 * (number - 9) if number > 9 else 0)
+        images[number, 5:12, column : column + 9] //= 3
+    frames = [*frames_from_arrays([*images], fps=200, transfer="linear")]
+    config = SimulatorConfig(cutoff_hz=300, cutoff_order=order, sigma_thres=0.03)
+    together, _ = run(frames, config)
+    simulator, state, parts = EventSimulator(config), None, []
+    for frame in frames:
+        events, state = simulator.step(frame, state)
+        parts.append(events)
+    assert together == concatenate(parts, frames[0].size)
+    assert len(together) > 500

@@ -5,6 +5,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dvspipe.errors import DataError, FileError
-from dvspipe.events import Events
+from dvspipe.events import Events, SensorSize
 from dvspipe.files import lock_folder
 from dvspipe.formats import describe, read
 from dvspipe.parallel import Processes, Progress, Shard
@@ -52,7 +53,8 @@ from dvspipe.synthesis.people import (
 )  # fmt: skip
 from dvspipe.synthesis.recording import GesturesRecord
 from dvspipe.synthesis.rendering import paint_limbs
-from dvspipe.synthesis.scenes import LIGHTS, draw_light, draw_scene
+from dvspipe.synthesis.rendering import render as render_pose
+from dvspipe.synthesis.scenes import LIGHTS, draw_far_camera, draw_light, draw_scene
 from dvspipe.synthesis.sensors import Readout, draw_sensor, read_out
 
 CLOCKWISE = {
@@ -258,6 +260,20 @@ def test_the_thumb_of_a_raised_hand_is_on_the_performers_inner_side():
     right, left = np.split(limbs.ends[:, :, 1, 0], 2, axis=1)  # columns of the far ends; the thumb's tip comes last
     assert (right[:, -1] > right[:, -4]).all()  # farther to the middle than the little finger's
     assert (left[:, -1] < left[:, -4]).all()
+
+
+def test_a_picture_does_not_depend_on_those_before_it():
+    person, rng = draw_person(np.random.default_rng(3)), np.random.default_rng(1)
+    scene = draw_scene(person, SensorSize(width=120, height=70), "led", rng, draw_far_camera)
+    t = np.linspace(0, 1, 40)
+    pose = pose_person([Performance(0, -1_000_000, 2_000_000)], person, rng, t)
+    there_and_back = np.concatenate([np.arange(40), np.arange(40)[::-1]])
+    pictures = [*render_pose(person, scene, pose.at(there_and_back), np.zeros(80))]
+    assert np.array_equal(pictures[:40], pictures[:39:-1])
+    blurred = cv2.GaussianBlur(scene.wall, (5, 5), scene.blur_px)
+    wall = 65535 * (scene.light.level * scene.light.strength(np.zeros(1)) * blurred + scene.light.veil)
+    assert abs(pictures[0] - np.minimum(wall, 65535)).max() > 1000  # the person
+    assert np.median(abs(pictures[0] - np.minimum(wall, 65535))) < 1.5  # the wall around
 
 
 def paint(depths, caps=(False, False)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from importlib.metadata import version
 
-from ..synthesis import GESTURE_SENSOR, GESTURES, record_gesture
+from ..synthesis import GESTURE_SENSOR, GESTURES, RENDERING, record_gesture
 from .samples import DataSet, Sample, divide
 from .source import DataSource
 
@@ -40,4 +40,4 @@ def open_rendered(source: DataSource) -> DataSet:
 
 
 def _version(label: int, person: int, clip: int, seed: int) -> str:
-    return f"gesture {label} {person} {clip} {seed} {version('dvspipe')}"
+    return f"gesture {label} {person} {clip} {seed} {version('dvspipe')} {RENDERING}"

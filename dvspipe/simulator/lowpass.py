@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
 BLOCK_PX = 256
+STILL_PX = 32  # a person covers parts of most rows; BLOCK_PX is a multiple
 CHUNK_PX = 1 << 12  # pixels that are filtered, then searched for crossings, while they are in the cache
 GRID = 2.0**40
 PRECISION_US = 1e-3
@@ -36,6 +37,19 @@ LOG2_E, LN2_HIGH, LN2_LOW = 1.4426950408889634, 0.6931471803691238, 1.9082149292
 FASTMATH = {"contract", "nsz"}  # fused multiplications and additions
 
 
+class Decay(NamedTuple):
+    """How much the low-pass makes up in an interval, per value of a pixel.
+
+    Attributes:
+        length: Length of the interval in units of tau.
+        shares: complex128, since two numbers in one are looked up in half the time: 1 - exp(-length), the share of a
+            lag that is made up, and 1 - that / length, the share of a change of the input that is followed.
+    """
+
+    length: NDArray[np.float64]
+    shares: NDArray[np.complex128]
+
+
 class Drive(NamedTuple):
     """The input of the low-pass of a band of pixels in an interval.
 
@@ -44,9 +58,11 @@ class Drive(NamedTuple):
         after: Value at the end, as an index into the other tables.
         before_level: Level of each value at the start.
         after_level: Level of each value at the end.
-        length: Length of the interval in units of tau.
-        shares: complex128, since two numbers in one are looked up in half the time: 1 - exp(-length), the share of a
-            lag that is made up, and 1 - that / length, the share of a change of the input that is followed.
+        length: As in `Decay`.
+        shares: As in `Decay`.
+        still: uint8, for each STILL_PX pixels whether their stages are at the level of their values at the start; such
+            pixels are passed over if their values do not change. Updated; empty: not known, as if the levels at the
+            start and at the end are not of the same table.
     """
 
     before: NDArray[Any]
@@ -55,6 +71,7 @@ class Drive(NamedTuple):
     after_level: NDArray[np.float64]
     length: NDArray[np.float64]
     shares: NDArray[np.complex128]
+    still: NDArray[np.uint8]
 
 
 class FilteredPixels(NamedTuple):
@@ -139,6 +156,13 @@ def start_filtered(
     """Return the pixels before their first event, with settled stages; thresholds are one per pixel or one for all."""
     pos, neg = (np.broadcast_to(np.rint(each * GRID) / GRID, levels.shape).copy() for each in (pos, neg))
     return FilteredPixels(np.tile(levels, (order, 1)), np.rint(levels * GRID) / GRID + pos, pos, neg)
+
+
+def decay_of_light(light: NDArray[np.float64], length_us: int, cutoff_hz: float) -> Decay:
+    """Return the decay in an interval for each intensity in [0, 1]; the low-pass is slower in the dark."""
+    length = length_us * 1e-6 * 2 * math.pi * cutoff_hz * (light + 0.1) / 1.1
+    settled = -np.expm1(-length)
+    return Decay(length, settled + 1j * (1 - settled / length))
 
 
 @njit(inline="always")
@@ -337,6 +361,46 @@ def _make_queue(length: int) -> _Queue:
     )  # fmt: skip
 
 
+@njit(inline="always")
+def _next_run(begin: int, end: int, before: NDArray[Any], after: NDArray[Any], still: NDArray[np.uint8]) -> Any:
+    """Return the first of the next pixels that are not still, their number, up to BLOCK_PX, and where to resume."""
+    if still.size == 0:
+        size = min(BLOCK_PX, end - begin)
+        return begin, size, begin + size
+    at, first, size = begin, begin, 0
+    while at < end and size < BLOCK_PX:
+        part, passed = min(STILL_PX, end - at), still[np.uintp(at // STILL_PX)] != 0
+        if passed:
+            changes = False
+            for i in range(part):
+                pixel = np.uintp(at + i)
+                changes |= before[pixel] != after[pixel]
+            passed = not changes
+        if not passed:
+            first = at if size == 0 else first
+            size += part
+        elif size > 0:
+            break
+        at += part
+    return first, size, at
+
+
+@njit(inline="always")
+def _note_still(
+    first: int, size: int, before: NDArray[Any], after: NDArray[Any], first_stage: NDArray[np.float64],
+    last_stage: NDArray[np.float64], level: NDArray[np.float64], still: NDArray[np.uint8],
+) -> None:  # fmt: skip
+    """Update `still` for pixels whose stages were advanced to an input with these levels."""
+    if still.size > 0:
+        for at in range(0, size, STILL_PX):
+            moves = False
+            for i in range(at, min(at + STILL_PX, size)):
+                pixel = np.uintp(first + i)
+                moves |= (before[pixel] != after[pixel]) | (last_stage[pixel] != level[i])
+                moves |= first_stage[pixel] != level[i]
+            still[np.uintp((first + at) // STILL_PX)] = not moves
+
+
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _filter_chunk(begin: int, drive: Drive, pixels: FilteredPixels, active: _Active) -> Any:
     """Advance the stages of a chunk of pixels to the end of an interval.
@@ -348,7 +412,7 @@ def _filter_chunk(begin: int, drive: Drive, pixels: FilteredPixels, active: _Act
     All in one function, without slices: each array that is given to a helper, and each slice, would cost a counted
     reference per block.
     """
-    before, after, before_level, after_level, _, shares = drive
+    before, after, before_level, after_level, _, shares, still = drive
     stages, highs, ons, offs = pixels
     active_pixel, active_u, active_v = active.pixel, active.u, active.v
     first_stage, last_stage, one_stage = stages[0], stages[-1], stages.shape[0] == 1
@@ -357,8 +421,10 @@ def _filter_chunk(begin: int, drive: Drive, pixels: FilteredPixels, active: _Act
     outside = np.zeros(BLOCK_PX, np.uint8)
     eights = outside.view(np.uint64)
     count, chunk_end = np.uintp(0), min(begin + CHUNK_PX, after.size)
-    for first in range(begin, chunk_end, BLOCK_PX):
-        base, size = np.uintp(first), min(BLOCK_PX, chunk_end - first)
+    stop = begin
+    while stop < chunk_end:
+        first, size, stop = _next_run(stop, chunk_end, before, after, still)
+        base = np.uintp(first)
         # looking up separately from computing, which is then vectorized: four times as fast
         for i in range(size):
             start[i] = before_level[before[base + np.uintp(i)]]
@@ -400,6 +466,7 @@ def _filter_chunk(begin: int, drive: Drive, pixels: FilteredPixels, active: _Act
         for k in range(known, count):
             place = np.uintp(active_pixel[k] - first)
             active_u[k], active_v[k] = old_u[place], old_v[place]
+        _note_still(first, size, before, after, first_stage, last_stage, end, still)
     return np.int64(count)
 
 
@@ -421,7 +488,7 @@ def _queue_crossings(
     Returns:
         The number of the pixel at which to resume, and the number of crossings that wait in the queue.
     """
-    before, after, before_level, after_level, lengths, _ = drive  # here, as in `crossings`
+    before, after, before_level, after_level, lengths, _, _ = drive  # here, as in `crossings`
     active_pixel, active_u, active_v = active
     stages, high, pos, neg = pixels
     places, levels, lefts, rights, at_lefts, at_rights, rates, slopes, a, b, queue_lengths, _, _, _, _ = queue

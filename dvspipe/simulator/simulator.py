@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar, cast
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,15 @@ from .crossings import (
     start_quiet_levels,
 )
 from .levels import code_levels, float_levels, intensity
-from .lowpass import Drive, FilteredPixels, events_of_filtered, start_filtered
+from .lowpass import (
+    STILL_PX,
+    Decay,
+    Drive,
+    FilteredPixels,
+    decay_of_light,
+    events_of_filtered,
+    start_filtered,
+)  # fmt: skip
 from .noise import NoiseState, emit_noise, start_noise
 from .paths import MOST_STEPS, TILE_PX, Paths, events_of_paths, levels_of_paths
 from .upsampling import Factor, Image, Upsampler
@@ -38,6 +46,7 @@ SMALLEST_THRESHOLD = 0.01
 LONG_AGO_US = -(2**62)
 STREAMS = {"mismatch": 0, "noise": 1}  # generators of their own, all from the seed
 NOISE_PREFIX = "noise."
+MAX_DECAYS = 16  # tables of 1.5 MB for uint16
 BATCH_PX = 1 << 22  # pixels of the frames that several threads work on together, so that starting them costs little
 
 Labelled = tuple[Events, NDArray[np.bool_]]
@@ -109,15 +118,48 @@ class _Codes:
 
     Args:
         levels: Level of each code.
-        rounded: The same in float32, for the motion between frames.
         light: Intensity in [0, 1] of each code.
-        table: The levels, for the search.
     """
 
     levels: NDArray[np.float64]
-    rounded: Image
     light: NDArray[np.float64]
-    table: CodeTable
+    _decays: dict[tuple[int, float], Decay] = field(default_factory=dict, repr=False)
+
+    def decay(self, length_us: int, cutoff_hz: float) -> Decay:
+        """Return the decay of each code in an interval of this length; frame rates have few lengths, which are kept."""
+        found = self._decays.get((length_us, cutoff_hz))
+        if found is None:
+            if len(self._decays) >= MAX_DECAYS:
+                self._decays.clear()
+            found = self._decays[length_us, cutoff_hz] = decay_of_light(self.light, length_us, cutoff_hz)
+        return found
+
+    @cached_property
+    def rounded(self) -> Image:
+        """The levels in float32, for the motion between frames."""
+        return self.levels.astype(np.float32)
+
+    @cached_property
+    def table(self) -> CodeTable:
+        """The levels, for the search; of uint16 it takes 25 ms, and a low-pass does not need it."""
+        levels, count = self.levels, self.levels.size * INDEX_CELLS_PER_CODE
+        edges = np.linspace(levels[0], levels[-1], count + 1)
+        return CodeTable(
+            levels=np.concatenate([[-np.inf], levels, [np.inf]]),
+            cells=1 + np.searchsorted(levels, edges, side="left").astype(np.int32),
+            lowest=float(levels[0]),
+            cells_per_level=float(count / (levels[-1] - levels[0])),
+        )
+
+
+@lru_cache(maxsize=4)
+def _read_codes(
+    dtype: np.dtype[Any], transfer: str, intensity_map: Literal["log", "linlog"], log_offset: float
+) -> _Codes:
+    """Return the meaning of grey codes; that of uint16 takes 3 ms, so that simulators of many clips share it."""
+    config = SimulatorConfig(intensity_map=intensity_map, log_offset=log_offset)
+    levels = code_levels(dtype, transfer, config)
+    return _Codes(levels, np.clip(intensity(levels, config), 0, 1))
 
 
 class _Band(NamedTuple):
@@ -168,11 +210,12 @@ class _Band(NamedTuple):
 
 
 class _Pair(NamedTuple):
-    """The values of a band of pixels in two frames, and the paths of the complete picture between them."""
+    """The values of a band of pixels in two frames, the paths of the picture between them, and `Drive.still`."""
 
     before: NDArray[Any]
     after: NDArray[Any]
     paths: Paths | None
+    still: NDArray[np.uint8]
 
 
 class EventSimulator:
@@ -213,7 +256,6 @@ class EventSimulator:
         self.threads = threads
         self._factor: Factor = "off" if upsample == 1 else upsample
         self._upsampler: Upsampler | None = None
-        self._codes: dict[tuple[np.dtype[Any], str], _Codes] = {}
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def step(self, frame: Frame, state: SimulatorState | None) -> tuple[Events, SimulatorState]:
@@ -355,20 +397,7 @@ class EventSimulator:
         return np.ascontiguousarray(frame.image).ravel()
 
     def _read_codes(self, dtype: np.dtype[Any], transfer: str) -> _Codes:
-        if (dtype, transfer) not in self._codes:
-            levels = code_levels(dtype, transfer, self.config)
-            count = levels.size * INDEX_CELLS_PER_CODE
-            edges = np.linspace(levels[0], levels[-1], count + 1)
-            table = CodeTable(
-                levels=np.concatenate([[-np.inf], levels, [np.inf]]),
-                cells=1 + np.searchsorted(levels, edges, side="left").astype(np.int32),
-                lowest=float(levels[0]),
-                cells_per_level=float(count / (levels[-1] - levels[0])),
-            )
-            self._codes[dtype, transfer] = _Codes(
-                levels, levels.astype(np.float32), np.clip(intensity(levels, self.config), 0, 1), table
-            )
-        return self._codes[dtype, transfer]
+        return _read_codes(dtype, transfer, self.config.intensity_map, self.config.log_offset)
 
     def _run_band(
         self,
@@ -382,10 +411,11 @@ class EventSimulator:
         """Return the events of a band of rows in each interval, in order."""
         band = _Band.of(state, first_row, stop_row)
         codes = None if state.values.dtype.kind == "f" else self._read_codes(state.values.dtype, state.transfer)
-        found = []
+        found, known = [], len(times) > 2 and codes is not None and paths is None
+        still = np.zeros(-(-band.width * (stop_row - first_row) // STILL_PX) if known else 0, np.uint8)
         for number, (start_us, stop_us) in enumerate(itertools.pairwise(times)):
             interval = Interval(start_us, stop_us - start_us, first_row, band.width)
-            pair = _Pair(images[number][band.place], images[number + 1][band.place], paths)
+            pair = _Pair(images[number][band.place], images[number + 1][band.place], paths, still)
             found.append(self._run_interval(band, interval, codes, pair, state.frame + number))
         return found
 
@@ -398,7 +428,7 @@ class EventSimulator:
         frame: int,
     ) -> Words:
         """Return the signal and noise events between two frames that are not in refractory periods, in order."""
-        config, (before, after, paths) = self.config, pair
+        config, (before, after, paths, still) = self.config, pair
         indices, light = after, codes.light if codes else np.empty(0)
         if codes is None and (config.cutoff_hz or band.noise):
             indices, light = np.arange(after.size, dtype=np.int32), np.clip(intensity(after, config), 0, 1)
@@ -408,7 +438,12 @@ class EventSimulator:
             words = self._filter_paths(band.pixels, interval, codes, pair, paths)
         else:
             start, end = (codes.levels, codes.levels) if codes else (before, after)
-            drive = Drive(before if codes else indices, indices, start, end, *self._decay(interval, light))
+            decay = (
+                codes.decay(interval.length_us, config.cutoff_hz)
+                if codes
+                else decay_of_light(light, interval.length_us, config.cutoff_hz)
+            )
+            drive = Drive(before if codes else indices, indices, start, end, *decay, still)
             words = events_of_filtered(drive, band.pixels, interval)
         if band.noise:
             words = np.concatenate([words, *emit_noise(config, band.noise, frame, interval, indices, light)])
@@ -430,23 +465,16 @@ class EventSimulator:
             t = until_us / interval.length_us
             now = levels_of_paths(before, after, last, paths, interval.first_row, t) if number < steps else after
             light = np.clip(intensity(now, self.config), 0, 1)
-            words = events_of_filtered(Drive(indices, indices, last, now, *self._decay(part, light)), pixels, part)
+            decay = decay_of_light(light, part.length_us, self.config.cutoff_hz)
+            words = events_of_filtered(Drive(indices, indices, last, now, *decay, pair.still), pixels, part)
             found.append(words + (np.int64(since_us) << TIME_SHIFT))
             last, since_us = now, until_us
         return np.concatenate(found)
 
-    def _decay(
-        self, interval: Interval, light: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
-        """Return `length` and `shares` of `Drive` for each intensity."""
-        length = interval.length_us * 1e-6 * 2 * math.pi * self.config.cutoff_hz * (light + 0.1) / 1.1
-        settled = -np.expm1(-length)
-        return length, settled + 1j * (1 - settled / length)
-
 
 def _cross(pair: _Pair, codes: _Codes | None, pixels: Pixels, interval: Interval) -> Words:
     """Return the events without a low-pass: first those of moving tiles, which are then quiet, then the others."""
-    before, after, paths = pair
+    before, after, paths, _ = pair
     table = codes.table if codes else None
     moving = [] if paths is None else [events_of_paths(before, after, table, pixels, paths, interval)]
     if codes:

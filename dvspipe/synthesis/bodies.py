@@ -294,6 +294,12 @@ class Limbs(NamedTuple):
     tone: Floats
     texture: NDArray[np.int64]
 
+    def at(self, moments: slice) -> Limbs:
+        """Return the pieces at some of the moments."""
+        return self._replace(
+            ends=self.ends[moments], depth=self.depth[moments], lit=self.lit[moments], slide=self.slide[moments]
+        )
+
 
 @dataclass(frozen=True)
 class _Piece:

@@ -25,6 +25,9 @@ from .scenes import LIGHTS, LightKind, draw_scene
 
 GESTURE_SENSOR = SensorSize(width=128, height=128)
 CLIP_US = 1_500_000
+RENDERING = 2  # increment it if the clips of a seed change, so that stored ones are made again
+STEADY_FPS = 200.0  # the fastest point of a body moves by a pixel per frame (median), that of a fast clip by 3 to 6
+FLICKER_FPS = 360.0  # three frames per period of a tube's flicker
 _RISE_S = (0.25, 0.6)  # from rest to a gesture, or from one gesture to the next
 
 OTHER = "other_gestures"
@@ -54,12 +57,13 @@ class ClipSettings:
 
     Args:
         duration_us: Largest time of a frame.
-        fps: Frames per second; frame k is at round(k * 1e6 / fps) us.
+        fps: Frames per second; frame k is at round(k * 1e6 / fps) us. None: STEADY_FPS, or FLICKER_FPS if the light
+            flickers.
         light: The kind of light; None: drawn at random.
     """
 
     duration_us: int = CLIP_US
-    fps: float = 100.0
+    fps: float | None = 100.0
     light: LightKind | None = None
 
 
@@ -139,7 +143,7 @@ def render_session(
         check_label(performance.label)
         if performance.end_us <= performance.start_us or (before and performance.start_us < before.end_us):
             raise DataError(f"{performance} overlaps {before}, or ends before it starts")
-    if settings.duration_us < 0 or settings.fps <= 0:
+    if settings.duration_us < 0 or (settings.fps is not None and settings.fps <= 0):
         raise DataError(
             f"a video has no frame (found {settings.duration_us} us at {settings.fps} frames per second, expected "
             "positive numbers)"
@@ -150,9 +154,10 @@ def render_session(
 def _render_frames(
     plan: Sequence[Performance], person: Person, rng: np.random.Generator, settings: ClipSettings
 ) -> Iterator[Frame]:
-    frames = int(settings.duration_us * settings.fps / 1e6) + 1
-    times = np.round(np.arange(frames) * 1e6 / settings.fps).astype(np.int64)
     scene = draw_scene(person, GESTURE_SENSOR, settings.light or LIGHTS[rng.integers(len(LIGHTS))], rng)
+    fps = settings.fps or (FLICKER_FPS if scene.light.flicker else STEADY_FPS)
+    frames = int(settings.duration_us * fps / 1e6) + 1
+    times = np.round(np.arange(frames) * 1e6 / fps).astype(np.int64)
     pose = pose_person(plan, person, rng, times / 1e6)
     for t_us, image in zip(times, render(person, scene, pose, times / 1e6), strict=True):
         yield Frame(int(t_us), image, "linear")

@@ -149,7 +149,7 @@ class Pose:
     torso: Floats
     head: Floats
 
-    def at(self, moments: slice) -> Pose:
+    def at(self, moments: slice | NDArray[np.int64]) -> Pose:
         """Return the pose at some of the moments."""
         return Pose(*(getattr(self, name)[moments] for name in self.__dataclass_fields__))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -18,7 +18,7 @@ from ..files import write_beside
 from ..formats import write
 from ..frames import Frame
 from ..parallel import ALL, Engine, Processes, Progress, Shard
-from ..simulator import SimulatorConfig, simulate
+from ..simulator import EventSimulator, SimulatorConfig, SimulatorState
 from ..sources import FramingConfig, open_source
 from ..video import write_video
 from .gestures import (
@@ -26,6 +26,7 @@ from .gestures import (
     GESTURE_SENSOR,
     GESTURES,
     OTHER,
+    RENDERING,
     ClipSettings,
     Performance,
     check_label,
@@ -42,8 +43,7 @@ from .sensors import draw_sensor, read_out
 from .webcam import Webcam, compress, draw_webcam, film
 from .writing import SynthesisRecord, write_recordings
 
-SIMULATED_FPS: dict[LightKind, float] = {"fluorescent": 360.0, "led": 200.0, "natural": 200.0}
-"""Frame rates at which a fast hand moves by three pixels per frame, and a tube flickers three times per period."""
+FRAMES_AT_ONCE = 32  # simulated together
 PANNED = 0.15  # of the videos of other gestures
 
 
@@ -88,13 +88,13 @@ def record_gesture(
     The arguments are those of `gesture_frames`; `sensor` is another sensor to record the same movement with.
     """
     seeds = _seeds(label, person, clip, seed)
-    frames = _render(seeds, duration_us, SIMULATED_FPS[_draw_light(seeds)])
+    frames = _render(seeds, duration_us)
     if sensor is not None:
-        return concatenate(simulate(frames, sensor), GESTURE_SENSOR)
+        return _simulate(frames, sensor)
     return _record(frames, np.random.default_rng([*seeds, 1]))
 
 
-def _render(seeds: list[int], duration_us: int, fps: float) -> Iterator[Frame]:
+def _render(seeds: list[int], duration_us: int, fps: float | None = None) -> Iterator[Frame]:
     seed, person, number, _ = seeds
     identity = _draw_identity(seed, person)
     rng = np.random.default_rng(seeds)
@@ -182,13 +182,24 @@ def record_session(
     duration_us = (plan[-1].end_us if plan else 0) + int(plan_rng.integers(800_000, 2_500_000))
     identity = _draw_identity(seed, person)
     light = _draw_light(seeds)
-    frames = render_session(plan, identity, rng, ClipSettings(duration_us, SIMULATED_FPS[light], light))
+    frames = render_session(plan, identity, rng, ClipSettings(duration_us, None, light))
     return _record(frames, np.random.default_rng([*seeds, 1])), plan
 
 
 def _record(frames: Iterable[Frame], rng: np.random.Generator) -> Events:
     config, readout = draw_sensor(rng)
-    return read_out(concatenate(simulate(frames, config), GESTURE_SENSOR), readout, rng)
+    return read_out(_simulate(frames, config), readout, rng)
+
+
+def _simulate(frames: Iterable[Frame], config: SimulatorConfig) -> Events:
+    """Return the events of all frames, some frames at a time: small frames one by one take half as long again."""
+    simulator, coming = EventSimulator(config), iter(frames)
+    state: SimulatorState | None = None
+    parts: list[Events] = []
+    while batch := list(islice(coming, FRAMES_AT_ONCE)):
+        stepped, state = simulator.steps(batch, state)
+        parts += (events for events, _ in stepped)
+    return concatenate(parts, GESTURE_SENSOR)
 
 
 @cache
@@ -203,6 +214,8 @@ class GesturesRecord(SynthesisRecord):
     kind: str = "gestures"
     duration_us: int
     """Duration of a clip."""
+    rendering: int = RENDERING
+    """Number of the way of rendering, which a version may change."""
 
 
 CameraKind = Literal["dvs", "webcam", "both"]

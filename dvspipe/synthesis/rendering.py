@@ -29,10 +29,20 @@ from .bodies import (
 from .people import Floats, Person, Pose, rest_body
 from .scenes import Scene
 
-PIXELS_AT_ONCE = 64 * 128 * 128  # bounds the memory
+PIXELS_AT_ONCE = 8 * 128 * 128  # painted together while they are in the cache
+MOMENTS_AT_ONCE = 512  # whose limbs are built together; bounds the memory
 EDGE_PX = 0.5  # width of an edge before the lens's blur: a DVS128's photodiode takes a tenth of its pixel
 PULL_PX = 6  # more than a shirt is pulled along
+LEVEL = 1e-3  # a line with a smaller component is parallel to an axis
+TEXELS_PER_M = 1 / TEXEL_M
+TEXEL_MASK = TEXELS - 1  # TEXELS is a power of 2
+FASTMATH = {"contract", "nsz"}  # fused multiplications and additions
+BLUR_PX = 2  # reach of the blur of the lens
 SHADE = 0.6  # of the direct light that a shadow takes
+
+
+_Box = tuple[int, int, int, int]
+"""Part of a picture: first column, last column + 1, first row, last row + 1."""
 
 
 def render(person: Person, scene: Scene, pose: Pose, t_s: Floats) -> Iterator[NDArray[np.uint16]]:
@@ -48,25 +58,76 @@ def render(person: Person, scene: Scene, pose: Pose, t_s: Floats) -> Iterator[ND
     torso, head, tiles = paint_torso(person, scene), paint_head(person, scene), textures(person)
     strength = scene.light.level * scene.light.strength(t_s)
     shares, pull = torso_pull(scene, pose)
+    shade = SHADE * (1 - scene.light.ambient)
     at_once = max(1, PIXELS_AT_ONCE // scene.wall.size)
-    for first in range(0, len(t_s), at_once):
-        now = slice(first, first + at_once)
+    along = build_limbs(person, scene, pose.at(slice(1))).along  # the same at all moments: the skin does not slide
+    pictures = np.tile(scene.wall, (at_once, 1, 1))
+    painted: _Box = (0, 0, 0, 0)
+    finish = _Finish(scene)
+    still, no_shadow = np.zeros((at_once, 0, 2)), np.zeros((at_once, 0, 6))
+    for start in range(0, len(t_s), MOMENTS_AT_ONCE):
+        now = slice(start, start + MOMENTS_AT_ONCE)
         part = pose.at(now)
-        pictures = np.empty((len(part.arms), *scene.wall.shape), np.float32)
-        pictures[:] = scene.wall
-        shade = SHADE * (1 - scene.light.ambient)
-        cast = shadows(person, scene, part)
-        _paint_layer(
-            pictures, torso.cells, layer_maps(torso, scene, rest[0], part.torso), shares, pull[now], cast, shade
+        limbs = build_limbs(person, scene, part)._replace(along=along)
+        cast, pulled = shadows(person, scene, part), pull[now]
+        torso_maps = layer_maps(torso, scene, rest[0], part.torso)
+        head_maps = layer_maps(head, scene, rest[1], part.head)
+        for first in range(0, len(cast), at_once):
+            few = slice(first, first + at_once)
+            pictures[:, *_inside(painted)] = scene.wall[_inside(painted)]
+            part_of = pictures[: len(cast[few])]
+            boxes = (
+                _paint_layer(part_of, torso.cells, torso_maps[few], shares, pulled[few], cast[few], shade),
+                _paint_layer(part_of, head.cells, head_maps[few], shares[:0], still, no_shadow, 0.0),
+                paint_limbs(part_of, limbs.at(few), tiles, scene.light.ambient),
+            )
+            left, right, top, bottom = zip(*boxes, strict=True)
+            painted = (min(left), max(right), min(top), max(bottom))
+            for picture, light in zip(part_of, strength[now][few], strict=True):
+                yield finish(picture, painted, light)
+
+
+def _inside(box: _Box) -> tuple[slice, slice]:
+    left, right, top, bottom = box
+    return slice(top, max(bottom, top)), slice(left, max(right, left))
+
+
+class _Finish:
+    """The lens and the light: pictures are blurred where something was painted, and the wall once.
+
+    Args:
+        scene: The scene.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._wall = self._blur(scene.wall)
+        self._lit_wall: tuple[float, NDArray[np.uint16]] | None = None
+
+    def __call__(self, picture: NDArray[np.float32], painted: _Box, light: float) -> NDArray[np.uint16]:
+        """Return a picture as uint16, at most 65535; it is the wall outside the box `painted`."""
+        full, veil = 65535 * light, 65535 * self._scene.light.veil
+        if self._lit_wall is None or self._lit_wall[0] != light:
+            self._lit_wall = light, _quantise(self._wall, full, veil)
+        finished = self._lit_wall[1].copy()
+        changed = _inside(_grow_box(painted, BLUR_PX, picture.shape))
+        around = _grow_box(painted, 2 * BLUR_PX, picture.shape)
+        blurred = self._blur(np.ascontiguousarray(picture[_inside(around)]))
+        kept = tuple(
+            slice(part.start - begin, part.stop - begin)
+            for part, begin in zip(changed, (around[2], around[0]), strict=True)
         )
-        still, no_shadow = np.zeros((len(pictures), 0, 2)), np.zeros((len(pictures), 0, 6))
-        _paint_layer(
-            pictures, head.cells, layer_maps(head, scene, rest[1], part.head), shares[:0], still, no_shadow, 0.0
-        )
-        paint_limbs(pictures, build_limbs(person, scene, part), tiles, scene.light.ambient)
-        for picture, light in zip(pictures, strength[now], strict=True):
-            seen = cv2.GaussianBlur(picture, (5, 5), scene.blur_px)
-            yield _quantise(seen, 65535 * light, 65535 * scene.light.veil)
+        finished[changed] = _quantise(blurred[kept], full, veil)
+        return finished
+
+    def _blur(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        side = 2 * BLUR_PX + 1
+        return np.asarray(cv2.GaussianBlur(picture, (side, side), self._scene.blur_px))
+
+
+def _grow_box(box: _Box, margin: int, shape: tuple[int, ...]) -> _Box:
+    left, right, top, bottom = box
+    return max(left - margin, 0), min(right + margin, shape[1]), max(top - margin, 0), min(bottom + margin, shape[0])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -84,77 +145,111 @@ def _sample(tile: NDArray[Any], row: float, column: float) -> Any:
     """Return the value of a periodic tile, interpolated between its cells."""
     i, j = math.floor(row), math.floor(column)
     a, b = row - i, column - j
-    i0, j0 = i % TEXELS, j % TEXELS
-    i1, j1 = (i0 + 1) % TEXELS, (j0 + 1) % TEXELS
+    i0, j0 = np.uintp(i & TEXEL_MASK), np.uintp(j & TEXEL_MASK)
+    i1, j1 = np.uintp((i + 1) & TEXEL_MASK), np.uintp((j + 1) & TEXEL_MASK)
     return (1 - a) * ((1 - b) * tile[i0, j0] + b * tile[i0, j1]) + a * ((1 - b) * tile[i1, j0] + b * tile[i1, j1])
 
 
 @njit(inline="always")
-def _between(layer: NDArray[Any], row: float, column: float, channel: int) -> Any:
-    """Return a channel of a layer, interpolated between its cells."""
-    i, j = int(row), int(column)
-    a, b = row - i, column - j
-    above = (1 - b) * layer[i, j, channel] + b * layer[i, j + 1, channel]
-    below = (1 - b) * layer[i + 1, j, channel] + b * layer[i + 1, j + 1, channel]
-    return (1 - a) * above + a * below
-
-
-@njit(inline="always")
-def _lightness(x: float, y: float, cast: NDArray[Any], shade: float) -> float:
-    """Return the share of the light that shadows leave at a point."""
+def _lightness(x: float, y: float, cast: NDArray[Any], near: NDArray[Any], count: int, shade: float) -> float:
+    """Return the share of the light that shadows leave at a point; `near` are the numbers of those to consider."""
     lightness = 1.0
-    for k in range(len(cast)):
-        ax, ay, bx, by, radius, soft = cast[k]
+    for n in range(count):
+        ax, ay, bx, by, radius, soft = cast[near[n]]
         dx, dy = bx - ax, by - ay
         s = min(max(((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy + 1e-6), 0.0), 1.0)
-        outside = math.sqrt((x - ax - s * dx) ** 2 + (y - ay - s * dy) ** 2) - radius
-        if outside < soft:
-            dark = min(0.5 - 0.5 * outside / soft, 1.0)
+        across, down = x - ax - s * dx, y - ay - s * dy
+        squared = across * across + down * down
+        if squared < (radius + soft) * (radius + soft):
+            dark = min(0.5 - 0.5 * (math.sqrt(squared) - radius) / soft, 1.0)
             lightness = min(lightness, 1 - shade * dark * dark * (3 - 2 * dark))
     return lightness
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(inline="always")
+def _layer_box(m: NDArray[Any], rows: int, columns: int, height: int, width: int) -> tuple[int, int, int, int]:
+    """Return left, right, top and bottom of the box around a layer's moved corners, with a margin for the pull."""
+    area = m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0]
+    left, right, top, bottom = width, 0, height, 0
+    for row in (0, rows):
+        for column in (0, columns):
+            along, down = column - m[0, 2], row - m[1, 2]
+            x, y = (m[1, 1] * along - m[0, 1] * down) / area, (m[0, 0] * down - m[1, 0] * along) / area
+            left, right = max(min(left, int(x) - PULL_PX), 0), min(max(right, int(x) + PULL_PX), width)
+            top, bottom = max(min(top, int(y) - PULL_PX), 0), min(max(bottom, int(y) + PULL_PX), height)
+    return left, right, top, bottom
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _paint_layer(
     pictures: NDArray[Any], layer: NDArray[Any], maps: NDArray[Any], shares: NDArray[Any], pull: NDArray[Any],
     cast: NDArray[Any], shade: float,
-) -> None:  # fmt: skip
-    """Paint a layer over pictures [T, H, W], moved by maps [T, 2, 3] and pulls, with shadows on it."""
+) -> _Box:  # fmt: skip
+    """Paint a layer over pictures [T, H, W], moved by maps [T, 2, 3] and pulls, with shadows on it; return the box.
+
+    Indices are unsigned: a signed one costs a test for a negative index at each access.
+    """
     steps, height, width = pictures.shape
     rows, columns = layer.shape[:2]
+    last_row, last_column, one = rows - 1, columns - 1, np.uintp(1)
+    near = np.empty(cast.shape[1], np.int64)
+    at_column, at_row = np.empty(width), np.empty(width)  # a loop of their own, which the compiler vectorizes
+    box = (width, 0, height, 0)
     for t in range(steps):
-        m = maps[t]
-        # the bounding box of the layer's corners, and a margin for the pull
-        area = m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0]
-        left, right, top, bottom = width, 0, height, 0
-        for row in (0, rows):
-            for column in (0, columns):
-                along, down = column - m[0, 2], row - m[1, 2]
-                x, y = (m[1, 1] * along - m[0, 1] * down) / area, (m[0, 0] * down - m[1, 0] * along) / area
-                left, right = max(min(left, int(x) - PULL_PX), 0), min(max(right, int(x) + PULL_PX), width)
-                top, bottom = max(min(top, int(y) - PULL_PX), 0), min(max(bottom, int(y) + PULL_PX), height)
-        for i in range(top, bottom):
-            for j in range(left, right):
-                x, y = j + 0.5, i + 0.5
-                for side in range(len(shares)):
+        m00, m01, m02, m10, m11, m12 = maps[t].ravel()
+        left, right, top, bottom = _layer_box(maps[t], rows, columns, height, width)
+        box = (min(box[0], left), max(box[1], right), min(box[2], top), max(box[3], bottom))
+        for i in range(np.uintp(top), np.uintp(bottom)):
+            y0, count = i + 0.5, 0
+            for k in range(len(near)):
+                reach = cast[t, k, 4] + cast[t, k, 5]
+                near[count] = k
+                count += min(cast[t, k, 1], cast[t, k, 3]) - reach < y0 < max(cast[t, k, 1], cast[t, k, 3]) + reach
+            for j in range(np.uintp(left), np.uintp(right)):
+                x, y = j + 0.5, y0
+                for side in range(np.uintp(len(shares))):
                     x -= shares[side, i, j] * pull[t, side, 0]
                     y -= shares[side, i, j] * pull[t, side, 1]
-                column = m[0, 0] * x + m[0, 1] * y + m[0, 2] - 0.5
-                row = m[1, 0] * x + m[1, 1] * y + m[1, 2] - 0.5
-                if not (0 <= column < columns - 1 and 0 <= row < rows - 1):
+                at_column[j] = m00 * x + m01 * y + m02 - 0.5
+                at_row[j] = m10 * x + m11 * y + m12 - 0.5
+            for j in range(np.uintp(left), np.uintp(right)):
+                column, row = at_column[j], at_row[j]
+                if not (0 <= column < last_column and 0 <= row < last_row):
                     continue
-                cover = _between(layer, row, column, 1)
+                i0, j0 = np.uintp(row), np.uintp(column)
+                i1, j1 = i0 + one, j0 + one
+                a, b = row - np.int64(i0), column - np.int64(j0)
+                w00, w01, w10, w11 = (1 - a) * (1 - b), (1 - a) * b, a * (1 - b), a * b
+                cover = (
+                    w00 * layer[i0, j0, 1] + w01 * layer[i0, j1, 1] + w10 * layer[i1, j0, 1] + w11 * layer[i1, j1, 1]
+                )
                 if cover <= 0:
                     continue
-                light = _between(layer, row, column, 0)
-                if shade > 0:
-                    light *= _lightness(j + 0.5, i + 0.5, cast[t], shade)
+                light = (
+                    w00 * layer[i0, j0, 0] + w01 * layer[i0, j1, 0] + w10 * layer[i1, j0, 0] + w11 * layer[i1, j1, 0]
+                )
+                if count:
+                    light *= _lightness(j + 0.5, y0, cast[t], near, count, shade)
                 pictures[t, i, j] += light - cover * pictures[t, i, j]
+    return box
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def paint_limbs(pictures: NDArray[Any], limbs: Limbs, tiles: NDArray[Any], ambient: float) -> None:
-    """Paint round pieces over pictures [T, H, W], the farthest first.
+@njit(inline="always")
+def _columns_within(y: float, ux: float, uy: float, length: float, reach: float) -> tuple[float, float]:
+    """Return a range of x at height y that contains what is at most `reach` away from a line from 0 along (ux, uy)."""
+    first, last = -length - reach, length + reach
+    if abs(uy) > LEVEL:
+        a, b = (y * ux - reach) / uy, (y * ux + reach) / uy
+        first, last = max(first, min(a, b)), min(last, max(a, b))
+    if abs(ux) > LEVEL:
+        a, b = (-reach - y * uy) / ux, (length + reach - y * uy) / ux
+        first, last = max(first, min(a, b)), min(last, max(a, b))
+    return first, last
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
+def paint_limbs(pictures: NDArray[Any], limbs: Limbs, tiles: NDArray[Any], ambient: float) -> _Box:
+    """Paint round pieces over pictures [T, H, W], the farthest first; return the box that contains them.
 
     Args:
         pictures: [T, H, W], changed in place.
@@ -164,6 +259,7 @@ def paint_limbs(pictures: NDArray[Any], limbs: Limbs, tiles: NDArray[Any], ambie
     """
     ends, depth, lit, slide, along, girth, caps, tone, texture = limbs
     steps, height, width = pictures.shape
+    box = (width, 0, height, 0)
     for t in range(steps):
         picture = pictures[t]
         for c in np.argsort(depth[t]):
@@ -171,37 +267,39 @@ def paint_limbs(pictures: NDArray[Any], limbs: Limbs, tiles: NDArray[Any], ambie
             bx, by, rb = ends[t, c, 1]
             length = math.sqrt((bx - ax) ** 2 + (by - ay) ** 2)
             ux, uy = ((bx - ax) / length, (by - ay) / length) if length > 1e-3 else (1.0, 0.0)
+            per_length = 1 / max(length, 1e-3)
             across, towards = lit[t, c]
             tile = tiles[texture[c]]
             largest = max(ra, rb) + 0.5
             top, bottom = max(int(min(ay, by) - largest), 0), min(int(max(ay, by) + largest) + 1, height)
             left, right = max(int(min(ax, bx) - largest), 0), min(int(max(ax, bx) + largest) + 1, width)
+            box = (min(box[0], left), max(box[1], right), min(box[2], top), max(box[3], bottom))
             for i in range(top, bottom):
-                for j in range(left, right):
-                    x, y = j + 0.5 - ax, i + 0.5 - ay
-                    s = (x * ux + y * uy) / max(length, 1e-3)
-                    if s < 0:
-                        if not caps[c, 0]:
-                            continue
-                        s, far = 0.0, True
-                    elif s > 1:
-                        if not caps[c, 1]:
-                            continue
-                        s, far = 1.0, True
-                    else:
-                        far = False
-                    radius = ra + s * (rb - ra)
+                y = i + 0.5 - ay
+                first, last = _columns_within(y, ux, uy, length, largest)
+                for j in range(max(int(ax + first), left), min(int(ax + last) + 1, right)):
+                    x = j + 0.5 - ax
+                    forward = x * ux + y * uy
                     aside = y * ux - x * uy  # to the right of the direction, as rows count downwards
-                    beyond = x * ux + y * uy - s * length
-                    distance = math.sqrt(aside * aside + beyond * beyond) if far else abs(aside)
+                    s = min(max(forward * per_length, 0.0), 1.0)
+                    radius = ra + s * (rb - ra)
+                    beyond = forward - s * length
+                    squared = aside * aside + beyond * beyond
+                    if squared >= (radius + EDGE_PX / 2) * (radius + EDGE_PX / 2):
+                        continue
+                    if (s == 0.0 and not caps[c, 0] and forward < 0) or (s == 1.0 and not caps[c, 1] and beyond > 0):
+                        continue
+                    distance = math.sqrt(squared)
                     cover = min((radius - distance) / EDGE_PX + 0.5, 1.0)
                     if cover <= 0:
                         continue
-                    q = min(max(aside / radius, -1.0), 1.0)
-                    out = math.sqrt(max(1 - (distance / radius) ** 2, 0.0))
+                    per_radius = 1 / radius
+                    q = min(max(aside * per_radius, -1.0), 1.0)
+                    out = math.sqrt(max(1 - squared * per_radius * per_radius, 0.0))
                     # `across` counts to the left of the direction
                     light = ambient + (1 - ambient) * max(out * towards - q * across, 0.0)
                     around = (q + 0.3 * q * q * q) * girth[c] + slide[t, c]  # close to the arc
                     place = along[c, 0] + s * (along[c, 1] - along[c, 0])
-                    value = tone[c] * light * _sample(tile, place / TEXEL_M, around / TEXEL_M)
-                    picture[i, j] += cover * (value - picture[i, j])
+                    value = tone[c] * light * _sample(tile, place * TEXELS_PER_M, around * TEXELS_PER_M)
+                    picture[np.uintp(i), np.uintp(j)] += cover * (value - picture[np.uintp(i), np.uintp(j)])
+    return box

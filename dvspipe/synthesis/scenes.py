@@ -93,7 +93,8 @@ class Camera:
         cos, sin = np.cos(self.yaw), np.sin(self.yaw)
         yawed = np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
         cos, sin = np.cos(self.pitch), np.sin(self.pitch)
-        return np.asarray(vectors @ (np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]]) @ yawed).T)
+        turning = (np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]]) @ yawed).T
+        return np.asarray((vectors.reshape(-1, 3) @ turning).reshape(vectors.shape))  # one product, not many small ones
 
     def project(self, points: Floats) -> Floats:
         """Return column, row and pixels per metre [..., 3] of points [..., 3]; pixel k covers k to k + 1."""
