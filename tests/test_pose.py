@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -168,7 +170,7 @@ def test_a_turned_person_has_the_same_arms(degrees: float) -> None:
             points[:, JOINTS.index(f"{name}_{joint}")] = moved.arms[:, side, number]
 
     def arms_at(yaw: float) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
-        turned, angle = to_body_frame(replace(CAMERA, yaw=yaw).turn(points) + [1.0, 2.0, 3.0])
+        turned, angle = to_body_frame(replace(CAMERA, yaw=yaw).turn(points) + np.arange(3.0))
         full = np.ones((8, len(JOINTS)))
         found = measure_arms(
             Track(np.arange(8), turned, turned[..., :2], full, full[:, 0], angle, np.ones(8, np.int64), SMALL)
@@ -191,7 +193,9 @@ def test_arms_are_outwards_up_and_forwards() -> None:
     points[:, JOINTS.index("left_wrist"), 1:] = 0.0, 0.2  # or 0.2 m forwards
     one = np.ones((1, len(JOINTS)))
     people = np.ones(1, np.int64)
-    arms = measure_arms(Track(np.zeros(1, np.int64), points, points[..., :2], one, one[0, :1], np.zeros(1), people, SMALL))
+    arms = measure_arms(
+        Track(np.zeros(1, np.int64), points, points[..., :2], one, one[0, :1], np.zeros(1), people, SMALL)
+    )
     assert arms.arm_m == pytest.approx(0.5)
     np.testing.assert_allclose([arms.right.elbow[0], arms.left.elbow[0]], [[0.6, 0, 0]] * 2, atol=1e-9)
     np.testing.assert_allclose([arms.right.wrist[0], arms.left.wrist[0]], [[0.6, 0.4, 0], [0.6, 0, 0.4]], atol=1e-9)
@@ -224,7 +228,7 @@ def test_a_track_without_a_person_has_no_arms() -> None:
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        (lambda lines: [], "header"),
+        (lambda _: [], "header"),
         (lambda lines: lines[:1], "0 rows"),
         (lambda lines: [lines[0].replace("time_us", "t"), *lines[1:]], "header"),
         (lambda lines: [*lines[:2], lines[2][:40]], "line 3: .*cells"),
@@ -273,6 +277,17 @@ def test_the_largest_person_is_followed_and_people_are_counted() -> None:
     assert [person.square.side_px for person in first] == [30, 20]
 
 
+def test_a_body_that_shrinks_to_nothing_is_no_person() -> None:
+    def look(_: Picture, square: Square) -> Sighting:
+        """A person at the left who fills the picture, in whose face is a smaller body, and at the right what fades."""
+        if square.x_px < 40:
+            return sighting(30, 24, min(60, 1.3 * square.side_px))
+        return sighting(square.x_px, square.y_px, 0.7 * square.side_px, min(1.0, square.side_px / 30))
+
+    people = find_people(np.zeros((48, 64, 3), np.uint8), look)
+    assert [person.square for person in people] == [Square(30, 24, 60)]
+
+
 def test_a_lost_person_is_a_gap_and_found_again() -> None:
     film = [[ONE]] * 3 + [[]] * 4 + [[ONE]] * 8
     track = track_pictures(pictures(*film), SMALL, look=StandIn())
@@ -302,7 +317,7 @@ def test_smoothing_keeps_parabolas_and_does_not_cross_gaps() -> None:
 
 def test_a_film_without_a_person_names_the_file(tmp_path: Path) -> None:
     write_video(tmp_path / "grey.webm", [Frame(k * 40_000, np.full((48, 64), 90, np.uint8)) for k in range(3)])
-    with pytest.raises(VideoError, match=r"grey\.webm: shows no person .*3 pictures"):
+    with pytest.raises(VideoError, match=r"grey\.webm: .*no person.* 3 pictures"):
         track_film(tmp_path / "grey.webm", look=StandIn())
     with pytest.raises(VideoError, match=r"none\.webm"):
         track_film(tmp_path / "none.webm", look=StandIn())
@@ -314,7 +329,7 @@ def test_a_truncated_film_is_an_error(film: Path, tmp_path: Path) -> None:
     content = film.read_bytes()
     (tmp_path / "part.webm").write_bytes(content[: len(content) // 2])
     with pytest.raises((TruncatedVideoError, VideoError), match=r"part\.webm"):
-        track_film(tmp_path / "part.webm", look=lambda picture, square: sighting(160, 120, 200))
+        track_film(tmp_path / "part.webm", look=lambda *_: sighting(160, 120, 200))
 
 
 def test_the_command_writes_joints_and_a_preview(film: Path, tmp_path: Path) -> None:
@@ -328,6 +343,16 @@ def test_the_command_writes_joints_and_a_preview(film: Path, tmp_path: Path) -> 
     again = CliRunner().invoke(app, ["track", str(film), "-o", str(out)])
     assert isinstance(again.exception, FileError)
     assert "already exists" in str(again.exception)
+
+
+def test_the_example_of_the_page_runs(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).parents[1] / "docs" / "howto" / "joints.md"
+    (block,) = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    shutil.copy(film, tmp_path / "clip.webm")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(block, names)
+    assert np.isfinite(names["arms"].right.wrist).all()  # type: ignore[attr-defined]
 
 
 def test_a_preview_marks_joints_and_gaps(tmp_path: Path) -> None:

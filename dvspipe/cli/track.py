@@ -22,8 +22,9 @@ def track(
         Path | None, typer.Option(metavar="FILE", help="Also write a .webm video with the joints drawn over the film.")
     ] = None,
     max_fps: Annotated[
-        float, typer.Option(min=0.1, max=1000, metavar="HZ", help="Pictures per second that are looked at, at most.")
-    ] = 30.0,
+        float | None,
+        typer.Option(metavar="HZ", help="Pictures per second that are looked at, at most; default: 30."),
+    ] = None,
     start: Annotated[float, typer.Option(metavar="SECONDS", help="Start time in the video.")] = 0.0,
     stop: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Stop time (exclusive); default: end of the video.")
@@ -43,8 +44,9 @@ def track(
         require_suffix(preview, ".webm", "a preview of a track")
         claim_output(preview, overwrite=overwrite)
     read = build(VideoSettings, {"start_s": start, "stop_s": stop}, "track")
+    settings = build(TrackSettings, {} if max_fps is None else {"max_fps": max_fps}, "track")
     with progress() as show:
-        found = track_film(video, TrackSettings(max_fps=max_fps), video=read, progress=partial(show, "pictures"))
+        found = track_film(video, settings, video=read, progress=partial(show, "pictures"))
         if preview:
             write_track_preview(found, video, preview, video=read, progress=partial(show, "preview"))
         found.write(out)

@@ -24,8 +24,11 @@ from .track import PRESENT, Track
 SEARCH_EVERY_US = 500_000  # of a film without a person: a search costs as much as about 16 pictures
 SEARCH_SIDES = ((1.05, max), (1.0, min), (0.6, min))  # relative to the longer or the shorter side of the picture
 SEARCH_STEP = 0.5  # between the centres of squares, at most, relative to their side
-ALMOST = 0.9  # of the largest presence: of people found so well, the largest one is followed
+SETTLING_LOOKS = 6  # until the square fits a person who is larger than the picture; measured on close-ups
+ALMOST = 0.7  # of the largest presence: of people found so well, the largest one is followed
+SHOULDERS = 0.17  # width of a person's shoulders, relative to the side of the square about the person
 ON_TIME = 0.95  # of the interval of pictures, after which the next one is looked at: films round their times
+_NOSE = JOINTS.index("nose")
 
 
 class TrackSettings(Settings):
@@ -104,11 +107,7 @@ def track_pictures(
             times_us.append(t_us)
             found.append(follow(t_us, picture))
     if not any(each.sighting for each in found):
-        best = max((each.presence for each in found), default=0.0)
-        raise VideoError(
-            f"{name}: shows no person (found a presence of at most {best:.2f} in {len(found)} pictures, expected "
-            f"{PRESENT:g} or more)"
-        )
+        raise VideoError(f"{name}: shows no person that the pose network finds (looked at {len(found)} pictures)")
     return _assemble(np.array(times_us, np.int64), found, size, settings)
 
 
@@ -166,27 +165,26 @@ class _Follower:
 def find_people(picture: NDArray[np.uint8], look: Look) -> list[Sighting]:
     """Return the people in a picture, uint8 [H, W, 3]: the one to follow first, the largest of those seen well.
 
-    People who share a square with a larger one may not be found.
+    The network also sees a small body in a face, or in a large person's chest. Looked at again and again, such a square
+    grows to the person, or ends without one.
     """
+    seen = [look(picture, square) for square in search_squares(picture.shape[1], picture.shape[0])]
     found: list[Sighting] = []
-    for square in search_squares(picture.shape[1], picture.shape[0]):
-        seen = look(picture, square)
-        if seen.presence >= PRESENT:
-            seen = look(picture, seen.square)  # now the square fits the person
-        if seen.presence >= PRESENT:
-            found.append(seen)
-    well = ALMOST * max((seen.presence for seen in found), default=0.0)
-    people: list[Sighting] = []
-    for seen in sorted(found, key=lambda seen: (seen.presence < well, -seen.square.side_px)):
-        if not any(_is_same(seen.square, other.square) for other in people):
-            people.append(seen)
-    return people
+    for each in sorted(seen, key=lambda each: -each.square.side_px):
+        if each.presence < PRESENT or any(_is_same(each, other) for other in found):
+            continue
+        for _ in range(SETTLING_LOOKS):
+            each = look(picture, each.square)
+        if each.presence >= PRESENT and not any(_is_same(each, other) for other in found):
+            found.append(each)
+    well = ALMOST * max((each.presence for each in found), default=0.0)
+    return sorted(found, key=lambda each: (each.presence < well, -each.square.side_px))
 
 
-def _is_same(one: Square, other: Square) -> bool:
-    """Return whether two squares about people are about the same: their hips are within a quarter of the larger one."""
-    apart = math.hypot(one.x_px - other.x_px, one.y_px - other.y_px)
-    return apart < 0.25 * max(one.side_px, other.side_px)
+def _is_same(one: Sighting, other: Sighting) -> bool:
+    """Return whether two sightings are of one person: their noses are less than a shoulder's width apart."""
+    apart = math.dist(one.points_px[_NOSE], other.points_px[_NOSE])
+    return apart < SHOULDERS * max(one.square.side_px, other.square.side_px)
 
 
 def search_squares(width: int, height: int) -> Iterator[Square]:
