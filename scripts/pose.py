@@ -43,6 +43,8 @@ Floats = NDArray[np.float64]
 TRUE_JOINTS = ("shoulder", "elbow", "wrist")
 MAX_SIDE_PX = 640  # larger webcams are drawn again: they take minutes to render
 MIN_HZ, MAX_HZ = 0.3, 6.0  # rates of movements that are looked for
+MIN_SPAN_S = 0.7  # of a film
+EVEN_HZ, SPECTRUM = 30.0, 4096  # samples of a curve per second, and of its spectrum
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def show_rendered(arguments: argparse.Namespace) -> None:
         names = ("elbow px", "wrist px", "elbow px/arm", "wrist px/arm", "elbow 3-D", "wrist 3-D")
         print(f"{'class':28}{'films':>6}{'lost':>6}{'presence':>9}" + "".join(f"{name:>15}" for name in names))
         total: dict[str, list[Floats]] = defaultdict(list)
-        began_s, pictures = time.process_time(), 0
+        began_s, pictures, all_lost = time.process_time(), 0, 0
         for label, name in enumerate([*GESTURES, "all"]):
             errors: dict[str, list[Floats]] = defaultdict(list)
             lost, presence = 0, list[Floats]()
@@ -145,17 +147,21 @@ def show_rendered(arguments: argparse.Namespace) -> None:
                         rendered.colours(), rendered.size, TrackSettings(max_fps=arguments.fps), look=network
                     )
                 except DvspipeError:
-                    lost += 1
+                    lost, all_lost = lost + 1, all_lost + 1
                     continue
                 pictures += len(track.times_us)
                 presence.append(track.presence)
                 for kind, values in arm_errors(track, rendered).items():
                     errors[kind].append(values.ravel())
                     total[kind].append(values.ravel())
+            if name == "all":
+                lost, count = all_lost, len(films)
+            else:
+                count = arguments.people
             shown = errors or total
             columns = [np.concatenate(shown[kind]) for kind in names]
             seen = f"{np.concatenate(presence).mean():9.2f}" if presence else " " * 9
-            print(f"{name:28}{arguments.people:6}{lost:6}{seen}" + "".join(
+            print(f"{name:28}{count:6}{lost:6}{seen}" + "".join(
                 f"{values.mean():8.2f} /{np.quantile(values, 0.9):5.2f}" for values in columns))  # fmt: skip
         print(f"{(time.process_time() - began_s) / max(1, pictures) * 1e3:.0f} ms of CPU per picture")
 
@@ -185,23 +191,27 @@ def measure_beat(track: Track) -> tuple[Beat, Beat, Beat]:
 
 
 def _measure_curve(track: Track, curve: Floats, arm_in_shoulders: float) -> Beat:
-    """Return the beat of a curve [N, C]: the largest line of its spectrum, and its extent between two quantiles."""
-    times_s = (track.times_us - track.times_us[0]) / 1e6
-    known = track.present
-    if known.sum() < 8 or times_s[known][-1] - times_s[known][0] < 0.7:
+    """Return the beat of a curve [N, C]: the strongest line of its speed, and how far it goes in one period.
+
+    What is slower, such as an arm that is raised before it waves, is removed by a mean over a period.
+    """
+    times_s, known = (track.times_us - track.times_us[0]) / 1e6, track.present
+    if known.sum() < 8 or times_s[known][-1] - times_s[known][0] < MIN_SPAN_S:
         return Beat(np.nan, np.nan, np.nan)
-    even_s = np.arange(times_s[known][0], times_s[known][-1], 1 / 30)
+    even_s = np.arange(times_s[known][0], times_s[known][-1], 1 / EVEN_HZ)
     even = np.stack([np.interp(even_s, times_s[known], axis[known]) for axis in curve.T], axis=1)
-    trend = np.stack([np.polyval(np.polyfit(even_s, axis, 1), even_s) for axis in even.T], axis=1)
-    size = 4096
-    power = (np.abs(np.fft.rfft((even - trend) * np.hanning(len(even))[:, None], size, axis=0)) ** 2).sum(axis=1)
-    rates = np.fft.rfftfreq(size, 1 / 30)
-    limit = min(MAX_HZ, track.rate_hz / 2)
-    power[(rates < max(MIN_HZ, 1.5 / (even_s[-1] - even_s[0]))) | (rates > limit)] = 0
-    centred = even - even.mean(axis=0)
-    main = centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
+    speed = np.gradient(even, axis=0)
+    spectrum = np.fft.rfft((speed - speed.mean(axis=0)) * np.hanning(len(even))[:, None], SPECTRUM, axis=0)
+    rates, power = np.fft.rfftfreq(SPECTRUM, 1 / EVEN_HZ), (np.abs(spectrum) ** 2).sum(axis=1)
+    slowest = max(MIN_HZ, 1.5 / (even_s[-1] - even_s[0]))
+    power[(rates < slowest) | (rates > min(MAX_HZ, 0.45 * track.rate_hz))] = 0
+    rate_hz = float(rates[power.argmax()])
+    period = max(3, round(EVEN_HZ / rate_hz))
+    padded = np.pad(even, ((period // 2, period - 1 - period // 2), (0, 0)), mode="edge")
+    slow = np.stack([np.convolve(axis, np.full(period, 1 / period), "valid") for axis in padded.T], axis=1)
+    main = (even - slow) @ np.linalg.svd(even - slow, full_matrices=False)[2][0]
     extent = float(np.quantile(main, 0.95) - np.quantile(main, 0.05))
-    return Beat(float(rates[power.argmax()]), extent, extent * arm_in_shoulders)
+    return Beat(rate_hz, extent, extent * arm_in_shoulders)
 
 
 def show_films(arguments: argparse.Namespace) -> None:
