@@ -116,7 +116,7 @@ def _rotation(angles: Floats) -> Floats:
 
 
 def read_movements(folder: Path, classes: Sequence[str], other: str) -> Mapping[str, tuple[TrackedMovement, ...]]:
-    """Return the movements in FOLDER/<class>/<joints>.csv by class, with mirrored ones where a class has a mirror image.
+    """Return the movements in FOLDER/<class>/<joints>.csv by class, each also mirrored.
 
     Args:
         folder: Tracks, as `dvspipe track` writes them. A folder that is no class belongs to `other`.
