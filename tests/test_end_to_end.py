@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import re
 import shutil
@@ -15,8 +16,10 @@ import numpy as np
 import pytest
 from hatchling.build import build_wheel
 
-from dvspipe.config import build, merge_settings, read_yaml
-from dvspipe.demo import EPOCHS, MOST, SHOWN_LABEL, Speed, choose_training, run_demo, show_first
+from dvspipe.checkpoint import load_checkpoint
+from dvspipe.config import SettingsTree, build, merge_settings, read_yaml
+from dvspipe.datasets import open_dataset
+from dvspipe.demo import CLASSIFIER, EPOCHS, MOST, SHOWN_LABEL, Speed, choose_training, run_demo, show_first
 from dvspipe.formats import describe
 from dvspipe.frames import frames_from_arrays
 from dvspipe.synthesis import GESTURES
@@ -89,21 +92,19 @@ def test_the_demo_leaves_everything_it_names(tmp_path: Path) -> None:
     first = show_first(tmp_path)
     assert first.answer.class_name == GESTURES[SHOWN_LABEL]
     assert "data:video/webm" in first.page.read_text()
-    over = {
-        "baseline": False,
-        "data": {"train_people": 2, "test_people": 1, "clips": 1},
-        "network": {"channels": [2, 2]},
-        "optimiser": {"epochs": 1},
-        "jobs": 1,
-    }
-    config = build(TrainConfig, merge_settings(read_yaml("gesture"), over), "gesture")
+    over: SettingsTree = {"data": {"train_people": 2, "test_people": 1}, "optimiser": {"epochs": 1}, "jobs": 1}
+    chosen = choose_training(Speed(1, 1), 20).model_dump(mode="json", exclude_defaults=True)
+    config = build(TrainConfig, merge_settings(chosen, over), "demo")
     done = run_demo(tmp_path, config, TrainingCallback())
-    assert {path.name for path in tmp_path.iterdir()} == {
+    wrong = {"wrong.png"} if done.run.test.wrong else set()
+    assert {path.name for path in tmp_path.iterdir()} == wrong | {
         "activity.json", "args.yaml", "confusion_matrix.png", "curves.png", "examples.png", "first", "gesture.h5",
         "gesture.webm", "metrics.jsonl", "preview.gif", "report.html", "results.csv", "split.json", "test.json",
-        "trained", "weights", "wrong.png",
+        "trained", "weights",
     }  # fmt: skip
     assert done.run.test.synthetic
+    assert done.before.synthetic
+    assert done.before.samples == done.run.test.samples == len(GESTURES)
     assert "(synthetic)" in done.run.test.data
     (row,) = csv.DictReader((tmp_path / "trained" / "predictions.csv").read_text().splitlines())
     assert row["class"] == GESTURES[int(row["label"])] == done.answer.class_name
@@ -124,6 +125,17 @@ def test_the_training_of_the_demo_takes_the_time_that_is_given_if_one_can_be_tha
     assert needed_s <= 300
     assert needed_s >= 200 or (people, epochs) == (MOST, EPOCHS)
     assert epochs >= 1
+
+
+def test_the_demo_tests_people_that_its_network_was_never_trained_on() -> None:
+    """The included network was trained on rendered people of seed 0, as its card says."""
+    config = choose_training(Speed(0.2, 0.04), 180)
+    assert config.init == CLASSIFIER
+    assert config.seed != 0
+    data = open_dataset(config.data, config.seed, config.bins)
+    groups = [{sample.group for sample in part} for part in data.parts.values()]
+    assert all(first.isdisjoint(second) for first, second in itertools.combinations(groups, 2))
+    assert load_checkpoint(CLASSIFIER)[0].bins == config.bins
 
 
 @pytest.mark.slow

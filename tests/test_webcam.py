@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -177,3 +179,17 @@ def test_a_folder_of_both_cameras_has_a_clip_of_each(tmp_path: Path) -> None:
         films = [*(tmp_path / name).glob("*webcam*.mp4"), *(tmp_path / name).glob("*webcam*.webm")]
         assert len(films) == 1
     assert write_gestures(tmp_path, plan) == 0
+
+
+def test_a_frame_follows_the_transfer_curve_and_is_sharpened() -> None:
+    webcam = replace(STILL, contrast=0.8, sharpen=0.6)
+    picture = np.random.default_rng(0).integers(0, 65536, (48, 64)).astype(np.uint16)
+    times_s = webcam.picture_times(40_000)
+    pictures = itertools.repeat(picture, len(times_s))
+    frames = [*film(pictures, times_s, 40_000, webcam, np.random.default_rng(0))]
+    light = picture / 65535
+    grey = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055) ** 0.8
+    sharp = grey + 0.6 * (grey - cv2.GaussianBlur(grey, (0, 0), 1.0))
+    assert len(frames) == 2
+    for frame in frames:
+        assert abs(frame.image - 255 * np.clip(sharp, 0, 1)).max() < 0.51  # rounded, and straight lines in the curve

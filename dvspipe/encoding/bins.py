@@ -58,7 +58,7 @@ class BinConfig(Settings):
     polarity: PolarityMode = "apart"
     """`apart`: C = 2, 0 OFF and 1 ON; `merged`: C = 1, ON and OFF alike; `signed`: C = 1, ON minus OFF, only with
     `voxel`."""
-    tau_us: float = Field(default=50_000, gt=0, le=1e12)
+    tau_us: float = Field(default=50_000.0, gt=0, le=1e12)
     """`surface`: time constant in microseconds."""
 
     @model_validator(mode="after")

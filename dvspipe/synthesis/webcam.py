@@ -7,6 +7,7 @@ compressed as H.264 or VP8. The ranges are guesses about what people film with.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ _SIZES = ((160, 120), (320, 240), (360, 640), (640, 360), (640, 480), (1280, 720
 _SIZE_SHARES = (0.30, 0.34, 0.05, 0.12, 0.15, 0.03, 0.01)
 _RATES = (10.0, 12.5, 15.0, 24.0, 25.0, 30.0, 50.0, 60.0)
 _RATE_SHARES = (0.06, 0.04, 0.08, 0.12, 0.2, 0.38, 0.03, 0.09)
+CURVE_CELLS = 1 << 14  # of the transfer curve, which is straight in each
 _PICTURES_HZ = 150.0  # rendered at least, of which a frame is the mean
 
 
@@ -108,6 +110,7 @@ def film(
     """
     starts_s = np.arange(int(duration_us * 1e-6 * webcam.fps) + 1) / webcam.fps
     gains = np.exp(webcam.drift * wander(starts_s, rng))
+    curve = (to_srgb(np.linspace(0, 1, CURVE_CELLS + 1)) ** webcam.contrast).astype(np.float32)
     slow = [webcam.shake_px * (wander(4 * starts_s, rng) + 0.3 * wander(20 * starts_s, rng)) for _ in range(2)]
     for start_s, light, gain, dx, dy in zip(
         starts_s, _expose(pictures, times_s, starts_s, webcam), gains, *slow, strict=True
@@ -115,9 +118,8 @@ def film(
         if webcam.shake_px:
             move = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
             light = cv2.warpAffine(light, move, light.shape[::-1], borderMode=cv2.BORDER_REFLECT)
-        light = light * np.float32(gain)
-        noise = np.sqrt(webcam.shot * light + webcam.read**2) * rng.standard_normal(light.shape, np.float32)
-        yield Frame(round(start_s * 1e6), _develop(light + noise, webcam))
+        noise = rng.standard_normal(light.shape, np.float32)
+        yield Frame(round(start_s * 1e6), _develop(light, noise, gain, curve, webcam))
 
 
 def _expose(
@@ -152,12 +154,41 @@ def _add_rows(total: NDArray[Any], picture: NDArray[Any], weights: NDArray[Any])
                 total[row, column] += weight * picture[row, column]
 
 
-def _develop(light: NDArray[np.float32], webcam: Webcam) -> NDArray[np.uint8]:
-    """Return an 8-bit frame."""
-    grey = to_srgb(np.clip(light, 0, 1)) ** webcam.contrast
-    if webcam.sharpen:
-        grey = grey + webcam.sharpen * (grey - cv2.GaussianBlur(grey, (0, 0), 1.0))
-    return np.asarray((255 * np.clip(grey, 0, 1)).round(), np.uint8)
+def _develop(
+    light: NDArray[np.float32], noise: NDArray[np.float32], gain: float, curve: NDArray[np.float32], webcam: Webcam
+) -> NDArray[np.uint8]:
+    """Return an 8-bit frame of light and standard normal noise."""
+    grey = _follow_curve(light, noise, curve, np.float32(gain), np.float32(webcam.shot), np.float32(webcam.read**2))
+    blurred = cv2.GaussianBlur(grey, (0, 0), 1.0) if webcam.sharpen else grey
+    return np.asarray(_sharpen(grey, blurred, np.float32(webcam.sharpen)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _follow_curve(
+    light: NDArray[Any], noise: NDArray[Any], curve: NDArray[Any], gain: float, shot: float, read: float
+) -> NDArray[Any]:
+    """Return the grey values [H, W] of light with noise, interpolated in a curve over 0 to 1."""
+    grey, cells = np.empty(light.shape, np.float32), np.float32(len(curve) - 1)
+    for row in range(light.shape[0]):
+        for column in range(light.shape[1]):
+            seen = gain * light[row, column]
+            seen += math.sqrt(shot * seen + read) * noise[row, column]
+            place = min(max(seen, np.float32(0)), np.float32(1)) * cells
+            cell = min(np.uint32(place), np.uint32(len(curve) - 2))
+            part = place - np.float32(cell)
+            grey[row, column] = curve[cell] + part * (curve[cell + np.uint32(1)] - curve[cell])
+    return grey
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _sharpen(grey: NDArray[Any], blurred: NDArray[Any], share: float) -> NDArray[Any]:
+    """Return grey values with a share of their details added, as uint8."""
+    developed, zero, white = np.empty(grey.shape, np.uint8), np.float32(0), np.float32(1)
+    for row in range(grey.shape[0]):
+        for column in range(grey.shape[1]):
+            value = grey[row, column] + share * (grey[row, column] - blurred[row, column])
+            developed[row, column] = np.uint8(np.float32(255) * min(max(value, zero), white) + np.float32(0.5))
+    return developed
 
 
 def compress(path: Path, frames: Iterable[Frame], webcam: Webcam) -> None:
