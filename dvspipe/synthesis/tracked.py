@@ -23,6 +23,7 @@ SIZES = (0.85, 1.15)
 TURN = 0.12  # standard deviation of the turn of an arm's path, in radians
 MIN_GAP_US = 500_000  # longer times without a person end a run of pictures
 MIN_RUN_S = 0.4
+ACTIVE_S, ACTIVE_SHARE = 0.4, 0.3  # span of the mean speed, and share of its 90 % quantile from which a hand moves
 ARM_JOINTS = ("elbow", "wrist", "index", "pinky")
 
 
@@ -62,6 +63,18 @@ class TrackedMovement:
                 point = track.points_m[run, JOINTS.index(f"{name}_{joint}")]
                 arms[:, side, number] = (point - shoulder) * (outwards, 1.0, 1.0) / reach_m
         return cls(t_s - t_s[0], arms)
+
+    def active(self) -> TrackedMovement:
+        """Return the movement from the first to the last moment at which a hand moves, without rest before and after."""
+        hands = self.arms[:, :, 2]
+        speed = np.linalg.norm(np.gradient(hands, self.t_s, axis=0), axis=-1).max(axis=1)
+        near = np.abs(self.t_s[:, None] - self.t_s) <= ACTIVE_S / 2
+        mean = (near * speed).sum(axis=1) / near.sum(axis=1)
+        moving = np.flatnonzero(mean >= ACTIVE_SHARE * np.quantile(mean, 0.9))
+        first, last = moving[0], moving[-1] + 1
+        if self.t_s[last - 1] - self.t_s[first] < MIN_RUN_S:
+            return self
+        return TrackedMovement(self.t_s[first:last] - self.t_s[first], self.arms[first:last], self.swap_sides)
 
     def mirrored(self) -> TrackedMovement:
         """Return the movement with the arms swapped."""
@@ -134,6 +147,7 @@ def read_movements(folder: Path, classes: Sequence[str], other: str) -> Mapping[
         except DataError:
             continue  # too short
         name = path.parent.name if path.parent.name in classes else other
+        movement = movement if name == other else movement.active()
         found.setdefault(name, []).append(movement)
         found.setdefault(mirror_class(name), []).append(movement.mirrored())
     if not found:
