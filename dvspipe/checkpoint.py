@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from safetensors.torch import save as to_bytes
 
 from .config import Settings, build
 from .encoding import BinConfig
-from .errors import CheckpointError, ConfigError
+from .errors import CheckpointError, ConfigError, shorten
 from .events import MAX_SIDE_PX, SensorSize
 from .files import claim_output, read_bytes, write_beside, write_text
 from .hub import SCHEME, HubModel
@@ -43,6 +43,10 @@ FORMAT = "dvspipe-classifier-1"
 MOMENTS = "class_moments."  # before the names of their tensors
 LARGEST_WEIGHT = 1e12  # with it, no current or logit of a network reaches infinity in float32
 FEW_CALIBRATED = 50  # validation recordings; probabilities that are calibrated on fewer are rough
+MAX_NAME, MAX_CLASSES, MAX_TEXT = 256, 10_000, 10_000  # a file of others may have any
+MAX_CONFIG = 1 << 22  # characters: classes of the longest names
+MAX_TENSORS = 100_000
+MAX_MESSAGE = 1000
 HUB_WEIGHTS, HUB_CONFIG = "model.safetensors", "config.json"  # in a repository on the hub
 SHIPPED = Path(__file__).parent / "checkpoints"
 VERSIONED_PACKAGES = (
@@ -53,7 +57,7 @@ VERSIONED_PACKAGES = (
 class ClassifierConfig(Settings):
     """Everything about a classifier except its weights."""
 
-    classes: tuple[str, ...] = Field(min_length=2)
+    classes: tuple[Annotated[str, Field(max_length=MAX_NAME)], ...] = Field(min_length=2, max_length=MAX_CLASSES)
     """Names of the classes; a label is an index into them."""
     width: int = Field(ge=1, le=MAX_SIDE_PX)
     """Columns of the sensor."""
@@ -67,7 +71,7 @@ class ClassifierConfig(Settings):
     """Channels of the network's input if it was trained on images; None: those of the bins."""
     network: NetworkConfig
     """Shape and constants of the network."""
-    trained_on: str = ""
+    trained_on: str = Field(default="", max_length=MAX_TEXT)
     """Short description of the training recordings."""
     temperature: float = Field(default=1.0, ge=1e-3, le=1e3)
     """Divisor of the logits before the softmax, which calibrates the probabilities."""
@@ -211,9 +215,9 @@ def read_checkpoint(
     except ConfigError as error:
         if config.network.kind == "module":
             raise error.named(str(path)) from error
-        raise CheckpointError(f"{path}: corrupted checkpoint ({error})") from error
+        raise CheckpointError(f"{path}: corrupted checkpoint ({_one_line(error)})") from error
     except (KeyError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: corrupted checkpoint ({' '.join(str(error).split())})") from error
+        raise CheckpointError(f"{path}: corrupted checkpoint ({_one_line(error)})") from error
     if moments is not None and not moments.fits(network, len(config.classes)):
         raise CheckpointError(f"{path}: corrupted checkpoint (the moments of its classes do not fit its network)")
     return Checkpoint(config, network.to(device).eval(), moments)
@@ -224,17 +228,21 @@ def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, 
     metadata, weights = read_tensors(find_checkpoint(path), "a dvspipe checkpoint", device, name=str(path))
     if metadata.get("format") != FORMAT:
         found = metadata.get("format")
-        raise CheckpointError(f"{path}: not a dvspipe checkpoint (found the format {found!r}, expected {FORMAT!r})")
+        raise CheckpointError(
+            f"{path}: not a dvspipe checkpoint (found the format {shorten(repr(found))}, expected {FORMAT!r})"
+        )
     try:
+        if len(metadata["config"]) > MAX_CONFIG:
+            raise ValueError(f"a configuration of {len(metadata['config']):,} characters, expected {MAX_CONFIG:,}")
         config = build(ClassifierConfig, json.loads(metadata["config"]), str(path))
-    except (ConfigError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{path}: corrupted checkpoint ({' '.join(str(error).split())})") from error
+    except (ConfigError, KeyError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: corrupted checkpoint ({_one_line(error)})") from error
     most = math.inf if config.network.kind == "module" else LARGEST_WEIGHT  # a mask of a user may be infinite
     for name, tensor in weights.items():
         least = 0.0 if name.endswith("running_var") else -most
         if not ((tensor >= least) & (tensor <= most)).all():
             raise CheckpointError(
-                f"{path}: corrupted checkpoint (found NaN, infinity or another number in {name}, expected "
+                f"{path}: corrupted checkpoint (found NaN, infinity or another number in {shorten(name)}, expected "
                 f"{least:g} to {most:g})"
             )
     return config, weights
@@ -251,8 +259,12 @@ def _fill(config: ClassifierConfig, weights: Mapping[str, torch.Tensor], modules
     except RuntimeError as error:
         if config.network.kind != "module":
             raise
-        raise ConfigError(f"its weights do not fit the network ({' '.join(str(error).split())})") from error
+        raise ConfigError(f"its weights do not fit the network ({_one_line(error)})") from error
     return network
+
+
+def _one_line(error: Exception) -> str:
+    return shorten(" ".join(str(error).split()), MAX_MESSAGE)
 
 
 def write_tensors(path: Path, metadata: Mapping[str, str], tensors: Mapping[str, torch.Tensor]) -> None:
@@ -286,6 +298,8 @@ def read_tensors(
     try:
         with safe_open(path, framework="pt", device=device) as file:
             metadata = dict(file.metadata() or {})
+            if len(file.keys()) > MAX_TENSORS:
+                raise CheckpointError(f"{name}: not {what} (found {len(file.keys()):,} tensors)")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{name}: not {what} ({error})") from error
@@ -362,7 +376,7 @@ def _download(model: HubModel) -> Path:
     settings = model.download(HUB_CONFIG)
     try:
         found = json.loads(read_bytes(settings)).get("format")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{model}: {HUB_CONFIG} is not JSON of a model ({error})") from error
     if found != FORMAT:
         raise CheckpointError(f"{model}: not a dvspipe checkpoint (found the format {found!r}, expected {FORMAT!r})")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,9 @@ from .parallel import LOG_NAME, Item, LogSender, Outcome, Progress, Result, Work
 
 TASKS_PER_CORE = 4  # in flight: one is worked on, and others wait, so that no core waits for the driver
 RETRIES = 3  # of an item whose worker or node dies
+CONNECT_S = 5.0  # for the head of a cluster
+HEAD_S = 10.0  # for the head to come back
+LOOK_S = 1.0  # between two looks at the head and the number of cores
 POLL_S = 0.2  # between two looks at whether the work is stopped
 
 
@@ -49,7 +54,7 @@ class Ray:
         if not items:
             return
         with _connected(self.address) as ray:
-            yield from _map_on(ray, work, items, tell)
+            yield from _map_on(ray, work, items, tell, _find_head(ray, self.address))
 
     def leaves(self, items: int) -> bool:
         """Return whether the items are worked on outside of this process: always."""
@@ -95,6 +100,8 @@ def _connected(address: str | None) -> Iterator[Any]:
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
     )  # without it, a task that asks for no GPU hides all
     place = address or os.environ.get("RAY_ADDRESS")
+    if place:
+        _check_reachable(place)
     alone = {} if place else {"include_dashboard": False}  # which takes a part of this machine's cores
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **alone)
@@ -107,16 +114,62 @@ def _connected(address: str | None) -> Iterator[Any]:
         ray.shutdown()
 
 
+def _check_reachable(place: str) -> None:
+    """Check that the head of a cluster can be reached, for which Ray itself waits for more than a minute.
+
+    Args:
+        place: HOST:PORT or ray://HOST:PORT; other addresses, such as `auto`, are left to Ray.
+
+    Raises:
+        WorkerError: It cannot.
+    """
+    host, colon, port = place.removeprefix("ray://").rpartition(":")
+    if not (colon and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise WorkerError(f"{place}: no connection to a Ray cluster ({_first_line(error)})") from error
+
+
+def _find_head(ray: Any, address: str | None) -> str:
+    """Return where the head of a connected cluster listens."""
+    place = address or os.environ.get("RAY_ADDRESS") or ""
+    return place if place.startswith("ray://") else str(ray.get_runtime_context().gcs_address)
+
+
+def _wait_for_head(place: str) -> None:
+    """Wait until the head of a cluster can be reached, which may start again after a failure.
+
+    Raises:
+        WorkerError: It cannot be reached for some seconds.
+    """
+    until_s = time.monotonic() + HEAD_S
+    while True:
+        try:
+            return _check_reachable(place)
+        except WorkerError:
+            if time.monotonic() >= until_s:
+                raise
+            time.sleep(POLL_S)
+
+
 def _map_on(
-    ray: Any, work: Work[Item, Result], items: Sequence[Item], tell: Progress
+    ray: Any, work: Work[Item, Result], items: Sequence[Item], tell: Progress, head: str
 ) -> Iterator[Outcome[Item, Result]]:
     task = ray.remote(num_cpus=1, max_retries=RETRIES)(_work_remotely)
     driver = _Driver(version("dvspipe"), Path.cwd(), logging.getLogger(LOG_NAME).getEffectiveLevel())
     shared, following, done = ray.put(work), iter(enumerate(items)), 0
     waiting: dict[Any, int] = {}
+    cores, look_s, is_lost = 1, 0.0, False
     try:
         while True:
-            free = max(1, int(ray.cluster_resources().get("CPU", 1))) * TASKS_PER_CORE - len(waiting)
+            if time.monotonic() >= look_s:
+                is_lost = True
+                _wait_for_head(head)  # Ray does for a minute, and then ends the process
+                is_lost, look_s = False, time.monotonic() + LOOK_S
+                cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
+            free = cores * TASKS_PER_CORE - len(waiting)
             for index, item in islice(following, max(0, free)):
                 waiting[task.remote(driver, shared, item)] = index
             if not waiting:
@@ -129,7 +182,7 @@ def _map_on(
                 yield Outcome(index, items[index], *_receive(ray, reference, items[index]))
         tell(done, len(items))
     finally:
-        for reference in waiting:
+        for reference in () if is_lost else waiting:
             ray.cancel(reference, force=True)
 
 

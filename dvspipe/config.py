@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_origin, get_type_hints
 import yaml
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, ValidationInfo, field_validator
 
-from .errors import ConfigError, join_names
+from .errors import ConfigError, join_names, shorten
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -65,9 +65,14 @@ EXPECTED: Mapping[str, str] = {
     "less_than": "less than {lt}",
     "less_than_equal": "{le} or less",
     "too_short": "{min_length} or more values",
+    "too_long": "{max_length} or fewer values",
+    "string_too_long": "{max_length} or fewer characters",
 }
 """What is expected of a value, by the type of pydantic's error."""
-YAML_BOOL, YAML_DATE = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"
+YAML_BOOL, YAML_DATE, YAML_INT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "timestamp", "int"))
+MAX_YAML_BYTES = 1 << 18  # a configuration has some kB, and Python reads 1 MB of YAML in 10 s
+MAX_INT_BITS = 64
+MAX_EXPLAINED = 10  # mistakes of a configuration; a suggestion for each takes a ms
 CLOSE, CLOSE_ELSEWHERE = 0.6, 0.85
 """Least similarity (difflib) of an unknown setting to a suggested one of the same group, and of another group."""
 
@@ -126,14 +131,22 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
+def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
+    value = int(loader.construct_yaml_int(node))
+    if value.bit_length() > MAX_INT_BITS:  # Python does not print those of more than 4,300 digits
+        raise yaml.MarkedYAMLError(problem="a whole number of more than 64 bits", problem_mark=node.start_mark)
+    return value
+
+
+_Loader.add_constructor(YAML_INT, _construct_int)
 _Loader.add_implicit_resolver(YAML_BOOL, re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), [*"tTfF"])
 
 
 def _parse_yaml(text: str, where: str) -> JsonValue:
     try:
         parsed: JsonValue = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:  # the last three: tags such as !!int x
-        raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from error
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, OverflowError) as error:  # tags such as !!int x
+        raise ConfigError(f"{where}: not valid YAML: {shorten(' '.join(str(error).split()))}") from error
     except RecursionError as error:
         raise ConfigError(f"{where}: not valid YAML: nested too deeply") from error
     return parsed
@@ -164,7 +177,11 @@ def read_text(source: str | Path, *, kind: str = "") -> str:
         places = "a YAML file" if kind else "a folder of recordings, a YAML file"
         raise ConfigError(f"{source}: no such configuration, expected {places} or one of {names}")
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MAX_YAML_BYTES + 1)
+        if len(content) > MAX_YAML_BYTES:
+            raise ConfigError(f"{path}: too large for a configuration (expected at most {MAX_YAML_BYTES:,} bytes)")
+        return content.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is no text (expected a YAML file)") from error
     except OSError as error:
@@ -210,6 +227,23 @@ def parse_overrides(overrides: Sequence[str]) -> SettingsTree:
             group = inner
         group[last] = parsed
     return settings
+
+
+def write_overrides(settings: Mapping[str, JsonValue]) -> str:
+    """Return settings as a command line has them, which `parse_overrides` reads.
+
+    Args:
+        settings: Values by the names of settings with their groups.
+
+    Example:
+        >>> write_overrides({"network.norm": "weight", "network.channels": [12, 64], "network.tau_syn_s": None})
+        'network.norm=weight network.channels=[12,64] network.tau_syn_s=null'
+    """
+    texts = {
+        key: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+        for key, value in settings.items()
+    }
+    return " ".join(f"{key}={text}" for key, text in texts.items())
 
 
 def merge_settings(base: Mapping[str, JsonValue], over: Mapping[str, JsonValue]) -> SettingsTree:
@@ -266,6 +300,8 @@ def build(model: type[Model], settings: Mapping[str, object], where: str) -> Mod
         return model.model_validate(settings)
     except ValidationError as error:
         raise _error(model, error, where) from error
+    except ConfigError as error:  # of a validator that names a remedy
+        raise error.named(where) from error
 
 
 def as_settings(model: type[Model], given: Model | Mapping[str, object] | None) -> Model:
@@ -329,11 +365,30 @@ def _error(model: type[BaseModel], error: ValidationError, where: str) -> Config
     return ConfigError(f"{where}: {'; '.join(_explain(model, error.errors()))}")
 
 
-def _explain(model: type[BaseModel], errors: Iterable[ErrorDetails]) -> list[str]:
-    """Return a sentence for each setting that is wrong."""
+def explain_value(error: ValidationError) -> str:
+    """Return what is wrong with a single value that was checked without a model, such as an option of a command.
+
+    Example:
+        >>> from typing import Annotated
+        >>> from pydantic import Field, TypeAdapter
+        >>> try:
+        ...     TypeAdapter(Annotated[int, Field(ge=1)]).validate_python("0")
+        ... except ValidationError as error:
+        ...     explain_value(error)
+        '0 (expected 1 or more)'
+    """
+    first, *_ = error.errors()
+    context = first.get("ctx", {})
+    if first["type"] == "value_error":
+        return str(context["error"]).rstrip(".")
+    return f"{first['input']} (expected {_expected(first['type'], context, '')})"
+
+
+def _explain(model: type[BaseModel], errors: Sequence[ErrorDetails]) -> list[str]:
+    """Return a sentence for each setting that is wrong; of very many, for the first ones."""
     found: dict[str, tuple[str, list[str]]] = {}  # the beginning of the sentence, and what is expected
     sentences: list[str] = []
-    for error in errors:
+    for error in errors[:MAX_EXPLAINED]:
         field, key = _locate(model, error["loc"])
         kind, value, context = error["type"], error["input"], error.get("ctx", {})
         if kind in ("extra_forbidden", "unexpected_keyword_argument"):
@@ -347,7 +402,8 @@ def _explain(model: type[BaseModel], errors: Iterable[ErrorDetails]) -> list[str
             begin, expected = found.setdefault(field, (f"{key} = {_show(value)}", []))
             if begin.startswith(f"{key} = "):  # the first wrong value of a list
                 expected.append(_expected(kind, context, key))
-    return sentences + [f"{begin}: expected {', or '.join(expected)}" for begin, expected in found.values()]
+    others = [f"and {len(errors) - MAX_EXPLAINED:,} more mistakes"] if len(errors) > MAX_EXPLAINED else []
+    return sentences + [f"{begin}: expected {', or '.join(expected)}" for begin, expected in found.values()] + others
 
 
 def _locate(model: type[BaseModel], location: Iterable[str | int]) -> tuple[str, str]:
@@ -362,7 +418,7 @@ def _locate(model: type[BaseModel], location: Iterable[str | int]) -> tuple[str,
             return ".".join(names), f"{'.'.join(names)}[{part}]"
         members = _members(kind)
         if members or get_origin(kind) is dict:
-            names.append(part)
+            names.append(shorten(part))
         kind = members.get(part)
     return ".".join(names), ".".join(names)
 
@@ -387,4 +443,4 @@ def _expected(kind: str, context: Mapping[str, object], key: str) -> str:
 
 def _show(value: object) -> str:
     """Return a value as it is typed."""
-    return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
+    return json.dumps(value) if value is None or isinstance(value, bool) else shorten(repr(value))

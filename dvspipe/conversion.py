@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 from .config import Settings, as_settings
-from .errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
+from .errors import CorruptionError, EventError, FileError, FormatError, Remedy, TruncatedVideoError, VideoError
 from .events import Events, SensorSize, concatenate
 from .files import claim_output, is_internal
 from .formats import (
@@ -41,7 +41,7 @@ from .formats import (
 )
 from .frames import Frame
 from .parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items, prefetch
-from .results import Manifest
+from .results import Manifest, ManifestRow, name_input
 from .simulator import EventSimulator, SimulatorConfig, SimulatorState, batches, simulate
 from .video import (
     IMAGE_SUFFIXES,
@@ -312,12 +312,24 @@ def convert_recording(
     parts = [recording.sorted()] if config.sort else recording.chunks(on_corruption=on_damage)
     labels, kept = recording.noise, recording.attributes.get("settings")
     noise = None if labels is None else [labels.sorted()] if config.sort else labels.chunks()
-    write(
-        path, counted(parts), recording.sensor, source=source.name, settings=kept if isinstance(kept, dict) else None,
-        compression=config.compression, overwrite=overwrite, noise=noise,
-    )  # fmt: skip
+    settings = kept if isinstance(kept, dict) else None
+    try:
+        write(
+            path, counted(parts), recording.sensor, source=source.name, settings=settings,
+            compression=config.compression, overwrite=overwrite, noise=noise,
+        )  # fmt: skip
+    except CorruptionError as error:
+        raise error.with_remedies([*error.remedies, *_find_remedies(error)]) from error.__cause__
     lost = f"{damage[0]}; lost: {damage[0].lost}" if damage else None
     return Conversion(path, recording.sensor, 0, events, last_us - first_us, lost)
+
+
+def _find_remedies(error: CorruptionError) -> list[Remedy]:
+    """Return the settings of a conversion with which a corrupted or unsorted recording can be converted."""
+    cause = error.__cause__
+    sort = [Remedy("config.sort", True, "sort its events by time")]
+    unsorted = sort if isinstance(cause, EventError) and cause.is_unsorted else []
+    return [*unsorted, Remedy("config.salvage", True, "keep the events before this place")]
 
 
 @dataclass(frozen=True)
@@ -420,6 +432,15 @@ def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
     return waiting
 
 
+def find_incomplete(tasks: Sequence[ConversionTask]) -> list[tuple[ConversionTask, str]]:
+    """Return the tasks whose target exists, but not completely, as the manifest of its folder says, and why.
+
+    Args:
+        tasks: Conversions whose targets exist, such as the part of a truncated video.
+    """
+    return [(task, row.error or "") for task, row in _rows_of(tasks) if row.status == "failed"]
+
+
 def find_outdated(
     tasks: Sequence[ConversionTask],
     *,
@@ -434,10 +455,16 @@ def find_outdated(
         recording: Settings for recordings.
     """
     settings = _digest(video, recording)
+    return [task for task, row in _rows_of(tasks) if row.status == "done" and row.settings != settings]
+
+
+def _rows_of(tasks: Sequence[ConversionTask]) -> Iterator[tuple[ConversionTask, ManifestRow]]:
+    """Yield the tasks that a manifest knows, with their last rows."""
     manifests = {task.out: Manifest(task.out) for task in tasks if task.out is not None}
     rows = {out: manifest.read() for out, manifest in manifests.items() if manifest.folder.is_dir()}
-    known = [(task, rows.get(task.out, {}).get(str(task.source.absolute()))) for task in tasks if task.out is not None]
-    return [task for task, row in known if row is not None and row.status == "done" and row.settings != settings]
+    for task in tasks:
+        if task.out is not None and (row := rows.get(task.out, {}).get(name_input(task.source))) is not None:
+            yield task, row
 
 
 @dataclass(frozen=True)
@@ -629,9 +656,10 @@ def events_from_video(
     """Return the events of a video, all in memory: those that `convert_video` writes with the same settings.
 
     Args:
-        source: A source of `open_video`: a video file, an image folder, an array [T, H, W] or list of grey images
-            (which needs `config.video.fps`), or the number of a camera, which ends with Ctrl-C or at
-            `config.video.stop_s`. Or frames, which have their own times and transfer curve.
+        source: A source of `open_video`: a video file, an image folder, an array [T, H, W] or list of grey images, or
+            of colours [T, H, W, 3] in the order red, green, blue (which needs `config.video.fps`), or the number of a
+            camera, which ends with Ctrl-C or at `config.video.stop_s`. Or frames, which have their own times and
+            transfer curve.
         config: Settings of the conversion, also as plain keys and values.
 
     Raises:

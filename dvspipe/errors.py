@@ -24,17 +24,31 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # all but tab and newline
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters except tab and newline, and surrogates, which stand for bytes of a file name outside UTF-8."""
 
 
 def escape_controls(text: str) -> str:
-    r"""Return a text with escapes in place of control characters, which may be in the names of files.
+    r"""Return a text with escapes in place of control characters and of bytes outside UTF-8.
+
+    Both may be in the names of files. No file format, font or terminal takes such bytes.
 
     Example:
-        >>> print(escape_controls(f"clip{chr(27)}[31m.h5"))
-        clip\x1b[31m.h5
+        >>> import os
+        >>> print(escape_controls(f"clip{chr(27)}[31m.h5"), escape_controls(os.fsdecode(b"\xff.h5")))
+        clip\x1b[31m.h5 \udcff.h5
     """
     return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def shorten(text: str, most: int = 200) -> str:
+    """Return a text with at most so many characters, for values of files in messages.
+
+    Example:
+        >>> shorten("a" * 1000, most=8)
+        'aaaaa...'
+    """
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def join_names(names: Sequence[str]) -> str:
@@ -140,11 +154,13 @@ class EventError(DvspipeError):
         message: What was found and expected.
         remedies: What would solve it.
         event: Number of the first event that breaks a rule, if there is one.
+        is_unsorted: Whether the rule is the order of times.
     """
 
-    def __init__(self, message: str, *remedies: Remedy, event: int | None = None) -> None:
+    def __init__(self, message: str, *remedies: Remedy, event: int | None = None, is_unsorted: bool = False) -> None:
         super().__init__(message, *remedies)
         self.event = event
+        self.is_unsorted = is_unsorted
 
 
 class FileError(DvspipeError):

@@ -451,7 +451,7 @@ def check_columns(
         wrong.append((event, f"has t = {t[event]} us, before the previous event at {t[event - 1]} us"))
     if wrong:
         event, message = min(wrong)
-        raise EventError(f"event {event} {message}", event=event)
+        raise EventError(f"event {event} {message}", event=event, is_unsorted=message.startswith("has t"))
 
 
 def concatenate(parts: Iterable[Events], sensor: SensorSizeLike) -> Events:

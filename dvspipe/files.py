@@ -119,8 +119,8 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def is_internal(path: Path) -> bool:
-    """Return whether a path is a temporary file, or in the folder of an unfinished file or of a manifest."""
-    return any(name.startswith(TEMPORARY) or name.endswith(UNFINISHED) or name == MANIFEST for name in path.parts)
+    """Return whether a path is hidden, as temporary files and manifests are, or in the folder of an unfinished file."""
+    return any(name.startswith(".") or name.endswith(UNFINISHED) for name in path.parts)
 
 
 def _create_locked(path: Path) -> tuple[int, Path]:
@@ -146,23 +146,31 @@ def _lock(handle: int) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text as UTF-8, complete or not at all.
+    """Write a text as UTF-8, complete or not at all; bytes of file names outside UTF-8 are escaped.
 
     Raises:
         FileError: The file cannot be written.
     """
     with write_beside(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, most: int | None = None) -> bytes:
     """Return the content of a file.
 
+    Args:
+        path: The file.
+        most: Number of bytes that it may have; None: any. A device may have no end.
+
     Raises:
-        FileError: It is missing or cannot be read.
+        FileError: It is missing, cannot be read, or is too large.
     """
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(-1 if most is None else most + 1)
+        if most is not None and len(content) > most:
+            raise FileError(f"{path}: is too large (expected at most {most:,} bytes)")
+        return content
     except FileNotFoundError as error:
         raise FileError(f"{path}: no such file") from error
     except OSError as error:

@@ -16,6 +16,7 @@ from .errors import DataError
 from .files import read_bytes
 
 LATEST_US = 1 << 60  # 36,000 years; sums of such times are below 2^63
+MAX_BYTES = 1 << 24  # of a label file: 500,000 spans
 SUFFIX = "_labels.csv"
 UNITS_US = {"us": 1, "usec": 1, "ms": 1_000, "s": 1_000_000, "sec": 1_000_000}
 CLASS_NAMES = ("class", "label", "name")
@@ -62,7 +63,7 @@ def read_labels(path: Path) -> list[Span]:
         DataError: It does not have that form; the message names the line.
     """
     try:
-        text = read_bytes(path).decode("utf-8-sig")
+        text = read_bytes(path, MAX_BYTES).decode("utf-8-sig")
         rows = [row for row in csv.reader(io.StringIO(text, newline="")) if any(cell.strip() for cell in row)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a CSV file ({error})") from error

@@ -1,12 +1,64 @@
-"""Where numba keeps compiled kernels if neither the package nor the user's cache folder can be written to."""
+"""Compiled kernels: where numba keeps them if its own folders are read-only, and how long compiling takes."""
 
 from __future__ import annotations
 
 import os
 import stat
 import sys
+import time
 
 VARIABLE = "NUMBA_CACHE_DIR"
+COMPILING = "compiling kernels for this machine, about 10 s (once)"
+
+
+class _Compilation:
+    """What is known about compiling in this process, while it is watched."""
+
+    is_watched = False
+    is_logged = False
+    seconds = 0.0
+
+
+def watch_compilation() -> None:
+    """Log, once per process, that numba compiles a kernel which its cache does not have; measure how long it compiles.
+
+    Has no effect before numba is imported, or if compiling is watched already.
+    """
+    if _Compilation.is_watched or "numba" not in sys.modules:
+        return
+    from numba.core import event
+
+    depth, begin_s = 0, 0.0  # kernels that a kernel calls are compiled during its compilation
+
+    class Watch(event.Listener):  # type: ignore[misc]  # numba has no types
+        def on_start(self, _: object) -> None:
+            nonlocal depth, begin_s
+            depth += 1
+            if depth == 1:
+                begin_s = time.monotonic()
+                _log_compilation()
+
+        def on_end(self, _: object) -> None:
+            nonlocal depth
+            depth -= 1
+            if depth == 0:
+                _Compilation.seconds += time.monotonic() - begin_s
+
+    event.register("numba:compile", Watch())
+    _Compilation.is_watched = True
+
+
+def compiled_s() -> float:
+    """Return how many seconds this process has compiled since `watch_compilation`."""
+    return _Compilation.seconds
+
+
+def _log_compilation() -> None:
+    import logging  # here, because importing dvspipe has to be quick
+
+    if not _Compilation.is_logged:
+        logging.getLogger(__name__).warning(COMPILING)
+    _Compilation.is_logged = True
 
 
 def ensure_cache(package: str) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from .errors import ConfigError, DvspipeError, Remedy, WorkerError
+from .numba_cache import watch_compilation
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -324,6 +325,7 @@ def _run_worker(connection: Connection, level: int) -> None:
     with suppress(EOFError, OSError, KeyboardInterrupt):  # the other end is closed, or it was asked to stop
         send(None)
         work = connection.recv()
+        watch_compilation()
         while True:
             item = connection.recv()
             message = attempt(work, item, stop_if_asked)
@@ -435,15 +437,19 @@ ALL = Shard()
 def prefetch(items: Iterable[Item], count: int) -> Iterator[Item]:
     """Yield the same items, made in a thread up to `count` before their use.
 
-    An error that ends the making of items is raised here, after the items before it.
+    An error that ends the making of items is raised here, after the items before it. The thread ends when the iterator
+    is closed, or with the main thread, because an error keeps an iterator that is not closed.
     """
     end = object()
     waiting: queue.Queue[object] = queue.Queue(maxsize=count)
     stopped = threading.Event()
     failure: list[BaseException] = []
 
+    def is_stopped() -> bool:
+        return stopped.is_set() or not threading.main_thread().is_alive()
+
     def hand_over(item: object) -> None:
-        while not stopped.is_set():
+        while not is_stopped():
             with suppress(queue.Full):
                 waiting.put(item, timeout=0.1)
                 return
@@ -452,13 +458,14 @@ def prefetch(items: Iterable[Item], count: int) -> Iterator[Item]:
         try:
             for item in items:
                 hand_over(item)
-                if stopped.is_set():
+                if is_stopped():
                     return
         except BaseException as error:  # raised again in the thread that uses the items
             failure.append(error)
         hand_over(end)
 
-    maker = threading.Thread(target=make, daemon=True)
+    # Python waits for it before it ends; it stops a daemon that returns from native code, for which C++ aborts
+    maker = threading.Thread(target=make, daemon=False)
     maker.start()
     try:
         while (item := waiting.get()) is not end:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import re
 import shlex
@@ -10,12 +11,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal, Self, TypeGuard
+from typing import Any, Literal, NamedTuple, Self, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +25,7 @@ from pydantic import Field, model_validator
 from .config import REGION_PATTERN, SIZE_PATTERN, Settings, as_settings
 from .errors import Remedy, TruncatedVideoError, VideoError
 from .events import SensorSize
+from .ffmpeg import decode_frames, find_frame_times, is_installed
 from .files import write_beside
 from .frames import PIXEL_TYPES, Frame, check_transfer
 from .opencv import cv2
@@ -38,6 +40,9 @@ VIDEO_SUFFIXES = frozenset(
 )  # fmt: skip
 """Suffixes by which videos are found in folders; a single file is a video if OpenCV opens it, whatever its suffix."""
 NO_FRAME = "not a video that OpenCV can read (no frame could be decoded)"
+SOUND_ONLY = "has sound only (expected a video with pictures)"
+BORDER_BYTES = 1 << 20
+HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
 CODEC_NAMES = {"AV01": "AV1", "av01": "AV1"}  # where the code in the file is not the name that people know
 MAX_WHITE = 2.0  # of float images; more is a mistake, such as 0 to 255, if values are not linear light
 GIF_TAIL_BYTES = 64  # in which a GIF ends; some writers pad it with zeros
@@ -47,6 +52,10 @@ US_PER_UNIT = {"s": Decimal(10**6), "ms": Decimal(10**3), "us": Decimal(1), "ns"
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 LONGEST_ASSUMED_INTERVAL_S = 1.0  # mean interval up to which numbers are assumed to be seconds; milliseconds are more
 LATEST_US = 2**62
+END_FRAMES = 5  # number of frames before the end from which the last two are read; the count may be too large
+END_SIZE = (48, 48)  # of the pictures of VideoEnds
+
+log = logging.getLogger(__name__)
 
 Images = Generator[tuple[int, Callable[[], NDArray[Any]]], None, None]
 """For each frame its own time in microseconds and a function that returns its pixels, valid until the next frame."""
@@ -209,7 +218,8 @@ def open_video(
 
     Args:
         source: A video file that OpenCV decodes, a folder of images, an array [T, H, W] or list of grey images as in
-            `Frame` (which needs `settings.fps`), or the number of a camera, also as text if no file has that name. The
+            `Frame`, or of colours [T, H, W, 3] in the order red, green, blue (which needs `settings.fps`; float64 is
+            read as float32), or the number of a camera, also as text if no file has that name. The
             times of a camera are those of the monotonic clock, 0 at its first picture; it ends at `settings.stop_s`.
         settings: Settings for reading, also as plain keys and values.
 
@@ -291,6 +301,46 @@ def is_video_content(path: Path) -> bool:
         return False
     with _open_capture(path) as capture:
         return capture.isOpened()
+
+
+class VideoEnds(NamedTuple):
+    """The first two and the last two pictures of a video, grey, float32, 48 x 48 pixels whatever its shape."""
+
+    first: NDArray[np.float32]
+    second: NDArray[np.float32]
+    second_last: NDArray[np.float32]
+    last: NDArray[np.float32]
+
+
+def read_video_ends(path: Path) -> VideoEnds | None:
+    """Return the first and the last pictures of a video file without decoding what is between, or None if it cannot be.
+
+    Raises:
+        VideoError: The name of the file cannot be given to OpenCV.
+    """
+    with _open_capture(path) as capture:
+        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        first = list(itertools.islice(_read_on(capture), 2))
+        if count > 2 * END_FRAMES and capture.set(cv2.CAP_PROP_POS_FRAMES, count - END_FRAMES):
+            last = list(_read_on(capture))[-2:]
+        else:
+            last = [*first, *_read_on(capture)][-2:]
+    if len(first) < 2 or len(last) < 2:
+        return None
+    return VideoEnds(*(_reduce(image) for image in (*first, *last)))
+
+
+def _read_on(capture: cv2.VideoCapture) -> Iterator[NDArray[Any]]:
+    while True:
+        found, image = capture.read()
+        if not found:
+            return
+        yield image
+
+
+def _reduce(image: NDArray[Any]) -> NDArray[np.float32]:
+    """Return a small grey picture, in which noise and traces of compression are averaged."""
+    return np.asarray(cv2.resize(_grey(image), END_SIZE, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def write_video(path: Path, frames: Iterable[Frame]) -> None:
@@ -402,10 +452,11 @@ def _stack(images: ArrayLike) -> NDArray[Any]:
 
 def _open_array(array: NDArray[Any], settings: VideoSettings) -> Video:
     name = "the array"
-    if array.ndim != 3 or not array.size or array.dtype not in PIXEL_TYPES:
+    is_colour = array.ndim == 4 and array.shape[3] == 3
+    if not (array.ndim == 3 or is_colour) or not array.size or array.dtype not in (*PIXEL_TYPES, np.float64):
         raise VideoError(
-            f"{name}: wrong type or shape (found {array.dtype} {array.shape}, expected grey images [T, H, W] of uint8, "
-            "uint16 or float32)"
+            f"{name}: wrong type or shape (found {array.dtype} {array.shape}, expected grey images [T, H, W] or "
+            "colours [T, H, W, 3] of uint8, uint16, float32 or float64)"
         )
     if array.dtype.kind == "f" and settings.transfer != "linear" and np.nanmax(array) > MAX_WHITE:
         raise VideoError(f"{name}: wrong range of values (found up to {np.nanmax(array):g}, expected 0 to 1, white)")
@@ -435,8 +486,13 @@ def _open_file(path: Path, settings: VideoSettings) -> Video:
         codec = (
             (int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little").decode("latin-1").strip("\0 ")
         )
-        read = _file_images if capture.grab() or not cv2.haveImageReader(str(path)) else _animation_images
-    images = partial(read, path)
+        is_decoded = capture.grab()
+        read = _file_images if is_decoded or not cv2.haveImageReader(str(path)) else _animation_images
+    images: Callable[[], Images] = partial(read, path)
+    if not is_decoded and read is _file_images and (own_times_us := find_frame_times(path)):
+        images, count = partial(_piped_images, path, own_times_us), len(own_times_us)
+        fps = 1e6 * (count - 1) / own_times_us[-1] if own_times_us[-1] else 0.0
+    _warn_of_hdr(path, settings.transfer)
     size = _read_size(str(path), images, settings, _explain_no_frame(path, codec))
     times_us = _times_us(settings, str(path), count, images=images)
     return Video(str(path), size, count, settings, images, times_us, duration_s=count / fps if fps > 0 else 0.0)
@@ -445,10 +501,40 @@ def _open_file(path: Path, settings: VideoSettings) -> Video:
 def _explain_no_frame(path: Path, codec: str) -> str:
     """Return what is wrong with a video without frames, and how FFmpeg would make one that can be read."""
     if not (codec.isascii() and codec.isprintable() and codec):
-        return NO_FRAME
+        return SOUND_ONLY if _has_sound_only(path) else NO_FRAME
     target = path.with_suffix(".mp4") if path.suffix.lower() != ".mp4" else path.with_name(f"{path.stem}-h264.mp4")
     command = shlex.join(["ffmpeg", "-i", str(path), "-c:v", "libx264", str(target)])
-    return f"{NO_FRAME[:-1]}; its codec is {CODEC_NAMES.get(codec, codec)}); to convert it: {command}"
+    name = CODEC_NAMES.get(codec, codec)
+    install = "" if is_installed() else "install ffmpeg, which dvspipe then uses, or "
+    return f"{NO_FRAME[:-1]}; its codec is {name}); {install}convert it: {command}"
+
+
+def _has_sound_only(path: Path) -> bool:
+    """Return whether a file in the MP4 family has a track of sound and none of pictures."""
+    content = _read_borders(path)
+    return b"hdlr" in content and b"soun" in content and b"vide" not in content
+
+
+def _read_borders(path: Path) -> bytes:
+    """Return the first and the last bytes of a file, where its tracks are described; none if it cannot be read."""
+    if not path.is_file():  # reading a device or a pipe could take for ever
+        return b""
+    with suppress(OSError), path.open("rb") as file:
+        begin = file.read(BORDER_BYTES)
+        file.seek(max(len(begin), path.stat().st_size - BORDER_BYTES))
+        return begin + file.read()
+    return b""
+
+
+@lru_cache(maxsize=1024)  # a video is opened more than once
+def _warn_of_hdr(path: Path, transfer: str) -> None:
+    """Log that a video in the MP4 family says that it is HDR, and is read with the transfer curve of other videos."""
+    found = re.search(rb"colrnclx..(..)", _read_borders(path), re.DOTALL)
+    name = HDR_TRANSFERS.get(int.from_bytes(found[1], "big")) if found else None
+    if name is not None and transfer == VideoSettings().transfer:
+        log.warning(
+            "%s: is HDR video (%s), which is read as %s: its contrasts are not those of the scene", path, name, transfer
+        )
 
 
 def _read_size(name: str, images: Callable[[], Images], settings: VideoSettings, otherwise: str) -> SensorSize:
@@ -499,6 +585,12 @@ def _file_images(path: Path) -> Images:
         capture.release()
 
 
+def _piped_images(path: Path, times_us: Sequence[int]) -> Images:
+    with closing(decode_frames(path)) as frames:
+        for t_us, image in zip(times_us, frames, strict=False):
+            yield t_us, partial(np.asarray, image)
+
+
 def _has_gif_end(path: Path) -> bool:
     """Return whether a GIF, whose number of frames is not known, ends with its trailer."""
     with path.open("rb") as file:
@@ -522,7 +614,13 @@ def _folder_images(files: Sequence[Path]) -> Images:
 
 def _array_images(array: NDArray[Any]) -> Images:
     for image in array:
-        yield 0, partial(np.asarray, image)
+        yield 0, partial(_read_picture, image)
+
+
+def _read_picture(image: NDArray[Any]) -> NDArray[Any]:
+    """Return a picture of an array, with the types and the order of colours that OpenCV decodes."""
+    picture = image.astype(np.float32) if image.dtype == np.float64 else image
+    return picture if picture.ndim == 2 else np.ascontiguousarray(picture[:, :, ::-1])
 
 
 def _camera_images(index: int, ended: threading.Event) -> Images:

@@ -21,6 +21,7 @@ from safetensors.numpy import load_file
 
 from dvspipe.config import build, merge_settings
 from dvspipe.events import Events, SensorSize
+from dvspipe.files import MANIFEST
 from dvspipe.formats import read, write
 from dvspipe.frames import frames_from_arrays
 from dvspipe.training import TrainConfig, train
@@ -152,8 +153,9 @@ def _moving_bar(label: int, seed: int, windows: int = 1) -> Events:
 
 
 def digest(path: Path) -> Mapping[str, str]:
-    """Return a text per file of an output that is equal for equal content, without measured times."""
+    """Return a text per file of an output that is equal for equal content, without measured times and the manifest."""
     files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
+    files = [file for file in files if MANIFEST not in file.parts]  # whose files have the numbers of processes
     return {str(file.relative_to(path.parent)): _digest_of(file) for file in files}
 
 

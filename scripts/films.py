@@ -46,9 +46,8 @@ def measure(checkpoint: str, films: list[tuple[str, Path]], settings: list[str],
             continue
         results[truth].append(found)
         rows.append(f"{checkpoint}\t{describe(truth, path, found)}")
-    print(
-        f"\n{' '.join([checkpoint, *settings])}\n\n| class | right | 95 % interval | certain and wrong |\n|---|---|---|---|"
-    )
+    print(f"\n{' '.join([checkpoint, *settings])}\n")
+    print("| class | right | 95 % interval | certain and wrong |\n|---|---|---|---|")
     for truth, found in results.items():
         right = sum(each.class_name == truth for each in found)
         wrong = sum(each.certain and each.class_name not in (truth, OTHER) for each in found)

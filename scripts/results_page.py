@@ -147,7 +147,7 @@ def _type(model: type[Record], name: str) -> str:
 def _plain(annotation: object) -> str:
     """Return an annotation as a reader of JSON would say it."""
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
-    text = text.replace(" | None", " or null").replace("Counts", "lists of int")
+    text = text.replace(" | None", " or null").replace("Counts", "lists of int").replace("FileText", "str")
     text = re.sub(r"dict\[str, (\w+)\]", r"object of \1", text)
     while (shorter := re.sub(r"tuple\[([\w ]+)(, (\.\.\.|[\w ]+(, [\w ]+)*))?\]", r"list of \1", text)) != text:
         text = shorter

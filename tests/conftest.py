@@ -78,6 +78,13 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         os.environ["XDG_CACHE_HOME"] = before
 
 
+@pytest.fixture(autouse=True)
+def _no_lines_of_progress(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine, a command in this process would print how far it is, among the lines that a test expects."""
+    if "screen" not in request.module.__name__:
+        monkeypatch.setattr("dvspipe.cli.screen.LINE_EVERY_S", 1e9)
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """The folder of real recordings and videos, where there is one."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
@@ -282,3 +284,12 @@ def test_brightening_pixels_fire_on_events(test_data: Path) -> None:
     change = np.log(after.image + 5.0) - np.log(before.image + 5.0)
     busy = net != 0
     assert np.corrcoef(net[busy], change[busy])[0, 1] > 0.4  # rows upside down or polarities swapped: near 0 or below
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes on Linux alone")
+def test_a_name_that_is_not_utf8_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff.aedat4")
+    write_events(tmp_path / "a.aedat4", random_events(1, 10))
+    (tmp_path / "a.aedat4").rename(path)
+    with pytest.raises(FileError, match="not UTF-8"):
+        open_recording(path)

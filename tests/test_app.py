@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -464,6 +465,34 @@ def test_an_interrupted_server_removes_its_files_and_ends_at_once(
     monkeypatch.setattr("dvspipe.cli.page.end_interrupted", lambda: seen.append("ended"))
     CliRunner().invoke(app, ["app", str(tmp_path), "--no-browser"])
     assert seen == ["files removed", "ended"]
+
+
+def test_a_terminated_server_removes_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+
+    @contextmanager
+    def pretend(_: AppSettings) -> Iterator[Served]:
+        try:
+            yield Served("http://127.0.0.1:1/", Workspace(tmp_path, tmp_path))
+        finally:
+            seen.append("files removed")
+
+    monkeypatch.setattr("dvspipe.app.serve", pretend)
+    monkeypatch.setattr("dvspipe.cli.page.time.sleep", lambda _: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr("dvspipe.cli.page.os._exit", seen.append)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        CliRunner().invoke(app, ["app", str(tmp_path), "--no-browser"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen == ["files removed", 143]
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a" * 10_000])
+def test_a_typed_name_that_no_file_can_have_is_one_line(space: Workspace, name: str) -> None:
+    with pytest.raises(FileError, match="no name of a file") as caught:
+        space.resolve(name)
+    assert len(space.describe(caught.value)) < 300
 
 
 def test_a_port_in_use_is_one_clear_error(tmp_path: Path) -> None:

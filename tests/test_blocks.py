@@ -75,5 +75,17 @@ def test_the_blocks_of_a_page_run(page: str, folder: Path) -> None:
         exec(compile(block, page, "exec"), names)
 
 
+@pytest.mark.slow
+def test_every_example_of_a_learning_rule_prints_a_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = blocks_of("learning-rules")
+    assert len(blocks) >= 7
+    for block in blocks:
+        exec(compile(block, "learning-rules", "exec"), {})
+        assert capsys.readouterr().out, block
+
+
 def test_there_are_blocks_that_run() -> None:
     assert sum(len(blocks_of(page)) for page in PAGES) > 10

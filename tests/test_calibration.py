@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dvspipe.cli import analysis
+from dvspipe.cli.analysis import CALIBRATED
 from dvspipe.errors import DataError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats.aedat4 import AEDAT4, read_frames
 from dvspipe.frames import Frame
-from dvspipe.simulator import SimulatorConfig, simulate
+from dvspipe.simulator import SimulatorConfig, read_preset, simulate
 from dvspipe.simulator.calibration import Calibration, _net_correlation, calibrate
 
 SENSOR = SensorSize(width=64, height=40)
@@ -145,3 +148,21 @@ def test_a_calibrated_davis_makes_the_events_of_the_other_half(
     assert rate == pytest.approx(1, abs=0.1 if refine else 0.2)
     assert on_off == pytest.approx(1, abs=0.15)
     assert correlation >= 0.8
+
+
+def test_every_value_of_a_calibration_is_explained() -> None:
+    assert list(CALIBRATED) == [field.name for field in fields(Calibration)]
+
+
+def test_the_sensor_file_names_the_transfer_curve_of_its_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = calibrate(moving_texture(), simulated(moving_texture(), pos_thres=0.2, neg_thres=0.2), log_offset=OFFSET)
+    monkeypatch.setattr("dvspipe.formats.read_frames", lambda _: [])
+    monkeypatch.setattr("dvspipe.formats.read", lambda _: None)
+    monkeypatch.setattr("dvspipe.simulator.calibrate", lambda *_: found)
+    analysis.calibrate(tmp_path / "clip.aedat4", tmp_path / "sensor.yaml")
+    assert f"transfer curve {found.transfer}" in (tmp_path / "sensor.yaml").read_text()
+    assert read_preset(str(tmp_path / "sensor.yaml"))["pos_thres"] == pytest.approx(found.pos_thres, rel=1e-3)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert all(" ".join(text.split()) in printed for text in CALIBRATED.values())

@@ -65,3 +65,23 @@ def test_a_configuration_that_does_not_fit_the_weights_is_refused_before_a_netwo
     with pytest.raises(CheckpointError, match=r"saved.safetensors: corrupted checkpoint"):
         load_checkpoint(saved)
     assert devices in ([], ["meta"])
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"config": "[" * 200_000},
+        {"config": "1" * 5_000_000},
+        {"config": json.dumps(CONFIG.model_dump(mode="json") | {"network": {"channels": [1] * 20_000}})},
+        {"config": json.dumps(CONFIG.model_dump(mode="json") | {"classes": ["a", "b" * 1_000_000]})},
+        {"config": json.dumps(CONFIG.model_dump(mode="json") | {"trained_on": "b" * 1_000_000})},
+        {"config": json.dumps(CONFIG.model_dump(mode="json") | {f"k{n}": 1 for n in range(10_000)})},
+        {"format": "b" * 1_000_000},
+    ],
+)
+def test_settings_of_any_size_in_a_checkpoint_are_a_short_error(saved: Path, texts: dict[str, str]) -> None:
+    before, tensors = read_tensors(saved, "a checkpoint")
+    write_tensors(saved, before | texts, tensors)
+    with pytest.raises(CheckpointError, match=r"saved.safetensors: (corrupted|not a dvspipe) checkpoint") as caught:
+        load_checkpoint(saved)
+    assert len(str(caught.value)) < 2000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from conftest import BAR_CLASSES, moving_bar, random_events
@@ -13,7 +14,7 @@ from dvspipe.cli import training as commands
 from dvspipe.config import build
 from dvspipe.datasets import open_dataset
 from dvspipe.errors import ConfigError, DataError, DvspipeError
-from dvspipe.events import SensorSize
+from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.results import RunFolder, TestResult
 from dvspipe.training import TrainConfig, choose_settings
@@ -149,3 +150,32 @@ def test_a_network_of_the_user_gets_no_settings_that_it_cannot_follow(tmp_path: 
     choice = choose_settings(write_folder(tmp_path / "mine", NUMBERED), {"network": network})
     assert choice.settings["network"] == network
     assert (choice.config.optimiser.ema == 0) == (call == "step")
+
+
+def test_the_reason_says_that_pieces_of_a_film_are_one_group(tmp_path: Path) -> None:
+    names = {"a": ["ant", "bee", "cat"], "b": ["dog", "elk", "fly"]}
+    assert "one group" not in choose_settings(write_folder(tmp_path / "apart", names)).to_yaml()
+    for label, animals in enumerate(names.values()):
+        for number, animal in enumerate(animals):
+            for piece in range(2):
+                events = random_events(number, 400, span_us=99_000)
+                later = Events(events.t + 100_000 * (piece + 1), events.x, events.y, events.p, events.sensor)
+                write(tmp_path / "cut" / "ab"[label] / f"{animal}_{piece}.h5", later)
+    assert "one group" in choose_settings(tmp_path / "cut").to_yaml()
+
+
+def test_classes_of_different_sensors_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tables of events do not name their sensor, so that nothing refuses them."""
+    assert not choose_settings(write_folder(tmp_path / "same", NUMBERED)).warnings
+    root, rng = tmp_path / "mixed", np.random.default_rng(0)
+    for name, side in (("digit", 34), ("gesture", 128)):
+        for number in range(3):
+            table = np.stack([np.arange(400) * 100, *rng.integers(0, side, (2, 400)), np.arange(400) % 2], axis=1)
+            (root / name).mkdir(parents=True, exist_ok=True)
+            np.savetxt(root / name / f"{number}.csv", table, "%d", ",", header="t,x,y,p", comments="")
+    (warning,) = choose_settings(root).warnings
+    assert "digit 34x34, gesture 128x128" in warning
+    short = ["optimiser.epochs=1", "jobs=1", "data.views=1", "network.channels=[4]"]
+    commands.train(str(root), short, tmp_path / "run")
+    printed = capsys.readouterr()
+    assert "34x34" in printed.err

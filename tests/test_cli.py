@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import itertools
 import json
 import os
 import signal
@@ -22,7 +23,7 @@ import pytest
 from conftest import random_events
 
 from dvspipe import conversion
-from dvspipe.cli import analysis, encode, main
+from dvspipe.cli import analysis, main
 from dvspipe.cli.app import COMMANDS
 from dvspipe.cli.screen import screen
 from dvspipe.config import shipped_configs
@@ -210,7 +211,10 @@ def test_check_finds_what_is_wrong_and_salvage_what_is_right(tmp_path: Path) -> 
     (tmp_path / "a.csv").write_text("t,x,y,p\n1,3,4,1\n5,3,4,0\n4,3,4,0\n", encoding="utf-8")
     report = dvspipe("check", "a.csv", "--json", cwd=tmp_path, code=1)
     assert [finding["kind"] for finding in json.loads(report.stdout)[0]["findings"]] == ["order"]
-    assert "event 2 has t = 4 us" in dvspipe("convert", "a.csv", "-o", "a.h5", cwd=tmp_path, code=2).stderr
+    failed = dvspipe("convert", "a.csv", "-o", "a.h5", cwd=tmp_path, code=2).stderr
+    assert "event 2 has t = 4 us" in failed
+    assert "--sort" in failed
+    assert "--salvage" in failed
     said = dvspipe("convert", "a.csv", "-o", "a.h5", "--salvage", cwd=tmp_path)
     assert "lost: it and everything after it" in said.stderr
     assert read(tmp_path / "a.h5").t.tolist() == [1, 5]
@@ -242,6 +246,60 @@ def test_several_videos_are_converted_and_finished_ones_skipped(clip: Path, tmp_
     assert not killed.exists()
     others = dvspipe("--quiet", *typed, cwd=tmp_path).stderr
     assert "already converted: 2 of 2, 2 of them with other settings; use --overwrite to convert again" in others
+
+
+def test_options_of_all_commands_are_named_at_their_place(tmp_path: Path) -> None:
+    for command in (["convert", "a.mp4", "-o", "a.h5"], ["info", "a.h5"], ["train", "DIR"]):
+        assert f"dvspipe -q {command[0]}" in dvspipe(*command, "-q", cwd=tmp_path, code=2).stderr
+
+
+def test_a_video_is_not_viewed_but_the_command_that_shows_its_events_is_named(clip: Path, tmp_path: Path) -> None:
+    failed = dvspipe("view", clip, "-o", "a.gif", cwd=tmp_path, code=2).stderr
+    assert failed.endswith(f"dvspipe convert {clip} -o {clip.with_suffix('.h5')} --preview\n")
+
+
+def test_settings_in_a_file_are_a_line_each(tmp_path: Path) -> None:
+    settings = {"simulator": {"pos_thres": 0.2, "seed": None}, "upsample": "off"}
+    write(tmp_path / "a.h5", random_events(0, 500), settings=settings)
+    lines = [line.split() for line in dvspipe("info", "a.h5", cwd=tmp_path).stdout.splitlines()]
+    assert ["settings.simulator.pos_thres", "0.2"] in lines
+    assert ["settings.upsample", "off"] in lines
+    assert not any("seed" in line[0] for line in lines)
+    assert any(line[0] == "polarity" for line in lines)
+
+
+def test_a_chart_of_the_rate_names_upsampling_if_the_video_had_none(tmp_path: Path) -> None:
+    for upsample, is_named in (("off", True), ("auto", False)):
+        write(tmp_path / f"{upsample}.h5", random_events(0, 500), settings={"upsample": upsample})
+        typed = ["view", f"{upsample}.h5", "-o", f"{upsample}.png", "--mode", "rate"]
+        assert ("--upsample auto" in dvspipe(*typed, cwd=tmp_path).stdout) == is_named
+
+
+def test_the_time_of_a_conversion_is_without_that_of_compiling(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = itertools.chain([0.0], itertools.repeat(500.0))
+    monkeypatch.setattr("dvspipe.cli.convert.compiled_s", lambda: next(compiled))
+    assert "converted in -" in dvspipe("convert", clip, "-o", "a.h5", "--stop", 0.2, cwd=tmp_path).stdout
+
+
+def test_missing_previews_of_converted_files_are_written(tmp_path: Path) -> None:
+    """As after a command that was killed between a file and its preview."""
+    for name in ("a", "b"):
+        write(tmp_path / "in" / f"{name}.csv", random_events(0, 50))
+    typed = ["convert", "in", "-o", "out", "--sensor", "12x7", "--preview", "--json"]
+    dvspipe(*typed, cwd=tmp_path)
+    previews = [tmp_path / "out" / f"{name}.webm" for name in ("a", "b")]
+    before = previews[0].stat().st_mtime_ns
+    previews[1].unlink()
+    again = dvspipe(*typed, cwd=tmp_path)
+    assert (previews[1].is_file(), previews[0].stat().st_mtime_ns) == (True, before)
+    assert ("previews written: 1" in again.stderr, again.stdout) == (True, "")
+    previews[1].unlink()
+    (tmp_path / "out" / "b.h5").write_bytes(b"no events")
+    failed = dvspipe(*typed, cwd=tmp_path, code=None)
+    assert failed.returncode == 1
+    assert "skipped: out/b.h5" in failed.stderr
 
 
 def test_a_converted_tree_is_one_json_object_per_file_and_its_failures_are_lines(tmp_path: Path) -> None:
@@ -773,14 +831,12 @@ def test_shipped_configurations_are_listed_shown_and_copied(tmp_path: Path) -> N
 
 def test_choices_of_options_are_those_of_the_models() -> None:
     """They are written again in the command line, so that --help loads no heavy module."""
-    from dvspipe.encoding import CODES
     from dvspipe.report import PLOTS, PreviewSettings
 
     fields = PreviewSettings.model_fields
     modes = typing.get_args(fields["mode"].annotation)
     assert set(typing.get_args(analysis.Mode)) == {*modes, *PLOTS}
     assert set(typing.get_args(analysis.Colours)) == set(typing.get_args(fields["colours"].annotation))
-    assert {str(method) for method in encode.Method} == set(CODES)
 
 
 def test_every_command_that_writes_has_the_same_option_for_it() -> None:
@@ -802,7 +858,7 @@ def test_a_killed_worker_is_one_line_and_finished_files_stay(what: str, clip: Pa
         "convert": ["convert", "in", "-o", "out", "--preset", "noisy", "--set", "pos_thres=0.02"],
         "synth": ["synth", "gestures", "-o", "out", "--people", "4"],
     }[what]
-    command = [sys.executable, "-m", "dvspipe", *arguments, "--jobs", "2"]
+    command = [sys.executable, "-m", "dvspipe", "--quiet", *arguments, "--jobs", "2"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
         while not finished_files(tmp_path / "out"):
             assert running.poll() is None
@@ -829,3 +885,27 @@ def workers_of(parent: int) -> list[int]:
             if int(own[1]) == parent and b"spawn_main" in (status.parent / "cmdline").read_bytes():
                 found.append(int(status.parent.name))
     return found
+
+
+@pytest.mark.parametrize(
+    ("argv", "facts"),
+    [
+        (["filter", "a.h5", "-o", "b.h5", "--refractory", "-5"], ["--refractory", "-5", "expected 0.001 or more"]),
+        (["filter", "a.h5", "-o", "b.h5", "--refractory", "x"], ["--refractory", "x", "expected a number"]),
+        (["demo", "--minutes", "99"], ["--minutes", "99", "expected 60 or less"]),
+        (["convert", "a.h5", "-o", "b.h5", "--jobs", "1.5"], ["--jobs", "1.5", "expected a whole number"]),
+        (["view", "a.h5", "--to", "q"], ["--to", "'q' is not one of 'rerun'"]),
+    ],
+)
+def test_a_wrong_option_is_explained_in_words_of_dvspipe(argv: list[str], facts: list[str], tmp_path: Path) -> None:
+    said = dvspipe(*argv, cwd=tmp_path, code=2).stderr
+    assert all(fact in said for fact in facts), said
+    assert "Input should be" not in said
+    assert "Value error" not in said
+
+
+@pytest.mark.parametrize("config", ["nmnist", "."])
+def test_a_run_to_resume_that_does_not_exist_is_named(config: str, tmp_path: Path) -> None:
+    said = dvspipe("train", config, "--resume", "nothere", cwd=tmp_path, code=2).stderr
+    assert "nothere: no run to resume" in said
+    assert "mnist-first-spike" not in said

@@ -64,8 +64,11 @@ def test_a_cut_outside_the_recording_is_an_error_that_says_how_long_it_lasts(
 
 def test_a_cut_without_events_inside_the_recording_is_empty(tmp_path: Path) -> None:
     write(tmp_path / "a.h5", Events([0, 5_000_000], [1, 1], [1, 1], [1, 1], SENSOR))
-    dvspipe("cut", "a.h5", "-o", "b.h5", "--start", 1, "--stop", 2, cwd=tmp_path)
+    said = dvspipe("cut", "a.h5", "-o", "b.h5", "--start", 1, "--stop", 2, cwd=tmp_path)
     assert len(read(tmp_path / "b.h5")) == 0
+    assert "b.h5: has no events" in said.stdout + said.stderr
+    said = dvspipe("cut", "a.h5", "-o", "c.h5", "--roi", "3x3+5+2", cwd=tmp_path)
+    assert "c.h5: has no events" in said.stdout + said.stderr
 
 
 def test_cut_keeps_labels_of_noise_and_settings(labelled: Path) -> None:

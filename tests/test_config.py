@@ -143,7 +143,20 @@ def test_dates_and_off_are_text() -> None:
     assert build(TrainConfig, parse_overrides(["name=2024-02-30"]), "test").name == "2024-02-30"
 
 
-@pytest.mark.parametrize("value", ["!!int x", "!!timestamp x", "!!bool x", "[" * 5000, "9" * 5000, "&a [*a]", "\0"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "!!int x",
+        "!!timestamp x",
+        "!!bool x",
+        "[" * 5000,
+        "9" * 5000,
+        "&a [*a]",
+        "\0",
+        '"\\UFFFFFFFF"',
+        "0x" + "f" * 5000,
+    ],
+)
 def test_yaml_that_pyyaml_fails_on_is_one_error(value: str) -> None:
     with pytest.raises(ConfigError, match="not valid YAML"):
         parse_overrides([f"seed={value}"])
@@ -154,6 +167,22 @@ def test_aliases_that_multiply_are_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "many.yaml").write_text("\n".join(lines))
     with pytest.raises(ConfigError, match="aliases.*line 2"):
         read_yaml(tmp_path / "many.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("name: " + "a" * 20_000_000, "expected at most 262,144 bytes"),
+        ("".join(f"k{n}: 1\n" for n in range(2000)), "k9, .* 1,990 more"),
+        (f"name: {'a b' * 20_000}", "name = 'a ba b"),
+        (f"'{'k' * 1000}': 1", "unknown setting kkk"),
+    ],
+)
+def test_a_configuration_that_is_much_too_large_is_a_short_error(tmp_path: Path, content: str, found: str) -> None:
+    (tmp_path / "large.yaml").write_text(content)
+    with pytest.raises(ConfigError, match=f"large.yaml: .*{found}") as caught:
+        build(TrainConfig, read_yaml(tmp_path / "large.yaml"), "large.yaml")
+    assert len(str(caught.value)) < 3000
 
 
 def test_a_path_in_the_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from dvspipe.conversion import (
     plan_conversions,
 )
 from dvspipe.errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
-from dvspipe.events import concatenate
+from dvspipe.events import SensorSize, concatenate
 from dvspipe.formats import describe, open_recording, read, write
 from dvspipe.formats.hdf5 import chunked_file, writer
 from dvspipe.frames import frames_from_arrays
@@ -277,6 +278,26 @@ def test_paths_may_be_texts(tmp_path: Path) -> None:
     done = convert_video(str(tmp_path / "clip.webm"), str(tmp_path / "events.h5"))
     assert done.path == tmp_path / "events.h5"
     assert convert_recording(str(done.path), str(tmp_path / "events.csv")).events == done.events
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("t,x,y,p\n1,3,4,1\n5,3,4,0\n4,3,4,0\n", ["config.sort", "config.salvage"]),
+        ("t,x,y,p\n1,3,4,1\n5,99,4,0\n", ["config.salvage"]),
+    ],
+    ids=["unsorted", "corrupted"],
+)
+def test_the_error_of_a_wrong_recording_names_the_settings_that_convert_it(
+    text: str, expected: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    config = conversion.RecordingConfig(SensorSize(width=12, height=7))
+    with pytest.raises(CorruptionError) as caught:
+        convert_recording(tmp_path / "a.csv", tmp_path / "a.h5", config)
+    assert [remedy.setting for remedy in caught.value.remedies] == expected
+    for name in ("sort", "salvage")[2 - len(expected) :]:
+        assert convert_recording(tmp_path / "a.csv", tmp_path / f"{name}.h5", replace(config, **{name: True})).events
 
 
 def test_upsampling_adds_steps_and_keeps_the_count_of_frames(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -103,6 +105,18 @@ def test_no_group_is_in_two_parts_and_the_division_is_seeded(tmp_path: Path) -> 
     assert not groups[0] & groups[1] | groups[0] & groups[2] | groups[1] & groups[2]
     assert names(open_dataset(config, seed=1)) == names(data)
     assert any(names(open_dataset(config, seed=seed)) != names(data) for seed in range(2, 6))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes on Linux alone")
+def test_the_name_of_a_sample_whose_file_is_not_utf8_has_escapes(tmp_path: Path) -> None:
+    save_folder(tmp_path)
+    first = min((tmp_path / "a").iterdir())
+    moved = first.rename(first.with_name(os.fsdecode(b"\xff") + first.name))
+    data = open_dataset(DataConfig(root=tmp_path), seed=0)
+    samples = (*data.train, *data.validation, *data.test)
+    (found,) = (sample for sample in samples if sample.file == moved)
+    assert found.name == str(tmp_path / "a" / rf"\udcff{first.name}")
+    assert len(found.load())
 
 
 def test_a_test_folder_is_the_test_part(tmp_path: Path) -> None:

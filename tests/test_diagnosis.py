@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,27 @@ def test_a_class_without_test_recordings_is_named(tmp_path: Path) -> None:
     assert "rare" in found["untested"].text
     assert found["untested"].settings == ("data.test_root",)  # of one recording, no share can be drawn
     assert sum(run.test.confusion[run.test.classes.index("rare")]) == 0
+
+
+def test_a_class_of_one_recording_needs_more_of_them_before_other_settings(tmp_path: Path) -> None:
+    write_bars(tmp_path / "data")
+    write(tmp_path / "data" / "rare" / "one.h5", moving_bar(0, 99))
+    _, run, _ = diagnosed(tmp_path / "data", optimiser={"epochs": 1, "learning_rate": 1e-4})
+    first, *others = run.test.findings
+    assert (first.kind, first.settings) == ("few", ("data.root",))
+    assert "rare (1)" in first.text
+    assert "updates" in {finding.kind for finding in others}
+    assert run.test.settings_to_try == ()
+
+
+def test_the_rule_for_few_validation_recordings_is_said(tmp_path: Path) -> None:
+    write_bars(tmp_path / "data")
+    _, run, _ = diagnosed(tmp_path / "data")
+    best, last = (run.epochs[0].model_copy(update={"val_accuracy": share}) for share in (1.0, 2 / 3))
+    test = run.test.model_copy(update={"chosen_epoch": 2, "val_accuracy": 2 / 3})
+    chosen = replace(run, epochs=(best, last.model_copy(update={"epoch": 2})), test=test)
+    assert all(fact in chosen.choice for fact in ("epoch 1", "66.7%", "100.0%"))
+    assert replace(chosen, test=test.model_copy(update={"chosen_epoch": 1})).choice == "chosen on the validation part"
 
 
 def test_events_outside_the_steps_are_named_while_reading(tmp_path: Path) -> None:

@@ -24,11 +24,13 @@ import typer
 import yaml
 
 import dvspipe
+from dvspipe.checkpoint import SHIPPED
 from dvspipe.cli.app import app
 from dvspipe.config import Settings, build
 from dvspipe.encoding import CODES
 from dvspipe.formats import Hints
 from dvspipe.inference import InferConfig
+from dvspipe.results import ShippedRecord
 from dvspipe.simulator import SimulatorConfig
 from dvspipe.training import TrainConfig
 
@@ -64,6 +66,24 @@ class Command(NamedTuple):
     name: str
     command: Any
     arguments: list[str]
+
+
+def test_figures_of_rendered_films_say_synthetic_beside_those_of_real_films() -> None:
+    scores = {score.data: score for score in ShippedRecord.read(SHIPPED / "gesture-synthetic.json").scores}
+    rendered = next(score for data, score in scores.items() if "synthetic films" in data)
+    real = next(score for data, score in scores.items() if "real films" in data)
+    for page in ("README.md", "docs/start.md"):
+        text = " ".join(read(ROOT / page).split())
+        share = f"{100 * rendered.correct / rendered.samples:.0f} %"
+        assert re.search(rf"{share}[^.]*synthetic[^.]* films", text), page
+        assert re.search(rf"{real.samples} real films[^.]*\b{real.correct} are right and certain", text), page
+
+
+def test_the_plain_installation_comes_before_that_of_another_index() -> None:
+    for page in ("README.md", "docs/start.md"):
+        first, *others = re.findall(r"pip install [^\n`]*", read(ROOT / page))
+        assert first.split("  ")[0] == "pip install .", page
+        assert any("--extra-index-url" in line for line in others), page
 
 
 def name_of(path: Path) -> str:

@@ -102,3 +102,22 @@ def test_shapes_that_do_not_fit_are_named() -> None:
     times, weights, _ = drawn(20.0, 5.0)
     with pytest.raises(ValueError, match=r"\[2, 4, 3\].*\[4, 5\]"):
         eventprop(times, weights.T, tau_mem=20.0, tau_syn=5.0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_stacked_layers_have_gradients_from_the_start(seed: int) -> None:
+    """A silent neuron has none, and never learns."""
+    torch.manual_seed(seed)
+    layers = torch.nn.Sequential(EventPropLayer(2, 5), EventPropLayer(5, 1))
+    optimiser = torch.optim.Adam(layers.parameters(), lr=0.05)
+    times = torch.tensor([[[0.0, 5.0], [1.0, math.inf]]])
+    errors = []
+    for _ in range(25):
+        optimiser.zero_grad()
+        error = (layers(times)[0, 0, 0] - 5.0).square()
+        error.backward()
+        optimiser.step()
+        errors.append(error.item())
+    assert all(torch.any(layer.weight.grad) for layer in layers)
+    assert math.isfinite(errors[0])
+    assert errors[-1] < max(0.1, 0.5 * errors[0])

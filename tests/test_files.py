@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from dvspipe.errors import FileError
-from dvspipe.files import claim_output, is_internal, lock_folder, remove_leftovers, require_space, write_beside
+from dvspipe.files import (
+    claim_output,
+    is_internal,
+    lock_folder,
+    remove_leftovers,
+    require_space,
+    write_beside,
+    write_text,
+)
 
 
 def test_an_output_that_exists_is_kept_unless_told(tmp_path: Path) -> None:
@@ -93,3 +101,8 @@ def test_an_output_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeyp
     with write_beside(path) as beside:
         beside.write_text("new")
     assert synced == [(str(beside), False), (str(tmp_path), True)]
+
+
+def test_a_text_with_the_name_of_a_file_that_is_not_utf8_is_written_with_escapes(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", f"é {os.fsdecode(bytes([0xFF]))}.h5")
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == r"é \udcff.h5"

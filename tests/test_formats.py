@@ -291,6 +291,16 @@ def test_a_description_counts_what_is_there(tmp_path: Path) -> None:
     found = describe(path, read_all=True)
     assert (found.events, found.duration_us, found.on_fraction) == (500, events.duration_us, events.p.mean())
     assert found.rate_hz == pytest.approx(500 / events.duration_us * 1e6)
+    assert describe(path) == found
+
+
+def test_polarities_of_many_events_are_not_counted_unless_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dvspipe.formats.recordings.MAX_COUNTED_EVENTS", 499)
+    path = tmp_path / "a.h5"
+    write(path, random_events(0, 500))
+    found = describe(path, read_all=True)
     assert describe(path) == replace(found, on_fraction=None)
 
 

@@ -105,3 +105,9 @@ def test_what_labels_lack_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="class jump .*clap, wave"):
         save_labelled(tmp_path / "data")
         open_dataset(config.model_copy(update={"test_root": tmp_path / "other"}), seed=0)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="has no /dev/zero")
+def test_a_label_file_without_an_end_is_refused() -> None:
+    with pytest.raises(FileError, match="/dev/zero: is too large .*16,777,216 bytes"):
+        read_labels(Path("/dev/zero"))

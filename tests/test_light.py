@@ -11,6 +11,8 @@ import types
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from dvspipe.cli.app import LEFT_OUT
 
@@ -66,3 +68,21 @@ def test_commands_that_need_no_torch_run_without_it(tmp_path: Path, monkeypatch:
     for name, arguments in smoke.LIGHT.items():
         done = run(*name.split(), *arguments, folder=tmp_path)
         assert done.returncode == 0, f"{name}: {done.stderr}"
+
+
+def test_the_constraints_are_versions_that_the_project_admits() -> None:
+    lines = (ROOT / "requirements" / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    named = [extra for line in extras["dev"] if line.startswith("dvspipe[") for extra in line[8:-1].split(",")]
+    wanted = [*dependencies(), *(line for extra in ("dev", *named) for line in extras[extra])]
+    for requirement in map(Requirement, wanted):
+        if requirement.name != "dvspipe":
+            assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
+
+
+@pytest.mark.parametrize("name", ["gradio", "numba", "opencv-python"])
+def test_what_broke_before_has_an_upper_bound(name: str) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    (found,) = (each for each in map(Requirement, [*dependencies(), *extras["app"]]) if each.name == name)
+    assert any(each.operator == "<" for each in found.specifier)

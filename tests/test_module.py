@@ -421,6 +421,56 @@ def test_a_network_of_snntorch_is_trained(place: Path, tmp_path: Path) -> None:
     assert caught.value.remedies
 
 
+class MultiStepNeuron(nn.Module):
+    """Keeps its membrane from one call to the next, as SpikingJelly's neurons with `step_mode="m"` do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.v: Any = 0.0
+
+    def reset(self) -> None:
+        self.v = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        membranes = []
+        for current in x:
+            self.v = self.v + (current - self.v) / 2
+            membranes.append(self.v)
+        return torch.stack(membranes)
+
+
+class MultiStepNetwork(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(2), nn.LazyLinear(8), MultiStepNeuron(), nn.Linear(8, 3))
+
+    def reset(self) -> None:
+        """Has the name of what clears states, and draws weights."""
+        nn.init.zeros_(self[3].weight)  # type: ignore[arg-type]
+
+
+def test_multi_step_neurons_are_reset_before_each_call_and_leave_no_graph() -> None:
+    module = MultiStepNetwork()
+    network = ModuleNetwork(module, "sequence", 3)
+    weights = module[3].weight.clone()  # type: ignore[operator,union-attr]
+    first, state = network(sample())
+    first.sum().backward()
+    again, _ = network(sample())
+    again.sum().backward()  # not through the graph of the call before
+    assert torch.equal(first, again)
+    assert state == []
+    assert module[2].v == 0
+    assert torch.equal(module[3].weight, weights)
+    assert weights.abs().min() > 0
+
+
+def test_a_multi_step_network_is_trained_with_an_average_of_its_weights(place: Path, tmp_path: Path) -> None:
+    config = config_for(place, target=None, call="sequence", options={})
+    config = config.model_copy(update={"optimiser": config.optimiser.model_copy(update={"epochs": 2, "ema": 0.9})})
+    done = train(config, tmp_path / "run", network=MultiStepNetwork())
+    loaded = Classifier.load(done.checkpoint, network=MultiStepNetwork())
+    assert loaded.predict(moving_bar(0, 0)).class_name in BAR_CLASSES
+
+
 class Returns(nn.Module):
     """A module that returns a given value."""
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import tempfile
 from pathlib import Path
 
 import pytest
+from numba import njit
 
-from dvspipe.numba_cache import VARIABLE, ensure_cache
+from dvspipe import numba_cache
+from dvspipe.numba_cache import COMPILING, VARIABLE, compiled_s, ensure_cache, watch_compilation
 
 
 @pytest.fixture
@@ -46,3 +49,25 @@ def test_a_folder_that_others_can_write_to_is_not_used(read_only: Path, tmp_path
 @pytest.fixture(autouse=True)
 def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "")  # so that the variable is what it was before, after the test
+
+
+def test_a_kernel_that_is_not_cached_is_said_once_and_its_time_is_measured(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numba_cache._Compilation, "is_logged", False)
+    logging.getLogger(numba_cache.__name__).disabled = False
+
+    @njit
+    def double(number: float) -> float:
+        return 2 * number
+
+    watch_compilation()
+    before = compiled_s()
+    assert double(1) == 2
+    after = compiled_s()
+    assert caplog.messages == [COMPILING]
+    assert after > before
+    assert double(2) == 4
+    assert compiled_s() == after
+    assert double(0.5) == 1  # of another type, so it is compiled again
+    assert caplog.messages == [COMPILING]

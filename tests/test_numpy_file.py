@@ -350,3 +350,12 @@ def test_a_changed_byte_is_read_or_refused(tmp_path: Path, seed: int) -> None:
                 until_damage(NUMPY.open(path).chunks())
             except FormatError:
                 continue
+
+
+def test_an_archive_has_the_types_that_eventcv_reads(npz: Path) -> None:
+    """It reads no other ones: `cannot read type u64 with type-string '<i8'`."""
+    write(npz, EVENTS, NPZ_ENCODER)
+    with np.load(npz) as archive:
+        types = {name: archive[name].dtype.str for name in archive}
+    assert types == {"t": "<i8", "x": "<u2", "y": "<u2", "p": "|u1", "width": "<u8", "height": "<u8"}
+    assert read(npz) == EVENTS

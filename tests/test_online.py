@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, cast
+import importlib
+from pathlib import Path
+from typing import Any, cast, get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from dvspipe import learning
 from dvspipe.errors import ConfigError
 from dvspipe.events import SensorSize
 from dvspipe.learning import (
@@ -23,6 +26,7 @@ from dvspipe.learning import (
     build_rule,
     find_unmet_needs,
 )
+from dvspipe.learning.rules import ONLINE
 from dvspipe.networks import NetworkConfig, SpikingNetwork, watch_rates
 from dvspipe.networks.models import draw_mask
 from dvspipe.networks.neurons import Spike
@@ -34,7 +38,7 @@ GAIN = 10.0
 MLP: dict[str, Any] = {"kind": "mlp", "channels": (8, 6, 7)}
 CSNN: dict[str, Any] = {"kind": "csnn", "norm": "weight", "channels": (4, 5), "kernel": 3, "padded": (True, False)}
 NETWORKS = pytest.mark.parametrize("settings", [MLP, CSNN], ids=["mlp", "csnn"])
-RULES: tuple[Rule, ...] = ("ottt", "sltt", "stllr", "eprop", "decolle")
+RULES = cast(tuple[Rule, ...], tuple(ONLINE))
 
 
 def build(settings: dict[str, Any], **over: Any) -> SpikingNetwork:
@@ -53,6 +57,23 @@ def build(settings: dict[str, Any], **over: Any) -> SpikingNetwork:
 def spikes(steps: int = T) -> Tensor:
     drawn = torch.rand(steps, B, 2, GRID.height, GRID.width, generator=torch.Generator().manual_seed(1))
     return (drawn < 0.2).to(torch.uint8)
+
+
+def test_every_rule_is_in_each_place_that_names_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).parents[1]
+    monkeypatch.syspath_prepend(root / "scripts")
+    script = importlib.import_module("rules")
+    page = (root / "docs" / "learning-rules.md").read_text(encoding="utf-8")
+    settings = (root / "dvspipe" / "training" / "config.py").read_text(encoding="utf-8")
+    for name, kind in ONLINE.items():
+        assert name in get_args(Rule), f"add {name!r} to Rule in dvspipe/learning/rules.py"
+        assert kind.__name__ in learning.__all__, f"add {kind.__name__} to dvspipe/learning/__init__.py"
+        assert f"\n| `{name}` |" in page, f"add a row of {name} to the table of rules in docs/learning-rules.md"
+        assert f"`{name}`" in settings, f"add {name} to the docstring of rule in dvspipe/training/config.py"
+        for task in script.TASKS.values():
+            assert name in script.list_rules(task), f"add {name!r} to list_rules in scripts/rules.py"
+    others = {"bptt", "readout"}
+    assert set(get_args(Rule)) == others | set(ONLINE), "add each name of Rule to ONLINE in dvspipe/learning/rules.py"
 
 
 def loss(outputs: Tensor) -> Tensor:
@@ -337,27 +358,27 @@ def test_rates_are_seen_by_hooks() -> None:
 
 
 def test_a_network_without_what_a_rule_needs_is_named() -> None:
-    assert find_unmet_needs("eprop", NetworkConfig(kind="plif", tau_syn_s=0.1, learn_tau=True, readout="count")) == [
-        "network.kind = csnn or mlp (found plif)",
-        "network.reset = subtract (found zero)",
-        "network.detach_reset = true (found false)",
-        "network.readout = leaky (found count)",
-        "network.tau_syn_s = null (found 0.1)",
-        "network.learn_tau = false (found true)",
-        "network.channels = one layer, or rule ottt (found 2 layers)",
-    ]
-    assert find_unmet_needs("ottt", NetworkConfig(reset="subtract", detach_reset=True)) == [
-        "network.norm = weight (found batch)"
-    ]
-    assert find_unmet_needs("bptt", NetworkConfig(kind="plif")) == []
+    assert find_unmet_needs("eprop", NetworkConfig(kind="plif", tau_syn_s=0.1, learn_tau=True, readout="count")) == {
+        "network.kind": "csnn",
+        "network.norm": "weight",
+        "network.reset": "subtract",
+        "network.detach_reset": True,
+        "network.readout": "leaky",
+        "network.tau_syn_s": None,
+        "network.learn_tau": False,
+        "network.channels": [12],
+    }
+    assert find_unmet_needs("ottt", NetworkConfig(reset="subtract", detach_reset=True)) == {"network.norm": "weight"}
+    assert find_unmet_needs("ottt", NetworkConfig(kind="mlp", reset="subtract", detach_reset=True)) == {}
+    assert find_unmet_needs("bptt", NetworkConfig(kind="plif")) == {}
 
 
 @pytest.mark.parametrize(
     ("rule", "settings", "needed"),
     [
-        (OTTT, {"norm": "batch"}, "network.norm = weight"),
-        (OTTT, {"norm": "weight", "detach_reset": False}, "network.detach_reset = true"),
-        (EProp, {"norm": "weight", "channels": (3, 4)}, "one layer"),
+        (OTTT, {"norm": "batch"}, "network.norm=weight"),
+        (OTTT, {"norm": "weight", "detach_reset": False}, "network.detach_reset=true"),
+        (EProp, {"norm": "weight", "channels": (3, 4)}, r"network\.channels=\[3\]"),
     ],
 )
 def test_a_rule_names_what_a_network_lacks(rule: type[OnlineRule], settings: dict[str, Any], needed: str) -> None:

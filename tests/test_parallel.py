@@ -191,6 +191,23 @@ def test_prefetching_ends_its_thread_when_left_early() -> None:
     assert threading.active_count() == before
 
 
+LEFT_OPEN = """
+import atexit, threading
+from dvspipe.parallel import prefetch
+
+items = prefetch(iter(int, 1), 8)
+next(items)
+atexit.register(lambda: print(threading.active_count()))
+raise SystemExit(2)
+"""
+
+
+def test_a_prefetching_thread_that_nothing_closes_ends_before_python_does() -> None:
+    """Python stops a daemon thread that returns from native code, such as OpenCV's, which aborts the process."""
+    done = subprocess.run([sys.executable, "-c", LEFT_OPEN], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("1\n", 2), done.stderr
+
+
 BLOCKED = """
 import signal
 from dvspipe.parallel import Processes, map_items

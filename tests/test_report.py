@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -45,6 +46,7 @@ from dvspipe.report import (
 from dvspipe.report.pages import Media, environment
 from dvspipe.report.painter import Caption
 from dvspipe.report.previews import LEGEND_PX
+from dvspipe.report.style import new_figure
 from dvspipe.report.timelines import class_colour, find_clock, fit_in_bar
 from dvspipe.results import (
     ActivityRecord,
@@ -70,6 +72,7 @@ from dvspipe.results import (
     wilson_interval,
     write_rows,
 )
+from dvspipe.results.inference import describe_look
 from dvspipe.video import write_video
 
 SENSOR = SensorSize(width=12, height=7)
@@ -320,7 +323,7 @@ def test_the_training_page_shows_the_results(tmp_path: Path) -> None:
     assert "85.00 %" in text
     assert "17 of 20 correct; 95 % interval (Wilson) 63.96 to 94.76 %" in text
     for words in (
-        "epoch 2, which was chosen on the validation set",
+        "epoch 2, chosen on the validation part",
         "90.00 %",
         "20 clips of people",
         "seed=1",
@@ -394,6 +397,13 @@ def test_inputs_that_are_no_counts_are_multiplied(tmp_path: Path) -> None:
 
 
 BASELINE = BaselineResult(accuracy=0.75, samples=20, correct=15, chosen_epoch=1, val_accuracy=0.8)
+
+
+def test_the_name_of_a_file_that_is_not_utf8_is_a_title_with_escapes(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.h5")
+    draw_curves([], tmp_path / "curves.png", title=name)
+    assert (tmp_path / "curves.png").stat().st_size
+    assert new_figure(2, 1, name).get_suptitle() == r"\udcff.h5"
 
 
 def test_the_accuracy_is_compared_with_simpler_classifiers(tmp_path: Path) -> None:
@@ -887,6 +897,9 @@ def test_a_page_needs_no_labels_scores_pictures_or_layers(tmp_path: Path, change
 
 def test_the_page_says_what_was_looked_at_unless_it_is_all(tmp_path: Path) -> None:
     look = LookRow(t_us=None, left=53, top=-4, width=82, height=82)
+    words = [describe_look(look.model_copy(update={"left": left}), 160, follows=True) for left in (0, 110)]
+    assert ["left" in text for text in words] == [True, False]
+    assert ["right" in text for text in words] == [False, True]
     moved = look.model_copy(update={"t_us": 1000, "left": 60})
     answers = [
         make_answer(name, picture="160x120", looked_at=rows)
@@ -894,7 +907,9 @@ def test_the_page_says_what_was_looked_at_unless_it_is_all(tmp_path: Path) -> No
     ]
     results = [RecordingResult(answer=answer, segments=make_segments()) for answer in answers]
     text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, results, None))
-    assert re.findall('data-head="Looked at">([^<]*)<', text) == ["82x82+53-4", "82x82+53-4, moves", ""]
+    assert re.findall('data-head="Looked at">([^<]*)<', text) == [
+        "the part in the middle, 82 px high (82x82+53-4)", "the person in the middle, 82 px high (82x82+53-4)", "",
+    ]  # fmt: skip
     text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, results[2:], None))
     assert "Looked at" not in text
 

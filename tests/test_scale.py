@@ -5,22 +5,29 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import socket
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from conftest import random_events
 from killed_work import KillsItself
 from typer.testing import CliRunner
 
+from dvspipe import cluster
 from dvspipe.cli.app import app
 from dvspipe.cluster import Ray
-from dvspipe.conversion import convert_many, find_recordings, find_unconverted, plan_conversions
+from dvspipe.conversion import convert_many, find_outdated, find_recordings, find_unconverted, plan_conversions
 from dvspipe.errors import ConfigError, FileError, WorkerError
-from dvspipe.formats import read, write
+from dvspipe.formats import describe, read, write
+from dvspipe.frames import frames_from_arrays
 from dvspipe.inference import plan_tasks
 from dvspipe.parallel import Processes, Shard, map_items
-from dvspipe.results import Manifest
+from dvspipe.results import Manifest, ManifestRow, manifest
+from dvspipe.video import write_video
 
 WITHOUT_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
 
@@ -131,6 +138,93 @@ def test_the_manifest_says_what_became_of_each_input(tmp_path: Path) -> None:
         for line in file.read_text().splitlines()
     ]
     assert sorted(Path(row["input"]).name for row in rows if row["status"] == "done") == [f"{n}.bin" for n in range(4)]
+
+
+def test_a_truncated_video_is_named_again_when_its_folder_is_converted_again(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    texture = np.random.default_rng(0).integers(0, 256, (48, 128), np.uint8)
+    images = np.stack([texture[:, 2 * k : 2 * k + 64] for k in range(24)])
+    for name in ("a.webm", "b.webm"):
+        write_video(tmp_path / "in" / name, frames_from_arrays(images, fps=30))
+    content = (tmp_path / "in" / "b.webm").read_bytes()
+    (tmp_path / "in" / "b.webm").write_bytes(content[: len(content) // 2])
+    for _ in range(2):
+        code, output = run("convert", tmp_path / "in", "-o", tmp_path / "out")
+        assert (code, output.count("in/b.webm: truncated"), "1 of 2" in output) == (1, 1, True), output
+    assert "already converted: 2 of 2" in output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes on Linux alone")
+def test_names_of_files_that_are_not_utf8_are_shown_with_escapes(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff\xfe")
+    write_recordings(tmp_path / "in", 1)
+    (tmp_path / "in" / name).mkdir()
+    for copy in (f"{name}.bin", f"{name}/1.bin"):
+        (tmp_path / "in" / copy).write_bytes((tmp_path / "in" / "0.bin").read_bytes())
+    (tmp_path / "in" / f"{name}.aedat4").write_bytes(b"#!AER-DAT4.0\r\n")
+    for _ in range(2):
+        code, output = run("convert", tmp_path / "in", "-o", tmp_path / "out")
+        assert (code, output.count("skipped: "), r"\udcff\udcfe.aedat4: " in output) == (1, 1, True), output
+    assert "already converted: 3 of 4" in output
+    found = Manifest(tmp_path / "out").summarize()
+    assert (found.done, found.failed[0].input) == (3, str(tmp_path / "in" / r"\udcff\udcfe.aedat4"))
+    assert find_outdated(plan_conversions(tmp_path / "in", tmp_path / "out"))[0].source == tmp_path / "in" / "0.bin"
+    assert describe(tmp_path / "out" / f"{name}.bin.h5").events == 20
+    code, output = run("compare", tmp_path / "in" / f"{name}.bin", tmp_path / "in" / "0.bin", "-o", tmp_path / "a.html")
+    assert (code, r"\udcff\udcfe.bin" in (tmp_path / "a.html").read_text(encoding="utf-8")) == (0, True), output
+    assert [str(task.name) for task in plan_tasks(tmp_path / "in" / f"{name}.bin", tmp_path / "other")] == [
+        r"\udcff\udcfe.bin"
+    ]
+
+
+def test_hidden_files_of_a_folder_are_no_recordings(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "in", 1)
+    for copy in (".hidden.bin", ".cache/1.bin"):
+        (tmp_path / "in" / copy).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / copy).write_bytes((tmp_path / "in" / "0.bin").read_bytes())
+    assert [path.name for path in find_recordings([tmp_path / "in"])] == ["0.bin"]
+    assert [path.name for path in find_recordings([tmp_path / "in" / ".hidden.bin"])] == [".hidden.bin"]
+
+
+def test_a_link_to_itself_is_no_recording(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "in", 1)
+    (tmp_path / "in" / "loop").symlink_to("loop")
+    (tmp_path / "in" / "self").symlink_to(".")
+    for out in (None, tmp_path / "out"):
+        assert [task.source.name for task in plan_tasks(tmp_path / "in", out)] == ["0.bin"]
+    assert [task.source.name for task in plan_conversions(tmp_path / "in", tmp_path / "out")] == ["0.bin"]
+
+
+def test_the_manifest_does_not_depend_on_a_clock_that_goes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_recordings(tmp_path / "in", 2)
+    tasks = plan_conversions(tmp_path / "in", tmp_path / "out")
+    ahead = ManifestRow(
+        input=str(tasks[0].source), bytes=1, settings="", output="0.h5", status="started", at=time.time() + 86400
+    )  # of a process that was killed before the clock was set back by a day
+    (tmp_path / "out" / ".manifest").mkdir(parents=True)
+    (tmp_path / "out" / ".manifest" / "other-1.jsonl").write_text(ahead.model_dump_json() + "\n")
+    times = iter(range(1_000_000, 0, -1000))
+    monkeypatch.setattr(manifest, "time", SimpleNamespace(time=lambda: next(times), monotonic=time.monotonic))
+    assert all(outcome.error is None for outcome in convert_many(tasks))
+    assert Manifest(tmp_path / "out").summarize().done == 2
+
+
+@pytest.mark.parametrize("at", ["1e300", "NaN", "-1", "Infinity"])
+def test_a_row_of_the_manifest_without_a_time_is_skipped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, at: str
+) -> None:
+    write_recordings(tmp_path / "in", 2)
+    run("convert", tmp_path / "in", "-o", tmp_path / "out")
+    (file,) = (tmp_path / "out" / ".manifest").iterdir()
+    first = json.loads(file.read_text().splitlines()[0])
+    for key in ("at", "seconds"):
+        changed = json.dumps(first | {key: "TIME"}).replace('"TIME"', at)
+        file.write_text(file.read_text() + changed + "\n")
+    code, output = run("manifest", tmp_path / "out")
+    assert (code, "inputs      2" in output) == (0, True), output
+    assert [f"line {number}" in caplog.text for number in range(1, 7)] == [False] * 4 + [True] * 2
 
 
 def test_failed_inputs_are_listed_to_run_them_again(tmp_path: Path) -> None:
@@ -277,6 +371,45 @@ def test_ray_and_local_processes_convert_to_the_same_files_and_skip_what_the_oth
     for name in "012":
         assert read(tmp_path / "there" / f"{name}.h5") == read(tmp_path / "here" / f"{name}.h5")
     assert Manifest(tmp_path / "there").summarize().done == 3
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "127.0.0.1:99999"])
+def test_a_cluster_that_cannot_be_reached_is_an_error_before_ray_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    def init(**_: object) -> None:
+        pytest.fail("Ray waits for more than a minute")
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, init=init))
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # and nothing listens
+        place = address.format(unused.getsockname()[1])
+        with pytest.raises(WorkerError, match=f"{place}: no connection") as caught:
+            list(map_items(KillsItself(Path()), [1], engine=Ray(place)))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cluster_whose_head_dies_is_an_error_before_ray_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait(references: list[object], **_: object) -> tuple[list[object], list[object]]:
+        head.close()
+        return [], references
+
+    def cancel(*_: object, **__: object) -> None:
+        pytest.fail("asks the head")
+
+    head = socket.create_server(("127.0.0.1", 0))
+    place = f"127.0.0.1:{head.getsockname()[1]}"
+    ray = SimpleNamespace(
+        is_initialized=lambda: True, get_runtime_context=lambda: SimpleNamespace(gcs_address=place),
+        cluster_resources=lambda: {"CPU": 1.0}, put=lambda work: work, wait=wait, cancel=cancel,
+        remote=lambda **_: lambda _: SimpleNamespace(remote=lambda *_: object()),
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(cluster, "LOOK_S", 0.0)
+    monkeypatch.setattr(cluster, "HEAD_S", 0.0)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(WorkerError, match=f"{place}: no connection"):
+        list(map_items(KillsItself(Path()), [1], engine=Ray()))
 
 
 def test_a_missing_ray_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ from rich.progress import Progress
 from dvspipe.cli import screen as own
 from dvspipe.cli.screen import messages, notes, progress, screen
 from dvspipe.formats import write
+from dvspipe.numba_cache import COMPILING
 
 LINES = """
 from dvspipe.cli.screen import messages, notes, progress, screen, warn
@@ -81,9 +83,9 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
     monkeypatch.setattr(own.time, "monotonic", lambda: float(next(clock)))
     with progress() as show:
         for done in range(9):
-            show("frames", done, 100)
+            show("frames", done, 30)
     assert capsys.readouterr().err.splitlines() == [
-        "frames: 2 of 100", "frames: 5 of 100, 0:06:20 left", "frames: 8 of 100, 0:06:08 left",
+        "frames: 2 of 30, 0:01:52 left", "frames: 5 of 30, 0:01:40 left", "frames: 8 of 30, 0:01:28 left",
     ]  # fmt: skip
     monkeypatch.setattr(notes, "quiet", True)
     with progress() as show:
@@ -94,6 +96,21 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
     messages.print("a message")
     out, err = capsys.readouterr()
     assert (out, err) == ("a result\n", "a message\n")
+
+
+def test_a_stage_has_at_most_twelve_lines_without_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter(range(0, 10**7, 60))
+    monkeypatch.setattr(own.time, "monotonic", lambda: float(next(clock)))
+    with progress() as show:
+        for stage, total in (("frames", 1000), ("events", 0), ("files", 3)):
+            for done in range(1000):
+                show(stage, min(done, total) if total else done, total)
+    lines = capsys.readouterr().err.splitlines()
+    counts = [sum(line.startswith(stage) for line in lines) for stage in ("frames", "events", "files")]
+    assert all(count <= own.MAX_LINES for count in counts), counts
+    assert min(counts) >= 4
 
 
 def test_control_characters_are_printed_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,3 +207,15 @@ def test_a_closed_pipe_ends_a_command_without_a_message(command: list[str], tmp_
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(("quiet", "lines"), [(False, 1), (True, 0)])
+def test_compiling_is_said_once_also_if_each_worker_says_it(
+    quiet: bool, lines: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notes, "quiet", quiet)
+    own.show_log(logging.WARNING)
+    record = logging.LogRecord(own.COMPILATION_LOG.name, logging.WARNING, "", 0, COMPILING, (), None)
+    for _ in range(2):
+        logging.getLogger(record.name).handle(record)
+    assert capsys.readouterr().err.count(COMPILING) == lines

@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -222,7 +223,8 @@ def _replace(folder: Path, path: Path, members: dict[str, bytes], **over: object
     index = json.loads((folder / "index.json").read_text())
     shard = next(shard for shard in index["shards"] if shard["file"] == path.name)
     shard |= {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "count": 1}
-    shard["samples"] = [shard["samples"][0] | {"offset": 512, "bytes": len(next(iter(members.values())))} | over]
+    size = len(next(iter(members.values()), b"0"))
+    shard["samples"] = [shard["samples"][0] | {"offset": 512, "bytes": size} | over]
     (folder / "index.json").write_text(json.dumps(index))
 
 
@@ -230,6 +232,40 @@ def _pickled(folder: Path, path: Path) -> None:
     content = io.BytesIO()
     np.savez(content, spikes=np.array([[{"a": 1}]], object))
     _replace(folder, path, {"0.npz": content.getvalue(), "0.json": b"{}"})
+
+
+def _claims_more(folder: Path, path: Path) -> None:
+    """Spikes of a sensor of 134 million pixels in 1 kB, also in the index."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": (1, 3, 2, 8192, 16384)}
+    )
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("spikes.npy", header.getvalue() + bytes(1000))
+    _replace(folder, path, {"0.npz": content.getvalue(), "0.json": b"{}"})
+    index = json.loads((folder / "index.json").read_text())
+    index["sensor"] = "16384x8192"
+    (folder / "index.json").write_text(json.dumps(index))
+
+
+def _bzip2(folder: Path, path: Path) -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("spikes.npy", b"")
+    _replace(folder, path, {"0.npz": content.getvalue(), "0.json": b"{}"})
+
+
+def _huge_header(folder: Path, path: Path) -> None:
+    """A header of 2^62 bytes in a tar archive."""
+    member = tarfile.TarInfo("a")
+    member.type, member.size = tarfile.XHDTYPE, 2**62
+    _replace(folder, path, {})
+    path.write_bytes(member.tobuf(tarfile.GNU_FORMAT) + bytes(10240 - 512))
+    index = json.loads((folder / "index.json").read_text())
+    shard = next(shard for shard in index["shards"] if shard["file"] == path.name)
+    shard |= {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    (folder / "index.json").write_text(json.dumps(index))
 
 
 def _unpaired(folder: Path, path: Path) -> None:
@@ -245,7 +281,12 @@ def _other_shape(folder: Path, path: Path) -> None:
     [
         (_truncate, r"test-00000.tar: truncated .*found 19,480 bytes, expected 20,480"),
         (_change, r"test-00000.tar: changed .*SHA-256"),
-        (_pickled, r"test-00000.tar: no spike tensor .*pickle"),
+        (_pickled, r"test-00000.tar: no spike tensor .*found object"),
+        (_bzip2, r"test-00000.tar: no spike tensor .*compression 12"),
+        (_huge_header, r"test-00000.tar: "),
+        (lambda folder, path: _replace(folder, path, {}, bytes=2**62), r"test-00000.tar has a sample outside"),
+        (lambda folder, path: _replace(folder, path, {}, bytes=-1), r"test-00000.tar has a sample outside"),
+        (lambda folder, path: _replace(folder, path, {}, offset=-512), r"test-00000.tar has a sample outside"),
         (_unpaired, r"test-00000.tar: no pair for 0 .*found \.npz"),
         (_other_shape, r"test-00000.tar: .*found uint8 \[1, 4, 2, 7, 12\], expected uint8 \[1, 3,"),
         (lambda _, path: path.unlink(), r"test-00000.tar: cannot be read"),
@@ -266,6 +307,13 @@ def test_what_is_wrong_with_shards_is_one_line(
     assert checked.exception is not None
     if not isinstance(checked.exception, DvspipeError):
         assert (checked.exit_code, len(checked.stdout.splitlines())) == (1, 1)
+
+
+def test_a_sample_that_claims_more_than_its_bytes_can_hold_is_not_allocated(folder: Path, tmp_path: Path) -> None:
+    place = Path(shutil.copytree(folder, tmp_path / "shards"))
+    _claims_more(place, place / "test-00000.tar")
+    with pytest.raises(DataError, match=r"test-00000.tar: no spike tensor .*expected 805306496 bytes"):
+        SpikeTensors(opened(place).test, TensorSettings(BINS))[0]
 
 
 @pytest.mark.parametrize(

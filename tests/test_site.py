@@ -36,7 +36,8 @@ def check(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
 
 def test_the_gallery_has_a_script_for_each_code_form_filter_and_preset() -> None:
-    assert scripts("1_encoders") == {*CODES, "contrast"}
+    codes = scripts("1_encoders")
+    assert codes == {*CODES, "contrast"}, f"add to docs/gallery/1_encoders: {set(CODES) - codes}"
     assert scripts("2_filters") == {name.removesuffix("_us") for name in FilterConfig.model_fields} | {"hot_pixels"}
     assert scripts("3_representations") >= set(BinConfig.model_fields["form"].annotation.__args__)  # type: ignore[union-attr]
     assert scripts("4_presets") == {path.stem for path in (ROOT / "configs" / "sensors").glob("*.yaml")}

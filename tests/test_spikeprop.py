@@ -73,3 +73,8 @@ def test_a_layer_has_a_weight_per_delay() -> None:
     layer = SpikePropLayer(3, 2, delays=range(1, 5), tau=7.0)
     assert layer.weight.shape == (2, 3, 4)
     assert layer(torch.zeros(6, 3)).shape == (6, 2)
+
+
+def test_a_layer_without_delays_has_no_synapses_and_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"delays = \[\]"):
+        SpikePropLayer(3, 1, delays=[], tau=7.0)

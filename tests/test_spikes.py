@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -13,6 +14,8 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from dvspipe import encoding
+from dvspipe.cli.encode import Method
 from dvspipe.config import build
 from dvspipe.encoding import (
     CODES,
@@ -55,8 +58,29 @@ def slow_signal(seed: int, steps: int = 300) -> NDArray[np.float64]:
     return 0.5 + 0.3 * np.sin(t / 25 + phases[0]) + 0.1 * np.sin(t / 9 + phases[1])
 
 
-def test_every_code_has_a_name() -> None:
-    assert set(CODES) == set(get_args(CodeName))
+def can_decode(name: str) -> bool:
+    code = build(CODES[name], {}, name)
+    trains = code.encode(IMAGE, rng())
+    try:
+        code.decode(trains)
+    except ConfigError:
+        return False
+    return True
+
+
+def test_every_code_is_in_each_place_that_names_codes() -> None:
+    root = Path(__file__).parents[1]
+    page = (root / "docs" / "encoding.md").read_text(encoding="utf-8")
+    for name, kind in CODES.items():
+        classes, script = vars(encoding), f"docs/gallery/1_encoders/plot_{name}.py"
+        assert name in get_args(CodeName), f"add {name!r} to CodeName in dvspipe/encoding/spikes.py"
+        assert kind.__name__ in classes, f"add {kind.__name__} to dvspipe/encoding/__init__.py"
+        assert name in set(Method), f"add {name!r} to Method in dvspipe/cli/encode.py"
+        assert (root / script).is_file(), f"add {script}"
+        assert f"\n| `{name}` |" in page, f"add a row of {name} to the table of codes in docs/encoding.md"
+        if can_decode(name):
+            assert name in DECODED + RECONSTRUCTED, f"add {name!r} to DECODED or RECONSTRUCTED in tests/test_spikes.py"
+    assert set(get_args(CodeName)) == set(CODES), "add each name of CodeName to CODES in dvspipe/encoding/spikes.py"
 
 
 @pytest.mark.parametrize("name", CODES)

@@ -29,6 +29,7 @@ from dvspipe.errors import CheckpointError, ConfigError, DataError, FileError
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
+from dvspipe.learning.rules import ONLINE as ONLINE_RULES
 from dvspipe.networks import LIF, NetworkConfig, SpikingNetwork
 from dvspipe.results import EpochRow, RunFolder, TrainingRun, wilson_interval
 from dvspipe.synthesis import GESTURE_SENSOR, GESTURES
@@ -601,7 +602,7 @@ def test_the_memory_of_the_machine_is_known_on_linux() -> None:
     assert found is None or 2**27 < found < 2**50
 
 
-@pytest.mark.parametrize("rule", ["ottt", "sltt", "stllr", "eprop", "decolle"])
+@pytest.mark.parametrize("rule", ONLINE_RULES)
 def test_rules_that_learn_forward_in_time_train(folder: Path, tmp_path: Path, rule: str) -> None:
     """A run that is interrupted ends with the same weights; the rates of its layers are recorded."""
     config = config_for(folder, **merge_settings(ONLINE, {"optimiser": {"rule": rule}}))
@@ -655,12 +656,12 @@ def test_standardised_convolutions_start_as_batch_norm_does(folder: Path, tmp_pa
         ({"optimiser": {"segment": "often"}}, "optimiser.segment = 'often'"),
         (
             {"optimiser": {"rule": "ottt"}},
-            "rule = ottt: needs network.norm = weight .found batch., network.reset = subtract .found zero., "
-            "network.detach_reset = true .found false., optimiser.loss = each_step .found mean.$",
+            "rule = ottt: needs network.norm=weight network.reset=subtract network.detach_reset=true "
+            "optimiser.loss=each_step$",
         ),
         (
             merge_settings(ONLINE, {"optimiser": {"rule": "eprop"}, "network": {"channels": [2, 3]}}),
-            "rule = eprop: needs network.channels = one layer, or rule ottt .found 2 layers.$",
+            r"rule = eprop: needs network.channels=\[2\]$",
         ),
         ({"optimiser": {"update": "step"}}, "update = step: .*found optimiser.rule = bptt"),
         (

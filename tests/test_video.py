@@ -276,9 +276,33 @@ def test_an_array_is_a_video() -> None:
     assert (str(video.size), video.frame_count) == ("4x3", 5)
     with pytest.raises(VideoError, match="no times.*fps"):
         open_video(array)
-    for wrong in (array[0], array[:0], array.astype(np.float64), np.stack([array] * 3, axis=3)):
+    for wrong in (array[0], array[:0], array.astype(np.int32), np.stack([array] * 2, axis=3)):
         with pytest.raises(VideoError, match=r"expected grey images \[T, H, W\]"):
             open_video(wrong, VideoSettings(fps=30))
+
+
+def test_an_array_of_float64_is_that_of_float32() -> None:
+    array = np.random.default_rng(0).random((3, 7, 12))
+    images = [[frame.image for frame in open_video(each, VideoSettings(fps=30)).frames()]
+              for each in (array, array.astype(np.float32))]  # fmt: skip
+    assert np.array_equal(*images)
+    assert images[0][0].dtype == np.float32
+    with pytest.raises(VideoError, match="range of values"):
+        open_video(255 * array, VideoSettings(fps=30))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "white"), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1.0), (np.float64, 1.0)]
+)
+def test_an_array_of_colours_is_red_green_blue(dtype: type, white: float) -> None:
+    """Grey is the luma of BT.601, as in videos."""
+    colours = np.zeros((3, 7, 12, 3), dtype)
+    for number in range(3):
+        colours[number, :, :, number] = white
+    video = open_video(colours, VideoSettings(fps=30))
+    luma = [frame.image[0, 0] / white for frame in video.frames()]
+    assert luma == pytest.approx([0.299, 0.587, 0.114], abs=0.003)
+    assert [picture[0, 0].tolist() for _, picture in video.pictures()] == (255 * np.eye(3, dtype=int)).tolist()
 
 
 class FakeCamera:

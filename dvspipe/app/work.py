@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ..conversion import RECORDING_SUFFIXES
-from ..errors import DvspipeError, FileError, Remedy, escape_controls
+from ..errors import DvspipeError, FileError, Remedy, escape_controls, shorten
 from ..parallel import Progress
 from ..video import VIDEO_SUFFIXES
 
@@ -194,10 +194,14 @@ class Workspace:
         Raises:
             FileError: It is somewhere else, or missing.
         """
-        path = (self.folder / name).resolve()
+        try:
+            path = (self.folder / name).resolve()
+            exists = path.exists()
+        except (OSError, ValueError) as error:  # too long, or with a NUL
+            raise FileError(f"{shorten(name)}: is no name of a file") from error
         if not any(path.is_relative_to(place.resolve()) for place in (self.folder, self.root)):
             raise FileError(f"{name}: is not below {self.folder}")
-        if not path.exists():
+        if not exists:
             raise FileError(f"{name}: no such file below {self.folder}")
         return path
 

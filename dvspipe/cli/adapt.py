@@ -47,12 +47,12 @@ def adapt(
     sources = [task.source for task in plan_tasks(recordings)]
     refuse_module(checkpoint)
     classifier = Classifier.load(checkpoint)
-    note_overrides(classifier, config)
     with progress() as show:
         adaptation = adapt(
             classifier, sources, config, strength=strength, sensor=parse_sensor(sensor), hints=parse_hints(hint),
             progress=show_share(show, len(sources)),
         )  # fmt: skip
+    note_overrides(classifier, config)
     for error in adaptation.skipped:
         skip(error)
     adaptation.save(out)

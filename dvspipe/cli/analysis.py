@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from dataclasses import asdict
 from functools import partial
@@ -26,7 +27,7 @@ from .options import (
     parse_sensor,
     select_part,
 )
-from .screen import ShowProgress, make_table, progress, screen, show_name
+from .screen import ShowProgress, make_table, notes, progress, screen, show_name
 
 if TYPE_CHECKING:
     from ..events import Events
@@ -34,6 +35,23 @@ if TYPE_CHECKING:
 
 Mode = Literal["counts", "surface", "decay", "xyt", "raster", "rate"]
 PICTURE_OPTIONS = frozenset({"window", "speed", "fps", "scale", "beside"})  # not of charts
+CALIBRATED = {
+    "pos_thres": "ON threshold in log intensity",
+    "neg_thres": "OFF threshold in log intensity",
+    "sigma_thres": "standard deviation of the thresholds from pixel to pixel",
+    "leak_rate_hz": "leak events per pixel and second",
+    "shot_noise_rate_hz": "noise events per pixel and second in the dark",
+    "log_offset": "epsilon of ln(intensity + epsilon)",
+    "transfer": "transfer curve of these frames: of a video, not of a sensor, so only a comment in the file",
+    "refined": "whether simulations adjusted the thresholds to the number of events",
+    "correlation": "of brightness changes with events, 1 is best",
+    "simulated_correlation": "of simulated with recorded events, 1 is best",
+    "rate_ratio": "simulated events / recorded events, 1 is best",
+    "on_off_ratio": "simulated ON / OFF, divided by recorded ON / OFF, 1 is best",
+    "pixels": "pixels whose thresholds were fitted",
+    "intervals": "frame intervals",
+}
+"""What each value of a calibration is."""
 Colours = Literal["light", "dark", "colour-blind", "viridis", "inferno", "grey"]
 
 
@@ -100,12 +118,14 @@ def calibrate(
     from ..simulator import calibrate as fit
 
     claim_output(out, overwrite=overwrite)
-    found = fit(list(read_frames(recording)), read(recording))
+    with progress(polled=False):
+        found = fit(list(read_frames(recording)), read(recording))
     fitted = yaml.safe_dump(found.to_yaml_settings(), sort_keys=False)
-    write_text(out, f"# Fitted by dvspipe calibrate to {recording.name}\n{fitted}")
+    curve = f"# Its frames have the transfer curve {found.transfer}, which belongs to a video, not to the sensor."
+    write_text(out, f"# Fitted by dvspipe calibrate to {recording.name}\n{curve}\n{fitted}")
     table = make_table()
     for name, value in asdict(found).items():
-        table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
+        table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value), CALIBRATED[name])
     screen.print(table)
     screen.print(f"{show_name(out)}: use it as dvspipe convert VIDEO -o EVENTS.h5 --preset {show_name(out)}")
 
@@ -166,6 +186,7 @@ def view(
     settings = build(PreviewSettings, given if mode in PLOTS else given | {"mode": mode}, "view")
     if out is not None:
         claim_output(out, overwrite=overwrite)
+    _refuse_video(file)
     beside_them = None if predictions is None else Predictions.read(predictions)
     recording = open_recording(file, sensor=parse_sensor(sensor), hints=parse_hints(hint))
     part = select_part(recording, start, stop, roi)
@@ -190,9 +211,30 @@ def view(
                 part.chunks(), part.sensor, out, settings, span_us=span_us, zero_us=part.first_us, beside=beside,
                 progress=partial(show, "pictures"),
             )  # fmt: skip
+    if mode == "rate" and _is_without_upsampling(recording):
+        notes.print(
+            "The rate rises and falls with each frame of the video, because all pixels begin to change at a frame; "
+            "dvspipe convert --upsample auto divides the frames in time."
+        )
     name = show_name(recording.path.name)
     where = "rerun viewer" if out is None else show_name(out)
     screen.print(f"{where}: {name}, {'region' if roi else 'sensor'} {part.sensor}")
+
+
+def _is_without_upsampling(recording: Recording) -> bool:
+    """Return whether a recording says that it was made from a video, without steps between its frames."""
+    settings = recording.attributes.get("settings")
+    return isinstance(settings, dict) and settings.get("upsample") == "off"
+
+
+def _refuse_video(file: Path) -> None:
+    """Refuse a video, with the command that makes a recording and its preview from it."""
+    from ..conversion import is_video
+    from ..video import camera_of
+
+    if file.exists() and camera_of(file) is None and is_video(file):
+        command = shlex.join(["dvspipe", "convert", str(file), "-o", str(file.with_suffix(".h5")), "--preview"])
+        raise ConfigError(f"{file}: is a video, not a recording of events; to see its events: {command}")
 
 
 def _check_viewer(context: typer.Context, out: Path | None, *, spawn: bool, in_viewer: bool) -> None:

@@ -16,6 +16,7 @@ import typer
 from rich.text import Text
 
 from ..errors import ConfigError, DvspipeError, FileError
+from ..numba_cache import compiled_s
 from .options import (
     AsJson,
     EngineName,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ..conversion import Conversion, ConversionTask, ConvertConfig, RecordingConfig
+    from ..events import SensorSize
     from ..parallel import Engine
 
 
@@ -210,7 +212,7 @@ class _Conversions:
 
         if (camera := camera_of(task.source)) is not None:
             messages.print(f"camera {camera}: Ctrl-C ends the recording")
-        started = time.monotonic()
+        started = time.monotonic() - compiled_s()
         with progress() as show:
             shown = partial(show, "frames" if is_video(task.source) else "events")
             threads = max(1, (os.cpu_count() or 1) // 2)  # the others decode and compress
@@ -218,24 +220,21 @@ class _Conversions:
                 task, shown, video=self.of_video, recording=self.of_recording, overwrite=self.overwrite, threads=threads
             )
         if self.preview:
-            _write_preview(done)
-        self._print(done, time.monotonic() - started)
+            _write_preview(done.path, done.sensor)
+        self._print(done, time.monotonic() - compiled_s() - started)
 
     def convert_many(self, tasks: Sequence[ConversionTask], engine: Engine) -> None:
         """Convert what does not exist yet; print what fails, and exit with 1 if anything did."""
-        from ..conversion import convert_many, find_outdated, find_unconverted
+        from ..conversion import convert_many, find_incomplete, find_unconverted
 
         waiting = tasks if self.overwrite else find_unconverted(tasks)
-        if len(waiting) < len(tasks):
-            missing = set(waiting)
-            done_before = [task for task in tasks if task not in missing]
-            outdated = len(find_outdated(done_before, video=self.of_video, recording=self.of_recording))
-            others = f", {outdated} of them with other settings" if outdated else ""
-            if outdated or not notes.quiet:  # not as a note, because standard output may be JSON
-                messages.print(
-                    f"already converted: {len(done_before)} of {len(tasks)}{others}; use --overwrite to convert again"
-                )
-        failed = 0
+        missing = set(waiting)
+        done_before = [task for task in tasks if task not in missing]
+        self._note_done_before(done_before, len(tasks))
+        incomplete = find_incomplete(done_before)
+        for _, error in incomplete:
+            skip(FileError(error))
+        failed = len(incomplete)
         with progress() as show:
             outcomes = convert_many(
                 tasks, video=self.of_video, recording=self.of_recording, engine=engine, overwrite=self.overwrite,
@@ -245,13 +244,41 @@ class _Conversions:
                 try:
                     done = outcome.result()
                     if self.preview:
-                        _write_preview(done)
+                        _write_preview(done.path, done.sensor)
                     self._print(done, None)
                 except DvspipeError as error:
                     failed += 1
                     skip(error)
+            if self.preview:
+                failed += self._write_missing_previews(done_before)
         if failed:
-            fail(f"{failed} of {len(waiting)} could not be converted completely", EXIT_SOME_FAILED)
+            fail(f"{failed} of {len(tasks)} could not be converted completely", EXIT_SOME_FAILED)
+
+    def _write_missing_previews(self, tasks: Sequence[ConversionTask]) -> int:
+        """Write the previews that an earlier command left out, and return how many could not be written."""
+        missing = [task.target for task in tasks if not task.target.with_suffix(PREVIEW_SUFFIX).exists()]
+        failed = 0
+        for target in missing:
+            try:
+                _write_preview(target, self.of_recording.sensor)
+            except DvspipeError as error:
+                failed += 1
+                skip(error)
+        if len(missing) > failed and not notes.quiet:  # not as a note, because standard output may be JSON
+            messages.print(f"missing previews written: {len(missing) - failed}")
+        return failed
+
+    def _note_done_before(self, done_before: Sequence[ConversionTask], tasks: int) -> None:
+        from ..conversion import find_outdated
+
+        if not done_before:
+            return
+        outdated = len(find_outdated(done_before, video=self.of_video, recording=self.of_recording))
+        others = f", {outdated} of them with other settings" if outdated else ""
+        if outdated or not notes.quiet:  # not as a note, because standard output may be JSON
+            messages.print(
+                f"already converted: {len(done_before)} of {tasks}{others}; use --overwrite to convert again"
+            )
 
     def _print(self, done: Conversion, seconds: float | None) -> None:
         if self.as_json:
@@ -291,9 +318,10 @@ def _check_previews(tasks: Sequence[ConversionTask], *, overwrite: bool) -> None
             claim_output(preview, overwrite=overwrite)
 
 
-def _write_preview(done: Conversion) -> None:
+def _write_preview(path: Path, sensor: SensorSize | None) -> None:
+    """Write the preview of an event file beside it; the sensor is only for files that do not name it."""
     from ..formats import open_recording
     from ..report import PreviewSettings, write_preview
 
-    chunks = open_recording(done.path, sensor=done.sensor).chunks()
-    write_preview(chunks, done.sensor, done.path.with_suffix(PREVIEW_SUFFIX), PreviewSettings())
+    recording = open_recording(path, sensor=sensor)
+    write_preview(recording.chunks(), recording.sensor, path.with_suffix(PREVIEW_SUFFIX), PreviewSettings())

@@ -145,7 +145,6 @@ def infer(
     if not tasks:
         return
     classifier = Classifier.load(checkpoint, trust=trust_packages(trust))
-    note_overrides(classifier, options.config)
     run = options.record_run(classifier, tasks)
     results = {} if overwrite else find_finished(tasks, run, options)
     if results:
@@ -172,6 +171,8 @@ def infer(
                 errors.append(outcome.error)
                 skip(outcome.error)
     answers = [results[task].answer for task in tasks if task in results]
+    if answers:
+        note_overrides(classifier, options.config)
     if not as_json:
         print_answers(answers)
         if answers:

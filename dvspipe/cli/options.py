@@ -114,13 +114,23 @@ def is_folder(config: str) -> bool:
     return Path(config).expanduser().is_dir()
 
 
+BEFORE_COMMAND = frozenset({"-q", "--quiet", "-v", "--verbose", "--version"})
+"""Options of all commands."""
+
+
 def explain_usage(error: Exception) -> str:
     """Return the message of an error of typer, with the settings that an unknown option may stand for."""
     assert hasattr(error, "format_message")
     message: str = error.format_message()
+    if type(error.__cause__).__name__ == "ValidationError":
+        from ..config import explain_value
+
+        return message.replace(error.message, explain_value(error.__cause__))  # type: ignore[attr-defined,arg-type]
     option, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
     if option is None or context is None:
         return message
+    if option in BEFORE_COMMAND:
+        return f"{message}; it is given before the command: dvspipe {option} {context.command.name}"
     module, model, form = SETTINGS_OF.get(context.command.name, ("", "", ""))
     if not module:
         return message

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -52,6 +54,16 @@ def app(
         _check(settings) if check else _serve(settings)
     except KeyboardInterrupt:
         end_interrupted()  # threads of the server may be in native code
+    except _Terminated:
+        os._exit(128 + signal.SIGTERM)
+
+
+class _Terminated(BaseException):
+    """The process got SIGTERM; the temporary folder of the page is removed on the way."""
+
+
+def _terminate(*_: object) -> None:
+    raise _Terminated
 
 
 def _check(settings: AppSettings) -> None:
@@ -65,6 +77,7 @@ def _check(settings: AppSettings) -> None:
 def _serve(settings: AppSettings) -> None:
     from ..app import serve
 
+    signal.signal(signal.SIGTERM, _terminate)
     with serve(settings) as served:
         screen.print(f"dvspipe app: {served.address}")
         notes.print("Ctrl-C stops it")

@@ -46,6 +46,7 @@ from .screen import (
     show_name,
     show_share,
     skip,
+    warn,
 )
 
 if TYPE_CHECKING:
@@ -123,8 +124,18 @@ def _print_description(found: RecordingInfo) -> None:
         table.add_row("polarity", f"{found.on_fraction:.1%} ON, {1 - found.on_fraction:.1%} OFF")
     for key, value in found.attributes.items():
         if key not in ("width", "height", "format"):
-            table.add_row(Text(key), Text(json.dumps(value) if isinstance(value, dict | list) else str(value)))
+            for name, text in _list_values(key, value):
+                table.add_row(Text(name), Text(text))
     screen.print(table)
+
+
+def _list_values(name: str, value: object) -> Iterator[tuple[str, str]]:
+    """Yield a line per value; those of nested settings have dotted names, and settings without a value are left out."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _list_values(f"{name}.{key}", inner)
+    elif value is not None:
+        yield name, json.dumps(value) if isinstance(value, list) else str(value)
 
 
 def check(
@@ -195,6 +206,8 @@ def cut(
 
     count = _write(out, [recording], keep, size=part.sensor, overwrite=overwrite)
     _say(out, f"{count_noun(count, 'event')} of {part.sensor}")
+    if not count:
+        warn(f"{show_name(out)}: has no events: {file} has none in this part; look at it with dvspipe view {file}")
 
 
 def _write(

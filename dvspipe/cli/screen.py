@@ -21,13 +21,16 @@ from rich.text import Text
 
 from ..errors import DvspipeError, Remedy, escape_controls
 from ..interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt
+from ..numba_cache import watch_compilation
 
 WIDEST = 10_000  # columns of a table in a file
 EXIT_SOME_FAILED = 1
 EXIT_ERROR = 2
 EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as a shell shows it of other programs
 
+COMPILATION_LOG = logging.getLogger(watch_compilation.__module__)
 LINE_EVERY_S = 10.0  # without a terminal
+MAX_LINES = 12  # of a stage, without a terminal
 LEAST_DONE = 0.05  # of a stage, before which the time left is not estimated: loading and compiling take part of it
 
 
@@ -74,12 +77,24 @@ class _LogLines(logging.Handler):
         messages.print(Text(show_name(record.getMessage())))
 
 
+class _Once(logging.Filter):
+    """Let the first record pass; each worker process logs one."""
+
+    _passed = False
+
+    def filter(self, _: logging.LogRecord) -> bool:
+        passes, self._passed = not self._passed, True
+        return passes
+
+
 def show_log(level: int) -> None:
-    """Print what the package logs, from a level on."""
+    """Print what the package logs, from a level on, and once that kernels are compiled, unless notes are suppressed."""
     log = logging.getLogger("dvspipe")
     if not any(isinstance(handler, _LogLines) for handler in log.handlers):
         log.addHandler(_LogLines())
     log.setLevel(level)
+    COMPILATION_LOG.filters = [_Once()]
+    COMPILATION_LOG.disabled = notes.quiet
 
 
 def show_name(name: object) -> str:
@@ -193,6 +208,7 @@ def progress(*, polled: bool = True) -> Iterator[ShowProgress]:
         polled: Whether it is called often enough for Ctrl-C to wait for the next call; else Ctrl-C stops at once.
     """
     show: ShowProgress
+    watch_compilation()
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _TimeLeft(),
         console=messages, transient=True, disable=notes.quiet or not messages.is_terminal,
@@ -261,19 +277,28 @@ class _Bars:
 
 
 class _Lines:
-    """Print progress as a line now and then, unless notes are suppressed."""
+    """Print progress as a line now and then, at most MAX_LINES per stage, unless notes are suppressed.
+
+    If it is not known how much there is, the time to the next line doubles each time.
+    """
 
     def __init__(self) -> None:
-        self._stage, self._from = "", 0.0
+        self._stage, self._from, self._next = "", 0.0, 0.0
+        self._wait_s = LINE_EVERY_S
         self._begin_s = self._printed_s = time.monotonic()
 
     def __call__(self, stage: str, done: float, total: float) -> None:
         now_s = time.monotonic()
         if stage != self._stage:
             self._stage, self._from, self._begin_s = stage, done, now_s
-        if now_s - self._printed_s < LINE_EVERY_S or notes.quiet:
+            self._next, self._wait_s = done, LINE_EVERY_S
+        if now_s - self._printed_s < self._wait_s or done < self._next or notes.quiet:
             return
         self._printed_s = now_s
+        if total:
+            self._next = done + total / (MAX_LINES - 1)
+        else:
+            self._wait_s *= 2
         rate = (done - self._from) / max(now_s - self._begin_s, 1e-9)
         left = (
             f", {timedelta(seconds=round((total - done) / rate))} left"

@@ -60,6 +60,10 @@ def train(
         _check_run_folder(out, overwrite=overwrite)  # before recordings are read
     from ..results import RunFolder
 
+    if resume is not None and not RunFolder(resume).config.is_file():
+        raise FileError(
+            f"{resume}: no run to resume (expected the folder of a run, with {RunFolder(resume).config.name})"
+        )
     if resume is not None and is_folder(config):
         merged = merge_settings(read_yaml(RunFolder(resume).config), parse_overrides(settings or []))
     elif is_folder(config):
@@ -182,6 +186,8 @@ def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overw
     text = choice.to_yaml()
     if _is_first():
         screen.print(Text(text))
+        for warning in choice.warnings:
+            warn(warning)
         if save is not None:
             write_text(save, text)
             screen.print(f"{save}: these settings; change them, or add KEY=VALUE to the command\n")
@@ -319,7 +325,7 @@ def _print_test(run: TrainingRun) -> None:
     test = run.test
     kind = " (synthetic)" if test.synthetic_test else ""
     fitted = test.correct_before is not None  # without epochs
-    chosen = "" if fitted else f"; epoch {test.chosen_epoch}, chosen on the validation part"
+    chosen = "" if fitted else f"; epoch {test.chosen_epoch}, {run.choice}"
     screen.print(f"test accuracy{kind} {test.accuracy:.1%}, {test.correct} of {test.samples}: {test.data}{chosen}")
     if test.correct_before is not None:
         share = test.correct_before / test.samples

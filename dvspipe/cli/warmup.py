@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from .screen import notes, progress, screen
+from .screen import COMPILATION_LOG, notes, progress, screen
 
 
 def warmup() -> None:
     """Compile what commands would compile when they are first used: some minutes once, seconds afterwards."""
     notes.print("compiling for this version and this kind of CPU")
+    COMPILATION_LOG.disabled = True
     from ..warmup import warm_up
 
     with progress() as show:

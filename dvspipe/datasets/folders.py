@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..config import SettingsTree
 from ..conversion import convert_video, events_from_video, is_video
-from ..errors import DataError, DvspipeError, TruncatedVideoError
+from ..errors import DataError, DvspipeError, TruncatedVideoError, escape_controls
 from ..events import Events, SensorSize, concatenate
 from ..files import is_internal
 from ..formats import FORMATS, Hints, is_prose, is_ros2_folder, open_recording, read, write
@@ -23,6 +23,7 @@ from ..sources import FramingConfig, open_source
 from ..synthesis import GESTURE_SENSOR, GESTURES, is_synthetic
 from ..video import VIDEO_SUFFIXES, is_image_folder, open_video
 from .cache import Cache
+from .pieces import keep_pieces_together
 from .samples import DataSet, Sample, check_groups, divide, version_of_file
 from .source import DataSource
 from .split import apply_split
@@ -214,6 +215,7 @@ def _open_class_folders(
     train = list_class_folders(source, training, classes, sensor)
     test = list_class_folders(source, testing, classes, sensor) if testing else Listing()
     found = train + test
+    samples = keep_pieces_together(source, train.samples, test.samples)
     data = DataSet(
         f"folder {source.root.name}",
         classes,
@@ -221,7 +223,7 @@ def _open_class_folders(
         problems=found.problems,
         warnings=found.warnings,
     )
-    return divide_parts(source, data, train.samples, test.samples)
+    return divide_parts(source, data, samples, test.samples)
 
 
 def open_labelled(source: DataSource) -> DataSet:
@@ -241,7 +243,7 @@ def open_labelled(source: DataSource) -> DataSet:
     )
     sensor = source.config.target or source.sensor or find_sensor(source, train_samples)
     data = DataSet(f"folder {root.name}", classes, sensor)
-    return divide_parts(source, data, train_samples, test_samples)
+    return divide_parts(source, data, keep_pieces_together(source, train_samples, test_samples), test_samples)
 
 
 def _list_spans(source: DataSource, folder: Path) -> list[tuple[str, Sample]]:
@@ -276,7 +278,7 @@ def sample_of_span(source: DataSource, file: Path, span: Span, label: int, senso
 
 def _sample_of_part(source: DataSource, recording: RecordingFile, start_us: int, end_us: int, label: int) -> Sample:
     return Sample(
-        name=f"{recording.path}@{start_us}-{end_us}us",
+        name=escape_controls(f"{recording.path}@{start_us}-{end_us}us"),
         label=label,
         group=source.group_of(recording.path),
         load=partial(recording.load_span, start_us, end_us),
@@ -292,7 +294,7 @@ def _list_samples(source: DataSource, recording: RecordingFile, label: int) -> l
         if len(windows) > 1:
             return [_sample_of_part(source, recording, *window, label) for window in windows]
     whole = Sample(
-        name=str(recording.path),
+        name=escape_controls(str(recording.path)),
         label=label,
         group=source.group_of(recording.path),
         load=recording.load,
@@ -391,7 +393,7 @@ def _leave_out_converted(files: Sequence[Path]) -> list[Path]:
 
 def _find_deeper(folder: Path) -> list[Path]:
     """Return the recordings and videos below a folder in a class folder; none for a file."""
-    if not folder.is_dir() or folder.name.startswith(".") or is_internal(Path(folder.name)):
+    if not folder.is_dir() or is_internal(Path(folder.name)):
         return []
     inside = sorted(folder.iterdir())
     return [found for path in inside for found in ([path] if is_loadable(path) else _find_deeper(path))]
@@ -432,11 +434,7 @@ def divide_parts(
 
 
 def _find_class_folders(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.is_dir() and not path.name.startswith(".") and not is_internal(Path(path.name))
-    )
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_internal(Path(path.name)))
 
 
 def _find_subfolder(root: Path, name: str) -> Path | None:

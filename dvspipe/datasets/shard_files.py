@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import tarfile
 import zipfile
 import zlib
@@ -17,12 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..formats.numpy_file import HEADER_ERRORS, read_npy_header
 
 SPIKES, FACTS = ".npz", ".json"  # suffixes of the two members of each sample
 ARRAY = "spikes"  # its name in the .npz
 COMPRESSION = 1  # spikes are mostly 0; higher levels take ten times as long
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of zip archives: the same spikes are the same bytes
-CORRUPTIONS = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error)
+MOST_DEFLATED = 1032  # bytes that DEFLATE can make of one
+CORRUPTIONS = (*HEADER_ERRORS, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,7 @@ class StoredTensors:
         try:
             with self.shard.path.open("rb") as file:
                 file.seek(self.offset)
-                spikes = _unpack(file.read(self.size))
-            if spikes.dtype != np.dtype(self.shard.dtype) or spikes.shape != self.shard.shape:
-                expected = f"{self.shard.dtype} {list(self.shard.shape)}"
-                raise ValueError(f"found {spikes.dtype} {list(spikes.shape)}, expected {expected}")
-            return spikes
+                return _unpack(file.read(self.size), self.shard.dtype, self.shard.shape)
         except CORRUPTIONS as error:
             raise DataError(f"{self.shard.path}: no spike tensor at byte {self.offset} ({error})") from error
 
@@ -108,6 +107,8 @@ def _find_problem(shard: ShardFile) -> str | None:
         return f"cannot be read ({error.strerror or error})"
     except (tarfile.TarError, DataError) as error:
         return str(error)
+    except (MemoryError, OverflowError):
+        return "corrupted: a header claims more bytes than there are"
     return None if pairs == shard.count else f"{pairs} pairs of {SPIKES} and {FACTS} (expected {shard.count})"
 
 
@@ -146,16 +147,26 @@ def pack_spikes(spikes: NDArray[Any]) -> bytes:
     return content.getvalue()
 
 
-def _unpack(content: bytes) -> NDArray[Any]:
-    """Return the array of `pack_spikes`.
+def _unpack(content: bytes, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return the array of `pack_spikes`; nothing of the size that it claims is allocated before that is checked.
 
     Raises:
-        ValueError: It is something else, also an array of Python objects, whose code may run when it is read.
+        ValueError: It has another dtype or shape, such as Python objects, whose code may run when they are read, or
+            claims more values than its bytes can hold.
     """
-    stored = np.load(io.BytesIO(content), allow_pickle=False)
-    if not isinstance(stored, np.lib.npyio.NpzFile):
-        raise ValueError(f"an array, expected {SPIKES} with {ARRAY}")
-    spikes: NDArray[Any] = stored[ARRAY]
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        info = archive.getinfo(f"{ARRAY}.npy")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"compression {info.compress_type}, expected {zipfile.ZIP_DEFLATED}")
+        with archive.open(info) as member:
+            found_shape, _, found_dtype, start = read_npy_header(member)
+        if found_dtype != np.dtype(dtype) or found_shape != shape:
+            raise ValueError(f"found {found_dtype} {list(found_shape)}, expected {dtype} {list(shape)}")
+        size = start + math.prod(shape) * found_dtype.itemsize
+        if info.file_size != size or size > MOST_DEFLATED * info.compress_size + start:
+            raise ValueError(f"found {info.compress_size} bytes of {info.file_size}, expected {size} bytes compressed")
+        with archive.open(info) as member:
+            spikes: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
     return spikes
 
 

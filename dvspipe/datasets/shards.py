@@ -131,6 +131,8 @@ class ShardIndex(_Model):
                 raise DataError(f"{path}: {shard.file} has {len(shard.samples)} samples (expected {shard.count})")
             if not all(0 <= sample.label < len(found.classes) for sample in shard.samples):
                 raise DataError(f"{path}: {shard.file} has a label that is no class")
+            if not all(s.offset >= 0 and 0 < s.bytes <= shard.bytes - s.offset for s in shard.samples):
+                raise DataError(f"{path}: {shard.file} has a sample outside of its {shard.bytes:,} bytes")
         return found
 
 

@@ -182,6 +182,10 @@ def _columns(packets: list[NDArray[np.void]]) -> Columns:
 
 
 def _decoder(path: Path) -> Any:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise FileError(f"{path}: cannot be opened by faery, since its name is not UTF-8; rename it") from error
     from faery import aedat  # takes 0.2 s, and has no py.typed
 
     return aedat.Decoder(path)

@@ -20,6 +20,7 @@ from ..events import Events, SensorSize
 from .writers import StreamEncoder, accept_all
 
 NPZ_TYPES = {"t": np.int64, "x": np.uint16, "y": np.uint16, "p": np.uint8}
+SIDE_TYPE = np.uint64  # of width and height; eventcv 1.0 reads no other
 NPZ_EVENT_BYTES = 2 * 13  # once in temporary files, once in the archive; deflate makes nothing much longer
 LEVEL = 1  # of ISA-L, whose output is as large as that of zlib's level 1, in a fifth of the time
 THREADS = 2  # t takes as long as x, y and p
@@ -93,7 +94,7 @@ def _begin(path: Path, sensor: SensorSize) -> Iterator[Callable[[Events], None]]
                 column.pack(archive, output, name)
             for name, side in (("width", sensor.width), ("height", sensor.height)):
                 with archive.open(f"{name}.npy", "w") as member:
-                    npy.write_array(member, np.array(side), allow_pickle=False)
+                    npy.write_array(member, np.array(side, SIDE_TYPE), allow_pickle=False)
 
 
 NPZ_ENCODER = StreamEncoder((".npz",), _begin, lambda events, _: NPZ_EVENT_BYTES * len(events), accept_all)

@@ -21,7 +21,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -192,7 +192,7 @@ def _read_array_header(opener: _Opener, where: str) -> _Array:
     """
     with opener() as file:
         try:
-            shape, by_columns, dtype, start = _read_npy_header(file)
+            shape, by_columns, dtype, start = read_npy_header(file)
         except HEADER_ERRORS as error:
             raise FormatError(f"{where}: its header is corrupted ({error})") from error
     if dtype.hasobject:
@@ -205,7 +205,7 @@ def _read_array_header(opener: _Opener, where: str) -> _Array:
     return _Array(opener, where, dtype, shape, start, stop, by_columns and len(shape) == 2)
 
 
-def _read_npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+def read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     """Return shape, whether it is in Fortran order, dtype, and where the data begins, as NumPy's reader finds them."""
     head = io.BytesIO(file.read(npy.MAGIC_LEN + 4 + LONGEST_NPY_HEADER))  # NumPy would read whatever size it finds
     version = npy.read_magic(head)

@@ -41,6 +41,8 @@ KNOWN_SENSORS = tuple(
     )
 )
 
+MAX_COUNTED_EVENTS = 10_000_000  # whose polarities are read though the file says the rest, within a second
+
 VIDEO_MARKS = (
     (4, b"ftyp"),  # MP4, MOV
     (0, b"\x1a\x45\xdf\xa3"),  # Matroska, WebM
@@ -424,7 +426,7 @@ def describe(
         sensor: As in `open_recording`.
         hints: As in `open_recording`.
         read_all: Whether all events are read and checked even if the file has their number and times; only then the
-            fraction of ON events is known for such a file.
+            fraction of ON events is known for such a file if it has more than 10 million events.
         progress: Called as by `Recording.chunks` while events are read.
     """
     recording = open_recording(path, sensor=sensor, hints=hints)
@@ -434,6 +436,9 @@ def describe(
     on: int | None = None
     if extent:
         count, first_us, last_us = extent
+        if count <= MAX_COUNTED_EVENTS:
+            with suppress(FileError):  # which reading the events reports
+                on = count_events(recording.chunks())[1]
     else:
         count, on, first_us, last_us = count_events(recording.chunks(progress=progress))
     duration_us = 0 if first_us is None or last_us is None else last_us - first_us
@@ -469,7 +474,8 @@ def count_events(chunks: Iterable[Events]) -> tuple[int, int, int | None, int | 
 def _events_after(columns: Columns, before_us: int | None, sensor: SensorSize) -> Events:
     """Return the events of a chunk, checked, also against the time of the event before it."""
     if before_us is not None and len(columns.t) and columns.t[0] < before_us:
-        raise EventError(f"event 0 has t = {columns.t[0]} us, before the previous event at {before_us} us", event=0)
+        message = f"event 0 has t = {columns.t[0]} us, before the previous event at {before_us} us"
+        raise EventError(message, event=0, is_unsorted=True)
     return Events.from_owned(*columns, sensor=sensor)
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from ..checkpoint import versions
 from ..errors import FileError
 from ..events import SensorSize
+from ..files import read_bytes
 from ..formats import NO_HINTS, Hints
+from ..labels import MAX_BYTES
 from ..results import Answer, Dependencies, InferenceRun, TimeScores, WindowRow
 from .classifier import Classifier, Prediction
 from .config import InferConfig
@@ -146,9 +148,9 @@ def record_dependencies(source: Path, run: InferenceRun, labels: Path | None, *,
     """
     try:
         status = source.stat()
-        digest = None if labels is None else hashlib.sha256(labels.read_bytes()).hexdigest()
     except OSError as error:
-        raise FileError(f"{error.filename}: cannot be read ({error.strerror})") from error
+        raise FileError(f"{source}: cannot be read ({error.strerror})") from error
+    digest = None if labels is None else hashlib.sha256(read_bytes(labels, MAX_BYTES)).hexdigest()
     return Dependencies(
         source=str(source.resolve()),
         bytes=status.st_size,

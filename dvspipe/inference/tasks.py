@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..conversion import as_paths, find_sources
-from ..errors import FileError, Remedy
+from ..errors import FileError, Remedy, escape_controls
 from ..labels import SUFFIX
 from ..parallel import ALL, Shard
 from ..results import InferenceRun, OutputFolder, RecordingFolder
@@ -58,13 +59,14 @@ def plan_tasks(
             raise FileError(f"{out}: has the recordings of {source}", OTHER_FOLDER)
 
     def is_left_out(path: Path) -> bool:
-        place = path.resolve()
+        place = Path(os.path.realpath(path))  # pathlib raises an error for a link to itself
         return path.name.endswith(SUFFIX) or place == own or own in place.parents or _is_output(path)
 
     is_one = len(sources) == 1 and not sources[0].is_dir()
     noted = None if is_one else out
     tasks: dict[Path, Task] = {}
-    for source, name in find_sources(sources, is_left_out):
+    for source, found in find_sources(sources, is_left_out):
+        name = Path(escape_controls(str(found)))  # it names pictures, which libraries write that take UTF-8 alone
         if out is None:
             tasks[source] = Task(source, name)
             continue

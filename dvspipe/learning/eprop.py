@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from pydantic import JsonValue
 from torch import Tensor, nn
 
 from ..networks import NetworkConfig
@@ -36,12 +37,13 @@ class EProp(OnlineRule):
     """
 
     @classmethod
-    def find_unmet_needs(cls, network: NetworkConfig) -> list[str]:
-        """Return what a network lacks for the rule, with the settings that it needs."""
-        needs, layers = super().find_unmet_needs(network), len(network.channels)
-        if layers != 1:
-            needs.append(f"network.channels = one layer, or rule ottt (found {layers} layers)")
-        return needs
+    def find_unmet_needs(cls, network: NetworkConfig) -> dict[str, JsonValue]:
+        """Return the settings that the rule needs where a network has others, by name: also a single layer."""
+        needs = super().find_unmet_needs(network)
+        if len(network.channels) == 1:
+            return needs
+        padded: dict[str, JsonValue] = {} if network.padded is None else {"network.padded": [network.padded[0]]}
+        return needs | {"network.channels": [network.channels[0]]} | padded
 
     def add_hidden(self, layers: Sequence[Layer], activities: Sequence[Activity], errors: Tensor, _loss: Loss) -> None:
         """Add the gradients of the one spiking layer for some steps."""

@@ -39,6 +39,7 @@ from torch import Tensor, nn
 from ..networks.spike_times import check_shapes, find_undefined
 
 NEWTON_STEPS = 100  # at most; a bisection is used where Newton's step leaves the bracket
+MEAN, DEVIATION = 2.0, 1.0  # of the first weights, times N and its square root, in the sum that reaches the threshold
 Floats = NDArray[np.float64]
 
 
@@ -73,6 +74,8 @@ def eventprop(
 class EventPropLayer(nn.Module):
     """Neurons that spike any number of times; see `eventprop`.
 
+    The first weights of a neuron are random, and their sum is twice what makes it spike if all inputs spike at once.
+
     Args:
         inputs: N.
         neurons: M.
@@ -81,10 +84,11 @@ class EventPropLayer(nn.Module):
         threshold: Potential at which a neuron spikes.
 
     Example:
+        >>> _ = torch.manual_seed(0)
         >>> layers = nn.Sequential(EventPropLayer(3, 5), EventPropLayer(5, 2))
         >>> spikes = layers(torch.tensor([[[0.0, 2.0], [1.0, math.inf], [0.5, 0.7]]]))  # of one recording
-        >>> spikes.shape[:2]
-        torch.Size([1, 2])
+        >>> spikes.shape[:2], bool(spikes.isfinite().any(2).all())
+        (torch.Size([1, 2]), True)
     """
 
     def __init__(
@@ -92,12 +96,24 @@ class EventPropLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.constants = {"tau_mem": tau_mem, "tau_syn": tau_syn, "threshold": threshold}
-        scale = threshold * tau_mem / tau_syn
-        self.weight = nn.Parameter(scale * (1 / inputs + torch.randn(neurons, inputs) / inputs**0.5))
+        drawn = torch.randn(neurons, inputs)
+        spread = DEVIATION / math.sqrt(inputs) * (drawn - drawn.mean(1, keepdim=True))
+        self.weight = nn.Parameter(threshold / largest_response(tau_mem, tau_syn) * (MEAN / inputs + spread))
 
     def forward(self, times: Tensor) -> Tensor:
         """Return the spike times [B, M, S'] for those of the inputs [B, N, S]."""
         return eventprop(times, self.weight, **self.constants)
+
+
+def largest_response(tau_mem: float, tau_syn: float) -> float:
+    """Return the largest potential that an input spike of weight 1 causes.
+
+    Example:
+        >>> round(largest_response(20.0, 5.0), 6)  # 4 ** (-4 / 3), 9.2 ms after the spike
+        0.15749
+    """
+    ratio = tau_syn / tau_mem
+    return math.exp(-1) if math.isclose(ratio, 1, rel_tol=1e-6) else ratio ** (1 / (1 - ratio))
 
 
 class _EventProp(torch.autograd.Function):

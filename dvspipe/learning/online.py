@@ -17,9 +17,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from pydantic import JsonValue
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_input, conv2d_weight
 
+from ..config import write_overrides
 from ..errors import ConfigError
 from ..networks import LeakyReadout, NetworkConfig, SpikingNetwork
 from ..networks.models import Convolution, Linear, StandardisedConvolution, draw_mask
@@ -237,25 +239,26 @@ class OnlineRule(ABC):
     def __init__(self, network: SpikingNetwork, *, keep: float | None = None, steps: int = STEPS) -> None:
         needs = self.find_unmet_needs(network.config)
         if needs:
-            raise ConfigError(f"{type(self).__name__}: needs {', '.join(needs)}")
+            raise ConfigError(f"{type(self).__name__}: needs {write_overrides(needs)}")
         assert isinstance(network.readout, LeakyReadout)
         self.network, self.steps, self.keep = network, steps, keep
         self.readout = network.readout
         self.readout_keep = 1 - network.readout.factor if keep is None else keep
 
     @classmethod
-    def find_unmet_needs(cls, network: NetworkConfig) -> list[str]:
-        """Return what a network lacks for the rule, with the settings that it needs."""
-        needs = (
-            ("kind", "csnn or mlp", network.kind, network.kind in ("csnn", "mlp")),
-            ("norm", "weight", network.norm, network.norm == "weight" or network.kind != "csnn"),
-            ("reset", "subtract", network.reset, network.reset == "subtract"),
-            ("detach_reset", "true", str(network.detach_reset).lower(), network.detach_reset),
-            ("readout", "leaky", network.readout, network.readout == "leaky"),
-            ("tau_syn_s", "null", f"{network.tau_syn_s}", network.tau_syn_s is None),
-            ("learn_tau", "false", str(network.learn_tau).lower(), not network.learn_tau),
-        )
-        return [f"network.{setting} = {needed} (found {found})" for setting, needed, found, met in needs if not met]
+    def find_unmet_needs(cls, network: NetworkConfig) -> dict[str, JsonValue]:
+        """Return the settings that the rule needs where a network has others, by name."""
+        kind = network.kind if network.kind in ("csnn", "mlp") else "csnn"
+        needs: dict[str, JsonValue] = {
+            "kind": kind,
+            "norm": "weight" if kind == "csnn" else network.norm,
+            "reset": "subtract",
+            "detach_reset": True,
+            "readout": "leaky",
+            "tau_syn_s": None,
+            "learn_tau": False,
+        }
+        return {f"network.{name}": value for name, value in needs.items() if getattr(network, name) != value}
 
     @abstractmethod
     def add_hidden(self, layers: Sequence[Layer], activities: Sequence[Activity], errors: Tensor, loss: Loss) -> None:

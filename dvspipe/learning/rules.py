@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from pydantic import JsonValue
+
 from ..networks import NetworkConfig, SpikingNetwork
 from .decolle import Decolle
 from .eprop import EProp
@@ -15,7 +17,7 @@ Rule = Literal["bptt", "readout", "ottt", "sltt", "stllr", "eprop", "decolle"]
 """The name of a rule: backpropagation through time, a fit of the readout, or one that learns forward in time."""
 
 
-ONLINE: Mapping[str, type[OnlineRule]] = {
+ONLINE: Mapping[Rule, type[OnlineRule]] = {
     "ottt": OTTT,
     "sltt": SLTT,
     "stllr": STLLR,
@@ -40,14 +42,14 @@ def build_rule(name: Rule, network: SpikingNetwork, *, steps: int | None = None,
     return Decolle(network, seed=seed, steps=steps) if kind is Decolle else kind(network, steps=steps)
 
 
-def find_unmet_needs(name: Rule, network: NetworkConfig) -> list[str]:
-    """Return what a network lacks for a rule, with the settings that it needs.
+def find_unmet_needs(name: Rule, network: NetworkConfig) -> dict[str, JsonValue]:
+    """Return the settings that a rule needs where a network has others, by name.
 
     Example:
         >>> find_unmet_needs("ottt", NetworkConfig(kind="mlp", reset="subtract"))
-        ['network.detach_reset = true (found false)']
+        {'network.detach_reset': True}
         >>> find_unmet_needs("bptt", NetworkConfig())
-        []
+        {}
     """
     kind = ONLINE.get(name)
-    return kind.find_unmet_needs(network) if kind else []
+    return kind.find_unmet_needs(network) if kind else {}

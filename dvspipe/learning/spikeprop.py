@@ -85,6 +85,8 @@ class SpikePropLayer(nn.Module):
         least_slope: float = 0.1,
     ) -> None:
         super().__init__()
+        if not len(delays):
+            raise ValueError("delays = []: expected at least one, as each is a synapse from every input")
         self.tau, self.threshold, self.least_slope = tau, threshold, least_slope
         self.delays: Tensor
         self.register_buffer("delays", torch.tensor([*delays], dtype=torch.get_default_dtype()))

@@ -27,12 +27,16 @@ class OTTT(OnlineRule):
     Example:
         >>> from dvspipe import SensorSize
         >>> from dvspipe.networks import NetworkConfig
+        >>> _ = torch.manual_seed(0)
         >>> config = NetworkConfig(kind="mlp", channels=(8,), reset="subtract", detach_reset=True)
         >>> network = SpikingNetwork(config, grid=SensorSize(width=4, height=3), classes=2, dt=1e-3)
-        >>> spikes = torch.randint(0, 2, (1000, 5, 2, 3, 4), dtype=torch.uint8)
+        >>> spikes = torch.randint(0, 2, (200, 5, 2, 3, 4), dtype=torch.uint8)
         >>> optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
         >>> outputs = OTTT(network).learn(spikes, lambda y: y.mean(0)[:, 0].sum())  # any loss that is a mean over steps
         >>> optimiser.step()
+        >>> after, _ = network(spikes)
+        >>> bool(after.mean(0)[:, 0].sum() < outputs.mean(0)[:, 0].sum())
+        True
     """
 
     def add_hidden(self, layers: Sequence[Layer], activities: Sequence[Activity], errors: Tensor, _loss: Loss) -> None:

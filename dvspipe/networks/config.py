@@ -8,6 +8,8 @@ from pydantic import Field, JsonValue, model_validator
 
 from ..config import TARGET_PATTERN, Settings
 
+MAX_LAYERS = 64  # a file of others may name any number
+
 NetworkKind = Literal["csnn", "sew", "plif", "mlp", "stdp", "first_spike", "module"]
 """The architecture; see `NetworkConfig.kind`."""
 Reset = Literal["zero", "subtract"]
@@ -62,12 +64,15 @@ class NetworkConfig(NeuronConfig):
     `classes` (their number), `dt` (length of a time step in seconds) and `steps` get these values."""
     call: ModuleCall = "sequence"
     """`module`: how the network is called, and where its state is. `sequence`: with all steps [T, B, C, H, W], and
-    returns [T, B, K] or [B, K]. `sequence_state`: with all steps and the state before them or None, and returns the
-    output and the state after them, as Norse's `LIF`. `step_state`: with each step [B, C, H, W] and the state, and
-    returns the output [B, K] and the state, as Norse's `SequentialState` of cells. `step`: with each step, and has its
-    state inside, which is reset before each recording, as snnTorch's `Leaky(init_hidden=True)`. Of several outputs
-    without a state, the first counts."""
-    channels: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(default=(12, 64), min_length=1)
+    returns [T, B, K] or [B, K], as SpikingJelly's multi-step modules; a state inside is reset before each call.
+    `sequence_state`: with all steps and the state before them or None, and returns the output and the state after them,
+    as Norse's `LIF`. `step_state`: with each step [B, C, H, W] and the state, and returns the output [B, K] and the
+    state, as Norse's `SequentialState` of cells. `step`: with each step, and has its state inside, which is reset
+    before each recording, as snnTorch's `Leaky(init_hidden=True)`. Of several outputs without a state, the first
+    counts."""
+    channels: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
+        default=(12, 64), min_length=1, max_length=MAX_LAYERS
+    )
     """Channels of each block."""
     kernel: int = Field(default=5, ge=1, le=11)
     """Side of the convolution kernels in pixels, odd."""

@@ -136,7 +136,7 @@ class ModuleNetwork(Network):
         self.module, self.call, self.classes, self.name = module, call, classes, name
         self.streams = call.endswith("_state")
         self._structure: object = None  # a state, with ... in the places of its tensors
-        self._resets = [reset for part in module.modules() if (reset := _find_reset(part))] if call == "step" else []
+        self._resets = [] if self.streams else _find_resets(module)
         if call == "step" and not self._resets:
             raise ConfigError(
                 f"{name}: has no state to reset (expected modules with {' or '.join(RESETS)} for network.call = step)"
@@ -160,7 +160,10 @@ class ModuleNetwork(Network):
     def _run(self, spikes: Tensor, state: Any) -> tuple[object, Any]:
         """Return the output and the state of the module."""
         if self.call == "sequence":
-            return _first(self.module(spikes)), ()
+            self._reset()
+            output = _first(self.module(spikes))
+            self._reset()
+            return output, ()
         if self.call == "sequence_state":
             return self._pair(self.module(spikes, state))
         outputs = []
@@ -265,9 +268,31 @@ def _check_module(module: object, name: str) -> None:
             raise ConfigError(f"{name}: its {key} is of type {kind}, which cannot be stored (expected real numbers)")
 
 
-def _find_reset(part: nn.Module) -> Any:
-    """Return what clears the state inside a module itself; None if it has none."""
-    return next((found for name in RESETS if callable(found := getattr(part, name, None))), None)
+def _find_resets(module: nn.Module) -> list[Callable[[], object]]:
+    """Return what clears the states inside a module, as SpikingJelly's `functional.reset_net` does.
+
+    A method that fails without arguments, or changes weights, is for something else in spite of its name.
+    """
+    found = (
+        next((each for name in RESETS if callable(each := getattr(part, name, None))), None)
+        for part in module.modules()
+    )
+    return [reset for reset in found if reset is not None and _clears_state(module, reset)]
+
+
+def _clears_state(module: nn.Module, reset: Callable[[], object]) -> bool:
+    """Call a method; return whether it works and leaves the weights as they are, which are restored if not."""
+    weights = [each for each in module.parameters() if not isinstance(each, nn.UninitializedParameter)]
+    before = [each.detach().clone() for each in weights]
+    try:
+        reset()
+    except Exception:
+        return False
+    kept = all(map(torch.equal, weights, before))
+    with torch.no_grad():
+        for each, value in zip(weights, before, strict=True):
+            each.copy_(value)
+    return kept
 
 
 def _first(returned: object) -> Any:

@@ -131,7 +131,7 @@ def write_page(path: Path, template: str, **values: object) -> Path:
         FileError: The page cannot be written, or a picture cannot be read.
     """
     pieces = environment().get_template(template).generate(**values)
-    with write_beside(path) as beside, beside.open("w", encoding="utf-8") as page:
+    with write_beside(path) as beside, beside.open("w", encoding="utf-8", errors="backslashreplace") as page:
         page.writelines(pieces)
     return path
 

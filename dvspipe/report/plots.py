@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from ..errors import ConfigError, FileError
+from ..errors import ConfigError, FileError, escape_controls
 from ..events import Events, SensorSize, concatenate
 from .config import PreviewColours
 from .style import (
@@ -148,7 +148,7 @@ def _draw_xyt(source: EventSource, inks: _Inks, title: str) -> Figure:
     legend.set_bbox_to_anchor((1, 1), figure.transFigure)
     heading = f"{title}\nEvents in space and time".strip() + _describe_sample(len(events), source)
     _crop(figure, axes, heading_in=0.5)
-    figure.text(0.02, 0.98, heading, va="top", fontsize=10, color=INK, parse_math=False)
+    figure.text(0.02, 0.98, escape_controls(heading), va="top", fontsize=10, color=INK, parse_math=False)
     return figure
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 
+from ..errors import escape_controls
 from ..files import write_beside
 
 if TYPE_CHECKING:  # matplotlib is imported when something is drawn
@@ -98,7 +99,7 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
 
     figure = Chart(figsize=(width, height + (0.3 if title else 0)), layout="constrained", facecolor="white")
     if title:
-        figure.suptitle(title, fontsize=10, color=INK, parse_math=False)
+        figure.suptitle(escape_controls(title), fontsize=10, color=INK, parse_math=False)
     return figure
 
 

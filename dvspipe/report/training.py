@@ -61,6 +61,7 @@ def write_training_page(run: TrainingRun, previews: Sequence[tuple[str, Path]] =
         heading=test.title,
         kind=test.kind_of_data,
         test=test,
+        choice=run.choice,
         interval=wilson_interval(test.correct, test.samples),
         classifiers=_classifier_table(test),
         previews=shown,

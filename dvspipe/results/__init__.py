@@ -30,7 +30,7 @@ from .inference import (
     SegmentRow,
     WindowRow,
 )
-from .manifest import Entry, Manifest, ManifestRow, ManifestSummary
+from .manifest import Entry, Manifest, ManifestRow, ManifestSummary, name_input
 from .scores import Scores, TimeScores, WrongPrediction, add_scores, calibration_error, wilson_interval
 from .shipped import ShippedRecord, ShippedScore
 from .tables import Record, Row, read_rows, write_rows
@@ -43,6 +43,7 @@ from .training import (
     RunFolder,
     TestResult,
     TrainingRun,
+    find_best,
 )
 
 __all__ = [
@@ -89,6 +90,8 @@ __all__ = [
     "add_layers",
     "add_scores",
     "calibration_error",
+    "find_best",
+    "name_input",
     "operation_energy_pj",
     "read_rows",
     "wilson_interval",

@@ -15,7 +15,7 @@ from ..errors import FileError, Remedy
 from ..files import REPLACE
 from .activity import LayerActivity
 from .scores import TimeScores
-from .tables import Record, Row, read_rows, write_rows
+from .tables import FileText, Record, Row, read_rows, write_rows
 
 KEEP = Remedy("out", "OTHER_FOLDER", "keep it")
 
@@ -75,7 +75,7 @@ class InferenceRun(Record):
 class Dependencies(Record):
     """What the answer for a recording depends on; if that has changed, the recording is classified again."""
 
-    source: str
+    source: FileText
     """Absolute path of the recording."""
     bytes: int
     """Its size."""
@@ -182,6 +182,23 @@ class LookRow(Record):
         return f"{self.width}x{self.height}{self.left:+d}{self.top:+d}"
 
 
+def describe_look(look: LookRow, picture_width: int, *, follows: bool) -> str:
+    """Return a part of a picture in words.
+
+    Args:
+        look: The part.
+        picture_width: Columns of the picture.
+        follows: Whether the part follows someone who moves.
+
+    Example:
+        >>> describe_look(LookRow(t_us=None, left=53, top=-4, width=82, height=82), 160, follows=True)
+        'the person in the middle, 82 px high (82x82+53-4)'
+    """
+    middle = (look.left + look.width / 2) / picture_width
+    side = "at the left" if middle < 1 / 3 else "at the right" if middle > 2 / 3 else "in the middle"
+    return f"the {'person' if follows else 'part'} {side}, {look.height} px high ({look})"
+
+
 class Answer(Row):
     """answer.json, a line of predictions.jsonl and a row of predictions.csv: what a recording shows."""
 
@@ -189,9 +206,9 @@ class Answer(Row):
         "file", "label", "class", "probability", "certain", "events", "windows", "segments", "duration_s", "region",
     )  # fmt: skip
 
-    file: str
+    file: FileText
     """The recording."""
-    folder: str
+    folder: FileText
     """Its folder below the output folder."""
     label: int
     """The most probable class."""
@@ -246,8 +263,10 @@ class Answer(Row):
 
     @property
     def place(self) -> str:
-        """The first part that the network looked at, and whether it moves, for tables."""
-        return f"{self.region}, moves" if len(self.looked_at) > 1 else self.region
+        """The first part that the network looked at, in words, for tables; empty if it is not known."""
+        if not self.looked_at or not self.picture:
+            return self.region
+        return describe_look(self.looked_at[0], int(self.picture.partition("x")[0]), follows=len(self.looked_at) > 1)
 
     @property
     def is_complete(self) -> bool:

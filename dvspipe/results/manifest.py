@@ -7,16 +7,20 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from ..errors import DvspipeError, FileError
-from ..files import MANIFEST
-from .tables import Record
+from ..errors import DvspipeError, FileError, escape_controls
+from ..files import MANIFEST, read_bytes
+from .tables import FileText, Record
+
+CLOCK_STEP_S = 1e-6
+LAST_S = 253_402_300_800.0  # the year 10000, in seconds since 1970
 
 log = logging.getLogger(__name__)
 
@@ -24,23 +28,23 @@ log = logging.getLogger(__name__)
 class ManifestRow(Record):
     """A line of .manifest/HOST-PID.jsonl: an input at one time."""
 
-    input: str
+    input: FileText
     """Absolute path of the video or recording."""
     bytes: int
     """Its size; 0 if it cannot be read."""
     settings: str
     """Digest of the settings of the work."""
-    output: str
+    output: FileText
     """What is made of it, relative to the output folder."""
     status: Literal["started", "done", "failed"]
     """`started` without a later row: it is being worked on, or the worker was killed."""
-    at: float
-    """Time of the row, in seconds since 1970."""
-    seconds: float = 0.0
+    at: float = Field(ge=0, le=LAST_S)
+    """Time of the row, in seconds since 1970; not before the rows that its process found, whatever the clock says."""
+    seconds: float = Field(default=0.0, ge=0, le=LAST_S)
     """How long the work took."""
     events: int | None = None
     """Number of events; None if it is not known, as for an output whose worker was killed after it was complete."""
-    error: str | None = None
+    error: FileText | None = None
     """Why it failed."""
 
 
@@ -112,20 +116,20 @@ class Manifest:
         """
         begin_s, entry = time.monotonic(), Entry()
         row = ManifestRow(
-            input=str(source.absolute()),
+            input=name_input(source),
             bytes=_size(source),
             settings=settings,
             output=str(target.relative_to(self.out)),
             status="started",
-            at=time.time(),
+            at=_clock(self.folder).now_s(),
         )
         self._append(row)
         try:
             yield entry
         except DvspipeError as error:
-            self._append(_ended(row, "failed", begin_s, error=error.message))
+            self._append(self._ended(row, "failed", begin_s, error=escape_controls(error.message)))
             raise
-        self._append(_ended(row, "done", begin_s, events=entry.events))
+        self._append(self._ended(row, "done", begin_s, events=entry.events))
 
     def finish(self, sources: Iterable[Path]) -> None:
         """Append that inputs are done whose worker was killed after their output was complete.
@@ -135,9 +139,9 @@ class Manifest:
         """
         rows = self.read() if self.folder.is_dir() else {}
         for source in sources:
-            row = rows.get(str(source.absolute()))
+            row = rows.get(name_input(source))
             if row is not None and row.status == "started":
-                self._append(row.model_copy(update={"status": "done", "at": time.time()}))
+                self._append(row.model_copy(update={"status": "done", "at": _clock(self.folder).now_s()}))
 
     @property
     def folder(self) -> Path:
@@ -182,17 +186,43 @@ class Manifest:
 
     def _rows(self) -> list[ManifestRow]:
         rows = []
-        for path in self._files():
-            try:
-                lines = path.read_bytes().splitlines()
-            except OSError as error:
-                raise FileError(f"{path}: cannot be read ({error.strerror})") from error
-            for number, line in enumerate(lines, start=1):
-                try:
-                    rows.append(ManifestRow.model_validate_json(line))
-                except ValidationError:  # its process was killed while it wrote
-                    log.warning("%s: line %d is not complete, skipped", path, number)
+        for where, row in self.read_lines():
+            if row is None:  # its process was killed while it wrote
+                log.warning("%s is not complete or not valid, skipped", where)
+            else:
+                rows.append(row)
         return rows
+
+    def read_lines(self) -> Iterator[tuple[str, ManifestRow | None]]:
+        """Yield the place of each line, and its row; None if it is not complete or not valid.
+
+        Raises:
+            FileError: There is no manifest, or it cannot be read.
+        """
+        for path in self._files():
+            for number, line in enumerate(read_bytes(path).splitlines(), start=1):
+                try:
+                    row = ManifestRow.model_validate_json(line)
+                except ValidationError:
+                    yield f"{path}: line {number}", None
+                else:
+                    yield f"{path}: line {number}", row
+
+    def _ended(
+        self,
+        row: ManifestRow,
+        status: Literal["done", "failed"],
+        begin_s: float,
+        *,
+        events: int | None = None,
+        error: str | None = None,
+    ) -> ManifestRow:
+        return row.model_copy(
+            update={
+                "status": status, "at": _clock(self.folder).now_s(), "seconds": round(time.monotonic() - begin_s, 3),
+                "events": events, "error": error,
+            }
+        )  # fmt: skip
 
     def _append(self, row: ManifestRow) -> None:
         """Append a row to the file of this process; if that fails, the output is still good, so it is a warning."""
@@ -214,24 +244,38 @@ class Manifest:
             log.warning("%s: cannot be written (%s)", path, error.strerror)
 
 
+def name_input(source: Path) -> str:
+    """Return the name by which a manifest knows an input: its absolute path, as it can be written."""
+    return escape_controls(str(source.absolute()))
+
+
 def _last_rows(rows: Iterable[ManifestRow]) -> dict[str, ManifestRow]:
     return {row.input: row for row in sorted(rows, key=lambda row: (row.at, row.status != "started"))}
 
 
-def _ended(
-    row: ManifestRow,
-    status: Literal["done", "failed"],
-    begin_s: float,
-    *,
-    events: int | None = None,
-    error: str | None = None,
-) -> ManifestRow:
-    return row.model_copy(
-        update={
-            "status": status, "at": time.time(), "seconds": round(time.monotonic() - begin_s, 3), "events": events,
-            "error": error,
-        }
-    )  # fmt: skip
+class _Clock:
+    """The time of rows, which never goes back in a process.
+
+    Args:
+        newest_s: The newest time that the process found in the manifest, in seconds since 1970.
+    """
+
+    def __init__(self, newest_s: float) -> None:
+        self._newest_s = newest_s
+
+    def now_s(self) -> float:
+        """Return the time, later than all before it."""
+        self._newest_s = max(time.time(), self._newest_s + CLOCK_STEP_S)
+        return self._newest_s
+
+
+@lru_cache
+def _clock(folder: Path) -> _Clock:
+    """Return the clock of this process for a manifest."""
+    newest_s = 0.0
+    with suppress(FileError):  # there is none yet; one that cannot be read is reported when it is written
+        newest_s = max((row.at for _, row in Manifest(folder.parent).read_lines() if row is not None), default=0.0)
+    return _Clock(newest_s)
 
 
 def _size(source: Path) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import computed_field, model_validator
 
-from .tables import Record
+from .tables import FileText, Record
 
 CALIBRATION_BINS = 15
 Counts = tuple[tuple[int, ...], ...]
@@ -55,7 +55,7 @@ def calibration_error(count: ArrayLike, confidence: ArrayLike, correct: ArrayLik
 class WrongPrediction(Record):
     """A recording whose predicted class is not its class."""
 
-    name: str
+    name: FileText
     """The recording, or the part of it."""
     label: str
     """Its class."""

@@ -6,14 +6,17 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Self, TypeVar
+from typing import Annotated, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from ..errors import FileError, FormatError, escape_controls
 from ..files import read_bytes, write_text
 
 Cell = str | int | float | bool | None
+
+FileText = Annotated[str, AfterValidator(escape_controls)]
+"""The name of a file, or a text that contains one; control characters and bytes outside UTF-8 are escaped."""
 
 
 class Record(BaseModel):

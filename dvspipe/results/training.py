@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -172,6 +174,11 @@ class EpochRow(Row):
         return (self.val_accuracy, -self.val_loss) > (other.val_accuracy, -other.val_loss)
 
 
+def find_best(rows: Sequence[EpochRow]) -> EpochRow:
+    """Return the epoch with the best validation result, the first of equals."""
+    return reduce(lambda best, row: row if row.is_better_than(best) else best, rows)
+
+
 class BaselineResult(Record):
     """How a ReLU network of the same shape on the sum of the steps does on the same test part."""
 
@@ -188,7 +195,7 @@ class BaselineResult(Record):
 
 
 FindingKind = Literal[
-    "copies", "untested", "outside", "silent", "saturated", "unconverged", "updates", "counting", "overfitted",
+    "copies", "few", "untested", "outside", "silent", "saturated", "unconverged", "updates", "counting", "overfitted",
     "validation",
 ]  # fmt: skip
 """What is wrong with a run; see `training.diagnosis`."""
@@ -254,7 +261,9 @@ class TestResult(Scores):
 
     @property
     def settings_to_try(self) -> tuple[str, ...]:
-        """The first settings to try, KEY=VALUE."""
+        """The first settings to try, KEY=VALUE; none while a class has too few recordings, which no setting helps."""
+        if any(finding.kind == "few" for finding in self.findings):
+            return ()
         first: dict[str, str] = {}
         for setting in (each for finding in self.findings for each in finding.settings):
             key, equals, _ = setting.partition("=")
@@ -292,8 +301,19 @@ class TrainingRun(Shown):
 
     @property
     def checkpoint(self) -> Path:
-        """The weights of the epoch that was best on the validation part."""
+        """The weights of the epoch that was chosen on the validation part."""
         return self.folder.best
+
+    @property
+    def choice(self) -> str:
+        """How the epoch was chosen, in words that follow its number."""
+        best = find_best(self.epochs)
+        if best.epoch == self.test.chosen_epoch:
+            return "chosen on the validation part"
+        return (
+            f"the latest that the few validation recordings do not show to be worse than epoch {best.epoch} "
+            f"({self.test.val_accuracy:.1%} and {best.val_accuracy:.1%} of them right)"
+        )
 
     def plot(self) -> Figure:
         """Return loss, accuracy and spike rates over epochs as a matplotlib figure, which a notebook shows.

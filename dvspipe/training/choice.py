@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from ..parallel import Progress, ignore_progress
 from ..sources import FramingConfig
 from .config import TrainConfig
 from .framing import adopt_framing, choose_framing
+from .rule_choice import CHANNELS, choose_for_rule, fit_to_data
 
 LONG_US = 3_000_000  # longer recordings are cut into windows
 WINDOW_US = 1_500_000  # of long recordings: a gesture of DVS128 Gesture repeats within it
@@ -34,7 +35,8 @@ FEWEST_STEPS = 5
 FEW = 200  # recordings, of which more are held out, and which are varied
 GROUP_PATTERNS = (r"^[^_\W]+(?=[_-])", r"^[A-Za-z]+\d+")
 MIN_GROUPS = 3
-LISTED = 3  # unusable recordings
+LISTED = 3  # unusable recordings, or the smallest and the largest sensors
+SAME_SENSOR = 0.75  # a guess from events, where files do not name the sensor, is seldom smaller
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,13 @@ class Choice:
 
     Args:
         settings: Those that were chosen or given; the others have their defaults.
-        reasons: Why, by group of settings.
+        reasons: Why, by group of settings; a line for each decision.
+        warnings: What the recordings may teach a network that is not meant, a line each.
     """
 
     settings: SettingsTree
     reasons: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
 
     @property
     def config(self) -> TrainConfig:
@@ -59,7 +63,7 @@ class Choice:
         lines = []
         for key, value in self.settings.items():
             if key in self.reasons:
-                lines.append(f"# {self.reasons[key]}")
+                lines += [f"# {reason}" for reason in self.reasons[key].splitlines()]
             lines.append(yaml.safe_dump({key: value}, sort_keys=False, width=120).rstrip())
         return "\n".join(lines) + "\n"
 
@@ -90,10 +94,11 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
     given = given or {}
     name = re.sub(r"[^\w.-]+", "-", Path(root).resolve().name).strip("-.") or "run"
     settings = merge_settings({"name": name, "data": folder_settings(Path(root))}, given)
-    config = build(TrainConfig, settings, str(root))
+    needed = merge_settings(choose_for_rule(settings).settings, settings)
+    config = build(TrainConfig, needed, str(root))
     framing, why = _choose_framing(config, progress)
     settings = merge_settings({"data": framing}, settings)
-    config = build(TrainConfig, settings, str(root))
+    config = build(TrainConfig, merge_settings({"data": framing}, needed), str(root))
     opened = open_dataset(config.data, config.seed, config.bins)
     measured = measure(opened, progress)
     unusable = [each.problems[0] for each in measured if not each.events]
@@ -102,7 +107,7 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
         raise DataError(f"{root}: {len(unusable)} of {len(measured)} recordings cannot be used, remove them: {listed}")
     if config.init is not None:
         settings = merge_settings(_settings_of(config.init), settings)
-    chosen, reasons = _choose(opened, measured, config, settings.get("bins"))
+    chosen, reasons = _choose(opened, measured, config, settings)
     if config.init is not None:
         reasons |= dict.fromkeys(("bins", "network"), f"as in {config.init}")
     if framing:
@@ -119,7 +124,27 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
     for group, values in given.items():
         if group in reasons and isinstance(values, dict):
             reasons[group] += f" (given: {', '.join(f'{group}.{key}' for key in values)})"
-    return Choice(merged, reasons)
+    return Choice(merged, reasons, tuple(_compare_sensors(str(root), opened, measured)))
+
+
+def _compare_sensors(name: str, opened: DataSet, measured: Sequence[Measurement]) -> Iterator[str]:
+    """Yield a warning if classes come from sensors of different sizes, which then tell them apart."""
+    largest: dict[str, SensorSize] = {}
+    for each in measured:
+        label = opened.classes[each.label]
+        largest[label] = max(largest.get(label, each.sensor), each.sensor, key=_longer_side)
+    sides = [_longer_side(size) for size in largest.values()]
+    if min(sides) < SAME_SENSOR * max(sides):
+        listed = [f"{label} {size}" for label, size in sorted(largest.items(), key=lambda pair: _longer_side(pair[1]))]
+        shown = ", ".join(listed if len(listed) <= 2 * LISTED else [*listed[:LISTED], "...", *listed[-LISTED:]])
+        yield (
+            f"{name}: classes come from sensors of different sizes, so a network can learn the size instead of what "
+            f"moves ({shown}); record all classes with one sensor, or train them apart"
+        )
+
+
+def _longer_side(size: SensorSize) -> int:
+    return max(size.width, size.height)
 
 
 def _choose_framing(config: TrainConfig, progress: Progress | None) -> tuple[SettingsTree, str]:
@@ -159,7 +184,7 @@ def _settings_of(checkpoint: str) -> SettingsTree:
 
 
 def _choose(
-    opened: DataSet, measured: Sequence[Measurement], config: TrainConfig, given_bins: JsonValue
+    opened: DataSet, measured: Sequence[Measurement], config: TrainConfig, given: SettingsTree
 ) -> tuple[SettingsTree, dict[str, str]]:
     """Return settings and reasons."""
     durations = np.array([each.duration_us or 0 for each in measured])
@@ -167,7 +192,7 @@ def _choose(
     is_long = config.data.kind == "folder" and float(np.quantile(durations, 0.9)) > LONG_US
     span_us = float(min(WINDOW_US, np.median(durations)) if is_long else np.quantile(durations, 0.9))
     rate_hz = float(np.median([each.events / max(1, each.duration_us or 0) * 1e6 for each in measured]))
-    bins = _choose_bins(config.data.window_us or span_us, rate_hz, sensor, given_bins)
+    bins = _choose_bins(config.data.window_us or span_us, rate_hz, sensor, given.get("bins"))
     window_us, step_s = bins.window_us, bins.step_us * 1e-6
     samples = len(opened.train) + len(opened.validation) + (0 if opened.fixed_test else len(opened.test))
     if is_long:
@@ -177,7 +202,8 @@ def _choose(
         data |= {"window_us": window_us}
         why += f"; recordings of up to {durations.max() / 1e6:.1f} s are cut into windows"
     held_out = 1 - (1 - (0 if opened.fixed_test else config.data.test)) * (1 - _validation(samples))
-    optimiser, updates = _choose_optimiser(math.ceil(samples * (1 - held_out)))
+    trained = math.ceil(samples * (1 - held_out))
+    optimiser, updates = _choose_optimiser(trained)
     augment: SettingsTree = {"flip_polarity": True} if samples < FEW and bins.polarity != "merged" else {}
     seconds = f"{durations.min() / 1e6:.2f} to {durations.max() / 1e6:.2f} s"
     reasons = {
@@ -190,7 +216,7 @@ def _choose(
         "optimiser": f"chosen for about {updates} updates of the weights",
     }
     network: SettingsTree = {
-        "channels": [16, 32, 64],
+        "channels": list(CHANNELS),
         "kernel": 3,
         "tau_mem_s": round(2 * step_s, 6),
         "tau_readout_s": round(window_us / 2 * 1e-6, 6),
@@ -198,7 +224,11 @@ def _choose(
     }
     chosen_bins: SettingsTree = {"steps": bins.steps, "step_us": bins.step_us, "downsample": bins.downsample}
     chosen: SettingsTree = {"data": data, "bins": chosen_bins, "network": network, "augment": augment}
-    return {name: group for name, group in (chosen | {"optimiser": optimiser}).items() if group}, reasons
+    groups: SettingsTree = {name: group for name, group in (chosen | {"optimiser": optimiser}).items() if group}
+    by_rule = fit_to_data(
+        choose_for_rule(given), given, samples=trained, window_us=window_us, grid=bins.grid(sensor)
+    )  # fmt: skip
+    return by_rule.apply(groups, reasons)
 
 
 def _choose_bins(span_us: float, rate_hz: float, sensor: SensorSize, given: JsonValue) -> BinConfig:
@@ -225,7 +255,13 @@ def _choose_data(opened: DataSet, sensor: SensorSize, samples: int) -> tuple[Set
         data |= {"sensor": str(sensor)}
     group = find_group_pattern(opened.samples)
     if group is None:
-        why = "each recording is a group of its own: the names of the files show no person or source"
+        shown = "the names of the files show no person or source"
+        is_cut = len({sample.group for sample in opened.samples}) < len({sample.file for sample in opened.samples})
+        why = (
+            f"the pieces of a film are one group; {shown}"
+            if is_cut
+            else f"each recording is a group of its own: {shown}"
+        )
     else:
         data |= {"group": group}
         found = (re.search(group, sample.file.name) for sample in opened.samples if sample.file)

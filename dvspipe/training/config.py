@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
-from ..config import NAME_PATTERN, Settings
+from ..config import NAME_PATTERN, Settings, write_overrides
 from ..datasets import AugmentConfig, DataConfig
 from ..encoding import BinConfig
+from ..errors import ConfigError, Remedy
 from ..learning import Rule, StdpConfig, find_unmet_needs
 from ..networks import NetworkConfig
 
@@ -61,6 +62,14 @@ class OptimiserConfig(Settings):
     """Number of epochs without a better validation result after which training stops; None: never."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Precision of convolutions and linear layers on a GPU; the neurons always use float32."""
+
+    @field_validator("rule", mode="before")
+    @classmethod
+    def _refuse_kind_as_rule(cls, rule: object) -> object:
+        """Refuse rules that come with a network of their own."""
+        if rule in ("stdp", "first_spike"):
+            raise ConfigError(f"optimiser.rule = {rule}: is a kind of network", Remedy("network.kind", rule))
+        return rule
 
 
 class TrainConfig(Settings):
@@ -137,16 +146,11 @@ class TrainConfig(Settings):
             )
         if optimiser.rule in ("bptt", "readout"):
             return
+        others: dict[str, JsonValue] = {"loss": "each_step", "truncate": None, "precision": "float32"}
         needs = find_unmet_needs(optimiser.rule, self.network)
-        for setting, needed, found in (
-            ("loss", "each_step", optimiser.loss),
-            ("truncate", "null", "null" if optimiser.truncate is None else str(optimiser.truncate)),
-            ("precision", "float32", optimiser.precision),
-        ):
-            if needed != found:
-                needs.append(f"optimiser.{setting} = {needed} (found {found})")
+        needs |= {f"optimiser.{name}": value for name, value in others.items() if getattr(optimiser, name) != value}
         if needs:
-            raise ValueError(f"optimiser.rule = {optimiser.rule}: needs {', '.join(needs)}")
+            raise ValueError(f"optimiser.rule = {optimiser.rule}: needs {write_overrides(needs)}")
 
     def _check_readout(self) -> None:
         if self.init is None:

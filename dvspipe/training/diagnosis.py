@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -60,6 +61,7 @@ def diagnose(outcome: Outcome) -> tuple[Finding, ...]:
     """Return what limits the result of a run, the most important first; nothing if nothing does."""
     found = (
         find_copies(outcome.data),
+        _find_few(outcome.data),
         _find_untested(outcome),
         find_outside(outcome.counts, outcome.config),
         _find_rates(outcome),
@@ -108,6 +110,17 @@ def find_outside(counts: Sequence[BinCounts], config: TrainConfig) -> Iterator[F
         + " and are not used; data.window_us cuts longer recordings into several samples",
         settings=settings,
     )
+
+
+def _find_few(data: DataSet) -> Iterator[Finding]:
+    counts = Counter(sample.label for sample in data.samples)
+    few = [f"{data.classes[label]} ({count})" for label, count in sorted(counts.items()) if count <= FEWEST_DRAWN]
+    if few:
+        yield Finding(
+            kind="few",
+            text=f"too few recordings of {_list(few)} to train and test with: record more before you change settings",
+            settings=("data.root",),
+        )
 
 
 def _find_untested(outcome: Outcome) -> Iterator[Finding]:

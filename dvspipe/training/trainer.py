@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,7 +25,7 @@ from ..networks import (
     find_norms,
     watch_rates,
 )
-from ..results import EpochRow, RunFolder, wilson_interval, write_rows
+from ..results import EpochRow, RunFolder, find_best, wilson_interval, write_rows
 from .callback import TrainingCallback
 from .config import OptimiserConfig, TrainConfig
 from .diagnosis import SATURATED_RATE
@@ -349,11 +349,6 @@ def is_over(settings: OptimiserConfig, rows: Sequence[EpochRow]) -> bool:
     """Return whether a training ends: all epochs are run, or `optimiser.patience` of them were no better."""
     waited = len(rows) - find_best(rows).epoch if rows else 0
     return len(rows) >= settings.epochs or (settings.patience is not None and waited >= settings.patience)
-
-
-def find_best(rows: Sequence[EpochRow]) -> EpochRow:
-    """Return the epoch with the best validation result, the first of equals."""
-    return reduce(lambda best, row: row if row.is_better_than(best) else best, rows)
 
 
 def choose_epoch(rows: Sequence[EpochRow], validated: int) -> EpochRow:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...errors import EventError
+from ...errors import EventError, escape_controls
 from ...events import LATEST_US, Events, SensorSize
 from ..writers import Compression, WriteOptions, Writer
 from .chunked_file import ChunkedFile
@@ -72,7 +72,7 @@ class EventWriter(Writer):
             "format": "dsec",
             "version": version("dvspipe"),
             "t_unit": "us",
-            "source": source,
+            "source": escape_controls(source),
             "settings": json.dumps(dict(settings or {})),
         }
         self._types = COLUMN_TYPES | ({"noise": np.uint8} if labelled else {})

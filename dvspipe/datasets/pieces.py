@@ -1,0 +1,173 @@
+"""Pieces of one film or recording, which are kept in the same part of a data set.
+
+The name of a file alone says nothing: `clip_01.mp4` and `clip_02.mp4` may show different people. So two files are
+pieces only if their names have consecutive numbers and the second continues what the first shows.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DvspipeError, count_noun
+from ..formats import Hints
+from ..formats.recordings import open_source
+from ..video import VideoEnds, is_video_name, read_video_ends
+from .samples import Sample
+from .source import DataSource
+
+NUMBERED = re.compile(r"(.*?)(\d{1,9})(\D*)")
+MAX_SEPARATE_PAIRS = 10  # a numbered series whose first pairs do not continue is not examined further
+MAX_GAP_US = 100_000  # between the last event of a piece and the first of the next
+# All of 48 pairs of pieces, cut from 7 films and compressed again, are below both, at most 0.61 and 2.7; of the pairs
+# of different films, one is below the first, with 0.62, and it has 13.5 of the second.
+MAX_SHARE = 0.7  # of the difference between two beginnings, or two ends, that a continued picture may have
+MAX_STEPS = 3.0  # the same, in differences between two consecutive pictures
+
+log = logging.getLogger(__name__)
+
+
+def keep_pieces_together(source: DataSource, samples: Sequence[Sample], test: Sequence[Sample] = ()) -> list[Sample]:
+    """Return samples in which the pieces of a film have the same group, and log how many there are.
+
+    Groups that `data.group` gives, and the parts of a given split.json, stay as they are.
+
+    Args:
+        source: What the data set is opened from.
+        samples: Samples that are to be divided.
+        test: Samples of a test part that the data set has; pieces of a film in both are logged.
+    """
+    if source.config.group is not None or source.config.split is not None:
+        return list(samples)
+    files, others = _files(samples), _files(test)
+    first_of = find_pieces([*files, *others], source.config.hints)
+    films: dict[Path, list[Path]] = {}
+    for file in files:
+        if file in first_of:
+            films.setdefault(first_of[file], []).append(file)
+    divided = [(films[first_of[file]][0], file) for file in others if first_of.get(file) in films]
+    if divided:
+        log.warning(
+            "%s: %s continues or is continued by the film of %s in the training part, so the test is not independent",
+            source.root, divided[0][1], divided[0][0],
+        )  # fmt: skip
+    films = {first: pieces for first, pieces in films.items() if len(pieces) > 1}
+    if not films:
+        return list(samples)
+    first, second, *_ = next(iter(films.values()))
+    log.warning(
+        "%s: %d of %d files are pieces of %s, such as %s and %s: each is kept in one part",
+        source.root, sum(map(len, films.values())), len(files), count_noun(len(films), "longer film"),
+        first, second.name,
+    )  # fmt: skip
+    groups = {file: str(pieces[0]) for pieces in films.values() for file in pieces}
+    return [
+        replace(sample, group=groups.get(sample.file, sample.group)) if sample.file else sample for sample in samples
+    ]
+
+
+def _files(samples: Iterable[Sample]) -> list[Path]:
+    return list(dict.fromkeys(sample.file for sample in samples if sample.file is not None))
+
+
+def find_pieces(files: Sequence[Path], hints: Hints) -> dict[Path, Path]:
+    """Return the files that are pieces, each with the first file of its film or recording.
+
+    Args:
+        files: Recordings and videos.
+        hints: What else the recordings do not say.
+    """
+    first_of: dict[Path, Path] = {}
+    continues = _Continuity(hints)
+    for series in _numbered_series(files):
+        found = separate = 0
+        for before, after in series:
+            if continues(before, after):
+                first_of[after] = first_of.setdefault(before, before)
+                found += 1
+            else:
+                separate += 1
+            if not found and separate == MAX_SEPARATE_PAIRS:
+                break
+    return first_of
+
+
+def _numbered_series(files: Iterable[Path]) -> Iterator[Iterator[tuple[Path, Path]]]:
+    """Yield, for each name with other numbers, the pairs of files with consecutive numbers.
+
+    Files of several folders are one series if no number is in two of them.
+    """
+    named: defaultdict[tuple[str, str], list[tuple[int, Path]]] = defaultdict(list)
+    for file in files:
+        if found := NUMBERED.fullmatch(file.stem):
+            named[found[1], found[3] + file.suffix.lower()].append((int(found[2]), file))
+    for numbered in named.values():
+        folders: defaultdict[Path | None, list[tuple[int, Path]]] = defaultdict(list)
+        is_unique = len({number for number, _ in numbered}) == len(numbered)
+        for number, file in numbered:
+            folders[None if is_unique else file.parent].append((number, file))
+        for series in folders.values():
+            ordered = sorted(series)
+            yield ((before, after) for (k, before), (n, after) in pairwise(ordered) if n == k + 1)
+
+
+class _Continuity:
+    """Whether a file continues another one; what was read of a file is kept for the next pair."""
+
+    def __init__(self, hints: Hints) -> None:
+        self._read_ends = lru_cache(maxsize=4)(_read_ends)
+        self._read_times = lru_cache(maxsize=4)(lambda path: _read_times(path, hints))
+
+    def __call__(self, before: Path, after: Path) -> bool:
+        if is_video_name(before):
+            return _continues_film(self._read_ends(before), self._read_ends(after))
+        first, second = self._read_times(before), self._read_times(after)
+        return first is not None and second is not None and 0 <= second[0] - first[1] <= MAX_GAP_US
+
+
+def _read_ends(path: Path) -> VideoEnds | None:
+    """Return the first and the last pictures of a video; None if it cannot be read."""
+    try:
+        return read_video_ends(path)
+    except DvspipeError:
+        return None
+
+
+def _read_times(path: Path, hints: Hints) -> tuple[int, int] | None:
+    """Return the first and the last time of a recording, if its file says them."""
+    try:
+        _, source = open_source(path, None, hints)
+        extent = source.extent() if source.extent else None
+    except DvspipeError:
+        return None
+    if extent is None or extent.first_us is None or extent.last_us is None:
+        return None
+    return extent.first_us, extent.last_us
+
+
+def _continues_film(before: VideoEnds | None, after: VideoEnds | None) -> bool:
+    """Return whether a video begins with the picture that follows the end of another.
+
+    The picture at the cut differs as little as consecutive pictures do, and much less than the two beginnings and the
+    two ends. So videos of a still scene, or of one person who begins and ends at rest, are not pieces.
+    """
+    if before is None or after is None:
+        return False
+    at_cut = _distance(before.last, after.first)
+    others = min(_distance(before.first, after.first), _distance(before.last, after.last))
+    step = max(_distance(before.second_last, before.last), _distance(after.first, after.second))
+    return at_cut <= MAX_SHARE * others and at_cut <= MAX_STEPS * step
+
+
+def _distance(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Return the mean absolute difference of two pictures in grey levels."""
+    return float(np.abs(a - b).mean())

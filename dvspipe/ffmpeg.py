@@ -1,0 +1,79 @@
+"""Videos that OpenCV cannot decode, such as AV1, by the programs ffmpeg and ffprobe if they are installed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Generator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_HEADER_BYTES = 64  # of a picture: "P6", width, height and 255
+
+
+def is_installed() -> bool:
+    """Return whether ffmpeg and ffprobe are found."""
+    return bool(shutil.which("ffmpeg") and shutil.which("ffprobe"))
+
+
+def find_frame_times(path: Path) -> tuple[int, ...]:
+    """Return the time of each frame of a video in microseconds, 0 for the first.
+
+    Empty if ffmpeg or ffprobe is not installed, or the file has no frames that they find.
+    """
+    if not is_installed():
+        return ()
+    # fmt: off
+    command = [
+        "ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", "packet=pts_time", "-of", "csv=p=0",
+        f"file:{path}",
+    ]
+    # fmt: on
+    try:
+        found = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    except OSError:
+        return ()
+    times_s: list[float] = []
+    for line in found.stdout.decode("ascii", "replace").splitlines():
+        with suppress(ValueError):  # a packet without a time
+            times_s.append(float(line.rstrip(",")))
+    times_s.sort()  # packets are in the order of decoding
+    return tuple(round((time_s - times_s[0]) * 1e6) for time_s in times_s)
+
+
+def decode_frames(path: Path) -> Generator[NDArray[np.uint8]]:
+    """Yield the frames of a video as BGR images, uint8 [H, W, 3], as ffmpeg decodes and rotates them.
+
+    The iterator ends early if the file is truncated, or ffmpeg ends.
+    """
+    # fmt: off
+    command = [
+        "ffmpeg", "-v", "quiet", "-nostdin", "-i", f"file:{path}", "-map", "0:v:0", "-fps_mode", "passthrough",
+        "-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-",
+    ]
+    # fmt: on
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout is not None
+        try:
+            while (image := _read_picture(process.stdout)) is not None:
+                yield image
+        finally:
+            process.kill()
+
+
+def _read_picture(stream: IO[bytes]) -> NDArray[np.uint8] | None:
+    """Return the next picture of a stream in the form PPM, or None at its end."""
+    mark, size, white = (stream.readline(MAX_HEADER_BYTES) for _ in range(3))
+    if mark.strip() != b"P6" or white.strip() != b"255":
+        return None
+    width, height = map(int, size.split())
+    content = stream.read(3 * width * height)
+    if len(content) < 3 * width * height:
+        return None
+    return np.ascontiguousarray(np.frombuffer(content, np.uint8).reshape(height, width, 3)[:, :, ::-1])

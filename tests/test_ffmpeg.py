@@ -1,0 +1,101 @@
+"""Videos that OpenCV cannot decode, by stand-ins for ffmpeg and ffprobe."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dvspipe.conversion import convert_video
+from dvspipe.errors import TruncatedVideoError, VideoError
+from dvspipe.ffmpeg import decode_frames, find_frame_times, is_installed
+from dvspipe.frames import frames_from_arrays
+from dvspipe.video import open_video, write_video
+
+TIMES_S = (5.0, 5.08, 5.04, 5.12)  # as packets are, in the order of decoding
+FFPROBE = f"""#!{sys.executable}
+for time_s in {TIMES_S}:
+    print(f"{{time_s:.6f}},")
+print("N/A")
+"""
+FFMPEG = f"""#!{sys.executable}
+import sys
+picture = b"P6\\n12 7\\n255\\n" + bytes([200, 0, 0]) * 84  # red
+assert sys.argv[sys.argv.index("-i") + 1].endswith("-a.mp4")
+sys.stdout.buffer.write(picture * 3 + picture[:LAST])
+"""
+
+
+@pytest.fixture
+def video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that OpenCV cannot decode, and programs that find four frames of 12 x 7 pixels in it."""
+    if os.name == "nt":
+        pytest.skip("the stand-ins are scripts")
+    install(tmp_path / "bin", "ffprobe", FFPROBE)
+    install(tmp_path / "bin", "ffmpeg", FFMPEG.replace("LAST", "10**6"))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    path = tmp_path / "-a.mp4"
+    path.write_bytes(b"\0\0\0\x18ftypisom av01 hdlr vide")
+    return path
+
+
+def install(folder: Path, name: str, text: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(text)
+    (folder / name).chmod(0o755)
+
+
+def test_ffmpeg_decodes_what_opencv_cannot(video: Path) -> None:
+    opened = open_video(video)
+    assert (opened.size.width, opened.size.height, opened.frame_count) == (12, 7, 4)
+    assert opened.duration_s == pytest.approx(0.16)
+    frames = list(opened.frames())
+    assert [frame.t_us for frame in frames] == [0, 40_000, 80_000, 120_000]
+    assert np.unique(frames[0].image).tolist() == [60]  # 0.299 * 200, as OpenCV's grey of red
+    (_, picture), *_ = opened.pictures()
+    assert picture[0, 0].tolist() == [200, 0, 0]
+    assert convert_video(video, video.with_suffix(".csv")).frames == 4
+
+
+def test_what_ffmpeg_does_not_decode_is_a_truncated_video(video: Path) -> None:
+    install(
+        video.parent / "bin", "ffmpeg", FFMPEG.replace("picture * 3 + picture[:LAST]", "picture * 2 + picture[:50]")
+    )
+    with pytest.raises(TruncatedVideoError, match="found 2 of 4 frames"):
+        list(open_video(video).frames())
+
+
+def test_without_ffmpeg_the_error_names_it_or_says_that_there_is_only_sound(
+    video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(VideoError, match="no frame could be decoded"):
+        open_video(video)
+    video.write_bytes(b"\0\0\0\x18ftypisom mdia hdlr soun")
+    with pytest.raises(VideoError, match="has sound only"):
+        open_video(video)
+
+
+def test_hdr_video_is_read_with_a_warning_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a.webm"
+    write_video(path, frames_from_arrays([np.full((64, 96), 90, np.uint8)] * 3, fps=25))
+    with path.open("ab") as file:  # as the box of an MP4 file
+        file.write(b"colrnclx" + bytes([0, 9, 0, 18, 0, 9]))
+    for transfer in ("srgb", "srgb", "gamma=2.2"):
+        open_video(path, {"transfer": transfer})
+    assert [message for message in caplog.messages if "HLG" in message and str(path) in message] == caplog.messages
+    assert len(caplog.messages) == 1
+
+
+@pytest.mark.skipif(not is_installed(), reason="ffmpeg is not installed")
+def test_ffmpeg_and_opencv_give_the_same_frames(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "a.webm"
+    write_video(path, frames_from_arrays(rng.integers(0, 256, (5, 64, 96), np.uint8), fps=25))
+    expected = list(open_video(path).pictures())
+    decoded = [image[:, :, ::-1] for image in decode_frames(path)]
+    assert list(find_frame_times(path)) == [t_us for t_us, _ in expected]
+    assert all(np.array_equal(a, b) for a, (_, b) in zip(decoded, expected, strict=True))

@@ -1,0 +1,126 @@
+"""Pieces of one film or recording have one group; files that only have numbered names do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SENSOR, random_events
+from numpy.typing import NDArray
+
+from dvspipe.datasets import DataConfig, open_dataset
+from dvspipe.datasets.pieces import MAX_SEPARATE_PAIRS, find_pieces
+from dvspipe.events import Events
+from dvspipe.formats import NO_HINTS, write
+from dvspipe.frames import frames_from_arrays
+from dvspipe.video import read_video_ends, write_video
+
+PIECE, PIECES = 12, 4  # frames, files
+
+
+def film(seed: int, frames: int) -> list[NDArray[np.uint8]]:
+    """A window that moves along a curve over a texture of blocks."""
+    rng = np.random.default_rng(seed)
+    texture = rng.integers(0, 256, (20, 20), np.uint8).repeat(16, 0).repeat(16, 1)
+    steps = np.arange(frames)
+    x, y = (100 + 90 * np.sin(steps / 31 + rng.random())).astype(int), (90 + 80 * np.cos(steps / 37)).astype(int)
+    return [texture[b : b + 64, a : a + 96].copy() for a, b in zip(x, y, strict=True)]
+
+
+def write_clip(path: Path, images: list[NDArray[np.uint8]]) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    write_video(path, frames_from_arrays(images, fps=25))
+    return path
+
+
+def write_film(folder: Path, seed: int, stem: str = "clip") -> list[Path]:
+    images = film(seed, PIECE * PIECES)
+    return [write_clip(folder / f"{stem}_{k + 1:02}.webm", images[PIECE * k : PIECE * (k + 1)]) for k in range(PIECES)]
+
+
+def test_the_pieces_of_a_film_have_its_first_file(tmp_path: Path) -> None:
+    files = write_film(tmp_path / "a", 0)
+    assert find_pieces(files[::-1], NO_HINTS) == dict.fromkeys(files, files[0])
+    assert find_pieces([files[0], files[2]], NO_HINTS) == {}
+
+
+def test_pieces_in_folders_of_several_classes_are_found(tmp_path: Path) -> None:
+    files = write_film(tmp_path / "a", 0)
+    (tmp_path / "b").mkdir()
+    moved = [files[0], files[1].rename(tmp_path / "b" / files[1].name), *files[2:]]
+    assert find_pieces(moved, NO_HINTS) == dict.fromkeys(moved, moved[0])
+
+
+def test_numbered_clips_of_different_scenes_are_no_pieces(tmp_path: Path) -> None:
+    files = [write_clip(tmp_path / f"wave_{k}.webm", film(k, PIECE)) for k in range(1, 4)]
+    assert find_pieces(files, NO_HINTS) == {}
+
+
+def test_clips_of_one_place_that_begin_and_end_alike_are_no_pieces(tmp_path: Path) -> None:
+    """The picture at the cut continues, but as it would between any two of the clips."""
+    images = film(0, PIECE)
+    files = [write_clip(tmp_path / f"wave_{k}.webm", images + images[::-1]) for k in range(1, 4)]
+    assert find_pieces(files, NO_HINTS) == {}
+
+
+def write_recording(path: Path, begin_us: int, seed: int) -> Path:
+    events = random_events(seed, 50)
+    write(path, Events(events.t + begin_us, events.x, events.y, events.p, SENSOR))
+    return path
+
+
+@pytest.mark.parametrize(("gap_us", "count"), [(1000, 3), (5_000_000, 0), (-100_000, 0)])
+def test_recordings_are_pieces_if_the_clock_continues(gap_us: int, count: int, tmp_path: Path) -> None:
+    files = [write_recording(tmp_path / f"{k}.h5", 7_000_000 + k * (100_000 + gap_us), k) for k in range(3)]
+    assert len(find_pieces(files, NO_HINTS)) == count
+
+
+def test_a_long_series_without_pieces_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [write_recording(tmp_path / f"{k:05}.h5", 0, k) for k in range(MAX_SEPARATE_PAIRS + 5)]
+    read: list[Path] = []
+    monkeypatch.setattr("dvspipe.datasets.pieces._read_times", lambda path, _: read.append(path))
+    assert find_pieces(files, NO_HINTS) == {}
+    assert read == files[: MAX_SEPARATE_PAIRS + 1]
+
+
+def test_a_film_is_in_one_part_and_it_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for label in range(2):
+        for number in range(3):
+            write_film(tmp_path / f"class{label}", 10 * label + number, f"film{number}")
+    data = open_dataset(DataConfig(root=tmp_path), seed=0)
+    films = [{sample.group for sample in part} for part in data.parts.values()]
+    assert sum(map(len, films)) == len(set.union(*films)) == 6
+    assert sum(map(len, data.parts.values())) == 6 * PIECES
+    (line,) = [message for message in caplog.messages if "pieces" in message]
+    assert "24 of 24 files are pieces of 6" in line
+    given = open_dataset(DataConfig(root=tmp_path, group=r"film\d_\d+"), seed=0)
+    assert len({sample.group for sample in given.samples}) == 3 * PIECES
+
+
+def test_pieces_in_a_given_test_part_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for label in range(2):
+        for part, numbers in (("train", (0, 1, 5)), ("test", (2,))):
+            for number in numbers:
+                begin_us = (10 * label + number) * 1_000_000
+                recorded = random_events(number, 50, span_us=999_000)
+                events = Events(recorded.t + begin_us, recorded.x, recorded.y, recorded.p, SENSOR)
+                write(tmp_path / part / f"class{label}" / f"{'ab'[label]}_{number}.h5", events)
+    data = open_dataset(DataConfig(root=tmp_path), seed=0)
+    assert len(data.test) == 2
+    assert {sample.group for sample in (*data.train, *data.validation)} == {
+        str(tmp_path / "train" / f"class{label}" / f"{'ab'[label]}_{number}.h5")
+        for label in range(2)
+        for number in (0, 5)
+    }
+    assert any("a_2.h5" in message and "not independent" in message for message in caplog.messages)
+
+
+def test_the_ends_of_a_video_are_its_first_and_last_pictures(tmp_path: Path) -> None:
+    images = [np.full((64, 96), 30 + 5 * number, np.uint8) for number in range(40)]
+    ends = read_video_ends(write_clip(tmp_path / "a.webm", images))
+    assert ends is not None
+    np.testing.assert_allclose([end.mean() for end in ends], [30, 35, 220, 225], atol=3)
+    assert read_video_ends(write_clip(tmp_path / "b.webm", images[:2])) is not None
+    (tmp_path / "c.webm").write_bytes(b"no video")
+    assert read_video_ends(tmp_path / "c.webm") is None
