@@ -19,6 +19,7 @@ from .framing import MOST_ENLARGED, PLAY, Framing, follow_centers, smooth_center
 
 VIEW_M = 1.45  # side of the square: geometric mean of what the cameras of training clips see
 LOOKS_HZ = 4.0  # pictures per second that are looked at
+SMOOTHED_HZ = 10.0  # rate of the numbers of `smooth_centers`, whose standard deviation then is 0.4 s
 MIN_PRESENT = 0.3  # share of the pictures that show a person
 
 
@@ -46,7 +47,7 @@ def find_person(path: Path, video: VideoSettings, original: SensorSize, target: 
     if zoom * original.width <= target.width and zoom * original.height <= target.height:
         return None
     t_us = track.times_us[seen]
-    smooth = smooth_centers(np.round(t_us * (LOOKS_HZ * 1e-6)).astype(np.int64), center[seen])
+    smooth = smooth_centers(np.round(t_us * (SMOOTHED_HZ * 1e-6)).astype(np.int64), center[seen])
     return Framing(original, target, zoom, t_us, follow_centers(smooth, PLAY * shorter / zoom))
 
 

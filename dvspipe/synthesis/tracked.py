@@ -65,7 +65,7 @@ class TrackedMovement:
         return cls(t_s - t_s[0], arms)
 
     def active(self) -> TrackedMovement:
-        """Return the movement from the first to the last moment at which a hand moves, without rest before and after."""
+        """Return the movement without rest: from the first to the last moment at which a hand moves."""
         hands = self.arms[:, :, 2]
         speed = np.linalg.norm(np.gradient(hands, self.t_s, axis=0), axis=-1).max(axis=1)
         near = np.abs(self.t_s[:, None] - self.t_s) <= ACTIVE_S / 2
