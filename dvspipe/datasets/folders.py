@@ -89,7 +89,7 @@ class RecordingFile:
 
     def load(self) -> Events:
         """Return all events, as the network sees them."""
-        if self.cache is None or not (is_video(self.path) or (self.target is not None and self.framing.roi != "full")):
+        if self.cache is None or not (is_video(self.path) or self.framing.roi == "auto"):
             return self._make()
         version = version_of_file(self.path, self.sensor, self.hints)
         digest = self.cache.digest(FramedKey(version, self.framing, self.target))
