@@ -2,7 +2,6 @@
 
 from .config import FramingConfig
 from .fitting import scaled_size
-from .person import VIEW_M
 from .source import EventSource, EventStream, frame_events, open_source
 
-__all__ = ["VIEW_M", "EventSource", "EventStream", "FramingConfig", "frame_events", "open_source", "scaled_size"]
+__all__ = ["EventSource", "EventStream", "FramingConfig", "frame_events", "open_source", "scaled_size"]

@@ -14,13 +14,13 @@ from typing import Literal, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from ..events import Events, Region, SensorSize, concatenate
+from ..events import Events, concatenate
 from ..files import read_bytes, write_beside
 from ..formats import write
 from ..frames import Frame
 from ..parallel import ALL, Engine, Processes, Progress, Shard
 from ..simulator import EventSimulator, SimulatorConfig, SimulatorState
-from ..sources import VIEW_M, FramingConfig, open_source
+from ..sources import FramingConfig, open_source
 from ..video import write_video
 from .gestures import (
     CLIP_US,
@@ -48,7 +48,6 @@ from .webcam import Webcam, compress, draw_webcam, film
 from .writing import SynthesisRecord, write_recordings
 
 FRAMES_AT_ONCE = 32  # simulated together
-REGION_SIZE_ERROR, REGION_PLACE_ERROR = 0.12, 0.05  # standard deviations, of the logarithm of the side and of the side
 PANNED = 0.15  # of the videos of other gestures
 
 
@@ -187,14 +186,6 @@ class _Film:
             compress(beside, film(pictures, self.times_s, self.duration_us, self.webcam, self.rng), self.webcam)
         return path
 
-    def find_region(self, rng: np.random.Generator) -> Region:
-        """Return the region that a person finder would find, with random errors."""
-        shoulders = np.median(self.scene.camera.project(self.pose.torso[:, :2].mean(axis=1)), axis=0)
-        side = VIEW_M * float(shoulders[2]) * float(np.exp(rng.normal(0, REGION_SIZE_ERROR)))
-        x, y = shoulders[:2] + rng.normal(0, REGION_PLACE_ERROR, 2) * side - side / 2
-        size = SensorSize(width=max(2, round(side)), height=max(2, round(side)))
-        return Region(round(float(x)), round(float(y)), size)
-
 
 def _plan_film(seeds: list[int], duration_us: int, webcam: Webcam, tracked: Tracked) -> _Film:
     seed, person, number, _ = seeds
@@ -225,15 +216,12 @@ def record_film(
 ) -> Events:
     """Return the events of the video that `film_gesture` writes, as a network of `GESTURE_SENSOR` would see them.
 
-    The video is written, decoded, framed to the person and converted. The frame is drawn about the rendered joints,
-    with errors as large as those of the person finder in films of people, which rendered people would mislead.
+    The video is written, decoded, converted, and the person in it is found, as in inference with default settings.
     """
     seeds = _seeds(label, person, clip, seed)
     planned = _plan_film(seeds, duration_us, webcam or _draw_webcam(seeds), tracked)
-    region = planned.find_region(np.random.default_rng([*seeds, 6]))
     with TemporaryDirectory() as folder:
-        path = planned.write(Path(folder) / "film")
-        source = open_source(path, GESTURE_SENSOR, FramingConfig(roi=str(region)), sensor=None)
+        source = open_source(planned.write(Path(folder) / "film"), GESTURE_SENSOR, FramingConfig(), sensor=None)
         return concatenate(source.read_fitted(), GESTURE_SENSOR)
 
 
