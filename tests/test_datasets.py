@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -135,6 +136,32 @@ def test_an_unknown_class_folder_is_named(tmp_path: Path) -> None:
     save_folder(tmp_path / "gestures", classes=("hand_clapping", "juggling"))
     with pytest.raises(DataError, match="juggling: unknown class folder .*hand_clapping"):
         open_dataset(DataConfig(kind="gestures", root=tmp_path / "gestures"), seed=0)
+
+
+def test_links_to_folders_that_are_searched_anyway_are_not_followed(tmp_path: Path) -> None:
+    """Two links to a folder that contains them have endless paths, which double with every step."""
+    root = tmp_path / "data"
+    save_folder(root)
+    plain = open_dataset(DataConfig(root=root), seed=0)
+    for place, target in (
+        ("loop", "."),
+        ("outer", ".."),
+        ("a/one", "."),
+        ("a/two", "."),
+        ("a/up", ".."),
+        ("a/other", "../b"),
+        ("b/other", "../a"),
+    ):
+        (root / place).symlink_to(target, target_is_directory=True)
+    linked = open_dataset(DataConfig(root=root), seed=0)
+    assert names(linked) == names(plain)
+    assert (linked.classes, linked.warnings) == (("a", "b"), ())
+    save_folder(tmp_path / "elsewhere", people=1, classes=("a",))
+    shutil.copytree(tmp_path / "elsewhere" / "a", root / "b" / "session")
+    (root / "b" / "session" / "back").symlink_to("..", target_is_directory=True)
+    (root / "b" / "second").symlink_to("session", target_is_directory=True)
+    (warning,) = open_dataset(DataConfig(root=root), seed=0).warnings
+    assert "not read: 2 recordings" in warning
 
 
 def test_gestures_in_a_folder_keep_ibms_order(tmp_path: Path) -> None:

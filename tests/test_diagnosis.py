@@ -20,7 +20,7 @@ from dvspipe.errors import DataError
 from dvspipe.events import Events
 from dvspipe.formats import write
 from dvspipe.results import Finding, RunFolder, TrainingRun
-from dvspipe.training import TrainConfig, evaluate_checkpoint, train
+from dvspipe.training import TrainConfig, choose_settings, evaluate_checkpoint, train
 
 SETTINGS = {
     "jobs": 1,
@@ -67,6 +67,23 @@ def test_copies_of_training_recordings_are_no_test_data(tmp_path: Path) -> None:
     assert evaluate_checkpoint(run.checkpoint, settings_for(tmp_path / "data").data, "test").samples == 6
     by_folder = evaluate_checkpoint(run.folder.path, settings_for(tmp_path / "data").data, "validation", seed=5)
     assert by_folder.confusion == evaluate_checkpoint(run.checkpoint, run_data(run), "validation").confusion
+
+
+def test_test_files_with_the_name_of_training_files_are_counted(tmp_path: Path) -> None:
+    """They may be cut from one film, with gaps; a given group says that they are not."""
+    for label, name in enumerate(BAR_CLASSES):
+        for number in range(4):
+            write(tmp_path / "data" / name / f"{name}_{number:02}.h5", moving_bar(label, number))
+        write(tmp_path / "data" / name / f"other{label}.h5", moving_bar(label, 4))
+    found, run, _ = diagnosed(tmp_path / "data", optimiser={"epochs": 1})
+    named = [file for file in read_split(run.folder.split).test if "other" not in file]
+    assert 0 < len(named) < 4
+    assert f"{len(named)} of {run.test.samples} test files" in found["names"].text
+    assert found["names"].settings == ("data.group",)
+    assert f"{len(named)} of {run.test.samples} test files" in choose_settings(tmp_path / "data").reasons["data"]
+    shutil.rmtree(run.folder.path)
+    grouped, _, _ = diagnosed(tmp_path / "data", data={"group": ".*"}, optimiser={"epochs": 1})
+    assert "names" not in grouped
 
 
 def test_a_test_part_of_copies_alone_is_an_error(tmp_path: Path) -> None:

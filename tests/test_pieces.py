@@ -10,7 +10,8 @@ from conftest import SENSOR, random_events
 from numpy.typing import NDArray
 
 from dvspipe.datasets import DataConfig, open_dataset
-from dvspipe.datasets.pieces import MAX_SEPARATE_PAIRS, find_pieces
+from dvspipe.datasets.pieces import MAX_SEPARATE_PAIRS, find_pieces, find_same_names
+from dvspipe.datasets.samples import Sample
 from dvspipe.events import Events
 from dvspipe.formats import NO_HINTS, write
 from dvspipe.frames import frames_from_arrays
@@ -114,6 +115,18 @@ def test_pieces_in_a_given_test_part_are_said(tmp_path: Path, caplog: pytest.Log
         for number in (0, 5)
     }
     assert any("a_2.h5" in message and "not independent" in message for message in caplog.messages)
+
+
+def test_files_with_one_name_and_other_numbers_are_found() -> None:
+    def samples(*names: str) -> list[Sample]:
+        files = [Path(f"{name}.h5") for name in names]
+        return [Sample(str(file), 0, str(file), lambda: random_events(0, 1), lambda: "", file=file) for file in files]
+
+    train = samples("anna_01", "b-1", "c 3", "d (1)", "00001", "e1", "f_1", "user1_led", "g_1_1")
+    test = samples("anna_07", "b-2", "c_4", "d (12)", "00002", "e2", "f_1", "user2_led", "g_2_1")
+    assert [(file.stem, other.stem) for file, other in find_same_names(train, test)] == [
+        ("anna_07", "anna_01"), ("b-2", "b-1"), ("c_4", "c 3"), ("d (12)", "d (1)"),
+    ]  # fmt: skip
 
 
 def test_the_ends_of_a_video_are_its_first_and_last_pictures(tmp_path: Path) -> None:

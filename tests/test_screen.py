@@ -209,6 +209,15 @@ def test_a_closed_pipe_ends_a_command_without_a_message(command: list[str], tmp_
     assert (done.returncode, done.stderr) == (141, "")
 
 
+def test_a_command_prints_the_same_warning_of_the_package_once(capsys: pytest.CaptureFixture[str]) -> None:
+    log = logging.getLogger("dvspipe.datasets.pieces")
+    for command in range(2):
+        own.show_log(logging.WARNING)
+        for number in (1, 1, 2, 1):
+            log.warning("%d files are pieces", number)
+        assert capsys.readouterr().err == "1 files are pieces\n2 files are pieces\n", command
+
+
 @pytest.mark.parametrize(("quiet", "lines"), [(False, 1), (True, 0)])
 def test_compiling_is_said_once_also_if_each_worker_says_it(
     quiet: bool, lines: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

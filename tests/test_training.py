@@ -817,10 +817,10 @@ def test_a_checkpoint_is_tested_on_what_it_did_not_learn_from(run: TrainingRun, 
     for part in ("test", "all"):  # the test part is a folder of its own
         confusion(alone, part, 1)
     shutil.copytree(folder / "train", tmp_path / "other")
-    confusion(run.checkpoint, "test", 1, tmp_path / "other")
+    confusion(run.checkpoint, "train", 1, tmp_path / "other")
     confusion(alone, "validation", 1)
     assert [text.partition(":")[0] for text in texts] == ["folder other", f"folder {folder.name}"]
-    assert "split by seed 1" in texts[0]
+    assert all("split by the seed" in text for text in texts)
     lacking = tmp_path / "run" / "weights" / "best.safetensors"
     lacking.parent.mkdir(parents=True)
     shutil.copy(run.checkpoint, lacking)
@@ -828,6 +828,37 @@ def test_a_checkpoint_is_tested_on_what_it_did_not_learn_from(run: TrainingRun, 
     (tmp_path / "run" / "split.json").write_text(json.dumps(named | {"test": named["test"][1:]}))
     with pytest.raises(DataError, match=rf"split.json: names 83 of 84 .*{named['test'][0]}"):
         confusion(lacking, "test", 0)
+
+
+@pytest.mark.parametrize("part", ["test", "all"])
+def test_all_of_a_few_other_recordings_are_evaluated(run: TrainingRun, folder: Path, tmp_path: Path, part: str) -> None:
+    """One recording of each class cannot be divided into three parts, and none is of the run."""
+    for name in run.test.classes:
+        (tmp_path / "other" / name).mkdir(parents=True)
+        first = min((folder / "test" / name).iterdir())
+        shutil.copy(first, tmp_path / "other" / name / f"new_{first.name}")
+    texts: list[str] = []
+    other = DataConfig(root=tmp_path / "other")
+    record = evaluate_checkpoint(run.checkpoint, other, part, callback=Recorder(texts))
+    assert record.samples == len(run.test.classes)
+    assert record.data.startswith(f"{record.samples} recordings (all)")
+    if part == "test":
+        (text,) = texts
+        assert all(fact in text for fact in ("split.json", "none", f"all {record.samples} "))
+    else:
+        assert texts == []
+
+
+def test_the_error_of_too_few_recordings_to_divide_names_the_part_all(
+    run: TrainingRun, folder: Path, tmp_path: Path
+) -> None:
+    alone = shutil.copy(run.checkpoint, tmp_path / "w.safetensors")
+    for name in run.test.classes:
+        (tmp_path / "other" / name).mkdir(parents=True)
+        shutil.copy(min((folder / "test" / name).iterdir()), tmp_path / "other" / name)
+    with pytest.raises(DataError, match="too few recordings") as caught:
+        evaluate_checkpoint(alone, DataConfig(root=tmp_path / "other"), "test")
+    assert [(each.setting, each.value) for each in caught.value.remedies] == [("part", "all")]
 
 
 @pytest.mark.slow

@@ -71,10 +71,19 @@ def accept_all_texts() -> None:
 
 
 class _LogLines(logging.Handler):
-    """Print a line per message; rich's own handler wraps them."""
+    """Print a line per message, and the same warning once; rich's own handler wraps them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._warned: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        messages.print(Text(show_name(record.getMessage())))
+        text = show_name(record.getMessage())
+        if text in self._warned:  # such as of a data set that a command opens several times
+            return
+        if record.levelno >= logging.WARNING:
+            self._warned.add(text)
+        messages.print(Text(text))
 
 
 class _Once(logging.Filter):
@@ -90,8 +99,9 @@ class _Once(logging.Filter):
 def show_log(level: int) -> None:
     """Print what the package logs, from a level on, and once that kernels are compiled, unless notes are suppressed."""
     log = logging.getLogger("dvspipe")
-    if not any(isinstance(handler, _LogLines) for handler in log.handlers):
-        log.addHandler(_LogLines())
+    for handler in [each for each in log.handlers if isinstance(each, _LogLines)]:
+        log.removeHandler(handler)  # of an earlier command in this process
+    log.addHandler(_LogLines())
     log.setLevel(level)
     COMPILATION_LOG.filters = [_Once()]
     COMPILATION_LOG.disabled = notes.quiet

@@ -12,6 +12,7 @@ from .config import FRAMED_KINDS, PERSON_SIZE, DataConfig, DataKind, ImageCode
 from .folders import folder_settings, open_folder, open_gestures, open_labelled
 from .given import from_recordings
 from .images import open_mnist
+from .pieces import find_same_names
 from .public import open_dvs_gesture, open_nmnist
 from .rendered import open_rendered
 from .samples import PARTS, DataSet, Part, Sample, divide, leave_out_copies
@@ -60,6 +61,7 @@ __all__ = [
     "divide",
     "encode_image",
     "encode_many",
+    "find_same_names",
     "folder_settings",
     "from_recordings",
     "from_tonic",

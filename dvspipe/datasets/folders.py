@@ -362,13 +362,15 @@ def list_class_folders(source: DataSource, folder: Path, classes: Sequence[str],
     """
     samples: list[Sample] = []
     problems, deeper = [], []
-    for class_folder in _find_class_folders(folder):
+    class_folders = _find_class_folders(folder)
+    searched = {*_find_ancestors(folder), *(path.resolve() for path in class_folders)}
+    for class_folder in class_folders:
         if class_folder.name not in classes:
             problems.append(f"{class_folder}: unknown class folder (expected one of {', '.join(classes)})")
             continue
         inside = sorted(class_folder.iterdir())
         files = _leave_out_converted([path for path in inside if is_loadable(path)])
-        deeper += [found for path in inside if not is_loadable(path) for found in _find_deeper(path)]
+        deeper += [found for path in inside if not is_loadable(path) for found in _find_deeper(path, searched)]
         if not files:
             problems.append(f"{class_folder}: no recording ({', '.join(RECORDING_SUFFIXES)}) and no video found")
         for file in files:
@@ -391,12 +393,18 @@ def _leave_out_converted(files: Sequence[Path]) -> list[Path]:
     return [path for path in files if path.stem not in recorded or path.suffix.lower() not in VIDEO_SUFFIXES]
 
 
-def _find_deeper(folder: Path) -> list[Path]:
-    """Return the recordings and videos below a folder in a class folder; none for a file."""
-    if not folder.is_dir() or is_internal(Path(folder.name)):
+def _find_deeper(folder: Path, searched: set[Path]) -> list[Path]:
+    """Return the recordings and videos below a folder in a class folder; none for a file.
+
+    Args:
+        folder: The folder.
+        searched: Folders that links may lead to and that are not searched again; those that are searched are added.
+    """
+    if not folder.is_dir() or is_internal(Path(folder.name)) or folder.resolve() in searched:
         return []
+    searched.add(folder.resolve())
     inside = sorted(folder.iterdir())
-    return [found for path in inside for found in ([path] if is_loadable(path) else _find_deeper(path))]
+    return [found for path in inside for found in ([path] if is_loadable(path) else _find_deeper(path, searched))]
 
 
 def divide_parts(
@@ -434,7 +442,15 @@ def divide_parts(
 
 
 def _find_class_folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_internal(Path(path.name)))
+    """Return the folders in a folder, without links to the folder itself and to those that contain it."""
+    folders = (path for path in folder.iterdir() if path.is_dir() and not is_internal(Path(path.name)))
+    ancestors = _find_ancestors(folder)
+    return sorted(path for path in folders if path.resolve() not in ancestors)
+
+
+def _find_ancestors(folder: Path) -> set[Path]:
+    """Return a folder and those that contain it, without links in their paths."""
+    return {folder.resolve(), *folder.resolve().parents}
 
 
 def _find_subfolder(root: Path, name: str) -> Path | None:

@@ -26,6 +26,7 @@ from .samples import Sample
 from .source import DataSource
 
 NUMBERED = re.compile(r"(.*?)(\d{1,9})(\D*)")
+NAMED = re.compile(r"(.+?)[ _-]+\(?\d+\)?")  # NAME_01, NAME-2, NAME (3)
 MAX_SEPARATE_PAIRS = 10  # a numbered series whose first pairs do not continue is not examined further
 MAX_GAP_US = 100_000  # between the last event of a piece and the first of the next
 # All of 48 pairs of pieces, cut from 7 films and compressed again, are below both, at most 0.61 and 2.7; of the pairs
@@ -73,6 +74,23 @@ def keep_pieces_together(source: DataSource, samples: Sequence[Sample], test: Se
     return [
         replace(sample, group=groups.get(sample.file, sample.group)) if sample.file else sample for sample in samples
     ]
+
+
+def find_same_names(train: Iterable[Sample], test: Iterable[Sample]) -> list[tuple[Path, Path]]:
+    """Return the test files with the name of a training file and another number, each with that training file.
+
+    They may be cut from the same film with gaps, or show the same person.
+    """
+    named: defaultdict[str, list[Path]] = defaultdict(list)
+    for file in _files(train):
+        if found := NAMED.fullmatch(file.stem):
+            named[found[1]].append(file)
+    same: list[tuple[Path, Path]] = []
+    for file in _files(test):
+        found = NAMED.fullmatch(file.stem)
+        others = [other for other in named.get(found[1], ()) if other.stem != file.stem] if found else []
+        same += [(file, other) for other in others[:1]]
+    return same
 
 
 def _files(samples: Iterable[Sample]) -> list[Path]:

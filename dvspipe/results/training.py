@@ -195,8 +195,8 @@ class BaselineResult(Record):
 
 
 FindingKind = Literal[
-    "copies", "few", "untested", "outside", "silent", "saturated", "unconverged", "updates", "counting", "overfitted",
-    "validation",
+    "copies", "names", "few", "untested", "outside", "silent", "saturated", "unconverged", "updates", "counting",
+    "overfitted", "validation",
 ]  # fmt: skip
 """What is wrong with a run; see `training.diagnosis`."""
 

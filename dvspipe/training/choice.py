@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from ..checkpoint import load_config
 from ..config import SettingsTree, build, merge_settings
-from ..datasets import DataSet, Sample, folder_settings, open_dataset
+from ..datasets import DataSet, Sample, find_same_names, folder_settings, open_dataset
 from ..datasets.survey import Measurement, measure
 from ..encoding import BinConfig
 from ..errors import DataError
@@ -125,6 +125,18 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
         if group in reasons and isinstance(values, dict):
             reasons[group] += f" (given: {', '.join(f'{group}.{key}' for key in values)})"
     return Choice(merged, reasons, tuple(_compare_sensors(str(root), opened, measured)))
+
+
+def describe_same_names(data: DataSet) -> str | None:
+    """Return how many test files have the name of training files with another number; None if none has."""
+    same = find_same_names(data.train, data.test)
+    if not same:
+        return None
+    (test, training), files = same[0], len({sample.file for sample in data.test})
+    return (
+        f"{len(same)} of {files} test files have the name of training files with another number, such as {test} and "
+        f"{training.name}; if they are cut from the same film or show the same person, set data.group"
+    )
 
 
 def _compare_sensors(name: str, opened: DataSet, measured: Sequence[Measurement]) -> Iterator[str]:
@@ -262,6 +274,7 @@ def _choose_data(opened: DataSet, sensor: SensorSize, samples: int) -> tuple[Set
             if is_cut
             else f"each recording is a group of its own: {shown}"
         )
+        why = "; ".join(filter(None, (why, describe_same_names(opened))))
     else:
         data |= {"group": group}
         found = (re.search(group, sample.file.name) for sample in opened.samples if sample.file)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..datasets import DataSet
 from ..encoding import BinCounts
 from ..results import Finding, LayerActivity, wilson_interval
-from .choice import round_up
+from .choice import describe_same_names, round_up
 from .config import TrainConfig
 
 UNCONVERGED = 0.05  # mean of w (1 - w), which is 1 / 6 for weights drawn uniformly, and nears 0 with STDP
@@ -61,6 +61,7 @@ def diagnose(outcome: Outcome) -> tuple[Finding, ...]:
     """Return what limits the result of a run, the most important first; nothing if nothing does."""
     found = (
         find_copies(outcome.data),
+        _find_same_names(outcome),
         _find_few(outcome.data),
         _find_untested(outcome),
         find_outside(outcome.counts, outcome.config),
@@ -110,6 +111,13 @@ def find_outside(counts: Sequence[BinCounts], config: TrainConfig) -> Iterator[F
         + " and are not used; data.window_us cuts longer recordings into several samples",
         settings=settings,
     )
+
+
+def _find_same_names(outcome: Outcome) -> Iterator[Finding]:
+    """Yield a finding if files of the test may be of the films or people of training files, and no group says so."""
+    text = describe_same_names(outcome.data) if outcome.config.data.group is None else None
+    if text is not None:
+        yield Finding(kind="names", text=text, settings=("data.group",))
 
 
 def _find_few(data: DataSet) -> Iterator[Finding]:

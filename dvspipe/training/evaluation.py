@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypedDict
@@ -27,7 +27,7 @@ from ..datasets import (
     restore_split,
 )
 from ..encoding import BinCounts
-from ..errors import ConfigError, DataError, count_noun
+from ..errors import ConfigError, DataError, Remedy, count_noun
 from ..networks import NO_MODULES, ModuleSource, Network, run_in_pieces
 from ..networks.norms import PIECE_STEPS
 from ..parallel import Progress, ignore_progress
@@ -159,7 +159,7 @@ def evaluate_checkpoint(
         path: The checkpoint, the folder of its run, the name of a shipped one, or `hf://user/name`.
         data: The data set, whose classes are those of the classifier. A folder is framed as in the training, except for
             what is given.
-        part: `train`, `validation`, `test`, or `all`.
+        part: `train`, `validation`, `test`, or `all`. The test part of recordings that are not of the run is all.
         seed: Seed of the split, if the checkpoint is not in a run folder that has one.
         batch: Number of recordings per batch.
         callback: Called with progress, and warned if the part may hold recordings that the network was trained on.
@@ -173,8 +173,11 @@ def evaluate_checkpoint(
     callback = callback or TrainingCallback()
     path = pin_checkpoint(path)
     classifier, network = load_checkpoint(path, modules=modules)
+    if part not in (*PARTS, "all"):
+        raise ConfigError(f"part {part}: expected one of {', '.join(PARTS)}, all")
     data = adopt_framing(data, classifier)
-    found = open_dataset(data, seed, classifier.bins)
+    undivided = {"validation": 0.0, "test": 0.0} if data.split is None else {}  # few recordings cannot be divided
+    found = open_dataset(data.model_copy(update=undivided), seed, classifier.bins)
     for warning in found.warnings:
         callback.on_warning(warning)
     if found.classes != classifier.classes:
@@ -184,10 +187,9 @@ def evaluate_checkpoint(
         )
     if found.sensor != classifier.sensor:
         raise DataError(f"{found.title}: has a sensor of {found.sensor}, expected {classifier.sensor}, that of {path}")
-    if part not in (*PARTS, "all"):
-        raise ConfigError(f"part {part}: expected one of {', '.join(PARTS)}, all")
     if part != "all" and data.split is None:
-        found = _split_as_trained(path, found, part, seed, callback)
+        divide = partial(open_dataset, data, seed, classifier.bins)
+        found, part = _split_as_trained(path, found, part, divide, callback)
     parts = found.parts | {"all": tuple(sample for samples in found.parts.values() for sample in samples)}
     progress = partial(callback.on_progress, f"reading {part}")
     synthetic = found.is_synthetic(part)
@@ -201,20 +203,43 @@ def evaluate_checkpoint(
     )
 
 
-def _split_as_trained(path: str, data: DataSet, part: str, seed: int, callback: TrainingCallback) -> DataSet:
-    """Return the data set split as in the run of a checkpoint; warn if it is another data set or there is no run.
+def _split_as_trained(
+    path: str, data: DataSet, part: str, divide: Callable[[], DataSet], callback: TrainingCallback
+) -> tuple[DataSet, str]:
+    """Return the data set split as in the run of a checkpoint, and the part of it to evaluate.
+
+    The test part of other recordings than those of the run is all of them, unless the data set has its own. Warn of
+    that, and of a part that may hold recordings of the training.
+
+    Args:
+        path: The checkpoint.
+        data: The data set, undivided.
+        part: `train`, `validation` or `test`.
+        divide: Returns the data set divided by its seed.
+        callback: Called with warnings.
 
     Raises:
-        DataError: The run has some of the recordings only.
+        DataError: The run has some of the recordings only, or there are too few to divide them.
     """
     split = RunFolder(find_checkpoint(path).resolve().parent.parent).split  # of RUN/weights/best.safetensors
     trained = restore_split(split, data) if split.is_file() else None
-    if trained is None and not (part == "test" and data.fixed_test):
+    if trained is not None:
+        return trained, part
+    if part == "test" and split.is_file() and not data.test:
         callback.on_warning(
-            f"{data.title}: split by seed {seed}, since the split that {path} was trained with is unknown; part {part} "
+            f"{data.title}: {split} names none of its recordings, so all {len(data.samples)} are tested"
+        )
+        return data, "all"
+    try:
+        divided = divide()
+    except DataError as error:
+        raise error.with_remedies([*error.remedies, Remedy("part", "all", "evaluate all recordings")]) from error
+    if not (part == "test" and divided.fixed_test):
+        callback.on_warning(
+            f"{data.title}: split by the seed, since the split that {path} was trained with is unknown; part {part} "
             "may hold recordings that the network was trained on"
         )
-    return trained or data
+    return divided, part
 
 
 def test_notes(
