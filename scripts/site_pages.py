@@ -72,6 +72,11 @@ AREAS: Mapping[str, Area] = {
             "ConversionTask", "RecordingConfig",
         ),
     ),
+    "pose": Area(
+        "Joints of people in films",
+        "Films to joints over time, in the picture and in the body's frame.",
+        ("pose.track_film", "pose.TrackSettings", "pose.Track", "pose.measure_arms", "pose.ArmTracks", "pose.ArmTrack"),
+    ),
     "encoding": Area(
         "Spike tensors and spike codes",
         "Events as tensors, and values as spike trains.",

@@ -40,6 +40,7 @@ ORDER = [
     "checking",
     "conversion",
     "comparison",
+    "pose",
     "sources",
     "synthesis",
     "encoding",

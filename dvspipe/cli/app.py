@@ -25,12 +25,13 @@ from .page import app as app_page
 from .recordings import check, cut, filter_, info, merge
 from .screen import EXIT_ERROR, accept_all_texts, close_output, describe_error, fail, notes, screen, show_log
 from .synth import synth
+from .track import track
 from .training import demo, evaluate, train
 from .warmup import warmup
 
 COMMANDS = (
-    convert, info, check, view, cut, merge, filter_, compare, calibrate, encode, neuron, train, evaluate, infer, adapt,
-    manifest, export, app_page, demo, warmup,
+    convert, info, check, view, cut, merge, filter_, compare, calibrate, track, encode, neuron, train, evaluate, infer,
+    adapt, manifest, export, app_page, demo, warmup,
 )  # fmt: skip
 NO_MEMORY = "not enough memory ({}); use fewer steps, a smaller batch or more downsampling"
 NOT_INSTALLED = "this command needs {}, which is not installed; pip install dvspipe installs all that it needs"

@@ -72,6 +72,12 @@ def gestures(
         Literal["dvs", "webcam", "both"],
         typer.Option(help="A simulated DVS128, the converted videos of webcams and phones, or a clip of each."),
     ] = "dvs",
+    tracks: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Movements of real people for half of the clips: <class>/<joints>.csv of track."
+        ),
+    ] = None,
     videos: Videos = False,
     jobs: Jobs = 2,
     engine: EngineName = "local",
@@ -82,7 +88,7 @@ def gestures(
     from ..synthesis import GESTURES, GesturesPlan, write_gestures
 
     made_by, share = choose_engine(context, jobs, engine, ray_address), parse_shard(shard)
-    plan = GesturesPlan(people, clips, seed, round(duration * 1e6), videos, camera)
+    plan = GesturesPlan(people, clips, seed, round(duration * 1e6), videos, camera, tracks)
     with progress() as show:
         written = write_gestures(out, plan, engine=made_by, shard=share, progress=partial(show, "synthetic clips"))
     screen.print(

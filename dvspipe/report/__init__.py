@@ -12,6 +12,7 @@ from .plots import PLOTS, EventSource, PlotKind, draw_events, sample_events
 from .previews import write_preview
 from .rasters import draw_rasters
 from .rerun_log import Predictions, write_rerun
+from .skeletons import write_track_preview
 from .timelines import draw_timeline, write_overlay
 from .training import write_training_page
 
@@ -47,5 +48,6 @@ __all__ = [
     "write_player_page",
     "write_preview",
     "write_rerun",
+    "write_track_preview",
     "write_training_page",
 ]

@@ -7,8 +7,9 @@ clockwise circle goes up, left and down in the picture.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from .people import Floats, Person, Pose
 from .posing import blend, pose
 from .rendering import render
 from .scenes import LIGHTS, LightKind, draw_scene
+from .tracked import TrackedMovement
 
 GESTURE_SENSOR = SensorSize(width=128, height=128)
 CLIP_US = 1_500_000
@@ -34,6 +36,11 @@ OTHER = "other_gestures"
 MOVEMENTS: dict[str, Movement] = {**TEN_GESTURES, OTHER: other_movement}
 
 GESTURES: tuple[str, ...] = tuple(MOVEMENTS)
+
+Tracked = Mapping[str, tuple[TrackedMovement, ...]]
+"""Movements of real people by class."""
+NO_TRACKS: Tracked = MappingProxyType({})
+TRACKED_SHARE = 0.5  # of the performances of a class that has tracked movements
 
 
 @dataclass(frozen=True)
@@ -60,11 +67,13 @@ class ClipSettings:
         fps: Frames per second; frame k is at round(k * 1e6 / fps) us. None: STEADY_FPS, or FLICKER_FPS if the light
             flickers.
         light: The kind of light; None: drawn at random.
+        tracked: Movements of real people by class, of which TRACKED_SHARE of the performances are.
     """
 
     duration_us: int = CLIP_US
     fps: float | None = 100.0
     light: LightKind | None = None
+    tracked: Tracked = field(default_factory=dict)
 
 
 def check_label(label: int) -> None:
@@ -151,6 +160,14 @@ def render_session(
     return _render_frames(plan, person, rng, settings)
 
 
+def _draw_movement(name: str, rng: np.random.Generator, tracked: Tracked) -> Movement:
+    """Return a movement of a class: one of a real person in a share of the cases, if there are any."""
+    known = tracked.get(name)
+    if not known or rng.random() >= TRACKED_SHARE:
+        return MOVEMENTS[name]
+    return known[rng.integers(len(known))]
+
+
 def _render_frames(
     plan: Sequence[Performance], person: Person, rng: np.random.Generator, settings: ClipSettings
 ) -> Iterator[Frame]:
@@ -158,15 +175,24 @@ def _render_frames(
     fps = settings.fps or (FLICKER_FPS if scene.light.flicker else STEADY_FPS)
     frames = int(settings.duration_us * fps / 1e6) + 1
     times = np.round(np.arange(frames) * 1e6 / fps).astype(np.int64)
-    pose = pose_person(plan, person, rng, times / 1e6)
+    pose = pose_person(plan, person, rng, times / 1e6, settings.tracked)
     for t_us, image in zip(times, render(person, scene, pose, times / 1e6), strict=True):
         yield Frame(int(t_us), image, "linear")
 
 
-def pose_person(plan: Sequence[Performance], person: Person, rng: np.random.Generator, t: Floats) -> Pose:
+def pose_person(
+    plan: Sequence[Performance], person: Person, rng: np.random.Generator, t: Floats, tracked: Tracked = NO_TRACKS
+) -> Pose:
     """Return the joints of a person who performs a plan, at increasing times t [T] in seconds.
 
     Where a performance ends when the next one starts, the person goes over to it without rest.
+
+    Args:
+        plan: The gestures.
+        person: Who performs.
+        rng: Draws all that varies.
+        t: The times.
+        tracked: Movements of real people by class, of which TRACKED_SHARE of the performances are.
     """
     motion = Motion(draw_rest(t, person, rng), draw_rest(t, person, rng))
     for performance, following in zip(plan, [*plan[1:], None], strict=True):
@@ -180,6 +206,7 @@ def pose_person(plan: Sequence[Performance], person: Person, rng: np.random.Gene
         now = np.flatnonzero((t >= start_s) & (t <= end_s))
         if len(now) < 2:
             continue
-        performed = MOVEMENTS[GESTURES[performance.label]](t[now], person, rng)
+        movement = _draw_movement(GESTURES[performance.label], rng, tracked)
+        performed = movement(t[now], person, rng)
         motion = blend(motion, performed, now, weight[now])
     return pose(motion, person, rng, t)

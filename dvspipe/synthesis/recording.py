@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..events import Events, concatenate
-from ..files import write_beside
+from ..files import read_bytes, write_beside
 from ..formats import SYNTHETIC_GESTURES, write
 from ..frames import Frame
 from ..parallel import ALL, Engine, Processes, Progress, Shard
@@ -25,10 +26,12 @@ from .gestures import (
     CLIP_US,
     GESTURE_SENSOR,
     GESTURES,
+    NO_TRACKS,
     OTHER,
     RENDERING,
     ClipSettings,
     Performance,
+    Tracked,
     check_label,
     plan_clip,
     plan_session,
@@ -36,10 +39,11 @@ from .gestures import (
     render_gesture,
     render_session,
 )
-from .people import Person, draw_person
+from .people import Floats, Person, Pose, draw_person
 from .rendering import render
-from .scenes import LIGHTS, LightKind, draw_far_camera, draw_scene, to_srgb
+from .scenes import LIGHTS, LightKind, Scene, draw_far_camera, draw_scene, to_srgb
 from .sensors import draw_sensor, read_out
+from .tracked import read_movements
 from .webcam import Webcam, compress, draw_webcam, film
 from .writing import SynthesisRecord, write_recordings
 
@@ -61,7 +65,14 @@ def _draw_light(seeds: list[int]) -> LightKind:
 
 
 def gesture_frames(
-    label: int, *, person: int, clip: int, seed: int, duration_us: int = CLIP_US, fps: float = 100.0
+    label: int,
+    *,
+    person: int,
+    clip: int,
+    seed: int,
+    duration_us: int = CLIP_US,
+    fps: float = 100.0,
+    tracked: Tracked = NO_TRACKS,
 ) -> Iterator[Frame]:
     """Return the rendered video of a gesture: frames of 128x128 uint8 in sRGB (IEC 61966-2-1).
 
@@ -72,33 +83,52 @@ def gesture_frames(
         seed: Seed of all random draws.
         duration_us: Largest time of a frame.
         fps: Frames per second; the first one is at time 0.
+        tracked: Movements of real people by class.
 
     Raises:
         DataError: There is no such class.
     """
-    frames = _render(_seeds(label, person, clip, seed), duration_us, fps)
+    frames = _render(_seeds(label, person, clip, seed), duration_us, fps, tracked)
     return (Frame(frame.t_us, _srgb_table().take(frame.image)) for frame in frames)
 
 
 def record_gesture(
-    label: int, *, person: int, clip: int, seed: int, duration_us: int = CLIP_US, sensor: SimulatorConfig | None = None
+    label: int,
+    *,
+    person: int,
+    clip: int,
+    seed: int,
+    duration_us: int = CLIP_US,
+    sensor: SimulatorConfig | None = None,
+    tracked: Tracked = NO_TRACKS,
 ) -> Events:
     """Return the events of a gesture on a DVS128 whose biases and noise are drawn for each clip.
 
-    The arguments are those of `gesture_frames`; `sensor` is another sensor to record the same movement with.
+    Other arguments are those of `gesture_frames`.
+
+    Args:
+        label: The class.
+        person: Number of the identity.
+        clip: Number of the clip.
+        seed: Seed of all random draws.
+        duration_us: Largest time of a frame.
+        sensor: Another sensor to record the same movement with.
+        tracked: Movements of real people by class.
     """
     seeds = _seeds(label, person, clip, seed)
-    frames = _render(seeds, duration_us)
+    frames = _render(seeds, duration_us, tracked=tracked)
     if sensor is not None:
         return _simulate(frames, sensor)
     return _record(frames, np.random.default_rng([*seeds, 1]))
 
 
-def _render(seeds: list[int], duration_us: int, fps: float | None = None) -> Iterator[Frame]:
+def _render(
+    seeds: list[int], duration_us: int, fps: float | None = None, tracked: Tracked = NO_TRACKS
+) -> Iterator[Frame]:  # fmt: skip
     seed, person, number, _ = seeds
     identity = _draw_identity(seed, person)
     rng = np.random.default_rng(seeds)
-    return render_gesture(number - 1, identity, rng, ClipSettings(duration_us, fps, _draw_light(seeds)))
+    return render_gesture(number - 1, identity, rng, ClipSettings(duration_us, fps, _draw_light(seeds), tracked))
 
 
 def film_gesture(
@@ -110,6 +140,7 @@ def film_gesture(
     seed: int,
     duration_us: int = CLIP_US,
     webcam: Webcam | None = None,
+    tracked: Tracked = NO_TRACKS,
 ) -> Path:
     """Write the video of a gesture by a webcam or phone that is drawn for each clip, and return its path.
 
@@ -124,6 +155,7 @@ def film_gesture(
         seed: Seed of all random draws.
         duration_us: Largest time of a frame.
         webcam: Another camera to film with.
+        tracked: Movements of real people by class.
 
     Raises:
         DataError: There is no such class.
@@ -131,15 +163,37 @@ def film_gesture(
         VideoError: This OpenCV cannot write VP8.
     """
     seeds = _seeds(label, person, clip, seed)
-    rng, webcam = np.random.default_rng([*seeds, 5]), webcam or _draw_webcam(seeds)
-    identity = _draw_identity(seed, person)
+    return _plan_film(seeds, duration_us, webcam or _draw_webcam(seeds), tracked).write(stem)
+
+
+@dataclass(frozen=True, eq=False)
+class _Film:
+    """A film of a person that is not rendered yet."""
+
+    identity: Person
+    webcam: Webcam
+    scene: Scene
+    pose: Pose
+    times_s: Floats
+    duration_us: int
+    rng: np.random.Generator
+
+    def write(self, stem: Path) -> Path:
+        """Write the film, and return its path."""
+        path = stem.with_name(stem.name + self.webcam.suffix)
+        pictures = render(self.identity, self.scene, self.pose, self.times_s)
+        with write_beside(path) as beside:
+            compress(beside, film(pictures, self.times_s, self.duration_us, self.webcam, self.rng), self.webcam)
+        return path
+
+
+def _plan_film(seeds: list[int], duration_us: int, webcam: Webcam, tracked: Tracked) -> _Film:
+    seed, person, number, _ = seeds
+    rng, identity = np.random.default_rng([*seeds, 5]), _draw_identity(seed, person)
     times_s = webcam.picture_times(duration_us)
     scene = draw_scene(identity, webcam.size, _draw_light(seeds), rng, draw_far_camera)
-    pose = pose_person(plan_clip(label, rng, duration_us), identity, rng, times_s)
-    path = stem.with_name(stem.name + webcam.suffix)
-    with write_beside(path) as beside:
-        compress(beside, film(render(identity, scene, pose, times_s), times_s, duration_us, webcam, rng), webcam)
-    return path
+    pose = pose_person(plan_clip(number - 1, rng, duration_us), identity, rng, times_s, tracked)
+    return _Film(identity, webcam, scene, pose, times_s, duration_us, rng)
 
 
 def _draw_webcam(seeds: list[int]) -> Webcam:
@@ -151,17 +205,23 @@ def _draw_webcam(seeds: list[int]) -> Webcam:
 
 
 def record_film(
-    label: int, *, person: int, clip: int, seed: int, duration_us: int = CLIP_US, webcam: Webcam | None = None
+    label: int,
+    *,
+    person: int,
+    clip: int,
+    seed: int,
+    duration_us: int = CLIP_US,
+    webcam: Webcam | None = None,
+    tracked: Tracked = NO_TRACKS,
 ) -> Events:
     """Return the events of the video that `film_gesture` writes, as a network of `GESTURE_SENSOR` would see them.
 
     The video is written, decoded, converted, and the person in it is found, as in inference with default settings.
     """
+    seeds = _seeds(label, person, clip, seed)
+    planned = _plan_film(seeds, duration_us, webcam or _draw_webcam(seeds), tracked)
     with TemporaryDirectory() as folder:
-        path = film_gesture(
-            Path(folder) / "film", label, person=person, clip=clip, seed=seed, duration_us=duration_us, webcam=webcam
-        )
-        source = open_source(path, GESTURE_SENSOR, FramingConfig(), sensor=None)
+        source = open_source(planned.write(Path(folder) / "film"), GESTURE_SENSOR, FramingConfig(), sensor=None)
         return concatenate(source.read_fitted(), GESTURE_SENSOR)
 
 
@@ -216,6 +276,8 @@ class GesturesRecord(SynthesisRecord):
     """Duration of a clip."""
     rendering: int = RENDERING
     """Number of the way of rendering, which a version may change."""
+    tracks: str | None = None
+    """Digest of the tracks of real people whose movements are performed; None: there are none."""
 
 
 CameraKind = Literal["dvs", "webcam", "both"]
@@ -232,6 +294,7 @@ class GesturesPlan:
         duration_us: Duration of a clip.
         videos: Whether the rendered videos are also written.
         camera: `dvs`: a DVS128. `webcam`: the video of a webcam or phone, converted. `both`: a clip of each.
+        tracks: Folder of tracks, <class>/<joints>.csv, whose movements are a share of the performances; None: none.
     """
 
     people: int
@@ -240,6 +303,7 @@ class GesturesPlan:
     duration_us: int = CLIP_US
     videos: bool = False
     camera: CameraKind = "dvs"
+    tracks: Path | None = None
 
     @property
     def count(self) -> int:
@@ -247,9 +311,8 @@ class GesturesPlan:
         return self.people * self.clips * len(GESTURES) * (2 if self.camera == "both" else 1)
 
 
-@dataclass(frozen=True)
-class _Clip:
-    """A clip of a plan."""
+class _Names(TypedDict):
+    """What names a clip."""
 
     label: int
     person: int
@@ -257,20 +320,41 @@ class _Clip:
     seed: int
     duration_us: int
 
+
+@dataclass(frozen=True)
+class _Clip:
+    """A clip of a plan."""
+
+    names: _Names
+    tracks: Path | None
+
     def write_events(self, path: Path) -> None:
-        self._write(path, record_gesture(**asdict(self)))
+        self._write(path, record_gesture(**self.names, tracked=_read_tracks(self.tracks)))
 
     def write_film_events(self, path: Path) -> None:
-        self._write(path, record_film(**asdict(self)))
+        self._write(path, record_film(**self.names, tracked=_read_tracks(self.tracks)))
 
     def write_video(self, path: Path) -> None:
-        write_video(path, gesture_frames(**asdict(self)))
+        write_video(path, gesture_frames(**self.names, tracked=_read_tracks(self.tracks)))
 
     def write_film(self, path: Path) -> None:
-        film_gesture(path.with_suffix(""), **asdict(self))
+        film_gesture(path.with_suffix(""), **self.names, tracked=_read_tracks(self.tracks))
 
     def _write(self, path: Path, events: Events) -> None:
-        write(path, [events], GESTURE_SENSOR, source=SYNTHETIC_GESTURES, settings={"synthesis": asdict(self)})
+        write(path, [events], GESTURE_SENSOR, source=SYNTHETIC_GESTURES, settings={"synthesis": dict(self.names)})
+
+
+@cache
+def _read_tracks(folder: Path | None) -> Tracked:
+    return NO_TRACKS if folder is None else read_movements(folder, GESTURES, OTHER)
+
+
+def _digest_tracks(folder: Path) -> str:
+    """Return the SHA-256 of the names and contents of tracks."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*/*.csv")):
+        digest.update(f"{path.parent.name}/{path.name} {hashlib.sha256(read_bytes(path)).hexdigest()}\n".encode())
+    return digest.hexdigest()
 
 
 def write_gestures(
@@ -298,7 +382,8 @@ def write_gestures(
     """
     work: dict[Path, Callable[[Path], object]] = {}
     for person, label, number in product(range(plan.people), range(len(GESTURES)), range(plan.clips)):
-        clip = _Clip(label, person, number, plan.seed, plan.duration_us)
+        names = _Names(label=label, person=person, clip=number, seed=plan.seed, duration_us=plan.duration_us)
+        clip = _Clip(names, plan.tracks)
         seeds = _seeds(label, person, number, plan.seed)
         if plan.camera != "webcam":
             path = Path(GESTURES[label], f"user{person:03d}_{_draw_light(seeds)}_{number:02d}.h5")
@@ -310,5 +395,7 @@ def write_gestures(
             work[path] = clip.write_film_events
             if plan.videos:
                 work[path.with_suffix(_draw_webcam(seeds).suffix)] = clip.write_film
-    record = GesturesRecord(seed=plan.seed, duration_us=plan.duration_us)
+    _read_tracks(plan.tracks)  # before work starts
+    tracks = None if plan.tracks is None else _digest_tracks(plan.tracks)
+    record = GesturesRecord(seed=plan.seed, duration_us=plan.duration_us, tracks=tracks)
     return write_recordings(folder, record, work, engine=engine, shard=shard, progress=progress)

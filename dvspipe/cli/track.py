@@ -1,0 +1,67 @@
+"""Films to joints."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import Overwrite
+from .screen import progress, screen, show_name, warn
+
+if TYPE_CHECKING:
+    from ..pose import Track
+
+
+def track(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A video, GIF or image folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="CSV file of the joints.")],
+    preview: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write a .webm video with the joints drawn over the film.")
+    ] = None,
+    max_fps: Annotated[
+        float | None,
+        typer.Option(metavar="HZ", help="Pictures per second that are looked at, at most; default: 30."),
+    ] = None,
+    start: Annotated[float, typer.Option(metavar="SECONDS", help="Start time in the video.")] = 0.0,
+    stop: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Stop time (exclusive); default: end of the video.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Track the joints of the largest person in a film, and write them as CSV."""
+    from ..config import build
+    from ..files import claim_output, require_suffix
+    from ..pose import TrackSettings, track_film
+    from ..report import write_track_preview
+    from ..video import VideoSettings
+
+    require_suffix(out, ".csv", "joints")
+    claim_output(out, overwrite=overwrite)
+    if preview:
+        require_suffix(preview, ".webm", "a preview of a track")
+        claim_output(preview, overwrite=overwrite)
+    read = build(VideoSettings, {"start_s": start, "stop_s": stop}, "track")
+    settings = build(TrackSettings, {} if max_fps is None else {"max_fps": max_fps}, "track")
+    with progress() as show:
+        found = track_film(video, settings, video=read, progress=partial(show, "pictures"))
+        if preview:
+            write_track_preview(found, video, preview, video=read, progress=partial(show, "preview"))
+        found.write(out)
+    _print(found, out)
+    if preview:
+        screen.print(f"preview: {show_name(preview)}")
+
+
+def _print(track: Track, out: Path) -> None:
+    """Print what was found, and what makes it unreliable."""
+    lasts_s = (track.times_us[-1] - track.times_us[0]) / 1e6
+    missing_s = sum(gap.stop_us - gap.start_us for gap in track.gaps) / 1e6
+    screen.print(
+        f"{show_name(out)}: {len(track.times_us)} pictures in {lasts_s:.1f} s, "
+        f"a person in {track.present.mean():.0%} of them, {len(track.gaps)} gaps ({missing_s:.1f} s)"
+    )
+    if (people := int(track.people.max())) > 1:
+        warn(f"{show_name(out)}: {people} people in the film; the largest one is tracked")

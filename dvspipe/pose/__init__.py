@@ -1,0 +1,24 @@
+"""Films to joints over time: a pose network follows the largest person."""
+
+from .body import ArmTrack, ArmTracks, measure_arms, to_body_frame
+from .network import JOINTS, Look, PoseNetwork, Sighting, Square
+from .track import Gap, Track
+from .tracking import TrackSettings, find_people, track_film, track_pictures
+
+__all__ = [
+    "JOINTS",
+    "ArmTrack",
+    "ArmTracks",
+    "Gap",
+    "Look",
+    "PoseNetwork",
+    "Sighting",
+    "Square",
+    "Track",
+    "TrackSettings",
+    "find_people",
+    "measure_arms",
+    "to_body_frame",
+    "track_film",
+    "track_pictures",
+]

@@ -1,0 +1,144 @@
+"""The pose network: one square of a picture to the joints of one person.
+
+BlazePose (Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking", CVPR workshop 2020), the variant
+"full" of MediaPipe, run by OpenCV. The folder has its licence (Apache-2.0) and its source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import VideoError
+from ..opencv import cv2
+
+Floats = NDArray[np.float64]
+
+WEIGHTS = Path(__file__).with_name("pose_landmark_full.tflite")
+INPUT_PX = 256
+_POINTS_SIZE, _METRES_SIZE, _PRESENCE_SIZE = 195, 117, 1  # sizes of the outputs, by which they are told apart
+_CENTRE, _TOP = 33, 34  # points of the network that give the square of the next picture
+_SQUARE = 2.5  # side of that square, relative to the distance of the two points
+
+_NETWORK_POINTS = {
+    "nose": 0,
+    "left_shoulder": 11,
+    "right_shoulder": 12,
+    "left_elbow": 13,
+    "right_elbow": 14,
+    "left_wrist": 15,
+    "right_wrist": 16,
+    "left_pinky": 17,
+    "right_pinky": 18,
+    "left_index": 19,
+    "right_index": 20,
+    "left_thumb": 21,
+    "right_thumb": 22,
+    "left_hip": 23,
+    "right_hip": 24,
+}
+JOINTS: tuple[str, ...] = tuple(_NETWORK_POINTS)
+"""Joints of a track, in their order. Left and right are the person's own."""
+
+
+@dataclass(frozen=True)
+class Square:
+    """A square of a picture, which may reach beyond its edges.
+
+    Args:
+        x_px: Column of its centre.
+        y_px: Row of its centre.
+        side_px: Length of a side.
+    """
+
+    x_px: float
+    y_px: float
+    side_px: float
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """A person in one picture.
+
+    Args:
+        presence: Probability that the square shows a person, 0 to 1.
+        points_px: [J, 2] column and row of each joint in the picture.
+        points_m: [J, 3] metres from the middle of the hips: to the right of the picture, up, towards the camera.
+        confidence: [J] probability that a joint is inside the square and not hidden.
+        square: Where to look for the same person in the next picture.
+    """
+
+    presence: float
+    points_px: Floats
+    points_m: Floats
+    confidence: Floats
+    square: Square
+
+
+Look = Callable[[NDArray[np.uint8], Square], Sighting]
+"""What finds a person in a square of a picture, uint8 [H, W, 3] in the order red, green, blue."""
+
+
+class PoseNetwork:
+    """The network, loaded once.
+
+    Args:
+        weights: A pose network of MediaPipe as a TFLite file; default: the one that dvspipe includes.
+
+    Raises:
+        VideoError: OpenCV cannot load it.
+    """
+
+    def __init__(self, weights: Path = WEIGHTS) -> None:
+        try:
+            # the new engine of OpenCV 5, which a buffer in place of the path always gets, drops outputs
+            engine = [cv2.dnn.ENGINE_CLASSIC] if hasattr(cv2.dnn, "ENGINE_CLASSIC") else []
+            self._net: Any = cv2.dnn.readNetFromTFLite(str(weights), *engine)
+            names = self._net.getUnconnectedOutLayersNames()
+            self._net.setInput(np.zeros((1, 3, INPUT_PX, INPUT_PX), np.float32))
+            sizes = {output.size: name for name, output in zip(names, self._net.forward(names), strict=True)}
+            self._names = [sizes[size] for size in (_POINTS_SIZE, _METRES_SIZE, _PRESENCE_SIZE)]
+        except (KeyError, AttributeError, cv2.error) as error:
+            raise VideoError(f"{weights}: not a pose network that OpenCV {cv2.__version__} can load") from error
+
+    def __call__(self, picture: NDArray[np.uint8], square: Square) -> Sighting:
+        """Return what a square of a picture, uint8 [H, W, 3] in the order red, green, blue, shows."""
+        patch, left, top, side = cut_square(picture, square)
+        self._net.setInput((patch.astype(np.float32) / 255).transpose(2, 0, 1)[None])
+        points, metres, presence = (output.astype(np.float64).ravel() for output in self._net.forward(self._names))
+        points, metres = points.reshape(-1, 5), metres.reshape(-1, 3)
+        places = points[:, :2] * (side / INPUT_PX) + (left, top)
+        certain = 1 / (1 + np.exp(-np.clip(points[:, 3:], -50, 50)))  # visibility and presence of each point
+        chosen = list(_NETWORK_POINTS.values())
+        centre, reach = places[_CENTRE], np.linalg.norm(places[_TOP] - places[_CENTRE])
+        return Sighting(
+            presence=float(presence[0]),
+            points_px=places[chosen],
+            points_m=metres[chosen] * (1.0, -1.0, -1.0),  # the network's axes are right, down, away
+            confidence=certain[chosen].prod(axis=1),
+            square=Square(float(centre[0]), float(centre[1]), _SQUARE * float(reach)),
+        )
+
+
+def cut_square(picture: NDArray[np.uint8], square: Square) -> tuple[NDArray[np.uint8], int, int, int]:
+    """Return a square of a picture scaled to 256 x 256, black beyond the edges; its left, top and side in whole pixels.
+
+    Args:
+        picture: uint8 [H, W, 3].
+        square: The square; its side is at least one pixel.
+    """
+    height, width = picture.shape[:2]
+    side = max(1, round(min(square.side_px, 4.0 * max(height, width))))
+    left, top = round(square.x_px - side / 2), round(square.y_px - side / 2)
+    rows = slice(min(max(top, 0), height), min(max(top + side, 0), height))
+    columns = slice(min(max(left, 0), width), min(max(left + side, 0), width))
+    seen = np.zeros((side, side, 3), np.uint8)
+    seen[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = picture[rows, columns]
+    shrinks = side > INPUT_PX
+    patch = cv2.resize(seen, (INPUT_PX, INPUT_PX), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(patch, np.uint8), left, top, side

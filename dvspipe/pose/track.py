@@ -1,0 +1,197 @@
+"""The joints of a person over time, as a value and as a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, FileError, FormatError
+from ..events import SensorSize
+from ..files import read_bytes, write_text
+from .network import JOINTS, Floats
+
+PRESENT = 0.5  # presence from which a picture shows a person
+COORDINATES = ("x_px", "y_px", "x_m", "y_m", "z_m", "confidence")
+COLUMNS = (
+    "time_us", "width", "height", "people", "presence", "yaw_rad",
+    *(f"{joint}_{name}" for joint in JOINTS for name in COORDINATES),
+)  # fmt: skip
+_INTEGERS = 4  # columns at the beginning
+_LATEST_US = 2**62
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Time without a person: from the first picture without one to the next with one, or to the last picture.
+
+    Args:
+        start_us: Time of the first picture without a person.
+        stop_us: Time of the next picture with a person, or of the last picture.
+    """
+
+    start_us: int
+    stop_us: int
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """The joints of one person in N pictures of a film; J joints, named in `JOINTS`.
+
+    Without a person, `presence` is below 0.5, and points, yaw and confidence are NaN.
+
+    Args:
+        times_us: int64 [N] increasing times in microseconds.
+        points_m: [N, J, 3] joints in metres in the body's frame: the origin is midway between the shoulders, x goes
+            from the right shoulder to the left one (horizontally), y up, z forwards. For the left arm x is outwards,
+            for the right arm -x is.
+        points_px: [N, J, 2] column and row of each joint in the picture.
+        confidence: [N, J] probability that the joint can be seen, 0 to 1.
+        presence: [N] probability that a person can be seen, 0 to 1.
+        yaw: [N] angle by which the person is turned, in radians: at 0 the person faces the camera, a positive yaw
+            turns the left shoulder away from it.
+        people: int64 [N] number of people when the person was last searched for, of whom the largest is tracked.
+        size: Size of the pictures.
+
+    Raises:
+        DataError: Lengths or values do not fit together.
+    """
+
+    times_us: NDArray[np.int64]
+    points_m: Floats
+    points_px: Floats
+    confidence: Floats
+    presence: Floats
+    yaw: Floats
+    people: NDArray[np.int64]
+    size: SensorSize
+
+    def __post_init__(self) -> None:
+        N, J = len(self.times_us), len(JOINTS)
+        shapes = {
+            "points_m": (N, J, 3), "points_px": (N, J, 2), "confidence": (N, J), "presence": (N,), "yaw": (N,),
+            "people": (N,),
+        }  # fmt: skip
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise DataError(f"wrong shape of {name} (found {getattr(self, name).shape}, expected {shape})")
+        if N == 0:
+            raise DataError("a track has no pictures (found 0, expected 1 or more)")
+        if not (np.diff(self.times_us) > 0).all():
+            raise DataError(
+                f"wrong times (found one at row {np.argmin(np.diff(self.times_us) > 0) + 1} that is not later)"
+            )
+        if not ((self.presence >= 0) & (self.presence <= 1)).all():
+            raise DataError("wrong presence (expected 0 to 1)")
+        for name in ("points_m", "points_px", "confidence", "yaw"):
+            known = np.isfinite(getattr(self, name)).reshape(N, -1)
+            if not known[self.present].all() or known[~self.present].any():
+                raise DataError(f"wrong {name} (expected numbers if presence is at least {PRESENT}, otherwise none)")
+        if not ((self.confidence >= 0) & (self.confidence <= 1))[self.present].all():
+            raise DataError("wrong confidence (expected 0 to 1)")
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """[N] whether the picture shows a person."""
+        return np.asarray(self.presence >= PRESENT)
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """Times without a person."""
+        edges = np.flatnonzero(np.diff(np.concatenate([[True], self.present, [True]]).astype(int)))
+        last = len(self.times_us) - 1
+        return tuple(
+            Gap(int(self.times_us[start]), int(self.times_us[min(stop, last)]))
+            for start, stop in zip(edges[::2], edges[1::2], strict=True)
+        )
+
+    @property
+    def rate_hz(self) -> float:
+        """Median rate of the pictures; 0 for one picture."""
+        return float(1e6 / np.median(np.diff(self.times_us))) if len(self.times_us) > 1 else 0.0
+
+    def point(self, joint: str) -> Floats:
+        """Return the positions [N, 3] of a joint in metres, in the body's frame.
+
+        Args:
+            joint: A name in `JOINTS`.
+        """
+        return self.points_m[:, JOINTS.index(joint)]
+
+    def write(self, path: Path) -> None:
+        """Write the track as CSV: a header, and a row per picture. What is not known is empty.
+
+        Raises:
+            FileError: The file cannot be written, or has another suffix.
+        """
+        if path.suffix.lower() != ".csv":
+            raise FileError(f"{path}: wrong suffix for joints (found {path.suffix or 'none'}, expected .csv)")
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        joints = np.concatenate([self.points_px, self.points_m, self.confidence[..., None]], axis=-1)
+        for row in range(len(self.times_us)):
+            integers = (self.times_us[row], self.size.width, self.size.height, self.people[row])
+            numbers = ("" if np.isnan(number) else f"{number:.6g}" for number in (self.yaw[row], *joints[row].ravel()))
+            writer.writerow([*integers, float(self.presence[row]), *numbers])  # rounding would move it across 0.5
+        write_text(path, table.getvalue())
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return the track that `write` wrote, with numbers of six digits.
+
+        Raises:
+            FileError: The file is missing or cannot be read.
+            FormatError: It holds something else.
+        """
+        try:
+            rows = list(csv.reader(io.StringIO(read_bytes(path).decode(), newline="")))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise FormatError(f"{path}: not a CSV file of joints ({error})") from error
+        if not rows or tuple(rows[0]) != COLUMNS:
+            raise FormatError(f"{path}: wrong header, expected the {len(COLUMNS)} columns that dvspipe track writes")
+        cells = [_read_row(f"{path}: line {line}", row) for line, row in enumerate(rows[1:], start=2)]
+        integers = np.array([row[0] for row in cells], np.int64).reshape(-1, _INTEGERS)
+        numbers = np.array([row[1] for row in cells], np.float64).reshape(len(cells), len(COLUMNS) - _INTEGERS)
+        if len(cells) == 0 or len(np.unique(integers[:, 1:3], axis=0)) != 1:
+            found = f"{len(np.unique(integers[:, 1:3], axis=0))} picture sizes in {len(cells)} rows"
+            raise FormatError(f"{path}: wrong rows (found {found}, expected one size)")
+        joints = numbers[:, 2:].reshape(len(cells), len(JOINTS), len(COORDINATES))
+        try:
+            return cls(
+                times_us=integers[:, 0],
+                points_m=joints[..., 2:5],
+                points_px=joints[..., :2],
+                confidence=joints[..., 5],
+                presence=numbers[:, 0],
+                yaw=numbers[:, 1],
+                people=integers[:, 3],
+                size=SensorSize(width=int(integers[0, 1]), height=int(integers[0, 2])),
+            )
+        except DataError as error:
+            raise FormatError(f"{path}: {error.message}") from error
+
+
+def _read_row(where: str, row: list[str]) -> tuple[list[int], list[float]]:
+    """Return the integers and the other numbers of a row; an empty cell is NaN."""
+    if len(row) != len(COLUMNS):
+        raise FormatError(f"{where}: wrong number of cells (found {len(row)}, expected {len(COLUMNS)})")
+    integers, numbers = list[int](), list[float]()
+    for name, cell in zip(COLUMNS, row, strict=True):
+        try:
+            if len(integers) < _INTEGERS:
+                integers.append(int(cell))
+            else:
+                numbers.append(float(cell) if cell else np.nan)
+        except ValueError as error:
+            raise FormatError(f"{where}: wrong {name} (found {cell[:40]!r}, expected a number)") from error
+        if cell and not abs(integers[-1] if not numbers else numbers[-1]) < _LATEST_US:
+            raise FormatError(f"{where}: wrong {name} (found {cell[:40]!r}, expected a finite number)")
+    if min(integers[1:3]) < 1 or integers[3] < 0:
+        raise FormatError(f"{where}: wrong size or number of people (found {','.join(row[1:4])})")
+    return integers, numbers

@@ -1,0 +1,104 @@
+"""The joints of a track, drawn over the film that they come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import VideoError
+from ..events import SensorSize
+from ..files import require_suffix, write_beside
+from ..opencv import cv2
+from ..parallel import Progress, ignore_progress
+from ..pose import JOINTS, Track
+from ..video import VideoSettings, open_video, open_webm
+from .style import Colour
+
+MIN_SIDE_PX, MAX_SIDE_PX = 320, 960  # of the longer side of the film in the preview
+RIGHT_COLOUR, LEFT_COLOUR, BODY_COLOUR, TEXT_COLOUR = (255, 140, 0), (40, 160, 255), (240, 240, 240), (255, 60, 60)
+SURE = 0.5  # confidence from which a bone is drawn thick
+_SHIFT = 4  # fractional bits of drawn coordinates
+_SIDE_BONES = (
+    ("shoulder", "elbow"), ("elbow", "wrist"), ("wrist", "index"), ("wrist", "pinky"), ("wrist", "thumb"),
+    ("shoulder", "hip"),
+)  # fmt: skip
+BONES: tuple[tuple[int, int, Colour], ...] = (
+    *(
+        (JOINTS.index(f"{side}_{start}"), JOINTS.index(f"{side}_{end}"), colour)
+        for side, colour in (("right", RIGHT_COLOUR), ("left", LEFT_COLOUR))
+        for start, end in _SIDE_BONES
+    ),
+    *(
+        (JOINTS.index(f"right_{joint}"), JOINTS.index(f"left_{joint}"), BODY_COLOUR)
+        for joint in ("shoulder", "hip")
+    ),
+)  # fmt: skip
+"""Pairs of joints, and the colour of the line between them."""
+
+
+def write_track_preview(
+    track: Track,
+    film: Path,
+    path: Path,
+    *,
+    video: VideoSettings | None = None,
+    progress: Progress = ignore_progress,
+) -> Path:
+    """Write a .webm video of the pictures of a track with its joints, and return its path.
+
+    The right arm is orange, the left arm blue; bones with a joint that is hidden or outside the picture are thin.
+
+    Args:
+        track: The joints.
+        film: The film that they come from.
+        path: The file to write; it is complete or absent.
+        video: How the film is read, as for the track.
+        progress: Called with the number of pictures done and in all.
+
+    Raises:
+        FileError: The suffix is another, or the file cannot be written.
+        VideoError: The film cannot be read, or is not that of the track.
+    """
+    require_suffix(path, ".webm", "a preview of a track")
+    opened = open_video(film, video)
+    if opened.size != track.size:
+        raise VideoError(f"{film}: not the film of the track (found {opened.size}, expected {track.size})")
+    longer = max(track.size.width, track.size.height)
+    scale = min(max(longer, MIN_SIDE_PX), MAX_SIDE_PX) / longer
+    even = [2 * max(8, round(scale * side / 2)) for side in (track.size.width, track.size.height)]
+    size = SensorSize(width=even[0], height=even[1])
+    rows, count = {t_us: row for row, t_us in enumerate(track.times_us.tolist())}, len(track.times_us)
+    fps = min(120.0, max(1.0, (count - 1) * 1e6 / max(1, int(track.times_us[-1] - track.times_us[0]))))
+    drawn = 0
+    with write_beside(path) as beside, open_webm(beside, size, fps) as write:
+        for t_us, picture in opened.pictures():
+            if t_us in rows:
+                write(draw_skeleton(picture, track, rows[t_us], size)[:, :, ::-1])
+                progress(drawn := drawn + 1, count)
+    if drawn != count:
+        raise VideoError(f"{film}: not the film of the track (found {drawn} of its {count} times)")
+    return path
+
+
+def draw_skeleton(picture: NDArray[np.uint8], track: Track, row: int, size: SensorSize) -> NDArray[np.uint8]:
+    """Return a picture of the film, uint8 [H, W, 3] (red, green, blue), scaled to a size, with the joints of a row."""
+    shrinks = size.width < picture.shape[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    shown = np.ascontiguousarray(cv2.resize(picture, (size.width, size.height), interpolation=how))
+    if not track.present[row]:
+        cv2.putText(
+            shown, "no person", (8, size.height - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.6, TEXT_COLOUR, 1, cv2.LINE_AA
+        )
+        return np.asarray(shown, np.uint8)
+    scale = np.array([size.width / track.size.width, size.height / track.size.height])
+    # a joint far outside would overflow OpenCV's coordinates
+    points = np.clip(track.points_px[row] * scale, -4 * size.width, 4 * size.width)
+    places = [(int(x), int(y)) for x, y in np.round(points * 2**_SHIFT)]
+    for start, end, colour in BONES:
+        sure = min(track.confidence[row, start], track.confidence[row, end]) >= SURE
+        cv2.line(shown, places[start], places[end], colour, 2 if sure else 1, cv2.LINE_AA, _SHIFT)
+    for place in places:
+        cv2.circle(shown, place, 2 << _SHIFT, BODY_COLOUR, -1, cv2.LINE_AA, _SHIFT)
+    return np.asarray(shown, np.uint8)
