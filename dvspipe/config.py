@@ -142,11 +142,16 @@ _Loader.add_constructor(YAML_INT, _construct_int)
 _Loader.add_implicit_resolver(YAML_BOOL, re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), [*"tTfF"])
 
 
+def _describe_yaml_error(error: Exception) -> str:
+    """Return the message of an error in one line, without the name that PyYAML gives to any text."""
+    return " ".join(str(error).replace('in "<unicode string>",', "in").split())
+
+
 def _parse_yaml(text: str, where: str) -> JsonValue:
     try:
         parsed: JsonValue = yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, OverflowError) as error:  # tags such as !!int x
-        raise ConfigError(f"{where}: not valid YAML: {shorten(' '.join(str(error).split()))}") from error
+        raise ConfigError(f"{where}: not valid YAML: {shorten(_describe_yaml_error(error))}") from error
     except RecursionError as error:
         raise ConfigError(f"{where}: not valid YAML: nested too deeply") from error
     return parsed
@@ -174,8 +179,10 @@ def read_text(source: str | Path, *, kind: str = "") -> str:
         path = configs_folder() / kind / f"{source}.yaml"
     if not path.is_file():
         names = ", ".join(shipped_configs(kind))
-        places = "a YAML file" if kind else "a folder of recordings, a YAML file"
-        raise ConfigError(f"{source}: no such configuration, expected {places} or one of {names}")
+        missing, places = "configuration", "a YAML file"
+        if not kind:
+            missing, places = "folder or configuration", "a folder of recordings, a YAML file"
+        raise ConfigError(f"{source}: no such {missing} (expected {places} or one of {names})")
     try:
         with path.open("rb") as file:
             content = file.read(MAX_YAML_BYTES + 1)

@@ -480,6 +480,8 @@ def _open_folder(path: Path, settings: VideoSettings) -> Video:
 
 
 def _open_file(path: Path, settings: VideoSettings) -> Video:
+    if not path.stat().st_size:
+        raise VideoError(f"{path}: the file is empty")
     with _open_capture(path) as capture:
         count = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         fps = capture.get(cv2.CAP_PROP_FPS)

@@ -1,4 +1,4 @@
-"""Compile the kernels that commands use, once, so that no command has to: numba keeps them on the disk."""
+"""Compile the kernels that commands use, once, so that few commands have to: numba keeps them on the disk."""
 
 from __future__ import annotations
 

@@ -608,7 +608,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["view", "large.h5", "-o", "out.png", "--scale", "9"], "18000 pixels (expected at most 4096); use --scale 2 "),
         (["compare", "largest.h5", "largest.h5"], "32767x32767"),
         (["view", "there.h5", "-o", "out.gif", "--colours", "pink"], "'pink' is not one of 'light', 'dark'"),
-        (["train", "nowhere"], "nowhere: no such configuration"),
+        (["train", "nowhere"], "nowhere: no such folder or configuration (expected a folder of recordings"),
         (["train", "nmnist"], "data.root"),
         (["train", "nmnist", "data.rot=x"], "unknown setting data.rot, did you mean data.root"),
         (["train", "nmnist", "data.root=one"], "no folder Train"),
@@ -850,7 +850,9 @@ def test_shipped_configurations_are_listed_shown_and_copied(tmp_path: Path) -> N
     assert "data.root" in dvspipe("train", "mine.yaml", cwd=tmp_path, code=2).stderr
     assert "already exists" in dvspipe("configs", "copy", "nmnist", "mine.yaml", cwd=tmp_path, code=2).stderr
     assert "cutoff_hz" in dvspipe("configs", "show", "gen4", cwd=tmp_path).stdout
-    assert "nowhere: no such configuration" in dvspipe("configs", "show", "nowhere", cwd=tmp_path, code=2).stderr
+    assert (
+        "nowhere: no such folder or configuration" in dvspipe("configs", "show", "nowhere", cwd=tmp_path, code=2).stderr
+    )
 
 
 def test_choices_of_options_are_those_of_the_models() -> None:

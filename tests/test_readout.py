@@ -289,6 +289,8 @@ def test_a_training_keeps_classes_that_are_not_shown(checkpoint: Path, folder: P
     (folder / "left").rename(folder / "up")
     other = train(settings_for(folder, checkpoint, data={"test": 0.34}), tmp_path / "other")
     assert read_checkpoint(other.checkpoint).config.classes == ("right", "up")  # a new last layer
+    assert (run.test.readout_fitted, run.test.correct_before is not None) == (True, True)
+    assert (other.test.readout_fitted, other.test.correct_before) == (True, None)
 
 
 @pytest.mark.parametrize(

@@ -914,10 +914,16 @@ def test_a_page_needs_no_labels_scores_pictures_or_layers(tmp_path: Path, change
 
 
 def test_the_page_says_what_was_looked_at_unless_it_is_all(tmp_path: Path) -> None:
-    look = LookRow(t_us=None, left=53, top=-4, width=82, height=82)
-    words = [describe_look(look.model_copy(update={"left": left}), 160, follows=True) for left in (0, 110)]
+    look, picture = LookRow(t_us=None, left=53, top=4, width=82, height=82), (160, 120)
+    words = [describe_look(look.model_copy(update={"left": left}), picture, follows=True) for left in (0, 110)]
     assert ["left" in text for text in words] == [True, False]
     assert ["right" in text for text in words] == [False, True]
+    for change, said in (
+        ({"top": -4}, "partly outside the picture"),
+        ({"left": 0, "top": 0, "width": 160, "height": 120}, "the complete picture (160x120+0+0)"),
+        ({"left": -9, "top": -9, "width": 200, "height": 200}, "the complete picture and beyond it"),
+    ):
+        assert said in describe_look(look.model_copy(update=change), picture, follows=False)
     moved = look.model_copy(update={"t_us": 1000, "left": 60})
     answers = [
         make_answer(name, picture="160x120", looked_at=rows)
@@ -926,7 +932,7 @@ def test_the_page_says_what_was_looked_at_unless_it_is_all(tmp_path: Path) -> No
     results = [RecordingResult(answer=answer, segments=make_segments()) for answer in answers]
     text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, results, None))
     assert re.findall('data-head="Looked at">([^<]*)<', text) == [
-        "the part in the middle, 82 px high (82x82+53-4)", "the person in the middle, 82 px high (82x82+53-4)", "",
+        "the part in the middle, 82 px high (82x82+53+4)", "the person in the middle, 82 px high (82x82+53+4)", "",
     ]  # fmt: skip
     text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, results[2:], None))
     assert "Looked at" not in text

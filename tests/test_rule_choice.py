@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BAR_CLASSES, moving_bar
+import torch
+from conftest import BAR_CLASSES, moving_bar, random_events
+from pydantic import JsonValue
+from typer.testing import CliRunner
 
+from dvspipe.checkpoint import ClassifierConfig
+from dvspipe.cli.app import app
 from dvspipe.cli.screen import describe_error
 from dvspipe.config import merge_settings, parse_overrides
 from dvspipe.errors import ConfigError, Remedy
+from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
 from dvspipe.training import TrainConfig, choose_settings, train
 
@@ -22,6 +28,8 @@ WAYS = {
     **{kind: f"network.kind={kind}" for kind in ("stdp", "first_spike")},
 }
 """How each rule is asked for."""
+
+SENSOR = SensorSize(width=20, height=14)
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +110,46 @@ def test_layers_of_stdp_share_the_epochs(bars: Path) -> None:
     assert (config.stdp.passes, len(config.network.channels)) == (3, 2)
     chosen = choose_settings(bars, parse_overrides(["network.kind=stdp"])).config
     assert chosen.optimiser.epochs == 2 * chosen.stdp.passes
+
+
+@pytest.fixture(scope="module", params=[2e-6, 0.7, 8.0], ids="{:g}s".format)
+def lasting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of recordings of a duration, some with many events and some with few."""
+    folder = tmp_path_factory.mktemp("lasting")
+    for number in range(6):
+        events = random_events(number, 40 if number % 3 else 3000, SENSOR, round(request.param * 1e6))
+        write(folder / "ab"[number % 2] / f"{number}.h5", events)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["csnn", "sew", "plif", "mlp", "stdp", "first_spike"])
+@pytest.mark.parametrize("bins", [{}, {"steps": 1}, {"step_us": 90_000}], ids=str)
+def test_the_choice_fits_its_own_steps_for_any_duration(kind: str, bins: dict[str, JsonValue], lasting: Path) -> None:
+    config = choose_settings(lasting, {"network": {"kind": kind}, "bins": bins}).config
+    chosen = ClassifierConfig(
+        classes=("a", "b"), width=SENSOR.width, height=SENSOR.height, bins=config.bins, network=config.network
+    )
+    output, _ = chosen.build_network()(torch.zeros(config.bins.steps, 1, *chosen.task.shape))
+    assert output.shape == (config.bins.steps, 1, 2)
+
+
+@pytest.mark.parametrize("settings", [["network.tau_mem_s=1e-6"], ["network.kernel=4"], ["network.votes=2"]])
+def test_given_settings_that_do_not_fit_the_choice_are_refused_before_a_run(
+    settings: list[str], bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["train", str(bars), *settings])
+    assert done.exit_code != 0
+    assert isinstance(done.exception, ConfigError)
+    assert settings[0].partition("=")[0] in str(done.exception)
+    assert "run:" not in done.output
+
+
+def test_stdp_trains_on_steps_that_are_longer_than_the_default_time_constant(tmp_path: Path) -> None:
+    for label, name in enumerate(BAR_CLASSES[:2]):
+        for number in range(5):
+            bar = moving_bar(label, number)
+            slow = Events.from_checked(5 * bar.t, bar.x, bar.y, bar.p, bar.sensor)
+            write(tmp_path / "slow" / name / f"{number}.h5", slow)
+    given = merge_settings(SHORT, parse_overrides(["network.kind=stdp", "bins.step_us=50000"]))
+    assert len(train(choose_settings(tmp_path / "slow", given).config, tmp_path / "run").epochs) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
 from dvspipe.cli.app import app
-from dvspipe.config import build
+from dvspipe.config import build, merge_settings, parse_overrides
 from dvspipe.datasets import open_dataset
 from dvspipe.errors import ConfigError, DataError
 from dvspipe.events import SensorSize
@@ -35,13 +36,17 @@ SETTINGS = {
 
 
 class Notes(TrainingCallback):
-    """Keeps the notes of a training."""
+    """Keeps the notes and warnings of a training."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
+        self.warnings: list[str] = []
 
     def on_note(self, text: str) -> None:
         self.texts.append(text)
+
+    def on_warning(self, text: str) -> None:
+        self.warnings.append(text)
 
 
 def write_mover(path: Path, seed: int, *, across: bool, picture: SensorSize = PICTURE, moves: bool = True) -> None:
@@ -140,10 +145,55 @@ def test_framing_is_refused_where_there_is_nothing_to_frame() -> None:
     for data, message in (
         ({"kind": "nmnist", "size": "34x34"}, "size: .*kind = nmnist has none"),
         ({"kind": "gestures", "roi": "auto"}, "roi: .*kind = gestures has none"),
-        ({"fit": "scale"}, "fit = scale: needs a size"),
     ):
         with pytest.raises(ConfigError, match=message):
             build(TrainConfig, {"data": data}, "test")
+
+
+def test_a_fit_needs_a_size_when_the_data_set_is_opened(movers: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.fit = scale: needs a size"):
+        open_dataset(config_for(movers, fit="scale").data, 0)
+    assert open_dataset(config_for(movers, fit="scale", size="48x48").data, 0).sensor == SensorSize(width=48, height=48)
+
+
+def test_recordings_that_do_not_name_their_sensor_are_one_warning_whose_settings_work(
+    base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        path = tmp_path / "mine" / "ab"[number % 2] / f"{number}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        t, x, y, p = np.sort(rng.integers(0, 600_000, 900)), *rng.integers(0, 34, (2, 900)), rng.integers(0, 2, 900)
+        np.savetxt(path, np.stack([t, x, y, p], 1), "%d", ",", header="t,x,y,p", comments="")
+    given = {"init": str(base), "device": "cpu", "jobs": 1, "optimiser": {"epochs": 1}, "data": {"views": 1}}
+    notes = Notes()
+    train(choose_settings(tmp_path / "mine", given).config, tmp_path / "first", callback=notes)
+    (warning,) = [text for text in notes.warnings if "sensor" in text]
+    assert "48x48" in warning
+    assert "sensor" not in caplog.text
+    pasted = parse_overrides(re.findall(r"data\.\S+=\S+", warning))
+    assert pasted == {"data": {"sensor": "34x34", "fit": "scale"}}
+    notes = Notes()
+    choice = choose_settings(tmp_path / "mine", merge_settings(given, pasted))
+    train(choice.config, tmp_path / "second", callback=notes)
+    assert not [text for text in notes.warnings if "sensor" in text]
+    assert load_config(tmp_path / "second").sensor == SensorSize(width=48, height=48)
+
+
+def test_a_region_that_is_mostly_outside_the_picture_is_a_warning(
+    base: Path, movers: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path / "a.h5", random_events(0, 4000, SensorSize(width=60, height=50), 600_000))
+    classifier = Classifier.load(base)
+    for file, size in ((tmp_path / "a.h5", "60x50"), (next(movers.rglob("*.webm")), "96x64")):
+        caplog.clear()
+        classifier.open(file, {"roi": "200x200+0+0"})
+        (line,) = [record.getMessage() for record in caplog.records if "inside" in record.getMessage()]
+        assert "200x200+0+0" in line
+        assert size in line
+        caplog.clear()
+        classifier.open(file, {"roi": "60x60-10+10"})
+        assert "inside" not in caplog.text
 
 
 @pytest.fixture(scope="module")
@@ -200,12 +250,19 @@ def test_a_sensor_that_recordings_do_not_have_is_an_error(movers: Path, tmp_path
         train(config_for(movers, sensor="48x48"), tmp_path / "run")
 
 
-def test_infer_says_which_settings_of_the_framing_are_not_those_of_the_training(base: Path, movers: Path) -> None:
+def test_infer_says_which_settings_of_the_framing_are_not_those_of_the_training(
+    base: Path, movers: Path, tmp_path: Path
+) -> None:
     video = next(movers.rglob("*.webm"))
     options = ["--roi", "full", "--set", "video.simulator.pos_thres=0.3"]
     changed = CliRunner().invoke(app, ["infer", str(base), str(video), *options])
     assert changed.exit_code == 0, changed.output
     assert "roi = full (trained with auto), video.simulator.pos_thres = 0.3 (trained with 0.25)" in changed.output
+    assert "differs from the training: " in changed.output
+    write(tmp_path / "a.h5", random_events(0, 4000, SensorSize(width=60, height=50), 600_000))
+    events = CliRunner().invoke(app, ["infer", str(base), str(tmp_path / "a.h5"), *options])
+    assert "roi = full (trained with auto)" in events.output
+    assert "pos_thres" not in events.output  # it changes only what is simulated
     same = CliRunner().invoke(app, ["infer", str(base), str(video), "--roi", "auto"])
     assert "trained with" not in same.output
 

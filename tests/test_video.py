@@ -67,9 +67,12 @@ def test_a_frame_of_another_size_is_named(tmp_path: Path) -> None:
 def test_what_is_no_video_is_an_error(tmp_path: Path) -> None:
     text = tmp_path / "fake.mp4"
     text.write_text("this is no video")
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
     for path, message in (
         (tmp_path / "missing.mp4", "no such video"),
         (text, "not a video that OpenCV can read"),
+        (empty, "empty.mp4: the file is empty"),
         (tmp_path, "contains no images"),
     ):
         with pytest.raises(VideoError, match=message):

@@ -52,7 +52,7 @@ def adapt(
             classifier, sources, config, strength=strength, sensor=parse_sensor(sensor), hints=parse_hints(hint),
             progress=show_share(show, len(sources)),
         )  # fmt: skip
-    note_overrides(classifier, config)
+    note_overrides(classifier, config, sources)
     for error in adaptation.skipped:
         skip(error)
     adaptation.save(out)

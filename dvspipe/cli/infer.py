@@ -172,7 +172,7 @@ def infer(
                 skip(outcome.error)
     answers = [results[task].answer for task in tasks if task in results]
     if answers:
-        note_overrides(classifier, options.config)
+        note_overrides(classifier, options.config, [task.source for task in tasks if task in results])
     if not as_json:
         print_answers(answers)
         if answers:
@@ -183,10 +183,14 @@ def infer(
         fail(f"{len(errors)} of {len(tasks)} recordings could not be classified", EXIT_SOME_FAILED)
 
 
-def note_overrides(classifier: Classifier, config: InferConfig) -> None:
-    """Say which settings of the framing differ from the training of the network."""
-    if overrides := classifier.find_overrides(config):
-        messages.print(f"framing: {', '.join(overrides)}", markup=False, highlight=False)
+def note_overrides(classifier: Classifier, config: InferConfig, sources: Sequence[Path]) -> None:
+    """Say which settings of the framing differ from the training of the network, as far as they change something."""
+    from ..conversion import is_video
+
+    if not classifier.find_overrides(config):
+        return
+    if overrides := classifier.find_overrides(config, videos=any(map(is_video, sources))):
+        messages.print(f"differs from the training: {', '.join(overrides)}", markup=False, highlight=False)
 
 
 def _note_calibration(recordings: int | None) -> None:

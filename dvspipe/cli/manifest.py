@@ -13,6 +13,8 @@ from ..errors import ConfigError, count_noun
 from .options import AsJson
 from .screen import make_table, screen, show_name
 
+LEAST_WORK_S = 60.0  # below which the rate is not known
+
 
 def manifest(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Output folder of convert or infer.")],
@@ -43,9 +45,15 @@ def manifest(
             "time",
             f"{timedelta(seconds=round(found.elapsed_s))}, with {count_noun(found.workers, 'worker')}",
         ),
-        ("work", f"{found.work_s / 3600:,.2f} process hours, {found.inputs_per_hour:,.0f} inputs per process hour"),
+        ("work", _describe_work(found.work_s, found.inputs_per_hour)),
     ):
         table.add_row(name, value)
     screen.print(table)
     for row in found.failed:
         screen.print(f"failed: {show_name(row.error)}")
+
+
+def _describe_work(work_s: float, inputs_per_hour: float) -> str:
+    """Return the time of all processes, and the rate if that time is long enough to know it."""
+    rate = f", {inputs_per_hour:,.0f} inputs per process hour" if work_s >= LEAST_WORK_S else ""
+    return f"{work_s / 3600:,.2f} process hours{rate}"

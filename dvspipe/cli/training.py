@@ -329,8 +329,7 @@ def _train(
 def _print_test(run: TrainingRun) -> None:
     test = run.test
     kind = " (synthetic)" if test.synthetic_test else ""
-    fitted = test.correct_before is not None  # without epochs
-    chosen = "" if fitted else f"; epoch {test.chosen_epoch}, {run.choice}"
+    chosen = "" if test.readout_fitted else f"; epoch {test.chosen_epoch}, {run.choice}"
     screen.print(f"test accuracy{kind} {test.accuracy:.1%}, {test.correct} of {test.samples}: {test.data}{chosen}")
     if test.correct_before is not None:
         share = test.correct_before / test.samples

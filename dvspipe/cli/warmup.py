@@ -8,7 +8,7 @@ from .screen import COMPILATION_LOG, notes, progress, screen
 
 
 def warmup() -> None:
-    """Compile what commands would compile when they are first used: some minutes once, seconds afterwards."""
+    """Compile most of what commands would compile when they are first used: some minutes once, seconds afterwards."""
     notes.print("compiling for this version and this kind of CPU")
     COMPILATION_LOG.disabled = True
     from ..warmup import warm_up
@@ -16,4 +16,4 @@ def warmup() -> None:
     with progress() as show:
         for name in warm_up(partial(show, "stages")):
             notes.print(f"ready: {name}")
-    screen.print("all kernels are compiled")
+    screen.print("the kernels of most commands are compiled; some kinds of networks compile a few more")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ..encoding import BinConfig
-from ..errors import DataError
+from ..errors import ConfigError, DataError
 from .augmentation import AugmentConfig, MixKind, VaryConfig
 from .cache import Cache, default_cache
 from .config import FRAMED_KINDS, PERSON_SIZE, DataConfig, DataKind, ImageCode
@@ -116,7 +116,10 @@ def open_dataset(
     Raises:
         DataError: The folder does not have the expected layout, class folders are unknown or empty, a group is in two
             parts, or a part would be empty.
+        ConfigError: Recordings are to be fitted, and no size is given.
     """
+    if config.fit is not None and config.target is None:
+        raise ConfigError(f"data.fit = {config.fit}: needs a size to fit recordings to (found data.size = null)")
     for folder in (config.root, config.test_root):
         if folder is not None and not folder.is_dir() and not config.download:
             raise DataError(f"{folder}: no such folder")

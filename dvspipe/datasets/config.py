@@ -108,8 +108,6 @@ class DataConfig(FramingConfig):
         given = [name for name in ("size", "roi", "fit") if getattr(self, name) is not None]
         if given and (self.kind not in FRAMED_KINDS or (self.kind == "gestures" and self.root is None)):
             raise ValueError(f"{given[0]}: frames recordings in folders, and kind = {self.kind} has none")
-        if self.fit is not None and self.target is None:
-            raise ValueError(f"fit = {self.fit}: needs a size to fit recordings to (found size = null)")
         return self
 
     @field_validator("root", "test_root", "split", "cache", mode="before")

@@ -19,7 +19,7 @@ from ..events import Events, SensorSize, concatenate
 from ..files import is_internal
 from ..formats import FORMATS, Hints, is_prose, is_ros2_folder, open_recording, read, write
 from ..labels import SUFFIX, Span, read_labels
-from ..sources import FramingConfig, open_source
+from ..sources import FramingConfig, find_guess, open_source
 from ..synthesis import GESTURE_SENSOR, GESTURES, is_synthetic
 from ..video import VIDEO_SUFFIXES, is_image_folder, open_video
 from .cache import Cache
@@ -30,6 +30,7 @@ from .split import apply_split
 
 log = logging.getLogger(__name__)
 
+MAX_GUESSED = 4  # recordings whose sensor is guessed, to warn of those that do not name it
 RECORDING_SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS.values() for suffix in known.suffixes))
 
 
@@ -221,7 +222,7 @@ def _open_class_folders(
         classes,
         source.config.target or sensor or find_sensor(source, train.samples),
         problems=found.problems,
-        warnings=found.warnings,
+        warnings=(*found.warnings, *_find_unnamed(source, found.samples, sensor)),
     )
     return divide_parts(source, data, samples, test.samples)
 
@@ -242,7 +243,8 @@ def open_labelled(source: DataSource) -> DataSet:
         [replace(sample, label=classes.index(name)) for name, sample in part] for part in (train, test)
     )
     sensor = source.config.target or source.sensor or find_sensor(source, train_samples)
-    data = DataSet(f"folder {root.name}", classes, sensor)
+    warnings = _find_unnamed(source, [*train_samples, *test_samples], source.sensor)
+    data = DataSet(f"folder {root.name}", classes, sensor, warnings=tuple(warnings))
     return divide_parts(source, data, keep_pieces_together(source, train_samples, test_samples), test_samples)
 
 
@@ -322,6 +324,35 @@ def find_sensor(source: DataSource, samples: Iterable[Sample]) -> SensorSize:
         except DvspipeError as error:
             first = first or error
     raise first or DataError("no recordings")
+
+
+def _find_unnamed(source: DataSource, samples: Sequence[Sample], sensor: SensorSize | None) -> Iterator[str]:
+    """Yield a warning, for all recordings, if some that are fitted to a size do not name their sensor.
+
+    Few of them are opened, as it takes reading all their events to guess a sensor.
+    """
+    config = source.config
+    if config.target is None or config.fit is not None or sensor is not None:
+        return
+    files = [file for file in dict.fromkeys(sample.file for sample in samples) if file and not is_video(file)]
+    found = []
+    for file in files[:: max(1, len(files) // MAX_GUESSED)][:MAX_GUESSED]:
+        try:
+            found.append(find_guess(file, config.target, hints=config.hints))
+        except DvspipeError:
+            continue  # named when all recordings are read
+    guesses = [each for each in found if each is not None and each[0] != config.target]
+    if not guesses:
+        return
+    guess, used = max(guesses, key=lambda each: each[0].width * each[0].height)
+    taken = f"{source.root}: recordings do not name their sensor, which is taken as"
+    if guess == used:
+        yield f"{taken} {guess}; if it is another one, set data.sensor=WIDTHxHEIGHT"
+    else:
+        yield (
+            f"{taken} {used}, the size that they are fitted to, although {guess} has all events of the recordings that "
+            f"were looked at; if it is {guess}, set data.sensor={guess} data.fit=scale"
+        )
 
 
 def is_loadable(path: Path) -> bool:

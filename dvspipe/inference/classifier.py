@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,6 +35,8 @@ from .rates import RateHistogram, StepCounts
 from .segments import find_segments
 from .timeline import Timeline, find_centers
 from .windows import Step, Window, encode_complete, encode_steps, find_start, slide, split_by_events
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from ..report.notebook import Figure
@@ -302,13 +305,21 @@ class Classifier(Shown):
         """
         return as_settings(InferConfig, config).with_defaults(self.config.framing)
 
-    def find_overrides(self, config: InferConfig | Mapping[str, object]) -> tuple[str, ...]:
-        """Return each setting of the framing that differs from the training, as text with both values."""
+    def find_overrides(
+        self, config: InferConfig | Mapping[str, object], *, videos: bool = True
+    ) -> tuple[str, ...]:  # fmt: skip
+        """Return each setting of the framing that differs from the training, as text with both values.
+
+        Args:
+            config: Settings, also as plain keys and values.
+            videos: Whether videos are classified; otherwise settings of videos change nothing and are left out.
+        """
         trained = self.config.framing.model_dump(mode="json")
         used = self.framed(config).model_dump(mode="json", include=set(trained))
         return tuple(
             f"{key} = {show_value(now)} (trained with {show_value(before)})"
             for key, before, now in find_differences(trained, used)
+            if videos or not key.startswith("video.")
         )
 
     def open(
@@ -338,7 +349,10 @@ class Classifier(Shown):
             raise EventError(f"recording: found {type(recording).__name__}, expected a file or Events")
         given = recording if isinstance(recording, Events) else Path(recording)
         size = None if sensor is None else SensorSize.of(sensor)
-        return open_source(given, self.config.sensor, config, sensor=size, hints=hints)
+        source = open_source(given, self.config.sensor, config, sensor=size, hints=hints)
+        for warning in source.warnings:
+            log.warning("%s", warning)
+        return source
 
     def classify(
         self,
@@ -439,7 +453,7 @@ class Classifier(Shown):
         """
         step_us = bins.step_us
         hop = (config.hop_us or step_us) // step_us
-        outputs = _Outputs([], [], hop * step_us, lag_us=round(bins.window_us * log(2)), stateful=True)
+        outputs = _Outputs([], [], hop * step_us, lag_us=round(bins.window_us * math.log(2)), stateful=True)
         start_us, stream = find_start(reader.parts())
         state: State | None = None
         mean = _RunningMean(bins, len(self.config.classes), start_us)

@@ -305,6 +305,12 @@ MODELS: Mapping[NetworkKind, Callable[[_Builder], None]] = {
 """The function that builds the layers before the readout, by the kind of network; see `first_spike` for that kind."""
 
 
+def _time_constants(config: NetworkConfig) -> tuple[str, ...]:
+    """Return the names of the time constants that a network uses."""
+    neurons = () if config.kind == "stdp" else ("tau_mem_s", "tau_syn_s")
+    return (*neurons, "tau_readout_s") if config.readout == "leaky" else neurons
+
+
 class Network(nn.Module):
     """A network of spiking neurons, which returns a number per class and step for spike tensors."""
 
@@ -349,7 +355,7 @@ class SpikingNetwork(Network):
             raise ConfigError(f"network.padded: needs network.kind = csnn or stdp, else null (found {config.kind})")
         if config.kernel % 2 == 0:
             raise ConfigError(f"network.kernel = {config.kernel}: is even (expected an odd number)")
-        for name in ("tau_mem_s", "tau_syn_s", "tau_readout_s"):
+        for name in _time_constants(config):
             tau_s = getattr(config, name)
             if tau_s is not None and tau_s < dt:
                 raise ConfigError(

@@ -182,21 +182,33 @@ class LookRow(Record):
         return f"{self.width}x{self.height}{self.left:+d}{self.top:+d}"
 
 
-def describe_look(look: LookRow, picture_width: int, *, follows: bool) -> str:
+def describe_look(look: LookRow, picture: tuple[int, int], *, follows: bool) -> str:
     """Return a part of a picture in words.
 
     Args:
         look: The part.
-        picture_width: Columns of the picture.
+        picture: Columns and rows of the picture.
         follows: Whether the part follows someone who moves.
 
     Example:
-        >>> describe_look(LookRow(t_us=None, left=53, top=-4, width=82, height=82), 160, follows=True)
-        'the person in the middle, 82 px high (82x82+53-4)'
+        >>> picture = 160, 120
+        >>> describe_look(LookRow(t_us=None, left=53, top=4, width=82, height=82), picture, follows=True)
+        'the person in the middle, 82 px high (82x82+53+4)'
+        >>> describe_look(LookRow(t_us=None, left=0, top=0, width=160, height=120), picture, follows=False)
+        'the complete picture (160x120+0+0)'
+        >>> describe_look(LookRow(t_us=None, left=-20, top=-10, width=200, height=200), picture, follows=False)
+        'the complete picture and beyond it (200x200-20-10)'
     """
-    middle = (look.left + look.width / 2) / picture_width
+    columns, rows = picture
+    right, bottom = look.left + look.width, look.top + look.height
+    is_beyond = look.left < 0 or look.top < 0 or right > columns or bottom > rows
+    beyond = " and beyond it" if is_beyond else ""
+    if look.left <= 0 and look.top <= 0 and right >= columns and bottom >= rows:
+        return f"the complete picture{beyond} ({look})"
+    beyond = ", partly outside the picture" if is_beyond else ""
+    middle = (look.left + look.width / 2) / columns
     side = "at the left" if middle < 1 / 3 else "at the right" if middle > 2 / 3 else "in the middle"
-    return f"the {'person' if follows else 'part'} {side}, {look.height} px high ({look})"
+    return f"the {'person' if follows else 'part'} {side}, {look.height} px high{beyond} ({look})"
 
 
 class Answer(Row):
@@ -268,7 +280,8 @@ class Answer(Row):
         """The first part that the network looked at, in words, for tables; empty if it is not known."""
         if not self.looked_at or not self.picture:
             return self.region
-        return describe_look(self.looked_at[0], int(self.picture.partition("x")[0]), follows=len(self.looked_at) > 1)
+        columns, rows = map(int, self.picture.split("x"))
+        return describe_look(self.looked_at[0], (columns, rows), follows=len(self.looked_at) > 1)
 
     @property
     def is_complete(self) -> bool:

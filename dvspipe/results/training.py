@@ -244,8 +244,10 @@ class TestResult(Scores):
     """Test accuracy of a linear classifier that sees only the number of events, 0 to 1."""
     train_accuracy: float | None = None
     """Accuracy of the chosen epoch on the training part, in evaluation, 0 to 1; None in runs of version 0.1."""
+    readout_fitted: bool = False
+    """Whether only the readout of a checkpoint was fitted, in one step without epochs."""
     correct_before: int | None = None
-    """Number of right predictions of the checkpoint whose readout was fitted; None with other rules."""
+    """Number of right predictions of the checkpoint whose readout was fitted; None with other rules or classes."""
     baseline: BaselineResult | None
     """The result of the baseline network; None if none was trained."""
     findings: tuple[Finding, ...] = ()

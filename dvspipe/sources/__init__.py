@@ -2,6 +2,14 @@
 
 from .config import FramingConfig
 from .fitting import scaled_size
-from .source import EventSource, EventStream, frame_events, open_source
+from .source import EventSource, EventStream, find_guess, frame_events, open_source
 
-__all__ = ["EventSource", "EventStream", "FramingConfig", "frame_events", "open_source", "scaled_size"]
+__all__ = [
+    "EventSource",
+    "EventStream",
+    "FramingConfig",
+    "find_guess",
+    "frame_events",
+    "open_source",
+    "scaled_size",
+]

@@ -28,6 +28,7 @@ PREFETCHED_CHUNKS = 2
 MAX_EVENTS = 1 << 17  # that are processed together, which limits the size of intermediate results
 COARSE_SIDE_PX = 256  # longer side of a video's pictures in which is searched for what moves
 COARSE = SensorSize(width=COARSE_SIDE_PX, height=COARSE_SIDE_PX)
+LEAST_INSIDE = 0.25  # share of a region, below which it is hardly meant
 FIT_REMEDIES = Remedy("config.fit", "scale", "scale it"), Remedy("config.fit", "crop", "take its middle")
 
 Parts = Callable[[], Iterator[Events]]
@@ -62,6 +63,8 @@ class EventSource:
         span_us: Times of the first and the last event, estimated for a video; None if unknown. For the progress.
         is_video: Whether they are simulated.
         synthetic: Whether the file says that dvspipe rendered what they show.
+        warnings: What may not be as meant, a line each: the sensor was guessed, or the region is mostly outside the
+            picture.
     """
 
     name: str
@@ -74,6 +77,7 @@ class EventSource:
     span_us: tuple[int, int] | None = None
     is_video: bool = False
     synthetic: bool = False
+    warnings: tuple[str, ...] = ()
 
     def read_fitted(self, on_part: Callable[[Events], object] = lambda _: None) -> Iterator[Events]:
         """Yield the events of the network's sensor; they are decoded in a separate thread.
@@ -121,11 +125,31 @@ def open_source(
         raise DataError(f"{given}: is a camera, expected a recording or video; record it first with dvspipe convert")
     if is_video(given):
         return _open_video(given, target, config)
-    recording = _open_recording(given, target, config, sensor=sensor, hints=hints)
+    recording, guess = _open_recording(given, target, config, sensor=sensor, hints=hints)
     extent = recording.extent()
     stream = EventStream(recording.sensor, partial(_read_recording, recording))
     span_us = (extent.first_us or 0, extent.last_us or 0) if extent else None
-    return replace(_plan_source(str(given), stream, target, config, span_us), synthetic=recording.is_synthetic)
+    planned = _plan_source(str(given), stream, target, config, span_us)
+    source = replace(planned, synthetic=recording.is_synthetic)
+    if guess is None or guess == target:
+        return source
+    warning = f"{given}: does not name its sensor, which is taken as "
+    if guess == recording.sensor:
+        warning += str(guess)
+    else:
+        warning += (
+            f"the network's {target}, although {guess} has all its events; if it is {guess}, set sensor to {guess} and "
+            "fit to scale"
+        )
+    return replace(source, warnings=(warning, *source.warnings))
+
+
+def find_guess(
+    path: Path, target: SensorSize, *, hints: Hints = NO_HINTS
+) -> tuple[SensorSize, SensorSize] | None:  # fmt: skip
+    """Return the sensor that a recording is guessed to come from, and the one that is used; None if it names it."""
+    recording, guess = _open_recording(path, target, FramingConfig(), sensor=None, hints=hints)
+    return None if guess is None else (guess, recording.sensor)
 
 
 def frame_events(events: Events, target: SensorSize) -> Events:
@@ -148,20 +172,17 @@ def _iterate_once(events: Events) -> Iterator[Events]:
 
 def _open_recording(
     path: Path, target: SensorSize, config: FramingConfig, *, sensor: SensorSize | None, hints: Hints
-) -> Recording:
-    """Open a recording; if its sensor is unknown, it is the network's, provided that this has all events."""
+) -> tuple[Recording, SensorSize | None]:
+    """Open a recording; if its sensor is unknown, it is the network's, provided that this has all events.
+
+    Returns:
+        The recording, and the sensor that was guessed from its events; None if the sensor is known, or will be scaled.
+    """
     recording = open_recording(path, sensor=sensor, hints=hints)
-    if recording.sensor_source == "guessed" and config.fit is None:
-        if _is_inside(target, recording):
-            if recording.sensor != target:
-                log.warning(
-                    "%s: does not name its sensor, which is taken as the network's %s, although %s has all its events; "
-                    "if it is %s, set sensor to %s and fit to scale",
-                    path, target, recording.sensor, recording.sensor, recording.sensor,
-                )  # fmt: skip
-            return open_recording(path, sensor=target, hints=hints)
-        log.warning("%s: does not name its sensor, which is taken as %s", path, recording.sensor)
-    return recording
+    if recording.sensor_source != "guessed" or config.fit is not None:
+        return recording, None
+    guess = recording.sensor
+    return open_recording(path, sensor=target, hints=hints) if _is_inside(target, recording) else recording, guess
 
 
 def _is_inside(target: SensorSize, recording: Recording) -> bool:
@@ -203,7 +224,20 @@ def _plan_source(
         raise DataError(f"{name}: {found}, the network is for {target}", *FIT_REMEDIES)
     fit = plan_fit(own, target, how, region)
     seen = region if how == "scale" else _cropped(region, target)
-    return EventSource(name, stream, stream, own, fit, None, _still_row(seen), span_us)
+    warnings = _find_outside(name, region, own, "sensor")
+    return EventSource(name, stream, stream, own, fit, None, _still_row(seen), span_us, warnings=warnings)
+
+
+def _find_outside(
+    name: str, region: Region, own: SensorSize, what: Literal["sensor", "picture"]
+) -> tuple[str, ...]:  # fmt: skip
+    """Return a warning if little of a region is inside the sensor or picture."""
+    inside = region.overlap(own)
+    assert inside is not None
+    share = inside.size.width * inside.size.height / (region.size.width * region.size.height)
+    if share >= LEAST_INSIDE:
+        return ()
+    return (f"{name}: only {share:.1%} of the region {region} is inside the {what} of {own}",)
 
 
 def _is_larger(size: SensorSize, target: SensorSize) -> bool:
@@ -264,6 +298,7 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventS
         region = framing.surroundings()
         settings = _set_video(settings, crop=str(region), resize=str(framing.zoomed(region)))
         track: Track | None = framing.track(framing.zoom, (region.left, region.top))
+        warnings: tuple[str, ...] = ()
         looked_at = _follow_rows(framing)
     else:
         region = _parse_region(str(path), config, size, "picture")
@@ -271,12 +306,15 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventS
             _warn_of_enlarged(path, region, target)
         settings = _show_region(settings, region, size, None if config.fit == "crop" else target)
         track = None
+        warnings = _find_outside(str(path), region, size, "picture")
         looked_at = _still_row(region if config.fit != "crop" else _cropped(region, target))
     video = open_video(path, settings.video)
     place = _place_of(region, size, video.size) if track is None else None
     fit = plan_fit(video.size, target if track is None else video.size, "crop", place)
     stream, span_us = _simulate_video(path, video, settings), _estimate_span(video)
-    return EventSource(str(path), stream, overview, size, fit, track, looked_at, span_us, is_video=True)
+    return EventSource(
+        str(path), stream, overview, size, fit, track, looked_at, span_us, is_video=True, warnings=warnings
+    )
 
 
 def _show_region(

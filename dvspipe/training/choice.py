@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 from pydantic import JsonValue
 
-from ..checkpoint import load_config
+from ..checkpoint import ClassifierConfig, load_config
 from ..config import SettingsTree, build, merge_settings
 from ..datasets import DataSet, Sample, find_same_names, folder_settings, open_dataset
 from ..datasets.survey import Measurement, measure
@@ -84,6 +84,7 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
 
     Raises:
         DataError: The folder does not have the expected layout, or a recording cannot be read or is empty.
+        ConfigError: Given settings do not fit together, or do not fit the recordings.
 
     Example:
         >>> from dvspipe import choose_settings, train
@@ -124,6 +125,7 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
     for group, values in given.items():
         if group in reasons and isinstance(values, dict):
             reasons[group] += f" (given: {', '.join(f'{group}.{key}' for key in values)})"
+    _check_network(build(TrainConfig, merged, str(root)), opened, measured)
     return Choice(merged, reasons, tuple(_compare_sensors(str(root), opened, measured)))
 
 
@@ -137,6 +139,25 @@ def describe_same_names(data: DataSet) -> str | None:
         f"{len(same)} of {files} test files have the name of training files with another number, such as {test} and "
         f"{training.name}; if they are cut from the same film or show the same person, set data.group"
     )
+
+
+def _check_network(config: TrainConfig, opened: DataSet, measured: Sequence[Measurement]) -> None:
+    """Check that a network can be built with the settings; a module of the user is built by the training only."""
+    if config.network.kind == "module":
+        return
+    sensor = _largest_sensor(measured)
+    ClassifierConfig(
+        classes=opened.classes,
+        width=sensor.width,
+        height=sensor.height,
+        bins=config.bins,
+        inputs=opened.inputs,
+        network=config.network,
+    ).build_network()
+
+
+def _largest_sensor(measured: Sequence[Measurement]) -> SensorSize:
+    return max((each.sensor for each in measured), key=lambda size: size.width * size.height)
 
 
 def _compare_sensors(name: str, opened: DataSet, measured: Sequence[Measurement]) -> Iterator[str]:
@@ -200,7 +221,7 @@ def _choose(
 ) -> tuple[SettingsTree, dict[str, str]]:
     """Return settings and reasons."""
     durations = np.array([each.duration_us or 0 for each in measured])
-    sensor = max((each.sensor for each in measured), key=lambda size: size.width * size.height)
+    sensor = _largest_sensor(measured)
     is_long = config.data.kind == "folder" and float(np.quantile(durations, 0.9)) > LONG_US
     span_us = float(min(WINDOW_US, np.median(durations)) if is_long else np.quantile(durations, 0.9))
     rate_hz = float(np.median([each.events / max(1, each.duration_us or 0) * 1e6 for each in measured]))
@@ -231,7 +252,7 @@ def _choose(
         "channels": list(CHANNELS),
         "kernel": 3,
         "tau_mem_s": round(2 * step_s, 6),
-        "tau_readout_s": round(window_us / 2 * 1e-6, 6),
+        "tau_readout_s": round(max(window_us / 2 * 1e-6, 2 * step_s), 6),
         "dropout": 0.2,
     }
     chosen_bins: SettingsTree = {"steps": bins.steps, "step_us": bins.step_us, "downsample": bins.downsample}

@@ -168,8 +168,8 @@ def _choose_first_spike() -> RuleChoice:
 def _choose_constants(given: SettingsTree, window_us: int) -> SettingsTree:
     """Return the time constants of a first-spike network, with equal ones for membranes that leak."""
     constants = (given.get("tau_syn_s"), given.get("tau_mem_s"))
-    tau_s = next((float(each) for each in constants if isinstance(each, int | float)), round(window_us / 2 * 1e-6, 6))
-    chosen: SettingsTree = {"tau_syn_s": tau_s, "tau_readout_s": round(tau_s / STEEP, 6)}
+    tau_s = next((float(each) for each in constants if isinstance(each, int | float)), round(window_us / 2 * 1e-6, 9))
+    chosen: SettingsTree = {"tau_syn_s": tau_s, "tau_readout_s": round(tau_s / STEEP, 9)}
     return chosen | {"tau_mem_s": tau_s} if given.get("leak") is True else chosen
 
 

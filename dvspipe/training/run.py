@@ -372,12 +372,16 @@ def _calibrate(experiment: Experiment, path: Path) -> None:
 
 
 def _count_before(experiment: Experiment) -> int | None:
-    """Return the number of test recordings that the network was right about before its readout was fitted."""
+    """Return the number of test recordings that the network was right about before its readout was fitted.
+
+    Returns:
+        None if the readout was not fitted, or is a new one for other classes.
+    """
     optimiser, init = experiment.config.optimiser, experiment.init
     if optimiser.rule != "readout" or init is None:
         return None
     if init.config.classes != experiment.data.classes:
-        return 0  # it has no class of theirs
+        return None  # it has no class of theirs
     network = init.network.to(experiment.processes.device)
     return evaluate(network, experiment.parts.test, batch=optimiser.batch).correct
 
@@ -422,6 +426,7 @@ def _test(
         val_accuracy=best.val_accuracy,
         event_count_accuracy=outcome.count_accuracy,
         train_accuracy=trained.accuracy,
+        readout_fitted=config.optimiser.rule == "readout",
         correct_before=_count_before(experiment),
         baseline=baseline,
         findings=diagnose(outcome),
