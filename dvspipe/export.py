@@ -129,7 +129,7 @@ def export(
 
     Args:
         checkpoint: A file written by training, or the name of a shipped classifier.
-        path: The file to write. Its metadata contain the classes, bins and versions.
+        path: The file to write. Its metadata contain the classes, bins, framing and versions.
         to: Format of the file.
         dt: NIR only: the time step, in seconds, of the program that reads the file; time constants are scaled
             accordingly. Default: 1e-4, which snnTorch always assumes.
