@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Annotated
 
@@ -73,6 +74,17 @@ def start(
     show_log(logging.INFO if verbose and not quiet else logging.WARNING)
 
 
+def _end_among_processes() -> None:
+    """End a process that torchrun started at once, as its outputs are complete and written.
+
+    Python stops threads of torch's process group that return from native code while it ends, for which C++ aborts the
+    process, now and then.
+    """
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        sys.stderr.flush()
+        os._exit(0)
+
+
 def main() -> None:
     """Run the command line; an error that the user can solve is one line and exit code 2."""
     catch_interrupts()
@@ -82,6 +94,7 @@ def main() -> None:
         if code == EXIT_INTERRUPTED or Interrupt.requested:
             raise KeyboardInterrupt
         sys.stdout.flush()
+        _end_among_processes()
     except DvspipeError as error:
         if isinstance(error.__cause__, BrokenPipeError):
             close_output()
