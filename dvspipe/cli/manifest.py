@@ -13,7 +13,7 @@ from ..errors import ConfigError, count_noun
 from .options import AsJson
 from .screen import make_table, screen, show_name
 
-LEAST_WORK_S = 60.0  # below which the rate is not known
+MIN_WORK_S = 60.0  # a shorter time gives no rate
 
 
 def manifest(
@@ -55,5 +55,5 @@ def manifest(
 
 def _describe_work(work_s: float, inputs_per_hour: float) -> str:
     """Return the time of all processes, and the rate if that time is long enough to know it."""
-    rate = f", {inputs_per_hour:,.0f} inputs per process hour" if work_s >= LEAST_WORK_S else ""
+    rate = f", {inputs_per_hour:,.0f} inputs per process hour" if work_s >= MIN_WORK_S else ""
     return f"{work_s / 3600:,.2f} process hours{rate}"

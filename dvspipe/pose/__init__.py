@@ -1,12 +1,13 @@
 """Films to joints over time: a pose network follows the largest person."""
 
-from .body import ArmTrack, ArmTracks, measure_arms, to_body_frame
+from .body import OUTWARDS, ArmTrack, ArmTracks, from_shoulder, measure_arms, to_body_frame
 from .network import JOINTS, Look, PoseNetwork, Sighting, Square
 from .track import Gap, Track
 from .tracking import TrackSettings, find_people, track_film, track_pictures
 
 __all__ = [
     "JOINTS",
+    "OUTWARDS",
     "ArmTrack",
     "ArmTracks",
     "Gap",
@@ -17,6 +18,7 @@ __all__ = [
     "Track",
     "TrackSettings",
     "find_people",
+    "from_shoulder",
     "measure_arms",
     "to_body_frame",
     "track_film",

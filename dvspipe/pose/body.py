@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -10,6 +12,9 @@ from ..errors import DataError
 from .network import JOINTS, Floats
 from .track import Track
 
+Side = Literal["right", "left"]
+OUTWARDS: Mapping[Side, float] = {"right": -1.0, "left": 1.0}
+"""Sign of x that is outwards, by the person's own side."""
 _LEFT_SHOULDER, _RIGHT_SHOULDER = JOINTS.index("left_shoulder"), JOINTS.index("right_shoulder")
 
 
@@ -71,13 +76,21 @@ def measure_arms(track: Track) -> ArmTracks:
     """
     if not track.present.any():
         raise DataError("a track without a person has no arms (found a presence below 0.5 at all times)")
-    bones, lengths = [], []
-    for side, outwards in (("right", -1.0), ("left", 1.0)):
-        shoulder, elbow, wrist = (
-            track.points_m[:, JOINTS.index(f"{side}_{joint}")] for joint in ("shoulder", "elbow", "wrist")
-        )
-        lengths.append(np.linalg.norm(elbow - shoulder, axis=-1) + np.linalg.norm(wrist - elbow, axis=-1))
-        bones.append([(joint - shoulder) * (outwards, 1.0, 1.0) for joint in (elbow, wrist)])
+    bones = [from_shoulder(track, side, ("elbow", "wrist")) for side in OUTWARDS]
+    lengths = [np.linalg.norm(elbow, axis=-1) + np.linalg.norm(wrist - elbow, axis=-1) for elbow, wrist in bones]
     arm_m = float(np.median(np.concatenate(lengths)[np.tile(track.present, 2)]))
     right, left = (ArmTrack(elbow / arm_m, wrist / arm_m) for elbow, wrist in bones)
     return ArmTracks(right, left, arm_m)
+
+
+def from_shoulder(track: Track, side: Side, joints: Sequence[str]) -> Floats:
+    """Return joints of an arm relative to its shoulder, [joints, N, 3] in metres: outwards, up, forwards.
+
+    Args:
+        track: The person.
+        side: The person's own side.
+        joints: Names in `JOINTS` without the side, such as `wrist`.
+    """
+    shoulder = track.point(f"{side}_shoulder")
+    points = np.stack([track.point(f"{side}_{joint}") for joint in joints])
+    return np.asarray((points - shoulder) * (OUTWARDS[side], 1.0, 1.0))

@@ -62,7 +62,7 @@ class Drive(NamedTuple):
         length: As in `Decay`.
         shares: As in `Decay`.
         still: uint8, for each STILL_PX pixels whether their stages are at the level of their values at the start; such
-            pixels are passed over if their values do not change. Updated; empty: not known, as if the levels at the
+            pixels are skipped if their values do not change. Updated; empty: not known, as if the levels at the
             start and at the end are not of the same table.
     """
 

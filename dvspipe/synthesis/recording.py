@@ -39,9 +39,9 @@ from .gestures import (
     render_gesture,
     render_session,
 )
-from .people import Floats, Person, Pose, draw_person
+from .people import Person, draw_person
 from .rendering import render
-from .scenes import LIGHTS, LightKind, Scene, draw_far_camera, draw_scene, to_srgb
+from .scenes import LIGHTS, LightKind, draw_far_camera, draw_scene, to_srgb
 from .sensors import draw_sensor, read_out
 from .tracked import read_movements
 from .webcam import Webcam, compress, draw_webcam, film
@@ -163,37 +163,15 @@ def film_gesture(
         VideoError: This OpenCV cannot write VP8.
     """
     seeds = _seeds(label, person, clip, seed)
-    return _plan_film(seeds, duration_us, webcam or _draw_webcam(seeds), tracked).write(stem)
-
-
-@dataclass(frozen=True, eq=False)
-class _Film:
-    """A film of a person that is not rendered yet."""
-
-    identity: Person
-    webcam: Webcam
-    scene: Scene
-    pose: Pose
-    times_s: Floats
-    duration_us: int
-    rng: np.random.Generator
-
-    def write(self, stem: Path) -> Path:
-        """Write the film, and return its path."""
-        path = stem.with_name(stem.name + self.webcam.suffix)
-        pictures = render(self.identity, self.scene, self.pose, self.times_s)
-        with write_beside(path) as beside:
-            compress(beside, film(pictures, self.times_s, self.duration_us, self.webcam, self.rng), self.webcam)
-        return path
-
-
-def _plan_film(seeds: list[int], duration_us: int, webcam: Webcam, tracked: Tracked) -> _Film:
-    seed, person, number, _ = seeds
-    rng, identity = np.random.default_rng([*seeds, 5]), _draw_identity(seed, person)
+    rng, webcam = np.random.default_rng([*seeds, 5]), webcam or _draw_webcam(seeds)
+    identity = _draw_identity(seed, person)
     times_s = webcam.picture_times(duration_us)
     scene = draw_scene(identity, webcam.size, _draw_light(seeds), rng, draw_far_camera)
-    pose = pose_person(plan_clip(number - 1, rng, duration_us), identity, rng, times_s, tracked)
-    return _Film(identity, webcam, scene, pose, times_s, duration_us, rng)
+    pose = pose_person(plan_clip(label, rng, duration_us), identity, rng, times_s, tracked)
+    path = stem.with_name(stem.name + webcam.suffix)
+    with write_beside(path) as beside:
+        compress(beside, film(render(identity, scene, pose, times_s), times_s, duration_us, webcam, rng), webcam)
+    return path
 
 
 def _draw_webcam(seeds: list[int]) -> Webcam:
@@ -218,10 +196,12 @@ def record_film(
 
     The video is written, decoded, converted, and the person in it is found, as in inference with default settings.
     """
-    seeds = _seeds(label, person, clip, seed)
-    planned = _plan_film(seeds, duration_us, webcam or _draw_webcam(seeds), tracked)
     with TemporaryDirectory() as folder:
-        source = open_source(planned.write(Path(folder) / "film"), GESTURE_SENSOR, FramingConfig(), sensor=None)
+        path = film_gesture(
+            Path(folder) / "film", label, person=person, clip=clip, seed=seed, duration_us=duration_us, webcam=webcam,
+            tracked=tracked,
+        )  # fmt: skip
+        source = open_source(path, GESTURE_SENSOR, FramingConfig(), sensor=None)
         return concatenate(source.read_fitted(), GESTURE_SENSOR)
 
 

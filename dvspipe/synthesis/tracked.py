@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..pose import JOINTS, Track, measure_arms
+from ..pose import OUTWARDS, Track, from_shoulder, measure_arms
 from .motion import Arm, Motion, reach_for, wander
 from .people import Floats, Person, unit
 
@@ -56,13 +56,8 @@ class TrackedMovement:
         if len(run) < 3 or t_s[-1] - t_s[0] < MIN_RUN_S:
             raise DataError(f"a track without a movement (found {len(run)} pictures, expected {MIN_RUN_S} s or more)")
         reach_m = measure_arms(track).arm_m
-        arms = np.empty((len(run), 2, len(ARM_JOINTS), 3))
-        for side, (name, outwards) in enumerate((("right", -1.0), ("left", 1.0))):
-            shoulder = track.points_m[run, JOINTS.index(f"{name}_shoulder")]
-            for number, joint in enumerate(ARM_JOINTS):
-                point = track.points_m[run, JOINTS.index(f"{name}_{joint}")]
-                arms[:, side, number] = (point - shoulder) * (outwards, 1.0, 1.0) / reach_m
-        return cls(t_s - t_s[0], arms)
+        arms = np.stack([from_shoulder(track, side, ARM_JOINTS) for side in OUTWARDS])[:, :, run] / reach_m
+        return cls(t_s - t_s[0], np.moveaxis(arms, 2, 0))
 
     def active(self) -> TrackedMovement:
         """Return the movement without rest: from the first to the last moment at which a hand moves."""

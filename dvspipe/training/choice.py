@@ -97,7 +97,8 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
     settings = merge_settings({"name": name, "data": folder_settings(Path(root))}, given)
     needed = merge_settings(choose_for_rule(settings).settings, settings)
     config = build(TrainConfig, needed, str(root))
-    framing, why = _choose_framing(config, progress)
+    init = None if config.init is None else load_config(config.init)
+    framing, why = _choose_framing(config, init, progress)
     settings = merge_settings({"data": framing}, settings)
     config = build(TrainConfig, merge_settings({"data": framing}, needed), str(root))
     opened = open_dataset(config.data, config.seed, config.bins)
@@ -106,8 +107,8 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
     if unusable:
         listed = "; ".join(unusable[:LISTED]) + ("; ..." if len(unusable) > LISTED else "")
         raise DataError(f"{root}: {len(unusable)} of {len(measured)} recordings cannot be used, remove them: {listed}")
-    if config.init is not None:
-        settings = merge_settings(_settings_of(config.init), settings)
+    if init is not None:
+        settings = merge_settings(_settings_of(init), settings)
     chosen, reasons = _choose(opened, measured, config, settings)
     if config.init is not None:
         reasons |= dict.fromkeys(("bins", "network"), f"as in {config.init}")
@@ -180,11 +181,13 @@ def _longer_side(size: SensorSize) -> int:
     return max(size.width, size.height)
 
 
-def _choose_framing(config: TrainConfig, progress: Progress | None) -> tuple[SettingsTree, str]:
+def _choose_framing(
+    config: TrainConfig, init: ClassifierConfig | None, progress: Progress | None
+) -> tuple[SettingsTree, str]:
     """Return the framing of a folder, as in the network to fine-tune or as suits its videos, and why."""
     data = config.data
-    if config.init is not None:
-        adopted = adopt_framing(data, load_config(config.init)).model_dump(mode="json", exclude_defaults=True)
+    if init is not None:
+        adopted = adopt_framing(data, init).model_dump(mode="json", exclude_defaults=True)
         kept = {key: adopted[key] for key in ("size", *FramingConfig.model_fields) if key in adopted}
         return kept, f"framed as in {config.init}"
     choice = choose_framing(open_dataset(data, config.seed, config.bins), data, progress or ignore_progress)
@@ -210,9 +213,8 @@ def _drop_unknown(chosen: SettingsTree, call: str) -> SettingsTree:
     return {group: values for group, values in chosen.items() if group != "network"} | {"optimiser": kept}
 
 
-def _settings_of(checkpoint: str) -> SettingsTree:
+def _settings_of(config: ClassifierConfig) -> SettingsTree:
     """Return the bins and the network of a checkpoint to fine-tune."""
-    config = load_config(checkpoint)
     return {group: getattr(config, group).model_dump(mode="json") for group in ("bins", "network")}
 
 

@@ -17,7 +17,6 @@ from ..checkpoint import (
     Checkpoint,
     ClassifierConfig,
     load_checkpoint,
-    load_config,
     read_checkpoint,
     save_checkpoint,
     versions,
@@ -112,8 +111,9 @@ def train(
     """
     place, modules = RunFolder(Path(folder)), ModuleSource.of(trust, network)
     modules.check(config.network)  # before recordings are read
-    if config.init is not None:
-        config = config.model_copy(update={"data": adopt_framing(config.data, load_config(config.init))})
+    init = None if config.init is None else read_checkpoint(config.init, modules=modules)
+    if init is not None:
+        config = config.model_copy(update={"data": adopt_framing(config.data, init.config)})
     with join_processes(choose_device(config.device)) as processes:
         callback = callback if callback is not None and processes.is_first else TrainingCallback()
         if resume:
@@ -123,7 +123,7 @@ def train(
                 f"optimiser.precision = {config.optimiser.precision}: needs a GPU; use float32 on the CPU"
             )
         try:
-            return _run(config, place, command, callback, processes, modules, resume=resume)
+            return _run(config, place, init, command, callback, processes, modules, resume=resume)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError) or OUT_OF_MEMORY.search(str(error)):
                 raise ConfigError(
@@ -148,6 +148,7 @@ def choose_device(name: str) -> torch.device:
 def _run(
     config: TrainConfig,
     folder: RunFolder,
+    init: Checkpoint | None,
     command: str,
     callback: TrainingCallback,
     processes: Processes,
@@ -157,7 +158,6 @@ def _run(
 ) -> TrainingRun:
     if config.tensorboard:
         require_tensorboard()
-    init = None if config.init is None else read_checkpoint(config.init, modules=modules)
     opened = _open(config, init)
     data = leave_out_copies(opened, partial(callback.on_progress, "comparing recordings"))
     callback.on_data(synthetic=data.synthetic)
