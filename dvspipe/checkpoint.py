@@ -67,6 +67,8 @@ class ClassifierConfig(Settings):
     """How recordings become spike tensors."""
     framing: FramingConfig = FramingConfig()
     """Which part of a recording or video the network sees, and how videos become events."""
+    hop_us: int | None = Field(default=None, ge=1, le=10**12)
+    """Time from one window to the next where inference does not say it; None: the length of a window."""
     inputs: int | None = Field(default=None, ge=1)
     """Channels of the network's input if it was trained on images; None: those of the bins."""
     network: NetworkConfig

@@ -197,6 +197,18 @@ def test_a_window_is_classified_as_the_same_time_alone(hop_us: int) -> None:
         np.testing.assert_allclose(row, softmax(logits.numpy()), atol=1e-5)
 
 
+def test_a_checkpoint_names_the_hop_unless_windows_are_chosen() -> None:
+    plain = untrained()
+    classifier = Classifier(plain.config.model_copy(update={"hop_us": 20_000}), plain.network)
+    assert classifier.framed().hop_us == 20_000
+    assert classifier.framed({"hop_us": 50_000}).hop_us == 50_000
+    for other in ({"window_us": 60_000}, {"stateful": True}):
+        assert classifier.framed(other).hop_us is None
+    events = moving_bar(1, 3, windows=5)
+    assert classifier.predict(events).timeline.hop_us == 20_000
+    assert classifier.predict(events).probabilities == plain.predict(events, {"hop_us": 20_000}).probabilities
+
+
 def test_the_last_stateful_prediction_of_the_first_window_is_that_of_the_window() -> None:
     classifier = untrained()
     events = moving_bar(2, 3, windows=5)

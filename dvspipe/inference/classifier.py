@@ -294,7 +294,7 @@ class Classifier(Shown):
         return adapt_readout(self, recordings, labels, given, sensor=sensor, hints=hints, progress=progress)
 
     def framed(self, config: InferConfig | Mapping[str, object] = InferConfig()) -> InferConfig:
-        """Return a configuration with the framing of the training for each of its settings that is not given.
+        """Return a configuration with the framing and hop of the training for each setting that is not given.
 
         Args:
             config: Settings, also as plain keys and values.
@@ -303,7 +303,9 @@ class Classifier(Shown):
             >>> Classifier.load("gesture-synthetic").framed({"roi": "full"}).roi
             'full'
         """
-        return as_settings(InferConfig, config).with_defaults(self.config.framing)
+        framed = as_settings(InferConfig, config).with_defaults(self.config.framing)
+        is_given = framed.hop_us is not None or framed.window_us is not None or framed.stateful
+        return framed if is_given else framed.model_copy(update={"hop_us": self.config.hop_us})
 
     def find_overrides(
         self, config: InferConfig | Mapping[str, object], *, videos: bool = True

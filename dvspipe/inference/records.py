@@ -118,6 +118,7 @@ def record_run(
     Raises:
         ConfigError: The configuration does not fit the network.
     """
+    framed = classifier.framed(config)
     return InferenceRun(
         checkpoint=classifier.checkpoint or "",
         network=classifier.digest,
@@ -126,9 +127,9 @@ def record_run(
         sensor=str(classifier.config.sensor),
         window_us=classifier.window_bins(config).window_us,
         step_us=classifier.config.bins.step_us,
-        hop_us=config.hop_us,
-        stateful=config.stateful,
-        settings=classifier.framed(config).model_dump(mode="json"),
+        hop_us=framed.hop_us,
+        stateful=framed.stateful,
+        settings=framed.model_dump(mode="json"),
         sensor_given=None if sensor is None else str(sensor),
         hints=tuple(f"{name}={value}" for name, value in asdict(hints).items() if value is not None),
         versions=versions(),

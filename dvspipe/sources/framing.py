@@ -329,7 +329,7 @@ def find_framing(
             return None
     center = scale * np.array([(place.x, place.y) for place in places])
     t_us = maps.start_us + np.array(numbers, np.int64) * SLICE_US
-    followed = _follow(_smooth(np.array(numbers), center), PLAY * shorter / zoom)
+    followed = follow_centers(smooth_centers(np.array(numbers), center), PLAY * shorter / zoom)
     return Framing(original, target, zoom, t_us, followed)
 
 
@@ -358,8 +358,8 @@ def _find_places(
     return numbers, places
 
 
-def _smooth(numbers: NDArray[np.int64], center: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return centers [n, 2] of slices, each the mean of those near it."""
+def smooth_centers(numbers: NDArray[np.int64], center: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return centers [n, 2] at times counted by `numbers` [n], each the mean of those near it."""
     smooth = np.empty_like(center)
     for place, number in enumerate(numbers):
         first, stop = np.searchsorted(numbers, [number - 3 * SMOOTH_SLICES, number + 3 * SMOOTH_SLICES + 1])
@@ -368,7 +368,7 @@ def _smooth(numbers: NDArray[np.int64], center: NDArray[np.float64]) -> NDArray[
     return smooth
 
 
-def _follow(center: NDArray[np.float64], play: float) -> NDArray[np.float64]:
+def follow_centers(center: NDArray[np.float64], play: float) -> NDArray[np.float64]:
     """Return centers [n, 2] that move only as far as needed to stay within `play` of the given ones."""
     middle = np.median(center, axis=0)
     now = middle if (abs(center - middle) <= play).all() else center[0]

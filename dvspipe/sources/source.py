@@ -21,6 +21,7 @@ from ..video import Video, camera_of, open_video
 from .config import FramingConfig
 from .fitting import Fit, fit_stream, plan_fit, scaled_size
 from .framing import MOST_ENLARGED, Framing, Track, find_framing, follow_stream, plan_following
+from .person import find_person
 
 log = logging.getLogger(__name__)
 
@@ -293,7 +294,9 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventS
     framing = None
     if roi == "auto" or (roi is None and config.fit is None and not given):
         zoom = 1.0 if config.fit == "crop" else None
-        framing = find_framing(overview.parts(), overview.sensor, target, zoom=zoom, original=size)
+        framing = find_person(path, settings.video, size, target) if zoom is None else None
+        if framing is None:
+            framing = find_framing(overview.parts(), overview.sensor, target, zoom=zoom, original=size)
     if framing is not None:
         region = framing.surroundings()
         settings = _set_video(settings, crop=str(region), resize=str(framing.zoomed(region)))

@@ -27,7 +27,7 @@ from .tracked import TrackedMovement
 
 GESTURE_SENSOR = SensorSize(width=128, height=128)
 CLIP_US = 1_500_000
-RENDERING = 2  # increment it if the clips of a seed change, so that stored ones are made again
+RENDERING = 3  # increment it if the clips of a seed change, so that stored ones are made again
 STEADY_FPS = 200.0  # the fastest point of a body moves by a pixel per frame (median), that of a fast clip by 3 to 6
 FLICKER_FPS = 360.0  # three frames per period of a tube's flicker
 _RISE_S = (0.25, 0.6)  # from rest to a gesture, or from one gesture to the next
@@ -41,6 +41,7 @@ Tracked = Mapping[str, tuple[TrackedMovement, ...]]
 """Movements of real people by class."""
 NO_TRACKS: Tracked = MappingProxyType({})
 TRACKED_SHARE = 0.5  # of the performances of a class that has tracked movements
+BRIEF_SHARE = 0.15  # of the clips: the gesture lasts about a second, between rests
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,10 @@ def plan_clip(label: int, rng: np.random.Generator, duration_us: int) -> tuple[P
         start = int(rng.uniform(-0.15, 0.35) * duration_us)
     elif place < 0.2:
         end = int(rng.uniform(0.65, 1.15) * duration_us)
-    elif place < 0.3:
+    elif place < 0.2 + BRIEF_SHARE:
+        start = int(rng.uniform(-0.1, 0.4) * duration_us)
+        end = start + int(rng.uniform(0.8e6, 1.4e6))
+    elif place < 0.3 + BRIEF_SHARE:
         change = int(rng.uniform(-0.2, 0.25) * duration_us)
         return Performance(int(rng.integers(len(GESTURES))), start, change), Performance(label, change, end)
     return (Performance(label, start, end),)

@@ -1,9 +1,12 @@
 """The ten gestures of DVS128 Gesture as movements.
 
-Rates, sizes and places of the two-handed gestures are around those of motion capture at 60 frames per second, where an
-arm is the length from shoulder to wrist: claps at 3.2 Hz of 0.16 to 0.20 arm per hand, horizontal; drumming hands at
-1.6 and 0.8 Hz over 0.35 arm; a guitar strummed at 3.4 Hz over 0.25 arm with the hands 0.25 and 0.63 arm outside the
-shoulders. The width of the ranges around them is a guess.
+Claps and waves cover what films of people show (`dvspipe track`): claps at 1.0 to 4 Hz, hands opening by 0.4 to 3.5
+shoulder widths; waves at 0.9 to 3.5 Hz, over 0.2 to 1 shoulder width, from elbow, wrist or fingers.
+
+Rates, sizes and places of the other two-handed gestures are around those of motion capture at 60 frames per second,
+where an arm is the length from shoulder to wrist: claps at 3.2 Hz of 0.16 to 0.20 arm per hand, horizontal; drumming
+hands at 1.6 and 0.8 Hz over 0.35 arm; a guitar strummed at 3.4 Hz over 0.25 arm with the hands 0.25 and 0.63 arm
+outside the shoulders. The width of the ranges around them is a guess.
 """
 
 from __future__ import annotations
@@ -40,14 +43,14 @@ def _clapping(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
 
     Wide claps come from arms that open aside, sinking and going back as they do.
     """
-    wide = rng.random() < 0.35
-    beat = ease(draw_phase(t, person, rng, *((0.35, 0.9) if wide else (0.25, 0.62))), rng.uniform(-0.25, 0.3))
-    gap = draw_size(t, person, rng, *((0.35, 1.1) if wide else (0.06, 0.34))) * (1 - beat) / 2
+    wide = rng.random() < 0.4
+    beat = ease(draw_phase(t, person, rng, *((0.4, 1.3) if wide else (0.2, 0.7))), rng.uniform(-0.25, 0.3))
+    gap = draw_size(t, person, rng, *((0.35, 1.25) if wide else (0.05, 0.34))) * (1 - beat) / 2
     tilt = rng.normal(0, 0.15) if wide or rng.random() < 0.85 else rng.choice([-1, 1]) * rng.uniform(0.3, 1.4)
     one_hand = not wide and rng.random() < 0.5
     share = rng.choice([0.08, 0.92]) + rng.uniform(-0.06, 0.06) if one_hand else rng.uniform(0.35, 0.65)
     arc = np.array([0.0, rng.uniform(-0.4, 0.15), rng.uniform(-0.8, -0.2)]) if wide else np.zeros(3)
-    aside, height = rng.normal(0, 0.03), rng.uniform(-0.25 if wide else -0.36, 0.03)
+    aside, height = rng.normal(0, 0.03 if wide else 0.07), rng.uniform(-0.25 if wide else -0.36, 0.03)
     before = rng.uniform(0.32, 0.50) if wide else rng.uniform(0.22, 0.36)
     turned, fingers_up = rng.uniform(-0.3, 0.3), rng.uniform(0.0, 0.9)
     arms = []
@@ -65,26 +68,33 @@ def _clapping(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
     return Motion(right, left, beat, follow=rng.uniform(0.5, 1.5), bob_m=rng.uniform(0, 0.006) * beat)
 
 
+_WAVE_SHARES = ((1.0, 0.05, 0.0), (0.2, 0.02, 1.2), (0.8, 0.35, 0.2), (0.1, 0.02, 0.1))
+"""Swing of the forearm, of the upper arm, and flick of the hand, in waves from elbow, wrist, shoulder and fingers."""
+
+
 def waving_arm(t: Floats, person: Person, rng: np.random.Generator, phase: Floats) -> Arm:
-    """The forearm swings about the elbow, or the hand about the wrist, or the raised arm about the shoulder."""
-    swing = draw_size(t, person, rng, 0.25, 0.65) * ease(phase, rng.uniform(-0.1, 0.2))
-    kind = rng.choice(3, p=[0.7, 0.15, 0.15])
+    """The forearm swings about the elbow, the hand about the wrist, the arm about the shoulder, or fingers bend."""
+    swing = draw_size(t, person, rng, 0.2, 0.65) * ease(phase, rng.uniform(-0.1, 0.2))
+    kind = rng.choice(4, p=[0.52, 0.2, 0.14, 0.14])
     middle, raised, forward = rng.uniform(-0.35, 0.25), rng.uniform(-1.4, -0.2), rng.uniform(0.0, 0.7)
     if kind == 2:
         middle, raised = rng.uniform(-0.1, 0.4), rng.uniform(0.3, 1.2)
-    fore_swing, upper_swing, flick = ((1.0, 0.05, rng.uniform(-0.2, 0.5)), (0.2, 0.02, 1.2), (0.8, 0.35, 0.2))[kind]
+    fore_swing, upper_swing, flick = _WAVE_SHARES[kind]
+    if kind == 0:
+        flick = rng.uniform(-0.2, 0.5)
     upper = track(t, np.cos(raised + upper_swing * swing), np.sin(raised + upper_swing * swing), forward)
     angle = middle + fore_swing * swing
     arm = swing_arm(person, upper, track(t, np.sin(angle), np.cos(angle), rng.uniform(0.0, 0.6)))
     lag = flick * ease(phase - (0.8 if kind != 1 else 0.0), 0.1)
     hand = unit(arm.hand) + (0.6 * lag if kind == 1 else lag)[:, None] * OUT
     palm = TO_CAMERA + rng.normal(0, 0.25, 3)
-    return replace(arm, hand=hand, palm=palm, spread=rng.uniform(0.04, 0.3), bend=rng.uniform(0.0, 0.2))
+    bend = rng.uniform(0.0, 0.2) + (0.35 * (1 - np.cos(phase)) if kind == 3 else 0.0)
+    return replace(arm, hand=hand, palm=palm, spread=rng.uniform(0.04, 0.3), bend=bend)
 
 
 def _wave(side: int) -> Movement:
     def movement(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
-        phase = draw_phase(t, person, rng, 0.35, 0.7)
+        phase = draw_phase(t, person, rng, 0.28, 1.05)
         arms = sides(side, waving_arm(t, person, rng, phase), draw_rest(t, person, rng))
         return Motion(*arms, beat=np.cos(phase), follow=rng.uniform(0.5, 2.0))
 

@@ -14,13 +14,13 @@ from typing import Literal, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from ..events import Events, concatenate
+from ..events import Events, Region, SensorSize, concatenate
 from ..files import read_bytes, write_beside
 from ..formats import SYNTHETIC_GESTURES, write
 from ..frames import Frame
 from ..parallel import ALL, Engine, Processes, Progress, Shard
 from ..simulator import EventSimulator, SimulatorConfig, SimulatorState
-from ..sources import FramingConfig, open_source
+from ..sources import VIEW_M, FramingConfig, open_source
 from ..video import write_video
 from .gestures import (
     CLIP_US,
@@ -39,15 +39,16 @@ from .gestures import (
     render_gesture,
     render_session,
 )
-from .people import Person, draw_person
+from .people import Floats, Person, Pose, draw_person
 from .rendering import render
-from .scenes import LIGHTS, LightKind, draw_far_camera, draw_scene, to_srgb
+from .scenes import LIGHTS, LightKind, Scene, draw_far_camera, draw_scene, to_srgb
 from .sensors import draw_sensor, read_out
 from .tracked import read_movements
 from .webcam import Webcam, compress, draw_webcam, film
 from .writing import SynthesisRecord, write_recordings
 
 FRAMES_AT_ONCE = 32  # simulated together
+REGION_SIZE_ERROR, REGION_PLACE_ERROR = 0.12, 0.05  # standard deviations, of the logarithm of the side and of the side
 PANNED = 0.15  # of the videos of other gestures
 
 
@@ -163,15 +164,45 @@ def film_gesture(
         VideoError: This OpenCV cannot write VP8.
     """
     seeds = _seeds(label, person, clip, seed)
-    rng, webcam = np.random.default_rng([*seeds, 5]), webcam or _draw_webcam(seeds)
-    identity = _draw_identity(seed, person)
+    return _plan_film(seeds, duration_us, webcam or _draw_webcam(seeds), tracked).write(stem)
+
+
+@dataclass(frozen=True, eq=False)
+class _Film:
+    """A film of a person that is not rendered yet."""
+
+    identity: Person
+    webcam: Webcam
+    scene: Scene
+    pose: Pose
+    times_s: Floats
+    duration_us: int
+    rng: np.random.Generator
+
+    def write(self, stem: Path) -> Path:
+        """Write the film, and return its path."""
+        path = stem.with_name(stem.name + self.webcam.suffix)
+        pictures = render(self.identity, self.scene, self.pose, self.times_s)
+        with write_beside(path) as beside:
+            compress(beside, film(pictures, self.times_s, self.duration_us, self.webcam, self.rng), self.webcam)
+        return path
+
+    def find_region(self, rng: np.random.Generator) -> Region:
+        """Return the region that a person finder would find, with random errors."""
+        shoulders = np.median(self.scene.camera.project(self.pose.torso[:, :2].mean(axis=1)), axis=0)
+        side = VIEW_M * float(shoulders[2]) * float(np.exp(rng.normal(0, REGION_SIZE_ERROR)))
+        x, y = shoulders[:2] + rng.normal(0, REGION_PLACE_ERROR, 2) * side - side / 2
+        size = SensorSize(width=max(2, round(side)), height=max(2, round(side)))
+        return Region(round(float(x)), round(float(y)), size)
+
+
+def _plan_film(seeds: list[int], duration_us: int, webcam: Webcam, tracked: Tracked) -> _Film:
+    seed, person, number, _ = seeds
+    rng, identity = np.random.default_rng([*seeds, 5]), _draw_identity(seed, person)
     times_s = webcam.picture_times(duration_us)
     scene = draw_scene(identity, webcam.size, _draw_light(seeds), rng, draw_far_camera)
-    pose = pose_person(plan_clip(label, rng, duration_us), identity, rng, times_s, tracked)
-    path = stem.with_name(stem.name + webcam.suffix)
-    with write_beside(path) as beside:
-        compress(beside, film(render(identity, scene, pose, times_s), times_s, duration_us, webcam, rng), webcam)
-    return path
+    pose = pose_person(plan_clip(number - 1, rng, duration_us), identity, rng, times_s, tracked)
+    return _Film(identity, webcam, scene, pose, times_s, duration_us, rng)
 
 
 def _draw_webcam(seeds: list[int]) -> Webcam:
@@ -194,14 +225,15 @@ def record_film(
 ) -> Events:
     """Return the events of the video that `film_gesture` writes, as a network of `GESTURE_SENSOR` would see them.
 
-    The video is written, decoded, converted, and the person in it is found, as in inference with default settings.
+    The video is written, decoded, framed to the person and converted. The frame is drawn about the rendered joints,
+    with errors as large as those of the person finder in films of people, which rendered people would mislead.
     """
+    seeds = _seeds(label, person, clip, seed)
+    planned = _plan_film(seeds, duration_us, webcam or _draw_webcam(seeds), tracked)
+    region = planned.find_region(np.random.default_rng([*seeds, 6]))
     with TemporaryDirectory() as folder:
-        path = film_gesture(
-            Path(folder) / "film", label, person=person, clip=clip, seed=seed, duration_us=duration_us, webcam=webcam,
-            tracked=tracked,
-        )  # fmt: skip
-        source = open_source(path, GESTURE_SENSOR, FramingConfig(), sensor=None)
+        path = planned.write(Path(folder) / "film")
+        source = open_source(path, GESTURE_SENSOR, FramingConfig(roi=str(region)), sensor=None)
         return concatenate(source.read_fitted(), GESTURE_SENSOR)
 
 

@@ -18,6 +18,7 @@ LIGHTS: tuple[LightKind, ...] = get_args(LightKind)
 PERSON_M = 1.72  # from the crown to the feet
 ABOVE_M = 0.36  # from the line of the shoulders to a little above the crown
 LEAST_SCALE_PX = 35.0
+MAX_YAW = 0.8  # of people before a webcam: 45 degrees
 
 
 def to_srgb(light: NDArray[Any]) -> NDArray[Any]:
@@ -140,22 +141,24 @@ def draw_near_camera(sensor: SensorSize, rng: np.random.Generator) -> Camera:
 
 
 def draw_far_camera(sensor: SensorSize, rng: np.random.Generator) -> Camera:
-    """Return a camera that sees a person anywhere: from head and chest alone to a fifth of the picture's height.
+    """Return a camera that sees a person anywhere: from head and shoulders alone to a fifth of the picture's height.
+
+    One person in four is turned aside by up to 45 degrees.
 
     A person has at least LEAST_SCALE_PX pixels per metre; with fewer, arms cannot be seen. The ranges are guesses.
     """
     width, height = sensor.width, sensor.height
-    high = 0.9 * height
+    high = 1.3 * height
     scale = float(np.exp(rng.uniform(np.log(min(max(0.2 * height / PERSON_M, LEAST_SCALE_PX), high)), np.log(high))))
     focal_px = rng.uniform(0.55, 1.0) * width  # horizontal angles of view of 85 to 53 degrees
-    highest, lowest = ABOVE_M * scale, height - 0.45 * scale
+    highest, lowest = ABOVE_M * scale, height - min(0.45, 0.25 + 0.2 * rng.random()) * scale
     aside = min(0.4 * scale, 0.5 * width)
     return Camera(
         scale_px=scale,
         distance_m=max(0.6, focal_px / scale),
         x_px=rng.uniform(aside, width - aside) if rng.random() < 0.7 else width / 2 + rng.normal(0.0, 0.05) * width,
         y_px=rng.uniform(min(highest, lowest), max(highest, lowest)),
-        yaw=rng.normal(0.0, 0.2),
+        yaw=rng.uniform(-MAX_YAW, MAX_YAW) if rng.random() < 0.25 else rng.normal(0.0, 0.2),
         pitch=rng.normal(0.0, 0.12),
     )
 

@@ -28,8 +28,8 @@ from .scenes import to_srgb
 
 _SIZES = ((160, 120), (320, 240), (360, 640), (640, 360), (640, 480), (1280, 720), (1920, 1080))
 _SIZE_SHARES = (0.30, 0.34, 0.05, 0.12, 0.15, 0.03, 0.01)
-_RATES = (24.0, 25.0, 30.0, 50.0, 60.0)
-_RATE_SHARES = (0.1, 0.25, 0.45, 0.05, 0.15)
+_RATES = (10.0, 12.5, 15.0, 24.0, 25.0, 30.0, 50.0, 60.0)
+_RATE_SHARES = (0.06, 0.04, 0.08, 0.12, 0.2, 0.38, 0.03, 0.09)
 CURVE_CELLS = 1 << 14  # of the transfer curve, which is straight in each
 _PICTURES_HZ = 150.0  # rendered at least, of which a frame is the mean
 

@@ -86,6 +86,8 @@ class TrainConfig(Settings):
     """Device of the network; `auto`: a GPU if there is one."""
     jobs: int = Field(default=2, ge=1)
     """Number of processes that make spike tensors, if that takes long."""
+    hop_us: int | None = Field(default=None, ge=1, le=10**12)
+    """Time from one window to the next in inference, unless that says otherwise; None: the length of a window."""
     baseline: bool = False
     """Whether to also train a ReLU network of the same shape on the sum of the steps: what is better than that comes
     from time."""

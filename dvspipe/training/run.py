@@ -248,6 +248,7 @@ def _build(
         height=data.sensor.height,
         bins=config.bins,
         framing=config.data.framing.for_checkpoint(),
+        hop_us=config.hop_us,
         inputs=data.inputs,
         network=config.network,
         trained_on=f"{'synthetic ' if data.synthetic else ''}{data.title}, {count_noun(len(data.train), 'recording')}",
