@@ -33,6 +33,7 @@ ROWS = TypeAdapter(Annotated[tuple[EpochRow, ...], Field(min_length=1)])
 FREE_TO_DIFFER = {
     "classes",
     "framing",
+    "hop_us",
     "trained_on",
     "temperature",
     "calibrated_on",
