@@ -209,6 +209,20 @@ def test_a_checkpoint_names_the_hop_unless_windows_are_chosen() -> None:
     assert classifier.predict(events).probabilities == plain.predict(events, {"hop_us": 20_000}).probabilities
 
 
+def test_a_checkpoint_names_the_probability_that_is_certain_unless_it_is_given() -> None:
+    plain = untrained()
+    classifier = Classifier(plain.config.model_copy(update={"certain": 0.7}), plain.network)
+    assert classifier.framed().segments == SegmentConfig(enter=0.7)
+    given = {"segments": {"enter": 0.6, "leave": 0.2}}
+    assert classifier.framed(given).segments == SegmentConfig(enter=0.6, leave=0.2)
+    assert classifier.framed(classifier.framed(given)).segments == SegmentConfig(enter=0.6, leave=0.2)
+    low = Classifier(plain.config.model_copy(update={"certain": 0.2}), plain.network)
+    assert low.framed().segments == SegmentConfig(enter=0.2, leave=0.2)
+    events = moving_bar(1, 3, windows=5)
+    found = low.predict(events)
+    assert found.certain == (found.probability >= 0.2)
+
+
 def test_the_last_stateful_prediction_of_the_first_window_is_that_of_the_window() -> None:
     classifier = untrained()
     events = moving_bar(2, 3, windows=5)

@@ -29,7 +29,7 @@ from ..networks import NO_MODULES, ClassMoments, ModuleSource, Network, State, c
 from ..parallel import Progress
 from ..results import EventRates, LayerActivity, LookRow, SegmentRow
 from ..sources import EventSource, open_source
-from .config import InferConfig
+from .config import InferConfig, SegmentConfig
 from .model_card import find_records, write_card
 from .rates import RateHistogram, StepCounts
 from .segments import find_segments
@@ -59,8 +59,8 @@ class Prediction(Shown):
         label: The most probable class.
         class_name: Its name.
         probability: Its probability, 0 to 1.
-        certain: Whether that reaches `SegmentConfig.enter`, and at least half of the predictions over time that are not
-            quiet are of windows like those of the training.
+        certain: Whether that reaches `SegmentConfig.enter` (or else what the checkpoint names), and at least half of the
+            predictions over time that are not quiet are of windows like those of the training.
         probabilities: Probability of each class: the mean over the predictions in `timeline` that are not quiet.
         events: Number of events on the network's sensor.
         t_first_us: Time of the first of them in microseconds.
@@ -294,7 +294,7 @@ class Classifier(Shown):
         return adapt_readout(self, recordings, labels, given, sensor=sensor, hints=hints, progress=progress)
 
     def framed(self, config: InferConfig | Mapping[str, object] = InferConfig()) -> InferConfig:
-        """Return a configuration with the framing and hop of the training for each setting that is not given.
+        """Return a configuration with the framing, hop and threshold of the training for each that is not given.
 
         Args:
             config: Settings, also as plain keys and values.
@@ -304,8 +304,15 @@ class Classifier(Shown):
             'full'
         """
         framed = as_settings(InferConfig, config).with_defaults(self.config.framing)
-        is_given = framed.hop_us is not None or framed.window_us is not None or framed.stateful
-        return framed if is_given else framed.model_copy(update={"hop_us": self.config.hop_us})
+        hop_us, segments = framed.hop_us, framed.segments
+        if hop_us is None and framed.window_us is None and not framed.stateful:
+            hop_us = self.config.hop_us
+        if not {"enter", "leave"} & segments.model_fields_set:
+            enter = self.config.certain
+            segments = SegmentConfig.model_validate(
+                segments.model_dump() | {"enter": enter, "leave": min(segments.leave, enter)}
+            )
+        return framed.model_copy(update={"hop_us": hop_us, "segments": segments})
 
     def find_overrides(
         self, config: InferConfig | Mapping[str, object], *, videos: bool = True

@@ -34,6 +34,7 @@ FREE_TO_DIFFER = {
     "classes",
     "framing",
     "hop_us",
+    "certain",
     "trained_on",
     "temperature",
     "calibrated_on",
