@@ -26,7 +26,7 @@ check: install
 	PATH="$(abspath $(RUN)):$$PATH" scripts/check
 
 docs: $(VENV)/.docs
-	PATH="$(abspath $(RUN)):$$PATH" scripts/docs
+	PATH="$(abspath $(RUN)):$$PATH" scripts/docs/build
 
 $(VENV)/.docs: $(VENV)/.installed
 	$(RUN)/python -m pip install --quiet --editable '.[docs]'

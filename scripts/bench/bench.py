@@ -1,6 +1,6 @@
-"""Measure dvspipe: `python scripts/bench.py NAME [--json FILE]`; on every line a higher number is better.
+"""Measure dvspipe: `python scripts/bench/bench.py NAME [--json FILE]`; on every line a higher number is better.
 
-`python scripts/bench.py all --peers auto` measures everything, beside the libraries that can be installed.
+`python scripts/bench/bench.py all --peers auto` measures everything, beside the libraries that can be installed.
 """
 
 from __future__ import annotations

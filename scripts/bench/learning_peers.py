@@ -1,4 +1,4 @@
-"""Measure how gradients of a spiking network are computed: `python scripts/learning_peers.py WAY T B SIDE`.
+"""Measure how gradients of a spiking network are computed: `python scripts/bench/learning_peers.py WAY T B SIDE`.
 
 The network: three blocks of convolution 3x3 (2-8-16-32), neurons with a membrane factor of 0.5 and a subtracting reset,
 and average pooling, and a leaky readout. With `bptt` and `segment_N` it has batch norm, else standardised weights, as

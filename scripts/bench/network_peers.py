@@ -1,4 +1,4 @@
-"""Measure the same spiking network in several libraries: `python scripts/network_peers.py LIBRARY T B SIDE`.
+"""Measure the same spiking network in several libraries: `python scripts/bench/network_peers.py LIBRARY T B SIDE`.
 
 The network: three blocks of convolution 3x3 (2-16-32-64), batch norm, neurons and average pooling, and a linear layer
 on every step, whose mean is the answer. The neurons are leaky integrate-and-fire with a membrane factor of 0.5, a

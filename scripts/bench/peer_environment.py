@@ -1,4 +1,4 @@
-"""The environment of the libraries that dvspipe is compared with: `python scripts/peer_environment.py` makes it.
+"""The environment of the libraries that dvspipe is compared with: `python scripts/bench/peer_environment.py` makes it.
 
 It is a virtual environment in the user's cache, which also sees all packages of this Python, so that torch, numpy and
 dvspipe are the same in both. Nothing of these is replaced: a library that needs other versions is left out.

@@ -1,12 +1,12 @@
 """Measures other libraries, in the Python that has them, and prints a JSON object of median CPU seconds.
 
-    python scripts/peers.py simulate FRAMES.npy REPEATS
+    python scripts/bench/peers.py simulate FRAMES.npy REPEATS
 
 eventcv's simulator, per way of running, with the number of events. FRAMES.npy holds uint8 [T, H, W] at 30 fps. The
 frames lie in memory; the time covers its linearising and sorting, but not a copy of the events into numpy.
 
-    python scripts/peers.py read FILE REPEATS
-    python scripts/peers.py write FILE EVENTS.npy REPEATS
+    python scripts/bench/peers.py read FILE REPEATS
+    python scripts/bench/peers.py write FILE EVENTS.npy REPEATS
 
 Reading or writing a file of events whole, per library that this Python has and that knows the format. EVENTS.npy holds
 them as faery takes them.

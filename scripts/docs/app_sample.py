@@ -1,4 +1,4 @@
-"""Render the sample clip of `dvspipe app`, a webcam that films two gestures: `python scripts/app_sample.py`."""
+"""Render the sample clip of `dvspipe app`, a webcam that films two gestures: `python scripts/docs/app_sample.py`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dvspipe.synthesis.rendering import render
 from dvspipe.synthesis.scenes import draw_far_camera, draw_scene
 from dvspipe.synthesis.webcam import Webcam, compress, film
 
-OUT = Path(__file__).parents[1] / "dvspipe" / "app" / "sample.mp4"
+OUT = Path(__file__).parents[2] / "dvspipe" / "app" / "sample.mp4"
 PERSON = 1000  # a number that neither training nor test draws
 DURATION_US = 7_000_000
 PLAN = (

@@ -1,4 +1,4 @@
-"""Write the model cards of the shipped classifiers: `python scripts/cards.py`.
+"""Write the model cards of the shipped classifiers: `python scripts/docs/cards.py`.
 
 A card is made from the weights and NAME.json beside them. Run this when one of them changes; tests/test_shipped.py
 compares.

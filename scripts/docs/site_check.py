@@ -1,4 +1,4 @@
-"""Check a built site: `python scripts/site_check.py docs/_build/html`; exit code 1 if something is wrong.
+"""Check a built site: `python scripts/docs/site_check.py docs/_build/html`; exit code 1 if something is wrong.
 
 Every link inside the site leads to a file and a place in it, and no page loads a script, style, font or picture from
 elsewhere.

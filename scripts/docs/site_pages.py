@@ -30,7 +30,7 @@ from dvspipe.cli.app import app
 from dvspipe.config import Settings
 from dvspipe.inference.model_card import write_shipped_card
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 GENERATED = DOCS / "generated"
 

@@ -1,4 +1,4 @@
-"""Disturbs the command line: `python scripts/faults.py --kills 200 --mutations 3000`; exit code 1 with findings.
+"""Disturbs the command line: `python scripts/faults/faults.py --kills 200 --mutations 3000`; exit code 1 with findings.
 
 Kills: a command is killed (KILL, TERM) or interrupted (INT, as by Ctrl-C) at a random moment, perhaps twice, and
 repeated. In the end its output is that of the command alone, with no file more. An interrupted command ends soon, with
@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))  # has encoders.py
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fault_commands import COMMANDS, Command, make_inputs

@@ -1,4 +1,4 @@
-"""Reads changed recordings of every format: `python scripts/fuzz_formats.py --minutes 15`; exit code 1 with findings.
+"""Read changed recordings of every format: `python scripts/faults/fuzz_formats.py --minutes 15`; exit code 1: findings.
 
 Whatever a file contains, reading it must end in an error of dvspipe's that names the file, or in events inside the
 sensor and in order, up to corruption that is reported: no other exception, no crash, no hang, and no more memory than
@@ -28,6 +28,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))  # has encoders.py
 sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np

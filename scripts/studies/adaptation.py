@@ -1,4 +1,4 @@
-"""Measures `dvspipe adapt` on synthetic people of held-out sensors: `python scripts/adaptation.py [CHECKPOINT]`.
+"""Measure `dvspipe adapt` on synthetic people of held-out sensors: `python scripts/studies/adaptation.py [CHECKPOINT]`.
 
 Each sensor records the same clips of people that no network was trained on. The network is adapted to all of them, to
 those of each class alone, and to those of each class alone that one person performs, and classifies them before and

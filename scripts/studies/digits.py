@@ -1,4 +1,4 @@
-"""Compare synthetic digits with real ones: `python scripts/digits.py DIR [-o SHEET.png]`.
+"""Compare synthetic digits with real ones: `python scripts/studies/digits.py DIR [-o SHEET.png]`.
 
 Each real recording in DIR/nmnist/Train to which the synthesis was fitted is compared with a synthetic one of the same
 image, from DIR/mnist; the means of the figures of `dvspipe compare` are printed, and a sheet of pictures of both is

@@ -1,6 +1,6 @@
 """Add clips of films of people to rendered gestures: FILMS/<class>/<film> to MADE/<class>/film<N>_<film>_<clip>.h5.
 
-python scripts/film_clips.py FILMS MADE [--clips N] [--seed S]
+python scripts/studies/film_clips.py FILMS MADE [--clips N] [--seed S]
 
 A clip is what a network sees of 1.5 s of a film, at a random pace. Films of one owner and repository (named
 <owner>-<repository>_<file>) have the same number, so that a person is either trained on or tested. A folder that is no

@@ -1,6 +1,6 @@
 """Measure how well classifiers name the gestures of people in ordinary films: DIR/<class>/<film>.
 
-python scripts/films.py DIR CHECKPOINT ... [--set KEY=VALUE] [--tsv FILE]
+python scripts/studies/films.py DIR CHECKPOINT ... [--set KEY=VALUE] [--tsv FILE]
 
 A folder that is no class of DVS128 Gesture counts as other gestures. A certain wrong label is one of the ten
 gestures, given with certainty to a film that does not show it.

@@ -1,4 +1,4 @@
-"""Make dvspipe/sources/framing.npz, by which people are found: `python scripts/framing.py` (a few minutes, one core).
+"""Make dvspipe/sources/framing.npz, which finds people: `python scripts/studies/framing.py` (a few minutes, one core).
 
 Cartoons of the synthetic people are drawn at many sizes, with noise, other moving things and the borders of pictures;
 what changes in them resembles the activity of a real or simulated sensor. A small network is trained to say from a

@@ -1,9 +1,9 @@
 """Compare synthetic gestures with real ones, and probe them with linear classifiers.
 
-python scripts/gestures.py likeness DIR/gesture     statistics of three real clips and of synthetic ones
-python scripts/gestures.py probes                   linear classifiers on features that should not predict the class
-python scripts/gestures.py unseen CHECKPOINT ...     accuracy on new people, with cameras known and unknown
-python scripts/gestures.py real DIR CHECKPOINT ...   what checkpoints say of real recordings and videos
+python scripts/studies/gestures.py likeness DIR/gesture    statistics of three real clips and of synthetic ones
+python scripts/studies/gestures.py probes                  linear classifiers on features that should not help
+python scripts/studies/gestures.py unseen CHECKPOINT ...    accuracy on new people, with cameras known and unknown
+python scripts/studies/gestures.py real DIR CHECKPOINT ...  what checkpoints say of real recordings and videos
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Accuracy of tracks from films: rendered people, whose joints are known, and a table of a folder of films.
 
-    python scripts/pose.py rendered --people 4
-    python scripts/pose.py films FOLDER --out TRACKS
+    python scripts/studies/pose.py rendered --people 4
+    python scripts/studies/pose.py films FOLDER --out TRACKS
 
 `rendered` films people with drawn webcams and compares wrists and elbows with the true ones, per class. `films` tracks
 each film of a folder, keeps the tracks, and prints presence, gaps, and the rate and amplitude of the wrists.

@@ -1,4 +1,4 @@
-"""Compares simulated events with those of a real sensor: `python scripts/reality.py DAVIS.aedat4`.
+"""Compares simulated events with those of a real sensor: `python scripts/studies/reality.py DAVIS.aedat4`.
 
 The sensor is calibrated on one half of a recording with frames and events. The frames of the other half are simulated
 with it, and compared with the real events of that half; then vice versa. All figures of `dvspipe compare` are printed,

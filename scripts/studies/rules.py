@@ -1,8 +1,8 @@
 """Train the same network by each rule and print a table of accuracies.
 
-python scripts/rules.py nmnist NMNIST -o RUNS                      recordings of N-MNIST
-python scripts/rules.py synthetic MADE --test NMNIST -o RUNS       dvspipe synth nmnist -o MADE --exclude NMNIST ...
-python scripts/rules.py gestures MADE -o RUNS                      dvspipe synth gestures -o MADE
+python scripts/studies/rules.py nmnist NMNIST -o RUNS                 recordings of N-MNIST
+python scripts/studies/rules.py synthetic MADE --test NMNIST -o RUNS  dvspipe synth nmnist -o MADE --exclude NMNIST ...
+python scripts/studies/rules.py gestures MADE -o RUNS                 dvspipe synth gestures -o MADE
 
 All rules have one configuration, with what they need: standardised weights, a reset that subtracts and has no gradient,
 and a loss at each step. `bptt_batch` has instead what is usual with it, and `bptt_first` and `eprop` the first block
@@ -15,9 +15,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 
 from learning_peers import keep_blocks
 
@@ -103,7 +106,7 @@ def train_once(config: TrainConfig, folder: Path) -> TrainingRun:
         check_config(config, place.config, changed=False)
         if TestResult.find(place.test) is not None:
             return TrainingRun.read(place)
-    return train(config, folder, command="python scripts/rules.py", resume=started)
+    return train(config, folder, command="python scripts/studies/rules.py", resume=started)
 
 
 def chosen_epoch(run: TrainingRun) -> EpochRow:

@@ -1,4 +1,4 @@
-"""What `dvspipe train FOLDER` reaches with few recordings: `python scripts/small_folders.py NMNIST`.
+"""What `dvspipe train FOLDER` reaches with few recordings: `python scripts/studies/small_folders.py NMNIST`.
 
 Digits are real recordings of N-MNIST, those that are not trained on being the test part; gestures are synthetic, and
 the people of the test part are in no other part.

@@ -1,4 +1,4 @@
-"""Tasks of spike times, and their pictures in docs/learning-rules.md: `python scripts/spike_times.py TASK -o FILE.png`.
+"""Tasks of spike times, with pictures for the docs: `python scripts/studies/spike_times.py TASK -o FILE.png`.
 
 TASK is `xor` (SpikeProp, Bohte et al. 2002) or `pattern` (SuperSpike, Zenke and Ganguli 2018).
 """

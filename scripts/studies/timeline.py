@@ -1,8 +1,8 @@
 """Scores of a checkpoint on long recordings that are joined from short ones.
 
-python scripts/timeline.py gestures CHECKPOINT -o OUT                60 s of each of some people (synthetic)
-python scripts/timeline.py digits CHECKPOINT -o OUT --data DIR       synthetic digits of DIR/mnist, its test part
-python scripts/timeline.py real-digits CHECKPOINT -o OUT --data DIR  20 recordings of DIR/nmnist/Test
+python scripts/studies/timeline.py gestures CHECKPOINT -o OUT                60 s of each of some people (synthetic)
+python scripts/studies/timeline.py digits CHECKPOINT -o OUT --data DIR       synthetic digits of DIR/mnist (test part)
+python scripts/studies/timeline.py real-digits CHECKPOINT -o OUT --data DIR  20 recordings of DIR/nmnist/Test
 
 OUT/streams has the recordings and their label files, OUT/answers the output of `dvspipe infer`, which receives all
 other arguments, such as --hop 60 or --stateful.

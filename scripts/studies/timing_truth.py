@@ -1,4 +1,4 @@
-"""Measures the timing of simulated events: `python scripts/timing_truth.py [--scene NAME] [--fps 300 60 30]`.
+"""Measures the timing of simulated events: `python scripts/studies/timing_truth.py [--scene NAME] [--fps 300 60 30]`.
 
 With `--scale 2`, the same scenes are seen by a camera of 692 x 520 pixels, in which everything is twice as fast.
 

@@ -1,4 +1,4 @@
-"""Test a network trained on synthetic digits on real ones: `python scripts/transfer.py CHECKPOINT NMNIST`.
+"""Test a network trained on synthetic digits on real ones: `python scripts/studies/transfer.py CHECKPOINT NMNIST`.
 
 NMNIST is a folder of real N-MNIST recordings. Those of the ids 1 to 250 of the training set, to which the synthesis was
 fitted, are counted separately from all others.

@@ -1,4 +1,4 @@
-"""Compares scores of how unlike training a recording is: `python scripts/unfamiliar.py RUN`, on a finished training.
+"""Compare scores of how unlike training a recording is: `python scripts/studies/unfamiliar.py RUN` of a training.
 
 The test recordings of the run are changed so that they show nothing that the network was trained on. A score is good if
 it is larger for these than for the unchanged ones: the table has the area under the ROC curve, 50 % being chance.
