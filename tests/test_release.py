@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import shutil
+import tomllib
 import types
 from pathlib import Path
 
@@ -39,6 +40,14 @@ def test_workflows_run_what_is_there() -> None:
         assert all((ROOT / job["uses"]).is_file() for job in jobs if "uses" in job)
     assert {found for run in commands for found in re.findall(r"^make ([\w-]+)", run)} <= targets
     assert all((ROOT / found).is_file() for run in commands for found in re.findall(r"scripts/[\w/.]+", run))
+
+
+def test_the_tools_have_one_version() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    tools = dict(line.split("==") for line in extras["dev"] if not line.startswith("dvspipe["))
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    (rev,) = (repo["rev"] for repo in hooks if "ruff" in repo["repo"])
+    assert rev == f"v{tools['ruff']}"
 
 
 def change(path: Path, old: str, new: str) -> None:
