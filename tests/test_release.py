@@ -42,6 +42,15 @@ def test_workflows_run_what_is_there() -> None:
     assert all((ROOT / found).is_file() for run in commands for found in re.findall(r"scripts/[\w/.]+", run))
 
 
+def test_shell_scripts_and_make_run_what_is_there() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "Makefile", ROOT / ".ci" / "run")]
+    texts += [
+        (ROOT / "scripts" / name).read_text(encoding="utf-8") for name in ("check", "release_check", "docs/build")
+    ]
+    found = {path for text in texts for path in re.findall(r"\bscripts/[\w/.]+\b", text)}
+    assert [path for path in sorted(found) if not (ROOT / path).is_file()] == []
+
+
 def test_the_tools_have_one_version() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     tools = dict(line.split("==") for line in extras["dev"] if not line.startswith("dvspipe["))
