@@ -57,6 +57,7 @@ def test_the_tools_have_one_version() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
     (rev,) = (repo["rev"] for repo in hooks if "ruff" in repo["repo"])
     assert rev == f"v{tools['ruff']}"
+    assert f" build=={tools['build']} " in (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
 def change(path: Path, old: str, new: str) -> None:
