@@ -4,7 +4,7 @@
 FROM python:3.13-slim AS build
 WORKDIR /source
 COPY . .
-RUN pip install --no-cache-dir build==1.3.0 && python -m build --wheel
+RUN pip install --no-cache-dir build==1.6.1 && python -m build --wheel
 
 FROM python:3.13-slim
 # opencv-python needs libGL and glib, which the slim image lacks

@@ -1,10 +1,11 @@
 # make demo: everything, from nothing, on synthetic data.  make test: all tests.  make check: what a commit must pass.
+# make coverage: all tests, with the lines and branches that they reach.
 # make docs: the site, in docs/_build/html.  make release-check: what a release must pass.
 PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin
 
-.PHONY: demo test check docs release-check install clean
+.PHONY: demo test coverage check docs release-check install clean
 
 install: $(VENV)/.installed
 
@@ -20,13 +21,16 @@ demo: install
 	$(RUN)/dvspipe demo
 
 test: install
-	PATH="$(abspath $(RUN)):$$PATH" scripts/check all
+	PATH="$(abspath $(RUN)):$$PATH" scripts/check static all
+
+coverage: install
+	PATH="$(abspath $(RUN)):$$PATH" scripts/check coverage
 
 check: install
 	PATH="$(abspath $(RUN)):$$PATH" scripts/check
 
 docs: $(VENV)/.docs
-	PATH="$(abspath $(RUN)):$$PATH" scripts/docs
+	PATH="$(abspath $(RUN)):$$PATH" scripts/docs/build
 
 $(VENV)/.docs: $(VENV)/.installed
 	$(RUN)/python -m pip install --quiet --editable '.[docs]'
@@ -36,4 +40,4 @@ release-check: install
 	PATH="$(abspath $(RUN)):$$PATH" scripts/release_check
 
 clean:
-	rm -rf $(VENV) docs/_build docs/generated build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) docs/_build docs/generated build dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

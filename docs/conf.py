@@ -13,7 +13,7 @@ from sphinx_gallery.scrapers import figure_rst
 from dvspipe.report.figures import Chart
 
 DOCS = Path(__file__).parent
-sys.path.insert(0, str(DOCS.parent / "scripts"))
+sys.path.insert(0, str(DOCS.parent / "scripts" / "docs"))
 
 import site_pages
 

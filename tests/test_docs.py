@@ -37,7 +37,7 @@ from dvspipe.training import TrainConfig
 ROOT = Path(__file__).parents[1]
 PATTERNS = ("*.md", "docs/*.md", "docs/howto/*.md", "dvspipe/checkpoints/*.md")
 PAGES = sorted({path for pattern in PATTERNS for path in ROOT.glob(pattern)})
-BUILT = "generated/"  # pages that exist when the site is built, whose links scripts/site_check.py checks
+BUILT = "generated/"  # pages that exist when the site is built, whose links scripts/docs/site_check.py checks
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 FOLDERS = tuple(f"{name}/" for name in ("configs", "docs", "dvspipe", "examples", "scripts", "tests"))
 GROUPS = tuple(TrainConfig.model_fields)

@@ -1,4 +1,4 @@
-"""Commands that are killed, disks that are full, files that are corrupted: a small part of `scripts/faults.py`."""
+"""Commands that are killed, full disks, corrupted files: a small part of `scripts/faults/faults.py`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MUTATIONS = 40
 
 
 def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / "faults" / f"{name}.py")
     assert spec
     assert spec.loader
     module = sys.modules[name] = importlib.util.module_from_spec(spec)

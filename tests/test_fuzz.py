@@ -23,7 +23,7 @@ SUFFIXES = written_suffixes()
 
 @pytest.fixture(scope="module")
 def fuzz() -> ModuleType:
-    path = ROOT / "scripts" / "fuzz_formats.py"
+    path = ROOT / "scripts" / "faults" / "fuzz_formats.py"
     spec = importlib.util.spec_from_file_location("fuzz_formats", path)
     assert spec
     assert spec.loader

@@ -61,7 +61,7 @@ def spikes(steps: int = T) -> Tensor:
 
 def test_every_rule_is_in_each_place_that_names_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     root = Path(__file__).parents[1]
-    monkeypatch.syspath_prepend(root / "scripts")
+    monkeypatch.syspath_prepend(root / "scripts" / "studies")
     script = importlib.import_module("rules")
     page = (root / "docs" / "learning-rules.md").read_text(encoding="utf-8")
     settings = (root / "dvspipe" / "training" / "config.py").read_text(encoding="utf-8")
@@ -71,7 +71,7 @@ def test_every_rule_is_in_each_place_that_names_rules(monkeypatch: pytest.Monkey
         assert f"\n| `{name}` |" in page, f"add a row of {name} to the table of rules in docs/learning-rules.md"
         assert f"`{name}`" in settings, f"add {name} to the docstring of rule in dvspipe/training/config.py"
         for task in script.TASKS.values():
-            assert name in script.list_rules(task), f"add {name!r} to list_rules in scripts/rules.py"
+            assert name in script.list_rules(task), f"add {name!r} to list_rules in scripts/studies/rules.py"
     others = {"bptt", "readout"}
     assert set(get_args(Rule)) == others | set(ONLINE), "add each name of Rule to ONLINE in dvspipe/learning/rules.py"
 

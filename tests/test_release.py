@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import shutil
+import tomllib
 import types
 from pathlib import Path
 
@@ -38,7 +39,25 @@ def test_workflows_run_what_is_there() -> None:
         commands += [step["run"] for job in jobs for step in job.get("steps", ()) if "run" in step]
         assert all((ROOT / job["uses"]).is_file() for job in jobs if "uses" in job)
     assert {found for run in commands for found in re.findall(r"^make ([\w-]+)", run)} <= targets
-    assert all((ROOT / found).is_file() for run in commands for found in re.findall(r"scripts/\w+\.py", run))
+    assert all((ROOT / found).is_file() for run in commands for found in re.findall(r"scripts/[\w/.]+", run))
+
+
+def test_shell_scripts_and_make_run_what_is_there() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "Makefile", ROOT / ".ci" / "run")]
+    texts += [
+        (ROOT / "scripts" / name).read_text(encoding="utf-8") for name in ("check", "release_check", "docs/build")
+    ]
+    found = {path for text in texts for path in re.findall(r"\bscripts/[\w/.]+\b", text)}
+    assert [path for path in sorted(found) if not (ROOT / path).is_file()] == []
+
+
+def test_the_tools_have_one_version() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    tools = dict(line.split("==") for line in extras["dev"] if not line.startswith("dvspipe["))
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    (rev,) = (repo["rev"] for repo in hooks if "ruff" in repo["repo"])
+    assert rev == f"v{tools['ruff']}"
+    assert f" build=={tools['build']} " in (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
 def change(path: Path, old: str, new: str) -> None:

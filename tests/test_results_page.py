@@ -13,7 +13,7 @@ from dvspipe.results import Record, Row, Scores
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "scripts")
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "scripts" / "docs")
     import results_page
 
     return results_page
@@ -25,7 +25,7 @@ def models() -> list[type[Record]]:
 
 
 def test_the_page_is_what_the_models_say(script: ModuleType) -> None:
-    assert script.PAGE.read_text(encoding="utf-8") == script.render(), "run python scripts/results_page.py"
+    assert script.PAGE.read_text(encoding="utf-8") == script.render(), "run python scripts/docs/results_page.py"
 
 
 @pytest.mark.parametrize("model", [kind for kind in models() if kind not in (Record, Row, Scores)])

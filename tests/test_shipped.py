@@ -27,7 +27,7 @@ def test_there_are_two_and_they_are_small() -> None:
 def test_the_card_of_each_is_that_of_its_record(name: str) -> None:
     card = (SHIPPED / f"{name}.md").read_text(encoding="utf-8")
     config, network = load_checkpoint(name)
-    assert card == write_shipped_card(name), "run scripts/cards.py"
+    assert card == write_shipped_card(name), "run scripts/docs/cards.py"
     assert f"\ndvspipe train {name} " in card
     assert f"{sum(weights.numel() for weights in network.parameters()):,} parameters" in card
     assert "training data is synthetic" in card

@@ -25,13 +25,13 @@ def scripts(section: str) -> set[str]:
 
 @pytest.fixture
 def pages(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    monkeypatch.syspath_prepend(ROOT / "scripts")
+    monkeypatch.syspath_prepend(ROOT / "scripts" / "docs")
     return importlib.import_module("site_pages")
 
 
 @pytest.fixture
 def check(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    monkeypatch.syspath_prepend(ROOT / "scripts")
+    monkeypatch.syspath_prepend(ROOT / "scripts" / "docs")
     return importlib.import_module("site_check")
 
 

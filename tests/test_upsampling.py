@@ -265,7 +265,8 @@ def test_objects_that_pass_each_other_are_timed_twice_as_well_with_fewer_errors(
     linear, ours = rates(events_of(frames), truth), rates(events_of(frames, 10), truth)
     assert ours[0] * 2 < linear[0]
     assert ours[1] * 2 < linear[1]
-    # of 6,300 events 92 fewer are missed, 20 more are false; scripts/timing_truth.py judges a scene of full size
+    # of 6,300 events 92 fewer are missed, 20 more are false; a scene of full size is in
+    # scripts/studies/timing_truth.py
     assert ours[2] + ours[3] < linear[2] + linear[3]
 
 

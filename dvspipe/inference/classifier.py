@@ -59,8 +59,8 @@ class Prediction(Shown):
         label: The most probable class.
         class_name: Its name.
         probability: Its probability, 0 to 1.
-        certain: Whether that reaches `SegmentConfig.enter` (or else what the checkpoint names), and at least half of the
-            predictions over time that are not quiet are of windows like those of the training.
+        certain: Whether that reaches `SegmentConfig.enter` (or else what the checkpoint names), and at least half of
+            the predictions over time that are not quiet are of windows like those of the training.
         probabilities: Probability of each class: the mean over the predictions in `timeline` that are not quiet.
         events: Number of events on the network's sensor.
         t_first_us: Time of the first of them in microseconds.

@@ -1,0 +1,972 @@
+"""Measure dvspipe: `python scripts/bench/bench.py NAME [--json FILE]`; on every line a higher number is better.
+
+`python scripts/bench/bench.py all --peers auto` measures everything, beside the libraries that can be installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from encoders import encode_aedat2, encode_aedat3, encode_evt3, encode_evt21
+from numba import njit
+from numpy.typing import NDArray
+from peer_environment import has_module, make_environment
+
+from dvspipe.config import build
+from dvspipe.conversion import convert_video
+from dvspipe.encoding import BinConfig, ToSpikes, encode_events, encode_stream
+from dvspipe.events import Events, SensorSize, concatenate, join
+from dvspipe.formats import EventWriter, open_recording, read, write
+from dvspipe.formats.prophesee_header import parse_header
+from dvspipe.formats.recordings import open_source
+from dvspipe.formats.source import HEAD_BYTES
+from dvspipe.frames import Frame
+from dvspipe.simulator import SimulatorConfig, read_preset, simulate
+from dvspipe.synthesis import GESTURE_SENSOR, GESTURES, record_gesture
+from dvspipe.video import VideoSettings, open_video, write_video
+
+REPEATS = 5
+TURNS = 15
+CONVERT_REPEATS = FORMAT_REPEATS = 3
+FPS = 30
+EVENTS = 10_000_000
+CHUNK_EVENTS = 65_536
+UPSAMPLED, UPSAMPLED_FRAMES = ("walk.mkv", "yes.mkv", "milk.mkv", "cockatoo.mp4"), 24
+HOUR_FRAMES = 30, 300  # the difference is without the start
+SCALE_VIDEOS, SCALE_FRAMES, SCALE_RECORDINGS = 200, 300, (100, 2000)
+
+
+SYNTHETIC_PEOPLE = 4
+REAL_EVT3, REAL_EVT3_EVENTS = "recordings/faery_evt3.raw", 1_218_618
+DECODE_TARGETS = {"evt2": 200, "dat": 200, "evt3": 200}
+READ_TARGETS, WRITE_TARGETS = {"hdf5": 100}, {"hdf5": 60, "numpy": 40}
+PEERS_SCRIPT = Path(__file__).with_name("peers.py")
+EVENTCV_SENSOR = SimulatorConfig(
+    intensity_map="linlog", sigma_thres=0.03, refractory_period=1e-4, cutoff_hz=200, leak_rate_hz=1,
+    shot_noise_rate_hz=10,
+)  # fmt: skip
+"""eventcv's default sensor, in our names; its thresholds are ours."""
+PRINT_PEAK = """
+import atexit, re, runpy, sys
+from pathlib import Path
+def show():
+    print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+atexit.register(show)
+sys.argv[0] = "dvspipe"
+runpy.run_module("dvspipe", run_name="__main__")
+"""
+"""Runs the command line and prints its peak memory in KiB last (Linux). `ru_maxrss` would have the parent's in it."""
+
+PRINT_COST = PRINT_PEAK.replace("[1])", "[1], time.process_time())").replace("runpy, sys", "runpy, sys, time")
+"""The same, with the CPU time of its process, without those of worker processes, after it."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    name: str
+    value: float
+    unit: str
+    target: float | None = None
+    beside: dict[str, float] = field(default_factory=dict)
+
+    def line(self) -> str:
+        target = "" if self.target is None else f"   target {self.target:g}"
+        beside = "".join(f"   {peer} {value:.4g}" for peer, value in self.beside.items())
+        return f"{self.name:36} {self.value:10.4g} {self.unit}{target}{beside}"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a bench may use: the Python that has the peers, and the folder of test data."""
+
+    peers: str
+    data: Path | None
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Wall clock and CPU time of all threads, in seconds."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def _measure(work: Callable[[], object], repeats: int = REPEATS) -> Spent:
+    """Median times of some work, after one run that warms the caches."""
+    wall, cpu = [], []
+    for _ in range(repeats + 1):
+        began_wall, began_cpu = time.perf_counter(), time.process_time()
+        work()
+        wall.append(time.perf_counter() - began_wall)
+        cpu.append(time.process_time() - began_cpu)
+    return Spent(statistics.median(wall[1:]), statistics.median(cpu[1:]))
+
+
+def _measure_in_turns(works: dict[str, Callable[[], object]], repeats: int = TURNS) -> dict[str, Spent]:
+    """Least times of several works in turns, so that what else the machine does troubles all of them."""
+    spent: dict[str, list[Spent]] = {name: [] for name in works}
+    for _ in range(repeats):
+        for name, work in works.items():
+            spent[name].append(_measure(work, 1))
+    return {name: Spent(min(s.wall_s for s in each), min(s.cpu_s for s in each)) for name, each in spent.items()}
+
+
+def _run(command: list[str], **variables: str) -> str:
+    """What a command prints."""
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | variables, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}: exit status {done.returncode}\n{done.stderr}")
+    return done.stdout
+
+
+def _skip(name: str, reason: str) -> None:
+    print(f"{name:36} skipped: {reason}", flush=True)
+
+
+def bench_start(_options: Options) -> Iterator[Figure]:
+    """How quickly the command line answers: allowed seconds / measured seconds."""
+    python = sys.executable
+    for name, allowed_s, command in (
+        ("start/help_wall", 0.5, [python, "-m", "dvspipe", "--help"]),
+        ("start/import_wall", 0.2, [python, "-c", "import dvspipe"]),
+        ("start/convert_help_wall", 0.5, [python, "-m", "dvspipe", "convert", "--help"]),
+    ):
+        yield _allowed(name, allowed_s, _measure(lambda command=command: _run(command)).wall_s)  # type: ignore[misc]
+    with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as folder:
+        clip, cache = Path(folder, "tiny.webm"), str(Path(folder, "kernels"))
+        write_video(clip, moving_texture(64, 48, 10, 0.5))
+        command = [python, "-m", "dvspipe", "convert", str(clip), "-o", str(clip.with_suffix(".h5")), "--overwrite"]
+
+        def convert() -> None:
+            _run(command, NUMBA_CACHE_DIR=cache)
+
+        began = time.perf_counter()
+        convert()
+        yield _allowed("start/first_convert_wall", 15, time.perf_counter() - began)
+        yield _allowed("start/second_convert_wall", 1.5, _measure(convert).wall_s)
+        recording = Path(folder, "gesture.h5")
+        write(recording, record_gesture(1, person=0, clip=0, seed=0, duration_us=2_000_000))
+        write_video(clip, moving_texture(160, 120, 450, 0.5))
+        command = command[1:]
+        for name, target, arguments, libraries in (
+            ("help", 0.5, ["-m", "dvspipe", "--help"], "typer, rich.console"),
+            ("convert", None, command, "numpy, numba, cv2, h5py, pydantic"),
+            ("infer", None, ["-m", "dvspipe", "infer", "gesture-synthetic", str(recording)], "torch"),
+        ):
+            ours, theirs = _least_cpu([python, *arguments]), _least_cpu([python, "-c", f"import {libraries}"])
+            yield Figure(f"start/{name}_cpu", theirs / ours, f"of importing {libraries}", target, {"s": ours})
+
+
+def _least_cpu(command: list[str]) -> float:
+    """Least CPU time of a command in seconds: others only add to it."""
+    return min(_spend(command).cpu_s for _ in range(REPEATS))
+
+
+def _allowed(name: str, allowed_s: float, measured_s: float) -> Figure:
+    return Figure(name, allowed_s / measured_s, f"x faster than {allowed_s} s", 1, {"seconds": measured_s})
+
+
+def texture(width: int, height: int, moves_px: Iterable[float]) -> Iterator[Frame]:
+    """A smooth random texture at 30 fps, moved diagonally by so much against its first place."""
+    rng = np.random.default_rng(0)
+    shape = (2 * height, 2 * width)
+    field = np.zeros(shape, np.float32)
+    for scale in (16, 32, 64):
+        coarse = rng.standard_normal((shape[0] // scale + 1, shape[1] // scale + 1)).astype(np.float32)
+        field += cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC)
+    grey = np.exp(0.5 * field)
+    grey = np.clip(grey / grey.max() * 765, 0, 255)
+    for k, move_px in enumerate(moves_px):
+        move = np.array([[1, 0, -move_px], [0, 1, -0.6 * move_px]], np.float32)
+        yield Frame(round(k * 1e6 / FPS), cv2.warpAffine(grey, move, (width, height)).astype(np.uint8))
+
+
+def moving_texture(width: int, height: int, frames: int, step_px: float) -> list[Frame]:
+    """The texture, moving by `step_px` a frame."""
+    return [*texture(width, height, (k * step_px for k in range(frames)))]
+
+
+def bench_simulator(options: Options) -> Iterator[Figure]:
+    """Frames in memory to sorted event arrays in memory, one core."""
+    small = moving_texture(346, 260, 240, 0.28)
+    large = moving_texture(1280, 720, 60, 0.5)
+    noisy = build(SimulatorConfig, read_preset("noisy"), "noisy")
+    v2e = build(SimulatorConfig, read_preset("v2e"), "v2e")
+    for name, frames, config, target in (
+        ("346x260", small, SimulatorConfig(), 350),
+        ("1280x720", large, SimulatorConfig(), 250),
+        ("346x260_noisy", small, noisy, 200),
+        ("346x260_v2e", small, v2e, None),
+        ("346x260_still", moving_texture(346, 260, 240, 0), SimulatorConfig(), 2000),
+    ):
+        spent, events = _simulate(frames, config)
+        pixels = _pixels(frames)
+        yield Figure(f"simulator/{name}", pixels / spent.cpu_s / 1e6, "Mpixel/s", target)
+        yield Figure(f"simulator/{name}_density", events / pixels, "events/pixel/frame")
+        if name == "346x260":
+            yield Figure(f"simulator/{name}_events", events / spent.cpu_s / 1e6, "M events/s", 35)
+    for name, frames in (("346x260", small), ("1280x720", large)):
+        yield from _against_clean(f"simulator/{name}", frames, {"noisy": noisy, "v2e": v2e})
+        for sensor, config in (("clean", SimulatorConfig()), ("noisy", noisy)):
+            yield from _two_threads(f"simulator/{name}_{sensor}_two_threads", frames, config)
+        yield from _against_eventcv(f"simulator/{name}_eventcv", frames, options.peers)
+
+
+def _pixels(frames: list[Frame]) -> int:
+    """Pixels between which events are made."""
+    return frames[0].image.size * (len(frames) - 1)
+
+
+def bench_upsampling(options: Options) -> Iterator[Figure]:
+    """Pairs of frames in memory to events with motion-compensated steps, one core; and the memory of a 1080p video."""
+    if options.data is None:
+        return _skip("upsampling", "--data gives no videos")
+    for name in UPSAMPLED:
+        source = open_video(options.data / "video" / name).frames()
+        frames = [replace(one, image=one.image.copy()) for one in itertools.islice(source, UPSAMPLED_FRAMES)]
+        spent = _measure_in_turns({way: partial(_upsample, frames, way) for way in ("auto", "off")}, REPEATS)
+        each_s, plain_s = (spent[way].cpu_s / (len(frames) - 1) for way in ("auto", "off"))
+        beside = {"ms a pair": 1000 * each_s, "without": 1000 * plain_s}
+        yield Figure(f"upsampling/{Path(name).stem}", 1 / each_s, "pairs/s", None, beside)
+    with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as folder:
+        video, out = Path(folder, "large.webm"), Path(folder, "out.h5")
+        source = open_video(options.data / "video" / UPSAMPLED[-1], VideoSettings(resize="1920x1080")).frames()
+        write_video(video, itertools.islice(source, UPSAMPLED_FRAMES))
+        for way, target in (("auto", 1), ("off", None)):
+            peak_mb = _peak_mb(video, out, "--upsample", way)
+            yield Figure(f"upsampling/1080p_memory_{way}", 450 / peak_mb, "x below 450 MB", target, {"MB": peak_mb})
+
+
+def _upsample(frames: list[Frame], way: Literal["auto", "off"]) -> None:
+    _exhaust(simulate(frames, upsample=way))
+
+
+def _simulate(frames: list[Frame], config: SimulatorConfig, **options: int) -> tuple[Spent, int]:
+    """Times and number of events."""
+    run: Callable[..., Iterator[Events]] = simulate
+    events = sum(len(part) for part in run(frames, config, **options))
+    return _measure(lambda: [*run(frames, config, **options)]), events
+
+
+def _against_clean(name: str, frames: list[Frame], sensors: dict[str, SimulatorConfig]) -> Iterator[Figure]:
+    """CPU time of the ideal sensor / of others."""
+    spent = _measure_in_turns(
+        {sensor: lambda config=config: _exhaust(simulate(frames, config))  # type: ignore[misc]
+         for sensor, config in {"clean": SimulatorConfig(), **sensors}.items()}
+    )  # fmt: skip
+    for sensor in sensors:
+        ratio = spent[sensor].cpu_s / spent["clean"].cpu_s
+        target = 0.5 if sensor == "noisy" else None
+        yield Figure(f"{name}_{sensor}_to_clean", 1 / ratio, "x the ideal sensor's speed", target, {"cost": ratio})
+
+
+def _two_threads(name: str, frames: list[Frame], config: SimulatorConfig) -> Iterator[Figure]:
+    """Wall clock with one thread / with two, beside what two processes reach, each with all of the work."""
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=_keep, initargs=(frames, config)) as pool:
+        spent = _measure_in_turns({
+            "one": lambda: _exhaust(simulate(frames, config)),
+            "two": lambda: _exhaust(simulate(frames, config, threads=2)),
+            "processes": lambda: _exhaust(pool.map(_simulate_kept, range(2))),
+        })  # fmt: skip
+    one, two = spent["one"], spent["two"]
+    beside = {
+        "two processes": 2 * one.wall_s / spent["processes"].wall_s,
+        "CPU time of two threads / one": two.cpu_s / one.cpu_s,
+        "Mpixel/s": _pixels(frames) / two.wall_s / 1e6,
+    }
+    yield Figure(name, one.wall_s / two.wall_s, "x one thread's speed", 1.7, beside)
+
+
+_KEPT: list[tuple[list[Frame], SimulatorConfig]] = []
+"""What a process of `_two_threads` simulates."""
+
+
+def _keep(frames: list[Frame], config: SimulatorConfig) -> None:
+    _KEPT[:] = [(frames, config)]
+
+
+def _simulate_kept(_number: int) -> None:
+    _exhaust(simulate(*_KEPT[0]))
+
+
+def _against_eventcv(name: str, frames: list[Frame], python: str) -> Iterator[Figure]:
+    """Our speed / eventcv's: CPU time of the same frames in memory, lin-log map after sRGB, thresholds 0.2, one core.
+
+    `off` and `adaptive` are the ideal sensor in both, with its upsampling off and at its default. `default` is
+    eventcv as it comes, with upsampling, noise, mismatch and low-pass, beside our ideal sensor; `default_same` is the
+    same beside our model of its sensor, and `default_off` that with its upsampling off.
+    """
+    if not has_module(python, "eventcv"):
+        _skip(name, f"{python} has no eventcv (--peers auto installs it)")
+        return
+    with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as folder:
+        path = Path(folder, "frames.npy")
+        np.save(path, np.stack([frame.image for frame in frames]))
+        peers = json.loads(
+            _run([python, str(PEERS_SCRIPT), "simulate", str(path), str(REPEATS)], RAYON_NUM_THREADS="1")
+        )
+    ideal = _simulate(frames, SimulatorConfig(intensity_map="linlog"))
+    same = _simulate(frames, EVENTCV_SENSOR)
+    pixels = _pixels(frames)
+    for way, peer, (spent, events), target in (
+        ("off", "off", ideal, 6),
+        ("adaptive", "adaptive", ideal, None),
+        ("default", "default", ideal, 25),
+        ("default_same", "default", same, 6),
+        ("default_off", "default_off", same, None),
+    ):
+        beside = {
+            "Mpixel/s": pixels / spent.cpu_s / 1e6,
+            "eventcv's Mpixel/s": pixels / peers[peer]["seconds"] / 1e6,
+            "our events / its": events / peers[peer]["events"],
+        }
+        yield Figure(f"{name}_{way}", peers[peer]["seconds"] / spent.cpu_s, "x eventcv's speed", target, beside)
+
+
+def bench_convert(options: Options) -> Iterator[Figure]:
+    """Videos to event files: against its stages alone and against decoding alone, and its memory."""
+    with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as folder:
+        out = Path(folder, "out.h5")
+        if shutil.which("ffmpeg"):
+            short, long = Path(folder, "short.mp4"), Path(folder, "long.mp4")
+            write_texture_clips(short, long)
+            yield from _stages(short, out)
+            yield from _peaks(short, long, out)
+        else:
+            _skip("convert/720p", "there is no ffmpeg to make the clip with")
+        cockatoo = options.data and options.data / "video" / "cockatoo.mp4"
+        if cockatoo and cockatoo.exists():
+            yield _against_decoding("convert/cockatoo", _whole(cockatoo, out), _decode(cockatoo))
+        else:
+            _skip("convert/cockatoo", "no video/cockatoo.mp4 in --data or DVSPIPE_TEST_DATA")
+
+
+def write_texture_clips(short: Path, long: Path) -> None:
+    """H.264 clips of 20 s and 200 s, 1280x720 at 30 fps: the texture goes there and back, so that it loops."""
+    half = 10 * FPS
+    moves_px = (0.077 * min(k, 2 * half - k) for k in range(2 * half))  # 0.02 events per pixel and frame
+    raw = ["-f", "rawvideo", "-pix_fmt", "gray", "-s", "1280x720", "-r", str(FPS), "-i", "-"]
+    coded = ["-c:v", "libx264", "-pix_fmt", "yuv420p"]
+    quiet = ["ffmpeg", "-v", "error"]
+    with subprocess.Popen([*quiet, *raw, *coded, str(short)], stdin=subprocess.PIPE) as ffmpeg:
+        assert ffmpeg.stdin
+        for frame in texture(1280, 720, moves_px):
+            ffmpeg.stdin.write(frame.image.tobytes())
+    if ffmpeg.returncode:
+        sys.exit(f"ffmpeg: exit status {ffmpeg.returncode}")
+    _run([*quiet, "-stream_loop", "9", "-i", str(short), "-c", "copy", str(long)])
+
+
+def _peaks(short: Path, long: Path, out: Path) -> Iterator[Figure]:
+    """Peak memory of the command line: allowed / measured."""
+    peaks_mb = [_peak_mb(clip, out) for clip in (short, long)]
+    for seconds, peak_mb in zip((20, 200), peaks_mb, strict=True):
+        yield Figure(f"convert/720p_{seconds}s_memory", 400 / peak_mb, "x below 400 MB", 1, {"MB": peak_mb})
+    yield Figure("convert/720p_memory_growth", peaks_mb[0] / peaks_mb[1], "peak of 20 s / of 200 s", 0.95)
+
+
+def _peak_mb(source: Path, out: Path, *further: str) -> float:
+    command = [sys.executable, "-c", PRINT_PEAK, "convert", "--overwrite", "-o", str(out), str(source), *further]
+    return int(_run(command).split()[-1]) * 1024 / 1e6
+
+
+def _stages(clip: Path, out: Path) -> Iterator[Figure]:
+    """The whole against the larger of its slowest stage alone and half the CPU time of all three: wall clock.
+
+    Alone: decoding to grey; simulating frames in memory, one thread; writing events in memory.
+    """
+    whole, decode = _whole(clip, out), _decode(clip)
+    yield _against_decoding("convert/720p", whole, decode)
+    frames = [*open_video(clip).frames()]
+    simulating = _measure(lambda: _exhaust(simulate(frames)), CONVERT_REPEATS)
+    parts, sensor, pixels = [*simulate(frames)], frames[0].size, _pixels(frames)
+    frames.clear()
+    write = _measure(lambda: _write(out, sensor, parts), CONVERT_REPEATS)
+    stages = {"decode": decode, "simulate": simulating, "write": write}
+    ideal_s = max(*(stage.wall_s for stage in stages.values()), sum(stage.cpu_s for stage in stages.values()) / 2)
+    yield Figure("convert/720p_density", sum(map(len, parts)) / pixels, "events/pixel/frame")
+    for name, stage in stages.items():
+        beside = {"wall s": stage.wall_s, "cpu s": stage.cpu_s}
+        yield Figure(f"convert/720p_{name}", pixels / stage.wall_s / 1e6, "Mpixel/s alone", None, beside)
+    beside = {"wall s": whole.wall_s, "cpu s": whole.cpu_s, "ideal s": ideal_s}
+    yield Figure("convert/720p_stages", 1.2 * ideal_s / whole.wall_s, "x faster than 1.2 x ideal", 1, beside)
+
+
+def _whole(video: Path, out: Path) -> Spent:
+    return _measure(lambda: convert_video(video, out, overwrite=True), CONVERT_REPEATS)
+
+
+def _decode(video: Path) -> Spent:
+    return _measure(lambda: _exhaust(open_video(video).frames()), CONVERT_REPEATS)
+
+
+def _against_decoding(name: str, whole: Spent, decode: Spent) -> Figure:
+    """Wall clock of decoding alone / of the whole."""
+    beside = {"whole s": whole.wall_s, "decoding s": decode.wall_s}
+    return Figure(f"{name}_decoding", decode.wall_s / whole.wall_s, "x decoding's speed", None, beside)
+
+
+def _exhaust(items: Iterator[object]) -> None:
+    for _ in items:
+        pass
+
+
+def _write(out: Path, sensor: SensorSize, parts: list[Events]) -> None:
+    with EventWriter(out, sensor, overwrite=True) as writer:
+        for part in parts:
+            writer.append(part)
+
+
+def bench_formats(options: Options) -> Iterator[Figure]:
+    """Files of 10 M events: decoding, reading checked, a part, writing; CPU time, beside other libraries."""
+    with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as name:
+        folder = Path(name)
+        events = ten_million(options.data)
+        np.save(folder / "events.npy", _as_faery(events))
+        files = write_files(folder, events, options.data)
+        for label, path in files.items():
+            yield from _reading(f"formats/{label}", path, options)
+            if path.stem == "written":
+                yield from _writing(f"formats/{label}", path, folder / "events.npy", events, options)
+        for source, suffix in ((files["evt3"], ".h5"), (files["hdf5"], ".aedat4")):
+            peak_mb = _peak_mb(source, folder / f"converted{suffix}")
+            label = f"formats/{source.suffix[1:]}_to_{suffix[1:]}_memory"
+            yield Figure(label, 400 / peak_mb, "x below 400 MB", 1, {"MB": peak_mb})
+
+
+def ten_million(data: Path | None) -> Events:
+    """The events of the real EVT3 recording again and again, or random ones that come in bursts; 1280 x 720."""
+    if data and (data / REAL_EVT3).exists():
+        once = read(data / REAL_EVT3)
+        again = -(-EVENTS // len(once))
+        return concatenate(join([[once]] * again, 1000), once.sensor)
+    rng, sensor = np.random.default_rng(0), SensorSize(width=1280, height=720)
+    t = np.sort(rng.integers(0, 10_000, EVENTS)) + 100_000 * np.sort(rng.integers(0, 100, EVENTS))
+    centre = np.stack([640 + 500 * np.sin(t / 1e6), 360 + 250 * np.cos(t / 1e6)])
+    x, y = np.rint(centre + 30 * rng.standard_normal((2, EVENTS))).astype(np.int64)
+    return Events(np.sort(t), x.clip(0, 1279), y.clip(0, 719), rng.integers(0, 2, EVENTS), sensor)
+
+
+def _as_faery(events: Events) -> NDArray[np.void]:
+    array = np.empty(len(events), [("t", "<u8"), ("x", "<u2"), ("y", "<u2"), (("p", "on"), "?")])
+    array["t"], array["x"], array["y"], array["on"] = events.t, events.x, events.y, events.p
+    return array
+
+
+def write_files(folder: Path, events: Events, data: Path | None) -> dict[str, Path]:
+    """The events in a file of each format: by dvspipe's writers (`written`), or else encoded here."""
+    size = SensorSize(width=128, height=128)
+    small = Events(events.t - events.t[0], events.x // 10, events.y // 6, events.p, size)
+    files = {}
+    for suffix in (".h5", ".aedat4", ".raw", ".dat", ".es", ".csv", ".npz", ".bin"):
+        path = folder / f"written{suffix}"
+        write(path, small if suffix == ".bin" else events)
+        files[open_source(path)[0].name] = path
+    words = encode_evt3(events)
+    if data and (data / REAL_EVT3).exists():  # with its vectors
+        content = (data / REAL_EVT3).read_bytes()
+        start = parse_header(content[:HEAD_BYTES]).size
+        words = content[:start] + content[start:] * -(-EVENTS // REAL_EVT3_EVENTS)
+    for name, content in (
+        ("evt3.raw", words),
+        ("evt21.raw", encode_evt21(events)),
+        ("aedat2.aedat", encode_aedat2(small)),
+        ("aedat3.aedat", encode_aedat3(small)),
+    ):
+        path = folder / name
+        path.write_bytes(content)
+        files[open_source(path)[0].name] = path
+    return files
+
+
+def _reading(name: str, path: Path, options: Options) -> Iterator[Figure]:
+    """M events/s of the decoder alone, and of `read`; how soon the events of 10 ms in the middle are there."""
+    _, source = open_source(path)
+    sensor = source.sensor or SensorSize(width=1280, height=720)
+    middle = read(path, sensor=source.sensor or sensor)
+    count, middle_us = len(middle), int(middle.t[len(middle) // 2])
+    del middle
+    peers = {library: count / s / 1e6 for library, s in _peers(["read", str(path)], options).items()}
+    decode = count / _measure(lambda: _exhaust(open_source(path)[1].chunks()), FORMAT_REPEATS).cpu_s / 1e6
+    kind = name.rpartition("/")[2]
+    through_faery = kind != "text" and "faery" in peers
+    target = DECODE_TARGETS.get(kind, peers["faery"] / 1.3 if through_faery else None)
+    yield Figure(f"{name}_decode", decode, "M events/s", target, peers)
+    whole = _measure(lambda: read(path, sensor=sensor), FORMAT_REPEATS)
+    beside = {"by wall clock": count / whole.wall_s / 1e6}
+    yield Figure(f"{name}_read", count / whole.cpu_s / 1e6, "M events/s, checked", READ_TARGETS.get(kind), beside)
+    found = open_recording(path, sensor=sensor)
+    part = _measure(lambda: [*found.chunks(middle_us, middle_us + 10_000)], FORMAT_REPEATS)
+    yield Figure(f"{name}_part", 1 / part.wall_s, "parts of 10 ms/s", None, {"ms": 1000 * part.wall_s})
+
+
+def _writing(name: str, path: Path, stored: Path, events: Events, options: Options) -> Iterator[Figure]:
+    """M events/s of `write`."""
+    events = read(path) if path.suffix == ".bin" else events
+    spent = _measure(lambda: write(path, events, overwrite=True), FORMAT_REPEATS)
+    beside = stored.with_name(f"beside{path.suffix}")
+    peers = {
+        library: len(events) / s / 1e6 for library, s in _peers(["write", str(beside), str(stored)], options).items()
+    }
+    through_faery = peers["faery"] / 1.3 if "faery" in peers else None
+    target = WRITE_TARGETS.get(name.rpartition("/")[2], through_faery)
+    own = {"by wall clock": len(events) / spent.wall_s / 1e6, "bytes/event": path.stat().st_size / len(events)}
+    yield Figure(f"{name}_write", len(events) / spent.cpu_s / 1e6, "M events/s", target, peers | own)
+
+
+def _peers(task: list[str], options: Options) -> dict[str, float]:
+    """CPU seconds of the libraries that this Python, and that of the peers, have for a task of peers.py."""
+    pythons = dict.fromkeys((options.peers, sys.executable))
+    script = [str(PEERS_SCRIPT), *task, str(FORMAT_REPEATS)]
+    found: dict[str, float] = {}
+    for python in pythons:
+        found |= json.loads(_run([python, *script], RAYON_NUM_THREADS="1").splitlines()[-1])
+    return found
+
+
+NETWORK_PEERS = ("norse", "norse_lift", "snntorch", "spikingjelly")
+NETWORK_SHAPES = ((20, 16, 34), (60, 16, 34), (20, 8, 64))
+NETWORK_ROUNDS = 3
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
+"""One thread, and glibc keeps large blocks instead of giving them back at every step, as `dvspipe train` has it."""
+
+
+def bench_network(options: Options) -> Iterator[Figure]:
+    """One spiking CNN as several libraries compute it, one thread, CPU time; each in a process of its own, in turns."""
+    for T, B, side in NETWORK_SHAPES:
+        found = _network(options.peers, T, B, side)
+        ours, floor, norse = (found[name] for name in ("dvspipe", "relu", "norse"))
+        for work in ("forward", "train"):
+            beside = {f"{name} ms": 1000 * measured[work] for name, measured in found.items()}
+            name = f"network/{T}x{B}x2x{side}x{side}_{work}"
+            yield Figure(f"{name}_floor", 1.1 * floor[work] / ours[work], "x below 1.10 of the CNN's time", 1, beside)
+            target = 2.0 if work == "train" else 2.3
+            yield Figure(f"{name}_norse", norse[work] / ours[work], "x Norse's step loop", target)
+            if work == "train" and "spikingjelly" in found:
+                yield Figure(f"{name}_jelly", found["spikingjelly"][work] / ours[work], "x SpikingJelly", 1.8)
+        beside = {f"{name} MB": measured["memory_mb"] for name, measured in found.items()}
+        name = f"network/{T}x{B}x2x{side}x{side}_memory"
+        yield Figure(name, 2 / 3 * norse["memory_mb"] / ours["memory_mb"], "x below 2/3 of Norse's", 1, beside)
+        print("  rates:", ", ".join(f"{name} {measured['rates']}" for name, measured in found.items()), flush=True)
+
+
+def _network(python: str, T: int, B: int, side: int) -> dict[str, dict[str, Any]]:
+    """The medians of some rounds of network_peers.py, per library that there is."""
+    script = str(PEERS_SCRIPT.with_name("network_peers.py"))
+    rounds: dict[str, list[dict[str, Any]]] = {}
+    for _ in range(NETWORK_ROUNDS):
+        for library in ("relu", "dvspipe", *NETWORK_PEERS):
+            if not has_module(python, library.partition("_")[0].replace("relu", "torch")):
+                continue
+            measured = json.loads(_run([python, script, library, str(T), str(B), str(side)], **ONE_THREAD))
+            rounds.setdefault(library, []).append(measured)
+    return {
+        library: {"rates": measured[0]["rates"]}
+        | {key: statistics.median(each[key] for each in measured) for key in ("forward", "train", "memory_mb")}
+        for library, measured in rounds.items()
+    }
+
+
+LEARNING_WAYS = {
+    "bptt": ("segment_10", "segment_20", "segment_50"),
+    "bptt_weight": (
+        "segment_weight_10", "segment_weight_20", "segment_weight_50", "ottt", "sltt", "stllr", "decolle",
+        "spikingjelly_ottt",
+    ),
+    "spikingjelly_stdp": ("stdp",),
+}  # fmt: skip
+"""Ways to learn, by what they are compared with; see learning_peers.py."""
+LEARNING_STEPS, LEARNING_LONG, LEARNING_LONGEST = (24, 100, 400), 1600, 3200
+LEARNING_SHAPE = (4, 64)
+LEARNING_LARGEST_MIB = 60  # of segments of LEARNING_LONG steps
+
+
+def bench_learning(options: Options) -> Iterator[Figure]:
+    """Gradients of three blocks at 64 x 64, batch 4, beside BPTT's: CPU time of one thread and peak memory."""
+    for T in (*LEARNING_STEPS, LEARNING_LONG):
+        for beside, ways in LEARNING_WAYS.items():
+            yield from _learning(options, T, beside, ways)
+    for way in ("segment_20", "segment_weight_20", "ottt"):
+        short, *others = (_learn(options.peers, way, T) for T in (LEARNING_STEPS[-1], LEARNING_LONG, LEARNING_LONGEST))
+        for T, long in zip((LEARNING_LONG, LEARNING_LONGEST), others, strict=True):
+            assert short is not None
+            assert long is not None
+            flat = short["memory_mib"] / long["memory_mib"]
+            yield Figure(f"learning/T{T}_{way}_flat", flat, f"memory of T = {LEARNING_STEPS[-1]} / this", 0.9, long)
+
+
+def _learning(options: Options, T: int, beside: str, ways: tuple[str, ...]) -> Iterator[Figure]:
+    """One way to learn, and others as ratios to it."""
+    reference = _learn(options.peers, beside, T)
+    if reference is None:
+        _skip(f"learning/T{T}_{beside}", f"{options.peers} has no spikingjelly, or no tensorboard, which that imports")
+        return
+    yield Figure(f"learning/T{T}_{beside}", T / reference["cpu_s"], "steps/s", None, reference)
+    for way in ways:
+        name, found = f"learning/T{T}_{way}", _learn(options.peers, way, T)
+        if found is None:
+            _skip(name, f"{options.peers} has no spikingjelly")
+            continue
+        segment = way.startswith("segment")
+        speed = reference["cpu_s"] / found["cpu_s"]
+        yield Figure(f"{name}_time", speed, f"x the speed of {beside}", 1 / 1.3 if segment else None, found)
+        if way != "stdp":
+            saved = reference["memory_mib"] / found["memory_mib"]
+            yield Figure(f"{name}_memory", saved, f"x less memory than {beside}")
+        if segment and T == LEARNING_LONG:
+            share = LEARNING_LARGEST_MIB / found["memory_mib"]
+            yield Figure(f"{name}_goal", share, f"x below {LEARNING_LARGEST_MIB} MiB", 1)
+
+
+def _learn(python: str, way: str, T: int) -> dict[str, float] | None:
+    """What learning_peers.py measures; None if a library is missing."""
+    if "jelly" in way and not has_module(python, "spikingjelly", *(["tensorboard"] if "stdp" in way else [])):
+        return None
+    script = str(PEERS_SCRIPT.with_name("learning_peers.py"))
+    measured: dict[str, float] = json.loads(
+        _run([python, script, way, str(T), *map(str, LEARNING_SHAPE)], OMP_NUM_THREADS="1").splitlines()[-1]
+    )
+    return measured
+
+
+def bench_encoding(options: Options) -> Iterator[Figure]:
+    """10 M events in memory to a spike tensor in memory: CPU time on one core, beside Tonic's ToFrame."""
+    for width, height, steps, target in ((128, 128, 100, 25), (1280, 720, 10, 12)):
+        events = random_events(SensorSize(width=width, height=height))
+        yield from _encoding(f"encoding/{width}x{height}_in_{steps}", events, steps, target)
+    if options.data and (options.data / REAL_EVT3).exists():
+        yield from _encoding("encoding/real_1280x720_in_10", ten_million(options.data), 10, 12)
+    else:
+        _skip("encoding/real_1280x720_in_10", f"no {REAL_EVT3} in --data or DVSPIPE_TEST_DATA")
+
+
+def random_events(sensor: SensorSize) -> Events:
+    """Independent and uniform in a second, which is the hardest for a cache."""
+    rng = np.random.default_rng(0)
+    t = np.sort(rng.integers(0, 1_000_000, EVENTS))
+    x, y, p = (rng.integers(0, bound, EVENTS) for bound in (sensor.width, sensor.height, 2))
+    return Events(t, x, y, p, sensor)
+
+
+def _encoding(name: str, events: Events, steps: int, target: float) -> Iterator[Figure]:
+    """Tonic's CPU time / ours; ours / that of adding up the columns; the other forms, and a stream of parts."""
+    from tonic.transforms import ToFrame
+
+    config = BinConfig(steps=steps, step_us=events.duration_us // steps + 1)
+    rows = events.structured()
+    size = (events.sensor.width, events.sensor.height, 2)
+    frames, to_spikes = ToFrame(sensor_size=size, n_time_bins=steps), ToSpikes(config, size)
+    tonic_s = _measure(lambda: frames(rows)).cpu_s
+    ours_s = _measure(lambda: encode_events(events, config)).cpu_s
+    transform_s = _measure(lambda: to_spikes(rows)).cpu_s
+    reading_s = _measure(lambda: add_up(events.t, events.x, events.y, events.p)).cpu_s
+    speeds = {"M events/s": len(events) / ours_s / 1e6, "Tonic's M events/s": len(events) / tonic_s / 1e6}
+    yield Figure(name, tonic_s / ours_s, "x ToFrame's speed", target, speeds)
+    yield Figure(
+        f"{name}_transform",
+        tonic_s / transform_s,
+        "x ToFrame's speed",
+        60,
+        {"M events/s": len(events) / transform_s / 1e6},
+    )
+    beside = {"M events/s read": len(events) / reading_s / 1e6}
+    yield Figure(f"{name}_bound", reading_s / ours_s, "x the speed of reading once", None, beside)
+    parts = [events.slice_events(first, first + CHUNK_EVENTS) for first in range(0, len(events), CHUNK_EVENTS)]
+    works: dict[str, Callable[[], object]] = {
+        form: lambda form=form: encode_events(events, config.model_copy(update={"form": form}))  # type: ignore[misc]
+        for form in ("binary", "voxel", "surface")
+    }
+    works["downsampled"] = lambda: encode_events(events, config.model_copy(update={"downsample": 3}))
+    works["stream"] = lambda: _exhaust(encode_stream(parts, config))
+    for label, work in works.items():
+        yield Figure(f"{name}_{label}", len(events) / _measure(work).cpu_s / 1e6, "M events/s")
+
+
+@njit(error_model="numpy")
+def add_up(t: NDArray[np.int64], x: NDArray[np.int16], y: NDArray[np.int16], p: NDArray[np.bool_]) -> int:
+    """The sum of four columns: what reading each once takes."""
+    total = 0
+    for event in range(t.size):
+        total += t[event] + x[event] + y[event] + p[event]
+    return total
+
+
+LOADER_WORKERS, LOADER_BATCH, LOADER_EPOCHS = 2, 32, 7
+LOADER_BINS = BinConfig(steps=20, step_us=16_000)
+
+
+def bench_loader(options: Options) -> Iterator[Figure]:
+    """Recordings/s of N-MNIST in batches with two workers, wall clock, beside Tonic's ToFrame and DiskCachedDataset.
+
+    The first epoch starts the workers, encodes and fills the caches; the others read them. They are measured in turns.
+    """
+    root = options.data and options.data / "nmnist"
+    if not root or not root.is_dir():
+        _skip("loader/nmnist", "no nmnist in --data or DVSPIPE_TEST_DATA")
+        return
+    with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as folder:
+        ours = _our_loader(root, Path(folder, "dvspipe"))
+        theirs = _tonic_loader(root, Path(folder, "tonic"))
+        spent = {"first": [(_pass(ours), _pass(theirs))]}
+        spent["next"] = [(_pass(ours), _pass(theirs)) for _ in range(LOADER_EPOCHS)]
+    for epoch, seconds in spent.items():
+        own_s, tonic_s = (statistics.median(each) for each in zip(*seconds, strict=True))
+        count = len(ours.dataset)
+        beside = {"recordings/s": count / own_s, "Tonic's recordings/s": count / tonic_s}
+        target = 5 if epoch == "next" else None
+        yield Figure(f"loader/nmnist_{epoch}_epoch", tonic_s / own_s, "x Tonic's speed", target, beside)
+
+
+def _pass(batches: Any) -> float:
+    """Seconds of an epoch."""
+    began = time.perf_counter()
+    assert sum(len(batch[1]) for batch in batches) == len(batches.dataset)
+    return time.perf_counter() - began
+
+
+def _our_loader(root: Path, cache: Path) -> Any:
+    from dvspipe.torch import SpikeDataset, loader
+
+    dataset = SpikeDataset({"kind": "nmnist", "root": root, "cache": cache}, LOADER_BINS)
+    return loader(dataset, LOADER_BATCH, shuffle=True, num_workers=LOADER_WORKERS, persistent_workers=True)
+
+
+def _tonic_loader(root: Path, cache: Path) -> Any:
+    """Tonic's documented pipeline; its NMNIST, which refuses a partial copy, finds these files without its check."""
+    from tonic import DiskCachedDataset
+    from tonic.collation import PadTensors
+    from tonic.datasets import NMNIST
+    from tonic.transforms import ToFrame
+    from torch.utils.data import DataLoader
+
+    dataset = NMNIST.__new__(NMNIST)
+    NMNIST.__bases__[0].__init__(
+        dataset, str(root), transform=ToFrame(sensor_size=NMNIST.sensor_size, n_time_bins=LOADER_BINS.steps)
+    )
+    dataset.first_saccade_only = dataset.stabilize = False
+    dataset.data = [str(path) for path in sorted(root.glob("*/*/*.bin"))]
+    dataset.targets = [int(Path(path).parent.name) for path in dataset.data]
+    cached = DiskCachedDataset(dataset, cache_path=str(cache))
+    return DataLoader(
+        cached,
+        LOADER_BATCH,
+        shuffle=True,
+        num_workers=LOADER_WORKERS,
+        persistent_workers=True,
+        collate_fn=PadTensors(batch_first=False),
+    )
+
+
+def bench_synthesis(_options: Options) -> Iterator[Figure]:
+    """Synthetic clips of 1.5 s per CPU second, rendered and simulated: 1,000 in at most 5 minutes on 2 cores."""
+    record_gesture(0, person=0, clip=0, seed=0)  # compiles
+    began = time.process_time()
+    for label in range(len(GESTURES)):
+        for person in range(SYNTHETIC_PEOPLE):
+            record_gesture(label, person=person, clip=0, seed=0)
+    count = len(GESTURES) * SYNTHETIC_PEOPLE
+    cpu_s = (time.process_time() - began) / count
+    yield Figure(
+        "synthesis/gestures", 1 / cpu_s, "clips/CPU s", 1000 / 600, {"minutes for 1,000 on 2 cores": 1000 * cpu_s / 120}
+    )
+
+
+def bench_inference(_options: Options) -> Iterator[Figure]:
+    """`dvspipe infer` as a user types it, start included: recording seconds / seconds; its memory; how soon it answers.
+
+    Random events, ON and OFF in stripes that change every second, so that many are left when they are scaled; the
+    gesture network that is shipped, or where none is, a fresh one of its configuration, which takes as long.
+    """
+    with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as place:
+        folder = Path(place)
+        network = "gesture-synthetic"
+        for name, sensor, rate, lasts_s, target, further in (
+            ("128x128", GESTURE_SENSOR, 100_000, 600, 20, []),
+            ("720p", SensorSize(width=1280, height=720), 5_000_000, 60, 3, ["--fit", "scale"]),
+        ):
+            recording = folder / f"{name}.h5"
+            _write_random(recording, sensor, rate, lasts_s)
+            for cores in (1, 2):
+                spent, peak_mb = _infer(network, recording, cores, *further)
+                beside = {"wall s": spent.wall_s, "cpu s": spent.cpu_s, "peak MB": peak_mb}
+                seconds = spent.cpu_s if cores == 1 else spent.wall_s  # on one core they are the same where it is quiet
+                yield Figure(f"inference/{name}_{cores}_core", lasts_s / seconds, "x real time", target, beside)
+            if lasts_s == 600:
+                yield Figure("inference/10_minutes_memory", 600 / peak_mb, "x below 600 MB", 1, {"MB": peak_mb})
+                spent, peak_mb = _infer(network, recording, 2, "--stateful")
+                yield Figure(f"inference/{name}_stateful", lasts_s / spent.wall_s, "x real time", None, {"MB": peak_mb})
+                spent, peak_mb = _infer(network, recording, 2, "--out", str(folder / "out"))
+                yield Figure(f"inference/{name}_pictures", lasts_s / spent.wall_s, "x real time", None, {"MB": peak_mb})
+        short = folder / "short.h5"
+        _write_random(short, GESTURE_SENSOR, 100_000, 2)
+        python = sys.executable
+        for name, command in (
+            ("first_answer", [python, "-m", "dvspipe", "infer", network, str(short)]),
+            ("start_import_torch", [python, "-c", "import torch"]),
+            ("start_import_inference", [python, "-c", "import dvspipe.inference"]),
+        ):
+            runs = [_spend(command) for _ in range(CONVERT_REPEATS + 1)][1:]
+            wall_s, cpu_s = (statistics.median(each) for each in zip(*((s.wall_s, s.cpu_s) for s in runs), strict=True))
+            yield Figure(
+                f"inference/{name}", 5 / wall_s, "x faster than 5 s", 1 if name == "first_answer" else None,
+                {"wall s": wall_s, "cpu s": cpu_s},
+            )  # fmt: skip
+
+
+def _write_random(path: Path, sensor: SensorSize, rate: int, lasts_s: int) -> None:
+    rng = np.random.default_rng(0)
+    with EventWriter(path, sensor) as writer:
+        for second in range(lasts_s):
+            t = 1_000_000 * second + np.sort(rng.integers(0, 1_000_000, rate))
+            x, y = rng.integers(0, sensor.width, rate), rng.integers(0, sensor.height, rate)
+            writer.append(Events(t, x, y, (x // 32 + second) % 2, sensor))
+
+
+def _infer(network: str, recording: Path, cores: int, *further: str) -> tuple[Spent, float]:
+    """Times of the command with so many cores, and its peak memory in MB."""
+    allowed = ",".join(map(str, sorted(os.sched_getaffinity(0))[:cores]))
+    with tempfile.NamedTemporaryFile("r") as peak:
+        command = [sys.executable, "-c", PRINT_PEAK, "infer", network, str(recording), *further]
+        spent = _spend(["taskset", "-c", allowed, "sh", "-c", f'"$@" > {peak.name}', "sh", *command], str(cores))
+        return spent, int(peak.read().split()[-1]) * 1024 / 1e6
+
+
+def _spend(command: list[str], threads: str = "2") -> Spent:
+    """Times of a command."""
+    began, before = time.perf_counter(), os.times()
+    _run(command, OMP_NUM_THREADS=threads)
+    after = os.times()
+    cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
+    return Spent(time.perf_counter() - began, cpu_s)
+
+
+def bench_hour(options: Options) -> Iterator[Figure]:
+    """What an hour of 720p video costs without the start, where little moves and where everything does."""
+    if options.data is None:
+        return _skip("hour", "--data gives no videos")
+    with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as place:
+        folder = Path(place)
+        out = str(folder / "events.h5")
+        for name in ("walk.mkv", "cockatoo.mp4"):
+            source = open_video(options.data / "video" / name, VideoSettings(resize="1280x720"))
+            seen = [replace(frame, image=frame.image.copy()) for frame in source.frames()]
+            videos = [folder / f"{name}.{count}.webm" for count in HOUR_FRAMES]
+            for count, video in zip(HOUR_FRAMES, videos, strict=True):
+                there_and_back = itertools.islice(itertools.cycle(seen + seen[::-1]), count)
+                write_video(video, (replace(one, t_us=round(k * 1e6 / FPS)) for k, one in enumerate(there_and_back)))
+            more_s = (HOUR_FRAMES[1] - HOUR_FRAMES[0]) / FPS
+            for work, *arguments in (
+                ("convert", "convert", "-o", out, "--overwrite"),
+                ("noisy", "convert", "-o", out, "--overwrite", "--preset", "noisy"),
+                ("upsample", "convert", "-o", out, "--overwrite", "--upsample", "auto"),
+                ("infer", "infer", "gesture-synthetic"),
+            ):
+                command = [sys.executable, "-m", "dvspipe", *arguments]
+                short, long = (_spend([*command, str(video)]) for video in videos)
+                each = (long.cpu_s - short.cpu_s) / more_s
+                title = f"hour/{Path(name).stem}_{work}"
+                yield Figure(title, 1 / each, "h of video per core hour", None, {"core hours per hour": each})
+
+
+def bench_scale(_options: Options) -> Iterator[Figure]:
+    """Many files: against two processes that are started by hand, and what the process that starts workers needs."""
+    with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as place:
+        folder = Path(place)
+        video = folder / "video.webm"
+        write_video(video, moving_texture(128, 96, SCALE_FRAMES, 0.5))
+        for number in range(SCALE_VIDEOS):
+            half = folder / "videos" / str(number % 2)
+            half.mkdir(parents=True, exist_ok=True)
+            shutil.copy(video, half / f"{number}.webm")
+        halves = [_convert_all(folder / "videos" / half, folder / "by hand" / half) for half in "01"]
+        _run(halves[0])  # compiled kernels and what is read are in caches
+        shutil.rmtree(folder / "by hand")
+        began = time.perf_counter()
+        running = [subprocess.Popen(half, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for half in halves]
+        codes = [process.wait() for process in running]
+        assert codes == [0, 0], codes
+        by_hand_s = time.perf_counter() - began
+        for name, target, options in (("local", 0.9, ["--jobs", "2"]), ("ray", 0.8, ["--engine", "ray"])):
+            spent = _spend(_convert_all(folder / "videos", folder / name, *options))
+            beside = {"wall s": spent.wall_s, "by hand s": by_hand_s, "load": os.getloadavg()[0]}
+            yield Figure(f"scale/{name}", by_hand_s / spent.wall_s, "of by hand", target, beside)
+        peaks_mb, cpu_s = [], []
+        for count in SCALE_RECORDINGS:
+            recordings = folder / f"{count} recordings"
+            recordings.mkdir()
+            for number in range(count):
+                (recordings / f"{number}.bin").write_bytes(bytes([number % 34, 5, 0x80, 0, 9]) * 20)
+            arguments = _convert_all(recordings, folder / f"{count} events", "--jobs", "2")[3:]
+            printed = _run([sys.executable, "-c", PRINT_COST, *arguments]).split()
+            peaks_mb.append(int(printed[-2]) * 1024 / 1e6)
+            cpu_s.append(float(printed[-1]))
+        few, many = SCALE_RECORDINGS
+        beside = {f"MB of {few}": peaks_mb[0], f"MB of {many}": peaks_mb[1]}
+        yield Figure("scale/driver_memory", peaks_mb[0] / peaks_mb[1], f"x that of {many} files", 0.9, beside)
+        per_100_s = (cpu_s[1] - cpu_s[0]) / (many - few) * 100
+        yield Figure("scale/driver_cpu", 1 / per_100_s, "x below 1 s per 100 files", 1, {"s": per_100_s})
+
+
+def _convert_all(source: Path, out: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "dvspipe", "convert", str(source), "-o", str(out), *options]
+
+
+BENCHES: dict[str, Callable[[Options], Iterator[Figure]]] = {
+    "convert": bench_convert,
+    "encoding": bench_encoding,
+    "formats": bench_formats,
+    "hour": bench_hour,
+    "inference": bench_inference,
+    "learning": bench_learning,
+    "loader": bench_loader,
+    "network": bench_network,
+    "scale": bench_scale,
+    "simulator": bench_simulator,
+    "start": bench_start,
+    "synthesis": bench_synthesis,
+    "upsampling": bench_upsampling,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=["all", *sorted(BENCHES)])
+    parser.add_argument("--json", type=Path, help="also write the figures here, an object per line")
+    parser.add_argument(
+        "--peers",
+        default=sys.executable,
+        help="the Python that has other libraries to compare with; `auto`: an environment that is made for them",
+    )
+    data = os.environ.get("DVSPIPE_TEST_DATA")
+    parser.add_argument("--data", type=Path, default=data, help="folder with video/ and recordings/")
+    arguments = parser.parse_args()
+    options = Options(make_environment() if arguments.peers == "auto" else arguments.peers, arguments.data)
+    figures: list[dict[str, Any]] = []
+    for name in BENCHES if arguments.name == "all" else [arguments.name]:
+        for figure in BENCHES[name](options):
+            print(figure.line(), flush=True)
+            figures.append(asdict(figure))
+    if arguments.json:
+        arguments.json.write_text("".join(json.dumps(figure) + "\n" for figure in figures), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

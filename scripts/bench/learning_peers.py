@@ -1,0 +1,144 @@
+"""Measure how gradients of a spiking network are computed: `python scripts/bench/learning_peers.py WAY T B SIDE`.
+
+The network: three blocks of convolution 3x3 (2-8-16-32), neurons with a membrane factor of 0.5 and a subtracting reset,
+and average pooling, and a leaky readout. With `bptt` and `segment_N` it has batch norm, else standardised weights, as
+with `bptt_weight` and `segment_weight_N`; N is the number of steps that are computed at once.
+`spikingjelly_ottt` is SpikingJelly's own OTTT with plain convolutions. `stdp` and `spikingjelly_stdp`, which imports
+tensorboard, change the weights from a picture to 100 neurons by the pair rule. One thread; prints a JSON object with
+the median CPU seconds of a batch, and the peak of memory in MiB beyond that before it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import torch
+from network_peers import CLASSES, FACTOR, memory_mb, seconds
+from torch import Tensor, nn
+
+CHANNELS = (2, 8, 16, 32)
+NEURONS = 100  # that STDP trains
+REPEATS = 3
+LONG = 400  # steps, above which the gradients are computed once after one that warms up
+MIB = 2**20 / 1e6
+KEEP_BLOCKS = ((-4, 0), (-1, 2**31 - 1))  # of glibc's mallopt, as in `dvspipe train`
+
+
+def build_ours(way: str, side: int) -> Callable[[Tensor, Tensor], object]:
+    from dvspipe.events import SensorSize
+    from dvspipe.learning import backpropagate, backpropagate_segments, build_rule
+    from dvspipe.learning.online import STEPS
+    from dvspipe.networks import NetworkConfig, SpikingNetwork
+
+    name, *further = way.split("_")
+    steps = int(further[-1]) if further and further[-1].isdigit() else STEPS
+    batch = name in ("bptt", "segment") and "weight" not in further
+    config = NetworkConfig(
+        channels=CHANNELS[1:], kernel=3, tau_mem_s=1e-3 / FACTOR, tau_readout_s=1e-2, reset="subtract",
+        detach_reset=True, norm="batch" if batch else "weight", gain=2.0,
+    )  # fmt: skip
+    network = SpikingNetwork(config, grid=SensorSize(width=side, height=side), classes=CLASSES, dt=1e-3).train()
+
+    def learn(x: Tensor, labels: Tensor) -> None:
+        def loss(outputs: Tensor) -> Tensor:
+            spread = labels.expand(len(outputs), -1).flatten()
+            return nn.functional.cross_entropy(outputs.flatten(0, 1), spread)
+
+        network.zero_grad()
+        if name == "bptt":
+            backpropagate(network, x, loss)
+        elif name == "segment":
+            backpropagate_segments(network, x, loss, steps=steps)
+        else:
+            rule = build_rule(name, network, steps=steps)  # type: ignore[arg-type]
+            assert rule is not None
+            rule.learn(x, loss)
+
+    return learn
+
+
+def build_spikingjelly_ottt(side: int) -> Callable[[Tensor, Tensor], object]:
+    from spikingjelly.activation_based import functional, layer, neuron
+
+    modules: list[Any] = []
+    for before, after in pairwise(CHANNELS):
+        modules += [nn.Conv2d(before, after, 3, padding=1), neuron.OTTTLIFNode(tau=1 / FACTOR), nn.AvgPool2d(2)]
+        side //= 2
+    network = layer.OTTTSequential(*modules, nn.Flatten(), nn.Linear(CHANNELS[-1] * side**2, CLASSES))
+
+    def learn(x: Tensor, labels: Tensor) -> None:
+        """As its `ottt_online_training` does, without its optimiser."""
+        network.zero_grad()
+        for step in x:
+            (nn.functional.cross_entropy(network(step.float()), labels) / len(x)).backward()
+        functional.reset_net(network)
+
+    return learn
+
+
+def draw_spikes(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the spikes [T, N] of the first recording's OFF events, and random ones of the neurons."""
+    return x[:, 0, 0].flatten(1).float(), (torch.rand(len(x), NEURONS) < 0.1).float()
+
+
+def build_stdp(side: int) -> Callable[[Tensor, Tensor], object]:
+    from dvspipe.learning import PairRule, apply_stdp
+
+    weights = torch.rand(NEURONS, side**2)
+    return lambda x, _labels: apply_stdp(weights, *draw_spikes(x), PairRule(bound="none"), dt_s=1e-3)
+
+
+def build_spikingjelly_stdp(side: int) -> Callable[[Tensor, Tensor], object]:
+    from spikingjelly.activation_based import learning
+
+    synapse = nn.Linear(side**2, NEURONS, bias=False)
+    learner = learning.STDPLearner("s", synapse, nn.Identity(), tau_pre=20.0, tau_post=20.0)
+
+    def learn(x: Tensor, _labels: Tensor) -> None:
+        for pre, post in zip(*draw_spikes(x), strict=True):
+            learner.in_spike_monitor.records.append(pre[None])
+            learner.out_spike_monitor.records.append(post[None])
+            with torch.no_grad():
+                synapse.weight += learner.step(on_grad=False)
+        learner.reset()
+
+    return learn
+
+
+PEERS = {
+    "stdp": build_stdp,
+    "spikingjelly_stdp": build_spikingjelly_stdp,
+    "spikingjelly_ottt": build_spikingjelly_ottt,
+}
+
+
+def keep_blocks() -> None:
+    """Have glibc, if it is there, keep large freed blocks, as `dvspipe train` does."""
+    import ctypes
+
+    if sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"):
+        return
+    for option, value in KEEP_BLOCKS:
+        ctypes.CDLL(None).mallopt(option, value)
+
+
+def main() -> None:
+    way, T, B, side = sys.argv[1], *map(int, sys.argv[2:])
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    keep_blocks()
+    x = torch.empty(T, B, 2, side, side, dtype=torch.uint8).bernoulli_(0.1)  # blocks freed here would be used later
+    labels = torch.arange(B) % CLASSES
+    learn = PEERS[way](side) if way in PEERS else build_ours(way, side)
+    learn(x[:2], labels)
+    before_mb = memory_mb("VmRSS")
+    spent = seconds(lambda: learn(x, labels), REPEATS if T <= LONG else 1)
+    print(json.dumps({"cpu_s": spent, "memory_mib": (memory_mb("VmHWM") - before_mb) / MIB}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""The environment of the libraries that dvspipe is compared with: `python scripts/bench/peer_environment.py` makes it.
+
+It is a virtual environment in the user's cache, which also sees all packages of this Python, so that torch, numpy and
+dvspipe are the same in both. Nothing of these is replaced: a library that needs other versions is left out.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import venv
+from importlib.metadata import distributions
+from pathlib import Path
+
+PEERS = {  # package -> module that shows that it is there
+    "eventcv": "eventcv",
+    "evutils": "evutils",
+    "expelliarmus": "expelliarmus",
+    "faery": "faery",
+    "norse": "norse",
+    "snntorch": "snntorch",
+    "spikingjelly": "spikingjelly",
+    "tensorboard": "tensorboard",  # which SpikingJelly's STDP imports
+}
+
+
+def make_environment() -> str:
+    """Return the Python of the environment, with all libraries in it that can be installed."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "dvspipe-peers" / f"python{sysconfig.get_python_version()}"
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    if not python.exists():
+        print(f"making the environment of other libraries in {folder}", flush=True)
+        venv.create(folder, with_pip=True)
+    packages = Path(_print(python, "import sysconfig; print(sysconfig.get_path('purelib'))"))
+    own = sysconfig.get_path("purelib")
+    (packages / "dvspipe.pth").write_text(f"import site; site.addsitedir({own!r})\n", encoding="utf-8")
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as constraints:
+        constraints.writelines(f"{package.name}=={package.version}\n" for package in distributions())
+        constraints.flush()
+        for package, module in PEERS.items():
+            if not has_module(str(python), module):
+                _install(python, package, constraints.name)
+    return str(python)
+
+
+def has_module(python: str, *modules: str) -> bool:
+    """Return whether a Python can import modules."""
+    command = [python, "-c", f"import {', '.join(modules)}"]
+    return not subprocess.run(command, capture_output=True, check=False).returncode
+
+
+def _install(python: Path, package: str, constraints: str) -> None:
+    command = [str(python), "-m", "pip", "install", "--quiet", "--constraint", constraints, package]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = next(iter(reversed(done.stderr.strip().splitlines())), f"exit status {done.returncode}")
+        print(f"{package} is left out: {reason}", flush=True)
+
+
+def _print(python: Path, code: str) -> str:
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    print(make_environment())

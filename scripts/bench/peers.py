@@ -1,0 +1,156 @@
+"""Measures other libraries, in the Python that has them, and prints a JSON object of median CPU seconds.
+
+    python scripts/bench/peers.py simulate FRAMES.npy REPEATS
+
+eventcv's simulator, per way of running, with the number of events. FRAMES.npy holds uint8 [T, H, W] at 30 fps. The
+frames lie in memory; the time covers its linearising and sorting, but not a copy of the events into numpy.
+
+    python scripts/bench/peers.py read FILE REPEATS
+    python scripts/bench/peers.py write FILE EVENTS.npy REPEATS
+
+Reading or writing a file of events whole, per library that this Python has and that knows the format. EVENTS.npy holds
+them as faery takes them.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+IDEAL: dict[str, Any] = {
+    "sigma_thres": 0.0, "refractory_us": 0, "cutoff_hz": 0.0, "leak_rate_hz": 0.0, "shot_noise_rate_hz": 0.0,
+}  # fmt: skip
+WAYS: dict[str, dict[str, Any]] = {
+    "off": {**IDEAL, "upsample": "off"}, "adaptive": IDEAL, "default": {}, "default_off": {"upsample": "off"},
+}  # fmt: skip
+SIDES = (1280, 720)
+PACKET_EVENTS = {".aedat4": 1 << 13}
+COLUMNS = {"t": np.int64, "x": np.uint16, "y": np.uint16, "on": np.uint8}
+
+Works = dict[str, Callable[[], object]]
+
+
+def measure(work: Callable[[], object], repeats: int) -> float:
+    spent = []
+    for _ in range(repeats + 1):  # the first one warms up
+        began = time.process_time()
+        work()
+        spent.append(time.process_time() - began)
+    return statistics.median(spent[1:])
+
+
+def simulate(path: Path, repeats: int) -> dict[str, Any]:
+    import eventcv
+
+    frames, told = np.load(path), {}
+    for name, settings in WAYS.items():
+        events = len(eventcv.simulate(frames, fps=30.0, **settings))
+        seconds = measure(lambda settings=settings: eventcv.simulate(frames, fps=30.0, **settings), repeats)
+        told[name] = {"seconds": seconds, "events": events}
+    return told
+
+
+def readers(path: Path) -> Works:
+    """Return functions that read a complete file, by library."""
+    with path.open("rb") as file:
+        head = file.read(200)
+    if path.suffix == ".h5":
+        return {"h5py": lambda: read_by_h5py(path)}
+    if path.suffix == ".npz":
+        return {"numpy": lambda: dict(np.load(path))}
+    if path.suffix in (".es", ".aedat4", ".csv"):
+        return {"faery": lambda: read_by_faery(path)}
+    if path.suffix == ".dat" or b"evt 2.0" in head or b"evt 3.0" in head:
+        encoding = "dat" if path.suffix == ".dat" else "evt3" if b"evt 3.0" in head else "evt2"
+        return {
+            "evutils": lambda: read_by_evutils(path),
+            "expelliarmus": lambda: read_by_expelliarmus(path, encoding),
+            "faery": lambda: read_by_faery(path),
+        }
+    return {}
+
+
+def read_by_evutils(path: Path) -> object:
+    from evutils.io import EventReader
+
+    with EventReader(path, mode="all", max_events=1 << 26) as reader:
+        return reader.read_all()
+
+
+def read_by_expelliarmus(path: Path, encoding: str) -> object:
+    from expelliarmus import Wizard
+
+    return Wizard(encoding=encoding).read(path)
+
+
+def read_by_h5py(path: Path) -> object:
+    import h5py
+
+    with h5py.File(path) as file:
+        return [file[f"events/{name}"][:] for name in "txyp"]
+
+
+def read_by_faery(path: Path) -> object:
+    import faery
+
+    return list(faery.events_stream_from_file(path, dimensions_fallback=SIDES))
+
+
+def writers(path: Path, events: np.ndarray) -> Works:
+    """Return functions that write events, by library."""
+    if path.suffix == ".h5":
+        columns = {name: events[name].astype(dtype) for name, dtype in COLUMNS.items()}
+        return {"h5py": lambda: write_by_h5py(path, columns)}
+    if path.suffix == ".npz":
+        columns = {name: events[name].astype(dtype) for name, dtype in COLUMNS.items()}
+        return {"numpy": lambda: np.savez_compressed(path, **columns)}
+    if path.suffix in (".aedat4", ".dat", ".es", ".raw", ".csv"):
+        return {"faery": lambda: write_by_faery(path, events)}
+    return {}
+
+
+def write_by_h5py(path: Path, columns: dict[str, np.ndarray]) -> None:
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        for name, column in columns.items():
+            file.create_dataset(
+                f"events/{name}",
+                data=column,
+                chunks=(65536,),
+                compression="gzip",
+                compression_opts=1,
+                shuffle=True,
+                maxshape=(None,),
+            )
+
+
+def write_by_faery(path: Path, events: np.ndarray) -> None:
+    import faery
+
+    size = PACKET_EVENTS.get(path.suffix, 1 << 20)
+    packets = [events[start : start + size] for start in range(0, len(events), size)]
+    more = {".raw": {"version": "evt2"}, ".dat": {"version": "dat2"}, ".aedat4": {"compression": ("lz4", 1)}}
+    faery.file_encoder.events_to_file(packets, path, SIDES, **more.get(path.suffix, {}), zero_t0=False)
+
+
+def main() -> None:
+    what, path, *rest, repeats = sys.argv[1:]
+    if what == "simulate":
+        print(json.dumps(simulate(Path(path), int(repeats))))
+        return
+    works = readers(Path(path)) if what == "read" else writers(Path(path), np.load(rest[0]))
+    there = {name: work for name, work in works.items() if find_spec(name)}
+    print(json.dumps({name: measure(work, int(repeats)) for name, work in there.items()}))
+
+
+if __name__ == "__main__":
+    main()

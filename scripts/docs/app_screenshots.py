@@ -1,0 +1,174 @@
+"""Take the screenshots of docs/app.md with playwright: `python scripts/docs/app_screenshots.py [NAME ...]`."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from dvspipe.app import AppSettings, serve
+from dvspipe.config import build, merge_settings, read_yaml
+from dvspipe.formats import write
+from dvspipe.synthesis import record_gesture
+from dvspipe.training import TrainConfig, train
+
+OUT = Path(__file__).parents[2] / "docs"
+LAPTOP, PHONE = {"width": 1200, "height": 820}, {"width": 390, "height": 844}
+PATIENCE_MS = 600_000.0
+COLOURS = 128  # of a picture, so that it is small
+
+
+def main() -> None:
+    """Make recordings and runs to show, serve the page, and take the pictures."""
+    with TemporaryDirectory() as name, sync_playwright() as driver:
+        folder = Path(name) / "recordings"
+        folder.mkdir()
+        make_recording(folder)
+        if is_asked_for("runs"):
+            make_runs(folder)
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        with serve(AppSettings(folder)) as served:
+            for take in (take_videos, take_answers, take_explore, take_compare, take_runs, take_phone):
+                if is_asked_for(take.__name__.removeprefix("take_")):
+                    take(browser, served.address)
+        browser.close()
+
+
+def is_asked_for(name: str) -> bool:
+    """Whether a screenshot is named on the command line, or none is."""
+    return not sys.argv[1:] or name in sys.argv[1:]
+
+
+def make_recording(folder: Path) -> None:
+    """Write a recording of a rendered person."""
+    write(folder / "arm-circle.h5", [record_gesture(3, person=1000, clip=0, seed=0)])
+
+
+def make_runs(folder: Path) -> None:
+    """Write two small runs on a few rendered people."""
+    for name, channels in (("small", [4, 8]), ("larger", [8, 16])):
+        changes = {
+            "name": name, "data": {"train_people": 2, "test_people": 1, "clips": 1}, "jobs": 2,
+            "network": {"channels": channels}, "optimiser": {"epochs": 3},
+        }  # fmt: skip
+        train(build(TrainConfig, merge_settings(read_yaml("gesture"), changes), name), folder / "runs" / name)
+
+
+@contextmanager
+def open_page(browser: Any, address: str, size: dict[str, int], tab: str, **how: Any) -> Iterator[Any]:
+    """Yield the page at a tab."""
+    context = browser.new_context(viewport=size, **how)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(address)
+    page.get_by_role("tab", name="Video to events").wait_for()
+    if tab != "Video to events":
+        page.get_by_role("tab", name=tab).click()
+    yield page
+    context.close()
+
+
+def save(page: Any, name: str) -> None:
+    """Write what is seen as a PNG file of few colours."""
+    page.wait_for_timeout(3000)
+    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(COLOURS)
+    picture.save(OUT / f"app-{name}.png", optimize=True)
+    print(f"app-{name}.png: {(OUT / f'app-{name}.png').stat().st_size:,} bytes")
+
+
+def choose_sample(page: Any) -> None:
+    """Choose the sample clip."""
+    page.locator("button:visible", has_text="Use the sample clip").first.click()
+    page.locator(".chosen:visible", has_text="sample.mp4").first.wait_for()
+
+
+def choose_below(page: Any, name: str) -> None:
+    """Choose a file below the folder."""
+    page.locator("button[role=tab]:visible", has_text="Folder").first.click()
+    page.get_by_label("Recording in").first.click()
+    page.get_by_role("option", name=name).first.click()
+
+
+def show_moment(page: Any, seconds: float) -> None:
+    """Stop the first visible player at a moment."""
+    frame = page.locator("iframe.page:visible").first.content_frame
+    frame.locator("video").first.wait_for()
+    page.wait_for_timeout(1500)
+    frame.locator("video").first.evaluate("(v, t) => { v.pause(); v.currentTime = t; }", seconds)
+
+
+def take_videos(browser: Any, address: str) -> None:
+    """The first tab: the complete sample clip beside its events."""
+    with open_page(browser, address, LAPTOP, "Video to events") as page:
+        choose_sample(page)
+        page.locator("iframe.page:visible").first.wait_for()
+        page.get_by_role("button", name="Convert the complete video").click()
+        page.locator("iframe.page:visible").first.content_frame.locator(".facts", has_text="6.99").wait_for()
+        show_moment(page, 5.0)
+        page.evaluate("scrollTo(0, 0)")
+        save(page, "videos")
+
+
+def take_answers(browser: Any, address: str) -> None:
+    """The second tab: the answer for the sample clip over time."""
+    with open_page(browser, address, LAPTOP | {"height": 1000}, "What does it show?") as page:
+        choose_sample(page)
+        page.get_by_role("button", name="What does it show?").click()
+        page.locator("iframe.page:visible").first.content_frame.get_by_role("slider").first.wait_for()
+        show_moment(page, 5.0)
+        page.locator("iframe.page:visible").first.evaluate(
+            "e => scrollTo(0, e.getBoundingClientRect().top + scrollY + 180)"
+        )
+        save(page, "answers")
+
+
+def take_explore(browser: Any, address: str) -> None:
+    """The third tab: a recording in space and time."""
+    with open_page(browser, address, LAPTOP, "Explore") as page:
+        choose_below(page, "arm-circle.h5")
+        page.locator(".js-plotly-plot:visible canvas").first.wait_for()
+        save(page, "explore")
+
+
+def take_compare(browser: Any, address: str) -> None:
+    """The fourth tab: two sensors before one video."""
+    with open_page(browser, address, LAPTOP | {"height": 1000}, "Compare") as page:
+        choose_sample(page)
+        page.get_by_role("button", name="Convert and compare").click()
+        page.locator("iframe.page:visible").nth(2).content_frame.locator("table").first.wait_for()
+        page.locator("iframe.page:visible").first.evaluate("e => e.scrollIntoView()")
+        player = page.locator("iframe.page:visible").first.content_frame
+        player.get_by_role("button", name="Pause").click()
+        for key in ("Home", *5 * ["ArrowRight"]):  # the other player moves, too
+            player.get_by_role("slider").press(key)
+        save(page, "compare")
+
+
+def take_runs(browser: Any, address: str) -> None:
+    """The fifth tab: the table of runs and their curves."""
+    with open_page(browser, address, LAPTOP, "Runs") as page:
+        page.locator(".js-plotly-plot:visible").first.wait_for()
+        save(page, "runs")
+
+
+def take_phone(browser: Any, address: str) -> None:
+    """The first tab on a phone, dark."""
+    how = {"is_mobile": True, "has_touch": True, "color_scheme": "dark", "device_scale_factor": 1.5}
+    with open_page(browser, address, PHONE, "Video to events", **how) as page:
+        choose_sample(page)
+        page.locator("iframe.page:visible").first.content_frame.locator(".facts").wait_for()
+        show_moment(page, 1.0)
+        page.evaluate("scrollTo(0, 0)")
+        save(page, "phone")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""Write the model cards of the shipped classifiers: `python scripts/docs/cards.py`.
+
+A card is made from the weights and NAME.json beside them. Run this when one of them changes; tests/test_shipped.py
+compares.
+"""
+
+from __future__ import annotations
+
+from dvspipe.checkpoint import SHIPPED, shipped_checkpoints
+from dvspipe.inference.model_card import write_shipped_card
+
+if __name__ == "__main__":
+    for name in shipped_checkpoints():
+        path = SHIPPED / f"{name}.md"
+        path.write_text(write_shipped_card(name), encoding="utf-8")
+        print(path)

@@ -1,0 +1,293 @@
+"""Write the generated pages of the site to docs/generated; docs/conf.py calls this before each build.
+
+The command line comes from the commands themselves, the settings from their models, the Python API from the public
+names, the model cards from the records of the classifiers; README's neighbours (benchmarks, changelog, ...) are copied
+with their links changed.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import itertools
+import pkgutil
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import typer.cli
+import typer.main
+import yaml
+
+import dvspipe
+from dvspipe import ConvertConfig, InferConfig, TrainConfig
+from dvspipe.checkpoint import shipped_checkpoints
+from dvspipe.cli.app import app
+from dvspipe.config import Settings
+from dvspipe.inference.model_card import write_shipped_card
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+GENERATED = DOCS / "generated"
+
+COPIED: Mapping[str, str] = {
+    "BENCHMARKS.md": "benchmarks",
+    "CHANGELOG.md": "changelog",
+    "CODE_OF_CONDUCT.md": "code-of-conduct",
+    "CONTRIBUTING.md": "contributing",
+    "RELEASE.md": "release",
+    "SECURITY.md": "security",
+}
+"""Files outside docs that are pages of the site, and the names of these pages."""
+CARDS: Mapping[str, str] = {f"dvspipe/checkpoints/{name}.md": name for name in shipped_checkpoints()}
+"""The model cards, and the names of their pages."""
+
+LINK = re.compile(r"(?<=\]\()(?!https?://|#)([^)#\s]*)((?:#[^)\s]*)?)(?=\))")
+
+
+class Area(NamedTuple):
+    """A page of the Python API: its title, its first sentence, and the full names that it describes."""
+
+    title: str
+    text: str
+    names: tuple[str, ...]
+
+
+AREAS: Mapping[str, Area] = {
+    "events": Area(
+        "Events and files",
+        "Recordings in memory, and on disk in any format.",
+        ("Events", "SensorSize", "concatenate", "read", "iterate", "write", "describe"),
+    ),
+    "conversion": Area(
+        "Video to events",
+        "Frames, the simulated sensor, and conversion of many files.",
+        (
+            "events_from_video", "convert_video", "ConvertConfig", "VideoSettings", "SimulatorConfig", "simulate",
+            "EventSimulator", "open_video", "Frame", "frames_from_arrays", "plan_conversions", "convert_many",
+            "ConversionTask", "RecordingConfig",
+        ),
+    ),
+    "pose": Area(
+        "Joints of people in films",
+        "Films to joints over time, in the picture and in the body's frame.",
+        ("pose.track_film", "pose.TrackSettings", "pose.Track", "pose.measure_arms", "pose.ArmTracks", "pose.ArmTrack"),
+    ),
+    "encoding": Area(
+        "Spike tensors and spike codes",
+        "Events as tensors, and values as spike trains.",
+        (
+            "BinConfig", "encode_events", "encode_stream", "encoding.ToSpikes", "encoding.Poisson", "encoding.Latency",
+            "encoding.LogLatency", "encoding.RankOrder", "encoding.Population", "encoding.Contrast", "encoding.Delta",
+            "encoding.StepForward", "encoding.HoughSpiker", "encoding.BensSpiker",
+        ),
+    ),
+    "training": Area(
+        "Training", "Train, and choose settings for a folder.", ("train", "choose_settings", "TrainConfig")
+    ),
+    "inference": Area(
+        "Inference",
+        "Recordings to labels over time.",
+        ("Classifier", "InferConfig", "adapt", "plan_tasks", "classify_many", "ClassifyOptions"),
+    ),
+    "torch": Area(
+        "PyTorch",
+        "Data sets, loaders and neurons for training loops of your own.",
+        (
+            "torch.SpikeDataset", "torch.EventStream", "torch.loader", "torch.collate", "torch.ShardSampler",
+            "torch.LIF", "torch.LeakyReadout",
+        ),
+    ),
+    "running": Area(
+        "Running and errors",
+        "Processes, clusters, progress, and the one base of all errors.",
+        ("Processes", "Ray", "Shard", "ProgressBar", "DvspipeError"),
+    ),
+}  # fmt: skip
+"""The pages of the Python API; together they have every public name."""
+
+
+def write_pages() -> None:
+    """Write all generated pages; a page whose text is unchanged keeps its date, and Sphinx does not read it again."""
+    pages = {f"{page}.md": copied_page(source) for source, page in COPIED.items()}
+    pages |= {f"{name}.md": write_shipped_card(name) for name in CARDS.values()}
+    pages |= {"cli.md": command_page(), "configuration.md": settings_page(), "presets.md": presets_page()}
+    pages |= {f"api/{name}.rst": api_page(area) for name, area in AREAS.items()}
+    if missing := set(dvspipe.__all__) - {name for area in AREAS.values() for name in area.names}:
+        raise SystemExit(f"{__file__}: AREAS lacks public names: {', '.join(sorted(missing))}")
+    for name, text in pages.items():
+        path = GENERATED / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+def to_page(target: str, folder: Path) -> str:
+    """Return the link of a page of the site for that of a file of the repository.
+
+    Args:
+        target: The link as the file has it, without the heading.
+        folder: The folder of the file that has the link.
+    """
+    path = (folder / target).resolve()
+    name = path.relative_to(ROOT).as_posix()
+    if page := COPIED.get(name) or CARDS.get(name):
+        return f"/generated/{page}.md"
+    if name == "README.md":
+        return "/index.md"
+    return f"/{path.relative_to(DOCS).as_posix()}" if path.is_relative_to(DOCS) else target
+
+
+def change_links(text: str, folder: Path) -> str:
+    """Return Markdown whose links lead to pages of the site."""
+    return LINK.sub(lambda found: (to_page(found[1], folder) if found[1] else "") + found[2], text)
+
+
+def copied_page(source: str) -> str:
+    """Return the page of a file outside docs."""
+    path = ROOT / source
+    return change_links(path.read_text(encoding="utf-8"), path.parent)
+
+
+def command_page() -> str:
+    """Return the page of all commands, with the texts of their `--help`."""
+    command: Any = typer.main.get_command(app)
+    text = typer.cli.get_docs_for_click(obj=command, ctx=typer.Context(command, info_name="dvspipe"), name="dvspipe")
+    text = re.sub(r"<(\w+(\[[\w ]+\])?)>", r"\1", text.partition("\n")[2])
+    text = re.sub(r"^\*\*(Usage|Arguments|Options|Commands)\*\*:$", r"**\1**", text, flags=re.MULTILINE)
+    for name, inner in _inner_commands(command, ""):
+        described = _sentence(inner.help or "").partition(". ")[0].rstrip(".")
+        shown = name.rpartition(" ")[2]
+        line = f"* [`{shown}`](#dvspipe-{name.replace(' ', '-')}): {described}."
+        text = re.sub(rf"^\* `{shown}`: .*$", lambda _, line=line: line, text, count=1, flags=re.MULTILINE)
+    return f"# Command line\n{text}"
+
+
+def _inner_commands(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Yield the name and the command of each command of a group, and of the groups inside it."""
+    for name, command in getattr(group, "commands", {}).items():
+        yield f"{prefix}{name}", command
+        yield from _inner_commands(command, f"{prefix}{name} ")
+
+
+def settings_page() -> str:
+    """Return the page of all settings, with their types, defaults and docstrings."""
+    lines = [
+        "# Configuration\n",
+        "Every setting, its type and its default, from the models that check them. A configuration contains only what",
+        "differs from the defaults: `dvspipe train mine.yaml optimiser.epochs=10`.\n",
+        "## Training\n",
+        "`dvspipe train`, `eval` and `data`, in a YAML file or as KEY=VALUE.\n",
+        *_group(TrainConfig, ""),
+        "## Conversion\n",
+        "In Python, `dvspipe.ConvertConfig`. On the command line, `--set` changes the group `simulator`, as in",
+        "`dvspipe convert VIDEO.mp4 -o events.h5 --set pos_thres=0.3`; options change the others.\n",
+        *_group(ConvertConfig, ""),
+        "## Inference\n",
+        "`dvspipe infer --set KEY=VALUE`.\n",
+        *_group(InferConfig, ""),
+    ]
+    return "\n".join(lines)
+
+
+def _group(model: type[Settings], prefix: str) -> Iterator[str]:
+    """Yield the table of a group, then those of the groups inside it."""
+    described, inner = dict(_docstrings(model)), []
+    if prefix == "data.video.":
+        yield "### `data.video`\n"
+        yield "How videos among the recordings are converted: the settings of [conversion](#conversion).\n"
+        return
+    if prefix:
+        yield f"### `{prefix.rstrip('.')}`\n"
+        yield _sentence(model.__doc__ or "") + "\n"
+    yield "| setting | type | default | meaning |"
+    yield "|---|---|---|---|"
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+            inner.append((field.annotation, f"{prefix}{name}."))
+            continue
+        default = field.get_default(call_default_factory=True)
+        shown = "" if field.is_required() else f"`{_yaml(default)}`"
+        yield f"| `{prefix}{name}` | {_type(field.annotation)} | {shown} | {_sentence(described.get(name, ''))} |"
+    yield ""
+    for group, deeper in inner:
+        yield from _group(group, deeper)
+
+
+def _docstrings(model: type[Settings]) -> Iterator[tuple[str, str]]:
+    """Yield the name and docstring of each field, of the model and of those that it extends."""
+    for owner in reversed(model.__mro__):
+        if not issubclass(owner, Settings) or owner is Settings:
+            continue
+        body = ast.parse(inspect.getsource(owner)).body[0]
+        statements = body.body if isinstance(body, ast.ClassDef) else []
+        for field, text in itertools.pairwise(statements):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                yield ast.unparse(field.target), str(text.value.value)
+
+
+def _type(annotation: object) -> str:
+    """Return a type as a user of YAML would say it."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation is None or annotation is type(None):
+        return "null"
+    if origin is typing.Literal:
+        return ", ".join(f"`{choice}`" for choice in arguments)
+    if origin in {typing.Union, types.UnionType}:
+        return " or ".join(map(_type, arguments))
+    if origin is typing.Annotated:
+        return _type(arguments[0])
+    if origin is tuple:
+        return f"list of {_type(arguments[0])}"
+    if origin is dict:
+        return "settings"
+    return {"str": "text", "Path": "path", "bool": "true or false"}.get(name := annotation.__name__, name)  # type: ignore[attr-defined]
+
+
+def _yaml(value: object) -> str:
+    if isinstance(value, tuple):
+        value = list(value)
+    if dataclasses.is_dataclass(value):
+        value = {name: one for name, one in vars(value).items() if one is not None}
+    plain = value if isinstance(value, bool | int | float | str | list | dict | None) else str(value)
+    if isinstance(plain, str):
+        return plain or "''"
+    text = yaml.safe_dump(plain, default_flow_style=True, width=10**6).removesuffix("\n...\n").strip()
+    return text.replace("|", "\\|")
+
+
+def _sentence(text: str) -> str:
+    """Return a docstring as one line for a cell of a table."""
+    line = " ".join(inspect.cleandoc(text).split()).replace("|", "\\|")
+    return re.sub(r"(`[^`]*`)|<", lambda found: found[1] or "&lt;", line)
+
+
+def presets_page() -> str:
+    """Return the page of the shipped sensor presets, as their files are."""
+    lines = ["# Presets\n", "Sensors for `dvspipe convert --preset NAME`, with the source of each value.\n"]
+    for path in sorted((ROOT / "configs" / "sensors").glob("*.yaml")):
+        lines += [f"## `{path.stem}`\n", "```yaml", path.read_text(encoding="utf-8").rstrip(), "```\n"]
+    return "\n".join(lines)
+
+
+def api_page(area: Area) -> str:
+    """Return the page of an area of the Python API."""
+    lines = [area.title, "=" * len(area.title), "", area.text, ""]
+    for name in area.names:
+        module, _, short = f"dvspipe.{name}".rpartition(".")
+        found: object = pkgutil.resolve_name(f"{module}:{short}")
+        lines += [f"{name}", "-" * len(name), ""]
+        kind = "autoclass" if inspect.isclass(found) else "autofunction"
+        lines += [f".. {kind}:: {module}.{short}"]
+        lines += ["   :members:", "   :exclude-members: model_config"] if kind == "autoclass" else []
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    write_pages()
+    print(GENERATED)

@@ -1,0 +1,112 @@
+"""Disturbs the command line: `python scripts/faults/faults.py --kills 200 --mutations 3000`; exit code 1 with findings.
+
+Kills: a command is killed (KILL, TERM) or interrupted (INT, as by Ctrl-C) at a random moment, perhaps twice, and
+repeated. In the end its output is that of the command alone, with no file more. An interrupted command ends soon, with
+one line, exit code 130, and no process left. Disks: a command writes to a full disk, or to a folder that is read-only.
+Mutations: files of all kinds are changed and given to a command, in limited memory: it ends soon, with one line if it
+fails, and without a traceback. What readers of recordings must do besides, `fuzz_formats.py` checks.
+
+The seed determines what is done; when a kill hits depends on the machine too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import chdir
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))  # has encoders.py
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fault_commands import COMMANDS, Command, make_inputs
+from fault_disks import fill_disk, write_to_read_only
+from fault_kills import FaultError, Killer
+from fault_mutations import Mutations
+from fuzz_formats import run_cases
+from fuzz_seeds import make_seeds
+
+MUTATION_LIMIT_S = 60
+
+
+def disturb(killer: Killer, commands: Sequence[Command], kills: int, seed: int) -> Iterator[tuple[str, str, bool]]:
+    """Yield the kind of each disturbance, what was done and found, and whether that is a finding."""
+    for number in range(kills):
+        command, rng = commands[number % len(commands)], random.Random(f"{seed} {number}")
+        yield "kill", *_try(lambda command=command, rng=rng: killer.disturb(command, rng))
+        if number % 5 == 0:
+            yield "full disk", *_try(lambda command=command, rng=rng: fill_disk(killer, command, rng))
+    for command in commands if kills >= len(commands) else ():
+        yield "read-only folder", *_try(lambda command=command: write_to_read_only(killer, command))
+
+
+def _try(work: Callable[[], str]) -> tuple[str, bool]:
+    try:
+        return work(), False
+    except FaultError as error:
+        return str(error), True
+
+
+def mutate(mutations: Mutations, count: int) -> Iterator[tuple[str, str, bool]]:
+    """Yield the same for mutations."""
+    for number, verdict in run_cases(mutations, range(count), limit_s=MUTATION_LIMIT_S):
+        text = f"{number} {verdict.format}: {verdict.message or verdict.kind}"
+        yield "mutation", text, verdict.kind == "finding"
+
+
+def find_faults(
+    folder: Path, commands: Sequence[Command], *, kills: int, mutations: int, seed: int = 0, data: Path | None = None
+) -> Iterator[tuple[str, str, bool]]:
+    """Yield what was done and found in all ways.
+
+    Args:
+        folder: For inputs and outputs.
+        commands: The commands to disturb.
+        kills: Number of kills.
+        mutations: Number of mutations.
+        seed: Of both.
+        data: Folder of real recordings.
+    """
+    inputs, outputs = folder / "inputs", folder / "outputs"
+    make_inputs(inputs)
+    outputs.mkdir()
+    if kills:
+        yield from disturb(Killer(inputs, outputs), commands, kills, seed)
+    if mutations:
+        yield from mutate(Mutations(inputs, make_seeds(data), seed), mutations)
+
+
+def main() -> None:
+    names = [command.name for command in COMMANDS]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--mutations", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--commands", nargs="*", choices=names, default=names, help="commands to kill")
+    parser.add_argument("--verbose", "-v", action="store_true", help="print what was done, not only findings")
+    arguments = parser.parse_args()
+    data = os.environ.get("DVSPIPE_TEST_DATA")
+    done: Counter[str] = Counter()
+    findings: Counter[str] = Counter()
+    commands = [command for command in COMMANDS if command.name in arguments.commands]
+    with tempfile.TemporaryDirectory(prefix="dvspipe-faults-") as folder, chdir(folder):
+        for kind, text, is_finding in find_faults(
+            Path(folder), commands, kills=arguments.kills, mutations=arguments.mutations, seed=arguments.seed,
+            data=Path(data) if data else None,
+        ):  # fmt: skip
+            done[kind] += 1
+            findings[kind] += is_finding
+            if is_finding or arguments.verbose:
+                print(f"{'FOUND ' if is_finding else ''}{kind}: {text}", flush=True)
+    listed = ", ".join(f"{count} of {kind} ({findings[kind]} findings)" for kind, count in done.items())
+    print(f"{listed or 'nothing done'}; seed {arguments.seed}")
+    sys.exit(findings.total() > 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Measure `dvspipe adapt` on synthetic people of held-out sensors: `python scripts/studies/adaptation.py [CHECKPOINT]`.
+
+Each sensor records the same clips of people that no network was trained on. The network is adapted to all of them, to
+those of each class alone, and to those of each class alone that one person performs, and classifies them before and
+after.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from dvspipe import Classifier, Events, adapt
+from dvspipe.config import build
+from dvspipe.errors import DvspipeError
+from dvspipe.inference.adaptation import STRENGTH
+from dvspipe.simulator import SimulatorConfig, read_preset
+from dvspipe.synthesis import GESTURES, record_gesture
+
+FIRST_PERSON, ONE_PERSON = 3000, 4000
+SENSORS = ("as in training", "gen4, noise x 5", "dvs128, thresholds x 2", "noisy")
+
+
+def read_sensor(name: str, seed: int) -> SimulatorConfig | None:
+    """Return a held-out sensor, None for that of the training."""
+    if name == SENSORS[0]:
+        return None
+    settings = read_preset(name.partition(",")[0]) | {"seed": seed}
+    if "noise x 5" in name:
+        settings |= {key: 5 * settings[key] for key in ("leak_rate_hz", "shot_noise_rate_hz")}
+    if "thresholds x 2" in name:
+        settings |= {key: 2 * settings[key] for key in ("pos_thres", "neg_thres")}
+    return build(SimulatorConfig, settings, name)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip, recorded by a sensor."""
+
+    label: int
+    person: int
+    clip: int
+    seed: int
+    sensor: str
+
+    def record(self) -> Events:
+        """Return its events."""
+        sensor = read_sensor(self.sensor, 1000 * self.person + 100 * self.label + self.clip)
+        return record_gesture(self.label, person=self.person, clip=self.clip, seed=self.seed, sensor=sensor)
+
+
+def count_right(classifier: Classifier, recordings: Sequence[Events], label: Sequence[int]) -> int:
+    """Return how many recordings are classified right."""
+    return sum(classifier.predict(events).label == right for events, right in zip(recordings, label, strict=True))
+
+
+def count_right_adapted(
+    classifier: Classifier, recordings: Sequence[Events], labels: Sequence[int], strength: float
+) -> int:
+    """Return how many recordings a classifier that is adapted to them classifies right."""
+    try:
+        classifier = adapt(classifier, recordings, strength=strength).classifier
+    except DvspipeError as error:
+        print(error)
+    return count_right(classifier, recordings, labels)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoint", nargs="?", default="gesture-synthetic")
+    parser.add_argument("--clips", type=int, default=20, help="of each class")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--strength", type=float, default=STRENGTH)
+    parser.add_argument("--jobs", type=int, default=2)
+    given = parser.parse_args()
+    classifier = Classifier.load(given.checkpoint)
+    labels = range(len(GESTURES))
+    with ProcessPoolExecutor(given.jobs, multiprocessing.get_context("spawn")) as pool:
+        print("| sensor | recordings | right before | after | worst class |\n|---|---|---|---|---|")
+        for sensor in SENSORS:
+            many = [Clip(k, FIRST_PERSON + n, 0, given.seed, sensor) for n in range(given.clips) for k in labels]
+            one = [Clip(k, ONE_PERSON + k, n, given.seed, sensor) for n in range(given.clips) for k in labels]
+            for title, clips in (("", many), (", one person", one)):
+                recordings, right = list(pool.map(Clip.record, clips)), [clip.label for clip in clips]
+                if not title:
+                    before = count_right(classifier, recordings, right)
+                    after = count_right_adapted(classifier, recordings, right, given.strength)
+                    print_row(sensor, "all classes", [before], [after], len(clips))
+                alone = [
+                    [events for events, k in zip(recordings, right, strict=True) if k == label] for label in labels
+                ]
+                befores = [count_right(classifier, part, [k] * len(part)) for k, part in enumerate(alone)]
+                afters = [
+                    count_right_adapted(classifier, part, [k] * len(part), given.strength)
+                    for k, part in enumerate(alone)
+                ]
+                print_row(sensor, f"each class alone{title}", befores, afters, given.clips)
+
+
+def print_row(sensor: str, title: str, before: list[int], after: list[int], each: int) -> None:
+    """Print the share of right answers before and after, and by how much the worst of several parts changed."""
+    worst = min(np.subtract(after, before)) / each
+    shares = (f"{sum(counts) / (each * len(counts)):.1%}" for counts in (before, after))
+    print(f"| {sensor} | {title} | {' | '.join(shares)} | {worst:+.1%} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Add clips of films of people to rendered gestures: FILMS/<class>/<film> to MADE/<class>/film<N>_<film>_<clip>.h5.
+
+python scripts/studies/film_clips.py FILMS MADE [--clips N] [--seed S]
+
+A clip is what a network sees of 1.5 s of a film, at a random pace. Films of one owner and repository (named
+<owner>-<repository>_<file>) have the same number, so that a person is either trained on or tested. A folder that is no
+class of DVS128 Gesture counts as other gestures. A film that is shorter than a clip is repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from dvspipe.errors import DvspipeError
+from dvspipe.events import Events, concatenate
+from dvspipe.formats import write
+from dvspipe.sources import FramingConfig, open_source
+from dvspipe.synthesis import GESTURE_SENSOR, GESTURES
+from dvspipe.synthesis.gestures import CLIP_US, OTHER
+
+PACES = (0.75, 1.35)  # of a clip, relative to its film
+BUSY_SHARE = 0.5  # of the events of the busiest clips, which a clip has at least
+SLICE_US = 100_000
+GAP_US = 40_000  # between the end of a film and its repetition
+
+
+def read_film(path: Path) -> Events:
+    """Return what a network sees of a film, from time 0, for at least the longest clip."""
+    source = open_source(path, GESTURE_SENSOR, FramingConfig(), sensor=None)
+    events = concatenate(source.read_fitted(), GESTURE_SENSOR)
+    if not len(events):
+        raise DvspipeError(f"{path}: has no events")
+    t = events.t - events.t[0]
+    length_us = int(t[-1]) + GAP_US
+    times = -(-round(PACES[1] * CLIP_US) // length_us)
+    t = (t + length_us * np.arange(times)[:, None]).ravel()
+    return Events(t, *(np.tile(part, times) for part in (events.x, events.y, events.p)), GESTURE_SENSOR)
+
+
+def find_busy(events: Events) -> np.ndarray:
+    """Return the slices of time at which a clip with enough events can start."""
+    counts = np.bincount(events.t // SLICE_US)
+    within = np.convolve(counts, np.ones(CLIP_US // SLICE_US), "valid")
+    return np.flatnonzero(within >= BUSY_SHARE * np.quantile(within, 0.9))
+
+
+def cut_clip(events: Events, starts: np.ndarray, rng: np.random.Generator) -> Events:
+    """Return a clip from a random busy moment, at a random pace."""
+    pace = float(np.exp(rng.uniform(*np.log(PACES))))
+    length_us = round(pace * CLIP_US)
+    start_us = min(int(rng.choice(starts)) * SLICE_US, int(events.t[-1]) + 1 - length_us)
+    part = events.slice_time(start_us, start_us + length_us)
+    return Events(((part.t - start_us) / pace).astype(np.int64), part.x, part.y, part.p, GESTURE_SENSOR)
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("films", type=Path)
+    parser.add_argument("made", type=Path)
+    parser.add_argument("--clips", type=int, default=20, help="of each film")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    films = sorted(path for path in given.films.glob("*/*") if path.is_file())
+    owners = sorted({path.name.split("_")[0] for path in films})
+    for number, path in enumerate(films):
+        label = path.parent.name if path.parent.name in GESTURES else OTHER
+        folder, person = given.made / label, owners.index(path.name.split("_")[0])
+        try:
+            events = read_film(path)
+        except DvspipeError as error:
+            print(error, file=sys.stderr)
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        rng, starts = np.random.default_rng([given.seed, number]), find_busy(events)
+        for clip in range(given.clips):
+            events_of_clip = cut_clip(events, starts, rng)
+            name = f"film{person:03d}_{number:03d}_{clip:02d}.h5"
+            write(folder / name, [events_of_clip], GESTURE_SENSOR, source="a film of a person")
+        print(f"{path}: {given.clips} clips", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Measure how well classifiers name the gestures of people in ordinary films: DIR/<class>/<film>.
+
+python scripts/studies/films.py DIR CHECKPOINT ... [--set KEY=VALUE] [--tsv FILE]
+
+A folder that is no class of DVS128 Gesture counts as other gestures. A certain wrong label is one of the ten
+gestures, given with certainty to a film that does not show it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from dvspipe.cli.infer import build_config
+from dvspipe.errors import DvspipeError
+from dvspipe.inference import Classifier, Prediction
+from dvspipe.results import wilson_interval
+from dvspipe.synthesis import GESTURES
+from dvspipe.synthesis.gestures import OTHER
+
+
+def find_films(folder: Path) -> list[tuple[str, Path]]:
+    """Return the class and path of each film."""
+    paths = sorted(path for path in folder.glob("*/*") if path.is_file())
+    return [(path.parent.name if path.parent.name in GESTURES else OTHER, path) for path in paths]
+
+
+def describe(truth: str, path: Path, found: Prediction) -> str:
+    """Return a row about a film."""
+    verdict = "right" if found.class_name == truth else "certain wrong" if found.certain else "wrong"
+    figures = f"{found.probability:.2f}\t{'certain' if found.certain else 'uncertain'}\t{found.events}"
+    return f"{truth}\t{path.parent.name}/{path.name}\t{found.class_name}\t{figures}\t{found.looked_at[0]}\t{verdict}"
+
+
+def measure(checkpoint: str, films: list[tuple[str, Path]], settings: list[str], rows: list[str]) -> None:
+    """Classify films, print the share of right labels of each class, and add a row for each film."""
+    classifier, config = Classifier.load(checkpoint), build_config(settings, {})
+    results = defaultdict[str, list[Prediction]](list)
+    for truth, path in films:
+        try:
+            found = classifier.predict(path, config)
+        except DvspipeError as error:
+            print(f"{path}: {error}", file=sys.stderr)
+            continue
+        results[truth].append(found)
+        rows.append(f"{checkpoint}\t{describe(truth, path, found)}")
+    print(f"\n{' '.join([checkpoint, *settings])}\n")
+    print("| class | right | 95 % interval | certain and wrong |\n|---|---|---|---|")
+    for truth, found in results.items():
+        right = sum(each.class_name == truth for each in found)
+        wrong = sum(each.certain and each.class_name not in (truth, OTHER) for each in found)
+        low, high = wilson_interval(right, len(found))
+        print(f"| {truth} | {right} of {len(found)} | {low:.0%} to {high:.0%} | {wrong} |")
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("checkpoints", nargs="+")
+    parser.add_argument("--set", action="append", default=[], dest="settings")
+    parser.add_argument("--tsv", type=Path, help="file for a row of each film")
+    given = parser.parse_args()
+    rows: list[str] = []
+    for checkpoint in given.checkpoints:
+        measure(checkpoint, find_films(given.folder), given.settings, rows)
+    if given.tsv:
+        given.tsv.write_text("\n".join(rows) + "\n")
+
+
+if __name__ == "__main__":
+    main()

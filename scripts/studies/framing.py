@@ -1,0 +1,241 @@
+"""Make dvspipe/sources/framing.npz, which finds people: `python scripts/studies/framing.py` (a few minutes, one core).
+
+Cartoons of the synthetic people are drawn at many sizes, with noise, other moving things and the borders of pictures;
+what changes in them resembles the activity of a real or simulated sensor. A small network is trained to say from a
+square of that activity how the square must move and grow to show the person as the training clips of
+`dvspipe synth gestures` do.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dvspipe.opencv import cv2
+from dvspipe.sources.framing import (
+    LEAST_CELLS,
+    MODEL,
+    MODEL_CELLS,
+    Square,
+    find_start,
+    refine_square,
+    see_square,
+    sum_weights,
+    weigh_cells,
+)
+from dvspipe.synthesis.gestures import GESTURES, Performance, pose_person
+from dvspipe.synthesis.people import Floats, Person, Pose, draw_person
+from dvspipe.synthesis.scenes import Camera
+
+CARTOONS, SEED = 800, 5
+TESTED = 10  # one cartoon in so many is not trained on
+SCALE = 0.74  # pixels per metre and pixel of the side, within the range of `draw_near_camera`
+SHOULDERS = 0.105  # of the side from its centre down to the shoulders, likewise
+FPS = 20
+WALL = 128  # grey value of the background
+HIDDEN, EPOCHS, BATCH = 40, 12, 256
+_SHIFT = 4  # fractional bits of drawn coordinates
+
+
+class Cartoon(NamedTuple):
+    """What moves in a clip: activity, float32 [rows, columns], and the square that shows the person."""
+
+    activity: NDArray[np.float32]
+    square: Square
+
+
+def draw_cartoon(number: int) -> Cartoon:
+    """Return a cartoon; its number decides everything."""
+    rng = np.random.default_rng([SEED, number])
+    person = draw_person(rng)
+    side = float(np.exp(rng.uniform(np.log(18), np.log(110))))
+    size = int(3 * side)
+    x, y = size * rng.uniform(0.42, 0.58), size * 0.5
+    camera = Camera(SCALE * side, rng.uniform(0.95, 3.5), x, y, rng.normal(0, 0.13), rng.normal(0, 0.10))
+    seconds = rng.uniform(1.5, 4)
+    t = np.arange(int(seconds * FPS)) / FPS
+    plan = Performance(number % len(GESTURES), -1_000_000, int(seconds * 1e6) + 1_000_000)
+    pose = pose_person((plan,), person, rng, t)
+    active = _draw_changes(person, pose, camera, size, rng)
+    return _place_in_picture(active, Square(x, y - SHOULDERS * side, side), rng)
+
+
+def _draw_changes(person: Person, pose: Pose, camera: Camera, size: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return which pixels of a square picture change."""
+    arms, torso, head = (camera.project(points) for points in (pose.arms, pose.torso, pose.head))
+    tones = [int(np.clip(WALL + rng.choice([-1, 1]) * rng.uniform(30, 110), 0, 255)) for _ in range(4)]
+    stripes = rng.uniform(0.1, 0.4) if rng.random() < 0.5 else 0.0
+    legs = rng.random() < 0.7
+    darkest, brightest = np.full((size, size), 255, np.uint8), np.zeros((size, size), np.uint8)
+    for k in range(len(arms)):
+        picture = np.full((size, size), WALL, np.uint8)
+        _draw_torso(picture, torso[k], person, tones, stripes, legs)
+        _draw_head(picture, head[k], torso[k], tones)
+        _draw_arms(picture, arms[k], person, tones)
+        darkest, brightest = np.minimum(darkest, picture), np.maximum(brightest, picture)
+    active = brightest.astype(int) - darkest > rng.uniform(8, 30)
+    return np.asarray(active | _fill_body(size, torso[0], head[0], arms[0], person, rng), np.bool_)
+
+
+def _fill_body(
+    size: int, torso: Floats, head: Floats, arms: Floats, person: Person, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Return which pixels of a body are active because of folds, patterns and the face, from none to all."""
+    inside = np.zeros((size, size), np.bool_)
+    masks = [np.zeros((size, size), np.uint8) for _ in range(3)]
+    tones = [255] * 4
+    _draw_torso(masks[0], torso, person, [255, 255, 0, 255], 0.0, False)
+    _draw_head(masks[1], head, torso, tones)
+    _draw_arms(masks[2], arms, person, tones)
+    together = rng.random()
+    for mask in masks:
+        share = np.clip(together + rng.normal(0, 0.2), 0, 1) if rng.random() < 0.75 else 0.0
+        inside |= (mask > 127) & (rng.random(mask.shape) < share**2)
+    return inside
+
+
+def _fixed(points: Floats | list[Floats]) -> NDArray[np.int32]:
+    return np.round(np.asarray(points) * (1 << _SHIFT)).astype(np.int32)
+
+
+def _draw_torso(
+    picture: NDArray[np.uint8], torso: Floats, person: Person, tones: list[int], stripes: float, legs: bool
+) -> None:
+    right, left, hips = torso[:, :2]
+    scale, middle = torso[:, 2].mean(), (right + left) / 2
+    down = (hips - middle) / (np.linalg.norm(hips - middle) + 1e-9)
+    across = np.array([-down[1], down[0]])
+    across *= np.sign((right - left) @ across) or 1.0
+    half = 0.55 * person.shoulders_m * scale * across
+    edge = 1.2 * person.arm_radius_m * scale * across
+    if legs:
+        feet = hips + 0.7 * scale * down
+        cv2.fillConvexPoly(
+            picture, _fixed([hips + half, hips - half, feet - half, feet + half]), tones[2], cv2.LINE_AA, _SHIFT
+        )
+    cv2.fillConvexPoly(
+        picture, _fixed([right + edge, left - edge, hips - half, hips + half]), tones[0], cv2.LINE_AA, _SHIFT
+    )
+    for share in np.arange(0.1, 0.9, stripes) if stripes else ():
+        ends = [_fixed(end + (hips - middle) * share) for end in (right, left)]
+        cv2.line(picture, *ends, round(0.75 * tones[0]), max(1, int(0.02 * scale)), cv2.LINE_AA, _SHIFT)
+
+
+def _draw_head(picture: NDArray[np.uint8], head: Floats, torso: Floats, tones: list[int]) -> None:
+    chin, crown = head[0, :2], head[1, :2]
+    up, height = crown - chin, float(np.linalg.norm(crown - chin))
+    angle = float(np.degrees(np.arctan2(up[1], up[0])))
+    neck = max(1, int(0.1 * torso[:, 2].mean()))
+    cv2.line(picture, _fixed(chin), _fixed(torso[:2, :2].mean(axis=0)), tones[1], neck, cv2.LINE_AA, _SHIFT)
+    for middle, axes, tone in ((0.5, (0.5, 0.37), tones[1]), (0.78, (0.26, 0.36), tones[3])):
+        centre, radii = _fixed(chin + middle * up), _fixed(height * np.array(axes))
+        cv2.ellipse(picture, centre, radii, angle, 0, 360, tone, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+
+
+def _draw_arms(picture: NDArray[np.uint8], arms: Floats, person: Person, tones: list[int]) -> None:
+    """Draw both arms, the farther one first."""
+    radius = 1.2 * person.arm_radius_m
+    for arm in arms[np.argsort(arms[:, 2, 2])]:
+        for start, width, tone in ((0, 2.0, tones[0]), (1, 1.6, tones[1]), (2, 1.9, tones[1])):
+            thickness = max(1, round(width * radius * arm[start + 1, 2]))
+            ends = _fixed(arm[start, :2]), _fixed(arm[start + 1, :2])
+            cv2.line(picture, *ends, tone, thickness, cv2.LINE_AA, _SHIFT)
+        hand = int(0.045 * arm[3, 2] * (1 << _SHIFT))
+        cv2.circle(picture, _fixed(arm[3, :2]), hand, tones[1], cv2.FILLED, cv2.LINE_AA, _SHIFT)
+
+
+def _place_in_picture(active: NDArray[np.bool_], square: Square, rng: np.random.Generator) -> Cartoon:
+    """Return the part of a cartoon that a picture shows, with noise and perhaps something else that moves."""
+    x, y, side = square
+    if rng.random() < 0.4:  # the person fills the picture
+        left, top, right, bottom = side * rng.uniform(0.38, 0.65, 4)
+    else:
+        left, top, right, bottom = side * rng.uniform([0.5, 0.4, 0.5, 0.55], 3.0)
+    first, last = (max(0, int(x - left)), max(0, int(y - top))), (int(x + right), int(y + bottom))
+    seen = active[first[1] : last[1], first[0] : last[0]].copy()
+    x, y = x - first[0], y - first[1]
+    if rng.random() < 0.4:
+        width, height = side * rng.uniform(0.1, 0.5, 2)
+        at_x, at_y = rng.uniform(0, seen.shape[1]), rng.uniform(0, seen.shape[0])
+        if abs(at_x - x) > 0.45 * side:
+            seen[int(at_y) : int(at_y + height), int(at_x) : int(at_x + width)] = True
+    return Cartoon(_add_noise(seen, rng), Square(x, y, side))
+
+
+def _add_noise(active: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return the mean activity of a random number of slices, with noise, perhaps in a part of the picture."""
+    slices = int(rng.integers(1, 14))
+    moved = rng.uniform(0.3, 1.0, active.shape) if slices > 1 else 1.0
+    share = np.full(active.shape, rng.choice([0, 0.003, 0.02, 0.06]))
+    if rng.random() < 0.4:  # leaves, grass, or the noise of a codec
+        share[int(rng.uniform(0.2, 0.9) * len(share)) :] += rng.uniform(0.02, 0.25)
+    noise = rng.binomial(slices, share) / slices
+    return np.maximum(np.where(active, moved, 0), noise).astype(np.float32)
+
+
+def see_cartoon(cartoon: Cartoon, rng: np.random.Generator) -> tuple[list[Floats], list[Floats]]:
+    """Return what squares near a person show, and how they must move and grow; each also mirrored."""
+    weight = weigh_cells(cartoon.activity)
+    if weight.sum() < LEAST_CELLS:
+        return [], []
+    sums, start, true = sum_weights(weight), find_start(weight), cartoon.square
+    views, moves = list[Floats](), list[Floats]()
+    for number in range(12):
+        near, spread = (true, float(rng.choice([0.3, 1.0, 1.6]))) if number >= 3 else (start, 0.4)
+        x, y = (at + 0.12 * spread * near.side * rng.normal() for at in (near.x, near.y))
+        square = Square(x, y, near.side * np.exp(0.25 * spread * rng.normal()))
+        if max(abs(square.x - true.x), abs(square.y - true.y)) > true.side:
+            continue
+        move = np.array([(true.x - x) / square.side, (true.y - y) / square.side, np.log(true.side / square.side)])
+        view = see_square(sums, square)
+        views += [view.ravel(), view[:, ::-1].ravel()]
+        moves += [move, move * [-1, 1, 1]]
+    return views, moves
+
+
+def train_model(views: Floats, moves: Floats) -> dict[str, NDArray[np.float16]]:
+    """Return the weights of a network with one hidden layer that returns moves [N, 3] for views [N, cells]."""
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    inputs, targets = torch.tensor(views, dtype=torch.float32), torch.tensor(moves, dtype=torch.float32)
+    hidden, out = torch.nn.Linear(MODEL_CELLS**2, HIDDEN), torch.nn.Linear(HIDDEN, 3)
+    network = torch.nn.Sequential(torch.nn.Dropout(0.1), hidden, torch.nn.Tanh(), torch.nn.Dropout(0.1), out)
+    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=0.03)
+    steps = EPOCHS * -(-len(inputs) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=steps)
+    for _ in range(EPOCHS):
+        for batch in torch.randperm(len(inputs)).split(BATCH):
+            loss = torch.nn.functional.smooth_l1_loss(network(inputs[batch]), targets[batch], beta=0.1)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+    names = {"hidden": hidden.weight.T, "hidden_bias": hidden.bias, "out": out.weight.T, "out_bias": out.bias}
+    return {name: values.detach().numpy().astype(np.float16) for name, values in names.items()}
+
+
+def main(path: Path) -> None:
+    """Train on cartoons, write the model, and print its errors on those that it has not seen."""
+    rng = np.random.default_rng(SEED)
+    cartoons = [draw_cartoon(number) for number in range(CARTOONS)]
+    seen = [see_cartoon(each, rng) for number, each in enumerate(cartoons) if number % TESTED]
+    views, moves = (np.array([one for pair in seen for one in pair[part]]) for part in (0, 1))
+    np.savez_compressed(path, **train_model(views, moves))
+    errors = []
+    for cartoon in cartoons[::TESTED]:
+        weight = weigh_cells(cartoon.activity)
+        if weight.sum() >= LEAST_CELLS:
+            found, true = refine_square(weight, find_start(weight)), cartoon.square
+            move = (found.x - true.x) / true.side, (found.y - true.y) / true.side, np.log(found.side / true.side)
+            errors.append(move)
+    spread = np.sqrt(np.mean(np.square(errors), axis=0))
+    print("root mean square error: column {:.3f} and row {:.3f} of the side, side {:.3f} (log)".format(*spread))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else MODEL)

@@ -1,0 +1,267 @@
+"""Accuracy of tracks from films: rendered people, whose joints are known, and a table of a folder of films.
+
+    python scripts/studies/pose.py rendered --people 4
+    python scripts/studies/pose.py films FOLDER --out TRACKS
+
+`rendered` films people with drawn webcams and compares wrists and elbows with the true ones, per class. `films` tracks
+each film of a folder, keeps the tracks, and prints presence, gaps, and the rate and amplitude of the wrists.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dvspipe.errors import DvspipeError
+from dvspipe.events import SensorSize
+from dvspipe.pose import (
+    JOINTS,
+    PoseNetwork,
+    Track,
+    TrackSettings,
+    measure_arms,
+    to_body_frame,
+    track_film,
+    track_pictures,
+)
+from dvspipe.synthesis.gestures import GESTURES, plan_clip, pose_person
+from dvspipe.synthesis.people import LEFT, RIGHT, draw_person
+from dvspipe.synthesis.rendering import render
+from dvspipe.synthesis.scenes import LIGHTS, draw_far_camera, draw_scene
+from dvspipe.synthesis.webcam import draw_webcam, film
+from dvspipe.video import VIDEO_SUFFIXES
+
+Floats = NDArray[np.float64]
+TRUE_JOINTS = ("shoulder", "elbow", "wrist")
+MAX_SIDE_PX = 640  # larger webcams are drawn again: they take minutes to render
+MIN_HZ, MAX_HZ = 0.3, 6.0  # rates of movements that are looked for
+MIN_SPAN_S = 0.7  # of a film
+EVEN_HZ, SPECTRUM = 30.0, 4096  # samples of a curve per second, and of its spectrum
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A film of a rendered person, and where the joints of the arms truly are.
+
+    Args:
+        size: Size of the pictures.
+        times_us: [N] times of the pictures.
+        pictures: [N] grey pictures, uint8 [H, W].
+        points_px: [N, J, 2] true joints in the pictures; NaN: not known.
+        points_m: [N, J, 3] true joints in the body's frame.
+        scale_px: Pixels per metre at the shoulders.
+    """
+
+    size: SensorSize
+    times_us: NDArray[np.int64]
+    pictures: list[NDArray[np.uint8]]
+    points_px: Floats
+    points_m: Floats
+    scale_px: float
+
+    def colours(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Yield times and pictures as `track_pictures` takes them."""
+        for t_us, picture in zip(self.times_us.tolist(), self.pictures, strict=True):
+            yield t_us, np.repeat(picture[:, :, None], 3, axis=2)
+
+
+def render_film(label: int, person: int, seed: int, duration_us: int) -> Rendered:
+    """Film a gesture of a person with a webcam that is not moved, both drawn by the numbers."""
+    rng = np.random.default_rng([seed, label, person])
+    identity, webcam = draw_person(rng), draw_webcam(rng)
+    while max(webcam.size.width, webcam.size.height) > MAX_SIDE_PX:
+        webcam = draw_webcam(rng)
+    webcam = replace(webcam, shake_px=0.0)  # the true joints do not know of it
+    times_s = webcam.picture_times(duration_us)
+    scene = draw_scene(identity, webcam.size, LIGHTS[rng.integers(len(LIGHTS))], rng, draw_far_camera)
+    pose = pose_person(plan_clip(label, rng, duration_us), identity, rng, times_s)
+    frames = list(film(render(identity, scene, pose, times_s), times_s, duration_us, webcam, rng))
+    times_us = np.array([frame.t_us for frame in frames], np.int64)
+    seen_s = times_us / 1e6 + (webcam.exposure_s + webcam.readout_s) / 2
+    moments = np.clip(np.searchsorted(times_s, seen_s), 0, len(times_s) - 1)
+    points = np.full((len(moments), len(JOINTS), 3), np.nan)
+    for side, name in ((RIGHT, "right"), (LEFT, "left")):
+        for joint, joint_name in enumerate(TRUE_JOINTS):
+            points[:, JOINTS.index(f"{name}_{joint_name}")] = pose.arms[moments, side, joint]
+    return Rendered(
+        webcam.size, times_us, [frame.image for frame in frames], scene.camera.project(points)[..., :2],
+        to_body_frame(scene.camera.turn(points))[0], scene.camera.scale_px,
+    )  # fmt: skip
+
+
+def arm_errors(track: Track, film: Rendered) -> dict[str, Floats]:
+    """Return errors [pictures with a person, both sides] of elbows and wrists, in pixels and in arm lengths."""
+    rows = np.searchsorted(film.times_us, track.times_us)
+    found, true = track.present, replace_points(track, film, rows)
+    estimated, actual = measure_arms(track), measure_arms(true)
+    errors: dict[str, list[Floats]] = defaultdict(list)
+    for side in ("right", "left"):
+        for joint in ("elbow", "wrist"):
+            number = JOINTS.index(f"{side}_{joint}")
+            off_px = np.linalg.norm(track.points_px[:, number] - film.points_px[rows, number], axis=-1)
+            off = getattr(getattr(estimated, side), joint) - getattr(getattr(actual, side), joint)
+            errors[f"{joint} px"].append(off_px[found])
+            errors[f"{joint} px/arm"].append(off_px[found] / (actual.arm_m * film.scale_px))
+            errors[f"{joint} 2-D"].append(np.linalg.norm(off[:, :2], axis=-1)[found])
+            errors[f"{joint} 3-D"].append(np.linalg.norm(off, axis=-1)[found])
+    return {name: np.stack(values, axis=1) for name, values in errors.items()}
+
+
+def replace_points(track: Track, film: Rendered, rows: NDArray[np.int64]) -> Track:
+    """Return a track with the true joints, which has joints of other parts at 0."""
+    points = np.nan_to_num(film.points_m[rows])
+    points[~track.present] = np.nan
+    return replace(track, points_m=points)
+
+
+def show_rendered(arguments: argparse.Namespace) -> None:
+    """Print errors per class, for each network."""
+    films = {
+        (label, person): render_film(label, person, arguments.seed, arguments.duration_us)
+        for label in range(len(GESTURES))
+        for person in range(arguments.people)
+    }
+    for weights in arguments.weights or [None]:
+        network = PoseNetwork(weights) if weights else PoseNetwork()
+        print(f"\n{weights or 'the included network'}, at most {arguments.fps:g} pictures/s: mean / 90 % error")
+        names = ("elbow px", "wrist px", "elbow px/arm", "wrist px/arm", "elbow 3-D", "wrist 3-D")
+        print(f"{'class':28}{'films':>6}{'lost':>6}{'presence':>9}" + "".join(f"{name:>15}" for name in names))
+        total: dict[str, list[Floats]] = defaultdict(list)
+        began_s, pictures, all_lost = time.process_time(), 0, 0
+        for label, name in enumerate([*GESTURES, "all"]):
+            errors: dict[str, list[Floats]] = defaultdict(list)
+            lost, presence = 0, list[Floats]()
+            for (of, _), rendered in films.items() if label < len(GESTURES) else ():
+                if of != label:
+                    continue
+                try:
+                    track = track_pictures(
+                        rendered.colours(), rendered.size, TrackSettings(max_fps=arguments.fps), look=network
+                    )
+                except DvspipeError:
+                    lost, all_lost = lost + 1, all_lost + 1
+                    continue
+                pictures += len(track.times_us)
+                presence.append(track.presence)
+                for kind, values in arm_errors(track, rendered).items():
+                    errors[kind].append(values.ravel())
+                    total[kind].append(values.ravel())
+            if name == "all":
+                lost, count = all_lost, len(films)
+            else:
+                count = arguments.people
+            shown = errors or total
+            columns = [np.concatenate(shown[kind]) for kind in names]
+            seen = f"{np.concatenate(presence).mean():9.2f}" if presence else " " * 9
+            print(f"{name:28}{count:6}{lost:6}{seen}" + "".join(
+                f"{values.mean():8.2f} /{np.quantile(values, 0.9):5.2f}" for values in columns))  # fmt: skip
+        print(f"{(time.process_time() - began_s) / max(1, pictures) * 1e3:.0f} ms of CPU per picture")
+
+
+@dataclass(frozen=True)
+class Beat:
+    """The strongest periodic movement of the hands.
+
+    Args:
+        rate_hz: Its rate.
+        arms: From end to end, in arm lengths.
+        shoulders: From end to end, in widths of the shoulders.
+    """
+
+    rate_hz: float
+    arms: float
+    shoulders: float
+
+
+def measure_beat(track: Track) -> tuple[Beat, Beat, Beat]:
+    """Return the beats of the right wrist, of the left wrist, and of the distance between both."""
+    arms, shoulders = measure_arms(track), ("right_shoulder", "left_shoulder")
+    width = float(np.nanmedian(np.linalg.norm(track.point(shoulders[1]) - track.point(shoulders[0]), axis=-1)))
+    apart = np.linalg.norm(track.point("right_wrist") - track.point("left_wrist"), axis=-1, keepdims=True)
+    curves = (arms.right.wrist, arms.left.wrist, apart / arms.arm_m)
+    return tuple(_measure_curve(track, curve, arms.arm_m / width) for curve in curves)  # type: ignore[return-value]
+
+
+def _measure_curve(track: Track, curve: Floats, arm_in_shoulders: float) -> Beat:
+    """Return the beat of a curve [N, C]: the strongest line of its speed, and how far it goes in one period.
+
+    What is slower, such as an arm that is raised before it waves, is removed by a mean over a period.
+    """
+    times_s, known = (track.times_us - track.times_us[0]) / 1e6, track.present
+    if known.sum() < 8 or times_s[known][-1] - times_s[known][0] < MIN_SPAN_S:
+        return Beat(np.nan, np.nan, np.nan)
+    even_s = np.arange(times_s[known][0], times_s[known][-1], 1 / EVEN_HZ)
+    even = np.stack([np.interp(even_s, times_s[known], axis[known]) for axis in curve.T], axis=1)
+    speed = np.gradient(even, axis=0)
+    spectrum = np.fft.rfft((speed - speed.mean(axis=0)) * np.hanning(len(even))[:, None], SPECTRUM, axis=0)
+    rates, power = np.fft.rfftfreq(SPECTRUM, 1 / EVEN_HZ), (np.abs(spectrum) ** 2).sum(axis=1)
+    slowest = max(MIN_HZ, 1.5 / (even_s[-1] - even_s[0]))
+    power[(rates < slowest) | (rates > min(MAX_HZ, 0.45 * track.rate_hz))] = 0
+    rate_hz = float(rates[power.argmax()])
+    period = max(3, round(EVEN_HZ / rate_hz))
+    padded = np.pad(even, ((period // 2, period - 1 - period // 2), (0, 0)), mode="edge")
+    slow = np.stack([np.convolve(axis, np.full(period, 1 / period), "valid") for axis in padded.T], axis=1)
+    main = (even - slow) @ np.linalg.svd(even - slow, full_matrices=False)[2][0]
+    extent = float(np.quantile(main, 0.95) - np.quantile(main, 0.05))
+    return Beat(rate_hz, extent, extent * arm_in_shoulders)
+
+
+def show_films(arguments: argparse.Namespace) -> None:
+    """Track the films of a folder; print presence, gaps and beats."""
+    network = PoseNetwork()
+    print(f"{'film':66}{'pictures':>9}{'Hz':>5}{'presence':>9}{'gaps s':>7}{'people':>7}{'yaw':>5}"
+          f"{'right Hz, arms':>16}{'left Hz, arms':>16}{'apart Hz, arms, shoulders':>28}")  # fmt: skip
+    for path in sorted(arguments.folder.rglob("*")):
+        if path.suffix.lower() not in VIDEO_SUFFIXES:
+            continue
+        name = path.relative_to(arguments.folder)
+        target = (arguments.out / name).with_suffix(".csv") if arguments.out else None
+        try:
+            if target and target.exists():
+                track = Track.read(target)
+            else:
+                track = track_film(path, TrackSettings(max_fps=arguments.fps), look=network)
+                if target:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    track.write(target)
+        except DvspipeError as error:
+            print(f"{name!s:66}  {' '.join(str(error).split())}", flush=True)
+            continue
+        right, left, apart = measure_beat(track)
+        missing_s = sum(gap.stop_us - gap.start_us for gap in track.gaps) / 1e6
+        print(f"{name!s:66}{len(track.times_us):9}{track.rate_hz:5.0f}{track.presence.mean():9.2f}"
+              f"{len(track.gaps):2}{missing_s:5.1f}{track.people.max():7}"
+              f"{np.degrees(np.nanmedian(track.yaw)):5.0f}{right.rate_hz:9.2f},{right.arms:6.2f}"
+              f"{left.rate_hz:9.2f},{left.arms:6.2f}{apart.rate_hz:13.2f},{apart.arms:6.2f},{apart.shoulders:6.2f}",
+              flush=True)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    rendered = commands.add_parser("rendered", help="errors on rendered people")
+    rendered.add_argument("--people", type=int, default=4, help="per class")
+    rendered.add_argument("--duration-us", type=int, default=1_500_000)
+    rendered.add_argument("--weights", type=Path, action="append", help="another network; repeatable")
+    rendered.add_argument("--seed", type=int, default=0)
+    rendered.set_defaults(run=show_rendered)
+    films = commands.add_parser("films", help="tracks of the films of a folder")
+    films.add_argument("folder", type=Path)
+    films.add_argument("--out", type=Path, help="folder for the tracks; those in it are used again")
+    films.set_defaults(run=show_films)
+    for command in (rendered, films):
+        command.add_argument("--fps", type=float, default=30.0, help="pictures per second at most")
+    arguments = parser.parse_args()
+    arguments.run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""Compares simulated events with those of a real sensor: `python scripts/studies/reality.py DAVIS.aedat4`.
+
+The sensor is calibrated on one half of a recording with frames and events. The frames of the other half are simulated
+with it, and compared with the real events of that half; then vice versa. All figures of `dvspipe compare` are printed,
+with A the real events and B the simulated ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dvspipe.comparison import compare
+from dvspipe.config import build
+from dvspipe.events import Events, concatenate
+from dvspipe.formats import read, read_frames
+from dvspipe.frames import Frame
+from dvspipe.report import Metric, describe_comparison
+from dvspipe.simulator import SimulatorConfig, calibrate, simulate
+
+Half = tuple[list[Frame], Events]
+
+
+def halves(path: Path) -> tuple[Half, Half]:
+    """Return the frames and events of both halves; the middle frame belongs to both."""
+    frames, events = list(read_frames(path)), read(path)
+    middle = len(frames) // 2
+    first, second = frames[: middle + 1], frames[middle:]
+    return tuple((part, events.slice_time(part[0].t_us + 1, part[-1].t_us + 1)) for part in (first, second))
+
+
+def evaluate(fitted: Half, tested: Half) -> list[Metric]:
+    """Return the metrics of `compare` on one half for the sensor fitted to the other."""
+    config = build(SimulatorConfig, calibrate(*fitted).to_yaml_settings(), "the calibrated sensor")
+    frames, events = tested
+    return describe_comparison(compare(events, concatenate(simulate(frames, config), events.sensor)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recording", type=Path)
+    first, second = halves(parser.parse_args().recording)
+    both = zip(evaluate(first, second), evaluate(second, first), strict=True)
+    print(f"{'':58} {'fitted: first':>24} {'second':>24}")
+    for (name, on_second, _), (_, on_first, _) in both:
+        print(f"{name:58} {on_second:>24} {on_first:>24}")
+
+
+if __name__ == "__main__":
+    main()

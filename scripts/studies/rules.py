@@ -1,0 +1,167 @@
+"""Train the same network by each rule and print a table of accuracies.
+
+python scripts/studies/rules.py nmnist NMNIST -o RUNS                 recordings of N-MNIST
+python scripts/studies/rules.py synthetic MADE --test NMNIST -o RUNS  dvspipe synth nmnist -o MADE --exclude NMNIST ...
+python scripts/studies/rules.py gestures MADE -o RUNS                 dvspipe synth gestures -o MADE
+
+All rules have one configuration, with what they need: standardised weights, a reset that subtracts and has no gradient,
+and a loss at each step. `bptt_batch` has instead what is usual with it, and `bptt_first` and `eprop` the first block
+alone. `stdp` and `first_spike` are networks of their own; as their neurons spike at most once in a recording, they do
+not see how gestures move, and have digits only. The first seed is trained with each learning rate, and the best on the
+validation part is that of all seeds. A complete run is not repeated, and one that was stopped resumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
+
+from learning_peers import keep_blocks
+
+from dvspipe.config import build, merge_settings, parse_overrides, read_yaml
+from dvspipe.results import EpochRow, RunFolder, TestResult, TrainingRun
+from dvspipe.training import TrainConfig, train
+from dvspipe.training.resuming import check_config
+
+NEEDED = ("network.norm=weight", "network.reset=subtract", "network.detach_reset=true", "optimiser.loss=each_step")
+USUAL = ("network.norm=batch", "network.reset=zero", "network.detach_reset=false", "optimiser.loss=mean")
+SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A data set, and how networks are trained with it.
+
+    Args:
+        config: The shipped configuration of all rules of gradients.
+        settings: Changes of it, KEY=VALUE.
+        first: What leaves the first block of the network.
+        rates: Learning rates to choose from.
+        others: Shipped configuration, and changes of it, of networks that have a rule of their own.
+    """
+
+    config: str
+    settings: tuple[str, ...]
+    first: tuple[str, ...]
+    rates: tuple[float, ...]
+    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+FIRST_SPIKES = (
+    "mnist-first-spike", "data.kind=nmnist", "bins.steps=20", "bins.step_us=5000", "network.tau_syn_s=0.05",
+    "network.tau_readout_s=0.01",
+)  # fmt: skip
+"""The first of the three movements of N-MNIST's camera."""
+TASKS = {
+    "nmnist": Task(
+        "nmnist-ottt", (), ("network.channels=[12]", "network.padded=[true]"), (0.002, 0.004, 0.008),
+        {
+            "stdp": ("nmnist-stdp",),
+            "first_spike": (*FIRST_SPIKES, "data.views=4", "augment.shift_px=3", "optimiser.epochs=30"),
+        },
+    ),
+    "synthetic": Task(
+        "nmnist-ottt", ("data.views=1", "data.validation=0.05", "augment.shift_px=1", "optimiser.epochs=4"),
+        ("network.channels=[12]", "network.padded=[true]"), (0.002, 0.004, 0.008),
+        {
+            "stdp": ("nmnist-stdp", "data.views=1", "data.validation=0.05", "stdp.passes=1", "optimiser.epochs=2"),
+            "first_spike": (*FIRST_SPIKES, "data.validation=0.05", "augment.shift_px=1"),
+        },
+    ),
+    "gestures": Task("gesture", ("baseline=false",), ("network.channels=[16]",), (0.002, 0.004, 0.008)),
+}  # fmt: skip
+
+
+def list_rules(task: Task) -> dict[str, tuple[str, ...]]:
+    """Return the shipped configuration of each rule and the changes of it, KEY=VALUE."""
+    same = (task.config, *task.settings, *NEEDED)
+    return {
+        "bptt_batch": (task.config, *task.settings, *USUAL, "optimiser.rule=bptt"),
+        "bptt": (*same, "optimiser.rule=bptt"),
+        "segment": (*same, "optimiser.rule=bptt", "optimiser.segment=8"),
+        **{rule: (*same, f"optimiser.rule={rule}") for rule in ("ottt", "sltt", "stllr", "decolle")},
+        "bptt_first": (*same, *task.first, "optimiser.rule=bptt"),
+        "eprop": (*same, *task.first, "optimiser.rule=eprop"),
+        **task.others,
+    }
+
+
+def configure(rule: Sequence[str], settings: Sequence[str]) -> TrainConfig:
+    """Return the configuration of a rule with further settings."""
+    name, *changes = rule
+    return build(TrainConfig, merge_settings(read_yaml(name), parse_overrides([*changes, *settings])), name)
+
+
+def train_once(config: TrainConfig, folder: Path) -> TrainingRun:
+    """Return the run in a folder, trained as far as it is not yet."""
+    place = RunFolder(folder)
+    started = place.config.is_file()
+    if started:
+        check_config(config, place.config, changed=False)
+        if TestResult.find(place.test) is not None:
+            return TrainingRun.read(place)
+    return train(config, folder, command="python scripts/studies/rules.py", resume=started)
+
+
+def chosen_epoch(run: TrainingRun) -> EpochRow:
+    return run.epochs[run.test.chosen_epoch - 1]
+
+
+def train_rule(
+    rule: Sequence[str], settings: Sequence[str], rates: Sequence[float], seeds: Sequence[int], out: Path
+) -> tuple[str, list[TrainingRun]]:
+    """Return the learning rate that is best on the validation part of the first seed, and the runs of all seeds."""
+
+    def run(rate: float, seed: int) -> TrainingRun:
+        config = configure(rule, [*settings, f"seed={seed}", f"optimiser.learning_rate={rate:g}"])
+        return train_once(config, out / f"{rate:g}" / str(seed))
+
+    tried = {rate: chosen_epoch(run(rate, seeds[0])) for rate in rates}
+    best = max(tried, key=lambda rate: (tried[rate].val_accuracy, -tried[rate].val_loss))
+    return f"{best:g}", [run(best, seed) for seed in seeds]
+
+
+def describe(rule: str, rate: str, runs: Sequence[TrainingRun]) -> str:
+    """Return a row of the table."""
+    tests = [run.test.accuracy for run in runs]
+    validated = statistics.mean(run.test.val_accuracy for run in runs)
+    seconds = statistics.median(row.seconds for run in runs for row in run.epochs)
+    each, mean = ", ".join(f"{100 * accuracy:.1f}" for accuracy in tests), statistics.mean(tests)
+    return f"| {rule} | {'' if rule == 'stdp' else rate} | {validated:.1%} | {each} | {mean:.1%} | {seconds:.1f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=TASKS)
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--test", type=Path, help="folder whose recordings are all the test part")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--rules", nargs="+", help="default: all")
+    parser.add_argument("--rates", nargs="+", type=float, help="learning rates to choose from")
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="such as optimiser.epochs=2")
+    given = parser.parse_args()
+    keep_blocks()
+    task = TASKS[given.task]
+    settings = [f"data.root={given.root}", *([f"data.test_root={given.test}"] if given.test else []), *given.set]
+    rules = list_rules(task)
+    seeds = ", ".join(map(str, given.seeds))
+    print(
+        f"| rule | learning rate | validation | test, seeds {seeds} | mean | s per epoch |\n|---|---|---|---|---|---|"
+    )
+    for name in given.rules or rules:
+        rates = given.rates or task.rates
+        if name == "stdp":  # whose rates are others
+            rates = rates[:1]
+        rate, runs = train_rule(rules[name], settings, rates, given.seeds, given.out / given.task / name)
+        print(describe(name, rate, runs), flush=True)
+
+
+if __name__ == "__main__":
+    main()

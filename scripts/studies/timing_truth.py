@@ -1,0 +1,306 @@
+"""Measures the timing of simulated events: `python scripts/studies/timing_truth.py [--scene NAME] [--fps 300 60 30]`.
+
+With `--scale 2`, the same scenes are seen by a camera of 692 x 520 pixels, in which everything is twice as fast.
+
+A scene is rendered at 3,000 fps in floats; its events with thresholds 0.2 are the truth. Each 10th, 50th or 100th
+frame, rounded to 8 bits, makes the video to simulate: with plain linear crossing and with `upsample=`. The columns:
+median and 90th percentile of the distance from each true event to the nearest simulated one of the same pixel and
+polarity, among those with one within a source-frame interval; missed: true events without one; false: simulated events
+without a true one; CPU time per pair of frames on one thread, with the simulation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dvspipe.events import Events, SensorSize, concatenate
+from dvspipe.frames import Frame
+from dvspipe.opencv import cv2
+from dvspipe.simulator import Factor, SimulatorConfig, simulate
+
+SCENE = SensorSize(width=346, height=260)
+TRUTH_FPS = 3000
+DURATION_S = 0.2
+FINENESS = 3  # side of the square of samples averaged into a pixel: hard edges need it
+Image = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Camera:
+    """What scenes are seen by.
+
+    Args:
+        scale: Pixels per unit of length of the scenes, which are `SCENE` large.
+    """
+
+    scale: int = 1
+
+    @property
+    def sensor(self) -> SensorSize:
+        return SensorSize(self.scale * SCENE.width, self.scale * SCENE.height)
+
+    @property
+    def samples(self) -> int:
+        """Return the samples per unit of length."""
+        return self.scale * FINENESS
+
+    @property
+    def fine_size(self) -> tuple[int, int]:
+        return SCENE.width * self.samples, SCENE.height * self.samples
+
+    def pixels(self, fine: Image) -> Image:
+        """Return samples averaged to pixels."""
+        size = self.sensor.width, self.sensor.height
+        return np.asarray(cv2.resize(fine, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+@dataclass(frozen=True)
+class Row:
+    scene: str
+    transfer: str
+    fps: int
+    method: str
+    median_ms: float
+    p90_ms: float
+    missed: float
+    false: float
+    events: int
+    cpu_ms_per_pair: float
+
+    def line(self) -> str:
+        return (
+            f"{self.scene:8} {self.transfer:7} {self.fps:4} {self.method:7} {self.median_ms:8.3f} {self.p90_ms:8.3f} "
+            f"{self.missed:7.2%} {self.false:7.2%} {self.events:9} "
+            f"{self.cpu_ms_per_pair:8.1f}"
+        )
+
+
+HEADER = (
+    "scene    values   fps method   med ms   p90 ms  missed   false    events   CPU ms\n"
+    "                                                                           /pair"
+)
+
+
+def texture(height: int, width: int, rng: np.random.Generator, mean: float, spread: float) -> Image:
+    """Return log-normal noise at scales from 2 to 64 pixels, stronger at coarse ones, as grey values around `mean`."""
+    total = np.zeros((height, width), np.float32)
+    for scale in (2, 4, 8, 16, 32, 64):
+        coarse = rng.standard_normal((height // scale + 3, width // scale + 3)).astype(np.float32)
+        fine = cv2.resize(coarse, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        total += scale**0.7 * fine[:height, :width]
+    return np.asarray(mean * np.exp(spread * total / total.std()), np.float32)
+
+
+def rigid_canvas(rng: np.random.Generator, samples: int) -> Image:
+    """Return a textured plane, with 60 hard-edged discs and boxes."""
+    side = 2 * int(np.hypot(SCENE.width, SCENE.height) / 2 + 40)
+    canvas = cv2.resize(texture(side, side, rng, 90, 0.45), None, fx=samples, fy=samples)
+    for number in range(60):
+        x, y = (int(v) for v in rng.integers(0, side * samples, 2))
+        radius = int(rng.integers(5, 25)) * samples
+        grey = float(rng.uniform(10, 245))
+        if number % 2:
+            cv2.circle(canvas, (x, y), radius, grey, -1)
+        else:
+            cv2.rectangle(canvas, (x - radius, y - radius // 2), (x + radius, y + radius // 2), grey, -1)
+    return np.asarray(np.clip(canvas, 0, 255), np.float32)
+
+
+def _turned(x: float, y: float, radians: float, pivot: tuple[float, float], samples: int) -> NDArray[np.float64]:
+    """Return the affine map that rotates a canvas about `pivot` and puts the pivot at (x, y) of the scene."""
+    cosine, sine = np.cos(radians), np.sin(radians)
+    turn = np.array([[cosine, -sine], [sine, cosine]])
+    shift = np.array([x, y]) * samples - turn @ pivot
+    return np.column_stack([turn, shift])
+
+
+def rigid_scene(times_s: NDArray[np.float64], seed: int, camera: Camera) -> Iterator[Image]:
+    """Yield images of the plane, moving at 183 px/s and rotating at 90 degrees/s."""
+    canvas = rigid_canvas(np.random.default_rng(seed), camera.samples)
+    pivot = canvas.shape[1] / 2, canvas.shape[0] / 2
+    for t in times_s - DURATION_S / 2:
+        centre = SCENE.width / 2 + 183 * t * np.cos(0.5), SCENE.height / 2 + 183 * t * np.sin(0.5)
+        map_ = _turned(*centre, np.radians(90) * t, pivot, camera.samples)
+        yield camera.pixels(cv2.warpAffine(canvas, map_, camera.fine_size, borderMode=cv2.BORDER_REFLECT_101))
+
+
+def _objects(
+    rng: np.random.Generator, samples: int
+) -> list[tuple[Image, Image, tuple[float, float, float, float, float]]]:
+    """Return texture, coverage and (x, y at half time, velocity x, y in px/s, turn in rad/s) of each, last in front."""
+    motions = [
+        (120.0, 90.0, 240.0, 60.0, 0.5),
+        (230.0, 150.0, -360.0, 90.0, -0.4),
+        (170.0, 190.0, 150.0, -330.0, 1.0),
+        (180.0, 110.0, 570.0, 180.0, 0.0),
+        (90.0, 180.0, -120.0, 0.0, -1.5),
+        (250.0, 70.0, -480.0, 120.0, 0.7),
+    ]
+    objects = []
+    for number, motion in enumerate(motions):
+        radius = int(rng.integers(24, 44))
+        side = (2 * radius + 8) * samples
+        pattern = cv2.resize(texture(side // samples, side // samples, rng, rng.uniform(40, 160), 0.4), (side, side))
+        cover = np.zeros((side, side), np.float32)
+        if number % 2:
+            cv2.circle(cover, (side // 2, side // 2), radius * samples, 1.0, -1)
+        else:
+            edge = radius * samples
+            cv2.rectangle(
+                cover,
+                (side // 2 - edge, side // 2 - edge * 2 // 3),
+                (side // 2 + edge, side // 2 + edge * 2 // 3),
+                1.0,
+                -1,
+            )
+        objects.append((np.asarray(np.clip(pattern, 0, 255), np.float32), cover, motion))
+    return objects
+
+
+def layers_scene(times_s: NDArray[np.float64], seed: int, camera: Camera) -> Iterator[Image]:
+    """Yield images of six textured objects at 120 to 600 px/s that cover each other, on a background at 45 px/s."""
+    rng, samples = np.random.default_rng(seed), camera.samples
+    background = texture(SCENE.height + 40, SCENE.width + 40, rng, 90, 0.4)
+    canvas = np.clip(cv2.resize(background, None, fx=samples, fy=samples), 0, 255)
+    objects = _objects(rng, samples)
+    for t in times_s - DURATION_S / 2:
+        map_ = _turned(
+            SCENE.width / 2 + 45 * t, SCENE.height / 2, 0, (canvas.shape[1] / 2, canvas.shape[0] / 2), samples
+        )
+        picture = cv2.warpAffine(canvas, map_, camera.fine_size)
+        for pattern, cover, (x, y, vx, vy, turn) in objects:
+            map_ = _turned(x + vx * t, y + vy * t, turn * t, (pattern.shape[1] / 2, pattern.shape[0] / 2), samples)
+            # only the rectangle that the object can reach: six full-size warps a frame would take minutes
+            left, top = (
+                int(v) for v in np.floor(map_[:, :2] @ (pattern.shape[1] / 2, pattern.shape[0] / 2) + map_[:, 2])
+            )
+            reach = int(pattern.shape[0] * 0.75)
+            x0, y0 = max(0, left - reach), max(0, top - reach)
+            x1, y1 = min(camera.fine_size[0], left + reach), min(camera.fine_size[1], top + reach)
+            if x1 <= x0 or y1 <= y0:
+                continue
+            map_[:, 2] -= x0, y0
+            size = x1 - x0, y1 - y0
+            share = cv2.warpAffine(cover, map_, size)
+            region = picture[y0:y1, x0:x1]
+            front = cv2.warpAffine(pattern, map_, size, borderMode=cv2.BORDER_REFLECT_101)
+            region += share * (front - region)
+        yield camera.pixels(picture)
+
+
+def cut_scene(times_s: NDArray[np.float64], seed: int, camera: Camera) -> Iterator[Image]:
+    """Yield images of the plane for 0.115 s, then of another one: a cut inside a frame interval of 60 and of 30 fps."""
+    before = times_s < 0.115
+    yield from rigid_scene(times_s[before], seed, camera)
+    yield from rigid_scene(times_s[~before], seed + 6, camera)
+
+
+Scene = Callable[[NDArray[np.float64], int, Camera], Iterator[Image]]
+SCENES: dict[str, tuple[Scene, int]] = {
+    "rigid": (rigid_scene, 1),
+    "layers": (layers_scene, 2),
+    "cut": (cut_scene, 1),
+}
+"""Each scene and its seed."""
+
+
+def _sorted_keys(events: Events, horizon_us: int) -> NDArray[np.int64]:
+    """Return one number per event, ordered by pixel and polarity, then time; those of two pixels are far apart."""
+    pixel = (events.y.astype(np.int64) * events.sensor.width + events.x) * 2 + events.p
+    return np.sort(pixel * horizon_us + events.t)
+
+
+def nearest_us(events: Events, others: Events, limit_us: int) -> NDArray[np.int64]:
+    """Return the time to the nearest of `others` at the same pixel and polarity; limit_us + 1 if none is nearer."""
+    horizon_us = int(max(events.t[-1], others.t[-1])) + 2 * limit_us + 2
+    a, b = _sorted_keys(events, horizon_us), _sorted_keys(others, horizon_us)
+    after = np.searchsorted(b, a)
+    distance = np.minimum(np.abs(a - b[np.maximum(after - 1, 0)]), np.abs(b[np.minimum(after, b.size - 1)] - a))
+    return np.asarray(np.minimum(distance, limit_us + 1), np.int64)
+
+
+def events_of(frames: Iterable[Frame], upsample: Factor = "off") -> Events:
+    parts = list(simulate(frames, SimulatorConfig(pos_thres=0.2, neg_thres=0.2), upsample=upsample))
+    return concatenate(parts, parts[0].sensor)
+
+
+def _timed(frames: list[Frame], factor: Factor) -> tuple[Events, float]:
+    """Return the events and the CPU time per pair of frames in milliseconds."""
+    began = time.process_time()
+    events = events_of(frames, factor)
+    return events, (time.process_time() - began) * 1e3 / (len(frames) - 1)
+
+
+def measure(
+    scene: str, images: Iterable[tuple[int, Image]], transfer: str, rates: list[int], factors: list[Factor]
+) -> Iterator[Row]:
+    """Yield the rows of one scene: linear crossing and each factor, at every source frame rate."""
+    sources: dict[int, list[Frame]] = {fps: [] for fps in rates}
+
+    def truth_frames() -> Iterator[Frame]:
+        for number, image in images:
+            t_us = round(number * 1e6 / TRUTH_FPS)
+            for fps in rates:
+                if number % (TRUTH_FPS // fps) == 0:
+                    sources[fps].append(Frame(t_us, np.rint(image).astype(np.uint8), transfer))
+            yield Frame(t_us, np.asarray(image / 255, np.float32), transfer)
+
+    truth = events_of(truth_frames())
+    for fps in rates:
+        frames, interval_us = sources[fps], round(1e6 / fps)
+        for factor in ("off", *factors):
+            _timed(frames[:2], factor)  # compiles
+            ours, cpu_ms = _timed(frames, factor)
+            distance = nearest_us(truth, ours, interval_us)
+            found = distance[distance <= interval_us] / 1e3
+            yield Row(
+                scene,
+                transfer,
+                fps,
+                "linear" if factor == "off" else str(factor),
+                float(np.median(found)),
+                float(np.percentile(found, 90)),
+                1 - found.size / distance.size,
+                float(np.mean(nearest_us(ours, truth, interval_us) > interval_us)),
+                len(ours),
+                cpu_ms,
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scene", nargs="+", choices=sorted(SCENES), default=list(SCENES))
+    parser.add_argument("--transfer", nargs="+", choices=("linear", "srgb"), default=["linear", "srgb"])
+    parser.add_argument("--fps", nargs="+", type=int, default=[300, 60, 30], help=f"divisors of {TRUTH_FPS}")
+    parser.add_argument("--factor", nargs="+", default=["auto", "10"], help="`auto`, or steps per pair of frames")
+    parser.add_argument("--seed", type=int, help="of the scenes; 1 of rigid and cut, 2 of layers where none is given")
+    parser.add_argument("--scale", type=int, default=1, help="pixels of the camera per pixel of 346 x 260")
+    parser.add_argument("--json", type=Path, help="also write the rows here, an object per line")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    factors: list[Factor] = [f if f == "auto" else int(f) for f in arguments.factor]
+    times_s = np.arange(round(DURATION_S * TRUTH_FPS) + 1) / TRUTH_FPS
+    print(HEADER)
+    rows = []
+    for scene in arguments.scene:
+        render, own_seed = SCENES[scene]
+        seed = own_seed if arguments.seed is None else arguments.seed
+        images = list(enumerate(render(times_s, seed, Camera(arguments.scale))))
+        for transfer in arguments.transfer:
+            for row in measure(scene, images, transfer, arguments.fps, factors):
+                print(row.line(), flush=True)
+                rows.append(row)
+    if arguments.json:
+        arguments.json.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

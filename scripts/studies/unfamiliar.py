@@ -1,0 +1,132 @@
+"""Compare scores of how unlike training a recording is: `python scripts/studies/unfamiliar.py RUN` of a training.
+
+The test recordings of the run are changed so that they show nothing that the network was trained on. A score is good if
+it is larger for these than for the unchanged ones: the table has the area under the ROC curve, 50 % being chance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.covariance import LedoitWolf
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from dvspipe.checkpoint import energies
+from dvspipe.encoding import encode_events
+from dvspipe.formats import read
+from dvspipe.inference import Classifier
+from dvspipe.results import RunFolder
+
+SEED = 0
+
+
+def read_windows(classifier: Classifier, files: Sequence[Path]) -> Tensor:
+    """Return the first window of each recording, [T, N, C, H, W]."""
+    bins = classifier.config.bins
+    return torch.from_numpy(np.stack([encode_events(read(file), bins) for file in files], axis=1))
+
+
+def move_blocks(spikes: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return pictures whose 4 x 4 blocks have changed places."""
+    T, N, C, H, W = spikes.shape
+    blocks = spikes.reshape(T, N, C, 4, H // 4, 4, W // 4).transpose(4, 5).flatten(3, 4)
+    moved = blocks[:, :, :, torch.from_numpy(rng.permutation(16))]
+    return moved.unflatten(3, (4, 4)).transpose(4, 5).reshape(spikes.shape)
+
+
+def add_another(spikes: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return each recording with another one on top of it, as if two people stood in the same place."""
+    other = spikes[:, torch.from_numpy(rng.permutation(spikes.shape[1]))]
+    return (spikes.int() + other.int()).clamp(max=255).to(spikes.dtype)
+
+
+def draw_noise(spikes: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return noise alone, from a few events to one per pixel and step."""
+    rates = np.exp(rng.uniform(-6, 0, (1, spikes.shape[1], 1, 1, 1)))
+    return torch.from_numpy(rng.poisson(rates, tuple(spikes.shape)).astype(np.uint8))
+
+
+CHANGES: dict[str, Callable[[Tensor, np.random.Generator], Tensor]] = {
+    "steps in random order": lambda spikes, rng: spikes[torch.from_numpy(rng.permutation(len(spikes)))],
+    "blocks of the picture exchanged": move_blocks,
+    "two people in one place": add_another,
+    "upside down": lambda spikes, _: spikes.flip(3),
+    "a quarter turn": lambda spikes, _: spikes.transpose(3, 4),
+    "noise alone": draw_noise,
+}
+
+
+def look(classifier: Classifier, spikes: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return logits [N, K], and what the last linear layer sees, averaged over the steps, [N, F]."""
+    seen: list[Tensor] = []
+    hook = classifier.network.linear.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].mean(0)))
+    try:
+        with torch.no_grad():
+            logits = [classifier.network(part)[0].mean(0) for part in spikes.split(64, dim=1)]
+    finally:
+        hook.remove()
+    return torch.cat(logits).double().numpy(), torch.cat(seen).double().numpy()
+
+
+class Distance:
+    """The Mahalanobis distance of features to the nearest class (Lee et al. 2018, "A simple unified framework").
+
+    Args:
+        features: Of training recordings, [N, F].
+        labels: Their classes, [N].
+    """
+
+    def __init__(self, features: NDArray[np.float64], labels: NDArray[np.int64]) -> None:
+        self.means = np.stack([features[labels == label].mean(axis=0) for label in range(labels.max() + 1)])
+        self.precision = LedoitWolf().fit(features - self.means[labels]).precision_
+
+    def to(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the squared distance [M] of features [M, F]."""
+        away = features[:, None] - self.means
+        return np.asarray(np.einsum("nkf,fg,nkg->nk", away, self.precision, away, optimize=True).min(axis=1))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--recordings", type=int, default=600, help="of each part, at most")
+    given = parser.parse_args()
+    folder = RunFolder(given.run)
+    classifier, split = Classifier.load(folder.best), json.loads(folder.split.read_text())
+    rng = np.random.default_rng(SEED)
+    chosen = {
+        part: [Path(file) for file in rng.permutation(split[part])[: given.recordings]] for part in ("train", "test")
+    }
+    labels = np.array([classifier.config.classes.index(file.parent.name) for file in chosen["train"]])
+    distance = Distance(look(classifier, read_windows(classifier, chosen["train"]))[1], labels)
+
+    def scores(spikes: Tensor) -> dict[str, NDArray[np.float64]]:
+        logits, features = look(classifier, spikes)
+        energy = -energies(logits)
+        return {
+            "energy": energy,
+            "distance of features": distance.to(features),
+            "1 - probability": 1 - np.exp(logits.max(axis=1) + energy),
+        }
+
+    known = read_windows(classifier, chosen["test"])
+    usual = scores(known)
+    print(f"| {len(chosen['test'])} recordings | {' | '.join(usual)} |\n|---|{'---|' * len(usual)}")
+    areas = []
+    for name, change in CHANGES.items():
+        unusual = scores(change(known, rng))
+        truth = np.repeat([0, 1], known.shape[1])
+        areas.append([roc_auc_score(truth, np.concatenate([usual[each], unusual[each]])) for each in usual])
+        print(f"| {name} | {' | '.join(f'{area:.1%}' for area in areas[-1])} |", flush=True)
+    print(f"| mean | {' | '.join(f'{area:.1%}' for area in np.mean(areas, axis=0))} |")
+
+
+if __name__ == "__main__":
+    main()
