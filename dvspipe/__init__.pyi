@@ -23,10 +23,13 @@ from .inference import Classifier as Classifier
 from .inference import ClassifyOptions as ClassifyOptions
 from .inference import InferConfig as InferConfig
 from .inference import adapt as adapt
+from .inference import adapt_readout as adapt_readout
 from .inference import classify_many as classify_many
 from .inference import plan_tasks as plan_tasks
 from .parallel import Processes as Processes
 from .parallel import Shard as Shard
+from .report.notebook import animate as animate
+from .report.notebook import plot as plot
 from .report.progress import ProgressBar as ProgressBar
 from .simulator import EventSimulator as EventSimulator
 from .simulator import SimulatorConfig as SimulatorConfig

@@ -8,20 +8,14 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .display import Shown
 from .errors import EventError
-
-if TYPE_CHECKING:
-    from .report.config import PreviewSettings
-    from .report.notebook import Animation, Figure
-    from .report.plots import PlotKind
 
 MAX_SIDE_PX = 32767  # x and y are int16
 EARLIEST_US, LATEST_US = -(2**63), 2**63 - 1
@@ -140,7 +134,7 @@ class Region:
         return f"{self.size}{self.left:+d}{self.top:+d}"
 
 
-class Events(Shown):
+class Events:
     """Events of one sensor, sorted by time; checked at construction, then read-only.
 
     Args:
@@ -310,44 +304,6 @@ class Events(Shown):
     def shift_time(self, offset_us: int) -> Events:
         """Return the events with `offset_us` added to every time."""
         return Events.from_checked(self.t + offset_us, self.x.view(), self.y.view(), self.p.view(), self.sensor)
-
-    def plot(self, kind: PlotKind = "xyt") -> Figure:
-        """Return a chart of the events as a matplotlib figure, which a notebook shows.
-
-        Args:
-            kind: `xyt`: each event in space and time. `raster`: each event at its time and the number of its pixel.
-                `rate`: events per second. If there are too many events to draw, every n-th is drawn.
-
-        Raises:
-            ConfigError: The kind is unknown.
-
-        Example:
-            >>> events = Events([0, 5], [3, 4], [1, 1], [True, False], sensor=(12, 7))
-            >>> events.plot("rate").savefig("rate.png")  # doctest: +SKIP
-        """
-        from .report.notebook import plot_events
-
-        return plot_events(self, kind)
-
-    def animate(self, settings: PreviewSettings | Mapping[str, object] | None = None) -> Animation:
-        """Return the events as a video, which a notebook plays.
-
-        Args:
-            settings: How to show them, as `dvspipe.report.PreviewSettings` or as plain keys and values. None: in real
-                time, or more slowly or quickly so that the video lasts between 2 and 20 s.
-
-        Raises:
-            ConfigError: A setting is unknown or wrong.
-
-        Example:
-            >>> events = Events([0, 900], [3, 4], [1, 1], [True, False], sensor=(12, 7))
-            >>> video = events.animate({"window_us": 1000, "speed": 0.01})
-            >>> video._repr_html_()[:6], len(video.data) > 1000  # VP8 in WebM
-            ('<video', True)
-        """
-        from .report.notebook import animate_events
-
-        return animate_events(self, settings)
 
     def crop(self, left: int, top: int, sensor: SensorSize) -> Events:
         """Return the events in a rectangle of the size `sensor` whose upper left corner (left, top) becomes the origin.

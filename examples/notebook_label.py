@@ -19,8 +19,8 @@ prediction = classifier.predict(events)
 prediction  # noqa: B018
 
 # %% As pictures, which you can change and save as any figure of matplotlib
-prediction.plot().savefig("timeline.png")
-events.plot("rate").savefig("rate.png")
+dvspipe.plot(prediction).savefig("timeline.png")
+dvspipe.plot(events, "rate").savefig("rate.png")
 
 # %% What the notebook shows, as a page
 Path("label.html").write_text(f"<!doctype html>{events._repr_html_()}{prediction._repr_html_()}", encoding="utf-8")

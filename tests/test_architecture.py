@@ -7,7 +7,6 @@ import functools
 import re
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from dvspipe.cli.screen import as_option
 ORDER = [
     "numba_cache",
     "interrupts",
-    "display",
     "errors",
     "config",
     "files",
@@ -151,20 +149,6 @@ def imported(path: Path, nodes: Iterable[ast.AST]) -> list[str]:
     return found
 
 
-SHOWING = ("_repr_html_", "plot", "animate")
-"""Methods that show a value: they may use `report`, which is after the value, when they are called."""
-
-
-def imports_to_show(path: Path) -> list[str]:
-    """Imports of `report` in methods that show a value, and for the types of what they return."""
-    found = []
-    for node in nodes_of(path):
-        shows = isinstance(node, ast.FunctionDef) and node.name in SHOWING
-        if shows or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
-            found += [name for name in imported(path, ast.walk(node)) if name.startswith("dvspipe.report")]
-    return found
-
-
 def test_every_module_has_its_place() -> None:
     assert {module_of(path) for path in sources()} == set(ORDER)
 
@@ -172,7 +156,7 @@ def test_every_module_has_its_place() -> None:
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_module_imports_only_from_modules_before_it(path: Path) -> None:
     own = ORDER.index(module_of(path))
-    for name in (Counter(imports(path)) - Counter(imports_to_show(path))).elements():
+    for name in imports(path):
         parts = name.split(".")
         if parts[0] == "dvspipe" and len(parts) > 1 and parts[1] != module_of(path):
             assert ORDER.index(parts[1]) < own, f"{path.name} imports {name}"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from torch import nn
 
 from ..checkpoint import Checkpoint, ClassifierConfig, digest_of, pin_checkpoint, read_checkpoint, upload_checkpoint
 from ..config import as_settings, build, find_differences, show_value
-from ..display import Shown
 from ..encoding import BinConfig
 from ..errors import ConfigError, DataError, EventError, Remedy, count_noun
 from ..events import Events, SensorSize, SensorSizeLike
@@ -38,10 +37,6 @@ from .windows import Step, Window, encode_complete, encode_steps, find_start, sl
 
 log = logging.getLogger(__name__)
 
-if TYPE_CHECKING:
-    from ..report.notebook import Figure
-    from .readout import ReadoutAdaptation
-
 MIN_PART = 0.5  # of a window that a recording must have for the window to count
 MAX_WINDOWS = 16  # that are classified together
 MAX_BYTES = 12 << 20  # of the outputs of the first layer at a time
@@ -51,7 +46,7 @@ OnWindows = Callable[[Sequence[Window], NDArray[np.float32]], object]
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction(Shown):
+class Prediction:
     """The prediction for a recording.
 
     Args:
@@ -102,20 +97,8 @@ class Prediction(Shown):
         """Number of predictions over time."""
         return len(self.timeline)
 
-    def plot(self) -> Figure:
-        """Return probabilities, segments and event rate over time as a matplotlib figure, which a notebook shows.
 
-        Example:
-            >>> from dvspipe.synthesis import record_gesture
-            >>> clip = record_gesture(1, person=0, clip=0, seed=0)
-            >>> Classifier.load("gesture-synthetic").predict(clip).plot().savefig("timeline.png")  # doctest: +SKIP
-        """
-        from ..report.notebook import plot_prediction
-
-        return plot_prediction(self)
-
-
-class Classifier(Shown):
+class Classifier:
     """A trained network that classifies recordings.
 
     Args:
@@ -248,50 +231,6 @@ class Classifier(Shown):
             True
         """
         return self.classify(self.open(recording, config, sensor=sensor, hints=hints), config, progress)
-
-    def adapt_readout(
-        self,
-        recordings: Sequence[str | Path | Events],
-        labels: Sequence[str | int],
-        config: InferConfig | Mapping[str, object] = InferConfig(),
-        *,
-        sensor: SensorSizeLike | None = None,
-        hints: Hints = NO_HINTS,
-        progress: Progress | None = None,
-    ) -> ReadoutAdaptation:
-        """Return a classifier adapted to one user, by a few labelled recordings of any length; this one stays as it is.
-
-        Only the last linear layer changes, by ridge regression towards its present weights (see
-        `learning.fit_readout`), which takes seconds. Windows are those of a prediction, without quiet ones.
-
-        Args:
-            recordings: Files, videos, or events in memory.
-            labels: The class that each of them shows, by its name or number. Classes may be missing.
-            config: Windows, and how recordings fit the network's sensor, as they will be classified; `stateful` changes
-                nothing here.
-            sensor: The sensor of recordings that do not name it.
-            hints: What else they do not say.
-            progress: Called with the number of recordings done and in all.
-
-        Raises:
-            ConfigError: The readout of the network spikes, or the configuration does not fit the network.
-            DataError: There are no recordings, a label is unknown, or a recording has no window.
-            FileError: A recording is missing or corrupted.
-
-        Example:
-            >>> from pathlib import Path
-            >>> from dvspipe.synthesis import record_gesture
-            >>> classifier = Classifier.load("gesture-synthetic")
-            >>> clips = [record_gesture(label, person=0, clip=0, seed=0) for label in (0, 1)]  # doctest: +SKIP
-            >>> adaptation = classifier.adapt_readout(clips, ["hand_clapping", 1])  # doctest: +SKIP
-            >>> adaptation.classifier.predict(clips[0]).class_name  # doctest: +SKIP
-            'hand_clapping'
-            >>> adaptation.save(Path("mine.safetensors"))  # doctest: +SKIP
-        """
-        from .readout import adapt_readout  # which needs this class
-
-        given = as_settings(InferConfig, config)
-        return adapt_readout(self, recordings, labels, given, sensor=sensor, hints=hints, progress=progress)
 
     def framed(self, config: InferConfig | Mapping[str, object] = InferConfig()) -> InferConfig:
         """Return a configuration with the framing and hop of the training for each setting that is not given.
