@@ -13,7 +13,7 @@ from .numba_cache import ensure_cache
 ensure_cache(os.path.dirname(__file__))
 
 SHOWN = (
-    ("dvspipe.events", "Events"),
+    ("dvspipe.events.events", "Events"),
     ("dvspipe.datasets.samples", "DataSet"),
     ("dvspipe.results.training", "TrainingRun"),
     ("dvspipe.inference.classifier", "Classifier"),

@@ -1,11 +1,3 @@
-from .cluster import Ray as Ray
-from .conversion import ConversionTask as ConversionTask
-from .conversion import ConvertConfig as ConvertConfig
-from .conversion import RecordingConfig as RecordingConfig
-from .conversion import convert_many as convert_many
-from .conversion import convert_video as convert_video
-from .conversion import events_from_video as events_from_video
-from .conversion import plan_conversions as plan_conversions
 from .encoding import BinConfig as BinConfig
 from .encoding import encode_events as encode_events
 from .encoding import encode_stream as encode_stream
@@ -17,8 +9,6 @@ from .formats import describe as describe
 from .formats import iterate as iterate
 from .formats import read as read
 from .formats import write as write
-from .frames import Frame as Frame
-from .frames import frames_from_arrays as frames_from_arrays
 from .inference import Classifier as Classifier
 from .inference import ClassifyOptions as ClassifyOptions
 from .inference import InferConfig as InferConfig
@@ -28,6 +18,14 @@ from .inference import classify_many as classify_many
 from .inference import plan_tasks as plan_tasks
 from .parallel import Processes as Processes
 from .parallel import Shard as Shard
+from .parallel.cluster import Ray as Ray
+from .recordings.conversion import ConversionTask as ConversionTask
+from .recordings.conversion import ConvertConfig as ConvertConfig
+from .recordings.conversion import RecordingConfig as RecordingConfig
+from .recordings.conversion import convert_many as convert_many
+from .recordings.conversion import convert_video as convert_video
+from .recordings.conversion import events_from_video as events_from_video
+from .recordings.conversion import plan_conversions as plan_conversions
 from .report.notebook import animate as animate
 from .report.notebook import plot as plot
 from .report.progress import ProgressBar as ProgressBar
@@ -37,5 +35,7 @@ from .simulator import simulate as simulate
 from .training import TrainConfig as TrainConfig
 from .training import choose_settings as choose_settings
 from .training import train as train
-from .video import VideoSettings as VideoSettings
-from .video import open_video as open_video
+from .video.files import VideoSettings as VideoSettings
+from .video.files import open_video as open_video
+from .video.frames import Frame as Frame
+from .video.frames import frames_from_arrays as frames_from_arrays

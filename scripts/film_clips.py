@@ -18,7 +18,7 @@ import numpy as np
 from dvspipe.errors import DvspipeError
 from dvspipe.events import Events, concatenate
 from dvspipe.formats import write
-from dvspipe.sources import FramingConfig, open_source
+from dvspipe.framing import FramingConfig, open_source
 from dvspipe.synthesis import GESTURE_SENSOR, GESTURES
 from dvspipe.synthesis.gestures import CLIP_US, OTHER
 

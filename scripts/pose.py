@@ -37,7 +37,7 @@ from dvspipe.synthesis.people import LEFT, RIGHT, draw_person
 from dvspipe.synthesis.rendering import render
 from dvspipe.synthesis.scenes import LIGHTS, draw_far_camera, draw_scene
 from dvspipe.synthesis.webcam import draw_webcam, film
-from dvspipe.video import VIDEO_SUFFIXES
+from dvspipe.video.files import VIDEO_SUFFIXES
 
 Floats = NDArray[np.float64]
 TRUE_JOINTS = ("shoulder", "elbow", "wrist")

@@ -25,10 +25,10 @@ import yaml
 
 import dvspipe
 from dvspipe import ConvertConfig, InferConfig, TrainConfig
-from dvspipe.checkpoint import shipped_checkpoints
+from dvspipe.checkpoints.checkpoint import shipped_checkpoints
+from dvspipe.checkpoints.model_card import write_shipped_card
 from dvspipe.cli.app import app
 from dvspipe.config import Settings
-from dvspipe.inference.model_card import write_shipped_card
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -26,11 +26,11 @@ from typer.testing import CliRunner
 from dvspipe.errors import ConfigError, DvspipeError, FileError, Remedy
 from dvspipe.events import Events, SensorSize, merge
 from dvspipe.formats import describe, read, write
-from dvspipe.frames import frames_from_arrays
 from dvspipe.parallel import Progress, ignore_progress
 from dvspipe.report import PreviewMode
 from dvspipe.results import WrongPrediction
-from dvspipe.video import write_video
+from dvspipe.video.files import write_video
+from dvspipe.video.frames import frames_from_arrays
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
 
@@ -670,6 +670,6 @@ def test_a_wrong_recording_is_found_where_its_run_was_trained(space: Workspace, 
 
 
 def test_the_shipped_classifiers_are_offered() -> None:
-    from dvspipe.checkpoint import shipped_checkpoints
+    from dvspipe.checkpoints.checkpoint import shipped_checkpoints
 
     assert list(SHIPPED) == shipped_checkpoints()

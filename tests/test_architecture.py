@@ -18,42 +18,29 @@ from dvspipe.cli.screen import as_option
 
 ORDER = [
     "numba_cache",
-    "interrupts",
     "errors",
     "config",
     "files",
     "labels",
     "parallel",
-    "cluster",
     "results",
     "events",
-    "correlation",
-    "frames",
-    "opencv",
-    "ffmpeg",
-    "filters",
     "video",
     "simulator",
     "formats",
-    "checking",
-    "conversion",
-    "comparison",
+    "recordings",
     "pose",
-    "sources",
+    "framing",
     "synthesis",
     "encoding",
     "datasets",
     "networks",
     "learning",
-    "hub",
-    "checkpoint",
+    "checkpoints",
     "training",
     "inference",
     "report",
-    "export",
     "torch",
-    "demo",
-    "warmup",
     "app",
     "cli",
 ]
@@ -72,45 +59,44 @@ ONLY_HOMES = {
     "IPython": {"report"},
     "PIL": {"report"},
     "apsw": {"formats"},
-    "cv2": {"opencv"},
+    "cv2": {"video"},
     "faery": {"formats", "video"},
     "filelock": {"files"},
     "gradio": {"app"},
     "h5py": {"formats"},
     "hdf5plugin": {"formats"},
-    "huggingface_hub": {"hub"},
+    "huggingface_hub": {"checkpoints"},
     "isal": {"datasets", "formats"},
     "jinja2": {"report"},
     "matplotlib": {"report"},
-    "nir": {"export"},
+    "nir": {"checkpoints"},
     "norse": {"networks"},
     "numba": {
-        "checking",
-        "comparison",
         "encoding",
-        "filters",
+        "events",
         "formats",
+        "framing",
         "learning",
         "networks",
         "numba_cache",
+        "recordings",
         "simulator",
-        "sources",
         "synthesis",
     },
-    "onnx": {"export"},
-    "onnxruntime": {"export"},
-    "onnxscript": {"export"},
+    "onnx": {"checkpoints"},
+    "onnxruntime": {"checkpoints"},
+    "onnxscript": {"checkpoints"},
     "plotly": {"app"},
-    "ray": {"cluster"},
+    "ray": {"parallel"},
     "rerun": {"report"},
     "rich": {"cli"},
     "rosbags": {"formats"},
-    "safetensors": {"checkpoint", "training"},
-    "scipy": {"results", "comparison", "simulator", "training"},
+    "safetensors": {"checkpoints", "training"},
+    "scipy": {"results", "recordings", "simulator", "training"},
     "sklearn": {"report", "training"},
     "starlette": {"app"},
     "tonic": {"datasets"},
-    "torch": {"networks", "learning", "checkpoint", "training", "inference", "export", "torch"},
+    "torch": {"networks", "learning", "checkpoints", "training", "inference", "torch"},
     "triton": {"networks"},
     "typer": {"cli"},
 }
@@ -173,14 +159,16 @@ def test_event_files_need_no_opencv(tmp_path: Path) -> None:
     code = f"""
 import sys
 sys.modules["cv2"] = None  # import cv2 raises ImportError
-import dvspipe.checking, dvspipe.filters, dvspipe.formats
+import dvspipe.formats
 from dvspipe import Events, SensorSize, read, write
+from dvspipe.events.filters import FilterConfig, filter_stream
+from dvspipe.recordings.checking import check_recording
 events = Events(t=[0, 5, 9], x=[3, 4, 11], y=[1, 1, 6], p=[True, False, True], sensor=SensorSize(width=12, height=7))
 path = {str(tmp_path / "clip.h5")!r}
 write(path, events)
 assert read(path) == events
-assert not dvspipe.checking.check_recording(path).findings
-assert len(list(dvspipe.filters.filter_stream([events], dvspipe.filters.FilterConfig(refractory_us=2)))[0]) == 3
+assert not check_recording(path).findings
+assert len(list(filter_stream([events], FilterConfig(refractory_us=2)))[0]) == 3
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 

@@ -466,10 +466,10 @@ def test_synthetic_digits_may_be_tested_on_real_ones_of_other_images(tmp_path: P
 
 
 def test_videos_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dvspipe.conversion import ConvertConfig, events_from_video
     from dvspipe.datasets import folders
-    from dvspipe.frames import frames_from_arrays
-    from dvspipe.video import write_video
+    from dvspipe.recordings.conversion import ConvertConfig, events_from_video
+    from dvspipe.video.files import write_video
+    from dvspipe.video.frames import frames_from_arrays
 
     rng = np.random.default_rng(0)
     for name in "ab":

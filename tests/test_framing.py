@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 
 from dvspipe.errors import EventError
 from dvspipe.events import Events, Region, SensorSize, concatenate
-from dvspipe.frames import Frame
+from dvspipe.framing import frame_events
+from dvspipe.framing.fitting import fit_stream
+from dvspipe.framing.framing import Framing, Track, find_framing, follow_stream, plan_following
+from dvspipe.framing.opening import open_source
 from dvspipe.inference import InferConfig
 from dvspipe.report.config import PreviewSettings
 from dvspipe.report.painter import BAR, Box, Caption, EventPainter
-from dvspipe.sources import frame_events
-from dvspipe.sources.fitting import fit_stream
-from dvspipe.sources.framing import Framing, Track, find_framing, follow_stream, plan_following
-from dvspipe.sources.source import open_source
 from dvspipe.synthesis import record_gesture
-from dvspipe.video import write_video
+from dvspipe.video.files import write_video
+from dvspipe.video.frames import Frame
 
 LARGE = SensorSize(width=240, height=180)
 TARGET = SensorSize(width=32, height=24)

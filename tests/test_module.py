@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 import dvspipe.learning
-from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
+from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
+from dvspipe.checkpoints.export import export
 from dvspipe.cli.app import app
 from dvspipe.cli.screen import describe_error
 from dvspipe.config import build
 from dvspipe.encoding import BinConfig
 from dvspipe.errors import CheckpointError, ConfigError
-from dvspipe.export import export
 from dvspipe.formats import write
 from dvspipe.inference import Classifier, ClassifyOptions, adapt, adapt_readout, classify_many, plan_tasks
 from dvspipe.learning import backpropagate, backpropagate_segments

@@ -14,8 +14,8 @@ from dvspipe.datasets.pieces import MAX_SEPARATE_PAIRS, find_pieces, find_same_n
 from dvspipe.datasets.samples import Sample
 from dvspipe.events import Events
 from dvspipe.formats import NO_HINTS, write
-from dvspipe.frames import frames_from_arrays
-from dvspipe.video import read_video_ends, write_video
+from dvspipe.video.files import read_video_ends, write_video
+from dvspipe.video.frames import frames_from_arrays
 
 PIECE, PIECES = 12, 4  # frames, files
 

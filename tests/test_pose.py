@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 from dvspipe.cli.app import app
 from dvspipe.errors import DataError, FileError, FormatError, TruncatedVideoError, VideoError
 from dvspipe.events import SensorSize
-from dvspipe.frames import Frame
 from dvspipe.pose import (
     JOINTS,
     Gap,
@@ -42,7 +41,8 @@ from dvspipe.synthesis.people import LEFT, RIGHT, WRIST, Pose, draw_person
 from dvspipe.synthesis.posing import pose
 from dvspipe.synthesis.rendering import render
 from dvspipe.synthesis.scenes import Camera, Scene, draw_scene, to_srgb
-from dvspipe.video import write_video
+from dvspipe.video.files import write_video
+from dvspipe.video.frames import Frame
 
 SIZE = SensorSize(width=320, height=240)
 CAMERA = Camera(scale_px=140.0, distance_m=2.5, x_px=150.0, y_px=90.0, yaw=0.1, pitch=0.0)

@@ -12,7 +12,7 @@ from conftest import BAR_CLASSES, moving_bar, write_bars
 from test_cli import dvspipe
 from torch import Tensor, nn
 
-from dvspipe.checkpoint import read_checkpoint
+from dvspipe.checkpoints.checkpoint import read_checkpoint
 from dvspipe.config import SettingsTree, build, merge_settings
 from dvspipe.errors import ConfigError, DataError
 from dvspipe.events import Events, SensorSize

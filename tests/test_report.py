@@ -24,7 +24,6 @@ from pydantic import ValidationError
 
 from dvspipe.errors import ConfigError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
-from dvspipe.frames import Frame
 from dvspipe.report import (
     EventSource,
     PlotKind,
@@ -77,7 +76,8 @@ from dvspipe.results import (
     write_rows,
 )
 from dvspipe.results.inference import describe_look
-from dvspipe.video import write_video
+from dvspipe.video.files import write_video
+from dvspipe.video.frames import Frame
 
 SENSOR = SensorSize(width=12, height=7)
 SCALE = 27  # the smallest integer factor that makes 12 pixels at least 320

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from conftest import SENSOR, random_events
 
-from dvspipe.conversion import convert_recording, is_video, plan_conversions
 from dvspipe.errors import CorruptionError, DvspipeError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import Hints, recordings
 from dvspipe.formats.evt import read_header
 from dvspipe.formats.rosbag import ROSBAG, is_ros2_folder
 from dvspipe.formats.source import Columns
+from dvspipe.recordings.conversion import convert_recording, is_video, plan_conversions
 
 pytest.importorskip("rosbags", reason="the extra ros is not installed")
 from rosbags import rosbag1, rosbag2

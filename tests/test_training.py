@@ -20,7 +20,7 @@ import yaml
 from conftest import moving_bar, random_events, write_bar_parts
 from torch import nn
 
-from dvspipe.checkpoint import ClassifierConfig, energies, load_checkpoint, save_checkpoint
+from dvspipe.checkpoints.checkpoint import ClassifierConfig, energies, load_checkpoint, save_checkpoint
 from dvspipe.cli import training as commands
 from dvspipe.config import build, merge_settings, read_yaml, shipped_configs
 from dvspipe.datasets import DataConfig, open_dataset

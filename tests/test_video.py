@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from dvspipe.errors import ConfigError, FileError, TruncatedVideoError, VideoError
-from dvspipe.frames import Frame, frames_from_arrays
-from dvspipe.video import VideoSettings, open_video, write_video
+from dvspipe.video.files import VideoSettings, open_video, write_video
+from dvspipe.video.frames import Frame, frames_from_arrays
 
 
 def save_images(folder: Path, count: int, width: int = 12, height: int = 7) -> None:

@@ -27,7 +27,7 @@ from dvspipe.synthesis import (
 from dvspipe.synthesis.gestures import plan_clip, pose_person
 from dvspipe.synthesis.scenes import PERSON_M, draw_far_camera
 from dvspipe.synthesis.webcam import Webcam, compress, draw_webcam, film
-from dvspipe.video import VideoSettings, open_video
+from dvspipe.video.files import VideoSettings, open_video
 
 STILL = Webcam(
     size=SensorSize(width=64, height=48), fps=25.0, exposure_s=0.01, readout_s=0.0, drift=0.0, shot=0.0, read=0.0,

@@ -11,11 +11,11 @@ from typing import Any
 
 import gradio as gr
 
-from ..comparison import compare
-from ..conversion import convert_video
 from ..errors import ConfigError
 from ..formats import read
 from ..parallel import Progress
+from ..recordings.comparison import compare
+from ..recordings.conversion import convert_video
 from ..report import PreviewColours, write_comparison_page, write_player_page
 from .shared import (
     COLOURS,

@@ -14,14 +14,14 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from ..checking import CheckReport, check_recording
 from ..config import build
-from ..conversion import convert_recording
 from ..errors import ConfigError, EventError
 from ..events import Events, Region, concatenate
-from ..filters import FilterConfig, FilterCounts, count_pixels, filter_stream, find_hot_pixels
+from ..events.filters import FilterConfig, FilterCounts, count_pixels, filter_stream, find_hot_pixels
 from ..formats import Recording, open_recording, write
 from ..parallel import Progress
+from ..recordings.checking import CheckReport, check_recording
+from ..recordings.conversion import convert_recording
 from ..report import (
     EventSource,
     PreviewColours,

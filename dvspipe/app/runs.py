@@ -98,7 +98,7 @@ def find_runs(space: Workspace, progress: Progress) -> list[FoundRun]:
 
 
 def _count_parameters(folder: RunFolder) -> int | None:
-    from ..checkpoint import read_checkpoint  # torch, which takes seconds to import
+    from ..checkpoints.checkpoint import read_checkpoint  # torch, which takes seconds to import
 
     try:
         network = read_checkpoint(folder.best).network

@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from ..config import SettingsTree, build, merge_settings
-from ..conversion import ConvertConfig, convert_recording, convert_video
 from ..errors import ConfigError
 from ..events import Events, SensorSize, concatenate
 from ..formats import describe, iterate
-from ..frames import Frame
 from ..parallel import Progress
+from ..recordings.conversion import ConvertConfig, convert_recording, convert_video
 from ..report import PlayedEvents, PreviewColours, PreviewSettings, RateCurve, write_player_page, write_preview
 from ..simulator import SimulatorConfig, simulate
 from ..simulator.config import list_presets, read_preset
-from ..video import Video, VideoSettings, open_video, open_webm
+from ..video.files import Video, VideoSettings, open_video, open_webm
+from ..video.frames import Frame
 from .shared import (
     COLOURS,
     Source,

@@ -16,10 +16,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from ..conversion import RECORDING_SUFFIXES
 from ..errors import DvspipeError, FileError, Remedy, escape_controls, shorten
 from ..parallel import Progress
-from ..video import VIDEO_SUFFIXES
+from ..recordings.conversion import RECORDING_SUFFIXES
+from ..video.files import VIDEO_SUFFIXES
 
 log = logging.getLogger(__name__)
 

@@ -20,13 +20,13 @@ from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
-from .config import Settings, build
-from .encoding import BinConfig
-from .errors import CheckpointError, ConfigError, shorten
-from .events import MAX_SIDE_PX, SensorSize
-from .files import claim_output, read_bytes, write_beside, write_text
-from .hub import SCHEME, HubModel
-from .networks import (
+from ..config import Settings, build
+from ..encoding import BinConfig
+from ..errors import CheckpointError, ConfigError, shorten
+from ..events import MAX_SIDE_PX, SensorSize
+from ..files import claim_output, read_bytes, write_beside, write_text
+from ..framing import FramingConfig
+from ..networks import (
     NO_MODULES,
     ClassMoments,
     FirstSpikeNetwork,
@@ -36,8 +36,8 @@ from .networks import (
     SpikingNetwork,
     Task,
 )
-from .results import RunFolder
-from .sources import FramingConfig
+from ..results import RunFolder
+from .hub import SCHEME, HubModel
 
 FORMAT = "dvspipe-classifier-1"
 MOMENTS = "class_moments."  # before the names of their tensors
@@ -48,7 +48,7 @@ MAX_CONFIG = 1 << 22  # characters: classes of the longest names
 MAX_TENSORS = 100_000
 MAX_MESSAGE = 1000
 HUB_WEIGHTS, HUB_CONFIG = "model.safetensors", "config.json"  # in a repository on the hub
-SHIPPED = Path(__file__).parent / "checkpoints"
+SHIPPED = Path(__file__).parent
 VERSIONED_PACKAGES = (
     "dvspipe", "torch", "norse", "tonic", "numpy", "numba", "opencv-python", "opencv-python-headless",
 )  # fmt: skip

@@ -20,11 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..errors import ConfigError, FileError, Remedy
+from ..files import claim_output, require_suffix, write_beside
+from ..networks import LIF, LeakyReadout, LinearReadout, SpikingNetwork
+from ..networks.models import Convolution, Linear, MaxPool, Residual
 from .checkpoint import ClassifierConfig, load_checkpoint, load_config, versions
-from .errors import ConfigError, FileError, Remedy
-from .files import claim_output, require_suffix, write_beside
-from .networks import LIF, LeakyReadout, LinearReadout, SpikingNetwork
-from .networks.models import Convolution, Linear, MaxPool, Residual
 
 ExportFormat = Literal["nir", "onnx"]
 SAMPLE_RATES = (0.05, 0.5)  # share of entries with an event, in each recording of the compared sample

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import yaml
 
-from ..checkpoint import FEW_CALIBRATED, SHIPPED, ClassifierConfig, find_checkpoint, load_checkpoint
-from ..config import build, read_yaml
 from ..errors import count_noun, escape_controls
-from ..results import RunFolder, ShippedRecord, TestResult, wilson_interval
-
-if TYPE_CHECKING:
-    from ..training import TrainConfig
+from ..results import ShippedRecord, TestResult, wilson_interval
+from .checkpoint import FEW_CALIBRATED, SHIPPED, ClassifierConfig, load_checkpoint
 
 TAGS = ("dvspipe", "event-camera", "dvs", "neuromorphic", "spiking-neural-network")
 TASK = "video-classification"  # the hub's name for what is closest
-SHOWN = {"seed", "bins", "network", "augment", "optimiser", "stdp"}  # settings without paths of the user's machine
 
 
 @dataclass(frozen=True)
@@ -27,32 +21,11 @@ class RunRecords:
 
     Args:
         test: The test of the chosen epoch.
-        config: The resolved configuration.
+        settings: Those that differ from the defaults, without paths of the user's machine.
     """
 
     test: TestResult
-    config: TrainConfig
-
-
-def find_records(checkpoint: str | None) -> RunRecords | ShippedRecord | None:
-    """Return the records of a shipped classifier, or of the run whose best checkpoint this is; None if it is neither.
-
-    Raises:
-        FileError: The records are not those of this version.
-        ConfigError: Neither is the configuration.
-    """
-    if checkpoint is None:
-        return None
-    path = find_checkpoint(checkpoint)
-    if path.parent == SHIPPED:
-        return ShippedRecord.read(path.with_suffix(".json"))
-    folder = RunFolder(path.resolve().parent.parent)  # of RUN/weights/best.safetensors
-    if path.resolve() != folder.best or not folder.test.is_file():
-        return None
-    from ..training import TrainConfig
-
-    config = build(TrainConfig, read_yaml(folder.config), str(folder.config))
-    return RunRecords(TestResult.read(folder.test), config)
+    settings: Mapping[str, object]
 
 
 def write_card(
@@ -72,7 +45,7 @@ def write_card(
         license: Licence of the weights as the hub names it.
 
     Example:
-        >>> from dvspipe.checkpoint import load_config
+        >>> from dvspipe.checkpoints.checkpoint import load_config
         >>> "license: mit" in write_card("user/digits", load_config("nmnist-synthetic"), None, "mit").splitlines()
         True
     """
@@ -196,8 +169,7 @@ def _describe_settings(config: ClassifierConfig, run: RunRecords | None) -> str:
         text += " Its code is not part of this repository, and runs only if you trust its package."
     if run is None:
         return text
-    changed = run.config.model_dump(mode="json", include=SHOWN, exclude_defaults=True)
-    listed = yaml.safe_dump(changed, sort_keys=False)
+    listed = yaml.safe_dump(run.settings, sort_keys=False)
     versions = ", ".join(f"{name} {version}" for name, version in run.test.versions.items())
     return f"{text} What differs from the defaults of dvspipe:\n\n```yaml\n{listed}```\n\nVersions: {versions}."
 

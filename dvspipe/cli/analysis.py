@@ -66,11 +66,11 @@ def compare(
     overwrite: Overwrite = False,
 ) -> None:
     """Compare two recordings of one scene: rates, counts, times."""
-    from ..comparison import CompareSettings
-    from ..comparison import compare as compare_events
     from ..config import build
     from ..files import claim_output
     from ..formats import open_recording
+    from ..recordings.comparison import CompareSettings
+    from ..recordings.comparison import compare as compare_events
     from ..report import check_page_name, describe_comparison, write_comparison_page
 
     if out:
@@ -229,8 +229,8 @@ def _is_without_upsampling(recording: Recording) -> bool:
 
 def _refuse_video(file: Path) -> None:
     """Refuse a video, with the command that makes a recording and its preview from it."""
-    from ..conversion import is_video
-    from ..video import camera_of
+    from ..recordings.conversion import is_video
+    from ..video.files import camera_of
 
     if file.exists() and camera_of(file) is None and is_video(file):
         command = shlex.join(["dvspipe", "convert", str(file), "-o", str(file.with_suffix(".h5")), "--preview"])

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .config import SettingsTree, build, merge_settings, read_yaml
-from .conversion import convert_video
-from .formats import SYNTHETIC_GESTURES, iterate
-from .inference import Classifier, ClassifyOptions, classify_many, plan_tasks
-from .report import draw_recording, write_answers_page, write_preview, write_training_page
-from .results import Answer, EvaluationResult, OutputFolder, TrainingRun
-from .synthesis import GESTURE_SENSOR, GESTURES, gesture_frames, record_gesture
-from .training import TrainConfig, TrainingCallback, evaluate_checkpoint, measure_step, train
-from .video import write_video
+from ..config import SettingsTree, build, merge_settings, read_yaml
+from ..formats import SYNTHETIC_GESTURES, iterate
+from ..inference import Classifier, ClassifyOptions, classify_many, plan_tasks
+from ..recordings.conversion import convert_video
+from ..report import draw_recording, write_answers_page, write_preview, write_training_page
+from ..results import Answer, EvaluationResult, OutputFolder, TrainingRun
+from ..synthesis import GESTURE_SENSOR, GESTURES, gesture_frames, record_gesture
+from ..training import TrainConfig, TrainingCallback, evaluate_checkpoint, measure_step, train
+from ..video.files import write_video
 
 Tell = Callable[[str], object]
 

@@ -185,7 +185,7 @@ def infer(
 
 def note_overrides(classifier: Classifier, config: InferConfig, sources: Sequence[Path]) -> None:
     """Say which settings of the framing differ from the training of the network, as far as they change something."""
-    from ..conversion import is_video
+    from ..recordings.conversion import is_video
 
     if not classifier.find_overrides(config):
         return
@@ -194,7 +194,7 @@ def note_overrides(classifier: Classifier, config: InferConfig, sources: Sequenc
 
 
 def _note_calibration(recordings: int | None) -> None:
-    from ..checkpoint import FEW_CALIBRATED
+    from ..checkpoints.checkpoint import FEW_CALIBRATED
 
     if recordings is not None and recordings < FEW_CALIBRATED:
         notes.print(f"Its probabilities were calibrated on only {count_noun(recordings, 'recording')} and are rough.")

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from .checking import check_recording
-from .comparison import compare
-from .config import build, read_yaml
-from .conversion import ConvertConfig, convert_video
-from .filters import FilterConfig, count_pixels, filter_events, find_hot_pixels, start_filter
-from .formats import read, write, written_suffixes
-from .frames import Frame
-from .parallel import Progress, ignore_progress
-from .simulator.config import SimulatorConfig, list_presets, read_preset
-from .video import write_video
+from ..config import build, read_yaml
+from ..events.filters import FilterConfig, count_pixels, filter_events, find_hot_pixels, start_filter
+from ..formats import read, write, written_suffixes
+from ..parallel import Progress, ignore_progress
+from ..recordings.checking import check_recording
+from ..recordings.comparison import compare
+from ..recordings.conversion import ConvertConfig, convert_video
+from ..simulator.config import SimulatorConfig, list_presets, read_preset
+from ..video.files import write_video
+from ..video.frames import Frame
 
 WIDTH, HEIGHT, FRAMES, FRAME_US = 72, 48, 12, 100_000
 TRAINED = ("gesture", "nmnist")  # configurations whose networks are trained for a step
@@ -82,8 +82,8 @@ def _examine(place: Path) -> None:
 
 
 def _classify(place: Path) -> None:
-    from .checkpoint import shipped_checkpoints
-    from .inference import Classifier
+    from ..checkpoints.checkpoint import shipped_checkpoints
+    from ..inference import Classifier
 
     for name in shipped_checkpoints():
         classifier = Classifier.load(name)
@@ -92,15 +92,15 @@ def _classify(place: Path) -> None:
 
 
 def _train(_: Path) -> None:
-    from .events import SensorSize
-    from .training import TrainConfig, measure_step
+    from ..events import SensorSize
+    from ..training import TrainConfig, measure_step
 
     for name in TRAINED:
         measure_step(build(TrainConfig, read_yaml(name), name), SensorSize(34, 34), ("a", "b"))
 
 
 def _render(place: Path) -> None:
-    from .synthesis import film_gesture, record_gesture
+    from ..synthesis import film_gesture, record_gesture
 
     record_gesture(0, person=0, clip=0, seed=0, duration_us=FRAME_US)
     film_gesture(place / "person", 0, person=0, clip=0, seed=0, duration_us=FRAME_US)

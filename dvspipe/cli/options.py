@@ -156,8 +156,8 @@ def choose_engine(context: typer.Context, jobs: int, engine: str, ray_address: s
     Raises:
         ConfigError: They contradict each other.
     """
-    from ..cluster import Ray
     from ..parallel import Processes
+    from ..parallel.cluster import Ray
 
     if engine == "ray":
         if "jobs" in given_options(context):

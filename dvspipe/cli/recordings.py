@@ -156,9 +156,9 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Find what is wrong or unusual in recordings; exit code 1 if something is wrong."""
-    from ..checking import CheckOptions, CheckSettings, check_many
     from ..config import build
-    from ..conversion import find_recordings
+    from ..recordings.checking import CheckOptions, CheckSettings, check_many
+    from ..recordings.conversion import find_recordings
 
     settings = build(CheckSettings, {"gap_us": to_us(gap)}, "check")
     options = CheckOptions(parse_sensor(sensor), parse_hints(hint), settings)
@@ -319,7 +319,7 @@ def filter_(
 ) -> None:
     """Remove noise: hot pixels, events within a refractory period, events that no neighbour supports."""
     from ..config import build
-    from ..filters import FilterConfig, FilterCounts, check_pixels, count_pixels, filter_stream, find_hot_pixels
+    from ..events.filters import FilterConfig, FilterCounts, check_pixels, count_pixels, filter_stream, find_hot_pixels
     from ..formats import open_recording
 
     if not (refractory or activity or hot_pixels):

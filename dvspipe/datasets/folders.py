@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import SettingsTree
-from ..conversion import convert_video, events_from_video, is_video
 from ..errors import DataError, DvspipeError, TruncatedVideoError, escape_controls
 from ..events import Events, SensorSize, concatenate
 from ..files import is_internal
 from ..formats import FORMATS, Hints, is_prose, is_ros2_folder, open_recording, read, write
+from ..framing import FramingConfig, find_guess, open_source
 from ..labels import SUFFIX, Span, read_labels
-from ..sources import FramingConfig, find_guess, open_source
+from ..recordings.conversion import convert_video, events_from_video, is_video
 from ..synthesis import GESTURE_SENSOR, GESTURES, is_synthetic
-from ..video import VIDEO_SUFFIXES, is_image_folder, open_video
+from ..video.files import VIDEO_SUFFIXES, is_image_folder, open_video
 from .cache import Cache
 from .pieces import keep_pieces_together
 from .samples import DataSet, Sample, check_groups, divide, version_of_file

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ..errors import DvspipeError, count_noun
 from ..formats import Hints
 from ..formats.recordings import open_source
-from ..video import VideoEnds, is_video_name, read_video_ends
+from ..video.files import VideoEnds, is_video_name, read_video_ends
 from .samples import Sample
 from .source import DataSource
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import EventError
+from ..errors import EventError
 
 MAX_SIDE_PX = 32767  # x and y are int16
 EARLIEST_US, LATEST_US = -(2**63), 2**63 - 1

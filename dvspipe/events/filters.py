@@ -23,8 +23,8 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
-from .config import Settings
-from .errors import EventError
+from ..config import Settings
+from ..errors import EventError
 from .events import Events, SensorSize
 
 HOT_PIXEL_FACTOR = 10.0

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptionError, EventError, FileError, FormatError
 from ..events import SensorSize
-from ..frames import Frame
 from ..parallel import Progress
+from ..video.frames import Frame
 from .compressed_frames import bound_size
 from .faery_writers import AEDAT4_ENCODER
 from .hints import NO_HINTS, Hints

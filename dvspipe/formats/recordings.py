@@ -251,7 +251,7 @@ def _unknown_format(path: Path, head: bytes) -> FormatError:
     if not head:
         return FormatError(f"{path}: the file is empty")
     with suppress(VideoError):  # without OpenCV
-        from ..video import is_video_name
+        from ..video.files import is_video_name
 
         if is_video_name(path) or _is_video(head):
             return FormatError(f"{path}: is a video, not a recording of events; `dvspipe convert` makes one from it")

@@ -2,8 +2,8 @@
 
 from .config import FramingConfig
 from .fitting import scaled_size
+from .opening import EventSource, EventStream, find_guess, frame_events, open_source
 from .person import VIEW_M
-from .source import EventSource, EventStream, find_guess, frame_events, open_source
 
 __all__ = [
     "VIEW_M",

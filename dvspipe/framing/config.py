@@ -7,8 +7,8 @@ from typing import Literal, Self
 from pydantic import Field
 
 from ..config import ROI_PATTERN, Settings, build, merge_settings
-from ..conversion import ConvertConfig
-from ..video import VideoSettings
+from ..recordings.conversion import ConvertConfig
+from ..video.files import VideoSettings
 
 
 class FramingConfig(Settings):

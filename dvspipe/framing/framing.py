@@ -28,7 +28,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..events import Events, Region, SensorSize
-from ..filters import check_pixels
+from ..events.filters import check_pixels
 from .fitting import Fit, plan_fit
 
 SLICE_US = 500_000

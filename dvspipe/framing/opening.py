@@ -10,14 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from ..conversion import FRAMES_AHEAD, ConvertConfig, is_video
 from ..errors import CorruptionError, DataError, EventError, FormatError, Remedy, VideoError
 from ..events import Events, Region, SensorSize, concatenate
 from ..formats import NO_HINTS, Hints, Recording, open_recording
 from ..parallel import prefetch
+from ..recordings.conversion import FRAMES_AHEAD, ConvertConfig, is_video
 from ..results import LookRow
 from ..simulator import simulate
-from ..video import Video, camera_of, open_video
+from ..video.files import Video, camera_of, open_video
 from .config import FramingConfig
 from .fitting import Fit, fit_stream, plan_fit, scaled_size
 from .framing import MOST_ENLARGED, Framing, Track, find_framing, follow_stream, plan_following

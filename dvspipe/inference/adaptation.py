@@ -22,14 +22,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..checkpoint import ClassifierConfig, load_config, save_checkpoint, versions
+from ..checkpoints.checkpoint import ClassifierConfig, load_config, save_checkpoint, versions
 from ..errors import CheckpointError, ConfigError, DataError, DvspipeError, count_noun
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, Hints
+from ..framing import EventSource
 from ..networks import BatchNorm, ClassMoments, Network, find_norms, measure_norms, mix_moments
 from ..parallel import Progress
 from ..results import AdaptationRecord, NormShift
-from ..sources import EventSource
 from .classifier import Classifier
 from .config import InferConfig
 from .windows import Spikes, Window

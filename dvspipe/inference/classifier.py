@@ -17,19 +17,26 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..checkpoint import Checkpoint, ClassifierConfig, digest_of, pin_checkpoint, read_checkpoint, upload_checkpoint
+from ..checkpoints.checkpoint import (
+    Checkpoint,
+    ClassifierConfig,
+    digest_of,
+    pin_checkpoint,
+    read_checkpoint,
+    upload_checkpoint,
+)
+from ..checkpoints.hub import SCHEME, HubModel
+from ..checkpoints.model_card import write_card
 from ..config import as_settings, build, find_differences, show_value
 from ..encoding import BinConfig
 from ..errors import ConfigError, DataError, EventError, Remedy, count_noun
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints
-from ..hub import SCHEME, HubModel
+from ..framing import EventSource, open_source
 from ..networks import NO_MODULES, ClassMoments, ModuleSource, Network, State, count_activity, summarize_layers
 from ..parallel import Progress
 from ..results import EventRates, LayerActivity, LookRow, SegmentRow
-from ..sources import EventSource, open_source
 from .config import InferConfig
-from .model_card import find_records, write_card
 from .rates import RateHistogram, StepCounts
 from .segments import find_segments
 from .timeline import Timeline, find_centers
@@ -186,6 +193,8 @@ class Classifier:
             >>> Classifier.load("runs/train/mine").push_to_hub("user/mine", license="mit")  # doctest: +SKIP
             'hf://user/mine@3f8c1b0'
         """
+        from ..training.records import find_records  # training takes time to import, and only this needs it
+
         model = HubModel.parse(name if name.startswith(SCHEME) else SCHEME + name)
         card = write_card(model.name, self.config, find_records(self.checkpoint), license)
         checkpoint = Checkpoint(self.config, self.network, self.moments)

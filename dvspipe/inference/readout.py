@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..checkpoint import save_checkpoint
+from ..checkpoints.checkpoint import save_checkpoint
 from ..config import as_settings
 from ..errors import DataError, count_noun
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, Hints
+from ..framing import EventSource
 from ..learning import find_features, find_readout, fit_readout, read_features, replace_readout, require_linear
 from ..parallel import Progress
-from ..sources import EventSource
 from .classifier import Classifier
 from .config import InferConfig
 from .windows import Window

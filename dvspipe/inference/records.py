@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from ..checkpoint import versions
+from ..checkpoints.checkpoint import versions
 from ..errors import FileError
 from ..events import SensorSize
 from ..files import read_bytes

@@ -15,8 +15,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .errors import ConfigError, DvspipeError, Remedy, WorkerError
-from .parallel import LOG_NAME, Item, LogSender, Outcome, Progress, Result, Work, attempt, ignore_progress
+from ..errors import ConfigError, DvspipeError, Remedy, WorkerError
+from .processes import LOG_NAME, Item, LogSender, Outcome, Progress, Result, Work, attempt, ignore_progress
 
 TASKS_PER_CORE = 4  # in flight: one is worked on, and others wait, so that no core waits for the driver
 RETRIES = 3  # of an item whose worker or node dies

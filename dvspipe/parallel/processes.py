@@ -21,8 +21,8 @@ from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-from .errors import ConfigError, DvspipeError, Remedy, WorkerError
-from .numba_cache import watch_compilation
+from ..errors import ConfigError, DvspipeError, Remedy, WorkerError
+from ..numba_cache import watch_compilation
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -67,7 +67,7 @@ class Outcome(Generic[Item, Result]):
 
 
 class Engine(Protocol):
-    """Where items are worked on: `Processes`, or `dvspipe.cluster.Ray`."""
+    """Where items are worked on: `Processes`, or `dvspipe.parallel.cluster.Ray`."""
 
     def map(self, work: Work[Item, Result], items: Sequence[Item], tell: Progress) -> Iterator[Outcome[Item, Result]]:
         """Yield the outcome of each item as it is done; see `map_items`."""

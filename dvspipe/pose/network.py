@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VideoError
-from ..opencv import cv2
+from ..video.opencv import cv2
 
 Floats = NDArray[np.float64]
 

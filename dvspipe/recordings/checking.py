@@ -16,14 +16,14 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
-from .config import Settings
-from .errors import CorruptionError, EventError, FormatError, Remedy
-from .events import SensorSize
-from .filters import HOT_PIXEL_FACTOR, NEVER_US, check_pixels, find_hot_pixels
-from .formats.hints import NO_HINTS, Hints
-from .formats.recordings import KNOWN_SENSORS, SensorSource, open_source, smallest_sensor
-from .formats.source import Columns
-from .parallel import Engine, Outcome, Processes, Progress, map_items
+from ..config import Settings
+from ..errors import CorruptionError, EventError, FormatError, Remedy
+from ..events import SensorSize
+from ..events.filters import HOT_PIXEL_FACTOR, NEVER_US, check_pixels, find_hot_pixels
+from ..formats.hints import NO_HINTS, Hints
+from ..formats.recordings import KNOWN_SENSORS, SensorSource, open_source, smallest_sensor
+from ..formats.source import Columns
+from ..parallel import Engine, Outcome, Processes, Progress, map_items
 
 Kind = Literal[
     "corruption",

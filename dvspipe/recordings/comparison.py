@@ -15,11 +15,11 @@ from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
-from .config import Settings
-from .correlation import correlate
-from .errors import EventError
-from .events import Events, SensorSize
-from .parallel import Progress, ignore_progress
+from ..config import Settings
+from ..errors import EventError
+from ..events import Events, SensorSize
+from ..events.correlation import correlate
+from ..parallel import Progress, ignore_progress
 
 BLUR_PX = 5  # side of the box, as in the figures for real DAVIS recordings
 INTERVAL_DECADES = 8  # from 1 us to 100 s

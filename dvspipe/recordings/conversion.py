@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
-from .config import Settings, as_settings
-from .errors import CorruptionError, EventError, FileError, FormatError, Remedy, TruncatedVideoError, VideoError
-from .events import Events, SensorSize, concatenate
-from .files import claim_output, is_internal
-from .formats import (
+from ..config import Settings, as_settings
+from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy, TruncatedVideoError, VideoError
+from ..events import Events, SensorSize, concatenate
+from ..files import claim_output, is_internal
+from ..formats import (
     FORMATS,
     NO_HINTS,
     STANDARD,
@@ -39,11 +39,10 @@ from .formats import (
     write,
     written_suffixes,
 )
-from .frames import Frame
-from .parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items, prefetch
-from .results import Manifest, ManifestRow, name_input
-from .simulator import EventSimulator, SimulatorConfig, SimulatorState, batches, simulate
-from .video import (
+from ..parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items, prefetch
+from ..results import Manifest, ManifestRow, name_input
+from ..simulator import EventSimulator, SimulatorConfig, SimulatorState, batches, simulate
+from ..video.files import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
     Video,
@@ -56,6 +55,7 @@ from .video import (
     is_video_name,
     open_video,
 )  # fmt: skip
+from ..video.frames import Frame
 
 FRAMES_AHEAD = 8
 SAVE_EVERY_S = 10.0

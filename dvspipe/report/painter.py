@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError, Remedy
 from ..events import EARLIEST_US, Events, SensorSize
-from ..opencv import cv2
+from ..video.opencv import cv2
 from .config import PreviewColours, PreviewMode, PreviewSettings
 from .style import DARK, EVENT_PALETTES, Colour, ColourMap, EventPalette
 

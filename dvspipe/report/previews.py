@@ -16,7 +16,7 @@ from ..errors import EventError, FileError, Remedy
 from ..events import Events, SensorSize, concatenate
 from ..files import write_beside
 from ..parallel import Progress, ignore_progress
-from ..video import open_h264, open_video, open_webm
+from ..video.files import open_h264, open_video, open_webm
 from .config import PreviewMode, PreviewSettings
 from .painter import (
     BACKGROUND,

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from ..errors import VideoError
 from ..events import SensorSize
 from ..files import require_suffix, write_beside
-from ..opencv import cv2
 from ..parallel import Progress, ignore_progress
 from ..pose import JOINTS, Track
-from ..video import VideoSettings, open_video, open_webm
+from ..video.files import VideoSettings, open_video, open_webm
+from ..video.opencv import cv2
 from .style import Colour
 
 MIN_SIDE_PX, MAX_SIDE_PX = 320, 960  # of the longer side of the film in the preview

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError, VideoError
 from ..events import Events, SensorSize
-from ..frames import Frame, checked_frames
+from ..video.frames import Frame, checked_frames
 from .config import SimulatorConfig
 from .crossings import (
     CodeTable,

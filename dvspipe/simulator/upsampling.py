@@ -34,7 +34,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..opencv import cv2
+from ..video.opencv import cv2
 from .paths import (
     BLOCK_PX,
     ENTERING,

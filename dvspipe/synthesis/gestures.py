@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..events import SensorSize
-from ..frames import Frame
+from ..video.frames import Frame
 from .motion import Motion, Movement, draw_rest, smooth_step
 from .movements import TEN_GESTURES
 from .other_movements import other_movement

@@ -13,7 +13,7 @@ import torch
 import yaml
 from torch import nn
 
-from ..checkpoint import (
+from ..checkpoints.checkpoint import (
     Checkpoint,
     ClassifierConfig,
     load_checkpoint,

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..checkpoint import FEW_CALIBRATED, Checkpoint, ClassifierConfig
+from ..checkpoints.checkpoint import FEW_CALIBRATED, Checkpoint, ClassifierConfig
 from ..datasets import Batch, BatchSettings, DataSet, SpikeTensors, training_batches
 from ..errors import CheckpointError, ConfigError
 from ..learning import Loss, backpropagate, backpropagate_segments, build_rule, choose_segment, measure_graph

@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
-from .config import REGION_PATTERN, SIZE_PATTERN, Settings, as_settings
-from .errors import Remedy, TruncatedVideoError, VideoError
-from .events import SensorSize
+from ..config import REGION_PATTERN, SIZE_PATTERN, Settings, as_settings
+from ..errors import Remedy, TruncatedVideoError, VideoError
+from ..events import SensorSize
+from ..files import write_beside
 from .ffmpeg import decode_frames, find_frame_times, is_installed
-from .files import write_beside
 from .frames import PIXEL_TYPES, Frame, check_transfer
 from .opencv import cv2
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import VideoError
-from .events import SensorSize
+from ..errors import VideoError
+from ..events import SensorSize
 
 TRANSFERS = ("srgb", "bt709", "gamma=x", "linear", "log")
 PIXEL_TYPES = (np.uint8, np.uint16, np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .errors import VideoError
+from ..errors import VideoError
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read at import; our own errors say what is wrong with a video
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
