@@ -35,7 +35,7 @@ from .simulator import simulate as simulate
 from .training import TrainConfig as TrainConfig
 from .training import choose_settings as choose_settings
 from .training import train as train
-from .video.files import VideoSettings as VideoSettings
-from .video.files import open_video as open_video
+from .video.config import VideoSettings as VideoSettings
 from .video.frames import Frame as Frame
 from .video.frames import frames_from_arrays as frames_from_arrays
+from .video.opening import open_video as open_video

@@ -15,6 +15,20 @@ from typing import NamedTuple
 from .errors import DataError
 from .files import read_bytes
 
+GESTURES: tuple[str, ...] = (
+    "hand_clapping",
+    "right_hand_wave",
+    "left_hand_wave",
+    "right_arm_clockwise",
+    "right_arm_counter_clockwise",
+    "left_arm_clockwise",
+    "left_arm_counter_clockwise",
+    "arm_roll",
+    "air_drums",
+    "air_guitar",
+    "other_gestures",
+)
+"""Classes of DVS128 Gesture (Amir et al. 2017) in IBM's order: the label is the index."""
 LATEST_US = 1 << 60  # 36,000 years; sums of such times are below 2^63
 MAX_BYTES = 1 << 24  # of a label file: 500,000 spans
 SUFFIX = "_labels.csv"

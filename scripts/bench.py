@@ -37,11 +37,14 @@ from dvspipe.formats import EventWriter, open_recording, read, write
 from dvspipe.formats.prophesee_header import parse_header
 from dvspipe.formats.recordings import open_source
 from dvspipe.formats.source import HEAD_BYTES
+from dvspipe.labels import GESTURES
 from dvspipe.recordings.conversion import convert_video
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate
-from dvspipe.synthesis import GESTURE_SENSOR, GESTURES, record_gesture
-from dvspipe.video.files import VideoSettings, open_video, write_video
+from dvspipe.synthesis import GESTURE_SENSOR, record_gesture
+from dvspipe.video.config import VideoSettings
 from dvspipe.video.frames import Frame
+from dvspipe.video.opening import open_video
+from dvspipe.video.writing import write_video
 
 REPEATS = 5
 TURNS = 15

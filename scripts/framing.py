@@ -27,7 +27,8 @@ from dvspipe.framing.framing import (
     sum_weights,
     weigh_cells,
 )
-from dvspipe.synthesis.gestures import GESTURES, Performance, pose_person
+from dvspipe.labels import GESTURES
+from dvspipe.synthesis.gestures import Performance, pose_person
 from dvspipe.synthesis.people import Floats, Person, Pose, draw_person
 from dvspipe.synthesis.scenes import Camera
 from dvspipe.video.opencv import cv2

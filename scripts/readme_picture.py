@@ -18,8 +18,8 @@ from dvspipe.report.painter import Caption
 from dvspipe.report.previews import write_preview
 from dvspipe.report.style import readable
 from dvspipe.synthesis import ClipSettings, Performance, draw_person, render_session
-from dvspipe.video.files import write_video
 from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
 
 PICTURE = Path(__file__).parents[1] / "docs" / "gesture.gif"
 PERSON = 901

@@ -29,8 +29,8 @@ from dvspipe.formats import describe, read, write
 from dvspipe.parallel import Progress, ignore_progress
 from dvspipe.report import PreviewMode
 from dvspipe.results import WrongPrediction
-from dvspipe.video.files import write_video
 from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.writing import write_video
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
 

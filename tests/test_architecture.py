@@ -1,4 +1,4 @@
-"""The order of modules: each imports only from those before it."""
+"""The order of rooms: each imports only from those before it, and no files import each other in a circle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -44,6 +44,7 @@ ORDER = [
     "app",
     "cli",
 ]
+MOST_ROOMS = 28
 LONGEST_FUNCTION = 60
 
 
@@ -117,35 +118,49 @@ def nodes_of(path: Path) -> list[ast.AST]:
 
 
 def imports(path: Path) -> list[str]:
-    """What a module imports."""
-    return imported(path, nodes_of(path))
-
-
-def imported(path: Path, nodes: Iterable[ast.AST]) -> list[str]:
-    """Imported names with their package: `dvspipe.events` for `from ..events import Events`."""
+    """What a file imports, at any time and for types too: `dvspipe.events.Events` for `from ..events import Events`."""
     found = []
-    for node in nodes:
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             inside = ["dvspipe", *path.relative_to(PACKAGE).parts[:-1]]
             base = inside[: len(inside) - node.level + 1] if node.level else []
-            home = ".".join([*base, *(node.module or "").split(".")]).rstrip(".")
-            found += [home] if node.module and home != "dvspipe" else [f"{home}.{alias.name}" for alias in node.names]
+            home = [*base, *(node.module.split(".") if node.module else [])]
+            found += [".".join([*home, alias.name]) for alias in node.names]
     return found
 
 
-def test_every_module_has_its_place() -> None:
+def imported_files(path: Path) -> set[Path]:
+    """The files of the package that a file imports."""
+    return {file_of(name) for name in imports(path) if name.split(".")[0] == "dvspipe"}
+
+
+@functools.cache
+def file_of(name: str) -> Path:
+    """The file of a module, or of the module that a name is in."""
+    place = PACKAGE.joinpath(*name.split(".")[1:])
+    found = [file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()]
+    return found[0] if found else file_of(name.rpartition(".")[0])
+
+
+def test_there_are_few_rooms_and_each_has_its_place() -> None:
     assert {module_of(path) for path in sources()} == set(ORDER)
+    assert len(ORDER) <= MOST_ROOMS
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_from_modules_before_it(path: Path) -> None:
-    own = ORDER.index(module_of(path))
-    for name in imports(path):
-        parts = name.split(".")
-        if parts[0] == "dvspipe" and len(parts) > 1 and parts[1] != module_of(path):
-            assert ORDER.index(parts[1]) < own, f"{path.name} imports {name}"
+def test_a_file_imports_only_from_its_room_and_those_before_it(path: Path) -> None:
+    later = ORDER[ORDER.index(module_of(path)) + 1 :]
+    assert not {module_of(file) for file in imported_files(path)} & {*later, "__init__", "__main__"}
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    files = {path: imported_files(path) for path in PACKAGE.rglob("*.py")}
+    try:
+        TopologicalSorter(files).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(str(path.relative_to(PACKAGE)) for path in reversed(error.args[1])))
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -36,8 +36,9 @@ from dvspipe.recordings import conversion
 from dvspipe.results import EpochRow
 from dvspipe.synthesis import GESTURE_SENSOR, gesture_frames
 from dvspipe.training import TrainingCallback
-from dvspipe.video.files import open_video, write_video
 from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.opening import open_video
+from dvspipe.video.writing import write_video
 
 
 @dataclass(frozen=True)

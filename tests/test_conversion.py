@@ -35,8 +35,10 @@ from dvspipe.recordings.conversion import (
     plan_conversions,
 )
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate
-from dvspipe.video.files import VideoSettings, open_video, write_video
+from dvspipe.video.config import VideoSettings
 from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.opening import open_video
+from dvspipe.video.writing import write_video
 
 
 def save_clip(path: Path, frames: int = 20) -> None:

@@ -35,7 +35,7 @@ from dvspipe.synthesis import (
     write_digits,
     write_recordings,
 )
-from dvspipe.video.files import open_video
+from dvspipe.video.opening import open_video
 
 STILL = np.zeros(3)
 LEGS_END_PX = [(1.8, 5.3), (5.6, 0.1), (0, 0)]

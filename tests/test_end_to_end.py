@@ -21,10 +21,10 @@ from dvspipe.cli.demo import CLASSIFIER, EPOCHS, MOST, SHOWN_LABEL, Speed, choos
 from dvspipe.config import SettingsTree, build, merge_settings, read_yaml
 from dvspipe.datasets import open_dataset
 from dvspipe.formats import describe
-from dvspipe.synthesis import GESTURES
+from dvspipe.labels import GESTURES
 from dvspipe.training import TrainConfig, TrainingCallback
-from dvspipe.video.files import write_video
 from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.writing import write_video
 
 ROOT = Path(__file__).parents[1]
 

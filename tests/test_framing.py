@@ -23,8 +23,8 @@ from dvspipe.inference import InferConfig
 from dvspipe.report.config import PreviewSettings
 from dvspipe.report.painter import BAR, Box, Caption, EventPainter
 from dvspipe.synthesis import record_gesture
-from dvspipe.video.files import write_video
 from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
 
 LARGE = SensorSize(width=240, height=180)
 TARGET = SensorSize(width=32, height=24)

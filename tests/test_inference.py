@@ -67,8 +67,8 @@ from dvspipe.results import (
     read_rows,
 )
 from dvspipe.training import TrainConfig, train
-from dvspipe.video.files import write_video
 from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
 
 BINS: dict[str, Any] = {"steps": 5, "step_us": 20_000}
 

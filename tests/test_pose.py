@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from dvspipe.cli.app import app
 from dvspipe.errors import DataError, FileError, FormatError, TruncatedVideoError, VideoError
 from dvspipe.events import SensorSize
+from dvspipe.labels import GESTURES
 from dvspipe.pose import (
     JOINTS,
     Gap,
@@ -35,14 +36,14 @@ from dvspipe.pose.smoothing import smooth_runs
 from dvspipe.pose.track import COLUMNS
 from dvspipe.pose.tracking import search_squares
 from dvspipe.report.skeletons import draw_skeleton, write_track_preview
-from dvspipe.synthesis.gestures import GESTURES, Performance, pose_person
+from dvspipe.synthesis.gestures import Performance, pose_person
 from dvspipe.synthesis.motion import Arm, Motion
 from dvspipe.synthesis.people import LEFT, RIGHT, WRIST, Pose, draw_person
 from dvspipe.synthesis.posing import pose
 from dvspipe.synthesis.rendering import render
 from dvspipe.synthesis.scenes import Camera, Scene, draw_scene, to_srgb
-from dvspipe.video.files import write_video
 from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
 
 SIZE = SensorSize(width=320, height=240)
 CAMERA = Camera(scale_px=140.0, distance_m=2.5, x_px=150.0, y_px=90.0, yaw=0.1, pitch=0.0)

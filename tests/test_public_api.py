@@ -14,7 +14,7 @@ from conftest import random_events
 
 import dvspipe
 from dvspipe import Events
-from dvspipe.video.files import write_video
+from dvspipe.video.writing import write_video
 
 
 def loaded_by(code: str) -> set[str]:

@@ -76,8 +76,8 @@ from dvspipe.results import (
     write_rows,
 )
 from dvspipe.results.inference import describe_look
-from dvspipe.video.files import write_video
 from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
 
 SENSOR = SensorSize(width=12, height=7)
 SCALE = 27  # the smallest integer factor that makes 12 pixels at least 320

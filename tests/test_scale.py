@@ -31,8 +31,8 @@ from dvspipe.recordings.conversion import (
     plan_conversions,
 )
 from dvspipe.results import Manifest, ManifestRow, manifest
-from dvspipe.video.files import write_video
 from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.writing import write_video
 
 WITHOUT_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
 

@@ -37,8 +37,8 @@ from dvspipe.parallel.cluster import Ray
 from dvspipe.recordings.conversion import convert_many, find_unconverted, plan_conversions
 from dvspipe.results import Manifest
 from dvspipe.synthesis import GESTURE_SENSOR
-from dvspipe.video.files import write_video
 from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
 
 WITHOUT_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
 PROC = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")

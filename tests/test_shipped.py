@@ -13,7 +13,8 @@ from dvspipe.checkpoints.checkpoint import SHIPPED, load_checkpoint, load_config
 from dvspipe.checkpoints.model_card import write_card, write_shipped_card
 from dvspipe.errors import CheckpointError
 from dvspipe.formats import read
-from dvspipe.synthesis import GESTURE_SENSOR, GESTURES, record_gesture
+from dvspipe.labels import GESTURES
+from dvspipe.synthesis import GESTURE_SENSOR, record_gesture
 from dvspipe.training.records import find_records
 
 DATA = Path(os.environ.get("DVSPIPE_TEST_DATA", "nowhere"))

@@ -37,7 +37,7 @@ from dvspipe.encoding import BinConfig
 from dvspipe.errors import ConfigError, DataError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
-from dvspipe.synthesis import GESTURES
+from dvspipe.labels import GESTURES
 from dvspipe.training import TrainConfig
 
 DOCS = Path(__file__).parents[1] / "docs" / "data.md"

@@ -29,10 +29,11 @@ from dvspipe.errors import CheckpointError, ConfigError, DataError, FileError
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
+from dvspipe.labels import GESTURES
 from dvspipe.learning.rules import ONLINE as ONLINE_RULES
 from dvspipe.networks import LIF, NetworkConfig, SpikingNetwork
 from dvspipe.results import EpochRow, RunFolder, TrainingRun, wilson_interval
-from dvspipe.synthesis import GESTURE_SENSOR, GESTURES
+from dvspipe.synthesis import GESTURE_SENSOR
 from dvspipe.training import TrainConfig, TrainingCallback, evaluate_checkpoint, train
 from dvspipe.training.baseline import FrameNetwork
 from dvspipe.training.calibration import find_least_energy, fit_temperature

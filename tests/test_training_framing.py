@@ -22,8 +22,8 @@ from dvspipe.formats import write
 from dvspipe.framing import FramingConfig
 from dvspipe.inference import Classifier, InferConfig
 from dvspipe.training import TrainConfig, TrainingCallback, choose_settings, evaluate_checkpoint, train
-from dvspipe.video.files import write_video
 from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
 
 PICTURE = SensorSize(width=96, height=64)
 SETTINGS = {

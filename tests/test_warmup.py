@@ -12,7 +12,7 @@ from dvspipe.cli.kernels import STAGES, warm_up
 from dvspipe.inference import Classifier
 from dvspipe.recordings.conversion import ConvertConfig, convert_video
 from dvspipe.synthesis import gesture_frames
-from dvspipe.video.files import write_video
+from dvspipe.video.writing import write_video
 
 
 def compiled() -> dict[str, int]:

@@ -20,8 +20,11 @@ from ..recordings.conversion import ConvertConfig, convert_recording, convert_vi
 from ..report import PlayedEvents, PreviewColours, PreviewSettings, RateCurve, write_player_page, write_preview
 from ..simulator import SimulatorConfig, simulate
 from ..simulator.config import list_presets, read_preset
-from ..video.files import Video, VideoSettings, open_video, open_webm
+from ..video.config import VideoSettings
 from ..video.frames import Frame
+from ..video.opening import open_video
+from ..video.video import Video
+from ..video.writing import open_webm
 from .shared import (
     COLOURS,
     Source,

@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 from ..errors import DvspipeError, FileError, Remedy, escape_controls, shorten
 from ..parallel import Progress
 from ..recordings.conversion import RECORDING_SUFFIXES
-from ..video.files import VIDEO_SUFFIXES
+from ..video.names import VIDEO_SUFFIXES
 
 log = logging.getLogger(__name__)
 

@@ -230,7 +230,7 @@ def _is_without_upsampling(recording: Recording) -> bool:
 def _refuse_video(file: Path) -> None:
     """Refuse a video, with the command that makes a recording and its preview from it."""
     from ..recordings.conversion import is_video
-    from ..video.files import camera_of
+    from ..video.names import camera_of
 
     if file.exists() and camera_of(file) is None and is_video(file):
         command = shlex.join(["dvspipe", "convert", str(file), "-o", str(file.with_suffix(".h5")), "--preview"])

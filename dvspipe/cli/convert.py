@@ -159,7 +159,7 @@ def _refuse_unused(context: typer.Context, tasks: Sequence[ConversionTask], out:
     """Refuse options of videos, recordings or outputs without such."""
     from ..formats import FORMATS
     from ..recordings.conversion import is_video
-    from ..video.files import camera_of
+    from ..video.names import camera_of
 
     given = given_options(context)
     if "to" in given and [task.target for task in tasks] == [out]:
@@ -208,7 +208,7 @@ class _Conversions:
     def convert_one(self, task: ConversionTask) -> None:
         """Convert one file, and show how much of it is done."""
         from ..recordings.conversion import convert_task, is_video
-        from ..video.files import camera_of
+        from ..video.names import camera_of
 
         if (camera := camera_of(task.source)) is not None:
             messages.print(f"camera {camera}: Ctrl-C ends the recording")

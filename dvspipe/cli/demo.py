@@ -11,12 +11,13 @@ from pathlib import Path
 from ..config import SettingsTree, build, merge_settings, read_yaml
 from ..formats import SYNTHETIC_GESTURES, iterate
 from ..inference import Classifier, ClassifyOptions, classify_many, plan_tasks
+from ..labels import GESTURES
 from ..recordings.conversion import convert_video
 from ..report import draw_recording, write_answers_page, write_preview, write_training_page
 from ..results import Answer, EvaluationResult, OutputFolder, TrainingRun
-from ..synthesis import GESTURE_SENSOR, GESTURES, gesture_frames, record_gesture
+from ..synthesis import GESTURE_SENSOR, gesture_frames, record_gesture
 from ..training import TrainConfig, TrainingCallback, evaluate_checkpoint, measure_step, train
-from ..video.files import write_video
+from ..video.writing import write_video
 
 Tell = Callable[[str], object]
 

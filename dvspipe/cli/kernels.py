@@ -16,8 +16,8 @@ from ..recordings.checking import check_recording
 from ..recordings.comparison import compare
 from ..recordings.conversion import ConvertConfig, convert_video
 from ..simulator.config import SimulatorConfig, list_presets, read_preset
-from ..video.files import write_video
 from ..video.frames import Frame
+from ..video.writing import write_video
 
 WIDTH, HEIGHT, FRAMES, FRAME_US = 72, 48, 12, 100_000
 TRAINED = ("gesture", "nmnist")  # configurations whose networks are trained for a step

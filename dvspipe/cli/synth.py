@@ -85,7 +85,8 @@ def gestures(
     shard: ShardOption = None,
 ) -> None:
     """Render people who perform the gestures of DVS128 Gesture, as cameras see them. Resumes where it was stopped."""
-    from ..synthesis import GESTURES, GesturesPlan, write_gestures
+    from ..labels import GESTURES
+    from ..synthesis import GesturesPlan, write_gestures
 
     made_by, share = choose_engine(context, jobs, engine, ray_address), parse_shard(shard)
     plan = GesturesPlan(people, clips, seed, round(duration * 1e6), videos, camera, tracks)

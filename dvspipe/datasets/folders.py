@@ -18,10 +18,11 @@ from ..events import Events, SensorSize, concatenate
 from ..files import is_internal
 from ..formats import FORMATS, Hints, is_prose, is_ros2_folder, open_recording, read, write
 from ..framing import FramingConfig, find_guess, open_source
-from ..labels import SUFFIX, Span, read_labels
+from ..labels import GESTURES, SUFFIX, Span, read_labels
 from ..recordings.conversion import convert_video, events_from_video, is_video
-from ..synthesis import GESTURE_SENSOR, GESTURES, is_synthetic
-from ..video.files import VIDEO_SUFFIXES, is_image_folder, open_video
+from ..synthesis import GESTURE_SENSOR, is_synthetic
+from ..video.names import VIDEO_SUFFIXES, is_image_folder
+from ..video.opening import open_video
 from .cache import Cache
 from .pieces import keep_pieces_together
 from .samples import DataSet, Sample, check_groups, divide, version_of_file

@@ -21,7 +21,7 @@ import numpy as np
 from ..errors import ConfigError, DataError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import read
-from ..synthesis import GESTURES
+from ..labels import GESTURES
 from .folders import divide_parts
 from .samples import DataSet, Part, Sample, version_of_events, version_of_file
 from .source import DataSource

@@ -25,7 +25,8 @@ from pydantic import Field
 
 from ..config import Settings
 from ..errors import EventError
-from .events import Events, SensorSize
+from .events import Events
+from .sensor import SensorSize
 
 HOT_PIXEL_FACTOR = 10.0
 """Finds the visibly hot pixels in real recordings of a DVXplorer and of N-Caltech101, and none in the scenes of a

@@ -13,9 +13,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy, VideoError
+from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy
 from ..events import EARLIEST_US, LATEST_US, Events, SensorSize, SensorSizeLike, concatenate
 from ..parallel import Progress
+from ..video.names import is_video_name
 from .hints import NO_HINTS, Hints
 from .interface import Format
 from .rosbag import ROSBAG, is_ros2_folder
@@ -250,11 +251,8 @@ def _unknown_format(path: Path, head: bytes) -> FormatError:
     """Return the error for a file that no format recognises, with its first bytes."""
     if not head:
         return FormatError(f"{path}: the file is empty")
-    with suppress(VideoError):  # without OpenCV
-        from ..video.files import is_video_name
-
-        if is_video_name(path) or _is_video(head):
-            return FormatError(f"{path}: is a video, not a recording of events; `dvspipe convert` makes one from it")
+    if is_video_name(path) or _is_video(head):
+        return FormatError(f"{path}: is a video, not a recording of events; `dvspipe convert` makes one from it")
     suffixes = ", ".join(dict.fromkeys(suffix for one in FORMATS.values() for suffix in one.suffixes))
     return FormatError(f"{path}: not a recording of a known format (expected {suffixes})")
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ..config import ROI_PATTERN, Settings, build, merge_settings
 from ..recordings.conversion import ConvertConfig
-from ..video.files import VideoSettings
+from ..video.config import VideoSettings
 
 
 class FramingConfig(Settings):

@@ -17,7 +17,9 @@ from ..parallel import prefetch
 from ..recordings.conversion import FRAMES_AHEAD, ConvertConfig, is_video
 from ..results import LookRow
 from ..simulator import simulate
-from ..video.files import Video, camera_of, open_video
+from ..video.names import camera_of
+from ..video.opening import open_video
+from ..video.video import Video
 from .config import FramingConfig
 from .fitting import Fit, fit_stream, plan_fit, scaled_size
 from .framing import MOST_ENLARGED, Framing, Track, find_framing, follow_stream, plan_following

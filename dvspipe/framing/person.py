@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import VideoError
 from ..events import SensorSize
 from ..pose import JOINTS, Track, track_film
-from ..video.files import VideoSettings
+from ..video.config import VideoSettings
 from .framing import MOST_ENLARGED, PLAY, Framing, follow_centers, smooth_centers
 
 VIEW_M = 1.45  # side of the square: geometric mean of what the cameras of training clips see

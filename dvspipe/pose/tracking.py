@@ -15,7 +15,9 @@ from ..config import Settings, as_settings
 from ..errors import VideoError
 from ..events import SensorSize
 from ..parallel import Progress, ignore_progress
-from ..video.files import VideoSettings, camera_of, open_video
+from ..video.config import VideoSettings
+from ..video.names import camera_of
+from ..video.opening import open_video
 from .body import to_body_frame
 from .network import JOINTS, Floats, Look, PoseNetwork, Sighting, Square
 from .smoothing import smooth_runs

@@ -42,20 +42,20 @@ from ..formats import (
 from ..parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items, prefetch
 from ..results import Manifest, ManifestRow, name_input
 from ..simulator import EventSimulator, SimulatorConfig, SimulatorState, batches, simulate
-from ..video.files import (
+from ..video.config import VideoSettings
+from ..video.files import is_video_content
+from ..video.frames import Frame
+from ..video.names import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
-    Video,
-    VideoSettings,
     camera_of,
     check_address,
     is_image_folder,
     is_images,
-    is_video_content,
     is_video_name,
-    open_video,
-)  # fmt: skip
-from ..video.frames import Frame
+)
+from ..video.opening import open_video
+from ..video.video import Video
 
 FRAMES_AHEAD = 8
 SAVE_EVERY_S = 10.0

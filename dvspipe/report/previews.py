@@ -16,7 +16,8 @@ from ..errors import EventError, FileError, Remedy
 from ..events import Events, SensorSize, concatenate
 from ..files import write_beside
 from ..parallel import Progress, ignore_progress
-from ..video.files import open_h264, open_video, open_webm
+from ..video.opening import open_video
+from ..video.writing import open_h264, open_webm
 from .config import PreviewMode, PreviewSettings
 from .painter import (
     BACKGROUND,

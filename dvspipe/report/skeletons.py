@@ -12,8 +12,10 @@ from ..events import SensorSize
 from ..files import require_suffix, write_beside
 from ..parallel import Progress, ignore_progress
 from ..pose import JOINTS, Track
-from ..video.files import VideoSettings, open_video, open_webm
+from ..video.config import VideoSettings
 from ..video.opencv import cv2
+from ..video.opening import open_video
+from ..video.writing import open_webm
 from .style import Colour
 
 MIN_SIDE_PX, MAX_SIDE_PX = 320, 960  # of the longer side of the film in the preview

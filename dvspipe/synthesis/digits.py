@@ -22,8 +22,8 @@ from ..events import Events, SensorSize, concatenate
 from ..formats import write
 from ..parallel import ALL, Engine, Processes, Progress, Shard
 from ..simulator import SimulatorConfig, simulate
-from ..video.files import write_video
 from ..video.frames import Frame
+from ..video.writing import write_video
 from . import digits_fit as fit
 from .mnist import DIGIT_PX, MnistPart, read_mnist
 from .writing import SynthesisRecord, write_recordings

@@ -14,7 +14,7 @@ from ..events import SensorSize
 from ..framing import open_source, scaled_size
 from ..parallel import Progress, ignore_progress
 from ..recordings.conversion import is_video
-from ..video.files import open_video
+from ..video.opening import open_video
 
 MAX_SEARCHED = 12  # videos in which a person is searched for
 MAX_VIDEO_SIDE_PX = 346  # larger videos are scaled down; a DAVIS346 has as many columns

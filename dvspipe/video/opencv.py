@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ..errors import VideoError
 
@@ -16,4 +18,17 @@ except ImportError as error:  # pragma: no cover - depends on the machine
         "replace opencv-python by opencv-python-headless"
     ) from error
 
-__all__ = ["cv2"]
+__all__ = ["cv2", "silence_stderr"]
+
+
+@contextmanager
+def silence_stderr() -> Iterator[None]:
+    """Discard what C code writes to stderr: for each .webm OpenCV warns of a wrong tag, with no way to disable it."""
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
