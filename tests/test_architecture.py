@@ -7,6 +7,8 @@ import functools
 import re
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -45,6 +47,7 @@ ORDER = [
     "cli",
 ]
 MOST_ROOMS = 28
+ALIASES = ("TypeVar(", "NDArray[")
 LONGEST_FUNCTION = 60
 
 
@@ -161,6 +164,25 @@ def test_no_files_import_each_other_in_a_circle() -> None:
         TopologicalSorter(files).prepare()
     except CycleError as error:
         pytest.fail(" imports ".join(str(path.relative_to(PACKAGE)) for path in reversed(error.args[1])))
+
+
+def test_a_type_or_constant_that_files_share_has_a_name_of_its_own() -> None:
+    places = [(name, path) for path in sources() for name in defined_names(path)]
+    counts = Counter(name for name, _ in places)
+    shared = {name.rpartition(".")[2] for path in sources() for name in imports(path)}
+    twice = [(name, module_of(path)) for name, path in places if counts[name] > 1 and name in shared]
+    assert not twice
+
+
+def defined_names(path: Path) -> Iterator[str]:
+    """Public types and constants of a module, without type variables and short names of arrays."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and not ast.unparse(node.value or node).startswith(ALIASES):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)]
+            yield from (name for name in names if name[0].isupper())
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))

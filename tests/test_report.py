@@ -25,8 +25,8 @@ from pydantic import ValidationError
 from dvspipe.errors import ConfigError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.report import (
-    EventSource,
     PlotKind,
+    PlotSource,
     PreviewSettings,
     answers,
     draw_confusion,
@@ -666,10 +666,10 @@ def test_a_caption_has_a_bar_as_long_as_its_share(tmp_path: Path, events: Events
         assert (bar == (29, 95, 191)).all(axis=1).mean() == pytest.approx(number / 4, abs=0.01)
 
 
-def source_of(chunks: list[Events]) -> EventSource:
+def source_of(chunks: list[Events]) -> PlotSource:
     ends = [int(time) for part in chunks for time in (part.t[0], part.t[-1])]
     span_us = (ends[0], ends[-1]) if ends else (0, 0)
-    return EventSource(chunks, SENSOR, sum(map(len, chunks)), span_us)
+    return PlotSource(chunks, SENSOR, sum(map(len, chunks)), span_us)
 
 
 def inks(path: Path) -> tuple[Any, Any]:

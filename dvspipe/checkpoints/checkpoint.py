@@ -31,10 +31,10 @@ from ..networks import (
     ClassMoments,
     FirstSpikeNetwork,
     ModuleSource,
+    ModuleTask,
     Network,
     NetworkConfig,
     SpikingNetwork,
-    Task,
 )
 from ..results import RunFolder
 from .hub import SCHEME, HubModel
@@ -98,11 +98,11 @@ class ClassifierConfig(Settings):
         return energies(logits) >= self.least_energy
 
     @property
-    def task(self) -> Task:
+    def task(self) -> ModuleTask:
         """What the network is made for; the only place where the step becomes dt in seconds."""
         grid = self.bins.grid(self.sensor)
         shape = (self.inputs or self.bins.channels, grid.height, grid.width)
-        return Task(shape, len(self.classes), self.bins.step_us * 1e-6, self.bins.steps)
+        return ModuleTask(shape, len(self.classes), self.bins.step_us * 1e-6, self.bins.steps)
 
     def build_network(self, modules: ModuleSource = NO_MODULES) -> Network:
         """Return a network with random weights.

@@ -142,8 +142,8 @@ def export(
         FileError: The file has another suffix than .nir or .onnx, exists or cannot be written, or its outputs differ
             from the network's.
     """
-    if to not in FORMATS:
-        raise ConfigError(f"to = {to!r}: unknown format (expected one of {', '.join(FORMATS)})")
+    if to not in EXPORTERS:
+        raise ConfigError(f"to = {to!r}: unknown format (expected one of {', '.join(EXPORTERS)})")
     if dt is not None and not 0 < dt < math.inf:
         raise ConfigError(f"dt = {dt:g}: is out of range (expected a number of seconds above 0)")
     if dt is not None and to != "nir":
@@ -166,10 +166,10 @@ def export(
     spikes, step_s = _draw_sample(config), dt or SNNTORCH_STEP_S
     with torch.no_grad(), write_beside(path) as beside:
         begin("write")
-        nodes = FORMATS[to].write(config, network, beside, step_s)
+        nodes = EXPORTERS[to].write(config, network, beside, step_s)
         begin("compare")
         expected, _ = network(spikes)
-        found = FORMATS[to].run(beside, spikes, step_s)
+        found = EXPORTERS[to].run(beside, spikes, step_s)
         difference = float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
         if not difference <= TOLERANCE:
             raise FileError(
@@ -542,7 +542,7 @@ class Exporter:
     run: Callable[[Path, Tensor, float], Tensor]
 
 
-FORMATS: Mapping[ExportFormat, Exporter] = {
+EXPORTERS: Mapping[ExportFormat, Exporter] = {
     "nir": Exporter(_write_nir, _run_nir),
     "onnx": Exporter(_write_onnx, _run_onnx),
 }

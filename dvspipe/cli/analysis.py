@@ -173,7 +173,7 @@ def view(
     from ..formats import open_recording
     from ..formats.recordings import count_events
     from ..formats.source import Extent
-    from ..report import PLOTS, EventSource, Predictions, PreviewSettings, draw_events, write_preview, write_rerun
+    from ..report import PLOTS, PlotSource, Predictions, PreviewSettings, draw_events, write_preview, write_rerun
 
     in_viewer = to == "rerun" or spawn
     _check_viewer(context, out, spawn=spawn, in_viewer=in_viewer)
@@ -200,7 +200,7 @@ def view(
         if not (complete or extent.events):
             raise EventError(f"{file}: this part has no events")
         span_us = extent.first_us or 0, extent.last_us or 0
-        source = EventSource(part.chunks(progress=None if in_viewer else shown), part.sensor, extent.events, span_us)
+        source = PlotSource(part.chunks(progress=None if in_viewer else shown), part.sensor, extent.events, span_us)
         if in_viewer or out is None:
             pictures = partial(show, "pictures")
             write_rerun(source, out, settings, zero_us=part.first_us, predictions=beside_them, progress=pictures)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import EngineName, Jobs, RayAddress, Seed, ShardOption, choose_engine, parse_shard
+from .options import EngineName, JobsOption, RayAddress, Seed, ShardOption, choose_engine, parse_shard
 from .screen import notes, progress, screen
 
 synth = typer.Typer(help="Make synthetic recordings with labels.", no_args_is_help=True)
@@ -37,7 +37,7 @@ def nmnist(
         Path | None, typer.Option(metavar="FOLDER", help="Folder of N-MNIST whose images are excluded.")
     ] = None,
     videos: Videos = False,
-    jobs: Jobs = 2,
+    jobs: JobsOption = 2,
     engine: EngineName = "local",
     ray_address: RayAddress = None,
     shard: ShardOption = None,
@@ -79,7 +79,7 @@ def gestures(
         ),
     ] = None,
     videos: Videos = False,
-    jobs: Jobs = 2,
+    jobs: JobsOption = 2,
     engine: EngineName = "local",
     ray_address: RayAddress = None,
     shard: ShardOption = None,

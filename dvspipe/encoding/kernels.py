@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..events import SensorSize
 
 BLOCK_EVENTS = 256
-NEVER_US = np.iinfo(np.int64).min
+NO_EVENT_US = np.iinfo(np.int64).min
 COORDINATE_BITS = 15  # x and y are at most 32767
 
 
@@ -47,7 +47,7 @@ class Places(NamedTuple):
         return cls(*map(np.uint32, (grid.width, plane, (1 << shift) // downsample + 1, shift)))
 
 
-class Columns(NamedTuple):
+class EventColumns(NamedTuple):
     """The columns of events: int64, int16, int16 and uint8 [N]."""
 
     t: NDArray[np.int64]
@@ -175,7 +175,7 @@ def note_times(
 def write_surface(last_us: NDArray[np.int64], now_us: int, tau_us: float, step: NDArray[np.float32]) -> None:
     """Write exp(-(now - last) / tau) at each place with an event; others keep their value."""
     for place in range(last_us.size):
-        if last_us[place] != NEVER_US:
+        if last_us[place] != NO_EVENT_US:
             step[place] = math.exp((last_us[place] - now_us) / tau_us)
 
 
@@ -187,7 +187,7 @@ def gather_columns(
     p: NDArray[Any],
     width: np.uint64,
     height: np.uint64,
-    columns: Columns,
+    columns: EventColumns,
 ) -> bool:
     """Copy the strided fields of a structured array to columns; return whether they follow the rules of events."""
     wrong = np.uint64(0)

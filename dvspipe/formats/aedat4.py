@@ -38,7 +38,7 @@ FIELD_TABLE, FIELD_STREAMS = 1, 2  # of IOHeader: int64 dataTablePosition, strin
 NO_TABLE = -1
 PACKET_HEAD_BYTES = 8  # int32 stream, int32 length of the rest of the packet
 LARGEST_PACKET_BYTES = 1 << 27  # decompressed: 8 million events
-GREY = ("L", "I;16")
+GREY_FORMATS = ("L", "I;16")
 IMU_FIELDS = {"acceleration": "accelerometer", "rotation": "gyroscope", "magnetic_field": "magnetometer"}
 IMU_DTYPE = np.dtype(
     [("t", np.int64), ("temperature", np.float32), *((field, np.float32, (3,)) for field in IMU_FIELDS)]
@@ -114,7 +114,7 @@ def _imu(packet: NDArray[np.void]) -> NDArray[np.void]:
 
 
 def _frame(path: Path, number: int, packet: Any, dimensions: tuple[int, int] | None) -> Frame:
-    if packet.format not in GREY:
+    if packet.format not in GREY_FORMATS:
         raise FormatError(f"{path}: frame {number} is {packet.format} (expected a grey one)")
     begin_us, end_us = packet.exposure_start_t, packet.exposure_end_t
     frame = Frame((begin_us + end_us) // 2 if 0 < begin_us <= end_us else packet.t, packet.pixels, "linear")

@@ -48,7 +48,7 @@ from .interface import Format
 from .libcaer import LIBCAER
 from .source import CHUNK_EVENTS, Columns, Source
 
-ARRAYS = ("dvs_msgs/msg/EventArray", "prophesee_event_msgs/msg/EventArray")
+ARRAY_TYPES = ("dvs_msgs/msg/EventArray", "prophesee_event_msgs/msg/EventArray")
 PACKETS = ("event_camera_msgs/msg/EventPacket", "event_array_msgs/msg/EventArray")
 BAG_SUFFIXES = (".bag", ".mcap", ".db3")
 BAG_MAGIC = b"#ROSBAG V"
@@ -280,10 +280,10 @@ def _choose_topic(path: Path, reader: Any, hinted: str | None) -> _Topic:
     count = sum(each.msgcount for each in reader.connections)
     if count != reader.message_count:
         raise FormatError(f"{path}: corrupted: {count} messages on its topics (expected {reader.message_count})")
-    found = {each.topic: each.msgtype for each in reader.connections if each.msgtype in ARRAYS + PACKETS}
+    found = {each.topic: each.msgtype for each in reader.connections if each.msgtype in ARRAY_TYPES + PACKETS}
     if not found:
         others = ", ".join(sorted({f"{each.topic} ({each.msgtype})" for each in reader.connections})[:20]) or "none"
-        expected = ", ".join(ARRAYS + PACKETS)
+        expected = ", ".join(ARRAY_TYPES + PACKETS)
         raise FormatError(f"{path}: no topic with events (found {others}, expected one of {expected})")
     filled = [topic for topic in found if any(c.msgcount for c in reader.connections if c.topic == topic)]
     names = [hinted] if hinted else filled or list(found)[:1]
@@ -300,7 +300,7 @@ def _choose_topic(path: Path, reader: Any, hinted: str | None) -> _Topic:
 
 
 def _connections(reader: Any, topic: str) -> list[Any]:
-    return [each for each in reader.connections if each.topic == topic and each.msgtype in ARRAYS + PACKETS]
+    return [each for each in reader.connections if each.topic == topic and each.msgtype in ARRAY_TYPES + PACKETS]
 
 
 def _check_definition(path: Path, connection: Any) -> None:
@@ -314,7 +314,7 @@ def _check_definition(path: Path, connection: Any) -> None:
     event = f"{name.split('/')[0]}/msg/Event"
     fields = "Header header\nuint32 height\nuint32 width\n"
     expected = get_types_from_msg("uint16 x\nuint16 y\ntime ts\nbool polarity", event)
-    if name in ARRAYS:
+    if name in ARRAY_TYPES:
         expected |= get_types_from_msg(f"{fields}Event[] events", name)
     else:
         packet = "uint64 seq\nuint64 time_base\nstring encoding\nbool is_bigendian\nuint8[] events"
@@ -368,7 +368,7 @@ def _combine(parts: list[Columns]) -> Columns:
 
 def _messages(topic: _Topic, progress: Progress | None = None) -> Iterator[Columns]:
     ros2, number = topic.path.suffix.lower() != ".bag", 0
-    decode = _array if topic.type in ARRAYS else _Packets(topic.sensor)
+    decode = _array if topic.type in ARRAY_TYPES else _Packets(topic.sensor)
     with _reader(topic.path) as reader, _raise_as(topic.path, CorruptionError):
         for _, _, data in reader.messages(_connections(reader, topic.name)):
             try:

@@ -2,13 +2,13 @@
 
 from .config import FramingConfig
 from .fitting import scaled_size
-from .opening import EventSource, EventStream, find_guess, frame_events, open_source
+from .opening import EventParts, EventSource, find_guess, frame_events, open_source
 from .person import VIEW_M
 
 __all__ = [
     "VIEW_M",
+    "EventParts",
     "EventSource",
-    "EventStream",
     "FramingConfig",
     "find_guess",
     "frame_events",

@@ -38,7 +38,7 @@ SUPPORT_US = 20_000  # after which an event supports those of its neighbours no 
 MOST_ENLARGED = 4.0  # pixels of the target per pixel of the recording
 NOISE_SPREADS = 2.0  # standard deviations above the median activity, which is noise
 BUSIEST = 0.997  # quantile of the activity, in a picture of which a person can take as little as a hundredth
-FAINTEST, STRONGEST = 0.1, 0.4  # of the activity there: weight 0 and 1
+FAINTEST, STRONGEST_ACTIVITY = 0.1, 0.4  # of the activity there: weight 0 and 1
 LEAST_ACTIVITY = 0.02  # there, beyond noise
 LEAST_CELLS = 12.0  # of what moves
 SIDE_POWER = 0.65
@@ -73,7 +73,7 @@ class Square(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Track:
+class RegionTrack:
     """The place of a part of constant size in a picture, over time.
 
     Args:
@@ -107,7 +107,7 @@ class Framing:
     t_us: NDArray[np.int64]
     center: NDArray[np.float64]
 
-    def track(self, zoom: float = 1.0, origin: tuple[int, int] = (0, 0)) -> Track:
+    def track(self, zoom: float = 1.0, origin: tuple[int, int] = (0, 0)) -> RegionTrack:
         """Return the place of the part in the recording's pictures, or in a part of them that is scaled by a zoom.
 
         Args:
@@ -118,7 +118,7 @@ class Framing:
         left, top = np.round((self.center - origin) * zoom - np.array([width, height]) / 2).astype(np.int64).T
         moved = np.diff(left, prepend=left[0]).astype(bool) | np.diff(top, prepend=top[0]).astype(bool)
         moved[0] = True
-        return Track(SensorSize(width=width, height=height), self.t_us[moved], left[moved], top[moved])
+        return RegionTrack(SensorSize(width=width, height=height), self.t_us[moved], left[moved], top[moved])
 
     def surroundings(self) -> Region:
         """Return the part of the source that has all that is looked at, at any time."""
@@ -202,7 +202,7 @@ def weigh_cells(activity: NDArray[np.float32]) -> NDArray[np.float64]:
     busiest = float(np.quantile(density, BUSIEST))
     if busiest < LEAST_ACTIVITY:
         return np.zeros_like(density)
-    return np.asarray(np.clip((density / busiest - FAINTEST) / (STRONGEST - FAINTEST), 0, 1), np.float64)
+    return np.asarray(np.clip((density / busiest - FAINTEST) / (STRONGEST_ACTIVITY - FAINTEST), 0, 1), np.float64)
 
 
 def find_start(weight: NDArray[np.float64]) -> Square:
@@ -379,7 +379,7 @@ def follow_centers(center: NDArray[np.float64], play: float) -> NDArray[np.float
     return followed
 
 
-def follow_stream(parts: Iterable[Events], track: Track) -> Iterator[Events]:
+def follow_stream(parts: Iterable[Events], track: RegionTrack) -> Iterator[Events]:
     """Yield the events of a part that moves; they do not depend on where the parts of the stream end."""
     size = track.size
     for part in parts:
@@ -390,7 +390,7 @@ def follow_stream(parts: Iterable[Events], track: Track) -> Iterator[Events]:
         yield Events.from_checked(part.t[inside], x, y, part.p[inside], size)
 
 
-def plan_following(framing: Framing) -> tuple[Fit, Track]:
+def plan_following(framing: Framing) -> tuple[Fit, RegionTrack]:
     """Return how events of the source are scaled, and where the part that is looked at then is."""
     region = framing.surroundings()
     fit = plan_fit(framing.source, framing.zoomed(region), "scale", region)

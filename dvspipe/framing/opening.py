@@ -22,7 +22,7 @@ from ..video.opening import open_video
 from ..video.video import Video
 from .config import FramingConfig
 from .fitting import Fit, fit_stream, plan_fit, scaled_size
-from .framing import MOST_ENLARGED, Framing, Track, find_framing, follow_stream, plan_following
+from .framing import MOST_ENLARGED, Framing, RegionTrack, find_framing, follow_stream, plan_following
 from .person import find_person
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ Parts = Callable[[], Iterator[Events]]
 
 
 @dataclass(frozen=True)
-class EventStream:
+class EventParts:
     """Events that can be read any number of times.
 
     Args:
@@ -71,11 +71,11 @@ class EventSource:
     """
 
     name: str
-    events: EventStream
-    overview: EventStream
+    events: EventParts
+    overview: EventParts
     picture: SensorSize
     fit: Fit
-    track: Track | None
+    track: RegionTrack | None
     looked_at: tuple[LookRow, ...]
     span_us: tuple[int, int] | None = None
     is_video: bool = False
@@ -121,7 +121,7 @@ def open_source(
         DataError: It comes from another sensor and the configuration does not say how to fit it, or it is a camera.
     """
     if isinstance(given, Events):
-        stream = EventStream(given.sensor, partial(_iterate_once, given))
+        stream = EventParts(given.sensor, partial(_iterate_once, given))
         span_us = (int(given.t[0]), int(given.t[-1])) if len(given) else None
         return _plan_source("the events", stream, target, config, span_us)
     if camera_of(given) is not None:
@@ -130,7 +130,7 @@ def open_source(
         return _open_video(given, target, config)
     recording, guess = _open_recording(given, target, config, sensor=sensor, hints=hints)
     extent = recording.extent()
-    stream = EventStream(recording.sensor, partial(_read_recording, recording))
+    stream = EventParts(recording.sensor, partial(_read_recording, recording))
     span_us = (extent.first_us or 0, extent.last_us or 0) if extent else None
     planned = _plan_source(str(given), stream, target, config, span_us)
     source = replace(planned, synthetic=recording.is_synthetic)
@@ -210,7 +210,7 @@ def _read_recording(recording: Recording) -> Iterator[Events]:
 
 
 def _plan_source(
-    name: str, stream: EventStream, target: SensorSize, config: FramingConfig, span_us: tuple[int, int] | None
+    name: str, stream: EventParts, target: SensorSize, config: FramingConfig, span_us: tuple[int, int] | None
 ) -> EventSource:
     """Return a recording with the part of it that is looked at."""
     own = stream.sensor
@@ -302,7 +302,7 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventS
     if framing is not None:
         region = framing.surroundings()
         settings = _set_video(settings, crop=str(region), resize=str(framing.zoomed(region)))
-        track: Track | None = framing.track(framing.zoom, (region.left, region.top))
+        track: RegionTrack | None = framing.track(framing.zoom, (region.left, region.top))
         warnings: tuple[str, ...] = ()
         looked_at = _follow_rows(framing)
     else:
@@ -372,8 +372,8 @@ def _coarse_size(size: SensorSize) -> SensorSize:
     return size if max(size.width, size.height) <= COARSE_SIDE_PX else scaled_size(size, COARSE)
 
 
-def _simulate_video(path: Path, video: Video, settings: ConvertConfig) -> EventStream:
-    return EventStream(video.size, partial(_simulate, str(path), video, settings))
+def _simulate_video(path: Path, video: Video, settings: ConvertConfig) -> EventParts:
+    return EventParts(video.size, partial(_simulate, str(path), video, settings))
 
 
 def _estimate_span(video: Video) -> tuple[int, int] | None:

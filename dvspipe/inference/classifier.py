@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 MIN_PART = 0.5  # of a window that a recording must have for the window to count
 MAX_WINDOWS = 16  # that are classified together
-MAX_BYTES = 12 << 20  # of the outputs of the first layer at a time
+MAX_OUTPUT_BYTES = 12 << 20  # of the outputs of the first layer at a time
 
 OnWindows = Callable[[Sequence[Window], NDArray[np.float32]], object]
 """Called with windows that were classified together, and their logits [N, K]."""
@@ -139,7 +139,7 @@ class Classifier:
         self.checkpoint, self.moments = checkpoint, moments
         grid = config.bins.grid(config.sensor)
         image_bytes = 4 * grid.width * grid.height * max(config.bins.channels, config.network.channels[0])
-        self.max_images = max(1, MAX_BYTES // image_bytes)  # that go through the network together
+        self.max_images = max(1, MAX_OUTPUT_BYTES // image_bytes)  # that go through the network together
 
     @cached_property
     def digest(self) -> str:

@@ -56,7 +56,7 @@ class CheckSettings(Settings):
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckFinding:
     """Something wrong or odd.
 
     Attributes:
@@ -107,7 +107,7 @@ class CheckReport:
     duration_us: int
     rate_hz: float | None
     on_fraction: float | None
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckFinding, ...]
 
     @property
     def wrong(self) -> bool:
@@ -199,7 +199,7 @@ def check_recording(
     except FormatError as error:
         lost = error.lost if isinstance(error, CorruptionError) else "everything after it"
         message = f"{error.message}; lost: {lost}"
-        corruption = [Finding("corruption", "wrong", 1, tally.events, message, error.remedies)]
+        corruption = [CheckFinding("corruption", "wrong", 1, tally.events, message, error.remedies)]
     sensor = tally.sensor
     duration_us = tally.latest_us - tally.earliest_us if tally.events else 0
     return CheckReport(
@@ -236,13 +236,13 @@ class _Found:
 
     def finding(
         self, kind: Kind, severity: Severity, one: str, many: str, *, more: str = "", remedies: tuple[Remedy, ...] = ()
-    ) -> list[Finding]:
+    ) -> list[CheckFinding]:
         """Return the finding, if any; `one` and `many` say what is wrong with one event and with several."""
         if self.first is None:
             return []
         what = f"1 event {one}: event" if self.count == 1 else f"{self.count} events {many}, first event"
         message = f"{what} {self.first} with {self.description}{more}"
-        return [Finding(kind, severity, self.count, self.first, message, remedies)]
+        return [CheckFinding(kind, severity, self.count, self.first, message, remedies)]
 
 
 class _Tally:
@@ -324,7 +324,7 @@ class _Tally:
             twice, self.events, lambda event: f"t = {t[event]} us, x = {x[event]}, y = {y[event]}, p = {int(p[event])}"
         )
 
-    def wrong(self) -> list[Finding]:
+    def wrong(self) -> list[CheckFinding]:
         """Return what breaks a rule of `Events`."""
         back = f"; the longest step back is {self._longest_back_us} us"
         sensor = f"the sensor of {self._limits}" if self._named else f"{self._limits}, the largest known sensor"
@@ -339,10 +339,10 @@ class _Tally:
             ),
         ]
 
-    def odd(self) -> list[Finding]:
+    def odd(self) -> list[CheckFinding]:
         """Return what is valid, but unusual."""
         if not self.events:
-            return [Finding("empty", "odd", 0, None, "there are no events")]
+            return [CheckFinding("empty", "odd", 0, None, "there are no events")]
         return [
             *self._twice.finding("duplicates", "odd", "repeats one before it", "repeat one before them"),
             *self._negative.finding("negative_times", "odd", "has a negative time", "have negative times"),
@@ -351,7 +351,7 @@ class _Tally:
             *self._one_polarity(),
         ]
 
-    def _gaps(self) -> list[Finding]:
+    def _gaps(self) -> list[CheckFinding]:
         gap = 1
         if self._settings.gap_us is None:
             usual = int(np.searchsorted(self._steps.cumsum(), USUAL_STEPS * self._steps.sum()))
@@ -363,7 +363,7 @@ class _Tally:
         first = int(firsts[firsts >= 0].min())
         what = "1 time without events" if count == 1 else f"{count} times without events"
         return [
-            Finding(
+            CheckFinding(
                 "gaps",
                 "odd",
                 count,
@@ -373,7 +373,7 @@ class _Tally:
             )
         ]
 
-    def _hot_pixels(self) -> list[Finding]:
+    def _hot_pixels(self) -> list[CheckFinding]:
         factor, sensor = self._settings.hot_pixel_factor, self.sensor
         counts = self._counts[: sensor.height, : sensor.width]
         hot = find_hot_pixels(counts, factor)
@@ -383,7 +383,7 @@ class _Tally:
         y, x = (int(place) for place in np.unravel_index(np.where(hot, counts, 0).argmax(), counts.shape))
         what = "1 pixel fires" if count == 1 else f"{count} pixels fire"
         return [
-            Finding(
+            CheckFinding(
                 "hot_pixels",
                 "odd",
                 count,
@@ -393,11 +393,11 @@ class _Tally:
             )
         ]
 
-    def _one_polarity(self) -> list[Finding]:
+    def _one_polarity(self) -> list[CheckFinding]:
         if self.events < LEAST_FOR_ONE_POLARITY or 0 < self.on < self.events:
             return []
         name = "ON" if self.on else "OFF"
-        return [Finding("one_polarity", "odd", self.events, 0, f"all {self.events} events are {name}")]
+        return [CheckFinding("one_polarity", "odd", self.events, 0, f"all {self.events} events are {name}")]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -25,7 +25,7 @@ BLUR_PX = 5  # side of the box, as in the figures for real DAVIS recordings
 INTERVAL_DECADES = 8  # from 1 us to 100 s
 INTERVAL_BINS_PER_DECADE = 100
 INTERVAL_BINS = INTERVAL_DECADES * INTERVAL_BINS_PER_DECADE
-MOST_PIXELS = 1 << 23  # 3840x2160 and a few more; the maps and sums take about 160 bytes per pixel
+MOST_COMPARED_PIXELS = 1 << 23  # 3840x2160 and a few more; the maps and sums take about 160 bytes per pixel
 MOST_BINS = 10_000_000  # 80 MB of counts; with more, the two recordings do not share a clock
 
 
@@ -224,8 +224,8 @@ def compare(
     """
     if a.sensor != b.sensor:
         raise EventError(f"wrong sensor of recording B (found {b.sensor}, expected {a.sensor} as recording A)")
-    if a.sensor.width * a.sensor.height > MOST_PIXELS:
-        raise EventError(f"sensor {a.sensor}: too large to compare (expected at most {MOST_PIXELS:,} pixels)")
+    if a.sensor.width * a.sensor.height > MOST_COMPARED_PIXELS:
+        raise EventError(f"sensor {a.sensor}: too large to compare (expected at most {MOST_COMPARED_PIXELS:,} pixels)")
     start_us = min((int(events.t[0]) for events in (a, b) if len(events)), default=None)
     origin_us = start_us or 0
     bins = _count_bins(a, b, origin_us, settings.bin_us)

@@ -23,7 +23,7 @@ from .charts import plot_curves
 from .config import PreviewSettings
 from .pages import environment, percent
 from .painter import EventPainter, make_palette
-from .plots import EventSource, PlotKind, plot_source
+from .plots import PlotKind, PlotSource, plot_source
 from .previews import write_preview
 from .style import readable
 from .timelines import class_colour, plot_timeline
@@ -40,12 +40,12 @@ SAMPLED_POLARITIES = 1 << 20
 CURVE_BINS, CURVE_WIDTH, CURVE_HEIGHT = 100, 400, 36
 MOST_BARS = 10
 MOST_SPANS = 200
-MOST_NAMES = 12  # of classes in one line
+MOST_CLASS_NAMES = 12  # of classes in one line
 NAMED_SHARE = 0.12  # of a timeline that a part needs to hold its name
 MIN_PLAY_S, MAX_PLAY_S = 2.0, 20.0  # of an animation
 ANIMATION_FPS = 25.0
 ANIMATION_MIN_PX, ANIMATION_MAX_PX = 256, 640
-GREY = "transparent"  # of a part in which no class is certain
+UNCERTAIN_COLOUR = "transparent"  # of a part in which no class is certain
 
 
 class Bar(NamedTuple):
@@ -56,7 +56,7 @@ class Bar(NamedTuple):
     text: str
 
 
-class Span(NamedTuple):
+class TimelinePart(NamedTuple):
     """A part of a timeline, with its share of it."""
 
     name: str
@@ -103,7 +103,7 @@ class Card:
     bars: Sequence[Bar] = ()
     picture: Thumbnail | None = None
     curve: Curve | None = None
-    spans: Sequence[Span] = ()
+    spans: Sequence[TimelinePart] = ()
     spans_caption: str = ""
 
 
@@ -158,7 +158,7 @@ def plot(value: Events | TrainingRun | Prediction, kind: PlotKind = "xyt") -> Fi
 @plot.register(Events)
 def _plot_events(events: Events, kind: PlotKind = "xyt") -> Figure:
     span_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (0, 0)
-    return plot_source(kind, EventSource([events], events.sensor, len(events), span_us))
+    return plot_source(kind, PlotSource([events], events.sensor, len(events), span_us))
 
 
 @plot.register(TrainingRun)
@@ -291,20 +291,20 @@ def _card_of_prediction(prediction: Prediction) -> Card:
     return Card(title, facts, bars=bars, spans=spans, spans_caption="segments over time" if spans else "")
 
 
-def _spans(segments: Sequence[SegmentRow], K: int) -> list[Span]:
+def _spans(segments: Sequence[SegmentRow], K: int) -> list[TimelinePart]:
     """Return segments as parts of a timeline; none if there are too many to be seen."""
     if not segments or len(segments) > MOST_SPANS:
         return []
     total_us = max(1, segments[-1].t_end_us - segments[0].t_start_us)
     return [
-        Span(readable(each.class_name), (each.t_end_us - each.t_start_us) / total_us, _colour(each.label, K))
+        TimelinePart(readable(each.class_name), (each.t_end_us - each.t_start_us) / total_us, _colour(each.label, K))
         for each in segments
     ]
 
 
 def _colour(label: int | None, K: int) -> str:
     if label is None:
-        return GREY
+        return UNCERTAIN_COLOUR
     return "#{:02x}{:02x}{:02x}".format(*(round(255 * share) for share in class_colour(label, K)))
 
 
@@ -335,7 +335,7 @@ def _card_of_data(data: DataSet) -> Card:
     facts += [("problem", text) for text in data.problems[:1]]
     counts = Counter(sample.label for sample in data.samples)
     most = max(counts.values(), default=1)
-    shown = min(len(data.classes), MOST_NAMES)
+    shown = min(len(data.classes), MOST_CLASS_NAMES)
     bars = [Bar(readable(data.classes[k]), counts[k] / most, f"{counts[k]:,}") for k in range(shown)]
     if shown < len(data.classes):
         facts.append(("shown", f"the first {shown}"))
@@ -344,7 +344,7 @@ def _card_of_data(data: DataSet) -> Card:
 
 def _card_of_classifier(classifier: Classifier) -> Card:
     config = classifier.config
-    names = [readable(name) for name in config.classes[:MOST_NAMES]]
+    names = [readable(name) for name in config.classes[:MOST_CLASS_NAMES]]
     more = len(config.classes) - len(names)
     weights = sum(weight.numel() for weight in classifier.network.parameters())
     step_ms = config.bins.step_us / 1000

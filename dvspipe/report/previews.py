@@ -23,7 +23,7 @@ from .painter import (
     BACKGROUND,
     STRIP,
     STRONGEST,
-    TEXT,
+    TEXT_COLOURS,
     TEXT_SHADES,
     Captions,
     EventPainter,
@@ -292,7 +292,7 @@ def _draw_legend(settings: PreviewSettings, palette: NDArray[np.uint8], width: i
         places.append((left, row * LEGEND_PX + (LEGEND_PX - side) // 2 - SHEET_GAP_PX // 4))
         left += part_px + 1.6 * side
     lines = Image.new("RGB", (width, (row + 1) * LEGEND_PX), tuple(palette[STRIP].tolist()))
-    draw, ink = ImageDraw.Draw(lines), tuple(palette[TEXT + TEXT_SHADES - 1].tolist())
+    draw, ink = ImageDraw.Draw(lines), tuple(palette[TEXT_COLOURS + TEXT_SHADES - 1].tolist())
     for (colour, text), (x, y) in zip(parts, places, strict=True):
         if colour is not None:
             draw.rectangle((x, y, x + side, y + side), fill=tuple(colour.tolist()), outline=ink)

@@ -8,7 +8,7 @@ from ..config import build, read_yaml
 from ..results import RunFolder, ShippedRecord, TestResult
 from .config import TrainConfig
 
-SHOWN = {"seed", "bins", "network", "augment", "optimiser", "stdp"}  # settings without paths of the user's machine
+CARD_SETTINGS = {"seed", "bins", "network", "augment", "optimiser", "stdp"}  # without paths of the user's machine
 
 
 def find_records(checkpoint: str | None) -> RunRecords | ShippedRecord | None:
@@ -27,5 +27,5 @@ def find_records(checkpoint: str | None) -> RunRecords | ShippedRecord | None:
     if path.resolve() != folder.best or not folder.test.is_file():
         return None
     config = build(TrainConfig, read_yaml(folder.config), str(folder.config))
-    settings = config.model_dump(mode="json", include=SHOWN, exclude_defaults=True)
+    settings = config.model_dump(mode="json", include=CARD_SETTINGS, exclude_defaults=True)
     return RunRecords(TestResult.read(folder.test), settings)

@@ -33,7 +33,7 @@ from .evaluation import evaluate
 from .losses import LOSSES
 from .machine import memory_bytes
 from .norms import estimate_norms, fit_gains
-from .processes import Processes
+from .processes import TrainingProcesses
 from .resuming import TrainingState, load_optimiser, optimiser_tensors
 from .schedule import build_average, build_optimiser, build_schedule
 
@@ -43,7 +43,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 
 
 @dataclass(frozen=True)
-class Parts:
+class DataParts:
     """Spike tensors of a data set.
 
     Args:
@@ -75,8 +75,8 @@ class Experiment:
     config: TrainConfig
     data: DataSet
     classifier: ClassifierConfig
-    parts: Parts
-    processes: Processes
+    parts: DataParts
+    processes: TrainingProcesses
     callback: TrainingCallback
     init: Checkpoint | None
     modules: ModuleSource

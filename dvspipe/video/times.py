@@ -16,7 +16,7 @@ from .pictures import Images
 US_PER_UNIT = {"s": Decimal(10**6), "ms": Decimal(10**3), "us": Decimal(1), "ns": Decimal("0.001")}
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 LONGEST_ASSUMED_INTERVAL_S = 1.0  # mean interval up to which numbers are assumed to be seconds; milliseconds are more
-LATEST_US = 2**62
+LATEST_FRAME_US = 2**62
 
 
 def find_times_us(
@@ -117,9 +117,10 @@ def _in_microseconds(path: Path, rows: Sequence[_TimeRow], unit: str) -> list[_T
     timed: list[_TimeRow] = []
     for row in rows:
         exact_us = Decimal(row.number) * US_PER_UNIT[unit]
-        if not 0 <= exact_us <= LATEST_US:
+        if not 0 <= exact_us <= LATEST_FRAME_US:
             raise VideoError(
-                f"{path}: line {row.line}: time out of range (found {row.number} {unit}, expected 0 to {LATEST_US} us)"
+                f"{path}: line {row.line}: time out of range (found {row.number} {unit}, expected 0 to "
+                f"{LATEST_FRAME_US} us)"
             )
         timed.append(replace(row, t_us=round(exact_us)))
         if len(timed) > 1 and timed[-1].t_us <= timed[-2].t_us:
