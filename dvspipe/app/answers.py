@@ -32,7 +32,7 @@ from .shared import (
 from .work import Session, Workspace
 
 SHIPPED_NAMES = ("gesture-synthetic", "nmnist-synthetic")
-"""Classifiers that are part of dvspipe; `checkpoint`, which lists them, imports torch, which takes seconds."""
+"""Classifiers that are part of dvspipe; `checkpoints`, which lists them, imports torch, which takes seconds."""
 WINDOW_HEADS = ("start (s)", "end (s)", "class", "probability", "entropy (bits)", "events", "state")
 
 
