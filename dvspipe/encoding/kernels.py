@@ -47,7 +47,7 @@ class Places(NamedTuple):
         return cls(*map(np.uint32, (grid.width, plane, (1 << shift) // downsample + 1, shift)))
 
 
-class EventColumns(NamedTuple):
+class Columns(NamedTuple):
     """The columns of events: int64, int16, int16 and uint8 [N]."""
 
     t: NDArray[np.int64]
@@ -187,7 +187,7 @@ def gather_columns(
     p: NDArray[Any],
     width: np.uint64,
     height: np.uint64,
-    columns: EventColumns,
+    columns: Columns,
 ) -> bool:
     """Copy the strided fields of a structured array to columns; return whether they follow the rules of events."""
     wrong = np.uint64(0)

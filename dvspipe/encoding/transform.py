@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..config import as_settings
 from ..events import Events, SensorSize, SensorSizeLike
 from .bins import BinConfig, encode_events
-from .kernels import EventColumns, gather_columns
+from .kernels import Columns, gather_columns
 
 
 @dataclass(frozen=True, init=False)
@@ -68,7 +68,7 @@ def _gather(rows: NDArray[np.void], sensor: SensorSize) -> Events:
         return Events.from_structured(rows, sensor)
     x, y = np.empty(len(rows), np.int16), np.empty(len(rows), np.int16)
     t, p = np.empty(len(rows), np.int64), np.empty(len(rows), np.bool_)
-    columns = EventColumns(t, x, y, p.view(np.uint8))
+    columns = Columns(t, x, y, p.view(np.uint8))
     fine = gather_columns(
         rows["t"], rows["x"], rows["y"], rows["p"], np.uint64(sensor.width), np.uint64(sensor.height), columns
     )

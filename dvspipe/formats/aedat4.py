@@ -30,7 +30,7 @@ from .faery_writers import AEDAT4_ENCODER
 from .hints import NO_HINTS, Hints
 from .interface import Format
 from .panics import is_faery_error
-from .source import CHUNK_EVENTS, Columns, Source
+from .source import CHUNK_EVENTS, Source, StoredColumns
 
 AEDAT4_MAGIC = b"#!AER-DAT4.0"
 HEADER_START = len(AEDAT4_MAGIC) + 2  # after the end of the line
@@ -141,7 +141,9 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     )
 
 
-def _chunks(path: Path, track_id: int, container: _Container, progress: Progress | None = None) -> Iterator[Columns]:
+def _chunks(
+    path: Path, track_id: int, container: _Container, progress: Progress | None = None
+) -> Iterator[StoredColumns]:
     pending: list[NDArray[np.void]] = []
     count, message = 0, container.error
     try:
@@ -169,7 +171,7 @@ def _packets(path: Path, track_id: int, count: int, progress: Progress | None = 
                 yield packet
 
 
-def _columns(packets: list[NDArray[np.void]]) -> Columns:
+def _columns(packets: list[NDArray[np.void]]) -> StoredColumns:
     """Return the events of packets; each is copied, because concatenating structured arrays is as slow as decoding."""
     count, start = sum(map(len, packets)), 0
     t, x, y = np.empty(count, np.int64), np.empty(count, np.uint16), np.empty(count, np.uint16)
@@ -178,7 +180,7 @@ def _columns(packets: list[NDArray[np.void]]) -> Columns:
         part = slice(start, start + len(packet))
         t[part], x[part], y[part], on[part] = packet["t"], packet["x"], packet["y"], packet["on"]
         start += len(packet)
-    return Columns(t, x, y, on)
+    return StoredColumns(t, x, y, on)
 
 
 def _decoder(path: Path) -> Any:

@@ -22,7 +22,7 @@ from ..events import SensorSize
 from ..events.filters import HOT_PIXEL_FACTOR, NEVER_US, check_pixels, find_hot_pixels
 from ..formats.hints import NO_HINTS, Hints
 from ..formats.recordings import KNOWN_SENSORS, SensorSource, open_source, smallest_sensor
-from ..formats.source import Columns
+from ..formats.source import StoredColumns
 from ..parallel import Engine, Outcome, Processes, Progress, map_items
 
 Kind = Literal[
@@ -281,7 +281,7 @@ class _Tally:
         width, height = (int(np.flatnonzero(self._counts.any(axis=axis)).max(initial=0)) + 1 for axis in (0, 1))
         return smallest_sensor(width, height) or self._limits
 
-    def add(self, columns: Columns) -> None:
+    def add(self, columns: StoredColumns) -> None:
         """Count the next chunk."""
         if len(columns.t):
             t = columns.t.astype(np.int64)
@@ -309,7 +309,7 @@ class _Tally:
         self._longest_gap_us = max(self._longest_gap_us, int(longest_us))
         self._previous_us = int(t[-1])
 
-    def _add_pixels(self, t: NDArray[np.int64], columns: Columns) -> None:
+    def _add_pixels(self, t: NDArray[np.int64], columns: StoredColumns) -> None:
         x, y = columns.x, columns.y
         p = columns.p.view(np.uint8) if columns.p.dtype == np.bool_ else columns.p
         self._polarity.add((p < 0) | (p > 1), self.events, lambda event: f"p = {p[event]}")

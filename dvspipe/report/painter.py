@@ -40,7 +40,7 @@ STRONGEST: dict[PreviewMode, tuple[int, int]] = {
 """Indices of the strongest colours of a mode, ON and OFF."""
 
 
-class Picture(NamedTuple):
+class PaletteImage(NamedTuple):
     """A picture.
 
     Args:
@@ -129,7 +129,7 @@ class EventPainter:
         self._frame: tuple[int, NDArray[np.uint8]] | None = None
         self._next_frame = next(self._video, None)
 
-    def draw(self, events: Events | None, end_us: int, since_us: int) -> Picture:
+    def draw(self, events: Events | None, end_us: int, since_us: int) -> PaletteImage:
         """Return a picture with strips for caption and time below; sides are even, for VP8.
 
         Args:
@@ -154,7 +154,7 @@ class EventPainter:
         picture = np.full((full + full % 2, width + width % 2), STRIP, dtype=np.uint8)
         picture[:height, :width] = pixels
         picture[height:full] = np.concatenate(strips)
-        return Picture(picture, video)
+        return PaletteImage(picture, video)
 
     def _draw_box(self, pixels: NDArray[np.uint8], box: Box) -> None:
         scale = self._enlarge / self._shrink

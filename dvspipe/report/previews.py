@@ -27,7 +27,7 @@ from .painter import (
     TEXT_SHADES,
     Captions,
     EventPainter,
-    Picture,
+    PaletteImage,
     make_palette,
     write_picture,
 )
@@ -114,7 +114,7 @@ def _pictures(
     span_us: tuple[int, int] | None,
     zero_us: int | None,
     progress: Progress,
-) -> Iterator[Picture]:
+) -> Iterator[PaletteImage]:
     """Yield the pictures of `pictures_of`, or one without any events."""
     shown = (picture for picture, _, _ in pictures_of(chunks, painter, span_us, zero_us, progress))
     first = next(shown, None)
@@ -128,7 +128,7 @@ def pictures_of(
     span_us: tuple[int, int] | None,
     zero_us: int | None,
     progress: Progress,
-) -> Iterator[tuple[Picture, Events, int]]:
+) -> Iterator[tuple[PaletteImage, Events, int]]:
     """Yield pictures, the events since the one before, and the time since the first event of the recording.
 
     The first ends a step after the first event. Arguments are those of `write_preview`; chunks are not empty.
@@ -184,7 +184,7 @@ def _moments(chunks: Iterator[Events], ends_us: Iterable[int]) -> Iterator[tuple
             return
 
 
-def _write_video(path: Path, suffix: str, pictures: Iterator[Picture], settings: PreviewSettings) -> None:
+def _write_video(path: Path, suffix: str, pictures: Iterator[PaletteImage], settings: PreviewSettings) -> None:
     palette = make_palette(settings.colours)
     first = next(pictures)
     height, width = first.indices.shape
@@ -194,7 +194,7 @@ def _write_video(path: Path, suffix: str, pictures: Iterator[Picture], settings:
             add(np.ascontiguousarray(picture.to_rgb(palette)[..., ::-1]))  # OpenCV wants BGR
 
 
-def _write_gif(path: Path, pictures: Iterator[Picture], settings: PreviewSettings) -> None:
+def _write_gif(path: Path, pictures: Iterator[PaletteImage], settings: PreviewSettings) -> None:
     """Write picture by picture: Pillow's own `save` holds all of them until the end."""
     from PIL import GifImagePlugin, Image
 

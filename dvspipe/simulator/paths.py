@@ -41,7 +41,7 @@ BLOCK_PX = 4  # side of the squares whose lowest and highest level are known
 BEYOND = 2 * LARGEST_OVERSHOOT + np.float32(1e-4)  # of these: overshoot in both directions, and rounding
 
 
-class FrameLevels(NamedTuple):
+class Picture(NamedTuple):
     """The levels of a frame, in the tiles where they are needed.
 
     Attributes:
@@ -77,8 +77,8 @@ class Paths(NamedTuple):
     kind: NDArray[np.uint8]
     steps: NDArray[np.uint16]
     square: tuple[int, ...]
-    before: FrameLevels
-    after: FrameLevels
+    before: Picture
+    after: Picture
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

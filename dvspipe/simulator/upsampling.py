@@ -41,8 +41,8 @@ from .paths import (
     LEAVING,
     TILE_PX,
     UNEXPLAINED,
-    FrameLevels,
     Paths,
+    Picture,
     find_extremes,
     reach_of_tiles,
     refine,
@@ -104,7 +104,7 @@ class Upsampler:
         # new arrays of this size come from the system page by page, which costs more than the arithmetic
         blocks = -(-height // BLOCK_PX), -(-width // BLOCK_PX)
         self._before, self._after = (
-            FrameLevels(np.empty((2, 2, *shape), np.float32), np.empty((2, *blocks), np.float32)) for _ in range(2)
+            Picture(np.empty((2, 2, *shape), np.float32), np.empty((2, *blocks), np.float32)) for _ in range(2)
         )
         self._latest: LevelImage | None = None  # the levels of `_after`
         self._refined = np.zeros([-(-side // TILE_PX) for side in shape], np.bool_)  # its tiles that are complete
