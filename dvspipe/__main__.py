@@ -2,7 +2,7 @@
 
 import gc
 
-from .interrupts import catch_interrupts
+from .cli.interrupts import catch_interrupts
 
 OLDEST_EVERY = 100  # collections of younger objects, in place of Python's 10
 
@@ -12,7 +12,7 @@ def main() -> None:
     catch_interrupts()
     # modules and functions never become garbage, and looking through them takes a seventh of a start with torch
     gc.set_threshold(*gc.get_threshold()[:2], OLDEST_EVERY)
-    from .cli import main as run
+    from .cli.app import main as run
 
     run()
 

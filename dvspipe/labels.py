@@ -15,8 +15,22 @@ from typing import NamedTuple
 from .errors import DataError
 from .files import read_bytes
 
-LATEST_US = 1 << 60  # 36,000 years; sums of such times are below 2^63
-MAX_BYTES = 1 << 24  # of a label file: 500,000 spans
+GESTURES: tuple[str, ...] = (
+    "hand_clapping",
+    "right_hand_wave",
+    "left_hand_wave",
+    "right_arm_clockwise",
+    "right_arm_counter_clockwise",
+    "left_arm_clockwise",
+    "left_arm_counter_clockwise",
+    "arm_roll",
+    "air_drums",
+    "air_guitar",
+    "other_gestures",
+)
+"""Classes of DVS128 Gesture (Amir et al. 2017) in IBM's order: the label is the index."""
+LATEST_LABEL_US = 1 << 60  # 36,000 years; sums of such times are below 2^63
+MAX_LABEL_BYTES = 1 << 24  # of a label file: 500,000 spans
 SUFFIX = "_labels.csv"
 UNITS_US = {"us": 1, "usec": 1, "ms": 1_000, "s": 1_000_000, "sec": 1_000_000}
 CLASS_NAMES = ("class", "label", "name")
@@ -63,7 +77,7 @@ def read_labels(path: Path) -> list[Span]:
         DataError: It does not have that form; the message names the line.
     """
     try:
-        text = read_bytes(path, MAX_BYTES).decode("utf-8-sig")
+        text = read_bytes(path, MAX_LABEL_BYTES).decode("utf-8-sig")
         rows = [row for row in csv.reader(io.StringIO(text, newline="")) if any(cell.strip() for cell in row)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a CSV file ({error})") from error
@@ -108,7 +122,7 @@ def _parse_time(text: str, unit_us: int) -> int:
     if not re.fullmatch(r"\s*-?\d+(\.\d*)?([eE][+-]?\d+)?\s*", text):
         raise ValueError(f"{text!r} is not a number")
     time_us = int(text) * unit_us if text.strip().lstrip("-").isdecimal() else round(float(text) * unit_us)
-    if abs(time_us) > LATEST_US:
+    if abs(time_us) > LATEST_LABEL_US:
         raise ValueError(f"{text!r} is too far from 0")
     return time_us
 

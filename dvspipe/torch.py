@@ -56,11 +56,11 @@ __all__ = [
 
 DIGEST_BYTES = 20
 
-Item = tuple[Tensor, int]
+LoadedItem = tuple[Tensor, int]
 """Spikes [T, C, H, W], and their label or start."""
 
 
-class SpikeDataset(Dataset[Item]):
+class SpikeDataset(Dataset[LoadedItem]):
     """Labelled recordings as spike tensors, encoded when they are first needed and kept in the cache folder.
 
     Nothing is read before the first access, which the workers of a loader share. The content of a file is looked at
@@ -124,7 +124,7 @@ class SpikeDataset(Dataset[Item]):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, number: int) -> Item:
+    def __getitem__(self, number: int) -> LoadedItem:
         """Return the spikes [T, C, H, W], uint8 or float32 as the bins say, and the label of a recording."""
         spikes = torch.from_numpy(self._encode(number))
         return (spikes if self.transform is None else self.transform(spikes)), self.samples[number].label
@@ -210,7 +210,7 @@ def _settings_of(source: str | Path | DataConfig | Mapping[str, object] | DataSe
     return DataConfig() if isinstance(source, DataSet) else as_settings(DataConfig, source)
 
 
-class EventStream(IterableDataset[Item]):
+class EventStream(IterableDataset[LoadedItem]):
     """A recording of any length as consecutive windows of T steps, in bounded memory.
 
     The steps of all windows together are those of `dvspipe.encode_stream`: also those without events, so that the state
@@ -251,12 +251,12 @@ class EventStream(IterableDataset[Item]):
             raise ConfigError("by = recording: windows of a stream do not know its end (expected by = time or events)")
         self.recording, self.sensor, self.hints = recording, sensor, hints
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[LoadedItem]:
         worker = get_worker_info()
         first, every = (0, 1) if worker is None else (worker.id, worker.num_workers)
         return islice(self._windows(), first, None, every)
 
-    def _windows(self) -> Iterator[Item]:
+    def _windows(self) -> Iterator[LoadedItem]:
         starts_us: list[int] = []
         steps = encode_stream(self._note_starts(starts_us), self.bins)
         T = self.bins.steps
@@ -301,7 +301,7 @@ class SpikeBatch(NamedTuple):
     lengths: Tensor
 
 
-def collate(items: Sequence[Item], *, time_first: bool = True) -> SpikeBatch:
+def collate(items: Sequence[LoadedItem], *, time_first: bool = True) -> SpikeBatch:
     """Return a batch of spike tensors of the same or different numbers of steps: a `collate_fn` for any loader.
 
     Args:
@@ -320,8 +320,13 @@ def collate(items: Sequence[Item], *, time_first: bool = True) -> SpikeBatch:
 
 
 def loader(
-    dataset: Dataset[Item], batch_size: int = 32, *, shuffle: bool = False, time_first: bool = True, **options: Any
-) -> DataLoader[Item]:
+    dataset: Dataset[LoadedItem],
+    batch_size: int = 32,
+    *,
+    shuffle: bool = False,
+    time_first: bool = True,
+    **options: Any,
+) -> DataLoader[LoadedItem]:
     """Return a `DataLoader` that yields a `SpikeBatch` at a time.
 
     An error of a recording has its own type, message and remedies in the loop also if it occurred in a worker; a
@@ -369,13 +374,13 @@ def loader(
 class _Guarded(Dataset[Any]):
     """Returns an error of a data set instead of raising it, since torch changes errors that workers raise."""
 
-    def __init__(self, dataset: Dataset[Item]) -> None:
+    def __init__(self, dataset: Dataset[LoadedItem]) -> None:
         self.dataset = dataset
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]
 
-    def __getitem__(self, number: int) -> Item | DvspipeError:
+    def __getitem__(self, number: int) -> LoadedItem | DvspipeError:
         try:
             return self.dataset[number]
         except DvspipeError as error:
@@ -385,17 +390,17 @@ class _Guarded(Dataset[Any]):
 class _GuardedStream(IterableDataset[Any]):
     """Yields an error of a stream instead of raising it."""
 
-    def __init__(self, stream: IterableDataset[Item]) -> None:
+    def __init__(self, stream: IterableDataset[LoadedItem]) -> None:
         self.dataset = stream
 
-    def __iter__(self) -> Iterator[Item | DvspipeError]:
+    def __iter__(self) -> Iterator[LoadedItem | DvspipeError]:
         try:
             yield from self.dataset
         except DvspipeError as error:
             yield error
 
 
-def _collate_or_error(items: Sequence[Item | DvspipeError], *, time_first: bool) -> SpikeBatch | DvspipeError:
+def _collate_or_error(items: Sequence[LoadedItem | DvspipeError], *, time_first: bool) -> SpikeBatch | DvspipeError:
     good = []
     for item in items:
         if isinstance(item, DvspipeError):

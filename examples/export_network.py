@@ -14,7 +14,7 @@ import torch
 from norse.torch import from_nir
 
 import dvspipe
-from dvspipe.export import export
+from dvspipe.checkpoints.export import export
 
 CHECKPOINT = "nmnist-synthetic"  # or the folder of a run, a file, or hf://user/name
 

@@ -8,6 +8,7 @@ is what a notebook shows.
 from pathlib import Path
 
 import dvspipe
+from dvspipe.report.notebook import describe
 from dvspipe.synthesis import record_gesture
 
 events = record_gesture(1, person=0, clip=0, seed=0)
@@ -19,9 +20,9 @@ prediction = classifier.predict(events)
 prediction  # noqa: B018
 
 # %% As pictures, which you can change and save as any figure of matplotlib
-prediction.plot().savefig("timeline.png")
-events.plot("rate").savefig("rate.png")
+dvspipe.plot(prediction).savefig("timeline.png")
+dvspipe.plot(events, "rate").savefig("rate.png")
 
 # %% What the notebook shows, as a page
-Path("label.html").write_text(f"<!doctype html>{events._repr_html_()}{prediction._repr_html_()}", encoding="utf-8")
+Path("label.html").write_text(f"<!doctype html>{describe(events)}{describe(prediction)}", encoding="utf-8")
 print(f"{prediction.class_name}, probability {prediction.probability:.0%}: label.html")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import dvspipe
-from dvspipe.report import EventSource, write_rerun
+from dvspipe.report import PlotSource, write_rerun
 
 
 def make_recording() -> dvspipe.Events:
@@ -30,7 +30,7 @@ def main() -> None:
         print("rerun is not installed: pip install 'dvspipe[rerun]'")
         return
     events, path = make_recording(), Path("recording.rrd")
-    write_rerun(EventSource([events], events.sensor, len(events), (int(events.t[0]), int(events.t[-1]))), path)
+    write_rerun(PlotSource([events], events.sensor, len(events), (int(events.t[0]), int(events.t[-1]))), path)
     print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 

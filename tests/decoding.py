@@ -9,17 +9,17 @@ import numpy as np
 
 from dvspipe.errors import CorruptionError
 from dvspipe.events import Events, SensorSize
-from dvspipe.formats.source import Columns
+from dvspipe.formats.source import StoredColumns
 from dvspipe.formats.writers import StreamEncoder, StreamWriter
 
 
-def joined(chunks: Iterable[Columns], sensor: SensorSize) -> Events:
-    parts = [Columns(*(np.zeros(0, np.int64) for _ in range(4))), *chunks]
+def joined(chunks: Iterable[StoredColumns], sensor: SensorSize) -> Events:
+    parts = [StoredColumns(*(np.zeros(0, np.int64) for _ in range(4))), *chunks]
     t, x, y, p = (np.concatenate([part[k] for part in parts]).astype(np.int64) for k in range(4))
     return Events(t, x, y, p, sensor)
 
 
-def until_damage(chunks: Iterable[Columns]) -> list[Columns]:
+def until_damage(chunks: Iterable[StoredColumns]) -> list[StoredColumns]:
     """The chunks ahead of any damage."""
     found = []
     try:

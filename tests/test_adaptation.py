@@ -13,7 +13,13 @@ import torch
 from conftest import BAR_CLASSES, moving_bar, write_bars
 from test_cli import dvspipe
 
-from dvspipe.checkpoint import load_checkpoint, read_checkpoint, read_tensors, save_checkpoint, write_tensors
+from dvspipe.checkpoints.checkpoint import (
+    load_checkpoint,
+    read_checkpoint,
+    read_tensors,
+    save_checkpoint,
+    write_tensors,
+)
 from dvspipe.config import build
 from dvspipe.encoding import encode_events
 from dvspipe.errors import CheckpointError, ConfigError, DataError, FileError

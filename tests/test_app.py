@@ -26,22 +26,22 @@ from typer.testing import CliRunner
 from dvspipe.errors import ConfigError, DvspipeError, FileError, Remedy
 from dvspipe.events import Events, SensorSize, merge
 from dvspipe.formats import describe, read, write
-from dvspipe.frames import frames_from_arrays
 from dvspipe.parallel import Progress, ignore_progress
 from dvspipe.report import PreviewMode
 from dvspipe.results import WrongPrediction
-from dvspipe.video import write_video
+from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.writing import write_video
 
 pytest.importorskip("gradio", reason="the extra app is not installed")
 
 import gradio as gr
 
 from dvspipe.app import AppSettings, Served, check_app, serve
-from dvspipe.app.answers import SHIPPED
+from dvspipe.app.answers import SHIPPED_NAMES
 from dvspipe.app.pairs import choices_of, compare_settings
 from dvspipe.app.recordings import Cut, Explored, PictureChoices, draw_picture, explore, plot_space_time, write_cut
 from dvspipe.app.runs import describe_curves, find_recording, find_runs, find_wrong, list_confusion, plot_curves
-from dvspipe.app.shared import SAMPLE, Source, handle, name_session, show_page
+from dvspipe.app.shared import SAMPLE, ChosenFile, handle, name_session, show_page
 from dvspipe.app.videos import (
     IDEAL,
     KNOBS,
@@ -55,7 +55,7 @@ from dvspipe.app.videos import (
     sensors,
     show_excerpt,
 )
-from dvspipe.app.work import Jobs, Step, Workspace, remove_abandoned, remove_old, safe_stem, say_running
+from dvspipe.app.work import Jobs, Workspace, WorkStep, remove_abandoned, remove_old, safe_stem, say_running
 from dvspipe.cli.app import app
 
 IDEAL_CHOICES = Choices(IDEAL, knobs_of(IDEAL), "off")
@@ -172,7 +172,7 @@ def test_an_error_names_the_file_and_not_its_folder(space: Workspace) -> None:
 # long work
 
 
-def run(jobs: Jobs, work: object, session: str = "a") -> list[Step[object]]:
+def run(jobs: Jobs, work: object, session: str = "a") -> list[WorkStep[object]]:
     return list(jobs.run(session, "working", work))  # type: ignore[arg-type]
 
 
@@ -220,7 +220,7 @@ def test_the_second_work_of_a_session_waits_and_says_so() -> None:
 
 
 def test_progress_is_a_line_with_the_time_left() -> None:
-    shown = Step("converting <b>: 50%", 0.5, 61.0).to_html()
+    shown = WorkStep("converting <b>: 50%", 0.5, 61.0).to_html()
     assert 'value="0.500"' in shown
     assert "0:01:01 left" in shown
     assert "<b>" not in shown
@@ -316,7 +316,7 @@ def test_an_excerpt_after_the_end_is_one_clear_error(video: Path, tmp_path: Path
 
 def test_a_converted_video_is_written_in_every_format(short_video: Path, tmp_path: Path) -> None:
     done: list[float] = []
-    source = Source(short_video, short_video.name)
+    source = ChosenFile(short_video, short_video.name)
     converted = convert_complete(
         source, IDEAL_CHOICES, tmp_path, "colour-blind", lambda part, total: done.append(part / (total or 1))
     )
@@ -539,7 +539,7 @@ def explored(tmp_path_factory: pytest.TempPathFactory) -> Explored:
     events = random_events(1, 60_000, SensorSize(width=34, height=26), 2_000_000)
     hot = Events(np.arange(0, 2_000_000, 400), np.full(5000, 3), np.full(5000, 5), np.ones(5000, int), events.sensor)
     write(folder / "noise.h5", list(merge([[events], [hot]])))
-    return explore(Source(folder / "noise.h5", "noise.h5"), folder, "light", ignore_progress)
+    return explore(ChosenFile(folder / "noise.h5", "noise.h5"), folder, "light", ignore_progress)
 
 
 def test_a_recording_is_described_and_its_hot_pixel_is_found(explored: Explored) -> None:
@@ -599,7 +599,7 @@ def test_a_part_that_is_none_is_an_error(explored: Explored, cut: Cut, tmp_path:
 
 def test_two_settings_on_one_video_are_compared(short_video: Path, tmp_path: Path) -> None:
     choices = choices_of("ideal", 0.2, 0.2), choices_of("ideal", 0.5, 0.5)
-    compared = compare_settings(Source(short_video, short_video.name), choices, tmp_path, "light", ignore_progress)
+    compared = compare_settings(ChosenFile(short_video, short_video.name), choices, tmp_path, "light", ignore_progress)
     assert all(page.is_file() for page in (*compared.players, compared.page))
     assert compared.command.splitlines()[-1] == "dvspipe compare my-bar-A.h5 my-bar-B.h5 -o comparison.html"
     assert len(read(tmp_path / "my-bar-A.h5")) > len(read(tmp_path / "my-bar-B.h5")) > 0
@@ -664,12 +664,12 @@ def test_a_wrong_recording_is_found_where_its_run_was_trained(space: Workspace, 
     path.parent.mkdir(parents=True)
     path.touch()
     wrong = WrongPrediction(name="data/left/1.h5@0-100", label="left", predicted="right", probability=1.0)
-    assert find_recording(space, "deep/runs/first", wrong) == Source(path.resolve(), "1.h5")
+    assert find_recording(space, "deep/runs/first", wrong) == ChosenFile(path.resolve(), "1.h5")
     with pytest.raises(FileError, match="no such file"):
         find_recording(space, "other", WrongPrediction(name="2.h5", label="a", predicted="b", probability=1.0))
 
 
 def test_the_shipped_classifiers_are_offered() -> None:
-    from dvspipe.checkpoint import shipped_checkpoints
+    from dvspipe.checkpoints.checkpoint import shipped_checkpoints
 
-    assert list(SHIPPED) == shipped_checkpoints()
+    assert list(SHIPPED_NAMES) == shipped_checkpoints()

@@ -299,7 +299,8 @@ def write_y4m(video: Path, path: Path, seconds: float) -> Path:
     """The first seconds of a video as Chromium's fake camera plays it, again and again."""
     import cv2
 
-    from dvspipe.video import VideoSettings, open_video
+    from dvspipe.video.config import VideoSettings
+    from dvspipe.video.opening import open_video
 
     opened = open_video(video, VideoSettings(stop_s=seconds))
     with path.open("wb") as file:

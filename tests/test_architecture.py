@@ -1,4 +1,4 @@
-"""The order of modules: each imports only from those before it."""
+"""The order of rooms: each imports only from those before it, and no files import each other in a circle."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -19,46 +20,34 @@ from dvspipe.cli.screen import as_option
 
 ORDER = [
     "numba_cache",
-    "interrupts",
-    "display",
     "errors",
     "config",
     "files",
     "labels",
     "parallel",
-    "cluster",
     "results",
     "events",
-    "correlation",
-    "frames",
-    "opencv",
-    "ffmpeg",
-    "filters",
     "video",
     "simulator",
     "formats",
-    "checking",
-    "conversion",
-    "comparison",
+    "recordings",
     "pose",
-    "sources",
+    "framing",
     "synthesis",
     "encoding",
     "datasets",
     "networks",
     "learning",
-    "hub",
-    "checkpoint",
+    "checkpoints",
     "training",
     "inference",
     "report",
-    "export",
     "torch",
-    "demo",
-    "warmup",
     "app",
     "cli",
 ]
+MOST_ROOMS = 28
+ALIASES = ("TypeVar(", "NDArray[")
 LONGEST_FUNCTION = 60
 
 
@@ -74,45 +63,44 @@ ONLY_HOMES = {
     "IPython": {"report"},
     "PIL": {"report"},
     "apsw": {"formats"},
-    "cv2": {"opencv"},
+    "cv2": {"video"},
     "faery": {"formats", "video"},
     "filelock": {"files"},
     "gradio": {"app"},
     "h5py": {"formats"},
     "hdf5plugin": {"formats"},
-    "huggingface_hub": {"hub"},
+    "huggingface_hub": {"checkpoints"},
     "isal": {"datasets", "formats"},
     "jinja2": {"report"},
     "matplotlib": {"report"},
-    "nir": {"export"},
+    "nir": {"checkpoints"},
     "norse": {"networks"},
     "numba": {
-        "checking",
-        "comparison",
         "encoding",
-        "filters",
+        "events",
         "formats",
+        "framing",
         "learning",
         "networks",
         "numba_cache",
+        "recordings",
         "simulator",
-        "sources",
         "synthesis",
     },
-    "onnx": {"export"},
-    "onnxruntime": {"export"},
-    "onnxscript": {"export"},
+    "onnx": {"checkpoints"},
+    "onnxruntime": {"checkpoints"},
+    "onnxscript": {"checkpoints"},
     "plotly": {"app"},
-    "ray": {"cluster"},
+    "ray": {"parallel"},
     "rerun": {"report"},
     "rich": {"cli"},
     "rosbags": {"formats"},
-    "safetensors": {"checkpoint", "training"},
-    "scipy": {"results", "comparison", "simulator", "training"},
+    "safetensors": {"checkpoints", "training"},
+    "scipy": {"results", "recordings", "simulator", "training"},
     "sklearn": {"report", "training"},
     "starlette": {"app"},
     "tonic": {"datasets"},
-    "torch": {"networks", "learning", "checkpoint", "training", "inference", "export", "torch"},
+    "torch": {"networks", "learning", "checkpoints", "training", "inference", "torch"},
     "triton": {"networks"},
     "typer": {"cli"},
 }
@@ -133,49 +121,68 @@ def nodes_of(path: Path) -> list[ast.AST]:
 
 
 def imports(path: Path) -> list[str]:
-    """What a module imports."""
-    return imported(path, nodes_of(path))
-
-
-def imported(path: Path, nodes: Iterable[ast.AST]) -> list[str]:
-    """Imported names with their package: `dvspipe.events` for `from ..events import Events`."""
+    """What a file imports, at any time and for types too: `dvspipe.events.Events` for `from ..events import Events`."""
     found = []
-    for node in nodes:
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             inside = ["dvspipe", *path.relative_to(PACKAGE).parts[:-1]]
             base = inside[: len(inside) - node.level + 1] if node.level else []
-            home = ".".join([*base, *(node.module or "").split(".")]).rstrip(".")
-            found += [home] if node.module and home != "dvspipe" else [f"{home}.{alias.name}" for alias in node.names]
+            home = [*base, *(node.module.split(".") if node.module else [])]
+            found += [".".join([*home, alias.name]) for alias in node.names]
     return found
 
 
-SHOWING = ("_repr_html_", "plot", "animate")
-"""Methods that show a value: they may use `report`, which is after the value, when they are called."""
+def imported_files(path: Path) -> set[Path]:
+    """The files of the package that a file imports."""
+    return {file_of(name) for name in imports(path) if name.split(".")[0] == "dvspipe"}
 
 
-def imports_to_show(path: Path) -> list[str]:
-    """Imports of `report` in methods that show a value, and for the types of what they return."""
-    found = []
-    for node in nodes_of(path):
-        shows = isinstance(node, ast.FunctionDef) and node.name in SHOWING
-        if shows or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
-            found += [name for name in imported(path, ast.walk(node)) if name.startswith("dvspipe.report")]
-    return found
+@functools.cache
+def file_of(name: str) -> Path:
+    """The file of a module, or of the module that a name is in."""
+    place = PACKAGE.joinpath(*name.split(".")[1:])
+    found = [file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()]
+    return found[0] if found else file_of(name.rpartition(".")[0])
 
 
-def test_every_module_has_its_place() -> None:
+def test_there_are_few_rooms_and_each_has_its_place() -> None:
     assert {module_of(path) for path in sources()} == set(ORDER)
+    assert len(ORDER) <= MOST_ROOMS
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_from_modules_before_it(path: Path) -> None:
-    own = ORDER.index(module_of(path))
-    for name in (Counter(imports(path)) - Counter(imports_to_show(path))).elements():
-        parts = name.split(".")
-        if parts[0] == "dvspipe" and len(parts) > 1 and parts[1] != module_of(path):
-            assert ORDER.index(parts[1]) < own, f"{path.name} imports {name}"
+def test_a_file_imports_only_from_its_room_and_those_before_it(path: Path) -> None:
+    later = ORDER[ORDER.index(module_of(path)) + 1 :]
+    assert not {module_of(file) for file in imported_files(path)} & {*later, "__init__", "__main__"}
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    files = {path: imported_files(path) for path in PACKAGE.rglob("*.py")}
+    try:
+        TopologicalSorter(files).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(str(path.relative_to(PACKAGE)) for path in reversed(error.args[1])))
+
+
+def test_a_type_or_constant_that_files_share_has_a_name_of_its_own() -> None:
+    places = [(name, path) for path in sources() for name in defined_names(path)]
+    counts = Counter(name for name, _ in places)
+    shared = {name.rpartition(".")[2] for path in sources() for name in imports(path)}
+    twice = [(name, module_of(path)) for name, path in places if counts[name] > 1 and name in shared]
+    assert not twice
+
+
+def defined_names(path: Path) -> Iterator[str]:
+    """Public types and constants of a module, without type variables and short names of arrays."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and not ast.unparse(node.value or node).startswith(ALIASES):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)]
+            yield from (name for name in names if name[0].isupper())
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -189,14 +196,16 @@ def test_event_files_need_no_opencv(tmp_path: Path) -> None:
     code = f"""
 import sys
 sys.modules["cv2"] = None  # import cv2 raises ImportError
-import dvspipe.checking, dvspipe.filters, dvspipe.formats
+import dvspipe.formats
 from dvspipe import Events, SensorSize, read, write
+from dvspipe.events.filters import FilterConfig, filter_stream
+from dvspipe.recordings.checking import check_recording
 events = Events(t=[0, 5, 9], x=[3, 4, 11], y=[1, 1, 6], p=[True, False, True], sensor=SensorSize(width=12, height=7))
 path = {str(tmp_path / "clip.h5")!r}
 write(path, events)
 assert read(path) == events
-assert not dvspipe.checking.check_recording(path).findings
-assert len(list(dvspipe.filters.filter_stream([events], dvspipe.filters.FilterConfig(refractory_us=2)))[0]) == 3
+assert not check_recording(path).findings
+assert len(list(filter_stream([events], FilterConfig(refractory_us=2)))[0]) == 3
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dvspipe.datasets.augmentation import AugmentConfig, VaryConfig, augment, mirrored_labels, mix, vary
 from dvspipe.errors import ConfigError
 from dvspipe.events import Events, SensorSize
-from dvspipe.synthesis import GESTURES
+from dvspipe.labels import GESTURES
 
 NOTHING = {"drop": 0.0, "drop_time": 0.0}
 EVENTS = random_events(1, 2000)

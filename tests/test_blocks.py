@@ -13,7 +13,7 @@ from conftest import random_events
 
 import dvspipe
 from dvspipe.synthesis import record_gesture
-from dvspipe.video import write_video
+from dvspipe.video.writing import write_video
 
 ROOT = Path(__file__).parents[1]
 PAGES = (

@@ -13,9 +13,9 @@ from dvspipe.cli.analysis import CALIBRATED
 from dvspipe.errors import DataError
 from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.formats.aedat4 import AEDAT4, read_frames
-from dvspipe.frames import Frame
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate
 from dvspipe.simulator.calibration import Calibration, _net_correlation, calibrate
+from dvspipe.video.frames import Frame
 
 SENSOR = SensorSize(width=64, height=40)
 OFFSET = 8 / 255

@@ -15,11 +15,11 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
-from dvspipe.checking import CheckReport, CheckSettings, Finding, check_recording
 from dvspipe.errors import CorruptionError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import open_recording, read, write
 from dvspipe.formats.hdf5 import reader as hdf5_reader
+from dvspipe.recordings.checking import CheckFinding, CheckReport, CheckSettings, check_recording
 
 Row = tuple[int, int, int, int]
 rows = st.lists(st.tuples(st.integers(-5, 30), st.integers(-1, 12), st.integers(-1, 7), st.integers(0, 2)), max_size=40)
@@ -54,7 +54,7 @@ def replaced(column: np.ndarray, **values: int) -> np.ndarray:
     return column
 
 
-def only(report: CheckReport) -> Finding:
+def only(report: CheckReport) -> CheckFinding:
     (finding,) = report.findings
     return finding
 

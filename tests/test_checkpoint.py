@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, read_tensors, save_checkpoint, write_tensors
+from dvspipe.checkpoints.checkpoint import (
+    ClassifierConfig,
+    load_checkpoint,
+    read_tensors,
+    save_checkpoint,
+    write_tensors,
+)
 from dvspipe.encoding import BinConfig
 from dvspipe.errors import CheckpointError
 from dvspipe.networks import NetworkConfig

@@ -22,9 +22,8 @@ import numpy as np
 import pytest
 from conftest import random_events
 
-from dvspipe import conversion
-from dvspipe.cli import analysis, main
-from dvspipe.cli.app import COMMANDS
+from dvspipe.cli import analysis
+from dvspipe.cli.app import COMMANDS, main
 from dvspipe.cli.screen import screen
 from dvspipe.config import shipped_configs
 from dvspipe.datasets import read_split
@@ -33,11 +32,13 @@ from dvspipe.encoding import Latency, Poisson, Population
 from dvspipe.errors import DataError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
-from dvspipe.frames import frames_from_arrays
+from dvspipe.recordings import conversion
 from dvspipe.results import EpochRow
 from dvspipe.synthesis import GESTURE_SENSOR, gesture_frames
 from dvspipe.training import TrainingCallback
-from dvspipe.video import open_video, write_video
+from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.opening import open_video
+from dvspipe.video.writing import write_video
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def test_help_names_every_command(tmp_path: Path) -> None:
 
 QUICK = """
 import sys
-from dvspipe.cli import main
+from dvspipe.cli.app import main
 for typed in {typed}:
     sys.argv[1:] = typed
     try:

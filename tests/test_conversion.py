@@ -18,8 +18,13 @@ import pytest
 from conftest import random_events
 from test_cli import dvspipe
 
-from dvspipe import conversion
-from dvspipe.conversion import (
+from dvspipe.errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
+from dvspipe.events import SensorSize, concatenate
+from dvspipe.formats import describe, open_recording, read, write
+from dvspipe.formats.hdf5 import chunked_file, writer
+from dvspipe.parallel import Processes
+from dvspipe.recordings import conversion
+from dvspipe.recordings.conversion import (
     ConversionTask,
     ConvertConfig,
     convert_many,
@@ -29,14 +34,11 @@ from dvspipe.conversion import (
     events_from_video,
     plan_conversions,
 )
-from dvspipe.errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
-from dvspipe.events import SensorSize, concatenate
-from dvspipe.formats import describe, open_recording, read, write
-from dvspipe.formats.hdf5 import chunked_file, writer
-from dvspipe.frames import frames_from_arrays
-from dvspipe.parallel import Processes
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate
-from dvspipe.video import VideoSettings, open_video, write_video
+from dvspipe.video.config import VideoSettings
+from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.opening import open_video
+from dvspipe.video.writing import write_video
 
 
 def save_clip(path: Path, frames: int = 20) -> None:
@@ -479,7 +481,7 @@ def test_a_killed_process_is_continued_by_the_command_line(tmp_path: Path) -> No
     save_clip(clip)
     convert_video(clip, tmp_path / "whole.h5")
     script = (
-        "import os, signal, sys\nfrom pathlib import Path\nfrom dvspipe import conversion\n"
+        "import os, signal, sys\nfrom pathlib import Path\nfrom dvspipe.recordings import conversion\n"
         "conversion.SAVE_EVERY_S = 0\n"
         "kill = lambda done, _: os.kill(os.getpid(), signal.SIGKILL) if done == 13 else None\n"
         "conversion.convert_video(Path(sys.argv[1]), Path(sys.argv[2]), progress=kill)\n"

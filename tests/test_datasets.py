@@ -38,7 +38,8 @@ from dvspipe.encoding import BinConfig, encode_events
 from dvspipe.errors import ConfigError, DataError, FileError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
-from dvspipe.synthesis import GESTURES, SynthesisRecord, record_gesture, write_recordings
+from dvspipe.labels import GESTURES
+from dvspipe.synthesis import SynthesisRecord, record_gesture, write_recordings
 
 BINS = BinConfig(steps=3, step_us=40_000)
 
@@ -466,10 +467,10 @@ def test_synthetic_digits_may_be_tested_on_real_ones_of_other_images(tmp_path: P
 
 
 def test_videos_are_simulated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dvspipe.conversion import ConvertConfig, events_from_video
     from dvspipe.datasets import folders
-    from dvspipe.frames import frames_from_arrays
-    from dvspipe.video import write_video
+    from dvspipe.recordings.conversion import ConvertConfig, events_from_video
+    from dvspipe.video.frames import frames_from_arrays
+    from dvspipe.video.writing import write_video
 
     rng = np.random.default_rng(0)
     for name in "ab":

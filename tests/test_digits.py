@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dvspipe.comparison import compare
 from dvspipe.errors import DataError, FileError, FormatError
 from dvspipe.events import Events
 from dvspipe.formats import read
 from dvspipe.parallel import Processes
+from dvspipe.recordings.comparison import compare
 from dvspipe.synthesis import (
     DIGIT_SENSOR,
     DigitsPlan,
@@ -35,7 +35,7 @@ from dvspipe.synthesis import (
     write_digits,
     write_recordings,
 )
-from dvspipe.video import open_video
+from dvspipe.video.opening import open_video
 
 STILL = np.zeros(3)
 LEGS_END_PX = [(1.8, 5.3), (5.6, 0.1), (0, 0)]

@@ -24,7 +24,7 @@ import typer
 import yaml
 
 import dvspipe
-from dvspipe.checkpoint import SHIPPED
+from dvspipe.checkpoints.checkpoint import SHIPPED
 from dvspipe.cli.app import app
 from dvspipe.config import Settings, build
 from dvspipe.encoding import CODES

@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 from hatchling.build import build_wheel
 
-from dvspipe.checkpoint import load_checkpoint
+from dvspipe.checkpoints.checkpoint import load_checkpoint
+from dvspipe.cli.demo import CLASSIFIER, EPOCHS, MOST, SHOWN_LABEL, Speed, choose_training, run_demo, show_first
 from dvspipe.config import SettingsTree, build, merge_settings, read_yaml
 from dvspipe.datasets import open_dataset
-from dvspipe.demo import CLASSIFIER, EPOCHS, MOST, SHOWN_LABEL, Speed, choose_training, run_demo, show_first
 from dvspipe.formats import describe
-from dvspipe.frames import frames_from_arrays
-from dvspipe.synthesis import GESTURES
+from dvspipe.labels import GESTURES
 from dvspipe.training import TrainConfig, TrainingCallback
-from dvspipe.video import write_video
+from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.writing import write_video
 
 ROOT = Path(__file__).parents[1]
 

@@ -77,8 +77,8 @@ def test_slices_put_together_are_the_whole(cuts: list[int]) -> None:
 
 @pytest.mark.parametrize("few", [0, 10, 300, 5000])
 def test_concatenating_does_not_depend_on_what_is_reserved(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dvspipe.events.FEW_EVENTS", few)
-    monkeypatch.setattr("dvspipe.events.RESERVED_EVENTS", 2 * few)
+    monkeypatch.setattr("dvspipe.events.joining.FEW_EVENTS", few)
+    monkeypatch.setattr("dvspipe.events.joining.RESERVED_EVENTS", 2 * few)
     events = random_events(0, 1000)
     for cuts in ([], [500], range(0, 1000, 7), [1, 2, 999]):
         joined = concatenate(iter(in_parts(events, [*cuts])), SENSOR)

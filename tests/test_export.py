@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import dvspipe.export
-from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
+import dvspipe.checkpoints.export
+from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
+from dvspipe.checkpoints.export import NIR_READERS, SNNTORCH_STEP_S, ExportFormat, export
 from dvspipe.encoding import BinConfig
 from dvspipe.errors import ConfigError, FileError
-from dvspipe.export import NIR_READERS, SNNTORCH_STEP_S, ExportFormat, export
 from dvspipe.networks import LIF, NetworkConfig, SpikingNetwork
 
 nir = pytest.importorskip("nir")
@@ -345,7 +345,7 @@ def test_an_existing_file_is_kept_without_overwrite(tmp_path: Path) -> None:
 def test_a_file_with_other_outputs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     """A writer with a wrong resistance, time constant, or bias of the norm."""
     checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS["csnn"])
-    build_nir = dvspipe.export.build_nir
+    build_nir = dvspipe.checkpoints.export.build_nir
 
     def mistaken(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Any:
         graph = build_nir(network, shape, dt)
@@ -354,7 +354,7 @@ def test_a_file_with_other_outputs_is_not_written(tmp_path: Path, monkeypatch: p
                 setattr(node, wrong, 0.8 * getattr(node, wrong))
         return graph
 
-    monkeypatch.setattr(dvspipe.export, "build_nir", mistaken)
+    monkeypatch.setattr(dvspipe.checkpoints.export, "build_nir", mistaken)
     with pytest.raises(FileError, match=r"a\.nir: not written.*\d+\.\d%"):
         export(checkpoint, tmp_path / "a.nir", to="nir")
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]

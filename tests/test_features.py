@@ -12,10 +12,10 @@ from conftest import write_bar_parts
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from dvspipe.checkpoint import load_checkpoint
+from dvspipe.checkpoints.checkpoint import load_checkpoint
+from dvspipe.checkpoints.export import export
 from dvspipe.config import build, merge_settings
 from dvspipe.errors import ConfigError
-from dvspipe.export import export
 from dvspipe.inference import Classifier
 from dvspipe.report import write_training_page
 from dvspipe.results import TrainingRun

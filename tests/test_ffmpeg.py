@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvspipe.conversion import convert_video
 from dvspipe.errors import TruncatedVideoError, VideoError
-from dvspipe.ffmpeg import decode_frames, find_frame_times, is_installed
-from dvspipe.frames import frames_from_arrays
-from dvspipe.video import open_video, write_video
+from dvspipe.recordings.conversion import convert_video
+from dvspipe.video.ffmpeg import decode_frames, find_frame_times, is_installed
+from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.opening import open_video
+from dvspipe.video.writing import write_video
 
 TIMES_S = (5.0, 5.08, 5.04, 5.12)  # as packets are, in the order of decoding
 FFPROBE = f"""#!{sys.executable}

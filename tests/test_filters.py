@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dvspipe.errors import EventError
 from dvspipe.events import Events, SensorSize, concatenate
-from dvspipe.filters import (
+from dvspipe.events.filters import (
     FilterConfig,
     FilterCounts,
     count_pixels,

@@ -13,7 +13,7 @@ from test_training import Recorder
 from torch import Tensor
 
 from dvspipe import Events, SensorSize
-from dvspipe.checkpoint import load_checkpoint
+from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.errors import ConfigError
 from dvspipe.formats import write
 from dvspipe.inference import Classifier

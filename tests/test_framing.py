@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 
 from dvspipe.errors import EventError
 from dvspipe.events import Events, Region, SensorSize, concatenate
-from dvspipe.frames import Frame
+from dvspipe.framing import frame_events
+from dvspipe.framing.fitting import fit_stream
+from dvspipe.framing.framing import Framing, RegionTrack, find_framing, follow_stream, plan_following
+from dvspipe.framing.opening import open_source
 from dvspipe.inference import InferConfig
 from dvspipe.report.config import PreviewSettings
 from dvspipe.report.painter import BAR, Box, Caption, EventPainter
-from dvspipe.sources import frame_events
-from dvspipe.sources.fitting import fit_stream
-from dvspipe.sources.framing import Framing, Track, find_framing, follow_stream, plan_following
-from dvspipe.sources.source import open_source
 from dvspipe.synthesis import record_gesture
-from dvspipe.video import write_video
+from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
 
 LARGE = SensorSize(width=240, height=180)
 TARGET = SensorSize(width=32, height=24)
@@ -132,7 +132,7 @@ def test_what_is_looked_at_does_not_depend_on_the_parts_of_a_recording(places: l
 
 def test_events_follow_the_track_from_its_times_on() -> None:
     sensor, size = SensorSize(width=12, height=7), SensorSize(width=4, height=3)
-    track = Track(size, np.array([0, 100, 200]), np.array([0, 2, -1]), np.array([0, 1, 5]))
+    track = RegionTrack(size, np.array([0, 100, 200]), np.array([0, 2, -1]), np.array([0, 1, 5]))
     events = random_events(0, 300, sensor, 300)
     events = events.shift_time(-50)  # the first place also holds before its time
     expected = []

@@ -17,15 +17,16 @@ import pytest
 import yaml
 from conftest import random_events
 
-from dvspipe.checkpoint import ClassifierConfig, find_checkpoint, save_checkpoint
+from dvspipe.checkpoints.checkpoint import ClassifierConfig, find_checkpoint, save_checkpoint
+from dvspipe.checkpoints.hub import HubModel
+from dvspipe.checkpoints.model_card import write_card
 from dvspipe.encoding import BinConfig
 from dvspipe.errors import CheckpointError
 from dvspipe.formats import write
-from dvspipe.hub import HubModel
 from dvspipe.inference import Classifier
-from dvspipe.inference.model_card import find_records, write_card
 from dvspipe.networks import NetworkConfig
 from dvspipe.results import RunFolder, TestResult
+from dvspipe.training.records import find_records
 
 CONFIG = ClassifierConfig(
     classes=("left", "right"), width=12, height=7, bins=BinConfig(steps=2), network=NetworkConfig(channels=(2,)),

@@ -25,16 +25,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rich.console import Console
 
-import dvspipe.checkpoint
+import dvspipe.checkpoints.checkpoint
 import dvspipe.cli.infer
 import dvspipe.inference.classifier
-from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
+from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
 from dvspipe.config import build
 from dvspipe.encoding import BinConfig, encode_events
 from dvspipe.errors import CheckpointError, ConfigError, DataError, DvspipeError, EventError, FileError
 from dvspipe.events import Events, Region, SensorSize, concatenate
 from dvspipe.formats import SYNTHETIC_GESTURES, write
-from dvspipe.frames import Frame
+from dvspipe.framing.fitting import Fit, fit_events, fit_stream, plan_fit, start_fit
 from dvspipe.inference import (
     Classifier,
     ClassifyOptions,
@@ -66,9 +66,9 @@ from dvspipe.results import (
     add_scores,
     read_rows,
 )
-from dvspipe.sources.fitting import Fit, fit_events, fit_stream, plan_fit, start_fit
 from dvspipe.training import TrainConfig, train
-from dvspipe.video import write_video
+from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
 
 BINS: dict[str, Any] = {"steps": 5, "step_us": 20_000}
 
@@ -705,7 +705,7 @@ def test_answers_mirror_the_folder_and_recordings_are_not_searched_in_output_fol
 def test_a_shipped_checkpoint_is_found_by_its_name(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dvspipe.checkpoint, "SHIPPED", tmp_path)
+    monkeypatch.setattr(dvspipe.checkpoints.checkpoint, "SHIPPED", tmp_path)
     (tmp_path / "bars.safetensors").write_bytes(checkpoint.read_bytes())
     assert load_checkpoint("bars")[0] == load_checkpoint(checkpoint)[0]
     with pytest.raises(CheckpointError, match="^boats: no such checkpoint .*bars"):
@@ -718,7 +718,7 @@ Typed = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def infer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Typed]:
     """`dvspipe infer` in this process: exit code, stdout and stderr."""
-    from dvspipe.cli import main
+    from dvspipe.cli.app import main
 
     before = signal.getsignal(signal.SIGINT)
 

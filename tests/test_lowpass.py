@@ -11,8 +11,8 @@ from conftest import SENSOR
 from numpy.typing import NDArray
 
 from dvspipe.events import Events, concatenate
-from dvspipe.frames import Frame, frames_from_arrays
 from dvspipe.simulator import EventSimulator, SimulatorConfig, SimulatorState
+from dvspipe.video.frames import Frame, frames_from_arrays
 
 CELLS = 3000  # of an interval, in each of which a response is taken as monotone
 

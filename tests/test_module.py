@@ -19,15 +19,15 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 import dvspipe.learning
-from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
+from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
+from dvspipe.checkpoints.export import export
 from dvspipe.cli.app import app
 from dvspipe.cli.screen import describe_error
 from dvspipe.config import build
 from dvspipe.encoding import BinConfig
 from dvspipe.errors import CheckpointError, ConfigError
-from dvspipe.export import export
 from dvspipe.formats import write
-from dvspipe.inference import Classifier, ClassifyOptions, adapt, classify_many, plan_tasks
+from dvspipe.inference import Classifier, ClassifyOptions, adapt, adapt_readout, classify_many, plan_tasks
 from dvspipe.learning import backpropagate, backpropagate_segments
 from dvspipe.networks import ModuleNetwork, ModuleSource, NetworkConfig, count_activity
 from dvspipe.parallel import Processes
@@ -541,7 +541,7 @@ def test_what_needs_layers_refuses_a_module(run: TrainingRun, tmp_path: Path) ->
     with pytest.raises(CheckpointError, match="cannot be adapted .*network.kind = module"):
         adapt(loaded, [moving_bar(0, 0)])
     with pytest.raises(ConfigError, match="network.kind = module"):
-        loaded.adapt_readout([moving_bar(0, 0)], ["right"])
+        adapt_readout(loaded, [moving_bar(0, 0)], ["right"])
     with pytest.raises(ConfigError, match="network.kind = module cannot be exported"):
         export(run.checkpoint, tmp_path / "a.onnx", to="onnx")
     with count_activity(loaded.network) as layers:

@@ -7,10 +7,10 @@ import pytest
 from scipy import stats
 
 from dvspipe.events import Events, concatenate
-from dvspipe.frames import Frame, frames_from_arrays
 from dvspipe.simulator import EventSimulator, SimulatorConfig
 from dvspipe.simulator.levels import linear_intensity
 from dvspipe.simulator.noise import _poisson
+from dvspipe.video.frames import Frame, frames_from_arrays
 
 WIDTH, HEIGHT, FRAMES = 60, 40, 25
 

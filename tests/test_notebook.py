@@ -6,6 +6,7 @@ import base64
 import re
 import sys
 import types
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ import pytest
 from conftest import SENSOR, random_events
 from matplotlib.figure import Figure
 
-from dvspipe import Classifier, Events, ProgressBar, SensorSize
+import dvspipe
+from dvspipe import Classifier, Events, ProgressBar, SensorSize, animate, plot
 from dvspipe.datasets import DataSet, Sample
 from dvspipe.errors import ConfigError
 from dvspipe.inference import Prediction, Timeline
@@ -49,9 +51,32 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
+class Kernel:
+    """An IPython that runs, of which only the formatter of HTML is there."""
+
+    def __init__(self) -> None:
+        self.functions: dict[tuple[str, str], Callable[[object], str | None]] = {}
+        self.display_formatter = types.SimpleNamespace(formatters={"text/html": self})
+
+    def get_ipython(self) -> Kernel:
+        return self
+
+    def for_type_by_name(self, module: str, name: str, function: Callable[[object], str | None]) -> None:
+        self.functions[module, name] = function
+
+
+def html_of(value: object) -> str | None:
+    """What a notebook in which dvspipe was imported shows for a value as HTML."""
+    kernel = Kernel()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "IPython", kernel)
+        dvspipe._show_in_notebooks()
+    return kernel.functions[type(value).__module__, type(value).__name__](value)
+
+
 def shown(value: Any) -> str:
     """The HTML of a value, which is well-formed, safe and small."""
-    html = value._repr_html_()
+    html = html_of(value)
     assert html is not None
     assert not UNSAFE.search(html)
     assert len(html) < 100_000
@@ -151,29 +176,29 @@ def test_a_classifier_shows_what_it_is() -> None:
 def test_what_cannot_be_shown_is_left_to_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dvspipe.report.notebook", None)  # as without OpenCV
     events = random_events(0, 10)
-    assert events._repr_html_() is None
+    assert html_of(events) is None
     assert repr(events).startswith("Events(10 events")
 
 
 def test_charts_are_figures_that_a_notebook_shows() -> None:
     events = random_events(0, 100)
-    assert all(isinstance(events.plot(kind), Figure) for kind in PLOTS)
-    png, size = events.plot("rate")._repr_png_()
+    assert all(isinstance(plot(events, kind), Figure) for kind in PLOTS)
+    png, size = plot(events, "rate")._repr_png_()
     assert cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).shape[1] // 2 == size["width"]
 
 
 def test_predictions_and_runs_are_charts_too() -> None:
-    titles = [axes.get_title(loc="left") for axes in prediction().plot().axes]
+    titles = [axes.get_title(loc="left") for axes in plot(prediction()).axes]
     assert titles == ["Probability of each class", "Segments", "Events per second"]
-    assert [axes.get_title(loc="left") for axes in run().plot().axes][:2] == ["Loss", "Accuracy in %"]
+    assert [axes.get_title(loc="left") for axes in plot(run()).axes][:2] == ["Loss", "Accuracy in %"]
 
 
 def test_an_unknown_chart_or_setting_is_a_setting_error() -> None:
     events = random_events(0, 10)
     with pytest.raises(ConfigError, match="spiral"):
-        events.plot("spiral")  # type: ignore[arg-type]
+        plot(events, "spiral")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="window"):
-        events.animate({"window": 3})
+        animate(events, {"window": 3})
 
 
 @pytest.mark.parametrize(("span_us", "least_s", "most_s"), [(5000, 1.9, 2.2), (5_000_000, 4.9, 5.2), (10**9, 19, 21)])
@@ -184,7 +209,7 @@ def test_an_animation_lasts_between_two_and_twenty_seconds(span_us: int, least_s
 
 
 def test_an_animation_is_a_video_in_the_page(tmp_path: Path) -> None:
-    html = random_events(0, 500, SENSOR, 10_000).animate({"window_us": 1000, "speed": 0.01})._repr_html_()
+    html = animate(random_events(0, 500, SENSOR, 10_000), {"window_us": 1000, "speed": 0.01})._repr_html_()
     ((tag, attributes),) = Tags(html).found
     assert tag == "video"
     (tmp_path / "a.webm").write_bytes(base64.b64decode((attributes["src"] or "").partition(",")[2]))

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from dvspipe import parallel
 from dvspipe.errors import VideoError, WorkerError
 from dvspipe.parallel import Processes, Progress, map_items, prefetch
+from dvspipe.parallel import processes as parallel
 
 
 def work(item: int, progress: Progress) -> int:

@@ -9,11 +9,12 @@ import pytest
 
 from dvspipe.errors import VideoError
 from dvspipe.events import SensorSize
-from dvspipe.frames import Frame
+from dvspipe.framing import VIEW_M, FramingConfig, open_source, person
+from dvspipe.framing.person import find_person, measure_person
 from dvspipe.pose import JOINTS, Track
-from dvspipe.sources import VIEW_M, FramingConfig, open_source, person
-from dvspipe.sources.person import find_person, measure_person
-from dvspipe.video import VideoSettings, write_video
+from dvspipe.video.config import VideoSettings
+from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
 
 TARGET, PICTURE = SensorSize(width=128, height=128), SensorSize(width=640, height=360)
 SCALE = 90.0  # pixels per metre

@@ -14,8 +14,9 @@ from dvspipe.datasets.pieces import MAX_SEPARATE_PAIRS, find_pieces, find_same_n
 from dvspipe.datasets.samples import Sample
 from dvspipe.events import Events
 from dvspipe.formats import NO_HINTS, write
-from dvspipe.frames import frames_from_arrays
-from dvspipe.video import read_video_ends, write_video
+from dvspipe.video.files import read_video_ends
+from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.writing import write_video
 
 PIECE, PIECES = 12, 4  # frames, files
 

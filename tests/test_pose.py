@@ -17,13 +17,13 @@ from typer.testing import CliRunner
 from dvspipe.cli.app import app
 from dvspipe.errors import DataError, FileError, FormatError, TruncatedVideoError, VideoError
 from dvspipe.events import SensorSize
-from dvspipe.frames import Frame
+from dvspipe.labels import GESTURES
 from dvspipe.pose import (
     JOINTS,
     Gap,
+    InputSquare,
     PoseNetwork,
     Sighting,
-    Square,
     Track,
     find_people,
     measure_arms,
@@ -36,13 +36,14 @@ from dvspipe.pose.smoothing import smooth_runs
 from dvspipe.pose.track import COLUMNS
 from dvspipe.pose.tracking import search_squares
 from dvspipe.report.skeletons import draw_skeleton, write_track_preview
-from dvspipe.synthesis.gestures import GESTURES, Performance, pose_person
+from dvspipe.synthesis.gestures import Performance, pose_person
 from dvspipe.synthesis.motion import Arm, Motion
 from dvspipe.synthesis.people import LEFT, RIGHT, WRIST, Pose, draw_person
 from dvspipe.synthesis.posing import pose
 from dvspipe.synthesis.rendering import render
 from dvspipe.synthesis.scenes import Camera, Scene, draw_scene, to_srgb
-from dvspipe.video import write_video
+from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
 
 SIZE = SensorSize(width=320, height=240)
 CAMERA = Camera(scale_px=140.0, distance_m=2.5, x_px=150.0, y_px=90.0, yaw=0.1, pitch=0.0)
@@ -75,13 +76,13 @@ def sighting(x: float, y: float, side: float, presence: float = 0.99) -> Sightin
     points_m = np.random.default_rng(1).normal(0, 0.3, (len(JOINTS), 3))
     points_m[JOINTS.index("left_shoulder")], points_m[JOINTS.index("right_shoulder")] = (0.2, 0.5, 0), (-0.2, 0.5, 0)
     points_px = np.array([x, y]) + side * points_m[:, :2]
-    return Sighting(presence, points_px, points_m, np.full(len(JOINTS), 0.9), Square(x, y, side))
+    return Sighting(presence, points_px, points_m, np.full(len(JOINTS), 0.9), InputSquare(x, y, side))
 
 
 class StandIn:
     """Sees a person where the red value of a picture's first pixels says: x, y and side per person."""
 
-    def __call__(self, picture: Picture, square: Square) -> Sighting:
+    def __call__(self, picture: Picture, square: InputSquare) -> Sighting:
         people = [tuple(map(float, row)) for row in picture[0, :9, 0].reshape(3, 3) if row[2]]
         inside = [
             one for one in people if max(abs(one[0] - square.x_px), abs(one[1] - square.y_px)) < square.side_px / 3
@@ -141,7 +142,7 @@ def test_another_file_is_no_network(tmp_path: Path) -> None:
 
 def test_a_square_beyond_the_edges_is_black_there() -> None:
     picture = np.full((48, 64, 3), 200, np.uint8)
-    patch, left, top, side = cut_square(picture, Square(0.0, 24.0, 64.0))
+    patch, left, top, side = cut_square(picture, InputSquare(0.0, 24.0, 64.0))
     assert (left, top, side) == (-32, -8, 64)
     assert (patch[64:192, :120] == 0).all()
     assert (patch[64:192, 136:] == 200).all()
@@ -278,14 +279,14 @@ def test_the_largest_person_is_followed_and_people_are_counted() -> None:
 
 
 def test_a_body_that_shrinks_to_nothing_is_no_person() -> None:
-    def look(_: Picture, square: Square) -> Sighting:
+    def look(_: Picture, square: InputSquare) -> Sighting:
         """A person at the left who fills the picture, in whose face is a smaller body, and at the right what fades."""
         if square.x_px < 40:
             return sighting(30, 24, min(60, 1.3 * square.side_px))
         return sighting(square.x_px, square.y_px, 0.7 * square.side_px, min(1.0, square.side_px / 30))
 
     people = find_people(np.zeros((48, 64, 3), np.uint8), look)
-    assert [person.square for person in people] == [Square(30, 24, 60)]
+    assert [person.square for person in people] == [InputSquare(30, 24, 60)]
 
 
 def test_a_lost_person_is_a_gap_and_found_again() -> None:

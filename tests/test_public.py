@@ -13,7 +13,7 @@ from conftest import random_events
 from dvspipe.datasets import DataConfig, open_dataset, public
 from dvspipe.errors import DataError, FormatError
 from dvspipe.events import Events, SensorSize
-from dvspipe.synthesis import GESTURES
+from dvspipe.labels import GESTURES
 
 SENSOR = SensorSize(width=128, height=128)
 

@@ -14,7 +14,7 @@ from conftest import random_events
 
 import dvspipe
 from dvspipe import Events
-from dvspipe.video import write_video
+from dvspipe.video.writing import write_video
 
 
 def loaded_by(code: str) -> set[str]:
@@ -63,7 +63,7 @@ def test_every_public_function_takes_texts_for_paths(tmp_path: Path) -> None:
         for name in dvspipe.__all__
         if inspect.isfunction(found := getattr(dvspipe, name)) and "Path" in str(inspect.signature(found))
     }
-    assert takes_paths - set(calls) == {"adapt", "choose_settings", "train"}
+    assert takes_paths - set(calls) == {"adapt", "adapt_readout", "choose_settings", "train"}
     for call in calls.values():
         call()
     with pytest.raises(dvspipe.DvspipeError, match="nowhere"):

@@ -12,12 +12,12 @@ from conftest import BAR_CLASSES, moving_bar, write_bars
 from test_cli import dvspipe
 from torch import Tensor, nn
 
-from dvspipe.checkpoint import read_checkpoint
+from dvspipe.checkpoints.checkpoint import read_checkpoint
 from dvspipe.config import SettingsTree, build, merge_settings
 from dvspipe.errors import ConfigError, DataError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
-from dvspipe.inference import Classifier
+from dvspipe.inference import Classifier, adapt_readout
 from dvspipe.learning import (
     find_readout,
     fit_readout,
@@ -194,7 +194,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_classifier_is_adapted_to_a_user_by_a_few_recordings(classifier: Classifier) -> None:
     before = {name: tensor.clone() for name, tensor in classifier.network.state_dict().items()}
-    adaptation = classifier.adapt_readout(*shown(BAR_CLASSES, 5))
+    adaptation = adapt_readout(classifier, *shown(BAR_CLASSES, 5))
     assert (adaptation.windows, math.isfinite(adaptation.penalty)) == (15, True)
     assert adaptation.correct_left_out > adaptation.correct_before
     assert accuracy(adaptation.classifier, BAR_CLASSES) > accuracy(classifier, BAR_CLASSES) + 0.3
@@ -205,14 +205,14 @@ def test_a_classifier_is_adapted_to_a_user_by_a_few_recordings(classifier: Class
 
 
 def test_classes_that_are_not_shown_are_kept(classifier: Classifier) -> None:
-    adapted = classifier.adapt_readout(*shown(("right", "left"), 5)).classifier
+    adapted = adapt_readout(classifier, *shown(("right", "left"), 5)).classifier
     assert accuracy(adapted, ("right", "left")) > accuracy(classifier, ("right", "left")) + 0.3
     assert accuracy(adapted, ("down",)) >= accuracy(classifier, ("down",)) - 0.25
 
 
 def test_recordings_of_the_right_classes_change_little(classifier: Classifier) -> None:
     recordings = [moving_bar(label, 100 + label) for label in range(3)]
-    adaptation = classifier.adapt_readout(recordings, list(BAR_CLASSES))
+    adaptation = adapt_readout(classifier, recordings, list(BAR_CLASSES))
     assert adaptation.correct_before == 3
     others = [moving_bar(label, 400 + n) for n in range(4) for label in range(3)]
     assert [adaptation.classifier.predict(each).label for each in others] == [
@@ -227,8 +227,8 @@ def test_long_recordings_and_files_are_used_and_saved(classifier: Classifier, tm
     paths = [tmp_path / f"{number}.h5" for number in range(6)]
     numbers = [classifier.config.classes.index(name) for name in labels]
     calls: list[tuple[float, float]] = []
-    by_files = classifier.adapt_readout(paths, numbers, progress=lambda *now: calls.append(now))
-    by_events = classifier.adapt_readout(recordings, labels)
+    by_files = adapt_readout(classifier, paths, numbers, progress=lambda *now: calls.append(now))
+    by_events = adapt_readout(classifier, recordings, labels)
     assert by_files.windows == by_events.windows == 18
     assert by_files.classifier.digest == by_events.classifier.digest
     assert calls == [(number, 6) for number in range(7)]
@@ -253,10 +253,10 @@ def test_recordings_and_labels_that_do_not_fit_are_refused(classifier: Classifie
         ([Events.empty(bar.sensor)], ["right"], "has no events"),
     ):
         with pytest.raises(DataError, match=message):
-            classifier.adapt_readout(recordings, labels)  # type: ignore[arg-type]
+            adapt_readout(classifier, recordings, labels)  # type: ignore[arg-type]
     counting = classifier.config.model_copy(update={"network": NetworkConfig(channels=(4,), readout="count")})
     with pytest.raises(ConfigError, match="network.readout = count"):
-        Classifier(counting, counting.build_network()).adapt_readout([bar], ["right"])
+        adapt_readout(Classifier(counting, counting.build_network()), [bar], ["right"])
 
 
 def test_a_training_fits_the_readout_and_nothing_else(checkpoint: Path, folder: Path, tmp_path: Path) -> None:

@@ -24,10 +24,9 @@ from pydantic import ValidationError
 
 from dvspipe.errors import ConfigError, EventError, FileError, FormatError
 from dvspipe.events import Events, SensorSize
-from dvspipe.frames import Frame
 from dvspipe.report import (
-    EventSource,
     PlotKind,
+    PlotSource,
     PreviewSettings,
     answers,
     draw_confusion,
@@ -77,7 +76,8 @@ from dvspipe.results import (
     write_rows,
 )
 from dvspipe.results.inference import describe_look
-from dvspipe.video import write_video
+from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
 
 SENSOR = SensorSize(width=12, height=7)
 SCALE = 27  # the smallest integer factor that makes 12 pixels at least 320
@@ -666,10 +666,10 @@ def test_a_caption_has_a_bar_as_long_as_its_share(tmp_path: Path, events: Events
         assert (bar == (29, 95, 191)).all(axis=1).mean() == pytest.approx(number / 4, abs=0.01)
 
 
-def source_of(chunks: list[Events]) -> EventSource:
+def source_of(chunks: list[Events]) -> PlotSource:
     ends = [int(time) for part in chunks for time in (part.t[0], part.t[-1])]
     span_us = (ends[0], ends[-1]) if ends else (0, 0)
-    return EventSource(chunks, SENSOR, sum(map(len, chunks)), span_us)
+    return PlotSource(chunks, SENSOR, sum(map(len, chunks)), span_us)
 
 
 def inks(path: Path) -> tuple[Any, Any]:

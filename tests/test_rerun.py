@@ -14,15 +14,15 @@ from dvspipe.cli.app import app
 from dvspipe.errors import DvspipeError, FileError
 from dvspipe.events import Events
 from dvspipe.formats import write
-from dvspipe.report import EventSource, Predictions, PreviewSettings, write_rerun
+from dvspipe.report import PlotSource, Predictions, PreviewSettings, write_rerun
 from dvspipe.results import Answer, EventRates, RecordingFolder, SegmentRow, WindowRow
 
 EVENTS = random_events(0, 1000, SENSOR, 99_000).shift_time(5_000_000)
 
 
-def source(events: Events = EVENTS) -> EventSource:
+def source(events: Events = EVENTS) -> PlotSource:
     span_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (0, 0)
-    return EventSource([events], events.sensor, len(events), span_us)
+    return PlotSource([events], events.sensor, len(events), span_us)
 
 
 def predictions() -> Predictions:

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from conftest import SENSOR, random_events
 
-from dvspipe.conversion import convert_recording, is_video, plan_conversions
 from dvspipe.errors import CorruptionError, DvspipeError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import Hints, recordings
 from dvspipe.formats.evt import read_header
 from dvspipe.formats.rosbag import ROSBAG, is_ros2_folder
-from dvspipe.formats.source import Columns
+from dvspipe.formats.source import StoredColumns
+from dvspipe.recordings.conversion import convert_recording, is_video, plan_conversions
 
 pytest.importorskip("rosbags", reason="the extra ros is not installed")
 from rosbags import rosbag1, rosbag2
@@ -97,7 +97,7 @@ def slices(events: Events, *edges: int) -> list[Events]:
 
 def joined(chunks: Any) -> list[np.ndarray]:
     """The four columns of all chunks, and after them the damage that ended them, if any."""
-    parts: list[Columns] = list(chunks)
+    parts: list[StoredColumns] = list(chunks)
     return [np.concatenate([part[k] for part in parts]) for k in range(4)] if parts else [np.zeros(0)] * 4
 
 
@@ -318,7 +318,7 @@ def test_an_old_ros2_bag_without_definitions_is_read(tmp_path: Path) -> None:
 
 def read_until_damage(path: Path) -> tuple[int, str]:
     """Number of events ahead of the damage, and what it says."""
-    parts: list[Columns] = []
+    parts: list[StoredColumns] = []
     with pytest.raises(CorruptionError) as caught:
         parts.extend(ROSBAG.open(path).chunks())
     return sum(len(part.t) for part in parts), str(caught.value)
@@ -427,7 +427,7 @@ def test_a_database_that_is_cut_in_its_last_page_is_truncated(tmp_path: Path) ->
     content = file.read_bytes()
     file.write_bytes(content[:-1])
     for path in (file, bag.path):
-        parts: list[Columns] = []
+        parts: list[StoredColumns] = []
         with pytest.raises(CorruptionError, match=rf"bag\.db3: truncated: {len(content) - 1} bytes"):
             parts.extend(ROSBAG.open(path).chunks())
         assert sum(len(part.t) for part in parts) == len(EVENTS)

@@ -13,7 +13,7 @@ from conftest import BAR_CLASSES, moving_bar, random_events
 from pydantic import JsonValue
 from typer.testing import CliRunner
 
-from dvspipe.checkpoint import ClassifierConfig
+from dvspipe.checkpoints.checkpoint import ClassifierConfig
 from dvspipe.cli.app import app
 from dvspipe.cli.screen import describe_error
 from dvspipe.config import merge_settings, parse_overrides

@@ -17,17 +17,22 @@ from conftest import random_events
 from killed_work import KillsItself
 from typer.testing import CliRunner
 
-from dvspipe import cluster
 from dvspipe.cli.app import app
-from dvspipe.cluster import Ray
-from dvspipe.conversion import convert_many, find_outdated, find_recordings, find_unconverted, plan_conversions
 from dvspipe.errors import ConfigError, FileError, WorkerError
 from dvspipe.formats import describe, read, write
-from dvspipe.frames import frames_from_arrays
 from dvspipe.inference import plan_tasks
-from dvspipe.parallel import Processes, Shard, map_items
+from dvspipe.parallel import Processes, Shard, cluster, map_items
+from dvspipe.parallel.cluster import Ray
+from dvspipe.recordings.conversion import (
+    convert_many,
+    find_outdated,
+    find_recordings,
+    find_unconverted,
+    plan_conversions,
+)
 from dvspipe.results import Manifest, ManifestRow, manifest
-from dvspipe.video import write_video
+from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.writing import write_video
 
 WITHOUT_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
 

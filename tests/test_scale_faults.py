@@ -25,21 +25,20 @@ from conftest import random_events, write_bar_parts
 from killed_work import KillsItself, WaitsOnANode
 from typer.testing import CliRunner
 
-from dvspipe import cluster
-from dvspipe.checkpoint import load_checkpoint
+from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.cli.app import app
-from dvspipe.cluster import Ray
-from dvspipe.conversion import convert_many, find_unconverted, plan_conversions
 from dvspipe.errors import WorkerError
 from dvspipe.files import TEMPORARY, UNFINISHED
 from dvspipe.formats import read, write
 from dvspipe.formats.hdf5 import chunked_file
-from dvspipe.frames import Frame
 from dvspipe.inference import plan_tasks
-from dvspipe.parallel import Engine, Processes, Shard, map_items
+from dvspipe.parallel import Engine, Processes, Shard, cluster, map_items
+from dvspipe.parallel.cluster import Ray
+from dvspipe.recordings.conversion import convert_many, find_unconverted, plan_conversions
 from dvspipe.results import Manifest
 from dvspipe.synthesis import GESTURE_SENSOR
-from dvspipe.video import write_video
+from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
 
 WITHOUT_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
 PROC = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")

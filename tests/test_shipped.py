@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from dvspipe import Classifier, Events
-from dvspipe.checkpoint import SHIPPED, load_checkpoint, load_config, shipped_checkpoints
+from dvspipe.checkpoints.checkpoint import SHIPPED, load_checkpoint, load_config, shipped_checkpoints
+from dvspipe.checkpoints.model_card import write_card, write_shipped_card
 from dvspipe.errors import CheckpointError
 from dvspipe.formats import read
-from dvspipe.inference.model_card import find_records, write_card, write_shipped_card
-from dvspipe.synthesis import GESTURE_SENSOR, GESTURES, record_gesture
+from dvspipe.labels import GESTURES
+from dvspipe.synthesis import GESTURE_SENSOR, record_gesture
+from dvspipe.training.records import find_records
 
 DATA = Path(os.environ.get("DVSPIPE_TEST_DATA", "nowhere"))
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from dvspipe.config import build, shipped_configs
 from dvspipe.errors import ConfigError, VideoError
 from dvspipe.events import Events, concatenate
-from dvspipe.frames import Frame, frames_from_arrays
 from dvspipe.simulator import EventSimulator, SimulatorConfig, simulate
 from dvspipe.simulator.config import read_preset
 from dvspipe.simulator.levels import code_levels, intensity, level_of, linear_intensity
 from dvspipe.simulator.words import sort_words
+from dvspipe.video.frames import Frame, frames_from_arrays
 
 
 def level(value: float, white: float, transfer: str, log_offset: float) -> float:

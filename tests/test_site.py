@@ -12,7 +12,7 @@ import dvspipe
 from dvspipe.cli.app import app
 from dvspipe.config import Settings
 from dvspipe.encoding import CODES, BinConfig
-from dvspipe.filters import FilterConfig
+from dvspipe.events.filters import FilterConfig
 from dvspipe.formats import written_suffixes
 
 ROOT = Path(__file__).parents[1]

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from conftest import SENSOR, random_events
 
-from dvspipe.checking import check_recording
 from dvspipe.errors import CorruptionError, DvspipeError, FileError, FormatError
 from dvspipe.events import Events
 from dvspipe.formats import STANDARD, describe, open_recording, read, write
+from dvspipe.recordings.checking import check_recording
 
 EVENTS = random_events(0, 500)
 

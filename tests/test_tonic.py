@@ -32,12 +32,12 @@ from dvspipe.datasets import (
     training_batches,
 )
 from dvspipe.datasets.survey import survey
-from dvspipe.datasets.tonic import LAYOUTS, UNCLASSIFIED
+from dvspipe.datasets.tonic import TONIC_LAYOUTS, UNCLASSIFIED
 from dvspipe.encoding import BinConfig
 from dvspipe.errors import ConfigError, DataError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
-from dvspipe.synthesis import GESTURES
+from dvspipe.labels import GESTURES
 from dvspipe.training import TrainConfig
 
 DOCS = Path(__file__).parents[1] / "docs" / "data.md"
@@ -219,7 +219,7 @@ def keys(recordings: Expected) -> list[str]:
 def test_a_data_set_of_tonic_is_read_from_files_in_its_layout(name: str, tmp_path: Path) -> None:
     expected = WRITERS[name](tmp_path)
     data = opened(name, tmp_path)
-    assert list(tmp_path.glob(LAYOUTS[name].replace("00002", "00000")))
+    assert list(tmp_path.glob(TONIC_LAYOUTS[name].replace("00002", "00000")))
     found = [(data.classes[sample.label], sample.load()) for sample in data.samples]
     if expected:
         assert keys(found) == keys(expected)
@@ -236,12 +236,12 @@ def test_a_data_set_of_tonic_is_read_from_files_in_its_layout(name: str, tmp_pat
 def test_the_table_of_data_sets_names_each_class_of_tonic() -> None:
     from tonic import datasets
 
-    assert {*LAYOUTS, *UNCLASSIFIED} == set(datasets.__all__) == {*WRITERS, *UNCLASSIFIED}
+    assert {*TONIC_LAYOUTS, *UNCLASSIFIED} == set(datasets.__all__) == {*WRITERS, *UNCLASSIFIED}
     section = DOCS.read_text(encoding="utf-8").partition("\n## Tonic's data sets\n")[2].partition("\n## ")[0]
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*)$", section, re.MULTILINE))
     assert rows.keys() == set(datasets.__all__)
     for name, row in rows.items():
-        assert LAYOUTS.get(name, UNCLASSIFIED.get(name, "")) in row, name
+        assert TONIC_LAYOUTS.get(name, UNCLASSIFIED.get(name, "")) in row, name
 
 
 @pytest.mark.parametrize(

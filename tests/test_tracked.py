@@ -9,8 +9,9 @@ import pytest
 
 from dvspipe.errors import DataError
 from dvspipe.events import SensorSize
+from dvspipe.labels import GESTURES
 from dvspipe.pose import JOINTS, Track
-from dvspipe.synthesis import GESTURES, GesturesPlan, write_gestures
+from dvspipe.synthesis import GesturesPlan, write_gestures
 from dvspipe.synthesis.people import draw_person
 from dvspipe.synthesis.tracked import SIZES, TrackedMovement, mirror_class, read_movements
 

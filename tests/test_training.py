@@ -20,7 +20,7 @@ import yaml
 from conftest import moving_bar, random_events, write_bar_parts
 from torch import nn
 
-from dvspipe.checkpoint import ClassifierConfig, energies, load_checkpoint, save_checkpoint
+from dvspipe.checkpoints.checkpoint import ClassifierConfig, energies, load_checkpoint, save_checkpoint
 from dvspipe.cli import training as commands
 from dvspipe.config import build, merge_settings, read_yaml, shipped_configs
 from dvspipe.datasets import DataConfig, open_dataset
@@ -29,10 +29,11 @@ from dvspipe.errors import CheckpointError, ConfigError, DataError, FileError
 from dvspipe.events import SensorSize
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
+from dvspipe.labels import GESTURES
 from dvspipe.learning.rules import ONLINE as ONLINE_RULES
 from dvspipe.networks import LIF, NetworkConfig, SpikingNetwork
 from dvspipe.results import EpochRow, RunFolder, TrainingRun, wilson_interval
-from dvspipe.synthesis import GESTURE_SENSOR, GESTURES
+from dvspipe.synthesis import GESTURE_SENSOR
 from dvspipe.training import TrainConfig, TrainingCallback, evaluate_checkpoint, train
 from dvspipe.training.baseline import FrameNetwork
 from dvspipe.training.calibration import find_least_energy, fit_temperature

@@ -11,19 +11,19 @@ import torch
 from conftest import random_events
 from typer.testing import CliRunner
 
-from dvspipe.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
+from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
+from dvspipe.checkpoints.export import export
 from dvspipe.cli.app import app
 from dvspipe.config import build, merge_settings, parse_overrides
 from dvspipe.datasets import open_dataset
 from dvspipe.errors import ConfigError, DataError
 from dvspipe.events import SensorSize
-from dvspipe.export import export
 from dvspipe.formats import write
-from dvspipe.frames import Frame
+from dvspipe.framing import FramingConfig
 from dvspipe.inference import Classifier, InferConfig
-from dvspipe.sources import FramingConfig
 from dvspipe.training import TrainConfig, TrainingCallback, choose_settings, evaluate_checkpoint, train
-from dvspipe.video import write_video
+from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
 
 PICTURE = SensorSize(width=96, height=64)
 SETTINGS = {

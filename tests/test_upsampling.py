@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from dvspipe.errors import ConfigError, VideoError
 from dvspipe.events import Events, SensorSize, concatenate
-from dvspipe.frames import Frame
 from dvspipe.simulator import EventSimulator, Factor, SimulatorConfig, simulate
 from dvspipe.simulator.levels import code_levels, float_levels
 from dvspipe.simulator.paths import TILE_PX, levels_of_paths
 from dvspipe.simulator.upsampling import MOST_STEPS, Upsampler
+from dvspipe.video.frames import Frame
 
 SENSOR = SensorSize(width=80, height=56)
 CONFIG = SimulatorConfig()

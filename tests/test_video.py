@@ -15,8 +15,10 @@ import pytest
 from PIL import Image
 
 from dvspipe.errors import ConfigError, FileError, TruncatedVideoError, VideoError
-from dvspipe.frames import Frame, frames_from_arrays
-from dvspipe.video import VideoSettings, open_video, write_video
+from dvspipe.video.config import VideoSettings
+from dvspipe.video.frames import Frame, frames_from_arrays
+from dvspipe.video.opening import open_video
+from dvspipe.video.writing import write_video
 
 
 def save_images(folder: Path, count: int, width: int = 12, height: int = 7) -> None:

@@ -8,11 +8,11 @@ from numba.core.dispatcher import Dispatcher
 from typer.testing import CliRunner
 
 from dvspipe.cli.app import app
-from dvspipe.conversion import ConvertConfig, convert_video
+from dvspipe.cli.compilation import STAGES, warm_up
 from dvspipe.inference import Classifier
+from dvspipe.recordings.conversion import ConvertConfig, convert_video
 from dvspipe.synthesis import gesture_frames
-from dvspipe.video import write_video
-from dvspipe.warmup import STAGES, warm_up
+from dvspipe.video.writing import write_video
 
 
 def compiled() -> dict[str, int]:
@@ -46,7 +46,7 @@ def test_a_stage_whose_library_is_missing_is_left_out(monkeypatch: pytest.Monkey
     def needs_torch(_: Path) -> None:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    monkeypatch.setattr("dvspipe.warmup.STAGES", {"event files": lambda _: None, "training": needs_torch})
+    monkeypatch.setattr("dvspipe.cli.compilation.STAGES", {"event files": lambda _: None, "training": needs_torch})
     assert list(warm_up()) == ["event files"]
     done = CliRunner().invoke(app, ["warmup"])
     assert (done.exit_code, "ready: event files" in done.output, "training" in done.output) == (0, True, False)

@@ -15,19 +15,13 @@ from numpy.typing import NDArray
 from dvspipe.errors import DataError
 from dvspipe.events import SensorSize
 from dvspipe.formats import read
-from dvspipe.synthesis import (
-    GESTURE_SENSOR,
-    GESTURES,
-    GesturesPlan,
-    draw_person,
-    film_gesture,
-    record_film,
-    write_gestures,
-)
+from dvspipe.labels import GESTURES
+from dvspipe.synthesis import GESTURE_SENSOR, GesturesPlan, draw_person, film_gesture, record_film, write_gestures
 from dvspipe.synthesis.gestures import plan_clip, pose_person
 from dvspipe.synthesis.scenes import PERSON_M, draw_far_camera
 from dvspipe.synthesis.webcam import Webcam, compress, draw_webcam, film
-from dvspipe.video import VideoSettings, open_video
+from dvspipe.video.config import VideoSettings
+from dvspipe.video.opening import open_video
 
 STILL = Webcam(
     size=SensorSize(width=64, height=48), fps=25.0, exposure_s=0.01, readout_s=0.0, drift=0.0, shot=0.0, read=0.0,

@@ -25,7 +25,7 @@ from dvspipe.formats.evt import EVT3
 from dvspipe.formats.evt3_writer import EVT3_ENCODER
 from dvspipe.formats.faery_writers import AEDAT4_ENCODER, DAT_ENCODER, EVENT_STREAM_ENCODER, EVT2_ENCODER
 from dvspipe.formats.interface import Format
-from dvspipe.formats.source import Columns
+from dvspipe.formats.source import StoredColumns
 from dvspipe.formats.writers import StreamEncoder, StreamWriter
 
 SMALL, WIDE = SensorSize(256, 240), SensorSize(2048, 1080)
@@ -35,9 +35,10 @@ def decoder_of(known: Format) -> Callable[[Path, SensorSize], Events]:
     return lambda path, sensor: joined(known.open(path).chunks(), sensor)
 
 
-def faery_columns(arrays: list[Any]) -> list[Columns]:
+def faery_columns(arrays: list[Any]) -> list[StoredColumns]:
     return [
-        Columns(array["t"].astype(np.int64), array["x"], array["y"], array[array.dtype.names[3]]) for array in arrays
+        StoredColumns(array["t"].astype(np.int64), array["x"], array["y"], array[array.dtype.names[3]])
+        for array in arrays
     ]
 
 

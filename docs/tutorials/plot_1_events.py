@@ -87,7 +87,7 @@ ours = events.t[(events.x == 30) & (events.y == 24)] / 1000
 print(len(events), "events;", len(ours), "of the pixel, by hand", len(event_ms))
 print("largest difference of a time:", f"{np.abs(ours - event_ms).max():.2f} ms")
 
-figure = events.plot("xyt")
+figure = dvspipe.plot(events, "xyt")
 
 # %%
 # Time runs along one axis. The edge of the disc draws a tube: its front is ON, since it brings light, and its back is

@@ -17,13 +17,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dvspipe
-from dvspipe.synthesis import GESTURES, record_session
+from dvspipe.labels import GESTURES
+from dvspipe.synthesis import record_session
 
 events, performed = record_session([0, 7], person=901, session=1, seed=0)
 for each in performed:
     print(f"{each.start_us / 1e6:5.1f} to {each.end_us / 1e6:4.1f} s: {GESTURES[each.label]}")
 
-figure = events.plot("rate")
+figure = dvspipe.plot(events, "rate")
 
 # %%
 # The rate already shows *when* something moves, but not what.
@@ -64,7 +65,7 @@ plt.show()
 for segment in prediction.segments:
     print(f"{segment.t_start_us / 1e6:5.1f} to {segment.t_end_us / 1e6:4.1f} s: {segment.class_name}")
 
-figure = prediction.plot()
+figure = dvspipe.plot(prediction)
 
 # %%
 # What the network does not know

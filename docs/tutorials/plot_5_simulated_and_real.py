@@ -22,9 +22,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dvspipe
-from dvspipe.comparison import compare
-from dvspipe.frames import Frame
+from dvspipe.recordings.comparison import compare
 from dvspipe.simulator import calibrate
+from dvspipe.video.frames import Frame
 
 H, W = 40, 56
 hidden = dvspipe.SimulatorConfig(

@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dvspipe
-from dvspipe.video import write_video
+from dvspipe.video.writing import write_video
 
 folder = Path(tempfile.mkdtemp())
 rng = np.random.default_rng(0)

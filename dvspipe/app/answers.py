@@ -16,7 +16,7 @@ from ..parallel import Progress
 from ..report import draw_recording, write_answers_page
 from ..results import OutputFolder, RecordingResult, SegmentRow, WindowRow, read_rows
 from .shared import (
-    Source,
+    ChosenFile,
     Updates,
     add_command,
     add_parts,
@@ -31,8 +31,8 @@ from .shared import (
 )
 from .work import Session, Workspace
 
-SHIPPED = ("gesture-synthetic", "nmnist-synthetic")
-"""Classifiers that are part of dvspipe; `checkpoint`, which lists them, imports torch, which takes seconds."""
+SHIPPED_NAMES = ("gesture-synthetic", "nmnist-synthetic")
+"""Classifiers that are part of dvspipe; `checkpoints`, which lists them, imports torch, which takes seconds."""
 WINDOW_HEADS = ("start (s)", "end (s)", "class", "probability", "entropy (bits)", "events", "state")
 
 
@@ -70,7 +70,7 @@ class Classified:
 
 
 def classify(
-    source: Source, checkpoint: str | Path, folder: Path, progress: Progress, *, adapt: bool = False
+    source: ChosenFile, checkpoint: str | Path, folder: Path, progress: Progress, *, adapt: bool = False
 ) -> Classified:
     """Classify a recording or a video as `dvspipe infer -o` does.
 
@@ -142,7 +142,7 @@ class AnswerTab:
             self.space, self.status, names=self.list_sources, webcam=True, sample=True, kind="Recording or video"
         )
         self.checkpoint = gr.Dropdown(
-            self.list_classifiers(), value=SHIPPED[0], label="Classifier",
+            self.list_classifiers(), value=SHIPPED_NAMES[0], label="Classifier",
             info="Part of dvspipe, or a checkpoint or run below the folder.",
         )  # fmt: skip
         with gr.Accordion("Another checkpoint", open=False):
@@ -176,16 +176,16 @@ class AnswerTab:
 
     def list_classifiers(self) -> list[str]:
         """Return the names of classifiers: those of dvspipe, and checkpoints below the folder."""
-        return [*SHIPPED, *self.space.list_checkpoints()]
+        return [*SHIPPED_NAMES, *self.space.list_checkpoints()]
 
     def show_answer(
-        self, session: Session, source: Source | None, name: str, upload: str | None, adapt: Any
+        self, session: Session, source: ChosenFile | None, name: str, upload: str | None, adapt: Any
     ) -> Iterator[Updates]:
         """Classify what is chosen, and show it."""
         if source is None:
             raise ConfigError("no recording is chosen")
         checkpoint: str | Path = Path(upload) if upload else name
-        if not upload and name not in SHIPPED:
+        if not upload and name not in SHIPPED_NAMES:
             checkpoint = self.space.resolve(name)
         folder = session.new_folder("classified")
 

@@ -11,15 +11,15 @@ from typing import Any
 
 import gradio as gr
 
-from ..comparison import compare
-from ..conversion import convert_video
 from ..errors import ConfigError
 from ..formats import read
 from ..parallel import Progress
+from ..recordings.comparison import compare
+from ..recordings.conversion import convert_video
 from ..report import PreviewColours, write_comparison_page, write_player_page
 from .shared import (
     COLOURS,
-    Source,
+    ChosenFile,
     Updates,
     add_command,
     add_picker,
@@ -52,7 +52,7 @@ class Compared:
 
 
 def compare_recordings(
-    sources: tuple[Source, Source], folder: Path, colours: PreviewColours, progress: Progress
+    sources: tuple[ChosenFile, ChosenFile], folder: Path, colours: PreviewColours, progress: Progress
 ) -> Compared:
     """Compare two recordings, A being the reference, and write the pages that show them.
 
@@ -89,7 +89,7 @@ def _share(progress: Progress, number: int, done: float, total: float) -> None:
 
 
 def compare_settings(
-    source: Source, choices: tuple[Choices, Choices], folder: Path, colours: PreviewColours, progress: Progress
+    source: ChosenFile, choices: tuple[Choices, Choices], folder: Path, colours: PreviewColours, progress: Progress
 ) -> Compared:
     """Convert a video with two settings of the sensor, and compare the events.
 
@@ -110,7 +110,7 @@ def compare_settings(
         convert_video(
             source.path, path, chosen.config(), overwrite=True, threads=THREADS, progress=lambda *_: progress(0, 0)
         )
-        made.append(Source(path, path.name))
+        made.append(ChosenFile(path, path.name))
         commands.append(chosen.command(source.name, path.name))
     compared = compare_recordings((made[0], made[1]), folder, colours, progress)
     return Compared(compared.players, compared.page, "\n".join([*commands, compared.command]))
@@ -190,7 +190,7 @@ class PairTab:
         )  # fmt: skip
 
     def show_settings(
-        self, session: Session, source: Source | None, colours: PreviewColours, *values: Any
+        self, session: Session, source: ChosenFile | None, colours: PreviewColours, *values: Any
     ) -> Iterator[Updates]:
         """Convert the video with both settings, and show the events side by side."""
         if source is None:
@@ -200,7 +200,7 @@ class PairTab:
         yield from follow(session, self.status, "comparing", work, self._show)
 
     def show_recordings(
-        self, session: Session, colours: PreviewColours, a: Source | None, b: Source | None
+        self, session: Session, colours: PreviewColours, a: ChosenFile | None, b: ChosenFile | None
     ) -> Iterator[Updates]:
         """Show both recordings side by side."""
         if a is None or b is None:

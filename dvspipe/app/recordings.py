@@ -14,16 +14,16 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from ..checking import CheckReport, check_recording
 from ..config import build
-from ..conversion import convert_recording
 from ..errors import ConfigError, EventError
 from ..events import Events, Region, concatenate
-from ..filters import FilterConfig, FilterCounts, count_pixels, filter_stream, find_hot_pixels
+from ..events.filters import FilterConfig, FilterCounts, count_pixels, filter_stream, find_hot_pixels
 from ..formats import Recording, open_recording, write
 from ..parallel import Progress
+from ..recordings.checking import CheckReport, check_recording
+from ..recordings.conversion import convert_recording
 from ..report import (
-    EventSource,
+    PlotSource,
     PreviewColours,
     PreviewMode,
     PreviewSettings,
@@ -35,10 +35,10 @@ from ..report.painter import EventPainter, make_palette, write_picture
 from ..report.players import describe_colours
 from ..report.style import EVENT_PALETTES
 from .shared import (
+    CHART_GREY,
     CLEAR,
     COLOURS,
-    GREY,
-    Source,
+    ChosenFile,
     Updates,
     add_command,
     add_parts,
@@ -80,7 +80,7 @@ class Explored:
         rate: A chart of events per second, a picture.
     """
 
-    source: Source
+    source: ChosenFile
     report: CheckReport
     sample: Events
     hot: tuple[tuple[int, int, int], ...]
@@ -127,7 +127,7 @@ def _middle(places: NDArray[Any]) -> str:
     return f"{low:.0f} to {high:.0f}"
 
 
-def explore(source: Source, folder: Path, colours: PreviewColours, progress: Progress) -> Explored:
+def explore(source: ChosenFile, folder: Path, colours: PreviewColours, progress: Progress) -> Explored:
     """Read a recording twice, and return what it holds.
 
     Args:
@@ -151,8 +151,8 @@ def explore(source: Source, folder: Path, colours: PreviewColours, progress: Pro
             yield part
 
     span_us = report.t_first_us, report.t_last_us
-    sample = sample_events(EventSource(counted(), recording.sensor, report.events, span_us), MAX_POINTS)
-    again = EventSource(recording.chunks(), recording.sensor, report.events, span_us)
+    sample = sample_events(PlotSource(counted(), recording.sensor, report.events, span_us), MAX_POINTS)
+    again = PlotSource(recording.chunks(), recording.sensor, report.events, span_us)
     rate = draw_events("rate", again, folder / "rate.png", colours=colours)
     return Explored(source, report, sample, _list_hot(counts), rate)
 
@@ -175,7 +175,7 @@ def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
             x=seconds[own], y=sample.x[own], z=sample.y[own], mode="markers", name=name,
             marker={"size": 1.5, "color": "rgb({},{},{})".format(*colour), "opacity": 0.6}, hoverinfo="x+y+z",
         )  # fmt: skip
-    axis = {"showbackground": False, "gridcolor": GREY, "color": GREY}
+    axis = {"showbackground": False, "gridcolor": CHART_GREY, "color": CHART_GREY}
     figure.update_layout(
         title={"text": f"Events in space and time:<br>{describe_sample(explored)}", "font": {"size": 13}},
         margin={"l": 0, "r": 0, "t": 50, "b": 0}, paper_bgcolor=CLEAR,
@@ -422,7 +422,7 @@ class RecordingTab:
             self.write.click, on_page(self.write_cut), [self.explored, self.suffix, self.colours, *self.cut], written
         )
 
-    def explore(self, session: Session, source: Source | None, *place: Any) -> Iterator[Updates]:
+    def explore(self, session: Session, source: ChosenFile | None, *place: Any) -> Iterator[Updates]:
         """Show what the recording holds."""
         if source is None:
             return

@@ -19,10 +19,10 @@ from ..report.style import readable
 from ..results import RunFolder, TrainingRun, WrongPrediction
 from .answers import Classified, classify
 from .shared import (
+    CHART_GRID,
     CLEAR,
-    GRID,
+    ChosenFile,
     Handler,
-    Source,
     Updates,
     add_stop,
     follow,
@@ -98,7 +98,7 @@ def find_runs(space: Workspace, progress: Progress) -> list[FoundRun]:
 
 
 def _count_parameters(folder: RunFolder) -> int | None:
-    from ..checkpoint import read_checkpoint  # torch, which takes seconds to import
+    from ..checkpoints.checkpoint import read_checkpoint  # torch, which takes seconds to import
 
     try:
         network = read_checkpoint(folder.best).network
@@ -123,8 +123,8 @@ def plot_curves(runs: Sequence[FoundRun], quantity: Quantity) -> go.Figure:
         xaxis={"title": "epoch", "dtick": -(-epochs // MOST_TICKS)}, legend={"orientation": "h", "y": -0.2},
         showlegend=True, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR,
     )  # fmt: skip
-    figure.update_xaxes(gridcolor=GRID, zerolinecolor=GRID)
-    figure.update_yaxes(gridcolor=GRID, zerolinecolor=GRID)
+    figure.update_xaxes(gridcolor=CHART_GRID, zerolinecolor=CHART_GRID)
+    figure.update_yaxes(gridcolor=CHART_GRID, zerolinecolor=CHART_GRID)
     return figure
 
 
@@ -152,7 +152,7 @@ def find_wrong(run: TrainingRun, label: int, predicted: int) -> list[WrongPredic
     return [each for each in run.test.wrong if (each.label, each.predicted) == (classes[label], classes[predicted])]
 
 
-def find_recording(space: Workspace, run: str, wrong: WrongPrediction) -> Source:
+def find_recording(space: Workspace, run: str, wrong: WrongPrediction) -> ChosenFile:
     """Return the file of a recording that was predicted wrong.
 
     Args:
@@ -166,7 +166,7 @@ def find_recording(space: Workspace, run: str, wrong: WrongPrediction) -> Source
     """
     name, _, _ = wrong.name.partition("@")  # a part of a recording is named PATH@START-END
     places = (str(place / name) for place in Path(run).parents if (space.folder / place / name).exists())
-    return Source(space.resolve(next(places, name)), Path(name).name)
+    return ChosenFile(space.resolve(next(places, name)), Path(name).name)
 
 
 class RunTab:

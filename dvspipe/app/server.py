@@ -26,13 +26,13 @@ from .answers import AnswerTab, classify
 from .pairs import PairTab
 from .recordings import RecordingTab
 from .runs import RunTab
-from .shared import CSS, SAMPLE, Source, handle, listen, make_theme, name_session
+from .shared import CSS, SAMPLE, ChosenFile, handle, listen, make_theme, name_session
 from .videos import IDEAL, Choices, VideoTab, convert_complete, knobs_of, read_excerpt, show_excerpt
 from .work import ROOT_PREFIX, Workspace, remove_abandoned, remove_old, say_running
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 LOCAL = "127.0.0.1"
-TITLE = "dvspipe"
+PAGE_TITLE = "dvspipe"
 SWEEP_S = 300.0  # between two looks for old files
 FIRST_PORT, PORTS = 7860, 100
 USER_MESSAGE = "The user name does not matter; the password is the one that the server was started with."
@@ -105,7 +105,7 @@ class _Guard:
 
 def build_page(space: Workspace) -> gr.Blocks:
     """Return the page with all tabs."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
+    with gr.Blocks(title=PAGE_TITLE, analytics_enabled=False, fill_width=True) as page:
         gr.Markdown("# dvspipe\nVideo to events, and what they show. Everything stays on this machine.")
         with gr.Tabs():
             with gr.Tab("Video to events"):
@@ -253,10 +253,10 @@ def check_app(settings: AppSettings) -> AppCheck:
         if b"gradio" not in page:
             raise FileError(f"{served.address}: is not the page of dvspipe")
         folder = served.space.open("check").folder
-        source, choices = Source(SAMPLE, SAMPLE.name), Choices(IDEAL, knobs_of(IDEAL), "off")
+        source, choices = ChosenFile(SAMPLE, SAMPLE.name), Choices(IDEAL, knobs_of(IDEAL), "off")
         show_excerpt(read_excerpt(SAMPLE, 0.0, folder / "excerpt"), choices, folder / "player.html")
         converted = convert_complete(source, choices, folder, "light", ignore_progress)
-        found = classify(Source(converted.source, SAMPLE.name), "gesture-synthetic", folder, ignore_progress)
+        found = classify(ChosenFile(converted.source, SAMPLE.name), "gesture-synthetic", folder, ignore_progress)
         first = next((each for each in found.result.segments if each.label is not None), None)
         if first is None:
             raise FileError(f"{SAMPLE.name}: nothing was recognised")

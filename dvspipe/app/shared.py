@@ -16,7 +16,7 @@ import gradio as gr
 
 from ..errors import DvspipeError, FileError
 from ..report import PreviewColours
-from .work import MOST_NAMES, Result, Session, Work, Workspace
+from .work import MOST_NAMES, PageWork, Result, Session, Workspace
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ COLOURS: list[tuple[str, PreviewColours]] = [
     ("Colour-blind safe: ON vermilion, OFF blue", "colour-blind"),
     ("Viridis, ON and OFF alike", "viridis"),
 ]
-CLEAR, GREY, GRID = "rgba(0, 0, 0, 0)", "#808994", "rgba(128, 137, 148, 0.35)"
+CLEAR, CHART_GREY, CHART_GRID = "rgba(0, 0, 0, 0)", "#808994", "rgba(128, 137, 148, 0.35)"
 """Colours of charts on light and on dark pages: their background, axes and grid."""
 SAMPLE_TEXT = "A rendered person who waves, and then circles an arm; 7 s, synthetic."
 FIT_FRAME = (
@@ -143,7 +143,7 @@ def handle(space: Workspace, status: gr.HTML, work: Handler) -> Callable[..., It
 
 
 def follow(
-    session: Session, status: gr.HTML, text: str, work: Work[Result], show: Callable[[Result], Updates]
+    session: Session, status: gr.HTML, text: str, work: PageWork[Result], show: Callable[[Result], Updates]
 ) -> Iterator[Updates]:
     """Do long work; yield its progress as a line of the page, and at the end what shows its result."""
     for step in session.run(text, work):
@@ -225,7 +225,7 @@ def _path_of(payload: Any) -> str | None:
 
 
 @dataclass(frozen=True)
-class Source:
+class ChosenFile:
     """What is chosen in the page: a file on this machine.
 
     Args:
@@ -246,7 +246,7 @@ class Picker:
     """Ways to choose a file in a tab.
 
     Args:
-        source: Has the `Source`, or None.
+        source: Has the `ChosenFile`, or None.
         line: Names it.
         status: Where errors go.
     """
@@ -260,7 +260,7 @@ class Picker:
         """What changes if a file is chosen."""
         return self.source, self.line, self.status
 
-    def choose(self, source: Source) -> Iterator[Updates]:
+    def choose(self, source: ChosenFile) -> Iterator[Updates]:
         """Choose a file."""
         yield {self.source: source, self.line: source.to_html(), self.status: ""}
 
@@ -269,12 +269,12 @@ class Picker:
         copy = session.folder / SAMPLE.name
         if not copy.exists():
             shutil.copyfile(SAMPLE, copy)
-        return self.choose(Source(copy, SAMPLE.name))
+        return self.choose(ChosenFile(copy, SAMPLE.name))
 
     def follow(self, other: Picker) -> None:
         """Choose what is chosen in another tab, so that a webcam has to record once only."""
 
-        def choose(source: Source | None) -> tuple[Source | None, str]:
+        def choose(source: ChosenFile | None) -> tuple[ChosenFile | None, str]:
             return source, source.to_html() if source else ""
 
         listen(other.source.change, choose, [other.source], [self.source, self.line])
@@ -312,13 +312,13 @@ def add_picker(
     picker = Picker(gr.State(None), gr.HTML(""), status)
 
     def choose_file(_: Session, path: str | None) -> Iterator[Updates]:
-        return picker.choose(Source(Path(path), Path(path).name)) if path else iter(())
+        return picker.choose(ChosenFile(Path(path), Path(path).name)) if path else iter(())
 
     def choose_recorded(_: Session, path: str | None) -> Iterator[Updates]:
-        return picker.choose(Source(Path(path), "webcam")) if path else iter(())
+        return picker.choose(ChosenFile(Path(path), "webcam")) if path else iter(())
 
     def choose_below(_: Session, name: str | None) -> Iterator[Updates]:
-        return picker.choose(Source(space.resolve(name), name)) if name else iter(())
+        return picker.choose(ChosenFile(space.resolve(name), name)) if name else iter(())
 
     listen(upload.upload, handle(space, status, choose_file), [upload], picker.outputs)
     listen(below.input, handle(space, status, choose_below), [below], picker.outputs)

@@ -12,19 +12,22 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from ..config import SettingsTree, build, merge_settings
-from ..conversion import ConvertConfig, convert_recording, convert_video
 from ..errors import ConfigError
 from ..events import Events, SensorSize, concatenate
 from ..formats import describe, iterate
-from ..frames import Frame
 from ..parallel import Progress
+from ..recordings.conversion import ConvertConfig, convert_recording, convert_video
 from ..report import PlayedEvents, PreviewColours, PreviewSettings, RateCurve, write_player_page, write_preview
 from ..simulator import SimulatorConfig, simulate
 from ..simulator.config import list_presets, read_preset
-from ..video import Video, VideoSettings, open_video, open_webm
+from ..video.config import VideoSettings
+from ..video.frames import Frame
+from ..video.opening import open_video
+from ..video.video import Video
+from ..video.writing import open_webm
 from .shared import (
     COLOURS,
-    Source,
+    ChosenFile,
     Updates,
     add_command,
     add_parts,
@@ -250,7 +253,7 @@ class Converted:
 
 
 def convert_complete(
-    source: Source, choices: Choices, folder: Path, colours: PreviewColours, progress: Progress
+    source: ChosenFile, choices: Choices, folder: Path, colours: PreviewColours, progress: Progress
 ) -> Converted:
     """Convert a complete video, and write the page that plays it.
 
@@ -397,13 +400,13 @@ class VideoTab:
             [self.status, self.file],
         )  # fmt: skip
 
-    def fit_start(self, _: Session, source: Source | None) -> Iterator[Updates]:
+    def fit_start(self, _: Session, source: ChosenFile | None) -> Iterator[Updates]:
         """Let the excerpt start anywhere in the video."""
         if source is not None:
             yield {self.start: gr.Slider(maximum=last_start_s(source.path), value=0.0)}
 
     def show_excerpt(
-        self, session: Session, shown: Shown | None, start_s: float | None, source: Source | None, *values: Any
+        self, session: Session, shown: Shown | None, start_s: float | None, source: ChosenFile | None, *values: Any
     ) -> Iterator[Updates]:
         """Show two seconds of the video as events, unless they are shown already or a value is being typed."""
         if source is None or start_s is None or not are_complete(values):
@@ -424,7 +427,7 @@ class VideoTab:
             self.excerpt: wanted,
         }  # fmt: skip
 
-    def convert_complete(self, session: Session, source: Source | None, *values: Any) -> Iterator[Updates]:
+    def convert_complete(self, session: Session, source: ChosenFile | None, *values: Any) -> Iterator[Updates]:
         """Convert the complete video and show it."""
         choices, colours = read_choices(values)
         if source is None:
@@ -459,7 +462,7 @@ class VideoTab:
 class Shown(NamedTuple):
     """Of what an excerpt is shown."""
 
-    source: Source
+    source: ChosenFile
     start_s: float
     choices: Choices
     colours: PreviewColours

@@ -16,15 +16,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from ..conversion import RECORDING_SUFFIXES
 from ..errors import DvspipeError, FileError, Remedy, escape_controls, shorten
 from ..parallel import Progress
-from ..video import VIDEO_SUFFIXES
+from ..recordings.conversion import RECORDING_SUFFIXES
+from ..video.names import VIDEO_SUFFIXES
 
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-Work = Callable[[Progress], Result]
+PageWork = Callable[[Progress], Result]
 """Long work; it calls its progress often, which may raise KeyboardInterrupt to stop it."""
 
 POLL_S = 0.25  # between two looks at the progress of work
@@ -37,7 +37,7 @@ CHECKPOINT_SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True)
-class Step(Generic[Result]):
+class WorkStep(Generic[Result]):
     """How far long work is.
 
     Args:
@@ -71,7 +71,7 @@ class _Slot:
 class _Task(Generic[Result]):
     """Work in a thread of its own."""
 
-    def __init__(self, work: Work[Result], stopped: threading.Event) -> None:
+    def __init__(self, work: PageWork[Result], stopped: threading.Event) -> None:
         self._work, self._stopped = work, stopped
         self._done, self._total, self._begin_s = 0.0, 0.0, time.monotonic()
         self.results: list[Result] = []
@@ -90,13 +90,13 @@ class _Task(Generic[Result]):
             raise KeyboardInterrupt
         self._done, self._total = done, total
 
-    def step(self, text: str) -> Step[Result]:
+    def step(self, text: str) -> WorkStep[Result]:
         if not self._total:
-            return Step(text)
+            return WorkStep(text)
         share = min(1.0, self._done / self._total)
         spent_s = time.monotonic() - self._begin_s
         left_s = spent_s * (1 - share) / share if share >= LEAST_DONE else None
-        return Step(f"{text}: {share:.0%}", share, left_s)
+        return WorkStep(f"{text}: {share:.0%}", share, left_s)
 
 
 class Jobs:
@@ -105,7 +105,7 @@ class Jobs:
     def __init__(self) -> None:
         self._slots: dict[str, _Slot] = {}
 
-    def run(self, session: str, text: str, work: Work[Result]) -> Iterator[Step[Result]]:
+    def run(self, session: str, text: str, work: PageWork[Result]) -> Iterator[WorkStep[Result]]:
         """Do work in a thread, and yield how far it is, until the last step has the result.
 
         Args:
@@ -118,7 +118,7 @@ class Jobs:
         """
         slot = self._slots.setdefault(session, _Slot())
         while not slot.lock.acquire(timeout=POLL_S):
-            yield Step(f"{text}: waiting for other work of this page")
+            yield WorkStep(f"{text}: waiting for other work of this page")
         try:
             slot.stopped.clear()
             yield from _follow(_Task(work, slot.stopped), text)
@@ -142,7 +142,7 @@ class Jobs:
         self._slots.pop(session, None)
 
 
-def _follow(task: _Task[Result], text: str) -> Iterator[Step[Result]]:
+def _follow(task: _Task[Result], text: str) -> Iterator[WorkStep[Result]]:
     while task.thread.is_alive():
         yield task.step(text)
         task.thread.join(POLL_S)
@@ -150,7 +150,7 @@ def _follow(task: _Task[Result], text: str) -> Iterator[Step[Result]]:
         raise FileError(f"{text}: stopped")
     if task.error is not None:
         raise task.error
-    yield Step(text, 1.0, None, (task.results[0],))
+    yield WorkStep(text, 1.0, None, (task.results[0],))
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ class Session:
         path.mkdir()
         return path
 
-    def run(self, text: str, work: Work[Result]) -> Iterator[Step[Result]]:
+    def run(self, text: str, work: PageWork[Result]) -> Iterator[WorkStep[Result]]:
         """Do long work; see `Jobs.run`."""
         return self.space.jobs.run(self.name, text, work)
 

@@ -1,5 +1,1 @@
 """The command line: one thin function per command, which parses, calls the stage, calls the report and prints."""
-
-from .app import main
-
-__all__ = ["main"]

@@ -9,29 +9,41 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import count_noun
-from .infer import Checkpoint, FitMode, Hop, Overrides, Recordings, Roi, Window, build_config, note_overrides
+from .infer import (
+    CheckpointName,
+    FitMode,
+    Hop,
+    Recordings,
+    RegionOption,
+    SettingOptions,
+    WindowOption,
+    build_config,
+    note_overrides,
+)
 from .options import AsJson, Hint, Overwrite, Sensor, parse_hints, parse_sensor, to_us
 from .screen import EXIT_SOME_FAILED, fail, make_table, notes, progress, screen, show_share, skip
 
 if TYPE_CHECKING:
     from ..results import AdaptationRecord
 
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Checkpoint to write, such as new.safetensors.")]
+OutFile = Annotated[
+    Path, typer.Option("--out", "-o", metavar="FILE", help="Checkpoint to write, such as new.safetensors.")
+]
 Strength = Annotated[
     float, typer.Option(metavar="SHARE", help="How far to move the statistics of batch norms, 0 to 1.")
 ]
 
 
 def adapt(
-    checkpoint: Checkpoint,
+    checkpoint: CheckpointName,
     recordings: Recordings,
-    out: Out,
+    out: OutFile,
     strength: Strength = 0.5,
-    window: Window = None,
+    window: WindowOption = None,
     hop: Hop = None,
     fit: FitMode = None,
-    roi: Roi = None,
-    settings: Overrides = None,
+    roi: RegionOption = None,
+    settings: SettingOptions = None,
     sensor: Sensor = None,
     hint: Hint = None,
     as_json: AsJson = False,

@@ -66,11 +66,11 @@ def compare(
     overwrite: Overwrite = False,
 ) -> None:
     """Compare two recordings of one scene: rates, counts, times."""
-    from ..comparison import CompareSettings
-    from ..comparison import compare as compare_events
     from ..config import build
     from ..files import claim_output
     from ..formats import open_recording
+    from ..recordings.comparison import CompareSettings
+    from ..recordings.comparison import compare as compare_events
     from ..report import check_page_name, describe_comparison, write_comparison_page
 
     if out:
@@ -173,7 +173,7 @@ def view(
     from ..formats import open_recording
     from ..formats.recordings import count_events
     from ..formats.source import Extent
-    from ..report import PLOTS, EventSource, Predictions, PreviewSettings, draw_events, write_preview, write_rerun
+    from ..report import PLOTS, PlotSource, Predictions, PreviewSettings, draw_events, write_preview, write_rerun
 
     in_viewer = to == "rerun" or spawn
     _check_viewer(context, out, spawn=spawn, in_viewer=in_viewer)
@@ -200,7 +200,7 @@ def view(
         if not (complete or extent.events):
             raise EventError(f"{file}: this part has no events")
         span_us = extent.first_us or 0, extent.last_us or 0
-        source = EventSource(part.chunks(progress=None if in_viewer else shown), part.sensor, extent.events, span_us)
+        source = PlotSource(part.chunks(progress=None if in_viewer else shown), part.sensor, extent.events, span_us)
         if in_viewer or out is None:
             pictures = partial(show, "pictures")
             write_rerun(source, out, settings, zero_us=part.first_us, predictions=beside_them, progress=pictures)
@@ -229,8 +229,8 @@ def _is_without_upsampling(recording: Recording) -> bool:
 
 def _refuse_video(file: Path) -> None:
     """Refuse a video, with the command that makes a recording and its preview from it."""
-    from ..conversion import is_video
-    from ..video import camera_of
+    from ..recordings.conversion import is_video
+    from ..video.names import camera_of
 
     if file.exists() and camera_of(file) is None and is_video(file):
         command = shlex.join(["dvspipe", "convert", str(file), "-o", str(file.with_suffix(".h5")), "--preview"])

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from ..errors import DvspipeError
-from ..interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt, catch_interrupts, ignore_interrupts
 from .adapt import adapt
 from .analysis import calibrate, compare, view
 from .configs import configs
@@ -19,6 +18,7 @@ from .data import data
 from .encode import encode
 from .export import export
 from .infer import infer
+from .interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt, catch_interrupts, ignore_interrupts
 from .manifest import manifest
 from .neuron import neuron
 from .options import explain_usage

@@ -13,7 +13,7 @@ from .screen import make_table, screen
 configs = typer.Typer(help="List, show and copy shipped experiments and sensor presets.", no_args_is_help=False)
 
 Name = Annotated[str, typer.Argument(help="Name of an experiment or a sensor preset.")]
-KINDS = {"": "dvspipe train {}", "sensors": "dvspipe convert VIDEO -o EVENTS.h5 --preset {}"}
+CONFIG_KINDS = {"": "dvspipe train {}", "sensors": "dvspipe convert VIDEO -o EVENTS.h5 --preset {}"}
 """Kinds of configurations, and the command that uses one."""
 
 
@@ -29,7 +29,7 @@ def list_() -> None:
     """List all shipped configurations with the command that uses them."""
     from ..config import read_text, shipped_configs
 
-    for kind, command in KINDS.items():
+    for kind, command in CONFIG_KINDS.items():
         screen.print(command.format("NAME"))
         table = make_table()
         for name in shipped_configs(kind):
@@ -60,13 +60,13 @@ def copy(
     claim_output(out, overwrite=overwrite)
     text = read_text(name, kind=kind)
     write_text(out, text.replace(f"name: {name}\n", f"name: {out.stem}\n"))  # which names the run folder
-    screen.print(f"{out}: a copy of {name}; use it as {KINDS[kind].format(out)}")
+    screen.print(f"{out}: a copy of {name}; use it as {CONFIG_KINDS[kind].format(out)}")
 
 
 def _kind_of(name: str) -> str:
     from ..config import shipped_configs
 
-    return next((kind for kind in KINDS if name in shipped_configs(kind)), "")
+    return next((kind for kind in CONFIG_KINDS if name in shipped_configs(kind)), "")
 
 
 def _summary(text: str) -> str:

@@ -21,7 +21,7 @@ from .options import (
     AsJson,
     EngineName,
     Hint,
-    Jobs,
+    JobsOption,
     Overwrite,
     RayAddress,
     Sensor,
@@ -38,9 +38,9 @@ from .screen import EXIT_SOME_FAILED, fail, messages, notes, progress, screen, s
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..conversion import Conversion, ConversionTask, ConvertConfig, RecordingConfig
     from ..events import SensorSize
     from ..parallel import Engine
+    from ..recordings.conversion import Conversion, ConversionTask, ConvertConfig, RecordingConfig
 
 
 VIDEO_OPTIONS = frozenset(
@@ -107,7 +107,7 @@ def convert(
     ] = False,
     compression: Annotated[Literal["gzip", "blosc"], typer.Option(help="Compression of HDF5 files.")] = "gzip",
     to: Annotated[str, typer.Option(metavar="SUFFIX", help="Format of the files in an output folder.")] = ".h5",
-    jobs: Jobs = 1,
+    jobs: JobsOption = 1,
     engine: EngineName = "local",
     ray_address: RayAddress = None,
     shard: ShardOption = None,
@@ -117,7 +117,7 @@ def convert(
 ) -> None:
     """Convert videos to events as an event camera would have seen them, or recordings to another format."""
     from ..config import build, merge_settings, parse_overrides
-    from ..conversion import ConvertConfig, RecordingConfig, plan_conversions
+    from ..recordings.conversion import ConvertConfig, RecordingConfig, plan_conversions
     from ..simulator import SimulatorConfig, read_preset
 
     model = merge_settings(read_preset(preset) if preset else {}, parse_overrides(settings or []))
@@ -157,9 +157,9 @@ def convert(
 
 def _refuse_unused(context: typer.Context, tasks: Sequence[ConversionTask], out: Path) -> None:
     """Refuse options of videos, recordings or outputs without such."""
-    from ..conversion import is_video
     from ..formats import FORMATS
-    from ..video import camera_of
+    from ..recordings.conversion import is_video
+    from ..video.names import camera_of
 
     given = given_options(context)
     if "to" in given and [task.target for task in tasks] == [out]:
@@ -207,8 +207,8 @@ class _Conversions:
 
     def convert_one(self, task: ConversionTask) -> None:
         """Convert one file, and show how much of it is done."""
-        from ..conversion import convert_task, is_video
-        from ..video import camera_of
+        from ..recordings.conversion import convert_task, is_video
+        from ..video.names import camera_of
 
         if (camera := camera_of(task.source)) is not None:
             messages.print(f"camera {camera}: Ctrl-C ends the recording")
@@ -225,7 +225,7 @@ class _Conversions:
 
     def convert_many(self, tasks: Sequence[ConversionTask], engine: Engine) -> None:
         """Convert what does not exist yet; print what fails, and exit with 1 if anything did."""
-        from ..conversion import convert_many, find_incomplete, find_unconverted
+        from ..recordings.conversion import convert_many, find_incomplete, find_unconverted
 
         waiting = tasks if self.overwrite else find_unconverted(tasks)
         missing = set(waiting)
@@ -269,7 +269,7 @@ class _Conversions:
         return failed
 
     def _note_done_before(self, done_before: Sequence[ConversionTask], tasks: int) -> None:
-        from ..conversion import find_outdated
+        from ..recordings.conversion import find_outdated
 
         if not done_before:
             return

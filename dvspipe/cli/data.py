@@ -16,7 +16,7 @@ from .options import (
     AsJson,
     Config,
     EngineName,
-    Jobs,
+    JobsOption,
     Overrides,
     Overwrite,
     RayAddress,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 data = typer.Typer(help="List kinds of data sets; show, check and encode what one holds.", no_args_is_help=True)
 
-KINDS = (
+DATA_KINDS = (
     ("nmnist", "N-MNIST: 60,000 + 10,000 digits, 34x34", "ROOT/Train/<digit>/*.bin, ROOT/Test; complete or partial"),
     ("dvsgesture", "DVS128 Gesture: 11 gestures, 29 people, 128x128", "IBM's aedat and label files, or Tonic's clips"),
     ("gestures", "rendered gestures (synthetic), or recordings of the same classes", "nothing, or ROOT/<class>"),
@@ -57,7 +57,7 @@ def list_() -> None:
     from ..datasets import Cache, default_cache
 
     table = make_table("data.kind", "what", "files")
-    for row in KINDS:
+    for row in DATA_KINDS:
         table.add_row(*row)
     screen.print(table)
     files, size = Cache(default_cache()).size()
@@ -115,7 +115,7 @@ def encode(
     shard_size: Annotated[
         str | None, typer.Option("--shard-size", metavar="SIZE", help="Size of a shard; default: 256MB.")
     ] = None,
-    jobs: Jobs = 1,
+    jobs: JobsOption = 1,
     engine: EngineName = "local",
     ray_address: RayAddress = None,
     shard: ShardOption = None,

@@ -56,7 +56,8 @@ def encode(
     from ..encoding import unit_values
     from ..files import claim_output, write_beside
     from ..report import draw_rasters
-    from ..video import VideoSettings, read_image
+    from ..video.config import VideoSettings
+    from ..video.folders import read_image
 
     if out.suffix.lower() not in (".png", ".npz"):
         raise FileError(f"{out}: cannot write spikes as {out.suffix or 'a file without suffix'}; use .png or .npz")

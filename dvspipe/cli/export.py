@@ -29,7 +29,7 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """Write a trained network as NIR (snnTorch, Norse) or ONNX, and compare it with the file read back."""
-    from ..export import export as export_checkpoint
+    from ..checkpoints.export import export as export_checkpoint
 
     with progress(polled=False) as show:
 
@@ -48,7 +48,7 @@ def export(
 
 
 def _print_readers(path: Path, nodes: Sequence[str], dt: float) -> None:
-    from ..export import NIR_READERS
+    from ..checkpoints.export import NIR_READERS
 
     for reader in NIR_READERS:
         problem = reader.find_problem(nodes, dt)

@@ -15,7 +15,7 @@ from .options import (
     AsJson,
     EngineName,
     Hint,
-    Jobs,
+    JobsOption,
     Overwrite,
     RayAddress,
     Sensor,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 SHORTEST_MS, LONGEST_MS = 0.001, 1e9  # of a window
 
 
-Checkpoint = Annotated[
+CheckpointName = Annotated[
     str,
     typer.Argument(
         metavar="CHECKPOINT",
@@ -54,7 +54,7 @@ Out = Annotated[
         "--out", "-o", metavar="FOLDER", help="Output folder for tables, pictures and report.html; default: print only."
     ),
 ]
-Window = Annotated[
+WindowOption = Annotated[
     float | None,
     typer.Option(
         metavar="MS", min=SHORTEST_MS, max=LONGEST_MS,
@@ -78,7 +78,7 @@ FitMode = Annotated[
         help="Crop or scale the picture of another sensor, or the region of --roi; default: as in the training.",
     ),
 ]
-Roi = Annotated[
+RegionOption = Annotated[
     str | None,
     typer.Option(
         metavar="WxH+X+Y|auto|full",
@@ -89,7 +89,7 @@ Roi = Annotated[
 Labels = Annotated[
     Path | None, typer.Option(metavar="PATH", help="Label file, or folder of NAME_labels.csv files, to compute scores.")
 ]
-Overrides = Annotated[
+SettingOptions = Annotated[
     list[str] | None,
     typer.Option(
         "--set", metavar="KEY=VALUE", help="Any setting: segments.enter=0.7, video.simulator.pos_thres=0.3, ..."
@@ -101,21 +101,21 @@ NoPictures = Annotated[bool, typer.Option("--no-pictures", help="Write tables on
 
 def infer(
     context: typer.Context,
-    checkpoint: Checkpoint,
+    checkpoint: CheckpointName,
     recordings: Recordings,
     out: Out = None,
-    window: Window = None,
+    window: WindowOption = None,
     hop: Hop = None,
     stateful: Stateful = False,
     fit: FitMode = None,
-    roi: Roi = None,
+    roi: RegionOption = None,
     adapt: Adapt = False,
     labels: Labels = None,
-    settings: Overrides = None,
+    settings: SettingOptions = None,
     sensor: Sensor = None,
     hint: Hint = None,
     trust: Trust = None,
-    jobs: Jobs = 1,
+    jobs: JobsOption = 1,
     engine: EngineName = "local",
     ray_address: RayAddress = None,
     shard: ShardOption = None,
@@ -185,7 +185,7 @@ def infer(
 
 def note_overrides(classifier: Classifier, config: InferConfig, sources: Sequence[Path]) -> None:
     """Say which settings of the framing differ from the training of the network, as far as they change something."""
-    from ..conversion import is_video
+    from ..recordings.conversion import is_video
 
     if not classifier.find_overrides(config):
         return
@@ -194,7 +194,7 @@ def note_overrides(classifier: Classifier, config: InferConfig, sources: Sequenc
 
 
 def _note_calibration(recordings: int | None) -> None:
-    from ..checkpoint import FEW_CALIBRATED
+    from ..checkpoints.checkpoint import FEW_CALIBRATED
 
     if recordings is not None and recordings < FEW_CALIBRATED:
         notes.print(f"Its probabilities were calibrated on only {count_noun(recordings, 'recording')} and are rough.")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 STEP_MS = 1.0
 TAUS_MS = (5.0, 10.0, 20.0)
-WEIGHTS = (2.0, 4.0)
+INPUT_WEIGHTS = (2.0, 4.0)
 SPIKES_MS = (5.0, 10.0, 15.0, 20.0, 40.0, 42.0, 44.0, 46.0, 48.0, 70.0, 85.0)
 MAX_PANELS = 24
 TAIL = 2.0  # largest time constants that are drawn after the last spike
@@ -44,7 +44,7 @@ def neuron(
     if out.suffix.lower() != ".png":
         raise FileError(f"{out}: cannot draw neurons as {out.suffix or 'a file without suffix'}; use .png")
     claim_output(out, overwrite=overwrite)
-    taus_ms, weights = list(dict.fromkeys(tau or TAUS_MS)), list(dict.fromkeys(weight or WEIGHTS))
+    taus_ms, weights = list(dict.fromkeys(tau or TAUS_MS)), list(dict.fromkeys(weight or INPUT_WEIGHTS))
     times_ms = SPIKES_MS if spikes is None else _parse_times(spikes)
     if len(taus_ms) * len(weights) > MAX_PANELS:
         raise ConfigError(

@@ -45,7 +45,7 @@ Hint = Annotated[
         help="What a recording does not say: time_unit=us, columns=txyp, chip=DVS128, topic=/events. Repeatable.",
     ),
 ]
-Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Number of processes.")]
+JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Number of processes.")]
 EngineName = Annotated[
     Literal["local", "ray"], typer.Option("--engine", help="This machine, or the cores of a Ray cluster.")
 ]
@@ -156,8 +156,8 @@ def choose_engine(context: typer.Context, jobs: int, engine: str, ray_address: s
     Raises:
         ConfigError: They contradict each other.
     """
-    from ..cluster import Ray
     from ..parallel import Processes
+    from ..parallel.cluster import Ray
 
     if engine == "ray":
         if "jobs" in given_options(context):
@@ -226,7 +226,7 @@ def parse_hints(given: list[str] | None) -> Hints:
 
 
 @dataclass(frozen=True)
-class Part:
+class RecordingPart:
     """The part of a recording that --start, --stop and --roi give.
 
     Args:
@@ -270,7 +270,7 @@ class Part:
             )
 
 
-def select_part(recording: Recording, start: float, stop: float | None, roi: str | None) -> Part:
+def select_part(recording: Recording, start: float, stop: float | None, roi: str | None) -> RecordingPart:
     """Return the part of a recording that --start, --stop and --roi give."""
     from ..events import Region
 
@@ -281,12 +281,12 @@ def select_part(recording: Recording, start: float, stop: float | None, roi: str
         length = _describe_length(recording)
         raise ConfigError(f"{recording.path}: --stop {stop:g} is not after --start {start:g}; {length}")
     if not start and stop is None and roi is None:
-        return Part(recording, start, None, None, None, region)
+        return RecordingPart(recording, start, None, None, None, region)
     first_us = _first_us(recording)
     if not start and stop is None:
-        return Part(recording, start, first_us, None, None, region)
+        return RecordingPart(recording, start, first_us, None, None, region)
     stop_us = None if stop is None else first_us + round(stop * 1e6)
-    return Part(recording, start, first_us, first_us + round(start * 1e6), stop_us, region)
+    return RecordingPart(recording, start, first_us, first_us + round(start * 1e6), stop_us, region)
 
 
 def _first_us(recording: Recording) -> int:

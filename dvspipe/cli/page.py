@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigError
-from ..interrupts import end_interrupted
+from .interrupts import end_interrupted
 from .screen import notes, screen
 
 if TYPE_CHECKING:

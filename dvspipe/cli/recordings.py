@@ -18,7 +18,7 @@ from .options import (
     AsJson,
     EngineName,
     Hint,
-    Jobs,
+    JobsOption,
     Overwrite,
     RayAddress,
     Roi,
@@ -56,8 +56,8 @@ if TYPE_CHECKING:
 
     Change = Callable[[Sequence[Recording], Sequence[Progress | None]], Iterator[Events]]
 
-RecordingFile = Annotated[Path, typer.Argument(metavar="RECORDING", help="A recording; - is standard input.")]
-Recordings = Annotated[list[Path], typer.Argument(metavar="RECORDING", help="Recordings; - is standard input.")]
+RecordingArgument = Annotated[Path, typer.Argument(metavar="RECORDING", help="A recording; - is standard input.")]
+RecordingsArgument = Annotated[list[Path], typer.Argument(metavar="RECORDING", help="Recordings; - is standard input.")]
 Output = Annotated[
     Path,
     typer.Option("--out", "-o", metavar="FILE", help="Output file; its suffix chooses the format; - is CSV on stdout."),
@@ -67,7 +67,7 @@ SHARE = 1000  # of a recording in a bar for several
 
 
 def info(
-    files: Recordings,
+    files: RecordingsArgument,
     sensor: Sensor = None,
     hint: Hint = None,
     whole: Annotated[
@@ -149,16 +149,16 @@ def check(
     gap: Annotated[
         float | None, typer.Option(min=0.001, metavar="MS", help="Report a longer time without events as a gap.")
     ] = None,
-    jobs: Jobs = 1,
+    jobs: JobsOption = 1,
     engine: EngineName = "local",
     ray_address: RayAddress = None,
     shard: ShardOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Find what is wrong or unusual in recordings; exit code 1 if something is wrong."""
-    from ..checking import CheckOptions, CheckSettings, check_many
     from ..config import build
-    from ..conversion import find_recordings
+    from ..recordings.checking import CheckOptions, CheckSettings, check_many
+    from ..recordings.conversion import find_recordings
 
     settings = build(CheckSettings, {"gap_us": to_us(gap)}, "check")
     options = CheckOptions(parse_sensor(sensor), parse_hints(hint), settings)
@@ -186,7 +186,7 @@ def check(
 
 
 def cut(
-    file: RecordingFile,
+    file: RecordingArgument,
     out: Output,
     start: Start = 0.0,
     stop: Stop = None,
@@ -261,7 +261,7 @@ def _say(out: Path, text: str) -> None:
 
 
 def merge(
-    files: Recordings,
+    files: RecordingsArgument,
     out: Output,
     one_after_another: Annotated[
         bool, typer.Option("--one-after-another", help="Shift each recording to start after the previous one.")
@@ -300,7 +300,7 @@ def merge(
 
 
 def filter_(
-    file: RecordingFile,
+    file: RecordingArgument,
     out: Output,
     refractory: Annotated[
         float | None,
@@ -319,7 +319,7 @@ def filter_(
 ) -> None:
     """Remove noise: hot pixels, events within a refractory period, events that no neighbour supports."""
     from ..config import build
-    from ..filters import FilterConfig, FilterCounts, check_pixels, count_pixels, filter_stream, find_hot_pixels
+    from ..events.filters import FilterConfig, FilterCounts, check_pixels, count_pixels, filter_stream, find_hot_pixels
     from ..formats import open_recording
 
     if not (refractory or activity or hot_pixels):

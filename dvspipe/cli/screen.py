@@ -20,8 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import DvspipeError, Remedy, escape_controls
-from ..interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt
 from ..numba_cache import watch_compilation
+from .interrupts import EXIT_INTERRUPTED, INTERRUPTED, Interrupt
 
 WIDEST = 10_000  # columns of a table in a file
 EXIT_SOME_FAILED = 1

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import EngineName, Jobs, RayAddress, Seed, ShardOption, choose_engine, parse_shard
+from .options import EngineName, JobsOption, RayAddress, Seed, ShardOption, choose_engine, parse_shard
 from .screen import notes, progress, screen
 
 synth = typer.Typer(help="Make synthetic recordings with labels.", no_args_is_help=True)
@@ -37,7 +37,7 @@ def nmnist(
         Path | None, typer.Option(metavar="FOLDER", help="Folder of N-MNIST whose images are excluded.")
     ] = None,
     videos: Videos = False,
-    jobs: Jobs = 2,
+    jobs: JobsOption = 2,
     engine: EngineName = "local",
     ray_address: RayAddress = None,
     shard: ShardOption = None,
@@ -79,13 +79,14 @@ def gestures(
         ),
     ] = None,
     videos: Videos = False,
-    jobs: Jobs = 2,
+    jobs: JobsOption = 2,
     engine: EngineName = "local",
     ray_address: RayAddress = None,
     shard: ShardOption = None,
 ) -> None:
     """Render people who perform the gestures of DVS128 Gesture, as cameras see them. Resumes where it was stopped."""
-    from ..synthesis import GESTURES, GesturesPlan, write_gestures
+    from ..labels import GESTURES
+    from ..synthesis import GesturesPlan, write_gestures
 
     made_by, share = choose_engine(context, jobs, engine, ray_address), parse_shard(shard)
     plan = GesturesPlan(people, clips, seed, round(duration * 1e6), videos, camera, tracks)

@@ -36,7 +36,7 @@ def track(
     from ..files import claim_output, require_suffix
     from ..pose import TrackSettings, track_film
     from ..report import write_track_preview
-    from ..video import VideoSettings
+    from ..video.config import VideoSettings
 
     require_suffix(out, ".csv", "joints")
     claim_output(out, overwrite=overwrite)

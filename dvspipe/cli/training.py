@@ -139,7 +139,7 @@ def demo(
 ) -> None:
     """Show a label for a rendered gesture at once, then fine-tune a network in a given time. All data is synthetic."""
     notes.print("the first label comes in some 10 s")
-    from ..demo import CLASSIFIER, choose_training, measure_speed, run_demo, show_first
+    from .demo import CLASSIFIER, choose_training, measure_speed, run_demo, show_first
 
     if out is not None:
         _check_run_folder(out, overwrite=overwrite)

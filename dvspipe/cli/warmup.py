@@ -11,7 +11,7 @@ def warmup() -> None:
     """Compile most of what commands would compile when they are first used: some minutes once, seconds afterwards."""
     notes.print("compiling for this version and this kind of CPU")
     COMPILATION_LOG.disabled = True
-    from ..warmup import warm_up
+    from .compilation import warm_up
 
     with progress() as show:
         for name in warm_up(partial(show, "stages")):

@@ -84,7 +84,7 @@ def _open_gestures(source: DataSource) -> DataSet:
     return open_rendered(source) if source.config.root is None else open_gestures(source)
 
 
-KINDS: Mapping[DataKind, Callable[[DataSource], DataSet]] = {
+OPENERS: Mapping[DataKind, Callable[[DataSource], DataSet]] = {
     "folder": open_folder,
     "labelled": open_labelled,
     "nmnist": open_nmnist,
@@ -123,7 +123,7 @@ def open_dataset(
     for folder in (config.root, config.test_root):
         if folder is not None and not folder.is_dir() and not config.download:
             raise DataError(f"{folder}: no such folder")
-    found = KINDS[config.kind](DataSource(config, seed, bins, open_cache(config)))
+    found = OPENERS[config.kind](DataSource(config, seed, bins, open_cache(config)))
     if found.problems and not with_problems:
         raise DataError("; ".join(found.problems))
     return found

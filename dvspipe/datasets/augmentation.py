@@ -19,7 +19,7 @@ from ..errors import ConfigError, Remedy
 from ..events import Events, SensorSize
 from .transforms import TransformConfig
 
-Spikes = NDArray[np.uint8 | np.float32]
+SpikeTensor = NDArray[np.uint8 | np.float32]
 """A spike tensor [T, C, H, W] of the dtype of its bins."""
 
 Rows = NDArray[np.int64]
@@ -164,8 +164,8 @@ def mirrored_labels(classes: Sequence[str]) -> NDArray[np.int64]:
 
 
 def augment(
-    spikes: Spikes, label: int, config: AugmentConfig, rng: np.random.Generator, mirrored: NDArray[np.int64] | None
-) -> tuple[Spikes, int]:
+    spikes: SpikeTensor, label: int, config: AugmentConfig, rng: np.random.Generator, mirrored: NDArray[np.int64] | None
+) -> tuple[SpikeTensor, int]:
     """Return a randomly changed copy of a spike tensor, and its label.
 
     Args:
@@ -194,7 +194,7 @@ def augment(
     return spikes, label
 
 
-def _shift(spikes: Spikes, down: int, right: int) -> Spikes:
+def _shift(spikes: SpikeTensor, down: int, right: int) -> SpikeTensor:
     """Return a copy shifted by some pixels and padded with 0."""
     moved = np.zeros(spikes.shape, spikes.dtype)
     H, W = spikes.shape[-2:]
@@ -205,7 +205,7 @@ def _shift(spikes: Spikes, down: int, right: int) -> Spikes:
     return moved
 
 
-def mix(spikes: Spikes, other: Spikes, kind: MixKind, rng: np.random.Generator) -> tuple[Spikes, float]:
+def mix(spikes: SpikeTensor, other: SpikeTensor, kind: MixKind, rng: np.random.Generator) -> tuple[SpikeTensor, float]:
     """Return a mixture of two spike tensors of the same shape, and the share of the first in it, for its target.
 
     `mixup` rounds the weighted mean of integers at random, so that its expected value is exact. The share of `eventmix`

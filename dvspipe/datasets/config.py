@@ -12,7 +12,7 @@ from ..config import SIZE_PATTERN
 from ..encoding import CodeName
 from ..events import Region, SensorSize
 from ..formats import Hints
-from ..sources import FramingConfig
+from ..framing import FramingConfig
 from .augmentation import VaryConfig
 
 DataKind = Literal["folder", "labelled", "nmnist", "dvsgesture", "gestures", "mnist", "tonic", "shards"]

@@ -13,15 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import SettingsTree
-from ..conversion import convert_video, events_from_video, is_video
 from ..errors import DataError, DvspipeError, TruncatedVideoError, escape_controls
 from ..events import Events, SensorSize, concatenate
 from ..files import is_internal
 from ..formats import FORMATS, Hints, is_prose, is_ros2_folder, open_recording, read, write
-from ..labels import SUFFIX, Span, read_labels
-from ..sources import FramingConfig, find_guess, open_source
-from ..synthesis import GESTURE_SENSOR, GESTURES, is_synthetic
-from ..video import VIDEO_SUFFIXES, is_image_folder, open_video
+from ..framing import FramingConfig, find_guess, open_source
+from ..labels import GESTURES, SUFFIX, Span, read_labels
+from ..recordings.conversion import convert_video, events_from_video, is_video
+from ..synthesis import GESTURE_SENSOR, is_synthetic
+from ..video.names import VIDEO_SUFFIXES, is_image_folder
+from ..video.opening import open_video
 from .cache import Cache
 from .pieces import keep_pieces_together
 from .samples import DataSet, Sample, check_groups, divide, version_of_file
@@ -31,7 +32,7 @@ from .split import apply_split
 log = logging.getLogger(__name__)
 
 MAX_GUESSED = 4  # recordings whose sensor is guessed, to warn of those that do not name it
-RECORDING_SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS.values() for suffix in known.suffixes))
+SAMPLE_SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS.values() for suffix in known.suffixes))
 
 
 @dataclass(frozen=True)
@@ -362,7 +363,7 @@ def is_loadable(path: Path) -> bool:
     if path.is_dir():
         return is_ros2_folder(path) or is_image_folder(path)
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
-    known = unpacked.suffix.lower() in (*RECORDING_SUFFIXES, *VIDEO_SUFFIXES)
+    known = unpacked.suffix.lower() in (*SAMPLE_SUFFIXES, *VIDEO_SUFFIXES)
     return known and not path.name.endswith(SUFFIX) and not path.name.startswith(".") and not is_prose(path)
 
 
@@ -403,7 +404,7 @@ def list_class_folders(source: DataSource, folder: Path, classes: Sequence[str],
         files = _leave_out_converted([path for path in inside if is_loadable(path)])
         deeper += [found for path in inside if not is_loadable(path) for found in _find_deeper(path, searched)]
         if not files:
-            problems.append(f"{class_folder}: no recording ({', '.join(RECORDING_SUFFIXES)}) and no video found")
+            problems.append(f"{class_folder}: no recording ({', '.join(SAMPLE_SUFFIXES)}) and no video found")
         for file in files:
             recording = RecordingFile.of(source, file, sensor)
             samples += _list_samples(source, recording, classes.index(class_folder.name))
@@ -420,7 +421,7 @@ def list_class_folders(source: DataSource, folder: Path, classes: Sequence[str],
 
 def _leave_out_converted(files: Sequence[Path]) -> list[Path]:
     """Return files without the videos beside recordings of the same name, which show the same."""
-    recorded = {path.stem for path in files if path.suffix.lower() in RECORDING_SUFFIXES}
+    recorded = {path.stem for path in files if path.suffix.lower() in SAMPLE_SUFFIXES}
     return [path for path in files if path.stem not in recorded or path.suffix.lower() not in VIDEO_SUFFIXES]
 
 

@@ -11,7 +11,7 @@ from ..encoding import BinConfig
 from ..errors import DataError
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS
-from ..sources import FramingConfig
+from ..framing import FramingConfig
 from .cache import Cache, default_cache
 from .config import DataConfig
 from .folders import RecordingFile, find_sensor

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from ..errors import DvspipeError, count_noun
 from ..formats import Hints
 from ..formats.recordings import open_source
-from ..video import VideoEnds, is_video_name, read_video_ends
+from ..video.files import VideoEnds, read_video_ends
+from ..video.names import is_video_name
 from .samples import Sample
 from .source import DataSource
 

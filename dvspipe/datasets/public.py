@@ -14,8 +14,8 @@ import numpy as np
 
 from ..errors import DataError, FormatError, Remedy
 from ..events import Events, SensorSize
-from ..labels import SUFFIX, read_labels
-from ..synthesis import GESTURE_SENSOR, GESTURES
+from ..labels import GESTURES, SUFFIX, read_labels
+from ..synthesis import GESTURE_SENSOR
 from .folders import Listing, divide_parts, find_recording, list_class_folders, sample_of_span
 from .samples import DataSet, Sample, version_of_file
 from .source import DataSource

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from importlib.metadata import version
 
-from ..synthesis import GESTURE_SENSOR, GESTURES, RENDERING, record_gesture
+from ..labels import GESTURES
+from ..synthesis import GESTURE_SENSOR, RENDERING, record_gesture
 from .samples import DataSet, Sample, divide
 from .source import DataSource
 

@@ -14,7 +14,6 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..display import Shown
 from ..encoding import SpikeCode
 from ..errors import DataError, DvspipeError
 from ..events import Events, SensorSize
@@ -86,7 +85,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class DataSet(Shown):
+class DataSet:
     """Labelled recordings in three parts that share no group.
 
     Args:

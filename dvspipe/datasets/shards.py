@@ -63,7 +63,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class Shard(_Model):
+class ShardInfo(_Model):
     """What is in a shard."""
 
     file: str = Field(pattern=FILE_PATTERN)
@@ -109,7 +109,7 @@ class ShardIndex(_Model):
     """How the other variants were changed."""
     seed: int
     """Seed of these changes, and of the division into parts."""
-    shards: tuple[Shard, ...]
+    shards: tuple[ShardInfo, ...]
     """The shards, part by part."""
 
     @classmethod
@@ -387,7 +387,7 @@ def _write_part(
     data: DataSet,
     bins: BinConfig,
     size: int,
-) -> Iterator[Shard]:
+) -> Iterator[ShardInfo]:
     """Write the samples of a part into shards, and yield what is in each."""
     following, shards = next(outcomes, None), 0
     while following is not None:
@@ -399,7 +399,7 @@ def _write_part(
                     samples.append(_append(tar, key, following.item.sample, following.result(), data, bins))
                     following = next(outcomes, None)
             found, sha256 = beside.stat().st_size, digest_file(beside)
-        yield Shard(
+        yield ShardInfo(
             file=path.name,
             part=part,
             bytes=found,

@@ -15,7 +15,7 @@ from ..encoding import BinConfig, BinCounts, encode_events
 from ..errors import ConfigError, DataError, EventError, Remedy
 from ..events import Events
 from ..parallel import Processes, Progress, ignore_progress, map_items, prefetch
-from .augmentation import AugmentConfig, Spikes, VaryConfig, augment, mirrored_labels, mix, vary
+from .augmentation import AugmentConfig, SpikeTensor, VaryConfig, augment, mirrored_labels, mix, vary
 from .cache import ARRAYS, Cache
 from .samples import Image, Sample
 from .shard_files import group_by_shard
@@ -94,7 +94,7 @@ class Batch(NamedTuple):
         labels: int64 [B], the class with the largest share.
     """
 
-    spikes: Spikes
+    spikes: SpikeTensor
     targets: NDArray[np.float32]
     labels: NDArray[np.int64]
 
@@ -196,7 +196,7 @@ class SpikeTensors:
 
     def encode_transformed(
         self, number: int, transforms: Sequence[TransformConfig], rng: np.random.Generator
-    ) -> Spikes:
+    ) -> SpikeTensor:
         """Return the spike tensor [T, C, H, W] of a recording that is read again, after `apply_transforms`.
 
         Raises:
@@ -293,7 +293,7 @@ def order_shards(shards: Sequence[int], owners: NDArray[np.int64], rng: np.rando
 
 def plain_batches(
     tensors: SpikeTensors, size: int, numbers: Sequence[int] | None = None, progress: Progress = ignore_progress
-) -> Iterator[Spikes]:
+) -> Iterator[SpikeTensor]:
     """Yield the recordings themselves, [B, T, C, H, W], prefetched in a thread.
 
     Args:
@@ -323,7 +323,7 @@ class _BatchDraw:
     def batch(self, numbers: Sequence[int]) -> Batch:
         """Return a batch of some recordings."""
         one_hot, mixture = np.eye(len(self.settings.classes), dtype=np.float32), self.settings.augment.mix
-        spikes: list[Spikes] = []
+        spikes: list[SpikeTensor] = []
         targets = []
         for number in numbers:
             rng = np.random.default_rng([self.settings.seed, self.epoch, number, AUGMENT_STREAM])
@@ -338,7 +338,7 @@ class _BatchDraw:
         joined = np.stack(targets)
         return Batch(np.stack(spikes), joined, joined.argmax(axis=1).astype(np.int64))
 
-    def _augmented(self, number: int, rng: np.random.Generator) -> tuple[Spikes, int]:
+    def _augmented(self, number: int, rng: np.random.Generator) -> tuple[SpikeTensor, int]:
         label, config = int(self.tensors.labels[number]), self.settings.augment
         if config.tonic:
             view = self.tensors.encode_transformed(number, config.tonic, rng)

@@ -21,7 +21,7 @@ import numpy as np
 from ..errors import ConfigError, DataError, Remedy
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import read
-from ..synthesis import GESTURES
+from ..labels import GESTURES
 from .folders import divide_parts
 from .samples import DataSet, Part, Sample, version_of_events, version_of_file
 from .source import DataSource
@@ -40,7 +40,7 @@ UNCLASSIFIED: Mapping[str, str] = {
 }
 """Classes of Tonic whose recordings have no class, and what they have instead."""
 
-LAYOUTS: Mapping[str, str] = {
+TONIC_LAYOUTS: Mapping[str, str] = {
     "ASLDVS": "ASLDVS/**/a/*.mat",
     "CIFAR10DVS": "CIFAR10DVS/airplane/*.aedat4",
     "DVSGesture": "DVSGesture/ibmGestureTrain/user01_led/0.npy",
@@ -318,7 +318,7 @@ def _open_parts(source: DataSource, kind: Any, root: Path) -> dict[Part, list[To
                 sensor = source.sensor or _find_sensor(dataset, name)
                 found[part] = [_read_part(TonicRecordings(dataset, sensor, recipe), recipe.place)]
     if "train" not in found:
-        expected = f" (expected files such as {root / LAYOUTS[name]})" if name in LAYOUTS else ""
+        expected = f" (expected files such as {root / TONIC_LAYOUTS[name]})" if name in TONIC_LAYOUTS else ""
         raise DataError(f"{root}: no training recordings of {name} found{expected}", DOWNLOAD)
     return found
 

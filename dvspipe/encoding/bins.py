@@ -24,7 +24,7 @@ from pydantic import Field, model_validator
 from ..config import Settings, as_settings
 from ..errors import EventError
 from ..events import LATEST_US, Events, SensorSize, concatenate, windows
-from .kernels import NEVER_US, Places, StepTimes, add_counts, add_weights, note_times, write_surface
+from .kernels import NO_EVENT_US, Places, StepTimes, add_counts, add_weights, note_times, write_surface
 
 LARGEST_COUNT = 255
 MAX_STEPS = 10_000
@@ -239,7 +239,7 @@ def _encode(events: Events, config: BinConfig, start_us: int | None, steps: NDAr
         ends_us = begins_us[1:]
     saturated = 0
     if config.form == "surface":
-        last_us = np.full(steps.shape[1], NEVER_US)
+        last_us = np.full(steps.shape[1], NO_EVENT_US)
         for step, first, stop, end_us in zip(steps, index, index[1:], ends_us, strict=False):
             note_last_times(events.slice_events(int(first), int(stop)), config, last_us)
             write_surface(last_us, end_us, config.tau_us, step)

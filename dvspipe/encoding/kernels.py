@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..events import SensorSize
 
 BLOCK_EVENTS = 256
-NEVER_US = np.iinfo(np.int64).min
+NO_EVENT_US = np.iinfo(np.int64).min
 COORDINATE_BITS = 15  # x and y are at most 32767
 
 
@@ -175,7 +175,7 @@ def note_times(
 def write_surface(last_us: NDArray[np.int64], now_us: int, tau_us: float, step: NDArray[np.float32]) -> None:
     """Write exp(-(now - last) / tau) at each place with an event; others keep their value."""
     for place in range(last_us.size):
-        if last_us[place] != NEVER_US:
+        if last_us[place] != NO_EVENT_US:
             step[place] = math.exp((last_us[place] - now_us) / tau_us)
 
 

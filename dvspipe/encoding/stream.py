@@ -17,7 +17,7 @@ from ..config import as_settings
 from ..errors import ConfigError, EventError
 from ..events import LATEST_US, Events, SensorSize
 from .bins import BinConfig, BinCounts, Clock, add_events, add_voxels, note_last_times
-from .kernels import NEVER_US, write_surface
+from .kernels import NO_EVENT_US, write_surface
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ def start_encoding(
         config=config,
         clock=clock,
         begun=np.zeros((0 if surface else 2 if config.form == "voxel" else 1, places), config.dtype),
-        last_us=np.full(places if surface else 0, NEVER_US),
+        last_us=np.full(places if surface else 0, NO_EVENT_US),
     )
 
 

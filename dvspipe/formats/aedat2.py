@@ -21,7 +21,7 @@ from ..events import SensorSize
 from ..parallel import Progress
 from .hints import NO_HINTS, Hints
 from .interface import Format
-from .source import CHUNK_EVENTS, Columns, Source, open_binary
+from .source import CHUNK_EVENTS, Source, StoredColumns, open_binary
 
 AEDAT2_MAGIC = b"#!AER-DAT2.0"
 AEDAT_MAGIC = b"#!AER-DAT"
@@ -140,7 +140,9 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[list[str], int]:
     raise FormatError(f"{path}: its header does not end after {len(lines)} lines, {start} bytes")
 
 
-def _chunks(path: Path, chip: _Chip, name: str, start: int, progress: Progress | None = None) -> Iterator[Columns]:
+def _chunks(
+    path: Path, chip: _Chip, name: str, start: int, progress: Progress | None = None
+) -> Iterator[StoredColumns]:
     last_us: int | None = None
     read = start
     with open_binary(path, progress) as file:
@@ -181,7 +183,7 @@ def _unwrapped(stamps: NDArray[np.uint32], last_us: int | None) -> NDArray[np.in
 
 def _events(
     path: Path, chip: _Chip, name: str, addresses: NDArray[np.uint32], t: NDArray[np.int64], position: int
-) -> Iterator[Columns]:
+) -> Iterator[StoredColumns]:
     """Yield the events among the words that begin at byte `position`, up to the first invalid word."""
     event = (addresses & np.uint32(chip.other)) == 0
     x = chip.sensor.width - 1 - (addresses >> chip.x_shift & (1 << chip.x_bits) - 1).astype(np.int32)
@@ -190,7 +192,7 @@ def _events(
     wrong = event & ((x < 0) | (y < 0) | (addresses & np.uint32(chip.never) != 0))
     stop = int(np.argmax(wrong)) if wrong.any() else len(t)
     keep = np.flatnonzero(event[:stop])
-    yield Columns(t[keep], x[keep], y[keep], p[keep])
+    yield StoredColumns(t[keep], x[keep], y[keep], p[keep])
     if stop < len(t):
         raise CorruptionError(
             f"{path}: the word at byte {position + AEDAT2_BYTES * stop} has the address 0x{int(addresses[stop]):08x}, "

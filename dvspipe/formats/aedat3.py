@@ -21,7 +21,7 @@ from ..events import SensorSize
 from ..parallel import Progress
 from .hints import NO_HINTS, Hints
 from .interface import Format
-from .source import CHUNK_EVENTS, Columns, Source, open_binary
+from .source import CHUNK_EVENTS, Source, StoredColumns, open_binary
 
 AEDAT3_MAGIC = b"#!AER-DAT3."
 AEDAT3_VERSION = "#!AER-DAT3.1"
@@ -94,7 +94,7 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[list[str], int]:
     raise FormatError(f"{path}: its header ends at byte {start} without the line {AEDAT3_HEADER_END}")
 
 
-def _chunks(path: Path, start: int, progress: Progress | None = None) -> Iterator[Columns]:
+def _chunks(path: Path, start: int, progress: Progress | None = None) -> Iterator[StoredColumns]:
     pending: list[tuple[int, bytes]] = []
     events = 0
     with open_binary(path, progress) as file:
@@ -171,7 +171,7 @@ def _check_packet(path: Path, packet: _Packet, position: int) -> None:
         raise CorruptionError(message, lost="everything after it")
 
 
-def _columns(packets: list[tuple[int, bytes]]) -> Columns:
+def _columns(packets: list[tuple[int, bytes]]) -> StoredColumns:
     words: NDArray[np.uint32] = np.frombuffer(b"".join(events for _, events in packets), "<u4").reshape(-1, 2)
     overflow = np.repeat(
         np.array([overflow for overflow, _ in packets], np.int64),
@@ -180,7 +180,7 @@ def _columns(packets: list[tuple[int, bytes]]) -> Columns:
     valid = np.flatnonzero(words[:, 0] & 1)
     data = words[valid, 0]
     t = (overflow[valid] << 31) + words[valid, 1]
-    return Columns(t, (data >> 17).astype(np.int32), (data >> 2 & 0x7FFF).astype(np.int32), (data >> 1 & 1) == 1)
+    return StoredColumns(t, (data >> 17).astype(np.int32), (data >> 2 & 0x7FFF).astype(np.int32), (data >> 1 & 1) == 1)
 
 
 AEDAT3 = Format("aedat3", (".aedat", ".aedat3"), _recognises, _open)

@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptionError, EventError, FileError, FormatError
 from ..events import SensorSize
-from ..frames import Frame
 from ..parallel import Progress
+from ..video.frames import Frame
 from .compressed_frames import bound_size
 from .faery_writers import AEDAT4_ENCODER
 from .hints import NO_HINTS, Hints
 from .interface import Format
 from .panics import is_faery_error
-from .source import CHUNK_EVENTS, Columns, Source
+from .source import CHUNK_EVENTS, Source, StoredColumns
 
 AEDAT4_MAGIC = b"#!AER-DAT4.0"
 HEADER_START = len(AEDAT4_MAGIC) + 2  # after the end of the line
@@ -38,7 +38,7 @@ FIELD_TABLE, FIELD_STREAMS = 1, 2  # of IOHeader: int64 dataTablePosition, strin
 NO_TABLE = -1
 PACKET_HEAD_BYTES = 8  # int32 stream, int32 length of the rest of the packet
 LARGEST_PACKET_BYTES = 1 << 27  # decompressed: 8 million events
-GREY = ("L", "I;16")
+GREY_FORMATS = ("L", "I;16")
 IMU_FIELDS = {"acceleration": "accelerometer", "rotation": "gyroscope", "magnetic_field": "magnetometer"}
 IMU_DTYPE = np.dtype(
     [("t", np.int64), ("temperature", np.float32), *((field, np.float32, (3,)) for field in IMU_FIELDS)]
@@ -114,7 +114,7 @@ def _imu(packet: NDArray[np.void]) -> NDArray[np.void]:
 
 
 def _frame(path: Path, number: int, packet: Any, dimensions: tuple[int, int] | None) -> Frame:
-    if packet.format not in GREY:
+    if packet.format not in GREY_FORMATS:
         raise FormatError(f"{path}: frame {number} is {packet.format} (expected a grey one)")
     begin_us, end_us = packet.exposure_start_t, packet.exposure_end_t
     frame = Frame((begin_us + end_us) // 2 if 0 < begin_us <= end_us else packet.t, packet.pixels, "linear")
@@ -141,7 +141,9 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     )
 
 
-def _chunks(path: Path, track_id: int, container: _Container, progress: Progress | None = None) -> Iterator[Columns]:
+def _chunks(
+    path: Path, track_id: int, container: _Container, progress: Progress | None = None
+) -> Iterator[StoredColumns]:
     pending: list[NDArray[np.void]] = []
     count, message = 0, container.error
     try:
@@ -169,7 +171,7 @@ def _packets(path: Path, track_id: int, count: int, progress: Progress | None = 
                 yield packet
 
 
-def _columns(packets: list[NDArray[np.void]]) -> Columns:
+def _columns(packets: list[NDArray[np.void]]) -> StoredColumns:
     """Return the events of packets; each is copied, because concatenating structured arrays is as slow as decoding."""
     count, start = sum(map(len, packets)), 0
     t, x, y = np.empty(count, np.int64), np.empty(count, np.uint16), np.empty(count, np.uint16)
@@ -178,7 +180,7 @@ def _columns(packets: list[NDArray[np.void]]) -> Columns:
         part = slice(start, start + len(packet))
         t[part], x[part], y[part], on[part] = packet["t"], packet["x"], packet["y"], packet["on"]
         start += len(packet)
-    return Columns(t, x, y, on)
+    return StoredColumns(t, x, y, on)
 
 
 def _decoder(path: Path) -> Any:

@@ -20,7 +20,7 @@ from ..events import Events, SensorSize
 from ..parallel import Progress
 from .hints import NO_HINTS, Hints
 from .interface import Format
-from .source import CHUNK_EVENTS, Columns, Source, open_binary
+from .source import CHUNK_EVENTS, Source, StoredColumns, open_binary
 from .writers import StreamEncoder
 
 BIN40_SUFFIXES = (".bin", ".bs2")
@@ -40,7 +40,7 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
     return Source(sensor=None, chunks=partial(_chunks, path))
 
 
-def _chunks(path: Path, progress: Progress | None = None) -> Iterator[Columns]:
+def _chunks(path: Path, progress: Progress | None = None) -> Iterator[StoredColumns]:
     overflow_us = read = 0
     with open_binary(path, progress) as file:
         while block := file.read(BIN40_BYTES * CHUNK_EVENTS):
@@ -55,7 +55,7 @@ def _chunks(path: Path, progress: Progress | None = None) -> Iterator[Columns]:
                 overflow_us += OVERFLOW_US * int(is_mark.sum())
                 event = ~is_mark
                 t, x, y, word = t[event], x[event], y[event], word[event]
-            yield Columns(t, x, y, (word >> 23).astype(np.bool_))
+            yield StoredColumns(t, x, y, (word >> 23).astype(np.bool_))
             read += len(block)
             if left_over:
                 raise CorruptionError(

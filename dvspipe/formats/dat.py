@@ -27,7 +27,7 @@ from .faery_writers import DAT_ENCODER
 from .hints import NO_HINTS, Hints
 from .interface import Format
 from .prophesee_header import Header, parse_header, parse_sensor, parse_start, read_header
-from .source import Columns, Extent, Source, open_binary, read_blocks
+from .source import Extent, Source, StoredColumns, open_binary, read_blocks
 
 EVENT_TYPES = (0x00, 0x0C)
 RECORD_BYTES = 8
@@ -142,7 +142,7 @@ def _decode(
 
 def _chunks(
     path: Path, begin: Position, records: int | None, sensor: SensorSize | None, progress: Progress | None = None
-) -> Iterator[Columns]:
+) -> Iterator[StoredColumns]:
     """Yield the events from a position on: those of so many records, or (None) all."""
     width, height = (sensor.width, sensor.height) if sensor else (DAT_SIDE_PX, DAT_SIDE_PX)
     byte, stored_us, overflow_us = begin
@@ -163,7 +163,7 @@ def _chunks(
                 if largest[0] >= width or largest[1] >= height or largest[2] > 1:
                     good = int(np.flatnonzero((x >= width) | (y >= height) | (p > 1))[0])
                 if good:
-                    yield Columns(t[:good], x[:good], y[:good], p[:good].view(np.bool_))
+                    yield StoredColumns(t[:good], x[:good], y[:good], p[:good].view(np.bool_))
                 if good < count:
                     raise CorruptionError(
                         f"{path}: byte {byte + good * RECORD_BYTES}: an event at x = {x[good]}, y = {y[good]} "
@@ -213,7 +213,9 @@ def _extent(path: Path, begin: Position) -> Extent:
     return Extent(count, int(times_us[0]), int(times_us[-1]))
 
 
-def _part(path: Path, begin: Position, sensor: SensorSize | None, start_us: int, stop_us: int) -> Iterator[Columns]:
+def _part(
+    path: Path, begin: Position, sensor: SensorSize | None, start_us: int, stop_us: int
+) -> Iterator[StoredColumns]:
     records = np.arange(0, _count_records(path, begin), MARK_RECORDS)
     stored_us = _stored_times(path, begin.byte, records)
     overflow_us = _find_overflows(stored_us, begin)

@@ -22,7 +22,7 @@ from ..parallel import Progress
 from .faery_writers import ES_EVENT_BYTES, EVENT_STREAM_ENCODER
 from .hints import NO_HINTS, Hints
 from .interface import Format
-from .source import CHUNK_EVENTS, Columns, Source, open_binary
+from .source import CHUNK_EVENTS, Source, StoredColumns, open_binary
 
 ES_SUFFIX = ".es"
 ES_MAGIC = b"Event Stream"
@@ -75,7 +75,7 @@ def _count_exposures(path: Path, sensor: SensorSize) -> int:
 
 def _chunks(
     path: Path, kind: int, sensor: SensorSize, progress: Progress | None = None
-) -> Iterator[tuple[Columns, int]]:
+) -> Iterator[tuple[StoredColumns, int]]:
     """Yield events in chunks, each with the number of exposure events among them."""
     time_us, rest, position = 0, b"", ES_HEADER_BYTES
     with open_binary(path, progress) as file:
@@ -88,7 +88,7 @@ def _chunks(
             events, stop, time_us, exposures, problem = _decode(
                 block, FLAG_BITS[kind], sensor.width, sensor.height, time_us, t, x, y, p
             )
-            yield Columns(t[:events], x[:events], y[:events], p[:events]), exposures
+            yield StoredColumns(t[:events], x[:events], y[:events], p[:events]), exposures
             if problem != VALID:
                 found = f"a pixel outside {sensor}" if problem == OUTSIDE else "a time that is too large"
                 message = f"{path}: the event at byte {position + stop} has {found}"

@@ -59,7 +59,7 @@ from .faery_writers import EVT2_ENCODER
 from .hints import NO_HINTS, Hints
 from .interface import Format
 from .prophesee_header import Header, parse_header, parse_sensor, parse_start, read_header
-from .source import CHUNK_EVENTS, Columns, Source, open_binary, read_blocks
+from .source import CHUNK_EVENTS, Source, StoredColumns, open_binary, read_blocks
 
 ORDER_PROBE_WORDS = 512  # to find the order of EVT 2.1
 
@@ -183,7 +183,7 @@ def allocate_events(capacity: int) -> EventArrays:
     return EventArrays.allocate(capacity + MOST_EVT21_EVENTS)
 
 
-def _chunks(path: Path, stream: _Stream, progress: Progress | None = None) -> Iterator[Columns]:
+def _chunks(path: Path, stream: _Stream, progress: Progress | None = None) -> Iterator[StoredColumns]:
     version, begin, sensor, swapped, start_us = stream
     sides = (sensor.width, sensor.height) if sensor else (LARGEST_SIDE_PX, LARGEST_SIDE_PX)
     width, height = (min(side, LARGEST_SIDE_PX) for side in sides)
@@ -202,7 +202,7 @@ def _chunks(path: Path, stream: _Stream, progress: Progress | None = None) -> It
                 if start_us:
                     out.t[:count] += start_us
                 if count:
-                    yield Columns(out.t[:count], out.x[:count], out.y[:count], out.on[:count].view(np.bool_))
+                    yield StoredColumns(out.t[:count], out.x[:count], out.y[:count], out.on[:count].view(np.bool_))
             if is_invalid:
                 word = int(words[done]) >> (32 if unit == 8 else 0)
                 why = version.explain(word, state, width, height, name=version.name)

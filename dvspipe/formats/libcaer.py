@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from .evt import EvtVersion
 from .evt_kernels import Decoded, EventArrays
 
-TIME_HIGH = 0  # sets the upper 12 bits of the time
-TIME_LOW = 1  # sets the lower 12 bits
-ADDR_X = 2  # sets the column
-ADDR_Y = 3  # an event: row and polarity
+CAER_TIME_HIGH = 0  # sets the upper 12 bits of the time
+CAER_TIME_LOW = 1  # sets the lower 12 bits
+CAER_ADDR_X = 2  # sets the column
+CAER_ADDR_Y = 3  # an event: row and polarity
 VECT_BASE_Y = 4  # sets the first row and the polarity of vectors
-VECT_8 = 5  # a bit for each of 8 rows; the next vector begins after them
+CAER_VECT_8 = 5  # a bit for each of 8 rows; the next vector begins after them
 MOST_EVENTS = 8  # of a word
 
 
@@ -57,18 +57,18 @@ def decode_libcaer(
     while index < words.size and t.size - count >= MOST_EVENTS and not is_invalid:
         word = int(words[index])
         kind, payload, polarity = word >> 12, word & 0x7FF, word >> 11 & 1
-        if kind == TIME_HIGH:
+        if kind == CAER_TIME_HIGH:
             high = word & 0xFFF
-        elif kind == TIME_LOW:
+        elif kind == CAER_TIME_LOW:
             low = word & 0xFFF
-        elif kind == ADDR_X and payload < width:
+        elif kind == CAER_ADDR_X and payload < width:
             column = payload
-        elif kind == ADDR_Y and payload < height and column >= 0:
+        elif kind == CAER_ADDR_Y and payload < height and column >= 0:
             t[count], x[count], y[count], on[count] = high << 12 | low, column, payload, polarity
             count += 1
         elif kind == VECT_BASE_Y:
             base, base_on = payload, polarity
-        elif kind == VECT_8 and base >= 0 and column >= 0:
+        elif kind == CAER_VECT_8 and base >= 0 and column >= 0:
             for place in range(8):
                 if word >> place & 1 and not is_invalid:
                     is_invalid = base + place >= height
@@ -84,13 +84,13 @@ def decode_libcaer(
 def _explain(word: int, state: LibcaerState, width: int, height: int, *, name: str) -> str:
     """Return why a word is invalid."""
     kind, payload = word >> 12, word & 0x7FF
-    if kind > VECT_8:
+    if kind > CAER_VECT_8:
         return f"a word of type 0x{kind:X}, which is reserved in {name}"
-    if kind == ADDR_X:
+    if kind == CAER_ADDR_X:
         return f"column x = {payload}, outside a sensor {width} pixels wide"
     if state.column < 0:
         return "an event before the first ADDR_X, so that its column is unknown"
-    if kind == ADDR_Y:
+    if kind == CAER_ADDR_Y:
         return f"an event at y = {payload}, outside a sensor {height} pixels high"
     if state.base < 0:
         return "a vector before the first VECT_BASE_Y, so that its rows are unknown"

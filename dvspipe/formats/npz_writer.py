@@ -22,8 +22,8 @@ from .writers import StreamEncoder, accept_all
 NPZ_TYPES = {"t": np.int64, "x": np.uint16, "y": np.uint16, "p": np.uint8}
 SIDE_TYPE = np.uint64  # of width and height; eventcv 1.0 reads no other
 NPZ_EVENT_BYTES = 2 * 13  # once in temporary files, once in the archive; deflate makes nothing much longer
-LEVEL = 1  # of ISA-L, whose output is as large as that of zlib's level 1, in a fifth of the time
-THREADS = 2  # t takes as long as x, y and p
+NPZ_LEVEL = 1  # of ISA-L, whose output is as large as that of zlib's level 1, in a fifth of the time
+COMPRESSING_THREADS = 2  # t takes as long as x, y and p
 FEWEST_THREADED_EVENTS = 1 << 13  # fewer are compressed sooner than threads are told
 COPIED_BYTES = 1 << 20
 
@@ -33,7 +33,7 @@ class _Column:
 
     def __init__(self, file: BinaryIO, dtype: type) -> None:
         self._file, self._dtype = file, np.dtype(dtype)
-        self._deflater = isal_zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+        self._deflater = isal_zlib.compressobj(NPZ_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
         self._size = self._crc = 0
 
     def add(self, values: NDArray[Any]) -> None:
@@ -80,7 +80,7 @@ def _begin(path: Path, sensor: SensorSize) -> Iterator[Callable[[Events], None]]
             beside = path.with_name(f"{path.name}.{name}")
             stack.callback(beside.unlink, missing_ok=True)
             columns[name] = _Column(stack.enter_context(beside.open("w+b")), dtype)
-        threads = stack.enter_context(ThreadPoolExecutor(THREADS))
+        threads = stack.enter_context(ThreadPoolExecutor(COMPRESSING_THREADS))
 
         def add(events: Events) -> None:
             mapped = threads.map if len(events) >= FEWEST_THREADED_EVENTS else map

@@ -43,7 +43,7 @@ from .hints import (
 )
 from .interface import Format
 from .npz_writer import NPZ_ENCODER
-from .source import CHUNK_EVENTS, GZIP_MAGIC, Columns, Extent, Source, open_binary
+from .source import CHUNK_EVENTS, GZIP_MAGIC, Extent, Source, StoredColumns, open_binary
 
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"
@@ -371,7 +371,7 @@ def _unit(path: Path, column: _Column) -> TimeUnit:
 
 def _read(
     path: Path, columns: dict[str, _Column], exponent: int, row: int, progress: Progress | None = None
-) -> Iterator[Columns]:
+) -> Iterator[StoredColumns]:
     """Yield the events from a row on."""
     arrays = {id(column.array): column.array for column in columns.values()}
     signed: list[bool] = []
@@ -389,7 +389,7 @@ def _read(
 
 def _convert(
     path: Path, values: dict[str, NDArray[Any]], exponent: int, row: int, signed: list[bool]
-) -> Iterator[Columns]:
+) -> Iterator[StoredColumns]:
     """Yield the values as integers up to the first that is invalid, and raise an error for that."""
     converted, stop, found = {}, len(values["t"]), ""
     for name, column in values.items():
@@ -402,7 +402,7 @@ def _convert(
         if wrong < stop:
             stop, found = wrong, f"has {name} = {column[wrong]}"
     t, x, y, p = (converted[name][:stop] for name in "txyp")
-    yield Columns(t, x, y, p > 0)
+    yield StoredColumns(t, x, y, p > 0)
     if found:
         expected = "finite times, integer pixels, and polarities 0 and 1, or -1 and 1 throughout"
         raise CorruptionError(f"{path}: row {row + stop} {found} (expected {expected})", lost="everything after it")
@@ -461,7 +461,9 @@ def _extent(path: Path, columns: dict[str, _Column], exponent: int) -> Extent:
     return Extent(rows, first, last)
 
 
-def _part(path: Path, columns: dict[str, _Column], exponent: int, start_us: int, stop_us: int) -> Iterator[Columns]:
+def _part(
+    path: Path, columns: dict[str, _Column], exponent: int, start_us: int, stop_us: int
+) -> Iterator[StoredColumns]:
     low, high = 0, columns["t"].array.rows
     with open_binary(path) as file:
         while low < high:

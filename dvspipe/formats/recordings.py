@@ -13,13 +13,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy, VideoError
+from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy
 from ..events import EARLIEST_US, LATEST_US, Events, SensorSize, SensorSizeLike, concatenate
 from ..parallel import Progress
+from ..video.names import is_video_name
 from .hints import NO_HINTS, Hints
 from .interface import Format
 from .rosbag import ROSBAG, is_ros2_folder
-from .source import HEAD_BYTES, Columns, Extent, Source, open_binary
+from .source import HEAD_BYTES, Extent, Source, StoredColumns, open_binary
 from .standard import actual_path, named_as_given
 from .table import FORMATS, find_encoder, written_suffixes
 from .text import STANDARD, StandardOutputWriter
@@ -241,7 +242,7 @@ def open_source(path: Path, sensor: SensorSize | None = None, hints: Hints = NO_
     return known, source
 
 
-def _chunks_as_given(source: Source, path: Path, progress: Progress | None = None) -> Iterator[Columns]:
+def _chunks_as_given(source: Source, path: Path, progress: Progress | None = None) -> Iterator[StoredColumns]:
     with named_as_given(path):
         yield from source.chunks(progress)
 
@@ -250,11 +251,8 @@ def _unknown_format(path: Path, head: bytes) -> FormatError:
     """Return the error for a file that no format recognises, with its first bytes."""
     if not head:
         return FormatError(f"{path}: the file is empty")
-    with suppress(VideoError):  # without OpenCV
-        from ..video import is_video_name
-
-        if is_video_name(path) or _is_video(head):
-            return FormatError(f"{path}: is a video, not a recording of events; `dvspipe convert` makes one from it")
+    if is_video_name(path) or _is_video(head):
+        return FormatError(f"{path}: is a video, not a recording of events; `dvspipe convert` makes one from it")
     suffixes = ", ".join(dict.fromkeys(suffix for one in FORMATS.values() for suffix in one.suffixes))
     return FormatError(f"{path}: not a recording of a known format (expected {suffixes})")
 
@@ -478,7 +476,7 @@ def count_events(chunks: Iterable[Events]) -> tuple[int, int, int | None, int | 
     return count, on, first_us, last_us
 
 
-def _events_after(columns: Columns, before_us: int | None, sensor: SensorSize) -> Events:
+def _events_after(columns: StoredColumns, before_us: int | None, sensor: SensorSize) -> Events:
     """Return the events of a chunk, checked, also against the time of the event before it."""
     if before_us is not None and len(columns.t) and columns.t[0] < before_us:
         message = f"event 0 has t = {columns.t[0]} us, before the previous event at {before_us} us"
@@ -499,7 +497,7 @@ def _head(path: Path) -> bytes:
     return head
 
 
-def _guess_sensor(path: Path, chunks: Iterable[Columns]) -> SensorSize:
+def _guess_sensor(path: Path, chunks: Iterable[StoredColumns]) -> SensorSize:
     width = height = events = 0
     corruption: CorruptionError | None = None
     try:

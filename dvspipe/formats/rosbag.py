@@ -46,9 +46,9 @@ from .evt_kernels import (
 from .hints import NO_HINTS, Hints
 from .interface import Format
 from .libcaer import LIBCAER
-from .source import CHUNK_EVENTS, Columns, Source
+from .source import CHUNK_EVENTS, Source, StoredColumns
 
-ARRAYS = ("dvs_msgs/msg/EventArray", "prophesee_event_msgs/msg/EventArray")
+ARRAY_TYPES = ("dvs_msgs/msg/EventArray", "prophesee_event_msgs/msg/EventArray")
 PACKETS = ("event_camera_msgs/msg/EventPacket", "event_array_msgs/msg/EventArray")
 BAG_SUFFIXES = (".bag", ".mcap", ".db3")
 BAG_MAGIC = b"#ROSBAG V"
@@ -280,10 +280,10 @@ def _choose_topic(path: Path, reader: Any, hinted: str | None) -> _Topic:
     count = sum(each.msgcount for each in reader.connections)
     if count != reader.message_count:
         raise FormatError(f"{path}: corrupted: {count} messages on its topics (expected {reader.message_count})")
-    found = {each.topic: each.msgtype for each in reader.connections if each.msgtype in ARRAYS + PACKETS}
+    found = {each.topic: each.msgtype for each in reader.connections if each.msgtype in ARRAY_TYPES + PACKETS}
     if not found:
         others = ", ".join(sorted({f"{each.topic} ({each.msgtype})" for each in reader.connections})[:20]) or "none"
-        expected = ", ".join(ARRAYS + PACKETS)
+        expected = ", ".join(ARRAY_TYPES + PACKETS)
         raise FormatError(f"{path}: no topic with events (found {others}, expected one of {expected})")
     filled = [topic for topic in found if any(c.msgcount for c in reader.connections if c.topic == topic)]
     names = [hinted] if hinted else filled or list(found)[:1]
@@ -300,7 +300,7 @@ def _choose_topic(path: Path, reader: Any, hinted: str | None) -> _Topic:
 
 
 def _connections(reader: Any, topic: str) -> list[Any]:
-    return [each for each in reader.connections if each.topic == topic and each.msgtype in ARRAYS + PACKETS]
+    return [each for each in reader.connections if each.topic == topic and each.msgtype in ARRAY_TYPES + PACKETS]
 
 
 def _check_definition(path: Path, connection: Any) -> None:
@@ -314,7 +314,7 @@ def _check_definition(path: Path, connection: Any) -> None:
     event = f"{name.split('/')[0]}/msg/Event"
     fields = "Header header\nuint32 height\nuint32 width\n"
     expected = get_types_from_msg("uint16 x\nuint16 y\ntime ts\nbool polarity", event)
-    if name in ARRAYS:
+    if name in ARRAY_TYPES:
         expected |= get_types_from_msg(f"{fields}Event[] events", name)
     else:
         packet = "uint64 seq\nuint64 time_base\nstring encoding\nbool is_bigendian\nuint8[] events"
@@ -343,9 +343,9 @@ def _sensor(sides: tuple[int, int]) -> SensorSize | None:
         raise _MessageError(f"has an invalid sensor size ({error})") from error
 
 
-def _chunks(topic: _Topic, progress: Progress | None = None) -> Iterator[Columns]:
+def _chunks(topic: _Topic, progress: Progress | None = None) -> Iterator[StoredColumns]:
     """Yield the events of messages, combined to chunks."""
-    waiting: list[Columns] = []
+    waiting: list[StoredColumns] = []
     count = 0
     try:
         for columns in _messages(topic, progress):
@@ -362,13 +362,13 @@ def _chunks(topic: _Topic, progress: Progress | None = None) -> Iterator[Columns
         yield _combine(waiting)
 
 
-def _combine(parts: list[Columns]) -> Columns:
-    return Columns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+def _combine(parts: list[StoredColumns]) -> StoredColumns:
+    return StoredColumns(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def _messages(topic: _Topic, progress: Progress | None = None) -> Iterator[Columns]:
+def _messages(topic: _Topic, progress: Progress | None = None) -> Iterator[StoredColumns]:
     ros2, number = topic.path.suffix.lower() != ".bag", 0
-    decode = _array if topic.type in ARRAYS else _Packets(topic.sensor)
+    decode = _array if topic.type in ARRAY_TYPES else _Packets(topic.sensor)
     with _reader(topic.path) as reader, _raise_as(topic.path, CorruptionError):
         for _, _, data in reader.messages(_connections(reader, topic.name)):
             try:
@@ -403,7 +403,7 @@ def _check_size(path: Path) -> None:
         raise CorruptionError(f"{path}: truncated: {size} bytes (expected {expected})", lost="events of its last page")
 
 
-def _array(message: _Message) -> Iterator[Columns]:
+def _array(message: _Message) -> Iterator[StoredColumns]:
     """Yield the events of an array."""
     count = message.number("I")
     size = count * ROS1_EVENT.itemsize
@@ -427,7 +427,7 @@ def _array(message: _Message) -> Iterator[Columns]:
         event = int((rows["ns"] >= 10**9).argmax())
         raise _MessageError(f"has event {event} at {rows['ns'][event]} ns after a second (expected below 10^9)")
     t = rows["s"].astype(np.int64) * 1_000_000 + (rows["ns"].astype(np.int64) + 500) // 1000
-    yield Columns(t, x, y, rows["p"])
+    yield StoredColumns(t, x, y, rows["p"])
 
 
 class _Packets:
@@ -439,7 +439,7 @@ class _Packets:
         self._state: Evt3State | None = None  # None before the first time
         self._untimed = b""
 
-    def __call__(self, message: _Message) -> Iterator[Columns]:
+    def __call__(self, message: _Message) -> Iterator[StoredColumns]:
         """Yield the events of the next packet."""
         message.number("Q")
         base_ns = message.number("Q")
@@ -462,7 +462,7 @@ class _Packets:
             for columns in self._decode(LIBCAER, _words(content, encoding), LIBCAER.start):
                 yield columns._replace(t=columns.t + base_us)
 
-    def _evt3(self, content: bytes) -> Iterator[Columns]:
+    def _evt3(self, content: bytes) -> Iterator[StoredColumns]:
         words = _words(content, "evt3")
         if self._state is None:
             self._untimed += content
@@ -470,13 +470,15 @@ class _Packets:
         if self._state is not None:
             self._state = yield from self._decode(EVT3_VERSION, words, self._state)
 
-    def _decode(self, version: EvtVersion, words: NDArray[np.uint16], state: Any) -> Generator[Columns, None, Any]:
+    def _decode(
+        self, version: EvtVersion, words: NDArray[np.uint16], state: Any
+    ) -> Generator[StoredColumns, None, Any]:
         """Yield the events of words, and return the state after them."""
         while len(words):
             out = allocate_events(min(CHUNK_EVENTS, version.events_per_word * len(words)))
             state, used, count, is_invalid = version.decode(words, state, self._width, self._height, out)
             if count:
-                yield Columns(out.t[:count], out.x[:count], out.y[:count], out.on[:count].view(np.bool_))
+                yield StoredColumns(out.t[:count], out.x[:count], out.y[:count], out.on[:count].view(np.bool_))
             if is_invalid:
                 why = version.explain(int(words[used]), state, self._width, self._height, name=version.name)
                 raise _MessageError(f"has {why}")
@@ -527,7 +529,7 @@ def _state_after(words: NDArray[np.uint16]) -> Evt3State:
     return state
 
 
-def _mono(content: bytes, base_ns: int) -> Iterator[Columns]:
+def _mono(content: bytes, base_ns: int) -> Iterator[StoredColumns]:
     if len(content) % 8:
         raise _MessageError(f"has {len(content)} bytes of mono (expected a multiple of 8)")
     for start in range(0, len(content), 8 * CHUNK_EVENTS):
@@ -535,10 +537,10 @@ def _mono(content: bytes, base_ns: int) -> Iterator[Columns]:
         t_ns = base_ns + (words & np.uint64(0xFFFFFFFF)).astype(np.int64)
         x, y = (words >> np.uint64(32)).astype(np.uint16), (words >> np.uint64(48)).astype(np.uint16)
         on = (words >> np.uint64(63)).astype(np.bool_)
-        yield Columns((t_ns + 500) // 1000, x, y & np.uint16(0x7FFF), on)
+        yield StoredColumns((t_ns + 500) // 1000, x, y & np.uint16(0x7FFF), on)
 
 
-def _libcaer(content: bytes, base_ns: int) -> Iterator[Columns]:
+def _libcaer(content: bytes, base_ns: int) -> Iterator[StoredColumns]:
     """Yield the polarity events of libcaer: a word with valid, polarity, y and x, and one with 31 bits of the time."""
     if len(content) % LIBCAER_EVENT.itemsize:
         raise _MessageError(f"has {len(content)} bytes of libcaer (expected a multiple of {LIBCAER_EVENT.itemsize})")
@@ -548,7 +550,7 @@ def _libcaer(content: bytes, base_ns: int) -> Iterator[Columns]:
     overflows = np.cumsum(np.diff(events["t"], prepend=events["t"][:1]) < 0)  # inside this packet
     t = (base_ns + 500) // 1000 + events["t"].astype(np.int64) + (overflows << LIBCAER_TIME_BITS)
     address = events["address"]
-    yield Columns(t, address >> 17, address >> 2 & 0x7FFF, (address >> 1 & 1).astype(np.bool_))
+    yield StoredColumns(t, address >> 17, address >> 2 & 0x7FFF, (address >> 1 & 1).astype(np.bool_))
 
 
 ROSBAG = Format("rosbag", BAG_SUFFIXES, _recognises, _open)

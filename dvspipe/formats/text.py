@@ -36,7 +36,7 @@ from .hints import (
     unknown_unit,
 )
 from .interface import Format
-from .source import Columns, Source, open_binary
+from .source import Source, StoredColumns, open_binary
 from .writers import PART_EVENTS, StreamEncoder, Writer, accept_all
 
 TEXT_SUFFIXES = (".txt", ".csv")
@@ -221,7 +221,7 @@ def _decimals(time: str) -> int:
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
-def _chunks(path: Path, layout: _Layout, progress: Progress | None = None) -> Iterator[Columns]:
+def _chunks(path: Path, layout: _Layout, progress: Progress | None = None) -> Iterator[StoredColumns]:
     slots = np.array([DEFAULT_COLUMNS.find(column) for column in layout.columns])
     polarities = np.zeros(2, np.bool_)  # whether 0 and whether -1 was found
     line = layout.first_line
@@ -232,7 +232,7 @@ def _chunks(path: Path, layout: _Layout, progress: Progress | None = None) -> It
         )
         ends_early = problem == NO_PROBLEM and not complete and layout.columns[-1] in "txy" and events > 0
         events -= ends_early
-        yield Columns(t[:events], columns[1, :events], columns[2, :events], columns[3, :events] > 0)
+        yield StoredColumns(t[:events], columns[1, :events], columns[2, :events], columns[3, :events] > 0)
         line += lines
         if problem != NO_PROBLEM:
             message = f"{path}: line {line} {PROBLEMS[problem].format(column=column + 1)}"

@@ -22,20 +22,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..checkpoint import ClassifierConfig, load_config, save_checkpoint, versions
+from ..checkpoints.checkpoint import ClassifierConfig, load_config, save_checkpoint, versions
 from ..errors import CheckpointError, ConfigError, DataError, DvspipeError, count_noun
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, Hints
+from ..framing import EventSource
 from ..networks import BatchNorm, ClassMoments, Network, find_norms, measure_norms, mix_moments
 from ..parallel import Progress
 from ..results import AdaptationRecord, NormShift
-from ..sources import EventSource
 from .classifier import Classifier
 from .config import InferConfig
-from .windows import Spikes, Window
+from .windows import Window, WindowSpikes
 
 MAX_WINDOWS = 128  # that statistics are estimated on, at most as many of each predicted class
-MAX_BYTES = 256 << 20  # of these windows
+MAX_WINDOW_BYTES = 256 << 20  # of these windows
 LEAST_WINDOWS = 4  # that are not quiet
 STRENGTH = 0.5  # 1 follows a distant sensor too far
 EVEN_CLASSES = 4  # effective number of predicted classes from which on the strength is not reduced
@@ -175,7 +175,7 @@ class _Kept(NamedTuple):
 
     key: float
     number: int
-    spikes: Spikes
+    spikes: WindowSpikes
 
 
 class _Sample:
@@ -216,7 +216,7 @@ class _Collector:
         self._classifier, self._config = classifier, config
         bins, grid = classifier.window_bins(config), classifier.config.bins.grid(classifier.config.sensor)
         window_bytes = bins.steps * bins.channels * grid.width * grid.height * bins.dtype.itemsize
-        self._most = max(LEAST_WINDOWS, min(MAX_WINDOWS, MAX_BYTES // (2 * window_bytes)))
+        self._most = max(LEAST_WINDOWS, min(MAX_WINDOWS, MAX_WINDOW_BYTES // (2 * window_bytes)))
         self._rng = np.random.default_rng(0)
         self.sample = _Sample(self._most)
         self.found, self.recordings = 0, 0

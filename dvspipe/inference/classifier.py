@@ -10,27 +10,33 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..checkpoint import Checkpoint, ClassifierConfig, digest_of, pin_checkpoint, read_checkpoint, upload_checkpoint
+from ..checkpoints.checkpoint import (
+    Checkpoint,
+    ClassifierConfig,
+    digest_of,
+    pin_checkpoint,
+    read_checkpoint,
+    upload_checkpoint,
+)
+from ..checkpoints.hub import SCHEME, HubModel
+from ..checkpoints.model_card import write_card
 from ..config import as_settings, build, find_differences, show_value
-from ..display import Shown
 from ..encoding import BinConfig
 from ..errors import ConfigError, DataError, EventError, Remedy, count_noun
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints
-from ..hub import SCHEME, HubModel
+from ..framing import EventSource, open_source
 from ..networks import NO_MODULES, ClassMoments, ModuleSource, Network, State, count_activity, summarize_layers
 from ..parallel import Progress
 from ..results import EventRates, LayerActivity, LookRow, SegmentRow
-from ..sources import EventSource, open_source
 from .config import InferConfig, SegmentConfig
-from .model_card import find_records, write_card
 from .rates import RateHistogram, StepCounts
 from .segments import find_segments
 from .timeline import Timeline, find_centers
@@ -38,20 +44,16 @@ from .windows import Step, Window, encode_complete, encode_steps, find_start, sl
 
 log = logging.getLogger(__name__)
 
-if TYPE_CHECKING:
-    from ..report.notebook import Figure
-    from .readout import ReadoutAdaptation
-
 MIN_PART = 0.5  # of a window that a recording must have for the window to count
 MAX_WINDOWS = 16  # that are classified together
-MAX_BYTES = 12 << 20  # of the outputs of the first layer at a time
+MAX_OUTPUT_BYTES = 12 << 20  # of the outputs of the first layer at a time
 
 OnWindows = Callable[[Sequence[Window], NDArray[np.float32]], object]
 """Called with windows that were classified together, and their logits [N, K]."""
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction(Shown):
+class Prediction:
     """The prediction for a recording.
 
     Args:
@@ -102,20 +104,8 @@ class Prediction(Shown):
         """Number of predictions over time."""
         return len(self.timeline)
 
-    def plot(self) -> Figure:
-        """Return probabilities, segments and event rate over time as a matplotlib figure, which a notebook shows.
 
-        Example:
-            >>> from dvspipe.synthesis import record_gesture
-            >>> clip = record_gesture(1, person=0, clip=0, seed=0)
-            >>> Classifier.load("gesture-synthetic").predict(clip).plot().savefig("timeline.png")  # doctest: +SKIP
-        """
-        from ..report.notebook import plot_prediction
-
-        return plot_prediction(self)
-
-
-class Classifier(Shown):
+class Classifier:
     """A trained network that classifies recordings.
 
     Args:
@@ -149,7 +139,7 @@ class Classifier(Shown):
         self.checkpoint, self.moments = checkpoint, moments
         grid = config.bins.grid(config.sensor)
         image_bytes = 4 * grid.width * grid.height * max(config.bins.channels, config.network.channels[0])
-        self.max_images = max(1, MAX_BYTES // image_bytes)  # that go through the network together
+        self.max_images = max(1, MAX_OUTPUT_BYTES // image_bytes)  # that go through the network together
 
     @cached_property
     def digest(self) -> str:
@@ -203,6 +193,8 @@ class Classifier(Shown):
             >>> Classifier.load("runs/train/mine").push_to_hub("user/mine", license="mit")  # doctest: +SKIP
             'hf://user/mine@3f8c1b0'
         """
+        from ..training.records import find_records  # training takes time to import, and only this needs it
+
         model = HubModel.parse(name if name.startswith(SCHEME) else SCHEME + name)
         card = write_card(model.name, self.config, find_records(self.checkpoint), license)
         checkpoint = Checkpoint(self.config, self.network, self.moments)
@@ -248,50 +240,6 @@ class Classifier(Shown):
             True
         """
         return self.classify(self.open(recording, config, sensor=sensor, hints=hints), config, progress)
-
-    def adapt_readout(
-        self,
-        recordings: Sequence[str | Path | Events],
-        labels: Sequence[str | int],
-        config: InferConfig | Mapping[str, object] = InferConfig(),
-        *,
-        sensor: SensorSizeLike | None = None,
-        hints: Hints = NO_HINTS,
-        progress: Progress | None = None,
-    ) -> ReadoutAdaptation:
-        """Return a classifier adapted to one user, by a few labelled recordings of any length; this one stays as it is.
-
-        Only the last linear layer changes, by ridge regression towards its present weights (see
-        `learning.fit_readout`), which takes seconds. Windows are those of a prediction, without quiet ones.
-
-        Args:
-            recordings: Files, videos, or events in memory.
-            labels: The class that each of them shows, by its name or number. Classes may be missing.
-            config: Windows, and how recordings fit the network's sensor, as they will be classified; `stateful` changes
-                nothing here.
-            sensor: The sensor of recordings that do not name it.
-            hints: What else they do not say.
-            progress: Called with the number of recordings done and in all.
-
-        Raises:
-            ConfigError: The readout of the network spikes, or the configuration does not fit the network.
-            DataError: There are no recordings, a label is unknown, or a recording has no window.
-            FileError: A recording is missing or corrupted.
-
-        Example:
-            >>> from pathlib import Path
-            >>> from dvspipe.synthesis import record_gesture
-            >>> classifier = Classifier.load("gesture-synthetic")
-            >>> clips = [record_gesture(label, person=0, clip=0, seed=0) for label in (0, 1)]  # doctest: +SKIP
-            >>> adaptation = classifier.adapt_readout(clips, ["hand_clapping", 1])  # doctest: +SKIP
-            >>> adaptation.classifier.predict(clips[0]).class_name  # doctest: +SKIP
-            'hand_clapping'
-            >>> adaptation.save(Path("mine.safetensors"))  # doctest: +SKIP
-        """
-        from .readout import adapt_readout  # which needs this class
-
-        given = as_settings(InferConfig, config)
-        return adapt_readout(self, recordings, labels, given, sensor=sensor, hints=hints, progress=progress)
 
     def framed(self, config: InferConfig | Mapping[str, object] = InferConfig()) -> InferConfig:
         """Return a configuration with the framing, hop and threshold of the training for each that is not given.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from ..config import Settings
-from ..sources import FramingConfig
+from ..framing import FramingConfig
 
 
 class SegmentConfig(Settings):

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..errors import ConfigError, DataError, DvspipeError, FileError, Remedy
 from ..events import Events, SensorSize
 from ..formats import NO_HINTS, Hints
+from ..framing import EventSource
 from ..parallel import Engine, Outcome, Processes, Progress, ignore_progress, map_items
 from ..results import (
     Dependencies,
@@ -22,7 +23,6 @@ from ..results import (
     WindowRow,
     add_scores,
 )
-from ..sources import EventSource
 from .adaptation import adapt, check_adaptable
 from .classifier import Classifier, Prediction
 from .config import InferConfig, SegmentConfig

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..checkpoint import save_checkpoint
+from ..checkpoints.checkpoint import save_checkpoint
+from ..config import as_settings
 from ..errors import DataError, count_noun
 from ..events import Events, SensorSizeLike
 from ..formats import NO_HINTS, Hints
+from ..framing import EventSource
 from ..learning import find_features, find_readout, fit_readout, read_features, replace_readout, require_linear
 from ..parallel import Progress
-from ..sources import EventSource
 from .classifier import Classifier
 from .config import InferConfig
 from .windows import Window
@@ -55,22 +56,53 @@ def adapt_readout(
     classifier: Classifier,
     recordings: Sequence[str | Path | Events],
     labels: Sequence[str | int],
-    config: InferConfig = InferConfig(),
+    config: InferConfig | Mapping[str, object] = InferConfig(),
     *,
     sensor: SensorSizeLike | None = None,
     hints: Hints = NO_HINTS,
     progress: Progress | None = None,
 ) -> ReadoutAdaptation:
-    """Return a classifier adapted to labelled recordings; see `Classifier.adapt_readout`."""
+    """Return a classifier adapted to one user, by a few labelled recordings of any length.
+
+    Only the last linear layer changes, by ridge regression towards its present weights (see
+    `learning.fit_readout`), which takes seconds. Windows are those of a prediction, without quiet ones.
+
+    Args:
+        classifier: The classifier, which stays as it is.
+        recordings: Files, videos, or events in memory.
+        labels: The class that each of them shows, by its name or number. Classes may be missing.
+        config: Windows, and how recordings fit the network's sensor, as they will be classified; `stateful` changes
+            nothing here.
+        sensor: The sensor of recordings that do not name it.
+        hints: What else they do not say.
+        progress: Called with the number of recordings done and in all.
+
+    Raises:
+        ConfigError: The readout of the network spikes, or the configuration does not fit the network.
+        DataError: There are no recordings, a label is unknown, or a recording has no window.
+        FileError: A recording is missing or corrupted.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from dvspipe import Classifier, adapt_readout
+        >>> from dvspipe.synthesis import record_gesture
+        >>> classifier = Classifier.load("gesture-synthetic")
+        >>> clips = [record_gesture(label, person=0, clip=0, seed=0) for label in (0, 1)]  # doctest: +SKIP
+        >>> adaptation = adapt_readout(classifier, clips, ["hand_clapping", 1])  # doctest: +SKIP
+        >>> adaptation.classifier.predict(clips[0]).class_name  # doctest: +SKIP
+        'hand_clapping'
+        >>> adaptation.save(Path("mine.safetensors"))  # doctest: +SKIP
+    """
     network = copy.deepcopy(require_linear(classifier.network))
     numbers = _find_labels(classifier, recordings, labels)
-    config = config.model_copy(update={"stateful": False, "hop_us": None if config.stateful else config.hop_us})
+    given = as_settings(InferConfig, config)
+    chosen = given.model_copy(update={"stateful": False, "hop_us": None if given.stateful else given.hop_us})
     features: list[Tensor] = []
     for number, recording in enumerate(recordings):
         if progress:
             progress(number, len(recordings))
-        source = classifier.open(recording, config, sensor=sensor, hints=hints)
-        features.append(_read_windows(classifier, source, config))
+        source = classifier.open(recording, chosen, sensor=sensor, hints=hints)
+        features.append(_read_windows(classifier, source, chosen))
     counts = torch.tensor([len(each) for each in features])
     joined, truth = torch.cat(features), torch.tensor(numbers).repeat_interleave(counts)
     before, name = find_readout(network), classifier.checkpoint or "the network"

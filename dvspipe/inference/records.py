@@ -8,12 +8,12 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from ..checkpoint import versions
+from ..checkpoints.checkpoint import versions
 from ..errors import FileError
 from ..events import SensorSize
 from ..files import read_bytes
 from ..formats import NO_HINTS, Hints
-from ..labels import MAX_BYTES
+from ..labels import MAX_LABEL_BYTES
 from ..results import Answer, Dependencies, InferenceRun, TimeScores, WindowRow
 from .classifier import Classifier, Prediction
 from .config import InferConfig
@@ -152,7 +152,7 @@ def record_dependencies(source: Path, run: InferenceRun, labels: Path | None, *,
         status = source.stat()
     except OSError as error:
         raise FileError(f"{source}: cannot be read ({error.strerror})") from error
-    digest = None if labels is None else hashlib.sha256(read_bytes(labels, MAX_BYTES)).hexdigest()
+    digest = None if labels is None else hashlib.sha256(read_bytes(labels, MAX_LABEL_BYTES)).hexdigest()
     return Dependencies(
         source=str(source.resolve()),
         bytes=status.st_size,

@@ -13,7 +13,8 @@ from .config import SegmentConfig
 from .timeline import Timeline
 
 UNCERTAIN = "uncertain"
-FLAT, QUIET = -1, -2  # states besides classes: no class is probable, or the window is unlike training; too few events
+FLAT = -1  # a state besides classes: no class is probable, or the window is unlike training
+QUIET_STATE = -2  # another one: too few events
 
 
 def find_segments(
@@ -63,7 +64,7 @@ def _apply_hysteresis(timeline: Timeline, smooth_us: int, config: SegmentConfig)
         probabilities, probabilities.argmax(axis=1).tolist(), quiet, familiar, strict=True
     ):
         if is_quiet:
-            state = QUIET
+            state = QUIET_STATE
         elif not is_familiar:
             state = FLAT
         elif row[best] >= config.enter:
@@ -94,12 +95,12 @@ def _find_runs(
     reached_us = t_first_us
     for state, (start_us, stop_us) in zip(states, intervals_us.tolist(), strict=True):
         if start_us > reached_us:
-            runs.append(_Run(reached_us, start_us, QUIET))
+            runs.append(_Run(reached_us, start_us, QUIET_STATE))
         if stop_us > start_us:
             runs.append(_Run(start_us, stop_us, state))
             reached_us = stop_us
     if t_end_us > reached_us:
-        runs.append(_Run(reached_us, t_end_us, QUIET))
+        runs.append(_Run(reached_us, t_end_us, QUIET_STATE))
     return _join_equal(runs)
 
 
@@ -126,4 +127,4 @@ def _remove_short(runs: list[_Run], least_us: int) -> list[_Run]:
 
 
 def _can_be_bridged(run: _Run, least_us: int) -> bool:
-    return run.length_us < least_us and run.state != QUIET
+    return run.length_us < least_us and run.state != QUIET_STATE

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..conversion import as_paths, find_sources
 from ..errors import FileError, Remedy, escape_controls
 from ..labels import SUFFIX
 from ..parallel import ALL, Shard
+from ..recordings.conversion import as_paths, find_sources
 from ..results import InferenceRun, OutputFolder, RecordingFolder
 
 OTHER_FOLDER = Remedy("out", "OTHER_FOLDER", "write to another folder")

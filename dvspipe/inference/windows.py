@@ -31,7 +31,7 @@ from ..events import Events, SensorSize, concatenate
 
 MAX_STEPS = 64  # that are encoded together
 
-Spikes = NDArray[np.uint8] | NDArray[np.float32]
+WindowSpikes = NDArray[np.uint8] | NDArray[np.float32]
 """Of the dtype of `BinConfig.dtype`."""
 
 
@@ -47,7 +47,7 @@ class Step:
     """
 
     number: int
-    spikes: Spikes
+    spikes: WindowSpikes
     events: int
     is_first: bool
 
@@ -66,7 +66,7 @@ class Window:
     start_us: int
     end_us: int
     events: int
-    spikes: Spikes
+    spikes: WindowSpikes
 
 
 def encode_steps(parts: Iterable[Events], bins: BinConfig, *, start_us: int, pause_steps: int) -> Iterator[Step]:
@@ -130,7 +130,7 @@ class _StepEncoder:
             self._counts[-1] += own[0]
         self._counts.extend(own[1:])
 
-    def _number_steps(self, complete: Iterable[Spikes]) -> Iterator[Step]:
+    def _number_steps(self, complete: Iterable[WindowSpikes]) -> Iterator[Step]:
         for spikes in complete:
             yield Step(self._number, spikes, self._counts.popleft() if self._counts else 0, self._is_first)
             self._number, self._is_first = self._number + 1, False

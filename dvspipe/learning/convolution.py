@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..config import Settings
 from ..errors import DataError
-from ..networks.integrate_and_fire import FASTMATH, Floats, add_spikes
+from ..networks.integrate_and_fire import SCAN_FASTMATH, Singles, add_spikes
 
 NEVER = np.int32(2**31 - 1)
 
@@ -50,7 +50,7 @@ class StdpConfig(Settings):
     readout_c: float = Field(default=1e-2, gt=0)
     """C of the readout, a logistic regression of scikit-learn: a smaller one keeps its weights smaller."""
 
-    def rates(self, seen: int, count: int) -> Floats:
+    def rates(self, seen: int, count: int) -> Singles:
         """Return the rates of potentiation and depression, float32 [count, 2], after so many recordings.
 
         Example:
@@ -79,7 +79,7 @@ class Competition(NamedTuple):
 
 
 def learn_convolution(
-    weights: Tensor, spikes: Tensor, rates: Floats, competition: Competition
+    weights: Tensor, spikes: Tensor, rates: Singles, competition: Competition
 ) -> tuple[Tensor, NDArray[np.int64]]:
     """Return the weights of a layer after it learned from one recording after the other.
 
@@ -125,8 +125,8 @@ def convergence(weights: Tensor) -> float:
     return float((weights * (1 - weights)).mean())
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
-def _learn(spikes: Floats, weights: Floats, rates: Floats, competition: Competition, won: NDArray[np.int64]) -> None:
+@njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
+def _learn(spikes: Singles, weights: Singles, rates: Singles, competition: Competition, won: NDArray[np.int64]) -> None:
     """Change the weights [kernel, kernel, C, K] by one recording after the other.
 
     Args:
@@ -161,8 +161,8 @@ def _learn(spikes: Floats, weights: Floats, rates: Floats, competition: Competit
             _update(weights, arrived, winner, rates[b], padding)
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
-def _note_arrivals(step: Floats, t: int, arrived: NDArray[np.int32]) -> None:
+@njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
+def _note_arrivals(step: Singles, t: int, arrived: NDArray[np.int32]) -> None:
     H, W, C = step.shape
     for y in range(H):
         for x in range(W):
@@ -171,9 +171,9 @@ def _note_arrivals(step: Floats, t: int, arrived: NDArray[np.int32]) -> None:
                     arrived[y, x, c] = t
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
 def _find_winner(
-    potentials: Floats, open_maps: NDArray[np.bool_], closed: NDArray[np.bool_], competition: Competition,
+    potentials: Singles, open_maps: NDArray[np.bool_], closed: NDArray[np.bool_], competition: Competition,
     winner: NDArray[np.int64],
 ) -> bool:  # fmt: skip
     """Write row, column and channel of the next winner, and close its channel and its surroundings."""
@@ -201,9 +201,9 @@ def _find_winner(
     return True
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
 def _update(
-    weights: Floats, arrived: NDArray[np.int32], winner: NDArray[np.int64], rates: Floats, padding: int
+    weights: Singles, arrived: NDArray[np.int32], winner: NDArray[np.int64], rates: Singles, padding: int
 ) -> None:
     y0, x0, k, t = winner[0] - padding, winner[1] - padding, winner[2], winner[3]
     side, C = weights.shape[0], weights.shape[2]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..networks import SpikingNetwork
-from .online import STEPS, Activity, Layer, OnlineRule, gradient_of
+from .online import STEPS, Activity, OnlineLayer, OnlineRule, gradient_of
 from .segments import Loss
 
 
@@ -45,7 +45,9 @@ class Decolle(OnlineRule):
         self._seed = seed
         self.readouts: list[Tensor] = []
 
-    def add_hidden(self, layers: Sequence[Layer], activities: Sequence[Activity], _errors: Tensor, loss: Loss) -> None:
+    def add_hidden(
+        self, layers: Sequence[OnlineLayer], activities: Sequence[Activity], _errors: Tensor, loss: Loss
+    ) -> None:
         """Add the gradients of the spiking layers for some steps, each of its own loss."""
         if not self.readouts:
             self.readouts = self._draw(activities)

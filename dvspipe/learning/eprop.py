@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..networks import NetworkConfig
 from ..networks.models import StandardisedConvolution
-from .online import Activity, Layer, OnlineRule
+from .online import Activity, OnlineLayer, OnlineRule
 from .segments import Loss
 
 
@@ -45,7 +45,9 @@ class EProp(OnlineRule):
         padded: dict[str, JsonValue] = {} if network.padded is None else {"network.padded": [network.padded[0]]}
         return needs | {"network.channels": [network.channels[0]]} | padded
 
-    def add_hidden(self, layers: Sequence[Layer], activities: Sequence[Activity], errors: Tensor, _loss: Loss) -> None:
+    def add_hidden(
+        self, layers: Sequence[OnlineLayer], activities: Sequence[Activity], errors: Tensor, _loss: Loss
+    ) -> None:
         """Add the gradients of the one spiking layer for some steps."""
         (layer,), (activity,) = layers, activities
         n = len(activity.ones)
@@ -60,7 +62,7 @@ class EProp(OnlineRule):
             layer.synapses.to_bias += gradient[:, -1]
 
 
-def _eligibility(layer: Layer, derivative: Tensor, traced: Tensor, one: Tensor) -> Tensor:
+def _eligibility(layer: OnlineLayer, derivative: Tensor, traced: Tensor, one: Tensor) -> Tensor:
     """Return s q of a step for each synapse and bias, [B, neurons, pooled pixels, synapses + 1].
 
     Args:

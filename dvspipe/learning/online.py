@@ -140,7 +140,7 @@ class Activity:
     outputs: Tensor
 
 
-class Layer:
+class OnlineLayer:
     """A spiking layer that runs forward in time without a graph.
 
     Args:
@@ -261,7 +261,9 @@ class OnlineRule(ABC):
         return {f"network.{name}": value for name, value in needs.items() if getattr(network, name) != value}
 
     @abstractmethod
-    def add_hidden(self, layers: Sequence[Layer], activities: Sequence[Activity], errors: Tensor, loss: Loss) -> None:
+    def add_hidden(
+        self, layers: Sequence[OnlineLayer], activities: Sequence[Activity], errors: Tensor, loss: Loss
+    ) -> None:
         """Add the gradients of the spiking layers for some steps.
 
         Args:
@@ -283,7 +285,7 @@ class OnlineRule(ABC):
         Returns:
             The outputs [T, B, K], without a graph.
         """
-        layers = [Layer(block, self.keep) for block in self.network.layers]  # type: ignore[arg-type]
+        layers = [OnlineLayer(block, self.keep) for block in self.network.layers]  # type: ignore[arg-type]
         readout = _Readout(self.network, Trace(self.readout_keep), Trace(self.readout_keep))
         everything = [*(layer.synapses for layer in layers), readout.synapses]
         outputs = []
@@ -301,7 +303,7 @@ class OnlineRule(ABC):
         return torch.cat(outputs)
 
     @torch.no_grad()
-    def _learn_piece(self, layers: Sequence[Layer], readout: _Readout, piece: Tensor, loss: Loss) -> Tensor:
+    def _learn_piece(self, layers: Sequence[OnlineLayer], readout: _Readout, piece: Tensor, loss: Loss) -> Tensor:
         n, activities = len(piece), list[Activity]()
         x = piece.flatten(0, 1).to(readout.synapses.weight.dtype).contiguous(memory_format=torch.channels_last)
         for layer in layers:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..networks import SpikingNetwork
-from .online import STEPS, Activity, Layer, OnlineRule
+from .online import STEPS, Activity, OnlineLayer, OnlineRule
 from .segments import Loss
 
 
@@ -39,7 +39,9 @@ class OTTT(OnlineRule):
         True
     """
 
-    def add_hidden(self, layers: Sequence[Layer], activities: Sequence[Activity], errors: Tensor, _loss: Loss) -> None:
+    def add_hidden(
+        self, layers: Sequence[OnlineLayer], activities: Sequence[Activity], errors: Tensor, _loss: Loss
+    ) -> None:
         """Add the gradients of the spiking layers for some steps."""
         for number in reversed(range(len(layers))):
             layer, activity = layers[number], activities[number]
@@ -49,7 +51,7 @@ class OTTT(OnlineRule):
             if number:
                 errors = layer.to_outputs_below(to_currents, activity, activities[number - 1].outputs)
 
-    def add_more(self, _layer: Layer, _activity: Activity, _errors: Tensor) -> None:
+    def add_more(self, _layer: OnlineLayer, _activity: Activity, _errors: Tensor) -> None:
         """Add further terms of the gradient of a layer; `_errors` is the gradient of its outputs."""
 
 
@@ -103,7 +105,7 @@ class STLLR(OTTT):
         self.readout_keep = 1 - self.readout.factor  # its gradient needs no rule
         self.post_keep, self.post_share = post_keep, post_share
 
-    def add_more(self, layer: Layer, activity: Activity, errors: Tensor) -> None:
+    def add_more(self, layer: OnlineLayer, activity: Activity, errors: Tensor) -> None:
         """Add the term of the trace of surrogate derivatives before each step."""
         before = layer.trace_before(activity, self.post_keep)
         to_currents = layer.to_currents(self.post_share * errors, before)

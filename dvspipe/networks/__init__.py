@@ -1,11 +1,11 @@
 """Spiking networks: Norse's neurons, and neurons that spike at most once."""
 
-from .activity import LayerActivity, LayerTrace, count_activity, summarize_layers, trace_layers, watch_rates
-from .config import ModuleCall, NetworkConfig, NetworkKind, NeuronConfig, Norm, Readout, Reset, Surrogate
+from .activity import LayerCounts, LayerTrace, count_activity, summarize_layers, trace_layers, watch_rates
+from .config import ModuleCall, NetworkConfig, NetworkKind, NeuronConfig, Norm, ReadoutKind, Reset, Surrogate
 from .first_spike import FirstSpikeLayer, FirstSpikeNetwork
 from .integrate_and_fire import IntegrateAndFire
 from .models import Network, SpikingNetwork, State
-from .module import NO_MODULES, ModuleNetwork, ModuleSource, Task
+from .module import NO_MODULES, ModuleNetwork, ModuleSource, ModuleTask
 from .neurons import LIF, CountReadout, LeakyReadout, Levels, LinearReadout
 from .norms import (
     BatchNorm,
@@ -29,7 +29,7 @@ __all__ = [
     "FirstSpikeLayer",
     "FirstSpikeNetwork",
     "IntegrateAndFire",
-    "LayerActivity",
+    "LayerCounts",
     "LayerTrace",
     "LeakyReadout",
     "Levels",
@@ -37,18 +37,18 @@ __all__ = [
     "ModuleCall",
     "ModuleNetwork",
     "ModuleSource",
+    "ModuleTask",
     "Network",
     "NetworkConfig",
     "NetworkKind",
     "NeuronConfig",
     "NeuronResponse",
     "Norm",
-    "Readout",
+    "ReadoutKind",
     "Reset",
     "SpikingNetwork",
     "State",
     "Surrogate",
-    "Task",
     "apply_norms",
     "count_activity",
     "find_norms",

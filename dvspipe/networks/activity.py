@@ -23,7 +23,7 @@ from .neurons import LIF, CountReadout
 
 
 @dataclass
-class LayerActivity:
+class LayerCounts:
     """The activity of a layer of synapses and its neurons, summed over forward passes of the network.
 
     Args:
@@ -144,7 +144,7 @@ def _spike_rate(neurons: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) 
 
 
 @contextmanager
-def count_activity(network: Network) -> Iterator[list[LayerActivity]]:
+def count_activity(network: Network) -> Iterator[list[LayerCounts]]:
     """Yield the layers of a network in their order, whose counts grow with every forward pass inside the block.
 
     The layers of a module of a user are not known: there are none.
@@ -160,23 +160,23 @@ def count_activity(network: Network) -> Iterator[list[LayerActivity]]:
             hook.remove()
 
 
-def _count_first_spikes(network: FirstSpikeNetwork) -> tuple[list[LayerActivity], list[RemovableHandle]]:
-    layers, hooks = list[LayerActivity](), list[RemovableHandle]()
+def _count_first_spikes(network: FirstSpikeNetwork) -> tuple[list[LayerCounts], list[RemovableHandle]]:
+    layers, hooks = list[LayerCounts](), list[RemovableHandle]()
     for number, synapses in enumerate((*network.layers, network.readout), start=1):
-        layer = LayerActivity("readout" if synapses is network.readout else f"lif{number}", pool=1)
+        layer = LayerCounts("readout" if synapses is network.readout else f"lif{number}", pool=1)
         hooks.append(network.register_forward_pre_hook(layer._count_steps))
         hooks.append(synapses.register_forward_hook(layer._count_times))
         layers.append(layer)
     return layers, hooks
 
 
-def _count_spikes(network: Network) -> tuple[list[LayerActivity], list[RemovableHandle]]:
+def _count_spikes(network: Network) -> tuple[list[LayerCounts], list[RemovableHandle]]:
     assert isinstance(network, SpikingNetwork)
     parts = [part for module in network.modules() if (part := _find_parts(module)) is not None]
     parts.append((network.linear, network.linear.weight, network.readout))
-    layers, hooks, pool, of_potentials = list[LayerActivity](), list[RemovableHandle](), 1, False
+    layers, hooks, pool, of_potentials = list[LayerCounts](), list[RemovableHandle](), 1, False
     for number, (synapses, weight, neurons) in enumerate(parts, start=1):
-        layer = LayerActivity(f"lif{number}" if number < len(parts) else "readout", pool, of_potentials=of_potentials)
+        layer = LayerCounts(f"lif{number}" if number < len(parts) else "readout", pool, of_potentials=of_potentials)
         hooks += [
             network.register_forward_pre_hook(layer._count_steps),
             synapses.register_forward_pre_hook(layer._count_inputs),
@@ -206,7 +206,7 @@ class LayerTrace:
     """The spikes and membranes of some neurons of a layer, for one recording.
 
     Args:
-        name: As in `LayerActivity`.
+        name: As in `LayerCounts`.
         neurons: Number of neurons in the layer.
         spikes: bool [T, n], of n neurons evenly spaced among those that spike, or among all if none does.
         traced: Indices among the n of the neurons with a membrane trace: most, median and least active.
@@ -330,7 +330,7 @@ def _potentials(lif: LIF, currents: Tensor) -> NDArray[np.float64]:
     return np.stack(potentials)
 
 
-def summarize_layers(layers: Sequence[LayerActivity], *, counted: bool) -> tuple[LayerRecord, ...]:
+def summarize_layers(layers: Sequence[LayerCounts], *, counted: bool) -> tuple[LayerRecord, ...]:
     """Return what `count_activity` counted as records.
 
     Args:
@@ -343,7 +343,7 @@ def summarize_layers(layers: Sequence[LayerActivity], *, counted: bool) -> tuple
     )
 
 
-def _summarize(layer: LayerActivity, *, multiplies: bool) -> LayerRecord:
+def _summarize(layer: LayerCounts, *, multiplies: bool) -> LayerRecord:
     return LayerRecord(
         name=layer.name,
         neurons=layer.neurons,

@@ -18,7 +18,7 @@ Norm = Literal["batch", "weight"]
 """What normalises the currents of convolutions; see `NetworkConfig.norm`."""
 Surrogate = Literal["superspike", "arctan", "triangle"]
 """The surrogate gradient of a spike; see `dvspipe.networks.neurons.Spike`."""
-Readout = Literal["leaky", "count", "linear"]
+ReadoutKind = Literal["leaky", "count", "linear"]
 """What returns a number per class; see `NetworkConfig.readout`."""
 ModuleCall = Literal["sequence", "sequence_state", "step_state", "step"]
 """How a module of yours is called; see `NetworkConfig.call`."""
@@ -96,7 +96,7 @@ class NetworkConfig(NeuronConfig):
     norm: Norm = "batch"
     """`batch`: batch norm after each convolution. `weight`: scaled weight standardisation of the kernels, which depends
     on no recording, so that rules that learn step by step can use it."""
-    readout: Readout = "leaky"
+    readout: ReadoutKind = "leaky"
     """`leaky`: a leaky integrator per class, whose mean potential is its logit. `count`: spiking neurons. `linear`: the
     linear layer itself, the only one for `stdp`."""
     votes: int = Field(default=1, ge=1, le=100)

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 FIRED = -1.0  # in place of the potential of a neuron that has spiked; potentials are not negative
 WEIGHT_MEAN, WEIGHT_DEVIATION = 0.8, 0.05  # before learning, of Kheradpisheh et al. 2018
-FASTMATH = {"contract", "nsz", "nnan"}  # without "nnan" the largest of some numbers is not vectorised
+SCAN_FASTMATH = {"contract", "nsz", "nnan"}  # without "nnan" the largest of some numbers is not vectorised
 
-Floats = NDArray[np.float32]
+Singles = NDArray[np.float32]
 
 
 class Geometry(NamedTuple):
@@ -106,8 +106,8 @@ def _run_in_threads(recordings: int, work: Callable[[int, int], None]) -> None:
     return None
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
-def add_spikes(step: Floats, weights: Floats, potentials: Floats, closed: NDArray[np.bool_], padding: int) -> None:
+@njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
+def add_spikes(step: Singles, weights: Singles, potentials: Singles, closed: NDArray[np.bool_], padding: int) -> None:
     """Add the weights of the input spikes of a step to the potentials that they reach.
 
     Args:
@@ -135,9 +135,9 @@ def add_spikes(step: Floats, weights: Floats, potentials: Floats, closed: NDArra
                             into[k] += value * own[k]
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
 def _integrate(
-    spikes: Floats, weights: Floats, potentials: Floats, output: Floats, limit: np.float32, geometry: Geometry,
+    spikes: Singles, weights: Singles, potentials: Singles, output: Singles, limit: np.float32, geometry: Geometry,
     first: int, last: int,
 ) -> None:  # fmt: skip
     """Write the output [T, B, H' // pool, W' // pool, K] of some recordings, and their last potentials."""
@@ -153,9 +153,9 @@ def _integrate(
                 _fire(own, limit, closed, fired, pool, output[t, b])
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
 def _find_fired(
-    potentials: Floats, pool: int, pooled: tuple[int, int, int]
+    potentials: Singles, pool: int, pooled: tuple[int, int, int]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which pixels [H', W'] and which neurons of squares [H' // pool, W' // pool, K] have spiked."""
     H, W, K = potentials.shape
@@ -170,10 +170,10 @@ def _find_fired(
     return closed, fired
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
 def _fire(
-    potentials: Floats, limit: np.float32, closed: NDArray[np.bool_], fired: NDArray[np.bool_], pool: int,
-    output: Floats,
+    potentials: Singles, limit: np.float32, closed: NDArray[np.bool_], fired: NDArray[np.bool_], pool: int,
+    output: Singles,
 ) -> None:  # fmt: skip
     """Let the largest potential of each pixel that is not closed spike if it reaches the limit."""
     for y in range(potentials.shape[0]):
@@ -195,8 +195,8 @@ def _fire(
                 output[row, column, k] = 1
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
-def _pool_potentials(potentials: Floats, pool: int, output: Floats) -> None:
+@njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
+def _pool_potentials(potentials: Singles, pool: int, output: Singles) -> None:
     for row in range(output.shape[0]):
         for column in range(output.shape[1]):
             into = output[row, column]

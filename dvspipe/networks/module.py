@@ -28,7 +28,7 @@ STORED = (torch.float16, torch.float32, torch.float64, torch.int64, torch.int32,
 
 
 @dataclass(frozen=True)
-class Task:
+class ModuleTask:
     """What a network is made for; a target gets those of the values that it has parameters for.
 
     Args:
@@ -85,7 +85,7 @@ class ModuleSource:
                 Remedy("trust", package, "run it"),
             )
 
-    def build(self, config: NetworkConfig, task: Task) -> ModuleNetwork:
+    def build(self, config: NetworkConfig, task: ModuleTask) -> ModuleNetwork:
         """Return the network of a configuration.
 
         Raises:
@@ -228,7 +228,7 @@ class ModuleNetwork(Network):
         tensors = iter(state)
         return _map_leaves(lambda _: next(tensors), self._structure)
 
-    def try_out(self, task: Task) -> None:
+    def try_out(self, task: ModuleTask) -> None:
         """Call the module once, without events, which also makes weights whose shape depends on the input.
 
         Raises:
@@ -320,7 +320,7 @@ def _import_target(target: str, name: str) -> Any:
     return found
 
 
-def _call(made_by: Any, options: Mapping[str, object], task: Task, name: str) -> nn.Module:
+def _call(made_by: Any, options: Mapping[str, object], task: ModuleTask, name: str) -> nn.Module:
     try:
         known = inspect.signature(made_by).parameters
         given = {key: getattr(task, key) for key in ("shape", "classes", "dt", "steps") if key in known}

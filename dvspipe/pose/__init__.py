@@ -1,7 +1,7 @@
 """Films to joints over time: a pose network follows the largest person."""
 
 from .body import OUTWARDS, ArmTrack, ArmTracks, from_shoulder, measure_arms, to_body_frame
-from .network import JOINTS, Look, PoseNetwork, Sighting, Square
+from .network import JOINTS, InputSquare, Look, PoseNetwork, Sighting
 from .track import Gap, Track
 from .tracking import TrackSettings, find_people, track_film, track_pictures
 
@@ -11,10 +11,10 @@ __all__ = [
     "ArmTrack",
     "ArmTracks",
     "Gap",
+    "InputSquare",
     "Look",
     "PoseNetwork",
     "Sighting",
-    "Square",
     "Track",
     "TrackSettings",
     "find_people",

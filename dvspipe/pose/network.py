@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VideoError
-from ..opencv import cv2
+from ..video.opencv import cv2
 
 Floats = NDArray[np.float64]
 
@@ -47,7 +47,7 @@ JOINTS: tuple[str, ...] = tuple(_NETWORK_POINTS)
 
 
 @dataclass(frozen=True)
-class Square:
+class InputSquare:
     """A square of a picture, which may reach beyond its edges.
 
     Args:
@@ -77,10 +77,10 @@ class Sighting:
     points_px: Floats
     points_m: Floats
     confidence: Floats
-    square: Square
+    square: InputSquare
 
 
-Look = Callable[[NDArray[np.uint8], Square], Sighting]
+Look = Callable[[NDArray[np.uint8], InputSquare], Sighting]
 """What finds a person in a square of a picture, uint8 [H, W, 3] in the order red, green, blue."""
 
 
@@ -106,7 +106,7 @@ class PoseNetwork:
         except (KeyError, AttributeError, cv2.error) as error:
             raise VideoError(f"{weights}: not a pose network that OpenCV {cv2.__version__} can load") from error
 
-    def __call__(self, picture: NDArray[np.uint8], square: Square) -> Sighting:
+    def __call__(self, picture: NDArray[np.uint8], square: InputSquare) -> Sighting:
         """Return what a square of a picture, uint8 [H, W, 3] in the order red, green, blue, shows."""
         patch, left, top, side = cut_square(picture, square)
         self._net.setInput((patch.astype(np.float32) / 255).transpose(2, 0, 1)[None])
@@ -121,11 +121,11 @@ class PoseNetwork:
             points_px=places[chosen],
             points_m=metres[chosen] * (1.0, -1.0, -1.0),  # the network's axes are right, down, away
             confidence=certain[chosen].prod(axis=1),
-            square=Square(float(centre[0]), float(centre[1]), _SQUARE * float(reach)),
+            square=InputSquare(float(centre[0]), float(centre[1]), _SQUARE * float(reach)),
         )
 
 
-def cut_square(picture: NDArray[np.uint8], square: Square) -> tuple[NDArray[np.uint8], int, int, int]:
+def cut_square(picture: NDArray[np.uint8], square: InputSquare) -> tuple[NDArray[np.uint8], int, int, int]:
     """Return a square of a picture scaled to 256 x 256, black beyond the edges; its left, top and side in whole pixels.
 
     Args:

@@ -15,9 +15,11 @@ from ..config import Settings, as_settings
 from ..errors import VideoError
 from ..events import SensorSize
 from ..parallel import Progress, ignore_progress
-from ..video import VideoSettings, camera_of, open_video
+from ..video.config import VideoSettings
+from ..video.names import camera_of
+from ..video.opening import open_video
 from .body import to_body_frame
-from .network import JOINTS, Floats, Look, PoseNetwork, Sighting, Square
+from .network import JOINTS, Floats, InputSquare, Look, PoseNetwork, Sighting
 from .smoothing import smooth_runs
 from .track import PRESENT, Track
 
@@ -140,7 +142,7 @@ class _Follower:
 
     def __init__(self, look: Look) -> None:
         self._look = look
-        self._square: Square | None = None
+        self._square: InputSquare | None = None
         self._searched_us: int | None = None
         self._people = 0
 
@@ -187,13 +189,13 @@ def _is_same(one: Sighting, other: Sighting) -> bool:
     return apart < SHOULDERS * max(one.square.side_px, other.square.side_px)
 
 
-def search_squares(width: int, height: int) -> Iterator[Square]:
+def search_squares(width: int, height: int) -> Iterator[InputSquare]:
     """Yield squares that together cover a picture, the largest first."""
     for share, of in SEARCH_SIDES:
         side = share * of(width, height)
         for y in _spread(height, side):
             for x in _spread(width, side):
-                yield Square(x, y, side)
+                yield InputSquare(x, y, side)
 
 
 def _spread(length: int, side: float) -> Floats:

@@ -8,7 +8,7 @@ from .examples import draw_examples
 from .neurons import draw_neurons
 from .pages import check_page_name
 from .players import PlayedEvents, RateCurve, count_rate, describe_colours, write_player_page
-from .plots import PLOTS, EventSource, PlotKind, draw_events, sample_events
+from .plots import PLOTS, PlotKind, PlotSource, draw_events, sample_events
 from .previews import write_preview
 from .rasters import draw_rasters
 from .rerun_log import Predictions, write_rerun
@@ -18,10 +18,10 @@ from .training import write_training_page
 
 __all__ = [
     "PLOTS",
-    "EventSource",
     "Metric",
     "PlayedEvents",
     "PlotKind",
+    "PlotSource",
     "Predictions",
     "PreviewColours",
     "PreviewMode",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # numba, which comparing needs, is not imported by other repo
     from matplotlib.colors import Colormap, Normalize
     from matplotlib.figure import Figure
 
-    from ..comparison import Comparison, NearestDistance
+    from ..recordings.comparison import Comparison, NearestDistance
 
 COLOUR_A, COLOUR_B = INK, "#d97706"
 MAX_STEPS = 1000  # of a rate curve; more cannot be distinguished in the chart

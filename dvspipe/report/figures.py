@@ -7,9 +7,7 @@ from typing import TypedDict
 
 from matplotlib.figure import Figure
 
-from .style import DPI
-
-SHARPNESS = 2  # pixels of a screen per pixel of a page, for which pictures in notebooks are made
+from .resolution import DPI, SHARPNESS
 
 
 class ShownSize(TypedDict):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..results import KernelRecord
 from .style import OFF, ON, frame_axes, new_figure, save_figure
 
-COLUMNS = 16  # of a layer's kernels
+GRID_COLUMNS = 16  # of a layer's kernels
 GAP_PX = 1  # between them, in pixels of the input
 
 
@@ -46,7 +46,7 @@ def _sheet(kernels: NDArray[np.float64]) -> NDArray[np.float64]:
     share = (on / np.maximum(on + off, 1e-9))[..., None]
     colours = share * np.array(ON) + (1 - share) * np.array(OFF) if C == 2 else np.zeros(3)
     images = 1 - strength * (1 - colours)
-    columns = min(COLUMNS, n)
+    columns = min(GRID_COLUMNS, n)
     rows = -(-n // columns)
     sheet = np.ones((rows * (h + GAP_PX) - GAP_PX, columns * (w + GAP_PX) - GAP_PX, 3))
     sheet[h :: h + GAP_PX], sheet[:, w :: w + GAP_PX] = 0.93, 0.93

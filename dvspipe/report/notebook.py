@@ -1,4 +1,4 @@
-"""Values in notebooks: as HTML, as figures, and as a video; `dvspipe.display` says who calls this."""
+"""Values as figures, as videos, and as the HTML that notebooks show."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import singledispatch
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,14 +17,13 @@ from numpy.typing import NDArray
 
 from ..config import as_settings
 from ..datasets import DataSet
-from ..display import Shown
 from ..events import Events
 from ..results import RecordingResult, SegmentRow, TrainingRun, wilson_interval
 from .charts import plot_curves
 from .config import PreviewSettings
 from .pages import environment, percent
 from .painter import EventPainter, make_palette
-from .plots import EventSource, PlotKind, plot_source
+from .plots import PlotKind, PlotSource, plot_source
 from .previews import write_preview
 from .style import readable
 from .timelines import class_colour, plot_timeline
@@ -40,12 +40,12 @@ SAMPLED_POLARITIES = 1 << 20
 CURVE_BINS, CURVE_WIDTH, CURVE_HEIGHT = 100, 400, 36
 MOST_BARS = 10
 MOST_SPANS = 200
-MOST_NAMES = 12  # of classes in one line
+MOST_CLASS_NAMES = 12  # of classes in one line
 NAMED_SHARE = 0.12  # of a timeline that a part needs to hold its name
 MIN_PLAY_S, MAX_PLAY_S = 2.0, 20.0  # of an animation
 ANIMATION_FPS = 25.0
 ANIMATION_MIN_PX, ANIMATION_MAX_PX = 256, 640
-GREY = "transparent"  # of a part in which no class is certain
+UNCERTAIN_COLOUR = "transparent"  # of a part in which no class is certain
 
 
 class Bar(NamedTuple):
@@ -56,7 +56,7 @@ class Bar(NamedTuple):
     text: str
 
 
-class Span(NamedTuple):
+class TimelinePart(NamedTuple):
     """A part of a timeline, with its share of it."""
 
     name: str
@@ -103,7 +103,7 @@ class Card:
     bars: Sequence[Bar] = ()
     picture: Thumbnail | None = None
     curve: Curve | None = None
-    spans: Sequence[Span] = ()
+    spans: Sequence[TimelinePart] = ()
     spans_caption: str = ""
 
 
@@ -122,35 +122,81 @@ class Animation:
         return f'<video controls autoplay loop muted playsinline style="max-width:100%" src="{address}"></video>'
 
 
-def describe(value: Shown) -> str:
-    """Return the HTML that a notebook shows for a value; its cost does not grow with the length of a recording."""
+def describe(value: object) -> str:
+    """Return the HTML that a notebook shows for a value, without scripts and links.
+
+    Its cost does not grow with the length of a recording. `dvspipe/__init__.py` registers it with IPython.
+    """
     return environment().get_template("notebook.html").render(card=_card(value))
 
 
-def _card(value: Shown) -> Card:
-    if isinstance(value, Events):
-        return _card_of_events(value)
-    if isinstance(value, TrainingRun):
-        return _card_of_run(value)
-    if isinstance(value, DataSet):
-        return _card_of_data(value)
-    from ..inference import Classifier, Prediction  # which need torch, as such a value does
+@singledispatch
+def plot(value: Events | TrainingRun | Prediction, kind: PlotKind = "xyt") -> Figure:  # noqa: ARG001
+    """Return a chart of a value as a matplotlib figure, which a notebook shows.
+
+    Args:
+        value: Events; a prediction, of which it shows probabilities, segments and event rate over time; or a training
+            run, of which it shows loss, accuracy and spike rates over epochs.
+        kind: Of events only. `xyt`: each event in space and time. `raster`: each event at its time and the number of
+            its pixel. `rate`: events per second. If there are too many events to draw, every n-th is drawn.
+
+    Raises:
+        ConfigError: The kind is unknown.
+
+    Example:
+        >>> import dvspipe
+        >>> events = dvspipe.Events([0, 5], [3, 4], [1, 1], [True, False], sensor=(12, 7))
+        >>> dvspipe.plot(events, "rate").savefig("rate.png")  # doctest: +SKIP
+    """
+    from ..inference import Prediction  # which needs torch, as such a value does
 
     if isinstance(value, Prediction):
-        return _card_of_prediction(value)
-    if isinstance(value, Classifier):
-        return _card_of_classifier(value)
-    raise TypeError(f"a notebook shows no {type(value).__name__}")
+        return _plot_prediction(value)
+    raise TypeError(f"there is no chart of {type(value).__name__}")
 
 
-def plot_events(events: Events, kind: PlotKind) -> Figure:
-    """Return a chart of events; arguments and errors as `Events.plot`."""
+@plot.register(Events)
+def _plot_events(events: Events, kind: PlotKind = "xyt") -> Figure:
     span_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (0, 0)
-    return plot_source(kind, EventSource([events], events.sensor, len(events), span_us))
+    return plot_source(kind, PlotSource([events], events.sensor, len(events), span_us))
 
 
-def animate_events(events: Events, settings: PreviewSettings | Mapping[str, object] | None) -> Animation:
-    """Return a video of events; arguments and errors as `Events.animate`."""
+@plot.register(TrainingRun)
+def _plot_run(run: TrainingRun) -> Figure:
+    return plot_curves(run.epochs, title=run.test.title, chosen_epoch=run.test.chosen_epoch)
+
+
+def _plot_prediction(prediction: Prediction) -> Figure:
+    from ..inference import record_answer, record_windows
+
+    result = RecordingResult(answer=record_answer(prediction, folder=""), segments=prediction.segments)
+    return plot_timeline(result, record_windows(prediction, prediction.classes), prediction.classes, prediction.file)
+
+
+@singledispatch
+def animate(value: Events, settings: PreviewSettings | Mapping[str, object] | None = None) -> Animation:  # noqa: ARG001
+    """Return events as a video, which a notebook plays.
+
+    Args:
+        value: The events.
+        settings: How to show them, as `dvspipe.report.PreviewSettings` or as plain keys and values. None: in real
+            time, or more slowly or quickly so that the video lasts between 2 and 20 s.
+
+    Raises:
+        ConfigError: A setting is unknown or wrong.
+
+    Example:
+        >>> import dvspipe
+        >>> events = dvspipe.Events([0, 900], [3, 4], [1, 1], [True, False], sensor=(12, 7))
+        >>> video = dvspipe.animate(events, {"window_us": 1000, "speed": 0.01})
+        >>> video._repr_html_()[:6], len(video.data) > 1000  # VP8 in WebM
+        ('<video', True)
+    """
+    raise TypeError(f"there is no video of {type(value).__name__}")
+
+
+@animate.register(Events)
+def _animate_events(events: Events, settings: PreviewSettings | Mapping[str, object] | None = None) -> Animation:
     chosen = _animation_settings(events) if settings is None else as_settings(PreviewSettings, settings)
     with TemporaryDirectory() as folder:
         return Animation(write_preview([events], events.sensor, Path(folder) / "events.webm", chosen).read_bytes())
@@ -165,19 +211,18 @@ def _animation_settings(events: Events) -> PreviewSettings:
     )  # fmt: skip
 
 
-def plot_prediction(prediction: Prediction) -> Figure:
-    """Return the timeline of a prediction."""
-    from ..inference import record_answer, record_windows
+@singledispatch
+def _card(value: object) -> Card:
+    from ..inference import Classifier, Prediction  # which need torch, as such a value does
 
-    result = RecordingResult(answer=record_answer(prediction, folder=""), segments=prediction.segments)
-    return plot_timeline(result, record_windows(prediction, prediction.classes), prediction.classes, prediction.file)
-
-
-def plot_run(run: TrainingRun) -> Figure:
-    """Return the curves of a training."""
-    return plot_curves(run.epochs, title=run.test.title, chosen_epoch=run.test.chosen_epoch)
+    if isinstance(value, Prediction):
+        return _card_of_prediction(value)
+    if isinstance(value, Classifier):
+        return _card_of_classifier(value)
+    raise TypeError(f"a notebook shows no {type(value).__name__}")
 
 
+@_card.register(Events)
 def _card_of_events(events: Events) -> Card:
     facts = [("events", f"{len(events):,}"), ("sensor", f"{events.sensor.width} x {events.sensor.height}")]
     if not len(events):
@@ -246,23 +291,24 @@ def _card_of_prediction(prediction: Prediction) -> Card:
     return Card(title, facts, bars=bars, spans=spans, spans_caption="segments over time" if spans else "")
 
 
-def _spans(segments: Sequence[SegmentRow], K: int) -> list[Span]:
+def _spans(segments: Sequence[SegmentRow], K: int) -> list[TimelinePart]:
     """Return segments as parts of a timeline; none if there are too many to be seen."""
     if not segments or len(segments) > MOST_SPANS:
         return []
     total_us = max(1, segments[-1].t_end_us - segments[0].t_start_us)
     return [
-        Span(readable(each.class_name), (each.t_end_us - each.t_start_us) / total_us, _colour(each.label, K))
+        TimelinePart(readable(each.class_name), (each.t_end_us - each.t_start_us) / total_us, _colour(each.label, K))
         for each in segments
     ]
 
 
 def _colour(label: int | None, K: int) -> str:
     if label is None:
-        return GREY
+        return UNCERTAIN_COLOUR
     return "#{:02x}{:02x}{:02x}".format(*(round(255 * share) for share in class_colour(label, K)))
 
 
+@_card.register(TrainingRun)
 def _card_of_run(run: TrainingRun) -> Card:
     test = run.test
     low, high = wilson_interval(test.correct, test.samples)
@@ -278,6 +324,7 @@ def _card_of_run(run: TrainingRun) -> Card:
     return Card("Training run", facts, curve=_curve(values, caption) if len(values) > 1 else None)
 
 
+@_card.register(DataSet)
 def _card_of_data(data: DataSet) -> Card:
     facts = [
         ("recordings", ", ".join(f"{len(samples):,} {part}" for part, samples in data.parts.items())),
@@ -288,7 +335,7 @@ def _card_of_data(data: DataSet) -> Card:
     facts += [("problem", text) for text in data.problems[:1]]
     counts = Counter(sample.label for sample in data.samples)
     most = max(counts.values(), default=1)
-    shown = min(len(data.classes), MOST_NAMES)
+    shown = min(len(data.classes), MOST_CLASS_NAMES)
     bars = [Bar(readable(data.classes[k]), counts[k] / most, f"{counts[k]:,}") for k in range(shown)]
     if shown < len(data.classes):
         facts.append(("shown", f"the first {shown}"))
@@ -297,7 +344,7 @@ def _card_of_data(data: DataSet) -> Card:
 
 def _card_of_classifier(classifier: Classifier) -> Card:
     config = classifier.config
-    names = [readable(name) for name in config.classes[:MOST_NAMES]]
+    names = [readable(name) for name in config.classes[:MOST_CLASS_NAMES]]
     more = len(config.classes) - len(names)
     weights = sum(weight.numel() for weight in classifier.network.parameters())
     step_ms = config.bins.step_us / 1000

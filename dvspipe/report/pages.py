@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import FileError
 from ..files import write_beside
-from .style import DPI, readable
+from .resolution import CSS_DPI, DPI
+from .style import readable
 
 if TYPE_CHECKING:  # Jinja2 is imported when a page is written
     from jinja2 import Environment
@@ -23,7 +24,6 @@ MEDIA_TYPES = {
     ".webm": "video/webm",
     ".webp": "image/webp",
 }
-CSS_DPI = 100  # so that letters of a chart are a little larger than in print
 PIECE_BYTES = 3 << 16  # a multiple of 3, so that the base64 texts of pieces can be joined
 UNDEFINED = "–"  # instead of a number that is not defined
 

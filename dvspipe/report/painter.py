@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError, Remedy
 from ..events import EARLIEST_US, Events, SensorSize
-from ..opencv import cv2
+from ..video.opencv import cv2
 from .config import PreviewColours, PreviewMode, PreviewSettings
 from .style import DARK, EVENT_PALETTES, Colour, ColourMap, EventPalette
 
@@ -24,23 +24,23 @@ MAX_PICTURE_PX = 4096  # longer side of the events in a picture
 MIN_STRIP_PX = 22  # height of a line of text
 BAR_PX = 3  # height of a caption's bar
 # First index of each group of colours.
-BACKGROUND, STRIP, BAR, TRACK, ON = range(5)
-OFF = ON + len(OPACITY)
-ON_FADING = OFF + len(OPACITY)
+BACKGROUND, STRIP, BAR, TRACK, ON_SHADES = range(5)
+OFF_SHADES = ON_SHADES + len(OPACITY)
+ON_FADING = OFF_SHADES + len(OPACITY)
 OFF_FADING = ON_FADING + FADE_LEVELS
-TEXT = OFF_FADING + FADE_LEVELS
-VIDEO = TEXT + TEXT_SHADES
+TEXT_COLOURS = OFF_FADING + FADE_LEVELS
+VIDEO = TEXT_COLOURS + TEXT_SHADES
 
 
 STRONGEST: dict[PreviewMode, tuple[int, int]] = {
-    "counts": (OFF - 1, ON_FADING - 1),
-    "surface": (OFF_FADING - 1, TEXT - 1),
-    "decay": (OFF_FADING - 1, TEXT - 1),
+    "counts": (OFF_SHADES - 1, ON_FADING - 1),
+    "surface": (OFF_FADING - 1, TEXT_COLOURS - 1),
+    "decay": (OFF_FADING - 1, TEXT_COLOURS - 1),
 }
 """Indices of the strongest colours of a mode, ON and OFF."""
 
 
-class Picture(NamedTuple):
+class PaletteImage(NamedTuple):
     """A picture.
 
     Args:
@@ -129,7 +129,7 @@ class EventPainter:
         self._frame: tuple[int, NDArray[np.uint8]] | None = None
         self._next_frame = next(self._video, None)
 
-    def draw(self, events: Events | None, end_us: int, since_us: int) -> Picture:
+    def draw(self, events: Events | None, end_us: int, since_us: int) -> PaletteImage:
         """Return a picture with strips for caption and time below; sides are even, for VP8.
 
         Args:
@@ -154,7 +154,7 @@ class EventPainter:
         picture = np.full((full + full % 2, width + width % 2), STRIP, dtype=np.uint8)
         picture[:height, :width] = pixels
         picture[height:full] = np.concatenate(strips)
-        return Picture(picture, video)
+        return PaletteImage(picture, video)
 
     def _draw_box(self, pixels: NDArray[np.uint8], box: Box) -> None:
         scale = self._enlarge / self._shrink
@@ -172,7 +172,7 @@ class EventPainter:
         for part in self._recent:
             net += self._count(part.slice_time(end_us - window_us, end_us))
         shade = np.minimum(np.abs(net), len(OPACITY)) - 1
-        return np.asarray(np.select([net > 0, net < 0], [ON + shade, OFF + shade], BACKGROUND), np.uint8)
+        return np.asarray(np.select([net > 0, net < 0], [ON_SHADES + shade, OFF_SHADES + shade], BACKGROUND), np.uint8)
 
     def _count(self, events: Events) -> NDArray[np.int64]:
         """Return ON minus OFF events per pixel [H, W]."""
@@ -224,7 +224,7 @@ def _draw_text(text: str, width: int, height: int) -> NDArray[np.uint8]:
     mask = Image.new("L", (width, height))
     font = ImageFont.load_default(size=height * 0.6)
     ImageDraw.Draw(mask).text((height // 4, height / 2), text, fill=255, font=font, anchor="lm")
-    return np.asarray(TEXT + np.asarray(mask) // (256 // TEXT_SHADES), np.uint8)
+    return np.asarray(TEXT_COLOURS + np.asarray(mask) // (256 // TEXT_SHADES), np.uint8)
 
 
 def _draw_caption(caption: Caption, width: int, height: int) -> NDArray[np.uint8]:
@@ -241,7 +241,7 @@ def make_palette(colours: PreviewColours) -> NDArray[np.uint8]:
     palette = _palette(DARK)
     shades = _colour_map(colours)
     palette[BACKGROUND] = shades[0]
-    for first, opacity in ((ON, np.array(OPACITY)), (ON_FADING, _fading_opacity())):
+    for first, opacity in ((ON_SHADES, np.array(OPACITY)), (ON_FADING, _fading_opacity())):
         own = shades[np.rint(255 * opacity).astype(int)]
         palette[first : first + 2 * len(own)] = np.concatenate([own, own])  # OFF follows ON
     return palette.round().astype(np.uint8)
@@ -252,11 +252,11 @@ def _palette(colours: EventPalette) -> NDArray[np.float64]:
     palette[[BACKGROUND, STRIP, BAR]] = colours.background, colours.strip, colours.bar
     palette[TRACK] = np.mean([colours.strip, colours.text], axis=0)
     ramps: list[tuple[int, Colour, Colour, NDArray[np.float64]]] = [
-        (ON, colours.background, colours.on, np.array(OPACITY)),
-        (OFF, colours.background, colours.off, np.array(OPACITY)),
+        (ON_SHADES, colours.background, colours.on, np.array(OPACITY)),
+        (OFF_SHADES, colours.background, colours.off, np.array(OPACITY)),
         (ON_FADING, colours.background, colours.on, _fading_opacity()),
         (OFF_FADING, colours.background, colours.off, _fading_opacity()),
-        (TEXT, colours.strip, colours.text, np.linspace(0, 1, TEXT_SHADES)),
+        (TEXT_COLOURS, colours.strip, colours.text, np.linspace(0, 1, TEXT_SHADES)),
     ]
     for first, under, over, opacity in ramps:
         palette[first : first + len(opacity)] = under + opacity[:, None] * np.subtract(over, under)

@@ -21,7 +21,7 @@ from .timelines import find_clock
 
 PLAYER_FPS = 25.0
 MIN_PLAY_S, MAX_PLAY_S = 2.0, 60.0
-MIN_SIDE_PX, MAX_SIDE_PX = 256, 480  # of the longer side of the sensor in the video
+MIN_PLAYER_PX, MAX_PLAYER_PX = 256, 480  # of the longer side of the sensor in the video
 RATE_BINS, RATE_WIDTH, RATE_HEIGHT = 200, 1000, 120
 VIDEO_NAME = "events.webm"
 
@@ -126,7 +126,7 @@ def write_player_page(
     speed = max(0.001, min(1000.0, duration_s / min(MAX_PLAY_S, max(MIN_PLAY_S, duration_s))))
     settings = PreviewSettings(
         window_us=max(100, round(1e6 * speed / fps)), speed=speed, fps=fps, skip_pauses=True,
-        colours=colours, min_side_px=MIN_SIDE_PX, max_side_px=MAX_SIDE_PX,
+        colours=colours, min_side_px=MIN_PLAYER_PX, max_side_px=MAX_PLAYER_PX,
     )  # fmt: skip
 
     def note_end(end_us: int) -> Caption | None:

@@ -38,7 +38,7 @@ MAX_XYT_POINTS, MAX_RASTER_POINTS = 30_000, 60_000
 
 
 @dataclass(frozen=True)
-class EventSource:
+class PlotSource:
     """A recording to draw.
 
     Args:
@@ -67,7 +67,7 @@ class _Inks(NamedTuple):
 
 
 def draw_events(
-    kind: PlotKind, source: EventSource, path: Path, *, colours: PreviewColours = "light", title: str = ""
+    kind: PlotKind, source: PlotSource, path: Path, *, colours: PreviewColours = "light", title: str = ""
 ) -> Path:
     """Draw the figure that `plot_source` returns, and return its path.
 
@@ -89,7 +89,7 @@ def draw_events(
     return path
 
 
-def plot_source(kind: PlotKind, source: EventSource, *, colours: PreviewColours = "light", title: str = "") -> Figure:
+def plot_source(kind: PlotKind, source: PlotSource, *, colours: PreviewColours = "light", title: str = "") -> Figure:
     """Return a chart of a recording's events.
 
     Args:
@@ -108,7 +108,7 @@ def plot_source(kind: PlotKind, source: EventSource, *, colours: PreviewColours 
     return PLOTS[kind](source, _Inks(shares(palette.off), shares(palette.on)), title)
 
 
-def sample_events(source: EventSource, limit: int) -> Events:
+def sample_events(source: PlotSource, limit: int) -> Events:
     """Return every n-th event, at most `limit` of them."""
     every = max(1, -(-source.count // limit))
     seen, kept = 0, []
@@ -120,7 +120,7 @@ def sample_events(source: EventSource, limit: int) -> Events:
     return concatenate(kept, source.sensor)
 
 
-def _draw_xyt(source: EventSource, inks: _Inks, title: str) -> Figure:
+def _draw_xyt(source: PlotSource, inks: _Inks, title: str) -> Figure:
     events, sensor = sample_events(source, MAX_XYT_POINTS), source.sensor
     figure = new_figure(width=7, height=7)
     axes = figure.add_subplot(projection="3d", computed_zorder=False)
@@ -172,7 +172,7 @@ def _crop(figure: Figure, axes: Axes3D, heading_in: float) -> None:
     axes.set_position((left / width, bottom / height, square.width / width, square.height / height))
 
 
-def _draw_raster(source: EventSource, inks: _Inks, title: str) -> Figure:
+def _draw_raster(source: PlotSource, inks: _Inks, title: str) -> Figure:
     events, sensor = sample_events(source, MAX_RASTER_POINTS), source.sensor
     figure = new_figure(width=9, height=4.2, title=title)
     axes = figure.subplots()
@@ -190,7 +190,7 @@ def _draw_raster(source: EventSource, inks: _Inks, title: str) -> Figure:
     return figure
 
 
-def _draw_rate(source: EventSource, inks: _Inks, title: str) -> Figure:
+def _draw_rate(source: PlotSource, inks: _Inks, title: str) -> Figure:
     edges_us = np.linspace(source.span_us[0], source.span_us[1] + 1, RATE_BINS + 1)
     counts = np.zeros((2, RATE_BINS), np.int64)
     for part in source.chunks:
@@ -222,17 +222,17 @@ def _legend(axes: Axes, inks: _Inks) -> Legend:
     return legend
 
 
-def _describe_sample(drawn: int, source: EventSource) -> str:
+def _describe_sample(drawn: int, source: PlotSource) -> str:
     """Return how many of the events are drawn if not all of them are."""
     return f" ({drawn:,} of {source.count:,})" if drawn < source.count else ""
 
 
-def _time_axis(axes: Axes, source: EventSource) -> None:
+def _time_axis(axes: Axes, source: PlotSource) -> None:
     axes.set_xlim(0, source.duration_s)
     axes.set_xlabel("seconds since the first event", **SMALL)
 
 
-PLOTS: dict[PlotKind, Callable[[EventSource, _Inks, str], Figure]] = {
+PLOTS: dict[PlotKind, Callable[[PlotSource, _Inks, str], Figure]] = {
     "xyt": _draw_xyt,
     "raster": _draw_raster,
     "rate": _draw_rate,

@@ -16,17 +16,18 @@ from ..errors import EventError, FileError, Remedy
 from ..events import Events, SensorSize, concatenate
 from ..files import write_beside
 from ..parallel import Progress, ignore_progress
-from ..video import open_h264, open_video, open_webm
+from ..video.opening import open_video
+from ..video.writing import open_h264, open_webm
 from .config import PreviewMode, PreviewSettings
 from .painter import (
     BACKGROUND,
     STRIP,
     STRONGEST,
-    TEXT,
+    TEXT_COLOURS,
     TEXT_SHADES,
     Captions,
     EventPainter,
-    Picture,
+    PaletteImage,
     make_palette,
     write_picture,
 )
@@ -113,7 +114,7 @@ def _pictures(
     span_us: tuple[int, int] | None,
     zero_us: int | None,
     progress: Progress,
-) -> Iterator[Picture]:
+) -> Iterator[PaletteImage]:
     """Yield the pictures of `pictures_of`, or one without any events."""
     shown = (picture for picture, _, _ in pictures_of(chunks, painter, span_us, zero_us, progress))
     first = next(shown, None)
@@ -127,7 +128,7 @@ def pictures_of(
     span_us: tuple[int, int] | None,
     zero_us: int | None,
     progress: Progress,
-) -> Iterator[tuple[Picture, Events, int]]:
+) -> Iterator[tuple[PaletteImage, Events, int]]:
     """Yield pictures, the events since the one before, and the time since the first event of the recording.
 
     The first ends a step after the first event. Arguments are those of `write_preview`; chunks are not empty.
@@ -183,7 +184,7 @@ def _moments(chunks: Iterator[Events], ends_us: Iterable[int]) -> Iterator[tuple
             return
 
 
-def _write_video(path: Path, suffix: str, pictures: Iterator[Picture], settings: PreviewSettings) -> None:
+def _write_video(path: Path, suffix: str, pictures: Iterator[PaletteImage], settings: PreviewSettings) -> None:
     palette = make_palette(settings.colours)
     first = next(pictures)
     height, width = first.indices.shape
@@ -193,7 +194,7 @@ def _write_video(path: Path, suffix: str, pictures: Iterator[Picture], settings:
             add(np.ascontiguousarray(picture.to_rgb(palette)[..., ::-1]))  # OpenCV wants BGR
 
 
-def _write_gif(path: Path, pictures: Iterator[Picture], settings: PreviewSettings) -> None:
+def _write_gif(path: Path, pictures: Iterator[PaletteImage], settings: PreviewSettings) -> None:
     """Write picture by picture: Pillow's own `save` holds all of them until the end."""
     from PIL import GifImagePlugin, Image
 
@@ -291,7 +292,7 @@ def _draw_legend(settings: PreviewSettings, palette: NDArray[np.uint8], width: i
         places.append((left, row * LEGEND_PX + (LEGEND_PX - side) // 2 - SHEET_GAP_PX // 4))
         left += part_px + 1.6 * side
     lines = Image.new("RGB", (width, (row + 1) * LEGEND_PX), tuple(palette[STRIP].tolist()))
-    draw, ink = ImageDraw.Draw(lines), tuple(palette[TEXT + TEXT_SHADES - 1].tolist())
+    draw, ink = ImageDraw.Draw(lines), tuple(palette[TEXT_COLOURS + TEXT_SHADES - 1].tolist())
     for (colour, text), (x, y) in zip(parts, places, strict=True):
         if colour is not None:
             draw.rectangle((x, y, x + side, y + side), fill=tuple(colour.tolist()), outline=ink)

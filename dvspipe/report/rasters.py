@@ -20,7 +20,7 @@ MAX_NAMED = 16  # pixels whose values are written beside their trains and into t
 MAX_TICKS = 64  # trains whose spikes are drawn as lines; those of more are pixels of an image
 ROW_HEIGHT, MIN_HEIGHT, MAX_HEIGHT = 0.28, 2.2, 9.0  # inches
 PANEL_WIDTH = 4.2
-DARK = tuple(int(INK[k : k + 2], 16) / 255 for k in (1, 3, 5))
+DARK_INK = tuple(int(INK[k : k + 2], 16) / 255 for k in (1, 3, 5))
 
 
 def draw_rasters(
@@ -76,7 +76,7 @@ def _draw_raster(axes: Axes, rows: NDArray[np.uint8], channels: int, step_us: in
     """Draw spikes as lines if there are few trains, otherwise as pixels of an image."""
     T = rows.shape[1]
     ends_ms = (0, T * step_us / 1000)
-    inks = (OFF, ON) if channels == 2 else (DARK,)
+    inks = (OFF, ON) if channels == 2 else (DARK_INK,)
     if len(rows) <= MAX_TICKS:
         for row, train in enumerate(rows):
             middles_ms = (np.flatnonzero(train) + 0.5) * step_us / 1000

@@ -18,7 +18,7 @@ from ..parallel import Progress, ignore_progress
 from ..results import Answer, RecordingFolder, SegmentRow, WindowRow, read_rows
 from .config import PreviewSettings
 from .painter import EventPainter, make_palette
-from .plots import EventSource
+from .plots import PlotSource
 from .previews import pictures_of
 from .style import LIGHT, readable
 
@@ -31,7 +31,7 @@ TIMELINE = "time"
 MOST_POINTS = 1_000_000  # of the events in space and time; if there are more, every n-th
 TIME_LENGTH = 3.0  # of the axis of time, as a multiple of the sensor's longer side
 MOST_CLASSES = 12  # with a curve
-MAX_SIDE_PX = 640  # of a picture
+MAX_VIEWED_PX = 640  # of a picture
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Predictions:
 
 
 def write_rerun(
-    source: EventSource,
+    source: PlotSource,
     path: Path | None,
     settings: PreviewSettings = PreviewSettings(),
     *,
@@ -139,12 +139,12 @@ def _lay_out(predictions: Predictions | None) -> Blueprint:
 
 
 def _log_events(
-    stream: RecordingStream, source: EventSource, settings: PreviewSettings, zero_us: int | None, progress: Progress
+    stream: RecordingStream, source: PlotSource, settings: PreviewSettings, zero_us: int | None, progress: Progress
 ) -> None:
     import rerun
 
     shown = settings.model_copy(
-        update={"fps": None, "speed": 1.0, "max_side_px": min(MAX_SIDE_PX, settings.max_side_px)}
+        update={"fps": None, "speed": 1.0, "max_side_px": min(MAX_VIEWED_PX, settings.max_side_px)}
     )
     painter = EventPainter(source.sensor, shown, None, None)
     palette = make_palette(shown.colours)

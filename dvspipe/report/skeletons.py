@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from ..errors import VideoError
 from ..events import SensorSize
 from ..files import require_suffix, write_beside
-from ..opencv import cv2
 from ..parallel import Progress, ignore_progress
 from ..pose import JOINTS, Track
-from ..video import VideoSettings, open_video, open_webm
+from ..video.config import VideoSettings
+from ..video.opencv import cv2
+from ..video.opening import open_video
+from ..video.writing import open_webm
 from .style import Colour
 
-MIN_SIDE_PX, MAX_SIDE_PX = 320, 960  # of the longer side of the film in the preview
+MIN_TRACK_PX, MAX_TRACK_PX = 320, 960  # of the longer side of the film in the preview
 RIGHT_COLOUR, LEFT_COLOUR, BODY_COLOUR, TEXT_COLOUR = (255, 140, 0), (40, 160, 255), (240, 240, 240), (255, 60, 60)
 SURE = 0.5  # confidence from which a bone is drawn thick
 _SHIFT = 4  # fractional bits of drawn coordinates
@@ -66,7 +68,7 @@ def write_track_preview(
     if opened.size != track.size:
         raise VideoError(f"{film}: not the film of the track (found {opened.size}, expected {track.size})")
     longer = max(track.size.width, track.size.height)
-    scale = min(max(longer, MIN_SIDE_PX), MAX_SIDE_PX) / longer
+    scale = min(max(longer, MIN_TRACK_PX), MAX_TRACK_PX) / longer
     even = [2 * max(8, round(scale * side / 2)) for side in (track.size.width, track.size.height)]
     size = SensorSize(width=even[0], height=even[1])
     rows, count = {t_us: row for row, t_us in enumerate(track.times_us.tolist())}, len(track.times_us)

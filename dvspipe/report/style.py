@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 
 from ..errors import escape_controls
 from ..files import write_beside
+from .resolution import DPI
 
 if TYPE_CHECKING:  # matplotlib is imported when something is drawn
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DPI = 200  # twice matplotlib's density
 INK, QUIET, GRID = "#1f2937", "#6b7280", "#e5e7eb"
 ACCENT, ORANGE, GREEN, RED = "#1d5fbf", "#d08a1d", "#4a9a62", "#d61f26"
 GREY, PALE, EMPTY = "#8792a2", "#c9d3e0", "#f3f4f6"

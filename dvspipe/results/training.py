@@ -6,18 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from ..display import Shown
 from ..files import read_bytes
 from .activity import ActivityRecord
 from .scores import Scores
 from .tables import Cell, Record, Row, read_rows
-
-if TYPE_CHECKING:
-    from ..report.notebook import Figure
 
 MOST_SETTINGS = 3  # to try first
 
@@ -284,7 +280,7 @@ class TestResult(Scores):
 
 
 @dataclass(frozen=True)
-class TrainingRun(Shown):
+class TrainingRun:
     """A complete training run, as a report shows it.
 
     Args:
@@ -316,16 +312,6 @@ class TrainingRun(Shown):
             f"the latest that the few validation recordings do not show to be worse than epoch {best.epoch} "
             f"({self.test.val_accuracy:.1%} and {best.val_accuracy:.1%} of them right)"
         )
-
-    def plot(self) -> Figure:
-        """Return loss, accuracy and spike rates over epochs as a matplotlib figure, which a notebook shows.
-
-        Example:
-            >>> TrainingRun.read(RunFolder(Path("runs/train/nmnist"))).plot()  # doctest: +SKIP
-        """
-        from ..report.notebook import plot_run
-
-        return plot_run(self)
 
     @classmethod
     def read(cls, folder: RunFolder) -> TrainingRun:

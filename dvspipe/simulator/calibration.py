@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..correlation import correlate
 from ..errors import DataError
 from ..events import Events, concatenate
-from ..frames import Frame
-from ..opencv import cv2
+from ..events.correlation import correlate
+from ..video.frames import Frame
+from ..video.opencv import cv2
 from .config import SimulatorConfig
 from .levels import code_levels, float_levels, intensity
 from .noise import SHOT_NOISE_AT_WHITE

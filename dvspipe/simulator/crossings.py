@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
-BLOCK_PX = 256  # tested together; a block without a change costs a single vectorized pass
+CROSSING_BLOCK_PX = 256  # tested together; a block without a change costs a single vectorized pass
 HAIR = 2.0**-50
 CHUNK_PX = 1 << 15  # its active pixels are found, then processed, while they are in the cache
 FIRST_ROOM = 64  # of words, in addition to one for every eighth pixel
@@ -221,11 +221,11 @@ def _find_active(
 ) -> Any:
     """Write the indices of the pixels of a chunk that are outside [low, high] to `active`; return their number."""
     count = np.uintp(0)
-    flags = np.zeros(BLOCK_PX, np.uint8)
+    flags = np.zeros(CROSSING_BLOCK_PX, np.uint8)
     words = flags.view(np.uint64)
     end = min(begin + CHUNK_PX, values.size)
-    for start in range(begin, end, BLOCK_PX):
-        stop = min(start + BLOCK_PX, end)
+    for start in range(begin, end, CROSSING_BLOCK_PX):
+        stop = min(start + CROSSING_BLOCK_PX, end)
         value, lowest, highest = values[start:stop], low[start:stop], high[start:stop]
         for i in range(value.size):
             flags[i] = (value[i] < lowest[i]) | (value[i] > highest[i])

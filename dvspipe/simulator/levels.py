@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import VideoError
-from ..frames import Frame
+from ..video.frames import Frame
 from .config import SimulatorConfig
 
 LINLOG_KNEE = 20.0  # of 255: boundary between line and logarithm in v2e's lin-log map (Hu et al. 2021)

@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 
 from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
-BLOCK_PX = 256
-STILL_PX = 32  # a person covers parts of most rows; BLOCK_PX is a multiple
+FILTER_BLOCK_PX = 256
+STILL_PX = 32  # a person covers parts of most rows; FILTER_BLOCK_PX is a multiple
 CHUNK_PX = 1 << 12  # pixels that are filtered, then searched for crossings, while they are in the cache
-GRID = 2.0**40
+LEVEL_GRID = 2.0**40
 PRECISION_US = 1e-3
-MOST_STEPS = 60  # of a search; halving alone reaches the precision in as many
+MOST_FILTER_STEPS = 60  # of a search; halving alone reaches the precision in as many
 QUEUE_LENGTH = 256  # crossings that are solved together: the queue's 14 arrays stay in the first-level cache
 LARGEST_EXPONENT = 700.0  # exp(-700) is 1e-304: practically 0, and still a normal number
 ROUNDING = 1.5 * 2.0**52  # adding it rounds a float to a whole number, which is then in the lowest bits
@@ -155,8 +155,8 @@ def start_filtered(
     levels: NDArray[np.float64], order: int, pos: NDArray[np.float64], neg: NDArray[np.float64]
 ) -> FilteredPixels:
     """Return the pixels before their first event, with settled stages; thresholds are one per pixel or one for all."""
-    pos, neg = (np.broadcast_to(np.rint(each * GRID) / GRID, levels.shape).copy() for each in (pos, neg))
-    return FilteredPixels(np.tile(levels, (order, 1)), np.rint(levels * GRID) / GRID + pos, pos, neg)
+    pos, neg = (np.broadcast_to(np.rint(each * LEVEL_GRID) / LEVEL_GRID, levels.shape).copy() for each in (pos, neg))
+    return FilteredPixels(np.tile(levels, (order, 1)), np.rint(levels * LEVEL_GRID) / LEVEL_GRID + pos, pos, neg)
 
 
 def decay_of_light(light: NDArray[np.float64], length_us: int, cutoff_hz: float) -> Decay:
@@ -175,10 +175,10 @@ def _write_decay(
     1 - exp(-x) = 1 - 2^-n - 2^-n (exp(-rest) - 1), with |rest| <= ln(2) / 2, by the series of the latter: accurate to
     two units in the last place, also of small x.
     """
-    power, rest = np.empty(BLOCK_PX), np.empty(BLOCK_PX)
+    power, rest = np.empty(FILTER_BLOCK_PX), np.empty(FILTER_BLOCK_PX)
     bits = power.view(np.int64)
-    for first in range(0, light.size, BLOCK_PX):
-        size = min(BLOCK_PX, light.size - first)
+    for first in range(0, light.size, FILTER_BLOCK_PX):
+        size = min(FILTER_BLOCK_PX, light.size - first)
         for k in range(size):
             x = at_white * (light[np.uintp(first + k)] + 0.1) / 1.1
             length[np.uintp(first + k)] = x
@@ -222,7 +222,7 @@ def _zero_of_rate(left: float, right: float, precision: float, slope: float, a: 
     if not at_left * at_right < 0:
         return right
     x = 0.5 * (left + right)
-    for _ in range(MOST_STEPS):
+    for _ in range(MOST_FILTER_STEPS):
         fade = math.exp(-x)
         rate = slope + (a + b - b * x) * fade
         if at_left * rate > 0:
@@ -287,7 +287,7 @@ def _solve_safely(
     """
     slope, a, b = response
     x = 0.5 * (left + right)
-    for _ in range(MOST_STEPS):
+    for _ in range(MOST_FILTER_STEPS):
         fade = math.exp(-x)
         miss = slope * x + a + (b * x - a) * fade - level
         if (miss > 0) == rising:
@@ -398,10 +398,10 @@ def _make_queue(length: int) -> _Queue:
 def _next_run(begin: int, end: int, before: NDArray[Any], after: NDArray[Any], still: NDArray[np.uint8]) -> Any:
     """Return the first of the next pixels that are not still, their number, up to BLOCK_PX, and where to resume."""
     if still.size == 0:
-        size = min(BLOCK_PX, end - begin)
+        size = min(FILTER_BLOCK_PX, end - begin)
         return begin, size, begin + size
     at, first, size = begin, begin, 0
-    while at < end and size < BLOCK_PX:
+    while at < end and size < FILTER_BLOCK_PX:
         part, passed = min(STILL_PX, end - at), still[np.uintp(at // STILL_PX)] != 0
         if passed:
             changes = False
@@ -449,9 +449,9 @@ def _filter_chunk(begin: int, drive: Drive, pixels: FilteredPixels, active: _Act
     stages, highs, ons, offs = pixels
     active_pixel, active_u, active_v = active.pixel, active.u, active.v
     first_stage, last_stage, one_stage = stages[0], stages[-1], stages.shape[0] == 1
-    start, end, pair = np.empty(BLOCK_PX), np.empty(BLOCK_PX), np.empty(BLOCK_PX, np.complex128)
-    share, old_u, old_v = pair.view(np.float64), np.empty(BLOCK_PX), np.empty(BLOCK_PX)
-    outside = np.zeros(BLOCK_PX, np.uint8)
+    start, end, pair = np.empty(FILTER_BLOCK_PX), np.empty(FILTER_BLOCK_PX), np.empty(FILTER_BLOCK_PX, np.complex128)
+    share, old_u, old_v = pair.view(np.float64), np.empty(FILTER_BLOCK_PX), np.empty(FILTER_BLOCK_PX)
+    outside = np.zeros(FILTER_BLOCK_PX, np.uint8)
     eights = outside.view(np.uint64)
     count, chunk_end = np.uintp(0), min(begin + CHUNK_PX, after.size)
     stop = begin

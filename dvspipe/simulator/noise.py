@@ -23,7 +23,7 @@ from .words import COLUMN_SHIFT, NOISE_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, W
 SHOT_NOISE_AT_WHITE = 0.25  # as a fraction of the rate in the dark; v2e's SHOT_NOISE_INTEN_FACTOR
 LEAST_LEAK_PERIOD = 0.1  # shortest time between two leak events, as a fraction of the mean
 
-BLOCK_PX = 8  # pixels of a row that are skipped together if none is due to leak
+NOISE_BLOCK_PX = 8  # pixels of a row that are skipped together if none is due to leak
 MOST_EXPECTED = 256.0  # expected events whose number is drawn at once
 MOST_DEVIATIONS = 12.0  # of that number from its mean: more have a probability below 1e-15
 PLACE_BITS, THINNING_BITS = 40, 23  # of a random number; the last bit is the polarity
@@ -59,8 +59,8 @@ def start_noise(config: SimulatorConfig, sensor: SensorSize, t_us: int, rng: np.
     if config.leak_rate_hz:
         waiting_us = rng.random((sensor.height, sensor.width)) * (1e6 / config.leak_rate_hz)
         first_us = t_us + np.ceil(waiting_us).astype(np.int64)
-    blocks = range(0, first_us.shape[1], BLOCK_PX)
-    earliest = [first_us[:, begin : begin + BLOCK_PX].min(axis=1) for begin in blocks]
+    blocks = range(0, first_us.shape[1], NOISE_BLOCK_PX)
+    earliest = [first_us[:, begin : begin + NOISE_BLOCK_PX].min(axis=1) for begin in blocks]
     hot = rng.permutation(pixels)[: round(config.hot_pixel_fraction * pixels)]
     block_us = np.stack(earliest, axis=1) if earliest else first_us.copy()
     return NoiseState(first_us, block_us, np.sort(hot).astype(np.int32))
@@ -159,7 +159,7 @@ def _leak(
             if block_us[row, block] > until_us:
                 continue
             earliest = LONGEST_US
-            for column in range(block * BLOCK_PX, min((block + 1) * BLOCK_PX, width)):
+            for column in range(block * NOISE_BLOCK_PX, min((block + 1) * NOISE_BLOCK_PX, width)):
                 t_us = next_us[row, column]
                 while t_us <= until_us:
                     if count == words.size:

@@ -29,7 +29,7 @@ from .crossings import (
 from .vectors import load, spread_out, store
 from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
-MOST_STEPS = 256
+MOST_PATH_STEPS = 256
 TILE_PX = 16  # side of the squares that are processed or not, with one number of steps each
 ENTERING, LEAVING, UNEXPLAINED = 1, 2, 4  # bits of `Paths.kind`
 # Cubic convolution half way between two pixels (Keys 1981), a = -1: sharper than the usual -0.5, to compensate for the
@@ -223,8 +223,8 @@ class _Work(NamedTuple):
 @njit(error_model="numpy")
 def _make_work(area: int) -> _Work:
     return _Work(
-        np.empty(MOST_STEPS + 1, np.int64), np.empty(MOST_STEPS + 1, np.float32),
-        np.empty((MOST_STEPS + 1) * area, np.float32), np.empty(2 * area, np.float32),
+        np.empty(MOST_PATH_STEPS + 1, np.int64), np.empty(MOST_PATH_STEPS + 1, np.float32),
+        np.empty((MOST_PATH_STEPS + 1) * area, np.float32), np.empty(2 * area, np.float32),
         np.empty(2 * area), np.empty(area), np.empty(2 * area), np.empty(area, np.int64),
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError, VideoError
 from ..events import Events, SensorSize
-from ..frames import Frame, checked_frames
+from ..video.frames import Frame, checked_frames
 from .config import SimulatorConfig
 from .crossings import (
     CodeTable,
@@ -36,8 +36,8 @@ from .lowpass import (
     start_filtered,
 )  # fmt: skip
 from .noise import NoiseState, emit_noise, start_noise
-from .paths import MOST_STEPS, TILE_PX, Paths, events_of_paths, levels_of_paths
-from .upsampling import Factor, Image, Upsampler
+from .paths import MOST_PATH_STEPS, TILE_PX, Paths, events_of_paths, levels_of_paths
+from .upsampling import Factor, LevelImage, Upsampler
 from .words import LONGEST_INTERVAL_US, TIME_SHIFT, Interval, Words, columns_of, drop_refractory, sort_words
 
 CODE_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
@@ -135,7 +135,7 @@ class _Codes:
         return found
 
     @cached_property
-    def rounded(self) -> Image:
+    def rounded(self) -> LevelImage:
         """The levels in float32, for the motion between frames."""
         return self.levels.astype(np.float32)
 
@@ -246,9 +246,9 @@ class EventSimulator:
     def __init__(
         self, config: SimulatorConfig | None = None, *, upsample: Factor = "off", threads: int = 1
     ) -> None:  # fmt: skip
-        if not (upsample in ("off", "auto") or (isinstance(upsample, int) and 1 <= upsample <= MOST_STEPS)):
+        if not (upsample in ("off", "auto") or (isinstance(upsample, int) and 1 <= upsample <= MOST_PATH_STEPS)):
             raise ConfigError(
-                f"upsample: wrong number of steps (found {upsample}, expected off, auto or 1 to {MOST_STEPS})"
+                f"upsample: wrong number of steps (found {upsample}, expected off, auto or 1 to {MOST_PATH_STEPS})"
             )
         if threads < 1:
             raise ConfigError(f"threads: wrong number (found {threads}, expected 1 or more)")
@@ -317,16 +317,16 @@ class EventSimulator:
             self._upsampler = Upsampler(cast(Any, self._factor), shape)
         before, after = (self._rounded_levels(values, state.transfer).reshape(shape) for values in images)
 
-        def both(work: Callable[[int], Image]) -> tuple[Image, Image]:
+        def both(work: Callable[[int], LevelImage]) -> tuple[LevelImage, LevelImage]:
             first, second = self._pool.map(work, (0, 1)) if self._pool else map(work, (0, 1))
             return first, second
 
         return self._upsampler.paths(before, after, times[1] - times[0], both)
 
-    def _rounded_levels(self, values: NDArray[Any], transfer: str) -> Image:
+    def _rounded_levels(self, values: NDArray[Any], transfer: str) -> LevelImage:
         if values.dtype.kind == "f":
             return values.astype(np.float32)
-        rounded: Image = look_up(self._read_codes(values.dtype, transfer).rounded, values)
+        rounded: LevelImage = look_up(self._read_codes(values.dtype, transfer).rounded, values)
         return rounded
 
     def _share(self, work: Callable[[int, int], Result], count: int, unit: int = 1) -> list[Result]:

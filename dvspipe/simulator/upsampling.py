@@ -34,7 +34,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..opencv import cv2
+from ..video.opencv import cv2
 from .paths import (
     BLOCK_PX,
     ENTERING,
@@ -49,7 +49,7 @@ from .paths import (
     spread_tiles,
 )
 
-Image = NDArray[np.float32]
+LevelImage = NDArray[np.float32]
 Mask = NDArray[np.uint8]
 Factor = int | Literal["off", "auto"]
 """Steps per pair of frames; `auto`: depending on the motion; `off`: straight lines."""
@@ -60,7 +60,7 @@ AUTO_PERCENTILE = 95  # of the length of the flow: ignores the fastest few hundr
 MARGIN = 1.15  # of the largest number of steps over the pixels of that percentile
 SMALLEST_CHANGE = 0.05  # of the level, a quarter of the usual threshold: pixels that change less count as still
 SLOWEST_PX = 1.5  # per pair with `auto`: for slower motion, rounding to 8 bits changes levels more than interpolation
-STILL_PX = 0.5  # per pair with `auto`: a slower tile of a moving picture follows straight lines
+STILL_FLOW_PX = 0.5  # per pair with `auto`: a slower tile of a moving picture follows straight lines
 # The doubt about a level, in addition to the mismatch: per pixel of difference between the two flows, and an allowance
 # for rounding and rotation. A larger allowance causes more false events, a smaller one more missed events.
 DOUBT_PER_PX = 0.02
@@ -76,7 +76,7 @@ PATCH_STRIDE_PX = 5  # of the flow; the preset's 4 costs more and is hardly bett
 CHECKED_AREA = (3, 3)  # of cells: the smallest that avoids coincidental agreement
 SMALLEST_SIDE_PX = 16  # twice the patch size of DIS, which rejects much smaller pictures
 
-Both = Callable[[Callable[[int], Image]], tuple[Image, Image]]
+Both = Callable[[Callable[[int], LevelImage]], tuple[LevelImage, LevelImage]]
 
 
 class Upsampler:
@@ -106,10 +106,10 @@ class Upsampler:
         self._before, self._after = (
             Picture(np.empty((2, 2, *shape), np.float32), np.empty((2, *blocks), np.float32)) for _ in range(2)
         )
-        self._latest: Image | None = None  # the levels of `_after`
+        self._latest: LevelImage | None = None  # the levels of `_after`
         self._refined = np.zeros([-(-side // TILE_PX) for side in shape], np.bool_)  # its tiles that are complete
 
-    def paths(self, before: Image, after: Image, interval_us: int, both: Both) -> Paths | None:
+    def paths(self, before: LevelImage, after: LevelImage, interval_us: int, both: Both) -> Paths | None:
         """Return the paths between two frames; None if all levels follow straight lines.
 
         Args:
@@ -141,7 +141,7 @@ class Upsampler:
         self._refine(before, after, spread_tiles(moving, reach + 1, True))
         return Paths(*checked, steps, (0,) * self._cell_px, self._before, self._after)
 
-    def _refine(self, before: Image, after: Image, tiles: NDArray[np.bool_]) -> None:
+    def _refine(self, before: LevelImage, after: LevelImage, tiles: NDArray[np.bool_]) -> None:
         """Complete some tiles of both pictures; in a video, the earlier frame is the later one of the last pair."""
         if self._latest is None or not np.array_equal(before, self._latest):
             self._refined[:] = False
@@ -151,7 +151,7 @@ class Upsampler:
             find_extremes(levels, lacking, picture.extremes)
         self._latest, self._refined = after, tiles
 
-    def _greys(self, *levels: Image) -> list[NDArray[np.uint8]]:
+    def _greys(self, *levels: LevelImage) -> list[NDArray[np.uint8]]:
         """Return levels as 8-bit images on a common scale, for the flow: halved, except those of small pictures."""
         height, width = (side // self._cell_px * self._cell_px for side in self.shape)
         pictures = [level[:height, :width] for level in levels]
@@ -163,7 +163,7 @@ class Upsampler:
         scale = 255 / max(highest - lowest, 1e-6)
         return [np.asarray(cv2.convertScaleAbs(picture - np.float32(lowest), alpha=scale)) for picture in pictures]
 
-    def _flow(self, way: int, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> Image:
+    def _flow(self, way: int, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> LevelImage:
         """Return the flow between two greys in pixels of the picture, for each cell."""
         small, quarter = max(self.shape) < SEVERAL_SCALES_PX, self._cell_px == 4
         # Set for each call: for a picture too small for a scale, DIS chooses others, and keeps its choice.
@@ -174,7 +174,7 @@ class Upsampler:
         return flow if small else flow * np.float32(2)
 
     def _count_steps(
-        self, forward: Image, changed: NDArray[np.bool_], reach: Image, interval_us: int
+        self, forward: LevelImage, changed: NDArray[np.bool_], reach: LevelImage, interval_us: int
     ) -> NDArray[np.uint16]:
         """Return the number of steps of each tile; 1 if it does not move, or nothing changes in its reach."""
         tiles = np.zeros(reach.shape, np.bool_)
@@ -187,14 +187,14 @@ class Upsampler:
             fastest_px = float(np.percentile(np.linalg.norm(forward[changed], axis=1), AUTO_PERCENTILE))
             most = min(MOST_STEPS, np.ceil(MARGIN * fastest_px)) if fastest_px >= SLOWEST_PX else 1
             wanted = np.maximum(np.ceil(reach * STEPS_PER_PX), 2)
-            steps = np.where(reach < STILL_PX, 1, np.minimum(wanted, most))
+            steps = np.where(reach < STILL_FLOW_PX, 1, np.minimum(wanted, most))
         else:
             steps = np.full(reach.shape, self._factor)
         return np.where(tiles, np.minimum(steps, interval_us), 1).astype(np.uint16)
 
     def _check(
-        self, before: Image, after: Image, forward: Image, backward: Image, change: Image
-    ) -> tuple[Image, Image, Image, Mask] | None:
+        self, before: LevelImage, after: LevelImage, forward: LevelImage, backward: LevelImage, change: LevelImage
+    ) -> tuple[LevelImage, LevelImage, LevelImage, Mask] | None:
         """Return the motion, its disagreement and doubt, and the kinds of paths; None at a scene cut."""
         apart = np.asarray(cv2.add(forward, backward))
         apart_px = cv2.magnitude(*cv2.split(apart))
@@ -217,7 +217,7 @@ class Upsampler:
         height, width = self.shape
         return np.asarray(cv2.inRange(positions, (0, 0), (width - 1, height - 1)) == 0).astype(np.uint8)
 
-    def _mismatch(self, before: Image, after: Image, motion: Any, times: NDArray[np.float64]) -> Image:
+    def _mismatch(self, before: LevelImage, after: LevelImage, motion: Any, times: NDArray[np.float64]) -> LevelImage:
         """Return the difference of the two frames' levels on the paths at `times`, [H / cell, W / cell].
 
         The times are fractions of the interval: 0 for paths from outside the picture, 1 for those that leave it, else
@@ -231,7 +231,7 @@ class Upsampler:
         )
         return np.asarray(cv2.blur(cv2.absdiff(*levels), CHECKED_AREA))
 
-    def _cells(self, levels: Image) -> Any:
+    def _cells(self, levels: LevelImage) -> Any:
         """Return the level of the first pixel of each cell."""
         height, width = self.shape
         cell_px = self._cell_px

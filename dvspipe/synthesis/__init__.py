@@ -1,16 +1,7 @@
 """Synthetic labelled videos and recordings: rendered people who perform gestures, and digits under saccades."""
 
 from .digits import DIGIT_SENSOR, DigitsPlan, digit_frames, record_digit, saccade_path, write_digits
-from .gestures import (
-    GESTURE_SENSOR,
-    GESTURES,
-    RENDERING,
-    ClipSettings,
-    Performance,
-    plan_session,
-    render_gesture,
-    render_session,
-)
+from .gestures import GESTURE_SENSOR, RENDERING, ClipSettings, Performance, plan_session, render_gesture, render_session
 from .mnist import DIGIT_PX, MnistPart, read_idx, read_mnist
 from .people import Person, draw_person
 from .recording import (
@@ -28,7 +19,6 @@ from .writing import SynthesisRecord, is_synthetic, write_recordings
 __all__ = [
     "DIGIT_PX",
     "DIGIT_SENSOR",
-    "GESTURES",
     "GESTURE_SENSOR",
     "RENDERING",
     "CameraKind",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..opencv import cv2
+from ..video.opencv import cv2
 from .people import (
     ELBOW,
     KNUCKLES,

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..events import Events, SensorSize, concatenate
 from ..formats import write
-from ..frames import Frame
 from ..parallel import ALL, Engine, Processes, Progress, Shard
 from ..simulator import SimulatorConfig, simulate
-from ..video import write_video
+from ..video.frames import Frame
+from ..video.writing import write_video
 from . import digits_fit as fit
 from .mnist import DIGIT_PX, MnistPart, read_mnist
 from .writing import SynthesisRecord, write_recordings

@@ -2,7 +2,7 @@
 
 Only the pairs of image and recording with the ids 1 to 250 of the training set were used. First the movement was
 fitted, by least squares between the change of the picture's log luminance and the events of each pixel so far (ON minus
-OFF); then the rest, by a random search on the figures of `dvspipe.comparison.compare`; then the movement again, until
+OFF); then the rest, by a random search on the figures of `recordings.comparison`; then the movement again, until
 synthetic recordings lead to the same estimate as the real ones. Leak and shot noise were counted where there is no ink.
 """
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from ..errors import DataError
 from ..events import SensorSize
-from ..frames import Frame
+from ..labels import GESTURES
+from ..video.frames import Frame
 from .motion import Motion, Movement, draw_rest, smooth_step
 from .movements import TEN_GESTURES
 from .other_movements import other_movement
@@ -34,8 +35,6 @@ _RISE_S = (0.25, 0.6)  # from rest to a gesture, or from one gesture to the next
 
 OTHER = "other_gestures"
 MOVEMENTS: dict[str, Movement] = {**TEN_GESTURES, OTHER: other_movement}
-
-GESTURES: tuple[str, ...] = tuple(MOVEMENTS)
 
 Tracked = Mapping[str, tuple[TrackedMovement, ...]]
 """Movements of real people by class."""

@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from ..events import Events, Region, SensorSize, concatenate
 from ..files import read_bytes, write_beside
 from ..formats import SYNTHETIC_GESTURES, write
-from ..frames import Frame
+from ..framing import VIEW_M, FramingConfig, open_source
+from ..labels import GESTURES
 from ..parallel import ALL, Engine, Processes, Progress, Shard
 from ..simulator import EventSimulator, SimulatorConfig, SimulatorState
-from ..sources import VIEW_M, FramingConfig, open_source
-from ..video import write_video
+from ..video.frames import Frame
+from ..video.writing import write_video
 from .gestures import (
     CLIP_US,
     GESTURE_SENSOR,
-    GESTURES,
     NO_TRACKS,
     OTHER,
     RENDERING,

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..opencv import cv2
+from ..video.opencv import cv2
 from .bodies import (
     TEXEL_M,
     TEXELS,

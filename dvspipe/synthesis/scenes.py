@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..events import SensorSize
-from ..opencv import cv2
+from ..video.opencv import cv2
 from .people import Floats, Person, contrasting_tone, unit
 
 LightKind = Literal["fluorescent", "led", "natural"]  # those of DVS128 Gesture (Amir et al. 2017)

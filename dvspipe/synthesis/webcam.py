@@ -19,9 +19,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..events import SensorSize
-from ..frames import Frame
-from ..opencv import cv2
-from ..video import open_h264, open_webm
+from ..video.frames import Frame
+from ..video.opencv import cv2
+from ..video.writing import open_h264, open_webm
 from .motion import wander
 from .people import Floats
 from .scenes import to_srgb

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..datasets import DataSet, SpikeTensors
-from ..datasets.augmentation import Spikes
+from ..datasets.augmentation import SpikeTensor
 from ..encoding import BinConfig
 from ..networks import IntegrateAndFire, LayerTrace, Network, trace_layers
 from ..results import (
@@ -77,7 +77,7 @@ def _kernels(network: Network) -> Iterator[KernelRecord]:
         stride *= layer.geometry.pool
 
 
-def _image(spikes: Spikes) -> EventImage:
+def _image(spikes: SpikeTensor) -> EventImage:
     """Return the sum of a spike tensor [T, C, H, W] over its steps, in blocks of pixels if it is large."""
     summed = spikes.sum(axis=0, dtype=np.float64)
     block = -(-max(summed.shape[1:]) // MAX_SIDE)

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..checkpoint import FEW_CALIBRATED, energies
+from ..checkpoints.checkpoint import FEW_CALIBRATED, energies
 from ..results import wilson_interval
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0

@@ -13,15 +13,15 @@ import numpy as np
 import yaml
 from pydantic import JsonValue
 
-from ..checkpoint import ClassifierConfig, load_config
+from ..checkpoints.checkpoint import ClassifierConfig, load_config
 from ..config import SettingsTree, build, merge_settings
 from ..datasets import DataSet, Sample, find_same_names, folder_settings, open_dataset
 from ..datasets.survey import Measurement, measure
 from ..encoding import BinConfig
 from ..errors import DataError
 from ..events import SensorSize
+from ..framing import FramingConfig
 from ..parallel import Progress, ignore_progress
-from ..sources import FramingConfig
 from .config import TrainConfig
 from .framing import adopt_framing, choose_framing
 from .rule_choice import CHANNELS, choose_for_rule, fit_to_data

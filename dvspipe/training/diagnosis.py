@@ -26,7 +26,7 @@ FEWEST_DRAWN = 2  # recordings of a class, which are all needed for training
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """What is known of a run when its test is complete.
 
     Args:
@@ -57,7 +57,7 @@ class Outcome:
         return self.correct / len(self.data.test)
 
 
-def diagnose(outcome: Outcome) -> tuple[Finding, ...]:
+def diagnose(outcome: RunOutcome) -> tuple[Finding, ...]:
     """Return what limits the result of a run, the most important first; nothing if nothing does."""
     found = (
         find_copies(outcome.data),
@@ -72,7 +72,7 @@ def diagnose(outcome: Outcome) -> tuple[Finding, ...]:
     return tuple(finding for findings in found for finding in findings)
 
 
-def _find_in_training(outcome: Outcome) -> tuple[Iterator[Finding], ...]:
+def _find_in_training(outcome: RunOutcome) -> tuple[Iterator[Finding], ...]:
     """Return what settings of a training of all weights would change."""
     return _find_updates(outcome), _find_counting(outcome), _find_overfitting(outcome), _find_few_validated(outcome)
 
@@ -113,7 +113,7 @@ def find_outside(counts: Sequence[BinCounts], config: TrainConfig) -> Iterator[F
     )
 
 
-def _find_same_names(outcome: Outcome) -> Iterator[Finding]:
+def _find_same_names(outcome: RunOutcome) -> Iterator[Finding]:
     """Yield a finding if files of the test may be of the films or people of training files, and no group says so."""
     text = describe_same_names(outcome.data) if outcome.config.data.group is None else None
     if text is not None:
@@ -131,7 +131,7 @@ def _find_few(data: DataSet) -> Iterator[Finding]:
         )
 
 
-def _find_untested(outcome: Outcome) -> Iterator[Finding]:
+def _find_untested(outcome: RunOutcome) -> Iterator[Finding]:
     data = outcome.data
     untested = sorted({sample.label for sample in data.train} - {sample.label for sample in data.test})
     if untested:
@@ -145,7 +145,7 @@ def _find_untested(outcome: Outcome) -> Iterator[Finding]:
         )
 
 
-def _find_rates(outcome: Outcome) -> Iterator[Finding]:
+def _find_rates(outcome: RunOutcome) -> Iterator[Finding]:
     network = outcome.config.network
     silent = [layer.name for layer in outcome.layers if layer.rate == 0]
     saturated = [layer.name for layer in outcome.layers if (layer.rate or 0) > SATURATED_RATE]
@@ -164,7 +164,7 @@ def _find_rates(outcome: Outcome) -> Iterator[Finding]:
         )
 
 
-def _find_unconverged(outcome: Outcome) -> Iterator[Finding]:
+def _find_unconverged(outcome: RunOutcome) -> Iterator[Finding]:
     names = [name for name, mean in outcome.convergence.items() if mean > UNCONVERGED]
     if names:
         stdp, epochs = outcome.config.stdp, outcome.config.optimiser.epochs
@@ -191,7 +191,7 @@ def _louder(config: TrainConfig) -> tuple[str, ...]:
     return gain, f"network.tau_mem_s={max(network.tau_mem_s / 2, config.bins.step_us * 1e-6):g}"
 
 
-def _find_updates(outcome: Outcome) -> Iterator[Finding]:
+def _find_updates(outcome: RunOutcome) -> Iterator[Finding]:
     optimiser, recordings = outcome.config.optimiser, len(outcome.data.train)
     if outcome.train_accuracy >= LEARNED:
         return
@@ -207,7 +207,7 @@ def _find_updates(outcome: Outcome) -> Iterator[Finding]:
     )
 
 
-def _find_counting(outcome: Outcome) -> Iterator[Finding]:
+def _find_counting(outcome: RunOutcome) -> Iterator[Finding]:
     if outcome.count_accuracy > outcome.accuracy:
         rate = outcome.config.optimiser.learning_rate * (2 if outcome.train_accuracy < LEARNED else 0.5)
         by_gradients = outcome.config.network.kind != "stdp"
@@ -221,7 +221,7 @@ def _find_counting(outcome: Outcome) -> Iterator[Finding]:
         )
 
 
-def _find_overfitting(outcome: Outcome) -> Iterator[Finding]:
+def _find_overfitting(outcome: RunOutcome) -> Iterator[Finding]:
     samples = len(outcome.data.test)
     credible = wilson_interval(outcome.correct, samples)[1]
     gap = outcome.train_accuracy - outcome.accuracy
@@ -245,7 +245,7 @@ def _find_overfitting(outcome: Outcome) -> Iterator[Finding]:
     )
 
 
-def _find_few_validated(outcome: Outcome) -> Iterator[Finding]:
+def _find_few_validated(outcome: RunOutcome) -> Iterator[Finding]:
     data = outcome.data
     if len(data.validation) < FEW_VALIDATED:
         share = min(0.4, 2 * outcome.config.data.validation)

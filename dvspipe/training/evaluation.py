@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..checkpoint import FEW_CALIBRATED, ClassifierConfig, find_checkpoint, load_checkpoint, pin_checkpoint
+from ..checkpoints.checkpoint import FEW_CALIBRATED, ClassifierConfig, find_checkpoint, load_checkpoint, pin_checkpoint
 from ..datasets import (
     PARTS,
     DataConfig,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..datasets import BatchSettings, SpikeTensors, training_batches
-from ..datasets.augmentation import Spikes
+from ..datasets.augmentation import SpikeTensor
 from ..errors import ConfigError
 from ..learning import Competition, convergence, learn_convolution
 from ..networks import IntegrateAndFire, SpikingNetwork, watch_rates
@@ -20,7 +20,7 @@ from ..results import EpochRow
 from .evaluation import evaluate
 from .trainer import Trainer
 
-Floats = NDArray[np.float32]
+Singles = NDArray[np.float32]
 ITERATIONS = 100  # of the fit of the readout
 LEAST_DEVIATION = 1e-6  # of a feature; those that are constant have the weight 0
 ROUGH = 5_000  # recordings that the readout is fitted to while a layer before the last learns
@@ -96,7 +96,7 @@ class FeatureTrainer(Trainer):
             self.step, self.learning_rate = self.step + 1, float(rates[-1, 0])
             self.callback.on_progress(stage, done, self.batches)
 
-    def _extract(self, epoch: int) -> tuple[Floats, NDArray[np.int64]]:
+    def _extract(self, epoch: int) -> tuple[Singles, NDArray[np.int64]]:
         """Return the features float32 [N, F] of all views of the training recordings, and their labels [N]."""
         tensors, stage = self.experiment.parts.train, f"epoch {epoch}/{self.settings.epochs}, features"
         chosen = np.random.default_rng(0).permutation(len(tensors))
@@ -114,13 +114,13 @@ class FeatureTrainer(Trainer):
         return features, tensors.labels[chosen].repeat(views)
 
 
-def _join(tensors: SpikeTensors, numbers: NDArray[np.int64]) -> Spikes:
+def _join(tensors: SpikeTensors, numbers: NDArray[np.int64]) -> SpikeTensor:
     """Return all views of some recordings, [B, T, C, H, W]."""
-    joined: Spikes = np.concatenate([tensors[number] for number in numbers.tolist()])
+    joined: SpikeTensor = np.concatenate([tensors[number] for number in numbers.tolist()])
     return joined
 
 
-def fit_logistic(linear: nn.Linear, features: Floats, labels: NDArray[np.int64], *, c: float) -> tuple[float, float]:
+def fit_logistic(linear: nn.Linear, features: Singles, labels: NDArray[np.int64], *, c: float) -> tuple[float, float]:
     """Set a linear layer to a logistic regression on features, and return its mean cross-entropy and its accuracy.
 
     Args:

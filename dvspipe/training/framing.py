@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..checkpoint import ClassifierConfig
+from ..checkpoints.checkpoint import ClassifierConfig
 from ..config import build, merge_settings
-from ..conversion import is_video
 from ..datasets import FRAMED_KINDS, PERSON_SIZE, DataConfig, DataSet
 from ..errors import DvspipeError
 from ..events import SensorSize
+from ..framing import open_source, scaled_size
 from ..parallel import Progress, ignore_progress
-from ..sources import open_source, scaled_size
-from ..video import open_video
+from ..recordings.conversion import is_video
+from ..video.opening import open_video
 
 MAX_SEARCHED = 12  # videos in which a person is searched for
 MAX_VIDEO_SIDE_PX = 346  # larger videos are scaled down; a DAVIS346 has as many columns

@@ -19,7 +19,7 @@ Shared = TypeVar("Shared")
 
 
 @dataclass(frozen=True)
-class Processes:
+class TrainingProcesses:
     """The processes that train together.
 
     Args:
@@ -73,7 +73,7 @@ class Processes:
 
 
 @contextmanager
-def join_processes(device: torch.device) -> Iterator[Processes]:
+def join_processes(device: torch.device) -> Iterator[TrainingProcesses]:
     """Yield this process among those that torchrun started, or alone if it did not start any.
 
     Raises:
@@ -81,7 +81,7 @@ def join_processes(device: torch.device) -> Iterator[Processes]:
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1 or not dist.is_available():
-        yield Processes(0, 1, device)
+        yield TrainingProcesses(0, 1, device)
         return
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if device.type == "cuda":
@@ -92,7 +92,7 @@ def join_processes(device: torch.device) -> Iterator[Processes]:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Processes(dist.get_rank(), count, device)
+        yield TrainingProcesses(dist.get_rank(), count, device)
         dist.barrier()  # no process ends while another still needs it
     finally:
         dist.destroy_process_group()

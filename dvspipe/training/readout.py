@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..checkpoint import Checkpoint, ClassifierConfig
+from ..checkpoints.checkpoint import Checkpoint, ClassifierConfig
 from ..datasets import DataSet, Sample, open_dataset, plain_batches
 from ..learning import (
     ReadoutFit,

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from torch import Tensor
 
-from ..checkpoint import Checkpoint, ClassifierConfig, read_tensors, write_tensors
+from ..checkpoints.checkpoint import Checkpoint, ClassifierConfig, read_tensors, write_tensors
 from ..config import build, find_differences, read_yaml, show_value
 from ..errors import CheckpointError, ConfigError, Remedy
 from ..files import read_bytes

@@ -13,7 +13,7 @@ import torch
 import yaml
 from torch import nn
 
-from ..checkpoint import (
+from ..checkpoints.checkpoint import (
     Checkpoint,
     ClassifierConfig,
     load_checkpoint,
@@ -51,16 +51,16 @@ from .baseline import FrameNetwork, load_baseline, save_baseline
 from .calibration import find_least_energy, fit_temperature
 from .callback import StageCallback, TrainingCallback
 from .config import TrainConfig
-from .diagnosis import Outcome, diagnose, find_copies, find_outside
+from .diagnosis import RunOutcome, diagnose, find_copies, find_outside
 from .evaluation import evaluate, event_count_accuracy, score, test_notes
 from .features import FeatureTrainer
 from .framing import adopt_framing
 from .machine import describe_machine
 from .norms import measure_classes
-from .processes import Processes, join_processes
+from .processes import TrainingProcesses, join_processes
 from .readout import ReadoutTrainer, fit_new_readout, open_recordings, start_readout
 from .resuming import TrainingState, check_config, find_state, load_initial_weights
-from .trainer import Experiment, Parts, Trainer, is_over, require_tensorboard
+from .trainer import DataParts, Experiment, Trainer, is_over, require_tensorboard
 
 OUT_OF_MEMORY = re.compile("not enough memory|can't allocate memory")  # in what torch says of the memory of a CPU
 
@@ -151,7 +151,7 @@ def _run(
     init: Checkpoint | None,
     command: str,
     callback: TrainingCallback,
-    processes: Processes,
+    processes: TrainingProcesses,
     modules: ModuleSource,
     *,
     resume: bool,
@@ -269,7 +269,7 @@ def _save(classifier: ClassifierConfig, path: Path, network: nn.Module, *, momen
     save_checkpoint(path, classifier, network, moments)
 
 
-def _load(config: TrainConfig, data: DataSet, callback: TrainingCallback) -> Parts:
+def _load(config: TrainConfig, data: DataSet, callback: TrainingCallback) -> DataParts:
     """Return the spike tensors of the parts."""
     verb, cache = "reading" if config.data.root else "rendering", open_cache(config.data)
 
@@ -280,7 +280,7 @@ def _load(config: TrainConfig, data: DataSet, callback: TrainingCallback) -> Par
 
     train = load("train", data.train, 1 if config.optimiser.rule == "readout" else config.data.views)
     validation = load("validation", data.validation, 1) if data.validation else train
-    return Parts(train, validation, load("test", data.test, 1))
+    return DataParts(train, validation, load("test", data.test, 1))
 
 
 def _check_sensor(tensors: SpikeTensors, data: DataSet, classifier: ClassifierConfig) -> None:
@@ -406,7 +406,7 @@ def _test(
     scores = score(tested, data.test, data.classes, calibrated)
     activity = record_activity(layers, network, parts.test, data, config.bins, scores["wrong"])
     tell("comparing with the number of events alone", 0, 1)
-    outcome = Outcome(
+    outcome = RunOutcome(
         config=config,
         data=data,
         counts=parts.train.counts(),

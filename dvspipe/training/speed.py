@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from ..checkpoint import ClassifierConfig
+from ..checkpoints.checkpoint import ClassifierConfig
 from ..events import SensorSize
 from ..learning import backpropagate
 from .config import TrainConfig

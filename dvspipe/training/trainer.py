@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..checkpoint import FEW_CALIBRATED, Checkpoint, ClassifierConfig
+from ..checkpoints.checkpoint import FEW_CALIBRATED, Checkpoint, ClassifierConfig
 from ..datasets import Batch, BatchSettings, DataSet, SpikeTensors, training_batches
 from ..errors import CheckpointError, ConfigError
 from ..learning import Loss, backpropagate, backpropagate_segments, build_rule, choose_segment, measure_graph
@@ -33,7 +33,7 @@ from .evaluation import evaluate
 from .losses import LOSSES
 from .machine import memory_bytes
 from .norms import estimate_norms, fit_gains
-from .processes import Processes
+from .processes import TrainingProcesses
 from .resuming import TrainingState, load_optimiser, optimiser_tensors
 from .schedule import build_average, build_optimiser, build_schedule
 
@@ -43,7 +43,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 
 
 @dataclass(frozen=True)
-class Parts:
+class DataParts:
     """Spike tensors of a data set.
 
     Args:
@@ -75,8 +75,8 @@ class Experiment:
     config: TrainConfig
     data: DataSet
     classifier: ClassifierConfig
-    parts: Parts
-    processes: Processes
+    parts: DataParts
+    processes: TrainingProcesses
     callback: TrainingCallback
     init: Checkpoint | None
     modules: ModuleSource

@@ -31,17 +31,20 @@ from numpy.typing import NDArray
 from peer_environment import has_module, make_environment
 
 from dvspipe.config import build
-from dvspipe.conversion import convert_video
 from dvspipe.encoding import BinConfig, ToSpikes, encode_events, encode_stream
 from dvspipe.events import Events, SensorSize, concatenate, join
 from dvspipe.formats import EventWriter, open_recording, read, write
 from dvspipe.formats.prophesee_header import parse_header
 from dvspipe.formats.recordings import open_source
 from dvspipe.formats.source import HEAD_BYTES
-from dvspipe.frames import Frame
+from dvspipe.labels import GESTURES
+from dvspipe.recordings.conversion import convert_video
 from dvspipe.simulator import SimulatorConfig, read_preset, simulate
-from dvspipe.synthesis import GESTURE_SENSOR, GESTURES, record_gesture
-from dvspipe.video import VideoSettings, open_video, write_video
+from dvspipe.synthesis import GESTURE_SENSOR, record_gesture
+from dvspipe.video.config import VideoSettings
+from dvspipe.video.frames import Frame
+from dvspipe.video.opening import open_video
+from dvspipe.video.writing import write_video
 
 REPEATS = 5
 TURNS = 15

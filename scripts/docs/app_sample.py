@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from dvspipe.events import SensorSize
-from dvspipe.synthesis.gestures import GESTURES, Performance, pose_person
+from dvspipe.labels import GESTURES
+from dvspipe.synthesis.gestures import Performance, pose_person
 from dvspipe.synthesis.people import draw_person
 from dvspipe.synthesis.rendering import render
 from dvspipe.synthesis.scenes import draw_far_camera, draw_scene

@@ -6,8 +6,8 @@ compares.
 
 from __future__ import annotations
 
-from dvspipe.checkpoint import SHIPPED, shipped_checkpoints
-from dvspipe.inference.model_card import write_shipped_card
+from dvspipe.checkpoints.checkpoint import SHIPPED, shipped_checkpoints
+from dvspipe.checkpoints.model_card import write_shipped_card
 
 if __name__ == "__main__":
     for name in shipped_checkpoints():

@@ -25,10 +25,10 @@ import yaml
 
 import dvspipe
 from dvspipe import ConvertConfig, InferConfig, TrainConfig
-from dvspipe.checkpoint import shipped_checkpoints
+from dvspipe.checkpoints.checkpoint import shipped_checkpoints
+from dvspipe.checkpoints.model_card import write_shipped_card
 from dvspipe.cli.app import app
 from dvspipe.config import Settings
-from dvspipe.inference.model_card import write_shipped_card
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -61,7 +61,7 @@ AREAS: Mapping[str, Area] = {
     "events": Area(
         "Events and files",
         "Recordings in memory, and on disk in any format.",
-        ("Events", "SensorSize", "concatenate", "read", "iterate", "write", "describe"),
+        ("Events", "SensorSize", "concatenate", "read", "iterate", "write", "describe", "plot", "animate"),
     ),
     "conversion": Area(
         "Video to events",
@@ -92,7 +92,7 @@ AREAS: Mapping[str, Area] = {
     "inference": Area(
         "Inference",
         "Recordings to labels over time.",
-        ("Classifier", "InferConfig", "adapt", "plan_tasks", "classify_many", "ClassifyOptions"),
+        ("Classifier", "InferConfig", "adapt", "adapt_readout", "plan_tasks", "classify_many", "ClassifyOptions"),
     ),
     "torch": Area(
         "PyTorch",

@@ -23,9 +23,10 @@ from dvspipe.config import build, merge_settings
 from dvspipe.events import Events, SensorSize
 from dvspipe.files import MANIFEST
 from dvspipe.formats import read, write
-from dvspipe.frames import frames_from_arrays
 from dvspipe.training import TrainConfig, train
-from dvspipe.video import open_video, write_video
+from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.opening import open_video
+from dvspipe.video.writing import write_video
 
 SENSOR = SensorSize(width=16, height=12)
 CLASSES = ("right", "left")

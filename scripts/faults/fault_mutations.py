@@ -19,8 +19,8 @@ from fuzz_cases import MUTATIONS
 from fuzz_formats import Verdict
 from fuzz_seeds import Seed
 
-from dvspipe.checkpoint import read_tensors, write_tensors
-from dvspipe.cli import main
+from dvspipe.checkpoints.checkpoint import read_tensors, write_tensors
+from dvspipe.cli.app import main
 
 EXTREME_WEIGHTS = (0.0, -1.0, 1e-45, 1e11, -1e11, 1e38, float("nan"), float("inf"))
 EXTREME_NUMBERS = (0, -1, 1e-30, 1e30, 10**9, 99_999, None, "x", [], True)

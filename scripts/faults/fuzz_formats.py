@@ -35,11 +35,11 @@ import numpy as np
 from fuzz_cases import Case, create_file, make_case
 from fuzz_seeds import Seed, make_seeds
 
-from dvspipe.checking import check_recording
 from dvspipe.errors import CorruptionError, DvspipeError
 from dvspipe.events import Events, concatenate
-from dvspipe.filters import MOST_PIXELS
+from dvspipe.events.filters import MOST_PIXELS
 from dvspipe.formats import describe, open_recording, read
+from dvspipe.recordings.checking import check_recording
 
 LIMIT_S = 10
 MOST_MB = 300

@@ -19,8 +19,9 @@ from dvspipe import Classifier, Events, adapt
 from dvspipe.config import build
 from dvspipe.errors import DvspipeError
 from dvspipe.inference.adaptation import STRENGTH
+from dvspipe.labels import GESTURES
 from dvspipe.simulator import SimulatorConfig, read_preset
-from dvspipe.synthesis import GESTURES, record_gesture
+from dvspipe.synthesis import record_gesture
 
 FIRST_PERSON, ONE_PERSON = 3000, 4000
 SENSORS = ("as in training", "gen4, noise x 5", "dvs128, thresholds x 2", "noisy")

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dvspipe.comparison import Comparison, compare
 from dvspipe.events import Events
 from dvspipe.formats import read
+from dvspipe.recordings.comparison import Comparison, compare
 from dvspipe.synthesis import DIGIT_SENSOR, read_mnist, record_digit
 
 LAST_FITTED = 250

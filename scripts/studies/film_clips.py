@@ -18,8 +18,9 @@ import numpy as np
 from dvspipe.errors import DvspipeError
 from dvspipe.events import Events, concatenate
 from dvspipe.formats import write
-from dvspipe.sources import FramingConfig, open_source
-from dvspipe.synthesis import GESTURE_SENSOR, GESTURES
+from dvspipe.framing import FramingConfig, open_source
+from dvspipe.labels import GESTURES
+from dvspipe.synthesis import GESTURE_SENSOR
 from dvspipe.synthesis.gestures import CLIP_US, OTHER
 
 PACES = (0.75, 1.35)  # of a clip, relative to its film

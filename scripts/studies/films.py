@@ -16,8 +16,8 @@ from pathlib import Path
 from dvspipe.cli.infer import build_config
 from dvspipe.errors import DvspipeError
 from dvspipe.inference import Classifier, Prediction
+from dvspipe.labels import GESTURES
 from dvspipe.results import wilson_interval
-from dvspipe.synthesis import GESTURES
 from dvspipe.synthesis.gestures import OTHER
 
 

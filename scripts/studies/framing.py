@@ -1,4 +1,4 @@
-"""Make dvspipe/sources/framing.npz, which finds people: `python scripts/studies/framing.py` (a few minutes, one core).
+"""Make dvspipe/framing/framing.npz, which finds people: `python scripts/studies/framing.py` (a few minutes, one core).
 
 Cartoons of the synthetic people are drawn at many sizes, with noise, other moving things and the borders of pictures;
 what changes in them resembles the activity of a real or simulated sensor. A small network is trained to say from a
@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dvspipe.opencv import cv2
-from dvspipe.sources.framing import (
+from dvspipe.framing.framing import (
     LEAST_CELLS,
     MODEL,
     MODEL_CELLS,
@@ -28,9 +27,11 @@ from dvspipe.sources.framing import (
     sum_weights,
     weigh_cells,
 )
-from dvspipe.synthesis.gestures import GESTURES, Performance, pose_person
+from dvspipe.labels import GESTURES
+from dvspipe.synthesis.gestures import Performance, pose_person
 from dvspipe.synthesis.people import Floats, Person, Pose, draw_person
 from dvspipe.synthesis.scenes import Camera
+from dvspipe.video.opencv import cv2
 
 CARTOONS, SEED = 800, 5
 TESTED = 10  # one cartoon in so many is not trained on

@@ -21,7 +21,8 @@ from dvspipe.errors import DataError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read
 from dvspipe.inference import Classifier, Prediction, adapt
-from dvspipe.synthesis import GESTURE_SENSOR, GESTURES, record_film, record_gesture
+from dvspipe.labels import GESTURES
+from dvspipe.synthesis import GESTURE_SENSOR, record_film, record_gesture
 from dvspipe.synthesis.webcam import Webcam
 
 REAL = {"1.bs2": "hand_clapping", "2.bs2": "right_hand_wave", "8.bs2": "arm_roll"}  # IBM's numbers, from 1

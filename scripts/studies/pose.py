@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from dvspipe.errors import DvspipeError
 from dvspipe.events import SensorSize
+from dvspipe.labels import GESTURES
 from dvspipe.pose import (
     JOINTS,
     PoseNetwork,
@@ -32,12 +33,12 @@ from dvspipe.pose import (
     track_film,
     track_pictures,
 )
-from dvspipe.synthesis.gestures import GESTURES, plan_clip, pose_person
+from dvspipe.synthesis.gestures import plan_clip, pose_person
 from dvspipe.synthesis.people import LEFT, RIGHT, draw_person
 from dvspipe.synthesis.rendering import render
 from dvspipe.synthesis.scenes import LIGHTS, draw_far_camera, draw_scene
 from dvspipe.synthesis.webcam import draw_webcam, film
-from dvspipe.video import VIDEO_SUFFIXES
+from dvspipe.video.names import VIDEO_SUFFIXES
 
 Floats = NDArray[np.float64]
 TRUE_JOINTS = ("shoulder", "elbow", "wrist")

@@ -10,13 +10,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dvspipe.comparison import compare
 from dvspipe.config import build
 from dvspipe.events import Events, concatenate
 from dvspipe.formats import read, read_frames
-from dvspipe.frames import Frame
+from dvspipe.recordings.comparison import compare
 from dvspipe.report import Metric, describe_comparison
 from dvspipe.simulator import SimulatorConfig, calibrate, simulate
+from dvspipe.video.frames import Frame
 
 Half = tuple[list[Frame], Events]
 

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dvspipe.formats import write
-from dvspipe.synthesis import GESTURES, record_gesture
+from dvspipe.labels import GESTURES
+from dvspipe.synthesis import record_gesture
 from dvspipe.training import choose_settings, train
 
 SEEDS = (0, 1, 2)

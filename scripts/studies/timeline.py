@@ -20,9 +20,10 @@ import numpy as np
 
 from dvspipe.events import Events, concatenate
 from dvspipe.formats import read, write
+from dvspipe.labels import GESTURES
 from dvspipe.report import score_line
 from dvspipe.results import Answer, OutputFolder, read_rows
-from dvspipe.synthesis import DIGIT_SENSOR, GESTURES, read_mnist, record_digit, record_session
+from dvspipe.synthesis import DIGIT_SENSOR, read_mnist, record_digit, record_session
 
 FIRST_PERSON = 5_000  # training uses no person with such a number
 GESTURES_EACH = 10  # of 3 to 6 s, with 0.8 to 2.5 s of rest between them: about a minute

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dvspipe.events import Events, SensorSize, concatenate
-from dvspipe.frames import Frame
-from dvspipe.opencv import cv2
 from dvspipe.simulator import Factor, SimulatorConfig, simulate
+from dvspipe.video.frames import Frame
+from dvspipe.video.opencv import cv2
 
 SCENE = SensorSize(width=346, height=260)
 TRUTH_FPS = 3000

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dvspipe.checkpoint import load_checkpoint
+from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.datasets import DataConfig, Sample, SpikeTensors, TensorSettings, open_dataset
 from dvspipe.training import evaluate
 

@@ -18,7 +18,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from dvspipe.checkpoint import energies
+from dvspipe.checkpoints.checkpoint import energies
 from dvspipe.encoding import encode_events
 from dvspipe.formats import read
 from dvspipe.inference import Classifier

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dvspipe
-from dvspipe.filters import FilterConfig, filter_stream
+from dvspipe.events.filters import FilterConfig, filter_stream
 from dvspipe.synthesis import record_gesture
 
 sensor = dvspipe.SimulatorConfig(shot_noise_rate_hz=1.5)

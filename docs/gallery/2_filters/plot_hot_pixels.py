@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dvspipe
-from dvspipe.filters import FilterConfig, count_pixels, filter_stream, find_hot_pixels
+from dvspipe.events.filters import FilterConfig, count_pixels, filter_stream, find_hot_pixels
 from dvspipe.synthesis import record_gesture
 
 sensor = dvspipe.SimulatorConfig(hot_pixel_fraction=0.003, hot_pixel_rate_hz=400)

@@ -22,14 +22,14 @@ import numpy as np
 from ...errors import CorruptionError
 from ...parallel import Progress
 from ..hints import Hints
-from ..source import Columns
+from ..source import StoredColumns
 
 CHUNK, CORRUPTION, END = b"C", b"D", b"E"
 CODE = "from dvspipe.formats.hdf5.reader import run_child; run_child()"
 STOP_S = 5.0
 
 
-def decode_in_child(path: Path, hints: Hints, events: int, progress: Progress | None = None) -> Iterator[Columns]:
+def decode_in_child(path: Path, hints: Hints, events: int, progress: Progress | None = None) -> Iterator[StoredColumns]:
     """Yield the chunks of a recording of so many events, decoded in a child process.
 
     Raises:
@@ -65,7 +65,7 @@ def decode_in_child(path: Path, hints: Hints, events: int, progress: Progress | 
         raise CorruptionError(message, lost="everything after it")
 
 
-def send_chunks(chunks: Callable[[], Iterator[Columns]], output: BinaryIO) -> None:
+def send_chunks(chunks: Callable[[], Iterator[StoredColumns]], output: BinaryIO) -> None:
     """Write chunks as `decode_in_child` reads them; each is flushed before the next is decoded."""
     try:
         for columns in chunks():
@@ -81,10 +81,10 @@ def send_chunks(chunks: Callable[[], Iterator[Columns]], output: BinaryIO) -> No
     output.flush()
 
 
-def _receive(stream: IO[bytes]) -> Columns:
+def _receive(stream: IO[bytes]) -> StoredColumns:
     count, types = json.loads(stream.readline())
     dtypes = [np.dtype(name) for name in types]
-    return Columns(*(np.frombuffer(stream.read(count * dtype.itemsize), dtype, count) for dtype in dtypes))
+    return StoredColumns(*(np.frombuffer(stream.read(count * dtype.itemsize), dtype, count) for dtype in dtypes))
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:

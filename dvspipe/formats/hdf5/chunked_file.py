@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...errors import DvspipeError, FileError, FormatError
 from ...files import UNFINISHED, lock_folder, move_into_place, require_space, write_beside
 from ..writers import Compression, closing_bytes
-from .planes import LEVEL, compress_chunk
+from .planes import DEFLATE_LEVEL, compress_chunk
 
 CHUNK_ROWS = 65536
 MOST_ENCODERS = 4  # threads; one takes 60 M events/s
@@ -284,7 +284,7 @@ def _clear(folder: Path) -> None:
 def _filters(path: Path, compression: Compression) -> Mapping[str, Any]:
     """Return the arguments of h5py for a compression."""
     if compression == "gzip":
-        return {"compression": "gzip", "compression_opts": LEVEL, "shuffle": True}
+        return {"compression": "gzip", "compression_opts": DEFLATE_LEVEL, "shuffle": True}
     try:
         import hdf5plugin
     except ImportError as error:

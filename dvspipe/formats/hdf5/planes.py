@@ -16,7 +16,7 @@ from isal import isal_zlib
 from numba import njit
 from numpy.typing import NDArray
 
-LEVEL = 1  # of ISA-L, whose output is 3 % larger than zlib's, in a sixth of the time
+DEFLATE_LEVEL = 1  # of ISA-L, whose output is 3 % larger than zlib's, in a sixth of the time
 SAMPLE_BYTES = 4096
 LARGEST_SHARE = 0.8  # of a plane that is deflated; one that becomes larger, such as the lowest bytes of x, is stored
 ZLIB_HEADER, END = b"\x78\x01", b"\x03\x00"  # the latter is an empty block, the last one
@@ -62,9 +62,9 @@ def decompress_chunk(content: bytes, rows: NDArray[Any], *, shuffled: bool) -> N
 def _deflate_plane(plane: NDArray[np.uint8]) -> bytes:
     """Return a plane as deflate blocks that end with a byte and do not refer to what is before them."""
     sample = plane[:SAMPLE_BYTES]
-    if len(_deflate(isal_zlib, LEVEL, sample)) > LARGEST_SHARE * len(sample):
+    if len(_deflate(isal_zlib, DEFLATE_LEVEL, sample)) > LARGEST_SHARE * len(sample):
         return _deflate(zlib, 0, plane)
-    return _deflate(isal_zlib, LEVEL, plane)
+    return _deflate(isal_zlib, DEFLATE_LEVEL, plane)
 
 
 @lru_cache

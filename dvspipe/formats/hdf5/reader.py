@@ -25,7 +25,7 @@ from ...errors import CorruptionError, FileError, FormatError
 from ...events import SensorSize
 from ...parallel import Progress
 from ..hints import NO_HINTS, Hints
-from ..source import CHUNK_EVENTS, GZIP_MAGIC, Columns, Extent, Source
+from ..source import CHUNK_EVENTS, GZIP_MAGIC, Extent, Source, StoredColumns
 from .child import decode_in_child, send_chunks
 from .layouts import Location, find_layout
 from .metadata import Metadata, read_attributes, read_metadata, read_sensor
@@ -81,7 +81,7 @@ def _find_labels(file: h5py.File, metadata: Metadata) -> Metadata | None:
     )
 
 
-def decode_here(path: Path, hints: Hints) -> Iterator[Columns]:
+def decode_here(path: Path, hints: Hints) -> Iterator[StoredColumns]:
     """Yield the chunks of a recording, decoded in this process whatever its filters; as small as HDF5's own chunks."""
     with _open_file(path) as file:
         metadata = read_metadata(path, file, find_layout(path, file), hints)
@@ -196,7 +196,7 @@ def _chunks(
     *,
     rows: int | None = None,
     progress: Progress | None = None,
-) -> Iterator[Columns]:
+) -> Iterator[StoredColumns]:
     stop = metadata.events if stop is None else stop
     with _open_reader(metadata) as reader:
         until = min(stop, reader.available)
@@ -221,7 +221,7 @@ def _open_reader(metadata: Metadata) -> Iterator[_Reader]:
             yield reader
 
 
-def _read(metadata: Metadata, reader: _Reader, start: int, stop: int) -> Iterator[Columns]:
+def _read(metadata: Metadata, reader: _Reader, start: int, stop: int) -> Iterator[StoredColumns]:
     """Yield events; if some cannot be read, those before the first such event, found by bisection."""
     try:
         values = reader.columns(start, stop)
@@ -235,7 +235,9 @@ def _read(metadata: Metadata, reader: _Reader, start: int, stop: int) -> Iterato
     yield from _convert(metadata, reader, start, values)
 
 
-def _convert(metadata: Metadata, reader: _Reader, start: int, values: dict[str, NDArray[Any]]) -> Iterator[Columns]:
+def _convert(
+    metadata: Metadata, reader: _Reader, start: int, values: dict[str, NDArray[Any]]
+) -> Iterator[StoredColumns]:
     """Yield the values as integers, up to the first that is invalid."""
     valid: Valid
     invalid: list[tuple[int, str]] = []
@@ -250,7 +252,7 @@ def _convert(metadata: Metadata, reader: _Reader, start: int, values: dict[str, 
         if not valid.all():
             invalid.append((int(np.argmin(valid)), name))
     stop, name = min(invalid, default=(len(values["t"]), ""))
-    columns = Columns(*(converted[name][:stop] for name in "txyp"))
+    columns = StoredColumns(*(converted[name][:stop] for name in "txyp"))
     if stop:
         yield columns
     if invalid:
@@ -280,7 +282,7 @@ def _extent(metadata: Metadata) -> Extent:
         return Extent(metadata.events, reader.time_us(0), reader.time_us(metadata.events - 1))
 
 
-def _part(metadata: Metadata, start_us: int, stop_us: int) -> Iterator[Columns]:
+def _part(metadata: Metadata, start_us: int, stop_us: int) -> Iterator[StoredColumns]:
     """Yield the events with start_us <= t < stop_us; all events if corruption keeps them from being found."""
     start, stop = 0, metadata.events
     with suppress(CorruptionError), _open_reader(metadata) as reader:

@@ -1,0 +1,548 @@
+"""Export of trained networks: NIR for neuromorphic tools and chips, ONNX for other software.
+
+Before an exported file replaces another, it is read back, and its outputs are compared with the network's.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..errors import ConfigError, FileError, Remedy
+from ..files import claim_output, require_suffix, write_beside
+from ..networks import LIF, LeakyReadout, LinearReadout, SpikingNetwork
+from ..networks.models import Convolution, Linear, MaxPool, Residual
+from .checkpoint import ClassifierConfig, load_checkpoint, load_config, versions
+
+ExportFormat = Literal["nir", "onnx"]
+SAMPLE_RATES = (0.05, 0.5)  # share of entries with an event, in each recording of the compared sample
+ONNX = Remedy("to", "onnx", "export any network")
+SNNTORCH_STEP_S = 1e-4  # the step that snnTorch 1.0 always assumes, in its import_nir.py
+TOLERANCE = 1e-2  # relative to the largest output: rounding a membrane across a threshold changes it by less
+
+
+@dataclass(frozen=True)
+class NirReader:
+    """A program that reads NIR.
+
+    Args:
+        name: Its name and the version that was tested.
+        nodes: Kinds of nodes that it reads.
+        call: Python expression that reads a file, with `{path}`, and `{dt}` for the step in seconds.
+        dt: The step in seconds that it always assumes; None if it is an argument of the call.
+    """
+
+    name: str
+    nodes: frozenset[str]
+    call: str
+    dt: float | None = None
+
+    def find_problem(self, nodes: Sequence[str], dt: float) -> ConfigError | None:
+        """Return why it would not compute the outputs of a graph with these nodes and this step in seconds, if so."""
+        unknown = sorted({*nodes} - self.nodes)
+        if unknown:
+            return ConfigError(f"{self.name} does not read {', '.join(unknown)}", ONNX)
+        if self.dt not in (None, dt):
+            return ConfigError(
+                f"{self.name} always assumes steps of {self.dt:g} s (the file has steps of {dt:g} s)",
+                Remedy("dt", self.dt, "scale the time constants"),
+            )
+        return None
+
+
+NIR_READERS = (
+    NirReader(  # node_map in snntorch/import_nir.py, and nirtorch.nir_interpreter.DEFAULT_MAP
+        "snnTorch 1.0",
+        frozenset({
+            "Input", "Output", "Affine", "Linear", "Conv1d", "Conv2d", "Flatten", "AvgPool2d", "SumPool2d", "IF", "LIF",
+            "CubaLIF",
+        }),
+        "snntorch.import_nir.import_from_nir(nir.read({path!r}))",
+        SNNTORCH_STEP_S,
+    ),
+    NirReader(  # _import_norse_module in norse/torch/utils/import_nir.py
+        "Norse 1.1",
+        frozenset({
+            "Input", "Output", "Affine", "Linear", "Conv2d", "Flatten", "SumPool2d", "IF", "LIF", "CubaLIF",
+        }),
+        "norse.torch.from_nir(nir.read({path!r}), dt={dt})",
+    ),
+    NirReader(  # _NodeMapper in spikingjelly/activation_based/nir_exchange/from_nir.py
+        "SpikingJelly 2.0",
+        frozenset({
+            "Input", "Output", "Affine", "Linear", "Conv1d", "Conv2d", "Flatten", "AvgPool2d", "SumPool2d", "IF", "LIF",
+            "CubaLIF",
+        }),
+        "spikingjelly.activation_based.nir_exchange.import_from_nir({path!r}, dt={dt})",
+    ),
+)  # fmt: skip
+"""Programs that compute the same outputs from a file, as the tests show."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """An exported file.
+
+    Args:
+        path: The file.
+        format: Its format.
+        nodes: Kinds of the operations in its graph, one by one.
+        dt: NIR only: its step in seconds.
+        difference: Largest difference between its outputs and the network's, relative to the largest output.
+    """
+
+    path: Path
+    format: ExportFormat
+    nodes: Sequence[str]
+    dt: float | None
+    difference: float
+
+
+def export(
+    checkpoint: str | os.PathLike[str],
+    path: Path,
+    *,
+    to: ExportFormat,
+    dt: float | None = None,
+    overwrite: bool = False,
+    progress: Callable[[str], object] | None = None,
+) -> Export:
+    """Write a trained network as NIR or ONNX, and compare the outputs of the file with the network's.
+
+    NIR (Pedersen et al. 2024) describes a network of differential equations for one recording: its input are spikes
+    [C, H, W] at each step, and its output is the readout of each class, whose means over the steps are the logits. The
+    equations equal ours in steps of forward Euler, v += dt / tau * (v_leak - v + r * i), with a spike and a reset if
+    v > v_threshold. The nodes are those that all of `NIR_READERS` read. ONNX has the input `spikes`, float32
+    [T, B, C, H, W] for any B, and the outputs `outputs` [T, B, K] and `probabilities` [B, K].
+
+    Args:
+        checkpoint: A file written by training, or the name of a shipped classifier.
+        path: The file to write. Its metadata contain the classes, bins, framing and versions.
+        to: Format of the file.
+        dt: NIR only: the time step, in seconds, of the program that reads the file; time constants are scaled
+            accordingly. Default: 1e-4, which snnTorch always assumes.
+        overwrite: Whether an existing file is replaced.
+        progress: Called with the stage that begins: load, write, compare.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be read.
+        ConfigError: The format is unknown or cannot represent the network, or a library is missing.
+        FileError: The file has another suffix than .nir or .onnx, exists or cannot be written, or its outputs differ
+            from the network's.
+    """
+    if to not in EXPORTERS:
+        raise ConfigError(f"to = {to!r}: unknown format (expected one of {', '.join(EXPORTERS)})")
+    if dt is not None and not 0 < dt < math.inf:
+        raise ConfigError(f"dt = {dt:g}: is out of range (expected a number of seconds above 0)")
+    if dt is not None and to != "nir":
+        raise ConfigError(f"dt = {dt:g}: is not used by {to}", Remedy("to", "nir", "scale time constants"))
+    require_suffix(path, f".{to}", to)
+    claim_output(path, overwrite=overwrite)
+    begin = progress or (lambda _: None)
+    begin("load")
+    network_config = load_config(checkpoint).network
+    if network_config.kind == "module" or network_config.spikes_once:
+        why = "no format has neurons that spike at most once"
+        if network_config.kind == "module":
+            why = "it is not known what its layers are"
+        raise ConfigError(
+            f"{checkpoint}: network.kind = {network_config.kind} cannot be exported, as {why}",
+            Remedy("network.kind", "csnn", "train a network that can be exported"),
+        )
+    config, network = load_checkpoint(checkpoint)
+    assert isinstance(network, SpikingNetwork)
+    spikes, step_s = _draw_sample(config), dt or SNNTORCH_STEP_S
+    with torch.no_grad(), write_beside(path) as beside:
+        begin("write")
+        nodes = EXPORTERS[to].write(config, network, beside, step_s)
+        begin("compare")
+        expected, _ = network(spikes)
+        found = EXPORTERS[to].run(beside, spikes, step_s)
+        difference = float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
+        if not difference <= TOLERANCE:
+            raise FileError(
+                f"{path}: not written, as the outputs of the {to} file differ from the network's (by "
+                f"{difference:.1%} of the largest output); please report it with the checkpoint's configuration"
+            )
+    return Export(path, to, nodes, step_s if to == "nir" else None, difference)
+
+
+def _draw_sample(config: ClassifierConfig) -> Tensor:
+    """Return a random spike tensor of a quiet and a busy recording, the same at every call."""
+    rng, shape = np.random.default_rng(0), (config.bins.steps, *config.bins.shape(config.sensor))
+    recordings = [rng.random(shape, np.float32) < rate for rate in SAMPLE_RATES]
+    return torch.from_numpy(np.stack(recordings, axis=1).astype(np.float32))
+
+
+def _metadata(config: ClassifierConfig) -> dict[str, str]:
+    """Return what a reader needs to make spike tensors and to name the classes; some values are JSON."""
+    return {
+        "classes": json.dumps(config.classes),
+        "sensor": str(config.sensor),
+        "bins": config.bins.model_dump_json(),
+        "framing": config.framing.model_dump_json(),
+        "step_us": str(config.bins.step_us),
+        "temperature": str(config.temperature),
+        "trained_on": config.trained_on,
+        "versions": json.dumps(versions()),
+    }
+
+
+def _write_nir(config: ClassifierConfig, network: SpikingNetwork, path: Path, dt: float) -> Sequence[str]:
+    nir = _import_nir()
+    graph = build_nir(network, config.task.shape, dt)
+    graph.metadata = _metadata(config) | {"dt": str(dt)}
+    content = io.BytesIO()  # HDF5 cannot open a file that is locked
+    nir.write(content, graph)
+    path.write_bytes(content.getvalue())
+    return [type(node).__name__ for node in graph.nodes.values()]
+
+
+def _import_nir() -> Any:
+    try:
+        import nir
+    except ImportError as error:
+        raise ConfigError("to = 'nir': the library nir is not installed; pip install 'dvspipe[export]'") from error
+    return nir
+
+
+def build_nir(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Any:
+    """Return a network as a graph of NIR; parameters have the shapes of the layers.
+
+    Edges that end in one node are added up, and an edge back to an earlier node carries the output of the step before.
+
+    Norse reads no `AvgPool2d` and ignores r, neither Norse nor snnTorch reads `LI` and `Threshold`, and NIR has no
+    maximum pooling and no reset but that to a value. So average pooling is a convolution, a gain divides the threshold,
+    and what leaks without a reset, v += a * (g * i - v), is a `Linear` or a convolution of 1 - a, v[t] = (1 - a) *
+    (x[t] + v[t-1]) with x = a * g / (1 - a) * i, whose output the graph adds to its next input. A reset that subtracts
+    adds the negative spikes of the step before too, v[t] = (1 - a) * (x[t] + v[t-1] - z[t-1]), and a `CubaLIF` without
+    memory, whose time constants are a step, compares v with the threshold. For spikes, so does the maximum of a square
+    of pixels: their sum is above 0.5; sums of spikes are split into their levels before.
+    """
+    build = _NirBuilder(shape, dt)
+    levels = 1  # the largest sum of spikes
+    for layer in network.layers:
+        if isinstance(layer, Convolution):
+            build.add_convolution(layer)
+        elif isinstance(layer, Residual):
+            before = build.tips
+            build.add_convolution(layer.first)
+            build.add_convolution(layer.second)
+            build.tips, levels = [*build.tips, *before], levels + 1
+        elif isinstance(layer, MaxPool):
+            side = layer.pool.kernel_size
+            assert isinstance(side, int)
+            build.add_maximum(side, levels)
+        elif isinstance(layer, Linear):
+            build.add_linear(layer.linear, build.find_scale(layer.lif))
+            build.add_neurons(layer.lif)
+            levels = 1
+        else:
+            raise TypeError(f"no graph of NIR for a {type(layer).__name__}")
+    build.add_readout(network)
+    return build.finish()
+
+
+class _NirBuilder:
+    """A graph of NIR that grows from its input to its output.
+
+    Args:
+        shape: C, H, W of the spike tensors.
+        dt: Step in seconds.
+
+    Attributes:
+        tips: The nodes whose summed output is the input of the next one.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dt: float) -> None:
+        self.nir, self.shape, self.dt = _import_nir(), shape, dt
+        self.nodes: dict[str, Any] = {"input": self.nir.Input(np.array(shape))}
+        self.edges: list[tuple[str, str]] = []
+        self.tips = ["input"]
+
+    def add(self, node: Any, *, loops: bool = False) -> str:
+        """Add a node after the tips and, if it loops, after its own output of the step before; return its name."""
+        kind = type(node).__name__.lower()
+        number = sum(name.split("_")[0] == kind for name in self.nodes)
+        name = f"{kind}_{number}" if number else kind
+        self.nodes[name] = node
+        self.edges += [(tip, name) for tip in self.tips] + [(name, name)] * loops
+        self.tips = [name]
+        return name
+
+    def finish(self) -> Any:
+        """Return the graph, whose output is that of the tips."""
+        self.add(self.nir.Output(np.array(self.shape)))
+        return self.nir.NIRGraph(self.nodes, self.edges, type_check=False)
+
+    def add_convolution(self, layer: Convolution) -> None:
+        """Add a convolution with its norm, its neurons, and average pooling."""
+        weight, bias = (_array(self.find_scale(layer.lif) * tensor) for tensor in layer.folded())
+        self.convolve(weight, bias, padding=int(layer.convolution.padding[0]))
+        self.add_neurons(layer.lif)
+        pool = layer.lif.settings.pool
+        if pool > 1:
+            self.add_sums(pool, 1 / pool**2)
+
+    def convolve(
+        self, weight: NDArray[np.float32], bias: NDArray[np.float32] | None = None, *, padding: int = 0, stride: int = 1
+    ) -> None:
+        """Add a convolution."""
+        bias = np.zeros(len(weight), np.float32) if bias is None else bias
+        self.add(self.nir.Conv2d(self.shape[1:], weight, stride, padding, 1, 1, bias))
+        side = weight.shape[-1]
+        self.shape = (len(weight), *((length + 2 * padding - side) // stride + 1 for length in self.shape[1:]))
+
+    def add_sums(self, pool: int, factor: float = 1.0) -> None:
+        """Add the sums of squares of pixels, multiplied by a factor."""
+        channels = range(self.shape[0])
+        squares = np.zeros((len(channels), len(channels), pool, pool), np.float32)
+        squares[channels, channels] = factor
+        self.convolve(squares, stride=pool)
+
+    def add_maximum(self, pool: int, levels: int) -> None:
+        """Add the maxima of squares of pixels that are whole numbers from 0 to `levels`."""
+        eye = np.eye(self.shape[0], dtype=np.float32)[..., None, None]
+        if levels > 1:  # whether they are 1 or more, 2 or more, ...
+            lower = np.arange(levels, dtype=np.float32).repeat(self.shape[0])
+            self.convolve(np.tile(eye, (levels, 1, 1, 1)), -lower)
+            self.add_threshold(0.5)
+        self.add_sums(pool)
+        self.add_threshold(0.5)
+        if levels > 1:
+            self.convolve(np.tile(eye, (1, levels, 1, 1)))
+
+    def add_factor(self, factor: float, *, loops: bool = False) -> str:
+        """Add the multiplication by a number."""
+        eye = np.float32(factor) * np.eye(self.shape[0], dtype=np.float32)
+        if len(self.shape) == 1:
+            return self.add(self.nir.Linear(eye), loops=loops)
+        zeros = np.zeros(len(eye), np.float32)
+        return self.add(self.nir.Conv2d(self.shape[1:], eye[..., None, None], 1, 0, 1, 1, zeros), loops=loops)
+
+    def add_threshold(self, threshold: float) -> None:
+        """Add what is 1 where the input is above a threshold, and else 0; all that read NIR read it in this form."""
+        one = np.ones(self.shape, np.float32)
+        nearest = np.float32(self.dt)
+        step = one * (
+            nearest if float(nearest) >= self.dt else np.nextafter(nearest, np.float32(1))
+        )  # for SpikingJelly
+        self.add(self.nir.CubaLIF(
+            tau_mem=step, tau_syn=step, r=one, v_leak=0 * one, v_threshold=one * np.float32(threshold), v_reset=0 * one,
+            w_in=one,
+        ))  # fmt: skip
+
+    def find_scale(self, lif: LIF) -> float:
+        """Return the factor on the weights before some neurons, which `add_neurons` expects."""
+        factor = float(lif.rate())
+        if not lif.settings.subtract or factor == 1:
+            return 1.0
+        return factor * lif.settings.gain / (1 - factor) / (lif.keep_current or 1.0)
+
+    def add_neurons(self, lif: LIF) -> None:
+        """Add LIF neurons; with a synaptic current, in units of potential: snnTorch requires that R = tau / dt."""
+        factor, gain, one = float(lif.rate()), lif.settings.gain, np.ones(self.shape, np.float32)
+        if lif.settings.subtract and factor < 1:
+            self._add_subtracting(factor, lif.keep_current)
+        elif lif.keep_current is None and factor == 1:
+            self.add_threshold(1 / gain)
+        elif lif.keep_current is None:
+            tau, threshold = one * np.float32(self.dt / factor), one * np.float32(1 / gain)
+            self.add(self.nir.LIF(tau=tau, r=one, v_leak=0 * one, v_threshold=threshold, v_reset=0 * one))
+        else:
+            decay = 1 - lif.keep_current
+            self.add(self.nir.CubaLIF(
+                tau_mem=one * np.float32(self.dt / factor), tau_syn=one * np.float32(self.dt / decay),
+                r=one * np.float32(1 / factor), v_leak=0 * one, v_threshold=one * np.float32(1 / (factor * gain)),
+                v_reset=0 * one, w_in=one * np.float32(1 / decay),
+            ))  # fmt: skip
+
+    def _add_subtracting(self, factor: float, keep_current: float | None) -> None:
+        if keep_current:
+            self.add_factor(keep_current, loops=True)
+        membrane = self.add_factor(1 - factor, loops=True)
+        self.add_threshold(1.0)
+        spikes = self.tips
+        self.edges.append((self.add_factor(-1.0), membrane))
+        self.tips = spikes
+
+    def add_linear(self, linear: nn.Linear, scale: float = 1.0) -> None:
+        """Add a linear layer whose weights are multiplied by a number."""
+        if len(self.shape) == 3:
+            self.add(self.nir.Flatten({"input": np.array(self.shape)}, -3, -1))
+        self.add(self.nir.Affine(_array(scale * linear.weight), _array(scale * linear.bias)))
+        self.shape = (linear.out_features,)
+
+    def add_readout(self, network: SpikingNetwork) -> None:
+        """Add the last linear layer and what follows it."""
+        readout, linear = network.readout, network.linear
+        if isinstance(readout, LeakyReadout):
+            keep = 1 - readout.factor
+            self.add_linear(linear, readout.gain * (readout.factor / keep if keep else 1))
+            if keep:
+                self.add_factor(keep, loops=True)
+        elif isinstance(readout, LinearReadout):
+            self.add_linear(linear)
+        else:
+            self.add_linear(linear, self.find_scale(readout.lif))
+            self.add_neurons(readout.lif)
+            if readout.votes > 1:
+                share = np.full(readout.votes, 1 / readout.votes, np.float32)
+                classes = linear.out_features // readout.votes
+                self.add(self.nir.Linear(np.kron(np.eye(classes, dtype=np.float32), share)))
+                self.shape = (classes,)
+
+
+def _array(tensor: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = np.ascontiguousarray(tensor.detach().float().numpy())
+    return array
+
+
+def _run_nir(path: Path, spikes: Tensor, dt: float) -> Tensor:
+    """Return the outputs [T, B, K] of a NIR file for spikes [T, B, C, H, W]."""
+    graph = _import_nir().read(io.BytesIO(path.read_bytes()))
+    order = _order_nodes(graph.edges)
+    place = {name: number for number, name in enumerate(order)}
+    state: dict[str, tuple[Tensor, Tensor]] = {}
+    before: dict[str, Tensor] = {}
+    steps = []
+    for x in spikes.unbind(0):
+        outputs = {"input": x}
+        for name in order[1:]:
+            sources = [source for source, target in graph.edges if target == name]
+            inputs = [(outputs if place[source] < place[name] else before).get(source) for source in sources]
+            first, *others = (each for each in inputs if each is not None)
+            outputs[name] = _run_node(graph.nodes[name], sum(others, first), name, state, dt)
+        steps.append(outputs["output"])
+        before = outputs
+    return torch.stack(steps)
+
+
+def _order_nodes(edges: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the nodes of a graph so that all edges but those that close a loop go forward (depth first)."""
+    seen: set[str] = set()
+    found: list[str] = []
+
+    def visit(name: str) -> None:
+        seen.add(name)
+        for source, target in edges:
+            if source == name and target not in seen:
+                visit(target)
+        found.append(name)
+
+    visit("input")
+    return found[::-1]
+
+
+def _run_node(node: Any, x: Tensor, name: str, state: dict[str, tuple[Tensor, Tensor]], dt: float) -> Tensor:
+    """Return the output of a node for inputs [B, ...] of a step; neurons change their state, in forward Euler."""
+    kind = type(node).__name__
+    if kind in ("LIF", "CubaLIF"):
+        spikes, state[name] = _run_neurons(node, x, state.get(name), dt)
+        return spikes
+    if kind == "Conv2d":
+        weight, bias = torch.from_numpy(node.weight), torch.from_numpy(node.bias)
+        convolved: Tensor = nn.functional.conv2d(x, weight, bias, tuple(node.stride), tuple(node.padding))
+        return convolved
+    if kind == "Flatten":
+        return x.flatten(int(node.start_dim), int(node.end_dim))
+    if kind in ("Affine", "Linear"):
+        x = x @ torch.from_numpy(node.weight).to(x.dtype).T
+    return x + torch.from_numpy(node.bias) if kind == "Affine" else x
+
+
+def _run_neurons(
+    node: Any, x: Tensor, state: tuple[Tensor, Tensor] | None, dt: float
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Return the spikes of neurons, and their synaptic current and membrane."""
+    values = {name: torch.from_numpy(value) for name, value in vars(node).items() if isinstance(value, np.ndarray)}
+    current, v = (torch.zeros_like(x), torch.zeros_like(x)) if state is None else state
+    has_current = "tau_syn" in values
+    current = current + dt / values["tau_syn"] * (values["w_in"] * x - current) if has_current else x
+    share = dt / values["tau_mem" if has_current else "tau"]
+    v = v + share * (values["v_leak"] - v + values["r"] * current)
+    fires = v > values["v_threshold"]
+    return fires.to(x.dtype), (current, torch.where(fires, values["v_reset"], v))
+
+
+class _OnnxModule(nn.Module):
+    """What the ONNX file computes."""
+
+    def __init__(self, network: SpikingNetwork, temperature: float) -> None:
+        super().__init__()
+        self.network, self.temperature = network, temperature
+
+    def forward(self, spikes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the outputs [T, B, K] and probabilities [B, K]."""
+        outputs, _ = self.network(spikes)
+        return outputs, (outputs.mean(0) / self.temperature).softmax(1)
+
+
+def _write_onnx(config: ClassifierConfig, network: SpikingNetwork, path: Path, _dt: float) -> Sequence[str]:
+    onnx, _ = _import_onnx()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of the tracer
+        program = torch.onnx.export(
+            _OnnxModule(network, config.temperature), (_draw_sample(config),), dynamo=True, verbose=False,
+            input_names=["spikes"], output_names=["outputs", "probabilities"],
+            dynamic_shapes=({1: torch.export.Dim("B")},),
+        )  # fmt: skip
+    assert program is not None
+    model = program.model_proto
+    for node in model.graph.node:  # the source lines of each node, ten times the size of the file
+        del node.metadata_props[:]
+    model.producer_name, model.producer_version = "dvspipe", versions()["dvspipe"]
+    onnx.helper.set_model_props(model, _metadata(config))
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString())
+    return [node.op_type for node in model.graph.node]
+
+
+def _import_onnx() -> tuple[Any, Any]:
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401  (torch.onnx needs it)
+    except ImportError as error:
+        raise ConfigError(
+            f"to = 'onnx': the library {error.name} is not installed; pip install 'dvspipe[export]'"
+        ) from error
+    return onnx, onnxruntime
+
+
+def _run_onnx(path: Path, spikes: Tensor, _dt: float) -> Tensor:
+    """Return the outputs [T, B, K] of an ONNX file, run with another batch size than the traced one."""
+    session = _import_onnx()[1].InferenceSession(path, providers=["CPUExecutionProvider"])
+    outputs = [session.run(["outputs"], {"spikes": one.numpy()})[0] for one in spikes.split(1, dim=1)]
+    return torch.from_numpy(np.concatenate(outputs, axis=1))
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """How a format is written and run.
+
+    Args:
+        write: Writes a network with a step in seconds, and returns the kinds of the nodes.
+        run: Returns the outputs [T, B, K] of a file for spikes [T, B, C, H, W] and a step in seconds.
+    """
+
+    write: Callable[[ClassifierConfig, SpikingNetwork, Path, float], Sequence[str]]
+    run: Callable[[Path, Tensor, float], Tensor]
+
+
+EXPORTERS: Mapping[ExportFormat, Exporter] = {
+    "nir": Exporter(_write_nir, _run_nir),
+    "onnx": Exporter(_write_onnx, _run_onnx),
+}

@@ -1,0 +1,116 @@
+"""Compile the kernels that commands use, once, so that few commands have to: numba keeps them on the disk."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ..config import build, read_yaml
+from ..events.filters import FilterConfig, count_pixels, filter_events, find_hot_pixels, start_filter
+from ..formats import read, write, written_suffixes
+from ..parallel import Progress, ignore_progress
+from ..recordings.checking import check_recording
+from ..recordings.comparison import compare
+from ..recordings.conversion import ConvertConfig, convert_video
+from ..simulator.config import SimulatorConfig, list_presets, read_preset
+from ..video.frames import Frame
+from ..video.writing import write_video
+
+WIDTH, HEIGHT, FRAMES, FRAME_US = 72, 48, 12, 100_000
+TRAINED = ("gesture", "nmnist")  # configurations whose networks are trained for a step
+
+
+def warm_up(progress: Progress = ignore_progress) -> Iterator[str]:
+    """Compile the kernels of each stage by using it on a tiny video, and yield what is ready.
+
+    What numba has compiled for this version on this kind of CPU is only loaded. Without torch, only the stages that
+    need none are used.
+
+    Args:
+        progress: Called with the number of stages done and in all.
+
+    Raises:
+        FileError: The folder of temporary files cannot be written to.
+    """
+    with tempfile.TemporaryDirectory(prefix="dvspipe-warmup-") as folder:
+        place = Path(folder)
+        write_video(place / "video.webm", moving_bar())
+        for done, (name, use) in enumerate(STAGES.items()):
+            progress(done, len(STAGES))
+            try:
+                use(place)
+            except ModuleNotFoundError:  # torch, in an environment that converts only
+                continue
+            yield name
+        progress(len(STAGES), len(STAGES))
+
+
+def moving_bar() -> Iterator[Frame]:
+    """Yield the frames of a bar that moves before a grey gradient."""
+    ground = np.tile(np.linspace(60, 160, WIDTH).astype(np.uint8), (HEIGHT, 1))
+    for number in range(FRAMES):
+        picture = ground.copy()
+        picture[:, 4 + 4 * number : 12 + 4 * number] = 230
+        yield Frame(FRAME_US * number, picture)
+
+
+def _convert(place: Path) -> None:
+    for preset in list_presets():
+        simulator = build(SimulatorConfig, read_preset(preset), preset)
+        for upsample in ("off", "auto"):
+            config = ConvertConfig(simulator=simulator, upsample=upsample)
+            convert_video(place / "video.webm", place / "events.h5", config, overwrite=True)
+
+
+def _use_files(place: Path) -> None:
+    events = read(place / "events.h5")
+    for suffix in written_suffixes():
+        write(place / f"copy{suffix}", events)
+        read(place / f"copy{suffix}", sensor=events.sensor)
+
+
+def _examine(place: Path) -> None:
+    events = read(place / "events.h5")
+    check_recording(place / "events.h5")
+    config = FilterConfig(refractory_us=1000, activity_us=10_000)
+    hot = find_hot_pixels(count_pixels([events], events.sensor))
+    filtered, _ = filter_events(events, start_filter(events.sensor, config, hot=hot))
+    compare(events, filtered)
+
+
+def _classify(place: Path) -> None:
+    from ..checkpoints.checkpoint import shipped_checkpoints
+    from ..inference import Classifier
+
+    for name in shipped_checkpoints():
+        classifier = Classifier.load(name)
+        classifier.classify(place / "events.h5", {"fit": "scale"})
+        classifier.classify(place / "video.webm")
+
+
+def _train(_: Path) -> None:
+    from ..events import SensorSize
+    from ..training import TrainConfig, measure_step
+
+    for name in TRAINED:
+        measure_step(build(TrainConfig, read_yaml(name), name), SensorSize(34, 34), ("a", "b"))
+
+
+def _render(place: Path) -> None:
+    from ..synthesis import film_gesture, record_gesture
+
+    record_gesture(0, person=0, clip=0, seed=0, duration_us=FRAME_US)
+    film_gesture(place / "person", 0, person=0, clip=0, seed=0, duration_us=FRAME_US)
+
+
+STAGES: Mapping[str, Callable[[Path], None]] = {
+    "sensors and videos": _convert,
+    "event files": _use_files,
+    "checks, filters and comparison": _examine,
+    "classification": _classify,
+    "training": _train,
+    "rendered people": _render,
+}

@@ -1,0 +1,312 @@
+"""Filters that remove the noise of sensors: hot pixels, rapid repeats, isolated events.
+
+Up to three filters run in this order, each on the output of the previous one:
+
+1. Hot pixels: removes all events of given pixels. `find_hot_pixels` finds them in the counts of a first pass.
+2. Refractory period: removes an event less than `refractory_us` after the last event that its pixel kept, like a pixel
+   that is held in reset after each event. A removed event does not extend the period.
+3. Background activity: removes an event if none of its 8 neighbours fired within the `activity_us` before it.
+   Source: Delbruck, "Frame-free dynamic digital vision", Proc. Int. Symp. on Secure-Life Electronics (2008).
+
+A filter depends only on earlier events, so that the result is the same for any division of a recording into parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ..config import Settings
+from ..errors import EventError
+from .events import Events
+from .sensor import SensorSize
+
+HOT_PIXEL_FACTOR = 10.0
+"""Finds the visibly hot pixels in real recordings of a DVXplorer and of N-Caltech101, and none in the scenes of a
+DAVIS346 and of N-MNIST; at 5, moving hands in DVS Gesture are confused with hot pixels."""
+LONGEST_PERIOD_US = 1 << 40  # 13 days: sums of times and periods fit into int64
+NEVER_US = np.iinfo(np.int64).min
+MOST_PIXELS = 1 << 24  # twice those of 4K video; a file may claim any sensor, and each pixel needs up to 48 bytes
+
+
+class FilterConfig(Settings):
+    """Settings of the filters; None disables one."""
+
+    refractory_us: int | None = Field(default=None, ge=1, le=LONGEST_PERIOD_US)
+    """Minimum time in microseconds between two events that a pixel keeps, of either polarity."""
+    activity_us: int | None = Field(default=None, ge=1, le=LONGEST_PERIOD_US)
+    """Time in microseconds for which an event supports those of its neighbours; 1,000 to 50,000 is usual."""
+
+
+@dataclass(frozen=True)
+class FilterCounts:
+    """Numbers of events.
+
+    Attributes:
+        events: All events before filtering.
+        hot_pixels: Removed as events of hot pixels.
+        refractory: Removed as being in a refractory period.
+        background: Removed as having no support of a neighbour.
+    """
+
+    events: int = 0
+    hot_pixels: int = 0
+    refractory: int = 0
+    background: int = 0
+
+    @property
+    def kept(self) -> int:
+        """Number of events that passed."""
+        return self.events - self.hot_pixels - self.refractory - self.background
+
+
+@dataclass(frozen=True, eq=False)
+class FilterState:
+    """The state of the filters between two parts of a recording.
+
+    Args:
+        sensor: The sensor of all events.
+        config: Settings of the filters.
+        hot: bool [H, W], pixels whose events are removed; [0, 0] without this filter.
+        ready_us: int64 [H, W], end of each pixel's refractory period; [0, 0] without this filter.
+        last_us: int64 [H + 2, W + 2], time of each pixel's last event, with a border of pixels that never fire; [0, 0]
+            without this filter.
+        counts: Numbers of events so far.
+    """
+
+    sensor: SensorSize
+    config: FilterConfig
+    hot: NDArray[np.bool_]
+    ready_us: NDArray[np.int64]
+    last_us: NDArray[np.int64]
+    counts: FilterCounts = FilterCounts()
+
+
+class _Columns(NamedTuple):
+    """The columns of events."""
+
+    t: NDArray[np.int64]
+    x: NDArray[np.int16]
+    y: NDArray[np.int16]
+    p: NDArray[np.bool_]
+
+
+class _Filters(NamedTuple):
+    """Settings and state of the filters, as in `FilterState`; arrays are flat, and a time of 0 disables a filter."""
+
+    width: int
+    hot: NDArray[np.bool_]
+    ready_us: NDArray[np.int64]
+    refractory_us: int
+    last_us: NDArray[np.int64]
+    activity_us: int
+
+
+def start_filter(sensor: SensorSize, config: FilterConfig, *, hot: NDArray[np.bool_] | None = None) -> FilterState:
+    """Return the state before the first event.
+
+    Args:
+        sensor: The sensor of the events.
+        config: Settings of the filters.
+        hot: bool [H, W], pixels whose events are removed, if any.
+
+    Raises:
+        EventError: The shape or type of `hot` is wrong, or the sensor has more than MOST_PIXELS pixels.
+    """
+    check_pixels(sensor)
+    shape = (sensor.height, sensor.width)
+    if hot is not None and (hot.shape != shape or hot.dtype != np.bool_):
+        raise EventError(f"wrong shape or type of hot (found {hot.shape}, {hot.dtype}, expected {shape}, bool)")
+    width, height = sensor.width, sensor.height
+    return FilterState(
+        sensor=sensor,
+        config=config,
+        hot=np.zeros((0, 0), np.bool_) if hot is None else hot.copy(),
+        ready_us=np.full((height, width) if config.refractory_us else (0, 0), NEVER_US),
+        last_us=np.full((height + 2, width + 2) if config.activity_us else (0, 0), NEVER_US),
+    )
+
+
+def filter_events(events: Events, state: FilterState) -> tuple[Events, FilterState]:
+    """Return the events that pass, and the new state; the given state is not changed.
+
+    Raises:
+        EventError: The sensor of the events is not that of the state.
+    """
+    return _filter_in_place(events, replace(state, ready_us=state.ready_us.copy(), last_us=state.last_us.copy()))
+
+
+def filter_stream(
+    parts: Iterable[Events],
+    config: FilterConfig,
+    *,
+    hot: NDArray[np.bool_] | None = None,
+    callback: Callable[[FilterCounts], None] | None = None,
+) -> Iterator[Events]:
+    """Yield the events of each part of a recording that pass, which may be none.
+
+    Args:
+        parts: Consecutive parts of one recording.
+        config: Settings of the filters.
+        hot: bool [H, W], pixels whose events are removed, if any.
+        callback: Called after each part with the numbers of events so far.
+
+    Raises:
+        EventError: The parts have different sensors, or `hot` does not fit them.
+
+    Example:
+        >>> sensor = SensorSize(width=12, height=7)
+        >>> part = Events(t=[0, 100, 900], x=[3, 3, 3], y=[1, 1, 1], p=[True, True, True], sensor=sensor)
+        >>> [kept.t.tolist() for kept in filter_stream([part], FilterConfig(refractory_us=500))]
+        [[0, 900]]
+    """
+    state = None
+    for events in parts:
+        state = state or start_filter(events.sensor, config, hot=hot)
+        kept, state = _filter_in_place(events, state)
+        if callback is not None:
+            callback(state.counts)
+        yield kept
+
+
+def check_pixels(sensor: SensorSize) -> None:
+    """Check that there is memory for what is kept of each pixel.
+
+    Raises:
+        EventError: The sensor has more than MOST_PIXELS pixels.
+    """
+    if sensor.width * sensor.height > MOST_PIXELS:
+        raise EventError(f"a sensor of {sensor} (expected at most {MOST_PIXELS} pixels)")
+
+
+def count_pixels(parts: Iterable[Events], sensor: SensorSize) -> NDArray[np.int64]:
+    """Return the number of events of each pixel, int64 [H, W].
+
+    Raises:
+        EventError: The sensor of a part differs, or it has more than MOST_PIXELS pixels.
+    """
+    check_pixels(sensor)
+    counts = np.zeros((sensor.height, sensor.width), np.int64)
+    for events in parts:
+        _check_sensor(events, sensor)
+        _count(events.x, events.y, counts)
+    return counts
+
+
+def find_hot_pixels(counts: NDArray[np.int64], factor: float = HOT_PIXEL_FACTOR) -> NDArray[np.bool_]:
+    """Return which pixels fire far more often than their surroundings.
+
+    A pixel is hot if it has more than `factor` times the events of the second busiest of its 8 neighbours, and more
+    than `factor` times those of the median pixel among the ones that fired. The neighbours distinguish a hot pixel from
+    a busy part of the scene, which is larger than a pixel; the second busiest, so that two adjacent hot pixels are both
+    found. The median is reliable as long as less than half of the pixels that fired are hot. Three adjacent hot pixels
+    are not found; the two ends of a line one pixel wide in a static scene are found wrongly.
+
+    Args:
+        counts: int64 [H, W], events per pixel of the complete recording, as `count_pixels` returns them.
+        factor: Threshold, > 1.
+
+    Returns:
+        bool [H, W].
+    """
+    fired = counts[counts > 0]
+    if not fired.size:
+        return np.zeros(counts.shape, np.bool_)
+    return np.asarray(counts > factor * np.maximum(_second_busiest(counts), np.median(fired)))
+
+
+def _second_busiest(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the second largest count among each pixel's neighbours, [H, W]; 0 outside the sensor."""
+    height, width = counts.shape
+    padded = np.pad(counts, 1)
+    first, second, smaller = np.zeros_like(counts), np.zeros_like(counts), np.empty_like(counts)
+    for row, column in product(range(3), repeat=2):
+        if (row, column) != (1, 1):
+            neighbour = padded[row : row + height, column : column + width]
+            np.maximum(second, np.minimum(first, neighbour, out=smaller), out=second)
+            np.maximum(first, neighbour, out=first)
+    return second
+
+
+def _check_sensor(events: Events, sensor: SensorSize) -> None:
+    if events.sensor != sensor:
+        raise EventError(f"wrong sensor of a part (found {events.sensor}, expected {sensor})")
+
+
+def _filter_in_place(events: Events, state: FilterState) -> tuple[Events, FilterState]:
+    """Do the work of `filter_events`, but write to the arrays of the given state."""
+    _check_sensor(events, state.sensor)
+    columns = _Columns(events.t, events.x, events.y, events.p)
+    kept = _Columns(*map(np.empty_like, columns))
+    config, counts = state.config, state.counts
+    filters = _Filters(
+        width=state.sensor.width,
+        hot=state.hot.ravel(),
+        ready_us=state.ready_us.ravel(),
+        refractory_us=config.refractory_us or 0,
+        last_us=state.last_us.ravel(),
+        activity_us=config.activity_us or 0,
+    )
+    count, hot, refractory = _filter(columns, kept, filters)
+    counts = FilterCounts(
+        events=counts.events + len(events),
+        hot_pixels=counts.hot_pixels + hot,
+        refractory=counts.refractory + refractory,
+        background=counts.background + len(events) - count - hot - refractory,
+    )
+    # copies, so that a part of which little is kept does not occupy the memory of all of it
+    t, x, y, p = kept.t[:count].copy(), kept.x[:count].copy(), kept.y[:count].copy(), kept.p[:count].copy()
+    return Events.from_checked(t, x, y, p, state.sensor), replace(state, counts=counts)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _count(x: NDArray[np.int16], y: NDArray[np.int16], counts: NDArray[np.int64]) -> None:
+    for event in range(x.size):
+        counts[np.uintp(y[event]), np.uintp(x[event])] += 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _filter(events: _Columns, kept: _Columns, filters: _Filters) -> tuple[int, int, int]:
+    """Copy the events that pass to `kept`; return the numbers that passed, were hot, and were in refractory periods.
+
+    Whether an event passes is a number and not a branch, because noise makes branches unpredictable.
+    """
+    t, x, y, p = events
+    kept_t, kept_x, kept_y, kept_p = kept
+    width, hot, ready_us, refractory_us, last_us, activity_us = filters
+    count = np.uintp(0)
+    of_hot = of_refractory = 0
+    columns, above = np.uintp(width), np.uintp(width + 2)
+    one, two = np.uintp(1), np.uintp(2)
+    for event in range(t.size):
+        now_us, column, row = t[event], np.uintp(x[event]), np.uintp(y[event])
+        pixel = row * columns + column
+        passes = True
+        if hot.size:
+            passes = not hot[pixel]
+            of_hot += not passes
+        if refractory_us:
+            ready = now_us >= ready_us[pixel]
+            of_refractory += passes & (not ready)
+            passes &= ready
+            ready_us[pixel] = now_us + refractory_us if passes else ready_us[pixel]
+        if activity_us:
+            corner = row * above + column  # upper left neighbour, in the bordered array
+            here = corner + above + one
+            below = corner + above + above
+            newest_us = max(
+                max(max(last_us[corner], last_us[corner + one]), max(last_us[corner + two], last_us[here - one])),
+                max(max(last_us[here + one], last_us[below]), max(last_us[below + one], last_us[below + two])),
+            )
+            last_us[here] = now_us if passes else last_us[here]
+            passes &= newest_us >= now_us - activity_us
+        kept_t[count], kept_x[count], kept_y[count], kept_p[count] = now_us, x[event], y[event], p[event]
+        count += np.uintp(passes)
+    return int(count), of_hot, of_refractory

@@ -1,0 +1,186 @@
+"""Parts and recordings joined, merged by time, and divided into windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import EventError
+from .events import DTYPES, EARLIEST_US, LATEST_US, Events
+from .sensor import SensorSize, SensorSizeLike
+
+FEW_EVENTS = 1 << 22  # which `concatenate` copies when it has all of them
+RESERVED_EVENTS = 1 << 24  # for which it reserves memory if there are more; the system gives only what is written to
+
+
+def concatenate(parts: Iterable[Events], sensor: SensorSizeLike) -> Events:
+    """Join consecutive parts of a recording.
+
+    Args:
+        parts: Any number of parts, each beginning no earlier than the previous one ends.
+        sensor: The sensor of all parts.
+
+    Raises:
+        EventError: The sensor of a part differs, or it begins too early.
+    """
+    sensor, joined = SensorSize.of(sensor), _Joined()
+    for part in _consecutive(parts, sensor):
+        joined.add(part)
+    return joined.events(sensor)
+
+
+def _consecutive(parts: Iterable[Events], sensor: SensorSize) -> Iterator[Events]:
+    """Yield the parts that have events, checked."""
+    last_us: int | None = None
+    for part in parts:
+        if part.sensor != sensor:
+            raise EventError(f"wrong sensor of a part (found {part.sensor}, expected {sensor})")
+        if not len(part):
+            continue
+        if last_us is not None and part.t[0] < last_us:
+            raise EventError(f"a part begins too early (found {part.t[0]} us, expected {last_us} us or later)")
+        last_us = int(part.t[-1])
+        yield part
+
+
+class _Joined:
+    """Parts that are joined; from FEW_EVENTS on, each is copied at once, so that its memory serves the next one."""
+
+    def __init__(self) -> None:
+        self._parts: list[Events] = []
+        self._columns: list[NDArray[Any]] = []
+        self._count = self._copied = 0
+
+    def add(self, part: Events) -> None:
+        self._parts.append(part)
+        self._count += len(part)
+        if self._columns or (self._count > FEW_EVENTS and len(self._parts) > 1):
+            self._copy_parts()
+
+    def _copy_parts(self) -> None:
+        size = max(RESERVED_EVENTS, self._count)
+        self._columns = self._columns or [np.empty(size, dtype) for dtype in DTYPES]
+        if self._count > len(self._columns[0]):
+            longer: list[NDArray[Any]] = [np.empty(2 * size, dtype) for dtype in DTYPES]
+            for column, before in zip(longer, self._columns, strict=True):
+                column[: self._copied] = before[: self._copied]
+            self._columns = longer
+        for part in self._parts:
+            place = slice(self._copied, self._copied + len(part))
+            for column, name in zip(self._columns, "txyp", strict=True):
+                column[place] = getattr(part, name)
+            self._copied += len(part)
+        self._parts = []
+
+    def events(self, sensor: SensorSize) -> Events:
+        if len(self._parts) == 1:
+            return self._parts[0]
+        for column in self._columns:
+            column.resize(self._count, refcheck=False)  # gives back what was not used
+        few = [Events.empty(sensor), *self._parts]
+        t, x, y, p = self._columns or [np.concatenate([getattr(part, name) for part in few]) for name in "txyp"]
+        return Events.from_checked(t, x, y, p, sensor)
+
+
+def merge(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
+    """Merge simultaneous recordings of one sensor by time, in bounded memory.
+
+    Args:
+        streams: Consecutive parts of each recording.
+
+    Yields:
+        All events, sorted by time; at the same time, those of an earlier stream first.
+
+    Raises:
+        EventError: The sensor of a part differs, or it begins before the previous part ends.
+    """
+    running = [_Running(first, rest) for rest in map(iter, streams) if (first := next(rest, None)) is not None]
+    for stream in running:
+        if stream.sensor != running[0].sensor:
+            raise EventError(f"wrong sensor of a recording (found {stream.sensor}, expected {running[0].sensor})")
+    while True:
+        until_us = min((stream.horizon_us for stream in running), default=LATEST_US)
+        ready = [stream.take(until_us) for stream in running]
+        if any(map(len, ready)):
+            t, x, y, p = (np.concatenate([getattr(part, name) for part in ready]) for name in "txyp")
+            order = np.argsort(t, kind="stable")
+            yield Events.from_checked(t[order], x[order], y[order], p[order], running[0].sensor)
+        if until_us == LATEST_US:
+            return
+        for stream in running:
+            if stream.horizon_us == until_us:
+                stream.extend(running[0].sensor)
+
+
+class _Running:
+    """A stream of parts, from which the events before its horizon can be taken."""
+
+    def __init__(self, first: Events, rest: Iterator[Events]) -> None:
+        self.sensor = first.sensor
+        self.horizon_us = int(first.t[-1]) if len(first) else EARLIEST_US  # later parts are not earlier
+        self._held = first
+        self._rest = rest
+
+    def take(self, until_us: int) -> Events:
+        """Remove and return the events before a time."""
+        ready, self._held = (self._held.slice_time(*span) for span in ((EARLIEST_US, until_us), (until_us, LATEST_US)))
+        return ready
+
+    def extend(self, sensor: SensorSize) -> None:
+        """Read the next part."""
+        part = next(self._rest, None)
+        if part is None:
+            self.horizon_us = LATEST_US
+            return
+        self._held = concatenate([self._held, part], sensor)
+        self.horizon_us = int(part.t[-1]) if len(part) else self.horizon_us
+
+
+def join(streams: Iterable[Iterable[Events]], gap_us: int = 0) -> Iterator[Events]:
+    """Yield recordings of one sensor one after another, each shifted to begin `gap_us` after the previous one ends.
+
+    Args:
+        streams: Consecutive parts of each recording; the first keeps its times.
+        gap_us: Time between two recordings in microseconds, >= 0.
+    """
+    last_us: int | None = None
+    for stream in streams:
+        offset_us: int | None = None
+        for part in stream:
+            if len(part) and offset_us is None:
+                offset_us = 0 if last_us is None else last_us + gap_us - int(part.t[0])
+            moved = part.shift_time(offset_us or 0)
+            last_us = int(moved.t[-1]) if len(moved) else last_us
+            yield moved
+
+
+def windows(parts: Iterable[Events], window_us: int) -> Iterator[tuple[int, Events]]:
+    """Yield consecutive windows of a recording, starting at its first event, in memory bounded by the busiest window.
+
+    Args:
+        parts: Consecutive parts of one recording.
+        window_us: Length of a window in microseconds, > 0.
+
+    Yields:
+        The start time of each window that has events, and its events.
+    """
+    start_us: int | None = None
+    kept: list[Events] = []
+    for part in parts:
+        if not len(part):
+            continue
+        start_us = int(part.t[0]) if start_us is None else start_us
+        while part.t[-1] >= start_us + window_us:
+            kept.append(part.slice_time(start_us, start_us + window_us))
+            window = concatenate(kept, part.sensor)
+            if len(window):
+                yield start_us, window
+            part = part.slice_time(start_us + window_us, int(part.t[-1]) + 1)
+            kept = []
+            start_us += (int(part.t[0]) - start_us) // window_us * window_us
+        kept.append(part)
+    if start_us is not None:
+        yield start_us, concatenate(kept, kept[0].sensor)

@@ -1,0 +1,64 @@
+"""Which part of a film shows a person, found by the pose network, also while the person is still.
+
+The part is a square of VIEW_M at the person's distance with the shoulders at half its height, as training clips show
+people. Its side is the same for the whole film, and its centre follows slowly.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import VideoError
+from ..events import SensorSize
+from ..pose import JOINTS, Track, track_film
+from ..video.config import VideoSettings
+from .framing import MOST_ENLARGED, PLAY, Framing, follow_centers, smooth_centers
+
+VIEW_M = 1.45  # side of the square: geometric mean of what the cameras of training clips see
+LOOKS_HZ = 4.0  # pictures per second that are looked at
+SMOOTHED_HZ = 10.0  # rate of the numbers of `smooth_centers`, whose standard deviation then is 0.4 s
+MIN_PRESENT = 0.3  # share of the pictures that show a person
+
+
+def find_person(path: Path, video: VideoSettings, original: SensorSize, target: SensorSize) -> Framing | None:
+    """Return which part of a film shows the largest person; None if there is none, or the person fills the picture.
+
+    Args:
+        path: The film.
+        video: How it is read; a crop or size is not used.
+        original: Size of its pictures.
+        target: The sensor that the part is for.
+    """
+    complete = video.model_copy(update={"crop": None, "resize": None})
+    try:
+        track = track_film(path, {"max_fps": LOOKS_HZ, "smooth": False}, video=complete)
+    except VideoError:
+        return None  # what is wrong with the film itself is said when it is simulated
+    seen = track.present
+    if seen.mean() < MIN_PRESENT:
+        return None
+    center, scale = measure_person(track)
+    side = VIEW_M * float(np.median(scale[seen]))
+    shorter = min(target.width, target.height)
+    zoom = min(MOST_ENLARGED, shorter / side)
+    if zoom * original.width <= target.width and zoom * original.height <= target.height:
+        return None
+    t_us = track.times_us[seen]
+    smooth = smooth_centers(np.round(t_us * (SMOOTHED_HZ * 1e-6)).astype(np.int64), center[seen])
+    return Framing(original, target, zoom, t_us, follow_centers(smooth, PLAY * shorter / zoom))
+
+
+def measure_person(track: Track) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the point midway between the shoulders in pixels, [N, 2], and the pixels per metre there, [N]."""
+    left, right = JOINTS.index("left_shoulder"), JOINTS.index("right_shoulder")
+    hips = [JOINTS.index("left_hip"), JOINTS.index("right_hip")]
+    px, m = track.points_px, track.points_m
+    center = (px[:, left] + px[:, right]) / 2
+    torso_px = np.linalg.norm(px[:, hips].mean(axis=1) - center, axis=-1)
+    torso_m = np.linalg.norm(m[:, hips].mean(axis=1) - (m[:, left] + m[:, right]) / 2, axis=-1)
+    shoulders_px = np.linalg.norm(px[:, left] - px[:, right], axis=-1)
+    shoulders_m = np.linalg.norm(m[:, left] - m[:, right], axis=-1) * np.abs(np.cos(track.yaw))
+    return center, (torso_px + shoulders_px) / (torso_m + shoulders_m)

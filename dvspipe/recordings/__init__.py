@@ -1,0 +1,1 @@
+"""Recordings and videos as files: converted, checked and compared."""

@@ -1,0 +1,448 @@
+"""Check a recording: everything wrong or odd with it, found in one pass over its unchecked columns.
+
+A finding is `wrong` if it breaks a rule of `Events` or part of the recording is lost, so that reading stops there. It
+is `odd` if the recording can be read, but may not be what it seems to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ..config import Settings
+from ..errors import CorruptionError, EventError, FormatError, Remedy
+from ..events import SensorSize
+from ..events.filters import HOT_PIXEL_FACTOR, NEVER_US, check_pixels, find_hot_pixels
+from ..formats.hints import NO_HINTS, Hints
+from ..formats.recordings import KNOWN_SENSORS, SensorSource, open_source, smallest_sensor
+from ..formats.source import StoredColumns
+from ..parallel import Engine, Outcome, Processes, Progress, map_items
+
+Kind = Literal[
+    "corruption",
+    "order",
+    "range",
+    "polarity",
+    "duplicates",
+    "negative_times",
+    "gaps",
+    "hot_pixels",
+    "one_polarity",
+    "empty",
+]
+Severity = Literal["wrong", "odd"]
+
+USUAL_STEPS = 0.99  # fraction of the steps from one time to the next later one; the others may be gaps
+GAP_OCTAVES = 4  # the longest of 10 million steps of Poisson events is 3.5 times as long as 99 % of them
+LEAST_GAP_OCTAVE = 14  # 16 ms
+LEAST_FOR_ONE_POLARITY = 20  # events; if ON and OFF are equally likely, one in 500,000 such recordings has only one
+
+
+class CheckSettings(Settings):
+    """What counts as odd."""
+
+    gap_us: int | None = Field(default=None, ge=1)
+    """Longest time without events that is not a gap. None: 2^14 us, or 16 times the power of two that 99 % of the steps
+    from one time to the next later one do not exceed, whichever is longer."""
+    hot_pixel_factor: float = Field(default=HOT_PIXEL_FACTOR, gt=1)
+    """Events of a hot pixel as a multiple of its neighbours' and of the median pixel's; see `find_hot_pixels`."""
+
+
+@dataclass(frozen=True)
+class CheckFinding:
+    """Something wrong or odd.
+
+    Attributes:
+        kind: What it is.
+        severity: `wrong` or `odd`.
+        count: Number of events; of gaps, pixels, or 1 for corruption.
+        first: Number of the first of these events, from 0, in the order of the file; for a gap, the event after it; for
+            corruption, the event that could not be read. None if it is no particular event.
+        message: A sentence with the details.
+        remedies: Arguments that would solve it.
+    """
+
+    kind: Kind
+    severity: Severity
+    count: int
+    first: int | None
+    message: str
+    remedies: tuple[Remedy, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """Facts about a recording and what is wrong with it; the numbers include all events up to corruption.
+
+    Attributes:
+        file: Its path.
+        format: Name of its format.
+        width: Columns of its sensor.
+        height: Rows of its sensor.
+        sensor_source: `file`, `given` or `guessed`: the smallest known sensor that contains all events.
+        events: Number of events, including invalid ones.
+        t_first_us: Earliest time, None if there are no events.
+        t_last_us: Latest time, None if there are no events.
+        duration_us: Time from the earliest to the latest event.
+        rate_hz: Events per second, None if the duration is 0.
+        on_fraction: Fraction of events with p > 0, None if there are no events.
+        findings: What is wrong or odd; wrong findings first.
+    """
+
+    file: str
+    format: str
+    width: int
+    height: int
+    sensor_source: SensorSource
+    events: int
+    t_first_us: int | None
+    t_last_us: int | None
+    duration_us: int
+    rate_hz: float | None
+    on_fraction: float | None
+    findings: tuple[CheckFinding, ...]
+
+    @property
+    def wrong(self) -> bool:
+        """Whether a finding is wrong, not only odd."""
+        return any(finding.severity == "wrong" for finding in self.findings)
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the report and `wrong` as what JSON can represent."""
+        findings = [asdict(finding) for finding in self.findings]
+        for finding in findings:
+            del finding["remedies"]
+        return asdict(self) | {"findings": findings, "wrong": self.wrong}
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """How recordings are checked.
+
+    Args:
+        sensor: The sensor, for files that do not name it; see `check_recording`.
+        hints: What else they do not say.
+        settings: What counts as odd.
+    """
+
+    sensor: SensorSize | None = None
+    hints: Hints = NO_HINTS
+    settings: CheckSettings = field(default_factory=CheckSettings)
+
+    def check(self, path: Path, progress: Progress) -> CheckReport:
+        """Return everything wrong or odd with a recording; see `check_recording`."""
+        return check_recording(path, sensor=self.sensor, hints=self.hints, settings=self.settings, progress=progress)
+
+
+def check_many(
+    paths: Sequence[Path],
+    options: CheckOptions = CheckOptions(),
+    *,
+    engine: Engine = Processes(),
+    progress: Progress | None = None,
+) -> Iterator[Outcome[Path, CheckReport]]:
+    """Check recordings, and yield the outcome of each in their order; arguments as in `check_recording`.
+
+    Args:
+        paths: The files.
+        options: How they are checked.
+        engine: Where they are checked.
+        progress: Called with the number of files done and in all.
+    """
+    return map_items(options.check, paths, engine=engine, ordered=True, progress=progress)
+
+
+def check_recording(
+    path: str | Path,
+    *,
+    sensor: SensorSize | None = None,
+    hints: Hints = NO_HINTS,
+    settings: CheckSettings = CheckSettings(),
+    progress: Progress | None = None,
+) -> CheckReport:
+    """Return everything wrong or odd with a recording, found in one pass and in bounded memory.
+
+    Args:
+        path: The file.
+        sensor: The sensor, for files that do not name it. None: the smallest known sensor that contains all events;
+            then only events outside the largest known sensor are out of range.
+        hints: What else the file does not say.
+        settings: What counts as odd.
+        progress: Called with how much is read and how much there is to read, in events, bytes or other units.
+
+    Raises:
+        FileError: There is no such file, or it cannot be read.
+        FormatError: Its format is unknown, or it cannot be opened.
+        EventError: It names another sensor than the given one, or one of more than MOST_PIXELS pixels.
+    """
+    path = Path(path)
+    known, source = open_source(path, sensor, hints)
+    size = source.sensor or sensor
+    if size:
+        try:
+            check_pixels(size)
+        except EventError as error:
+            raise error.named(str(path)) from error
+    sensor_source: SensorSource = "file" if source.sensor else "given" if sensor else "guessed"
+    tally = _Tally(size, settings)
+    corruption = []
+    try:
+        for columns in source.chunks(progress):
+            tally.add(columns)
+    except FormatError as error:
+        lost = error.lost if isinstance(error, CorruptionError) else "everything after it"
+        message = f"{error.message}; lost: {lost}"
+        corruption = [CheckFinding("corruption", "wrong", 1, tally.events, message, error.remedies)]
+    sensor = tally.sensor
+    duration_us = tally.latest_us - tally.earliest_us if tally.events else 0
+    return CheckReport(
+        file=str(path),
+        format=known.name,
+        width=sensor.width,
+        height=sensor.height,
+        sensor_source=sensor_source,
+        events=tally.events,
+        t_first_us=tally.earliest_us if tally.events else None,
+        t_last_us=tally.latest_us if tally.events else None,
+        duration_us=duration_us,
+        rate_hz=tally.events / duration_us * 1e6 if duration_us else None,
+        on_fraction=tally.on / tally.events if tally.events else None,
+        findings=(*corruption, *tally.wrong(), *tally.odd()),
+    )
+
+
+@dataclass
+class _Found:
+    """Events with something wrong or odd: how many, the number of the first, and a description of the first."""
+
+    count: int = 0
+    first: int | None = None
+    description: str = ""
+
+    def add(self, found: NDArray[np.bool_], before: int, describe: Callable[[int], str]) -> None:
+        """Add the events of a chunk for which a mask is true; `before` is the number of events before the chunk."""
+        count = int(np.count_nonzero(found))
+        if count and self.first is None:
+            event = int(found.argmax())
+            self.first, self.description = before + event, describe(event)
+        self.count += count
+
+    def finding(
+        self, kind: Kind, severity: Severity, one: str, many: str, *, more: str = "", remedies: tuple[Remedy, ...] = ()
+    ) -> list[CheckFinding]:
+        """Return the finding, if any; `one` and `many` say what is wrong with one event and with several."""
+        if self.first is None:
+            return []
+        what = f"1 event {one}: event" if self.count == 1 else f"{self.count} events {many}, first event"
+        message = f"{what} {self.first} with {self.description}{more}"
+        return [CheckFinding(kind, severity, self.count, self.first, message, remedies)]
+
+
+class _Tally:
+    """What is counted over the chunks of a recording.
+
+    Args:
+        sensor: Events outside it are out of range and not counted per pixel. None: the largest known sensor.
+        settings: What counts as odd.
+    """
+
+    def __init__(self, sensor: SensorSize | None, settings: CheckSettings) -> None:
+        self.events = self.on = 0
+        self.earliest_us, self.latest_us = -NEVER_US - 1, NEVER_US
+        self._named, self._settings = sensor, settings
+        self._limits = sensor or max(KNOWN_SENSORS, key=lambda known: known.width * known.height)
+        self._previous_us = NEVER_US
+        self._back, self._outside, self._polarity, self._twice, self._negative = (_Found() for _ in range(5))
+        self._longest_back_us = self._longest_gap_us = 0
+        longer_than_us = [1 << octave for octave in range(63)] if settings.gap_us is None else [settings.gap_us]
+        self._edges_us = np.array([0, *longer_than_us], np.uint64)
+        self._steps = np.zeros(
+            self._edges_us.size, np.int64
+        )  # per edge, those longer than it, but not longer than the next
+        self._first_steps = np.full(self._edges_us.size, -1)  # the event that ends the first of them
+        shape = (self._limits.height, self._limits.width)
+        self._counts = np.zeros(shape, np.int64)
+        self._last_us = np.full((2, *shape), NEVER_US)
+
+    @property
+    def sensor(self) -> SensorSize:
+        """The given one, or the smallest known one that contains all events."""
+        if self._named is not None:
+            return self._named
+        if self._outside.count:
+            return self._limits
+        width, height = (int(np.flatnonzero(self._counts.any(axis=axis)).max(initial=0)) + 1 for axis in (0, 1))
+        return smallest_sensor(width, height) or self._limits
+
+    def add(self, columns: StoredColumns) -> None:
+        """Count the next chunk."""
+        if len(columns.t):
+            t = columns.t.astype(np.int64)
+            self._add_times(t)
+            self._add_pixels(t, columns)
+            self.events += len(columns.t)
+
+    def _add_times(self, t: NDArray[np.int64]) -> None:
+        before = np.concatenate(([self._previous_us], t[:-1]))
+        back = t < before
+        if back.any():
+            self._back.add(back, self.events, lambda event: f"t = {t[event]} us after {before[event]} us")
+            # as unsigned numbers, which can represent the difference of any two int64
+            self._longest_back_us = max(self._longest_back_us, int((before - t)[back].view(np.uint64).max()))
+        self._negative.add(t < 0, self.events, lambda event: f"t = {t[event]} us")
+        latest_us, longest_us = _count_steps(
+            t,
+            self.latest_us if self.events else int(t[0]),
+            self.events,
+            self._edges_us,
+            self._steps,
+            self._first_steps,
+        )
+        self.earliest_us, self.latest_us = min(self.earliest_us, int(t.min())), int(latest_us)
+        self._longest_gap_us = max(self._longest_gap_us, int(longest_us))
+        self._previous_us = int(t[-1])
+
+    def _add_pixels(self, t: NDArray[np.int64], columns: StoredColumns) -> None:
+        x, y = columns.x, columns.y
+        p = columns.p.view(np.uint8) if columns.p.dtype == np.bool_ else columns.p
+        self._polarity.add((p < 0) | (p > 1), self.events, lambda event: f"p = {p[event]}")
+        on = p > 0
+        self.on += int(np.count_nonzero(on))
+        outside = (x < 0) | (x >= self._limits.width) | (y < 0) | (y >= self._limits.height)
+        self._outside.add(outside, self.events, lambda event: f"x = {x[event]}, y = {y[event]}")
+        twice = np.zeros(len(t), np.bool_)
+        # x and y outside the sensor may overflow int16, but are not used
+        _count_pixels(t, x.astype(np.int16), y.astype(np.int16), on, outside, self._counts, self._last_us, twice)
+        self._twice.add(
+            twice, self.events, lambda event: f"t = {t[event]} us, x = {x[event]}, y = {y[event]}, p = {int(p[event])}"
+        )
+
+    def wrong(self) -> list[CheckFinding]:
+        """Return what breaks a rule of `Events`."""
+        back = f"; the longest step back is {self._longest_back_us} us"
+        sensor = f"the sensor of {self._limits}" if self._named else f"{self._limits}, the largest known sensor"
+        remedies = () if self._named else (Remedy("sensor", "WxH", "name the sensor"),)
+        return [
+            *self._back.finding("order", "wrong", "goes back in time", "go back in time", more=back),
+            *self._outside.finding(
+                "range", "wrong", f"lies outside {sensor}", f"lie outside {sensor}", remedies=remedies
+            ),
+            *self._polarity.finding(
+                "polarity", "wrong", "is neither OFF (0) nor ON (1)", "are neither OFF (0) nor ON (1)"
+            ),
+        ]
+
+    def odd(self) -> list[CheckFinding]:
+        """Return what is valid, but unusual."""
+        if not self.events:
+            return [CheckFinding("empty", "odd", 0, None, "there are no events")]
+        return [
+            *self._twice.finding("duplicates", "odd", "repeats one before it", "repeat one before them"),
+            *self._negative.finding("negative_times", "odd", "has a negative time", "have negative times"),
+            *self._gaps(),
+            *self._hot_pixels(),
+            *self._one_polarity(),
+        ]
+
+    def _gaps(self) -> list[CheckFinding]:
+        gap = 1
+        if self._settings.gap_us is None:
+            usual = int(np.searchsorted(self._steps.cumsum(), USUAL_STEPS * self._steps.sum()))
+            gap = max(usual + GAP_OCTAVES, LEAST_GAP_OCTAVE) + 1
+        count = int(self._steps[gap:].sum())
+        if not count:
+            return []
+        firsts = self._first_steps[gap:]
+        first = int(firsts[firsts >= 0].min())
+        what = "1 time without events" if count == 1 else f"{count} times without events"
+        return [
+            CheckFinding(
+                "gaps",
+                "odd",
+                count,
+                first,
+                f"{what} longer than {self._edges_us[gap]} us, first before event {first}; "
+                f"the longest gap is {self._longest_gap_us} us",
+            )
+        ]
+
+    def _hot_pixels(self) -> list[CheckFinding]:
+        factor, sensor = self._settings.hot_pixel_factor, self.sensor
+        counts = self._counts[: sensor.height, : sensor.width]
+        hot = find_hot_pixels(counts, factor)
+        count = int(np.count_nonzero(hot))
+        if not count:
+            return []
+        y, x = (int(place) for place in np.unravel_index(np.where(hot, counts, 0).argmax(), counts.shape))
+        what = "1 pixel fires" if count == 1 else f"{count} pixels fire"
+        return [
+            CheckFinding(
+                "hot_pixels",
+                "odd",
+                count,
+                None,
+                f"{what} more than {factor:g} times as often as pixels around, {counts[hot].sum() / self.events:.2%} "
+                f"of the events; the busiest is x = {x}, y = {y} with {counts[y, x]}",
+            )
+        ]
+
+    def _one_polarity(self) -> list[CheckFinding]:
+        if self.events < LEAST_FOR_ONE_POLARITY or 0 < self.on < self.events:
+            return []
+        name = "ON" if self.on else "OFF"
+        return [CheckFinding("one_polarity", "odd", self.events, 0, f"all {self.events} events are {name}")]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _count_steps(
+    t: NDArray[np.int64],
+    latest_us: int,
+    before: int,
+    edges_us: NDArray[np.uint64],
+    steps: NDArray[np.int64],
+    first_steps: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Count the steps from each latest time to the next later one, and return the latest time and the longest step."""
+    longest_us = np.uint64(0)
+    for event in range(t.size):
+        if t[event] > latest_us:
+            step_us = np.uint64(t[event] - latest_us)
+            latest_us = t[event]
+            longest_us = max(longest_us, step_us)
+            edge = 0
+            while edge + 1 < edges_us.size and step_us > edges_us[edge + 1]:
+                edge += 1
+            steps[edge] += 1
+            if first_steps[edge] < 0:
+                first_steps[edge] = before + event
+    return latest_us, int(longest_us)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _count_pixels(
+    t: NDArray[np.int64],
+    x: NDArray[np.int16],
+    y: NDArray[np.int16],
+    on: NDArray[np.bool_],
+    outside: NDArray[np.bool_],
+    counts: NDArray[np.int64],
+    last_us: NDArray[np.int64],
+    twice: NDArray[np.bool_],
+) -> None:
+    """Count events per pixel, and mark those with the time of the previous one of the same pixel and polarity.
+
+    If times do not go back, these are all events that equal an earlier one.
+    """
+    for event in range(t.size):
+        if not outside[event]:
+            row, column, polarity = np.uintp(y[event]), np.uintp(x[event]), np.uintp(on[event])
+            counts[row, column] += 1
+            twice[event] = last_us[polarity, row, column] == t[event]
+            last_us[polarity, row, column] = t[event]

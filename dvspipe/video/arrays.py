@@ -1,0 +1,59 @@
+"""Arrays as videos."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import Remedy, VideoError
+from .config import VideoSettings
+from .frames import PIXEL_TYPES
+from .pictures import Images
+from .times import find_times_us
+from .video import NO_FRAME, Video, read_size
+
+MAX_WHITE = 2.0  # of float images; more is a mistake, such as 0 to 255, if values are not linear light
+
+
+def stack_images(images: ArrayLike) -> NDArray[Any]:
+    """Return images, of NumPy or another library, as one array."""
+    try:
+        return (
+            np.stack([np.asarray(image) for image in images])
+            if isinstance(images, list | tuple)
+            else np.asarray(images)
+        )
+    except (TypeError, ValueError, RuntimeError) as error:  # raised by NumPy and by other libraries' arrays
+        raise VideoError(f"the array: cannot be read as images [T, H, W] ({error})") from error
+
+
+def open_array(array: NDArray[Any], settings: VideoSettings) -> Video:
+    """Open an array of images; see `open_video`."""
+    name = "the array"
+    is_colour = array.ndim == 4 and array.shape[3] == 3
+    if not (array.ndim == 3 or is_colour) or not array.size or array.dtype not in (*PIXEL_TYPES, np.float64):
+        raise VideoError(
+            f"{name}: wrong type or shape (found {array.dtype} {array.shape}, expected grey images [T, H, W] or "
+            "colours [T, H, W, 3] of uint8, uint16, float32 or float64)"
+        )
+    if array.dtype.kind == "f" and settings.transfer != "linear" and np.nanmax(array) > MAX_WHITE:
+        raise VideoError(f"{name}: wrong range of values (found up to {np.nanmax(array):g}, expected 0 to 1, white)")
+    if settings.fps is None and settings.timestamps is None:
+        raise VideoError(f"{name}: has no times", Remedy("fps", "RATE", "set the frames per second"))
+    images = partial(_array_images, array)
+    size = read_size(name, images, settings, NO_FRAME)
+    return Video(name, size, len(array), settings, images, find_times_us(settings, name, len(array)))
+
+
+def _array_images(array: NDArray[Any]) -> Images:
+    for image in array:
+        yield 0, partial(_read_picture, image)
+
+
+def _read_picture(image: NDArray[Any]) -> NDArray[Any]:
+    """Return a picture of an array, with the types and the order of colours that OpenCV decodes."""
+    picture = image.astype(np.float32) if image.dtype == np.float64 else image
+    return picture if picture.ndim == 2 else np.ascontiguousarray(picture[:, :, ::-1])

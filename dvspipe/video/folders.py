@@ -1,0 +1,66 @@
+"""Images and folders of them as videos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..errors import VideoError
+from .config import FOLDER_FPS, VideoSettings
+from .frames import PIXEL_TYPES
+from .names import list_images
+from .opencv import cv2
+from .pictures import Images, fit_picture, to_grey
+from .times import find_times_us
+from .video import NO_FRAME, Video, read_size
+
+FOLDER_TIMES = ("timestamps.txt", "images.csv")  # files of times that are looked for in an image folder
+
+
+def read_image(path: Path, settings: VideoSettings | None = None) -> NDArray[Any]:
+    """Return the grey picture in an image file, [H, W], uint8, uint16 or float32, with its coded values.
+
+    Args:
+        path: An image file that OpenCV reads.
+        settings: Only `crop` and `resize` are used.
+
+    Raises:
+        VideoError: It is missing, cannot be read, or the settings do not fit it.
+    """
+    if not path.is_file():
+        raise VideoError(f"{path}: no such image file")
+    return fit_picture(str(path), to_grey(_read_image(path)), settings or VideoSettings())
+
+
+def open_folder(path: Path, settings: VideoSettings) -> Video:
+    """Open a folder of images; see `open_video`."""
+    if settings.fps is None and settings.timestamps is None:
+        own = next((path / name for name in FOLDER_TIMES if (path / name).is_file()), None)
+        settings = settings.model_copy(update={"fps": FOLDER_FPS} if own is None else {"timestamps": str(own)})
+    files = list_images(path)
+    if not files:
+        raise VideoError(f"{path}: contains no images")
+    images = partial(_folder_images, files)
+    size = read_size(str(path), images, settings, NO_FRAME)
+    return Video(str(path), size, len(files), settings, images, find_times_us(settings, str(path), len(files), files))
+
+
+def _folder_images(files: Sequence[Path]) -> Images:
+    for file in files:
+        yield 0, partial(_read_image, file)
+
+
+def _read_image(file: Path) -> NDArray[Any]:
+    image = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise VideoError(f"{file}: not an image that OpenCV can read")
+    if image.dtype not in PIXEL_TYPES or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
+        raise VideoError(
+            f"{file}: wrong type or shape of pixels (found {image.dtype} {image.shape}, expected grey or colour of "
+            "uint8, uint16 or float32)"
+        )
+    return image  # type: ignore[no-any-return]

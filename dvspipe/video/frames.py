@@ -1,0 +1,81 @@
+"""Frames: grey images with a time and the transfer curve of their values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import VideoError
+from ..events import SensorSize
+
+TRANSFERS = ("srgb", "bt709", "gamma=x", "linear", "log")
+PIXEL_TYPES = (np.uint8, np.uint16, np.float32)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A grey image of a video and its time.
+
+    Args:
+        t_us: Time in microseconds.
+        image: [H, W], uint8 or uint16 in full range, or float32 with white = 1.0.
+        transfer: Transfer curve of the values: `srgb`, `bt709`, `gamma=x` (intensity = value ** x), `linear` (intensity
+            = value) or, for float images, `log` (the natural logarithm of intensity).
+    """
+
+    t_us: int
+    image: NDArray[Any]
+    transfer: str = "srgb"
+
+    @property
+    def size(self) -> SensorSize:
+        """Width and height of the image."""
+        height, width = self.image.shape
+        return SensorSize(width=width, height=height)
+
+
+def frames_from_arrays(
+    images: Iterable[NDArray[Any]], *, fps: float, start_us: int = 0, transfer: str = "srgb"
+) -> Iterator[Frame]:
+    """Yield frames at a constant rate from images in memory.
+
+    Args:
+        images: Grey images [H, W], as in `Frame`.
+        fps: Frames per second, > 0.
+        start_us: Time of the first frame in microseconds.
+        transfer: Transfer curve of the values, as in `Frame`.
+    """
+    for number, image in enumerate(images):
+        yield Frame(start_us + round(number * 1e6 / fps), image, transfer)
+
+
+def checked_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """Yield the frames.
+
+    Raises:
+        VideoError: One is something else, such as an array, or what is given is not iterable.
+    """
+    if not isinstance(frames, Iterable):
+        raise VideoError(f"wrong type of frames (found {type(frames).__name__}, expected frames)")
+    for frame in frames:
+        if not isinstance(frame, Frame):
+            raise VideoError(f"wrong type of a frame (found {type(frame).__name__}, expected Frame)")
+        yield frame
+
+
+def check_transfer(name: str) -> None:
+    """Check that a transfer curve is known.
+
+    Raises:
+        VideoError: It is not.
+    """
+    power = name.removeprefix("gamma=")
+    if name not in TRANSFERS[:2] + TRANSFERS[3:] and not (
+        power != name and re.fullmatch(r"[0-9]+(\.[0-9]+)?", power) and 0.1 <= float(power) <= 10
+    ):
+        raise VideoError(f"unknown transfer curve {name!r} (expected {', '.join(TRANSFERS)}, with x from 0.1 to 10)")

@@ -1,0 +1,60 @@
+"""What a source of frames is, by its name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TypeGuard
+
+from numpy.typing import ArrayLike
+
+from ..errors import VideoError
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".hdr", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+VIDEO_SUFFIXES = frozenset(
+    {
+        ".3g2", ".3gp", ".apng", ".asf", ".avi", ".divx", ".f4v", ".flv", ".gif", ".h264", ".hevc", ".m2ts", ".m4v",
+        ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv", ".ts", ".vob", ".webm",
+        ".wmv", ".y4m",
+    }
+)  # fmt: skip
+"""Suffixes by which videos are found in folders; a single file is a video if OpenCV opens it, whatever its suffix."""
+
+
+def camera_of(source: str | Path | int) -> int | None:
+    """Return the number of the camera that a source names, also as text if no file has that name; otherwise None."""
+    if isinstance(source, int):
+        return source
+    return int(str(source)) if re.fullmatch("[0-9]{1,3}", str(source)) and not Path(source).exists() else None
+
+
+def check_address(source: str | Path) -> None:
+    """Check that a source is not an address of the internet.
+
+    Raises:
+        VideoError: It is one.
+    """
+    if match := re.match(r"([a-z]+):/+", str(source)):  # a Path keeps only one of the two slashes
+        address = f"{match[1]}://{str(source)[match.end() :]}"
+        raise VideoError(f"{address}: is an address, expected a file; download it first")
+
+
+def is_images(source: object) -> TypeGuard[ArrayLike]:
+    """Return whether a source is an array of NumPy or another library, or a list or tuple of such."""
+    return hasattr(source[0] if isinstance(source, list | tuple) and source else source, "__array__")
+
+
+def is_image_folder(path: Path) -> bool:
+    """Return whether a path is a folder that contains images."""
+    return path.is_dir() and bool(list_images(path))
+
+
+def is_video_name(path: Path) -> bool:
+    """Return whether a path is a file with the suffix of a video."""
+    return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return the images of a folder, with numbers in their names in numerical order."""
+    files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    return sorted(files, key=lambda path: [int(s) if s.isdecimal() else s for s in re.split(r"(\d+)", path.name)])

@@ -1,0 +1,56 @@
+"""Opening of videos, image folders, arrays and cameras."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from numpy.typing import ArrayLike
+
+from ..config import as_settings
+from ..errors import VideoError
+from .arrays import open_array, stack_images
+from .cameras import open_camera
+from .config import VideoSettings
+from .files import open_file
+from .folders import open_folder
+from .frames import check_transfer
+from .names import camera_of, check_address
+from .video import Video
+
+
+def open_video(
+    source: str | Path | int | ArrayLike, settings: VideoSettings | Mapping[str, object] | None = None
+) -> Video:
+    """Open a video.
+
+    Args:
+        source: A video file that OpenCV decodes, a folder of images, an array [T, H, W] or list of grey images as in
+            `Frame`, or of colours [T, H, W, 3] in the order red, green, blue (which needs `settings.fps`; float64 is
+            read as float32), or the number of a camera, also as text if no file has that name. The
+            times of a camera are those of the monotonic clock, 0 at its first picture; it ends at `settings.stop_s`.
+        settings: Settings for reading, also as plain keys and values.
+
+    Raises:
+        VideoError: It is missing, cannot be decoded, has no frames, or the settings do not fit it.
+
+    Example:
+        >>> import numpy as np
+        >>> video = open_video(np.zeros((5, 7, 12), np.uint8), VideoSettings(fps=50))
+        >>> [frame.t_us for frame in video.frames()]
+        [0, 20000, 40000, 60000, 80000]
+    """
+    settings = as_settings(VideoSettings, settings)
+    check_transfer(settings.transfer)
+    if settings.fps is not None and settings.timestamps is not None:
+        raise VideoError(f"{settings.timestamps}: timestamps and fps cannot be combined (found fps = {settings.fps:g})")
+    if not isinstance(source, str | Path | int):
+        return open_array(stack_images(source), settings)
+    camera = camera_of(source)
+    if camera is not None:
+        return open_camera(camera, settings)
+    path = Path(str(source))
+    if not path.exists():
+        check_address(str(source))
+        raise VideoError(f"{path}: no such video file or image folder")
+    return open_folder(path, settings) if path.is_dir() else open_file(path, settings)

@@ -1,0 +1,57 @@
+"""Pictures as they are needed: grey or in colours, cropped and resized."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import VideoError
+from ..events import SensorSize
+from .config import VideoSettings
+from .opencv import cv2
+
+Images = Generator[tuple[int, Callable[[], NDArray[Any]]], None, None]
+"""For each frame its own time in microseconds and a function that returns its pixels, valid until the next frame."""
+
+
+def fit_picture(name: str, image: NDArray[Any], settings: VideoSettings) -> NDArray[Any]:
+    """Return the picture, cropped and resized (by averaging areas if it shrinks)."""
+    if settings.crop:
+        width, height, left, top = map(int, re.split(r"[x+]", settings.crop))
+        full = SensorSize(width=image.shape[1], height=image.shape[0])
+        image = image[top : top + height, left : left + width]
+        if image.shape[:2] != (height, width) or not image.size:
+            raise VideoError(f"{name}: crop {settings.crop}: not inside the picture (found {full})")
+    if settings.resize:
+        size = SensorSize.parse(settings.resize)
+        shrinks = size.width < image.shape[1] or size.height < image.shape[0]
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        image = cv2.resize(image, (size.width, size.height), interpolation=method)
+    return image
+
+
+def to_grey(image: NDArray[Any]) -> NDArray[Any]:
+    """Return the luma of the coded values with BT.601 weights, as OpenCV computes it."""
+    if image.ndim == 2:
+        return image
+    channels = image.shape[2]
+    if channels == 1:
+        return image[:, :, 0]
+    grey: NDArray[Any] = cv2.cvtColor(image, cv2.COLOR_BGRA2GRAY if channels == 4 else cv2.COLOR_BGR2GRAY)
+    return grey
+
+
+def to_colours(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return the colours, uint8 [H, W, 3] in the order red, green, blue."""
+    if image.dtype == np.uint16:
+        image = image >> 8
+    elif image.dtype == np.float32:
+        image = (255 * image.clip(0, 1)).round()
+    image = np.asarray(image, np.uint8)
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    order = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}[channels]
+    return np.asarray(cv2.cvtColor(image, order))

@@ -1,0 +1,131 @@
+"""Files with the time of each frame."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+
+from ..errors import Remedy, VideoError
+from .config import VideoSettings
+from .names import IMAGE_SUFFIXES
+from .pictures import Images
+
+US_PER_UNIT = {"s": Decimal(10**6), "ms": Decimal(10**3), "us": Decimal(1), "ns": Decimal("0.001")}
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+LONGEST_ASSUMED_INTERVAL_S = 1.0  # mean interval up to which numbers are assumed to be seconds; milliseconds are more
+LATEST_FRAME_US = 2**62
+
+
+def find_times_us(
+    settings: VideoSettings,
+    name: str,
+    count: int,
+    files: Sequence[Path] = (),
+    images: Callable[[], Images] | None = None,
+) -> tuple[int, ...] | None:
+    """Return the times in the file of times that the settings name, or None.
+
+    Args:
+        settings: Settings of the video.
+        name: Name of the video.
+        count: Number of its frames.
+        files: Its images if it is a folder; names in the file of times must be theirs.
+        images: If the count may be wrong: its images, which are counted if it differs.
+    """
+    if settings.timestamps is None:
+        if settings.time_unit is not None:
+            raise VideoError(
+                f"{name}: time_unit = {settings.time_unit} without a file of times",
+                Remedy("timestamps", "FILE", "name it"),
+            )
+        return None
+    rows = _read_times(Path(settings.timestamps), settings.time_unit)
+    if images is not None and count != len(rows):
+        count = sum(1 for _ in images())
+    if count != len(rows):
+        raise wrong_count(settings, len(rows), name, count)
+    for row, file in zip(rows, files, strict=False):
+        if Path(row.image).suffix.lower() in IMAGE_SUFFIXES and Path(row.image).name != file.name:
+            raise VideoError(
+                f"{settings.timestamps}: line {row.line}: wrong image (found {row.image}, expected {file.name} "
+                f"as in {name})"
+            )
+    return tuple(row.t_us for row in rows)
+
+
+def wrong_count(settings: VideoSettings, times: int, name: str, frames: int | str) -> VideoError:
+    """Return the error for a file of times whose number is not that of the frames."""
+    return VideoError(f"{settings.timestamps}: wrong number of times (found {times}, expected {frames} as in {name})")
+
+
+@dataclass(frozen=True)
+class _TimeRow:
+    """A line of a file of times."""
+
+    line: int
+    number: str
+    image: str
+    t_us: int = 0
+
+
+def _read_times(path: Path, unit: str | None) -> list[_TimeRow]:
+    """Return the lines of a file of times, in microseconds.
+
+    Raises:
+        VideoError: It cannot be read, its unit is unknown, or a time is invalid or not after the previous one.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise VideoError(f"{path}: cannot be read as a file of times ({error})") from error
+    rows: list[_TimeRow] = []
+    stated: str | None = None
+    for line, text in enumerate(lines, start=1):
+        first, _, rest = re.sub(r"[,;\s]+", " ", text.strip(), count=1).partition(" ")
+        if not text.strip() or text.lstrip().startswith("#") or (not rows and re.match("[A-Za-z]", first)):
+            heading = re.search(r"(?:time|stamp)[A-Za-z]*[ _]?[\[(]?(s|ms|us|ns)\b", text)
+            stated = heading[1] if heading and not rows else stated
+            continue
+        if not NUMBER.fullmatch(first):
+            raise VideoError(f"{path}: line {line}: wrong time (found {first!r}, expected a number)")
+        if NUMBER.fullmatch(re.split(r"[,;\s]", rest)[0]):
+            raise VideoError(
+                f"{path}: line {line}: wrong form (found {text.strip()!r}, expected a time and optionally a file name)"
+            )
+        rows.append(_TimeRow(line, first, rest))
+    return _in_microseconds(path, rows, unit or stated or _assumed_unit(path, rows)) if rows else []
+
+
+def _assumed_unit(path: Path, rows: Sequence[_TimeRow]) -> str:
+    """Return the unit seconds if the numbers look like it."""
+    remedy = Remedy("time_unit", "UNIT", "state the unit: s, ms, us or ns")
+    if all(re.fullmatch("[+-]?[0-9]+", row.number) for row in rows):
+        raise VideoError(f"{path}: integer times without a unit", remedy)
+    span_s = Decimal(rows[-1].number) - Decimal(rows[0].number)
+    if span_s > LONGEST_ASSUMED_INTERVAL_S * (len(rows) - 1):
+        raise VideoError(
+            f"{path}: unknown unit of times (in seconds, {len(rows)} frames would take {span_s:.6g} s)", remedy
+        )
+    return "s"
+
+
+def _in_microseconds(path: Path, rows: Sequence[_TimeRow], unit: str) -> list[_TimeRow]:
+    """Return the rows with their times in microseconds, checked."""
+    timed: list[_TimeRow] = []
+    for row in rows:
+        exact_us = Decimal(row.number) * US_PER_UNIT[unit]
+        if not 0 <= exact_us <= LATEST_FRAME_US:
+            raise VideoError(
+                f"{path}: line {row.line}: time out of range (found {row.number} {unit}, expected 0 to "
+                f"{LATEST_FRAME_US} us)"
+            )
+        timed.append(replace(row, t_us=round(exact_us)))
+        if len(timed) > 1 and timed[-1].t_us <= timed[-2].t_us:
+            raise VideoError(
+                f"{path}: line {row.line}: too early (found {row.number} {unit}, expected at least 1 us after the "
+                "previous time)"
+            )
+    return timed

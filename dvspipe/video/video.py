@@ -1,0 +1,149 @@
+"""A source of frames, whatever it is."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Remedy, TruncatedVideoError, VideoError
+from ..events import SensorSize
+from .config import VideoSettings
+from .frames import Frame
+from .pictures import Images, fit_picture, to_colours, to_grey
+from .times import wrong_count
+
+NO_FRAME = "not a video that OpenCV can read (no frame could be decoded)"
+
+
+@dataclass(frozen=True)
+class Video:
+    """A source of frames: a video file, a folder of images, an array or a camera.
+
+    Args:
+        name: Name in messages.
+        size: Width and height of the frames.
+        frame_count: Number of frames if known, otherwise 0.
+        settings: Settings for reading.
+        images: Starts a new pass over all images.
+        times_us: Time of each frame from a file of times, if there is one.
+        ended: For a camera, an event that ends it when set.
+        duration_s: How long a video file says that it lasts, in seconds; 0 if that is not known.
+    """
+
+    name: str
+    size: SensorSize
+    frame_count: int
+    settings: VideoSettings
+    images: Callable[[], Images] = field(repr=False, compare=False)
+    times_us: tuple[int, ...] | None = field(default=None, repr=False)
+    ended: threading.Event | None = field(default=None, repr=False, compare=False)
+    duration_s: float = 0.0
+
+    def frames(self, first: int = 0) -> Iterator[Frame]:
+        """Yield the frames, grey (BT.601 luma, full range), with strictly increasing times.
+
+        Args:
+            first: Number of frames to skip at the beginning, >= 0. They are not converted, and images of a folder are
+                not read. Times and pixels of the other frames do not depend on it.
+
+        Raises:
+            VideoError: A frame cannot be decoded, differs in size, or is not later than the previous one; the number of
+                frames differs from the file of times; or the video ends before `settings.start_s`.
+            TruncatedVideoError: The video ended early; raised after the last frame.
+        """
+        return (Frame(t_us, image, self.settings.transfer) for t_us, image in self._select(to_grey, first))
+
+    def pictures(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Yield the time and the colours of each frame, uint8 [H, W, 3] in the order red, green, blue.
+
+        Times and errors are those of `frames`.
+        """
+        return self._select(to_colours)
+
+    def _select(
+        self, convert: Callable[[NDArray[Any]], NDArray[Any]], first: int = 0
+    ) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yield the time and the converted image of each frame between start and stop, after the first ones."""
+        settings = self.settings
+        start_us = round(settings.start_s * 1e6)
+        stop_us = None if settings.stop_s is None else round(settings.stop_s * 1e6)
+        before_us: int | None = None
+        number, skipped = -1, 0
+        for number, (own_us, decode) in enumerate(self.images()):
+            t_us = self._time_us(number, own_us)
+            if before_us is not None and t_us <= before_us:
+                raise VideoError(
+                    f"{self.name}: wrong time of frame {number} (found {t_us} us, expected more than {before_us} us)",
+                    Remedy("fps", "RATE", "ignore the times in the file"),
+                )
+            before_us = t_us
+            if t_us < start_us:
+                continue
+            if stop_us is not None and t_us >= stop_us:
+                return
+            if skipped < first:
+                skipped += 1
+                continue
+            image = fit_picture(self.name, convert(decode()), settings)
+            height, width = image.shape[:2]
+            if (width, height) != (self.size.width, self.size.height):
+                raise VideoError(
+                    f"{self.name}: wrong size of frame {number} (found {width}x{height}, expected {self.size})"
+                )
+            yield t_us, image
+        if number + 2 < self.frame_count and before_us is not None:
+            raise TruncatedVideoError(
+                f"{self.name}: truncated at {before_us} us (found {number + 1} of {self.frame_count} frames)",
+                at_us=before_us,
+            )
+        if self.times_us is not None and number + 1 < len(self.times_us):
+            raise wrong_count(settings, len(self.times_us), self.name, number + 1)
+        if before_us is not None and before_us < start_us:
+            raise VideoError(
+                f"{self.name}: ends before the start time (found the last frame at {before_us / 1e6:.6g} s, expected "
+                f"frames from {settings.start_s:g} s on)"
+            )
+
+    def _time_us(self, number: int, own_us: int) -> int:
+        if self.times_us is not None:
+            if number == len(self.times_us):
+                raise wrong_count(self.settings, number, self.name, f"at least {number + 1}")
+            return self.times_us[number]
+        return own_us if self.settings.fps is None else round(number * 1e6 / self.settings.fps)
+
+    @contextmanager
+    def ended_by_interrupt(self) -> Iterator[None]:
+        """Let Ctrl-C end the frames of a camera normally during the block; a second Ctrl-C interrupts as usual.
+
+        Has no effect on other videos, or outside the main thread, since only that one receives signals.
+        """
+        ended = self.ended
+        if ended is None or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def end(*_: Any) -> None:
+            if ended.is_set():
+                raise KeyboardInterrupt
+            ended.set()
+
+        before = signal.signal(signal.SIGINT, end)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def read_size(name: str, images: Callable[[], Images], settings: VideoSettings, otherwise: str) -> SensorSize:
+    """Return the size of the first frame; if there is none, raise an error with the message `otherwise`."""
+    with closing(images()) as begun:
+        for _, decode in begun:
+            return Frame(0, fit_picture(name, to_grey(decode()), settings)).size
+    raise VideoError(f"{name}: {otherwise}")
