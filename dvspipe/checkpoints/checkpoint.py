@@ -69,8 +69,6 @@ class ClassifierConfig(Settings):
     """Which part of a recording or video the network sees, and how videos become events."""
     hop_us: int | None = Field(default=None, ge=1, le=10**12)
     """Time from one window to the next where inference does not say it; None: the length of a window."""
-    certain: float = Field(default=0.5, ge=0, le=1)
-    """Probability from which a class is certain where inference does not say it."""
     inputs: int | None = Field(default=None, ge=1)
     """Channels of the network's input if it was trained on images; None: those of the bins."""
     network: NetworkConfig

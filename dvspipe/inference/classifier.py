@@ -36,7 +36,7 @@ from ..framing import EventSource, open_source
 from ..networks import NO_MODULES, ClassMoments, ModuleSource, Network, State, count_activity, summarize_layers
 from ..parallel import Progress
 from ..results import EventRates, LayerActivity, LookRow, SegmentRow
-from .config import InferConfig, SegmentConfig
+from .config import InferConfig
 from .rates import RateHistogram, StepCounts
 from .segments import find_segments
 from .timeline import Timeline, find_centers
@@ -44,7 +44,7 @@ from .windows import Step, Window, encode_complete, encode_steps, find_start, sl
 
 log = logging.getLogger(__name__)
 
-MIN_PART = 0.5  # of a window that a recording must have for the window to count
+MIN_PART = 0.5  # of what a window adds that a recording must have for the window to count
 MAX_WINDOWS = 16  # that are classified together
 MAX_OUTPUT_BYTES = 12 << 20  # of the outputs of the first layer at a time
 
@@ -61,8 +61,8 @@ class Prediction:
         label: The most probable class.
         class_name: Its name.
         probability: Its probability, 0 to 1.
-        certain: Whether that reaches `SegmentConfig.enter` (or else what the checkpoint names), and at least half of
-            the predictions over time that are not quiet are of windows like those of the training.
+        certain: Whether that reaches `SegmentConfig.enter`, and at least half of the predictions over time that are not
+            quiet are of windows like those of the training.
         probabilities: Probability of each class: the mean over the predictions in `timeline` that are not quiet.
         events: Number of events on the network's sensor.
         t_first_us: Time of the first of them in microseconds.
@@ -242,7 +242,7 @@ class Classifier:
         return self.classify(self.open(recording, config, sensor=sensor, hints=hints), config, progress)
 
     def framed(self, config: InferConfig | Mapping[str, object] = InferConfig()) -> InferConfig:
-        """Return a configuration with the framing, hop and threshold of the training for each that is not given.
+        """Return a configuration with the framing and hop of the training for each setting that is not given.
 
         Args:
             config: Settings, also as plain keys and values.
@@ -252,15 +252,8 @@ class Classifier:
             'full'
         """
         framed = as_settings(InferConfig, config).with_defaults(self.config.framing)
-        hop_us, segments = framed.hop_us, framed.segments
-        if hop_us is None and framed.window_us is None and not framed.stateful:
-            hop_us = self.config.hop_us
-        if not {"enter", "leave"} & segments.model_fields_set:
-            enter = self.config.certain
-            segments = SegmentConfig.model_validate(
-                segments.model_dump() | {"enter": enter, "leave": min(segments.leave, enter)}
-            )
-        return framed.model_copy(update={"hop_us": hop_us, "segments": segments})
+        is_given = framed.hop_us is not None or framed.window_us is not None or framed.stateful
+        return framed if is_given else framed.model_copy(update={"hop_us": self.config.hop_us})
 
     def find_overrides(
         self, config: InferConfig | Mapping[str, object], *, videos: bool = True
@@ -392,7 +385,7 @@ class Classifier:
         together = max(1, min(MAX_WINDOWS, self.max_images // bins.steps))
         hop_us = (config.hop_us or bins.window_us) if bins.by == "time" else None
         outputs = _Outputs([], [], hop_us, lag_us=bins.window_us // 2)
-        windows = (window for window in _windows(bins, config, reader) if _is_covered(window, bins, reader))
+        windows = (each for each in _windows(bins, config, reader) if _is_covered(each, bins, hop_us, reader))
         while batch := list(itertools.islice(windows, together)):
             outputs.spans.extend(_Span(window.start_us, window.end_us, window.events) for window in batch)
             logits, _ = self._forward(torch.from_numpy(np.stack([window.spikes for window in batch], axis=1)), None)
@@ -610,10 +603,11 @@ def _windows(bins: BinConfig, config: InferConfig, reader: _Reader) -> Iterator[
     return slide(reader.parts(), bins, config.hop_us or bins.window_us)
 
 
-def _is_covered(window: Window, bins: BinConfig, reader: _Reader) -> bool:
-    """Return whether a recording, which was read as far as this window needs, reaches its second half."""
-    if bins.by == "time":
-        return reader.last_us - window.start_us >= MIN_PART * bins.window_us
+def _is_covered(window: Window, bins: BinConfig, hop_us: int | None, reader: _Reader) -> bool:
+    """Return whether a recording, read as far as a window needs, covers half of what it adds to those before."""
+    if hop_us is not None:
+        added_us = bins.window_us if window.start_us <= reader.first_us else min(hop_us, bins.window_us)
+        return reader.last_us - window.start_us >= bins.window_us - MIN_PART * added_us
     return bins.by == "recording" or window.events >= MIN_PART * bins.window_events
 
 

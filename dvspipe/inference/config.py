@@ -12,8 +12,7 @@ class SegmentConfig(Settings):
     """How predictions over time become segments; see `find_segments`."""
 
     enter: float = Field(default=0.5, ge=0, le=1)
-    """Probability at which a segment of a class starts; while no class reaches it, the segment is uncertain. If neither
-    this nor `leave` is given, it is what the checkpoint names."""
+    """Probability at which a segment of a class starts; while no class reaches it, the segment is uncertain."""
     leave: float = Field(default=0.35, ge=0, le=1)
     """Probability below which the segment ends; at most `enter`."""
     smooth_us: int | None = Field(default=None, ge=0, le=10**12)

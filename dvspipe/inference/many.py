@@ -25,7 +25,7 @@ from ..results import (
 )
 from .adaptation import adapt, check_adaptable
 from .classifier import Classifier, Prediction
-from .config import InferConfig, SegmentConfig
+from .config import InferConfig
 from .labels import LabelledSpan, find_label_file, read_spans
 from .records import digest_files, record_answer, record_dependencies, record_run, record_windows
 from .scores import score
@@ -290,8 +290,7 @@ class _Classify:
         # before the recording is read, so that a change in the meantime is noticed
         depends_on = None if options.out is None else options.record_dependencies(task, self.run)
         prediction = classifier.classify(source, options.config, partial(_report_pass, progress, 0, passes))
-        segments = classifier.framed(options.config).segments
-        scores = None if spans is None else self._score(prediction, spans, segments)
+        scores = None if spans is None else self._score(prediction, spans)
         answer = record_answer(prediction, folder=str(task.name), spans=spans, scores=scores, depends_on=depends_on)
         result = RecordingResult(answer=answer, segments=prediction.segments)
         if options.out is not None:
@@ -300,8 +299,9 @@ class _Classify:
             self._store(OutputFolder(options.out), result, windows, parts, source.overview.sensor)
         return result
 
-    def _score(self, prediction: Prediction, spans: Sequence[LabelledSpan], config: SegmentConfig) -> TimeScores:
-        return score(prediction.timeline, prediction.segments, spans, config, self.run.window_us)
+    def _score(self, prediction: Prediction, spans: Sequence[LabelledSpan]) -> TimeScores:
+        segments = self.options.config.segments
+        return score(prediction.timeline, prediction.segments, spans, segments, self.run.window_us)
 
     def _store(
         self,

@@ -88,8 +88,6 @@ class TrainConfig(Settings):
     """Number of processes that make spike tensors, if that takes long."""
     hop_us: int | None = Field(default=None, ge=1, le=10**12)
     """Time from one window to the next in inference, unless that says otherwise; None: the length of a window."""
-    certain: float = Field(default=0.5, ge=0, le=1)
-    """Probability from which a class is certain in inference, unless that says otherwise (`segments.enter`)."""
     baseline: bool = False
     """Whether to also train a ReLU network of the same shape on the sum of the steps: what is better than that comes
     from time."""

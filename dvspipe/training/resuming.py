@@ -34,7 +34,6 @@ FREE_TO_DIFFER = {
     "classes",
     "framing",
     "hop_us",
-    "certain",
     "trained_on",
     "temperature",
     "calibrated_on",

@@ -249,7 +249,6 @@ def _build(
         bins=config.bins,
         framing=config.data.framing.for_checkpoint(),
         hop_us=config.hop_us,
-        certain=config.certain,
         inputs=data.inputs,
         network=config.network,
         trained_on=f"{'synthetic ' if data.synthetic else ''}{data.title}, {count_noun(len(data.train), 'recording')}",
