@@ -157,7 +157,7 @@ def demo(
         f"\nfor {minutes:g} min of training, as a clip takes {speed.clip_s:.2f} s to render and "
         f"{1000 * speed.step_s:.0f} ms to train on: people {data.train_people}, other people to test on "
         f"{data.test_people}, epochs {config.optimiser.epochs}; it starts from the included network {CLASSIFIER}, "
-        "which was trained on synthetic clips of none of these people"
+        "which was trained on clips of none of these people"
     )
     with _callback() as callback:
         done = run_demo(folder, config, callback, notes.print)
