@@ -37,7 +37,12 @@ class Interrupt:
     requested = False
     shows_progress = False
     raised = False
-    reported = False
+    _report = _thread.allocate_lock()
+
+    @classmethod
+    def claim_report(cls) -> bool:
+        """Return whether the caller is the first who reports Ctrl-C, of all threads."""
+        return cls._report.acquire(blocking=False)
 
     @classmethod
     def stop_if_requested(cls) -> None:
@@ -96,12 +101,11 @@ def end_interrupted() -> NoReturn:
 
     Python stops threads that return from native code while it ends, for which C++ aborts the process.
     """
-    if Interrupt.reported:
-        time.sleep(REPORT_S)
-    else:
-        Interrupt.reported = True
+    if Interrupt.claim_report():
         start = SHOW_CURSOR if os.isatty(2) else ""
         os.write(2, f"{start}dvspipe: {INTERRUPTED}\n".encode())
+    else:
+        time.sleep(REPORT_S)
     os._exit(EXIT_INTERRUPTED)
 
 

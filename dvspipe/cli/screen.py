@@ -147,7 +147,9 @@ def as_option(remedy: Remedy) -> str:
 def fail(message: str, code: int) -> None:
     """End the command with a line and an exit code; those of Ctrl-C if it was typed."""
     if Interrupt.requested:
-        message, code, Interrupt.reported = INTERRUPTED, EXIT_INTERRUPTED, True
+        message, code = INTERRUPTED, EXIT_INTERRUPTED
+        if not Interrupt.claim_report():
+            sys.exit(code)
     messages.print(Text.assemble(("dvspipe: ", "red"), " ".join(message.split())))
     sys.exit(code)
 
