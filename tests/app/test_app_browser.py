@@ -27,7 +27,7 @@ if CHROMIUM is None:
     pytest.skip("chromium is not installed", allow_module_level=True)
 
 pytestmark = pytest.mark.slow
-SAMPLE = Path(__file__).parents[1] / "dvspipe" / "app" / "sample.mp4"
+SAMPLE = Path(__file__).parents[2] / "dvspipe" / "app" / "sample.mp4"
 PATIENCE_MS = 120_000.0  # machines of tests are slow and busy
 PHONE = {"width": 390, "height": 844}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import io
 import itertools
 import json
 import os
@@ -14,16 +13,16 @@ import sys
 import time
 import tracemalloc
 import typing
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from commands import dvspipe
 from conftest import random_events
 
 from dvspipe.cli import analysis
-from dvspipe.cli.app import COMMANDS, main
+from dvspipe.cli.app import COMMANDS
 from dvspipe.cli.screen import screen
 from dvspipe.config import shipped_configs
 from dvspipe.datasets import read_split
@@ -39,38 +38,6 @@ from dvspipe.training import TrainingCallback
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.opening import open_video
 from dvspipe.video.writing import write_video
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command left: its exit code and what it printed."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def dvspipe(*arguments: object, cwd: Path, code: int | None = 0) -> Done:
-    """Runs a command in this process, from argv to the exit code."""
-    out, err = io.StringIO(), io.StringIO()
-    argv, folder, handler = sys.argv, Path.cwd(), signal.getsignal(signal.SIGINT)
-    sys.argv = ["dvspipe", *map(str, arguments)]
-    os.chdir(cwd)
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            main()
-        found = 0
-    except SystemExit as stop:
-        found = int(stop.code or 0)
-    finally:
-        os.chdir(folder)
-        sys.argv = argv
-        signal.signal(signal.SIGINT, handler)
-    done = Done(found, out.getvalue(), err.getvalue())
-    assert code is None or done.returncode == code, done.stdout + done.stderr
-    if code:
-        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    return done
 
 
 def in_a_process(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -745,7 +712,7 @@ def test_a_file_of_times_is_for_one_video(clip: Path, tmp_path: Path) -> None:
 
 
 def test_the_picture_of_the_start_page_is_what_its_command_makes(tmp_path: Path) -> None:
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     page = (root / "docs" / "start.md").read_text(encoding="utf-8")
     _, *arguments = next(line for line in page.splitlines() if line.startswith("dvspipe encode docs/")).split()
     kept = root / arguments.pop()

@@ -12,8 +12,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from commands import dvspipe
 from conftest import SENSOR, random_events
-from test_cli import dvspipe
 
 from dvspipe.cli import recordings
 from dvspipe.events import Events, SensorSize

@@ -69,7 +69,7 @@ def can_decode(name: str) -> bool:
 
 
 def test_every_code_is_in_each_place_that_names_codes() -> None:
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     page = (root / "docs" / "encoding.md").read_text(encoding="utf-8")
     for name, kind in CODES.items():
         classes, script = vars(encoding), f"docs/gallery/1_encoders/plot_{name}.py"
@@ -79,7 +79,9 @@ def test_every_code_is_in_each_place_that_names_codes() -> None:
         assert (root / script).is_file(), f"add {script}"
         assert f"\n| `{name}` |" in page, f"add a row of {name} to the table of codes in docs/encoding.md"
         if can_decode(name):
-            assert name in DECODED + RECONSTRUCTED, f"add {name!r} to DECODED or RECONSTRUCTED in tests/test_spikes.py"
+            assert name in DECODED + RECONSTRUCTED, (
+                f"add {name!r} to DECODED or RECONSTRUCTED in tests/encoding/test_spikes.py"
+            )
     assert set(get_args(CodeName)) == set(CODES), "add each name of CodeName to CODES in dvspipe/encoding/spikes.py"
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dvspipe.formats import FORMATS, read, write, written_suffixes
 from dvspipe.formats.bin40 import BIN40
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SPECIALS = ("empty", "folder", "device", "pipe", "nowhere", "bomb")
 CASES = 400
 SUFFIXES = written_suffixes()

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import dvspipe
 from conftest import BAR_CLASSES, moving_bar, write_bars
-from test_cli import dvspipe
 
 from dvspipe.checkpoints.checkpoint import (
     load_checkpoint,

@@ -60,7 +60,7 @@ def spikes(steps: int = T) -> Tensor:
 
 
 def test_every_rule_is_in_each_place_that_names_rules(monkeypatch: pytest.MonkeyPatch) -> None:
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     monkeypatch.syspath_prepend(root / "scripts" / "studies")
     script = importlib.import_module("rules")
     page = (root / "docs" / "learning-rules.md").read_text(encoding="utf-8")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import dvspipe
 from conftest import BAR_CLASSES, moving_bar, write_bars
-from test_cli import dvspipe
 from torch import Tensor, nn
 
 from dvspipe.checkpoints.checkpoint import read_checkpoint

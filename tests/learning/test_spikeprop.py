@@ -63,7 +63,7 @@ def test_the_least_slope_is_in_potential_per_time() -> None:
 
 def test_xor_is_learned_in_five_of_five_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bohte et al. 2002: a summed squared error below 1 ms^2 in about 250 cycles."""
-    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "scripts" / "studies")
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "scripts" / "studies")
     spike_times = importlib.import_module("spike_times")
     errors = [spike_times.train_xor(seed, 250) for seed in range(5)]
     assert [each[-1] < 1 for each in errors] == [True] * 5

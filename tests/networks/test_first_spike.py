@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_training import Recorder
+from recorder import Recorder
 from torch import Tensor
 
 from dvspipe import Events, SensorSize

@@ -140,15 +140,15 @@ def divide_by_zero(item: int, _: Progress) -> float:
 
 def test_processes_end_with_a_parent_that_is_killed() -> None:
     code = (
-        "import tests.test_parallel as own\n"
+        "import test_parallel as own\n"
         "from dvspipe.parallel import Processes, map_items\n"
         "if __name__ == '__main__':\n"
         "    outcomes = map_items(own.report_then_hang, range(3), engine=Processes(2))\n"
         "    print(next(outcomes).result(), flush=True)\n"
         "    next(outcomes)\n"
     )
-    root = os.path.dirname(os.path.dirname(__file__))
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=root) as parent:
+    here = os.path.dirname(__file__)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=here) as parent:
         assert parent.stdout
         child = int(parent.stdout.readline())
         parent.kill()

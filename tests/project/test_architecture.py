@@ -58,7 +58,7 @@ def options_of(command: object) -> set[str]:
 
 
 OPTIONS = options_of(typer.main.get_command(app))
-PACKAGE = Path(__file__).parents[1] / "dvspipe"
+PACKAGE = Path(__file__).parents[2] / "dvspipe"
 ONLY_HOMES = {
     "IPython": {"report"},
     "PIL": {"report"},
@@ -257,7 +257,7 @@ def test_a_name_with_an_underscore_stays_in_its_module(path: Path) -> None:
 
 
 def test_no_record_is_read_by_string_keys() -> None:
-    """`python tests/test_architecture.py` prints them: fewer than ten, all of plain mappings."""
+    """`python tests/project/test_architecture.py` prints them: fewer than ten, all of plain mappings."""
     assert len(string_subscripts()) < 10, string_subscripts()
 
 

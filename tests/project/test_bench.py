@@ -18,7 +18,7 @@ from conftest import random_events
 from dvspipe.formats import FORMATS, write
 from dvspipe.simulator import simulate
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "bench" / "bench.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "bench" / "bench.py"
 FAKE_EVENTCV = """
 def simulate(frames, *, fps, upsample="adaptive", **sensor):
     assert fps == 30 and (not sensor or not any(sensor.values()))

@@ -15,7 +15,7 @@ import dvspipe
 from dvspipe.synthesis import record_gesture
 from dvspipe.video.writing import write_video
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = (
     "start", "python", "simulator", "inference", "gestures", "encoding", "scale", "results", "howto/hdf5", "howto/talk",
     "howto/prophesee",

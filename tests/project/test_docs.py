@@ -34,7 +34,7 @@ from dvspipe.results import ShippedRecord
 from dvspipe.simulator import SimulatorConfig
 from dvspipe.training import TrainConfig
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PATTERNS = ("*.md", "docs/*.md", "docs/howto/*.md", "dvspipe/checkpoints/*.md")
 PAGES = sorted({path for pattern in PATTERNS for path in ROOT.glob(pattern)})
 BUILT = "generated/"  # pages that exist when the site is built, whose links scripts/docs/site_check.py checks

@@ -26,7 +26,7 @@ from dvspipe.training import TrainConfig, TrainingCallback
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.writing import write_video
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def lend_compiled(installed: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+SCRIPTS = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 SLOW = {"norse_network"}
 
 

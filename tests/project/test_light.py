@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from dvspipe.cli.app import LEFT_OUT
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MODULES = {"scikit-learn": "sklearn"}  # where a package has another name than what it installs
 WITHOUT = """
 import sys

@@ -13,7 +13,7 @@ from dvspipe.results import Record, Row, Scores
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "scripts" / "docs")
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "scripts" / "docs")
     import results_page
 
     return results_page

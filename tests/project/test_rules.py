@@ -8,7 +8,7 @@ import pytest
 
 
 def test_every_rule_has_a_configuration_and_differs_only_by_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "scripts" / "studies")
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "scripts" / "studies")
     import rules
 
     for task in rules.TASKS.values():

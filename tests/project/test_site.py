@@ -15,7 +15,7 @@ from dvspipe.encoding import CODES, BinConfig
 from dvspipe.events.filters import FilterConfig
 from dvspipe.formats import written_suffixes
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 GALLERY = ROOT / "docs" / "gallery"
 
 

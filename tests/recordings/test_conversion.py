@@ -15,8 +15,8 @@ import cv2
 import h5py
 import numpy as np
 import pytest
+from commands import dvspipe
 from conftest import random_events
-from test_cli import dvspipe
 
 from dvspipe.errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
 from dvspipe.events import SensorSize, concatenate

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import BAR_CLASSES, BAR_SENSOR, moving_bar
-from test_training import Recorder
+from recorder import Recorder
 
 from dvspipe.cli import training as commands
 from dvspipe.config import build, merge_settings

@@ -18,6 +18,7 @@ import pytest
 import torch
 import yaml
 from conftest import moving_bar, random_events, write_bar_parts
+from recorder import Recorder
 from torch import nn
 
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, energies, load_checkpoint, save_checkpoint
@@ -53,17 +54,6 @@ SMALL = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_bar_parts(tmp_path_factory.mktemp("bars"))
-
-
-class Recorder(TrainingCallback):
-    """Appends the warnings of a training to a list."""
-
-    def __init__(self, texts: list[str]) -> None:
-        self.texts = texts
-
-    def on_warning(self, text: str) -> None:
-        """Append a warning."""
-        self.texts.append(text)
 
 
 def config_for(folder: Path, **over: Any) -> TrainConfig:
