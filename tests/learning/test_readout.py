@@ -22,11 +22,9 @@ from dvspipe.learning import (
     find_readout,
     fit_readout,
     read_features,
-    readout_gradient,
     replace_readout,
 )
 from dvspipe.learning import readout as module
-from dvspipe.learning.readout import read_inputs
 from dvspipe.networks import NetworkConfig, SpikingNetwork
 from dvspipe.training import TrainConfig, train
 
@@ -67,21 +65,6 @@ def test_another_readout_is_set_and_found() -> None:
     network, readout = network_of(), torch.randn(K, network_of().linear.in_features + 1, dtype=torch.float64)
     replace_readout(network, readout)
     assert torch.equal(find_readout(network), readout)
-
-
-@pytest.mark.parametrize("each_step", [False, True])
-def test_the_gradient_by_traces_is_that_of_backpropagation_through_time(each_step: bool) -> None:
-    network, spikes = network_of(), draw_spikes()
-    targets = nn.functional.one_hot(torch.arange(B) % K, K).double()
-    outputs, _ = network(spikes)
-    steps = outputs if each_step else outputs.mean(0, keepdim=True)
-    loss = nn.functional.cross_entropy(steps.flatten(0, 1), targets.repeat(len(steps), 1))
-    weight, bias = torch.autograd.grad(loss, [network.linear.weight, network.linear.bias])
-    with torch.no_grad():
-        inputs = read_inputs(network, spikes)
-    leaky = network.readout
-    found = readout_gradient(find_readout(network), inputs, targets, leaky, each_step=each_step)  # type: ignore[arg-type]
-    torch.testing.assert_close(found, torch.cat([weight, bias[:, None]], dim=1), rtol=1e-12, atol=1e-14)
 
 
 def test_the_fit_is_where_the_gradient_is_zero() -> None:

@@ -33,7 +33,6 @@ from dvspipe.report import (
     draw_curves,
     draw_events,
     draw_examples,
-    draw_probabilities,
     draw_rasters,
     draw_recording,
     draw_timeline,
@@ -231,8 +230,7 @@ def test_charts_take_one_epoch_missing_values_and_any_name(tmp_path: Path) -> No
     row = make_epoch(1, val_loss=math.nan, val_accuracy=math.nan, rates={"_$x": 0.1})
     draw_curves([row], tmp_path / "curves.png", chosen_epoch=1)
     draw_curves([], tmp_path / "none.png")
-    draw_probabilities([0.1, 0.2, 0.3, 0.4], CLASSES, tmp_path / "bars.png", title="$ _ $")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bars.png", "curves.png", "none.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.png", "none.png"]
 
 
 SAMPLES = 20
@@ -1123,10 +1121,8 @@ def test_a_small_confusion_matrix_is_shown_small_and_a_large_one_is_bounded(tmp_
     draw_confusion(np.eye(3), CLASSES[:3], tmp_path / "small.png")
     assert Media(tmp_path / "small.png", "", is_chart=True).width_px < 500
     draw_confusion(np.eye(1000), [f"class{k}" for k in range(1000)], tmp_path / "large.png")
-    draw_probabilities([0.001] * 1000, [f"class{k}" for k in range(1000)], tmp_path / "bars.png")
-    for name in ("large.png", "bars.png"):
-        with Image.open(tmp_path / name) as picture:
-            assert max(picture.size) < 4000
+    with Image.open(tmp_path / "large.png") as picture:
+        assert max(picture.size) < 4000
 
 
 def test_names_of_a_wrong_example_are_below_each_other(tmp_path: Path) -> None:
