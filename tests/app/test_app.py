@@ -142,7 +142,7 @@ def test_a_session_has_a_folder_of_its_own_whatever_the_browser_calls_it(space: 
     class Request:
         session_hash = "../../escape"
 
-    folder = space.open(name_session(Request())).folder  # type: ignore[arg-type]
+    folder = space.open(name_session(Request())).folder
     assert folder.parent == space.sessions
     space.close(folder.name)
     assert not folder.exists()
@@ -243,19 +243,19 @@ def test_every_error_of_a_handler_is_a_line_of_the_page(space: Workspace, caplog
         (space.root / "sessions" / "clip.mp4").stat()
         yield {}
 
-    (line,) = handle(space, "status", gone)(Request(), 1)  # type: ignore[arg-type]
-    assert "clip.mp4: temporary files are removed after an hour" in line["status"]  # type: ignore[index]
-    (line,) = handle(space, "status", broken)(Request(), 1)  # type: ignore[arg-type]
-    assert "a &lt;b&gt; setting is wrong" in line["status"]  # type: ignore[index]
-    (line,) = handle(space, "status", defect)(Request(), 1)  # type: ignore[arg-type]
-    assert "ZeroDivisionError" in line["status"]  # type: ignore[index]
-    assert "Traceback" not in line["status"]  # type: ignore[index]
+    (line,) = handle(space, "status", gone)(Request(), 1)
+    assert "clip.mp4: temporary files are removed after an hour" in line["status"]
+    (line,) = handle(space, "status", broken)(Request(), 1)
+    assert "a &lt;b&gt; setting is wrong" in line["status"]
+    (line,) = handle(space, "status", defect)(Request(), 1)
+    assert "ZeroDivisionError" in line["status"]
+    assert "Traceback" not in line["status"]
     assert "an error in the page" in caplog.text
 
 
 def test_a_handler_without_news_leaves_the_page_as_it_is(space: Workspace) -> None:
     """Gradio clears the outputs of a generator that yields nothing."""
-    (updates,) = handle(space, "status", lambda *_: iter(()))(Request())  # type: ignore[arg-type]
+    (updates,) = handle(space, "status", lambda *_: iter(()))(Request())
     assert updates == {"status": gr.skip()}
 
 

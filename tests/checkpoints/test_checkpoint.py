@@ -85,7 +85,7 @@ def test_a_configuration_that_does_not_fit_the_weights_is_refused_before_a_netwo
         {"format": "b" * 1_000_000},
     ],
 )
-def test_settings_of_any_size_in_a_checkpoint_are_a_short_error(saved: Path, texts: dict[str, str]) -> None:
+def test_settings_of_any_size_in_a_checkpoint_are_a_short_error(saved: Path, texts: dict[str, Any]) -> None:
     before, tensors = read_tensors(saved, "a checkpoint")
     write_tensors(saved, before | texts, tensors)
     with pytest.raises(CheckpointError, match=r"saved.safetensors: (corrupted|not a dvspipe) checkpoint") as caught:

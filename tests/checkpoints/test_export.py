@@ -24,7 +24,7 @@ from dvspipe.networks import LIF, NetworkConfig, SpikingNetwork
 
 nir = pytest.importorskip("nir")
 STEP_S = 0.012
-NETWORKS: dict[str, dict[str, Any]] = {
+NETWORKS = {
     "csnn": {"channels": (4, 6), "kernel": 3, "gain": 3.0},
     "standardised": {"channels": (4, 6), "kernel": 3, "gain": 6.0, "norm": "weight"},
     "votes": {"channels": (4, 6), "kernel": 3, "padded": (True, False), "gain": 4.0, "readout": "count", "votes": 2},
@@ -42,7 +42,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def make_checkpoint(path: Path, **settings: Any) -> tuple[Path, SpikingNetwork]:
+def make_checkpoint(path: Path, **settings: Any) -> tuple[Path, Any]:
     """A network with batch statistics and biases that are not those of a fresh one."""
     config = ClassifierConfig(
         classes=("a", "b", "c"), width=12, height=7, bins=BinConfig(steps=5, step_us=round(STEP_S * 1e6)),
@@ -55,9 +55,9 @@ def make_checkpoint(path: Path, **settings: Any) -> tuple[Path, SpikingNetwork]:
             network(sample(seed=1))
         for name, parameter in network.named_parameters():
             if name.endswith(("bias", "offset")):
-                parameter += torch.rand_like(parameter)
+                parameter.add_(torch.rand_like(parameter))
             elif name.endswith("linear.weight"):
-                parameter *= 2
+                parameter.mul_(2)
     save_checkpoint(path, config, network)
     return path, load_checkpoint(path)[1]
 
@@ -93,7 +93,7 @@ def interpret(graph: Any, spikes: NDArray[Any], dt: float) -> tuple[NDArray[Any]
             next(name for name in nodes if name not in order and all(a in order for a, b in edges - loops if b == name))
         )
     state: dict[str, Any] = {}
-    outputs, fired = [], {name: [] for name in order if hasattr(nodes[name], "v_threshold")}  # type: ignore[var-annotated]
+    outputs, fired = [], {name: [] for name in order if hasattr(nodes[name], "v_threshold")}
     before: dict[str, NDArray[Any]] = {}
     for step in spikes.astype(np.float64):
         now = {"input": step}
@@ -208,7 +208,7 @@ def test_readers_replay_every_network_spike_for_spike(
     checkpoint, network = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS[name])
     done = export(checkpoint, tmp_path / "a.nir", to="nir")
     assert [reader.find_problem(done.nodes, done.dt or 0) for reader in NIR_READERS] == [None, None, None]
-    outputs, fired = replay(*read(nir.read(tmp_path / "a.nir"), SNNTORCH_STEP_S), sample())
+    outputs, fired = replay(*(*read(nir.read(tmp_path / "a.nir"), SNNTORCH_STEP_S), sample()))
     capsys.readouterr()  # snnTorch prints its arrays
     assert not caplog.records  # Norse warns of parameters that it ignores
     with torch.no_grad(), unpooled_spikes(network) as spikes:
@@ -366,7 +366,7 @@ def test_a_missing_library_is_named_with_the_way_to_get_it(tmp_path: Path, monke
         with monkeypatch.context() as patched:
             patched.setitem(sys.modules, library, None)
             with pytest.raises(ConfigError, match=rf"{library} .*pip install 'dvspipe\[export\]'"):
-                export(checkpoint, tmp_path / f"out.{to}", to=to)
+                export(checkpoint, tmp_path / f"out.{to}", to=to)  # type: ignore[arg-type]
     assert not list(tmp_path.glob("out*"))
 
 
@@ -396,6 +396,6 @@ def test_stages_are_lines_without_a_terminal(tmp_path: Path, capsys: pytest.Capt
     from dvspipe.cli.export import export as command
 
     checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", channels=(3,))
-    command(checkpoint, "nir", tmp_path / "a.nir")
+    command(checkpoint, "nir", tmp_path / "a.nir")  # type: ignore[arg-type]
     lines = capsys.readouterr().err.splitlines()
     assert [line.rpartition(": ")[2] for line in lines[:2]] == ["write nir", "compare nir"]

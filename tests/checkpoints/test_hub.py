@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -97,8 +97,9 @@ class Hub(BaseHTTPRequestHandler):
             })  # fmt: skip
         added = [line["value"] for line in map(json.loads, body.splitlines()) if line["key"] == "file"]
         commit = hashlib.sha1(body).hexdigest()
-        files = {file["path"]: base64.b64decode(file["content"]) for file in added}
-        self.repositories[f"{user}/{model}"][commit] = files
+        self.repositories[f"{user}/{model}"][commit] = {
+            file["path"]: base64.b64decode(file["content"]) for file in added
+        }
         url = f"http://{self.headers['Host']}/{user}/{model}/commit/{commit}"
         return self.send_json({"success": True, "commitOid": commit, "commitUrl": url, "hookOutput": ""})
 
@@ -141,7 +142,7 @@ def hub(server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch) -> type[Hu
     return Hub
 
 
-def write_run(folder: Path, **changes: object) -> RunFolder:
+def write_run(folder: Path, **changes: Any) -> RunFolder:
     run = RunFolder(folder)
     save_checkpoint(run.best, CONFIG, CONFIG.build_network())
     run.config.write_text(f"data: {{kind: folder, root: {folder}}}\nbins: {{steps: 2}}\noptimiser: {{epochs: 7}}\n")

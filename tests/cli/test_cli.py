@@ -14,6 +14,7 @@ import time
 import tracemalloc
 import typing
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -434,7 +435,7 @@ def save_two_classes(root: Path) -> None:
 def test_the_line_of_an_epoch_says_that_the_recordings_are_synthetic(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synthetic: bool
 ) -> None:
-    def train(*_: object, callback: TrainingCallback, **__: object) -> None:
+    def train(*_: object, callback: TrainingCallback, **__: Any) -> None:
         callback.on_data(synthetic=synthetic)
         callback.on_epoch(
             EpochRow(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -163,7 +163,7 @@ def test_commands_show_how_much_is_done_and_how_much_there_is(
     shown: dict[str, list[tuple[int, int]]] = {}
 
     @contextmanager
-    def progress() -> Iterator[recordings.ShowProgress]:
+    def progress() -> Iterator[Callable[[str, int, int], object]]:
         yield lambda stage, done, total: shown.setdefault(stage, []).append((done, total))
 
     monkeypatch.setattr(recordings, "progress", progress)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import random_events
 from rich.progress import Progress
+from rich.text import Text
 
 from dvspipe.cli import screen as own
 from dvspipe.cli.screen import messages, notes, progress, screen
@@ -80,7 +81,7 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = iter(range(0, 1000, 4))
-    monkeypatch.setattr(own.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("dvspipe.cli.screen.time.monotonic", lambda: float(next(clock)))
     with progress() as show:
         for done in range(9):
             show("frames", done, 30)
@@ -102,7 +103,7 @@ def test_a_stage_has_at_most_twelve_lines_without_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = iter(range(0, 10**7, 60))
-    monkeypatch.setattr(own.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("dvspipe.cli.screen.time.monotonic", lambda: float(next(clock)))
     with progress() as show:
         for stage, total in (("frames", 1000), ("events", 0), ("files", 3)):
             for done in range(1000):
@@ -115,7 +116,7 @@ def test_a_stage_has_at_most_twelve_lines_without_a_terminal(
 
 def test_control_characters_are_printed_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:
     table = own.make_table()
-    table.add_row("file\x1b[31m", own.Text("also\x1b]0;here"))
+    table.add_row("file\x1b[31m", Text("also\x1b]0;here"))
     screen.print(table)
     screen.print("evil\x1b[2J\x9b\u202eraw.h5\n日本")
     out = capsys.readouterr().out
@@ -184,7 +185,7 @@ def test_newlines_in_names_are_printed_as_escapes(capsys: pytest.CaptureFixture[
 
 def test_lines_of_a_table_in_a_file_end_with_their_text(capsys: pytest.CaptureFixture[str]) -> None:
     table = own.make_table("name", "count", right=("count",))
-    table.title, table.title_justify = own.Text("a title"), "left"
+    table.title, table.title_justify = Text("a title"), "left"
     table.add_row("a", "7")
     table.add_row("settings", "1" * 200)
     screen.print(table)

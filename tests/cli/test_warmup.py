@@ -36,7 +36,9 @@ def test_after_warming_up_a_conversion_and_a_classification_compile_nothing(tmp_
     assert sum(map(bool, before.values())) > 20
     write_video(tmp_path / "a.webm", gesture_frames(1, person=3, clip=0, seed=0, duration_us=800_000, fps=20))
     convert_video(
-        tmp_path / "a.webm", tmp_path / "a.h5", ConvertConfig(simulator={"cutoff_hz": 80.0, "shot_noise_rate_hz": 1.0})
+        tmp_path / "a.webm",
+        tmp_path / "a.h5",
+        ConvertConfig(simulator={"cutoff_hz": 80.0, "shot_noise_rate_hz": 1.0}),  # type: ignore[arg-type]
     )
     Classifier.load("gesture-synthetic").classify(tmp_path / "a.h5")
     assert compiled() == before

@@ -184,7 +184,7 @@ def test_gestures_in_a_folder_keep_ibms_order(tmp_path: Path) -> None:
     ],
 )
 def test_a_folder_of_another_layout_is_one_clear_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, str], message: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if config.get("root") == "empty":
@@ -380,7 +380,7 @@ def test_mixed_batches_share_their_targets(tmp_path: Path) -> None:
     save_folder(tmp_path)
     made = SpikeTensors(open_dataset(DataConfig(root=tmp_path), seed=0).train, TensorSettings(BINS))
     for kind in ("mixup", "eventmix"):
-        settings = BatchSettings(100, AugmentConfig(mix=kind), ("a", "b"))  # type: ignore[arg-type]
+        settings = BatchSettings(100, AugmentConfig(mix=kind), ("a", "b"))
         (batch,) = training_batches(made, settings, 1)
         assert np.allclose(batch.targets.sum(axis=1), 1)
         assert 0 < np.mean(batch.targets.max(axis=1) < 1) < 1

@@ -213,7 +213,7 @@ def _change(_: Path, path: Path) -> None:
     path.write_bytes(content)
 
 
-def _replace(folder: Path, path: Path, members: dict[str, bytes], **over: object) -> None:
+def _replace(folder: Path, path: Path, members: dict[str, bytes], **over: Any) -> None:
     """Replace a shard by others' members, with its right size and digest in the index."""
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         for name, content in members.items():

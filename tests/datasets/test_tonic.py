@@ -69,7 +69,7 @@ def write_each(
     folders: dict[str, Path], name: str, size: tuple[int, int], save: Callable[[Path, Events], object]
 ) -> Expected:
     """Write some recordings into the folder of each class."""
-    found = []
+    found: Expected = []
     for label, folder in folders.items():
         folder.mkdir(parents=True)
         for number in range(PER_CLASS):
@@ -93,7 +93,7 @@ def write_cifar(root: Path) -> Expected:
 
 
 def write_gestures(root: Path) -> Expected:
-    found = []
+    found: Expected = []
     for part, users in (("Train", (1, 2)), ("Test", (24,))):
         for user in users:
             folder = root / f"DVSGesture/ibmGesture{part}/user{user:02}_led"
@@ -112,7 +112,7 @@ def write_lips(root: Path) -> Expected:
     def save(path: Path, events: Events) -> None:
         np.save(path, rows_of(events, t="i4", x="i1", y="i1", p="i1"))
 
-    found = []
+    found: Expected = []
     for part in ("train", "test"):
         folders = {name: root / "DVSLip/DVS-Lip" / part / name for name in ("young", "accused")}
         found += write_each(folders, "{}.npy", (128, 128), save)
@@ -125,7 +125,7 @@ def write_caltech(root: Path) -> Expected:
 
 
 def write_nmnist(root: Path) -> Expected:
-    found = []
+    found: Expected = []
     for part in ("Train", "Test"):
         folders = {name: root / "NMNIST" / part / name for name in ("0", "7")}
         found += write_each(folders, "{:05}.bin", (34, 34), lambda path, events: path.write_bytes(bin40(events)))
@@ -140,7 +140,7 @@ def audio(number: int, channels: int) -> Events:
 
 def write_digits(root: Path) -> Expected:
     (root / "NTIDIGITS18").mkdir()
-    found = []
+    found: Expected = []
     with h5py.File(root / "NTIDIGITS18" / "n-tidigits.hdf5", "w") as file:
         for part, speakers in (("train", ("ae", "bd", "cm")), ("test", ("zz",))):
             names = [f"man-{speaker}-{digit}" for speaker in speakers for digit in ("o", "4", "z")]
@@ -155,7 +155,7 @@ def write_digits(root: Path) -> Expected:
 
 def write_heidelberg(root: Path, name: str, parts: Sequence[str]) -> Expected:
     (root / name).mkdir()
-    found = []
+    found: Expected = []
     for part in parts:
         with h5py.File(root / name / f"{name.lower()}_{part}.h5", "w") as file:
             clips = [audio(10 * len(found) + number, 700) for number in range(6)]
@@ -181,7 +181,7 @@ def write_images(root: Path) -> Expected:
 
 
 def write_cards(root: Path) -> Expected:
-    found = []
+    found: Expected = []
     for part in ("pips_train", "pips_test"):
         folders = {name: root / "POKERDVS" / part / name for name in ("cl", "sp")}
         found += write_each(folders, "{}.npy", (35, 35), lambda path, events: np.save(path, columns(events, "txyp")))
@@ -202,7 +202,13 @@ WRITERS: dict[str, Callable[[Path], Expected]] = {
     "SSC": lambda root: write_heidelberg(root, "SSC", ("train", "valid", "test")),
 }
 OPTIONS = {"NTIDIGITS18": {"single_digits": True}}
-SIZES = {"CIFAR10DVS": "128x128", "NTIDIGITS18": "64x1", "SHD": "700x1", "SSC": "700x1", "SMNIST": "99x1"}
+SIZES = {
+    "CIFAR10DVS": "128x128",
+    "NTIDIGITS18": "64x1",
+    "SHD": "700x1",
+    "SSC": "700x1",
+    "SMNIST": "99x1",
+}
 HAS_TEST = set(WRITERS) - {"ASLDVS", "CIFAR10DVS", "NCALTECH101"}
 
 

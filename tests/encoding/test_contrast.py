@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def test_an_empty_image_does_not_fire() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"narrow_px": 2.0}, {"narrow_px": 3, "wide_px": 2.5}])
-def test_gaussians_of_wrong_order_are_refused(settings: dict[str, float]) -> None:
+def test_gaussians_of_wrong_order_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"narrow_px = .*wide_px"):
         Contrast(**settings)
 

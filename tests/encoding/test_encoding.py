@@ -362,7 +362,7 @@ def test_windows_join_to_the_recording_and_each_is_a_tensor(seed: int, by: Any, 
         {"t": "f8", "x": "f4", "y": "i2", "p": "i1"},
     ],
 )
-def test_a_transform_of_tonic_returns_the_spike_tensor_of_any_rows(dtypes: dict[str, str]) -> None:
+def test_a_transform_of_tonic_returns_the_spike_tensor_of_any_rows(dtypes: dict[str, Any]) -> None:
     events = random_events(1, 400)
     rows = rows_of(events, **dtypes)
     if dtypes["t"] == "f8":
@@ -385,4 +385,4 @@ def test_a_transform_of_tonic_has_one_shape_and_refuses_wrong_rows() -> None:
         with pytest.raises(EventError, match=f"event 4 has {name} = {value}"):
             to_spikes(wrong)
     with pytest.raises(EventError, match="expected x, y, t and p"):
-        to_spikes(np.zeros((5, 4)))
+        to_spikes(np.zeros((5, 4)))  # type: ignore[arg-type]

@@ -141,11 +141,11 @@ def test_wrong_settings_are_an_error(name: str, settings: dict[str, Any], messag
 def test_poisson_needs_a_generator_and_touches_no_other() -> None:
     with pytest.raises(DataError, match="poisson: .*rng="):
         Poisson().encode(IMAGE)
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # type: ignore[index]  # noqa: NPY002
     first, again, other = (Poisson().encode(IMAGE, rng(seed)) for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
-    assert np.array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+    assert np.array_equal(np.random.get_state()[1], before)  # type: ignore[index]  # noqa: NPY002
 
 
 def test_poisson_rates_are_those_of_norse() -> None:

@@ -44,7 +44,7 @@ def test_building_events_leaves_the_given_arrays_alone() -> None:
 )
 def test_a_broken_rule_is_named(columns: tuple[list[float], ...], message: str) -> None:
     with pytest.raises(EventError, match=message):
-        Events(*columns, sensor=SENSOR)
+        Events(*columns, sensor=SENSOR)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 5), (5, -1), (MAX_SIDE_PX + 1, 5)])

@@ -91,7 +91,7 @@ def test_filters_do_what_a_plain_loop_does(
     kept, state = filter_events(events, start_filter(SENSOR, config, hot=hot))
     expected, counts = loop(events, config, hot)
     columns = (column[expected] for column in (events.t, events.x, events.y, events.p))
-    assert kept == Events(*columns, sensor=SENSOR)
+    assert kept == Events(*columns, sensor=SENSOR)  # type: ignore[arg-type]
     assert state.counts == counts
     assert counts.kept == len(kept)
 
@@ -103,7 +103,7 @@ def test_any_parts_give_the_same(
     events, hot, counts = from_rows(values), hot_mask(places), []
     edges = [0, *sorted(min(cut, len(events)) for cut in cuts), len(events)]
     columns = (events.t, events.x, events.y, events.p)
-    parts = [Events(*(c[a:b] for c in columns), sensor=SENSOR) for a, b in pairwise(edges)]
+    parts = [Events(*(c[a:b] for c in columns), sensor=SENSOR) for a, b in pairwise(edges)]  # type: ignore[arg-type]
     streamed = list(filter_stream(parts, config, hot=hot, callback=counts.append))
     assert len(streamed) == len(parts)
     whole, state = filter_events(events, start_filter(SENSOR, config, hot=hot))

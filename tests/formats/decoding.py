@@ -31,7 +31,7 @@ def until_damage(chunks: Iterable[StoredColumns]) -> list[StoredColumns]:
 
 
 def part(events: Events, start: int, stop: int) -> Events:
-    return Events(*(column[start:stop] for column in (events.t, events.x, events.y, events.p)), sensor=events.sensor)
+    return Events(*(column[start:stop] for column in (events.t, events.x, events.y, events.p)), sensor=events.sensor)  # type: ignore[arg-type]
 
 
 def write(path: Path, events: Events, encoder: StreamEncoder, cuts: Iterable[int] = ()) -> None:

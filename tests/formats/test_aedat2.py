@@ -68,7 +68,7 @@ def test_events_come_back_from_the_chip_that_the_header_names(
 ) -> None:
     events = random_events(3, 2000, sensor)
     path = tmp_path / "clip.aedat"
-    path.write_bytes(header("# created", line) + words(events).tobytes())  # type: ignore[operator]
+    path.write_bytes(header("# created", line) + words(events).tobytes())
     assert read(path) == events
     packed = tmp_path / "clip.aedat.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()))

@@ -40,7 +40,7 @@ def rows(source: Source, part: tuple[int, int] | None = None) -> tuple[list[Even
     events: list[Event] = []
     assert part is None or source.part is not None
     try:
-        for columns in source.part(*part) if part else source.chunks():  # type: ignore[misc]
+        for columns in source.part(*part) if part else source.chunks():
             dtypes = columns.t.dtype, columns.x.dtype, columns.y.dtype, columns.p.dtype
             assert dtypes == (np.int64, np.int16, np.int16, np.bool_)
             events += zip(*(column.tolist() for column in columns), strict=True)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -414,7 +415,7 @@ def test_files_without_a_header_are_not_recognised() -> None:
         assert not any(one.recognises(Path("a.raw"), head) for one in (evt.EVT2, evt.EVT21, evt.EVT3))
 
 
-def from_faery(path: Path, **options: object) -> list[np.ndarray]:
+def from_faery(path: Path, **options: Any) -> list[np.ndarray]:
     import faery
 
     events = np.concatenate(list(faery.events_stream_from_file(path, **options)))

@@ -23,6 +23,7 @@ from dvspipe.formats import EventWriter, describe, iterate, open_recording, read
 from dvspipe.formats.hdf5 import chunked_file
 from dvspipe.formats.hdf5 import reader as hdf5_reader
 from dvspipe.formats.hdf5 import writer as hdf5_writer
+from dvspipe.formats.hdf5.planes import compress_chunk
 
 
 def bin40(*events: tuple[int, int, int, int]) -> bytes:
@@ -66,7 +67,11 @@ def test_chunks_are_what_hdf5s_own_filters_would_make(
     tmp_path: Path, low: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
-    rows = {"a/t": low + np.arange(1001), "a/x": np.arange(450, dtype=np.uint16)[::3], "p": np.zeros(64, np.uint8)}
+    rows: dict[str, np.ndarray] = {
+        "a/t": low + np.arange(1001),
+        "a/x": np.arange(450, dtype=np.uint16)[::3],
+        "p": np.zeros(64, np.uint8),
+    }
     types = {name: column.dtype.type for name, column in rows.items()} | {"none": np.int64}
     with chunked_file.ChunkedFile(tmp_path / "a.h5", types, "", resume=False) as file:
         for name, column in rows.items():
@@ -88,7 +93,7 @@ def test_chunks_are_what_hdf5s_own_filters_would_make(
 
 def test_few_chunks_wait_to_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
-    encoded, waiting = chunked_file.compress_chunk, []
+    encoded, waiting = compress_chunk, []
 
     def watched(rows: np.ndarray) -> bytes:
         waiting.append(len(file._waiting))

@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from conftest import SENSOR, random_events
@@ -73,7 +74,7 @@ def test_a_case_is_made_of_its_number_alone(fuzz: ModuleType, seeds: list) -> No
 def test_a_reader_that_fails_is_found(
     fuzz: ModuleType, seeds: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: Any) -> None:
         raise IndexError("beyond the end")
 
     monkeypatch.setattr(fuzz, "open_recording", fail)

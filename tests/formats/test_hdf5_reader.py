@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -21,7 +22,7 @@ from dvspipe.formats.hdf5 import child, metadata, storage
 EVENTS = random_events(5, 2000)
 
 
-def columns(file: h5py.File, group: str, names: str = "x y t p", **changed: object) -> None:
+def columns(file: h5py.File, group: str, names: str = "x y t p", **changed: Any) -> None:
     """Writes the four columns of EVENTS; `changed` are others in place of those of that letter."""
     for letter, name in zip("xytp", names.split(), strict=True):
         column = changed.get(letter, getattr(EVENTS, letter))
@@ -45,7 +46,7 @@ def m3ed(file: h5py.File) -> None:
     file["prophesee/left/calib/resolution"] = [12, 7]
 
 
-def prophesee(file: h5py.File, **stored: object) -> None:
+def prophesee(file: h5py.File, **stored: Any) -> None:
     dtype = np.dtype(
         {
             "names": ["x", "y", "p", "t"],
@@ -315,7 +316,7 @@ def test_a_chunk_that_unpacks_to_more_than_it_should_is_damage(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("stored", [{"compression": "gzip"}, {"fletcher32": True}, {"compression": "lzf"}])
-def test_the_good_events_ahead_of_a_damaged_chunk_are_given(tmp_path: Path, stored: dict[str, object]) -> None:
+def test_the_good_events_ahead_of_a_damaged_chunk_are_given(tmp_path: Path, stored: dict[str, Any]) -> None:
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         for name in "xytp":
@@ -463,7 +464,7 @@ def test_inflating_equals_hdf5s_own(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         for number, dtype in enumerate(types):
             for shuffle in (False, True):
-                data = np.frombuffer(rng.bytes(1000 * np.dtype(dtype).itemsize), dtype)
+                data = np.frombuffer(rng.bytes(1000 * np.dtype(dtype).itemsize), dtype)  # type: ignore[call-overload]
                 data = data.view(np.uint8) % 2 == 1 if dtype is np.bool_ else data
                 file.create_dataset(f"{number}{shuffle}", data=data, chunks=(64,), compression="gzip", shuffle=shuffle)
         file.create_dataset("table", data=rng.integers(0, 99, (1000, 4)), chunks=(64, 4), compression="gzip")

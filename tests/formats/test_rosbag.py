@@ -14,7 +14,7 @@ from conftest import SENSOR, random_events
 from dvspipe.errors import CorruptionError, DvspipeError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import Hints, recordings
-from dvspipe.formats.evt import read_header
+from dvspipe.formats.prophesee_header import read_header
 from dvspipe.formats.rosbag import ROSBAG, is_ros2_folder
 from dvspipe.formats.source import StoredColumns
 from dvspipe.recordings.conversion import convert_recording, is_video, plan_conversions
@@ -273,7 +273,7 @@ def test_a_real_libcaer_bag_has_the_events_that_its_words_count(test_data: Path)
         for connection, _, data in reader.messages():
             content = get_typestore(Stores.ROS2_HUMBLE)
             content.register(get_types_from_msg(PACKET, connection.msgtype))
-            words = content.deserialize_cdr(data, connection.msgtype).events.view("<u2")  # type: ignore[attr-defined]
+            words = content.deserialize_cdr(data, connection.msgtype).events.view("<u2")
             found += int(np.count_nonzero(words >> 12 == 3))
             found += sum(int(word & 0xFF).bit_count() for word in words[words >> 12 == 5])
     assert len(events) == found == 571_266

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,9 +99,9 @@ def test_hints_say_what_the_file_does_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("hints", [{"time_unit": "h"}, {"columns": "txy"}, {"columns": "txypp"}, {"columns": "txyq"}])
-def test_wrong_hints_are_refused(hints: dict[str, str]) -> None:
+def test_wrong_hints_are_refused(hints: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
-        Hints(**hints)  # type: ignore[arg-type]
+        Hints(**hints)
 
 
 def test_the_first_line_of_rpg_e2vid_is_the_sensor(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,8 +97,8 @@ def test_noise_and_hot_pixels_hardly_change_what_is_looked_at(rate_hz: float) ->
     t = np.arange(0, 2_000_000, 100)
     hot = Events(t, np.full(t.size, 3), np.full(t.size, 170), t % 2, LARGE)
     both = np.argsort(np.concatenate([events.t, t]), kind="stable")
-    columns = (np.concatenate([getattr(events, name), getattr(hot, name)])[both] for name in "txyp")
-    np.testing.assert_allclose(framing_of(Events(*columns, LARGE)).center[0], clean.center[0], atol=0.5)
+    t, x, y, p = (np.concatenate([getattr(events, name), getattr(hot, name)])[both] for name in "txyp")
+    np.testing.assert_allclose(framing_of(Events(t, x, y, p, LARGE)).center[0], clean.center[0], atol=0.5)
 
 
 def test_one_who_walks_is_followed_and_one_who_stays_is_not() -> None:
@@ -202,7 +203,7 @@ def test_a_video_is_simulated_around_the_one_who_moves(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("over", [{"crop": "100x80+10+20"}, {"resize": "100x80"}])
-def test_a_video_whose_crop_or_size_is_given_is_not_searched(over: dict[str, str], tmp_path: Path) -> None:
+def test_a_video_whose_crop_or_size_is_given_is_not_searched(over: dict[str, Any], tmp_path: Path) -> None:
     write_bar(tmp_path / "bar.webm", Region(20, 30, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
     config = InferConfig.model_validate({"video": {"video": over}})
     source = open_source(tmp_path / "bar.webm", TARGET, config, sensor=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def test_a_person_who_walks_is_followed_and_gaps_are_bridged(monkeypatch: pytest
 
 
 def test_films_without_a_person_or_with_one_who_fills_them_are_not_framed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> Track:
+    def refuse(*_: object, **__: Any) -> Track:
         raise VideoError("film.mp4: shows no person")
 
     seldom = track_of(np.full(10, 300.0), present=np.arange(10) < 2)

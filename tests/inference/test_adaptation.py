@@ -74,7 +74,7 @@ def classifier(checkpoint: Path) -> Classifier:
 
 
 def statistics(network: torch.nn.Module) -> list[torch.Tensor]:
-    return [tensor for norm in find_norms(network) for tensor in (norm.running_mean, norm.running_var)]  # type: ignore[misc]
+    return [tensor for norm in find_norms(network) for tensor in (norm.running_mean, norm.running_var)]
 
 
 def accuracy(classifier: Classifier, recordings: list[Events], labels: list[int]) -> float:
@@ -155,7 +155,7 @@ def test_norms_move_by_what_the_classes_do_not_explain(classifier: Classifier) -
 
 def _last_outputs(classifier: Classifier, spikes: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
-        return classifier.network(spikes)[0].mean(0)  # type: ignore[no-any-return]
+        return classifier.network(spikes)[0].mean(0)
 
 
 def test_recordings_of_the_training_s_sensor_change_little(classifier: Classifier) -> None:

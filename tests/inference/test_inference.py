@@ -808,7 +808,7 @@ def test_a_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpo
     shown = [line["class"] for line in csv.DictReader((out / "deep/b.h5/segments.csv").read_text().splitlines())]
     assert shown == ["down", "uncertain", "right", "uncertain", "left"]
 
-    written = (out / "a.h5" / "answer.json").stat().st_mtime_ns
+    written_ns = (out / "a.h5" / "answer.json").stat().st_mtime_ns
     (data / "bad [red].h5").write_text("nonsense")
     (data / "empty.bin").touch()
     for name in ("bad [red]", "empty"):
@@ -820,13 +820,13 @@ def test_a_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpo
     assert "bad [red].h5: " in errors
     assert "empty.bin: " in errors
     assert "2 of 4 recordings" in errors
-    assert (out / "a.h5" / "answer.json").stat().st_mtime_ns == written
+    assert (out / "a.h5" / "answer.json").stat().st_mtime_ns == written_ns
 
     code, _, errors = infer(*command, "--window", 60)
     assert code == 2
     assert "window_us: None, now 60000" in errors
     assert "--overwrite" in errors
-    assert (out / "a.h5" / "answer.json").stat().st_mtime_ns == written
+    assert (out / "a.h5" / "answer.json").stat().st_mtime_ns == written_ns
 
 
 def test_a_recording_is_classified_again_if_what_its_answer_depends_on_has_changed(
@@ -1115,7 +1115,7 @@ def test_ctrl_c_leaves_what_is_done(jobs: int, tmp_path: Path, checkpoint: Path,
     assert 1 <= len(done) < count
     temporary = [path for path in tmp_path.rglob(".*") if path.is_file()]
     assert not temporary or jobs == 2  # a worker that does not stop in time, on a slow machine, is killed
-    code, said, errors = infer(*typed)
+    code, _, errors = infer(*typed)
     assert (code, errors) == (0, "")
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
     assert f"{len(done)} of {count} recordings are already" in said
@@ -1167,4 +1167,4 @@ def test_the_remedy_of_another_sensor_can_be_typed_in_python() -> None:
 @pytest.mark.parametrize("recording", [None, np.zeros(3)])
 def test_what_is_neither_a_file_nor_events_is_named(recording: object) -> None:
     with pytest.raises(EventError, match=f"found {type(recording).__name__}, expected a file or Events"):
-        Classifier.load("nmnist-synthetic").predict(recording)  # type: ignore[arg-type]
+        Classifier.load("nmnist-synthetic").predict(recording)

@@ -118,6 +118,6 @@ def test_stacked_layers_have_gradients_from_the_start(seed: int) -> None:
         error.backward()
         optimiser.step()
         errors.append(error.item())
-    assert all(torch.any(layer.weight.grad) for layer in layers)
+    assert all(torch.any(layer.weight.grad) for layer in layers)  # type: ignore[arg-type]
     assert math.isfinite(errors[0])
     assert errors[-1] < max(0.1, 0.5 * errors[0])

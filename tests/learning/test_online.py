@@ -35,8 +35,8 @@ from dvspipe.training.losses import LOSSES
 GRID = SensorSize(width=12, height=7)
 T, B, K = 13, 2, 3
 GAIN = 10.0
-MLP: dict[str, Any] = {"kind": "mlp", "channels": (8, 6, 7)}
-CSNN: dict[str, Any] = {"kind": "csnn", "norm": "weight", "channels": (4, 5), "kernel": 3, "padded": (True, False)}
+MLP = {"kind": "mlp", "channels": (8, 6, 7)}
+CSNN = {"kind": "csnn", "norm": "weight", "channels": (4, 5), "kernel": 3, "padded": (True, False)}
 NETWORKS = pytest.mark.parametrize("settings", [MLP, CSNN], ids=["mlp", "csnn"])
 RULES = cast(tuple[Rule, ...], tuple(ONLINE))
 
@@ -173,7 +173,7 @@ def run_detached(network: SpikingNetwork, keep: float | None, readout_keep: floa
     def convolve(module: Any, x: Tensor, trains: bool, one: float) -> Tensor:
         weight, offset = module.standardised(), module.offset
         weight, offset = (weight, offset) if trains else (weight.detach(), offset.detach())
-        return cast(Tensor, nn.functional.conv2d(x, weight, one * offset, padding=module.padding))
+        return nn.functional.conv2d(x, weight, one * offset, padding=module.padding)
 
     for step in spikes().double():
         x = step

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,7 +33,7 @@ GRID = SensorSize(width=12, height=7)
 T, B, K = 6, 9, 4
 
 
-def network_of(**settings: object) -> SpikingNetwork:
+def network_of(**settings: Any) -> SpikingNetwork:
     torch.manual_seed(0)
     config = NetworkConfig.model_validate(
         {"channels": [5, 6], "kernel": 3, "tau_mem_s": 0.02, "tau_readout_s": 0.05, "gain": 3.0} | settings
@@ -160,7 +161,7 @@ def accuracy(classifier: Classifier, names: tuple[str, ...]) -> float:
     )
 
 
-def settings_for(folder: Path, checkpoint: Path | None, **over: object) -> TrainConfig:
+def settings_for(folder: Path, checkpoint: Path | None, **over: Any) -> TrainConfig:
     given = {"data": {"root": str(folder)}, "jobs": 1, "optimiser": {"rule": "readout"}, "init": None}
     if checkpoint is not None:
         given["init"] = str(checkpoint)
@@ -285,7 +286,7 @@ def test_a_training_keeps_classes_that_are_not_shown(checkpoint: Path, folder: P
         ({"optimiser": {"rule": "magic"}}, "optimiser.rule = 'magic': expected bptt"),
     ],
 )
-def test_a_configuration_that_cannot_be_fitted_is_refused(over: dict[str, object], message: str) -> None:
+def test_a_configuration_that_cannot_be_fitted_is_refused(over: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         settings_for(Path("user"), Path("best.safetensors"), **over)
 

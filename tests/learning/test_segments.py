@@ -16,9 +16,9 @@ from dvspipe.training.losses import LOSSES
 
 GRID = SensorSize(width=12, height=7)
 T = 21
-MLP: dict[str, Any] = {"kind": "mlp", "channels": (9, 7), "tau_syn_s": 2e-3, "dropout": 0.4, "learn_tau": True}
-COUNT: dict[str, Any] = {"kind": "mlp", "channels": (9,), "readout": "count", "votes": 3, "reset": "subtract"}
-NORMED: dict[str, Any] = {"channels": (4, 5), "kernel": 3, "dropout": 0.4}
+MLP = {"kind": "mlp", "channels": (9, 7), "tau_syn_s": 2e-3, "dropout": 0.4, "learn_tau": True}
+COUNT = {"kind": "mlp", "channels": (9,), "readout": "count", "votes": 3, "reset": "subtract"}
+NORMED = {"channels": (4, 5), "kernel": 3, "dropout": 0.4}
 
 
 def build(settings: dict[str, Any]) -> SpikingNetwork:

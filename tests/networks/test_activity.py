@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from dvspipe.networks.models import Convolution, Linear
 from dvspipe.networks.neurons import leak
 
 GRID = SensorSize(width=12, height=8)
-KINDS: dict[str, dict[str, Any]] = {
+KINDS = {
     "csnn": {"channels": (4, 6), "kernel": 3, "gain": 6.0},
     "sew": {"kind": "sew", "channels": (4, 4), "kernel": 3, "gain": 6.0, "reset": "subtract"},
     "plif": {"kind": "plif", "channels": (4, 6), "kernel": 3, "hidden": 20, "readout": "count", "gain": 8.0},

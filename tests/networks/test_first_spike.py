@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,13 @@ from dvspipe.training import TrainConfig, train
 
 F64 = torch.float64
 SENSOR = SensorSize(width=12, height=7)
-NETWORK = {"kind": "first_spike", "channels": (9,), "leak": False, "tau_syn_s": 0.008, "tau_readout_s": 0.002}
+NETWORK: dict[str, Any] = {
+    "kind": "first_spike",
+    "channels": (9,),
+    "leak": False,
+    "tau_syn_s": 0.008,
+    "tau_readout_s": 0.002,
+}
 
 
 def drawn(seed: int = 0, B: int = 4, N: int = 8, M: int = 5) -> tuple[Tensor, Tensor]:
@@ -162,7 +169,7 @@ def test_dropout_keeps_the_mean_input() -> None:
     assert torch.equal(layer(times), layer(times))
 
 
-def network(**settings: object) -> FirstSpikeNetwork:
+def network(**settings: Any) -> FirstSpikeNetwork:
     torch.manual_seed(0)
     return FirstSpikeNetwork(NetworkConfig(**{**NETWORK, **settings}), grid=SENSOR, classes=3, dt=1e-3).eval()
 
@@ -223,7 +230,7 @@ def test_the_penalty_is_for_neurons_with_small_sums() -> None:
         ({"norm": "weight", "thresholds": (5.0,)}, "network.thresholds, network.norm: not used by"),
     ],
 )
-def test_settings_without_a_closed_form_are_refused(settings: dict[str, object], message: str) -> None:
+def test_settings_without_a_closed_form_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         network(**settings)
 
@@ -245,12 +252,12 @@ def test_membranes_leak_by_default(tau_mem_s: float) -> None:
         ({"baseline": True}, "baseline = true: network.kind = first_spike needs false"),
     ],
 )
-def test_a_training_that_cannot_work_is_refused(over: dict[str, object], message: str) -> None:
+def test_a_training_that_cannot_work_is_refused(over: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        TrainConfig(network=NETWORK, **over)  # type: ignore[arg-type]
+        TrainConfig(network=NETWORK, **over)
 
 
-def config_for(folder: Path, network: Mapping[str, object], **optimiser: object) -> TrainConfig:
+def config_for(folder: Path, network: Mapping[str, Any], **optimiser: Any) -> TrainConfig:
     """A training on events that begin at the left or at the right."""
     rng = np.random.default_rng(0)
     for number in range(24):
@@ -264,7 +271,7 @@ def config_for(folder: Path, network: Mapping[str, object], **optimiser: object)
         network={**NETWORK, **network},
         augment={"shift_px": 0},
         optimiser={"batch": 4, "learning_rate": 0.01, "weight_decay": 0, **optimiser},
-    )  # type: ignore[arg-type]
+    )
 
 
 def test_recordings_are_learned_and_classified(tmp_path: Path) -> None:

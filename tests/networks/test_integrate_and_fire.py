@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -183,7 +185,7 @@ def test_spikes_of_other_channels_are_refused() -> None:
         ({"padded": (True,)}, "padded: .*found 1, expected 2"),
     ],
 )
-def test_contradicting_settings_are_an_error(settings: dict[str, object], message: str) -> None:
+def test_contradicting_settings_are_an_error(settings: dict[str, Any], message: str) -> None:
     config = NetworkConfig.model_validate(CONFIG.model_dump() | settings)
     with pytest.raises(ConfigError, match=message):
         SpikingNetwork(config, grid=GRID, classes=3, dt=0.01)

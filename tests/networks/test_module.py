@@ -105,7 +105,7 @@ def _found(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def config_for(place: Path, **network: Any) -> TrainConfig:
-    data = {"kind": "folder", "root": str(place / "bars")}
+    data: dict[str, Any] = {"kind": "folder", "root": str(place / "bars")}
     return build(TrainConfig, SETTINGS | {"data": data, "network": SETTINGS["network"] | network}, "test")
 
 
@@ -263,7 +263,7 @@ def test_a_target_is_a_module_and_a_name(target: str) -> None:
 
 def test_processes_load_a_trusted_network(run: TrainingRun, place: Path) -> None:
     loaded = Classifier.load(run.checkpoint, trust=PACKAGE)
-    given = Classifier.load(run.checkpoint, network=loaded.network.module)  # type: ignore[arg-type]
+    given = Classifier.load(run.checkpoint, network=loaded.network.module)
     tasks = plan_tasks([place / "bars" / "test" / "left"])
     with pytest.raises(ConfigError, match=r"jobs=2"):
         next(classify_many(tasks, given, ClassifyOptions(), engine=Processes(2)))
@@ -308,7 +308,7 @@ def test_a_given_network_is_trained_in_place(place: Path, tmp_path: Path) -> Non
     assert done.checkpoint.is_file()
     assert not torch.equal(before, network.linear.weight)
     loaded = Classifier.load(done.checkpoint, network=Sums())
-    assert torch.equal(loaded.network.module.linear.weight, network.linear.weight)  # type: ignore[union-attr,operator]
+    assert torch.equal(loaded.network.module.linear.weight, network.linear.weight)
     with pytest.raises(ConfigError, match=r"network.target: is missing"):
         Classifier.load(done.checkpoint)
     with pytest.raises(ConfigError, match="weights do not fit"):
@@ -342,7 +342,7 @@ def test_steps_are_those_of_the_module() -> None:
     network = classifier().build_network(ModuleSource.of(PACKAGE)).eval()
     spikes, state, steps = sample(), None, []
     for one in spikes:
-        output, state = network.module(one, state)  # type: ignore[operator]
+        output, state = network.module(one, state)
         steps.append(output)
     outputs, _ = network(spikes)
     assert torch.equal(outputs, torch.stack(steps))
@@ -404,10 +404,10 @@ def test_a_hidden_state_is_reset_before_each_call_and_leaves_no_graph() -> None:
     again, _ = network(sample())
     assert torch.equal(first, again)
     assert state == []
-    assert not module[2].mem.requires_grad  # type: ignore[index,union-attr]
+    assert not module[2].mem.requires_grad
     assert not any(name.endswith("mem") for name in network.state_dict())
     network(sample(B=2))[0].sum().backward()
-    assert module[2].beta.grad is not None  # type: ignore[index,union-attr]
+    assert module[2].beta.grad is not None
 
 
 def test_a_network_of_snntorch_is_trained(place: Path, tmp_path: Path) -> None:
@@ -445,13 +445,13 @@ class MultiStepNetwork(nn.Sequential):
 
     def reset(self) -> None:
         """Has the name of what clears states, and draws weights."""
-        nn.init.zeros_(self[3].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self[3].weight)
 
 
 def test_multi_step_neurons_are_reset_before_each_call_and_leave_no_graph() -> None:
     module = MultiStepNetwork()
     network = ModuleNetwork(module, "sequence", 3)
-    weights = module[3].weight.clone()  # type: ignore[operator,union-attr]
+    weights = module[3].weight.clone()
     first, state = network(sample())
     first.sum().backward()
     again, _ = network(sample())
@@ -513,7 +513,7 @@ def test_a_network_is_a_module_with_weights_that_can_be_stored() -> None:
         (compiled, r"torch\.compile"),
     ):
         with pytest.raises(ConfigError, match=found):
-            ModuleNetwork(module, "sequence", 2)  # type: ignore[arg-type]
+            ModuleNetwork(module, "sequence", 2)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from dvspipe.networks.neurons import Spike, average_squares
 from dvspipe.networks.scan import SURROGATES
 
 GRID = SensorSize(width=12, height=8)
-KINDS: dict[str, dict[str, Any]] = {
+KINDS = {
     "csnn": {"channels": (4, 6), "kernel": 3},
     "sew": {"kind": "sew", "channels": (4, 4), "kernel": 3, "gain": 3.0},
     "plif": {
@@ -297,7 +297,7 @@ def test_a_detached_reset_leaves_out_what_a_spike_does_to_its_neuron() -> None:
         currents.grad = None
         spikes[1].sum().backward()
         distance = 0.5 * (0.95 + 9.0) - 1
-        assert currents.grad[0, 0].item() == pytest.approx(0.5 * 0.5 / (1 + distance) ** 2)
+        assert currents.grad[0, 0].item() == pytest.approx(0.5 * 0.5 / (1 + distance) ** 2)  # type: ignore[index]
 
 
 def test_standardised_kernels_have_mean_0_and_the_norm_of_their_gain() -> None:
@@ -358,7 +358,7 @@ def test_a_fresh_network_spikes(kind: str) -> None:
         ({"kind": "sew", "channels": (2, 3)}, r"channels = \[2, 3\]: .*kind = sew"),
     ],
 )
-def test_contradicting_settings_are_an_error(settings: dict[str, object], message: str) -> None:
+def test_contradicting_settings_are_an_error(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SpikingNetwork(NetworkConfig.model_validate(settings), grid=GRID, classes=3, dt=0.015)
 

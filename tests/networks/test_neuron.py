@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -62,7 +63,7 @@ def test_spikes_in_one_step_add_up() -> None:
         ({"spikes_s": [float("nan")]}, "spike at nan ms"),
     ],
 )
-def test_numbers_out_of_range_are_named(over: dict[str, float], message: str) -> None:
+def test_numbers_out_of_range_are_named(over: dict[str, Any], message: str) -> None:
     right = {"spikes_s": [0.001], "tau_s": 0.01, "weight": 1.0, "dt": 1e-3, "duration_s": 0.01}
     with pytest.raises(ConfigError, match=message):
         neuron_response(**(right | over))  # type: ignore[arg-type]

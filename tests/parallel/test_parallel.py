@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def work(item: int, progress: Progress) -> int:
 
 def slow_first(item: int, _: Progress) -> int:
     time.sleep(0.5 if item == 0 else 0)
-    return item
+    return int(item)
 
 
 def work_on_and_on(_: int, progress: Progress) -> int:
@@ -39,13 +40,13 @@ def work_on_and_on(_: int, progress: Progress) -> int:
         progress(0, 0)
 
 
-def kill_worker_at_the_flag(item: int | Path, _: Progress) -> int:
+def kill_worker_at_the_flag(item: Any, _: Progress) -> int:
     """Kills its process at a path, as soon as there is a file."""
     if isinstance(item, Path):
         while not item.exists():
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGKILL)
-    return item
+    return int(item)
 
 
 def process_of(*_: object) -> tuple[int, str]:
@@ -108,13 +109,13 @@ def test_an_interrupt_stops_the_work_in_processes() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(map_items(work_on_and_on, range(5), engine=Processes(2), progress=interrupted))
+        list(map_items(work_on_and_on, range(5), engine=Processes(2), progress=interrupted))  # type: ignore[arg-type]
 
 
 def ignore_stop(item: int, _: Progress) -> int:
     """Works without any progress; nothing that it does while it ends counts."""
     time.sleep(0 if item == 0 else 60)
-    return item
+    return int(item)
 
 
 def test_a_worker_that_shows_no_progress_is_killed_when_the_work_stops(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -273,7 +274,7 @@ def test_a_repeated_task_finds_what_the_killed_worker_wrote(tmp_path: Path) -> N
     (first,) = convert_many([task])
 
     class Repeats(Processes):
-        def map(self, work, items, tell):  # type: ignore[no-untyped-def]
+        def map(self, work, items, tell):
             for path in (tmp_path / "out").glob("*.kept"):
                 path.rename(path.with_suffix(""))
             return super().map(work, items, tell)
@@ -383,7 +384,7 @@ def test_ray_and_local_processes_convert_to_the_same_files_and_skip_what_the_oth
 def test_a_cluster_that_cannot_be_reached_is_an_error_before_ray_waits_for_it(
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
-    def init(**_: object) -> None:
+    def init(**_: Any) -> None:
         pytest.fail("Ray waits for more than a minute")
 
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, init=init))
@@ -396,11 +397,11 @@ def test_a_cluster_that_cannot_be_reached_is_an_error_before_ray_waits_for_it(
 
 
 def test_a_cluster_whose_head_dies_is_an_error_before_ray_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wait(references: list[object], **_: object) -> tuple[list[object], list[object]]:
+    def wait(references: list[object], **_: Any) -> tuple[list[object], list[object]]:
         head.close()
         return [], references
 
-    def cancel(*_: object, **__: object) -> None:
+    def cancel(*_: object, **__: Any) -> None:
         pytest.fail("asks the head")
 
     head = socket.create_server(("127.0.0.1", 0))

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from typer.testing import CliRunner
 from dvspipe.checkpoints.checkpoint import load_checkpoint
 from dvspipe.cli.app import app
 from dvspipe.errors import WorkerError
-from dvspipe.files import TEMPORARY, UNFINISHED
+from dvspipe.files import TEMPORARY, UNFINISHED, move_into_place
 from dvspipe.formats import read, write
 from dvspipe.formats.hdf5 import chunked_file
 from dvspipe.inference import plan_tasks
@@ -138,7 +139,7 @@ def test_items_of_a_node_that_leaves_are_repeated_elsewhere(tmp_path: Path, monk
     monkeypatch.setenv("PYTHONPATH", path)
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     leaving = nodes.add_node(num_cpus=1)
-    removed = []
+    removed: list[Any] = []
 
     def remove(*_: float) -> None:
         if not removed and [*tmp_path.glob(f"*.{leaving.node_id}.started")]:
@@ -165,7 +166,7 @@ def test_a_full_disk_fails_one_input_and_the_same_command_finishes_it(
     for number in range(4):
         write(tmp_path / "in" / f"{number}.bin", random_events(number, 20))
     command = ["convert", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
-    move: Callable[[Path, Path], None] = chunked_file.move_into_place
+    move: Callable[[Path, Path], None] = move_into_place
 
     def fill(beside: Path, path: Path) -> None:
         if path.name == "2.h5":

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -247,7 +248,7 @@ def test_another_file_is_no_track(change: object, found: str, tmp_path: Path) ->
     path = tmp_path / "joints.csv"
     random_track().write(path)
     lines = path.read_text().splitlines()
-    path.write_text("".join(f"{line}\n" for line in change(lines)))  # type: ignore[operator]
+    path.write_text("".join(f"{line}\n" for line in change(lines)))
     with pytest.raises(FormatError, match=rf"joints\.csv: .*{found}|joints\.csv: {found}"):
         Track.read(path)
 
@@ -351,9 +352,9 @@ def test_the_example_of_the_page_runs(film: Path, tmp_path: Path, monkeypatch: p
     (block,) = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     shutil.copy(film, tmp_path / "clip.webm")
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     exec(block, names)
-    assert np.isfinite(names["arms"].right.wrist).all()  # type: ignore[attr-defined]
+    assert np.isfinite(names["arms"].right.wrist).all()
 
 
 def test_a_preview_marks_joints_and_gaps(tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ def string_literals(path: Path) -> list[ast.Constant]:
 def test_only_the_command_line_names_its_options(path: Path) -> None:
     """Elsewhere an error carries a `Remedy`, which Python shows as an argument; the page shows commands to copy."""
     named = [node for node in string_literals(path) if re.search(r"(^|[\s\"'(])--[a-z]", str(node.value))]
-    assert not named, [f"{path.name}:{node.lineno} {node.value}" for node in named]
+    assert not named, [f"{path.name}:{node.lineno} {node.value!r}" for node in named]
 
 
 def remedies() -> list[tuple[str, ast.Call]]:

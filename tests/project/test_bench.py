@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import os
@@ -104,10 +105,12 @@ def test_peak_memory_is_the_childs_own(bench: ModuleType) -> None:
     assert 10e6 < peak_bytes < own_bytes - ballast.nbytes / 2
 
 
-def test_stages_and_the_whole_of_a_conversion_are_measured(bench: ModuleType, tmp_path: Path) -> None:
+def test_stages_and_the_whole_of_a_conversion_are_measured(
+    bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clip = tmp_path / "clip.webm"
     bench.write_video(clip, bench.moving_texture(64, 48, 6, 0.5))
-    bench.CONVERT_REPEATS = 1
+    monkeypatch.setattr(bench, "CONVERT_REPEATS", 1)
     figures = {figure.name.split("_")[-1]: figure for figure in bench._stages(clip, tmp_path / "out.h5")}
     assert list(figures) == ["decoding", "density", "decode", "simulate", "write", "stages"]
     alone = [figures[name].beside for name in ("decode", "simulate", "write")]
@@ -170,7 +173,7 @@ def test_all_measures_everything_beside_the_peers_that_are_made(
 ) -> None:
     seen = []
 
-    def measured(name: str, options: object) -> list[object]:
+    def measured(name: str, options: argparse.Namespace) -> list[object]:
         seen.append((name, options.peers))
         return []
 

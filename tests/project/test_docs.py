@@ -176,7 +176,7 @@ def check_value(command: Command, option: str, value: str) -> None:
         return
     key = value.partition("=")[0]
     if option == "--set":
-        assert any(setting_exists(model, key) for model in SETTINGS_OF[command.name]), f"{option} {value}"
+        assert any(setting_exists(model, key) for model in SETTINGS_OF[command.name]), f"{option} {value}"  # type: ignore[arg-type]
     elif option == "--hint":
         assert key in Hints.__dataclass_fields__, f"{option} {value}"
     else:
@@ -284,7 +284,7 @@ def test_python_names_exist(path: Path) -> None:
                 module = importlib.import_module(str(node.module))
                 assert all(hasattr(module, alias.name) for alias in node.names), ast.unparse(node)
             if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "dvspipe":
-                assert node.attr in dvspipe.__all__, ast.unparse(node)
+                assert node.attr in dvspipe.__all__, ast.unparse(node)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)

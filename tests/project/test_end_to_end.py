@@ -158,6 +158,6 @@ def test_nmnist_is_learned_from_real_recordings(test_data: Path, tmp_path: Path)
         "network": {"channels": [8, 16]},
         "optimiser": {"epochs": 4},
     }
-    run = train(build(TrainConfig, merge_settings(read_yaml("nmnist"), over), "nmnist"), tmp_path / "run")
+    run = train(build(TrainConfig, merge_settings(read_yaml("nmnist"), over), "nmnist"), tmp_path / "run")  # type: ignore[arg-type]
     assert run.test.samples == 50
     assert run.test.accuracy >= 0.5

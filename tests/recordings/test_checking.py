@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -43,7 +44,7 @@ def steady(path: Path, **columns: ArrayLike) -> Path:
     """A clean file of 500 events, a millisecond apart, some of whose columns are replaced."""
     n = np.arange(len(STEADY_US))
     good: dict[str, ArrayLike] = {"t": STEADY_US, "x": n % 12, "y": n // 12 % 7, "p": n % 2}
-    return write_columns(path, **(good | columns))
+    return write_columns(path, **(good | columns))  # type: ignore[arg-type]
 
 
 def replaced(column: np.ndarray, **values: int) -> np.ndarray:
@@ -71,7 +72,7 @@ def test_a_clean_file_has_no_findings_and_the_figures_of_its_events(tmp_path: Pa
     report = check_recording(steady(tmp_path / "a.h5"))
     assert report == CheckReport(
         file=str(tmp_path / "a.h5"), format="hdf5", width=12, height=7, sensor_source="file", events=500,
-        t_first_us=0, t_last_us=499_000, duration_us=499_000, rate_hz=pytest.approx(500 / 0.499), on_fraction=0.5,
+        t_first_us=0, t_last_us=499_000, duration_us=499_000, rate_hz=pytest.approx(500 / 0.499), on_fraction=0.5,  # type: ignore[arg-type]
         findings=(),
     )  # fmt: skip
     assert not report.wrong
@@ -297,7 +298,7 @@ def test_what_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
         ("gesture/8.bs2", 101_288, {"duplicates": 3_548}),
     ],
 )
-def test_nothing_is_wrong_with_real_recordings(test_data: Path, name: str, events: int, odd: dict[str, int]) -> None:
+def test_nothing_is_wrong_with_real_recordings(test_data: Path, name: str, events: int, odd: dict[str, Any]) -> None:
     report = check_recording(test_data / name)
     assert not report.wrong
     assert report.events == events

@@ -20,6 +20,7 @@ from conftest import random_events
 
 from dvspipe.errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
 from dvspipe.events import SensorSize, concatenate
+from dvspipe.files import require_space
 from dvspipe.formats import describe, open_recording, read, write
 from dvspipe.formats.hdf5 import chunked_file, writer
 from dvspipe.parallel import Processes
@@ -367,7 +368,7 @@ def test_a_camera_that_ctrl_c_ends_leaves_a_whole_file(tmp_path: Path, monkeypat
     assert len(events_from_video(0)) > 0
 
 
-RESUMED = {
+RESUMED: dict[str, Any] = {
     "plain": {},
     "noisy": {"simulator": read_preset("noisy"), "label_noise": True},
     "slow pixels": {"simulator": {"cutoff_hz": 99, "cutoff_order": 2, "refractory_period": 0.005, "sigma_thres": 0.03}},
@@ -576,7 +577,7 @@ def test_a_full_disk_keeps_what_was_saved(tmp_path: Path, monkeypatch: pytest.Mo
     save_clip(clip, 9)
     config = small("plain")
     convert_video(clip, tmp_path / "whole.h5", config)
-    require_space, room = chunked_file.require_space, 0
+    room = 0
 
     def small_disk(path: Path, size: int) -> None:
         nonlocal room
@@ -636,10 +637,10 @@ def test_neither_leftovers_nor_an_unreadable_file_end_the_conversion_of_a_folder
         write(tmp_path / "in" / name, random_events(0, 50))
     opened = Path.open
 
-    def refuse(path: Path, *arguments: object, **options: object) -> object:
+    def refuse(path: Path, *arguments: object, **options: Any) -> object:
         if path.name == "b.raw":
             raise PermissionError(13, "Permission denied")
-        return opened(path, *arguments, **options)  # type: ignore[call-overload]
+        return opened(path, *arguments, **options)
 
     monkeypatch.setattr(Path, "open", refuse)
     outcomes = list(convert_many(plan_conversions([tmp_path / "in"], tmp_path / "out")))

@@ -23,6 +23,7 @@ from dvspipe.datasets import DataSet, Sample
 from dvspipe.errors import ConfigError
 from dvspipe.inference import Prediction, Timeline
 from dvspipe.report import PLOTS, notebook
+from dvspipe.report.painter import EventPainter
 from dvspipe.results import ActivityRecord, EpochRow, EventRates, RunFolder, SegmentRow, TestResult, TrainingRun
 
 CLASSES = ("hand_wave", "<b>clap</b>", "c")
@@ -70,7 +71,7 @@ def html_of(value: object) -> str | None:
     kernel = Kernel()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "IPython", kernel)
-        dvspipe._show_in_notebooks()
+        dvspipe._show_in_notebooks()  # type: ignore[attr-defined]
     return kernel.functions[type(value).__module__, type(value).__name__](value)
 
 
@@ -135,10 +136,8 @@ def test_any_events_show_something(sensor: SensorSize, times: list[int]) -> None
 
 def test_few_of_many_events_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
-    draw = notebook.EventPainter.draw
-    monkeypatch.setattr(
-        notebook.EventPainter, "draw", lambda self, *given: drawn.append(given[0]) or draw(self, *given)
-    )
+    draw = EventPainter.draw
+    monkeypatch.setattr(EventPainter, "draw", lambda self, *given: drawn.append(given[0]) or draw(self, *given))
     shown(random_events(0, 300_000, SensorSize(1280, 720), 10**6))
     assert [len(events) for events in drawn] == [round(0.1 * 1280 * 720)]
 
@@ -159,7 +158,7 @@ def test_a_run_shows_its_accuracy() -> None:
 
 
 def test_a_data_set_shows_its_classes() -> None:
-    samples = tuple(Sample(f"s{k}", k % 2, f"p{k % 3}", lambda: None, lambda: "") for k in range(10))  # type: ignore[arg-type,return-value]
+    samples = tuple(Sample(f"s{k}", k % 2, f"p{k % 3}", lambda: None, lambda: "") for k in range(10))  # type: ignore[return-value]
     html = shown(DataSet("<b>Waves</b>", CLASSES, SENSOR, train=samples[:7], test=samples[7:]))
     assert "7 train, 0 validation, 3 test" in html
     assert "3 people" in html
@@ -183,7 +182,7 @@ def test_what_cannot_be_shown_is_left_to_the_text(monkeypatch: pytest.MonkeyPatc
 def test_charts_are_figures_that_a_notebook_shows() -> None:
     events = random_events(0, 100)
     assert all(isinstance(plot(events, kind), Figure) for kind in PLOTS)
-    png, size = plot(events, "rate")._repr_png_()
+    png, size = plot(events, "rate")._repr_png_()  # type: ignore[attr-defined]
     assert cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR).shape[1] // 2 == size["width"]
 
 
@@ -196,7 +195,7 @@ def test_predictions_and_runs_are_charts_too() -> None:
 def test_an_unknown_chart_or_setting_is_a_setting_error() -> None:
     events = random_events(0, 10)
     with pytest.raises(ConfigError, match="spiral"):
-        plot(events, "spiral")  # type: ignore[arg-type]
+        plot(events, "spiral")
     with pytest.raises(ConfigError, match="window"):
         animate(events, {"window": 3})
 

@@ -102,8 +102,8 @@ def pixel(image: Any, x: int, y: int) -> tuple[int, ...]:
 
 def gif_pictures(path: Path) -> list[Any]:
     with Image.open(path) as image:
-        pictures = []
-        for number in range(image.n_frames):
+        pictures: list[Any] = []
+        for number in range(getattr(image, "n_frames", 1)):
             image.seek(number)
             pictures.append(np.asarray(image.convert("RGB")))
     return pictures
@@ -111,7 +111,7 @@ def gif_pictures(path: Path) -> list[Any]:
 
 def webm_pictures(path: Path) -> list[Any]:
     capture = cv2.VideoCapture(str(path))
-    pictures = []
+    pictures: list[Any] = []
     while len(pictures) < 1000:
         ok, image = capture.read()
         if not ok:
@@ -144,7 +144,7 @@ def test_a_gif_loops_and_its_durations_do_not_drift(tmp_path: Path) -> None:
     durations = []
     with Image.open(path) as image:
         assert image.info["loop"] == 0
-        for number in range(image.n_frames):
+        for number in range(getattr(image, "n_frames", 1)):
             image.seek(number)
             durations.append(image.info["duration"])
     assert set(durations) == {30, 40}
@@ -438,7 +438,7 @@ def test_an_example_shows_its_class_and_a_wrong_prediction_in_red(tmp_path: Path
         ({"synthetic": False, "synthetic_test": True}, "synthetic test data"),
     ],
 )
-def test_a_page_names_synthetic_data_once(tmp_path: Path, made: dict[str, bool], kind: str) -> None:
+def test_a_page_names_synthetic_data_once(tmp_path: Path, made: dict[str, Any], kind: str) -> None:
     text = read_text(write_training_page(make_run(tmp_path, **made)))
     assert f'<h1>Four gestures <span class="badge">{kind}</span></h1>' in text
     assert text.count('<span class="badge">') == 1  # the pictures, which may be copied, have it in their titles
@@ -719,7 +719,7 @@ SCORES = TimeScores(
     segments=2,
     labels=2,
     delays_us=(100_000, 200_000),
-    calibration=((10, 10), (5, 9), (6, 10)),  # type: ignore[arg-type]
+    calibration=((10, 10), (5, 9), (6, 10)),
     seen_us=(100_000, 200_000),
     seen=((2, 2), (1, 2)),
 )
@@ -1146,7 +1146,7 @@ def test_texts_of_wrong_predictions_are_apart(tmp_path: Path) -> None:
     wrong = 6 * (WrongPrediction(name="a.h5", label="left", predicted="right", probability=0.9),)
     draw_wrong(wrong, images, tmp_path / "a.png")
     has_ink = (np.asarray(Image.open(tmp_path / "a.png").convert("L")) < 250).any(axis=1)
-    assert not has_ink[:4].any()
+    assert not has_ink[:4].any()  # type: ignore[index]
     assert np.sum(np.diff(has_ink.astype(int)) == 1) == 8
 
 

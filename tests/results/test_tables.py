@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -94,7 +95,7 @@ def test_an_interrupted_write_leaves_the_earlier_record(tmp_path: Path, monkeypa
     record = BaselineResult(accuracy=0.5, samples=4, correct=2, chosen_epoch=1, val_accuracy=1)
     record.write(path)
 
-    def full(*_: object, **__: object) -> None:
+    def full(*_: object, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)

@@ -140,7 +140,7 @@ def test_still_pixels_have_the_same_events_one_frame_at_a_time_and_many(order: i
         column = 8 * min(number, 6) + (8 * (number - 9) if number > 9 else 0)
         images[number, 5:12, column : column + 9] //= 3
     frames = [*frames_from_arrays([*images], fps=200, transfer="linear")]
-    config = SimulatorConfig(cutoff_hz=300, cutoff_order=order, sigma_thres=0.03)
+    config = SimulatorConfig(cutoff_hz=300, cutoff_order=order, sigma_thres=0.03)  # type: ignore[arg-type]
     together, _ = run(frames, config)
     simulator, state, parts = EventSimulator(config), None, []
     for frame in frames:

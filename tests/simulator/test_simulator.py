@@ -4,6 +4,7 @@ import itertools
 import math
 import pickle
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def plain_loop(frames: list[Frame], config: SimulatorConfig) -> list[tuple[int, 
     height, width = frames[0].image.shape
     white = 1.0 if frames[0].image.dtype.kind == "f" else float(np.iinfo(frames[0].image.dtype).max)
     events = []
-    memory = {}
+    memory: dict[Any, Any] = {}
     for before, after in itertools.pairwise(frames):
         fired = []
         for y in range(height):

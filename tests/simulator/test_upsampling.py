@@ -68,7 +68,7 @@ def levels_of(frame: Frame) -> NDArray[np.float32]:
 def steps_of(frames: list[Frame], upsample: Any = "auto", interval_us: int = INTERVAL_US) -> NDArray[np.uint16]:
     """The steps of each tile between two frames; empty if there are none."""
     before, after = map(levels_of, frames)
-    paths = Upsampler(upsample, before.shape).paths(before, after, interval_us, lambda work: (work(0), work(1)))  # type: ignore[arg-type]
+    paths = Upsampler(upsample, before.shape).paths(before, after, interval_us, lambda work: (work(0), work(1)))
     return np.zeros((0, 0), np.uint16) if paths is None else paths.steps
 
 
@@ -375,7 +375,7 @@ def test_deeper_frames_move_as_8_bit_ones_do(dtype: type) -> None:
 def test_paths_are_those_of_a_moving_picture() -> None:
     frames = video(6, count=2)
     before, after = map(levels_of, frames)
-    paths = Upsampler(10, before.shape).paths(before, after, INTERVAL_US, lambda work: (work(0), work(1)))  # type: ignore[arg-type]
+    paths = Upsampler(10, before.shape).paths(before, after, INTERVAL_US, lambda work: (work(0), work(1)))
     assert paths is not None
     start, end = before.ravel().astype(np.float64), after.ravel().astype(np.float64)
     halfway = levels_of_paths(start, end, start, paths, 0, 0.5).reshape(before.shape)

@@ -4,6 +4,7 @@ import json
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -391,7 +392,7 @@ def test_answers_and_repetitions_come_in_their_shares():
         "answers_answered": 0,
         "others_answered": 0,
     }
-    read = read_out(events, Readout(**habits), np.random.default_rng(1))
+    read = read_out(events, Readout(**habits), np.random.default_rng(1))  # type: ignore[arg-type]
     off = int((~events.p).sum())
     assert (~read.p).sum() == pytest.approx(off * (1 + 0.15 * 2), rel=0.02)  # 1 + 1/2 + 1/4 + ... more of each
     assert read.p.sum() == pytest.approx((len(events) - off) + 0.2 * off, rel=0.02)
@@ -436,7 +437,7 @@ def test_an_interrupted_folder_is_resumed_and_grows(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_few(tmp_path, progress=interrupt)
+        write_few(tmp_path, progress=interrupt)  # type: ignore[arg-type]
     assert len(list(tmp_path.glob("*/*"))) == 4
     kept = {file: file.stat().st_mtime_ns for file in tmp_path.glob("*/*")}
     calls: list[tuple[int, int]] = []
@@ -455,7 +456,7 @@ def test_videos_come_beside_the_recordings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", [{"seed": 4}, {"duration_us": 60_000}])
-def test_a_folder_made_in_another_way_is_left_alone(tmp_path: Path, other: dict[str, int]) -> None:
+def test_a_folder_made_in_another_way_is_left_alone(tmp_path: Path, other: dict[str, Any]) -> None:
     work = {Path("a"): Path.touch}
     write_recordings(tmp_path, GesturesRecord(seed=3, duration_us=20_000), work)
     with pytest.raises(DataError, match=f"another {next(iter(other))} .*synthesis.json"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def write_folder(root: Path, names: dict[str, list[str]], *, seconds: float = 0.
     return root
 
 
-NUMBERED = {"a": ["1", "2", "3"], "b": ["4", "5", "6"]}
+NUMBERED: dict[str, Any] = {"a": ["1", "2", "3"], "b": ["4", "5", "6"]}
 
 
 def test_steps_cover_the_recordings_and_pixels_fit_the_network(tmp_path: Path) -> None:
@@ -138,7 +139,7 @@ def test_train_a_folder_from_the_command_line(
     commands.train("mine.yaml", out=Path("again"))
     assert TestResult.read(RunFolder(Path("again")).test).confusion == TestResult.read(first.test).confusion
     commands.train("bars", resume=first.path)  # with the settings of the run, which is complete
-    commands.evaluate(first.best, "bars")
+    commands.evaluate(first.best, "bars")  # type: ignore[arg-type]
     assert "accuracy" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="--save .* mine.yaml"):
         commands.train("mine.yaml", save=Path("other.yaml"))

@@ -22,7 +22,7 @@ from dvspipe.formats import write
 from dvspipe.results import Finding, RunFolder, TrainingRun
 from dvspipe.training import TrainConfig, choose_settings, evaluate_checkpoint, train
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "jobs": 1,
     "bins": {"steps": 5, "step_us": 20_000},
     "network": {"channels": [6], "kernel": 3, "tau_mem_s": 0.04},

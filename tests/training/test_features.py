@@ -22,7 +22,7 @@ from dvspipe.results import TrainingRun
 from dvspipe.training import TrainConfig, TrainingCallback, train
 from dvspipe.training.features import fit_logistic
 
-SMALL: dict[str, Any] = {
+SMALL = {
     "jobs": 1,
     "bins": {"steps": 10, "step_us": 10_000, "form": "binary"},
     "network": {
@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config_for(folder: Path, **over: Any) -> TrainConfig:
-    settings = merge_settings(SMALL, {"data": {"root": str(folder)}})
+    settings = merge_settings(SMALL, {"data": {"root": str(folder)}})  # type: ignore[arg-type]
     return build(TrainConfig, merge_settings(settings, over), "test")
 
 
@@ -83,7 +83,7 @@ def test_the_report_shows_the_kernels(run: TrainingRun) -> None:
     (first, second), page = run.activity.kernels, write_training_page(run)
     assert (first.name, first.channels, np.shape(first.kernels)) == ("lif1", 6, (6, 2, 3, 3))
     assert np.shape(second.kernels) == (8, 2, 2 * 2 + 3, 2 * 2 + 3)
-    weights = load_checkpoint(run.folder.best)[1].layers[0].neurons.weight
+    weights = load_checkpoint(run.folder.best)[1].layers[0].neurons.weight  # type: ignore[index]
     np.testing.assert_allclose(first.kernels, weights.numpy(), rtol=1e-3)
     assert run.folder.kernels.is_file()
     assert "Kernels" in page.read_text()

@@ -23,7 +23,7 @@ from dvspipe.formats import write
 from dvspipe.training import TrainConfig, choose_settings, train
 
 SHORT: dict[str, Any] = {"jobs": 1, "data": {"views": 1}, "optimiser": {"epochs": 2}}
-WAYS = {
+WAYS: dict[str, Any] = {
     **{rule: f"optimiser.rule={rule}" for rule in ("bptt", "ottt", "sltt", "stllr", "eprop", "decolle")},
     **{kind: f"network.kind={kind}" for kind in ("stdp", "first_spike")},
 }
@@ -101,7 +101,7 @@ def test_a_kind_of_network_as_a_rule_names_the_kind(kind: str, bars: Path) -> No
 )
 def test_other_settings_follow_those_that_are_given(settings: list[str], bars: Path, tmp_path: Path) -> None:
     short = {"jobs": 1, "data": {"views": 1}, "optimiser": {"epochs": 3}}
-    config = choose_settings(bars, merge_settings(short, parse_overrides(settings))).config
+    config = choose_settings(bars, merge_settings(short, parse_overrides(settings))).config  # type: ignore[arg-type]
     assert len(train(config, tmp_path / "run").epochs) == config.optimiser.epochs
 
 

@@ -42,7 +42,7 @@ from dvspipe.training.evaluation import expected_calibration_error
 from dvspipe.training.losses import LOSSES
 from dvspipe.training.machine import memory_bytes
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "jobs": 1,
     "bins": {"steps": 5, "step_us": 20_000},
     "network": {"channels": [6], "kernel": 3, "tau_mem_s": 0.04},
@@ -167,7 +167,7 @@ def test_the_baseline_is_the_network_with_rectifiers(over: dict[str, Any]) -> No
         (first.convolution, first.norm, second.convolution, second.norm, spiking.linear),
         strict=True,
     ):
-        ours.load_state_dict(theirs.state_dict())  # type: ignore[arg-type]
+        ours.load_state_dict(theirs.state_dict())
     frames = FrameNetwork(spiking)
     spikes = torch.randint(0, 4, (5, 7, 2, 8, 12), dtype=torch.uint8)
     for train_mode in (True, False):
@@ -289,13 +289,13 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, run: TrainingRun) -> N
     save_checkpoint(path, config, other.build_network())
     with pytest.raises(CheckpointError, match="size mismatch"):
         load_checkpoint(path)
-    content = bytearray(run.checkpoint.read_bytes())
-    for place in (-1, content.index(b"0_right")):  # of the weights, and of the configuration
-        content[place] ^= 1
-        path.write_bytes(content)
+    changed = bytearray(run.checkpoint.read_bytes())
+    for place in (-1, changed.index(b"0_right")):  # of the weights, and of the configuration
+        changed[place] ^= 1
+        path.write_bytes(changed)
         with pytest.raises(CheckpointError, match=r"w.safetensors: .*digest \w{12}, expected"):
             load_checkpoint(path)
-        content[place] ^= 1
+        changed[place] ^= 1
     broken = config.build_network()
     with torch.no_grad():
         broken.linear.bias[1] = float("nan")
@@ -309,7 +309,7 @@ def test_every_shipped_configuration_trains(name: str, tmp_path: Path) -> None:
     """Shortened: little data, one epoch, or one for each layer; network and bins are the configuration's own."""
     root = tmp_path / "data"
     root.mkdir()
-    settings = read_yaml(name)
+    settings: Any = read_yaml(name)
     layers = len(settings["network"]["channels"]) if settings["network"].get("kind") == "stdp" else 1
     over: dict[str, Any] = {"optimiser": {"epochs": layers}, "stdp": {"passes": 1}}
     if settings["data"]["kind"] == "nmnist":
@@ -553,8 +553,8 @@ def test_a_batch_in_parts_has_the_same_gradients(folder: Path, tmp_path: Path) -
         torch.testing.assert_close(parts[key], tensor, rtol=1e-4, atol=1e-5)
 
 
-MLP = {"network": {"kind": "mlp", "channels": [12], "dropout": 0.3}, "optimiser": {"epochs": 2}}
-ONLINE = {
+MLP: dict[str, Any] = {"network": {"kind": "mlp", "channels": [12], "dropout": 0.3}, "optimiser": {"epochs": 2}}
+ONLINE: dict[str, Any] = {
     "network": {"norm": "weight", "reset": "subtract", "detach_reset": True, "dropout": 0.2, "gain": 3.0},
     "optimiser": {"epochs": 3, "loss": "each_step"},
 }
@@ -900,7 +900,7 @@ def test_learning_goes_on_from_a_checkpoint(run: TrainingRun, folder: Path, tmp_
     config, network = load_checkpoint(tmp_path / "b" / "weights" / "best.safetensors")
     assert config.classes == ("left", "right")
     assert network.linear.weight.shape[0] == 2
-    torch.testing.assert_close(network.layers[0].convolution.weight, before.layers[0].convolution.weight)  # type: ignore[union-attr]
+    torch.testing.assert_close(network.layers[0].convolution.weight, before.layers[0].convolution.weight)
 
 
 def test_learning_goes_on_only_with_the_same_network(run: TrainingRun, folder: Path, tmp_path: Path) -> None:

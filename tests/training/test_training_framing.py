@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 
 PICTURE = SensorSize(width=96, height=64)
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "device": "cpu",
     "jobs": 1,
     "bins": {"steps": 6, "step_us": 100_000, "downsample": 4},
@@ -77,12 +78,12 @@ def movers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_movers(tmp_path_factory.mktemp("framing") / "movers")
 
 
-def config_for(root: Path, **data: object) -> TrainConfig:
+def config_for(root: Path, **data: Any) -> TrainConfig:
     return build(TrainConfig, SETTINGS | {"data": {"root": str(root), **data}}, "test")
 
 
 @pytest.mark.parametrize("data", [{}, {"roi": "auto"}, {"roi": "60x50+20+4"}, {"size": "48x32", "roi": "full"}])
-def test_what_was_trained_on_is_classified_as_in_the_test(data: dict[str, str], movers: Path, tmp_path: Path) -> None:
+def test_what_was_trained_on_is_classified_as_in_the_test(data: dict[str, Any], movers: Path, tmp_path: Path) -> None:
     run = train(config_for(movers, **data), tmp_path / "run")
     classifier = Classifier.load(run.folder.path)
     assert classifier.config.framing.roi == data.get("roi", "full")

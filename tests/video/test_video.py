@@ -8,6 +8,7 @@ import threading
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -80,9 +81,9 @@ def test_what_is_no_video_is_an_error(tmp_path: Path) -> None:
         with pytest.raises(VideoError, match=message):
             open_video(path)
     save_images(tmp_path, 1)
-    for text in ("rec2020", "gamma=", "gamma=0", "gamma=x"):
-        with pytest.raises(VideoError, match=f"{text}.*srgb, bt709, gamma=x, linear, log"):
-            open_video(tmp_path, VideoSettings(transfer=text))
+    for transfer in ("rec2020", "gamma=", "gamma=0", "gamma=x"):
+        with pytest.raises(VideoError, match=f"{transfer}.*srgb, bt709, gamma=x, linear, log"):
+            open_video(tmp_path, VideoSettings(transfer=transfer))
 
 
 def test_a_broken_image_is_named(tmp_path: Path) -> None:
@@ -181,10 +182,10 @@ def test_a_cut_video_is_found_cut_from_a_number_on(test_data: Path, tmp_path: Pa
         list(open_video(tmp_path / "cut.mkv").frames(1000))
 
 
-def times_of(folder: Path, text: str, **settings: object) -> list[int]:
+def times_of(folder: Path, text: str, **settings: Any) -> list[int]:
     path = folder.parent / "times.txt"
     path.write_text(text, encoding="utf-8")
-    video = open_video(folder, VideoSettings(timestamps=str(path), **settings))  # type: ignore[arg-type]
+    video = open_video(folder, VideoSettings(timestamps=str(path), **settings))
     return [frame.t_us for frame in video.frames()]
 
 
@@ -236,7 +237,7 @@ def test_a_file_of_times_gives_the_times(three_images: Path, text: str, unit: st
     ],
 )
 def test_a_wrong_file_of_times_is_an_error(
-    three_images: Path, text: str, settings: dict[str, object], message: str
+    three_images: Path, text: str, settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(VideoError, match=message):
         times_of(three_images, text, **settings)
