@@ -204,7 +204,7 @@ def test_shipped_configurations_are_found_by_name() -> None:
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="nowhere: no such folder or configuration.* gesture"):
+    with pytest.raises(ConfigError, match="nowhere: .* gesture"):
         read_yaml("nowhere")
     broken = tmp_path / "broken.yaml"
     broken.write_text("a: [1")

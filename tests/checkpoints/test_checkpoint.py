@@ -68,7 +68,7 @@ def test_a_configuration_that_does_not_fit_the_weights_is_refused_before_a_netwo
         return build(config)
 
     monkeypatch.setattr(ClassifierConfig, "build_network", spy)
-    with pytest.raises(CheckpointError, match=r"saved.safetensors: corrupted checkpoint"):
+    with pytest.raises(CheckpointError, match=r"saved\.safetensors"):
         load_checkpoint(saved)
     assert devices in ([], ["meta"])
 
@@ -88,6 +88,6 @@ def test_a_configuration_that_does_not_fit_the_weights_is_refused_before_a_netwo
 def test_settings_of_any_size_in_a_checkpoint_are_a_short_error(saved: Path, texts: dict[str, Any]) -> None:
     before, tensors = read_tensors(saved, "a checkpoint")
     write_tensors(saved, before | texts, tensors)
-    with pytest.raises(CheckpointError, match=r"saved.safetensors: (corrupted|not a dvspipe) checkpoint") as caught:
+    with pytest.raises(CheckpointError, match=r"saved\.safetensors") as caught:
         load_checkpoint(saved)
     assert len(str(caught.value)) < 2000

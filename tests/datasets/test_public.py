@@ -107,7 +107,7 @@ def test_a_wrong_clip_is_named(tmp_path: Path, content: Any, message: str) -> No
 def test_wrong_labels_and_names_are_named(tmp_path: Path) -> None:
     save_ibm(tmp_path / "ibm", (1, 2, 24))
     (tmp_path / "ibm" / "user01_led_labels.csv").write_text("class,startTime_usec,endTime_usec\n12,1,2\n")
-    with pytest.raises(DataError, match="user01_led_labels.csv: .*class 12 .*1 to 11"):
+    with pytest.raises(DataError, match=r"user01_led_labels\.csv: .*12 .*1 to 11"):
         open_dataset(DataConfig(kind="dvsgesture", root=tmp_path / "ibm"), seed=0)
     save_tonic(tmp_path / "tonic", (1,))
     (tmp_path / "tonic" / "ibmGestureTrain" / "user01_led" / "11.npy").write_bytes(b"")

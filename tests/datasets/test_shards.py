@@ -312,7 +312,7 @@ def test_what_is_wrong_with_shards_is_one_line(
 def test_a_sample_that_claims_more_than_its_bytes_can_hold_is_not_allocated(folder: Path, tmp_path: Path) -> None:
     place = Path(shutil.copytree(folder, tmp_path / "shards"))
     _claims_more(place, place / "test-00000.tar")
-    with pytest.raises(DataError, match=r"test-00000.tar: no spike tensor .*expected 805306496 bytes"):
+    with pytest.raises(DataError, match=r"test-00000\.tar: .*805306496"):
         SpikeTensors(opened(place).test, TensorSettings(BINS))[0]
 
 
@@ -332,7 +332,7 @@ def test_settings_that_do_not_fit_the_shards_are_errors(folder: Path, over: dict
 
 def test_other_steps_than_the_experiment_are_an_error_that_names_them(folder: Path) -> None:
     config = DataConfig(kind="shards", root=folder)
-    with pytest.raises(DataError, match="bins.steps = 3 there, 20 here; bins.step_us = 40000 there"):
+    with pytest.raises(DataError, match=r"bins\.steps = 3 .*20.*bins\.step_us = 40000"):
         open_dataset(config, 1)
 
 

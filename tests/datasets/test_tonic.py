@@ -300,7 +300,7 @@ def test_a_failed_download_names_the_file_and_its_place(
         raise error
 
     monkeypatch.setattr("tonic.dataset.Dataset.download", refuse)
-    with pytest.raises(DataError, match=r"CIFAR10DVS cannot be downloaded .*https://.*CIFAR10DVS/CIFAR10DVS.zip"):
+    with pytest.raises(DataError, match=r"https://.*CIFAR10DVS\.zip"):
         opened("CIFAR10DVS", tmp_path, download=True)
 
 
@@ -358,7 +358,7 @@ def test_an_object_like_tonics_is_a_data_set() -> None:
     assert len({sample.version() for sample in data.train}) == 1
     assert pickle.loads(pickle.dumps(data)).train[2].load() == data.train[2].load()
     assert from_tonic(Clips((0, np.int64(2)))).classes == ("0", "1", "2")
-    with pytest.raises(DataError, match=r"Clips: the label of recording 2 .*found dict"):
+    with pytest.raises(DataError, match="Clips: .* 2 .*dict"):
         from_tonic(Clips((0, {"boxes": []})))
     with pytest.raises(DataError, match="not classes"):
         from_tonic(Clips((0, -1)))

@@ -67,7 +67,7 @@ def test_gaussians_of_wrong_order_are_refused(settings: dict[str, Any]) -> None:
 
 
 def test_what_is_no_image_is_refused() -> None:
-    with pytest.raises(DataError, match="found an array with 1 dimensions, expected 2"):
+    with pytest.raises(DataError, match="found .* 1 .*expected 2"):
         Contrast().encode(np.zeros(4))
 
 

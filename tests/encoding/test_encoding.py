@@ -218,7 +218,7 @@ def test_a_stream_makes_the_steps_of_a_long_gap_one_by_one() -> None:
 
 def test_what_a_stream_cannot_do_is_an_error() -> None:
     events = random_events(0, 5)
-    with pytest.raises(ConfigError, match="by = recording: .*start_us and last_us"):
+    with pytest.raises(ConfigError, match="start_us.*last_us"):
         next(encode_stream([events], BinConfig(by="recording")))
     state = start_encoding(SensorSize(width=7, height=12), BinConfig())
     with pytest.raises(EventError, match="12x7, expected 7x12"):

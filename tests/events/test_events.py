@@ -258,7 +258,7 @@ def test_a_region_is_parsed_and_printed() -> None:
     assert not beyond.is_inside(SensorSize(width=9, height=9))
     assert beyond.overlap(SensorSize(width=9, height=4)) == Region(0, 2, SensorSize(width=3, height=2))
     assert beyond.overlap(SensorSize(width=9, height=2)) is None
-    with pytest.raises(EventError, match=r"region '0x3\+1\+1': wrong size \(found 0x3"):
+    with pytest.raises(EventError, match=r"0x3\+1\+1"):
         Region.parse("0x3+1+1")
     with pytest.raises(EventError, match=r"'4x3'.*WIDTHxHEIGHT\+LEFT\+TOP"):
         Region.parse("4x3")

@@ -91,9 +91,7 @@ def test_every_cut_gives_the_whole_events_first(tmp_path: Path) -> None:
         path.write_bytes(HEADER + data[:size])
         source = AEDAT3.open(path)
         if size not in ends:
-            with pytest.raises(
-                CorruptionError, match=r"cut\.aedat: ends inside the packet at byte \d+, after \d+ bytes"
-            ):
+            with pytest.raises(CorruptionError, match=r"cut\.aedat: .* \d+, .* \d+ bytes"):
                 list(source.chunks())
         second = size - len(first) - 28 - 36 - 28
         count = min(6, max(0, size - 28) // 8) if size < len(first) else 6 + max(0, second) // 8

@@ -143,7 +143,7 @@ def test_a_packet_that_decompresses_to_more_than_the_limit_is_not_decoded(
     recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dvspipe.formats.aedat4.LARGEST_PACKET_BYTES", 1000)
-    with pytest.raises(CorruptionError, match=r"packet 0 of \d+ bytes decompresses to .*expected at most 1000"):
+    with pytest.raises(CorruptionError, match="packet 0 .*expected .* 1000"):
         read(recording)
 
 
@@ -230,7 +230,7 @@ def test_frames_of_a_file_that_is_missing_or_of_another_kind(tmp_path: Path) -> 
     with pytest.raises(FileError, match=r"none\.aedat4: cannot be read"):
         list(read_frames(tmp_path / "none.aedat4"))
     (tmp_path / "other.aedat4").write_bytes(b"#!AER-DAT2.0\r\n" + bytes(100))
-    with pytest.raises(FormatError, match=r"other\.aedat4: not an AEDAT 4 file"):
+    with pytest.raises(FormatError, match=r"other\.aedat4.*AEDAT 4"):
         list(read_frames(tmp_path / "other.aedat4"))
 
 

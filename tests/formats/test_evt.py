@@ -309,7 +309,7 @@ def test_a_cut_header_is_one_clear_error_or_a_header_all_the_same(tmp_path: Path
         path.write_bytes(head[:length])
         named = head[:length].count(b"\n") > 0  # its first line names the encoding
         if not named:
-            with pytest.raises(FormatError, match=r"a\.raw: its header names no version"):
+            with pytest.raises(FormatError, match=r"a\.raw: .*version"):
                 FORMATS[name].open(path)
         else:
             assert rows(FORMATS[name].open(path))[0] == []

@@ -285,7 +285,7 @@ def test_a_sensor_is_from_the_file_given_or_guessed(tmp_path: Path) -> None:
     assert describe(headerless).width == 128
     with pytest.raises(EventError, match=r"a\.h5: .*12x7 .*5x5"):
         read(named, sensor=SensorSize(width=5, height=5))
-    with pytest.raises(FormatError, match="event 0 has x = 34, outside a sensor 12 pixels wide"):
+    with pytest.raises(FormatError, match=r"event 0 .*x = 34\b.* 12 "):
         read(headerless, sensor=SENSOR)
 
 
@@ -423,6 +423,6 @@ def test_standard_output_that_nobody_reads_is_one_error(monkeypatch: pytest.Monk
 def test_what_is_no_events_is_not_written(wrong: object, tmp_path: Path) -> None:
     with pytest.raises(EventError, match="a.h5: .*expected Events"):
         write(tmp_path / "a.h5", wrong)  # type: ignore[arg-type]
-    with pytest.raises(EventError, match="a.h5: .*found list, expected Events"):
+    with pytest.raises(EventError, match=r"a\.h5: .*list.*Events"):
         write(tmp_path / "a.h5", [random_events(0, 5), []])  # type: ignore[list-item]
     assert not list(tmp_path.iterdir())

@@ -201,7 +201,7 @@ def test_archives_of_another_kind_are_refused(npz: Path) -> None:
         with pytest.raises(FormatError, match=message):
             read(saved(npz, **columns))
     npz.write_bytes(b"nothing")
-    with pytest.raises(FormatError, match=r"clip\.npz: not an \.npy or \.npz file"):
+    with pytest.raises(FormatError, match=r"clip\.npz: .*\.npy"):
         read(npz)
 
 

@@ -62,7 +62,7 @@ def test_errors_name_standard_input(content: bytes, message: str, given: Callabl
 def test_a_terminal_is_no_recording(monkeypatch: pytest.MonkeyPatch, given: Callable[[bytes], None]) -> None:
     given(b"")
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
-    with pytest.raises(FileError, match="-: standard input is a terminal"):
+    with pytest.raises(FileError, match="^-: .*terminal"):
         open_recording("-")
 
 

@@ -209,10 +209,10 @@ def test_a_line_without_end_is_refused_in_bounded_memory(tmp_path: Path, monkeyp
     monkeypatch.setattr(text, "TEXT_BLOCK_BYTES", 1000)
     path = tmp_path / "events.txt"
     path.write_bytes(b"1 1 6 1\n" * 300 + b"5" * 5000)
-    with pytest.raises(CorruptionError, match=r"a line is longer than 1000 bytes"):
+    with pytest.raises(CorruptionError, match=r"\b1000 bytes"):
         read(path)
     path.write_bytes(b"5" * (1 << 17))
-    with pytest.raises(FormatError, match=r"line 1 is longer than 65536 bytes"):
+    with pytest.raises(FormatError, match="line 1 .*65536 bytes"):
         read(path)
 
 
@@ -231,7 +231,7 @@ def test_a_writer_takes_only_what_fits(tmp_path: Path) -> None:
     ):
         writer.append(events)
     with (
-        pytest.raises(EventError, match=r"events\.csv: events from \d+ us"),
+        pytest.raises(EventError, match=r"events\.csv: .*\d+ us"),
         StreamWriter(path, SENSOR, CSV_ENCODER) as writer,
     ):
         writer.append(events)

@@ -211,7 +211,7 @@ def test_what_faery_raises_is_a_file_error(
         raise error
 
     monkeypatch.setattr(faery_writers, "_structured", fail)
-    with pytest.raises(FileError, match=r"clip\.es: cannot be written \(disk\)"):
+    with pytest.raises(FileError, match=r"clip\.es: .*\(disk\)"):
         write(tmp_path / "clip.es", random_events(1, 10), EVENT_STREAM_ENCODER)
     assert list(tmp_path.iterdir()) == []
 

@@ -243,7 +243,7 @@ def test_a_recording_that_cannot_be_used_is_skipped(classifier: Classifier, tmp_
 
 
 def test_what_cannot_be_adapted_is_refused(classifier: Classifier) -> None:
-    with pytest.raises(DataError, match=r"found 3 windows in 3 recordings.*, expected 4"):
+    with pytest.raises(DataError, match="found 3 .*expected 4"):
         adapt(classifier, bars()[:3])
     for strength in (-0.1, 1.1, float("nan")):
         with pytest.raises(ConfigError, match=f"strength = {strength:g}"):

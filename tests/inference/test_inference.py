@@ -567,7 +567,7 @@ def test_a_region_of_a_larger_sensor_is_classified_as_the_same_events_of_the_net
     found = classifier.predict(inside, InferConfig(roi="auto", fit="crop"))
     assert found.events == pytest.approx(len(bar), rel=0.25)
     assert (found.looked_at[0].width, found.looked_at[0].height) == (16, 12)
-    with pytest.raises(DataError, match="none of its 1,200 events is in the region"):
+    with pytest.raises(DataError, match="1,200 events"):
         classifier.predict(inside, InferConfig(roi="16x12+48+36"))
     with pytest.raises(DvspipeError, match=r"roi 16x12\+64\+9 .* sensor of 64x48"):
         classifier.predict(inside, InferConfig(roi="16x12+64+9"))
@@ -708,7 +708,7 @@ def test_a_shipped_checkpoint_is_found_by_its_name(
     monkeypatch.setattr(dvspipe.checkpoints.checkpoint, "SHIPPED", tmp_path)
     (tmp_path / "bars.safetensors").write_bytes(checkpoint.read_bytes())
     assert load_checkpoint("bars")[0] == load_checkpoint(checkpoint)[0]
-    with pytest.raises(CheckpointError, match="^boats: no such checkpoint .*bars"):
+    with pytest.raises(CheckpointError, match="^boats: .*bars"):
         load_checkpoint("boats")
 
 
@@ -1049,7 +1049,7 @@ def test_many_recordings_are_classified_stored_and_found_again(jobs: int, tmp_pa
     assert again.result() == next(outcome.result() for outcome in outcomes if outcome.item == tasks[0])
     assert Manifest(tmp_path / "out").summarize().retries == 1  # of none.h5, which fails twice
 
-    with pytest.raises(FileError, match="hop_us: 40000, now None.* use overwrite=True"):
+    with pytest.raises(FileError, match="hop_us: 40000, .*None.*overwrite=True"):
         classify_many(tasks, classifier, ClassifyOptions(out=tmp_path / "out"))
 
 
@@ -1134,7 +1134,7 @@ def test_the_classifier_has_an_api_of_three_lines(checkpoint: Path, tmp_path: Pa
 def test_a_checkpoint_for_another_sensor_keeps_its_own(tmp_path: Path) -> None:
     one = untrained(SensorSize(width=20, height=16))
     save_checkpoint(tmp_path / "w.safetensors", one.config, one.network)
-    with pytest.raises(DataError, match="comes from a sensor of 16x12, the network is for 20x16"):
+    with pytest.raises(DataError, match="16x12, .*20x16"):
         Classifier.load(tmp_path / "w.safetensors").predict(moving_bar(0, 0))
 
 

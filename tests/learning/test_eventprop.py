@@ -83,7 +83,7 @@ def test_a_layer_learns_the_number_of_its_spikes() -> None:
 
 
 def test_constants_that_are_not_above_0_are_refused() -> None:
-    with pytest.raises(ValueError, match="tau_syn = 0, .*expected numbers above 0"):
+    with pytest.raises(ValueError, match=r"tau_syn = 0\b"):
         eventprop(torch.zeros(1, 1, 1), torch.ones(1, 1), tau_mem=20.0, tau_syn=0.0)
 
 

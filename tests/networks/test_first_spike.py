@@ -158,7 +158,7 @@ def test_lambert_w_inverts_its_definition() -> None:
 
 
 def test_an_unknown_leak_is_refused() -> None:
-    with pytest.raises(ValueError, match="leak = 0.3: has no closed form"):
+    with pytest.raises(ValueError, match=r"leak = 0\.3"):
         first_spike_times(*drawn(), leak=0.3)
 
 
@@ -190,7 +190,7 @@ def test_the_network_reads_first_spikes_only() -> None:
     spiked = recordings.bool().any(0)
     assert torch.equal(times.isfinite(), spiked)
     torch.testing.assert_close(times[spiked], recordings.argmax(0)[spiked] / 8)  # tau_syn is 8 steps
-    with pytest.raises(ConfigError, match="first_spike: needs all steps at once"):
+    with pytest.raises(ConfigError, match="first_spike"):
         net(recordings, state)
 
 
@@ -281,7 +281,7 @@ def test_recordings_are_learned_and_classified(tmp_path: Path) -> None:
     classifier = Classifier.load(run.checkpoint)
     last = tmp_path / "data" / "left" / "1.h5"
     assert classifier.predict(last).class_name == "left"
-    with pytest.raises(ConfigError, match="stateful: network.kind = first_spike needs complete windows"):
+    with pytest.raises(ConfigError, match=r"stateful: .*network\.kind = first_spike"):
         classifier.predict(last, {"stateful": True})
     assert isinstance(load_checkpoint(run.checkpoint)[1], FirstSpikeNetwork)
 

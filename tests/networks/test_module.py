@@ -538,11 +538,11 @@ def test_settings_that_need_to_know_the_layers_are_refused(settings: dict[str, A
 
 def test_what_needs_layers_refuses_a_module(run: TrainingRun, tmp_path: Path) -> None:
     loaded = Classifier.load(run.checkpoint, trust=PACKAGE)
-    with pytest.raises(CheckpointError, match="cannot be adapted .*network.kind = module"):
+    with pytest.raises(CheckpointError, match=r"network\.kind = module"):
         adapt(loaded, [moving_bar(0, 0)])
     with pytest.raises(ConfigError, match="network.kind = module"):
         adapt_readout(loaded, [moving_bar(0, 0)], ["right"])
-    with pytest.raises(ConfigError, match="network.kind = module cannot be exported"):
+    with pytest.raises(ConfigError, match=r"network\.kind = module"):
         export(run.checkpoint, tmp_path / "a.onnx", to="onnx")
     with count_activity(loaded.network) as layers:
         loaded.network(sample())

@@ -83,10 +83,10 @@ def test_what_is_no_record_is_named_and_not_found(tmp_path: Path) -> None:
     for content in ("", "[]", "{", '{"accuracy": "high"}', '{"accuracy": 0.5}', "\xff"):
         path.write_text(content, encoding="latin-1")
         assert BaselineResult.find(path) is None
-        with pytest.raises(FormatError, match=r"baseline\.json: not a BaselineResult"):
+        with pytest.raises(FormatError, match=r"baseline\.json: .*BaselineResult"):
             BaselineResult.read(path)
     (tmp_path / "rows.jsonl").write_text("{}\n")
-    with pytest.raises(FormatError, match=r"rows\.jsonl: line 1: not a SegmentRow"):
+    with pytest.raises(FormatError, match=r"rows\.jsonl: .*1: .*SegmentRow"):
         read_rows(tmp_path / "rows.jsonl", SegmentRow)
 
 

@@ -207,7 +207,7 @@ def test_files_of_mnist_that_do_not_fit_are_named(tmp_path: Path, name: str, arr
 
 
 def test_a_missing_file_of_mnist_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no file train-images-idx3-ubyte or train-images-idx3-ubyte.gz"):
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz"):
         read_mnist(tmp_path, "train")
 
 
@@ -257,7 +257,7 @@ def test_images_of_real_recordings_are_left_out(tmp_path: Path) -> None:
         path.write_bytes(b"")
     write_digits(tmp_path / "out", DigitsPlan(tmp_path / "mnist", train=15, seed=0, exclude=real))
     assert {int(Path(name).stem) % 2 for name in recordings(tmp_path / "out")} == {0}
-    with pytest.raises(DataError, match="train set .*found 15, expected 16"):
+    with pytest.raises(DataError, match="found 15, expected 16"):
         write_digits(tmp_path / "other", DigitsPlan(tmp_path / "mnist", train=16, seed=0, exclude=real))
     with pytest.raises(DataError, match="Train or Test"):
         write_digits(tmp_path / "other", DigitsPlan(tmp_path / "mnist", train=1, seed=0, exclude=tmp_path))

@@ -80,7 +80,7 @@ def test_a_gesture_is_tracked_without_the_rest_before_it() -> None:
 def test_the_longest_time_with_a_person_is_used() -> None:
     movement = TrackedMovement.from_track(track_of(seconds=4.0, gap=slice(10, 25)))
     assert movement.t_s[-1] == pytest.approx(4.0 - 25 / 15, abs=0.1)
-    with pytest.raises(DataError, match=r"found 4 pictures, expected 0.4 s"):
+    with pytest.raises(DataError, match=r"found 4 .*0\.4 s"):
         TrackedMovement.from_track(track_of(seconds=4 / 15))
 
 

@@ -89,7 +89,7 @@ def test_test_files_with_the_name_of_training_files_are_counted(tmp_path: Path) 
 def test_a_test_part_of_copies_alone_is_an_error(tmp_path: Path) -> None:
     write_bars(tmp_path / "data" / "train")
     shutil.copytree(tmp_path / "data" / "train" / "left", tmp_path / "data" / "test" / "left")
-    with pytest.raises(DataError, match="all 5 test recordings .* same content"):
+    with pytest.raises(DataError, match=r"\b5 test recordings"):
         diagnosed(tmp_path / "data")
 
 

@@ -93,12 +93,12 @@ def test_a_checkpoint_classifies_recordings(run: TrainingRun, folder: Path) -> N
     classifier = Classifier.load(run.folder.path)
     found = classifier.predict(folder / "test" / "0_right" / "00.h5")
     assert found.class_name in classifier.config.classes
-    with pytest.raises(ConfigError, match="stateful: network.kind = stdp needs complete windows"):
+    with pytest.raises(ConfigError, match=r"stateful: .*network\.kind = stdp"):
         classifier.predict(folder / "test" / "0_right" / "00.h5", {"stateful": True})
 
 
 def test_a_network_that_no_format_has_is_not_exported(run: TrainingRun, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="kind = stdp cannot be exported"):
+    with pytest.raises(ConfigError, match="kind = stdp"):
         export(run.folder.path, tmp_path / "a.onnx", to="onnx")
 
 
