@@ -4,7 +4,7 @@ import re
 from fractions import Fraction
 from inspect import isabstract
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import pytest
 from pydantic import Field
@@ -87,7 +87,7 @@ def test_merging_goes_group_by_group() -> None:
         ({"seed": True}, "seed = 'true': expected a whole number"),
     ],
 )
-def test_a_wrong_setting_is_answered_with_the_way_out(settings: dict[str, object], message: str) -> None:
+def test_a_wrong_setting_is_answered_with_the_way_out(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build(Outer, settings, "test.yaml")
 
@@ -97,7 +97,7 @@ ODD_VALUES: tuple[object, ...] = (
 )  # fmt: skip
 
 
-def answer(model: type[Settings], settings: dict[str, object]) -> str:
+def answer(model: type[Settings], settings: dict[str, Any]) -> str:
     """The message about wrong settings; nothing if they are right."""
     try:
         build(model, settings, "test")
@@ -204,7 +204,7 @@ def test_shipped_configurations_are_found_by_name() -> None:
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="nowhere: no such folder or configuration.* gesture"):
+    with pytest.raises(ConfigError, match="nowhere: .* gesture"):
         read_yaml("nowhere")
     broken = tmp_path / "broken.yaml"
     broken.write_text("a: [1")

@@ -19,7 +19,7 @@ def kinds(kind: type[DvspipeError] = DvspipeError) -> Iterator[type[DvspipeError
 @pytest.mark.parametrize("kind", list(kinds()), ids=lambda kind: kind.__name__)
 def test_every_error_passes_between_processes(kind: type[DvspipeError]) -> None:
     more = {EventError: {"event": 3}, CorruptionError: {"lost": "3 bytes"}, TruncatedVideoError: {"at_us": 5}}
-    error = kind("a.h5: wrong", REMEDY, **more.get(kind, {})).named("b")
+    error = kind("a.h5: wrong", REMEDY, **more.get(kind, {})).named("b")  # type: ignore[arg-type]
     back = pickle.loads(pickle.dumps(error))
     assert (type(back), str(back), vars(back)) == (kind, str(error), vars(error))
     assert back.remedies == (REMEDY,)

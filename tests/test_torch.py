@@ -218,7 +218,7 @@ def test_what_is_no_data_set_is_said(tmp_path: Path) -> None:
         (lambda: from_tonic("NMNIST"), "not a data set of Tonic"),
         (lambda: from_tonic(None), "not a data set of Tonic"),
         (lambda: LIF({"tau_mem_s": 0.03}, dt=0), "dt = 0"),
-        (lambda: LIF.from_norse(LIBoxParameters()), "found LIBoxParameters"),  # type: ignore[arg-type]
+        (lambda: LIF.from_norse(LIBoxParameters()), "found LIBoxParameters"),
         (lambda: from_recordings([(RECORDINGS[0], -1)]), "found -1"),
         (lambda: from_recordings([(RECORDINGS[0], "wave")]), "found 'wave'"),  # type: ignore[list-item]
         (lambda: from_recordings([(tmp_path / "a.h5", 0)]), "a.h5"),
@@ -260,7 +260,7 @@ def test_workers_take_turns_with_the_windows_of_a_stream(monkeypatch: pytest.Mon
     alone = [start_us for _, start_us in stream]
 
     class Worker:
-        num_workers = 2
+        num_workers, id = 2, 0
 
     shares = []
     for Worker.id in range(2):
@@ -286,7 +286,7 @@ def test_errors_survive_the_way_from_a_worker() -> None:
 
 def compare(ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...], currents: Tensor, atol: float = 1e-12) -> None:
     """Check that two results and the gradients of a weighted sum of them are equal."""
-    gradients = []
+    gradients: list[Any] = []
     for outputs in (ours, theirs):
         generator = torch.Generator().manual_seed(7)
         weights = [torch.randint(-4, 5, each.shape, generator=generator).double() for each in outputs]
@@ -304,7 +304,7 @@ def random_currents(scale: float = 1.0) -> Tensor:
 
 @pytest.mark.parametrize("reset_method", [reset_value, reset_subtract])
 @pytest.mark.parametrize("levels", [{}, {"v_th": 0.7, "v_reset": -0.3, "v_leak": 0.2}], ids=str)
-def test_lif_from_norses_parameters_equals_its_cell(reset_method: Any, levels: dict[str, float]) -> None:
+def test_lif_from_norses_parameters_equals_its_cell(reset_method: Any, levels: dict[str, Any]) -> None:
     exact = {name: torch.tensor(value, dtype=torch.float64) for name, value in levels.items()}
     tau_mem_inv, alpha = torch.tensor(130.0, dtype=torch.float64), torch.tensor(1.0)
     p = LIFBoxParameters(tau_mem_inv=tau_mem_inv, alpha=alpha, reset_method=reset_method, **exact)
@@ -393,7 +393,7 @@ def test_parameters_without_a_fused_scan_are_named() -> None:
         (lambda: LIF.from_snntorch(beta=1.2), "beta = 1.2"),
         (lambda: LIF.from_snntorch(beta=0.0), "beta = 0"),
         (lambda: LIF.from_snntorch(beta=0.5, threshold=-1), "threshold = -1"),
-        (lambda: LIF.from_snntorch(beta=0.5, reset_mechanism="up"), "reset_mechanism = up"),  # type: ignore[arg-type]
+        (lambda: LIF.from_snntorch(beta=0.5, reset_mechanism="up"), "reset_mechanism = up"),
         (lambda: LIF({"tau_mem": 1}, 0.1), "tau_mem"),
         (lambda: LeakyReadout.from_snntorch(beta=-0.1), "beta = -0.1"),
     ):

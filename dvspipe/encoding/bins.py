@@ -162,10 +162,6 @@ class Clock:
         """Return the first microsecond of a step."""
         return self.start_us - (-step * self.span_us) // self.parts
 
-    def step_of(self, t_us: int) -> int:
-        """Return the step that contains a time."""
-        return (t_us - self.start_us) * self.parts // self.span_us
-
     @classmethod
     def of(cls, config: BinConfig, start_us: int, last_us: int) -> Clock:
         """Return the steps of a recording, by time or by recording, from its start to its last event."""

@@ -13,7 +13,6 @@ from .readout import (
     fit_readout,
     is_linear,
     read_features,
-    readout_gradient,
     replace_readout,
     require_linear,
 )
@@ -64,7 +63,6 @@ __all__ = [
     "learn_convolution",
     "measure_graph",
     "read_features",
-    "readout_gradient",
     "replace_readout",
     "require_linear",
     "spikeprop_times",

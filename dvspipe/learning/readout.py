@@ -20,7 +20,6 @@ from ..networks import (
     ClassMoments,
     CountReadout,
     FirstSpikeNetwork,
-    LeakyReadout,
     ModuleNetwork,
     Network,
     SpikingNetwork,
@@ -129,37 +128,6 @@ def find_features(
             name, ", ".join(missing),
         )  # fmt: skip
     return found
-
-
-def readout_gradient(
-    readout: Tensor, inputs: Tensor, targets: Tensor, leaky: LeakyReadout, *, each_step: bool = False
-) -> Tensor:
-    """Return the gradient of the cross-entropy with respect to a readout, step by step, with one trace per input.
-
-    It is that of backpropagation through time, exactly, in memory that does not depend on T: for the loss of each step,
-    the sum over the steps of the error times the trace; for the loss of the mean, the error times the mean trace.
-
-    Args:
-        readout: [K, F + 1], what `find_readout` returns.
-        inputs: [T, B, F], what `read_inputs` returns.
-        targets: [B, K], the share of each class.
-        leaky: Leak and gain of the readout.
-        each_step: Whether the loss is the mean cross-entropy over the steps, or that of the mean output.
-
-    Returns:
-        [K, F + 1], of the mean over the recordings.
-    """
-    trace = inputs.new_zeros(inputs.shape[1], inputs.shape[2] + 1)
-    total, gradient = torch.zeros_like(trace), torch.zeros_like(readout)
-    for step in inputs:
-        constant = step.new_ones(len(step), 1)
-        trace = trace + leaky.factor * (leaky.gain * torch.cat([step, constant], dim=1) - trace)
-        total = total + trace
-        if each_step:
-            error = (trace @ readout.T).softmax(1) - targets
-            gradient = gradient + error.T @ trace / (len(inputs) * len(targets))
-    mean = total / len(inputs)
-    return gradient if each_step else ((mean @ readout.T).softmax(1) - targets).T @ mean / len(targets)
 
 
 class ReadoutFit(NamedTuple):

@@ -1,7 +1,7 @@
 """Previews, charts and self-contained HTML pages, made from events and from the records in `results`."""
 
 from .answers import draw_recording, score_line, write_answers_page
-from .charts import draw_confusion, draw_curves, draw_probabilities
+from .charts import draw_confusion, draw_curves
 from .comparison import Metric, describe_comparison, write_comparison_page
 from .config import PreviewColours, PreviewMode, PreviewSettings
 from .examples import draw_examples
@@ -36,7 +36,6 @@ __all__ = [
     "draw_events",
     "draw_examples",
     "draw_neurons",
-    "draw_probabilities",
     "draw_rasters",
     "draw_recording",
     "draw_timeline",

@@ -1,4 +1,4 @@
-"""Charts as PNG files: curves of a training, a confusion matrix, the probabilities of one prediction."""
+"""Charts as PNG files: curves of a training, a confusion matrix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from .style import (
     ACCENT,
     GREY,
     INK,
-    PALE,
     QUIET,
     SMALL,
     grid_axes,
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 LAYER_COLOURS = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#8fbc1c")  # viridis, from first layer to last
 MAX_COUNTED_CLASSES = 30  # of a confusion matrix with counts in its cells
 MAX_NAMED_CLASSES = 100  # of a confusion matrix with names; of more they cannot be read
-MAX_BARS = 30  # of the probabilities of one prediction
 MAX_MARKED_EPOCHS = 20  # of curves with a dot at each epoch
 
 
@@ -192,37 +190,3 @@ def _name_cells(axes: Axes, names: Sequence[str]) -> None:
     axes.set_yticks(np.arange(K + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=1.5)
     axes.tick_params(which="minor", length=0)
-
-
-def draw_probabilities(probabilities: Sequence[float], classes: Sequence[str], path: Path, title: str = "") -> None:
-    """Draw the probabilities of one prediction as bars in the order of classes, the largest highlighted.
-
-    Of more than 30 classes, the most probable are drawn.
-
-    Args:
-        probabilities: K values, 0 to 1.
-        classes: K names.
-        path: The PNG to write.
-        title: A text above.
-
-    Raises:
-        FileError: The file cannot be written.
-    """
-    kept = np.sort(np.argsort(-np.asarray(probabilities), kind="stable")[:MAX_BARS]).tolist()
-    probabilities, classes = [probabilities[k] for k in kept], [classes[k] for k in kept]
-    K, best = len(classes), int(np.argmax(probabilities))
-    figure = new_figure(width=5.2, height=0.2 + 0.27 * K, title=title)
-    axes = figure.subplots()
-    axes.barh(range(K), probabilities, height=0.7, color=[ACCENT if k == best else PALE for k in range(K)])
-    for k, probability in enumerate(probabilities):
-        weight, colour = ("bold", INK) if k == best else ("normal", QUIET)
-        text = f"{100 * probability:.1f} %"
-        axes.text(probability + 0.012, k, text, fontsize=8, color=colour, weight=weight, va="center_baseline")
-    axes.set_yticks(range(K), [readable(name) for name in classes], parse_math=False)
-    axes.get_yticklabels()[best].set_fontweight("bold")
-    axes.tick_params(length=0, labelsize=9, labelcolor=INK)
-    axes.set_xlim(0, 1.15)
-    axes.set_ylim(K - 0.5, -0.5)
-    axes.set_xticks([])
-    axes.spines[:].set_visible(False)
-    save_figure(figure, path)

@@ -152,7 +152,7 @@ def bench_start(_options: Options) -> Iterator[Figure]:
         ("start/import_wall", 0.2, [python, "-c", "import dvspipe"]),
         ("start/convert_help_wall", 0.5, [python, "-m", "dvspipe", "convert", "--help"]),
     ):
-        yield _allowed(name, allowed_s, _measure(lambda command=command: _run(command)).wall_s)  # type: ignore[misc]
+        yield _allowed(name, allowed_s, _measure(lambda command=command: _run(command)).wall_s)
     with tempfile.TemporaryDirectory(prefix="dvspipe-bench-") as folder:
         clip, cache = Path(folder, "tiny.webm"), str(Path(folder, "kernels"))
         write_video(clip, moving_texture(64, 48, 10, 0.5))
@@ -272,7 +272,7 @@ def _simulate(frames: list[Frame], config: SimulatorConfig, **options: int) -> t
 def _against_clean(name: str, frames: list[Frame], sensors: dict[str, SimulatorConfig]) -> Iterator[Figure]:
     """CPU time of the ideal sensor / of others."""
     spent = _measure_in_turns(
-        {sensor: lambda config=config: _exhaust(simulate(frames, config))  # type: ignore[misc]
+        {sensor: lambda config=config: _exhaust(simulate(frames, config))
          for sensor, config in {"clean": SimulatorConfig(), **sensors}.items()}
     )  # fmt: skip
     for sensor in sensors:
@@ -694,7 +694,7 @@ def _encoding(name: str, events: Events, steps: int, target: float) -> Iterator[
     yield Figure(f"{name}_bound", reading_s / ours_s, "x the speed of reading once", None, beside)
     parts = [events.slice_events(first, first + CHUNK_EVENTS) for first in range(0, len(events), CHUNK_EVENTS)]
     works: dict[str, Callable[[], object]] = {
-        form: lambda form=form: encode_events(events, config.model_copy(update={"form": form}))  # type: ignore[misc]
+        form: lambda form=form: encode_events(events, config.model_copy(update={"form": form}))
         for form in ("binary", "voxel", "surface")
     }
     works["downsampled"] = lambda: encode_events(events, config.model_copy(update={"downsample": 3}))

@@ -40,8 +40,8 @@ class Blocks(nn.Module):
         self.convolutions = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in pairs)
         self.norms = nn.ModuleList(nn.BatchNorm2d(b) for _, b in pairs)
         for norm in self.norms:
-            nn.init.constant_(norm.weight, NORM[0])
-            nn.init.constant_(norm.bias, NORM[1])
+            nn.init.constant_(norm.get_parameter("weight"), NORM[0])
+            nn.init.constant_(norm.get_parameter("bias"), NORM[1])
         self.pool = nn.AvgPool2d(2)
         for _ in pairs:
             side //= 2

@@ -106,11 +106,10 @@ def read_by_faery(path: Path) -> object:
 
 def writers(path: Path, events: np.ndarray) -> Works:
     """Return functions that write events, by library."""
+    columns: dict[str, Any] = {name: events[name].astype(dtype) for name, dtype in COLUMNS.items()}
     if path.suffix == ".h5":
-        columns = {name: events[name].astype(dtype) for name, dtype in COLUMNS.items()}
         return {"h5py": lambda: write_by_h5py(path, columns)}
     if path.suffix == ".npz":
-        columns = {name: events[name].astype(dtype) for name, dtype in COLUMNS.items()}
         return {"numpy": lambda: np.savez_compressed(path, **columns)}
     if path.suffix in (".aedat4", ".dat", ".es", ".raw", ".csv"):
         return {"faery": lambda: write_by_faery(path, events)}
@@ -138,7 +137,11 @@ def write_by_faery(path: Path, events: np.ndarray) -> None:
 
     size = PACKET_EVENTS.get(path.suffix, 1 << 20)
     packets = [events[start : start + size] for start in range(0, len(events), size)]
-    more = {".raw": {"version": "evt2"}, ".dat": {"version": "dat2"}, ".aedat4": {"compression": ("lz4", 1)}}
+    more: dict[str, Any] = {
+        ".raw": {"version": "evt2"},
+        ".dat": {"version": "dat2"},
+        ".aedat4": {"compression": ("lz4", 1)},
+    }
     faery.file_encoder.events_to_file(packets, path, SIDES, **more.get(path.suffix, {}), zero_t0=False)
 
 

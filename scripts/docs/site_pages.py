@@ -117,7 +117,7 @@ def write_pages() -> None:
     pages |= {f"{name}.md": write_shipped_card(name) for name in CARDS.values()}
     pages |= {"cli.md": command_page(), "configuration.md": settings_page(), "presets.md": presets_page()}
     pages |= {f"api/{name}.rst": api_page(area) for name, area in AREAS.items()}
-    if missing := set(dvspipe.__all__) - {name for area in AREAS.values() for name in area.names}:
+    if missing := set(dvspipe.__all__) - {name for area in AREAS.values() for name in area.names}:  # type: ignore[attr-defined]
         raise SystemExit(f"{__file__}: AREAS lacks public names: {', '.join(sorted(missing))}")
     for name, text in pages.items():
         path = GENERATED / name
@@ -245,7 +245,8 @@ def _type(annotation: object) -> str:
         return f"list of {_type(arguments[0])}"
     if origin is dict:
         return "settings"
-    return {"str": "text", "Path": "path", "bool": "true or false"}.get(name := annotation.__name__, name)  # type: ignore[attr-defined]
+    name = str(annotation.__name__)  # type: ignore[attr-defined]
+    return {"str": "text", "Path": "path", "bool": "true or false"}.get(name, name)
 
 
 def _yaml(value: object) -> str:

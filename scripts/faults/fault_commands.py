@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,7 +34,7 @@ CLASSES = ("right", "left")
 FRAME = (48, 64)
 LIMIT_S = 600.0  # for a command that nobody disturbs
 TIMES = ("seconds", "data_seconds")  # columns that differ from run to run
-TRAINING = {
+TRAINING: dict[str, Any] = {
     "name": "bars", "device": "cpu", "seed": 1, "jobs": 1,
     "data": {"kind": "folder", "root": "bars", "cache": "none"},
     "bins": {"steps": 5, "step_us": 20_000},
@@ -77,13 +78,13 @@ COMMANDS = (
 )  # fmt: skip
 
 
-def start(arguments: tuple[str, ...], folder: Path, **options: object) -> subprocess.Popen[str]:
+def start(arguments: tuple[str, ...], folder: Path, **options: Any) -> subprocess.Popen[str]:
     """Start `dvspipe` with arguments, in a session of its own."""
     environment = os.environ | {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "dvspipe", *arguments], cwd=folder, env=environment, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True, start_new_session=True, **options,
-    )  # type: ignore[call-overload, no-any-return]  # fmt: skip
+    )  # fmt: skip
 
 
 def finish(arguments: tuple[str, ...], folder: Path) -> None:

@@ -14,6 +14,7 @@ import sys
 import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from fuzz_cases import MUTATIONS
 from fuzz_formats import Verdict
@@ -23,7 +24,7 @@ from dvspipe.checkpoints.checkpoint import read_tensors, write_tensors
 from dvspipe.cli.app import main
 
 EXTREME_WEIGHTS = (0.0, -1.0, 1e-45, 1e11, -1e11, 1e38, float("nan"), float("inf"))
-EXTREME_NUMBERS = (0, -1, 1e-30, 1e30, 10**9, 99_999, None, "x", [], True)
+EXTREME_NUMBERS: tuple[Any, ...] = (0, -1, 1e-30, 1e30, 10**9, 99_999, None, "x", [], True)
 VIDEOS = ("webm", "avi", "mp4", "gif")
 
 

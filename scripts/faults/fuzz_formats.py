@@ -171,8 +171,9 @@ def run_case(number: int, seeds: list[Seed], folder: Path, *, limited: bool = Fa
 class Job(Protocol):
     """Numbered cases for a worker; picklable."""
 
-    address_bytes: int
-    """The most address space that a case may use in addition."""
+    @property
+    def address_bytes(self) -> int:
+        """The most address space that a case may use in addition."""
 
     def prepare(self, folder: Path) -> None:
         """Load and compile everything, and make what the cases need in a folder."""

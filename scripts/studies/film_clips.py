@@ -39,7 +39,8 @@ def read_film(path: Path) -> Events:
     length_us = int(t[-1]) + GAP_US
     times = -(-round(PACES[1] * CLIP_US) // length_us)
     t = (t + length_us * np.arange(times)[:, None]).ravel()
-    return Events(t, *(np.tile(part, times) for part in (events.x, events.y, events.p)), GESTURE_SENSOR)
+    x, y, p = (np.tile(part, times) for part in (events.x, events.y, events.p))
+    return Events(t, x, y, p, GESTURE_SENSOR)
 
 
 def find_busy(events: Events) -> np.ndarray:

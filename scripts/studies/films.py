@@ -48,11 +48,11 @@ def measure(checkpoint: str, films: list[tuple[str, Path]], settings: list[str],
         rows.append(f"{checkpoint}\t{describe(truth, path, found)}")
     print(f"\n{' '.join([checkpoint, *settings])}\n")
     print("| class | right | 95 % interval | certain and wrong |\n|---|---|---|---|")
-    for truth, found in results.items():
-        right = sum(each.class_name == truth for each in found)
-        wrong = sum(each.certain and each.class_name not in (truth, OTHER) for each in found)
-        low, high = wilson_interval(right, len(found))
-        print(f"| {truth} | {right} of {len(found)} | {low:.0%} to {high:.0%} | {wrong} |")
+    for truth, predictions in results.items():
+        right = sum(each.class_name == truth for each in predictions)
+        wrong = sum(each.certain and each.class_name not in (truth, OTHER) for each in predictions)
+        low, high = wilson_interval(right, len(predictions))
+        print(f"| {truth} | {right} of {len(predictions)} | {low:.0%} to {high:.0%} | {wrong} |")
 
 
 def main() -> None:

@@ -123,8 +123,8 @@ def _draw_torso(
         picture, _fixed([right + edge, left - edge, hips - half, hips + half]), tones[0], cv2.LINE_AA, _SHIFT
     )
     for share in np.arange(0.1, 0.9, stripes) if stripes else ():
-        ends = [_fixed(end + (hips - middle) * share) for end in (right, left)]
-        cv2.line(picture, *ends, round(0.75 * tones[0]), max(1, int(0.02 * scale)), cv2.LINE_AA, _SHIFT)
+        start, stop = (_fixed(end + (hips - middle) * share) for end in (right, left))
+        cv2.line(picture, start, stop, round(0.75 * tones[0]), max(1, int(0.02 * scale)), cv2.LINE_AA, _SHIFT)
 
 
 def _draw_head(picture: NDArray[np.uint8], head: Floats, torso: Floats, tones: list[int]) -> None:
@@ -213,7 +213,7 @@ def train_model(views: Floats, moves: Floats) -> dict[str, NDArray[np.float16]]:
         for batch in torch.randperm(len(inputs)).split(BATCH):
             loss = torch.nn.functional.smooth_l1_loss(network(inputs[batch]), targets[batch], beta=0.1)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
             schedule.step()
     names = {"hidden": hidden.weight.T, "hidden_bias": hidden.bias, "out": out.weight.T, "out_bias": out.bias}
@@ -226,7 +226,7 @@ def main(path: Path) -> None:
     cartoons = [draw_cartoon(number) for number in range(CARTOONS)]
     seen = [see_cartoon(each, rng) for number, each in enumerate(cartoons) if number % TESTED]
     views, moves = (np.array([one for pair in seen for one in pair[part]]) for part in (0, 1))
-    np.savez_compressed(path, **train_model(views, moves))
+    np.savez_compressed(path, allow_pickle=False, **train_model(views, moves))
     errors = []
     for cartoon in cartoons[::TESTED]:
         weight = weigh_cells(cartoon.activity)

@@ -26,7 +26,8 @@ def halves(path: Path) -> tuple[Half, Half]:
     frames, events = list(read_frames(path)), read(path)
     middle = len(frames) // 2
     first, second = frames[: middle + 1], frames[middle:]
-    return tuple((part, events.slice_time(part[0].t_us + 1, part[-1].t_us + 1)) for part in (first, second))
+    cut = [(part, events.slice_time(part[0].t_us + 1, part[-1].t_us + 1)) for part in (first, second)]
+    return cut[0], cut[1]
 
 
 def evaluate(fitted: Half, tested: Half) -> list[Metric]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +18,12 @@ from dvspipe.report.style import ACCENT, GREY, QUIET, RED, SMALL, TITLE, new_fig
 XOR_INPUTS = ((0.0, 0.0, 0.0), (0.0, 6.0, 0.0), (6.0, 0.0, 0.0), (6.0, 6.0, 0.0))  # ms; the third is a bias
 XOR_TARGETS = (16.0, 10.0, 10.0, 16.0)  # ms
 XOR_HIDDEN = 5
-XOR_SYNAPSES = {"delays": range(1, 17), "tau": 7.0, "threshold": 50.0, "least_slope": 1.0}  # ms, potential per ms
+XOR_SYNAPSES: dict[str, Any] = {  # ms, potential per ms
+    "delays": range(1, 17),
+    "tau": 7.0,
+    "threshold": 50.0,
+    "least_slope": 1.0,
+}
 XOR_RATE = 2.0  # for weights of 1 to 10 with this threshold
 XOR_ERROR = 1.0  # ms^2, summed over the four patterns
 SEEDS = 5

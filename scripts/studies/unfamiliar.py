@@ -109,7 +109,7 @@ def main() -> None:
 
     def scores(spikes: Tensor) -> dict[str, NDArray[np.float64]]:
         logits, features = look(classifier, spikes)
-        energy = -energies(logits)
+        energy = -energies(logits)  # type: ignore[arg-type]
         return {
             "energy": energy,
             "distance of features": distance.to(features),

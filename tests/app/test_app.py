@@ -1,0 +1,675 @@
+"""The web page without a browser: what its tabs do, what it may read, and what the server hands out."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import random_events, write_bars
+from typer.testing import CliRunner
+
+from dvspipe.errors import ConfigError, DvspipeError, FileError, Remedy
+from dvspipe.events import Events, SensorSize, merge
+from dvspipe.formats import describe, read, write
+from dvspipe.parallel import Progress, ignore_progress
+from dvspipe.report import PreviewMode
+from dvspipe.results import WrongPrediction
+from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.writing import write_video
+
+pytest.importorskip("gradio", reason="the extra app is not installed")
+
+import gradio as gr
+
+from dvspipe.app import AppSettings, Served, check_app, serve
+from dvspipe.app.answers import SHIPPED_NAMES
+from dvspipe.app.pairs import choices_of, compare_settings
+from dvspipe.app.recordings import Cut, Explored, PictureChoices, draw_picture, explore, plot_space_time, write_cut
+from dvspipe.app.runs import describe_curves, find_recording, find_runs, find_wrong, list_confusion, plot_curves
+from dvspipe.app.shared import SAMPLE, ChosenFile, handle, name_session, show_page
+from dvspipe.app.videos import (
+    IDEAL,
+    KNOBS,
+    Choices,
+    are_complete,
+    convert_complete,
+    export_converted,
+    knobs_of,
+    last_start_s,
+    read_excerpt,
+    sensors,
+    show_excerpt,
+)
+from dvspipe.app.work import Jobs, Workspace, WorkStep, remove_abandoned, remove_old, safe_stem, say_running
+from dvspipe.cli.app import app
+
+IDEAL_CHOICES = Choices(IDEAL, knobs_of(IDEAL), "off")
+
+# Gradio leaves sockets of connections to be collected, at any moment after a server has ended.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Workspace:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "root").mkdir()
+    return Workspace(tmp_path / "folder", tmp_path / "root")
+
+
+def write_bar(path: Path, frames: int) -> Path:
+    """A video of 400 x 100 pixels in which a bright bar moves."""
+    pictures = np.full((frames, 100, 400), 60, np.uint8)
+    for number, picture in enumerate(pictures):
+        picture[20:80, 6 * number : 6 * number + 40] = 200
+    write_video(path, frames_from_arrays(list(pictures), fps=20))
+    return path
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of three seconds."""
+    return write_bar(tmp_path_factory.mktemp("videos") / "my bar.webm", frames=60)
+
+
+@pytest.fixture(scope="module")
+def short_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of a fifth of a second."""
+    return write_bar(tmp_path_factory.mktemp("videos") / "my bar.webm", frames=4)
+
+
+# what the page may read and write
+
+
+def test_only_files_below_the_folder_are_read(space: Workspace, tmp_path: Path) -> None:
+    inside, outside = space.folder / "a.h5", tmp_path / "secret.h5"
+    inside.touch()
+    outside.touch()
+    (space.folder / "link.h5").symlink_to(outside)
+    assert space.resolve("a.h5") == inside.resolve()
+    for name in ("../secret.h5", str(outside), "link.h5", "/etc/passwd"):
+        with pytest.raises(FileError, match="is not below"):
+            space.resolve(name)
+    with pytest.raises(FileError, match="no such file"):
+        space.resolve("missing.h5")
+
+
+def test_hidden_files_and_folders_are_not_listed(space: Workspace) -> None:
+    for name in ("b.h5", "deep/a.raw", ".git/c.h5", ".d.h5", "deep/notes.pdf", "clip.mp4"):
+        (space.folder / name).parent.mkdir(exist_ok=True)
+        (space.folder / name).touch()
+    assert space.list_recordings() == ["b.h5", "deep/a.raw"]
+    assert space.list_videos() == ["clip.mp4"]
+
+
+def test_old_files_are_removed_and_new_ones_are_kept(tmp_path: Path) -> None:
+    old, new = tmp_path / "sessions" / "a" / "old.h5", tmp_path / "sessions" / "b" / "new.h5"
+    for path in (old, new):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    os.utime(old, (0, 0))
+    os.utime(old.parent, (0, 0))
+    remove_old(tmp_path, kept_s=3600)
+    assert new.exists()
+    assert not old.exists()
+
+
+def test_folders_of_killed_servers_are_removed_and_those_of_running_ones_kept(tmp_path: Path) -> None:
+    killed, running, other = (tmp_path / name for name in ("dvspipe-app-a", "dvspipe-app-b", "something-else"))
+    for root in (killed, running, other):
+        (root / "sessions").mkdir(parents=True)
+        os.utime(root, (0, 0))
+    say_running(running)
+    remove_abandoned(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [running.name, other.name]
+
+
+def test_a_session_has_a_folder_of_its_own_whatever_the_browser_calls_it(space: Workspace) -> None:
+    class Request:
+        session_hash = "../../escape"
+
+    folder = space.open(name_session(Request())).folder
+    assert folder.parent == space.sessions
+    space.close(folder.name)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(("name", "stem"), [("../a b!.mp4", "a-b"), ("...", "events"), ("<script>.mp4", "script")])
+def test_names_of_outputs_are_safe(name: str, stem: str) -> None:
+    assert safe_stem(name) == stem
+
+
+def test_what_a_browser_still_loads_is_kept(space: Workspace) -> None:
+    session = space.open("mine")
+    first, second = session.next_folder("shown"), session.next_folder("shown")
+    assert first.is_dir()
+    assert second.is_dir()
+    third = session.next_folder("shown")
+    assert not first.exists()
+    assert {second, third} == set((session.folder / "shown").iterdir())
+
+
+def test_an_error_names_the_file_and_not_its_folder(space: Workspace) -> None:
+    error = FileError(f"{space.root}/uploads/12ab/clip.mp4: is corrupted", Remedy("config.fit", "scale", "scale it"))
+    assert space.describe(error) == "clip.mp4: is corrupted; use fit = scale to scale it"
+    assert space.describe(FileError(f"{space.folder}/deep/a.h5: is empty")) == "deep/a.h5: is empty"
+
+
+# long work
+
+
+def run(jobs: Jobs, work: object, session: str = "a") -> list[WorkStep[object]]:
+    return list(jobs.run(session, "working", work))  # type: ignore[arg-type]
+
+
+def test_work_yields_its_result_at_the_end() -> None:
+    steps = run(Jobs(), lambda _: 7)
+    assert steps[-1].results == (7,)
+
+
+def test_an_error_of_work_is_raised() -> None:
+    def fail(_: Progress) -> None:
+        raise ConfigError("wrong")
+
+    with pytest.raises(ConfigError, match="wrong"):
+        run(Jobs(), fail)
+
+
+def test_stopped_work_ends_at_its_next_progress() -> None:
+    jobs, begun = Jobs(), threading.Event()
+
+    def endless(progress: Progress) -> None:
+        while True:
+            progress(1, 10)
+            begun.set()
+            time.sleep(0.01)
+
+    steps = jobs.run("a", "working", endless)
+    assert next(steps).results == ()
+    assert begun.wait(10)
+    jobs.stop("a")
+    with pytest.raises(DvspipeError, match="stopped"):
+        list(steps)
+    assert run(jobs, lambda _: 1)[-1].results == (1,)  # the place is free again
+
+
+def test_the_second_work_of_a_session_waits_and_says_so() -> None:
+    jobs, release = Jobs(), threading.Event()
+    first = jobs.run("a", "first", lambda _: release.wait(10))
+    next(first)
+    second = jobs.run("a", "second", lambda _: 2)
+    assert "waiting" in next(second).text
+    assert run(jobs, lambda _: 3, session="b")[-1].results == (3,)  # another session does not wait
+    release.set()
+    assert list(first)[-1].results == (True,)
+    assert list(second)[-1].results == (2,)
+
+
+def test_progress_is_a_line_with_the_time_left() -> None:
+    shown = WorkStep("converting <b>: 50%", 0.5, 61.0).to_html()
+    assert 'value="0.500"' in shown
+    assert "0:01:01 left" in shown
+    assert "<b>" not in shown
+
+
+class Request:
+    session_hash = "x"
+
+
+def test_every_error_of_a_handler_is_a_line_of_the_page(space: Workspace, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(*_: object) -> Iterator[dict[str, str]]:
+        raise ConfigError("a <b> setting is wrong")
+        yield {}
+
+    def defect(*_: object) -> Iterator[dict[str, str]]:
+        raise ZeroDivisionError
+        yield {}
+
+    def gone(*_: object) -> Iterator[dict[str, str]]:
+        (space.root / "sessions" / "clip.mp4").stat()
+        yield {}
+
+    (line,) = handle(space, "status", gone)(Request(), 1)
+    assert "clip.mp4: temporary files are removed after an hour" in line["status"]
+    (line,) = handle(space, "status", broken)(Request(), 1)
+    assert "a &lt;b&gt; setting is wrong" in line["status"]
+    (line,) = handle(space, "status", defect)(Request(), 1)
+    assert "ZeroDivisionError" in line["status"]
+    assert "Traceback" not in line["status"]
+    assert "an error in the page" in caplog.text
+
+
+def test_a_handler_without_news_leaves_the_page_as_it_is(space: Workspace) -> None:
+    """Gradio clears the outputs of a generator that yields nothing."""
+    (updates,) = handle(space, "status", lambda *_: iter(()))(Request())
+    assert updates == {"status": gr.skip()}
+
+
+# video to events
+
+
+@pytest.mark.parametrize("preset", sensors())
+def test_every_preset_fits_the_sliders(preset: str) -> None:
+    for knob, value in zip(KNOBS, knobs_of(preset), strict=True):
+        assert knob.least <= value <= knob.most, knob.name
+    assert not Choices(preset, knobs_of(preset), "off").changed
+
+
+def test_the_command_does_the_same_as_the_page(short_video: Path, tmp_path: Path) -> None:
+    values = dict(zip([knob.name for knob in KNOBS], knobs_of("v2e"), strict=True))
+    values |= {"pos_thres": 0.35, "refractory_period": 2.0}
+    choices = Choices("v2e", tuple(values.values()), "2")
+    out = tmp_path / "bar.h5"
+    done = CliRunner().invoke(app, shlex.split(choices.command(str(short_video), str(out)))[1:])
+    assert done.exit_code == 0, done.output
+    stored = describe(out).attributes["settings"]
+    config = choices.config().model_dump()
+    assert stored["simulator"] == config["simulator"]
+    assert stored["upsample"] == config["upsample"]
+    assert stored["simulator"]["refractory_period"] == 0.002
+
+
+def test_an_excerpt_is_small_and_a_higher_threshold_gives_fewer_events(video: Path, tmp_path: Path) -> None:
+    excerpt = read_excerpt(video, 0.5, tmp_path)
+    assert (excerpt.size.width, excerpt.size.height) == (256, 64)
+    assert excerpt.frames[0].t_us == 0
+    assert 1_800_000 < excerpt.frames[-1].t_us <= 2_000_000
+    high = Choices(IDEAL, (0.6, 0.6, *knobs_of(IDEAL)[2:]), "off")
+    page = tmp_path / "player.html"
+    many, few = (show_excerpt(excerpt, choices, page) for choices in (IDEAL_CHOICES, high))
+    assert 0 < few.on < many.on
+    text = page.read_text(encoding="utf-8")
+    assert f"{few.on:,}" in text
+    assert 'src="events.webm"' in text
+    assert (tmp_path / "events.webm").stat().st_size
+
+
+def test_an_excerpt_starts_anywhere_in_the_video(video: Path) -> None:
+    assert last_start_s(video) == 1.0
+    assert last_start_s(SAMPLE) == 5.0
+
+
+@pytest.mark.parametrize("typed", [None, 0.0, 20.0])
+def test_a_number_that_is_being_typed_shows_no_excerpt(typed: float | None) -> None:
+    assert are_complete((IDEAL, *knobs_of(IDEAL), "off", "light"))
+    assert not are_complete((IDEAL, typed, *knobs_of(IDEAL)[1:], "off", "light"))
+
+
+def test_an_excerpt_after_the_end_is_one_clear_error(video: Path, tmp_path: Path) -> None:
+    with pytest.raises(DvspipeError, match="start"):
+        read_excerpt(video, 50.0, tmp_path)
+
+
+def test_a_converted_video_is_written_in_every_format(short_video: Path, tmp_path: Path) -> None:
+    done: list[float] = []
+    source = ChosenFile(short_video, short_video.name)
+    converted = convert_complete(
+        source, IDEAL_CHOICES, tmp_path, "colour-blind", lambda part, total: done.append(part / (total or 1))
+    )
+    assert converted.events.name == "my-bar.h5"
+    assert done == sorted(done)
+    events = read(converted.events)
+    assert len(events)
+    for suffix in (".csv", ".aedat4"):
+        assert read(export_converted(converted, suffix, tmp_path, "light", ignore_progress), sensor="400x100") == events
+    for suffix in (".webm", ".png"):
+        assert export_converted(converted, suffix, tmp_path, "light", ignore_progress).stat().st_size > 1000
+    assert export_converted(converted, ".h5", tmp_path, "light", ignore_progress) == converted.events
+
+
+# the server
+
+
+def test_other_machines_need_a_password(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="password"):
+        AppSettings(tmp_path, host="0.0.0.0").check()
+    AppSettings(tmp_path, host="0.0.0.0", password="secret").check()
+    with pytest.raises(ConfigError, match="size"):
+        AppSettings(tmp_path, max_upload="much").check()
+    with pytest.raises(FileError, match="no such folder"):
+        AppSettings(tmp_path / "missing").check()
+
+
+def get(address: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(urllib.request.Request(address, headers=headers), timeout=60) as response:
+            return response.status, response.read(), dict(response.headers)
+    except urllib.error.HTTPError as error:
+        return error.code, error.read(), dict(error.headers)
+
+
+@contextmanager
+def serve_quietly(settings: AppSettings) -> Iterator[Served]:
+    """Serve the page without the warnings of Gradio, which leaves sockets and an event loop unclosed."""
+    with ExitStack() as stack:
+        with ignore_unclosed():
+            found = stack.enter_context(serve(settings))
+        yield found
+        with ignore_unclosed():
+            stack.close()
+
+
+@contextmanager
+def ignore_unclosed() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+        time.sleep(0.2)  # for the thread of the server to end
+        gc.collect()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("served")
+    write(folder / "recording.h5", random_events(0, 100))
+    with serve_quietly(AppSettings(folder, max_upload="1MB")) as found:
+        yield found
+
+
+def test_the_page_loads_nothing_from_other_hosts(served: Served) -> None:
+    status, page, headers = get(served.address)
+    assert status == 200
+    assert b"dvspipe" in page
+    assert "default-src 'self'" in headers["content-security-policy"]
+
+
+def test_requests_for_another_host_are_refused(served: Served) -> None:
+    assert get(served.address, Host="attacker.example")[0] == 400
+
+
+def test_only_what_is_shown_is_handed_out(served: Served) -> None:
+    session = served.space.open("mine")
+    (session.folder / "player.html").write_text("<p>hello</p>", encoding="utf-8")
+    files = f"{served.address}gradio_api/file="
+    status, page, headers = get(f"{files}{session.folder}/player.html")
+    assert (status, page) == (200, b"<p>hello</p>")
+    assert headers["content-type"].startswith("text/html")
+    secrets = (
+        "/etc/passwd",
+        Path(__file__),
+        served.space.folder / "recording.h5",
+        f"{session.folder}/../../../../etc/passwd",
+    )
+    for secret in secrets:
+        assert get(f"{files}{secret}")[0] == 403, secret
+    assert get(f"{files}https://example.org/")[0] == 403
+
+
+def test_a_page_in_a_frame_has_a_title_and_an_escaped_address(served: Served) -> None:
+    page = served.space.open("mine").folder / 'a "b".html'
+    page.write_text("", encoding="utf-8")
+    shown = show_page(page, "Video & events")
+    assert 'title="Video &amp; events"' in shown
+    assert "%22b%22.html" in shown
+
+
+def test_a_large_upload_is_refused(served: Served) -> None:
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.mp4"\r\n\r\n'
+        + bytes(2 << 20)
+        + b"\r\n--x--\r\n"
+    )
+    request = urllib.request.Request(
+        f"{served.address}gradio_api/upload", body, {"Content-Type": "multipart/form-data; boundary=x"}
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        opener.open(request, timeout=60)
+    assert refused.value.code == 413
+
+
+def test_a_password_protects_page_and_files_and_nothing_is_left(tmp_path: Path) -> None:
+    with serve_quietly(AppSettings(tmp_path, password="secret")) as found:
+        root = found.space.root
+        session = found.space.open("mine")
+        (session.folder / "a.html").touch()
+        assert get(f"{found.address}gradio_api/file={session.folder}/a.html")[0] == 401
+        assert get(f"{found.address}config")[0] == 401
+        assert root.is_dir()
+    assert not root.exists()
+
+
+def test_an_interrupted_server_removes_its_files_and_ends_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python, which stops threads while it ends, would make native code abort the process."""
+    seen: list[str] = []
+
+    @contextmanager
+    def pretend(_: AppSettings) -> Iterator[Served]:
+        try:
+            yield Served("http://127.0.0.1:1/", Workspace(tmp_path, tmp_path))
+        finally:
+            seen.append("files removed")
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dvspipe.app.serve", pretend)
+    monkeypatch.setattr("dvspipe.cli.page.time.sleep", interrupt)
+    monkeypatch.setattr("dvspipe.cli.page.end_interrupted", lambda: seen.append("ended"))
+    CliRunner().invoke(app, ["app", str(tmp_path), "--no-browser"])
+    assert seen == ["files removed", "ended"]
+
+
+def test_a_terminated_server_removes_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+
+    @contextmanager
+    def pretend(_: AppSettings) -> Iterator[Served]:
+        try:
+            yield Served("http://127.0.0.1:1/", Workspace(tmp_path, tmp_path))
+        finally:
+            seen.append("files removed")
+
+    monkeypatch.setattr("dvspipe.app.serve", pretend)
+    monkeypatch.setattr("dvspipe.cli.page.time.sleep", lambda _: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr("dvspipe.cli.page.os._exit", seen.append)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        CliRunner().invoke(app, ["app", str(tmp_path), "--no-browser"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen == ["files removed", 143]
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a" * 10_000])
+def test_a_typed_name_that_no_file_can_have_is_one_line(space: Workspace, name: str) -> None:
+    with pytest.raises(FileError, match="no name of a file") as caught:
+        space.resolve(name)
+    assert len(space.describe(caught.value)) < 300
+
+
+def test_a_port_in_use_is_one_clear_error(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, ignore_unclosed():
+        settings = AppSettings(tmp_path, port=taken.getsockname()[1])
+        with pytest.raises(ConfigError, match=r"port \d+: is in use"), serve(settings):
+            pass
+
+
+@pytest.mark.slow
+def test_check_runs_the_sample_clip_through_the_page(tmp_path: Path) -> None:
+    with ignore_unclosed():
+        found = check_app(AppSettings(tmp_path))
+    assert found.class_name == "right_hand_wave"
+    assert found.events > 10_000
+
+
+def test_the_sample_clip_is_small() -> None:
+    assert SAMPLE.stat().st_size < 300_000
+
+
+def test_help_loads_neither_torch_nor_gradio() -> None:
+    code = """
+import sys
+from dvspipe.cli.app import app
+try:
+    app(["app", "--help"])
+except SystemExit:
+    pass
+print(*{name.split('.')[0] for name in sys.modules})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "--password" in done.stdout
+    assert not {"torch", "gradio", "plotly"} & set(done.stdout.splitlines()[-1].split())
+
+
+# recordings
+
+
+@pytest.fixture(scope="module")
+def explored(tmp_path_factory: pytest.TempPathFactory) -> Explored:
+    """A recording with a hot pixel."""
+    folder = tmp_path_factory.mktemp("explored")
+    events = random_events(1, 60_000, SensorSize(width=34, height=26), 2_000_000)
+    hot = Events(np.arange(0, 2_000_000, 400), np.full(5000, 3), np.full(5000, 5), np.ones(5000, int), events.sensor)
+    write(folder / "noise.h5", list(merge([[events], [hot]])))
+    return explore(ChosenFile(folder / "noise.h5", "noise.h5"), folder, "light", ignore_progress)
+
+
+def test_a_recording_is_described_and_its_hot_pixel_is_found(explored: Explored) -> None:
+    assert "65,000 events" in explored.facts
+    assert "34 x 26" in explored.facts
+    assert "odd" in explored.facts
+    assert [pixel[:2] for pixel in explored.hot] == [(3, 5)]
+    assert explored.rate.stat().st_size
+
+
+def test_the_view_shows_evenly_chosen_events_and_says_how_many(explored: Explored) -> None:
+    figure = plot_space_time(explored, "light")
+    drawn = sum(len(trace.x) for trace in figure.data)
+    assert drawn == len(explored.sample) <= 50_000
+    assert f"{drawn:,} of 65,000" in figure.layout.title.text
+    every_second = read(explored.source.path).structured()[::2]
+    assert (explored.sample.structured() == every_second).all()
+
+
+def test_the_view_and_pictures_are_described_in_words(explored: Explored) -> None:
+    assert f"{len(explored.sample):,} of 65,000 events" in explored.summary
+    assert "columns" in explored.summary
+    assert PictureChoices(0.5, mode="surface").text.startswith("30 ms at 50.0% of the recording; time surface")
+    assert PictureChoices(0.0, events=1000, colours="colour-blind").text.endswith("ON vermilion, OFF blue")
+
+
+@pytest.mark.parametrize("mode", ["counts", "surface", "decay"])
+def test_a_picture_shows_a_time_or_a_number_of_events(explored: Explored, mode: PreviewMode) -> None:
+    first, last = (draw_picture(explored, PictureChoices(place, mode=mode)) for place in (0.0, 1.0))
+    assert first.shape == last.shape
+    assert (first != last).any()
+    few, many = (draw_picture(explored, PictureChoices(0.5, events=count, mode=mode)) for count in (100, 5000))
+    assert (few != many).any()
+
+
+def test_a_part_without_noise_is_that_of_the_commands(
+    explored: Explored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = Cut(start_s=0.5, stop_s=1.5, roi="20x16+2+3", hot_pixels=True, refractory_ms=1.0, activity_ms=20.0)
+    counts = write_cut(explored, cut, tmp_path / "page.h5", ignore_progress)
+    assert 0 < counts.kept < counts.events
+    monkeypatch.chdir(tmp_path)
+    for command in cut.commands(str(explored.source.path), "typed.h5").splitlines():
+        done = CliRunner().invoke(app, shlex.split(command)[1:])
+        assert done.exit_code == 0, done.output
+    assert read(tmp_path / "page.h5") == read(tmp_path / "typed.h5")
+
+
+@pytest.mark.parametrize("cut", [Cut(roi="99x99+0+0"), Cut(start_s=2, stop_s=1), Cut(start_s=50)])
+def test_a_part_that_is_none_is_an_error(explored: Explored, cut: Cut, tmp_path: Path) -> None:
+    with pytest.raises(DvspipeError):
+        write_cut(explored, cut, tmp_path / "a.h5", ignore_progress)
+
+
+# comparisons
+
+
+def test_two_settings_on_one_video_are_compared(short_video: Path, tmp_path: Path) -> None:
+    choices = choices_of("ideal", 0.2, 0.2), choices_of("ideal", 0.5, 0.5)
+    compared = compare_settings(ChosenFile(short_video, short_video.name), choices, tmp_path, "light", ignore_progress)
+    assert all(page.is_file() for page in (*compared.players, compared.page))
+    assert compared.command.splitlines()[-1] == "dvspipe compare my-bar-A.h5 my-bar-B.h5 -o comparison.html"
+    assert len(read(tmp_path / "my-bar-A.h5")) > len(read(tmp_path / "my-bar-B.h5")) > 0
+
+
+# runs
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A folder with a run on moving bars, and one that is incomplete."""
+    from dvspipe.config import build
+    from dvspipe.training import TrainConfig, train
+
+    folder, root = tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("root")
+    settings = {
+        "data": {"root": str(write_bars(folder / "data"))},
+        "bins": {"steps": 4, "step_us": 25_000},
+        "network": {"channels": [4]},
+        "optimiser": {"epochs": 2},
+        "jobs": 1,
+    }
+    train(build(TrainConfig, settings, "test"), folder / "first")
+    (folder / "second").mkdir()
+    (folder / "second" / "test.json").write_text("{}", encoding="utf-8")
+    return Workspace(folder, root)
+
+
+def test_complete_runs_are_listed_with_their_curves(runs: Workspace) -> None:
+    (found,) = find_runs(runs, ignore_progress)
+    assert found.name == "first"
+    assert found.row()[1] == round(100 * found.run.test.accuracy, 2)
+    assert found.parameters
+    figure = plot_curves([found, found], "val_loss")
+    assert len(figure.data) == 2
+    assert list(figure.data[0].x) == [1, 2]
+    assert figure.data[0].line.color != figure.data[1].line.color
+    losses = [row.val_loss for row in found.run.epochs]
+    text = describe_curves([found], "val_loss")
+    assert f"first {losses[0]:.3g} to {losses[-1]:.3g}, best {min(losses):.3g} in epoch" in text
+
+
+def test_the_recordings_of_a_cell_are_found(runs: Workspace) -> None:
+    (found,) = find_runs(runs, ignore_progress)
+    heads, rows = list_confusion(found.run)
+    assert heads[1:] == [row[0] for row in rows]
+    for label in range(3):
+        for predicted in range(3):
+            wrong = find_wrong(found.run, label, predicted)
+            assert len(wrong) == (0 if label == predicted else rows[label][predicted + 1])
+            assert all(find_recording(runs, found.name, each).path.is_file() for each in wrong)
+
+
+def test_a_wrong_recording_elsewhere_is_not_read(runs: Workspace) -> None:
+    with pytest.raises(FileError, match="is not below"):
+        find_recording(runs, "first", WrongPrediction(name="/etc/passwd", label="a", predicted="b", probability=1.0))
+
+
+@pytest.mark.parametrize("place", ["", "deep", "deep/runs"])
+def test_a_wrong_recording_is_found_where_its_run_was_trained(space: Workspace, place: str) -> None:
+    path = space.folder / place / "data" / "left" / "1.h5"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    wrong = WrongPrediction(name="data/left/1.h5@0-100", label="left", predicted="right", probability=1.0)
+    assert find_recording(space, "deep/runs/first", wrong) == ChosenFile(path.resolve(), "1.h5")
+    with pytest.raises(FileError, match="no such file"):
+        find_recording(space, "other", WrongPrediction(name="2.h5", label="a", predicted="b", probability=1.0))
+
+
+def test_the_shipped_classifiers_are_offered() -> None:
+    from dvspipe.checkpoints.checkpoint import shipped_checkpoints
+
+    assert list(SHIPPED_NAMES) == shipped_checkpoints()

@@ -1,0 +1,310 @@
+"""The web page in a real browser, Chromium driven by Playwright. No other host may be asked for anything."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import random_events
+
+from dvspipe.events import SensorSize
+from dvspipe.formats import write
+
+pytest.importorskip("gradio", reason="the extra app is not installed")
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+expect = playwright.expect
+expect.set_options(timeout=120_000)
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+if CHROMIUM is None:
+    pytest.skip("chromium is not installed", allow_module_level=True)
+
+pytestmark = pytest.mark.slow
+SAMPLE = Path(__file__).parents[2] / "dvspipe" / "app" / "sample.mp4"
+PATIENCE_MS = 120_000.0  # machines of tests are slow and busy
+PHONE = {"width": 390, "height": 844}
+
+
+class Site:
+    """A running `dvspipe app`, and what pages did that they should not."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.faults: list[str] = []
+
+    def watch(self, page: Any) -> Any:
+        """Open the page, and note requests to other hosts, errors in its console, and failed requests."""
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("request", lambda request: self._check(request.url))
+        page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
+        page.on("console", lambda text: self.faults.append(f"console: {text.text}") if text.type == "error" else None)
+        page.goto(self.address)
+        page.get_by_role("tab", name="Video to events").wait_for()
+        return page
+
+    def _check(self, url: str) -> None:
+        if not url.startswith((self.address, "data:", "blob:", "about:")):
+            self.faults.append(f"request: {url}")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("folder")
+    write(path / "noise.h5", random_events(0, 4000, SensorSize(width=34, height=26), 500_000))
+    (path / "broken.mp4").write_bytes(b"this is no video" * 100)
+    return path
+
+
+@pytest.fixture(scope="module")
+def site(folder: Path) -> Iterator[Site]:
+    code = "from dvspipe.__main__ import main; main()"
+    words = [sys.executable, "-c", code, "app", str(folder), "--no-browser"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stderr is not None
+        line = server.stdout.readline()
+        assert line.startswith("dvspipe app: http://127.0.0.1:"), server.stderr.read()
+        yield Site(line.removeprefix("dvspipe app: ").strip())
+        server.send_signal(signal.SIGINT)
+        _, errors = server.communicate(timeout=30)
+        assert server.returncode == 130, errors
+        assert errors.splitlines()[-1:] == ["dvspipe: interrupted"]
+        assert "Traceback" not in errors
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def browser(driver: Any) -> Iterator[Any]:
+    opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(browser: Any, site: Site) -> Iterator[Any]:
+    opened = site.watch(browser.new_page(viewport={"width": 1280, "height": 900}))
+    yield opened
+    opened.close()
+    assert not site.faults, site.faults
+    site.faults.clear()
+
+
+def frame_of(page: Any) -> Any:
+    """The visible frame with a player or a report."""
+    return page.locator("iframe.page:visible").first.content_frame
+
+
+def choose_sample(page: Any) -> None:
+    page.locator("button:visible", has_text="Use the sample clip").first.click()
+    page.locator(".chosen:visible", has_text="sample.mp4").first.wait_for()
+
+
+def wait_for_work(page: Any) -> None:
+    page.locator(".status:visible").first.wait_for()
+    page.locator(".status:visible").first.wait_for(state="detached")
+
+
+def test_a_slider_changes_the_excerpt(page: Any) -> None:
+    choose_sample(page)
+    facts = frame_of(page).locator(".facts")
+    facts.wait_for()
+    before = facts.inner_text()
+    number = page.get_by_label("number input for ON threshold (log intensity)")
+    number.fill("0.6")
+    number.press("Enter")
+    number.blur()
+    page.locator("iframe.page:visible").first.wait_for()
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while facts.inner_text() == before and time.monotonic() < deadline:
+        page.wait_for_timeout(200)
+    assert facts.inner_text() != before
+    assert "pos_thres=0.6" in page.locator("[data-testid=textbox]:visible").last.input_value()
+
+
+def test_a_visitor_sees_events_at_once_and_the_arrow_keys_move_a_slider(page: Any) -> None:
+    facts = frame_of(page).locator(".facts")
+    facts.wait_for()
+    command = page.locator("[data-testid=textbox]:visible").last
+    page.get_by_label("range slider for ON threshold (log intensity)").press("ArrowRight")
+    expect(command).to_have_value(re.compile("pos_thres=0.201"))
+    page.get_by_role("button", name="Reset to default value").nth(1).click()
+    expect(command).not_to_have_value(re.compile("pos_thres"))
+    page.get_by_role("tab", name="What does it show?").click()
+    page.locator(".chosen:visible", has_text="sample.mp4").wait_for()
+
+
+def test_a_path_below_the_folder_can_be_typed_and_no_other(page: Any) -> None:
+    page.get_by_role("tab", name="Explore").click()
+    page.locator("button[role=tab]:visible", has_text="Folder").click()
+    path = page.get_by_label("Recording in").first
+    path.fill("noise.h5")
+    path.press("Enter")
+    page.locator(".caption:visible", has_text="all 4,000 events").wait_for()
+    path.fill("/etc/passwd")
+    path.press("Enter")
+    page.get_by_role("alert").filter(has_text="is not below").wait_for()
+
+
+def test_two_players_move_together(page: Any) -> None:
+    page.get_by_role("tab", name="Compare").click()
+    page.get_by_role("tab", name="Two recordings").click()
+    for side, name in enumerate("AB"):
+        page.locator("button[role=tab]:visible", has_text="Folder").nth(side).click()
+        path = page.get_by_label(f"Recording {name} in").first
+        path.fill("noise.h5")
+        path.press("Enter")
+        page.locator(".chosen:visible", has_text="noise.h5").nth(side).wait_for()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    frames = [page.locator("iframe.page:visible").nth(side).content_frame for side in (0, 1)]
+    frames[1].get_by_role("button", name="Pause").wait_for()
+    frames[0].get_by_role("button", name="Pause").click()
+    frames[0].get_by_role("slider", name="Time in seconds").press("End")
+    for frame in frames:
+        expect(frame.locator("output")).to_have_text(re.compile(r"0\.(49|50) s"))
+    frames[1].get_by_role("button", name="Play").wait_for()
+
+
+def test_the_player_scrubs_by_key_and_by_click(page: Any) -> None:
+    choose_sample(page)
+    frame = frame_of(page)
+    track = frame.get_by_role("slider", name="Time in seconds")
+    track.wait_for()
+    track.focus()
+    track.press("End")
+    frame.locator("output", has_text="1.9").wait_for()
+    box = track.bounding_box()
+    track.click(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    assert 0.5 < float(frame.locator("output").inner_text().split()[0]) < 2.0
+
+
+def test_an_uploaded_video_is_converted_and_downloaded(page: Any, tmp_path: Path) -> None:
+    page.get_by_role("tab", name="Upload").first.click()
+    page.locator("input[type=file]:not([disabled])").first.set_input_files(str(SAMPLE))
+    page.locator(".chosen:visible", has_text="sample.mp4").first.wait_for()
+    page.get_by_role("button", name="Convert the complete video").click()
+    wait_for_work(page)
+    page.get_by_role("button", name="Make the file").click()
+    download = page.locator("a:visible, button:visible", has_text="Download sample.h5").first
+    download.wait_for()
+    with page.expect_download() as found:
+        download.click()
+    found.value.save_as(tmp_path / "sample.h5")
+    from dvspipe.formats import describe
+
+    assert describe(tmp_path / "sample.h5").events > 10_000
+
+
+def test_a_corrupt_file_is_one_clear_line(page: Any, folder: Path) -> None:
+    page.get_by_role("tab", name="Upload").first.click()
+    page.locator("input[type=file]:not([disabled])").first.set_input_files(str(folder / "broken.mp4"))
+    line = page.get_by_role("alert").first
+    line.wait_for()
+    text = line.inner_text()
+    assert "broken.mp4" in text
+    assert "\n" not in text.strip()
+    assert "Traceback" not in page.content()
+    assert str(folder) not in text
+
+
+def test_the_sample_clip_is_classified_and_the_page_reloads(page: Any) -> None:
+    page.get_by_role("tab", name="What does it show?").click()
+    choose_sample(page)
+    page.get_by_role("button", name="What does it show?").click()
+    page.locator("p:visible", has_text="right hand wave").first.wait_for()
+    frame = frame_of(page)
+    frame.get_by_role("slider", name="Time in seconds").first.wait_for()
+    assert frame.locator("td", has_text="left arm clockwise").count()
+    page.reload()
+    page.get_by_role("tab", name="Video to events").wait_for()
+
+
+def test_two_pages_work_at_once(browser: Any, site: Site) -> None:
+    pages = [site.watch(browser.new_context().new_page()) for _ in range(2)]
+    for opened in pages:
+        choose_sample(opened)
+        opened.get_by_role("button", name="Convert the complete video").click()
+    for opened in pages:
+        frame_of(opened).locator(".facts", has_text="6.99").wait_for()
+        opened.close()
+    assert not site.faults, site.faults
+
+
+def test_work_stops_and_says_so(page: Any) -> None:
+    choose_sample(page)
+    page.get_by_role("button", name="Convert the complete video").click()
+    page.locator(".status:visible").first.wait_for()
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("alert").filter(has_text="stopped").wait_for()
+    expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+
+
+@pytest.mark.parametrize("tab", ["Video to events", "What does it show?"])
+def test_it_fits_a_phone(browser: Any, site: Site, tab: str) -> None:
+    phone = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
+    opened = site.watch(phone.new_page())
+    if tab != "Video to events":
+        opened.locator("button.overflow-menu:visible, .overflow-menu button:visible").first.click()
+        opened.locator(".overflow-dropdown button:visible", has_text=tab).first.click()
+    wide = opened.evaluate("document.documentElement.scrollWidth")
+    assert wide <= PHONE["width"]
+    choose_sample(opened)
+    assert opened.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    phone.close()
+    assert not site.faults, site.faults
+
+
+def test_every_picture_and_control_has_a_name(page: Any) -> None:
+    choose_sample(page)
+    frame_of(page).locator(".facts").wait_for()
+    nameless = "e => !(e.getAttribute('alt') || e.getAttribute('aria-label') || e.getAttribute('title'))"
+    for place in (page, frame_of(page)):
+        for kind in ("img:visible", "video:visible", "iframe:visible"):
+            for each in place.locator(kind).all():
+                assert not each.evaluate(nameless), each.evaluate("e => e.outerHTML.slice(0, 200)")
+
+
+def test_a_webcam_shows_its_gesture(driver: Any, site: Site, tmp_path: Path) -> None:
+    film = write_y4m(SAMPLE, tmp_path / "webcam.y4m", seconds=3.0)
+    flags = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+    browser = driver.chromium.launch(
+        executable_path=CHROMIUM, args=["--no-sandbox", *flags, f"--use-file-for-fake-video-capture={film}"]
+    )
+    opened = site.watch(browser.new_context(permissions=["camera"]).new_page())
+    opened.get_by_role("tab", name="What does it show?").click()
+    opened.locator("button[role=tab]:visible", has_text="Webcam").click()
+    opened.locator("button:visible", has_text="Click to Access Webcam").click()
+    opened.locator("button[aria-label='start recording']:visible").click()
+    opened.wait_for_timeout(6000)
+    opened.locator("[title='stop recording']:visible").click()
+    opened.locator(".chosen:visible", has_text="webcam").wait_for()
+    opened.get_by_role("button", name="What does it show?").click()
+    opened.locator("p:visible", has_text="right hand wave").first.wait_for()
+    browser.close()
+    assert not site.faults, site.faults
+
+
+def write_y4m(video: Path, path: Path, seconds: float) -> Path:
+    """The first seconds of a video as Chromium's fake camera plays it, again and again."""
+    import cv2
+
+    from dvspipe.video.config import VideoSettings
+    from dvspipe.video.opening import open_video
+
+    opened = open_video(video, VideoSettings(stop_s=seconds))
+    with path.open("wb") as file:
+        file.write(f"YUV4MPEG2 W{opened.size.width} H{opened.size.height} F30:1 Ip A1:1 C420jpeg\n".encode())
+        for _, picture in opened.pictures():
+            file.write(b"FRAME\n" + cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420).tobytes())
+    return path

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dvspipe.checkpoints.checkpoint import (
+    ClassifierConfig,
+    load_checkpoint,
+    read_tensors,
+    save_checkpoint,
+    write_tensors,
+)
+from dvspipe.encoding import BinConfig
+from dvspipe.errors import CheckpointError
+from dvspipe.networks import NetworkConfig
+
+CONFIG = ClassifierConfig(
+    classes=("a", "b"), width=12, height=7, bins=BinConfig(steps=2), network=NetworkConfig(channels=(2,))
+)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    save_checkpoint(tmp_path / "saved.safetensors", CONFIG, CONFIG.build_network())
+    return tmp_path / "saved.safetensors"
+
+
+def test_a_checkpoint_comes_back(saved: Path) -> None:
+    config, network = load_checkpoint(saved)
+    assert config == CONFIG
+    assert not any(tensor.is_meta for tensor in network.state_dict().values())
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e30, -1e30])
+def test_weights_that_give_no_finite_probabilities_are_refused(saved: Path, number: float) -> None:
+    texts, tensors = read_tensors(saved, "a checkpoint")
+    name = next(name for name in tensors if name.endswith("convolution.weight"))
+    tensors[name].view(-1)[0] = number
+    write_tensors(saved, texts, tensors)
+    with pytest.raises(CheckpointError, match=rf"saved.safetensors: corrupted checkpoint .*{name}"):
+        load_checkpoint(saved)
+
+
+def test_a_negative_variance_is_refused(saved: Path) -> None:
+    texts, tensors = read_tensors(saved, "a checkpoint")
+    name = next(name for name in tensors if name.endswith("running_var"))
+    write_tensors(saved, texts, tensors | {name: -tensors[name]})
+    with pytest.raises(CheckpointError, match=name):
+        load_checkpoint(saved)
+
+
+@pytest.mark.parametrize(
+    "change", [{"width": 32767, "height": 32767}, {"temperature": 1e-30}, {"classes": ["a", "b", "c"]}]
+)
+def test_a_configuration_that_does_not_fit_the_weights_is_refused_before_a_network_is_built(
+    saved: Path, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts, tensors = read_tensors(saved, "a checkpoint")
+    write_tensors(saved, texts | {"config": json.dumps(json.loads(texts["config"]) | change)}, tensors)
+    build, devices = ClassifierConfig.build_network, []
+
+    def spy(config: ClassifierConfig) -> torch.nn.Module:
+        devices.append(torch.get_default_device().type)
+        return build(config)
+
+    monkeypatch.setattr(ClassifierConfig, "build_network", spy)
+    with pytest.raises(CheckpointError, match=r"saved\.safetensors"):
+        load_checkpoint(saved)
+    assert devices in ([], ["meta"])
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"config": "[" * 200_000},
+        {"config": "1" * 5_000_000},
+        {"config": json.dumps(CONFIG.model_dump(mode="json") | {"network": {"channels": [1] * 20_000}})},
+        {"config": json.dumps(CONFIG.model_dump(mode="json") | {"classes": ["a", "b" * 1_000_000]})},
+        {"config": json.dumps(CONFIG.model_dump(mode="json") | {"trained_on": "b" * 1_000_000})},
+        {"config": json.dumps(CONFIG.model_dump(mode="json") | {f"k{n}": 1 for n in range(10_000)})},
+        {"format": "b" * 1_000_000},
+    ],
+)
+def test_settings_of_any_size_in_a_checkpoint_are_a_short_error(saved: Path, texts: dict[str, Any]) -> None:
+    before, tensors = read_tensors(saved, "a checkpoint")
+    write_tensors(saved, before | texts, tensors)
+    with pytest.raises(CheckpointError, match=r"saved\.safetensors") as caught:
+        load_checkpoint(saved)
+    assert len(str(caught.value)) < 2000

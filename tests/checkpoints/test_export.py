@@ -1,0 +1,401 @@
+"""Exported networks, read by an interpreter of the tests' own, by Norse, snnTorch and onnxruntime."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import dvspipe.checkpoints.export
+from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
+from dvspipe.checkpoints.export import NIR_READERS, SNNTORCH_STEP_S, ExportFormat, export
+from dvspipe.encoding import BinConfig
+from dvspipe.errors import ConfigError, FileError
+from dvspipe.networks import LIF, NetworkConfig, SpikingNetwork
+
+nir = pytest.importorskip("nir")
+STEP_S = 0.012
+NETWORKS = {
+    "csnn": {"channels": (4, 6), "kernel": 3, "gain": 3.0},
+    "standardised": {"channels": (4, 6), "kernel": 3, "gain": 6.0, "norm": "weight"},
+    "votes": {"channels": (4, 6), "kernel": 3, "padded": (True, False), "gain": 4.0, "readout": "count", "votes": 2},
+    "mlp": {"kind": "mlp", "channels": (30, 20), "gain": 4.0, "learn_tau": True},
+    "synapses": {"kind": "mlp", "channels": (30, 20), "gain": 2.0, "tau_syn_s": 0.03, "readout": "count"},
+    "one": {"kind": "mlp", "channels": (40,), "readout": "count", "tau_mem_s": 0.015},
+    "sew": {"kind": "sew", "channels": (4, 4), "kernel": 3, "gain": 3.0},
+    "plif": {"kind": "plif", "channels": (4, 6), "kernel": 3, "hidden": 20, "gain": 3.0, "learn_tau": True},
+    "subtract": {"channels": (4, 6), "kernel": 3, "gain": 3.0, "reset": "subtract"},
+    "sew, subtract": {"kind": "sew", "channels": (4, 4, 4), "kernel": 3, "gain": 3.0, "reset": "subtract"},
+    "synapses, subtract": {
+        "kind": "mlp", "channels": (30, 20), "gain": 2.0, "tau_syn_s": 0.03, "readout": "count", "reset": "subtract",
+    },
+    "memoryless": {"channels": (4,), "kernel": 3, "gain": 2.0, "tau_mem_s": STEP_S, "reset": "subtract"},
+}  # fmt: skip
+
+
+def make_checkpoint(path: Path, **settings: Any) -> tuple[Path, Any]:
+    """A network with batch statistics and biases that are not those of a fresh one."""
+    config = ClassifierConfig(
+        classes=("a", "b", "c"), width=12, height=7, bins=BinConfig(steps=5, step_us=round(STEP_S * 1e6)),
+        network=NetworkConfig.model_validate({"tau_mem_s": 0.031} | settings), temperature=1.5,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    network = config.build_network().train()
+    with torch.no_grad():
+        for _ in range(20):
+            network(sample(seed=1))
+        for name, parameter in network.named_parameters():
+            if name.endswith(("bias", "offset")):
+                parameter.add_(torch.rand_like(parameter))
+            elif name.endswith("linear.weight"):
+                parameter.mul_(2)
+    save_checkpoint(path, config, network)
+    return path, load_checkpoint(path)[1]
+
+
+def sample(seed: int = 0) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).poisson(0.3, (5, 3, 2, 7, 12)).astype(np.float32))
+
+
+@contextmanager
+def unpooled_spikes(network: SpikingNetwork) -> Iterator[list[Tensor]]:
+    """The spikes of each layer of neurons in channels-first order, before any pooling, by Norse's cell."""
+    found: list[Tensor] = []
+
+    def note(lif: Any, inputs: tuple[Tensor, Any]) -> None:
+        plain = LIF(NetworkConfig(), STEP_S)
+        plain.settings, plain.factor = lif.settings._replace(pool=1, in_place=False), float(lif.rate())
+        plain.keep_current = lif.keep_current
+        spikes, _ = plain(inputs[0].clone(), None)
+        found.append(spikes.movedim(-1, 2) if spikes.ndim == 5 else spikes)
+
+    hooks = [m.register_forward_pre_hook(note) for m in network.modules() if isinstance(m, LIF)]
+    yield found
+    for hook in hooks:
+        hook.remove()
+
+
+def interpret(graph: Any, spikes: NDArray[Any], dt: float) -> tuple[NDArray[Any], list[NDArray[Any]]]:
+    """The outputs of a graph of NIR and the spikes of its neurons, step by step in plain numpy, for [T, B, C, H, W]."""
+    nodes, edges, order = graph.nodes, {tuple(edge) for edge in graph.edges}, ["input"]
+    loops = {(a, b) for a, b in edges if a == b or a in fed_back(nodes)}
+    while len(order) < len(nodes):
+        order.append(
+            next(name for name in nodes if name not in order and all(a in order for a, b in edges - loops if b == name))
+        )
+    state: dict[str, Any] = {}
+    outputs, fired = [], {name: [] for name in order if hasattr(nodes[name], "v_threshold")}
+    before: dict[str, NDArray[Any]] = {}
+    for step in spikes.astype(np.float64):
+        now = {"input": step}
+        for name in order[1:]:
+            x = sum(before.get(a, 0) if (a, b) in loops else now[a] for a, b in edges if b == name)
+            now[name] = node_step(nodes[name], np.asarray(x), name, state, dt)
+            if name in fired:
+                fired[name].append(now[name])
+        outputs.append(now["output"])
+        before = now
+    return np.stack(outputs), [np.stack(steps) for steps in fired.values()]
+
+
+def fed_back(nodes: Any) -> set[str]:
+    """The nodes that only feed spikes back: multiplications by -1."""
+    weights = {name: getattr(node, "weight", None) for name, node in nodes.items()}
+    return {name for name, weight in weights.items() if weight is not None and weight.min() == -1 and weight.max() <= 0}
+
+
+def node_step(node: Any, x: NDArray[Any], name: str, state: dict[str, Any], dt: float) -> NDArray[Any]:
+    kind = type(node).__name__
+    if kind == "Conv2d":
+        (top, left), side = node.padding, node.weight.shape[-1]
+        padded = np.pad(x, ((0, 0), (0, 0), (top, top), (left, left)))
+        patches = np.lib.stride_tricks.sliding_window_view(padded, (side, side), axis=(2, 3))
+        patches = patches[:, :, :: node.stride[0], :: node.stride[1]]
+        return np.einsum("bchwij,ocij->bohw", patches, node.weight) + node.bias[:, None, None]
+    if kind == "Flatten":
+        assert (node.start_dim, node.end_dim) == (-3, -1)
+        return x.reshape(len(x), -1)
+    if kind in ("Affine", "Linear"):
+        return x @ node.weight.T + (node.bias if kind == "Affine" else 0)
+    if kind == "Output":
+        return x
+    v, current = state.get(name, (np.zeros_like(x), np.zeros_like(x)))
+    if kind == "CubaLIF":
+        current = current + dt / node.tau_syn * (node.w_in * x - current)
+        v = v + dt / node.tau_mem * (node.v_leak - v + node.r * current)
+    else:
+        v = v + dt / node.tau * (node.v_leak - v + node.r * x)
+    fires = v > node.v_threshold
+    state[name] = np.where(fires, node.v_reset, v), current
+    return fires.astype(np.float64)
+
+
+@pytest.mark.parametrize("dt", [None, STEP_S])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nir_replays_spike_for_spike(tmp_path: Path, name: str, dt: float | None) -> None:
+    checkpoint, network = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS[name])
+    stages: list[str] = []
+    done = export(checkpoint, tmp_path / "a.nir", to="nir", dt=dt, progress=stages.append)
+    assert stages == ["load", "write", "compare"]
+    assert done.difference < 1e-5
+    outputs, fired = interpret(nir.read(tmp_path / "a.nir"), sample().numpy(), dt or SNNTORCH_STEP_S)
+    with torch.no_grad(), unpooled_spikes(network) as spikes:
+        wanted, _ = network(sample())
+    for ours in spikes:
+        assert 0.01 < ours.mean() < 0.95
+        assert any(np.array_equal(ours.numpy(), theirs) for theirs in fired)
+    np.testing.assert_allclose(outputs, wanted.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def read_by_norse(graph: Any, dt: float) -> tuple[nn.Module, tuple[type[nn.Module], ...]]:
+    """The network that Norse makes of a graph, and the modules in it that spike."""
+    import norse.torch as norse
+
+    return norse.from_nir(graph, dt=dt), (norse.LIFBoxCell,)
+
+
+def read_by_snntorch(graph: Any, _dt: float) -> tuple[nn.Module, tuple[type[nn.Module], ...]]:
+    snntorch = pytest.importorskip("snntorch", reason="snnTorch is not installed")
+    from snntorch.import_nir import import_from_nir
+
+    return import_from_nir(graph), (snntorch.Leaky, snntorch.Synaptic)
+
+
+def read_by_spikingjelly(graph: Any, dt: float) -> tuple[nn.Module, tuple[type[nn.Module], ...]]:
+    pytest.importorskip("spikingjelly", reason="SpikingJelly is not installed")
+    from spikingjelly.activation_based import neuron, nir_exchange
+
+    network = nir_exchange.import_from_nir(graph, dt=dt)
+    wrappers = {
+        type(module) for module in network.modules() if isinstance(getattr(module, "module", None), neuron.BaseNode)
+    }
+    return network, tuple(wrappers)
+
+
+def replay(reader: nn.Module, spiking: tuple[type[nn.Module], ...], spikes: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """The outputs of a network for spikes [T, B, C, H, W], and the spikes of its layers."""
+    fired: list[list[Tensor]] = []
+    for module in reader.modules():
+        if isinstance(module, spiking):
+            steps: list[Tensor] = []
+            fired.append(steps)
+            module.register_forward_hook(
+                lambda _, __, out, steps=steps: steps.append(out[0] if isinstance(out, tuple) else out)
+            )
+    state, outputs = None, []
+    with torch.no_grad():
+        for step in spikes:
+            output, state = reader(step, state)
+            outputs.append(output)
+    return torch.stack(outputs), [torch.stack(steps) for steps in fired]
+
+
+@pytest.mark.filterwarnings("ignore:nirtorch.load is being deprecated")
+@pytest.mark.parametrize("read", [read_by_norse, read_by_snntorch, read_by_spikingjelly])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_readers_replay_every_network_spike_for_spike(
+    tmp_path: Path, name: str, read: Any, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint, network = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS[name])
+    done = export(checkpoint, tmp_path / "a.nir", to="nir")
+    assert [reader.find_problem(done.nodes, done.dt or 0) for reader in NIR_READERS] == [None, None, None]
+    outputs, fired = replay(*(*read(nir.read(tmp_path / "a.nir"), SNNTORCH_STEP_S), sample()))
+    capsys.readouterr()  # snnTorch prints its arrays
+    assert not caplog.records  # Norse warns of parameters that it ignores
+    with torch.no_grad(), unpooled_spikes(network) as spikes:
+        wanted, _ = network(sample())
+    for ours in spikes:
+        assert 0.01 < ours.mean() < 0.95
+        assert any(torch.equal(ours, theirs) for theirs in fired)
+    assert wanted.abs().max() > 0.1
+    torch.testing.assert_close(outputs, wanted)  # of float32: 1.3e-6 relative, 1e-5 absolute
+
+
+def test_a_readout_without_memory_needs_no_loop(tmp_path: Path) -> None:
+    checkpoint, network = make_checkpoint(tmp_path / "a.safetensors", channels=(4,), gain=3.0, tau_readout_s=STEP_S)
+    export(checkpoint, tmp_path / "a.nir", to="nir")
+    outputs, _ = interpret(nir.read(tmp_path / "a.nir"), sample().numpy(), SNNTORCH_STEP_S)
+    with torch.no_grad():
+        wanted, _ = network(sample())
+    np.testing.assert_allclose(outputs, wanted.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_reader_that_cannot_read_a_file_has_a_problem_with_a_remedy() -> None:
+    snntorch, norse, _ = NIR_READERS
+    nodes = ("Input", "Conv2d", "LIF", "AvgPool2d", "Flatten", "Affine", "Output")
+    assert snntorch.find_problem(nodes, SNNTORCH_STEP_S) is None
+    assert "AvgPool2d" in str(norse.find_problem(nodes, SNNTORCH_STEP_S))
+    problem = snntorch.find_problem(nodes, STEP_S)
+    assert problem is not None
+    assert "steps of 0.012 s" in problem.message
+    assert [(remedy.setting, remedy.value) for remedy in problem.remedies] == [("dt", SNNTORCH_STEP_S)]
+
+
+@pytest.mark.filterwarnings("ignore:nirtorch.load is being deprecated")
+def test_the_tables_of_readers_are_those_of_their_code(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a reader is said to read, it maps to a module; what it is not said to read, it does not."""
+    one, eye = np.ones(4, np.float32), np.eye(4, dtype=np.float32)
+    pair, kernel = np.array([2, 2]), np.ones((1, 1, 2, 2), np.float32)
+    lif = {"v_leak": 0 * one, "v_threshold": one, "v_reset": 0 * one}
+    nodes = (
+        nir.Affine(eye, one), nir.Linear(eye), nir.Conv2d((4, 4), kernel, 1, 0, 1, 1, np.ones(1, np.float32)),
+        nir.Flatten({"input": np.array([1, 2, 2])}, -3, -1), nir.SumPool2d(pair, pair, 0 * pair),
+        nir.AvgPool2d(pair, pair, 0 * pair), nir.IF(one, one, 0 * one), nir.LIF(tau=one, r=one, **lif),
+        nir.CubaLIF(tau_mem=one, tau_syn=one, r=one / SNNTORCH_STEP_S, w_in=one, **lif), nir.LI(one, one, 0 * one),
+    )  # fmt: skip
+    for reader, read in zip(NIR_READERS[:2], (read_by_snntorch, read_by_norse), strict=True):
+        for node in nodes:
+            graph = nir.NIRGraph({"input": nir.Input(one), "node": node, "output": nir.Output(one)},
+                                 [("input", "node"), ("node", "output")], type_check=False)  # fmt: skip
+            try:
+                network, _ = read(graph, SNNTORCH_STEP_S)
+                reads = "node" in dict(network.named_children())
+            except (ValueError, KeyError, AttributeError):
+                reads = False
+            assert reads == (type(node).__name__ in reader.nodes), (reader.name, node)
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kind": "sew", "channels": (3,), "kernel": 3, "gain": 3.0, "reset": "subtract"},
+        {"kind": "plif", "channels": (3,), "kernel": 3, "hidden": 9, "gain": 3.0, "learn_tau": True},
+        {"kind": "csnn", "channels": (3,), "kernel": 3, "gain": 3.0, "learn_tau": True},
+        NETWORKS["synapses"],
+    ],
+    ids=lambda settings: settings["kind"],
+)
+def test_onnxruntime_replays_every_kind_of_layer(tmp_path: Path, settings: dict[str, Any]) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+    checkpoint, network = make_checkpoint(tmp_path / "a.safetensors", **settings)
+    done = export(checkpoint, tmp_path / "a.onnx", to="onnx")
+    assert done.difference < 1e-5
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
+    outputs, probabilities = session.run(None, {"spikes": sample().numpy()})  # three recordings; traced with two
+    with torch.no_grad():
+        wanted, _ = network(sample())
+    assert wanted.abs().max() > 0.1
+    np.testing.assert_allclose(outputs, wanted.numpy(), atol=1e-5)
+    np.testing.assert_allclose(probabilities, (wanted.mean(0) / 1.5).softmax(1).numpy(), atol=1e-5)
+    about = session.get_modelmeta().custom_metadata_map
+    assert json.loads(about["classes"]) == ["a", "b", "c"]
+    assert BinConfig.model_validate_json(about["bins"]).steps == 5
+
+
+def test_a_nir_file_says_what_the_network_is_for(tmp_path: Path) -> None:
+    checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS["csnn"])
+    export(checkpoint, tmp_path / "a.nir", to="nir")
+    graph = nir.read(tmp_path / "a.nir")
+    about = graph.metadata
+    assert json.loads(about["classes"]) == ["a", "b", "c"]
+    assert (about["step_us"], float(about["dt"]), about["sensor"]) == ("12000", SNNTORCH_STEP_S, "12x7")
+    assert "torch" in json.loads(about["versions"])
+    assert tuple(graph.nodes["lif"].tau.shape) == (4, 7, 12)
+    assert graph.nodes["lif"].tau[0, 0, 0] == pytest.approx(0.031 / STEP_S * SNNTORCH_STEP_S, rel=1e-6)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.nir", "a.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "to", "dt", "message"),
+    [
+        (
+            {"kind": "first_spike", "channels": (9,), "tau_syn_s": 0.03, "tau_mem_s": 0.03},
+            "nir",
+            None,
+            "network.kind = first_spike cannot .*network={'kind': 'csnn'}",
+        ),
+        ({"channels": (3,)}, "onnix", None, "to = 'onnix'.*nir, onnx"),
+        ({"channels": (3,)}, "onnx", 1e-4, "dt = 0.0001.*to='nir'"),
+        ({"channels": (3,)}, "nir", -1.0, "dt = -1: .*above 0"),
+        ({"channels": (3,)}, "nir", float("nan"), "dt = nan: .*above 0"),
+        ({"channels": (3,)}, "nir", float("inf"), "dt = inf: .*above 0"),
+    ],
+)
+def test_a_network_that_a_format_cannot_represent_is_an_error(
+    tmp_path: Path, settings: dict[str, Any], to: ExportFormat, dt: float | None, message: str
+) -> None:
+    checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", **settings)
+    with pytest.raises(ConfigError, match=message):
+        export(checkpoint, tmp_path / f"out.{to}", to=to, dt=dt)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_an_existing_file_is_kept_without_overwrite(tmp_path: Path) -> None:
+    checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", channels=(3,))
+    (tmp_path / "a.nir").write_text("before")
+    with pytest.raises(FileError, match=r"a\.nir: already exists"):
+        export(checkpoint, tmp_path / "a.nir", to="nir")
+    assert (tmp_path / "a.nir").read_text() == "before"
+    export(checkpoint, tmp_path / "a.nir", to="nir", overwrite=True)
+    assert len(nir.read(tmp_path / "a.nir").nodes) == 8
+
+
+@pytest.mark.parametrize("wrong", ["r", "tau", "bias"])
+def test_a_file_with_other_outputs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    """A writer with a wrong resistance, time constant, or bias of the norm."""
+    checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", **NETWORKS["csnn"])
+    build_nir = dvspipe.checkpoints.export.build_nir
+
+    def mistaken(network: SpikingNetwork, shape: tuple[int, ...], dt: float) -> Any:
+        graph = build_nir(network, shape, dt)
+        for node in graph.nodes.values():
+            if hasattr(node, wrong):
+                setattr(node, wrong, 0.8 * getattr(node, wrong))
+        return graph
+
+    monkeypatch.setattr(dvspipe.checkpoints.export, "build_nir", mistaken)
+    with pytest.raises(FileError, match=r"a\.nir: not written.*\d+\.\d%"):
+        export(checkpoint, tmp_path / "a.nir", to="nir")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_a_missing_library_is_named_with_the_way_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", channels=(3,))
+    for library, to in (("nir", "nir"), ("onnx", "onnx"), ("onnxruntime", "onnx"), ("onnxscript", "onnx")):
+        with monkeypatch.context() as patched:
+            patched.setitem(sys.modules, library, None)
+            with pytest.raises(ConfigError, match=rf"{library} .*pip install 'dvspipe\[export\]'"):
+                export(checkpoint, tmp_path / f"out.{to}", to=to)  # type: ignore[arg-type]
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_the_traced_network_runs_norses_cell() -> None:
+    """What torch.export traces cannot be a compiled scan."""
+    layer = LIF(NetworkConfig(tau_mem_s=0.04), 0.02)
+
+    class Only(nn.Module):
+        def forward(self, currents: Tensor) -> Tensor:
+            spikes: Tensor = layer(currents, None)[0]
+            return spikes
+
+    with torch.no_grad():
+        traced = torch.export.export(Only(), (torch.zeros(3, 2, 5),)).module()
+        currents = 4 * torch.rand(3, 2, 5)
+        assert torch.equal(traced(currents), layer(currents, None)[0])
+
+
+@pytest.mark.parametrize(("to", "name"), [("nir", "net.onnx"), ("onnx", "net.txt"), ("onnx", "net")])
+def test_another_suffix_than_that_of_the_format_is_an_error(tmp_path: Path, to: ExportFormat, name: str) -> None:
+    checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", channels=(3,))
+    with pytest.raises(FileError, match=rf"{name}: .* expected \.{to}"):
+        export(checkpoint, tmp_path / name, to=to)
+
+
+def test_stages_are_lines_without_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from dvspipe.cli.export import export as command
+
+    checkpoint, _ = make_checkpoint(tmp_path / "a.safetensors", channels=(3,))
+    command(checkpoint, "nir", tmp_path / "a.nir")  # type: ignore[arg-type]
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.rpartition(": ")[2] for line in lines[:2]] == ["write nir", "compare nir"]

@@ -1,0 +1,906 @@
+"""The commands as a user types them: most in this process, a few in processes of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+import typing
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from commands import dvspipe
+from conftest import random_events
+
+from dvspipe.cli import analysis
+from dvspipe.cli.app import COMMANDS
+from dvspipe.cli.screen import screen
+from dvspipe.config import shipped_configs
+from dvspipe.datasets import read_split
+from dvspipe.datasets.config import DataKind
+from dvspipe.encoding import Latency, Poisson, Population
+from dvspipe.errors import DataError
+from dvspipe.events import Events, SensorSize
+from dvspipe.formats import read, write
+from dvspipe.recordings import conversion
+from dvspipe.results import EpochRow
+from dvspipe.synthesis import GESTURE_SENSOR, gesture_frames
+from dvspipe.training import TrainingCallback
+from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.opening import open_video
+from dvspipe.video.writing import write_video
+
+
+def in_a_process(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dvspipe", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "wave.webm"
+    write_video(path, gesture_frames(1, person=0, clip=0, seed=0))
+    return path
+
+
+@pytest.fixture(scope="module")
+def recording(clip: Path) -> Path:
+    path = clip.with_suffix(".h5")
+    dvspipe("convert", clip, "-o", path, cwd=clip.parent)
+    return path
+
+
+def test_help_names_every_command(tmp_path: Path) -> None:
+    text = dvspipe("--help", cwd=tmp_path).stdout
+    assert all(
+        command in text for command in ("convert", "train", "infer", "info", "check", "cut", "merge", "view", "encode")
+    )
+    assert "convert" in dvspipe(cwd=tmp_path).stdout
+    assert dvspipe("--version", cwd=tmp_path).stdout.startswith("dvspipe 0.")
+    assert in_a_process("--version", cwd=tmp_path).stdout.startswith("dvspipe 0.")
+    failed = in_a_process("info", "missing.h5", cwd=tmp_path)
+    assert (failed.returncode, failed.stderr.count("\n")) == (2, 1)
+
+
+QUICK = """
+import sys
+from dvspipe.cli.app import main
+for typed in {typed}:
+    sys.argv[1:] = typed
+    try:
+        main()
+    except SystemExit as stop:
+        assert not stop.code, stop.code
+    assert not {{'torch', 'tonic', 'norse'}} & set(sys.modules), typed
+"""
+
+
+def test_quick_commands_load_neither_torch_nor_tonic(clip: Path, recording: Path, tmp_path: Path) -> None:
+    typed = [
+        ["--help"],
+        ["synth", "nmnist", "--help"],
+        ["synth", "gestures", "-h"],
+        ["convert", str(clip), "-o", "out.h5"],
+        ["info", str(recording)],
+        ["view", str(recording), "-o", "out.png"],
+    ]
+    command = [sys.executable, "-c", QUICK.format(typed=typed)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_convert_writes_events_and_says_how_many(clip: Path, tmp_path: Path) -> None:
+    said = dvspipe("convert", clip, "-o", "a.h5", cwd=tmp_path).stdout
+    events = read(tmp_path / "a.h5")
+    assert len(events) > 10_000
+    assert f"{len(events):,} events" in said
+    dvspipe("convert", clip, "-o", "b.h5", "--set", "pos_thres=0.4", "--set", "neg_thres=0.4", cwd=tmp_path)
+    assert len(read(tmp_path / "b.h5")) < 0.7 * len(events)
+    dvspipe("convert", clip, "-o", "c.h5", "--fps", "50", cwd=tmp_path)
+    assert read(tmp_path / "c.h5").duration_us == pytest.approx(2 * events.duration_us, rel=0.01)
+
+
+def test_a_file_name_that_looks_like_markup_is_printed_as_it_is(clip: Path, tmp_path: Path) -> None:
+    said = dvspipe("convert", clip, "-o", "clip [red] [x].h5", cwd=tmp_path).stdout
+    assert said.startswith("clip [red] [x].h5: ")
+    assert "clip [red] [x].h5" in dvspipe("info", "clip [red] [x].h5", cwd=tmp_path).stdout
+
+
+def test_the_transfer_curve_reaches_the_simulator(clip: Path, tmp_path: Path) -> None:
+    dvspipe("convert", clip, "-o", "srgb.h5", cwd=tmp_path)
+    dvspipe("convert", clip, "-o", "linear.h5", "--transfer", "linear", cwd=tmp_path)
+    assert len(read(tmp_path / "srgb.h5")) > 1.5 * len(read(tmp_path / "linear.h5"))
+
+
+def test_compare_says_how_alike_two_recordings_are(recording: Path, tmp_path: Path) -> None:
+    said = dvspipe("compare", recording, recording, "-o", "page.html", cwd=tmp_path).stdout
+    assert "rate correlation" in said
+    assert said.splitlines()[-1].endswith("page.html")
+    assert "<img" in (tmp_path / "page.html").read_text()
+    figures = json.loads(dvspipe("compare", recording, recording, "--json", cwd=tmp_path).stdout)
+    assert figures["voxels"]["f1"] == 1
+    write(tmp_path / "other.h5", random_events(0, 20))
+    assert "12x7" in dvspipe("compare", recording, "other.h5", cwd=tmp_path, code=2).stderr
+
+
+def test_a_calibrated_sensor_is_a_preset(test_data: Path, clip: Path, tmp_path: Path) -> None:
+    dvspipe("calibrate", test_data / "davis" / "faery_davis346.aedat4", "-o", "davis.yaml", cwd=tmp_path)
+    dvspipe("convert", clip, "-o", "a.h5", "--preset", "davis.yaml", "--upsample", "auto", cwd=tmp_path)
+    settings = json.loads(dvspipe("info", "a.h5", "--json", cwd=tmp_path).stdout)[0]["attributes"]["settings"]
+    assert 0.1 < settings["simulator"]["pos_thres"] < 0.2
+    assert settings["upsample"] == "auto"
+
+
+def test_info_tells_what_is_there(recording: Path, tmp_path: Path) -> None:
+    (one,) = json.loads(dvspipe("info", recording, "--json", "--whole", cwd=tmp_path).stdout)
+    events = read(recording)
+    assert {key: one[key] for key in ("file", "format", "width", "height", "sensor_source", "events")} == {
+        "file": str(recording), "format": "hdf5", "width": 128, "height": 128, "sensor_source": "file",
+        "events": len(events),
+    }  # fmt: skip
+    assert (one["t_first_us"], one["t_last_us"], one["duration_us"]) == (events.t[0], events.t[-1], events.duration_us)
+    assert one["on_fraction"] == pytest.approx(events.p.mean())
+    assert "128 x 128 (file)" in dvspipe("info", recording, cwd=tmp_path).stdout
+    (tmp_path / "a.bin").write_bytes(bytes([3, 4, 0x80, 0, 9]))
+    (one,) = json.loads(dvspipe("info", "a.bin", "--sensor", "50x40", "--json", cwd=tmp_path).stdout)
+    assert (one["width"], one["sensor_source"]) == (50, "given")
+
+
+def test_recordings_are_converted_cut_merged_filtered_and_checked(tmp_path: Path) -> None:
+    events = random_events(1, 2000, SensorSize(width=240, height=180))
+    write(tmp_path / "a.h5", events)
+    dvspipe("convert", "a.h5", "-o", "a.csv", cwd=tmp_path)
+    assert read(tmp_path / "a.csv", sensor=events.sensor) == events
+    dvspipe("cut", "a.h5", "-o", "cut.npz", "--start", 0.02, "--stop", 0.05, "--roi", "100x90+20+10", cwd=tmp_path)
+    first = int(events.t[0])
+    kept = events.slice_time(first + 20_000, first + 50_000).crop(20, 10, SensorSize(width=100, height=90))
+    assert read(tmp_path / "cut.npz") == kept
+    outside = dvspipe("cut", "a.h5", "-o", "cut2.h5", "--roi", "100x90+200+10", cwd=tmp_path, code=2).stderr
+    assert "a.h5: --roi 100x90+200+10" in outside
+    assert not (tmp_path / "cut2.h5").exists()
+    dvspipe("merge", "a.h5", "a.csv", "-o", "both.h5", "--sensor", "240x180", cwd=tmp_path)
+    assert np.array_equal(read(tmp_path / "both.h5").t, np.repeat(events.t, 2))
+    dvspipe("merge", "a.h5", "a.h5", "-o", "long.h5", "--one-after-another", "--gap", 5, cwd=tmp_path)
+    assert read(tmp_path / "long.h5").duration_us == 2 * events.duration_us + 5000
+    wrong = dvspipe("merge", "a.h5", "cut.npz", "-o", "both2.h5", cwd=tmp_path, code=2).stderr
+    assert "cut.npz: has a sensor of 100x90, expected 240x180 as a.h5" in wrong
+    said = dvspipe("filter", "both.h5", "-o", "once.h5", "--refractory", 0.001, cwd=tmp_path).stdout
+    assert "2,000 within the refractory period" in said
+    assert len(read(tmp_path / "once.h5")) == 2000
+
+
+def test_check_finds_what_is_wrong_and_salvage_what_is_right(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("t,x,y,p\n1,3,4,1\n5,3,4,0\n4,3,4,0\n", encoding="utf-8")
+    report = dvspipe("check", "a.csv", "--json", cwd=tmp_path, code=1)
+    assert [finding["kind"] for finding in json.loads(report.stdout)[0]["findings"]] == ["order"]
+    failed = dvspipe("convert", "a.csv", "-o", "a.h5", cwd=tmp_path, code=2).stderr
+    assert "event 2 has t = 4 us" in failed
+    assert "--sort" in failed
+    assert "--salvage" in failed
+    said = dvspipe("convert", "a.csv", "-o", "a.h5", "--salvage", cwd=tmp_path)
+    assert "lost: it and everything after it" in said.stderr
+    assert read(tmp_path / "a.h5").t.tolist() == [1, 5]
+    dvspipe("convert", "a.csv", "-o", "sorted.h5", "--sort", cwd=tmp_path)
+    assert read(tmp_path / "sorted.h5").t.tolist() == [1, 4, 5]
+    (tmp_path / "b.csv").write_text("1.5 3 4 1\n", encoding="utf-8")
+    assert "--hint colums: unknown" in dvspipe("info", "b.csv", "--hint", "colums=txyp", cwd=tmp_path, code=2).stderr
+
+
+def test_several_videos_are_converted_and_finished_ones_skipped(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    (tmp_path / "in" / "a.webm").write_bytes(clip.read_bytes())
+    (tmp_path / "in" / "sub" / "b.webm").write_bytes(clip.read_bytes())
+    (tmp_path / "in" / "bad.mp4").write_text("no video")
+    typed = ["convert", "in", "-o", "out", "--stop", "0.3"]
+    done = dvspipe(*typed, "--jobs", "2", "--preset", "noisy", "--preview", cwd=tmp_path, code=None)
+    assert done.returncode == 1
+    assert "bad.mp4: not a video" in done.stderr
+    assert {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.[hw]*")} == {
+        "a.h5", "a.webm", "sub/b.h5", "sub/b.webm",
+    }  # fmt: skip
+    assert read(tmp_path / "out" / "a.h5") == read(tmp_path / "out" / "sub" / "b.h5")
+    (tmp_path / "in" / "bad.mp4").unlink()
+    killed = tmp_path / "out" / "a.h5.part"  # after it had completed the file
+    killed.mkdir()
+    (killed / ".lock").touch()
+    again = dvspipe(*typed, "--preset", "noisy", "--json", cwd=tmp_path)
+    assert ("already converted: 2 of 2; use" in again.stderr, again.stdout) == (True, "")
+    assert not killed.exists()
+    others = dvspipe("--quiet", *typed, cwd=tmp_path).stderr
+    assert "already converted: 2 of 2, 2 of them with other settings; use --overwrite to convert again" in others
+
+
+def test_options_of_all_commands_are_named_at_their_place(tmp_path: Path) -> None:
+    for command in (["convert", "a.mp4", "-o", "a.h5"], ["info", "a.h5"], ["train", "DIR"]):
+        assert f"dvspipe -q {command[0]}" in dvspipe(*command, "-q", cwd=tmp_path, code=2).stderr
+
+
+def test_a_video_is_not_viewed_but_the_command_that_shows_its_events_is_named(clip: Path, tmp_path: Path) -> None:
+    failed = dvspipe("view", clip, "-o", "a.gif", cwd=tmp_path, code=2).stderr
+    assert failed.endswith(f"dvspipe convert {clip} -o {clip.with_suffix('.h5')} --preview\n")
+
+
+def test_settings_in_a_file_are_a_line_each(tmp_path: Path) -> None:
+    settings = {"simulator": {"pos_thres": 0.2, "seed": None}, "upsample": "off"}
+    write(tmp_path / "a.h5", random_events(0, 500), settings=settings)
+    lines = [line.split() for line in dvspipe("info", "a.h5", cwd=tmp_path).stdout.splitlines()]
+    assert ["settings.simulator.pos_thres", "0.2"] in lines
+    assert ["settings.upsample", "off"] in lines
+    assert not any("seed" in line[0] for line in lines)
+    assert any(line[0] == "polarity" for line in lines)
+
+
+def test_a_chart_of_the_rate_names_upsampling_if_the_video_had_none(tmp_path: Path) -> None:
+    for upsample, is_named in (("off", True), ("auto", False)):
+        write(tmp_path / f"{upsample}.h5", random_events(0, 500), settings={"upsample": upsample})
+        typed = ["view", f"{upsample}.h5", "-o", f"{upsample}.png", "--mode", "rate"]
+        assert ("--upsample auto" in dvspipe(*typed, cwd=tmp_path).stdout) == is_named
+
+
+def test_the_time_of_a_conversion_is_without_that_of_compiling(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = itertools.chain([0.0], itertools.repeat(500.0))
+    monkeypatch.setattr("dvspipe.cli.convert.compiled_s", lambda: next(compiled))
+    assert "converted in -" in dvspipe("convert", clip, "-o", "a.h5", "--stop", 0.2, cwd=tmp_path).stdout
+
+
+def test_missing_previews_of_converted_files_are_written(tmp_path: Path) -> None:
+    """As after a command that was killed between a file and its preview."""
+    for name in ("a", "b"):
+        write(tmp_path / "in" / f"{name}.csv", random_events(0, 50))
+    typed = ["convert", "in", "-o", "out", "--sensor", "12x7", "--preview", "--json"]
+    dvspipe(*typed, cwd=tmp_path)
+    previews = [tmp_path / "out" / f"{name}.webm" for name in ("a", "b")]
+    before = previews[0].stat().st_mtime_ns
+    previews[1].unlink()
+    again = dvspipe(*typed, cwd=tmp_path)
+    assert (previews[1].is_file(), previews[0].stat().st_mtime_ns) == (True, before)
+    assert ("previews written: 1" in again.stderr, again.stdout) == (True, "")
+    previews[1].unlink()
+    (tmp_path / "out" / "b.h5").write_bytes(b"no events")
+    failed = dvspipe(*typed, cwd=tmp_path, code=None)
+    assert failed.returncode == 1
+    assert "skipped: out/b.h5" in failed.stderr
+
+
+def test_a_converted_tree_is_one_json_object_per_file_and_its_failures_are_lines(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    events = random_events(1, 500)
+    write(tmp_path / "in" / "a.bin", events)
+    (tmp_path / "in" / "b.bin").write_bytes((tmp_path / "in" / "a.bin").read_bytes()[:-1])
+    for _ in range(2):  # what fails is tried again, and skipped again
+        done = dvspipe("convert", "in", "-o", "out", "--sensor", "12x7", "--json", "-j", 2, cwd=tmp_path, code=None)
+        assert done.returncode == 1
+        assert "skipped: in/b.bin: " in done.stderr
+        (tmp_path / "out" / "a.h5").unlink()
+        assert [json.loads(line) for line in done.stdout.splitlines()] == [
+            {"file": "out/a.h5", "width": 12, "height": 7, "frames": 0, "events": 500,
+             "duration_us": events.duration_us, "lost": None}
+        ]  # fmt: skip
+
+
+def test_a_truncated_video_says_where_its_events_are(clip: Path, tmp_path: Path) -> None:
+    content = clip.read_bytes()
+    (tmp_path / "cut.webm").write_bytes(content[: len(content) // 2])
+    said = dvspipe("convert", "cut.webm", "-o", "cut.csv", cwd=tmp_path, code=2).stderr
+    assert "cut.webm: truncated at " in said
+    assert "cut.csv has the events up to there" in said
+    assert len(read(tmp_path / "cut.csv"))
+
+
+def test_events_are_written_to_standard_output_as_csv(clip: Path, tmp_path: Path) -> None:
+    events = random_events(0, 50)
+    write(tmp_path / "a.h5", events)
+    for source in ("a.h5", clip):
+        done = dvspipe("convert", source, "-o", "-", cwd=tmp_path)
+        (tmp_path / "b.csv").write_text(done.stdout)
+        dvspipe("convert", source, "-o", "c.csv", "--overwrite", cwd=tmp_path)
+        assert (tmp_path / "c.csv").read_text() == done.stdout
+        assert "-: " in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"a.h5", "b.csv", "c.csv"}
+
+
+def test_a_preview_never_replaces_a_source(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("in/a.webm", "in/b.webm"):
+        (tmp_path / name).write_bytes(clip.read_bytes())
+    for typed in (["in/a.webm", "-o", "in/a.h5"], ["in", "-o", "in"]):
+        failed = dvspipe("convert", *typed, "--preview", "--overwrite", cwd=tmp_path, code=2)
+        assert "in/a.webm: is a source" in failed.stderr
+    assert {path.name for path in (tmp_path / "in").iterdir()} == {"a.webm", "b.webm"}
+    assert (tmp_path / "in" / "a.webm").read_bytes() == clip.read_bytes()
+    (tmp_path / "a.webm").touch()
+    failed = dvspipe("convert", "in/a.webm", "-o", "a.csv", "--preview", cwd=tmp_path, code=2)
+    assert "a.webm: already exists" in failed.stderr
+    assert not (tmp_path / "a.csv").exists()
+    dvspipe("convert", "in/a.webm", "-o", "a.csv", "--preview", "--resize", "50x40", "--overwrite", cwd=tmp_path)
+    assert open_video(tmp_path / "a.webm").size.width % 50 == 0  # of this sensor, which a .csv does not name
+
+
+def test_one_event_is_not_called_events(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", random_events(0, 1))
+    assert "b.h5: 1 event, of 12x7" in dvspipe("convert", "a.h5", "-o", "b.h5", cwd=tmp_path).stdout
+
+
+def test_a_video_without_events_is_hinted_at_thresholds(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.webm", frames_from_arrays([np.full((32, 48), 90, np.uint8)] * 3, fps=30))
+    done = dvspipe("convert", "a.webm", "-o", "a.h5", cwd=tmp_path)
+    assert "a.h5: 0 events" in done.stdout
+    assert "--set pos_thres=" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "named"),
+    [
+        ("CLIP", ["--sensor", "10x10", "--hint", "time_unit=us", "--sort", "--salvage"],
+         "--sensor, --hint, --sort, --salvage: only for recordings"),
+        ("a.h5", ["--start", "1", "--crop", "3x3+1+1", "--set", "pos_thres=1", "--preset", "noisy", "--upsample", "4"],
+         "a.h5: --preset, --set, --crop, --start, --upsample: only for videos"),
+    ],
+)  # fmt: skip
+def test_options_of_another_kind_of_source_are_refused(
+    clip: Path, tmp_path: Path, source: str, options: list[str], named: str
+) -> None:
+    write(tmp_path / "a.h5", random_events(0, 20))
+    source = str(clip) if source == "CLIP" else source
+    assert named in dvspipe("convert", source, "-o", "b.h5", *options, cwd=tmp_path, code=2).stderr
+    assert not (tmp_path / "b.h5").exists()
+
+
+def test_in_a_tree_of_both_kinds_options_are_for_their_kind(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.webm").write_bytes(clip.read_bytes())
+    write(tmp_path / "in" / "b.bin", random_events(0, 20))
+    dvspipe("convert", "in", "-o", "out", "--resize", "16x12", "--sensor", "50x40", cwd=tmp_path)
+    sensors = [str(read(tmp_path / "out" / name).sensor) for name in ("a.h5", "b.h5")]
+    assert sensors == ["16x12", "50x40"]
+
+
+def test_neuron_draws_responses(tmp_path: Path) -> None:
+    said = dvspipe("neuron", "-o", "a.png", "--tau", 8, "--weight", 3, "--spikes", "1,2", cwd=tmp_path)
+    assert "tau 8 ms, weight 3: 0 spikes for 2, v <= 0.703" in said.stdout  # 3/8 and 7/8 of it
+    said = dvspipe("neuron", "-o", "b.png", "--tau", 10, "--weight", 8, "--spikes", "5,10,12", cwd=tmp_path)
+    assert "weight 8: 1 spike for 3" in said.stdout
+    assert cv2.imread(str(tmp_path / "a.png")) is not None
+
+
+@pytest.mark.parametrize("suffix", [".webm", ".gif", ".png"])
+def test_view_shows_events(recording: Path, tmp_path: Path, suffix: str) -> None:
+    dvspipe("view", recording, "-o", f"a{suffix}", "--colours", "dark", cwd=tmp_path)
+    if suffix == ".png":
+        assert cv2.imread(str(tmp_path / "a.png")).std() > 5
+    else:
+        capture = cv2.VideoCapture(str(tmp_path / f"a{suffix}"))
+        assert capture.read()[0]
+        capture.release()
+    assert [path.name for path in tmp_path.iterdir()] == [f"a{suffix}"]
+
+
+def one_corner(side: int) -> Events:
+    return Events([0, 10], [0, side - 1], [0, side - 1], [0, 1], SensorSize(width=side, height=side))
+
+
+@pytest.mark.parametrize("name", ["a.webm", "a.gif", "a.png"])
+def test_the_largest_sensor_is_drawn_small(name: str, tmp_path: Path) -> None:
+    write(tmp_path / "largest.h5", one_corner(32767))
+    tracemalloc.start()
+    dvspipe("view", "largest.h5", "-o", name, cwd=tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 400 << 20  # one byte per pixel would be a gigabyte
+    picture = cv2.VideoCapture(str(tmp_path / name)).read()[1]
+    assert max(picture.shape) < 3000
+
+
+@pytest.mark.parametrize("beside", [[], ["--beside", "CLIP"]])
+def test_view_shows_a_part_at_a_scale(beside: list[str], clip: Path, recording: Path, tmp_path: Path) -> None:
+    typed = [str(clip) if word == "CLIP" else word for word in beside]
+    part = ["--start", 0.2, "--stop", 0.5, "--scale", 3, "--window", 50]
+    region = [] if beside else ["--roi", "60x40+20+30"]
+    said = dvspipe("view", recording, "-o", "part.gif", *part, *region, *typed, cwd=tmp_path).stdout
+    assert ("sensor 128x128" if beside else "region 60x40") in said
+    capture = cv2.VideoCapture(str(tmp_path / "part.gif"))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 6  # 300 ms in pictures of 50 ms
+    size = open_video(clip).size
+    events_px = 3 * (128 if beside else 60)
+    video_px = round(3 * 128 * size.width / size.height) if beside else 0
+    assert abs(capture.get(cv2.CAP_PROP_FRAME_WIDTH) - video_px - events_px) <= 1  # widths are even
+    capture.release()
+
+
+def save_two_classes(root: Path) -> None:
+    rng = np.random.default_rng(0)
+    sensor = SensorSize(width=16, height=12)
+    for name, left in (("left", 0), ("right", 8)):
+        for number in range(12):
+            t = np.sort(rng.integers(0, 60_000, 200))
+            events = Events(
+                t, left + rng.integers(0, 8, 200), rng.integers(0, 12, 200), rng.integers(0, 2, 200), sensor
+            )
+            write(root / name / f"{number}.h5", events)
+
+
+@pytest.mark.parametrize("synthetic", [False, True])
+def test_the_line_of_an_epoch_says_that_the_recordings_are_synthetic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synthetic: bool
+) -> None:
+    def train(*_: object, callback: TrainingCallback, **__: Any) -> None:
+        callback.on_data(synthetic=synthetic)
+        callback.on_epoch(
+            EpochRow(
+                epoch=1, train_loss=1.0, train_accuracy=0.5, val_loss=1.0, val_accuracy=0.25, learning_rate=0.1,
+                seconds=1.0, data_seconds=0.1, rates={},
+            )
+        )  # fmt: skip
+        raise DataError("the end")
+
+    monkeypatch.setattr("dvspipe.training.train", train)
+    said = dvspipe("train", "gesture-synthetic", cwd=tmp_path, code=2).stdout
+    (line,) = (line for line in said.splitlines() if "25.0%" in line)
+    assert ("(synthetic)" in line) == synthetic
+
+
+SHORT = ["bins.steps=4", "bins.step_us=15000", "network.channels=[4]", "network.kernel=3", "optimiser.epochs=6"]
+
+
+def test_train_then_infer(tmp_path: Path) -> None:
+    save_two_classes(tmp_path / "data")
+    (tmp_path / "mine.yaml").write_text(
+        "name: mine\ndata: {kind: folder}\noptimiser: {batch: 4, learning_rate: 0.02}\n"
+    )
+    said = dvspipe("train", "mine.yaml", "data.root=data", *SHORT, cwd=tmp_path).stdout
+    run = tmp_path / "runs" / "train" / "mine"
+    assert {path.name for path in run.iterdir()} == {
+        "args.yaml", "split.json", "results.csv", "metrics.jsonl", "test.json", "activity.json", "curves.png",
+        "confusion_matrix.png", "examples.png", "report.html", "weights",
+    }  # fmt: skip
+    assert "test accuracy 100.0%" in said
+    assert "synthetic" not in said
+    assert "synthetic" not in (run / "report.html").read_text().lower()
+    checkpoint = run / "weights" / "best.safetensors"
+    said = dvspipe("infer", checkpoint, "data/left/0.h5", "data/right/1.h5", "--out", "said", cwd=tmp_path).stdout
+    assert "left" in said
+    assert "folder data" in said
+    assert f"calibrated on only {len(read_split(run / 'split.json').validation)} recordings" in said
+    rows = list(csv.DictReader((tmp_path / "said" / "predictions.csv").read_text().splitlines()))
+    assert [(row["file"], row["label"], row["class"]) for row in rows] == [
+        ("data/left/0.h5", "0", "left"),
+        ("data/right/1.h5", "1", "right"),
+    ]
+    done = dvspipe("export", checkpoint, "--to", "nir", "-o", "a.nir", cwd=tmp_path)
+    assert "nodes of nir; read back" in done.stdout
+    assert "import_from_nir(nir.read('a.nir'))" in done.stdout
+    assert "from_nir(nir.read('a.nir'), dt=0.0001)" in done.stdout
+    done = dvspipe("export", checkpoint, "--to", "nir", "-o", "b.nir", "--dt", "0.03", cwd=tmp_path)
+    assert "snntorch" not in done.stdout  # which only knows its own step
+    assert "--dt 0.0001" in done.stderr
+    dvspipe("export", checkpoint, "--to", "nir", "-o", "a.nir", cwd=tmp_path, code=2)
+    dvspipe("train", "mine.yaml", "data.root=data", *SHORT, "optimiser.epochs=1", cwd=tmp_path)
+    assert (tmp_path / "runs" / "train" / "mine-2").is_dir()
+    dvspipe("train", "mine.yaml", "data.root=data", "--out", run, cwd=tmp_path, code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["convert", "missing.mp4", "-o", "out.h5"], "missing.mp4: no such video"),
+        (["convert", "text.mp4", "-o", "out.h5"], "text.mp4: not a video that OpenCV can read"),
+        (["convert", "one", "-o", "out.h5"], "one: too few frames (found 1, expected at least 2)"),
+        (["convert", "CLIP", "-o", "there.h5"], "there.h5: already exists; use --overwrite to replace it"),
+        (["convert", "CLIP", "-o", "out.avi"], "out.avi: dvspipe writes events as .h5, "),
+        (["convert", "CLIP", "-o", "out.csv", "--label-noise"], "out.csv: cannot hold which events are noise"),
+        (["convert", "one", "CLIP", "-o", "out.h5"], "out.h5: is the name of an event file, expected a folder"),
+        (["convert", "CLIP", "one", "-o", "-"], "-: is the name of an event file, expected a folder for 2 sources"),
+        (["convert", "CLIP", "-o", "-", "--json"], "-o -: prints the events, which cannot be combined"),
+        (["convert", "CLIP", "-o", "/dev/full"], "/dev/full: is a file, expected a folder"),
+        (["convert", "one", "CLIP", "-o", "out", "--to", "xyz"], "cannot write events as '.xyz' (expected .h5"),
+        (["convert", "missing.mp4", "-o", "there.h5"], "missing.mp4: no such video"),
+        (["convert", "missing.h5", "-o", "there.h5", "--fps", "3"], "missing.h5: no such file"),
+        (["convert", "http://x.y/z.mp4", "-o", "out.h5"], "http://x.y/z.mp4: is an address"),
+        (["convert", "http://x.y/z.h5", "-o", "out.h5"], "http://x.y/z.h5: is an address"),
+        (["convert", "text.odt", "-o", "out.h5"], "text.odt: neither a video that OpenCV can read (expected .mp4"),
+        (["convert", "CLIP", "-o", "out.h5", "--start", "100"], "ends before the start time (found the last frame at "),
+        (["convert", "CLIP", "-o", "out.h5", "--start", "1", "--stop", "0.5"], "found 0.5 s, expected more than"),
+        (["convert", "CLIP", "-o", "out.h5", "--fps", "1e9"], "1000000"),
+        (
+            ["convert", "CLIP", "-o", "out.h5", "--set", "pos_tres=1"],
+            "unknown setting pos_tres, did you mean pos_thres?",
+        ),
+        (["convert", "CLIP", "-o", "new/out.h5", "--set", "pos_thres=0"], "pos_thres = 0: expected 0.001 or more"),
+        (["convert", "CLIP", "-o", "out.h5", "--set", "pos_thres=true"], "pos_thres = 'true': expected a number"),
+        (
+            ["convert", "CLIP", "-o", "out.h5", "--crop", "99x99+99+99"],
+            "99x99+99+99: not inside the picture (found 128x128)",
+        ),
+        (["convert", "missing.mp4", "-o", "new/out.h5"], "no such video"),
+        (["train", "nmnist", "network.channels=[0]"], "network.channels[0] = 0: expected 1 or more"),
+        (["train", "nmnist", "lr=0.1"], "unknown setting lr, did you mean optimiser.learning_rate?"),
+        (["train", "nmnist", "name=!!timestamp x"], "not valid YAML"),
+        (["train", "nmnist", "--epochs", "5"], "--epochs; did you mean the setting optimiser.epochs=VALUE?"),
+        (["train", "nmnist", "--resume", "nosuchrun"], "nosuchrun"),
+        (["infer", "nmnist-synthetic", "there.h5", "--set", "enter=0.7"], "did you mean segments.enter?"),
+        (["infer", "nmnist-synthetic", "there.h5", "--enter", "1"], "the setting --set segments.enter=VALUE?"),
+        (["convert", "CLIP", "-o", "out.h5", "--pos-thres", "1"], "the setting --set pos_thres=VALUE?"),
+        (["train", "nmnist", "data.group=("], "not a regular expression"),
+        (["view", "there.h5", "-o", "out.gif", "--window", "nan"], "--window"),
+        (["merge", "there.h5", "there.h5", "-o", "out.h5", "--gap", "5"], "--gap 5 is only for --one-after-another"),
+        (["merge", "-", "-", "-o", "out.h5"], "can be given only once"),
+        (["view", "there.h5", "-o", "out.gif", "--roi", "2x2+0+0", "--beside", "a.mp4"], "--roi"),
+        (["view", "gap.h5", "-o", "out.gif"], "blank pictures"),
+        (
+            ["view", "there.h5", "-o", "out.gif", "--mode", "xyt"],
+            "out.gif: cannot hold a chart of events (found .gif, expected .png)",
+        ),
+        (["view", "there.h5", "-o", "out.gif", "--mode", "spiral"], "'spiral' is not one of 'counts', 'surface'"),
+        (["view", "there.h5", "-o", "out.gif", "--beside", "text.mp4"], "text.mp4: not a video that OpenCV can read"),
+        (
+            ["view", "there.h5", "-o", "out.png", "--mode", "rate", "--beside", "CLIP"],
+            "cannot be combined with the chart --mode rate",
+        ),
+        (
+            ["convert", "CLIP", "-o", "out.h5", "--transfer", "rec2020"],
+            "'rec2020' (expected srgb, bt709, gamma=x, linear",
+        ),
+        (["convert", "CLIP"], "Missing option"),
+        (["info", "missing.h5"], "missing.h5: no such file"),
+        (["info", "empty.bin"], "empty.bin: the file is empty"),
+        (["info", "cut.bin"], "cut.bin: 7 bytes, the last 2"),
+        (["info", "cut.h5"], "cut.h5: not a complete HDF5 file"),
+        (["info", "there.h5", "--sensor", "12"], "expected WIDTHxHEIGHT"),
+        (["view", "there.h5", "-o", "out.mp3"], "out.mp3: cannot hold a preview (found .mp3"),
+        (
+            ["compare", "there.h5", "there.h5", "-o", "out.pdf"],
+            "out.pdf: cannot hold a page (found .pdf, expected .html)",
+        ),
+        (["view", "there.h5", "-o", "out.png", "--mode", "loud"], "'decay', 'xyt', 'raster', 'rate'"),
+        (
+            ["view", "there.h5", "-o", "out.gif", "--start", "5"],
+            "there.h5: no events from --start 5 on; the recording lasts 0.09",
+        ),
+        (
+            ["view", "there.h5", "-o", "out.gif", "--start", "2", "--stop", "1"],
+            "there.h5: --stop 1 is not after --start 2",
+        ),
+        (["view", "there.h5", "-o", "out.gif", "--roi", "6x6"], "'6x6': wrong form (expected WIDTHxHEIGHT+LEFT+TOP"),
+        (["view", "there.h5", "-o", "out.gif", "--roi", "6x6+9+0"], "there.h5: --roi 6x6+9+0 is outside"),
+        (["view", "large.h5", "-o", "out.png", "--scale", "9"], "18000 pixels (expected at most 4096); use --scale 2 "),
+        (["compare", "largest.h5", "largest.h5"], "32767x32767"),
+        (["view", "there.h5", "-o", "out.gif", "--colours", "pink"], "'pink' is not one of 'light', 'dark'"),
+        (["train", "nowhere"], "nowhere: no such folder or configuration (expected a folder of recordings"),
+        (["train", "nmnist"], "data.root"),
+        (["train", "nmnist", "data.rot=x"], "unknown setting data.rot, did you mean data.root"),
+        (["train", "nmnist", "data.root=one"], "no folder Train"),
+        (["infer", "missing.safetensors", "there.h5"], "missing.safetensors: no such checkpoint"),
+        (["infer", "text.mp4", "there.h5"], "text.mp4: not a dvspipe checkpoint"),
+        (["calibrate", "there.h5", "-o", "out.yaml"], "there.h5"),
+        (["convert", "CLIP", "-o", "out.h5", "--upsample", "much"], "upsample"),
+        (
+            ["convert", "CLIP", "-o", "out.h5", "--preset", "eyeball"],
+            "eyeball: no such configuration",
+        ),
+        (["synth", "nmnist", "-o", "out"], "Missing option '--mnist'"),
+        (["synth", "nmnist", "-o", "out", "--mnist", "one"], "one: no file train-images-idx3-ubyte"),
+        (
+            ["synth", "nmnist", "-o", "out", "--mnist", "one", "--exclude", "one"],
+            "one: no recordings to exclude found (expected a folder Train or Test)",
+        ),
+        (["view", "-o", "out.png"], "Missing argument 'RECORDING'"),
+        (["neuron", "-o", "out.gif"], "cannot draw neurons as .gif"),
+        (["neuron", "-o", "out.png", "--spikes", "1,two"], "--spikes '1,two': expected times in ms"),
+        (["neuron", "-o", "out.png", "--spikes", "nan"], "nan s"),
+        (["neuron", "-o", "out.png", "--spikes=-4,2"], "-4 ms"),
+        (["neuron", "-o", "out.png", "--tau", "0.2"], "0.2 ms"),
+        (["neuron", "-o", "out.png", *[f"--weight={k}" for k in range(9)]], "at most 24 neurons"),
+        (["export", "there.h5", "--to", "nir", "-o", "out.nir"], "there.h5: not a dvspipe checkpoint"),
+        (["export", "there.h5", "--to", "pdf", "-o", "out.pdf"], "'pdf' is not one of 'nir', 'onnx'"),
+        (["fly"], "No such command"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], message: str, clip: Path, tmp_path: Path) -> None:
+    for name in ("text.mp4", "text.odt"):
+        (tmp_path / name).write_text("no video")
+    (tmp_path / "one").mkdir()
+    cv2.imwrite(str(tmp_path / "one" / "a.png"), np.zeros((7, 12), np.uint8))
+    write(tmp_path / "there.h5", random_events(0, 20))
+    write(tmp_path / "gap.h5", Events([0, 10**9], [0, 0], [0, 0], [0, 1], SensorSize(width=12, height=7)))
+    for name, side in (("large", 2000), ("largest", 32767)):
+        write(tmp_path / f"{name}.h5", one_corner(side))
+    (tmp_path / "empty.bin").touch()
+    (tmp_path / "cut.bin").write_bytes(b"1234567")
+    (tmp_path / "cut.h5").write_bytes((tmp_path / "there.h5").read_bytes()[:3000])
+    before = sorted(tmp_path.rglob("*"))
+    typed = [str(clip) if word == "CLIP" else word for word in arguments]
+    assert message in dvspipe(*typed, cwd=tmp_path, code=2).stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("tree", [False, True])
+def test_ctrl_c_says_that_the_same_command_resumes(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tree: bool
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.webm", "b.webm") if tree else ("a.webm",):
+        (tmp_path / "in" / name).write_bytes(clip.read_bytes())
+    save = conversion._save
+
+    def save_once(*state: typing.Any) -> None:
+        save(*state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(conversion, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(conversion, "_save", save_once)
+    typed = ["in", "-o", "out"] if tree else ["in/a.webm", "-o", "out/a.h5"]
+    done = dvspipe("convert", *typed, cwd=tmp_path, code=None)
+    assert done.returncode == 130
+    assert done.stderr.splitlines() == ["run the same command again to resume", "dvspipe: interrupted"]
+    monkeypatch.undo()
+    assert "resuming at frame " in dvspipe("convert", *typed, cwd=tmp_path).stderr
+
+
+def test_ctrl_c_stops_a_conversion_and_leaves_nothing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    for number in range(600):
+        cv2.imwrite(str(tmp_path / "images" / f"{number}.bmp"), rng.integers(0, 255, (120, 160), np.uint8))
+    command = [sys.executable, "-m", "dvspipe", "convert", "images", "-o", "out/a.h5", "--set", "pos_thres=0.02"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
+        while not (tmp_path / "out" / "a.h5.part").exists():
+            assert running.poll() is None
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    left = [path.name for path in (tmp_path / "out").iterdir()]
+    slow = ["run the same command again to resume"] if left else []  # after ten seconds, the state was saved
+    assert (running.returncode, said.strip().splitlines()) == (130, [*slow, "dvspipe: interrupted"])
+    assert left == ["a.h5.part"] * bool(left)
+
+
+def test_every_kind_of_data_set_is_listed(tmp_path: Path) -> None:
+    listed = dvspipe("data", "list", cwd=tmp_path).stdout.splitlines()
+    assert {line.split()[0] for line in listed[1:] if line} >= set(typing.get_args(DataKind))
+
+
+def test_a_table_in_a_pipe_or_of_statistics_never_breaks_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "a_class_with_a_name_that_is_longer_than_a_column"
+    for kind in (name, "b"):
+        for number in range(4):
+            (tmp_path / "data" / kind).mkdir(parents=True, exist_ok=True)
+            write(tmp_path / "data" / kind / f"{number}.h5", random_events(number, 2_000))
+    (tmp_path / "mine.yaml").write_text("data: {kind: folder}")
+    for terminal in (False, True):
+        monkeypatch.setattr(screen, "_force_terminal", terminal)
+        shown = dvspipe("data", "stats", "mine.yaml", "data.root=data", cwd=tmp_path).stdout
+        row = next(line for line in shown.splitlines() if line.startswith(name))
+        assert "2,000" in row
+        assert "…" not in shown
+
+
+def test_the_gesture_sensor_is_that_of_dvs128() -> None:
+    assert SensorSize(width=128, height=128) == GESTURE_SENSOR
+
+
+def test_a_file_of_times_is_for_one_video(clip: Path, tmp_path: Path) -> None:
+    frames = len(list(open_video(clip).frames()))
+    start_us = 1_700_000_000_000_000
+    times = tmp_path / "times.txt"
+    times.write_text("".join(f"{start_us + 10_000 * number}\n" for number in range(frames)))
+    failed = dvspipe("convert", clip, "-o", "a.h5", "--timestamps", times, cwd=tmp_path, code=2)
+    assert "--time-unit" in failed.stderr
+    options = ("--timestamps", times, "--time-unit", "us")
+    dvspipe("convert", clip, "-o", "a.h5", *options, cwd=tmp_path)
+    t = read(tmp_path / "a.h5").t
+    assert start_us <= t[0] < t[-1] <= start_us + 10_000 * (frames - 1)
+    other = tmp_path / "other.webm"
+    other.write_bytes(clip.read_bytes())
+    failed = dvspipe("convert", clip, other, "-o", "many", *options, cwd=tmp_path, code=2)
+    assert "--timestamps gives the times of one video (found 2 sources)" in failed.stderr
+    failed = dvspipe("convert", "7", "-o", "b.h5", cwd=tmp_path, code=None)
+    assert "camera 7: no camera" in failed.stderr
+    assert not (tmp_path / "b.h5").exists()
+
+
+def test_the_picture_of_the_start_page_is_what_its_command_makes(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "start.md").read_text(encoding="utf-8")
+    _, *arguments = next(line for line in page.splitlines() if line.startswith("dvspipe encode docs/")).split()
+    kept = root / arguments.pop()
+    dvspipe(*arguments, tmp_path / "made.png", cwd=root)
+    made, shown = (cv2.imread(str(path)).astype(int) for path in (tmp_path / "made.png", kept))
+    assert made.shape == shown.shape
+    assert np.abs(made - shown).mean() < 1  # of 255: another version of matplotlib may set letters otherwise
+
+
+def test_encode_writes_the_spikes_of_several_codes(tmp_path: Path) -> None:
+    grey = np.array([[0, 60, 120], [180, 200, 255]], np.uint8)
+    cv2.imwrite(str(tmp_path / "grey.png"), grey)
+    codes = ("--method", "latency", "--method", "population")
+    dvspipe("encode", "grey.png", *codes, "--steps", 30, "--set", "neurons=5", "-o", "spikes.npz", cwd=tmp_path)
+    with np.load(tmp_path / "spikes.npz") as file:
+        assert set(file) == {"latency", "population", "step_us"}
+        assert np.array_equal(file["latency"], Latency(steps=30).encode(grey))
+        assert np.array_equal(file["population"], Population(steps=30, neurons=5).encode(grey))
+    dvspipe("encode", "grey.png", "--seed", 3, "--resize", "2x1", "-o", "spikes.npz", "--overwrite", cwd=tmp_path)
+    with np.load(tmp_path / "spikes.npz") as file:
+        small = cv2.resize(grey, (2, 1), interpolation=cv2.INTER_AREA)
+        assert np.array_equal(file["poisson"], Poisson().encode(small, np.random.default_rng(3)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nope.png", "-o", "a.png"], "nope.png: no such image file"),
+        (["text.png", "-o", "a.png"], "text.png: not an image that OpenCV can read"),
+        (["grey.png", "-o", "a.png", "--method", "rate"], "'rate' is not one of 'poisson', 'latency'"),
+        (["grey.png", "-o", "a.png", "--steps", "0"], "encode --method poisson: steps = 0"),
+        (["grey.png", "-o", "a.png", "--resize", "0x3"], "--resize '0x3' is not of the form WIDTHxHEIGHT"),
+        (["grey.png", "-o", "a.gif"], "a.gif: cannot write spikes as .gif; use .png or .npz"),
+    ],
+)
+def test_what_cannot_be_encoded_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    cv2.imwrite(str(tmp_path / "grey.png"), np.zeros((2, 3), np.uint8))
+    (tmp_path / "text.png").write_text("text")
+    before = set(tmp_path.iterdir())
+    assert message in dvspipe("encode", *arguments, cwd=tmp_path, code=2).stderr
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_synthetic_gestures_are_written_and_say_so(tmp_path: Path) -> None:
+    few = ["synth", "gestures", "-o", "made", "--people", 1, "--clips", 1, "--duration", 0.1, "--jobs", 1]
+    assert "11 synthetic clips in 11 classes, people: 1, new files: 11" in dvspipe(*few, cwd=tmp_path).stdout
+    assert ", new files: 0" in dvspipe(*few, cwd=tmp_path).stdout
+    recording = next((tmp_path / "made" / "arm_roll").iterdir())
+    assert "synthetic" in dvspipe("info", recording, cwd=tmp_path).stdout
+    assert (
+        "another seed (found 0 in synthesis.json, expected 1)"
+        in dvspipe(*few, "--seed", 1, cwd=tmp_path, code=2).stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["gestures", "-o", "x", "--people", "0"], "Invalid value for '--people'"),
+        (["gestures", "-o", "x", "--duration", "0"], "Invalid value for '--duration'"),
+        (["gestures", "-o", "full"], "full: contains other files"),
+        (["gestures", "-o", "full/file"], "cannot be written"),
+        (["dances", "-o", "x"], "No such command 'dances'"),
+    ],
+)
+def test_synth_says_what_is_wrong(tmp_path: Path, arguments: list[str], said: str) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    assert said in dvspipe("synth", *arguments, cwd=tmp_path, code=2).stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_ctrl_c_leaves_whole_synthetic_recordings(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dvspipe", "synth", "gestures", "-o", "made", "--jobs", "2", "--duration", "0.2"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as running:  # fmt: skip
+        while not any((tmp_path / "made").glob("*/*.h5")):
+            assert running.poll() is None
+            time.sleep(0.02)
+        os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+        _, said = running.communicate(timeout=60)
+    assert (running.returncode, said.strip()) == (130, "dvspipe: interrupted")
+    files = [path for path in (tmp_path / "made").rglob("*") if path.is_file()]
+    assert {path.suffix for path in files if not path.name.startswith(".")} == {".h5", ".json"}
+    assert all(len(read(path)) for path in files if path.suffix == ".h5" and not path.name.startswith("."))
+    hidden = {
+        path.name for path in files if path.name.startswith(".")
+    }  # left on a busy machine; the next run removes them
+    assert all(name == ".lock" or name.startswith(".dvspipe-") for name in hidden)
+
+
+def test_shipped_configurations_are_listed_shown_and_copied(tmp_path: Path) -> None:
+    listed = dvspipe("configs", cwd=tmp_path).stdout
+    assert all(name in listed for name in (*shipped_configs(), *shipped_configs("sensors")))
+    assert dvspipe("configs", "list", cwd=tmp_path).stdout == listed
+    described = [line for line in listed.splitlines() if line.startswith("  ")]
+    assert [line for line in described if not line.endswith(".")] == []  # the first line of each is a sentence
+    shown = dvspipe("configs", "show", "nmnist", cwd=tmp_path).stdout
+    dvspipe("configs", "copy", "nmnist", "mine.yaml", cwd=tmp_path)
+    copied = (tmp_path / "mine.yaml").read_text().strip()
+    assert copied == shown.strip().replace("name: nmnist", "name: mine")  # which names the run folder
+    assert "data.root" in dvspipe("train", "mine.yaml", cwd=tmp_path, code=2).stderr
+    assert "already exists" in dvspipe("configs", "copy", "nmnist", "mine.yaml", cwd=tmp_path, code=2).stderr
+    assert "cutoff_hz" in dvspipe("configs", "show", "gen4", cwd=tmp_path).stdout
+    assert (
+        "nowhere: no such folder or configuration" in dvspipe("configs", "show", "nowhere", cwd=tmp_path, code=2).stderr
+    )
+
+
+def test_choices_of_options_are_those_of_the_models() -> None:
+    """They are written again in the command line, so that --help loads no heavy module."""
+    from dvspipe.report import PLOTS, PreviewSettings
+
+    fields = PreviewSettings.model_fields
+    modes = typing.get_args(fields["mode"].annotation)
+    assert set(typing.get_args(analysis.Mode)) == {*modes, *PLOTS}
+    assert set(typing.get_args(analysis.Colours)) == set(typing.get_args(fields["colours"].annotation))
+
+
+def test_every_command_that_writes_has_the_same_option_for_it() -> None:
+    reading = {"info", "check", "manifest", "app", "warmup"}
+    for command in COMMANDS:
+        if command.__name__ not in reading:
+            option = typing.get_type_hints(command, include_extras=True)["out"].__metadata__[0]
+            assert {option.default, *option.param_decls} == {"--out", "-o"}, command.__name__
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes by /proc")
+@pytest.mark.parametrize("what", ["convert", "synth"])
+def test_a_killed_worker_is_one_line_and_finished_files_stay(what: str, clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(12):
+        (tmp_path / "in" / f"{number:02}.webm").write_bytes(clip.read_bytes())
+    arguments = {
+        "convert": ["convert", "in", "-o", "out", "--preset", "noisy", "--set", "pos_thres=0.02"],
+        "synth": ["synth", "gestures", "-o", "out", "--people", "4"],
+    }[what]
+    command = [sys.executable, "-m", "dvspipe", "--quiet", *arguments, "--jobs", "2"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
+        while not finished_files(tmp_path / "out"):
+            assert running.poll() is None
+            time.sleep(0.02)
+        os.kill(workers_of(running.pid)[0], signal.SIGKILL)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 2
+    assert len(said.strip().splitlines()) == 1
+    assert "was killed" in said
+    files = finished_files(tmp_path / "out")
+    assert files
+    assert all(len(read(path)) for path in files)
+
+
+def finished_files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*.h5") if path.parent.suffix != ".part"]
+
+
+def workers_of(parent: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            own = status.read_text().rpartition(")")[2].split()
+            if int(own[1]) == parent and b"spawn_main" in (status.parent / "cmdline").read_bytes():
+                found.append(int(status.parent.name))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("argv", "facts"),
+    [
+        (["filter", "a.h5", "-o", "b.h5", "--refractory", "-5"], ["--refractory", "-5", "expected 0.001 or more"]),
+        (["filter", "a.h5", "-o", "b.h5", "--refractory", "x"], ["--refractory", "x", "expected a number"]),
+        (["demo", "--minutes", "99"], ["--minutes", "99", "expected 60 or less"]),
+        (["convert", "a.h5", "-o", "b.h5", "--jobs", "1.5"], ["--jobs", "1.5", "expected a whole number"]),
+        (["view", "a.h5", "--to", "q"], ["--to", "'q' is not one of 'rerun'"]),
+    ],
+)
+def test_a_wrong_option_is_explained_in_words_of_dvspipe(argv: list[str], facts: list[str], tmp_path: Path) -> None:
+    said = dvspipe(*argv, cwd=tmp_path, code=2).stderr
+    assert all(fact in said for fact in facts), said
+    assert "Input should be" not in said
+    assert "Value error" not in said
+
+
+@pytest.mark.parametrize("config", ["nmnist", "."])
+def test_a_run_to_resume_that_does_not_exist_is_named(config: str, tmp_path: Path) -> None:
+    said = dvspipe("train", config, "--resume", "nothere", cwd=tmp_path, code=2).stderr
+    assert "nothere: no run to resume" in said
+    assert "mnist-first-spike" not in said

@@ -1,0 +1,229 @@
+"""info, check, cut, merge and filter, from argv to the exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from commands import dvspipe
+from conftest import SENSOR, random_events
+
+from dvspipe.cli import recordings
+from dvspipe.events import Events, SensorSize
+from dvspipe.formats import open_recording, read, write
+
+EVENTS = random_events(1, 3000, span_us=3_000_000)
+NOISE = np.random.default_rng(5).random(3000) < 0.3
+SETTINGS = {"simulator": {"pos_thres": 0.2}}
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """A file of EVENTS with labels of noise and settings."""
+    labels = Events(EVENTS.t, EVENTS.x, EVENTS.y, NOISE, SENSOR)
+    write(
+        tmp_path / "a.h5",
+        EVENTS,
+        noise=[labels.slice_events(0, 100), labels.slice_events(100, 3000)],
+        settings=SETTINGS,
+    )
+    return tmp_path / "a.h5"
+
+
+def labels_of(path: Path) -> Events:
+    noise = open_recording(path).noise
+    assert noise is not None
+    (labels,) = noise.chunks()
+    return labels
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".csv"])
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        (["--start", "100"], "no events from --start 100 on; the recording lasts 2.9"),
+        (["--start", "2", "--stop", "1"], "--stop 1 is not after --start 2; the recording lasts 2.9"),
+        (["--start", "2", "--stop", "2"], "--stop 2 is not after --start 2"),
+    ],
+)
+def test_a_cut_outside_the_recording_is_an_error_that_says_how_long_it_lasts(
+    suffix: str, times: list[str], message: str, tmp_path: Path
+) -> None:
+    write(tmp_path / f"a{suffix}", EVENTS)
+    said = dvspipe("cut", f"a{suffix}", "-o", "b.h5", *times, "--sensor", SENSOR, cwd=tmp_path, code=2).stderr
+    assert f"a{suffix}: {message}" in said
+    assert [path.name for path in tmp_path.iterdir()] == [f"a{suffix}"]
+
+
+def test_a_cut_without_events_inside_the_recording_is_empty(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", Events([0, 5_000_000], [1, 1], [1, 1], [1, 1], SENSOR))
+    said = dvspipe("cut", "a.h5", "-o", "b.h5", "--start", 1, "--stop", 2, cwd=tmp_path)
+    assert len(read(tmp_path / "b.h5")) == 0
+    assert "b.h5: has no events" in said.stdout + said.stderr
+    said = dvspipe("cut", "a.h5", "-o", "c.h5", "--roi", "3x3+5+2", cwd=tmp_path)
+    assert "c.h5: has no events" in said.stdout + said.stderr
+
+
+def test_cut_keeps_labels_of_noise_and_settings(labelled: Path) -> None:
+    dvspipe("cut", "a.h5", "-o", "b.h5", "--start", 1, "--roi", "5x4+3+2", cwd=labelled.parent)
+    inside = (EVENTS.x >= 3) & (EVENTS.x < 8) & (EVENTS.y >= 2) & (EVENTS.y < 6) & (EVENTS.t >= EVENTS.t[0] + 1_000_000)
+    labels = labels_of(labelled.with_name("b.h5"))
+    assert np.array_equal(labels.t, EVENTS.t[inside])
+    assert np.array_equal(labels.p, NOISE[inside])
+    assert open_recording(labelled.with_name("b.h5")).attributes["settings"] == SETTINGS
+
+
+@pytest.mark.parametrize("options", [[], ["--sort"], ["--salvage"]])
+def test_a_conversion_keeps_labels_of_noise_and_settings(labelled: Path, options: list[str]) -> None:
+    dvspipe("convert", "a.h5", "-o", "b.hdf5", *options, cwd=labelled.parent)
+    assert np.array_equal(labels_of(labelled.with_name("b.hdf5")).p, NOISE)
+    assert open_recording(labelled.with_name("b.hdf5")).attributes["settings"] == SETTINGS
+
+
+def test_filter_keeps_labels_of_noise_and_adds_its_settings(labelled: Path) -> None:
+    dvspipe("filter", "a.h5", "-o", "b.h5", "--refractory", 20, "--hot-pixels", cwd=labelled.parent)
+    labels, kept = labels_of(labelled.with_name("b.h5")), read(labelled.with_name("b.h5"))
+    assert 0 < len(kept) < len(EVENTS)
+    known = {
+        row: noise for *row_, noise in zip(EVENTS.t, EVENTS.x, EVENTS.y, NOISE, strict=True) if (row := tuple(row_))
+    }
+    found = zip(labels.t, labels.x, labels.y, labels.p, strict=True)
+    assert all(known[t, x, y] == noise for t, x, y, noise in found)
+    settings = open_recording(labelled.with_name("b.h5")).attributes["settings"]
+    assert settings == SETTINGS | {"filter": {"refractory_us": 20_000, "activity_us": None, "hot_pixels": True}}
+
+
+def test_merge_keeps_labels_of_noise_that_all_recordings_have(labelled: Path) -> None:
+    dvspipe("merge", "a.h5", "a.h5", "-o", "b.h5", cwd=labelled.parent)
+    assert np.array_equal(labels_of(labelled.with_name("b.h5")).p, np.concatenate([NOISE, NOISE])[order_of_two()])
+    assert open_recording(labelled.with_name("b.h5")).attributes["settings"] == SETTINGS
+    write(labelled.with_name("c.h5"), EVENTS)
+    dvspipe("merge", "a.h5", "c.h5", "-o", "d.h5", cwd=labelled.parent)
+    assert open_recording(labelled.with_name("d.h5")).noise is None
+    assert open_recording(labelled.with_name("d.h5")).attributes["settings"] == {}
+
+
+def order_of_two() -> np.ndarray:
+    return np.argsort(np.concatenate([EVENTS.t, EVENTS.t]), kind="stable")
+
+
+def test_labels_of_another_length_are_not_read(labelled: Path) -> None:
+    with h5py.File(labelled, "a") as file:
+        del file["events/noise"]
+        file["events/noise"] = NOISE[:9]
+    assert open_recording(labelled).noise is None
+
+
+def test_info_of_times_that_go_back_is_an_error(tmp_path: Path) -> None:
+    n = np.arange(50)
+    np.save(tmp_path / "a.npy", np.stack([49_000 - 1000 * n, n % 12, n % 7, n % 2], 1))
+    hints = ["--hint", "columns=txyp", "--hint", "time_unit=us"]
+    assert "event 1 has t = 48000 us" in dvspipe("info", "a.npy", *hints, cwd=tmp_path, code=2).stderr
+
+
+@pytest.mark.parametrize("command", [["info"], ["check"], ["view", "-o", "a.png"], ["cut", "-o", "a.h5"]])
+def test_a_video_is_called_a_video_with_what_to_do(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(100))
+    said = dvspipe(*command, "clip.mp4", cwd=tmp_path, code=2).stderr
+    assert "clip.mp4: is a video" in said
+    assert "dvspipe convert" in said
+
+
+def test_no_sensor_is_guessed_without_events(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("# nothing\n", encoding="utf-8")
+    assert "--sensor WxH" in dvspipe("info", "a.txt", cwd=tmp_path, code=2).stderr
+    assert "12 x 7 (given)" in dvspipe("info", "a.txt", "--sensor", "12x7", cwd=tmp_path).stdout
+    (tmp_path / "b.txt").write_text("minutes of a meeting of ours\n", encoding="utf-8")
+    said = dvspipe("info", "b.txt", "--hint", "columns=txyp", cwd=tmp_path, code=2).stderr
+    assert "6 columns, not 4" in said
+
+
+@pytest.mark.parametrize(
+    "command", [["check"], ["filter", "-o", "b.h5", "--refractory", "1"], ["filter", "-o", "b.h5", "--hot-pixels"]]
+)
+def test_a_sensor_of_a_billion_pixels_is_refused(command: list[str], tmp_path: Path) -> None:
+    large = SensorSize(width=32767, height=32767)
+    write(tmp_path / "a.h5", Events([0, 10], [0, 32766], [0, 32766], [1, 0], large))
+    said = dvspipe(*command, "a.h5", cwd=tmp_path, code=2).stderr
+    assert "a.h5: a sensor of 32767x32767" in said
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".dat", ".raw", ".aedat4", ".es", ".npz", ".csv"])
+def test_commands_show_how_much_is_done_and_how_much_there_is(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / f"a{suffix}", EVENTS)
+    shown: dict[str, list[tuple[int, int]]] = {}
+
+    @contextmanager
+    def progress() -> Iterator[Callable[[str, int, int], object]]:
+        yield lambda stage, done, total: shown.setdefault(stage, []).append((done, total))
+
+    monkeypatch.setattr(recordings, "progress", progress)
+    for command in (
+        ["check"], ["info", "--whole"], ["cut", "-o", "b.h5"], ["cut", "-o", "b.h5", "--start", "1", "--stop", "2"],
+        ["filter", "-o", "b.h5", "--hot-pixels"], ["merge", f"a{suffix}", "-o", "b.h5"],
+    ):  # fmt: skip
+        shown.clear()
+        with_sensor = ["--sensor", "12x7"]
+        dvspipe(*command, f"a{suffix}", *with_sensor, *(["--overwrite"] if "-o" in command else []), cwd=tmp_path)
+        assert shown, command
+        for calls in shown.values():
+            done, total = zip(*calls, strict=True)
+            assert len(set(total)) == 1
+            assert list(done) == sorted(done)
+            assert "--start" in command or done[-1] == total[-1] > 0
+
+
+def test_commands_are_joined_by_pipes(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", EVENTS)
+    program = [sys.executable, "-m", "dvspipe"]
+    cut = [*program, "cut", "a.h5", "-o", "-", "--stop", "1"]
+    written = subprocess.run(cut, cwd=tmp_path, capture_output=True, timeout=120, check=True)
+    assert b"-: " in written.stderr
+    info = [*program, "info", "-", "--sensor", "12x7", "--json"]
+    read_back = subprocess.run(info, cwd=tmp_path, input=written.stdout, capture_output=True, timeout=120, check=True)
+    (found,) = json.loads(read_back.stdout)
+    assert (found["file"], found["events"]) == ("-", int((EVENTS.t < EVENTS.t[0] + 1_000_000).sum()))
+    assert not list(tmp_path.glob("-*"))
+
+
+def test_check_counts_what_is_wrong_and_what_cannot_be_read(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", random_events(0, 50))
+    (tmp_path / "b.h5").write_text("nonsense")
+    said = dvspipe("check", "a.h5", "b.h5", cwd=tmp_path, code=None).stderr
+    assert "0 of 2 recordings are wrong, 1 could not be read" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (["convert", "a.h5", "-o", "b.npz", "--to", ".csv"], "--to"),
+        (["convert", "a.h5", "-o", "b.npz", "--compression", "blosc"], "--compression"),
+        (["view", "a.h5", "-o", "b.png", "--mode", "rate", "--scale", "2"], "--scale"),
+        (["view", "a.h5", "-o", "b.png", "--mode", "xyt", "--speed", "2"], "--speed"),
+    ],
+)
+def test_options_that_do_not_apply_are_errors(command: list[str], option: str, tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", random_events(0, 50))
+    assert option in dvspipe(*command, cwd=tmp_path, code=2).stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_info_in_a_pipe_has_no_blanks_at_the_ends_of_lines(labelled: Path) -> None:
+    lines = dvspipe("info", labelled, cwd=labelled.parent).stdout.splitlines()
+    assert [line.rstrip() for line in lines] == lines
+
+
+def test_newlines_in_the_names_of_files_are_escaped(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", random_events(0, 50))
+    done = dvspipe("convert", "a.h5", "-o", "b\nc.h5", cwd=tmp_path)
+    assert done.stdout.startswith("b\\nc.h5: 50 events")
+    assert dvspipe("info", "b\nc.h5", cwd=tmp_path).stdout.startswith("b\\nc.h5\n")

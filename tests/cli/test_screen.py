@@ -1,0 +1,231 @@
+"""What the command line prints, on terminals and elsewhere, and Ctrl-C at any moment."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import random_events
+from rich.progress import Progress
+from rich.text import Text
+
+from dvspipe.cli import screen as own
+from dvspipe.cli.screen import messages, notes, progress, screen
+from dvspipe.formats import write
+from dvspipe.numba_cache import COMPILING
+
+LINES = """
+from dvspipe.cli.screen import messages, notes, progress, screen, warn
+with progress() as show:
+    for number in range(3):
+        show("epoch", number, 3)
+        screen.print(f"result {number}")
+        notes.print(f"note {number}")
+        warn(f"of {number}")
+"""
+CLEAR = "\r\x1b[2K"  # what removes the bar before a line is printed
+
+
+def on_a_terminal(code: str) -> str:
+    pty = pytest.importorskip("pty")
+    process, terminal = pty.fork()
+    if process == 0:
+        os.environ.update(COLUMNS="80", TERM="xterm")
+        os.execv(sys.executable, [sys.executable, "-c", code])
+    said = b""
+    while True:
+        try:
+            part = os.read(terminal, 4096)
+        except OSError:  # on Linux, the end
+            part = b""
+        if not part:
+            break
+        said += part
+    os.waitpid(process, 0)
+    os.close(terminal)
+    return said.decode()
+
+
+def test_every_line_begins_where_the_bar_was_removed() -> None:
+    said = on_a_terminal(LINES)
+    for line in [f"{kind} {number}" for number in range(3) for kind in ("result", "note")]:
+        assert re.search(f"{re.escape(CLEAR)}{line}\r\n", said), said
+
+
+def test_output_in_a_file_has_no_bar_and_no_control_codes() -> None:
+    done = subprocess.run([sys.executable, "-c", LINES], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [f"{kind} {k}" for k in range(3) for kind in ("result", "note")]
+    assert done.stderr.splitlines() == [f"warning: of {k}" for k in range(3)]
+
+
+def test_a_bar_estimates_no_time_before_a_twentieth_is_done() -> None:
+    clock = iter(range(1000))
+    bars = Progress(own._TimeLeft(), get_time=lambda: float(next(clock)), disable=True)
+    task = bars.add_task("recordings", total=3)
+    shown = []
+    for done in (0.001, 0.002, 0.1, 0.2, 1.0, 2.0):
+        bars.update(task, completed=done)
+        shown.append(str(own._TimeLeft().render(bars.tasks[0])))
+    assert shown[:2] == ["-:--:--"] * 2
+    assert all(text.startswith("0:0") for text in shown[3:])
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter(range(0, 1000, 4))
+    monkeypatch.setattr("dvspipe.cli.screen.time.monotonic", lambda: float(next(clock)))
+    with progress() as show:
+        for done in range(9):
+            show("frames", done, 30)
+    assert capsys.readouterr().err.splitlines() == [
+        "frames: 2 of 30, 0:01:52 left", "frames: 5 of 30, 0:01:40 left", "frames: 8 of 30, 0:01:28 left",
+    ]  # fmt: skip
+    monkeypatch.setattr(notes, "quiet", True)
+    with progress() as show:
+        for done in range(9):
+            show("frames", done, 100)
+    notes.print("a note")
+    screen.print("a result")
+    messages.print("a message")
+    out, err = capsys.readouterr()
+    assert (out, err) == ("a result\n", "a message\n")
+
+
+def test_a_stage_has_at_most_twelve_lines_without_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter(range(0, 10**7, 60))
+    monkeypatch.setattr("dvspipe.cli.screen.time.monotonic", lambda: float(next(clock)))
+    with progress() as show:
+        for stage, total in (("frames", 1000), ("events", 0), ("files", 3)):
+            for done in range(1000):
+                show(stage, min(done, total) if total else done, total)
+    lines = capsys.readouterr().err.splitlines()
+    counts = [sum(line.startswith(stage) for line in lines) for stage in ("frames", "events", "files")]
+    assert all(count <= own.MAX_LINES for count in counts), counts
+    assert min(counts) >= 4
+
+
+def test_control_characters_are_printed_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    table = own.make_table()
+    table.add_row("file\x1b[31m", Text("also\x1b]0;here"))
+    screen.print(table)
+    screen.print("evil\x1b[2J\x9b\u202eraw.h5\n日本")
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "file\\x1b[31m  also\\x1b]0;here" in out
+    assert "evil\\x1b[2J\\x9b\\u202eraw.h5\n日本\n" in out
+
+
+def test_what_an_encoding_lacks_is_printed_as_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="cp1252"))
+    own.accept_all_texts()
+    screen.print("日本.h5 \udcff")
+    sys.stdout.flush()
+    assert raw.getvalue() == b"\\u65e5\\u672c.h5 \\udcff\n"
+
+
+SLOW_IMPORT = """
+import dvspipe.__main__ as command, sys
+class Slow:
+    def find_spec(self, name, *_):
+        if name == "dvspipe.errors":
+            print("importing", flush=True)
+            import time
+            for _ in range(600):
+                time.sleep(0.05)
+sys.meta_path.insert(0, Slow())
+command.main()
+"""
+SLOW_WORK = """
+import dvspipe.__main__ as command, dvspipe.cli.recordings as recordings, sys, time
+class Dropped:
+    def __del__(self):
+        print("in a destructor", flush=True)
+        time.sleep(1)
+def work(*_):
+    while True:
+        Dropped()
+recordings._collect = work
+sys.argv = ["dvspipe", "info", "x"]
+command.main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has other signals")
+@pytest.mark.parametrize("code", [SLOW_IMPORT, SLOW_WORK], ids=["modules are loaded", "an object is deleted"])
+def test_ctrl_c_is_one_line_also_while(code: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout
+        running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert (running.returncode, said) == (130, "dvspipe: interrupted\n")
+
+
+def test_newlines_in_names_are_printed_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    table = own.make_table()
+    table.add_row("two\nlines.h5", "value")
+    screen.print(table)
+    own.warn("two\nlines.h5: is odd")
+    out, err = capsys.readouterr()
+    assert (out, err) == ("two\\nlines.h5  value\n", "warning: two\\nlines.h5: is odd\n")
+
+
+def test_lines_of_a_table_in_a_file_end_with_their_text(capsys: pytest.CaptureFixture[str]) -> None:
+    table = own.make_table("name", "count", right=("count",))
+    table.title, table.title_justify = Text("a title"), "left"
+    table.add_row("a", "7")
+    table.add_row("settings", "1" * 200)
+    screen.print(table)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert [line.rstrip() for line in lines] == lines
+    assert lines[0] == "a title"
+    assert lines[2] == f"a         {'7':>200}"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGPIPE")
+@pytest.mark.parametrize("command", [["filter", "--refractory", "0.001", "-o", "-"], ["info", "--json"]])
+def test_a_closed_pipe_ends_a_command_without_a_message(command: list[str], tmp_path: Path) -> None:
+    write(tmp_path / "a.npz", random_events(0, 20_000))
+    arguments = [sys.executable, "-m", "dvspipe", *command, str(tmp_path / "a.npz")]
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(arguments, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_command_prints_the_same_warning_of_the_package_once(capsys: pytest.CaptureFixture[str]) -> None:
+    log = logging.getLogger("dvspipe.datasets.pieces")
+    for command in range(2):
+        own.show_log(logging.WARNING)
+        for number in (1, 1, 2, 1):
+            log.warning("%d files are pieces", number)
+        assert capsys.readouterr().err == "1 files are pieces\n2 files are pieces\n", command
+
+
+@pytest.mark.parametrize(("quiet", "lines"), [(False, 1), (True, 0)])
+def test_compiling_is_said_once_also_if_each_worker_says_it(
+    quiet: bool, lines: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notes, "quiet", quiet)
+    own.show_log(logging.WARNING)
+    record = logging.LogRecord(own.COMPILATION_LOG.name, logging.WARNING, "", 0, COMPILING, (), None)
+    for _ in range(2):
+        logging.getLogger(record.name).handle(record)
+    assert capsys.readouterr().err.count(COMPILING) == lines

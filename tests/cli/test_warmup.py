@@ -1,0 +1,54 @@
+"""Warming up: everything that a command would compile is compiled before."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from numba.core.dispatcher import Dispatcher
+from typer.testing import CliRunner
+
+from dvspipe.cli.app import app
+from dvspipe.cli.compilation import STAGES, warm_up
+from dvspipe.inference import Classifier
+from dvspipe.recordings.conversion import ConvertConfig, convert_video
+from dvspipe.synthesis import gesture_frames
+from dvspipe.video.writing import write_video
+
+
+def compiled() -> dict[str, int]:
+    """Numbers of compiled or loaded variants of each kernel of dvspipe."""
+    return {
+        f"{name}.{kernel}": len(value.signatures)
+        for name, module in list(sys.modules.items())
+        if name.startswith("dvspipe.")
+        for kernel, value in vars(module).items()
+        if isinstance(value, Dispatcher)
+    }
+
+
+@pytest.mark.slow
+def test_after_warming_up_a_conversion_and_a_classification_compile_nothing(tmp_path: Path) -> None:
+    shown: list[tuple[float, float]] = []
+    assert list(warm_up(lambda done, total: shown.append((done, total)))) == list(STAGES)
+    assert shown[0] == (0, len(STAGES))
+    assert shown[-1] == (len(STAGES), len(STAGES))
+    before = compiled()
+    assert sum(map(bool, before.values())) > 20
+    write_video(tmp_path / "a.webm", gesture_frames(1, person=3, clip=0, seed=0, duration_us=800_000, fps=20))
+    convert_video(
+        tmp_path / "a.webm",
+        tmp_path / "a.h5",
+        ConvertConfig(simulator={"cutoff_hz": 80.0, "shot_noise_rate_hz": 1.0}),  # type: ignore[arg-type]
+    )
+    Classifier.load("gesture-synthetic").classify(tmp_path / "a.h5")
+    assert compiled() == before
+
+
+def test_a_stage_whose_library_is_missing_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def needs_torch(_: Path) -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr("dvspipe.cli.compilation.STAGES", {"event files": lambda _: None, "training": needs_torch})
+    assert list(warm_up()) == ["event files"]
+    done = CliRunner().invoke(app, ["warmup"])
+    assert (done.exit_code, "ready: event files" in done.output, "training" in done.output) == (0, True, False)

@@ -1,0 +1,192 @@
+"""Changes of training recordings: each does what its name says, to all steps alike, and nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import SENSOR, random_events
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dvspipe.datasets.augmentation import AugmentConfig, VaryConfig, augment, mirrored_labels, mix, vary
+from dvspipe.errors import ConfigError
+from dvspipe.events import Events, SensorSize
+from dvspipe.labels import GESTURES
+
+NOTHING = {"drop": 0.0, "drop_time": 0.0}
+EVENTS = random_events(1, 2000)
+
+
+def varied(seed: int = 0, events: Events = EVENTS, **changes: float) -> Events:
+    return vary(events, VaryConfig(**NOTHING | changes), np.random.default_rng(seed))
+
+
+def as_set(events: Events) -> set[tuple[int, int, int, bool]]:
+    return set(zip(*(getattr(events, name).tolist() for name in "txyp"), strict=True))
+
+
+def test_no_change_is_no_change() -> None:
+    assert varied() == EVENTS
+    assert varied(events=Events.empty(SENSOR), drop=0.5, rotate_deg=20, noise_hz=5) == Events.empty(SENSOR)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_dropped_events_are_missing_and_the_others_stay(seed: int) -> None:
+    for change in ({"drop": 0.5}, {"drop_time": 0.5}, {"drop_area": 0.5}):
+        kept = varied(seed, **change)  # type: ignore[arg-type]
+        assert as_set(kept) <= as_set(EVENTS)
+    gaps = np.diff(varied(seed, drop_time=0.5).t)
+    assert len(EVENTS) - len(varied(seed, drop_time=0.5)) <= 0.55 * len(EVENTS)
+    assert np.sum(gaps > 20 * np.median(gaps)) <= 3  # in one piece (and Poisson's own)
+
+
+def test_what_an_area_loses_is_one_rectangle() -> None:
+    lost = as_set(EVENTS) - as_set(varied(3, drop_area=0.5))
+    columns, rows = ({event[k] for event in lost} for k in (1, 2))
+    inside = {event for event in as_set(EVENTS) if event[1] in columns and event[2] in rows}
+    assert lost == inside
+    assert 0 < len(columns) * len(rows) <= 0.6 * 12 * 7
+
+
+def test_turning_keeps_the_middle_and_the_times() -> None:
+    sensor = SensorSize(width=13, height=7)
+    cross = Events([0, 1, 2], [6, 6, 7], [3, 2, 3], [1, 0, 1], sensor)  # the middle, above it, right of it
+    seen = set()
+    for seed in range(300):
+        turned = varied(seed, cross, rotate_deg=180)
+        assert turned.t.tolist() == [0, 1, 2]
+        assert (turned.x[0], turned.y[0]) == (6, 3)
+        (ax, ay), (bx, by) = ((int(turned.x[k]) - 6, int(turned.y[k]) - 3) for k in (1, 2))
+        if abs(ax) + abs(ay) == 1 and abs(bx) + abs(by) == 1:
+            assert (bx, by) == (-ay, ax)  # the right angle keeps its sense
+            seen.add((ax, ay))
+    assert seen == {(0, -1), (1, 0), (0, 1), (-1, 0)}
+
+
+def test_scaling_moves_events_away_from_the_middle_or_towards_it() -> None:
+    edge = Events([0], [11], [3], [1], SENSOR)
+    places = [varied(seed, edge, scale=1.0) for seed in range(50)]
+    assert {len(place) for place in places} == {0, 1}  # enlarged, it leaves
+    assert min(int(place.x[0]) for place in places if len(place)) in (8, 9)  # half the way at the most: 5.5 + 2.75
+
+
+def test_times_are_stretched_about_the_first_event() -> None:
+    for seed in range(20):
+        stretched = varied(seed, time_scale=0.5)
+        factor = stretched.duration_us / EVENTS.duration_us
+        assert 1 / 1.5 <= factor <= 1.5
+        assert np.array_equal(stretched.t, EVENTS.t[0] + np.rint((EVENTS.t - EVENTS.t[0]) * factor)) or np.allclose(
+            stretched.t - EVENTS.t[0], (EVENTS.t - EVENTS.t[0]) * factor, atol=2
+        )
+    jittered = varied(0, jitter_us=1000)
+    assert sorted(jittered.x.tolist()) == sorted(EVENTS.x.tolist())
+    assert jittered.t.min() >= EVENTS.t[0]
+    assert 0 < np.abs(np.sort(jittered.t) - EVENTS.t).mean() < 1000
+
+
+def test_noise_is_added_at_its_rate_everywhere() -> None:
+    long = Events(np.arange(2) * 10_000_000, [0, 0], [0, 0], [0, 1], SENSOR)
+    counts = [len(varied(seed, long, noise_hz=20)) - 2 for seed in range(60)]
+    assert np.mean(counts) == pytest.approx(0.5 * 20 * 10 * 12 * 7, rel=0.25)  # uniform up to 20 Hz
+    noise = varied(3, long, noise_hz=20)
+    assert set(noise.x.tolist()) == set(range(12))
+    assert set(noise.y.tolist()) == set(range(7))
+    assert np.mean(noise.p) == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_mirrored_gesture_has_the_label_of_its_mirror_image() -> None:
+    mirrored = [GESTURES[k] for k in mirrored_labels(GESTURES)]
+    assert dict(zip(GESTURES, mirrored, strict=True)) | {
+        "right_hand_wave": "left_hand_wave",
+        "right_arm_clockwise": "left_arm_counter_clockwise",
+        "right_arm_counter_clockwise": "left_arm_clockwise",
+        "air_drums": "air_drums",
+        "hand_clapping": "hand_clapping",
+    } == dict(zip(GESTURES, mirrored, strict=True))
+    assert [GESTURES[k] for k in mirrored_labels(GESTURES)[mirrored_labels(GESTURES)]] == list(GESTURES)
+    assert mirrored_labels(("bright", "copyright")).tolist() == [0, 1]
+    with pytest.raises(ConfigError, match="flip_horizontal .*right is left"):
+        mirrored_labels(("right", "up"))
+
+
+def spikes_of(seed: int = 0, shape: tuple[int, ...] = (5, 2, 7, 12)) -> np.ndarray:
+    return np.random.default_rng(seed).integers(1, 9, shape, dtype=np.uint8)
+
+
+def test_augmentation_shifts_all_steps_alike() -> None:
+    spikes, rng, seen = spikes_of(), np.random.default_rng(0), set()
+    for _ in range(60):
+        moved, label = augment(spikes, 1, AugmentConfig(shift_px=1), rng, None)
+        assert label == 1
+        for down in (-1, 0, 1):
+            for right in (-1, 0, 1):
+                expected = np.zeros_like(spikes)
+                for row in range(7):
+                    for column in range(12):
+                        if 0 <= row - down < 7 and 0 <= column - right < 12:
+                            expected[:, :, row, column] = spikes[:, :, row - down, column - right]
+                if np.array_equal(moved, expected):
+                    seen.add((down, right))
+    assert len(seen) == 9
+
+
+def test_flips_happen_half_of_the_time_and_keep_the_recording() -> None:
+    spikes, rng = spikes_of(), np.random.default_rng(0)
+    before = spikes.copy()
+    mirrored = np.array([1, 0])
+    flips = [augment(spikes, 0, AugmentConfig(shift_px=0, flip_horizontal=True), rng, mirrored) for _ in range(40)]
+    for flipped, label in flips:
+        assert np.array_equal(flipped, spikes[..., ::-1] if label else spikes)
+    assert {label for _, label in flips} == {0, 1}
+    exchanged = [augment(spikes, 0, AugmentConfig(shift_px=0, flip_polarity=True), rng, None)[0] for _ in range(40)]
+    assert {np.array_equal(one, spikes) for one in exchanged} == {True, False}
+    assert all(np.array_equal(one, spikes) or np.array_equal(one, spikes[:, ::-1]) for one in exchanged)
+    assert np.array_equal(spikes, before)
+
+
+def test_cut_out_empties_one_rectangle_of_all_steps() -> None:
+    spikes, rng, emptied = spikes_of(), np.random.default_rng(0), 0
+    for _ in range(40):
+        cut, _ = augment(spikes, 0, AugmentConfig(shift_px=0, cut_out=0.5), rng, None)
+        gone = (cut == 0).all(axis=(0, 1))
+        assert np.array_equal(cut[:, :, ~gone], spikes[:, :, ~gone])
+        if gone.any():
+            emptied += 1
+            rows, columns = np.flatnonzero(gone.any(axis=1)), np.flatnonzero(gone.any(axis=0))
+            assert (len(rows), len(columns)) == (4, 6)
+            assert gone[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+    assert 5 < emptied < 35
+
+
+def test_random_frames_keep_their_order() -> None:
+    spikes = np.arange(1, 9, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 7, 12), np.uint8)
+    config = AugmentConfig(shift_px=0, frames=5)
+    drawn = [
+        augment(spikes, 0, config, np.random.default_rng(seed), None)[0][:, 0, 0, 0].tolist() for seed in range(20)
+    ]
+    assert all(steps == sorted(set(steps)) and len(steps) == 5 for steps in drawn)
+    assert len({tuple(steps) for steps in drawn}) > 10
+    assert np.array_equal(augment(spikes[:4], 0, config, np.random.default_rng(0), None)[0], spikes[:4])
+
+
+def test_mixup_is_the_weighted_mean_of_counts() -> None:
+    one, other, rng = spikes_of(1), spikes_of(2), np.random.default_rng(0)
+    for _ in range(10):
+        mixed, share = mix(one, other, "mixup", rng)
+        assert np.abs(mixed - (share * one + (1 - share) * other)).max() < 1
+        assert mixed.mean() == pytest.approx((share * one + (1 - share) * other).mean(), abs=0.1)
+
+
+def test_eventmix_takes_each_place_from_one_of_both_and_counts_the_events() -> None:
+    one, other, rng, shares = spikes_of(1), spikes_of(2) + np.uint8(100), np.random.default_rng(0), []
+    for _ in range(20):
+        mixed, share = mix(one, other, "eventmix", rng)
+        foreign = mixed >= 100
+        assert np.array_equal(mixed, np.where(foreign, other, one))
+        assert np.array_equal(foreign[:, 0], foreign[:, 1])
+        assert share == pytest.approx(int(mixed[~foreign].sum()) / int(mixed.sum()))
+        shares.append(share)
+    assert max(shares) - min(shares) > 0.2
+    silent = np.zeros_like(one)
+    assert mix(silent, silent, "eventmix", rng)[1] == 1

@@ -1,0 +1,466 @@
+"""Data sets of Tonic, each from small files in its native layout, which Tonic itself reads; and its transforms."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import struct
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+from conftest import SENSOR, random_events, rows_of
+from typer.testing import CliRunner
+
+from dvspipe.cli.app import app
+from dvspipe.datasets import (
+    AugmentConfig,
+    BatchSettings,
+    DataConfig,
+    DataSet,
+    SpikeTensors,
+    TensorSettings,
+    TransformConfig,
+    apply_transforms,
+    from_tonic,
+    make_transform,
+    open_dataset,
+    training_batches,
+)
+from dvspipe.datasets.survey import survey
+from dvspipe.datasets.tonic import TONIC_LAYOUTS, UNCLASSIFIED
+from dvspipe.encoding import BinConfig
+from dvspipe.errors import ConfigError, DataError
+from dvspipe.events import Events, SensorSize
+from dvspipe.formats import write
+from dvspipe.labels import GESTURES
+from dvspipe.training import TrainConfig
+
+DOCS = Path(__file__).parents[2] / "docs" / "data.md"
+PER_CLASS = 3
+Expected = list[tuple[str, Events]]
+"""The name of the class and the events of each recording."""
+
+
+def made(number: int, width: int, height: int, span_us: int = 90_000) -> Events:
+    events = random_events(number, 30, SensorSize(width=width, height=height), span_us)
+    x, y = events.x.copy(), events.y.copy()
+    x[0] = y[0] = 0  # Tonic moves recordings of NCALTECH101 to the origin
+    return Events(events.t, x, y, events.p, events.sensor)
+
+
+def bin40(events: Events) -> bytes:
+    rows = np.zeros((len(events), 5), np.uint8)
+    rows[:, 0], rows[:, 1] = events.x, events.y
+    rows[:, 2] = events.p.astype(int) << 7 | events.t >> 16
+    rows[:, 3], rows[:, 4] = events.t >> 8 & 255, events.t & 255
+    return rows.tobytes()
+
+
+def columns(events: Events, order: str) -> np.ndarray:
+    return np.stack([getattr(events, name) for name in order], axis=1, dtype=np.int64)
+
+
+def write_each(
+    folders: dict[str, Path], name: str, size: tuple[int, int], save: Callable[[Path, Events], object]
+) -> Expected:
+    """Write some recordings into the folder of each class."""
+    found: Expected = []
+    for label, folder in folders.items():
+        folder.mkdir(parents=True)
+        for number in range(PER_CLASS):
+            events = made(1000 * len(found) + len(str(folder)), *size)
+            save(folder / name.format(number), events)
+            found.append((label, events))
+    return found
+
+
+def write_asl(root: Path) -> Expected:
+    def save(path: Path, events: Events) -> None:
+        content = {"ts": events.t, "x": events.x, "y": 179 - events.y, "pol": events.p.astype(np.uint8)}
+        scipy.io.savemat(path, {key: column[:, None] for key, column in content.items()})
+
+    return write_each({"a": root / "ASLDVS/Yin1/a", "y": root / "ASLDVS/Yin1/y"}, "{:04}.mat", (240, 180), save)
+
+
+def write_cifar(root: Path) -> Expected:
+    folders = {name: root / "CIFAR10DVS" / name for name in ("airplane", "frog")}
+    return write_each(folders, "cifar10_{}.aedat4", (128, 128), write)
+
+
+def write_gestures(root: Path) -> Expected:
+    found: Expected = []
+    for part, users in (("Train", (1, 2)), ("Test", (24,))):
+        for user in users:
+            folder = root / f"DVSGesture/ibmGesture{part}/user{user:02}_led"
+            folder.mkdir(parents=True)
+            for label in (3, 10, 0):
+                events = made(100 * user + label, 128, 128)
+                events = Events(events.t // 1000 * 1000, events.x, events.y, events.p, events.sensor)
+                rows = columns(events, "xypt").astype(np.float64)
+                rows[:, 3] /= 1000
+                np.save(folder / f"{label}.npy", rows)
+                found.append((GESTURES[label], events))
+    return found
+
+
+def write_lips(root: Path) -> Expected:
+    def save(path: Path, events: Events) -> None:
+        np.save(path, rows_of(events, t="i4", x="i1", y="i1", p="i1"))
+
+    found: Expected = []
+    for part in ("train", "test"):
+        folders = {name: root / "DVSLip/DVS-Lip" / part / name for name in ("young", "accused")}
+        found += write_each(folders, "{}.npy", (128, 128), save)
+    return found
+
+
+def write_caltech(root: Path) -> Expected:
+    folders = {name: root / "NCALTECH101/Caltech101" / name for name in ("wrench", "accordion")}
+    return write_each(folders, "image_{:04}.bin", (240, 180), lambda path, events: path.write_bytes(bin40(events)))
+
+
+def write_nmnist(root: Path) -> Expected:
+    found: Expected = []
+    for part in ("Train", "Test"):
+        folders = {name: root / "NMNIST" / part / name for name in ("0", "7")}
+        found += write_each(folders, "{:05}.bin", (34, 34), lambda path, events: path.write_bytes(bin40(events)))
+    return found
+
+
+def audio(number: int, channels: int) -> Events:
+    rng = np.random.default_rng(number)
+    t = np.sort(rng.integers(0, 2**10, 20)) * 15625  # exact in seconds
+    return Events(t, rng.integers(0, channels, 20), np.zeros(20, int), np.ones(20, int), (channels, 1))
+
+
+def write_digits(root: Path) -> Expected:
+    (root / "NTIDIGITS18").mkdir()
+    found: Expected = []
+    with h5py.File(root / "NTIDIGITS18" / "n-tidigits.hdf5", "w") as file:
+        for part, speakers in (("train", ("ae", "bd", "cm")), ("test", ("zz",))):
+            names = [f"man-{speaker}-{digit}" for speaker in speakers for digit in ("o", "4", "z")]
+            for name in names:
+                events = audio(len(found), 64)
+                file[f"{part}_addresses/{name}"], file[f"{part}_timestamps/{name}"] = events.x, events.t * 1e-6
+                found.append((name[-1], events))
+            file[f"{part}_addresses/man-two-4z"], file[f"{part}_timestamps/man-two-4z"] = [5], [0.5]
+            file[f"{part}_labels"] = [name.encode() for name in [*names, "man-two-4z"]]
+    return found
+
+
+def write_heidelberg(root: Path, name: str, parts: Sequence[str]) -> Expected:
+    (root / name).mkdir()
+    found: Expected = []
+    for part in parts:
+        with h5py.File(root / name / f"{name.lower()}_{part}.h5", "w") as file:
+            clips = [audio(10 * len(found) + number, 700) for number in range(6)]
+            for key, column in (("times", [clip.t * 1e-6 for clip in clips]), ("units", [clip.x for clip in clips])):
+                stored = file.create_dataset(f"spikes/{key}", (len(clips),), h5py.vlen_dtype(column[0].dtype))
+                for number, values in enumerate(column):
+                    stored[number] = values
+            file["labels"] = np.arange(len(clips), dtype=np.uint16) % 2
+            file["extra/keys"], file["extra/speaker"] = [b"null", b"eins"], np.zeros(len(clips), int)
+            found += [(("null", "eins")[number % 2], clip) for number, clip in enumerate(clips)]
+    return found
+
+
+def write_images(root: Path) -> Expected:
+    (root / "smnist").mkdir()
+    for part, count in (("train", 6), ("t10k", 2)):
+        images = np.random.default_rng(count).integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        head = struct.pack(">IIII", 2051, count, 28, 28)
+        (root / "smnist" / f"{part}-images-idx3-ubyte").write_bytes(head + images.tobytes())
+        labels = bytes(np.arange(count, dtype=np.uint8) % 2)
+        (root / "smnist" / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, count) + labels)
+    return []
+
+
+def write_cards(root: Path) -> Expected:
+    found: Expected = []
+    for part in ("pips_train", "pips_test"):
+        folders = {name: root / "POKERDVS" / part / name for name in ("cl", "sp")}
+        found += write_each(folders, "{}.npy", (35, 35), lambda path, events: np.save(path, columns(events, "txyp")))
+    return found
+
+
+WRITERS: dict[str, Callable[[Path], Expected]] = {
+    "ASLDVS": write_asl,
+    "CIFAR10DVS": write_cifar,
+    "DVSGesture": write_gestures,
+    "DVSLip": write_lips,
+    "NCALTECH101": write_caltech,
+    "NMNIST": write_nmnist,
+    "NTIDIGITS18": write_digits,
+    "POKERDVS": write_cards,
+    "SHD": lambda root: write_heidelberg(root, "SHD", ("train", "test")),
+    "SMNIST": write_images,
+    "SSC": lambda root: write_heidelberg(root, "SSC", ("train", "valid", "test")),
+}
+OPTIONS = {"NTIDIGITS18": {"single_digits": True}}
+SIZES = {
+    "CIFAR10DVS": "128x128",
+    "NTIDIGITS18": "64x1",
+    "SHD": "700x1",
+    "SSC": "700x1",
+    "SMNIST": "99x1",
+}
+HAS_TEST = set(WRITERS) - {"ASLDVS", "CIFAR10DVS", "NCALTECH101"}
+
+
+def opened(name: str, root: Path, **more: Any) -> DataSet:
+    config = DataConfig(kind="tonic", name=name, root=root, options=OPTIONS.get(name, {}), **more)
+    return open_dataset(config, seed=0)
+
+
+def keys(recordings: Expected) -> list[str]:
+    return sorted(repr((name, [getattr(events, key).tolist() for key in "txyp"])) for name, events in recordings)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_data_set_of_tonic_is_read_from_files_in_its_layout(name: str, tmp_path: Path) -> None:
+    expected = WRITERS[name](tmp_path)
+    data = opened(name, tmp_path)
+    assert list(tmp_path.glob(TONIC_LAYOUTS[name].replace("00002", "00000")))
+    found = [(data.classes[sample.label], sample.load()) for sample in data.samples]
+    if expected:
+        assert keys(found) == keys(expected)
+        assert {events.sensor for _, events in found} == {data.sensor} == {expected[0][1].sensor}
+    assert str(data.sensor) == SIZES.get(name, str(data.sensor))
+    assert data.fixed_test == (name in HAS_TEST)
+    assert all(data.parts.values())
+    assert all("no recordings of" in problem for problem in survey(data).problems)
+    sample = data.test[0]
+    again = pickle.loads(pickle.dumps(sample))
+    assert (again.load(), again.version()) == (sample.load(), sample.version())
+
+
+def test_the_table_of_data_sets_names_each_class_of_tonic() -> None:
+    from tonic import datasets
+
+    assert {*TONIC_LAYOUTS, *UNCLASSIFIED} == set(datasets.__all__) == {*WRITERS, *UNCLASSIFIED}
+    section = DOCS.read_text(encoding="utf-8").partition("\n## Tonic's data sets\n")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*)$", section, re.MULTILINE))
+    assert rows.keys() == set(datasets.__all__)
+    for name, row in rows.items():
+        assert TONIC_LAYOUTS.get(name, UNCLASSIFIED.get(name, "")) in row, name
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": "NCARS"}, r"NCARS: no data set of Tonic .*NCALTECH101"),
+        ({}, r"data.name is missing .*NMNIST.*data={'name': 'NAME'}"),
+        ({"name": "DSEC"}, "DSEC: its recordings have no classes but disparity and optical flow"),
+        ({"name": "NMNIST", "options": {"stabilise": True}}, "data.options.stabilise.*first_saccade_only, stabilize"),
+        ({"name": "NMNIST", "options": {"train": True}}, "data.options.train"),
+        ({"name": "NMNIST"}, r"no training .*NMNIST/Train/0/00002.bin.*data={'download': True}"),
+        ({"name": "SHD"}, r"no training .*SHD/shd_train.h5.*data={'download': True}"),
+        ({"name": "DVSLip"}, r"no training .*accused.*data={'download': True}"),
+        ({"name": "SMNIST", "options": {"num_neurons": 4}}, "SMNIST cannot be opened .*odd"),
+    ],
+)
+def test_what_is_wrong_or_missing_is_named(
+    settings: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tonic.dataset.Dataset.download", lambda _self: pytest.fail("downloads"))
+    with pytest.raises((ConfigError, DataError), match=message):
+        open_dataset(DataConfig(kind="tonic", root=tmp_path, **settings), seed=0)
+
+
+def test_single_digits_need_an_option(tmp_path: Path) -> None:
+    write_digits(tmp_path)
+    with pytest.raises(DataError, match="unknown class 4z"):
+        open_dataset(DataConfig(kind="tonic", name="NTIDIGITS18", root=tmp_path), seed=0)
+
+
+def test_what_tonic_downloads_is_read_and_what_it_prints_is_no_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def download(self: Any) -> None:
+        print("Downloading", self.url)
+        write_caltech(tmp_path)
+
+    monkeypatch.setattr("tonic.dataset.Dataset.download", download)
+    assert len(opened("NCALTECH101", tmp_path, download=True).samples) == 2 * PER_CLASS
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("no route to host"), RuntimeError("File not found or corrupted."), SystemExit()]
+)
+def test_a_failed_download_names_the_file_and_its_place(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_self: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("tonic.dataset.Dataset.download", refuse)
+    with pytest.raises(DataError, match=r"https://.*CIFAR10DVS\.zip"):
+        opened("CIFAR10DVS", tmp_path, download=True)
+
+
+def test_people_and_groups_stay_in_one_part(tmp_path: Path) -> None:
+    write_gestures(tmp_path)
+    data = opened("DVSGesture", tmp_path)
+    assert [{sample.group for sample in part} for part in data.parts.values()][2] == {"user 24"}
+    assert len({sample.group for sample in data.train} | {sample.group for sample in data.validation}) == 2
+    assert data.classes == GESTURES
+    for number in range(4):
+        write_each(
+            {"a": tmp_path / f"ASLDVS/Yin{number}/a"}, "{}.mat", (240, 180), lambda path, _: path.write_bytes(b"")
+        )
+    grouped = opened("ASLDVS", tmp_path, group=r"Yin\d")
+    assert sorted(len({sample.group for sample in part}) for part in grouped.parts.values()) == [1, 1, 2]
+
+
+def test_another_root_is_the_test_part(tmp_path: Path) -> None:
+    write_nmnist(tmp_path / "own")
+    write_nmnist(tmp_path / "other")
+    data = opened("NMNIST", tmp_path / "own", test_root=tmp_path / "other")
+    assert {part: len(samples) for part, samples in data.parts.items()} == {"train": 4, "validation": 2, "test": 12}
+    assert all("other" in sample.name for sample in data.test)
+
+
+def test_a_corrupted_recording_is_a_problem_with_its_name(tmp_path: Path) -> None:
+    write_lips(tmp_path)
+    file = tmp_path / "DVSLip/DVS-Lip/test/young/0.npy"
+    file.write_bytes(b"\x93NUMPY")
+    found = survey(opened("DVSLip", tmp_path)).problems
+    assert str(file) in found[0]
+    assert "Tonic cannot read it" in found[0]
+
+
+class Clips:
+    """What a user may have: seconds in floating point, polarities -1 and 1, and no rows."""
+
+    sensor_size = (12, 1, 2)
+
+    def __init__(self, labels: Sequence[object] = ("b", "a", "b")) -> None:
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, object]:
+        rows = np.array([(0.5, 3, -1), (1.25, 4, 1)], [("t", float), ("x", "i2"), ("p", "i1")])
+        return rows, self.labels[index]
+
+
+def test_an_object_like_tonics_is_a_data_set() -> None:
+    data = from_tonic(Clips())
+    assert (data.classes, [sample.label for sample in data.train]) == (("a", "b"), [1, 0, 1])
+    assert data.train[0].load() == Events([500_000, 1_250_000], [3, 4], [0, 0], [0, 1], (12, 1))
+    assert len({sample.version() for sample in data.train}) == 1
+    assert pickle.loads(pickle.dumps(data)).train[2].load() == data.train[2].load()
+    assert from_tonic(Clips((0, np.int64(2)))).classes == ("0", "1", "2")
+    with pytest.raises(DataError, match="Clips: .* 2 .*dict"):
+        from_tonic(Clips((0, {"boxes": []})))
+    with pytest.raises(DataError, match="not classes"):
+        from_tonic(Clips((0, -1)))
+
+
+def test_a_network_is_trained_on_a_data_set_of_tonic_and_names_its_classes(tmp_path: Path) -> None:
+    write_nmnist(tmp_path / "data")
+    given = ["data.kind=tonic", "data.name=NMNIST", f"data.root={tmp_path / 'data'}", "bins.steps=3"]
+    small = [
+        "network.channels=[2,2]",
+        "optimiser.epochs=1",
+        "device=cpu",
+        "augment.tonic=[{name: TimeJitter, options: {std: 5}}]",
+    ]
+    stats = CliRunner().invoke(app, ["data", "stats", *given])
+    assert stats.exit_code == 0, stats.output
+    assert "NMNIST of Tonic, sensor 34x34" in stats.output
+    assert CliRunner().invoke(app, ["data", "check", *given]).exit_code == 1  # eight digits are missing
+    run = CliRunner().invoke(app, ["train", *given, *small, "-o", str(tmp_path / "run")])
+    assert run.exit_code == 0, run.output
+    clip = next((tmp_path / "data").rglob("*.bin"))
+    network = tmp_path / "run" / "weights" / "best.safetensors"
+    answer = CliRunner().invoke(app, ["infer", str(network), str(clip), "--json"])
+    assert answer.exit_code == 0, answer.output
+    assert re.search(r'"class":"\d"', answer.output), answer.output
+
+
+EVENTS = random_events(3, 300)
+
+
+def transformed(name: str, events: Events = EVENTS, seed: int = 0, **options: Any) -> Events:
+    return apply_transforms(events, [TransformConfig(name=name, options=options)], np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("CenterCrop", {"size": [6, 4]}), ("CropTime", {"max": 50_000}), ("Denoise", {"filter_time": 10_000}),
+        ("Decimation", {"n": 2}), ("DropEvent", {"p": [0.1, 0.5]}), ("DropEventByTime", {}),
+        ("DropEventByArea", {}), ("DropPixel", {"coordinates": [[1, 1]]}), ("Downsample", {"spatial_factor": 0.5}),
+        ("EventDrop", {}), ("MergePolarities", {}), ("RandomCrop", {"target_size": [6, 4]}),
+        ("RandomFlipPolarity", {}), ("RandomFlipLR", {}), ("RandomFlipUD", {}),
+        ("RandomTimeReversal", {}), ("RefractoryPeriod", {"delta": 1000}), ("SpatialJitter", {}),
+        ("TimeAlignment", {}), ("TimeJitter", {"std": 100}), ("TimeSkew", {"coefficient": [0.5, 1.5]}),
+        ("UniformNoise", {"n": 50}),
+    ],
+)  # fmt: skip
+def test_transforms_of_tonic_change_events_on_their_sensor(name: str, options: dict[str, Any]) -> None:
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002
+    found = transformed(name, seed=4, **options)
+    assert found.sensor == SENSOR
+    assert len(found)
+    assert found == transformed(name, seed=4, **options)
+    assert before == np.random.get_state()[1].tolist()  # noqa: NPY002
+    assert transformed(name, Events.empty(SENSOR), **options) == Events.empty(SENSOR)
+
+
+def test_noise_has_both_polarities_and_a_crop_depends_on_its_recording_alone() -> None:
+    two = Events([0, 90_000], [0, 0], [0, 0], [1, 1], SENSOR)
+    noise = transformed("UniformNoise", two, n=200)
+    assert 60 < int(np.sum(~noise.p)) < 140
+    short = EVENTS.slice_time(0, 50_000)
+    assert transformed("CropTime", short) == short.shift_time(-int(short.t[0]))
+    assert len(transformed("CropTime")) == len(EVENTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("Blur", {}, "no transform Blur .*DropEvent"),
+        ("Callable", {}, "no transform Callable"),
+        ("DropEvent", {"q": 1}, "DropEvent has no argument q .*p"),
+        ("DropEvent", {}, "DropEvent does not take these arguments"),
+        ("RandomFlipLR", {"p": 3}, "RandomFlipLR does not take these arguments"),
+        ("ToFrame", {"n_time_bins": 3}, "ToFrame returns no events"),
+        ("DropEvent", {"p": "x"}, "DropEvent fails"),
+    ],
+)
+def test_a_wrong_transform_is_named(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises((ConfigError, DataError), match=message):
+        transformed(name, **options)
+
+
+def test_transforms_are_drawn_again_in_every_epoch(tmp_path: Path) -> None:
+    write_nmnist(tmp_path)
+    tensors = SpikeTensors(opened("NMNIST", tmp_path).train, TensorSettings(BinConfig(steps=7)))
+    drop = AugmentConfig(shift_px=0, tonic=({"name": "DropEvent", "options": {"p": 0.5}},))
+    settings = BatchSettings(4, drop, tuple(map(str, range(10))))
+
+    def epoch(number: int) -> np.ndarray:
+        return next(training_batches(tensors, settings, number)).spikes
+
+    assert np.array_equal(epoch(1), epoch(1))
+    assert sorted(epoch(1).sum(axis=(1, 2, 3, 4)).tolist()) == [15] * 4
+    assert not np.array_equal(epoch(1), epoch(2))
+
+
+def test_transforms_need_events_and_are_checked_before_training() -> None:
+    tonic = {"tonic": [{"name": "DropEvent"}]}
+    with pytest.raises(ConfigError, match=r"augment.tonic.*data.views = 1 .*found data.views = 3"):
+        TrainConfig(augment=tonic, data={"views": 3})
+    with pytest.raises(ConfigError, match=r"augment.tonic.*data.kind = mnist"):
+        TrainConfig(augment=tonic, data={"kind": "mnist"})
+    with pytest.raises(ConfigError, match="does not take these arguments"):
+        make_transform(TrainConfig(augment=tonic).augment.tonic[0], SENSOR)

@@ -1,0 +1,84 @@
+"""The contrast code: a difference of Gaussians of both signs, normalised, and ranked into steps."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from dvspipe.datasets import DataConfig, open_dataset
+from dvspipe.encoding import BinConfig, Contrast
+from dvspipe.errors import ConfigError, DataError
+
+
+def image(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random((12, 17))
+
+
+def test_the_filter_has_no_mean_and_the_peak_one() -> None:
+    weights = Contrast().filter
+    assert weights.shape == (7, 7)
+    assert abs(weights.sum()) < 1e-12
+    assert weights.max() == weights[3, 3] == 1
+    np.testing.assert_allclose(weights, weights.T)
+    assert not Contrast(threshold=1e-6).encode(np.full((12, 17), 0.5))[:, :, 3:-3, 3:-3].any()
+
+
+def test_responses_are_those_of_scipy() -> None:
+    code = Contrast(threshold=0.3, radius_px=2)
+    response = ndimage.correlate(image(), code.filter, mode="constant")
+    both = np.stack([-response, response])
+    both[both < 0.3] = 0
+    mean = ndimage.uniform_filter(both, (0, 5, 5), mode="constant")
+    expected = np.divide(both, mean, out=np.zeros_like(both), where=both > 0)
+    np.testing.assert_allclose(code.responses(image()), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_larger_contrasts_fire_earlier_and_steps_have_equally_many() -> None:
+    code = Contrast(steps=6, threshold=0.1)
+    spikes, responses = code.encode(image()), code.responses(image())
+    assert spikes.shape == (6, 2, 12, 17)
+    assert (spikes.sum(axis=0) == (responses > 0)).all()
+    each = [responses[step > 0] for step in spikes]
+    assert all(before.min() >= after.max() for before, after in itertools.pairwise(each))
+    assert np.ptp([len(step) for step in each]) <= 1
+
+
+def test_a_bright_spot_is_on_and_a_dark_one_off() -> None:
+    for spot, channel in ((1.0, 1), (0.0, 0)):
+        plain = np.full((15, 15), 0.5)
+        plain[7, 7] = spot
+        responses = Contrast(radius_px=0).responses(plain)[:, 3:-3, 3:-3]
+        assert responses[channel, 4, 4] == responses.max() == pytest.approx(0.5)
+
+
+def test_an_empty_image_does_not_fire() -> None:
+    assert not Contrast().encode(np.zeros((5, 9))).any()
+
+
+@pytest.mark.parametrize("settings", [{"narrow_px": 2.0}, {"narrow_px": 3, "wide_px": 2.5}])
+def test_gaussians_of_wrong_order_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"narrow_px = .*wide_px"):
+        Contrast(**settings)
+
+
+def test_what_is_no_image_is_refused() -> None:
+    with pytest.raises(DataError, match="found .* 1 .*expected 2"):
+        Contrast().encode(np.zeros(4))
+
+
+def test_mnist_is_encoded_by_contrast(tmp_path: Path) -> None:
+    for part, count in (("train", 30), ("t10k", 10)):
+        pixels = np.random.default_rng(0).integers(0, 256, count * 784, dtype=np.uint8).tobytes()
+        head = [0, 0, 8, 3, *count.to_bytes(4, "big"), 0, 0, 0, 28, 0, 0, 0, 28]
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(bytes(head) + pixels)
+        labels = bytes(k % 10 for k in range(count))
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, *count.to_bytes(4, "big")]) + labels)
+    config = DataConfig(kind="mnist", root=tmp_path, code="contrast", code_settings={"threshold": 0.4})
+    data = open_dataset(config, 0, BinConfig(steps=15, step_us=1000))
+    assert data.inputs == 2
+    assert data.train[0].code == Contrast(steps=15, step_us=1000, threshold=0.4)

@@ -1,0 +1,388 @@
+"""Events to spike tensors: against plain Python in fractions, against Tonic where it is right, whole against parts."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import warnings
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import SENSOR, random_events, rows_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from dvspipe.config import build
+from dvspipe.encoding import (
+    BinConfig,
+    BinCounts,
+    ToSpikes,
+    cut_windows,
+    encode_events,
+    encode_part,
+    encode_stream,
+    finish_encoding,
+    start_encoding,
+)
+from dvspipe.encoding.kernels import Places
+from dvspipe.errors import ConfigError, EventError
+from dvspipe.events import Events, SensorSize, concatenate
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from tonic import transforms
+
+TONIC_SIZE = (SENSOR.width, SENSOR.height, 2)
+COUNTS = ("count", "binary", "clipped")
+
+
+def is_sound(settings: dict[str, Any]) -> bool:
+    voxel = settings["form"] == "voxel"
+    return (voxel or settings["polarity"] != "signed") and not (voxel and settings["by"] == "events")
+
+
+configs = (
+    st.fixed_dictionaries(
+        {
+            "steps": st.integers(2, 9),
+            "by": st.sampled_from(["time", "recording", "events"]),
+            "step_us": st.sampled_from([7, 800, 3_333, 30_000]),
+            "step_events": st.integers(1, 60),
+            "downsample": st.integers(1, 5),
+            "form": st.sampled_from([*COUNTS, "voxel", "surface"]),
+            "clip": st.integers(1, 5),
+            "polarity": st.sampled_from(["apart", "merged", "signed"]),
+            "tau_us": st.sampled_from([500.0, 30_000.0]),
+        }
+    )
+    .filter(is_sound)
+    .map(BinConfig.model_validate)
+)
+long_steps = configs.filter(lambda config: config.step_us >= 800)  # few enough for a stream
+recordings = st.builds(
+    lambda seed, count, span_us, origin_us: random_events(seed, count, span_us=span_us).shift_time(origin_us),
+    seed=st.integers(0, 1000),
+    count=st.sampled_from([0, 1, 2, 30, 300]),
+    span_us=st.sampled_from([1, 40, 100_000]),
+    origin_us=st.sampled_from([0, -50_000, -(2**60), 2**60]),
+)
+
+
+def rows(events: Events) -> list[tuple[int, int, int, bool]]:
+    return list(zip(*(getattr(events, name).tolist() for name in "txyp"), strict=True))
+
+
+def position(number: int, t: int, config: BinConfig, start_us: int, last_us: int) -> Fraction:
+    """Where an event lies, in steps; the nodes of a voxel grid are at whole numbers."""
+    if config.by == "events":
+        return Fraction(number, config.step_events)
+    if config.by == "time":
+        return Fraction(t - start_us, config.step_us)
+    if config.form == "voxel":
+        return Fraction((config.steps - 1) * (t - start_us), max(1, last_us - start_us))
+    return Fraction(config.steps * (t - start_us), max(1, last_us + 1 - start_us))
+
+
+def plain(events: Events, config: BinConfig, start_us: int) -> tuple[NDArray[np.float64], BinCounts]:
+    """The definition, event by event."""
+    tensor = np.zeros((config.steps, *config.shape(events.sensor)))
+    before = beyond = saturated = 0
+    last_us = int(events.t[-1]) if len(events) else 0
+    seen: list[tuple[Fraction, int, tuple[int, int, int]]] = []
+    for number, (t, x, y, p) in enumerate(rows(events)):
+        at = position(number, t, config, start_us, last_us)
+        before += at < 0
+        beyond += at >= config.steps
+        if not 0 <= at < config.steps:
+            continue
+        pixel = int(p) if config.polarity == "apart" else 0, y // config.downsample, x // config.downsample
+        seen.append((at, t, pixel))
+        step = math.floor(at)
+        if config.form == "voxel":
+            for k in range(config.steps):
+                share = max(Fraction(0), 1 - abs(k - at))
+                tensor[(k, *pixel)] += float(share) * (-1 if config.polarity == "signed" and not p else 1)
+        elif config.form in COUNTS:
+            full = tensor[(step, *pixel)] == config.largest
+            saturated += bool(full)
+            tensor[(step, *pixel)] += not full
+    if config.form == "surface":
+        for k in range(config.steps):
+            fill_surface(tensor[k], seen, k, config, start_us, last_us)
+    return tensor, BinCounts(len(events), before, beyond, saturated)
+
+
+def fill_surface(
+    surface: NDArray[np.float64], seen: list[Any], step: int, config: BinConfig, start_us: int, last_us: int
+) -> None:
+    if not seen:
+        return
+    if config.by == "events":
+        own = [t for at, t, _ in seen if step <= at < step + 1]
+        if not own:
+            return
+        end_us = own[-1]
+    elif config.by == "time":
+        end_us = start_us + (step + 1) * config.step_us
+    else:
+        end_us = start_us + math.ceil(Fraction((step + 1) * max(1, last_us + 1 - start_us), config.steps))
+    for at, t, pixel in seen:
+        if at < step + 1:
+            surface[pixel] = math.exp((t - end_us) / config.tau_us)
+
+
+@settings(max_examples=150, deadline=None)
+@given(events=recordings, config=configs, earlier_us=st.sampled_from([None, 0, 77, -20_000]))
+def test_every_form_equals_a_plain_loop(events: Events, config: BinConfig, earlier_us: int | None) -> None:
+    first_us = int(events.t[0]) if len(events) else 0
+    start_us = None if earlier_us is None else first_us - earlier_us
+    counts_seen: list[BinCounts] = []
+    tensor = encode_events(events, config, start_us=start_us, callback=counts_seen.append)
+    expected, counts = plain(events, config, first_us if start_us is None else start_us)
+    assert tensor.dtype == config.dtype
+    assert tensor.shape == (config.steps, *config.shape(SENSOR))
+    assert counts_seen == [counts]
+    if config.form in COUNTS:
+        assert np.array_equal(tensor, expected)
+        assert tensor.sum() == counts.kept
+    else:
+        np.testing.assert_allclose(tensor, expected, rtol=1e-5, atol=1e-5)  # float32
+
+
+@settings(max_examples=150, deadline=None)
+@given(events=recordings, config=long_steps, cuts=st.lists(st.integers(0, 300), max_size=6), given_start=st.booleans())
+def test_a_stream_equals_the_tensor_of_the_recording_for_any_parts(
+    events: Events, config: BinConfig, cuts: list[int], given_start: bool
+) -> None:
+    parts = [events.slice_events(a, b) for a, b in pairwise([0, *sorted(cuts), len(events)])]
+    first_us, last_us = (int(events.t[0]), int(events.t[-1])) if len(events) else (0, 0)
+    start_us = first_us if given_start or config.by == "recording" else None
+    counts_seen: list[BinCounts] = []
+    stream = encode_stream(parts, config, start_us=start_us, last_us=last_us, callback=counts_seen.append)
+    steps = np.array(list(stream), config.dtype).reshape(-1, *config.shape(SENSOR))
+    longer = config if config.by == "recording" else config.model_copy(update={"steps": max(config.steps, len(steps))})
+    counts_of_all: list[BinCounts] = []
+    whole = encode_events(events, longer, callback=counts_of_all.append)
+    assert np.array_equal(steps, whole[: len(steps)])
+    if config.form != "surface":  # which goes on to fade
+        assert not whole[len(steps) :].any()
+    assert counts_seen[-1:] == (counts_of_all if parts else [])
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 100), config=long_steps, cut=st.integers(0, 300))
+def test_an_encoder_gives_what_is_complete_and_leaves_the_given_state(seed: int, config: BinConfig, cut: int) -> None:
+    events = random_events(seed, 300)
+    state = start_encoding(SENSOR, config, start_us=int(events.t[0]), last_us=int(events.t[-1]))
+    first, after = encode_part(events.slice_events(0, cut), state)
+    for _ in range(2):  # from the same state once more
+        again, same = encode_part(events.slice_events(0, cut), state)
+        assert np.array_equal(again, first)
+        assert same.counts == after.counts
+        rest, end = encode_part(events.slice_events(cut, 300), after)
+        steps = np.concatenate([first, rest, finish_encoding(end)])
+        stream = encode_stream([events], config, start_us=int(events.t[0]), last_us=int(events.t[-1]))
+        assert np.array_equal(steps, np.array(list(stream)))
+
+
+def test_time_completes_steps_without_events() -> None:
+    config = BinConfig(step_us=10)
+    state = start_encoding(SENSOR, config)
+    steps, state = encode_part(Events.empty(SENSOR), state, until_us=10**9)
+    assert len(steps) == 0  # the first event begins the recording
+    steps, state = encode_part(Events([5], [1], [2], [1], SENSOR), state, until_us=14)
+    assert len(steps) == 0
+    steps, state = encode_part(Events.empty(SENSOR), state, until_us=15)
+    assert steps.sum(axis=(1, 2, 3)).tolist() == [1]
+    steps, state = encode_part(Events.empty(SENSOR), state, until_us=39)
+    assert steps.sum(axis=(1, 2, 3)).tolist() == [0, 0]
+    assert len(finish_encoding(state)) == 0
+
+
+def test_a_step_of_events_is_complete_with_its_last_one() -> None:
+    events = random_events(0, 7)
+    steps, state = encode_part(events, start_encoding(SENSOR, BinConfig(by="events", step_events=7)))
+    assert steps.sum(axis=(1, 2, 3)).tolist() == [7]
+    assert len(finish_encoding(state)) == 0
+
+
+def test_a_stream_makes_the_steps_of_a_long_gap_one_by_one() -> None:
+    events = Events([0, 10**9], [0, 1], [0, 0], [1, 1], SENSOR)
+    stream = encode_stream([events], BinConfig(step_us=10))
+    assert [int(next(stream).sum()) for _ in range(5)] == [1, 0, 0, 0, 0]  # of 10^8
+
+
+def test_what_a_stream_cannot_do_is_an_error() -> None:
+    events = random_events(0, 5)
+    with pytest.raises(ConfigError, match="start_us.*last_us"):
+        next(encode_stream([events], BinConfig(by="recording")))
+    state = start_encoding(SensorSize(width=7, height=12), BinConfig())
+    with pytest.raises(EventError, match="12x7, expected 7x12"):
+        encode_part(events, state)
+
+
+def test_events_after_the_last_that_was_named_are_beyond() -> None:
+    events = Events([0, 9, 10, 30], [0] * 4, [0] * 4, [1] * 4, SENSOR)
+    counts_seen: list[BinCounts] = []
+    config = BinConfig(steps=2, by="recording")
+    steps = list(encode_stream([events], config, start_us=0, last_us=9, callback=counts_seen.append))
+    assert [step.sum() for step in steps] == [1, 1]
+    assert counts_seen == [BinCounts(events=4, beyond=2)]
+
+
+def test_intervals_are_half_open() -> None:
+    events = Events([0, 9, 10, 19, 20], [0] * 5, [0] * 5, [1] * 5, SENSOR)
+    assert encode_events(events, BinConfig(steps=2, step_us=10))[:, 1, 0, 0].tolist() == [2, 2]
+    assert encode_events(events, BinConfig(steps=2, by="events", step_events=2))[:, 1, 0, 0].tolist() == [2, 2]
+    assert encode_events(events, BinConfig(steps=2, by="recording"))[:, 1, 0, 0].tolist() == [3, 2]  # 10.5 us each
+
+
+@pytest.mark.parametrize(("form", "largest"), [("count", 255), ("binary", 1), ("clipped", 4)])
+def test_counts_saturate_and_never_wrap(form: str, largest: int) -> None:
+    events = Events(np.zeros(100_000, int), np.ones(100_000, int), np.ones(100_000, int), np.ones(100_000, int), SENSOR)
+    counts_seen: list[BinCounts] = []
+    tensor = encode_events(events, BinConfig(steps=1, form=form), callback=counts_seen.append)  # type: ignore[arg-type]
+    assert tensor[0, 1, 1, 1] == largest == tensor.sum()
+    assert counts_seen == [BinCounts(events=100_000, saturated=100_000 - largest)]
+
+
+def test_a_partial_block_counts_as_a_block() -> None:
+    assert BinConfig(downsample=4).grid(SENSOR) == SensorSize(width=3, height=2)
+
+
+def test_dividing_by_multiplication_is_exact() -> None:
+    x = np.arange(32768, dtype=np.uint32)
+    for downsample in range(1, 1025):
+        places = Places.of(SENSOR, downsample, apart=True)
+        assert np.array_equal((x * places.multiplier) >> places.shift, x // downsample), downsample
+
+
+def test_the_corners_of_the_largest_sensor_stay_corners() -> None:
+    sensor = SensorSize(width=32767, height=32767)
+    far = 32766
+    events = Events([0] * 4, [0, far, 0, far], [0, 0, far, far], [0, 0, 1, 1], sensor)
+    (step,) = encode_events(events, BinConfig(steps=1, downsample=1000))
+    assert [step[0, 0, 0], step[0, 0, -1], step[1, -1, 0], step[1, -1, -1]] == [1, 1, 1, 1] == [step.sum() // 4] * 4
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 1000), count=st.integers(2, 400), steps=st.integers(1, 9))
+def test_counts_equal_tonics_where_it_drops_nothing(seed: int, count: int, steps: int) -> None:
+    events = random_events(seed, count)
+    step_us = max(1, events.duration_us // steps)
+    ours = encode_events(events, BinConfig(steps=steps, step_us=step_us))
+    theirs = transforms.ToFrame(sensor_size=TONIC_SIZE, n_time_bins=steps)(events.structured())
+    assert np.array_equal(ours, theirs)  # which is without what comes after the last step
+    frames = transforms.ToFrame(sensor_size=TONIC_SIZE, event_count=7, include_incomplete=True)(events.structured())
+    assert np.array_equal(encode_events(events, BinConfig(steps=len(frames), by="events", step_events=7)), frames)
+    assert encode_events(events, BinConfig(steps=steps, by="recording")).sum() == count
+
+
+def test_voxels_equal_tonics_at_its_spacing_of_steps() -> None:
+    events = random_events(0, 500)
+    events = Events(np.sort(np.append(events.t[1:-1], [0, 100_000])), events.x, events.y, events.p, SENSOR)
+    theirs = transforms.ToVoxelGrid(sensor_size=TONIC_SIZE, n_time_bins=5)(
+        events.structured().astype([("x", int), ("y", int), ("t", int), ("p", int)])  # it writes -1 into p
+    )
+    ours = encode_events(events, BinConfig(steps=5, step_us=20_000, form="voxel", polarity="signed"))
+    apart = encode_events(events, BinConfig(steps=5, step_us=20_000, form="voxel"))
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)  # float32
+    np.testing.assert_allclose(apart[:, 1:] - apart[:, :1], ours, atol=1e-5)
+
+
+def test_voxels_of_a_recording_keep_the_weight_of_every_event() -> None:
+    events = random_events(0, 500)
+    voxels = encode_events(events, BinConfig(steps=5, by="recording", form="voxel"))
+    assert voxels.sum() == pytest.approx(500, rel=1e-5)
+    assert voxels[-1].sum() >= 1  # the last event is where the last step begins
+
+
+def test_surfaces_equal_tonics() -> None:
+    events = random_events(0, 300)
+    theirs = transforms.ToTimesurface(sensor_size=TONIC_SIZE, dt=10_000, tau=20_000)(events.structured())
+    ours = encode_events(events, BinConfig(steps=len(theirs), step_us=10_000, form="surface", tau_us=20_000))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"steps": 0}, "steps = 0"),
+        ({"polarity": "signed"}, "polarity = signed .*voxel .*count"),
+        ({"form": "voxel", "by": "events"}, "form = voxel .*by = time or by = recording"),
+        ({"form": "voxel", "steps": 1}, "steps >= 2"),
+        ({"form": "clipped", "clip": 256}, "clip = 256"),
+        ({"by": "event"}, "by = 'event'"),
+    ],
+)
+def test_contradicting_bins_are_an_error(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build(BinConfig, wrong, "bins")
+
+
+@pytest.mark.parametrize(
+    ("config", "channels", "dtype"),
+    [
+        (BinConfig(), 2, np.uint8),
+        (BinConfig(polarity="merged", form="binary"), 1, np.uint8),
+        (BinConfig(polarity="signed", form="voxel"), 1, np.float32),
+        (BinConfig(form="surface"), 2, np.float32),
+    ],
+)
+def test_bins_know_the_shape_and_type_of_their_tensor(config: BinConfig, channels: int, dtype: Any) -> None:
+    tensor = encode_events(random_events(0, 10), config)
+    assert (config.channels, config.dtype) == (channels, dtype) == (tensor.shape[1], tensor.dtype)
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 100), by=st.sampled_from(["time", "recording", "events"]), cuts=st.lists(st.integers(0, 90)))
+def test_windows_join_to_the_recording_and_each_is_a_tensor(seed: int, by: Any, cuts: list[int]) -> None:
+    events = random_events(seed, 90)
+    parts = [events.slice_events(a, b) for a, b in pairwise([0, *sorted(cuts), 90])]
+    config = BinConfig(steps=4, by=by, step_us=5_000, step_events=7)
+    found = list(cut_windows(parts, config))
+    assert concatenate([part for _, part in found], SENSOR) == events
+    for start_us, part in found:
+        assert encode_events(part, config, start_us=start_us).sum() == len(part)
+    assert by != "recording" or len(found) == 1
+    assert by != "events" or [len(part) for _, part in found] == [28, 28, 28, 6]
+    assert list(cut_windows([Events.empty(SENSOR)], config)) == []
+
+
+@pytest.mark.parametrize(
+    "dtypes",
+    [
+        {"x": "i2", "y": "i2", "t": "i8", "p": "?"},
+        {"x": "i8", "y": "i8", "t": "i8", "p": "i8"},
+        {"t": "u8", "x": "u2", "y": "u2", "p": "u1"},
+        {"t": "f8", "x": "f4", "y": "i2", "p": "i1"},
+    ],
+)
+def test_a_transform_of_tonic_returns_the_spike_tensor_of_any_rows(dtypes: dict[str, Any]) -> None:
+    events = random_events(1, 400)
+    rows = rows_of(events, **dtypes)
+    if dtypes["t"] == "f8":
+        rows["t"] *= 1e-6
+    for config in (BinConfig(steps=7, step_us=9_000), BinConfig(steps=4, by="recording", form="voxel")):
+        spikes = transforms.Compose([transforms.TimeAlignment(), ToSpikes(config, TONIC_SIZE)])(rows)
+        assert spikes.dtype == config.dtype
+        assert np.array_equal(spikes, encode_events(events, config))
+
+
+def test_a_transform_of_tonic_has_one_shape_and_refuses_wrong_rows() -> None:
+    to_spikes, rows = ToSpikes({"steps": 3}, "12x7"), random_events(1, 9).structured()
+    assert to_spikes(rows[:0]).shape == to_spikes(rows).shape == (3, 2, 7, 12)
+    assert np.array_equal(pickle.loads(pickle.dumps(to_spikes))(rows), to_spikes(rows))
+    with pytest.raises(EventError, match="before the previous event"):
+        to_spikes(rows[::-1])
+    for name, value in (("x", 12), ("y", -1)):
+        wrong = rows.copy()
+        wrong[name][4] = value
+        with pytest.raises(EventError, match=f"event 4 has {name} = {value}"):
+            to_spikes(wrong)
+    with pytest.raises(EventError, match="expected x, y, t and p"):
+        to_spikes(np.zeros((5, 4)))  # type: ignore[arg-type]

@@ -1,0 +1,366 @@
+"""Spike codes: laws, closed forms, plain loops, and Norse, snnTorch and spikify where these are right."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from dvspipe import encoding
+from dvspipe.cli.encode import Method
+from dvspipe.config import build
+from dvspipe.encoding import (
+    CODES,
+    BensSpiker,
+    CodeName,
+    Delta,
+    HoughSpiker,
+    Latency,
+    LogLatency,
+    Poisson,
+    Population,
+    RankOrder,
+    StepForward,
+    spikes,
+)
+from dvspipe.errors import ConfigError, DataError
+
+IMAGE = np.array([[255, 207, 3], [124, 48, 0]], np.uint8)
+DECODED = ("poisson", "latency", "log_latency", "population")
+RECONSTRUCTED = ("step_forward", "hsa", "bsa")
+
+values = st.lists(st.floats(0, 1), min_size=1, max_size=12).map(np.array)
+seeds = st.integers(0, 1000)
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def first_steps(trains: NDArray[np.uint8]) -> list[int | None]:
+    """The only spike's step of each train of [T, 1, N]."""
+    assert trains.sum(axis=0).max(initial=0) <= 1
+    return [int(train.argmax()) if train.any() else None for train in trains[:, 0].reshape(len(trains), -1).T]
+
+
+def slow_signal(seed: int, steps: int = 300) -> NDArray[np.float64]:
+    """A sum of slow sines, [T, 3], between 0.1 and 0.9."""
+    phases = rng(seed).random((2, 3)) * 2 * np.pi
+    t = np.arange(steps)[:, None]
+    return 0.5 + 0.3 * np.sin(t / 25 + phases[0]) + 0.1 * np.sin(t / 9 + phases[1])
+
+
+def can_decode(name: str) -> bool:
+    code = build(CODES[name], {}, name)
+    trains = code.encode(IMAGE, rng())
+    try:
+        code.decode(trains)
+    except ConfigError:
+        return False
+    return True
+
+
+def test_every_code_is_in_each_place_that_names_codes() -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "encoding.md").read_text(encoding="utf-8")
+    for name, kind in CODES.items():
+        classes, script = vars(encoding), f"docs/gallery/1_encoders/plot_{name}.py"
+        assert name in get_args(CodeName), f"add {name!r} to CodeName in dvspipe/encoding/spikes.py"
+        assert kind.__name__ in classes, f"add {kind.__name__} to dvspipe/encoding/__init__.py"
+        assert name in set(Method), f"add {name!r} to Method in dvspipe/cli/encode.py"
+        assert (root / script).is_file(), f"add {script}"
+        assert f"\n| `{name}` |" in page, f"add a row of {name} to the table of codes in docs/encoding.md"
+        if can_decode(name):
+            assert name in DECODED + RECONSTRUCTED, (
+                f"add {name!r} to DECODED or RECONSTRUCTED in tests/encoding/test_spikes.py"
+            )
+    assert set(get_args(CodeName)) == set(CODES), "add each name of CodeName to CODES in dvspipe/encoding/spikes.py"
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_every_code_gives_zeros_and_ones_time_first(name: str) -> None:
+    code = build(CODES[name], {"steps": 30}, name)
+    trains = code.encode(IMAGE, rng())
+    assert trains.shape == (30, code.channels, *IMAGE.shape)
+    assert trains.dtype == np.uint8
+    assert set(np.unique(trains)) == {0, 1}
+    for same in (IMAGE / 255, (IMAGE.astype(np.uint16) * 257), np.asarray(IMAGE / 255, np.float64).tolist()):
+        assert np.array_equal(code.encode(same, rng()), trains)
+    assert code.encode(0.5, rng()).shape == (30, code.channels)
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_what_is_no_value_is_refused(name: str) -> None:
+    code = build(CODES[name], {}, name)
+    for wrong in ([0.5, 1.1], [-0.1], [np.nan], np.array([7]), np.array([np.inf])):
+        with pytest.raises(DataError, match="expected 0 to 1"):
+            code.encode(wrong, rng())
+    with pytest.raises(DataError, match="<U1"):
+        code.encode(["a"], rng())
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_a_code_is_undone_or_says_that_it_cannot_be(name: str) -> None:
+    code = build(CODES[name], {"steps": 200}, name)
+    trains = code.encode(IMAGE, rng())
+    if name in DECODED:
+        assert np.abs(code.decode(trains) - IMAGE / 255)[IMAGE > 30].max() < 0.1
+        with pytest.raises(DataError, match=rf"{name}: .*\(199, .*\), expected \(200, {code.channels}, "):
+            code.decode(trains[1:])
+    else:
+        with pytest.raises(ConfigError, match=f"{name}: .*decode"):
+            code.decode(trains)
+    if name == "delta":
+        with pytest.raises(ConfigError, match="delta: .*cannot be decoded"):
+            Delta().decode_signal(trains)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("poisson", {"steps": 0}, "steps = 0"),
+        ("poisson", {"max_rate_hz": 2000}, "1000 us .*at most 1000"),
+        ("latency", {"steps": 1}, "steps = 1"),
+        ("population", {"neurons": 2}, "neurons = 2"),
+        ("delta", {"treshold": 0.1}, "did you mean threshold"),
+    ],
+)
+def test_wrong_settings_are_an_error(name: str, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build(CODES[name], settings, name)
+
+
+def test_poisson_needs_a_generator_and_touches_no_other() -> None:
+    with pytest.raises(DataError, match="poisson: .*rng="):
+        Poisson().encode(IMAGE)
+    before = np.random.get_state()[1].copy()  # type: ignore[index]  # noqa: NPY002
+    first, again, other = (Poisson().encode(IMAGE, rng(seed)) for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert np.array_equal(np.random.get_state()[1], before)  # type: ignore[index]  # noqa: NPY002
+
+
+def test_poisson_rates_are_those_of_norse() -> None:
+    from norse.torch.functional.encode import poisson_encode
+
+    steps, intensities = 10_000, np.array([0, 0.1, 0.5, 1])
+    ours = Poisson(steps=steps, max_rate_hz=300).encode(intensities, rng())
+    theirs = poisson_encode(torch.tensor(intensities), steps, f_max=300, generator=torch.Generator().manual_seed(0))
+    expected = intensities * 0.3
+    deviation = 5 * np.sqrt(expected * (1 - expected) / steps)
+    assert (np.abs(ours.mean(axis=(0, 1)) - expected) <= deviation).all()
+    assert (np.abs(theirs.mean(0).numpy() - expected) <= deviation).all()
+    assert (np.abs(Poisson(steps=steps, max_rate_hz=300).decode(ours) - intensities) <= deviation / 0.3).all()
+
+
+def test_poisson_spikes_are_independent_from_step_to_step() -> None:
+    train = Poisson(steps=10_000).encode(0.3, rng())[:, 0].astype(float) - 0.3
+    for lag in (1, 2, 5):
+        assert abs(np.mean(train[lag:] * train[:-lag])) < 5 * 0.21 / np.sqrt(10_000)
+
+
+@limits(max_examples=50, deadline=None)
+@given(values=values, steps=st.integers(2, 60))
+def test_latency_is_linear_and_at_most_half_a_step_off(values: NDArray[np.float64], steps: int) -> None:
+    code = Latency(steps=steps)
+    trains = code.encode(values)
+    assert first_steps(trains) == [round((1 - v) * (steps - 1)) if v > 0 else None for v in values.tolist()]
+    assert (np.abs(code.decode(trains) - values) <= 0.5 / (steps - 1) + 1e-12).all()
+
+
+@limits(max_examples=50, deadline=None)
+@given(values=values, threshold=st.floats(0.01, 0.9))
+def test_log_latency_is_the_time_that_charging_takes(values: NDArray[np.float64], threshold: float) -> None:
+    code = LogLatency(steps=100, step_us=10, tau_us=400, threshold=threshold)
+    trains = code.encode(values)
+    for value, step, decoded in zip(values.tolist(), first_steps(trains), code.decode(trains).tolist(), strict=True):
+        charge = value * -np.expm1(-np.arange(102) * 10 / 400)  # at the begin of each step
+        if step is None:
+            assert charge[100] <= threshold + 1e-9
+            assert decoded == 0
+        else:
+            assert charge[step] <= threshold + 1e-9
+            assert charge[step + 1] >= threshold - 1e-9
+            assert threshold <= decoded <= 1
+
+
+def test_log_latency_is_norses_leaky_integrator_in_small_steps() -> None:
+    from norse.torch.functional.encode import spike_latency_lif_encode
+    from norse.torch.functional.lif import LIFParameters
+
+    intensities = np.array([0.12, 0.2, 0.5, 0.9, 1])
+    p = LIFParameters(tau_mem_inv=torch.tensor(100.0), v_th=torch.tensor(0.1))
+    theirs = spike_latency_lif_encode(torch.tensor(intensities), 2000, p=p, dt=1e-5).numpy().astype(np.uint8)
+    ours = LogLatency(steps=2000, step_us=10, tau_us=10_000, threshold=0.1).encode(intensities)
+    for a, b in zip(first_steps(ours), first_steps(theirs[:, None]), strict=True):
+        assert a is not None
+        assert b is not None
+        assert abs(a - b) <= 2  # Euler's steps of a thousandth of tau are early by half of one per tau
+
+
+@limits(max_examples=50, deadline=None)
+@given(values=values, steps=st.integers(1, 20))
+def test_rank_order_keeps_the_order_and_nothing_else(values: NDArray[np.float64], steps: int) -> None:
+    code = RankOrder(steps=steps)
+    trains = code.encode(values)
+    fired = first_steps(trains)
+    ranks = sorted({v for v in values.tolist() if v > 0}, reverse=True)
+    assert [step is not None for step in fired] == [v > 0 for v in values.tolist()]
+    for value, step in zip(values.tolist(), fired, strict=True):
+        if step is not None:
+            rank = ranks.index(value)
+            assert step == (rank if len(ranks) <= steps else rank * steps // len(ranks))
+    levels = np.unique(values)
+    others = (np.searchsorted(levels, values) + (levels[0] > 0)) / (len(levels) + 1)  # in the same order
+    assert np.array_equal(code.encode(others), trains)
+
+
+def test_receptive_fields_are_those_of_bohte() -> None:
+    code = Population(steps=11, neurons=4, beta=1.5)
+    assert code.centres.tolist() == [-0.25, 0.25, 0.75, 1.25]
+    assert code.width == pytest.approx(1 / 3)
+    response = np.exp(-((0.5 - code.centres) ** 2) / (2 * code.width**2))  # 0.08, 0.755, 0.755, 0.08
+    (steps, neurons) = np.nonzero(code.encode(0.5))
+    assert neurons.tolist() == [1, 2]  # the others respond less than a tenth
+    assert steps.tolist() == np.rint((1 - response[1:3]) * 10).tolist()
+
+
+@limits(max_examples=100, deadline=None)
+@given(
+    values=values, steps=st.integers(10, 200), neurons=st.integers(3, 30), beta=st.floats(1, 2), least=st.floats(0, 0.1)
+)
+def test_a_population_tells_its_value_to_the_precision_of_its_steps(
+    values: NDArray[np.float64], steps: int, neurons: int, beta: float, least: float
+) -> None:
+    code = Population(steps=steps, neurons=neurons, beta=beta, least=least)
+    error = np.abs(code.decode(code.encode(values)) - values).max()
+    assert error < 1.2 / (steps - 1) / (neurons - 2)
+
+
+@pytest.mark.parametrize("name", ["delta", "step_forward", "hsa", "bsa"])
+def test_what_is_static_is_held_from_step_0_on(name: str) -> None:
+    code = build(CODES[name], {"steps": 40}, name)
+    assert isinstance(code, spikes.SignalCode)
+    held = np.broadcast_to(IMAGE / 255, (40, *IMAGE.shape))
+    assert np.array_equal(code.encode(IMAGE), code.encode_signal(held))
+
+
+@pytest.mark.parametrize("name", RECONSTRUCTED)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_slow_signal_is_had_back(name: str, seed: int) -> None:
+    code = build(CODES[name], {}, name)
+    assert isinstance(code, spikes.SignalCode)
+    signal = slow_signal(seed)
+    error = (code.decode_signal(code.encode_signal(signal)) - signal)[30:-30]
+    assert np.sqrt(np.mean(error**2)) < {"step_forward": 0.06, "hsa": 0.11, "bsa": 0.04}[name]
+
+
+@limits(max_examples=30, deadline=None)
+@given(seed=seeds, threshold=st.floats(0.02, 0.5))
+def test_step_forward_is_less_than_a_threshold_off_where_it_can_follow(seed: int, threshold: float) -> None:
+    moves = rng(seed).uniform(-threshold, threshold, (200, 2))
+    signal = np.abs(np.cumsum(moves, axis=0) + 1) % 2  # folded into 0 to 1, no faster for that
+    signal = np.minimum(signal, 2 - signal)
+    code = StepForward(threshold=threshold)
+    trains = code.encode_signal(signal)
+    begun = 1 + int(np.ceil(1 / threshold))  # it begins at 0
+    assert (np.abs(code.decode_signal(trains) - signal)[begun:] < threshold + 1e-9).all()
+    assert not (trains[:, 0] & trains[:, 1]).any()
+
+
+def test_delta_sees_changes_between_two_steps_only() -> None:
+    signal = np.array([0.5, 0.5, 0.55, 0.66, 0.4, 0.5])
+    off, on = Delta(threshold=0.1).encode_signal(signal).T
+    assert on.tolist() == [1, 0, 0, 1, 0, 0]  # 0.5 - 0.4 is a hair less than 0.1
+    assert off.tolist() == [0, 0, 0, 0, 1, 0]
+
+
+def test_reaching_a_threshold_is_enough() -> None:
+    signal = np.array([0.5, 0.25, 0.5, 0.5])
+    assert Delta(threshold=0.25).encode_signal(signal).tolist() == [[0, 1], [1, 0], [0, 1], [0, 0]]
+    assert StepForward(threshold=0.25).encode_signal(signal).tolist() == [[0, 1], [0, 0], [0, 1], [0, 0]]
+
+
+@pytest.mark.parametrize(("taps", "cutoff"), [(24, 0.1), (7, 0.35), (16, 1.0)])
+def test_the_filter_is_the_usual_one(taps: int, cutoff: float) -> None:
+    from scipy.signal import firwin
+
+    expected = firwin(taps, cutoff, window="hann") if cutoff < 1 else None
+    found = BensSpiker(taps=taps, cutoff=cutoff).filter
+    assert found.sum() == pytest.approx(1)
+    if expected is not None:
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@limits(max_examples=20, deadline=None)
+@given(seed=seeds, taps=st.integers(3, 12), hough=st.booleans())
+def test_hsa_and_bsa_equal_a_plain_loop(seed: int, taps: int, hough: bool) -> None:
+    code = HoughSpiker(taps=taps) if hough else BensSpiker(taps=taps, threshold=0.6)
+    signal = np.clip(slow_signal(seed, 40) + rng(seed).normal(0, 0.05, (40, 3)), 0, 1)
+    trains, h = code.encode_signal(signal), code.filter.tolist()
+    for column in range(3):
+        left = signal[:, column].tolist()
+        for t in range(40):
+            inside = range(min(taps, 40 - t))
+            if hough:
+                fires = len(inside) == taps and all(left[t + j] >= h[j] for j in inside)
+            else:
+                with_it = sum(abs(left[t + j] - h[j]) for j in inside)
+                fires = with_it <= sum(abs(left[t + j]) for j in inside) - 0.6
+            assert fires == trains[t, 0, column]
+            if fires:
+                for j in inside:
+                    left[t + j] -= h[j]
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.3])
+def test_codes_equal_snntorchs_where_it_has_them(threshold: float) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        spikegen = pytest.importorskip("snntorch.spikegen", reason="snnTorch is not installed")
+    intensities = rng().random(50)
+    given_ = torch.tensor(intensities)
+    linear = spikegen.latency(given_, num_steps=33, linear=True, normalize=True, clip=True)
+    kept = intensities >= 0.01  # its threshold; ours is 0
+    assert np.array_equal(Latency(steps=33).encode(intensities)[:, 0][:, kept], linear.numpy()[:, kept])
+    times, _ = spikegen.latency_code(given_, num_steps=33, tau=10, threshold=threshold)
+    ours = first_steps(LogLatency(steps=33, step_us=1, tau_us=10, threshold=threshold).encode(intensities))
+    for step, time in zip(ours, times.tolist(), strict=True):
+        assert step == (int(time) if time < 33 else None)
+    off, on = np.moveaxis(Delta(threshold=threshold).encode_signal(intensities), 1, 0)
+    theirs = spikegen.delta(given_, threshold=threshold, off_spike=True)
+    assert np.array_equal(on.astype(int) - off, theirs.numpy())
+    rates = spikegen.rate(given_, num_steps=10_000).mean(0).numpy()
+    assert np.abs(Poisson(steps=10_000).encode(intensities, rng()).mean(axis=(0, 1)) - rates).max() < 0.03
+
+
+def test_codes_equal_spikifys_where_it_has_them() -> None:
+    pytest.importorskip("spikify", reason="innuce-spikify is not installed")
+    from spikify.decoders.temporal.deconvolution import deconvolution_decoder
+    from spikify.encoders.temporal.contrast import step_forward
+    from spikify.encoders.temporal.deconvolution import bens_spiker, hough_spiker
+
+    signal = slow_signal(0)
+    complete = slice(0, len(signal) - 24 + 1)  # it ends with the last whole filter
+    for code, theirs in (
+        (BensSpiker(threshold=0.9), bens_spiker(signal.copy(), 24, 0.1, 0.9)),
+        (HoughSpiker(), hough_spiker(signal.copy(), 24, 0.1)),
+    ):
+        trains = code.encode_signal(signal)
+        assert np.array_equal(trains[complete, 0], theirs[0][complete])
+        back = deconvolution_decoder(trains[:, 0].astype(float), theirs[1], np.zeros(3))
+        np.testing.assert_allclose(code.decode_signal(trains), back, atol=1e-12)
+    risen = signal - signal[0]  # its reference begins at the first value, ours at 0
+    found = StepForward(threshold=0.05).encode_signal(np.abs(risen))
+    theirs, _ = step_forward(np.abs(risen), 0.05)
+    assert np.array_equal(found[:, 1].astype(int) - found[:, 0], theirs)
+    eight_bit = (255 * signal).astype(np.uint8)  # whole numbers crash its BSA
+    assert BensSpiker().encode_signal(eight_bit).sum() == pytest.approx(BensSpiker().encode_signal(signal).sum(), 0.02)

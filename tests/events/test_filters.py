@@ -1,0 +1,278 @@
+"""Filters: laws, a plain loop, and Tonic's transforms where these do what they say."""
+
+from __future__ import annotations
+
+import warnings
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from conftest import SENSOR, random_events
+from hypothesis import given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+
+from dvspipe.errors import EventError
+from dvspipe.events import Events, SensorSize, concatenate
+from dvspipe.events.filters import (
+    FilterConfig,
+    FilterCounts,
+    count_pixels,
+    filter_events,
+    filter_stream,
+    find_hot_pixels,
+    start_filter,
+)
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from tonic import transforms
+
+Row = tuple[int, int, int, bool]
+rows = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 11), st.integers(0, 6), st.booleans()), max_size=60)
+starts = st.sampled_from([0, -30, -(2**41), 2**41, 2**60])
+periods = st.none() | st.integers(1, 40)
+configs = st.builds(FilterConfig, refractory_us=periods, activity_us=periods)
+masks = st.none() | st.sets(st.tuples(st.integers(0, 6), st.integers(0, 11)), max_size=20)
+
+
+def from_rows(values: list[Row], start: int = 0) -> Events:
+    t, x, y, p = np.array(sorted(values, key=lambda row: row[0]), np.int64).reshape(-1, 4).T
+    return Events(t + start, x, y, p, SENSOR)
+
+
+def hot_mask(places: set[tuple[int, int]] | None) -> np.ndarray | None:
+    if places is None:
+        return None
+    mask = np.zeros((SENSOR.height, SENSOR.width), bool)
+    for place in places:
+        mask[place] = True
+    return mask
+
+
+def filtered(
+    events: Events, refractory_us: int | None = None, activity_us: int | None = None, hot: np.ndarray | None = None
+) -> Events:
+    config = FilterConfig(refractory_us=refractory_us, activity_us=activity_us)
+    (kept,) = filter_stream([events], config, hot=hot)
+    return kept
+
+
+def loop(events: Events, config: FilterConfig, hot: np.ndarray | None) -> tuple[list[int], FilterCounts]:
+    """Indices of the events that pass, and what became of the others."""
+    kept, removed = [], [0, 0, 0]
+    kept_by_refractory: dict[tuple[int, int], int] = {}
+    last: dict[tuple[int, int], int] = {}
+    for event, (t, x, y) in enumerate(zip(events.t.tolist(), events.x.tolist(), events.y.tolist(), strict=True)):
+        if hot is not None and hot[y, x]:
+            removed[0] += 1
+            continue
+        before = kept_by_refractory.get((x, y))
+        if config.refractory_us and before is not None and t - before < config.refractory_us:
+            removed[1] += 1
+            continue
+        kept_by_refractory[x, y] = t
+        around = [(x + i, y + j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
+        newest = max((last[place] for place in around if place in last), default=None)
+        last[x, y] = t
+        if config.activity_us and (newest is None or t - newest > config.activity_us):
+            removed[2] += 1
+            continue
+        kept.append(event)
+    return kept, FilterCounts(len(events), *removed)
+
+
+@limits(deadline=None)
+@given(rows, starts, configs, masks)
+def test_filters_do_what_a_plain_loop_does(
+    values: list[Row], start: int, config: FilterConfig, places: set[tuple[int, int]] | None
+) -> None:
+    events, hot = from_rows(values, start), hot_mask(places)
+    kept, state = filter_events(events, start_filter(SENSOR, config, hot=hot))
+    expected, counts = loop(events, config, hot)
+    columns = (column[expected] for column in (events.t, events.x, events.y, events.p))
+    assert kept == Events(*columns, sensor=SENSOR)  # type: ignore[arg-type]
+    assert state.counts == counts
+    assert counts.kept == len(kept)
+
+
+@given(rows, configs, masks, st.lists(st.integers(0, 60), max_size=5))
+def test_any_parts_give_the_same(
+    values: list[Row], config: FilterConfig, places: set[tuple[int, int]] | None, cuts: list[int]
+) -> None:
+    events, hot, counts = from_rows(values), hot_mask(places), []
+    edges = [0, *sorted(min(cut, len(events)) for cut in cuts), len(events)]
+    columns = (events.t, events.x, events.y, events.p)
+    parts = [Events(*(c[a:b] for c in columns), sensor=SENSOR) for a, b in pairwise(edges)]  # type: ignore[arg-type]
+    streamed = list(filter_stream(parts, config, hot=hot, callback=counts.append))
+    assert len(streamed) == len(parts)
+    whole, state = filter_events(events, start_filter(SENSOR, config, hot=hot))
+    assert concatenate(streamed, SENSOR) == whole
+    assert counts[-1] == state.counts
+
+
+@given(rows, configs)
+def test_a_state_is_left_as_it_is(values: list[Row], config: FilterConfig) -> None:
+    events, other = from_rows(values), random_events(1, 30)
+    _, state = filter_events(other, start_filter(SENSOR, config))
+    first, _ = filter_events(events.shift_time(100_000), state)
+    second, _ = filter_events(events.shift_time(100_000), state)
+    assert first == second
+
+
+@given(rows, st.integers(1, 40))
+def test_a_refractory_period_spaces_the_events_of_a_pixel_and_changes_nothing_when_repeated(
+    values: list[Row], period_us: int
+) -> None:
+    once = filtered(from_rows(values), refractory_us=period_us)
+    pixels = once.y.astype(int) * SENSOR.width + once.x
+    assert all((np.diff(once.t[pixels == pixel]) >= period_us).all() for pixel in np.unique(pixels))
+    assert filtered(once, refractory_us=period_us) == once
+
+
+@given(rows, st.integers(1, 40), st.integers(0, 40))
+def test_a_longer_support_keeps_all_that_a_shorter_one_keeps(values: list[Row], activity_us: int, more_us: int) -> None:
+    events = from_rows(values)
+    numbered = Events(np.arange(len(events)), events.x, events.y, events.p, SENSOR)  # a name for each event
+    shorter, longer = (filtered(numbered, activity_us=us).t for us in (activity_us, activity_us + more_us))
+    assert set(shorter.tolist()) <= set(longer.tolist())
+
+
+def test_without_a_filter_all_events_stay() -> None:
+    events = random_events(0, 50)
+    assert filtered(events) == events
+    assert list(filter_stream([], FilterConfig(activity_us=5))) == []
+    assert len(filtered(Events.empty(SENSOR), 5, 5)) == 0
+
+
+def test_just_the_eight_neighbours_inside_the_sensor_support_an_event() -> None:
+    places = [(x, y) for y in range(SENSOR.height) for x in range(SENSOR.width)]
+    pairs = np.array([(*a, *b) for a in places for b in places])
+    t = 1000 * np.arange(len(pairs))
+    x, y = pairs[:, ::2].ravel(), pairs[:, 1::2].ravel()
+    kept = filtered(Events(np.stack([t, t + 1], 1).ravel(), x, y, x % 2, SENSOR), activity_us=10)
+    distance = np.abs(pairs[:, :2] - pairs[:, 2:]).max(axis=1)
+    assert np.array_equal(kept.t, t[distance == 1] + 1)
+
+
+def test_support_lasts_to_the_end_of_its_window_and_comes_from_ahead() -> None:
+    at = [(0, 3), (10, 4), (21, 3), (31, 3), (31, 4), (31, 3)]
+    events = Events([t for t, _ in at], [x for _, x in at], [2] * 6, [1] * 6, SENSOR)
+    # 10 us after a neighbour is inside, 11 us is not; at 31 us, 3 has the neighbour of 10 us too long before it.
+    assert filtered(events, activity_us=10).t.tolist() == [10, 31, 31]
+    assert filtered(events, activity_us=11).t.tolist() == [10, 21, 31, 31]
+
+
+def test_what_one_filter_drops_supports_and_blocks_nothing_in_the_next() -> None:
+    hot = hot_mask({(2, 3)})
+    events = Events([0, 1, 2, 3], [3, 4, 4, 5], [2, 2, 2, 2], [1, 1, 1, 1], SENSOR)
+    config = FilterConfig(refractory_us=5, activity_us=5)
+    kept, state = filter_events(events, start_filter(SENSOR, config, hot=hot))
+    assert kept.t.tolist() == [3]
+    assert state.counts == FilterCounts(events=4, hot_pixels=1, refractory=1, background=1)
+
+
+def test_tonics_refractory_period_keeps_the_same_of_short_bursts() -> None:
+    # Tonic lets dropped events prolong the period and drops what comes before `delta`; neither matters here: bursts of
+    # two, with silence after them. It wants more than `delta` between events, dvspipe at least the period.
+    rng = np.random.default_rng(0)
+    begins = 1000 + 300 * np.arange(200)
+    t = np.stack([begins, begins + rng.integers(1, 101, 200)], axis=1).ravel()
+    pixels = np.repeat(rng.integers(0, SENSOR.width * SENSOR.height, 200), 2)
+    events = Events(t, pixels % SENSOR.width, pixels // SENSOR.width, pixels % 2, SENSOR)
+    tonic_kept = transforms.RefractoryPeriod(delta=49)(events.structured())
+    assert 220 < len(tonic_kept) < 380
+    assert filtered(events, refractory_us=50) == Events.from_structured(tonic_kept, SENSOR)
+
+
+def test_a_steady_pixel_keeps_firing_where_tonic_silences_it() -> None:
+    events = Events(2000 + 600 * np.arange(10), [3] * 10, [2] * 10, [1] * 10, SENSOR)
+    assert filtered(events, refractory_us=1001).t.tolist() == [2000, 3200, 4400, 5600, 6800]
+    assert transforms.RefractoryPeriod(delta=1000)(events.structured())["t"].tolist() == [2000]
+
+
+@pytest.mark.parametrize("sensor", [SensorSize(width=12, height=1), SensorSize(width=1, height=7)])
+def test_tonics_denoise_keeps_the_same_in_a_single_line(sensor: SensorSize) -> None:
+    # In a line its 4 neighbours are all there are. It takes every pixel to have fired at 0, so times begin later.
+    events = random_events(3, 2000, sensor, span_us=400_000).shift_time(2000)
+    tonic_kept = transforms.Denoise(filter_time=1001)(events.structured())
+    assert 200 < len(tonic_kept) < 1800
+    assert filtered(events, activity_us=1000) == Events.from_structured(tonic_kept, sensor)
+
+
+def test_tonics_denoise_keeps_less_where_there_are_diagonals() -> None:
+    events = random_events(3, 2000, span_us=200_000).shift_time(1000)
+    tonic_kept = {tuple(event) for event in transforms.Denoise(filter_time=101)(events.structured()).tolist()}
+    kept = {tuple(event) for event in filtered(events, activity_us=100).structured().tolist()}
+    assert tonic_kept < kept
+
+
+def noise_and_hot_pixels(places: list[tuple[int, int]]) -> Events:
+    """2 s: every pixel fires at about 10 Hz, those in the given places at 500 Hz."""
+    rng = np.random.default_rng(0)
+    rates = np.full((SENSOR.height, SENSOR.width), 20)
+    for place in places:
+        rates[place] = 1000
+    pixels = np.repeat(np.arange(rates.size), rng.poisson(rates).ravel())
+    order = rng.permutation(len(pixels))
+    x, y = pixels[order] % SENSOR.width, pixels[order] // SENSOR.width
+    return Events(np.sort(rng.integers(0, 2_000_000, len(pixels))), x, y, pixels[order] % 2, SENSOR)
+
+
+@pytest.mark.parametrize(
+    "places", [[], [(0, 0)], [(6, 11), (0, 5), (3, 0)], [(3, 4), (3, 5)], [(3, 4), (2, 5), (6, 0), (6, 1)]]
+)
+def test_hot_pixels_are_found_and_tonic_drops_the_same(places: list[tuple[int, int]]) -> None:
+    events = noise_and_hot_pixels(places)
+    hot = find_hot_pixels(count_pixels([events], SENSOR))
+    assert {(int(y), int(x)) for y, x in np.argwhere(hot)} == set(places)
+    tonic_kept = transforms.DropPixel(hot_pixel_frequency=100)(events.structured())
+    assert filtered(events, hot=hot) == Events.from_structured(tonic_kept, SENSOR)
+
+
+def test_a_busy_place_is_not_hot() -> None:
+    counts = np.ones((7, 12), np.int64)
+    counts[2:4, 5:7] = 1000
+    assert not find_hot_pixels(counts).any()
+    assert not find_hot_pixels(np.zeros((7, 12), np.int64)).any()
+
+
+def test_of_a_thin_line_only_the_ends_are_taken_for_hot() -> None:
+    counts = np.ones((7, 12), np.int64)
+    counts[1:6, 5] = 1000
+    assert np.argwhere(find_hot_pixels(counts)).tolist() == [[1, 5], [5, 5]]
+
+
+def test_a_few_events_in_a_silent_place_are_not_hot() -> None:
+    counts = np.zeros((7, 12), np.int64)
+    counts[3, 4] = 10
+    counts[::3, ::3] += 1
+    assert find_hot_pixels(counts, 9).sum() == 1
+    assert not find_hot_pixels(counts, 11).any()
+
+
+@given(st.lists(st.integers(0, 40), min_size=84, max_size=84), st.integers(2, 9))
+def test_being_hot_depends_neither_on_the_length_nor_on_the_side(values: list[int], times: int) -> None:
+    counts = np.array(values, np.int64).reshape(7, 12)
+    hot = find_hot_pixels(counts, 2)
+    assert np.array_equal(find_hot_pixels(counts * times, 2), hot)
+    assert np.array_equal(find_hot_pixels(counts.T, 2), hot.T)
+    assert np.array_equal(find_hot_pixels(counts[::-1], 2), hot[::-1])
+
+
+def test_pixels_are_counted_over_all_parts() -> None:
+    events = random_events(0, 500)
+    counts = np.zeros((7, 12), np.int64)
+    np.add.at(counts, (events.y, events.x), 1)
+    parts = [events.slice_time(0, 40_000), events.slice_time(40_000, 100_001)]
+    assert np.array_equal(count_pixels(parts, SENSOR), counts)
+
+
+def test_what_does_not_fit_the_sensor_is_named() -> None:
+    other = Events.empty(SensorSize(width=5, height=5))
+    with pytest.raises(EventError, match="5x5, expected 12x7"):
+        list(filter_stream([random_events(0, 3), other], FilterConfig()))
+    with pytest.raises(EventError, match="5x5, expected 12x7"):
+        count_pixels([other], SENSOR)
+    with pytest.raises(EventError, match=r"hot .*\(12, 7\), bool, expected \(7, 12\)"):
+        start_filter(SENSOR, FilterConfig(), hot=np.zeros((12, 7), bool))

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dvspipe.errors import CorruptionError, FormatError
+from dvspipe.events import SensorSize
+from dvspipe.formats import dat, evt, prophesee_header
+from dvspipe.formats import source as source_module
+from dvspipe.formats.source import HEAD_BYTES, Source
+
+Event = tuple[int, int, int, int]
+"""t, x, y, p."""
+
+HEADER = b"% Data file containing CD events.\n% Version 2\n% Date 2020-09-14 14:18:29\n% Width 12\n% Height 7\n"
+HALF = 2**31
+MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def encode(events: list[Event], kind: int = 0x0C) -> bytes:
+    records = b"".join(
+        (t % 2**32).to_bytes(4, "little") + (p << 28 | y << 14 | x).to_bytes(4, "little") for t, x, y, p in events
+    )
+    return bytes([kind, 8]) + records
+
+
+def opened(path: Path, content: bytes) -> Source:
+    path.write_bytes(content)
+    assert dat.DAT.recognises(path, content[:HEAD_BYTES])
+    return dat.DAT.open(path)
+
+
+def rows(source: Source, part: tuple[int, int] | None = None) -> tuple[list[Event], CorruptionError | None]:
+    """All events or those of a part, and the damage that ends them."""
+    events: list[Event] = []
+    assert part is None or source.part is not None
+    try:
+        for columns in source.part(*part) if part else source.chunks():
+            dtypes = columns.t.dtype, columns.x.dtype, columns.y.dtype, columns.p.dtype
+            assert dtypes == (np.int64, np.int16, np.int16, np.bool_)
+            events += zip(*(column.tolist() for column in columns), strict=True)
+    except CorruptionError as damage:
+        return events, damage
+    return events, None
+
+
+@st.composite
+def event_lists(draw: st.DrawFn) -> list[Event]:
+    start = draw(st.sampled_from([0, 7, 2**32 - 1000]))
+    steps = draw(st.lists(st.sampled_from([0, 0, 1, 500, 10_000, HALF - 1]), max_size=80))
+    rng = np.random.default_rng(draw(st.integers(0, 1000)))
+    return [
+        (start + sum(steps[: k + 1]), int(rng.integers(12)), int(rng.integers(7)), int(rng.integers(2)))
+        for k in range(len(steps))
+    ]
+
+
+@MANY
+@given(
+    events=event_lists(),
+    piece=st.integers(1, 300),
+    kind=st.sampled_from([0x00, 0x0C]),
+    packed=st.booleans(),
+    edges=st.tuples(st.integers(0, 80), st.integers(0, 80), st.integers(-1, 1)),
+)
+def test_what_is_encoded_is_decoded_whatever_the_pieces(
+    tmp_path: Path, events: list[Event], piece: int, kind: int, packed: bool, edges: tuple[int, int, int]
+) -> None:
+    path = tmp_path / "a.dat"
+    content = HEADER + encode(events, kind)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source_module, "BLOCK_BYTES", piece)
+        patch.setattr(dat, "MARK_RECORDS", 1)  # steps of half an overrun need every time
+        source = opened(path, content)
+        first = events[0][0] // 2**32 * 2**32 if events else 0  # a file cannot say how often its clock ran over before
+        expected = [(t - first, x, y, p) for t, x, y, p in events]
+        assert source.sensor == SensorSize(width=12, height=7)
+        assert rows(source) == (expected, None)
+        assert rows(source) == (expected, None)
+        assert source.extent is not None
+        times = [t for t, *_ in expected]
+        assert source.extent() == (len(events), times[0] if times else None, times[-1] if times else None)
+        ends = sorted((*times, 0)[min(edge, len(times))] + edges[2] for edge in edges[:2])
+        found, damage = rows(source, (ends[0], ends[1]))
+        assert damage is None
+        inside = [event for event in expected if ends[0] <= event[0] < ends[1]]
+        assert [event for event in found if ends[0] <= event[0] < ends[1]] == inside
+        assert len(found) <= len(inside) + sum(t in (ends[0], ends[1]) for t in times) + 2
+        if packed:
+            path.write_bytes(gzip.compress(content))
+            source = dat.DAT.open(path)
+            assert rows(source) == (expected, None)
+            assert (source.extent, source.part) == (None, None)
+
+
+def test_a_part_is_all_there_is_in_it_and_little_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dat, "MARK_RECORDS", 16)
+    monkeypatch.setattr(source_module, "BLOCK_BYTES", 200)
+    rng = np.random.default_rng(0)
+    times = np.cumsum(rng.integers(0, 2**25, 1000))  # four overruns
+    events = [(int(t), int(t) % 12, int(t) % 7, 1) for t in times]
+    source = opened(tmp_path / "a.dat", HEADER + encode(events))
+    for _ in range(200):
+        start, stop = sorted(rng.integers(0, times[-1] + 1000, 2).tolist())
+        found, damage = rows(source, (start, stop))
+        inside = [event for event in events if start <= event[0] < stop]
+        assert damage is None
+        assert [event for event in found if start <= event[0] < stop] == inside
+        assert len(found) <= len(inside) + 32
+    assert rows(source, (-5, 2**60)) == (events, None)
+    assert rows(source, (5, 5))[1] is None
+
+
+def test_a_part_of_a_file_out_of_order_is_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dat, "MARK_RECORDS", 2)
+    events = [(t, 1, 1, 1) for t in (5, 9, 7, 3, 8, 12)]
+    source = opened(tmp_path / "a.dat", HEADER + encode(events))
+    assert rows(source, (5, 9)) == (events, None)
+
+
+def test_an_overrun_and_a_time_that_goes_back_are_told_apart(tmp_path: Path) -> None:
+    times = [2**32 - 5, 3, 1, HALF + 1, 0]
+    found, damage = rows(opened(tmp_path / "a.dat", HEADER + encode([(t, 0, 0, 1) for t in times])))
+    assert damage is None
+    assert [t for t, *_ in found] == [2**32 - 5, 2**32 + 3, 2**32 + 1, 2**32 + HALF + 1, 2**33]
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        ((9, 12, 0, 1), "x = 12, y = 0 with p = 1"),
+        ((9, 0, 7, 1), "x = 0, y = 7 with p = 1"),
+        ((9, 0, 0, 2), "x = 0, y = 0 with p = 2 (expected p = 0 or 1 and a pixel of a sensor of 12x7)"),
+    ],
+)
+def test_damage_is_named_with_its_byte(tmp_path: Path, event: Event, message: str) -> None:
+    good = [(k, k, 1, 0) for k in range(9)]
+    found, damage = rows(opened(tmp_path / "a.dat", HEADER + encode([*good, event, *good])))
+    assert found == good
+    assert f"byte {len(HEADER) + 2 + 9 * 8}: an event at {message}" in str(damage)
+
+
+def test_a_cut_file_gives_every_whole_event(tmp_path: Path) -> None:
+    events = [(k, k, 1, 0) for k in range(9)]
+    content = HEADER + encode(events)
+    path = tmp_path / "a.dat"
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        whole, rest = divmod(length - len(HEADER) - 2, 8)
+        if whole < 0:
+            with pytest.raises(FormatError, match=r"a\.dat: "):
+                dat.DAT.open(path)
+            continue
+        source = dat.DAT.open(path)
+        found, damage = rows(source)
+        assert found == events[:whole]
+        assert (damage is None) == (rest == 0)
+        assert damage is None or f"{length} bytes, the last {rest} " in str(damage)
+        assert source.extent is not None
+        assert source.extent().events == whole
+
+
+def test_a_cut_gzip_stream_gives_what_it_holds(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    events = [(k, int(rng.integers(12)), int(rng.integers(7)), 1) for k in range(5000)]
+    packed = gzip.compress(HEADER + encode(events))
+    path = tmp_path / "a.dat.gz"
+    path.write_bytes(packed[: len(packed) * 3 // 4])
+    found, damage = rows(dat.DAT.open(path))
+    assert "gzip" in str(damage)
+    assert found == events[: len(found)]
+    assert len(found) > 3000
+
+
+@MANY
+@given(data=st.binary(max_size=300), flips=st.lists(st.integers(0, 100_000), min_size=1, max_size=3))
+def test_garbage_and_flipped_bits_are_events_or_damage(tmp_path: Path, data: bytes, flips: list[int]) -> None:
+    path = tmp_path / "a.dat"
+    events, _ = rows(opened(path, b"% Version 2\n" + bytes([0, 8]) + data))
+    assert all(x < 2**14 and y < 2**14 for _, x, y, _ in events)
+    content = bytearray(HEADER + encode([(9 * k, k % 12, k % 7, 1) for k in range(50)]))
+    for flip in flips:
+        content[flip % (8 * len(content)) // 8] ^= 1 << flip % 8
+    path.write_bytes(content)
+    try:
+        source = dat.DAT.open(path)
+    except FormatError as error:
+        assert str(path) in str(error)  # noqa: PT017
+        return
+    rows(source)
+    rows(source, (0, 200))
+    assert source.extent is not None
+    assert source.extent().events <= 52
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"% Version 1\n\x0c\x08", "version is 1 .*2"),
+        (b"% Width 12\n\x0c\x08", "version is missing .*2"),
+        (b"% Version 2\n", "ends after its header"),
+        (b"% Version 2\n\x0e\x18", "0x0E and 24 bytes .*0x00 or 0x0C and 8 bytes"),
+        (b"% Version 2\n\x0c\x10", "0x0C and 16 bytes"),
+        (b"% Version 2\n% Width 0\n% Height 7\n\x0c\x08", "sensor .*width .found 0"),
+    ],
+)
+def test_an_unusable_header_is_one_clear_error(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        opened(tmp_path / "a.dat", content)
+
+
+def test_a_long_header_is_read_to_its_end_and_a_longer_one_refused(tmp_path: Path) -> None:
+    header = HEADER + b"% a\n" * 16_000
+    path = tmp_path / "a.dat"
+    path.write_bytes(header + encode([(5, 1, 2, 1)]))
+    assert prophesee_header.read_header(path).size == len(header)
+    assert rows(dat.DAT.open(path)) == ([(5, 1, 2, 1)], None)
+    path.write_bytes(header + b"% a\n" * 1000)
+    with pytest.raises(FormatError, match="longer than 65536 bytes"):
+        dat.DAT.open(path)
+
+
+def test_a_file_is_known_by_its_header(tmp_path: Path) -> None:
+    assert dat.DAT.recognises(tmp_path / "a.bin", HEADER + b"\x0c\x08")
+    assert dat.DAT.recognises(tmp_path / "a.dat", HEADER)
+    assert not dat.DAT.recognises(tmp_path / "a.txt", b"% Version 2\n1 2 3 4\n")
+    assert not dat.DAT.recognises(tmp_path / "a.dat", b"\x0c\x08" + bytes(80))
+    assert not dat.DAT.recognises(tmp_path / "a.dat", b"% evt 3.0\n")
+    assert not any(form.recognises(tmp_path / "a.raw", HEADER) for form in (evt.EVT2, evt.EVT21, evt.EVT3))
+
+
+def test_what_faery_writes_is_read_at_its_times(tmp_path: Path) -> None:
+    import faery
+
+    events = np.zeros(300, faery.EVENTS_DTYPE)
+    rng = np.random.default_rng(0)
+    events["t"] = 1_000 + np.cumsum(rng.integers(0, 400_000, 300))  # a T0 in the header
+    events["x"], events["y"], events["p"] = rng.integers(0, 12, 300), rng.integers(0, 7, 300), rng.integers(0, 2, 300)
+    path = tmp_path / "a.dat"
+    faery.events_stream_from_array(events, dimensions=(12, 7)).to_file(path)
+    source = dat.DAT.open(path)
+    assert source.attributes["t0"] == str(events["t"][0])
+    columns = next(source.chunks())
+    for name in "txyp":
+        assert np.array_equal(getattr(columns, name), events[name])
+    assert source.extent is not None
+    assert source.extent() == (300, events["t"][0], events["t"][-1])
+
+
+def test_the_real_gen4_file_is_what_faery_reads(test_data: Path) -> None:
+    import faery
+
+    path = test_data / "recordings" / "faery_gen4.dat"
+    source = dat.DAT.open(path)
+    assert source.sensor == SensorSize(width=1280, height=720)
+    columns = [np.concatenate(parts) for parts in zip(*source.chunks(), strict=True)]
+    theirs = np.concatenate(list(faery.events_stream_from_file(path)))
+    for ours, name in zip(columns, "txyp", strict=True):
+        assert np.array_equal(ours, theirs[name])
+    times = columns[0]
+    assert source.extent is not None
+    assert source.extent() == (1_218_618, times[0], times[-1])
+    assert source.part is not None
+    start, stop = 4_000_000, 4_100_000
+    part = np.concatenate([columns.t for columns in source.part(start, stop)])
+    inside = (times >= start) & (times < stop)
+    assert np.array_equal(part[(part >= start) & (part < stop)], times[inside])
+    assert len(part) <= inside.sum() + 2 * dat.MARK_RECORDS
+
+
+def test_the_real_ncars_file_is_what_expelliarmus_reads(test_data: Path) -> None:
+    expelliarmus = pytest.importorskip("expelliarmus")
+    path = test_data / "recordings" / "tonic_sample_ncars.dat"
+    source = dat.DAT.open(path)
+    assert source.sensor is None
+    columns = next(source.chunks())
+    assert len(columns.t) == 2009
+    theirs = expelliarmus.Wizard(encoding="dat").read(str(path))
+    for name in "txyp":
+        assert np.array_equal(getattr(columns, name), theirs[name])

@@ -1,0 +1,428 @@
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pytest
+from conftest import SENSOR, random_events
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dvspipe.errors import DvspipeError, EventError, FileError, FormatError
+from dvspipe.events import Events, SensorSize, concatenate
+from dvspipe.formats import EventWriter, describe, iterate, open_recording, read, write
+from dvspipe.formats.hdf5 import chunked_file
+from dvspipe.formats.hdf5 import reader as hdf5_reader
+from dvspipe.formats.hdf5 import writer as hdf5_writer
+from dvspipe.formats.hdf5.planes import compress_chunk
+
+
+def bin40(*events: tuple[int, int, int, int]) -> bytes:
+    """Bytes of events (t, x, y, p) in the 40-bit layout."""
+    return b"".join(bytes([x, y]) + (p << 23 | t).to_bytes(3, "big") for t, x, y, p in events)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 1000),
+    count=st.integers(0, 300),
+    start=st.sampled_from([0, 17, 999_999, 1_000_000, 3_000_000_000, 2**41, -5_000]),
+    cuts=st.lists(st.integers(0, 100_000), max_size=4),
+)
+def test_hdf5_gives_back_what_was_written(tmp_path: Path, seed: int, count: int, start: int, cuts: list[int]) -> None:
+    events = random_events(seed, count).shift_time(start)
+    edges = [start, *sorted(start + cut for cut in cuts), start + 100_001]
+    path = tmp_path / "events.h5"
+    write(path, [events.slice_time(a, b) for a, b in pairwise(edges)], source="test", overwrite=True)
+    assert read(path) == events
+    assert read(path, sensor=SENSOR) == events
+
+
+def test_hdf5_is_written_in_whole_chunks_whatever_the_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
+    monkeypatch.setattr(hdf5_reader, "CHUNK_EVENTS", 100)
+    events = random_events(2, 1000)
+    for number, size in enumerate((1, 63, 64, 65, 200, 1000)):
+        path = tmp_path / f"{number}.h5"
+        edges = [*range(0, 1000, size), 1000]
+        write(
+            path,
+            (Events(events.t[a:b], events.x[a:b], events.y[a:b], events.p[a:b], SENSOR) for a, b in pairwise(edges)),
+        )
+        assert read(path) == events
+        assert len(list(iterate(path))) == 10
+
+
+@pytest.mark.parametrize("low", [0, -(2**63), -1, 2**32 - 500, 2**62])
+def test_chunks_are_what_hdf5s_own_filters_would_make(
+    tmp_path: Path, low: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
+    rows: dict[str, np.ndarray] = {
+        "a/t": low + np.arange(1001),
+        "a/x": np.arange(450, dtype=np.uint16)[::3],
+        "p": np.zeros(64, np.uint8),
+    }
+    types = {name: column.dtype.type for name, column in rows.items()} | {"none": np.int64}
+    with chunked_file.ChunkedFile(tmp_path / "a.h5", types, "", resume=False) as file:
+        for name, column in rows.items():
+            file.append(name, column[:70])
+            file.append(name, column[70:])
+        with file.complete():
+            pass
+    with h5py.File(tmp_path / "a.h5") as read_back:
+        assert len(read_back["none"]) == 0
+        for name, column in rows.items():
+            assert read_back[name].dtype == column.dtype
+            assert np.array_equal(read_back[name][:], column)
+            filters = read_back[name].id.get_create_plist()
+            assert [filters.get_filter(k)[0] for k in range(filters.get_nfilters())] == [
+                h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE,
+            ]  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_few_chunks_wait_to_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
+    encoded, waiting = compress_chunk, []
+
+    def watched(rows: np.ndarray) -> bytes:
+        waiting.append(len(file._waiting))
+        return encoded(rows)
+
+    monkeypatch.setattr(chunked_file, "compress_chunk", watched)
+    with chunked_file.ChunkedFile(tmp_path / "a.h5", {"t": np.int64}, "", resume=False) as file:
+        file.append("t", np.arange(64 * 1000))
+        with file.complete():
+            pass
+    assert len(waiting) == 1000
+    assert max(waiting) <= chunked_file.MOST_WAITING_CHUNKS + 1
+
+
+def test_what_could_not_be_stored_is_said_as_long_as_one_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
+
+    def full(path: Path, size: int) -> None:
+        raise FileError(f"{path}: no space for {size} bytes")
+
+    file = chunked_file.ChunkedFile(tmp_path / "a.h5", {"t": np.int64}, "", resume=False)
+    with pytest.raises(FileError, match="no space"), file:
+        file.append("t", np.arange(64))
+        monkeypatch.setattr(chunked_file, "require_space", full)
+        file.append("t", np.arange(64))
+        for _ in range(2):
+            with pytest.raises(FileError, match="no space"):
+                file.save({})
+        with file.complete():
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_blosc_keeps_the_events_and_goes_on_where_it_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("hdf5plugin", reason="the extra blosc is not installed")
+    monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 64)
+    events, path = random_events(2, 1000), tmp_path / "a.h5"
+    halves = [events.slice_time(0, 40_000), events.slice_time(40_000, 10**6)]
+
+    def writer() -> EventWriter:
+        return EventWriter(path, SENSOR, version_of_source="1", compression="blosc")
+
+    with pytest.raises(KeyboardInterrupt), writer() as first:
+        first.append(halves[0])
+        first.save({"half": 1})
+        raise KeyboardInterrupt
+    with writer() as second:
+        assert second.saved is not None
+        second.append(halves[1])
+    assert read(path) == events
+    with h5py.File(path) as file:
+        assert file["events/x"].id.get_create_plist().get_filter(0)[0] == 32001  # Blosc's number at the HDF Group
+
+
+def test_blosc_without_hdf5plugin_names_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hdf5plugin", None)
+    with pytest.raises(FileError, match=r"a.h5: .*hdf5plugin.*dvspipe\[blosc\]"):
+        write(tmp_path / "a.h5", random_events(0, 10), compression="blosc")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_cannot_write_one_file(tmp_path: Path) -> None:
+    events = random_events(0, 10)
+    with EventWriter(tmp_path / "a.h5", SENSOR) as writer:
+        writer.append(events)
+        with pytest.raises(FileError, match="a.h5.part: another process"):
+            write(tmp_path / "a.h5", random_events(1, 20))
+    assert read(tmp_path / "a.h5") == events
+
+
+def test_the_hdf5_layout_is_dsecs(tmp_path: Path) -> None:
+    events = random_events(0, 500).shift_time(5_000_123)
+    path = tmp_path / "events.h5"
+    write(path, events, source="clip.mp4", settings={"pos_thres": 0.2})
+    with h5py.File(path) as file:
+        offset = int(file["t_offset"][()])
+        assert offset == int(events.t[0]) // 1000 * 1000
+        t = file["events/t"][:]
+        assert np.array_equal(t + offset, events.t)
+        types = {name: file[f"events/{name}"].dtype for name in "xytp"}
+        assert types == {"x": np.uint16, "y": np.uint16, "t": np.int64, "p": np.uint8}
+        assert set(np.unique(file["events/p"][:])) == {0, 1}
+        for ms, index in enumerate(file["ms_to_idx"][:].tolist()):
+            assert index == np.searchsorted(t, 1000 * ms)
+        assert len(file["ms_to_idx"]) == t[-1] // 1000 + 2
+        assert (file["events/width"][()], file["events/height"][()]) == (12, 7)
+        assert np.array_equal(file["prophesee/left/x"][:], events.x)
+        assert (file["events/x"].compression, file["events/x"].shuffle) == ("gzip", True)
+        assert (file.attrs["width"], file.attrs["format"], file.attrs["t_unit"]) == (12, "dsec", "us")
+    assert open_recording(path).attributes["settings"] == {"pos_thres": 0.2}
+    assert open_recording(path).attributes["source"] == "clip.mp4"
+
+
+def test_the_index_of_milliseconds_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5_writer, "MOST_INDEX_ROWS", 50)
+    first = random_events(0, 500)
+    wild = Events([99_999_999_999_999_999], [1], [1], [1], SENSOR)
+    path = tmp_path / "events.h5"
+    write(path, [first, wild])
+    with h5py.File(path) as file:
+        assert np.array_equal(file["ms_to_idx"][:], np.searchsorted(first.t, 1000 * np.arange(50)))
+    assert read(path) == concatenate([first, wild], SENSOR)
+    for start_us in (10_000, 49_999, 50_000, 80_000, 10**15):
+        assert read(path, start_us, 10**16) == first.slice_time(start_us, 10**16)
+    assert read(path, 10**16) == wild
+
+
+def test_times_whose_span_has_more_than_64_bits_are_refused(tmp_path: Path) -> None:
+    early, late = (Events([t], [1], [1], [1], SENSOR) for t in (-(2**62), 2**62 + 1000))
+    with pytest.raises(EventError, match=r"events\.h5: times .*4611686018427388904"):
+        write(tmp_path / "events.h5", [early, late])
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_recording_is_written_and_read(tmp_path: Path) -> None:
+    path = tmp_path / "events.h5"
+    write(path, Events.empty(SENSOR))
+    assert len(read(path)) == 0
+    assert describe(path).t_first_us is None
+
+
+def test_a_failed_writing_leaves_nothing(tmp_path: Path) -> None:
+    events = random_events(0, 10)
+    with (
+        pytest.raises(EventError, match=r"a\.h5: events from \d+ us"),
+        EventWriter(tmp_path / "a.h5", SENSOR) as writer,
+    ):
+        writer.append(events)
+        writer.append(events)
+    small = SensorSize(width=5, height=5)
+    with (
+        pytest.raises(EventError, match="12x7 .*5x5"),
+        EventWriter(tmp_path / "a.h5", small) as writer,
+    ):
+        writer.append(events)
+    with pytest.raises(KeyboardInterrupt), EventWriter(tmp_path / "a.h5", SENSOR) as writer:
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_file_is_kept_unless_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    write(path, random_events(0, 10))
+    with pytest.raises(FileError, match="already exists"):
+        write(path, random_events(1, 10))
+    assert read(path) == random_events(0, 10)
+    write(path, random_events(1, 10), overwrite=True)
+    assert read(path) == random_events(1, 10)
+
+
+def test_only_known_suffixes_are_written(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"\.h5, \.hdf5, .*'\.aedat'"):
+        write(tmp_path / "a.aedat", random_events(0, 10))
+
+
+def test_bin40_follows_the_authors_definition(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(bin40((5, 3, 6, 1), (8_388_607, 11, 0, 0)))
+    assert read(path, sensor=SENSOR) == Events([5, 8_388_607], [3, 11], [6, 0], [True, False], SENSOR)
+
+
+def test_bin40_overflow_marks_add_8192_us(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(bin40((5, 3, 6, 1), (0, 0, 240, 0), (7, 1, 1, 1), (0, 0, 240, 0), (9, 2, 2, 0)))
+    events = read(path, sensor=SENSOR)
+    assert events.t.tolist() == [5, 8192 + 7, 2 * 8192 + 9]
+
+
+def test_bin40_agrees_with_tonics_reader(test_data: Path) -> None:
+    from tonic.io import read_mnist_file
+
+    path = sorted((test_data / "nmnist" / "Test" / "3").iterdir())[0]
+    theirs = read_mnist_file(str(path), dtype=np.dtype([("x", int), ("y", int), ("t", int), ("p", int)]))
+    assert read(path) == Events.from_structured(theirs, SensorSize(width=34, height=34))
+
+
+def test_a_sensor_is_from_the_file_given_or_guessed(tmp_path: Path) -> None:
+    named, headerless = tmp_path / "a.h5", tmp_path / "a.bin"
+    write(named, random_events(0, 50))
+    headerless.write_bytes(bin40((5, 33, 33, 1)))
+    assert describe(named).sensor_source == "file"
+    assert (describe(headerless).sensor_source, describe(headerless).width) == ("guessed", 34)
+    assert describe(headerless, sensor=SensorSize(width=128, height=128)).sensor_source == "given"
+    headerless.write_bytes(bin40((5, 34, 0, 1)))
+    assert describe(headerless).width == 128
+    with pytest.raises(EventError, match=r"a\.h5: .*12x7 .*5x5"):
+        read(named, sensor=SensorSize(width=5, height=5))
+    with pytest.raises(FormatError, match=r"event 0 .*x = 34\b.* 12 "):
+        read(headerless, sensor=SENSOR)
+
+
+def test_a_description_counts_what_is_there(tmp_path: Path) -> None:
+    events = random_events(0, 500)
+    path = tmp_path / "a.h5"
+    write(path, events)
+    found = describe(path, read_all=True)
+    assert (found.events, found.duration_us, found.on_fraction) == (500, events.duration_us, events.p.mean())
+    assert found.rate_hz == pytest.approx(500 / events.duration_us * 1e6)
+    assert describe(path) == found
+
+
+def test_polarities_of_many_events_are_not_counted_unless_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dvspipe.formats.recordings.MAX_COUNTED_EVENTS", 499)
+    path = tmp_path / "a.h5"
+    write(path, random_events(0, 500))
+    found = describe(path, read_all=True)
+    assert describe(path) == replace(found, on_fraction=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.bin", bin40((5, 3, 6, 1))[:-1], "4 bytes, the last 4 .*5 bytes"),
+        ("a.bin", b"", "the file is empty"),
+        ("a.bin", bin40((5, 0, 0, 1), (4, 0, 0, 1)), "event 1 has t = 4 us, before"),
+        ("a.h5", b"", "the file is empty"),
+        ("a.h5", b"not hdf5 at all", "not a complete HDF5 file"),
+        ("a.xyz", b"something", "not a recording of a known format"),
+    ],
+)
+def test_a_broken_file_is_one_clear_error(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match=message) as caught:
+        read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"a\.h5: no such file"):
+        read(tmp_path / "a.h5")
+    with pytest.raises(FileError, match="is a folder"):
+        read(tmp_path)
+
+
+def test_a_cut_hdf5_file_never_reads_as_something_else(tmp_path: Path) -> None:
+    path, cut = tmp_path / "a.h5", tmp_path / "cut.h5"
+    events = random_events(0, 3000)
+    write(path, events)
+    content = path.read_bytes()
+    for length in range(1, len(content), 397):
+        cut.write_bytes(content[:length])
+        with pytest.raises(DvspipeError, match="cut.h5"):
+            read(cut)
+
+
+def test_hdf5_without_the_columns_or_with_lying_ones_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["other"] = 1
+    with pytest.raises(FormatError, match="found other, .*dsec"):
+        read(path)
+    write(path, random_events(0, 20), overwrite=True)
+    with h5py.File(path, "a") as file:
+        file["events/x"].resize((19,))
+    with pytest.raises(FormatError, match="different lengths"):
+        read(path)
+    write(path, random_events(0, 20), overwrite=True)
+    with h5py.File(path, "a") as file:
+        file["events/x"][7] = 400
+    with pytest.raises(FormatError, match="event 7 has x = 400"):
+        read(path)
+
+
+def test_real_recordings_have_their_known_facts(test_data: Path) -> None:
+    for name, count, size in (
+        ("recordings/tonic_sample_nmnist.bin", 4325, "34x34"),
+        ("recordings/evlibrary_faces_easy_0001.bin", 67_445, "240x180"),
+        ("gesture/1.bs2", 63_471, "128x128"),
+    ):
+        found = describe(test_data / name)
+        assert (found.events, f"{found.width}x{found.height}") == (count, size)
+
+
+def test_chunks_of_a_recording_are_the_recording(tmp_path: Path) -> None:
+    events = random_events(0, 700)
+    write(tmp_path / "a.h5", events)
+    assert concatenate(iterate(tmp_path / "a.h5"), SENSOR) == events
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.npz", "out.h5"])
+def test_a_file_that_another_process_wrote_meanwhile_is_kept(tmp_path: Path, name: str) -> None:
+    path, events = tmp_path / name, random_events(0, 20)
+
+    def parts() -> Iterator[Events]:
+        yield events
+        path.write_text("the other's")
+
+    with pytest.raises(FileError, match=f"{name}: already exists"):
+        write(path, parts())
+    assert path.read_text() == "the other's"
+    write(path, parts(), overwrite=True)
+    assert read(path, sensor=events.sensor) == events
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.h5", "out.bin"])
+def test_a_small_file_needs_little_room(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2 << 20))
+    events = random_events(0, 1000)
+    write(tmp_path / name, events)
+    assert read(tmp_path / name, sensor=events.sensor) == events
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=200 << 10))
+    with pytest.raises(FileError, match="no space"):
+        write(tmp_path / f"other-{name}", events)
+
+
+def test_standard_output_that_nobody_reads_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    closed = os.fdopen(writer, "w")
+    monkeypatch.setattr(sys, "stdout", closed)
+    with pytest.raises(FileError, match="standard output: closed by"):
+        write("-", random_events(0, 20))
+    monkeypatch.undo()
+    with suppress(BrokenPipeError):  # what is left in its buffer
+        closed.close()
+
+
+@pytest.mark.parametrize("wrong", [[1, 2], 3, None, [np.zeros((2, 4))]])
+def test_what_is_no_events_is_not_written(wrong: object, tmp_path: Path) -> None:
+    with pytest.raises(EventError, match="a.h5: .*expected Events"):
+        write(tmp_path / "a.h5", wrong)  # type: ignore[arg-type]
+    with pytest.raises(EventError, match=r"a\.h5: .*list.*Events"):
+        write(tmp_path / "a.h5", [random_events(0, 5), []])  # type: ignore[list-item]
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,108 @@
+"""All formats alike: mutated files are read or refused; what is written reads back; the table in docs is whole."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from conftest import SENSOR, random_events
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from dvspipe.formats import FORMATS, read, write, written_suffixes
+from dvspipe.formats.bin40 import BIN40
+
+ROOT = Path(__file__).parents[2]
+SPECIALS = ("empty", "folder", "device", "pipe", "nowhere", "bomb")
+CASES = 400
+SUFFIXES = written_suffixes()
+
+
+@pytest.fixture(scope="module")
+def fuzz() -> ModuleType:
+    path = ROOT / "scripts" / "faults" / "fuzz_formats.py"
+    spec = importlib.util.spec_from_file_location("fuzz_formats", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["fuzz_formats"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def seeds(fuzz: ModuleType) -> list:
+    return fuzz.make_seeds(None)
+
+
+def test_there_is_a_seed_of_every_format_and_it_is_read(fuzz: ModuleType, seeds: list, tmp_path: Path) -> None:
+    assert {seed.format for seed in seeds} == set(FORMATS)
+    for seed in seeds:
+        path = tmp_path / f"seed{seed.suffix}"
+        path.write_bytes(seed.content)
+        assert fuzz.check_reading(path, fuzz.Case(seed, None, seed.suffix, (), seed.sensor), limited=False) == "read", (
+            seed.name
+        )
+        assert len(seed.events) > 0
+
+
+def test_mutated_files_are_read_or_refused_in_good_order(fuzz: ModuleType, seeds: list, tmp_path: Path) -> None:
+    first = len(seeds) * len(SPECIALS)
+    verdicts = [(number, fuzz.run_case(number, seeds, tmp_path)) for number in range(first, first + CASES)]
+    assert [(number, verdict.message) for number, verdict in verdicts if verdict.kind == "finding"] == []
+    assert {verdict.kind for _, verdict in verdicts} == {"read", "corrupted", "refused"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_file_of_the_format_is_refused(fuzz: ModuleType, seeds: list, tmp_path: Path) -> None:
+    bomb = SPECIALS.index("bomb")
+    numbers = [number for number in range(len(seeds) * len(SPECIALS)) if number % len(SPECIALS) != bomb]
+    assert {fuzz.run_case(number, seeds, tmp_path).kind for number in numbers} == {"refused"}
+
+
+def test_a_case_is_made_of_its_number_alone(fuzz: ModuleType, seeds: list) -> None:
+    assert sys.modules["fuzz_cases"].SPECIALS == SPECIALS
+    made = [[fuzz.make_case(number, seeds) for number in (1000, 1001, 1002)] for _ in range(2)]
+    assert made[0] == made[1]
+    assert made[0][0].content != made[0][1].content
+
+
+def test_a_reader_that_fails_is_found(
+    fuzz: ModuleType, seeds: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: Any) -> None:
+        raise IndexError("beyond the end")
+
+    monkeypatch.setattr(fuzz, "open_recording", fail)
+    verdict = fuzz.run_case(1000, seeds, tmp_path)
+    assert verdict.kind == "finding"
+    assert "IndexError: beyond the end" in verdict.message
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 1000), count=st.sampled_from([0, 1, 300]), start=st.sampled_from([0, 17, 40_000_000]))
+def test_what_is_written_reads_back(tmp_path: Path, suffix: str, seed: int, count: int, start: int) -> None:
+    events = random_events(seed, count, span_us=3_000_000).shift_time(start)
+    path = tmp_path / f"clip{suffix}"
+    assume(len(events) or suffix not in BIN40.suffixes)  # where no event is an empty file, which is refused
+    write(path, events, overwrite=True)
+    assert read(path, sensor=SENSOR) == events
+
+
+def test_every_format_and_suffix_stands_in_the_table() -> None:
+    rows = [line for line in (ROOT / "docs" / "formats.md").read_text(encoding="utf-8").splitlines() if line[:1] == "|"]
+    cells = {row.split("|")[1].strip().strip("`"): row.split("|")[2:] for row in reversed(rows)}  # the first of a name
+    for name, known in FORMATS.items():
+        assert {word.strip().strip("`") for word in cells[name][0].split(",")} == set(known.suffixes), name
+    written = {  # those that are named, or all of the format
+        suffix
+        for name in FORMATS
+        if (cell := cells[name][1].strip())
+        for suffix in ([cell.strip("`")] if cell.startswith("`") else FORMATS[name].suffixes)
+    }
+    assert written >= set(SUFFIXES)

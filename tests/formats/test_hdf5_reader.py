@@ -1,0 +1,546 @@
+from __future__ import annotations
+
+import os
+import re
+import resource
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from conftest import SENSOR, random_events
+
+from dvspipe.errors import CorruptionError, DvspipeError, FormatError
+from dvspipe.events import Events, SensorSize, concatenate
+from dvspipe.formats import Hints, describe, iterate, open_recording, read, write
+from dvspipe.formats.hdf5 import child, metadata, storage
+
+EVENTS = random_events(5, 2000)
+
+
+def columns(file: h5py.File, group: str, names: str = "x y t p", **changed: Any) -> None:
+    """Writes the four columns of EVENTS; `changed` are others in place of those of that letter."""
+    for letter, name in zip("xytp", names.split(), strict=True):
+        column = changed.get(letter, getattr(EVENTS, letter))
+        file.create_dataset(f"{group}/{name}", data=column, maxshape=(None,), chunks=(256,), compression="gzip")
+
+
+def index_of(t: np.ndarray) -> np.ndarray:
+    return np.searchsorted(t, 1000 * np.arange(t[-1] // 1000 + 2))
+
+
+def dsec(file: h5py.File) -> None:
+    columns(file, "events", t=EVENTS.t.astype(np.uint32), p=EVENTS.p.astype(np.uint8))
+    file["t_offset"] = np.int64(0)
+    file["ms_to_idx"] = index_of(EVENTS.t)
+    file["events/width"], file["events/height"] = 12, 7
+
+
+def m3ed(file: h5py.File) -> None:
+    columns(file, "prophesee/left", p=EVENTS.p.astype(np.int8))
+    file["prophesee/left/ms_map_idx"] = index_of(EVENTS.t)
+    file["prophesee/left/calib/resolution"] = [12, 7]
+
+
+def prophesee(file: h5py.File, **stored: Any) -> None:
+    dtype = np.dtype(
+        {
+            "names": ["x", "y", "p", "t"],
+            "formats": ["<u2", "<u2", "<i2", "<i8"],
+            "offsets": [0, 2, 4, 8],
+            "itemsize": 16,
+        }
+    )
+    table = np.zeros(len(EVENTS), dtype)
+    for name in "xytp":
+        table[name] = getattr(EVENTS, name)
+    file.create_dataset("CD/events", data=table, chunks=(256,), **stored)
+    file.attrs["geometry"] = b"12x7"
+
+
+def prophesee_gzip(file: h5py.File) -> None:
+    prophesee(file, compression="gzip", shuffle=True)
+
+
+def event_utils(file: h5py.File) -> None:
+    columns(file, "events", "xs ys ts ps", x=EVENTS.x.astype(np.int16), t=EVENTS.t / 1e6, p=EVENTS.p)
+    file.attrs["sensor_resolution"] = (7, 12)
+
+
+def raw_events(file: h5py.File) -> None:
+    columns(file, "raw_events", x=EVENTS.x.astype(np.int32), t=EVENTS.t / 1e6)
+
+
+def v2e(file: h5py.File) -> None:
+    table = np.stack([EVENTS.t, EVENTS.x, EVENTS.y, EVENTS.p], axis=1).astype(np.uint32)
+    file.create_dataset("events", data=table, maxshape=(None, 4), compression="gzip")
+
+
+def mvsec(file: h5py.File) -> None:
+    file["davis/left/events"] = np.stack([EVENTS.x, EVENTS.y, EVENTS.t / 1e6, EVENTS.p * 2.0 - 1], axis=1)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Callable[..., Path]:
+    def make(*fill: Callable[[h5py.File], None]) -> Path:
+        path = tmp_path / "a.h5"
+        with h5py.File(path, "w") as file:
+            for each in fill:
+                each(file)
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize("fill", [dsec, m3ed, prophesee, prophesee_gzip, event_utils, raw_events, v2e, mvsec])
+def test_every_layout_reads_back_as_it_was_written(made: Callable[..., Path], fill: Callable[..., None]) -> None:
+    path = made(fill)
+    assert read(path, sensor=SENSOR) == EVENTS
+    recording = open_recording(path, sensor=SENSOR)
+    assert recording.attributes["layout"] == fill.__name__.removesuffix("_gzip")
+    assert recording.sensor_source == ("file" if fill in (dsec, m3ed, prophesee, prophesee_gzip) else "given")
+    extent = recording.extent()
+    assert extent == (len(EVENTS), EVENTS.t[0], EVENTS.t[-1])
+    for start, stop in ((0, 1), (10_000, 10_001), (25_123, 77_456), (99_000, 10**9), (-(2**40), 2**40), (70, 60)):
+        assert read(path, start, stop, sensor=SENSOR) == EVENTS.slice_time(start, stop)
+
+
+@pytest.mark.parametrize("offset", [0, 51_648_500_652, -(2**40), 2**62])
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64, np.uint32, np.int32, ">i8"])
+def test_t_offset_is_added_whatever_the_type(made: Callable[..., Path], offset: int, dtype: type) -> None:
+    def fill(file: h5py.File) -> None:
+        columns(file, "events", t=EVENTS.t.astype(dtype))
+        file["t_offset"] = np.array([offset])
+        file["ms_to_idx"] = index_of(EVENTS.t)
+
+    expected = EVENTS.shift_time(offset)
+    path = made(fill)
+    assert read(path, sensor=SENSOR) == expected
+    start, stop = offset + 40_000, offset + 50_001
+    assert read(path, start, stop, sensor=SENSOR) == expected.slice_time(start, stop)
+
+
+def test_times_beyond_64_bits_are_damage_where_they_stand(made: Callable[..., Path]) -> None:
+    t = EVENTS.t.astype(np.uint64)
+    t[1500:] += np.uint64(2**63)
+    with pytest.raises(CorruptionError, match=r"event 1500 has t = 9\d+ "):
+        read(made(lambda file: columns(file, "events", t=t)))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e300])
+def test_float_times_that_are_none_are_damage_where_they_stand(made: Callable[..., Path], wrong: float) -> None:
+    t = EVENTS.t / 1e6
+    t[700:] = wrong
+    path = made(lambda file: columns(file, "events", "xs ys ts ps", t=t))
+    good: list[Events] = []
+    with pytest.raises(CorruptionError, match="event 700 has t = "):
+        good.extend(iterate(path, sensor=SENSOR))
+    assert concatenate(good, SENSOR).t.tolist() == EVENTS.t[:700].tolist()
+
+
+@pytest.mark.parametrize(
+    ("p", "good"),
+    [
+        ([1, -1, 1, -1], 4),
+        ([1, 0, 1, 0], 4),
+        ([1, -1, 0, 1], 2),
+        ([1, 0, -1, 1], 2),
+        ([1, 1, 2, 0], 2),
+        ([1, -2, 1, 1], 1),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.int8, np.int64, np.float32])
+def test_off_is_0_or_minus_1_throughout(made: Callable[..., Path], p: list[int], good: int, dtype: type) -> None:
+    def fill(file: h5py.File) -> None:
+        for name, column in (("x", [0] * 4), ("y", [0] * 4), ("t", range(4)), ("p", np.array(p, dtype))):
+            file[f"events/{name}"] = column
+
+    path = made(fill)
+    if good == 4:
+        assert read(path, sensor=SENSOR).p.tolist() == [value == 1 for value in p]
+        return
+    found: list[Events] = []
+    with pytest.raises(CorruptionError, match=f"event {good} has p = "):
+        found.extend(iterate(path, sensor=SENSOR))
+    assert sum(map(len, found)) == good
+
+
+def test_pixels_that_are_no_whole_numbers_are_damage(made: Callable[..., Path]) -> None:
+    x = EVENTS.x.astype(np.float64)
+    x[33] = 1.5
+    with pytest.raises(CorruptionError, match=r"event 33 has x = 1\.5 "):
+        read(made(lambda file: columns(file, "events", x=x)), sensor=SENSOR)
+
+
+def test_an_unsettled_unit_or_order_is_asked_for(made: Callable[..., Path]) -> None:
+    path = made(lambda file: columns(file, "events", t=EVENTS.t / 1e3))
+    with pytest.raises(FormatError, match="float64.*dsec.*time_unit"):
+        read(path, sensor=SENSOR)
+    assert read(path, sensor=SENSOR, hints=Hints(time_unit="ms")) == EVENTS
+    path = made(lambda file: columns(file, "events", "xs ys ts ps", t=EVENTS.t * 1000 + 499))
+    with pytest.raises(FormatError, match="int64.*event_utils.*time_unit"):
+        read(path, sensor=SENSOR)
+    assert read(path, sensor=SENSOR, hints=Hints(time_unit="ns")) == EVENTS
+    path = made(lambda file: file.create_dataset("events", data=np.stack([EVENTS.x, EVENTS.y, EVENTS.p, EVENTS.t], 1)))
+    with pytest.raises(FormatError, match="four int64.*v2e.*columns"):
+        read(path, sensor=SENSOR)
+    with pytest.raises(FormatError, match="time_unit"):
+        read(path, sensor=SENSOR, hints=Hints(columns="xypt"))
+    assert read(path, sensor=SENSOR, hints=Hints(columns="xypt", time_unit="us")) == EVENTS
+
+
+def test_two_layouts_in_one_file_are_refused_unless_they_are_the_same(
+    made: Callable[..., Path], tmp_path: Path
+) -> None:
+    with pytest.raises(FormatError, match="dsec and m3ed"):
+        read(made(dsec, m3ed))
+    write(tmp_path / "b.h5", EVENTS)
+    assert read(tmp_path / "b.h5") == EVENTS
+
+
+def test_sensors_that_contradict_are_refused(made: Callable[..., Path]) -> None:
+    def fill(file: h5py.File) -> None:
+        dsec(file)
+        file.attrs["width"], file.attrs["height"] = 12, 8
+
+    with pytest.raises(FormatError, match="12x8.*12x7"):
+        read(made(fill))
+
+
+def put(file: h5py.File, name: str, value: object) -> None:
+    del file[name]
+    file[name] = value
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f["events/x"].resize((19,)), "columns of different lengths"),
+        (lambda f: put(f, "events/x", h5py.ExternalLink("b.h5", "/events/x")), r"x \(a link, not followed\)"),
+        (lambda f: put(f, "events/x", h5py.SoftLink("/events/y")), r"x \(a link, not followed\)"),
+        (lambda f: put(f, "events", h5py.ExternalLink("b.h5", "/events")), r"events \(a link, not followed\)"),
+        (lambda f: put(f, "events/x", [b"a"] * len(EVENTS)), "events/x is object"),
+        (lambda f: put(f, "events/x", np.array(["a"] * len(EVENTS), object)), "events/x is object"),
+        (lambda f: put(f, "events/x", np.zeros((len(EVENTS), 2), int)), r"\(2000, 2\)"),
+        (lambda f: put(f, "events/x", 1j * EVENTS.x), "complex128"),
+        (lambda f: put(f, "t_offset", 2.5), r"t_offset is 2\.5"),
+        (lambda f: put(f, "events/width", 0), "sensor.*width .found 0"),
+    ],
+)
+def test_what_is_no_recording_is_refused(made: Callable[..., Path], change: Callable[..., None], message: str) -> None:
+    path = made(dsec)
+    write(path.with_name("b.h5"), EVENTS)
+    with h5py.File(path, "a") as file:
+        change(file)
+    with pytest.raises(FormatError, match=message) as caught:
+        read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_other_files_are_not_opened(made: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(bytes(8 * len(EVENTS)))
+    write(tmp_path / "b.h5", EVENTS)
+
+    def external(file: h5py.File) -> None:
+        dsec(file)
+        del file["events/t"]
+        file.create_dataset("events/t", (len(EVENTS),), "i8", external=[(tmp_path / "secret", 0, h5py.h5f.UNLIMITED)])
+
+    def virtual(file: h5py.File) -> None:
+        dsec(file)
+        del file["events/t"]
+        layout = h5py.VirtualLayout((len(EVENTS),), "i8")
+        layout[:] = h5py.VirtualSource(tmp_path / "b.h5", "events/t", (len(EVENTS),))
+        file.create_virtual_dataset("events/t", layout)
+
+    for fill in (external, virtual):
+        with pytest.raises(FormatError, match="events/t"):
+            read(made(fill))
+
+
+def test_sizes_that_would_fill_the_memory_are_refused_or_read_in_pieces(made: Callable[..., Path]) -> None:
+    def huge_chunks(file: h5py.File) -> None:
+        for name in "xytp":
+            file.create_dataset(f"events/{name}", (10,), np.int64, maxshape=(None,), chunks=(1 << 30,))
+
+    with pytest.raises(FormatError, match=f"chunks of {1 << 33} bytes"):
+        read(made(huge_chunks))
+
+    def endless(file: h5py.File) -> None:
+        columns(file, "events")
+        for name in "xytp":
+            file[f"events/{name}"].resize((1792,))  # whole chunks
+            file[f"events/{name}"].resize((10**12,))
+
+    path = made(endless)
+    good: list[Events] = []
+    with pytest.raises(CorruptionError, match="number 1792 .*never stored") as caught:
+        good.extend(iterate(path, sensor=SENSOR))
+    assert caught.value.lost == f"{10**12 - 1792} events"
+    assert concatenate(good, SENSOR).t.tolist() == EVENTS.t[:1792].tolist()
+
+
+@pytest.mark.parametrize("compression", ["gzip", "lzf", None])
+def test_a_chunk_that_was_never_stored_is_damage_and_not_zeros(tmp_path: Path, compression: str | None) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        for name in "xytp":
+            column = file.create_dataset(f"events/{name}", (1000,), np.int64, chunks=(100,), compression=compression)
+            column[: 300 if name == "y" else 1000] = 1
+            column[400:] = 1
+    good: list[Events] = []
+    with pytest.raises(CorruptionError, match="number 300 .*never stored"):
+        good.extend(iterate(path, sensor=SENSOR))
+    assert sum(map(len, good)) == 300
+    with pytest.raises(CorruptionError, match="never stored"):
+        describe(path, sensor=SENSOR)
+
+
+def test_a_chunk_that_unpacks_to_more_than_it_should_is_damage(tmp_path: Path) -> None:
+    import zlib
+
+    path = tmp_path / "a.h5"
+    packer = zlib.compressobj(9)
+    bomb = b"".join(packer.compress(bytes(1 << 24)) for _ in range(32)) + packer.flush()
+    write(path, EVENTS)
+    with h5py.File(path, "a") as file:
+        file["events/t"].id.write_direct_chunk((0,), bomb)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CorruptionError, match="at event 0: .*524288 bytes"):
+        read(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
+
+
+@pytest.mark.parametrize("stored", [{"compression": "gzip"}, {"fletcher32": True}, {"compression": "lzf"}])
+def test_the_good_events_ahead_of_a_damaged_chunk_are_given(tmp_path: Path, stored: dict[str, Any]) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        for name in "xytp":
+            column = getattr(EVENTS, name)
+            file.create_dataset(f"events/{name}", data=column, chunks=(100,), shuffle=True, **stored)
+        place = file["events/y"].id.get_chunk_info_by_coord((700,))
+    content = bytearray(path.read_bytes())
+    middle = slice(place.byte_offset + place.size // 2, place.byte_offset + place.size)
+    content[middle] = bytes(255 - byte for byte in content[middle])
+    path.write_bytes(content)
+    good: list[Events] = []
+    with pytest.raises(CorruptionError, match="at event 700: "):
+        good.extend(iterate(path, sensor=SENSOR))
+    assert concatenate(good, SENSOR).t.tolist() == EVENTS.t[:700].tolist()
+
+
+def global_heaps(content: bytes) -> list[range]:
+    """Where HDF5 keeps text of any length; HDF5 2.0 itself never returns from some damages there."""
+    places = [match.start() for match in re.finditer(b"GCOL", content)]
+    return [range(place, place + int.from_bytes(content[place + 8 : place + 16], "little")) for place in places]
+
+
+def test_flipped_bits_give_events_or_one_clear_error(tmp_path: Path) -> None:
+    path, flipped = tmp_path / "a.h5", tmp_path / "b.h5"
+    write(path, EVENTS)
+    content = path.read_bytes()
+    rng = np.random.default_rng(1)
+    heaps = global_heaps(content)
+    places = [place for place in rng.integers(0, len(content), 120).tolist() if not any(place in h for h in heaps)]
+    unnamed: list[str] = []
+    for place in places:
+        changed = bytearray(content)
+        changed[place] ^= 1 << int(rng.integers(8))
+        flipped.write_bytes(changed)
+        try:
+            concatenate(iterate(flipped, sensor=SENSOR), SENSOR)
+            describe(flipped, sensor=SENSOR)
+            read(flipped, 40_000, 50_000, sensor=SENSOR)
+        except DvspipeError as error:
+            unnamed += [str(error)] if str(flipped) not in str(error) else []
+    assert not unnamed
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        np.zeros(200, np.int64),
+        np.full(200, len(EVENTS)),
+        np.arange(200) * 20,
+        np.full(200, -5),
+        np.full(200, 2**40),
+        index_of(EVENTS.t)[:20],
+        np.linspace(0, 1, 200),
+    ],
+)
+def test_a_wrong_index_gives_the_right_events(made: Callable[..., Path], index: np.ndarray) -> None:
+    def fill(file: h5py.File) -> None:
+        dsec(file)
+        put(file, "ms_to_idx", index)
+
+    path = made(fill)
+    for start, stop in ((0, 1000), (33_333, 44_444), (98_000, 101_000)):
+        assert read(path, start, stop) == EVENTS.slice_time(start, stop)
+
+
+def test_a_part_is_found_without_reading_the_rest(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    path, chunks = made(dsec), []
+    content = storage.StoredRows._content
+    monkeypatch.setattr(storage.StoredRows, "_content", lambda stored, k: chunks.append(k) or content(stored, k))
+    assert read(path, 90_000, 90_500) == EVENTS.slice_time(90_000, 90_500)
+    assert set(chunks) <= {6, 7}
+
+
+def test_a_damaged_time_in_the_way_of_a_part_is_told(made: Callable[..., Path]) -> None:
+    path = made(m3ed)
+    with h5py.File(path, "a") as file:
+        file["prophesee/left/t"].id.write_direct_chunk((1024,), b"damaged")
+        del file["prophesee/left/ms_map_idx"]
+    assert len(read(path, 0, 5000)) == len(EVENTS.slice_time(0, 5000))
+    with pytest.raises(CorruptionError, match="at event 1024"):
+        read(path, 60_000, 90_000)
+
+
+def test_a_missing_filter_is_named_with_the_way_out(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    hdf5plugin = pytest.importorskip("hdf5plugin", reason="the extra hdf5plugin is not installed")
+
+    def fill(file: h5py.File) -> None:
+        for name in "xytp":
+            file.create_dataset(f"events/{name}", data=getattr(EVENTS, name), **hdf5plugin.Blosc(cname="zstd"))
+
+    path = made(fill)
+    assert read(path, sensor=SENSOR) == EVENTS
+    monkeypatch.setitem(sys.modules, "hdf5plugin", None)
+    with pytest.raises(FormatError, match="events/t .*blosc.*pip install hdf5plugin"):
+        read(path)
+    monkeypatch.setattr(storage, "filters_of", lambda _: (storage.ECF,))
+    with pytest.raises(FormatError, match="Prophesee's ECF.*https"):
+        read(path)
+
+
+@pytest.fixture
+def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has gzip decoded in a child process, as ECF would be."""
+    monkeypatch.setattr(metadata, "uses_user_plugin", lambda dataset: dataset.compression == "gzip")
+
+
+@pytest.mark.usefixtures("guarded")
+def test_a_filter_of_the_users_is_decoded_in_a_child_process(made: Callable[..., Path]) -> None:
+    path = made(prophesee_gzip)
+    recording = open_recording(path)
+    assert recording.extent() is None
+    parts = list(recording.chunks())
+    assert concatenate(parts, SENSOR) == EVENTS
+    assert len(parts) == 8
+    assert next(recording.chunks()).t[0] == EVENTS.t[0]  # given up after one chunk
+    with h5py.File(path, "a") as file:
+        file["CD/events"].id.write_direct_chunk((512,), b"damaged")
+    good: list[Events] = []
+    with pytest.raises(CorruptionError, match="at event 512"):
+        good.extend(recording.chunks())
+    assert sum(map(len, good)) == 512
+
+
+@pytest.mark.usefixtures("guarded")
+def test_a_child_process_that_dies_is_damage(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    dying = (
+        "import sys; from dvspipe.formats.hdf5 import reader as r, child as c; from pathlib import Path\n"
+        "import os; from dvspipe.formats.hints import NO_HINTS\n"
+        "def chunks():\n"
+        "    yield next(r.decode_here(Path(sys.argv[1]), NO_HINTS))\n"
+        "    os.abort()\n"
+        "c.send_chunks(chunks, sys.stdout.buffer)"
+    )
+    monkeypatch.setattr(child, "CODE", dying)
+    good: list[Events] = []
+    with pytest.raises(CorruptionError, match=r"after event 256: .*SIGABRT"):
+        good.extend(iterate(made(prophesee_gzip)))
+    assert sum(map(len, good)) == 256
+
+
+def test_inflating_equals_hdf5s_own(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    rng = np.random.default_rng(0)
+    types = [np.bool_, np.int8, "<u2", ">u2", ">i4", "<f4", ">f8", np.int64, np.dtype([("x", "<u2"), ("t", "<i8")])]
+    with h5py.File(path, "w") as file:
+        for number, dtype in enumerate(types):
+            for shuffle in (False, True):
+                data = np.frombuffer(rng.bytes(1000 * np.dtype(dtype).itemsize), dtype)  # type: ignore[call-overload]
+                data = data.view(np.uint8) % 2 == 1 if dtype is np.bool_ else data
+                file.create_dataset(f"{number}{shuffle}", data=data, chunks=(64,), compression="gzip", shuffle=shuffle)
+        file.create_dataset("table", data=rng.integers(0, 99, (1000, 4)), chunks=(64, 4), compression="gzip")
+        file.create_dataset("split", data=rng.integers(0, 99, (1000, 4)), chunks=(64, 2), compression="gzip")
+    with h5py.File(path) as file:
+        for name, dataset in file.items():
+            stored = storage.StoredRows(dataset, os.path.getsize(path))
+            assert stored.available >= 1000
+            assert stored._inflated == (name != "split"), name
+            for start, stop in ((0, 1000), (64, 128), (63, 65), (999, 1000), (5, 5)):
+                ours, theirs = stored.read(start, stop), dataset[start:stop]
+                assert ours.dtype.itemsize == theirs.dtype.itemsize
+                with ThreadPoolExecutor(2) as threads:
+                    assert stored.read(start, stop, threads).tobytes() == ours.tobytes()
+                assert ours.astype(theirs.dtype).tobytes() == theirs.tobytes()
+
+
+def test_an_hdf5_file_inside_gzip_is_refused(tmp_path: Path) -> None:
+    import gzip
+
+    write(tmp_path / "a.h5", EVENTS)
+    (tmp_path / "a.h5.gz").write_bytes(gzip.compress((tmp_path / "a.h5").read_bytes()))
+    with pytest.raises(FormatError, match=r"a\.h5\.gz: .*inside gzip"):
+        read(tmp_path / "a.h5.gz")
+
+
+def test_the_real_file_equals_its_text(test_data: Path) -> None:
+    folder = test_data / "recordings"
+    rows = np.loadtxt(folder / "evlibrary_event.txt")
+    events = read(folder / "evlibrary_event.hdf5", sensor=SensorSize(width=346, height=260))
+    assert events.t.tolist() == np.rint(rows[:, 0] * 1e6).astype(int).tolist()
+    assert np.array_equal(np.stack([events.y, events.x, events.p], 1), rows[:, 1:])
+
+
+def test_tonics_dsec_reader_reads_what_is_written(tmp_path: Path) -> None:
+    from tonic.datasets import DSEC
+
+    events = EVENTS.shift_time(51_648_500_652)
+    folder = tmp_path / "DSEC" / "thun_00_a" / "events_left"
+    folder.mkdir(parents=True)
+    write(folder / "events.h5", events)
+    dataset = DSEC.__new__(DSEC)  # its constructor wants to download
+    dataset.location_on_system, dataset.recording_selection = str(tmp_path / "DSEC"), ["thun_00_a"]
+    dataset.data_selection, dataset.target_selection = ["events_left"], []
+    dataset.transform = dataset.target_transform = dataset.transforms = None
+    (data, *_), *_ = dataset[0]
+    theirs = data["events_left"]
+    for name in "xytp":
+        assert np.array_equal(theirs[name], getattr(events, name))
+
+
+def test_eventcvs_files_are_read_and_ours_by_it(tmp_path: Path) -> None:
+    eventcv = pytest.importorskip("eventcv", reason="eventcv is not installed")
+    table = np.stack([EVENTS.x, EVENTS.y, EVENTS.t, EVENTS.p], 1).astype(np.int64)
+    eventcv.save(eventcv.from_numpy(table, time_unit="us", sensor_size=(12, 7)), str(tmp_path / "theirs.h5"))
+    assert read(tmp_path / "theirs.h5") == EVENTS
+    write(tmp_path / "ours.h5", EVENTS)
+    theirs = eventcv.load(str(tmp_path / "ours.h5"), time_unit="us", sensor_size=(12, 7)).numpy()
+    assert np.array_equal(np.asarray(theirs)[:, :3], table[:, :3])
+    assert np.array_equal(np.asarray(theirs)[:, 3] > 0, EVENTS.p)
+
+
+def test_evutils_files_are_read_and_ours_by_it(tmp_path: Path) -> None:
+    evutils_io = pytest.importorskip("evutils.io", reason="evutils is not installed")
+    pytest.importorskip("hdf5plugin", reason="the extra hdf5plugin, which evutils needs for HDF5, is not installed")
+    types = pytest.importorskip("evutils.types")
+    events = EVENTS.shift_time(3_000_000)
+    array = types.EventArray(
+        events.t, events.x.astype(np.uint16), events.y.astype(np.uint16), events.p.astype(np.uint8)
+    )
+    with evutils_io.EventWriter(str(tmp_path / "theirs.h5"), width=12, height=7) as writer:
+        writer.write(array)
+    assert read(tmp_path / "theirs.h5") == events
+    assert read(tmp_path / "theirs.h5", 3_040_000, 3_050_000) == events.slice_time(3_040_000, 3_050_000)
+    write(tmp_path / "ours.h5", events)
+    with evutils_io.EventReader(str(tmp_path / "ours.h5")) as reader:
+        theirs = reader.read_all()
+    for name in "xytp":
+        assert np.array_equal(theirs[name], getattr(events, name))

@@ -1,0 +1,361 @@
+"""NumPy's files: columns and units that are found or asked for, headers that lie, and nothing unpickled."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tracemalloc
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import SENSOR, random_events
+from decoding import joined, part, until_damage, write
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dvspipe.errors import CorruptionError, FormatError
+from dvspipe.events import Events, SensorSize
+from dvspipe.formats import numpy_file
+from dvspipe.formats.hints import NO_HINTS, Hints
+from dvspipe.formats.npz_writer import FEWEST_THREADED_EVENTS, NPZ_ENCODER
+from dvspipe.formats.numpy_file import NUMPY
+
+EVENTS = random_events(5, 300)
+
+
+def structured(events: Events = EVENTS, names: str = "t x y p", types: str = "i8 u2 u2 ?") -> np.ndarray:
+    array = np.zeros(len(events), list(zip(names.split(), types.split(), strict=True)))
+    for name, column in zip(names.split(), (events.t, events.x, events.y, events.p), strict=True):
+        array[name] = column
+    return array
+
+
+def table(events: Events = EVENTS, dtype: type = np.int64) -> np.ndarray:
+    return np.stack([events.t, events.x, events.y, events.p], axis=1).astype(dtype)
+
+
+def read(path: Path, hints: Hints = NO_HINTS, sensor: SensorSize = SENSOR) -> Events:
+    return joined(NUMPY.open(path, hints).chunks(), sensor)
+
+
+def saved(path: Path, *arrays: Any, **columns: Any) -> Path:
+    if arrays:
+        np.save(path, arrays[0], allow_pickle=True)
+    else:
+        np.savez(path, **columns)
+    return path
+
+
+@pytest.fixture
+def npy(tmp_path: Path) -> Path:
+    return tmp_path / "clip.npy"
+
+
+@pytest.fixture
+def npz(tmp_path: Path) -> Path:
+    return tmp_path / "clip.npz"
+
+
+@pytest.mark.parametrize("names", ["t x y p", "timestamp x y polarity", "ts x y pol", "T X Y on"])
+@pytest.mark.parametrize("types", ["i8 u2 u2 ?", ">u4 >i2 i4 i1", "u8 u1 u1 u1", "i8 f4 f8 f4"])
+@pytest.mark.parametrize("chunk", [7, 1 << 20])
+def test_structured_arrays(npy: Path, names: str, types: str, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numpy_file, "CHUNK_EVENTS", chunk)
+    saved(npy, structured(names=names, types=types))
+    assert read(npy) == EVENTS
+    packed = npy.with_suffix(".npy.gz")
+    packed.write_bytes(gzip.compress(npy.read_bytes()))
+    assert read(packed) == EVENTS
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("columns", ["txyp", "pyxt", "x-typ-"])
+def test_the_order_of_a_table_is_asked_for(
+    npy: Path, order: str, columns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numpy_file, "CHUNK_EVENTS", 7)
+    parts = dict(zip("txyp", table().T, strict=True)) | {"-": np.full(300, 9)}
+    saved(npy, np.asarray(np.stack([parts[name] for name in columns], axis=1), order=order))
+    with pytest.raises(FormatError, match=rf"\[300, {len(columns)}\].*hints=Hints\(columns="):
+        read(npy)
+    assert read(npy, Hints(columns=columns)) == EVENTS
+    packed = npy.with_suffix(".npy.gz")
+    packed.write_bytes(gzip.compress(npy.read_bytes()))
+    assert read(packed, Hints(columns=columns)) == EVENTS
+    with pytest.raises(FormatError, match=r" . columns, not 5"):
+        read(npy, Hints(columns="txyp-"))
+
+
+@pytest.mark.parametrize("polarity", [np.uint8, np.int8, np.float32, np.bool_])
+def test_columns_of_an_archive(npz: Path, polarity: type) -> None:
+    columns = {"t": EVENTS.t, "x": EVENTS.x, "y": EVENTS.y, "p": EVENTS.p.astype(polarity)}
+    saved(npz, **columns)
+    assert read(npz) == EVENTS
+    assert NUMPY.open(npz).sensor is None
+    np.savez_compressed(npz, **columns, width=12, height=np.int16(7), remarks=np.zeros(3))
+    assert read(npz) == EVENTS
+    assert NUMPY.open(npz).sensor == SENSOR
+
+
+def test_one_array_in_an_archive(npz: Path) -> None:
+    assert read(saved(npz, events=structured())) == EVENTS
+    assert read(saved(npz, arr_0=table()), Hints(columns="txyp")) == EVENTS
+
+
+def test_polarities_of_minus_one_are_off_throughout(npy: Path) -> None:
+    signed = table()
+    signed[:, 3] = 2 * signed[:, 3] - 1
+    assert read(saved(npy, signed), Hints(columns="txyp")) == EVENTS
+    row = int(np.flatnonzero(signed[:, 3] == -1)[1])
+    signed[row, 3] = 0
+    with pytest.raises(CorruptionError, match=rf"row {row} has p = 0 "):
+        read(saved(npy, signed), Hints(columns="txyp"))
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale", "name"), [("s", 1e-6, "time_s"), ("ms", 1e-3, "t_ms"), ("us", 1.0, "t_us"), ("ns", 1e3, "ts_ns")]
+)
+def test_units_that_are_said_or_named(npy: Path, npz: Path, unit: Any, scale: float, name: str) -> None:
+    array = table(dtype=float)
+    array[:, 0] *= scale
+    assert read(saved(npy, array), Hints(columns="txyp", time_unit=unit)) == EVENTS
+    assert read(saved(npz, **{name: array[:, 0]}, x=EVENTS.x, y=EVENTS.y, p=EVENTS.p)) == EVENTS
+    if unit == "ns":
+        assert read(saved(npy, array.astype(np.int64)), Hints(columns="txyp", time_unit=unit)) == EVENTS
+
+
+def test_seconds_are_found_where_nothing_else_can_be(npy: Path) -> None:
+    array = structured(types="f8 u2 u2 ?")
+    array["t"] *= 1e-6
+    assert read(saved(npy, array)) == EVENTS
+    array["t"] += 1_589_163_147
+    assert read(saved(npy, array)) == EVENTS.shift_time(1_589_163_147_000_000)
+
+
+@pytest.mark.parametrize(
+    "times", [[1.0, 2.0], [0.001, 0.5], [0.1234567, 0.2], np.array([100.000001, 100.1], np.float32), [10**17, 10**17]]
+)
+def test_other_units_are_asked_for(npz: Path, times: Any) -> None:
+    with pytest.raises(FormatError, match=r"clip\.npz: .*hints=Hints\(time_unit="):
+        read(saved(npz, t=times, x=[1, 2], y=[1, 2], p=[0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("t", np.nan, "row 2 has t = nan "),
+        ("t", np.inf, "row 2 has t = inf"),
+        ("t", 1e300, "row 2 has t = 1e"),
+        ("x", 1.5, r"row 2 has x = 1\.5 "),
+        ("y", 1e12, "row 2 has y = 1000000000000"),
+        ("p", 2, r"row 2 has p = 2\.0 "),
+    ],
+)
+def test_a_wrong_value_is_damage_after_the_events_before_it(npy: Path, column: str, value: float, message: str) -> None:
+    array = structured(types="f8 f8 f8 f8")
+    array["t"] *= 1e-6
+    array[column][2] = value
+    chunks = NUMPY.open(saved(npy, array), Hints(time_unit="s")).chunks()
+    assert len(next(chunks).t) == 2
+    with pytest.raises(CorruptionError, match=message):
+        next(chunks)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros(3, object), "Python objects"),
+        (np.zeros(3, [("t", object), ("x", "i4"), ("y", "i4"), ("p", "?")]), "Python objects"),
+        (np.zeros(3), r"is an array float64\[3\]"),
+        (np.zeros((3, 4, 2)), r"is an array float64\[3, 4, 2\]"),
+        (np.zeros((3, 100)), r"is an array float64\[3, 100\]"),
+        (np.zeros(3, [("t", "i8"), ("x", "i4"), ("y", "i4")]), "fields t, x, y "),
+        (np.zeros(3, [("t", "i8"), ("ts", "i8"), ("x", "i4"), ("y", "i4"), ("p", "?")]), "fields t, ts, x"),
+        (
+            np.zeros(3, [("t", "i8"), ("x", "S4"), ("y", "i4"), ("p", "?")]),
+            r"column x is \|S4",
+        ),
+        (np.zeros(3, [("t", "i8", 2), ("x", "i4"), ("y", "i4"), ("p", "?")]), "column t is "),
+        (np.zeros(3, [("t", "M8[us]"), ("x", "i4"), ("y", "i4"), ("p", "?")]), "column t is "),
+    ],
+)
+def test_arrays_of_another_kind_are_refused(npy: Path, array: np.ndarray, message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        read(saved(npy, array))
+
+
+def test_archives_of_another_kind_are_refused(npz: Path) -> None:
+    for columns, message in (
+        ({"a": EVENTS.t, "b": EVENTS.x}, r"clip\.npz: has a, b "),
+        ({"t": EVENTS.t, "x": EVENTS.x, "y": EVENTS.y, "p": EVENTS.p[:-1]}, r"columns of different lengths: .*299"),
+        ({"t": EVENTS.t, "x": EVENTS.x, "y": EVENTS.y, "p": table()}, r"clip\.npz: p is an array int64\[300, 4\]"),
+        ({"events": structured(), "width": 0, "height": 5}, "sensor.*width .found 0"),
+        (
+            {"events": structured(), "width": 1.5, "height": 5},
+            r"width is an array float64\[\]",
+        ),
+    ):
+        with pytest.raises(FormatError, match=message):
+            read(saved(npz, **columns))
+    npz.write_bytes(b"nothing")
+    with pytest.raises(FormatError, match=r"clip\.npz: .*\.npy"):
+        read(npz)
+
+
+@pytest.mark.parametrize("kind", ["structured", "table", "columns"])
+def test_every_cut_of_an_array_gives_the_whole_rows_first(npy: Path, kind: str) -> None:
+    few = part(EVENTS, 0, 9)
+    array = {"structured": structured(few), "table": table(few), "columns": np.asfortranarray(table(few))}[kind]
+    data = saved(npy, array).read_bytes()
+    begin = len(data) - array.nbytes
+    hints = NO_HINTS if kind == "structured" else Hints(columns="txyp")
+    for size in range(begin, len(data)):
+        npy.write_bytes(data[:size])
+        source = NUMPY.open(npy, hints)
+        assert source.extent is None
+        assert source.part is None
+        count = (size - begin) // (array.nbytes // 9) if kind != "columns" else max(0, size - begin - 9 * 24) // 8
+        assert joined(until_damage(source.chunks()), SENSOR) == part(few, 0, count)
+        with pytest.raises(CorruptionError, match=r"clip\.npy: has \d rows .*9"):
+            list(source.chunks())
+    for size in range(begin):
+        npy.write_bytes(data[:size])
+        with pytest.raises(FormatError, match=r"clip\.npy"):
+            NUMPY.open(npy, hints)
+    npy.write_bytes(data + b"x")
+    source = NUMPY.open(npy, hints)
+    assert joined(until_damage(source.chunks()), SENSOR) == few
+    with pytest.raises(CorruptionError, match=r"clip\.npy: has more bytes"):
+        list(source.chunks())
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_every_cut_of_an_archive_is_an_error(npz: Path, compressed: bool) -> None:
+    columns = {"t": EVENTS.t[:9], "x": EVENTS.x[:9], "y": EVENTS.y[:9], "p": EVENTS.p[:9]}
+    (np.savez_compressed if compressed else np.savez)(npz, **columns)
+    data = npz.read_bytes()
+    for size in range(1, len(data)):
+        npz.write_bytes(data[:size])
+        with pytest.raises(FormatError, match=r"clip\.npz"):
+            read(npz)
+
+
+def test_a_header_that_lies_costs_no_memory(npy: Path, npz: Path) -> None:
+    short = saved(npy, structured()).read_bytes().replace(b"(300,), ", b"(3000000000000,), ")
+    lying = [
+        short[:8] + (len(short) - 300 * 13 - 10).to_bytes(2, "little") + short[10:],
+        saved(npy, structured(types="i8 u2 u2 ?")).read_bytes().replace(b"'<u2'", b"'V9999999999'"),
+    ]
+    tracemalloc.start()
+    for data in lying:
+        npy.write_bytes(data)
+        with pytest.raises(FormatError):
+            read(npy)
+        with zipfile.ZipFile(npz, "w") as archive:
+            archive.writestr("events.npy", data)
+        with pytest.raises(FormatError):
+            read(npz)
+    assert tracemalloc.get_traced_memory()[1] < 100e6
+    tracemalloc.stop()
+
+
+def test_an_archive_that_unpacks_to_much_is_read_in_pieces(npz: Path) -> None:
+    count = 10_000_000
+    with zipfile.ZipFile(npz, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, dtype in (("t", np.int64), ("x", np.int64), ("y", np.int64), ("p", np.int64)):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                described = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": (count,)}
+                np.lib.format.write_array_header_1_0(member, described)
+                for _ in range(count // 100_000):
+                    member.write(bytes(800_000))
+    assert npz.stat().st_size < 1e6
+    tracemalloc.start()
+    assert sum(len(chunk.t) for chunk in NUMPY.open(npz).chunks()) == count
+    assert tracemalloc.get_traced_memory()[1] < 250e6
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", ["structured", "table", "columns"])
+def test_parts_are_found_by_bisection(npy: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numpy_file, "CHUNK_EVENTS", 10)
+    array = {"structured": structured(), "table": table(), "columns": np.asfortranarray(table())}[kind]
+    source = NUMPY.open(saved(npy, array), NO_HINTS if kind == "structured" else Hints(columns="txyp"))
+    assert source.extent is not None
+    assert source.part is not None
+    assert source.extent() == (300, EVENTS.t[0], EVENTS.t[-1])
+    for start, stop in ((0, 10**6), (5_000, 20_000), (int(EVENTS.t[50]), int(EVENTS.t[51])), (10**6, 10**7), (-5, 0)):
+        chunks = list(source.part(start, stop))
+        assert joined(chunks, SENSOR).slice_time(start, stop) == EVENTS.slice_time(start, stop)
+        assert sum(len(chunk.t) for chunk in chunks) <= len(EVENTS.slice_time(start, stop)) + 20
+    empty = NUMPY.open(saved(npy, structured(Events.empty(SENSOR))))
+    assert empty.extent is not None
+    assert empty.extent() == (0, None, None)
+    assert read(npy) == Events.empty(SENSOR)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 1000),
+    count=st.sampled_from([0, 1, 2, 300]),
+    start=st.sampled_from([0, 17, 2**41, -5_000]),
+    span_us=st.sampled_from([1, 100_000, 2**42]),
+    cuts=st.lists(st.integers(0, 300), max_size=3),
+)
+def test_an_archive_gives_back_what_was_written(
+    tmp_path: Path, seed: int, count: int, start: int, span_us: int, cuts: list[int]
+) -> None:
+    sensor = SensorSize(2048, 1080)
+    events = random_events(seed, count, sensor, span_us).shift_time(start)
+    path = tmp_path / "clip.npz"
+    write(path, events, NPZ_ENCODER, cuts)
+    assert read(path, sensor=sensor) == events
+    assert NUMPY.open(path).sensor == sensor
+    with np.load(path, allow_pickle=False) as archive:
+        assert {name: archive[name].dtype.str for name in "txyp"} == {"t": "<i8", "x": "<u2", "y": "<u2", "p": "|u1"}
+        assert np.array_equal(archive["t"], events.t)
+    assert [file.name for file in tmp_path.iterdir()] == ["clip.npz"]
+
+
+def test_an_archive_compressed_in_threads_has_right_checksums(tmp_path: Path) -> None:
+    sensor = SensorSize(2048, 1080)
+    events = random_events(0, 3 * FEWEST_THREADED_EVENTS, sensor)
+    path = tmp_path / "clip.npz"
+    write(path, events, NPZ_ENCODER, [FEWEST_THREADED_EVENTS - 1, 2 * FEWEST_THREADED_EVENTS])
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        sizes = {member.filename: (member.file_size, member.compress_size) for member in archive.infolist()}
+    assert sizes["t.npy"][0] == 128 + 8 * len(events)
+    assert sizes["p.npy"][1] < sizes["p.npy"][0] / 4
+    assert read(path, sensor=sensor) == events
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_changed_byte_is_read_or_refused(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    few = part(EVENTS, 0, 9)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, t=few.t, x=few.x, y=few.y, p=few.p)
+    plain = io.BytesIO()
+    np.save(plain, structured(few))
+    for name, data in (("a.npz", packed.getvalue()), ("a.npy", plain.getvalue())):
+        path = tmp_path / name
+        for _ in range(300):
+            damaged = bytearray(data)
+            damaged[rng.integers(len(data))] = rng.integers(256)
+            path.write_bytes(damaged)
+            try:
+                until_damage(NUMPY.open(path).chunks())
+            except FormatError:
+                continue
+
+
+def test_an_archive_has_the_types_that_eventcv_reads(npz: Path) -> None:
+    """It reads no other ones: `cannot read type u64 with type-string '<i8'`."""
+    write(npz, EVENTS, NPZ_ENCODER)
+    with np.load(npz) as archive:
+        types = {name: archive[name].dtype.str for name in archive}
+    assert types == {"t": "<i8", "x": "<u2", "y": "<u2", "p": "|u1", "width": "<u8", "height": "<u8"}
+    assert read(npz) == EVENTS

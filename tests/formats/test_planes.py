@@ -1,0 +1,52 @@
+"""Chunks of HDF5, compressed plane by plane."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from isal import isal_zlib
+
+from dvspipe.formats.hdf5.planes import compress_chunk, decompress_chunk
+
+TYPES = (np.uint8, np.uint16, np.uint32, np.int64, np.uint64)
+
+
+@settings(deadline=None)  # the first example compiles
+@given(dtype=st.sampled_from(TYPES), bits=st.integers(0, 64), rows=st.integers(0, 9000), seed=st.integers(0, 99))
+def test_every_zlib_reads_the_shuffled_values(dtype: type, bits: int, rows: int, seed: int) -> None:
+    largest = 2 ** min(bits, 8 * np.dtype(dtype).itemsize) - 1
+    values = np.random.default_rng(seed).integers(0, largest, rows, np.uint64, endpoint=True).astype(dtype)
+    content = compress_chunk(values)
+    assert zlib.decompress(content) == values.view(np.uint8).reshape(rows, values.itemsize).T.tobytes()
+    found = np.empty_like(values)
+    decompress_chunk(content, found, shuffled=True)
+    assert np.array_equal(found, values)
+
+
+def test_negative_values_and_columns_with_steps_are_kept() -> None:
+    values = np.arange(-70_000, 70_000)[::2]
+    found = np.empty(len(values), np.int64)
+    decompress_chunk(compress_chunk(values), found, shuffled=True)
+    assert np.array_equal(found, values)
+
+
+def test_what_does_not_shrink_is_stored_and_the_rest_shrinks() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, 65536, np.uint16)
+    assert 65536 < len(compress_chunk(noise)) < 65536 + 2000
+    assert len(compress_chunk(np.zeros(65536, np.int64))) < 3000
+
+
+def test_corrupted_chunks_are_errors() -> None:
+    values = np.random.default_rng(0).integers(0, 1000, 5000)
+    content, found = compress_chunk(values), np.empty(5000, np.int64)
+    for wrong in (content[:-1], zlib.compress(bytes(40_001)), zlib.compress(bytes(39_999))):
+        with pytest.raises(ValueError, match="40000 bytes"):
+            decompress_chunk(wrong, found, shuffled=True)
+    for place in (0, 2500, len(content) - 1):
+        wrong = content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :]
+        with pytest.raises((ValueError, isal_zlib.error)):  # type: ignore[arg-type]
+            decompress_chunk(wrong, found, shuffled=True)

@@ -1,0 +1,508 @@
+from __future__ import annotations
+
+import sqlite3
+import struct
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import SENSOR, random_events
+
+from dvspipe.errors import CorruptionError, DvspipeError, FormatError
+from dvspipe.events import Events, SensorSize
+from dvspipe.formats import Hints, recordings
+from dvspipe.formats.prophesee_header import read_header
+from dvspipe.formats.rosbag import ROSBAG, is_ros2_folder
+from dvspipe.formats.source import StoredColumns
+from dvspipe.recordings.conversion import convert_recording, is_video, plan_conversions
+
+pytest.importorskip("rosbags", reason="the extra ros is not installed")
+from rosbags import rosbag1, rosbag2
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+EVENTS = random_events(3, 1000).shift_time(1_700_000_000_000_000)
+HEAD = "std_msgs/Header header\nuint32 height\nuint32 width\n"
+EVENT = "uint16 x\nuint16 y\nbuiltin_interfaces/Time ts\nbool polarity"
+PACKET = HEAD + "uint64 seq\nuint64 time_base\nstring encoding\nbool is_bigendian\nuint8[] events"
+KINDS = ("ros1", "sqlite", "mcap")
+
+
+class Bag:
+    """Writes a small bag."""
+
+    def __init__(self, folder: Path, kind: str, *, event: str = EVENT) -> None:
+        self.ros1 = kind == "ros1"
+        self.store = get_typestore(Stores.ROS1_NOETIC if self.ros1 else Stores.ROS2_HUMBLE)
+        for package in ("dvs_msgs", "prophesee_event_msgs"):
+            array = f"{package}/msg/EventArray"
+            self.store.register(get_types_from_msg(event, f"{package}/msg/Event"))
+            self.store.register(get_types_from_msg(f"{HEAD}{package}/Event[] events", array))
+        self.store.register(get_types_from_msg(PACKET, "event_camera_msgs/msg/EventPacket"))
+        self.path = folder / ("a.bag" if self.ros1 else "bag")
+        if self.ros1:
+            self.writer: Any = rosbag1.Writer(self.path)
+        else:
+            plugin = getattr(rosbag2.StoragePlugin, "SQLITE3" if kind == "sqlite" else "MCAP")
+            self.writer = rosbag2.Writer(self.path, version=9, storage_plugin=plugin)
+        self.types = self.store.types
+        self.connections: dict[str, Any] = {}
+        self.written = 0
+
+    def __enter__(self) -> Bag:
+        self.writer.open()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.writer.close()
+
+    def header(self) -> Any:
+        stamp = self.types["builtin_interfaces/msg/Time"](sec=1, nanosec=2)
+        more = {"seq": 7} if self.ros1 else {}
+        return self.types["std_msgs/msg/Header"](stamp=stamp, frame_id="cam" + "x" * self.written, **more)
+
+    def add(self, topic: str, message: Any) -> None:
+        name = message.__msgtype__
+        if topic not in self.connections:
+            self.connections[topic] = self.writer.add_connection(topic, name, typestore=self.store)
+        serialize = self.store.serialize_ros1 if self.ros1 else self.store.serialize_cdr
+        self.writer.write(self.connections[topic], 10**18 + self.written, serialize(message, name))
+        self.written += 1
+
+    def add_array(self, events: Events, topic: str = "/dvs/events", package: str = "dvs_msgs", **changed: Any) -> None:
+        event, time = self.types[f"{package}/msg/Event"], self.types["builtin_interfaces/msg/Time"]
+        rows = [
+            event(x=x, y=y, ts=time(sec=t // 10**6, nanosec=t % 10**6 * 1000), polarity=p)
+            for t, x, y, p in zip(*(getattr(events, name).tolist() for name in "txyp"), strict=True)
+        ]
+        fields = {"header": self.header(), "height": 7, "width": 12, "events": rows} | changed
+        self.add(topic, self.types[f"{package}/msg/EventArray"](**fields))
+
+    def add_packet(self, content: bytes, encoding: str, time_base: int = 0, **changed: Any) -> None:
+        fields = {
+            "header": self.header(), "height": 7, "width": 12, "seq": self.written, "time_base": time_base,
+            "encoding": encoding, "is_bigendian": False, "events": np.frombuffer(content, np.uint8),
+        } | changed  # fmt: skip
+        self.add("/event_camera/events", self.types["event_camera_msgs/msg/EventPacket"](**fields))
+
+
+def slices(events: Events, *edges: int) -> list[Events]:
+    edges = (0, *edges, len(events))
+    return [
+        Events(events.t[a:b], events.x[a:b], events.y[a:b], events.p[a:b], events.sensor) for a, b in pairwise(edges)
+    ]
+
+
+def joined(chunks: Any) -> list[np.ndarray]:
+    """The four columns of all chunks, and after them the damage that ended them, if any."""
+    parts: list[StoredColumns] = list(chunks)
+    return [np.concatenate([part[k] for part in parts]) for k in range(4)] if parts else [np.zeros(0)] * 4
+
+
+def assert_holds(path: Path, events: Events) -> None:
+    source = ROSBAG.open(path)
+    assert source.sensor == events.sensor
+    for ours, name in zip(joined(source.chunks()), "txyp", strict=True):
+        assert np.array_equal(ours, getattr(events, name)), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("package", ["dvs_msgs", "prophesee_event_msgs"])
+def test_arrays_are_read_from_every_kind_of_bag(tmp_path: Path, kind: str, package: str) -> None:
+    with Bag(tmp_path, kind) as bag:
+        for part in slices(EVENTS, 1, 3, 3, 700, 999):
+            bag.add_array(part, package=package)
+    assert_holds(bag.path, EVENTS)
+    assert is_ros2_folder(bag.path) == (kind != "ros1")
+    for file in bag.path.glob("*.[md][cb]*") if kind != "ros1" else []:
+        assert_holds(file, EVENTS)
+        assert ROSBAG.recognises(file, file.read_bytes()[:100])
+
+
+@pytest.mark.parametrize("compression", ["BZ2", "LZ4"])
+def test_a_compressed_ros1_bag_is_read(tmp_path: Path, compression: str) -> None:
+    bag = Bag(tmp_path, "ros1")
+    bag.writer.set_compression(bag.writer.CompressionFormat[compression])
+    with bag:
+        for part in slices(EVENTS, 500):
+            bag.add_array(part)
+    assert_holds(bag.path, EVENTS)
+
+
+def mono(events: Events, base_us: int) -> bytes:
+    words = ((events.t - base_us) * 1000).astype(np.uint64) | events.x.astype(np.uint64) << np.uint64(32)
+    return (words | events.y.astype(np.uint64) << np.uint64(48) | events.p.astype(np.uint64) << np.uint64(63)).tobytes()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_mono_packets_are_read(tmp_path: Path, kind: str) -> None:
+    with Bag(tmp_path, kind) as bag:
+        for part in slices(EVENTS, 0, 1, 600):
+            base_us = int(part.t[0]) - 5 if len(part) else 0
+            bag.add_packet(mono(part, base_us), "mono", base_us * 1000)
+    assert_holds(bag.path, EVENTS)
+
+
+def evt3(events: Events) -> bytes:
+    words = []
+    for t, x, y, p in zip(*(getattr(events, name).tolist() for name in "txyp"), strict=True):
+        words += [0x8000 | t >> 12 & 0xFFF, 0x6000 | t & 0xFFF, y, 0x2000 | p << 11 | x]
+    return struct.pack(f"<{len(words)}H", *words)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_evt3_goes_on_from_packet_to_packet(tmp_path: Path, kind: str) -> None:
+    events = random_events(3, 1000, span_us=40_000_000)  # the time runs over twice
+    content = evt3(events)
+    with Bag(tmp_path, kind) as bag:
+        for first in range(0, len(content), 1002):
+            bag.add_packet(content[first : first + 1002], "evt3")
+    assert_holds(bag.path, events)
+
+
+def test_evt3_that_begins_in_the_middle_is_read_from_its_first_time_on(tmp_path: Path) -> None:
+    events = random_events(3, 10)
+    lead = struct.pack("<7H", 0x6123, 0x2001, 0x2002, 3, 0x3004, 0x8000, 0xE000)
+    after = struct.pack("<3H", 0x6005, 0x4003, 0x2801) + evt3(events)
+    with Bag(tmp_path, "ros1") as bag:
+        for content in (lead[:4], b"", lead[4:], after):
+            bag.add_packet(content, "evt3")
+    t, x, y, p = joined(ROSBAG.open(bag.path).chunks())
+    assert list(zip(t[:3].tolist(), x[:3].tolist(), y[:3].tolist(), p[:3].tolist(), strict=True)) == [
+        (5, 4, 3, False), (5, 5, 3, False), (5, 1, 3, True),
+    ]  # fmt: skip
+    assert t[3:].tolist() == events.t.tolist()
+
+
+def test_real_evt3_equals_the_raw_file(test_data: Path, tmp_path: Path) -> None:
+    from dvspipe.formats import read
+
+    raw = test_data / "recordings" / "faery_evt3.raw"
+    content = raw.read_bytes()[read_header(raw).size :][: 1 << 20]
+    with Bag(tmp_path, "mcap") as bag:
+        for first in range(0, len(content), 65536):
+            bag.add_packet(content[first : first + 65536], "evt3", width=1280, height=720)
+    columns = joined(ROSBAG.open(bag.path).chunks())
+    events = read(raw, sensor=SensorSize(width=1280, height=720))
+    assert len(columns[0]) > 100_000
+    for ours, name in zip(columns, "txyp", strict=True):
+        assert np.array_equal(ours, getattr(events, name)[: len(ours)])
+
+
+IDL = """{line}
+IDL: event_camera_msgs/msg/EventPacket
+// a comment
+#include "std_msgs/msg/Header.idl"
+module event_camera_msgs {{ module msg {{ struct EventPacket {{
+  std_msgs::msg::Header header; uint32 height; uint32 {width}; uint64 seq; uint64 time_base;
+  @verbatim (language="comment", text= "the encoding" "\\n" "of events")
+  string encoding; boolean is_bigendian; sequence<uint8> events;
+}}; }}; }};
+
+{line}
+IDL: std_msgs/msg/Header
+#include "builtin_interfaces/msg/Time.idl"
+module std_msgs {{ module msg {{ struct Header {{ builtin_interfaces::msg::Time stamp; string frame_id; }}; }}; }};
+"""
+
+
+@pytest.mark.parametrize(
+    ("width", "message"), [("width", None), ("columns", "other fields"), ("{", "cannot be parsed")]
+)
+def test_a_definition_in_idl_is_compared_too(tmp_path: Path, width: str, message: str | None) -> None:
+    with Bag(tmp_path, "sqlite") as bag:
+        bag.add_packet(mono(EVENTS, int(EVENTS.t[0])), "mono", int(EVENTS.t[0]) * 1000)
+    text = IDL.format(line="=" * 80, width=width)
+    with sqlite3.connect(bag.path / "bag.db3") as database:
+        set_text = "UPDATE message_definitions SET encoding = 'ros2idl', encoded_message_definition = ?"
+        database.execute(f"{set_text} WHERE topic_type LIKE 'event_camera%'", (text,))
+    database.close()
+    if message is None:
+        assert_holds(bag.path, EVENTS)
+        return
+    with pytest.raises(FormatError, match=message) as caught:
+        ROSBAG.open(bag.path)
+    assert len(str(caught.value)) < 300
+
+
+def libcaer(events: Events, base_us: int) -> bytes:
+    words = []
+    for t, x, y, p in zip(*(getattr(events, name).tolist() for name in "txyp"), strict=True):
+        words += [t - base_us >> 12, 0x1000 | t - base_us & 0xFFF, 0x2000 | x, 0x3000 | p << 11 | y]
+    return struct.pack(f"<{len(words)}H", *words)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_libcaer_packets_are_read(tmp_path: Path, kind: str) -> None:
+    with Bag(tmp_path, kind) as bag:
+        for part in slices(EVENTS, 0, 1, 600):
+            base_us = int(part.t[0]) if len(part) else 0
+            bag.add_packet(libcaer(part, base_us), "libcaer_cmp", base_us * 1000)
+    assert_holds(bag.path, EVENTS)
+
+
+def test_uncompressed_libcaer_packets_are_read_also_over_an_overflow(tmp_path: Path) -> None:
+    base_us, first_us = int(EVENTS.t[0]), 2**31 - 500
+    since = EVENTS.t - base_us + first_us
+    words = np.zeros(len(EVENTS), [("address", "<u4"), ("t", "<i4")])
+    words["address"] = EVENTS.x.astype(int) << 17 | EVENTS.y.astype(int) << 2 | EVENTS.p.astype(int) << 1 | 1
+    words["t"] = since & (2**31 - 1)
+    assert since[-1] >= 2**31
+    with Bag(tmp_path, "mcap") as bag:
+        bag.add_packet(words.tobytes(), "libcaer", (base_us - first_us) * 1000)
+        bag.add_packet(b"", "libcaer", base_us * 1000)
+    assert_holds(bag.path, EVENTS)
+
+
+def test_a_vector_of_libcaer_is_an_event_per_bit_and_the_next_follows_it(tmp_path: Path) -> None:
+    content = struct.pack("<6H", 0x2004, 0x4800, 0x5041, 0x2003, 0x4001, 0x5022)
+    with Bag(tmp_path, "ros1") as bag:
+        bag.add_packet(content + struct.pack("<3H", 0x0001, 0x1002, 0x3806), "libcaer_cmp", 7_000_499)
+    t, x, y, p = (column.tolist() for column in joined(ROSBAG.open(bag.path).chunks()))
+    assert (t, x, y) == ([7000] * 4 + [7000 + 4098], [4, 4, 3, 3, 3], [0, 6, 2, 6, 6])
+    assert p == [True, True, False, False, True]
+
+
+def test_a_real_libcaer_bag_has_the_events_that_its_words_count(test_data: Path) -> None:
+    path = test_data / "recordings" / "event_camera_test_events_2.mcap"
+    events = recordings.read(path)
+    found = 0
+    with rosbag2.Reader(path) as reader:
+        for connection, _, data in reader.messages():
+            content = get_typestore(Stores.ROS2_HUMBLE)
+            content.register(get_types_from_msg(PACKET, connection.msgtype))
+            words = content.deserialize_cdr(data, connection.msgtype).events.view("<u2")
+            found += int(np.count_nonzero(words >> 12 == 3))
+            found += sum(int(word & 0xFF).bit_count() for word in words[words >> 12 == 5])
+    assert len(events) == found == 571_266
+    assert events.sensor == SensorSize(width=346, height=260)
+    assert (int(events.t[0]), events.duration_us) == (1_744_227_144_732_712, 999_996)
+
+
+def test_the_topic_with_events_is_chosen_and_several_are_refused(tmp_path: Path) -> None:
+    with Bag(tmp_path, "ros1") as bag:
+        bag.add("/text", bag.types["std_msgs/msg/String"](data="hello"))
+        bag.add_array(EVENTS, "/left")
+    assert ROSBAG.open(bag.path).attributes == {"topic": "/left", "message_type": "dvs_msgs/msg/EventArray"}
+    (tmp_path / "two").mkdir()
+    with Bag(tmp_path / "two", "ros1") as bag:
+        bag.add_array(EVENTS, "/left")
+        bag.add_array(EVENTS, "/right")
+    with pytest.raises(FormatError, match="/left, /right"):
+        ROSBAG.open(bag.path)
+    (tmp_path / "none").mkdir()
+    with Bag(tmp_path / "none", "ros1") as bag:
+        bag.add("/text", bag.types["std_msgs/msg/String"](data="hello"))
+    with pytest.raises(FormatError, match=r"/text \(std_msgs/msg/String\)"):
+        ROSBAG.open(bag.path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_messages_with_other_fields_are_refused(tmp_path: Path, kind: str) -> None:
+    with Bag(tmp_path, kind, event="uint16 y\nuint16 x\nbuiltin_interfaces/Time ts\nbool polarity") as bag:
+        bag.add_array(EVENTS)
+    with pytest.raises(FormatError, match="/dvs/events.*dvs_msgs/msg/Event"):
+        ROSBAG.open(bag.path)
+
+
+def test_an_old_ros2_bag_without_definitions_is_read(tmp_path: Path) -> None:
+    with Bag(tmp_path, "sqlite") as bag:
+        bag.add_array(EVENTS)
+    with sqlite3.connect(bag.path / "bag.db3") as database:
+        database.execute("DELETE FROM message_definitions")
+    database.close()
+    assert_holds(bag.path, EVENTS)
+
+
+def read_until_damage(path: Path) -> tuple[int, str]:
+    """Number of events ahead of the damage, and what it says."""
+    parts: list[StoredColumns] = []
+    with pytest.raises(CorruptionError) as caught:
+        parts.extend(ROSBAG.open(path).chunks())
+    return sum(len(part.t) for part in parts), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "changed", "message"),
+    [
+        (b"abc", "evt3", {}, "message 1 has 3 bytes of evt3"),
+        (bytes(12), "mono", {}, "message 1 has 12 bytes of mono"),
+        (bytes(8), "mono", {"time_base": 2**63}, "message 1 has time_base"),
+        (bytes(8), "mono", {"is_bigendian": True}, "message 1 is big-endian"),
+        (bytes(8), "trigger", {}, "message 1 is of the encoding 'trigger'"),
+        (bytes(12), "libcaer", {}, "message 1 has 12 bytes of libcaer"),
+        (struct.pack("<Ii", 1, -5), "libcaer", {}, "message 1 has an event at -5 us"),
+        (struct.pack("<2H", 0x200C, 0x3001), "libcaer_cmp", {}, "message 1 has column x = 12, outside a sensor 12"),
+        (struct.pack("<2H", 0x2003, 0x3007), "libcaer_cmp", {}, "message 1 has an event at y = 7, outside a sensor 7"),
+        (struct.pack("<3H", 0x2003, 0x4006, 0x5002), "libcaer_cmp", {}, "from y = 6 with mask 0x2, outside a sensor 7"),
+        (struct.pack("<1H", 0x3001), "libcaer_cmp", {}, "message 1 has an event before the first ADDR_X"),
+        (struct.pack("<2H", 0x2003, 0x5001), "libcaer_cmp", {}, "message 1 has a vector before the first VECT_BASE_Y"),
+        (struct.pack("<1H", 0x6000), "libcaer_cmp", {}, "message 1 has a word of type 0x6"),
+        (bytes(8), "mono", {"width": 13}, "message 1 names a sensor of 13x7 (expected 12x7)"),
+        (struct.pack("<4H", 0x8000, 0x6000, 9, 0), "evt3", {}, "message 1 has row y = 9, outside a sensor 7 pixels"),
+    ],
+)
+def test_a_wrong_packet_is_damage_after_the_good_ones(
+    tmp_path: Path, content: bytes, encoding: str, changed: dict[str, Any], message: str
+) -> None:
+    with Bag(tmp_path, "ros1") as bag:
+        bag.add_packet(mono(EVENTS, int(EVENTS.t[0])), "mono", int(EVENTS.t[0]) * 1000)
+        bag.add_packet(content, encoding, **changed)
+    count, says = read_until_damage(bag.path)
+    assert count == len(EVENTS)
+    assert message in says
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cut_message_is_damage_wherever_it_is_cut(tmp_path: Path, kind: str) -> None:
+    with Bag(tmp_path, kind) as bag:
+        bag.add_array(EVENTS)
+        write, kept = bag.writer.write, []
+        bag.writer.write = lambda *written: kept.append(bytes(written[2]))
+        bag.add_array(slices(EVENTS, 3)[0])
+        (whole,) = kept
+        write(bag.connections["/dvs/events"], 10**18 + 9, whole[:-4])
+    count, says = read_until_damage(bag.path)
+    assert count == len(EVENTS)
+    assert "message 1 ends after" in says
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_flipped_bits_and_cuts_give_events_or_one_clear_error(tmp_path: Path, kind: str) -> None:
+    with Bag(tmp_path, kind) as bag:
+        for part in slices(EVENTS, 500):
+            bag.add_array(part)
+    file = bag.path if kind == "ros1" else next(iter(bag.path.glob("bag*")))
+    content = file.read_bytes()
+    rng = np.random.default_rng(2)
+    damaged = tmp_path / f"b{file.suffix}"
+    unnamed: list[str] = []
+    for place in rng.integers(0, len(content), 150).tolist():
+        changed = bytearray(content)
+        changed[place] ^= 1 << int(rng.integers(8))
+        for content_now in (bytes(changed), content[:place]):
+            damaged.write_bytes(content_now)
+            try:
+                joined(ROSBAG.open(damaged).chunks())
+            except DvspipeError as error:
+                unnamed += [str(error)] if str(damaged) not in str(error) else []
+    assert not unnamed
+
+
+def mcap(profile: str, rest: bytes = b"", end: bytes = b"\x89MCAP0\r\n") -> bytes:
+    """The beginning of an MCAP file, and its end."""
+    name = profile.encode()
+    content = struct.pack("<I", len(name)) + name + struct.pack("<I", 0)
+    return b"\x89MCAP0\r\n" + struct.pack("<BQ", 1, len(content)) + content + rest + end
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"hello, world", "not an MCAP file .*hello"),
+        (mcap(""), "without messages of ROS 2 .found no profile"),
+        (mcap("ros1"), "without messages of ROS 2 .found the profile 'ros1'"),
+        (mcap("x" * 1000), "found the profile 'x{40}'"),
+        (mcap("ros2", bytes(100), b""), "truncated.*mcap recover"),
+        (mcap("ros2", bytes(100)), "corrupted"),
+        (mcap("ros2")[:8], "corrupted"),
+    ],
+)
+def test_a_foreign_or_truncated_mcap_is_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "a.mcap"
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match=message) as caught:
+        recordings.open_recording(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_database_that_is_cut_in_its_last_page_is_truncated(tmp_path: Path) -> None:
+    with Bag(tmp_path, "sqlite") as bag:
+        for part in slices(EVENTS, 100, 500):
+            bag.add_array(part)
+    file = bag.path / "bag.db3"
+    content = file.read_bytes()
+    file.write_bytes(content[:-1])
+    for path in (file, bag.path):
+        parts: list[StoredColumns] = []
+        with pytest.raises(CorruptionError, match=rf"bag\.db3: truncated: {len(content) - 1} bytes"):
+            parts.extend(ROSBAG.open(path).chunks())
+        assert sum(len(part.t) for part in parts) == len(EVENTS)
+
+
+def compressed_bag(folder: Path, kind: str) -> Path:
+    """A bag whose message of 5000 bytes is compressed, or computed by the database."""
+    bag = Bag(folder, {"messages": "sqlite", "computed": "sqlite"}.get(kind, kind))
+    if kind == "ros1":
+        bag.writer.set_compression(bag.writer.CompressionFormat["BZ2"])
+    elif kind != "computed":
+        mode = rosbag2.CompressionMode.STORAGE if kind == "mcap" else rosbag2.CompressionMode.MESSAGE
+        bag.writer.set_compression(mode, rosbag2.CompressionFormat.ZSTD)
+    with bag:
+        bag.add_packet(bytes(5000), "mono")
+    if kind == "computed":
+        with sqlite3.connect(bag.path / "bag.db3") as database:
+            database.execute("ALTER TABLE messages DROP COLUMN data")
+            database.execute("ALTER TABLE messages ADD COLUMN data AS (zeroblob(5000))")
+        database.close()
+    return bag.path
+
+
+@pytest.mark.parametrize("kind", ["ros1", "mcap", "messages", "computed"])
+def test_what_decompresses_to_more_than_the_limit_is_refused(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = compressed_bag(tmp_path, kind)
+    if kind != "computed":
+        joined(ROSBAG.open(path).chunks())
+    monkeypatch.setattr("dvspipe.formats.rosbag.LARGEST_PART_BYTES", 4000)
+    with pytest.raises(FormatError, match=r"larger than 4000 bytes|too big"):
+        joined(ROSBAG.open(path).chunks())
+
+
+def test_without_rosbags_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Bag(tmp_path, "ros1") as bag:
+        bag.add_array(EVENTS)
+    monkeypatch.setitem(sys.modules, "rosbags", None)
+    with pytest.raises(FormatError, match=r"rosbags.*dvspipe\[ros\]"):
+        ROSBAG.open(bag.path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_bag_is_converted_alone_and_in_a_folder(tmp_path: Path, kind: str) -> None:
+    with Bag(tmp_path, kind) as bag:
+        bag.add_array(EVENTS)
+    assert not is_video(bag.path)
+    for sources, out in (([bag.path], tmp_path / "a.h5"), ([tmp_path], tmp_path / "out")):
+        (task,) = plan_conversions(sources, out)
+        assert task.source == bag.path
+        convert_recording(task.source, task.target)
+        assert recordings.read(task.target) == EVENTS
+
+
+def test_several_topics_are_told_apart_by_a_hint(tmp_path: Path) -> None:
+    with Bag(tmp_path, "ros1") as bag:
+        bag.add_array(EVENTS, "/left")
+        bag.add_array(EVENTS.slice_time(0, int(EVENTS.t[9])), "/right")
+    assert len(recordings.read(bag.path, hints=Hints(topic="/right"))) == 9
+    with pytest.raises(FormatError, match="/left, /right"):
+        recordings.read(bag.path, hints=Hints(topic="/middle"))
+
+
+def test_a_bag_reads_as_a_recording(tmp_path: Path) -> None:
+    with Bag(tmp_path, "ros1") as bag:
+        for part in slices(EVENTS, 500):
+            bag.add_array(part)
+    assert recordings.read(bag.path) == EVENTS
+    start = int(EVENTS.t[300])
+    assert recordings.read(bag.path, start, start + 100) == EVENTS.slice_time(start, start + 100)
+    assert recordings.describe(bag.path).sensor_source == "file"
+    (tmp_path / "x").mkdir()
+    with Bag(tmp_path / "x", "ros1") as bag:
+        for part in reversed(slices(EVENTS, 500)):
+            bag.add_array(part)
+    with pytest.raises(CorruptionError, match=r"event 500 has t = 1700000000000114 us"):
+        recordings.read(bag.path, sensor=SENSOR)

@@ -1,0 +1,235 @@
+"""Writers of other formats: independent decoders read back what is written; what a format cannot hold is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import SENSOR, random_events
+from decoding import joined, write
+from faery import dat, evt
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dvspipe import formats
+from dvspipe.errors import EventError, FileError
+from dvspipe.events import Events, SensorSize
+from dvspipe.formats import faery_writers, writers
+from dvspipe.formats.aedat4 import AEDAT4
+from dvspipe.formats.bin40 import BIN40, BIN40_ENCODER
+from dvspipe.formats.event_stream import EVENT_STREAM
+from dvspipe.formats.evt import EVT3
+from dvspipe.formats.evt3_writer import EVT3_ENCODER
+from dvspipe.formats.faery_writers import AEDAT4_ENCODER, DAT_ENCODER, EVENT_STREAM_ENCODER, EVT2_ENCODER
+from dvspipe.formats.interface import Format
+from dvspipe.formats.source import StoredColumns
+from dvspipe.formats.writers import StreamEncoder, StreamWriter
+
+SMALL, WIDE = SensorSize(256, 240), SensorSize(2048, 1080)
+
+
+def decoder_of(known: Format) -> Callable[[Path, SensorSize], Events]:
+    return lambda path, sensor: joined(known.open(path).chunks(), sensor)
+
+
+def faery_columns(arrays: list[Any]) -> list[StoredColumns]:
+    return [
+        StoredColumns(array["t"].astype(np.int64), array["x"], array["y"], array[array.dtype.names[3]])
+        for array in arrays
+    ]
+
+
+def read_evt(path: Path, sensor: SensorSize) -> Events:
+    version = "evt3" if path.name.endswith(".evt3.raw") else "evt2"
+    with evt.Decoder(path, None, None) as decoder:
+        assert (decoder.version, decoder.dimensions) == (version, (sensor.width, sensor.height))
+        return joined(faery_columns([packet["events"] for packet in decoder if "events" in packet]), sensor)
+
+
+def read_dat(path: Path, sensor: SensorSize) -> Events:
+    with dat.Decoder(path, None, None) as decoder:
+        assert decoder.dimensions == (sensor.width, sensor.height)
+        return joined(faery_columns(list(decoder)), sensor)
+
+
+WRITERS = {
+    ".bin": (BIN40_ENCODER, decoder_of(BIN40), SMALL, 2**35),
+    ".es": (EVENT_STREAM_ENCODER, decoder_of(EVENT_STREAM), WIDE, 2**30),
+    ".aedat4": (AEDAT4_ENCODER, decoder_of(AEDAT4), WIDE, 2**51),
+    ".raw": (EVT2_ENCODER, read_evt, SensorSize(2047, 1080), 2**33),
+    ".evt3.raw": (EVT3_ENCODER, read_evt, WIDE, 2**28),
+    ".dat": (DAT_ENCODER, read_dat, WIDE, 2**31),
+}
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 1000),
+    count=st.sampled_from([0, 1, 2, 300]),
+    start=st.sampled_from([0.0, 0.1, 0.99]),
+    span_us=st.sampled_from([1, 20, 100_000, 20_000_000]),
+    cuts=st.lists(st.integers(0, 300), max_size=3),
+    chunk=st.sampled_from([7, 1 << 20]),
+)
+def test_what_is_written_comes_back(
+    tmp_path: Path, suffix: str, seed: int, count: int, start: float, span_us: int, cuts: list[int], chunk: int
+) -> None:
+    encoder, read, sensor, latest_us = WRITERS[suffix]
+    events = random_events(seed, count, sensor, span_us).shift_time(int(start * latest_us))
+    path = tmp_path / f"clip{suffix}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writers, "PART_EVENTS", chunk)
+        write(path, events, encoder, cuts)
+    assert read(path, sensor) == events
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def neighbours(seed: int, count: int = 300) -> Events:
+    """Runs of neighbours in a row at one time, some pixels twice, over several overflows of the time."""
+    rng = np.random.default_rng(seed)
+    t = np.cumsum(rng.choice([0, 0, 0, 1, 5000, 2**23], count)).repeat(9)
+    first, step = rng.integers(0, 70 - 40, count).repeat(9), rng.integers(0, 5, (count, 9)).cumsum(axis=1).ravel()
+    y, p = rng.integers(0, 50, count).repeat(9), rng.integers(0, 2, (count, 9)) > 0
+    return Events(t, first + step, y, np.where(rng.random(count) < 0.7, p[:, 0], p.T).T.ravel(), SensorSize(70, 50))
+
+
+@pytest.mark.parametrize("read", [read_evt, decoder_of(EVT3)])
+def test_rows_of_neighbours_become_vectors_of_evt3(tmp_path: Path, read: Callable[..., Events]) -> None:
+    events, path = neighbours(1), tmp_path / "clip.evt3.raw"
+    write(path, events, EVT3_ENCODER, [100, 1000])
+    assert read(path, events.sensor) == events
+    words = np.frombuffer(path.read_bytes().partition(b"% end\n")[2], "<u2")
+    assert set(words >> 12) == {0x0, 0x2, 0x3, 0x4, 0x5, 0x6, 0x8}
+
+
+def test_evt3_is_read_by_evutils(tmp_path: Path) -> None:
+    io = pytest.importorskip("evutils.io", reason="evutils is not installed")
+    events, path = neighbours(2), tmp_path / "clip.evt3.raw"
+    write(path, events, EVT3_ENCODER)
+    with io.EventReader(str(path)) as reader:
+        found = reader.read_all()
+    assert Events(*(found[name] for name in "txyp"), sensor=events.sensor) == events
+
+
+def test_the_longer_of_two_suffixes_chooses_the_format(tmp_path: Path) -> None:
+    for name, version in (("a.raw", "evt2"), ("a.evt3.raw", "evt3"), ("a.b.EVT3.raw", "evt3")):
+        formats.write(tmp_path / name, Events([1], [2], [3], [True], SENSOR))
+        assert formats.describe(tmp_path / name).format == version
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_a_gap_comes_back(tmp_path: Path, suffix: str) -> None:
+    encoder, read, sensor, latest_us = WRITERS[suffix]
+    events = Events([0, 0, latest_us // 2, latest_us - 1], [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 0, 1], sensor)
+    write(tmp_path / f"clip{suffix}", events, encoder, [1, 2])
+    assert read(tmp_path / f"clip{suffix}", sensor) == events
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_the_size_of_events_is_not_underestimated(tmp_path: Path, suffix: str) -> None:
+    encoder, _, sensor, latest_us = WRITERS[suffix]
+    path = tmp_path / f"clip{suffix}"
+    for span_us in (1, 10**6, latest_us):
+        events = random_events(1, 20_000, sensor, span_us)
+        write(path, events, encoder)
+        assert path.stat().st_size <= encoder.size(events, None) + writers.CLOSING_BYTES // 100
+
+
+@pytest.mark.parametrize(
+    ("suffix", "t_us", "message"),
+    [
+        (".bin", -1, r"clip\.bin: event 0 has t = -1 .*68719476735"),
+        (".bin", 2**36, "0 to 68719476735 us.*after 1 events"),
+        (".es", -1, r"clip\.es: event 0 has t = -1 us"),
+        (".es", 2**33, r"event 0 at 8589934592 us .*4294967296 us"),
+        (".aedat4", -1, r"t = -1 us .*\.aedat4"),
+        (".raw", -1, r"t = -1 us .*\.raw.*17179869183 us"),
+        (".raw", 2**34, r"t = 17179869184 us .*\.raw.*17179869183 us"),
+        (".evt3.raw", -1, r"t = -1 us .*\.evt3\.raw.*17179869183 us"),
+        (".evt3.raw", 2**34, r"t = 17179869184 us .*\.evt3\.raw.*17179869183 us"),
+        (".dat", 2**32, r"t = 4294967296 us .*\.dat.*4294967295 us"),
+    ],
+)
+def test_times_that_a_format_cannot_hold_are_refused(tmp_path: Path, suffix: str, t_us: int, message: str) -> None:
+    encoder, _, sensor, _ = WRITERS[suffix]
+    ahead = Events([min(0, t_us)], [0], [0], [1], sensor) if t_us > 0 else Events.empty(sensor)
+    with (
+        pytest.raises(EventError, match=message),
+        StreamWriter(tmp_path / f"clip{suffix}", sensor, encoder) as writer,
+    ):
+        writer.append(ahead)
+        writer.append(Events([t_us], [0], [0], [1], sensor))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [(256, 0, "has x = 256 "), (0, 256, "has y = 256 "), (0, 240, "has y = 240 .*not 240")],
+)
+def test_pixels_that_the_40_bit_layout_cannot_hold_are_refused(tmp_path: Path, x: int, y: int, message: str) -> None:
+    events = Events([0, 1], [1, x], [1, y], [1, 0], SensorSize(640, 480))
+    with pytest.raises(EventError, match=rf"clip\.bin: event 1 {message}"):
+        write(tmp_path / "clip.bin", events, BIN40_ENCODER)
+    write(tmp_path / "clip.bin", Events([0], [255], [255], [1], SensorSize(640, 480)), BIN40_ENCODER)
+    assert list(tmp_path.iterdir()) == [tmp_path / "clip.bin"]
+
+
+@pytest.mark.parametrize(
+    ("encoder", "suffix", "sensor"),
+    [
+        (EVT2_ENCODER, ".raw", SensorSize(2048, 10)),
+        (EVT3_ENCODER, ".evt3.raw", SensorSize(10, 2049)),
+        (DAT_ENCODER, ".dat", SensorSize(10, 16384)),
+    ],
+)
+def test_sensors_that_a_format_cannot_hold_are_refused(
+    tmp_path: Path, encoder: StreamEncoder, suffix: str, sensor: SensorSize
+) -> None:
+    with pytest.raises(EventError, match=rf"clip\{suffix}: .*{sensor}"):
+        write(tmp_path / f"clip{suffix}", Events.empty(sensor), encoder)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_an_error_inside_the_block_leaves_nothing(tmp_path: Path, suffix: str) -> None:
+    encoder, _, sensor, _ = WRITERS[suffix]
+    with pytest.raises(KeyboardInterrupt), StreamWriter(tmp_path / f"clip{suffix}", sensor, encoder) as writer:
+        writer.append(random_events(1, 100, sensor))
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [RuntimeError("disk"), type("PanicException", (BaseException,), {})("disk")])
+def test_what_faery_raises_is_a_file_error(
+    tmp_path: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(faery_writers, "_structured", fail)
+    with pytest.raises(FileError, match=r"clip\.es: .*\(disk\)"):
+        write(tmp_path / "clip.es", random_events(1, 10), EVENT_STREAM_ENCODER)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_faery_is_not_given_events_that_go_back(tmp_path: Path) -> None:
+    with (
+        pytest.raises(EventError, match=r"5 us .*9 us"),
+        StreamWriter(tmp_path / "clip.es", SENSOR, EVENT_STREAM_ENCODER) as writer,
+    ):
+        writer.append(Events([9], [0], [0], [1], SENSOR))
+        writer.append(Events([5], [0], [0], [1], SENSOR))
+
+
+def test_aedat4_comes_in_small_packets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from faery import aedat
+
+    monkeypatch.setattr(faery_writers, "PACKET_EVENTS", 64)
+    path = tmp_path / "clip.aedat4"
+    write(path, random_events(1, 130), AEDAT4_ENCODER)
+    with aedat.Decoder(path) as decoder:
+        assert [len(packet) for _, packet in decoder] == [64, 64, 2]

@@ -1,0 +1,249 @@
+"""What is looked at in a picture that is larger than the network's sensor."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import random_events
+from hypothesis import given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+
+from dvspipe.errors import EventError
+from dvspipe.events import Events, Region, SensorSize, concatenate
+from dvspipe.framing import frame_events
+from dvspipe.framing.fitting import fit_stream
+from dvspipe.framing.framing import Framing, RegionTrack, find_framing, follow_stream, plan_following
+from dvspipe.framing.opening import open_source
+from dvspipe.inference import InferConfig
+from dvspipe.report.config import PreviewSettings
+from dvspipe.report.painter import BAR, Box, Caption, EventPainter
+from dvspipe.synthesis import record_gesture
+from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
+
+LARGE = SensorSize(width=240, height=180)
+TARGET = SensorSize(width=32, height=24)
+SIZE = SensorSize(width=30, height=40)  # of what moves
+
+
+def mover(left: int, top: int, *, seconds: float = 2.0, seed: int = 0, factor: int = 1) -> Events:
+    """Something that moves, `factor` times as large, whose upper left corner is at a place."""
+    events = random_events(seed, round(40_000 * seconds), SIZE, span_us=round(seconds * 1e6))
+    block = np.arange(factor)
+    t = np.repeat(events.t, factor**2)
+    x = (factor * events.x[:, None] + np.tile(block, factor)).ravel() + left
+    y = (factor * events.y[:, None] + np.repeat(block, factor)).ravel() + top
+    return Events(t, x, y, np.repeat(events.p, factor**2), LARGE)
+
+
+def with_noise(events: Events, rate_hz: float, seed: int = 1) -> Events:
+    """Events and noise of all pixels."""
+    span_us = int(events.t[-1]) + 1
+    noise = random_events(seed, round(rate_hz * LARGE.width * LARGE.height * span_us * 1e-6), LARGE, span_us)
+    t, x, y, p = (np.concatenate([getattr(each, name) for each in (events, noise)]) for name in "txyp")
+    order = np.argsort(t, kind="stable")
+    return Events(t[order], x[order], y[order], p[order], LARGE)
+
+
+def framing_of(events: Events, target: SensorSize = TARGET) -> Framing:
+    found = find_framing([events], events.sensor, target)
+    assert found is not None
+    return found
+
+
+def cut(events: Events, places: list[int]) -> list[Events]:
+    edges = [0, *sorted(place % (len(events) + 1) for place in places), len(events)]
+    return [events.slice_events(first, stop) for first, stop in pairwise(edges)]
+
+
+@pytest.mark.parametrize(("left", "top"), [(0, 0), (20, 100), (210, 140)])
+def test_what_moves_is_in_the_middle_wherever_it_is_in_the_picture(left: int, top: int) -> None:
+    """The part reaches beyond the picture for one at its edge."""
+    found = framing_of(mover(left, top))
+    centre = found.center[0] - (left, top)
+    np.testing.assert_allclose(centre, framing_of(mover(100, 70)).center[0] - (100, 70), atol=2.5)
+    assert found.zoom == pytest.approx(framing_of(mover(100, 70)).zoom, rel=0.1)
+
+
+def test_what_is_twice_as_large_is_looked_at_in_a_part_twice_as_large() -> None:
+    one, two = framing_of(mover(80, 60)), framing_of(mover(80, 60, factor=2))
+    assert one.zoom == pytest.approx(2 * two.zoom, rel=0.25)
+    np.testing.assert_allclose(two.center[0] - (80, 60), 2 * (one.center[0] - (80, 60)), atol=12)
+
+
+@pytest.mark.parametrize(("label", "left", "top"), [(1, 150, 60), (9, 20, 100)])
+def test_a_person_of_a_training_clip_is_shown_as_in_the_clip(label: int, left: int, top: int) -> None:
+    """Except for the margin by which camera and place vary from clip to clip."""
+    clip = record_gesture(label, person=3, clip=0, seed=0)
+    sensor = SensorSize(width=320, height=240)
+    found = find_framing([Events(clip.t, clip.x + left, clip.y + top, clip.p, sensor)], sensor, clip.sensor)
+    assert found is not None
+    assert 0.6 < found.zoom < 2.1
+    np.testing.assert_allclose(found.center[0], (left + 64, top + 64), atol=48)
+
+
+@pytest.mark.parametrize("rate_hz", [0.05, 0.5])
+def test_noise_and_hot_pixels_hardly_change_what_is_looked_at(rate_hz: float) -> None:
+    events = mover(150, 90)
+    clean, noisy = framing_of(events), framing_of(with_noise(events, rate_hz))
+    assert noisy.zoom == pytest.approx(clean.zoom, rel=0.25)
+    np.testing.assert_allclose(noisy.center[0], clean.center[0], atol=8)
+    t = np.arange(0, 2_000_000, 100)
+    hot = Events(t, np.full(t.size, 3), np.full(t.size, 170), t % 2, LARGE)
+    both = np.argsort(np.concatenate([events.t, t]), kind="stable")
+    t, x, y, p = (np.concatenate([getattr(events, name), getattr(hot, name)])[both] for name in "txyp")
+    np.testing.assert_allclose(framing_of(Events(t, x, y, p, LARGE)).center[0], clean.center[0], atol=0.5)
+
+
+def test_one_who_walks_is_followed_and_one_who_stays_is_not() -> None:
+    stays = concatenate([mover(100, 70, seed=k).shift_time(2_000_000 * k) for k in range(10)], LARGE)
+    assert len(framing_of(stays).track().t_us) == 1
+    walks = concatenate([mover(12 * k, 70, seed=k).shift_time(2_000_000 * k) for k in range(15)], LARGE)
+    found = framing_of(walks)
+    track = found.track()
+    assert len(track.t_us) > 5
+    assert (np.diff(track.left) > 0).all()
+    middle = track.left[np.searchsorted(track.t_us, 15_000_000, side="right") - 1] + track.size.width / 2
+    assert middle == pytest.approx(12 * 7 + 15, abs=0.2 * track.size.width)
+    fit, scaled = plan_following(found)
+    framed = concatenate(follow_stream(fit_stream([walks], fit), scaled), TARGET)
+    columns = [np.median(framed.slice_time(k * 2_000_000, (k + 1) * 2_000_000).x) for k in range(2, 13)]
+    assert np.ptp(columns) < 0.3 * TARGET.width
+
+
+@limits(deadline=None, max_examples=20)
+@given(places=st.lists(st.integers(0, 10**6), max_size=5))
+def test_what_is_looked_at_does_not_depend_on_the_parts_of_a_recording(places: list[int]) -> None:
+    events = with_noise(concatenate([mover(40, 30), mover(90, 60).shift_time(2_000_000)], LARGE), 0.1)
+    found = find_framing(cut(events, places), LARGE, TARGET)
+    expected = framing_of(events)
+    assert found is not None
+    np.testing.assert_array_equal(found.center, expected.center)
+    assert found.zoom == expected.zoom
+    fit, track = plan_following(expected)
+    framed = concatenate(follow_stream(fit_stream(cut(events, places), fit), track), TARGET)
+    assert framed == frame_events(events, TARGET)
+
+
+def test_events_follow_the_track_from_its_times_on() -> None:
+    sensor, size = SensorSize(width=12, height=7), SensorSize(width=4, height=3)
+    track = RegionTrack(size, np.array([0, 100, 200]), np.array([0, 2, -1]), np.array([0, 1, 5]))
+    events = random_events(0, 300, sensor, 300)
+    events = events.shift_time(-50)  # the first place also holds before its time
+    expected = []
+    for t, x, y, p in zip(events.t.tolist(), events.x.tolist(), events.y.tolist(), events.p.tolist(), strict=True):
+        left, top = (0, 0) if t < 100 else (2, 1) if t < 200 else (-1, 5)
+        if 0 <= x - left < 4 and 0 <= y - top < 3:
+            expected.append((t, x - left, y - top, p))
+    (found,) = follow_stream([events], track)
+    assert list(zip(found.t.tolist(), found.x.tolist(), found.y.tolist(), found.p.tolist(), strict=True)) == expected
+    assert found.sensor == size
+
+
+def test_where_nothing_moves_the_complete_picture_is_looked_at() -> None:
+    noise = random_events(0, 5000, LARGE, 2_000_000)
+    assert find_framing([noise], LARGE, TARGET) is None
+    assert find_framing([Events.empty(LARGE)], LARGE, TARGET) is None
+    for one in (noise, Events.empty(LARGE)):
+        source = open_source(one, TARGET, InferConfig(), sensor=None)
+        assert [(look.t_us, str(look)) for look in source.looked_at] == [(None, "240x180+0+0")]
+        complete = open_source(one, TARGET, InferConfig(fit="scale"), sensor=None)
+        assert concatenate(source.read_fitted(), TARGET) == concatenate(complete.read_fitted(), TARGET)
+        assert concatenate(source.read_fitted(), TARGET) == frame_events(one, TARGET)
+
+
+def test_what_fills_the_picture_is_looked_at_completely() -> None:
+    events = random_events(0, 200_000, LARGE, 1_000_000)
+    busy = Events(events.t, events.x, events.y, events.p, LARGE)
+    assert find_framing([busy], LARGE, TARGET) is None or framing_of(busy).zoom <= TARGET.height / LARGE.height
+
+
+def test_a_source_shows_a_network_what_frame_events_returns() -> None:
+    events = with_noise(mover(150, 20), 0.1)
+    source = open_source(events, TARGET, InferConfig(), sensor=None)
+    assert concatenate(source.read_fitted(), TARGET) == frame_events(events, TARGET)
+    (look,) = source.looked_at
+    assert look.width / look.height == pytest.approx(TARGET.width / TARGET.height, rel=0.05)
+    assert abs(look.left + look.width / 2 - 165) < 8
+    assert source.overview.sensor == source.picture == LARGE
+
+
+def write_bar(path: Path, region: Region, picture: SensorSize) -> None:
+    """A video of a bar that moves to and fro in a region."""
+    frames = []
+    left, top, size = region.left, region.top, region.size
+    for number in range(40):
+        image = np.full((picture.height, picture.width), 60, np.uint8)
+        at = left + round((size.width - 8) * abs((number % 20) / 10 - 1))
+        image[top : top + size.height, at : at + 8] = 200
+        frames.append(Frame(33_333 * number, image))
+    write_video(path, frames)
+
+
+def test_a_video_is_simulated_around_the_one_who_moves(tmp_path: Path) -> None:
+    picture = SensorSize(width=400, height=300)
+    write_bar(tmp_path / "bar.webm", Region(280, 50, SensorSize(width=60, height=60)), picture)
+    source = open_source(tmp_path / "bar.webm", TARGET, InferConfig(), sensor=None)
+    (look,) = source.looked_at
+    assert look.left + look.width / 2 == pytest.approx(310, abs=8)
+    assert look.top < 70
+    assert look.top + look.height > 90
+    framed = concatenate(source.read_fitted(), TARGET)
+    assert np.median(framed.x) == pytest.approx(TARGET.width / 2, abs=4)
+    assert (source.picture, source.overview.sensor) == (picture, SensorSize(width=256, height=192))
+    complete = open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi="full"), sensor=None)
+    assert [str(look) for look in complete.looked_at] == ["400x300+0+0"]
+    assert complete.events.sensor == SensorSize(width=32, height=24)
+
+
+@pytest.mark.parametrize("over", [{"crop": "100x80+10+20"}, {"resize": "100x80"}])
+def test_a_video_whose_crop_or_size_is_given_is_not_searched(over: dict[str, Any], tmp_path: Path) -> None:
+    write_bar(tmp_path / "bar.webm", Region(20, 30, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
+    config = InferConfig.model_validate({"video": {"video": over}})
+    source = open_source(tmp_path / "bar.webm", TARGET, config, sensor=None)
+    assert [str(look) for look in source.looked_at] == ["100x80+0+0"]
+
+
+def test_what_was_looked_at_can_be_given_as_a_region(tmp_path: Path) -> None:
+    write_bar(tmp_path / "bar.webm", Region(0, 0, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
+    found = open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi="auto"), sensor=None)
+    (look,) = found.looked_at
+    assert (look.left < 0) or (look.top < 0)
+    given = open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi=str(look)), sensor=None)
+    assert given.looked_at == found.looked_at
+    there, here = (concatenate(source.read_fitted(), TARGET) for source in (found, given))
+    assert len(here) == pytest.approx(len(there), rel=0.1)
+    assert [here.x.mean(), here.y.mean()] == pytest.approx([there.x.mean(), there.y.mean()], abs=1)
+
+
+def test_a_region_outside_the_pictures_of_a_video_is_an_error(tmp_path: Path) -> None:
+    write_bar(tmp_path / "bar.webm", Region(0, 0, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
+    for roi, found in (("0x0+1+1", "'0x0+1+1': wrong size (found 0x0"), ("9x9+160+1", "the picture of 160x120")):
+        with pytest.raises(EventError, match=rf"bar.webm: .*{re.escape(found)}") as caught:
+            open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi=roi), sensor=None)
+        assert "sensor" not in str(caught.value)
+
+
+def test_a_region_of_few_pixels_is_mentioned_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_bar(tmp_path / "bar.webm", Region(0, 0, SensorSize(width=40, height=40)), SensorSize(width=160, height=120))
+    for roi in ("40x40+0+0", "6x4+10+10", "6x4+10+10"):
+        open_source(tmp_path / "bar.webm", TARGET, InferConfig(roi=roi), sensor=None)
+    factor = min(TARGET.width / 6, TARGET.height / 4)
+    (warning,) = caplog.messages
+    assert f"6x4+10+10 has few pixels, and is enlarged {factor:.3g} times" in warning
+
+
+def test_a_picture_has_a_rectangle_around_what_is_looked_at() -> None:
+    sensor = SensorSize(width=40, height=30)
+    settings = PreviewSettings(min_side_px=80)
+    painter = EventPainter(sensor, settings, None, lambda _: Caption("up", 0.5, Box(10, 5, 20, 100)))
+    indices = painter.draw(None, 1000, 0).indices[:60]
+    assert (indices[30, 20], indices[30, 59], indices[10, 40]) == (BAR, BAR, BAR)
+    assert indices[30, 40] != BAR
+    assert indices[59, 40] != BAR  # the lower side is outside

@@ -1,0 +1,93 @@
+"""The part of a film that shows a person, found by the pose network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dvspipe.errors import VideoError
+from dvspipe.events import SensorSize
+from dvspipe.framing import VIEW_M, FramingConfig, open_source, person
+from dvspipe.framing.person import find_person, measure_person
+from dvspipe.pose import JOINTS, Track
+from dvspipe.video.config import VideoSettings
+from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
+
+TARGET, PICTURE = SensorSize(width=128, height=128), SensorSize(width=640, height=360)
+SCALE = 90.0  # pixels per metre
+
+
+def track_of(
+    x: np.ndarray, *, present: np.ndarray | None = None, yaw: float = 0.0, y: float = 150.0, scale: float = SCALE
+) -> Track:
+    """Return a track at 4 Hz of a still person, turned by a yaw, whose shoulders are at columns x [N]."""
+    N, J = len(x), len(JOINTS)
+    points = np.zeros((N, J, 3))
+    for side, sign in (("left", 1), ("right", -1)):
+        points[:, JOINTS.index(f"{side}_shoulder")] = (0.18 * sign, 0, 0)
+        points[:, JOINTS.index(f"{side}_hip")] = (0.1 * sign, -0.5, 0)
+    across = points[..., 0] * np.cos(yaw)
+    px = np.stack([x[:, None] + scale * across, y - scale * points[..., 1]], axis=-1)
+    seen = np.ones(N, bool) if present is None else present
+    yaws, confidence = np.where(seen, yaw, np.nan), np.where(seen[:, None], np.ones((N, J)), np.nan)
+    points[~seen], px[~seen] = np.nan, np.nan
+    presence, people = np.where(seen, 0.9, 0.1), np.ones(N, np.int64)
+    return Track(250_000 * np.arange(N), points, px, confidence, presence, yaws, people, PICTURE)
+
+
+@pytest.mark.parametrize("yaw", [0.0, 0.8, -1.2])
+def test_shoulders_and_torso_tell_where_a_person_is_and_how_large(yaw: float) -> None:
+    center, scale = measure_person(track_of(np.full(5, 300.0), yaw=yaw))
+    np.testing.assert_allclose(center, np.full((5, 2), [300.0, 150.0]))
+    np.testing.assert_allclose(scale, SCALE)
+
+
+def test_a_still_person_is_framed_as_in_training_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(person, "track_film", lambda *_, **__: track_of(np.full(12, 300.0)))
+    framing = find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET)
+    assert framing is not None
+    assert framing.zoom == pytest.approx(128 / (VIEW_M * SCALE))
+    track = framing.track()
+    assert (track.left.size, track.size.width) == (1, round(VIEW_M * SCALE))
+    assert track.left[0] + track.size.width / 2 == pytest.approx(300, abs=1)
+    assert track.top[0] + track.size.height / 2 == pytest.approx(150, abs=1)
+
+
+def test_a_person_who_walks_is_followed_and_gaps_are_bridged(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, present = np.linspace(100, 500, 41), np.ones(41, bool)
+    present[15:22] = False
+    monkeypatch.setattr(person, "track_film", lambda *_, **__: track_of(x, present=present))
+    framing = find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET)
+    assert framing is not None
+    assert len(framing.t_us) == 34
+    away = np.abs(framing.center[:, 0] - x[present])
+    assert away.max() < 0.25 * VIEW_M * SCALE
+
+
+def test_films_without_a_person_or_with_one_who_fills_them_are_not_framed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: Any) -> Track:
+        raise VideoError("film.mp4: shows no person")
+
+    seldom = track_of(np.full(10, 300.0), present=np.arange(10) < 2)
+    large = track_of(np.full(10, 300.0), scale=1000.0)
+    for found in (refuse, lambda *_, **__: seldom, lambda *_, **__: large):
+        monkeypatch.setattr(person, "track_film", found)
+        assert find_person(Path("film.mp4"), VideoSettings(), PICTURE, TARGET) is None
+
+
+def test_the_person_goes_before_what_moves_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = []
+    for number in range(30):
+        image = np.full((PICTURE.height, PICTURE.width), 70, np.uint8)
+        image[40:120, 500 + number % 10 * 6 : 520 + number % 10 * 6] = 200  # something else moves
+        frames.append(Frame(33_333 * number, image))
+    write_video(tmp_path / "film.webm", frames)
+    moving = open_source(tmp_path / "film.webm", TARGET, FramingConfig(roi="auto"), sensor=None).looked_at[0]
+    assert moving.left + moving.width / 2 > 450
+    monkeypatch.setattr(person, "track_film", lambda *_, **__: track_of(np.full(4, 150.0)))
+    found = open_source(tmp_path / "film.webm", TARGET, FramingConfig(roi="auto"), sensor=None).looked_at[0]
+    assert found.left + found.width / 2 == pytest.approx(150, abs=2)

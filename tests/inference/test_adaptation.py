@@ -1,0 +1,354 @@
+"""A classifier adapted to unlabelled recordings."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from commands import dvspipe
+from conftest import BAR_CLASSES, moving_bar, write_bars
+
+from dvspipe.checkpoints.checkpoint import (
+    load_checkpoint,
+    read_checkpoint,
+    read_tensors,
+    save_checkpoint,
+    write_tensors,
+)
+from dvspipe.config import build
+from dvspipe.encoding import encode_events
+from dvspipe.errors import CheckpointError, ConfigError, DataError, FileError
+from dvspipe.events import Events, SensorSize, concatenate
+from dvspipe.formats import write
+from dvspipe.inference import (
+    Classifier,
+    ClassifyOptions,
+    adapt,
+    classify_many,
+    find_finished,
+    many,
+    plan_tasks,
+)
+from dvspipe.inference import adaptation as module
+from dvspipe.networks import NetworkConfig, SpikingNetwork, find_norms, measure_norms
+from dvspipe.parallel import Processes
+from dvspipe.results import AdaptationRecord, InferenceRun, OutputFolder, RecordingResult
+from dvspipe.training import TrainConfig, train
+
+EACH = 8  # recordings of each class
+
+
+def repeat(events: Events, times: int = 3) -> Events:
+    """The same recording from a sensor that reads each event several times."""
+    pixel = np.repeat(np.arange(len(events)), times)
+    return Events(events.t[pixel], events.x[pixel], events.y[pixel], events.p[pixel], events.sensor)
+
+
+def bars(
+    labels: Iterator[int] | range | tuple[int, ...] = range(3), first: int = 100, windows: int = 1
+) -> list[Events]:
+    return [moving_bar(label, first + number, windows) for number in range(EACH) for label in labels]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that recognises bars by their movement."""
+    root = tmp_path_factory.mktemp("bars")
+    config = {
+        "bins": {"steps": 5, "step_us": 20_000},
+        "data": {"root": str(write_bars(root / "data"))},
+        "network": {"channels": [6, 6], "kernel": 3, "tau_mem_s": 0.04},
+        "optimiser": {"epochs": 6, "batch": 8, "learning_rate": 0.02},
+    }
+    return train(build(TrainConfig, config, "test"), root / "run").checkpoint
+
+
+@pytest.fixture
+def classifier(checkpoint: Path) -> Classifier:
+    return Classifier.load(checkpoint)
+
+
+def statistics(network: torch.nn.Module) -> list[torch.Tensor]:
+    return [tensor for norm in find_norms(network) for tensor in (norm.running_mean, norm.running_var)]
+
+
+def accuracy(classifier: Classifier, recordings: list[Events], labels: list[int]) -> float:
+    return float(
+        np.mean([classifier.predict(each).label == label for each, label in zip(recordings, labels, strict=True)])
+    )
+
+
+# Moments
+
+
+@pytest.mark.parametrize("kind", ["csnn", "sew", "plif"])
+def test_moments_are_those_of_the_inputs_of_norms_in_the_order_in_which_they_run(kind: str) -> None:
+    config = build(NetworkConfig, {"kind": kind, "channels": [4, 4], "hidden": 8}, "test")
+    network = SpikingNetwork(config, grid=SensorSize(width=12, height=8), classes=3, dt=0.01).eval()
+    spikes = torch.randint(0, 3, (5, 2, 2, 8, 12), generator=torch.Generator().manual_seed(0)).float()
+    outputs, measured = measure_norms(network, spikes)
+    torch.testing.assert_close(outputs, network(spikes)[0].mean(0), atol=1e-5, rtol=1e-4)
+    assert len(measured) == len(find_norms(network)) > 1
+    each = [measure_norms(network, spikes[:, n : n + 1])[1] for n in (0, 1)]
+    for together, apart in zip(measured, zip(*each, strict=True), strict=True):
+        torch.testing.assert_close(together, torch.cat(apart), atol=1e-5, rtol=1e-5)
+    convolution = next(layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d))
+    first = convolution(spikes[:, 1]).transpose(0, 1).flatten(1)
+    log_variance = (first.var(1, correction=0) + 1e-5).log()
+    torch.testing.assert_close(
+        measured[0][1], torch.stack([first.mean(1), log_variance]).double(), atol=1e-5, rtol=1e-4
+    )
+    assert not any(module.training for module in network.modules())
+
+
+def test_training_writes_moments_whose_mixture_is_near_the_running_statistics(checkpoint: Path) -> None:
+    _, network, moments = read_checkpoint(checkpoint)
+    assert moments is not None
+    for norm, (mean, log_variance) in zip(find_norms(network), (norm.mean(0) for norm in moments.norms), strict=True):
+        assert norm.running_var is not None
+        spread = norm.running_var.sqrt()
+        assert float(((mean - norm.running_mean) / spread).abs().max()) < 0.1  # the classes are about equally frequent
+        growth = log_variance - norm.running_var.log()  # that of single recordings is less than that of all
+        assert float(growth.min()) > -1
+        assert float(growth.max()) < 0.1
+
+
+def test_a_checkpoint_without_moments_is_read_as_before(checkpoint: Path, tmp_path: Path) -> None:
+    config, network, _ = read_checkpoint(checkpoint)
+    save_checkpoint(tmp_path / "old.safetensors", config, network)
+    assert read_checkpoint(tmp_path / "old.safetensors").moments is None
+    assert load_checkpoint(tmp_path / "old.safetensors")[0] == config
+
+
+def test_moments_that_do_not_fit_the_network_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    texts, tensors = read_tensors(checkpoint, "a checkpoint")
+    write_tensors(tmp_path / "a.safetensors", texts, tensors | {"class_moments.0": torch.zeros(3, 2, 5)})
+    with pytest.raises(CheckpointError, match=r"a.safetensors: corrupted checkpoint \(.*moments"):
+        read_checkpoint(tmp_path / "a.safetensors")
+
+
+# Adaptation
+
+
+def test_norms_move_by_what_the_classes_do_not_explain(classifier: Classifier) -> None:
+    """The first norm, computed again from the definition."""
+    recordings = [repeat(each) for each in bars()]
+    adaptation = adapt(classifier, recordings, strength=1.0)
+    adapted = adaptation.classifier
+    assert adaptation.record.applied > 0.4
+    assert classifier.moments is not None
+    before, after = find_norms(classifier.network)[0], find_norms(adapted.network)[0]
+    assert before.running_mean is not None
+    assert after.running_mean is not None
+    spikes = torch.from_numpy(np.stack([encode_events(each, classifier.config.bins) for each in recordings], axis=1))
+    _, (first, *_) = measure_norms(classifier.network, spikes)
+    shares = (_last_outputs(adapted, spikes) / classifier.config.temperature).double().softmax(1)
+    residuals = first[:, 0] - shares @ classifier.moments.norms[0][:, 0]
+    expected = before.running_mean + adaptation.record.applied * residuals.mean(0)
+    torch.testing.assert_close(after.running_mean, expected.float(), atol=0.05, rtol=0.05)
+
+
+def _last_outputs(classifier: Classifier, spikes: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return classifier.network(spikes)[0].mean(0)
+
+
+def test_recordings_of_the_training_s_sensor_change_little(classifier: Classifier) -> None:
+    recordings = bars()
+    adaptation = adapt(classifier, recordings)
+    assert all(norm.mean < 0.1 and norm.deviation < 0.1 for norm in adaptation.record.norms)
+    changed = np.subtract(adaptation.record.after, adaptation.record.before)
+    assert np.abs(changed).sum() <= 2  # a window of 24
+
+
+@pytest.mark.parametrize("label", range(3))
+def test_recordings_of_one_class_change_little_and_nothing_if_they_are_all_predicted_alike(
+    classifier: Classifier, label: int
+) -> None:
+    adaptation = adapt(classifier, bars((label,)), strength=1.0)
+    assert max(adaptation.record.before) >= EACH - 1
+    assert adaptation.record.applied < 0.25
+    if max(adaptation.record.before) == EACH:
+        assert adaptation.record.applied == 0
+        assert all(norm.mean == norm.deviation == 0 for norm in adaptation.record.norms)
+
+
+@pytest.mark.parametrize(
+    ("counts", "share"),
+    [((9, 0, 0), 0.0), ((5, 5, 0), 0.5), ((4, 4, 4), 1.0), ((7, 7, 0, 0, 0, 0), 1 / 3), ((1,) * 6, 1.0), ((3, 3), 1.0)],
+)
+def test_the_strength_falls_with_the_evenness_of_the_predicted_classes(counts: tuple[int, ...], share: float) -> None:
+    assert module._find_evenness(torch.tensor(counts).double()) == pytest.approx(share)
+
+
+def test_another_sensor_is_recognised_again(classifier: Classifier) -> None:
+    adaptation = adapt(classifier, [repeat(each) for each in bars()], strength=1.0)
+    test, labels = [repeat(each) for each in bars(first=200)], [0, 1, 2] * EACH
+    assert accuracy(adaptation.classifier, test, labels) >= accuracy(classifier, test, labels)
+    assert adaptation.record.norms[0].mean > 0.1
+
+
+def test_strength_scales_the_shift_and_0_changes_nothing(classifier: Classifier) -> None:
+    recordings = [repeat(each) for each in bars()]
+    none, half, full = (adapt(classifier, recordings, strength=strength) for strength in (0.0, 0.5, 1.0))
+    for before, after in zip(statistics(classifier.network), statistics(none.classifier.network), strict=True):
+        torch.testing.assert_close(before, after)
+    assert none.record.norms[0].mean == 0
+    assert half.record.norms[0].mean == pytest.approx(full.record.norms[0].mean / 2, rel=0.2)
+
+
+def test_the_classifier_stays_as_it_is_and_the_same_recordings_give_the_same(classifier: Classifier) -> None:
+    digest, recordings = classifier.digest, [repeat(each) for each in bars()]
+    first, second = (adapt(classifier, recordings).classifier for _ in range(2))
+    assert classifier.digest == digest != first.digest == second.digest
+
+
+def test_an_adapted_checkpoint_says_so_and_can_be_adapted_again(classifier: Classifier, tmp_path: Path) -> None:
+    recordings = [repeat(each) for each in bars()]
+    once = adapt(classifier, recordings, strength=1.0)
+    once.save(tmp_path / "new.safetensors")
+    loaded = Classifier.load(tmp_path / "new.safetensors")
+    assert loaded.config.trained_on == f"{classifier.config.trained_on}; adapted to 24 windows of 24 recordings"
+    twice = adapt(loaded, recordings, strength=1.0)
+    assert twice.record.norms[0].mean < once.record.norms[0].mean
+    assert twice.classifier.config.trained_on.count("adapted to") == 2
+
+
+def test_memory_is_bounded_and_classes_are_even(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_WINDOWS", 12)
+    recordings = [moving_bar(0, 300, 40), *(moving_bar(label, 300, 5) for label in (1, 2))]
+    record = adapt(classifier, recordings).record
+    assert (record.recordings, record.windows, record.used) == (3, 50, 12)
+    assert record.before == (4, 4, 4)
+
+
+def test_quiet_windows_are_left_out(classifier: Classifier) -> None:
+    busy = moving_bar(0, 400, 6)
+    still = Events([busy.t[-1] + 250_000, busy.t[-1] + 650_000], [1, 2], [1, 2], [1, 1], busy.sensor)
+    record = adapt(classifier, [busy, concatenate([busy, still], busy.sensor)]).record
+    assert record.windows == 12
+
+
+def test_a_recording_that_cannot_be_used_is_skipped(classifier: Classifier, tmp_path: Path) -> None:
+    adaptation = adapt(classifier, [*bars(), tmp_path / "none.h5"])
+    assert adaptation.record.skipped == 1
+    assert "none.h5" in str(adaptation.skipped[0])
+    with pytest.raises(FileError, match=r"none.h5"):
+        adapt(classifier, [str(tmp_path / "none.h5")])
+
+
+def test_what_cannot_be_adapted_is_refused(classifier: Classifier) -> None:
+    with pytest.raises(DataError, match="found 3 .*expected 4"):
+        adapt(classifier, bars()[:3])
+    for strength in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ConfigError, match=f"strength = {strength:g}"):
+            adapt(classifier, bars(), strength=strength)
+    with pytest.raises(CheckpointError, match="no moments"):
+        adapt(Classifier(classifier.config, classifier.network), bars())
+    plain = classifier.config.model_copy(update={"network": NetworkConfig(kind="mlp", channels=(4,))})
+    with pytest.raises(CheckpointError, match="mlp, which has no batch norm"):
+        adapt(Classifier(plain, plain.build_network(), "m.safetensors"), bars())
+
+
+# Many recordings, and the command line
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for label, name in enumerate(BAR_CLASSES):
+        for number in range(2):
+            write(tmp_path / "data" / f"{name}{number}.h5", repeat(moving_bar(label, 500 + number)))
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_recordings_are_classified_by_a_network_adapted_to_them(jobs: int, data: Path, checkpoint: Path) -> None:
+    classifier, options = Classifier.load(checkpoint), ClassifyOptions(out=data.parent / "out", adapt=True)
+    tasks, calls = plan_tasks([data], options.out), []
+    outcomes = list(
+        classify_many(tasks, classifier, options, engine=Processes(jobs), progress=lambda *now: calls.append(now))
+    )
+    adapted = adapt(classifier, [task.source for task in tasks]).classifier
+    for outcome in outcomes:
+        expected = adapted.predict(outcome.item.source)
+        assert outcome.result().answer.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
+        assert outcome.result().answer.trained_on.endswith("; adapted to 6 windows of 6 recordings")
+    assert calls[-1] == (6, 6)
+    assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+
+
+def test_finished_answers_depend_on_what_the_network_was_adapted_to(data: Path, checkpoint: Path) -> None:
+    classifier, options = Classifier.load(checkpoint), ClassifyOptions(out=data.parent / "out", adapt=True)
+    tasks = plan_tasks([data], options.out)
+    outcomes = list(classify_many(tasks, classifier, options))
+    run = options.record_run(classifier, tasks)
+    assert InferenceRun.read(OutputFolder(data.parent / "out").run) == run
+    assert find_finished(tasks, run, options) == {each.item: each.result() for each in outcomes}
+    for other, those in ((options, tasks[1:]), (ClassifyOptions(out=options.out), tasks)):
+        with pytest.raises(FileError, match="adapted_to"):
+            list(classify_many(those, classifier, other))
+
+
+def test_adapt_writes_a_checkpoint_and_says_what_changed(data: Path, checkpoint: Path) -> None:
+    said = dvspipe("adapt", checkpoint, data, "-o", "new.safetensors", cwd=data.parent).stdout
+    assert "adapted to 6 of 6 windows, without quiet ones, of 6 recordings" in said
+    assert "norm2" in said
+    record = json.loads(dvspipe("adapt", checkpoint, data, "-o", "b.safetensors", "--json", cwd=data.parent).stdout)
+    read = AdaptationRecord.model_validate(record)
+    assert (read.used, sum(read.after), read.network) == (6, 6, Classifier.load(checkpoint).digest)
+    assert (
+        Classifier.load(data.parent / "new.safetensors").digest == Classifier.load(data.parent / "b.safetensors").digest
+    )
+    said = dvspipe("infer", "new.safetensors", data, cwd=data.parent).stdout
+    assert "adapted to 6 windows" in said
+
+
+def test_infer_adapts_to_the_given_recordings_and_looks_up_finished_answers_once(
+    data: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = dvspipe("infer", checkpoint, data, "--adapt", "-o", "out", "--no-pictures", cwd=data.parent).stdout
+    assert "adapted to 6 windows of 6 recordings" in said
+    with monkeypatch.context() as patched:
+        patched.setattr(many, "find_finished", lambda *_: pytest.fail("finished answers are looked up again"))
+        again = dvspipe("infer", checkpoint, data, "--adapt", "-o", "out", "--no-pictures", "--json", cwd=data.parent)
+    assert "6 of 6 recordings are already classified" in again.stderr
+    assert len([RecordingResult.model_validate_json(line) for line in again.stdout.splitlines()]) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["data/left0.h5"], "found 1 window in 1 recording, "),
+        (["data", "--strength", "1.5"], "strength = 1.5"),
+        (["none"], "none: "),
+    ],
+)
+def test_adapt_refuses_in_one_line(arguments: list[str], said: str, data: Path, checkpoint: Path) -> None:
+    done = dvspipe("adapt", checkpoint, *arguments, "-o", "new.safetensors", cwd=data.parent, code=2)
+    assert said in done.stderr
+    assert not (data.parent / "new.safetensors").exists()
+
+
+def test_adapt_replaces_nothing_without_overwrite(data: Path, checkpoint: Path) -> None:
+    (data.parent / "new.safetensors").write_text("mine")
+    dvspipe("adapt", checkpoint, data, "-o", "new.safetensors", cwd=data.parent, code=2)
+    assert (data.parent / "new.safetensors").read_text() == "mine"
+    dvspipe("adapt", checkpoint, data, "-o", "new.safetensors", "--overwrite", cwd=data.parent)
+    assert Classifier.load(data.parent / "new.safetensors").moments is not None
+
+
+def test_adapt_writes_no_checkpoint_under_another_suffix(data: Path, checkpoint: Path) -> None:
+    said = dvspipe("adapt", checkpoint, data, "-o", "new.txt", cwd=data.parent, code=2).stderr
+    assert "new.txt: wrong suffix for a checkpoint (found .txt, expected .safetensors)" in said
+    assert not (data.parent / "new.txt").exists()
+
+
+def test_the_strength_of_the_command_is_that_of_the_function() -> None:
+    from dvspipe.cli.adapt import adapt as command
+
+    assert inspect.signature(command).parameters["strength"].default == module.STRENGTH

@@ -1,0 +1,1159 @@
+"""Recordings to labels over time."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import BAR_CLASSES, BAR_SENSOR, SENSOR, moving_bar, random_events, write_bars
+from hypothesis import given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from rich.console import Console
+
+import dvspipe.checkpoints.checkpoint
+import dvspipe.cli.infer
+import dvspipe.inference.classifier
+from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, save_checkpoint
+from dvspipe.config import build
+from dvspipe.encoding import BinConfig, encode_events
+from dvspipe.errors import CheckpointError, ConfigError, DataError, DvspipeError, EventError, FileError
+from dvspipe.events import Events, Region, SensorSize, concatenate
+from dvspipe.formats import SYNTHETIC_GESTURES, write
+from dvspipe.framing.fitting import Fit, fit_events, fit_stream, plan_fit, start_fit
+from dvspipe.inference import (
+    Classifier,
+    ClassifyOptions,
+    InferConfig,
+    LabelledSpan,
+    SegmentConfig,
+    Task,
+    Timeline,
+    classify_many,
+    find_finished,
+    find_segments,
+    plan_tasks,
+    score,
+)
+from dvspipe.inference.rates import MAX_RATE_BINS, RateHistogram, StepCounts
+from dvspipe.inference.windows import Window, slide
+from dvspipe.networks import NetworkConfig
+from dvspipe.parallel import Processes
+from dvspipe.results import (
+    Answer,
+    InferenceRun,
+    Manifest,
+    OutputFolder,
+    RecordingFolder,
+    RecordingResult,
+    SegmentRow,
+    TimeScores,
+    WindowRow,
+    add_scores,
+    read_rows,
+)
+from dvspipe.training import TrainConfig, train
+from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
+
+BINS: dict[str, Any] = {"steps": 5, "step_us": 20_000}
+
+
+def untrained(sensor: SensorSize = BAR_SENSOR, classes: tuple[str, ...] = BAR_CLASSES, **bins: Any) -> Classifier:
+    """A network with random weights whose spikes are neither none nor all."""
+    config = ClassifierConfig(
+        classes=classes, width=sensor.width, height=sensor.height, bins=build(BinConfig, BINS | bins, "bins"),
+        network=NetworkConfig(channels=(4,), kernel=3, tau_mem_s=0.04), trained_on="nothing",
+    )  # fmt: skip
+    torch.manual_seed(0)
+    network = config.build_network()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(3.0)
+    return Classifier(config, network)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that recognises bars by their movement."""
+    root = tmp_path_factory.mktemp("bars")
+    config = {
+        "bins": BINS,
+        "jobs": 1,
+        "data": {"root": str(write_bars(root / "data"))},
+        "network": {"channels": [6], "kernel": 3, "tau_mem_s": 0.04},
+        "optimiser": {"epochs": 6, "batch": 8, "learning_rate": 0.02},
+    }
+    return train(build(TrainConfig, config, "test"), root / "run").checkpoint
+
+
+@pytest.fixture(scope="module")
+def classifier(checkpoint: Path) -> Classifier:
+    return Classifier.load(checkpoint)
+
+
+def cut(events: Events, places: list[int]) -> Iterator[Events]:
+    edges = [0, *sorted(place % (len(events) + 1) for place in places), len(events)]
+    return (events.slice_events(first, stop) for first, stop in pairwise(edges))
+
+
+# Windows
+
+
+@limits(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 10**6),
+    places=st.lists(st.integers(0, 10**6), max_size=5),
+    form=st.sampled_from(["count", "binary", "clipped", "voxel", "surface"]),
+    hop_us=st.sampled_from([1000, 1500, 2000, 3000, 7000, 20_000]),
+    gap_us=st.integers(0, 60_000),
+)
+def test_windows_hold_what_encoding_each_by_itself_gives(
+    seed: int, places: list[int], form: str, hop_us: int, gap_us: int
+) -> None:
+    """Those without events are left out."""
+    bins = build(BinConfig, {"steps": 4, "step_us": 1000, "form": form}, "bins")
+    rng = np.random.default_rng(seed)
+    early, late = (random_events(seed + n, int(rng.integers(1, 40)), span_us=8000) for n in (0, 1))
+    events = concatenate([early, late.shift_time(8000 + gap_us)], SENSOR)
+    begin_us, last_us = int(events.t[0]), int(events.t[-1])
+    expected = []
+    for start_us in range(begin_us, last_us + 1, hop_us):
+        inside = events.slice_time(start_us, start_us + bins.window_us)
+        if len(inside):
+            expected.append((start_us, len(inside), encode_events(inside, bins, start_us=start_us)))
+    found: list[Window] = list(slide(cut(events, places), bins, hop_us))
+    assert [(window.start_us, window.events) for window in found] == [each[:2] for each in expected]
+    for window, (_, _, spikes) in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(window.spikes, spikes)
+
+
+@limits(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 10**6), places=st.lists(st.integers(0, 10**6), max_size=4))
+def test_steps_are_counted_however_a_recording_is_cut(seed: int, places: list[int]) -> None:
+    events = random_events(seed, 200, span_us=50_000)
+    counts = StepCounts(1000)
+    for part in cut(events, places):
+        counts.add(part)
+    steps = np.random.default_rng(seed).integers(0, 50, (20, 2))
+    begin, end = events.t[0] + 1000 * np.stack([steps.min(axis=1), steps.max(axis=1) + 1])
+    expected = [len(events.slice_time(a, b)) for a, b in zip(begin.tolist(), end.tolist(), strict=True)]
+    assert counts.between(begin, end).tolist() == expected
+
+
+# Predictions: complete, windowed, stateful
+
+
+def logits_of(classifier: Classifier, events: Events, bins: BinConfig) -> NDArray[np.float32]:
+    """The network on a recording as one tensor."""
+    spikes = encode_events(events, bins, start_us=int(events.t[0]))
+    with torch.no_grad():
+        return np.asarray(classifier.network(torch.from_numpy(spikes)[:, None])[0].mean(dim=0)[0])
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    powers = np.exp(logits.astype(np.float64) - logits.max())
+    return np.asarray(powers / powers.sum())
+
+
+def test_whole_windowed_and_stateful_agree_on_a_recording_of_one_window() -> None:
+    classifier = untrained()
+    events = moving_bar(0, 3, windows=4)
+    steps = int(events.duration_us // 20_000) + 1
+    whole = InferConfig(window_us=steps * 20_000)
+    expected = softmax(logits_of(classifier, events, classifier.window_bins(whole)))
+    windowed = classifier.predict(events, whole)
+    stateful = classifier.predict(events, whole.model_copy(update={"stateful": True}))
+    assert (windowed.windows, stateful.windows) == (1, steps)
+    np.testing.assert_allclose(windowed.timeline.probabilities[0], expected, atol=1e-5)
+    np.testing.assert_allclose(stateful.timeline.probabilities[-1], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("hop_us", [20_000, 60_000, 100_000, 35_000])
+def test_a_window_is_classified_as_the_same_time_alone(hop_us: int) -> None:
+    classifier = untrained()
+    events = moving_bar(1, 3, windows=5)
+    said = classifier.predict(events, InferConfig(hop_us=hop_us)).timeline
+    bins = classifier.config.bins
+    first_us, last_us = int(events.t[0]), int(events.t[-1])
+    starts = range(first_us, last_us, hop_us)
+    added_us = {start_us: 100_000 if start_us == first_us else hop_us for start_us in starts}
+    assert said.t_start_us.tolist() == [each for each in starts if last_us - each >= 100_000 - added_us[each] / 2]
+    for start_us, row in zip(said.t_start_us.tolist(), said.probabilities, strict=True):
+        spikes = encode_events(events.slice_time(start_us, start_us + 100_000), bins, start_us=start_us)
+        with torch.no_grad():
+            logits = classifier.network(torch.from_numpy(spikes)[:, None])[0].mean(dim=0)[0]
+        np.testing.assert_allclose(row, softmax(logits.numpy()), atol=1e-5)
+
+
+def test_a_checkpoint_names_the_hop_unless_windows_are_chosen() -> None:
+    plain = untrained()
+    classifier = Classifier(plain.config.model_copy(update={"hop_us": 20_000}), plain.network)
+    assert classifier.framed().hop_us == 20_000
+    assert classifier.framed({"hop_us": 50_000}).hop_us == 50_000
+    for other in ({"window_us": 60_000}, {"stateful": True}):
+        assert classifier.framed(other).hop_us is None
+    events = moving_bar(1, 3, windows=5)
+    assert classifier.predict(events).timeline.hop_us == 20_000
+    assert classifier.predict(events).probabilities == plain.predict(events, {"hop_us": 20_000}).probabilities
+
+
+def test_the_last_stateful_prediction_of_the_first_window_is_that_of_the_window() -> None:
+    classifier = untrained()
+    events = moving_bar(2, 3, windows=5)
+    stateful = classifier.predict(events, InferConfig(stateful=True)).timeline
+    windowed = classifier.predict(events).timeline
+    at = stateful.t_end_us.tolist().index(int(windowed.t_end_us[0]))
+    np.testing.assert_allclose(stateful.probabilities[at], windowed.probabilities[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("stateful", [False, True])
+def test_a_prediction_after_a_pause_of_an_hour_is_that_of_the_later_part_alone(stateful: bool) -> None:
+    classifier = untrained()
+    early = moving_bar(0, 1, windows=3)
+    late = moving_bar(1, 2, windows=3)
+    late = late.shift_time(-int(late.t[0]))
+    both = concatenate([early.shift_time(-int(early.t[0])), late.shift_time(3_600_000_000)], BAR_SENSOR)
+    config = InferConfig(stateful=stateful)
+    said, alone = classifier.predict(both, config), classifier.predict(late, config)
+    assert said.windows < 100
+    np.testing.assert_allclose(said.timeline.probabilities[-alone.windows :], alone.timeline.probabilities, atol=1e-6)
+    (pause,) = [s for s in said.segments if s.t_end_us - s.t_start_us > 3_500_000_000]
+    assert pause.label is None
+    if stateful:  # predictions stand for the time up to the pause, and from its end
+        cells_us = said.timeline.intervals_us(said.t_first_us, said.t_last_us + 1)
+        last = int(np.argmax(np.diff(said.timeline.t_end_us)))
+        assert cells_us[last, 1] == said.timeline.t_end_us[last]
+        assert cells_us[last + 1, 0] == said.timeline.t_start_us[last + 1]
+
+
+@pytest.mark.parametrize("stateful", [False, True])
+def test_a_file_is_classified_as_the_same_events_in_memory(tmp_path: Path, stateful: bool) -> None:
+    classifier, events = untrained(), moving_bar(1, 7, windows=9)
+    write(tmp_path / "a.h5", events)
+    config = InferConfig(stateful=stateful, hop_us=40_000)
+    calls: list[tuple[float, float]] = []
+    file = classifier.predict(tmp_path / "a.h5", config, progress=lambda *now: calls.append(now))
+    np.testing.assert_array_equal(
+        file.timeline.probabilities, classifier.predict(events, config).timeline.probabilities
+    )
+    assert calls[-1][0] == calls[-1][1] > 0
+    assert calls == sorted(calls)
+
+
+def test_a_long_recording_is_classified_in_windows(classifier: Classifier) -> None:
+    said = classifier.predict(moving_bar(1, 7, windows=40))
+    assert (said.windows, said.events, said.class_name) == (40, 16_000, "left")
+    assert sum(said.probabilities) == pytest.approx(1, abs=1e-5)
+    assert said.probability == max(said.probabilities)
+    assert said.certain
+
+
+def test_every_busy_window_counts_and_a_short_last_one_does_not() -> None:
+    """Ten windows that are busy only in their first 40 %, a gap of an hour, and 30 ms at the end."""
+    t = np.concatenate([100_000 * k + np.arange(0, 40_000, 400) for k in [*range(10), 36_000]])
+    t = np.append(t, 3_600_100_000 + np.arange(0, 30_000, 300))
+    zeros = np.zeros(t.size, int)
+    assert untrained().predict(Events(t, zeros, zeros, zeros, BAR_SENSOR)).windows == 11
+
+
+@pytest.mark.parametrize(
+    ("over", "windows"),
+    [
+        ({}, 3),
+        ({"polarity": "merged"}, 3),
+        ({"by": "recording", "form": "voxel", "polarity": "signed"}, 1),
+        ({"by": "events", "step_events": 100, "form": "surface"}, 2),  # the last 200 do not fill half a window
+    ],
+)
+def test_windows_and_channels_are_those_of_the_bins(over: dict[str, Any], windows: int) -> None:
+    said = untrained(**over).predict(moving_bar(0, 0, windows=3))
+    assert (said.windows, said.events, sum(said.rates.counts)) == (windows, 1200, 1200)
+
+
+@pytest.mark.parametrize(
+    ("bins", "over", "message"),
+    [
+        ({}, {"window_us": 30_000}, "window of 30 ms: .* 20 ms .*20 ms and 40 ms"),
+        ({}, {"hop_us": 10_000}, "hop of 10 ms: .* 20 ms"),
+        ({}, {"hop_us": 30_000, "stateful": True}, "hop of 30 ms: "),
+        ({"by": "events"}, {"window_us": 30_000}, "window_us: .* by number of events"),
+        ({"by": "recording"}, {"stateful": True}, "stateful: .* by recording"),
+    ],
+)
+def test_windows_that_do_not_fit_the_network_are_errors(
+    bins: dict[str, Any], over: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        untrained(**bins).predict(moving_bar(0, 0), InferConfig(**over))
+
+
+def test_a_headerless_recording_takes_the_networks_sensor_if_that_has_all_events(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"".join(bytes([3, 4, 0, 8 * k, 0]) for k in range(10)))
+    assert untrained().predict(path, InferConfig(window_us=20_000)).events == 10
+    path.write_bytes(b"".join(bytes([30, 4, 0, 8 * k, 0]) for k in range(31)))
+    said = untrained().predict(path, InferConfig(window_us=20_000))
+    assert said.picture == SensorSize(width=34, height=34)  # the smallest that is known and has all
+    assert "a.bin: does not name its sensor, which is taken as 34x34" in caplog.text
+
+
+def test_a_video_is_simulated_on_the_way(tmp_path: Path) -> None:
+
+    grey = np.full((24, 32), 40, np.uint8)
+    frames = []
+    for k in range(12):
+        image = grey.copy()
+        image[:, 2 * k : 2 * k + 6] = 200
+        frames.append(Frame(33_333 * k, image))
+    write_video(tmp_path / "bar.webm", frames)
+    said = untrained().predict(tmp_path / "bar.webm")
+    assert said.events > 50
+    assert said.windows >= 3
+
+
+# Segments
+
+
+def timeline_of(rows: list[list[float]], events: list[int] | None = None, hop_us: int = 100) -> Timeline:
+    """Predictions of windows of 200 us."""
+    start_us = np.arange(len(rows)) * hop_us
+    counts = np.array(events or [100] * len(rows))
+    return Timeline(
+        start_us, start_us + 200, counts, counts, np.array(rows, np.float32), np.ones(len(rows), np.bool_), hop_us, 100
+    )
+
+
+A, B, FLAT = [0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.34, 0.33, 0.33]
+
+
+def segments_of(timeline: Timeline, **settings: Any) -> list[tuple[int, int, str]]:
+    config = SegmentConfig(**{"least_us": 0, **settings})
+    found = find_segments(timeline, BAR_CLASSES, config, t_first_us=0, t_end_us=int(timeline.t_end_us[-1]))
+    return [(each.t_start_us, each.t_end_us, each.class_name) for each in found]
+
+
+def test_windows_unlike_those_of_the_training_are_uncertain() -> None:
+    timeline = timeline_of([A] * 9)
+    strange = replace(timeline, familiar=np.arange(9) < 4)
+    assert segments_of(timeline) == [(0, 1000, "right")]
+    assert [name for *_, name in segments_of(strange)] == ["right", "uncertain"]
+    assert strange.is_certain(SegmentConfig()).tolist() == [True] * 4 + [False] * 5
+
+
+def test_a_recording_of_unfamiliar_windows_is_not_certain() -> None:
+    classifier = untrained()
+    events = random_events(0, 4000, classifier.config.sensor, span_us=400_000)
+    config = InferConfig(segments=SegmentConfig(enter=0.0, leave=0.0))
+    assert classifier.predict(events, config).certain
+    strict = Classifier(classifier.config.model_copy(update={"least_energy": 1e6}), classifier.network)
+    said = strict.predict(events, config)
+    assert not said.certain
+    assert not said.timeline.familiar.any()
+    assert {segment.class_name for segment in said.segments} == {"uncertain"}
+
+
+def test_equal_predictions_make_a_segment_and_flat_ones_are_uncertain() -> None:
+    # prediction k stands for the time (k + 1) * 100, half a hop to either side
+    assert segments_of(timeline_of([A, A, FLAT, B, B])) == [
+        (0, 250, "right"), (250, 350, "uncertain"), (350, 600, "left"),
+    ]  # fmt: skip
+
+
+def test_a_time_with_few_events_is_uncertain_however_probable() -> None:
+    assert segments_of(timeline_of([A] * 5, [100, 100, 3, 100, 100])) == [
+        (0, 250, "right"), (250, 350, "uncertain"), (350, 600, "right"),
+    ]  # fmt: skip
+    assert segments_of(timeline_of([A] * 5, [100, 100, 3, 100, 100]), quiet=0) == [(0, 600, "right")]
+    assert segments_of(timeline_of([A] * 3, [9, 9, 9]), least_events=10) == [(0, 400, "uncertain")]
+
+
+def test_hardly_more_events_than_noise_are_uncertain_unless_for_a_short_time() -> None:
+    events = [10, 12, 10, *[100] * 6, 14, 100, 14, 14, 14, *[100] * 5]
+    timeline = timeline_of([A] * len(events), events, hop_us=40)  # of windows of 200 us
+    found = segments_of(timeline)
+    assert [name for _, _, name in found] == ["uncertain", "right", "uncertain", "right"]
+    assert found[2][1] - found[2][0] == 3 * 40
+    assert len(segments_of(timeline, noise=0)) == 1
+
+
+def test_a_segment_continues_at_a_probability_that_does_not_start_one() -> None:
+    weak = [0.45, 0.3, 0.25]
+    assert segments_of(timeline_of([A, weak, weak, A])) == [(0, 500, "right")]
+    assert segments_of(timeline_of([weak, A])) == [(0, 150, "uncertain"), (150, 300, "right")]
+    assert segments_of(timeline_of([A, weak, A]), leave=0.5)[1] == (150, 250, "uncertain")
+
+
+def test_a_short_segment_joins_its_neighbours_or_is_uncertain() -> None:
+    assert segments_of(timeline_of([A, A, B, A, A]), least_us=150) == [(0, 600, "right")]
+    assert segments_of(timeline_of([A, A, FLAT, B, FLAT, FLAT]), least_us=150) == [
+        (0, 250, "right"), (250, 700, "uncertain"),
+    ]  # fmt: skip
+
+
+@given(seed=st.integers(0, 10**6), length_us=st.integers(0, 1000))
+def test_smoothed_probabilities_are_means_over_near_predictions(seed: int, length_us: int) -> None:
+    rng = np.random.default_rng(seed)
+    timeline = timeline_of(rng.dirichlet([1, 1, 1], 12).tolist())
+    for at_us, row in zip(timeline.center_us, timeline.smooth(length_us), strict=True):
+        near = np.abs(timeline.center_us - at_us) <= length_us / 2
+        np.testing.assert_allclose(row, timeline.probabilities[near].mean(axis=0), atol=1e-6)
+
+
+def test_one_wrong_prediction_does_not_end_a_smoothed_segment() -> None:
+    assert segments_of(timeline_of([A, A, B, A, A]), smooth_us=200) == [(0, 600, "right")]
+
+
+def test_the_probability_of_a_segment_is_the_mean_of_its_predictions() -> None:
+    timeline = timeline_of([[0.9, 0.1, 0], [0.7, 0.1, 0.2], FLAT])
+    first, second = find_segments(timeline, BAR_CLASSES, SegmentConfig(least_us=0), t_first_us=0, t_end_us=400)
+    assert (first.probability, second.probability) == (pytest.approx(0.8), pytest.approx(0.34))
+
+
+@given(
+    rows=st.lists(st.lists(st.floats(0.01, 1), min_size=3, max_size=3), min_size=1, max_size=30),
+    counts=st.lists(st.integers(1, 100), min_size=30, max_size=30),
+    least_us=st.integers(0, 500),
+)
+def test_segments_tile_a_recording_and_neighbours_differ(
+    rows: list[list[float]], counts: list[int], least_us: int
+) -> None:
+    shares = [(np.array(row) / sum(row)).tolist() for row in rows]
+    found = segments_of(timeline_of(shares, counts[: len(rows)]), least_us=least_us)
+    assert (found[0][0], found[-1][1]) == (0, 100 * (len(rows) - 1) + 200)
+    for before, after in pairwise(found):
+        assert before[1] == after[0]
+        assert before[2] != after[2] or "uncertain" not in (before[2], after[2])
+    for start_us, end_us, name in found:
+        assert end_us > start_us
+        assert name == "uncertain" or end_us - start_us >= least_us or len(found) == 1
+
+
+def test_entropy_is_0_where_certain_and_log2_k_where_flat() -> None:
+    timeline = timeline_of([[1, 0, 0], [1 / 3] * 3, [0.5, 0.5, 0]])
+    np.testing.assert_allclose(timeline.entropies, [0, np.log2(3), 1], atol=1e-6)
+
+
+@limits(deadline=None)
+@given(seed=st.integers(0, 10**6), span_us=st.sampled_from([10, 10**5, 10**7, 10**10]))
+def test_a_rate_histogram_counts_every_event_in_few_bins(seed: int, span_us: int) -> None:
+    events = random_events(seed, 100, span_us=span_us)
+    rates = RateHistogram()
+    for part in cut(events, [seed, seed // 7]):
+        rates.add(part)
+    edges_us = int(events.t[0]) + np.arange(MAX_RATE_BINS + 1) * rates.bin_us
+    np.testing.assert_array_equal(rates.counts, np.histogram(events.t, edges_us)[0])
+    assert rates.counts.sum() == 100
+
+
+# Another sensor than the network's
+
+
+def fit_slowly(events: Events, target: SensorSize, factor: int) -> list[tuple[int, int, int, bool]]:
+    """Blocks of factor x factor pixels whose mean moves by 1 / factor^2 thresholds with each event."""
+    moved: dict[tuple[int, int], int] = {}
+    out = []
+    for t, x, y, p in zip(events.t.tolist(), events.x.tolist(), events.y.tolist(), events.p.tolist(), strict=True):
+        place = x // factor, y // factor
+        moved[place] = moved.get(place, 0) + (1 if p else -1)
+        if abs(moved[place]) == factor**2 and max(place[0] - target.width, place[1] - target.height) < 0:
+            out.append((t, *place, p))
+            moved[place] = 0
+    return out
+
+
+def rows_of(events: Events) -> list[tuple[int, int, int, bool]]:
+    return list(zip(events.t.tolist(), events.x.tolist(), events.y.tolist(), events.p.tolist(), strict=True))
+
+
+@limits(deadline=None)  # the first example compiles
+@given(seed=st.integers(0, 10**6), factor=st.integers(1, 3), places=st.lists(st.integers(0, 10**6), max_size=4))
+def test_scaled_down_a_pixel_fires_when_its_blocks_mean_has_moved_by_a_threshold(
+    seed: int, factor: int, places: list[int]
+) -> None:
+    sensor = SensorSize(width=4 * factor, height=3 * factor)
+    target = SensorSize(width=4, height=3)
+    events = random_events(seed, 600, sensor)
+    fit = plan_fit(sensor, target, "scale")
+    fitted = concatenate(fit_stream(cut(events, places), fit), target)
+    assert rows_of(fitted) == fit_slowly(events, target, factor)
+
+
+def test_scaled_up_every_pixel_that_an_event_covers_has_it() -> None:
+    sensor, target = SensorSize(width=4, height=3), SensorSize(width=12, height=7)
+    events = random_events(0, 50, sensor)
+    fit = plan_fit(sensor, target, "scale")  # by 7 / 3: 9 x 7 pixels, in the middle
+    fitted, _ = fit_events(events, fit, start_fit(fit))
+    covered = np.zeros((7, 12), int)
+    for x in range(4):
+        for y in range(3):
+            one = Events([0], [x], [y], [1], sensor)
+            own, _ = fit_events(one, fit, start_fit(fit))
+            covered[own.y, own.x] += 1
+    assert covered[:, 1:10].tolist() == np.ones((7, 9), int).tolist()
+    assert covered.sum() == 63
+    assert len(fitted) >= 4 * len(events)
+
+
+@limits(deadline=None)
+@given(seed=st.integers(0, 10**6), width=st.integers(1, 20), height=st.integers(1, 20))
+def test_cropped_the_center_is_on_the_center(seed: int, width: int, height: int) -> None:
+    target = SensorSize(width=width, height=height)
+    events = random_events(seed, 100)
+    fit = plan_fit(SENSOR, target, "crop")
+    fitted, _ = fit_events(events, fit, start_fit(fit))
+    left, top = (width - SENSOR.width) // 2, (height - SENSOR.height) // 2
+    expected = [
+        (t, x + left, y + top, p) for t, x, y, p in rows_of(events) if 0 <= x + left < width and 0 <= y + top < height
+    ]
+    assert rows_of(fitted) == expected
+
+
+def test_a_region_is_a_crop() -> None:
+    region = Region.parse("4x3+5+2")
+    assert str(region) == "4x3+5+2"
+    events, target = random_events(0, 200), SensorSize(width=4, height=3)
+    fit: Fit = plan_fit(SENSOR, target, "crop", region)
+    assert rows_of(fit_events(events, fit, start_fit(fit))[0]) == rows_of(events.crop(5, 2, target))
+
+
+def test_a_region_may_reach_beyond_the_sensor() -> None:
+    events, target = random_events(0, 400), SensorSize(width=8, height=6)
+    larger = SensorSize(width=SENSOR.width + 4, height=SENSOR.height + 4)
+    moved = Events(events.t, events.x + 2, events.y + 2, events.p, larger)
+    for how in ("crop", "scale"):
+        for region in (Region.parse("8x6-2-1"), Region.parse("4x3+10+5")):
+            inside = Region(region.left + 2, region.top + 2, region.size)
+            fit, same = plan_fit(SENSOR, target, how, region), plan_fit(larger, target, how, inside)
+            fitted, _ = fit_events(events, fit, start_fit(fit))
+            assert len(fitted) > 0
+            assert rows_of(fitted) == rows_of(fit_events(moved, same, start_fit(same))[0])
+
+
+def test_a_region_of_a_larger_sensor_is_classified_as_the_same_events_of_the_networks(classifier: Classifier) -> None:
+    large = SensorSize(width=64, height=48)
+    bar = moving_bar(1, 5, windows=3)
+    inside = Events(bar.t, bar.x + 20, bar.y + 9, bar.p, large)
+    by_region = classifier.predict(inside, InferConfig(roi="16x12+20+9"))
+    np.testing.assert_array_equal(by_region.timeline.probabilities, classifier.predict(bar).timeline.probabilities)
+    assert [(look.left, look.top, look.width, look.height) for look in by_region.looked_at] == [(20, 9, 16, 12)]
+    found = classifier.predict(inside, InferConfig(roi="auto", fit="crop"))
+    assert found.events == pytest.approx(len(bar), rel=0.25)
+    assert (found.looked_at[0].width, found.looked_at[0].height) == (16, 12)
+    with pytest.raises(DataError, match="1,200 events"):
+        classifier.predict(inside, InferConfig(roi="16x12+48+36"))
+    with pytest.raises(DvspipeError, match=r"roi 16x12\+64\+9 .* sensor of 64x48"):
+        classifier.predict(inside, InferConfig(roi="16x12+64+9"))
+
+
+def test_a_larger_sensor_is_searched_by_default_and_a_smaller_one_is_an_error() -> None:
+    classifier, bar = untrained(), moving_bar(1, 5, windows=3)
+    inside = Events(bar.t, bar.x + 40, bar.y + 30, bar.p, SensorSize(width=100, height=80))
+    found = classifier.predict(inside)
+    (look,) = found.looked_at
+    assert look.left + look.width / 2 == pytest.approx(48, abs=4)
+    assert look.top < 36 < look.top + look.height
+    assert found.picture == inside.sensor
+    np.testing.assert_array_equal(
+        found.timeline.probabilities, classifier.predict(inside, InferConfig(roi="auto")).timeline.probabilities
+    )
+    for over in ({"roi": "full"}, {"fit": "scale"}):
+        complete = classifier.open(inside, InferConfig(**over))
+        assert [(look.t_us, str(look)) for look in complete.looked_at] == [(None, "100x80+0+0")]
+    large = untrained(SensorSize(width=64, height=48))
+    for over in ({}, {"roi": "full"}):
+        with pytest.raises(DataError, match=r"16x12, the network is for 64x48; use .*'fit': 'scale'.* .*'fit': 'crop'"):
+            large.predict(bar, InferConfig(**over))
+    assert large.predict(bar, InferConfig(fit="scale")).events > len(bar)
+
+
+def test_a_recording_at_twice_the_size_is_classified_as_at_the_size_of_the_network(classifier: Classifier) -> None:
+    """Each pixel's events at all four of its block."""
+    bar = moving_bar(0, 9, windows=4)
+    t = np.repeat(bar.t, 4)
+    x, y = np.repeat(2 * bar.x, 4) + np.tile([0, 1, 0, 1], len(bar)), np.repeat(2 * bar.y, 4)
+    y = y + np.tile([0, 0, 1, 1], len(bar))
+    large = Events(t, x, y, np.repeat(bar.p, 4), SensorSize(width=32, height=24))
+    said = classifier.predict(large, InferConfig(fit="scale"))
+    assert said.events == len(bar)
+    np.testing.assert_array_equal(said.timeline.probabilities, classifier.predict(bar).timeline.probabilities)
+
+
+# Scores
+
+
+def test_right_predictions_score_1_and_come_after_a_window() -> None:
+    timeline = timeline_of([A] * 5 + [B] * 5)
+    spans = [LabelledSpan(0, 550, 0, "right"), LabelledSpan(550, 1100, 1, "left")]
+    config = SegmentConfig(least_us=0)
+    found = score(
+        timeline, find_segments(timeline, BAR_CLASSES, config, t_first_us=0, t_end_us=1100), spans, config, 200
+    )
+    assert (found.accuracy, found.segment_f1, found.segments_found) == (1, 1, 2)
+    assert found.confusion == ((5, 0, 0), (0, 5, 0), (0, 0, 0))
+    assert found.delays_us == (200, 150)  # a window; and 700, the first end of a right prediction after 550
+    assert found.calibration_error == pytest.approx(0.1)
+    assert TimeScores.model_validate_json(found.model_dump_json()) == found
+    twice = add_scores([found, None, found])
+    assert twice is not None
+    assert (twice.labels, twice.accuracy, twice.median_delay_us) == (4, 1, 175)
+    assert add_scores([]) is None
+
+
+def segment_of(start_us: int, end_us: int, label: int | None) -> SegmentRow:
+    name = "uncertain" if label is None else BAR_CLASSES[label]
+    return SegmentRow(t_start_us=start_us, t_end_us=end_us, label=label, class_name=name, probability=0.5)
+
+
+@pytest.mark.parametrize(
+    ("segments", "f1"),
+    [
+        ([(0, 100, 0)], 1),
+        ([(0, 51, 0)], 1),
+        ([(0, 49, 0)], 0),
+        ([(0, 100, 1)], 0),
+        ([(0, 60, 0), (60, 100, 0)], 2 / 3),  # in two pieces
+        ([(0, 100, 0), (200, 300, 0)], 2 / 3),  # one where there is nothing
+        ([(0, 201, 0)], 0),
+        ([], 0),
+    ],
+)
+def test_a_segment_finds_a_label_that_it_overlaps_by_half(segments: list[tuple[int, int, int]], f1: float) -> None:
+    shown = [segment_of(start, end, label) for start, end, label in [*segments, (300, 400, None)]]
+    found = score(timeline_of([A]), shown, [LabelledSpan(0, 100, 0, "right")], SegmentConfig(), 200)
+    assert found.segment_f1 == pytest.approx(f1)
+
+
+def test_the_anytime_curve_counts_labels_that_last_as_long() -> None:
+    timeline = timeline_of([B, A, A, A, A, A, A])  # known at 200, 300, ...
+    found = score(timeline, [], [LabelledSpan(0, 400, 0, "right")], SegmentConfig(), 200)
+    (lasting, right), seen_us = found.seen, np.array(found.seen_us)
+    np.testing.assert_array_equal(lasting, seen_us <= 400)
+    np.testing.assert_array_equal(right, (seen_us >= 300) & (seen_us <= 400))
+
+
+# Operations
+
+
+def test_an_event_counts_once_for_every_window_and_neuron_that_it_reaches() -> None:
+    said = untrained().predict(moving_bar(0, 1, windows=4), InferConfig(hop_us=50_000))
+    first, readout = said.layers
+    reached = 4 * 3 * 3  # channels and kernel
+    assert first.operations == said.timeline.events.sum() * reached
+    assert first.dense_operations == 35 * 2 * 16 * 12 * reached  # steps, polarities and pixels
+    assert first.rate is not None
+    assert 0 < first.rate < 1
+    assert readout.rate is None
+    assert not first.multiplies
+
+
+@pytest.mark.parametrize(
+    ("config", "classified_us"),
+    [(InferConfig(), 400_000), (InferConfig(hop_us=50_000), 700_000), (InferConfig(stateful=True), 400_000)],
+)
+def test_operations_are_of_the_time_that_went_through_the_network(config: InferConfig, classified_us: int) -> None:
+    """Windows that overlap count each; the last one starts if half of it is left."""
+    said = untrained().predict(moving_bar(0, 1, windows=4), config)
+    assert said.classified_us == classified_us
+    assert said.layers[0].steps == classified_us // 20_000
+
+
+# Files and folders
+
+
+def test_answers_mirror_the_folder_and_recordings_are_not_searched_in_output_folders(tmp_path: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "data" / "out"
+    for name in ("a.h5", "deep/b.h5", "deep/er/b.h5"):
+        write(data / name, random_events(0, 5))
+    write(out / "c.h5", random_events(0, 5))
+    (data / "a_labels.csv").write_text("class,start_us,end_us\n")
+    for name in ("run.json", "answer.json"):  # of another program
+        (data / "deep" / name).write_text("{}")
+    tasks = plan_tasks([data], out)
+    assert [str(task.name) for task in tasks] == ["a.h5", "deep/b.h5", "deep/er/b.h5"]
+    with pytest.raises(FileError, match="b.h5: .*deep/b.h5 and .*er/b.h5"):
+        plan_tasks([data / "deep" / "b.h5", data / "deep" / "er" / "b.h5"], out)
+
+
+def test_a_shipped_checkpoint_is_found_by_its_name(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dvspipe.checkpoints.checkpoint, "SHIPPED", tmp_path)
+    (tmp_path / "bars.safetensors").write_bytes(checkpoint.read_bytes())
+    assert load_checkpoint("bars")[0] == load_checkpoint(checkpoint)[0]
+    with pytest.raises(CheckpointError, match="^boats: .*bars"):
+        load_checkpoint("boats")
+
+
+Typed = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def infer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Typed]:
+    """`dvspipe infer` in this process: exit code, stdout and stderr."""
+    from dvspipe.cli.app import main
+
+    before = signal.getsignal(signal.SIGINT)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dvspipe", "infer", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, *capsys.readouterr()
+
+    yield call
+    signal.signal(signal.SIGINT, before)
+
+
+def write_stream(path: Path, labels: tuple[int, ...]) -> None:
+    """Half a second of each, with pauses, and what is shown when."""
+    begins_us = [700_000 * number for number in range(len(labels))]
+    parts = [
+        moving_bar(label, label + 50, windows=5).shift_time(begin_us)
+        for label, begin_us in zip(labels, begins_us, strict=True)
+    ]
+    write(path, concatenate(parts, BAR_SENSOR))
+    rows = [f"{BAR_CLASSES[label]},{t},{t + 500_000}" for label, t in zip(labels, begins_us, strict=True)]
+    path.with_name(f"{path.stem}_labels.csv").write_text("\n".join(["class,start_us,end_us", *rows]))
+
+
+def test_a_second_command_says_how_many_recordings_the_tables_have_from_before(
+    tmp_path: Path, checkpoint: Path, infer: Typed
+) -> None:
+    for name in ("a", "b", "c"):
+        write_stream(tmp_path / f"{name}.h5", (0, 1))
+    command = ["--out", tmp_path / "out", "--no-pictures"]
+    _, said, _ = infer(checkpoint, tmp_path / "a.h5", tmp_path / "b.h5", *command)
+    assert "from before" not in said
+    _, said, errors = infer(checkpoint, tmp_path / "c.h5", *command)
+    assert [line for line in said.splitlines() if "2 recordings from before" in line]
+    assert errors == ""
+    _, said, errors = infer(checkpoint, tmp_path / "c.h5", *command, "--json")
+    assert json.loads(said)
+    assert "2 recordings from before" in errors
+
+
+def test_a_recording_whose_file_says_that_it_was_rendered_is_marked(
+    tmp_path: Path, checkpoint: Path, infer: Typed
+) -> None:
+    for name, source in (("real", "synthetic.mp4"), ("rendered", SYNTHETIC_GESTURES)):
+        write(tmp_path / f"{name}.h5", moving_bar(0, 50, windows=5), source=source)
+        assert infer(checkpoint, tmp_path / f"{name}.h5", "--out", tmp_path / "out", "--no-pictures")[0] == 0
+        answer = Answer.read(tmp_path / "out" / f"{name}.h5" / "answer.json")
+        assert answer.synthetic == (name == "rendered")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "rendered.h5</a> (synthetic)" in page
+    assert "real.h5</a> (synthetic)" not in page
+
+
+def test_a_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    for name, labels in (("a", (0, 1, 2)), ("deep/b", (2, 0, 1))):
+        write_stream(data / f"{name}.h5", labels)
+    command = [checkpoint, data, "--out", out, "--labels", data]
+    code, said, errors = infer(*command)
+    assert (code, errors) == (0, "")
+    assert "segment F1 at an overlap of 0.5" in said
+    written = [path for path in out.rglob("*") if path.is_file() and ".manifest" not in path.parts]
+    assert sorted(str(path.relative_to(out)) for path in written) == sorted(
+        ["predictions.csv", "predictions.jsonl", "report.html", "run.json", "scores.json"]
+        + [
+            f"{name}/{file}"
+            for name in ("a.h5", "deep/b.h5")
+            for file in (
+                "answer.json", "overlay.webm", "playback.json", "segments.csv", "segments.jsonl", "timeline.png",
+                "windows.csv", "windows.jsonl",
+            )
+        ]
+    )  # fmt: skip
+    scores = json.loads((out / "scores.json").read_text())
+    assert scores["labels"] == 6
+    assert scores["segment_f1"] >= 0.9
+    assert scores["accuracy"] >= 0.85
+    assert scores["median_delay_us"] <= 101_000  # a window, which begins with the first event
+    rows = list(csv.DictReader((out / "a.h5" / "windows.csv").read_text().splitlines()))
+    assert list(rows[0]) == ["t_start_us", "t_end_us", "label", "class", "probability", "entropy", "events", "familiar"]
+    lines = [json.loads(line) for line in (out / "a.h5" / "windows.jsonl").read_text().splitlines()]
+    assert [int(row["events"]) for row in rows] == [line["events"] for line in lines]
+    shown = [line["class"] for line in csv.DictReader((out / "deep/b.h5/segments.csv").read_text().splitlines())]
+    assert shown == ["down", "uncertain", "right", "uncertain", "left"]
+
+    written_ns = (out / "a.h5" / "answer.json").stat().st_mtime_ns
+    (data / "bad [red].h5").write_text("nonsense")
+    (data / "empty.bin").touch()
+    for name in ("bad [red]", "empty"):
+        (data / f"{name}_labels.csv").write_text("class,start_us,end_us\n")
+    code, said, errors = infer(*command)
+    assert code == 1
+    assert "2 of 4 recordings are already classified" in said
+    assert len(errors.strip().splitlines()) == 3
+    assert "bad [red].h5: " in errors
+    assert "empty.bin: " in errors
+    assert "2 of 4 recordings" in errors
+    assert (out / "a.h5" / "answer.json").stat().st_mtime_ns == written_ns
+
+    code, _, errors = infer(*command, "--window", 60)
+    assert code == 2
+    assert "window_us: None, now 60000" in errors
+    assert "--overwrite" in errors
+    assert (out / "a.h5" / "answer.json").stat().st_mtime_ns == written_ns
+
+
+def test_a_recording_is_classified_again_if_what_its_answer_depends_on_has_changed(
+    tmp_path: Path, checkpoint: Path, infer: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, label in (("a/1.h5", 0), ("a/2.h5", 1), ("b/1.h5", 2)):
+        write(tmp_path / name, moving_bar(label, label))
+    labels = tmp_path / "a" / "1_labels.csv"
+    labels.write_text(f"class,start_us,end_us\n{BAR_CLASSES[0]},0,100000\n")
+
+    def classes() -> dict[str, str]:
+        rows = csv.DictReader((tmp_path / "out" / "predictions.csv").read_text().splitlines())
+        return {row["file"]: row["class"] for row in rows}
+
+    first = [checkpoint, "a/1.h5", "--out", "out", "--no-pictures"]
+    assert infer(*first, "--labels", "a")[0] == 0
+    assert "the recording is already" in infer(*first, "--labels", "a")[1]
+    labels.write_text(f"class,start_us,end_us\n{BAR_CLASSES[1]},0,100000\n")
+    assert "0.0% of 1 " in infer(*first, "--labels", "a")[1]
+    assert (tmp_path / "out" / "scores.json").is_file()
+    assert "already" not in infer(*first)[1]
+    assert not (tmp_path / "out" / "scores.json").exists()  # it was classified without labels
+    assert "already" not in infer(checkpoint, "a/1.h5", "--out", "out")[1]  # now with pictures
+    assert (tmp_path / "out" / "1.h5" / "overlay.webm").is_file()
+    assert "the recording is already" in infer(*first)[1]
+
+    assert infer(checkpoint, "a/2.h5", "--out", "out", "--no-pictures")[0] == 0
+    assert classes() == {"a/1.h5": BAR_CLASSES[0], "a/2.h5": BAR_CLASSES[1]}
+    code, _, errors = infer(checkpoint, "b/1.h5", "--out", "out")
+    assert (code, len(errors.splitlines())) == (2, 1)
+    assert "out/1.h5: holds the answer for " in errors
+    write(tmp_path / "a/1.h5", moving_bar(2, 5), overwrite=True)
+    assert infer(*first)[0] == 0
+    assert classes() == {"a/1.h5": BAR_CLASSES[2], "a/2.h5": BAR_CLASSES[1]}
+
+    (tmp_path / "out" / "2.h5" / "answer.json").write_text("{}")
+    code, _, errors = infer(checkpoint, "a", "--out", "out", "--no-pictures", "--window", 60, "--overwrite")
+    assert (code, errors) == (0, "")
+    assert infer(checkpoint, "a/1.h5", "--out", "out", "--no-pictures", "--overwrite")[0] == 0
+    assert classes() == {"a/1.h5": BAR_CLASSES[2]}  # the other was classified with another window
+    (tmp_path / "out" / "run.json").write_text("[]")
+    assert "out/run.json: not " in infer(*first)[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["empty.h5"], "empty.h5: has no events"),
+        (["other.h5"], "other.h5: comes from a sensor of 12x7, the network is for 16x12; use --fit scale "),
+        (["short.h5"], "short.h5: lasts 0.0297 s, less than half of the window of 0.1 s; use --window "),
+        (["there.h5", "--window", "1000"], "half of the window of 1 s"),
+        (["there.h5", "--window", "30"], "window of 30 ms: "),
+        (["there.h5", "--window", "123456789"], "of 123456789 ms: not a multiple of the network's time step of 20 ms "),
+        (["there.h5", "--set", "enter=0.7"], "unknown setting enter, did you mean segments.enter?"),
+        (["back.txt"], "back.txt: event 3 has t = 50 us"),
+        (["cut.h5"], "cut.h5: "),
+        (["unknown.xyz"], "unknown.xyz: "),
+        (["missing.h5"], "missing.h5: "),
+        (["nothing"], "nothing: "),
+        (["there.h5", "--out", "file"], "file"),
+        (["empty.h5", "--out", "answers"], "empty.h5: has no events"),
+        (["there.h5", "--out", "."], "there.h5: is a file, expected a folder for the answer for there.h5; use --out "),
+        (["deep", "--out", "deep"], "deep: has the recordings of deep; use --out "),
+        (["there.h5", "--window", "inf"], "'--window'"),
+        (["there.h5", "--labels", "endless.csv"], "endless.csv: line 2: 'left,0,1e999'"),
+        (["there.h5", "--fit", "squeeze"], "'--fit'"),
+        (["there.h5", "--roi", "big"], "roi = 'big'"),
+        (["there.h5", "--roi", "16x12+16+0"], "there.h5: roi 16x12+16+0 is outside the sensor of 16x12"),
+        (["there.h5", "--labels", "none.csv"], "none.csv: "),
+        (["there.h5", "--labels", "boats.csv"], "class 'boat', the network knows down, left, right"),
+        (["there.h5", "--labels", "nothing"], "no label file there_labels.csv in nothing"),
+        (["there.h5", "--set", "segments.enter=0.1"], "leave = 0.35 is above enter = 0.1"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    arguments: list[str], message: str, tmp_path: Path, checkpoint: Path, infer: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "there.h5", moving_bar(0, 0))
+    write(tmp_path / "short.h5", moving_bar(0, 0).slice_time(0, 30_000))
+    write(tmp_path / "empty.h5", Events.empty(BAR_SENSOR))
+    write(tmp_path / "other.h5", random_events(0, 50))
+    (tmp_path / "cut.h5").write_bytes((tmp_path / "there.h5").read_bytes()[:3000])
+    (tmp_path / "back.txt").write_text("".join(f"{t} 1 2 1\n" for t in (100, 200, 300, 50, 60_000)))
+    (tmp_path / "unknown.xyz").write_text("what is this?")
+    (tmp_path / "file").touch()
+    (tmp_path / "nothing").mkdir()
+    write(tmp_path / "deep" / "a.h5", moving_bar(0, 0))
+    (tmp_path / "deep" / "run.json").write_text("{}")
+    (tmp_path / "endless.csv").write_text("class,start_us,end_us\nleft,0,1e999\n")
+    (tmp_path / "boats.csv").write_text("class,start_us,end_us\nboat,0,100\n")
+    before = sorted(tmp_path.rglob("*"))
+    code, said, errors = infer(checkpoint, *arguments)
+    assert code == 2, said
+    assert len(errors.strip().splitlines()) == 1
+    assert message in errors
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_json_is_an_object_per_recording_and_nothing_else(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+    for number in range(2):
+        write(tmp_path / "data" / f"{number}.h5", moving_bar(number, number, windows=2))
+    (tmp_path / "data" / "bad.h5").write_text("nonsense")
+    command = [checkpoint, tmp_path / "data", "--json", "--out", tmp_path / "out", "--no-pictures"]
+    command += ["--set", "segments.enter=0.4"]
+    for _ in range(2):  # the second time, both are already classified
+        code, said, errors = infer(*command)
+        results = [RecordingResult.model_validate_json(line) for line in said.splitlines()]
+        assert [result.answer.folder for result in results] == ["0.h5", "1.h5"]
+        assert [result.segments[0].class_name for result in results] == [BAR_CLASSES[0], BAR_CLASSES[1]]
+        assert code == 1
+        assert "bad.h5" in errors
+    assert results == OutputFolder(tmp_path / "out").find_results(InferenceRun.read(tmp_path / "out" / "run.json"))
+
+
+def test_the_folder_of_a_run_is_its_checkpoint(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+    write(tmp_path / "a.h5", moving_bar(2, 1))
+    assert infer(checkpoint.parents[1], tmp_path / "a.h5")[1] == infer(checkpoint, tmp_path / "a.h5")[1]
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        load_checkpoint(tmp_path)
+
+
+def test_finished_answers_are_read_once_and_the_network_is_digested_once(
+    tmp_path: Path, checkpoint: Path, infer: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "data" / "a.h5", moving_bar(0, 0))
+    command = [checkpoint, tmp_path / "data", "--out", tmp_path / "out", "--no-pictures"]
+    infer(*command)
+    calls: list[str] = []
+
+    def spy(place: Any, name: str) -> None:
+        before = getattr(place, name)
+        monkeypatch.setattr(place, name, lambda *given, **named: calls.append(name) or before(*given, **named))
+
+    spy(dvspipe.inference.classifier, "digest_of")
+    spy(RecordingFolder, "find_current")
+    infer(*command)
+    assert calls == ["digest_of", "find_current"]
+
+
+def test_answers_on_a_narrow_terminal_are_not_broken_inside_words(
+    tmp_path: Path, checkpoint: Path, infer: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / ("long-" * 12 + "name.h5")
+    write(path, moving_bar(2, 1))
+    shown = io.StringIO()
+    terminal = Console(file=shown, force_terminal=True, width=60, highlight=False, markup=False, color_system=None)
+    piped = infer(checkpoint, path)[1]
+    assert str(path) in piped  # nothing is shortened in a pipe
+    monkeypatch.setattr(dvspipe.cli.infer, "screen", terminal)
+    infer(checkpoint, path)
+    lines = shown.getvalue().splitlines()
+    assert max(map(len, lines)) <= 60
+    for word in ("label", "class", "probability", "segments", "events", "down", "recordings"):
+        assert any(word in line.split() for line in lines), word
+    assert "".join(line[:20].strip() for line in lines).count("name.h5") == 1
+
+
+# Many recordings in Python
+
+
+def test_progress_moves_within_a_recording_and_a_video(tmp_path: Path, checkpoint: Path) -> None:
+    write(tmp_path / "data" / "a.h5", moving_bar(0, 0, windows=20))
+    bars = [np.roll(np.tile(np.uint8([255, 0, 0, 0]), (12, 4)), shift, axis=1) for shift in range(30)]
+    write_video(tmp_path / "data" / "b.webm", [Frame(20_000 * k, bar) for k, bar in enumerate(bars)])
+    calls: list[float] = []
+    tasks = plan_tasks([tmp_path / "data"])
+    done = classify_many(tasks, Classifier.load(checkpoint), progress=lambda now, _: calls.append(now))
+    assert [outcome.error for outcome in done] == [None, None]
+    assert calls == sorted(calls)
+    assert len({now for now in calls if 1 < now < 2}) > 5  # of the video
+    assert calls[-1] == 2
+
+
+def test_a_recording_that_does_not_name_its_sensor_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.txt").write_text("".join(f"{t} {t % 12} 2 1\n" for t in range(0, 100_000, 500)))
+    classifier = untrained(SensorSize(width=128, height=128))
+    classifier.predict(tmp_path / "a.txt")
+    assert "a.txt: does not name its sensor" in caplog.text
+    assert "128x128" in caplog.text
+    assert "34x34" in caplog.text
+    caplog.clear()
+    classifier.predict(tmp_path / "a.txt", InferConfig(fit="scale"), sensor=SensorSize(width=34, height=34))
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_many_recordings_are_classified_stored_and_found_again(jobs: int, tmp_path: Path, checkpoint: Path) -> None:
+    classifier = Classifier.load(checkpoint)
+    for number in range(3):
+        write_stream(tmp_path / "data" / f"{number}.h5", (number, 0))
+    options = ClassifyOptions(InferConfig(hop_us=40_000), labels=tmp_path / "data", out=tmp_path / "out")
+    tasks = [*plan_tasks([tmp_path / "data"], options.out), Task(tmp_path / "none.h5", Path("none.h5"), options.out)]
+    calls: list[tuple[int, int]] = []
+    outcomes = list(
+        classify_many(tasks, classifier, options, engine=Processes(jobs), progress=lambda *now: calls.append(now))
+    )
+    assert sorted(str(outcome.item) for outcome in outcomes if outcome.error is None) == [str(t) for t in tasks[:3]]
+    (error,) = [str(outcome.error) for outcome in outcomes if outcome.error]
+    assert error.startswith(f"{tmp_path / 'none.h5'}: ")
+    assert calls[-1] == (4, 4)
+
+    run = options.record_run(classifier)
+    folder = OutputFolder(tmp_path / "out")
+    assert InferenceRun.read(folder.run) == run
+    assert find_finished(tasks, run, options) == {o.item: o.result() for o in outcomes if o.error is None}
+    assert [result.answer for result in folder.find_results(run)] == list(read_rows(folder.predictions, Answer))
+    scores = TimeScores.read(folder.scores)
+    assert scores == add_scores(result.answer.scores for result in folder.find_results(run))
+    said = classifier.predict(tasks[0].source, options.config)
+    rows = read_rows(folder.of("0.h5").windows, WindowRow)
+    np.testing.assert_array_equal([row.probabilities for row in rows], said.timeline.probabilities)
+    assert folder.of("0.h5").read_segments() == said.segments
+    assert [outcome.item for outcome in classify_many(tasks, classifier, options)] == tasks[3:]
+    # as Ray repeats a task whose worker was killed after its last row, but before its reply arrived
+    (again,) = classify_many(tasks[:1], classifier, options, finished=())
+    assert again.result() == next(outcome.result() for outcome in outcomes if outcome.item == tasks[0])
+    assert Manifest(tmp_path / "out").summarize().retries == 1  # of none.h5, which fails twice
+
+    with pytest.raises(FileError, match="hop_us: 40000, .*None.*overwrite=True"):
+        classify_many(tasks, classifier, ClassifyOptions(out=tmp_path / "out"))
+
+
+def test_a_callback_stops_and_what_is_done_is_summarized(tmp_path: Path, checkpoint: Path) -> None:
+    for number in range(3):
+        write(tmp_path / "data" / f"{number}.h5", moving_bar(number, number))
+
+    def stop(done: float, _total: float) -> None:
+        if done > 2:  # in the third
+            raise KeyboardInterrupt
+
+    options = ClassifyOptions(out=tmp_path / "out")
+    tasks = plan_tasks([tmp_path / "data"], options.out)
+    with pytest.raises(KeyboardInterrupt):
+        list(classify_many(tasks, Classifier.load(checkpoint), options, progress=stop))
+    answers = read_rows(OutputFolder(tmp_path / "out").predictions, Answer)
+    assert [answer.folder for answer in answers] == ["0.h5", "1.h5"]
+
+
+def test_pictures_are_drawn_before_the_answer_is_stored(tmp_path: Path, checkpoint: Path) -> None:
+    events = moving_bar(0, 0, windows=3)
+    write(tmp_path / "a.h5", events)
+    drawn: list[tuple[Any, ...]] = []
+
+    def draw(folder: Any, result: Any, windows: Any, parts: Any, sensor: Any, classes: Any) -> None:
+        assert not folder.answer.exists()
+        drawn.append((folder.path, result.answer.windows, len(windows), sum(map(len, parts)), sensor, tuple(classes)))
+
+    options = ClassifyOptions(out=tmp_path / "out", draw=draw)
+    tasks = plan_tasks([tmp_path / "a.h5"], options.out)
+    (outcome,) = classify_many(tasks, Classifier.load(checkpoint), options)
+    assert drawn == [(tmp_path / "out" / "a.h5", 3, 3, len(events), BAR_SENSOR, tuple(sorted(BAR_CLASSES)))]
+    depends_on = outcome.result().answer.depends_on
+    assert depends_on is not None
+    assert depends_on.pictures
+
+
+def test_processes_need_a_checkpoint(tmp_path: Path) -> None:
+    tasks = [Task(tmp_path / name, Path(name)) for name in ("a.h5", "b.h5")]
+    with pytest.raises(ConfigError, match=r"engine = Processes\(jobs=2\): .* engine = Processes\(\)"):
+        classify_many(tasks, untrained(), engine=Processes(2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c_leaves_what_is_done(jobs: int, tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+    count = 4
+    for number in range(count):
+        write(tmp_path / "data" / f"{number:02}.h5", moving_bar(number % 3, number, windows=200))
+    typed = [checkpoint, tmp_path / "data", "--out", tmp_path / "out", "--no-pictures", "--hop", 20]
+    command = [sys.executable, "-m", "dvspipe", "infer", *map(str, typed), "--jobs", str(jobs)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("out/*/answer.json")) and time.monotonic() < deadline:
+            assert running.poll() is None
+            time.sleep(0.01)
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130, errors
+    said = [line for line in errors.strip().splitlines() if not line.startswith("recordings: ")]  # on a slow machine
+    assert said == ["dvspipe: interrupted"]
+    done = {path.parent.name for path in tmp_path.glob("out/*/answer.json")}
+    assert 1 <= len(done) < count
+    temporary = [path for path in tmp_path.rglob(".*") if path.is_file()]
+    assert not temporary or jobs == 2  # a worker that does not stop in time, on a slow machine, is killed
+    code, _, errors = infer(*typed)
+    assert (code, errors) == (0, "")
+    assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+    assert f"{len(done)} of {count} recordings are already" in said
+    assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == count + 1
+
+
+def test_the_classifier_has_an_api_of_three_lines(checkpoint: Path, tmp_path: Path) -> None:
+    import dvspipe
+
+    write(tmp_path / "a.h5", moving_bar(2, 1))
+    classifier = dvspipe.Classifier.load(checkpoint)
+    said = classifier.predict(tmp_path / "a.h5")
+    assert (said.class_name, [segment.class_name for segment in said.segments]) == ("down", ["down"])
+
+
+def test_a_checkpoint_for_another_sensor_keeps_its_own(tmp_path: Path) -> None:
+    one = untrained(SensorSize(width=20, height=16))
+    save_checkpoint(tmp_path / "w.safetensors", one.config, one.network)
+    with pytest.raises(DataError, match="16x12, .*20x16"):
+        Classifier.load(tmp_path / "w.safetensors").predict(moving_bar(0, 0))
+
+
+def test_an_empty_folder_does_not_stop_the_others(tmp_path: Path, checkpoint: Path, infer: Typed) -> None:
+    write(tmp_path / "a.h5", moving_bar(0, 0))
+    (tmp_path / "empty").mkdir()
+    code, said, errors = infer(checkpoint, tmp_path / "a.h5", tmp_path / "empty", "-o", tmp_path / "out")
+    assert code == 1
+    assert "right" in said
+    assert "empty: contains no images" in errors
+    assert "1 of 2 recordings could not be classified" in errors
+    assert [
+        answer.folder
+        for answer in OutputFolder(tmp_path / "out").find_answers(InferenceRun.read(tmp_path / "out" / "run.json"))
+    ] == ["a.h5"]
+
+
+def test_the_remedy_of_another_sensor_can_be_typed_in_python() -> None:
+    classifier = untrained()
+    events = random_events(0, 2000)  # of a smaller sensor
+    with pytest.raises(DataError) as error:
+        classifier.predict(events)
+    assert "use config={'fit': 'scale'} to" in str(error.value)
+    typed, built = (classifier.predict(events, config) for config in ({"fit": "scale"}, InferConfig(fit="scale")))
+    assert typed.probabilities == built.probabilities
+    with pytest.raises(ConfigError, match="fitt, did you mean fit"):
+        classifier.predict(events, config={"fitt": "scale"})
+
+
+@pytest.mark.parametrize("recording", [None, np.zeros(3)])
+def test_what_is_neither_a_file_nor_events_is_named(recording: object) -> None:
+    with pytest.raises(EventError, match=f"found {type(recording).__name__}, expected a file or Events"):
+        Classifier.load("nmnist-synthetic").predict(recording)

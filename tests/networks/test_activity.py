@@ -1,0 +1,140 @@
+"""Counts of a network's activity, and traces of its neurons."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dvspipe.events import SensorSize
+from dvspipe.networks import LIF, NetworkConfig, SpikingNetwork, count_activity, trace_layers, watch_rates
+from dvspipe.networks.models import Convolution, Linear
+from dvspipe.networks.neurons import leak
+
+GRID = SensorSize(width=12, height=8)
+KINDS = {
+    "csnn": {"channels": (4, 6), "kernel": 3, "gain": 6.0},
+    "sew": {"kind": "sew", "channels": (4, 4), "kernel": 3, "gain": 6.0, "reset": "subtract"},
+    "plif": {"kind": "plif", "channels": (4, 6), "kernel": 3, "hidden": 20, "readout": "count", "gain": 8.0},
+    "mlp": {"kind": "mlp", "channels": (30, 20), "gain": 5.0, "tau_syn_s": 0.03, "learn_tau": True},
+}
+
+
+def network(kind: str) -> SpikingNetwork:
+    torch.manual_seed(0)
+    built = SpikingNetwork(NetworkConfig.model_validate(KINDS[kind]), grid=GRID, classes=5, dt=0.015).train()
+    with torch.no_grad():
+        for _ in range(10):
+            built(sample(8))
+    return built.eval()
+
+
+def sample(recordings: int) -> Tensor:
+    return torch.poisson(torch.full((6, recordings, 2, 8, 12), 0.3)).to(torch.uint8)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_counts_of_batches_add_up(kind: str) -> None:
+    net, spikes = network(kind), sample(5)
+    with torch.no_grad():
+        with count_activity(net) as complete, watch_rates(net) as rates:
+            net(spikes)
+        with count_activity(net) as parts:
+            for part in spikes.split([1, 4], dim=1):
+                net(part)
+    for ours, theirs in zip(parts, complete, strict=True):
+        assert (ours.name, ours.steps, ours.nonzero) == (theirs.name, 30, theirs.nonzero)
+        assert ours.arrived == pytest.approx(theirs.arrived)
+        assert ours.rate == (None if theirs.rate is None else pytest.approx(theirs.rate))
+    for layer in complete[:-1]:
+        assert layer.rate == pytest.approx(rates[layer.name])
+        assert rates[layer.name] > 0.001
+    assert (complete[-1].name, complete[-1].rate is None) == ("readout", kind != "plif")
+    assert complete[0].arrived == spikes.sum()
+    assert complete[0].nonzero == spikes.count_nonzero()
+
+
+def test_spikes_arrive_in_the_next_layer() -> None:
+    """Average pooling of complete squares keeps the number of spikes; a linear layer receives all of them."""
+    for kind in ("csnn", "mlp"):
+        net = network(kind)
+        with torch.no_grad(), count_activity(net) as layers:
+            net(sample(3))
+        for before, after in itertools.pairwise(layers):
+            assert before.fired is not None
+            assert after.arrived == pytest.approx(before.fired * before.neurons)
+
+
+def test_residual_blocks_send_their_sum() -> None:
+    net = network("sew")
+    taken: list[Tensor] = []
+    hooked = [layer for layer in net.modules() if isinstance(layer, Convolution)]
+    for layer in hooked:
+        layer.register_forward_pre_hook(lambda _, given: taken.append(given[0].sum()))
+    with torch.no_grad(), count_activity(net) as layers:
+        net(sample(3))
+    assert [layer.arrived for layer in layers[:-1]] == pytest.approx([float(total) for total in taken])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_spike_reaches_as_many_neurons_as_the_fan_out(kind: str) -> None:
+    """One more spike in the middle of a layer's input changes the currents of that many neurons."""
+    net = network(kind)
+    with torch.no_grad(), count_activity(net) as layers:
+        net(sample(1))
+    synapses = [layer for layer in net.modules() if isinstance(layer, Convolution | Linear)]
+    for layer, synapse in zip(layers, synapses, strict=False):
+        if isinstance(synapse, Convolution):
+            x = torch.zeros(1, synapse.convolution.in_channels, 7, 9)
+            x[0, 0, 3, 4] = 1
+            changed = synapse.convolution(x).count_nonzero()
+        else:
+            x = torch.zeros(synapse.linear.in_features)
+            x[3] = 1
+            changed = (synapse.linear(x) - synapse.linear.bias).count_nonzero()
+        assert layer.fan_out == changed
+    assert layers[-1].fan_out == net.linear.out_features
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_traces_are_those_of_the_neurons_step_by_step(kind: str) -> None:
+    net, spikes = network(kind), sample(1)
+    inputs: list[tuple[LIF, Tensor]] = []
+    for module in net.modules():
+        if isinstance(module, LIF):
+            module.register_forward_pre_hook(lambda lif, given: inputs.append((lif, given[0].flatten(1).clone())))
+    traces, readout = trace_layers(net, spikes, 10)
+    with torch.no_grad():
+        outputs, _ = net(spikes)
+    np.testing.assert_array_equal(readout, outputs[:, 0])
+    for trace, (lif, currents) in zip(traces, inputs, strict=False):
+        if lif.keep_current is not None:
+            currents, _ = leak(currents, None, lif.keep_current)
+        v, potentials, fired = torch.zeros(currents.shape[1]), [], []
+        for current in currents:
+            v = v + lif.rate() * (lif.settings.gain * current - v)
+            potentials.append(v)
+            fired.append(v > 1)
+            v = v - fired[-1].float() if lif.settings.subtract else v * ~fired[-1]
+        trains = {tuple(train) for train in torch.stack(fired).T.tolist()}
+        everything = torch.stack(potentials).T.detach().double().numpy()
+        assert trace.neurons == currents.shape[1]
+        assert {tuple(train) for train in trace.spikes.T.tolist()} <= trains
+        assert trace.spikes.any(axis=0).all()  # some do
+        for place, membrane in zip(trace.traced, trace.membranes.T, strict=True):
+            assert np.array_equal(membrane > 1, trace.spikes[:, place])
+            assert np.abs(everything - membrane).max(axis=1).min() < 1e-5  # one of the layer's neurons
+        counts = trace.spikes.sum(axis=0)[list(trace.traced)]
+        assert (counts == np.sort(counts)[::-1]).all()
+        assert counts[0] == trace.spikes.sum(axis=0).max()
+
+
+def test_a_silent_layer_has_traces_too() -> None:
+    net = network("csnn")
+    traces, _ = trace_layers(net, torch.zeros(6, 1, 2, 8, 12), 10)
+    silent = [trace for trace in traces if not trace.spikes.any()]
+    assert silent
+    assert all(trace.spikes.shape == (6, 10) and trace.membranes.shape == (6, 3) for trace in silent)

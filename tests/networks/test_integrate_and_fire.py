@@ -1,0 +1,191 @@
+"""Convolutions of neurons that spike at most once, and STDP with winner-take-all, beside plain implementations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_networks import check_pieces
+from torch import Tensor
+from torch.nn import functional
+
+from dvspipe.errors import ConfigError, DataError
+from dvspipe.events import SensorSize
+from dvspipe.learning import Competition, StdpConfig, convergence, learn_convolution
+from dvspipe.networks import IntegrateAndFire, NetworkConfig, SpikingNetwork, count_activity, trace_layers, watch_rates
+from dvspipe.networks.integrate_and_fire import FIRED
+
+GRID = SensorSize(width=12, height=7)
+CONFIG = NetworkConfig(kind="stdp", channels=(4, 6), kernel=3, thresholds=(5, 9), last_pool=2, readout="linear")
+
+
+def network() -> SpikingNetwork:
+    torch.manual_seed(0)
+    return SpikingNetwork(CONFIG, grid=GRID, classes=5, dt=0.01).eval()
+
+
+def sample(recordings: int, steps: int = 8) -> Tensor:
+    draw = torch.Generator().manual_seed(1)
+    return (torch.rand(steps, recordings, 2, 7, 12, generator=draw) < 0.1).to(torch.uint8)
+
+
+def plain_spikes(layer: IntegrateAndFire, spikes: Tensor) -> Tensor:
+    """[T, B, H', W', K], by a convolution of the sum of the spikes so far, without pooling."""
+    summed = spikes.float().cumsum(0).flatten(0, 1).permute(0, 3, 1, 2)
+    potentials = functional.conv2d(summed, layer.weight, padding=layer.geometry.padding)
+    potentials = potentials.permute(0, 2, 3, 1).unflatten(0, spikes.shape[:2])
+    if layer.threshold is None:
+        return potentials
+    output, closed = torch.zeros_like(potentials), torch.zeros(potentials.shape[1:4], dtype=torch.bool)
+    for now, into in zip(potentials, output, strict=True):
+        top, k = now.max(-1)
+        fires = (top >= layer.threshold) & ~closed
+        into[fires] = functional.one_hot(k[fires], now.shape[-1]).float()
+        closed |= fires
+    return output
+
+
+def pooled(values: Tensor, side: int) -> Tensor:
+    return functional.max_pool2d(values.flatten(0, 1).permute(0, 3, 1, 2), side).permute(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize("threshold", [5.0, None])
+def test_a_layer_equals_a_plain_convolution(threshold: float | None) -> None:
+    torch.manual_seed(0)
+    layer = IntegrateAndFire(2, 4, kernel=3, threshold=threshold, padding=1, pool=2)
+    spikes = sample(3).permute(0, 1, 3, 4, 2)
+    got, _ = layer(spikes, None)
+    expected = plain_spikes(layer, spikes)
+    if threshold is not None:  # the first spike of a square
+        expected = expected.cumsum(0)
+        expected = torch.diff(pooled(expected, 2).unflatten(0, (8, 3)), dim=0, prepend=torch.zeros(1, 3, 3, 6, 4))
+        assert 0.1 < float(expected.sum() / 3 / 18) <= 4
+    else:
+        expected = pooled(expected, 2).unflatten(0, (8, 3))
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_recording_in_pieces_has_the_outputs_of_the_complete_one() -> None:
+    check_pieces(network(), sample(3), [1, 4, 3])
+
+
+def test_outputs_are_linear_in_the_features() -> None:
+    net, spikes = network(), sample(2)
+    with torch.no_grad():
+        features = net.run_layers(spikes).flatten(2)
+        torch.testing.assert_close(net(spikes)[0].mean(0), net.linear(features.mean(0)))
+
+
+def test_rates_and_connections_are_those_of_neurons() -> None:
+    net, spikes = network(), sample(3)
+    with torch.no_grad(), count_activity(net) as layers, watch_rates(net) as rates:
+        _, state = net(spikes)
+    first, last, readout = layers
+    assert (first.neurons, first.connections) == (4 * 7 * 12, 4 * 7 * 12 * 2 * 9)
+    assert first.rate == pytest.approx(int((state[0] == FIRED).sum()) / first.neurons / 24)
+    assert rates == {"lif1": pytest.approx(first.rate)}
+    assert first.arrived == spikes.sum()
+    assert (last.neurons, last.rate, readout.rate) == (6 * 3 * 6, None, None)
+    assert (first.of_potentials, last.of_potentials, readout.of_potentials) == (False, False, True)
+
+
+def test_traces_cross_the_threshold_where_neurons_spike() -> None:
+    traces, readout = trace_layers(network(), sample(1), 10)
+    assert [trace.name for trace in traces] == ["lif1"]
+    assert readout.shape == (8, 5)
+    (trace,) = traces
+    assert trace.spikes.sum(axis=0).max() == 1
+    for place, membrane in zip(trace.traced, trace.membranes.T, strict=True):
+        assert (membrane[trace.spikes[:, place]] >= 1).all()
+        after = np.cumsum(trace.spikes[:, place]) - trace.spikes[:, place] > 0
+        assert (membrane[after] == 0).all()
+
+
+def plain_learning(weights: Tensor, spikes: Tensor, rates: np.ndarray, rules: Competition) -> Tensor:
+    """Weights after recordings [B, T, C, H, W], with padded images and a dense search for winners."""
+    w, side = weights.clone(), weights.shape[-1]
+    for image, (up, down) in zip(spikes.float(), rates.tolist(), strict=True):
+        padded = functional.pad(image, (rules.padding,) * 4)
+        potentials = functional.conv2d(padded.cumsum(0), w)
+        free, found = torch.ones(potentials.shape[1:], dtype=torch.bool), []
+        for t, now in enumerate(potentials):
+            while len(found) < rules.winners and ((now >= rules.threshold) & free).any():
+                k, y, x = (int(i) for i in np.unravel_index(int(torch.where(free, now, -1).argmax()), now.shape))
+                found.append((t, k, y, x))
+                free[k] = False
+                r = rules.radius
+                free[:, max(0, y - r) : y + r + 1, max(0, x - r) : x + r + 1] = False
+        for t, k, y, x in found:
+            before = padded[: t + 1, :, y : y + side, x : x + side].sum(0) > 0
+            w[k] += torch.where(before, up, -down) * w[k] * (1 - w[k])
+    return w
+
+
+@pytest.mark.parametrize("rules", [Competition(5.0, 3, 1, 1), Competition(9.0, 1, 0, 0)])
+def test_winners_learn_as_in_a_plain_implementation(rules: Competition) -> None:
+    torch.manual_seed(2)
+    weights = (0.8 + 0.05 * torch.randn(4, 2, 3, 3)).clamp(0, 1)
+    spikes, rates = sample(30).transpose(0, 1), StdpConfig(increase=0.1, doubled_after=10).rates(0, 30)
+    learned, won = learn_convolution(weights, spikes, rates, rules)
+    torch.testing.assert_close(learned, plain_learning(weights, spikes, rates, rules), rtol=1e-4, atol=1e-5)
+    assert 10 < won.sum() <= 30 * rules.winners
+    assert (learned != weights).any()
+
+
+def test_recordings_in_parts_train_the_same_weights() -> None:
+    weights, rules, config = torch.full((4, 2, 3, 3), 0.8), Competition(5.0, 3, 1, 1), StdpConfig(doubled_after=7)
+    spikes = sample(30).transpose(0, 1)
+    complete, _ = learn_convolution(weights, spikes, config.rates(0, 30), rules)
+    half, _ = learn_convolution(weights, spikes[:13], config.rates(0, 13), rules)
+    half, _ = learn_convolution(half, spikes[13:], config.rates(13, 17), rules)
+    assert torch.equal(half, complete)
+    assert (weights == 0.8).all()
+
+
+def test_kernels_become_the_patterns_that_are_there() -> None:
+    """Bars of four orientations: weights end near 0 and 1, and different channels prefer different bars."""
+    rows, columns = (
+        torch.zeros(2, 600, 1, 1, 9, 9),
+        torch.randint(1, 8, (600,), generator=torch.Generator().manual_seed(0)),
+    )
+    rows[0, range(600), 0, 0, columns] = 1
+    rows[1, range(600), 0, 0, :, columns] = 1
+    bars = rows.transpose(0, 1).flatten(0, 1)
+    torch.manual_seed(0)
+    weights = (0.8 + 0.05 * torch.randn(4, 1, 5, 5)).clamp(0, 1)
+    assert convergence(weights) > 0.1
+    learned, won = learn_convolution(
+        weights, bars, StdpConfig(doubled_after=100).rates(0, 1200), Competition(4.0, 1, 2, 0)
+    )
+    assert convergence(learned) < 0.01
+    assert float(((learned < 0.1) | (learned > 0.9)).float().mean()) > 0.9
+    assert (won > 0).all()
+
+
+def test_rates_double_until_the_largest() -> None:
+    rates = StdpConfig(increase=0.01, largest=0.05, depression=0.5, doubled_after=2).rates(1, 7)
+    np.testing.assert_allclose(rates[:, 0], [0.01, 0.02, 0.02, 0.04, 0.04, 0.05, 0.05], rtol=1e-6)
+    np.testing.assert_allclose(rates[:, 1], rates[:, 0] / 2)
+
+
+def test_spikes_of_other_channels_are_refused() -> None:
+    with pytest.raises(DataError, match=r"spikes \[1, 5, 3, 7, 12\] and weights \[4, 2, 3, 3\]"):
+        learn_convolution(
+            torch.ones(4, 2, 3, 3), torch.ones(1, 5, 3, 7, 12), StdpConfig().rates(0, 1), Competition(5.0, 1, 0, 0)
+        )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"thresholds": (5,)}, "thresholds: .*found 1, expected 2"),
+        ({"readout": "leaky"}, "readout = leaky: expected linear"),
+        ({"padded": (True,)}, "padded: .*found 1, expected 2"),
+    ],
+)
+def test_contradicting_settings_are_an_error(settings: dict[str, Any], message: str) -> None:
+    config = NetworkConfig.model_validate(CONFIG.model_dump() | settings)
+    with pytest.raises(ConfigError, match=message):
+        SpikingNetwork(config, grid=GRID, classes=3, dt=0.01)

@@ -1,0 +1,557 @@
+"""Networks of users: trained, stored, loaded only where their package is trusted, and what cannot be done with them."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import norse.torch as norse
+import numpy as np
+import pytest
+import torch
+import typer
+from conftest import BAR_CLASSES, BAR_SENSOR, moving_bar
+from torch import Tensor, nn
+from typer.testing import CliRunner
+
+import dvspipe.learning
+from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
+from dvspipe.checkpoints.export import export
+from dvspipe.cli.app import app
+from dvspipe.cli.screen import describe_error
+from dvspipe.config import build
+from dvspipe.encoding import BinConfig
+from dvspipe.errors import CheckpointError, ConfigError
+from dvspipe.formats import write
+from dvspipe.inference import Classifier, ClassifyOptions, adapt, adapt_readout, classify_many, plan_tasks
+from dvspipe.learning import backpropagate, backpropagate_segments
+from dvspipe.networks import ModuleNetwork, ModuleSource, NetworkConfig, count_activity
+from dvspipe.parallel import Processes
+from dvspipe.results import RunFolder, TrainingRun
+from dvspipe.training import TrainConfig, evaluate_checkpoint, train
+
+PACKAGE = "nets_of_a_user"
+CODE = """
+from os import system
+from pathlib import Path
+
+import norse.torch as norse
+import torch
+from torch import nn
+
+Path(__file__).with_name("imported").touch()
+
+
+def make_net(shape, classes, dt, hidden=24):
+    cell = norse.LIFBoxCell(norse.LIFBoxParameters(tau_mem_inv=torch.tensor(50.0), v_th=torch.tensor(0.3)), dt=dt)
+    readout = norse.LIBoxCell(norse.LIBoxParameters(tau_mem_inv=torch.tensor(10.0)), dt=dt)
+    C, H, W = shape
+    first = [nn.Flatten(), nn.Linear(C * H * W, hidden), nn.BatchNorm1d(hidden), cell]
+    return norse.SequentialState(*first, nn.Linear(hidden, classes), readout)
+
+
+def make_dense(shape, classes):
+    class Dense(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.LazyLinear(classes)
+
+        def forward(self, x):
+            return self.linear(x.sum(0).flatten(1))
+
+    return Dense()
+
+
+def fail():
+    raise ValueError("no such size")
+"""
+SETTINGS: dict[str, Any] = {
+    "jobs": 1,
+    "bins": {"steps": 5, "step_us": 20_000},
+    "network": {
+        "kind": "module",
+        "target": f"{PACKAGE}.nets:make_net",
+        "call": "step_state",
+        "options": {"hidden": 32},
+    },
+    "optimiser": {"epochs": 3, "batch": 6, "learning_rate": 0.02},
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a package and bars."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / PACKAGE).mkdir()
+    (folder / PACKAGE / "nets.py").write_text(CODE)
+    for part, numbers in (("train", range(10)), ("test", range(50, 54))):
+        for label, name in enumerate(BAR_CLASSES):
+            for number in numbers:
+                write(folder / "bars" / part / name / f"{number}.h5", moving_bar(label, number))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _found(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Puts the package, which is not imported yet, where Python finds it."""
+    monkeypatch.syspath_prepend(str(place))
+    yield
+    for name in (PACKAGE, f"{PACKAGE}.nets"):
+        sys.modules.pop(name, None)
+
+
+def config_for(place: Path, **network: Any) -> TrainConfig:
+    data: dict[str, Any] = {"kind": "folder", "root": str(place / "bars")}
+    return build(TrainConfig, SETTINGS | {"data": data, "network": SETTINGS["network"] | network}, "test")
+
+
+@pytest.fixture(scope="module")
+def run(place: Path) -> TrainingRun:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(place))
+        return train(config_for(place), place / "run", trust=PACKAGE)
+
+
+def was_imported(place: Path) -> bool:
+    return (place / PACKAGE / "imported").exists() or f"{PACKAGE}.nets" in sys.modules
+
+
+@pytest.fixture
+def unimported(run: TrainingRun) -> Path:
+    """The folder with a run, without traces of earlier imports."""
+    place = run.folder.path.parent
+    (place / PACKAGE / "imported").unlink(missing_ok=True)
+    for name in (PACKAGE, f"{PACKAGE}.nets"):
+        sys.modules.pop(name, None)
+    return place
+
+
+def test_a_network_of_norse_cells_is_trained(run: TrainingRun) -> None:
+    """Right and left differ in the order of events alone."""
+    assert run.test.accuracy >= 0.75
+    assert (run.test.samples, len(run.epochs)) == (12, 3)
+    assert run.activity.layers == ()
+    assert any("network.kind = module" in note for note in run.test.notes)
+
+
+def test_a_run_of_a_module_has_a_page(run: TrainingRun) -> None:
+    from dvspipe.report import write_training_page
+
+    page = write_training_page(run).read_text()
+    assert "Synaptic operations" not in page
+    assert "Examples" in page
+
+
+def test_a_checkpoint_holds_weights_and_the_name_of_the_target(run: TrainingRun) -> None:
+    config = load_config(run.checkpoint)
+    assert (config.network.target, config.network.options) == (f"{PACKAGE}.nets:make_net", {"hidden": 32})
+    classifier = Classifier.load(run.checkpoint, trust=[PACKAGE])
+    assert isinstance(classifier.network, ModuleNetwork)
+    assert isinstance(classifier.network.module, norse.SequentialState)
+    assert classifier.predict(moving_bar(2, 60)).class_name == "down"
+
+
+def test_windows_and_kept_state_are_one_network(run: TrainingRun) -> None:
+    classifier, bar = Classifier.load(run.checkpoint, trust=PACKAGE), moving_bar(1, 61)
+    by_window = classifier.predict(bar).timeline.probabilities[-1]
+    kept = classifier.predict(bar, {"stateful": True})
+    assert kept.layers == ()
+    np.testing.assert_allclose(kept.timeline.probabilities[-1], by_window, atol=1e-5)
+
+
+ENTRANCES: dict[str, Callable[[Path], object]] = {
+    "load": lambda place: Classifier.load(place / "run"),
+    "load another": lambda place: Classifier.load(place / "run", trust=["os", f"{PACKAGE}_too"]),
+    "load_checkpoint": lambda place: load_checkpoint(place / "run"),
+    "evaluate": lambda place: evaluate_checkpoint(place / "run", config_for(place).data, "test"),
+    "train": lambda place: train(config_for(place), place / "other"),
+    "resume": lambda place: train(config_for(place), place / "run", resume=True),
+    "init": lambda place: train(
+        config_for(place).model_copy(update={"init": str(place / "run")}), place / "other", trust="torch"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ENTRANCES)
+def test_code_that_is_not_trusted_is_not_imported(name: str, unimported: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"{PACKAGE}\.nets:make_net") as caught:
+        ENTRANCES[name](unimported)
+    assert describe_error(caught.value).endswith(f"--trust {PACKAGE} to run it")
+    assert not was_imported(unimported)
+    assert not (unimported / "other").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["infer", "RUN", "BAR"],
+        ["eval", "RUN", "BARS"],
+        ["export", "RUN", "--to", "nir", "-o", "OUT.nir"],
+        ["export", "RUN", "--to", "onnx", "-o", "OUT.onnx"],
+        ["adapt", "RUN", "BAR", "-o", "OUT.safetensors"],
+        ["train", "RUN/args.yaml", "init=RUN", "-o", "OUT"],
+        ["train", "RUN/args.yaml", "--resume", "RUN"],
+        ["train", "RUN/args.yaml", f"network.target={PACKAGE}.nets:make_dense", "-o", "OUT"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:4]),
+)
+def test_commands_import_nothing_that_is_not_trusted(arguments: list[str], unimported: Path) -> None:
+    names = {"RUN": "run", "BARS": "bars", "BAR": "bars/test/left/50.h5", "OUT": "out"}
+    words = arguments
+    for name in sorted(names, key=len, reverse=True):
+        words = [word.replace(name, str(unimported / names[name])) for word in words]
+    result = CliRunner().invoke(app, words, standalone_mode=False)
+    assert isinstance(result.exception, ConfigError | CheckpointError), result.output
+    assert "network." in describe_error(result.exception)
+    assert not was_imported(unimported)
+    assert not list(unimported.glob("out*"))
+
+
+def test_commands_run_trusted_code(unimported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend("nowhere")
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != str(unimported)])
+    monkeypatch.chdir(unimported)
+    bar = str(unimported / "bars/test/left/50.h5")
+    found = CliRunner().invoke(app, ["infer", "run", bar, "--trust", PACKAGE, "--json"], standalone_mode=False)
+    assert found.exception is None, found.exception
+    assert json.loads(found.stdout.splitlines()[-1])["answer"]["label"] in range(3)
+    assert was_imported(unimported)
+
+
+def test_the_command_of_a_run_can_be_repeated(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dvspipe.cli import training as commands
+
+    commands_seen: list[str] = []
+
+    def note(_config: TrainConfig, _folder: Path, command: str, trust: tuple[str, ...], **_: bool) -> TrainingRun:
+        commands_seen.append(command)
+        assert trust == (PACKAGE,)
+        raise typer.Abort
+
+    monkeypatch.setattr(commands, "_train", note)
+    CliRunner().invoke(app, ["train", str(place / "run" / "args.yaml"), "--trust", PACKAGE, "-o", str(place / "new")])
+    assert commands_seen[0].endswith(f"--trust {PACKAGE}")
+
+
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        (f"{PACKAGE}.nets:system", "posix|nt"),  # imported by the package, not defined in it
+        (f"{PACKAGE}.nets:norse", "module"),
+        (f"{PACKAGE}.nets:nothing", "nothing"),
+        (f"{PACKAGE}.none:make_net", "none"),
+        (f"{PACKAGE}.nets:fail", r"ValueError in nets\.py, line 3\d: no such size"),
+    ],
+)
+def test_only_what_a_trusted_package_defines_is_called(target: str, found: str) -> None:
+    source = ModuleSource.of(PACKAGE)
+    with pytest.raises(ConfigError, match=found) as caught:
+        classifier(target=target, options={}).build_network(source)
+    assert target in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("target", ["nets", "a.b:c.d", "a:b()", "../a:b", "a:\x1bc"])
+def test_a_target_is_a_module_and_a_name(target: str) -> None:
+    with pytest.raises(ConfigError, match=r"network.target .* expected PACKAGE.MODULE:NAME"):
+        build(TrainConfig, {"network": {"kind": "module", "target": target}}, "test")
+
+
+def test_processes_load_a_trusted_network(run: TrainingRun, place: Path) -> None:
+    loaded = Classifier.load(run.checkpoint, trust=PACKAGE)
+    given = Classifier.load(run.checkpoint, network=loaded.network.module)
+    tasks = plan_tasks([place / "bars" / "test" / "left"])
+    with pytest.raises(ConfigError, match=r"jobs=2"):
+        next(classify_many(tasks, given, ClassifyOptions(), engine=Processes(2)))
+    outcomes = [*classify_many(tasks, given, ClassifyOptions())]
+    assert [outcome.error for outcome in outcomes] == [None] * 4
+
+
+def test_a_resumed_run_has_the_same_weights(place: Path, tmp_path: Path) -> None:
+    config = config_for(place)
+    shorter = config.model_copy(
+        update={"optimiser": config.optimiser.model_copy(update={"epochs": 1, "schedule": "constant", "warm_up": 0.0})}
+    )
+    longer = shorter.model_copy(update={"optimiser": shorter.optimiser.model_copy(update={"epochs": 2})})
+    train(shorter, tmp_path / "a", trust=PACKAGE)
+    train(longer, tmp_path / "a", trust=PACKAGE, resume=True, changed=True)
+    train(longer, tmp_path / "b", trust=PACKAGE)
+    resumed, whole = (
+        load_checkpoint(RunFolder(tmp_path / name).last, modules=ModuleSource.of(PACKAGE)) for name in "ab"
+    )
+    assert all(map(torch.equal, resumed[1].state_dict().values(), whole[1].state_dict().values()))
+
+
+class Sums(nn.Module):
+    """A network without time, with one matrix under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2 * 12 * 16, 3)
+        self.same = self.linear
+        self.register_buffer("mask", torch.tensor([-math.inf, 0.0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.linear(x.sum(0).flatten(1))
+        return logits
+
+
+def test_a_given_network_is_trained_in_place(place: Path, tmp_path: Path) -> None:
+    network = Sums()
+    before = network.linear.weight.detach().clone()
+    config = config_for(place, target=None, call="sequence", options={})
+    done = train(config, tmp_path / "run", network=network)
+    assert done.checkpoint.is_file()
+    assert not torch.equal(before, network.linear.weight)
+    loaded = Classifier.load(done.checkpoint, network=Sums())
+    assert torch.equal(loaded.network.module.linear.weight, network.linear.weight)
+    with pytest.raises(ConfigError, match=r"network.target: is missing"):
+        Classifier.load(done.checkpoint)
+    with pytest.raises(ConfigError, match="weights do not fit"):
+        Classifier.load(done.checkpoint, network=nn.Sequential(nn.Linear(3, 3)))
+    with pytest.raises(ConfigError, match=r"network.kind = csnn"):
+        train(TrainConfig(), tmp_path / "other", network=network)
+
+
+def test_weights_that_depend_on_the_input_are_made_at_the_start(place: Path, tmp_path: Path) -> None:
+    config = config_for(place, target=f"{PACKAGE}.nets:make_dense", call="sequence", options={})
+    config = config.model_copy(update={"optimiser": config.optimiser.model_copy(update={"epochs": 1})})
+    done = train(config, tmp_path / "run", trust=PACKAGE)
+    _, network = load_checkpoint(done.checkpoint, modules=ModuleSource.of(PACKAGE))
+    assert network.state_dict()["module.linear.weight"].shape == (3, 2 * 12 * 16)
+
+
+def classifier(**network: Any) -> ClassifierConfig:
+    settings = {"kind": "module", "target": f"{PACKAGE}.nets:make_net", "call": "step_state"} | network
+    return ClassifierConfig(
+        classes=BAR_CLASSES, width=BAR_SENSOR.width, height=BAR_SENSOR.height,
+        bins=BinConfig(steps=5, step_us=20_000), network=build(NetworkConfig, settings, "network"),
+    )  # fmt: skip
+
+
+def sample(T: int = 6, B: int = 3) -> Tensor:
+    return torch.rand(T, B, 2, 12, 16, generator=torch.Generator().manual_seed(0)) * 2
+
+
+def test_steps_are_those_of_the_module() -> None:
+    torch.manual_seed(0)
+    network = classifier().build_network(ModuleSource.of(PACKAGE)).eval()
+    spikes, state, steps = sample(), None, []
+    for one in spikes:
+        output, state = network.module(one, state)
+        steps.append(output)
+    outputs, _ = network(spikes)
+    assert torch.equal(outputs, torch.stack(steps))
+
+
+def test_a_sequence_with_state_can_be_continued() -> None:
+    class Running(nn.Module):
+        """The running mean of a linear layer, with its state in a dictionary."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(384, 3)
+
+        def forward(self, x: Tensor, state: dict[str, Tensor | None] | None) -> tuple[Tensor, dict[str, Tensor | None]]:
+            sums = self.linear(x.flatten(2)).cumsum(0)
+            if state is not None:
+                assert state["nothing"] is None
+                sums = sums + state["sum"]
+            return sums, {"nothing": None, "sum": sums[-1]}
+
+    network = ModuleNetwork(Running(), "sequence_state", 3)
+    whole, _ = network(sample())
+    _, state = network(sample()[:2])
+    torch.testing.assert_close(network(sample()[2:], state)[0], whole[2:])
+
+
+def test_gradients_in_segments_are_those_of_all_steps() -> None:
+    torch.manual_seed(0)
+    cells = norse.SequentialState(nn.Flatten(), nn.Linear(384, 9), norse.LIFBoxCell(dt=0.005), nn.Linear(9, 3))
+    network = ModuleNetwork(cells, "step_state", 3)
+
+    def gradients(learn: Callable[[], object]) -> Tensor:
+        network.zero_grad()
+        learn()
+        return torch.cat([weights.grad.flatten() for weights in network.parameters() if weights.grad is not None])
+
+    def loss(outputs: Tensor) -> Tensor:
+        return outputs.mean(0)[:, 0].square().sum()
+
+    whole = gradients(lambda: backpropagate(network, sample(), loss))
+    parts = gradients(lambda: backpropagate_segments(network, sample(), loss, steps=2))
+    assert whole.abs().max() > 0
+    torch.testing.assert_close(parts, whole)
+    assert dvspipe.learning.measure_graph(network, sample()) > 0
+
+
+def snntorch_layers() -> nn.Module:
+    snntorch = pytest.importorskip("snntorch")
+    torch.manual_seed(0)
+    hidden = snntorch.Leaky(beta=0.9, init_hidden=True, learn_beta=True)
+    readout = snntorch.Leaky(beta=0.9, init_hidden=True, output=True)
+    return nn.Sequential(nn.Flatten(), nn.Linear(384, 8), hidden, nn.Linear(8, 3), readout)
+
+
+def test_a_hidden_state_is_reset_before_each_call_and_leaves_no_graph() -> None:
+    module = snntorch_layers()
+    network = ModuleNetwork(module, "step", 3)
+    first, state = network(sample())
+    again, _ = network(sample())
+    assert torch.equal(first, again)
+    assert state == []
+    assert not module[2].mem.requires_grad
+    assert not any(name.endswith("mem") for name in network.state_dict())
+    network(sample(B=2))[0].sum().backward()
+    assert module[2].beta.grad is not None
+
+
+def test_a_network_of_snntorch_is_trained(place: Path, tmp_path: Path) -> None:
+    config = config_for(place, target=None, call="step", options={})
+    config = config.model_copy(update={"optimiser": config.optimiser.model_copy(update={"epochs": 2})})
+    done = train(config, tmp_path / "run", network=snntorch_layers())
+    loaded = Classifier.load(done.checkpoint, network=snntorch_layers())
+    assert loaded.predict(moving_bar(0, 0)).class_name in BAR_CLASSES
+    with pytest.raises(ConfigError, match=r"stateful: network.call = step") as caught:
+        loaded.predict(moving_bar(0, 0), {"stateful": True})
+    assert caught.value.remedies
+
+
+class MultiStepNeuron(nn.Module):
+    """Keeps its membrane from one call to the next, as SpikingJelly's neurons with `step_mode="m"` do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.v: Any = 0.0
+
+    def reset(self) -> None:
+        self.v = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        membranes = []
+        for current in x:
+            self.v = self.v + (current - self.v) / 2
+            membranes.append(self.v)
+        return torch.stack(membranes)
+
+
+class MultiStepNetwork(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(2), nn.LazyLinear(8), MultiStepNeuron(), nn.Linear(8, 3))
+
+    def reset(self) -> None:
+        """Has the name of what clears states, and draws weights."""
+        nn.init.zeros_(self[3].weight)
+
+
+def test_multi_step_neurons_are_reset_before_each_call_and_leave_no_graph() -> None:
+    module = MultiStepNetwork()
+    network = ModuleNetwork(module, "sequence", 3)
+    weights = module[3].weight.clone()
+    first, state = network(sample())
+    first.sum().backward()
+    again, _ = network(sample())
+    again.sum().backward()  # not through the graph of the call before
+    assert torch.equal(first, again)
+    assert state == []
+    assert module[2].v == 0
+    assert torch.equal(module[3].weight, weights)
+    assert weights.abs().min() > 0
+
+
+def test_a_multi_step_network_is_trained_with_an_average_of_its_weights(place: Path, tmp_path: Path) -> None:
+    config = config_for(place, target=None, call="sequence", options={})
+    config = config.model_copy(update={"optimiser": config.optimiser.model_copy(update={"epochs": 2, "ema": 0.9})})
+    done = train(config, tmp_path / "run", network=MultiStepNetwork())
+    loaded = Classifier.load(done.checkpoint, network=MultiStepNetwork())
+    assert loaded.predict(moving_bar(0, 0)).class_name in BAR_CLASSES
+
+
+class Returns(nn.Module):
+    """A module that returns a given value."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.value, self.weight = value, nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor, *_: object) -> Any:
+        return self.value(x) if callable(self.value) else self.value
+
+
+@pytest.mark.parametrize(
+    ("call", "value", "found"),
+    [
+        ("sequence", torch.ones(6, 3, 4), r"\[6, 3, 4\] .*\[T, B, K\] = \[6, 3, 3\] or \[B, K\] = \[3, 3\]"),
+        ("sequence", torch.ones(6, 3, 3, dtype=torch.int64), "int64"),
+        ("sequence", None, "NoneType"),
+        ("sequence_state", torch.ones(6, 3, 3), r"Tensor .*expected an output and a state"),
+        ("step_state", (torch.ones(3, 3), 5), "state with int"),
+        ("step_state", (torch.ones(1, 3), None), r"\[6, 1, 3\]"),
+        ("sequence", lambda x: x @ torch.ones(5, 5), r"RuntimeError in test_module.py, line \d+.*\[6, 3, 2, 12, 16\]"),
+        ("step", torch.ones(3, 3), "reset_mem or reset"),
+    ],
+)
+def test_what_a_module_does_wrong_is_one_line(call: Any, value: Any, found: str) -> None:
+    with pytest.raises(ConfigError, match=found) as caught:
+        ModuleNetwork(Returns(value), call, 3, "network.target = a:b")(sample())
+    assert str(caught.value).startswith("network.target = a:b")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_is_a_module_with_weights_that_can_be_stored() -> None:
+    odd = nn.Linear(2, 2)
+    odd.register_buffer("phase", torch.ones(2, dtype=torch.complex64))
+    compiled = torch.compile(nn.Linear(2, 2))
+    for module, found in (
+        (print, "builtin"),
+        (nn.ReLU(), "no weights"),
+        (odd, "phase is of type torch.complex64"),
+        (compiled, r"torch\.compile"),
+    ):
+        with pytest.raises(ConfigError, match=found):
+            ModuleNetwork(module, "sequence", 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({"optimiser": {"rule": "ottt"}}, "optimiser.rule = ottt: network.kind = module needs bptt"),
+        ({"optimiser": {"rule": "readout"}, "init": "x"}, "optimiser.rule = readout: network.kind = module needs bptt"),
+        ({"baseline": True}, "baseline = true: network.kind = module needs false"),
+        ({"optimiser": {"truncate": 5}}, "optimiser.truncate = 5: network.call = sequence needs null"),
+        ({"optimiser": {"segment": 5}}, "optimiser.segment = 5: network.call = sequence needs null"),
+        ({"network": {"call": "step"}, "optimiser": {"ema": 0.9}}, "optimiser.ema = 0.9: network.call = step needs 0"),
+        ({"network": {"call": "cells"}}, "network.call = 'cells': expected sequence, sequence_state"),
+        ({"network": {"kind": "mlp", "target": "a:b"}}, "network.target = a:b: needs network.kind = module"),
+    ],
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
+)
+def test_settings_that_need_to_know_the_layers_are_refused(settings: dict[str, Any], found: str) -> None:
+    network = {"kind": "module"} | settings.get("network", {})
+    with pytest.raises(ConfigError, match=found):
+        build(TrainConfig, settings | {"network": network}, "test")
+
+
+def test_what_needs_layers_refuses_a_module(run: TrainingRun, tmp_path: Path) -> None:
+    loaded = Classifier.load(run.checkpoint, trust=PACKAGE)
+    with pytest.raises(CheckpointError, match=r"network\.kind = module"):
+        adapt(loaded, [moving_bar(0, 0)])
+    with pytest.raises(ConfigError, match="network.kind = module"):
+        adapt_readout(loaded, [moving_bar(0, 0)], ["right"])
+    with pytest.raises(ConfigError, match=r"network\.kind = module"):
+        export(run.checkpoint, tmp_path / "a.onnx", to="onnx")
+    with count_activity(loaded.network) as layers:
+        loaded.network(sample())
+    assert layers == []
+
+
+def test_other_classes_do_not_fit_a_module(run: TrainingRun, place: Path, tmp_path: Path) -> None:
+    config, network, _ = (*load_checkpoint(run.checkpoint, modules=ModuleSource.of(PACKAGE)), None)
+    path = tmp_path / "others.safetensors"
+    save_checkpoint(path, config.model_copy(update={"classes": ("a", "b", "c")}), network)
+    with pytest.raises(ConfigError, match="found a, b, c, expected"):
+        train(config_for(place).model_copy(update={"init": str(path)}), tmp_path / "run", trust=PACKAGE)

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dvspipe.errors import VideoError, WorkerError
+from dvspipe.parallel import Processes, Progress, map_items, prefetch
+from dvspipe.parallel import processes as parallel
+
+
+def work(item: int, progress: Progress) -> int:
+    progress(0, 1)
+    if item < 0:
+        raise VideoError(f"item {item}")
+    if item == 7:
+        logging.getLogger("dvspipe.test").warning("seven")
+    return item * item
+
+
+def slow_first(item: int, _: Progress) -> int:
+    time.sleep(0.5 if item == 0 else 0)
+    return int(item)
+
+
+def work_on_and_on(_: int, progress: Progress) -> int:
+    while True:
+        time.sleep(0.01)
+        progress(0, 0)
+
+
+def kill_worker_at_the_flag(item: Any, _: Progress) -> int:
+    """Kills its process at a path, as soon as there is a file."""
+    if isinstance(item, Path):
+        while not item.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return int(item)
+
+
+def process_of(*_: object) -> tuple[int, str]:
+    return os.getpid(), os.environ["OMP_NUM_THREADS"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_every_item_has_an_outcome_and_an_error_is_that_of_its_item(
+    jobs: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[tuple[int, int]] = []
+    outcomes = list(
+        map_items(work, [3, -1, 7], engine=Processes(jobs), ordered=True, progress=lambda *done: told.append(done))
+    )
+    assert [outcome.value for outcome in outcomes] == [9, None, 49]
+    assert [(outcome.index, outcome.item) for outcome in outcomes] == [(0, 3), (1, -1), (2, 7)]
+    with pytest.raises(VideoError, match="item -1"):
+        outcomes[1].result()
+    assert told[0] == (0, 3)
+    assert told[-1] == (3, 3)
+    assert "seven" in caplog.text
+
+
+def test_outcomes_come_as_they_are_done_or_in_order() -> None:
+    as_done = [outcome.item for outcome in map_items(slow_first, range(4), engine=Processes(2))]
+    assert sorted(as_done) == [0, 1, 2, 3]
+    assert as_done[-1] == 0
+    assert [outcome.item for outcome in map_items(slow_first, range(4), engine=Processes(2), ordered=True)] == [
+        0,
+        1,
+        2,
+        3,
+    ]
+
+
+def test_a_killed_worker_is_one_error_and_finished_items_stay(tmp_path: Path) -> None:
+    outcomes = map_items(kill_worker_at_the_flag, [0, 1, 2, tmp_path / "flag"], engine=Processes(2))
+    done = [next(outcomes).result() for _ in range(3)]
+    assert sorted(done) == [0, 1, 2]
+    (tmp_path / "flag").touch()
+    with pytest.raises(WorkerError, match="flag"):
+        next(outcomes)
+
+
+def test_processes_share_the_threads_of_the_machine_and_leave_the_environment_alone() -> None:
+    before = os.environ.get("OMP_NUM_THREADS")
+    found = [outcome.result() for outcome in map_items(process_of, range(4), engine=Processes(2))]
+    assert os.getpid() not in {pid for pid, _ in found}
+    assert {threads for _, threads in found} == {str(max(1, (os.cpu_count() or 1) // 2))}
+    assert os.environ.get("OMP_NUM_THREADS") == before
+
+
+def test_an_interrupt_stops_the_work_in_processes() -> None:
+    calls = 0
+
+    def interrupted(*_: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(map_items(work_on_and_on, range(5), engine=Processes(2), progress=interrupted))  # type: ignore[arg-type]
+
+
+def ignore_stop(item: int, _: Progress) -> int:
+    """Works without any progress; nothing that it does while it ends counts."""
+    time.sleep(0 if item == 0 else 60)
+    return int(item)
+
+
+def test_a_worker_that_shows_no_progress_is_killed_when_the_work_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "STOP_S", 0.1)
+    outcomes = map_items(ignore_stop, range(3), engine=Processes(2))
+    assert next(outcomes).result() == 0
+    workers = multiprocessing.active_children()
+    assert len(workers) == 2
+    outcomes.close()  # type: ignore[attr-defined]
+    assert not multiprocessing.active_children()
+    assert signal.SIGKILL in {-(worker.exitcode or 0) for worker in workers}
+
+
+def test_an_unexpected_error_of_a_worker_is_raised_here_with_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError) as found:
+        list(map_items(divide_by_zero, range(2), engine=Processes(2)))
+    assert "in divide_by_zero" in found.value.__notes__[0]
+
+
+def divide_by_zero(item: int, _: Progress) -> float:
+    return item / 0
+
+
+def test_processes_end_with_a_parent_that_is_killed() -> None:
+    code = (
+        "import test_parallel as own\n"
+        "from dvspipe.parallel import Processes, map_items\n"
+        "if __name__ == '__main__':\n"
+        "    outcomes = map_items(own.report_then_hang, range(3), engine=Processes(2))\n"
+        "    print(next(outcomes).result(), flush=True)\n"
+        "    next(outcomes)\n"
+    )
+    here = os.path.dirname(__file__)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=here) as parent:
+        assert parent.stdout
+        child = int(parent.stdout.readline())
+        parent.kill()
+        parent.wait()
+    for _ in range(100):
+        with suppress(ChildProcessError):  # in a container, this may be process 1, which has to wait for orphans
+            os.waitpid(child, os.WNOHANG)
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    pytest.fail("the child lives on")
+
+
+def report_then_hang(item: int, _: Progress) -> int:
+    if item:
+        time.sleep(60)
+    return os.getpid()
+
+
+def test_prefetching_keeps_the_order_and_raises_the_error_of_the_maker() -> None:
+    assert list(prefetch(range(100), 8)) == list(range(100))
+
+    def breaks() -> Iterator[int]:
+        yield 1
+        raise VideoError("broken")
+
+    items = prefetch(breaks(), 8)
+    assert next(items) == 1
+    with pytest.raises(VideoError, match="broken"):
+        next(items)
+
+
+def test_prefetching_ends_its_thread_when_left_early() -> None:
+    before = threading.active_count()
+    items = prefetch(iter(int, 1), 8)  # endless
+    assert next(items) == 0
+    items.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+
+
+LEFT_OPEN = """
+import atexit, threading
+from dvspipe.parallel import prefetch
+
+items = prefetch(iter(int, 1), 8)
+next(items)
+atexit.register(lambda: print(threading.active_count()))
+raise SystemExit(2)
+"""
+
+
+def test_a_prefetching_thread_that_nothing_closes_ends_before_python_does() -> None:
+    """Python stops a daemon thread that returns from native code, such as OpenCV's, which aborts the process."""
+    done = subprocess.run([sys.executable, "-c", LEFT_OPEN], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("1\n", 2), done.stderr
+
+
+BLOCKED = """
+import signal
+from dvspipe.parallel import Processes, map_items
+
+def is_blocked(_item, _progress):
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+
+if __name__ == "__main__":
+    print([outcome.result() for outcome in map_items(is_blocked, [1, 2], engine=Processes(2))])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no signal masks")
+def test_ctrl_c_never_reaches_a_worker_also_not_the_first(tmp_path: Path) -> None:
+    """The first process of a program starts multiprocessing's resource tracker, which unblocks SIGINT."""
+    (tmp_path / "script.py").write_text(BLOCKED)
+    done = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[True, True]", done.stderr

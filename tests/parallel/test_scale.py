@@ -1,0 +1,425 @@
+"""Many files on many machines: shards, the manifest, and engines."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import random_events
+from killed_work import KillsItself
+from typer.testing import CliRunner
+
+from dvspipe.cli.app import app
+from dvspipe.errors import ConfigError, FileError, WorkerError
+from dvspipe.formats import describe, read, write
+from dvspipe.inference import plan_tasks
+from dvspipe.parallel import Processes, Shard, cluster, map_items
+from dvspipe.parallel.cluster import Ray
+from dvspipe.recordings.conversion import (
+    convert_many,
+    find_outdated,
+    find_recordings,
+    find_unconverted,
+    plan_conversions,
+)
+from dvspipe.results import Manifest, ManifestRow, manifest
+from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.writing import write_video
+
+WITHOUT_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
+
+
+def write_recordings(folder: Path, count: int, *, broken: tuple[int, ...] = ()) -> None:
+    folder.mkdir()
+    for number in range(count):
+        path = folder / f"{number}.bin"
+        write(path, random_events(number, 20))
+        if number in broken:
+            path.write_bytes(path.read_bytes()[:-1])
+
+
+def run(*typed: object) -> tuple[int, str]:
+    done = CliRunner().invoke(app, [str(word) for word in typed])
+    return done.exit_code, done.output
+
+
+def test_every_file_is_in_one_shard_and_files_added_later_move_no_other() -> None:
+    shards = [Shard(number, 4) for number in range(1, 5)]
+
+    def place(names: range) -> dict[Path, list[int]]:
+        paths = [Path(f"{name % 7}/{name}.mp4") for name in names]
+        return {path: [shard.number for shard in shards if path in shard] for path in paths}
+
+    before, after = place(range(200)), place(range(220))
+    assert all(len(found) == 1 for found in after.values())
+    assert before == {path: after[path] for path in before}
+    sizes = [sum(found == [number] for found in after.values()) for number in range(1, 5)]
+    assert min(sizes) > 30
+
+
+@pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/0", "-1/4"])
+def test_what_is_no_shard_is_an_error(text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        Shard.parse(text)
+
+
+def test_a_task_of_an_array_has_the_shard_of_its_place() -> None:
+    tasks = {"SLURM_ARRAY_TASK_MIN": "10", "SLURM_ARRAY_TASK_STEP": "5", "SLURM_ARRAY_TASK_COUNT": "3"}
+    found = [Shard.of_array(tasks | {"SLURM_ARRAY_TASK_ID": task}) for task in ("10", "15", "20")]
+    assert found == [Shard(1, 3), Shard(2, 3), Shard(3, 3)]
+    assert Shard.of_array({}) is None
+
+
+@pytest.mark.parametrize("task", ["3", "7"])
+def test_tasks_of_an_array_that_do_not_follow_each_other_have_no_shard(task: str) -> None:
+    array = {"MIN": "3", "MAX": "7", "STEP": "1", "COUNT": "2", "ID": task}
+    with pytest.raises(ConfigError, match=f"task {task} .* 3 to 7"):
+        Shard.of_array({f"SLURM_ARRAY_TASK_{name}": value for name, value in array.items()})
+
+
+def test_shards_share_the_files_of_a_folder_and_one_named_file_is_in_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_recordings(tmp_path / "in", 9)
+    shards = [Shard(1, 2), Shard(2, 2)]
+    for plan in (plan_conversions, plan_tasks):
+        parts = [{task.source for task in plan(tmp_path / "in", tmp_path / "out", shard=shard)} for shard in shards]
+        assert not parts[0] & parts[1]
+        assert parts[0] | parts[1] == set((tmp_path / "in").iterdir())
+        assert all(parts)
+    one = tmp_path / "in" / "0.bin"
+    assert [len(plan_tasks(one, tmp_path / "out", shard=shard)) for shard in shards] == [1, 1]
+    assert [len(plan_conversions(one, tmp_path / "one.h5", shard=shard)) for shard in shards] == [1, 1]
+    monkeypatch.setenv("SLURM_ARRAY_TASK_MIN", "0")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "2")
+    for task in ("0", "1"):
+        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", task)
+        code, output = run("convert", tmp_path / "in", "-o", tmp_path / "out")
+        assert (code, f"shard {int(task) + 1}/2" in output) == (0, True), output
+        assert len(list((tmp_path / "out").glob("*.h5"))) == (len(parts[0]) if task == "0" else 9)
+
+
+def test_check_shares_the_recordings_of_a_folder_and_leaves_out_its_videos(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "in", 9)
+    (tmp_path / "in" / "clip.mp4").write_bytes(b"")
+    code, output = run("check", tmp_path / "in")
+    assert (code, output.count(".bin: ")) == (0, 9), output
+    assert "clip.mp4" not in output
+    shares = [run("check", tmp_path / "in", "--shard", f"{number}/2")[1].count(".bin: ") for number in (1, 2)]
+    assert sum(shares) == 9
+    assert all(shares)
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "in" / "clip.mp4").rename(tmp_path / "videos" / "clip.mp4")
+    with pytest.raises(FileError, match="videos: "):
+        find_recordings([tmp_path / "videos"])
+
+
+def test_the_manifest_says_what_became_of_each_input(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "in", 4, broken=(2,))
+    code, _ = run("convert", tmp_path / "in", "-o", tmp_path / "out", "--jobs", 2)
+    assert code == 1
+    found = Manifest(tmp_path / "out").summarize()
+    assert (found.inputs, found.done, found.unfinished, found.retries, found.events) == (4, 3, 0, 0, 60)
+    assert [Path(row.input).name for row in found.failed] == ["2.bin"]
+    assert found.workers == len(list((tmp_path / "out" / ".manifest").iterdir())) == 2
+
+    write(tmp_path / "in" / "2.bin", random_events(2, 20), overwrite=True)
+    code, output = run("convert", tmp_path / "in", "-o", tmp_path / "out")
+    assert (code, "already converted: 3 of 4" in output) == (0, True)
+    assert "inputs per process hour" not in run("manifest", tmp_path / "out")[1]  # too short to know
+    code, output = run("manifest", tmp_path / "out", "--json")
+    summary = json.loads(output)
+    assert (code, summary["done"], summary["retries"], summary["failed"]) == (0, 4, 1, [])
+    rows = [
+        json.loads(line)
+        for file in (tmp_path / "out" / ".manifest").iterdir()
+        for line in file.read_text().splitlines()
+    ]
+    assert sorted(Path(row["input"]).name for row in rows if row["status"] == "done") == [f"{n}.bin" for n in range(4)]
+
+
+def test_a_truncated_video_is_named_again_when_its_folder_is_converted_again(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    texture = np.random.default_rng(0).integers(0, 256, (48, 128), np.uint8)
+    images = np.stack([texture[:, 2 * k : 2 * k + 64] for k in range(24)])
+    for name in ("a.webm", "b.webm"):
+        write_video(tmp_path / "in" / name, frames_from_arrays(images, fps=30))
+    content = (tmp_path / "in" / "b.webm").read_bytes()
+    (tmp_path / "in" / "b.webm").write_bytes(content[: len(content) // 2])
+    for _ in range(2):
+        code, output = run("convert", tmp_path / "in", "-o", tmp_path / "out")
+        assert (code, output.count("in/b.webm: truncated"), "1 of 2" in output) == (1, 1, True), output
+    assert "already converted: 2 of 2" in output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes on Linux alone")
+def test_names_of_files_that_are_not_utf8_are_shown_with_escapes(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff\xfe")
+    write_recordings(tmp_path / "in", 1)
+    (tmp_path / "in" / name).mkdir()
+    for copy in (f"{name}.bin", f"{name}/1.bin"):
+        (tmp_path / "in" / copy).write_bytes((tmp_path / "in" / "0.bin").read_bytes())
+    (tmp_path / "in" / f"{name}.aedat4").write_bytes(b"#!AER-DAT4.0\r\n")
+    for _ in range(2):
+        code, output = run("convert", tmp_path / "in", "-o", tmp_path / "out")
+        assert (code, output.count("skipped: "), r"\udcff\udcfe.aedat4: " in output) == (1, 1, True), output
+    assert "already converted: 3 of 4" in output
+    found = Manifest(tmp_path / "out").summarize()
+    assert (found.done, found.failed[0].input) == (3, str(tmp_path / "in" / r"\udcff\udcfe.aedat4"))
+    assert find_outdated(plan_conversions(tmp_path / "in", tmp_path / "out"))[0].source == tmp_path / "in" / "0.bin"
+    assert describe(tmp_path / "out" / f"{name}.bin.h5").events == 20
+    code, output = run("compare", tmp_path / "in" / f"{name}.bin", tmp_path / "in" / "0.bin", "-o", tmp_path / "a.html")
+    assert (code, r"\udcff\udcfe.bin" in (tmp_path / "a.html").read_text(encoding="utf-8")) == (0, True), output
+    assert [str(task.name) for task in plan_tasks(tmp_path / "in" / f"{name}.bin", tmp_path / "other")] == [
+        r"\udcff\udcfe.bin"
+    ]
+
+
+def test_hidden_files_of_a_folder_are_no_recordings(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "in", 1)
+    for copy in (".hidden.bin", ".cache/1.bin"):
+        (tmp_path / "in" / copy).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / copy).write_bytes((tmp_path / "in" / "0.bin").read_bytes())
+    assert [path.name for path in find_recordings([tmp_path / "in"])] == ["0.bin"]
+    assert [path.name for path in find_recordings([tmp_path / "in" / ".hidden.bin"])] == [".hidden.bin"]
+
+
+def test_a_link_to_itself_is_no_recording(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "in", 1)
+    (tmp_path / "in" / "loop").symlink_to("loop")
+    (tmp_path / "in" / "self").symlink_to(".")
+    for out in (None, tmp_path / "out"):
+        assert [task.source.name for task in plan_tasks(tmp_path / "in", out)] == ["0.bin"]
+    assert [task.source.name for task in plan_conversions(tmp_path / "in", tmp_path / "out")] == ["0.bin"]
+
+
+def test_the_manifest_does_not_depend_on_a_clock_that_goes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_recordings(tmp_path / "in", 2)
+    tasks = plan_conversions(tmp_path / "in", tmp_path / "out")
+    ahead = ManifestRow(
+        input=str(tasks[0].source), bytes=1, settings="", output="0.h5", status="started", at=time.time() + 86400
+    )  # of a process that was killed before the clock was set back by a day
+    (tmp_path / "out" / ".manifest").mkdir(parents=True)
+    (tmp_path / "out" / ".manifest" / "other-1.jsonl").write_text(ahead.model_dump_json() + "\n")
+    times = iter(range(1_000_000, 0, -1000))
+    monkeypatch.setattr(manifest, "time", SimpleNamespace(time=lambda: next(times), monotonic=time.monotonic))
+    assert all(outcome.error is None for outcome in convert_many(tasks))
+    assert Manifest(tmp_path / "out").summarize().done == 2
+
+
+@pytest.mark.parametrize("at", ["1e300", "NaN", "-1", "Infinity"])
+def test_a_row_of_the_manifest_without_a_time_is_skipped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, at: str
+) -> None:
+    write_recordings(tmp_path / "in", 2)
+    run("convert", tmp_path / "in", "-o", tmp_path / "out")
+    (file,) = (tmp_path / "out" / ".manifest").iterdir()
+    first = json.loads(file.read_text().splitlines()[0])
+    for key in ("at", "seconds"):
+        changed = json.dumps(first | {key: "TIME"}).replace('"TIME"', at)
+        file.write_text(file.read_text() + changed + "\n")
+    code, output = run("manifest", tmp_path / "out")
+    assert (code, "inputs      2" in output) == (0, True), output
+    assert [f"line {number}" in caplog.text for number in range(1, 7)] == [False] * 4 + [True] * 2
+
+
+def test_failed_inputs_are_listed_to_run_them_again(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "in", 3, broken=(1,))
+    run("convert", tmp_path / "in", "-o", tmp_path / "out")
+    assert run("manifest", tmp_path / "out", "--failed") == (0, f"{tmp_path / 'in' / '1.bin'}\n")
+    code, output = run("manifest", tmp_path / "out")
+    assert (code, "1.bin: " in output) == (0, True)
+    with pytest.raises(FileError, match=r"in: no manifest"):
+        Manifest(tmp_path / "in").summarize()
+
+
+def test_an_output_whose_worker_was_killed_before_it_said_so_is_done_after_the_next_run(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "in", 2)
+    tasks = plan_conversions(tmp_path / "in", tmp_path / "out")
+    manifest = Manifest(tmp_path / "out")
+    list(convert_many(tasks))
+    (file,) = manifest.folder.iterdir()
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(lines[:3]) + lines[3][:10])  # killed while it wrote its last line
+    assert (manifest.summarize().done, manifest.summarize().unfinished) == (1, 1)
+    assert find_unconverted(tasks) == []
+    assert (manifest.summarize().done, manifest.summarize().unfinished) == (2, 0)
+
+
+def test_a_manifest_on_a_full_disk_is_a_warning_and_the_output_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_recordings(tmp_path / "in", 2)
+    append = os.write
+    monkeypatch.setattr(os, "write", lambda handle, data: append(handle, data[: len(data) // 2]))
+    assert all(outcome.error is None for outcome in convert_many(plan_conversions(tmp_path / "in", tmp_path / "out")))
+    assert "no space" in caplog.text
+    assert Manifest(tmp_path / "out").read() == {}
+
+
+def test_a_repeated_task_finds_what_the_killed_worker_wrote(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "in", 1)
+    (task,) = plan_conversions(tmp_path / "in", tmp_path / "out")
+    (first,) = convert_many([task])
+
+    class Repeats(Processes):
+        def map(self, work, items, tell):
+            for path in (tmp_path / "out").glob("*.kept"):
+                path.rename(path.with_suffix(""))
+            return super().map(work, items, tell)
+
+    kept = task.target.rename(f"{task.target}.kept")
+    (again,) = convert_many([task], engine=Repeats())
+    assert not kept.exists()
+    assert (again.result().events, again.result().sensor) == (first.result().events, first.result().sensor)
+
+
+def test_the_output_folder_is_a_data_set_and_a_source_without_the_manifest(tmp_path: Path) -> None:
+    for name in ("left", "right"):
+        write_recordings(tmp_path / name, 3)
+    run("convert", tmp_path / "left", tmp_path / "right", "-o", tmp_path / "out")
+    (tmp_path / "in").mkdir()
+    for name in ("left", "right"):
+        (tmp_path / name).rename(tmp_path / "in" / name)
+    assert run("convert", tmp_path / "in", "-o", tmp_path / "out")[0] == 0
+    assert {task.source.suffix for task in plan_conversions(tmp_path / "out", tmp_path / "csv", ".csv")} == {".h5"}
+    _, output = run("data", "check", tmp_path / "out", "data.sensor=34x34")
+    assert "recordings: 6" in output  # which have the same content
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_recordings_are_checked_in_their_order_by_several_processes(tmp_path: Path, jobs: int) -> None:
+    write_recordings(tmp_path / "in", 3, broken=(1,))
+    files = sorted((tmp_path / "in").iterdir())
+    code, output = run("check", *files, "--json", "--jobs", jobs)
+    assert code == 1
+    reports = json.loads(output[output.index("[\n") : output.rindex("]") + 1])
+    assert [(Path(report["file"]).name, report["wrong"]) for report in reports] == [
+        ("0.bin", False), ("1.bin", True), ("2.bin", False),
+    ]  # fmt: skip
+
+
+def test_shares_of_recordings_are_checked_and_one_is_in_all(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "in", 6)
+    files = sorted((tmp_path / "in").iterdir())
+    checked = []
+    for number in (1, 2):
+        code, output = run("check", *files, "--json", "--shard", f"{number}/2")
+        reports = json.loads(output[output.index("[\n") : output.rindex("]") + 1])
+        checked.append({Path(report["file"]).name for report in reports})
+        assert code == 0
+    assert not checked[0] & checked[1]
+    assert checked[0] | checked[1] == {path.name for path in files}
+    assert [find_recordings(files[:1], shard=Shard(number, 2)) for number in (1, 2)] == [files[:1]] * 2
+
+
+def test_a_share_of_one_recording_of_a_folder_is_in_the_manifest(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "in", 6)
+    tasks = [plan_tasks(tmp_path / "in", tmp_path / "out", shard=Shard(number, 12)) for number in range(1, 13)]
+    assert any(len(share) == 1 for share in tasks)
+    assert {task.out for share in tasks for task in share} == {tmp_path / "out"}
+    (alone,) = plan_tasks(tmp_path / "in" / "0.bin", tmp_path / "out")
+    assert alone.out is None
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--engine", "ray", "--jobs", 2), "--jobs"),
+        (("--ray-address", "auto"), "--ray-address"),
+        (("--shard", "3/2"), "3/2"),
+    ],
+)
+def test_options_that_contradict_each_other_are_errors(tmp_path: Path, options: tuple[object, ...], said: str) -> None:
+    write_recordings(tmp_path / "in", 2)
+    done = CliRunner().invoke(
+        app, [str(word) for word in ("convert", tmp_path / "in", "-o", tmp_path / "out", *options)]
+    )
+    assert isinstance(done.exception, ConfigError)
+    assert said in str(done.exception)
+    assert not (tmp_path / "out").exists()
+
+
+@WITHOUT_RAY
+@pytest.mark.slow
+def test_ray_repeats_what_a_killed_worker_did_and_an_item_that_kills_all_workers_fails_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
+    monkeypatch.setenv("PYTHONPATH", path)  # of the workers, which import this module
+    outcomes = map_items(KillsItself(tmp_path / "flag"), [0, 1, 7, -1, 101], engine=Ray(), ordered=True)
+    values, errors = zip(*((outcome.value, outcome.error) for outcome in outcomes), strict=True)
+    assert values == (0, 2, 14, None, None)
+    assert [type(error) for error in errors] == [type(None)] * 3 + [FileError, WorkerError]
+    assert "101: its worker was killed 4 times" in str(errors[-1])
+    assert "seven" in caplog.text
+
+
+@WITHOUT_RAY
+@pytest.mark.slow
+def test_ray_and_local_processes_convert_to_the_same_files_and_skip_what_the_other_did(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "in", 4, broken=(3,))
+    list(convert_many(plan_conversions(tmp_path / "in", tmp_path / "here")))
+    tasks = plan_conversions(tmp_path / "in", tmp_path / "there")
+    list(convert_many(tasks[:1]))
+    outcomes = list(convert_many(tasks, engine=Ray()))
+    assert sorted(outcome.item.source.name for outcome in outcomes) == ["1.bin", "2.bin", "3.bin"]
+    for name in "012":
+        assert read(tmp_path / "there" / f"{name}.h5") == read(tmp_path / "here" / f"{name}.h5")
+    assert Manifest(tmp_path / "there").summarize().done == 3
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "127.0.0.1:99999"])
+def test_a_cluster_that_cannot_be_reached_is_an_error_before_ray_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    def init(**_: Any) -> None:
+        pytest.fail("Ray waits for more than a minute")
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, init=init))
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # and nothing listens
+        place = address.format(unused.getsockname()[1])
+        with pytest.raises(WorkerError, match=f"{place}: no connection") as caught:
+            list(map_items(KillsItself(Path()), [1], engine=Ray(place)))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cluster_whose_head_dies_is_an_error_before_ray_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait(references: list[object], **_: Any) -> tuple[list[object], list[object]]:
+        head.close()
+        return [], references
+
+    def cancel(*_: object, **__: Any) -> None:
+        pytest.fail("asks the head")
+
+    head = socket.create_server(("127.0.0.1", 0))
+    place = f"127.0.0.1:{head.getsockname()[1]}"
+    ray = SimpleNamespace(
+        is_initialized=lambda: True, get_runtime_context=lambda: SimpleNamespace(gcs_address=place),
+        cluster_resources=lambda: {"CPU": 1.0}, put=lambda work: work, wait=wait, cancel=cancel,
+        remote=lambda **_: lambda _: SimpleNamespace(remote=lambda *_: object()),
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(cluster, "LOOK_S", 0.0)
+    monkeypatch.setattr(cluster, "HEAD_S", 0.0)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(WorkerError, match=f"{place}: no connection"):
+        list(map_items(KillsItself(Path()), [1], engine=Ray()))
+
+
+def test_a_missing_ray_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"dvspipe\[ray\]"):
+        list(map_items(KillsItself(Path()), [1], engine=Ray()))

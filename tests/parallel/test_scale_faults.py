@@ -1,0 +1,270 @@
+"""Many files while workers are killed, nodes leave, and disks are full."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import random_events, write_bar_parts
+from killed_work import KillsItself, WaitsOnANode
+from typer.testing import CliRunner
+
+from dvspipe.checkpoints.checkpoint import load_checkpoint
+from dvspipe.cli.app import app
+from dvspipe.errors import WorkerError
+from dvspipe.files import TEMPORARY, UNFINISHED, move_into_place
+from dvspipe.formats import read, write
+from dvspipe.formats.hdf5 import chunked_file
+from dvspipe.inference import plan_tasks
+from dvspipe.parallel import Engine, Processes, Shard, cluster, map_items
+from dvspipe.parallel.cluster import Ray
+from dvspipe.recordings.conversion import convert_many, find_unconverted, plan_conversions
+from dvspipe.results import Manifest
+from dvspipe.synthesis import GESTURE_SENSOR
+from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
+
+WITHOUT_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
+PROC = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
+
+
+def write_videos(folder: Path, count: int, frames: int) -> None:
+    folder.mkdir()
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        images = rng.integers(0, 256, (frames, 24, 32), np.uint8)
+        write_video(folder / f"{number:02}.webm", (Frame(33_333 * k, image, "srgb") for k, image in enumerate(images)))
+
+
+def is_worker(pid: int) -> bool:
+    with suppress(OSError):
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return pid != os.getpid() and (b"ray::" in command or b"multiprocessing" in command)
+    return False
+
+
+class Killer:
+    """A progress that kills a worker that has begun to work, at moments that are drawn."""
+
+    def __init__(self, out: Path, rng: random.Random, kills: int, span_s: float = 0.5) -> None:
+        self.out, self.rng, self.left, self.span_s = out, rng, kills, span_s
+        self.after_s = time.monotonic() + rng.uniform(0, span_s)
+
+    def __call__(self, *_: float) -> None:
+        if not self.left or time.monotonic() < self.after_s:
+            return
+        names = [path.stem for path in (self.out / ".manifest").glob("*.jsonl")]
+        workers = sorted(pid for pid in (int(name.rpartition("-")[2]) for name in names) if is_worker(pid))
+        if workers:
+            time.sleep(self.rng.uniform(0, 0.1))
+            os.kill(self.rng.choice(workers), signal.SIGKILL)
+            self.left -= 1
+            self.after_s = time.monotonic() + self.rng.uniform(0, self.span_s)
+
+
+def convert_with_kills(source: Path, out: Path, engine: Engine, killer: Killer) -> int:
+    """Convert until all is done, and return how often it was run."""
+    for number in range(1, 50):
+        tasks = plan_conversions(source, out)
+        try:
+            for outcome in convert_many(tasks, engine=engine, progress=killer):
+                outcome.result()
+        except WorkerError:
+            continue
+        if not find_unconverted(tasks):
+            return number
+    raise AssertionError("never done")
+
+
+def check_all_is_done(source: Path, out: Path, undisturbed: Path) -> None:
+    names = sorted(path.stem for path in source.iterdir())
+    assert sorted(path.name for path in out.glob("*.h5")) == [f"{name}.h5" for name in names]
+    for name in names:
+        assert read(out / f"{name}.h5") == read(undisturbed / f"{name}.h5")
+    left = [path.name for path in out.iterdir() if path.name.startswith(TEMPORARY) or path.name.endswith(UNFINISHED)]
+    assert left == []
+    rows = [json.loads(line) for file in (out / ".manifest").iterdir() for line in file.read_text().splitlines()]
+    assert sorted(Path(row["input"]).stem for row in rows if row["status"] == "done") == names
+    found = Manifest(out).summarize()
+    assert (found.inputs, found.done, found.unfinished, found.failed) == (len(names), len(names), 0, ())
+
+
+@PROC
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", [Processes(2), pytest.param(Ray(), marks=WITHOUT_RAY)], ids=["local", "ray"])
+def test_workers_that_are_killed_at_random_moments_lose_and_repeat_nothing(tmp_path: Path, engine: Engine) -> None:
+    write_videos(tmp_path / "in", 8, 20)
+    list(convert_many(plan_conversions(tmp_path / "in", tmp_path / "undisturbed")))
+    killer = Killer(tmp_path / "out", random.Random(0), kills=2)
+    convert_with_kills(tmp_path / "in", tmp_path / "out", engine, killer)
+    check_all_is_done(tmp_path / "in", tmp_path / "out", tmp_path / "undisturbed")
+
+
+def test_a_repeated_task_that_was_done_before_is_done_once(tmp_path: Path) -> None:
+    """As Ray repeats a task whose worker was killed after its last row, but before its reply arrived."""
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in" / "0.bin", random_events(0, 20))
+    tasks = plan_conversions(tmp_path / "in", tmp_path / "out")
+    list(convert_many(tasks))
+    (again,) = convert_many(tasks, waiting=tasks)
+    assert again.result().events == 20
+    (file,) = (tmp_path / "out" / ".manifest").iterdir()
+    assert [json.loads(line)["status"] for line in file.read_text().splitlines()] == ["started", "done"]
+
+
+@WITHOUT_RAY
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_items_of_a_node_that_leaves_are_repeated_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray.cluster_utils import Cluster
+
+    path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
+    monkeypatch.setenv("PYTHONPATH", path)
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    leaving = nodes.add_node(num_cpus=1)
+    removed: list[Any] = []
+
+    def remove(*_: float) -> None:
+        if not removed and [*tmp_path.glob(f"*.{leaving.node_id}.started")]:
+            nodes.remove_node(leaving, allow_graceful=False)
+            removed.append(leaving)
+            (tmp_path / "go").touch()
+
+    try:
+        work = WaitsOnANode(tmp_path)
+        outcomes = [*map_items(work, [0, 1, 2, 3, 4], engine=Ray(nodes.address), ordered=True, progress=remove)]
+    finally:
+        nodes.shutdown()
+    assert removed
+    assert [outcome.result() for outcome in outcomes] == [0, 1, 2, 3, 4]
+    found = Manifest(tmp_path).summarize()
+    assert (found.done, found.unfinished) == (5, 0)
+    assert found.retries >= 1
+
+
+def test_a_full_disk_fails_one_input_and_the_same_command_finishes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(4):
+        write(tmp_path / "in" / f"{number}.bin", random_events(number, 20))
+    command = ["convert", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    move: Callable[[Path, Path], None] = move_into_place
+
+    def fill(beside: Path, path: Path) -> None:
+        if path.name == "2.h5":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        move(beside, path)
+
+    with monkeypatch.context() as full:
+        full.setattr(chunked_file, "move_into_place", fill)
+        done = CliRunner().invoke(app, command)
+    assert done.exit_code == 1
+    assert [line for line in done.output.splitlines() if "2.h5" in line] == [
+        f"skipped: {tmp_path / 'out' / '2.h5'}: cannot be written (No space left on device)"
+    ]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".manifest", "0.h5", "1.h5", "3.h5"]
+    assert [Path(row.input).name for row in Manifest(tmp_path / "out").summarize().failed] == ["2.bin"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert Manifest(tmp_path / "out").summarize().done == 4
+
+
+def test_files_that_are_added_leave_finished_ones_in_their_shard(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for plan in (plan_conversions, plan_tasks):
+        places: list[dict[str, int]] = []
+        for names in (range(40), range(44)):
+            for number in names:
+                path = tmp_path / "in" / f"{number}.h5"
+                if not path.exists():
+                    write(path, random_events(number, 5, GESTURE_SENSOR))
+            suffix = {"suffix": ".csv"} if plan is plan_conversions else {}
+            shards = [plan(tmp_path / "in", tmp_path / "out", shard=Shard(n, 4), **suffix) for n in range(1, 5)]
+            places.append({task.source.name: n for n, tasks in enumerate(shards) for task in tasks})
+        before, after = places
+        assert len(after) == 44
+        assert before.items() <= after.items()
+
+
+def test_a_node_that_differs_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    here = cluster._Driver(version("dvspipe"), tmp_path, 0)
+    work = KillsItself(tmp_path / "flag")
+    for driver, said in (
+        (here._replace(version="0.0"), r"another version of dvspipe \(found .*, expected 0\.0\)"),
+        (here._replace(folder=tmp_path / "gone"), "gone: No such file or directory"),
+    ):
+        reply = cluster._work_remotely(driver, work, 1)
+        assert isinstance(reply.error, WorkerError)  # which ends the work
+        assert re.search(said, str(reply.error))
+    assert cluster._work_remotely(here, work, 1) == (2, None, [])
+
+
+@PROC
+@pytest.mark.slow
+def test_a_training_of_two_processes_on_shards_resumes_after_one_is_killed(tmp_path: Path) -> None:
+    experiment = {
+        "jobs": 1,
+        "data": {"root": str(write_bar_parts(tmp_path / "in"))},
+        "bins": {"steps": 5, "step_us": 20_000},
+        "network": {"channels": [6], "kernel": 3, "tau_mem_s": 0.04},
+        "optimiser": {"epochs": 3, "batch": 9, "learning_rate": 0.02},
+    }
+    (tmp_path / "bars.yaml").write_text(yaml.safe_dump(experiment))
+    settings = ["bars.yaml", "data.kind=shards", "data.root=shards"]
+    made = CliRunner().invoke(
+        app,
+        ["data", "encode", str(tmp_path / "bars.yaml"), "--shards", str(tmp_path / "shards"), "--shard-size", "5KB"],
+    )
+    assert made.exit_code == 0, made.output
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*command, "-m", "dvspipe", "train", *settings, *arguments],
+            cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def finish(*arguments: str) -> None:
+        with start(*arguments) as running:
+            _, said = running.communicate()
+        assert running.returncode == 0, said
+
+    finish("--out", "undisturbed")
+    with start("--out", "killed") as running:
+        state = tmp_path / "killed" / "weights" / "state.safetensors"
+        while not state.exists():
+            assert running.poll() is None, running.communicate()[1]
+            time.sleep(0.02)
+        os.kill(children_of(running.pid)[-1], signal.SIGKILL)
+        running.communicate()
+    assert running.returncode != 0
+    assert len((tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()) < 3
+    finish("--resume", "killed")
+    ours, theirs = (
+        load_checkpoint(tmp_path / name / "weights" / "last.safetensors")[1].state_dict()
+        for name in ("killed", "undisturbed")
+    )
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -1,0 +1,303 @@
+"""The order of rooms: each imports only from those before it, and no files import each other in a circle."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+import typer
+
+from dvspipe.cli.app import app
+from dvspipe.cli.screen import as_option
+
+ORDER = [
+    "numba_cache",
+    "errors",
+    "config",
+    "files",
+    "labels",
+    "parallel",
+    "results",
+    "events",
+    "video",
+    "simulator",
+    "formats",
+    "recordings",
+    "pose",
+    "framing",
+    "synthesis",
+    "encoding",
+    "datasets",
+    "networks",
+    "learning",
+    "checkpoints",
+    "training",
+    "inference",
+    "report",
+    "torch",
+    "app",
+    "cli",
+]
+MOST_ROOMS = 28
+ALIASES = ("TypeVar(", "NDArray[")
+LONGEST_FUNCTION = 60
+
+
+def options_of(command: object) -> set[str]:
+    """Options of a command and of all below it."""
+    found = {name for parameter in command.params for name in parameter.opts}  # type: ignore[attr-defined]
+    return found.union(*(options_of(one) for one in getattr(command, "commands", {}).values()))
+
+
+OPTIONS = options_of(typer.main.get_command(app))
+PACKAGE = Path(__file__).parents[2] / "dvspipe"
+ONLY_HOMES = {
+    "IPython": {"report"},
+    "PIL": {"report"},
+    "apsw": {"formats"},
+    "cv2": {"video"},
+    "faery": {"formats", "video"},
+    "filelock": {"files"},
+    "gradio": {"app"},
+    "h5py": {"formats"},
+    "hdf5plugin": {"formats"},
+    "huggingface_hub": {"checkpoints"},
+    "isal": {"datasets", "formats"},
+    "jinja2": {"report"},
+    "matplotlib": {"report"},
+    "nir": {"checkpoints"},
+    "norse": {"networks"},
+    "numba": {
+        "encoding",
+        "events",
+        "formats",
+        "framing",
+        "learning",
+        "networks",
+        "numba_cache",
+        "recordings",
+        "simulator",
+        "synthesis",
+    },
+    "onnx": {"checkpoints"},
+    "onnxruntime": {"checkpoints"},
+    "onnxscript": {"checkpoints"},
+    "plotly": {"app"},
+    "ray": {"parallel"},
+    "rerun": {"report"},
+    "rich": {"cli"},
+    "rosbags": {"formats"},
+    "safetensors": {"checkpoints", "training"},
+    "scipy": {"results", "recordings", "simulator", "training"},
+    "sklearn": {"report", "training"},
+    "starlette": {"app"},
+    "tonic": {"datasets"},
+    "torch": {"networks", "learning", "checkpoints", "training", "inference", "torch"},
+    "triton": {"networks"},
+    "typer": {"cli"},
+}
+
+
+def module_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def sources() -> list[Path]:
+    return [path for path in PACKAGE.rglob("*.py") if module_of(path) not in ("__init__", "__main__")]
+
+
+@functools.cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    """All nodes of the syntax tree of a module."""
+    return [*ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+
+
+def imports(path: Path) -> list[str]:
+    """What a file imports, at any time and for types too: `dvspipe.events.Events` for `from ..events import Events`."""
+    found = []
+    for node in nodes_of(path):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            inside = ["dvspipe", *path.relative_to(PACKAGE).parts[:-1]]
+            base = inside[: len(inside) - node.level + 1] if node.level else []
+            home = [*base, *(node.module.split(".") if node.module else [])]
+            found += [".".join([*home, alias.name]) for alias in node.names]
+    return found
+
+
+def imported_files(path: Path) -> set[Path]:
+    """The files of the package that a file imports."""
+    return {file_of(name) for name in imports(path) if name.split(".")[0] == "dvspipe"}
+
+
+@functools.cache
+def file_of(name: str) -> Path:
+    """The file of a module, or of the module that a name is in."""
+    place = PACKAGE.joinpath(*name.split(".")[1:])
+    found = [file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()]
+    return found[0] if found else file_of(name.rpartition(".")[0])
+
+
+def test_there_are_few_rooms_and_each_has_its_place() -> None:
+    assert {module_of(path) for path in sources()} == set(ORDER)
+    assert len(ORDER) <= MOST_ROOMS
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_imports_only_from_its_room_and_those_before_it(path: Path) -> None:
+    later = ORDER[ORDER.index(module_of(path)) + 1 :]
+    assert not {module_of(file) for file in imported_files(path)} & {*later, "__init__", "__main__"}
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    files = {path: imported_files(path) for path in PACKAGE.rglob("*.py")}
+    try:
+        TopologicalSorter(files).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(str(path.relative_to(PACKAGE)) for path in reversed(error.args[1])))
+
+
+def test_a_type_or_constant_that_files_share_has_a_name_of_its_own() -> None:
+    places = [(name, path) for path in sources() for name in defined_names(path)]
+    counts = Counter(name for name, _ in places)
+    shared = {name.rpartition(".")[2] for path in sources() for name in imports(path)}
+    twice = [(name, module_of(path)) for name, path in places if counts[name] > 1 and name in shared]
+    assert not twice
+
+
+def defined_names(path: Path) -> Iterator[str]:
+    """Public types and constants of a module, without type variables and short names of arrays."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and not ast.unparse(node.value or node).startswith(ALIASES):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)]
+            yield from (name for name in names if name[0].isupper())
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_library_is_imported_only_where_it_belongs(path: Path) -> None:
+    for name in imports(path):
+        homes = ONLY_HOMES.get(name.split(".")[0])
+        assert homes is None or module_of(path) in homes, f"{path.name} imports {name}"
+
+
+def test_event_files_need_no_opencv(tmp_path: Path) -> None:
+    code = f"""
+import sys
+sys.modules["cv2"] = None  # import cv2 raises ImportError
+import dvspipe.formats
+from dvspipe import Events, SensorSize, read, write
+from dvspipe.events.filters import FilterConfig, filter_stream
+from dvspipe.recordings.checking import check_recording
+events = Events(t=[0, 5, 9], x=[3, 4, 11], y=[1, 1, 6], p=[True, False, True], sensor=SensorSize(width=12, height=7))
+path = {str(tmp_path / "clip.h5")!r}
+write(path, events)
+assert read(path) == events
+assert not check_recording(path).findings
+assert len(list(filter_stream([events], FilterConfig(refractory_us=2)))[0]) == 3
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def string_literals(path: Path) -> list[ast.Constant]:
+    """String constants that are no docstrings."""
+    documented = {node.value for node in nodes_of(path) if isinstance(node, ast.Expr)}
+    constants = (node for node in nodes_of(path) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return [node for node in constants if node not in documented]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sources() if module_of(path) not in ("app", "cli")],
+    ids=lambda path: str(path.relative_to(PACKAGE)),
+)
+def test_only_the_command_line_names_its_options(path: Path) -> None:
+    """Elsewhere an error carries a `Remedy`, which Python shows as an argument; the page shows commands to copy."""
+    named = [node for node in string_literals(path) if re.search(r"(^|[\s\"'(])--[a-z]", str(node.value))]
+    assert not named, [f"{path.name}:{node.lineno} {node.value!r}" for node in named]
+
+
+def remedies() -> list[tuple[str, ast.Call]]:
+    return [
+        (f"{path.relative_to(PACKAGE)}:{node.lineno}", node)
+        for path in sources()
+        for node in nodes_of(path)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Remedy"
+    ]
+
+
+@pytest.mark.parametrize(("place", "call"), remedies(), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_remedy_is_an_option_or_a_setting(place: str, call: ast.Call) -> None:
+    from dvspipe.errors import Remedy
+
+    setting = call.args[0]
+    assert isinstance(setting, ast.Constant), f"{place}: the name of the setting is not written out"
+    remedy = Remedy(str(setting.value), "X")
+    option = as_option(remedy).split()[0]
+    assert "." in remedy.setting or option in OPTIONS, f"{place}: {option} is no option of any command"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_name_with_an_underscore_stays_in_its_module(path: Path) -> None:
+    for node in nodes_of(path):
+        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("dvspipe")):
+            private = [alias.name for alias in node.names if alias.name.startswith("_")]
+            assert not private, f"{path.name}:{node.lineno} imports {private}"
+
+
+def test_no_record_is_read_by_string_keys() -> None:
+    """`python tests/project/test_architecture.py` prints them: fewer than ten, all of plain mappings."""
+    assert len(string_subscripts()) < 10, string_subscripts()
+
+
+def string_subscripts() -> list[str]:
+    """Subscripts with a string key in training, inference, report and cli."""
+    found = []
+    for path in sources():
+        if module_of(path) in ("training", "inference", "report", "cli"):
+            for node in nodes_of(path):
+                if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant | ast.JoinedStr):
+                    key = node.slice
+                    annotation = isinstance(node.value, ast.Name) and node.value.id in ("Literal", "Annotated")
+                    if (isinstance(key, ast.JoinedStr) or isinstance(key.value, str)) and not annotation:
+                        found.append(f"{path.relative_to(PACKAGE)}:{node.lineno} {ast.unparse(node)}")
+    return found
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_function_fits_on_a_screen(path: Path) -> None:
+    """Docstrings, and declarations of options of the command line, are not counted."""
+    for node in nodes_of(path):
+        if isinstance(node, ast.FunctionDef):
+            first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+            lines = (node.end_lineno or 0) - first.lineno + 1
+            assert lines <= LONGEST_FUNCTION, f"{path.name}:{node.lineno} {node.name} has {lines} lines"
+
+
+def compiled(node: ast.FunctionDef) -> bool:
+    return any(
+        "njit" in ast.unparse(decorator) or "compiled" in ast.unparse(decorator) for decorator in node.decorator_list
+    )
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_kernel_has_at_most_ten_parameters(path: Path) -> None:
+    for node in nodes_of(path):
+        if isinstance(node, ast.FunctionDef) and compiled(node):
+            parameters = len(node.args.args) + len(node.args.kwonlyargs)
+            assert parameters <= 10, f"{path.name}:{node.lineno} {node.name} has {parameters} parameters"
+
+
+if __name__ == "__main__":
+    print(*string_subscripts(), sep="\n")

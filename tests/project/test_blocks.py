@@ -1,0 +1,91 @@
+"""Python blocks of the pages run, one after another, beside files with the names that they use."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import random_events
+
+import dvspipe
+from dvspipe.synthesis import record_gesture
+from dvspipe.video.writing import write_video
+
+ROOT = Path(__file__).parents[2]
+PAGES = (
+    "start", "python", "simulator", "inference", "gestures", "encoding", "scale", "results", "howto/hdf5", "howto/talk",
+    "howto/prophesee",
+)  # fmt: skip
+SKIPPED = {
+    "python": ("tonic.datasets", "runs/train/nmnist", "train(config", "RunFolder", 'plan_tasks([Path("recordings")]'),
+    "encoding": ("tonic.datasets",),  # downloads
+    "inference": ("runs/train/mine",),  # needs a run
+    "scale": ("Ray",),  # needs a cluster
+    "results": ("RunFolder",),  # needs a run
+}
+"""Texts by which blocks are recognised that need more than files of a second, and are tested elsewhere."""
+
+
+def blocks_of(page: str) -> list[str]:
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    found = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [block for block in found if not any(skipped in block for skipped in SKIPPED.get(page, ()))]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with small files of the names in the pages."""
+    frames = list(dvspipe.frames_from_arrays([np.full((20, 32), 8 * k, np.uint8) for k in range(20)], fps=30))
+    write_video(tmp_path / "clip.webm", frames)
+    (tmp_path / "clip.webm").rename(tmp_path / "clip.mp4")  # a video is recognised by its content
+    gesture = record_gesture(1, person=0, clip=0, seed=0)
+    for name in ("events.h5", "recording.h5", "clip.h5", "a.h5", "b.raw"):
+        dvspipe.write(tmp_path / name, gesture)
+    large = random_events(0, 3000, dvspipe.SensorSize(width=1280, height=720), 400_000)
+    dvspipe.write(tmp_path / "long.raw", large)
+    for number in range(8):
+        dvspipe.write(tmp_path / "recordings" / "ab"[number % 2] / f"{number}.raw", large)
+    shutil.copy(
+        Path(dvspipe.__file__).parent / "checkpoints" / "gesture-synthetic.safetensors", tmp_path / "best.safetensors"
+    )
+    (tmp_path / "videos").mkdir()
+    shutil.copy(tmp_path / "clip.mp4", tmp_path / "videos")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_the_blocks_of_a_page_run(page: str, folder: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 255, (6, 12, 20), np.uint8)
+    names: dict[str, Any] = {
+        "dvspipe": dvspipe,
+        "Path": Path,
+        "array": array,
+        "image": array[0],
+        "events": dvspipe.read(folder / "events.h5"),
+        "bins": dvspipe.BinConfig(steps=5, step_us=20_000, downsample=16),
+    }
+    for block in blocks_of(page):
+        exec(compile(block, page, "exec"), names)
+
+
+@pytest.mark.slow
+def test_every_example_of_a_learning_rule_prints_a_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = blocks_of("learning-rules")
+    assert len(blocks) >= 7
+    for block in blocks:
+        exec(compile(block, "learning-rules", "exec"), {})
+        assert capsys.readouterr().out, block
+
+
+def test_there_are_blocks_that_run() -> None:
+    assert sum(len(blocks_of(page)) for page in PAGES) > 10

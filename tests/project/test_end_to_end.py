@@ -1,0 +1,163 @@
+"""The wheel in a fresh environment, and the whole way of the demo, shortened."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hatchling.build import build_wheel
+
+from dvspipe.checkpoints.checkpoint import load_checkpoint
+from dvspipe.cli.demo import CLASSIFIER, EPOCHS, MOST, SHOWN_LABEL, Speed, choose_training, run_demo, show_first
+from dvspipe.config import SettingsTree, build, merge_settings, read_yaml
+from dvspipe.datasets import open_dataset
+from dvspipe.formats import describe
+from dvspipe.labels import GESTURES
+from dvspipe.training import TrainConfig, TrainingCallback
+from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.writing import write_video
+
+ROOT = Path(__file__).parents[2]
+
+
+def lend_compiled(installed: Path) -> None:
+    """Give an installation the bytecode and kernels of this one, which fit sources of the same date."""
+    for path in (ROOT / "dvspipe").rglob("*"):
+        other = installed / path.relative_to(ROOT)
+        if path.suffix in (".pyc", ".nbi", ".nbc"):
+            other.parent.mkdir(exist_ok=True)
+            shutil.copy(path, other)
+        elif path.suffix == ".py":
+            shutil.copystat(path, other)
+
+
+def write_two_digits(root: Path) -> None:
+    for part, numbers in (("Train", range(4)), ("Test", range(4, 5))):
+        for digit in range(2):
+            (root / part / str(digit)).mkdir(parents=True)
+            for number in numbers:
+                content = bytes([digit, number, 0x80, 0, 9]) * 20
+                (root / part / str(digit) / f"{number}.bin").write_bytes(content)
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_converts_and_trains_in_an_empty_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wheel is installed by itself; its dependencies are those of the tests."""
+    site, empty = tmp_path / "site", tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(ROOT)
+    wheel = tmp_path / build_wheel(str(tmp_path))
+    sources = [*(ROOT / "dvspipe").rglob("*"), *(ROOT / "configs").rglob("*")]
+    expected = {
+        path.relative_to(ROOT).as_posix() for path in sources if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert {re.sub("^configs", "dvspipe/configs", name) for name in expected} <= set(zipfile.ZipFile(wheel).namelist())
+
+    def call(*command: object) -> str:
+        environment = os.environ | {"PYTHONPATH": str(site)}
+        done = subprocess.run([*map(str, command)], cwd=empty, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    call(sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--no-compile", "--target", site, wheel)
+    lend_compiled(site)
+    dvspipe = site / "bin" / "dvspipe"
+    found = call(sys.executable, "-c", "import dvspipe.config as used; print(used.__file__)")
+    assert Path(found).is_relative_to(site)
+    write_video(
+        empty / "clip.webm",
+        frames_from_arrays(np.random.default_rng(0).integers(0, 256, (20, 34, 34), np.uint8), fps=50),
+    )
+    call(dvspipe, "convert", "clip.webm", "-o", "clip.h5")
+    write_two_digits(empty / "digits")
+    short = ["optimiser.epochs=1", "baseline=false", "network.channels=[2, 2]", "data.views=1", "jobs=1"]
+    call(dvspipe, "train", "nmnist", "data.root=digits", *short)
+    best = "runs/train/nmnist/weights/best.safetensors"
+    assert (empty / best).is_file()
+    call(dvspipe, "infer", best, "clip.h5")
+
+
+def test_the_demo_leaves_everything_it_names(tmp_path: Path) -> None:
+    first = show_first(tmp_path)
+    assert first.answer.class_name == GESTURES[SHOWN_LABEL]
+    assert first.answer.synthetic
+    assert "data:video/webm" in first.page.read_text()
+    assert "gesture.h5 (synthetic)" in first.page.read_text()
+    over: SettingsTree = {"data": {"train_people": 2, "test_people": 1}, "optimiser": {"epochs": 1}, "jobs": 1}
+    chosen = choose_training(Speed(1, 1), 20).model_dump(mode="json", exclude_defaults=True)
+    config = build(TrainConfig, merge_settings(chosen, over), "demo")
+    kinds: list[bool] = []
+
+    class Kind(TrainingCallback):
+        def on_data(self, *, synthetic: bool) -> None:
+            kinds.append(synthetic)
+
+    done = run_demo(tmp_path, config, Kind())
+    assert kinds == [True]
+    wrong = {"wrong.png"} if done.run.test.wrong else set()
+    assert {path.name for path in tmp_path.iterdir()} == wrong | {
+        "activity.json", "args.yaml", "confusion_matrix.png", "curves.png", "examples.png", "first", "gesture.h5",
+        "gesture.webm", "metrics.jsonl", "preview.gif", "report.html", "results.csv", "split.json", "test.json",
+        "trained", "weights",
+    }  # fmt: skip
+    assert done.run.test.synthetic
+    assert done.before.synthetic
+    assert done.before.samples == done.run.test.samples == len(GESTURES)
+    assert "(synthetic)" in done.run.test.data
+    (row,) = csv.DictReader((tmp_path / "trained" / "predictions.csv").read_text().splitlines())
+    assert row["class"] == GESTURES[int(row["label"])] == done.answer.class_name
+    assert describe(tmp_path / "gesture.h5").events > 10_000
+    page = (tmp_path / "report.html").read_text()
+    assert page.lower().count("synthetic") >= 5
+    assert "data:video/webm" in page
+
+
+@pytest.mark.parametrize(("clip_s", "step_s"), [(0.05, 0.001), (0.5, 0.02), (4, 0.2)])
+def test_the_training_of_the_demo_takes_the_time_that_is_given_if_one_can_be_that_short(
+    clip_s: float, step_s: float
+) -> None:
+    config = choose_training(Speed(clip_s, step_s), 300, jobs=2)
+    people, epochs = config.data.train_people, config.optimiser.epochs
+    clips = len(GESTURES) * people
+    needed_s = clips * epochs * step_s + len(GESTURES) * (people + config.data.test_people) * clip_s / 2
+    assert needed_s <= 300
+    assert needed_s >= 200 or (people, epochs) == (MOST, EPOCHS)
+    assert epochs >= 1
+
+
+def test_the_demo_tests_people_that_its_network_was_never_trained_on() -> None:
+    """The included network was trained on rendered people of seed 0, as its card says."""
+    config = choose_training(Speed(0.2, 0.04), 180)
+    assert config.init == CLASSIFIER
+    assert config.seed != 0
+    data = open_dataset(config.data, config.seed, config.bins)
+    groups = [{sample.group for sample in part} for part in data.parts.values()]
+    assert all(first.isdisjoint(second) for first, second in itertools.combinations(groups, 2))
+    assert load_checkpoint(CLASSIFIER)[0].bins == config.bins
+
+
+@pytest.mark.slow
+def test_nmnist_is_learned_from_real_recordings(test_data: Path, tmp_path: Path) -> None:
+    """A few epochs of a smaller network; the whole training is in BENCHMARKS.md."""
+    from dvspipe.training import train
+
+    over = {
+        "baseline": False,
+        "data": {"root": str(test_data / "nmnist"), "views": 1},
+        "network": {"channels": [8, 16]},
+        "optimiser": {"epochs": 4},
+    }
+    run = train(build(TrainConfig, merge_settings(read_yaml("nmnist"), over), "nmnist"), tmp_path / "run")  # type: ignore[arg-type]
+    assert run.test.samples == 50
+    assert run.test.accuracy >= 0.5

@@ -1,0 +1,34 @@
+"""Every script in examples/ runs."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
+SLOW = {"norse_network"}
+
+
+@pytest.mark.filterwarnings("ignore:nirtorch.load:DeprecationWarning")  # which Norse calls
+@pytest.mark.parametrize(
+    "script",
+    [pytest.param(path, marks=pytest.mark.slow if path.stem in SLOW else (), id=path.stem) for path in SCRIPTS],
+)
+def test_an_example_runs_and_prints_its_result(
+    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [str(script)])
+    try:
+        runpy.run_path(str(script), run_name="__main__")  # in this process, which has imported torch already
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "dvspipe":
+            raise
+        pytest.skip(f"{error.name} is not installed")
+    assert capsys.readouterr().out
+
+
+def test_examples_begin_with_what_they_show() -> None:
+    assert all(script.read_text(encoding="utf-8").startswith('"""') for script in SCRIPTS)

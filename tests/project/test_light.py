@@ -1,0 +1,88 @@
+"""Commands that convert and show recordings run without torch, as requirements/convert.txt promises."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+import types
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from dvspipe.cli.app import LEFT_OUT
+
+ROOT = Path(__file__).parents[2]
+MODULES = {"scikit-learn": "sklearn"}  # where a package has another name than what it installs
+WITHOUT = """
+import sys
+class NotInstalled:
+    def find_spec(self, name, *_):
+        if name in {names}:
+            raise ModuleNotFoundError("No module named " + repr(name), name=name)
+sys.meta_path.insert(0, NotInstalled())
+from dvspipe.__main__ import main
+main()
+"""
+
+
+def requirements() -> list[str]:
+    lines = (ROOT / "requirements" / "convert.txt").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def dependencies() -> list[str]:
+    return list(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"])
+
+
+def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    code = WITHOUT.format(names=sorted(LEFT_OUT))
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_requirements_are_the_dependencies_without_those_left_out() -> None:
+    left_out = set(dependencies()) - set(requirements())
+    assert set(requirements()) <= set(dependencies())
+    names = {re.split(r"[><=]", line)[0] for line in left_out}
+    assert {MODULES.get(name, name) for name in names} == LEFT_OUT
+
+
+def test_a_command_that_needs_torch_says_so_in_one_line(tmp_path: Path) -> None:
+    done = run("neuron", "-o", "neuron.png", folder=tmp_path)
+    assert done.returncode == 2
+    assert "torch" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_commands_that_need_no_torch_run_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    smoke: types.ModuleType = importlib.import_module("smoke")
+    assert {"convert", "view", "info", "check", "cut"} <= set(smoke.LIGHT)
+    for name, arguments in smoke.LIGHT.items():
+        done = run(*name.split(), *arguments, folder=tmp_path)
+        assert done.returncode == 0, f"{name}: {done.stderr}"
+
+
+def test_the_constraints_are_versions_that_the_project_admits() -> None:
+    lines = (ROOT / "requirements" / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    named = [extra for line in extras["dev"] if line.startswith("dvspipe[") for extra in line[8:-1].split(",")]
+    wanted = [*dependencies(), *(line for extra in ("dev", *named) for line in extras[extra])]
+    for requirement in map(Requirement, wanted):
+        if requirement.name != "dvspipe":
+            assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
+
+
+@pytest.mark.parametrize("name", ["gradio", "numba", "opencv-python"])
+def test_what_broke_before_has_an_upper_bound(name: str) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    (found,) = (each for each in map(Requirement, [*dependencies(), *extras["app"]]) if each.name == name)
+    assert any(each.operator == "<" for each in found.specifier)

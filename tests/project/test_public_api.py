@@ -1,0 +1,112 @@
+"""The names that `import dvspipe` offers, and what importing costs."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import random_events
+
+import dvspipe
+from dvspipe import Events
+from dvspipe.video.writing import write_video
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level modules in sys.modules after some code, in a fresh interpreter."""
+    report = "\nimport sys; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code + report], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("name", dvspipe.__all__)  # type: ignore[attr-defined]
+def test_a_public_name_loads_and_is_documented(name: str) -> None:
+    assert getattr(dvspipe, name).__doc__
+    assert name in dir(dvspipe)
+
+
+def test_the_three_jobs_have_public_names() -> None:
+    assert {"convert_video", "train", "Classifier"} <= set(dvspipe.__all__)  # type: ignore[attr-defined]
+
+
+def test_types_are_shipped() -> None:
+    assert (Path(dvspipe.__file__).parent / "py.typed").is_file()
+
+
+def test_every_public_function_takes_texts_for_paths(tmp_path: Path) -> None:
+    texts = {name: str(tmp_path / name) for name in ("a.webm", "a.h5", "b.csv", "c.h5", "out")}
+    frames = dvspipe.frames_from_arrays([np.full((32, 48), 60 * number, np.uint8) for number in range(3)], fps=30)
+    write_video(Path(texts["a.webm"]), frames)
+    events = random_events(0, 2000, dvspipe.SensorSize(width=34, height=34), 310_000)
+    task = dvspipe.ConversionTask(texts["a.webm"], texts["c.h5"])  # type: ignore[arg-type]
+    checkpoint = str(Path(dvspipe.__file__).parent / "checkpoints" / "nmnist-synthetic.safetensors")
+    calls: dict[str, Callable[[], object]] = {
+        "write": lambda: dvspipe.write(texts["a.h5"], events),
+        "read": lambda: dvspipe.read(texts["a.h5"]),
+        "iterate": lambda: list(dvspipe.iterate(texts["a.h5"])),
+        "describe": lambda: dvspipe.describe(texts["a.h5"]),
+        "open_video": lambda: dvspipe.open_video(texts["a.webm"]),
+        "events_from_video": lambda: dvspipe.events_from_video(texts["a.webm"]),
+        "convert_video": lambda: dvspipe.convert_video(texts["a.webm"], texts["b.csv"]),
+        "plan_conversions": lambda: dvspipe.plan_conversions([texts["a.webm"]], texts["c.h5"]),
+        "convert_many": lambda: [done.result() for done in dvspipe.convert_many([task])],
+        "plan_tasks": lambda: dvspipe.plan_tasks(texts["a.h5"], f"{tmp_path}/answers"),
+        "Classifier": lambda: dvspipe.Classifier.load(checkpoint).predict(texts["a.h5"], sensor="34x34"),
+    }
+    takes_paths = {
+        name
+        for name in dvspipe.__all__  # type: ignore[attr-defined]
+        if inspect.isfunction(found := getattr(dvspipe, name)) and "Path" in str(inspect.signature(found))
+    }
+    assert takes_paths - set(calls) == {"adapt", "adapt_readout", "choose_settings", "train"}
+    for call in calls.values():
+        call()
+    with pytest.raises(dvspipe.DvspipeError, match="nowhere"):
+        dvspipe.train(dvspipe.TrainConfig(data={"root": "nowhere"}), texts["out"])  # type: ignore[arg-type]
+    with pytest.raises(dvspipe.DvspipeError, match="nowhere"):
+        dvspipe.choose_settings("nowhere")
+
+
+def test_a_sensor_size_may_be_a_tuple_or_a_text(tmp_path: Path) -> None:
+    size = dvspipe.SensorSize(width=34, height=20)
+    for given in (size, (34, 20), [34, 20], np.array([34, 20]), "34x20"):
+        assert dvspipe.SensorSize.of(given) == size  # type: ignore[arg-type]
+        assert Events([], [], [], [], given) == Events.empty(given)  # type: ignore[arg-type]
+        path = tmp_path / f"{type(given).__name__}.csv"
+        assert dvspipe.write(path, [], given) == 0  # type: ignore[arg-type]
+        assert dvspipe.read(path, sensor=given).sensor == size  # type: ignore[arg-type]
+        assert dvspipe.concatenate([], given).sensor == size  # type: ignore[arg-type]
+    for wrong in ((34,), (34.5, 20), "34", 34, ("a", "b"), (0, 20)):
+        with pytest.raises(dvspipe.DvspipeError, match="sensor"):
+            dvspipe.SensorSize.of(wrong)  # type: ignore[arg-type]
+
+
+def test_settings_may_be_plain_keys_and_values() -> None:
+    events = Events([0, 10, 30], [0, 0, 2], [0, 0, 1], [1, 1, 0], (3, 2))
+    plain = {"steps": 3, "step_us": 20}
+    config = dvspipe.BinConfig(steps=3, step_us=20)
+    assert np.array_equal(dvspipe.encode_events(events, plain), dvspipe.encode_events(events, config))
+    assert np.array_equal(list(dvspipe.encode_stream([events], plain)), list(dvspipe.encode_stream([events], config)))
+    images = np.random.default_rng(0).integers(0, 256, (5, 7, 12), np.uint8)
+    assert len(dvspipe.events_from_video(images, {"video": {"fps": 30}}))
+    for wrong in ({"step": 3}, {"steps": "many"}, [3], 3):
+        with pytest.raises(dvspipe.DvspipeError, match="BinConfig: "):
+            dvspipe.encode_events(events, wrong)  # type: ignore[arg-type]
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="evnets"):
+        dvspipe.evnets  # type: ignore[attr-defined] # noqa: B018
+
+
+def test_importing_dvspipe_loads_nothing_heavy() -> None:
+    assert not loaded_by("import dvspipe") & {"torch", "tonic", "norse", "numba", "cv2", "h5py", "numpy", "matplotlib"}
+
+
+def test_reading_and_simulating_load_neither_torch_nor_tonic() -> None:
+    assert not loaded_by("from dvspipe import read, simulate, convert_video, encode_events") & {"torch", "tonic"}

@@ -1,0 +1,101 @@
+"""Version, changelog, citation and tag agree, and what does not is found."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shutil
+import tomllib
+import types
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+FILES = ("pyproject.toml", "CHANGELOG.md", "CITATION.cff")
+
+
+@pytest.fixture
+def release(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    return importlib.import_module("release")
+
+
+@pytest.fixture
+def released(tmp_path: Path) -> Path:
+    """A folder with the files of a release of version 0.2.0."""
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "0.2.0"\n')
+    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## [0.2.0] - 2026-12-01\n\n## 0.1.0\n")
+    (tmp_path / "CITATION.cff").write_text("version: 0.2.0\ndate-released: 2026-12-01\n")
+    return tmp_path
+
+
+def test_workflows_run_what_is_there() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    commands = []
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values()
+        commands += [step["run"] for job in jobs for step in job.get("steps", ()) if "run" in step]
+        assert all((ROOT / job["uses"]).is_file() for job in jobs if "uses" in job)
+    assert {found for run in commands for found in re.findall(r"^make ([\w-]+)", run)} <= targets
+    assert all((ROOT / found).is_file() for run in commands for found in re.findall(r"scripts/[\w/.]+", run))
+
+
+def test_shell_scripts_and_make_run_what_is_there() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "Makefile", ROOT / ".ci" / "run")]
+    texts += [
+        (ROOT / "scripts" / name).read_text(encoding="utf-8") for name in ("check", "release_check", "docs/build")
+    ]
+    found = {path for text in texts for path in re.findall(r"\bscripts/[\w/.]+\b", text)}
+    assert [path for path in sorted(found) if not (ROOT / path).is_file()] == []
+
+
+def test_the_tools_have_one_version() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    tools = dict(line.split("==") for line in extras["dev"] if not line.startswith("dvspipe["))
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    (rev,) = (repo["rev"] for repo in hooks if "ruff" in repo["repo"])
+    assert rev == f"v{tools['ruff']}"
+    assert f" build=={tools['build']} " in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_the_files_of_the_repository_agree(release: types.ModuleType) -> None:
+    assert list(release.find_faults()) == []
+
+
+def test_a_release_agrees_with_its_tag_alone(release: types.ModuleType, released: Path) -> None:
+    assert list(release.find_faults(released)) == []
+    assert list(release.find_faults(released, "v0.2.0")) == []
+    assert len(list(release.find_faults(released, "v0.2.1"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("CHANGELOG.md", "[0.2.0] - 2026-12-01", "[Unreleased]"),
+        ("CHANGELOG.md", " - 2026-12-01", ""),
+        ("CHANGELOG.md", "2026-12-01", "2026-12-02"),
+        ("CITATION.cff", "0.2.0", "0.1.0"),
+        ("CITATION.cff", "2026-12-01", "2026-11-01"),
+    ],
+)
+def test_what_does_not_agree_names_its_file(
+    release: types.ModuleType, released: Path, file: str, old: str, new: str
+) -> None:
+    change(released / file, old, new)
+    (fault,) = release.find_faults(released)
+    assert fault.partition(":")[0] in {"CHANGELOG.md", "CITATION.cff"}
+
+
+def test_a_version_between_releases_has_no_tag(release: types.ModuleType, tmp_path: Path) -> None:
+    for file in FILES:
+        shutil.copy(ROOT / file, tmp_path)
+    (fault,) = release.find_faults(tmp_path, "v0.2.0")
+    assert "v0.2.0" in fault

@@ -1,0 +1,20 @@
+"""The script that trains a network by each rule: its configurations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+def test_every_rule_has_a_configuration_and_differs_only_by_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "scripts" / "studies")
+    import rules
+
+    for task in rules.TASKS.values():
+        configs = {name: rules.configure(rule, ["data.root=DIR"]) for name, rule in rules.list_rules(task).items()}
+        same = [configs[name] for name in ("bptt", "segment", "ottt", "sltt", "stllr", "decolle")]
+        assert all(config.network == same[0].network for config in same)
+        assert {config.optimiser.epochs for config in same} == {configs["bptt_batch"].optimiser.epochs}
+        assert configs["eprop"].network == configs["bptt_first"].network
+        assert configs["eprop"].network.channels == same[0].network.channels[:1]

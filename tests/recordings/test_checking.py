@@ -1,0 +1,311 @@
+"""Checking: files with one defect each, plain loops over generated columns, real recordings."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from conftest import SENSOR, random_events
+from hypothesis import HealthCheck, given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+from numpy.typing import ArrayLike
+
+from dvspipe.errors import CorruptionError, EventError, FileError, FormatError
+from dvspipe.events import Events, SensorSize
+from dvspipe.formats import open_recording, read, write
+from dvspipe.formats.hdf5 import reader as hdf5_reader
+from dvspipe.recordings.checking import CheckFinding, CheckReport, CheckSettings, check_recording
+
+Row = tuple[int, int, int, int]
+rows = st.lists(st.tuples(st.integers(-5, 30), st.integers(-1, 12), st.integers(-1, 7), st.integers(0, 2)), max_size=40)
+STEADY_US = 1000 * np.arange(500)
+
+
+def write_columns(
+    path: Path, t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, sensor: SensorSize | None = SENSOR
+) -> Path:
+    """A file of unchecked columns."""
+    with h5py.File(path, "w") as file:
+        for name, column in zip("txyp", (t, x, y, p), strict=True):
+            column = np.asarray(column)
+            file[f"events/{name}"] = column.astype(np.uint8 if name == "p" else np.int64)
+        if sensor:
+            file.attrs.update(width=sensor.width, height=sensor.height)
+    return path
+
+
+def steady(path: Path, **columns: ArrayLike) -> Path:
+    """A clean file of 500 events, a millisecond apart, some of whose columns are replaced."""
+    n = np.arange(len(STEADY_US))
+    good: dict[str, ArrayLike] = {"t": STEADY_US, "x": n % 12, "y": n // 12 % 7, "p": n % 2}
+    return write_columns(path, **(good | columns))  # type: ignore[arg-type]
+
+
+def replaced(column: np.ndarray, **values: int) -> np.ndarray:
+    """The column with other values at the places e0, e1, ..."""
+    column = column.copy()
+    for place, value in values.items():
+        column[int(place[1:])] = value
+    return column
+
+
+def only(report: CheckReport) -> CheckFinding:
+    (finding,) = report.findings
+    return finding
+
+
+def bin40(events: Events) -> bytes:
+    words = events.p.astype(np.int64) << 23 | events.t
+    return b"".join(
+        bytes([x, y]) + word.to_bytes(3, "big")
+        for x, y, word in zip(events.x.tolist(), events.y.tolist(), words.tolist(), strict=True)
+    )
+
+
+def test_a_clean_file_has_no_findings_and_the_figures_of_its_events(tmp_path: Path) -> None:
+    report = check_recording(steady(tmp_path / "a.h5"))
+    assert report == CheckReport(
+        file=str(tmp_path / "a.h5"), format="hdf5", width=12, height=7, sensor_source="file", events=500,
+        t_first_us=0, t_last_us=499_000, duration_us=499_000, rate_hz=pytest.approx(500 / 0.499), on_fraction=0.5,  # type: ignore[arg-type]
+        findings=(),
+    )  # fmt: skip
+    assert not report.wrong
+
+
+@limits(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 1000), st.integers(0, 300), st.sampled_from([0, -5000, 2**41]))
+def test_nothing_is_wrong_with_what_can_be_written(tmp_path: Path, seed: int, count: int, start: int) -> None:
+    write(tmp_path / "a.h5", random_events(seed, count).shift_time(start), overwrite=True)
+    assert not check_recording(tmp_path / "a.h5").wrong
+
+
+@limits(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows, st.integers(1, 12))
+def test_findings_are_those_of_a_plain_loop_whatever_the_chunks(tmp_path: Path, values: list[Row], chunk: int) -> None:
+    t, x, y, p = np.array(values, np.int64).reshape(-1, 4).T
+    path = write_columns(tmp_path / "a.h5", t, x, y, p)
+    expected: dict[str, list[int]] = {}
+    last: dict[tuple[int, int, bool], int] = {}
+    for event, row in enumerate(values):
+        inside = 0 <= row[1] < 12 and 0 <= row[2] < 7
+        address = (row[1], row[2], row[3] > 0)
+        found = {
+            "order": event > 0 and row[0] < values[event - 1][0],
+            "range": not inside,
+            "polarity": row[3] not in (0, 1),
+            "duplicates": inside and last.get(address) == row[0],
+            "negative_times": row[0] < 0,
+            "gaps": event > 0 and row[0] - max(t[:event]) > 3,
+        }
+        last[address] = row[0]
+        for kind in (kind for kind, is_so in found.items() if is_so):
+            expected.setdefault(kind, []).append(event)
+    settings = CheckSettings(gap_us=3, hot_pixel_factor=1000)
+    whole = check_recording(path, settings=settings)
+    found = {finding.kind: (finding.count, finding.first) for finding in whole.findings}
+    others = {"one_polarity", "empty"}
+    assert {kind: told for kind, told in found.items() if kind not in others} == {
+        kind: (len(events), events[0]) for kind, events in expected.items()
+    }
+    assert whole.wrong == bool({"order", "range", "polarity"} & set(expected))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hdf5_reader, "CHUNK_EVENTS", chunk)
+        assert check_recording(path, settings=settings) == whole
+
+
+@limits(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows)
+def test_wrong_is_just_what_cannot_be_read(tmp_path: Path, values: list[Row]) -> None:
+    path = write_columns(tmp_path / "a.h5", *np.array(values, np.int64).reshape(-1, 4).T)
+    try:
+        read(path)
+        readable = True
+    except FormatError:
+        readable = False
+    assert check_recording(path).wrong != readable
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(0, 2), st.integers(0, 1)), max_size=60))
+@limits(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_duplicates_in_order_are_all_that_equal_an_earlier_event(tmp_path: Path, values: list[Row]) -> None:
+    values = sorted(values, key=lambda row: row[0])
+    path = write_columns(tmp_path / "a.h5", *np.array(values, np.int64).reshape(-1, 4).T)
+    counts = {finding.kind: finding.count for finding in check_recording(path).findings}
+    assert counts.get("duplicates", 0) == len(values) - len(set(values))
+
+
+def test_a_step_back_is_told_with_its_length(tmp_path: Path) -> None:
+    finding = only(check_recording(steady(tmp_path / "a.h5", t=replaced(STEADY_US, e9=5500, e300=299_999, e301=0))))
+    assert (finding.kind, finding.severity, finding.count, finding.first) == ("order", "wrong", 2, 9)
+    assert finding.message == (
+        "2 events go back in time, first event 9 with t = 5500 us after 8000 us; the longest step back is 299999 us"
+    )
+
+
+def test_steps_are_told_right_however_far_they_go(tmp_path: Path) -> None:
+    path = write_columns(tmp_path / "a.h5", [-(2**63) + 1, 2**63 - 1, -(2**63) + 1], [1, 2, 3], [1, 1, 1], [0, 1, 0])
+    messages = {finding.kind: finding.message for finding in check_recording(path).findings}
+    assert f"the longest step back is {2**64 - 2} us" in messages["order"]
+    path = write_columns(tmp_path / "b.h5", [-(2**63) + 1, 2**63 - 1], [1, 2], [1, 1], [0, 1])
+    (gap,) = [f for f in check_recording(path, settings=CheckSettings(gap_us=5)).findings if f.kind == "gaps"]
+    assert f"the longest gap is {2**64 - 2} us" in gap.message
+
+
+def test_a_pixel_outside_the_sensor_is_named(tmp_path: Path) -> None:
+    x = replaced(np.arange(500) % 12, e4=12, e7=60_000)
+    finding = only(check_recording(steady(tmp_path / "a.h5", x=x.astype(np.uint16))))
+    assert (finding.kind, finding.severity, finding.count, finding.first) == ("range", "wrong", 2, 4)
+    assert finding.message == "2 events lie outside the sensor of 12x7, first event 4 with x = 12, y = 0"
+
+
+def test_a_polarity_other_than_0_and_1_is_named(tmp_path: Path) -> None:
+    finding = only(check_recording(steady(tmp_path / "a.h5", p=np.arange(500) % 2 * 2)))
+    assert (finding.kind, finding.severity, finding.count, finding.first) == ("polarity", "wrong", 250, 1)
+    assert finding.message == "250 events are neither OFF (0) nor ON (1), first event 1 with p = 2"
+
+
+def test_a_bool_of_another_byte_than_0_and_1_is_neither_on_nor_off(tmp_path: Path) -> None:
+    path = steady(tmp_path / "a.h5")
+    n = np.arange(500)
+    with h5py.File(path, "a") as file:
+        del file["events/p"]
+        file["events/p"] = np.where(n == 300, 2, n % 2).astype(np.uint8).view(np.bool_)
+    finding = only(check_recording(path))
+    assert (finding.kind, finding.severity, finding.count, finding.first) == ("polarity", "wrong", 1, 300)
+    with pytest.raises(CorruptionError, match="event 300 has p = 2"):
+        read(path)
+
+
+def test_a_gap_is_what_is_far_longer_than_the_usual_step(tmp_path: Path) -> None:
+    t = STEADY_US + 50_000 * (np.arange(500) >= 200) + 70_000 * (np.arange(500) >= 400)
+    finding = only(check_recording(steady(tmp_path / "a.h5", t=t)))
+    assert (finding.kind, finding.severity, finding.count, finding.first) == ("gaps", "odd", 2, 200)
+    assert finding.message == (
+        "2 times without events longer than 16384 us, first before event 200; the longest gap is 71000 us"
+    )
+    # Steps of 2 ms are within 2^11 us, and 16 times that is 32,768 us; of 4 ms, 65,536 us.
+    assert only(check_recording(steady(tmp_path / "b.h5", t=t + STEADY_US))).count == 2
+    assert only(check_recording(steady(tmp_path / "c.h5", t=t + 3 * STEADY_US))).count == 1
+
+
+def test_a_slow_beat_is_no_gap(tmp_path: Path) -> None:
+    path = steady(tmp_path / "a.h5", t=STEADY_US // 10_000 * 330_000)  # 10 events every 0.33 s
+    assert not check_recording(path).findings
+
+
+@pytest.mark.parametrize(("gap_us", "count"), [(999, 499), (1000, 1), (50_999, 1), (51_000, 0)])
+def test_the_length_of_a_gap_can_be_set(tmp_path: Path, gap_us: int, count: int) -> None:
+    path = steady(tmp_path / "a.h5", t=STEADY_US + 50_000 * (np.arange(500) >= 200))
+    assert sum(f.count for f in check_recording(path, settings=CheckSettings(gap_us=gap_us)).findings) == count
+
+
+def test_hot_pixels_are_counted_and_the_busiest_named(tmp_path: Path) -> None:
+    n = np.arange(500)
+    x, y = np.where(n % 2, 3, n % 12), np.where(n % 2, 5, n // 12 % 7)
+    finding = only(check_recording(steady(tmp_path / "a.h5", x=x, y=y, p=n // 2 % 2)))
+    assert (finding.kind, finding.severity, finding.count, finding.first) == ("hot_pixels", "odd", 1, None)
+    assert "the busiest is x = 3, y = 5 with 25" in finding.message
+    assert not check_recording(tmp_path / "a.h5", settings=CheckSettings(hot_pixel_factor=1000)).findings
+
+
+def test_a_single_polarity_is_odd(tmp_path: Path) -> None:
+    finding = only(check_recording(steady(tmp_path / "a.h5", p=np.ones(500, np.uint8))))
+    assert (finding.kind, finding.message) == ("one_polarity", "all 500 events are ON")
+    finding = only(check_recording(steady(tmp_path / "b.h5", p=np.zeros(500, np.uint8))))
+    assert finding.message == "all 500 events are OFF"
+    assert not check_recording(write_columns(tmp_path / "c.h5", [0, 1], [2, 5], [0, 0], [1, 1])).findings
+
+
+def test_no_events_and_times_before_0_are_odd(tmp_path: Path) -> None:
+    report = check_recording(write_columns(tmp_path / "a.h5", [], [], [], []))
+    assert (only(report).kind, report.wrong, report.t_first_us, report.rate_hz) == ("empty", False, None, None)
+    finding = only(check_recording(steady(tmp_path / "b.h5", t=STEADY_US - 1500)))
+    assert finding.message == "2 events have negative times, first event 0 with t = -1500 us"
+
+
+def test_a_cut_file_is_checked_up_to_the_cut_and_its_sensor_guessed(tmp_path: Path) -> None:
+    events = random_events(0, 100)
+    (tmp_path / "a.bin").write_bytes(bin40(events)[:-2])
+    report = check_recording(tmp_path / "a.bin")
+    assert (report.events, report.width, report.sensor_source) == (99, 34, "guessed")
+    finding = report.findings[0]
+    assert (finding.kind, finding.severity, finding.first) == ("corruption", "wrong", 99)
+    assert finding.message.endswith("lost: 3 bytes")
+    (tmp_path / "b.bin.gz").write_bytes(gzip.compress(bin40(random_events(0, 3000)))[:-20])
+    assert check_recording(tmp_path / "b.bin.gz").findings[0].kind == "corruption"
+
+
+def test_a_chunk_that_cannot_be_unpacked_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5_reader, "CHUNK_EVENTS", 65536)
+    path = tmp_path / "a.h5"
+    write(path, random_events(0, 200_000, span_us=100_000_000))
+    with h5py.File(path) as file:
+        chunk = file["events/x"].id.get_chunk_info(1)
+    with path.open("r+b") as raw:
+        raw.seek(chunk.byte_offset)
+        raw.write(bytes(chunk.size))
+    report = check_recording(path)
+    assert (report.findings[0].kind, report.findings[0].first, report.events) == ("corruption", 65536, 65536)
+
+
+def test_a_guessed_sensor_is_the_one_that_reading_guesses(tmp_path: Path) -> None:
+    for number, (width, height) in enumerate([(12, 7), (128, 128), (129, 12), (640, 480), (12, 500)]):
+        events = random_events(0, 3000, SensorSize(width=width, height=height))
+        path = write_columns(tmp_path / f"{number}.h5", events.t, events.x, events.y, events.p, sensor=None)
+        report = check_recording(path)
+        guessed = open_recording(path).sensor
+        assert (report.width, report.height, report.sensor_source) == (guessed.width, guessed.height, "guessed")
+
+
+def test_beyond_every_known_sensor_the_way_out_is_told(tmp_path: Path) -> None:
+    path = write_columns(tmp_path / "a.h5", [0, 1], [2000, 3], [0, 0], [1, 0], sensor=None)
+    finding = only(check_recording(path))
+    assert finding.message == ("1 event lies outside 1280x720, the largest known sensor: event 0 with x = 2000, y = 0")
+    assert [remedy.setting for remedy in finding.remedies] == ["sensor"]
+    assert not check_recording(path, sensor=SensorSize(width=2001, height=700)).findings
+
+
+def test_a_report_is_a_plain_record(tmp_path: Path) -> None:
+    report = check_recording(steady(tmp_path / "a.h5", t=replaced(STEADY_US, e9=5500)))
+    record = json.loads(json.dumps(report.to_record()))
+    assert (record["wrong"], record["events"], record["findings"][0]["kind"]) == (True, 500, "order")
+
+
+def test_what_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"a\.h5: no such file"):
+        check_recording(tmp_path / "a.h5")
+    with pytest.raises(EventError, match="12x7 .*5x5"):
+        check_recording(steady(tmp_path / "b.h5"), sensor=SensorSize(width=5, height=5))
+    (tmp_path / "c.h5").write_bytes(b"")
+    with pytest.raises(FormatError, match="empty"):
+        check_recording(tmp_path / "c.h5")
+
+
+@pytest.mark.parametrize(
+    ("name", "events", "odd"),
+    [
+        ("davis/faery_davis346.aedat4", 78_830, {}),
+        ("recordings/tonic_sample.aedat4", 111_954, {"hot_pixels": 53}),
+        ("recordings/tonic_sample_nmnist.bin", 4_325, {"duplicates": 1}),
+        ("recordings/evlibrary_faces_easy_0001.bin", 67_445, {"duplicates": 5, "hot_pixels": 24}),
+        ("gesture/1.bs2", 63_471, {"duplicates": 2_599}),
+        ("gesture/8.bs2", 101_288, {"duplicates": 3_548}),
+    ],
+)
+def test_nothing_is_wrong_with_real_recordings(test_data: Path, name: str, events: int, odd: dict[str, Any]) -> None:
+    report = check_recording(test_data / name)
+    assert not report.wrong
+    assert report.events == events
+    assert {finding.kind: finding.count for finding in report.findings} == odd
+
+
+def test_a_sensor_too_large_to_count_is_refused(tmp_path: Path) -> None:
+    path = write_columns(tmp_path / "a.h5", [0], [0], [0], [0], SensorSize(width=28001, height=25976))
+    with pytest.raises(EventError, match=r"a\.h5: .*28001x25976"):
+        check_recording(path)

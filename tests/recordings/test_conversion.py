@@ -1,0 +1,685 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+from commands import dvspipe
+from conftest import random_events
+
+from dvspipe.errors import CorruptionError, FileError, FormatError, TruncatedVideoError, VideoError
+from dvspipe.events import SensorSize, concatenate
+from dvspipe.files import require_space
+from dvspipe.formats import describe, open_recording, read, write
+from dvspipe.formats.hdf5 import chunked_file, writer
+from dvspipe.parallel import Processes
+from dvspipe.recordings import conversion
+from dvspipe.recordings.conversion import (
+    ConversionTask,
+    ConvertConfig,
+    convert_many,
+    convert_recording,
+    convert_task,
+    convert_video,
+    events_from_video,
+    plan_conversions,
+)
+from dvspipe.simulator import SimulatorConfig, read_preset, simulate
+from dvspipe.video.config import VideoSettings
+from dvspipe.video.frames import frames_from_arrays
+from dvspipe.video.opening import open_video
+from dvspipe.video.writing import write_video
+
+
+def save_clip(path: Path, frames: int = 20) -> None:
+    rng = np.random.default_rng(0)
+    texture = rng.integers(0, 255, (64, 128), np.uint8).repeat(2, 0).repeat(2, 1)
+    write_video(path, frames_from_arrays([texture[:64, k : k + 96].copy() for k in range(frames)], fps=50))
+
+
+def test_a_converted_video_is_its_simulation(tmp_path: Path) -> None:
+    clip, out = tmp_path / "clip.webm", tmp_path / "out" / "events.h5"
+    save_clip(clip)
+    config = SimulatorConfig(pos_thres=0.3)
+    told: list[tuple[int, int]] = []
+    done = convert_video(
+        clip, out, ConvertConfig(simulator=config), progress=lambda frames, total: told.append((frames, total))
+    )
+    expected = concatenate(simulate(open_video(clip).frames(), config), done.sensor)
+    assert len(expected) > 1000
+    assert read(out) == expected
+    assert (done.frames, done.events, done.duration_us) == (20, len(expected), 19 * 20_000)
+    assert [frames for frames, _ in told] == list(range(1, 21))
+    settings = open_recording(out).attributes["settings"]
+    assert settings["simulator"] == config.model_dump()
+    assert settings["video"] == VideoSettings().model_dump()
+    assert open_recording(out).attributes["source"] == "clip.webm"
+
+
+def test_a_video_of_one_frame_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), np.zeros((7, 12), np.uint8))
+    with pytest.raises(VideoError, match=r"images: .*found 1\b.* 2\b"):
+        convert_video(folder, tmp_path / "out.h5")
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]
+
+
+def test_an_existing_output_is_kept(tmp_path: Path) -> None:
+    clip, out = tmp_path / "clip.webm", tmp_path / "events.h5"
+    save_clip(clip, 3)
+    out.write_text("mine")
+    with pytest.raises(FileError, match="already exists"):
+        convert_video(clip, out)
+    assert out.read_text() == "mine"
+
+
+def test_noise_labels_stand_beside_the_events(tmp_path: Path) -> None:
+    clip, out = tmp_path / "clip.webm", tmp_path / "events.h5"
+    save_clip(clip)
+    noisy = SimulatorConfig(shot_noise_rate_hz=50)
+    convert_video(clip, out, ConvertConfig(simulator=noisy, label_noise=True))
+    with h5py.File(out) as file:
+        noise = file["events/noise"][:].astype(bool)
+    assert len(noise) == len(read(out))
+    signal = concatenate(simulate(open_video(clip).frames()), read(out).sensor)
+    assert (~noise).sum() == len(signal)
+    assert np.array_equal(read(out).t[~noise], signal.t)
+
+
+def test_a_video_that_breaks_off_leaves_a_whole_file_of_what_was_read(test_data: Path, tmp_path: Path) -> None:
+    content = (test_data / "video" / "walk.mkv").read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
+    with pytest.raises(TruncatedVideoError, match=r"cut\.mkv: .*out\.h5"):
+        convert_video(tmp_path / "cut.mkv", tmp_path / "out.h5")
+    at_us = open_recording(tmp_path / "out.h5").attributes["truncated_at_us"]
+    assert at_us - 40_000 < read(tmp_path / "out.h5").t[-1] <= at_us
+
+
+def test_a_tree_of_videos_is_mirrored(tmp_path: Path) -> None:
+    for name in ("a.mp4", "sub/b.GIF", "sub/notes.txt", "sub/images/0.png", "sub/images/1.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    plan = {
+        str(task.target.relative_to(tmp_path)): str(task.source.relative_to(tmp_path))
+        for task in plan_conversions([tmp_path / "in"], tmp_path / "out")
+    }
+    assert plan == {"out/a.h5": "in/a.mp4", "out/sub/b.h5": "in/sub/b.GIF", "out/sub/images.h5": "in/sub/images"}
+    assert plan_conversions([tmp_path / "in/a.mp4"], tmp_path / "x.h5") == [
+        ConversionTask(tmp_path / "in/a.mp4", tmp_path / "x.h5")
+    ]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileError, match="empty: "):
+        plan_conversions([tmp_path / "empty"], tmp_path / "out")
+
+
+def test_a_picture_beside_videos_and_recordings_does_not_make_them_one_video(tmp_path: Path) -> None:
+    for name in ("a.mp4", "a.png", "b.h5", "frames/0.png", "frames/1.png", "frames/preview.gif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    tasks = plan_conversions(tmp_path, tmp_path / "out", ".csv")
+    assert {task.source.name for task in tasks} == {"a.mp4", "b.h5", "frames"} | {"preview.gif"}
+
+
+def test_sources_of_one_name_keep_their_suffix(tmp_path: Path) -> None:
+    for name in ("in/a.mp4", "in/a.webm", "in/b.webm", "other/a.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    tasks = plan_conversions(str(tmp_path / "in"), str(tmp_path / "out"))
+    assert [(task.source.name, task.target.name) for task in tasks] == [
+        ("a.mp4", "a.mp4.h5"),
+        ("a.webm", "a.webm.h5"),
+        ("b.webm", "b.h5"),
+    ]
+    with pytest.raises(FileError, match=r"a.mp4.h5: .*in/a.mp4 and .*other/a.mp4"):
+        plan_conversions([tmp_path / "in" / "a.mp4", tmp_path / "other" / "a.mp4"], tmp_path / "out")
+
+
+def test_an_output_folder_is_neither_a_file_nor_named_like_one(tmp_path: Path) -> None:
+    sources = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
+    (tmp_path / "file").touch()
+    for name, found in (("out.h5", "name of an event file"), ("file", "is a file"), ("/dev/full", "is a file")):
+        with pytest.raises(FileError, match=f"{name}: .*{found}.*expected a folder for 2 sources"):
+            plan_conversions(sources, tmp_path / name)
+    with pytest.raises(FileError, match=r"file: .*a\.mp4"):
+        plan_conversions(sources[:1], tmp_path / "file")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_corrupted_recording_and_a_truncated_video_do_not_stop_the_others(tmp_path: Path, jobs: int) -> None:
+    (tmp_path / "in").mkdir()
+    save_clip(tmp_path / "in" / "cut.webm", 20)
+    whole = (tmp_path / "in" / "cut.webm").read_bytes()
+    (tmp_path / "in" / "cut.webm").write_bytes(whole[: len(whole) * 2 // 3])
+    write(tmp_path / "in" / "good.bin", random_events(1, 500))
+    (tmp_path / "in" / "wrong.bin").write_bytes((tmp_path / "in" / "good.bin").read_bytes()[:-1])
+    tasks = plan_conversions(tmp_path / "in", tmp_path / "out")
+    errors = {outcome.item.source.name: outcome.error for outcome in convert_many(tasks, engine=Processes(jobs))}
+    assert errors["good.bin"] is None
+    assert isinstance(errors["wrong.bin"], CorruptionError)
+    assert (errors["wrong.bin"].message.startswith(f"{tmp_path}/in/wrong.bin: "), errors["wrong.bin"].lost != "") == (
+        True, True,
+    )  # fmt: skip
+    assert isinstance(errors["cut.webm"], TruncatedVideoError)
+    assert errors["cut.webm"].at_us == open_recording(tmp_path / "out" / "cut.h5").attributes["truncated_at_us"] > 0
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npz", ".aedat4", ".raw", ".dat", ".es", ".bin"])
+def test_a_video_becomes_a_file_of_any_format_in_one_step(tmp_path: Path, suffix: str) -> None:
+    clip, out = tmp_path / "clip.webm", tmp_path / f"events{suffix}"
+    save_clip(clip, 6)
+    done = convert_video(clip, out, threads=2)
+    expected = events_from_video(clip)
+    assert (done.events, done.frames) == (len(expected), 6)
+    assert read(out, sensor=expected.sensor) == expected
+    with pytest.raises(FileError, match="already exists"):
+        convert_video(clip, out)
+    with pytest.raises(KeyboardInterrupt):
+        convert_video(clip, out, overwrite=True, progress=stop_at(4, interrupt))
+    assert read(out, sensor=expected.sensor) == expected
+    with pytest.raises(FileError, match="label_noise"):
+        convert_video(clip, tmp_path / f"noise{suffix}", ConvertConfig(label_noise=True))
+    assert {path.name for path in tmp_path.iterdir()} == {"clip.webm", out.name}
+
+
+def test_a_missing_source_is_named_before_an_existing_output(tmp_path: Path) -> None:
+    (tmp_path / "there.h5").touch()
+    with pytest.raises(VideoError, match=r"none.mp4: no such video"):
+        convert_video(tmp_path / "none.mp4", tmp_path / "there.h5")
+    with pytest.raises(FileError, match=r"none.raw: no such file"):
+        convert_recording(tmp_path / "none.raw", tmp_path / "there.h5")
+
+
+def test_what_opencv_opens_is_a_video_whatever_its_suffix(tmp_path: Path) -> None:
+    save_clip(tmp_path / "clip.webm", 4)
+    expected = events_from_video(tmp_path / "clip.webm")
+    for name in ("clip", "clip.webm.bak"):
+        shutil.copy(tmp_path / "clip.webm", tmp_path / name)
+        (task,) = plan_conversions(tmp_path / name, tmp_path / f"{name}.h5")
+        assert convert_task(task).frames == 4
+        assert read(task.target) == expected
+    (tmp_path / "notes.odt").write_text("neither")
+    with pytest.raises(FormatError, match=r"notes\.odt: .*\.mp4.*\.h5"):
+        convert_task(ConversionTask(tmp_path / "notes.odt", tmp_path / "notes.h5"))
+
+
+def test_a_span_without_frames_names_the_length_of_the_video(tmp_path: Path) -> None:
+    clip, out = tmp_path / "clip.webm", tmp_path / "out.h5"
+    save_clip(clip, 20)
+    for start_s, stop_s, message in (
+        (100, None, r"clip.webm: ends before .*last frame at 0.38 s.*from 100 s"),
+        (0.3, 0.31, r"clip.webm: .*from 0.3 s on before 0.31 s \(found 1, expected at least 2"),
+    ):
+        with pytest.raises(VideoError, match=message):
+            convert_video(clip, out, ConvertConfig(video=VideoSettings(start_s=start_s, stop_s=stop_s)))
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("kind", [list, tuple, "tensor"])
+def test_events_from_images_in_memory(kind: Any) -> None:
+    array = np.random.default_rng(3).random((5, 7, 12), np.float32)
+    if kind == "tensor":
+        kind = pytest.importorskip("torch").from_numpy
+    config = ConvertConfig(video=VideoSettings(fps=50))
+    assert events_from_video(kind(array), config) == events_from_video(array, config)
+    with pytest.raises(VideoError, match="no times.*fps"):
+        events_from_video(kind(array))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        None,
+        1.5,
+        [[[1, 2], [3, 4]]],
+        [np.zeros((7, 12)), np.zeros((7, 11))],
+        iter(np.zeros((3, 7, 12))),
+        [[1, 2], [3, 4]],
+    ],
+)
+def test_what_is_no_image_or_frame_is_an_error(wrong: Any) -> None:
+    with pytest.raises(VideoError, match="array|Frame|frames"):
+        events_from_video(wrong)
+    with pytest.raises(VideoError, match="expected Frame"):
+        next(simulate([np.zeros((7, 12), np.uint8)] * 2))  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_broken_file_does_not_stop_the_others(tmp_path: Path, jobs: int) -> None:
+    save_clip(tmp_path / "a.webm", 4)
+    (tmp_path / "b.webm").write_text("not a video")
+    save_clip(tmp_path / "c.webm", 6)
+    tasks = [ConversionTask(tmp_path / f"{name}.webm", tmp_path / f"{name}.h5") for name in "abc"]
+    progress: list[tuple[int, int]] = []
+    outcomes = {
+        outcome.item.source.name: outcome
+        for outcome in convert_many(tasks, engine=Processes(jobs), progress=lambda *done: progress.append(done))
+    }
+    assert progress[-1] == (3, 3)
+    for name, frames in (("a", 4), ("c", 6)):
+        done = outcomes[f"{name}.webm"].result()
+        assert (done.path, done.frames) == (tmp_path / f"{name}.h5", frames)
+        assert read(done.path) == events_from_video(tmp_path / f"{name}.webm")
+    with pytest.raises(VideoError, match="b.webm"):
+        outcomes["b.webm"].result()
+    assert not (tmp_path / "b.h5").exists()
+
+
+def test_paths_may_be_texts(tmp_path: Path) -> None:
+    save_clip(tmp_path / "clip.webm", 3)
+    done = convert_video(str(tmp_path / "clip.webm"), str(tmp_path / "events.h5"))
+    assert done.path == tmp_path / "events.h5"
+    assert convert_recording(str(done.path), str(tmp_path / "events.csv")).events == done.events
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("t,x,y,p\n1,3,4,1\n5,3,4,0\n4,3,4,0\n", ["config.sort", "config.salvage"]),
+        ("t,x,y,p\n1,3,4,1\n5,99,4,0\n", ["config.salvage"]),
+    ],
+    ids=["unsorted", "corrupted"],
+)
+def test_the_error_of_a_wrong_recording_names_the_settings_that_convert_it(
+    text: str, expected: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    config = conversion.RecordingConfig(SensorSize(width=12, height=7))
+    with pytest.raises(CorruptionError) as caught:
+        convert_recording(tmp_path / "a.csv", tmp_path / "a.h5", config)
+    assert [remedy.setting for remedy in caught.value.remedies] == expected
+    for name in ("sort", "salvage")[2 - len(expected) :]:
+        assert convert_recording(tmp_path / "a.csv", tmp_path / f"{name}.h5", replace(config, **{name: True})).events
+
+
+def test_upsampling_adds_steps_and_keeps_the_count_of_frames(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.webm"
+    save_clip(clip, 5)
+    plain = convert_video(clip, tmp_path / "a.h5")
+    finer = convert_video(clip, tmp_path / "b.h5", ConvertConfig(upsample=4))
+    config = SimulatorConfig()
+    expected = concatenate(simulate(open_video(clip).frames(), config, upsample=4), plain.sensor)
+    assert (plain.frames, finer.frames, plain.duration_us) == (5, 5, finer.duration_us)
+    assert read(tmp_path / "b.h5") == expected != read(tmp_path / "a.h5")
+    assert open_recording(tmp_path / "b.h5").attributes["settings"]["upsample"] == 4
+
+
+@pytest.mark.parametrize("upsampling", ["off", 3])
+def test_events_from_a_video_are_those_of_its_file(tmp_path: Path, upsampling: int | str) -> None:
+    clip = tmp_path / "clip.webm"
+    save_clip(clip)
+    video = VideoSettings(start_s=0.05, resize="24x16")
+    config = ConvertConfig(video=video, simulator=SimulatorConfig(sigma_thres=0.03, seed=5), upsample=upsampling)
+    convert_video(clip, tmp_path / "events.h5", config)
+    events = events_from_video(clip, config)
+    assert len(events) > 0
+    assert events == read(tmp_path / "events.h5") == events_from_video(str(clip), config)
+
+
+def test_events_from_an_array_and_from_frames_are_the_same() -> None:
+    array = np.random.default_rng(3).integers(0, 256, (5, 7, 12), np.uint8)
+    simulator = SimulatorConfig(pos_thres=0.3)
+    config = ConvertConfig(video=VideoSettings(fps=50), simulator=simulator)
+    events = events_from_video(array, config)
+    frames = list(frames_from_arrays(array, fps=50))
+    assert len(events) > 0
+    assert events == events_from_video(iter(frames), ConvertConfig(simulator=simulator))
+    assert events == concatenate(simulate(frames, simulator), frames[0].size)
+    with pytest.raises(VideoError, match="config.video"):
+        events_from_video(frames, config)
+    with pytest.raises(VideoError, match="found 1, expected at least 2"):
+        events_from_video(frames[:1])
+
+
+def test_a_camera_that_ctrl_c_ends_leaves_a_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Camera:
+        def __init__(self, index: int) -> None:
+            assert index == 0
+            self.number = 0
+
+        def grab(self) -> bool:
+            time.sleep(0.002)
+            self.number += 1
+            if self.number == 30:
+                os.kill(os.getpid(), signal.SIGINT)
+            return True
+
+        def retrieve(self) -> tuple[bool, np.ndarray]:
+            return True, np.full((7, 12), 8 * self.number % 256, np.uint8)
+
+        def release(self) -> None: ...
+
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    done = convert_video(Path("0"), tmp_path / "events.h5")
+    assert 30 <= done.frames <= 100
+    assert len(read(tmp_path / "events.h5")) == done.events > 0
+    assert describe(tmp_path / "events.h5").attributes["source"] == "camera 0"
+    assert len(events_from_video(0)) > 0
+
+
+RESUMED: dict[str, Any] = {
+    "plain": {},
+    "noisy": {"simulator": read_preset("noisy"), "label_noise": True},
+    "slow pixels": {"simulator": {"cutoff_hz": 99, "cutoff_order": 2, "refractory_period": 0.005, "sigma_thres": 0.03}},
+    "hot pixels": {"simulator": {"hot_pixel_fraction": 0.1, "shot_noise_rate_hz": 5}},
+    "upsampled": {"upsample": 3, "simulator": {"leak_rate_hz": 1, "cutoff_hz": 50}},
+    "upsampled as needed": {"upsample": "auto", "simulator": {"pos_thres": 0.3}},
+}
+
+
+def small(name: str) -> ConvertConfig:
+    """One of these configurations, for a part of the picture and of the time."""
+    return ConvertConfig(video=VideoSettings(crop="36x24+10+5", start_s=0.01), **RESUMED[name])
+
+
+@pytest.fixture
+def saving_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saves after every frame, in chunks so small that each frame fills some."""
+    monkeypatch.setattr(conversion, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(chunked_file, "CHUNK_ROWS", 256)
+
+
+def content(path: Path) -> dict[str, Any]:
+    """All that an event file holds."""
+    found: dict[str, Any] = {}
+    with h5py.File(path) as file:
+        found |= {f"@{name}": value for name, value in file.attrs.items()}
+        file.visititems(lambda name, item: found.update({name: item[()].tolist()} if hasattr(item, "dtype") else {}))
+        found |= {f"left/{name}": column[()].tolist() for name, column in file["prophesee/left"].items()}
+    return found
+
+
+def stop_at(frame: int, stop: Callable[[], None]) -> Callable[[int, int], None]:
+    """A progress that stops the conversion at a frame."""
+    return lambda done, _: stop() if done == frame else None
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def interrupted(clip: Path, out: Path, config: ConvertConfig, frame: int = 12) -> Path:
+    """The folder that a conversion leaves which is interrupted at a frame."""
+    with pytest.raises(KeyboardInterrupt):
+        convert_video(clip, out, config, progress=stop_at(frame, interrupt))
+    folder = out.with_name(out.name + ".part")
+    assert (folder / "state.npz").exists()
+    assert not out.exists()
+    return folder
+
+
+@pytest.mark.usefixtures("saving_always")
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_conversion_killed_anywhere_ends_with_the_same_file(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, out, folder = tmp_path / "clip.webm", tmp_path / "out.h5", tmp_path / "out.h5.part"
+    save_clip(clip, 9)
+    config = small(name)
+    moments: list[Path] = []
+    replace = Path.replace
+
+    def keep(*_: object) -> None:
+        """A copy of what a kill at this moment would leave."""
+        if folder.exists() and not out.exists():
+            moments.append(shutil.copytree(folder, tmp_path / "moments" / str(len(moments))))
+
+    def replace_between(self: Path, target: Path) -> Path:
+        keep()
+        replace(self, target)
+        keep()
+        return target
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replace_between)
+        undisturbed = convert_video(clip, out, config, progress=keep)
+    expected = content(out)
+    assert undisturbed.events > 256 * 9
+    assert not folder.exists()
+    assert len(moments) > 30
+    for moment in [*moments[:5], *moments[5::6], *moments[-2:]]:
+        out.unlink()
+        moment.rename(folder)
+        again = convert_video(clip, out, config)
+        assert again == undisturbed
+        assert content(out) == expected
+        assert not folder.exists()
+
+
+@pytest.mark.usefixtures("saving_always")
+def test_a_conversion_may_be_interrupted_again_and_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clip, out = tmp_path / "clip.webm", tmp_path / "out.h5"
+    save_clip(clip)
+    config = small("noisy")
+    undisturbed = convert_video(clip, tmp_path / "whole.h5", config)
+    told: list[int] = []
+    for frame in (3, 4, 11, 18):
+        interrupted(clip, out, config, frame)
+    again = convert_video(clip, out, config, progress=lambda frames, _: told.append(frames))
+    assert told == [19]  # frames before are not read again
+    assert [record.getMessage().split(": ")[1] for record in caplog.records] == [
+        f"resuming at frame {frame} of 20" for frame in (3, 4, 11, 18)
+    ]
+    assert (again.frames, again.events, again.duration_us) == (19, undisturbed.events, undisturbed.duration_us)
+    assert content(out) == content(tmp_path / "whole.h5")
+
+
+def test_a_killed_process_is_continued_by_the_command_line(tmp_path: Path) -> None:
+    """As one video, and as one of several in processes."""
+    (tmp_path / "in").mkdir()
+    clip, out = tmp_path / "in" / "clip.webm", tmp_path / "out" / "clip.h5"
+    save_clip(clip)
+    convert_video(clip, tmp_path / "whole.h5")
+    script = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom dvspipe.recordings import conversion\n"
+        "conversion.SAVE_EVERY_S = 0\n"
+        "kill = lambda done, _: os.kill(os.getpid(), signal.SIGKILL) if done == 13 else None\n"
+        "conversion.convert_video(Path(sys.argv[1]), Path(sys.argv[2]), progress=kill)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(clip), str(out)]).returncode == -signal.SIGKILL
+    shutil.copytree(out.parent, tmp_path / "several")
+    shutil.copy(clip, clip.with_name("other.webm"))
+    for typed in ([clip, "-o", out], [clip.parent, "-o", tmp_path / "several", "--jobs", 2]):
+        done = dvspipe("convert", *typed, cwd=tmp_path)
+        assert "clip.webm: resuming at frame 13 of 20\n" in done.stderr
+        assert "from 20 frames" in done.stdout
+    for folder, made in ((out.parent, {"clip.h5"}), (tmp_path / "several", {"clip.h5", "other.h5"})):
+        assert content(folder / "clip.h5") == content(tmp_path / "whole.h5")
+        assert {path.name for path in folder.iterdir() if path.name != ".manifest"} == made
+
+
+@pytest.mark.usefixtures("saving_always")
+@pytest.mark.parametrize("change", ["settings", "date", "length", "version", "overwrite", "labels"])
+def test_what_was_saved_of_other_work_is_thrown_away(
+    tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clip, out = tmp_path / "clip.webm", tmp_path / "out.h5"
+    save_clip(clip)
+    config = small("plain")
+    folder = interrupted(clip, out, config)
+    if change == "settings":
+        config = small("slow pixels")
+    elif change == "labels":
+        config = config.model_copy(update={"label_noise": True})
+    elif change == "date":
+        os.utime(clip, ns=(0, 1))
+    elif change == "length":
+        date = clip.stat().st_mtime_ns
+        save_clip(clip, 19)
+        os.utime(clip, ns=(date, date))
+    elif change == "version":
+        monkeypatch.setattr(writer, "version", lambda _: "0.0.1")
+    convert_video(clip, out, config, overwrite=change == "overwrite")
+    assert not folder.exists()
+    said = " ".join(record.getMessage() for record in caplog.records)
+    assert "goes on" not in said
+    assert ("another video, settings or version" in said) == (change != "overwrite")
+    convert_video(clip, tmp_path / "fresh.h5", config)
+    assert content(out) == content(tmp_path / "fresh.h5")
+
+
+def damages(folder: Path) -> Iterator[tuple[Path, bytes | None]]:
+    """Files of a folder with the bytes to put there instead, or None to remove it."""
+    rng = np.random.default_rng(0)
+    for file in [folder / "00000.h5", folder / "00004.h5", folder / "state.npz"]:
+        whole, other = file.read_bytes(), (folder / "00001.h5").read_bytes()
+        half = len(whole) // 2
+        for instead in (
+            None,
+            b"",
+            whole[:100],
+            whole[:half],
+            whole[:-1],
+            whole[:half] + bytes(len(whole) - half),
+            other,
+        ):
+            yield file, instead
+        for position in rng.integers(0, len(whole), 3).tolist():
+            yield file, whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :]
+
+
+@pytest.mark.usefixtures("saving_always")
+def test_damage_to_what_was_saved_never_shows_in_the_events(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clip, out, kept = tmp_path / "clip.webm", tmp_path / "out.h5", tmp_path / "kept"
+    save_clip(clip, 8)
+    config = small("noisy")
+    undisturbed = convert_video(clip, tmp_path / "whole.h5", config)
+    expected = content(tmp_path / "whole.h5")
+    folder = interrupted(clip, out, config, 7)
+    shutil.copytree(folder, kept)
+    for file, damage in damages(kept):
+        shutil.copytree(kept, folder, dirs_exist_ok=True)
+        (folder / file.name).unlink()
+        if damage is not None:
+            (folder / file.name).write_bytes(damage)
+        assert convert_video(clip, out, config).events == undisturbed.events
+        assert content(out) == expected
+        assert not folder.exists()
+        out.unlink()
+    said = [record.getMessage() for record in caplog.records]
+    assert sum("saved state is corrupted" in text for text in said) > 20
+
+
+@pytest.mark.usefixtures("saving_always")
+def test_a_full_disk_keeps_what_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip, out = tmp_path / "clip.webm", tmp_path / "out.h5"
+    save_clip(clip, 9)
+    config = small("plain")
+    convert_video(clip, tmp_path / "whole.h5", config)
+    room = 0
+
+    def small_disk(path: Path, size: int) -> None:
+        nonlocal room
+        room -= 1
+        require_space(path, size if room else 10**18)
+
+    monkeypatch.setattr(chunked_file, "require_space", small_disk)
+    for room in (60, 30):  # noqa: B007 - small_disk counts down
+        with pytest.raises(FileError, match=r"out\.h5: .*space"):
+            convert_video(clip, out, config)
+        assert (tmp_path / "out.h5.part" / "state.npz").exists()
+    room = -1
+    convert_video(clip, out, config)
+    assert content(out) == content(tmp_path / "whole.h5")
+
+
+@pytest.mark.usefixtures("saving_always")
+def test_a_bad_video_leaves_nothing_of_what_was_saved(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(6):
+        picture = np.random.default_rng(number).integers(0, 256, (70, 120), np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), picture)
+    (folder / "5.png").write_bytes(b"no picture")
+    with pytest.raises(VideoError, match="5.png"):
+        convert_video(folder, tmp_path / "out.h5")
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]
+
+
+@pytest.mark.usefixtures("saving_always")
+def test_a_video_that_breaks_off_does_so_again_when_resumed(test_data: Path, tmp_path: Path) -> None:
+    clip, out = tmp_path / "cut.mkv", tmp_path / "out.h5"
+    whole = (test_data / "video" / "walk.mkv").read_bytes()
+    clip.write_bytes(whole[: len(whole) // 4])
+    tiny = ConvertConfig(video=VideoSettings(resize="32x24"))
+    with pytest.raises(TruncatedVideoError, match="truncated") as first:
+        convert_video(clip, tmp_path / "whole.h5", tiny)
+    interrupted(clip, out, tiny, 5)
+    with pytest.raises(TruncatedVideoError, match="truncated") as again:
+        convert_video(clip, out, tiny)
+    assert str(again.value) == str(first.value).replace("whole.h5", "out.h5")
+    assert content(out) == content(tmp_path / "whole.h5")
+
+
+def test_an_interrupt_before_anything_was_saved_leaves_nothing(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.webm"
+    save_clip(clip, 5)
+    with pytest.raises(KeyboardInterrupt):
+        convert_video(clip, tmp_path / "out.h5", progress=stop_at(4, interrupt))
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.webm"]
+
+
+def test_neither_leftovers_nor_an_unreadable_file_end_the_conversion_of_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.raw", "b.raw", ".dvspipe-12345678.raw", "c.h5.part/00000.raw"):
+        write(tmp_path / "in" / name, random_events(0, 50))
+    opened = Path.open
+
+    def refuse(path: Path, *arguments: object, **options: Any) -> object:
+        if path.name == "b.raw":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    outcomes = list(convert_many(plan_conversions([tmp_path / "in"], tmp_path / "out")))
+    assert [outcome.item.source.name for outcome in outcomes] == ["a.raw", "b.raw"]
+    assert outcomes[0].error is None
+    assert "b.raw: cannot be read (Permission denied)" in str(outcomes[1].error)
+
+
+def test_a_file_is_converted_by_its_content_whatever_its_suffix(tmp_path: Path) -> None:
+    save_clip(tmp_path / "clip.webm")
+    for name in ("clip.txt", "clip.h5", "clip.bin"):
+        (tmp_path / "clip.webm").rename(tmp_path / name)
+        assert conversion.is_video(tmp_path / name)
+        with pytest.raises(FormatError, match=f"{name}: is a video"):
+            open_recording(tmp_path / name)
+        (tmp_path / name).rename(tmp_path / "clip.webm")
+    events = random_events(0, 50)
+    write(tmp_path / "a.h5", events)
+    (tmp_path / "a.h5").rename(tmp_path / "a.mp4")
+    assert not conversion.is_video(tmp_path / "a.mp4")
+    done = convert_task(ConversionTask(tmp_path / "a.mp4", tmp_path / "b.h5"))
+    assert (done.frames, done.events) == (0, 50)
+
+
+def test_an_empty_folder_does_not_stop_the_others(tmp_path: Path) -> None:
+    write(tmp_path / "a.npz", random_events(0, 50))
+    (tmp_path / "empty").mkdir()
+    tasks = plan_conversions([tmp_path / "a.npz", tmp_path / "empty"], tmp_path / "out")
+    done, failed = convert_many(tasks)
+    assert done.result().events == 50
+    assert "empty: contains no images" in str(failed.error)
+    for out in ("out", "x.h5"):
+        with pytest.raises(FileError, match="empty: "):
+            plan_conversions(tmp_path / "empty", tmp_path / out)
+
+
+def test_notes_in_a_folder_are_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path / "a.npz", random_events(0, 50))
+    (tmp_path / "notes.txt").write_text("Recorded on a sunny day.\n")
+    (task,) = plan_conversions(tmp_path, tmp_path / "out")
+    assert task.source.name == "a.npz"
+    assert "notes.txt: is a text without events" in caplog.text

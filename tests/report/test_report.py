@@ -1,0 +1,1191 @@
+"""Previews, charts and pages, read back by libraries other than those that wrote them if there are any."""
+
+import base64
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Iterator
+from html import escape, unescape
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from conftest import random_events
+from jinja2 import UndefinedError
+from PIL import Image
+from pydantic import ValidationError
+
+from dvspipe.errors import ConfigError, EventError, FileError, FormatError
+from dvspipe.events import Events, SensorSize
+from dvspipe.report import (
+    PlotKind,
+    PlotSource,
+    PreviewSettings,
+    answers,
+    draw_confusion,
+    draw_curves,
+    draw_events,
+    draw_examples,
+    draw_rasters,
+    draw_recording,
+    draw_timeline,
+    examples,
+    pages,
+    write_answers_page,
+    write_preview,
+    write_training_page,
+)
+from dvspipe.report.examples import draw_wrong
+from dvspipe.report.pages import Media, environment
+from dvspipe.report.painter import Caption
+from dvspipe.report.previews import LEGEND_PX
+from dvspipe.report.style import new_figure
+from dvspipe.report.timelines import class_colour, find_clock, fit_in_bar, plot_timeline
+from dvspipe.results import (
+    ActivityRecord,
+    Answer,
+    BaselineResult,
+    EpochRow,
+    EventImage,
+    EventRates,
+    ExampleRecord,
+    InferenceRun,
+    LabelRow,
+    LayerActivity,
+    LookRow,
+    OutputFolder,
+    Playback,
+    RecordingResult,
+    RunFolder,
+    SegmentRow,
+    TestResult,
+    TimeScores,
+    TraceRecord,
+    TrainingRun,
+    WindowRow,
+    WrongPrediction,
+    wilson_interval,
+    write_rows,
+)
+from dvspipe.results.inference import describe_look
+from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
+
+SENSOR = SensorSize(width=12, height=7)
+SCALE = 27  # the smallest integer factor that makes 12 pixels at least 320
+SIZE = (12 * SCALE, 7 * SCALE + 23)  # a strip of 22 pixels for the time, and one to make the height even
+SETTINGS = PreviewSettings(window_us=10_000)
+RED, BLUE, WHITE = (214, 31, 38), (31, 95, 191), (255, 255, 255)
+CLASSES = ["hand wave", "drums", "<script>alert(1)</script>", "$x$ & _y"]
+NORMAL_975 = 1.959963984540054  # quantile of the normal distribution
+
+
+@pytest.fixture
+def events() -> Events:
+    """Three windows: four ON at (3, 1), four OFF at (5, 2), four of both at (8, 3); nothing; one ON at (0, 0)."""
+    rows = [(t, x, y, p) for t in range(0, 4000, 1000) for x, y, p in ((3, 1, 1), (5, 2, 0), (8, 3, 1), (8, 3, 0))]
+    t, x, y, p = np.array([*rows, (29_999, 0, 0, 1)]).T + np.array([[1_000_000], [0], [0], [0]])
+    return Events(t, x, y, p, SENSOR)
+
+
+def pixel(image: Any, x: int, y: int) -> tuple[int, ...]:
+    """The colour in the middle of a sensor's pixel of an enlarged RGB picture."""
+    return tuple(int(value) for value in np.asarray(image)[y * SCALE + SCALE // 2, x * SCALE + SCALE // 2])
+
+
+def gif_pictures(path: Path) -> list[Any]:
+    with Image.open(path) as image:
+        pictures: list[Any] = []
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            pictures.append(np.asarray(image.convert("RGB")))
+    return pictures
+
+
+def webm_pictures(path: Path) -> list[Any]:
+    capture = cv2.VideoCapture(str(path))
+    pictures: list[Any] = []
+    while len(pictures) < 1000:
+        ok, image = capture.read()
+        if not ok:
+            break
+        pictures.append(image[:, :, ::-1])
+    capture.release()
+    return pictures
+
+
+@pytest.mark.parametrize(
+    ("name", "read", "tolerance"),
+    [("a.gif", gif_pictures, 0), ("a.webm", webm_pictures, 30), ("a.mp4", webm_pictures, 30)],
+)
+def test_a_moving_preview_has_a_picture_per_window_in_the_colours_of_polarity(
+    tmp_path: Path, events: Events, name: str, read: Any, tolerance: int
+) -> None:
+    pictures = read(write_preview([events], SENSOR, tmp_path / name, SETTINGS))
+    assert [picture.shape[1::-1] for picture in pictures] == [SIZE] * 3
+    seen = [pixel(pictures[0], 3, 1), pixel(pictures[0], 5, 2), pixel(pictures[0], 8, 3), pixel(pictures[1], 3, 1)]
+    assert np.abs(np.subtract(seen, [RED, BLUE, WHITE, WHITE])).max() <= tolerance
+    pale_red = np.add(WHITE, 0.6 * np.subtract(RED, WHITE)).round()  # one event
+    assert np.abs(pixel(pictures[2], 0, 0) - pale_red).max() <= tolerance
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_gif_loops_and_its_durations_do_not_drift(tmp_path: Path) -> None:
+    t = np.arange(0, 1_000_000, 1000)
+    events = Events(t, t % 12, t % 7, t % 2, SENSOR)
+    path = write_preview([events], SENSOR, tmp_path / "a.gif")
+    durations = []
+    with Image.open(path) as image:
+        assert image.info["loop"] == 0
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            durations.append(image.info["duration"])
+    assert set(durations) == {30, 40}
+    assert sum(durations) == pytest.approx(len(durations) * 33.333, abs=5)
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+@pytest.mark.parametrize("suffix", [".gif", ".png"])
+def test_chunks_of_any_size_give_the_same_file(tmp_path: Path, events: Events, length: int, suffix: str) -> None:
+    parts = [events.slice_time(start, start + 1000 * length) for start in range(1_000_000, 1_030_000, 1000 * length)]
+    assert sum(map(len, parts)) == len(events)
+    span = (int(events.t[0]), int(events.t[-1]))
+    complete = write_preview([events], SENSOR, tmp_path / f"complete{suffix}", SETTINGS)
+    streamed = write_preview(iter(parts), SENSOR, tmp_path / f"parts{suffix}", SETTINGS, span_us=span)
+    assert streamed.read_bytes() == complete.read_bytes()
+
+
+def test_a_sheet_shows_twelve_windows_from_the_first_to_the_last(tmp_path: Path, events: Events) -> None:
+    with Image.open(write_preview([events], SENSOR, tmp_path / "a.png", SETTINGS)) as image:
+        sheet = np.asarray(image)
+    assert sheet.shape == (3 * (SIZE[1] + 8) + 8 + LEGEND_PX, 4 * (SIZE[0] + 8) + 8, 3)
+    first, last = sheet[8:, 8:], sheet[2 * (SIZE[1] + 8) + 8 :, 3 * (SIZE[0] + 8) + 8 :]
+    assert pixel(first, 3, 1) == RED
+    assert pixel(first, 5, 2) == BLUE
+    assert pixel(last, 3, 1) == WHITE
+    assert pixel(last, 0, 0) != WHITE
+
+
+@pytest.mark.parametrize("colours", ["light", "dark", "colour-blind"])
+def test_on_off_and_background_differ_in_every_set_of_colours(tmp_path: Path, events: Events, colours: str) -> None:
+    settings = PreviewSettings(window_us=10_000, colours=colours)  # type: ignore[arg-type]
+    picture = gif_pictures(write_preview([events], SENSOR, tmp_path / "a.gif", settings))[0]
+    on, off, nothing = pixel(picture, 3, 1), pixel(picture, 5, 2), pixel(picture, 0, 6)
+    assert min(np.abs(np.subtract(a, b)).max() for a, b in ((on, off), (on, nothing), (off, nothing))) > 100
+
+
+@pytest.mark.parametrize(
+    ("name", "read"), [("a.gif", gif_pictures), ("a.webm", webm_pictures), ("a.png", gif_pictures)]
+)
+@pytest.mark.parametrize("chunks", [[], [Events.empty(SENSOR)]])
+def test_no_events_still_give_a_picture(tmp_path: Path, name: str, read: Any, chunks: list[Events]) -> None:
+    assert len(read(write_preview(chunks, SENSOR, tmp_path / name))) == 1
+
+
+def test_an_odd_large_sensor_is_not_enlarged_and_gets_even_sides(tmp_path: Path) -> None:
+    sensor = SensorSize(width=347, height=261)
+    pictures = webm_pictures(write_preview([], sensor, tmp_path / "a.webm"))
+    assert pictures[0].shape == (284, 348, 3)
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a"])
+def test_another_suffix_is_refused_with_the_possible_ones(tmp_path: Path, events: Events, name: str) -> None:
+    with pytest.raises(FileError, match=rf"{name}: .*\.webm, \.mp4, \.gif or \.png"):
+        write_preview([events], SENSOR, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webm", "a.png"])
+def test_a_failure_leaves_the_folder_as_it_was(tmp_path: Path, events: Events, name: str) -> None:
+    (tmp_path / name).write_text("before")
+
+    def broken() -> Iterator[Events]:
+        yield events
+        raise RuntimeError("the recording ends here")
+
+    with pytest.raises(RuntimeError, match="ends here"):
+        write_preview(broken(), SENSOR, tmp_path / name, SETTINGS)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
+
+
+def test_a_chunk_of_another_sensor_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EventError, match="13x7, expected 12x7"):
+        write_preview([Events.empty(SensorSize(width=13, height=7))], SENSOR, tmp_path / "a.gif")
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "nowhere").touch()
+    with pytest.raises(FileError, match=r"nowhere.*a\.gif: "):
+        write_preview([], SENSOR, tmp_path / "nowhere" / "a.gif")
+
+
+def test_charts_take_one_epoch_missing_values_and_any_name(tmp_path: Path) -> None:
+    row = make_epoch(1, val_loss=math.nan, val_accuracy=math.nan, rates={"_$x": 0.1})
+    draw_curves([row], tmp_path / "curves.png", chosen_epoch=1)
+    draw_curves([], tmp_path / "none.png")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.png", "none.png"]
+
+
+SAMPLES = 20
+LAYERS = (
+    LayerActivity(
+        name="lif1", neurons=1000, connections=50_000, fan_out=250.0, steps=3 * SAMPLES, spikes_in=80.0 * SAMPLES,
+        rate=0.0125, multiplies=False,
+    ),
+    LayerActivity(
+        name="readout", neurons=4, connections=4000, fan_out=4.0, steps=3 * SAMPLES, spikes_in=37.5 * SAMPLES,
+        rate=None, multiplies=False,
+    ),
+)  # fmt: skip
+
+
+def make_example(label: int, predicted: int, channels: int) -> ExampleRecord:
+    trace = TraceRecord(
+        name="lif1",
+        neurons=1000,
+        spikes=((), (0, 2), (1,)),
+        traced=(1, 2),
+        membranes=((1.2, 0.3, 1.1), (-0.2, 1.5, 0.1)),
+    )
+    readout = ((0.0, 0.1, 0.2, 0.3), (0.5, 0.1, 0.2, 0.3), (1.0, 0.1, 0.2, 0.3))
+    return ExampleRecord(
+        name="a.h5", label=label, predicted=predicted, arrived=((3.0, 0.0, 5.0),) * channels, layers=(trace,),
+        readout=readout,
+    )  # fmt: skip
+
+
+ACTIVITY = ActivityRecord(
+    step_us=20_000,
+    steps=3,
+    recordings=SAMPLES,
+    layers=LAYERS,
+    examples=(make_example(0, 0, channels=2), make_example(2, 0, channels=1)),
+)
+
+
+def make_epoch(epoch: int, **changes: Any) -> EpochRow:
+    values = {
+        "train_loss": 1.5, "train_accuracy": 0.4, "val_loss": 1.4, "val_accuracy": 0.5, "learning_rate": 0.001,
+        "seconds": 9.5, "data_seconds": 0.1, "rates": {"conv1": 0.1},
+    }  # fmt: skip
+    return EpochRow.model_validate({"epoch": epoch} | values | changes)
+
+
+def make_run(folder: Path, activity: ActivityRecord = ACTIVITY, **changes: Any) -> TrainingRun:
+    values = {
+        "title": "Four gestures",
+        "synthetic": False,
+        "synthetic_test": False,
+        "data": "20 clips of people whom the training never saw",
+        "chosen_epoch": 2,
+        "val_accuracy": 0.9,
+        "classes": CLASSES,
+        "confusion": [[5, 0, 0, 0], [1, 4, 0, 0], [0, 1, 3, 1], [0, 0, 0, 5]],
+        "calibration_error": 0.1,
+        "temperature": 1.2,
+        "event_count_accuracy": 0.3,
+        "baseline": None,
+        "notes": ["a < b"],
+        "command": "dvspipe train four seed=1",
+        "versions": {"dvspipe": "0.1.0"},
+        "machine": {"Python": "3.12.1", "processor": "<i>"},
+    }
+    folder.mkdir(exist_ok=True)
+    return TrainingRun(
+        folder=RunFolder(folder),
+        settings="seed: 1\nnetwork:\n  name: '<b>'\n",
+        epochs=(make_epoch(1), make_epoch(2, val_loss=math.nan, val_accuracy=0.9)),
+        test=TestResult.model_validate(values | changes),
+        activity=activity,
+    )
+
+
+def write_run(run: TrainingRun) -> RunFolder:
+    """Write the records from which `TrainingRun.read` reads a run."""
+    run.folder.config.write_text(run.settings)
+    write_rows(run.epochs, EpochRow, jsonl=run.folder.epochs, csv_path=run.folder.epochs_csv)
+    run.test.write(run.folder.test)
+    run.activity.write(run.folder.activity)
+    return run.folder
+
+
+def read_text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def test_the_training_page_shows_the_results(tmp_path: Path) -> None:
+    text = read_text(write_training_page(make_run(tmp_path)))
+    assert "85.00 %" in text
+    assert "17 of 20 correct; 95 % interval (Wilson) 63.96 to 94.76 %" in text
+    for words in (
+        "epoch 2, chosen on the validation part",
+        "90.00 %",
+        "20 clips of people",
+        "seed=1",
+        "dvspipe 0.1.0",
+        "Python 3.12.1",
+        "2 epochs in 19 s",
+    ):
+        assert words in text
+    # drums: 4 of 5 predicted are right, 4 of 5 are found
+    assert "<td>drums</td><td>80.0</td><td>80.0</td><td>80.0</td><td>5</td>" in text
+    assert "ynthetic" not in text
+    assert text.count("<h1>Four gestures</h1>") == text.count("<title>Four gestures</title>") == 1
+    pictures = {"curves.png", "confusion_matrix.png", "examples.png"}
+    assert {path.name for path in tmp_path.iterdir()} == pictures | {"report.html"}
+
+
+def test_the_training_page_loads_nothing_and_escapes_everything(tmp_path: Path) -> None:
+    text = read_text(write_training_page(make_run(tmp_path)))
+    assert "http://" not in text
+    assert "https://" not in text
+    assert all(source.startswith("data:image/png;base64,") for source in re.findall(r'(?:src|href)="([^"]*)"', text))
+    assert "<script" not in text
+    assert "<b>" not in text
+    assert "<i>" not in text
+    for name in ("hand wave", "drums", "&lt;script&gt;alert(1)&lt;/script&gt;", "$x$ &amp;  y", "a &lt; b"):
+        assert name in text
+
+
+def test_a_run_that_was_read_gives_the_same_page(tmp_path: Path) -> None:
+    run = make_run(tmp_path, baseline=BASELINE)
+    page = write_training_page(run).read_bytes()
+    run.folder.report.unlink()
+    assert write_training_page(TrainingRun.read(write_run(run))).read_bytes() == page
+
+
+def test_a_run_without_examples_has_a_page(tmp_path: Path) -> None:
+    run = make_run(tmp_path, ACTIVITY.model_copy(update={"examples": ()}), notes=[])
+    text = read_text(write_training_page(run))
+    assert "<h2>Examples" not in text
+    assert "<h2>Notes" not in text
+    assert not run.folder.examples.exists()
+
+
+def cells(text: str, first: str) -> list[str]:
+    """The other cells of the row of a table that begins with a text."""
+    (row,) = re.findall(rf"<tr><td[^>]*>{re.escape(first)}</td>(.*?)</tr>", text)
+    return re.findall(r"<td[^>]*>(.*?)</td>", row)
+
+
+def test_energy_is_operations_times_their_cost(tmp_path: Path) -> None:
+    """20,150 additions of 0.9 pJ, 3 x 1004 membranes and 54,000 multiply-accumulates of 4.6 pJ."""
+    text = read_text(write_training_page(make_run(tmp_path)))
+    assert cells(text, "lif1") == ["1,000", "0.0125", "80", "250", "150,000", "20,000", "13.3 %", "18 nJ"]
+    assert cells(text, "readout") == ["4", "–", "38", "4", "12,000", "150", "1.2 %", "135 pJ"]
+    synapses, relu = 20_150 * 0.9, 54_000 * 4.6
+    both = synapses + 3012 * 4.6
+    assert cells(text, "Total")[-3:] == ["20,150", "12.4 %", f"{synapses / 1e3:.3g} nJ"]
+    assert cells(text, "This network, synapses")[1:] == [f"{synapses / 1e3:.3g} nJ", f"{synapses / relu:.2f}"]
+    assert cells(text, "This network, synapses and membranes")[1:] == [f"{both / 1e3:.3g} nJ", f"{both / relu:.2f}"]
+    assert cells(text, "The same network with ReLU, on the sum of the steps")[1:] == ["248 nJ", "1.00"]
+    assert cells(text, "The same network with ReLU, on every step")[1:] == ["745 nJ", "3.00"]
+    assert "Horowitz" in text
+
+
+def test_inputs_that_are_no_counts_are_multiplied(tmp_path: Path) -> None:
+    layers = (LAYERS[0].model_copy(update={"multiplies": True}), *LAYERS[1:])
+    text = read_text(write_training_page(make_run(tmp_path, ACTIVITY.model_copy(update={"layers": layers}))))
+    assert cells(text, "lif1")[-1] == "92 nJ"  # 20,000 of 4.6 pJ
+    assert cells(text, "Total")[-1] == "92.1 nJ"
+    assert "inputs that are not counts are multiplied" in text
+
+
+BASELINE = BaselineResult(accuracy=0.75, samples=20, correct=15, chosen_epoch=1, val_accuracy=0.8)
+
+
+def test_the_name_of_a_file_that_is_not_utf8_is_a_title_with_escapes(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.h5")
+    draw_curves([], tmp_path / "curves.png", title=name)
+    assert (tmp_path / "curves.png").stat().st_size
+    assert new_figure(2, 1, name).get_suptitle() == r"\udcff.h5"
+
+
+def test_the_accuracy_is_compared_with_simpler_classifiers(tmp_path: Path) -> None:
+    text = read_text(write_training_page(make_run(tmp_path, baseline=BASELINE)))
+    assert cells(text, "This spiking network")[0] == "85.00"
+    low, high = wilson_interval(15, 20)
+    relu = cells(text, "A ReLU network of the same shape, on the sum of the steps")
+    assert relu == ["75.00", f"{100 * low:.2f} to {100 * high:.2f}"]
+    assert cells(text, "A linear classifier that sees only the number of events")[0] == "30.00"
+    assert cells(text, "Chance")[0] == "25.00"
+    assert "A ReLU network" not in read_text(write_training_page(make_run(tmp_path)))
+
+
+def test_an_example_shows_its_class_and_a_wrong_prediction_in_red(tmp_path: Path) -> None:
+    """The second of two columns is confused with another class; its readout is drawn in red."""
+    examples = tuple(one.model_copy(update={"arrived": ((1.0,) * 3,)}) for one in ACTIVITY.examples)
+    run = make_run(tmp_path, ACTIVITY.model_copy(update={"examples": examples}))
+    write_training_page(run)
+    blue, green, red = np.moveaxis(cv2.imread(str(run.folder.examples)).astype(int), 2, 0)
+    left, right = np.array_split(((red - blue > 100) & (red - green > 100)).sum(axis=0), 2)
+    assert left.sum() == 0
+    assert right.sum() > 100
+
+
+@pytest.mark.parametrize(
+    ("made", "kind"),
+    [
+        ({"synthetic": True, "synthetic_test": True}, "synthetic data"),
+        ({"synthetic": True, "synthetic_test": False}, "synthetic training data"),
+        ({"synthetic": False, "synthetic_test": True}, "synthetic test data"),
+    ],
+)
+def test_a_page_names_synthetic_data_once(tmp_path: Path, made: dict[str, Any], kind: str) -> None:
+    text = read_text(write_training_page(make_run(tmp_path, **made)))
+    assert f'<h1>Four gestures <span class="badge">{kind}</span></h1>' in text
+    assert text.count('<span class="badge">') == 1  # the pictures, which may be copied, have it in their titles
+
+
+def test_previews_are_inside_the_page(tmp_path: Path, events: Events) -> None:
+    gif = write_preview([events], SENSOR, tmp_path / "a.gif", SETTINGS)
+    webm = write_preview([events], SENSOR, tmp_path / "a.webm", SETTINGS)
+    run = make_run(tmp_path / "run")
+    text = read_text(write_training_page(run, [('A "wave"', gif), ("The same", webm)]))
+    for path, attributes in ((gif, 'alt="A &#34;wave&#34;" '), (webm, 'aria-label="The same" ')):
+        content = re.search(rf'{attributes}src="data:[a-z]+/[a-z]+;base64,([^"]*)"', text)
+        assert content
+        assert base64.b64decode(content[1]) == path.read_bytes()
+    assert '<img alt="A &#34;wave&#34;" src="data:image/gif;base64,' in text
+    assert '<video controls loop muted playsinline aria-label="The same" src="data:video/webm;base64,' in text
+    before = run.folder.report.read_bytes()
+    for name, message in (("a.mp4", r"\.webm"), ("b.gif", "no such file")):
+        with pytest.raises(FileError, match=rf"{name}: .*{message}"):
+            write_training_page(run, [("", tmp_path / name)])
+    assert run.folder.report.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["args.yaml", "metrics.jsonl", "test.json", "activity.json"])
+def test_a_missing_record_is_named(tmp_path: Path, name: str) -> None:
+    folder = write_run(make_run(tmp_path))
+    (tmp_path / name).unlink()
+    with pytest.raises(FileError, match=rf"{name}: no such file"):
+        TrainingRun.read(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("metrics.jsonl", '{"epoch": "low"}\n', "line 1: .*epoch"),
+        ("test.json", "{", "JSON"),
+        ("test.json", "{}", "classes Field required"),
+        ("activity.json", "{}", "step_us Field required"),
+    ],
+)
+def test_a_wrong_record_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
+    folder = write_run(make_run(tmp_path))
+    (tmp_path / name).write_text(content)
+    with pytest.raises(FormatError, match=rf"{name}: .*{message}"):
+        TrainingRun.read(folder)
+
+
+def test_a_confusion_matrix_of_another_size_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="each of the 4 classes"):
+        make_run(tmp_path, confusion=[[1]])
+
+
+@pytest.mark.parametrize(("correct", "samples"), [(0, 10), (10, 10), (17, 20), (231, 264)])
+def test_the_ends_of_a_wilson_interval_lie_two_sided_five_percent_off(correct: int, samples: int) -> None:
+    share = correct / samples
+    low, high = wilson_interval(correct, samples)
+    assert 0 <= low <= share <= high <= 1
+    for end in {low, high} - {0.0, 1.0}:
+        assert abs(share - end) == pytest.approx(NORMAL_975 * (end * (1 - end) / samples) ** 0.5, rel=1e-9)
+    assert wilson_interval(0, 0) == (0, 1)
+
+
+def test_importing_the_report_is_light() -> None:
+    code = "import sys, dvspipe.report; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
+    assert not loaded & {"matplotlib", "sklearn", "scipy", "PIL", "jinja2", "torch"}
+
+
+@pytest.mark.parametrize("speed", [0.25, 2.0])
+def test_speed_shortens_the_time_that_a_preview_plays(tmp_path: Path, events: Events, speed: float) -> None:
+    settings = PreviewSettings(window_us=50_000, speed=speed)
+    for name in ("a.gif", "a.webm"):
+        write_preview([events], SENSOR, tmp_path / name, settings)
+    with Image.open(tmp_path / "a.gif") as image:
+        assert image.info["duration"] == pytest.approx(50 / speed, abs=10)
+    capture = cv2.VideoCapture(str(tmp_path / "a.webm"))
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(20 * speed, rel=0.01)
+    capture.release()
+
+
+@pytest.mark.parametrize("size", [(1, 3), (9, 12)])  # as lines, as a picture
+def test_a_raster_shows_when_each_pixel_spikes(tmp_path: Path, size: tuple[int, int]) -> None:
+    image = np.full(size, 0.9)
+    early = np.zeros((40, 1, *size), np.uint8)
+    early[:20] = 1
+    draw_rasters({"early": early, "late": early[::-1]}, image, tmp_path / "a.png", step_us=1000)
+    picture = cv2.imread(str(tmp_path / "a.png"))
+    dark = (picture.max(axis=2) < 80).sum(axis=0)
+    ((a, b), (c, d)) = (np.array_split(panel, 2) for panel in np.array_split(dark[round(0.2 * len(dark)) :], 2))
+    assert min(a.sum(), d.sum()) > 3 * max(b.sum(), c.sum())
+
+
+@pytest.mark.parametrize(("polarity", "strong", "weak"), [(0, 0, 2), (1, 2, 0)])  # OFF blue, ON red; OpenCV reads BGR
+def test_a_raster_distinguishes_on_from_off(tmp_path: Path, polarity: int, strong: int, weak: int) -> None:
+    trains = np.zeros((40, 2, 1, 3), np.uint8)
+    trains[:, polarity] = 1
+    draw_rasters({"delta": trains}, np.ones((1, 3)), tmp_path / "a.png", step_us=1)
+    picture = cv2.imread(str(tmp_path / "a.png")).astype(int)
+    assert (picture[..., strong] - picture[..., weak] > 100).any()
+    assert not (picture[..., weak] - picture[..., strong] > 100).any()
+
+
+def test_more_trains_than_a_picture_shows_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"hsa: 4,225 spike trains of 65x65 pixels.* 4,096.*resize="):
+        draw_rasters({"hsa": np.zeros((5, 1, 65, 65), np.uint8)}, np.ones((65, 65)), tmp_path / "a.png", step_us=1)
+    assert not list(tmp_path.iterdir())
+
+
+# More ways to show events
+
+
+def one_event(t_us: int = 0, x: int = 3, y: int = 1, on: bool = True) -> Events:
+    return Events([t_us], [x], [y], [on], SENSOR)
+
+
+def share_of(shown: tuple[int, ...], ink: tuple[int, int, int]) -> float:
+    """How much of an ink a colour on white has."""
+    return float(np.mean([(255 - a) / (255 - b) for a, b in zip(shown, ink, strict=True)]))
+
+
+@pytest.mark.parametrize(("mode", "strength"), [("surface", lambda w: w), ("decay", lambda w: 1 - np.exp(-w))])
+def test_an_event_fades_by_its_age(tmp_path: Path, mode: Any, strength: Any) -> None:
+    parts = [one_event(0), one_event(50_000, x=5, y=2, on=False)]
+    settings = PreviewSettings(window_us=20_000, fps=100, mode=mode)  # a picture every 10 ms, the first at 10 ms
+    pictures = gif_pictures(write_preview(parts, SENSOR, tmp_path / "a.gif", settings))
+    assert len(pictures) == 6
+    for number, picture in enumerate(pictures):
+        left = strength(np.exp(-(number + 1) / 2))
+        assert share_of(pixel(picture, 3, 1), RED) == pytest.approx(left, abs=0.04)
+    assert share_of(pixel(pictures[-1], 5, 2), BLUE) == pytest.approx(strength(np.exp(-0.5)), abs=0.04)
+
+
+def test_a_surface_shows_the_last_event_and_decay_the_sum(tmp_path: Path) -> None:
+    events = Events([0, 1, 2], [3, 3, 3], [1, 1, 1], [1, 1, 0], SENSOR)
+    for mode, ink, share in (("surface", BLUE, 1), ("decay", RED, 1 - np.exp(-1))):
+        settings = PreviewSettings.model_validate({"window_us": 10**6, "fps": 100, "mode": mode})
+        picture = gif_pictures(write_preview([events], SENSOR, tmp_path / f"{mode}.gif", settings))[0]
+        assert share_of(pixel(picture, 3, 1), ink) == pytest.approx(share, abs=0.06)
+
+
+@pytest.mark.parametrize("colours", ["viridis", "inferno", "grey"])
+def test_a_colour_map_shows_on_and_off_alike(tmp_path: Path, events: Events, colours: Any) -> None:
+    settings = PreviewSettings(window_us=10_000, colours=colours)
+    picture = gif_pictures(write_preview([events], SENSOR, tmp_path / "a.gif", settings))[0]
+    on, off, nothing = pixel(picture, 3, 1), pixel(picture, 5, 2), pixel(picture, 0, 6)
+    assert on == off
+    assert sum(on) > sum(nothing) + 200
+
+
+def test_pictures_follow_each_other_by_speed_and_rate(tmp_path: Path) -> None:
+    """A second at twice the speed and 20 pictures per second: ten pictures."""
+    events = Events([0, 999_999], [0, 1], [0, 0], [1, 1], SENSOR)
+    path = write_preview([events], SENSOR, tmp_path / "a.gif", PreviewSettings(speed=2, fps=20))
+    assert len(gif_pictures(path)) == 10
+    with Image.open(path) as image:
+        assert image.info["duration"] == 50
+
+
+def test_a_long_pause_is_cut_short_on_request(tmp_path: Path) -> None:
+    events = Events([0, 3_600_000_000], [0, 1], [0, 0], [1, 1], SENSOR)
+    settings = PreviewSettings(window_us=100_000, skip_pauses=True)
+    assert len(gif_pictures(write_preview([events], SENSOR, tmp_path / "a.gif", settings))) == 12
+
+
+def test_a_large_sensor_is_made_smaller(tmp_path: Path) -> None:
+    sensor = SensorSize(width=90, height=30)
+    events = Events([0] * 4, [31] * 4, [17] * 4, [1] * 4, sensor)
+    settings = PreviewSettings(max_side_px=30, min_side_px=1)
+    picture = gif_pictures(write_preview([events], sensor, tmp_path / "a.gif", settings))[0]
+    assert picture.shape[:2] == (10 + 22, 30)
+    ((row, column),) = np.argwhere((picture[:10] == RED).all(axis=2))
+    assert (row, column) == (17 // 3, 31 // 3)
+
+
+def test_the_video_is_beside_the_events(tmp_path: Path, events: Events) -> None:
+    """Dark for the first 15 ms of the recording, then bright."""
+    greys = [20 if 5000 * k < 1_015_000 else 235 for k in range(206)]
+    write_video(
+        tmp_path / "v.webm", [Frame(5000 * k, np.full((14, 24), grey, np.uint8)) for k, grey in enumerate(greys)]
+    )
+    path = write_preview([events], SENSOR, tmp_path / "a.gif", SETTINGS, beside=tmp_path / "v.webm")
+    pictures = gif_pictures(path)
+    assert pictures[0][40, 40].mean() < 40
+    assert pictures[2][40, 40].mean() > 210
+    wide = pictures[0][:, 12 * SCALE :]
+    assert pixel(wide, 3, 1) == RED
+    assert pixel(wide, 5, 2) == BLUE
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webm", "a.png"])
+def test_the_video_beside_the_events_has_its_colours(name: str, tmp_path: Path, events: Events) -> None:
+    (tmp_path / "frames").mkdir()
+    for number in range(3):
+        Image.new("RGB", (24, 14), (200, 60, 20)).save(tmp_path / "frames" / f"{number}.png")
+    path = write_preview([events], SENSOR, tmp_path / name, SETTINGS, beside=tmp_path / "frames")
+    picture = webm_pictures(path)[0]  # OpenCV also reads the others
+    assert picture[40:90, 40:90].mean(axis=(0, 1)) == pytest.approx((200, 60, 20), abs=15)
+
+
+def test_a_sheet_explains_its_colours(tmp_path: Path, events: Events) -> None:
+    for mode in ("counts", "surface", "decay"):
+        settings = PreviewSettings(window_us=10_000, mode=mode)
+        legend = np.asarray(Image.open(write_preview([events], SENSOR, tmp_path / "a.png", settings)))[-LEGEND_PX:]
+        for colour in (RED, BLUE, WHITE):
+            assert (legend == colour).all(axis=2).sum() > 100
+
+
+def test_a_chart_in_space_has_no_empty_margins(tmp_path: Path) -> None:
+    source = source_of([random_events(0, 300)])
+    drawn = np.asarray(Image.open(draw_events("xyt", source, tmp_path / "a.png", title="a")).convert("L")) < 200
+    for axis in (0, 1):
+        inked = np.flatnonzero(drawn.any(axis=axis))
+        assert 0 < inked[0] < 80  # nothing is cut off
+        assert 0 < drawn.shape[1 - axis] - inked[-1] < 80
+
+
+def test_a_caption_has_a_bar_as_long_as_its_share(tmp_path: Path, events: Events) -> None:
+    path = write_preview(
+        [events], SENSOR, tmp_path / "a.gif", SETTINGS, captions=lambda t_us: Caption("x", (t_us - 1_000_000) / 40_000)
+    )
+    for number, picture in enumerate(gif_pictures(path), start=1):
+        bar = picture[7 * SCALE + 21]
+        assert (bar == (29, 95, 191)).all(axis=1).mean() == pytest.approx(number / 4, abs=0.01)
+
+
+def source_of(chunks: list[Events]) -> PlotSource:
+    ends = [int(time) for part in chunks for time in (part.t[0], part.t[-1])]
+    span_us = (ends[0], ends[-1]) if ends else (0, 0)
+    return PlotSource(chunks, SENSOR, sum(map(len, chunks)), span_us)
+
+
+def inks(path: Path) -> tuple[Any, Any]:
+    """Masks of the red and of the blue pixels of a chart."""
+    picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    red, green, blue = np.moveaxis(picture, 2, 0)
+    return (red - blue > 60) & (red - green > 60), (blue - red > 60) & (blue - green > 20)
+
+
+@pytest.mark.parametrize("kind", ["raster", "xyt"])
+def test_a_chart_of_events_distinguishes_on_from_off_and_early_from_late(tmp_path: Path, kind: PlotKind) -> None:
+    t = np.arange(0, 1_000_000, 2000)
+    x, y = t // 2000 % 12, t // 2000 % 7
+    events = Events(t, x, y, t < 500_000, SENSOR)
+    path = draw_events(kind, source_of([events]), tmp_path / "a.png")
+    red, blue = inks(path)
+    assert min(red.sum(), blue.sum()) > 300
+    assert np.argwhere(red)[:, 1].mean() < np.argwhere(blue)[:, 1].mean()
+
+
+def test_a_rate_chart_is_higher_when_there_are_more_events(tmp_path: Path) -> None:
+    t = np.sort(np.concatenate([np.arange(0, 500_000, 5000), np.arange(500_000, 1_000_000, 500)]))
+    zeros = np.zeros(t.size, int)
+    events = Events(t, zeros, zeros, np.ones(t.size, bool), SENSOR)
+    path = draw_events("rate", source_of([events]), tmp_path / "a.png")
+    red, _ = inks(path)
+    rows, columns = np.nonzero(red)
+    middle = red.shape[1] // 2
+    before, after = rows[columns < middle - 100], rows[(columns > middle + 100) & (columns < middle + 300)]
+    zero = rows.max()
+    assert (zero - before.min()) / (zero - after.min()) == pytest.approx(400 / 2000, abs=0.02)
+
+
+def test_a_chart_of_events_is_a_png(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"a\.gif: .*found \.gif, expected \.png"):
+        draw_events("rate", source_of([]), tmp_path / "a.gif")
+
+
+@pytest.mark.parametrize("kind", ["xyt", "raster", "rate"])
+def test_no_events_still_give_a_chart(tmp_path: Path, kind: PlotKind) -> None:
+    assert draw_events(kind, source_of([]), tmp_path / "a.png").stat().st_size > 1000
+
+
+# The page of answers
+
+SCORES = TimeScores(
+    confusion=((0, 0, 0, 0), (0, 8, 2, 0), (0, 0, 7, 0), (0, 0, 0, 3)),
+    segments_found=2,
+    segments=2,
+    labels=2,
+    delays_us=(100_000, 200_000),
+    calibration=((10, 10), (5, 9), (6, 10)),
+    seen_us=(100_000, 200_000),
+    seen=((2, 2), (1, 2)),
+)
+RUN = InferenceRun(
+    checkpoint="best.safetensors",
+    network="0" * 64,
+    trained_on="synthetic <b>",
+    classes=CLASSES,  # type: ignore[arg-type]
+    sensor="12x7",
+    window_us=200_000,
+    step_us=20_000,
+    hop_us=100_000,
+    stateful=False,
+    settings={"hop_us": 100_000},
+    sensor_given=None,
+    hints=(),
+    versions={"dvspipe": "0.1.0"},
+)
+
+
+def make_answer(name: str, **changes: Any) -> Answer:
+    layer = LayerActivity(
+        name="lif1", neurons=100, connections=720, fan_out=250.0, steps=125, spikes_in=12_000.0, rate=0.1,
+        multiplies=False,
+    )  # fmt: skip
+    values = {
+        "file": name, "folder": name, "label": 1, "class": CLASSES[1], "probability": 0.8, "certain": False,
+        "probabilities": [0.1, 0.8, 0.1, 0], "events": 500, "windows": 25, "segments": 3, "t_first_us": 0,
+        "t_last_us": 2_499_999, "rates": EventRates(start_us=0, bin_us=100_000, counts=(30,) * 25),
+        "classified_us": 2_500_000, "layers": [layer], "trained_on": "",
+        "labels": [
+            LabelRow(t_start_us=0, t_end_us=1_000_000, class_name=CLASSES[1]),
+            LabelRow(t_start_us=1_500_000, t_end_us=2_500_000, class_name=CLASSES[2]),
+        ],
+    }  # fmt: skip
+    return Answer.model_validate(values | changes)
+
+
+def make_segments() -> tuple[SegmentRow, ...]:
+    """A second of `drums`, half a second without a certain class, and a second of the third class."""
+    return tuple(
+        SegmentRow(t_start_us=start_us, t_end_us=end_us, label=label, class_name=name, probability=0.8)
+        for start_us, end_us, label, name in (
+            (0, 1_000_000, 1, CLASSES[1]),
+            (1_000_000, 1_500_000, None, "uncertain"),
+            (1_500_000, 2_500_000, 2, CLASSES[2]),
+        )
+    )
+
+
+def make_windows() -> tuple[WindowRow, ...]:
+    rows: list[tuple[int, tuple[float, ...]]] = [
+        *[(1, (0, 1, 0, 0))] * 10,
+        *[(0, (0.25,) * 4)] * 5,
+        *[(2, (0, 0.4, 0.6, 0))] * 10,
+    ]
+    return tuple(
+        WindowRow(
+            t_start_us=100_000 * k, t_end_us=100_000 * (k + 1), label=label, class_name=CLASSES[label],
+            probability=max(row), entropy=0.0, events=20, probabilities=row, t_from_us=100_000 * k,
+            t_to_us=100_000 * (k + 1),
+        )
+        for k, (label, row) in enumerate(rows)
+    )  # fmt: skip
+
+
+def draw_all(folder: OutputFolder, names: list[str], **changes: Any) -> list[RecordingResult]:
+    rng = np.random.default_rng(0)
+    t = np.sort(rng.integers(0, 2_500_000, 500))
+    events = Events(t, rng.integers(0, 12, 500), rng.integers(0, 7, 500), rng.integers(0, 2, 500), SENSOR)
+    results = [RecordingResult(answer=make_answer(name, **changes), segments=make_segments()) for name in names]
+    for result in results:
+        files = folder.of(result.answer.folder)
+        draw_recording(files, result, make_windows(), [events], SENSOR, CLASSES)
+    return results
+
+
+def make_answers(out: Path, names: list[str]) -> Path:
+    folder = OutputFolder(out)
+    return write_answers_page(folder, RUN, draw_all(folder, names), SCORES)
+
+
+def test_a_timeline_shows_segments_over_labels_in_their_colours(tmp_path: Path) -> None:
+    make_answers(tmp_path, ["a.h5"])
+    picture = np.asarray(Image.open(tmp_path / "a.h5" / "timeline.png").convert("RGB")).astype(int)
+    ends = []
+    for label in (1, 2):
+        ink = np.rint(np.multiply(class_colour(label, len(CLASSES)), 255))
+        rows, columns = np.nonzero((np.abs(picture - ink) <= 2).all(axis=2))
+        assert rows.max() - rows.min() > 60  # two lanes
+        ends.append((columns.min(), columns.max()))
+    (a, b), (c, d) = ends
+    assert (c - b) / (d - a) == pytest.approx(0.5 / 2.5, abs=0.01)
+    assert (b - a) == pytest.approx(d - c, abs=4)
+
+
+def test_the_timeline_and_the_page_of_a_synthetic_recording_say_so(tmp_path: Path) -> None:
+    for synthetic in (True, False):
+        result = RecordingResult(answer=make_answer("a.h5", synthetic=synthetic), segments=make_segments())
+        for title in ("", "by day"):
+            shown = plot_timeline(result, make_windows(), CLASSES, title).get_suptitle()
+            assert ("synthetic" in shown) == synthetic
+            assert title in shown
+        files = OutputFolder(tmp_path).of("a.h5")
+        draw_recording(files, result, make_windows(), [random_events(0, 100, SENSOR, 2_500_000)], SENSOR, CLASSES)
+        text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, [result], None))
+        assert text.count("a.h5 (synthetic)") == text.count("a.h5</a> (synthetic)") == synthetic
+        assert text.count("Synthetic recording") == 4 * synthetic  # two captions, also as alternative texts
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.2, "right arm clockwise"), (0.07, "right arm\nclockwise"), (0.01, None), (0.0, None)],
+)
+def test_a_name_takes_as_many_lines_as_its_bar_is_narrow(share: float, text: str | None) -> None:
+    assert fit_in_bar("right_arm_clockwise", share) == text
+
+
+def test_an_overlay_shows_the_prediction_and_lasts_as_long(tmp_path: Path) -> None:
+    make_answers(tmp_path, ["a.h5"])
+    pictures = webm_pictures(tmp_path / "a.h5" / "overlay.webm")
+    assert len(pictures) == 38  # 2.5 s at 15 pictures per second
+    bar = 7 * 22 + 20  # 12 pixels are enlarged to at least 256
+    shares = [float((np.abs(p[bar].astype(int) - (29, 95, 191)).max(axis=1) < 60).mean()) for p in pictures]
+    assert shares[8] == pytest.approx(1, abs=0.05)
+    assert shares[18] == pytest.approx(0, abs=0.05)
+    assert shares[30] == pytest.approx(0.6, abs=0.05)
+
+
+def test_the_page_of_answers_loads_nothing_and_escapes_everything(tmp_path: Path) -> None:
+    text = read_text(make_answers(tmp_path, ["a <b>.h5", "deep/b.h5"]))
+    assert "http://" not in text
+    assert "https://" not in text
+    sources = re.findall(r'src="([^"]*)"', text)
+    assert [source.split(";")[0] for source in sources].count("data:video/webm") == 2
+    assert all(source.startswith("data:") for source in sources)
+    assert text.count("<script") == 1  # of the page itself
+    assert "<b>" not in text
+    assert text.count('<span class="badge">synthetic training data</span>') == 1
+    for words in (
+        "<h1>Classification of 2 recordings <",
+        "a &lt;b&gt;.h5",
+        "90.0% of 20 predictions correct",
+        "segment F1 at an overlap of 0.5: 1.000",
+        "delay to the first correct prediction 150 ms",
+        "expected calibration error 10.0%",
+        "1,200,000",
+        "Windows of 200 ms, one every 100 ms, in steps of 20 ms",
+    ):
+        assert words in text
+
+
+def test_names_with_markup_are_escaped_everywhere(tmp_path: Path) -> None:
+    evil = "<script>alert(1)<"  # without a slash, which file names cannot have
+    folder = OutputFolder(tmp_path)
+    results = draw_all(folder, [f"{evil}.h5"], scores=SCORES, **{"class": CLASSES[2], "label": 2})
+    run = RUN.model_copy(update={"checkpoint": evil, "trained_on": evil, "settings": {evil: evil}})
+    text = read_text(write_answers_page(folder, run, results, SCORES))
+    assert text.count("<script") == 1
+    for words in (
+        f"{escape(evil)}.h5</a>",
+        escape(CLASSES[2]),
+        f"<p>{escape(evil)}, for a sensor",
+        f"trained on {escape(evil)}",
+    ):
+        assert words in text
+    text = read_text(write_training_page(make_run(tmp_path / "run", title=evil, data=evil, command=evil, notes=[evil])))
+    assert "<script" not in text
+    assert text.count(escape(evil)) >= 5
+
+
+def test_energy_of_answers_is_per_second_of_classified_time(tmp_path: Path) -> None:
+    """Two recordings of 2.5 s, each with 3 million additions of 0.9 pJ and 90,000 multiply-accumulates of 4.6 pJ."""
+    text = read_text(make_answers(tmp_path, ["a.h5", "b.h5"]))
+    assert cells(text, "lif1")[:-2] == ["100", "0.1000", "4,800", "250", "36,000", "1,200,000"]
+    assert cells(text, "Total")[-1] == "1.08 µJ"
+    assert cells(text, "This network, without skipping zeros")[1:] == ["166 nJ", "1.00"]
+
+
+@pytest.mark.parametrize("changes", [{"labels": None}, {"layers": ()}, {"classified_us": 0}, {"certain": True}])
+def test_a_page_needs_no_labels_scores_pictures_or_layers(tmp_path: Path, changes: dict[str, Any]) -> None:
+    run = RUN.model_copy(update={"stateful": True, "hop_us": None, "trained_on": "recordings"})
+    result = RecordingResult(answer=make_answer("a.h5", **changes), segments=make_segments())
+    text = read_text(write_answers_page(OutputFolder(tmp_path), run, [result], None))
+    assert "<h2>Scores" not in text
+    assert "<img" not in text
+    assert "ynthetic" not in text
+    assert "time constant of 200 ms" in text
+    assert ("segments.enter" in text) == (not result.answer.certain)
+
+
+def test_the_page_says_what_was_looked_at_unless_it_is_all(tmp_path: Path) -> None:
+    look, picture = LookRow(t_us=None, left=53, top=4, width=82, height=82), (160, 120)
+    words = [describe_look(look.model_copy(update={"left": left}), picture, follows=True) for left in (0, 110)]
+    assert ["left" in text for text in words] == [True, False]
+    assert ["right" in text for text in words] == [False, True]
+    for change, said in (
+        ({"top": -4}, "partly outside the picture"),
+        ({"left": 0, "top": 0, "width": 160, "height": 120}, "the complete picture (160x120+0+0)"),
+        ({"left": -9, "top": -9, "width": 200, "height": 200}, "the complete picture and beyond it"),
+    ):
+        assert said in describe_look(look.model_copy(update=change), picture, follows=False)
+    moved = look.model_copy(update={"t_us": 1000, "left": 60})
+    answers = [
+        make_answer(name, picture="160x120", looked_at=rows)
+        for name, rows in (("a.h5", [look]), ("b.h5", [look, moved]), ("c.h5", []))
+    ]
+    results = [RecordingResult(answer=answer, segments=make_segments()) for answer in answers]
+    text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, results, None))
+    assert re.findall('data-head="Looked at">([^<]*)<', text) == [
+        "the part in the middle, 82 px high (82x82+53+4)", "the person in the middle, 82 px high (82x82+53+4)", "",
+    ]  # fmt: skip
+    text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, results[2:], None))
+    assert "Looked at" not in text
+
+
+def test_a_long_table_of_segments_names_the_number_of_the_others(tmp_path: Path) -> None:
+    result = RecordingResult(answer=make_answer("a.h5", segments=300), segments=make_segments() * 100)
+    text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, [result], None))
+    assert "300 segments" in text
+    assert len(re.findall(r"<tr><td>(?:drums|uncertain|&lt;script)", text)) == 200
+    assert "100 more are in segments.csv" in text
+
+
+def test_a_value_that_a_template_does_not_get_is_an_error() -> None:
+    template = environment().from_string("{{ missing }}{{ present.missing }}")
+    with pytest.raises(UndefinedError, match="missing"):
+        template.render(present=RUN)
+
+
+def test_every_template_is_shipped_and_loads() -> None:
+    names = {path.name for path in (Path(pages.__file__).parent / "templates").iterdir()}
+    assert names == set(environment().list_templates())
+    for name in names:
+        environment().get_template(name)
+
+
+def test_a_page_is_written_in_bounded_memory(tmp_path: Path) -> None:
+    folder, result = OutputFolder(tmp_path), RecordingResult(answer=make_answer("a.h5"), segments=make_segments())
+    write_answers_page(folder, RUN, [result], None)  # compiles the templates
+    overlay = folder.of("a.h5").overlay
+    overlay.parent.mkdir()
+    overlay.write_bytes(bytes(24 << 20))
+    tracemalloc.start()
+    page = write_answers_page(folder, RUN, [result], None)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert page.stat().st_size > 32 << 20
+    assert peak < 4 << 20
+
+
+def test_a_page_links_to_pictures_and_videos_that_it_has_no_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = OutputFolder(tmp_path)
+    results = draw_all(folder, ["a.h5", "b #1.h5"])
+    files = folder.of("a.h5")
+    monkeypatch.setattr(answers, "MAX_MEDIA_BYTES", files.overlay.stat().st_size + files.timeline.stat().st_size)
+    text = read_text(write_answers_page(folder, RUN, results, None))
+    assert (text.count("data:video/webm"), text.count("data:image/png")) == (1, 1)
+    assert 'preload="none" src="b%20%231.h5/overlay.webm"></video>' in text
+    assert 'loading="lazy" src="b%20%231.h5/timeline.png">' in text
+
+
+PROBE = """<script>
+addEventListener('load', async () => {
+  const found = {images: [...document.images].map(image => image.naturalWidth), videos: []};
+  found.closed = [...document.querySelectorAll('details')].filter(each => !each.open).length;
+  for (const summary of document.querySelectorAll('details:not([open]) > summary')) summary.click();
+  found.stillClosed = [...document.querySelectorAll('details')].filter(each => !each.open).length;
+  for (const video of document.querySelectorAll('video')) {
+    await video.play();
+    await new Promise(done => { video.ontimeupdate = () => { if (video.currentTime > 0.1) done(); }; });
+    found.videos.push(video.duration);
+  }
+  found.links = [...document.links].map(link => document.querySelector(link.getAttribute('href')) !== null);
+  found.loaded = performance.getEntriesByType('resource').map(e => e.name).filter(name => !name.startsWith('data:'));
+  document.body.innerHTML = '<pre id="probe">' + JSON.stringify(found) + '</pre>';
+});
+</script></body>"""
+
+
+def run_in_browser(page: Path, script: str) -> Any:
+    """What a script that is appended to the page leaves as JSON in `pre#probe`, without a network."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    probed = page.with_name("probed.html")
+    probed.write_text(page.read_text(encoding="utf-8").replace("</body>", script), encoding="utf-8")
+    done = subprocess.run(
+        [
+            chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000000",
+            "--host-resolver-rules=MAP * ~NOTFOUND", "--autoplay-policy=no-user-gesture-required",
+            f"--user-data-dir={page.parent / 'profile'}", "--dump-dom", probed.as_uri(),
+        ],
+        capture_output=True, text=True, timeout=90,
+    )  # fmt: skip
+    match = re.search('<pre id="probe">(.*?)</pre>', done.stdout)
+    assert match, done.stdout[-500:] + done.stderr[-500:]
+    return json.loads(unescape(match[1]))
+
+
+def test_a_browser_without_network_shows_the_page_of_answers_and_plays_its_overlays(tmp_path: Path) -> None:
+    found = run_in_browser(make_answers(tmp_path, ["a.h5", "deep/b.h5", "c.h5", "d.h5"]), PROBE)
+    assert len(found["images"]) == 2 + 4
+    assert min(found["images"]) > 300
+    assert (found["closed"], found["stillClosed"]) == (1 + 1, 0)  # the last recording, settings
+    assert found["videos"] == pytest.approx([38 / 15] * 4, abs=0.05)
+    assert found["links"] == [True] * 4
+    assert found["loaded"] == []
+
+
+PLAYER = """<script>
+addEventListener('load', async () => {
+  const found = {}, video = document.querySelector('video'), track = document.querySelector('.track');
+  if (video.readyState < 1) await new Promise(done => { video.onloadedmetadata = done; });
+  const line = () => parseFloat(document.querySelector('.line').style.left) / track.offsetWidth;
+  const seen = (name) => { found[name] = [video.currentTime, line()]; };
+  const press = (key) => document.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}));
+  seen('start');
+  const area = track.getBoundingClientRect();
+  track.dispatchEvent(new MouseEvent('click', {clientX: area.left + (FROM + TO) / 2 * area.width, bubbles: true}));
+  seen('middle');
+  const button = document.querySelectorAll('td[data-start] button')[2];
+  button.focus(); button.click();
+  seen('segment');
+  press('p'); seen('previous');
+  press('ArrowRight'); seen('right');
+  press('ArrowLeft'); seen('left');
+  press('.'); seen('picture');
+  track.focus(); press('Home'); seen('home');
+  press(' '); found.playing = !video.paused;
+  press(' '); found.paused = video.paused;
+  document.body.innerHTML = '<pre id="probe">' + JSON.stringify(found) + '</pre>';
+});
+</script></body>"""
+
+
+def test_the_timeline_of_a_page_and_its_video_are_one(tmp_path: Path) -> None:
+    """A recording of 2.5 s in real time, so that playing time is time since the first event."""
+    page = make_answers(tmp_path, ["a.h5"])
+    playback = Playback.read(OutputFolder(tmp_path).of("a.h5").playback)
+    first, last = playback.axis_from, playback.axis_to
+    found = run_in_browser(page, PLAYER.replace("FROM", str(first)).replace("TO", str(last)))
+    seconds = {"start": 0, "middle": 1.25, "segment": 1.5, "previous": 1, "right": 1.125, "left": 1, "home": 0}
+    for name, time_s in seconds.items():
+        assert found[name] == pytest.approx([time_s, first + (last - first) * time_s / 2.5], abs=0.02), name
+    assert found["picture"][0] == pytest.approx(1 + 1 / 15, abs=0.02)
+    assert found["playing"]
+    assert found["paused"]
+
+
+def test_a_clock_jumps_over_a_pause_that_a_video_leaves_out() -> None:
+    settings = PreviewSettings(fps=10, speed=2)  # pictures of 200 ms
+    ends_us = [1_200_000, 1_400_000, 9_000_000, 9_200_000]
+    assert find_clock(ends_us, settings, 1_000_000) == ((0, 0), (0.2, 0.4), (0.2, 7.8), (0.4, 8.2))
+
+
+def test_many_classes_give_a_timeline_of_bounded_size(tmp_path: Path) -> None:
+    classes = [f"class{k}" for k in range(1000)]
+    rows = [row.model_copy(update={"probabilities": (0.0,) * 990 + (0.1,) * 10}) for row in make_windows()]
+    result = RecordingResult(answer=make_answer("a.h5", labels=None), segments=make_segments())
+    draw_timeline(result, rows, classes, tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.height < 3000
+
+
+def test_pages_do_not_scroll_sideways(tmp_path: Path) -> None:
+    """On a phone and on a desktop, also with a long name without a place to break."""
+    make_answers(tmp_path, ["a" * 60 + ".h5"])
+    pages = OutputFolder(tmp_path).report, write_training_page(make_run(tmp_path / "run"))
+    contents = [escape(page.read_text(encoding="utf-8")) for page in pages]
+    frames = "".join(
+        f'<iframe width={width} height=900 srcdoc="{content}"></iframe>'
+        for content in contents
+        for width in (390, 1300)
+    )
+    (tmp_path / "frames.html").write_text(f"<!DOCTYPE html><body>{frames}</body>", encoding="utf-8")
+    shown = run_in_browser(tmp_path / "frames.html", WIDTHS)
+    assert [found["width"] for found in shown] == 2 * [390, 1300]
+    for found in shown:
+        assert found["page"] <= found["width"]
+        assert found["tables"] == [0] * len(found["tables"])
+
+
+WIDTHS = """<script>
+addEventListener('load', () => {
+  const found = [...document.querySelectorAll('iframe')].map(frame => {
+    const inner = frame.contentDocument;
+    const tables = [...inner.querySelectorAll('.scroll')].map(each => each.scrollWidth - each.clientWidth);
+    return {width: frame.clientWidth, page: inner.documentElement.scrollWidth, tables};
+  });
+  document.body.innerHTML = '<pre id="probe">' + JSON.stringify(found) + '</pre>';
+});
+</script></body>"""
+
+
+def test_a_small_confusion_matrix_is_shown_small_and_a_large_one_is_bounded(tmp_path: Path) -> None:
+    draw_confusion(np.eye(3), CLASSES[:3], tmp_path / "small.png")
+    assert Media(tmp_path / "small.png", "", is_chart=True).width_px < 500
+    draw_confusion(np.eye(1000), [f"class{k}" for k in range(1000)], tmp_path / "large.png")
+    with Image.open(tmp_path / "large.png") as picture:
+        assert max(picture.size) < 4000
+
+
+def test_names_of_a_wrong_example_are_below_each_other(tmp_path: Path) -> None:
+    """The true class in blue and the predicted one in red, however long they are."""
+    names = ["a long name of a class " * 2, "another long name of a class " * 2, "c", "d"]
+    wrong = ACTIVITY.model_copy(update={"examples": (make_example(0, 1, 1),)})
+    draw_examples(wrong, names, tmp_path / "a.png")
+    picture = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).astype(int)
+    rows = [
+        set(np.flatnonzero(((np.abs(picture - ink) < 30).all(axis=2)).sum(axis=1) > 40))
+        for ink in ((29, 95, 191), (214, 31, 38))
+    ]
+    assert rows[0]
+    assert rows[1]
+    assert not rows[0] & rows[1]
+
+
+def test_texts_of_wrong_predictions_are_apart(tmp_path: Path) -> None:
+    """Of two rows of pictures: two lines above each, the picture, and a line below it."""
+    images = 6 * (EventImage(on=((0.0,) * 8,) * 8, off=((1.0,) * 8,) * 8),)
+    wrong = 6 * (WrongPrediction(name="a.h5", label="left", predicted="right", probability=0.9),)
+    draw_wrong(wrong, images, tmp_path / "a.png")
+    has_ink = (np.asarray(Image.open(tmp_path / "a.png").convert("L")) < 250).any(axis=1)
+    assert not has_ink[:4].any()  # type: ignore[index]
+    assert np.sum(np.diff(has_ink.astype(int)) == 1) == 8
+
+
+def test_pictures_of_synthetic_recordings_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles = dict[str, str]()
+    monkeypatch.setattr(examples, "save_figure", lambda figure, path: titles.update({path.name: figure.get_suptitle()}))
+    monkeypatch.setattr("dvspipe.report.training.write_page", lambda *_, **__: None)
+    image = EventImage(on=((0.0,) * 8,) * 8, off=((1.0,) * 8,) * 8)
+    wrong = [WrongPrediction(name="a.h5", label="left", predicted="right", probability=0.9)]
+    activity = ACTIVITY.model_copy(update={"wrong": (image,)})
+    for synthetic, title in ((True, "synthetic data"), (False, "")):
+        changes = {"synthetic": synthetic, "synthetic_test": synthetic, "wrong": wrong}
+        write_training_page(make_run(tmp_path, activity, **changes))
+        assert titles == {"examples.png": title, "wrong.png": title}
+
+
+def test_times_of_a_part_are_those_of_the_recording(tmp_path: Path) -> None:
+    events = random_events(0, 3000, span_us=1_000_000)
+    for name in ("a.gif", "a.png"):
+        begin = write_preview([events], SENSOR, tmp_path / name, SETTINGS, span_us=(0, 1_000_000)).read_bytes()
+        part = events.shift_time(3_000_000)
+        since = write_preview(
+            [part], SENSOR, tmp_path / name, SETTINGS, span_us=(3_000_000, 4_000_000), zero_us=3_000_000
+        )
+        assert since.read_bytes() == begin
+        later = write_preview([part], SENSOR, tmp_path / name, SETTINGS, span_us=(3_000_000, 4_000_000), zero_us=0)
+        assert later.read_bytes() != begin
+
+
+@pytest.mark.parametrize("mode", ["counts", "surface", "decay"])
+def test_the_legend_of_a_narrow_sheet_is_complete(tmp_path: Path, mode: Any) -> None:
+    wide, narrow = SensorSize(width=300, height=30), SensorSize(width=3, height=30)
+    settings = PreviewSettings(mode=mode, scale=1)
+    inked = []
+    for sensor, pictures_px in ((wide, 4 * 308 + 8), (narrow, 4 * 12 + 8)):
+        sheet = np.asarray(Image.open(write_preview([], sensor, tmp_path / "a.png", settings)))
+        assert sheet.shape[1] >= pictures_px
+        legend = sheet[3 * (30 + 22 + 8) + 8 :]  # below pictures with their lines of text
+        ink = (legend != legend[0, 0]).any(axis=2)
+        assert not ink[:, -4:].any()
+        inked.append(int(ink.sum()))
+    assert inked[0] == inked[1]

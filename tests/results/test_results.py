@@ -1,0 +1,268 @@
+"""Records of runs and answers: what they derive, and that files hold what was written."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dvspipe.errors import FileError, FormatError
+from dvspipe.results import (
+    Answer,
+    Dependencies,
+    EventRates,
+    InferenceRun,
+    LabelRow,
+    LayerActivity,
+    OutputFolder,
+    RecordingFolder,
+    Scores,
+    SegmentRow,
+    TimeScores,
+    WindowRow,
+    add_scores,
+    calibration_error,
+    read_rows,
+    wilson_interval,
+    write_rows,
+)
+
+RUN = InferenceRun(
+    checkpoint="best.safetensors",
+    network="0" * 64,
+    trained_on="nothing",
+    classes=("left", "right"),
+    sensor="12x7",
+    window_us=100_000,
+    step_us=20_000,
+    hop_us=None,
+    stateful=False,
+    settings={"window_us": None, "segments": {"enter": 0.5, "leave": 0.35}},
+    sensor_given=None,
+    hints=(),
+    versions={"dvspipe": "0.1.0"},
+)
+NEEDED = Dependencies(source="/data/a.h5", bytes=100, mtime_ns=1, run=RUN.digest, labels=None, pictures=False)
+SCORES = TimeScores(
+    confusion=((5, 1), (0, 2)),
+    segments_found=2,
+    segments=3,
+    labels=2,
+    delays_us=(200, None),
+    calibration=((8.0,), (7.2,), (7.0,)),
+    seen_us=(100, 200),
+    seen=((2, 1), (0, 1)),
+)
+LAYER = LayerActivity(
+    name="lif1", neurons=10, connections=400, fan_out=4.0, steps=20, spikes_in=50.0, rate=0.25, multiplies=False
+)
+
+
+def answer(folder: str = "a.h5", **update: Any) -> Answer:
+    fields: dict[str, Any] = {
+        "file": f"data/{folder}", "folder": folder, "label": 1, "class_name": "right", "probability": 0.75,
+        "certain": True, "probabilities": (0.25, 0.75), "events": 12_345, "windows": 1, "segments": 1,
+        "t_first_us": 5, "t_last_us": 1_500_005, "rates": EventRates(start_us=5, bin_us=1000, counts=(3, 0, 2)),
+        "classified_us": 100_000, "layers": (LAYER,), "trained_on": "nothing", "scores": SCORES,
+        "labels": (LabelRow(t_start_us=5, t_end_us=50, class_name="right"),), "depends_on": NEEDED,
+    }  # fmt: skip
+    return Answer(**(fields | update))
+
+
+WINDOW = WindowRow(
+    t_start_us=5, t_end_us=100_005, label=1, class_name="right", probability=1 / 3, entropy=1.5, events=7,
+    probabilities=(2 / 3, 1 / 3), t_from_us=5, t_to_us=100_005,
+)  # fmt: skip
+SEGMENTS = (
+    SegmentRow(t_start_us=5, t_end_us=50, label=None, class_name="uncertain", probability=0.5),
+    SegmentRow(t_start_us=50, t_end_us=90, label=1, class_name="right", probability=0.9),
+)
+
+
+def store(folder: RecordingFolder, stored: Answer) -> None:
+    folder.write_rows((WINDOW,), SEGMENTS)
+    stored.write(folder.answer)
+
+
+# Files
+
+
+def test_an_answer_is_read_as_it_was_written(tmp_path: Path) -> None:
+    folder = RecordingFolder(tmp_path / "a.h5")
+    store(folder, answer())
+    assert folder.find() == answer()
+    assert folder.read_segments() == SEGMENTS
+    assert read_rows(folder.windows, WindowRow) == (WINDOW,)
+    written = json.loads(folder.answer.read_text())
+    assert (written["class"], written["duration_s"], written["labels"][0]["class"]) == ("right", 1.5, "right")
+    assert written["layers"][0]["operations"] == 200
+
+
+def test_csv_has_the_columns_in_order_and_nothing_for_none(tmp_path: Path) -> None:
+    folder = RecordingFolder(tmp_path)
+    folder.write_rows((WINDOW,), SEGMENTS)
+    rows = list(csv.reader((tmp_path / "segments.csv").read_text().splitlines()))
+    assert rows == [list(SegmentRow.columns), ["5", "50", "", "uncertain", "0.5"], ["50", "90", "1", "right", "0.9"]]
+    (row,) = csv.DictReader((tmp_path / "windows.csv").read_text().splitlines())
+    assert row["probability"] == "0.333333333"
+    write_rows([], WindowRow, jsonl=tmp_path / "none.jsonl", csv_path=tmp_path / "none.csv")
+    assert (tmp_path / "none.csv").read_text().splitlines() == [",".join(WindowRow.columns)]
+
+
+def test_a_file_that_holds_something_else_is_an_error_that_names_the_place(tmp_path: Path) -> None:
+    (tmp_path / "segments.jsonl").write_text(f'{SEGMENTS[0].model_dump_json()}\n{{"t_start_us": "soon"}}\n')
+    with pytest.raises(FormatError, match=r"segments.jsonl: line 2: .*t_start_us"):
+        read_rows(tmp_path / "segments.jsonl", SegmentRow)
+    (tmp_path / "answer.json").write_text("[]")
+    with pytest.raises(FormatError, match=r"answer.json: .*Answer"):
+        Answer.read(tmp_path / "answer.json")
+    with pytest.raises(FileError, match=r"none.json: "):
+        Answer.read(tmp_path / "none.json")
+    assert Answer.find(tmp_path / "answer.json") is None
+    assert Answer.find(tmp_path / "none.json") is None
+
+
+# Which answers are current
+
+
+@pytest.mark.parametrize(
+    ("update", "current"),
+    [
+        ({}, True),
+        ({"pictures": True}, False),
+        ({"bytes": 99}, False),
+        ({"mtime_ns": 2}, False),
+        ({"run": "1"}, False),
+        ({"labels": "1"}, False),
+    ],
+)
+def test_an_answer_is_current_if_what_it_depends_on_is_the_same(
+    update: dict[str, Any], current: bool, tmp_path: Path
+) -> None:
+    folder = RecordingFolder(tmp_path)
+    store(folder, answer())
+    assert folder.find_current(NEEDED.model_copy(update=update)) == (answer() if current else None)
+
+
+def test_an_answer_with_pictures_is_current_without(tmp_path: Path) -> None:
+    folder = RecordingFolder(tmp_path)
+    drawn = answer(depends_on=NEEDED.model_copy(update={"pictures": True}))
+    store(folder, drawn)
+    assert folder.find_current(NEEDED) == drawn
+
+
+def test_an_answer_without_its_parts_or_dependencies_is_not_complete(tmp_path: Path) -> None:
+    folder = RecordingFolder(tmp_path)
+    assert folder.find_current(NEEDED) is None
+    store(folder, answer(depends_on=None))
+    assert folder.find() is None
+    store(folder, answer())
+    folder.windows.unlink()
+    assert folder.find() is None
+
+
+def test_the_answer_for_another_recording_is_an_error(tmp_path: Path) -> None:
+    folder = RecordingFolder(tmp_path)
+    store(folder, answer())
+    with pytest.raises(FileError, match=r"/data/a.h5, .*/data/b.h5; use overwrite=True .* out='OTHER_FOLDER'"):
+        folder.find_current(NEEDED.model_copy(update={"source": "/data/b.h5"}))
+
+
+# Output folders
+
+
+def test_a_folder_takes_answers_of_one_run(tmp_path: Path) -> None:
+    folder = OutputFolder(tmp_path)
+    folder.check(RUN)
+    folder.write_run(RUN)
+    folder.check(RUN.model_copy(update={"checkpoint": "moved.safetensors", "versions": {}}))
+    other = RUN.model_copy(update={"settings": {"window_us": None, "segments": {"enter": 0.7, "leave": 0.35}}})
+    assert other.digest != RUN.digest
+    with pytest.raises(FileError, match=r"segments\.enter: 0\.5, .*0\.7.*overwrite=True"):
+        folder.check(other)
+    folder.run.write_text("[]")
+    with pytest.raises(FileError, match=r"run\.json: .*overwrite=True"):
+        folder.check(RUN)
+
+
+def test_answers_of_other_runs_are_not_found(tmp_path: Path) -> None:
+    folder = OutputFolder(tmp_path)
+    for name, run in (("b.h5", RUN.digest), ("deep/a.h5", RUN.digest), ("other.h5", "1")):
+        store(folder.of(name), answer(name, depends_on=NEEDED.model_copy(update={"run": run})))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "answer.json").write_text("{}")
+    found = folder.find_results(RUN)
+    assert [result.answer for result in found] == folder.find_answers(RUN)
+    assert [result.answer.folder for result in found] == ["b.h5", "deep/a.h5"]
+    assert found[0].segments == SEGMENTS
+    folder.write_predictions(folder.find_answers(RUN))
+    assert read_rows(folder.predictions, Answer) == tuple(folder.find_answers(RUN))
+    (row, _) = csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines())
+    assert row == {
+        "file": "data/b.h5", "label": "1", "class": "right", "probability": "0.75", "certain": "True",
+        "events": "12345", "windows": "1", "segments": "1", "duration_s": "1.5", "region": "",
+    }  # fmt: skip
+
+
+# Scores
+
+
+def test_scores_over_time_derive_from_counts() -> None:
+    assert (SCORES.answers, SCORES.accuracy, SCORES.segment_f1) == (8, 7 / 8, 4 / 5)
+    assert (SCORES.labels_answered, SCORES.median_delay_us) == (1, 200)
+    assert SCORES.calibration_error == pytest.approx(0.2 / 8)
+
+
+def test_scores_of_nothing_are_none() -> None:
+    nothing = SCORES.model_copy(
+        update={
+            "confusion": ((0, 0), (0, 0)), "segments_found": 0, "segments": 0, "labels": 0, "delays_us": (),
+            "calibration": ((0.0,), (0.0,), (0.0,)),
+        }
+    )  # fmt: skip
+    assert nothing.accuracy is nothing.segment_f1 is nothing.median_delay_us is nothing.calibration_error is None
+    assert add_scores([]) is None
+    assert add_scores([None]) is None
+
+
+def test_the_sum_of_scores_is_that_of_their_counts(tmp_path: Path) -> None:
+    total = add_scores([SCORES, None, SCORES])
+    assert total is not None
+    assert (total.answers, total.labels, total.delays_us) == (16, 4, (200, None, 200, None))
+    assert (total.accuracy, total.segment_f1) == (SCORES.accuracy, SCORES.segment_f1)
+    assert total.calibration_error == pytest.approx(SCORES.calibration_error)
+    assert (total.seen_us, total.seen) == ((100, 200), ((4, 2), (0, 2)))
+    total.write(tmp_path / "scores.json")
+    assert TimeScores.read(tmp_path / "scores.json") == total
+    assert json.loads((tmp_path / "scores.json").read_text())["median_delay_us"] == 200
+
+
+def test_scores_of_samples_need_a_square_confusion() -> None:
+    scores = Scores(classes=("a", "b"), confusion=((3, 1), (0, 4)), calibration_error=0.1, temperature=1.0)
+    assert (scores.samples, scores.correct, scores.accuracy) == (8, 7, 7 / 8)
+    with pytest.raises(ValueError, match="2 classes"):
+        Scores(classes=("a", "b"), confusion=((3, 1),), calibration_error=0.1, temperature=1.0)
+
+
+@settings(deadline=None)  # the first example imports scipy
+@given(samples=st.integers(1, 2000), data=st.data())
+def test_a_wilson_interval_has_the_bounds_of_its_closed_form(samples: int, data: st.DataObject) -> None:
+    correct = data.draw(st.integers(0, samples))
+    z, share = 1.959963984540054, correct / samples
+    middle = (share + z**2 / (2 * samples)) / (1 + z**2 / samples)
+    half = z / (1 + z**2 / samples) * (share * (1 - share) / samples + z**2 / (4 * samples**2)) ** 0.5
+    low, high = wilson_interval(correct, samples)
+    assert low == pytest.approx(middle - half, abs=1e-9)
+    assert high == pytest.approx(middle + half, abs=1e-9)
+
+
+def test_calibration_is_perfect_if_confidence_is_the_share_of_right_predictions() -> None:
+    assert calibration_error([10, 30], [5.0, 27.0], [5, 27]) == 0
+    assert calibration_error([10, 30], [6.0, 27.0], [5, 29]) == pytest.approx(3 / 40)
+    assert calibration_error([0], [0.0], [0]) is None
+    assert wilson_interval(0, 0) == (0, 1)

@@ -1,0 +1,142 @@
+"""Records and rows on disk: what is written is read back, and what is something else is named."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dvspipe.errors import FileError, FormatError
+from dvspipe.results import (
+    BaselineResult,
+    EpochRow,
+    LayerActivity,
+    RunFolder,
+    SegmentRow,
+    add_layers,
+    read_rows,
+    wilson_interval,
+    write_rows,
+)
+
+
+def test_control_characters_are_escaped_in_csv_files_alone(tmp_path: Path) -> None:
+    named = SegmentRow(t_start_us=0, t_end_us=5, label=0, class_name="evil\x1b[2J", probability=0.5)
+    write_rows([named], SegmentRow, jsonl=tmp_path / "a.jsonl", csv_path=tmp_path / "a.csv")
+    assert "evil\\x1b[2J" in (tmp_path / "a.csv").read_text()
+    assert read_rows(tmp_path / "a.jsonl", SegmentRow) == (named,)
+
+
+shares = st.floats(0, 1)
+losses = st.floats(0, 1e30) | st.just(float("inf"))
+epochs = st.builds(
+    EpochRow,
+    epoch=st.integers(1, 10**6),
+    train_loss=losses,
+    train_accuracy=shares,
+    val_loss=losses,
+    val_accuracy=shares,
+    learning_rate=st.floats(0, 10),
+    seconds=st.floats(0, 1e6),
+    data_seconds=st.floats(0, 1e6),
+    rates=st.just({"lif1": 0.25, "lif2": 1 / 3}),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(epochs, min_size=1, max_size=4))
+def test_rows_are_read_as_they_were_written(tmp_path: Path, rows: list[EpochRow]) -> None:
+    jsonl, table = tmp_path / "a.jsonl", tmp_path / "a.csv"
+    write_rows(rows, EpochRow, jsonl=jsonl, csv_path=table)
+    assert read_rows(jsonl, EpochRow) == tuple(rows)
+    cells = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    assert list(cells[0]) == [*EpochRow.columns, "rate_lif1", "rate_lif2"]
+    assert [int(row["epoch"]) for row in cells] == [row.epoch for row in rows]
+    assert [float(row["train_loss"]) for row in cells] == pytest.approx([row.train_loss for row in rows], rel=1e-8)
+
+
+def test_a_table_without_rows_has_its_header(tmp_path: Path) -> None:
+    write_rows((), SegmentRow, jsonl=tmp_path / "a.jsonl", csv_path=tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text().strip() == "t_start_us,t_end_us,label,class,probability"
+    assert read_rows(tmp_path / "a.jsonl", SegmentRow) == ()
+
+
+def test_a_field_with_a_reserved_name_has_it_in_files(tmp_path: Path) -> None:
+    row = SegmentRow(t_start_us=0, t_end_us=5, label=None, class_name="uncertain, or not", probability=0.5)
+    write_rows([row], SegmentRow, jsonl=tmp_path / "a.jsonl", csv_path=tmp_path / "a.csv")
+    assert json.loads((tmp_path / "a.jsonl").read_text())["class"] == "uncertain, or not"
+    assert (tmp_path / "a.csv").read_text().splitlines()[1] == '0,5,,"uncertain, or not",0.5'
+
+
+def test_what_is_no_record_is_named_and_not_found(tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    with pytest.raises(FileError, match=r"baseline\.json: no such file"):
+        BaselineResult.read(path)
+    record = BaselineResult(accuracy=0.5, samples=4, correct=2, chosen_epoch=1, val_accuracy=1)
+    record.write(path)
+    assert BaselineResult.read(path) == BaselineResult.find(path) == record
+    for content in ("", "[]", "{", '{"accuracy": "high"}', '{"accuracy": 0.5}', "\xff"):
+        path.write_text(content, encoding="latin-1")
+        assert BaselineResult.find(path) is None
+        with pytest.raises(FormatError, match=r"baseline\.json: .*BaselineResult"):
+            BaselineResult.read(path)
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    with pytest.raises(FormatError, match=r"rows\.jsonl: .*1: .*SegmentRow"):
+        read_rows(tmp_path / "rows.jsonl", SegmentRow)
+
+
+def test_an_interrupted_write_leaves_the_earlier_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.json"
+    record = BaselineResult(accuracy=0.5, samples=4, correct=2, chosen_epoch=1, val_accuracy=1)
+    record.write(path)
+
+    def full(*_: object, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(FileError, match="No space left"):
+        record.model_copy(update={"accuracy": 0.75}).write(path)
+    monkeypatch.undo()
+    assert BaselineResult.read(path) == record
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_new_run_clears_what_an_earlier_one_left(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    for path in (*folder.result_files(), *folder.epoch_files(), *folder.baseline.epoch_files(), folder.config):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    folder.clear(keep_epochs=True)
+    left = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {*folder.epoch_files(), *folder.baseline.epoch_files(), folder.config}
+    folder.clear(keep_epochs=False)
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == {folder.config}
+
+
+def test_layers_add_up_over_recordings() -> None:
+    def layer(steps: int, spikes: float, rate: float | None) -> LayerActivity:
+        return LayerActivity(
+            name="lif1", neurons=5, connections=60, fan_out=4.0, steps=steps, spikes_in=spikes, rate=rate,
+            multiplies=False,
+        )  # fmt: skip
+
+    (total,) = add_layers([[layer(10, 8, 0.1)], [layer(30, 2, 0.5)]])
+    assert (total.steps, total.operations, total.dense_operations) == (40, 40, 2400)
+    assert total.rate == pytest.approx(0.4)
+    assert total.energy_pj == pytest.approx(40 * 0.9)  # additions, Horowitz 2014
+    assert total.dense_energy_pj == pytest.approx(2400 * 4.6)
+    assert add_layers([[layer(10, 8, None)], [layer(30, 2, None)]])[0].rate is None
+    assert add_layers([]) == ()
+
+
+@pytest.mark.parametrize(("correct", "samples"), [(0, 5), (5, 5), (3, 7), (190, 220)])
+def test_the_wilson_interval_solves_its_equation(correct: int, samples: int) -> None:
+    """Its ends are the p with |correct / samples - p| = z sqrt(p (1 - p) / samples)."""
+    for p in wilson_interval(correct, samples):
+        assert abs(correct / samples - p) == pytest.approx(1.959964 * (p * (1 - p) / samples) ** 0.5, abs=1e-6)
+    assert wilson_interval(0, 0) == (0.0, 1.0)

@@ -1,0 +1,325 @@
+"""Digits under saccades: the movement, the recordings, MNIST's files, and the folders that are written."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dvspipe.errors import DataError, FileError, FormatError
+from dvspipe.events import Events
+from dvspipe.formats import read
+from dvspipe.parallel import Processes
+from dvspipe.recordings.comparison import compare
+from dvspipe.synthesis import (
+    DIGIT_SENSOR,
+    DigitsPlan,
+    SynthesisRecord,
+    digit_frames,
+    is_synthetic,
+    read_idx,
+    read_mnist,
+    record_digit,
+    saccade_path,
+    write_digits,
+    write_recordings,
+)
+from dvspipe.video.opening import open_video
+
+STILL = np.zeros(3)
+LEGS_END_PX = [(1.8, 5.3), (5.6, 0.1), (0, 0)]
+
+
+def drawn_digit(seed: int) -> np.ndarray:
+    """An image of MNIST's size with a thick random stroke inside its middle 20 x 20 pixels."""
+    rng = np.random.default_rng(seed)
+    image = np.zeros((28, 28), np.uint8)
+    y, x = 14, 14
+    for _ in range(40):
+        image[y - 1 : y + 1, x - 1 : x + 1] = 255
+        y, x = np.clip(np.array([y, x]) + rng.integers(-1, 2, 2), 6, 22)
+    return image
+
+
+def idx(array: np.ndarray) -> bytes:
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def save_mnist(folder: Path, train: int = 30, test: int = 12) -> None:
+    folder.mkdir(parents=True)
+    for part, count in (("train", train), ("t10k", test)):
+        images = np.stack([drawn_digit(number) for number in range(count)])
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
+        (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels), mtime=0))
+
+
+def test_the_legs_end_where_n_mnists_do_and_the_picture_comes_back() -> None:
+    ends = saccade_path(np.array([90_000, 207_500, 314_000]), STILL)
+    np.testing.assert_allclose(ends, LEGS_END_PX, atol=0.2)
+    assert saccade_path(np.array([0]), STILL).tolist() == saccade_path(np.array([310_000]), STILL).tolist() == [[0, 0]]
+
+
+def test_each_leg_speeds_up_and_slows_down_again() -> None:
+    t_us = np.arange(0, 315_000, 5_000)
+    speed = np.hypot(*np.diff(saccade_path(t_us, STILL), axis=0).T)
+    for begin, end in ((0, 90), (105, 205), (215, 315)):
+        leg = speed[begin // 5 : end // 5 - 1]
+        assert 2 <= leg.argmax() <= leg.size - 3
+        assert leg.max() > 1.6 * leg.mean() > 0
+        assert max(leg[0], leg[-1]) < 0.4 * leg.max()
+
+
+@given(st.lists(st.integers(-10_000, 10_000), min_size=3, max_size=3))
+@settings(max_examples=50, deadline=None)
+def test_a_leg_that_is_late_moves_the_same_way_later(delays: list[int]) -> None:
+    late = saccade_path(np.arange(0, 330_000, 500), np.array(delays, float))
+    for leg, middle_us in enumerate((50_000, 150_000, 260_000)):
+        as_usual = saccade_path(np.arange(middle_us - 15_000, middle_us + 15_000, 500), STILL)
+        begin = (middle_us - 15_000 + delays[leg]) // 500 * 500
+        moved = late[begin // 500 : begin // 500 + 60]
+        np.testing.assert_allclose(moved, as_usual, atol=0.15)  # half a step of time at full speed
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_recording_is_what_its_seed_says(seed: int) -> None:
+    image = drawn_digit(seed)
+    first, again, other = (record_digit(image, np.random.default_rng(s)) for s in (seed, seed, seed + 100))
+    assert first == again
+    assert first != other
+    assert first.sensor == DIGIT_SENSOR
+    assert 0 <= first.t[0] < 20_000
+    assert 290_000 < first.t[-1] < 316_000
+
+
+def test_on_and_off_cancel_and_only_leaks_come_from_an_empty_picture() -> None:
+    events = record_digit(drawn_digit(1), np.random.default_rng(1))
+    net = events.p.sum() - (~events.p).sum()
+    assert abs(net) < 0.05 * len(events) + 130  # what leaks: 0.36 Hz x 1156 pixels x 0.31 s
+    empty = record_digit(np.zeros((28, 28), np.uint8), np.random.default_rng(1))
+    assert 90 < empty.p.sum() < 170
+    assert (~empty.p).sum() < 12
+
+
+def test_the_digit_is_dark_and_the_ground_is_bright() -> None:
+    first = next(digit_frames(np.full((28, 28), 255, np.uint8), np.random.default_rng(0)))
+    assert first.transfer == "linear"
+    assert first.image[17, 17] < 0.13
+    assert first.image[0, 33] > 0.9
+
+
+def test_frames_cover_the_recording_and_have_no_light_outside_0_to_1() -> None:
+    frames = list(digit_frames(drawn_digit(2), np.random.default_rng(2)))
+    assert [frame.t_us for frame in frames] == list(range(0, frames[-1].t_us + 1, 2_000))
+    assert 298_000 < frames[-1].t_us < 316_000
+    light = np.stack([frame.image for frame in frames])
+    assert light.dtype == np.float32
+    assert 0.05 < light.min() < 0.5 < light.max() <= 1
+
+
+@pytest.mark.parametrize("image", [np.zeros((27, 28), np.uint8), np.zeros((28, 28))])
+def test_an_image_of_another_kind_is_refused(image: np.ndarray) -> None:
+    with pytest.raises(DataError, match=r"expected uint8 \(28, 28\)"):
+        record_digit(image, np.random.default_rng(0))
+
+
+def test_synthetic_recordings_are_like_the_real_ones_of_the_same_images(test_data: Path) -> None:
+    """Bands are three times as wide as what was measured, or more."""
+    images, labels = read_mnist(test_data / "mnist", "train")
+    files = sorted((test_data / "nmnist" / "Train").glob("*/*.bin"), key=lambda path: int(path.stem))[:40]
+    ratios, maps, f1, nearest, on = [], [], [], [], []
+    for file in files:
+        row = int(file.stem) - 1
+        assert labels[row] == int(file.parent.name)
+        real = read(file, sensor=DIGIT_SENSOR)
+        found = compare(real, record_digit(images[row], np.random.default_rng(row)))
+        ratios.append(found.ratios.events)
+        maps.append(found.maps.unsigned)
+        f1.append(found.voxels.f1)
+        nearest.append(found.nearest_to_a.median_us)
+        on.append(found.b.on_share)
+    assert 0.9 < np.mean(ratios) < 1.1
+    assert np.std(ratios) < 0.15
+    assert np.mean(maps) > 0.93
+    assert np.mean(f1) > 0.55
+    assert np.mean(nearest) < 2_500
+    assert abs(np.mean(on) - 0.5) < 0.02
+
+
+def test_idx_files_are_read_gzipped_or_not(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 256, (5, 7, 12)).astype(np.uint8)
+    (tmp_path / "a").write_bytes(idx(array))
+    (tmp_path / "b.gz").write_bytes(gzip.compress(idx(array), mtime=0))
+    for name in ("a", "b.gz"):
+        np.testing.assert_array_equal(read_idx(tmp_path / name), array)
+
+
+GOOD = idx(np.zeros((2, 7, 12), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "starts with nothing"),
+        (b"\x89PNG....", "starts with 89 50 4e 47, expected 00 00 08"),
+        (b"\0\0\x0d\x01\0\0\0\0", "starts with 00 00 0d 01"),
+        (GOOD[:9], "found 9 bytes"),
+        (GOOD[:-1], "found 167, expected 2 x 7 x 12 = 168"),
+        (GOOD + b"\0", "found 169"),
+        (bytes([0, 0, 8, 3]) + b"\xff" * 12, "found 0, expected 4294967295 x"),
+        (gzip.compress(GOOD, mtime=0)[:-9], "gzip"),
+    ],
+)
+def test_a_corrupted_idx_file_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "images").write_bytes(content)
+    with pytest.raises(FormatError, match=f"images: .*{message}"):
+        read_idx(tmp_path / "images")
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        (
+            "train-labels-idx1-ubyte",
+            np.zeros(29, np.uint8),
+            "29, expected 30",
+        ),
+        ("train-labels-idx1-ubyte", np.full(30, 10, np.uint8), "row 1 .*10, expected 0 to 9"),
+        ("train-images-idx3-ubyte", np.zeros((30, 28, 27), np.uint8), "30 x 28 x 27, expected N x 28 x 28"),
+    ],
+)
+def test_files_of_mnist_that_do_not_fit_are_named(tmp_path: Path, name: str, array: np.ndarray, message: str) -> None:
+    save_mnist(tmp_path / "mnist")
+    (tmp_path / "mnist" / name).write_bytes(idx(array))
+    with pytest.raises(DataError, match=message):
+        read_mnist(tmp_path / "mnist", "train")
+
+
+def test_a_missing_file_of_mnist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz"):
+        read_mnist(tmp_path, "train")
+
+
+def recordings(folder: Path) -> dict[str, Events]:
+    return {str(file.relative_to(folder)): read(file, sensor=DIGIT_SENSOR) for file in folder.rglob("[0-9]*.bin")}
+
+
+def test_digits_are_written_in_n_mnists_layout_and_resumed(tmp_path: Path) -> None:
+    save_mnist(tmp_path / "mnist")
+    folder = tmp_path / "out"
+    assert write_digits(folder, DigitsPlan(tmp_path / "mnist", train=4, seed=3)) == 4
+    first = recordings(folder)
+    assert write_digits(folder, DigitsPlan(tmp_path / "mnist", train=7, test=2, seed=3)) == 5
+    everything = recordings(folder)
+    assert first.items() <= everything.items()
+    assert len(everything) == 9
+    for name in everything:
+        part, digit, file = Path(name).parts
+        assert part in ("Train", "Test")
+        assert int(digit) == (int(file.removesuffix(".bin")) - 1) % 10
+    assert is_synthetic(folder)
+    record = json.loads((folder / "synthesis.json").read_text())
+    assert (record["synthetic"], record["kind"], record["seed"]) == (True, "digits", 3)
+    assert write_digits(folder, DigitsPlan(tmp_path / "mnist", train=7, test=2, seed=3)) == 0
+
+
+def test_processes_write_what_one_does(tmp_path: Path) -> None:
+    save_mnist(tmp_path / "mnist")
+    calls: list[tuple[int, int]] = []
+    for jobs in (1, 2):
+        write_digits(
+            tmp_path / str(jobs),
+            DigitsPlan(tmp_path / "mnist", train=5, seed=1),
+            engine=Processes(jobs),
+            progress=lambda *p: calls.append(p),
+        )
+    assert recordings(tmp_path / "1") == recordings(tmp_path / "2")
+    assert list(dict.fromkeys(calls)) == [(done, 5) for done in range(6)]
+
+
+def test_images_of_real_recordings_are_left_out(tmp_path: Path) -> None:
+    save_mnist(tmp_path / "mnist")
+    real = tmp_path / "real"
+    for row in range(0, 30, 2):
+        path = real / "Train" / str(row % 10) / f"{row + 1}.bin"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    write_digits(tmp_path / "out", DigitsPlan(tmp_path / "mnist", train=15, seed=0, exclude=real))
+    assert {int(Path(name).stem) % 2 for name in recordings(tmp_path / "out")} == {0}
+    with pytest.raises(DataError, match="found 15, expected 16"):
+        write_digits(tmp_path / "other", DigitsPlan(tmp_path / "mnist", train=16, seed=0, exclude=real))
+    with pytest.raises(DataError, match="Train or Test"):
+        write_digits(tmp_path / "other", DigitsPlan(tmp_path / "mnist", train=1, seed=0, exclude=tmp_path))
+
+
+def test_videos_are_those_that_the_sensor_saw(tmp_path: Path) -> None:
+    save_mnist(tmp_path / "mnist")
+    write_digits(tmp_path / "out", DigitsPlan(tmp_path / "mnist", train=1, seed=0, videos=True))
+    (file,) = (tmp_path / "out" / "videos" / "Train").glob("*/*.webm")
+    assert (tmp_path / "out" / "Train" / file.parent.name / f"{file.stem}.bin").is_file()
+    video = open_video(file)
+    assert video.size == DIGIT_SENSOR
+    first = next(iter(video.frames())).image
+    assert first[0, 33] > 200
+    assert first.min() < 180
+
+
+def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "a", SynthesisRecord(kind="test", seed=1), {})
+    with pytest.raises(DataError, match=r"a: .*another seed \(found 1 in synthesis.json, expected 2\)"):
+        write_recordings(tmp_path / "a", SynthesisRecord(kind="test", seed=2), {})
+    (tmp_path / "a" / "synthesis.json").write_text("[]")
+    with pytest.raises(FileError, match="synthesis.json: .*JSON object"):
+        write_recordings(tmp_path / "a", SynthesisRecord(kind="test", seed=1), {})
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "letter.txt").write_text("dear")
+    with pytest.raises(DataError, match="b: contains other files"):
+        write_recordings(tmp_path / "b", SynthesisRecord(kind="test", seed=1), {})
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["letter.txt"]
+
+
+MANY = 40  # seconds after the first are left to kill the processes
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MNIST's files, and recordings made in one go."""
+    folder = tmp_path_factory.mktemp("complete")
+    save_mnist(folder / "mnist", train=MANY)
+    write_digits(folder / "out", DigitsPlan(folder / "mnist", train=MANY, seed=0))
+    return folder
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kills by a signal")
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
+def test_after_a_kill_every_file_is_complete_and_the_rest_is_written(
+    complete: Path, tmp_path: Path, kill: signal.Signals
+) -> None:
+    arguments = ["synth", "nmnist", "-o", str(tmp_path), "--mnist", str(complete / "mnist"), "--n", str(MANY)]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "dvspipe", *arguments], start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
+    until = time.monotonic() + 60
+    while len(list(tmp_path.glob("Train/*/[0-9]*.bin"))) < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    os.killpg(running.pid, kill)
+    said = running.communicate(timeout=60)[1]
+    assert running.returncode == (130 if kill == signal.SIGINT else -signal.SIGKILL)
+    assert said == ("dvspipe: interrupted\n" if kill == signal.SIGINT else "")
+    expected, done = recordings(complete / "out"), recordings(tmp_path)
+    assert 2 <= len(done) < MANY
+    assert done.items() <= expected.items()
+    assert write_digits(tmp_path, DigitsPlan(complete / "mnist", train=MANY, seed=0)) == MANY - len(done)
+    assert recordings(tmp_path) == expected
+    assert not list(tmp_path.rglob(".*"))

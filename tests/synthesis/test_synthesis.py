@@ -1,0 +1,496 @@
+from __future__ import annotations
+
+import json
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from conftest import SENSOR, random_events
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dvspipe.errors import DataError, FileError
+from dvspipe.events import Events, SensorSize
+from dvspipe.files import lock_folder
+from dvspipe.formats import describe, read
+from dvspipe.labels import GESTURES
+from dvspipe.parallel import Processes, Progress, Shard
+from dvspipe.synthesis import (
+    GESTURE_SENSOR,
+    ClipSettings,
+    GesturesPlan,
+    Performance,
+    SynthesisRecord,
+    draw_person,
+    gesture_frames,
+    plan_session,
+    record_gesture,
+    record_session,
+    render_gesture,
+    render_session,
+    write_gestures,
+    write_recordings,
+)
+from dvspipe.synthesis.bodies import Limbs, build_limbs
+from dvspipe.synthesis.gestures import MOVEMENTS, pose_person
+from dvspipe.synthesis.people import (
+    ELBOW,
+    ELBOW_LIMIT,
+    KNUCKLES,
+    LEFT,
+    RIGHT,
+    SHOULDER,
+    SHOULDER_AXIS,
+    SHOULDER_LIMIT,
+    WRIST,
+    WRIST_LIMIT,
+    Person,
+    Pose,
+    unit,
+)  # fmt: skip
+from dvspipe.synthesis.recording import GesturesRecord
+from dvspipe.synthesis.rendering import paint_limbs
+from dvspipe.synthesis.rendering import render as render_pose
+from dvspipe.synthesis.scenes import LIGHTS, draw_far_camera, draw_light, draw_scene
+from dvspipe.synthesis.sensors import Readout, draw_sensor, read_out
+
+CLOCKWISE = {
+    "right_arm_clockwise": (RIGHT, 1),
+    "right_arm_counter_clockwise": (RIGHT, -1),
+    "left_arm_clockwise": (LEFT, 1),
+    "left_arm_counter_clockwise": (LEFT, -1),
+}
+ONE_SIDED = [name for name in GESTURES if name.startswith(("right_", "left_"))]
+SILENT = Readout(answering=True, repeated=0, again=0, answered=0, answers_answered=0, others_answered=0)
+
+
+def render(name, person_seed=1, clip_seed=2, **settings):
+    person = draw_person(np.random.default_rng(person_seed))
+    label = GESTURES.index(name)
+    return list(islice(render_gesture(label, person, np.random.default_rng(clip_seed), ClipSettings(**settings)), 1000))
+
+
+def images(*arguments, **settings):
+    return np.stack([frame.image for frame in render(*arguments, **settings)]).astype(int)
+
+
+def pose(name, seed, t=None) -> tuple[Person, Pose]:
+    """Somebody in the middle of a gesture."""
+    rng = np.random.default_rng(seed)
+    person = draw_person(rng)
+    plan = [Performance(GESTURES.index(name), -(10**7), 10**7)]
+    return person, pose_person(plan, person, rng, np.arange(0, 1.5, 0.01) if t is None else t)
+
+
+def angle(a, b):
+    return np.arccos(np.clip((unit(a) * unit(b)).sum(axis=-1), -1, 1))
+
+
+def test_each_class_has_a_movement_in_the_order_of_labels():
+    assert tuple(MOVEMENTS) == GESTURES
+
+
+def test_same_seeds_give_the_same_frames():
+    first, again = (images("air_guitar", duration_us=200_000) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.parametrize("seeds", [(3, 2), (1, 3)], ids=["person", "clip"])
+def test_another_seed_gives_other_frames(seeds):
+    assert (images("arm_roll", duration_us=50_000) != images("arm_roll", *seeds, duration_us=50_000)).mean() > 0.5
+
+
+@pytest.mark.parametrize("name", GESTURES)
+def test_every_gesture_has_its_frames_and_moves(name):
+    frames = render(name, clip_seed=4, duration_us=1_500_000, fps=40.0)
+    assert [frame.t_us for frame in frames] == [25_000 * k for k in range(61)]
+    assert {frame.size for frame in frames} == {GESTURE_SENSOR}
+    assert {(frame.image.dtype, frame.transfer) for frame in frames} == {(np.dtype(np.uint16), "linear")}
+    clip = np.stack([frame.image for frame in frames]).astype(float)
+    assert (clip.max(axis=0) > 1.3 * clip.min(axis=0)).mean() > 0.02
+
+
+def test_a_gesture_that_ends_when_the_next_starts_goes_over_to_it_without_rest():
+    t = np.arange(0, 4, 0.01)
+    person = draw_person(np.random.default_rng(3))
+
+    def highest_hand(second_start_us):
+        plan = (Performance(1, -1_000_000, 2_000_000), Performance(2, second_start_us, 5_000_000))
+        joints = pose_person(plan, person, np.random.default_rng(0), t)
+        return joints.arms[:, :, WRIST, 1].max(axis=1)[(t > 1.9) & (t < 2.9)].min()
+
+    assert highest_hand(3_000_000) < -0.23
+    assert highest_hand(2_000_000) > -0.2
+
+
+def test_other_movements_are_of_all_kinds_and_shares_add_up_to_one():
+    from dvspipe.synthesis.other_movements import KINDS
+
+    assert sum(KINDS.values()) == pytest.approx(1)
+    assert len(KINDS) >= 10
+    t, person = np.arange(0, 1.5, 0.03), draw_person(np.random.default_rng(1))
+    for number, movement in enumerate(KINDS):
+        motion = movement(t, person, np.random.default_rng(number))
+        for arm in (motion.right, motion.left):
+            assert arm.wrist.shape == (len(t), 3)
+            assert np.isfinite(arm.wrist).all()
+
+
+@pytest.mark.parametrize("name", GESTURES[:10])  # other movements include walking through the picture
+def test_the_person_and_most_of_the_movement_are_inside_the_picture(name):
+    inside = []
+    for seed in range(6):
+        rng = np.random.default_rng(100 + seed)
+        person, joints = pose(name, seed)
+        camera = draw_scene(person, GESTURE_SENSOR, "led", rng).camera
+        head, chest, hands = (camera.project(part)[..., :2] for part in (joints.head[:, :2], joints.torso[:, :2],
+                                                                         joints.arms[:, :, WRIST]))  # fmt: skip
+        assert ((head > 0) & (head < 128)).all()
+        assert ((chest > 0) & (chest < 128)).all()
+        inside.append(((hands > 0) & (hands < 128)).all(axis=-1).any(axis=-1).mean())
+    assert np.mean(inside) > 0.7
+
+
+def test_times_are_rounded_to_microseconds():
+    assert [frame.t_us for frame in render("arm_roll", duration_us=100_000, fps=30.0)] == [0, 33_333, 66_667, 100_000]
+
+
+@given(seed=st.integers(0, 10**6), label=st.integers(0, 10))
+@settings(max_examples=60, deadline=None)
+def test_bones_keep_their_lengths_and_joints_their_limits(seed, label):
+    person, joints = pose(GESTURES[label], seed, np.arange(0, 1.5, 0.03))
+    bones = np.diff(joints.arms, axis=2)
+    lengths = np.linalg.norm(bones, axis=-1)
+    expected = (person.upper_arm_m, person.forearm_m, person.hand_m / 2)
+    np.testing.assert_allclose(lengths, np.broadcast_to(expected, lengths.shape), atol=1e-6)
+    assert angle(bones[:, :, ELBOW], bones[:, :, SHOULDER]).max() < ELBOW_LIMIT + 1e-3
+    assert angle(bones[:, :, WRIST], bones[:, :, ELBOW]).max() < WRIST_LIMIT + 1e-3
+    # the trunk turns with the arms, in all but bows by less than 0.3
+    mirror = np.stack([SHOULDER_AXIS * (-1, 1, 1), SHOULDER_AXIS])
+    assert np.quantile(angle(bones[:, :, SHOULDER], mirror), 0.9) < SHOULDER_LIMIT + 0.3
+    assert ((joints.bend >= 0) & (joints.bend <= 1)).all()
+
+
+@pytest.mark.parametrize("name", CLOCKWISE)
+@pytest.mark.parametrize("seed", range(8))
+def test_clockwise_is_up_left_down_in_the_picture(name, seed):
+    side, clockwise = CLOCKWISE[name]
+    person, joints = pose(name, seed, np.arange(0, 3, 0.01))
+    camera = draw_scene(person, GESTURE_SENSOR, "natural", np.random.default_rng(seed)).camera
+    wrist = camera.project(joints.arms[:, side, WRIST])[:, :2]
+    path = wrist - wrist.mean(axis=0)
+    left_of_up = np.unwrap(np.arctan2(-path[:, 0], -path[:, 1]))  # 0 is up in the picture, a quarter turn is left
+    turns = clockwise * (left_of_up[-1] - left_of_up[0]) / (2 * np.pi)
+    assert 3 / 1.2 - 1.2 < turns < 3 / 0.7 + 0.5  # a circle takes 0.7 to 1.2 s, and there may be a pause
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_counter_clockwise_on_the_other_side_is_the_mirror_image(seed):
+    t, person = np.arange(0, 2, 0.01), draw_person(np.random.default_rng(seed))
+    for gesture, other in (("arm_clockwise", "arm_counter_clockwise"), ("arm_counter_clockwise", "arm_clockwise"),
+                           ("hand_wave", "hand_wave")):  # fmt: skip
+        right = MOVEMENTS[f"right_{gesture}"](t, person, np.random.default_rng(seed)).right
+        left = MOVEMENTS[f"left_{other}"](t, person, np.random.default_rng(seed)).left
+        np.testing.assert_array_equal(right.wrist, left.wrist)  # in the space of each arm
+        np.testing.assert_array_equal(right.hand, left.hand)
+
+
+def test_counter_clockwise_takes_the_same_way_back():
+    t, person = np.arange(0, 3, 0.005), draw_person(np.random.default_rng(1))
+    there, back = (MOVEMENTS[f"right_arm_{way}clockwise"](t, person, np.random.default_rng(2)).right.wrist
+                   for way in ("", "counter_"))  # fmt: skip
+    nearest_m = np.linalg.norm(there[:, None] - back, axis=-1).min(axis=1)
+    assert np.quantile(nearest_m, 0.9) < 0.1  # of a circle of more than 0.5 m; its size drifts
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_clapping_hands_meet_before_the_chest(seed):
+    _, joints = pose("hand_clapping", seed)
+    palms = joints.arms[:, :, KNUCKLES]
+    apart_m = np.linalg.norm(palms[:, RIGHT] - palms[:, LEFT], axis=-1)
+    meeting = palms[apart_m.argmin()].mean(axis=0)
+    assert apart_m.min() < 0.06
+    assert apart_m.max() > apart_m.min() + 0.025
+    assert abs(meeting[0]) < 0.2
+    assert -0.5 < meeting[1] < 0.15
+    assert meeting[2] > 0.15
+
+
+@pytest.mark.parametrize("name", ["right_hand_wave", "left_hand_wave"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_waving_hand_is_above_its_elbow_and_outside_its_shoulder(name, seed):
+    side = RIGHT if name.startswith("right") else LEFT
+    arms = pose(name, seed)[1].arms[:, side].mean(axis=0)
+    assert arms[WRIST, 1] > arms[ELBOW, 1]
+    assert abs(arms[ELBOW, 0]) > abs(arms[SHOULDER, 0])
+
+
+@pytest.mark.parametrize("name", ONE_SIDED)
+def test_the_performers_right_moves_the_left_of_the_picture(name):
+    halves = np.zeros(2)
+    for seed in range(4):
+        moved = np.abs(np.diff(np.log(images(name, seed, seed, fps=40.0, light="led") + 100), axis=0)).sum(axis=(0, 1))
+        halves += moved[:64].sum(), moved[64:].sum()
+    right, left = halves if name.startswith("right") else halves[::-1]
+    assert right > 1.5 * left
+
+
+def test_the_thumb_of_a_raised_hand_is_on_the_performers_inner_side():
+    person, joints = pose("right_hand_wave", 0)
+    camera_faced = Pose(**(vars(joints) | {"palms": np.tile([0.0, 0, 1], (len(joints.arms), 2, 1))}))
+    arms = camera_faced.arms.copy()
+    arms[:, :, KNUCKLES] = arms[:, :, WRIST] + [0, person.hand_m / 2, 0]  # fingers up
+    scene = draw_scene(person, GESTURE_SENSOR, "led", np.random.default_rng(0))
+    limbs = build_limbs(person, scene, Pose(**(vars(camera_faced) | {"arms": arms})))
+    right, left = np.split(limbs.ends[:, :, 1, 0], 2, axis=1)  # columns of the far ends; the thumb's tip comes last
+    assert (right[:, -1] > right[:, -4]).all()  # farther to the middle than the little finger's
+    assert (left[:, -1] < left[:, -4]).all()
+
+
+def test_a_picture_does_not_depend_on_those_before_it():
+    person, rng = draw_person(np.random.default_rng(3)), np.random.default_rng(1)
+    scene = draw_scene(person, SensorSize(width=120, height=70), "led", rng, draw_far_camera)
+    t = np.linspace(0, 1, 40)
+    pose = pose_person([Performance(0, -1_000_000, 2_000_000)], person, rng, t)
+    there_and_back = np.concatenate([np.arange(40), np.arange(40)[::-1]])
+    pictures = [*render_pose(person, scene, pose.at(there_and_back), np.zeros(80))]
+    assert np.array_equal(pictures[:40], pictures[:39:-1])
+    blurred = cv2.GaussianBlur(scene.wall, (5, 5), scene.blur_px)
+    wall = 65535 * (scene.light.level * scene.light.strength(np.zeros(1)) * blurred + scene.light.veil)
+    assert abs(pictures[0] - np.minimum(wall, 65535)).max() > 1000  # the person
+    assert np.median(abs(pictures[0] - np.minimum(wall, 65535))) < 1.5  # the wall around
+
+
+def paint(depths, caps=(False, False)):
+    """Two bars that cross in a picture of 12 x 7: tone 1 across, tone 2 down."""
+    pictures = np.zeros((1, 7, 12), np.float32)
+    ends = np.array([[[[0.0, 3.5, 1], [12, 3.5, 1]], [[6, 0, 1], [6, 7, 1]]]])
+    lit = np.zeros((1, 2, 2))
+    limbs = Limbs(
+        ends=ends,
+        depth=np.array([depths], float),
+        lit=lit,
+        slide=np.zeros((1, 2)),
+        along=np.zeros((2, 2)),
+        girth=np.ones(2),
+        caps=np.array([caps, caps]),
+        tone=np.array([1.0, 2.0]),
+        texture=np.zeros(2, np.int64),
+    )
+    paint_limbs(pictures, limbs, np.ones((1, 64, 64), np.float32), 1.0)
+    return pictures[0]
+
+
+def test_the_nearer_of_two_limbs_hides_the_other():
+    assert paint([0.0, 0.1])[3, 5] == paint([0.0, 0.1])[3, 6] == 2
+    assert paint([0.1, 0.0])[3, 5] == paint([0.1, 0.0])[3, 6] == 1
+
+
+def test_a_limb_covers_its_area():
+    across = paint([1.0, 0.0])
+    across[:, 4:8] = across[:, :4]  # without the other limb
+    assert across.sum() == pytest.approx(2 * 12, rel=1e-5)
+
+
+def test_tubes_flicker_and_windows_do_not():
+    t = np.arange(0, 1, 1e-3)
+    flickering = [draw_light("fluorescent", np.random.default_rng(seed)) for seed in range(40)]
+    assert 0.3 < np.mean([light.flicker > 0 for light in flickering]) < 0.9
+    for light in flickering:
+        spectrum = np.abs(np.fft.rfft(light.strength(t) - 1))
+        assert not light.flicker or spectrum.argmax() == light.flicker_hz
+    assert all(np.ptp(draw_light(kind, np.random.default_rng(0)).strength(t)) == 0 for kind in LIGHTS[1:])
+
+
+def test_a_session_performs_its_plan_and_rests_between():
+    rng = np.random.default_rng(3)
+    plan = plan_session([3, 7], rng)
+    assert [each.label for each in plan] == [3, 7]
+    assert plan[0].start_us >= 800_000
+    assert plan[1].start_us - plan[0].end_us >= 800_000
+    t = np.arange(0, plan[1].end_us / 1e6 + 1, 0.01)
+    wrists = pose_person(plan, draw_person(rng), rng, t).arms[:, :, WRIST]
+    speed = np.linalg.norm(np.gradient(wrists, 0.01, axis=0), axis=-1)  # [T, 2] in m/s
+    performing = [(t > each.start_us / 1e6 + 0.7) & (t < each.end_us / 1e6 - 0.7) for each in plan]
+    resting = np.all([(t < each.start_us / 1e6) | (t > each.end_us / 1e6) for each in plan], axis=0)
+    assert speed[performing[0], RIGHT].mean() > 10 * speed[resting, RIGHT].mean()  # the circling arm
+    assert speed[performing[0], LEFT].mean() < 3 * speed[resting, LEFT].mean()  # the other one
+    assert speed[performing[1]].mean() > 5 * speed[resting].mean()
+    assert np.ptp(wrists[resting], axis=0).max() < 0.12  # always the same rest
+
+
+def test_a_recorded_session_has_events_where_something_is_performed():
+    events, plan = record_session([1], person=2, session=0, seed=4)
+    (wave,) = plan
+    assert wave.label == 1
+    assert events.sensor == GESTURE_SENSOR
+    during = len(events.slice_time(wave.start_us, wave.end_us)) / (wave.end_us - wave.start_us)
+    before = len(events.slice_time(0, wave.start_us)) / wave.start_us
+    assert during > 2 * before
+    assert events.t[-1] > wave.end_us + 700_000
+
+
+@pytest.mark.parametrize("label", [-1, 11])
+def test_a_wrong_label_is_refused_at_once(label):
+    with pytest.raises(DataError, match=f"label {label} .*0 to 10"):
+        render_gesture(label, draw_person(np.random.default_rng(0)), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("plan", [[(0, 10), (5, 15)], [(10, 0)]])
+def test_performances_that_overlap_or_end_before_they_start_are_refused(plan):
+    performances = [Performance(0, *span) for span in plan]
+    with pytest.raises(DataError, match="overlaps"):
+        render_session(performances, draw_person(np.random.default_rng(0)), np.random.default_rng(0), ClipSettings(20))
+
+
+# The sensor
+
+
+def test_recordings_are_like_those_of_dvs128_gesture():
+    recordings = [record_gesture(label, person=label, clip=0, seed=11, duration_us=300_000) for label in range(10)]
+    assert 40_000 < 5 * np.median([len(events) for events in recordings]) < 180_000  # 60,000 to 180,000 in 1.45 s
+    assert 0.45 < np.median([events.p.mean() for events in recordings]) < 0.56  # 0.49 to 0.55
+    for events in recordings:
+        corner = (events.y < 20) & ((events.x < 20) | (events.x >= 108))  # sparse noise everywhere
+        assert 0 < corner.sum() < 0.2 * len(events)
+
+
+def test_a_recording_is_the_same_every_time():
+    first, again = (record_gesture(4, person=1, clip=2, seed=3, duration_us=100_000) for _ in range(2))
+    other = record_gesture(4, person=1, clip=3, seed=3, duration_us=100_000)
+    np.testing.assert_array_equal(first.structured(), again.structured())
+    assert len(first) != len(other)
+
+
+def test_sensors_differ_from_clip_to_clip():
+    drawn = [draw_sensor(np.random.default_rng(seed)) for seed in range(50)]
+    thresholds = [(config.pos_thres + config.neg_thres) / 2 for config, _ in drawn]
+    assert 0.1 < min(thresholds) < 0.18
+    assert 0.22 < max(thresholds) < 0.35
+    assert {readout.answering for _, readout in drawn} == {True, False}
+
+
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=20, deadline=None)
+def test_a_silent_readout_changes_nothing(seed):
+    events = random_events(seed, 200)
+    read = read_out(events, SILENT, np.random.default_rng(seed))
+    np.testing.assert_array_equal(read.structured(), events.structured())
+
+
+def test_answers_and_repetitions_come_in_their_shares():
+    events = random_events(0, 40_000, span_us=10**7)
+    habits = {
+        "answering": False,
+        "repeated": 0.15,
+        "again": 0.5,
+        "answered": 0.2,
+        "answers_answered": 0,
+        "others_answered": 0,
+    }
+    read = read_out(events, Readout(**habits), np.random.default_rng(1))  # type: ignore[arg-type]
+    off = int((~events.p).sum())
+    assert (~read.p).sum() == pytest.approx(off * (1 + 0.15 * 2), rel=0.02)  # 1 + 1/2 + 1/4 + ... more of each
+    assert read.p.sum() == pytest.approx((len(events) - off) + 0.2 * off, rel=0.02)
+    assert (np.diff(read.t) >= 0).all()
+    assert read.sensor == SENSOR
+    assert read.t[-1] <= events.t[-1]
+
+
+def test_no_events_are_answered_by_none():
+    assert len(read_out(Events.empty(SENSOR), SILENT, np.random.default_rng(0))) == 0
+
+
+# Folders of recordings
+
+
+def write_few(folder: Path, progress: Progress | None = None, **settings) -> int:
+    plan = GesturesPlan(**({"people": 1, "clips": 1, "seed": 3, "duration_us": 20_000} | settings))
+    return write_gestures(folder, plan, progress=progress)
+
+
+def test_a_folder_of_gestures_is_labelled_and_says_how_it_was_made(tmp_path: Path) -> None:
+    assert write_few(tmp_path) == len(GESTURES)
+    files = sorted(tmp_path.glob("*/*"))
+    assert {file.parent.name for file in files} == set(GESTURES)
+    assert all(file.name.startswith("user000_") and file.suffix == ".h5" for file in files)
+    wave = next((tmp_path / "left_hand_wave").iterdir())
+    written, made = read(wave), record_gesture(2, person=0, clip=0, seed=3, duration_us=20_000)
+    np.testing.assert_array_equal(written.structured(), made.structured())
+    assert json.loads((tmp_path / "synthesis.json").read_text())["seed"] == 3
+    assert describe(wave).attributes["settings"]["synthesis"] == {
+        "label": 2,
+        "person": 0,
+        "clip": 0,
+        "seed": 3,
+        "duration_us": 20_000,
+    }
+
+
+def test_an_interrupted_folder_is_resumed_and_grows(tmp_path: Path) -> None:
+    def interrupt(done: int, _total: int) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_few(tmp_path, progress=interrupt)  # type: ignore[arg-type]
+    assert len(list(tmp_path.glob("*/*"))) == 4
+    kept = {file: file.stat().st_mtime_ns for file in tmp_path.glob("*/*")}
+    calls: list[tuple[int, int]] = []
+    assert write_few(tmp_path, progress=lambda *now: calls.append(now)) == len(GESTURES) - 4
+    assert calls[0] == (4, 11)
+    assert calls[-1] == (11, 11)
+    assert all(file.stat().st_mtime_ns == time for file, time in kept.items())
+    assert write_few(tmp_path, people=2) == len(GESTURES)
+
+
+def test_videos_come_beside_the_recordings(tmp_path: Path) -> None:
+    assert write_few(tmp_path, videos=True) == 2 * len(GESTURES)
+    stems = {suffix: {file.stem for file in tmp_path.glob(f"*/*{suffix}")} for suffix in (".h5", ".webm")}
+    assert stems[".h5"] == stems[".webm"]
+    assert len(stems[".h5"]) > 1
+
+
+@pytest.mark.parametrize("other", [{"seed": 4}, {"duration_us": 60_000}])
+def test_a_folder_made_in_another_way_is_left_alone(tmp_path: Path, other: dict[str, Any]) -> None:
+    work = {Path("a"): Path.touch}
+    write_recordings(tmp_path, GesturesRecord(seed=3, duration_us=20_000), work)
+    with pytest.raises(DataError, match=f"another {next(iter(other))} .*synthesis.json"):
+        write_few(tmp_path, **other)
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(DataError, match=f"{tmp_path}: contains other files"):
+        write_few(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_work_is_shared_by_processes_and_fails_with_its_own_error(tmp_path: Path) -> None:
+    work = {Path(f"{k}.txt"): partial(Path.write_text, data=str(k)) for k in range(4)}
+    assert write_recordings(tmp_path / "all", SynthesisRecord(kind="texts", seed=0), work, engine=Processes(2)) == 4
+    assert (tmp_path / "all" / "3.txt").read_text() == "3"
+    (tmp_path / "file").touch()
+    with pytest.raises(FileError, match="below: cannot be written"):
+        write_few(tmp_path / "file" / "below")
+
+
+def test_frames_of_a_video_are_eight_bit_srgb():
+    linear = next(iter(render_gesture(0, draw_person(np.random.default_rng(0)), np.random.default_rng(0))))
+    assert linear.image.dtype == np.uint16
+    frame = next(iter(gesture_frames(0, person=0, clip=0, seed=0)))
+    assert (frame.image.dtype, frame.transfer) == (np.dtype(np.uint8), "srgb")
+
+
+def test_shares_of_synthetic_recordings_are_written_at_the_same_time(tmp_path: Path) -> None:
+    record = SynthesisRecord(kind="texts", seed=0)
+    work = {Path(f"{number}.txt"): partial(Path.write_text, data=str(number)) for number in range(9)}
+    first = write_recordings(tmp_path, record, work, shard=Shard(1, 2))
+    with lock_folder(tmp_path):  # as another share does not
+        second = write_recordings(tmp_path, record, work, shard=Shard(2, 2))
+    assert (first > 0, second > 0, first + second) == (True, True, 9)
+    assert write_recordings(tmp_path, record, work) == 0

@@ -1,0 +1,182 @@
+"""Settings that are chosen for a folder of recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from conftest import BAR_CLASSES, moving_bar, random_events
+from pydantic import JsonValue
+
+from dvspipe.cli import training as commands
+from dvspipe.config import build
+from dvspipe.datasets import open_dataset
+from dvspipe.errors import ConfigError, DataError, DvspipeError
+from dvspipe.events import Events, SensorSize
+from dvspipe.formats import write
+from dvspipe.results import RunFolder, TestResult
+from dvspipe.training import TrainConfig, choose_settings
+from dvspipe.training.choice import find_group_pattern
+
+
+def write_folder(root: Path, names: dict[str, list[str]], *, seconds: float = 0.1, side: int = 12) -> Path:
+    """Write random recordings, by class the names of the files without suffix."""
+    sensor = SensorSize(width=side, height=7)
+    for label, (name, files) in enumerate(names.items()):
+        for number, file in enumerate(files):
+            events = random_events(100 * label + number, 400, sensor, round(seconds * 1e6))
+            write(root / name / f"{file}.h5", events)
+    return root
+
+
+NUMBERED: dict[str, Any] = {"a": ["1", "2", "3"], "b": ["4", "5", "6"]}
+
+
+def test_steps_cover_the_recordings_and_pixels_fit_the_network(tmp_path: Path) -> None:
+    short = choose_settings(write_folder(tmp_path / "short", NUMBERED, seconds=0.3)).config
+    assert 0.29e6 < short.bins.window_us <= 0.36e6
+    assert short.bins.downsample == 1
+    assert short.data.window_us is None
+    large = choose_settings(write_folder(tmp_path / "large", NUMBERED, side=346)).config
+    assert large.bins.grid(SensorSize(width=346, height=260)) == SensorSize(width=39, height=29)
+
+
+def test_longer_recordings_become_several_training_windows(tmp_path: Path) -> None:
+    choice = choose_settings(write_folder(tmp_path / "long", NUMBERED, seconds=9.0))
+    config = choice.config
+    assert config.data.window_us == config.bins.window_us == 1_500_000
+    assert "9.0 s" in choice.reasons["data"]
+    data = open_dataset(config.data, 0)
+    assert len(data.samples) == 36
+    by_recording = [{sample.file for sample in part} for part in data.parts.values()]
+    assert sum(map(len, by_recording)) == 6  # no recording is in two parts
+
+
+def test_a_choice_is_saved_with_its_reasons_and_changed_by_settings(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "mine", NUMBERED)
+    choice = choose_settings(root, {"bins": {"step_us": 50_000}, "optimiser": {"epochs": 3}})
+    assert choice.config.bins.steps == 2  # of 50 ms cover 0.1 s
+    assert choice.config.optimiser.epochs == 3
+    assert choice.config.name == "mine"
+    text = choice.to_yaml()
+    assert build(TrainConfig, yaml.safe_load(text), "saved") == choice.config
+    assert text.startswith("# 6 recordings of 2 classes")
+    assert "(given: bins.step_us)" in text
+    with pytest.raises(ConfigError, match=r"optimiser\.epoch, did you mean optimiser\.epochs"):
+        choose_settings(root, {"optimiser": {"epoch": 3}})
+
+
+@pytest.mark.parametrize(
+    ("files", "pattern"),
+    [
+        (["user01_0", "user02_0", "user03_0"], "^[^_\\W]+(?=[_-])"),
+        (["p1x", "p2x", "p3x"], r"^[A-Za-z]+\d+"),
+        (["rec_1", "rec_2", "rec_3"], None),  # one source
+        (["1", "2", "3"], None),
+    ],
+)
+def test_files_whose_names_begin_with_a_person_stay_together(
+    files: list[str], pattern: str | None, tmp_path: Path
+) -> None:
+    root = write_folder(tmp_path / "mine", {"a": files, "b": files})
+    config = choose_settings(root).config
+    assert config.data.group == pattern
+    if pattern is not None:
+        parts = open_dataset(config.data, 0).parts.values()
+        assert all(len(part) == 2 for part in parts)  # both classes of one person
+
+
+def test_a_prefix_that_names_the_class_is_no_person(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "mine", {name: [f"{name}{n}_x" for n in range(3)] for name in ("wave", "clap")})
+    assert (
+        find_group_pattern(open_dataset(build(TrainConfig, {"data": {"root": str(root)}}, "").data, 0).samples) is None
+    )
+
+
+def test_recordings_of_an_unnamed_sensor_get_the_largest_that_was_guessed(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for number in range(3):
+            far = 100 if number == 2 else 20
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / f"{number}.csv").write_text(f"t,x,y,p\n0,1,1,1\n5,{far},{far},0\n")
+    config = choose_settings(tmp_path).config
+    assert config.data.sensor == "128x128"
+
+
+def test_what_is_no_folder_of_recordings_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere: no such folder"):
+        choose_settings(tmp_path / "nowhere")
+    (tmp_path / "one" / "a").mkdir(parents=True)
+    with pytest.raises(DvspipeError, match="one: .*found 1, expected 2"):
+        choose_settings(tmp_path / "one")
+
+
+def test_all_unusable_recordings_are_named_at_once(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "mine", NUMBERED)
+    (root / "a" / "torn.bin").write_bytes(bytes(1001))
+    (root / "b" / "empty.csv").write_text("t,x,y,p\n")
+    with pytest.raises(DataError, match=r"mine: 2 of 8 .*torn\.bin: 1001 bytes.*empty\.csv: has no events"):
+        choose_settings(root)
+
+
+def test_train_a_folder_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for label, name in enumerate(BAR_CLASSES):
+        for number in range(5):
+            write(tmp_path / "bars" / name / f"{number}.h5", moving_bar(label, number))
+    monkeypatch.chdir(tmp_path)
+    short = ["optimiser.epochs=2", "jobs=1", "data.views=1", "network.channels=[4]", "baseline=false"]
+    commands.train("bars", short, save=Path("mine.yaml"))
+    printed = capsys.readouterr().out
+    saved = Path("mine.yaml").read_text(encoding="utf-8")
+    assert "# 15 recordings of 3 classes" in printed
+    assert all(line in printed for line in saved.splitlines() if len(line) < 70)
+    first = RunFolder(Path("runs/train/bars"))
+    commands.train("mine.yaml", out=Path("again"))
+    assert TestResult.read(RunFolder(Path("again")).test).confusion == TestResult.read(first.test).confusion
+    commands.train("bars", resume=first.path)  # with the settings of the run, which is complete
+    commands.evaluate(first.best, "bars")  # type: ignore[arg-type]
+    assert "accuracy" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="--save .* mine.yaml"):
+        commands.train("mine.yaml", save=Path("other.yaml"))
+
+
+@pytest.mark.parametrize("call", ["sequence", "step_state", "step"])
+def test_a_network_of_the_user_gets_no_settings_that_it_cannot_follow(tmp_path: Path, call: str) -> None:
+    network: dict[str, JsonValue] = {"kind": "module", "target": "package.nets:make", "call": call}
+    choice = choose_settings(write_folder(tmp_path / "mine", NUMBERED), {"network": network})
+    assert choice.settings["network"] == network
+    assert (choice.config.optimiser.ema == 0) == (call == "step")
+
+
+def test_the_reason_says_that_pieces_of_a_film_are_one_group(tmp_path: Path) -> None:
+    names = {"a": ["ant", "bee", "cat"], "b": ["dog", "elk", "fly"]}
+    assert "one group" not in choose_settings(write_folder(tmp_path / "apart", names)).to_yaml()
+    for label, animals in enumerate(names.values()):
+        for number, animal in enumerate(animals):
+            for piece in range(2):
+                events = random_events(number, 400, span_us=99_000)
+                later = Events(events.t + 100_000 * (piece + 1), events.x, events.y, events.p, events.sensor)
+                write(tmp_path / "cut" / "ab"[label] / f"{animal}_{piece}.h5", later)
+    assert "one group" in choose_settings(tmp_path / "cut").to_yaml()
+
+
+def test_classes_of_different_sensors_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tables of events do not name their sensor, so that nothing refuses them."""
+    assert not choose_settings(write_folder(tmp_path / "same", NUMBERED)).warnings
+    root, rng = tmp_path / "mixed", np.random.default_rng(0)
+    for name, side in (("digit", 34), ("gesture", 128)):
+        for number in range(3):
+            table = np.stack([np.arange(400) * 100, *rng.integers(0, side, (2, 400)), np.arange(400) % 2], axis=1)
+            (root / name).mkdir(parents=True, exist_ok=True)
+            np.savetxt(root / name / f"{number}.csv", table, "%d", ",", header="t,x,y,p", comments="")
+    (warning,) = choose_settings(root).warnings
+    assert "digit 34x34, gesture 128x128" in warning
+    short = ["optimiser.epochs=1", "jobs=1", "data.views=1", "network.channels=[4]"]
+    commands.train(str(root), short, tmp_path / "run")
+    printed = capsys.readouterr()
+    assert "34x34" in printed.err

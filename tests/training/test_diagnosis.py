@@ -1,0 +1,205 @@
+"""What limits the result of a training is named, with the setting that changes it: a folder per planted problem."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from conftest import BAR_CLASSES, BAR_SENSOR, moving_bar
+from recorder import Recorder
+
+from dvspipe.cli import training as commands
+from dvspipe.config import build, merge_settings
+from dvspipe.datasets import DataConfig, read_split
+from dvspipe.errors import DataError
+from dvspipe.events import Events
+from dvspipe.formats import write
+from dvspipe.results import Finding, RunFolder, TrainingRun
+from dvspipe.training import TrainConfig, choose_settings, evaluate_checkpoint, train
+
+SETTINGS: dict[str, Any] = {
+    "jobs": 1,
+    "bins": {"steps": 5, "step_us": 20_000},
+    "network": {"channels": [6], "kernel": 3, "tau_mem_s": 0.04},
+    "augment": {"shift_px": 0},
+    "optimiser": {"epochs": 2, "batch": 4, "learning_rate": 0.02},
+}
+
+
+def write_bars(root: Path, each: int = 5, windows: int = 1) -> None:
+    for label, name in enumerate(BAR_CLASSES):
+        for number in range(each):
+            write(root / name / f"{number:02}.h5", moving_bar(label, number, windows))
+
+
+def settings_for(root: Path, **over: Any) -> TrainConfig:
+    return build(TrainConfig, merge_settings(merge_settings(SETTINGS, {"data": {"root": str(root)}}), over), "test")
+
+
+def run_data(run: TrainingRun) -> DataConfig:
+    return build(TrainConfig, yaml.safe_load(run.settings), "run").data
+
+
+def diagnosed(root: Path, **over: Any) -> tuple[dict[str, Finding], TrainingRun, list[str]]:
+    """Train on a folder; return the findings by kind, the run and its warnings."""
+    warnings: list[str] = []
+
+    run = train(settings_for(root, **over), root.parent / "run", callback=Recorder(warnings))
+    return {finding.kind: finding for finding in run.test.findings}, run, warnings
+
+
+def test_copies_of_training_recordings_are_no_test_data(tmp_path: Path) -> None:
+    write_bars(tmp_path / "data" / "train")
+    write_bars(tmp_path / "data" / "test", 2, windows=2)
+    copy = tmp_path / "data" / "test" / "left" / "copy.h5"
+    shutil.copy(tmp_path / "data" / "train" / "left" / "03.h5", copy)
+    found, run, warnings = diagnosed(tmp_path / "data")
+    assert str(copy) in found["copies"].text
+    assert "03.h5" in found["copies"].text
+    assert any(str(copy) in text for text in warnings)
+    assert run.test.samples == 6
+    assert read_split(run.folder.split).copies == (str(copy),)
+    assert evaluate_checkpoint(run.checkpoint, settings_for(tmp_path / "data").data, "test").samples == 6
+    by_folder = evaluate_checkpoint(run.folder.path, settings_for(tmp_path / "data").data, "validation", seed=5)
+    assert by_folder.confusion == evaluate_checkpoint(run.checkpoint, run_data(run), "validation").confusion
+
+
+def test_test_files_with_the_name_of_training_files_are_counted(tmp_path: Path) -> None:
+    """They may be cut from one film, with gaps; a given group says that they are not."""
+    for label, name in enumerate(BAR_CLASSES):
+        for number in range(4):
+            write(tmp_path / "data" / name / f"{name}_{number:02}.h5", moving_bar(label, number))
+        write(tmp_path / "data" / name / f"other{label}.h5", moving_bar(label, 4))
+    found, run, _ = diagnosed(tmp_path / "data", optimiser={"epochs": 1})
+    named = [file for file in read_split(run.folder.split).test if "other" not in file]
+    assert 0 < len(named) < 4
+    assert f"{len(named)} of {run.test.samples} test files" in found["names"].text
+    assert found["names"].settings == ("data.group",)
+    assert f"{len(named)} of {run.test.samples} test files" in choose_settings(tmp_path / "data").reasons["data"]
+    shutil.rmtree(run.folder.path)
+    grouped, _, _ = diagnosed(tmp_path / "data", data={"group": ".*"}, optimiser={"epochs": 1})
+    assert "names" not in grouped
+
+
+def test_a_test_part_of_copies_alone_is_an_error(tmp_path: Path) -> None:
+    write_bars(tmp_path / "data" / "train")
+    shutil.copytree(tmp_path / "data" / "train" / "left", tmp_path / "data" / "test" / "left")
+    with pytest.raises(DataError, match=r"\b5 test recordings"):
+        diagnosed(tmp_path / "data")
+
+
+def test_a_class_without_test_recordings_is_named(tmp_path: Path) -> None:
+    write_bars(tmp_path / "data")
+    write(tmp_path / "data" / "rare" / "one.h5", moving_bar(0, 99))
+    found, run, _ = diagnosed(tmp_path / "data")
+    assert "rare" in found["untested"].text
+    assert found["untested"].settings == ("data.test_root",)  # of one recording, no share can be drawn
+    assert sum(run.test.confusion[run.test.classes.index("rare")]) == 0
+
+
+def test_a_class_of_one_recording_needs_more_of_them_before_other_settings(tmp_path: Path) -> None:
+    write_bars(tmp_path / "data")
+    write(tmp_path / "data" / "rare" / "one.h5", moving_bar(0, 99))
+    _, run, _ = diagnosed(tmp_path / "data", optimiser={"epochs": 1, "learning_rate": 1e-4})
+    first, *others = run.test.findings
+    assert (first.kind, first.settings) == ("few", ("data.root",))
+    assert "rare (1)" in first.text
+    assert "updates" in {finding.kind for finding in others}
+    assert run.test.settings_to_try == ()
+
+
+def test_the_rule_for_few_validation_recordings_is_said(tmp_path: Path) -> None:
+    write_bars(tmp_path / "data")
+    _, run, _ = diagnosed(tmp_path / "data")
+    best, last = (run.epochs[0].model_copy(update={"val_accuracy": share}) for share in (1.0, 2 / 3))
+    test = run.test.model_copy(update={"chosen_epoch": 2, "val_accuracy": 2 / 3})
+    chosen = replace(run, epochs=(best, last.model_copy(update={"epoch": 2})), test=test)
+    assert all(fact in chosen.choice for fact in ("epoch 1", "66.7%", "100.0%"))
+    assert replace(chosen, test=test.model_copy(update={"chosen_epoch": 1})).choice == "chosen on the validation part"
+
+
+def test_events_outside_the_steps_are_named_while_reading(tmp_path: Path) -> None:
+    write_bars(tmp_path / "data", windows=4)
+    found, _, warnings = diagnosed(tmp_path / "data")
+    assert "75%" in found["outside"].text
+    assert "data.window_us=100000" in found["outside"].settings
+    assert any("75%" in text and "data.window_us=100000" in text for text in warnings)
+    mended, run, warnings = diagnosed(tmp_path / "data", data={"window_us": 100_000})
+    assert "outside" not in mended
+    assert not warnings
+    assert run.test.samples == 12  # windows of three recordings
+
+
+def test_layers_that_are_silent_in_evaluation_are_named(tmp_path: Path) -> None:
+    write_bars(tmp_path / "data")
+    found, _, _ = diagnosed(tmp_path / "data", network={"gain": 0.01})
+    assert found["silent"].text.startswith("lif1 ")
+    assert found["silent"].settings[0] == "network.gain=0.03"
+
+
+def test_layers_that_are_saturated_in_evaluation_are_named(tmp_path: Path) -> None:
+    write_bars(tmp_path / "data")
+    # one channel whose weights are mostly negative, so that its norm makes pixels without events positive
+    found, _, _ = diagnosed(
+        tmp_path / "data", network={"channels": [1], "gain": 1e4}, optimiser={"learning_rate": 1e-6}
+    )
+    assert found["saturated"].text.startswith("lif1 ")
+    assert found["saturated"].settings[0] == "network.gain=3.33e+03"
+
+
+def test_too_few_updates_are_named(tmp_path: Path) -> None:
+    write_bars(tmp_path / "data")
+    found, run, _ = diagnosed(tmp_path / "data", optimiser={"epochs": 1, "batch": 32, "learning_rate": 1e-4})
+    assert "1 times" in found["updates"].text
+    assert found["updates"].settings == ("optimiser.epochs=134", "optimiser.batch=4")
+    assert run.test.settings_to_try[0] == "optimiser.epochs=134"
+
+
+def test_a_network_that_is_worse_than_counting_events_is_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for label, name in enumerate(BAR_CLASSES):
+        for number in range(8):
+            count = 200 * (label + 1) + number
+            x, y, p = (rng.integers(0, most, count) for most in (BAR_SENSOR.width, BAR_SENSOR.height, 2))
+            events = Events(np.sort(rng.integers(0, 100_000, count)), x, y, p, BAR_SENSOR)
+            write(tmp_path / "data" / name / f"{number}.h5", events)
+    found, run, _ = diagnosed(tmp_path / "data", bins={"form": "binary"}, optimiser={"learning_rate": 1e-6})
+    assert run.test.event_count_accuracy == 1
+    assert "100.0%" in found["counting"].text
+    assert any(setting.startswith("optimiser.") for setting in found["counting"].settings)
+
+
+@pytest.mark.parametrize(("each", "channels", "batch"), [(6, [6], 32), (5, [8, 8], 32), (4, [6, 6, 6], 16)])
+def test_a_network_does_in_evaluation_what_it_did_in_training(
+    each: int, channels: list[int], batch: int, tmp_path: Path
+) -> None:
+    """One update in each epoch: running statistics would still be mostly their initial values."""
+    write_bars(tmp_path / "data", each)
+    _, run, _ = diagnosed(tmp_path / "data", network={"channels": channels}, optimiser={"epochs": 20, "batch": batch})
+    printed = run.epochs[run.test.chosen_epoch - 1].train_accuracy
+    assert run.test.train_accuracy == pytest.approx(printed, abs=0.02)
+    assert printed > 0.6
+
+
+def test_findings_are_on_the_screen_and_in_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bars(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    commands.train("data", ["bins.step_us=20000", "optimiser.epochs=1", "optimiser.learning_rate=0.000001"])
+    printed = capsys.readouterr().out
+    run = TrainingRun.read(next(path for path in [RunFolder(tmp_path / "runs/train/data")]))
+    page = run.folder.report.read_text(encoding="utf-8")
+    assert run.test.findings
+    for finding in run.test.findings:
+        assert finding.text.split(",")[0] in " ".join(printed.split())
+        assert finding.settings[0] in page
+    assert "settings to try first" in printed
+    assert len(run.test.wrong) == run.test.samples - run.test.correct > 0
+    assert run.folder.wrong.is_file()
+    assert all(Path(wrong.name).name in page and wrong.label != wrong.predicted for wrong in run.test.wrong)

@@ -1,0 +1,143 @@
+"""The training of a network by STDP without labels, and of its readout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import write_bar_parts
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from dvspipe.checkpoints.checkpoint import load_checkpoint
+from dvspipe.checkpoints.export import export
+from dvspipe.config import build, merge_settings
+from dvspipe.errors import ConfigError
+from dvspipe.inference import Classifier
+from dvspipe.report import write_training_page
+from dvspipe.results import TrainingRun
+from dvspipe.training import TrainConfig, TrainingCallback, train
+from dvspipe.training.features import fit_logistic
+
+SMALL = {
+    "jobs": 1,
+    "bins": {"steps": 10, "step_us": 10_000, "form": "binary"},
+    "network": {
+        "kind": "stdp",
+        "channels": [6, 8],
+        "kernel": 3,
+        "thresholds": [3, 3],
+        "last_pool": 2,
+        "readout": "linear",
+    },
+    "augment": {"shift_px": 0},
+    "optimiser": {"epochs": 3, "batch": 8},
+    "stdp": {"passes": 1, "winners": [3, 3], "radius": [1, 1], "doubled_after": 5, "readout_c": 0.1},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bar_parts(tmp_path_factory.mktemp("bars"))
+
+
+def config_for(folder: Path, **over: Any) -> TrainConfig:
+    settings = merge_settings(SMALL, {"data": {"root": str(folder)}})  # type: ignore[arg-type]
+    return build(TrainConfig, merge_settings(settings, over), "test")
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingRun:
+    return train(config_for(folder), tmp_path_factory.mktemp("run") / "a")
+
+
+def test_layers_learn_one_after_the_other(run: TrainingRun) -> None:
+    first, second, third = (row.convergence for row in run.epochs)
+    assert first["lif1"] < 0.15  # 0.16 before
+    assert first["lif1"] == second["lif1"] == third["lif1"]
+    assert len({first["lif2"], second["lif2"], third["lif2"]}) == 3
+    assert run.test.accuracy >= 0.8
+    assert [row.epoch for row in run.epochs] == [1, 2, 3]
+    assert "convergence_lif2" in (run.folder.epochs_csv).read_text().splitlines()[0]
+
+
+def test_a_stopped_run_ends_with_the_same_weights(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
+    class Stop(TrainingCallback):
+        def on_progress(self, stage: str, done: int, _total: int) -> None:
+            if stage == "epoch 2/3, layer 2" and done == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config_for(folder), tmp_path / "a", callback=Stop())
+    resumed = train(config_for(folder), tmp_path / "a", resume=True)
+    (_, ours), (_, theirs) = (load_checkpoint(found.folder.last) for found in (resumed, run))
+    for name, tensor in theirs.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], tensor), name
+    assert resumed.test.confusion == run.test.confusion
+
+
+def test_the_report_shows_the_kernels(run: TrainingRun) -> None:
+    (first, second), page = run.activity.kernels, write_training_page(run)
+    assert (first.name, first.channels, np.shape(first.kernels)) == ("lif1", 6, (6, 2, 3, 3))
+    assert np.shape(second.kernels) == (8, 2, 2 * 2 + 3, 2 * 2 + 3)
+    weights = load_checkpoint(run.folder.best)[1].layers[0].neurons.weight  # type: ignore[index]
+    np.testing.assert_allclose(first.kernels, weights.numpy(), rtol=1e-3)
+    assert run.folder.kernels.is_file()
+    assert "Kernels" in page.read_text()
+
+
+def test_a_checkpoint_classifies_recordings(run: TrainingRun, folder: Path) -> None:
+    classifier = Classifier.load(run.folder.path)
+    found = classifier.predict(folder / "test" / "0_right" / "00.h5")
+    assert found.class_name in classifier.config.classes
+    with pytest.raises(ConfigError, match=r"stateful: .*network\.kind = stdp"):
+        classifier.predict(folder / "test" / "0_right" / "00.h5", {"stateful": True})
+
+
+def test_a_network_that_no_format_has_is_not_exported(run: TrainingRun, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="kind = stdp"):
+        export(run.folder.path, tmp_path / "a.onnx", to="onnx")
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_readout_is_scikit_learns_regression(classes: int) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, classes, 200)
+    features = (rng.normal(size=(200, 6)) * 3 + labels[:, None] * np.arange(6) + 5).astype(np.float32)
+    features[:, 2] = 4.0  # constant
+    linear = torch.nn.Linear(6, classes + 1)  # the last class has no recordings
+    loss, accuracy = fit_logistic(linear, features.copy(), labels, c=0.1)
+    scaled = StandardScaler().fit_transform(features)
+    expected = LogisticRegression(C=0.1, max_iter=1000).fit(scaled, labels)
+    with torch.no_grad():
+        found = linear(torch.from_numpy(features)).softmax(1).numpy()
+    np.testing.assert_allclose(found[:, :classes], expected.predict_proba(scaled), atol=2e-3)
+    assert found[:, classes].max() < 1e-6
+    assert accuracy == pytest.approx(expected.score(scaled, labels), abs=0.011)
+    assert 0 < loss < np.log(classes)
+
+
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        ({"optimiser": {"epochs": 1}}, "epochs = 1: the last layer never learns .*2 or more"),
+        ({"stdp": {"winners": [3]}}, "stdp.winners: .*found 1, expected 2"),
+        ({"stdp": {"radius": [3, 1, 1]}}, "stdp.radius: .*found 3, expected 2"),
+        ({"baseline": True}, "baseline = true: network.kind = stdp"),
+        ({"bins": {"polarity": "signed", "form": "voxel"}}, "polarity = signed: .*stdp"),
+    ],
+)
+def test_what_cannot_train_is_refused(folder: Path, over: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config_for(folder, **over)
+
+
+def test_layers_that_have_not_converged_are_named(run: TrainingRun) -> None:
+    (finding,) = (finding for finding in run.test.findings if finding.kind == "unconverged")
+    unconverged = [name for name, mean in run.epochs[run.test.chosen_epoch - 1].convergence.items() if mean > 0.05]
+    assert unconverged
+    assert all(name in finding.text for name in unconverged)
+    assert finding.settings[0] == "stdp.passes=2"

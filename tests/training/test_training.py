@@ -1,0 +1,948 @@
+"""Training, checkpoint and inference on a task that a network can learn in seconds."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import moving_bar, random_events, write_bar_parts
+from recorder import Recorder
+from torch import nn
+
+from dvspipe.checkpoints.checkpoint import ClassifierConfig, energies, load_checkpoint, save_checkpoint
+from dvspipe.cli import training as commands
+from dvspipe.config import build, merge_settings, read_yaml, shipped_configs
+from dvspipe.datasets import DataConfig, open_dataset
+from dvspipe.encoding import BinConfig
+from dvspipe.errors import CheckpointError, ConfigError, DataError, FileError
+from dvspipe.events import SensorSize
+from dvspipe.formats import write
+from dvspipe.inference import Classifier
+from dvspipe.labels import GESTURES
+from dvspipe.learning.rules import ONLINE as ONLINE_RULES
+from dvspipe.networks import LIF, NetworkConfig, SpikingNetwork
+from dvspipe.results import EpochRow, RunFolder, TrainingRun, wilson_interval
+from dvspipe.synthesis import GESTURE_SENSOR
+from dvspipe.training import TrainConfig, TrainingCallback, evaluate_checkpoint, train
+from dvspipe.training.baseline import FrameNetwork
+from dvspipe.training.calibration import find_least_energy, fit_temperature
+from dvspipe.training.evaluation import expected_calibration_error
+from dvspipe.training.losses import LOSSES
+from dvspipe.training.machine import memory_bytes
+
+SMALL: dict[str, Any] = {
+    "jobs": 1,
+    "bins": {"steps": 5, "step_us": 20_000},
+    "network": {"channels": [6], "kernel": 3, "tau_mem_s": 0.04},
+    "augment": {"shift_px": 1},
+    "optimiser": {"epochs": 4, "batch": 8, "learning_rate": 0.02},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bar_parts(tmp_path_factory.mktemp("bars"))
+
+
+def config_for(folder: Path, **over: Any) -> TrainConfig:
+    settings = merge_settings(SMALL, {"data": {"root": str(folder)}})
+    return build(TrainConfig, merge_settings(settings, over), "test")
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingRun:
+    return train(config_for(folder), tmp_path_factory.mktemp("run") / "a", command="dvspipe train bars")
+
+
+def test_a_network_learns_what_only_time_tells(run: TrainingRun) -> None:
+    """Right and left differ in the order of events alone."""
+    assert run.test.accuracy >= 0.9
+    assert run.test.samples == 24
+    assert run.test.correct == sum(run.test.confusion[k][k] for k in range(3))
+    assert run.test.event_count_accuracy <= 0.6
+    assert not run.test.synthetic
+
+
+def test_a_run_leaves_its_records(run: TrainingRun, folder: Path) -> None:
+    rows = list(csv.DictReader((run.folder.path / "results.csv").read_text().splitlines()))
+    lines = [json.loads(line) for line in (run.folder.path / "metrics.jsonl").read_text().splitlines()]
+    assert [int(row["epoch"]) for row in rows] == [line["epoch"] for line in lines] == [1, 2, 3, 4]
+    assert {"train_loss", "val_accuracy", "learning_rate", "rate_lif1"} <= set(rows[0])
+    best = max(lines, key=lambda line: (line["val_accuracy"], -line["val_loss"]))
+    record = json.loads((run.folder.path / "test.json").read_text())
+    assert (record["chosen_epoch"], record["command"]) == (best["epoch"], "dvspipe train bars")
+    assert build(TrainConfig, read_yaml(run.folder.path / "args.yaml"), "args.yaml") == config_for(folder)
+
+
+def test_a_run_records_what_its_network_did(run: TrainingRun) -> None:
+    activity = run.activity
+    first, readout = activity.layers
+    assert (activity.steps, activity.step_us, activity.recordings) == (5, 20_000, 24)
+    assert first.spikes_in == 24 * 400  # events of a bar
+    assert first.fan_out == 6 * 3 * 3
+    assert first.operations == 24 * 400 * 54
+    assert first.rate is not None
+    assert readout.spikes_in == pytest.approx(first.rate * first.neurons * 5 * 24)
+    assert first.connections == 2 * 3 * 3 * first.neurons == 2 * 3 * 3 * 6 * 12 * 16
+    assert (readout.neurons, readout.connections, readout.rate) == (3, 6 * 6 * 8 * 3, None)
+    assert [example.label for example in activity.examples] == [0, 1, 2]
+    classifier = Classifier.load(run.checkpoint)
+    for example in activity.examples:
+        assert np.sum(example.arrived) == 400
+        assert example.predicted == classifier.predict(example.name).label
+        (trace,) = example.layers
+        for place, membrane in zip(trace.traced, trace.membranes, strict=True):
+            assert tuple(step for step, v in enumerate(membrane) if v > 1) == trace.spikes[place]
+    assert run.test.machine["Python"] == platform.python_version()
+    assert run.test.baseline is None
+
+
+def test_the_records_on_disk_are_those_that_training_returns(run: TrainingRun) -> None:
+    assert TrainingRun.read(RunFolder(run.folder.path)) == run
+
+
+@pytest.mark.slow
+def test_a_baseline_shows_what_time_adds(folder: Path, tmp_path: Path, run: TrainingRun) -> None:
+    """It sees a bar that moves right or left as the same; nothing of the spiking network's run changes by it."""
+    with_baseline = train(config_for(folder, baseline=True), tmp_path / "a")
+    found = with_baseline.test.baseline
+    assert found
+    assert found.accuracy == found.correct / found.samples <= 0.85 < run.test.accuracy
+    assert found.accuracy > 0.4  # down it can tell
+    rows = list(csv.DictReader((tmp_path / "a" / "baseline" / "results.csv").read_text().splitlines()))
+    best = max(rows, key=lambda row: (float(row["val_accuracy"]), -float(row["val_loss"])))
+    assert (len(rows), found.chosen_epoch) == (4, int(best["epoch"]))
+    assert "ReLU network of the same shape" in " ".join(with_baseline.test.notes)
+    ours, theirs = weights_of(tmp_path / "a", "best"), weights_of(run.folder.path, "best")
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    again = train(config_for(folder, baseline=True), tmp_path / "a", resume=True)
+    assert again.test.baseline == found
+    train(config_for(folder, optimiser={"epochs": 1}), tmp_path / "a")
+    assert not [path for path in (tmp_path / "a" / "baseline").rglob("*") if path.is_file()]
+
+
+def test_a_baseline_that_cannot_learn_is_a_warning(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts: list[str] = []
+
+    def nowhere(_: FrameNetwork, spikes: torch.Tensor, _state: Any = None) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        return spikes.new_full((1, spikes.shape[1], 3), float("nan"), dtype=torch.float32, requires_grad=True), []
+
+    monkeypatch.setattr(FrameNetwork, "forward", nowhere)
+    done = train(config_for(folder, baseline=True, optimiser={"epochs": 1}), tmp_path / "a", callback=Recorder(texts))
+    assert done.test.baseline is None
+    assert texts == [texts[0]]
+    assert re.match("no baseline: .*NaN.* in epoch 1, step 1", texts[0])
+
+
+@pytest.mark.parametrize("over", [{}, {"readout": "count", "votes": 2}])
+def test_the_baseline_is_the_network_with_rectifiers(over: dict[str, Any]) -> None:
+    """Beside one that torch builds of its own layers, with the same weights."""
+    settings = {"channels": (4, 6), "kernel": 3, "padded": (True, False)} | over
+    torch.manual_seed(0)
+    spiking = SpikingNetwork(
+        NetworkConfig.model_validate(settings), grid=SensorSize(width=12, height=8), classes=3, dt=0.015
+    )
+    first, second = spiking.layers
+    plain = nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.AvgPool2d(2),
+        nn.Conv2d(4, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU(), nn.AvgPool2d(2),
+        nn.Flatten(), nn.Linear(6 * 2, spiking.linear.out_features),
+    )  # fmt: skip
+    for ours, theirs in zip(
+        (plain[0], plain[1], plain[4], plain[5], plain[9]),
+        (first.convolution, first.norm, second.convolution, second.norm, spiking.linear),
+        strict=True,
+    ):
+        ours.load_state_dict(theirs.state_dict())
+    frames = FrameNetwork(spiking)
+    spikes = torch.randint(0, 4, (5, 7, 2, 8, 12), dtype=torch.uint8)
+    for train_mode in (True, False):
+        frames.train(train_mode)
+        plain.train(train_mode)
+        expected = plain(spikes.float().sum(0))
+        if over:
+            expected = (expected[:, ::2] + expected[:, 1::2]) / 2
+        torch.testing.assert_close(frames(spikes)[0][0], expected)
+    torch.testing.assert_close(frames(spikes.flip(0))[0][0], expected)  # time does not matter
+    assert not [module for module in frames.modules() if isinstance(module, LIF)]
+
+
+def test_the_same_seed_gives_the_same_weights(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
+    again = train(config_for(folder), tmp_path / "b")
+    for name in ("best", "last"):
+        _, ours = load_checkpoint(run.folder.path / "weights" / f"{name}.safetensors")
+        _, theirs = load_checkpoint(again.folder.path / "weights" / f"{name}.safetensors")
+        for key, tensor in ours.state_dict().items():
+            assert torch.equal(tensor, theirs.state_dict()[key]), key
+
+
+def test_a_checkpoint_answers_for_recordings(run: TrainingRun, folder: Path) -> None:
+    classifier = Classifier.load(run.checkpoint)
+    files = sorted((folder / "test").rglob("*.h5"))
+    said = [classifier.predict(file) for file in files]
+    right = sum(one.class_name == Path(one.file).parent.name for one in said)
+    assert right == run.test.correct
+    for one in said:
+        assert sum(one.probabilities) == pytest.approx(1, abs=1e-5)
+        assert one.probability == max(one.probabilities) == one.probabilities[one.label]
+
+
+def test_a_class_without_recordings_is_named(folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(folder, root)
+    for file in (root / "train" / "1_left").iterdir():
+        if file.name != "00.h5":
+            file.unlink()
+    for file in [*(root / "test").rglob("*.h5")]:
+        file.rename(file.with_name(f"9{file.name}"))
+    config = config_for(root, data={"group": r"^\d+"})  # the only one of its class may be drawn for validation
+    configs = (config.model_copy(update={"seed": seed}) for seed in range(100))
+    unlucky = next(c for c in configs if all(s.label != 1 for s in open_dataset(c.data, c.seed).train))
+    with pytest.raises(DataError, match="1_left"):
+        train(unlucky, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_classes_that_the_data_set_lacks_are_a_warning(tmp_path: Path) -> None:
+    """A partial copy of N-MNIST may lack digits."""
+    for part, each in (("Train", 4), ("Test", 1)):
+        for digit in (0, 1, 7):
+            place = tmp_path / part / str(digit)
+            place.mkdir(parents=True)
+            for number in range(each):
+                (place / f"{number}.bin").write_bytes(bytes([digit, number + 9 * (part == "Test"), 0x80, 0, 9]) * 20)
+    texts: list[str] = []
+
+    over = {"data": {"kind": "nmnist", "root": str(tmp_path)}, "optimiser": {"epochs": 1}}
+    train(build(TrainConfig, merge_settings(SMALL, over), "test"), tmp_path / "run", callback=Recorder(texts))
+    assert texts[0].startswith("N-MNIST: no recordings of 2, 3, 4, 5, 6, 8, 9;")
+
+
+def test_a_new_run_removes_what_an_earlier_one_left(folder: Path, tmp_path: Path) -> None:
+    train(config_for(folder, optimiser={"epochs": 1}), tmp_path)
+    over = {"learning_rate": 1000, "clip_norm": 1e38, "epochs": 3, "weight_decay": 1e30}
+    with pytest.raises(ConfigError, match=r"epoch 1, step 3\b.*optimiser\.learning_rate = 1000$"):
+        train(config_for(folder, optimiser=over), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"args.yaml", "split.json", "weights"}
+    assert list((tmp_path / "weights").iterdir()) == []
+
+
+def test_a_loss_that_is_no_number_stops_the_run(folder: Path, tmp_path: Path) -> None:
+    over = {"learning_rate": 1000, "weight_decay": 1e30, "clip_norm": 1e38, "epochs": 3}
+    with pytest.raises(ConfigError, match="NaN.* epoch"):
+        train(config_for(folder, optimiser=over), tmp_path / "run")
+
+
+def test_a_silent_layer_is_a_warning(folder: Path, tmp_path: Path) -> None:
+    texts: list[str] = []
+
+    over = {"network": {"tau_mem_s": 1000.0}, "optimiser": {"epochs": 1}}
+    train(config_for(folder, **over), tmp_path / "run", callback=Recorder(texts))
+    assert texts == [texts[0]]
+    assert "layer lif1 is silent" in texts[0]
+
+
+def test_a_checkpoint_holds_all_that_inference_needs(tmp_path: Path) -> None:
+    config = ClassifierConfig(
+        classes=("a", "b"), width=16, height=12, bins=BinConfig(steps=4), network=NetworkConfig(channels=(3,))
+    )
+    torch.manual_seed(0)
+    network = config.build_network()
+    save_checkpoint(tmp_path / "w.safetensors", config, network)
+    loaded_config, loaded = load_checkpoint(tmp_path / "w.safetensors")
+    assert loaded_config == config
+    assert not loaded.training
+    spikes = torch.randint(0, 3, (4, 2, 2, 12, 16))
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(spikes)[0], network.eval()(spikes)[0])
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, run: TrainingRun) -> None:
+    from safetensors.torch import save_file
+
+    path = tmp_path / "w.safetensors"
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        load_checkpoint(path)
+    for content in (b"", b"nonsense", run.checkpoint.read_bytes()[:-10]):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match=r"w\.safetensors: "):
+            load_checkpoint(path)
+    save_file({"x": torch.zeros(1)}, path)
+    with pytest.raises(CheckpointError, match="format None, expected 'dvspipe-classifier-1'"):
+        load_checkpoint(path)
+    config, _ = load_checkpoint(run.checkpoint)
+    other = ClassifierConfig.model_validate(config.model_dump() | {"network": NetworkConfig(channels=(7,))})
+    save_checkpoint(path, config, other.build_network())
+    with pytest.raises(CheckpointError, match="size mismatch"):
+        load_checkpoint(path)
+    changed = bytearray(run.checkpoint.read_bytes())
+    for place in (-1, changed.index(b"0_right")):  # of the weights, and of the configuration
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        with pytest.raises(CheckpointError, match=r"w.safetensors: .*digest \w{12}, expected"):
+            load_checkpoint(path)
+        changed[place] ^= 1
+    broken = config.build_network()
+    with torch.no_grad():
+        broken.linear.bias[1] = float("nan")
+    save_checkpoint(path, config, broken)
+    with pytest.raises(CheckpointError, match="w.safetensors: .*NaN.* linear.bias"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("name", shipped_configs())
+def test_every_shipped_configuration_trains(name: str, tmp_path: Path) -> None:
+    """Shortened: little data, one epoch, or one for each layer; network and bins are the configuration's own."""
+    root = tmp_path / "data"
+    root.mkdir()
+    settings: Any = read_yaml(name)
+    layers = len(settings["network"]["channels"]) if settings["network"].get("kind") == "stdp" else 1
+    over: dict[str, Any] = {"optimiser": {"epochs": layers}, "stdp": {"passes": 1}}
+    if settings["data"]["kind"] == "nmnist":
+        for part, each in (("Train", 3), ("Test", 1)):
+            for digit in range(10):
+                place = root / part / str(digit)
+                place.mkdir(parents=True)
+                for number in range(each):
+                    (place / f"{number}.bin").write_bytes(
+                        bytes([digit, number + 9 * (part == "Test"), 0x80, 0, 9]) * 20
+                    )
+        over["data"] = {"root": str(root), "views": 2}
+    if settings["data"]["kind"] == "gestures":
+        for name_of_class in GESTURES:
+            for user in range(3):
+                events = random_events(user, 300, GESTURE_SENSOR, span_us=1_400_000)
+                write(root / name_of_class / f"user{user}.h5", events)
+        over["data"] = {"root": str(root)}
+    if settings["data"]["kind"] == "mnist":
+        for part, count in (("train", 40), ("t10k", 10)):
+            pixels = np.random.default_rng(0).integers(0, 256, count * 784, dtype=np.uint8)
+            for kind, head, content in (
+                ("images-idx3", [3, *count.to_bytes(4, "big"), 0, 0, 0, 28, 0, 0, 0, 28], pixels.tobytes()),
+                ("labels-idx1", [1, *count.to_bytes(4, "big")], bytes(k % 10 for k in range(count))),
+            ):
+                (root / f"{part}-{kind}-ubyte").write_bytes(bytes([0, 0, 8, *head]) + content)
+        over["data"] = {"root": str(root)}
+    run = train(build(TrainConfig, merge_settings(settings, over), name), tmp_path / "run")
+    assert 0 <= run.test.accuracy <= 1
+    assert run.checkpoint.is_file()
+
+
+@pytest.mark.slow
+def test_every_setting_of_learning_makes_a_difference(tmp_path: Path) -> None:
+    """A setting that nothing reads would leave the weights as they are after an epoch."""
+    for label, name in enumerate(("right", "left")):
+        for number in range(12):
+            write(tmp_path / "few" / name / f"{number}.h5", moving_bar(label, number))
+
+    def weights(name: str, **over: Any) -> torch.Tensor:
+        one_epoch = merge_settings({"optimiser": {"epochs": 1, "clip_norm": 100}}, over)
+        with pytest.raises(KeyboardInterrupt):
+            train(
+                config_for(tmp_path / "few", **one_epoch), tmp_path / name, callback=Killed(1, behind_the_record=True)
+            )
+        _, network = load_checkpoint(tmp_path / name / "weights" / "last.safetensors")
+        return torch.cat([parameter.flatten() for parameter in network.parameters()])
+
+    plain = weights("plain")
+    assert torch.equal(weights("again"), plain)
+    for group, name, value in (
+        ("optimiser", "label_smoothing", 0.3),
+        ("optimiser", "kind", "sgd"),
+        ("optimiser", "accumulate", 2),
+        ("optimiser", "schedule", "constant"),
+        ("optimiser", "warm_up", 0.0),
+        ("optimiser", "loss", "each_step"),
+        ("optimiser", "truncate", 2),
+        ("optimiser", "ema", 0.5),
+        ("network", "kind", "sew"),
+        ("network", "tau_syn_s", 0.05),
+        ("network", "learn_tau", True),
+        ("network", "gain", 2.0),
+        ("network", "reset", "subtract"),
+        ("network", "surrogate", "arctan"),
+        ("network", "readout", "count"),
+        ("optimiser", "weight_decay", 3.0),
+        ("optimiser", "clip_norm", 1e-6),
+        ("optimiser", "batch", 5),
+        ("network", "dropout", 0.5),
+        ("network", "slope", 1.0),
+        ("network", "tau_readout_s", 0.03),
+        ("augment", "shift_px", 0),
+        ("augment", "flip_polarity", True),
+        ("data", "views", 2),
+    ):
+        assert not torch.equal(weights(name, **{group: {name: value}}), plain), name
+
+
+def weights_of(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
+    _, network = load_checkpoint(folder / "weights" / f"{name}.safetensors")
+    return network.state_dict()
+
+
+class Killed(TrainingCallback):
+    """Ends the run in the middle of an epoch, or right behind the record of one."""
+
+    def __init__(self, epoch: int, *, behind_the_record: bool = False) -> None:
+        self.where, self.behind = epoch, behind_the_record
+
+    def on_progress(self, stage: str, done: int, _total: int) -> None:
+        if stage.startswith(f"epoch {self.where}/") and done == 2 and not self.behind:
+            raise KeyboardInterrupt
+
+    def on_epoch(self, row: EpochRow) -> None:
+        if row.epoch == self.where and self.behind:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_killed_run_goes_on_to_the_same_weights(run: TrainingRun, folder: Path, tmp_path: Path, behind: bool) -> None:
+    where = tmp_path / "a"
+    config = config_for(folder)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, where, callback=Killed(2 + (not behind), behind_the_record=behind))
+    with (where / "results.csv").open("a") as file:
+        file.write("3,0.1,0.2\n")  # of an epoch that was being written
+    resumed = train(config, where, resume=True, command="dvspipe train bars")
+    for name in ("best", "last"):
+        ours, theirs = weights_of(where, name), weights_of(run.folder.path, name)
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs), name
+    assert resumed.test.confusion == run.test.confusion
+    rows, wanted = (
+        [
+            {k: v for k, v in row.items() if "seconds" not in k}
+            for row in csv.DictReader((f / "results.csv").read_text().splitlines())
+        ]
+        for f in (where, run.folder.path)
+    )
+    assert rows == wanted
+    lines = (where / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
+
+
+def test_what_prevents_going_on_is_said(folder: Path, tmp_path: Path) -> None:
+    config = config_for(folder, optimiser={"epochs": 1})
+    with pytest.raises(ConfigError, match=r"args.yaml: no such file"):
+        train(config, tmp_path / "nowhere", resume=True)
+    train(config, tmp_path / "a")
+    longer = config_for(folder, optimiser={"epochs": 2}, augment={"shift_px": 0})
+    with pytest.raises(ConfigError, match=r"augment\.shift_px = 1 .*0.*optimiser\.epochs = 1 .*2.*changed=True"):
+        train(longer, tmp_path / "a", resume=True)
+    run = train(longer, tmp_path / "a", resume=True, changed=True)
+    assert run.test.chosen_epoch in (1, 2)
+    state = tmp_path / "a" / "weights" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=r"state\.safetensors: "):
+        train(longer, tmp_path / "a", resume=True)
+    state.unlink()
+    with pytest.raises(CheckpointError, match=r"state\.safetensors: "):
+        train(longer, tmp_path / "a", resume=True)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_that_is_over_is_left_as_it_is(folder: Path, tmp_path: Path) -> None:
+    """Whether the last epoch or patience ended it; what it lacks of its test is made again."""
+    over: dict[str, Any] = {"optimiser": {"epochs": 50, "patience": 1, "learning_rate": 1e-9}}
+    config = config_for(folder, **over)
+    before = train(config, tmp_path / "a", command="dvspipe train bars")
+    there = contents(tmp_path / "a")
+    less = config_for(folder, **merge_settings(over, {"optimiser": {"epochs": 1}}))
+    for again, changed in ((config, False), (less, True)):
+        assert train(again, tmp_path / "a", resume=True, changed=changed).test == before.test
+        assert contents(tmp_path / "a") == there
+    (tmp_path / "a" / "test.json").unlink()
+    assert train(config, tmp_path / "a", resume=True, command="dvspipe train bars").test == before.test
+    best = "weights/best.safetensors"  # written again, with its texts in any order
+    assert contents(tmp_path / "a") | {best: b""} == there | {best: b""}
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"network": {"channels": [7]}},
+        {"bins": {"step_us": 10_000}},
+        {"seed": 1},
+        {"data": {"sensor": "16x12"}},
+        *({"optimiser": one} for one in ({"kind": "sgd"}, {"loss": "count"}, {"label_smoothing": 0.1}, {"ema": 0.9})),
+    ],
+)  # fmt: skip
+def test_a_run_stays_what_it_is(run: TrainingRun, folder: Path, over: dict[str, Any]) -> None:
+    there = contents(run.folder.path)
+    key = ".".join((*over, *(next(iter(over.values())) if "seed" not in over else ())))
+    with pytest.raises(ConfigError, match=rf"args.yaml: .*cannot change: {key} = [^;]* now; start a new run"):
+        train(config_for(folder, **over), run.folder.path, resume=True, changed=True)
+    assert contents(run.folder.path) == there
+
+
+def test_a_run_goes_on_only_with_the_recordings_that_it_had(folder: Path, tmp_path: Path) -> None:
+    """Others would be divided otherwise, so that some of the test part would be learned from."""
+    root = tmp_path / "data"
+    shutil.copytree(folder / "train", root)
+    config = config_for(root, optimiser={"epochs": 2})
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "a", callback=Killed(1, behind_the_record=True))
+    there = contents(tmp_path / "a")
+    shutil.copy(root / "0_right" / "00.h5", root / "0_right" / "99.h5")
+    for changed in (False, True):
+        with pytest.raises(DataError, match=r"a/split.json: \d+ recordings"):
+            train(config, tmp_path / "a", resume=True, changed=changed)
+    assert contents(tmp_path / "a") == there
+    without = config_for(root, optimiser={"epochs": 2}, data={"split": str(tmp_path / "a" / "split.json")})
+    assert train(without, tmp_path / "a", resume=True, changed=True).test.samples == 12
+    assert (tmp_path / "a" / "split.json").read_bytes() == there["split.json"]
+
+
+def test_a_run_that_was_stopped_in_its_first_epoch_begins_again(
+    run: TrainingRun, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(config: TrainConfig, where: Path, **_: Any) -> TrainingRun:
+        return train(config, where, callback=Killed(1))
+
+    monkeypatch.setattr("dvspipe.training.train", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        commands._train(config_for(folder), tmp_path / "a", "dvspipe train bars", (), resume=False, changed=False)
+    assert f"dvspipe train bars --resume {tmp_path / 'a'} " in capsys.readouterr().err
+    assert not (tmp_path / "a" / "results.csv").exists()
+    train(config_for(folder), tmp_path / "a", resume=True)
+    ours, theirs = weights_of(tmp_path / "a"), weights_of(run.folder.path)
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_one_run_at_a_time_writes_into_a_folder(folder: Path, tmp_path: Path) -> None:
+    config = config_for(folder, optimiser={"epochs": 1})
+
+    class Second(TrainingCallback):
+        def on_epoch(self, _row: EpochRow) -> None:
+            for resume in (False, True):
+                with pytest.raises(FileError, match="a: another process is writing"):
+                    train(config, tmp_path / "a", resume=resume)
+
+    train(config, tmp_path / "a", callback=Second())
+    train(config, tmp_path / "a")
+    (tmp_path / "file").touch()
+    with pytest.raises(FileError, match=r"file/b: cannot be written \("):
+        train(config, tmp_path / "file" / "b")
+
+
+def test_a_batch_in_parts_has_the_same_gradients(folder: Path, tmp_path: Path) -> None:
+    """But for batch norm, which the linear network has not."""
+    plain = {"network": {"kind": "mlp", "channels": [12]}, "optimiser": {"epochs": 1}}
+    train(config_for(folder, **plain), tmp_path / "whole")
+    train(config_for(folder, **merge_settings(plain, {"optimiser": {"accumulate": 3}})), tmp_path / "parts")
+    whole, parts = weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")
+    for key, tensor in whole.items():
+        torch.testing.assert_close(parts[key], tensor, rtol=1e-4, atol=1e-5)
+
+
+MLP: dict[str, Any] = {"network": {"kind": "mlp", "channels": [12], "dropout": 0.3}, "optimiser": {"epochs": 2}}
+ONLINE: dict[str, Any] = {
+    "network": {"norm": "weight", "reset": "subtract", "detach_reset": True, "dropout": 0.2, "gain": 3.0},
+    "optimiser": {"epochs": 3, "loss": "each_step"},
+}
+
+
+def test_training_in_segments_is_training_over_all_steps(folder: Path, tmp_path: Path) -> None:
+    """With dropout, an average of the weights and parts of batches; on resuming too."""
+    plain = merge_settings(MLP, {"optimiser": {"ema": 0.9, "accumulate": 2, "segment": None}})
+    segments = config_for(folder, **merge_settings(plain, {"optimiser": {"segment": 2}}))
+    train(config_for(folder, **plain), tmp_path / "whole")
+    train(segments, tmp_path / "segments")
+    with pytest.raises(KeyboardInterrupt):
+        train(segments, tmp_path / "resumed", callback=Killed(2))
+    train(segments, tmp_path / "resumed", resume=True)
+    whole, ours, resumed = (weights_of(tmp_path / name) for name in ("whole", "segments", "resumed"))
+    for key, tensor in whole.items():
+        torch.testing.assert_close(ours[key], tensor, rtol=1e-4, atol=1e-5)
+        assert torch.equal(resumed[key], ours[key])
+
+
+def test_segments_are_chosen_if_all_steps_do_not_fit(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts: list[str] = []
+
+    bytes_of_step = 8 * 4 * 16 * 12 * (2 + 2 * 6 + 6 / 4)  # the input, currents, membranes and pooled spikes
+    monkeypatch.setattr("dvspipe.training.trainer.memory_bytes", lambda _: round(2 * 1.5 * 2.5 * bytes_of_step))
+    train(config_for(folder, optimiser={"epochs": 1}), tmp_path / "a", callback=Recorder(texts))
+    (text,) = [text for text in texts if "segment" in text]
+    assert re.match("optimiser.segment = auto: the graph of 5 steps .* in segments of 2 steps; batch norm", text)
+
+
+def test_the_memory_of_the_machine_is_known_on_linux() -> None:
+    found = memory_bytes(torch.device("cpu"))
+    assert found is not None or sys.platform != "linux"
+    assert found is None or 2**27 < found < 2**50
+
+
+@pytest.mark.parametrize("rule", ONLINE_RULES)
+def test_rules_that_learn_forward_in_time_train(folder: Path, tmp_path: Path, rule: str) -> None:
+    """A run that is interrupted ends with the same weights; the rates of its layers are recorded."""
+    config = config_for(folder, **merge_settings(ONLINE, {"optimiser": {"rule": rule}}))
+    run = train(config, tmp_path / "a")
+    assert run.epochs[-1].train_loss < run.epochs[0].train_loss
+    assert run.epochs[0].rates["lif1"] > 0.01
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "b", callback=Killed(2))
+    train(config, tmp_path / "b", resume=True)
+    ours, theirs = weights_of(tmp_path / "b"), weights_of(tmp_path / "a")
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_updates_at_every_step_train(folder: Path, tmp_path: Path) -> None:
+    over = {"optimiser": {"rule": "ottt", "update": "step", "learning_rate": 0.004, "epochs": 3}}
+    run = train(config_for(folder, **merge_settings(ONLINE, over)), tmp_path / "a")
+    assert run.epochs[-1].train_loss < run.epochs[0].train_loss
+    still = {"optimiser": {"rule": "ottt", "learning_rate": 1e-12, "weight_decay": 0, "epochs": 1}}
+    losses = [
+        train(
+            config_for(folder, **merge_settings(ONLINE, merge_settings(still, {"optimiser": {"update": update}}))),
+            tmp_path / update,
+        )
+        .epochs[0]
+        .train_loss
+        for update in ("end", "step")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_standardised_convolutions_start_as_batch_norm_does(folder: Path, tmp_path: Path) -> None:
+    """The currents of each channel have mean 0 and variance 1, so that no layer is silent."""
+    still = {"optimiser": {"learning_rate": 1e-12, "weight_decay": 0, "epochs": 1}}
+    rates = [
+        train(
+            config_for(folder, **merge_settings(still, {"network": {"norm": norm, "channels": [6, 8]}})),
+            tmp_path / norm,
+        )
+        .epochs[0]
+        .rates
+        for norm in ("batch", "weight")
+    ]
+    assert rates[0] == pytest.approx(rates[1], rel=0.5)
+
+
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        ({"optimiser": {"segment": 6}}, "segment = 6: is longer than a recording .*bins.steps = 5"),
+        ({"optimiser": {"segment": 2, "truncate": 2}}, "segment = 2: .*truncate = 2"),
+        ({"optimiser": {"segment": "often"}}, "optimiser.segment = 'often'"),
+        (
+            {"optimiser": {"rule": "ottt"}},
+            "rule = ottt: needs network.norm=weight network.reset=subtract network.detach_reset=true "
+            "optimiser.loss=each_step$",
+        ),
+        (
+            merge_settings(ONLINE, {"optimiser": {"rule": "eprop"}, "network": {"channels": [2, 3]}}),
+            r"rule = eprop: needs network.channels=\[2\]$",
+        ),
+        ({"optimiser": {"update": "step"}}, "update = step: .*found optimiser.rule = bptt"),
+        (
+            merge_settings(ONLINE, {"optimiser": {"rule": "sltt", "update": "step", "accumulate": 2}}),
+            "update = step: .*accumulate = 2",
+        ),
+    ],
+)
+def test_a_rule_that_cannot_train_is_an_error(folder: Path, over: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config_for(folder, **over)
+
+
+def test_a_rule_whose_numbers_overflow_stops_the_run(folder: Path, tmp_path: Path) -> None:
+    over = {"optimiser": {"rule": "stllr", "learning_rate": 1000, "weight_decay": 1e30, "clip_norm": 1e38}}
+    with pytest.raises(ConfigError, match=r"NaN.* epoch 1\b"):
+        train(config_for(folder, **merge_settings(ONLINE, over)), tmp_path / "run")
+
+
+def test_training_ends_when_nothing_gets_better(folder: Path, tmp_path: Path) -> None:
+    over = {"optimiser": {"epochs": 50, "patience": 2, "learning_rate": 1e-9}}
+    train(config_for(folder, **over), tmp_path / "a")
+    rows = list(csv.DictReader((tmp_path / "a" / "results.csv").read_text().splitlines()))
+    accuracies = [float(row["val_accuracy"]) for row in rows]
+    losses = [float(row["val_loss"]) for row in rows]
+    best = max(range(len(rows)), key=lambda k: (accuracies[k], -losses[k]))
+    assert len(rows) == best + 1 + 2 < 50
+
+
+def test_the_average_of_the_weights_is_what_is_kept(folder: Path, tmp_path: Path) -> None:
+    """After one step with all recordings, nine tenths of the way to the new weights; with a decay of 0.02, 98 %."""
+    one = {"optimiser": {"epochs": 1, "batch": 54, "schedule": "constant", "warm_up": 0}}
+    train(config_for(folder, **one), tmp_path / "plain")
+    for ema in (0.999, 0.02):
+        train(config_for(folder, **merge_settings(one, {"optimiser": {"ema": ema}})), tmp_path / str(ema))
+    classifier, _ = load_checkpoint(tmp_path / "plain" / "weights" / "last.safetensors")
+    torch.manual_seed(0)
+    fresh = classifier.build_network().state_dict()
+    key = "layers.0.convolution.weight"
+    first, learned = fresh[key], weights_of(tmp_path / "plain")[key]
+    for ema, way in ((0.999, 0.9), (0.02, 0.98)):
+        average = weights_of(tmp_path / str(ema))[key]
+        torch.testing.assert_close(average, first + way * (learned - first), rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_truncated_gradients_are_whole_ones_where_nothing_is_carried(folder: Path, tmp_path: Path) -> None:
+    """With as many steps as there are nothing is cut; with fewer the network learns all the same."""
+    one = {"optimiser": {"epochs": 1}}
+    train(config_for(folder, **one), tmp_path / "plain")
+    train(config_for(folder, **merge_settings(one, {"optimiser": {"truncate": 5}})), tmp_path / "all")
+    plain, all_steps = weights_of(tmp_path / "plain"), weights_of(tmp_path / "all")
+    assert all(torch.equal(all_steps[key], plain[key]) for key in plain)
+    run = train(config_for(folder, optimiser={"truncate": 3, "epochs": 6}), tmp_path / "cut")
+    assert run.test.accuracy >= 0.6
+
+
+def test_losses_are_what_their_names_say() -> None:
+    torch.manual_seed(0)
+    outputs, labels = torch.randn(4, 3, 5, dtype=torch.float64), torch.tensor([1, 4, 0])
+    targets = torch.nn.functional.one_hot(labels, 5).double()
+    rows = torch.arange(3)
+    mean = -outputs.mean(0).log_softmax(1)[rows, labels]
+    torch.testing.assert_close(LOSSES["mean"](outputs, targets, 0.0), mean)
+    each = -outputs.log_softmax(2)[:, rows, labels].mean(0)
+    torch.testing.assert_close(LOSSES["each_step"](outputs, targets, 0.0), each)
+    torch.testing.assert_close(LOSSES["count"](outputs, targets, 0.0), (outputs.mean(0) - targets).square().mean(1))
+    smooth = LOSSES["mean"](outputs, targets, 0.1)
+    torch.testing.assert_close(smooth, 0.9 * mean - 0.1 * outputs.mean(0).log_softmax(1).mean(1))
+    equal = outputs[:1].expand(4, 3, 5)
+    torch.testing.assert_close(LOSSES["each_step"](equal, targets, 0.1), LOSSES["mean"](equal, targets, 0.1))
+
+
+def test_the_temperature_makes_probabilities_as_sure_as_they_are_right() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal(0, 1.5, (4000, 4)).astype(np.float32)
+    probabilities = np.exp(true) / np.exp(true).sum(1, keepdims=True)
+    labels = np.array([rng.choice(4, p=row / row.sum()) for row in probabilities.astype(np.float64)])
+    assert fit_temperature(3 * true, labels) == pytest.approx(3, rel=0.1)
+    assert expected_calibration_error(probabilities, labels) < 0.03
+    sharp = np.exp(3 * true) / np.exp(3 * true).sum(1, keepdims=True)
+    assert expected_calibration_error(sharp, labels) > 0.1
+    assert expected_calibration_error(np.array([[0.8, 0.2], [0.8, 0.2]]), np.array([0, 1])) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 20, 49])
+def test_few_validation_recordings_do_not_make_a_network_certain(count: int) -> None:
+    """All are right, whatever the network says: one more might be wrong."""
+    labels = np.arange(count) % 3
+    logits = (20 * np.eye(3, dtype=np.float32))[labels]
+    temperature = fit_temperature(logits, labels)
+    probabilities = torch.from_numpy(logits / temperature).softmax(1).amax(1)
+    assert float(probabilities.mean()) <= wilson_interval(count, count + 1)[1] + 1e-6 < 1
+    assert fit_temperature(np.zeros((0, 3), np.float32), np.zeros(0, np.int64)) == 1
+
+
+def test_one_recording_in_fifty_of_the_validation_is_unfamiliar_and_few_say_nothing() -> None:
+    logits = np.random.default_rng(0).normal(0, 3, (500, 4)).astype(np.float32)
+    least = find_least_energy(logits)
+    assert least is not None
+    assert (energies(logits) < least).mean() == pytest.approx(0.02, abs=0.002)
+    assert find_least_energy(logits[:49]) is None
+
+
+def test_a_temperature_that_does_not_hold_for_others_stays_at_one() -> None:
+    """One right and one wrong: the temperature of each makes the other worse."""
+    logits = np.array([[0.2, 0, 0], [0.2, 0, 0]], np.float32)
+    assert fit_temperature(logits, np.array([0, 1])) == 1
+    assert fit_temperature(logits[:1], np.array([0])) == 1  # nothing to fit for one that is left out
+
+
+def test_a_missing_tensorboard_is_found_before_anything_is_read(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ConfigError, match="TensorBoard is missing"):
+        train(config_for(folder, tensorboard=True), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_is_tested_on_a_data_set(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
+    data = config_for(folder).data
+    record = evaluate_checkpoint(run.checkpoint, data, "test")
+    assert record.confusion == run.test.confusion
+    assert record.calibration_error == pytest.approx(run.test.calibration_error, abs=1e-6)
+    assert record.temperature != 1
+    assert evaluate_checkpoint(run.checkpoint, data, "all").samples == 84
+    with pytest.raises(ConfigError, match="part tset: .* train, validation, test, all"):
+        evaluate_checkpoint(run.checkpoint, data, "tset")
+    for name in ("x", "y"):
+        for number in range(4):
+            write(tmp_path / name / f"{number}.h5", moving_bar(0, number))
+    with pytest.raises(DataError, match="classes x, y, .* 0_right, 1_left, 2_down"):
+        evaluate_checkpoint(run.checkpoint, DataConfig(root=tmp_path), "test")
+
+
+def test_a_checkpoint_is_tested_on_what_it_did_not_learn_from(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
+    """Whatever the seed; where the division is not known, somebody is told."""
+    texts: list[str] = []
+
+    def confusion(checkpoint: Path, part: str, seed: int, root: Path = folder) -> Any:
+        return evaluate_checkpoint(
+            checkpoint, DataConfig(root=root), part, seed=seed, callback=Recorder(texts)
+        ).confusion
+
+    def parts(root: Path, seed: int) -> list[str]:
+        return [sample.name for sample in open_dataset(DataConfig(root=root), seed).validation]
+
+    assert parts(folder, 0) != parts(folder, 1)
+    assert confusion(run.checkpoint, "validation", 1) == confusion(run.checkpoint, "validation", 0)
+    assert texts == []
+    alone = shutil.copy(run.checkpoint, tmp_path / "w.safetensors")
+    for part in ("test", "all"):  # the test part is a folder of its own
+        confusion(alone, part, 1)
+    shutil.copytree(folder / "train", tmp_path / "other")
+    confusion(run.checkpoint, "train", 1, tmp_path / "other")
+    confusion(alone, "validation", 1)
+    assert [text.partition(":")[0] for text in texts] == ["folder other", f"folder {folder.name}"]
+    assert all("split by the seed" in text for text in texts)
+    lacking = tmp_path / "run" / "weights" / "best.safetensors"
+    lacking.parent.mkdir(parents=True)
+    shutil.copy(run.checkpoint, lacking)
+    named = json.loads((run.folder.path / "split.json").read_text())
+    (tmp_path / "run" / "split.json").write_text(json.dumps(named | {"test": named["test"][1:]}))
+    with pytest.raises(DataError, match=rf"split.json: names 83 of 84 .*{named['test'][0]}"):
+        confusion(lacking, "test", 0)
+
+
+@pytest.mark.parametrize("part", ["test", "all"])
+def test_all_of_a_few_other_recordings_are_evaluated(run: TrainingRun, folder: Path, tmp_path: Path, part: str) -> None:
+    """One recording of each class cannot be divided into three parts, and none is of the run."""
+    for name in run.test.classes:
+        (tmp_path / "other" / name).mkdir(parents=True)
+        first = min((folder / "test" / name).iterdir())
+        shutil.copy(first, tmp_path / "other" / name / f"new_{first.name}")
+    texts: list[str] = []
+    other = DataConfig(root=tmp_path / "other")
+    record = evaluate_checkpoint(run.checkpoint, other, part, callback=Recorder(texts))
+    assert record.samples == len(run.test.classes)
+    assert record.data.startswith(f"{record.samples} recordings (all)")
+    if part == "test":
+        (text,) = texts
+        assert all(fact in text for fact in ("split.json", "none", f"all {record.samples} "))
+    else:
+        assert texts == []
+
+
+def test_the_error_of_too_few_recordings_to_divide_names_the_part_all(
+    run: TrainingRun, folder: Path, tmp_path: Path
+) -> None:
+    alone = shutil.copy(run.checkpoint, tmp_path / "w.safetensors")
+    for name in run.test.classes:
+        (tmp_path / "other" / name).mkdir(parents=True)
+        shutil.copy(min((folder / "test" / name).iterdir()), tmp_path / "other" / name)
+    with pytest.raises(DataError, match="too few recordings") as caught:
+        evaluate_checkpoint(alone, DataConfig(root=tmp_path / "other"), "test")
+    assert [(each.setting, each.value) for each in caught.value.remedies] == [("part", "all")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "over",
+    [
+        {},
+        {"optimiser": {"segment": 2}},
+        merge_settings(ONLINE, {"network": {"dropout": 0}, "optimiser": {"rule": "ottt"}}),
+    ],
+    ids=["bptt", "segments", "ottt"],
+)
+def test_two_processes_learn_what_one_does(folder: Path, tmp_path: Path, over: dict[str, Any]) -> None:
+    """By torchrun, as a user starts it: batch norm and gradients are those of the whole batch."""
+    (tmp_path / "bars.yaml").write_text(yaml.safe_dump(config_for(folder, **over).model_dump(mode="json")))
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29517"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    arguments = ["train", "bars.yaml", "optimiser.epochs=2", "optimiser.batch=9", "--out"]
+    done = subprocess.run(
+        [*command, "-m", "dvspipe", *arguments, "two"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("test accuracy") == 1
+    settings = merge_settings(over, {"optimiser": {"epochs": 2, "batch": 9}})
+    one = train(config_for(folder, **settings), tmp_path / "one")
+    ours, theirs = weights_of(tmp_path / "two"), weights_of(tmp_path / "one")
+    for key, tensor in theirs.items():
+        torch.testing.assert_close(ours[key], tensor, rtol=2e-2, atol=2e-3, msg=key)
+    rows = list(csv.DictReader((tmp_path / "two" / "results.csv").read_text().splitlines()))
+    wanted = list(csv.DictReader((one.folder.path / "results.csv").read_text().splitlines()))
+    assert float(rows[0]["train_loss"]) == pytest.approx(float(wanted[0]["train_loss"]), rel=1e-3)
+
+
+def test_learning_goes_on_from_a_checkpoint(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
+    """With a rate of learning of nothing, the network answers as it did; for other classes it can learn anew."""
+    best = run.folder.path / "weights" / "best.safetensors"
+    still = {"optimiser": {"epochs": 1, "learning_rate": 1e-12, "weight_decay": 0}, "init": str(best)}
+    again = train(config_for(folder, **still), tmp_path / "a")
+    assert again.test.confusion == run.test.confusion
+    config, _ = load_checkpoint(again.folder.path / "weights" / "best.safetensors")
+    assert config.trained_on == "; then ".join(2 * [f"{run.test.title}, 54 recordings"])
+    two = tmp_path / "two"
+    for part in ("train", "test"):
+        for name in ("right", "left"):
+            shutil.copytree(next((folder / part).glob(f"?_{name}")), two / part / name)
+    train(config_for(two, **still), tmp_path / "b")
+    _, before = load_checkpoint(best)
+    config, network = load_checkpoint(tmp_path / "b" / "weights" / "best.safetensors")
+    assert config.classes == ("left", "right")
+    assert network.linear.weight.shape[0] == 2
+    torch.testing.assert_close(network.layers[0].convolution.weight, before.layers[0].convolution.weight)
+
+
+def test_learning_goes_on_only_with_the_same_network(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
+    best = run.folder.path / "weights" / "best.safetensors"
+    for over, message in (
+        (
+            {"network": {"tau_mem_s": 0.5}},
+            r"network.tau_mem_s = \S+ there, 0.5 here",
+        ),
+        ({"bins": {"steps": 7}}, r"bins.steps = \d there, 7 here"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            train(config_for(folder, init=str(best), **over), tmp_path / "a")
+    with pytest.raises(CheckpointError, match="nothing: no such checkpoint"):
+        train(config_for(folder, init="nothing"), tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_records_of_epochs_that_were_lost_come_back_from_the_state(folder: Path, tmp_path: Path) -> None:
+    config, where = config_for(folder), tmp_path / "a"
+    with pytest.raises(KeyboardInterrupt):
+        train(config, where, callback=Killed(3))
+    (where / "results.csv").write_text("")
+    (where / "metrics.jsonl").write_text("")
+    train(config, where, resume=True)
+    assert [json.loads(line)["epoch"] for line in (where / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3, 4]
+    (where / "metrics.jsonl").write_text("{")
+    assert len(train(config, where, resume=True).epochs) == 4  # of a complete run
+
+
+def test_the_command_of_a_run_that_resumed_with_other_settings_names_them(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+
+    def stopped(*_: Any, command: str, **__: Any) -> TrainingRun:
+        given.append(command)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dvspipe.training.train", stopped)
+    config, before = config_for(folder, optimiser={"epochs": 9}), config_for(folder, optimiser={"epochs": 4})
+    (tmp_path / "args.yaml").write_text(yaml.safe_dump(before.model_dump(mode="json")))
+    for changed in (False, True):
+        with pytest.raises(KeyboardInterrupt):
+            commands._train(config, tmp_path, "dvspipe train bars", (), resume=True, changed=changed)
+    assert given[0] == "dvspipe train bars"
+    assert given[1] == "dvspipe train bars  # resumed with other settings: optimiser.epochs=9 (4 before)"

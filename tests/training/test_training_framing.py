@@ -1,0 +1,275 @@
+"""Recordings are framed in use as in the training of a network."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_events
+from typer.testing import CliRunner
+
+from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, load_config, save_checkpoint
+from dvspipe.checkpoints.export import export
+from dvspipe.cli.app import app
+from dvspipe.config import build, merge_settings, parse_overrides
+from dvspipe.datasets import open_dataset
+from dvspipe.errors import ConfigError, DataError
+from dvspipe.events import SensorSize
+from dvspipe.formats import write
+from dvspipe.framing import FramingConfig
+from dvspipe.inference import Classifier, InferConfig
+from dvspipe.training import TrainConfig, TrainingCallback, choose_settings, evaluate_checkpoint, train
+from dvspipe.video.frames import Frame
+from dvspipe.video.writing import write_video
+
+PICTURE = SensorSize(width=96, height=64)
+SETTINGS: dict[str, Any] = {
+    "device": "cpu",
+    "jobs": 1,
+    "bins": {"steps": 6, "step_us": 100_000, "downsample": 4},
+    "network": {"channels": [4, 8], "tau_mem_s": 0.2, "tau_readout_s": 0.3},
+    "optimiser": {"epochs": 2, "batch": 4},
+}
+
+
+class Notes(TrainingCallback):
+    """Keeps the notes and warnings of a training."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.warnings: list[str] = []
+
+    def on_note(self, text: str) -> None:
+        self.texts.append(text)
+
+    def on_warning(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def write_mover(path: Path, seed: int, *, across: bool, picture: SensorSize = PICTURE, moves: bool = True) -> None:
+    """Write a video of a bar that moves to and fro, across or up and down, in a part of the picture."""
+    rng = np.random.default_rng(seed)
+    left, top = int(rng.integers(4, picture.width - 40)), int(rng.integers(4, picture.height - 40))
+    frames = []
+    for number in range(18):
+        image = np.full((picture.height, picture.width), 70, np.uint8)
+        at = round(26 * abs((number + seed) % 12 / 6 - 1)) if moves else 0
+        x, y = (left + at, top) if across else (left, top + at)
+        image[y : y + (36 if across else 6), x : x + (6 if across else 36)] = 190
+        frames.append(Frame(33_333 * number, image))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_video(path, frames)
+
+
+def write_movers(root: Path, *, each: int = 5, classes: tuple[str, str] = ("across", "down")) -> Path:
+    """Write a folder of two classes of videos."""
+    for label, name in enumerate(classes):
+        for number in range(each):
+            write_mover(root / name / f"{number}.webm", 10 * label + number, across=label == 0)
+    return root
+
+
+@pytest.fixture(scope="module")
+def movers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_movers(tmp_path_factory.mktemp("framing") / "movers")
+
+
+def config_for(root: Path, **data: Any) -> TrainConfig:
+    return build(TrainConfig, SETTINGS | {"data": {"root": str(root), **data}}, "test")
+
+
+@pytest.mark.parametrize("data", [{}, {"roi": "auto"}, {"roi": "60x50+20+4"}, {"size": "48x32", "roi": "full"}])
+def test_what_was_trained_on_is_classified_as_in_the_test(data: dict[str, Any], movers: Path, tmp_path: Path) -> None:
+    run = train(config_for(movers, **data), tmp_path / "run")
+    classifier = Classifier.load(run.folder.path)
+    assert classifier.config.framing.roi == data.get("roi", "full")
+    tested = evaluate_checkpoint(run.folder.path, config_for(movers).data, "all")
+    wrong = {each.name: each.predicted for each in tested.wrong}
+    for file in sorted(movers.rglob("*.webm")):
+        prediction = classifier.predict(file)
+        assert prediction.class_name == wrong.get(str(file), file.parent.name)
+        assert prediction.windows == 1
+
+
+def test_a_framing_that_is_given_replaces_that_of_the_training() -> None:
+    trained = FramingConfig(fit="crop", video={"video": {"resize": "64x48"}, "simulator": {"pos_thres": 0.3}})
+    assert InferConfig().with_defaults(trained) == InferConfig(**trained.model_dump())
+    given = InferConfig(roi="auto", video={"upsample": 4}).with_defaults(trained)
+    assert (given.roi, given.fit, given.video.video.resize) == ("auto", None, None)
+    assert (given.video.upsample, given.video.simulator.pos_thres) == (4, 0.3)
+
+
+def test_a_checkpoint_stores_no_times_of_the_videos_at_hand() -> None:
+    given = FramingConfig(video={"video": {"start_s": 1, "stop_s": 2, "fps": 30, "crop": "9x9+1+1"}, "upsample": 4})
+    stored = given.for_checkpoint().video
+    assert (stored.video.start_s, stored.video.stop_s, stored.video.fps) == (0, None, None)
+    assert (stored.video.crop, stored.upsample) == ("9x9+1+1", 4)
+
+
+def test_checkpoints_of_earlier_versions_have_the_framing_that_infer_used_for_them() -> None:
+    known = load_config("gesture-synthetic")
+    earlier = known.model_dump(mode="json", exclude={"framing"})
+    assert build(ClassifierConfig, earlier, "earlier").framing == FramingConfig()
+
+
+def test_the_person_is_framed_if_one_is_found_in_most_videos(movers: Path, tmp_path: Path) -> None:
+    choice = choose_settings(movers)
+    assert (choice.config.data.size, choice.config.data.roi) == ("128x128", "auto")
+    assert "person who moves, found in 10 of 10 videos" in choice.reasons["data"]
+    for number in range(6):
+        moves, picture = number == 0, SensorSize(width=96 + 304 * (number % 2), height=64 + 136 * (number % 2))
+        path = tmp_path / "still" / "ab"[number % 2] / f"{number}.webm"
+        write_mover(path, number, across=False, picture=picture, moves=moves)
+    with pytest.raises(DataError, match="cannot be used"):  # nothing moves, so that there are no events
+        choose_settings(tmp_path / "still")
+
+
+def test_complete_pictures_of_different_sizes_get_one_size(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        scale = 4 + number % 2
+        path = tmp_path / "ab"[number % 2] / f"{number}.webm"
+        path.parent.mkdir(exist_ok=True)
+        noise = rng.integers(0, 255, (10, 24 * scale, 36 * scale), np.uint8)  # moves everywhere
+        write_video(path, [Frame(33_333 * k, image) for k, image in enumerate(noise)])
+    choice = choose_settings(tmp_path)
+    assert (choice.config.data.size, choice.config.data.roi) == ("180x120", "full")
+    assert "complete picture" in choice.reasons["data"]
+    assert open_dataset(choice.config.data, 0).sensor == SensorSize(width=180, height=120)
+
+
+def test_framing_is_refused_where_there_is_nothing_to_frame() -> None:
+    for data, message in (
+        ({"kind": "nmnist", "size": "34x34"}, "size: .*kind = nmnist has none"),
+        ({"kind": "gestures", "roi": "auto"}, "roi: .*kind = gestures has none"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            build(TrainConfig, {"data": data}, "test")
+
+
+def test_a_fit_needs_a_size_when_the_data_set_is_opened(movers: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.fit = scale"):
+        open_dataset(config_for(movers, fit="scale").data, 0)
+    assert open_dataset(config_for(movers, fit="scale", size="48x48").data, 0).sensor == SensorSize(width=48, height=48)
+
+
+def test_recordings_that_do_not_name_their_sensor_are_one_warning_whose_settings_work(
+    base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        path = tmp_path / "mine" / "ab"[number % 2] / f"{number}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        t, x, y, p = np.sort(rng.integers(0, 600_000, 900)), *rng.integers(0, 34, (2, 900)), rng.integers(0, 2, 900)
+        np.savetxt(path, np.stack([t, x, y, p], 1), "%d", ",", header="t,x,y,p", comments="")
+    given = {"init": str(base), "device": "cpu", "jobs": 1, "optimiser": {"epochs": 1}, "data": {"views": 1}}
+    notes = Notes()
+    train(choose_settings(tmp_path / "mine", given).config, tmp_path / "first", callback=notes)
+    (warning,) = [text for text in notes.warnings if "sensor" in text]
+    assert "48x48" in warning
+    assert "sensor" not in caplog.text
+    pasted = parse_overrides(re.findall(r"data\.\S+=\S+", warning))
+    assert pasted == {"data": {"sensor": "34x34", "fit": "scale"}}
+    notes = Notes()
+    choice = choose_settings(tmp_path / "mine", merge_settings(given, pasted))
+    train(choice.config, tmp_path / "second", callback=notes)
+    assert not [text for text in notes.warnings if "sensor" in text]
+    assert load_config(tmp_path / "second").sensor == SensorSize(width=48, height=48)
+
+
+def test_a_region_that_is_mostly_outside_the_picture_is_a_warning(
+    base: Path, movers: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path / "a.h5", random_events(0, 4000, SensorSize(width=60, height=50), 600_000))
+    classifier = Classifier.load(base)
+    for file, size in ((tmp_path / "a.h5", "60x50"), (next(movers.rglob("*.webm")), "96x64")):
+        caplog.clear()
+        classifier.open(file, {"roi": "200x200+0+0"})
+        (line,) = [record.getMessage() for record in caplog.records if "inside" in record.getMessage()]
+        assert "200x200+0+0" in line
+        assert size in line
+        caplog.clear()
+        classifier.open(file, {"roi": "60x60-10+10"})
+        assert "inside" not in caplog.text
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of other classes that sees 48x48 pixels around the person who moves."""
+    folder = tmp_path_factory.mktemp("base")
+    settings = SETTINGS | {
+        "classes": ("right", "left", "down"), "width": 48, "height": 48,
+        "framing": {"roi": "auto", "video": {"simulator": {"pos_thres": 0.25}}},
+    }  # fmt: skip
+    config = build(
+        ClassifierConfig, {key: settings[key] for key in settings if key in ClassifierConfig.model_fields}, ""
+    )
+    save_checkpoint(folder / "base.safetensors", config, config.build_network())
+    return folder / "base.safetensors"
+
+
+@pytest.mark.parametrize("rule", ["bptt", "readout"])
+def test_any_videos_and_classes_can_be_fine_tuned_on(rule: str, base: Path, movers: Path, tmp_path: Path) -> None:
+    given = {"init": str(base), "device": "cpu", "jobs": 1, "optimiser": {"rule": rule, "epochs": 1}}
+    choice = choose_settings(movers, given)
+    assert f"framed as in {base}" in choice.reasons["data"]
+    notes = Notes()
+    run = train(choice.config, tmp_path / "run", callback=notes)
+    (note,) = notes.texts
+    assert "a new last layer for the 2 classes across, down" in note
+    tuned = load_config(run.folder.path)
+    assert (tuned.classes, tuned.sensor, tuned.framing.roi) == (("across", "down"), load_config(base).sensor, "auto")
+    assert tuned.framing.video.simulator.pos_thres == 0.25
+    prediction = Classifier.load(run.folder.path).predict(next(movers.rglob("*.webm")))
+    assert prediction.class_name in tuned.classes
+
+
+def test_a_new_last_layer_starts_from_a_fit_to_the_recordings(base: Path, movers: Path, tmp_path: Path) -> None:
+    """From zero, the fit of two classes is antisymmetric, which random weights are not."""
+    still = {"epochs": 1, "learning_rate": 1e-12, "weight_decay": 0, "warm_up": 0}
+    choice = choose_settings(movers, {"init": str(base), "device": "cpu", "jobs": 1, "optimiser": still})
+    run = train(choice.config, tmp_path / "run")
+    weight = load_checkpoint(run.folder.path)[1].linear.weight
+    torch.testing.assert_close(weight[0], -weight[1], atol=1e-6, rtol=1e-5)
+
+
+def test_recordings_of_another_sensor_are_fitted_to_the_network_to_fine_tune(base: Path, tmp_path: Path) -> None:
+    for number in range(6):
+        events = random_events(number, 4000, SensorSize(width=120, height=70), 600_000)
+        write(tmp_path / "mine" / "ab"[number % 2] / f"{number}.h5", events)
+    given = {"init": str(base), "device": "cpu", "jobs": 1, "optimiser": {"epochs": 1}}
+    run = train(choose_settings(tmp_path / "mine", given).config, tmp_path / "run")
+    assert load_config(run.folder.path).sensor == SensorSize(width=48, height=48)
+
+
+def test_a_sensor_that_recordings_do_not_have_is_an_error(movers: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"found spike tensors of 24x16, expected 12x12.*48x48"):
+        train(config_for(movers, sensor="48x48"), tmp_path / "run")
+
+
+def test_infer_says_which_settings_of_the_framing_are_not_those_of_the_training(
+    base: Path, movers: Path, tmp_path: Path
+) -> None:
+    video = next(movers.rglob("*.webm"))
+    options = ["--roi", "full", "--set", "video.simulator.pos_thres=0.3"]
+    changed = CliRunner().invoke(app, ["infer", str(base), str(video), *options])
+    assert changed.exit_code == 0, changed.output
+    assert "roi = full (trained with auto), video.simulator.pos_thres = 0.3 (trained with 0.25)" in changed.output
+    assert "differs from the training: " in changed.output
+    write(tmp_path / "a.h5", random_events(0, 4000, SensorSize(width=60, height=50), 600_000))
+    events = CliRunner().invoke(app, ["infer", str(base), str(tmp_path / "a.h5"), *options])
+    assert "roi = full (trained with auto)" in events.output
+    assert "pos_thres" not in events.output  # it changes only what is simulated
+    same = CliRunner().invoke(app, ["infer", str(base), str(video), "--roi", "auto"])
+    assert "trained with" not in same.output
+
+
+def test_an_export_says_how_recordings_are_framed(base: Path, tmp_path: Path) -> None:
+    nir = pytest.importorskip("nir")
+    export(base, tmp_path / "net.nir", to="nir")
+    metadata = nir.read(str(tmp_path / "net.nir")).metadata
+    assert FramingConfig.model_validate_json(metadata["framing"]) == load_config(base).framing

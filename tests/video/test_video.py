@@ -1,0 +1,490 @@
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from dvspipe.errors import ConfigError, FileError, TruncatedVideoError, VideoError
+from dvspipe.video.config import VideoSettings
+from dvspipe.video.frames import Frame, frames_from_arrays
+from dvspipe.video.opening import open_video
+from dvspipe.video.writing import write_video
+
+
+def save_images(folder: Path, count: int, width: int = 12, height: int = 7) -> None:
+    for number in range(count):
+        cv2.imwrite(str(folder / f"im{number}.png"), np.full((height, width), 10 * number, np.uint8))
+
+
+def test_an_image_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:
+    save_images(tmp_path, 12)
+    (tmp_path / "notes.txt").write_text("no image")
+    video = open_video(tmp_path, VideoSettings(fps=10))
+    frames = list(video.frames())
+    assert [frame.image[0, 0] for frame in frames] == [10 * number for number in range(12)]
+    assert [frame.t_us for frame in frames] == [100_000 * number for number in range(12)]
+    assert (video.size.width, video.size.height, video.frame_count) == (12, 7, 12)
+
+
+def test_colour_becomes_luma(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((7, 12, 3), (10, 200, 60), np.uint8))  # blue, green, red
+    cv2.imwrite(str(tmp_path / "b.png"), np.full((7, 12, 4), (10, 200, 60, 255), np.uint8))
+    frames = list(open_video(tmp_path).frames())
+    assert {int(frame.image[0, 0]) for frame in frames} == {round(0.299 * 60 + 0.587 * 200 + 0.114 * 10)}
+
+
+def test_sixteen_bits_are_kept(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((7, 12), 40_000, np.uint16))
+    assert next(open_video(tmp_path).frames()).image.dtype == np.uint16
+
+
+def test_a_written_video_is_read_back_with_its_times(tmp_path: Path) -> None:
+    images = [np.full((32, 48), 20 * number, np.uint8) for number in range(8)]
+    path = tmp_path / "clip.webm"
+    write_video(path, frames_from_arrays(images, fps=50))
+    frames = list(open_video(path).frames())
+    assert [frame.t_us for frame in frames] == [20_000 * number for number in range(8)]
+    for frame, image in zip(frames, images, strict=True):
+        assert np.abs(frame.image.astype(int) - image).max() <= 6  # VP8 is lossy
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_frame_of_another_size_is_named(tmp_path: Path) -> None:
+    save_images(tmp_path, 2)
+    cv2.imwrite(str(tmp_path / "im7.png"), np.zeros((5, 5), np.uint8))
+    with pytest.raises(VideoError, match="frame 2 .*5x5, expected 12x7"):
+        list(open_video(tmp_path).frames())
+
+
+def test_what_is_no_video_is_an_error(tmp_path: Path) -> None:
+    text = tmp_path / "fake.mp4"
+    text.write_text("this is no video")
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    for path, message in (
+        (tmp_path / "missing.mp4", "no such video"),
+        (text, "not a video that OpenCV can read"),
+        (empty, "empty.mp4: the file is empty"),
+        (tmp_path, "contains no images"),
+    ):
+        with pytest.raises(VideoError, match=message):
+            open_video(path)
+    save_images(tmp_path, 1)
+    for transfer in ("rec2020", "gamma=", "gamma=0", "gamma=x"):
+        with pytest.raises(VideoError, match=f"{transfer}.*srgb, bt709, gamma=x, linear, log"):
+            open_video(tmp_path, VideoSettings(transfer=transfer))
+
+
+def test_a_broken_image_is_named(tmp_path: Path) -> None:
+    save_images(tmp_path, 2)
+    (tmp_path / "im9.png").write_bytes(b"\x89PNG broken")
+    with pytest.raises(VideoError, match="im9.png: not an image"):
+        list(open_video(tmp_path).frames())
+
+
+def test_the_size_of_a_frame_is_width_by_height() -> None:
+    assert str(Frame(0, np.zeros((7, 12), np.uint8)).size) == "12x7"
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "second_us", "size"),
+    [
+        ("bikes.mp4", 250, 40_000, "640x272"),
+        ("carphone_pristine.mp4", 120, 33_367, "176x144"),
+        ("newtonscradle.gif", 36, 50_000, "200x150"),
+        ("walk.mkv", 89, 33_000, "640x480"),
+    ],
+)
+def test_real_videos_give_their_frames_and_times(
+    test_data: Path, name: str, count: int, second_us: int, size: str
+) -> None:
+    times = [frame.t_us for frame in open_video(test_data / "video" / name).frames()]
+    assert (len(times), times[1], str(open_video(test_data / "video" / name).size)) == (count, second_us, size)
+
+
+def test_crop_and_resize_and_times_choose_what_is_kept(tmp_path: Path) -> None:
+    image = np.arange(84, dtype=np.uint8).reshape(7, 12)
+    for number in range(6):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), image + np.uint8(number))
+    settings = VideoSettings(fps=10, crop="4x6+3+1", resize="2x3", start_s=0.1, stop_s=0.4)
+    video = open_video(tmp_path, settings)
+    frames = list(video.frames())
+    assert [frame.t_us for frame in frames] == [100_000, 200_000, 300_000]
+    expected = (image[1:7, 3:7] + 1).reshape(3, 2, 2, 2).mean((1, 3))
+    assert str(video.size) == "2x3"
+    assert np.abs(frames[0].image - expected).max() <= 0.5
+    with pytest.raises(VideoError, match=r"4x6\+9\+1.*12x7"):
+        open_video(tmp_path, VideoSettings(crop="4x6+9+1"))
+
+
+def test_a_video_that_breaks_off_says_so_after_its_last_frame(test_data: Path, tmp_path: Path) -> None:
+    content = (test_data / "video" / "walk.mkv").read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
+    times = []
+    with pytest.raises(TruncatedVideoError, match="of 89 frames") as caught:
+        times += [frame.t_us for frame in open_video(tmp_path / "cut.mkv").frames()]
+    assert caught.value.at_us > 1_000_000
+
+
+def same_frames(ours: list[Frame], theirs: list[Frame]) -> bool:
+    return [frame.t_us for frame in ours] == [frame.t_us for frame in theirs] and all(
+        np.array_equal(a.image, b.image) for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+@pytest.mark.parametrize("first", [0, 1, 5, 7, 8, 30])
+def test_frames_from_a_number_on_are_the_same_frames(tmp_path: Path, first: int) -> None:
+    images = [np.full((32, 48), 20 * number, np.uint8) for number in range(10)]
+    path = tmp_path / "clip.webm"
+    write_video(path, frames_from_arrays(images, fps=50))
+    folder = tmp_path / "images"
+    folder.mkdir()
+    save_images(folder, 10)
+    array = np.stack(images)
+    settings = VideoSettings(fps=50, start_s=0.02, stop_s=0.18, resize="12x8")
+    for source in (path, folder, array):
+        video = open_video(source, settings)
+        frames = list(video.frames())
+        assert len(frames) == 8
+        assert same_frames(list(video.frames(first)), frames[first:])
+
+
+@pytest.mark.parametrize("name", ["carphone_pristine.mp4", "newtonscradle.gif", "walk.mkv"])
+def test_real_videos_are_the_same_from_a_number_on(test_data: Path, name: str) -> None:
+    video = open_video(test_data / "video" / name)
+    assert same_frames(list(video.frames(20)), list(video.frames())[20:])
+
+
+def test_frames_that_are_left_out_are_not_read_but_checked(tmp_path: Path) -> None:
+    save_images(tmp_path, 4)
+    (tmp_path / "im1.png").write_bytes(b"broken")
+    assert len(list(open_video(tmp_path).frames(2))) == 2
+    (tmp_path / "im3.png").unlink()
+    with pytest.raises(VideoError, match="im1.png: not an image"):
+        list(open_video(tmp_path).frames(1))
+
+
+def test_a_cut_video_is_found_cut_from_a_number_on(test_data: Path, tmp_path: Path) -> None:
+    content = (test_data / "video" / "walk.mkv").read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
+    with pytest.raises(TruncatedVideoError):
+        list(open_video(tmp_path / "cut.mkv").frames(1000))
+
+
+def times_of(folder: Path, text: str, **settings: Any) -> list[int]:
+    path = folder.parent / "times.txt"
+    path.write_text(text, encoding="utf-8")
+    video = open_video(folder, VideoSettings(timestamps=str(path), **settings))
+    return [frame.t_us for frame in video.frames()]
+
+
+@pytest.fixture
+def three_images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    save_images(folder, 3)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "expected"),
+    [
+        ("0.0\n0.0100004\n0.5\n", None, [0, 10_000, 500_000]),
+        ("0\n1e-3\n2e-3", None, [0, 1_000, 2_000]),
+        ("# ground truth\n1305031102.175304 rgb/im0.png\n1305031102.2 im1.png\n1305031103 im2.png", None,
+         [1_305_031_102_175_304, 1_305_031_102_200_000, 1_305_031_103_000_000]),
+        ("timestamp_ns,filename\n0,im0.png\n1500,im1.png\n3000000,im2.png\n", None, [0, 2, 3_000]),
+        ("#timestamp [ns],filename\r\n1403636579763555584, a\r\n1403636579813555456, b\r\n"
+         "1403636579863555584, c\r\n", None, [1_403_636_579_763_556, 1_403_636_579_813_555, 1_403_636_579_863_556]),
+        ("49599300523\n49599350497\n49599400471\n", "us", [49_599_300_523, 49_599_350_497, 49_599_400_471]),
+        ("0\n33.4\n66.7\n", "ms", [0, 33_400, 66_700]),
+        ("\ufeff0\n\n10\n20\n", "s", [0, 10_000_000, 20_000_000]),
+    ],
+)  # fmt: skip
+def test_a_file_of_times_gives_the_times(three_images: Path, text: str, unit: str | None, expected: list[int]) -> None:
+    assert times_of(three_images, text, time_unit=unit) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "message"),
+    [
+        ("0.0\n0.1\n", {}, "times.txt: .*found 2, expected 3 .*images"),
+        ("0.0\n0.1\n0.2\n0.3\n", {}, "times.txt: .*found 4, expected 3 .*images"),
+        ("", {}, "found 0, expected 3"),
+        ("0.0\n0.2\n0.1\n", {}, "line 3: .*0.1 s, expected at least 1 us after"),
+        ("0\n200\n400\n", {"time_unit": "ns"}, "line 2: .*200 ns, expected at least 1 us after"),
+        ("0.0\nnan\n0.1\n", {}, "line 2: .*'nan', expected a number"),
+        ("0.0\n0,1\n0.2\n", {}, "line 2: .*'0,1', expected a time"),
+        ("0.0\n# pause\nlater\n0.1\n", {}, "line 3: .*'later', expected a number"),
+        ("0 0.0\n1 0.1\n2 0.2\n", {}, "line 1: .*'0 0.0', expected a time"),
+        ("-0.1\n0.0\n0.1\n", {}, "line 1: .*-0.1 s, expected 0 to"),
+        ("0.0\n1e999\n0.1\n", {"time_unit": "s"}, "line 2: .*1e999 s, expected 0 to"),
+        ("0\n100\n200\n", {}, "times.txt: .*time_unit"),
+        ("0.0\n33.4\n66.7\n", {}, "3 frames .*66.7 s.*time_unit"),
+        ("0.0 im0.png\n0.1 im2.png\n0.2 im1.png\n", {}, "line 2: .*im2.png, expected im1.png"),
+        ("0.0\n0.1\n0.2\n", {"fps": 10}, "times.txt: timestamps and fps .*10"),
+    ],
+)
+def test_a_wrong_file_of_times_is_an_error(
+    three_images: Path, text: str, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(VideoError, match=message):
+        times_of(three_images, text, **settings)
+
+
+def test_an_unreadable_file_of_times_is_named(three_images: Path, tmp_path: Path) -> None:
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
+    for name in ("none.txt", "binary.txt", "images"):
+        with pytest.raises(VideoError, match=f"{name}: cannot be read"):
+            open_video(three_images, VideoSettings(timestamps=str(tmp_path / name)))
+    with pytest.raises(VideoError, match="time_unit = ms.*timestamps"):
+        open_video(three_images, VideoSettings(fps=3, time_unit="ms"))
+
+
+@pytest.mark.parametrize("name", ["timestamps.txt", "images.csv"])
+def test_an_image_folders_own_times_are_used_unless_a_rate_is_given(three_images: Path, name: str) -> None:
+    (three_images / name).write_text("0.0\n0.25\n0.75\n")
+    video = open_video(three_images)
+    assert [frame.t_us for frame in video.frames()] == [0, 250_000, 750_000]
+    assert video.settings.timestamps == str(three_images / name)
+    assert [frame.t_us for frame in open_video(three_images, VideoSettings(fps=10)).frames()] == [0, 100_000, 200_000]
+
+
+def test_a_file_of_times_for_a_video_must_have_as_many_times_as_frames(tmp_path: Path) -> None:
+    path, times = tmp_path / "clip.webm", tmp_path / "clip.txt"
+    write_video(path, frames_from_arrays([np.full((32, 48), 20 * n, np.uint8) for n in range(4)], fps=50))
+    settings = VideoSettings(timestamps=str(times))
+    times.write_text("0.0\n0.1\n0.3\n0.6\n")
+    assert [frame.t_us for frame in open_video(path, settings).frames(1)] == [100_000, 300_000, 600_000]
+    for count in (3, 5):
+        times.write_text("\n".join(f"{n / 10}" for n in range(count)))
+        with pytest.raises(VideoError, match=f"found {count}, expected 4 .*clip.webm"):
+            open_video(path, settings)
+
+
+def test_an_array_is_a_video() -> None:
+    array = np.random.default_rng(0).integers(0, 256, (5, 7, 12), np.uint8)
+    video = open_video(array, VideoSettings(fps=1000, crop="4x3+2+1"))
+    frames = list(video.frames())
+    assert [frame.t_us for frame in frames] == [0, 1000, 2000, 3000, 4000]
+    assert np.array_equal(np.stack([frame.image for frame in frames]), array[:, 1:4, 2:6])
+    assert (str(video.size), video.frame_count) == ("4x3", 5)
+    with pytest.raises(VideoError, match="no times.*fps"):
+        open_video(array)
+    for wrong in (array[0], array[:0], array.astype(np.int32), np.stack([array] * 2, axis=3)):
+        with pytest.raises(VideoError, match=r"expected grey images \[T, H, W\]"):
+            open_video(wrong, VideoSettings(fps=30))
+
+
+def test_an_array_of_float64_is_that_of_float32() -> None:
+    array = np.random.default_rng(0).random((3, 7, 12))
+    images = [[frame.image for frame in open_video(each, VideoSettings(fps=30)).frames()]
+              for each in (array, array.astype(np.float32))]  # fmt: skip
+    assert np.array_equal(*images)
+    assert images[0][0].dtype == np.float32
+    with pytest.raises(VideoError, match="range of values"):
+        open_video(255 * array, VideoSettings(fps=30))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "white"), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1.0), (np.float64, 1.0)]
+)
+def test_an_array_of_colours_is_red_green_blue(dtype: type, white: float) -> None:
+    """Grey is the luma of BT.601, as in videos."""
+    colours = np.zeros((3, 7, 12, 3), dtype)
+    for number in range(3):
+        colours[number, :, :, number] = white
+    video = open_video(colours, VideoSettings(fps=30))
+    luma = [frame.image[0, 0] / white for frame in video.frames()]
+    assert luma == pytest.approx([0.299, 0.587, 0.114], abs=0.003)
+    assert [picture[0, 0].tolist() for _, picture in video.pictures()] == (255 * np.eye(3, dtype=int)).tolist()
+
+
+class FakeCamera:
+    """Stands in for cv2.VideoCapture: camera 2 gives pictures of rising grey, another one is not there."""
+
+    opened: list[FakeCamera] = []  # noqa: RUF012
+    pictures = 1000
+
+    def __init__(self, index: int) -> None:
+        self.there, self.number, self.released = index == 2, -1, False
+        self.opened.append(self)
+
+    def grab(self) -> bool:
+        time.sleep(0.001)
+        self.number += 1
+        return self.there and self.number < self.pictures
+
+    def retrieve(self) -> tuple[bool, np.ndarray]:
+        return True, np.full((7, 12, 3), self.number % 256, np.uint8)
+
+    def release(self) -> None:
+        self.released = True
+
+
+@pytest.fixture
+def cameras(monkeypatch: pytest.MonkeyPatch) -> list[FakeCamera]:
+    FakeCamera.opened = []
+    monkeypatch.setattr(cv2, "VideoCapture", FakeCamera)
+    return FakeCamera.opened
+
+
+@pytest.mark.parametrize("source", [2, "2", Path("2")])
+def test_a_camera_gives_frames_by_the_clock_until_its_stop(cameras: list[FakeCamera], source: int | str | Path) -> None:
+    video = open_video(source, VideoSettings(stop_s=0.05, resize="6x4"))
+    began = time.monotonic()
+    frames = list(video.frames())
+    assert time.monotonic() - began >= 0.05
+    times = [frame.t_us for frame in frames]
+    assert (times[0], video.frame_count, str(video.size), video.name) == (0, 0, "6x4", "camera 2")
+    assert 2 <= len(times) <= 50
+    assert all(after - before >= 1000 for before, after in pairwise(times))
+    assert times[-1] < 50_000
+    assert [frame.image[0, 0] for frame in frames] == list(range(len(frames)))
+    assert all(camera.released for camera in cameras)
+
+
+@pytest.mark.usefixtures("cameras")
+def test_a_camera_that_goes_away_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeCamera, "pictures", 3)
+    assert len(list(open_video(2).frames())) == 3
+
+
+@pytest.mark.usefixtures("cameras")
+def test_a_camera_that_is_not_there_is_named() -> None:
+    for source in (7, "7", -1):
+        with pytest.raises(VideoError, match=f"camera {source}: "):
+            open_video(source)
+    for settings in (VideoSettings(fps=30), VideoSettings(timestamps="times.txt"), VideoSettings(time_unit="s")):
+        with pytest.raises(VideoError, match="camera 2: .*(fps|timestamps|time_unit)"):
+            open_video(2, settings)
+
+
+@pytest.mark.usefixtures("cameras")
+def test_a_file_whose_name_is_a_number_is_no_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "2").mkdir()
+    save_images(tmp_path / "2", 3)
+    assert open_video("2").frame_count == 3
+    assert open_video(2).name == "camera 2"
+
+
+@pytest.mark.usefixtures("cameras")
+def test_ctrl_c_ends_a_camera_as_a_video_ends() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    video = open_video(2)
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with video.ended_by_interrupt():
+        count = sum(1 for _ in video.frames())
+        assert 1 <= count < FakeCamera.pictures
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_interrupts_what_is_no_camera_as_ever() -> None:
+    video = open_video(np.zeros((2, 7, 12), np.uint8), VideoSettings(fps=30))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever a test before has left
+    try:
+        with pytest.raises(KeyboardInterrupt), video.ended_by_interrupt():
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files as POSIX does")
+def test_a_video_on_a_full_disk_is_an_error_and_no_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (48, 64), np.uint8) for _ in range(40)]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(FileError, match=r"a\.webm: .*found \d+ .*40"):
+            write_video(tmp_path / "a.webm", frames_from_arrays(images, fps=30))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_address_is_named_as_it_was_given() -> None:
+    for source in ("http://x.y/z.mp4", Path("http://x.y/z.mp4")):
+        with pytest.raises(VideoError, match=r"^http://x\.y/z\.mp4: "):
+            open_video(source)
+
+
+def test_a_stop_before_the_start_and_an_impossible_rate_are_errors() -> None:
+    for wrong, message in (
+        ({"start_s": 1, "stop_s": 0.5}, "found 0.5 s, expected more than"),
+        ({"fps": 1e9}, "1000000"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            VideoSettings(**wrong)
+
+
+def test_an_animated_picture_is_a_video(tmp_path: Path) -> None:
+    pictures = [Image.fromarray(np.full((7, 12, 3), 60 * number, np.uint8)) for number in range(4)]
+    for name in ("a.webp", "a.png", "a.gif"):
+        pictures[0].save(tmp_path / name, save_all=True, append_images=pictures[1:], duration=40, lossless=True)
+        frames = list(open_video(tmp_path / name).frames())
+        assert [frame.t_us for frame in frames] == [0, 40_000, 80_000, 120_000]
+        assert [int(frame.image[3, 6]) for frame in frames] == pytest.approx([0, 60, 120, 180], abs=3)
+
+
+def test_a_codec_that_opencv_lacks_is_named_with_a_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Undecodable:
+        """An AV1 video, as OpenCV's own FFmpeg opens it."""
+
+        def __init__(self, *_: object) -> None: ...
+
+        def get(self, key: int) -> float:
+            return cv2.VideoWriter.fourcc(*"AV01") if key == cv2.CAP_PROP_FOURCC else 60
+
+        def grab(self) -> bool:
+            return False
+
+        def release(self) -> None: ...
+
+    for name in ("a b.mkv", "a.mp4"):
+        (tmp_path / name).write_bytes(b"content")
+    monkeypatch.setattr(cv2, "VideoCapture", Undecodable)
+    with pytest.raises(VideoError, match=r"a b.mkv: .*AV1.*ffmpeg -i '.*a b.mkv' -c:v libx264 '.*a b.mp4'$"):
+        open_video(tmp_path / "a b.mkv")
+    with pytest.raises(VideoError, match=r"ffmpeg -i .*a.mp4 -c:v libx264 .*a-h264.mp4$"):
+        open_video(tmp_path / "a.mp4")
+
+
+def test_a_gif_that_is_cut_is_truncated(tmp_path: Path) -> None:
+    frames = [Image.fromarray(np.full((7, 12), 20 * number, np.uint8)) for number in range(8)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=40, loop=0)
+    whole = (tmp_path / "a.gif").read_bytes()
+    complete = list(open_video(tmp_path / "a.gif").frames())
+    assert len(complete) == 8
+    (tmp_path / "cut.gif").write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(TruncatedVideoError, match=r"cut\.gif: "):
+        list(open_video(tmp_path / "cut.gif").frames())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
+def test_a_name_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"bad\xff.mp4")
+    path.write_bytes(b"x")
+    with pytest.raises(VideoError, match="not UTF-8"):
+        open_video(path)
+
+
+def test_float_values_of_another_range_are_an_error() -> None:
+    images = np.full((3, 7, 12), 200, np.float32)
+    with pytest.raises(VideoError, match="up to 200, expected 0 to 1"):
+        open_video(images, {"fps": 30})
+    assert open_video(images, {"fps": 30, "transfer": "linear"}).size.width == 12
