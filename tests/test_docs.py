@@ -26,7 +26,7 @@ import yaml
 import dvspipe
 from dvspipe.checkpoints.checkpoint import SHIPPED
 from dvspipe.cli.app import app
-from dvspipe.config import Settings, build
+from dvspipe.config import Settings, build, find_kinds
 from dvspipe.encoding import CODES
 from dvspipe.formats import Hints
 from dvspipe.inference import InferConfig
@@ -165,6 +165,8 @@ def setting_exists(model: type[Settings], key: str) -> bool:
         return True  # its keys are checked by the code that uses them
     if not rest:
         return True
+    if kinds := find_kinds(annotation):
+        return any(setting_exists(kind, rest) for kind in kinds.values())
     if dataclasses.is_dataclass(annotation):
         return rest in {field.name for field in dataclasses.fields(annotation)}
     return isinstance(annotation, type) and issubclass(annotation, Settings) and setting_exists(annotation, rest)

@@ -27,7 +27,7 @@ from dvspipe.learning import (
 )
 from dvspipe.learning import readout as module
 from dvspipe.learning.readout import read_inputs
-from dvspipe.networks import NetworkConfig, SpikingNetwork
+from dvspipe.networks import CsnnConfig, SpikingNetwork, parse_network
 from dvspipe.training import TrainConfig, train
 
 GRID = SensorSize(width=12, height=7)
@@ -36,8 +36,9 @@ T, B, K = 6, 9, 4
 
 def network_of(**settings: object) -> SpikingNetwork:
     torch.manual_seed(0)
-    config = NetworkConfig.model_validate(
-        {"channels": [5, 6], "kernel": 3, "tau_mem_s": 0.02, "tau_readout_s": 0.05, "gain": 3.0} | settings
+    kernel = {} if settings.get("kind") == "mlp" else {"kernel": 3}
+    config = parse_network(
+        {"channels": [5, 6], "tau_mem_s": 0.02, "tau_readout_s": 0.05, "gain": 3.0} | kernel | settings
     )
     return SpikingNetwork(config, grid=GRID, classes=K, dt=0.01).double().eval()
 
@@ -254,7 +255,7 @@ def test_recordings_and_labels_that_do_not_fit_are_refused(classifier: Classifie
     ):
         with pytest.raises(DataError, match=message):
             adapt_readout(classifier, recordings, labels)  # type: ignore[arg-type]
-    counting = classifier.config.model_copy(update={"network": NetworkConfig(channels=(4,), readout="count")})
+    counting = classifier.config.model_copy(update={"network": CsnnConfig(channels=(4,), readout="count")})
     with pytest.raises(ConfigError, match="network.readout = count"):
         adapt_readout(Classifier(counting, counting.build_network()), [bar], ["right"])
 

@@ -11,7 +11,7 @@ from ..datasets import AugmentConfig, DataConfig
 from ..encoding import BinConfig
 from ..errors import ConfigError, Remedy
 from ..learning import Rule, StdpConfig, find_unmet_needs
-from ..networks import NetworkConfig
+from ..networks import CsnnConfig, LayersConfig, ModuleConfig, NetworkConfig, StdpNetworkConfig
 
 
 class OptimiserConfig(Settings):
@@ -97,7 +97,7 @@ class TrainConfig(Settings):
     """Whether metrics are also written for TensorBoard, into the run folder; needs the extra `tensorboard`."""
     data: DataConfig = DataConfig()
     bins: BinConfig = BinConfig()
-    network: NetworkConfig = NetworkConfig()
+    network: NetworkConfig = CsnnConfig()
     augment: AugmentConfig = AugmentConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     stdp: StdpConfig = StdpConfig()
@@ -122,10 +122,10 @@ class TrainConfig(Settings):
             self._check_first_spike()
         if self.optimiser.rule == "readout":
             self._check_readout()
-        if self.network.kind == "stdp":
-            self._check_stdp()
-        if self.network.kind == "module":
-            self._check_module()
+        if isinstance(self.network, StdpNetworkConfig):
+            self._check_stdp(self.network)
+        if isinstance(self.network, ModuleConfig):
+            self._check_module(self.network)
         self._check_rule()
         segment = self.segment_steps
         if segment is not None and self.optimiser.truncate is not None:
@@ -159,7 +159,7 @@ class TrainConfig(Settings):
     def _check_readout(self) -> None:
         if self.init is None:
             raise ValueError("optimiser.rule = readout: needs a trained network to fit (found no init = CHECKPOINT)")
-        if self.network.readout == "count":
+        if isinstance(self.network, LayersConfig) and self.network.readout == "count":
             raise ValueError(
                 "network.readout = count: cannot be fitted by optimiser.rule = readout (expected leaky or linear)"
             )
@@ -178,25 +178,25 @@ class TrainConfig(Settings):
                 found, needed = ("null" if each is None else str(each).lower() for each in (value, expected))
                 raise ValueError(f"{name} = {found}: network.kind = first_spike needs {needed}")
 
-    def _check_module(self) -> None:
+    def _check_module(self, network: ModuleConfig) -> None:
         """Check that nothing needs to know the layers of a network, or a state that it does not show."""
-        kind, call = "kind = module", f"call = {self.network.call}"
+        kind, call = "kind = module", f"call = {network.call}"
         for name, value, expected, setting in (
             ("optimiser.rule", self.optimiser.rule, "bptt", kind),
             ("baseline", self.baseline, False, kind),
             *(
                 (f"optimiser.{name}", value, None, call)
                 for name, value in (("truncate", self.optimiser.truncate), ("segment", self.segment_steps))
-                if not self.network.has_explicit_state
+                if not network.has_explicit_state
             ),
-            *((("optimiser.ema", self.optimiser.ema, 0, call),) if self.network.call == "step" else ()),
+            *((("optimiser.ema", self.optimiser.ema, 0, call),) if network.call == "step" else ()),
         ):
             if value != expected:
                 found, needed = ("null" if each is None else str(each).lower() for each in (value, expected))
                 raise ValueError(f"{name} = {found}: network.{setting} needs {needed}")
 
-    def _check_stdp(self) -> None:
-        layers = len(self.network.channels)
+    def _check_stdp(self, network: StdpNetworkConfig) -> None:
+        layers = len(network.channels)
         for name, found in (("winners", self.stdp.winners), ("radius", self.stdp.radius)):
             if len(found) != layers:
                 raise ValueError(
