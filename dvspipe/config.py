@@ -455,7 +455,8 @@ def _explain_unknown(model: type[BaseModel], key: str, error: ErrorDetails) -> s
     *groups, kind, name = (None, *error["loc"])
     owners = _find_owners(model, groups[1:], name)
     if owners:
-        return f"{key} = {_show(error['input'])}: needs {key.rpartition('.')[0]}.kind = {join_names(owners)} (found {kind})"
+        group = key.rpartition(".")[0]
+        return f"{key} = {_show(error['input'])}: needs {group}.kind = {join_names(owners)} (found {kind})"
     suggested = suggest_settings(model, key)
     if suggested:
         return f"unknown setting {key}, did you mean {join_names(suggested)}?"

@@ -88,7 +88,8 @@ def accuracy(classifier: Classifier, recordings: list[Events], labels: list[int]
 
 @pytest.mark.parametrize("kind", ["csnn", "sew", "plif"])
 def test_moments_are_those_of_the_inputs_of_norms_in_the_order_in_which_they_run(kind: str) -> None:
-    config = parse_network({"kind": kind, "channels": [4, 4], "hidden": 8})
+    hidden = {"hidden": 8} if kind == "plif" else {}
+    config = parse_network({"kind": kind, "channels": [4, 4], **hidden})
     network = SpikingNetwork(config, grid=SensorSize(width=12, height=8), classes=3, dt=0.01).eval()
     spikes = torch.randint(0, 3, (5, 2, 2, 8, 12), generator=torch.Generator().manual_seed(0)).float()
     outputs, measured = measure_norms(network, spikes)

@@ -31,7 +31,7 @@ from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.labels import GESTURES
 from dvspipe.learning.rules import ONLINE as ONLINE_RULES
-from dvspipe.networks import LIF, CsnnConfig, SpikingNetwork, parse_network
+from dvspipe.networks import LIF, CsnnConfig, SpikingNetwork, keep_own, parse_network
 from dvspipe.results import EpochRow, RunFolder, TrainingRun, wilson_interval
 from dvspipe.synthesis import GESTURE_SENSOR
 from dvspipe.training import TrainConfig, TrainingCallback, evaluate_checkpoint, train
@@ -68,7 +68,7 @@ class Recorder(TrainingCallback):
 
 def config_for(folder: Path, **over: Any) -> TrainConfig:
     settings = merge_settings(SMALL, {"data": {"root": str(folder)}})
-    return build(TrainConfig, merge_settings(settings, over), "test")
+    return build(TrainConfig, keep_own(merge_settings(settings, over)), "test")
 
 
 @pytest.fixture(scope="module")
