@@ -174,9 +174,7 @@ class TrainConfig(Settings):
             ("optimiser.loss", self.optimiser.loss, "mean"),
             ("baseline", self.baseline, False),
         ):
-            if value != expected:
-                found, needed = ("null" if each is None else str(each).lower() for each in (value, expected))
-                raise ValueError(f"{name} = {found}: network.kind = first_spike needs {needed}")
+            _require(name, value, expected, "kind = first_spike")
 
     def _check_module(self, network: ModuleConfig) -> None:
         """Check that nothing needs to know the layers of a network, or a state that it does not show."""
@@ -191,9 +189,7 @@ class TrainConfig(Settings):
             ),
             *((("optimiser.ema", self.optimiser.ema, 0, call),) if network.call == "step" else ()),
         ):
-            if value != expected:
-                found, needed = ("null" if each is None else str(each).lower() for each in (value, expected))
-                raise ValueError(f"{name} = {found}: network.{setting} needs {needed}")
+            _require(name, value, expected, setting)
 
     def _check_stdp(self, network: StdpNetworkConfig) -> None:
         layers = len(network.channels)
@@ -212,3 +208,10 @@ class TrainConfig(Settings):
             raise ValueError("bins.polarity = signed: network.kind = stdp needs values of 0 or more; use apart")
         if self.baseline:
             raise ValueError("baseline = true: network.kind = stdp has no gradients; use a network.kind that has")
+
+
+def _require(name: str, value: object, expected: object, setting: str) -> None:
+    """Refuse a value of a setting that a setting of the network does not allow."""
+    if value != expected:
+        found, needed = ("null" if each is None else str(each).lower() for each in (value, expected))
+        raise ValueError(f"{name} = {found}: network.{setting} needs {needed}")
