@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from dvspipe.checkpoints.checkpoint import (
     ClassifierConfig,
@@ -22,6 +23,7 @@ from dvspipe.encoding import BinConfig
 from dvspipe.errors import ConfigError
 from dvspipe.networks import CsnnConfig, MlpConfig, ModuleConfig, StdpNetworkConfig, keep_own, parse_network
 from dvspipe.training import TrainConfig
+from dvspipe.training.resuming import check_config
 
 BEFORE: dict[str, Any] = {
     "tau_mem_s": 0.03, "tau_syn_s": None, "learn_tau": False, "gain": 1.0, "reset": "zero", "detach_reset": False,
@@ -99,3 +101,14 @@ def test_a_given_setting_of_another_kind_is_an_error() -> None:
     settings = read_config("nmnist", ["network.kind=mlp", "network.kernel=3"])
     with pytest.raises(ConfigError, match=r"network.kernel = 3: .*found mlp"):
         build(TrainConfig, settings, "nmnist")
+
+
+def test_a_run_with_stored_settings_of_another_kind_is_compared(tmp_path: Path) -> None:
+    config = TrainConfig(network=MlpConfig(channels=(4,)))
+    stored = config.model_dump(mode="json")
+    stored["network"] = BEFORE | {"kernel": 3} | stored["network"]
+    path = tmp_path / "args.yaml"
+    path.write_text(yaml.safe_dump(stored))
+    check_config(config, path, changed=False)
+    with pytest.raises(ConfigError, match=r"network.channels = \[4\] before, \[5\] now"):
+        check_config(TrainConfig(network=MlpConfig(channels=(5,))), path, changed=True)
