@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import yaml
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
 
 from .errors import ConfigError, join_names, shorten
 
@@ -57,8 +57,10 @@ EXPECTED: Mapping[str, str] = {
     "tuple_type": "a list in square brackets",
     "dict_type": "a group of settings, {key}.NAME=VALUE",
     "model_type": "a group of settings, {key}.NAME=VALUE",
+    "model_attributes_type": "a group of settings, {key}.NAME=VALUE",
     "dataclass_type": "a group of settings, {key}.NAME=VALUE",
     "literal_error": "{expected}",
+    "union_tag_invalid": "{expected}",
     "string_pattern_mismatch": "{pattern}",
     "greater_than": "more than {gt}",
     "greater_than_equal": "{ge} or more",
@@ -96,18 +98,23 @@ class Settings(BaseModel):
     # As in pydantic: otherwise it would call this method for a group inside another one too, whose errors it collects.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
-    @field_validator("*", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _refuse_bool_as_number(cls, value: object, info: ValidationInfo) -> object:
-        """Pydantic would read true as 1."""
-        annotation = cls.model_fields[info.field_name].annotation if info.field_name else None
-        return str(value).lower() if isinstance(value, bool) and annotation is not bool else value
+    def _read_plain_values(cls, values: object) -> object:
+        """Refuse true and false as numbers, which pydantic would read as 1 and 0, and expand the home folder in paths.
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _expand_home(cls, value: object) -> object:
-        """A shell does not do it in data.root=~/x."""
-        return os.path.expanduser(value) if isinstance(value, str) and value.startswith("~/") else value
+        A shell does not expand it in data.root=~/x.
+        """
+        if not isinstance(values, dict):
+            return values
+        types = {name: field.annotation for name, field in cls.model_fields.items()}
+        return {name: _plain(value, types.get(name, bool)) for name, value in values.items()}
+
+
+def _plain(value: object, annotation: object) -> object:
+    if isinstance(value, bool) and annotation is not bool:
+        return str(value).lower()
+    return os.path.expanduser(value) if isinstance(value, str) and value.startswith("~/") else value
 
 
 Model = TypeVar("Model", bound=Settings)
@@ -354,7 +361,15 @@ def _members(kind: object) -> Mapping[str, object]:
     """Return the settings of a group with their types; none for other types."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return {name: field.annotation for name, field in kind.model_fields.items()}
+    if kinds := find_kinds(kind):
+        return {name: member for each in reversed(kinds.values()) for name, member in _members(each).items()}
     return get_type_hints(kind) if isinstance(kind, type) and is_dataclass(kind) else {}
+
+
+def find_kinds(annotation: object) -> dict[str, type[BaseModel]]:
+    """Return the models of a group that has kinds, by the value of its setting `kind`; none for other types."""
+    models = [each for each in get_args(annotation) if isinstance(each, type) and issubclass(each, BaseModel)]
+    return {kind.default: each for each in models if (kind := each.model_fields.get("kind")) is not None}
 
 
 def _closest(name: str, lasts: Mapping[str, str], cutoff: float) -> list[str]:
@@ -398,8 +413,11 @@ def _explain(model: type[BaseModel], errors: Sequence[ErrorDetails]) -> list[str
     for error in errors[:MAX_EXPLAINED]:
         field, key = _locate(model, error["loc"])
         kind, value, context = error["type"], error["input"], error.get("ctx", {})
+        if kind == "union_tag_invalid":
+            field = key = f"{key}.kind"
+            value = value.get("kind")
         if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-            sentences.append(_explain_unknown(model, key))
+            sentences.append(_explain_unknown(model, key, error))
         elif kind == "missing":
             sentences.append(f"{key} is missing")
         elif kind == "value_error":
@@ -423,6 +441,9 @@ def _locate(model: type[BaseModel], location: Iterable[str | int]) -> tuple[str,
     for part in location:
         if isinstance(part, int):
             return ".".join(names), f"{'.'.join(names)}[{part}]"
+        if part in (kinds := find_kinds(kind)):
+            kind = kinds[part]
+            continue
         members = _members(kind)
         if members or get_origin(kind) is dict:
             names.append(shorten(part))
@@ -430,7 +451,12 @@ def _locate(model: type[BaseModel], location: Iterable[str | int]) -> tuple[str,
     return ".".join(names), ".".join(names)
 
 
-def _explain_unknown(model: type[BaseModel], key: str) -> str:
+def _explain_unknown(model: type[BaseModel], key: str, error: ErrorDetails) -> str:
+    *groups, kind, name = (None, *error["loc"])
+    owners = _find_owners(model, groups[1:], name)
+    if owners:
+        group = key.rpartition(".")[0]
+        return f"{key} = {_show(error['input'])}: needs {group}.kind = {join_names(owners)} (found {kind})"
     suggested = suggest_settings(model, key)
     if suggested:
         return f"unknown setting {key}, did you mean {join_names(suggested)}?"
@@ -439,10 +465,19 @@ def _explain_unknown(model: type[BaseModel], key: str) -> str:
     return f"unknown setting {key}, expected one of {', '.join(names)}"
 
 
+def _find_owners(model: object, groups: Iterable[str | int | None], name: str | int | None) -> list[str]:
+    """Return the kinds of a group that have a setting; none if the group has no kinds."""
+    for group in groups:
+        model = _members(model).get(str(group))
+    return [kind for kind, each in find_kinds(model).items() if name in each.model_fields]
+
+
 def _expected(kind: str, context: Mapping[str, object], key: str) -> str:
     values = {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in context.items()}
     if kind == "literal_error":
         values["expected"] = str(values["expected"]).replace("'", "")
+    if kind == "union_tag_invalid":
+        values["expected"] = " or ".join(str(values["expected_tags"]).replace("'", "").rsplit(", ", 1))
     if kind == "string_pattern_mismatch":
         values["pattern"] = PATTERNS.get(str(values["pattern"]), f"a text that matches {values['pattern']}")
     return EXPECTED.get(kind, "another value").format(key=key, **values)

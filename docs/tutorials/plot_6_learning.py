@@ -82,11 +82,9 @@ plt.show()
 
 from dvspipe import SensorSize
 from dvspipe.learning import OTTT, SLTT, backpropagate
-from dvspipe.networks import NetworkConfig, SpikingNetwork
+from dvspipe.networks import MlpConfig, SpikingNetwork
 
-config = NetworkConfig(
-    kind="mlp", norm="weight", channels=(20, 20), reset="subtract", detach_reset=True, slope=2.0, gain=8.0
-)
+config = MlpConfig(channels=(20, 20), reset="subtract", detach_reset=True, slope=2.0, gain=8.0)
 spikes = (torch.rand(40, 8, 2, 6, 8) < 0.15).float()
 labels = torch.arange(8) % 4
 

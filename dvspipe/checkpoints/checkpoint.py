@@ -29,12 +29,15 @@ from ..framing import FramingConfig
 from ..networks import (
     NO_MODULES,
     ClassMoments,
+    FirstSpikeConfig,
     FirstSpikeNetwork,
+    ModuleConfig,
     ModuleSource,
     ModuleTask,
     Network,
     NetworkConfig,
     SpikingNetwork,
+    keep_own,
 )
 from ..results import RunFolder
 from .hub import SCHEME, HubModel
@@ -114,12 +117,13 @@ class ClassifierConfig(Settings):
             ConfigError: Settings contradict each other, or the code of a module may not run.
         """
         modules.check(self.network)
-        if self.network.kind == "module":
+        if isinstance(self.network, ModuleConfig):
             return modules.build(self.network, self.task)
-        kind = FirstSpikeNetwork if self.network.kind == "first_spike" else SpikingNetwork
-        inputs, height, width = self.task.shape
+        classes, dt, (inputs, height, width) = self.task.classes, self.task.dt, self.task.shape
         grid = SensorSize(width=width, height=height)
-        return kind(self.network, grid=grid, classes=self.task.classes, dt=self.task.dt, inputs=inputs)
+        if isinstance(self.network, FirstSpikeConfig):
+            return FirstSpikeNetwork(self.network, grid=grid, classes=classes, dt=dt, inputs=inputs)
+        return SpikingNetwork(self.network, grid=grid, classes=classes, dt=dt, inputs=inputs)
 
 
 def energies(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -236,7 +240,8 @@ def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, 
     try:
         if len(metadata["config"]) > MAX_CONFIG:
             raise ValueError(f"a configuration of {len(metadata['config']):,} characters, expected {MAX_CONFIG:,}")
-        config = build(ClassifierConfig, json.loads(metadata["config"]), str(path))
+        settings = json.loads(metadata["config"])
+        config = build(ClassifierConfig, keep_own(settings) if isinstance(settings, dict) else settings, str(path))
     except (ConfigError, KeyError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: corrupted checkpoint ({_one_line(error)})") from error
     most = math.inf if config.network.kind == "module" else LARGEST_WEIGHT  # a mask of a user may be infinite

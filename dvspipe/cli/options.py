@@ -103,10 +103,28 @@ def read_config(source: str, overrides: list[str] | None) -> SettingsTree:
         return parse_overrides([source, *(overrides or [])])
     given = parse_overrides(overrides or [])
     if not is_folder(source):
-        return merge_settings(read_yaml(source), given)
+        return _merge_kind(read_yaml(source), given, source)
     from ..datasets import folder_settings
 
     return merge_settings({"data": folder_settings(Path(source))}, given)
+
+
+def _merge_kind(settings: SettingsTree, given: SettingsTree, source: str) -> SettingsTree:
+    """Return settings with given ones in their place, without what a given kind of network does not have."""
+    from ..config import merge_settings
+
+    before, now = settings.get("network"), given.get("network")
+    kind = now.get("kind") if isinstance(now, dict) else None
+    if not isinstance(before, dict) or kind is None:
+        return merge_settings(settings, given)
+    from ..networks import find_foreign
+
+    foreign = find_foreign(before | {"kind": kind})
+    if foreign:
+        left_out = ", ".join(f"network.{name}" for name in foreign)
+        messages.print(f"network.kind = {kind}: has no {left_out}; not used from {source}")
+    own: SettingsTree = {name: value for name, value in before.items() if name not in foreign}
+    return merge_settings(settings | {"network": own}, given)
 
 
 def is_folder(config: str) -> bool:

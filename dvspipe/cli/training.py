@@ -65,7 +65,9 @@ def train(
             f"{resume}: no run to resume (expected the folder of a run, with {RunFolder(resume).config.name})"
         )
     if resume is not None and is_folder(config):
-        merged = merge_settings(read_yaml(RunFolder(resume).config), parse_overrides(settings or []))
+        from ..networks import keep_own
+
+        merged = merge_settings(keep_own(read_yaml(RunFolder(resume).config)), parse_overrides(settings or []))
     elif is_folder(config):
         merged = _choose(config, settings, save, overwrite=overwrite)
     else:
@@ -288,10 +290,11 @@ def _callback(held_out: str = "validation") -> Iterator[TrainingCallback]:
 def _describe_changes(folder: Path, config: TrainConfig) -> str:
     """Return the settings that a run is resumed with and was not started with, as a comment of its command."""
     from ..config import build, find_differences, read_yaml
+    from ..networks import keep_own
     from ..results import RunFolder
 
     path = RunFolder(folder).config
-    before = build(type(config), read_yaml(path), str(path)) if path.is_file() else config
+    before = build(type(config), keep_own(read_yaml(path)), str(path)) if path.is_file() else config
     found = find_differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
     listed = ", ".join(f"{key}={now} ({old} before)" for key, old, now in found)
     return f"  # resumed with other settings: {listed}" if listed else ""

@@ -33,7 +33,16 @@ from ..errors import ConfigError, DataError, EventError, Remedy, count_noun
 from ..events import Events, SensorSize, SensorSizeLike
 from ..formats import NO_HINTS, Hints
 from ..framing import EventSource, open_source
-from ..networks import NO_MODULES, ClassMoments, ModuleSource, Network, State, count_activity, summarize_layers
+from ..networks import (
+    NO_MODULES,
+    ClassMoments,
+    ModuleConfig,
+    ModuleSource,
+    Network,
+    State,
+    count_activity,
+    summarize_layers,
+)
 from ..parallel import Progress
 from ..results import EventRates, LayerActivity, LookRow, SegmentRow
 from .config import InferConfig
@@ -47,6 +56,7 @@ log = logging.getLogger(__name__)
 MIN_PART = 0.5  # of what a window adds that a recording must have for the window to count
 MAX_WINDOWS = 16  # that are classified together
 MAX_OUTPUT_BYTES = 12 << 20  # of the outputs of the first layer at a time
+MODULE_CHANNELS = 12  # assumed of the first layer of a module, which is not known
 
 OnWindows = Callable[[Sequence[Window], NDArray[np.float32]], object]
 """Called with windows that were classified together, and their logits [N, K]."""
@@ -138,7 +148,8 @@ class Classifier:
         self.network = network.eval()
         self.checkpoint, self.moments = checkpoint, moments
         grid = config.bins.grid(config.sensor)
-        image_bytes = 4 * grid.width * grid.height * max(config.bins.channels, config.network.channels[0])
+        channels = MODULE_CHANNELS if isinstance(config.network, ModuleConfig) else config.network.channels[0]
+        image_bytes = 4 * grid.width * grid.height * max(config.bins.channels, channels)
         self.max_images = max(1, MAX_OUTPUT_BYTES // image_bytes)  # that go through the network together
 
     @cached_property
@@ -349,7 +360,7 @@ class Classifier:
         """
         bins, step_us = self.config.bins, self.config.bins.step_us
         network = self.config.network
-        if config.stateful and not network.has_explicit_state and not network.spikes_once:
+        if config.stateful and isinstance(network, ModuleConfig) and not network.has_explicit_state:
             raise ConfigError(
                 f"stateful: network.call = {network.call} does not return its state (expected sequence_state or "
                 "step_state)",

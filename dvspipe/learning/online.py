@@ -23,7 +23,7 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 
 from ..config import write_overrides
 from ..errors import ConfigError
-from ..networks import LeakyReadout, NetworkConfig, SpikingNetwork
+from ..networks import CsnnConfig, LeakyReadout, MlpConfig, NetworkConfig, SpikingNetwork
 from ..networks.models import Convolution, Linear, StandardisedConvolution, draw_mask
 from .segments import Loss
 
@@ -248,17 +248,18 @@ class OnlineRule(ABC):
     @classmethod
     def find_unmet_needs(cls, network: NetworkConfig) -> dict[str, JsonValue]:
         """Return the settings that the rule needs where a network has others, by name."""
-        kind = network.kind if network.kind in ("csnn", "mlp") else "csnn"
+        is_mlp, default = isinstance(network, MlpConfig), CsnnConfig()
         needs: dict[str, JsonValue] = {
-            "kind": kind,
-            "norm": "weight" if kind == "csnn" else network.norm,
+            "kind": "mlp" if is_mlp else "csnn",
+            **({} if is_mlp else {"norm": "weight"}),
             "reset": "subtract",
             "detach_reset": True,
             "readout": "leaky",
             "tau_syn_s": None,
             "learn_tau": False,
         }
-        return {f"network.{name}": value for name, value in needs.items() if getattr(network, name) != value}
+        found = {name: getattr(network, name, getattr(default, name)) for name in needs}
+        return {f"network.{name}": value for name, value in needs.items() if found[name] != value}
 
     @abstractmethod
     def add_hidden(

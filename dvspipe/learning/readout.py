@@ -66,9 +66,9 @@ def read_features(network: Network, spikes: Tensor) -> Tensor:
     Example:
         >>> import torch
         >>> from dvspipe.learning import find_readout, read_features
-        >>> from dvspipe.networks import NetworkConfig, SpikingNetwork
+        >>> from dvspipe.networks import MlpConfig, SpikingNetwork
         >>> from dvspipe.events import SensorSize
-        >>> config = NetworkConfig(kind="mlp", channels=(5,), tau_mem_s=0.02, tau_readout_s=0.05)
+        >>> config = MlpConfig(channels=(5,), tau_mem_s=0.02, tau_readout_s=0.05)
         >>> network = SpikingNetwork(config, grid=SensorSize(width=4, height=3), classes=2, dt=0.01).eval()
         >>> spikes = (torch.rand(8, 6, 2, 3, 4) < 0.5).float()
         >>> logits = network(spikes)[0].mean(0)

@@ -46,9 +46,10 @@ def find_unmet_needs(name: Rule, network: NetworkConfig) -> dict[str, JsonValue]
     """Return the settings that a rule needs where a network has others, by name.
 
     Example:
-        >>> find_unmet_needs("ottt", NetworkConfig(kind="mlp", reset="subtract"))
+        >>> from dvspipe.networks import CsnnConfig, MlpConfig
+        >>> find_unmet_needs("ottt", MlpConfig(reset="subtract"))
         {'network.detach_reset': True}
-        >>> find_unmet_needs("bptt", NetworkConfig())
+        >>> find_unmet_needs("bptt", CsnnConfig())
         {}
     """
     kind = ONLINE.get(name)

@@ -26,9 +26,9 @@ class OTTT(OnlineRule):
 
     Example:
         >>> from dvspipe import SensorSize
-        >>> from dvspipe.networks import NetworkConfig
+        >>> from dvspipe.networks import MlpConfig
         >>> _ = torch.manual_seed(0)
-        >>> config = NetworkConfig(kind="mlp", channels=(8,), reset="subtract", detach_reset=True)
+        >>> config = MlpConfig(channels=(8,), reset="subtract", detach_reset=True)
         >>> network = SpikingNetwork(config, grid=SensorSize(width=4, height=3), classes=2, dt=1e-3)
         >>> spikes = torch.randint(0, 2, (200, 5, 2, 3, 4), dtype=torch.uint8)
         >>> optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
@@ -60,8 +60,8 @@ class SLTT(OTTT):
 
     Example:
         >>> from dvspipe import SensorSize
-        >>> from dvspipe.networks import NetworkConfig
-        >>> config = NetworkConfig(norm="weight", channels=(4, 6), reset="subtract", detach_reset=True)
+        >>> from dvspipe.networks import CsnnConfig
+        >>> config = CsnnConfig(norm="weight", channels=(4, 6), reset="subtract", detach_reset=True)
         >>> network = SpikingNetwork(config, grid=SensorSize(width=8, height=8), classes=2, dt=1e-3)
         >>> spikes = torch.randint(0, 2, (50, 3, 2, 8, 8), dtype=torch.uint8)
         >>> outputs = SLTT(network).learn(spikes, lambda y: y.mean(0)[:, 0].sum())
@@ -89,8 +89,8 @@ class STLLR(OTTT):
 
     Example:
         >>> from dvspipe import SensorSize
-        >>> from dvspipe.networks import NetworkConfig
-        >>> config = NetworkConfig(kind="mlp", channels=(8, 6), reset="subtract", detach_reset=True)
+        >>> from dvspipe.networks import MlpConfig
+        >>> config = MlpConfig(channels=(8, 6), reset="subtract", detach_reset=True)
         >>> network = SpikingNetwork(config, grid=SensorSize(width=4, height=3), classes=2, dt=1e-3)
         >>> spikes = torch.randint(0, 2, (50, 3, 2, 3, 4), dtype=torch.uint8)
         >>> STLLR(network, post_share=0.5).learn(spikes, lambda y: y.mean(0)[:, 0].sum()).shape

@@ -13,14 +13,12 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..events import SensorSize
-from .config import NetworkConfig
+from .config import FirstSpikeConfig
 from .models import Network, State
 from .spike_times import LARGEST_RESPONSE, first_spike_times
 
 LEAST_SLOPE = 0.1  # of a potential at a spike, in thresholds per synaptic time constant; see `first_spike_times`
 MEAN, DEVIATION = 4.0, 2.5  # of the first weights, times N and its square root, in the sum that reaches the threshold
-SETTINGS = ("kind", "channels", "tau_mem_s", "tau_syn_s", "leak", "keep_alive", "gain", "tau_readout_s", "dropout")
-"""Those of `NetworkConfig` that the network has; others are of other kinds."""
 READOUT_DELAY = (
     1.0  # synaptic time constants from the end of the steps to the time of a neuron that only just is silent
 )
@@ -99,14 +97,14 @@ class FirstSpikeNetwork(Network):
         inputs: C, channels of the spike tensors.
 
     Raises:
-        ConfigError: There is no closed form for the time constants, or a setting is of other kinds of networks.
+        ConfigError: There is no closed form for the time constants.
     """
 
     streams = False
     of_classes: ClassVar[tuple[str, ...]] = ("readout.weight",)
 
     def __init__(
-        self, config: NetworkConfig, *, grid: SensorSize, classes: int, dt: float, inputs: int = 2
+        self, config: FirstSpikeConfig, *, grid: SensorSize, classes: int, dt: float, inputs: int = 2
     ) -> None:  # fmt: skip
         super().__init__()
         leak = find_leak(config)
@@ -154,16 +152,12 @@ class FirstSpikeNetwork(Network):
             yield layer.weight, (-self.keep_alive * layer.gain * few).expand_as(layer.weight)
 
 
-def find_leak(config: NetworkConfig) -> float:
+def find_leak(config: FirstSpikeConfig) -> float:
     """Return tau_syn / tau_mem of a network of kind `first_spike`.
 
     Raises:
-        ConfigError: There is no closed form for the time constants, or a setting is of other kinds of networks.
+        ConfigError: There is no closed form for the time constants.
     """
-    default = NetworkConfig()
-    names = [name for name in NetworkConfig.model_fields if getattr(config, name) != getattr(default, name)]
-    if others := [f"network.{name}" for name in names if name not in SETTINGS]:
-        raise ConfigError(f"{', '.join(others)}: not used by network.kind = first_spike (leave out)")
     if config.tau_syn_s is None:
         raise ConfigError(
             "network.tau_syn_s = null: network.kind = first_spike needs a synaptic current (expected network.tau_mem_s "

@@ -7,7 +7,7 @@ over time.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import torch
@@ -15,7 +15,16 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..events import SensorSize
-from .config import NetworkConfig, NetworkKind
+from .config import (
+    ConvolutionConfig,
+    CsnnConfig,
+    GradientConfig,
+    LayersConfig,
+    MlpConfig,
+    PlifConfig,
+    SewConfig,
+    StdpNetworkConfig,
+)
 from .integrate_and_fire import IntegrateAndFire
 from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout
 
@@ -80,7 +89,7 @@ class Convolution(nn.Module):
     """Convolution, batch norm or weight standardisation, and LIF neurons, with average pooling if `pool` is above 1."""
 
     def __init__(
-        self, before: int, channels: int, config: NetworkConfig, dt: float, *, padding: int, pool: int = 1
+        self, before: int, channels: int, config: ConvolutionConfig, dt: float, *, padding: int, pool: int = 1
     ) -> None:  # fmt: skip
         super().__init__()
         self.convolution: nn.Conv2d
@@ -144,7 +153,7 @@ class MaxPool(nn.Module):
 class Residual(nn.Module):
     """Two convolutions whose spikes are added to their input (Fang et al. 2021, SEW ADD)."""
 
-    def __init__(self, channels: int, config: NetworkConfig, dt: float) -> None:
+    def __init__(self, channels: int, config: ConvolutionConfig, dt: float) -> None:
         super().__init__()
         self.first = Convolution(channels, channels, config, dt, padding=config.kernel // 2)
         self.second = Convolution(channels, channels, config, dt, padding=config.kernel // 2)
@@ -158,7 +167,7 @@ class Residual(nn.Module):
 class Linear(nn.Module):
     """Dropout of the same features at every step, a linear layer, and LIF neurons."""
 
-    def __init__(self, before: int, neurons: int, config: NetworkConfig, dt: float) -> None:
+    def __init__(self, before: int, neurons: int, config: LayersConfig, dt: float) -> None:
         super().__init__()
         self.linear = nn.Linear(before, neurons)
         self.lif = LIF(config, dt, in_place=True)
@@ -183,8 +192,8 @@ def draw_mask(features: Tensor, share: float) -> Tensor:
 class _Builder:
     """Appends layers and tracks the shape between them."""
 
-    def __init__(self, config: NetworkConfig, grid: SensorSize, channels: int, dt: float) -> None:
-        self.config, self.dt = config, dt
+    def __init__(self, grid: SensorSize, channels: int, dt: float) -> None:
+        self.dt = dt
         self.layers: list[nn.Module] = []
         self.channels, self.width, self.height = channels, grid.width, grid.height
 
@@ -192,22 +201,25 @@ class _Builder:
     def features(self) -> int:
         return self.channels * self.width * self.height
 
-    def convolve(self, channels: int, *, padded: bool = True, average: bool = False) -> None:
-        padding = self._convolved(padded=padded)
-        if self.config.norm == "weight" and self.channels * self.config.kernel**2 == 1:
+    def convolve(
+        self, channels: int, config: ConvolutionConfig, *, padded: bool = True, average: bool = False
+    ) -> None:  # fmt: skip
+        padding = self._convolved(config.kernel, padded=padded)
+        if config.norm == "weight" and self.channels * config.kernel**2 == 1:
             raise ConfigError(
                 "network.norm = weight: a kernel of one weight is always 0 (found network.kernel = 1 and one channel, "
                 "expected network.kernel = 3 or more)"
             )
-        pool = self.config.pool if average and min(self.width, self.height) >= self.config.pool else 1
-        self.layers.append(Convolution(self.channels, channels, self.config, self.dt, padding=padding, pool=pool))
+        pool = config.pool if average and min(self.width, self.height) >= config.pool else 1
+        self.layers.append(Convolution(self.channels, channels, config, self.dt, padding=padding, pool=pool))
         self.channels = channels
         self._shrink(pool)
 
-    def integrate(self, channels: int, threshold: float | None, *, padded: bool, pool: int) -> None:
-        padding = self._convolved(padded=padded)
+    def integrate(
+        self, channels: int, kernel: int, *, threshold: float | None, padded: bool, pool: int
+    ) -> None:  # fmt: skip
+        padding = self._convolved(kernel, padded=padded)
         pool = pool if min(self.width, self.height) >= pool else 1
-        kernel = self.config.kernel
         neurons = IntegrateAndFire(
             self.channels, channels, kernel=kernel, threshold=threshold, padding=padding, pool=pool
         )
@@ -215,21 +227,21 @@ class _Builder:
         self.channels = channels
         self._shrink(pool)
 
-    def add_residual(self) -> None:
-        self.layers.append(Residual(self.channels, self.config, self.dt))
+    def add_residual(self, config: ConvolutionConfig) -> None:
+        self.layers.append(Residual(self.channels, config, self.dt))
 
-    def pool(self) -> None:
-        if min(self.width, self.height) >= self.config.pool > 1:
-            self.layers.append(MaxPool(self.config.pool))
-            self._shrink(self.config.pool)
+    def pool(self, side: int) -> None:
+        if min(self.width, self.height) >= side > 1:
+            self.layers.append(MaxPool(side))
+            self._shrink(side)
 
-    def connect(self, neurons: int) -> None:
-        self.layers.append(Linear(self.features, neurons, self.config, self.dt))
+    def connect(self, neurons: int, config: LayersConfig) -> None:
+        self.layers.append(Linear(self.features, neurons, config, self.dt))
         self.channels, self.width, self.height = neurons, 1, 1
 
-    def _convolved(self, *, padded: bool) -> int:
+    def _convolved(self, side: int, *, padded: bool) -> int:
         """Change the image size by a convolution, and return its padding."""
-        side, padding = self.config.kernel, self.config.kernel // 2 if padded else 0
+        padding = side // 2 if padded else 0
         self.width, self.height = (length + 2 * padding - side + 1 for length in (self.width, self.height))
         if min(self.width, self.height) < 1:
             raise ConfigError(f"network.padded: no pixel remains after a convolution of {side} pixels without padding")
@@ -239,76 +251,69 @@ class _Builder:
         self.width, self.height = self.width // pool, self.height // pool
 
 
-def _csnn(build: _Builder) -> None:
-    for channels, padded in zip(build.config.channels, _padded_blocks(build.config), strict=True):
-        build.convolve(channels, padded=padded, average=True)
-
-
-def _padded_blocks(config: NetworkConfig) -> tuple[bool, ...]:
+def _padded_blocks(config: CsnnConfig | StdpNetworkConfig) -> tuple[bool, ...]:
     """Return whether the convolution of each block is padded."""
     padded = (True,) * len(config.channels) if config.padded is None else config.padded
-    _check_number("padded", len(padded), config)
+    _check_number("padded", len(padded), len(config.channels))
     return padded
 
 
-def _check_number(name: str, found: int, config: NetworkConfig) -> None:
-    if found != len(config.channels):
-        raise ConfigError(
-            f"network.{name}: wrong number of values (found {found}, expected {len(config.channels)} as blocks)"
-        )
+def _check_number(name: str, found: int, blocks: int) -> None:
+    if found != blocks:
+        raise ConfigError(f"network.{name}: wrong number of values (found {found}, expected {blocks} as blocks)")
 
 
-def _sew(build: _Builder) -> None:
-    if len(set(build.config.channels)) > 1:
+def _sew(build: _Builder, config: SewConfig) -> None:
+    if len(set(config.channels)) > 1:
         raise ConfigError(
-            f"network.channels = {list(build.config.channels)}: differ between blocks (expected equal numbers for "
+            f"network.channels = {list(config.channels)}: differ between blocks (expected equal numbers for "
             "network.kind = sew)"
         )
-    build.convolve(build.config.channels[0])
-    for _ in build.config.channels:
-        build.add_residual()
-        build.pool()
+    build.convolve(config.channels[0], config)
+    for _ in config.channels:
+        build.add_residual(config)
+        build.pool(config.pool)
 
 
-def _plif(build: _Builder) -> None:
-    for channels in build.config.channels:
-        build.convolve(channels)
-        build.pool()
-    build.connect(build.config.hidden)
-
-
-def _mlp(build: _Builder) -> None:
-    for neurons in build.config.channels:
-        build.connect(neurons)
-
-
-def _stdp(build: _Builder) -> None:
-    config = build.config
-    _check_number("thresholds", len(config.thresholds), config)
-    if config.readout != "linear":
-        raise ConfigError(f"network.readout = {config.readout}: expected linear for network.kind = stdp")
+def _stdp(build: _Builder, config: StdpNetworkConfig) -> None:
+    _check_number("thresholds", len(config.thresholds), len(config.channels))
     last = len(config.channels) - 1
     blocks = zip(config.channels, config.thresholds, _padded_blocks(config), strict=True)
     for number, (channels, threshold, padded) in enumerate(blocks):
         is_last = number == last
         pool = config.last_pool if is_last else config.pool
-        build.integrate(channels, None if is_last else threshold, padded=padded, pool=pool)
+        build.integrate(channels, config.kernel, threshold=None if is_last else threshold, padded=padded, pool=pool)
 
 
-MODELS: Mapping[NetworkKind, Callable[[_Builder], None]] = {
-    "csnn": _csnn,
-    "sew": _sew,
-    "plif": _plif,
-    "mlp": _mlp,
-    "stdp": _stdp,
-}
-"""The function that builds the layers before the readout, by the kind of network; see `first_spike` for that kind."""
+def _add_layers(build: _Builder, config: GradientConfig | StdpNetworkConfig) -> None:
+    """Append the layers before the readout; see `FirstSpikeNetwork` for that kind."""
+    if isinstance(config, CsnnConfig):
+        for channels, padded in zip(config.channels, _padded_blocks(config), strict=True):
+            build.convolve(channels, config, padded=padded, average=True)
+    elif isinstance(config, SewConfig):
+        _sew(build, config)
+    elif isinstance(config, PlifConfig):
+        for channels in config.channels:
+            build.convolve(channels, config)
+            build.pool(config.pool)
+        build.connect(config.hidden, config)
+    elif isinstance(config, MlpConfig):
+        for neurons in config.channels:
+            build.connect(neurons, config)
+    else:
+        _stdp(build, config)
 
 
-def _time_constants(config: NetworkConfig) -> tuple[str, ...]:
-    """Return the names of the time constants that a network uses."""
-    neurons = () if config.kind == "stdp" else ("tau_mem_s", "tau_syn_s")
-    return (*neurons, "tau_readout_s") if config.readout == "leaky" else neurons
+def _check_constants(config: LayersConfig, dt: float) -> None:
+    """Check the time constants that a network uses, and its readout."""
+    for name in ("tau_mem_s", "tau_syn_s", *(("tau_readout_s",) if config.readout == "leaky" else ())):
+        tau_s = getattr(config, name)
+        if tau_s is not None and tau_s < dt:
+            raise ConfigError(
+                f"network.{name} = {tau_s:g}: is shorter than a time step (expected {dt:g} or more; bins.step_us)"
+            )
+    if config.votes > 1 and config.readout != "count":
+        raise ConfigError(f"network.votes = {config.votes}: needs network.readout = count (found {config.readout})")
 
 
 class Network(nn.Module):
@@ -348,28 +353,20 @@ class SpikingNetwork(Network):
     """
 
     def __init__(
-        self, config: NetworkConfig, *, grid: SensorSize, classes: int, dt: float, inputs: int = 2
+        self, config: GradientConfig | StdpNetworkConfig, *, grid: SensorSize, classes: int, dt: float, inputs: int = 2
     ) -> None:  # fmt: skip
         super().__init__()
-        if config.padded is not None and config.kind not in ("csnn", "stdp"):
-            raise ConfigError(f"network.padded: needs network.kind = csnn or stdp, else null (found {config.kind})")
-        if config.kernel % 2 == 0:
+        if isinstance(config, ConvolutionConfig | StdpNetworkConfig) and config.kernel % 2 == 0:
             raise ConfigError(f"network.kernel = {config.kernel}: is even (expected an odd number)")
-        for name in _time_constants(config):
-            tau_s = getattr(config, name)
-            if tau_s is not None and tau_s < dt:
-                raise ConfigError(
-                    f"network.{name} = {tau_s:g}: is shorter than a time step (expected {dt:g} or more; bins.step_us)"
-                )
-        if config.votes > 1 and config.readout != "count":
-            raise ConfigError(f"network.votes = {config.votes}: needs network.readout = count (found {config.readout})")
-        build = _Builder(config, grid, inputs, dt)
-        MODELS[config.kind](build)
+        if isinstance(config, LayersConfig):
+            _check_constants(config, dt)
+        build = _Builder(grid, inputs, dt)
+        _add_layers(build, config)
         self.config = config
         self.layers = nn.ModuleList(build.layers)
-        self.linear = nn.Linear(build.features, classes * config.votes)
+        votes, self.dropout = (config.votes, config.dropout) if isinstance(config, LayersConfig) else (1, 0.0)
+        self.linear = nn.Linear(build.features, classes * votes)
         self.readout: LeakyReadout | CountReadout | LinearReadout = _build_readout(config, dt)
-        self.dropout = config.dropout
 
     def forward(self, spikes: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Return membrane potentials of a leaky readout or spikes of a counting one; see `Network`."""
@@ -401,7 +398,11 @@ class SpikingNetwork(Network):
         return x
 
 
-def _build_readout(config: NetworkConfig, dt: float) -> LeakyReadout | CountReadout | LinearReadout:
+def _build_readout(
+    config: GradientConfig | StdpNetworkConfig, dt: float
+) -> LeakyReadout | CountReadout | LinearReadout:  # fmt: skip
+    if isinstance(config, StdpNetworkConfig):
+        return LinearReadout()
     if config.readout == "leaky":
         return LeakyReadout(config.tau_readout_s, dt, config.gain)
     return CountReadout(config, dt, config.votes) if config.readout == "count" else LinearReadout()

@@ -1,6 +1,6 @@
 """Networks of users: any module of PyTorch, stepped over time as it needs, with its state made explicit if it has one.
 
-A file never makes code run: what `NetworkConfig.target` names is imported only if the user trusts its package, and it
+A file never makes code run: what `ModuleConfig.target` names is imported only if the user trusts its package, and it
 has to be defined in that package, so that a checkpoint cannot call what its modules happen to import.
 """
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, DvspipeError, Remedy
-from .config import ModuleCall, NetworkConfig
+from .config import ModuleCall, ModuleConfig, NetworkConfig
 from .models import Network, State
 
 PACKAGE = Path(__file__).parents[1]
@@ -67,7 +67,7 @@ class ModuleSource:
         Raises:
             ConfigError: There is none, or the user does not trust the package of the target.
         """
-        if config.kind != "module":
+        if not isinstance(config, ModuleConfig):
             if self.network is not None:
                 raise ConfigError(
                     f"network.kind = {config.kind}: builds a network of its own, but one was given",
@@ -85,7 +85,7 @@ class ModuleSource:
                 Remedy("trust", package, "run it"),
             )
 
-    def build(self, config: NetworkConfig, task: ModuleTask) -> ModuleNetwork:
+    def build(self, config: ModuleConfig, task: ModuleTask) -> ModuleNetwork:
         """Return the network of a configuration.
 
         Raises:
@@ -109,7 +109,7 @@ class ModuleNetwork(Network):
 
     Args:
         module: The module.
-        call: How it is called; see `NetworkConfig.call`.
+        call: How it is called; see `ModuleConfig.call`.
         classes: K.
         name: What it is called in messages.
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..config import as_settings
 from ..errors import ConfigError
-from .config import NetworkConfig, NeuronConfig, Surrogate
+from .config import NeuronConfig, Surrogate
 from .scan import ScanSettings, scan_lif, scan_membranes
 
 if TYPE_CHECKING:  # Norse imports matplotlib (1.4 s and 50 MB), and fused scans do without its cell
@@ -454,7 +454,7 @@ class CountReadout(nn.Module):
         votes: Number of neurons per class.
     """
 
-    def __init__(self, config: NetworkConfig, dt: float, votes: int) -> None:
+    def __init__(self, config: NeuronConfig, dt: float, votes: int) -> None:
         super().__init__()
         self.votes = votes
         self.lif = LIF(config, dt)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
-from .config import NetworkConfig
+from .config import NeuronConfig
 from .neurons import LIF
 
 LARGEST_STEPS = 100_000
@@ -74,7 +74,7 @@ def neuron_response(
     steps = np.floor(np.asarray(spikes_s, np.float64) / dt + 1e-9).astype(np.int64)
     arrived = np.bincount(steps, minlength=T)
     currents = torch.from_numpy(weight * arrived.astype(np.float64))[:, None]
-    neuron, state = LIF(NetworkConfig(tau_mem_s=tau_s), dt).double(), None
+    neuron, state = LIF(NeuronConfig(tau_mem_s=tau_s), dt).double(), None
     membrane, fired = np.empty(T), np.empty(T, np.bool_)
     with torch.no_grad():
         for step, current in enumerate(currents.split(1)):

@@ -21,6 +21,7 @@ from ..encoding import BinConfig
 from ..errors import DataError
 from ..events import SensorSize
 from ..framing import FramingConfig
+from ..networks import ModuleConfig
 from ..parallel import Progress, ignore_progress
 from .config import TrainConfig
 from .framing import adopt_framing, choose_framing
@@ -115,14 +116,14 @@ def choose_settings(root: str | Path, given: SettingsTree | None = None, progres
     if framing:
         chosen = merge_settings({"data": framing}, chosen)
         reasons |= {"data": f"{why}; {reasons.get('data', '')}"}
-    if config.network.kind == "module":
+    if isinstance(config.network, ModuleConfig):
         chosen = _drop_unknown(chosen, config.network.call)
         reasons = {group: why for group, why in reasons.items() if group in ("name", *chosen)}
     if config.optimiser.rule == "readout":
         chosen = _drop_training(chosen)
         reasons |= {"data": reasons.get("data", "").partition("; few recordings")[0]}
         reasons = {group: why for group, why in reasons.items() if group in ("name", *chosen)}
-    merged = merge_settings({"name": name, **chosen}, settings)
+    merged = merge_settings({"name": name, **_keep_network_kind(chosen, config)}, settings)
     for group, values in given.items():
         if group in reasons and isinstance(values, dict):
             reasons[group] += f" (given: {', '.join(f'{group}.{key}' for key in values)})"
@@ -211,6 +212,15 @@ def _drop_unknown(chosen: SettingsTree, call: str) -> SettingsTree:
     assert isinstance(optimiser, dict)
     kept = {key: value for key, value in optimiser.items() if not (key == "ema" and call == "step")}
     return {group: values for group, values in chosen.items() if group != "network"} | {"optimiser": kept}
+
+
+def _keep_network_kind(chosen: SettingsTree, config: TrainConfig) -> SettingsTree:
+    """Return chosen settings without those of other kinds of networks."""
+    network = chosen.get("network")
+    known = type(config.network).model_fields
+    return (
+        chosen | {"network": {k: v for k, v in network.items() if k in known}} if isinstance(network, dict) else chosen
+    )
 
 
 def _settings_of(config: ClassifierConfig) -> SettingsTree:

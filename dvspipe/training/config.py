@@ -11,7 +11,7 @@ from ..datasets import AugmentConfig, DataConfig
 from ..encoding import BinConfig
 from ..errors import ConfigError, Remedy
 from ..learning import Rule, StdpConfig, find_unmet_needs
-from ..networks import NetworkConfig
+from ..networks import CsnnConfig, LayersConfig, ModuleConfig, NetworkConfig, StdpNetworkConfig
 
 
 class OptimiserConfig(Settings):
@@ -95,7 +95,7 @@ class TrainConfig(Settings):
     """Whether metrics are also written for TensorBoard, into the run folder; needs the extra `tensorboard`."""
     data: DataConfig = DataConfig()
     bins: BinConfig = BinConfig()
-    network: NetworkConfig = NetworkConfig()
+    network: NetworkConfig = CsnnConfig()
     augment: AugmentConfig = AugmentConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     stdp: StdpConfig = StdpConfig()
@@ -120,10 +120,10 @@ class TrainConfig(Settings):
             self._check_first_spike()
         if self.optimiser.rule == "readout":
             self._check_readout()
-        if self.network.kind == "stdp":
-            self._check_stdp()
-        if self.network.kind == "module":
-            self._check_module()
+        if isinstance(self.network, StdpNetworkConfig):
+            self._check_stdp(self.network)
+        if isinstance(self.network, ModuleConfig):
+            self._check_module(self.network)
         self._check_rule()
         segment = self.segment_steps
         if segment is not None and self.optimiser.truncate is not None:
@@ -157,7 +157,7 @@ class TrainConfig(Settings):
     def _check_readout(self) -> None:
         if self.init is None:
             raise ValueError("optimiser.rule = readout: needs a trained network to fit (found no init = CHECKPOINT)")
-        if self.network.readout == "count":
+        if isinstance(self.network, LayersConfig) and self.network.readout == "count":
             raise ValueError(
                 "network.readout = count: cannot be fitted by optimiser.rule = readout (expected leaky or linear)"
             )
@@ -172,29 +172,25 @@ class TrainConfig(Settings):
             ("optimiser.loss", self.optimiser.loss, "mean"),
             ("baseline", self.baseline, False),
         ):
-            if value != expected:
-                found, needed = ("null" if each is None else str(each).lower() for each in (value, expected))
-                raise ValueError(f"{name} = {found}: network.kind = first_spike needs {needed}")
+            _require(name, value, expected, "kind = first_spike")
 
-    def _check_module(self) -> None:
+    def _check_module(self, network: ModuleConfig) -> None:
         """Check that nothing needs to know the layers of a network, or a state that it does not show."""
-        kind, call = "kind = module", f"call = {self.network.call}"
+        kind, call = "kind = module", f"call = {network.call}"
         for name, value, expected, setting in (
             ("optimiser.rule", self.optimiser.rule, "bptt", kind),
             ("baseline", self.baseline, False, kind),
             *(
                 (f"optimiser.{name}", value, None, call)
                 for name, value in (("truncate", self.optimiser.truncate), ("segment", self.segment_steps))
-                if not self.network.has_explicit_state
+                if not network.has_explicit_state
             ),
-            *((("optimiser.ema", self.optimiser.ema, 0, call),) if self.network.call == "step" else ()),
+            *((("optimiser.ema", self.optimiser.ema, 0, call),) if network.call == "step" else ()),
         ):
-            if value != expected:
-                found, needed = ("null" if each is None else str(each).lower() for each in (value, expected))
-                raise ValueError(f"{name} = {found}: network.{setting} needs {needed}")
+            _require(name, value, expected, setting)
 
-    def _check_stdp(self) -> None:
-        layers = len(self.network.channels)
+    def _check_stdp(self, network: StdpNetworkConfig) -> None:
+        layers = len(network.channels)
         for name, found in (("winners", self.stdp.winners), ("radius", self.stdp.radius)):
             if len(found) != layers:
                 raise ValueError(
@@ -210,3 +206,10 @@ class TrainConfig(Settings):
             raise ValueError("bins.polarity = signed: network.kind = stdp needs values of 0 or more; use apart")
         if self.baseline:
             raise ValueError("baseline = true: network.kind = stdp has no gradients; use a network.kind that has")
+
+
+def _require(name: str, value: object, expected: object, setting: str) -> None:
+    """Refuse a value of a setting that a setting of the network does not allow."""
+    if value != expected:
+        found, needed = ("null" if each is None else str(each).lower() for each in (value, expected))
+        raise ValueError(f"{name} = {found}: network.{setting} needs {needed}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ..datasets import DataSet
 from ..encoding import BinCounts
+from ..networks import ModuleConfig, StdpNetworkConfig
 from ..results import Finding, LayerActivity, wilson_interval
 from .choice import describe_same_names, round_up
 from .config import TrainConfig
@@ -146,7 +147,6 @@ def _find_untested(outcome: RunOutcome) -> Iterator[Finding]:
 
 
 def _find_rates(outcome: RunOutcome) -> Iterator[Finding]:
-    network = outcome.config.network
     silent = [layer.name for layer in outcome.layers if layer.rate == 0]
     saturated = [layer.name for layer in outcome.layers if (layer.rate or 0) > SATURATED_RATE]
     if silent:
@@ -160,7 +160,7 @@ def _find_rates(outcome: RunOutcome) -> Iterator[Finding]:
             kind="saturated",
             text=f"{_list(saturated)} spiked in more than {SATURATED_RATE:.0%} of the steps of the test recordings, so "
             "that their spikes carry little information",
-            settings=(f"network.gain={network.gain / 3:.3g}", f"network.tau_mem_s={3 * network.tau_mem_s:g}"),
+            settings=_quieter(outcome.config),
         )
 
 
@@ -183,12 +183,24 @@ def _find_unconverged(outcome: RunOutcome) -> Iterator[Finding]:
 def _louder(config: TrainConfig) -> tuple[str, ...]:
     """Return settings with which more neurons spike."""
     network = config.network
-    if network.kind == "stdp":
+    if isinstance(network, ModuleConfig):
+        return ()
+    if isinstance(network, StdpNetworkConfig):
         return (f"network.thresholds=[{', '.join(f'{threshold / 2:g}' for threshold in network.thresholds)}]",)
     gain = f"network.gain={3 * network.gain:g}"
     if network.kind == "first_spike":
         return (gain,)
     return gain, f"network.tau_mem_s={max(network.tau_mem_s / 2, config.bins.step_us * 1e-6):g}"
+
+
+def _quieter(config: TrainConfig) -> tuple[str, ...]:
+    """Return settings with which fewer neurons spike."""
+    network = config.network
+    if isinstance(network, ModuleConfig):
+        return ()
+    if isinstance(network, StdpNetworkConfig):
+        return (f"network.thresholds=[{', '.join(f'{threshold * 2:g}' for threshold in network.thresholds)}]",)
+    return f"network.gain={network.gain / 3:.3g}", f"network.tau_mem_s={3 * network.tau_mem_s:g}"
 
 
 def _find_updates(outcome: RunOutcome) -> Iterator[Finding]:
@@ -228,7 +240,10 @@ def _find_overfitting(outcome: RunOutcome) -> Iterator[Finding]:
     if outcome.train_accuracy < LEARNED or gap < OVERFITTED or credible > outcome.train_accuracy:
         return
     config = outcome.config
-    shift = max(config.augment.shift_px + 1, 3)
+    shift, network = max(config.augment.shift_px + 1, 3), config.network
+    dropped: tuple[str, ...] = ()
+    if not isinstance(network, ModuleConfig | StdpNetworkConfig):
+        dropped = (f"network.dropout={min(0.5, network.dropout + 0.2):g}",)
     yield Finding(
         kind="overfitted",
         text=f"{outcome.train_accuracy:.0%} of the training recordings are recognised, but {outcome.accuracy:.0%} of "
@@ -236,11 +251,7 @@ def _find_overfitting(outcome: RunOutcome) -> Iterator[Finding]:
         settings=(
             f"data.views={max(8, 2 * config.data.views)}",
             f"augment.shift_px={shift}",
-            *(
-                [f"network.dropout={min(0.5, config.network.dropout + 0.2):g}"]
-                if config.network.kind != "module"
-                else []
-            ),
+            *dropped,
         ),
     )
 

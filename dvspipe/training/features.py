@@ -14,7 +14,7 @@ from ..datasets import BatchSettings, SpikeTensors, training_batches
 from ..datasets.augmentation import SpikeTensor
 from ..errors import ConfigError
 from ..learning import Competition, convergence, learn_convolution
-from ..networks import IntegrateAndFire, SpikingNetwork, watch_rates
+from ..networks import IntegrateAndFire, SpikingNetwork, StdpNetworkConfig, watch_rates
 from ..parallel import prefetch
 from ..results import EpochRow
 from .evaluation import evaluate
@@ -81,6 +81,7 @@ class FeatureTrainer(Trainer):
         config, layers = self.experiment.config, self._layers()
         rules, number = config.stdp, self._find_learner(epoch)
         layer, seen = layers[number], (epoch - 1 - number * rules.passes) * len(self.experiment.parts.train)
+        assert isinstance(config.network, StdpNetworkConfig)  # the kind that this trains
         competition = Competition(
             config.network.thresholds[number], rules.winners[number], rules.radius[number], layer.geometry.padding
         )

@@ -15,7 +15,7 @@ from ..checkpoints.checkpoint import Checkpoint, ClassifierConfig, read_tensors,
 from ..config import build, find_differences, read_yaml, show_value
 from ..errors import CheckpointError, ConfigError, Remedy
 from ..files import read_bytes
-from ..networks import Network
+from ..networks import Network, keep_own
 from ..results import EpochRow, RunFolder
 from .config import TrainConfig
 
@@ -30,14 +30,15 @@ CHANGEABLE = (
 """Settings, or groups of them, that may change when a run resumes; the others define its network, task and loss. The
 folder of the data may change: `datasets.check_split` checks that the recordings are the same."""
 ROWS = TypeAdapter(Annotated[tuple[EpochRow, ...], Field(min_length=1)])
-FREE_TO_DIFFER = {
-    "classes",
-    "framing",
-    "hop_us",
-    "trained_on",
-    "temperature",
-    "calibrated_on",
-    "least_energy",
+FREE_TO_DIFFER: dict[str, bool | set[str]] = {
+    "classes": True,
+    "framing": True,
+    "hop_us": True,
+    "trained_on": True,
+    "temperature": True,
+    "calibrated_on": True,
+    "least_energy": True,
+    "network": {"dropout", "detach_reset"},
 }  # of classifiers that share weights
 
 
@@ -145,7 +146,7 @@ def check_config(config: TrainConfig, path: Path, *, changed: bool) -> None:
     """
     if not path.is_file():
         raise ConfigError(f"{path}: no such file, expected the configuration of the run to resume")
-    before = build(TrainConfig, read_yaml(path), str(path))
+    before = build(TrainConfig, keep_own(read_yaml(path)), str(path))
     differing = find_differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
     fixed = [found for found in differing if not f"{found[0]}.".startswith(tuple(f"{key}." for key in CHANGEABLE))]
     listed = _list_differences(fixed or differing, "before", "now")
@@ -195,8 +196,7 @@ def load_initial_weights(
 
 def _comparable(classifier: ClassifierConfig) -> dict[str, JsonValue]:
     """Return the configuration without what may differ between classifiers that share weights."""
-    network = classifier.network.model_copy(update={"dropout": 0.0, "detach_reset": False})
-    return classifier.model_copy(update={"network": network}).model_dump(mode="json", exclude=FREE_TO_DIFFER)
+    return classifier.model_dump(mode="json", exclude=FREE_TO_DIFFER)
 
 
 def _list_differences(differences: Sequence[tuple[str, JsonValue, JsonValue]], old: str, new: str) -> str:

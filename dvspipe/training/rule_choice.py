@@ -16,7 +16,7 @@ from ..config import SettingsTree, merge_settings
 from ..events import SensorSize
 from ..learning import Rule, find_unmet_needs
 from ..learning.rules import ONLINE
-from ..networks import NetworkConfig
+from ..networks import CsnnConfig, MlpConfig
 
 CHANNELS = (16, 32, 64)
 SEW_CHANNELS = (32, 32, 32)
@@ -112,7 +112,7 @@ def fit_to_data(
 
 
 def _choose_online(rule: Rule, kind: JsonValue) -> RuleChoice:
-    base = NetworkConfig(kind="mlp" if kind == "mlp" else "csnn", channels=CHANNELS)
+    base = (MlpConfig if kind == "mlp" else CsnnConfig)(channels=CHANNELS)
     needs = {name.removeprefix("network."): value for name, value in find_unmet_needs(rule, base).items()}
     return RuleChoice(
         {"network": needs, "optimiser": {"loss": "each_step"}},

@@ -32,12 +32,12 @@ def build_ours(way: str, side: int) -> Callable[[Tensor, Tensor], object]:
     from dvspipe.events import SensorSize
     from dvspipe.learning import backpropagate, backpropagate_segments, build_rule
     from dvspipe.learning.online import STEPS
-    from dvspipe.networks import NetworkConfig, SpikingNetwork
+    from dvspipe.networks import CsnnConfig, SpikingNetwork
 
     name, *further = way.split("_")
     steps = int(further[-1]) if further and further[-1].isdigit() else STEPS
     batch = name in ("bptt", "segment") and "weight" not in further
-    config = NetworkConfig(
+    config = CsnnConfig(
         channels=CHANNELS[1:], kernel=3, tau_mem_s=1e-3 / FACTOR, tau_readout_s=1e-2, reset="subtract",
         detach_reset=True, norm="batch" if batch else "weight", gain=2.0,
     )  # fmt: skip

@@ -111,9 +111,9 @@ class StepByStep(Watched):
 
 def build_dvspipe(side: int) -> Watched:
     from dvspipe.events import SensorSize
-    from dvspipe.networks import LIF, NetworkConfig, SpikingNetwork
+    from dvspipe.networks import LIF, CsnnConfig, SpikingNetwork
 
-    config = NetworkConfig(channels=CHANNELS[1:], kernel=3, tau_mem_s=1e-3 / FACTOR, tau_readout_s=1e-3)
+    config = CsnnConfig(channels=CHANNELS[1:], kernel=3, tau_mem_s=1e-3 / FACTOR, tau_readout_s=1e-3)
     network = SpikingNetwork(config, grid=SensorSize(width=side, height=side), classes=CLASSES, dt=1e-3)
     same = Blocks(side)
     for number, layer in enumerate(network.layers):

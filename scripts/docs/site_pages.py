@@ -22,13 +22,14 @@ from typing import Any, NamedTuple
 import typer.cli
 import typer.main
 import yaml
+from pydantic import BaseModel
 
 import dvspipe
 from dvspipe import ConvertConfig, InferConfig, TrainConfig
 from dvspipe.checkpoints.checkpoint import shipped_checkpoints
 from dvspipe.checkpoints.model_card import write_shipped_card
 from dvspipe.cli.app import app
-from dvspipe.config import Settings
+from dvspipe.config import Settings, find_kinds
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -194,7 +195,7 @@ def settings_page() -> str:
     return "\n".join(lines)
 
 
-def _group(model: type[Settings], prefix: str) -> Iterator[str]:
+def _group(model: type[BaseModel], prefix: str) -> Iterator[str]:
     """Yield the table of a group, then those of the groups inside it."""
     described, inner = dict(_docstrings(model)), []
     if prefix == "data.video.":
@@ -208,17 +209,42 @@ def _group(model: type[Settings], prefix: str) -> Iterator[str]:
     yield "|---|---|---|---|"
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
-            inner.append((field.annotation, f"{prefix}{name}."))
+            inner.append(_group(field.annotation, f"{prefix}{name}."))
+            continue
+        if kinds := find_kinds(field.annotation):
+            inner.append(_kinds(kinds, f"{prefix}{name}"))
             continue
         default = field.get_default(call_default_factory=True)
         shown = "" if field.is_required() else f"`{_yaml(default)}`"
         yield f"| `{prefix}{name}` | {_type(field.annotation)} | {shown} | {_sentence(described.get(name, ''))} |"
     yield ""
-    for group, deeper in inner:
-        yield from _group(group, deeper)
+    for lines in inner:
+        yield from lines
 
 
-def _docstrings(model: type[Settings]) -> Iterator[tuple[str, str]]:
+def _kinds(kinds: Mapping[str, type[BaseModel]], group: str) -> Iterator[str]:
+    """Yield the kinds of a group, and the table of their settings with the kinds that have each."""
+    yield f"### `{group}`\n"
+    yield f"`{group}.kind`, by default `{next(iter(kinds))}`:\n"
+    owners: dict[tuple[str, str, str, str], list[str]] = {}
+    for kind, model in kinds.items():
+        yield f"- `{kind}`: {_sentence(model.__doc__ or '')}"
+        described = dict(_docstrings(model))
+        for name, field in model.model_fields.items():
+            default = _yaml(field.get_default(call_default_factory=True))
+            row = (name, _type(field.annotation), default, _sentence(described.get(name, "")))
+            if name != "kind":
+                owners.setdefault(row, []).append(kind)
+    yield ""
+    yield "| setting | kinds | type | default | meaning |"
+    yield "|---|---|---|---|---|"
+    for (name, form, default, meaning), having in owners.items():
+        shown = ", ".join(f"`{kind}`" for kind in having)
+        yield f"| `{group}.{name}` | {shown} | {form} | `{default}` | {meaning} |"
+    yield ""
+
+
+def _docstrings(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
     """Yield the name and docstring of each field, of the model and of those that it extends."""
     for owner in reversed(model.__mro__):
         if not issubclass(owner, Settings) or owner is Settings:

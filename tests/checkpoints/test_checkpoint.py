@@ -16,10 +16,10 @@ from dvspipe.checkpoints.checkpoint import (
 )
 from dvspipe.encoding import BinConfig
 from dvspipe.errors import CheckpointError
-from dvspipe.networks import NetworkConfig
+from dvspipe.networks import CsnnConfig
 
 CONFIG = ClassifierConfig(
-    classes=("a", "b"), width=12, height=7, bins=BinConfig(steps=2), network=NetworkConfig(channels=(2,))
+    classes=("a", "b"), width=12, height=7, bins=BinConfig(steps=2), network=CsnnConfig(channels=(2,))
 )
 
 

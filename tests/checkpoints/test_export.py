@@ -20,7 +20,7 @@ from dvspipe.checkpoints.checkpoint import ClassifierConfig, load_checkpoint, sa
 from dvspipe.checkpoints.export import NIR_READERS, SNNTORCH_STEP_S, ExportFormat, export
 from dvspipe.encoding import BinConfig
 from dvspipe.errors import ConfigError, FileError
-from dvspipe.networks import LIF, NetworkConfig, SpikingNetwork
+from dvspipe.networks import LIF, CsnnConfig, SpikingNetwork, parse_network
 
 nir = pytest.importorskip("nir")
 STEP_S = 0.012
@@ -46,7 +46,7 @@ def make_checkpoint(path: Path, **settings: Any) -> tuple[Path, Any]:
     """A network with batch statistics and biases that are not those of a fresh one."""
     config = ClassifierConfig(
         classes=("a", "b", "c"), width=12, height=7, bins=BinConfig(steps=5, step_us=round(STEP_S * 1e6)),
-        network=NetworkConfig.model_validate({"tau_mem_s": 0.031} | settings), temperature=1.5,
+        network=parse_network({"tau_mem_s": 0.031} | settings), temperature=1.5,
     )  # fmt: skip
     torch.manual_seed(0)
     network = config.build_network().train()
@@ -72,7 +72,7 @@ def unpooled_spikes(network: SpikingNetwork) -> Iterator[list[Tensor]]:
     found: list[Tensor] = []
 
     def note(lif: Any, inputs: tuple[Tensor, Any]) -> None:
-        plain = LIF(NetworkConfig(), STEP_S)
+        plain = LIF(CsnnConfig(), STEP_S)
         plain.settings, plain.factor = lif.settings._replace(pool=1, in_place=False), float(lif.rate())
         plain.keep_current = lif.keep_current
         spikes, _ = plain(inputs[0].clone(), None)
@@ -372,7 +372,7 @@ def test_a_missing_library_is_named_with_the_way_to_get_it(tmp_path: Path, monke
 
 def test_the_traced_network_runs_norses_cell() -> None:
     """What torch.export traces cannot be a compiled scan."""
-    layer = LIF(NetworkConfig(tau_mem_s=0.04), 0.02)
+    layer = LIF(CsnnConfig(tau_mem_s=0.04), 0.02)
 
     class Only(nn.Module):
         def forward(self, currents: Tensor) -> Tensor:

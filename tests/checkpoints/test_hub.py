@@ -24,12 +24,12 @@ from dvspipe.encoding import BinConfig
 from dvspipe.errors import CheckpointError
 from dvspipe.formats import write
 from dvspipe.inference import Classifier
-from dvspipe.networks import NetworkConfig
+from dvspipe.networks import CsnnConfig
 from dvspipe.results import RunFolder, TestResult
 from dvspipe.training.records import find_records
 
 CONFIG = ClassifierConfig(
-    classes=("left", "right"), width=12, height=7, bins=BinConfig(steps=2), network=NetworkConfig(channels=(2,)),
+    classes=("left", "right"), width=12, height=7, bins=BinConfig(steps=2), network=CsnnConfig(channels=(2,)),
     trained_on="synthetic bars, 40 recordings", calibrated_on=8,
 )  # fmt: skip
 TEST = {

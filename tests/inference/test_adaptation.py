@@ -35,7 +35,7 @@ from dvspipe.inference import (
     plan_tasks,
 )
 from dvspipe.inference import adaptation as module
-from dvspipe.networks import NetworkConfig, SpikingNetwork, find_norms, measure_norms
+from dvspipe.networks import MlpConfig, SpikingNetwork, find_norms, measure_norms, parse_network
 from dvspipe.parallel import Processes
 from dvspipe.results import AdaptationRecord, InferenceRun, OutputFolder, RecordingResult
 from dvspipe.training import TrainConfig, train
@@ -88,7 +88,8 @@ def accuracy(classifier: Classifier, recordings: list[Events], labels: list[int]
 
 @pytest.mark.parametrize("kind", ["csnn", "sew", "plif"])
 def test_moments_are_those_of_the_inputs_of_norms_in_the_order_in_which_they_run(kind: str) -> None:
-    config = build(NetworkConfig, {"kind": kind, "channels": [4, 4], "hidden": 8}, "test")
+    hidden = {"hidden": 8} if kind == "plif" else {}
+    config = parse_network({"kind": kind, "channels": [4, 4], **hidden})
     network = SpikingNetwork(config, grid=SensorSize(width=12, height=8), classes=3, dt=0.01).eval()
     spikes = torch.randint(0, 3, (5, 2, 2, 8, 12), generator=torch.Generator().manual_seed(0)).float()
     outputs, measured = measure_norms(network, spikes)
@@ -250,7 +251,7 @@ def test_what_cannot_be_adapted_is_refused(classifier: Classifier) -> None:
             adapt(classifier, bars(), strength=strength)
     with pytest.raises(CheckpointError, match="no moments"):
         adapt(Classifier(classifier.config, classifier.network), bars())
-    plain = classifier.config.model_copy(update={"network": NetworkConfig(kind="mlp", channels=(4,))})
+    plain = classifier.config.model_copy(update={"network": MlpConfig(channels=(4,))})
     with pytest.raises(CheckpointError, match="mlp, which has no batch norm"):
         adapt(Classifier(plain, plain.build_network(), "m.safetensors"), bars())
 

@@ -51,7 +51,7 @@ from dvspipe.inference import (
 )
 from dvspipe.inference.rates import MAX_RATE_BINS, RateHistogram, StepCounts
 from dvspipe.inference.windows import Window, slide
-from dvspipe.networks import NetworkConfig
+from dvspipe.networks import CsnnConfig
 from dvspipe.parallel import Processes
 from dvspipe.results import (
     Answer,
@@ -77,7 +77,7 @@ def untrained(sensor: SensorSize = BAR_SENSOR, classes: tuple[str, ...] = BAR_CL
     """A network with random weights whose spikes are neither none nor all."""
     config = ClassifierConfig(
         classes=classes, width=sensor.width, height=sensor.height, bins=build(BinConfig, BINS | bins, "bins"),
-        network=NetworkConfig(channels=(4,), kernel=3, tau_mem_s=0.04), trained_on="nothing",
+        network=CsnnConfig(channels=(4,), kernel=3, tau_mem_s=0.04), trained_on="nothing",
     )  # fmt: skip
     torch.manual_seed(0)
     network = config.build_network()

@@ -27,7 +27,7 @@ from dvspipe.learning import (
     find_unmet_needs,
 )
 from dvspipe.learning.rules import ONLINE
-from dvspipe.networks import NetworkConfig, SpikingNetwork, watch_rates
+from dvspipe.networks import CsnnConfig, MlpConfig, PlifConfig, SpikingNetwork, parse_network, watch_rates
 from dvspipe.networks.models import draw_mask
 from dvspipe.networks.neurons import Spike
 from dvspipe.training.losses import LOSSES
@@ -45,9 +45,7 @@ def build(settings: dict[str, Any], **over: Any) -> SpikingNetwork:
     """A network whose layers fire at 5 to 50 %."""
     torch.manual_seed(0)
     common = {"tau_mem_s": 3e-3, "tau_readout_s": 5e-3, "gain": GAIN, "reset": "subtract", "detach_reset": True}
-    network = SpikingNetwork(
-        NetworkConfig.model_validate(common | settings | over), grid=GRID, classes=K, dt=1e-3
-    ).double()
+    network = SpikingNetwork(parse_network(common | settings | over), grid=GRID, classes=K, dt=1e-3).double()
     with watch_rates(network) as rates:
         network(spikes())
     assert all(0.02 < rate < 0.7 for rate in rates.values()), rates
@@ -283,8 +281,8 @@ def test_gradients_of_deeper_networks_point_where_those_of_bptt_do(layers: int, 
     """Those of the first layer, for four seeds; traces make them better."""
     for seed in range(4):
         torch.manual_seed(seed)
-        config = NetworkConfig(
-            kind="mlp", channels=(20,) * layers, tau_mem_s=2e-3, tau_readout_s=5e-3, gain=4.0, slope=2.0,
+        config = MlpConfig(
+            channels=(20,) * layers, tau_mem_s=2e-3, tau_readout_s=5e-3, gain=4.0, slope=2.0,
             reset="subtract", detach_reset=True,
         )  # fmt: skip
         network = SpikingNetwork(config, grid=GRID, classes=K, dt=1e-3).double().train()
@@ -358,7 +356,7 @@ def test_rates_are_seen_by_hooks() -> None:
 
 
 def test_a_network_without_what_a_rule_needs_is_named() -> None:
-    assert find_unmet_needs("eprop", NetworkConfig(kind="plif", tau_syn_s=0.1, learn_tau=True, readout="count")) == {
+    assert find_unmet_needs("eprop", PlifConfig(tau_syn_s=0.1, learn_tau=True, readout="count")) == {
         "network.kind": "csnn",
         "network.norm": "weight",
         "network.reset": "subtract",
@@ -368,9 +366,9 @@ def test_a_network_without_what_a_rule_needs_is_named() -> None:
         "network.learn_tau": False,
         "network.channels": [12],
     }
-    assert find_unmet_needs("ottt", NetworkConfig(reset="subtract", detach_reset=True)) == {"network.norm": "weight"}
-    assert find_unmet_needs("ottt", NetworkConfig(kind="mlp", reset="subtract", detach_reset=True)) == {}
-    assert find_unmet_needs("bptt", NetworkConfig(kind="plif")) == {}
+    assert find_unmet_needs("ottt", CsnnConfig(reset="subtract", detach_reset=True)) == {"network.norm": "weight"}
+    assert find_unmet_needs("ottt", MlpConfig(reset="subtract", detach_reset=True)) == {}
+    assert find_unmet_needs("bptt", PlifConfig()) == {}
 
 
 @pytest.mark.parametrize(
@@ -383,7 +381,7 @@ def test_a_network_without_what_a_rule_needs_is_named() -> None:
 )
 def test_a_rule_names_what_a_network_lacks(rule: type[OnlineRule], settings: dict[str, Any], needed: str) -> None:
     of_rules: dict[str, Any] = {"channels": (3,), "kernel": 3, "reset": "subtract", "detach_reset": True}
-    config = NetworkConfig.model_validate(of_rules | settings)
+    config = parse_network(of_rules | settings)
     network = SpikingNetwork(config, grid=SensorSize(width=12, height=7), classes=3, dt=0.01)
     with pytest.raises(ConfigError, match=needed):
         rule(network)

@@ -26,7 +26,7 @@ from dvspipe.learning import (
     replace_readout,
 )
 from dvspipe.learning import readout as module
-from dvspipe.networks import NetworkConfig, SpikingNetwork
+from dvspipe.networks import CsnnConfig, SpikingNetwork, parse_network
 from dvspipe.training import TrainConfig, train
 
 GRID = SensorSize(width=12, height=7)
@@ -35,8 +35,9 @@ T, B, K = 6, 9, 4
 
 def network_of(**settings: Any) -> SpikingNetwork:
     torch.manual_seed(0)
-    config = NetworkConfig.model_validate(
-        {"channels": [5, 6], "kernel": 3, "tau_mem_s": 0.02, "tau_readout_s": 0.05, "gain": 3.0} | settings
+    kernel = {} if settings.get("kind") == "mlp" else {"kernel": 3}
+    config = parse_network(
+        {"channels": [5, 6], "tau_mem_s": 0.02, "tau_readout_s": 0.05, "gain": 3.0} | kernel | settings
     )
     return SpikingNetwork(config, grid=GRID, classes=K, dt=0.01).double().eval()
 
@@ -165,7 +166,7 @@ def settings_for(folder: Path, checkpoint: Path | None, **over: Any) -> TrainCon
     given = {"data": {"root": str(folder)}, "jobs": 1, "optimiser": {"rule": "readout"}, "init": None}
     if checkpoint is not None:
         given["init"] = str(checkpoint)
-    return build(TrainConfig, merge_settings(merge_settings(SETTINGS, given), over), "test")  # type: ignore[arg-type]
+    return build(TrainConfig, merge_settings(merge_settings(SETTINGS, given), over), "test")
 
 
 @pytest.fixture
@@ -237,8 +238,8 @@ def test_recordings_and_labels_that_do_not_fit_are_refused(classifier: Classifie
         ([Events.empty(bar.sensor)], ["right"], "has no events"),
     ):
         with pytest.raises(DataError, match=message):
-            adapt_readout(classifier, recordings, labels)  # type: ignore[arg-type]
-    counting = classifier.config.model_copy(update={"network": NetworkConfig(channels=(4,), readout="count")})
+            adapt_readout(classifier, recordings, labels)
+    counting = classifier.config.model_copy(update={"network": CsnnConfig(channels=(4,), readout="count")})
     with pytest.raises(ConfigError, match="network.readout = count"):
         adapt_readout(Classifier(counting, counting.build_network()), [bar], ["right"])
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dvspipe.events import SensorSize
 from dvspipe.learning import backpropagate, backpropagate_segments, choose_segment, measure_graph
-from dvspipe.networks import NetworkConfig, SpikingNetwork, find_norms
+from dvspipe.networks import SpikingNetwork, find_norms, parse_network
 from dvspipe.training.losses import LOSSES
 
 GRID = SensorSize(width=12, height=7)
@@ -23,7 +23,7 @@ NORMED = {"channels": (4, 5), "kernel": 3, "dropout": 0.4}
 
 def build(settings: dict[str, Any]) -> SpikingNetwork:
     torch.manual_seed(0)
-    config = NetworkConfig.model_validate({"tau_mem_s": 4e-3, "tau_readout_s": 9e-3, "gain": 4.0} | settings)
+    config = parse_network({"tau_mem_s": 4e-3, "tau_readout_s": 9e-3, "gain": 4.0} | settings)
     return SpikingNetwork(config, grid=GRID, classes=3, dt=1e-3).double().train()
 
 
@@ -81,7 +81,7 @@ def test_with_batch_norm_they_are_those_of_one_graph_over_the_segments(steps: in
     backpropagate_segments(parts, spikes(), loss, steps=steps)
     assert_equal(parts, whole)
     for ours, theirs in zip(find_norms(parts), find_norms(whole), strict=True):
-        assert torch.equal(ours.running_var, theirs.running_var)  # type: ignore[arg-type]
+        assert torch.equal(ours.running_var, theirs.running_var)
         assert ours.num_batches_tracked == theirs.num_batches_tracked == -(-T // steps)
 
 

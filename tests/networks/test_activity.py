@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dvspipe.events import SensorSize
-from dvspipe.networks import LIF, NetworkConfig, SpikingNetwork, count_activity, trace_layers, watch_rates
+from dvspipe.networks import LIF, SpikingNetwork, count_activity, parse_network, trace_layers, watch_rates
 from dvspipe.networks.models import Convolution, Linear
 from dvspipe.networks.neurons import leak
 
@@ -25,7 +25,7 @@ KINDS = {
 
 def network(kind: str) -> SpikingNetwork:
     torch.manual_seed(0)
-    built = SpikingNetwork(NetworkConfig.model_validate(KINDS[kind]), grid=GRID, classes=5, dt=0.015).train()
+    built = SpikingNetwork(parse_network(KINDS[kind]), grid=GRID, classes=5, dt=0.015).train()
     with torch.no_grad():
         for _ in range(10):
             built(sample(8))

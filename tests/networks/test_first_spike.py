@@ -21,9 +21,9 @@ from dvspipe.inference import Classifier
 from dvspipe.networks import (
     FirstSpikeLayer,
     FirstSpikeNetwork,
-    NetworkConfig,
     count_activity,
     first_spike_times,
+    parse_network,
     trace_layers,
     watch_rates,
 )
@@ -171,7 +171,7 @@ def test_dropout_keeps_the_mean_input() -> None:
 
 def network(**settings: Any) -> FirstSpikeNetwork:
     torch.manual_seed(0)
-    return FirstSpikeNetwork(NetworkConfig(**{**NETWORK, **settings}), grid=SENSOR, classes=3, dt=1e-3).eval()
+    return FirstSpikeNetwork(parse_network({**NETWORK, **settings}), grid=SENSOR, classes=3, dt=1e-3).eval()
 
 
 def spikes(T: int = 12, B: int = 3) -> Tensor:
@@ -226,8 +226,11 @@ def test_the_penalty_is_for_neurons_with_small_sums() -> None:
     [
         ({"tau_syn_s": None}, r"network.tau_syn_s = null: .*expected network.tau_mem_s = 0.03 or half"),
         ({"leak": True, "tau_mem_s": 0.1}, r"network.tau_mem_s = 0.1: .*network.tau_syn_s = 0.008 or twice"),
-        ({"learn_tau": True}, "network.learn_tau: not used by network.kind = first_spike"),
-        ({"norm": "weight", "thresholds": (5.0,)}, "network.thresholds, network.norm: not used by"),
+        ({"learn_tau": True}, "network.learn_tau = true: needs network.kind = .*found first_spike"),
+        (
+            {"norm": "weight", "thresholds": (5.0,)},
+            "network.norm = .*network.thresholds = .*: needs network.kind = stdp",
+        ),
     ],
 )
 def test_settings_without_a_closed_form_are_refused(settings: dict[str, Any], message: str) -> None:

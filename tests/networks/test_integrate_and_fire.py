@@ -14,11 +14,19 @@ from torch.nn import functional
 from dvspipe.errors import ConfigError, DataError
 from dvspipe.events import SensorSize
 from dvspipe.learning import Competition, StdpConfig, convergence, learn_convolution
-from dvspipe.networks import IntegrateAndFire, NetworkConfig, SpikingNetwork, count_activity, trace_layers, watch_rates
+from dvspipe.networks import (
+    IntegrateAndFire,
+    SpikingNetwork,
+    StdpNetworkConfig,
+    count_activity,
+    parse_network,
+    trace_layers,
+    watch_rates,
+)
 from dvspipe.networks.integrate_and_fire import FIRED
 
 GRID = SensorSize(width=12, height=7)
-CONFIG = NetworkConfig(kind="stdp", channels=(4, 6), kernel=3, thresholds=(5, 9), last_pool=2, readout="linear")
+CONFIG = StdpNetworkConfig(channels=(4, 6), kernel=3, thresholds=(5, 9), last_pool=2, readout="linear")
 
 
 def network() -> SpikingNetwork:
@@ -181,11 +189,10 @@ def test_spikes_of_other_channels_are_refused() -> None:
     ("settings", "message"),
     [
         ({"thresholds": (5,)}, "thresholds: .*found 1, expected 2"),
-        ({"readout": "leaky"}, "readout = leaky: expected linear"),
+        ({"readout": "leaky"}, "readout = 'leaky': expected linear"),
         ({"padded": (True,)}, "padded: .*found 1, expected 2"),
     ],
 )
 def test_contradicting_settings_are_an_error(settings: dict[str, Any], message: str) -> None:
-    config = NetworkConfig.model_validate(CONFIG.model_dump() | settings)
     with pytest.raises(ConfigError, match=message):
-        SpikingNetwork(config, grid=GRID, classes=3, dt=0.01)
+        SpikingNetwork(parse_network(CONFIG.model_dump() | settings), grid=GRID, classes=3, dt=0.01)

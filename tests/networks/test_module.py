@@ -29,7 +29,7 @@ from dvspipe.errors import CheckpointError, ConfigError
 from dvspipe.formats import write
 from dvspipe.inference import Classifier, ClassifyOptions, adapt, adapt_readout, classify_many, plan_tasks
 from dvspipe.learning import backpropagate, backpropagate_segments
-from dvspipe.networks import ModuleNetwork, ModuleSource, NetworkConfig, count_activity
+from dvspipe.networks import ModuleNetwork, ModuleSource, count_activity, parse_network
 from dvspipe.parallel import Processes
 from dvspipe.results import RunFolder, TrainingRun
 from dvspipe.training import TrainConfig, evaluate_checkpoint, train
@@ -329,7 +329,7 @@ def classifier(**network: Any) -> ClassifierConfig:
     settings = {"kind": "module", "target": f"{PACKAGE}.nets:make_net", "call": "step_state"} | network
     return ClassifierConfig(
         classes=BAR_CLASSES, width=BAR_SENSOR.width, height=BAR_SENSOR.height,
-        bins=BinConfig(steps=5, step_us=20_000), network=build(NetworkConfig, settings, "network"),
+        bins=BinConfig(steps=5, step_us=20_000), network=parse_network(settings),
     )  # fmt: skip
 
 
@@ -526,7 +526,7 @@ def test_a_network_is_a_module_with_weights_that_can_be_stored() -> None:
         ({"optimiser": {"segment": 5}}, "optimiser.segment = 5: network.call = sequence needs null"),
         ({"network": {"call": "step"}, "optimiser": {"ema": 0.9}}, "optimiser.ema = 0.9: network.call = step needs 0"),
         ({"network": {"call": "cells"}}, "network.call = 'cells': expected sequence, sequence_state"),
-        ({"network": {"kind": "mlp", "target": "a:b"}}, "network.target = a:b: needs network.kind = module"),
+        ({"network": {"kind": "mlp", "target": "a:b"}}, "network.target = 'a:b': needs network.kind = module"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dvspipe.errors import ConfigError
 from dvspipe.events import SensorSize
-from dvspipe.networks import LIF, CountReadout, LeakyReadout, NetworkConfig, SpikingNetwork, watch_rates
+from dvspipe.networks import LIF, CountReadout, CsnnConfig, LeakyReadout, SpikingNetwork, parse_network, watch_rates
 from dvspipe.networks.models import Convolution, StandardisedConvolution
 from dvspipe.networks.neurons import Spike, average_squares
 from dvspipe.networks.scan import SURROGATES
@@ -40,7 +40,7 @@ KINDS = {
 
 
 def neuron(dt: float = 1e-3, **settings: Any) -> LIF:
-    return LIF(NetworkConfig.model_validate({"tau_mem_s": 2e-3, "slope": 1.0} | settings), dt)
+    return LIF(parse_network({"tau_mem_s": 2e-3, "slope": 1.0} | settings), dt)
 
 
 def norse_scan(currents: Tensor, factor: float, start: Tensor, subtract: bool) -> tuple[Tensor, Tensor]:
@@ -94,9 +94,7 @@ def test_the_fused_scan_equals_norses_cell(shape: tuple[int, ...], reset: str) -
 @pytest.mark.parametrize("pool", [1, 2, 3])
 def test_the_fused_scan_equals_the_steps(surrogate: str, settings: dict[str, Any], pool: int) -> None:
     torch.manual_seed(1)
-    config = NetworkConfig.model_validate(
-        {"tau_mem_s": 5e-3, "slope": 1.5, "surrogate": surrogate, "channels": (3,)} | settings
-    )
+    config = parse_network({"tau_mem_s": 5e-3, "slope": 1.5, "surrogate": surrogate, "channels": (3,)} | settings)
     shape = (6, 2, 7, 8, 5) if pool > 1 else (6, 4, 30)
     layer = LIF(config, dt=2e-3, pool=pool).double()
     currents = (2 * torch.randn(shape, dtype=torch.float64)).requires_grad_()
@@ -118,7 +116,7 @@ def test_float32_gradients_are_right_to_a_hundred_thousandth_of_the_largest() ->
     pairs = []
     for currents, run in ((rounded, layer), (exact, layer.double().steps)):
         spikes, _ = run(currents, None)
-        pairs.append((spikes, gradients((spikes,), [currents])[0]))  # type: ignore[arg-type]
+        pairs.append((spikes, gradients((spikes,), [currents])[0]))
     same = (pairs[0][0] == pairs[1][0]).all(dim=0)  # a rare spike is right on the threshold
     assert same.double().mean() > 0.99
     difference = (pairs[0][1] - pairs[1][1]).abs()[:, same].max()
@@ -126,7 +124,7 @@ def test_float32_gradients_are_right_to_a_hundred_thousandth_of_the_largest() ->
 
 
 def test_a_scan_in_place_uses_up_the_currents_and_says_so() -> None:
-    layer = LIF(NetworkConfig(tau_mem_s=2e-3), 1e-3, in_place=True)
+    layer = LIF(CsnnConfig(tau_mem_s=2e-3), 1e-3, in_place=True)
     weight = torch.randn(5, 3, 4, requires_grad=True)
     currents = weight * 2
     before = currents.detach().clone()
@@ -209,7 +207,7 @@ def test_the_readout_is_norses_leaky_integrator() -> None:
 def test_votes_are_means_of_spikes() -> None:
     torch.manual_seed(0)
     currents = 2 * torch.randn(6, 3, 10)
-    config = NetworkConfig(tau_mem_s=2e-3)
+    config = CsnnConfig(tau_mem_s=2e-3)
     output, _ = CountReadout(config, 1e-3, votes=5)(currents, None)
     spikes, _ = LIF(config, 1e-3)(currents, None)
     torch.testing.assert_close(output, spikes.reshape(6, 3, 2, 5).mean(-1))
@@ -224,7 +222,7 @@ def test_averages_leave_out_what_fills_no_square() -> None:
 
 def network(kind: str = "csnn") -> SpikingNetwork:
     torch.manual_seed(0)
-    config = NetworkConfig.model_validate(KINDS[kind])
+    config = parse_network(KINDS[kind])
     built = SpikingNetwork(config, grid=GRID, classes=5, dt=0.015)
     built.train()
     with torch.no_grad():
@@ -274,7 +272,7 @@ def test_a_network_equals_itself_step_by_step(kind: str, monkeypatch: pytest.Mon
 
 def test_the_norm_is_folded_into_the_convolution_in_evaluation() -> None:
     torch.manual_seed(0)
-    config = NetworkConfig(channels=(5,), kernel=3)
+    config = CsnnConfig(channels=(5,), kernel=3)
     layer = Convolution(2, 5, config, 0.015, padding=1).double()
     layer.norm.weight.data.uniform_(0.5, 2)
     layer.norm.bias.data.normal_()
@@ -297,12 +295,12 @@ def test_a_detached_reset_leaves_out_what_a_spike_does_to_its_neuron() -> None:
         currents.grad = None
         spikes[1].sum().backward()
         distance = 0.5 * (0.95 + 9.0) - 1
-        assert currents.grad[0, 0].item() == pytest.approx(0.5 * 0.5 / (1 + distance) ** 2)  # type: ignore[index]
+        assert currents.grad[0, 0].item() == pytest.approx(0.5 * 0.5 / (1 + distance) ** 2)
 
 
 def test_standardised_kernels_have_mean_0_and_the_norm_of_their_gain() -> None:
     torch.manual_seed(0)
-    layer = Convolution(2, 5, NetworkConfig(channels=(5,), kernel=3, norm="weight"), 0.015, padding=1).double()
+    layer = Convolution(2, 5, CsnnConfig(channels=(5,), kernel=3, norm="weight"), 0.015, padding=1).double()
     assert isinstance(layer.convolution, StandardisedConvolution)
     layer.convolution.gain.data.uniform_(0.5, 2)
     layer.convolution.offset.data.normal_()
@@ -314,7 +312,7 @@ def test_standardised_kernels_have_mean_0_and_the_norm_of_their_gain() -> None:
 
 
 def parameters(grid: SensorSize, classes: int, **settings: Any) -> int:
-    built = SpikingNetwork(NetworkConfig.model_validate(settings), grid=grid, classes=classes, dt=0.015)
+    built = SpikingNetwork(parse_network(settings), grid=grid, classes=classes, dt=0.015)
     return sum(parameter.numel() for parameter in built.parameters())
 
 
@@ -335,7 +333,7 @@ def test_networks_have_the_sizes_that_the_papers_give() -> None:
 @pytest.mark.parametrize("kind", ["csnn", "sew", "mlp"])
 def test_a_fresh_network_spikes(kind: str) -> None:
     torch.manual_seed(0)
-    config = NetworkConfig.model_validate(KINDS[kind] | {"channels": (12, 12)})
+    config = parse_network(KINDS[kind] | {"channels": (12, 12)})
     net = SpikingNetwork(config, grid=SensorSize(width=34, height=34), classes=10, dt=0.015).train()
     with watch_rates(net) as rates:
         net((torch.rand(20, 4, 2, 34, 34) < 0.05).float())
@@ -352,7 +350,7 @@ def test_a_fresh_network_spikes(kind: str) -> None:
         ({"tau_readout_s": 0.01}, "tau_readout_s = 0.01: .*0.015"),
         ({"padded": (True,)}, "padded: .*found 1, expected 2"),
         ({"padded": (False, False)}, "padded: no pixel"),
-        ({"kind": "mlp", "padded": (True, True)}, "padded: .*kind = csnn .*mlp"),
+        ({"kind": "mlp", "padded": (True, True)}, "padded = .*kind = csnn .*mlp"),
         ({"votes": 3}, "votes = 3: .*readout = count"),
         ({"channels": (1, 1), "kernel": 1, "norm": "weight"}, "norm = weight: .*kernel = 1"),
         ({"kind": "sew", "channels": (2, 3)}, r"channels = \[2, 3\]: .*kind = sew"),
@@ -360,12 +358,12 @@ def test_a_fresh_network_spikes(kind: str) -> None:
 )
 def test_contradicting_settings_are_an_error(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        SpikingNetwork(NetworkConfig.model_validate(settings), grid=GRID, classes=3, dt=0.015)
+        SpikingNetwork(parse_network(settings), grid=GRID, classes=3, dt=0.015)
 
 
 def test_pooling_ends_where_no_pixel_would_remain() -> None:
     for kind in ("csnn", "sew"):
-        config = NetworkConfig.model_validate({"kind": kind, "channels": (2,) * 6, "kernel": 3})
+        config = parse_network({"kind": kind, "channels": (2,) * 6, "kernel": 3})
         built = SpikingNetwork(config, grid=GRID, classes=3, dt=0.015)
         assert built.linear.in_features == 2 * 1 * 1
         assert built(torch.ones(2, 1, 2, 8, 12))[0].shape == (2, 1, 3)

@@ -22,11 +22,12 @@ from typing import Any, NamedTuple
 import pytest
 import typer
 import yaml
+from pydantic import BaseModel
 
 import dvspipe
 from dvspipe.checkpoints.checkpoint import SHIPPED
 from dvspipe.cli.app import app
-from dvspipe.config import Settings, build
+from dvspipe.config import Settings, build, find_kinds
 from dvspipe.encoding import CODES
 from dvspipe.formats import Hints
 from dvspipe.inference import InferConfig
@@ -162,7 +163,7 @@ def choices(annotation: Any) -> tuple[str, ...]:
     return tuple(itertools.chain.from_iterable(map(choices, typing.get_args(annotation))))
 
 
-def setting_exists(model: type[Settings], key: str) -> bool:
+def setting_exists(model: type[BaseModel], key: str) -> bool:
     name, _, rest = key.partition(".")
     if name not in model.model_fields:
         return False
@@ -171,6 +172,8 @@ def setting_exists(model: type[Settings], key: str) -> bool:
         return True  # its keys are checked by the code that uses them
     if not rest:
         return True
+    if kinds := find_kinds(annotation):
+        return any(setting_exists(kind, rest) for kind in kinds.values())
     if dataclasses.is_dataclass(annotation):
         return rest in {field.name for field in dataclasses.fields(annotation)}
     return isinstance(annotation, type) and issubclass(annotation, Settings) and setting_exists(annotation, rest)

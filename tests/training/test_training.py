@@ -32,7 +32,7 @@ from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.labels import GESTURES
 from dvspipe.learning.rules import ONLINE as ONLINE_RULES
-from dvspipe.networks import LIF, NetworkConfig, SpikingNetwork
+from dvspipe.networks import LIF, CsnnConfig, SpikingNetwork, keep_own, parse_network
 from dvspipe.results import EpochRow, RunFolder, TrainingRun, wilson_interval
 from dvspipe.synthesis import GESTURE_SENSOR
 from dvspipe.training import TrainConfig, TrainingCallback, evaluate_checkpoint, train
@@ -58,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config_for(folder: Path, **over: Any) -> TrainConfig:
     settings = merge_settings(SMALL, {"data": {"root": str(folder)}})
-    return build(TrainConfig, merge_settings(settings, over), "test")
+    return build(TrainConfig, keep_own(merge_settings(settings, over)), "test")
 
 
 @pytest.fixture(scope="module")
@@ -153,9 +153,7 @@ def test_the_baseline_is_the_network_with_rectifiers(over: dict[str, Any]) -> No
     """Beside one that torch builds of its own layers, with the same weights."""
     settings = {"channels": (4, 6), "kernel": 3, "padded": (True, False)} | over
     torch.manual_seed(0)
-    spiking = SpikingNetwork(
-        NetworkConfig.model_validate(settings), grid=SensorSize(width=12, height=8), classes=3, dt=0.015
-    )
+    spiking = SpikingNetwork(parse_network(settings), grid=SensorSize(width=12, height=8), classes=3, dt=0.015)
     first, second = spiking.layers
     plain = nn.Sequential(
         nn.Conv2d(2, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.AvgPool2d(2),
@@ -258,7 +256,7 @@ def test_a_silent_layer_is_a_warning(folder: Path, tmp_path: Path) -> None:
 
 def test_a_checkpoint_holds_all_that_inference_needs(tmp_path: Path) -> None:
     config = ClassifierConfig(
-        classes=("a", "b"), width=16, height=12, bins=BinConfig(steps=4), network=NetworkConfig(channels=(3,))
+        classes=("a", "b"), width=16, height=12, bins=BinConfig(steps=4), network=CsnnConfig(channels=(3,))
     )
     torch.manual_seed(0)
     network = config.build_network()
@@ -285,7 +283,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, run: TrainingRun) -> N
     with pytest.raises(CheckpointError, match="format None, expected 'dvspipe-classifier-1'"):
         load_checkpoint(path)
     config, _ = load_checkpoint(run.checkpoint)
-    other = ClassifierConfig.model_validate(config.model_dump() | {"network": NetworkConfig(channels=(7,))})
+    other = ClassifierConfig.model_validate(config.model_dump() | {"network": CsnnConfig(channels=(7,))})
     save_checkpoint(path, config, other.build_network())
     with pytest.raises(CheckpointError, match="size mismatch"):
         load_checkpoint(path)
