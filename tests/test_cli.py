@@ -198,7 +198,7 @@ def test_recordings_are_converted_cut_merged_filtered_and_checked(tmp_path: Path
     kept = events.slice_time(first + 20_000, first + 50_000).crop(20, 10, SensorSize(width=100, height=90))
     assert read(tmp_path / "cut.npz") == kept
     outside = dvspipe("cut", "a.h5", "-o", "cut2.h5", "--roi", "100x90+200+10", cwd=tmp_path, code=2).stderr
-    assert "a.h5: --roi 100x90+200+10" in outside
+    assert "a.h5: region 100x90+200+10" in outside
     assert not (tmp_path / "cut2.h5").exists()
     dvspipe("merge", "a.h5", "a.csv", "-o", "both.h5", "--sensor", "240x180", cwd=tmp_path)
     assert np.array_equal(read(tmp_path / "both.h5").t, np.repeat(events.t, 2))
@@ -598,14 +598,14 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["view", "there.h5", "-o", "out.png", "--mode", "loud"], "'decay', 'xyt', 'raster', 'rate'"),
         (
             ["view", "there.h5", "-o", "out.gif", "--start", "5"],
-            "there.h5: no events from --start 5 on; the recording lasts 0.09",
+            "there.h5: no events after the start time 5 s; the recording lasts 0.09",
         ),
         (
             ["view", "there.h5", "-o", "out.gif", "--start", "2", "--stop", "1"],
-            "there.h5: --stop 1 is not after --start 2",
+            "there.h5: stop time 1 s is not after start time 2 s",
         ),
         (["view", "there.h5", "-o", "out.gif", "--roi", "6x6"], "'6x6': wrong form (expected WIDTHxHEIGHT+LEFT+TOP"),
-        (["view", "there.h5", "-o", "out.gif", "--roi", "6x6+9+0"], "there.h5: --roi 6x6+9+0 is outside"),
+        (["view", "there.h5", "-o", "out.gif", "--roi", "6x6+9+0"], "there.h5: region 6x6+9+0 is outside"),
         (["view", "large.h5", "-o", "out.png", "--scale", "9"], "18000 pixels (expected at most 4096); use --scale 2 "),
         (["compare", "largest.h5", "largest.h5"], "32767x32767"),
         (["view", "there.h5", "-o", "out.gif", "--colours", "pink"], "'pink' is not one of 'light', 'dark'"),

@@ -48,9 +48,9 @@ def labels_of(path: Path) -> Events:
 @pytest.mark.parametrize(
     ("times", "message"),
     [
-        (["--start", "100"], "no events from --start 100 on; the recording lasts 2.9"),
-        (["--start", "2", "--stop", "1"], "--stop 1 is not after --start 2; the recording lasts 2.9"),
-        (["--start", "2", "--stop", "2"], "--stop 2 is not after --start 2"),
+        (["--start", "100"], "no events after the start time 100 s; the recording lasts 2.9"),
+        (["--start", "2", "--stop", "1"], "stop time 1 s is not after start time 2 s; the recording lasts 2.9"),
+        (["--start", "2", "--stop", "2"], "stop time 2 s is not after start time 2 s"),
     ],
 )
 def test_a_cut_outside_the_recording_is_an_error_that_says_how_long_it_lasts(

@@ -24,8 +24,8 @@ from .options import (
     Stop,
     given_options,
     parse_hints,
+    parse_region,
     parse_sensor,
-    select_part,
 )
 from .screen import ShowProgress, make_table, notes, progress, screen, show_name
 
@@ -173,6 +173,7 @@ def view(
     from ..formats import open_recording
     from ..formats.recordings import count_events
     from ..formats.source import Extent
+    from ..recordings.editing import select_part
     from ..report import PLOTS, PlotSource, Predictions, PreviewSettings, draw_events, write_preview, write_rerun
 
     in_viewer = to == "rerun" or spawn
@@ -189,7 +190,7 @@ def view(
     _refuse_video(file)
     beside_them = None if predictions is None else Predictions.read(predictions)
     recording = open_recording(file, sensor=parse_sensor(sensor), hints=parse_hints(hint))
-    part = select_part(recording, start, stop, roi)
+    part = select_part(recording, start, stop, parse_region(roi))
     complete = not start and stop is None and roi is None
     with progress() as show:
         shown = partial(show, "events")

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ..errors import ConfigError, EventError, count_noun, join_names
+from ..errors import ConfigError, count_noun, join_names
 from .screen import messages, notes
 
 if TYPE_CHECKING:
     from ..config import SettingsTree
-    from ..events import Events, Region, SensorSize
-    from ..formats import Hints, Recording
-    from ..parallel import Engine, Progress, Shard
+    from ..events import Region, SensorSize
+    from ..formats import Hints
+    from ..parallel import Engine, Shard
 
 Config = Annotated[
     str,
@@ -225,89 +223,11 @@ def parse_hints(given: list[str] | None) -> Hints:
     return Hints(**hints)  # type: ignore[arg-type]  # it checks its values
 
 
-@dataclass(frozen=True)
-class RecordingPart:
-    """The part of a recording that --start, --stop and --roi give.
-
-    Args:
-        recording: The recording.
-        start: Start time in seconds from the first event.
-        first_us: Time of the first event of the recording; None if the part is complete.
-        start_us: Start time in the time of the file; None: from the beginning.
-        stop_us: Stop time; None: to the end.
-        region: Region of the sensor.
-    """
-
-    recording: Recording
-    start: float
-    first_us: int | None
-    start_us: int | None
-    stop_us: int | None
-    region: Region
-
-    @property
-    def sensor(self) -> SensorSize:
-        """Size of the region."""
-        return self.region.size
-
-    def chunks(self, recording: Recording | None = None, progress: Progress | None = None) -> Iterator[Events]:
-        """Yield the events of this part.
-
-        Args:
-            recording: What to read instead, with the same times, such as the labels of noise.
-            progress: Called with how much of the recording is read.
-
-        Raises:
-            EventError: The recording ends before the part begins.
-        """
-        region, found = self.region, not self.start
-        for part in (recording or self.recording).chunks(self.start_us, self.stop_us, progress=progress):
-            found = found or len(part) > 0
-            yield part if region.size == self.recording.sensor else part.crop(region.left, region.top, region.size)
-        if not found and (self.start_us or 0) > _last_us(self.recording):
-            raise EventError(
-                f"{self.recording.path}: no events from --start {self.start:g} on; {_describe_length(self.recording)}"
-            )
-
-
-def select_part(recording: Recording, start: float, stop: float | None, roi: str | None) -> RecordingPart:
-    """Return the part of a recording that --start, --stop and --roi give."""
+def parse_region(text: str | None) -> Region | None:
+    """Return the region that --roi gives."""
     from ..events import Region
 
-    region = Region.parse(roi) if roi else Region.full(recording.sensor)
-    if not region.is_inside(recording.sensor):
-        raise EventError(f"{recording.path}: --roi {roi} is outside the sensor (found {recording.sensor})")
-    if stop is not None and stop <= start:
-        length = _describe_length(recording)
-        raise ConfigError(f"{recording.path}: --stop {stop:g} is not after --start {start:g}; {length}")
-    if not start and stop is None and roi is None:
-        return RecordingPart(recording, start, None, None, None, region)
-    first_us = _first_us(recording)
-    if not start and stop is None:
-        return RecordingPart(recording, start, first_us, None, None, region)
-    stop_us = None if stop is None else first_us + round(stop * 1e6)
-    return RecordingPart(recording, start, first_us, first_us + round(start * 1e6), stop_us, region)
-
-
-def _first_us(recording: Recording) -> int:
-    """Return the time of the first event, 0 without events."""
-    extent = recording.extent()
-    first_us = extent.first_us if extent else next((int(part.t[0]) for part in recording.chunks() if len(part)), None)
-    return first_us or 0
-
-
-def _last_us(recording: Recording) -> int:
-    """Return the time of the last event, 0 without events; all are read if the file does not say it."""
-    extent = recording.extent()
-    if extent:
-        return extent.last_us or 0
-    from ..formats.recordings import count_events
-
-    return count_events(recording.chunks())[-1] or 0
-
-
-def _describe_length(recording: Recording) -> str:
-    return f"the recording lasts {(_last_us(recording) - _first_us(recording)) * 1e-6:.6g} s"
+    return Region.parse(text) if text else None
 
 
 def to_us(milliseconds: float | None) -> int | None:
