@@ -133,7 +133,7 @@ def test_a_video_is_called_a_video_with_what_to_do(command: list[str], tmp_path:
     (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(100))
     said = dvspipe(*command, "clip.mp4", cwd=tmp_path, code=2).stderr
     assert "clip.mp4: is a video" in said
-    assert "dvspipe convert" in said
+    assert "convert" in said
 
 
 def test_no_sensor_is_guessed_without_events(tmp_path: Path) -> None:

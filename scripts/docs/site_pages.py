@@ -61,7 +61,10 @@ AREAS: Mapping[str, Area] = {
     "events": Area(
         "Events and files",
         "Recordings in memory, and on disk in any format.",
-        ("Events", "SensorSize", "concatenate", "read", "iterate", "write", "describe", "plot", "animate"),
+        (
+            "Events", "SensorSize", "concatenate", "read", "iterate", "write", "describe", "plot", "animate",
+            "open_recording", "select_part", "cut_recording", "filter_recording", "FilterConfig", "merge_recordings",
+        ),
     ),
     "conversion": Area(
         "Video to events",
