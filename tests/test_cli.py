@@ -138,7 +138,7 @@ def test_convert_writes_events_and_says_how_many(clip: Path, tmp_path: Path) -> 
     assert f"{len(events):,} events" in said
     dvspipe("convert", clip, "-o", "b.h5", "--set", "pos_thres=0.4", "--set", "neg_thres=0.4", cwd=tmp_path)
     assert len(read(tmp_path / "b.h5")) < 0.7 * len(events)
-    dvspipe("convert", clip, "-o", "c.h5", "--fps", "50", cwd=tmp_path)
+    dvspipe("convert", clip, "-o", "c.h5", "--set", "fps=50", cwd=tmp_path)
     assert read(tmp_path / "c.h5").duration_us == pytest.approx(2 * events.duration_us, rel=0.01)
 
 
@@ -150,7 +150,7 @@ def test_a_file_name_that_looks_like_markup_is_printed_as_it_is(clip: Path, tmp_
 
 def test_the_transfer_curve_reaches_the_simulator(clip: Path, tmp_path: Path) -> None:
     dvspipe("convert", clip, "-o", "srgb.h5", cwd=tmp_path)
-    dvspipe("convert", clip, "-o", "linear.h5", "--transfer", "linear", cwd=tmp_path)
+    dvspipe("convert", clip, "-o", "linear.h5", "--set", "transfer=linear", cwd=tmp_path)
     assert len(read(tmp_path / "srgb.h5")) > 1.5 * len(read(tmp_path / "linear.h5"))
 
 
@@ -167,7 +167,7 @@ def test_compare_says_how_alike_two_recordings_are(recording: Path, tmp_path: Pa
 
 def test_a_calibrated_sensor_is_a_preset(test_data: Path, clip: Path, tmp_path: Path) -> None:
     dvspipe("calibrate", test_data / "davis" / "faery_davis346.aedat4", "-o", "davis.yaml", cwd=tmp_path)
-    dvspipe("convert", clip, "-o", "a.h5", "--preset", "davis.yaml", "--upsample", "auto", cwd=tmp_path)
+    dvspipe("convert", clip, "-o", "a.h5", "--preset", "davis.yaml", "--set", "upsample=auto", cwd=tmp_path)
     settings = json.loads(dvspipe("info", "a.h5", "--json", cwd=tmp_path).stdout)[0]["attributes"]["settings"]
     assert 0.1 < settings["simulator"]["pos_thres"] < 0.2
     assert settings["upsample"] == "auto"
@@ -217,12 +217,12 @@ def test_check_finds_what_is_wrong_and_salvage_what_is_right(tmp_path: Path) -> 
     assert [finding["kind"] for finding in json.loads(report.stdout)[0]["findings"]] == ["order"]
     failed = dvspipe("convert", "a.csv", "-o", "a.h5", cwd=tmp_path, code=2).stderr
     assert "event 2 has t = 4 us" in failed
-    assert "--sort" in failed
-    assert "--salvage" in failed
-    said = dvspipe("convert", "a.csv", "-o", "a.h5", "--salvage", cwd=tmp_path)
+    assert "--set sort=true" in failed
+    assert "--set salvage=true" in failed
+    said = dvspipe("convert", "a.csv", "-o", "a.h5", "--set", "salvage=true", cwd=tmp_path)
     assert "lost: it and everything after it" in said.stderr
     assert read(tmp_path / "a.h5").t.tolist() == [1, 5]
-    dvspipe("convert", "a.csv", "-o", "sorted.h5", "--sort", cwd=tmp_path)
+    dvspipe("convert", "a.csv", "-o", "sorted.h5", "--set", "sort=true", cwd=tmp_path)
     assert read(tmp_path / "sorted.h5").t.tolist() == [1, 4, 5]
     (tmp_path / "b.csv").write_text("1.5 3 4 1\n", encoding="utf-8")
     assert "--hint colums: unknown" in dvspipe("info", "b.csv", "--hint", "colums=txyp", cwd=tmp_path, code=2).stderr
@@ -276,7 +276,7 @@ def test_a_chart_of_the_rate_names_upsampling_if_the_video_had_none(tmp_path: Pa
     for upsample, is_named in (("off", True), ("auto", False)):
         write(tmp_path / f"{upsample}.h5", random_events(0, 500), settings={"upsample": upsample})
         typed = ["view", f"{upsample}.h5", "-o", f"{upsample}.png", "--mode", "rate"]
-        assert ("--upsample auto" in dvspipe(*typed, cwd=tmp_path).stdout) == is_named
+        assert ("--set upsample=auto" in dvspipe(*typed, cwd=tmp_path).stdout) == is_named
 
 
 def test_the_time_of_a_conversion_is_without_that_of_compiling(
@@ -356,7 +356,7 @@ def test_a_preview_never_replaces_a_source(clip: Path, tmp_path: Path) -> None:
     failed = dvspipe("convert", "in/a.webm", "-o", "a.csv", "--preview", cwd=tmp_path, code=2)
     assert "a.webm: already exists" in failed.stderr
     assert not (tmp_path / "a.csv").exists()
-    dvspipe("convert", "in/a.webm", "-o", "a.csv", "--preview", "--resize", "50x40", "--overwrite", cwd=tmp_path)
+    dvspipe("convert", "in/a.webm", "-o", "a.csv", "--preview", "--set", "resize=50x40", "--overwrite", cwd=tmp_path)
     assert open_video(tmp_path / "a.webm").size.width % 50 == 0  # of this sensor, which a .csv does not name
 
 
@@ -375,10 +375,10 @@ def test_a_video_without_events_is_hinted_at_thresholds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "options", "named"),
     [
-        ("CLIP", ["--sensor", "10x10", "--hint", "time_unit=us", "--sort", "--salvage"],
-         "--sensor, --hint, --sort, --salvage: only for recordings"),
-        ("a.h5", ["--start", "1", "--crop", "3x3+1+1", "--set", "pos_thres=1", "--preset", "noisy", "--upsample", "4"],
-         "a.h5: --preset, --set, --crop, --start, --upsample: only for videos"),
+        ("CLIP", ["--sensor", "10x10", "--hint", "time_unit=us", "--set", "sort=true"],
+         "--sensor, --hint, --set sort: only for recordings"),
+        ("a.h5", ["--start", "1", "--set", "crop=3x3+1+1", "--set", "pos_thres=1", "--preset", "noisy"],
+         "a.h5: --preset, --start, --set crop, --set pos_thres: only for videos"),
     ],
 )  # fmt: skip
 def test_options_of_another_kind_of_source_are_refused(
@@ -394,7 +394,7 @@ def test_in_a_tree_of_both_kinds_options_are_for_their_kind(clip: Path, tmp_path
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.webm").write_bytes(clip.read_bytes())
     write(tmp_path / "in" / "b.bin", random_events(0, 20))
-    dvspipe("convert", "in", "-o", "out", "--resize", "16x12", "--sensor", "50x40", cwd=tmp_path)
+    dvspipe("convert", "in", "-o", "out", "--set", "resize=16x12", "--sensor", "50x40", cwd=tmp_path)
     sensors = [str(read(tmp_path / "out" / name).sensor) for name in ("a.h5", "b.h5")]
     assert sensors == ["16x12", "50x40"]
 
@@ -531,20 +531,23 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["convert", "one", "-o", "out.h5"], "one: too few frames (found 1, expected at least 2)"),
         (["convert", "CLIP", "-o", "there.h5"], "there.h5: already exists; use --overwrite to replace it"),
         (["convert", "CLIP", "-o", "out.avi"], "out.avi: dvspipe writes events as .h5, "),
-        (["convert", "CLIP", "-o", "out.csv", "--label-noise"], "out.csv: cannot hold which events are noise"),
+        (
+            ["convert", "CLIP", "-o", "out.csv", "--set", "label_noise=true"],
+            "out.csv: cannot hold which events are noise",
+        ),
         (["convert", "one", "CLIP", "-o", "out.h5"], "out.h5: is the name of an event file, expected a folder"),
         (["convert", "CLIP", "one", "-o", "-"], "-: is the name of an event file, expected a folder for 2 sources"),
         (["convert", "CLIP", "-o", "-", "--json"], "-o -: prints the events, which cannot be combined"),
         (["convert", "CLIP", "-o", "/dev/full"], "/dev/full: is a file, expected a folder"),
         (["convert", "one", "CLIP", "-o", "out", "--to", "xyz"], "cannot write events as '.xyz' (expected .h5"),
         (["convert", "missing.mp4", "-o", "there.h5"], "missing.mp4: no such video"),
-        (["convert", "missing.h5", "-o", "there.h5", "--fps", "3"], "missing.h5: no such file"),
+        (["convert", "missing.h5", "-o", "there.h5", "--set", "fps=3"], "missing.h5: no such file"),
         (["convert", "http://x.y/z.mp4", "-o", "out.h5"], "http://x.y/z.mp4: is an address"),
         (["convert", "http://x.y/z.h5", "-o", "out.h5"], "http://x.y/z.h5: is an address"),
         (["convert", "text.odt", "-o", "out.h5"], "text.odt: neither a video that OpenCV can read (expected .mp4"),
         (["convert", "CLIP", "-o", "out.h5", "--start", "100"], "ends before the start time (found the last frame at "),
         (["convert", "CLIP", "-o", "out.h5", "--start", "1", "--stop", "0.5"], "found 0.5 s, expected more than"),
-        (["convert", "CLIP", "-o", "out.h5", "--fps", "1e9"], "1000000"),
+        (["convert", "CLIP", "-o", "out.h5", "--set", "fps=1e9"], "1000000"),
         (
             ["convert", "CLIP", "-o", "out.h5", "--set", "pos_tres=1"],
             "unknown setting pos_tres, did you mean pos_thres?",
@@ -552,7 +555,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["convert", "CLIP", "-o", "new/out.h5", "--set", "pos_thres=0"], "pos_thres = 0: expected 0.001 or more"),
         (["convert", "CLIP", "-o", "out.h5", "--set", "pos_thres=true"], "pos_thres = 'true': expected a number"),
         (
-            ["convert", "CLIP", "-o", "out.h5", "--crop", "99x99+99+99"],
+            ["convert", "CLIP", "-o", "out.h5", "--set", "crop=99x99+99+99"],
             "99x99+99+99: not inside the picture (found 128x128)",
         ),
         (["convert", "missing.mp4", "-o", "new/out.h5"], "no such video"),
@@ -560,6 +563,9 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["train", "nmnist", "lr=0.1"], "unknown setting lr, did you mean optimiser.learning_rate?"),
         (["train", "nmnist", "name=!!timestamp x"], "not valid YAML"),
         (["train", "nmnist", "--epochs", "5"], "--epochs; did you mean the setting optimiser.epochs=VALUE?"),
+        (["convert", "CLIP", "-o", "out.h5", "--fps", "50"], "the setting --set fps=VALUE?"),
+        (["convert", "CLIP", "-o", "out.h5", "--salvage"], "the setting --set salvage=VALUE?"),
+        (["convert", "CLIP", "-o", "out.h5", "--ray-address", "auto"], "use --engine ray=ADDRESS"),
         (["train", "nmnist", "--resume", "nosuchrun"], "nosuchrun"),
         (["infer", "nmnist-synthetic", "there.h5", "--set", "enter=0.7"], "did you mean segments.enter?"),
         (["infer", "nmnist-synthetic", "there.h5", "--enter", "1"], "the setting --set segments.enter=VALUE?"),
@@ -581,7 +587,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
             "cannot be combined with the chart --mode rate",
         ),
         (
-            ["convert", "CLIP", "-o", "out.h5", "--transfer", "rec2020"],
+            ["convert", "CLIP", "-o", "out.h5", "--set", "transfer=rec2020"],
             "'rec2020' (expected srgb, bt709, gamma=x, linear",
         ),
         (["convert", "CLIP"], "Missing option"),
@@ -616,7 +622,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["infer", "missing.safetensors", "there.h5"], "missing.safetensors: no such checkpoint"),
         (["infer", "text.mp4", "there.h5"], "text.mp4: not a dvspipe checkpoint"),
         (["calibrate", "there.h5", "-o", "out.yaml"], "there.h5"),
-        (["convert", "CLIP", "-o", "out.h5", "--upsample", "much"], "upsample"),
+        (["convert", "CLIP", "-o", "out.h5", "--set", "upsample=much"], "upsample"),
         (
             ["convert", "CLIP", "-o", "out.h5", "--preset", "eyeball"],
             "eyeball: no such configuration",
@@ -729,16 +735,16 @@ def test_a_file_of_times_is_for_one_video(clip: Path, tmp_path: Path) -> None:
     start_us = 1_700_000_000_000_000
     times = tmp_path / "times.txt"
     times.write_text("".join(f"{start_us + 10_000 * number}\n" for number in range(frames)))
-    failed = dvspipe("convert", clip, "-o", "a.h5", "--timestamps", times, cwd=tmp_path, code=2)
-    assert "--time-unit" in failed.stderr
-    options = ("--timestamps", times, "--time-unit", "us")
+    failed = dvspipe("convert", clip, "-o", "a.h5", "--set", f"timestamps={times}", cwd=tmp_path, code=2)
+    assert "--set time_unit=" in failed.stderr
+    options = ("--set", f"timestamps={times}", "--set", "time_unit=us")
     dvspipe("convert", clip, "-o", "a.h5", *options, cwd=tmp_path)
     t = read(tmp_path / "a.h5").t
     assert start_us <= t[0] < t[-1] <= start_us + 10_000 * (frames - 1)
     other = tmp_path / "other.webm"
     other.write_bytes(clip.read_bytes())
     failed = dvspipe("convert", clip, other, "-o", "many", *options, cwd=tmp_path, code=2)
-    assert "--timestamps gives the times of one video (found 2 sources)" in failed.stderr
+    assert "timestamps gives the times of one video (found 2 sources)" in failed.stderr
     failed = dvspipe("convert", "7", "-o", "b.h5", cwd=tmp_path, code=None)
     assert "camera 7: no camera" in failed.stderr
     assert not (tmp_path / "b.h5").exists()

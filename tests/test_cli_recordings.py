@@ -80,7 +80,7 @@ def test_cut_keeps_labels_of_noise_and_settings(labelled: Path) -> None:
     assert open_recording(labelled.with_name("b.h5")).attributes["settings"] == SETTINGS
 
 
-@pytest.mark.parametrize("options", [[], ["--sort"], ["--salvage"]])
+@pytest.mark.parametrize("options", [[], ["--set", "sort=true"], ["--set", "salvage=true"]])
 def test_a_conversion_keeps_labels_of_noise_and_settings(labelled: Path, options: list[str]) -> None:
     dvspipe("convert", "a.h5", "-o", "b.hdf5", *options, cwd=labelled.parent)
     assert np.array_equal(labels_of(labelled.with_name("b.hdf5")).p, NOISE)
@@ -206,7 +206,7 @@ def test_check_counts_what_is_wrong_and_what_cannot_be_read(tmp_path: Path) -> N
     ("command", "option"),
     [
         (["convert", "a.h5", "-o", "b.npz", "--to", ".csv"], "--to"),
-        (["convert", "a.h5", "-o", "b.npz", "--compression", "blosc"], "--compression"),
+        (["convert", "a.h5", "-o", "b.npz", "--set", "compression=blosc"], "--set compression"),
         (["view", "a.h5", "-o", "b.png", "--mode", "rate", "--scale", "2"], "--scale"),
         (["view", "a.h5", "-o", "b.png", "--mode", "xyt", "--speed", "2"], "--speed"),
     ],

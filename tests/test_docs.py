@@ -30,8 +30,8 @@ from dvspipe.config import Settings, build
 from dvspipe.encoding import CODES
 from dvspipe.formats import Hints
 from dvspipe.inference import InferConfig
+from dvspipe.recordings.settings import ConversionSettings
 from dvspipe.results import ShippedRecord
-from dvspipe.simulator import SimulatorConfig
 from dvspipe.training import TrainConfig
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +43,7 @@ FOLDERS = tuple(f"{name}/" for name in ("configs", "docs", "dvspipe", "examples"
 GROUPS = tuple(TrainConfig.model_fields)
 TAKES_CONFIG = {"train", "eval", "data stats", "data check"}
 SETTINGS_OF = {
-    "convert": (SimulatorConfig,),
+    "convert": (ConversionSettings,),
     "encode": tuple(CODES.values()),
     "infer": (InferConfig,),
 }

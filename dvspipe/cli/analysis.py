@@ -215,7 +215,7 @@ def view(
     if mode == "rate" and _is_without_upsampling(recording):
         notes.print(
             "The rate rises and falls with each frame of the video, because all pixels begin to change at a frame; "
-            "dvspipe convert --upsample auto divides the frames in time."
+            "dvspipe convert --set upsample=auto divides the frames in time."
         )
     name = show_name(recording.path.name)
     where = "rerun viewer" if out is None else show_name(out)

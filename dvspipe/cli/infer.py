@@ -13,11 +13,10 @@ from rich.text import Text
 from ..errors import ConfigError, DvspipeError, count_noun
 from .options import (
     AsJson,
-    EngineName,
+    EngineOption,
     Hint,
     JobsOption,
     Overwrite,
-    RayAddress,
     Sensor,
     ShardOption,
     Trust,
@@ -100,7 +99,6 @@ NoPictures = Annotated[bool, typer.Option("--no-pictures", help="Write tables on
 
 
 def infer(
-    context: typer.Context,
     checkpoint: CheckpointName,
     recordings: Recordings,
     out: Out = None,
@@ -115,9 +113,8 @@ def infer(
     sensor: Sensor = None,
     hint: Hint = None,
     trust: Trust = None,
-    jobs: JobsOption = 1,
-    engine: EngineName = "local",
-    ray_address: RayAddress = None,
+    jobs: JobsOption = None,
+    engine: EngineOption = "local",
     shard: ShardOption = None,
     no_pictures: NoPictures = False,
     as_json: AsJson = False,
@@ -137,7 +134,7 @@ def infer(
         out=out,
         draw=None if no_pictures or out is None else _find_draw(),
     )
-    done_by, share = choose_engine(context, jobs, engine, ray_address), parse_shard(shard)
+    done_by, share = choose_engine(jobs, engine), parse_shard(shard)
     if adapt and share.count > 1:
         raise ConfigError(f"--adapt: adapts to all recordings, and --shard {share} gives some of them")
     tasks = plan_tasks(recordings, out, shard=share)

@@ -6,7 +6,7 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -43,17 +43,18 @@ Hint = Annotated[
         help="What a recording does not say: time_unit=us, columns=txyp, chip=DVS128, topic=/events. Repeatable.",
     ),
 ]
-JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Number of processes.")]
-EngineName = Annotated[
-    Literal["local", "ray"], typer.Option("--engine", help="This machine, or the cores of a Ray cluster.")
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, metavar="N", help="Number of processes; default: 1.")
 ]
-RayAddress = Annotated[
-    str | None,
+EngineOption = Annotated[
+    str,
     typer.Option(
-        "--ray-address", metavar="ADDRESS",
-        help="Ray cluster; default: RAY_ADDRESS, or else one on this machine, started for the command.",
+        "--engine",
+        metavar="local|ray[=ADDRESS]",
+        help="This machine, or the cores of a Ray cluster; default address: RAY_ADDRESS, or else a cluster on this "
+        "machine, started for the command.",
     ),
-]  # fmt: skip
+]
 ShardOption = Annotated[
     str | None,
     typer.Option(
@@ -85,7 +86,7 @@ SETTINGS_OF = {
     "train": ("training", "TrainConfig", "{}=VALUE"),
     "eval": ("training", "TrainConfig", "{}=VALUE"),
     "infer": ("inference", "InferConfig", "--set {}=VALUE"),
-    "convert": ("simulator", "SimulatorConfig", "--set {}=VALUE"),
+    "convert": ("recordings.settings", "ConversionSettings", "--set {}=VALUE"),
 }
 """Module and name of the settings of a command, imported only when they are needed, and how one is given."""
 
@@ -112,6 +113,9 @@ def is_folder(config: str) -> bool:
     return Path(config).expanduser().is_dir()
 
 
+REPLACED = {"--ray-address": "--engine ray=ADDRESS"}
+"""Options of earlier versions that are not settings, and what replaces them."""
+
 BEFORE_COMMAND = frozenset({"-q", "--quiet", "-v", "--verbose", "--version"})
 """Options of all commands."""
 
@@ -129,6 +133,8 @@ def explain_usage(error: Exception) -> str:
         return message
     if option in BEFORE_COMMAND:
         return f"{message}; it is given before the command: dvspipe {option} {context.command.name}"
+    if option in REPLACED:
+        return f"{message}; use {REPLACED[option]}"
     module, model, form = SETTINGS_OF.get(context.command.name, ("", "", ""))
     if not module:
         return message
@@ -148,22 +154,23 @@ def given_options(context: typer.Context) -> dict[str, str]:
     }
 
 
-def choose_engine(context: typer.Context, jobs: int, engine: str, ray_address: str | None) -> Engine:
-    """Return the engine that --jobs, --engine and --ray-address give.
+def choose_engine(jobs: int | None, engine: str, default_jobs: int = 1) -> Engine:
+    """Return the engine that --jobs and --engine give.
 
     Raises:
-        ConfigError: They contradict each other.
+        ConfigError: They contradict each other, or there is no such engine.
     """
     from ..parallel import Processes
     from ..parallel.cluster import Ray
 
-    if engine == "ray":
-        if "jobs" in given_options(context):
+    name, _, address = engine.partition("=")
+    if name == "ray":
+        if jobs is not None:
             raise ConfigError("--jobs: only for --engine local; a Ray cluster has as many workers as cores")
-        return Ray(ray_address)
-    if ray_address is not None:
-        raise ConfigError("--ray-address: only for --engine ray")
-    return Processes(jobs)
+        return Ray(address or None)
+    if engine != "local":
+        raise ConfigError(f"--engine {engine}: unknown, expected local, ray or ray=ADDRESS")
+    return Processes(default_jobs if jobs is None else jobs)
 
 
 def parse_shard(text: str | None) -> Shard:

@@ -16,11 +16,10 @@ from rich.text import Text
 from ..errors import ConfigError, DvspipeError, count_noun
 from .options import (
     AsJson,
-    EngineName,
+    EngineOption,
     Hint,
     JobsOption,
     Overwrite,
-    RayAddress,
     Roi,
     Sensor,
     ShardOption,
@@ -134,7 +133,6 @@ def _list_values(name: str, value: object) -> Iterator[tuple[str, str]]:
 
 
 def check(
-    context: typer.Context,
     files: Annotated[
         list[Path],
         typer.Argument(metavar="RECORDING", help="Recordings, or folders of them; - is standard input."),
@@ -144,9 +142,8 @@ def check(
     gap: Annotated[
         float | None, typer.Option(min=0.001, metavar="MS", help="Report a longer time without events as a gap.")
     ] = None,
-    jobs: JobsOption = 1,
-    engine: EngineName = "local",
-    ray_address: RayAddress = None,
+    jobs: JobsOption = None,
+    engine: EngineOption = "local",
     shard: ShardOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -157,7 +154,7 @@ def check(
 
     settings = build(CheckSettings, {"gap_us": to_us(gap)}, "check")
     options = CheckOptions(parse_sensor(sensor), parse_hints(hint), settings)
-    done_by, share = choose_engine(context, jobs, engine, ray_address), parse_shard(shard)
+    done_by, share = choose_engine(jobs, engine), parse_shard(shard)
     files = find_recordings(files, shard=share)
     note_shard(share, len(files))
     with progress() as show:

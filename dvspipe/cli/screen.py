@@ -29,6 +29,8 @@ EXIT_ERROR = 2
 EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as a shell shows it of other programs
 
 COMPILATION_LOG = logging.getLogger(watch_compilation.__module__)
+SETTINGS = frozenset({"fps", "salvage", "sort", "time_unit", "timestamps"})
+"""Settings of remedies that are no options."""
 LINE_EVERY_S = 10.0  # without a terminal
 MAX_LINES = 12  # of a stage, without a terminal
 
@@ -135,6 +137,9 @@ def as_option(remedy: Remedy) -> str:
         return remedy.explain(f"--hint {field}={remedy.value}")
     if outer and outer != "config":
         return remedy.explain(f"{remedy.setting}={remedy.value}")
+    if field in SETTINGS:
+        value = str(remedy.value).lower() if isinstance(remedy.value, bool) else remedy.value
+        return remedy.explain(f"--set {field}={value}")
     option = f"--{'-'.join(remedy.words)}"
     if field.endswith("_us") and isinstance(remedy.value, int):
         return remedy.explain(f"{option} {remedy.value / 1000:g}")  # options are in ms

@@ -254,7 +254,7 @@ def bench_upsampling(options: Options) -> Iterator[Figure]:
         source = open_video(options.data / "video" / UPSAMPLED[-1], VideoSettings(resize="1920x1080")).frames()
         write_video(video, itertools.islice(source, UPSAMPLED_FRAMES))
         for way, target in (("auto", 1), ("off", None)):
-            peak_mb = _peak_mb(video, out, "--upsample", way)
+            peak_mb = _peak_mb(video, out, "--set", f"upsample={way}")
             yield Figure(f"upsampling/1080p_memory_{way}", 450 / peak_mb, "x below 450 MB", target, {"MB": peak_mb})
 
 
@@ -879,7 +879,7 @@ def bench_hour(options: Options) -> Iterator[Figure]:
             for work, *arguments in (
                 ("convert", "convert", "-o", out, "--overwrite"),
                 ("noisy", "convert", "-o", out, "--overwrite", "--preset", "noisy"),
-                ("upsample", "convert", "-o", out, "--overwrite", "--upsample", "auto"),
+                ("upsample", "convert", "-o", out, "--overwrite", "--set", "upsample=auto"),
                 ("infer", "infer", "gesture-synthetic"),
             ):
                 command = [sys.executable, "-m", "dvspipe", *arguments]
