@@ -86,6 +86,7 @@ SETTINGS_OF = {
     "train": ("training", "TrainConfig", "{}=VALUE"),
     "eval": ("training", "TrainConfig", "{}=VALUE"),
     "infer": ("inference", "InferConfig", "--set {}=VALUE"),
+    "adapt": ("inference", "InferConfig", "--set {}=VALUE"),
     "convert": ("recordings.settings", "ConversionSettings", "--set {}=VALUE"),
 }
 """Module and name of the settings of a command, imported only when they are needed, and how one is given."""

@@ -29,8 +29,8 @@ EXIT_ERROR = 2
 EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as a shell shows it of other programs
 
 COMPILATION_LOG = logging.getLogger(watch_compilation.__module__)
-SETTINGS = frozenset({"fps", "salvage", "sort", "time_unit", "timestamps"})
-"""Settings of remedies that are no options."""
+VIDEO_SETTINGS = frozenset({"fps", "time_unit", "timestamps"})
+"""Arguments of remedies that are settings of the command line, besides those of `config`."""
 LINE_EVERY_S = 10.0  # without a terminal
 MAX_LINES = 12  # of a stage, without a terminal
 
@@ -130,14 +130,14 @@ def as_option(remedy: Remedy) -> str:
         >>> as_option(Remedy("overwrite", True, "replace it")), as_option(Remedy("hints.columns", "txyp"))
         ('--overwrite to replace it', '--hint columns=txyp')
         >>> as_option(Remedy("config.stateful", False, "classify windows"))
-        'no --stateful to classify windows'
+        '--set stateful=false to classify windows'
     """
     outer, _, field = remedy.setting.rpartition(".")
     if outer == "hints":
         return remedy.explain(f"--hint {field}={remedy.value}")
     if outer and outer != "config":
         return remedy.explain(f"{remedy.setting}={remedy.value}")
-    if field in SETTINGS:
+    if outer or field in VIDEO_SETTINGS:
         value = str(remedy.value).lower() if isinstance(remedy.value, bool) else remedy.value
         return remedy.explain(f"--set {field}={value}")
     option = f"--{'-'.join(remedy.words)}"

@@ -803,7 +803,7 @@ def bench_inference(_options: Options) -> Iterator[Figure]:
         network = "gesture-synthetic"
         for name, sensor, rate, lasts_s, target, further in (
             ("128x128", GESTURE_SENSOR, 100_000, 600, 20, []),
-            ("720p", SensorSize(width=1280, height=720), 5_000_000, 60, 3, ["--fit", "scale"]),
+            ("720p", SensorSize(width=1280, height=720), 5_000_000, 60, 3, ["--set", "fit=scale"]),
         ):
             recording = folder / f"{name}.h5"
             _write_random(recording, sensor, rate, lasts_s)
@@ -814,7 +814,7 @@ def bench_inference(_options: Options) -> Iterator[Figure]:
                 yield Figure(f"inference/{name}_{cores}_core", lasts_s / seconds, "x real time", target, beside)
             if lasts_s == 600:
                 yield Figure("inference/10_minutes_memory", 600 / peak_mb, "x below 600 MB", 1, {"MB": peak_mb})
-                spent, peak_mb = _infer(network, recording, 2, "--stateful")
+                spent, peak_mb = _infer(network, recording, 2, "--set", "stateful=true")
                 yield Figure(f"inference/{name}_stateful", lasts_s / spent.wall_s, "x real time", None, {"MB": peak_mb})
                 spent, peak_mb = _infer(network, recording, 2, "--out", str(folder / "out"))
                 yield Figure(f"inference/{name}_pictures", lasts_s / spent.wall_s, "x real time", None, {"MB": peak_mb})
