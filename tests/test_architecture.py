@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import inspect
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from dvspipe.cli.app import COMMANDS as COMMAND_FUNCTIONS
 from dvspipe.cli.app import app
 from dvspipe.cli.screen import as_option
 
@@ -49,6 +51,7 @@ ORDER = [
 MOST_ROOMS = 28
 ALIASES = ("TypeVar(", "NDArray[")
 LONGEST_FUNCTION = 60
+MOST_OPTIONS = 15  # of a command, with its arguments
 
 
 def options_of(command: object) -> set[str]:
@@ -231,6 +234,16 @@ def test_only_the_command_line_names_its_commands_and_options(path: Path) -> Non
     options = r"(^|[\s\"'(])--[a-z]"
     named = [node for node in string_literals(path) if re.search(options + commands, str(node.value))]
     assert not named, [f"{path.name}:{node.lineno} {node.value}" for node in named]
+
+
+def test_a_command_has_few_parameters() -> None:
+    """What is used rarely is a setting, which `--set` changes."""
+    many = {
+        command.__name__: len(parameters)
+        for command in COMMAND_FUNCTIONS
+        if len(parameters := inspect.signature(command).parameters) > MOST_OPTIONS
+    }
+    assert not many
 
 
 def remedies() -> list[tuple[str, ast.Call]]:

@@ -438,7 +438,7 @@ def test_the_largest_sensor_is_drawn_small(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("beside", [[], ["--beside", "CLIP"]])
 def test_view_shows_a_part_at_a_scale(beside: list[str], clip: Path, recording: Path, tmp_path: Path) -> None:
     typed = [str(clip) if word == "CLIP" else word for word in beside]
-    part = ["--start", 0.2, "--stop", 0.5, "--scale", 3, "--window", 50]
+    part = ["--start", 0.2, "--stop", 0.5, "--set", "scale=3", "--window", 50]
     region = [] if beside else ["--roi", "60x40+20+30"]
     said = dvspipe("view", recording, "-o", "part.gif", *part, *region, *typed, cwd=tmp_path).stdout
     assert ("sensor 128x128" if beside else "region 60x40") in said
@@ -566,6 +566,9 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["convert", "CLIP", "-o", "out.h5", "--fps", "50"], "the setting --set fps=VALUE?"),
         (["convert", "CLIP", "-o", "out.h5", "--salvage"], "the setting --set salvage=VALUE?"),
         (["convert", "CLIP", "-o", "out.h5", "--ray-address", "auto"], "use --engine ray=ADDRESS"),
+        (["infer", "nmnist-synthetic", "there.h5", "--hop", "20"], "use --set hop_us="),
+        (["infer", "nmnist-synthetic", "there.h5", "--roi", "auto"], "the setting --set roi=VALUE?"),
+        (["view", "there.h5", "--to", "rerun"], "use -o FILE.rrd"),
         (["train", "nmnist", "--resume", "nosuchrun"], "nosuchrun"),
         (["infer", "nmnist-synthetic", "there.h5", "--set", "enter=0.7"], "did you mean segments.enter?"),
         (["infer", "nmnist-synthetic", "there.h5", "--enter", "1"], "the setting --set segments.enter=VALUE?"),
@@ -612,7 +615,10 @@ def test_train_then_infer(tmp_path: Path) -> None:
         ),
         (["view", "there.h5", "-o", "out.gif", "--roi", "6x6"], "'6x6': wrong form (expected WIDTHxHEIGHT+LEFT+TOP"),
         (["view", "there.h5", "-o", "out.gif", "--roi", "6x6+9+0"], "there.h5: region 6x6+9+0 is outside"),
-        (["view", "large.h5", "-o", "out.png", "--scale", "9"], "18000 pixels (expected at most 4096); use --scale 2 "),
+        (
+            ["view", "large.h5", "-o", "out.png", "--set", "scale=9"],
+            "18000 pixels (expected at most 4096); use --set scale=2 ",
+        ),
         (["compare", "largest.h5", "largest.h5"], "32767x32767"),
         (["view", "there.h5", "-o", "out.gif", "--colours", "pink"], "'pink' is not one of 'light', 'dark'"),
         (["train", "nowhere"], "nowhere: no such folder or configuration (expected a folder of recordings"),
@@ -927,7 +933,7 @@ def workers_of(parent: int) -> list[int]:
         (["filter", "a.h5", "-o", "b.h5", "--refractory", "x"], ["--refractory", "x", "expected a number"]),
         (["demo", "--minutes", "99"], ["--minutes", "99", "expected 60 or less"]),
         (["convert", "a.h5", "-o", "b.h5", "--jobs", "1.5"], ["--jobs", "1.5", "expected a whole number"]),
-        (["view", "a.h5", "--to", "q"], ["--to", "'q' is not one of 'rerun'"]),
+        (["view", "a.h5", "--fps", "9"], ["--fps", "--set fps=VALUE"]),
     ],
 )
 def test_a_wrong_option_is_explained_in_words_of_dvspipe(argv: list[str], facts: list[str], tmp_path: Path) -> None:

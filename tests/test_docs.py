@@ -31,6 +31,7 @@ from dvspipe.encoding import CODES
 from dvspipe.formats import Hints
 from dvspipe.inference import InferConfig
 from dvspipe.recordings.settings import ConversionSettings
+from dvspipe.report import PreviewSettings
 from dvspipe.results import ShippedRecord
 from dvspipe.training import TrainConfig
 
@@ -43,6 +44,8 @@ FOLDERS = tuple(f"{name}/" for name in ("configs", "docs", "dvspipe", "examples"
 GROUPS = tuple(TrainConfig.model_fields)
 TAKES_CONFIG = {"train", "eval", "data stats", "data check"}
 SETTINGS_OF = {
+    "adapt": (InferConfig,),
+    "view": (PreviewSettings,),
     "convert": (ConversionSettings,),
     "encode": tuple(CODES.values()),
     "infer": (InferConfig,),

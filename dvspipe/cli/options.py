@@ -84,6 +84,7 @@ Roi = Annotated[str | None, typer.Option("--roi", metavar="WxH+X+Y", help="Regio
 
 SETTINGS_OF = {
     "train": ("training", "TrainConfig", "{}=VALUE"),
+    "view": ("report", "PreviewSettings", "--set {}=VALUE"),
     "eval": ("training", "TrainConfig", "{}=VALUE"),
     "infer": ("inference", "InferConfig", "--set {}=VALUE"),
     "adapt": ("inference", "InferConfig", "--set {}=VALUE"),
@@ -114,8 +115,15 @@ def is_folder(config: str) -> bool:
     return Path(config).expanduser().is_dir()
 
 
-REPLACED = {"--ray-address": "--engine ray=ADDRESS"}
-"""Options of earlier versions that are not settings, and what replaces them."""
+REPLACED = {
+    ("convert", "--ray-address"): "--engine ray=ADDRESS",
+    ("infer", "--ray-address"): "--engine ray=ADDRESS",
+    ("infer", "--window"): "--set window_us=MICROSECONDS",
+    ("infer", "--hop"): "--set hop_us=MICROSECONDS",
+    ("view", "--spawn"): "no -o, which opens the viewer",
+    ("view", "--to"): "-o FILE.rrd",
+}
+"""Commands and options of earlier versions, and what replaces them, unless it is a setting of the same name."""
 
 BEFORE_COMMAND = frozenset({"-q", "--quiet", "-v", "--verbose", "--version"})
 """Options of all commands."""
@@ -134,8 +142,8 @@ def explain_usage(error: Exception) -> str:
         return message
     if option in BEFORE_COMMAND:
         return f"{message}; it is given before the command: dvspipe {option} {context.command.name}"
-    if option in REPLACED:
-        return f"{message}; use {REPLACED[option]}"
+    if replacement := REPLACED.get((context.command.name, option)):
+        return f"{message}; use {replacement}"
     module, model, form = SETTINGS_OF.get(context.command.name, ("", "", ""))
     if not module:
         return message
@@ -144,15 +152,6 @@ def explain_usage(error: Exception) -> str:
     settings = getattr(import_module(f"..{module}", __package__), model)
     suggested = [form.format(name) for name in suggest_settings(settings, option.strip("-").replace("-", "_"))]
     return f"{message}; did you mean the setting {join_names(suggested)}?" if suggested else message
-
-
-def given_options(context: typer.Context) -> dict[str, str]:
-    """Return the options that are given on the command line, by their names in Python."""
-    return {
-        str(option.name): option.opts[0]
-        for option in context.command.params
-        if (source := context.get_parameter_source(str(option.name))) and source.name == "COMMANDLINE"
-    }
 
 
 def choose_engine(jobs: int | None, engine: str, default_jobs: int = 1) -> Engine:

@@ -29,7 +29,7 @@ EXIT_ERROR = 2
 EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as a shell shows it of other programs
 
 COMPILATION_LOG = logging.getLogger(watch_compilation.__module__)
-VIDEO_SETTINGS = frozenset({"fps", "time_unit", "timestamps"})
+KEYS = frozenset({"fps", "scale", "time_unit", "timestamps"})
 """Arguments of remedies that are settings of the command line, besides those of `config`."""
 LINE_EVERY_S = 10.0  # without a terminal
 MAX_LINES = 12  # of a stage, without a terminal
@@ -137,7 +137,7 @@ def as_option(remedy: Remedy) -> str:
         return remedy.explain(f"--hint {field}={remedy.value}")
     if outer and outer != "config":
         return remedy.explain(f"{remedy.setting}={remedy.value}")
-    if outer or field in VIDEO_SETTINGS:
+    if outer or field in KEYS:
         value = str(remedy.value).lower() if isinstance(remedy.value, bool) else remedy.value
         return remedy.explain(f"--set {field}={value}")
     option = f"--{'-'.join(remedy.words)}"
