@@ -116,6 +116,7 @@ def is_folder(config: str) -> bool:
 
 
 REPLACED = {
+    ("check", "--ray-address"): "--engine ray=ADDRESS",
     ("convert", "--ray-address"): "--engine ray=ADDRESS",
     ("infer", "--ray-address"): "--engine ray=ADDRESS",
     ("infer", "--window"): "--set window_us=MICROSECONDS",
