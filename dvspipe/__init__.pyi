@@ -5,8 +5,10 @@ from .errors import DvspipeError as DvspipeError
 from .events import Events as Events
 from .events import SensorSize as SensorSize
 from .events import concatenate as concatenate
+from .events.filters import FilterConfig as FilterConfig
 from .formats import describe as describe
 from .formats import iterate as iterate
+from .formats import open_recording as open_recording
 from .formats import read as read
 from .formats import write as write
 from .inference import Classifier as Classifier
@@ -26,6 +28,10 @@ from .recordings.conversion import convert_many as convert_many
 from .recordings.conversion import convert_video as convert_video
 from .recordings.conversion import events_from_video as events_from_video
 from .recordings.conversion import plan_conversions as plan_conversions
+from .recordings.editing import cut_recording as cut_recording
+from .recordings.editing import filter_recording as filter_recording
+from .recordings.editing import merge_recordings as merge_recordings
+from .recordings.editing import select_part as select_part
 from .report.notebook import animate as animate
 from .report.notebook import plot as plot
 from .report.progress import ProgressBar as ProgressBar

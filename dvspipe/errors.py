@@ -96,6 +96,16 @@ class Remedy:
             value = {field: value}
         return self.explain(f"{argument}={value!r}")
 
+    @property
+    def words(self) -> list[str]:
+        """The words of the setting, without the argument that it is a field of and without its unit.
+
+        Example:
+            >>> Remedy("config.window_us", 5000).words
+            ['window']
+        """
+        return self.setting.rpartition(".")[-1].removesuffix("_us").removesuffix("_s").split("_")
+
     def explain(self, argument: str) -> str:
         """Return an argument, in any notation, followed by its purpose."""
         return f"{argument} to {self.purpose}" if self.purpose else argument

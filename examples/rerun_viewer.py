@@ -1,6 +1,6 @@
 """Write a recording for the rerun viewer: `python examples/rerun_viewer.py`, then `rerun recording.rrd`.
 
-The same as `dvspipe view recording.h5 --to rerun -o recording.rrd`; `--spawn` opens the viewer.
+The same as `dvspipe view recording.h5 -o recording.rrd`; without `-o`, the viewer opens.
 """
 
 from __future__ import annotations

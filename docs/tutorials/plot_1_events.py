@@ -161,7 +161,7 @@ for axes, (name, simulator) in zip(panels, kinds.items(), strict=True):
 plt.show()
 
 # %%
-# ``dvspipe convert CLIP.mp4 -o events.h5 --preset noisy --label-noise`` also writes which events are noise, so that you
-# can measure how well a filter finds them.
+# ``dvspipe convert CLIP.mp4 -o events.h5 --preset noisy --set label_noise=true`` also writes which events are noise, so
+# that you can measure how well a filter finds them.
 #
 # Next: :doc:`plot_2_neurons`. Every parameter and equation is in :doc:`/simulator`.

@@ -117,7 +117,7 @@ for name, each in (("defaults", default), ("calibrated", fitted)):
 
 # %%
 # The rate is right now. The times are still those of straight lines between frames 40 ms apart: that is what the frames
-# do not tell; ``--upsample auto`` estimates it.
+# do not tell; ``--set upsample=auto`` estimates it.
 #
 # Adapt
 # -----

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from ..config import build
 from ..errors import ConfigError, EventError
 from ..events import Events, Region, concatenate
-from ..events.filters import FilterConfig, FilterCounts, count_pixels, filter_stream, find_hot_pixels
-from ..formats import Recording, open_recording, write
+from ..events.filters import FilterConfig, FilterCounts, count_pixels, find_hot_pixels
+from ..formats import Recording, open_recording
 from ..parallel import Progress
 from ..recordings.checking import CheckReport, check_recording
 from ..recordings.conversion import convert_recording
+from ..recordings.editing import cut_recording, filter_recording, locate_hot_pixels, select_part
 from ..report import (
     PlotSource,
     PreviewColours,
@@ -314,27 +315,18 @@ def write_cut(explored: Explored, cut: Cut, path: Path, progress: Progress) -> F
         ConfigError: The stop time is not after the start time, or a value is out of range.
         EventError: The region is outside the sensor, or there are no events.
     """
-    recording = open_recording(explored.source.path)
-    region = Region.parse(cut.roi) if cut.roi else Region.full(recording.sensor)
-    if not region.is_inside(recording.sensor):
-        raise EventError(f"{explored.source.name}: region {cut.roi} is outside the sensor (found {recording.sensor})")
-    if cut.stop_s and cut.stop_s <= cut.start_s:
-        raise ConfigError(f"stop {cut.stop_s:g} s is not after start {cut.start_s:g} s")
-    first_us = explored.report.t_first_us or 0
-    stop_us = first_us + round(cut.stop_s * 1e6) if cut.stop_s else None
+    region = Region.parse(cut.roi) if cut.roi else None
+    part = select_part(open_recording(explored.source.path), cut.start_s, cut.stop_s or None, region)
     periods_us = {"refractory_us": _to_us(cut.refractory_ms), "activity_us": _to_us(cut.activity_ms)}
-    config, counts = build(FilterConfig, periods_us, "the page"), [FilterCounts()]
-
-    def parts(told: Progress | None = None) -> Iterator[Events]:
-        for part in recording.chunks(first_us + round(cut.start_s * 1e6), stop_us, progress=told):
-            yield part.crop(region.left, region.top, region.size)
-
-    hot = find_hot_pixels(count_pixels(parts(), region.size)) if cut.hot_pixels else None
-    kept = filter_stream(parts(progress), config, hot=hot, callback=counts.append)
-    write(path, kept, region.size, source=explored.source.path.name, overwrite=True)
-    if not counts[-1].kept:
-        raise EventError(f"{explored.source.name}: nothing remains of {counts[-1].events:,} events")
-    return counts[-1]
+    config = build(FilterConfig, periods_us, "the page")
+    if cut.filters:
+        hot = locate_hot_pixels(part) if cut.hot_pixels else None
+        counts = filter_recording(part, path, config, hot=hot, overwrite=True, progress=progress)
+    else:
+        counts = FilterCounts(cut_recording(part, path, overwrite=True, progress=progress))
+    if not counts.kept:
+        raise EventError(f"{explored.source.name}: nothing remains of {counts.events:,} events")
+    return counts
 
 
 def _to_us(milliseconds: float) -> int | None:

@@ -135,7 +135,7 @@ class Choices:
         words = ["dvspipe", "convert", source, "-o", target]
         words += ["--preset", self.preset] if self.preset != IDEAL else []
         words += [word for name, value in self.changed.items() for word in ("--set", f"{name}={value:g}")]
-        words += ["--upsample", self.upsampling] if self.upsampling != "off" else []
+        words += ["--set", f"upsample={self.upsampling}"] if self.upsampling != "off" else []
         return shlex.join(words)
 
 

@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from ..errors import DvspipeError, FileError, Remedy, escape_controls, shorten
 from ..parallel import Progress
+from ..parallel.estimate import estimate_left_s
 from ..recordings.conversion import RECORDING_SUFFIXES
 from ..video.names import VIDEO_SUFFIXES
 
@@ -28,7 +29,6 @@ PageWork = Callable[[Progress], Result]
 """Long work; it calls its progress often, which may raise KeyboardInterrupt to stop it."""
 
 POLL_S = 0.25  # between two looks at the progress of work
-LEAST_DONE = 0.05  # of work, before which the time left is not estimated
 MOST_NAMES = 500  # of files below the folder that the page lists
 KEPT_S = 3600.0  # that temporary files are kept
 ROOT_PREFIX = "dvspipe-app-"  # of temporary folders
@@ -94,8 +94,7 @@ class _Task(Generic[Result]):
         if not self._total:
             return WorkStep(text)
         share = min(1.0, self._done / self._total)
-        spent_s = time.monotonic() - self._begin_s
-        left_s = spent_s * (1 - share) / share if share >= LEAST_DONE else None
+        left_s = estimate_left_s(min(self._done, self._total), self._total, time.monotonic() - self._begin_s)
         return WorkStep(f"{text}: {share:.0%}", share, left_s)
 
 
@@ -310,7 +309,7 @@ def _changed_s(path: Path) -> float:
 
 def _as_field(remedy: Remedy) -> str:
     """Return a remedy as a field of the page."""
-    name = remedy.setting.rpartition(".")[-1].removesuffix("_us").removesuffix("_s").replace("_", " ")
+    name = " ".join(remedy.words)
     return remedy.explain(f"{name} = {remedy.value}" if remedy.value is not True else name)
 
 

@@ -11,16 +11,12 @@ import typer
 from ..errors import count_noun
 from .infer import (
     CheckpointName,
-    FitMode,
-    Hop,
     Recordings,
-    RegionOption,
     SettingOptions,
-    WindowOption,
     build_config,
     note_overrides,
 )
-from .options import AsJson, Hint, Overwrite, Sensor, parse_hints, parse_sensor, to_us
+from .options import AsJson, Hint, Overwrite, Sensor, parse_hints, parse_sensor
 from .screen import EXIT_SOME_FAILED, fail, make_table, notes, progress, screen, show_share, skip
 
 if TYPE_CHECKING:
@@ -39,10 +35,6 @@ def adapt(
     recordings: Recordings,
     out: OutFile,
     strength: Strength = 0.5,
-    window: WindowOption = None,
-    hop: Hop = None,
-    fit: FitMode = None,
-    roi: RegionOption = None,
     settings: SettingOptions = None,
     sensor: Sensor = None,
     hint: Hint = None,
@@ -55,7 +47,7 @@ def adapt(
 
     require_suffix(out, ".safetensors", "a checkpoint")
     claim_output(out, overwrite=overwrite)
-    config = build_config(settings, {"window_us": to_us(window), "hop_us": to_us(hop), "fit": fit, "roi": roi})
+    config = build_config(settings)
     sources = [task.source for task in plan_tasks(recordings)]
     refuse_module(checkpoint)
     classifier = Classifier.load(checkpoint)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -22,10 +24,9 @@ from .options import (
     Sensor,
     Start,
     Stop,
-    given_options,
     parse_hints,
+    parse_region,
     parse_sensor,
-    select_part,
 )
 from .screen import ShowProgress, make_table, notes, progress, screen, show_name
 
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from ..formats import Recording
 
 Mode = Literal["counts", "surface", "decay", "xyt", "raster", "rate"]
-PICTURE_OPTIONS = frozenset({"window", "speed", "fps", "scale", "beside"})  # not of charts
+VIEWER_SUFFIX = ".rrd"
+NOT_IN_VIEWER = frozenset({"--speed", "--beside", "--set speed", "--set fps"})
+NOT_OF_CHARTS = NOT_IN_VIEWER | {"--window", "--set window_us", "--set scale"}
 CALIBRATED = {
     "pos_thres": "ON threshold in log intensity",
     "neg_thres": "OFF threshold in log intensity",
@@ -131,65 +134,80 @@ def calibrate(
 
 
 def view(
-    context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="RECORDING", help="A recording.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help=".webm, .mp4 or .gif to play, or .png with twelve pictures."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help=".webm, .mp4 or .gif to play, .png with twelve pictures or a chart, or .rrd for the rerun viewer; "
+            "default: open the rerun viewer.",
+        ),
     ] = None,
-    mode: Annotated[Mode, typer.Option(help="Pictures of counts, surface or decay; or a chart, as .png.")] = "counts",
-    window: Annotated[float, typer.Option(min=0.1, max=1e6, metavar="MS", help="Time shown in one picture.")] = 33.333,
+    mode: Annotated[
+        Mode | None,
+        typer.Option(help="Pictures of counts (default), surface or decay; or a chart, as .png: xyt, raster or rate."),
+    ] = None,
+    window: Annotated[
+        float | None, typer.Option(min=0.1, max=1e6, metavar="MS", help="Time shown in one picture; default: 33.333.")
+    ] = None,
     speed: Annotated[
-        float, typer.Option(min=0.001, max=1000, metavar="FACTOR", help="Playing speed; 1 is real time.")
-    ] = 1.0,
-    fps: Annotated[
-        float | None, typer.Option(min=1, max=120, metavar="HZ", help="Pictures per second of playing time.")
+        float | None, typer.Option(min=0.001, max=1000, metavar="FACTOR", help="Playing speed; default: 1, real time.")
     ] = None,
-    colours: Annotated[Colours, typer.Option(help="Two colours for ON and OFF, or a colour map for both.")] = "light",
+    colours: Annotated[
+        Colours | None, typer.Option(help="Two colours for ON and OFF, or a colour map for both; default: light.")
+    ] = None,
     start: Start = 0.0,
     stop: Stop = None,
     roi: Roi = None,
-    scale: Annotated[
-        int | None, typer.Option(min=1, max=32, metavar="N", help="Pixels of a picture per pixel of the sensor.")
-    ] = None,
     beside: Annotated[
         Path | None, typer.Option(metavar="VIDEO", help="The source video, shown beside the events.")
     ] = None,
-    to: Annotated[
-        Literal["rerun"] | None, typer.Option(help="Write .rrd for the rerun viewer: events, rates and predictions.")
-    ] = None,
-    spawn: Annotated[bool, typer.Option("--spawn", help="Start the rerun viewer instead of writing a file.")] = False,
     predictions: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder of the recording below the output of infer, for the rerun viewer."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any setting of the pictures: fps=HZ (pictures per second of playing time), scale=N (pixels of a "
+            "picture per pixel of the sensor), skip_pauses=true, ... Repeatable.",
+        ),
     ] = None,
     sensor: Sensor = None,
     hint: Hint = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Show the events of a recording as a video, a sheet of pictures, or a chart, or in the rerun viewer."""
-    from ..config import build
+    from ..config import build, parse_overrides
     from ..files import claim_output
     from ..formats import open_recording
     from ..formats.recordings import count_events
     from ..formats.source import Extent
+    from ..recordings.editing import select_part
     from ..report import PLOTS, PlotSource, Predictions, PreviewSettings, draw_events, write_preview, write_rerun
 
-    in_viewer = to == "rerun" or spawn
-    _check_viewer(context, out, spawn=spawn, in_viewer=in_viewer)
-    unused = [option for name, option in given_options(context).items() if name in PICTURE_OPTIONS]
-    if unused and mode in PLOTS:
-        raise ConfigError(f"view: {', '.join(unused)} cannot be combined with the chart --mode {mode}")
+    chosen = parse_overrides(settings or [])
+    in_viewer = out is None or out.suffix.lower() == VIEWER_SUFFIX
+    options = {"--window": window, "--speed": speed, "--beside": beside}
+    given = [name for name, value in options.items() if value is not None] + [f"--set {name}" for name in chosen]
+    _check_output(out, given, mode, predictions, in_viewer=in_viewer)
     if beside is not None and roi is not None:
         raise ConfigError("view: --beside cannot be combined with --roi, since the video is shown completely")
-    given = {"window_us": round(window * 1000), "speed": speed, "fps": fps, "colours": colours, "scale": scale}
-    settings = build(PreviewSettings, given if mode in PLOTS else given | {"mode": mode}, "view")
+    window_us = None if window is None else round(window * 1000)
+    typed = {"window_us": window_us, "speed": speed, "colours": colours, "mode": None if mode in PLOTS else mode}
+    shown_as = build(
+        PreviewSettings, chosen | {name: value for name, value in typed.items() if value is not None}, "view"
+    )
     if out is not None:
         claim_output(out, overwrite=overwrite)
     _refuse_video(file)
     beside_them = None if predictions is None else Predictions.read(predictions)
     recording = open_recording(file, sensor=parse_sensor(sensor), hints=parse_hints(hint))
-    part = select_part(recording, start, stop, roi)
+    part = select_part(recording, start, stop, parse_region(roi))
     complete = not start and stop is None and roi is None
     with progress() as show:
         shown = partial(show, "events")
@@ -203,18 +221,18 @@ def view(
         source = PlotSource(part.chunks(progress=None if in_viewer else shown), part.sensor, extent.events, span_us)
         if in_viewer or out is None:
             pictures = partial(show, "pictures")
-            write_rerun(source, out, settings, zero_us=part.first_us, predictions=beside_them, progress=pictures)
+            write_rerun(source, out, shown_as, zero_us=part.first_us, predictions=beside_them, progress=pictures)
         elif mode in PLOTS:
-            draw_events(mode, source, out, colours=settings.colours, title=recording.path.name)
+            draw_events(mode, source, out, colours=shown_as.colours, title=recording.path.name)
         else:
             write_preview(
-                part.chunks(), part.sensor, out, settings, span_us=span_us, zero_us=part.first_us, beside=beside,
+                part.chunks(), part.sensor, out, shown_as, span_us=span_us, zero_us=part.first_us, beside=beside,
                 progress=partial(show, "pictures"),
             )  # fmt: skip
     if mode == "rate" and _is_without_upsampling(recording):
         notes.print(
             "The rate rises and falls with each frame of the video, because all pixels begin to change at a frame; "
-            "dvspipe convert --upsample auto divides the frames in time."
+            "dvspipe convert --set upsample=auto divides the frames in time."
         )
     name = show_name(recording.path.name)
     where = "rerun viewer" if out is None else show_name(out)
@@ -237,18 +255,18 @@ def _refuse_video(file: Path) -> None:
         raise ConfigError(f"{file}: is a video, not a recording of events; to see its events: {command}")
 
 
-def _check_viewer(context: typer.Context, out: Path | None, *, spawn: bool, in_viewer: bool) -> None:
-    """Check that options of the rerun viewer are given together, and no others."""
-    given = given_options(context)
-    if out is None and not spawn:
-        raise ConfigError("view: no output; use -o FILE, or --spawn for the rerun viewer")
-    if out is not None and spawn:
-        raise ConfigError("view: --spawn shows the recording in the rerun viewer, so it cannot be combined with --out")
-    if not in_viewer and ("predictions" in given or (out is not None and out.suffix.lower() == ".rrd")):
-        option = given.get("predictions", "--out")
-        raise ConfigError(f"view: {option} is for the rerun viewer here; use it with --to rerun")
-    unused = [option for name, option in given.items() if name in ("speed", "fps", "beside")]
-    if in_viewer and unused:
-        raise ConfigError(f"view: {', '.join(unused)} cannot be combined with the rerun viewer")
-    if in_viewer and given.get("mode") and context.params["mode"] in ("xyt", "raster", "rate"):
+def _check_output(
+    out: Path | None, given: Sequence[str], mode: Mode | None, predictions: Path | None, *, in_viewer: bool
+) -> None:
+    """Check that the options fit the output: the rerun viewer, a chart or pictures."""
+    is_chart = mode in ("xyt", "raster", "rate")
+    if out is None and importlib.util.find_spec("rerun") is None:
+        raise ConfigError("view: no output; use -o FILE, or install the rerun viewer: pip install 'dvspipe[rerun]'")
+    if predictions is not None and not in_viewer:
+        raise ConfigError(f"view: --predictions is for the rerun viewer; use it with -o FILE{VIEWER_SUFFIX}")
+    if in_viewer and is_chart:
         raise ConfigError("view: --mode is that of pictures in the rerun viewer: counts, surface or decay")
+    unused = [option for option in given if option in (NOT_IN_VIEWER if in_viewer else NOT_OF_CHARTS)]
+    if unused and (in_viewer or is_chart):
+        what = "rerun viewer" if in_viewer else f"chart --mode {mode}"
+        raise ConfigError(f"view: {', '.join(unused)} cannot be combined with the {what}")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -19,15 +19,13 @@ from ..errors import ConfigError, DvspipeError, FileError
 from ..numba_cache import compiled_s
 from .options import (
     AsJson,
-    EngineName,
+    EngineOption,
     Hint,
     JobsOption,
     Overwrite,
-    RayAddress,
     Sensor,
     ShardOption,
     choose_engine,
-    given_options,
     note_shard,
     parse_hints,
     parse_sensor,
@@ -36,25 +34,18 @@ from .options import (
 from .screen import EXIT_SOME_FAILED, fail, messages, notes, progress, screen, show_name, skip, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ..events import SensorSize
     from ..parallel import Engine
     from ..recordings.conversion import Conversion, ConversionTask, ConvertConfig, RecordingConfig
 
 
-VIDEO_OPTIONS = frozenset(
-    {
-        "preset", "settings", "seed", "fps", "timestamps", "time_unit", "transfer", "crop", "resize", "start", "stop",
-        "upsample", "label_noise",
-    }
-)  # fmt: skip
 PREVIEW_SUFFIX = ".webm"
-RECORDING_OPTIONS = frozenset({"sensor", "hint", "sort", "salvage"})
+DEFAULT_SUFFIX = ".h5"
 
 
 def convert(
-    context: typer.Context,
     sources: Annotated[
         list[Path],
         typer.Argument(
@@ -70,46 +61,28 @@ def convert(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Setting of the pixel model: pos_thres=0.15. Repeatable."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any setting. Pixel model: pos_thres=0.15, seed=1, label_noise=true; video: resize=WxH, crop=WxH+X+Y, "
+            "fps=HZ, upsample=auto, transfer=linear, timestamps=FILE, time_unit=us; recording: sort=true, "
+            "salvage=true; file: compression=blosc. Repeatable.",
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of threshold mismatch and noise.")] = None,
-    fps: Annotated[
-        float | None, typer.Option(metavar="HZ", help="Frames per second; default: the times in the video.")
+    start: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Start time in the video; default: its beginning.")
     ] = None,
-    timestamps: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Text file with the time of each frame, one per line.")
-    ] = None,
-    time_unit: Annotated[
-        Literal["s", "ms", "us", "ns"] | None, typer.Option(help="Unit of the times in that file.")
-    ] = None,
-    transfer: Annotated[
-        str, typer.Option(metavar="CURVE", help="Transfer curve of the video: srgb, bt709, gamma=X or linear.")
-    ] = "srgb",
-    crop: Annotated[str | None, typer.Option(metavar="WxH+X+Y", help="Region of the picture to keep.")] = None,
-    resize: Annotated[str | None, typer.Option(metavar="WxH", help="Size to scale the picture to.")] = None,
-    start: Annotated[float, typer.Option(metavar="SECONDS", help="Start time in the video.")] = 0.0,
     stop: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Stop time (exclusive); default: end of the video.")
     ] = None,
-    upsample: Annotated[
-        str, typer.Option(metavar="off|auto|N", help="Motion-compensated steps between two frames.")
-    ] = "off",
-    label_noise: Annotated[
-        bool, typer.Option("--label-noise", help="Write which events are noise, as /events/noise.")
-    ] = False,
     sensor: Sensor = None,
     hint: Hint = None,
-    sort: Annotated[
-        bool, typer.Option("--sort", help="Sort the events of a recording by time; needs memory for all of them.")
-    ] = False,
-    salvage: Annotated[
-        bool, typer.Option("--salvage", help="Keep the events before the place where a recording is corrupted.")
-    ] = False,
-    compression: Annotated[Literal["gzip", "blosc"], typer.Option(help="Compression of HDF5 files.")] = "gzip",
-    to: Annotated[str, typer.Option(metavar="SUFFIX", help="Format of the files in an output folder.")] = ".h5",
-    jobs: JobsOption = 1,
-    engine: EngineName = "local",
-    ray_address: RayAddress = None,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="SUFFIX", help=f"Format of the files in an output folder; default: {DEFAULT_SUFFIX}."),
+    ] = None,
+    jobs: JobsOption = None,
+    engine: EngineOption = "local",
     shard: ShardOption = None,
     preview: Annotated[bool, typer.Option("--preview", help="Also write a .webm video of the events.")] = False,
     as_json: AsJson = False,
@@ -117,34 +90,29 @@ def convert(
 ) -> None:
     """Convert videos to events as an event camera would have seen them, or recordings to another format."""
     from ..config import build, merge_settings, parse_overrides
-    from ..recordings.conversion import ConvertConfig, RecordingConfig, plan_conversions
-    from ..simulator import SimulatorConfig, read_preset
+    from ..recordings.conversion import plan_conversions
+    from ..recordings.settings import ConversionSettings
+    from ..simulator import read_preset
 
-    model = merge_settings(read_preset(preset) if preset else {}, parse_overrides(settings or []))
-    if seed is not None:
-        model = merge_settings(model, {"seed": seed})
-    read = {
-        "fps": fps, "timestamps": timestamps, "time_unit": time_unit, "transfer": transfer, "crop": crop,
-        "resize": resize, "start_s": start, "stop_s": stop,
-    }  # fmt: skip
-    how = {
-        "upsample": int(upsample) if upsample.isdecimal() else upsample, "label_noise": label_noise,
-        "compression": compression,
-    }  # fmt: skip
-    of_video = build(
-        ConvertConfig, {"simulator": build(SimulatorConfig, model, "convert"), "video": read, **how}, "convert"
-    )
-    of_recording = RecordingConfig(parse_sensor(sensor), parse_hints(hint), sort, salvage, of_video.compression)
-    done_by, share = choose_engine(context, jobs, engine, ray_address), parse_shard(shard)
-    tasks = plan_conversions(sources, out, to, shard=share)
+    chosen = parse_overrides(settings or [])
+    times = {name: value for name, value in (("start_s", start), ("stop_s", stop)) if value is not None}
+    model = merge_settings(read_preset(preset) if preset else {}, chosen)
+    found = build(ConversionSettings, merge_settings(model, times), "convert")
+    of_video, of_recording = found.of_video(), found.of_recording(parse_sensor(sensor), parse_hints(hint))
+    done_by, share = choose_engine(jobs, engine), parse_shard(shard)
+    tasks = plan_conversions(sources, out, to or DEFAULT_SUFFIX, shard=share)
     note_shard(share, len(tasks))
     if not tasks:
         return
-    if timestamps and len(tasks) > 1:
-        raise FileError(f"{timestamps}: --timestamps gives the times of one video (found {len(tasks)} sources)")
+    if found.timestamps and len(tasks) > 1:
+        raise FileError(f"{found.timestamps}: timestamps gives the times of one video (found {len(tasks)} sources)")
     if str(out) == "-" and (preview or as_json):
         raise ConfigError("-o -: prints the events, which cannot be combined with --preview or --json")
-    _refuse_unused(context, tasks, out)
+    if to is not None and [task.target for task in tasks] == [out]:
+        raise ConfigError(f"{out}: --to: only for an output folder")
+    options = {"--preset": preset, "--start": start, "--stop": stop}, {"--sensor": sensor, "--hint": hint}
+    of_videos, of_recordings = ([name for name, value in each.items() if value is not None] for each in options)
+    _refuse_unused(tasks, of_videos, of_recordings, chosen)
     if preview:
         _check_previews(tasks, overwrite=overwrite)
     convert_all = _Conversions(of_video, of_recording, preview=preview, as_json=as_json, overwrite=overwrite)
@@ -155,20 +123,22 @@ def convert(
             convert_all.convert_many(tasks, done_by)
 
 
-def _refuse_unused(context: typer.Context, tasks: Sequence[ConversionTask], out: Path) -> None:
-    """Refuse options of videos, recordings or outputs without such."""
+def _refuse_unused(
+    tasks: Sequence[ConversionTask], of_videos: list[str], of_recordings: list[str], settings: Iterable[str]
+) -> None:
+    """Refuse options and settings of videos, recordings or HDF5 files if there are none of them."""
     from ..formats import FORMATS
     from ..recordings.conversion import is_video
+    from ..recordings.settings import RECORDING_SETTINGS
     from ..video.names import camera_of
 
-    given = given_options(context)
-    if "to" in given and [task.target for task in tasks] == [out]:
-        raise ConfigError(f"{out}: --to: only for an output folder")
-    if "compression" in given and not any(task.target.suffix.lower() in FORMATS["hdf5"].suffixes for task in tasks):
-        raise ConfigError(f"{tasks[0].target}: --compression: only for HDF5 files")
+    if "compression" in settings and not any(task.target.suffix.lower() in FORMATS["hdf5"].suffixes for task in tasks):
+        raise ConfigError(f"{tasks[0].target}: --set compression: only for HDF5 files")
+    own = {name: f"--set {name}" for name in settings if name != "compression"}
+    of_videos = of_videos + [option for name, option in own.items() if name not in RECORDING_SETTINGS]
+    of_recordings = of_recordings + [option for name, option in own.items() if name in RECORDING_SETTINGS]
     sources = [task.source for task in tasks]
-    for names, for_videos, kind in ((VIDEO_OPTIONS, True, "videos"), (RECORDING_OPTIONS, False, "recordings")):
-        unused = [option for name, option in given.items() if name in names]
+    for unused, for_videos, kind in ((of_videos, True, "videos"), (of_recordings, False, "recordings")):
         # a missing source is another error
         existing = [path for path in sources if path.exists() or camera_of(path) is not None] if unused else []
         if existing and not any(is_video(path) is for_videos for path in existing):

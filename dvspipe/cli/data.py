@@ -15,11 +15,10 @@ from ..errors import ConfigError, count_noun
 from .options import (
     AsJson,
     Config,
-    EngineName,
+    EngineOption,
     JobsOption,
     Overrides,
     Overwrite,
-    RayAddress,
     ShardOption,
     choose_engine,
     note_shard,
@@ -106,7 +105,6 @@ def check(config: Config, settings: Overrides = None, as_json: AsJson = False) -
 
 @data.command("encode")
 def encode(
-    context: typer.Context,
     config: Config,
     settings: Overrides = None,
     shards: Annotated[
@@ -115,9 +113,8 @@ def encode(
     shard_size: Annotated[
         str | None, typer.Option("--shard-size", metavar="SIZE", help="Size of a shard; default: 256MB.")
     ] = None,
-    jobs: JobsOption = 1,
-    engine: EngineName = "local",
-    ray_address: RayAddress = None,
+    jobs: JobsOption = None,
+    engine: EngineOption = "local",
     shard: ShardOption = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -125,7 +122,7 @@ def encode(
     if shard_size is not None and shards is None:
         raise ConfigError("--shard-size: only for --shards")
     size = None if shard_size is None else parse_bytes(shard_size)
-    done_by, share = choose_engine(context, jobs, engine, ray_address), parse_shard(shard)
+    done_by, share = choose_engine(jobs, engine), parse_shard(shard)
     if shards is not None and share.count > 1:
         raise ConfigError(
             f"--shards: one process writes them, and --shard {share} gives some recordings; encode all shares into the "

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -13,11 +13,10 @@ from rich.text import Text
 from ..errors import ConfigError, DvspipeError, count_noun
 from .options import (
     AsJson,
-    EngineName,
+    EngineOption,
     Hint,
     JobsOption,
     Overwrite,
-    RayAddress,
     Sensor,
     ShardOption,
     Trust,
@@ -26,18 +25,13 @@ from .options import (
     parse_hints,
     parse_sensor,
     parse_shard,
-    to_us,
     trust_packages,
 )
 from .screen import EXIT_SOME_FAILED, fail, make_table, messages, notes, progress, screen, show_name, show_share, skip
 
 if TYPE_CHECKING:
-    from pydantic import JsonValue
-
     from ..inference import Classifier, Draw, InferConfig
     from ..results import Answer, InferenceRun, OutputFolder, RecordingResult
-
-SHORTEST_MS, LONGEST_MS = 0.001, 1e9  # of a window
 
 
 CheckpointName = Annotated[
@@ -54,45 +48,17 @@ Out = Annotated[
         "--out", "-o", metavar="FOLDER", help="Output folder for tables, pictures and report.html; default: print only."
     ),
 ]
-WindowOption = Annotated[
-    float | None,
-    typer.Option(
-        metavar="MS", min=SHORTEST_MS, max=LONGEST_MS,
-        help="Length of a window; default: the length that the network was trained on.",
-    ),
-]  # fmt: skip
-Hop = Annotated[
-    float | None,
-    typer.Option(
-        metavar="MS", min=SHORTEST_MS, max=LONGEST_MS,
-        help="Time from one window to the next; default: the window length.",
-    ),
-]  # fmt: skip
-Stateful = Annotated[
-    bool, typer.Option("--stateful", help="Keep the network's state over the recording, without windows.")
-]
-FitMode = Annotated[
-    Literal["crop", "scale"] | None,
-    typer.Option(
-        "--fit",
-        help="Crop or scale the picture of another sensor, or the region of --roi; default: as in the training.",
-    ),
-]
-RegionOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="WxH+X+Y|auto|full",
-        help="Part of the picture to use; auto: find and follow the person who moves; full: all of it; default: as in "
-        "the training.",
-    ),
-]
 Labels = Annotated[
     Path | None, typer.Option(metavar="PATH", help="Label file, or folder of NAME_labels.csv files, to compute scores.")
 ]
 SettingOptions = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Any setting: segments.enter=0.7, video.simulator.pos_thres=0.3, ..."
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any setting: window_us=300000 and hop_us=100000 (length and distance of windows), stateful=true (no "
+        "windows), fit=crop|scale (another sensor), roi=WxH+X+Y|auto|full (auto: follow the person who moves), "
+        "segments.enter=0.7, video.simulator.pos_thres=0.3, ... Default: as in the training. Repeatable.",
     ),
 ]
 Adapt = Annotated[bool, typer.Option("--adapt", help="Adapt the network to the sensor of all given recordings first.")]
@@ -100,24 +66,17 @@ NoPictures = Annotated[bool, typer.Option("--no-pictures", help="Write tables on
 
 
 def infer(
-    context: typer.Context,
     checkpoint: CheckpointName,
     recordings: Recordings,
     out: Out = None,
-    window: WindowOption = None,
-    hop: Hop = None,
-    stateful: Stateful = False,
-    fit: FitMode = None,
-    roi: RegionOption = None,
     adapt: Adapt = False,
     labels: Labels = None,
     settings: SettingOptions = None,
     sensor: Sensor = None,
     hint: Hint = None,
     trust: Trust = None,
-    jobs: JobsOption = 1,
-    engine: EngineName = "local",
-    ray_address: RayAddress = None,
+    jobs: JobsOption = None,
+    engine: EngineOption = "local",
     shard: ShardOption = None,
     no_pictures: NoPictures = False,
     as_json: AsJson = False,
@@ -127,9 +86,8 @@ def infer(
     from ..inference import Classifier, ClassifyOptions, classify_many, find_finished, plan_tasks
     from ..results import OutputFolder
 
-    given = {"window_us": to_us(window), "hop_us": to_us(hop), "stateful": stateful or None, "fit": fit, "roi": roi}
     options = ClassifyOptions(
-        config=build_config(settings, given),
+        config=build_config(settings),
         sensor=parse_sensor(sensor),
         hints=parse_hints(hint),
         adapt=adapt,
@@ -137,7 +95,7 @@ def infer(
         out=out,
         draw=None if no_pictures or out is None else _find_draw(),
     )
-    done_by, share = choose_engine(context, jobs, engine, ray_address), parse_shard(shard)
+    done_by, share = choose_engine(jobs, engine), parse_shard(shard)
     if adapt and share.count > 1:
         raise ConfigError(f"--adapt: adapts to all recordings, and --shard {share} gives some of them")
     tasks = plan_tasks(recordings, out, shard=share)
@@ -205,13 +163,12 @@ def _print_json(result: RecordingResult) -> None:
     sys.stdout.flush()
 
 
-def build_config(settings: list[str] | None, options: Mapping[str, JsonValue]) -> InferConfig:
-    """Return the configuration with the settings, and over them the options that are given."""
-    from ..config import build, merge_settings, parse_overrides
+def build_config(settings: list[str] | None) -> InferConfig:
+    """Return the configuration that --set gives."""
+    from ..config import build, parse_overrides
     from ..inference import InferConfig
 
-    given = {name: value for name, value in options.items() if value is not None}
-    return build(InferConfig, merge_settings(parse_overrides(settings or []), given), "infer")
+    return build(InferConfig, parse_overrides(settings or []), "infer")
 
 
 def _find_draw() -> Draw:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ConfigError, EventError, count_noun, join_names
+from ..errors import ConfigError, count_noun, join_names
 from .screen import messages, notes
 
 if TYPE_CHECKING:
     from ..config import SettingsTree
-    from ..events import Events, Region, SensorSize
-    from ..formats import Hints, Recording
-    from ..parallel import Engine, Progress, Shard
+    from ..events import Region, SensorSize
+    from ..formats import Hints
+    from ..parallel import Engine, Shard
 
 Config = Annotated[
     str,
@@ -45,17 +43,18 @@ Hint = Annotated[
         help="What a recording does not say: time_unit=us, columns=txyp, chip=DVS128, topic=/events. Repeatable.",
     ),
 ]
-JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Number of processes.")]
-EngineName = Annotated[
-    Literal["local", "ray"], typer.Option("--engine", help="This machine, or the cores of a Ray cluster.")
+JobsOption = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, metavar="N", help="Number of processes; default: 1.")
 ]
-RayAddress = Annotated[
-    str | None,
+EngineOption = Annotated[
+    str,
     typer.Option(
-        "--ray-address", metavar="ADDRESS",
-        help="Ray cluster; default: RAY_ADDRESS, or else one on this machine, started for the command.",
+        "--engine",
+        metavar="local|ray[=ADDRESS]",
+        help="This machine, or the cores of a Ray cluster; default address: RAY_ADDRESS, or else a cluster on this "
+        "machine, started for the command.",
     ),
-]  # fmt: skip
+]
 ShardOption = Annotated[
     str | None,
     typer.Option(
@@ -85,9 +84,11 @@ Roi = Annotated[str | None, typer.Option("--roi", metavar="WxH+X+Y", help="Regio
 
 SETTINGS_OF = {
     "train": ("training", "TrainConfig", "{}=VALUE"),
+    "view": ("report", "PreviewSettings", "--set {}=VALUE"),
     "eval": ("training", "TrainConfig", "{}=VALUE"),
     "infer": ("inference", "InferConfig", "--set {}=VALUE"),
-    "convert": ("simulator", "SimulatorConfig", "--set {}=VALUE"),
+    "adapt": ("inference", "InferConfig", "--set {}=VALUE"),
+    "convert": ("recordings.settings", "ConversionSettings", "--set {}=VALUE"),
 }
 """Module and name of the settings of a command, imported only when they are needed, and how one is given."""
 
@@ -132,6 +133,17 @@ def is_folder(config: str) -> bool:
     return Path(config).expanduser().is_dir()
 
 
+REPLACED = {
+    ("check", "--ray-address"): "--engine ray=ADDRESS",
+    ("convert", "--ray-address"): "--engine ray=ADDRESS",
+    ("infer", "--ray-address"): "--engine ray=ADDRESS",
+    ("infer", "--window"): "--set window_us=MICROSECONDS",
+    ("infer", "--hop"): "--set hop_us=MICROSECONDS",
+    ("view", "--spawn"): "no -o, which opens the viewer",
+    ("view", "--to"): "-o FILE.rrd",
+}
+"""Commands and options of earlier versions, and what replaces them, unless it is a setting of the same name."""
+
 BEFORE_COMMAND = frozenset({"-q", "--quiet", "-v", "--verbose", "--version"})
 """Options of all commands."""
 
@@ -149,6 +161,8 @@ def explain_usage(error: Exception) -> str:
         return message
     if option in BEFORE_COMMAND:
         return f"{message}; it is given before the command: dvspipe {option} {context.command.name}"
+    if replacement := REPLACED.get((context.command.name, option)):
+        return f"{message}; use {replacement}"
     module, model, form = SETTINGS_OF.get(context.command.name, ("", "", ""))
     if not module:
         return message
@@ -159,31 +173,23 @@ def explain_usage(error: Exception) -> str:
     return f"{message}; did you mean the setting {join_names(suggested)}?" if suggested else message
 
 
-def given_options(context: typer.Context) -> dict[str, str]:
-    """Return the options that are given on the command line, by their names in Python."""
-    return {
-        str(option.name): option.opts[0]
-        for option in context.command.params
-        if (source := context.get_parameter_source(str(option.name))) and source.name == "COMMANDLINE"
-    }
-
-
-def choose_engine(context: typer.Context, jobs: int, engine: str, ray_address: str | None) -> Engine:
-    """Return the engine that --jobs, --engine and --ray-address give.
+def choose_engine(jobs: int | None, engine: str, default_jobs: int = 1) -> Engine:
+    """Return the engine that --jobs and --engine give.
 
     Raises:
-        ConfigError: They contradict each other.
+        ConfigError: They contradict each other, or there is no such engine.
     """
     from ..parallel import Processes
     from ..parallel.cluster import Ray
 
-    if engine == "ray":
-        if "jobs" in given_options(context):
+    name, _, address = engine.partition("=")
+    if name == "ray":
+        if jobs is not None:
             raise ConfigError("--jobs: only for --engine local; a Ray cluster has as many workers as cores")
-        return Ray(ray_address)
-    if ray_address is not None:
-        raise ConfigError("--ray-address: only for --engine ray")
-    return Processes(jobs)
+        return Ray(address or None)
+    if engine != "local":
+        raise ConfigError(f"--engine {engine}: unknown, expected local, ray or ray=ADDRESS")
+    return Processes(default_jobs if jobs is None else jobs)
 
 
 def parse_shard(text: str | None) -> Shard:
@@ -243,89 +249,11 @@ def parse_hints(given: list[str] | None) -> Hints:
     return Hints(**hints)  # type: ignore[arg-type]  # it checks its values
 
 
-@dataclass(frozen=True)
-class RecordingPart:
-    """The part of a recording that --start, --stop and --roi give.
-
-    Args:
-        recording: The recording.
-        start: Start time in seconds from the first event.
-        first_us: Time of the first event of the recording; None if the part is complete.
-        start_us: Start time in the time of the file; None: from the beginning.
-        stop_us: Stop time; None: to the end.
-        region: Region of the sensor.
-    """
-
-    recording: Recording
-    start: float
-    first_us: int | None
-    start_us: int | None
-    stop_us: int | None
-    region: Region
-
-    @property
-    def sensor(self) -> SensorSize:
-        """Size of the region."""
-        return self.region.size
-
-    def chunks(self, recording: Recording | None = None, progress: Progress | None = None) -> Iterator[Events]:
-        """Yield the events of this part.
-
-        Args:
-            recording: What to read instead, with the same times, such as the labels of noise.
-            progress: Called with how much of the recording is read.
-
-        Raises:
-            EventError: The recording ends before the part begins.
-        """
-        region, found = self.region, not self.start
-        for part in (recording or self.recording).chunks(self.start_us, self.stop_us, progress=progress):
-            found = found or len(part) > 0
-            yield part if region.size == self.recording.sensor else part.crop(region.left, region.top, region.size)
-        if not found and (self.start_us or 0) > _last_us(self.recording):
-            raise EventError(
-                f"{self.recording.path}: no events from --start {self.start:g} on; {_describe_length(self.recording)}"
-            )
-
-
-def select_part(recording: Recording, start: float, stop: float | None, roi: str | None) -> RecordingPart:
-    """Return the part of a recording that --start, --stop and --roi give."""
+def parse_region(text: str | None) -> Region | None:
+    """Return the region that --roi gives."""
     from ..events import Region
 
-    region = Region.parse(roi) if roi else Region.full(recording.sensor)
-    if not region.is_inside(recording.sensor):
-        raise EventError(f"{recording.path}: --roi {roi} is outside the sensor (found {recording.sensor})")
-    if stop is not None and stop <= start:
-        length = _describe_length(recording)
-        raise ConfigError(f"{recording.path}: --stop {stop:g} is not after --start {start:g}; {length}")
-    if not start and stop is None and roi is None:
-        return RecordingPart(recording, start, None, None, None, region)
-    first_us = _first_us(recording)
-    if not start and stop is None:
-        return RecordingPart(recording, start, first_us, None, None, region)
-    stop_us = None if stop is None else first_us + round(stop * 1e6)
-    return RecordingPart(recording, start, first_us, first_us + round(start * 1e6), stop_us, region)
-
-
-def _first_us(recording: Recording) -> int:
-    """Return the time of the first event, 0 without events."""
-    extent = recording.extent()
-    first_us = extent.first_us if extent else next((int(part.t[0]) for part in recording.chunks() if len(part)), None)
-    return first_us or 0
-
-
-def _last_us(recording: Recording) -> int:
-    """Return the time of the last event, 0 without events; all are read if the file does not say it."""
-    extent = recording.extent()
-    if extent:
-        return extent.last_us or 0
-    from ..formats.recordings import count_events
-
-    return count_events(recording.chunks())[-1] or 0
-
-
-def _describe_length(recording: Recording) -> str:
-    return f"the recording lasts {(_last_us(recording) - _first_us(recording)) * 1e-6:.6g} s"
+    return Region.parse(text) if text else None
 
 
 def to_us(milliseconds: float | None) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.text import Text
 
-from ..errors import ConfigError, DvspipeError, EventError, count_noun
+from ..errors import ConfigError, DvspipeError, count_noun
 from .options import (
     AsJson,
-    EngineName,
+    EngineOption,
     Hint,
     JobsOption,
     Overwrite,
-    RayAddress,
     Roi,
     Sensor,
     ShardOption,
@@ -29,14 +28,13 @@ from .options import (
     choose_engine,
     note_shard,
     parse_hints,
+    parse_region,
     parse_sensor,
     parse_shard,
-    select_part,
     to_us,
 )
 from .screen import (
     EXIT_SOME_FAILED,
-    ShowProgress,
     describe_error,
     fail,
     make_table,
@@ -50,11 +48,8 @@ from .screen import (
 )
 
 if TYPE_CHECKING:
-    from ..events import Events, SensorSize
-    from ..formats import Recording, RecordingInfo
+    from ..formats import RecordingInfo
     from ..parallel import Outcome, Progress
-
-    Change = Callable[[Sequence[Recording], Sequence[Progress | None]], Iterator[Events]]
 
 RecordingArgument = Annotated[Path, typer.Argument(metavar="RECORDING", help="A recording; - is standard input.")]
 RecordingsArgument = Annotated[list[Path], typer.Argument(metavar="RECORDING", help="Recordings; - is standard input.")]
@@ -63,7 +58,6 @@ Output = Annotated[
     typer.Option("--out", "-o", metavar="FILE", help="Output file; its suffix chooses the format; - is CSV on stdout."),
 ]
 Found = TypeVar("Found")
-SHARE = 1000  # of a recording in a bar for several
 
 
 def info(
@@ -139,7 +133,6 @@ def _list_values(name: str, value: object) -> Iterator[tuple[str, str]]:
 
 
 def check(
-    context: typer.Context,
     files: Annotated[
         list[Path],
         typer.Argument(metavar="RECORDING", help="Recordings, or folders of them; - is standard input."),
@@ -149,9 +142,8 @@ def check(
     gap: Annotated[
         float | None, typer.Option(min=0.001, metavar="MS", help="Report a longer time without events as a gap.")
     ] = None,
-    jobs: JobsOption = 1,
-    engine: EngineName = "local",
-    ray_address: RayAddress = None,
+    jobs: JobsOption = None,
+    engine: EngineOption = "local",
     shard: ShardOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -162,7 +154,7 @@ def check(
 
     settings = build(CheckSettings, {"gap_us": to_us(gap)}, "check")
     options = CheckOptions(parse_sensor(sensor), parse_hints(hint), settings)
-    done_by, share = choose_engine(context, jobs, engine, ray_address), parse_shard(shard)
+    done_by, share = choose_engine(jobs, engine), parse_shard(shard)
     files = find_recordings(files, shard=share)
     note_shard(share, len(files))
     with progress() as show:
@@ -197,60 +189,15 @@ def cut(
 ) -> None:
     """Keep a part of a recording in time or in space; the times of events do not change."""
     from ..formats import open_recording
+    from ..recordings.editing import cut_recording, select_part
 
     recording = open_recording(file, sensor=parse_sensor(sensor), hints=parse_hints(hint))
-    part = select_part(recording, start, stop, roi)
-
-    def keep(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
-        return part.chunks(recordings[0], shown[0])
-
-    count = _write(out, [recording], keep, size=part.sensor, overwrite=overwrite)
+    part = select_part(recording, start, stop, parse_region(roi))
+    with progress() as show:
+        count = cut_recording(part, out, overwrite=overwrite, progress=partial(show, "events"))
     _say(out, f"{count_noun(count, 'event')} of {part.sensor}")
     if not count:
         warn(f"{show_name(out)}: has no events: {file} has none in this part; look at it with dvspipe view {file}")
-
-
-def _write(
-    out: Path, recordings: Sequence[Recording], change: Change, *, size: SensorSize, overwrite: bool, **settings: object
-) -> int:
-    """Write what a function makes of recordings, with their labels of noise and their settings.
-
-    Args:
-        out: The file to write.
-        recordings: Its sources; labels are kept if all have them, settings if all have the same.
-        change: Returns the events to write, given recordings and their progress. It does not depend on polarities,
-            because it is also called with the labels in their place.
-        size: The sensor of these events.
-        overwrite: Whether an existing file is replaced.
-        settings: What to add to the settings.
-    """
-    from ..formats import write
-
-    labels = [recording.noise for recording in recordings]
-    labelled = [noise for noise in labels if noise is not None]
-    first, *others = (recording.attributes.get("settings") for recording in recordings)
-    kept = first if isinstance(first, dict) and all(other == first for other in others) else {}
-    with progress() as show:
-        return write(
-            out,
-            change(recordings, _shares(show, len(recordings))),
-            size,
-            source=", ".join(recording.path.name for recording in recordings),
-            settings=kept | settings,
-            overwrite=overwrite,
-            noise=change(labelled, [None] * len(labels)) if len(labelled) == len(labels) else None,
-        )
-
-
-def _shares(show: ShowProgress, count: int) -> list[Progress]:
-    """Return a progress for each of several recordings, which have equal shares of one bar."""
-    shares = [0.0] * count
-
-    def report(number: int, done: int, total: int) -> None:
-        shares[number] = done / total if total else 0.0
-        show("events", round(SHARE * sum(shares)), SHARE * count)
-
-    return [partial(report, number) for number in range(count)]
 
 
 def _say(out: Path, text: str) -> None:
@@ -274,9 +221,8 @@ def merge(
     overwrite: Overwrite = False,
 ) -> None:
     """Merge several recordings of one sensor into one, by their times or one after another."""
-    from ..events import join
-    from ..events import merge as merge_events
     from ..formats import STANDARD, open_recording
+    from ..recordings.editing import merge_recordings
 
     if gap is not None and not one_after_another:
         raise ConfigError(f"merge: --gap {gap:g} is only for --one-after-another")
@@ -284,19 +230,10 @@ def merge(
         raise ConfigError("merge: standard input (-) can be given only once")
     given, hints = parse_sensor(sensor), parse_hints(hint)
     opened = [open_recording(file, sensor=given, hints=hints) for file in files]
-    size = opened[0].sensor
-    for file, recording in zip(files, opened, strict=True):
-        if recording.sensor != size:
-            raise EventError(f"{file}: has a sensor of {recording.sensor}, expected {size} as {files[0]}")
-
-    def unite(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
-        streams = [one.chunks(progress=show) for one, show in zip(recordings, shown, strict=True)]
-        return (
-            join(streams, round((1.0 if gap is None else gap) * 1000)) if one_after_another else merge_events(streams)
-        )
-
-    count = _write(out, opened, unite, size=size, overwrite=overwrite)
-    _say(out, f"{count_noun(count, 'event')} of {count_noun(len(files), 'recording')}, {size}")
+    gap_us = round((1.0 if gap is None else gap) * 1000) if one_after_another else None
+    with progress() as show:
+        count = merge_recordings(opened, out, gap_us=gap_us, overwrite=overwrite, progress=partial(show, "events"))
+    _say(out, f"{count_noun(count, 'event')} of {count_noun(len(files), 'recording')}, {opened[0].sensor}")
 
 
 def filter_(
@@ -319,32 +256,23 @@ def filter_(
 ) -> None:
     """Remove noise: hot pixels, events within a refractory period, events that no neighbour supports."""
     from ..config import build
-    from ..events.filters import FilterConfig, FilterCounts, check_pixels, count_pixels, filter_stream, find_hot_pixels
+    from ..events.filters import FilterConfig
     from ..formats import open_recording
+    from ..recordings.editing import filter_recording, locate_hot_pixels, select_part
 
     if not (refractory or activity or hot_pixels):
         raise ConfigError("filter: no filter given; use --refractory, --activity or --hot-pixels")
     periods_us = {"refractory_us": to_us(refractory), "activity_us": to_us(activity)}
     config = build(FilterConfig, periods_us, "filter")
-    recording = open_recording(file, sensor=parse_sensor(sensor), hints=parse_hints(hint))
-    try:
-        check_pixels(recording.sensor)
-    except EventError as error:
-        raise error.named(str(file)) from error
+    complete = select_part(open_recording(file, sensor=parse_sensor(sensor), hints=parse_hints(hint)))
     hot = None
     if hot_pixels:
         with progress() as show:
-            parts = recording.chunks(progress=partial(show, "hot pixels"))
-            hot = find_hot_pixels(count_pixels(parts, recording.sensor))
-    counts = [FilterCounts()]
-
-    def keep(recordings: Sequence[Recording], shown: Sequence[Progress | None]) -> Iterator[Events]:
-        callback = None if shown[0] is None else counts.append
-        return filter_stream(recordings[0].chunks(progress=shown[0]), config, hot=hot, callback=callback)
-
-    settings = config.model_dump() | {"hot_pixels": hot_pixels}
-    _write(out, [recording], keep, size=recording.sensor, overwrite=overwrite, filter=settings)
-    total = counts[-1]
+            hot = locate_hot_pixels(complete, progress=partial(show, "hot pixels"))
+    with progress() as show:
+        total = filter_recording(
+            complete, out, config, hot=hot, overwrite=overwrite, progress=partial(show, "events")
+        )  # fmt: skip
     pixels = f" ({int(hot.sum())} pixels)" if hot is not None else ""
     _say(
         out,

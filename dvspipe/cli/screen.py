@@ -29,9 +29,10 @@ EXIT_ERROR = 2
 EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as a shell shows it of other programs
 
 COMPILATION_LOG = logging.getLogger(watch_compilation.__module__)
+KEYS = frozenset({"fps", "scale", "time_unit", "timestamps"})
+"""Arguments of remedies that are settings of the command line, besides those of `config`."""
 LINE_EVERY_S = 10.0  # without a terminal
 MAX_LINES = 12  # of a stage, without a terminal
-LEAST_DONE = 0.05  # of a stage, before which the time left is not estimated: loading and compiling take part of it
 
 
 class _Console(Console):
@@ -129,14 +130,17 @@ def as_option(remedy: Remedy) -> str:
         >>> as_option(Remedy("overwrite", True, "replace it")), as_option(Remedy("hints.columns", "txyp"))
         ('--overwrite to replace it', '--hint columns=txyp')
         >>> as_option(Remedy("config.stateful", False, "classify windows"))
-        'no --stateful to classify windows'
+        '--set stateful=false to classify windows'
     """
     outer, _, field = remedy.setting.rpartition(".")
     if outer == "hints":
         return remedy.explain(f"--hint {field}={remedy.value}")
     if outer and outer != "config":
         return remedy.explain(f"{remedy.setting}={remedy.value}")
-    option = f"--{field.removesuffix('_us').removesuffix('_s').replace('_', '-')}"
+    if outer or field in KEYS:
+        value = str(remedy.value).lower() if isinstance(remedy.value, bool) else remedy.value
+        return remedy.explain(f"--set {field}={value}")
+    option = f"--{'-'.join(remedy.words)}"
     if field.endswith("_us") and isinstance(remedy.value, int):
         return remedy.explain(f"{option} {remedy.value / 1000:g}")  # options are in ms
     if remedy.value is False:
@@ -251,13 +255,10 @@ class _TimeLeft(TimeRemainingColumn):
 
     def render(self, task: Task) -> Text:
         """Return the time left, or dashes."""
+        from ..parallel.estimate import can_estimate
+
         known = can_estimate(task.completed, task.total or 0)
         return super().render(task) if known else Text("-:--:--", style="progress.remaining")
-
-
-def can_estimate(done: float, total: float) -> bool:
-    """Return whether the time left can be estimated from how much of a stage is done."""
-    return total > 0 and done >= LEAST_DONE * total
 
 
 @contextmanager
@@ -311,10 +312,8 @@ class _Lines:
             self._next = done + total / (MAX_LINES - 1)
         else:
             self._wait_s *= 2
-        rate = (done - self._from) / max(now_s - self._begin_s, 1e-9)
-        left = (
-            f", {timedelta(seconds=round((total - done) / rate))} left"
-            if rate > 0 and can_estimate(done - self._from, total)
-            else ""
-        )
+        from ..parallel.estimate import estimate_left_s
+
+        left_s = estimate_left_s(done, total, now_s - self._begin_s, begin=self._from)
+        left = "" if left_s is None else f", {timedelta(seconds=round(left_s))} left"
         messages.print(f"{stage}: {done:.0f}{f' of {total:.0f}' if total else ''}{left}")

@@ -9,19 +9,24 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import EngineName, JobsOption, RayAddress, Seed, ShardOption, choose_engine, parse_shard
+from .options import EngineOption, Seed, ShardOption, choose_engine, parse_shard
 from .screen import notes, progress, screen
 
 synth = typer.Typer(help="Make synthetic recordings with labels.", no_args_is_help=True)
 
 LEAST_PEOPLE = 3  # one for each part of a data set
 
+DEFAULT_JOBS = 2
+
+SynthJobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", min=1, metavar="N", help=f"Number of processes; default: {DEFAULT_JOBS}."),
+]
 Videos = Annotated[bool, typer.Option("--videos", help="Also write the videos, as .webm or .mp4.")]
 
 
 @synth.command()
 def nmnist(
-    context: typer.Context,
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FOLDER", help="Output folder, with Train/<digit>/<id>.bin.")
     ],
@@ -37,15 +42,14 @@ def nmnist(
         Path | None, typer.Option(metavar="FOLDER", help="Folder of N-MNIST whose images are excluded.")
     ] = None,
     videos: Videos = False,
-    jobs: JobsOption = 2,
-    engine: EngineName = "local",
-    ray_address: RayAddress = None,
+    jobs: SynthJobs = None,
+    engine: EngineOption = "local",
     shard: ShardOption = None,
 ) -> None:
     """Record MNIST's digits as N-MNIST was recorded, with a simulated sensor. Resumes where it was stopped."""
     from ..synthesis import DigitsPlan, write_digits
 
-    made_by, share = choose_engine(context, jobs, engine, ray_address), parse_shard(shard)
+    made_by, share = choose_engine(jobs, engine, DEFAULT_JOBS), parse_shard(shard)
     plan = DigitsPlan(mnist, count, test, seed, exclude, videos)
     with progress() as show:
         written = write_digits(out, plan, engine=made_by, shard=share, progress=partial(show, "synthetic files"))
@@ -57,7 +61,6 @@ def nmnist(
 
 @synth.command()
 def gestures(
-    context: typer.Context,
     out: Annotated[
         Path,
         typer.Option(
@@ -79,16 +82,15 @@ def gestures(
         ),
     ] = None,
     videos: Videos = False,
-    jobs: JobsOption = 2,
-    engine: EngineName = "local",
-    ray_address: RayAddress = None,
+    jobs: SynthJobs = None,
+    engine: EngineOption = "local",
     shard: ShardOption = None,
 ) -> None:
     """Render people who perform the gestures of DVS128 Gesture, as cameras see them. Resumes where it was stopped."""
     from ..labels import GESTURES
     from ..synthesis import GesturesPlan, write_gestures
 
-    made_by, share = choose_engine(context, jobs, engine, ray_address), parse_shard(shard)
+    made_by, share = choose_engine(jobs, engine, DEFAULT_JOBS), parse_shard(shard)
     plan = GesturesPlan(people, clips, seed, round(duration * 1e6), videos, camera, tracks)
     with progress() as show:
         written = write_gestures(out, plan, engine=made_by, shard=share, progress=partial(show, "synthetic clips"))

@@ -252,7 +252,7 @@ def _unknown_format(path: Path, head: bytes) -> FormatError:
     if not head:
         return FormatError(f"{path}: the file is empty")
     if is_video_name(path) or _is_video(head):
-        return FormatError(f"{path}: is a video, not a recording of events; `dvspipe convert` makes one from it")
+        return FormatError(f"{path}: is a video, not a recording of events; convert it to events first")
     suffixes = ", ".join(dict.fromkeys(suffix for one in FORMATS.values() for suffix in one.suffixes))
     return FormatError(f"{path}: not a recording of a known format (expected {suffixes})")
 

@@ -125,7 +125,7 @@ def open_source(
         span_us = (int(given.t[0]), int(given.t[-1])) if len(given) else None
         return _plan_source("the events", stream, target, config, span_us)
     if camera_of(given) is not None:
-        raise DataError(f"{given}: is a camera, expected a recording or video; record it first with dvspipe convert")
+        raise DataError(f"{given}: is a camera, expected a recording or video; record it to a file first")
     if is_video(given):
         return _open_video(given, target, config)
     recording, guess = _open_recording(given, target, config, sensor=sensor, hints=hints)

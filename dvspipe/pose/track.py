@@ -154,7 +154,7 @@ class Track:
         except (UnicodeDecodeError, csv.Error) as error:
             raise FormatError(f"{path}: not a CSV file of joints ({error})") from error
         if not rows or tuple(rows[0]) != COLUMNS:
-            raise FormatError(f"{path}: wrong header, expected the {len(COLUMNS)} columns that dvspipe track writes")
+            raise FormatError(f"{path}: wrong header, expected the {len(COLUMNS)} columns of tracked joints")
         cells = [_read_row(f"{path}: line {line}", row) for line, row in enumerate(rows[1:], start=2)]
         integers = np.array([row[0] for row in cells], np.int64).reshape(-1, _INTEGERS)
         numbers = np.array([row[1] for row in cells], np.float64).reshape(len(cells), len(COLUMNS) - _INTEGERS)

@@ -67,12 +67,15 @@ RECORDING_SUFFIXES = frozenset(
 log = logging.getLogger(__name__)
 
 
+Upsampling = Literal["off", "auto"] | Annotated[int, Field(ge=2, le=256)]
+
+
 class ConvertConfig(Settings):
     """Settings of a conversion from video to events; stored in the event file."""
 
     video: VideoSettings = VideoSettings()
     simulator: SimulatorConfig = SimulatorConfig()
-    upsample: Literal["off", "auto"] | Annotated[int, Field(ge=2, le=256)] = "off"
+    upsample: Upsampling = "off"
     """Motion-compensated steps per pair of frames: `off`, `auto` (depending on the motion) or a number."""
     label_noise: bool = False
     """Whether to write a column /events/noise that is 1 for noise events and 0 for signal events."""

@@ -146,5 +146,5 @@ def read_movements(folder: Path, classes: Sequence[str], other: str) -> Mapping[
         found.setdefault(name, []).append(movement)
         found.setdefault(mirror_class(name), []).append(movement.mirrored())
     if not found:
-        raise DataError(f"{folder}: no tracks (expected <class>/<joints>.csv, as dvspipe track writes them)")
+        raise DataError(f"{folder}: no tracks (expected <class>/<joints>.csv, joints tracked over time)")
     return {name: tuple(movements) for name, movements in found.items()}

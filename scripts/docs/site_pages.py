@@ -62,7 +62,10 @@ AREAS: Mapping[str, Area] = {
     "events": Area(
         "Events and files",
         "Recordings in memory, and on disk in any format.",
-        ("Events", "SensorSize", "concatenate", "read", "iterate", "write", "describe", "plot", "animate"),
+        (
+            "Events", "SensorSize", "concatenate", "read", "iterate", "write", "describe", "plot", "animate",
+            "open_recording", "select_part", "cut_recording", "filter_recording", "FilterConfig", "merge_recordings",
+        ),
     ),
     "conversion": Area(
         "Video to events",
@@ -185,8 +188,9 @@ def settings_page() -> str:
         "`dvspipe train`, `eval` and `data`, in a YAML file or as KEY=VALUE.\n",
         *_group(TrainConfig, ""),
         "## Conversion\n",
-        "In Python, `dvspipe.ConvertConfig`. On the command line, `--set` changes the group `simulator`, as in",
-        "`dvspipe convert VIDEO.mp4 -o events.h5 --set pos_thres=0.3`; options change the others.\n",
+        "In Python, `dvspipe.ConvertConfig`. On the command line, settings have no group, as in",
+        "`dvspipe convert VIDEO.mp4 -o events.h5 --set pos_thres=0.3 --set fps=50`. For recordings, there are",
+        "`--set sort=true` and `--set salvage=true`.\n",
         *_group(ConvertConfig, ""),
         "## Inference\n",
         "`dvspipe infer --set KEY=VALUE`.\n",

@@ -52,7 +52,7 @@ TARGETS = (
     Target("YAML", "bars.yaml", "train FILE data.root=nowhere", 4),
     Target("YAML", "preset.yaml", "convert IN/clip.webm -o out.h5 --stop 0.2 --preset FILE", 3),
     Target("labels", "labels.csv", f"{INFER} IN/bars/right/0.h5 --labels FILE", 4),
-    Target("times", "times.csv", "convert IN/clip.webm -o out.h5 --timestamps FILE", 2),
+    Target("times", "times.csv", "convert IN/clip.webm -o out.h5 --set timestamps=FILE", 2),
     *(
         Target("run", f"run/{name}", "train IN/bars.yaml data.root=IN/bars --resume RUN", 1)
         for name in ("args.yaml", "split.json", "metrics.jsonl", "test.json", "weights/state.safetensors")
@@ -60,7 +60,8 @@ TARGETS = (
 )
 RECORDING_COMMANDS = (
     "info FILE", "check FILE", "convert FILE -o out.h5", "convert FILE -o out.csv", "view FILE -o out.png",
-    "convert FILE -o out.h5 --salvage", f"{INFER} FILE --fit crop", "filter FILE -o out.npz --refractory 1",
+    "convert FILE -o out.h5 --set salvage=true", f"{INFER} FILE --set fit=crop",
+    "filter FILE -o out.npz --refractory 1",
 )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def describe(truth: str, path: Path, found: Prediction) -> str:
 
 def measure(checkpoint: str, films: list[tuple[str, Path]], settings: list[str], rows: list[str]) -> None:
     """Classify films, print the share of right labels of each class, and add a row for each film."""
-    classifier, config = Classifier.load(checkpoint), build_config(settings, {})
+    classifier, config = Classifier.load(checkpoint), build_config(settings)
     results = defaultdict[str, list[Prediction]](list)
     for truth, path in films:
         try:

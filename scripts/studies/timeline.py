@@ -5,7 +5,7 @@ python scripts/studies/timeline.py digits CHECKPOINT -o OUT --data DIR       syn
 python scripts/studies/timeline.py real-digits CHECKPOINT -o OUT --data DIR  20 recordings of DIR/nmnist/Test
 
 OUT/streams has the recordings and their label files, OUT/answers the output of `dvspipe infer`, which receives all
-other arguments, such as --hop 60 or --stateful.
+other arguments, such as --set hop_us=60000 or --set stateful=true.
 """
 
 from __future__ import annotations

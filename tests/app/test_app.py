@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 
 from dvspipe.errors import ConfigError, DvspipeError, FileError, Remedy
 from dvspipe.events import Events, SensorSize, merge
-from dvspipe.formats import describe, read, write
+from dvspipe.formats import describe, open_recording, read, write
 from dvspipe.parallel import Progress, ignore_progress
 from dvspipe.report import PreviewMode
 from dvspipe.results import WrongPrediction
@@ -586,6 +586,21 @@ def test_a_part_without_noise_is_that_of_the_commands(
         done = CliRunner().invoke(app, shlex.split(command)[1:])
         assert done.exit_code == 0, done.output
     assert read(tmp_path / "page.h5") == read(tmp_path / "typed.h5")
+
+
+@pytest.mark.parametrize("cut", [Cut(stop_s=0.05), Cut(roi="9x6+1+0", refractory_ms=20.0)])
+def test_a_part_keeps_labels_of_noise_and_settings(cut: Cut, tmp_path: Path) -> None:
+    events = random_events(3, 2000)
+    labels = Events(events.t, events.x, events.y, np.random.default_rng(3).random(2000) < 0.3, events.sensor)
+    write(tmp_path / "a.h5", events, noise=[labels], settings={"upsample": "off"})
+    source = explore(ChosenFile(tmp_path / "a.h5", "a.h5"), tmp_path, "light", ignore_progress)
+    counts = write_cut(source, cut, tmp_path / "b.h5", ignore_progress)
+    written = open_recording(tmp_path / "b.h5")
+    assert written.noise is not None
+    kept = next(written.noise.chunks())
+    assert 0 < len(kept) == counts.kept
+    assert 0 < kept.p.sum() < labels.p.sum()
+    assert written.attributes["settings"]["upsample"] == "off"
 
 
 @pytest.mark.parametrize("cut", [Cut(roi="99x99+0+0"), Cut(start_s=2, stop_s=1), Cut(start_s=50)])

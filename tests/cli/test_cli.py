@@ -106,7 +106,7 @@ def test_convert_writes_events_and_says_how_many(clip: Path, tmp_path: Path) -> 
     assert f"{len(events):,} events" in said
     dvspipe("convert", clip, "-o", "b.h5", "--set", "pos_thres=0.4", "--set", "neg_thres=0.4", cwd=tmp_path)
     assert len(read(tmp_path / "b.h5")) < 0.7 * len(events)
-    dvspipe("convert", clip, "-o", "c.h5", "--fps", "50", cwd=tmp_path)
+    dvspipe("convert", clip, "-o", "c.h5", "--set", "fps=50", cwd=tmp_path)
     assert read(tmp_path / "c.h5").duration_us == pytest.approx(2 * events.duration_us, rel=0.01)
 
 
@@ -118,7 +118,7 @@ def test_a_file_name_that_looks_like_markup_is_printed_as_it_is(clip: Path, tmp_
 
 def test_the_transfer_curve_reaches_the_simulator(clip: Path, tmp_path: Path) -> None:
     dvspipe("convert", clip, "-o", "srgb.h5", cwd=tmp_path)
-    dvspipe("convert", clip, "-o", "linear.h5", "--transfer", "linear", cwd=tmp_path)
+    dvspipe("convert", clip, "-o", "linear.h5", "--set", "transfer=linear", cwd=tmp_path)
     assert len(read(tmp_path / "srgb.h5")) > 1.5 * len(read(tmp_path / "linear.h5"))
 
 
@@ -135,7 +135,7 @@ def test_compare_says_how_alike_two_recordings_are(recording: Path, tmp_path: Pa
 
 def test_a_calibrated_sensor_is_a_preset(test_data: Path, clip: Path, tmp_path: Path) -> None:
     dvspipe("calibrate", test_data / "davis" / "faery_davis346.aedat4", "-o", "davis.yaml", cwd=tmp_path)
-    dvspipe("convert", clip, "-o", "a.h5", "--preset", "davis.yaml", "--upsample", "auto", cwd=tmp_path)
+    dvspipe("convert", clip, "-o", "a.h5", "--preset", "davis.yaml", "--set", "upsample=auto", cwd=tmp_path)
     settings = json.loads(dvspipe("info", "a.h5", "--json", cwd=tmp_path).stdout)[0]["attributes"]["settings"]
     assert 0.1 < settings["simulator"]["pos_thres"] < 0.2
     assert settings["upsample"] == "auto"
@@ -166,7 +166,7 @@ def test_recordings_are_converted_cut_merged_filtered_and_checked(tmp_path: Path
     kept = events.slice_time(first + 20_000, first + 50_000).crop(20, 10, SensorSize(width=100, height=90))
     assert read(tmp_path / "cut.npz") == kept
     outside = dvspipe("cut", "a.h5", "-o", "cut2.h5", "--roi", "100x90+200+10", cwd=tmp_path, code=2).stderr
-    assert "a.h5: --roi 100x90+200+10" in outside
+    assert "a.h5: region 100x90+200+10" in outside
     assert not (tmp_path / "cut2.h5").exists()
     dvspipe("merge", "a.h5", "a.csv", "-o", "both.h5", "--sensor", "240x180", cwd=tmp_path)
     assert np.array_equal(read(tmp_path / "both.h5").t, np.repeat(events.t, 2))
@@ -185,12 +185,12 @@ def test_check_finds_what_is_wrong_and_salvage_what_is_right(tmp_path: Path) -> 
     assert [finding["kind"] for finding in json.loads(report.stdout)[0]["findings"]] == ["order"]
     failed = dvspipe("convert", "a.csv", "-o", "a.h5", cwd=tmp_path, code=2).stderr
     assert "event 2 has t = 4 us" in failed
-    assert "--sort" in failed
-    assert "--salvage" in failed
-    said = dvspipe("convert", "a.csv", "-o", "a.h5", "--salvage", cwd=tmp_path)
+    assert "--set sort=true" in failed
+    assert "--set salvage=true" in failed
+    said = dvspipe("convert", "a.csv", "-o", "a.h5", "--set", "salvage=true", cwd=tmp_path)
     assert "lost: it and everything after it" in said.stderr
     assert read(tmp_path / "a.h5").t.tolist() == [1, 5]
-    dvspipe("convert", "a.csv", "-o", "sorted.h5", "--sort", cwd=tmp_path)
+    dvspipe("convert", "a.csv", "-o", "sorted.h5", "--set", "sort=true", cwd=tmp_path)
     assert read(tmp_path / "sorted.h5").t.tolist() == [1, 4, 5]
     (tmp_path / "b.csv").write_text("1.5 3 4 1\n", encoding="utf-8")
     assert "--hint colums: unknown" in dvspipe("info", "b.csv", "--hint", "colums=txyp", cwd=tmp_path, code=2).stderr
@@ -244,7 +244,7 @@ def test_a_chart_of_the_rate_names_upsampling_if_the_video_had_none(tmp_path: Pa
     for upsample, is_named in (("off", True), ("auto", False)):
         write(tmp_path / f"{upsample}.h5", random_events(0, 500), settings={"upsample": upsample})
         typed = ["view", f"{upsample}.h5", "-o", f"{upsample}.png", "--mode", "rate"]
-        assert ("--upsample auto" in dvspipe(*typed, cwd=tmp_path).stdout) == is_named
+        assert ("--set upsample=auto" in dvspipe(*typed, cwd=tmp_path).stdout) == is_named
 
 
 def test_the_time_of_a_conversion_is_without_that_of_compiling(
@@ -324,7 +324,7 @@ def test_a_preview_never_replaces_a_source(clip: Path, tmp_path: Path) -> None:
     failed = dvspipe("convert", "in/a.webm", "-o", "a.csv", "--preview", cwd=tmp_path, code=2)
     assert "a.webm: already exists" in failed.stderr
     assert not (tmp_path / "a.csv").exists()
-    dvspipe("convert", "in/a.webm", "-o", "a.csv", "--preview", "--resize", "50x40", "--overwrite", cwd=tmp_path)
+    dvspipe("convert", "in/a.webm", "-o", "a.csv", "--preview", "--set", "resize=50x40", "--overwrite", cwd=tmp_path)
     assert open_video(tmp_path / "a.webm").size.width % 50 == 0  # of this sensor, which a .csv does not name
 
 
@@ -343,10 +343,10 @@ def test_a_video_without_events_is_hinted_at_thresholds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "options", "named"),
     [
-        ("CLIP", ["--sensor", "10x10", "--hint", "time_unit=us", "--sort", "--salvage"],
-         "--sensor, --hint, --sort, --salvage: only for recordings"),
-        ("a.h5", ["--start", "1", "--crop", "3x3+1+1", "--set", "pos_thres=1", "--preset", "noisy", "--upsample", "4"],
-         "a.h5: --preset, --set, --crop, --start, --upsample: only for videos"),
+        ("CLIP", ["--sensor", "10x10", "--hint", "time_unit=us", "--set", "sort=true"],
+         "--sensor, --hint, --set sort: only for recordings"),
+        ("a.h5", ["--start", "1", "--set", "crop=3x3+1+1", "--set", "pos_thres=1", "--preset", "noisy"],
+         "a.h5: --preset, --start, --set crop, --set pos_thres: only for videos"),
     ],
 )  # fmt: skip
 def test_options_of_another_kind_of_source_are_refused(
@@ -362,7 +362,7 @@ def test_in_a_tree_of_both_kinds_options_are_for_their_kind(clip: Path, tmp_path
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.webm").write_bytes(clip.read_bytes())
     write(tmp_path / "in" / "b.bin", random_events(0, 20))
-    dvspipe("convert", "in", "-o", "out", "--resize", "16x12", "--sensor", "50x40", cwd=tmp_path)
+    dvspipe("convert", "in", "-o", "out", "--set", "resize=16x12", "--sensor", "50x40", cwd=tmp_path)
     sensors = [str(read(tmp_path / "out" / name).sensor) for name in ("a.h5", "b.h5")]
     assert sensors == ["16x12", "50x40"]
 
@@ -406,7 +406,7 @@ def test_the_largest_sensor_is_drawn_small(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("beside", [[], ["--beside", "CLIP"]])
 def test_view_shows_a_part_at_a_scale(beside: list[str], clip: Path, recording: Path, tmp_path: Path) -> None:
     typed = [str(clip) if word == "CLIP" else word for word in beside]
-    part = ["--start", 0.2, "--stop", 0.5, "--scale", 3, "--window", 50]
+    part = ["--start", 0.2, "--stop", 0.5, "--set", "scale=3", "--window", 50]
     region = [] if beside else ["--roi", "60x40+20+30"]
     said = dvspipe("view", recording, "-o", "part.gif", *part, *region, *typed, cwd=tmp_path).stdout
     assert ("sensor 128x128" if beside else "region 60x40") in said
@@ -499,20 +499,23 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["convert", "one", "-o", "out.h5"], "one: too few frames (found 1, expected at least 2)"),
         (["convert", "CLIP", "-o", "there.h5"], "there.h5: already exists; use --overwrite to replace it"),
         (["convert", "CLIP", "-o", "out.avi"], "out.avi: dvspipe writes events as .h5, "),
-        (["convert", "CLIP", "-o", "out.csv", "--label-noise"], "out.csv: cannot hold which events are noise"),
+        (
+            ["convert", "CLIP", "-o", "out.csv", "--set", "label_noise=true"],
+            "out.csv: cannot hold which events are noise",
+        ),
         (["convert", "one", "CLIP", "-o", "out.h5"], "out.h5: is the name of an event file, expected a folder"),
         (["convert", "CLIP", "one", "-o", "-"], "-: is the name of an event file, expected a folder for 2 sources"),
         (["convert", "CLIP", "-o", "-", "--json"], "-o -: prints the events, which cannot be combined"),
         (["convert", "CLIP", "-o", "/dev/full"], "/dev/full: is a file, expected a folder"),
         (["convert", "one", "CLIP", "-o", "out", "--to", "xyz"], "cannot write events as '.xyz' (expected .h5"),
         (["convert", "missing.mp4", "-o", "there.h5"], "missing.mp4: no such video"),
-        (["convert", "missing.h5", "-o", "there.h5", "--fps", "3"], "missing.h5: no such file"),
+        (["convert", "missing.h5", "-o", "there.h5", "--set", "fps=3"], "missing.h5: no such file"),
         (["convert", "http://x.y/z.mp4", "-o", "out.h5"], "http://x.y/z.mp4: is an address"),
         (["convert", "http://x.y/z.h5", "-o", "out.h5"], "http://x.y/z.h5: is an address"),
         (["convert", "text.odt", "-o", "out.h5"], "text.odt: neither a video that OpenCV can read (expected .mp4"),
         (["convert", "CLIP", "-o", "out.h5", "--start", "100"], "ends before the start time (found the last frame at "),
         (["convert", "CLIP", "-o", "out.h5", "--start", "1", "--stop", "0.5"], "found 0.5 s, expected more than"),
-        (["convert", "CLIP", "-o", "out.h5", "--fps", "1e9"], "1000000"),
+        (["convert", "CLIP", "-o", "out.h5", "--set", "fps=1e9"], "1000000"),
         (
             ["convert", "CLIP", "-o", "out.h5", "--set", "pos_tres=1"],
             "unknown setting pos_tres, did you mean pos_thres?",
@@ -520,7 +523,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["convert", "CLIP", "-o", "new/out.h5", "--set", "pos_thres=0"], "pos_thres = 0: expected 0.001 or more"),
         (["convert", "CLIP", "-o", "out.h5", "--set", "pos_thres=true"], "pos_thres = 'true': expected a number"),
         (
-            ["convert", "CLIP", "-o", "out.h5", "--crop", "99x99+99+99"],
+            ["convert", "CLIP", "-o", "out.h5", "--set", "crop=99x99+99+99"],
             "99x99+99+99: not inside the picture (found 128x128)",
         ),
         (["convert", "missing.mp4", "-o", "new/out.h5"], "no such video"),
@@ -528,6 +531,12 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["train", "nmnist", "lr=0.1"], "unknown setting lr, did you mean optimiser.learning_rate?"),
         (["train", "nmnist", "name=!!timestamp x"], "not valid YAML"),
         (["train", "nmnist", "--epochs", "5"], "--epochs; did you mean the setting optimiser.epochs=VALUE?"),
+        (["convert", "CLIP", "-o", "out.h5", "--fps", "50"], "the setting --set fps=VALUE?"),
+        (["convert", "CLIP", "-o", "out.h5", "--salvage"], "the setting --set salvage=VALUE?"),
+        (["convert", "CLIP", "-o", "out.h5", "--ray-address", "auto"], "use --engine ray=ADDRESS"),
+        (["infer", "nmnist-synthetic", "there.h5", "--hop", "20"], "use --set hop_us="),
+        (["infer", "nmnist-synthetic", "there.h5", "--roi", "auto"], "the setting --set roi=VALUE?"),
+        (["view", "there.h5", "--to", "rerun"], "use -o FILE.rrd"),
         (["train", "nmnist", "--resume", "nosuchrun"], "nosuchrun"),
         (["infer", "nmnist-synthetic", "there.h5", "--set", "enter=0.7"], "did you mean segments.enter?"),
         (["infer", "nmnist-synthetic", "there.h5", "--enter", "1"], "the setting --set segments.enter=VALUE?"),
@@ -549,7 +558,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
             "cannot be combined with the chart --mode rate",
         ),
         (
-            ["convert", "CLIP", "-o", "out.h5", "--transfer", "rec2020"],
+            ["convert", "CLIP", "-o", "out.h5", "--set", "transfer=rec2020"],
             "'rec2020' (expected srgb, bt709, gamma=x, linear",
         ),
         (["convert", "CLIP"], "Missing option"),
@@ -566,15 +575,18 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["view", "there.h5", "-o", "out.png", "--mode", "loud"], "'decay', 'xyt', 'raster', 'rate'"),
         (
             ["view", "there.h5", "-o", "out.gif", "--start", "5"],
-            "there.h5: no events from --start 5 on; the recording lasts 0.09",
+            "there.h5: no events after the start time 5 s; the recording lasts 0.09",
         ),
         (
             ["view", "there.h5", "-o", "out.gif", "--start", "2", "--stop", "1"],
-            "there.h5: --stop 1 is not after --start 2",
+            "there.h5: stop time 1 s is not after start time 2 s",
         ),
         (["view", "there.h5", "-o", "out.gif", "--roi", "6x6"], "'6x6': wrong form (expected WIDTHxHEIGHT+LEFT+TOP"),
-        (["view", "there.h5", "-o", "out.gif", "--roi", "6x6+9+0"], "there.h5: --roi 6x6+9+0 is outside"),
-        (["view", "large.h5", "-o", "out.png", "--scale", "9"], "18000 pixels (expected at most 4096); use --scale 2 "),
+        (["view", "there.h5", "-o", "out.gif", "--roi", "6x6+9+0"], "there.h5: region 6x6+9+0 is outside"),
+        (
+            ["view", "large.h5", "-o", "out.png", "--set", "scale=9"],
+            "18000 pixels (expected at most 4096); use --set scale=2 ",
+        ),
         (["compare", "largest.h5", "largest.h5"], "32767x32767"),
         (["view", "there.h5", "-o", "out.gif", "--colours", "pink"], "'pink' is not one of 'light', 'dark'"),
         (["train", "nowhere"], "nowhere: no such folder or configuration (expected a folder of recordings"),
@@ -584,7 +596,7 @@ def test_train_then_infer(tmp_path: Path) -> None:
         (["infer", "missing.safetensors", "there.h5"], "missing.safetensors: no such checkpoint"),
         (["infer", "text.mp4", "there.h5"], "text.mp4: not a dvspipe checkpoint"),
         (["calibrate", "there.h5", "-o", "out.yaml"], "there.h5"),
-        (["convert", "CLIP", "-o", "out.h5", "--upsample", "much"], "upsample"),
+        (["convert", "CLIP", "-o", "out.h5", "--set", "upsample=much"], "upsample"),
         (
             ["convert", "CLIP", "-o", "out.h5", "--preset", "eyeball"],
             "eyeball: no such configuration",
@@ -697,16 +709,16 @@ def test_a_file_of_times_is_for_one_video(clip: Path, tmp_path: Path) -> None:
     start_us = 1_700_000_000_000_000
     times = tmp_path / "times.txt"
     times.write_text("".join(f"{start_us + 10_000 * number}\n" for number in range(frames)))
-    failed = dvspipe("convert", clip, "-o", "a.h5", "--timestamps", times, cwd=tmp_path, code=2)
-    assert "--time-unit" in failed.stderr
-    options = ("--timestamps", times, "--time-unit", "us")
+    failed = dvspipe("convert", clip, "-o", "a.h5", "--set", f"timestamps={times}", cwd=tmp_path, code=2)
+    assert "--set time_unit=" in failed.stderr
+    options = ("--set", f"timestamps={times}", "--set", "time_unit=us")
     dvspipe("convert", clip, "-o", "a.h5", *options, cwd=tmp_path)
     t = read(tmp_path / "a.h5").t
     assert start_us <= t[0] < t[-1] <= start_us + 10_000 * (frames - 1)
     other = tmp_path / "other.webm"
     other.write_bytes(clip.read_bytes())
     failed = dvspipe("convert", clip, other, "-o", "many", *options, cwd=tmp_path, code=2)
-    assert "--timestamps gives the times of one video (found 2 sources)" in failed.stderr
+    assert "timestamps gives the times of one video (found 2 sources)" in failed.stderr
     failed = dvspipe("convert", "7", "-o", "b.h5", cwd=tmp_path, code=None)
     assert "camera 7: no camera" in failed.stderr
     assert not (tmp_path / "b.h5").exists()
@@ -890,7 +902,7 @@ def workers_of(parent: int) -> list[int]:
         (["filter", "a.h5", "-o", "b.h5", "--refractory", "x"], ["--refractory", "x", "expected a number"]),
         (["demo", "--minutes", "99"], ["--minutes", "99", "expected 60 or less"]),
         (["convert", "a.h5", "-o", "b.h5", "--jobs", "1.5"], ["--jobs", "1.5", "expected a whole number"]),
-        (["view", "a.h5", "--to", "q"], ["--to", "'q' is not one of 'rerun'"]),
+        (["view", "a.h5", "--fps", "9"], ["--fps", "--set fps=VALUE"]),
     ],
 )
 def test_a_wrong_option_is_explained_in_words_of_dvspipe(argv: list[str], facts: list[str], tmp_path: Path) -> None:

@@ -811,7 +811,7 @@ def test_a_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpo
     assert "2 of 4 recordings" in errors
     assert (out / "a.h5" / "answer.json").stat().st_mtime_ns == written_ns
 
-    code, _, errors = infer(*command, "--window", 60)
+    code, _, errors = infer(*command, "--set", "window_us=60000")
     assert code == 2
     assert "window_us: None, now 60000" in errors
     assert "--overwrite" in errors
@@ -853,7 +853,7 @@ def test_a_recording_is_classified_again_if_what_its_answer_depends_on_has_chang
     assert classes() == {"a/1.h5": BAR_CLASSES[2], "a/2.h5": BAR_CLASSES[1]}
 
     (tmp_path / "out" / "2.h5" / "answer.json").write_text("{}")
-    code, _, errors = infer(checkpoint, "a", "--out", "out", "--no-pictures", "--window", 60, "--overwrite")
+    code, _, errors = infer(checkpoint, "a", "--out", "out", "--no-pictures", "--set", "window_us=60000", "--overwrite")
     assert (code, errors) == (0, "")
     assert infer(checkpoint, "a/1.h5", "--out", "out", "--no-pictures", "--overwrite")[0] == 0
     assert classes() == {"a/1.h5": BAR_CLASSES[2]}  # the other was classified with another window
@@ -865,11 +865,14 @@ def test_a_recording_is_classified_again_if_what_its_answer_depends_on_has_chang
     ("arguments", "message"),
     [
         (["empty.h5"], "empty.h5: has no events"),
-        (["other.h5"], "other.h5: comes from a sensor of 12x7, the network is for 16x12; use --fit scale "),
-        (["short.h5"], "short.h5: lasts 0.0297 s, less than half of the window of 0.1 s; use --window "),
-        (["there.h5", "--window", "1000"], "half of the window of 1 s"),
-        (["there.h5", "--window", "30"], "window of 30 ms: "),
-        (["there.h5", "--window", "123456789"], "of 123456789 ms: not a multiple of the network's time step of 20 ms "),
+        (["other.h5"], "other.h5: comes from a sensor of 12x7, the network is for 16x12; use --set fit=scale "),
+        (["short.h5"], "short.h5: lasts 0.0297 s, less than half of the window of 0.1 s; use --set window_us="),
+        (["there.h5", "--set", "window_us=1000000"], "half of the window of 1 s"),
+        (["there.h5", "--set", "window_us=30000"], "window of 30 ms: "),
+        (
+            ["there.h5", "--set", "window_us=123456789000"],
+            "of 123456789 ms: not a multiple of the network's time step of 20 ms ",
+        ),
         (["there.h5", "--set", "enter=0.7"], "unknown setting enter, did you mean segments.enter?"),
         (["back.txt"], "back.txt: event 3 has t = 50 us"),
         (["cut.h5"], "cut.h5: "),
@@ -880,11 +883,11 @@ def test_a_recording_is_classified_again_if_what_its_answer_depends_on_has_chang
         (["empty.h5", "--out", "answers"], "empty.h5: has no events"),
         (["there.h5", "--out", "."], "there.h5: is a file, expected a folder for the answer for there.h5; use --out "),
         (["deep", "--out", "deep"], "deep: has the recordings of deep; use --out "),
-        (["there.h5", "--window", "inf"], "'--window'"),
+        (["there.h5", "--set", "window_us=.inf"], "window_us"),
         (["there.h5", "--labels", "endless.csv"], "endless.csv: line 2: 'left,0,1e999'"),
-        (["there.h5", "--fit", "squeeze"], "'--fit'"),
-        (["there.h5", "--roi", "big"], "roi = 'big'"),
-        (["there.h5", "--roi", "16x12+16+0"], "there.h5: roi 16x12+16+0 is outside the sensor of 16x12"),
+        (["there.h5", "--set", "fit=squeeze"], "fit = 'squeeze'"),
+        (["there.h5", "--set", "roi=big"], "roi = 'big'"),
+        (["there.h5", "--set", "roi=16x12+16+0"], "there.h5: roi 16x12+16+0 is outside the sensor of 16x12"),
         (["there.h5", "--labels", "none.csv"], "none.csv: "),
         (["there.h5", "--labels", "boats.csv"], "class 'boat', the network knows down, left, right"),
         (["there.h5", "--labels", "nothing"], "no label file there_labels.csv in nothing"),
@@ -1088,7 +1091,7 @@ def test_ctrl_c_leaves_what_is_done(jobs: int, tmp_path: Path, checkpoint: Path,
     count = 4
     for number in range(count):
         write(tmp_path / "data" / f"{number:02}.h5", moving_bar(number % 3, number, windows=200))
-    typed = [checkpoint, tmp_path / "data", "--out", tmp_path / "out", "--no-pictures", "--hop", 20]
+    typed = [checkpoint, tmp_path / "data", "--out", tmp_path / "out", "--no-pictures", "--set", "hop_us=20000"]
     command = [sys.executable, "-m", "dvspipe", "infer", *map(str, typed), "--jobs", str(jobs)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         deadline = time.monotonic() + 60

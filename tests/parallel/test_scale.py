@@ -337,7 +337,7 @@ def test_a_share_of_one_recording_of_a_folder_is_in_the_manifest(tmp_path: Path)
     ("options", "said"),
     [
         (("--engine", "ray", "--jobs", 2), "--jobs"),
-        (("--ray-address", "auto"), "--ray-address"),
+        (("--engine", "rays"), "ray=ADDRESS"),
         (("--shard", "3/2"), "3/2"),
     ],
 )

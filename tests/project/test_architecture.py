@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import inspect
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from dvspipe.cli.app import COMMANDS as COMMAND_FUNCTIONS
 from dvspipe.cli.app import app
 from dvspipe.cli.screen import as_option
 
@@ -49,6 +51,7 @@ ORDER = [
 MOST_ROOMS = 28
 ALIASES = ("TypeVar(", "NDArray[")
 LONGEST_FUNCTION = 60
+MOST_OPTIONS = 15  # of a command, with its arguments
 
 
 def options_of(command: object) -> set[str]:
@@ -58,6 +61,7 @@ def options_of(command: object) -> set[str]:
 
 
 OPTIONS = options_of(typer.main.get_command(app))
+COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 PACKAGE = Path(__file__).parents[2] / "dvspipe"
 ONLY_HOMES = {
     "IPython": {"report"},
@@ -222,10 +226,24 @@ def string_literals(path: Path) -> list[ast.Constant]:
     [path for path in sources() if module_of(path) not in ("app", "cli")],
     ids=lambda path: str(path.relative_to(PACKAGE)),
 )
-def test_only_the_command_line_names_its_options(path: Path) -> None:
+def test_only_the_command_line_names_its_commands_and_options(path: Path) -> None:
     """Elsewhere an error carries a `Remedy`, which Python shows as an argument; the page shows commands to copy."""
-    named = [node for node in string_literals(path) if re.search(r"(^|[\s\"'(])--[a-z]", str(node.value))]
+    commands = (
+        "" if path.name == "model_card.py" else rf"|dvspipe ({'|'.join(COMMANDS)})\b"
+    )  # cards have commands to copy
+    options = r"(^|[\s\"'(])--[a-z]"
+    named = [node for node in string_literals(path) if re.search(options + commands, str(node.value))]
     assert not named, [f"{path.name}:{node.lineno} {node.value!r}" for node in named]
+
+
+def test_a_command_has_few_parameters() -> None:
+    """What is used rarely is a setting, which `--set` changes."""
+    many = {
+        command.__name__: len(parameters)
+        for command in COMMAND_FUNCTIONS
+        if len(parameters := inspect.signature(command).parameters) > MOST_OPTIONS
+    }
+    assert not many
 
 
 def remedies() -> list[tuple[str, ast.Call]]:

@@ -31,8 +31,9 @@ from dvspipe.config import Settings, build, find_kinds
 from dvspipe.encoding import CODES
 from dvspipe.formats import Hints
 from dvspipe.inference import InferConfig
+from dvspipe.recordings.settings import ConversionSettings
+from dvspipe.report import PreviewSettings
 from dvspipe.results import ShippedRecord
-from dvspipe.simulator import SimulatorConfig
 from dvspipe.training import TrainConfig
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +45,9 @@ FOLDERS = tuple(f"{name}/" for name in ("configs", "docs", "dvspipe", "examples"
 GROUPS = tuple(TrainConfig.model_fields)
 TAKES_CONFIG = {"train", "eval", "data stats", "data check"}
 SETTINGS_OF = {
-    "convert": (SimulatorConfig,),
+    "adapt": (InferConfig,),
+    "view": (PreviewSettings,),
+    "convert": (ConversionSettings,),
     "encode": tuple(CODES.values()),
     "infer": (InferConfig,),
 }

@@ -14,6 +14,7 @@ from conftest import random_events
 
 import dvspipe
 from dvspipe import Events
+from dvspipe.recordings.editing import RecordingPart
 from dvspipe.video.writing import write_video
 
 
@@ -45,6 +46,10 @@ def test_every_public_function_takes_texts_for_paths(tmp_path: Path) -> None:
     events = random_events(0, 2000, dvspipe.SensorSize(width=34, height=34), 310_000)
     task = dvspipe.ConversionTask(texts["a.webm"], texts["c.h5"])  # type: ignore[arg-type]
     checkpoint = str(Path(dvspipe.__file__).parent / "checkpoints" / "nmnist-synthetic.safetensors")
+
+    def part() -> RecordingPart:
+        return dvspipe.select_part(dvspipe.open_recording(texts["a.h5"]))
+
     calls: dict[str, Callable[[], object]] = {
         "write": lambda: dvspipe.write(texts["a.h5"], events),
         "read": lambda: dvspipe.read(texts["a.h5"]),
@@ -56,6 +61,10 @@ def test_every_public_function_takes_texts_for_paths(tmp_path: Path) -> None:
         "plan_conversions": lambda: dvspipe.plan_conversions([texts["a.webm"]], texts["c.h5"]),
         "convert_many": lambda: [done.result() for done in dvspipe.convert_many([task])],
         "plan_tasks": lambda: dvspipe.plan_tasks(texts["a.h5"], f"{tmp_path}/answers"),
+        "open_recording": lambda: dvspipe.open_recording(texts["a.h5"]),
+        "cut_recording": lambda: dvspipe.cut_recording(part(), str(tmp_path / "part.h5")),
+        "filter_recording": lambda: dvspipe.filter_recording(part(), f"{tmp_path}/few.h5", dvspipe.FilterConfig()),
+        "merge_recordings": lambda: dvspipe.merge_recordings([part().recording], str(tmp_path / "all.h5")),
         "Classifier": lambda: dvspipe.Classifier.load(checkpoint).predict(texts["a.h5"], sensor="34x34"),
     }
     takes_paths = {

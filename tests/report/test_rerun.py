@@ -64,16 +64,17 @@ def test_another_suffix_and_a_missing_rerun_are_one_line(tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["-o", "x.rrd"], "--to rerun"),
         ([], "no output"),
-        (["--spawn", "-o", "x.rrd"], "--spawn"),
-        (["--to", "rerun", "-o", "x.rrd", "--fps", "20"], "--fps"),
-        (["--to", "rerun", "-o", "x.rrd", "--mode", "xyt"], "--mode"),
+        (["-o", "x.rrd", "--set", "fps=20"], "--set fps"),
+        (["-o", "x.rrd", "--mode", "xyt"], "--mode"),
         (["-o", "x.webm", "--predictions", "a"], "--predictions"),
-        (["--to", "rerun", "-o", "x.rrd", "--predictions", "missing"], "missing: no predictions"),
+        (["-o", "x.rrd", "--predictions", "missing"], "missing: no predictions"),
     ],
 )
-def test_options_of_the_viewer_go_together(tmp_path: Path, options: list[str], message: str) -> None:
+def test_options_of_the_viewer_go_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], message: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "rerun", None)
     write(tmp_path / "a.h5", EVENTS)
     done = CliRunner().invoke(app, ["view", str(tmp_path / "a.h5"), *options])
     assert isinstance(done.exception, DvspipeError)

@@ -255,7 +255,7 @@ def test_infer_says_which_settings_of_the_framing_are_not_those_of_the_training(
     base: Path, movers: Path, tmp_path: Path
 ) -> None:
     video = next(movers.rglob("*.webm"))
-    options = ["--roi", "full", "--set", "video.simulator.pos_thres=0.3"]
+    options = ["--set", "roi=full", "--set", "video.simulator.pos_thres=0.3"]
     changed = CliRunner().invoke(app, ["infer", str(base), str(video), *options])
     assert changed.exit_code == 0, changed.output
     assert "roi = full (trained with auto), video.simulator.pos_thres = 0.3 (trained with 0.25)" in changed.output
@@ -264,7 +264,7 @@ def test_infer_says_which_settings_of_the_framing_are_not_those_of_the_training(
     events = CliRunner().invoke(app, ["infer", str(base), str(tmp_path / "a.h5"), *options])
     assert "roi = full (trained with auto)" in events.output
     assert "pos_thres" not in events.output  # it changes only what is simulated
-    same = CliRunner().invoke(app, ["infer", str(base), str(video), "--roi", "auto"])
+    same = CliRunner().invoke(app, ["infer", str(base), str(video), "--set", "roi=auto"])
     assert "trained with" not in same.output
 
 

@@ -1,0 +1,37 @@
+"""The flat settings of a conversion."""
+
+from __future__ import annotations
+
+import pytest
+
+from dvspipe.errors import ConfigError
+from dvspipe.formats import Hints
+from dvspipe.recordings.conversion import ConvertConfig, RecordingConfig
+from dvspipe.recordings.settings import ConversionSettings
+from dvspipe.simulator import SimulatorConfig
+from dvspipe.video.config import VideoSettings
+
+
+def test_every_setting_of_a_video_and_of_the_pixel_model_has_its_own_name() -> None:
+    own = {"upsample", "label_noise", "compression", "sort", "salvage"}
+    groups = [own, set(VideoSettings.model_fields), set(SimulatorConfig.model_fields)]
+    assert set().union(*groups) == set(ConversionSettings.model_fields)
+    assert sum(map(len, groups)) == len(ConversionSettings.model_fields)
+    assert set(ConvertConfig.model_fields) - {"video", "simulator"} <= own
+
+
+def test_flat_settings_are_those_of_their_groups() -> None:
+    flat = ConversionSettings(fps=25, resize="16x12", pos_thres=0.3, seed=4, upsample=3, label_noise=True, sort=True)
+    assert flat.of_video() == ConvertConfig(
+        video=VideoSettings(fps=25, resize="16x12"),
+        simulator=SimulatorConfig(pos_thres=0.3, seed=4),
+        upsample=3,
+        label_noise=True,
+    )
+    assert flat.of_recording(hints=Hints(time_unit="us")) == RecordingConfig(hints=Hints(time_unit="us"), sort=True)
+    assert ConversionSettings().of_video() == ConvertConfig()
+
+
+def test_rules_of_the_groups_hold_for_flat_settings() -> None:
+    with pytest.raises(ConfigError, match="stop"):
+        ConversionSettings(start_s=2, stop_s=1)

@@ -1,0 +1,90 @@
+"""Parts of recordings, recordings without noise, and several recordings as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SENSOR, random_events
+
+from dvspipe.errors import ConfigError, EventError
+from dvspipe.events import Events, Region
+from dvspipe.events.filters import FilterConfig
+from dvspipe.formats import Recording, open_recording, read, write
+from dvspipe.recordings.editing import (
+    cut_recording,
+    filter_recording,
+    locate_hot_pixels,
+    merge_recordings,
+    select_part,
+)
+
+EVENTS = random_events(1, 3000, span_us=3_000_000)
+NOISE = np.random.default_rng(5).random(3000) < 0.3
+SETTINGS = {"simulator": {"pos_thres": 0.2}}
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Recording:
+    """A recording of EVENTS with labels of noise and settings."""
+    labels = Events(EVENTS.t, EVENTS.x, EVENTS.y, NOISE, SENSOR)
+    write(tmp_path / "a.h5", EVENTS, noise=[labels], settings=SETTINGS)
+    return open_recording(tmp_path / "a.h5")
+
+
+def labels_of(path: Path) -> Events:
+    noise = open_recording(path).noise
+    assert noise is not None
+    return next(noise.chunks())
+
+
+def test_a_part_keeps_times_labels_of_noise_and_settings(labelled: Recording, tmp_path: Path) -> None:
+    part = select_part(labelled, 1.0, 2.0, Region.parse("5x4+3+2"))
+    count = cut_recording(part, tmp_path / "b.h5")
+    start_us = EVENTS.t[0] + 1_000_000
+    inside = (EVENTS.x >= 3) & (EVENTS.x < 8) & (EVENTS.y >= 2) & (EVENTS.y < 6)
+    inside &= (EVENTS.t >= start_us) & (EVENTS.t < start_us + 1_000_000)
+    assert count == inside.sum()
+    assert np.array_equal(read(tmp_path / "b.h5").t, EVENTS.t[inside])
+    assert np.array_equal(labels_of(tmp_path / "b.h5").p, NOISE[inside])
+    assert open_recording(tmp_path / "b.h5").attributes["settings"] == SETTINGS
+
+
+def test_a_part_is_filtered_as_the_file_of_that_part(labelled: Recording, tmp_path: Path) -> None:
+    part, config = select_part(labelled, 0.5, region=Region.parse("9x6+1+0")), FilterConfig(refractory_us=20_000)
+    counts = filter_recording(part, tmp_path / "b.h5", config, hot=locate_hot_pixels(part))
+    cut_recording(part, tmp_path / "c.h5")
+    complete = select_part(open_recording(tmp_path / "c.h5"))
+    assert filter_recording(complete, tmp_path / "d.h5", config, hot=locate_hot_pixels(complete)) == counts
+    assert counts.refractory > 0
+    assert read(tmp_path / "b.h5") == read(tmp_path / "d.h5")
+    assert labels_of(tmp_path / "b.h5") == labels_of(tmp_path / "d.h5")
+    written = open_recording(tmp_path / "b.h5").attributes["settings"]["filter"]
+    assert written == {"refractory_us": 20_000, "activity_us": None, "hot_pixels": True}
+
+
+def test_recordings_are_merged_by_time_or_one_after_another(labelled: Recording, tmp_path: Path) -> None:
+    done: list[tuple[float, float]] = []
+    merge_recordings([labelled, labelled], tmp_path / "b.h5", progress=lambda *numbers: done.append(numbers))
+    assert np.array_equal(read(tmp_path / "b.h5").t, np.repeat(EVENTS.t, 2))
+    assert done[-1] == (2000, 2000)
+    merge_recordings([labelled, labelled], tmp_path / "c.h5", gap_us=500)
+    t = read(tmp_path / "c.h5").t
+    assert t[3000] - t[2999] == 500
+    assert np.array_equal(labels_of(tmp_path / "c.h5").p, np.tile(NOISE, 2))
+
+
+def test_a_part_outside_the_recording_is_an_error(labelled: Recording, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"a\.h5: .* 1 s .* 2 s"):
+        select_part(labelled, 2.0, 1.0)
+    with pytest.raises(EventError, match=r"a\.h5: .*99x99\+0\+0.*12x7"):
+        select_part(labelled, region=Region.parse("99x99+0+0"))
+    with pytest.raises(EventError, match=r"a\.h5: .* 100 s; .* 2\.9"):
+        cut_recording(select_part(labelled, 100.0), tmp_path / "b.h5")
+
+
+def test_recordings_of_several_sensors_are_not_merged(labelled: Recording, tmp_path: Path) -> None:
+    write(tmp_path / "b.h5", Events.empty((34, 34)))
+    with pytest.raises(EventError, match=r"b\.h5: .*34x34.*12x7"):
+        merge_recordings([labelled, open_recording(tmp_path / "b.h5")], tmp_path / "c.h5")
