@@ -136,8 +136,12 @@ def _shorten_overlaps(path: Path, spans: list[Span]) -> list[Span]:
                 raise DataError(f"{path}: two labels, {span.name} and {following.name}, start at {span.start_us} us")
             log.warning(
                 "%s: class %s ends at %d us, after class %s starts at %d us; shortened to that time",
-                path, span.name, span.end_us, following.name, following.start_us,
-            )  # fmt: skip
+                path,
+                span.name,
+                span.end_us,
+                following.name,
+                following.start_us,
+            )
             span = Span(span.start_us, following.start_us, span.name)
         shortened.append(span)
     return shortened

@@ -61,22 +61,27 @@ def norse_network() -> nn.Module:
 
 def train(clips: Path, folder: Path, network: dict[str, object], module: nn.Module | None = None) -> TrainingRun:
     """Train a network with these settings on the clips."""
-    config = dvspipe.TrainConfig.model_validate({
-        "jobs": 1,
-        "data": {"kind": "folder", "root": str(clips)},
-        "bins": {"steps": STEPS, "step_us": STEP_US},
-        "network": network,
-        "optimiser": {"epochs": 5, "batch": 8, "learning_rate": 0.005},
-    })  # fmt: skip
+    config = dvspipe.TrainConfig.model_validate(
+        {
+            "jobs": 1,
+            "data": {"kind": "folder", "root": str(clips)},
+            "bins": {"steps": STEPS, "step_us": STEP_US},
+            "network": network,
+            "optimiser": {"epochs": 5, "batch": 8, "learning_rate": 0.005},
+        }
+    )
     return dvspipe.train(config, folder, network=module)
 
 
 def main() -> None:
     """Train both, and print their test accuracies and the time of an epoch."""
     ours = {
-        "kind": "mlp", "channels": (HIDDEN,), "tau_mem_s": TAU_S, "tau_readout_s": TAU_READOUT_S,
+        "kind": "mlp",
+        "channels": (HIDDEN,),
+        "tau_mem_s": TAU_S,
+        "tau_readout_s": TAU_READOUT_S,
         "slope": 1.0,  # of Norse's surrogate gradient, whatever its alpha
-    }  # fmt: skip
+    }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_clips(folder / "clips")

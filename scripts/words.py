@@ -42,9 +42,14 @@ WORDS: Mapping[str, str] = {
 """Regular expressions of words to avoid, and what to write. Words that are right in other meanings are not listed."""
 
 TEXTS = (
-    "*.md", "docs/*.md", "docs/howto/*.md", "docs/tutorials/*.py", "docs/gallery/*/*.py", "dvspipe/checkpoints/*.md",
+    "*.md",
+    "docs/*.md",
+    "docs/howto/*.md",
+    "docs/tutorials/*.py",
+    "docs/gallery/*/*.py",
+    "dvspipe/checkpoints/*.md",
     "configs/**/*.yaml",
-)  # fmt: skip
+)
 """Files whose text is checked."""
 CODE = ("dvspipe/**/*.py",)
 """Modules whose string constants are checked, without docstrings."""

@@ -93,8 +93,23 @@ def test_a_wrong_setting_is_answered_with_the_way_out(settings: dict[str, Any], 
 
 
 ODD_VALUES: tuple[object, ...] = (
-    None, True, -1, 1e9, 10**30, float("inf"), "a/b", "", [], [None], ["x"], [-1, 10**6], {}, {"x": "y"}, {1: 2}, b"x",
-)  # fmt: skip
+    None,
+    True,
+    -1,
+    1e9,
+    10**30,
+    float("inf"),
+    "a/b",
+    "",
+    [],
+    [None],
+    ["x"],
+    [-1, 10**6],
+    {},
+    {"x": "y"},
+    {1: 2},
+    b"x",
+)
 
 
 def answer(model: type[Settings], settings: dict[str, Any]) -> str:
@@ -138,8 +153,14 @@ def test_an_unknown_setting_suggests_only_near_ones(name: str, found: list[str])
 
 def test_dates_and_off_are_text() -> None:
     assert parse_overrides(["a=2024-02-30", "b=2024-02-03", "c=off", "d=yes", "e=true", "f=null", "g="]) == {
-        "a": "2024-02-30", "b": "2024-02-03", "c": "off", "d": "yes", "e": True, "f": None, "g": None,
-    }  # fmt: skip
+        "a": "2024-02-30",
+        "b": "2024-02-03",
+        "c": "off",
+        "d": "yes",
+        "e": True,
+        "f": None,
+        "g": None,
+    }
     assert build(TrainConfig, parse_overrides(["name=2024-02-30"]), "test").name == "2024-02-30"
 
 

@@ -111,12 +111,16 @@ def list_windows(classified: Classified) -> list[list[str | float | int]]:
     zero_us = classified.result.answer.t_first_us
     return [
         [
-            round((row.t_start_us - zero_us) / 1e6, 3), round((row.t_end_us - zero_us) / 1e6, 3),
-            row.class_name.replace("_", " "), round(row.probability, 3), round(row.entropy, 2), row.events,
+            round((row.t_start_us - zero_us) / 1e6, 3),
+            round((row.t_end_us - zero_us) / 1e6, 3),
+            row.class_name.replace("_", " "),
+            round(row.probability, 3),
+            round(row.entropy, 2),
+            row.events,
             "like the training" if row.familiar else "unfamiliar",
         ]
         for row in classified.windows
-    ]  # fmt: skip
+    ]
 
 
 def command_of(source: str, checkpoint: str, *, adapt: bool) -> str:
@@ -142,9 +146,11 @@ class AnswerTab:
             self.space, self.status, names=self.list_sources, webcam=True, sample=True, kind="Recording or video"
         )
         self.checkpoint = gr.Dropdown(
-            self.list_classifiers(), value=SHIPPED_NAMES[0], label="Classifier",
+            self.list_classifiers(),
+            value=SHIPPED_NAMES[0],
+            label="Classifier",
             info="Part of dvspipe, or a checkpoint or run below the folder.",
-        )  # fmt: skip
+        )
         with gr.Accordion("Another checkpoint", open=False):
             self.upload = gr.File(label="Checkpoint (.safetensors)", file_types=[".safetensors"], height=140)
         self.adapt = gr.Checkbox(label="Adapt to this recording first", info="To its sensor and scene, without labels.")
@@ -166,9 +172,12 @@ class AnswerTab:
     def _connect(self) -> None:
         shown = [self.status, self.answer, self.page, self.windows, self.archive, self.command]
         listen(
-            self.classify.click, handle(self.space, self.status, self.show_answer),
-            [self.picker.source, self.checkpoint, self.upload, self.adapt], shown, concurrency_limit=2,
-        )  # fmt: skip
+            self.classify.click,
+            handle(self.space, self.status, self.show_answer),
+            [self.picker.source, self.checkpoint, self.upload, self.adapt],
+            shown,
+            concurrency_limit=2,
+        )
 
     def list_sources(self) -> list[str]:
         """Return the names of recordings and videos below the folder."""
@@ -199,6 +208,9 @@ class AnswerTab:
             }
 
         yield from follow(
-            session, self.status, "classifying",
-            lambda progress: classify(source, checkpoint, folder, progress, adapt=bool(adapt)), show,
-        )  # fmt: skip
+            session,
+            self.status,
+            "classifying",
+            lambda progress: classify(source, checkpoint, folder, progress, adapt=bool(adapt)),
+            show,
+        )

@@ -75,9 +75,13 @@ def compare_recordings(
         player.parent.mkdir()
         share = partial(_share, progress, number + 1)
         write_player_page(
-            played_file(source.path), player, colours=colours, title=f"{side}: {source.name}", channel=str(folder),
+            played_file(source.path),
+            player,
+            colours=colours,
+            title=f"{side}: {source.name}",
+            channel=str(folder),
             progress=share,
-        )  # fmt: skip
+        )
         players.append(player)
     command = shlex.join(["dvspipe", "compare", sources[0].name, sources[1].name, "-o", "comparison.html"])
     return Compared((players[0], players[1]), page, command)
@@ -169,10 +173,14 @@ class PairTab:
                     gr.Markdown(f"**{side}**" + (", the reference" if side == "A" else ""))
                     self.sources.append(
                         add_picker(
-                            self.space, self.status, names=self.space.list_recordings, webcam=False, sample=False,
+                            self.space,
+                            self.status,
+                            names=self.space.list_recordings,
+                            webcam=False,
+                            sample=False,
                             kind=f"Recording {side}",
                         ).source
-                    )  # fmt: skip
+                    )
         self.compare_recordings = gr.Button("Compare", variant="primary")
 
     def _connect(self) -> None:
@@ -181,13 +189,19 @@ class PairTab:
         for preset, *thresholds in (self.settings[:3], self.settings[3:]):
             listen(preset.input, lambda name: list(knobs_of(name)[:2]), [preset], thresholds)
         listen(
-            self.compare_settings.click, on_page(self.show_settings),
-            [self.video.source, self.colours, *self.settings], shown, concurrency_limit=2,
-        )  # fmt: skip
-        listen(
-            self.compare_recordings.click, on_page(self.show_recordings), [self.colours, *self.sources], shown,
+            self.compare_settings.click,
+            on_page(self.show_settings),
+            [self.video.source, self.colours, *self.settings],
+            shown,
             concurrency_limit=2,
-        )  # fmt: skip
+        )
+        listen(
+            self.compare_recordings.click,
+            on_page(self.show_recordings),
+            [self.colours, *self.sources],
+            shown,
+            concurrency_limit=2,
+        )
 
     def show_settings(
         self, session: Session, source: ChosenFile | None, colours: PreviewColours, *values: Any

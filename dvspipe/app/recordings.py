@@ -64,9 +64,10 @@ MOST_HOT = 100  # pixels in the list
 PLAYER = "player"  # the view that plays events
 MEMORY = 5  # windows before a picture of a mode that fades
 MODES: list[tuple[str, PreviewMode]] = [
-    ("ON minus OFF events", "counts"), ("time surface: the last event of a pixel", "surface"),
+    ("ON minus OFF events", "counts"),
+    ("time surface: the last event of a pixel", "surface"),
     ("decaying sum of events", "decay"),
-]  # fmt: skip
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,21 +174,30 @@ def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
     for name, on, colour in (("OFF", False, palette.off), ("ON", True, palette.on)):
         own = sample.p == on
         figure.add_scatter3d(
-            x=seconds[own], y=sample.x[own], z=sample.y[own], mode="markers", name=name,
-            marker={"size": 1.5, "color": "rgb({},{},{})".format(*colour), "opacity": 0.6}, hoverinfo="x+y+z",
-        )  # fmt: skip
+            x=seconds[own],
+            y=sample.x[own],
+            z=sample.y[own],
+            mode="markers",
+            name=name,
+            marker={"size": 1.5, "color": "rgb({},{},{})".format(*colour), "opacity": 0.6},
+            hoverinfo="x+y+z",
+        )
     axis = {"showbackground": False, "gridcolor": CHART_GREY, "color": CHART_GREY}
     figure.update_layout(
         title={"text": f"Events in space and time:<br>{describe_sample(explored)}", "font": {"size": 13}},
-        margin={"l": 0, "r": 0, "t": 50, "b": 0}, paper_bgcolor=CLEAR,
+        margin={"l": 0, "r": 0, "t": 50, "b": 0},
+        paper_bgcolor=CLEAR,
         legend={"itemsizing": "constant", "orientation": "h", "x": 1, "y": 1, "xanchor": "right", "yanchor": "bottom"},
         scene={
-            "xaxis": axis | {"title": "seconds"}, "yaxis": axis | {"title": "x"},
-            "zaxis": axis | {"title": "y", "autorange": "reversed"}, "bgcolor": CLEAR,
-            "aspectmode": "manual", "aspectratio": {"x": 1.4, "y": 0.75, "z": 0.75 * report.height / report.width},
+            "xaxis": axis | {"title": "seconds"},
+            "yaxis": axis | {"title": "x"},
+            "zaxis": axis | {"title": "y", "autorange": "reversed"},
+            "bgcolor": CLEAR,
+            "aspectmode": "manual",
+            "aspectratio": {"x": 1.4, "y": 0.75, "z": 0.75 * report.height / report.width},
             "camera": {"eye": {"x": 0.55, "y": -1.75, "z": 0.55}, "center": {"x": 0, "y": 0, "z": -0.1}},
         },
-    )  # fmt: skip
+    )
     return figure
 
 
@@ -405,9 +415,12 @@ class RecordingTab:
             listen(event, on_page(self.explore), [self.source, *self.place], shown)
         changes = [each.change for each in self.place[:-1]]  # by pointer, key and reset button
         listen(
-            partial(gr.on, changes), on_page(self.show_picture), [self.explored, *self.place],
-            [self.status, self.picture], trigger_mode="always_last",
-        )  # fmt: skip
+            partial(gr.on, changes),
+            on_page(self.show_picture),
+            [self.explored, *self.place],
+            [self.status, self.picture],
+            trigger_mode="always_last",
+        )
         listen(self.play.click, on_page(self.show_player), [self.explored, self.colours], [self.status, self.page])
         written = [self.status, self.page, self.file, self.command, self.views]
         listen(
@@ -424,11 +437,14 @@ class RecordingTab:
 
         def show(found: Explored) -> Updates:
             return {
-                self.explored: found, self.facts: found.facts, self.hot: [list(pixel) for pixel in found.hot],
-                self.view: plot_space_time(found, choices.colours), self.caption: show_caption(found.summary),
+                self.explored: found,
+                self.facts: found.facts,
+                self.hot: [list(pixel) for pixel in found.hot],
+                self.view: plot_space_time(found, choices.colours),
+                self.caption: show_caption(found.summary),
                 self.rate: show_picture(found.rate, f"Events per second: {found.report.rate_hz or 0:,.0f} on average"),
                 self.picture: self._draw(session, found, choices),
-            }  # fmt: skip
+            }
 
         work = partial(explore, source, folder, choices.colours)
         yield from follow(session, self.status, "reading the recording", work, show)
@@ -467,9 +483,10 @@ class RecordingTab:
         def show(counts: FilterCounts) -> Updates:
             commands = cut.commands(explored.source.name, path.name)
             return {
-                self.file: offer_file(path), self.views: gr.Tabs(selected=PLAYER),
+                self.file: offer_file(path),
+                self.views: gr.Tabs(selected=PLAYER),
                 self.command: f"# {counts.kept:,} of {counts.events:,} events\n{commands}",
-            }  # fmt: skip
+            }
 
         yield from follow(session, self.status, "cutting", work, show)
         yield from self._play(session, part, path.name, colours)

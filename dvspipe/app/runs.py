@@ -39,9 +39,11 @@ WIDTHS = ("240px", "130px", "150px", "140px", "110px", "300px", "190px")  # of t
 WRONG_HEADS = ("recording", "class", "predicted", "probability")
 Quantity = Literal["val_accuracy", "val_loss", "train_accuracy", "train_loss"]
 QUANTITIES: list[tuple[str, Quantity]] = [
-    ("validation accuracy", "val_accuracy"), ("validation loss", "val_loss"),
-    ("training accuracy", "train_accuracy"), ("training loss", "train_loss"),
-]  # fmt: skip
+    ("validation accuracy", "val_accuracy"),
+    ("validation loss", "val_loss"),
+    ("training accuracy", "train_accuracy"),
+    ("training loss", "train_loss"),
+]
 # Okabe and Ito's colours, safe for colour-blind readers: https://jfly.uni-koeln.de/color/
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("solid", "dash", "dot")
@@ -71,9 +73,14 @@ class FoundRun:
         test = self.run.test
         kind = f" ({test.kind_of_data})" if test.kind_of_data else ""
         return [
-            self.name, round(100 * test.accuracy, 2), round(100 * test.val_accuracy, 2), self.parameters,
-            len(self.run.epochs), test.title + kind, f"{self.ended:%Y-%m-%d %H:%M}",
-        ]  # fmt: skip
+            self.name,
+            round(100 * test.accuracy, 2),
+            round(100 * test.val_accuracy, 2),
+            self.parameters,
+            len(self.run.epochs),
+            test.title + kind,
+            f"{self.ended:%Y-%m-%d %H:%M}",
+        ]
 
 
 def find_runs(space: Workspace, progress: Progress) -> list[FoundRun]:
@@ -115,14 +122,23 @@ def plot_curves(runs: Sequence[FoundRun], quantity: Quantity) -> go.Figure:
     for number, each in enumerate(runs[:MOST_CURVES]):
         dash, colour = DASHES[number // len(LINES)], LINES[number % len(LINES)]
         figure.add_scatter(
-            x=[row.epoch for row in each.run.epochs], y=[getattr(row, quantity) for row in each.run.epochs],
-            name=each.name, mode="lines+markers", line={"color": colour, "dash": dash}, marker={"size": 4},
-        )  # fmt: skip
+            x=[row.epoch for row in each.run.epochs],
+            y=[getattr(row, quantity) for row in each.run.epochs],
+            name=each.name,
+            mode="lines+markers",
+            line={"color": colour, "dash": dash},
+            marker={"size": 4},
+        )
     figure.update_layout(
-        height=360, margin={"l": 50, "r": 10, "t": 40, "b": 40}, title={"text": title, "font": {"size": 14}},
-        xaxis={"title": "epoch", "dtick": -(-epochs // MOST_TICKS)}, legend={"orientation": "h", "y": -0.2},
-        showlegend=True, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR,
-    )  # fmt: skip
+        height=360,
+        margin={"l": 50, "r": 10, "t": 40, "b": 40},
+        title={"text": title, "font": {"size": 14}},
+        xaxis={"title": "epoch", "dtick": -(-epochs // MOST_TICKS)},
+        legend={"orientation": "h", "y": -0.2},
+        showlegend=True,
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+    )
     figure.update_xaxes(gridcolor=CHART_GRID, zerolinecolor=CHART_GRID)
     figure.update_yaxes(gridcolor=CHART_GRID, zerolinecolor=CHART_GRID)
     return figure
@@ -187,9 +203,12 @@ class RunTab:
             self.look = gr.Button("Refresh the list of runs")
             add_stop(self.space, self.status)
         self.table = gr.Dataframe(
-            headers=list(HEADS), column_widths=list(WIDTHS), interactive=False, wrap=True,
+            headers=list(HEADS),
+            column_widths=list(WIDTHS),
+            interactive=False,
+            wrap=True,
             label="Runs; click a head to sort, and a run to open it",
-        )  # fmt: skip
+        )
         with gr.Row():
             self.compared = gr.Dropdown([], multiselect=True, label="Runs in the chart", min_width=320)
             self.quantity = gr.Dropdown(QUANTITIES, value=QUANTITIES[0][1], label="Curve", min_width=320)
@@ -217,9 +236,11 @@ class RunTab:
         listen(opened, on_page(self.list_first), [self.quantity, self.runs], listed)
         for event in (self.compared.input, self.quantity.input):
             listen(
-                event, on_page(self.show_curves), [self.runs, self.compared, self.quantity],
+                event,
+                on_page(self.show_curves),
+                [self.runs, self.compared, self.quantity],
                 [self.status, self.curves, self.caption],
-            )  # fmt: skip
+            )
         opened = [self.status, self.run, self.page, self.confusion]
         listen(self.table.select, self._at_cell(self.open_run), [self.runs], opened)
         cells = [self.status, self.listed, self.wrong]
@@ -262,9 +283,10 @@ class RunTab:
         """Draw the curves of the chosen runs."""
         chosen = [each for each in runs if each.name in (names or [])]
         yield {
-            self.status: "", self.curves: plot_curves(chosen, quantity),
+            self.status: "",
+            self.curves: plot_curves(chosen, quantity),
             self.caption: show_caption(describe_curves(chosen, quantity)),
-        }  # fmt: skip
+        }
 
     def open_run(self, session: Session, cell: gr.SelectData, runs: list[FoundRun]) -> Iterator[Updates]:
         """Show the report of a run, and its confusion matrix."""
@@ -278,9 +300,11 @@ class RunTab:
             shutil.copyfile(found.run.folder.report, report)
             shown = show_page(report, f"Report of {found.name}")
         yield {
-            self.status: "", self.run: found, self.page: shown,
+            self.status: "",
+            self.run: found,
+            self.page: shown,
             self.confusion: gr.Dataframe(rows, headers=heads),
-        }  # fmt: skip
+        }
 
     def list_wrong(self, _: Session, cell: gr.SelectData, found: FoundRun | None) -> Iterator[Updates]:
         """List the recordings of a cell of the confusion matrix."""

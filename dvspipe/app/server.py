@@ -195,12 +195,27 @@ def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
     how["_frontend"] = False  # only leaves out a request of the page that has to be answered in 3 s, also if busy
     try:
         _, address, _ = page.launch(
-            server_name=settings.host, server_port=settings.port, inbrowser=settings.browser, quiet=True, share=False,
-            prevent_thread_lock=True, ssr_mode=False, show_error=False, footer_links=[], run_history=False,
-            allowed_paths=[str(space.sessions)], max_file_size=settings.max_upload.lower(), enable_monitoring=False,
-            app_kwargs={"middleware": middleware, "docs_url": None, "redoc_url": None}, auth_message=USER_MESSAGE,
-            theme=make_theme(), css=CSS, mcp_server=False, pwa=False, **how,
-        )  # fmt: skip
+            server_name=settings.host,
+            server_port=settings.port,
+            inbrowser=settings.browser,
+            quiet=True,
+            share=False,
+            prevent_thread_lock=True,
+            ssr_mode=False,
+            show_error=False,
+            footer_links=[],
+            run_history=False,
+            allowed_paths=[str(space.sessions)],
+            max_file_size=settings.max_upload.lower(),
+            enable_monitoring=False,
+            app_kwargs={"middleware": middleware, "docs_url": None, "redoc_url": None},
+            auth_message=USER_MESSAGE,
+            theme=make_theme(),
+            css=CSS,
+            mcp_server=False,
+            pwa=False,
+            **how,
+        )
     except OSError as error:
         raise ConfigError(
             f"port {settings.port}: is in use, or not allowed ({error})", Remedy("port", "N", "choose another one")

@@ -99,12 +99,18 @@ def make_theme() -> gr.Theme:
         font_mono=["ui-monospace", "monospace"],
         radius_size=gr.themes.sizes.radius_lg,
     ).set(
-        body_background_fill="#f7f8fa", body_background_fill_dark="#12171f",
-        block_background_fill="#ffffff", block_background_fill_dark="#1b222d",
-        button_primary_background_fill="#1d5fbf", button_primary_background_fill_hover="#184f9f",
-        button_primary_background_fill_dark="#1d5fbf", button_primary_background_fill_hover_dark="#2f6fcf",
-        button_primary_text_color="#ffffff", slider_color="#1d5fbf", slider_color_dark="#7fb0f5",
-    )  # fmt: skip
+        body_background_fill="#f7f8fa",
+        body_background_fill_dark="#12171f",
+        block_background_fill="#ffffff",
+        block_background_fill_dark="#1b222d",
+        button_primary_background_fill="#1d5fbf",
+        button_primary_background_fill_hover="#184f9f",
+        button_primary_background_fill_dark="#1d5fbf",
+        button_primary_background_fill_hover_dark="#2f6fcf",
+        button_primary_text_color="#ffffff",
+        slider_color="#1d5fbf",
+        slider_color_dark="#7fb0f5",
+    )
 
 
 def name_session(request: gr.Request) -> str:
@@ -305,9 +311,12 @@ def add_picker(
                 camera = add_webcam("Webcam: record some seconds; nothing leaves this machine")
         with gr.Tab("Folder"):
             below = gr.Dropdown(
-                names(), value=None, label=f"{kind} in {space.folder.name}/", allow_custom_value=True,
+                names(),
+                value=None,
+                label=f"{kind} in {space.folder.name}/",
+                allow_custom_value=True,
                 info=f"Choose one, or type its path; at most {MOST_NAMES} are listed.",
-            )  # fmt: skip
+            )
             again = gr.Button("Refresh the list", size="sm")
     picker = Picker(gr.State(None), gr.HTML(""), status)
 

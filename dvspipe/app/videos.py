@@ -356,9 +356,11 @@ class VideoTab:
                 for knob, value in zip(KNOBS, values, strict=True)
             ]
             self.upsampling = gr.Dropdown(
-                list(UPSAMPLING), value="off", label="Steps between two frames",
+                list(UPSAMPLING),
+                value="off",
+                label="Steps between two frames",
                 info="Estimates the motion between frames, so that event times are finer; takes longer.",
-            )  # fmt: skip
+            )
         self.colours = gr.Dropdown(COLOURS, value="light", label="Colours")
 
     def _add_outputs(self) -> None:
@@ -373,9 +375,11 @@ class VideoTab:
         self.command = add_command()
         with gr.Row():
             self.format = gr.Dropdown(
-                [*EVENT_FORMATS, *PICTURE_FORMATS], value=".h5", label="Download as",
+                [*EVENT_FORMATS, *PICTURE_FORMATS],
+                value=".h5",
+                label="Download as",
                 info="Events: HDF5, CSV, AEDAT 4. Pictures: WebM, MP4, a PNG sheet.",
-            )  # fmt: skip
+            )
             with gr.Column(min_width=160):
                 self.export = gr.Button("Make the file")
                 self.file = gr.DownloadButton("Download", interactive=False)
@@ -388,17 +392,25 @@ class VideoTab:
         listen(self.picker.source.change, on_page(self.fit_start), [self.picker.source], [self.status, self.start])
         changes = [each.change for each in (self.start, *choices)]  # by pointer, key, reset button and preset
         listen(
-            partial(gr.on, changes), on_page(self.show_excerpt), [self.excerpt, self.start, *choices], shown,
+            partial(gr.on, changes),
+            on_page(self.show_excerpt),
+            [self.excerpt, self.start, *choices],
+            shown,
             trigger_mode="always_last",
-        )  # fmt: skip
+        )
         listen(
-            self.convert.click, on_page(self.convert_complete), choices,
-            [self.status, self.page, self.command, self.converted, self.file], concurrency_limit=2,
-        )  # fmt: skip
+            self.convert.click,
+            on_page(self.convert_complete),
+            choices,
+            [self.status, self.page, self.command, self.converted, self.file],
+            concurrency_limit=2,
+        )
         listen(
-            self.export.click, on_page(self.make_file), [self.converted, self.format, self.colours],
+            self.export.click,
+            on_page(self.make_file),
+            [self.converted, self.format, self.colours],
             [self.status, self.file],
-        )  # fmt: skip
+        )
 
     def fit_start(self, _: Session, source: ChosenFile | None) -> Iterator[Updates]:
         """Let the excerpt start anywhere in the video."""
@@ -423,9 +435,11 @@ class VideoTab:
         show_excerpt(excerpt, choices, page, colours)
         command = choices.command(source.name, f"{safe_stem(source.name)}.h5")
         yield {
-            self.status: "", self.page: show_page(page, "Video and events"), self.command: command,
+            self.status: "",
+            self.page: show_page(page, "Video and events"),
+            self.command: command,
             self.excerpt: wanted,
-        }  # fmt: skip
+        }
 
     def convert_complete(self, session: Session, source: ChosenFile | None, *values: Any) -> Iterator[Updates]:
         """Convert the complete video and show it."""
@@ -436,14 +450,18 @@ class VideoTab:
 
         def show(converted: Converted) -> Updates:
             return {
-                self.page: show_page(converted.page, "Video and events"), self.converted: converted,
+                self.page: show_page(converted.page, "Video and events"),
+                self.converted: converted,
                 self.file: offer_file(converted.events),
-            }  # fmt: skip
+            }
 
         yield from follow(
-            session, self.status, "converting the video",
-            lambda progress: convert_complete(source, choices, folder, colours, progress), show,
-        )  # fmt: skip
+            session,
+            self.status,
+            "converting the video",
+            lambda progress: convert_complete(source, choices, folder, colours, progress),
+            show,
+        )
 
     def make_file(
         self, session: Session, converted: Converted | None, suffix: str, colours: PreviewColours
@@ -453,10 +471,12 @@ class VideoTab:
             raise ConfigError("nothing is converted yet; convert the complete video first")
         folder = session.new_folder("download")
         yield from follow(
-            session, self.status, f"writing {suffix}",
+            session,
+            self.status,
+            f"writing {suffix}",
             lambda progress: export_converted(converted, suffix, folder, colours, progress),
             lambda path: {self.file: offer_file(path)},
-        )  # fmt: skip
+        )
 
 
 class Shown(NamedTuple):

@@ -53,8 +53,15 @@ MAX_MESSAGE = 1000
 HUB_WEIGHTS, HUB_CONFIG = "model.safetensors", "config.json"  # in a repository on the hub
 SHIPPED = Path(__file__).parent
 VERSIONED_PACKAGES = (
-    "dvspipe", "torch", "norse", "tonic", "numpy", "numba", "opencv-python", "opencv-python-headless",
-)  # fmt: skip
+    "dvspipe",
+    "torch",
+    "norse",
+    "tonic",
+    "numpy",
+    "numba",
+    "opencv-python",
+    "opencv-python-headless",
+)
 
 
 class ClassifierConfig(Settings):

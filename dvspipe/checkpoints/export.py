@@ -65,29 +65,64 @@ class NirReader:
 NIR_READERS = (
     NirReader(  # node_map in snntorch/import_nir.py, and nirtorch.nir_interpreter.DEFAULT_MAP
         "snnTorch 1.0",
-        frozenset({
-            "Input", "Output", "Affine", "Linear", "Conv1d", "Conv2d", "Flatten", "AvgPool2d", "SumPool2d", "IF", "LIF",
-            "CubaLIF",
-        }),
+        frozenset(
+            {
+                "Input",
+                "Output",
+                "Affine",
+                "Linear",
+                "Conv1d",
+                "Conv2d",
+                "Flatten",
+                "AvgPool2d",
+                "SumPool2d",
+                "IF",
+                "LIF",
+                "CubaLIF",
+            }
+        ),
         "snntorch.import_nir.import_from_nir(nir.read({path!r}))",
         SNNTORCH_STEP_S,
     ),
     NirReader(  # _import_norse_module in norse/torch/utils/import_nir.py
         "Norse 1.1",
-        frozenset({
-            "Input", "Output", "Affine", "Linear", "Conv2d", "Flatten", "SumPool2d", "IF", "LIF", "CubaLIF",
-        }),
+        frozenset(
+            {
+                "Input",
+                "Output",
+                "Affine",
+                "Linear",
+                "Conv2d",
+                "Flatten",
+                "SumPool2d",
+                "IF",
+                "LIF",
+                "CubaLIF",
+            }
+        ),
         "norse.torch.from_nir(nir.read({path!r}), dt={dt})",
     ),
     NirReader(  # _NodeMapper in spikingjelly/activation_based/nir_exchange/from_nir.py
         "SpikingJelly 2.0",
-        frozenset({
-            "Input", "Output", "Affine", "Linear", "Conv1d", "Conv2d", "Flatten", "AvgPool2d", "SumPool2d", "IF", "LIF",
-            "CubaLIF",
-        }),
+        frozenset(
+            {
+                "Input",
+                "Output",
+                "Affine",
+                "Linear",
+                "Conv1d",
+                "Conv2d",
+                "Flatten",
+                "AvgPool2d",
+                "SumPool2d",
+                "IF",
+                "LIF",
+                "CubaLIF",
+            }
+        ),
         "spikingjelly.activation_based.nir_exchange.import_from_nir({path!r}, dt={dt})",
     ),
-)  # fmt: skip
+)
 """Programs that compute the same outputs from a file, as the tests show."""
 
 
@@ -339,10 +374,17 @@ class _NirBuilder:
         step = one * (
             nearest if float(nearest) >= self.dt else np.nextafter(nearest, np.float32(1))
         )  # for SpikingJelly
-        self.add(self.nir.CubaLIF(
-            tau_mem=step, tau_syn=step, r=one, v_leak=0 * one, v_threshold=one * np.float32(threshold), v_reset=0 * one,
-            w_in=one,
-        ))  # fmt: skip
+        self.add(
+            self.nir.CubaLIF(
+                tau_mem=step,
+                tau_syn=step,
+                r=one,
+                v_leak=0 * one,
+                v_threshold=one * np.float32(threshold),
+                v_reset=0 * one,
+                w_in=one,
+            )
+        )
 
     def find_scale(self, lif: LIF) -> float:
         """Return the factor on the weights before some neurons, which `add_neurons` expects."""
@@ -363,11 +405,17 @@ class _NirBuilder:
             self.add(self.nir.LIF(tau=tau, r=one, v_leak=0 * one, v_threshold=threshold, v_reset=0 * one))
         else:
             decay = 1 - lif.keep_current
-            self.add(self.nir.CubaLIF(
-                tau_mem=one * np.float32(self.dt / factor), tau_syn=one * np.float32(self.dt / decay),
-                r=one * np.float32(1 / factor), v_leak=0 * one, v_threshold=one * np.float32(1 / (factor * gain)),
-                v_reset=0 * one, w_in=one * np.float32(1 / decay),
-            ))  # fmt: skip
+            self.add(
+                self.nir.CubaLIF(
+                    tau_mem=one * np.float32(self.dt / factor),
+                    tau_syn=one * np.float32(self.dt / decay),
+                    r=one * np.float32(1 / factor),
+                    v_leak=0 * one,
+                    v_threshold=one * np.float32(1 / (factor * gain)),
+                    v_reset=0 * one,
+                    w_in=one * np.float32(1 / decay),
+                )
+            )
 
     def _add_subtracting(self, factor: float, keep_current: float | None) -> None:
         if keep_current:
@@ -495,10 +543,14 @@ def _write_onnx(config: ClassifierConfig, network: SpikingNetwork, path: Path, _
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those of the tracer
         program = torch.onnx.export(
-            _OnnxModule(network, config.temperature), (_draw_sample(config),), dynamo=True, verbose=False,
-            input_names=["spikes"], output_names=["outputs", "probabilities"],
+            _OnnxModule(network, config.temperature),
+            (_draw_sample(config),),
+            dynamo=True,
+            verbose=False,
+            input_names=["spikes"],
+            output_names=["outputs", "probabilities"],
             dynamic_shapes=({1: torch.export.Dim("B")},),
-        )  # fmt: skip
+        )
     assert program is not None
     model = program.model_proto
     for node in model.graph.node:  # the source lines of each node, ten times the size of the file

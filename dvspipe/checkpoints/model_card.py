@@ -62,14 +62,14 @@ def write_card(
         f"---\n{yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)}---\n\n# {name.partition('/')[2]}",
         f"A spiking neural network that classifies event-camera (DVS) recordings and videos over time, trained with "
         f"dvspipe: one of {len(config.classes)} classes, {', '.join(map(_plain, config.classes))}.",
-        f"## Use\n\n```python\nimport dvspipe\n\nclassifier = dvspipe.Classifier.load(\"hf://{name}\")\n"
+        f'## Use\n\n```python\nimport dvspipe\n\nclassifier = dvspipe.Classifier.load("hf://{name}")\n'
         'print(classifier.predict("recording.h5").class_name)\n```\n\n'
         f"Or `dvspipe infer hf://{name} RECORDING`; `pip install 'dvspipe[hub]'` installs both.",
         f"## Data\n\n{_describe_data(config, records, synthetic=synthetic)}",
         f"## Scores\n\n{_describe_scores(records)}",
         f"## Settings\n\n{_describe_settings(config, run)}",
         f"## Limits\n\n{_describe_limits(config, records, synthetic=synthetic)}",
-    )  # fmt: skip
+    )
     return "\n\n".join(sections) + "\n"
 
 

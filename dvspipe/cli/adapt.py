@@ -53,9 +53,14 @@ def adapt(
     classifier = Classifier.load(checkpoint)
     with progress() as show:
         adaptation = adapt(
-            classifier, sources, config, strength=strength, sensor=parse_sensor(sensor), hints=parse_hints(hint),
+            classifier,
+            sources,
+            config,
+            strength=strength,
+            sensor=parse_sensor(sensor),
+            hints=parse_hints(hint),
             progress=show_share(show, len(sources)),
-        )  # fmt: skip
+        )
     note_overrides(classifier, config, sources)
     for error in adaptation.skipped:
         skip(error)

@@ -226,9 +226,15 @@ def view(
             draw_events(mode, source, out, colours=shown_as.colours, title=recording.path.name)
         else:
             write_preview(
-                part.chunks(), part.sensor, out, shown_as, span_us=span_us, zero_us=part.first_us, beside=beside,
+                part.chunks(),
+                part.sensor,
+                out,
+                shown_as,
+                span_us=span_us,
+                zero_us=part.first_us,
+                beside=beside,
                 progress=partial(show, "pictures"),
-            )  # fmt: skip
+            )
     if mode == "rate" and _is_without_upsampling(recording):
         notes.print(
             "The rate rises and falls with each frame of the video, because all pixels begin to change at a frame; "

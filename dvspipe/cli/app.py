@@ -31,9 +31,28 @@ from .training import demo, evaluate, train
 from .warmup import warmup
 
 COMMANDS = (
-    convert, info, check, view, cut, merge, filter_, compare, calibrate, track, encode, neuron, train, evaluate, infer,
-    adapt, manifest, export, app_page, demo, warmup,
-)  # fmt: skip
+    convert,
+    info,
+    check,
+    view,
+    cut,
+    merge,
+    filter_,
+    compare,
+    calibrate,
+    track,
+    encode,
+    neuron,
+    train,
+    evaluate,
+    infer,
+    adapt,
+    manifest,
+    export,
+    app_page,
+    demo,
+    warmup,
+)
 NO_MEMORY = "not enough memory ({}); use fewer steps, a smaller batch or more downsampling"
 NOT_INSTALLED = "this command needs {}, which is not installed; pip install dvspipe installs all that it needs"
 LEFT_OUT = frozenset({"norse", "safetensors", "sklearn", "tonic", "torch"})  # of requirements/convert.txt

@@ -207,9 +207,14 @@ class _Conversions:
         failed = len(incomplete)
         with progress() as show:
             outcomes = convert_many(
-                tasks, video=self.of_video, recording=self.of_recording, engine=engine, overwrite=self.overwrite,
-                waiting=waiting, progress=partial(show, "files"),
-            )  # fmt: skip
+                tasks,
+                video=self.of_video,
+                recording=self.of_recording,
+                engine=engine,
+                overwrite=self.overwrite,
+                waiting=waiting,
+                progress=partial(show, "files"),
+            )
             for outcome in outcomes:
                 try:
                     done = outcome.result()

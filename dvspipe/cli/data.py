@@ -46,7 +46,7 @@ DATA_KINDS = (
     ("folder", "your recordings or videos", "ROOT/<class>/<recording>, or ROOT/train/<class> and ROOT/test/<class>"),
     ("labelled", "your recordings with label files", "NAME.SUFFIX with NAME_labels.csv: class,start_us,end_us"),
     ("shards", "spike tensors of any of these", "what dvspipe data encode --shards writes"),
-)  # fmt: skip
+)
 """Kinds, what they are, and which files they expect."""
 
 
@@ -75,12 +75,20 @@ def stats(config: Config, settings: Overrides = None, as_json: AsJson = False) -
     table = make_table(*headings, right=headings[1:], wraps=False)
     for row in found.figures:
         table.add_row(
-            row.name, *(str(count) for count in (row.train, row.validation, row.test, row.groups)),
-            *(_number(value, form) for value, form in (
-                (row.events, ",.0f"), (row.fewest, ",d"), (row.most, ",d"), (row.duration_s, ".2f"),
-                (row.rate_hz, ",.0f"), (row.on_fraction, ".1%"),
-            )),
-        )  # fmt: skip
+            row.name,
+            *(str(count) for count in (row.train, row.validation, row.test, row.groups)),
+            *(
+                _number(value, form)
+                for value, form in (
+                    (row.events, ",.0f"),
+                    (row.fewest, ",d"),
+                    (row.most, ",d"),
+                    (row.duration_s, ".2f"),
+                    (row.rate_hz, ",.0f"),
+                    (row.on_fraction, ".1%"),
+                )
+            ),
+        )
     screen.print(table)
     if found.problems:
         messages.print(f"problems: {len(found.problems)}; dvspipe data check lists them")
@@ -141,9 +149,14 @@ def encode(
     with progress() as show:
         found = leave_out_copies(found, partial(show, "comparing recordings"))
         index = write_shards(
-            shards, found, plan, size=size or SHARD_BYTES, engine=done_by, overwrite=overwrite,
+            shards,
+            found,
+            plan,
+            size=size or SHARD_BYTES,
+            engine=done_by,
+            overwrite=overwrite,
             progress=partial(show, "recordings"),
-        )  # fmt: skip
+        )
     total = sum(each.bytes for each in index.shards)
     counts = ", ".join(f"{part} {len(samples)}" for part, samples in found.parts.items())
     screen.print(f"{show_name(shards)}: {count_noun(len(index.shards), 'shard')}, {total / 1e6:,.1f} MB; {counts}")

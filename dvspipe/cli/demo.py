@@ -169,10 +169,12 @@ def run_demo(folder: Path, config: TrainConfig, callback: TrainingCallback, tell
         previews=[
             (f"A rendered video of a person who is not in the training part: {shown} (synthetic).", video),
             ("The events that the simulator made of it: ON red, OFF blue (synthetic).", preview),
-            ("The prediction of the trained network for them (synthetic).",
-             OutputFolder(folder / "trained").of(events.name).timeline),
+            (
+                "The prediction of the trained network for them (synthetic).",
+                OutputFolder(folder / "trained").of(events.name).timeline,
+            ),
         ],
-    )  # fmt: skip
+    )
     commands = (
         shlex.join(["dvspipe", "info", str(events)]),
         shlex.join(["dvspipe", "view", str(events), "-o", str(folder / "sheet.png")]),

@@ -58,10 +58,11 @@ EngineOption = Annotated[
 ShardOption = Annotated[
     str | None,
     typer.Option(
-        "--shard", metavar="I/N",
+        "--shard",
+        metavar="I/N",
         help="Share I of N of the files, by their names; default: in a SLURM array, the share of the task, else all.",
     ),
-]  # fmt: skip
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 Trust = Annotated[
     list[str] | None,

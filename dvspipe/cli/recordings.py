@@ -270,9 +270,7 @@ def filter_(
         with progress() as show:
             hot = locate_hot_pixels(complete, progress=partial(show, "hot pixels"))
     with progress() as show:
-        total = filter_recording(
-            complete, out, config, hot=hot, overwrite=overwrite, progress=partial(show, "events")
-        )  # fmt: skip
+        total = filter_recording(complete, out, config, hot=hot, overwrite=overwrite, progress=partial(show, "events"))
     pixels = f" ({int(hot.sum())} pixels)" if hot is not None else ""
     _say(
         out,

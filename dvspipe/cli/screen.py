@@ -226,9 +226,14 @@ def progress(*, polled: bool = True) -> Iterator[ShowProgress]:
     show: ShowProgress
     watch_compilation()
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _TimeLeft(),
-        console=messages, transient=True, disable=notes.quiet or not messages.is_terminal,
-    ) as bars:  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _TimeLeft(),
+        console=messages,
+        transient=True,
+        disable=notes.quiet or not messages.is_terminal,
+    ) as bars:
         show = _Lines() if bars.disable else _Bars(bars)
 
         def show_or_stop(stage: str, done: float, total: float) -> None:

@@ -60,17 +60,23 @@ def keep_pieces_together(source: DataSource, samples: Sequence[Sample], test: Se
     if divided:
         log.warning(
             "%s: %s continues or is continued by the film of %s in the training part, so the test is not independent",
-            source.root, divided[0][1], divided[0][0],
-        )  # fmt: skip
+            source.root,
+            divided[0][1],
+            divided[0][0],
+        )
     films = {first: pieces for first, pieces in films.items() if len(pieces) > 1}
     if not films:
         return list(samples)
     first, second, *_ = next(iter(films.values()))
     log.warning(
         "%s: %d of %d files are pieces of %s, such as %s and %s: each is kept in one part",
-        source.root, sum(map(len, films.values())), len(files), count_noun(len(films), "longer film"),
-        first, second.name,
-    )  # fmt: skip
+        source.root,
+        sum(map(len, films.values())),
+        len(files),
+        count_noun(len(films), "longer film"),
+        first,
+        second.name,
+    )
     groups = {file: str(pieces[0]) for pieces in films.values() for file in pieces}
     return [
         replace(sample, group=groups.get(sample.file, sample.group)) if sample.file else sample for sample in samples

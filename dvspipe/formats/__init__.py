@@ -14,7 +14,7 @@ from .recordings import (
     read,
     recognise,
     write,
-)  # fmt: skip
+)
 from .rosbag import is_ros2_folder
 from .table import FORMATS, written_suffixes
 from .text import STANDARD, is_prose

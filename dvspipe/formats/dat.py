@@ -95,9 +95,14 @@ def _check_types(path: Path, header: Header) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _decode(
-    words: NDArray[np.uint32], stored_us: int, overflow_us: int,
-    t: NDArray[np.int64], x: NDArray[np.int16], y: NDArray[np.int16], p: NDArray[np.uint8],
-) -> tuple[int, int, int, int, int]:  # fmt: skip
+    words: NDArray[np.uint32],
+    stored_us: int,
+    overflow_us: int,
+    t: NDArray[np.int64],
+    x: NDArray[np.int16],
+    y: NDArray[np.int16],
+    p: NDArray[np.uint8],
+) -> tuple[int, int, int, int, int]:
     """Decode records of two words each, at least one; a loop for each column, which the compiler vectorises.
 
     Args:

@@ -42,9 +42,42 @@ LEAST_VECTOR_EVENTS = 3  # which take as many words without a vector as with one
 # Position of the only bit of a 32-bit number: its product with this de Bruijn sequence has 32 different top five bits
 DE_BRUIJN = 0x077CB531
 BIT_PLACES = np.array(
-    [0, 1, 28, 2, 29, 14, 24, 3, 30, 22, 20, 15, 25, 17, 4, 8,
-     31, 27, 13, 23, 21, 19, 16, 7, 26, 12, 18, 6, 11, 5, 10, 9], np.uint32,
-)  # fmt: skip
+    [
+        0,
+        1,
+        28,
+        2,
+        29,
+        14,
+        24,
+        3,
+        30,
+        22,
+        20,
+        15,
+        25,
+        17,
+        4,
+        8,
+        31,
+        27,
+        13,
+        23,
+        21,
+        19,
+        16,
+        7,
+        26,
+        12,
+        18,
+        6,
+        11,
+        5,
+        10,
+        9,
+    ],
+    np.uint32,
+)
 
 
 class Evt2State(NamedTuple):

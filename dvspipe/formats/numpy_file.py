@@ -58,11 +58,25 @@ INTEGER_TOLERANCE = 0.01  # microseconds or milliseconds between a float and the
 LARGEST_TIME = 2.0**62
 LARGEST_SMALL = 2.0**31  # of pixels and polarities
 HEADER_ERRORS = (  # raised by NumPy for corrupted headers; tokenize raises SyntaxError or TokenError
-    ValueError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError, OverflowError, LookupError,
-)  # fmt: skip
+    ValueError,
+    TypeError,
+    SyntaxError,
+    tokenize.TokenError,
+    RecursionError,
+    MemoryError,
+    OverflowError,
+    LookupError,
+)
 ZIP_ERRORS = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, ValueError, LookupError,
-)  # fmt: skip
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+)
 
 _Opener = Callable[[], AbstractContextManager[BinaryIO]]
 

@@ -42,7 +42,7 @@ from .evt_kernels import (
     VECT_12,
     VECT_BASE_X,
     Evt3State,
-)  # fmt: skip
+)
 from .hints import NO_HINTS, Hints
 from .interface import Format
 from .libcaer import LIBCAER
@@ -266,10 +266,24 @@ def _raise_as(path: Path, kind: type[FormatError]) -> Iterator[None]:
     try:
         yield
     except (
-        rosbag1.ReaderError, rosbag2.ReaderError, apsw.Error, zstd.ZstdError, YAMLError, struct.error, AssertionError,
-        OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError,
-        RuntimeError, _MessageError,
-    ) as error:  # fmt: skip
+        rosbag1.ReaderError,
+        rosbag2.ReaderError,
+        apsw.Error,
+        zstd.ZstdError,
+        YAMLError,
+        struct.error,
+        AssertionError,
+        OSError,
+        EOFError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        MemoryError,
+        RuntimeError,
+        _MessageError,
+    ) as error:
         message = f"{path}: corrupted: {error or type(error).__name__}"
         if kind is CorruptionError:
             raise CorruptionError(message, lost="everything after it") from error

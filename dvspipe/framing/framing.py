@@ -299,9 +299,13 @@ def _mean_in_squares(values: NDArray[np.float32 | np.float64], side: int) -> NDA
 
 
 def find_framing(
-    parts: Iterable[Events], sensor: SensorSize, target: SensorSize, *, zoom: float | None = None,
+    parts: Iterable[Events],
+    sensor: SensorSize,
+    target: SensorSize,
+    *,
+    zoom: float | None = None,
     original: SensorSize | None = None,
-) -> Framing | None:  # fmt: skip
+) -> Framing | None:
     """Return which part of a recording shows the one who moves, None if nothing moves or it fills the picture.
 
     Args:
@@ -333,9 +337,7 @@ def find_framing(
     return Framing(original, target, zoom, t_us, followed)
 
 
-def _find_places(
-    slices: Iterable[tuple[int, NDArray[np.float32]]], cell_px: int
-) -> tuple[list[int], list[Square]]:  # fmt: skip
+def _find_places(slices: Iterable[tuple[int, NDArray[np.float32]]], cell_px: int) -> tuple[list[int], list[Square]]:
     """Return the slices around which something moves, and where, from all slices near them."""
     numbers, places, near = list[int](), list[Square](), deque[tuple[int, NDArray[np.float32]]]()
     waiting = deque[int]()
@@ -399,9 +401,14 @@ def plan_following(framing: Framing) -> tuple[Fit, RegionTrack]:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _count_active(
-    t: NDArray[np.int64], x: NDArray[np.int16], y: NDArray[np.int16], number: int, cell_px: int, pixels: _Pixels,
+    t: NDArray[np.int64],
+    x: NDArray[np.int16],
+    y: NDArray[np.int16],
+    number: int,
+    cell_px: int,
+    pixels: _Pixels,
     counts: NDArray[np.float32],
-) -> None:  # fmt: skip
+) -> None:
     """Add the pixels that become active to the counts of their cells."""
     last_us, counted = pixels
     one = np.uintp(1)

@@ -147,9 +147,7 @@ def open_source(
     return replace(source, warnings=(warning, *source.warnings))
 
 
-def find_guess(
-    path: Path, target: SensorSize, *, hints: Hints = NO_HINTS
-) -> tuple[SensorSize, SensorSize] | None:  # fmt: skip
+def find_guess(path: Path, target: SensorSize, *, hints: Hints = NO_HINTS) -> tuple[SensorSize, SensorSize] | None:
     """Return the sensor that a recording is guessed to come from, and the one that is used; None if it names it."""
     recording, guess = _open_recording(path, target, FramingConfig(), sensor=None, hints=hints)
     return None if guess is None else (guess, recording.sensor)
@@ -231,9 +229,7 @@ def _plan_source(
     return EventSource(name, stream, stream, own, fit, None, _still_row(seen), span_us, warnings=warnings)
 
 
-def _find_outside(
-    name: str, region: Region, own: SensorSize, what: Literal["sensor", "picture"]
-) -> tuple[str, ...]:  # fmt: skip
+def _find_outside(name: str, region: Region, own: SensorSize, what: Literal["sensor", "picture"]) -> tuple[str, ...]:
     """Return a warning if little of a region is inside the sensor or picture."""
     inside = region.overlap(own)
     assert inside is not None
@@ -322,9 +318,7 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventS
     )
 
 
-def _show_region(
-    settings: ConvertConfig, region: Region, size: SensorSize, target: SensorSize | None
-) -> ConvertConfig:  # fmt: skip
+def _show_region(settings: ConvertConfig, region: Region, size: SensorSize, target: SensorSize | None) -> ConvertConfig:
     """Return the settings by which a video shows the pixels of a region that it has.
 
     Args:
@@ -363,8 +357,11 @@ def _warn_of_enlarged(path: Path, region: Region, target: SensorSize) -> None:
     if factor > MOST_ENLARGED:
         log.warning(
             "%s: the region %s has few pixels, and is enlarged %.3g times for the network, whose sensor is %s",
-            path, region, factor, target,
-        )  # fmt: skip
+            path,
+            region,
+            factor,
+            target,
+        )
 
 
 def _coarse_size(size: SensorSize) -> SensorSize:

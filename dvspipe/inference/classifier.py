@@ -266,9 +266,7 @@ class Classifier:
         is_given = framed.hop_us is not None or framed.window_us is not None or framed.stateful
         return framed if is_given else framed.model_copy(update={"hop_us": self.config.hop_us})
 
-    def find_overrides(
-        self, config: InferConfig | Mapping[str, object], *, videos: bool = True
-    ) -> tuple[str, ...]:  # fmt: skip
+    def find_overrides(self, config: InferConfig | Mapping[str, object], *, videos: bool = True) -> tuple[str, ...]:
         """Return each setting of the framing that differs from the training, as text with both values.
 
         Args:

@@ -87,9 +87,7 @@ class _Run(NamedTuple):
         return self.end_us - self.start_us
 
 
-def _find_runs(
-    states: list[int], intervals_us: NDArray[np.int64], t_first_us: int, t_end_us: int
-) -> list[_Run]:  # fmt: skip
+def _find_runs(states: list[int], intervals_us: NDArray[np.int64], t_first_us: int, t_end_us: int) -> list[_Run]:
     """Return the runs of a recording; gaps between predictions are quiet."""
     runs: list[_Run] = []
     reached_us = t_first_us

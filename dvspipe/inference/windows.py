@@ -233,9 +233,7 @@ def _encode_windows(parts: Iterator[Events], bins: BinConfig, start_us: int, hop
         number += 1
 
 
-def _skip_to_events(
-    kept: Events, bins: BinConfig, start_us: int, hop_us: int, number: int
-) -> tuple[int, Events]:  # fmt: skip
+def _skip_to_events(kept: Events, bins: BinConfig, start_us: int, hop_us: int, number: int) -> tuple[int, Events]:
     """Return the first window from `number` on that reaches an event, and the events from its start on."""
     number = max(number, (int(kept.t[0]) - start_us - bins.window_us) // hop_us + 1)
     _, kept = _split(kept, start_us + number * hop_us)

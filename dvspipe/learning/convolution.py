@@ -173,9 +173,12 @@ def _note_arrivals(step: Singles, t: int, arrived: NDArray[np.int32]) -> None:
 
 @njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
 def _find_winner(
-    potentials: Singles, open_maps: NDArray[np.bool_], closed: NDArray[np.bool_], competition: Competition,
+    potentials: Singles,
+    open_maps: NDArray[np.bool_],
+    closed: NDArray[np.bool_],
+    competition: Competition,
     winner: NDArray[np.int64],
-) -> bool:  # fmt: skip
+) -> bool:
     """Write row, column and channel of the next winner, and close its channel and its surroundings."""
     largest, y0, x0, k0 = competition.threshold, -1, -1, -1
     for y in range(potentials.shape[0]):

@@ -43,9 +43,7 @@ MEAN, DEVIATION = 2.0, 1.0  # of the first weights, times N and its square root,
 Floats = NDArray[np.float64]
 
 
-def eventprop(
-    times: Tensor, weights: Tensor, *, tau_mem: float, tau_syn: float, threshold: float = 1.0
-) -> Tensor:  # fmt: skip
+def eventprop(times: Tensor, weights: Tensor, *, tau_mem: float, tau_syn: float, threshold: float = 1.0) -> Tensor:
     """Return the times of all spikes of neurons, with exact gradients of times and weights.
 
     Args:
@@ -145,9 +143,15 @@ class _EventProp(torch.autograd.Function):
         to_times, to_w = torch.zeros_like(events), torch.zeros_like(w)
         inputs = order // ctx.shape[2]
         _backward(
-            events.numpy(), inputs.numpy(), w.numpy(), ctx.constants, (spiked.numpy(), currents.numpy()),
-            wanted.numpy(), to_times.numpy(), to_w.numpy(),
-        )  # fmt: skip
+            events.numpy(),
+            inputs.numpy(),
+            w.numpy(),
+            ctx.constants,
+            (spiked.numpy(), currents.numpy()),
+            wanted.numpy(),
+            to_times.numpy(),
+            to_w.numpy(),
+        )
         unsorted = torch.zeros_like(to_times).scatter_(1, order, to_times)
         return unsorted.reshape(ctx.shape).to(gradients[0]), to_w.to(gradients[0]), None
 
@@ -197,9 +201,13 @@ def _next_spike(v: float, i: float, gap: float, tau_mem: float, tau_syn: float, 
 
 @njit(cache=True, nogil=True)
 def _forward(
-    events: Floats, inputs: NDArray[np.int64], w: Floats, constants: tuple[float, float, float], spiked: Floats,
+    events: Floats,
+    inputs: NDArray[np.int64],
+    w: Floats,
+    constants: tuple[float, float, float],
+    spiked: Floats,
     currents: Floats,
-) -> int:  # fmt: skip
+) -> int:
     """Find the spikes of M neurons for B recordings; return the largest number of spikes of a neuron.
 
     Args:
@@ -241,9 +249,15 @@ def _forward(
 
 @njit(cache=True, nogil=True)
 def _backward(
-    events: Floats, inputs: NDArray[np.int64], w: Floats, constants: tuple[float, float, float],
-    spikes: tuple[Floats, Floats], wanted: Floats, to_times: Floats, to_w: Floats,
-) -> None:  # fmt: skip
+    events: Floats,
+    inputs: NDArray[np.int64],
+    w: Floats,
+    constants: tuple[float, float, float],
+    spikes: tuple[Floats, Floats],
+    wanted: Floats,
+    to_times: Floats,
+    to_w: Floats,
+) -> None:
     """Add the gradients of input times and weights.
 
     Args:

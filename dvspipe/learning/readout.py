@@ -108,9 +108,7 @@ def replace_readout(network: SpikingNetwork, readout: Tensor) -> None:
         network.linear.bias.copy_(readout[:, -1])
 
 
-def find_features(
-    moments: ClassMoments | None, labels: Tensor, classes: Sequence[str], name: str
-) -> Tensor | None:  # fmt: skip
+def find_features(moments: ClassMoments | None, labels: Tensor, classes: Sequence[str], name: str) -> Tensor | None:
     """Return the mean features of all classes, as far as they are known; warn if classes without are not shown.
 
     Args:
@@ -125,8 +123,9 @@ def find_features(
         log.warning(
             "%s: has no features of its classes, which earlier versions did not write, so that classes without "
             "recordings may be recognised less well: %s",
-            name, ", ".join(missing),
-        )  # fmt: skip
+            name,
+            ", ".join(missing),
+        )
     return found
 
 

@@ -120,9 +120,14 @@ class _Constants(NamedTuple):
 
 
 def apply_stdp(
-    weights: Tensor, pre: Tensor, post: Tensor, rule: PairRule | TripletRule, *, dt_s: float,
+    weights: Tensor,
+    pre: Tensor,
+    post: Tensor,
+    rule: PairRule | TripletRule,
+    *,
+    dt_s: float,
     traces: Traces | None = None,
-) -> tuple[Tensor, Traces]:  # fmt: skip
+) -> tuple[Tensor, Traces]:
     """Return the weights after a rule was applied to spikes, and the traces after the last step.
 
     Args:
@@ -190,9 +195,13 @@ def _constants(rule: PairRule | TripletRule, dt_s: float) -> _Constants:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _apply(
-    weights: NDArray[np.float64], pre: NDArray[np.bool_], post: NDArray[np.bool_],
-    x: NDArray[np.float64], y: NDArray[np.float64], rule: _Constants,
-) -> None:  # fmt: skip
+    weights: NDArray[np.float64],
+    pre: NDArray[np.bool_],
+    post: NDArray[np.bool_],
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    rule: _Constants,
+) -> None:
     """Change weights [M, N] and the traces x [2, N] and y [2, M] by spikes [T, N] and [T, M]."""
     for t in range(len(pre)):
         for speed in range(2):
@@ -212,9 +221,15 @@ def _apply(
 
 @njit(inline="always")
 def _change(
-    weights: NDArray[np.float64], m: int, n: int, is_pre: bool, is_post: bool,
-    x: NDArray[np.float64], y: NDArray[np.float64], rule: _Constants,
-) -> None:  # fmt: skip
+    weights: NDArray[np.float64],
+    m: int,
+    n: int,
+    is_pre: bool,
+    is_post: bool,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    rule: _Constants,
+) -> None:
     w, change = weights[m, n], 0.0
     if is_post:
         scale = 1 - w if rule.is_multiplicative else 1.0

@@ -68,8 +68,10 @@ class VanRossum:
     @property
     def keeps(self) -> tuple[float, float]:
         """What is left of each exponential after a step."""
-        return tuple(float(torch.exp(torch.tensor(-self.dt / tau, dtype=torch.float64)))  # type: ignore[return-value]
-                     for tau in (self.decay_s, self.rise_s))  # fmt: skip
+        return tuple(
+            float(torch.exp(torch.tensor(-self.dt / tau, dtype=torch.float64)))  # type: ignore[return-value]
+            for tau in (self.decay_s, self.rise_s)
+        )
 
     def start(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return the state of the filter before the first step, for signals of this shape."""

@@ -98,9 +98,14 @@ class STLLR(OTTT):
     """
 
     def __init__(
-        self, network: SpikingNetwork, *, keep: float | None = 0.75, post_keep: float = 0.2, post_share: float = -1.0,
+        self,
+        network: SpikingNetwork,
+        *,
+        keep: float | None = 0.75,
+        post_keep: float = 0.2,
+        post_share: float = -1.0,
         steps: int = STEPS,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(network, keep=keep, steps=steps)
         self.readout_keep = 1 - self.readout.factor  # its gradient needs no rule
         self.post_keep, self.post_share = post_keep, post_share

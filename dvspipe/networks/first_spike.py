@@ -103,9 +103,7 @@ class FirstSpikeNetwork(Network):
     streams = False
     of_classes: ClassVar[tuple[str, ...]] = ("readout.weight",)
 
-    def __init__(
-        self, config: FirstSpikeConfig, *, grid: SensorSize, classes: int, dt: float, inputs: int = 2
-    ) -> None:  # fmt: skip
+    def __init__(self, config: FirstSpikeConfig, *, grid: SensorSize, classes: int, dt: float, inputs: int = 2) -> None:
         super().__init__()
         leak = find_leak(config)
         assert config.tau_syn_s is not None

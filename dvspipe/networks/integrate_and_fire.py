@@ -137,9 +137,15 @@ def add_spikes(step: Singles, weights: Singles, potentials: Singles, closed: NDA
 
 @njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
 def _integrate(
-    spikes: Singles, weights: Singles, potentials: Singles, output: Singles, limit: np.float32, geometry: Geometry,
-    first: int, last: int,
-) -> None:  # fmt: skip
+    spikes: Singles,
+    weights: Singles,
+    potentials: Singles,
+    output: Singles,
+    limit: np.float32,
+    geometry: Geometry,
+    first: int,
+    last: int,
+) -> None:
     """Write the output [T, B, H' // pool, W' // pool, K] of some recordings, and their last potentials."""
     T, pool = spikes.shape[0], geometry.pool
     for b in range(first, last):
@@ -172,9 +178,13 @@ def _find_fired(
 
 @njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
 def _fire(
-    potentials: Singles, limit: np.float32, closed: NDArray[np.bool_], fired: NDArray[np.bool_], pool: int,
+    potentials: Singles,
+    limit: np.float32,
+    closed: NDArray[np.bool_],
+    fired: NDArray[np.bool_],
+    pool: int,
     output: Singles,
-) -> None:  # fmt: skip
+) -> None:
     """Let the largest potential of each pixel that is not closed spike if it reaches the limit."""
     for y in range(potentials.shape[0]):
         for x in range(potentials.shape[1]):

@@ -90,7 +90,7 @@ class Convolution(nn.Module):
 
     def __init__(
         self, before: int, channels: int, config: ConvolutionConfig, dt: float, *, padding: int, pool: int = 1
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.convolution: nn.Conv2d
         self.norm: nn.BatchNorm2d | None
@@ -201,9 +201,7 @@ class _Builder:
     def features(self) -> int:
         return self.channels * self.width * self.height
 
-    def convolve(
-        self, channels: int, config: ConvolutionConfig, *, padded: bool = True, average: bool = False
-    ) -> None:  # fmt: skip
+    def convolve(self, channels: int, config: ConvolutionConfig, *, padded: bool = True, average: bool = False) -> None:
         padding = self._convolved(config.kernel, padded=padded)
         if config.norm == "weight" and self.channels * config.kernel**2 == 1:
             raise ConfigError(
@@ -215,9 +213,7 @@ class _Builder:
         self.channels = channels
         self._shrink(pool)
 
-    def integrate(
-        self, channels: int, kernel: int, *, threshold: float | None, padded: bool, pool: int
-    ) -> None:  # fmt: skip
+    def integrate(self, channels: int, kernel: int, *, threshold: float | None, padded: bool, pool: int) -> None:
         padding = self._convolved(kernel, padded=padded)
         pool = pool if min(self.width, self.height) >= pool else 1
         neurons = IntegrateAndFire(
@@ -354,7 +350,7 @@ class SpikingNetwork(Network):
 
     def __init__(
         self, config: GradientConfig | StdpNetworkConfig, *, grid: SensorSize, classes: int, dt: float, inputs: int = 2
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         if isinstance(config, ConvolutionConfig | StdpNetworkConfig) and config.kernel % 2 == 0:
             raise ConfigError(f"network.kernel = {config.kernel}: is even (expected an odd number)")
@@ -400,7 +396,7 @@ class SpikingNetwork(Network):
 
 def _build_readout(
     config: GradientConfig | StdpNetworkConfig, dt: float
-) -> LeakyReadout | CountReadout | LinearReadout:  # fmt: skip
+) -> LeakyReadout | CountReadout | LinearReadout:
     if isinstance(config, StdpNetworkConfig):
         return LinearReadout()
     if config.readout == "leaky":

@@ -23,8 +23,17 @@ from .models import Network, State
 
 PACKAGE = Path(__file__).parents[1]
 RESETS = ("reset_mem", "reset")  # methods that clear the state inside a module: of snnTorch, and of SpikingJelly
-STORED = (torch.float16, torch.float32, torch.float64, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8,
-          torch.bool)  # fmt: skip
+STORED = (
+    torch.float16,
+    torch.float32,
+    torch.float64,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.int8,
+    torch.uint8,
+    torch.bool,
+)
 
 
 @dataclass(frozen=True)

@@ -155,10 +155,17 @@ class LIF(nn.Module):
         self.dt = dt
         self.v_leak = levels.v_leak  # the scan computes v - v_leak
         self.settings = ScanSettings(
-            gain=config.gain, surrogate=config.surrogate, slope=config.slope, subtract=config.reset == "subtract",
-            detach=config.detach_reset, pool=pool, in_place=in_place, threshold=levels.v_th - levels.v_leak,
-            reset=levels.v_reset - levels.v_leak, drop=levels.v_th if levels.drop is None else levels.drop,
-        )  # fmt: skip
+            gain=config.gain,
+            surrogate=config.surrogate,
+            slope=config.slope,
+            subtract=config.reset == "subtract",
+            detach=config.detach_reset,
+            pool=pool,
+            in_place=in_place,
+            threshold=levels.v_th - levels.v_leak,
+            reset=levels.v_reset - levels.v_leak,
+            drop=levels.v_th if levels.drop is None else levels.drop,
+        )
         self.spikes = nn.Identity()  # all spikes pass through it, however they are computed, so that hooks see them
 
     @classmethod

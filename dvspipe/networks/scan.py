@@ -193,9 +193,17 @@ def _constants(membrane: Tensor, factor: Tensor, settings: ScanSettings, *, deri
     number = membrane.numpy().dtype.type
     surrogate = SURROGATES.index(settings.surrogate)
     neuron = _Neuron(
-        number(factor.item()), number(settings.gain), settings.subtract, number(not settings.detach), derived,
-        surrogate, number(settings.slope), number(settings.threshold), number(settings.reset), number(settings.drop),
-    )  # fmt: skip
+        number(factor.item()),
+        number(settings.gain),
+        settings.subtract,
+        number(not settings.detach),
+        derived,
+        surrogate,
+        number(settings.slope),
+        number(settings.threshold),
+        number(settings.reset),
+        number(settings.drop),
+    )
     return (neuron,) if settings.pool == 1 else (neuron, _Squares(settings.pool, membrane.shape[-1]))
 
 
@@ -271,9 +279,14 @@ def _step(h: NDArray[Any], z: NDArray[Any], state: NDArray[Any], neuron: _Neuron
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def _forward_pooled(
-    membrane: NDArray[Any], spikes: NDArray[Any], v: NDArray[Any], neuron: _Neuron, squares: _Squares,
-    first: int, last: int,
-) -> None:  # fmt: skip
+    membrane: NDArray[Any],
+    spikes: NDArray[Any],
+    v: NDArray[Any],
+    neuron: _Neuron,
+    squares: _Squares,
+    first: int,
+    last: int,
+) -> None:
     T, _, H, N = membrane.shape
     side = squares.side
     rows, pooled_rows, share = _rows_of_block(N, side), spikes.shape[2], type(neuron.factor)(1) / (side * side)
@@ -309,9 +322,14 @@ def _add_pooled(z: NDArray[Any], pooled: NDArray[Any], squares: _Squares, share:
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def _backward(
-    membrane: NDArray[Any], to_spikes: NDArray[Any], to_currents: NDArray[Any], to_v: NDArray[Any],
-    neuron: _Neuron, first: int, last: int,
-) -> None:  # fmt: skip
+    membrane: NDArray[Any],
+    to_spikes: NDArray[Any],
+    to_currents: NDArray[Any],
+    to_v: NDArray[Any],
+    neuron: _Neuron,
+    first: int,
+    last: int,
+) -> None:
     for start in range(first, last, BLOCK):
         stop = min(start + BLOCK, last)
         carried = to_v[start:stop]
@@ -338,9 +356,15 @@ def _step_back(h: NDArray[Any], to_z: NDArray[Any], to_i: NDArray[Any], carried:
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def _backward_pooled(
-    membrane: NDArray[Any], to_spikes: NDArray[Any], to_currents: NDArray[Any], to_v: NDArray[Any],
-    neuron: _Neuron, squares: _Squares, first: int, last: int,
-) -> None:  # fmt: skip
+    membrane: NDArray[Any],
+    to_spikes: NDArray[Any],
+    to_currents: NDArray[Any],
+    to_v: NDArray[Any],
+    neuron: _Neuron,
+    squares: _Squares,
+    first: int,
+    last: int,
+) -> None:
     T, _, H, N = membrane.shape
     side = squares.side
     rows, pooled_rows, share = _rows_of_block(N, side), to_spikes.shape[2], type(neuron.factor)(1) / (side * side)

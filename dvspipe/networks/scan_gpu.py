@@ -35,9 +35,21 @@ class _ScanLIF(torch.autograd.Function):
         membrane, spikes, last = torch.empty_like(currents), torch.empty_like(currents), torch.empty_like(start)
         T, N = len(currents), start.numel()
         _forward[(triton.cdiv(N, BLOCK),)](
-            currents, membrane, spikes, start, last, T, N, float(factor), settings.gain, settings.threshold,
-            settings.reset, settings.drop, settings.subtract, BLOCK,
-        )  # fmt: skip
+            currents,
+            membrane,
+            spikes,
+            start,
+            last,
+            T,
+            N,
+            float(factor),
+            settings.gain,
+            settings.threshold,
+            settings.reset,
+            settings.drop,
+            settings.subtract,
+            BLOCK,
+        )
         ctx.save_for_backward(membrane, start, factor)
         ctx.settings = settings
         return spikes, last
@@ -52,19 +64,47 @@ class _ScanLIF(torch.autograd.Function):
         blocks = triton.cdiv(N, BLOCK)
         to_factor = torch.zeros(blocks, dtype=torch.float32, device=membrane.device)
         _backward[(blocks,)](
-            membrane, to_spikes, to_last, to_currents, to_start, start, to_factor, T, N, float(factor), settings.gain,
-            settings.slope, settings.threshold, settings.reset, settings.drop, settings.subtract, settings.detach,
-            SURROGATES.index(settings.surrogate), BLOCK,
-        )  # fmt: skip
+            membrane,
+            to_spikes,
+            to_last,
+            to_currents,
+            to_start,
+            start,
+            to_factor,
+            T,
+            N,
+            float(factor),
+            settings.gain,
+            settings.slope,
+            settings.threshold,
+            settings.reset,
+            settings.drop,
+            settings.subtract,
+            settings.detach,
+            SURROGATES.index(settings.surrogate),
+            BLOCK,
+        )
         wanted = ctx.needs_input_grad[2]
         return to_currents, to_start, to_factor.sum().to(factor) if wanted else None, None
 
 
 @triton.jit
 def _forward(  # type: ignore[no-untyped-def]
-    currents, membrane, spikes, start, last, T, N, factor, gain, threshold, reset, drop,
-    SUBTRACT: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    currents,
+    membrane,
+    spikes,
+    start,
+    last,
+    T,
+    N,
+    factor,
+    gain,
+    threshold,
+    reset,
+    drop,
+    SUBTRACT: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = n < N
     v = tl.load(start + n, mask=inside, other=0.0)
@@ -81,9 +121,26 @@ def _forward(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _backward(  # type: ignore[no-untyped-def]
-    membrane, to_spikes, to_last, to_currents, to_start, start, to_factor, T, N, factor, gain, slope, threshold,
-    reset, drop, SUBTRACT: tl.constexpr, DETACH: tl.constexpr, KIND: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+    membrane,
+    to_spikes,
+    to_last,
+    to_currents,
+    to_start,
+    start,
+    to_factor,
+    T,
+    N,
+    factor,
+    gain,
+    slope,
+    threshold,
+    reset,
+    drop,
+    SUBTRACT: tl.constexpr,
+    DETACH: tl.constexpr,
+    KIND: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = n < N
     carried = tl.load(to_last + n, mask=inside, other=0.0)

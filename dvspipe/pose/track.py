@@ -19,9 +19,14 @@ from .network import JOINTS, Floats
 PRESENT = 0.5  # presence from which a picture shows a person
 COORDINATES = ("x_px", "y_px", "x_m", "y_m", "z_m", "confidence")
 COLUMNS = (
-    "time_us", "width", "height", "people", "presence", "yaw_rad",
+    "time_us",
+    "width",
+    "height",
+    "people",
+    "presence",
+    "yaw_rad",
     *(f"{joint}_{name}" for joint in JOINTS for name in COORDINATES),
-)  # fmt: skip
+)
 _INTEGERS = 4  # columns at the beginning
 _LATEST_US = 2**62
 
@@ -74,9 +79,13 @@ class Track:
     def __post_init__(self) -> None:
         N, J = len(self.times_us), len(JOINTS)
         shapes = {
-            "points_m": (N, J, 3), "points_px": (N, J, 2), "confidence": (N, J), "presence": (N,), "yaw": (N,),
+            "points_m": (N, J, 3),
+            "points_px": (N, J, 2),
+            "confidence": (N, J),
+            "presence": (N,),
+            "yaw": (N,),
             "people": (N,),
-        }  # fmt: skip
+        }
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise DataError(f"wrong shape of {name} (found {getattr(self, name).shape}, expected {shape})")

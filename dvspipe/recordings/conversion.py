@@ -106,9 +106,14 @@ class Conversion:
     def to_record(self) -> dict[str, Any]:
         """Return the result for JSON, with the names that `describe` has."""
         return {
-            "file": str(self.path), "width": self.sensor.width, "height": self.sensor.height, "frames": self.frames,
-            "events": self.events, "duration_us": self.duration_us, "lost": self.lost,
-        }  # fmt: skip
+            "file": str(self.path),
+            "width": self.sensor.width,
+            "height": self.sensor.height,
+            "frames": self.frames,
+            "events": self.events,
+            "duration_us": self.duration_us,
+            "lost": self.lost,
+        }
 
 
 def convert_video(
@@ -179,9 +184,15 @@ def _open_writer(
     name, settings = Path(video.name).name + (f" ({origin})" if origin else ""), config.model_dump()
     if path.suffix.lower() in FORMATS["hdf5"].suffixes:
         return EventWriter(
-            path, video.size, source=name, settings=settings, overwrite=overwrite, labelled=config.label_noise,
-            version_of_source=version_of_source, compression=config.compression,
-        )  # fmt: skip
+            path,
+            video.size,
+            source=name,
+            settings=settings,
+            overwrite=overwrite,
+            labelled=config.label_noise,
+            version_of_source=version_of_source,
+            compression=config.compression,
+        )
     if config.label_noise:
         raise FileError(f"{path}: cannot hold which events are noise (found label_noise = True, expected a file .h5)")
     return create_writer(path, video.size, WriteOptions(name, settings, config.compression, overwrite))
@@ -226,9 +237,14 @@ def _save(writer: Writer, count: _Count, state: SimulatorState) -> None:
 
 
 def _convert(
-    video: Video, config: ConvertConfig, writer: Writer, count: _Count, state: SimulatorState | None,
-    progress: Progress | None, threads: int,
-) -> None:  # fmt: skip
+    video: Video,
+    config: ConvertConfig,
+    writer: Writer,
+    count: _Count,
+    state: SimulatorState | None,
+    progress: Progress | None,
+    threads: int,
+) -> None:
     """Write the events of the frames that are not counted yet, and count them."""
     simulator = EventSimulator(config.simulator, upsample=config.upsample, threads=threads)
     frames = count.count(prefetch(video.frames(count.frames), FRAMES_AHEAD), video.frame_count, progress)
@@ -320,9 +336,15 @@ def convert_recording(
     settings = kept if isinstance(kept, dict) else None
     try:
         write(
-            path, counted(parts), recording.sensor, source=source.name, settings=settings,
-            compression=config.compression, overwrite=overwrite, noise=noise,
-        )  # fmt: skip
+            path,
+            counted(parts),
+            recording.sensor,
+            source=source.name,
+            settings=settings,
+            compression=config.compression,
+            overwrite=overwrite,
+            noise=noise,
+        )
     except CorruptionError as error:
         raise error.with_remedies([*error.remedies, *_find_remedies(error)]) from error.__cause__
     lost = f"{damage[0]}; lost: {damage[0].lost}" if damage else None

@@ -157,9 +157,7 @@ def filter_recording(
         return filter_stream(part.chunks(recordings[0], shown[0]), config, hot=hot, callback=callback)
 
     settings = config.model_dump() | {"hot_pixels": hot is not None}
-    _write(
-        out, [part.recording], keep, size=part.sensor, overwrite=overwrite, progress=progress, filter=settings
-    )  # fmt: skip
+    _write(out, [part.recording], keep, size=part.sensor, overwrite=overwrite, progress=progress, filter=settings)
     return counts[-1]
 
 

@@ -200,9 +200,12 @@ def _draw_accuracy(scores: TimeScores, path: Path) -> None:
     filled = count > 0
     by_probability.plot([0, 100], [0, 100], color=QUIET, linewidth=0.8, linestyle=(0, (4, 3)))
     by_probability.scatter(
-        100 * total[filled] / count[filled], 100 * right[filled] / count[filled], color=ACCENT, zorder=3,
+        100 * total[filled] / count[filled],
+        100 * right[filled] / count[filled],
+        color=ACCENT,
+        zorder=3,
         s=12 + 120 * count[filled] / count.max(initial=1),
-    )  # fmt: skip
+    )
     by_probability.set_xlim(0, 102)
     by_probability.set_ylim(0, 104)
     by_probability.set_xlabel("probability of the prediction in % (area: number of predictions)", **SMALL)

@@ -26,9 +26,16 @@ INTERVAL_BINS_TOGETHER = 5  # bins of the comparison in one step of the chart: 2
 LARGEST_SHADE_PERCENTILE = 99.5  # of the signed counts of pixels with events, so that hot pixels do not pale the others
 MAP_WIDTH = 4.3  # inches, of one of two maps side by side
 INTERVAL_TICKS = {
-    1e0: "1 µs", 1e1: "10 µs", 1e2: "100 µs", 1e3: "1 ms", 1e4: "10 ms", 1e5: "100 ms", 1e6: "1 s", 1e7: "10 s",
+    1e0: "1 µs",
+    1e1: "10 µs",
+    1e2: "100 µs",
+    1e3: "1 ms",
+    1e4: "10 ms",
+    1e5: "100 ms",
+    1e6: "1 s",
+    1e7: "10 s",
     1e8: "100 s",
-}  # fmt: skip
+}
 
 
 class Metric(NamedTuple):

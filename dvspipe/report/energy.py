@@ -10,9 +10,16 @@ from ..results.activity import ADD_PJ, MULTIPLY_ADD_PJ
 from .pages import UNDEFINED, Table, percent
 
 HEADS = (
-    "Layer", "Neurons", "Spikes per neuron and step", "Spikes in", "Fan-out", "Dense operations",
-    "Synaptic operations", "Share", "Energy",
-)  # fmt: skip
+    "Layer",
+    "Neurons",
+    "Spikes per neuron and step",
+    "Spikes in",
+    "Fan-out",
+    "Dense operations",
+    "Synaptic operations",
+    "Share",
+    "Energy",
+)
 
 
 @dataclass(frozen=True)

@@ -182,6 +182,13 @@ def _draw_readout(axes: Axes, example: ExampleRecord, classes: Sequence[str], st
 def _write_above(axes: Axes, text: str, line: int, colour: str) -> None:
     """Write a text above axes, so many lines above the lowest one."""
     axes.annotate(
-        text, (0.01, 1.01), (0, 10 * line), xycoords="axes fraction", textcoords="offset points", va="bottom",
-        fontsize=8, color=colour, parse_math=False,
-    )  # fmt: skip
+        text,
+        (0.01, 1.01),
+        (0, 10 * line),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        va="bottom",
+        fontsize=8,
+        color=colour,
+        parse_math=False,
+    )

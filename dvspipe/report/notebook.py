@@ -206,9 +206,13 @@ def _animation_settings(events: Events) -> PreviewSettings:
     duration_s = max(1e-3, events.duration_us / 1e6)
     speed = min(1000.0, max(0.001, duration_s / min(MAX_PLAY_S, max(MIN_PLAY_S, duration_s))))
     return PreviewSettings(
-        window_us=max(100, round(1e6 * speed / ANIMATION_FPS)), speed=speed, fps=ANIMATION_FPS, skip_pauses=True,
-        min_side_px=ANIMATION_MIN_PX, max_side_px=ANIMATION_MAX_PX,
-    )  # fmt: skip
+        window_us=max(100, round(1e6 * speed / ANIMATION_FPS)),
+        speed=speed,
+        fps=ANIMATION_FPS,
+        skip_pauses=True,
+        min_side_px=ANIMATION_MIN_PX,
+        max_side_px=ANIMATION_MAX_PX,
+    )
 
 
 @singledispatch

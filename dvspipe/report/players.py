@@ -125,18 +125,29 @@ def write_player_page(
     duration_s, ends_us = played.duration_s, list[int]()
     speed = max(0.001, min(1000.0, duration_s / min(MAX_PLAY_S, max(MIN_PLAY_S, duration_s))))
     settings = PreviewSettings(
-        window_us=max(100, round(1e6 * speed / fps)), speed=speed, fps=fps, skip_pauses=True,
-        colours=colours, min_side_px=MIN_PLAYER_PX, max_side_px=MAX_PLAYER_PX,
-    )  # fmt: skip
+        window_us=max(100, round(1e6 * speed / fps)),
+        speed=speed,
+        fps=fps,
+        skip_pauses=True,
+        colours=colours,
+        min_side_px=MIN_PLAYER_PX,
+        max_side_px=MAX_PLAYER_PX,
+    )
 
     def note_end(end_us: int) -> Caption | None:
         ends_us.append(end_us)
         return None
 
     video = write_preview(
-        played.parts(), played.sensor, path.with_name(VIDEO_NAME), settings,
-        span_us=played.span_us, beside=played.beside, captions=note_end, progress=progress,
-    )  # fmt: skip
+        played.parts(),
+        played.sensor,
+        path.with_name(VIDEO_NAME),
+        settings,
+        span_us=played.span_us,
+        beside=played.beside,
+        captions=note_end,
+        progress=progress,
+    )
     rate = count_rate(played)
     caption = "Events: " if played.beside is None else "The video, and beside it its events: "
     write_page(

@@ -129,9 +129,17 @@ def _draw_xyt(source: PlotSource, inks: _Inks, title: str) -> Figure:
     for on, (name, ink) in enumerate(zip(("OFF", "ON"), inks, strict=True)):
         own = events.p == on
         axes.scatter(
-            seconds[own], events.x[own], events.y[own], s=6 - 4.8 * crowd, color=ink, alpha=0.9 - 0.55 * crowd,
-            lw=0, depthshade=False, label=name, clip_on=False,
-        )  # fmt: skip
+            seconds[own],
+            events.x[own],
+            events.y[own],
+            s=6 - 4.8 * crowd,
+            color=ink,
+            alpha=0.9 - 0.55 * crowd,
+            lw=0,
+            depthshade=False,
+            label=name,
+            clip_on=False,
+        )
     axes.set_box_aspect((2.4, 1, sensor.height / sensor.width), zoom=1.35)
     axes.set_xlim(0, source.duration_s)
     axes.set_ylim(0, sensor.width - 1)
@@ -214,9 +222,15 @@ def _draw_rate(source: PlotSource, inks: _Inks, title: str) -> Figure:
 def _legend(axes: Axes, inks: _Inks) -> Legend:
     """Name the colours of ON and OFF above the chart."""
     legend = axes.legend(
-        frameon=False, fontsize=8, labelcolor=inks, loc="lower right", bbox_to_anchor=(1, 1), ncols=2,
-        borderaxespad=0.2, handletextpad=0.2,
-    )  # fmt: skip
+        frameon=False,
+        fontsize=8,
+        labelcolor=inks,
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        ncols=2,
+        borderaxespad=0.2,
+        handletextpad=0.2,
+    )
     for handle in filter(None, legend.legend_handles):
         handle.set(sizes=[18], alpha=1)
     return legend

@@ -23,20 +23,21 @@ RIGHT_COLOUR, LEFT_COLOUR, BODY_COLOUR, TEXT_COLOUR = (255, 140, 0), (40, 160, 2
 SURE = 0.5  # confidence from which a bone is drawn thick
 _SHIFT = 4  # fractional bits of drawn coordinates
 _SIDE_BONES = (
-    ("shoulder", "elbow"), ("elbow", "wrist"), ("wrist", "index"), ("wrist", "pinky"), ("wrist", "thumb"),
+    ("shoulder", "elbow"),
+    ("elbow", "wrist"),
+    ("wrist", "index"),
+    ("wrist", "pinky"),
+    ("wrist", "thumb"),
     ("shoulder", "hip"),
-)  # fmt: skip
+)
 BONES: tuple[tuple[int, int, Colour], ...] = (
     *(
         (JOINTS.index(f"{side}_{start}"), JOINTS.index(f"{side}_{end}"), colour)
         for side, colour in (("right", RIGHT_COLOUR), ("left", LEFT_COLOUR))
         for start, end in _SIDE_BONES
     ),
-    *(
-        (JOINTS.index(f"right_{joint}"), JOINTS.index(f"left_{joint}"), BODY_COLOUR)
-        for joint in ("shoulder", "hip")
-    ),
-)  # fmt: skip
+    *((JOINTS.index(f"right_{joint}"), JOINTS.index(f"left_{joint}"), BODY_COLOUR) for joint in ("shoulder", "hip")),
+)
 """Pairs of joints, and the colour of the line between them."""
 
 

@@ -129,9 +129,14 @@ def _draw_probabilities(
     axes.set_facecolor(EMPTY)
     seconds = (end_us - start_us) / 1e6
     picture = axes.imshow(
-        np.ma.masked_invalid(shown.T), cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest",
+        np.ma.masked_invalid(shown.T),
+        cmap="Blues",
+        vmin=0,
+        vmax=1,
+        aspect="auto",
+        interpolation="nearest",
         extent=(0, seconds, K - 0.5, -0.5),
-    )  # fmt: skip
+    )
     axes.set_yticks(range(K), [readable(classes[k]) for k in kept], parse_math=False)
     axes.set_yticks(np.arange(K + 1) - 0.5, minor=True)
     axes.grid(which="minor", axis="y", color="white", linewidth=1.2)
@@ -146,9 +151,19 @@ def _draw_probabilities(
 def _legend(axes: Axes, patches: Sequence[Patch]) -> None:
     """Explain colours above the right end of axes."""
     axes.legend(
-        handles=patches, ncols=len(patches), loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize=8,
-        labelcolor=QUIET, handlelength=1, handleheight=1, handletextpad=0.4, columnspacing=1, borderaxespad=0.2,
-    )  # fmt: skip
+        handles=patches,
+        ncols=len(patches),
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        frameon=False,
+        fontsize=8,
+        labelcolor=QUIET,
+        handlelength=1,
+        handleheight=1,
+        handletextpad=0.4,
+        columnspacing=1,
+        borderaxespad=0.2,
+    )
 
 
 def _draw_lanes(axes: Axes, lanes: Sequence[_Lane], K: int, start_us: int, end_us: int) -> None:
@@ -166,9 +181,16 @@ def _draw_lanes(axes: Axes, lanes: Sequence[_Lane], K: int, start_us: int, end_u
             if text is not None:
                 ink = QUIET if span.label is None else "white"
                 axes.text(
-                    left + width / 2, number, text, fontsize=LABEL_PT, color=ink, ha="center", va="center",
-                    linespacing=1.0, parse_math=False,
-                )  # fmt: skip
+                    left + width / 2,
+                    number,
+                    text,
+                    fontsize=LABEL_PT,
+                    color=ink,
+                    ha="center",
+                    va="center",
+                    linespacing=1.0,
+                    parse_math=False,
+                )
             else:
                 unnamed[span.class_name] = Patch(facecolor=face, label=readable(span.class_name))
     axes.set_title("Segments", **TITLE)
@@ -249,9 +271,13 @@ def write_overlay(
         FileError: The file cannot be written.
     """
     settings = PreviewSettings(
-        window_us=OVERLAY_WINDOW_US, speed=_play_speed(result.answer), fps=OVERLAY_FPS, skip_pauses=True,
-        min_side_px=OVERLAY_MIN_SIDE_PX, max_side_px=OVERLAY_MAX_SIDE_PX,
-    )  # fmt: skip
+        window_us=OVERLAY_WINDOW_US,
+        speed=_play_speed(result.answer),
+        fps=OVERLAY_FPS,
+        skip_pauses=True,
+        min_side_px=OVERLAY_MIN_SIDE_PX,
+        max_side_px=OVERLAY_MAX_SIDE_PX,
+    )
     captions, ends_us = _Captions(windows, result, sensor), list[int]()
 
     def caption(end_us: int) -> Caption:

@@ -97,8 +97,15 @@ class WindowRow(Row):
     """A line of windows.jsonl and a row of windows.csv: one answer."""
 
     columns: ClassVar[tuple[str, ...]] = (
-        "t_start_us", "t_end_us", "label", "class", "probability", "entropy", "events", "familiar",
-    )  # fmt: skip
+        "t_start_us",
+        "t_end_us",
+        "label",
+        "class",
+        "probability",
+        "entropy",
+        "events",
+        "familiar",
+    )
 
     t_start_us: int
     """Start of the window in microseconds, inclusive."""
@@ -215,8 +222,17 @@ class Answer(Row):
     """answer.json, a line of predictions.jsonl and a row of predictions.csv: what a recording shows."""
 
     columns: ClassVar[tuple[str, ...]] = (
-        "file", "label", "class", "probability", "certain", "events", "windows", "segments", "duration_s", "region",
-    )  # fmt: skip
+        "file",
+        "label",
+        "class",
+        "probability",
+        "certain",
+        "events",
+        "windows",
+        "segments",
+        "duration_s",
+        "region",
+    )
 
     file: FileText
     """The recording."""

@@ -219,10 +219,13 @@ class Manifest:
     ) -> ManifestRow:
         return row.model_copy(
             update={
-                "status": status, "at": _clock(self.folder).now_s(), "seconds": round(time.monotonic() - begin_s, 3),
-                "events": events, "error": error,
+                "status": status,
+                "at": _clock(self.folder).now_s(),
+                "seconds": round(time.monotonic() - begin_s, 3),
+                "events": events,
+                "error": error,
             }
-        )  # fmt: skip
+        )
 
     def _append(self, row: ManifestRow) -> None:
         """Append a row to the file of this process; if that fails, the output is still good, so it is a warning."""

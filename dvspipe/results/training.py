@@ -135,8 +135,15 @@ class EpochRow(Row):
     """A line of metrics.jsonl and a row of results.csv: one epoch of training."""
 
     columns: ClassVar[tuple[str, ...]] = (
-        "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds", "data_seconds",
-    )  # fmt: skip
+        "epoch",
+        "train_loss",
+        "train_accuracy",
+        "val_loss",
+        "val_accuracy",
+        "learning_rate",
+        "seconds",
+        "data_seconds",
+    )
 
     epoch: int
     """Number of the epoch, from 1."""
@@ -191,9 +198,19 @@ class BaselineResult(Record):
 
 
 FindingKind = Literal[
-    "copies", "names", "few", "untested", "outside", "silent", "saturated", "unconverged", "updates", "counting",
-    "overfitted", "validation",
-]  # fmt: skip
+    "copies",
+    "names",
+    "few",
+    "untested",
+    "outside",
+    "silent",
+    "saturated",
+    "unconverged",
+    "updates",
+    "counting",
+    "overfitted",
+    "validation",
+]
 """What is wrong with a run; see `training.diagnosis`."""
 
 

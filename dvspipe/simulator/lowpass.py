@@ -169,7 +169,7 @@ def decay_of_light(light: NDArray[np.float64], length_us: int, cutoff_hz: float)
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _write_decay(
     light: NDArray[np.float64], at_white: float, length: NDArray[np.float64], shares: NDArray[np.float64]
-) -> None:  # fmt: skip
+) -> None:
     """Write `Decay` from the length at white; in three loops that the compiler vectorizes.
 
     1 - exp(-x) = 1 - 2^-n - 2^-n (exp(-rest) - 1), with |rest| <= ln(2) / 2, by the series of the latter: accurate to
@@ -242,7 +242,7 @@ def _zero_of_rate(left: float, right: float, precision: float, slope: float, a: 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _turning_points(
     length: float, precision: float, order: int, response: _Response, points: NDArray[np.float64]
-) -> int:  # fmt: skip
+) -> int:
     """Write the times after 0 at which the response turns, and `length`, to `points`; return their number."""
     slope, a, b = response.slope, response.a, response.b
     count = 0
@@ -389,9 +389,22 @@ def events_of_filtered(drive: Drive, pixels: FilteredPixels, interval: Interval)
 def _make_queue(length: int) -> _Queue:
     place, rows = np.empty(length, np.int64), np.empty((14, length))
     return _Queue(
-        place, rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7], rows[8], rows[9], rows[10],
-        rows[11], rows[12], rows[13],
-    )  # fmt: skip
+        place,
+        rows[0],
+        rows[1],
+        rows[2],
+        rows[3],
+        rows[4],
+        rows[5],
+        rows[6],
+        rows[7],
+        rows[8],
+        rows[9],
+        rows[10],
+        rows[11],
+        rows[12],
+        rows[13],
+    )
 
 
 @njit(inline="always")
@@ -420,9 +433,15 @@ def _next_run(begin: int, end: int, before: NDArray[Any], after: NDArray[Any], s
 
 @njit(inline="always")
 def _note_still(
-    first: int, size: int, before: NDArray[Any], after: NDArray[Any], first_stage: NDArray[np.float64],
-    last_stage: NDArray[np.float64], level: NDArray[np.float64], still: NDArray[np.uint8],
-) -> None:  # fmt: skip
+    first: int,
+    size: int,
+    before: NDArray[Any],
+    after: NDArray[Any],
+    first_stage: NDArray[np.float64],
+    last_stage: NDArray[np.float64],
+    level: NDArray[np.float64],
+    still: NDArray[np.uint8],
+) -> None:
     """Update `still` for pixels whose stages were advanced to an input with these levels."""
     if still.size > 0:
         for at in range(0, size, STILL_PX):

@@ -84,7 +84,7 @@ class Paths(NamedTuple):
 @njit(cache=True, nogil=True, error_model="numpy")
 def reach_of_tiles(
     forward: NDArray[np.float32], backward: NDArray[np.float32], cell_px: int, tiles: NDArray[np.float32]
-) -> None:  # fmt: skip
+) -> None:
     """Write the length in pixels of the longest flow of either direction in each tile to `tiles`."""
     side = TILE_PX // cell_px
     tiles[:] = 0
@@ -223,10 +223,15 @@ class _Work(NamedTuple):
 @njit(error_model="numpy")
 def _make_work(area: int) -> _Work:
     return _Work(
-        np.empty(MOST_PATH_STEPS + 1, np.int64), np.empty(MOST_PATH_STEPS + 1, np.float32),
-        np.empty((MOST_PATH_STEPS + 1) * area, np.float32), np.empty(2 * area, np.float32),
-        np.empty(2 * area), np.empty(area), np.empty(2 * area), np.empty(area, np.int64),
-    )  # fmt: skip
+        np.empty(MOST_PATH_STEPS + 1, np.int64),
+        np.empty(MOST_PATH_STEPS + 1, np.float32),
+        np.empty((MOST_PATH_STEPS + 1) * area, np.float32),
+        np.empty(2 * area, np.float32),
+        np.empty(2 * area),
+        np.empty(area),
+        np.empty(2 * area),
+        np.empty(area, np.int64),
+    )
 
 
 @njit(error_model="numpy")
@@ -249,8 +254,13 @@ def _corners(shape: tuple[int, int], x: Any, y: Any) -> Any:
     bottom = ((down + 1) & 1) * 2 * size + ((down + 1) >> 1) * shape[1]
     left, right = (across & 1) * size + (across >> 1), ((across + 1) & 1) * size + ((across + 1) >> 1)
     return (
-        np.uintp(top + left), np.uintp(top + right), np.uintp(bottom + left), np.uintp(bottom + right), part_x, part_y
-    )  # fmt: skip
+        np.uintp(top + left),
+        np.uintp(top + right),
+        np.uintp(bottom + left),
+        np.uintp(bottom + right),
+        part_x,
+        part_y,
+    )
 
 
 @njit(inline="always")
@@ -265,9 +275,13 @@ def _between(upper_left: Any, upper_right: Any, lower_left: Any, lower_right: An
 def _row_between(fine: Any, corners: Any, parts: Any, at: Any, square: Any) -> Any:
     """Return the levels of a row of a cell, each between four neighbours, `at` more than the indices of `corners`."""
     return _between(
-        load(fine, corners[0] + at, square), load(fine, corners[1] + at, square), load(fine, corners[2] + at, square),
-        load(fine, corners[3] + at, square), parts[0], parts[1],
-    )  # fmt: skip
+        load(fine, corners[0] + at, square),
+        load(fine, corners[1] + at, square),
+        load(fine, corners[2] + at, square),
+        load(fine, corners[3] + at, square),
+        parts[0],
+        parts[1],
+    )
 
 
 @njit(error_model="numpy")
@@ -282,9 +296,13 @@ def _level_near(fine: NDArray[np.float32], shape: tuple[int, int], x: Any, y: An
     row, row_below = (down & 1) * 2 * size + (down >> 1) * width, (below & 1) * 2 * size + (below >> 1) * width
     column, next_one = (across & 1) * size + (across >> 1), (after & 1) * size + (after >> 1)
     return _between(
-        fine[np.uintp(row + column)], fine[np.uintp(row + next_one)], fine[np.uintp(row_below + column)],
-        fine[np.uintp(row_below + next_one)], fine_x - np.float32(across), fine_y - np.float32(down),
-    )  # fmt: skip
+        fine[np.uintp(row + column)],
+        fine[np.uintp(row + next_one)],
+        fine[np.uintp(row_below + column)],
+        fine[np.uintp(row_below + next_one)],
+        fine_x - np.float32(across),
+        fine_y - np.float32(down),
+    )
 
 
 @njit(inline="always")
@@ -307,9 +325,15 @@ def _is_inside(x: Any, y: Any, shape: tuple[int, int], side: int) -> Any:
 
 @njit(error_model="numpy")
 def _step(
-    cell: _Cell, square: tuple[int, ...], earlier: NDArray[np.float32], later: NDArray[np.float32],
-    shape: tuple[int, int], t: Any, levels: NDArray[np.float32], steps: tuple[int, int, int],
-) -> None:  # fmt: skip
+    cell: _Cell,
+    square: tuple[int, ...],
+    earlier: NDArray[np.float32],
+    later: NDArray[np.float32],
+    shape: tuple[int, int],
+    t: Any,
+    levels: NDArray[np.float32],
+    steps: tuple[int, int, int],
+) -> None:
     """Write the levels of the pixels of a cell at the fraction t of the interval to `levels`.
 
     Args:
@@ -358,9 +382,15 @@ def _cell_at(paths: Paths, x: int, y: int) -> _Cell:
     i = np.uintp(min(y // len(paths.square), paths.forward.shape[0] - 1))
     j = np.uintp(min(x // len(paths.square), paths.forward.shape[1] - 1))
     return _Cell(
-        x, y, paths.forward[i, j, 0], paths.forward[i, j, 1], paths.disagreement[i, j, 0], paths.disagreement[i, j, 1],
-        paths.doubt[i, j], paths.kind[i, j],
-    )  # fmt: skip
+        x,
+        y,
+        paths.forward[i, j, 0],
+        paths.forward[i, j, 1],
+        paths.disagreement[i, j, 0],
+        paths.disagreement[i, j, 1],
+        paths.doubt[i, j],
+        paths.kind[i, j],
+    )
 
 
 @njit(inline="always")
@@ -401,9 +431,16 @@ def _reference(number: Any, zero: float, pixels: Pixels) -> Reference:
 
 @njit(inline="always")
 def _read_cell(
-    cell: _Cell, square: tuple[int, ...], before: NDArray[Any], after: NDArray[Any], table: CodeTable | None,
-    pixels: Pixels, extremes: tuple[NDArray[np.float32], NDArray[np.float32]], band: tuple[int, int, int], work: _Work,
-) -> bool:  # fmt: skip
+    cell: _Cell,
+    square: tuple[int, ...],
+    before: NDArray[Any],
+    after: NDArray[Any],
+    table: CodeTable | None,
+    pixels: Pixels,
+    extremes: tuple[NDArray[np.float32], NDArray[np.float32]],
+    band: tuple[int, int, int],
+    work: _Work,
+) -> bool:
     """Read the pixels of a cell; return whether one could fire, whatever the levels on its path.
 
     `_step` makes a level of one of either frame on the path and those of the pixel, and never leaves their range.
@@ -445,9 +482,16 @@ def _read_cell(
 
 @njit(error_model="numpy")
 def _cross(
-    cell: _Cell, first: int, square: tuple[int, ...], steps: int, table: CodeTable | None, pixels: Pixels, work: _Work,
-    words: Words, filled: Any,
-) -> tuple[int, Any]:  # fmt: skip
+    cell: _Cell,
+    first: int,
+    square: tuple[int, ...],
+    steps: int,
+    table: CodeTable | None,
+    pixels: Pixels,
+    work: _Work,
+    words: Words,
+    filled: Any,
+) -> tuple[int, Any]:
     """Append the events of the pixels of a cell from number `first` on to `words`.
 
     Stops before a pixel whose events do not fit. Called again with more room and what it returned, it resumes there.
@@ -575,9 +619,13 @@ def events_of_paths(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def levels_of_paths(
-    before: NDArray[np.float64], after: NDArray[np.float64], last: NDArray[np.float64], paths: Paths, first_row: int,
+    before: NDArray[np.float64],
+    after: NDArray[np.float64],
+    last: NDArray[np.float64],
+    paths: Paths,
+    first_row: int,
     t: float,
-) -> NDArray[np.float64]:  # fmt: skip
+) -> NDArray[np.float64]:
     """Return the levels of a band of rows at the fraction t of the interval.
 
     Args:

@@ -34,7 +34,7 @@ from .lowpass import (
     decay_of_light,
     events_of_filtered,
     start_filtered,
-)  # fmt: skip
+)
 from .noise import NoiseState, emit_noise, start_noise
 from .paths import MOST_PATH_STEPS, TILE_PX, Paths, events_of_paths, levels_of_paths
 from .upsampling import Factor, LevelImage, Upsampler
@@ -243,9 +243,7 @@ class EventSimulator:
         ...     events, state = simulator.step(frame, state)
     """
 
-    def __init__(
-        self, config: SimulatorConfig | None = None, *, upsample: Factor = "off", threads: int = 1
-    ) -> None:  # fmt: skip
+    def __init__(self, config: SimulatorConfig | None = None, *, upsample: Factor = "off", threads: int = 1) -> None:
         if not (upsample in ("off", "auto") or (isinstance(upsample, int) and 1 <= upsample <= MOST_PATH_STEPS)):
             raise ConfigError(
                 f"upsample: wrong number of steps (found {upsample}, expected off, auto or 1 to {MOST_PATH_STEPS})"

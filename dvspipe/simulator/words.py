@@ -98,7 +98,7 @@ def _merge(first: Words, second: Words) -> Words:
 
 def columns_of(
     bands: Sequence[Words], start_us: int
-) -> tuple[NDArray[np.int64], NDArray[np.int16], NDArray[np.int16], NDArray[np.bool_], NDArray[np.bool_]]:  # fmt: skip
+) -> tuple[NDArray[np.int64], NDArray[np.int16], NDArray[np.int16], NDArray[np.bool_], NDArray[np.bool_]]:
     """Return the columns t (counted from start_us), x, y, p and noise of the sorted events of bands, in order."""
     while len(bands) > 1:
         pairs = (bands[k : k + 2] for k in range(0, len(bands), 2))

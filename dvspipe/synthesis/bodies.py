@@ -24,7 +24,7 @@ from .people import (
     Person,
     Pose,
     unit,
-)  # fmt: skip
+)
 from .scenes import Scene
 
 FINE = 2  # cells of a layer per pixel
@@ -170,8 +170,15 @@ def paint_torso(person: Person, scene: Scene) -> Layer:
     hem = rng.uniform(-0.62, -0.50)
     trousers = (person.trousers * lit * np.exp(0.1 * folds)).astype(np.float32)
     for side in (-1, 1):
-        leg = [(0.0, hem + 0.1), (0.96 * half, hem + 0.1), (0.8 * half, -1.0), (0.75 * half, -FEET_M + 0.07),
-               (0.25 * half, -FEET_M + 0.07), (0.2 * half, -1.0), (0.0, -0.72)]  # fmt: skip
+        leg = [
+            (0.0, hem + 0.1),
+            (0.96 * half, hem + 0.1),
+            (0.8 * half, -1.0),
+            (0.75 * half, -FEET_M + 0.07),
+            (0.25 * half, -FEET_M + 0.07),
+            (0.2 * half, -1.0),
+            (0.0, -0.72),
+        ]
         canvas.fill(np.array(leg) * (side, 1), trousers)
         shoe = [
             (0.2 * half, -FEET_M + 0.09),
@@ -180,8 +187,17 @@ def paint_torso(person: Person, scene: Scene) -> Layer:
             (0.2 * half, -FEET_M),
         ]
         canvas.fill(np.array(shoe) * (side, 1), 0.5 * person.trousers)
-    outline = _mirrored([(0.06, 0.055), (half, r), (half + r, -0.03), (half, -0.16), (0.82 * half, -0.34),
-                         (0.95 * half, -TORSO_M), (1.02 * half, min(hem, -TORSO_M - 0.01))])  # fmt: skip
+    outline = _mirrored(
+        [
+            (0.06, 0.055),
+            (half, r),
+            (half + r, -0.03),
+            (half, -0.16),
+            (0.82 * half, -0.34),
+            (0.95 * half, -TORSO_M),
+            (1.02 * half, min(hem, -TORSO_M - 0.01)),
+        ]
+    )
     canvas.fill(outline, shaded)
     if rng.random() < 0.4:  # a zip, a row of buttons, or a tie
         wide, tone = rng.uniform(0.004, 0.03), person.clothes * np.exp(rng.normal(0, 0.7))

@@ -129,8 +129,9 @@ def draw_rest(t: Floats, person: Person, rng: np.random.Generator) -> Arm:
         arm = reach_for(person, wrist, OUT - 0.5 * FORWARD)
     else:
         aside = -0.6 * person.shoulders_m * rng.uniform(0.2, 1)
-        arm = reach_for(person, track(t, aside, rng.uniform(-0.75, -0.5) * reach + sway, 0.2), OUT + DOWN,
-                     palm=-TO_CAMERA)  # fmt: skip
+        arm = reach_for(
+            person, track(t, aside, rng.uniform(-0.75, -0.5) * reach + sway, 0.2), OUT + DOWN, palm=-TO_CAMERA
+        )
     return replace(arm, bend=rng.uniform(0.1, 0.5))
 
 

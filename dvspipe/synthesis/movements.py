@@ -34,7 +34,7 @@ from .motion import (
     swing_arm,
     track,
     wander,
-)  # fmt: skip
+)
 from .people import LEFT, PALM, RIGHT, Floats, Person, unit
 
 
@@ -136,8 +136,12 @@ def _roll(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
     arms = []
     for turn, sign in ((phase, 1), (phase + np.pi, -1)):
         up = height + radius * np.sin(turn)
-        wrist = track(t, -person.shoulders_m / 2 - past + sign * slant * radius * np.sin(turn), up,
-                      before + flat * radius * np.cos(turn))  # fmt: skip
+        wrist = track(
+            t,
+            -person.shoulders_m / 2 - past + sign * slant * radius * np.sin(turn),
+            up,
+            before + flat * radius * np.cos(turn),
+        )
         arm = reach_for(person, wrist, OUT + elbows * DOWN, palm=np.array([0.2, -0.5, -1.0]))
         arms.append(replace(arm, hand=unit(arm.hand) + bent * DOWN, bend=bend))
     return Motion(arms[0], arms[1], np.sin(2 * phase), rng.uniform(0.5, 2), bob_m=rng.uniform(0, 0.01) * np.sin(phase))
@@ -185,16 +189,22 @@ def _guitar(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
     x, y, z = rng.uniform(-0.24, 0.13), rng.uniform(-0.42, -0.16), rng.uniform(0.14, 0.26)
     turned = (0.8 if from_wrist else 2 * travel) * beat
     place = track(t, x + slant * stroke, y + stroke, z + forth * stroke)
-    strum = reach_for(person, place, OUT + 0.3 * DOWN - 0.2 * FORWARD,
-                  hand=track(t, -1.0, -0.5 + turned, 0.3), palm=-TO_CAMERA)  # fmt: skip
+    strum = reach_for(
+        person, place, OUT + 0.3 * DOWN - 0.2 * FORWARD, hand=track(t, -1.0, -0.5 + turned, 0.3), palm=-TO_CAMERA
+    )
     slide = rng.uniform(0.0, 0.05) * wander(t, rng) + 0.015 * np.cos(phase / 2 + 1)
     neck = track(t, rng.uniform(0.05, 0.38) + slide, rng.uniform(-0.30, 0.04) + 0.5 * slide, rng.uniform(0.08, 0.3))
     hold = reach_for(person, neck, DOWN + 0.3 * OUT, hand=track(t, 0.1, 1.0, 0.2), palm=INWARD + TO_CAMERA)
     fingering = np.clip(0.6 + rng.uniform(0, 0.2) * np.cos(0.5 * phase + 2), 0, 1)
     sway, bob = rng.uniform(0.0, 0.03), rng.uniform(0.0, 0.012)
     arms = sides(leading(person), replace(strum, bend=rng.uniform(0.3, 0.9)), replace(hold, bend=fingering))
-    return Motion(*arms, beat, lean=rng.normal(-0.04, 0.07) + sway * np.cos(phase / 2), bow=rng.uniform(0.0, 0.15),
-                  bob_m=bob * np.cos(phase))  # fmt: skip
+    return Motion(
+        *arms,
+        beat,
+        lean=rng.normal(-0.04, 0.07) + sway * np.cos(phase / 2),
+        bow=rng.uniform(0.0, 0.15),
+        bob_m=bob * np.cos(phase),
+    )
 
 
 TEN_GESTURES: dict[str, Movement] = {  # in IBM's order: the label is the index

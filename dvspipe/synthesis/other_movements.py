@@ -20,7 +20,7 @@ from .motion import (
     swing_arm,
     track,
     wander,
-)  # fmt: skip
+)
 from .movements import circling_arm, waving_arm
 from .people import LEFT, RIGHT, Floats, Person
 
@@ -141,8 +141,12 @@ def _fidgeting(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
 
 def _idle(t: Floats, person: Person, rng: np.random.Generator) -> Motion:
     """A person who only stands there, and breathes."""
-    return Motion(draw_rest(t, person, rng), draw_rest(t, person, rng), lean=rng.uniform(0, 0.03) * wander(t, rng),
-                  lift_m=0.004 * np.sin(2 * np.pi * rng.uniform(0.2, 0.35) * t))  # fmt: skip
+    return Motion(
+        draw_rest(t, person, rng),
+        draw_rest(t, person, rng),
+        lean=rng.uniform(0, 0.03) * wander(t, rng),
+        lift_m=0.004 * np.sin(2 * np.pi * rng.uniform(0.2, 0.35) * t),
+    )
 
 
 def _walking(t: Floats, person: Person, rng: np.random.Generator) -> Motion:

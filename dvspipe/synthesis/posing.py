@@ -22,7 +22,7 @@ from .people import (
     solve_arm,
     unit,
     within_cone,
-)  # fmt: skip
+)
 
 _TREMOR_M = 0.002  # at 1.5 to 9 Hz
 

@@ -125,7 +125,7 @@ def record_gesture(
 
 def _render(
     seeds: list[int], duration_us: int, fps: float | None = None, tracked: Tracked = NO_TRACKS
-) -> Iterator[Frame]:  # fmt: skip
+) -> Iterator[Frame]:
     seed, person, number, _ = seeds
     identity = _draw_identity(seed, person)
     rng = np.random.default_rng(seeds)

@@ -25,7 +25,7 @@ from .bodies import (
     shadows,
     textures,
     torso_pull,
-)  # fmt: skip
+)
 from .people import Floats, Person, Pose, rest_body
 from .scenes import Scene
 
@@ -182,9 +182,14 @@ def _layer_box(m: NDArray[Any], rows: int, columns: int, height: int, width: int
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _paint_layer(
-    pictures: NDArray[Any], layer: NDArray[Any], maps: NDArray[Any], shares: NDArray[Any], pull: NDArray[Any],
-    cast: NDArray[Any], shade: float,
-) -> _Box:  # fmt: skip
+    pictures: NDArray[Any],
+    layer: NDArray[Any],
+    maps: NDArray[Any],
+    shares: NDArray[Any],
+    pull: NDArray[Any],
+    cast: NDArray[Any],
+    shade: float,
+) -> _Box:
     """Paint a layer over pictures [T, H, W], moved by maps [T, 2, 3] and pulls, with shadows on it; return the box.
 
     Indices are unsigned: a signed one costs a test for a negative index at each access.

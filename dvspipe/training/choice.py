@@ -270,9 +270,7 @@ def _choose(
     chosen_bins: SettingsTree = {"steps": bins.steps, "step_us": bins.step_us, "downsample": bins.downsample}
     chosen: SettingsTree = {"data": data, "bins": chosen_bins, "network": network, "augment": augment}
     groups: SettingsTree = {name: group for name, group in (chosen | {"optimiser": optimiser}).items() if group}
-    by_rule = fit_to_data(
-        choose_for_rule(given), given, samples=trained, window_us=window_us, grid=bins.grid(sensor)
-    )  # fmt: skip
+    by_rule = fit_to_data(choose_for_rule(given), given, samples=trained, window_us=window_us, grid=bins.grid(sensor))
     return by_rule.apply(groups, reasons)
 
 

@@ -22,11 +22,31 @@ from .config import TrainConfig
 FORMAT = "dvspipe-training-3"
 NETWORK, AVERAGE, OPTIMISER = "network.", "average.", "optimiser."
 CHANGEABLE = (
-    "name", "device", "jobs", "tensorboard", "augment", "data.root", "data.test_root", "data.download", "data.split",
-    "data.cache", "data.views", "data.vary", "optimiser.epochs", "optimiser.batch", "optimiser.accumulate",
-    "optimiser.learning_rate", "optimiser.schedule", "optimiser.warm_up", "optimiser.weight_decay",
-    "optimiser.clip_norm", "optimiser.truncate", "optimiser.segment", "optimiser.patience", "optimiser.precision",
-)  # fmt: skip
+    "name",
+    "device",
+    "jobs",
+    "tensorboard",
+    "augment",
+    "data.root",
+    "data.test_root",
+    "data.download",
+    "data.split",
+    "data.cache",
+    "data.views",
+    "data.vary",
+    "optimiser.epochs",
+    "optimiser.batch",
+    "optimiser.accumulate",
+    "optimiser.learning_rate",
+    "optimiser.schedule",
+    "optimiser.warm_up",
+    "optimiser.weight_decay",
+    "optimiser.clip_norm",
+    "optimiser.truncate",
+    "optimiser.segment",
+    "optimiser.patience",
+    "optimiser.precision",
+)
 """Settings, or groups of them, that may change when a run resumes; the others define its network, task and loss. The
 folder of the data may change: `datasets.check_split` checks that the recordings are the same."""
 ROWS = TypeAdapter(Annotated[tuple[EpochRow, ...], Field(min_length=1)])

@@ -80,7 +80,7 @@ def choose_for_rule(given: SettingsTree) -> RuleChoice:
 
 def fit_to_data(
     choice: RuleChoice, given: SettingsTree, *, samples: int, window_us: int, grid: SensorSize
-) -> RuleChoice:  # fmt: skip
+) -> RuleChoice:
     """Return a choice with what also depends on the recordings.
 
     Args:

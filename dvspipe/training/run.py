@@ -219,9 +219,12 @@ def _fit(
     if init.config.classes != experiment.data.classes:
         progress = partial(experiment.callback.on_progress, "measuring the classes")
         moments = measure_classes(
-            network, experiment.parts.train, len(experiment.data.classes), batch=experiment.config.optimiser.batch,
+            network,
+            experiment.parts.train,
+            len(experiment.data.classes),
+            batch=experiment.config.optimiser.batch,
             progress=progress,
-        )  # fmt: skip
+        )
     save = partial(_save, experiment.classifier, moments=moments)
     fitter = ReadoutTrainer(experiment, network, folder, init, save)
     return fitter, fitter.fit()

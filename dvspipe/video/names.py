@@ -13,11 +13,36 @@ from ..errors import VideoError
 IMAGE_SUFFIXES = frozenset({".bmp", ".hdr", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 VIDEO_SUFFIXES = frozenset(
     {
-        ".3g2", ".3gp", ".apng", ".asf", ".avi", ".divx", ".f4v", ".flv", ".gif", ".h264", ".hevc", ".m2ts", ".m4v",
-        ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv", ".ts", ".vob", ".webm",
-        ".wmv", ".y4m",
+        ".3g2",
+        ".3gp",
+        ".apng",
+        ".asf",
+        ".avi",
+        ".divx",
+        ".f4v",
+        ".flv",
+        ".gif",
+        ".h264",
+        ".hevc",
+        ".m2ts",
+        ".m4v",
+        ".mjpeg",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".mxf",
+        ".nut",
+        ".ogv",
+        ".ts",
+        ".vob",
+        ".webm",
+        ".wmv",
+        ".y4m",
     }
-)  # fmt: skip
+)
 """Suffixes by which videos are found in folders; a single file is a video if OpenCV opens it, whatever its suffix."""
 
 

@@ -63,9 +63,13 @@ DECODE_TARGETS = {"evt2": 200, "dat": 200, "evt3": 200}
 READ_TARGETS, WRITE_TARGETS = {"hdf5": 100}, {"hdf5": 60, "numpy": 40}
 PEERS_SCRIPT = Path(__file__).with_name("peers.py")
 EVENTCV_SENSOR = SimulatorConfig(
-    intensity_map="linlog", sigma_thres=0.03, refractory_period=1e-4, cutoff_hz=200, leak_rate_hz=1,
+    intensity_map="linlog",
+    sigma_thres=0.03,
+    refractory_period=1e-4,
+    cutoff_hz=200,
+    leak_rate_hz=1,
     shot_noise_rate_hz=10,
-)  # fmt: skip
+)
 """eventcv's default sensor, in our names; its thresholds are ours."""
 PRINT_PEAK = """
 import atexit, re, runpy, sys
@@ -272,9 +276,11 @@ def _simulate(frames: list[Frame], config: SimulatorConfig, **options: int) -> t
 def _against_clean(name: str, frames: list[Frame], sensors: dict[str, SimulatorConfig]) -> Iterator[Figure]:
     """CPU time of the ideal sensor / of others."""
     spent = _measure_in_turns(
-        {sensor: lambda config=config: _exhaust(simulate(frames, config))
-         for sensor, config in {"clean": SimulatorConfig(), **sensors}.items()}
-    )  # fmt: skip
+        {
+            sensor: lambda config=config: _exhaust(simulate(frames, config))
+            for sensor, config in {"clean": SimulatorConfig(), **sensors}.items()
+        }
+    )
     for sensor in sensors:
         ratio = spent[sensor].cpu_s / spent["clean"].cpu_s
         target = 0.5 if sensor == "noisy" else None
@@ -284,11 +290,13 @@ def _against_clean(name: str, frames: list[Frame], sensors: dict[str, SimulatorC
 def _two_threads(name: str, frames: list[Frame], config: SimulatorConfig) -> Iterator[Figure]:
     """Wall clock with one thread / with two, beside what two processes reach, each with all of the work."""
     with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=_keep, initargs=(frames, config)) as pool:
-        spent = _measure_in_turns({
-            "one": lambda: _exhaust(simulate(frames, config)),
-            "two": lambda: _exhaust(simulate(frames, config, threads=2)),
-            "processes": lambda: _exhaust(pool.map(_simulate_kept, range(2))),
-        })  # fmt: skip
+        spent = _measure_in_turns(
+            {
+                "one": lambda: _exhaust(simulate(frames, config)),
+                "two": lambda: _exhaust(simulate(frames, config, threads=2)),
+                "processes": lambda: _exhaust(pool.map(_simulate_kept, range(2))),
+            }
+        )
     one, two = spent["one"], spent["two"]
     beside = {
         "two processes": 2 * one.wall_s / spent["processes"].wall_s,
@@ -591,11 +599,17 @@ def _network(python: str, T: int, B: int, side: int) -> dict[str, dict[str, Any]
 LEARNING_WAYS = {
     "bptt": ("segment_10", "segment_20", "segment_50"),
     "bptt_weight": (
-        "segment_weight_10", "segment_weight_20", "segment_weight_50", "ottt", "sltt", "stllr", "decolle",
+        "segment_weight_10",
+        "segment_weight_20",
+        "segment_weight_50",
+        "ottt",
+        "sltt",
+        "stllr",
+        "decolle",
         "spikingjelly_ottt",
     ),
     "spikingjelly_stdp": ("stdp",),
-}  # fmt: skip
+}
 """Ways to learn, by what they are compared with; see learning_peers.py."""
 LEARNING_STEPS, LEARNING_LONG, LEARNING_LONGEST = (24, 100, 400), 1600, 3200
 LEARNING_SHAPE = (4, 64)
@@ -829,9 +843,12 @@ def bench_inference(_options: Options) -> Iterator[Figure]:
             runs = [_spend(command) for _ in range(CONVERT_REPEATS + 1)][1:]
             wall_s, cpu_s = (statistics.median(each) for each in zip(*((s.wall_s, s.cpu_s) for s in runs), strict=True))
             yield Figure(
-                f"inference/{name}", 5 / wall_s, "x faster than 5 s", 1 if name == "first_answer" else None,
+                f"inference/{name}",
+                5 / wall_s,
+                "x faster than 5 s",
+                1 if name == "first_answer" else None,
                 {"wall s": wall_s, "cpu s": cpu_s},
-            )  # fmt: skip
+            )
 
 
 def _write_random(path: Path, sensor: SensorSize, rate: int, lasts_s: int) -> None:

@@ -38,9 +38,15 @@ def build_ours(way: str, side: int) -> Callable[[Tensor, Tensor], object]:
     steps = int(further[-1]) if further and further[-1].isdigit() else STEPS
     batch = name in ("bptt", "segment") and "weight" not in further
     config = CsnnConfig(
-        channels=CHANNELS[1:], kernel=3, tau_mem_s=1e-3 / FACTOR, tau_readout_s=1e-2, reset="subtract",
-        detach_reset=True, norm="batch" if batch else "weight", gain=2.0,
-    )  # fmt: skip
+        channels=CHANNELS[1:],
+        kernel=3,
+        tau_mem_s=1e-3 / FACTOR,
+        tau_readout_s=1e-2,
+        reset="subtract",
+        detach_reset=True,
+        norm="batch" if batch else "weight",
+        gain=2.0,
+    )
     network = SpikingNetwork(config, grid=SensorSize(width=side, height=side), classes=CLASSES, dt=1e-3).train()
 
     def learn(x: Tensor, labels: Tensor) -> None:

@@ -26,11 +26,18 @@ from typing import Any
 import numpy as np
 
 IDEAL: dict[str, Any] = {
-    "sigma_thres": 0.0, "refractory_us": 0, "cutoff_hz": 0.0, "leak_rate_hz": 0.0, "shot_noise_rate_hz": 0.0,
-}  # fmt: skip
+    "sigma_thres": 0.0,
+    "refractory_us": 0,
+    "cutoff_hz": 0.0,
+    "leak_rate_hz": 0.0,
+    "shot_noise_rate_hz": 0.0,
+}
 WAYS: dict[str, dict[str, Any]] = {
-    "off": {**IDEAL, "upsample": "off"}, "adaptive": IDEAL, "default": {}, "default_off": {"upsample": "off"},
-}  # fmt: skip
+    "off": {**IDEAL, "upsample": "off"},
+    "adaptive": IDEAL,
+    "default": {},
+    "default_off": {"upsample": "off"},
+}
 SIDES = (1280, 720)
 PACKET_EVENTS = {".aedat4": 1 << 13}
 COLUMNS = {"t": np.int64, "x": np.uint16, "y": np.uint16, "on": np.uint8}

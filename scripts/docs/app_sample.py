@@ -22,9 +22,18 @@ PLAN = (
     Performance(GESTURES.index("left_arm_clockwise"), 3_900_000, 6_600_000),
 )
 WEBCAM = Webcam(
-    size=SensorSize(width=320, height=240), fps=30.0, exposure_s=0.008, readout_s=0.01, drift=0.0, shot=1e-5,
-    read=0.001, contrast=1.0, sharpen=0.2, shake_px=0.0, crf=26.0,
-)  # fmt: skip
+    size=SensorSize(width=320, height=240),
+    fps=30.0,
+    exposure_s=0.008,
+    readout_s=0.01,
+    drift=0.0,
+    shot=1e-5,
+    read=0.001,
+    contrast=1.0,
+    sharpen=0.2,
+    shake_px=0.0,
+    crf=26.0,
+)
 
 
 def main() -> None:

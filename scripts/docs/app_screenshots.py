@@ -56,9 +56,12 @@ def make_runs(folder: Path) -> None:
     """Write two small runs on a few rendered people."""
     for name, channels in (("small", [4, 8]), ("larger", [8, 16])):
         changes: dict[str, Any] = {
-            "name": name, "data": {"train_people": 2, "test_people": 1, "clips": 1}, "jobs": 2,
-            "network": {"channels": channels}, "optimiser": {"epochs": 3},
-        }  # fmt: skip
+            "name": name,
+            "data": {"train_people": 2, "test_people": 1, "clips": 1},
+            "jobs": 2,
+            "network": {"channels": channels},
+            "optimiser": {"epochs": 3},
+        }
         train(build(TrainConfig, merge_settings(read_yaml("gesture"), changes), name), folder / "runs" / name)
 
 

@@ -14,8 +14,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 LOADS: Mapping[str, str] = {
-    "script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src",
-}  # fmt: skip
+    "script": "src",
+    "link": "href",
+    "img": "src",
+    "iframe": "src",
+    "source": "src",
+    "video": "src",
+    "audio": "src",
+}
 """Elements that load a file, and the attribute that names it."""
 OUTSIDE_IN_STYLE = re.compile(r"""(?:url\(\s*['"]?|@import\s+['"])((?:https?:)?//[^'")\s]+)""")
 

@@ -35,12 +35,16 @@ FRAME = (48, 64)
 LIMIT_S = 600.0  # for a command that nobody disturbs
 TIMES = ("seconds", "data_seconds")  # columns that differ from run to run
 TRAINING: dict[str, Any] = {
-    "name": "bars", "device": "cpu", "seed": 1, "jobs": 1,
+    "name": "bars",
+    "device": "cpu",
+    "seed": 1,
+    "jobs": 1,
     "data": {"kind": "folder", "root": "bars", "cache": "none"},
     "bins": {"steps": 5, "step_us": 20_000},
     "network": {"channels": [4, 8]},
-    "optimiser": {"epochs": 3, "batch": 8}, "baseline": False,
-}  # fmt: skip
+    "optimiser": {"epochs": 3, "batch": 8},
+    "baseline": False,
+}
 
 
 @dataclass(frozen=True)
@@ -70,21 +74,31 @@ SYNTH = "synth nmnist -o out --mnist in/mnist --n 6 --jobs 2"
 COMMANDS = (
     _command("convert", "convert in/tree/0.webm -o out.h5 --set pos_thres=0.02 --set neg_thres=0.02", "out.h5"),
     _command("tree", TREE, "out", TREE),
-    _command("train", "train in/bars.yaml data.root=in/bars -o out", "out",
-             "train in/bars.yaml data.root=in/bars --resume out"),
+    _command(
+        "train",
+        "train in/bars.yaml data.root=in/bars -o out",
+        "out",
+        "train in/bars.yaml data.root=in/bars --resume out",
+    ),
     _command("infer", INFER, "out", INFER),
     _command("synth", SYNTH, "out", SYNTH),
     _command("view", "view in/long.h5 -o out.webm", "out.webm"),
-)  # fmt: skip
+)
 
 
 def start(arguments: tuple[str, ...], folder: Path, **options: Any) -> subprocess.Popen[str]:
     """Start `dvspipe` with arguments, in a session of its own."""
     environment = os.environ | {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "dvspipe", *arguments], cwd=folder, env=environment, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True, start_new_session=True, **options,
-    )  # fmt: skip
+        [sys.executable, "-m", "dvspipe", *arguments],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        **options,
+    )
 
 
 def finish(arguments: tuple[str, ...], folder: Path) -> None:

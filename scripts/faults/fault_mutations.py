@@ -59,10 +59,15 @@ TARGETS = (
     ),
 )
 RECORDING_COMMANDS = (
-    "info FILE", "check FILE", "convert FILE -o out.h5", "convert FILE -o out.csv", "view FILE -o out.png",
-    "convert FILE -o out.h5 --set salvage=true", f"{INFER} FILE --set fit=crop",
+    "info FILE",
+    "check FILE",
+    "convert FILE -o out.h5",
+    "convert FILE -o out.csv",
+    "view FILE -o out.png",
+    "convert FILE -o out.h5 --set salvage=true",
+    f"{INFER} FILE --set fit=crop",
     "filter FILE -o out.npz --refractory 1",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

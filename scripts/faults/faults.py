@@ -96,9 +96,13 @@ def main() -> None:
     commands = [command for command in COMMANDS if command.name in arguments.commands]
     with tempfile.TemporaryDirectory(prefix="dvspipe-faults-") as folder, chdir(folder):
         for kind, text, is_finding in find_faults(
-            Path(folder), commands, kills=arguments.kills, mutations=arguments.mutations, seed=arguments.seed,
+            Path(folder),
+            commands,
+            kills=arguments.kills,
+            mutations=arguments.mutations,
+            seed=arguments.seed,
             data=Path(data) if data else None,
-        ):  # fmt: skip
+        ):
             done[kind] += 1
             findings[kind] += is_finding
             if is_finding or arguments.verbose:

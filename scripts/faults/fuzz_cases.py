@@ -86,8 +86,17 @@ def graft(rng: random.Random, data: bytearray, other: bytes) -> None:
 
 
 MUTATIONS: tuple[Callable[[random.Random, bytearray, bytes], None], ...] = (
-    flip, flip, set_extremes, set_extremes, set_number, randomise, blank, drop, repeat, graft,
-)  # fmt: skip
+    flip,
+    flip,
+    set_extremes,
+    set_extremes,
+    set_number,
+    randomise,
+    blank,
+    drop,
+    repeat,
+    graft,
+)
 
 
 def _position(rng: random.Random, data: bytearray) -> int:

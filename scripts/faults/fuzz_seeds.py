@@ -21,9 +21,16 @@ COUNT, SPAN_US = 400, 50_000
 REAL_BYTES = 30_000
 BOMB_VALUES = 1 << 24
 REAL = (
-    "faery_evt3.raw", "faery_evt2.raw", "faery_gen4.dat", "faery_dvs.es", "faery_atis.es", "tonic_sample_ncars.dat",
-    "iliis_checkerboard_2.aedat", "mibblez_foam90.aedat", "evlibrary_faces_easy_0001.bin",
-)  # fmt: skip
+    "faery_evt3.raw",
+    "faery_evt2.raw",
+    "faery_gen4.dat",
+    "faery_dvs.es",
+    "faery_atis.es",
+    "tonic_sample_ncars.dat",
+    "iliis_checkerboard_2.aedat",
+    "mibblez_foam90.aedat",
+    "evlibrary_faces_easy_0001.bin",
+)
 REAL_COMPLETE = ("evlibrary_event.hdf5", "evlibrary_event.txt")
 REAL_HINTS = {"iliis_checkerboard_2.aedat": Hints(chip="DVS128"), "mibblez_foam90.aedat": Hints(chip="DVS128")}
 

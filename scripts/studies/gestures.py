@@ -148,9 +148,18 @@ def _record_webcam(label: int, person: int, seed: int) -> Events:
 
 
 OLD_WEBCAM = Webcam(
-    size=SensorSize(width=352, height=288), fps=20.0, exposure_s=0.045, readout_s=0.03, drift=0.08, shot=0.001,
-    read=0.01, contrast=0.7, sharpen=1.0, shake_px=0.0, crf=38.0,
-)  # fmt: skip
+    size=SensorSize(width=352, height=288),
+    fps=20.0,
+    exposure_s=0.045,
+    readout_s=0.03,
+    drift=0.08,
+    shot=0.001,
+    read=0.01,
+    contrast=0.7,
+    sharpen=1.0,
+    shake_px=0.0,
+    crf=38.0,
+)
 """Outside the ranges of `draw_webcam`: slower, noisier, and compressed more."""
 
 
@@ -225,8 +234,10 @@ def real(data: Path, checkpoints: list[str]) -> None:
             prediction = classifier.predict(path)
             wrong, count = _count_alarms(prediction)
             claimed, windows = claimed + wrong, windows + count
-            print(f"| {path.relative_to(data)}: {wrong} of {count} windows claim one of the ten | "
-                  f"{_say(prediction, GESTURES[-1])} | |")  # fmt: skip
+            print(
+                f"| {path.relative_to(data)}: {wrong} of {count} windows claim one of the ten | "
+                f"{_say(prediction, GESTURES[-1])} | |"
+            )
         print(f"\nfalse alarms: {claimed} of {windows} windows, {claimed / windows:.1%}")
 
 

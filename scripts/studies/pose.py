@@ -92,9 +92,13 @@ def render_film(label: int, person: int, seed: int, duration_us: int) -> Rendere
         for joint, joint_name in enumerate(TRUE_JOINTS):
             points[:, JOINTS.index(f"{name}_{joint_name}")] = pose.arms[moments, side, joint]
     return Rendered(
-        webcam.size, times_us, [frame.image for frame in frames], scene.camera.project(points)[..., :2],
-        to_body_frame(scene.camera.turn(points))[0], scene.camera.scale_px,
-    )  # fmt: skip
+        webcam.size,
+        times_us,
+        [frame.image for frame in frames],
+        scene.camera.project(points)[..., :2],
+        to_body_frame(scene.camera.turn(points))[0],
+        scene.camera.scale_px,
+    )
 
 
 def arm_errors(track: Track, film: Rendered) -> dict[str, Floats]:
@@ -161,8 +165,10 @@ def show_rendered(arguments: argparse.Namespace) -> None:
             shown = errors or total
             columns = [np.concatenate(shown[kind]) for kind in names]
             seen = f"{np.concatenate(presence).mean():9.2f}" if presence else " " * 9
-            print(f"{name:28}{count:6}{lost:6}{seen}" + "".join(
-                f"{values.mean():8.2f} /{np.quantile(values, 0.9):5.2f}" for values in columns))  # fmt: skip
+            print(
+                f"{name:28}{count:6}{lost:6}{seen}"
+                + "".join(f"{values.mean():8.2f} /{np.quantile(values, 0.9):5.2f}" for values in columns)
+            )
         print(f"{(time.process_time() - began_s) / max(1, pictures) * 1e3:.0f} ms of CPU per picture")
 
 
@@ -217,8 +223,10 @@ def _measure_curve(track: Track, curve: Floats, arm_in_shoulders: float) -> Beat
 def show_films(arguments: argparse.Namespace) -> None:
     """Track the films of a folder; print presence, gaps and beats."""
     network = PoseNetwork()
-    print(f"{'film':66}{'pictures':>9}{'Hz':>5}{'presence':>9}{'gaps s':>7}{'people':>7}{'yaw':>5}"
-          f"{'right Hz, arms':>16}{'left Hz, arms':>16}{'apart Hz, arms, shoulders':>28}")  # fmt: skip
+    print(
+        f"{'film':66}{'pictures':>9}{'Hz':>5}{'presence':>9}{'gaps s':>7}{'people':>7}{'yaw':>5}"
+        f"{'right Hz, arms':>16}{'left Hz, arms':>16}{'apart Hz, arms, shoulders':>28}"
+    )
     for path in sorted(arguments.folder.rglob("*")):
         if path.suffix.lower() not in VIDEO_SUFFIXES:
             continue
@@ -237,11 +245,13 @@ def show_films(arguments: argparse.Namespace) -> None:
             continue
         right, left, apart = measure_beat(track)
         missing_s = sum(gap.stop_us - gap.start_us for gap in track.gaps) / 1e6
-        print(f"{name!s:66}{len(track.times_us):9}{track.rate_hz:5.0f}{track.presence.mean():9.2f}"
-              f"{len(track.gaps):2}{missing_s:5.1f}{track.people.max():7}"
-              f"{np.degrees(np.nanmedian(track.yaw)):5.0f}{right.rate_hz:9.2f},{right.arms:6.2f}"
-              f"{left.rate_hz:9.2f},{left.arms:6.2f}{apart.rate_hz:13.2f},{apart.arms:6.2f},{apart.shoulders:6.2f}",
-              flush=True)  # fmt: skip
+        print(
+            f"{name!s:66}{len(track.times_us):9}{track.rate_hz:5.0f}{track.presence.mean():9.2f}"
+            f"{len(track.gaps):2}{missing_s:5.1f}{track.people.max():7}"
+            f"{np.degrees(np.nanmedian(track.yaw)):5.0f}{right.rate_hz:9.2f},{right.arms:6.2f}"
+            f"{left.rate_hz:9.2f},{left.arms:6.2f}{apart.rate_hz:13.2f},{apart.arms:6.2f},{apart.shoulders:6.2f}",
+            flush=True,
+        )
 
 
 def main() -> None:

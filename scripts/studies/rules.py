@@ -54,28 +54,37 @@ class Task:
 
 
 FIRST_SPIKES = (
-    "mnist-first-spike", "data.kind=nmnist", "bins.steps=20", "bins.step_us=5000", "network.tau_syn_s=0.05",
+    "mnist-first-spike",
+    "data.kind=nmnist",
+    "bins.steps=20",
+    "bins.step_us=5000",
+    "network.tau_syn_s=0.05",
     "network.tau_readout_s=0.01",
-)  # fmt: skip
+)
 """The first of the three movements of N-MNIST's camera."""
 TASKS = {
     "nmnist": Task(
-        "nmnist-ottt", (), ("network.channels=[12]", "network.padded=[true]"), (0.002, 0.004, 0.008),
+        "nmnist-ottt",
+        (),
+        ("network.channels=[12]", "network.padded=[true]"),
+        (0.002, 0.004, 0.008),
         {
             "stdp": ("nmnist-stdp",),
             "first_spike": (*FIRST_SPIKES, "data.views=4", "augment.shift_px=3", "optimiser.epochs=30"),
         },
     ),
     "synthetic": Task(
-        "nmnist-ottt", ("data.views=1", "data.validation=0.05", "augment.shift_px=1", "optimiser.epochs=4"),
-        ("network.channels=[12]", "network.padded=[true]"), (0.002, 0.004, 0.008),
+        "nmnist-ottt",
+        ("data.views=1", "data.validation=0.05", "augment.shift_px=1", "optimiser.epochs=4"),
+        ("network.channels=[12]", "network.padded=[true]"),
+        (0.002, 0.004, 0.008),
         {
             "stdp": ("nmnist-stdp", "data.views=1", "data.validation=0.05", "stdp.passes=1", "optimiser.epochs=2"),
             "first_spike": (*FIRST_SPIKES, "data.validation=0.05", "augment.shift_px=1"),
         },
     ),
     "gestures": Task("gesture", ("baseline=false",), ("network.channels=[16]",), (0.002, 0.004, 0.008)),
-}  # fmt: skip
+}
 
 
 def list_rules(task: Task) -> dict[str, tuple[str, ...]]:

@@ -36,18 +36,27 @@ NETWORKS = {
     "subtract": {"channels": (4, 6), "kernel": 3, "gain": 3.0, "reset": "subtract"},
     "sew, subtract": {"kind": "sew", "channels": (4, 4, 4), "kernel": 3, "gain": 3.0, "reset": "subtract"},
     "synapses, subtract": {
-        "kind": "mlp", "channels": (30, 20), "gain": 2.0, "tau_syn_s": 0.03, "readout": "count", "reset": "subtract",
+        "kind": "mlp",
+        "channels": (30, 20),
+        "gain": 2.0,
+        "tau_syn_s": 0.03,
+        "readout": "count",
+        "reset": "subtract",
     },
     "memoryless": {"channels": (4,), "kernel": 3, "gain": 2.0, "tau_mem_s": STEP_S, "reset": "subtract"},
-}  # fmt: skip
+}
 
 
 def make_checkpoint(path: Path, **settings: Any) -> tuple[Path, Any]:
     """A network with batch statistics and biases that are not those of a fresh one."""
     config = ClassifierConfig(
-        classes=("a", "b", "c"), width=12, height=7, bins=BinConfig(steps=5, step_us=round(STEP_S * 1e6)),
-        network=parse_network({"tau_mem_s": 0.031} | settings), temperature=1.5,
-    )  # fmt: skip
+        classes=("a", "b", "c"),
+        width=12,
+        height=7,
+        bins=BinConfig(steps=5, step_us=round(STEP_S * 1e6)),
+        network=parse_network({"tau_mem_s": 0.031} | settings),
+        temperature=1.5,
+    )
     torch.manual_seed(0)
     network = config.build_network().train()
     with torch.no_grad():
@@ -247,15 +256,24 @@ def test_the_tables_of_readers_are_those_of_their_code(capsys: pytest.CaptureFix
     pair, kernel = np.array([2, 2]), np.ones((1, 1, 2, 2), np.float32)
     lif = {"v_leak": 0 * one, "v_threshold": one, "v_reset": 0 * one}
     nodes = (
-        nir.Affine(eye, one), nir.Linear(eye), nir.Conv2d((4, 4), kernel, 1, 0, 1, 1, np.ones(1, np.float32)),
-        nir.Flatten({"input": np.array([1, 2, 2])}, -3, -1), nir.SumPool2d(pair, pair, 0 * pair),
-        nir.AvgPool2d(pair, pair, 0 * pair), nir.IF(one, one, 0 * one), nir.LIF(tau=one, r=one, **lif),
-        nir.CubaLIF(tau_mem=one, tau_syn=one, r=one / SNNTORCH_STEP_S, w_in=one, **lif), nir.LI(one, one, 0 * one),
-    )  # fmt: skip
+        nir.Affine(eye, one),
+        nir.Linear(eye),
+        nir.Conv2d((4, 4), kernel, 1, 0, 1, 1, np.ones(1, np.float32)),
+        nir.Flatten({"input": np.array([1, 2, 2])}, -3, -1),
+        nir.SumPool2d(pair, pair, 0 * pair),
+        nir.AvgPool2d(pair, pair, 0 * pair),
+        nir.IF(one, one, 0 * one),
+        nir.LIF(tau=one, r=one, **lif),
+        nir.CubaLIF(tau_mem=one, tau_syn=one, r=one / SNNTORCH_STEP_S, w_in=one, **lif),
+        nir.LI(one, one, 0 * one),
+    )
     for reader, read in zip(NIR_READERS[:2], (read_by_snntorch, read_by_norse), strict=True):
         for node in nodes:
-            graph = nir.NIRGraph({"input": nir.Input(one), "node": node, "output": nir.Output(one)},
-                                 [("input", "node"), ("node", "output")], type_check=False)  # fmt: skip
+            graph = nir.NIRGraph(
+                {"input": nir.Input(one), "node": node, "output": nir.Output(one)},
+                [("input", "node"), ("node", "output")],
+                type_check=False,
+            )
             try:
                 network, _ = read(graph, SNNTORCH_STEP_S)
                 reads = "node" in dict(network.named_children())

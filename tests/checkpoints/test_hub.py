@@ -29,16 +29,32 @@ from dvspipe.results import RunFolder, TestResult
 from dvspipe.training.records import find_records
 
 CONFIG = ClassifierConfig(
-    classes=("left", "right"), width=12, height=7, bins=BinConfig(steps=2), network=CsnnConfig(channels=(2,)),
-    trained_on="synthetic bars, 40 recordings", calibrated_on=8,
-)  # fmt: skip
+    classes=("left", "right"),
+    width=12,
+    height=7,
+    bins=BinConfig(steps=2),
+    network=CsnnConfig(channels=(2,)),
+    trained_on="synthetic bars, 40 recordings",
+    calibrated_on=8,
+)
 TEST = {
-    "title": "bars", "synthetic": True, "synthetic_test": True, "data": "10 clips of other bars (synthetic)",
-    "chosen_epoch": 2, "val_accuracy": 0.9, "classes": ("left", "right"), "confusion": [[4, 1], [0, 5]],
-    "calibration_error": 0.1, "temperature": 1.2, "event_count_accuracy": 0.5, "baseline": None,
-    "notes": ["a | b\nand <c>"], "command": "dvspipe train /home/me/secret", "versions": {"dvspipe": "0.2"},
+    "title": "bars",
+    "synthetic": True,
+    "synthetic_test": True,
+    "data": "10 clips of other bars (synthetic)",
+    "chosen_epoch": 2,
+    "val_accuracy": 0.9,
+    "classes": ("left", "right"),
+    "confusion": [[4, 1], [0, 5]],
+    "calibration_error": 0.1,
+    "temperature": 1.2,
+    "event_count_accuracy": 0.5,
+    "baseline": None,
+    "notes": ["a | b\nand <c>"],
+    "command": "dvspipe train /home/me/secret",
+    "versions": {"dvspipe": "0.2"},
     "machine": {"processor": "mine"},
-}  # fmt: skip
+}
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -92,9 +108,9 @@ class Hub(BaseHTTPRequestHandler):
         _, _, _, user, model, action, _ = self.path.split("/", 6)
         if action == "preupload":
             files = [file["path"] for file in json.loads(body)["files"]]
-            return self.send_json({
-                "files": [{"path": path, "uploadMode": "regular", "shouldIgnore": False} for path in files]
-            })  # fmt: skip
+            return self.send_json(
+                {"files": [{"path": path, "uploadMode": "regular", "shouldIgnore": False} for path in files]}
+            )
         added = [line["value"] for line in map(json.loads, body.splitlines()) if line["key"] == "file"]
         commit = hashlib.sha1(body).hexdigest()
         self.repositories[f"{user}/{model}"][commit] = {
@@ -186,8 +202,16 @@ def test_a_card_says_what_the_records_say_and_no_paths(run: RunFolder) -> None:
     assert (metadata["license"], metadata["library_name"]) == ("mit", "dvspipe")
     assert {"event-camera", "synthetic"} <= set(metadata["tags"])
     assert metadata["model-index"][0]["results"][0]["metrics"] == [{"type": "accuracy", "value": 0.9}]
-    for fact in ("90.0% (9 of 10", "| left | 80.0% of 5 |", "epochs: 7", "data is synthetic", "only 8 recordings",
-                 "a \\| b and \\<c>", 'Classifier.load("hf://user/bars")', "dvspipe 0.2"):  # fmt: skip
+    for fact in (
+        "90.0% (9 of 10",
+        "| left | 80.0% of 5 |",
+        "epochs: 7",
+        "data is synthetic",
+        "only 8 recordings",
+        "a \\| b and \\<c>",
+        'Classifier.load("hf://user/bars")',
+        "dvspipe 0.2",
+    ):
         assert fact in body, fact
     assert str(run.path) not in card
     assert "secret" not in card

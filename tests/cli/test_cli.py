@@ -145,9 +145,13 @@ def test_info_tells_what_is_there(recording: Path, tmp_path: Path) -> None:
     (one,) = json.loads(dvspipe("info", recording, "--json", "--whole", cwd=tmp_path).stdout)
     events = read(recording)
     assert {key: one[key] for key in ("file", "format", "width", "height", "sensor_source", "events")} == {
-        "file": str(recording), "format": "hdf5", "width": 128, "height": 128, "sensor_source": "file",
+        "file": str(recording),
+        "format": "hdf5",
+        "width": 128,
+        "height": 128,
+        "sensor_source": "file",
         "events": len(events),
-    }  # fmt: skip
+    }
     assert (one["t_first_us"], one["t_last_us"], one["duration_us"]) == (events.t[0], events.t[-1], events.duration_us)
     assert one["on_fraction"] == pytest.approx(events.p.mean())
     assert "128 x 128 (file)" in dvspipe("info", recording, cwd=tmp_path).stdout
@@ -206,8 +210,11 @@ def test_several_videos_are_converted_and_finished_ones_skipped(clip: Path, tmp_
     assert done.returncode == 1
     assert "bad.mp4: not a video" in done.stderr
     assert {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.[hw]*")} == {
-        "a.h5", "a.webm", "sub/b.h5", "sub/b.webm",
-    }  # fmt: skip
+        "a.h5",
+        "a.webm",
+        "sub/b.h5",
+        "sub/b.webm",
+    }
     assert read(tmp_path / "out" / "a.h5") == read(tmp_path / "out" / "sub" / "b.h5")
     (tmp_path / "in" / "bad.mp4").unlink()
     killed = tmp_path / "out" / "a.h5.part"  # after it had completed the file
@@ -285,9 +292,16 @@ def test_a_converted_tree_is_one_json_object_per_file_and_its_failures_are_lines
         assert "skipped: in/b.bin: " in done.stderr
         (tmp_path / "out" / "a.h5").unlink()
         assert [json.loads(line) for line in done.stdout.splitlines()] == [
-            {"file": "out/a.h5", "width": 12, "height": 7, "frames": 0, "events": 500,
-             "duration_us": events.duration_us, "lost": None}
-        ]  # fmt: skip
+            {
+                "file": "out/a.h5",
+                "width": 12,
+                "height": 7,
+                "frames": 0,
+                "events": 500,
+                "duration_us": events.duration_us,
+                "lost": None,
+            }
+        ]
 
 
 def test_a_truncated_video_says_where_its_events_are(clip: Path, tmp_path: Path) -> None:
@@ -343,12 +357,18 @@ def test_a_video_without_events_is_hinted_at_thresholds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "options", "named"),
     [
-        ("CLIP", ["--sensor", "10x10", "--hint", "time_unit=us", "--set", "sort=true"],
-         "--sensor, --hint, --set sort: only for recordings"),
-        ("a.h5", ["--start", "1", "--set", "crop=3x3+1+1", "--set", "pos_thres=1", "--preset", "noisy"],
-         "a.h5: --preset, --start, --set crop, --set pos_thres: only for videos"),
+        (
+            "CLIP",
+            ["--sensor", "10x10", "--hint", "time_unit=us", "--set", "sort=true"],
+            "--sensor, --hint, --set sort: only for recordings",
+        ),
+        (
+            "a.h5",
+            ["--start", "1", "--set", "crop=3x3+1+1", "--set", "pos_thres=1", "--preset", "noisy"],
+            "a.h5: --preset, --start, --set crop, --set pos_thres: only for videos",
+        ),
     ],
-)  # fmt: skip
+)
 def test_options_of_another_kind_of_source_are_refused(
     clip: Path, tmp_path: Path, source: str, options: list[str], named: str
 ) -> None:
@@ -439,10 +459,17 @@ def test_the_line_of_an_epoch_says_that_the_recordings_are_synthetic(
         callback.on_data(synthetic=synthetic)
         callback.on_epoch(
             EpochRow(
-                epoch=1, train_loss=1.0, train_accuracy=0.5, val_loss=1.0, val_accuracy=0.25, learning_rate=0.1,
-                seconds=1.0, data_seconds=0.1, rates={},
+                epoch=1,
+                train_loss=1.0,
+                train_accuracy=0.5,
+                val_loss=1.0,
+                val_accuracy=0.25,
+                learning_rate=0.1,
+                seconds=1.0,
+                data_seconds=0.1,
+                rates={},
             )
-        )  # fmt: skip
+        )
         raise DataError("the end")
 
     monkeypatch.setattr("dvspipe.training.train", train)
@@ -462,9 +489,18 @@ def test_train_then_infer(tmp_path: Path) -> None:
     said = dvspipe("train", "mine.yaml", "data.root=data", *SHORT, cwd=tmp_path).stdout
     run = tmp_path / "runs" / "train" / "mine"
     assert {path.name for path in run.iterdir()} == {
-        "args.yaml", "split.json", "results.csv", "metrics.jsonl", "test.json", "activity.json", "curves.png",
-        "confusion_matrix.png", "examples.png", "report.html", "weights",
-    }  # fmt: skip
+        "args.yaml",
+        "split.json",
+        "results.csv",
+        "metrics.jsonl",
+        "test.json",
+        "activity.json",
+        "curves.png",
+        "confusion_matrix.png",
+        "examples.png",
+        "report.html",
+        "weights",
+    }
     assert "test accuracy 100.0%" in said
     assert "synthetic" not in said
     assert "synthetic" not in (run / "report.html").read_text().lower()
@@ -800,9 +836,7 @@ def test_synth_says_what_is_wrong(tmp_path: Path, arguments: list[str], said: st
 
 def test_ctrl_c_leaves_whole_synthetic_recordings(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "dvspipe", "synth", "gestures", "-o", "made", "--jobs", "2", "--duration", "0.2"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as running:  # fmt: skip
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
         while not any((tmp_path / "made").glob("*/*.h5")):
             assert running.poll() is None
             time.sleep(0.02)

@@ -168,9 +168,13 @@ def test_commands_show_how_much_is_done_and_how_much_there_is(
 
     monkeypatch.setattr(recordings, "progress", progress)
     for command in (
-        ["check"], ["info", "--whole"], ["cut", "-o", "b.h5"], ["cut", "-o", "b.h5", "--start", "1", "--stop", "2"],
-        ["filter", "-o", "b.h5", "--hot-pixels"], ["merge", f"a{suffix}", "-o", "b.h5"],
-    ):  # fmt: skip
+        ["check"],
+        ["info", "--whole"],
+        ["cut", "-o", "b.h5"],
+        ["cut", "-o", "b.h5", "--start", "1", "--stop", "2"],
+        ["filter", "-o", "b.h5", "--hot-pixels"],
+        ["merge", f"a{suffix}", "-o", "b.h5"],
+    ):
         shown.clear()
         with_sensor = ["--sensor", "12x7"]
         dvspipe(*command, f"a{suffix}", *with_sensor, *(["--overwrite"] if "-o" in command else []), cwd=tmp_path)

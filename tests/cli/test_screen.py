@@ -86,8 +86,10 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
         for done in range(9):
             show("frames", done, 30)
     assert capsys.readouterr().err.splitlines() == [
-        "frames: 2 of 30, 0:01:52 left", "frames: 5 of 30, 0:01:40 left", "frames: 8 of 30, 0:01:28 left",
-    ]  # fmt: skip
+        "frames: 2 of 30, 0:01:52 left",
+        "frames: 5 of 30, 0:01:40 left",
+        "frames: 8 of 30, 0:01:28 left",
+    ]
     monkeypatch.setattr(notes, "quiet", True)
     with progress() as show:
         for done in range(9):

@@ -126,8 +126,11 @@ def test_files_with_one_name_and_other_numbers_are_found() -> None:
     train = samples("anna_01", "b-1", "c 3", "d (1)", "00001", "e1", "f_1", "user1_led", "g_1_1")
     test = samples("anna_07", "b-2", "c_4", "d (12)", "00002", "e2", "f_1", "user2_led", "g_2_1")
     assert [(file.stem, other.stem) for file, other in find_same_names(train, test)] == [
-        ("anna_07", "anna_01"), ("b-2", "b-1"), ("c_4", "c 3"), ("d (12)", "d (1)"),
-    ]  # fmt: skip
+        ("anna_07", "anna_01"),
+        ("b-2", "b-1"),
+        ("c_4", "c 3"),
+        ("d (12)", "d (1)"),
+    ]
 
 
 def test_the_ends_of_a_video_are_its_first_and_last_pictures(tmp_path: Path) -> None:

@@ -396,16 +396,30 @@ def transformed(name: str, events: Events = EVENTS, seed: int = 0, **options: An
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("CenterCrop", {"size": [6, 4]}), ("CropTime", {"max": 50_000}), ("Denoise", {"filter_time": 10_000}),
-        ("Decimation", {"n": 2}), ("DropEvent", {"p": [0.1, 0.5]}), ("DropEventByTime", {}),
-        ("DropEventByArea", {}), ("DropPixel", {"coordinates": [[1, 1]]}), ("Downsample", {"spatial_factor": 0.5}),
-        ("EventDrop", {}), ("MergePolarities", {}), ("RandomCrop", {"target_size": [6, 4]}),
-        ("RandomFlipPolarity", {}), ("RandomFlipLR", {}), ("RandomFlipUD", {}),
-        ("RandomTimeReversal", {}), ("RefractoryPeriod", {"delta": 1000}), ("SpatialJitter", {}),
-        ("TimeAlignment", {}), ("TimeJitter", {"std": 100}), ("TimeSkew", {"coefficient": [0.5, 1.5]}),
+        ("CenterCrop", {"size": [6, 4]}),
+        ("CropTime", {"max": 50_000}),
+        ("Denoise", {"filter_time": 10_000}),
+        ("Decimation", {"n": 2}),
+        ("DropEvent", {"p": [0.1, 0.5]}),
+        ("DropEventByTime", {}),
+        ("DropEventByArea", {}),
+        ("DropPixel", {"coordinates": [[1, 1]]}),
+        ("Downsample", {"spatial_factor": 0.5}),
+        ("EventDrop", {}),
+        ("MergePolarities", {}),
+        ("RandomCrop", {"target_size": [6, 4]}),
+        ("RandomFlipPolarity", {}),
+        ("RandomFlipLR", {}),
+        ("RandomFlipUD", {}),
+        ("RandomTimeReversal", {}),
+        ("RefractoryPeriod", {"delta": 1000}),
+        ("SpatialJitter", {}),
+        ("TimeAlignment", {}),
+        ("TimeJitter", {"std": 100}),
+        ("TimeSkew", {"coefficient": [0.5, 1.5]}),
         ("UniformNoise", {"n": 50}),
     ],
-)  # fmt: skip
+)
 def test_transforms_of_tonic_change_events_on_their_sensor(name: str, options: dict[str, Any]) -> None:
     before = np.random.get_state()[1].tolist()  # noqa: NPY002
     found = transformed(name, seed=4, **options)

@@ -217,9 +217,13 @@ def test_evt3_times_hold_until_said_anew(tmp_path: Path) -> None:
     found, damage = rows(opened(tmp_path / "a.raw", header("EVT3") + words, evt.EVT3))
     assert damage is None
     assert found == [
-        (4096 + 7, 3, 4, 0), (4096 + 7, 4, 4, 0), (8192, 5, 4, 0),
-        (8192 + 6, 0, 4, 1), (8192 + 1, 12, 4, 1), (8192 + 5, 20, 4, 1),
-    ]  # fmt: skip
+        (4096 + 7, 3, 4, 0),
+        (4096 + 7, 4, 4, 0),
+        (8192, 5, 4, 0),
+        (8192 + 6, 0, 4, 1),
+        (8192 + 1, 12, 4, 1),
+        (8192 + 5, 20, 4, 1),
+    ]
 
 
 @pytest.mark.parametrize("legacy", [False, True])

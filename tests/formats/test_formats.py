@@ -86,8 +86,9 @@ def test_chunks_are_what_hdf5s_own_filters_would_make(
             assert np.array_equal(read_back[name][:], column)
             filters = read_back[name].id.get_create_plist()
             assert [filters.get_filter(k)[0] for k in range(filters.get_nfilters())] == [
-                h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE,
-            ]  # fmt: skip
+                h5py.h5z.FILTER_SHUFFLE,
+                h5py.h5z.FILTER_DEFLATE,
+            ]
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
 
 

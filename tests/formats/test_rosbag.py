@@ -82,9 +82,15 @@ class Bag:
 
     def add_packet(self, content: bytes, encoding: str, time_base: int = 0, **changed: Any) -> None:
         fields = {
-            "header": self.header(), "height": 7, "width": 12, "seq": self.written, "time_base": time_base,
-            "encoding": encoding, "is_bigendian": False, "events": np.frombuffer(content, np.uint8),
-        } | changed  # fmt: skip
+            "header": self.header(),
+            "height": 7,
+            "width": 12,
+            "seq": self.written,
+            "time_base": time_base,
+            "encoding": encoding,
+            "is_bigendian": False,
+            "events": np.frombuffer(content, np.uint8),
+        } | changed
         self.add("/event_camera/events", self.types["event_camera_msgs/msg/EventPacket"](**fields))
 
 
@@ -171,8 +177,10 @@ def test_evt3_that_begins_in_the_middle_is_read_from_its_first_time_on(tmp_path:
             bag.add_packet(content, "evt3")
     t, x, y, p = joined(ROSBAG.open(bag.path).chunks())
     assert list(zip(t[:3].tolist(), x[:3].tolist(), y[:3].tolist(), p[:3].tolist(), strict=True)) == [
-        (5, 4, 3, False), (5, 5, 3, False), (5, 1, 3, True),
-    ]  # fmt: skip
+        (5, 4, 3, False),
+        (5, 5, 3, False),
+        (5, 1, 3, True),
+    ]
     assert t[3:].tolist() == events.t.tolist()
 
 

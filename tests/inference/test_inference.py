@@ -76,9 +76,13 @@ BINS: dict[str, Any] = {"steps": 5, "step_us": 20_000}
 def untrained(sensor: SensorSize = BAR_SENSOR, classes: tuple[str, ...] = BAR_CLASSES, **bins: Any) -> Classifier:
     """A network with random weights whose spikes are neither none nor all."""
     config = ClassifierConfig(
-        classes=classes, width=sensor.width, height=sensor.height, bins=build(BinConfig, BINS | bins, "bins"),
-        network=CsnnConfig(channels=(4,), kernel=3, tau_mem_s=0.04), trained_on="nothing",
-    )  # fmt: skip
+        classes=classes,
+        width=sensor.width,
+        height=sensor.height,
+        bins=build(BinConfig, BINS | bins, "bins"),
+        network=CsnnConfig(channels=(4,), kernel=3, tau_mem_s=0.04),
+        trained_on="nothing",
+    )
     torch.manual_seed(0)
     network = config.build_network()
     with torch.no_grad():
@@ -372,14 +376,18 @@ def test_a_recording_of_unfamiliar_windows_is_not_certain() -> None:
 def test_equal_predictions_make_a_segment_and_flat_ones_are_uncertain() -> None:
     # prediction k stands for the time (k + 1) * 100, half a hop to either side
     assert segments_of(timeline_of([A, A, FLAT, B, B])) == [
-        (0, 250, "right"), (250, 350, "uncertain"), (350, 600, "left"),
-    ]  # fmt: skip
+        (0, 250, "right"),
+        (250, 350, "uncertain"),
+        (350, 600, "left"),
+    ]
 
 
 def test_a_time_with_few_events_is_uncertain_however_probable() -> None:
     assert segments_of(timeline_of([A] * 5, [100, 100, 3, 100, 100])) == [
-        (0, 250, "right"), (250, 350, "uncertain"), (350, 600, "right"),
-    ]  # fmt: skip
+        (0, 250, "right"),
+        (250, 350, "uncertain"),
+        (350, 600, "right"),
+    ]
     assert segments_of(timeline_of([A] * 5, [100, 100, 3, 100, 100]), quiet=0) == [(0, 600, "right")]
     assert segments_of(timeline_of([A] * 3, [9, 9, 9]), least_events=10) == [(0, 400, "uncertain")]
 
@@ -403,8 +411,9 @@ def test_a_segment_continues_at_a_probability_that_does_not_start_one() -> None:
 def test_a_short_segment_joins_its_neighbours_or_is_uncertain() -> None:
     assert segments_of(timeline_of([A, A, B, A, A]), least_us=150) == [(0, 600, "right")]
     assert segments_of(timeline_of([A, A, FLAT, B, FLAT, FLAT]), least_us=150) == [
-        (0, 250, "right"), (250, 700, "uncertain"),
-    ]  # fmt: skip
+        (0, 250, "right"),
+        (250, 700, "uncertain"),
+    ]
 
 
 @given(seed=st.integers(0, 10**6), length_us=st.integers(0, 1000))
@@ -780,11 +789,17 @@ def test_a_folder_is_classified_scored_drawn_and_resumed(tmp_path: Path, checkpo
             f"{name}/{file}"
             for name in ("a.h5", "deep/b.h5")
             for file in (
-                "answer.json", "overlay.webm", "playback.json", "segments.csv", "segments.jsonl", "timeline.png",
-                "windows.csv", "windows.jsonl",
+                "answer.json",
+                "overlay.webm",
+                "playback.json",
+                "segments.csv",
+                "segments.jsonl",
+                "timeline.png",
+                "windows.csv",
+                "windows.jsonl",
             )
         ]
-    )  # fmt: skip
+    )
     scores = json.loads((out / "scores.json").read_text())
     assert scores["labels"] == 6
     assert scores["segment_f1"] >= 0.9

@@ -282,9 +282,14 @@ def test_gradients_of_deeper_networks_point_where_those_of_bptt_do(layers: int, 
     for seed in range(4):
         torch.manual_seed(seed)
         config = MlpConfig(
-            channels=(20,) * layers, tau_mem_s=2e-3, tau_readout_s=5e-3, gain=4.0, slope=2.0,
-            reset="subtract", detach_reset=True,
-        )  # fmt: skip
+            channels=(20,) * layers,
+            tau_mem_s=2e-3,
+            tau_readout_s=5e-3,
+            gain=4.0,
+            slope=2.0,
+            reset="subtract",
+            detach_reset=True,
+        )
         network = SpikingNetwork(config, grid=GRID, classes=K, dt=1e-3).double().train()
         theirs = by_bptt(network, 40)
         with_traces, without = (

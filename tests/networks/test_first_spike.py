@@ -56,9 +56,9 @@ def integrated(times: Tensor, weights: Tensor, leak: float, steps: int) -> float
     dt, i, v = 8 / steps, 0.0, 0.0
     arrivals = np.zeros(steps)
     np.add.at(arrivals, np.rint(times.numpy() / dt).astype(int), weights.numpy())
-    response = 1 - math.exp(-dt) if leak == 0 else math.exp(-dt) * dt if leak == 1 else 2 * (
-        math.exp(-dt / 2) - math.exp(-dt)
-    )  # fmt: skip
+    response = (
+        1 - math.exp(-dt) if leak == 0 else math.exp(-dt) * dt if leak == 1 else 2 * (math.exp(-dt / 2) - math.exp(-dt))
+    )
     for step in range(steps):
         i += arrivals[step]
         before, v = v, v * math.exp(-leak * dt) + i * response

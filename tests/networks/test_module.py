@@ -328,9 +328,12 @@ def test_weights_that_depend_on_the_input_are_made_at_the_start(place: Path, tmp
 def classifier(**network: Any) -> ClassifierConfig:
     settings = {"kind": "module", "target": f"{PACKAGE}.nets:make_net", "call": "step_state"} | network
     return ClassifierConfig(
-        classes=BAR_CLASSES, width=BAR_SENSOR.width, height=BAR_SENSOR.height,
-        bins=BinConfig(steps=5, step_us=20_000), network=parse_network(settings),
-    )  # fmt: skip
+        classes=BAR_CLASSES,
+        width=BAR_SENSOR.width,
+        height=BAR_SENSOR.height,
+        bins=BinConfig(steps=5, step_us=20_000),
+        network=parse_network(settings),
+    )
 
 
 def sample(T: int = 6, B: int = 3) -> Tensor:

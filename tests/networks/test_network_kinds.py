@@ -26,11 +26,32 @@ from dvspipe.training import TrainConfig
 from dvspipe.training.resuming import check_config
 
 BEFORE: dict[str, Any] = {
-    "tau_mem_s": 0.03, "tau_syn_s": None, "learn_tau": False, "gain": 1.0, "reset": "zero", "detach_reset": False,
-    "surrogate": "superspike", "slope": 5.0, "target": None, "options": {}, "call": "sequence", "channels": [12, 64],
-    "kernel": 5, "padded": None, "pool": 2, "hidden": 512, "thresholds": [10.0, 10.0], "last_pool": 4, "leak": True,
-    "keep_alive": 0.0, "norm": "batch", "readout": "leaky", "votes": 1, "tau_readout_s": 0.1, "dropout": 0.0,
-}  # fmt: skip
+    "tau_mem_s": 0.03,
+    "tau_syn_s": None,
+    "learn_tau": False,
+    "gain": 1.0,
+    "reset": "zero",
+    "detach_reset": False,
+    "surrogate": "superspike",
+    "slope": 5.0,
+    "target": None,
+    "options": {},
+    "call": "sequence",
+    "channels": [12, 64],
+    "kernel": 5,
+    "padded": None,
+    "pool": 2,
+    "hidden": 512,
+    "thresholds": [10.0, 10.0],
+    "last_pool": 4,
+    "leak": True,
+    "keep_alive": 0.0,
+    "norm": "batch",
+    "readout": "leaky",
+    "votes": 1,
+    "tau_readout_s": 0.1,
+    "dropout": 0.0,
+}
 """The settings that networks of all kinds had in 0.1.0, with their defaults."""
 
 

@@ -306,8 +306,10 @@ def test_recordings_are_checked_in_their_order_by_several_processes(tmp_path: Pa
     assert code == 1
     reports = json.loads(output[output.index("[\n") : output.rindex("]") + 1])
     assert [(Path(report["file"]).name, report["wrong"]) for report in reports] == [
-        ("0.bin", False), ("1.bin", True), ("2.bin", False),
-    ]  # fmt: skip
+        ("0.bin", False),
+        ("1.bin", True),
+        ("2.bin", False),
+    ]
 
 
 def test_shares_of_recordings_are_checked_and_one_is_in_all(tmp_path: Path) -> None:
@@ -407,10 +409,14 @@ def test_a_cluster_whose_head_dies_is_an_error_before_ray_ends_the_process(monke
     head = socket.create_server(("127.0.0.1", 0))
     place = f"127.0.0.1:{head.getsockname()[1]}"
     ray = SimpleNamespace(
-        is_initialized=lambda: True, get_runtime_context=lambda: SimpleNamespace(gcs_address=place),
-        cluster_resources=lambda: {"CPU": 1.0}, put=lambda work: work, wait=wait, cancel=cancel,
+        is_initialized=lambda: True,
+        get_runtime_context=lambda: SimpleNamespace(gcs_address=place),
+        cluster_resources=lambda: {"CPU": 1.0},
+        put=lambda work: work,
+        wait=wait,
+        cancel=cancel,
         remote=lambda **_: lambda _: SimpleNamespace(remote=lambda *_: object()),
-    )  # fmt: skip
+    )
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setattr(cluster, "LOOK_S", 0.0)
     monkeypatch.setattr(cluster, "HEAD_S", 0.0)

@@ -239,9 +239,12 @@ def test_a_training_of_two_processes_on_shards_resumes_after_one_is_killed(tmp_p
     def start(*arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [*command, "-m", "dvspipe", "train", *settings, *arguments],
-            cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
 
     def finish(*arguments: str) -> None:
         with start(*arguments) as running:

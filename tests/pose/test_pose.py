@@ -163,8 +163,10 @@ def test_squares_of_the_search_cover_the_picture() -> None:
 def test_a_turned_person_has_the_same_arms(degrees: float) -> None:
     rng, t = np.random.default_rng(2), np.linspace(0, 1, 8)
     person = draw_person(rng)
-    arms = [Arm(*np.broadcast_to(points, (2, 8, 3)), np.eye(3)[2], np.eye(3)[0]) for points in (
-        [[[0.2, -0.1, 0.1]], [[0.3, 0.1, 0.3]]], [[[0.1, -0.25, 0.0]], [[0.0, -0.2, 0.3]]])]  # fmt: skip
+    arms = [
+        Arm(*np.broadcast_to(points, (2, 8, 3)), np.eye(3)[2], np.eye(3)[0])
+        for points in ([[[0.2, -0.1, 0.1]], [[0.3, 0.1, 0.3]]], [[[0.1, -0.25, 0.0]], [[0.0, -0.2, 0.3]]])
+    ]
     moved = pose(Motion(*arms), person, rng, t)
     points = np.zeros((8, len(JOINTS), 3))
     for side, name in ((RIGHT, "right"), (LEFT, "left")):

@@ -87,8 +87,10 @@ def test_what_cannot_be_measured_is_skipped_with_the_reason(
     assert not [*bench.bench_convert(bench.Options(sys.executable, None))]
     told = capsys.readouterr().out.splitlines()
     assert [line.split(": ")[0].split() for line in told] == [
-        ["a", "skipped"], ["convert/720p", "skipped"], ["convert/cockatoo", "skipped"],
-    ]  # fmt: skip
+        ["a", "skipped"],
+        ["convert/720p", "skipped"],
+        ["convert/cockatoo", "skipped"],
+    ]
     assert "--peers" in told[0]
     assert "ffmpeg" in told[1]
     assert "--data" in told[2]

@@ -17,9 +17,18 @@ from dvspipe.video.writing import write_video
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
-    "start", "python", "simulator", "inference", "gestures", "encoding", "scale", "results", "howto/hdf5", "howto/talk",
+    "start",
+    "python",
+    "simulator",
+    "inference",
+    "gestures",
+    "encoding",
+    "scale",
+    "results",
+    "howto/hdf5",
+    "howto/talk",
     "howto/prophesee",
-)  # fmt: skip
+)
 SKIPPED = {
     "python": ("tonic.datasets", "runs/train/nmnist", "train(config", "RunFolder", 'plan_tasks([Path("recordings")]'),
     "encoding": ("tonic.datasets",),  # downloads

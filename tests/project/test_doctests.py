@@ -20,10 +20,17 @@ OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 SLOW = {
     f"dvspipe.{name}"
     for name in (
-        "inference.classifier", "learning.convolution", "learning.eventprop", "learning.first_spike",
-        "learning.segments", "learning.superspike", "learning.traces", "networks.integrate_and_fire", "networks.module",
+        "inference.classifier",
+        "learning.convolution",
+        "learning.eventprop",
+        "learning.first_spike",
+        "learning.segments",
+        "learning.superspike",
+        "learning.traces",
+        "networks.integrate_and_fire",
+        "networks.module",
     )
-}  # fmt: skip
+}
 """Modules whose examples take more than some seconds, mostly to compile kernels."""
 
 

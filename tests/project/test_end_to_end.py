@@ -107,10 +107,23 @@ def test_the_demo_leaves_everything_it_names(tmp_path: Path) -> None:
     assert kinds == [True]
     wrong = {"wrong.png"} if done.run.test.wrong else set()
     assert {path.name for path in tmp_path.iterdir()} == wrong | {
-        "activity.json", "args.yaml", "confusion_matrix.png", "curves.png", "examples.png", "first", "gesture.h5",
-        "gesture.webm", "metrics.jsonl", "preview.gif", "report.html", "results.csv", "split.json", "test.json",
-        "trained", "weights",
-    }  # fmt: skip
+        "activity.json",
+        "args.yaml",
+        "confusion_matrix.png",
+        "curves.png",
+        "examples.png",
+        "first",
+        "gesture.h5",
+        "gesture.webm",
+        "metrics.jsonl",
+        "preview.gif",
+        "report.html",
+        "results.csv",
+        "split.json",
+        "test.json",
+        "trained",
+        "weights",
+    }
     assert done.run.test.synthetic
     assert done.before.synthetic
     assert done.before.samples == done.run.test.samples == len(GESTURES)

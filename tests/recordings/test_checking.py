@@ -71,10 +71,19 @@ def bin40(events: Events) -> bytes:
 def test_a_clean_file_has_no_findings_and_the_figures_of_its_events(tmp_path: Path) -> None:
     report = check_recording(steady(tmp_path / "a.h5"))
     assert report == CheckReport(
-        file=str(tmp_path / "a.h5"), format="hdf5", width=12, height=7, sensor_source="file", events=500,
-        t_first_us=0, t_last_us=499_000, duration_us=499_000, rate_hz=pytest.approx(500 / 0.499), on_fraction=0.5,  # type: ignore[arg-type]
+        file=str(tmp_path / "a.h5"),
+        format="hdf5",
+        width=12,
+        height=7,
+        sensor_source="file",
+        events=500,
+        t_first_us=0,
+        t_last_us=499_000,
+        duration_us=499_000,
+        rate_hz=pytest.approx(500 / 0.499),
+        on_fraction=0.5,  # type: ignore[arg-type]
         findings=(),
-    )  # fmt: skip
+    )
     assert not report.wrong
 
 

@@ -169,8 +169,9 @@ def test_a_corrupted_recording_and_a_truncated_video_do_not_stop_the_others(tmp_
     assert errors["good.bin"] is None
     assert isinstance(errors["wrong.bin"], CorruptionError)
     assert (errors["wrong.bin"].message.startswith(f"{tmp_path}/in/wrong.bin: "), errors["wrong.bin"].lost != "") == (
-        True, True,
-    )  # fmt: skip
+        True,
+        True,
+    )
     assert isinstance(errors["cut.webm"], TruncatedVideoError)
     assert errors["cut.webm"].at_us == open_recording(tmp_path / "out" / "cut.h5").attributes["truncated_at_us"] > 0
 

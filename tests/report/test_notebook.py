@@ -94,26 +94,51 @@ def prediction(K: int = 3) -> Prediction:
     )
     counts = np.array([50, 60])
     return Prediction(
-        file="a<b>.h5", label=1, class_name=CLASSES[1], probability=0.65, certain=False,
-        probabilities=(0.15, 0.65, 0.2)[:K], events=110, t_first_us=0, t_last_us=199_999,
+        file="a<b>.h5",
+        label=1,
+        class_name=CLASSES[1],
+        probability=0.65,
+        certain=False,
+        probabilities=(0.15, 0.65, 0.2)[:K],
+        events=110,
+        t_first_us=0,
+        t_last_us=199_999,
         timeline=Timeline(starts, starts + 100_000, counts, counts, probabilities, np.ones(2, bool), 100_000, 50_000),
-        segments=segments, rates=EventRates(start_us=0, bin_us=100_000, counts=(50, 60)), picture=SENSOR,
-        looked_at=(), classified_us=200_000, layers=(), trained_on="rendered & <b>", classes=CLASSES,
-    )  # fmt: skip
+        segments=segments,
+        rates=EventRates(start_us=0, bin_us=100_000, counts=(50, 60)),
+        picture=SENSOR,
+        looked_at=(),
+        classified_us=200_000,
+        layers=(),
+        trained_on="rendered & <b>",
+        classes=CLASSES,
+    )
 
 
 def epoch(number: int, accuracy: float) -> EpochRow:
     return EpochRow(
-        epoch=number, train_loss=1.0, train_accuracy=0.5, val_loss=1.0, val_accuracy=accuracy, learning_rate=0.1,
-        seconds=1.0, data_seconds=0.1, rates={"lif1": 0.1},
-    )  # fmt: skip
+        epoch=number,
+        train_loss=1.0,
+        train_accuracy=0.5,
+        val_loss=1.0,
+        val_accuracy=accuracy,
+        learning_rate=0.1,
+        seconds=1.0,
+        data_seconds=0.1,
+        rates={"lif1": 0.1},
+    )
 
 
 def run(epochs: int = 3) -> TrainingRun:
     test = TestResult.model_construct(
-        title="N-MNIST <b>", synthetic=True, synthetic_test=False, chosen_epoch=1, val_accuracy=0.9,
-        confusion=((8, 2), (0, 0)), findings=(),
-    )  # fmt: skip
+        title="N-MNIST <b>",
+        synthetic=True,
+        synthetic_test=False,
+        chosen_epoch=1,
+        val_accuracy=0.9,
+        confusion=((8, 2), (0, 0)),
+        findings=(),
+    )
     rows = tuple(epoch(number, 0.3 * number) for number in range(1, epochs + 1))
     return TrainingRun(RunFolder(Path("runs/a<b>")), "", rows, test, ActivityRecord.model_construct())
 

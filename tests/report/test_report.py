@@ -236,14 +236,26 @@ def test_charts_take_one_epoch_missing_values_and_any_name(tmp_path: Path) -> No
 SAMPLES = 20
 LAYERS = (
     LayerActivity(
-        name="lif1", neurons=1000, connections=50_000, fan_out=250.0, steps=3 * SAMPLES, spikes_in=80.0 * SAMPLES,
-        rate=0.0125, multiplies=False,
+        name="lif1",
+        neurons=1000,
+        connections=50_000,
+        fan_out=250.0,
+        steps=3 * SAMPLES,
+        spikes_in=80.0 * SAMPLES,
+        rate=0.0125,
+        multiplies=False,
     ),
     LayerActivity(
-        name="readout", neurons=4, connections=4000, fan_out=4.0, steps=3 * SAMPLES, spikes_in=37.5 * SAMPLES,
-        rate=None, multiplies=False,
+        name="readout",
+        neurons=4,
+        connections=4000,
+        fan_out=4.0,
+        steps=3 * SAMPLES,
+        spikes_in=37.5 * SAMPLES,
+        rate=None,
+        multiplies=False,
     ),
-)  # fmt: skip
+)
 
 
 def make_example(label: int, predicted: int, channels: int) -> ExampleRecord:
@@ -256,9 +268,13 @@ def make_example(label: int, predicted: int, channels: int) -> ExampleRecord:
     )
     readout = ((0.0, 0.1, 0.2, 0.3), (0.5, 0.1, 0.2, 0.3), (1.0, 0.1, 0.2, 0.3))
     return ExampleRecord(
-        name="a.h5", label=label, predicted=predicted, arrived=((3.0, 0.0, 5.0),) * channels, layers=(trace,),
+        name="a.h5",
+        label=label,
+        predicted=predicted,
+        arrived=((3.0, 0.0, 5.0),) * channels,
+        layers=(trace,),
         readout=readout,
-    )  # fmt: skip
+    )
 
 
 ACTIVITY = ActivityRecord(
@@ -272,9 +288,15 @@ ACTIVITY = ActivityRecord(
 
 def make_epoch(epoch: int, **changes: Any) -> EpochRow:
     values = {
-        "train_loss": 1.5, "train_accuracy": 0.4, "val_loss": 1.4, "val_accuracy": 0.5, "learning_rate": 0.001,
-        "seconds": 9.5, "data_seconds": 0.1, "rates": {"conv1": 0.1},
-    }  # fmt: skip
+        "train_loss": 1.5,
+        "train_accuracy": 0.4,
+        "val_loss": 1.4,
+        "val_accuracy": 0.5,
+        "learning_rate": 0.001,
+        "seconds": 9.5,
+        "data_seconds": 0.1,
+        "rates": {"conv1": 0.1},
+    }
     return EpochRow.model_validate({"epoch": epoch} | values | changes)
 
 
@@ -742,19 +764,37 @@ RUN = InferenceRun(
 
 def make_answer(name: str, **changes: Any) -> Answer:
     layer = LayerActivity(
-        name="lif1", neurons=100, connections=720, fan_out=250.0, steps=125, spikes_in=12_000.0, rate=0.1,
+        name="lif1",
+        neurons=100,
+        connections=720,
+        fan_out=250.0,
+        steps=125,
+        spikes_in=12_000.0,
+        rate=0.1,
         multiplies=False,
-    )  # fmt: skip
+    )
     values = {
-        "file": name, "folder": name, "label": 1, "class": CLASSES[1], "probability": 0.8, "certain": False,
-        "probabilities": [0.1, 0.8, 0.1, 0], "events": 500, "windows": 25, "segments": 3, "t_first_us": 0,
-        "t_last_us": 2_499_999, "rates": EventRates(start_us=0, bin_us=100_000, counts=(30,) * 25),
-        "classified_us": 2_500_000, "layers": [layer], "trained_on": "",
+        "file": name,
+        "folder": name,
+        "label": 1,
+        "class": CLASSES[1],
+        "probability": 0.8,
+        "certain": False,
+        "probabilities": [0.1, 0.8, 0.1, 0],
+        "events": 500,
+        "windows": 25,
+        "segments": 3,
+        "t_first_us": 0,
+        "t_last_us": 2_499_999,
+        "rates": EventRates(start_us=0, bin_us=100_000, counts=(30,) * 25),
+        "classified_us": 2_500_000,
+        "layers": [layer],
+        "trained_on": "",
         "labels": [
             LabelRow(t_start_us=0, t_end_us=1_000_000, class_name=CLASSES[1]),
             LabelRow(t_start_us=1_500_000, t_end_us=2_500_000, class_name=CLASSES[2]),
         ],
-    }  # fmt: skip
+    }
     return Answer.model_validate(values | changes)
 
 
@@ -778,12 +818,19 @@ def make_windows() -> tuple[WindowRow, ...]:
     ]
     return tuple(
         WindowRow(
-            t_start_us=100_000 * k, t_end_us=100_000 * (k + 1), label=label, class_name=CLASSES[label],
-            probability=max(row), entropy=0.0, events=20, probabilities=row, t_from_us=100_000 * k,
+            t_start_us=100_000 * k,
+            t_end_us=100_000 * (k + 1),
+            label=label,
+            class_name=CLASSES[label],
+            probability=max(row),
+            entropy=0.0,
+            events=20,
+            probabilities=row,
+            t_from_us=100_000 * k,
             t_to_us=100_000 * (k + 1),
         )
         for k, (label, row) in enumerate(rows)
-    )  # fmt: skip
+    )
 
 
 def draw_all(folder: OutputFolder, names: list[str], **changes: Any) -> list[RecordingResult]:
@@ -930,8 +977,10 @@ def test_the_page_says_what_was_looked_at_unless_it_is_all(tmp_path: Path) -> No
     results = [RecordingResult(answer=answer, segments=make_segments()) for answer in answers]
     text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, results, None))
     assert re.findall('data-head="Looked at">([^<]*)<', text) == [
-        "the part in the middle, 82 px high (82x82+53+4)", "the person in the middle, 82 px high (82x82+53+4)", "",
-    ]  # fmt: skip
+        "the part in the middle, 82 px high (82x82+53+4)",
+        "the person in the middle, 82 px high (82x82+53+4)",
+        "",
+    ]
     text = read_text(write_answers_page(OutputFolder(tmp_path), RUN, results[2:], None))
     assert "Looked at" not in text
 
@@ -1011,12 +1060,21 @@ def run_in_browser(page: Path, script: str) -> Any:
     probed.write_text(page.read_text(encoding="utf-8").replace("</body>", script), encoding="utf-8")
     done = subprocess.run(
         [
-            chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000000",
-            "--host-resolver-rules=MAP * ~NOTFOUND", "--autoplay-policy=no-user-gesture-required",
-            f"--user-data-dir={page.parent / 'profile'}", "--dump-dom", probed.as_uri(),
+            chromium,
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--virtual-time-budget=10000000",
+            "--host-resolver-rules=MAP * ~NOTFOUND",
+            "--autoplay-policy=no-user-gesture-required",
+            f"--user-data-dir={page.parent / 'profile'}",
+            "--dump-dom",
+            probed.as_uri(),
         ],
-        capture_output=True, text=True, timeout=90,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
     match = re.search('<pre id="probe">(.*?)</pre>', done.stdout)
     assert match, done.stdout[-500:] + done.stderr[-500:]
     return json.loads(unescape(match[1]))

@@ -29,16 +29,33 @@ def predictions() -> Predictions:
     common = {"label": 0, "class_name": "a/b c", "probability": 0.75}
     windows = tuple(
         WindowRow(
-            t_start_us=start, t_end_us=start + 50_000, entropy=0.5, events=9, probabilities=(0.75, 0.25),
-            t_from_us=start, t_to_us=start + 50_000, **common,
+            t_start_us=start,
+            t_end_us=start + 50_000,
+            entropy=0.5,
+            events=9,
+            probabilities=(0.75, 0.25),
+            t_from_us=start,
+            t_to_us=start + 50_000,
+            **common,
         )
         for start in (5_000_000, 5_050_000)
-    )  # fmt: skip
+    )
     answer = Answer(
-        file="a.h5", folder="a.h5", certain=True, probabilities=(0.75, 0.25), events=1000, windows=2, segments=1,
-        t_first_us=5_000_000, t_last_us=5_099_000, rates=EventRates(start_us=None, bin_us=1, counts=()),
-        classified_us=1, layers=(), trained_on="", **common,
-    )  # fmt: skip
+        file="a.h5",
+        folder="a.h5",
+        certain=True,
+        probabilities=(0.75, 0.25),
+        events=1000,
+        windows=2,
+        segments=1,
+        t_first_us=5_000_000,
+        t_last_us=5_099_000,
+        rates=EventRates(start_us=None, bin_us=1, counts=()),
+        classified_us=1,
+        layers=(),
+        trained_on="",
+        **common,
+    )
     return Predictions(answer, windows, (SegmentRow(t_start_us=5_000_000, t_end_us=5_100_000, **common),))
 
 

@@ -65,19 +65,41 @@ LAYER = LayerActivity(
 
 def answer(folder: str = "a.h5", **update: Any) -> Answer:
     fields: dict[str, Any] = {
-        "file": f"data/{folder}", "folder": folder, "label": 1, "class_name": "right", "probability": 0.75,
-        "certain": True, "probabilities": (0.25, 0.75), "events": 12_345, "windows": 1, "segments": 1,
-        "t_first_us": 5, "t_last_us": 1_500_005, "rates": EventRates(start_us=5, bin_us=1000, counts=(3, 0, 2)),
-        "classified_us": 100_000, "layers": (LAYER,), "trained_on": "nothing", "scores": SCORES,
-        "labels": (LabelRow(t_start_us=5, t_end_us=50, class_name="right"),), "depends_on": NEEDED,
-    }  # fmt: skip
+        "file": f"data/{folder}",
+        "folder": folder,
+        "label": 1,
+        "class_name": "right",
+        "probability": 0.75,
+        "certain": True,
+        "probabilities": (0.25, 0.75),
+        "events": 12_345,
+        "windows": 1,
+        "segments": 1,
+        "t_first_us": 5,
+        "t_last_us": 1_500_005,
+        "rates": EventRates(start_us=5, bin_us=1000, counts=(3, 0, 2)),
+        "classified_us": 100_000,
+        "layers": (LAYER,),
+        "trained_on": "nothing",
+        "scores": SCORES,
+        "labels": (LabelRow(t_start_us=5, t_end_us=50, class_name="right"),),
+        "depends_on": NEEDED,
+    }
     return Answer(**(fields | update))
 
 
 WINDOW = WindowRow(
-    t_start_us=5, t_end_us=100_005, label=1, class_name="right", probability=1 / 3, entropy=1.5, events=7,
-    probabilities=(2 / 3, 1 / 3), t_from_us=5, t_to_us=100_005,
-)  # fmt: skip
+    t_start_us=5,
+    t_end_us=100_005,
+    label=1,
+    class_name="right",
+    probability=1 / 3,
+    entropy=1.5,
+    events=7,
+    probabilities=(2 / 3, 1 / 3),
+    t_from_us=5,
+    t_to_us=100_005,
+)
 SEGMENTS = (
     SegmentRow(t_start_us=5, t_end_us=50, label=None, class_name="uncertain", probability=0.5),
     SegmentRow(t_start_us=50, t_end_us=90, label=1, class_name="right", probability=0.9),
@@ -204,9 +226,17 @@ def test_answers_of_other_runs_are_not_found(tmp_path: Path) -> None:
     assert read_rows(folder.predictions, Answer) == tuple(folder.find_answers(RUN))
     (row, _) = csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines())
     assert row == {
-        "file": "data/b.h5", "label": "1", "class": "right", "probability": "0.75", "certain": "True",
-        "events": "12345", "windows": "1", "segments": "1", "duration_s": "1.5", "region": "",
-    }  # fmt: skip
+        "file": "data/b.h5",
+        "label": "1",
+        "class": "right",
+        "probability": "0.75",
+        "certain": "True",
+        "events": "12345",
+        "windows": "1",
+        "segments": "1",
+        "duration_s": "1.5",
+        "region": "",
+    }
 
 
 # Scores
@@ -221,10 +251,14 @@ def test_scores_over_time_derive_from_counts() -> None:
 def test_scores_of_nothing_are_none() -> None:
     nothing = SCORES.model_copy(
         update={
-            "confusion": ((0, 0), (0, 0)), "segments_found": 0, "segments": 0, "labels": 0, "delays_us": (),
+            "confusion": ((0, 0), (0, 0)),
+            "segments_found": 0,
+            "segments": 0,
+            "labels": 0,
+            "delays_us": (),
             "calibration": ((0.0,), (0.0,), (0.0,)),
         }
-    )  # fmt: skip
+    )
     assert nothing.accuracy is nothing.segment_f1 is nothing.median_delay_us is nothing.calibration_error is None
     assert add_scores([]) is None
     assert add_scores([None]) is None

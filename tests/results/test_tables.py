@@ -121,9 +121,15 @@ def test_a_new_run_clears_what_an_earlier_one_left(tmp_path: Path) -> None:
 def test_layers_add_up_over_recordings() -> None:
     def layer(steps: int, spikes: float, rate: float | None) -> LayerActivity:
         return LayerActivity(
-            name="lif1", neurons=5, connections=60, fan_out=4.0, steps=steps, spikes_in=spikes, rate=rate,
+            name="lif1",
+            neurons=5,
+            connections=60,
+            fan_out=4.0,
+            steps=steps,
+            spikes_in=spikes,
+            rate=rate,
             multiplies=False,
-        )  # fmt: skip
+        )
 
     (total,) = add_layers([[layer(10, 8, 0.1)], [layer(30, 2, 0.5)]])
     assert (total.steps, total.operations, total.dense_operations) == (40, 40, 2400)

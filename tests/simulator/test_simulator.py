@@ -265,9 +265,14 @@ def labelled(frames: list[Frame], config: SimulatorConfig) -> tuple[Events, NDAr
 
 
 NOISY = SimulatorConfig(
-    sigma_thres=0.05, cutoff_hz=50, leak_rate_hz=5, shot_noise_rate_hz=20, hot_pixel_fraction=0.05,
-    refractory_period=0.002, seed=3,
-)  # fmt: skip
+    sigma_thres=0.05,
+    cutoff_hz=50,
+    leak_rate_hz=5,
+    shot_noise_rate_hz=20,
+    hot_pixel_fraction=0.05,
+    refractory_period=0.002,
+    seed=3,
+)
 
 
 def test_thresholds_differ_from_pixel_to_pixel_and_each_is_exact() -> None:

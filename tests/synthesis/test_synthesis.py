@@ -51,7 +51,7 @@ from dvspipe.synthesis.people import (
     Person,
     Pose,
     unit,
-)  # fmt: skip
+)
 from dvspipe.synthesis.recording import GesturesRecord
 from dvspipe.synthesis.rendering import paint_limbs
 from dvspipe.synthesis.rendering import render as render_pose
@@ -147,8 +147,10 @@ def test_the_person_and_most_of_the_movement_are_inside_the_picture(name):
         rng = np.random.default_rng(100 + seed)
         person, joints = pose(name, seed)
         camera = draw_scene(person, GESTURE_SENSOR, "led", rng).camera
-        head, chest, hands = (camera.project(part)[..., :2] for part in (joints.head[:, :2], joints.torso[:, :2],
-                                                                         joints.arms[:, :, WRIST]))  # fmt: skip
+        head, chest, hands = (
+            camera.project(part)[..., :2]
+            for part in (joints.head[:, :2], joints.torso[:, :2], joints.arms[:, :, WRIST])
+        )
         assert ((head > 0) & (head < 128)).all()
         assert ((chest > 0) & (chest < 128)).all()
         inside.append(((hands > 0) & (hands < 128)).all(axis=-1).any(axis=-1).mean())
@@ -191,8 +193,11 @@ def test_clockwise_is_up_left_down_in_the_picture(name, seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_counter_clockwise_on_the_other_side_is_the_mirror_image(seed):
     t, person = np.arange(0, 2, 0.01), draw_person(np.random.default_rng(seed))
-    for gesture, other in (("arm_clockwise", "arm_counter_clockwise"), ("arm_counter_clockwise", "arm_clockwise"),
-                           ("hand_wave", "hand_wave")):  # fmt: skip
+    for gesture, other in (
+        ("arm_clockwise", "arm_counter_clockwise"),
+        ("arm_counter_clockwise", "arm_clockwise"),
+        ("hand_wave", "hand_wave"),
+    ):
         right = MOVEMENTS[f"right_{gesture}"](t, person, np.random.default_rng(seed)).right
         left = MOVEMENTS[f"left_{other}"](t, person, np.random.default_rng(seed)).left
         np.testing.assert_array_equal(right.wrist, left.wrist)  # in the space of each arm
@@ -201,8 +206,10 @@ def test_counter_clockwise_on_the_other_side_is_the_mirror_image(seed):
 
 def test_counter_clockwise_takes_the_same_way_back():
     t, person = np.arange(0, 3, 0.005), draw_person(np.random.default_rng(1))
-    there, back = (MOVEMENTS[f"right_arm_{way}clockwise"](t, person, np.random.default_rng(2)).right.wrist
-                   for way in ("", "counter_"))  # fmt: skip
+    there, back = (
+        MOVEMENTS[f"right_arm_{way}clockwise"](t, person, np.random.default_rng(2)).right.wrist
+        for way in ("", "counter_")
+    )
     nearest_m = np.linalg.norm(there[:, None] - back, axis=-1).min(axis=1)
     assert np.quantile(nearest_m, 0.9) < 0.1  # of a circle of more than 0.5 m; its size drifts
 

@@ -90,8 +90,10 @@ def test_tracks_in_class_folders_are_performed_by_rendered_people(tmp_path: Path
         track_of().write(tmp_path / "tracks" / name / "a.csv")
     found = read_movements(tmp_path / "tracks", GESTURES, "other_gestures")
     assert {name: len(each) for name, each in found.items()} == {
-        "right_hand_wave": 1, "left_hand_wave": 1, "other_gestures": 2,
-    }  # fmt: skip
+        "right_hand_wave": 1,
+        "left_hand_wave": 1,
+        "other_gestures": 2,
+    }
     plan = GesturesPlan(people=1, clips=1, duration_us=100_000, tracks=tmp_path / "tracks")
     assert write_gestures(tmp_path / "made", plan) == len(GESTURES)
     with pytest.raises(DataError, match="made: .* tracks "):  # the tracks are part of what the clips depend on

@@ -24,9 +24,18 @@ from dvspipe.video.config import VideoSettings
 from dvspipe.video.opening import open_video
 
 STILL = Webcam(
-    size=SensorSize(width=64, height=48), fps=25.0, exposure_s=0.01, readout_s=0.0, drift=0.0, shot=0.0, read=0.0,
-    contrast=1.0, sharpen=0.0, shake_px=0.0, crf=20.0,
-)  # fmt: skip
+    size=SensorSize(width=64, height=48),
+    fps=25.0,
+    exposure_s=0.01,
+    readout_s=0.0,
+    drift=0.0,
+    shot=0.0,
+    read=0.0,
+    contrast=1.0,
+    sharpen=0.0,
+    shake_px=0.0,
+    crf=20.0,
+)
 SPEED_PX_S = 500.0
 
 

@@ -156,10 +156,17 @@ def test_the_baseline_is_the_network_with_rectifiers(over: dict[str, Any]) -> No
     spiking = SpikingNetwork(parse_network(settings), grid=SensorSize(width=12, height=8), classes=3, dt=0.015)
     first, second = spiking.layers
     plain = nn.Sequential(
-        nn.Conv2d(2, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.AvgPool2d(2),
-        nn.Conv2d(4, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU(), nn.AvgPool2d(2),
-        nn.Flatten(), nn.Linear(6 * 2, spiking.linear.out_features),
-    )  # fmt: skip
+        nn.Conv2d(2, 4, 3, padding=1, bias=False),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(4, 6, 3, bias=False),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(6 * 2, spiking.linear.out_features),
+    )
     for ours, theirs in zip(
         (plain[0], plain[1], plain[4], plain[5], plain[9]),
         (first.convolution, first.norm, second.convolution, second.norm, spiking.linear),
@@ -480,7 +487,7 @@ def test_a_run_that_is_over_is_left_as_it_is(folder: Path, tmp_path: Path) -> No
         {"data": {"sensor": "16x12"}},
         *({"optimiser": one} for one in ({"kind": "sgd"}, {"loss": "count"}, {"label_smoothing": 0.1}, {"ema": 0.9})),
     ],
-)  # fmt: skip
+)
 def test_a_run_stays_what_it_is(run: TrainingRun, folder: Path, over: dict[str, Any]) -> None:
     there = contents(run.folder.path)
     key = ".".join((*over, *(next(iter(over.values())) if "seed" not in over else ())))

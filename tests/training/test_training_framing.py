@@ -202,9 +202,11 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network of other classes that sees 48x48 pixels around the person who moves."""
     folder = tmp_path_factory.mktemp("base")
     settings = SETTINGS | {
-        "classes": ("right", "left", "down"), "width": 48, "height": 48,
+        "classes": ("right", "left", "down"),
+        "width": 48,
+        "height": 48,
         "framing": {"roi": "auto", "video": {"simulator": {"pos_thres": 0.25}}},
-    }  # fmt: skip
+    }
     config = build(
         ClassifierConfig, {key: settings[key] for key in settings if key in ClassifierConfig.model_fields}, ""
     )

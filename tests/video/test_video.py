@@ -202,16 +202,23 @@ def three_images(tmp_path: Path) -> Path:
     [
         ("0.0\n0.0100004\n0.5\n", None, [0, 10_000, 500_000]),
         ("0\n1e-3\n2e-3", None, [0, 1_000, 2_000]),
-        ("# ground truth\n1305031102.175304 rgb/im0.png\n1305031102.2 im1.png\n1305031103 im2.png", None,
-         [1_305_031_102_175_304, 1_305_031_102_200_000, 1_305_031_103_000_000]),
+        (
+            "# ground truth\n1305031102.175304 rgb/im0.png\n1305031102.2 im1.png\n1305031103 im2.png",
+            None,
+            [1_305_031_102_175_304, 1_305_031_102_200_000, 1_305_031_103_000_000],
+        ),
         ("timestamp_ns,filename\n0,im0.png\n1500,im1.png\n3000000,im2.png\n", None, [0, 2, 3_000]),
-        ("#timestamp [ns],filename\r\n1403636579763555584, a\r\n1403636579813555456, b\r\n"
-         "1403636579863555584, c\r\n", None, [1_403_636_579_763_556, 1_403_636_579_813_555, 1_403_636_579_863_556]),
+        (
+            "#timestamp [ns],filename\r\n1403636579763555584, a\r\n1403636579813555456, b\r\n"
+            "1403636579863555584, c\r\n",
+            None,
+            [1_403_636_579_763_556, 1_403_636_579_813_555, 1_403_636_579_863_556],
+        ),
         ("49599300523\n49599350497\n49599400471\n", "us", [49_599_300_523, 49_599_350_497, 49_599_400_471]),
         ("0\n33.4\n66.7\n", "ms", [0, 33_400, 66_700]),
         ("\ufeff0\n\n10\n20\n", "s", [0, 10_000_000, 20_000_000]),
     ],
-)  # fmt: skip
+)
 def test_a_file_of_times_gives_the_times(three_images: Path, text: str, unit: str | None, expected: list[int]) -> None:
     assert times_of(three_images, text, time_unit=unit) == expected
 
@@ -289,8 +296,10 @@ def test_an_array_is_a_video() -> None:
 
 def test_an_array_of_float64_is_that_of_float32() -> None:
     array = np.random.default_rng(0).random((3, 7, 12))
-    images = [[frame.image for frame in open_video(each, VideoSettings(fps=30)).frames()]
-              for each in (array, array.astype(np.float32))]  # fmt: skip
+    images = [
+        [frame.image for frame in open_video(each, VideoSettings(fps=30)).frames()]
+        for each in (array, array.astype(np.float32))
+    ]
     assert np.array_equal(*images)
     assert images[0][0].dtype == np.float32
     with pytest.raises(VideoError, match="range of values"):

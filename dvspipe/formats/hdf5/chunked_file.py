@@ -38,9 +38,18 @@ MOST_ENCODERS = 4  # threads; one takes 60 M events/s
 MOST_WAITING_CHUNKS = 64  # to be compressed and stored: a million events, about those of one frame of 720p
 STATE, GROWING = "state.npz", "growing.h5"
 STATE_ERRORS = (  # raised when a saved state is corrupted
-    FormatError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RuntimeError,
-    zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+    FormatError,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 log = logging.getLogger(__name__)
 

@@ -64,11 +64,19 @@ def table_columns(name: str, order: str) -> dict[str, Location]:
 
 LAYOUTS = (
     Layout(  # dvspipe, DSEC, RVT, TUM-VIE, EventCV, evutils
-        "dsec", _group("events"), integer_unit="us", offset="t_offset", index="ms_to_idx",
-        index_start="ms_to_idx_offset", sensor=("events/width", "events/height"),
+        "dsec",
+        _group("events"),
+        integer_unit="us",
+        offset="t_offset",
+        index="ms_to_idx",
+        index_start="ms_to_idx_offset",
+        sensor=("events/width", "events/height"),
     ),
     Layout(
-        "m3ed", _group("prophesee/left"), integer_unit="us", index="prophesee/left/ms_map_idx",
+        "m3ed",
+        _group("prophesee/left"),
+        integer_unit="us",
+        index="prophesee/left/ms_map_idx",
         sensor="prophesee/left/calib/resolution",
     ),
     Layout("prophesee", {column: Location("CD/events", column) for column in "txyp"}, integer_unit="us"),
@@ -76,7 +84,7 @@ LAYOUTS = (
     Layout("raw_events", _group("raw_events"), float_unit="s"),
     Layout("v2e", table_columns("events", "txyp")),
     Layout("mvsec", table_columns("davis/left/events", "xytp"), float_unit="s"),
-)  # fmt: skip
+)
 TABLE_TYPES = {"v2e": np.dtype(np.uint32), "mvsec": np.dtype(np.float64)}
 """The types that identify tables written by these programs; other tables there may have other columns."""
 

@@ -28,23 +28,46 @@ JOB_ROWS = 1 << 16  # to decompress at a time in a thread
 MOST_ROWS = 1 << 48
 
 H5PY_ERRORS: tuple[type[BaseException], ...] = (  # raised by h5py for corrupted files
-    OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, OverflowError, ArithmeticError,
-    MemoryError, SystemError, cast(type[Exception], isal_zlib.error),
-)  # fmt: skip
+    OSError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    ArithmeticError,
+    MemoryError,
+    SystemError,
+    cast(type[Exception], isal_zlib.error),
+)
 
 ECF = 0x8ECF
 OWN_FILTERS = frozenset(
     (
-        h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_SZIP,
-        h5py.h5z.FILTER_NBIT, h5py.h5z.FILTER_SCALEOFFSET, h5py.h5z.FILTER_LZF,
+        h5py.h5z.FILTER_DEFLATE,
+        h5py.h5z.FILTER_SHUFFLE,
+        h5py.h5z.FILTER_FLETCHER32,
+        h5py.h5z.FILTER_SZIP,
+        h5py.h5z.FILTER_NBIT,
+        h5py.h5z.FILTER_SCALEOFFSET,
+        h5py.h5z.FILTER_LZF,
     )
-)  # fmt: skip
+)
 PLUGIN_FILTERS = MappingProxyType(
     {  # of hdf5plugin, by the numbers registered by the HDF Group
-        307: "bzip2", 32001: "blosc", 32004: "lz4", 32008: "bitshuffle", 32013: "zfp", 32015: "zstd", 32017: "sz",
-        32018: "fcidecomp", 32024: "sz3", 32026: "blosc2", 32028: "sperr",
+        307: "bzip2",
+        32001: "blosc",
+        32004: "lz4",
+        32008: "bitshuffle",
+        32013: "zfp",
+        32015: "zstd",
+        32017: "sz",
+        32018: "fcidecomp",
+        32024: "sz3",
+        32026: "blosc2",
+        32028: "sperr",
     }
-)  # fmt: skip
+)
 INFLATED = (
     (h5py.h5z.FILTER_DEFLATE,),
     (h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE),

@@ -143,6 +143,11 @@ class HDF5Encoder:
     def create(self, path: Path, sensor: SensorSize, options: WriteOptions) -> EventWriter:
         """Return a writer for a file."""
         return EventWriter(
-            path, sensor, source=options.source, settings=options.settings, overwrite=options.overwrite,
-            compression=options.compression, labelled=options.labelled,
-        )  # fmt: skip
+            path,
+            sensor,
+            source=options.source,
+            settings=options.settings,
+            overwrite=options.overwrite,
+            compression=options.compression,
+            labelled=options.labelled,
+        )
