@@ -235,20 +235,21 @@ def view(
                 beside=beside,
                 progress=partial(show, "pictures"),
             )
-    if mode == "rate" and _is_without_upsampling(recording):
-        notes.print(
-            "The rate rises and falls with each frame of the video, because all pixels begin to change at a frame; "
-            "dvspipe convert --set upsample=auto divides the frames in time."
-        )
+    if mode == "rate":
+        _note_frames(recording)
     name = show_name(recording.path.name)
     where = "rerun viewer" if out is None else show_name(out)
     screen.print(f"{where}: {name}, {'region' if roi else 'sensor'} {part.sensor}")
 
 
-def _is_without_upsampling(recording: Recording) -> bool:
-    """Return whether a recording says that it was made from a video, without steps between its frames."""
+def _note_frames(recording: Recording) -> None:
+    """Print why the event rate of a recording that was made from a video without upsampling rises with each frame."""
     settings = recording.attributes.get("settings")
-    return isinstance(settings, dict) and settings.get("upsample") == "off"
+    if isinstance(settings, dict) and settings.get("upsample") == "off":
+        notes.print(
+            "The rate rises and falls with each frame of the video, because all pixels begin to change at a frame; "
+            "dvspipe convert --set upsample=auto divides the frames in time."
+        )
 
 
 def _refuse_video(file: Path) -> None:

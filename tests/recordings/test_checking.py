@@ -80,8 +80,8 @@ def test_a_clean_file_has_no_findings_and_the_figures_of_its_events(tmp_path: Pa
         t_first_us=0,
         t_last_us=499_000,
         duration_us=499_000,
-        rate_hz=pytest.approx(500 / 0.499),
-        on_fraction=0.5,  # type: ignore[arg-type]
+        rate_hz=pytest.approx(500 / 0.499),  # type: ignore[arg-type]
+        on_fraction=0.5,
         findings=(),
     )
     assert not report.wrong
