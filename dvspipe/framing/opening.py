@@ -17,6 +17,7 @@ from ..parallel import prefetch
 from ..recordings.conversion import FRAMES_AHEAD, ConvertConfig, is_video
 from ..results import LookRow
 from ..simulator import simulate
+from ..video.config import VideoSettings
 from ..video.names import camera_of
 from ..video.opening import open_video
 from ..video.video import Video
@@ -31,6 +32,7 @@ PREFETCHED_CHUNKS = 2
 MAX_EVENTS = 1 << 17  # that are processed together, which limits the size of intermediate results
 COARSE_SIDE_PX = 256  # longer side of a video's pictures in which is searched for what moves
 COARSE = SensorSize(width=COARSE_SIDE_PX, height=COARSE_SIDE_PX)
+REPEATED_US = 3_000_000  # for which a GIF is shown at least
 LEAST_INSIDE = 0.25  # share of a region, below which it is hardly meant
 FIT_REMEDIES = Remedy("config.fit", "scale", "scale it"), Remedy("config.fit", "crop", "take its middle")
 
@@ -288,7 +290,7 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventS
     pictures = settings if roi in (None, "full") else _set_video(settings, resize=None)
     size = open_video(path, pictures.video).size
     small = _set_video(settings, resize=str(_coarse_size(size))).model_copy(update={"upsample": "off"})
-    overview = _simulate_video(path, open_video(path, small.video), small)
+    overview = _simulate_video(path, _open_repeated(path, small.video), small)
     framing = None
     if roi == "auto" or (roi is None and config.fit is None and not given):
         zoom = 1.0 if config.fit == "crop" else None
@@ -309,13 +311,19 @@ def _open_video(path: Path, target: SensorSize, config: FramingConfig) -> EventS
         track = None
         warnings = _find_outside(str(path), region, size, "picture")
         looked_at = _still_row(region if config.fit != "crop" else _cropped(region, target))
-    video = open_video(path, settings.video)
+    video = _open_repeated(path, settings.video)
     place = _place_of(region, size, video.size) if track is None else None
     fit = plan_fit(video.size, target if track is None else video.size, "crop", place)
     stream, span_us = _simulate_video(path, video, settings), _estimate_span(video)
     return EventSource(
         str(path), stream, overview, size, fit, track, looked_at, span_us, is_video=True, warnings=warnings
     )
+
+
+def _open_repeated(path: Path, settings: VideoSettings) -> Video:
+    """Return a video; a GIF is repeated until it lasts as long as a network may need."""
+    video = open_video(path, settings)
+    return video.repeated(REPEATED_US) if path.suffix.lower() == ".gif" and video.times_us is None else video
 
 
 def _show_region(settings: ConvertConfig, region: Region, size: SensorSize, target: SensorSize | None) -> ConvertConfig:

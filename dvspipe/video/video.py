@@ -6,7 +6,8 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,15 @@ class Video:
         Times and errors are those of `frames`.
         """
         return self._select(to_colours)
+
+    def repeated(self, least_us: int) -> Video:
+        """Return the video, repeated until it lasts at least so long by the times of its file, as a GIF is shown.
+
+        Example:
+            >>> from dvspipe.video.opening import open_video
+            >>> video = open_video("short.gif").repeated(3_000_000)  # doctest: +SKIP
+        """
+        return replace(self, images=partial(_repeat, self.images, least_us))
 
     def _select(
         self, convert: Callable[[NDArray[Any]], NDArray[Any]], first: int = 0
@@ -147,3 +157,18 @@ def read_size(name: str, images: Callable[[], Images], settings: VideoSettings, 
         for _, decode in begun:
             return Frame(0, fit_picture(name, to_grey(decode()), settings)).size
     raise VideoError(f"{name}: {otherwise}")
+
+
+def _repeat(images: Callable[[], Images], least_us: int) -> Images:
+    start_us = 0
+    while start_us < least_us:
+        last_us, gap_us = None, 1
+        with closing(images()) as once:
+            for t_us, decode in once:
+                if last_us is not None:
+                    gap_us = t_us - last_us
+                last_us = t_us
+                yield start_us + t_us, decode
+        if not last_us:
+            return  # a single picture does not change
+        start_us += last_us + gap_us

@@ -13,10 +13,11 @@ from conftest import random_events
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
+from PIL import Image
 
 from dvspipe.errors import EventError
 from dvspipe.events import Events, Region, SensorSize, concatenate
-from dvspipe.framing import frame_events
+from dvspipe.framing import FramingConfig, frame_events
 from dvspipe.framing.fitting import fit_stream
 from dvspipe.framing.framing import Framing, RegionTrack, find_framing, follow_stream, plan_following
 from dvspipe.framing.opening import open_source
@@ -247,3 +248,15 @@ def test_a_picture_has_a_rectangle_around_what_is_looked_at() -> None:
     assert (indices[30, 20], indices[30, 59], indices[10, 40]) == (BAR, BAR, BAR)
     assert indices[30, 40] != BAR
     assert indices[59, 40] != BAR  # the lower side is outside
+
+
+def test_a_short_gif_is_repeated_as_it_is_shown(tmp_path: Path) -> None:
+    pictures = [Image.fromarray(np.roll(np.eye(32, dtype=np.uint8) * 255, 4 * k, axis=1)) for k in range(8)]
+    path = tmp_path / "short.gif"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=60, loop=0)
+    source = open_source(path, SensorSize(width=32, height=32), FramingConfig(roi="full"), sensor=None)
+    events = concatenate(source.read_fitted(), SensorSize(width=32, height=32))
+    first, second = (events.slice_time(start_us, start_us + 400_000) for start_us in (480_000, 960_000))
+    assert 2_900_000 < events.t[-1] < 3_500_000
+    assert (first.t + 480_000).tolist() == second.t.tolist()
+    assert first.x.tolist() == second.x.tolist()
