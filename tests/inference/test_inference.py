@@ -1122,10 +1122,10 @@ def test_ctrl_c_leaves_what_is_done(jobs: int, tmp_path: Path, checkpoint: Path,
     assert 1 <= len(done) < count
     temporary = [path for path in tmp_path.rglob(".*") if path.is_file()]
     assert not temporary or jobs == 2  # a worker that does not stop in time, on a slow machine, is killed
-    code, _, errors = infer(*typed)
+    code, printed, errors = infer(*typed)
     assert (code, errors) == (0, "")
     assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
-    assert f"{len(done)} of {count} recordings are already" in said
+    assert f"{len(done)} of {count} recordings are already" in printed
     assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == count + 1
 
 
