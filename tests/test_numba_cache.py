@@ -55,8 +55,10 @@ def test_a_kernel_that_is_not_cached_is_said_once_and_its_time_is_measured(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(numba_cache._Compilation, "is_logged", False)
-    logging.getLogger(numba_cache.__name__).disabled = False
-    caplog.set_level(logging.WARNING, "dvspipe")  # a command with -q in this process raises it
+    log = logging.getLogger(numba_cache.__name__)  # commands in this process change it
+    monkeypatch.setattr(log, "disabled", False)
+    monkeypatch.setattr(log, "filters", [])
+    caplog.set_level(logging.WARNING, "dvspipe")
 
     @njit
     def double(number: float) -> float:
