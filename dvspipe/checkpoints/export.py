@@ -62,64 +62,25 @@ class NirReader:
         return None
 
 
+COMMON_NODES = frozenset(
+    {"Input", "Output", "Affine", "Linear", "Conv2d", "Flatten", "SumPool2d", "IF", "LIF", "CubaLIF"}
+)
+"""Kinds of nodes that every reader takes."""
 NIR_READERS = (
     NirReader(  # node_map in snntorch/import_nir.py, and nirtorch.nir_interpreter.DEFAULT_MAP
         "snnTorch 1.0",
-        frozenset(
-            {
-                "Input",
-                "Output",
-                "Affine",
-                "Linear",
-                "Conv1d",
-                "Conv2d",
-                "Flatten",
-                "AvgPool2d",
-                "SumPool2d",
-                "IF",
-                "LIF",
-                "CubaLIF",
-            }
-        ),
+        COMMON_NODES | {"Conv1d", "AvgPool2d"},
         "snntorch.import_nir.import_from_nir(nir.read({path!r}))",
         SNNTORCH_STEP_S,
     ),
     NirReader(  # _import_norse_module in norse/torch/utils/import_nir.py
         "Norse 1.1",
-        frozenset(
-            {
-                "Input",
-                "Output",
-                "Affine",
-                "Linear",
-                "Conv2d",
-                "Flatten",
-                "SumPool2d",
-                "IF",
-                "LIF",
-                "CubaLIF",
-            }
-        ),
+        COMMON_NODES,
         "norse.torch.from_nir(nir.read({path!r}), dt={dt})",
     ),
     NirReader(  # _NodeMapper in spikingjelly/activation_based/nir_exchange/from_nir.py
         "SpikingJelly 2.0",
-        frozenset(
-            {
-                "Input",
-                "Output",
-                "Affine",
-                "Linear",
-                "Conv1d",
-                "Conv2d",
-                "Flatten",
-                "AvgPool2d",
-                "SumPool2d",
-                "IF",
-                "LIF",
-                "CubaLIF",
-            }
-        ),
+        COMMON_NODES | {"Conv1d", "AvgPool2d"},
         "spikingjelly.activation_based.nir_exchange.import_from_nir({path!r}, dt={dt})",
     ),
 )

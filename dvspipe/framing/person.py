@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import VideoError
 from ..events import SensorSize
-from ..pose import JOINTS, Track, track_film
+from ..pose import Track, track_film
 from ..video.config import VideoSettings
 from .framing import MOST_ENLARGED, PLAY, Framing, follow_centers, smooth_centers
 
@@ -53,12 +53,11 @@ def find_person(path: Path, video: VideoSettings, original: SensorSize, target: 
 
 def measure_person(track: Track) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the point midway between the shoulders in pixels, [N, 2], and the pixels per metre there, [N]."""
-    left, right = JOINTS.index("left_shoulder"), JOINTS.index("right_shoulder")
-    hips = [JOINTS.index("left_hip"), JOINTS.index("right_hip")]
-    px, m = track.points_px, track.points_m
-    center = (px[:, left] + px[:, right]) / 2
-    torso_px = np.linalg.norm(px[:, hips].mean(axis=1) - center, axis=-1)
-    torso_m = np.linalg.norm(m[:, hips].mean(axis=1) - (m[:, left] + m[:, right]) / 2, axis=-1)
-    shoulders_px = np.linalg.norm(px[:, left] - px[:, right], axis=-1)
-    shoulders_m = np.linalg.norm(m[:, left] - m[:, right], axis=-1) * np.abs(np.cos(track.yaw))
+    left, right = "left_shoulder", "right_shoulder"
+    center, center_m = (track.pixel(left) + track.pixel(right)) / 2, (track.point(left) + track.point(right)) / 2
+    hips = (track.pixel("left_hip") + track.pixel("right_hip")) / 2
+    hips_m = (track.point("left_hip") + track.point("right_hip")) / 2
+    torso_px, torso_m = np.linalg.norm(hips - center, axis=-1), np.linalg.norm(hips_m - center_m, axis=-1)
+    shoulders_px = np.linalg.norm(track.pixel(left) - track.pixel(right), axis=-1)
+    shoulders_m = np.linalg.norm(track.point(left) - track.point(right), axis=-1) * np.abs(np.cos(track.yaw))
     return center, (torso_px + shoulders_px) / (torso_m + shoulders_m)

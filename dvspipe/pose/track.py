@@ -124,6 +124,10 @@ class Track:
         """Median rate of the pictures; 0 for one picture."""
         return float(1e6 / np.median(np.diff(self.times_us))) if len(self.times_us) > 1 else 0.0
 
+    def pixel(self, joint: str) -> Floats:
+        """Return the column and row of a joint, [N, 2], by its name in `JOINTS`."""
+        return self.points_px[:, JOINTS.index(joint)]
+
     def point(self, joint: str) -> Floats:
         """Return the positions [N, 3] of a joint in metres, in the body's frame.
 
