@@ -1,4 +1,4 @@
-"""Rules that change weights, a module for each."""
+"""Learning rules, one module each."""
 
 from .convolution import Competition, StdpConfig, convergence, learn_convolution
 from .decolle import Decolle

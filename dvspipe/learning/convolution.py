@@ -1,13 +1,13 @@
 """Convolutional STDP with winner-take-all (Kheradpisheh et al., Neural Networks 99 (2018)).
 
-Neurons integrate input spikes without leak. The first ones that reach the threshold win, of several in the same step
-the one with the largest potential; a winner inhibits its channel everywhere, and all channels around it. For a winner
-with the spike time t, each weight of its channel changes by
+Neurons integrate input spikes without leak. The first neurons to reach the threshold win; within a step, the largest
+potential wins. A winner inhibits its own channel everywhere and all channels around it. For a winner that spikes at
+time t, each weight of its channel changes by
 
     increase * w * (1 - w)   if its input spiked, at t or before,
     -decrease * w * (1 - w)  otherwise.
 
-Only the order counts, and weights stay from 0 to 1, near either of which they end.
+Only the order of spikes matters. Weights stay in [0, 1] and converge to near 0 or 1.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ Radius = Annotated[int, Field(ge=0, le=4096)]
 
 
 class StdpConfig(Settings):
-    """How STDP trains the layers of a network of the kind `stdp`, and their readout."""
+    """Training of a network of kind `stdp`: its layers by STDP, then its readout."""
 
     passes: int = Field(default=1, ge=1)
-    """Epochs in which each layer except the last learns, one after the other; the last one learns in all others."""
+    """Epochs for each layer except the last, trained in order; the last layer trains in all remaining epochs."""
     winners: tuple[Count, ...] = (5, 8)
-    """Largest number of neurons of each layer that learn from a recording."""
+    """Maximum number of neurons per layer that change their weights for a recording."""
     radius: tuple[Radius, ...] = (2, 1)
-    """Pixels around a winner of each layer in which no other neuron wins."""
+    """Radius in pixels around a winner, per layer, in which no other neuron wins."""
     increase: float = Field(default=0.004, gt=0, le=1)
-    """First rate of potentiation."""
+    """Initial learning rate of potentiation."""
     largest: float = Field(default=0.15, gt=0, le=1)
-    """Last rate of potentiation."""
+    """Final learning rate of potentiation."""
     depression: float = Field(default=0.75, gt=0, le=1)
-    """Rate of depression as a share of that of potentiation."""
+    """Learning rate of depression, relative to potentiation."""
     doubled_after: int = Field(default=500, ge=1)
-    """Number of recordings of a layer after which its rates are doubled, until the largest."""
+    """Number of recordings after which a layer doubles its learning rates, up to `largest`."""
     readout_c: float = Field(default=1e-2, gt=0)
-    """C of the readout, a logistic regression of scikit-learn: a smaller one keeps its weights smaller."""
+    """Inverse regularisation strength C of the readout, a scikit-learn logistic regression."""
 
     def rates(self, seen: int, count: int) -> Singles:
-        """Return the rates of potentiation and depression, float32 [count, 2], after so many recordings.
+        """Return the learning rates of potentiation and depression, float32 [count, 2], after `seen` recordings.
 
         Example:
             >>> StdpConfig(increase=0.125, depression=0.5, largest=0.5, doubled_after=1).rates(0, 3).tolist()
@@ -63,13 +63,13 @@ class StdpConfig(Settings):
 
 
 class Competition(NamedTuple):
-    """Which neurons learn from a recording.
+    """Winner-take-all competition of a layer.
 
     Args:
-        threshold: Potential at which a neuron takes part.
-        winners: Largest number of neurons that learn.
-        radius: Pixels around a winner in which no other neuron wins.
-        padding: Pixels around the input of the layer.
+        threshold: Potential at which a neuron can win.
+        winners: Maximum number of winners per recording.
+        radius: Radius in pixels around a winner in which no other neuron wins.
+        padding: Pixels of zero padding around the input.
     """
 
     threshold: float
@@ -81,19 +81,19 @@ class Competition(NamedTuple):
 def learn_convolution(
     weights: Tensor, spikes: Tensor, rates: Singles, competition: Competition
 ) -> tuple[Tensor, NDArray[np.int64]]:
-    """Return the weights of a layer after it learned from one recording after the other.
+    """Return the weights of a layer after STDP on each recording in order.
 
     Args:
         weights: [K, C, kernel, kernel], 0 to 1.
-        spikes: [B, T, C, H, W], of any dtype; a value of n counts as n spikes.
-        rates: float32 [B, 2], of potentiation and depression; see `StdpConfig.rates`.
+        spikes: [B, T, C, H, W], any dtype; a value n counts as n spikes.
+        rates: Learning rates of potentiation and depression, float32 [B, 2]; see `StdpConfig.rates`.
         competition: Threshold, winners and radius.
 
     Returns:
-        New weights float32 [K, C, kernel, kernel], and int64 [K], the number of recordings that each channel won.
+        New weights, float32 [K, C, kernel, kernel], and the number of recordings that each channel won, int64 [K].
 
     Raises:
-        DataError: The spikes have other channels than the weights, or are smaller than the kernels.
+        DataError: If spikes and weights differ in channels, or the images are smaller than the kernels.
 
     Example:
         >>> import torch
@@ -121,20 +121,20 @@ def learn_convolution(
 
 
 def convergence(weights: Tensor) -> float:
-    """Return the mean of w * (1 - w), at most 0.25; below 0.01 the weights of a layer are near 0 or 1."""
+    """Return the mean of w * (1 - w), in [0, 0.25]; below 0.01 the weights are near 0 or 1."""
     return float((weights * (1 - weights)).mean())
 
 
 @njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
 def _learn(spikes: Singles, weights: Singles, rates: Singles, competition: Competition, won: NDArray[np.int64]) -> None:
-    """Change the weights [kernel, kernel, C, K] by one recording after the other.
+    """Update the weights [kernel, kernel, C, K] in place, recording by recording.
 
     Args:
         spikes: [B, T, H, W, C].
-        weights: Changed.
-        rates: float32 [B, 2], of potentiation and depression.
+        weights: Updated in place.
+        rates: Learning rates of potentiation and depression, float32 [B, 2].
         competition: Threshold, winners and radius.
-        won: int64 [K], to which the number of recordings that each channel won is added.
+        won: Number of recordings that each channel won, int64 [K]; increased in place.
     """
     B, T, H, W, C = spikes.shape
     side, K, padding = weights.shape[0], weights.shape[3], competition.padding
@@ -179,7 +179,7 @@ def _find_winner(
     competition: Competition,
     winner: NDArray[np.int64],
 ) -> bool:
-    """Write row, column and channel of the next winner, and close its channel and its surroundings."""
+    """Write row, column and channel of the next winner, and inhibit its channel and surroundings."""
     largest, y0, x0, k0 = competition.threshold, -1, -1, -1
     for y in range(potentials.shape[0]):
         for x in range(potentials.shape[1]):

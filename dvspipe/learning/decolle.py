@@ -14,20 +14,20 @@ from .segments import Loss
 
 
 class Decolle(OnlineRule):
-    """Deep continuous local learning: each layer has a fixed random readout of its spikes, and its own loss.
+    """Deep continuous local learning: each layer has a fixed random readout and its own loss.
 
-    With the fixed weights G of a layer, drawn uniformly from +-1 / sqrt(number of its outputs), and the traces of
+    With the fixed weights G of a layer, drawn uniformly from +-1 / sqrt(number of outputs), and the traces of
     `learning.online`,
 
         y[t] = G z[t],    dW += a g (G^T dL[t]/dy[t] * s[t]) q[t]
 
-    No error goes from one layer to another. The network's own readout has the loss of its outputs, and sends no error
+    No error passes between layers. The network's own readout is trained by the loss of its outputs, and passes no error
     down either.
 
     Args:
-        network: As for `OnlineRule`.
-        seed: Of the fixed weights.
-        steps: Number of steps that are computed at once.
+        network: See `OnlineRule`.
+        seed: Seed of the fixed weights.
+        steps: Number of steps computed together.
 
     Example:
         >>> from dvspipe import SensorSize
@@ -48,7 +48,7 @@ class Decolle(OnlineRule):
     def add_hidden(
         self, layers: Sequence[OnlineLayer], activities: Sequence[Activity], _errors: Tensor, loss: Loss
     ) -> None:
-        """Add the gradients of the spiking layers for some steps, each of its own loss."""
+        """Accumulate the gradients of each spiking layer from its own loss, for n steps."""
         if not self.readouts:
             self.readouts = self._draw(activities)
         for layer, activity, readout in zip(layers, activities, self.readouts, strict=True):
@@ -58,7 +58,7 @@ class Decolle(OnlineRule):
             layer.synapses.add(to_currents, activity.traced, activity.ones)
 
     def _draw(self, activities: Sequence[Activity]) -> list[Tensor]:
-        """Return the fixed weights [K, outputs] of each layer; the same ones for the same seed."""
+        """Draw the fixed weights [K, outputs] of each layer from the seed."""
         generator, classes = torch.Generator().manual_seed(self._seed), self.network.linear.out_features
         drawn = []
         for activity in activities:

@@ -15,15 +15,15 @@ from .segments import Loss
 
 
 class EProp(OnlineRule):
-    """Eligibility propagation with symmetric feedback, the leak of the readout in the trace of each synapse.
+    """Eligibility propagation with symmetric feedback; each synapse's trace includes the readout leak.
 
-    With the readout's factor k, gain g and weights V, the error dL[t]/dy[t] of each step reaches a neuron at once, and
-    the eligibility trace of each of its synapses has the past:
+    With the readout's factor k, gain g and weights V, a neuron receives the error dL[t]/dy[t] within the same step. The
+    eligibility traces of its synapses carry the history:
 
         e[t] = (1 - k) e[t-1] + s[t] q[t],    dW += a g * (k g V^T dL[t]/dy[t]) e[t]
 
     For feed-forward networks with one spiking layer this is the gradient of backpropagation through time with a
-    detached reset. Memory: a number per recording and synapse; for convolutions, per pooled pixel and weight.
+    detached reset. Memory: one number per recording and synapse; for convolutions, one per pooled pixel and weight.
 
     Example:
         >>> from dvspipe import SensorSize
@@ -38,7 +38,7 @@ class EProp(OnlineRule):
 
     @classmethod
     def find_unmet_needs(cls, network: NetworkConfig) -> dict[str, JsonValue]:
-        """Return the settings that the rule needs where a network has others, by name: also a single layer."""
+        """Return the required values of differing settings, by name; e-prop also needs exactly one spiking layer."""
         needs = super().find_unmet_needs(network)
         if isinstance(network, ModuleConfig) or len(network.channels) == 1:
             return needs
@@ -50,7 +50,7 @@ class EProp(OnlineRule):
     def add_hidden(
         self, layers: Sequence[OnlineLayer], activities: Sequence[Activity], errors: Tensor, _loss: Loss
     ) -> None:
-        """Add the gradients of the one spiking layer for some steps."""
+        """Accumulate the gradients of the only spiking layer for n steps."""
         (layer,), (activity,) = layers, activities
         n = len(activity.ones)
         errors = errors.reshape(*errors.shape[:2], -1)  # [n * B, neurons, pooled pixels]
@@ -65,13 +65,13 @@ class EProp(OnlineRule):
 
 
 def _eligibility(layer: OnlineLayer, derivative: Tensor, traced: Tensor, one: Tensor) -> Tensor:
-    """Return s q of a step for each synapse and bias, [B, neurons, pooled pixels, synapses + 1].
+    """Return s q of one step for each synapse and bias, [B, neurons, pooled pixels, synapses + 1].
 
     Args:
-        layer: The layer.
-        derivative: [B, C, H, W] or [B, neurons].
-        traced: Traces of its inputs, [B, C, H, W] or [B, inputs].
-        one: Trace of the input of the bias.
+        layer: Spiking layer.
+        derivative: Surrogate derivative s, [B, C, H, W] or [B, neurons].
+        traced: Input traces q, [B, C, H, W] or [B, inputs].
+        one: Trace of the bias input.
     """
     synapses, pool = layer.synapses.module, layer.lif.settings.pool
     if not isinstance(synapses, StandardisedConvolution):
@@ -86,7 +86,7 @@ def _eligibility(layer: OnlineLayer, derivative: Tensor, traced: Tensor, one: Te
 
 
 def _squares(x: Tensor, pool: int) -> Tensor:
-    """Return the pixels [B, C, H, W] as [B, C, squares, pixels of a square], without those that fill no square."""
+    """Group pixels [B, C, H, W] as [B, C, squares, pixels per square]; drop incomplete squares."""
     H, W = (length // pool * pool for length in x.shape[2:])
     squares: Tensor = x[:, :, :H, :W].unflatten(3, (-1, pool)).unflatten(2, (-1, pool)).transpose(3, 4)
     return squares.flatten(4).flatten(2, 3)

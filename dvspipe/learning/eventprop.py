@@ -11,16 +11,16 @@ Backward in time, with l the loss, ' the derivative against time, and + and - ju
     tau_mem x' = -x,   tau_syn y' = -y + x,   x- = x+ + (threshold x+ + dl/dt_k) / (I(t_k) - threshold) at a spike t_k,
     dl/dw = -tau_syn sum over the input spikes of y,   dl/dt = w (x - y) for an input spike at t.
 
-Memory and time grow with the number of spikes, not with that of steps. The gradients do not know that a spike could
-appear or vanish: a neuron that never spikes has none.
+Memory and time grow with the number of spikes, not of steps. The gradients ignore that a spike could appear or vanish;
+a neuron that never spikes has none.
 
 Example:
-    >>> times = torch.tensor([[[0.0, 5.0], [1.0, 6.0]]], dtype=torch.float64)  # of two inputs, in ms
+    >>> times = torch.tensor([[[0.0, 5.0], [1.0, 6.0]]], dtype=torch.float64)  # two inputs, in ms
     >>> weights = torch.tensor([[4.0, 5.0]], dtype=torch.float64, requires_grad=True)
     >>> spiked = eventprop(times, weights, tau_mem=20.0, tau_syn=5.0)
     >>> [round(time, 3) for time in spiked[0, 0].tolist()]
     [3.931, 6.954, 10.089]
-    >>> spiked.sum().backward()  # of the times of all spikes
+    >>> spiked.sum().backward()  # sum of all spike times
     >>> bool((weights.grad < 0).all())  # larger weights, earlier spikes
     True
 """
@@ -38,27 +38,27 @@ from torch import Tensor, nn
 
 from ..networks.spike_times import check_shapes, find_undefined
 
-NEWTON_STEPS = 100  # at most; a bisection is used where Newton's step leaves the bracket
-MEAN, DEVIATION = 2.0, 1.0  # of the first weights, times N and its square root, in the sum that reaches the threshold
+NEWTON_STEPS = 100  # at most; bisects when a Newton step leaves the bracket
+MEAN, DEVIATION = 2.0, 1.0  # initial weights times N and sqrt(N), in units of the sum that reaches the threshold
 Floats = NDArray[np.float64]
 
 
 def eventprop(times: Tensor, weights: Tensor, *, tau_mem: float, tau_syn: float, threshold: float = 1.0) -> Tensor:
-    """Return the times of all spikes of neurons, with exact gradients of times and weights.
+    """Return all spike times of neurons, differentiable with respect to input times and weights.
 
     Args:
-        times: Of the input spikes, [B, N, S]; infinite in place of missing ones.
-        weights: [M, N].
+        times: Input spike times, [B, N, S]; infinite if missing.
+        weights: Weights [M, N].
         tau_mem: Membrane time constant, in the unit of the times.
         tau_syn: Time constant of the synaptic current.
         threshold: Potential at which a neuron spikes.
 
     Returns:
-        [B, M, S'] in their order, infinite in place of missing ones; S' is the largest number of spikes, at least 1.
-        All of a neuron are NaN if a time or one of its weights is no number.
+        Spike times [B, M, S'] in order, infinite if missing; S' is the largest number of spikes, at least 1. All times
+        of a neuron are NaN if an input time or one of its weights is NaN.
 
     Raises:
-        ValueError: A time constant or the threshold is not above 0, or the shapes do not fit together.
+        ValueError: If a time constant or the threshold is not above 0, or shapes do not fit together.
     """
     if not min(tau_mem, tau_syn, threshold) > 0:
         raise ValueError(
@@ -70,13 +70,13 @@ def eventprop(times: Tensor, weights: Tensor, *, tau_mem: float, tau_syn: float,
 
 
 class EventPropLayer(nn.Module):
-    """Neurons that spike any number of times; see `eventprop`.
+    """Layer of neurons that spike any number of times; see `eventprop`.
 
-    The first weights of a neuron are random, and their sum is twice what makes it spike if all inputs spike at once.
+    Initial weights are random. Their sum is twice the sum at which a neuron spikes if all inputs spike together.
 
     Args:
-        inputs: N.
-        neurons: M.
+        inputs: Number of inputs N.
+        neurons: Number of neurons M.
         tau_mem: Membrane time constant.
         tau_syn: Time constant of the synaptic current.
         threshold: Potential at which a neuron spikes.
@@ -84,7 +84,7 @@ class EventPropLayer(nn.Module):
     Example:
         >>> _ = torch.manual_seed(0)
         >>> layers = nn.Sequential(EventPropLayer(3, 5), EventPropLayer(5, 2))
-        >>> spikes = layers(torch.tensor([[[0.0, 2.0], [1.0, math.inf], [0.5, 0.7]]]))  # of one recording
+        >>> spikes = layers(torch.tensor([[[0.0, 2.0], [1.0, math.inf], [0.5, 0.7]]]))  # one recording
         >>> spikes.shape[:2], bool(spikes.isfinite().any(2).all())
         (torch.Size([1, 2]), True)
     """
@@ -99,12 +99,12 @@ class EventPropLayer(nn.Module):
         self.weight = nn.Parameter(threshold / largest_response(tau_mem, tau_syn) * (MEAN / inputs + spread))
 
     def forward(self, times: Tensor) -> Tensor:
-        """Return the spike times [B, M, S'] for those of the inputs [B, N, S]."""
+        """Return the spike times [B, M, S'] for input spike times [B, N, S]."""
         return eventprop(times, self.weight, **self.constants)
 
 
 def largest_response(tau_mem: float, tau_syn: float) -> float:
-    """Return the largest potential that an input spike of weight 1 causes.
+    """Return the peak potential after an input spike of weight 1.
 
     Example:
         >>> round(largest_response(20.0, 5.0), 6)  # 4 ** (-4 / 3), 9.2 ms after the spike
@@ -119,7 +119,7 @@ class _EventProp(torch.autograd.Function):
     def forward(ctx: Any, times: Tensor, weights: Tensor, constants: tuple[float, float, float]) -> Tensor:
         events, order = times.detach().cpu().double().flatten(1).sort(dim=1)
         w = weights.detach().cpu().double().contiguous()
-        undefined = find_undefined(events, w)  # without which the kernels would not end
+        undefined = find_undefined(events, w)  # NaN would keep the kernels from ending
         events, w = events.masked_fill(events.isnan(), math.inf), torch.where(w.isfinite(), w, 0)
         inputs = order // times.shape[2]
         capacity = max(1, times.shape[2])
@@ -158,7 +158,7 @@ class _EventProp(torch.autograd.Function):
 
 @njit(cache=True, nogil=True)
 def _potential(s: float, v: float, i: float, tau_mem: float, tau_syn: float) -> float:
-    """Return the potential after a time s without events."""
+    """Return the potential after a time s without input."""
     keep = math.exp(-s / tau_mem)
     if tau_mem == tau_syn:
         return v * keep + i * s / tau_mem * keep
@@ -167,7 +167,7 @@ def _potential(s: float, v: float, i: float, tau_mem: float, tau_syn: float) -> 
 
 @njit(cache=True, nogil=True)
 def _peak_time(v: float, i: float, tau_mem: float, tau_syn: float) -> float:
-    """Return when the potential is largest, if it rises now; else 0."""
+    """Return the time of the peak potential if it rises now; else 0."""
     if i <= max(0.0, v):
         return 0.0
     if tau_mem == tau_syn:
@@ -208,15 +208,15 @@ def _forward(
     spiked: Floats,
     currents: Floats,
 ) -> int:
-    """Find the spikes of M neurons for B recordings; return the largest number of spikes of a neuron.
+    """Find the spikes of M neurons for B recordings; return the maximum number of spikes per neuron.
 
     Args:
-        events: Times of all input spikes in their order, [B, E]; infinite ones are no spikes.
-        inputs: [B, E], the input of each.
-        w: [M, N].
-        constants: Both time constants and the threshold.
-        spiked: [B, M, S'], set to the times of the first S' spikes.
-        currents: [B, M, S'], set to the currents then.
+        events: Times of all input spikes in order, [B, E]; infinite times are padding.
+        inputs: Input number of each spike, [B, E].
+        w: Weights [M, N].
+        constants: Membrane and synaptic time constants, and the threshold.
+        spiked: Output: times of the first S' spikes, [B, M, S'].
+        currents: Output: synaptic currents at these times, [B, M, S'].
     """
     tau_mem, tau_syn, threshold = constants
     most = 0
@@ -258,17 +258,17 @@ def _backward(
     to_times: Floats,
     to_w: Floats,
 ) -> None:
-    """Add the gradients of input times and weights.
+    """Accumulate the gradients of input times and weights.
 
     Args:
         events: As in `_forward`.
         inputs: As in `_forward`.
         w: As in `_forward`.
         constants: As in `_forward`.
-        spikes: The times of the spikes and the currents then, [B, M, S'] each.
-        wanted: [B, M, S'], the gradient of the spike times.
-        to_times: [B, E], increased by the gradient of the sorted input times.
-        to_w: [M, N], increased by the gradient of the weights.
+        spikes: Spike times and the currents at these times, each [B, M, S'].
+        wanted: Gradient of the spike times, [B, M, S'].
+        to_times: Gradient of the sorted input times, [B, E]; increased in place.
+        to_w: Gradient of the weights, [M, N]; increased in place.
     """
     tau_mem, tau_syn, threshold = constants
     spiked, currents = spikes

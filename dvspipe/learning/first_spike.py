@@ -1,7 +1,7 @@
 """First spikes in closed form with exact gradients: Mostafa 2017 (leak = 0) and Göltz et al. 2021 (leak = 0.5 or 1).
 
-The equations are in `dvspipe.networks.spike_times`, and `dvspipe.networks.FirstSpikeNetwork` is a classifier of these
-layers. A loss of spike times trains them by the ordinary backpropagation of torch.
+See `dvspipe.networks.spike_times` for the equations and `dvspipe.networks.FirstSpikeNetwork` for a classifier.
+PyTorch's backpropagation trains these layers with any loss of spike times.
 
 Example:
     >>> import torch

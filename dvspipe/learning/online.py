@@ -1,13 +1,13 @@
-"""What rules share that learn forward in time: steps of a network without a graph, traces, and errors of each step.
+"""Shared machinery of online (forward-in-time) learning rules: network steps without a graph, traces, and step errors.
 
-With the membrane factor a and the gain g, the potential of a LIF neuron whose reset subtracts 1 is
+With membrane factor a and gain g, the potential of a LIF neuron with subtracting reset and inputs x is
 
-    h[t] = a g (W q[t] + b r[t]) - (what its resets left),    q[t] = (1 - a) q[t-1] + x[t],    r[t] = (1 - a) r[t-1] + 1
+    h[t] = a g (W q[t] + b r[t]) - (remaining resets),    q[t] = (1 - a) q[t-1] + x[t],    r[t] = (1 - a) r[t-1] + 1
 
-for inputs x: if the reset has no gradient, that of h[t] with respect to the weights is a g q[t], whose trace q needs as
-much memory as one step of the input. So a rule adds up, at each step, the error of the neurons times traces, and needs
-no past. The rules differ in the error and in the traces. Some steps are computed at once, which changes nothing but
-the speed. The loss must exist at each step: that of a recording is the mean over its steps.
+If the reset carries no gradient, dh[t]/dW = a g q[t]. The trace q takes as much memory as one step of the input. So at
+each step a rule adds the error of the neurons times their traces, and it needs no history. Rules differ in the error
+and in the traces. Several steps are computed together for speed, with the same result. The loss must exist at each
+step; the loss of a recording is the mean over its steps.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..networks import CsnnConfig, LeakyReadout, MlpConfig, NetworkConfig, Spiki
 from ..networks.models import Convolution, Linear, StandardisedConvolution, draw_mask
 from .segments import Loss
 
-STEPS = 16  # computed at once: a batch of convolutions that is large enough to be fast
+STEPS = 16  # steps per convolution batch; large enough to be fast
 
 
 class Trace:
@@ -50,10 +50,10 @@ class Trace:
 
 
 class Dropout:
-    """The features of a recording that are dropped, the same ones at each step and for its errors.
+    """Dropout with one mask per recording, used at every step and for the errors.
 
     Args:
-        share: Share that is dropped; 0: none.
+        share: Probability of dropping a feature, in [0, 1).
     """
 
     def __init__(self, share: float) -> None:
@@ -61,7 +61,7 @@ class Dropout:
         self._mask: Tensor | None = None
 
     def apply(self, x: Tensor, n: int) -> Tensor:
-        """Return features, or their gradients, of n steps [n * B, N] without those that are dropped."""
+        """Apply the mask to features or gradients of n steps, [n * B, N]."""
         if not self.share:
             return x
         steps = x.unflatten(0, (n, -1))
@@ -72,14 +72,14 @@ class Dropout:
 
 
 class Synapses:
-    """The weights of a layer, as they multiply its inputs, and what a rule adds to their gradients."""
+    """Effective weights of a layer and their accumulated gradients."""
 
     def __init__(self, module: nn.Linear | StandardisedConvolution) -> None:
         self.module = module
         self.read()
 
     def read(self) -> None:
-        """Take the weights as they are now, with gradients of zero."""
+        """Read the current weights and reset the gradients to zero."""
         module = self.module
         if isinstance(module, StandardisedConvolution):
             self._sources = module.standardised(), module.offset
@@ -89,22 +89,22 @@ class Synapses:
         self.to_weight, self.to_bias = torch.zeros_like(self.weight), torch.zeros_like(self.bias)
 
     def release(self) -> None:
-        """Add the gradients to those of the parameters, through the standardisation if there is one."""
+        """Add the gradients to the `grad` of the parameters, through weight standardisation if the layer has it."""
         torch.autograd.backward(self._sources, (self.to_weight, self.to_bias))
 
     def currents(self, x: Tensor) -> Tensor:
-        """Return the currents of inputs [N, ...]."""
+        """Return the input currents for inputs [N, ...]."""
         if isinstance(self.module, StandardisedConvolution):
             return nn.functional.conv2d(x, self.weight, self.bias, padding=self.module.padding)
         return nn.functional.linear(x, self.weight, self.bias)
 
     def add(self, to_currents: Tensor, inputs: Tensor, ones: Tensor) -> None:
-        """Add the gradients of weights and biases.
+        """Accumulate the gradients of weights and biases.
 
         Args:
-            to_currents: The gradient of the currents, [n * B, ...].
-            inputs: What the weights are taken to multiply, [n * B, ...], such as a trace of the inputs.
-            ones: What the biases are taken to multiply at each step, [n].
+            to_currents: Gradient of the currents, [n * B, ...].
+            inputs: Factor of the weights, for example a trace of the inputs, [n * B, ...].
+            ones: Factor of the biases at each step, [n].
         """
         if isinstance(self.module, StandardisedConvolution):
             self.to_weight += conv2d_weight(inputs, self.weight.shape, to_currents, padding=self.module.padding)
@@ -114,7 +114,7 @@ class Synapses:
         self.to_bias += ones @ to_currents.unflatten(0, (len(ones), -1)).sum(1)
 
     def to_inputs(self, to_currents: Tensor, inputs: Tensor) -> Tensor:
-        """Return the gradient of inputs from that of their currents."""
+        """Return the gradient of the inputs, given the gradient of the currents."""
         if isinstance(self.module, StandardisedConvolution):
             to_inputs: Tensor = conv2d_input(inputs.shape, self.weight, to_currents, padding=self.module.padding)
             return to_inputs
@@ -123,14 +123,14 @@ class Synapses:
 
 @dataclass(frozen=True)
 class Activity:
-    """What a layer did in n steps.
+    """Signals of a layer during n steps.
 
     Args:
-        inputs: What its weights multiplied, [n * B, ...].
-        traced: The trace of the inputs, [n * B, ...].
-        ones: The trace of the input 1 of its biases, [n].
-        derivative: The surrogate derivative of the spikes with respect to the potential, [n * B, ...].
-        outputs: Its spikes, pooled, [n * B, ...].
+        inputs: Inputs of the weights, [n * B, ...].
+        traced: Trace of the inputs, [n * B, ...].
+        ones: Trace of the constant input 1 of the biases, [n].
+        derivative: Surrogate derivative of the spikes with respect to the potential, [n * B, ...].
+        outputs: Pooled spikes, [n * B, ...].
     """
 
     inputs: Tensor
@@ -141,11 +141,11 @@ class Activity:
 
 
 class OnlineLayer:
-    """A spiking layer that runs forward in time without a graph.
+    """Spiking layer that runs forward in time without a graph.
 
     Args:
-        block: The layer of the network.
-        keep: Decay of the traces of its inputs per step; None: that of its membranes.
+        block: Layer of the network.
+        keep: Decay of the input traces per step; None: decay of the membranes.
     """
 
     def __init__(self, block: Convolution | Linear, keep: float | None) -> None:
@@ -159,10 +159,10 @@ class OnlineLayer:
         self._dropout = Dropout(block.dropout if isinstance(block, Linear) and block.training else 0.0)
         self._derivatives: Trace | None = None
         self._last_trace = torch.empty(0)
-        self.eligibility: Tensor | None = None  # of each synapse, for rules that have one
+        self.eligibility: Tensor | None = None  # per synapse; only some rules have it
 
     def run(self, x: Tensor, n: int) -> Activity:
-        """Return the activity in the next n steps for the outputs [n * B, ...] of the layer before."""
+        """Run the next n steps on the outputs [n * B, ...] of the previous layer."""
         if isinstance(self.block, Linear):
             x = self._dropout.apply(x.flatten(1), n)
         traced = self._trace.follow(_pixels(x).unflatten(0, (n, -1))).flatten(0, 1)
@@ -177,8 +177,8 @@ class OnlineLayer:
         """Return the gradient of the currents, [n * B, ...].
 
         Args:
-            to_outputs: The gradient of the outputs, the means of spikes over squares of pixels.
-            derivative: Of the spikes with respect to the potentials, or what a rule has in its place, [n * B, ...].
+            to_outputs: Gradient of the pooled outputs.
+            derivative: Derivative of the spikes with respect to the potentials, or the rule's substitute, [n * B, ...].
         """
         pool = self.lif.settings.pool
         to_spikes = self.scale / pool**2 * to_outputs
@@ -192,7 +192,7 @@ class OnlineLayer:
         return _channels(inside if complete else nn.functional.pad(inside, (0, 0, 0, W - width, 0, H - height)))
 
     def trace_before(self, activity: Activity, keep: float) -> Tensor:
-        """Return the trace of surrogate derivatives before each step, [n * B, ...], which decays by `keep` per step."""
+        """Return the trace of surrogate derivatives before each step, [n * B, ...], with decay `keep` per step."""
         derivatives = activity.derivative.unflatten(0, (len(activity.ones), -1))
         if self._derivatives is None:
             self._derivatives, self._last_trace = Trace(keep), torch.zeros_like(derivatives[0])
@@ -202,18 +202,18 @@ class OnlineLayer:
         return before.flatten(0, 1)
 
     def to_outputs_below(self, to_currents: Tensor, activity: Activity, below: Tensor) -> Tensor:
-        """Return the gradient of the outputs of the layer before."""
+        """Return the gradient of the previous layer's outputs."""
         to_inputs = self.synapses.to_inputs(to_currents, activity.inputs)
         return self._dropout.apply(to_inputs, len(activity.ones)).reshape(below.shape)
 
 
 def _pixels(x: Tensor) -> Tensor:
-    """Return images [N, C, H, W] as pixels [N, H, W, C], as they are in memory; features as they are."""
+    """View images [N, C, H, W] in their memory layout [N, H, W, C]; return features unchanged."""
     return x.permute(0, 2, 3, 1) if x.ndim == 4 else x
 
 
 def _channels(x: Tensor) -> Tensor:
-    """Return pixels [N, H, W, C] as images [N, C, H, W]; features as they are."""
+    """View pixels [N, H, W, C] as images [N, C, H, W]; return features unchanged."""
     return x.permute(0, 3, 1, 2) if x.ndim == 4 else x
 
 
@@ -224,16 +224,16 @@ def _synapses_of(block: Convolution | Linear) -> nn.Linear | StandardisedConvolu
 
 
 class OnlineRule(ABC):
-    """A rule that adds gradients of the weights of a network forward in time, in memory that does not grow with T.
+    """Online learning rule: accumulates weight gradients forward in time, in memory independent of T.
 
     Args:
-        network: A `csnn` with `norm: weight`, or an `mlp`, with a leaky readout, a subtracting reset without gradient,
-            and neither a synaptic current nor trained time constants.
-        keep: Decay per step of the traces of the inputs; None: that of the neurons which they reach.
-        steps: Number of steps that are computed at once.
+        network: A `csnn` with `norm: weight`, or an `mlp`. It needs a leaky readout and a subtracting reset without
+            gradient, and has no synaptic current and no trained time constants.
+        keep: Decay of the input traces per step; None: decay of the receiving neurons.
+        steps: Number of steps computed together.
 
     Raises:
-        ConfigError: The network is another one.
+        ConfigError: If the network has other settings.
     """
 
     def __init__(self, network: SpikingNetwork, *, keep: float | None = None, steps: int = STEPS) -> None:
@@ -247,7 +247,7 @@ class OnlineRule(ABC):
 
     @classmethod
     def find_unmet_needs(cls, network: NetworkConfig) -> dict[str, JsonValue]:
-        """Return the settings that the rule needs where a network has others, by name."""
+        """Return the required values of all settings in which `network` differs, by setting name."""
         is_mlp, default = isinstance(network, MlpConfig), CsnnConfig()
         needs: dict[str, JsonValue] = {
             "kind": "mlp" if is_mlp else "csnn",
@@ -265,26 +265,26 @@ class OnlineRule(ABC):
     def add_hidden(
         self, layers: Sequence[OnlineLayer], activities: Sequence[Activity], errors: Tensor, loss: Loss
     ) -> None:
-        """Add the gradients of the spiking layers for some steps.
+        """Accumulate the gradients of the spiking layers for n steps.
 
         Args:
-            layers: From the first to the last.
-            activities: What they did in these steps.
-            errors: The gradient of the outputs of the last one by the readout of the same step, [n * B, ...].
-            loss: Of the outputs [n, B, K] of these steps.
+            layers: Spiking layers, first to last.
+            activities: Their activities in these steps.
+            errors: Gradient of the last layer's outputs, from the readout of the same step, [n * B, ...].
+            loss: Loss of the outputs [n, B, K] of these steps.
         """
 
     def learn(self, spikes: Tensor, loss: Loss, *, after_step: Callable[[], object] | None = None) -> Tensor:
-        """Add the gradients of a loss to those of the weights.
+        """Accumulate the gradients of a loss in the `grad` of the weights.
 
         Args:
-            spikes: [T, B, C, H, W], of any dtype.
-            loss: Of outputs [n, B, K]: a mean over steps.
-            after_step: Called after each step with the gradients of that step, and may change the weights. None: the
-                gradients are those of all steps.
+            spikes: Spike tensor [T, B, C, H, W], any dtype.
+            loss: Function of outputs [n, B, K]; a mean over steps.
+            after_step: Callback after each step, when `grad` holds the gradients of that step; it may change the
+                weights. None: accumulate the gradients of all steps.
 
         Returns:
-            The outputs [T, B, K], without a graph.
+            Outputs [T, B, K], without a graph.
         """
         layers = [OnlineLayer(block, self.keep) for block in self.network.layers]  # type: ignore[arg-type]
         readout = _Readout(self.network, Trace(self.readout_keep), Trace(self.readout_keep))
@@ -317,7 +317,7 @@ class OnlineRule(ABC):
 
 
 class _Readout:
-    """The linear layer and the leaky integrators, whose exact gradient needs one trace."""
+    """Linear layer and leaky integrators; one trace gives their exact gradient."""
 
     def __init__(self, network: SpikingNetwork, trace: Trace, ones: Trace) -> None:
         assert isinstance(network.readout, LeakyReadout)
@@ -330,7 +330,7 @@ class _Readout:
         self._traced = self._all_ones = torch.empty(0)
 
     def run(self, x: Tensor, n: int) -> Tensor:
-        """Return the outputs [n, B, K] of the next n steps for the outputs [n * B, ...] of the last spiking layer."""
+        """Return the outputs [n, B, K] of the next n steps; x [n * B, ...] are the last spiking layer's outputs."""
         features = self._dropout.apply(x.flatten(1), n).unflatten(0, (n, -1))
         self._traced = self._trace.follow(features).flatten(0, 1)
         self._all_ones = self._ones.follow(features.new_ones(n))
@@ -339,14 +339,14 @@ class _Readout:
         return outputs
 
     def add(self, to_outputs: Tensor) -> Tensor:
-        """Add the gradients of the weights, and return that of the features [n * B, N] through the same step."""
+        """Accumulate the weight gradients; return the gradient of the features [n * B, N] within the same step."""
         to_currents = self.scale * to_outputs.flatten(0, 1)
         self.synapses.add(to_currents, self._traced, self._all_ones)
         return self._dropout.apply(to_currents @ self.synapses.weight, len(to_outputs))
 
 
 def gradient_of(loss: Loss, outputs: Tensor) -> Tensor:
-    """Return the gradient of a loss with respect to outputs."""
+    """Return the gradient of `loss` with respect to `outputs`."""
     with torch.enable_grad():
         leaf = outputs.detach().requires_grad_()
         return torch.autograd.grad(loss(leaf), leaf)[0]

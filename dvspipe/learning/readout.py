@@ -1,8 +1,8 @@
-"""Personal adaptation: the last linear layer of a trained network, fitted to a few recordings; all else is frozen.
+"""Personal adaptation: fit the last linear layer of a trained network to a few recordings; all else is frozen.
 
-A leaky readout is linear. So the logits of a network, the means of its outputs over the steps, are a linear map of
-features: the means over the steps of the last spikes, each integrated with the readout's leak (its trace). Fitting that
-map needs neither backpropagation through time nor more than one trace per input of the readout.
+A leaky readout is linear. Logits are the mean outputs over the steps, so they are a linear map of features: the last
+spikes, integrated with the readout's leak (their traces) and averaged over the steps. Fitting this map needs no
+backpropagation through time, and one trace per readout input.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from ..networks import (
 log = logging.getLogger(__name__)
 
 PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(-6, 5))
-"""Candidates, relative to the mean sum of squares of the features of a recording."""
-FIT_STEPS, TOLERANCE = 100, 1e-3  # of the fit, and the largest change of a logit at which it ends
-LARGEST_CURVATURE = 0.25  # of the cross-entropy with respect to a logit, p (1 - p)
+"""Candidate penalties, relative to the mean squared norm of a recording's features."""
+FIT_STEPS, TOLERANCE = 100, 1e-3  # iterations at most; maximum change of a logit at convergence
+LARGEST_CURVATURE = 0.25  # maximum second derivative p (1 - p) of the cross-entropy by a logit
 
 
 def is_linear(network: nn.Module) -> TypeGuard[SpikingNetwork]:
@@ -39,10 +39,10 @@ def is_linear(network: nn.Module) -> TypeGuard[SpikingNetwork]:
 
 
 def require_linear(network: Network) -> SpikingNetwork:
-    """Return a network whose logits are linear in the weights of its last layer.
+    """Return the network if its logits are linear in the weights of its last layer.
 
     Raises:
-        ConfigError: Its readout spikes, or its layers are not known.
+        ConfigError: If the readout spikes, or the layers are unknown.
     """
     if isinstance(network, FirstSpikeNetwork):
         raise ConfigError("network.kind = first_spike: its spike times are not linear in the weights")
@@ -54,14 +54,14 @@ def require_linear(network: Network) -> SpikingNetwork:
 
 
 def read_features(network: Network, spikes: Tensor) -> Tensor:
-    """Return the features whose linear map by `find_readout` is the logits, float64 [B, F + 1]; the last is a constant.
+    """Return features, float64 [B, F + 1], that `find_readout` maps linearly to logits; the last one is constant.
 
     Args:
-        network: The network, which is set to evaluation mode.
-        spikes: [T, B, C, H, W].
+        network: Network; it is set to evaluation mode.
+        spikes: Spike tensor [T, B, C, H, W].
 
     Raises:
-        ConfigError: The readout of the network is not linear.
+        ConfigError: If the readout is not linear.
 
     Example:
         >>> import torch
@@ -96,33 +96,33 @@ def read_inputs(network: SpikingNetwork, spikes: Tensor) -> Tensor:
 
 
 def find_readout(network: SpikingNetwork) -> Tensor:
-    """Return the weights of the last linear layer and, in the last column, its bias, float64 [K, F + 1]."""
+    """Return weights and bias of the last linear layer, float64 [K, F + 1]; the bias is the last column."""
     linear = network.linear
     return torch.cat([linear.weight, linear.bias[:, None]], dim=1).detach().double().cpu()
 
 
 def replace_readout(network: SpikingNetwork, readout: Tensor) -> None:
-    """Set the last linear layer of a network to what `find_readout` would return."""
+    """Set the last linear layer from a readout [K, F + 1] in the layout of `find_readout`."""
     with torch.no_grad():
         network.linear.weight.copy_(readout[:, :-1])
         network.linear.bias.copy_(readout[:, -1])
 
 
 def find_features(moments: ClassMoments | None, labels: Tensor, classes: Sequence[str], name: str) -> Tensor | None:
-    """Return the mean features of all classes, as far as they are known; warn if classes without are not shown.
+    """Return the mean features of all classes, if known; warn if they are unknown and a class has no recordings.
 
     Args:
-        moments: Those of the training of the network.
-        labels: [N], of the recordings.
+        moments: Class moments from the training of the network.
+        labels: Labels of the recordings, [N].
         classes: Names of all classes.
-        name: Of the network, for the warning.
+        name: Name of the network, for the warning.
     """
     found = None if moments is None else moments.features
     missing = [each for number, each in enumerate(classes) if not bool((labels == number).any())]
     if found is None and missing:
         log.warning(
-            "%s: has no features of its classes, which earlier versions did not write, so that classes without "
-            "recordings may be recognised less well: %s",
+            "%s: stores no class features (written by an earlier version); accuracy may drop for classes without "
+            "recordings: %s",
             name,
             ", ".join(missing),
         )
@@ -130,12 +130,12 @@ def find_features(moments: ClassMoments | None, labels: Tensor, classes: Sequenc
 
 
 class ReadoutFit(NamedTuple):
-    """A readout fitted to recordings.
+    """Readout fitted to recordings.
 
     Args:
-        readout: float64 [K, F + 1], as `find_readout` returns.
-        penalty: The one of PENALTIES that was chosen; infinite if the readout is not changed.
-        left_out: float64 [N, K], logits of each sample by the readout that is fitted without its recording.
+        readout: Weights and bias, float64 [K, F + 1]; see `find_readout`.
+        penalty: Chosen value of PENALTIES; infinite if the readout is unchanged.
+        left_out: Logits of each sample by a readout fitted without its recording, float64 [N, K].
     """
 
     readout: Tensor
@@ -152,32 +152,31 @@ def fit_readout(
     classes: Tensor | None = None,
     temperature: float = 1.0,
 ) -> ReadoutFit:
-    """Return a readout fitted to labelled samples, near the given one.
+    """Fit a readout to labelled samples, close to the given readout.
 
-    The change D of the readout minimises the cross-entropy of the outputs z + D f, and changes that nothing asks for:
+    The change D of the readout minimises the cross-entropy of the outputs z + D f, and penalises needless change:
 
         4 T^2 sum_n w_n CE((z_n + D f_n) / T, y_n) + N / 2 sum_k |D c_k|^2 + penalty / 2 mean_n |f_n|^2 |D|^2
 
-    for features f, logits z of the given readout, labels y, and weights w of 1 for each of N recordings. The mean
-    features c of the classes k that are not shown, from the training of the network, keep their logits; without them a
-    large change would spoil these classes. Each step is a ridge regression, in closed form, of the outputs D f plus
-    4 T (y - p), with the one-hot label and the probabilities p: a Newton step with the largest curvature, 1 / 4, which
-    never increases the sum (Boehning 1992). So samples that are classified right and with certainty ask for no change.
+    for features f, logits z of the given readout, labels y, and weights w that sum to 1 for each of N recordings. The
+    second term keeps the logits of the mean features c of classes k without recordings, known from the training of the
+    network; a large change would spoil these classes. Each step is a closed-form ridge regression of D f + 4 T (y - p),
+    with one-hot labels y and probabilities p. This is a Newton step with the maximum curvature 1 / 4, and never
+    increases the sum (Boehning 1992). Samples that are classified correctly with certainty cause no change.
 
-    The penalty is the candidate whose readouts, fitted without one recording each, have the least cross-entropy on
-    these recordings; if the given readout has less, it stays. That, too, is in closed form: the last ridge regression
-    without the recording.
+    The penalty is chosen by leave-one-recording-out cross-entropy, also in closed form (the last ridge regression
+    without the recording). If the given readout has a lower cross-entropy, it is kept.
 
     Args:
-        features: float64 [N, F + 1], what `read_features` returns.
-        labels: int64 [N], 0 to K - 1.
-        readout: float64 [K, F + 1], what `find_readout` returns.
-        recordings: int64 [N], which recording a sample is of; None: each is of its own.
-        classes: [K, F + 1], the mean features of each class in the training of the network; None: not known.
-        temperature: T, the divisor of the logits that calibrates the probabilities.
+        features: Features, float64 [N, F + 1]; see `read_features`.
+        labels: Labels, int64 [N], 0 to K - 1.
+        readout: Readout to start from, float64 [K, F + 1]; see `find_readout`.
+        recordings: Recording number of each sample, int64 [N]; None: one recording per sample.
+        classes: Mean features of each class in the network's training, [K, F + 1]; None: unknown.
+        temperature: Divisor T of the logits that calibrates the probabilities.
 
     Raises:
-        DataError: There are no samples, or no such class.
+        DataError: If there are no samples, or a label is not a class.
 
     Example:
         >>> import torch
@@ -216,7 +215,7 @@ def fit_readout(
 
 
 def _iterate(ridge: _Ridge, given: Tensor, one_hot: Tensor, penalty: float, temperature: float) -> Tensor:
-    """Return the targets [N, K] of the last ridge regression, for logits of the given readout."""
+    """Return the targets [N, K] of the last ridge regression."""
     changes = torch.zeros_like(given)  # D f
     for _ in range(FIT_STEPS):
         errors = one_hot - ((given + changes) / temperature).softmax(1)
@@ -228,7 +227,7 @@ def _iterate(ridge: _Ridge, given: Tensor, one_hot: Tensor, penalty: float, temp
 
 
 class _Weights(NamedTuple):
-    """The samples of each recording, and the weight [N] of each sample."""
+    """Sample indices per recording, and the weight of each sample [N]."""
 
     groups: tuple[Tensor, ...]
     own: Tensor
@@ -243,9 +242,9 @@ def _weigh(recordings: Tensor) -> _Weights:
 
 
 class _Ridge:
-    """A ridge regression of targets [N, K] on features [N, F] for any penalty, by one singular value decomposition.
+    """Ridge regression of targets [N, K] on features [N, F] for any penalty, from one singular value decomposition.
 
-    Features `kept` [M, F] have targets of 0, and each the weight of all recordings together.
+    The features `kept` [M, F] have targets of 0, each with the total weight of all recordings.
     """
 
     def __init__(self, features: Tensor, weights: _Weights, kept: Tensor) -> None:
@@ -264,13 +263,13 @@ class _Ridge:
         return found
 
     def predict(self, targets: Tensor, penalty: float) -> Tensor:
-        """Return the predictions [N, K] of the coefficients for each sample."""
+        """Return the predictions [N, K] for all samples."""
         coordinates = self._left.T @ (self._roots * targets)
         found: Tensor = self._left @ (self._kept(penalty)[:, None] * coordinates) / self._roots
         return found
 
     def leave_out(self, targets: Tensor, penalty: float) -> Tensor:
-        """Return the predictions [N, K] for each sample by the coefficients that are fitted without its recording."""
+        """Return the predictions [N, K], each by coefficients fitted without the sample's recording."""
         residuals = self._roots * (targets - self.predict(targets, penalty))
         for group in self._groups:
             own = self._left[group]

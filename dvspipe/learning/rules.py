@@ -1,4 +1,4 @@
-"""The rules by their names, and which networks they can train."""
+"""Learning rules by name, and the networks they can train."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .online import STEPS, OnlineRule
 from .traces import OTTT, SLTT, STLLR
 
 Rule = Literal["bptt", "readout", "ottt", "sltt", "stllr", "eprop", "decolle"]
-"""The name of a rule: backpropagation through time, a fit of the readout, or one that learns forward in time."""
+"""Name of a rule: backpropagation through time, a readout fit, or an online rule."""
 
 
 ONLINE: Mapping[Rule, type[OnlineRule]] = {
@@ -24,17 +24,17 @@ ONLINE: Mapping[Rule, type[OnlineRule]] = {
     "eprop": EProp,
     "decolle": Decolle,
 }
-"""The rules that learn forward in time."""
+"""Online (forward-in-time) rules."""
 
 
 def build_rule(name: Rule, network: SpikingNetwork, *, steps: int | None = None, seed: int = 0) -> OnlineRule | None:
-    """Return a rule that learns forward in time; None for `bptt` and `readout`.
+    """Build an online rule for a network; return None for `bptt` and `readout`.
 
     Args:
-        name: The rule.
-        network: That `find_unmet_needs` finds nothing for.
-        steps: Number of steps that are computed at once; None: STEPS.
-        seed: Of the fixed weights of `decolle`.
+        name: Name of the rule.
+        network: Network with no unmet needs (see `find_unmet_needs`).
+        steps: Number of steps computed together; None: STEPS.
+        seed: Seed of the fixed random weights of `decolle`.
     """
     steps, kind = steps or STEPS, ONLINE.get(name)
     if kind is None:
@@ -43,7 +43,7 @@ def build_rule(name: Rule, network: SpikingNetwork, *, steps: int | None = None,
 
 
 def find_unmet_needs(name: Rule, network: NetworkConfig) -> dict[str, JsonValue]:
-    """Return the settings that a rule needs where a network has others, by name.
+    """Return the values that a rule requires of all settings in which `network` differs, by setting name.
 
     Example:
         >>> from dvspipe.networks import CsnnConfig, MlpConfig

@@ -1,9 +1,9 @@
-"""Backpropagation through time: over all steps at once, truncated, or the exact gradient in the memory of few steps.
+"""Backpropagation through time: over all steps, truncated, or exact with the memory of a few steps.
 
-The graph of T steps needs memory in proportion to T. `backpropagate_segments` runs the network without a graph first,
-which leaves the state before each segment of n steps and all outputs; the loss of these gives their gradients. Only the
-last segment has its graph at once. Then it computes the segments before again with a graph, the latest first, and
-propagates the gradients of each one's outputs and of the state after it to the weights and to the state before it.
+The memory of a graph grows with T. `backpropagate_segments` first runs the network without a graph and keeps the state
+before each segment of n steps, and all outputs. The loss gives the gradients of the outputs. Then it recomputes the
+segments with a graph, last to first, and propagates the gradients of each segment's outputs and final state to the
+weights and to the segment's initial state.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from torch import Tensor, nn
 from ..networks import State, freeze_statistics
 
 Forward = Callable[[Tensor, State | None], tuple[Tensor, State]]
-"""A network: outputs [T, B, K] and the state after them, for spikes [T, B, C, H, W] and the state before them."""
+"""Network: maps spikes [T, B, C, H, W] and the state before them to outputs [T, B, K] and the state after them."""
 Loss = Callable[[Tensor], Tensor]
-"""The loss of outputs [T, B, K]: one number."""
+"""Scalar loss of outputs [T, B, K]."""
 BACKWARD_MEMORY = 1.5
-"""Peak of the memory of BPTT, relative to what its graph keeps (measured: three blocks at 64 x 64, 1.5)."""
+"""Peak memory of BPTT relative to the memory of its graph (measured: 1.5 for three blocks at 64 x 64)."""
 
 
 def backpropagate(network: Forward, spikes: Tensor, loss: Loss, *, truncate: int | None = None) -> Tensor:
-    """Add the gradients of a loss to those of the weights by backpropagation through time.
+    """Accumulate the gradients of a loss in the `grad` of the weights, by backpropagation through time.
 
     Args:
-        network: In training mode.
-        spikes: [T, B, C, H, W], of any dtype.
-        loss: Of the outputs.
-        truncate: Number of steps after which the gradients are cut; the loss is then the mean over windows of so many
-            steps. None: they are not cut.
+        network: Network in training mode.
+        spikes: Spike tensor [T, B, C, H, W], any dtype.
+        loss: Loss of the outputs.
+        truncate: Number of steps between truncations; the loss is then the mean over windows of that length. None: no
+            truncation.
 
     Returns:
-        The outputs [T, B, K], without a graph.
+        Outputs [T, B, K], without a graph.
     """
     state: State | None = None
     outputs = []
@@ -51,24 +51,25 @@ def backpropagate(network: Forward, spikes: Tensor, loss: Loss, *, truncate: int
 def backpropagate_segments(
     network: nn.Module, spikes: Tensor, loss: Loss, *, steps: int, forward: Forward | None = None
 ) -> Tensor:
-    """Add the gradients of a loss to those of the weights as `backpropagate` does, in the memory of few steps.
+    """Accumulate the same gradients as `backpropagate`, with the memory of a few steps.
 
-    They are those of a graph over all segments. Dropout masks are the same in each segment. Batch norm normalises each
-    segment by its own statistics, as with truncated gradients: those over all T steps would need a pass over the
-    recording for each layer, forward and back. Its running statistics are updated once per segment.
+    The gradients equal the gradients of one graph over all segments. All segments use the same dropout masks. Batch
+    norm normalises each segment by its own statistics, as with truncated gradients; statistics over all T steps would
+    need one forward and one backward run over the recording per layer. The running statistics are updated once per
+    segment.
 
-    The states before at most `steps` segments are kept; if there are more segments, S, the states before each of
-    sqrt(S) groups of them, and those of one group at a time, for which the network runs forward once more.
+    At most `steps` states are kept. With more segments S, only the states before sqrt(S) groups are kept, plus the
+    states of one group at a time; the network then runs forward once more.
 
     Args:
-        network: In training mode.
-        spikes: [T, B, C, H, W], of any dtype.
-        loss: Of all outputs; it need not be a sum over steps.
-        steps: n, the length of a segment.
-        forward: Calls the network, such as with autocast; default: the network itself.
+        network: Network in training mode.
+        spikes: Spike tensor [T, B, C, H, W], any dtype.
+        loss: Loss of all outputs; not necessarily a sum over steps.
+        steps: Length n of a segment in steps.
+        forward: Function that calls the network, for example with autocast; default: the network itself.
 
     Returns:
-        The outputs [T, B, K], without a graph.
+        Outputs [T, B, K], without a graph.
 
     Example:
         >>> from dvspipe import SensorSize
@@ -107,7 +108,7 @@ def backpropagate_segments(
 
 
 class _Repeatable:
-    """A network whose random draws are the same at each call."""
+    """Network that repeats the same random draws at each call."""
 
     def __init__(self, network: Forward, device: torch.device) -> None:
         self.network, self.device = network, device
@@ -125,7 +126,7 @@ class _Repeatable:
 
 @torch.no_grad()
 def _states_before(run: Forward, segments: Sequence[Tensor], state: State | None) -> list[State | None]:
-    """Return the states before each of some consecutive segments, from that before the first."""
+    """Return the state before each of several consecutive segments, given the state before the first."""
     states = [state]
     for segment in segments[:-1]:
         states.append(run(segment, states[-1])[1])
@@ -133,12 +134,12 @@ def _states_before(run: Forward, segments: Sequence[Tensor], state: State | None
 
 
 class _Graph:
-    """The graph of one segment.
+    """Graph of one segment.
 
     Args:
-        run: The network.
-        segment: Its spikes.
-        state: The state before it; None at the start.
+        run: Network.
+        segment: Spikes of the segment.
+        state: State before the segment; None at the start.
     """
 
     def __init__(self, run: Forward, segment: Tensor, state: State | None) -> None:
@@ -146,11 +147,11 @@ class _Graph:
         self.outputs, self._after = run(segment, self._before)
 
     def propagate(self, to_outputs: Tensor, to_state: list[Tensor]) -> list[Tensor]:
-        """Add the gradients of the weights, and return those of the state before.
+        """Accumulate the weight gradients; return the gradients of the initial state.
 
         Args:
-            to_outputs: The gradient of the outputs.
-            to_state: The gradients of the state after; none after the last segment.
+            to_outputs: Gradient of the outputs.
+            to_state: Gradients of the final state; empty after the last segment.
         """
         reached = self._after[: len(to_state)]
         torch.autograd.backward([self.outputs, *reached], [to_outputs.to(self.outputs.dtype), *to_state])
@@ -158,12 +159,12 @@ class _Graph:
 
 
 def measure_graph(network: nn.Module, spikes: Tensor) -> int:
-    """Return the number of bytes that backpropagation through time needs per step, at its peak.
+    """Measure the peak memory of backpropagation through time, in bytes per step.
 
-    It is measured: what the graph of a second step of a copy of the network keeps, times BACKWARD_MEMORY.
+    It is the memory that the graph of a second step keeps, in a copy of the network, times BACKWARD_MEMORY.
 
     Args:
-        network: In training mode; not changed.
+        network: Network in training mode; not changed.
         spikes: [T, B, C, H, W] with at least one step.
     """
     devices = [spikes.device] if spikes.device.type == "cuda" else []
@@ -181,18 +182,18 @@ def _kept_bytes(network: nn.Module, spikes: Tensor) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        outputs, _ = network(spikes, None)  # keeps the graph, so that no memory is used twice
+        outputs, _ = network(spikes, None)  # keeps the graph, or its memory would be reused
     del outputs
     return sum(kept.values())
 
 
 def choose_segment(steps: int, step_bytes: int, memory: int) -> int | None:
-    """Return the length of segments with which gradients fit in memory; None if those of all steps do.
+    """Return the segment length that fits in memory; None if all T steps fit.
 
     Args:
-        steps: T.
-        step_bytes: Memory per step of the graph.
-        memory: Bytes that may be used.
+        steps: Number of steps T.
+        step_bytes: Memory of the graph per step, in bytes.
+        memory: Available memory in bytes.
 
     Example:
         >>> choose_segment(100, 10**6, 10**9), choose_segment(1600, 10**6, 10**9)

@@ -6,7 +6,7 @@ Bohte, Kok and La Poutré, "Error-backpropagation in temporally encoded networks
     u_j(t) = sum over inputs i and delays d of w_ijd e(t - t_i - d),   e(s) = s / tau exp(1 - s / tau) for s > 0,
     dt_j / dw_ijd = -e(t_j - t_i - d) / u_j'(t_j),   dt_j / dt_i = sum over d of w_ijd e'(t_j - t_i - d) / u_j'(t_j).
 
-A delayed spike is an input of its own, so that t_j and these derivatives are those of `first_spike_times`.
+Each delayed spike counts as a separate input, so `first_spike_times` computes t_j and these derivatives.
 
 Example:
     >>> _ = torch.manual_seed(0)
@@ -34,18 +34,18 @@ from ..networks import first_spike_times
 def spikeprop_times(
     times: Tensor, weights: Tensor, delays: Tensor, *, tau: float, threshold: float = 1.0, least_slope: float = 0.0
 ) -> Tensor:
-    """Return when neurons spike for the first time, with the gradients of SpikeProp.
+    """Return first-spike times, with the gradients of SpikeProp.
 
     Args:
-        times: Of the input spikes, [B, N]; infinite for none. Delays and `tau` have the same unit.
-        weights: [M, N, D], of each delay.
-        delays: [D].
-        tau: Time from a spike to its largest effect, which is its weight.
+        times: Input spike times, [B, N], in the unit of `delays` and `tau`; infinite if missing.
+        weights: Weight of each delayed synapse, [M, N, D].
+        delays: Delays [D].
+        tau: Time to peak of the response; the peak equals the weight.
         threshold: Potential at which a neuron spikes.
-        least_slope: The smallest slope of the potential at a spike in gradients; 0: exact.
+        least_slope: Lower bound of the potential's slope in gradients; 0: exact gradients.
 
     Returns:
-        [B, M]; infinite if a neuron does not spike.
+        Spike times [B, M]; infinite if a neuron does not spike.
 
     Example:
         >>> one = torch.ones(1, 1, 1, dtype=torch.float64)
@@ -61,16 +61,16 @@ def spikeprop_times(
 
 
 class SpikePropLayer(nn.Module):
-    """Neurons that spike at most once, with several delayed synapses from each input; see `spikeprop_times`.
+    """Layer of neurons that spike at most once, with several delayed synapses per input; see `spikeprop_times`.
 
     Args:
-        inputs: N.
-        neurons: M.
-        delays: Of the synapses from each input.
-        tau: Time from a spike to its largest effect, in the unit of the delays.
+        inputs: Number of inputs N.
+        neurons: Number of neurons M.
+        delays: Delays of the synapses from each input.
+        tau: Time to peak of the response, in the unit of the delays.
         threshold: Potential at which a neuron spikes.
-        weights: Smallest and largest weight at first.
-        least_slope: As in `spikeprop_times`.
+        weights: Range of the initial weights.
+        least_slope: See `spikeprop_times`.
     """
 
     def __init__(
@@ -86,14 +86,14 @@ class SpikePropLayer(nn.Module):
     ) -> None:
         super().__init__()
         if not len(delays):
-            raise ValueError("delays = []: expected at least one, as each is a synapse from every input")
+            raise ValueError("delays = []: expected at least one delay")
         self.tau, self.threshold, self.least_slope = tau, threshold, least_slope
         self.delays: Tensor
         self.register_buffer("delays", torch.tensor([*delays], dtype=torch.get_default_dtype()))
         self.weight = nn.Parameter(torch.empty(neurons, inputs, len(self.delays)).uniform_(*weights))
 
     def forward(self, times: Tensor) -> Tensor:
-        """Return the spike times [B, M] for those of the inputs [B, N]."""
+        """Return the spike times [B, M] for input spike times [B, N]."""
         return spikeprop_times(
             times, self.weight, self.delays, tau=self.tau, threshold=self.threshold, least_slope=self.least_slope
         )

@@ -1,8 +1,8 @@
-"""Spike-timing-dependent plasticity: the pair rule and the triplet rule, by traces.
+"""Spike-timing-dependent plasticity (STDP): pair and triplet rules, computed with traces.
 
-A trace jumps by 1 at each spike of its neuron and decays with its time constant. In a step the traces decay, the
-weights change by the traces without the spikes of this step, and then these spikes are added. So the changes are the
-sums over all pairs (or triplets) of spikes, and a pair in the same step changes nothing.
+A trace jumps by 1 at each spike of its neuron and decays with its time constant. In each step the traces decay, then
+the weights change by the traces, then the spikes of the step are added to the traces. So changes sum over all pairs (or
+triplets) of spikes, and a pair within one step changes nothing.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from ..config import Settings
 from ..errors import ConfigError, DataError
 
 Bound = Literal["none", "additive", "multiplicative"]
-"""What keeps weights from 0 to 1; see `PairRule.bound`."""
+"""Weight bound; see `PairRule.bound`."""
 
 
 class PairRule(Settings):
-    """The pair rule (Song, Miller and Abbott, Nature Neuroscience 3 (2000); Morrison et al. 2008).
+    """Pair rule (Song, Miller and Abbott, Nature Neuroscience 3 (2000); Morrison et al. 2008).
 
-    A pre spike before a post spike by a time d adds increase * exp(-d / tau_plus_s); one after it subtracts decrease *
-    exp(-d / tau_minus_s).
+    A pre spike at time d before a post spike adds increase * exp(-d / tau_plus_s). A pre spike at time d after a post
+    spike subtracts decrease * exp(-d / tau_minus_s).
 
     Example:
         >>> import torch
@@ -45,28 +45,29 @@ class PairRule(Settings):
     """
 
     increase: float = Field(default=0.01, ge=0, le=1)
-    """A+, change of a weight by a pre spike just before a post spike."""
+    """A+: weight change for a pre spike just before a post spike."""
     decrease: float = Field(default=0.0105, ge=0, le=1)
-    """A-, change of a weight by a pre spike just after a post spike."""
+    """A-: weight change for a pre spike just after a post spike."""
     tau_plus_s: float = Field(default=0.02, gt=0)
     """Time constant of the traces of pre spikes in seconds."""
     tau_minus_s: float = Field(default=0.02, gt=0)
     """Time constant of the traces of post spikes in seconds."""
     bound: Bound = "additive"
-    """`additive`: changes do not depend on the weight, which is clipped to 0 to 1. `multiplicative`: increases are
-    scaled by 1 - w and decreases by w, so that weights approach an equilibrium. `none`: weights are not bounded."""
+    """`additive`: changes are independent of the weight; weights are clipped to [0, 1]. `multiplicative`: increases
+    scale with 1 - w and decreases with w; weights approach an equilibrium. `none`: no bound."""
 
 
 class TripletRule(Settings):
-    """The triplet rule (Pfister and Gerstner, Journal of Neuroscience 26 (2006)).
+    """Triplet rule (Pfister and Gerstner, Journal of Neuroscience 26 (2006)).
 
-    A second, slower trace of each neuron scales the changes: a post spike soon after another one increases more. So the
-    sign of the change depends on the rate, as in visual cortex, whose constants are the default (all-to-all, full set).
+    A second, slower trace per neuron scales the changes: a post spike soon after another post spike increases the
+    weight more. So the sign of the change depends on the firing rate. Defaults are the constants fitted to visual
+    cortex (all-to-all, full set).
 
     Example:
         >>> import torch
         >>> from dvspipe.learning import TripletRule, apply_stdp
-        >>> def change(rate_hz: int) -> float:  # by 60 pairs with the post spike 10 ms before the pre spike
+        >>> def change(rate_hz: int) -> float:  # 60 pairs, post spike 10 ms before pre
         ...     pre, post = torch.zeros(2, 60_000 // rate_hz + 20, 1, dtype=torch.float64)
         ...     post[: 60_000 // rate_hz : 1000 // rate_hz] = 1
         ...     pre[10 : 60_000 // rate_hz + 10 : 1000 // rate_hz] = 1
@@ -76,13 +77,13 @@ class TripletRule(Settings):
     """
 
     pair_increase: float = Field(default=5e-10, ge=0, le=1)
-    """A2+, change by a pre spike just before a post spike."""
+    """A2+: change for a pre spike just before a post spike."""
     triplet_increase: float = Field(default=6.2e-3, ge=0, le=1)
-    """A3+, further change for each recent post spike."""
+    """A3+: additional change per recent post spike."""
     pair_decrease: float = Field(default=7e-3, ge=0, le=1)
-    """A2-, change by a pre spike just after a post spike."""
+    """A2-: change for a pre spike just after a post spike."""
     triplet_decrease: float = Field(default=2.3e-4, ge=0, le=1)
-    """A3-, further change for each recent pre spike."""
+    """A3-: additional change per recent pre spike."""
     tau_plus_s: float = Field(default=0.0168, gt=0)
     """Time constant of the fast traces of pre spikes in seconds."""
     tau_minus_s: float = Field(default=0.0337, gt=0)
@@ -92,15 +93,15 @@ class TripletRule(Settings):
     tau_y_s: float = Field(default=0.125, gt=0)
     """Time constant of the slow traces of post spikes in seconds."""
     bound: Bound = "none"
-    """As in `PairRule.bound`."""
+    """See `PairRule.bound`."""
 
 
 class Traces(NamedTuple):
-    """The traces after a step.
+    """Traces after a step.
 
     Args:
-        pre: float64 [2, N], fast and slow ones of the pre neurons.
-        post: float64 [2, M], fast and slow ones of the post neurons.
+        pre: Fast and slow traces of the pre neurons, float64 [2, N].
+        post: Fast and slow traces of the post neurons, float64 [2, M].
     """
 
     pre: Tensor
@@ -108,7 +109,7 @@ class Traces(NamedTuple):
 
 
 class _Constants(NamedTuple):
-    """A rule as its kernel takes it: the factors of a step, and the four changes."""
+    """Constants of a rule for the compiled kernel: decays per step, and the four changes."""
 
     keep_pre: tuple[float, float]
     keep_post: tuple[float, float]
@@ -128,22 +129,22 @@ def apply_stdp(
     dt_s: float,
     traces: Traces | None = None,
 ) -> tuple[Tensor, Traces]:
-    """Return the weights after a rule was applied to spikes, and the traces after the last step.
+    """Apply a rule to spike trains; return the new weights and the traces after the last step.
 
     Args:
-        weights: float32 or float64 [M, N], from N pre to M post neurons.
-        pre: Spikes [T, N], 0 or 1.
-        post: Spikes [T, M], 0 or 1.
-        rule: The rule.
-        dt_s: Length of a step in seconds.
-        traces: What the previous call returned, to continue; None to start.
+        weights: Weights from N pre to M post neurons, float32 or float64 [M, N].
+        pre: Presynaptic spikes [T, N], 0 or 1.
+        post: Postsynaptic spikes [T, M], 0 or 1.
+        rule: Pair or triplet rule.
+        dt_s: Length of a step in seconds, > 0.
+        traces: Traces returned by the previous call, to continue; None to start.
 
     Returns:
-        New weights [M, N], and the traces. Spikes in parts have the same result as in one call.
+        New weights [M, N], and traces. Several calls on consecutive parts give the result of one call.
 
     Raises:
-        DataError: Shapes do not fit together, or spikes are no 0 and 1, or a weight or trace is NaN or infinite.
-        ConfigError: A step is not longer than 0.
+        DataError: If shapes do not fit together, spikes are not 0 or 1, or a weight or trace is NaN or infinite.
+        ConfigError: If `dt_s` is not above 0.
     """
     if not dt_s > 0:
         raise ConfigError(f"dt_s = {dt_s:g}: expected a time above 0")
@@ -168,7 +169,7 @@ def _check(weights: Tensor, pre: Tensor, post: Tensor, traces: Traces | None) ->
         if not ((train == 0) | (train == 1)).all():
             raise DataError(f"STDP: {name} holds another number (expected spikes, 0 or 1)")
     if traces is not None and [trace.shape for trace in traces] != [(2, pre.shape[1]), (2, post.shape[1])]:
-        raise DataError(f"STDP: the traces are those of other neurons (found {[list(t.shape) for t in traces]})")
+        raise DataError(f"STDP: the shapes of the traces do not fit (found {[list(t.shape) for t in traces]})")
     for name, tensor in (("weights", weights), *(zip(Traces._fields, traces, strict=True) if traces else ())):
         if not tensor.isfinite().all():
             raise DataError(f"STDP: NaN or infinity in the {name} (expected finite numbers)")
@@ -202,7 +203,7 @@ def _apply(
     y: NDArray[np.float64],
     rule: _Constants,
 ) -> None:
-    """Change weights [M, N] and the traces x [2, N] and y [2, M] by spikes [T, N] and [T, M]."""
+    """Update weights [M, N] and the traces x [2, N] and y [2, M] in place, for spikes [T, N] and [T, M]."""
     for t in range(len(pre)):
         for speed in range(2):
             x[speed] *= rule.keep_pre[speed]

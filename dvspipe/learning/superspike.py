@@ -1,15 +1,15 @@
-"""SuperSpike: the three-factor rule for spike trains, and the van Rossum loss that it descends.
+"""SuperSpike: a three-factor rule for spike trains that descends the van Rossum loss.
 
 Zenke and Ganguli, "SuperSpike: supervised learning in multilayer spiking neural networks", Neural Computation 30
-(2018). The loss of a neuron with spikes S and target spikes Y is half the integral of the square of e = a * (Y - S),
-convolved with a double exponential kernel that is scaled so that the integral of its square is 1: one missing spike
-costs 1/2. The rule changes a weight while spikes arrive, by the product of three factors,
+(2018). The loss of a neuron with spikes S and target spikes Y is half the integral of e^2, with e = a * (Y - S). The
+double exponential kernel a is scaled to a squared integral of 1, so one missing spike costs 1/2. The rule updates each
+weight while spikes arrive, by the product of three factors,
 
     dw_ij / dt = r e_i(t) [a * (f(U_i) (k * S_j))](t),
 
-the error e of the neuron, the surrogate derivative f of its spikes at the potential U, and the effect k * S_j of the
-input spikes on U, the latter two filtered by a, the eligibility of the synapse. It equals the gradient of the loss if a
-reset has no derivative.
+the error e of the neuron, the surrogate derivative f of its spikes at potential U, and the effect k * S_j of the input
+spikes on U. The last two, filtered by a, are the eligibility of the synapse. If the reset has no derivative, the rule
+equals the gradient of the loss.
 
 Example:
     >>> generator = torch.Generator().manual_seed(0)
@@ -41,12 +41,12 @@ from ..networks.neurons import Spike
 
 @dataclass(frozen=True)
 class VanRossum:
-    """The van Rossum loss with a double exponential kernel, in steps of dt.
+    """Van Rossum loss with a double exponential kernel, in steps of dt.
 
     Args:
         dt: Length of a step in seconds.
-        rise_s: Time constant of the rise of the kernel, in seconds.
-        decay_s: Time constant of its decay; another than that of the rise.
+        rise_s: Rise time constant of the kernel, in seconds.
+        decay_s: Decay time constant of the kernel, in seconds; different from `rise_s`.
 
     Example:
         >>> targets = torch.zeros(4000, 1, 1, dtype=torch.float64)
@@ -61,29 +61,29 @@ class VanRossum:
 
     @property
     def scale(self) -> float:
-        """Factor of the difference of the two exponentials, which makes the integral of the kernel's square 1."""
+        """Scale of the difference of two exponentials; gives the kernel a squared integral of 1."""
         a, b = self.decay_s, self.rise_s
         return float((a / 2 + b / 2 - 2 * a * b / (a + b)) ** -0.5)
 
     @property
     def keeps(self) -> tuple[float, float]:
-        """What is left of each exponential after a step."""
+        """Decay of each exponential per step."""
         return tuple(
             float(torch.exp(torch.tensor(-self.dt / tau, dtype=torch.float64)))  # type: ignore[return-value]
             for tau in (self.decay_s, self.rise_s)
         )
 
     def start(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the state of the filter before the first step, for signals of this shape."""
+        """Return the initial filter state for signals shaped like `like`."""
         return torch.zeros_like(like), torch.zeros_like(like)
 
     def step(self, signal: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Return the filtered signal of a step, and the state after it."""
+        """Filter one step of a signal; return the output and the next state."""
         slow, fast = (keep * part + signal for keep, part in zip(self.keeps, state, strict=True))
         return self.scale * (slow - fast), (slow, fast)
 
     def filter(self, signal: Tensor) -> Tensor:
-        """Return a signal [T, ...] convolved with the kernel."""
+        """Convolve a signal [T, ...] with the kernel."""
         state, filtered = self.start(signal[0]), []
         for now in signal.unbind(0):
             value, state = self.step(now, state)
@@ -91,17 +91,17 @@ class VanRossum:
         return torch.stack(filtered)
 
     def loss(self, spikes: Tensor, targets: Tensor) -> Tensor:
-        """Return half the integral of the squared difference of filtered spikes [T, ...], summed over all of them."""
+        """Return half the time integral of the squared difference of filtered spikes [T, ...], summed over neurons."""
         return 0.5 * self.dt * self.filter(targets - spikes).square().sum()
 
 
 class SuperSpikeResult(NamedTuple):
-    """What a layer did with spike trains, and what it would learn from them.
+    """Spikes, loss and weight gradient of a `SuperSpikeLayer`.
 
     Args:
-        spikes: [T, B, M].
-        loss: The van Rossum loss, summed over recordings and neurons.
-        gradient: [M, N], that of the loss by the three-factor rule.
+        spikes: Output spikes [T, B, M].
+        loss: Van Rossum loss, summed over recordings and neurons.
+        gradient: Gradient of the loss by the three-factor rule, [M, N].
     """
 
     spikes: Tensor
@@ -110,19 +110,19 @@ class SuperSpikeResult(NamedTuple):
 
 
 class SuperSpikeLayer(nn.Module):
-    """LIF neurons with synaptic currents that learn spike trains by the three-factor rule.
+    """LIF neurons with synaptic currents, trained on spike trains by the three-factor rule.
 
     In each step, I <- exp(-dt / tau_syn) I + w S, U <- exp(-dt / tau_mem) U + (1 - exp(-dt / tau_mem)) I, and a spike
-    if U > 1, which subtracts 1. The rule needs memory for two traces per synapse, whatever the number of steps.
+    if U > 1, and the reset subtracts 1. The rule keeps two traces per synapse, for any number of steps.
 
     Args:
-        inputs: N.
-        neurons: M.
+        inputs: Number of inputs N.
+        neurons: Number of neurons M.
         dt: Length of a step in seconds.
         tau_mem_s: Membrane time constant in seconds.
         tau_syn_s: Time constant of the synaptic currents in seconds.
-        slope: Of the surrogate derivative 1 / (1 + slope abs(U - 1))^2.
-        generator: Of the first weights.
+        slope: Slope of the surrogate derivative 1 / (1 + slope abs(U - 1))^2.
+        generator: Generator of the initial weights.
     """
 
     def __init__(
@@ -156,15 +156,15 @@ class SuperSpikeLayer(nn.Module):
 
     @torch.no_grad()
     def learn(self, inputs: Tensor, targets: Tensor) -> SuperSpikeResult:
-        """Return spikes, loss and the gradient of the weights by the three-factor rule, forward in time.
+        """Return spikes, loss and weight gradient by the three-factor rule, computed forward in time.
 
         Args:
-            inputs: Spikes [T, B, N].
-            targets: Spikes [T, B, M].
+            inputs: Input spikes [T, B, N].
+            targets: Target spikes [T, B, M].
         """
         _, B, N = inputs.shape
         current = potential = inputs.new_zeros(B, len(self.weight))
-        trace = effect = inputs.new_zeros(B, N)  # k * S of the inputs, and the current before it
+        trace = effect = inputs.new_zeros(B, N)  # filtered input spikes; their effect k * S on the potential
         error_state, eligibility_state = (
             self.error.start(current),
             self.error.start(current[:, :, None] * effect[:, None]),
@@ -187,12 +187,12 @@ class SuperSpikeLayer(nn.Module):
 
 
 class RMaxProp(torch.optim.Optimizer):
-    """Steps of lr / sqrt(g2) along the gradient, with g2 <- max(gradient^2, decay g2) per weight.
+    """RMaxProp optimiser: steps lr * gradient / sqrt(g2), with g2 <- max(gradient^2, decay g2) per weight.
 
     Args:
-        params: The weights.
-        lr: Size of the largest step.
-        decay: How much of g2 is left after a step, 0 to 1.
+        params: Weights to train.
+        lr: Maximum step size.
+        decay: Decay of g2 per step, in [0, 1].
 
     Example:
         >>> weight = torch.zeros(2, requires_grad=True)
@@ -207,7 +207,7 @@ class RMaxProp(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Change the weights by their gradients; `closure`, if given, computes these."""
+        """Update the weights from their gradients; call `closure` first if given."""
         if closure is not None:
             with torch.enable_grad():
                 closure()

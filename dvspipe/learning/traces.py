@@ -1,4 +1,4 @@
-"""OTTT, SLTT and S-TLLR: errors of the same step go down through the layers, and traces take the place of the past."""
+"""OTTT, SLTT and S-TLLR: errors pass down the layers within a step, and traces replace the history."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ class OTTT(OnlineRule):
 
         dW += a g e[t] q[t],    e[t] = dL[t]/dz[t] * s[t],    dL[t]/dx[t] = a g W^T e[t],
 
-    where x are the spikes of the layer below: errors go down through the layers within a step, never to a past one.
-    It is the gradient of backpropagation through time with a detached reset if T = 1 or a = 1. Else that of the readout
-    is, and those of the other layers leave out what an earlier spike of one layer does to the next by its membranes.
+    where x are the spikes of the layer below. Errors pass down the layers within a step, never back in time. If T = 1
+    or a = 1, this equals the gradient of backpropagation through time with a detached reset. Otherwise only the
+    readout's gradient is exact; gradients of the spiking layers ignore the effect of earlier spikes through the
+    membranes of the next layer.
 
     Example:
         >>> from dvspipe import SensorSize
@@ -42,7 +43,7 @@ class OTTT(OnlineRule):
     def add_hidden(
         self, layers: Sequence[OnlineLayer], activities: Sequence[Activity], errors: Tensor, _loss: Loss
     ) -> None:
-        """Add the gradients of the spiking layers for some steps."""
+        """Accumulate the gradients of the spiking layers for n steps."""
         for number in reversed(range(len(layers))):
             layer, activity = layers[number], activities[number]
             to_currents = layer.to_currents(errors, activity.derivative)
@@ -52,11 +53,11 @@ class OTTT(OnlineRule):
                 errors = layer.to_outputs_below(to_currents, activity, activities[number - 1].outputs)
 
     def add_more(self, _layer: OnlineLayer, _activity: Activity, _errors: Tensor) -> None:
-        """Add further terms of the gradient of a layer; `_errors` is the gradient of its outputs."""
+        """Add further gradient terms of a layer; `_errors` is the gradient of its outputs."""
 
 
 class SLTT(OTTT):
-    """Spatial learning through time (Meng et al. 2023, ICCV): OTTT without traces, only with the inputs of the step.
+    """Spatial learning through time (Meng et al. 2023, ICCV): OTTT with the inputs of the step instead of traces.
 
     Example:
         >>> from dvspipe import SensorSize
@@ -74,18 +75,18 @@ class SLTT(OTTT):
 
 
 class STLLR(OTTT):
-    """S-TLLR (Apolinario and Roy 2025, TMLR): OTTT with a second, acausal term, as spike-timing dependent plasticity.
+    """S-TLLR (Apolinario and Roy 2025, TMLR): OTTT with a second, acausal term, as in STDP.
 
         p[t] = post_keep p[t-1] + s[t],    dW += a g (dL[t]/dz[t] s[t] q[t] + post_share dL[t]/dz[t] p[t-1] x[t])
 
     with q[t] = keep q[t-1] + x[t]. The defaults are the paper's for DVS128 Gesture.
 
     Args:
-        network: As for `OnlineRule`.
-        keep: Decay of the traces of inputs per step; None: that of the membranes.
+        network: See `OnlineRule`.
+        keep: Decay of the input traces per step; None: decay of the membranes.
         post_keep: Decay of the traces of surrogate derivatives per step.
-        post_share: Factor on the second term.
-        steps: Number of steps that are computed at once.
+        post_share: Factor of the acausal term.
+        steps: Number of steps computed together.
 
     Example:
         >>> from dvspipe import SensorSize
@@ -111,7 +112,7 @@ class STLLR(OTTT):
         self.post_keep, self.post_share = post_keep, post_share
 
     def add_more(self, layer: OnlineLayer, activity: Activity, errors: Tensor) -> None:
-        """Add the term of the trace of surrogate derivatives before each step."""
+        """Add the acausal term, from the trace of surrogate derivatives before each step."""
         before = layer.trace_before(activity, self.post_keep)
         to_currents = layer.to_currents(self.post_share * errors, before)
         layer.synapses.add(to_currents, activity.inputs, torch.ones_like(activity.ones))
