@@ -1,4 +1,4 @@
-"""Spiking networks: Norse's neurons, and neurons that spike at most once."""
+"""Spiking networks of Norse's LIF neurons, and of neurons that spike at most once."""
 
 from .activity import LayerCounts, LayerTrace, count_activity, summarize_layers, trace_layers, watch_rates
 from .config import (

@@ -1,4 +1,4 @@
-"""The activity of a network on recordings: spikes, connections, and traces of single neurons."""
+"""Network activity on recordings: spikes, connections, and traces of single neurons."""
 
 from __future__ import annotations
 
@@ -24,21 +24,20 @@ from .neurons import LIF, CountReadout
 
 @dataclass
 class LayerCounts:
-    """The activity of a layer of synapses and its neurons, summed over forward passes of the network.
+    """Activity of a layer (synapses and neurons), summed over forward passes.
 
     Args:
         name: `lif1`, `lif2`, ... as in `watch_rates`, or `readout`.
-        pool: Side of the squares of pixels whose spikes are averaged before the layer.
+        pool: Size of the average pooling before the layer.
         inputs: Number of input values per step.
         neurons: Number of neurons.
-        connections: Number of pairs of an input and a neuron that a weight connects: the multiply-accumulates of one
-            dense step.
+        connections: Number of connections between inputs and neurons: the multiply-accumulates of one dense step.
         steps: Number of steps of all recordings.
-        arrived: Number of input spikes. They are counted before average pooling, which forwards each of them; a sum of
-            n spikes, as in a residual, counts n.
-        nonzero: Number of input values other than 0.
+        arrived: Number of input spikes, counted before average pooling, which forwards each spike. A sum of n spikes,
+            as in a residual, counts n.
+        nonzero: Number of nonzero input values.
         fired: Number of output spikes per neuron; None if the neurons do not spike.
-        of_potentials: Whether the input values are potentials of neurons that do not spike.
+        of_potentials: Whether the inputs are potentials of non-spiking neurons.
     """
 
     name: str
@@ -54,7 +53,7 @@ class LayerCounts:
 
     @property
     def fan_out(self) -> float:
-        """Mean number of neurons that an input is connected to; padding reduces it."""
+        """Mean number of neurons per input; padding reduces it."""
         return self.connections / self.inputs
 
     @property
@@ -75,7 +74,7 @@ class LayerCounts:
     def _count_connections(
         self, weight: Tensor, neurons: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]
     ) -> None:
-        # the input of `IntegrateAndFire` are spikes, and its state has a potential for each neuron
+        # `IntegrateAndFire` receives spikes, and its state holds one potential per neuron
         self.neurons = output[1][0].numel() if isinstance(neurons, IntegrateAndFire) else inputs[0][0, 0].numel()
         self.connections = self.neurons * weight[0].numel()
 
@@ -95,9 +94,9 @@ class LayerCounts:
 
 @contextmanager
 def watch_rates(network: nn.Module) -> Iterator[dict[str, float]]:
-    """Yield a dictionary that every forward pass inside the block updates with the spikes per neuron and step.
+    """Yield a dictionary of spikes per neuron and step, updated by every forward pass inside the block.
 
-    Its keys are `lif1`, `lif2`, ... from the input to the output.
+    Keys are `lif1`, `lif2`, ... from input to output.
     """
     rates: dict[str, float] = {}
 
@@ -124,30 +123,30 @@ def watch_rates(network: nn.Module) -> Iterator[dict[str, float]]:
 
 
 def _is_spiking(module: nn.Module) -> bool:
-    """Return whether a module is a layer of neurons that spike."""
+    """Return whether a module is a layer of spiking neurons."""
     return isinstance(module, LIF) or (isinstance(module, IntegrateAndFire) and module.threshold is not None)
 
 
 def _spike_rate(neurons: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) -> float:
-    """Return the spikes per neuron and step of a call of a layer of neurons.
+    """Return the spikes per neuron and step in one call of a layer.
 
     Args:
-        neurons: The layer.
-        inputs: The arguments of the call.
-        output: What it returned.
+        neurons: Layer of neurons.
+        inputs: Arguments of the call.
+        output: Returned output and state.
     """
     if not isinstance(neurons, IntegrateAndFire):
         return float(output[0].detach().mean(dtype=torch.float64))
-    spikes, before = inputs  # a square of `IntegrateAndFire` has one spike at most, of whichever neuron
+    spikes, before = inputs  # each square of `IntegrateAndFire` has at most one spike
     fired = int((output[1] == FIRED).sum()) - (0 if before is None else int((before == FIRED).sum()))
     return fired / output[1].numel() / len(spikes)
 
 
 @contextmanager
 def count_activity(network: Network) -> Iterator[list[LayerCounts]]:
-    """Yield the layers of a network in their order, whose counts grow with every forward pass inside the block.
+    """Yield the layers of a network in order; every forward pass inside the block adds to their counts.
 
-    The layers of a module of a user are not known: there are none.
+    Custom modules yield an empty list, since their layers are unknown.
     """
     if isinstance(network, ModuleNetwork):
         yield []
@@ -193,7 +192,7 @@ def _count_spikes(network: Network) -> tuple[list[LayerCounts], list[RemovableHa
 
 
 def _find_parts(module: nn.Module) -> tuple[nn.Module, Tensor, nn.Module] | None:
-    """Return the synapses, weights and neurons of a layer; None for other modules."""
+    """Return synapses, weights and neurons of a layer; None for other modules."""
     if isinstance(module, Convolution):
         return module, module.convolution.weight, module.lif
     if isinstance(module, Linear):
@@ -203,14 +202,14 @@ def _find_parts(module: nn.Module) -> tuple[nn.Module, Tensor, nn.Module] | None
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """The spikes and membranes of some neurons of a layer, for one recording.
+    """Spikes and membranes of selected neurons of a layer, for one recording.
 
     Args:
-        name: As in `LayerCounts`.
+        name: Name of the layer; see `LayerCounts`.
         neurons: Number of neurons in the layer.
-        spikes: bool [T, n], of n neurons evenly spaced among those that spike, or among all if none does.
-        traced: Indices among the n of the neurons with a membrane trace: most, median and least active.
-        membranes: float64 [T, len(traced)], their potentials at each step, before a reset, in thresholds.
+        spikes: Spikes, bool [T, n], of n neurons evenly spaced among the active neurons, or among all if none spikes.
+        traced: Indices into the n neurons with a membrane trace: most, median and least active.
+        membranes: Potentials before resets, in thresholds, float64 [T, len(traced)].
     """
 
     name: str
@@ -221,15 +220,15 @@ class LayerTrace:
 
 
 def trace_layers(network: Network, spikes: Tensor, shown: int) -> tuple[list[LayerTrace], NDArray[np.float64]]:
-    """Return the spikes and membranes of some neurons of each spiking layer, and the readout, for one recording.
+    """Return spikes and membranes of selected neurons of each spiking layer, and the readout, for one recording.
 
     Args:
-        network: In evaluation mode.
-        spikes: [T, 1, C, H, W].
-        shown: Largest number of neurons per layer.
+        network: Network in evaluation mode.
+        spikes: Spike tensor [T, 1, C, H, W].
+        shown: Maximum number of neurons per layer.
 
     Returns:
-        A trace per layer, none for a module of a user, and the readout float64 [T, K].
+        One trace per layer (none for custom modules), and the readout, float64 [T, K].
     """
     if isinstance(network, FirstSpikeNetwork):
         return _trace_first_spikes(network, spikes, shown)
@@ -252,7 +251,7 @@ def trace_layers(network: Network, spikes: Tensor, shown: int) -> tuple[list[Lay
 
 
 def _trace(name: str, layer: nn.Module, inputs: Tensor, shown: int) -> LayerTrace:
-    """Return the trace of a layer from its input currents [T, 1, ...], or spikes for `IntegrateAndFire`."""
+    """Trace a layer from its input currents [T, 1, ...], or from input spikes for `IntegrateAndFire`."""
     if isinstance(layer, IntegrateAndFire):
         fired, potentials = _trace_integrate_and_fire(layer, inputs)
     else:
@@ -263,11 +262,11 @@ def _trace(name: str, layer: nn.Module, inputs: Tensor, shown: int) -> LayerTrac
 
 
 Potentials = Callable[[NDArray[np.int64]], NDArray[np.float64]]
-"""Returns the potentials [T, n] of some neurons."""
+"""Function that returns the potentials [T, n] of selected neurons."""
 
 
 def _trace_lif(lif: LIF, currents: Tensor) -> tuple[NDArray[np.bool_], Potentials]:
-    """Return the spikes [T, N] of a layer without pooling, and its potentials before resets."""
+    """Return the unpooled spikes [T, N] of a layer, and its potentials before resets."""
     unpooled = copy(lif)
     unpooled.settings = lif.settings._replace(pool=1, in_place=False)
     fired = unpooled(currents, None)[0].cpu().numpy() > 0
@@ -275,7 +274,7 @@ def _trace_lif(lif: LIF, currents: Tensor) -> tuple[NDArray[np.bool_], Potential
 
 
 def _trace_integrate_and_fire(layer: IntegrateAndFire, spikes: Tensor) -> tuple[NDArray[np.bool_], Potentials]:
-    """Return the spikes [T, N] of a layer without pooling, and its potentials, 0 after a spike of the pixel."""
+    """Return the unpooled spikes [T, N] of a layer, and its potentials (0 after a spike of the pixel)."""
     assert layer.threshold is not None
     unpooled, integrating = copy(layer), copy(layer)
     unpooled.geometry = integrating.geometry = layer.geometry._replace(pool=1)
@@ -289,7 +288,7 @@ def _trace_integrate_and_fire(layer: IntegrateAndFire, spikes: Tensor) -> tuple[
 def _trace_first_spikes(
     network: FirstSpikeNetwork, spikes: Tensor, shown: int
 ) -> tuple[list[LayerTrace], NDArray[np.float64]]:
-    """Return the traces of a network whose neurons spike at most once; after its spike, a potential is 0."""
+    """Trace a network of neurons that spike at most once; potentials are 0 after the spike."""
     T, traces = len(spikes), []
     with torch.no_grad():
         outputs, _ = network(spikes)
@@ -309,7 +308,7 @@ def _trace_first_spikes(
 
 
 def _choose_neurons(fired: NDArray[np.bool_], shown: int) -> tuple[NDArray[np.int64], list[int]]:
-    """Return the neurons to show of those with the spikes [T, N], and which of them are traced."""
+    """Choose the neurons to show from spikes [T, N], and which of them to trace."""
     active = np.flatnonzero(fired.any(0))
     candidates = active if active.size else np.arange(fired.shape[1])
     chosen = candidates[np.linspace(0, candidates.size - 1, min(shown, candidates.size)).round().astype(int)]
@@ -318,7 +317,7 @@ def _choose_neurons(fired: NDArray[np.bool_], shown: int) -> tuple[NDArray[np.in
 
 
 def _potentials(lif: LIF, currents: Tensor) -> NDArray[np.float64]:
-    """Return the potentials [T, n] before resets: with a subtracting reset, the sum of a step's state and spike."""
+    """Return the potentials [T, n] before resets, as the sum of state and spike under a subtracting reset."""
     subtracting = copy(lif)
     subtracting.settings = lif.settings._replace(subtract=True)
     state, potentials = None, []
@@ -331,11 +330,11 @@ def _potentials(lif: LIF, currents: Tensor) -> NDArray[np.float64]:
 
 
 def summarize_layers(layers: Sequence[LayerCounts], *, counted: bool) -> tuple[LayerRecord, ...]:
-    """Return what `count_activity` counted as records.
+    """Convert the counts of `count_activity` to records.
 
     Args:
-        layers: The counters of all layers, in order.
-        counted: Whether the inputs of the network are counts of events; those of the later layers are always spikes.
+        layers: Counts of all layers, in order.
+        counted: Whether the network's inputs are event counts; inputs of later layers are always spikes.
     """
     return tuple(
         _summarize(layer, multiplies=layer.of_potentials or (place == 0 and not counted))

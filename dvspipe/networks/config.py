@@ -1,4 +1,4 @@
-"""The shape of a spiking network and the constants of its neurons."""
+"""Architecture of a spiking network and constants of its neurons."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from pydantic import BeforeValidator, Field, JsonValue
 
 from ..config import TARGET_PATTERN, Settings, SettingsTree, build, find_kinds
 
-MAX_LAYERS = 64  # a file of others may name any number
+MAX_LAYERS = 64  # limit for configurations from untrusted files
 
 NetworkKind = Literal["csnn", "sew", "plif", "mlp", "stdp", "first_spike", "module"]
-"""The architecture; see `NetworkConfig`."""
+"""Architecture; see `NetworkConfig`."""
 Reset = Literal["zero", "subtract"]
-"""What a spike does to the membrane; see `NeuronConfig.reset`."""
+"""Membrane reset; see `NeuronConfig.reset`."""
 Norm = Literal["batch", "weight"]
-"""What normalises the currents of convolutions; see `ConvolutionConfig.norm`."""
+"""Normalisation of convolutions; see `ConvolutionConfig.norm`."""
 Surrogate = Literal["superspike", "arctan", "triangle"]
-"""The surrogate gradient of a spike; see `dvspipe.networks.neurons.Spike`."""
+"""Surrogate gradient; see `dvspipe.networks.neurons.Spike`."""
 ReadoutKind = Literal["leaky", "count", "linear"]
-"""What returns a number per class; see `LayersConfig.readout`."""
+"""Readout; see `LayersConfig.readout`."""
 ModuleCall = Literal["sequence", "sequence_state", "step_state", "step"]
-"""How a module of yours is called; see `ModuleConfig.call`."""
+"""Calling convention of a custom module; see `ModuleConfig.call`."""
 
 
 class NeuronConfig(Settings):
-    """The constants of leaky integrate-and-fire neurons."""
+    """Constants of leaky integrate-and-fire neurons."""
 
     tau_mem_s: float = Field(default=0.03, gt=0)
-    """Membrane time constant of the spiking neurons in seconds; at least one time step."""
+    """Membrane time constant in seconds, at least one time step."""
     tau_syn_s: float | None = Field(default=None, gt=0)
-    """Time constant of the synaptic current in seconds, at least one time step; None: no synaptic current."""
+    """Synaptic time constant in seconds, at least one time step; None: no synaptic current."""
     learn_tau: bool = False
-    """Whether the membrane time constant of each layer is trained, starting at `tau_mem_s`."""
+    """Train the membrane time constant of each layer, starting at `tau_mem_s`."""
     gain: float = Field(default=1.0, gt=0, le=1e4)
-    """Factor on input currents; with tau_mem_s / dt a spike adds its full weight, as in snnTorch's `Leaky`."""
+    """Factor on input currents. With tau_mem_s / dt a spike adds its full weight, as in snnTorch's `Leaky`."""
     reset: Reset = "zero"
-    """What a spike does to the membrane: `zero` sets it to 0, `subtract` subtracts the threshold, 1."""
+    """Reset after a spike: `zero` sets the membrane to 0, `subtract` subtracts the threshold, 1."""
     detach_reset: bool = False
-    """Whether the reset has no gradient: a spike then counts by what it does to the next layer only."""
+    """Stop the gradient through the reset; a spike then has a gradient only through the next layer."""
     surrogate: Surrogate = "superspike"
-    """Kind of the surrogate gradient; see `Spike`."""
+    """Kind of surrogate gradient; see `Spike`."""
     slope: float = Field(default=5.0, gt=0)
     """Slope of the surrogate gradient."""
 
@@ -52,7 +52,7 @@ Channels: TypeAlias = Annotated[
 
 
 class KindConfig(Settings):
-    """Base of the settings of each kind of network."""
+    """Base settings of all kinds of networks."""
 
     @property
     def spikes_once(self) -> bool:
@@ -66,19 +66,19 @@ class KindConfig(Settings):
 
 
 class LayersConfig(KindConfig, NeuronConfig):
-    """Layers of leaky integrate-and-fire neurons and a readout."""
+    """Layers of leaky integrate-and-fire neurons, and a readout."""
 
     channels: Channels = (12, 64)
     """Channels of each block."""
     readout: ReadoutKind = "leaky"
-    """`leaky`: a leaky integrator per class, whose mean potential is its logit. `count`: spiking neurons. `linear`: the
+    """`leaky`: one leaky integrator per class; its mean potential is the logit. `count`: spiking neurons. `linear`: the
     linear layer itself."""
     votes: int = Field(default=1, ge=1, le=100)
-    """`readout = count`: number of neurons per class, whose spikes are averaged."""
+    """Number of neurons per class for `readout = count`; their spikes are averaged."""
     tau_readout_s: float = Field(default=0.1, gt=0)
-    """Membrane time constant of a leaky readout in seconds; at least one time step."""
+    """Membrane time constant of a leaky readout in seconds, at least one time step."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the features dropped before linear layers during training; the same ones at every step."""
+    """Dropout probability before linear layers in training, with one mask for all steps."""
 
 
 class ConvolutionConfig(LayersConfig):
@@ -87,10 +87,10 @@ class ConvolutionConfig(LayersConfig):
     kernel: int = Field(default=5, ge=1, le=11)
     """Side of the convolution kernels in pixels, odd."""
     pool: int = Field(default=2, ge=1, le=8)
-    """Side of the pooling at the end of each block; left out if no pixel would remain."""
+    """Pooling size at the end of each block; skipped if no pixel would remain."""
     norm: Norm = "batch"
-    """`batch`: batch norm after each convolution. `weight`: scaled weight standardisation of the kernels, which depends
-    on no recording, so that rules that learn step by step can use it."""
+    """`batch`: batch norm after each convolution. `weight`: scaled weight standardisation of the kernels; it is
+    independent of the data, as online learning rules need."""
 
 
 class CsnnConfig(ConvolutionConfig):
@@ -102,7 +102,7 @@ class CsnnConfig(ConvolutionConfig):
 
 
 class SewConfig(ConvolutionConfig):
-    """Blocks of spike-element-wise residuals of two convolutions and maximum pooling.
+    """Blocks of spike-element-wise (SEW) residuals of two convolutions, and max pooling.
 
     Fang et al. 2021, "Deep residual learning in SNNs".
     """
@@ -111,14 +111,14 @@ class SewConfig(ConvolutionConfig):
 
 
 class PlifConfig(ConvolutionConfig):
-    """Convolutions with maximum pooling, then a linear spiking layer.
+    """Convolutions with max pooling, then a linear spiking layer.
 
     Fang et al. 2021, "Incorporating learnable membrane time constant".
     """
 
     kind: Literal["plif"] = "plif"
     hidden: int = Field(default=512, ge=1, le=65536)
-    """Number of neurons of the linear layer before the readout."""
+    """Number of neurons in the linear layer before the readout."""
 
 
 class MlpConfig(LayersConfig):
@@ -140,12 +140,11 @@ class StdpNetworkConfig(KindConfig):
     pool: int = Field(default=2, ge=1, le=8)
     """Side of the pooling at the end of each block; left out if no pixel would remain."""
     thresholds: tuple[Annotated[float, Field(gt=0, le=1e6)], ...] = (10.0, 10.0)
-    """Potential at which the neurons of each block spike, in weights of 1; those of the last block spike only while
-    they learn."""
+    """Threshold of each block, in units of a weight of 1; the last block spikes only during training."""
     last_pool: int = Field(default=4, ge=1, le=64)
-    """Side of the squares of pixels over which the potentials of the last block are pooled."""
+    """Pooling size of the potentials of the last block."""
     readout: Literal["linear"] = "linear"
-    """A linear layer is fitted to the potentials of the last block."""
+    """Linear layer, fitted to the potentials of the last block."""
 
     @property
     def spikes_once(self) -> bool:
@@ -158,23 +157,23 @@ class FirstSpikeConfig(KindConfig):
 
     kind: Literal["first_spike"] = "first_spike"
     tau_mem_s: float = Field(default=0.03, gt=0)
-    """Membrane time constant of the spiking neurons in seconds, if membranes leak."""
+    """Membrane time constant in seconds, if membranes leak."""
     tau_syn_s: float | None = Field(default=None, gt=0)
-    """Time constant of the synaptic current in seconds; a network cannot be built without it."""
+    """Synaptic time constant in seconds; required to build a network."""
     gain: float = Field(default=1.0, gt=0, le=1e4)
     """Factor on the weights."""
     channels: Channels = (12, 64)
     """Neurons of each layer."""
     leak: bool = True
-    """Whether membranes leak, with `tau_mem_s` once or twice `tau_syn_s` (Göltz et al. 2021), or only integrate the
-    synaptic current (Mostafa 2017)."""
+    """Leaky membranes with `tau_mem_s` equal to `tau_syn_s` or twice as long (Göltz et al. 2021); otherwise membranes
+    only integrate the synaptic current (Mostafa 2017)."""
     keep_alive: float = Field(default=0.0, ge=0)
-    """Weight of the penalty for each neuron whose weights sum to less than what makes it spike if all its inputs spike
-    at once (Mostafa 2017, who has 100); 0: none."""
+    """Weight of the penalty on each neuron with a weight sum too small to spike even if all inputs spike together
+    (Mostafa 2017 uses 100); 0: no penalty."""
     tau_readout_s: float = Field(default=0.1, gt=0)
-    """Time that changes a logit by 1, in seconds."""
+    """Change of spike time that changes a logit by 1, in seconds."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the input spikes of each layer that are dropped during training."""
+    """Dropout probability of the input spikes of each layer in training."""
 
     @property
     def spikes_once(self) -> bool:
@@ -183,23 +182,25 @@ class FirstSpikeConfig(KindConfig):
 
 
 class ModuleConfig(KindConfig):
-    """Your own network, which `target` makes."""
+    """Your own network, created by `target`."""
 
     kind: Literal["module"] = "module"
     target: str | None = Field(default=None, pattern=TARGET_PATTERN)
-    """PACKAGE.MODULE:NAME of the function or class that makes the network, such as `my_package.nets:make_net`. It is
-    imported only if you trust its package. None: the network is given in Python."""
+    """PACKAGE.MODULE:NAME of the function or class that creates the network, such as `my_package.nets:make_net`. It is
+    imported only if you trust its package. None: pass the network in Python."""
     options: dict[str, JsonValue] = Field(default_factory=dict)
-    """Arguments of the target. Without them, parameters of the names `shape` (C, H, W of the spike tensors), `classes`
-    (their number), `dt` (length of a time step in seconds) and `steps` get these values."""
+    """Arguments of the target. Parameters named `shape` (C, H, W of the spike tensors), `classes` (number of classes),
+    `dt` (length of a time step in seconds) and `steps` are filled in if not given."""
     call: ModuleCall = "sequence"
-    """How the network is called, and where its state is. `sequence`: with all steps [T, B, C, H, W], and returns
-    [T, B, K] or [B, K], as SpikingJelly's multi-step modules; a state inside is reset before each call.
-    `sequence_state`: with all steps and the state before them or None, and returns the output and the state after them,
-    as Norse's `LIF`. `step_state`: with each step [B, C, H, W] and the state, and returns the output [B, K] and the
-    state, as Norse's `SequentialState` of cells. `step`: with each step, and has its state inside, which is reset
-    before each recording, as snnTorch's `Leaky(init_hidden=True)`. Of several outputs without a state, the first
-    counts."""
+    """Calling convention, and where the state is kept.
+
+    `sequence`: called with all steps [T, B, C, H, W], returns [T, B, K] or [B, K], as SpikingJelly's multi-step
+    modules; internal state is reset before each call.
+    `sequence_state`: called with all steps and the previous state or None, returns output and state, as Norse's `LIF`.
+    `step_state`: called with each step [B, C, H, W] and the state, returns the output [B, K] and the state, as Norse's
+    `SequentialState` of cells.
+    `step`: called with each step; internal state is reset before each recording, as snnTorch's
+    `Leaky(init_hidden=True)`. If there are several outputs and no state, the first output counts."""
 
     @property
     def has_explicit_state(self) -> bool:
@@ -208,20 +209,20 @@ class ModuleConfig(KindConfig):
 
 
 GradientConfig: TypeAlias = CsnnConfig | SewConfig | PlifConfig | MlpConfig
-"""The kinds of networks that surrogate gradients train."""
+"""Networks trained by surrogate gradients."""
 _AnyConfig: TypeAlias = GradientConfig | StdpNetworkConfig | FirstSpikeConfig | ModuleConfig
 _KINDS = find_kinds(_AnyConfig)
 
 
 def _default(name: str) -> object:
-    """Return the default of a setting in the first kind that has it, which all kinds had in 0.1.0."""
+    """Return the default of a setting in the first kind that has it; in 0.1.0 all kinds had it."""
     field = next(kind.model_fields[name] for kind in _KINDS.values() if name in kind.model_fields)
     default = field.get_default(call_default_factory=True)
     return list(default) if isinstance(default, tuple) else default
 
 
 def find_foreign(settings: Mapping[str, object]) -> list[str]:
-    """Return the names of settings that only other kinds of networks have.
+    """Return the names of settings that belong only to other kinds of networks.
 
     Example:
         >>> find_foreign({"kind": "mlp", "channels": [10], "kernel": 3})
@@ -234,10 +235,10 @@ def find_foreign(settings: Mapping[str, object]) -> list[str]:
 
 
 def keep_own(experiment: SettingsTree) -> SettingsTree:
-    """Return stored settings without those of other kinds of networks, which earlier versions stored too.
+    """Drop the settings of other kinds of networks, which earlier versions stored.
 
     Args:
-        experiment: Groups of settings; only `network` changes.
+        experiment: Groups of settings; only `network` is changed.
     """
     network = experiment.get("network")
     if not isinstance(network, dict):
@@ -248,7 +249,7 @@ def keep_own(experiment: SettingsTree) -> SettingsTree:
 
 
 def _complete(settings: object) -> object:
-    """Add the default kind, and leave out the settings of other kinds that have their defaults.
+    """Add the default kind; drop default values of settings that belong to other kinds.
 
     Before 0.2.0, the complete configuration of a run listed the settings of all kinds.
     """
@@ -259,20 +260,20 @@ def _complete(settings: object) -> object:
 
 
 NetworkConfig: TypeAlias = Annotated[_AnyConfig, Field(discriminator="kind"), BeforeValidator(_complete)]
-"""The kind of a network, and its settings; without a kind, those of `csnn`."""
+"""Kind of a network and its settings; default kind: `csnn`."""
 
 
 class _Group(Settings):
-    """A group of settings with a network, as an experiment is."""
+    """Group of settings with a network, like an experiment."""
 
     network: NetworkConfig = CsnnConfig()
 
 
 def parse_network(settings: Mapping[str, object]) -> NetworkConfig:
-    """Return the kind of a network and its settings from plain keys and values.
+    """Parse a mapping into the settings of a kind of network.
 
     Raises:
-        ConfigError: A key is unknown or belongs to another kind, or a value is wrong.
+        ConfigError: If a key is unknown or belongs to another kind, or a value is invalid.
 
     Example:
         >>> parse_network({"kind": "mlp", "channels": [10]}).channels

@@ -1,4 +1,4 @@
-"""A network whose neurons spike at most once, trained by the exact gradients of their spike times."""
+"""Network of neurons that spike at most once, trained by exact gradients of their spike times."""
 
 from __future__ import annotations
 
@@ -17,26 +17,24 @@ from .config import FirstSpikeConfig
 from .models import Network, State
 from .spike_times import LARGEST_RESPONSE, first_spike_times
 
-LEAST_SLOPE = 0.1  # of a potential at a spike, in thresholds per synaptic time constant; see `first_spike_times`
-MEAN, DEVIATION = 4.0, 2.5  # of the first weights, times N and its square root, in the sum that reaches the threshold
-READOUT_DELAY = (
-    1.0  # synaptic time constants from the end of the steps to the time of a neuron that only just is silent
-)
+LEAST_SLOPE = 0.1  # thresholds per synaptic time constant; see `first_spike_times`
+MEAN, DEVIATION = 4.0, 2.5  # initial weights times N and sqrt(N), in units of the sum that reaches the threshold
+READOUT_DELAY = 1.0  # synaptic time constants from the last step to the time of a barely silent neuron
 
 
 class FirstSpikeLayer(nn.Module):
-    """Neurons that spike at most once: input spike times [B, N] to spike times [B, M], see `first_spike_times`.
+    """Layer of neurons that spike at most once: spike times [B, N] to spike times [B, M]; see `first_spike_times`.
 
     Times are in units of the synaptic time constant, infinite without a spike.
 
     Args:
-        inputs: N.
-        neurons: M.
+        inputs: Number of inputs N.
+        neurons: Number of neurons M.
         leak: tau_syn / tau_mem: 0 (Mostafa 2017), 0.5 or 1 (Göltz et al. 2021).
         gain: Factor on the weights.
-        dropout: Share of the input spikes dropped during training; the weights of the others are increased.
-        horizon: As in `first_spike_times`.
-        least_slope: As in `first_spike_times`; 0: exact gradients.
+        dropout: Dropout probability of input spikes in training; weights are scaled up to compensate.
+        horizon: See `first_spike_times`.
+        least_slope: See `first_spike_times`; 0: exact gradients.
 
     Example:
         >>> layers = nn.Sequential(FirstSpikeLayer(3, 20), FirstSpikeLayer(20, 2))
@@ -63,18 +61,18 @@ class FirstSpikeLayer(nn.Module):
         self.weight = nn.Parameter(drawn)
 
     def least_sum(self) -> float:
-        """Return the sum of the weights above which spikes of all inputs at once make a neuron spike."""
+        """Return the weight sum above which simultaneous spikes of all inputs make a neuron spike."""
         return 1 / LARGEST_RESPONSE[self.leak]
 
     def potentials(self, times: Tensor, moments: Tensor) -> Tensor:
-        """Return the potentials [T, M] at some moments [T] for input spikes at times [N], without output spikes."""
+        """Return the potentials [T, M] at moments [T] for input spikes at times [N], without output spikes."""
         since = (moments[:, None] - times).clamp(min=0)
         a = self.leak
         response = since * torch.exp(-since) if a == 1 else (torch.exp(-a * since) - torch.exp(-since)) / (1 - a)
         return response @ (self.gain * self.weight).t()
 
     def forward(self, times: Tensor) -> Tensor:
-        """Return the spike times [B, M] for those of the inputs [B, N]."""
+        """Return the spike times [B, M] for input spike times [B, N]."""
         weights = self.gain * self.weight
         if self.training and self.dropout:
             times = times.masked_fill(torch.rand_like(times) < self.dropout, math.inf)
@@ -85,19 +83,19 @@ class FirstSpikeLayer(nn.Module):
 class FirstSpikeNetwork(Network):
     """Layers of neurons that spike at most once; the first neuron of the last layer to spike is the prediction.
 
-    An input spikes at its first step that is not 0, later ones are ignored. The time of an output spike becomes the
-    logit -time / `tau_readout_s`, the same at every step. A silent neuron of the last layer has a time after the end of
-    the steps that depends on how close its potential came to the threshold, so that it has a gradient.
+    An input spikes at its first nonzero step; later values are ignored. The time of an output spike becomes the logit
+    -time / `tau_readout_s`, the same at every step. A silent neuron of the last layer gets a time after the last step
+    that depends on its peak potential, and therefore a gradient.
 
     Args:
         config: Neurons of each layer and time constants.
         grid: Width and height of the spike tensors.
-        classes: K, number of classes, >= 2.
+        classes: Number of classes K, >= 2.
         dt: Length of a time step in seconds.
-        inputs: C, channels of the spike tensors.
+        inputs: Channels C of the spike tensors.
 
     Raises:
-        ConfigError: There is no closed form for the time constants.
+        ConfigError: If the time constants have no closed form.
     """
 
     streams = False
@@ -119,10 +117,12 @@ class FirstSpikeNetwork(Network):
         """Return the logits at every step, and an empty state; see `Network`.
 
         Raises:
-            ConfigError: There is a state: the steps must be those of complete recordings.
+            ConfigError: If a state is given; this network needs all steps of a recording.
         """
         if state is not None:
-            raise ConfigError(f"network.kind = first_spike: needs all steps at once (found a part of {len(spikes)})")
+            raise ConfigError(
+                f"network.kind = first_spike: needs all steps of a recording (found a part of {len(spikes)} steps)"
+            )
         self.steps = len(spikes)
         times = self.first_times(spikes)
         for layer in self.layers:
@@ -132,7 +132,7 @@ class FirstSpikeNetwork(Network):
         return logits.expand(len(spikes), -1, -1), []
 
     def first_times(self, spikes: Tensor) -> Tensor:
-        """Return the times [B, C * H * W] of the first spikes of the inputs [T, B, C, H, W], infinite without one."""
+        """Return the first-spike times [B, C * H * W] of inputs [T, B, C, H, W]; infinite if silent."""
         T = len(spikes)
         left = torch.arange(T, 0, -1, dtype=torch.int16, device=spikes.device)[:, None, None]
         steps = T - ((spikes.flatten(2) != 0) * left).amax(0)
@@ -140,10 +140,10 @@ class FirstSpikeNetwork(Network):
         return times.masked_fill(steps == T, math.inf)
 
     def penalty_gradients(self) -> Iterator[tuple[nn.Parameter, Tensor]]:
-        """Yield the weights of each layer and the gradient of the penalty that keeps neurons alive.
+        """Yield the weights of each layer, and the gradient of the penalty on silent neurons.
 
-        The penalty is `keep_alive` times the sum over neurons of max(0, s - the sum of its weights), where s is the
-        least sum that makes a neuron spike (Mostafa 2017).
+        The penalty is `keep_alive` times the sum over neurons of max(0, s - weight sum), where s is the smallest
+        weight sum that makes a neuron spike (Mostafa 2017).
         """
         for layer in (*self.layers, self.readout):
             few = layer.gain * layer.weight.detach().sum(1, keepdim=True) < layer.least_sum()
@@ -154,7 +154,7 @@ def find_leak(config: FirstSpikeConfig) -> float:
     """Return tau_syn / tau_mem of a network of kind `first_spike`.
 
     Raises:
-        ConfigError: There is no closed form for the time constants.
+        ConfigError: If the time constants have no closed form.
     """
     if config.tau_syn_s is None:
         raise ConfigError(

@@ -1,11 +1,10 @@
-"""Convolutional layers of neurons that do not leak and spike at most once (Kheradpisheh et al. 2018).
+"""Convolutional layers of non-leaky neurons that spike at most once (Kheradpisheh et al. 2018).
 
-The potential of a neuron is the sum of the weights of the input spikes that have arrived. The first neuron of a pixel
-that reaches the threshold spikes, of several in the same step the one with the largest potential, and inhibits the
-other neurons of its pixel. Each input spike adds its weights to the potentials that it reaches, so that the cost is
-that of the spikes, not of the steps.
+A neuron's potential is the sum of the weights of all input spikes so far. The first neuron of a pixel to reach the
+threshold spikes and inhibits the other neurons of its pixel; within a step, the largest potential wins. Each input
+spike adds its weights to the potentials that it reaches, so cost grows with spikes, not steps.
 
-In the kernels channels are last and weights are [kernel, kernel, C, K], so that inner loops are contiguous.
+The kernels keep channels last and weights as [kernel, kernel, C, K]; inner loops are contiguous.
 """
 
 from __future__ import annotations
@@ -20,19 +19,19 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-FIRED = -1.0  # in place of the potential of a neuron that has spiked; potentials are not negative
-WEIGHT_MEAN, WEIGHT_DEVIATION = 0.8, 0.05  # before learning, of Kheradpisheh et al. 2018
-SCAN_FASTMATH = {"contract", "nsz", "nnan"}  # without "nnan" the largest of some numbers is not vectorised
+FIRED = -1.0  # marks a neuron that has spiked; potentials are never negative
+WEIGHT_MEAN, WEIGHT_DEVIATION = 0.8, 0.05  # initial weights (Kheradpisheh et al. 2018)
+SCAN_FASTMATH = {"contract", "nsz", "nnan"}  # "nnan" lets maxima vectorise
 
 Singles = NDArray[np.float32]
 
 
 class Geometry(NamedTuple):
-    """The geometry of a layer.
+    """Geometry of a layer.
 
     Args:
-        padding: Pixels around the input.
-        pool: Side of the squares of pixels, of which the first spike, or the largest potential, is kept.
+        padding: Pixels of zero padding around the input.
+        pool: Pooling size; each square keeps its first spike or its largest potential.
     """
 
     padding: int
@@ -40,15 +39,15 @@ class Geometry(NamedTuple):
 
 
 class IntegrateAndFire(nn.Module):
-    """A convolutional layer of neurons that do not leak and spike at most once, with maximum pooling.
+    """Convolutional layer of non-leaky neurons that spike at most once, with max pooling.
 
     Args:
-        before: C, channels of the input.
-        channels: K, channels of the layer.
-        kernel: Side of each of the kernels.
-        threshold: Potential at which a neuron spikes; None: it does not spike, and its potential is the output.
-        padding: Pixels around the input.
-        pool: Side of the squares of pixels pooled.
+        before: Input channels C.
+        channels: Output channels K.
+        kernel: Side of the kernels in pixels.
+        threshold: Potential at which a neuron spikes; None: no spikes, the output is the potential.
+        padding: Pixels of zero padding around the input.
+        pool: Pooling size.
 
     Example:
         >>> _ = torch.manual_seed(0)
@@ -71,12 +70,12 @@ class IntegrateAndFire(nn.Module):
         """Return the output over time, and the state after the last step.
 
         Args:
-            spikes: Input [T, B, H, W, C]; a value of n counts as n spikes.
-            state: The state that the previous call returned; None to start.
+            spikes: Input [T, B, H, W, C]; a value n counts as n spikes.
+            state: State returned by the previous call; None to start.
 
         Returns:
-            Spikes, or potentials without a threshold, [T, B, H' // pool, W' // pool, K]; and the potentials
-            [B, H', W', K], FIRED in place of those of neurons that have spiked.
+            Spikes (potentials if there is no threshold), [T, B, H' // pool, W' // pool, K]; and the state: potentials
+            [B, H', W', K], FIRED for neurons that have spiked.
         """
         T, B, *image, _ = spikes.shape
         K, _, side, _ = self.weight.shape
@@ -95,7 +94,7 @@ class IntegrateAndFire(nn.Module):
 
 
 def _run_in_threads(recordings: int, work: Callable[[int, int], None]) -> None:
-    """Call a function with ranges of recordings, in as many threads as torch uses."""
+    """Call a function on ranges of recordings, in as many threads as torch uses."""
     threads = min(torch.get_num_threads(), recordings)
     edges = [recordings * part // max(1, threads) for part in range(threads + 1)]
     if threads <= 1:
@@ -108,14 +107,14 @@ def _run_in_threads(recordings: int, work: Callable[[int, int], None]) -> None:
 
 @njit(cache=True, nogil=True, fastmath=SCAN_FASTMATH, error_model="numpy")
 def add_spikes(step: Singles, weights: Singles, potentials: Singles, closed: NDArray[np.bool_], padding: int) -> None:
-    """Add the weights of the input spikes of a step to the potentials that they reach.
+    """Add the weights of one step's input spikes to the potentials.
 
     Args:
-        step: [H, W, C].
-        weights: [kernel, kernel, C, K].
-        potentials: [H', W', K].
-        closed: bool [H', W'], pixels whose potentials do not matter any more.
-        padding: Pixels around the input.
+        step: Input spikes [H, W, C].
+        weights: Weights [kernel, kernel, C, K].
+        potentials: Potentials [H', W', K]; updated in place.
+        closed: Inhibited pixels, bool [H', W']; their potentials are not updated.
+        padding: Pixels of zero padding around the input.
     """
     H, W, C = step.shape
     side, K = weights.shape[0], weights.shape[3]
@@ -146,7 +145,7 @@ def _integrate(
     first: int,
     last: int,
 ) -> None:
-    """Write the output [T, B, H' // pool, W' // pool, K] of some recordings, and their last potentials."""
+    """Write output [T, B, H' // pool, W' // pool, K] and last potentials for a range of recordings."""
     T, pool = spikes.shape[0], geometry.pool
     for b in range(first, last):
         own = potentials[b]
@@ -163,7 +162,7 @@ def _integrate(
 def _find_fired(
     potentials: Singles, pool: int, pooled: tuple[int, int, int]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which pixels [H', W'] and which neurons of squares [H' // pool, W' // pool, K] have spiked."""
+    """Return the pixels [H', W'] and the pooled neurons [H' // pool, W' // pool, K] that have spiked."""
     H, W, K = potentials.shape
     closed, fired = np.zeros((H, W), np.bool_), np.zeros(pooled, np.bool_)
     for y in range(H):
@@ -185,7 +184,7 @@ def _fire(
     pool: int,
     output: Singles,
 ) -> None:
-    """Let the largest potential of each pixel that is not closed spike if it reaches the limit."""
+    """Fire the neuron with the largest potential of each open pixel, if it reaches the limit."""
     for y in range(potentials.shape[0]):
         for x in range(potentials.shape[1]):
             if closed[y, x]:

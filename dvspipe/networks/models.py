@@ -1,4 +1,4 @@
-"""Spiking networks: from spike tensors to a number per class and step.
+"""Spiking networks: spike tensors to one output per class and step.
 
 Convolution, batch norm, pooling and linear layers run once over all steps, channels last; only the neurons are scanned
 over time.
@@ -29,16 +29,15 @@ from .integrate_and_fire import IntegrateAndFire
 from .neurons import LIF, CountReadout, LeakyReadout, LinearReadout
 
 State = Sequence[Tensor]
-"""The state of the neurons after the last step: a tensor per spiking layer in the order of the layers, then that of the
-readout."""
+"""Neuron states after the last step: one tensor per spiking layer in order, then the readout state."""
 
 
 class Memory:
-    """The states of a network's layers during a forward pass, in the order in which the layers run.
+    """States of a network's layers during a forward pass, in the order of execution.
 
     Args:
-        before: The state after the previous call; None to start.
-        steps: T.
+        before: State after the previous call; None to start.
+        steps: Number of steps T.
     """
 
     def __init__(self, before: State | None, steps: int) -> None:
@@ -60,10 +59,10 @@ class Memory:
 
 
 class StandardisedConvolution(nn.Conv2d):
-    """A convolution with scaled weight standardisation: the kernel of each channel has mean 0 and norm `gain`.
+    """Convolution with scaled weight standardisation: each channel's kernel has mean 0 and norm `gain`.
 
     w' = gain (w - mean(w)) / sqrt(sum((w - mean(w))^2) + eps); Brock et al. 2021, "Characterizing signal propagation to
-    close the performance gap in unnormalized ResNets". Gain and offset of each channel are trained.
+    close the performance gap in unnormalized ResNets". Gain and offset per channel are trained.
     """
 
     EPS = 1e-8
@@ -86,7 +85,7 @@ class StandardisedConvolution(nn.Conv2d):
 
 
 class Convolution(nn.Module):
-    """Convolution, batch norm or weight standardisation, and LIF neurons, with average pooling if `pool` is above 1."""
+    """Convolution, batch norm or weight standardisation, LIF neurons, and average pooling if `pool` > 1."""
 
     def __init__(
         self, before: int, channels: int, config: ConvolutionConfig, dt: float, *, padding: int, pool: int = 1
@@ -111,7 +110,7 @@ class Convolution(nn.Module):
         return memory.run_pixels(self.lif, currents)
 
     def folded(self) -> tuple[Tensor, Tensor]:
-        """Return weight and bias of one plain convolution that equals this with its norm in evaluation mode."""
+        """Fold the norm: return weight and bias of an equivalent convolution in evaluation mode."""
         norm = self.norm
         if isinstance(self.convolution, StandardisedConvolution):
             return self.convolution.standardised(), self.convolution.offset
@@ -126,7 +125,7 @@ class Convolution(nn.Module):
 
 
 class IntegrateAndFireConvolution(nn.Module):
-    """A layer of `IntegrateAndFire` on images with channels second."""
+    """`IntegrateAndFire` layer for images with channels first."""
 
     def __init__(self, neurons: IntegrateAndFire) -> None:
         super().__init__()
@@ -138,7 +137,7 @@ class IntegrateAndFireConvolution(nn.Module):
 
 
 class MaxPool(nn.Module):
-    """The maximum of each square of pixels: 1 if any of them spikes."""
+    """Max pooling: 1 if any pixel of a square spikes."""
 
     def __init__(self, pool: int) -> None:
         super().__init__()
@@ -151,7 +150,7 @@ class MaxPool(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two convolutions whose spikes are added to their input (Fang et al. 2021, SEW ADD)."""
+    """Two convolutions; their spikes are added to the input (Fang et al. 2021, SEW ADD)."""
 
     def __init__(self, channels: int, config: ConvolutionConfig, dt: float) -> None:
         super().__init__()
@@ -165,7 +164,7 @@ class Residual(nn.Module):
 
 
 class Linear(nn.Module):
-    """Dropout of the same features at every step, a linear layer, and LIF neurons."""
+    """Dropout with one mask for all steps, a linear layer, and LIF neurons."""
 
     def __init__(self, before: int, neurons: int, config: LayersConfig, dt: float) -> None:
         super().__init__()
@@ -180,12 +179,12 @@ class Linear(nn.Module):
 
 
 def drop_features(features: Tensor, share: float, training: bool) -> Tensor:
-    """Return features [T, B, N], some of them set to 0 at every step if training."""
+    """Drop features [T, B, N] with one mask for all steps, in training only."""
     return features * draw_mask(features[0], share) if training and share else features
 
 
 def draw_mask(features: Tensor, share: float) -> Tensor:
-    """Return the factors of features [B, N]: 0 for those that are dropped, 1 / (1 - share) for the others."""
+    """Draw a dropout mask [B, N]: 0 with probability `share`, else 1 / (1 - share)."""
     return nn.functional.dropout(torch.ones_like(features), share)
 
 
@@ -236,7 +235,7 @@ class _Builder:
         self.channels, self.width, self.height = neurons, 1, 1
 
     def _convolved(self, side: int, *, padded: bool) -> int:
-        """Change the image size by a convolution, and return its padding."""
+        """Update the image size for a convolution; return the padding."""
         padding = side // 2 if padded else 0
         self.width, self.height = (length + 2 * padding - side + 1 for length in (self.width, self.height))
         if min(self.width, self.height) < 1:
@@ -282,7 +281,7 @@ def _stdp(build: _Builder, config: StdpNetworkConfig) -> None:
 
 
 def _add_layers(build: _Builder, config: GradientConfig | StdpNetworkConfig) -> None:
-    """Append the layers before the readout; see `FirstSpikeNetwork` for that kind."""
+    """Append the layers before the readout; `FirstSpikeNetwork` builds its own."""
     if isinstance(config, CsnnConfig):
         for channels, padded in zip(config.channels, _padded_blocks(config), strict=True):
             build.convolve(channels, config, padded=padded, average=True)
@@ -301,7 +300,7 @@ def _add_layers(build: _Builder, config: GradientConfig | StdpNetworkConfig) -> 
 
 
 def _check_constants(config: LayersConfig, dt: float) -> None:
-    """Check the time constants that a network uses, and its readout."""
+    """Check time constants and readout of a network."""
     for name in ("tau_mem_s", "tau_syn_s", *(("tau_readout_s",) if config.readout == "leaky" else ())):
         tau_s = getattr(config, name)
         if tau_s is not None and tau_s < dt:
@@ -313,39 +312,46 @@ def _check_constants(config: LayersConfig, dt: float) -> None:
 
 
 class Network(nn.Module):
-    """A network of spiking neurons, which returns a number per class and step for spike tensors."""
+    """Base of spiking networks: spike tensors to one output per class and step."""
 
     streams: bool = True
-    """Whether a recording can be passed in parts, with the state between them."""
+    """Whether a recording can be passed in parts, with explicit state."""
     of_classes: ClassVar[tuple[str, ...]] = ("linear.weight", "linear.bias")
-    """Names of the weights whose shapes depend on the number of classes."""
+    """Names of the weights with shapes that depend on the number of classes."""
 
     def forward(self, spikes: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Return the readout after every step, and the state after the last.
 
         Args:
-            spikes: [T, B, C, H, W], of any dtype.
-            state: The state that the previous call returned, to continue the same recordings; None to start.
+            spikes: Spike tensor [T, B, C, H, W], any dtype.
+            state: State returned by the previous call, to continue the same recordings; None to start.
 
         Returns:
-            [T, B, K], whose means over T are the logits; and the state. In evaluation mode, a recording in parts has
-            the same result as in one call.
+            Outputs [T, B, K] (their means over T are the logits), and the state. In evaluation mode, parts of a
+            recording give the same result as one call.
         """
         raise NotImplementedError
 
 
 class SpikingNetwork(Network):
-    """A spiking network, which returns a number per class and step for spike tensors.
+    """Spiking network: spike tensors to one output per class and step.
 
     Args:
         config: Kind, channels, kernels and time constants.
         grid: Width and height of the spike tensors.
-        classes: K, number of classes, >= 2.
+        classes: Number of classes K, >= 2.
         dt: Length of a time step in seconds.
-        inputs: C, channels of the spike tensors.
+        inputs: Channels C of the spike tensors.
 
     Raises:
-        ConfigError: The kernel is even, a time constant is shorter than the step, or settings contradict each other.
+        ConfigError: If the kernel is even, a time constant is shorter than a step, or settings contradict each other.
+
+    Example:
+        >>> network = SpikingNetwork(CsnnConfig(channels=(4, 8)), grid=SensorSize(width=12, height=8), classes=3,
+        dt=1e-3)
+        >>> outputs, state = network(torch.randint(0, 2, (20, 5, 2, 8, 12), dtype=torch.uint8))
+        >>> outputs.shape  # T, B, K; the mean over T gives the logits
+        torch.Size([20, 5, 3])
     """
 
     def __init__(
@@ -365,7 +371,7 @@ class SpikingNetwork(Network):
         self.readout: LeakyReadout | CountReadout | LinearReadout = _build_readout(config, dt)
 
     def forward(self, spikes: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Return membrane potentials of a leaky readout or spikes of a counting one; see `Network`."""
+        """Return the readout's membrane potentials (`leaky`) or spikes (`count`); see `Network`."""
         memory = Memory(state, len(spikes))
         x = self._run(spikes, memory, len(self.layers))
         features = drop_features(x.flatten(1).unflatten(0, (memory.steps, -1)), self.dropout, self.training)
@@ -373,21 +379,21 @@ class SpikingNetwork(Network):
         return output, memory.after
 
     def run_layers(self, spikes: Tensor, count: int | None = None) -> Tensor:
-        """Return the output of the first layers for recordings from their start.
+        """Run the first layers on complete recordings.
 
         Args:
-            spikes: [T, B, C, H, W], of any dtype.
-            count: Number of layers; None for all, without the readout.
+            spikes: Spike tensor [T, B, C, H, W], any dtype.
+            count: Number of layers; None: all layers except the readout.
 
         Returns:
-            [T, B, C, H, W], with the C, H and W of the last of these layers.
+            Output of the last of these layers, [T, B, C, H, W].
         """
         chosen = len(self.layers) if count is None else count
         output: Tensor = self._run(spikes, Memory(None, len(spikes)), chosen).unflatten(0, spikes.shape[:2])
         return output
 
     def _run(self, spikes: Tensor, memory: Memory, count: int) -> Tensor:
-        """Return the output [T*B, C, H, W] of the first layers."""
+        """Run the first layers; return their output [T*B, C, H, W]."""
         x = spikes.flatten(0, 1).to(self.linear.weight.dtype).contiguous(memory_format=torch.channels_last)
         for layer in self.layers[:count]:
             x = layer(x, memory)

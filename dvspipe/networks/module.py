@@ -1,7 +1,7 @@
-"""Networks of users: any module of PyTorch, stepped over time as it needs, with its state made explicit if it has one.
+"""Custom networks: run any PyTorch module over time, and make its state explicit if it has one.
 
-A file never makes code run: what `ModuleConfig.target` names is imported only if the user trusts its package, and it
-has to be defined in that package, so that a checkpoint cannot call what its modules happen to import.
+Files never run code. `ModuleConfig.target` is imported only if the user trusts its package, and it must be defined in
+that package; a checkpoint cannot call something that the package merely imports.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .config import ModuleCall, ModuleConfig, NetworkConfig
 from .models import Network, State
 
 PACKAGE = Path(__file__).parents[1]
-RESETS = ("reset_mem", "reset")  # methods that clear the state inside a module: of snnTorch, and of SpikingJelly
+RESETS = ("reset_mem", "reset")  # state resets of snnTorch and SpikingJelly modules
 STORED = (
     torch.float16,
     torch.float32,
@@ -38,13 +38,13 @@ STORED = (
 
 @dataclass(frozen=True)
 class ModuleTask:
-    """What a network is made for; a target gets those of the values that it has parameters for.
+    """Values that a network is built for; a target receives the values that it has parameters for.
 
     Args:
         shape: C, H, W of the spike tensors.
-        classes: K.
+        classes: Number of classes K.
         dt: Length of a time step in seconds.
-        steps: T.
+        steps: Number of steps T.
     """
 
     shape: tuple[int, ...]
@@ -55,11 +55,11 @@ class ModuleTask:
 
 @dataclass(frozen=True)
 class ModuleSource:
-    """Where the networks of `network.kind = module` come from.
+    """Source of networks with `network.kind = module`.
 
     Args:
-        trust: Top-level packages whose code may run.
-        network: A network to use, whatever the target; weights are loaded into it.
+        trust: Top-level packages allowed to run code.
+        network: Network to use instead of the target; weights are loaded into it.
     """
 
     trust: tuple[str, ...] = ()
@@ -67,14 +67,14 @@ class ModuleSource:
 
     @classmethod
     def of(cls, trust: str | Iterable[str], network: nn.Module | None = None) -> Self:
-        """Return a source for the name of one package or the names of several."""
+        """Create a source that trusts one package or several packages."""
         return cls((trust,) if isinstance(trust, str) else tuple(trust), network)
 
     def check(self, config: NetworkConfig) -> None:
-        """Check that there is a network, or a target that may be imported.
+        """Check that a network or a trusted target is available.
 
         Raises:
-            ConfigError: There is none, or the user does not trust the package of the target.
+            ConfigError: If neither is given, or the target's package is not trusted.
         """
         if not isinstance(config, ModuleConfig):
             if self.network is not None:
@@ -95,10 +95,10 @@ class ModuleSource:
             )
 
     def build(self, config: ModuleConfig, task: ModuleTask) -> ModuleNetwork:
-        """Return the network of a configuration.
+        """Build the network of a configuration.
 
         Raises:
-            ConfigError: It may not be imported, cannot be, or is no module with weights that can be stored.
+            ConfigError: If the target is not trusted, cannot be imported, or is not a module with storable weights.
         """
         self.check(config)
         if self.network is not None:
@@ -114,16 +114,16 @@ NO_MODULES = ModuleSource()
 
 
 class ModuleNetwork(Network):
-    """A module of a user as a network.
+    """Custom PyTorch module as a network.
 
     Args:
-        module: The module.
-        call: How it is called; see `ModuleConfig.call`.
-        classes: K.
-        name: What it is called in messages.
+        module: Module to run.
+        call: Calling convention; see `ModuleConfig.call`.
+        classes: Number of classes K.
+        name: Name in messages.
 
     Raises:
-        ConfigError: It is no module, has no weights, keeps something other than plain tensors, or has no state to
+        ConfigError: If it is not a module, has no weights, stores values other than plain tensors, or has no state to
             reset.
 
     Example:
@@ -137,14 +137,14 @@ class ModuleNetwork(Network):
         (torch.Size([20, 3, 2]), True)
     """
 
-    of_classes = ()  # it is not known which ones
+    of_classes = ()  # unknown for a custom module
 
     def __init__(self, module: nn.Module, call: ModuleCall, classes: int, name: str = "network") -> None:
         super().__init__()
         _check_module(module, name)
         self.module, self.call, self.classes, self.name = module, call, classes, name
         self.streams = call.endswith("_state")
-        self._structure: object = None  # a state, with ... in the places of its tensors
+        self._structure: object = None  # structure of the state, with ... instead of tensors
         self._resets = [] if self.streams else _find_resets(module)
         if call == "step" and not self._resets:
             raise ConfigError(
@@ -155,7 +155,7 @@ class ModuleNetwork(Network):
         """Return the outputs, and the tensors of the state; see `Network`.
 
         Raises:
-            ConfigError: The module raises an error, or returns something other than expected.
+            ConfigError: If the module raises an error, or returns an unexpected value.
         """
         given = spikes.to(next(weights.dtype for weights in self.parameters() if weights.is_floating_point()))
         try:
@@ -167,7 +167,7 @@ class ModuleNetwork(Network):
         return self._as_steps(output, spikes.shape[:2]), self._flatten(after)
 
     def _run(self, spikes: Tensor, state: Any) -> tuple[object, Any]:
-        """Return the output and the state of the module."""
+        """Return output and state of the module."""
         if self.call == "sequence":
             self._reset()
             output = _first(self.module(spikes))
@@ -183,7 +183,7 @@ class ModuleNetwork(Network):
             else:
                 output, state = self._pair(self.module(one, state))
             outputs.append(output)
-        self._reset()  # so that nothing of the graph stays in the module
+        self._reset()  # keep no graph in the module
         return torch.stack(outputs), state
 
     def _reset(self) -> None:
@@ -199,7 +199,7 @@ class ModuleNetwork(Network):
         return returned
 
     def _as_steps(self, output: object, leading: torch.Size) -> Tensor:
-        """Return an output [T, B, K] or [B, K] as [T, B, K]."""
+        """Expand an output [T, B, K] or [B, K] to [T, B, K]."""
         T, B = leading
         accepted: dict[str, tuple[int, ...]] = {"[T, B, K]": (T, B, self.classes)}
         if self.call.startswith("sequence"):
@@ -214,7 +214,7 @@ class ModuleNetwork(Network):
         raise ConfigError(f"{self.name}: returned {found} (expected numbers {expected})")
 
     def _flatten(self, state: object) -> State:
-        """Return the tensors of a state, and note what it looks like without them."""
+        """Return the tensors of a state; store its structure."""
         tensors: list[Tensor] = []
 
         def take_out(leaf: object) -> object:
@@ -231,17 +231,17 @@ class ModuleNetwork(Network):
         return tensors
 
     def _restore(self, state: State | None) -> object:
-        """Return a state as the module knows it."""
+        """Rebuild the module's state from its tensors."""
         if state is None:
             return None
         tensors = iter(state)
         return _map_leaves(lambda _: next(tensors), self._structure)
 
     def try_out(self, task: ModuleTask) -> None:
-        """Call the module once, without events, which also makes weights whose shape depends on the input.
+        """Call the module once without events, to check it and to initialise lazy weights.
 
         Raises:
-            ConfigError: As in `forward`.
+            ConfigError: If `forward` fails.
         """
         was_training = self.training
         self.eval()
@@ -251,7 +251,7 @@ class ModuleNetwork(Network):
 
 
 def _map_leaves(change: Callable[[object], object], state: object) -> Any:
-    """Return a state with all that is no tuple, list, dictionary or None changed."""
+    """Apply `change` to all leaves of nested tuples, lists and dictionaries, except None."""
     if state is None:
         return None
     if isinstance(state, dict):
@@ -278,9 +278,9 @@ def _check_module(module: object, name: str) -> None:
 
 
 def _find_resets(module: nn.Module) -> list[Callable[[], object]]:
-    """Return what clears the states inside a module, as SpikingJelly's `functional.reset_net` does.
+    """Return the state resets of a module and its parts, like SpikingJelly's `functional.reset_net`.
 
-    A method that fails without arguments, or changes weights, is for something else in spite of its name.
+    Methods that fail without arguments, or change weights, have another purpose and are skipped.
     """
     found = (
         next((each for name in RESETS if callable(each := getattr(part, name, None))), None)
@@ -290,7 +290,7 @@ def _find_resets(module: nn.Module) -> list[Callable[[], object]]:
 
 
 def _clears_state(module: nn.Module, reset: Callable[[], object]) -> bool:
-    """Call a method; return whether it works and leaves the weights as they are, which are restored if not."""
+    """Call a method; return whether it works and keeps the weights. Restore changed weights."""
     weights = [each for each in module.parameters() if not isinstance(each, nn.UninitializedParameter)]
     before = [each.detach().clone() for each in weights]
     try:
@@ -305,15 +305,15 @@ def _clears_state(module: nn.Module, reset: Callable[[], object]) -> bool:
 
 
 def _first(returned: object) -> Any:
-    """Return the output of a module that may return others too, such as a membrane."""
+    """Return the first output of a module; others, such as a membrane, are ignored."""
     return returned[0] if isinstance(returned, tuple) and returned else returned
 
 
 def _import_target(target: str, name: str) -> Any:
-    """Return what a target names.
+    """Import a target.
 
     Raises:
-        ConfigError: It cannot be imported, or is not a class or function that its own package defines.
+        ConfigError: If it cannot be imported, or is not a class or function defined in its own package.
     """
     module, _, attribute = target.partition(":")
     try:
@@ -342,7 +342,7 @@ def _call(made_by: Any, options: Mapping[str, object], task: ModuleTask, name: s
 
 
 def _explain(error: Exception) -> str:
-    """Return an error of a user's code in a line: its kind, its place outside of libraries, and its message."""
+    """Format an error of user code in one line: kind, place outside libraries, and message."""
     places = traceback.extract_tb(error.__traceback__)
     own = [place for place in places if _is_of_user(Path(place.filename))]
     where = f" in {Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""

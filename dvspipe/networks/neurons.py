@@ -1,10 +1,9 @@
-"""Neurons scanned over time: Norse's leaky integrate-and-fire, with and without synaptic current, and readouts.
+"""Leaky integrate-and-fire (LIF) neurons and readouts, equal to Norse's cells and scanned over time.
 
-A step of dt seconds changes the membrane of a neuron with input current i by dt / tau * (v_leak - v + i), where
-tau_mem_inv is 1 / tau in 1/s; above v_th the neuron spikes and is reset. A synaptic current, if there is one, is
-incremented by the input and then decays by the factor 1 - dt / tau_syn. These are Norse's parameters; `alpha` is the
-slope of the surrogate gradient, which Norse 1.1.0 itself ignores for its default method. The fused scans equal Norse's
-own cell, step by step.
+A step of dt seconds changes the membrane of a neuron with input current i by dt / tau * (v_leak - v + i). Above v_th
+the neuron spikes and is reset. The optional synaptic current adds the input, then decays by the factor 1 - dt /
+tau_syn. Parameters have Norse's names: tau_mem_inv is 1 / tau in 1/s, and `alpha` is the slope of the surrogate
+gradient (Norse 1.1.0 ignores it for its default method). The fused scans equal Norse's cell step by step.
 """
 
 from __future__ import annotations
@@ -22,19 +21,19 @@ from ..errors import ConfigError
 from .config import NeuronConfig, Surrogate
 from .scan import ScanSettings, scan_lif, scan_membranes
 
-if TYPE_CHECKING:  # Norse imports matplotlib (1.4 s and 50 MB), and fused scans do without its cell
+if TYPE_CHECKING:  # Norse imports matplotlib (1.4 s, 50 MB); fused scans do not need its cell
     from norse.torch.functional.leaky_integrator_box import LIBoxParameters
     from norse.torch.functional.lif_box import LIFBoxFeedForwardState, LIFBoxParameters
 
-NO_LEAK = 2.0**-64  # dt / tau of neurons without a leak: v + a (i / a - v) is v + i as computed, since a v vanishes
-STEP_S = 1.0  # of parameters that are per step; only dt / tau counts
+NO_LEAK = 2.0**-64  # dt / tau without a leak: v + a (i / a - v) rounds to v + i
+STEP_S = 1.0  # for parameters given per step; only dt / tau matters
 
 SnnReset = Literal["subtract", "zero", "none"]
-"""What a spike does in snnTorch; see `LIF.from_snntorch`."""
+"""Reset mechanism of snnTorch; see `LIF.from_snntorch`."""
 
 
 class Spike(torch.autograd.Function):
-    """A spike if x > 0, with a surrogate gradient.
+    """Heaviside step (1 if x > 0) with a surrogate gradient.
 
     `superspike`: 1 / (1 + slope * |x|)^2 (Zenke and Ganguli 2018, eq. 19). `arctan`: 1 / (1 + (pi / 2 * slope * x)^2)
     (Fang et al. 2021, scaled to 1 at x = 0). `triangle`: max(0, 1 - slope * |x|) (Esser et al. 2016).
@@ -49,13 +48,13 @@ class Spike(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        """Return the gradient of x by the surrogate."""
+        """Return the surrogate gradient with respect to x."""
         (x,) = ctx.saved_tensors
         return gradients[0] * surrogate_derivative(x, ctx.surrogate, ctx.slope), None, None
 
 
 def surrogate_derivative(x: Tensor, surrogate: Surrogate, slope: float) -> Tensor:
-    """Return the surrogate of the derivative of a spike with respect to x, its distance from the threshold."""
+    """Return the surrogate derivative of a spike with respect to x, the distance from the threshold."""
     if surrogate == "superspike":
         return 1 / (1 + slope * x.abs()) ** 2
     if surrogate == "arctan":
@@ -66,14 +65,14 @@ def surrogate_derivative(x: Tensor, surrogate: Surrogate, slope: float) -> Tenso
 def lif_step(
     current: Tensor, state: LIFBoxFeedForwardState, parameters: LIFBoxParameters, dt: float, surrogate: Surrogate
 ) -> tuple[Tensor, LIFBoxFeedForwardState]:
-    """Return spikes and state after one step of Norse's `lif_box_feed_forward_step`, with our surrogate gradient.
+    """Compute one step of Norse's `lif_box_feed_forward_step`, with the surrogate gradient of `Spike`.
 
     Args:
         current: Input current, any shape.
-        state: Membrane potential v of the same shape.
-        parameters: Norse's parameters; tau_mem_inv in 1/s.
-        dt: Length of the step in s.
-        surrogate: Kind of the surrogate gradient; its slope is `parameters.alpha`.
+        state: Membrane potential v, same shape.
+        parameters: Norse's parameters; tau_mem_inv in 1/s, alpha is the slope of the surrogate gradient.
+        dt: Length of the step in seconds.
+        surrogate: Kind of surrogate gradient.
 
     Returns:
         Spikes (0 or 1) of the same shape, and the new state.
@@ -86,13 +85,13 @@ def lif_step(
 
 
 class Levels(NamedTuple):
-    """Membrane potentials that matter to a neuron, in any unit, with Norse's names.
+    """Membrane potentials of a neuron in any common unit, with Norse's names.
 
     Args:
-        v_th: Threshold, above which the neuron spikes.
-        v_reset: Potential after a spike, if it does not subtract.
-        v_leak: Potential to which the membrane leaks, and from which it starts.
-        drop: What a spike subtracts, if it does; None: v_th.
+        v_th: Threshold; the neuron spikes above it.
+        v_reset: Potential after a spike, unless the reset subtracts.
+        v_leak: Leak potential, also the initial potential.
+        drop: Amount that a subtracting reset subtracts; None: v_th.
     """
 
     v_th: float = 1.0
@@ -112,22 +111,22 @@ class LIF(nn.Module):
     over memory, forward and backward: on the CPU, and with Triton on a GPU.
 
     Args:
-        config: Time constants, whether they are trained, surrogate, gain and reset, also as plain keys and values.
+        config: Time constants and whether they are trained, surrogate, gain and reset; a model or a mapping.
         dt: Length of a time step in seconds.
         levels: Threshold, reset and leak potential.
-        pool: Side of the squares of pixels whose spikes are averaged; 1 for none.
-        in_place: Whether the memory of the currents may be overwritten, as in `ScanSettings`.
+        pool: Side of the squares over which spikes are average-pooled; 1: no pooling.
+        in_place: Whether the scan may overwrite the memory of the currents; see `ScanSettings`.
 
     Raises:
-        ConfigError: A setting is wrong, or the time constant is shorter than a step.
+        ConfigError: If a setting is wrong, or the time constant is shorter than a step.
 
     Example:
         >>> lif = LIF({"tau_mem_s": 0.02, "reset": "subtract"}, dt=0.005)
-        >>> currents = torch.full((4, 1, 3), 3.0)  # T, B and any further axes
+        >>> currents = torch.full((4, 1, 3), 3.0)  # [T, B, ...]
         >>> spikes, state = lif(currents)
         >>> spikes[:, 0, 0], state.shape
         (tensor([0., 1., 0., 1.]), torch.Size([1, 1, 3]))
-        >>> more, state = lif(currents, state)  # the next steps of the same recordings
+        >>> more, state = lif(currents, state)  # next steps of the same recordings
     """
 
     def __init__(
@@ -148,7 +147,7 @@ class LIF(nn.Module):
             raise ConfigError(
                 f"tau_mem_s = {config.tau_mem_s:g}: is shorter than a time step (expected {dt:g} or more)"
             )
-        if config.learn_tau:  # a = sigmoid(w), as Fang et al. 2021 do; infinite at a = 1
+        if config.learn_tau:  # a = sigmoid(w) as in Fang et al. 2021; w is infinite at a = 1
             self.weight = nn.Parameter(torch.logit(torch.tensor(min(self.factor, 0.99))))
         self.trains_tau = config.learn_tau
         self.keep_current = None if config.tau_syn_s is None else 1 - dt / config.tau_syn_s
@@ -166,20 +165,20 @@ class LIF(nn.Module):
             reset=levels.v_reset - levels.v_leak,
             drop=levels.v_th if levels.drop is None else levels.drop,
         )
-        self.spikes = nn.Identity()  # all spikes pass through it, however they are computed, so that hooks see them
+        self.spikes = nn.Identity()  # all spikes pass through it, for hooks
 
     @classmethod
     def from_norse(cls, p: LIFBoxParameters, dt: float = 0.001) -> Self:
-        """Return neurons that equal Norse's `LIFBoxCell(p, dt)`, step by step.
+        """Create neurons equal to Norse's `LIFBoxCell(p, dt)`, step by step.
 
         Args:
-            p: Norse's parameters, one number each: `tau_mem_inv` in 1/s, `v_leak`, `v_th` and `v_reset`; `alpha` is the
-                slope of the gradient, which Norse 1.1 ignores: it computes with 1. `method` must be `super`, and
-                `reset_method` one of Norse's two. As in Norse, a subtracting reset subtracts `v_th`, whatever `v_leak`.
-            dt: Length of a time step in seconds; that of Norse by default.
+            p: Norse's parameters, one number each: `tau_mem_inv` in 1/s, `v_leak`, `v_th` and `v_reset`. `alpha` is the
+                slope of the surrogate gradient (Norse 1.1 ignores it and uses 1). `method` must be `super`, and
+                `reset_method` one of Norse's two. As in Norse, a subtracting reset subtracts `v_th` for any `v_leak`.
+            dt: Length of a time step in seconds; default: Norse's.
 
         Raises:
-            ConfigError: A parameter has several numbers or another method, or the time constant is below dt.
+            ConfigError: If a parameter has several numbers, a method is unsupported, or the time constant is below dt.
 
         Example:
             >>> from norse.torch import LIFBoxParameters
@@ -215,24 +214,24 @@ class LIF(nn.Module):
         surrogate: Surrogate = "arctan",
         slope: float = 2.0,
     ) -> Self:
-        """Return neurons that spike as snnTorch's `Leaky`, with its gradients; its defaults are the defaults here.
+        """Create neurons that spike like snnTorch's `Leaky`, with the same gradients and defaults.
 
-        snnTorch's state `mem` is the potential before a delayed reset, the state here the potential after the reset.
-        With `reset_delay=False`, snnTorch subtracts the threshold once more at the next step if the membrane is still
-        above it, from twice the threshold on; this does not. An input adds its full value to the membrane: the gain is
-        1 / (1 - beta).
+        snnTorch's state `mem` is the potential before a delayed reset; the state here is the potential after the reset.
+        With `reset_delay=False`, snnTorch subtracts the threshold again at the next step if the membrane is still above
+        it (potentials of at least twice the threshold); these neurons do not. An input adds its full value to the
+        membrane: the gain is 1 / (1 - beta).
 
         Args:
-            beta: Share of the membrane that remains after a step, in [0, 1]; without a leak 1.
+            beta: Decay of the membrane per step, in [0, 1]; 1: no leak.
             threshold: Potential above which a neuron spikes, > 0.
             reset_mechanism: `subtract` the threshold, `zero`, or `none`.
             reset_delay: Whether snnTorch resets at the next step, after the leak.
-            surrogate: Its `surrogate.atan(alpha)` is `arctan` with alpha = slope = 2, whatever the kind else:
-                `surrogate.fast_sigmoid(slope)` is `superspike`.
+            surrogate: `arctan` is snnTorch's `surrogate.atan(alpha)` with alpha = slope = 2; `superspike` is its
+                `surrogate.fast_sigmoid(slope)`.
             slope: Slope of the surrogate gradient.
 
         Raises:
-            ConfigError: A parameter is out of range.
+            ConfigError: If a parameter is out of range.
 
         Example:
             >>> lif = LIF.from_snntorch(beta=0.5)
@@ -256,18 +255,18 @@ class LIF(nn.Module):
             surrogate=surrogate,
             slope=slope,
         )
-        # subtracted after the leak, by a factor of beta, where the scan subtracts before it
+        # snnTorch subtracts after the leak, the scan before it: a factor of beta
         drop = 0.0 if not subtracts else threshold / beta if delayed else threshold
         lif = cls(config, STEP_S, levels=Levels(v_th=threshold, drop=drop))
-        lif.settings = lif.settings._replace(gain=1 / factor)  # more than settings allow if there is no leak
+        lif.settings = lif.settings._replace(gain=1 / factor)  # without a leak, above the range of the setting
         return lif
 
     def rate(self, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return dt / tau, the share of the membrane that leaks in a step, as one number."""
+        """Return dt / tau, the share of the membrane that leaks per step, as a scalar tensor."""
         return self.weight.sigmoid().to(dtype) if self.trains_tau else torch.tensor(self.factor, dtype=dtype)
 
     def norse_parameters(self, dtype: torch.dtype = torch.float32) -> LIFBoxParameters:
-        """Return the parameters of the neurons in Norse, for potentials relative to the leak potential."""
+        """Return the equivalent Norse parameters, for potentials relative to the leak potential."""
         from norse.torch.functional.lif_box import LIFBoxParameters
 
         settings = self.settings
@@ -287,13 +286,13 @@ class LIF(nn.Module):
         """Return the spikes over time, and the state after the last step.
 
         Args:
-            currents: Input [T, ...]; [T, B, H, W, C] if spikes are pooled. Computed in float32 or float64; integers,
-                such as event counts, become float32.
-            state: The state that the previous call returned; None to start.
+            currents: Input currents [T, ...]; [T, B, H, W, C] if spikes are pooled. Computed in float32 or float64;
+                integers, such as event counts, become float32.
+            state: State returned by the previous call; None to start.
 
         Returns:
-            Spikes with the shape of the currents, or their means [T, B, H // pool, W // pool, C]; and the state: the
-            membrane potential [1, ...] or, with a synaptic current, both [2, ...].
+            Spikes with the shape of the currents, or pooled [T, B, H // pool, W // pool, C]; and the state: membrane
+            potential [1, ...], or membrane potential and synaptic current [2, ...].
         """
         if not currents.is_floating_point():
             currents = currents.float()
@@ -306,7 +305,7 @@ class LIF(nn.Module):
         return self.spikes(spikes), torch.stack([last, synapse])
 
     def _run(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return spikes and last membrane potential, which the scan has relative to the leak potential."""
+        """Return spikes and the last membrane potential; the scan works relative to the leak potential."""
         if not self.v_leak:
             return self._scan(currents, membrane)
         spikes, last = self._scan(currents, None if membrane is None else membrane - self.v_leak)
@@ -314,9 +313,9 @@ class LIF(nn.Module):
 
     @torch.no_grad()
     def differentiate(self, currents: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the surrogate derivatives of the spikes [T, ...], and spikes and state as `forward`, without a graph.
+        """Return the surrogate derivatives of the spikes [T, ...], and the results of `forward`, without a graph.
 
-        Neurons with a synaptic current or a leak potential have none of this.
+        It does not support neurons with a synaptic current or a leak potential.
         """
         membrane = torch.zeros_like(currents[0]) if state is None else state[0]
         settings = self.settings
@@ -334,7 +333,7 @@ class LIF(nn.Module):
         return derivatives, self.spikes(spikes), membrane[None]
 
     def _scan(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
-        if torch.compiler.is_compiling():  # torch.export too: it traces the plain steps
+        if torch.compiler.is_compiling():  # also torch.export: trace the plain steps
             return self.steps(currents, membrane)
         if currents.device.type == "cpu":
             if currents.dtype not in (torch.float32, torch.float64):
@@ -349,7 +348,7 @@ class LIF(nn.Module):
         return self.steps(currents, membrane)
 
     def steps(self, currents: Tensor, membrane: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the spikes, and the membrane potential after the last step, by Norse's cell step by step."""
+        """Return spikes and the last membrane potential, computed step by step with Norse's cell."""
         from norse.torch.functional.lif_box import LIFBoxFeedForwardState
 
         parameters = self.norse_parameters(currents.dtype)
@@ -362,7 +361,7 @@ class LIF(nn.Module):
 
 
 def average_squares(spikes: Tensor, pool: int) -> Tensor:
-    """Return the means of squares of pixels, [T, B, H // pool, W // pool, C] for [T, B, H, W, C]."""
+    """Average-pool [T, B, H, W, C] to [T, B, H // pool, W // pool, C]."""
     if pool == 1:
         return spikes
     pooled: Tensor = nn.functional.avg_pool2d(spikes.flatten(0, 1).permute(0, 3, 1, 2), pool)
@@ -371,7 +370,7 @@ def average_squares(spikes: Tensor, pool: int) -> Tensor:
 
 
 def leak(inputs: Tensor, state: Tensor | None, keep: float) -> tuple[Tensor, Tensor]:
-    """Return y[t] = keep * y[t - 1] + x[t] for inputs x [T, ...], and keep * y[T - 1]: Norse's synaptic current."""
+    """Norse's synaptic current: return y[t] = keep * y[t - 1] + x[t] for inputs x [T, ...], and keep * y[T - 1]."""
     y = torch.zeros_like(inputs[0]) if state is None else state
     steps = []
     for x in inputs.unbind(0):
@@ -382,13 +381,13 @@ def leak(inputs: Tensor, state: Tensor | None, keep: float) -> tuple[Tensor, Ten
 
 
 class LeakyReadout(nn.Module):
-    """A leaky integrator per class, without spikes: Norse's `li_box_step`.
+    """Leaky integrator per class, without spikes (Norse's `li_box_step`).
 
     Args:
         tau_mem_s: Membrane time constant in seconds, >= dt.
         dt: Length of a time step in seconds.
         gain: Factor on input currents.
-        v_leak: Potential to which the membranes leak, and from which they start.
+        v_leak: Leak potential, also the initial potential.
 
     Example:
         >>> potentials, state = LeakyReadout(tau_mem_s=0.1, dt=0.05)(torch.ones(3, 1, 2))
@@ -402,26 +401,26 @@ class LeakyReadout(nn.Module):
 
     @classmethod
     def from_norse(cls, p: LIBoxParameters, dt: float = 0.001) -> Self:
-        """Return integrators that equal Norse's `LIBoxCell(p, dt)`, step by step.
+        """Create integrators equal to Norse's `LIBoxCell(p, dt)`, step by step.
 
         Args:
             p: Norse's parameters, one number each: `tau_mem_inv` in 1/s, and `v_leak`.
-            dt: Length of a time step in seconds; that of Norse by default.
+            dt: Length of a time step in seconds; default: Norse's.
 
         Raises:
-            ConfigError: A parameter has several numbers.
+            ConfigError: If a parameter has several numbers.
         """
         return cls(1 / _number("tau_mem_inv", p.tau_mem_inv), dt, v_leak=_number("v_leak", p.v_leak))
 
     @classmethod
     def from_snntorch(cls, *, beta: float) -> Self:
-        """Return integrators that equal `mem` of snnTorch's `Leaky(beta, reset_mechanism="none")`.
+        """Create integrators equal to `mem` of snnTorch's `Leaky(beta, reset_mechanism="none")`.
 
         Args:
-            beta: Share of the membrane that remains after a step, in [0, 1].
+            beta: Decay of the membrane per step, in [0, 1].
 
         Raises:
-            ConfigError: It is out of range.
+            ConfigError: If `beta` is out of range.
         """
         if not 0 <= beta <= 1:
             raise ConfigError(f"beta = {beta:g}: out of range (expected 0 to 1)")
@@ -429,7 +428,7 @@ class LeakyReadout(nn.Module):
         return cls(STEP_S / factor, STEP_S, 1 / factor)
 
     def forward(self, currents: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the membrane potentials [T, B, K] for currents [T, B, K], and the last of them [1, B, K]."""
+        """Return the membrane potentials [T, B, K] for currents [T, B, K], and the last potential [1, B, K]."""
         v = torch.zeros_like(currents[0]) if state is None else state[0] - self.v_leak
         steps = []
         for current in currents.unbind(0):
@@ -442,10 +441,10 @@ class LeakyReadout(nn.Module):
 
 
 def _number(name: str, value: Tensor | float) -> float:
-    """Return a parameter that is one number.
+    """Return a scalar parameter as a float.
 
     Raises:
-        ConfigError: It has several.
+        ConfigError: If it has several numbers.
     """
     if isinstance(value, Tensor) and value.numel() != 1:
         raise ConfigError(f"{name}: neurons of a layer have one (found {value.numel()} numbers, expected 1)")
@@ -453,10 +452,10 @@ def _number(name: str, value: Tensor | float) -> float:
 
 
 class CountReadout(nn.Module):
-    """LIF neurons whose spikes are averaged over the neurons of each class.
+    """LIF neurons; the spikes of each class's neurons are averaged.
 
     Args:
-        config: Constants of the neurons.
+        config: Neuron constants.
         dt: Length of a time step in seconds.
         votes: Number of neurons per class.
     """
@@ -473,7 +472,7 @@ class CountReadout(nn.Module):
 
 
 class LinearReadout(nn.Module):
-    """No neurons: the currents themselves."""
+    """Readout without neurons: the currents themselves."""
 
     def forward(self, currents: Tensor, _state: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the currents [T, B, K], and an empty state."""

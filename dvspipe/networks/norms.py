@@ -1,4 +1,4 @@
-"""The inputs of batch norms: their moments for each recording, and for the recordings of each class."""
+"""Moments of batch-norm inputs, per recording and averaged per class."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from .models import Convolution
 
-FEATURES = "features"  # the name of their tensor
+FEATURES = "features"  # name of the stored tensor
 BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
-PIECE_STEPS = 64  # that a network in evaluation computes at once: the memory does not grow with T
+PIECE_STEPS = 64  # steps computed together in evaluation; bounds the memory for any T
 
 
 def run_in_pieces(network: nn.Module, spikes: Tensor, steps: int = PIECE_STEPS) -> Tensor:
-    """Return the outputs [T, B, K] of a network for spikes [T, B, C, H, W], some steps at a time."""
+    """Return the outputs [T, B, K] of a network for spikes [T, B, C, H, W], computed in pieces of `steps`."""
     state, outputs = None, []
     for piece in spikes.split(steps):
         output, state = network(piece, state)
@@ -28,15 +28,15 @@ def run_in_pieces(network: nn.Module, spikes: Tensor, steps: int = PIECE_STEPS) 
 
 
 def find_norms(network: nn.Module) -> list[BatchNorm]:
-    """Return the batch norms of a network in the order in which they run."""
+    """Return the batch norms of a network in the order of execution."""
     return [module for module in network.modules() if isinstance(module, BatchNorm)]
 
 
 @contextmanager
 def apply_norms(network: nn.Module) -> Iterator[list[BatchNorm]]:
-    """Yield the batch norms of a network in evaluation mode, which applies them as layers inside the block.
+    """Set a network to evaluation mode with unfolded batch norms inside the block; yield the norms.
 
-    Outside, evaluation folds them into the convolutions.
+    Outside the block, evaluation folds the norms into the convolutions.
     """
     norms = find_norms(network)
     network.eval()
@@ -51,7 +51,7 @@ def apply_norms(network: nn.Module) -> Iterator[list[BatchNorm]]:
 
 @contextmanager
 def freeze_statistics(network: nn.Module) -> Iterator[None]:
-    """Leave the running statistics of all batch norms as they are inside the block, also in training mode."""
+    """Freeze the running statistics of all batch norms inside the block, also in training mode."""
     norms = [norm for norm in find_norms(network) if norm.track_running_stats]
     for norm in norms:
         norm.track_running_stats = False
@@ -63,15 +63,15 @@ def freeze_statistics(network: nn.Module) -> Iterator[None]:
 
 
 def measure_norms(network: nn.Module, spikes: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Return logits, and the moments of the input of each batch norm over the steps and pixels of a recording.
+    """Return logits, and the moments of each batch norm's input over the steps and pixels of a recording.
 
     Args:
-        network: The network, which is left in evaluation mode.
-        spikes: [T, B, C, H, W].
+        network: Network; it is left in evaluation mode.
+        spikes: Spike tensor [T, B, C, H, W].
 
     Returns:
-        float32 [B, K], and for each norm in the order in which they run float64 [B, 2, channels]: the mean, and the
-        logarithm of the variance, to which the norm's `eps` is added.
+        Logits, float32 [B, K]; and for each norm in the order of execution, mean and log(variance + eps), float64
+        [B, 2, channels].
     """
     T, B = spikes.shape[:2]
     sums: dict[BatchNorm, Tensor] = {}
@@ -97,13 +97,13 @@ def measure_norms(network: nn.Module, spikes: Tensor) -> tuple[Tensor, list[Tens
 
 @dataclass(frozen=True, eq=False)
 class ClassMoments:
-    """Mean and log variance of the input of each batch norm, and the features, averaged over the recordings of a class.
+    """Per-class averages of batch-norm moments and of features.
 
-    They say what a mixture of classes gives on the sensor that a network was trained on.
+    They predict the moments of any mixture of classes on the training sensor.
 
     Args:
-        norms: For each norm [K, 2, channels], as `measure_norms` returns for each recording.
-        features: [K, F + 1], the mean of what `learning.read_features` returns; None if they are not known.
+        norms: For each norm, mean and log variance [K, 2, channels]; see `measure_norms`.
+        features: Mean of `learning.read_features` per class, [K, F + 1]; None if unknown.
     """
 
     norms: tuple[Tensor, ...]
@@ -117,13 +117,13 @@ class ClassMoments:
         classes: int,
         features: Tensor | None = None,
     ) -> ClassMoments:
-        """Return the means over the recordings of each class; a class without any has the mean over all recordings.
+        """Average over the recordings of each class; a class without recordings gets the mean of all recordings.
 
         Args:
-            measured: What `measure_norms` returned for each batch.
-            labels: The classes of all recordings, in the same order.
-            classes: K.
-            features: [N, F + 1], those of all recordings.
+            measured: Results of `measure_norms`, one per batch.
+            labels: Labels of all recordings, in the same order.
+            classes: Number of classes K.
+            features: Features of all recordings, [N, F + 1].
 
         Example:
             >>> moments = ClassMoments.average([[torch.tensor([[[1.0], [2.0]], [[3.0], [10.0]]])]], [0, 1], 3)
@@ -138,7 +138,7 @@ class ClassMoments:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> ClassMoments:
-        """Return what `to_tensors` wrote."""
+        """Restore the moments from the tensors of `to_tensors`."""
         features = tensors.get(FEATURES)
         norms = range(len(tensors) - (features is not None))
         return cls(
@@ -151,7 +151,7 @@ class ClassMoments:
         return norms if self.features is None else norms | {FEATURES: self.features.float()}
 
     def fits(self, network: nn.Module, classes: int) -> bool:
-        """Return whether there are finite moments of all classes for each norm of a network."""
+        """Return whether the moments are finite and match the norms of a network and the number of classes."""
         expected: list[tuple[int, ...]] = [(classes, 2, norm.num_features) for norm in find_norms(network)]
         tensors = [*self.norms]
         if self.features is not None:
@@ -164,5 +164,5 @@ class ClassMoments:
 
 
 def mix_moments(shares: Tensor, moments: Tensor) -> Tensor:
-    """Return means [M, 2, channels] of moments [N, 2, channels], weighted by shares [M, N]."""
+    """Average moments [N, 2, channels] with weights [M, N]; return [M, 2, channels]."""
     return torch.einsum("mn,nsc->msc", shares, moments.double())

@@ -1,4 +1,4 @@
-"""The response of one LIF neuron to a spike train, and the closed form of its membrane."""
+"""Response of one LIF neuron to a spike train, and the closed form of its membrane."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ LARGEST_STEPS = 100_000
 
 @dataclass(frozen=True)
 class NeuronResponse:
-    """The response of a neuron in T steps.
+    """Response of a neuron in T steps.
 
     Args:
         tau_s: Membrane time constant in seconds.
         weight: Input current of a spike, in thresholds.
         dt: Length of a step in seconds.
-        arrived: int64 [T], number of input spikes.
-        membrane: float64 [T], potential after each step, in thresholds; 0 after an output spike.
-        fired: bool [T], output spikes.
-        closed_form: float64 [T], the membrane by `closed_form` up to the first output spike, in whose step it is the
-            potential before the reset; NaN after it.
+        arrived: Number of input spikes, int64 [T].
+        membrane: Potential after each step, in thresholds, float64 [T]; 0 after an output spike.
+        fired: Output spikes, bool [T].
+        closed_form: Membrane by `closed_form`, float64 [T], until the step of the first output spike (there, the
+            potential before the reset); NaN afterwards.
     """
 
     tau_s: float
@@ -44,18 +44,17 @@ class NeuronResponse:
 def neuron_response(
     spikes_s: Sequence[float], *, tau_s: float, weight: float, dt: float, duration_s: float
 ) -> NeuronResponse:
-    """Return the response of a `LIF` neuron to input spikes.
+    """Compute the response of a `LIF` neuron to input spikes.
 
     Args:
-        spikes_s: Times of the input spikes in seconds, from 0 to the duration, in any order; spikes in the same step
-            add up.
+        spikes_s: Input spike times in seconds, in [0, duration_s), in any order; spikes in the same step add up.
         tau_s: Membrane time constant in seconds, >= dt.
         weight: Input current of a spike, in thresholds; negative if inhibitory.
         dt: Length of a step in seconds.
         duration_s: Duration in seconds.
 
     Raises:
-        ConfigError: A number is out of range.
+        ConfigError: If a number is out of range.
     """
     if not dt <= tau_s < float("inf"):
         raise ConfigError(
@@ -87,15 +86,17 @@ def neuron_response(
 
 
 def closed_form(arrived: NDArray[np.int64], weight: float, factor: float) -> NDArray[np.float64]:
-    """Return the membrane of a LIF neuron without output spikes: v[n] = sum over n_k <= n of w a (1 - a)^(n - n_k).
+    """Return the membrane of a LIF neuron before its first output spike.
+
+    v[n] = sum over n_k <= n of w a (1 - a)^(n - n_k).
 
     Args:
-        arrived: int64 [T], number of input spikes k at each step n_k.
-        weight: w, the input current of a spike.
+        arrived: Number of input spikes k at each step n_k, int64 [T].
+        weight: Input current w of a spike.
         factor: a = dt / tau.
 
     Returns:
-        float64 [T]. For short steps it approaches the solution of the differential equation,
+        Membrane potential, float64 [T]. For short steps it approaches the solution of the differential equation, the
         sum of w dt / tau exp(-(t - t_k) / tau).
     """
     elapsed = np.arange(len(arrived))[:, None] - np.flatnonzero(arrived)[None]

@@ -1,4 +1,4 @@
-"""The fused LIF scan on the CPU: one pass over memory forward, one backward, compiled by numba.
+"""Fused LIF scan on the CPU, compiled by numba: one pass over memory forward, one backward.
 
 With a = dt / tau, the input's gain g, the threshold b, the reset r and the drop d, a step is
 
@@ -9,10 +9,10 @@ Norse's box LIF with v_th = b = d, v_reset = r and v_leak = 0. Backward, with th
     dh = dz * s + dv * ((1 - z) + (r - h) * s)  or  dz * s + dv * (1 - d * s),
     di = a * g * dh,    dv = (1 - a) * dh,    da = the sum of dh * (g * i - v) = dh * (h - v) / a.
 
-If the reset is detached, the terms of dv with s are left out: dv * (1 - z) or dv.
+With a detached reset, the terms of dv with s are dropped: dv * (1 - z) or dv.
 
-The membrane h, which the backward pass needs, may overwrite the currents in memory. If spikes are pooled, they are
-averaged while they are in the cache, and never stored unpooled.
+The backward pass needs the membrane h, which may overwrite the currents in memory. Pooled spikes are averaged while in
+the cache, and never stored unpooled.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from torch import Tensor
 
 from .config import Surrogate
 
-BLOCK = 4096  # neurons whose state stays in the cache during a scan
+BLOCK = 4096  # neurons per block; their state stays in the cache
 SURROGATES: tuple[Surrogate, ...] = get_args(Surrogate)
-"""Kinds of surrogate gradients, in the order of their numbers in the kernels."""
+"""Kinds of surrogate gradients; the index is the number in the kernels."""
 _pool: ThreadPoolExecutor | None = None
 
 
@@ -39,16 +39,16 @@ class ScanSettings(NamedTuple):
     """Settings of a scan.
 
     Args:
-        gain: g, the factor on input currents.
-        surrogate: Kind of the surrogate gradient.
+        gain: Factor g on input currents.
+        surrogate: Kind of surrogate gradient.
         slope: Slope of the surrogate gradient.
         subtract: Whether a spike subtracts `drop` from the membrane instead of setting it to `reset`.
         detach: Whether the reset has no gradient.
-        pool: Side of the squares of pixels whose spikes are averaged; 1 for none.
-        in_place: Whether the memory of the currents may be overwritten, as nothing else uses them, not even a gradient.
+        pool: Average-pooling size of the spikes; 1: no pooling.
+        in_place: Whether the scan may overwrite the currents: nothing else uses them, not even a gradient.
         threshold: Membrane potential above which a neuron spikes.
         reset: Membrane potential after a spike.
-        drop: What a spike subtracts from the membrane.
+        drop: Amount that a spike subtracts from the membrane.
     """
 
     gain: float = 1.0
@@ -63,21 +63,21 @@ class ScanSettings(NamedTuple):
     drop: float = 1.0
 
     def after(self, potentials: Tensor, spikes: Tensor) -> Tensor:
-        """Return membrane potentials after their spikes' resets."""
+        """Return the potentials after the resets of `spikes`."""
         if self.subtract:
             return potentials - self.drop * spikes
         return potentials * (1 - spikes) + self.reset * spikes
 
 
 class _Neuron(NamedTuple):
-    """What a kernel needs of the neurons; floats have the dtype of the currents.
+    """Neuron constants for the kernels; floats have the dtype of the currents.
 
     Args:
         factor: a = dt / tau.
         gain: g.
         subtract: Whether the reset subtracts.
         into_reset: 0 if the reset has no gradient, else 1.
-        derives: Whether the surrogate of dz/dh takes the place of h in memory.
+        derives: Whether the kernel stores the surrogate of dz/dh instead of h.
         surrogate: Index in SURROGATES.
         slope: Slope of the surrogate gradient.
         threshold: b.
@@ -98,11 +98,11 @@ class _Neuron(NamedTuple):
 
 
 class _Squares(NamedTuple):
-    """How a kernel averages spikes.
+    """Average pooling in the kernels.
 
     Args:
-        side: Of the squares of pixels.
-        channels: C, which is the innermost axis.
+        side: Pooling size.
+        channels: Channels C, the innermost axis.
     """
 
     side: int
@@ -110,7 +110,7 @@ class _Squares(NamedTuple):
 
 
 def scan_lif(currents: Tensor, state: Tensor | None, factor: Tensor, settings: ScanSettings) -> tuple[Tensor, Tensor]:
-    """Return the spikes of LIF neurons over time, and their membrane potential after the last step.
+    """Return the spikes of LIF neurons over time, and the membrane potential after the last step.
 
     Args:
         currents: float32 or float64 [T, ...] on the CPU; [T, B, H, W, C] if spikes are pooled.
@@ -119,8 +119,8 @@ def scan_lif(currents: Tensor, state: Tensor | None, factor: Tensor, settings: S
         settings: Gain, surrogate, reset and pooling.
 
     Returns:
-        Spikes with the shape of the currents, or their means [T, B, H // pool, W // pool, C]; and the membrane
-        potential [...].
+        Spikes with the shape of the currents, or pooled [T, B, H // pool, W // pool, C]; and the membrane potential
+        [...].
     """
     start = torch.zeros_like(currents[0]) if state is None else state
     spikes, last = _ScanLIF.apply(currents, start, factor, settings)  # type: ignore[no-untyped-call]
@@ -130,9 +130,9 @@ def scan_lif(currents: Tensor, state: Tensor | None, factor: Tensor, settings: S
 def scan_membranes(
     currents: Tensor, start: Tensor, factor: Tensor, settings: ScanSettings, *, derived: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return membrane potentials before the reset, spikes, and last membrane potential; arguments as in `scan_lif`.
+    """Return potentials before the reset, spikes, and the last potential; see `scan_lif` for the arguments.
 
-    If `derived`, the surrogate derivatives of the spikes are returned instead of the potentials before the reset.
+    With `derived`, return the surrogate derivatives of the spikes instead of the potentials before the reset.
     """
     last, T, pool = start.contiguous().clone(), len(currents), settings.pool
     membrane = currents.contiguous()
@@ -189,7 +189,7 @@ def _factor_gradient(
 
 
 def _constants(membrane: Tensor, factor: Tensor, settings: ScanSettings, *, derived: bool = False) -> tuple[Any, ...]:
-    """Return the last arguments of a kernel: the neuron and, if spikes are pooled, the squares."""
+    """Return the last kernel arguments: the neuron and, if spikes are pooled, the squares."""
     number = membrane.numpy().dtype.type
     surrogate = SURROGATES.index(settings.surrogate)
     neuron = _Neuron(
@@ -208,7 +208,7 @@ def _constants(membrane: Tensor, factor: Tensor, settings: ScanSettings, *, deri
 
 
 def _rows(membrane: Tensor, spikes: Tensor, last: Tensor, pool: int) -> tuple[NDArray[Any], ...]:
-    """Return the tensors as arrays with one axis of neurons or, if spikes are pooled, with [B, H] rows of W * C."""
+    """View tensors as arrays with one axis of neurons or, if spikes are pooled, with [B, H] rows of W * C."""
     T = membrane.shape[0]
     if pool == 1:
         shapes: list[tuple[int, ...]] = [(T, -1), (T, -1), (-1,)]
@@ -221,7 +221,7 @@ def _rows(membrane: Tensor, spikes: Tensor, last: Tensor, pool: int) -> tuple[ND
 
 
 def _run_in_threads(kernel: Callable[..., None], arrays: tuple[NDArray[Any], ...], constants: tuple[Any, ...]) -> None:
-    """Run a kernel over all neurons, in as many threads as torch uses; its last arguments are the range of neurons."""
+    """Run a kernel over all neurons in as many threads as torch uses; its last arguments are the range."""
     global _pool
     first = arrays[0]
     parts, size = (-(-first.shape[1] // BLOCK), BLOCK) if first.ndim == 2 else (first.shape[1], 1)
@@ -241,7 +241,7 @@ def _run_in_threads(kernel: Callable[..., None], arrays: tuple[NDArray[Any], ...
 
 @njit(inline="always")
 def _surrogate_gradient(neuron: _Neuron, distance: Any, one: Any, zero: Any, half_pi: Any) -> Any:
-    """Return the surrogate of dz/dh at a distance from the threshold."""
+    """Return the surrogate of dz/dh at a given distance from the threshold."""
     if neuron.surrogate == 0:
         width = one + neuron.slope * abs(distance)
         return one / (width * width)
@@ -302,13 +302,13 @@ def _forward_pooled(
 
 @njit(inline="always")
 def _rows_of_block(N: int, side: int) -> int:
-    """Return how many rows of N neurons are computed together: complete squares, about BLOCK neurons."""
+    """Return the number of rows of N neurons to compute together: complete squares, about BLOCK neurons."""
     return side * max(1, BLOCK // (N * side))
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def _add_pooled(z: NDArray[Any], pooled: NDArray[Any], squares: _Squares, share: Any, first: bool) -> None:
-    """Add a row of spikes to a row of means."""
+    """Add a row of spikes to a row of pooled means."""
     side, C = squares.side, squares.channels
     if first:
         pooled[:] = 0
@@ -382,7 +382,7 @@ def _backward_pooled(
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def _spread(to_pooled: NDArray[Any], to_z: NDArray[Any], squares: _Squares, share: Any) -> None:
-    """Write the gradient of each spike of a row from that of its mean."""
+    """Write the gradients of a row of spikes from the gradients of their pooled means."""
     side, C = squares.side, squares.channels
     for place in range(to_pooled.size // C):
         own = to_pooled[place * C : (place + 1) * C]

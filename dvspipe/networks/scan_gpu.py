@@ -1,4 +1,4 @@
-"""The fused LIF scan on a GPU: as in `scan`, with a thread per neuron, in Triton, which torch's CUDA builds include."""
+"""Fused LIF scan on a GPU: `scan` in Triton (part of torch's CUDA builds), one thread per neuron."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BLOCK = 256
 def scan_lif_on_gpu(
     currents: Tensor, state: Tensor | None, factor: Tensor, settings: ScanSettings
 ) -> tuple[Tensor, Tensor]:
-    """Return the spikes of LIF neurons over time, and their membrane potential after the last step.
+    """Return the spikes of LIF neurons over time, and the membrane potential after the last step.
 
     Arguments and results are those of `scan_lif`, on a GPU and computed in float32, except that spikes are not pooled.
     """

@@ -1,21 +1,21 @@
-"""Closed forms of the first spike of a neuron, and their exact gradients, compiled by numba.
+"""Closed forms of a neuron's first-spike time, and their exact gradients, compiled by numba.
 
 Time is in units of the synaptic time constant. With the leak a = tau_syn / tau_mem, an input spike of weight w
 increases the current I by w, and until the neuron spikes, at V = 1,
 
     dI/dt = -I,   dV/dt = I - a V,
 
-so that a spike adds w e(s) to V after the time s, with e(s) = (exp(-a s) - exp(-s)) / (1 - a). From V and I at an
-input, V reaches 1 after
+so a spike adds w e(s) to V after time s, with e(s) = (exp(-a s) - exp(-s)) / (1 - a). From V and I at an input, V
+reaches 1 after
 
     a = 0     log(I / (I + V - 1))                               e(s) = 1 - exp(-s)                 Mostafa 2017
     a = 1/2   -2 log((b + sqrt(b^2 - 8 I)) / (4 I)), b = V + 2I  e(s) = 2 (exp(-s/2) - exp(-s))     Göltz et al. 2021
     a = 1     -V/I - W(-exp(-V/I) / I)                           e(s) = s exp(-s)                   Göltz et al. 2021
 
-with Lambert's W, if it does at all and no input comes before: then V and I are those at that input, and so on over the
-inputs in their order. The inputs before the spike are its causal set. The sums over them in the papers are V and I
-here, so that no exponential of a time itself is needed and the result does not depend on where time starts. At the
-spike time T with the slope dV/dt of V there, the implicit function theorem gives
+with Lambert's W, if V reaches 1 before the next input. Otherwise V and I are updated to the next input, and so on in
+order. The inputs before the spike are its causal set. The papers sum over it; here V and I hold these sums, so no
+exponential of an absolute time is needed and the result is independent of the time origin. At the spike time T, with
+slope dV/dt, the implicit function theorem gives
 
     dT/dw = -e(T - t) / slope,   dT/dt = w e'(T - t) / slope.
 """
@@ -34,33 +34,33 @@ from torch import Tensor
 Floats = NDArray[np.float64]
 
 LEAKS = (0.0, 0.5, 1.0)
-"""tau_syn / tau_mem for which the spike time has a closed form."""
-HALLEY_STEPS = 12  # at most; four are usual
+"""Ratios tau_syn / tau_mem with a closed form."""
+HALLEY_STEPS = 12  # at most; usually four
 LARGEST_RESPONSE = {0.0: 1.0, 0.5: 0.5, 1.0: 1 / math.e}
-"""The largest value of e(s) for each leak."""
-LARGEST_EXPONENT = 700.0  # of a float64
-GRAZING = 1e-9  # the smallest slope of a spike, which marks that there is one
-NEAR_BRANCH = -0.3  # below it, the series about the branch point -1/e is the better first guess
+"""Maximum of e(s) for each leak."""
+LARGEST_EXPONENT = 700.0  # exp of it fits float64
+GRAZING = 1e-9  # lower bound of the slope at a spike; > 0 marks a spike
+NEAR_BRANCH = -0.3  # below it, the series about the branch point -1/e is the better initial guess
 
 
 def first_spike_times(
     times: Tensor, weights: Tensor, *, leak: float = 1.0, horizon: float | None = None, least_slope: float = 0.0
 ) -> Tensor:
-    """Return when neurons spike for the first time, with exact gradients of times and weights.
+    """Return first-spike times of neurons, with exact gradients of times and weights.
 
     Args:
-        times: Of the input spikes, [B, N], in units of the synaptic time constant; infinite for none.
-        weights: [M, N], in thresholds.
+        times: Input spike times, [B, N], in units of the synaptic time constant; infinite if missing.
+        weights: Weights [M, N], in thresholds.
         leak: tau_syn / tau_mem: 0, 0.5 or 1.
-        horizon: If not None, the time of a neuron that does not spike is `horizon` + 1 - its largest potential, 0 or
-            more, with the gradient of the potential at that moment.
-        least_slope: The smallest slope of the potential at a spike in gradients, which grow as 1 / slope; 0: exact.
+        horizon: Time of silent neurons: `horizon` + 1 - peak potential (at least 0), with the gradient of the peak.
+            None: silent neurons have infinite times.
+        least_slope: Lower bound of the potential's slope in gradients, which grow as 1 / slope; 0: exact gradients.
 
     Returns:
-        [B, M]; infinite if a neuron does not spike and there is no horizon, NaN if a time or weight is no number.
+        Spike times [B, M]; infinite if a neuron is silent and `horizon` is None, NaN if a time or weight is NaN.
 
     Raises:
-        ValueError: There is no closed form for the leak, or the shapes do not fit together.
+        ValueError: If the leak has no closed form, or shapes do not fit together.
 
     Example:
         >>> times = torch.tensor([[0.2, 0.4, 0.9]], dtype=torch.float64)
@@ -76,10 +76,10 @@ def first_spike_times(
 
 
 def check_shapes(times: Tensor, weights: Tensor, dimensions: str) -> None:
-    """Check that weights [M, N] are for the N inputs of times, whose dimensions are given, such as "B N".
+    """Check that weights [M, N] match the N inputs of `times`, with dimensions such as "B N".
 
     Raises:
-        ValueError: They are not.
+        ValueError: If the shapes do not match.
     """
     names = dimensions.split()
     if times.ndim != len(names) or weights.ndim != 2 or times.shape[names.index("N")] != weights.shape[1]:
@@ -89,7 +89,7 @@ def check_shapes(times: Tensor, weights: Tensor, dimensions: str) -> None:
 
 
 def find_undefined(times: Tensor, weights: Tensor) -> Tensor:
-    """Return whether each spike time [B, M] is undefined: a time of the inputs is NaN, or a weight is not finite."""
+    """Return which spike times [B, M] are undefined because an input time is NaN or a weight is not finite."""
     return times.flatten(1).isnan().any(1)[:, None] | ~weights.isfinite().all(1)
 
 
@@ -142,7 +142,7 @@ def lambert_w(x: float) -> float:
 @njit(cache=True, nogil=True)
 def _crossing(v: float, i: float, leak: float) -> float:
     """Return the time until V reaches 1 from below without another input; infinite if it does not."""
-    if i <= leak:  # the slope at a crossing, i - leak, is positive, and i only falls
+    if i <= leak:  # a crossing needs slope i - leak > 0, and i only decreases
         return math.inf
     if leak == 0:
         return max(0.0, math.log(i / (i + v - 1))) if i + v > 1 else math.inf
@@ -156,7 +156,7 @@ def _crossing(v: float, i: float, leak: float) -> float:
 
 @njit(cache=True, nogil=True)
 def _response(s: float, leak: float) -> float:
-    """Return e(s), the potential after the time s of an input spike of weight 1; s may be infinite."""
+    """Return e(s), the potential at time s after an input spike of weight 1; s may be infinite."""
     if leak == 0:
         return -math.expm1(-s)
     if leak == 0.5:
@@ -166,7 +166,7 @@ def _response(s: float, leak: float) -> float:
 
 @njit(cache=True, nogil=True)
 def _peak(v: float, i: float, leak: float) -> float:
-    """Return the time of the largest potential from now on, if it is not now; else 0."""
+    """Return the time to the peak potential if it lies ahead; else 0."""
     if i <= max(0.0, leak * v):
         return 0.0
     if leak == 0:
@@ -188,14 +188,14 @@ def _forward(
     """Find the first spikes of M neurons for B recordings.
 
     Args:
-        times: [B, N], sorted.
-        order: [B, N], the input of each.
-        rows: [N, M], the weights of each input.
+        times: Sorted input times [B, N].
+        order: Input index of each time, [B, N].
+        rows: Weights per input, [N, M].
         leak: 0, 0.5 or 1.
-        wants_peaks: Whether the largest potential is needed.
-        moments: [B, M], set to the time of the first spike or, without, of the largest potential.
-        slopes: [B, M], set to the slope of the potential at the spike; 0 without.
-        peaks: [B, M], set to the largest potential without a spike.
+        wants_peaks: Whether peak potentials are needed.
+        moments: Output [B, M]: time of the first spike, or of the peak potential of silent neurons.
+        slopes: Output [B, M]: slope of the potential at the spike; 0 if silent.
+        peaks: Output [B, M]: peak potential of silent neurons.
     """
     B, N = times.shape
     M = rows.shape[1]
@@ -221,7 +221,7 @@ def _forward(
                 if slopes[b, m] > 0:
                     continue
                 at_end = v[m] * keep + i[m] * add
-                rises = gap < np.inf and i[m] * fall >= leak * at_end  # until the end, as it has one maximum at most
+                rises = gap < np.inf and i[m] * fall >= leak * at_end  # to the end: it has at most one peak
                 if not wants_peaks and (i[m] <= leak or (rises and at_end < 1)):
                     continue
                 s = _crossing(v[m], i[m], leak)
@@ -254,18 +254,18 @@ def _backward(
     to_times: Floats,
     wants_times: bool,
 ) -> None:
-    """Add the gradients of the weights, and of the times if they are wanted.
+    """Accumulate the gradients of the weights and, if `wants_times`, of the times.
 
     Args:
-        times: [B, N], sorted.
-        order: [B, N], the input of each.
-        rows: [N, M], the weights of each input.
+        times: Sorted input times [B, N].
+        order: Input index of each time, [B, N].
+        rows: Weights per input, [N, M].
         leak: 0, 0.5 or 1.
-        moments: [B, M], when the potential of each neuron has the value that `shares` is a gradient of.
-        shares: [B, M], the gradient of the potential then, with the opposite sign.
-        to_rows: [N, M], increased by the gradient of the weights.
-        to_times: [B, N], set to the gradient of the times, not sorted.
-        wants_times: Whether it is.
+        moments: Spike or peak time of each neuron, [B, M].
+        shares: Negative gradient of the potential at that time, [B, M].
+        to_rows: Gradient of the weights, [N, M]; increased in place.
+        to_times: Output [B, N]: gradient of the times, in the original order of inputs.
+        wants_times: Whether to compute `to_times`.
     """
     B, N = times.shape
     M = rows.shape[1]
