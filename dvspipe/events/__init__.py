@@ -1,4 +1,4 @@
-"""Events and their sensor, and what is made of events alone; `events.filters` is apart, since it needs numba."""
+"""Events, sensors and regions; join, merge and window recordings. `events.filters` loads separately: it needs numba."""
 
 from .events import EARLIEST_US, LATEST_US, Events
 from .joining import concatenate, join, merge, windows

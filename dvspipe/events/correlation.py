@@ -17,7 +17,7 @@ def correlate(a: NDArray[Any], b: NDArray[Any]) -> float | None:
         >>> round(correlate(np.array([1, 2, 3]), np.array([2, 4, 6])), 9)
         1.0
     """
-    # the extremes, because the variance of equal values is not exactly 0 in floating point
+    # compare extremes: the variance of equal values is not exactly 0 in floating point
     if not a.size or a.min() == a.max() or b.min() == b.max():
         return None
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])

@@ -1,7 +1,7 @@
-"""Events: the type that passes between all stages of dvspipe.
+"""`Events`: the type that passes between all stages of dvspipe.
 
-An event (t, x, y, p) says that at time t (integer microseconds) the pixel in column x and row y (counted downwards)
-became brighter (p is True, ON) or darker (p is False, OFF) by its contrast threshold.
+An event (t, x, y, p): at time t (integer microseconds), the pixel in column x and row y (counted downwards) became
+brighter (p is True, ON) or darker (p is False, OFF) by its contrast threshold.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from ..errors import EventError
 from .sensor import SensorSize, SensorSizeLike
 
 EARLIEST_US, LATEST_US = -(2**63), 2**63 - 1
-DTYPES: tuple[type, ...] = (np.int64, np.int16, np.int16, np.bool_)  # of t, x, y and p
+DTYPES: tuple[type, ...] = (np.int64, np.int16, np.int16, np.bool_)  # t, x, y, p
 STRUCTURED_DTYPE = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.bool_)])
 
 
 class Events:
-    """Events of one sensor, sorted by time; checked at construction, then read-only.
+    """Events of one sensor, sorted by time. Checked once at construction, then read-only.
 
     Args:
-        t: [N] times in microseconds, non-decreasing.
-        x: [N] columns, 0 to width - 1.
-        y: [N] rows, downwards, 0 to height - 1.
-        p: [N] polarities, True (or 1) = ON, False (or 0) = OFF.
-        sensor: The size of their sensor, also as (width, height) or a text such as 346x260.
+        t: Times in microseconds, non-decreasing, [N].
+        x: Columns, 0 to width - 1, [N].
+        y: Rows, downwards, 0 to height - 1, [N].
+        p: Polarities, True (or 1) = ON, False (or 0) = OFF, [N].
+        sensor: Sensor size; also (width, height) or a string such as "346x260".
 
     Attributes:
         t: int64 [N].
         x: int16 [N].
         y: int16 [N].
         p: bool [N].
-        sensor: The size of their sensor.
+        sensor: Sensor size.
 
     Raises:
-        EventError: Lengths differ, a type is wrong, times decrease, or a pixel is outside the sensor.
+        EventError: If lengths differ, a type is wrong, times decrease, or a pixel is outside the sensor.
 
     Example:
         >>> events = Events(t=[0, 5], x=[3, 4], y=[1, 1], p=[True, False], sensor=SensorSize(width=12, height=7))
@@ -68,7 +68,7 @@ class Events:
     ) -> None:
         for column in (t, x, y, p):
             column.setflags(write=False)
-        set_attribute = object.__setattr__  # that of this class refuses
+        set_attribute = object.__setattr__  # this class refuses to set attributes
         set_attribute(self, "t", t)
         set_attribute(self, "x", x)
         set_attribute(self, "y", y)
@@ -84,10 +84,10 @@ class Events:
         p: NDArray[np.bool_],
         sensor: SensorSize,
     ) -> Events:
-        """Return events from arrays that follow the rules of `Events`, without checking or copying them.
+        """Create events without checking or copying the arrays.
 
-        Only for arrays whose types, order and range are correct by construction, such as selections of the arrays of
-        other events, and which nothing else writes to. They become read-only.
+        Use it only for arrays with types, order and range that are correct by construction, such as selections from
+        other events, and that nothing else writes to. The arrays become read-only.
         """
         events = cls.__new__(cls)
         events._set(t, x, y, p, sensor)
@@ -97,31 +97,31 @@ class Events:
     def from_owned(
         cls, t: NDArray[Any], x: NDArray[Any], y: NDArray[Any], p: NDArray[Any], sensor: SensorSize
     ) -> Events:
-        """Return the events that `Events(t, x, y, p, sensor)` returns, without copying arrays whose types fit.
+        """Create checked events without copying arrays that already have the right types.
 
-        Only for arrays that nothing else writes to. They become read-only.
+        Use it only for arrays that nothing else writes to. The arrays become read-only.
         """
         t, x, y, p = map(_as_type, _checked_columns(t, x, y, p, sensor), DTYPES)
         return cls.from_checked(t, x, y, p, sensor)
 
     @classmethod
     def empty(cls, sensor: SensorSizeLike) -> Events:
-        """Return a recording without events."""
+        """Create a recording without events."""
         return cls([], [], [], [], sensor)
 
     @classmethod
     def from_structured(cls, array: NDArray[np.void], sensor: SensorSizeLike, *, sort: bool = False) -> Events:
-        """Return events from a structured array, as Tonic's data sets and transforms use.
+        """Create events from a structured array, the format of Tonic's data sets and transforms.
 
         Args:
-            array: [N] or [N, 1] with the fields t and x, and also y (else all events are in row 0) and p (else all are
-                ON), in any order. Integer times are in microseconds, floating-point times in seconds; these are
-                rounded. Polarities are bool, 0 and 1, or -1 and 1. All other numbers are integers, of any type.
-            sensor: The size of their sensor.
-            sort: Whether events are sorted by time; if false, events out of order are an error.
+            array: Structured array [N] or [N, 1] with fields t and x, and optionally y (default: row 0) and p (default:
+                ON), in any order. Integer times are microseconds; floating-point times are seconds, and are rounded.
+                Polarities are bool, 0 and 1, or -1 and 1. All other numbers are integers of any type.
+            sensor: Sensor size.
+            sort: Whether to sort events by time; otherwise unsorted events are an error.
 
         Raises:
-            EventError: It is no such array, or the events break a rule of `Events`.
+            EventError: If fields are missing, or the events break a rule of `Events`.
 
         Example:
             >>> spikes = np.array([(0.25, 3), (0.5, 699)], [("t", float), ("x", int)])
@@ -166,23 +166,23 @@ class Events:
 
     @property
     def duration_us(self) -> int:
-        """Time from the first event to the last in microseconds; 0 without events."""
+        """Time from the first to the last event in microseconds; 0 if there are no events."""
         return int(self.t[-1]) - int(self.t[0]) if len(self) else 0
 
     def structured(self) -> NDArray[np.void]:
-        """Return the events as Tonic's structured array: fields x int16, y int16, t int64, p bool."""
+        """Return the events as Tonic's structured array, with fields x int16, y int16, t int64, p bool."""
         array = np.empty(len(self), dtype=STRUCTURED_DTYPE)
         for name in "xytp":
             array[name] = getattr(self, name)
         return array
 
     def slice_time(self, start_us: int, stop_us: int) -> Events:
-        """Return the events with start_us <= t < stop_us, without copying."""
+        """Return the events with start_us <= t < stop_us, as a view."""
         first, last = np.searchsorted(self.t, (start_us, stop_us), side="left")
         return self.slice_events(int(first), max(int(first), int(last)))
 
     def slice_events(self, first: int, stop: int) -> Events:
-        """Return the events `first` to `stop` - 1, as slicing does, without copying."""
+        """Return the events `first` to `stop` - 1, as a view."""
         part = slice(first, stop)
         return Events.from_checked(self.t[part], self.x[part], self.y[part], self.p[part], self.sensor)
 
@@ -191,10 +191,15 @@ class Events:
         return Events.from_checked(self.t + offset_us, self.x.view(), self.y.view(), self.p.view(), self.sensor)
 
     def crop(self, left: int, top: int, sensor: SensorSize) -> Events:
-        """Return the events in a rectangle of the size `sensor` whose upper left corner (left, top) becomes the origin.
+        """Return the events in a rectangle; its upper left corner becomes the origin.
+
+        Args:
+            left: First column of the rectangle.
+            top: First row of the rectangle.
+            sensor: Size of the rectangle, which is the new sensor size.
 
         Raises:
-            EventError: The rectangle is not inside the sensor.
+            EventError: If the rectangle is not inside the sensor.
         """
         if left < 0 or top < 0 or left + sensor.width > self.sensor.width or top + sensor.height > self.sensor.height:
             raise EventError(f"crop {sensor} at ({left}, {top}): not inside the sensor (found {self.sensor})")
@@ -204,10 +209,10 @@ class Events:
 
 
 def _checked_columns(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, sensor: SensorSize) -> list[NDArray[Any]]:
-    """Return columns as arrays of integers that follow the rules of `Events`.
+    """Convert columns to arrays of integers, and check the rules of `Events`.
 
     Raises:
-        EventError: They do not.
+        EventError: If a rule is broken.
     """
     columns = {name: np.asarray(column) for name, column in zip("txyp", (t, x, y, p), strict=True)}
     for name, column in columns.items():
@@ -222,9 +227,9 @@ def _checked_columns(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, sen
 
 
 def _as_type(column: NDArray[Any], dtype: type) -> NDArray[Any]:
-    """Return integers, which are in the range of another type, as a contiguous array of that type.
+    """Convert integers within the range of `dtype` to a contiguous array of that type.
 
-    They are copied if that type does not fit, or if they would keep an array of more than twice their size.
+    The array is copied if its type differs, or if it is a view that would keep alive more than twice its own memory.
     """
     column = np.ascontiguousarray(column)
     fits = column.dtype.isnative and column.itemsize == np.dtype(dtype).itemsize
@@ -233,10 +238,10 @@ def _as_type(column: NDArray[Any], dtype: type) -> NDArray[Any]:
 
 
 def _integers(name: str, column: NDArray[Any]) -> NDArray[Any]:
-    """Return a contiguous column, of int64 if it is of floating-point numbers.
+    """Return a contiguous column; convert floating-point numbers to int64.
 
     Raises:
-        EventError: A number is not an integer.
+        EventError: If a number is not an integer.
     """
     if column.dtype.kind != "f":
         return np.ascontiguousarray(column)
@@ -246,10 +251,10 @@ def _integers(name: str, column: NDArray[Any]) -> NDArray[Any]:
 
 
 def _integer_times(t: NDArray[Any]) -> NDArray[Any]:
-    """Return integer times in microseconds; those in floating point are in seconds.
+    """Return integer times in microseconds; floating-point times are in seconds.
 
     Raises:
-        EventError: A time is not finite, or is too large.
+        EventError: If a time is not finite, or too large.
     """
     if t.dtype.kind != "f":
         return np.ascontiguousarray(t)
@@ -260,7 +265,7 @@ def _integer_times(t: NDArray[Any]) -> NDArray[Any]:
 
 
 def _zero_or_one(p: NDArray[Any]) -> NDArray[Any]:
-    """Return polarities of 0 and 1 for those of -1 and 1."""
+    """Map polarities -1 and 1 to False and True; return others unchanged."""
     return p > 0 if p.dtype.kind == "i" and p.size and p.min() < 0 and (np.abs(p) == 1).all() else p
 
 
@@ -274,7 +279,7 @@ def check_columns(
     """Check the order, range and polarity of event columns of equal length.
 
     Raises:
-        EventError: An event breaks a rule; the message names the first.
+        EventError: If an event breaks a rule; the message names the first such event.
     """
     wrong: list[tuple[int, str]] = []
     for name, column, side, word in (("x", x, sensor.width, "wide"), ("y", y, sensor.height, "high")):
@@ -282,7 +287,7 @@ def check_columns(
             event = int(np.flatnonzero((column < 0) | (column >= side))[0])
             wrong.append((event, f"has {name} = {column[event]}, outside a sensor {side} pixels {word}"))
     if p.dtype == np.bool_:
-        p = p.view(np.uint8)  # a bool read from a file may have another byte than 0 or 1
+        p = p.view(np.uint8)  # bools read from a file may have bytes other than 0 and 1
     if len(p) and (p.min() < 0 or p.max() > 1):
         event = int(np.flatnonzero((p < 0) | (p > 1))[0])
         wrong.append((event, f"has p = {p[event]}, expected 0 (OFF) or 1 (ON)"))

@@ -1,14 +1,14 @@
-"""Filters that remove the noise of sensors: hot pixels, rapid repeats, isolated events.
+"""Noise filters: hot pixels, refractory period, background activity.
 
 Up to three filters run in this order, each on the output of the previous one:
 
 1. Hot pixels: removes all events of given pixels. `find_hot_pixels` finds them in the counts of a first pass.
-2. Refractory period: removes an event less than `refractory_us` after the last event that its pixel kept, like a pixel
-   that is held in reset after each event. A removed event does not extend the period.
+2. Refractory period: removes an event less than `refractory_us` after the last kept event of its pixel, as if the pixel
+   were held in reset after each event. A removed event does not extend the period.
 3. Background activity: removes an event if none of its 8 neighbours fired within the `activity_us` before it.
    Source: Delbruck, "Frame-free dynamic digital vision", Proc. Int. Symp. on Secure-Life Electronics (2008).
 
-A filter depends only on earlier events, so that the result is the same for any division of a recording into parts.
+Filters depend only on earlier events, so any division of a recording into parts gives the same result.
 """
 
 from __future__ import annotations
@@ -31,29 +31,30 @@ from .sensor import SensorSize
 HOT_PIXEL_FACTOR = 10.0
 """Finds the visibly hot pixels in real recordings of a DVXplorer and of N-Caltech101, and none in the scenes of a
 DAVIS346 and of N-MNIST; at 5, moving hands in DVS Gesture are confused with hot pixels."""
-LONGEST_PERIOD_US = 1 << 40  # 13 days: sums of times and periods fit into int64
+LONGEST_PERIOD_US = 1 << 40  # 13 days; times plus periods fit int64
 NEVER_US = np.iinfo(np.int64).min
-MOST_PIXELS = 1 << 24  # twice those of 4K video; a file may claim any sensor, and each pixel needs up to 48 bytes
+MOST_PIXELS = 1 << 24  # twice 4K video; files may claim any sensor, and a pixel takes up to 48 bytes
 
 
 class FilterConfig(Settings):
-    """Settings of the filters; None disables one."""
+    """Filter settings; None disables a filter."""
 
     refractory_us: int | None = Field(default=None, ge=1, le=LONGEST_PERIOD_US)
-    """Minimum time in microseconds between two events that a pixel keeps, of either polarity."""
+    """Refractory period: minimum time between two kept events of a pixel (either polarity), in microseconds."""
     activity_us: int | None = Field(default=None, ge=1, le=LONGEST_PERIOD_US)
-    """Time in microseconds for which an event supports those of its neighbours; 1,000 to 50,000 is usual."""
+    """Background activity: time for which an event supports events of its neighbours, in microseconds; usually 1,000 to
+    50,000."""
 
 
 @dataclass(frozen=True)
 class FilterCounts:
-    """Numbers of events.
+    """Event counts of the filters.
 
     Attributes:
         events: All events before filtering.
-        hot_pixels: Removed as events of hot pixels.
-        refractory: Removed as being in a refractory period.
-        background: Removed as having no support of a neighbour.
+        hot_pixels: Events removed by the hot-pixel filter.
+        refractory: Events removed by the refractory filter.
+        background: Events removed by the background-activity filter.
     """
 
     events: int = 0
@@ -69,16 +70,16 @@ class FilterCounts:
 
 @dataclass(frozen=True, eq=False)
 class FilterState:
-    """The state of the filters between two parts of a recording.
+    """State of the filters between two parts of a recording.
 
     Args:
-        sensor: The sensor of all events.
-        config: Settings of the filters.
-        hot: bool [H, W], pixels whose events are removed; [0, 0] without this filter.
-        ready_us: int64 [H, W], end of each pixel's refractory period; [0, 0] without this filter.
-        last_us: int64 [H + 2, W + 2], time of each pixel's last event, with a border of pixels that never fire; [0, 0]
-            without this filter.
-        counts: Numbers of events so far.
+        sensor: Sensor of all events.
+        config: Filter settings.
+        hot: Hot pixels, bool [H, W]; [0, 0] if the filter is off.
+        ready_us: End of each pixel's refractory period, int64 [H, W]; [0, 0] if the filter is off.
+        last_us: Time of each pixel's last event, int64 [H + 2, W + 2], with a border of pixels that never fire; [0, 0]
+            if the filter is off.
+        counts: Event counts so far.
     """
 
     sensor: SensorSize
@@ -90,7 +91,7 @@ class FilterState:
 
 
 class _Columns(NamedTuple):
-    """The columns of events."""
+    """Columns of events."""
 
     t: NDArray[np.int64]
     x: NDArray[np.int16]
@@ -99,7 +100,7 @@ class _Columns(NamedTuple):
 
 
 class _Filters(NamedTuple):
-    """Settings and state of the filters, as in `FilterState`; arrays are flat, and a time of 0 disables a filter."""
+    """Settings and state for the kernel, as in `FilterState`; arrays are flat, and a time of 0 disables a filter."""
 
     width: int
     hot: NDArray[np.bool_]
@@ -110,15 +111,15 @@ class _Filters(NamedTuple):
 
 
 def start_filter(sensor: SensorSize, config: FilterConfig, *, hot: NDArray[np.bool_] | None = None) -> FilterState:
-    """Return the state before the first event.
+    """Return the initial filter state.
 
     Args:
-        sensor: The sensor of the events.
-        config: Settings of the filters.
-        hot: bool [H, W], pixels whose events are removed, if any.
+        sensor: Sensor of the events.
+        config: Filter settings.
+        hot: Hot pixels to remove, bool [H, W]; None: no hot-pixel filter.
 
     Raises:
-        EventError: The shape or type of `hot` is wrong, or the sensor has more than MOST_PIXELS pixels.
+        EventError: If `hot` has the wrong shape or type, or the sensor has more than MOST_PIXELS pixels.
     """
     check_pixels(sensor)
     shape = (sensor.height, sensor.width)
@@ -135,10 +136,10 @@ def start_filter(sensor: SensorSize, config: FilterConfig, *, hot: NDArray[np.bo
 
 
 def filter_events(events: Events, state: FilterState) -> tuple[Events, FilterState]:
-    """Return the events that pass, and the new state; the given state is not changed.
+    """Filter one part of a recording; return the kept events and the new state. `state` is not changed.
 
     Raises:
-        EventError: The sensor of the events is not that of the state.
+        EventError: If the sensor of the events differs from the state's sensor.
     """
     return _filter_in_place(events, replace(state, ready_us=state.ready_us.copy(), last_us=state.last_us.copy()))
 
@@ -150,16 +151,16 @@ def filter_stream(
     hot: NDArray[np.bool_] | None = None,
     callback: Callable[[FilterCounts], None] | None = None,
 ) -> Iterator[Events]:
-    """Yield the events of each part of a recording that pass, which may be none.
+    """Filter a recording part by part; yield the kept events of each part (possibly none).
 
     Args:
         parts: Consecutive parts of one recording.
-        config: Settings of the filters.
-        hot: bool [H, W], pixels whose events are removed, if any.
-        callback: Called after each part with the numbers of events so far.
+        config: Filter settings.
+        hot: Hot pixels to remove, bool [H, W]; None: no hot-pixel filter.
+        callback: Called after each part with the event counts so far.
 
     Raises:
-        EventError: The parts have different sensors, or `hot` does not fit them.
+        EventError: If parts have different sensors, or `hot` does not fit the sensor.
 
     Example:
         >>> sensor = SensorSize(width=12, height=7)
@@ -177,20 +178,20 @@ def filter_stream(
 
 
 def check_pixels(sensor: SensorSize) -> None:
-    """Check that there is memory for what is kept of each pixel.
+    """Check that a sensor is small enough for per-pixel state.
 
     Raises:
-        EventError: The sensor has more than MOST_PIXELS pixels.
+        EventError: If the sensor has more than MOST_PIXELS pixels.
     """
     if sensor.width * sensor.height > MOST_PIXELS:
         raise EventError(f"a sensor of {sensor} (expected at most {MOST_PIXELS} pixels)")
 
 
 def count_pixels(parts: Iterable[Events], sensor: SensorSize) -> NDArray[np.int64]:
-    """Return the number of events of each pixel, int64 [H, W].
+    """Count the events of each pixel, int64 [H, W].
 
     Raises:
-        EventError: The sensor of a part differs, or it has more than MOST_PIXELS pixels.
+        EventError: If the sensor of a part differs, or has more than MOST_PIXELS pixels.
     """
     check_pixels(sensor)
     counts = np.zeros((sensor.height, sensor.width), np.int64)
@@ -201,16 +202,16 @@ def count_pixels(parts: Iterable[Events], sensor: SensorSize) -> NDArray[np.int6
 
 
 def find_hot_pixels(counts: NDArray[np.int64], factor: float = HOT_PIXEL_FACTOR) -> NDArray[np.bool_]:
-    """Return which pixels fire far more often than their surroundings.
+    """Find pixels that fire far more often than their surroundings.
 
-    A pixel is hot if it has more than `factor` times the events of the second busiest of its 8 neighbours, and more
-    than `factor` times those of the median pixel among the ones that fired. The neighbours distinguish a hot pixel from
-    a busy part of the scene, which is larger than a pixel; the second busiest, so that two adjacent hot pixels are both
-    found. The median is reliable as long as less than half of the pixels that fired are hot. Three adjacent hot pixels
-    are not found; the two ends of a line one pixel wide in a static scene are found wrongly.
+    A pixel is hot if it has more than `factor` times the events of its second busiest neighbour (of 8), and more than
+    `factor` times the events of the median active pixel. The neighbours distinguish a hot pixel from a busy part of the
+    scene, which is larger than a pixel. Using the second busiest neighbour finds two adjacent hot pixels; three
+    adjacent hot pixels are missed. The ends of a one-pixel-wide line in a static scene are false positives. The median
+    is reliable while less than half of the active pixels are hot.
 
     Args:
-        counts: int64 [H, W], events per pixel of the complete recording, as `count_pixels` returns them.
+        counts: Events per pixel of the complete recording, int64 [H, W]; see `count_pixels`.
         factor: Threshold, > 1.
 
     Returns:
@@ -261,7 +262,7 @@ def _filter_in_place(events: Events, state: FilterState) -> tuple[Events, Filter
         refractory=counts.refractory + refractory,
         background=counts.background + len(events) - count - hot - refractory,
     )
-    # copies, so that a part of which little is kept does not occupy the memory of all of it
+    # copy, or a few kept events would hold the memory of the complete part
     t, x, y, p = kept.t[:count].copy(), kept.x[:count].copy(), kept.y[:count].copy(), kept.p[:count].copy()
     return Events.from_checked(t, x, y, p, state.sensor), replace(state, counts=counts)
 
@@ -274,9 +275,9 @@ def _count(x: NDArray[np.int16], y: NDArray[np.int16], counts: NDArray[np.int64]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _filter(events: _Columns, kept: _Columns, filters: _Filters) -> tuple[int, int, int]:
-    """Copy the events that pass to `kept`; return the numbers that passed, were hot, and were in refractory periods.
+    """Copy the kept events to `kept`; return the numbers of kept, hot and refractory events.
 
-    Whether an event passes is a number and not a branch, because noise makes branches unpredictable.
+    Whether an event passes is a number, not a branch: noise makes branches unpredictable.
     """
     t, x, y, p = events
     kept_t, kept_x, kept_y, kept_p = kept

@@ -1,4 +1,4 @@
-"""Parts and recordings joined, merged by time, and divided into windows."""
+"""Join parts and recordings, merge recordings by time, and divide them into windows."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ..errors import EventError
 from .events import DTYPES, EARLIEST_US, LATEST_US, Events
 from .sensor import SensorSize, SensorSizeLike
 
-FEW_EVENTS = 1 << 22  # which `concatenate` copies when it has all of them
-RESERVED_EVENTS = 1 << 24  # for which it reserves memory if there are more; the system gives only what is written to
+FEW_EVENTS = 1 << 22  # up to here, `concatenate` copies once at the end
+RESERVED_EVENTS = 1 << 24  # initial buffer above FEW_EVENTS; the system commits memory only when written
 
 
 def concatenate(parts: Iterable[Events], sensor: SensorSizeLike) -> Events:
     """Join consecutive parts of a recording.
 
     Args:
-        parts: Any number of parts, each beginning no earlier than the previous one ends.
-        sensor: The sensor of all parts.
+        parts: Any number of parts in time order.
+        sensor: Sensor of all parts.
 
     Raises:
-        EventError: The sensor of a part differs, or it begins too early.
+        EventError: If the sensor of a part differs, or a part begins before the previous part ends.
     """
     sensor, joined = SensorSize.of(sensor), _Joined()
     for part in _consecutive(parts, sensor):
@@ -33,7 +33,7 @@ def concatenate(parts: Iterable[Events], sensor: SensorSizeLike) -> Events:
 
 
 def _consecutive(parts: Iterable[Events], sensor: SensorSize) -> Iterator[Events]:
-    """Yield the parts that have events, checked."""
+    """Check parts, and yield the parts with events."""
     last_us: int | None = None
     for part in parts:
         if part.sensor != sensor:
@@ -47,7 +47,7 @@ def _consecutive(parts: Iterable[Events], sensor: SensorSize) -> Iterator[Events
 
 
 class _Joined:
-    """Parts that are joined; from FEW_EVENTS on, each is copied at once, so that its memory serves the next one."""
+    """Buffer of joined parts. Above FEW_EVENTS, it copies each part immediately, to free its memory."""
 
     def __init__(self) -> None:
         self._parts: list[Events] = []
@@ -79,7 +79,7 @@ class _Joined:
         if len(self._parts) == 1:
             return self._parts[0]
         for column in self._columns:
-            column.resize(self._count, refcheck=False)  # gives back what was not used
+            column.resize(self._count, refcheck=False)  # release unused memory
         few = [Events.empty(sensor), *self._parts]
         t, x, y, p = self._columns or [np.concatenate([getattr(part, name) for part in few]) for name in "txyp"]
         return Events.from_checked(t, x, y, p, sensor)
@@ -92,10 +92,10 @@ def merge(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
         streams: Consecutive parts of each recording.
 
     Yields:
-        All events, sorted by time; at the same time, those of an earlier stream first.
+        All events, sorted by time; events at the same time keep the order of the streams.
 
     Raises:
-        EventError: The sensor of a part differs, or it begins before the previous part ends.
+        EventError: If the sensor of a part differs, or a part begins before the previous part ends.
     """
     running = [_Running(first, rest) for rest in map(iter, streams) if (first := next(rest, None)) is not None]
     for stream in running:
@@ -116,16 +116,16 @@ def merge(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
 
 
 class _Running:
-    """A stream of parts, from which the events before its horizon can be taken."""
+    """Stream of parts; all events before its horizon are known."""
 
     def __init__(self, first: Events, rest: Iterator[Events]) -> None:
         self.sensor = first.sensor
-        self.horizon_us = int(first.t[-1]) if len(first) else EARLIEST_US  # later parts are not earlier
+        self.horizon_us = int(first.t[-1]) if len(first) else EARLIEST_US  # no later part begins earlier
         self._held = first
         self._rest = rest
 
     def take(self, until_us: int) -> Events:
-        """Remove and return the events before a time."""
+        """Remove and return the events before `until_us`."""
         ready, self._held = (self._held.slice_time(*span) for span in ((EARLIEST_US, until_us), (until_us, LATEST_US)))
         return ready
 
@@ -140,10 +140,10 @@ class _Running:
 
 
 def join(streams: Iterable[Iterable[Events]], gap_us: int = 0) -> Iterator[Events]:
-    """Yield recordings of one sensor one after another, each shifted to begin `gap_us` after the previous one ends.
+    """Yield recordings of one sensor in sequence, each shifted to begin `gap_us` after the end of the previous one.
 
     Args:
-        streams: Consecutive parts of each recording; the first keeps its times.
+        streams: Consecutive parts of each recording; the first recording keeps its times.
         gap_us: Time between two recordings in microseconds, >= 0.
     """
     last_us: int | None = None
@@ -158,14 +158,14 @@ def join(streams: Iterable[Iterable[Events]], gap_us: int = 0) -> Iterator[Event
 
 
 def windows(parts: Iterable[Events], window_us: int) -> Iterator[tuple[int, Events]]:
-    """Yield consecutive windows of a recording, starting at its first event, in memory bounded by the busiest window.
+    """Yield consecutive windows of a recording, starting at its first event; memory is bounded by the busiest window.
 
     Args:
         parts: Consecutive parts of one recording.
         window_us: Length of a window in microseconds, > 0.
 
     Yields:
-        The start time of each window that has events, and its events.
+        Start time in microseconds and events of each window that has events.
     """
     start_us: int | None = None
     kept: list[Events] = []

@@ -1,4 +1,4 @@
-"""The size of a sensor, and regions of it."""
+"""Sensor size and rectangular regions."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ MAX_SIDE_PX = 32767  # x and y are int16
 
 @dataclass(frozen=True)
 class SensorSize:
-    """The size of a sensor's pixel array.
+    """Size of a sensor's pixel array.
 
     Args:
         width: Columns, 1 to 32767.
         height: Rows, 1 to 32767.
 
     Raises:
-        EventError: A side is outside that range.
+        EventError: If a side is out of range.
     """
 
     width: int
@@ -36,10 +36,10 @@ class SensorSize:
 
     @classmethod
     def of(cls, size: SensorSizeLike) -> SensorSize:
-        """Return a size that is also given as (width, height) or as a text such as 346x260.
+        """Convert (width, height) or a string such as "346x260" to a size.
 
         Raises:
-            EventError: It is none of these.
+            EventError: If `size` has another form.
         """
         if isinstance(size, SensorSize):
             return size
@@ -53,10 +53,10 @@ class SensorSize:
 
     @classmethod
     def parse(cls, text: str) -> SensorSize:
-        """Return the size that a text such as 346x260 (WIDTHxHEIGHT) describes.
+        """Parse WIDTHxHEIGHT, such as "346x260".
 
         Raises:
-            EventError: The text has a different form.
+            EventError: If the text has another form.
         """
         width, _, height = text.lower().partition("x")
         if not (width.isdecimal() and height.isdecimal()):
@@ -65,17 +65,17 @@ class SensorSize:
 
 
 SensorSizeLike = SensorSize | tuple[int, int] | str
-"""A size, (width, height), or a text such as 346x260."""
+"""A `SensorSize`, (width, height), or a string such as "346x260"."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """A rectangle of pixels of a sensor.
+    """Rectangle of pixels.
 
     Args:
-        left: Its first column; negative if it begins before the sensor.
-        top: Its first row, likewise.
-        size: Its width and height.
+        left: First column; negative if the rectangle begins outside the sensor.
+        top: First row; negative if the rectangle begins outside the sensor.
+        size: Width and height.
     """
 
     left: int
@@ -84,15 +84,15 @@ class Region:
 
     @classmethod
     def full(cls, sensor: SensorSize) -> Region:
-        """Return the region that is all of a sensor."""
+        """Return the region that covers a complete sensor."""
         return cls(0, 0, sensor)
 
     @classmethod
     def parse(cls, text: str) -> Region:
-        """Return the region that a text such as 128x128+10-20 (WIDTHxHEIGHT+LEFT+TOP, here with TOP = -20) describes.
+        """Parse WIDTHxHEIGHT+LEFT+TOP, such as "128x128+10-20" (here TOP = -20).
 
         Raises:
-            EventError: The text has a different form, or the region has no pixels or too many.
+            EventError: If the text has another form, or a side is out of range.
         """
         match = re.fullmatch(r"(\d+)x(\d+)([+-]\d+)([+-]\d+)", text)
         if match is None:
@@ -105,11 +105,11 @@ class Region:
         return cls(left, top, SensorSize(width=width, height=height))
 
     def is_inside(self, sensor: SensorSize) -> bool:
-        """Return whether a sensor has all pixels of the region."""
+        """Return whether the region lies inside a sensor."""
         return self.overlap(sensor) == self
 
     def overlap(self, sensor: SensorSize) -> Region | None:
-        """Return the part of the region that a sensor has; None if it has none of its pixels."""
+        """Return the intersection with a sensor; None if it is empty."""
         left, top = max(0, self.left), max(0, self.top)
         width = min(sensor.width, self.left + self.size.width) - left
         height = min(sensor.height, self.top + self.size.height) - top
