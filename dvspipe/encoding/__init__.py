@@ -1,4 +1,4 @@
-"""Events to spike tensors, and static values and signals to spike trains."""
+"""Encoding: events to spike tensors, static values and signals to spike trains."""
 
 from .bins import BinConfig, BinCounts, BinForm, PolarityMode, StepRule, cut_windows, encode_events
 from .contrast import Contrast

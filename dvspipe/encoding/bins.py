@@ -1,14 +1,14 @@
-"""Events to spike tensors: the value of each pixel in each of T time steps.
+"""Events to spike tensors: one value per pixel and time step.
 
-Every step is half-open. By time, step k of a recording that begins at `start` contains the events with
+Steps are half-open. With `by = time`, step k of a recording that begins at `start` contains the events with
 
     start + k * step_us <= t < start + (k + 1) * step_us.
 
-By recording, T equal steps reach from the first event to the last, which is in the last step:
+With `by = recording`, T equal steps reach from the first event to the last event, inclusive:
 
     k <= (t - start) * T / (last + 1 - start) < k + 1.
 
-By events, step k contains the events k * step_events to (k + 1) * step_events - 1, counted from 0.
+With `by = events`, step k contains the events k * step_events to (k + 1) * step_events - 1, counted from 0.
 """
 
 from __future__ import annotations
@@ -30,36 +30,37 @@ LARGEST_COUNT = 255
 MAX_STEPS = 10_000
 
 StepRule = Literal["time", "recording", "events"]
-"""What a step is; see `BinConfig.by`."""
+"""Definition of a step; see `BinConfig.by`."""
 BinForm = Literal["count", "binary", "clipped", "voxel", "surface"]
-"""What the values of a spike tensor are; see `BinConfig.form`."""
+"""Values of a spike tensor; see `BinConfig.form`."""
 PolarityMode = Literal["apart", "merged", "signed"]
-"""What becomes of the polarity; see `BinConfig.polarity`."""
+"""Treatment of the polarity; see `BinConfig.polarity`."""
 
 
 class BinConfig(Settings):
-    """How a recording becomes a spike tensor [T, C, H, W]."""
+    """Settings of the spike tensor [T, C, H, W] of a recording."""
 
     steps: int = Field(default=20, ge=1, le=MAX_STEPS)
-    """T, the number of time steps."""
+    """Number of time steps T."""
     by: StepRule = "time"
-    """What a step is: `step_us` of time, the T-th part of the duration of the recording, or `step_events` events."""
+    """Definition of a step. `time`: `step_us` microseconds; `recording`: 1 / T of the duration; `events`: `step_events`
+    events."""
     step_us: int = Field(default=15_000, ge=1, le=10**9)
-    """Length of a step in microseconds; networks assume it even if the steps are not cut by time."""
+    """Length of a step in microseconds; networks use it for any `by`."""
     step_events: int = Field(default=1000, ge=1, le=10**9)
-    """`events`: number of events in a step."""
+    """Number of events in a step, for `by = events`."""
     downsample: int = Field(default=1, ge=1, le=1024)
-    """Side of the blocks of pixels that are summed into one; the last block of a row or column may be partial."""
+    """Side of the pixel blocks that are summed into one value; the last block of a row or column may be partial."""
     form: BinForm = "count"
-    """`count`: number of events (at most 255); `binary`: 1 if there is any event; `clipped`: number of events, at most
-    `clip`; `voxel`: events divided between the two nearest steps; `surface`: how recent the last event is."""
+    """`count`: number of events, at most 255; `binary`: 1 if there is any event; `clipped`: number of events, at most
+    `clip`; `voxel`: each event is divided between the two nearest steps; `surface`: time surface of the last event."""
     clip: int = Field(default=4, ge=1, le=LARGEST_COUNT)
-    """`clipped`: the largest count."""
+    """Maximum count for `form = clipped`."""
     polarity: PolarityMode = "apart"
-    """`apart`: C = 2, 0 OFF and 1 ON; `merged`: C = 1, ON and OFF alike; `signed`: C = 1, ON minus OFF, only with
-    `voxel`."""
+    """`apart`: C = 2, channel 0 OFF and 1 ON; `merged`: C = 1, ON plus OFF; `signed`: C = 1, ON minus OFF, only with
+    `form = voxel`."""
     tau_us: float = Field(default=50_000.0, gt=0, le=1e12)
-    """`surface`: time constant in microseconds."""
+    """Time constant in microseconds, for `form = surface`."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> BinConfig:
@@ -73,31 +74,31 @@ class BinConfig(Settings):
 
     @property
     def channels(self) -> int:
-        """C, the number of channels of the spike tensor."""
+        """Number of channels C of the spike tensor."""
         return 2 if self.polarity == "apart" else 1
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype of the spike tensor: float32 for `voxel` and `surface`, else uint8."""
+        """Dtype of the spike tensor: float32 for `voxel` and `surface`, else uint8."""
         return np.dtype(np.float32 if self.form in ("voxel", "surface") else np.uint8)
 
     @property
     def window_us(self) -> int:
-        """Length of the tensor in microseconds, by time."""
+        """Length of the tensor in microseconds, for `by = time`."""
         return self.steps * self.step_us
 
     @property
     def window_events(self) -> int:
-        """Number of events in the tensor, by events."""
+        """Number of events in the tensor, for `by = events`."""
         return self.steps * self.step_events
 
     @property
     def largest(self) -> int:
-        """The largest value of `count`, `binary` and `clipped`."""
+        """Maximum value for `count`, `binary` and `clipped`."""
         return {"binary": 1, "clipped": self.clip}.get(self.form, LARGEST_COUNT)
 
     def grid(self, sensor: SensorSize) -> SensorSize:
-        """Return the width and height of the spike tensor for a sensor."""
+        """Return width and height of the spike tensor for a sensor."""
         return SensorSize(width=-(-sensor.width // self.downsample), height=-(-sensor.height // self.downsample))
 
     def shape(self, sensor: SensorSize) -> tuple[int, int, int]:
@@ -106,19 +107,19 @@ class BinConfig(Settings):
         return self.channels, grid.height, grid.width
 
     def for_complete(self, events: Events) -> BinConfig:
-        """Return the same steps, as many as a recording lasts: as many as `encode_stream` yields.
+        """Return a copy with as many steps as a complete recording needs, the number that `encode_stream` yields.
 
         Args:
-            events: A recording, with at least one event.
+            events: Recording with at least one event.
 
         Raises:
-            EventError: It lasts longer than 10,000 steps.
+            EventError: If the recording needs more than 10,000 steps.
         """
         if self.by == "recording":
             return self
         steps = events.duration_us // self.step_us + 1 if self.by == "time" else -(-len(events) // self.step_events)
         if self.form == "voxel":
-            steps += 1  # into which the last events reach
+            steps += 1  # the last events reach into it
         if steps > MAX_STEPS:
             raise EventError(f"lasts too long for one spike tensor (found {steps} steps, expected at most {MAX_STEPS})")
         return self.model_copy(update={"steps": steps})
@@ -126,14 +127,14 @@ class BinConfig(Settings):
 
 @dataclass(frozen=True)
 class BinCounts:
-    """How many events of a recording are in its spike tensor, and how many are not.
+    """Numbers of events inside and outside a spike tensor.
 
     Args:
-        events: Number of all events.
-        before: Number of events before the first step.
-        beyond: Number of events after the last step.
-        saturated: Number of events inside the steps that are not counted because the pixel already had the largest
-            count: 255, `clip`, or 1.
+        events: All events.
+        before: Events before the first step.
+        beyond: Events after the last step.
+        saturated: Events inside the steps that are not counted because their pixel reached the maximum: 255, `clip` or
+            1.
     """
 
     events: int = 0
@@ -143,7 +144,7 @@ class BinCounts:
 
     @property
     def kept(self) -> int:
-        """Number of events in the tensor: its sum, if it counts events."""
+        """Number of events in the tensor; the sum of the tensor, if it counts events."""
         return self.events - self.before - self.beyond - self.saturated
 
 
@@ -151,7 +152,7 @@ class BinCounts:
 class Clock:
     """Steps of equal length: step k contains the times t with k <= (t - start_us) * parts / span_us < k + 1.
 
-    In integers, so that no event is in the wrong step because of rounding.
+    Integer arithmetic: rounding never moves an event to another step.
     """
 
     start_us: int
@@ -164,10 +165,10 @@ class Clock:
 
     @classmethod
     def of(cls, config: BinConfig, start_us: int, last_us: int) -> Clock:
-        """Return the steps of a recording, by time or by recording, from its start to its last event."""
+        """Create the steps of a recording for `by = time` or `by = recording`."""
         if config.by == "time":
             return cls(start_us, config.step_us)
-        if config.form == "voxel":  # the last event is where the last step begins
+        if config.form == "voxel":  # the last step begins at the last event
             return cls(start_us, max(1, last_us - start_us), config.steps - 1)
         return cls(start_us, max(1, last_us + 1 - start_us), config.steps)
 
@@ -179,27 +180,27 @@ def encode_events(
     start_us: int | None = None,
     callback: Callable[[BinCounts], object] | None = None,
 ) -> NDArray[Any]:
-    """Return the spike tensor of a recording.
+    """Encode a recording as a spike tensor.
 
     Args:
-        events: Any number of events.
-        config: Steps, downsampling, form and polarity, also as plain keys and values.
-        start_us: Start of step 0, by time and by recording; default: the time of the first event.
-        callback: Called with the number of events inside and outside the tensor.
+        events: Events of a recording; may be empty.
+        config: Steps, downsampling, form and polarity; a model or a mapping.
+        start_us: Start of step 0 for `by = time` and `by = recording`; default: time of the first event.
+        callback: Called with the numbers of events inside and outside the tensor.
 
     Returns:
-        [T, C, H, W] with the C, H and W of `config.shape`; 0 where there is no event.
+        Spike tensor [T, C, H, W] with C, H and W of `config.shape`; 0 without events.
 
-        `count`, `binary` and `clipped`: uint8, the number of events per step, polarity and (downsampled) pixel, at most
+        `count`, `binary` and `clipped`: uint8, number of events per step, polarity and (downsampled) pixel, at most
         255, 1 or `clip`. The sum is `BinCounts.kept`.
 
-        `voxel`: float32, the sum of max(0, 1 - abs(k - t')) over the events of a pixel, where t' is (t - start) /
-        step_us or, by recording, (T - 1) (t - start) / (last - start); OFF events count -1 if the polarity is `signed`.
-        By time, the part of an event of the last step that belongs to step T is left out. Source: Zhu et al.,
+        `voxel`: float32, sum of max(0, 1 - abs(k - t')) over the events of a pixel. t' is (t - start) / step_us or, for
+        `by = recording`, (T - 1) (t - start) / (last - start). OFF events count -1 if the polarity is `signed`. For
+        `by = time`, the share of the last step's events that belongs to step T is dropped. Source: Zhu et al.,
         "Unsupervised event-based learning of optical flow, depth, and egomotion", CVPR (2019), equations 1 and 2.
 
-        `surface`: float32, exp(-(end - last) / tau_us), 0 to 1, where `last` is the time of the pixel's last event
-        before the end of the step; by events, the end is the time of the step's last event. Source: Lagorce et al.,
+        `surface`: float32, exp(-(end - last) / tau_us), 0 to 1, with the time `last` of the pixel's last event before
+        the end of the step. For `by = events`, the end is the time of the step's last event. Source: Lagorce et al.,
         "HOTS: a hierarchy of event-based time-surfaces for pattern recognition", IEEE TPAMI 39 (2017), equation 3.
 
     Example:
@@ -223,11 +224,11 @@ def encode_events(
 
 
 def _encode(events: Events, config: BinConfig, start_us: int | None, steps: NDArray[Any]) -> BinCounts:
-    """Fill the steps [T, C * H * W] and return how many events are inside and outside."""
+    """Fill the steps [T, C * H * W]; return the numbers of events inside and outside."""
     clock = None
     if config.by == "events":
         index = np.minimum(np.arange(config.steps + 1) * config.step_events, len(events))
-        ends_us = events.t[index[1:] - 1][: np.count_nonzero(np.diff(index))]  # of the steps that have events
+        ends_us = events.t[index[1:] - 1][: np.count_nonzero(np.diff(index))]  # steps with events only
     else:
         clock = Clock.of(config, int(events.t[0]) if start_us is None else start_us, int(events.t[-1]))
         begins_us = clock_times(clock, config.steps)
@@ -247,12 +248,12 @@ def _encode(events: Events, config: BinConfig, start_us: int | None, steps: NDAr
 
 
 def clock_times(clock: Clock, steps: int) -> NDArray[np.int64]:
-    """Return the first microsecond of each step, and of the one after the last: int64 [steps + 1]."""
+    """Return the first microsecond of each step, and the end of the last step: int64 [steps + 1]."""
     return np.array([min(clock.begin_us(step), LATEST_US) for step in range(steps + 1)])
 
 
 def add_events(events: Events, index: NDArray[np.int64], config: BinConfig, steps: NDArray[np.uint8]) -> int:
-    """Count the events index[k] to index[k + 1] in steps[k]; return how many exceed the largest count."""
+    """Count the events index[k] to index[k + 1] in steps[k]; return the number of saturated events."""
     largest = np.uint8(config.largest)
     return int(add_counts(index, events.x, events.y, events.p, _places(events, config), largest, steps))
 
@@ -265,7 +266,7 @@ def add_voxels(
     first_step: int,
     steps: NDArray[np.float32],
 ) -> None:
-    """Divide the events index[k] to index[k + 1] between steps[k] and steps[k + 1]; steps[0] is step first_step."""
+    """Divide the events index[k] to index[k + 1] between steps[k] and steps[k + 1]; steps[0] is step `first_step`."""
     begins_us = np.array([(first_step + k) * clock.span_us / clock.parts for k in range(len(index) - 1)])
     times = StepTimes(clock.start_us, begins_us, clock.span_us / clock.parts)
     signed = config.polarity == "signed"
@@ -273,7 +274,7 @@ def add_voxels(
 
 
 def note_last_times(events: Events, config: BinConfig, last_us: NDArray[np.int64]) -> None:
-    """Write the times of events to the last times of their places."""
+    """Update the last event time of each place."""
     note_times(events.t, events.x, events.y, events.p, _places(events, config), last_us)
 
 
@@ -282,16 +283,16 @@ def _places(events: Events, config: BinConfig) -> Places:
 
 
 def cut_windows(parts: Iterable[Events], config: BinConfig) -> Iterator[tuple[int, Events]]:
-    """Yield the consecutive windows of a recording, each of which becomes one spike tensor.
+    """Yield the consecutive windows of a recording; each window becomes one spike tensor.
 
     Args:
         parts: Consecutive parts of one recording.
-        config: By time, a window is T * step_us long; by events, it has T * step_events events; by recording, it is the
-            complete recording.
+        config: Defines a window: T * step_us (`by = time`), T * step_events events (`by = events`), or the complete
+            recording (`by = recording`).
 
     Yields:
-        The time at which a window begins (`start_us` of `encode_events`), and its events. By time, windows without
-        events are left out.
+        Start time of a window (`start_us` of `encode_events`), and its events. For `by = time`, empty windows are
+        skipped.
     """
     if config.by == "time":
         yield from windows(parts, config.window_us)

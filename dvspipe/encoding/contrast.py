@@ -1,4 +1,4 @@
-"""Images to spikes by local contrast: a difference of Gaussians of both signs, then the rank of each response."""
+"""Images to spikes by local contrast: difference of Gaussians, then rank order of the responses."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pydantic import Field, model_validator
 from ..errors import DataError
 from .spikes import Floats, SpikeCode, Spikes
 
-EPSILON = 1e-12  # of the mean response that others are divided by
+EPSILON = 1e-12  # avoids division by a zero mean response
 
 
 class Contrast(SpikeCode):
-    """Difference of Gaussians, local normalisation, and rank to latency: the largest contrast fires first.
+    """Difference of Gaussians, local normalisation, rank to latency: the largest contrast fires first.
 
-    Channel 0 is OFF, darker than its surroundings, and channel 1 is ON. Responses below the threshold do not fire; the
+    Channel 0 is OFF (darker than the surroundings), channel 1 is ON. Responses below the threshold do not fire. The
     others are divided by the mean response of their surroundings, and rank r of R fires in step r T // R. Source:
     Kheradpisheh et al., "STDP-based spiking deep convolutional neural networks for object recognition", Neural
     Networks 99 (2018).
@@ -29,9 +29,9 @@ class Contrast(SpikeCode):
     wide_px: float = Field(default=2.0, gt=0, le=20)
     """Standard deviation of the wide Gaussian in pixels."""
     threshold: float = Field(default=0.2, ge=0, le=10)
-    """Smallest response that fires; the filter has the sum 0 and the largest weight 1."""
+    """Minimum response that fires; the filter has sum 0 and maximum 1."""
     radius_px: int = Field(default=8, ge=0, le=100)
-    """Radius of the square over which responses are normalised; 0: they are not."""
+    """Radius in pixels of the square for normalisation; 0: no normalisation."""
 
     @model_validator(mode="after")
     def _is_difference(self) -> Contrast:
@@ -41,16 +41,16 @@ class Contrast(SpikeCode):
 
     @property
     def channels(self) -> int:
-        """C = 2, a train per sign of the contrast."""
+        """Number of trains C = 2, one per sign of the contrast."""
         return 2
 
     @property
     def filter(self) -> Floats:
-        """The filter of ON, square, as wide as one and a half deviations of the wide Gaussian on both sides."""
+        """Square ON filter; it reaches 1.5 standard deviations of the wide Gaussian to each side."""
         return _draw_filter(self.narrow_px, self.wide_px)
 
     def responses(self, image: Floats) -> Floats:
-        """Return the responses float64 [2, H, W] of an image [H, W] that fire, 0 elsewhere."""
+        """Return the responses of an image [H, W], float64 [2, H, W]; 0 for responses that do not fire."""
         response = _correlate(np.ascontiguousarray(image), self.filter)
         both = np.stack([-response, response])
         both[both < max(self.threshold, EPSILON)] = 0
@@ -80,7 +80,7 @@ def _draw_filter(narrow_px: float, wide_px: float) -> Floats:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _correlate(image: Floats, weights: Floats) -> Floats:
-    """Return the correlation [H, W] of an image with a square filter; it is 0 outside."""
+    """Correlate an image [H, W] with a square filter, with zero padding."""
     (H, W), side = image.shape, weights.shape[0]
     reach = side // 2
     padded = np.zeros((H + 2 * reach, W + 2 * reach))
@@ -97,7 +97,7 @@ def _correlate(image: Floats, weights: Floats) -> Floats:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _normalise(responses: NDArray[np.float64], radius: int) -> NDArray[np.float64]:
-    """Return responses [C, H, W] divided by their mean over squares, with zeros outside of the image."""
+    """Divide responses [C, H, W] by their mean over squares, with zero padding."""
     C, H, W = responses.shape
     side = 2 * radius + 1
     result = np.zeros_like(responses)

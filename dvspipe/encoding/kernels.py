@@ -1,8 +1,8 @@
-"""The compiled inner loops: each reads the columns of events once, in the order of time.
+"""Compiled inner loops; each reads the columns of events once, in time order.
 
-The indices of a block of events in a flat [C, H, W] are computed first, several at once, and used afterwards: then
-independent loads and stores overlap, which matters if a step does not fit in the cache. Indices are unsigned, since a
-signed one costs a test for a negative index at each access.
+The indices of a block of events in a flat [C, H, W] are computed first, vectorised, and used afterwards. Independent
+loads and stores then overlap, which matters if a step does not fit in the cache. Indices are unsigned: a signed index
+costs a test for negative values at each access.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ COORDINATE_BITS = 15  # x and y are at most 32767
 
 
 class Places(NamedTuple):
-    """How the index of an event in a flat [C, H, W] is computed.
+    """Index computation of an event in a flat [C, H, W].
 
     (x * multiplier) >> shift is exactly x // downsample: with shift = 15 + ceil(log2(downsample)) the multiplier
     exceeds 2^shift / downsample by at most 1, too little to matter for x < 2^15, and products fit in 32 bits.
@@ -41,14 +41,14 @@ class Places(NamedTuple):
 
     @classmethod
     def of(cls, grid: SensorSize, downsample: int, *, apart: bool) -> Places:
-        """Return the places in a grid of blocks of `downsample` pixels on a side, per polarity if `apart`."""
+        """Create the places of a grid of blocks, `downsample` pixels on a side, per polarity if `apart`."""
         shift = COORDINATE_BITS + (downsample - 1).bit_length()
         plane = grid.width * grid.height if apart else 0
         return cls(*map(np.uint32, (grid.width, plane, (1 << shift) // downsample + 1, shift)))
 
 
 class Columns(NamedTuple):
-    """The columns of events: int64, int16, int16 and uint8 [N]."""
+    """Columns of events: int64, int16, int16 and uint8 [N]."""
 
     t: NDArray[np.int64]
     x: NDArray[np.int16]
@@ -57,12 +57,12 @@ class Columns(NamedTuple):
 
 
 class StepTimes(NamedTuple):
-    """The times of some steps of equal length.
+    """Times of steps of equal length.
 
     Args:
-        start_us: Reference time, int64.
-        begins_us: float64 [K], when each step begins, relative to the reference time.
-        length_us: Length of a step.
+        start_us: Reference time in microseconds.
+        begins_us: Start of each step relative to the reference time, in microseconds, float64 [K].
+        length_us: Length of a step in microseconds.
     """
 
     start_us: int
@@ -78,7 +78,7 @@ def _find_places(
     p: NDArray[np.bool_],
     block: NDArray[np.uint32],
 ) -> None:
-    """Write the places of events to the beginning of `block`."""
+    """Write the places of events to the start of `block`."""
     for k in range(x.size):
         row = (np.uint32(y[k]) * places.multiplier) >> places.shift
         column = (np.uint32(x[k]) * places.multiplier) >> places.shift
@@ -95,7 +95,7 @@ def add_counts(
     largest: np.uint8,
     steps: NDArray[np.uint8],
 ) -> int:
-    """Count the events index[k] to index[k + 1] in steps[k], up to `largest`; return how many exceed it."""
+    """Count the events index[k] to index[k + 1] in steps[k], up to `largest`; return the number of saturated events."""
     block = np.empty(BLOCK_EVENTS, np.uint32)
     saturated = 0
     for k in range(index.size - 1):
@@ -133,12 +133,12 @@ def add_weights(
     signed: bool,
     steps: NDArray[np.float32],
 ) -> None:
-    """Divide each of the events index[k] to index[k + 1] between steps[k] and steps[k + 1], if that exists.
+    """Divide each of the events index[k] to index[k + 1] between steps[k] and, if it exists, steps[k + 1].
 
     With `signed`, OFF events count -1.
     """
     block = np.empty(BLOCK_EVENTS, np.uint32)
-    beyond = np.empty(steps.shape[1], np.float32)  # not read
+    beyond = np.empty(steps.shape[1], np.float32)  # written, never read
     for k in range(index.size - 1):
         step = steps[k]
         after = steps[k + 1] if k + 1 < len(steps) else beyond
@@ -162,7 +162,7 @@ def note_times(
     places: Places,
     last_us: NDArray[np.int64],
 ) -> None:
-    """Write the time of the last of these events at each place."""
+    """Write the time of the last event at each place."""
     block = np.empty(BLOCK_EVENTS, np.uint32)
     for first in range(0, t.size, BLOCK_EVENTS):
         stop = min(first + BLOCK_EVENTS, t.size)
@@ -173,7 +173,7 @@ def note_times(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def write_surface(last_us: NDArray[np.int64], now_us: int, tau_us: float, step: NDArray[np.float32]) -> None:
-    """Write exp(-(now - last) / tau) at each place with an event; others keep their value."""
+    """Write exp(-(now - last) / tau) at each place with an event; leave other places unchanged."""
     for place in range(last_us.size):
         if last_us[place] != NO_EVENT_US:
             step[place] = math.exp((last_us[place] - now_us) / tau_us)
@@ -189,7 +189,7 @@ def gather_columns(
     height: np.uint64,
     columns: Columns,
 ) -> bool:
-    """Copy the strided fields of a structured array to columns; return whether they follow the rules of events."""
+    """Copy the fields of a structured array to columns; return whether the rules of events hold."""
     wrong = np.uint64(0)
     last_us = np.int64(t[0]) if t.size else np.int64(0)
     for event in range(t.size):

@@ -1,11 +1,11 @@
-"""Static values and signals to spike trains, and back if the code can be decoded.
+"""Spike codes: static values and signals to spike trains, and back where decoding is possible.
 
-A code is a frozen model of its parameters; `CODES` lists all of them. Values are numbers from 0 to 1; uint8 and uint16
-are divided by 255 and 65535. Spikes are uint8 [T, C, ...], 0 or 1, with C trains per value: one per polarity (0 OFF,
-1 ON) of `delta` and `step_forward`, one per receptive field of `population`, else a single one.
+A code is a frozen model of its parameters; `CODES` lists all codes. Values are in [0, 1]; uint8 and uint16 are divided
+by 255 and 65535. Spikes are uint8 [T, C, ...], 0 or 1, with C trains per value: one per polarity (0 OFF, 1 ON) for
+`delta` and `step_forward`, one per receptive field for `population`, otherwise one.
 
-Codes of signals encode [T, ...], one value per step. To them a static value is a step function: 0 before step 0, then
-the value.
+Signal codes encode [T, ...], one value per step. For them, a static value is a step function: 0 before step 0, then the
+value.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ Spikes = NDArray[np.uint8]
 
 
 class SpikeCode(Settings):
-    """How values become spike trains."""
+    """Base of all spike codes."""
 
     steps: int = Field(default=50, ge=1, le=10_000)
-    """T, the number of time steps; a signal has its own length."""
+    """Number of time steps T; a signal has its own length."""
     step_us: int = Field(default=1000, ge=1, le=10**9)
     """Length of a step in microseconds."""
 
     @property
     def channels(self) -> int:
-        """C, the number of trains per value."""
+        """Number of trains C per value."""
         return 1
 
     def encode(self, values: ArrayLike, rng: np.random.Generator | None = None) -> Spikes:
-        """Return the spike trains of static values.
+        """Encode static values as spike trains.
 
         Args:
-            values: [...], 0 to 1, uint8 or uint16.
-            rng: Needed by random codes (`poisson`); others do not use it.
+            values: Values [...]: numbers in [0, 1], uint8 or uint16.
+            rng: Random generator, required by random codes (`poisson`) and ignored by others.
 
         Returns:
-            uint8 [T, C, ...].
+            Spikes, uint8 [T, C, ...].
 
         Raises:
-            DataError: A value is not a number from 0 to 1, or a random code has no generator.
+            DataError: If a value is not in [0, 1], or a random code has no generator.
 
         Example:
             >>> Latency(steps=4).encode([0.0, 0.3, 1.0])[:, 0]
@@ -66,11 +66,11 @@ class SpikeCode(Settings):
         return self._encode(unit_values(values), rng)
 
     def decode(self, spikes: Spikes) -> Floats:
-        """Return the values [...] of spike trains [T, C, ...], as far as they can be decoded.
+        """Decode spike trains [T, C, ...] to values [...].
 
         Raises:
-            ConfigError: The code cannot be decoded.
-            DataError: The spikes have another T or C.
+            ConfigError: If the code cannot be decoded.
+            DataError: If T or C of the spikes differ from the code's.
         """
         _check_shape(self, spikes, self.steps)
         return self._decode(spikes)
@@ -80,32 +80,32 @@ class SpikeCode(Settings):
 
     @abstractmethod
     def _encode(self, values: Floats, rng: np.random.Generator | None) -> Spikes:
-        """Return the spike trains of values from 0 to 1."""
+        """Encode values in [0, 1]."""
 
 
 class SignalCode(SpikeCode):
-    """How signals become spike trains."""
+    """Base of all signal codes."""
 
     def encode_signal(self, signal: ArrayLike) -> Spikes:
-        """Return the spike trains uint8 [T, C, ...] of a signal [T, ...].
+        """Encode a signal [T, ...] as spikes, uint8 [T, C, ...].
 
         Raises:
-            DataError: A value is not a number from 0 to 1.
+            DataError: If a value is not in [0, 1].
         """
         return self._encode_signal(unit_values(signal))
 
     def decode_signal(self, spikes: Spikes) -> Floats:
-        """Return the signal [T, ...] of spike trains [T, C, ...], as far as it can be decoded.
+        """Decode spike trains [T, C, ...] to a signal [T, ...].
 
         Raises:
-            ConfigError: The code cannot be decoded.
-            DataError: The spikes have another C.
+            ConfigError: If the code cannot be decoded.
+            DataError: If C of the spikes differs from the code's.
         """
         _check_shape(self, spikes, len(spikes))
         return self._decode_signal(spikes)
 
     def _decode(self, _spikes: Spikes) -> Floats:
-        raise ConfigError(f"{_name(self)}: is a code of signals, which decode_signal decodes")
+        raise ConfigError(f"{_name(self)}: is a signal code (expected decode_signal)")
 
     def _decode_signal(self, _spikes: Spikes) -> Floats:
         raise ConfigError(f"{_name(self)}: the spike trains of this code cannot be decoded to a signal")
@@ -115,18 +115,18 @@ class SignalCode(SpikeCode):
 
     @abstractmethod
     def _encode_signal(self, signal: Floats) -> Spikes:
-        """Return the spike trains of a signal from 0 to 1."""
+        """Encode a signal in [0, 1]."""
 
 
 class Poisson(SpikeCode):
-    """Rate code: in each step a spike with the probability value * max_rate_hz * step, independent of all others.
+    """Rate code: each step has a spike with probability value * max_rate_hz * step, independent of all others.
 
-    This is a Poisson process with at most one spike per step; the mean rate is exactly value * max_rate_hz. The decoded
-    value is the mean rate / max_rate_hz.
+    This is a Poisson process with at most one spike per step. The mean rate is exactly value * max_rate_hz; decoding
+    returns the mean rate / max_rate_hz.
     """
 
     max_rate_hz: float | None = Field(default=None, gt=0)
-    """Spikes per second of the value 1, at most one per step; None: one per step."""
+    """Spike rate for a value of 1 in Hz, at most one spike per step; None: one spike per step."""
 
     @model_validator(mode="after")
     def _one_spike_per_step(self) -> Poisson:
@@ -139,7 +139,7 @@ class Poisson(SpikeCode):
 
     @property
     def probability(self) -> float:
-        """Probability of a spike in a step of the value 1."""
+        """Spike probability per step for a value of 1."""
         return 1.0 if self.max_rate_hz is None else self.max_rate_hz * self.step_us / 1e6
 
     def _decode(self, spikes: Spikes) -> Floats:
@@ -153,9 +153,9 @@ class Poisson(SpikeCode):
 
 
 class Latency(SpikeCode):
-    """Time to first spike: one spike, in step round((1 - value) * (T - 1)); none for the value 0.
+    """Time to first spike: one spike in step round((1 - value) * (T - 1)), no spike for 0.
 
-    The decoded value is 1 - step / (T - 1), with an error of at most half a step.
+    Decoding returns 1 - step / (T - 1), with an error of at most half a step.
     """
 
     steps: int = Field(default=50, ge=2, le=10_000)
@@ -169,18 +169,18 @@ class Latency(SpikeCode):
 
 
 class LogLatency(SpikeCode):
-    """Time to first spike of a leaky integrator that a constant value charges to its threshold.
+    """Time to first spike of a leaky integrator with constant input.
 
-    The spike is in the step that contains t = tau ln(value / (value - threshold)); there is none if t is after the last
-    step or the value does not exceed the threshold. The decoded value is threshold / (1 - exp(-t / tau)), at most 1,
+    The spike is in the step that contains t = tau ln(value / (value - threshold)). There is no spike if t is after the
+    last step, or the value does not exceed the threshold. Decoding returns threshold / (1 - exp(-t / tau)), at most 1,
     with t in the middle of the step.
     """
 
     tau_us: float | None = Field(default=None, gt=0, le=1e12)
-    """Time constant of the integrator in microseconds; None: 0.4 of all steps, in which all values fire except those
-    less than 9 % above the threshold."""
+    """Time constant of the integrator in microseconds; None: 0.4 of all steps. Then all values fire that exceed the
+    threshold by 9 % or more."""
     threshold: float = Field(default=0.1, gt=0, lt=1)
-    """Potential at which the integrator fires, in the unit of the values."""
+    """Threshold of the integrator, in units of the values."""
 
     @property
     def tau_steps(self) -> float:
@@ -200,10 +200,10 @@ class LogLatency(SpikeCode):
 
 
 class RankOrder(SpikeCode):
-    """Rank order code: one spike per value, the largest value first, one rank per step.
+    """Rank order code: one spike per value, largest value first, one rank per step.
 
-    Equal values share a rank, and 0 never fires. With more ranks than steps, rank r of R is in step r T // R. All
-    values encoded together are ranked together. Source: Thorpe and Gautrais, "Rank order coding", in Computational
+    Equal values share a rank, and 0 never fires. With more ranks than steps, rank r of R fires in step r T // R. All
+    values of one call are ranked together. Source: Thorpe and Gautrais, "Rank order coding", in Computational
     Neuroscience: Trends in Research (1998).
     """
 
@@ -216,31 +216,31 @@ class RankOrder(SpikeCode):
 
 
 class Population(SpikeCode):
-    """Population code: a group of neurons with Gaussian receptive fields per value; a larger response fires earlier.
+    """Population code: neurons with Gaussian receptive fields per value; a larger response fires earlier.
 
-    Neuron i = 1..M has its centre at (2i - 3) / 2 / (M - 2) and the width 1 / (beta (M - 2)). For the response r, 0 to
-    1, the spike is in step round((1 - r) (T - 1)); there is none if r is below `least`. Source: Bohte, La Poutré and
-    Kok, "Unsupervised clustering with spiking neurons by sparse temporal coding and multilayer RBF networks", IEEE
-    Trans. Neural Networks 13 (2002). The decoded value is the one that gives the responses of the two earliest neurons,
-    with an error of less than 1.2 / (T - 1) / (M - 2) if two fire.
+    Neuron i = 1..M has its centre at (2i - 3) / 2 / (M - 2), and width 1 / (beta (M - 2)). A response r in [0, 1] fires
+    in step round((1 - r) (T - 1)), or not at all if r is below `least`. Source: Bohte, La Poutré and Kok,
+    "Unsupervised clustering with spiking neurons by sparse temporal coding and multilayer RBF networks", IEEE Trans.
+    Neural Networks 13 (2002). Decoding finds the value from the responses of the two earliest neurons; its error is
+    less than 1.2 / (T - 1) / (M - 2) if two neurons fire.
     """
 
     steps: int = Field(default=50, ge=2, le=10_000)
     neurons: int = Field(default=8, ge=3, le=1000)
-    """M, the number of neurons per value."""
+    """Number of neurons M per value."""
     beta: float = Field(default=1.5, ge=1, le=2)
     """Narrowness of the receptive fields."""
     least: float = Field(default=0.1, ge=0, lt=0.3)
-    """The smallest response that fires."""
+    """Minimum response that fires."""
 
     @property
     def channels(self) -> int:
-        """C, the number of neurons per value."""
+        """Number of trains C: the neurons per value."""
         return self.neurons
 
     @property
     def centres(self) -> Floats:
-        """The centres of the receptive fields, [M]."""
+        """Centres of the receptive fields, [M]."""
         return (2 * np.arange(1, self.neurons + 1) - 3) / 2 / (self.neurons - 2)
 
     @property
@@ -252,7 +252,7 @@ class Population(SpikeCode):
         step, fired = _first(spikes)
         response = np.where(fired, 1 - step / (self.steps - 1), 0)
         first, second = np.argsort(-response, axis=0, kind="stable")[:2]
-        # A spike in the last step belongs to a response between 0 and half a step.
+        # a spike in the last step means a response between 0 and half a step
         log = np.log(np.maximum(response, 0.25 / (self.steps - 1)))
         a, b = (np.take_along_axis(log, neuron[None], axis=0)[0] for neuron in (first, second))
         centre_a, centre_b = self.centres[first], self.centres[second]
@@ -268,17 +268,17 @@ class Population(SpikeCode):
 
 
 class Delta(SignalCode):
-    """Temporal difference: ON if the signal rose by the threshold or more since the previous step, OFF if it fell.
+    """Temporal difference: ON if the signal rose by at least the threshold since the previous step, OFF if it fell.
 
-    Slower changes are not encoded, so that the signal cannot be decoded. Before step 0 it is 0.
+    Slower changes are not encoded, so the signal cannot be decoded. Before step 0 the signal is 0.
     """
 
     threshold: float = Field(default=0.1, gt=0, le=1)
-    """The smallest change that fires."""
+    """Minimum change that fires."""
 
     @property
     def channels(self) -> int:
-        """C = 2, a train per polarity."""
+        """Number of trains C = 2, one per polarity."""
         return 2
 
     def _encode_signal(self, signal: Floats) -> Spikes:
@@ -287,16 +287,16 @@ class Delta(SignalCode):
 
 
 class StepForward(SignalCode):
-    """Send on delta: ON if the signal is the threshold or more above its reference, OFF if it is as far below.
+    """Send on delta: ON if the signal is at least the threshold above its reference, OFF if it is as far below.
 
-    The reference starts at 0 and moves by the threshold per spike, with at most one spike per step, as in a pixel of an
-    event camera. The decoded signal is the reference; its error is less than the threshold as long as the signal
-    changes by at most the threshold per step. Source: Kasabov et al., "Evolving spatio-temporal data machines based on
+    As in an event-camera pixel, the reference starts at 0 and moves by the threshold per spike, with at most one spike
+    per step. Decoding returns the reference; its error is less than the threshold while the signal changes by at most
+    the threshold per step. Source: Kasabov et al., "Evolving spatio-temporal data machines based on
     the NeuCube neuromorphic framework", Neural Networks 78 (2016).
     """
 
     threshold: float = Field(default=0.1, gt=0, le=1)
-    """How far a spike moves the reference."""
+    """Step of the reference per spike."""
 
     @property
     def channels(self) -> int:
@@ -319,16 +319,16 @@ class StepForward(SignalCode):
 
 
 class FilterCode(SignalCode):
-    """A code whose decoded signal is the convolution of its spikes with a filter."""
+    """Base of codes that decode by convolving the spikes with a filter."""
 
     taps: int = Field(default=24, ge=3, le=1000)
     """Length of the filter in steps."""
     cutoff: float = Field(default=0.1, gt=0, le=1)
-    """Cutoff frequency of the filter, as a share of half the step rate."""
+    """Cutoff frequency of the filter, relative to half the step rate."""
 
     @property
     def filter(self) -> Floats:
-        """Low-pass filter [taps] with sum 1: a sinc in a Hann window."""
+        """Low-pass filter [taps] with sum 1: a sinc with Hann window."""
         taps = np.arange(self.taps) - (self.taps - 1) / 2
         low_pass = np.sinc(self.cutoff * taps) * np.hanning(self.taps)
         return np.asarray(low_pass / low_pass.sum())
@@ -353,11 +353,11 @@ class FilterCode(SignalCode):
 
     @abstractmethod
     def _fires(self, window: Floats, copy: Floats) -> NDArray[np.bool_]:
-        """Return whether [...] the filter is subtracted from the rest of the signal: both [taps or fewer, ...]."""
+        """Return whether to subtract `copy`, the filter, from `window`, the rest of the signal; both [n, ...]."""
 
 
 class HoughSpiker(FilterCode):
-    """HSA: a spike wherever a complete copy of the filter fits below the rest of the signal, and is subtracted from it.
+    """Hough spiker algorithm (HSA): spike if the filter fits below the rest of the signal, and subtract it.
 
     Source: Hough, de Garis, Korkin, Gers and Nawa, "SPIKER: analog waveform to digital spiketrain conversion in ATR's
     artificial brain (CAM-Brain) project", Int. Conf. on Robotics and Artificial Life (1999).
@@ -370,14 +370,14 @@ class HoughSpiker(FilterCode):
 
 
 class BensSpiker(FilterCode):
-    """BSA: a spike wherever subtracting a copy of the filter makes the error smaller, by the threshold or more.
+    """Ben's spiker algorithm (BSA): spike if subtracting the filter reduces the error by at least the threshold.
 
-    The error is the sum of absolute values over the filter's length: sum abs(s - h) <= sum abs(s) - threshold. Source:
+    The error is the sum of absolute values over the filter length: sum abs(s - h) <= sum abs(s) - threshold. Source:
     Schrauwen and Van Campenhout, "BSA, a fast and accurate spike train encoding scheme", IJCNN (2003).
     """
 
     threshold: float = Field(default=0.95, ge=0, le=1)
-    """By how much the error must decrease; the sum of the filter is 1."""
+    """Minimum decrease of the error; the filter sums to 1."""
 
     def _fires(self, window: Floats, copy: Floats) -> NDArray[np.bool_]:
         error = np.abs(window - copy).sum(axis=0)
@@ -395,14 +395,14 @@ CODES: Mapping[str, type[SpikeCode]] = {
     "hsa": HoughSpiker,
     "bsa": BensSpiker,
 }
-"""Every code, by its name, a CodeName."""
+"""All codes by name."""
 
 
 def unit_values(values: ArrayLike) -> Floats:
-    """Return values as float64 from 0 to 1; uint8 and uint16 are divided by 255 and 65535.
+    """Convert values to float64 in [0, 1]; uint8 and uint16 are divided by 255 and 65535.
 
     Raises:
-        DataError: A value is not a number from 0 to 1.
+        DataError: If a value is not in [0, 1].
     """
     array = np.asarray(values)
     if array.dtype in WHITE:
@@ -410,7 +410,7 @@ def unit_values(values: ArrayLike) -> Floats:
     if array.dtype.kind not in "biuf":
         raise DataError(f"values are {array.dtype} (expected numbers from 0 to 1, uint8 or uint16)")
     floats = array.astype(np.float64)
-    if floats.size and not (floats.min() >= 0 and floats.max() <= 1):  # nor are they NaN
+    if floats.size and not (floats.min() >= 0 and floats.max() <= 1):  # also catches NaN
         raise DataError(
             f"values are out of range (found {floats.min():g} to {floats.max():g}, expected 0 to 1, uint8 or uint16)"
         )
@@ -429,11 +429,11 @@ def _check_shape(code: SpikeCode, spikes: Spikes, steps: int) -> None:
 
 
 def _at_steps(step: NDArray[Any], fires: NDArray[np.bool_], steps: int) -> Spikes:
-    """Return trains [T, 1, ...] with one spike in the given step [...] where `fires` is true."""
+    """Return trains [T, 1, ...] with one spike in step [...] if `fires`."""
     now = np.arange(steps).reshape(-1, 1, *[1] * step.ndim)
     return np.asarray((now == step) & fires, np.uint8)
 
 
 def _first(trains: Spikes) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the step of the first spike of trains [T, ...], and whether there is one."""
+    """Return the step of the first spike of each train [T, ...], and whether it exists."""
     return np.asarray(trains.argmax(axis=0)), np.asarray(trains.any(axis=0))

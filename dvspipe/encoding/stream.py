@@ -1,7 +1,7 @@
-"""The steps of a spike tensor one after another, from a recording that comes in parts.
+"""Streaming encoder: yield the steps of a spike tensor from a recording in parts.
 
-For any parts, the first T steps are those that `encode_events` returns for the complete recording. A stream has as many
-steps as the recording lasts, except by recording, where it has T.
+For any division into parts, the first T steps equal the result of `encode_events` for the complete recording. A stream
+has as many steps as the recording lasts; with `by = recording` it has T.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from .kernels import NO_EVENT_US, write_surface
 
 @dataclass(frozen=True, eq=False)
 class EncoderState:
-    """The state of an encoder between two parts of a recording.
+    """State of an encoder between two parts of a recording.
 
     Args:
-        sensor: The sensor of all events.
+        sensor: Sensor of all events.
         config: Steps, form and polarity.
-        clock: When steps begin; None by events, and by time before the first event.
-        begun: [S, C * H * W], the step in progress and, of `voxel`, the next one, as far as they are known; S is 1 or
-            2, and 0 of `surface`.
-        last_us: int64 [C * H * W], the time of each pixel's last event, of `surface`; else [0].
+        clock: Times of the steps; None for `by = events`, and before the first event for `by = time`.
+        begun: Partial values of the current step (and of the next step for `voxel`), [S, C * H * W]; S is 1 (`voxel`:
+            2,
+            `surface`: 0).
+        last_us: Time of each pixel's last event for `surface`, int64 [C * H * W]; otherwise [0].
         done: Number of complete steps.
-        held: Number of events in the step in progress.
-        counts: Events inside and outside the steps so far.
+        held: Number of events in the current step.
+        counts: Numbers of events inside and outside the steps so far.
     """
 
     sensor: SensorSize
@@ -54,16 +55,16 @@ class EncoderState:
 def start_encoding(
     sensor: SensorSize, config: BinConfig, *, start_us: int | None = None, last_us: int | None = None
 ) -> EncoderState:
-    """Return the state before the first event.
+    """Return the initial state of an encoder.
 
     Args:
-        sensor: The sensor of all events.
+        sensor: Sensor of all events.
         config: Steps, form and polarity.
-        start_us: Start of step 0, by time and by recording; default by time: the time of the first event.
-        last_us: Time of the last event of the recording, needed by recording.
+        start_us: Start of step 0; default for `by = time`: time of the first event. Required for `by = recording`.
+        last_us: Time of the last event of the recording. Required for `by = recording`.
 
     Raises:
-        ConfigError: By recording, `start_us` or `last_us` is missing.
+        ConfigError: If `start_us` or `last_us` is missing for `by = recording`.
     """
     clock = None
     if config.by == "recording":
@@ -86,19 +87,19 @@ def start_encoding(
 def encode_part(
     events: Events, state: EncoderState, *, until_us: int | None = None
 ) -> tuple[NDArray[Any], EncoderState]:
-    """Return the steps that a part of a recording completes, and the next state.
+    """Encode the next part of a recording; return the completed steps and the new state.
 
     Args:
-        events: The next part.
-        state: The state after the previous part, or that of `start_encoding`; it is not changed.
-        until_us: Time before which no more events will come after this part; default: the time of its last event. A
-            live source passes it to complete steps without events.
+        events: Next part.
+        state: State after the previous part, or from `start_encoding`; it is not changed.
+        until_us: Time before which no further events will arrive; default: time of the part's last event. Live sources
+            pass it to complete steps without events.
 
     Returns:
-        [steps, C, H, W] with 0 or more steps, as `encode_events` returns them; and the state.
+        Completed steps [S, C, H, W] (S may be 0) as in `encode_events`, and the state.
 
     Raises:
-        EventError: The events come from another sensor than those before.
+        EventError: If the sensor of the events differs from previous parts.
     """
     state = replace(state, begun=state.begun.copy(), last_us=state.last_us.copy())
     done, events, state = _next_step(events, state, until_us)
@@ -110,9 +111,9 @@ def encode_part(
 
 
 def finish_encoding(state: EncoderState) -> NDArray[Any]:
-    """Return the step in progress at the end of a recording: [0 or 1, C, H, W].
+    """Return the unfinished step at the end of a recording, [0 or 1, C, H, W].
 
-    Of `voxel` up to 2 steps, since events reach into the next step.
+    For `voxel` up to 2 steps, since events reach into the next step.
     """
     state = replace(state, begun=state.begun.copy())
     steps = []
@@ -130,21 +131,21 @@ def encode_stream(
     last_us: int | None = None,
     callback: Callable[[BinCounts], object] | None = None,
 ) -> Iterator[NDArray[Any]]:
-    """Yield the steps of a recording, each as soon as it is complete; they do not depend on how the parts are cut.
+    """Yield the steps of a recording as soon as they are complete, for any division into parts.
 
     Args:
         parts: Consecutive parts of one recording.
-        config: Steps, form and polarity, also as plain keys and values.
-        start_us: Start of step 0, by time and by recording; default by time: the time of the first event.
-        last_us: Time of the last event of the recording, needed by recording.
-        callback: Called after each part with the number of events inside and outside the steps so far.
+        config: Steps, form and polarity; a model or a mapping.
+        start_us: Start of step 0; default for `by = time`: time of the first event. Required for `by = recording`.
+        last_us: Time of the last event of the recording. Required for `by = recording`.
+        callback: Called after each part with the numbers of events inside and outside the steps so far.
 
     Yields:
-        [C, H, W] per step, including those without events; at the end the steps of `finish_encoding`.
+        Each step [C, H, W], including empty steps; at the end the steps of `finish_encoding`.
 
     Raises:
-        ConfigError: By recording, `start_us` or `last_us` is missing.
-        EventError: The parts come from different sensors.
+        ConfigError: If `start_us` or `last_us` is missing for `by = recording`.
+        EventError: If parts have different sensors.
     """
     config = as_settings(BinConfig, config)
     state = None
@@ -168,14 +169,12 @@ def _stack(steps: list[NDArray[Any]], state: EncoderState) -> NDArray[Any]:
 def _next_step(
     events: Events, state: EncoderState, until_us: int | None
 ) -> tuple[NDArray[Any] | None, Events, EncoderState]:
-    """Return the step in progress if the events or the time complete it, else None; the later events; the next state.
+    """Return the current step if it is now complete (else None), the remaining events, and the next state.
 
-    Writes to the arrays of the given state.
+    Writes to the arrays of `state`.
     """
     if events.sensor != state.sensor:
-        raise EventError(
-            f"a part comes from another sensor than those before (found {events.sensor}, expected {state.sensor})"
-        )
+        raise EventError(f"wrong sensor of a part (found {events.sensor}, expected {state.sensor})")
     if state.ended:
         counts = replace(
             state.counts, events=state.counts.events + len(events), beyond=state.counts.beyond + len(events)
@@ -201,7 +200,7 @@ def _next_step(
 
 
 def _find_step(events: Events, state: EncoderState, until_us: int | None) -> tuple[int, int, bool]:
-    """Return the range of events (from first to stop) of the step in progress, and whether it is complete."""
+    """Return the range of events, first to stop, of the current step, and whether the step is complete."""
     if state.config.by == "events":
         room = state.config.step_events - state.held
         return 0, min(room, len(events)), room <= len(events)
@@ -213,7 +212,7 @@ def _find_step(events: Events, state: EncoderState, until_us: int | None) -> tup
 
 
 def _add(events: Events, state: EncoderState) -> int:
-    """Add events to the step in progress; return how many exceed the largest count."""
+    """Add events to the current step; return the number of saturated events."""
     config, index = state.config, np.array([0, len(events)])
     if config.form == "surface":
         note_last_times(events, config, state.last_us)
@@ -225,7 +224,7 @@ def _add(events: Events, state: EncoderState) -> int:
 
 
 def _complete(state: EncoderState) -> tuple[NDArray[Any], EncoderState]:
-    """Return the step in progress, [C, H, W], and the state in which the next one begins; writes to `begun`."""
+    """Return the current step [C, H, W], and the state at the start of the next step; writes to `begun`."""
     config = state.config
     if config.form == "surface":
         step = np.zeros(state.last_us.size, config.dtype)

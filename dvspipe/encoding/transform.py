@@ -1,4 +1,4 @@
-"""Spike tensors for Tonic's pipelines: a transform of its structured arrays."""
+"""Spike tensors in Tonic pipelines: a transform of structured arrays."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .kernels import Columns, gather_columns
 
 @dataclass(frozen=True, init=False)
 class ToSpikes:
-    """A transform of Tonic that returns spike tensors, in place of its `ToFrame`.
+    """Transform for Tonic that returns spike tensors; replaces `ToFrame`.
 
-    No event is lost at the border of a step or at the end, counts stop at 255, and the shape is the same for every
-    recording, also an empty one; see `encode_events`.
+    No event is lost at step borders or at the end, counts saturate at 255, and all recordings have the same shape, also
+    empty ones; see `encode_events`.
 
     Args:
-        config: Steps, downsampling, form and polarity, also as plain keys and values.
-        sensor: The size of the sensor, also as (width, height) or a text, or as the `sensor_size` of a data set of
-            Tonic: (width, height, polarities).
+        config: Steps, downsampling, form and polarity; a model or a mapping.
+        sensor: Sensor size: a `SensorSize`, (width, height), a string, or the `sensor_size` of a Tonic data set (width,
+            height, polarities).
 
     Raises:
-        ConfigError: A setting is wrong.
-        EventError: The size of the sensor is wrong.
+        ConfigError: If a setting is invalid.
+        EventError: If the sensor size is invalid.
 
     Example:
         >>> rows = np.array([(1, 2, 0, 1), (11, 6, 15_000, 0)], [("x", int), ("y", int), ("t", int), ("p", int)])
@@ -44,25 +44,25 @@ class ToSpikes:
     def __init__(self, config: BinConfig | Mapping[str, object], sensor: SensorSizeLike | Sequence[int]) -> None:
         size = sensor[:2] if isinstance(sensor, tuple | list) else sensor
         object.__setattr__(self, "config", as_settings(BinConfig, config))
-        object.__setattr__(self, "sensor", SensorSize.of(size))  # type: ignore[arg-type]  # it checks the rest
+        object.__setattr__(self, "sensor", SensorSize.of(size))  # type: ignore[arg-type]  # `of` checks it
 
     def __call__(self, events: NDArray[np.void]) -> NDArray[Any]:
-        """Return the spike tensor of a recording.
+        """Encode a recording as a spike tensor.
 
         Args:
-            events: What `Events.from_structured` takes.
+            events: Structured array; see `Events.from_structured`.
 
         Returns:
-            [T, C, H, W], as `encode_events` returns it; step 0 starts at the first event.
+            Spike tensor [T, C, H, W]; see `encode_events`. Step 0 starts at the first event.
 
         Raises:
-            EventError: The events break a rule of `Events`.
+            EventError: If the events break a rule of `Events`.
         """
         return encode_events(_gather(events, self.sensor), self.config)
 
 
 def _gather(rows: NDArray[np.void], sensor: SensorSize) -> Events:
-    """Return what `Events.from_structured` returns, in one pass if the rows are integers that follow the rules."""
+    """Convert rows as `Events.from_structured` does, in one pass if they are valid integers."""
     fields = getattr(getattr(rows, "dtype", None), "fields", None) or {}
     if any(name not in fields or fields[name][0].kind not in "iub" for name in "txyp") or rows.ndim != 1:
         return Events.from_structured(rows, sensor)
