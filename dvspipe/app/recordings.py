@@ -19,6 +19,7 @@ from ..errors import ConfigError, EventError
 from ..events import Events, Region, concatenate
 from ..events.filters import FilterConfig, FilterCounts, count_pixels, find_hot_pixels
 from ..formats import Recording, open_recording
+from ..formats.source import Extent
 from ..parallel import Progress
 from ..recordings.checking import CheckReport, check_recording
 from ..recordings.conversion import convert_recording
@@ -28,9 +29,9 @@ from ..report import (
     PreviewColours,
     PreviewMode,
     PreviewSettings,
-    draw_events,
     sample_events,
     write_player_page,
+    write_view,
 )
 from ..report.painter import EventPainter, make_palette, write_picture
 from ..report.players import describe_colours
@@ -154,8 +155,9 @@ def explore(source: ChosenFile, folder: Path, colours: PreviewColours, progress:
 
     span_us = report.t_first_us, report.t_last_us
     sample = sample_events(PlotSource(counted(), recording.sensor, report.events, span_us), MAX_POINTS)
-    again = PlotSource(recording.chunks(), recording.sensor, report.events, span_us)
-    rate = draw_events("rate", again, folder / "rate.png", colours=colours)
+    rate = folder / "rate.png"
+    extent = Extent(report.events, *span_us)
+    write_view(select_part(recording), rate, PreviewSettings(colours=colours), chart="rate", extent=extent)
     return Explored(source, report, sample, _list_hot(counts), rate)
 
 

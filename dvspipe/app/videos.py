@@ -14,10 +14,11 @@ import gradio as gr
 from ..config import SettingsTree, build, merge_settings
 from ..errors import ConfigError
 from ..events import Events, SensorSize, concatenate
-from ..formats import describe, iterate
+from ..formats import describe, iterate, open_recording
 from ..parallel import Progress
 from ..recordings.conversion import ConvertConfig, convert_recording, convert_video
-from ..report import PlayedEvents, PreviewColours, PreviewSettings, RateCurve, write_player_page, write_preview
+from ..recordings.editing import select_part
+from ..report import PlayedEvents, PreviewColours, PreviewSettings, RateCurve, write_player_page, write_view
 from ..simulator import SimulatorConfig, simulate
 from ..simulator.config import list_presets, read_preset
 from ..video.config import VideoSettings
@@ -317,12 +318,10 @@ def export_converted(
     if suffix in EVENT_FORMATS:
         convert_recording(converted.events, path, overwrite=True, progress=progress)
         return path
-    played = played_file(converted.events)
-    settings = PreviewSettings(colours=colours)
+    recording = select_part(open_recording(converted.events))
     beside = None if suffix == ".png" else converted.source
-    return write_preview(
-        played.parts(), played.sensor, path, settings, span_us=played.span_us, beside=beside, progress=progress
-    )
+    write_view(recording, path, PreviewSettings(colours=colours), beside=beside, progress=progress)
+    return path
 
 
 class VideoTab:

@@ -15,6 +15,7 @@ from .rerun_log import Predictions, write_rerun
 from .skeletons import write_track_preview
 from .timelines import draw_timeline, write_overlay
 from .training import write_training_page
+from .views import write_view
 
 __all__ = [
     "PLOTS",
@@ -49,4 +50,5 @@ __all__ = [
     "write_rerun",
     "write_track_preview",
     "write_training_page",
+    "write_view",
 ]

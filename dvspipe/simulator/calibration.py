@@ -19,14 +19,17 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..events import Events, concatenate
 from ..events.correlation import correlate
+from ..files import write_text
 from ..video.frames import Frame
 from ..video.opencv import cv2
 from .config import SimulatorConfig
@@ -93,6 +96,17 @@ class Calibration:
         """Return the settings of `SimulatorConfig` for this sensor, rounded to four digits."""
         names = ("pos_thres", "neg_thres", "sigma_thres", "leak_rate_hz", "shot_noise_rate_hz", "log_offset")
         return {name: float(f"{getattr(self, name):.4g}") for name in names}
+
+    def write(self, path: str | Path, *, recording: str) -> None:
+        """Write a YAML file that `read_preset` reads; an existing one is replaced.
+
+        Args:
+            path: The file.
+            recording: What was fitted to, such as the name of its file, for a comment.
+        """
+        settings = yaml.safe_dump(self.to_yaml_settings(), sort_keys=False)
+        curve = f"Its frames have the transfer curve {self.transfer}, which belongs to a video, not to the sensor."
+        write_text(Path(path), f"# Fitted by dvspipe calibrate to {recording}\n# {curve}\n{settings}")
 
 
 @dataclass(frozen=True)
