@@ -46,7 +46,7 @@ from ..networks import (
     summarize_layers,
 )
 from ..results import ActivityRecord, BaselineResult, EpochRow, Finding, RunFolder, TestResult, TrainingRun, write_rows
-from .activity import record_activity
+from .activity_record import record_activity
 from .baseline import FrameNetwork, load_baseline, save_baseline
 from .calibration import find_least_energy, fit_temperature
 from .callback import StageCallback, TrainingCallback
