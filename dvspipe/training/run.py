@@ -58,7 +58,7 @@ from .framing import adopt_framing
 from .machine import describe_machine
 from .norms import measure_classes
 from .processes import TrainingProcesses, join_processes
-from .readout import ReadoutTrainer, fit_new_readout, open_recordings, start_readout
+from .readout_trainer import ReadoutTrainer, fit_new_readout, open_recordings, start_readout
 from .resuming import TrainingState, check_config, find_state, load_initial_weights
 from .trainer import DataParts, Experiment, Trainer, is_over, require_tensorboard
 
