@@ -23,8 +23,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..errors import ConfigError, FileError, Remedy
 from ..parallel import ignore_progress
 from .answers import AnswerTab, classify
+from .explorer import RecordingTab
 from .pairs import PairTab
-from .recordings import RecordingTab
 from .runs import RunTab
 from .shared import CSS, SAMPLE, ChosenFile, handle, listen, make_theme, name_session
 from .videos import IDEAL, Choices, VideoTab, convert_complete, knobs_of, read_excerpt, show_excerpt

@@ -14,7 +14,7 @@ from .rasters import draw_rasters
 from .rerun_log import Predictions, write_rerun
 from .skeletons import write_track_preview
 from .timelines import draw_timeline, write_overlay
-from .training import write_training_page
+from .training_page import write_training_page
 from .views import write_view
 
 __all__ = [
