@@ -121,7 +121,7 @@ def calibrate(
     claim_output(out, overwrite=overwrite)
     with progress(polled=False):
         found = fit(list(read_frames(recording)), read(recording))
-    found.write(out, recording=recording.name)
+    found.write(out, comment=f"Fitted by dvspipe calibrate to {recording.name}")
     table = make_table()
     for name, value in asdict(found).items():
         table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value), CALIBRATED[name])

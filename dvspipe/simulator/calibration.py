@@ -97,16 +97,16 @@ class Calibration:
         names = ("pos_thres", "neg_thres", "sigma_thres", "leak_rate_hz", "shot_noise_rate_hz", "log_offset")
         return {name: float(f"{getattr(self, name):.4g}") for name in names}
 
-    def write(self, path: str | Path, *, recording: str) -> None:
+    def write(self, path: str | Path, *, comment: str) -> None:
         """Write a YAML file that `read_preset` reads; an existing one is replaced.
 
         Args:
             path: The file.
-            recording: What was fitted to, such as the name of its file, for a comment.
+            comment: The first line, such as the name of the recording.
         """
         settings = yaml.safe_dump(self.to_yaml_settings(), sort_keys=False)
         curve = f"Its frames have the transfer curve {self.transfer}, which belongs to a video, not to the sensor."
-        write_text(Path(path), f"# Fitted by dvspipe calibrate to {recording}\n# {curve}\n{settings}")
+        write_text(Path(path), f"# {comment}\n# {curve}\n{settings}")
 
 
 @dataclass(frozen=True)
