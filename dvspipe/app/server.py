@@ -34,7 +34,6 @@ LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 LOCAL = "127.0.0.1"
 PAGE_TITLE = "dvspipe"
 SWEEP_S = 300.0  # between two looks for old files
-FIRST_PORT, PORTS = 7860, 100
 USER_MESSAGE = "The user name does not matter; the password is the one that the server was started with."
 CONTENT_POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'; base-uri 'self'; "
