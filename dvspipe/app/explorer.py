@@ -56,7 +56,7 @@ from .shared import (
     show_page,
     show_picture,
 )
-from .videos import EVENT_FORMATS, played_file
+from .videos import EVENT_FORMATS, open_events
 from .work import Session, Workspace, safe_stem
 
 MAX_POINTS = 50_000  # events in the view of space and time
@@ -497,7 +497,7 @@ class RecordingTab:
         page = session.new_folder("played") / "player.html"
 
         def work(progress: Progress) -> Path:
-            write_player_page(played_file(path), page, colours=colours, title=name, progress=progress)
+            write_player_page(open_events(path), page, colours=colours, title=name, progress=progress)
             return page
 
         yield from follow(

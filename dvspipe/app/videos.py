@@ -13,12 +13,12 @@ import gradio as gr
 
 from ..config import SettingsTree, build, merge_settings
 from ..errors import ConfigError
-from ..events import Events, SensorSize, concatenate
-from ..formats import describe, iterate, open_recording
+from ..events import SensorSize, concatenate
+from ..formats import open_recording
 from ..parallel import Progress
 from ..recordings.conversion import ConvertConfig, convert_recording, convert_video
 from ..recordings.editing import select_part
-from ..report import PlayedEvents, PreviewColours, PreviewSettings, RateCurve, write_player_page, write_view
+from ..report import PlotSource, PreviewColours, PreviewSettings, RateCurve, write_player_page, write_view
 from ..simulator import SimulatorConfig, simulate
 from ..simulator.config import list_presets, read_preset
 from ..video.config import VideoSettings
@@ -234,8 +234,9 @@ def show_excerpt(excerpt: Excerpt, choices: Choices, page: Path, colours: Previe
     chunks = simulate(iter(excerpt.frames), config.simulator, upsample=config.upsample, threads=THREADS)
     events = concatenate(chunks, excerpt.size)
     span_us = 0, excerpt.frames[-1].t_us
-    played = PlayedEvents(lambda: [events], excerpt.size, span_us, excerpt.picture)
-    return write_player_page(played, page, colours=colours, title="Excerpt of a video and its events", fps=EXCERPT_FPS)
+    title = "Excerpt of a video and its events"
+    source = PlotSource([events], excerpt.size, len(events), span_us)
+    return write_player_page(source, page, beside=excerpt.picture, colours=colours, title=title, fps=EXCERPT_FPS)
 
 
 @dataclass(frozen=True)
@@ -281,19 +282,13 @@ def convert_complete(
 
     convert_video(source.path, path, choices.config(), overwrite=True, progress=converting, threads=THREADS)
     page = folder / "player.html"
-    write_player_page(played_file(path, source.path), page, colours=colours, title=source.name, progress=drawing)
+    write_player_page(open_events(path), page, beside=source.path, colours=colours, title=source.name, progress=drawing)
     return Converted(path, source.path, page)
 
 
-def played_file(path: Path, beside: Path | None = None) -> PlayedEvents:
-    """Return an event file to be played."""
-    info = describe(path)
-
-    def parts() -> Iterator[Events]:
-        return iterate(path)
-
-    sensor = SensorSize(width=info.width, height=info.height)
-    return PlayedEvents(parts, sensor, (info.t_first_us or 0, info.t_last_us or 0), beside)
+def open_events(path: Path) -> PlotSource:
+    """Return a complete event file to be played."""
+    return PlotSource.of(select_part(open_recording(path)))
 
 
 def export_converted(

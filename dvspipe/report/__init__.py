@@ -7,7 +7,7 @@ from .config import PreviewColours, PreviewMode, PreviewSettings
 from .examples import draw_examples
 from .neurons import draw_neurons
 from .pages import check_page_name
-from .players import PlayedEvents, RateCurve, count_rate, describe_colours, write_player_page
+from .players import RateCurve, describe_colours, write_player_page
 from .plots import PLOTS, PlotKind, PlotSource, draw_events, sample_events
 from .previews import write_preview
 from .rasters import draw_rasters
@@ -20,7 +20,6 @@ from .views import write_view
 __all__ = [
     "PLOTS",
     "Metric",
-    "PlayedEvents",
     "PlotKind",
     "PlotSource",
     "Predictions",
@@ -29,7 +28,6 @@ __all__ = [
     "PreviewSettings",
     "RateCurve",
     "check_page_name",
-    "count_rate",
     "describe_colours",
     "describe_comparison",
     "draw_confusion",

@@ -57,20 +57,18 @@ def write_view(
     extent = part.extent() if extent is None else extent
     if not (part.is_complete or extent.events):
         raise EventError(f"{part.recording.path}: this part has no events")
-    span_us = extent.first_us or 0, extent.last_us or 0
     if path is None or path.suffix.lower() == RERUN_SUFFIX:
-        source = PlotSource(part.chunks(), part.sensor, extent.events, span_us)
+        source = PlotSource.of(part, extent)
         write_rerun(source, path, settings, zero_us=part.first_us, predictions=predictions, progress=progress)
     elif chart is not None:
-        source = PlotSource(part.chunks(progress=progress), part.sensor, extent.events, span_us)
-        draw_events(chart, source, path, colours=settings.colours, title=title)
+        draw_events(chart, PlotSource.of(part, extent, progress), path, colours=settings.colours, title=title)
     else:
         write_preview(
             part.chunks(),
             part.sensor,
             path,
             settings,
-            span_us=span_us,
+            span_us=(extent.first_us or 0, extent.last_us or 0),
             zero_us=part.first_us,
             beside=beside,
             progress=progress,
