@@ -61,7 +61,7 @@ from .work import Session, Workspace, safe_stem
 
 MAX_POINTS = 50_000  # events in the view of space and time
 BUSIEST_BINS = 10  # of the duration, of which a view names the busiest
-MOST_HOT = 100  # pixels in the list
+MAX_HOT = 100  # pixels in the list
 PLAYER = "player"  # the view that plays events
 MEMORY = 5  # windows before a picture of a mode that fades
 MODES: list[tuple[str, PreviewMode]] = [
@@ -164,7 +164,7 @@ def explore(source: ChosenFile, folder: Path, colours: PreviewColours, progress:
 def _list_hot(counts: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
     rows, columns = np.nonzero(find_hot_pixels(counts))
     found = zip(columns.tolist(), rows.tolist(), counts[rows, columns].tolist(), strict=True)
-    return tuple(sorted(found, key=lambda pixel: -pixel[2])[:MOST_HOT])
+    return tuple(sorted(found, key=lambda pixel: -pixel[2])[:MAX_HOT])
 
 
 def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:

@@ -16,7 +16,7 @@ import gradio as gr
 
 from ..errors import DvspipeError, FileError
 from ..report import PreviewColours
-from .work import MOST_NAMES, PageWork, Result, Session, Workspace
+from .work import MAX_NAMES, PageWork, Result, Session, Workspace
 
 log = logging.getLogger(__name__)
 
@@ -315,7 +315,7 @@ def add_picker(
                 value=None,
                 label=f"{kind} in {space.folder.name}/",
                 allow_custom_value=True,
-                info=f"Choose one, or type its path; at most {MOST_NAMES} are listed.",
+                info=f"Choose one, or type its path; at most {MAX_NAMES} are listed.",
             )
             again = gr.Button("Refresh the list", size="sm")
     picker = Picker(gr.State(None), gr.HTML(""), status)

@@ -26,7 +26,7 @@ from ..errors import EventError
 from ..events import LATEST_US, Events, SensorSize, concatenate, windows
 from .kernels import NO_EVENT_US, Places, StepTimes, add_counts, add_weights, note_times, write_surface
 
-LARGEST_COUNT = 255
+MAX_COUNT = 255
 MAX_STEPS = 10_000
 
 StepRule = Literal["time", "recording", "events"]
@@ -53,7 +53,7 @@ class BinConfig(Settings):
     form: BinForm = "count"
     """`count`: number of events (at most 255); `binary`: 1 if there is any event; `clipped`: number of events, at most
     `clip`; `voxel`: events divided between the two nearest steps; `surface`: how recent the last event is."""
-    clip: int = Field(default=4, ge=1, le=LARGEST_COUNT)
+    clip: int = Field(default=4, ge=1, le=MAX_COUNT)
     """`clipped`: the largest count."""
     polarity: PolarityMode = "apart"
     """`apart`: C = 2, 0 OFF and 1 ON; `merged`: C = 1, ON and OFF alike; `signed`: C = 1, ON minus OFF, only with
@@ -94,7 +94,7 @@ class BinConfig(Settings):
     @property
     def largest(self) -> int:
         """The largest value of `count`, `binary` and `clipped`."""
-        return {"binary": 1, "clipped": self.clip}.get(self.form, LARGEST_COUNT)
+        return {"binary": 1, "clipped": self.clip}.get(self.form, MAX_COUNT)
 
     def grid(self, sensor: SensorSize) -> SensorSize:
         """Return the width and height of the spike tensor for a sensor."""

@@ -33,7 +33,7 @@ HOT_PIXEL_FACTOR = 10.0
 DAVIS346 and of N-MNIST; at 5, moving hands in DVS Gesture are confused with hot pixels."""
 LONGEST_PERIOD_US = 1 << 40  # 13 days: sums of times and periods fit into int64
 NEVER_US = np.iinfo(np.int64).min
-MOST_PIXELS = 1 << 24  # twice those of 4K video; a file may claim any sensor, and each pixel needs up to 48 bytes
+MAX_PIXELS = 1 << 24  # twice those of 4K video; a file may claim any sensor, and each pixel needs up to 48 bytes
 
 
 class FilterConfig(Settings):
@@ -118,7 +118,7 @@ def start_filter(sensor: SensorSize, config: FilterConfig, *, hot: NDArray[np.bo
         hot: bool [H, W], pixels whose events are removed, if any.
 
     Raises:
-        EventError: The shape or type of `hot` is wrong, or the sensor has more than MOST_PIXELS pixels.
+        EventError: The shape or type of `hot` is wrong, or the sensor has more than MAX_PIXELS pixels.
     """
     check_pixels(sensor)
     shape = (sensor.height, sensor.width)
@@ -180,17 +180,17 @@ def check_pixels(sensor: SensorSize) -> None:
     """Check that there is memory for what is kept of each pixel.
 
     Raises:
-        EventError: The sensor has more than MOST_PIXELS pixels.
+        EventError: The sensor has more than MAX_PIXELS pixels.
     """
-    if sensor.width * sensor.height > MOST_PIXELS:
-        raise EventError(f"a sensor of {sensor} (expected at most {MOST_PIXELS} pixels)")
+    if sensor.width * sensor.height > MAX_PIXELS:
+        raise EventError(f"a sensor of {sensor} (expected at most {MAX_PIXELS} pixels)")
 
 
 def count_pixels(parts: Iterable[Events], sensor: SensorSize) -> NDArray[np.int64]:
     """Return the number of events of each pixel, int64 [H, W].
 
     Raises:
-        EventError: The sensor of a part differs, or it has more than MOST_PIXELS pixels.
+        EventError: The sensor of a part differs, or it has more than MAX_PIXELS pixels.
     """
     check_pixels(sensor)
     counts = np.zeros((sensor.height, sensor.width), np.int64)

@@ -36,7 +36,7 @@ from .windows import Window, WindowSpikes
 
 MAX_WINDOWS = 128  # that statistics are estimated on, at most as many of each predicted class
 MAX_WINDOW_BYTES = 256 << 20  # of these windows
-LEAST_WINDOWS = 4  # that are not quiet
+MIN_WINDOWS = 4  # that are not quiet
 STRENGTH = 0.5  # 1 follows a distant sensor too far
 EVEN_CLASSES = 4  # effective number of predicted classes from which on the strength is not reduced
 MAX_GROWTH = 1.4  # of the logarithm of a variance
@@ -216,7 +216,7 @@ class _Collector:
         self._classifier, self._config = classifier, config
         bins, grid = classifier.window_bins(config), classifier.config.bins.grid(classifier.config.sensor)
         window_bytes = bins.steps * bins.channels * grid.width * grid.height * bins.dtype.itemsize
-        self._most = max(LEAST_WINDOWS, min(MAX_WINDOWS, MAX_WINDOW_BYTES // (2 * window_bytes)))
+        self._most = max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_WINDOW_BYTES // (2 * window_bytes)))
         self._rng = np.random.default_rng(0)
         self.sample = _Sample(self._most)
         self.found, self.recordings = 0, 0
@@ -251,10 +251,10 @@ class _Collector:
         """
         if self.skipped and not self.recordings:
             raise self.skipped[0]
-        if len(self.sample) < LEAST_WINDOWS:
+        if len(self.sample) < MIN_WINDOWS:
             raise DataError(
                 f"too little to adapt to (found {count_noun(self.found, 'window')} in "
-                f"{count_noun(self.recordings, 'recording')}, without quiet ones, expected {LEAST_WINDOWS} or more)"
+                f"{count_noun(self.recordings, 'recording')}, without quiet ones, expected {MIN_WINDOWS} or more)"
             )
         return torch.from_numpy(np.stack([kept.spikes for _, kept in self.sample], axis=1))
 

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(-6, 5))
 """Candidates, relative to the mean sum of squares of the features of a recording."""
 FIT_STEPS, TOLERANCE = 100, 1e-3  # of the fit, and the largest change of a logit at which it ends
-LARGEST_CURVATURE = 0.25  # of the cross-entropy with respect to a logit, p (1 - p)
+MAX_CURVATURE = 0.25  # of the cross-entropy with respect to a logit, p (1 - p)
 
 
 def is_linear(network: nn.Module) -> TypeGuard[SpikingNetwork]:
@@ -220,7 +220,7 @@ def _iterate(ridge: _Ridge, given: Tensor, one_hot: Tensor, penalty: float, temp
     changes = torch.zeros_like(given)  # D f
     for _ in range(FIT_STEPS):
         errors = one_hot - ((given + changes) / temperature).softmax(1)
-        wanted = changes + temperature / LARGEST_CURVATURE * errors
+        wanted = changes + temperature / MAX_CURVATURE * errors
         before, changes = changes, ridge.predict(wanted, penalty)
         if float((changes - before).abs().max()) < TOLERANCE:
             break

@@ -15,9 +15,9 @@ from ..errors import ConfigError
 from ..events import SensorSize
 from .config import FirstSpikeConfig
 from .models import Network, State
-from .spike_times import LARGEST_RESPONSE, first_spike_times
+from .spike_times import MAX_RESPONSE, first_spike_times
 
-LEAST_SLOPE = 0.1  # of a potential at a spike, in thresholds per synaptic time constant; see `first_spike_times`
+MIN_SLOPE = 0.1  # of a potential at a spike, in thresholds per synaptic time constant; see `first_spike_times`
 MEAN, DEVIATION = 4.0, 2.5  # of the first weights, times N and its square root, in the sum that reaches the threshold
 READOUT_DELAY = (
     1.0  # synaptic time constants from the end of the steps to the time of a neuron that only just is silent
@@ -64,7 +64,7 @@ class FirstSpikeLayer(nn.Module):
 
     def least_sum(self) -> float:
         """Return the sum of the weights above which spikes of all inputs at once make a neuron spike."""
-        return 1 / LARGEST_RESPONSE[self.leak]
+        return 1 / MAX_RESPONSE[self.leak]
 
     def potentials(self, times: Tensor, moments: Tensor) -> Tensor:
         """Return the potentials [T, M] at some moments [T] for input spikes at times [N], without output spikes."""
@@ -111,7 +111,7 @@ class FirstSpikeNetwork(Network):
         self.scale = config.tau_readout_s / config.tau_syn_s
         self.keep_alive = config.keep_alive
         sizes = (inputs * grid.width * grid.height, *config.channels)
-        build = partial(FirstSpikeLayer, leak=leak, gain=config.gain, dropout=config.dropout, least_slope=LEAST_SLOPE)
+        build = partial(FirstSpikeLayer, leak=leak, gain=config.gain, dropout=config.dropout, least_slope=MIN_SLOPE)
         self.layers = nn.ModuleList(itertools.starmap(build, itertools.pairwise(sizes)))
         self.readout = build(sizes[-1], classes)
 

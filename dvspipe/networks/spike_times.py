@@ -36,9 +36,9 @@ Floats = NDArray[np.float64]
 LEAKS = (0.0, 0.5, 1.0)
 """tau_syn / tau_mem for which the spike time has a closed form."""
 HALLEY_STEPS = 12  # at most; four are usual
-LARGEST_RESPONSE = {0.0: 1.0, 0.5: 0.5, 1.0: 1 / math.e}
+MAX_RESPONSE = {0.0: 1.0, 0.5: 0.5, 1.0: 1 / math.e}
 """The largest value of e(s) for each leak."""
-LARGEST_EXPONENT = 700.0  # of a float64
+MAX_EXPONENT = 700.0  # of a float64
 GRAZING = 1e-9  # the smallest slope of a spike, which marks that there is one
 NEAR_BRANCH = -0.3  # below it, the series about the branch point -1/e is the better first guess
 
@@ -150,7 +150,7 @@ def _crossing(v: float, i: float, leak: float) -> float:
         b = v + 2 * i
         square = b * b - 8 * i
         return max(0.0, -2 * math.log((b + math.sqrt(square)) / (4 * i))) if square >= 0 and b > 0 else math.inf
-    x = -math.exp(min(LARGEST_EXPONENT, -v / i)) / i
+    x = -math.exp(min(MAX_EXPONENT, -v / i)) / i
     return max(0.0, -v / i - lambert_w(x)) if x >= -1 / math.e else math.inf
 
 
