@@ -146,7 +146,7 @@ def demo(
     if out is not None:
         _check_run_folder(out, overwrite=overwrite)
     folder = out or _free_folder(Path("runs"), "demo", overwrite=overwrite)
-    look = show_first(folder, tell=notes.print)
+    look = show_first(folder, announce=notes.print)
     print_answers([look.answer])
     notes.print(f"{look.page} shows it (synthetic)")
     if not minutes:
