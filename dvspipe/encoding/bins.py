@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ..config import Settings, as_settings
 from ..errors import EventError
@@ -33,7 +33,7 @@ StepRule = Literal["time", "recording", "events"]
 """What a step is; see `BinConfig.by`."""
 BinForm = Literal["count", "binary", "clipped", "voxel", "surface"]
 """What the values of a spike tensor are; see `BinConfig.form`."""
-PolarityMode = Literal["apart", "merged", "signed"]
+PolarityMode = Literal["separate", "merged", "signed"]
 """What becomes of the polarity; see `BinConfig.polarity`."""
 
 
@@ -55,11 +55,16 @@ class BinConfig(Settings):
     `clip`; `voxel`: events divided between the two nearest steps; `surface`: how recent the last event is."""
     clip: int = Field(default=4, ge=1, le=MAX_COUNT)
     """`clipped`: the largest count."""
-    polarity: PolarityMode = "apart"
-    """`apart`: C = 2, 0 OFF and 1 ON; `merged`: C = 1, ON and OFF alike; `signed`: C = 1, ON minus OFF, only with
+    polarity: PolarityMode = "separate"
+    """`separate`: C = 2, 0 OFF and 1 ON; `merged`: C = 1, ON and OFF alike; `signed`: C = 1, ON minus OFF, only with
     `voxel`."""
     tau_us: float = Field(default=50_000.0, gt=0, le=1e12)
     """`surface`: time constant in microseconds."""
+
+    @field_validator("polarity", mode="before")
+    @classmethod
+    def _read_old_name(cls, polarity: object) -> object:
+        return "separate" if polarity == "apart" else polarity  # its name in files of earlier versions
 
     @model_validator(mode="after")
     def _fits_together(self) -> BinConfig:
@@ -74,7 +79,7 @@ class BinConfig(Settings):
     @property
     def channels(self) -> int:
         """C, the number of channels of the spike tensor."""
-        return 2 if self.polarity == "apart" else 1
+        return 2 if self.polarity == "separate" else 1
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -278,7 +283,7 @@ def note_last_times(events: Events, config: BinConfig, last_us: NDArray[np.int64
 
 
 def _places(events: Events, config: BinConfig) -> Places:
-    return Places.of(config.grid(events.sensor), config.downsample, apart=config.channels == 2)
+    return Places.of(config.grid(events.sensor), config.downsample, separate=config.channels == 2)
 
 
 def cut_windows(parts: Iterable[Events], config: BinConfig) -> Iterator[tuple[int, Events]]:

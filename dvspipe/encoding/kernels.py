@@ -40,10 +40,10 @@ class Places(NamedTuple):
     shift: np.uint32
 
     @classmethod
-    def of(cls, grid: SensorSize, downsample: int, *, apart: bool) -> Places:
-        """Return the places in a grid of blocks of `downsample` pixels on a side, per polarity if `apart`."""
+    def of(cls, grid: SensorSize, downsample: int, *, separate: bool) -> Places:
+        """Return the places in a grid of blocks of `downsample` pixels on a side, per polarity if `separate`."""
         shift = COORDINATE_BITS + (downsample - 1).bit_length()
-        plane = grid.width * grid.height if apart else 0
+        plane = grid.width * grid.height if separate else 0
         return cls(*map(np.uint32, (grid.width, plane, (1 << shift) // downsample + 1, shift)))
 
 
