@@ -412,7 +412,12 @@ class VideoTab:
             yield {self.start: gr.Slider(maximum=last_start_s(source.path), value=0.0)}
 
     def show_excerpt(
-        self, session: Session, shown: Shown | None, start_s: float | None, source: ChosenFile | None, *values: Any
+        self,
+        session: Session,
+        shown: ExcerptState | None,
+        start_s: float | None,
+        source: ChosenFile | None,
+        *values: Any,
     ) -> Iterator[Updates]:
         """Show two seconds of the video as events, unless they are shown already or a value is being typed."""
         if source is None or start_s is None or not are_complete(values):
@@ -420,7 +425,7 @@ class VideoTab:
         choices, colours = read_choices(values)
         if shown is None or shown.source != source:  # its slider is being fitted
             start_s = 0.0
-        wanted = Shown(source, start_s, choices, colours)
+        wanted = ExcerptState(source, start_s, choices, colours)
         if wanted == shown:
             return
         folder = session.folder / "excerpts" / f"{source.path.stat().st_ino}-{start_s:g}"
@@ -473,7 +478,7 @@ class VideoTab:
         )
 
 
-class Shown(NamedTuple):
+class ExcerptState(NamedTuple):
     """Of what an excerpt is shown."""
 
     source: ChosenFile

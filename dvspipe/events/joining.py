@@ -26,7 +26,7 @@ def concatenate(parts: Iterable[Events], sensor: SensorSizeLike) -> Events:
     Raises:
         EventError: The sensor of a part differs, or it begins too early.
     """
-    sensor, joined = SensorSize.of(sensor), _Joined()
+    sensor, joined = SensorSize.of(sensor), _EventBuilder()
     for part in _consecutive(parts, sensor):
         joined.add(part)
     return joined.events(sensor)
@@ -46,7 +46,7 @@ def _consecutive(parts: Iterable[Events], sensor: SensorSize) -> Iterator[Events
         yield part
 
 
-class _Joined:
+class _EventBuilder:
     """Parts that are joined; from FEW_EVENTS on, each is copied at once, so that its memory serves the next one."""
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ def merge(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
     Raises:
         EventError: The sensor of a part differs, or it begins before the previous part ends.
     """
-    running = [_Running(first, rest) for rest in map(iter, streams) if (first := next(rest, None)) is not None]
+    running = [_BufferedStream(first, rest) for rest in map(iter, streams) if (first := next(rest, None)) is not None]
     for stream in running:
         if stream.sensor != running[0].sensor:
             raise EventError(f"wrong sensor of a recording (found {stream.sensor}, expected {running[0].sensor})")
@@ -115,7 +115,7 @@ def merge(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
                 stream.extend(running[0].sensor)
 
 
-class _Running:
+class _BufferedStream:
     """A stream of parts, from which the events before its horizon can be taken."""
 
     def __init__(self, first: Events, rest: Iterator[Events]) -> None:

@@ -170,7 +170,7 @@ def _show_part(progress: Progress | None, number: int, count: int) -> Progress |
     return lambda done, total: progress(number + (min(1.0, max(0.0, done / total)) if total else 0), count)
 
 
-class _Kept(NamedTuple):
+class _SampledWindow(NamedTuple):
     """A window in a sample; they are ordered by a random key, which no two have in common."""
 
     key: float
@@ -187,15 +187,15 @@ class _Sample:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._kept: dict[int, list[_Kept]] = {}  # by predicted class, heaps of those with the largest keys
+        self._kept: dict[int, list[_SampledWindow]] = {}  # by predicted class, heaps of those with the largest keys
 
     def __len__(self) -> int:
         return sum(map(len, self._kept.values()))
 
-    def __iter__(self) -> Iterator[tuple[int, _Kept]]:
+    def __iter__(self) -> Iterator[tuple[int, _SampledWindow]]:
         return ((label, kept) for label, heap in sorted(self._kept.items()) for kept in sorted(heap))
 
-    def add(self, label: int, kept: _Kept) -> None:
+    def add(self, label: int, kept: _SampledWindow) -> None:
         """Add a window of a predicted class, and drop one if there are too many."""
         heapq.heappush(self._kept.setdefault(label, []), kept)
         if len(self) > self._most:
@@ -228,7 +228,7 @@ class _Collector:
 
         def keep(windows: Sequence[Window], logits: NDArray[np.float32]) -> None:
             for window, label in zip(windows, logits.argmax(1).tolist(), strict=True):
-                own.add(label, _Kept(self._rng.random(), next(seen), window.spikes))
+                own.add(label, _SampledWindow(self._rng.random(), next(seen), window.spikes))
 
         try:
             prediction = self._classifier.classify(opened(), self._config, progress, keep)
@@ -282,7 +282,7 @@ def _fit(classifier: Classifier, spikes: Tensor, strength: float, poll: Callable
     before = outputs.argmax(1)
     strength *= _find_evenness(torch.bincount(before, minlength=outputs.shape[1]).double())
     sources = find_norms(classifier.network)
-    moved: list[_Moved] = []
+    moved: list[_AdaptedNorm] = []
     for _ in sources:
         shares = (outputs / classifier.config.temperature).double().softmax(1)
         moved = [
@@ -326,7 +326,7 @@ def _measure(
     return torch.cat(outputs), [torch.cat(norm) for norm in zip(*measured, strict=True)]
 
 
-class _Moved(NamedTuple):
+class _AdaptedNorm(NamedTuple):
     """New statistics of a norm, and the moments of the classes on the new sensor."""
 
     mean: Tensor
@@ -334,7 +334,7 @@ class _Moved(NamedTuple):
     moments: Tensor
 
 
-def _move(source: BatchNorm, moments: Tensor, shares: Tensor, measured: Tensor, strength: float) -> _Moved:
+def _move(source: BatchNorm, moments: Tensor, shares: Tensor, measured: Tensor, strength: float) -> _AdaptedNorm:
     """Move a norm by the difference between windows and what their classes give on the sensor of the training.
 
     Args:
@@ -350,7 +350,7 @@ def _move(source: BatchNorm, moments: Tensor, shares: Tensor, measured: Tensor, 
     change, deviation = measured - mix_moments(shares, moments), (variance + source.eps).sqrt()
     shift = strength * _estimate(change[:, 0] / deviation) * deviation
     growth = strength * _estimate(change[:, 1]).clamp(-MAX_GROWTH, MAX_GROWTH)
-    return _Moved(
+    return _AdaptedNorm(
         (mean + shift).to(source.running_mean),
         (variance * growth.exp()).to(source.running_var),
         moments + torch.stack([shift, growth]),

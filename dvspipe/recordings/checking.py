@@ -219,7 +219,7 @@ def check_recording(
 
 
 @dataclass
-class _Found:
+class _Occurrences:
     """Events with something wrong or odd: how many, the number of the first, and a description of the first."""
 
     count: int = 0
@@ -259,7 +259,7 @@ class _Tally:
         self._named, self._settings = sensor, settings
         self._limits = sensor or max(KNOWN_SENSORS, key=lambda known: known.width * known.height)
         self._previous_us = NEVER_US
-        self._back, self._outside, self._polarity, self._twice, self._negative = (_Found() for _ in range(5))
+        self._back, self._outside, self._polarity, self._twice, self._negative = (_Occurrences() for _ in range(5))
         self._longest_back_us = self._longest_gap_us = 0
         longer_than_us = [1 << octave for octave in range(63)] if settings.gap_us is None else [settings.gap_us]
         self._edges_us = np.array([0, *longer_than_us], np.uint64)
