@@ -187,11 +187,11 @@ def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
     hosts = ["*"] if settings.host not in LOCAL_HOSTS else [*LOCAL_HOSTS, "[::1]"]
     middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), Middleware(_Guard)]
     password = settings.password
-    how: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     if password:
-        how = {"auth": lambda _, given: hmac.compare_digest(given.encode(), password.encode())}
+        options = {"auth": lambda _, given: hmac.compare_digest(given.encode(), password.encode())}
     page.queue(default_concurrency_limit=8)
-    how["_frontend"] = False  # only leaves out a request of the page that has to be answered in 3 s, also if busy
+    options["_frontend"] = False  # only leaves out a request of the page that has to be answered in 3 s, also if busy
     try:
         _, address, _ = page.launch(
             server_name=settings.host,
@@ -213,7 +213,7 @@ def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
             css=CSS,
             mcp_server=False,
             pwa=False,
-            **how,
+            **options,
         )
     except OSError as error:
         raise ConfigError(

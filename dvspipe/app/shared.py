@@ -207,9 +207,9 @@ def offer_file(path: Path) -> gr.DownloadButton:
     return gr.DownloadButton(f"Download {path.name} ({megabytes:.1f} MB)", value=str(path), interactive=True)
 
 
-def add_slider(least: float, most: float, value: float, **how: Any) -> gr.Slider:
+def add_slider(least: float, most: float, value: float, **options: Any) -> gr.Slider:
     """Add a slider; while a number is typed it may be None or out of range, of which Gradio would make an error."""
-    slider = gr.Slider(least, most, value, **how)
+    slider = gr.Slider(least, most, value, **options)
     slider.preprocess = _float_of
     return slider
 
@@ -339,7 +339,9 @@ def add_picker(
     return picker
 
 
-def listen(event: Any, work: Callable[..., object], inputs: Iterable[Any], outputs: Iterable[Any], **how: Any) -> Any:
+def listen(
+    event: Any, work: Callable[..., object], inputs: Iterable[Any], outputs: Iterable[Any], **options: Any
+) -> Any:
     """Call work at an event; it is no part of a public API, and the page shows progress itself."""
-    options = {"api_visibility": "private", "show_progress": "hidden"} | how
-    return event(work, list(inputs), list(outputs), **options)
+    defaults = {"api_visibility": "private", "show_progress": "hidden"}
+    return event(work, list(inputs), list(outputs), **(defaults | options))

@@ -128,8 +128,8 @@ class Choices:
             ConfigError: A value is out of range.
         """
         model: SettingsTree = merge_settings(_preset(self.preset), dict(self.changed))
-        how = int(self.upsampling) if self.upsampling.isdecimal() else self.upsampling
-        return build(ConvertConfig, {"simulator": model, "video": video.model_dump(), "upsample": how}, "the page")
+        upsample = int(self.upsampling) if self.upsampling.isdecimal() else self.upsampling
+        return build(ConvertConfig, {"simulator": model, "video": video.model_dump(), "upsample": upsample}, "the page")
 
     def command(self, source: str, target: str) -> str:
         """Return the command that does the same."""

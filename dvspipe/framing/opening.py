@@ -221,12 +221,12 @@ def _plan_source(
         fit, track = plan_following(framing)
         return EventSource(name, stream, stream, own, fit, track, _follow_rows(framing), span_us)
     region = _parse_region(name, config, own, "sensor")
-    how = config.fit or ("crop" if region.size == target else "scale")
+    mode = config.fit or ("crop" if region.size == target else "scale")
     if config.fit is None and config.roi != "auto" and region.size != target and not _is_larger(region.size, target):
         found = f"its region is {region}" if region.size != own else f"comes from a sensor of {own}"
         raise DataError(f"{name}: {found}, the network is for {target}", *FIT_REMEDIES)
-    fit = plan_fit(own, target, how, region)
-    seen = region if how == "scale" else _cropped(region, target)
+    fit = plan_fit(own, target, mode, region)
+    seen = region if mode == "scale" else _cropped(region, target)
     warnings = _find_outside(name, region, own, "sensor")
     return EventSource(name, stream, stream, own, fit, None, _still_row(seen), span_us, warnings=warnings)
 
