@@ -263,7 +263,7 @@ def _filter_in_place(events: Events, state: FilterState) -> tuple[Events, Filter
     )
     # copies, so that a part of which little is kept does not occupy the memory of all of it
     t, x, y, p = kept.t[:count].copy(), kept.x[:count].copy(), kept.y[:count].copy(), kept.p[:count].copy()
-    return Events.from_checked(t, x, y, p, state.sensor), replace(state, counts=counts)
+    return Events.wrap_unchecked(t, x, y, p, state.sensor), replace(state, counts=counts)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

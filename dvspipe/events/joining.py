@@ -82,7 +82,7 @@ class _EventBuilder:
             column.resize(self._count, refcheck=False)  # gives back what was not used
         few = [Events.empty(sensor), *self._parts]
         t, x, y, p = self._columns or [np.concatenate([getattr(part, name) for part in few]) for name in "txyp"]
-        return Events.from_checked(t, x, y, p, sensor)
+        return Events.wrap_unchecked(t, x, y, p, sensor)
 
 
 def merge(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
@@ -107,7 +107,7 @@ def merge(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
         if any(map(len, ready)):
             t, x, y, p = (np.concatenate([getattr(part, name) for part in ready]) for name in "txyp")
             order = np.argsort(t, kind="stable")
-            yield Events.from_checked(t[order], x[order], y[order], p[order], running[0].sensor)
+            yield Events.wrap_unchecked(t[order], x[order], y[order], p[order], running[0].sensor)
         if until_us == LATEST_US:
             return
         for stream in running:

@@ -143,7 +143,7 @@ def fit_events(events: Events, fit: Fit, state: FitState) -> tuple[Events, FitSt
     )
     count = _fit(_Columns(events.t, events.x, events.y, events.p), fit.pixels, change, out)
     t, x, y, p = out.t[:count].copy(), out.x[:count].copy(), out.y[:count].copy(), out.p[:count].copy()
-    return Events.from_checked(t, x, y, p, fit.target), FitState(change)
+    return Events.wrap_unchecked(t, x, y, p, fit.target), FitState(change)
 
 
 def fit_stream(parts: Iterable[Events], fit: Fit) -> Iterator[Events]:

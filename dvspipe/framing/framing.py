@@ -389,7 +389,7 @@ def follow_stream(parts: Iterable[Events], track: RegionTrack) -> Iterator[Event
         x, y = part.x - track.left[place], part.y - track.top[place]
         inside = (x >= 0) & (x < size.width) & (y >= 0) & (y < size.height)
         x, y = x[inside].astype(np.int16), y[inside].astype(np.int16)
-        yield Events.from_checked(part.t[inside], x, y, part.p[inside], size)
+        yield Events.wrap_unchecked(part.t[inside], x, y, part.p[inside], size)
 
 
 def plan_following(framing: Framing) -> tuple[Fit, RegionTrack]:

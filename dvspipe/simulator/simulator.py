@@ -558,4 +558,4 @@ def _check(frame: Frame, before_us: int, state: SimulatorState) -> None:
 def _join(start_us: int, bands: Sequence[Words], sensor: SensorSize) -> Labelled:
     """Return the events of all bands in an interval, in order."""
     t, x, y, on, noise = columns_of(bands, start_us)
-    return Events.from_checked(t, x, y, on, sensor), noise
+    return Events.wrap_unchecked(t, x, y, on, sensor), noise
