@@ -92,7 +92,7 @@ def _recognises(path: Path, _head: bytes) -> bool:
     return path.suffix.lower() in TEXT_SUFFIXES
 
 
-def is_prose(path: Path) -> bool:
+def is_unrelated_text(path: Path) -> bool:
     """Return whether a file is a text, such as notes.txt, that begins with neither numbers nor names of columns."""
     if path.suffix.lower() not in TEXT_SUFFIXES or not path.is_file():
         return False

@@ -26,7 +26,7 @@ from .crossings import (
     next_level,
     quiet_codes,
 )
-from .vectors import load, spread_out, store
+from .vectors import broadcast, load, store
 from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
 MAX_PATH_STEPS = 256
@@ -353,9 +353,9 @@ def _step(
     x0, y0, x1, y1 = x - t * shift_x, y - t * shift_y, x + rest * shift_x, y + rest * shift_y
     if (cell.kind == 0) & _is_inside(x0, y0, shape, side) & _is_inside(x1, y1, shape, side):
         before, after = _corners(shape, x0, y0), _corners(shape, x1, y1)
-        parts0 = spread_out(before[4], square), spread_out(before[5], square)
-        parts1 = spread_out(after[4], square), spread_out(after[5], square)
-        rests, times, doubts = spread_out(rest, square), spread_out(t, square), spread_out(cell.doubt, square)
+        parts0 = broadcast(before[4], square), broadcast(before[5], square)
+        parts1 = broadcast(after[4], square), broadcast(after[5], square)
+        rests, times, doubts = broadcast(rest, square), broadcast(t, square), broadcast(cell.doubt, square)
         for r in range(side):
             at, place = np.uintp(r * shape[1]), np.uintp(r * side)
             first = _row_between(earlier, before, parts0, at, square)

@@ -315,11 +315,11 @@ class EventSimulator:
             self._upsampler = Upsampler(cast(Any, self._factor), shape)
         before, after = (self._rounded_levels(values, state.transfer).reshape(shape) for values in images)
 
-        def both(work: Callable[[int], LevelImage]) -> tuple[LevelImage, LevelImage]:
+        def map_pair(work: Callable[[int], LevelImage]) -> tuple[LevelImage, LevelImage]:
             first, second = self._pool.map(work, (0, 1)) if self._pool else map(work, (0, 1))
             return first, second
 
-        return self._upsampler.paths(before, after, times[1] - times[0], both)
+        return self._upsampler.paths(before, after, times[1] - times[0], map_pair)
 
     def _rounded_levels(self, values: NDArray[Any], transfer: str) -> LevelImage:
         if values.dtype.kind == "f":

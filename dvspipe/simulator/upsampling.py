@@ -76,7 +76,7 @@ PATCH_STRIDE_PX = 5  # of the flow; the preset's 4 costs more and is hardly bett
 CHECKED_AREA = (3, 3)  # of cells: the smallest that avoids coincidental agreement
 MIN_SIDE_PX = 16  # twice the patch size of DIS, which rejects much smaller pictures
 
-Both = Callable[[Callable[[int], LevelImage]], tuple[LevelImage, LevelImage]]
+MapPair = Callable[[Callable[[int], LevelImage]], tuple[LevelImage, LevelImage]]
 
 
 class Upsampler:
@@ -109,14 +109,14 @@ class Upsampler:
         self._latest: LevelImage | None = None  # the levels of `_after`
         self._refined = np.zeros([-(-side // TILE_PX) for side in shape], np.bool_)  # its tiles that are complete
 
-    def paths(self, before: LevelImage, after: LevelImage, interval_us: int, both: Both) -> Paths | None:
+    def paths(self, before: LevelImage, after: LevelImage, interval_us: int, map_pair: MapPair) -> Paths | None:
         """Return the paths between two frames; None if all levels follow straight lines.
 
         Args:
             before: Levels of the earlier frame, float32 [H, W].
             after: Levels of the later frame.
             interval_us: Time between them, the largest number of steps.
-            both: Returns the results of a function of 0 and of 1, possibly in two threads.
+            map_pair: Returns the results of a function of 0 and of 1, possibly in two threads.
 
         Returns:
             The paths; the next call overwrites their pictures.
@@ -128,7 +128,7 @@ class Upsampler:
         if not changed.any():
             return None
         greys = self._greys(before, after)
-        forward, backward = both(lambda way: self._flow(way, greys[way], greys[1 - way]))
+        forward, backward = map_pair(lambda way: self._flow(way, greys[way], greys[1 - way]))
         reach = np.empty(self._refined.shape, np.float32)
         reach_of_tiles(forward, backward, self._cell_px, reach)
         steps = self._count_steps(forward, changed, reach, interval_us)
