@@ -366,7 +366,7 @@ def test_lif_from_snntorchs_parameters_spikes_as_leaky(settings: dict[str, Any],
     compare((ours,), (torch.stack(spikes).double(),), currents, rounded)
     with torch.no_grad():
         if delayed:
-            start, rate = torch.zeros_like(currents[0]), lif.rate(torch.float64)
+            start, rate = torch.zeros_like(currents[0]), lif.leak(torch.float64)
             membranes, _, _ = scan_membranes(currents, start, rate, lif.settings)
             torch.testing.assert_close(membranes, torch.stack(potentials), rtol=0, atol=1e-12)
         else:

@@ -30,7 +30,7 @@ from .shared import (
     show_empty,
     show_page,
 )
-from .videos import THREADS, Choices, knobs_of, played_file, sensors
+from .videos import THREADS, Choices, knobs_of, open_events, sensors
 from .work import Session, Workspace, safe_stem
 
 SIDES = "AB"
@@ -75,7 +75,7 @@ def compare_recordings(
         player.parent.mkdir()
         share = partial(_share, progress, number + 1)
         write_player_page(
-            played_file(source.path),
+            open_events(source.path),
             player,
             colours=colours,
             title=f"{side}: {source.name}",

@@ -48,8 +48,8 @@ QUANTITIES: list[tuple[str, Quantity]] = [
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("solid", "dash", "dot")
 WRITE_REPORT = "In Python, write_training_page of dvspipe.report writes one."
-MOST_TICKS = 15
-MOST_CURVES = len(LINES) * len(DASHES)
+MAX_TICKS = 15
+MAX_CURVES = len(LINES) * len(DASHES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +119,7 @@ def plot_curves(runs: Sequence[FoundRun], quantity: Quantity) -> go.Figure:
     figure = go.Figure()
     epochs = max((len(each.run.epochs) for each in runs), default=1)
     title = next(text for text, name in QUANTITIES if name == quantity)
-    for number, each in enumerate(runs[:MOST_CURVES]):
+    for number, each in enumerate(runs[:MAX_CURVES]):
         dash, colour = DASHES[number // len(LINES)], LINES[number % len(LINES)]
         figure.add_scatter(
             x=[row.epoch for row in each.run.epochs],
@@ -133,7 +133,7 @@ def plot_curves(runs: Sequence[FoundRun], quantity: Quantity) -> go.Figure:
         height=360,
         margin={"l": 50, "r": 10, "t": 40, "b": 40},
         title={"text": title, "font": {"size": 14}},
-        xaxis={"title": "epoch", "dtick": -(-epochs // MOST_TICKS)},
+        xaxis={"title": "epoch", "dtick": -(-epochs // MAX_TICKS)},
         legend={"orientation": "h", "y": -0.2},
         showlegend=True,
         paper_bgcolor=CLEAR,
@@ -149,7 +149,7 @@ def describe_curves(runs: Sequence[FoundRun], quantity: Quantity) -> str:
     title = next(text for text, name in QUANTITIES if name == quantity)
     best = max if quantity.endswith("accuracy") else min
     lines = []
-    for each in runs[:MOST_CURVES]:
+    for each in runs[:MAX_CURVES]:
         values = [(getattr(row, quantity), row.epoch) for row in each.run.epochs]
         value, epoch = best(values, key=lambda pair: pair[0])
         lines.append(f"{each.name} {values[0][0]:.3g} to {values[-1][0]:.3g}, best {value:.3g} in epoch {epoch}")

@@ -23,8 +23,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..errors import ConfigError, FileError, Remedy
 from ..parallel import ignore_progress
 from .answers import AnswerTab, classify
+from .explorer import RecordingTab
 from .pairs import PairTab
-from .recordings import RecordingTab
 from .runs import RunTab
 from .shared import CSS, SAMPLE, ChosenFile, handle, listen, make_theme, name_session
 from .videos import IDEAL, Choices, VideoTab, convert_complete, knobs_of, read_excerpt, show_excerpt
@@ -34,7 +34,6 @@ LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 LOCAL = "127.0.0.1"
 PAGE_TITLE = "dvspipe"
 SWEEP_S = 300.0  # between two looks for old files
-FIRST_PORT, PORTS = 7860, 100
 USER_MESSAGE = "The user name does not matter; the password is the one that the server was started with."
 CONTENT_POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'; base-uri 'self'; "
@@ -188,11 +187,11 @@ def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
     hosts = ["*"] if settings.host not in LOCAL_HOSTS else [*LOCAL_HOSTS, "[::1]"]
     middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), Middleware(_Guard)]
     password = settings.password
-    how: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     if password:
-        how = {"auth": lambda _, given: hmac.compare_digest(given.encode(), password.encode())}
+        options = {"auth": lambda _, given: hmac.compare_digest(given.encode(), password.encode())}
     page.queue(default_concurrency_limit=8)
-    how["_frontend"] = False  # only leaves out a request of the page that has to be answered in 3 s, also if busy
+    options["_frontend"] = False  # only leaves out a request of the page that has to be answered in 3 s, also if busy
     try:
         _, address, _ = page.launch(
             server_name=settings.host,
@@ -214,7 +213,7 @@ def _launch(page: gr.Blocks, settings: AppSettings, space: Workspace) -> str:
             css=CSS,
             mcp_server=False,
             pwa=False,
-            **how,
+            **options,
         )
     except OSError as error:
         raise ConfigError(

@@ -16,7 +16,7 @@ import gradio as gr
 
 from ..errors import DvspipeError, FileError
 from ..report import PreviewColours
-from .work import MOST_NAMES, PageWork, Result, Session, Workspace
+from .work import MAX_NAMES, PageWork, Result, Session, Workspace
 
 log = logging.getLogger(__name__)
 
@@ -207,9 +207,9 @@ def offer_file(path: Path) -> gr.DownloadButton:
     return gr.DownloadButton(f"Download {path.name} ({megabytes:.1f} MB)", value=str(path), interactive=True)
 
 
-def add_slider(least: float, most: float, value: float, **how: Any) -> gr.Slider:
+def add_slider(least: float, most: float, value: float, **options: Any) -> gr.Slider:
     """Add a slider; while a number is typed it may be None or out of range, of which Gradio would make an error."""
-    slider = gr.Slider(least, most, value, **how)
+    slider = gr.Slider(least, most, value, **options)
     slider.preprocess = _float_of
     return slider
 
@@ -315,7 +315,7 @@ def add_picker(
                 value=None,
                 label=f"{kind} in {space.folder.name}/",
                 allow_custom_value=True,
-                info=f"Choose one, or type its path; at most {MOST_NAMES} are listed.",
+                info=f"Choose one, or type its path; at most {MAX_NAMES} are listed.",
             )
             again = gr.Button("Refresh the list", size="sm")
     picker = Picker(gr.State(None), gr.HTML(""), status)
@@ -339,7 +339,9 @@ def add_picker(
     return picker
 
 
-def listen(event: Any, work: Callable[..., object], inputs: Iterable[Any], outputs: Iterable[Any], **how: Any) -> Any:
+def listen(
+    event: Any, work: Callable[..., object], inputs: Iterable[Any], outputs: Iterable[Any], **options: Any
+) -> Any:
     """Call work at an event; it is no part of a public API, and the page shows progress itself."""
-    options = {"api_visibility": "private", "show_progress": "hidden"} | how
-    return event(work, list(inputs), list(outputs), **options)
+    defaults = {"api_visibility": "private", "show_progress": "hidden"}
+    return event(work, list(inputs), list(outputs), **(defaults | options))

@@ -13,11 +13,12 @@ import gradio as gr
 
 from ..config import SettingsTree, build, merge_settings
 from ..errors import ConfigError
-from ..events import Events, SensorSize, concatenate
-from ..formats import describe, iterate
+from ..events import SensorSize, concatenate
+from ..formats import open_recording
 from ..parallel import Progress
 from ..recordings.conversion import ConvertConfig, convert_recording, convert_video
-from ..report import PlayedEvents, PreviewColours, PreviewSettings, RateCurve, write_player_page, write_preview
+from ..recordings.editing import select_part
+from ..report import PlotSource, PreviewColours, PreviewSettings, RateCurve, write_player_page, write_view
 from ..simulator import SimulatorConfig, simulate
 from ..simulator.config import list_presets, read_preset
 from ..video.config import VideoSettings
@@ -127,8 +128,8 @@ class Choices:
             ConfigError: A value is out of range.
         """
         model: SettingsTree = merge_settings(_preset(self.preset), dict(self.changed))
-        how = int(self.upsampling) if self.upsampling.isdecimal() else self.upsampling
-        return build(ConvertConfig, {"simulator": model, "video": video.model_dump(), "upsample": how}, "the page")
+        upsample = int(self.upsampling) if self.upsampling.isdecimal() else self.upsampling
+        return build(ConvertConfig, {"simulator": model, "video": video.model_dump(), "upsample": upsample}, "the page")
 
     def command(self, source: str, target: str) -> str:
         """Return the command that does the same."""
@@ -233,8 +234,9 @@ def show_excerpt(excerpt: Excerpt, choices: Choices, page: Path, colours: Previe
     chunks = simulate(iter(excerpt.frames), config.simulator, upsample=config.upsample, threads=THREADS)
     events = concatenate(chunks, excerpt.size)
     span_us = 0, excerpt.frames[-1].t_us
-    played = PlayedEvents(lambda: [events], excerpt.size, span_us, excerpt.picture)
-    return write_player_page(played, page, colours=colours, title="Excerpt of a video and its events", fps=EXCERPT_FPS)
+    title = "Excerpt of a video and its events"
+    source = PlotSource([events], excerpt.size, len(events), span_us)
+    return write_player_page(source, page, beside=excerpt.picture, colours=colours, title=title, fps=EXCERPT_FPS)
 
 
 @dataclass(frozen=True)
@@ -280,19 +282,13 @@ def convert_complete(
 
     convert_video(source.path, path, choices.config(), overwrite=True, progress=converting, threads=THREADS)
     page = folder / "player.html"
-    write_player_page(played_file(path, source.path), page, colours=colours, title=source.name, progress=drawing)
+    write_player_page(open_events(path), page, beside=source.path, colours=colours, title=source.name, progress=drawing)
     return Converted(path, source.path, page)
 
 
-def played_file(path: Path, beside: Path | None = None) -> PlayedEvents:
-    """Return an event file to be played."""
-    info = describe(path)
-
-    def parts() -> Iterator[Events]:
-        return iterate(path)
-
-    sensor = SensorSize(width=info.width, height=info.height)
-    return PlayedEvents(parts, sensor, (info.t_first_us or 0, info.t_last_us or 0), beside)
+def open_events(path: Path) -> PlotSource:
+    """Return a complete event file to be played."""
+    return PlotSource.of(select_part(open_recording(path)))
 
 
 def export_converted(
@@ -317,12 +313,10 @@ def export_converted(
     if suffix in EVENT_FORMATS:
         convert_recording(converted.events, path, overwrite=True, progress=progress)
         return path
-    played = played_file(converted.events)
-    settings = PreviewSettings(colours=colours)
+    recording = select_part(open_recording(converted.events))
     beside = None if suffix == ".png" else converted.source
-    return write_preview(
-        played.parts(), played.sensor, path, settings, span_us=played.span_us, beside=beside, progress=progress
-    )
+    write_view(recording, path, PreviewSettings(colours=colours), beside=beside, progress=progress)
+    return path
 
 
 class VideoTab:
@@ -418,7 +412,12 @@ class VideoTab:
             yield {self.start: gr.Slider(maximum=last_start_s(source.path), value=0.0)}
 
     def show_excerpt(
-        self, session: Session, shown: Shown | None, start_s: float | None, source: ChosenFile | None, *values: Any
+        self,
+        session: Session,
+        shown: ExcerptState | None,
+        start_s: float | None,
+        source: ChosenFile | None,
+        *values: Any,
     ) -> Iterator[Updates]:
         """Show two seconds of the video as events, unless they are shown already or a value is being typed."""
         if source is None or start_s is None or not are_complete(values):
@@ -426,7 +425,7 @@ class VideoTab:
         choices, colours = read_choices(values)
         if shown is None or shown.source != source:  # its slider is being fitted
             start_s = 0.0
-        wanted = Shown(source, start_s, choices, colours)
+        wanted = ExcerptState(source, start_s, choices, colours)
         if wanted == shown:
             return
         folder = session.folder / "excerpts" / f"{source.path.stat().st_ino}-{start_s:g}"
@@ -479,7 +478,7 @@ class VideoTab:
         )
 
 
-class Shown(NamedTuple):
+class ExcerptState(NamedTuple):
     """Of what an excerpt is shown."""
 
     source: ChosenFile

@@ -29,7 +29,7 @@ PageWork = Callable[[Progress], Result]
 """Long work; it calls its progress often, which may raise KeyboardInterrupt to stop it."""
 
 POLL_S = 0.25  # between two looks at the progress of work
-MOST_NAMES = 500  # of files below the folder that the page lists
+MAX_NAMES = 500  # of files below the folder that the page lists
 KEPT_S = 3600.0  # that temporary files are kept
 ROOT_PREFIX = "dvspipe-app-"  # of temporary folders
 SESSIONS, UPLOADS = "sessions", "uploads"
@@ -207,7 +207,7 @@ class Workspace:
     def list_files(self, is_wanted: Callable[[Path], bool]) -> list[str]:
         """Return the names of wanted files below the folder, sorted, at most 500."""
         found = filter(is_wanted, self._walk())
-        return sorted(str(path.relative_to(self.folder)) for path in islice(found, MOST_NAMES))
+        return sorted(str(path.relative_to(self.folder)) for path in islice(found, MAX_NAMES))
 
     def list_recordings(self) -> list[str]:
         """Return the names of recordings below the folder."""

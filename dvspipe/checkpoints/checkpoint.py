@@ -44,7 +44,7 @@ from .hub import SCHEME, HubModel
 
 FORMAT = "dvspipe-classifier-1"
 MOMENTS = "class_moments."  # before the names of their tensors
-LARGEST_WEIGHT = 1e12  # with it, no current or logit of a network reaches infinity in float32
+MAX_WEIGHT = 1e12  # with it, no current or logit of a network reaches infinity in float32
 FEW_CALIBRATED = 50  # validation recordings; probabilities that are calibrated on fewer are rough
 MAX_NAME, MAX_CLASSES, MAX_TEXT = 256, 10_000, 10_000  # a file of others may have any
 MAX_CONFIG = 1 << 22  # characters: classes of the longest names
@@ -251,7 +251,7 @@ def _read(path: str | os.PathLike[str], device: str) -> tuple[ClassifierConfig, 
         config = build(ClassifierConfig, keep_own(settings) if isinstance(settings, dict) else settings, str(path))
     except (ConfigError, KeyError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: corrupted checkpoint ({_one_line(error)})") from error
-    most = math.inf if config.network.kind == "module" else LARGEST_WEIGHT  # a mask of a user may be infinite
+    most = math.inf if config.network.kind == "module" else MAX_WEIGHT  # a mask of a user may be infinite
     for name, tensor in weights.items():
         least = 0.0 if name.endswith("running_var") else -most
         if not ((tensor >= least) & (tensor <= most)).all():

@@ -349,14 +349,14 @@ class _NirBuilder:
 
     def find_scale(self, lif: LIF) -> float:
         """Return the factor on the weights before some neurons, which `add_neurons` expects."""
-        factor = float(lif.rate())
+        factor = float(lif.leak())
         if not lif.settings.subtract or factor == 1:
             return 1.0
         return factor * lif.settings.gain / (1 - factor) / (lif.keep_current or 1.0)
 
     def add_neurons(self, lif: LIF) -> None:
         """Add LIF neurons; with a synaptic current, in units of potential: snnTorch requires that R = tau / dt."""
-        factor, gain, one = float(lif.rate()), lif.settings.gain, np.ones(self.shape, np.float32)
+        factor, gain, one = float(lif.leak()), lif.settings.gain, np.ones(self.shape, np.float32)
         if lif.settings.subtract and factor < 1:
             self._add_subtracting(factor, lif.keep_current)
         elif lif.keep_current is None and factor == 1:

@@ -16,7 +16,7 @@ from ..errors import CheckpointError
 SCHEME = "hf://"
 NAME = re.compile(r"hf://(?P<name>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
 REFUSED = (401, 403)  # HTTP's unauthorized, and forbidden
-MOST_TEXT = 200  # characters of an error of the hub
+MAX_TEXT = 200  # characters of an error of the hub
 
 Value = TypeVar("Value")
 
@@ -125,7 +125,7 @@ class HubModel(NamedTuple):
         """Return what is wrong, in a line."""
         from huggingface_hub import errors
 
-        text = " ".join(str(error).split())[:MOST_TEXT]
+        text = " ".join(str(error).split())[:MAX_TEXT]
         if isinstance(error, errors.GatedRepoError):
             return "is gated (accept its conditions on the page of the repository, and log in with hf auth login)"
         if isinstance(error, errors.RepositoryNotFoundError):

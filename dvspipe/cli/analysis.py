@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.text import Text
 
-from ..errors import ConfigError, EventError
+from ..errors import ConfigError
 from .options import (
     AsJson,
     Hint,
@@ -114,18 +114,14 @@ def calibrate(
     overwrite: Overwrite = False,
 ) -> None:
     """Fit the pixel model to a recording that holds frames and events."""
-    import yaml
-
-    from ..files import claim_output, write_text
+    from ..files import claim_output
     from ..formats import read, read_frames
     from ..simulator import calibrate as fit
 
     claim_output(out, overwrite=overwrite)
     with progress(polled=False):
         found = fit(list(read_frames(recording)), read(recording))
-    fitted = yaml.safe_dump(found.to_yaml_settings(), sort_keys=False)
-    curve = f"# Its frames have the transfer curve {found.transfer}, which belongs to a video, not to the sensor."
-    write_text(out, f"# Fitted by dvspipe calibrate to {recording.name}\n{curve}\n{fitted}")
+    found.write(out, comment=f"Fitted by dvspipe calibrate to {recording.name}")
     table = make_table()
     for name, value in asdict(found).items():
         table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value), CALIBRATED[name])
@@ -185,10 +181,8 @@ def view(
     from ..config import build, parse_overrides
     from ..files import claim_output
     from ..formats import open_recording
-    from ..formats.recordings import count_events
-    from ..formats.source import Extent
     from ..recordings.editing import select_part
-    from ..report import PLOTS, PlotSource, Predictions, PreviewSettings, draw_events, write_preview, write_rerun
+    from ..report import PLOTS, Predictions, PreviewSettings, write_view
 
     chosen = parse_overrides(settings or [])
     in_viewer = out is None or out.suffix.lower() == VIEWER_SUFFIX
@@ -208,33 +202,19 @@ def view(
     beside_them = None if predictions is None else Predictions.read(predictions)
     recording = open_recording(file, sensor=parse_sensor(sensor), hints=parse_hints(hint))
     part = select_part(recording, start, stop, parse_region(roi))
-    complete = not start and stop is None and roi is None
+    chart = mode if mode in PLOTS else None
     with progress() as show:
-        shown = partial(show, "events")
-        extent = recording.extent() if complete else None
-        if extent is None:
-            count, _, first_us, last_us = count_events(part.chunks(progress=shown))
-            extent = Extent(count, first_us, last_us)
-        if not (complete or extent.events):
-            raise EventError(f"{file}: this part has no events")
-        span_us = extent.first_us or 0, extent.last_us or 0
-        source = PlotSource(part.chunks(progress=None if in_viewer else shown), part.sensor, extent.events, span_us)
-        if in_viewer or out is None:
-            pictures = partial(show, "pictures")
-            write_rerun(source, out, shown_as, zero_us=part.first_us, predictions=beside_them, progress=pictures)
-        elif mode in PLOTS:
-            draw_events(mode, source, out, colours=shown_as.colours, title=recording.path.name)
-        else:
-            write_preview(
-                part.chunks(),
-                part.sensor,
-                out,
-                shown_as,
-                span_us=span_us,
-                zero_us=part.first_us,
-                beside=beside,
-                progress=partial(show, "pictures"),
-            )
+        write_view(
+            part,
+            out,
+            shown_as,
+            chart=chart,
+            title=recording.path.name,
+            beside=beside,
+            predictions=beside_them,
+            extent=part.extent(partial(show, "events")),
+            progress=partial(show, "pictures" if chart is None else "events"),
+        )
     if mode == "rate":
         _note_frames(recording)
     name = show_name(recording.path.name)

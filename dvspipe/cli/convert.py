@@ -296,7 +296,7 @@ def _check_previews(tasks: Sequence[ConversionTask], *, overwrite: bool) -> None
 def _write_preview(path: Path, sensor: SensorSize | None) -> None:
     """Write the preview of an event file beside it; the sensor is only for files that do not name it."""
     from ..formats import open_recording
-    from ..report import PreviewSettings, write_preview
+    from ..recordings.editing import select_part
+    from ..report import write_view
 
-    recording = open_recording(path, sensor=sensor)
-    write_preview(recording.chunks(), recording.sensor, path.with_suffix(PREVIEW_SUFFIX), PreviewSettings())
+    write_view(select_part(open_recording(path, sensor=sensor)), path.with_suffix(PREVIEW_SUFFIX))

@@ -170,7 +170,7 @@ def _fill_cache(found: DataSet, plan: TensorPlan, config: DataConfig, share: Sha
 
     if plan.cache is None:
         raise ConfigError("data.cache = none: no cache to fill (expected a folder, or --shards)")
-    samples = [item for item in list_samples(found) if _place(item.sample.name, config.root) in share]
+    samples = list_samples(found, root=config.root, shard=share)
     note_shard(share, len(samples))
     failed = 0
     with progress() as show:
@@ -181,12 +181,6 @@ def _fill_cache(found: DataSet, plan: TensorPlan, config: DataConfig, share: Sha
     if failed:
         fail(f"{failed} of {len(samples)} recordings could not be encoded", EXIT_SOME_FAILED)
     screen.print(f"{show_name(plan.cache.folder)}: spike tensors of {count_noun(len(samples), 'recording')}")
-
-
-def _place(name: str, root: Path | None) -> Path:
-    """Return the name of a recording relative to the folder of the data set."""
-    path = Path(name)
-    return path.relative_to(root) if root is not None and path.is_relative_to(root) else path
 
 
 def _survey(config: str, settings: list[str] | None) -> Survey:

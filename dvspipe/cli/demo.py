@@ -19,7 +19,7 @@ from ..synthesis import GESTURE_SENSOR, gesture_frames, record_gesture
 from ..training import TrainConfig, TrainingCallback, evaluate_checkpoint, measure_step, train
 from ..video.writing import write_video
 
-Tell = Callable[[str], object]
+Announce = Callable[[str], object]
 
 SHOWN_LABEL = GESTURES.index("right_arm_clockwise")
 SHOWN_PERSON = 1000  # a number that neither training nor test draws
@@ -77,24 +77,24 @@ class Demo:
     next_commands: tuple[str, ...]
 
 
-def show_first(folder: Path, seed: int = 0, tell: Tell = lambda _: None) -> FirstLook:
+def show_first(folder: Path, seed: int = 0, announce: Announce = lambda _: None) -> FirstLook:
     """Render a video of a gesture, convert it to events, and classify these with the included network.
 
     Args:
         folder: Gets gesture.webm (the video), gesture.h5 (its events) and first/, as `dvspipe infer` writes it.
         seed: Seed of the video.
-        tell: Called with what is done next.
+        announce: Called with what is done next.
 
     Raises:
         FileError: The folder cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
     video, events = folder / "gesture.webm", folder / "gesture.h5"
-    tell("rendering a person who performs a gesture")
+    announce("rendering a person who performs a gesture")
     write_video(video, gesture_frames(SHOWN_LABEL, person=SHOWN_PERSON, clip=0, seed=seed))
-    tell("converting the video to events")
+    announce("converting the video to events")
     convert_video(video, events, overwrite=True, origin=SYNTHETIC_GESTURES)
-    tell("classifying the events with the included network")
+    announce("classifying the events with the included network")
     return _classify(events, CLASSIFIER, folder / "first")
 
 
@@ -141,7 +141,9 @@ def measure_speed() -> Speed:
     return Speed(clip_s, measure_step(config, GESTURE_SENSOR, GESTURES))
 
 
-def run_demo(folder: Path, config: TrainConfig, callback: TrainingCallback, tell: Tell = lambda _: None) -> Demo:
+def run_demo(
+    folder: Path, config: TrainConfig, callback: TrainingCallback, announce: Announce = lambda _: None
+) -> Demo:
     """Fine-tune a network on rendered people, test it on others, and classify the recording of the first look with it.
 
     The network that it starts from is tested on the same people.
@@ -151,7 +153,7 @@ def run_demo(folder: Path, config: TrainConfig, callback: TrainingCallback, tell
             answer, and report.html.
         config: The experiment, as `choose_training` returns it.
         callback: Called with what happens in the training.
-        tell: Called with what is done next.
+        announce: Called with what is done next.
 
     Raises:
         FileError: The folder cannot be written to.
@@ -159,9 +161,9 @@ def run_demo(folder: Path, config: TrainConfig, callback: TrainingCallback, tell
     video, events = folder / "gesture.webm", folder / "gesture.h5"
     preview = write_preview(iterate(events), GESTURE_SENSOR, folder / "preview.gif")
     run = train(config, folder, command="dvspipe demo", callback=callback)
-    tell(f"testing {CLASSIFIER} as it was before, on the same people")
+    announce(f"testing {CLASSIFIER} as it was before, on the same people")
     before = evaluate_checkpoint(CLASSIFIER, config.data, "test", seed=config.seed)  # no warning: it knows none of them
-    tell("classifying the first recording with the trained network, and drawing the report")
+    announce("classifying the first recording with the trained network, and drawing the report")
     look = _classify(events, str(run.checkpoint), folder / "trained")
     shown = GESTURES[SHOWN_LABEL].replace("_", " ")
     write_training_page(

@@ -14,7 +14,7 @@ from .screen import notes, progress, screen
 
 synth = typer.Typer(help="Make synthetic recordings with labels.", no_args_is_help=True)
 
-LEAST_PEOPLE = 3  # one for each part of a data set
+MIN_PEOPLE = 3  # one for each part of a data set
 
 DEFAULT_JOBS = 2
 
@@ -97,7 +97,7 @@ def gestures(
     screen.print(
         f"{out}: {plan.count} synthetic clips in {len(GESTURES)} classes, people: {people}, new files: {written}"
     )
-    if people >= LEAST_PEOPLE:
+    if people >= MIN_PEOPLE:
         notes.print(f"next:\n  dvspipe train gesture data.root={out}")
     else:
-        notes.print(f"training needs {LEAST_PEOPLE} people or more")
+        notes.print(f"training needs {MIN_PEOPLE} people or more")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..training import TrainConfig, TrainingCallback
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt, from malloc.h
-MOST_CONFUSIONS = 3  # classes that are listed beside a class
+MAX_CONFUSIONS = 3  # classes that are listed beside a class
 
 
 def train(
@@ -146,7 +146,7 @@ def demo(
     if out is not None:
         _check_run_folder(out, overwrite=overwrite)
     folder = out or _free_folder(Path("runs"), "demo", overwrite=overwrite)
-    look = show_first(folder, tell=notes.print)
+    look = show_first(folder, announce=notes.print)
     print_answers([look.answer])
     notes.print(f"{look.page} shows it (synthetic)")
     if not minutes:
@@ -349,7 +349,7 @@ def _print_evaluation(result: EvaluationResult) -> None:
     table = make_table("class", "recordings", "right", "confused with", right=("recordings", "right"))
     for k, (name, row) in enumerate(zip(result.classes, result.confusion, strict=True)):
         others = sorted(((count, j) for j, count in enumerate(row) if j != k and count), reverse=True)
-        confused = ", ".join(f"{result.classes[j]} {count}" for count, j in others[:MOST_CONFUSIONS])
+        confused = ", ".join(f"{result.classes[j]} {count}" for count, j in others[:MAX_CONFUSIONS])
         table.add_row(Text(name), str(sum(row)), str(row[k]), Text(confused))
     screen.print(table)
     screen.print(

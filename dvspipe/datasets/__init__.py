@@ -10,10 +10,10 @@ from .augmentation import AugmentConfig, MixKind, VaryConfig
 from .cache import Cache, default_cache
 from .config import FRAMED_KINDS, PERSON_SIZE, DataConfig, DataKind, ImageCode
 from .folders import folder_settings, open_folder, open_gestures, open_labelled
-from .given import from_recordings
 from .images import open_mnist
 from .pieces import find_same_names
 from .public import open_dvs_gesture, open_nmnist
+from .recording_list import from_recordings
 from .rendered import open_rendered
 from .samples import PARTS, DataSet, Part, Sample, divide, leave_out_copies
 from .shards import TensorPlan, encode_many, list_samples, open_shards, write_shards

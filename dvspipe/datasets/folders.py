@@ -16,7 +16,7 @@ from ..config import SettingsTree
 from ..errors import DataError, DvspipeError, TruncatedVideoError, escape_controls
 from ..events import Events, SensorSize, concatenate
 from ..files import is_internal
-from ..formats import FORMATS, Hints, is_prose, is_ros2_folder, open_recording, read, write
+from ..formats import FORMATS, Hints, is_ros2_folder, is_unrelated_text, open_recording, read, write
 from ..framing import FramingConfig, find_guess, open_source
 from ..labels import GESTURES, SUFFIX, Span, read_labels
 from ..recordings.conversion import convert_video, events_from_video, is_video
@@ -364,7 +364,7 @@ def is_loadable(path: Path) -> bool:
         return is_ros2_folder(path) or is_image_folder(path)
     unpacked = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     known = unpacked.suffix.lower() in (*SAMPLE_SUFFIXES, *VIDEO_SUFFIXES)
-    return known and not path.name.endswith(SUFFIX) and not path.name.startswith(".") and not is_prose(path)
+    return known and not path.name.endswith(SUFFIX) and not path.name.startswith(".") and not is_unrelated_text(path)
 
 
 @dataclass(frozen=True)

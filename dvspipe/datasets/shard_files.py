@@ -24,7 +24,7 @@ SPIKES, FACTS = ".npz", ".json"  # suffixes of the two members of each sample
 ARRAY = "spikes"  # its name in the .npz
 COMPRESSION = 1  # spikes are mostly 0; higher levels take ten times as long
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of zip archives: the same spikes are the same bytes
-MOST_DEFLATED = 1032  # bytes that DEFLATE can make of one
+MAX_DEFLATED = 1032  # bytes that DEFLATE can make of one
 CORRUPTIONS = (*HEADER_ERRORS, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
@@ -163,7 +163,7 @@ def _unpack(content: bytes, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
         if found_dtype != np.dtype(dtype) or found_shape != shape:
             raise ValueError(f"found {found_dtype} {list(found_shape)}, expected {dtype} {list(shape)}")
         size = start + math.prod(shape) * found_dtype.itemsize
-        if info.file_size != size or size > MOST_DEFLATED * info.compress_size + start:
+        if info.file_size != size or size > MAX_DEFLATED * info.compress_size + start:
             raise ValueError(f"found {info.compress_size} bytes of {info.file_size}, expected {size} bytes compressed")
         with archive.open(info) as member:
             spikes: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)

@@ -20,7 +20,7 @@ from ..encoding import BinConfig, BinCounts
 from ..errors import DataError, Remedy
 from ..events import Events, SensorSize
 from ..files import claim_output, lock_folder, read_bytes, write_beside, write_text
-from ..parallel import Engine, Outcome, Processes, Progress, map_items
+from ..parallel import ALL, Engine, Outcome, Processes, Progress, Shard, map_items
 from .augmentation import VaryConfig
 from .cache import Cache
 from .samples import PARTS, DataSet, Part, Sample, check_groups
@@ -281,9 +281,21 @@ class TensorPlan:
         return PackedSample(pack_spikes(encoded.spikes), version, counts, encoded.spikes.shape[2:])
 
 
-def list_samples(data: DataSet) -> list[PartSample]:
-    """Return all samples of a data set with their parts."""
-    return [PartSample(part, sample) for part, samples in data.parts.items() for sample in samples]
+def list_samples(data: DataSet, *, root: Path | None = None, shard: Shard = ALL) -> list[PartSample]:
+    """Return the samples of a data set with their parts.
+
+    Args:
+        data: The data set.
+        root: Its folder, to which the names that choose a share are relative.
+        shard: The share of the samples to return.
+    """
+    listed = [PartSample(part, sample) for part, samples in data.parts.items() for sample in samples]
+    return [each for each in listed if _relative(each.sample.name, root) in shard]
+
+
+def _relative(name: str, root: Path | None) -> Path:
+    path = Path(name)
+    return path.relative_to(root) if root is not None and path.is_relative_to(root) else path
 
 
 def encode_many(

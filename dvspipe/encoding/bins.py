@@ -19,14 +19,14 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ..config import Settings, as_settings
 from ..errors import EventError
 from ..events import LATEST_US, Events, SensorSize, concatenate, windows
 from .kernels import NO_EVENT_US, Places, StepTimes, add_counts, add_weights, note_times, write_surface
 
-LARGEST_COUNT = 255
+MAX_COUNT = 255
 MAX_STEPS = 10_000
 
 StepRule = Literal["time", "recording", "events"]
@@ -61,6 +61,11 @@ class BinConfig(Settings):
     `form = voxel`."""
     tau_us: float = Field(default=50_000.0, gt=0, le=1e12)
     """Time constant in microseconds, for `form = surface`."""
+
+    @field_validator("polarity", mode="before")
+    @classmethod
+    def _read_old_name(cls, polarity: object) -> object:
+        return "separate" if polarity == "apart" else polarity  # its name in files of earlier versions
 
     @model_validator(mode="after")
     def _fits_together(self) -> BinConfig:
@@ -279,7 +284,7 @@ def note_last_times(events: Events, config: BinConfig, last_us: NDArray[np.int64
 
 
 def _places(events: Events, config: BinConfig) -> Places:
-    return Places.of(config.grid(events.sensor), config.downsample, apart=config.channels == 2)
+    return Places.of(config.grid(events.sensor), config.downsample, separate=config.channels == 2)
 
 
 def cut_windows(parts: Iterable[Events], config: BinConfig) -> Iterator[tuple[int, Events]]:

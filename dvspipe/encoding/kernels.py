@@ -43,7 +43,7 @@ class Places(NamedTuple):
     def of(cls, grid: SensorSize, downsample: int, *, apart: bool) -> Places:
         """Create the places of a grid of blocks, `downsample` pixels on a side, per polarity if `apart`."""
         shift = COORDINATE_BITS + (downsample - 1).bit_length()
-        plane = grid.width * grid.height if apart else 0
+        plane = grid.width * grid.height if separate else 0
         return cls(*map(np.uint32, (grid.width, plane, (1 << shift) // downsample + 1, shift)))
 
 

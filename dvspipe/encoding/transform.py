@@ -72,4 +72,4 @@ def _gather(rows: NDArray[np.void], sensor: SensorSize) -> Events:
     fine = gather_columns(
         rows["t"], rows["x"], rows["y"], rows["p"], np.uint64(sensor.width), np.uint64(sensor.height), columns
     )
-    return Events.from_checked(t, x, y, p, sensor) if fine else Events.from_structured(rows, sensor)
+    return Events.wrap_unchecked(t, x, y, p, sensor) if fine else Events.from_structured(rows, sensor)

@@ -76,7 +76,7 @@ class Events:
         set_attribute(self, "sensor", sensor)
 
     @classmethod
-    def from_checked(
+    def wrap_unchecked(
         cls,
         t: NDArray[np.int64],
         x: NDArray[np.int16],
@@ -102,7 +102,7 @@ class Events:
         Use it only for arrays that nothing else writes to. The arrays become read-only.
         """
         t, x, y, p = map(_as_type, _checked_columns(t, x, y, p, sensor), DTYPES)
-        return cls.from_checked(t, x, y, p, sensor)
+        return cls.wrap_unchecked(t, x, y, p, sensor)
 
     @classmethod
     def empty(cls, sensor: SensorSizeLike) -> Events:
@@ -184,11 +184,11 @@ class Events:
     def slice_events(self, first: int, stop: int) -> Events:
         """Return the events `first` to `stop` - 1, as a view."""
         part = slice(first, stop)
-        return Events.from_checked(self.t[part], self.x[part], self.y[part], self.p[part], self.sensor)
+        return Events.wrap_unchecked(self.t[part], self.x[part], self.y[part], self.p[part], self.sensor)
 
     def shift_time(self, offset_us: int) -> Events:
         """Return the events with `offset_us` added to every time."""
-        return Events.from_checked(self.t + offset_us, self.x.view(), self.y.view(), self.p.view(), self.sensor)
+        return Events.wrap_unchecked(self.t + offset_us, self.x.view(), self.y.view(), self.p.view(), self.sensor)
 
     def crop(self, left: int, top: int, sensor: SensorSize) -> Events:
         """Return the events in a rectangle; its upper left corner becomes the origin.
@@ -205,7 +205,7 @@ class Events:
             raise EventError(f"crop {sensor} at ({left}, {top}): not inside the sensor (found {self.sensor})")
         x, y = self.x - np.int16(left), self.y - np.int16(top)
         keep = (x >= 0) & (x < sensor.width) & (y >= 0) & (y < sensor.height)
-        return Events.from_checked(self.t[keep], x[keep], y[keep], self.p[keep], sensor)
+        return Events.wrap_unchecked(self.t[keep], x[keep], y[keep], self.p[keep], sensor)
 
 
 def _checked_columns(t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, sensor: SensorSize) -> list[NDArray[Any]]:

@@ -183,8 +183,8 @@ def check_pixels(sensor: SensorSize) -> None:
     Raises:
         EventError: If the sensor has more than MOST_PIXELS pixels.
     """
-    if sensor.width * sensor.height > MOST_PIXELS:
-        raise EventError(f"a sensor of {sensor} (expected at most {MOST_PIXELS} pixels)")
+    if sensor.width * sensor.height > MAX_PIXELS:
+        raise EventError(f"a sensor of {sensor} (expected at most {MAX_PIXELS} pixels)")
 
 
 def count_pixels(parts: Iterable[Events], sensor: SensorSize) -> NDArray[np.int64]:
@@ -264,7 +264,7 @@ def _filter_in_place(events: Events, state: FilterState) -> tuple[Events, Filter
     )
     # copy, or a few kept events would hold the memory of the complete part
     t, x, y, p = kept.t[:count].copy(), kept.x[:count].copy(), kept.y[:count].copy(), kept.p[:count].copy()
-    return Events.from_checked(t, x, y, p, state.sensor), replace(state, counts=counts)
+    return Events.wrap_unchecked(t, x, y, p, state.sensor), replace(state, counts=counts)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

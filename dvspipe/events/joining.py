@@ -26,7 +26,7 @@ def concatenate(parts: Iterable[Events], sensor: SensorSizeLike) -> Events:
     Raises:
         EventError: If the sensor of a part differs, or a part begins before the previous part ends.
     """
-    sensor, joined = SensorSize.of(sensor), _Joined()
+    sensor, joined = SensorSize.of(sensor), _EventBuilder()
     for part in _consecutive(parts, sensor):
         joined.add(part)
     return joined.events(sensor)
@@ -82,7 +82,7 @@ class _Joined:
             column.resize(self._count, refcheck=False)  # release unused memory
         few = [Events.empty(sensor), *self._parts]
         t, x, y, p = self._columns or [np.concatenate([getattr(part, name) for part in few]) for name in "txyp"]
-        return Events.from_checked(t, x, y, p, sensor)
+        return Events.wrap_unchecked(t, x, y, p, sensor)
 
 
 def merge(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
@@ -97,7 +97,7 @@ def merge(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
     Raises:
         EventError: If the sensor of a part differs, or a part begins before the previous part ends.
     """
-    running = [_Running(first, rest) for rest in map(iter, streams) if (first := next(rest, None)) is not None]
+    running = [_BufferedStream(first, rest) for rest in map(iter, streams) if (first := next(rest, None)) is not None]
     for stream in running:
         if stream.sensor != running[0].sensor:
             raise EventError(f"wrong sensor of a recording (found {stream.sensor}, expected {running[0].sensor})")
@@ -107,7 +107,7 @@ def merge(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
         if any(map(len, ready)):
             t, x, y, p = (np.concatenate([getattr(part, name) for part in ready]) for name in "txyp")
             order = np.argsort(t, kind="stable")
-            yield Events.from_checked(t[order], x[order], y[order], p[order], running[0].sensor)
+            yield Events.wrap_unchecked(t[order], x[order], y[order], p[order], running[0].sensor)
         if until_us == LATEST_US:
             return
         for stream in running:

@@ -17,7 +17,7 @@ from .recordings import (
 )
 from .rosbag import is_ros2_folder
 from .table import FORMATS, written_suffixes
-from .text import STANDARD, is_prose
+from .text import STANDARD, is_unrelated_text
 from .writers import Compression, WriteOptions, Writer
 
 __all__ = [
@@ -35,8 +35,8 @@ __all__ = [
     "create_writer",
     "describe",
     "discard_saved",
-    "is_prose",
     "is_ros2_folder",
+    "is_unrelated_text",
     "iterate",
     "open_recording",
     "read",

@@ -28,7 +28,7 @@ AEDAT_MAGIC = b"#!AER-DAT"
 AEDAT2_HEADER_END = b"#end of ascii header"
 AEDAT2_BYTES = 8  # of an address and a time
 LONGEST_AEDAT2_HEADER_BYTES = 16 << 20  # jAER writes all its settings there, up to a few MB
-MOST_HEADER_LINES = 1 << 18
+MAX_HEADER_LINES = 1 << 18
 CONTROLS = bytes(set(range(32)) - set(b"\t\r\n"))  # that no text has
 
 
@@ -129,7 +129,7 @@ def _read_header(path: Path, file: BinaryIO) -> tuple[list[str], int]:
     """Return the lines of the header, and where the data begins; data may begin with # like a header line."""
     lines: list[str] = []
     start = 0
-    while start < LONGEST_AEDAT2_HEADER_BYTES and len(lines) < MOST_HEADER_LINES:
+    while start < LONGEST_AEDAT2_HEADER_BYTES and len(lines) < MAX_HEADER_LINES:
         if lines and lines[-1][:40].lower().replace("# ", "#").startswith(AEDAT2_HEADER_END.decode()):
             return lines, start
         line = file.readline(LONGEST_AEDAT2_HEADER_BYTES)

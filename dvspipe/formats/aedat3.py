@@ -26,7 +26,7 @@ from .source import CHUNK_EVENTS, Source, StoredColumns, open_binary
 AEDAT3_MAGIC = b"#!AER-DAT3."
 AEDAT3_VERSION = "#!AER-DAT3.1"
 AEDAT3_HEADER_END = "#!END-HEADER"
-HEADER_LINE_BYTES, MOST_HEADER_LINES = 4096, 4096
+HEADER_LINE_BYTES, MAX_HEADER_LINES = 4096, 4096
 PACKET_HEADER = struct.Struct("<hhiiiiii")
 POLARITY, POLARITY_BYTES, POLARITY_TIME_AT = 1, 8, 4
 PACKET_BLOCK_BYTES = 1 << 20
@@ -83,7 +83,7 @@ def _sensor(sources: list[str]) -> SensorSize | None:
 def _read_header(path: Path, file: BinaryIO) -> tuple[list[str], int]:
     lines: list[str] = []
     start = 0
-    while len(lines) < MOST_HEADER_LINES:
+    while len(lines) < MAX_HEADER_LINES:
         line = file.readline(HEADER_LINE_BYTES)
         if not line.startswith(b"#") or not line.endswith(b"\n"):
             break

@@ -37,7 +37,7 @@ HEADER_START = len(AEDAT4_MAGIC) + 2  # after the end of the line
 FIELD_TABLE, FIELD_STREAMS = 1, 2  # of IOHeader: int64 dataTablePosition, string infoNode
 NO_TABLE = -1
 PACKET_HEAD_BYTES = 8  # int32 stream, int32 length of the rest of the packet
-LARGEST_PACKET_BYTES = 1 << 27  # decompressed: 8 million events
+MAX_PACKET_BYTES = 1 << 27  # decompressed: 8 million events
 GREY_FORMATS = ("L", "I;16")
 IMU_FIELDS = {"acceleration": "accelerometer", "rotation": "gyroscope", "magnetic_field": "magnetometer"}
 IMU_DTYPE = np.dtype(
@@ -249,9 +249,9 @@ def _scan_packets(path: Path, file: BinaryIO, size: int, table: int) -> _Contain
         position += PACKET_HEAD_BYTES + length
         if len(head) < PACKET_HEAD_BYTES or length < 0 or position > size:
             return _Container(number, f"{path}: truncated in packet {number}, at byte {size}, or corrupted before")
-        if (unpacked := bound_size(file, position - length, position)) > LARGEST_PACKET_BYTES:
+        if (unpacked := bound_size(file, position - length, position)) > MAX_PACKET_BYTES:
             found = f"packet {number} of {length} bytes decompresses to up to {unpacked} bytes"
-            return _Container(number, f"{path}: {found} (expected at most {LARGEST_PACKET_BYTES})")
+            return _Container(number, f"{path}: {found} (expected at most {MAX_PACKET_BYTES})")
         number += 1
     if position != end or position == table == size:
         return _Container(number, f"{path}: truncated after packet {number}, at byte {size}, or corrupted before")

@@ -27,7 +27,7 @@ BIN40_SUFFIXES = (".bin", ".bs2")
 BIN40_BYTES = 5  # of an event
 OVERFLOW_ROW = 240
 OVERFLOW_US = 1 << 13
-LARGEST_COORDINATE = 255
+MAX_COORDINATE = 255
 COUNTER_US = 1 << 23
 END_US = 1 << 36  # 19 hours, which take 42 MB of overflow marks
 
@@ -98,11 +98,11 @@ def _size(events: Events, last_us: int | None) -> int:
 
 def _check(events: Events, _last_us: int | None) -> None:
     for name, wrong, expected in (
-        ("x", events.x > LARGEST_COORDINATE, f"at most {LARGEST_COORDINATE}"),
+        ("x", events.x > MAX_COORDINATE, f"at most {MAX_COORDINATE}"),
         (
             "y",
-            (events.y > LARGEST_COORDINATE) | (events.y == OVERFLOW_ROW),
-            f"at most {LARGEST_COORDINATE} and not {OVERFLOW_ROW}",
+            (events.y > MAX_COORDINATE) | (events.y == OVERFLOW_ROW),
+            f"at most {MAX_COORDINATE} and not {OVERFLOW_ROW}",
         ),
         ("t", (events.t < 0) | (events.t >= END_US), f"0 to {END_US - 1} us"),
     ):

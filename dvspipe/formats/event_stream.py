@@ -32,7 +32,7 @@ DVS, ATIS = 1, 2
 ES_HEADER_BYTES = len(ES_MAGIC) + 3 + 1 + 4
 FLAG_BITS = {DVS: 1, ATIS: 2}  # of the first byte of an event: polarity, and for the ATIS exposure below it
 VALID, OUTSIDE, TOO_LATE = range(3)  # what is wrong with an event
-LARGEST_TIME_US = 1 << 62
+MAX_TIME_US = 1 << 62
 
 
 def _recognises(path: Path, head: bytes) -> bool:
@@ -138,7 +138,7 @@ def _decode(
             continue
         if i + ES_EVENT_BYTES > len(block):
             break
-        if time_us >= LARGEST_TIME_US:
+        if time_us >= MAX_TIME_US:
             return events, i, time_us, exposures, TOO_LATE
         column = np.int32(block[i + 1]) | np.int32(block[i + 2]) << 8
         row = np.int32(block[i + 3]) | np.int32(block[i + 4]) << 8

@@ -42,9 +42,9 @@ from .evt_kernels import (
     ADDR_X,
     ADDR_Y,
     CD_ON,
-    LARGEST_SIDE_PX,
-    MOST_EVT3_EVENTS,
-    MOST_EVT21_EVENTS,
+    MAX_EVT3_EVENTS,
+    MAX_EVT21_EVENTS,
+    MAX_EVT_SIDE_PX,
     VECT_8,
     VECT_12,
     Decoded,
@@ -117,8 +117,8 @@ class EvtVersion:
 
 
 EVT2_VERSION = EvtVersion("EVT2", "2.0", "<u4", 1, decode_evt2, Evt2State(), _explain_evt2)
-EVT21_VERSION = EvtVersion("EVT21", "2.1", "<u8", MOST_EVT21_EVENTS, decode_evt21, Evt2State(), _explain_evt2)
-EVT3_VERSION = EvtVersion("EVT3", "3.0", "<u2", MOST_EVT3_EVENTS, decode_evt3, Evt3State(), _explain_evt3)
+EVT21_VERSION = EvtVersion("EVT21", "2.1", "<u8", MAX_EVT21_EVENTS, decode_evt21, Evt2State(), _explain_evt2)
+EVT3_VERSION = EvtVersion("EVT3", "3.0", "<u2", MAX_EVT3_EVENTS, decode_evt3, Evt3State(), _explain_evt3)
 VERSIONS = (EVT2_VERSION, EVT21_VERSION, EVT3_VERSION)
 
 
@@ -166,9 +166,9 @@ def _open(path: Path, _hints: Hints = NO_HINTS) -> Source:
 
 def _is_swapped(words: NDArray[np.uint64]) -> bool:
     """Return whether EVT 2.1 words are valid only with their halves swapped."""
-    out = allocate_events(words.size * MOST_EVT21_EVENTS)
+    out = allocate_events(words.size * MAX_EVT21_EVENTS)
     is_valid = [
-        not decode_evt21(order, Evt2State(), LARGEST_SIDE_PX, LARGEST_SIDE_PX, out).is_invalid
+        not decode_evt21(order, Evt2State(), MAX_EVT_SIDE_PX, MAX_EVT_SIDE_PX, out).is_invalid
         for order in (words, _swap_halves(words))
     ]
     return is_valid == [False, True]
@@ -180,13 +180,13 @@ def _swap_halves(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def allocate_events(capacity: int) -> EventArrays:
     """Return arrays with room for so many events, and for those of one word more."""
-    return EventArrays.allocate(capacity + MOST_EVT21_EVENTS)
+    return EventArrays.allocate(capacity + MAX_EVT21_EVENTS)
 
 
 def _chunks(path: Path, stream: _Stream, progress: Progress | None = None) -> Iterator[StoredColumns]:
     version, begin, sensor, swapped, start_us = stream
-    sides = (sensor.width, sensor.height) if sensor else (LARGEST_SIDE_PX, LARGEST_SIDE_PX)
-    width, height = (min(side, LARGEST_SIDE_PX) for side in sides)
+    sides = (sensor.width, sensor.height) if sensor else (MAX_EVT_SIDE_PX, MAX_EVT_SIDE_PX)
+    width, height = (min(side, MAX_EVT_SIDE_PX) for side in sides)
     state, unit, position = version.start, np.dtype(version.word).itemsize, begin
     with open_binary(path, progress) as file:
         file.read(begin)

@@ -12,8 +12,8 @@ from ..errors import EventError
 from ..events import Events, SensorSize
 from .evt_kernels import (
     EVT3_LOW_BITS,
-    LARGEST_SIDE_PX,
-    MOST_EVT3_WORDS,
+    MAX_EVT3_WORDS,
+    MAX_EVT_SIDE_PX,
     EventArrays,
     Evt3State,
     encode_evt3,
@@ -36,8 +36,8 @@ HEADER = """\
 
 @contextmanager
 def _begin(path: Path, sensor: SensorSize) -> Iterator[Callable[[Events], None]]:
-    if max(sensor.width, sensor.height) > LARGEST_SIDE_PX:
-        raise EventError(f"a sensor of {sensor} ({EVT3_SUFFIX} holds at most {LARGEST_SIDE_PX}x{LARGEST_SIDE_PX})")
+    if max(sensor.width, sensor.height) > MAX_EVT_SIDE_PX:
+        raise EventError(f"a sensor of {sensor} ({EVT3_SUFFIX} holds at most {MAX_EVT_SIDE_PX}x{MAX_EVT_SIDE_PX})")
     state = Evt3State()
     with path.open("wb") as file:
         file.write(HEADER.format(width=sensor.width, height=sensor.height).encode())
@@ -45,7 +45,7 @@ def _begin(path: Path, sensor: SensorSize) -> Iterator[Callable[[Events], None]]
         def add(events: Events) -> None:
             nonlocal state
             highs = int(events.t[-1] >> EVT3_LOW_BITS) - state.high
-            words = np.empty(MOST_EVT3_WORDS * len(events) + highs, "<u2")
+            words = np.empty(MAX_EVT3_WORDS * len(events) + highs, "<u2")
             columns = EventArrays(events.t, events.x, events.y, events.p.view(np.uint8))
             state, count = encode_evt3(columns, state, words)
             file.write(words[:count].data)
@@ -55,7 +55,7 @@ def _begin(path: Path, sensor: SensorSize) -> Iterator[Callable[[Events], None]]
 
 def _size(events: Events, last_us: int | None) -> int:
     highs = int(events.t[-1] - (last_us or 0) >> EVT3_LOW_BITS) + 2
-    return 2 * (MOST_EVT3_WORDS * len(events) + highs)
+    return 2 * (MAX_EVT3_WORDS * len(events) + highs)
 
 
 def _check(events: Events, _last_us: int | None) -> None:

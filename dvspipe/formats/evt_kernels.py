@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-LARGEST_SIDE_PX = 1 << 11  # x and y have 11 bits
+MAX_EVT_SIDE_PX = 1 << 11  # x and y have 11 bits
 
 # Types of EVT 2.0 and 2.1 words, which are also the polarity of events
 CD_OFF = 0x0  # an event or a vector of events that turned darker
@@ -35,9 +35,9 @@ WITHOUT_LIMIT = (TIME_LOW, TIME_HIGH, CONTINUED_4, EXT_TRIGGER, OTHERS, CONTINUE
 
 EVT2_LOW_BITS, EVT2_HIGH_BITS = 6, 28
 EVT3_LOW_BITS, EVT3_HIGH_BITS = 12, 12
-MOST_EVT21_EVENTS, MOST_EVT3_EVENTS = 32, 12  # of a word
-MOST_EVT3_WORDS = 3  # of an event, besides TIME_HIGH
-LEAST_VECTOR_EVENTS = 3  # which take as many words without a vector as with one and its VECT_BASE_X, or more
+MAX_EVT21_EVENTS, MAX_EVT3_EVENTS = 32, 12  # of a word
+MAX_EVT3_WORDS = 3  # of an event, besides TIME_HIGH
+MIN_VECTOR_EVENTS = 3  # which take as many words without a vector as with one and its VECT_BASE_X, or more
 
 # Position of the only bit of a 32-bit number: its product with this de Bruijn sequence has 32 different top five bits
 DE_BRUIJN = 0x077CB531
@@ -191,12 +191,12 @@ def decode_evt2(words: NDArray[np.uint32], state: Evt2State, width: int, height:
 def decode_evt21(words: NDArray[np.uint64], state: Evt2State, width: int, height: int, out: EventArrays) -> Decoded:
     """Decode EVT 2.1 words in the defined order of their halves.
 
-    A word is decoded only if the arrays have room for MOST_EVT21_EVENTS more.
+    A word is decoded only if the arrays have room for MAX_EVT21_EVENTS more.
     """
     t, x, y, on = out
     high = state.high
     count, index, is_invalid = np.uintp(0), np.uintp(0), False
-    while index < words.size and t.size - count >= MOST_EVT21_EVENTS and not is_invalid:
+    while index < words.size and t.size - count >= MAX_EVT21_EVENTS and not is_invalid:
         word = np.uint64(words[index])
         kind = np.int64(word >> np.uint64(60))
         if kind <= CD_ON:
@@ -226,21 +226,21 @@ def decode_evt3(words: NDArray[np.uint16], state: Evt3State, width: int, height:
     The types of words follow one another almost at random, so that branches would be predicted wrongly: the inner loop
     writes each word as an event, and the next word overwrites it unless it was one. Only a payload at or above the
     limit of its type leaves the loop: words that are rare, that come first, or that are invalid. The arrays have room
-    for MOST_EVT3_EVENTS of each word of a block, and for one event more.
+    for MAX_EVT3_EVENTS of each word of a block, and for one event more.
     """
     t, x, y, on = out
     high, low, row, base, base_on = state.high, state.low, np.int16(state.row), state.base, np.uint8(state.base_on)
     base_us, high_word = high << EVT3_LOW_BITS, np.uint16(TIME_HIGH << 12 | high & 0xFFF if high >= 0 else 0)
     limits = np.zeros(16, np.uint16)  # made here: from a function, it could overlap the arrays, which costs 4 %
     for kind_without_limit in WITHOUT_LIMIT:
-        limits[kind_without_limit] = LARGEST_SIDE_PX
+        limits[kind_without_limit] = MAX_EVT_SIDE_PX
     limits[ADDR_Y] = height if row >= 0 else 0
     limits[ADDR_X] = width if row >= 0 and high >= 0 else 0
     count, index, one, is_invalid = np.uintp(0), np.uintp(0), np.uintp(1), False
     size, room, stop = np.uintp(words.size), np.uintp(t.size - 1), np.uintp(0)
     while not is_invalid:
         if index == stop:  # the end of a block
-            stop = min(size, index + (room - count) // np.uintp(MOST_EVT3_EVENTS))
+            stop = min(size, index + (room - count) // np.uintp(MAX_EVT3_EVENTS))
             if index == stop:
                 break
         while index < stop:
@@ -300,7 +300,7 @@ def encode_evt3(events: EventArrays, state: Evt3State, words: NDArray[np.uint16]
     Args:
         events: The events, in the order of time, not before those that the state stands for.
         state: What earlier words have set; `base` and `base_on` are not used.
-        words: Where to write, with room for MOST_EVT3_WORDS of each event and all values of TIME_HIGH.
+        words: Where to write, with room for MAX_EVT3_WORDS of each event and all values of TIME_HIGH.
     """
     t, x, y, on = events
     high, low, row = state.high, state.low, state.row
@@ -334,7 +334,7 @@ def encode_evt3(events: EventArrays, state: Evt3State, words: NDArray[np.uint16]
             while after < stop and x[after] < base + width:
                 mask |= 1 << (x[after] - base)
                 after += 1
-            if not continues and after - event < LEAST_VECTOR_EVENTS:
+            if not continues and after - event < MIN_VECTOR_EVENTS:
                 words[count] = ADDR_X << 12 | polarity | base
                 count, event = count + 1, event + 1
                 continue

@@ -11,7 +11,7 @@ from ..errors import ConfigError, FormatError, Remedy
 TimeUnit = Literal["s", "ms", "us", "ns"]
 UNIT_EXPONENTS: dict[TimeUnit, int] = {"s": 6, "ms": 3, "us": 0, "ns": -3}
 """A time in the unit, times ten to this power, is in microseconds."""
-LARGEST_PLAUSIBLE_US = 10**17  # the year 5138; a larger integer is a time since 1970 in nanoseconds
+MAX_PLAUSIBLE_US = 10**17  # the year 5138; a larger integer is a time since 1970 in nanoseconds
 UNUSED = "-"
 
 _SYNONYMS = {

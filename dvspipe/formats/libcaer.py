@@ -22,7 +22,7 @@ CAER_ADDR_X = 2  # sets the column
 CAER_ADDR_Y = 3  # an event: row and polarity
 VECT_BASE_Y = 4  # sets the first row and the polarity of vectors
 CAER_VECT_8 = 5  # a bit for each of 8 rows; the next vector begins after them
-MOST_EVENTS = 8  # of a word
+MAX_EVENTS = 8  # of a word
 
 
 class LibcaerState(NamedTuple):
@@ -49,12 +49,12 @@ def decode_libcaer(
 ) -> Decoded:  # pragma: no cover
     """Decode words, with times from the beginning of the packet.
 
-    A word is decoded only if the arrays have room for MOST_EVENTS more.
+    A word is decoded only if the arrays have room for MAX_EVENTS more.
     """
     t, x, y, on = out
     high, low, column, base, base_on = state
     index, count, is_invalid = 0, 0, False
-    while index < words.size and t.size - count >= MOST_EVENTS and not is_invalid:
+    while index < words.size and t.size - count >= MAX_EVENTS and not is_invalid:
         word = int(words[index])
         kind, payload, polarity = word >> 12, word & 0x7FF, word >> 11 & 1
         if kind == CAER_TIME_HIGH:
@@ -97,4 +97,4 @@ def _explain(word: int, state: LibcaerState, width: int, height: int, *, name: s
     return f"a vector from y = {state.base} with mask 0x{word & 0xFF:X}, outside a sensor {height} pixels high"
 
 
-LIBCAER = EvtVersion("libcaer_cmp", "", "<u2", MOST_EVENTS, decode_libcaer, LibcaerState(), _explain)
+LIBCAER = EvtVersion("libcaer_cmp", "", "<u2", MAX_EVENTS, decode_libcaer, LibcaerState(), _explain)

@@ -31,7 +31,7 @@ from ..errors import CorruptionError, EventError, FormatError
 from ..events import SensorSize
 from ..parallel import Progress
 from .hints import (
-    LARGEST_PLAUSIBLE_US,
+    MAX_PLAUSIBLE_US,
     NO_HINTS,
     UNIT_EXPONENTS,
     UNUSED,
@@ -49,14 +49,14 @@ NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"
 NUMPY_SUFFIXES = (".npy", ".npz")
 HEAD_ROWS = 1 << 16
-MOST_ROW_BYTES = 1 << 12
-MOST_COLUMNS = 64
+MAX_ROW_BYTES = 1 << 12
+MAX_COLUMNS = 64
 LONGEST_NPY_HEADER = 10_000  # characters, which are NumPy's default limit
-MOST_BLOCK_BYTES = 32 << 20
+MAX_BLOCK_BYTES = 32 << 20
 SKIP_BYTES = 1 << 20
 INTEGER_TOLERANCE = 0.01  # microseconds or milliseconds between a float and the integer that it represents
-LARGEST_TIME = 2.0**62
-LARGEST_SMALL = 2.0**31  # of pixels and polarities
+MAX_TIME = 2.0**62
+MAX_SMALL = 2.0**31  # of pixels and polarities
 HEADER_ERRORS = (  # raised by NumPy for corrupted headers; tokenize raises SyntaxError or TokenError
     ValueError,
     TypeError,
@@ -117,7 +117,7 @@ class _Array:
         Raises:
             CorruptionError: There are fewer or more bytes than the header says; raised after all complete rows.
         """
-        most = max(1, min(CHUNK_EVENTS, MOST_BLOCK_BYTES // self.row_bytes))
+        most = max(1, min(CHUNK_EVENTS, MAX_BLOCK_BYTES // self.row_bytes))
         with self.opener() as file:
             _skip(file, self.start + first * self.row_bytes)
             for row in range(first, self.rows, most):
@@ -212,9 +212,9 @@ def _read_array_header(opener: _Opener, where: str) -> _Array:
     if dtype.hasobject:
         raise FormatError(f"{where}: has Python objects, which dvspipe does not unpickle")
     stop = start + math.prod(shape) * dtype.itemsize
-    if not 1 <= dtype.itemsize <= MOST_ROW_BYTES or len(shape) > 2 or not 1 <= (*shape, 1, 1)[1] <= MOST_COLUMNS:
+    if not 1 <= dtype.itemsize <= MAX_ROW_BYTES or len(shape) > 2 or not 1 <= (*shape, 1, 1)[1] <= MAX_COLUMNS:
         raise FormatError(f"{where}: is an array {dtype}{list(shape)} (expected events [N] or a table [N, 4])")
-    if stop >= LARGEST_TIME:
+    if stop >= MAX_TIME:
         raise FormatError(f"{where}: its header is corrupted (shape {shape})")
     return _Array(opener, where, dtype, shape, start, stop, by_columns and len(shape) == 2)
 
@@ -368,7 +368,7 @@ def _unit(path: Path, column: _Column) -> TimeUnit:
         for block in head.blocks():
             times = column.values(block)
     if column.dtype.kind in "iu":
-        if len(times) and int(np.abs(times.astype(np.float64)).max()) >= LARGEST_PLAUSIBLE_US:
+        if len(times) and int(np.abs(times.astype(np.float64)).max()) >= MAX_PLAUSIBLE_US:
             raise unknown_unit(path, f"its times, such as {times[-1]}, are too large for microseconds")
         return "us"
     if not len(times):
@@ -408,7 +408,7 @@ def _convert(
     converted, stop, found = {}, len(values["t"]), ""
     for name, column in values.items():
         scale = exponent if name == "t" else 0
-        most = LARGEST_TIME if name == "t" else LARGEST_SMALL
+        most = MAX_TIME if name == "t" else MAX_SMALL
         converted[name], good = _to_integers(column, scale, most, rounded=name == "t")
         if name == "p":
             good &= _valid_polarities(converted[name], signed)
@@ -463,7 +463,7 @@ def _time_at(path: Path, file: BinaryIO, columns: dict[str, _Column], exponent: 
     if len(data) < array.row_bytes:
         raise CorruptionError(f"{path}: ends before row {row}", lost="the rows after it")
     block = np.frombuffer(data, array.dtype).reshape(1, *array.shape[1:])
-    return int(_to_integers(columns["t"].values(block), exponent, LARGEST_TIME, rounded=True)[0][0])
+    return int(_to_integers(columns["t"].values(block), exponent, MAX_TIME, rounded=True)[0][0])
 
 
 def _extent(path: Path, columns: dict[str, _Column], exponent: int) -> Extent:

@@ -481,7 +481,7 @@ def _events_after(columns: StoredColumns, before_us: int | None, sensor: SensorS
     if before_us is not None and len(columns.t) and columns.t[0] < before_us:
         message = f"event 0 has t = {columns.t[0]} us, before the previous event at {before_us} us"
         raise EventError(message, event=0, is_unsorted=True)
-    return Events.from_owned(*columns, sensor=sensor)
+    return Events.wrap(*columns, sensor=sensor)
 
 
 def _head(path: Path) -> bytes:

@@ -35,7 +35,7 @@ from .evt import EVT3_VERSION, EvtVersion, allocate_events
 from .evt_kernels import (
     ADDR_Y,
     EVT3_HIGH_BITS,
-    LARGEST_SIDE_PX,
+    MAX_EVT_SIDE_PX,
     TIME_HIGH,
     TIME_LOW,
     VECT_8,
@@ -53,12 +53,12 @@ PACKETS = ("event_camera_msgs/msg/EventPacket", "event_array_msgs/msg/EventArray
 BAG_SUFFIXES = (".bag", ".mcap", ".db3")
 BAG_MAGIC = b"#ROSBAG V"
 METADATA = "metadata.yaml"
-MOST_UNTIMED_BYTES = 1 << 24  # of evt3 before the first time
-LARGEST_PART_BYTES = 1 << 27  # of a message, or of a decompressed chunk of messages; 8 million events
+MAX_UNTIMED_BYTES = 1 << 24  # of evt3 before the first time
+MAX_PART_BYTES = 1 << 27  # of a message, or of a decompressed chunk of messages; 8 million events
 SQLITE_MAGIC = b"SQLite format 3\0"
 MCAP_MAGIC = b"\x89MCAP0\r\n"  # at the beginning and at the end: https://mcap.dev/spec
 MCAP_HEADER = struct.Struct("<BQI")  # of the record after it: kind, bytes, and those of the profile's name
-ROS2_PROFILE, MOST_PROFILE_BYTES = "ros2", 40
+ROS2_PROFILE, MAX_PROFILE_BYTES = "ros2", 40
 LATEST_NS = 2**63 - 2**33
 IDL_HEADINGS = re.compile(r"^(=+$|IDL: |#).*$", re.MULTILINE)
 """What separates the definitions of several types in IDL, and #include; rosbags parses neither."""
@@ -201,7 +201,7 @@ def _check_mcap(path: Path) -> None:
     if path.suffix.lower() != ".mcap":
         return
     with path.open("rb") as file:
-        head = file.read(len(MCAP_MAGIC) + MCAP_HEADER.size + MOST_PROFILE_BYTES)
+        head = file.read(len(MCAP_MAGIC) + MCAP_HEADER.size + MAX_PROFILE_BYTES)
         file.seek(max(0, path.stat().st_size - len(MCAP_MAGIC)))
         tail = file.read()
     if not head.startswith(MCAP_MAGIC):
@@ -238,9 +238,9 @@ def _limit_decompression() -> None:
 
 def _decompress(decompressor: Any, packed: bytes) -> bytes:
     """Return what a frame decompresses to."""
-    content: bytes = decompressor.decompress(packed, max_length=LARGEST_PART_BYTES)
+    content: bytes = decompressor.decompress(packed, max_length=MAX_PART_BYTES)
     if not decompressor.eof:
-        why = "ends in it" if decompressor.needs_input else f"is larger than {LARGEST_PART_BYTES} bytes"
+        why = "ends in it" if decompressor.needs_input else f"is larger than {MAX_PART_BYTES} bytes"
         raise ValueError(f"compressed data that {why}")
     return content
 
@@ -252,7 +252,7 @@ def _limit_rows(reader: Any) -> None:
     storage = getattr(reader, "storage", None)
     for one in getattr(storage, "storages", [storage]):
         if (database := getattr(one, "dbconn", None)) is not None:
-            database.limit(apsw.SQLITE_LIMIT_LENGTH, LARGEST_PART_BYTES)
+            database.limit(apsw.SQLITE_LIMIT_LENGTH, MAX_PART_BYTES)
 
 
 @contextmanager
@@ -448,8 +448,8 @@ class _Packets:
     """Decodes packets; those of `evt3` continue from one to the next."""
 
     def __init__(self, sensor: SensorSize | None) -> None:
-        sides = (sensor.width, sensor.height) if sensor else (LARGEST_SIDE_PX, LARGEST_SIDE_PX)
-        self._width, self._height = (min(side, LARGEST_SIDE_PX) for side in sides)
+        sides = (sensor.width, sensor.height) if sensor else (MAX_EVT_SIDE_PX, MAX_EVT_SIDE_PX)
+        self._width, self._height = (min(side, MAX_EVT_SIDE_PX) for side in sides)
         self._state: Evt3State | None = None  # None before the first time
         self._untimed = b""
 
@@ -502,12 +502,12 @@ class _Packets:
     def _find_first_time(self) -> NDArray[np.uint16]:
         """Return the words from the first TIME_LOW after a TIME_HIGH on, and set the state from those before it."""
         words = np.frombuffer(self._untimed, "<u2")
-        kinds = words[: MOST_UNTIMED_BYTES // 2] >> 12
+        kinds = words[: MAX_UNTIMED_BYTES // 2] >> 12
         highs = np.flatnonzero(kinds == TIME_HIGH)
         lows = np.flatnonzero(kinds == TIME_LOW)
         lows = lows[lows > highs[0]] if len(highs) else lows[:0]
         if not len(lows):
-            if len(self._untimed) > MOST_UNTIMED_BYTES:
+            if len(self._untimed) > MAX_UNTIMED_BYTES:
                 raise _MessageError(f"has no time in the first {len(self._untimed)} bytes of evt3")
             return words[:0]
         first, self._untimed = int(lows[0]), b""

@@ -25,7 +25,7 @@ from ..errors import CorruptionError, EventError, FileError, FormatError, Remedy
 from ..events import Events, SensorSize
 from ..parallel import Progress
 from .hints import (
-    LARGEST_PLAUSIBLE_US,
+    MAX_PLAUSIBLE_US,
     NO_HINTS,
     UNIT_EXPONENTS,
     UNUSED,
@@ -62,7 +62,7 @@ PROBLEMS = {
     NO_POLARITY: "has a polarity other than 0 or 1, or -1 or 1 throughout, in column {column}",
 }
 LONGEST_SHORT = 17  # digits of a number that is parsed by the fast path
-MOST_MANTISSA = 9 * 10**17  # one more digit does not overflow
+MAX_MANTISSA = 9 * 10**17  # one more digit does not overflow
 IS_SEPARATOR = np.isin(np.arange(256), list(b" \t,;\r\n"))
 POWERS = 10 ** np.arange(19, dtype=np.int64)
 
@@ -92,7 +92,7 @@ def _recognises(path: Path, _head: bytes) -> bool:
     return path.suffix.lower() in TEXT_SUFFIXES
 
 
-def is_prose(path: Path) -> bool:
+def is_unrelated_text(path: Path) -> bool:
     """Return whether a file is a text, such as notes.txt, that begins with neither numbers nor names of columns."""
     if path.suffix.lower() not in TEXT_SUFFIXES or not path.is_file():
         return False
@@ -204,7 +204,7 @@ def _find_exponent(path: Path, columns: str, rows: list[list[str]]) -> tuple[int
     times = [time for time in times if _is_number(time)]
     first = next((time for time in times if time.partition("e")[0].strip("+-0.")), "0")
     if "." not in first and "e" not in first:
-        if any(len(time.lstrip("+-0")) > len(str(LARGEST_PLAUSIBLE_US)) - 1 for time in times):
+        if any(len(time.lstrip("+-0")) > len(str(MAX_PLAUSIBLE_US)) - 1 for time in times):
             raise unknown_unit(path, f"its times, such as {first[:40]}, are too large for microseconds")
         return UNIT_EXPONENTS["us"], True
     if max(map(_decimals, times)) >= SECONDS_DECIMALS:
@@ -361,7 +361,7 @@ def _number(block: NDArray[np.uint8], i: int, scale: int, is_integer: bool) -> t
         byte = block[i]
         if 48 <= byte <= 57:
             digits += 1
-            if mantissa < MOST_MANTISSA:
+            if mantissa < MAX_MANTISSA:
                 mantissa = mantissa * 10 + (int(byte) - 48)
                 scale -= point
             else:  # digits too small to change the rounded value

@@ -18,7 +18,7 @@ from ..events import Events, SensorSize
 from ..files import claim_output, require_space, write_beside
 
 PART_EVENTS = 1 << 20  # encoded at a time
-SMALLEST_CLOSING_BYTES, CLOSING_BYTES = 256 << 10, 8 << 20  # as `closing_bytes` returns, for no event and for many
+MIN_CLOSING_BYTES, CLOSING_BYTES = 256 << 10, 8 << 20  # as `closing_bytes` returns, for no event and for many
 
 Compression = Literal["gzip", "blosc"]
 
@@ -190,7 +190,7 @@ class StreamWriter(Writer):
 
 def closing_bytes(events: int) -> int:
     """Return the room to keep for what is written when a file of so many events is closed: metadata, an index."""
-    return min(CLOSING_BYTES, SMALLEST_CLOSING_BYTES + events)
+    return min(CLOSING_BYTES, MIN_CLOSING_BYTES + events)
 
 
 def accept_all(_events: Events, _last_us: int | None) -> None:

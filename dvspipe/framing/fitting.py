@@ -60,14 +60,14 @@ class Fit:
 
 
 def plan_fit(
-    source: SensorSize, target: SensorSize, how: Literal["crop", "scale"], region: Region | None = None
+    source: SensorSize, target: SensorSize, mode: Literal["crop", "scale"], region: Region | None = None
 ) -> Fit:
     """Return where the pixels of a sensor go on another.
 
     Args:
         source: The sensor that events come from.
         target: The sensor that they are for.
-        how: `crop` puts the center of the region on the center of the target, pixel on pixel, without what does not
+        mode: `crop` puts the center of the region on the center of the target, pixel on pixel, without what does not
             fit; `scale` makes it as large as the target allows, at the same aspect ratio, centered.
         region: The part of the source to use; None: all of it. Where it reaches beyond the source, there are no events.
 
@@ -77,7 +77,7 @@ def plan_fit(
     region = region or Region.full(source)
     if region.overlap(source) is None:
         raise EventError(f"region {region}: outside the sensor of {source}")
-    size = scaled_size(region.size, target) if how == "scale" else region.size
+    size = scaled_size(region.size, target) if mode == "scale" else region.size
     columns, per_column = _map_axis(source.width, target.width, region.left, region.size.width, size.width)
     rows, per_row = _map_axis(source.height, target.height, region.top, region.size.height, size.height)
     return Fit(source, target, region, PixelMap(columns, rows, np.multiply.outer(per_row, per_column)))
@@ -143,7 +143,7 @@ def fit_events(events: Events, fit: Fit, state: FitState) -> tuple[Events, FitSt
     )
     count = _fit(_Columns(events.t, events.x, events.y, events.p), fit.pixels, change, out)
     t, x, y, p = out.t[:count].copy(), out.x[:count].copy(), out.y[:count].copy(), out.p[:count].copy()
-    return Events.from_checked(t, x, y, p, fit.target), FitState(change)
+    return Events.wrap_unchecked(t, x, y, p, fit.target), FitState(change)
 
 
 def fit_stream(parts: Iterable[Events], fit: Fit) -> Iterator[Events]:

@@ -35,19 +35,19 @@ SLICE_US = 500_000
 SEEN_SLICES = 6  # on each side of a slice that show with it where the person is: 3 s
 GRID_CELLS = 160  # of the longer side of a picture, at most
 SUPPORT_US = 20_000  # after which an event supports those of its neighbours no more
-MOST_ENLARGED = 4.0  # pixels of the target per pixel of the recording
+MAX_ENLARGED = 4.0  # pixels of the target per pixel of the recording
 NOISE_SPREADS = 2.0  # standard deviations above the median activity, which is noise
 BUSIEST = 0.997  # quantile of the activity, in a picture of which a person can take as little as a hundredth
 FAINTEST, STRONGEST_ACTIVITY = 0.1, 0.4  # of the activity there: weight 0 and 1
-LEAST_ACTIVITY = 0.02  # there, beyond noise
-LEAST_CELLS = 12.0  # of what moves
+MIN_ACTIVITY = 0.02  # there, beyond noise
+MIN_CELLS = 12.0  # of what moves
 SIDE_POWER = 0.65
-SMALLEST_SIDE, SIDE_STEP = 10, 1.2  # of the squares that are tried, in cells
+MIN_SIDE, SIDE_STEP = 10, 1.2  # of the squares that are tried, in cells
 START_SIDE, START_RAISE = 1.5, 0.2  # from the square that moves to one that shows the person
 MODEL = Path(__file__).with_name("framing.npz")
 MODEL_CELLS, MODEL_VIEW = 20, 1.5
 REFINEMENTS = 4
-MOST_CHANGED = 2.5  # a side by refinement
+MAX_CHANGED = 2.5  # a side by refinement
 SMOOTH_SLICES = 4  # standard deviation of the smoothing of the centres
 PLAY = 0.08  # of the side that the centre may move before the part follows
 
@@ -189,7 +189,7 @@ def find_place(activity: NDArray[np.float32], cell_px: int) -> Square | None:
         cell_px: Side of a cell in pixels.
     """
     weight = weigh_cells(activity)
-    if weight.sum() < LEAST_CELLS:
+    if weight.sum() < MIN_CELLS:
         return None
     return refine_square(weight, find_start(weight)).scaled(cell_px)
 
@@ -200,7 +200,7 @@ def weigh_cells(activity: NDArray[np.float32]) -> NDArray[np.float64]:
     median = float(np.median(density))
     density -= median + NOISE_SPREADS * SPREAD_OF_NORMAL * float(np.median(np.abs(density - median)))
     busiest = float(np.quantile(density, BUSIEST))
-    if busiest < LEAST_ACTIVITY:
+    if busiest < MIN_ACTIVITY:
         return np.zeros_like(density)
     return np.asarray(np.clip((density / busiest - FAINTEST) / (STRONGEST_ACTIVITY - FAINTEST), 0, 1), np.float64)
 
@@ -213,7 +213,7 @@ def find_start(weight: NDArray[np.float64]) -> Square:
     Args:
         weight: float64 [rows, columns], what `weigh_cells` returns.
     """
-    best, found, side = 0.0, Square(0.0, 0.0, 1.0), float(SMALLEST_SIDE)
+    best, found, side = 0.0, Square(0.0, 0.0, 1.0), float(MIN_SIDE)
     while side <= 1.3 * max(weight.shape):
         cells = int(side) // 2 * 2 + 1
         sums = _mean_in_squares(weight, cells) * cells ** (2 - SIDE_POWER)
@@ -242,7 +242,7 @@ def refine_square(weight: NDArray[np.float64], start: Square) -> Square:
         now = Square(
             min(max(x, start.x - start.side / 2), start.x + start.side / 2),
             min(max(y, start.y - start.side / 2), start.y + start.side / 2),
-            min(max(side, start.side / MOST_CHANGED), start.side * MOST_CHANGED),
+            min(max(side, start.side / MAX_CHANGED), start.side * MAX_CHANGED),
         )
     return now
 
@@ -328,7 +328,7 @@ def find_framing(
     shorter = min(target.width, target.height)
     if zoom is None:
         side = scale * float(np.median([place.side for place in places]))
-        zoom = min(MOST_ENLARGED, shorter / side)
+        zoom = min(MAX_ENLARGED, shorter / side)
         if zoom * original.width <= target.width and zoom * original.height <= target.height:
             return None
     center = scale * np.array([(place.x, place.y) for place in places])
@@ -389,7 +389,7 @@ def follow_stream(parts: Iterable[Events], track: RegionTrack) -> Iterator[Event
         x, y = part.x - track.left[place], part.y - track.top[place]
         inside = (x >= 0) & (x < size.width) & (y >= 0) & (y < size.height)
         x, y = x[inside].astype(np.int16), y[inside].astype(np.int16)
-        yield Events.from_checked(part.t[inside], x, y, part.p[inside], size)
+        yield Events.wrap_unchecked(part.t[inside], x, y, part.p[inside], size)
 
 
 def plan_following(framing: Framing) -> tuple[Fit, RegionTrack]:

@@ -23,7 +23,7 @@ from ..video.opening import open_video
 from ..video.video import Video
 from .config import FramingConfig
 from .fitting import Fit, fit_stream, plan_fit, scaled_size
-from .framing import MOST_ENLARGED, Framing, RegionTrack, find_framing, follow_stream, plan_following
+from .framing import MAX_ENLARGED, Framing, RegionTrack, find_framing, follow_stream, plan_following
 from .person import find_person
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ MAX_EVENTS = 1 << 17  # that are processed together, which limits the size of in
 COARSE_SIDE_PX = 256  # longer side of a video's pictures in which is searched for what moves
 COARSE = SensorSize(width=COARSE_SIDE_PX, height=COARSE_SIDE_PX)
 REPEATED_US = 3_000_000  # for which a GIF is shown at least
-LEAST_INSIDE = 0.25  # share of a region, below which it is hardly meant
+MIN_INSIDE = 0.25  # share of a region, below which it is hardly meant
 FIT_REMEDIES = Remedy("config.fit", "scale", "scale it"), Remedy("config.fit", "crop", "take its middle")
 
 Parts = Callable[[], Iterator[Events]]
@@ -221,12 +221,12 @@ def _plan_source(
         fit, track = plan_following(framing)
         return EventSource(name, stream, stream, own, fit, track, _follow_rows(framing), span_us)
     region = _parse_region(name, config, own, "sensor")
-    how = config.fit or ("crop" if region.size == target else "scale")
+    mode = config.fit or ("crop" if region.size == target else "scale")
     if config.fit is None and config.roi != "auto" and region.size != target and not _is_larger(region.size, target):
         found = f"its region is {region}" if region.size != own else f"comes from a sensor of {own}"
         raise DataError(f"{name}: {found}, the network is for {target}", *FIT_REMEDIES)
-    fit = plan_fit(own, target, how, region)
-    seen = region if how == "scale" else _cropped(region, target)
+    fit = plan_fit(own, target, mode, region)
+    seen = region if mode == "scale" else _cropped(region, target)
     warnings = _find_outside(name, region, own, "sensor")
     return EventSource(name, stream, stream, own, fit, None, _still_row(seen), span_us, warnings=warnings)
 
@@ -236,7 +236,7 @@ def _find_outside(name: str, region: Region, own: SensorSize, what: Literal["sen
     inside = region.overlap(own)
     assert inside is not None
     share = inside.size.width * inside.size.height / (region.size.width * region.size.height)
-    if share >= LEAST_INSIDE:
+    if share >= MIN_INSIDE:
         return ()
     return (f"{name}: only {share:.1%} of the region {region} is inside the {what} of {own}",)
 
@@ -362,7 +362,7 @@ def _place_of(region: Region, size: SensorSize, scaled: SensorSize) -> Region:
 @lru_cache(maxsize=1024)  # a video is opened once to adapt to it and once to classify it
 def _warn_of_enlarged(path: Path, region: Region, target: SensorSize) -> None:
     factor = min(target.width / region.size.width, target.height / region.size.height)
-    if factor > MOST_ENLARGED:
+    if factor > MAX_ENLARGED:
         log.warning(
             "%s: the region %s has few pixels, and is enlarged %.3g times for the network, whose sensor is %s",
             path,

@@ -15,7 +15,7 @@ from ..errors import VideoError
 from ..events import SensorSize
 from ..pose import Track, track_film
 from ..video.config import VideoSettings
-from .framing import MOST_ENLARGED, PLAY, Framing, follow_centers, smooth_centers
+from .framing import MAX_ENLARGED, PLAY, Framing, follow_centers, smooth_centers
 
 VIEW_M = 1.45  # side of the square: geometric mean of what the cameras of training clips see
 LOOKS_HZ = 4.0  # pictures per second that are looked at
@@ -43,7 +43,7 @@ def find_person(path: Path, video: VideoSettings, original: SensorSize, target: 
     center, scale = measure_person(track)
     side = VIEW_M * float(np.median(scale[seen]))
     shorter = min(target.width, target.height)
-    zoom = min(MOST_ENLARGED, shorter / side)
+    zoom = min(MAX_ENLARGED, shorter / side)
     if zoom * original.width <= target.width and zoom * original.height <= target.height:
         return None
     t_us = track.times_us[seen]

@@ -5,7 +5,7 @@ from .classifier import Classifier, Prediction
 from .config import InferConfig, SegmentConfig
 from .labels import LabelledSpan, find_label_file, read_spans
 from .many import ClassifyOptions, Draw, classify_many, find_finished, summarize_answers
-from .readout import ReadoutAdaptation, adapt_readout
+from .readout_adaptation import ReadoutAdaptation, adapt_readout
 from .records import record_answer, record_dependencies, record_run, record_windows
 from .scores import score
 from .segments import find_segments

@@ -36,7 +36,7 @@ from .windows import Window, WindowSpikes
 
 MAX_WINDOWS = 128  # that statistics are estimated on, at most as many of each predicted class
 MAX_WINDOW_BYTES = 256 << 20  # of these windows
-LEAST_WINDOWS = 4  # that are not quiet
+MIN_WINDOWS = 4  # that are not quiet
 STRENGTH = 0.5  # 1 follows a distant sensor too far
 EVEN_CLASSES = 4  # effective number of predicted classes from which on the strength is not reduced
 MAX_GROWTH = 1.4  # of the logarithm of a variance
@@ -170,7 +170,7 @@ def _show_part(progress: Progress | None, number: int, count: int) -> Progress |
     return lambda done, total: progress(number + (min(1.0, max(0.0, done / total)) if total else 0), count)
 
 
-class _Kept(NamedTuple):
+class _SampledWindow(NamedTuple):
     """A window in a sample; they are ordered by a random key, which no two have in common."""
 
     key: float
@@ -187,15 +187,15 @@ class _Sample:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._kept: dict[int, list[_Kept]] = {}  # by predicted class, heaps of those with the largest keys
+        self._kept: dict[int, list[_SampledWindow]] = {}  # by predicted class, heaps of those with the largest keys
 
     def __len__(self) -> int:
         return sum(map(len, self._kept.values()))
 
-    def __iter__(self) -> Iterator[tuple[int, _Kept]]:
+    def __iter__(self) -> Iterator[tuple[int, _SampledWindow]]:
         return ((label, kept) for label, heap in sorted(self._kept.items()) for kept in sorted(heap))
 
-    def add(self, label: int, kept: _Kept) -> None:
+    def add(self, label: int, kept: _SampledWindow) -> None:
         """Add a window of a predicted class, and drop one if there are too many."""
         heapq.heappush(self._kept.setdefault(label, []), kept)
         if len(self) > self._most:
@@ -216,7 +216,7 @@ class _Collector:
         self._classifier, self._config = classifier, config
         bins, grid = classifier.window_bins(config), classifier.config.bins.grid(classifier.config.sensor)
         window_bytes = bins.steps * bins.channels * grid.width * grid.height * bins.dtype.itemsize
-        self._most = max(LEAST_WINDOWS, min(MAX_WINDOWS, MAX_WINDOW_BYTES // (2 * window_bytes)))
+        self._most = max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_WINDOW_BYTES // (2 * window_bytes)))
         self._rng = np.random.default_rng(0)
         self.sample = _Sample(self._most)
         self.found, self.recordings = 0, 0
@@ -228,7 +228,7 @@ class _Collector:
 
         def keep(windows: Sequence[Window], logits: NDArray[np.float32]) -> None:
             for window, label in zip(windows, logits.argmax(1).tolist(), strict=True):
-                own.add(label, _Kept(self._rng.random(), next(seen), window.spikes))
+                own.add(label, _SampledWindow(self._rng.random(), next(seen), window.spikes))
 
         try:
             prediction = self._classifier.classify(opened(), self._config, progress, keep)
@@ -251,10 +251,10 @@ class _Collector:
         """
         if self.skipped and not self.recordings:
             raise self.skipped[0]
-        if len(self.sample) < LEAST_WINDOWS:
+        if len(self.sample) < MIN_WINDOWS:
             raise DataError(
                 f"too little to adapt to (found {count_noun(self.found, 'window')} in "
-                f"{count_noun(self.recordings, 'recording')}, without quiet ones, expected {LEAST_WINDOWS} or more)"
+                f"{count_noun(self.recordings, 'recording')}, without quiet ones, expected {MIN_WINDOWS} or more)"
             )
         return torch.from_numpy(np.stack([kept.spikes for _, kept in self.sample], axis=1))
 
@@ -282,7 +282,7 @@ def _fit(classifier: Classifier, spikes: Tensor, strength: float, poll: Callable
     before = outputs.argmax(1)
     strength *= _find_evenness(torch.bincount(before, minlength=outputs.shape[1]).double())
     sources = find_norms(classifier.network)
-    moved: list[_Moved] = []
+    moved: list[_AdaptedNorm] = []
     for _ in sources:
         shares = (outputs / classifier.config.temperature).double().softmax(1)
         moved = [
@@ -326,7 +326,7 @@ def _measure(
     return torch.cat(outputs), [torch.cat(norm) for norm in zip(*measured, strict=True)]
 
 
-class _Moved(NamedTuple):
+class _AdaptedNorm(NamedTuple):
     """New statistics of a norm, and the moments of the classes on the new sensor."""
 
     mean: Tensor
@@ -334,7 +334,7 @@ class _Moved(NamedTuple):
     moments: Tensor
 
 
-def _move(source: BatchNorm, moments: Tensor, shares: Tensor, measured: Tensor, strength: float) -> _Moved:
+def _move(source: BatchNorm, moments: Tensor, shares: Tensor, measured: Tensor, strength: float) -> _AdaptedNorm:
     """Move a norm by the difference between windows and what their classes give on the sensor of the training.
 
     Args:
@@ -350,7 +350,7 @@ def _move(source: BatchNorm, moments: Tensor, shares: Tensor, measured: Tensor, 
     change, deviation = measured - mix_moments(shares, moments), (variance + source.eps).sqrt()
     shift = strength * _estimate(change[:, 0] / deviation) * deviation
     growth = strength * _estimate(change[:, 1]).clamp(-MAX_GROWTH, MAX_GROWTH)
-    return _Moved(
+    return _AdaptedNorm(
         (mean + shift).to(source.running_mean),
         (variance * growth.exp()).to(source.running_var),
         moments + torch.stack([shift, growth]),

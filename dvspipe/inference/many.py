@@ -194,8 +194,8 @@ def _adapt(work: _Classify, tasks: Sequence[Task], progress: Progress) -> Classi
 
 def _share_progress(progress: Progress | None, start: float, count: int) -> Progress:
     """Return a progress of one of two passes that reports half of a number of recordings, from a start on."""
-    tell = progress or ignore_progress
-    return lambda done, total: tell(start + count / 2 * (done / total if total else 0), count)
+    report = progress or ignore_progress
+    return lambda done, total: report(start + count / 2 * (done / total if total else 0), count)
 
 
 def find_finished(tasks: Sequence[Task], run: InferenceRun, options: ClassifyOptions) -> dict[Task, RecordingResult]:

@@ -151,9 +151,9 @@ class OnlineLayer:
     def __init__(self, block: Convolution | Linear, keep: float | None) -> None:
         self.block, self.lif = block, block.lif
         self.synapses = Synapses(_synapses_of(block))
-        rate = float(self.lif.rate(self.synapses.module.weight.dtype))
-        self.scale = rate * self.lif.settings.gain
-        keep = 1 - rate if keep is None else keep
+        leak = float(self.lif.leak(self.synapses.module.weight.dtype))
+        self.scale = leak * self.lif.settings.gain
+        keep = 1 - leak if keep is None else keep
         self._trace, self._ones = Trace(keep), Trace(keep)
         self._state: Tensor | None = None
         self._dropout = Dropout(block.dropout if isinstance(block, Linear) and block.training else 0.0)

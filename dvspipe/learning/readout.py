@@ -219,7 +219,7 @@ def _iterate(ridge: _Ridge, given: Tensor, one_hot: Tensor, penalty: float, temp
     changes = torch.zeros_like(given)  # D f
     for _ in range(FIT_STEPS):
         errors = one_hot - ((given + changes) / temperature).softmax(1)
-        wanted = changes + temperature / LARGEST_CURVATURE * errors
+        wanted = changes + temperature / MAX_CURVATURE * errors
         before, changes = changes, ridge.predict(wanted, penalty)
         if float((changes - before).abs().max()) < TOLERANCE:
             break

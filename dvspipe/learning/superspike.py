@@ -147,12 +147,16 @@ class SuperSpikeLayer(nn.Module):
         current = potential = inputs.new_zeros(inputs.shape[1], len(self.weight))
         steps = []
         for arrived in inputs.unbind(0):
-            current = self.keep_syn * current + arrived @ self.weight.t()
-            potential = self.keep_mem * potential + (1 - self.keep_mem) * current
+            current, potential = self._charge(arrived, current, potential)
             spikes: Tensor = Spike.apply(potential - 1, "superspike", self.slope)  # type: ignore[no-untyped-call]
             potential = potential - spikes.detach()
             steps.append(spikes)
         return torch.stack(steps)
+
+    def _charge(self, arrived: Tensor, current: Tensor, potential: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the currents and potentials [B, M] of the next step, before its reset."""
+        current = self.keep_syn * current + arrived @ self.weight.t()
+        return current, self.keep_mem * potential + (1 - self.keep_mem) * current
 
     @torch.no_grad()
     def learn(self, inputs: Tensor, targets: Tensor) -> SuperSpikeResult:
@@ -171,8 +175,7 @@ class SuperSpikeLayer(nn.Module):
         )
         gradient, loss, steps = torch.zeros_like(self.weight), inputs.new_zeros(()), []
         for arrived, wanted in zip(inputs.unbind(0), targets.unbind(0), strict=True):
-            current = self.keep_syn * current + arrived @ self.weight.t()
-            potential = self.keep_mem * potential + (1 - self.keep_mem) * current
+            current, potential = self._charge(arrived, current, potential)
             trace = self.keep_syn * trace + arrived
             effect = self.keep_mem * effect + (1 - self.keep_mem) * trace
             sensitive = 1 / (1 + self.slope * (potential - 1).abs()) ** 2

@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from ..events import SensorSize
 from .config import FirstSpikeConfig
 from .models import Network, State
-from .spike_times import LARGEST_RESPONSE, first_spike_times
+from .spike_times import MAX_RESPONSE, first_spike_times
 
 LEAST_SLOPE = 0.1  # thresholds per synaptic time constant; see `first_spike_times`
 MEAN, DEVIATION = 4.0, 2.5  # initial weights times N and sqrt(N), in units of the sum that reaches the threshold
@@ -109,7 +109,7 @@ class FirstSpikeNetwork(Network):
         self.scale = config.tau_readout_s / config.tau_syn_s
         self.keep_alive = config.keep_alive
         sizes = (inputs * grid.width * grid.height, *config.channels)
-        build = partial(FirstSpikeLayer, leak=leak, gain=config.gain, dropout=config.dropout, least_slope=LEAST_SLOPE)
+        build = partial(FirstSpikeLayer, leak=leak, gain=config.gain, dropout=config.dropout, least_slope=MIN_SLOPE)
         self.layers = nn.ModuleList(itertools.starmap(build, itertools.pairwise(sizes)))
         self.readout = build(sizes[-1], classes)
 

@@ -275,7 +275,7 @@ class LIF(nn.Module):
             return settings.after(potentials, spikes.detach() if settings.detach else spikes)
 
         return LIFBoxParameters(
-            tau_mem_inv=self.rate(dtype) / self.dt,
+            tau_mem_inv=self.leak(dtype) / self.dt,
             alpha=torch.tensor(settings.slope),
             v_th=torch.tensor(settings.threshold, dtype=dtype),
             v_reset=torch.tensor(settings.reset, dtype=dtype),
@@ -320,10 +320,10 @@ class LIF(nn.Module):
         membrane = torch.zeros_like(currents[0]) if state is None else state[0]
         settings = self.settings
         if currents.device.type == "cpu":
-            rate = self.rate(currents.dtype)
-            derivatives, spikes, last = scan_membranes(currents, membrane, rate, settings, derived=True)
+            leak = self.leak(currents.dtype)
+            derivatives, spikes, last = scan_membranes(currents, membrane, leak, settings, derived=True)
             return derivatives, self.spikes(spikes), last[None]
-        factor, steps = float(self.rate()), []
+        factor, steps = float(self.leak()), []
         for current in currents.unbind(0):
             steps.append(membrane + factor * (settings.gain * current - membrane))
             membrane = settings.after(steps[-1], (steps[-1] > settings.threshold).to(currents.dtype))
@@ -339,11 +339,11 @@ class LIF(nn.Module):
             if currents.dtype not in (torch.float32, torch.float64):
                 spikes, last = self._scan(currents.float(), membrane)
                 return spikes.to(currents.dtype), last
-            return scan_lif(currents, membrane, self.rate(currents.dtype), self.settings)
+            return scan_lif(currents, membrane, self.leak(currents.dtype), self.settings)
         if currents.device.type == "cuda" and find_spec("triton"):
             from .scan_gpu import scan_lif_on_gpu
 
-            spikes, last = scan_lif_on_gpu(currents, membrane, self.rate(), self.settings)
+            spikes, last = scan_lif_on_gpu(currents, membrane, self.leak(), self.settings)
             return average_squares(spikes, self.settings.pool), last
         return self.steps(currents, membrane)
 

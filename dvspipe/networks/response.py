@@ -14,7 +14,7 @@ from ..errors import ConfigError
 from .config import NeuronConfig
 from .neurons import LIF
 
-LARGEST_STEPS = 100_000
+MAX_STEPS = 100_000
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def neuron_response(
         )
     if not np.isfinite(weight):
         raise ConfigError(f"weight of {weight:g}: is out of range (expected a finite number)")
-    if not 0 < duration_s <= LARGEST_STEPS * dt:
-        raise ConfigError(f"duration of {duration_s:g} s: is out of range (expected 0 to {LARGEST_STEPS * dt:g} s)")
+    if not 0 < duration_s <= MAX_STEPS * dt:
+        raise ConfigError(f"duration of {duration_s:g} s: is out of range (expected 0 to {MAX_STEPS * dt:g} s)")
     outside = [time for time in spikes_s if not 0 <= time < duration_s]
     if outside:
         raise ConfigError(

@@ -150,7 +150,7 @@ def _crossing(v: float, i: float, leak: float) -> float:
         b = v + 2 * i
         square = b * b - 8 * i
         return max(0.0, -2 * math.log((b + math.sqrt(square)) / (4 * i))) if square >= 0 and b > 0 else math.inf
-    x = -math.exp(min(LARGEST_EXPONENT, -v / i)) / i
+    x = -math.exp(min(MAX_EXPONENT, -v / i)) / i
     return max(0.0, -v / i - lambert_w(x)) if x >= -1 / math.e else math.inf
 
 

@@ -44,7 +44,9 @@ class Ray:
 
     address: str | None = None
 
-    def map(self, work: Work[Item, Result], items: Sequence[Item], tell: Progress) -> Iterator[Outcome[Item, Result]]:
+    def map(
+        self, work: Work[Item, Result], items: Sequence[Item], progress: Progress
+    ) -> Iterator[Outcome[Item, Result]]:
         """Yield the outcome of each item as it is done; if its worker died too often, that is a `WorkerError`.
 
         Raises:
@@ -54,7 +56,7 @@ class Ray:
         if not items:
             return
         with _connected(self.address) as ray:
-            yield from _map_on(ray, work, items, tell, _find_head(ray, self.address))
+            yield from _map_on(ray, work, items, progress, _find_head(ray, self.address))
 
     def leaves(self, items: int) -> bool:
         """Return whether the items are worked on outside of this process: always."""
@@ -155,7 +157,7 @@ def _wait_for_head(place: str) -> None:
 
 
 def _map_on(
-    ray: Any, work: Work[Item, Result], items: Sequence[Item], tell: Progress, head: str
+    ray: Any, work: Work[Item, Result], items: Sequence[Item], progress: Progress, head: str
 ) -> Iterator[Outcome[Item, Result]]:
     task = ray.remote(num_cpus=1, max_retries=RETRIES)(_work_remotely)
     driver = _Driver(version("dvspipe"), Path.cwd(), logging.getLogger(LOG_NAME).getEffectiveLevel())
@@ -174,13 +176,13 @@ def _map_on(
                 waiting[task.remote(driver, shared, item)] = index
             if not waiting:
                 break
-            tell(done, len(items))
+            progress(done, len(items))
             ready, _ = ray.wait(list(waiting), timeout=POLL_S)
             for reference in ready:
                 index = waiting.pop(reference)
                 done += 1
                 yield Outcome(index, items[index], *_receive(ray, reference, items[index]))
-        tell(done, len(items))
+        progress(done, len(items))
     finally:
         for reference in () if is_lost else waiting:
             ray.cancel(reference, force=True)

@@ -69,7 +69,9 @@ class Outcome(Generic[Item, Result]):
 class Engine(Protocol):
     """Where items are worked on: `Processes`, or `dvspipe.parallel.cluster.Ray`."""
 
-    def map(self, work: Work[Item, Result], items: Sequence[Item], tell: Progress) -> Iterator[Outcome[Item, Result]]:
+    def map(
+        self, work: Work[Item, Result], items: Sequence[Item], progress: Progress
+    ) -> Iterator[Outcome[Item, Result]]:
         """Yield the outcome of each item as it is done; see `map_items`."""
 
     def leaves(self, items: int) -> bool:
@@ -89,15 +91,17 @@ class Processes:
 
     jobs: int = 1
 
-    def map(self, work: Work[Item, Result], items: Sequence[Item], tell: Progress) -> Iterator[Outcome[Item, Result]]:
+    def map(
+        self, work: Work[Item, Result], items: Sequence[Item], progress: Progress
+    ) -> Iterator[Outcome[Item, Result]]:
         """Yield the outcome of each item as it is done.
 
         Raises:
             WorkerError: A process was killed or could not start.
         """
         if self.leaves(len(items)):
-            return _map_in_pool(work, items, min(self.jobs, len(items)), tell)
-        return _map_here(work, items, tell)
+            return _map_in_pool(work, items, min(self.jobs, len(items)), progress)
+        return _map_here(work, items, progress)
 
     def leaves(self, items: int) -> bool:
         """Return whether processes are started for so many items."""
@@ -140,20 +144,20 @@ def ignore_progress(*_: float) -> None:
     """Do nothing: the progress of work that nobody watches."""
 
 
-def _map_here(work: Work[Item, Result], items: Sequence[Item], tell: Progress) -> Iterator[Outcome[Item, Result]]:
+def _map_here(work: Work[Item, Result], items: Sequence[Item], progress: Progress) -> Iterator[Outcome[Item, Result]]:
     for index, item in enumerate(items):
 
-        def tell_part(done: float, total: float, index: int = index) -> None:
-            tell(index + (min(1.0, done / total) if total else 0), len(items))
+        def report_part(done: float, total: float, index: int = index) -> None:
+            progress(index + (min(1.0, done / total) if total else 0), len(items))
 
-        tell(index, len(items))
+        progress(index, len(items))
         try:
-            value = work(item, tell_part)
+            value = work(item, report_part)
         except DvspipeError as error:
             yield Outcome(index, item, None, error)
         else:
             yield Outcome(index, item, value, None)
-    tell(len(items), len(items))
+    progress(len(items), len(items))
 
 
 def _in_order(outcomes: Iterator[Outcome[Item, Result]]) -> Iterator[Outcome[Item, Result]]:
@@ -167,14 +171,14 @@ def _in_order(outcomes: Iterator[Outcome[Item, Result]]) -> Iterator[Outcome[Ite
 
 
 def _map_in_pool(
-    work: Work[Item, Result], items: Sequence[Item], jobs: int, tell: Progress
+    work: Work[Item, Result], items: Sequence[Item], jobs: int, progress: Progress
 ) -> Iterator[Outcome[Item, Result]]:
     done, following = 0, iter(range(len(items)))
     with _start_workers(work, jobs) as workers:
         for worker in workers:
             worker.take(following, items)
         while busy := [worker for worker in workers if worker.index is not None]:
-            tell(done, len(items))
+            progress(done, len(items))
             ready = wait([worker.connection for worker in busy], POLL_S)
             for worker in (worker for worker in busy if worker.connection in ready):
                 index, message = worker.index, worker.receive(items)
@@ -183,7 +187,7 @@ def _map_in_pool(
                     worker.take(following, items)
                     done += 1
                     yield Outcome(index, items[index], *message)
-    tell(done, len(items))
+    progress(done, len(items))
 
 
 class _Worker:

@@ -43,7 +43,7 @@ class TrackSettings(Settings):
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Detection:
     """What is known about one picture."""
 
     sighting: Sighting | None
@@ -102,7 +102,7 @@ def track_pictures(
     """
     settings = as_settings(TrackSettings, settings)
     follow = _Follower(look or PoseNetwork())
-    times_us, found = list[int](), list[_Found]()
+    times_us, found = list[int](), list[_Detection]()
     for number, (t_us, picture) in enumerate(pictures):
         progress(number, count)
         if not times_us or t_us - times_us[-1] >= ON_TIME * 1e6 / settings.max_fps:
@@ -113,7 +113,7 @@ def track_pictures(
     return _assemble(np.array(times_us, np.int64), found, size, settings)
 
 
-def _assemble(times_us: NDArray[np.int64], found: list[_Found], size: SensorSize, settings: TrackSettings) -> Track:
+def _assemble(times_us: NDArray[np.int64], found: list[_Detection], size: SensorSize, settings: TrackSettings) -> Track:
     N, J = len(found), len(JOINTS)
     points_px, points_m = np.full((N, J, 2), np.nan), np.full((N, J, 3), np.nan)
     confidence = np.full((N, J), np.nan)
@@ -146,22 +146,22 @@ class _Follower:
         self._searched_us: int | None = None
         self._people = 0
 
-    def __call__(self, t_us: int, picture: NDArray[np.uint8]) -> _Found:
+    def __call__(self, t_us: int, picture: NDArray[np.uint8]) -> _Detection:
         lost = 0.0
         if self._square is not None:
             seen = self._look(picture, self._square)
             if seen.presence >= PRESENT:
                 self._square = seen.square
-                return _Found(seen, seen.presence, self._people)
+                return _Detection(seen, seen.presence, self._people)
             self._square, self._searched_us, lost = None, None, seen.presence
         if self._searched_us is not None and t_us - self._searched_us < SEARCH_EVERY_US:
-            return _Found(None, lost, self._people)
+            return _Detection(None, lost, self._people)
         people = find_people(picture, self._look)
         self._people, self._searched_us = len(people), t_us
         if not people:
-            return _Found(None, lost, 0)
+            return _Detection(None, lost, 0)
         self._square = people[0].square
-        return _Found(people[0], people[0].presence, len(people))
+        return _Detection(people[0], people[0].presence, len(people))
 
 
 def find_people(picture: NDArray[np.uint8], look: Look) -> list[Sighting]:

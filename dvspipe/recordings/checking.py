@@ -41,8 +41,8 @@ Severity = Literal["wrong", "odd"]
 
 USUAL_STEPS = 0.99  # fraction of the steps from one time to the next later one; the others may be gaps
 GAP_OCTAVES = 4  # the longest of 10 million steps of Poisson events is 3.5 times as long as 99 % of them
-LEAST_GAP_OCTAVE = 14  # 16 ms
-LEAST_FOR_ONE_POLARITY = 20  # events; if ON and OFF are equally likely, one in 500,000 such recordings has only one
+MIN_GAP_OCTAVE = 14  # 16 ms
+MIN_FOR_ONE_POLARITY = 20  # events; if ON and OFF are equally likely, one in 500,000 such recordings has only one
 
 
 class CheckSettings(Settings):
@@ -180,7 +180,7 @@ def check_recording(
     Raises:
         FileError: There is no such file, or it cannot be read.
         FormatError: Its format is unknown, or it cannot be opened.
-        EventError: It names another sensor than the given one, or one of more than MOST_PIXELS pixels.
+        EventError: It names another sensor than the given one, or one of more than MAX_PIXELS pixels.
     """
     path = Path(path)
     known, source = open_source(path, sensor, hints)
@@ -219,7 +219,7 @@ def check_recording(
 
 
 @dataclass
-class _Found:
+class _Occurrences:
     """Events with something wrong or odd: how many, the number of the first, and a description of the first."""
 
     count: int = 0
@@ -259,7 +259,7 @@ class _Tally:
         self._named, self._settings = sensor, settings
         self._limits = sensor or max(KNOWN_SENSORS, key=lambda known: known.width * known.height)
         self._previous_us = NEVER_US
-        self._back, self._outside, self._polarity, self._twice, self._negative = (_Found() for _ in range(5))
+        self._back, self._outside, self._polarity, self._twice, self._negative = (_Occurrences() for _ in range(5))
         self._longest_back_us = self._longest_gap_us = 0
         longer_than_us = [1 << octave for octave in range(63)] if settings.gap_us is None else [settings.gap_us]
         self._edges_us = np.array([0, *longer_than_us], np.uint64)
@@ -355,7 +355,7 @@ class _Tally:
         gap = 1
         if self._settings.gap_us is None:
             usual = int(np.searchsorted(self._steps.cumsum(), USUAL_STEPS * self._steps.sum()))
-            gap = max(usual + GAP_OCTAVES, LEAST_GAP_OCTAVE) + 1
+            gap = max(usual + GAP_OCTAVES, MIN_GAP_OCTAVE) + 1
         count = int(self._steps[gap:].sum())
         if not count:
             return []
@@ -394,7 +394,7 @@ class _Tally:
         ]
 
     def _one_polarity(self) -> list[CheckFinding]:
-        if self.events < LEAST_FOR_ONE_POLARITY or 0 < self.on < self.events:
+        if self.events < MIN_FOR_ONE_POLARITY or 0 < self.on < self.events:
             return []
         name = "ON" if self.on else "OFF"
         return [CheckFinding("one_polarity", "odd", self.events, 0, f"all {self.events} events are {name}")]

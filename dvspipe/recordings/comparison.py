@@ -25,8 +25,8 @@ BLUR_PX = 5  # side of the box, as in the figures for real DAVIS recordings
 INTERVAL_DECADES = 8  # from 1 us to 100 s
 INTERVAL_BINS_PER_DECADE = 100
 INTERVAL_BINS = INTERVAL_DECADES * INTERVAL_BINS_PER_DECADE
-MOST_COMPARED_PIXELS = 1 << 23  # 3840x2160 and a few more; the maps and sums take about 160 bytes per pixel
-MOST_BINS = 10_000_000  # 80 MB of counts; with more, the two recordings do not share a clock
+MAX_COMPARED_PIXELS = 1 << 23  # 3840x2160 and a few more; the maps and sums take about 160 bytes per pixel
+MAX_BINS = 10_000_000  # 80 MB of counts; with more, the two recordings do not share a clock
 
 
 class CompareSettings(Settings):
@@ -224,8 +224,8 @@ def compare(
     """
     if a.sensor != b.sensor:
         raise EventError(f"wrong sensor of recording B (found {b.sensor}, expected {a.sensor} as recording A)")
-    if a.sensor.width * a.sensor.height > MOST_COMPARED_PIXELS:
-        raise EventError(f"sensor {a.sensor}: too large to compare (expected at most {MOST_COMPARED_PIXELS:,} pixels)")
+    if a.sensor.width * a.sensor.height > MAX_COMPARED_PIXELS:
+        raise EventError(f"sensor {a.sensor}: too large to compare (expected at most {MAX_COMPARED_PIXELS:,} pixels)")
     start_us = min((int(events.t[0]) for events in (a, b) if len(events)), default=None)
     origin_us = start_us or 0
     bins = _count_bins(a, b, origin_us, settings.bin_us)
@@ -259,10 +259,10 @@ def _count_bins(a: Events, b: Events, origin_us: int, bin_us: int) -> int:
     """Return the number of bins from the earliest event of the two, at origin_us, to the latest."""
     filled = [(name, events) for name, events in (("A", a), ("B", b)) if len(events)]
     bins = max(((int(events.t[-1]) - origin_us) // bin_us + 1 for _, events in filled), default=0)
-    if bins > MOST_BINS:
+    if bins > MAX_BINS:
         spans = " and ".join(f"{name} from {events.t[0]} to {events.t[-1]} us" for name, events in filled)
         raise EventError(
-            f"too long a time for bins of {bin_us} us ({spans}; found {bins} bins, expected at most {MOST_BINS}); "
+            f"too long a time for bins of {bin_us} us ({spans}; found {bins} bins, expected at most {MAX_BINS}); "
             "shift one recording in time if their clocks differ"
         )
     return bins

@@ -32,8 +32,8 @@ from ..formats import (
     create_writer,
     describe,
     discard_saved,
-    is_prose,
     is_ros2_folder,
+    is_unrelated_text,
     open_recording,
     recognise,
     write,
@@ -663,7 +663,7 @@ def _is_convertible(path: Path) -> bool:
     if not path.is_file() or is_ros2_folder(path.parent):
         return False
     try:
-        if is_prose(path):
+        if is_unrelated_text(path):
             log.warning("%s: is a text without events, left out", path)
             return False
         return recognise(path) is not None or _is_empty_recording(path)

@@ -15,6 +15,7 @@ from ..events import Events, Region, SensorSize, join, merge
 from ..events.filters import FilterConfig, FilterCounts, check_pixels, count_pixels, filter_stream, find_hot_pixels
 from ..formats import Recording, write
 from ..formats.recordings import count_events
+from ..formats.source import Extent
 from ..parallel import Progress
 
 SHARE = 1000  # progress per recording
@@ -46,6 +47,23 @@ class RecordingPart:
     def sensor(self) -> SensorSize:
         """Size of the region."""
         return self.region.size
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has all events of the recording."""
+        return self.first_us is None
+
+    def extent(self, progress: Progress | None = None) -> Extent:
+        """Return number of events, first and last time.
+
+        Args:
+            progress: Called with how much is read, unless the file of a complete recording has these numbers.
+        """
+        stored = self.recording.extent() if self.is_complete else None
+        if stored is not None:
+            return stored
+        count, _, first_us, last_us = count_events(self.chunks(progress=progress))
+        return Extent(count, first_us, last_us)
 
     def chunks(self, recording: Recording | None = None, progress: Progress | None = None) -> Iterator[Events]:
         """Yield the events of this part.

@@ -7,19 +7,19 @@ from .config import PreviewColours, PreviewMode, PreviewSettings
 from .examples import draw_examples
 from .neurons import draw_neurons
 from .pages import check_page_name
-from .players import PlayedEvents, RateCurve, count_rate, describe_colours, write_player_page
+from .players import RateCurve, describe_colours, write_player_page
 from .plots import PLOTS, PlotKind, PlotSource, draw_events, sample_events
 from .previews import write_preview
 from .rasters import draw_rasters
 from .rerun_log import Predictions, write_rerun
 from .skeletons import write_track_preview
 from .timelines import draw_timeline, write_overlay
-from .training import write_training_page
+from .training_page import write_training_page
+from .views import write_view
 
 __all__ = [
     "PLOTS",
     "Metric",
-    "PlayedEvents",
     "PlotKind",
     "PlotSource",
     "Predictions",
@@ -28,7 +28,6 @@ __all__ = [
     "PreviewSettings",
     "RateCurve",
     "check_page_name",
-    "count_rate",
     "describe_colours",
     "describe_comparison",
     "draw_confusion",
@@ -49,4 +48,5 @@ __all__ = [
     "write_rerun",
     "write_track_preview",
     "write_training_page",
+    "write_view",
 ]

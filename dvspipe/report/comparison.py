@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # numba, which comparing needs, is not imported by other repo
 COLOUR_A, COLOUR_B = INK, "#d97706"
 MAX_STEPS = 1000  # of a rate curve; more cannot be distinguished in the chart
 INTERVAL_BINS_TOGETHER = 5  # bins of the comparison in one step of the chart: 20 per decade
-LARGEST_SHADE_PERCENTILE = 99.5  # of the signed counts of pixels with events, so that hot pixels do not pale the others
+MAX_SHADE_PERCENTILE = 99.5  # of the signed counts of pixels with events, so that hot pixels do not pale the others
 MAP_WIDTH = 4.3  # inches, of one of two maps side by side
 INTERVAL_TICKS = {
     1e0: "1 µs",
@@ -252,7 +252,7 @@ def _draw_maps(comparison: Comparison) -> Figure:
     unsigned = [np.ma.masked_equal(side.unsigned_map, 0) for side in sides]
     _draw_map_pair(figure, top, "ON + OFF", unsigned, LogNorm(1, most), "viridis_r")
     filled = np.abs(np.concatenate([side.signed_map[side.unsigned_map > 0] for side in sides]))
-    largest = max(1.0, float(np.percentile(filled, LARGEST_SHADE_PERCENTILE)) if filled.size else 1.0)
+    largest = max(1.0, float(np.percentile(filled, MAX_SHADE_PERCENTILE)) if filled.size else 1.0)
     polarity = LinearSegmentedColormap.from_list("polarity", [OFF, (1, 1, 1), ON])
     signed = [side.signed_map for side in sides]
     _draw_map_pair(figure, bottom, "ON - OFF", signed, Normalize(-largest, largest), polarity)

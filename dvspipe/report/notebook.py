@@ -38,9 +38,9 @@ PICTURE_SHARE = 0.1  # of the pixels, which that many events fill
 PICTURE_MIN_PX, PICTURE_MAX_PX = 160, 360  # of its longer side
 SAMPLED_POLARITIES = 1 << 20
 CURVE_BINS, CURVE_WIDTH, CURVE_HEIGHT = 100, 400, 36
-MOST_BARS = 10
-MOST_SPANS = 200
-MOST_CLASS_NAMES = 12  # of classes in one line
+MAX_BARS = 10
+MAX_SPANS = 200
+MAX_CLASS_NAMES = 12  # of classes in one line
 NAMED_SHARE = 0.12  # of a timeline that a part needs to hold its name
 MIN_PLAY_S, MAX_PLAY_S = 2.0, 20.0  # of an animation
 ANIMATION_FPS = 25.0
@@ -285,7 +285,7 @@ def _card_of_prediction(prediction: Prediction) -> Card:
         ("windows", f"{prediction.windows:,}"),
         ("trained on", prediction.trained_on),
     ]
-    order = np.argsort(-np.asarray(prediction.probabilities), kind="stable")[:MOST_BARS].tolist()
+    order = np.argsort(-np.asarray(prediction.probabilities), kind="stable")[:MAX_BARS].tolist()
     bars = [
         Bar(readable(prediction.classes[k]), prediction.probabilities[k], percent(prediction.probabilities[k]))
         for k in order
@@ -297,7 +297,7 @@ def _card_of_prediction(prediction: Prediction) -> Card:
 
 def _spans(segments: Sequence[SegmentRow], K: int) -> list[TimelinePart]:
     """Return segments as parts of a timeline; none if there are too many to be seen."""
-    if not segments or len(segments) > MOST_SPANS:
+    if not segments or len(segments) > MAX_SPANS:
         return []
     total_us = max(1, segments[-1].t_end_us - segments[0].t_start_us)
     return [
@@ -339,7 +339,7 @@ def _card_of_data(data: DataSet) -> Card:
     facts += [("problem", text) for text in data.problems[:1]]
     counts = Counter(sample.label for sample in data.samples)
     most = max(counts.values(), default=1)
-    shown = min(len(data.classes), MOST_CLASS_NAMES)
+    shown = min(len(data.classes), MAX_CLASS_NAMES)
     bars = [Bar(readable(data.classes[k]), counts[k] / most, f"{counts[k]:,}") for k in range(shown)]
     if shown < len(data.classes):
         facts.append(("shown", f"the first {shown}"))
@@ -348,7 +348,7 @@ def _card_of_data(data: DataSet) -> Card:
 
 def _card_of_classifier(classifier: Classifier) -> Card:
     config = classifier.config
-    names = [readable(name) for name in config.classes[:MOST_CLASS_NAMES]]
+    names = [readable(name) for name in config.classes[:MAX_CLASS_NAMES]]
     more = len(config.classes) - len(names)
     weights = sum(weight.numel() for weight in classifier.network.parameters())
     step_ms = config.bins.step_us / 1000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -10,11 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..events import Events, SensorSize
+from ..events import Events
 from ..parallel import Progress, ignore_progress
 from .config import PreviewColours, PreviewSettings
 from .pages import write_page
 from .painter import Caption
+from .plots import PlotSource
 from .previews import write_preview
 from .style import EVENT_PALETTES, Colour, EventPalette
 from .timelines import find_clock
@@ -24,28 +25,6 @@ MIN_PLAY_S, MAX_PLAY_S = 2.0, 60.0
 MIN_PLAYER_PX, MAX_PLAYER_PX = 256, 480  # of the longer side of the sensor in the video
 RATE_BINS, RATE_WIDTH, RATE_HEIGHT = 200, 1000, 120
 VIDEO_NAME = "events.webm"
-
-
-@dataclass(frozen=True)
-class PlayedEvents:
-    """Events to play; they are read twice.
-
-    Args:
-        parts: Starts to read them, and yields consecutive parts.
-        sensor: Their sensor.
-        span_us: Times of the first and the last event in microseconds.
-        beside: A video of the same scene with the same clock, shown left of the events; None: there is none.
-    """
-
-    parts: Callable[[], Iterable[Events]]
-    sensor: SensorSize
-    span_us: tuple[int, int]
-    beside: Path | None = None
-
-    @property
-    def duration_s(self) -> float:
-        """Time from the first event to the last in seconds; never 0."""
-        return max(1e-6, (self.span_us[1] - self.span_us[0]) / 1e6)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,21 +63,11 @@ class _Layer(NamedTuple):
     colour: str
 
 
-def count_rate(played: PlayedEvents) -> RateCurve:
-    """Return how many events there are over time, in 200 bins."""
-    first_us, last_us = played.span_us
-    edges_us = np.linspace(first_us, last_us + 1, RATE_BINS + 1)
-    counts = np.zeros((2, RATE_BINS), np.int64)
-    for part in played.parts():
-        for on in (0, 1):
-            counts[on] += np.diff(np.searchsorted(part.t[part.p == on], edges_us))
-    return RateCurve(counts, (last_us + 1 - first_us) / RATE_BINS / 1e6)
-
-
 def write_player_page(
-    played: PlayedEvents,
+    source: PlotSource,
     path: Path,
     *,
+    beside: Path | None = None,
     colours: PreviewColours = "light",
     title: str = "Events",
     fps: float = PLAYER_FPS,
@@ -110,8 +79,9 @@ def write_player_page(
     It plays in real time, or more slowly or quickly so that it lasts between 2 and 60 s.
 
     Args:
-        played: What to play.
+        source: What to play.
         path: The page; its folder gets `events.webm`.
+        beside: A video of the same scene with the same clock, shown left of the events.
         colours: Colours of ON and OFF.
         title: What it shows.
         fps: Pictures per second of playing.
@@ -122,7 +92,7 @@ def write_player_page(
         FileError: A file cannot be written.
         VideoError: The video beside the events cannot be read.
     """
-    duration_s, ends_us = played.duration_s, list[int]()
+    duration_s, ends_us = source.duration_s, list[int]()
     speed = max(0.001, min(1000.0, duration_s / min(MAX_PLAY_S, max(MIN_PLAY_S, duration_s))))
     settings = PreviewSettings(
         window_us=max(100, round(1e6 * speed / fps)),
@@ -138,25 +108,26 @@ def write_player_page(
         ends_us.append(end_us)
         return None
 
+    counts = np.zeros((2, RATE_BINS), np.int64)
     video = write_preview(
-        played.parts(),
-        played.sensor,
+        _count(source, counts),
+        source.sensor,
         path.with_name(VIDEO_NAME),
         settings,
-        span_us=played.span_us,
-        beside=played.beside,
+        span_us=source.span_us,
+        beside=beside,
         captions=note_end,
         progress=progress,
     )
-    rate = count_rate(played)
-    caption = "Events: " if played.beside is None else "The video, and beside it its events: "
+    rate = RateCurve(counts, (source.span_us[1] + 1 - source.span_us[0]) / RATE_BINS / 1e6)
+    caption = "Events: " if beside is None else "The video, and beside it its events: "
     write_page(
         path,
         "player.html",
         title=title,
         video=video.name,
         caption=caption + describe_colours(colours),
-        clock_s=find_clock(ends_us, settings, played.span_us[0]),
+        clock_s=find_clock(ends_us, settings, source.span_us[0]),
         duration_s=duration_s,
         rate=rate,
         channel=channel,
@@ -164,6 +135,16 @@ def write_player_page(
         size=(RATE_WIDTH, RATE_HEIGHT),
     )
     return rate
+
+
+def _count(source: PlotSource, counts: NDArray[np.int64]) -> Iterator[Events]:
+    """Yield the events of a recording, and count them in `counts`, those of `RateCurve`."""
+    first_us, last_us = source.span_us
+    edges_us = np.linspace(first_us, last_us + 1, RATE_BINS + 1)
+    for part in source.chunks:
+        for on in (0, 1):
+            counts[on] += np.diff(np.searchsorted(part.t[part.p == on], edges_us))
+        yield part
 
 
 def describe_colours(colours: PreviewColours) -> str:

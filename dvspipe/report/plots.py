@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from matplotlib.legend import Legend
     from mpl_toolkits.mplot3d import Axes3D
 
+    from ..formats.source import Extent
+    from ..parallel import Progress
+    from ..recordings.editing import RecordingPart  # it needs numba
+
 PlotKind = Literal["xyt", "raster", "rate"]
 """Names of the charts."""
 RATE_BINS = 400
@@ -52,6 +56,18 @@ class PlotSource:
     sensor: SensorSize
     count: int
     span_us: tuple[int, int]
+
+    @classmethod
+    def of(cls, part: RecordingPart, extent: Extent | None = None, progress: Progress | None = None) -> PlotSource:
+        """Return a recording or a part of one to draw.
+
+        Args:
+            part: As `select_part` returns it.
+            extent: What `part.extent` returns; None: it is called here, which may read all events.
+            progress: Called with how much is read when it is drawn.
+        """
+        count, first_us, last_us = part.extent() if extent is None else extent
+        return cls(part.chunks(progress=progress), part.sensor, count, (first_us or 0, last_us or 0))
 
     @property
     def duration_s(self) -> float:

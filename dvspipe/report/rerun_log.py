@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 RERUN_SUFFIX = ".rrd"
 TIMELINE = "time"
-MOST_POINTS = 1_000_000  # of the events in space and time; if there are more, every n-th
+MAX_POINTS = 1_000_000  # of the events in space and time; if there are more, every n-th
 TIME_LENGTH = 3.0  # of the axis of time, as a multiple of the sensor's longer side
-MOST_CLASSES = 12  # with a curve
+MAX_CLASSES = 12  # with a curve
 MAX_VIEWED_PX = 640  # of a picture
 
 
@@ -148,7 +148,7 @@ def _log_events(
     )
     painter = EventPainter(source.sensor, shown, None, None)
     palette = make_palette(shown.colours)
-    every = max(1, -(-source.count // MOST_POINTS))
+    every = max(1, -(-source.count // MAX_POINTS))
     first_us, offset_us = source.span_us[0], 0 if zero_us is None else source.span_us[0] - zero_us
     us_per_px = max(
         1.0, (source.span_us[1] - first_us) / (TIME_LENGTH * max(source.sensor.width, source.sensor.height))
@@ -188,7 +188,7 @@ def _log_predictions(stream: RecordingStream, predictions: Predictions, zero_us:
     names = {window.label: window.class_name for window in windows}
     names |= {each.label: each.class_name for each in segments if each.label is not None}
     highest = np.max([window.probabilities for window in windows], axis=0, initial=0)
-    shown = sorted(names, key=lambda label: -highest[label])[:MOST_CLASSES]
+    shown = sorted(names, key=lambda label: -highest[label])[:MAX_CLASSES]
     for label in shown:
         path = ["probability", names[label]]
         stream.log(path, rerun.SeriesLines(names=readable(names[label])), static=True)

@@ -88,8 +88,8 @@ def write_track_preview(
 def draw_skeleton(picture: NDArray[np.uint8], track: Track, row: int, size: SensorSize) -> NDArray[np.uint8]:
     """Return a picture of the film, uint8 [H, W, 3] (red, green, blue), scaled to a size, with the joints of a row."""
     shrinks = size.width < picture.shape[1]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    shown = np.ascontiguousarray(cv2.resize(picture, (size.width, size.height), interpolation=how))
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    shown = np.ascontiguousarray(cv2.resize(picture, (size.width, size.height), interpolation=interpolation))
     if not track.present[row]:
         cv2.putText(
             shown, "no person", (8, size.height - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.6, TEXT_COLOUR, 1, cv2.LINE_AA

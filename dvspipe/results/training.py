@@ -15,7 +15,7 @@ from .activity import ActivityRecord
 from .scores import Scores
 from .tables import Cell, Record, Row, read_rows
 
-MOST_SETTINGS = 3  # to try first
+MAX_SETTINGS = 3  # to try first
 
 
 @dataclass(frozen=True)
@@ -284,7 +284,7 @@ class TestResult(Scores):
             key, equals, _ = setting.partition("=")
             if equals:
                 first.setdefault(key, setting)
-        return tuple(first.values())[:MOST_SETTINGS]
+        return tuple(first.values())[:MAX_SETTINGS]
 
     @property
     def kind_of_data(self) -> str:

@@ -19,14 +19,17 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..events import Events, concatenate
 from ..events.correlation import correlate
+from ..files import write_text
 from ..video.frames import Frame
 from ..video.opencv import cv2
 from .config import SimulatorConfig
@@ -34,12 +37,12 @@ from .levels import code_levels, float_levels, intensity
 from .noise import SHOT_NOISE_AT_WHITE
 from .simulator import simulate
 
-LEAST_FRAMES = 10
-LEAST_EVENTS = 1000
-LEAST_PIXELS = 30
-LEAST_COUNT = 3  # minimum events of each polarity for the fit of a pixel
+MIN_FRAMES = 10
+MIN_EVENTS = 1000
+MIN_PIXELS = 30
+MIN_COUNT = 3  # minimum events of each polarity for the fit of a pixel
 SEGMENT_FRAMES = 50  # frames with the same constant c per pixel; noise events accumulate in longer segments
-LARGEST_COLLINEARITY = 0.99  # maximum squared correlation of the two counts of a pixel for a fit
+MAX_COLLINEARITY = 0.99  # maximum squared correlation of the two counts of a pixel for a fit
 BLUR_PX = 5
 QUIET_REACH_PX = 9  # a pixel is not quiet if this box changes, also in the previous or next interval
 QUIET_SHARE = 0.15  # largest change of a quiet pixel, as a fraction of the smaller threshold
@@ -93,6 +96,17 @@ class Calibration:
         """Return the settings of `SimulatorConfig` for this sensor, rounded to four digits."""
         names = ("pos_thres", "neg_thres", "sigma_thres", "leak_rate_hz", "shot_noise_rate_hz", "log_offset")
         return {name: float(f"{getattr(self, name):.4g}") for name in names}
+
+    def write(self, path: str | Path, *, comment: str) -> None:
+        """Write a YAML file that `read_preset` reads; an existing one is replaced.
+
+        Args:
+            path: The file.
+            comment: The first line, such as the name of the recording.
+        """
+        settings = yaml.safe_dump(self.to_yaml_settings(), sort_keys=False)
+        curve = f"Its frames have the transfer curve {self.transfer}, which belongs to a video, not to the sensor."
+        write_text(Path(path), f"# {comment}\n# {curve}\n{settings}")
 
 
 @dataclass(frozen=True)
@@ -182,11 +196,11 @@ def _select_overlap(frames: Sequence[Frame], events: Events) -> tuple[list[Frame
         begin = max(0, sum(frame.t_us < first_us for frame in kept) - 1)
         end = len(kept) - max(0, sum(frame.t_us >= last_us for frame in kept) - 1)
         kept = kept[begin:end]
-    if len(kept) < LEAST_FRAMES:
-        raise DataError(f"too few frames during the events (found {len(kept)}, expected {LEAST_FRAMES} or more)")
+    if len(kept) < MIN_FRAMES:
+        raise DataError(f"too few frames during the events (found {len(kept)}, expected {MIN_FRAMES} or more)")
     inside = events.slice_time(kept[0].t_us + 1, kept[-1].t_us + 1)
-    if len(inside) < LEAST_EVENTS:
-        raise DataError(f"too few events during the frames (found {len(inside)}, expected {LEAST_EVENTS} or more)")
+    if len(inside) < MIN_EVENTS:
+        raise DataError(f"too few events during the frames (found {len(inside)}, expected {MIN_EVENTS} or more)")
     if inside.p.all() or not inside.p.any():
         raise DataError(f"events of one polarity (found {'ON' if inside.p[0] else 'OFF'}, expected both ON and OFF)")
     return kept, inside
@@ -251,10 +265,10 @@ def _fit_thresholds(
 ) -> tuple[_Simulated, _PixelFits]:
     config = SimulatorConfig(log_offset=log_offset)
     fits = _fit_pixels(frames, events, config)
-    if len(fits.pos) < LEAST_PIXELS:
+    if len(fits.pos) < MIN_PIXELS:
         raise DataError(
-            f"too few unsaturated pixels with at least {LEAST_COUNT} events of each polarity "
-            f"(found {len(fits.pos)}, expected {LEAST_PIXELS} or more); record more motion"
+            f"too few unsaturated pixels with at least {MIN_COUNT} events of each polarity "
+            f"(found {len(fits.pos)}, expected {MIN_PIXELS} or more); record more motion"
         )
     pos, neg = (float(np.clip(np.median(each), 0.01, 10)) for each in (fits.pos, fits.neg))
     config = config.model_copy(update={"pos_thres": pos, "neg_thres": neg})
@@ -284,7 +298,7 @@ def _fit_pixels(frames: Sequence[Frame], events: Events, config: SimulatorConfig
             products += _products(values)
         moments += products - _products(sums) / np.maximum(weight, 1)
     aa, bb, ab, ay, by = moments
-    enough = (on_so_far >= LEAST_COUNT) & (off_so_far >= LEAST_COUNT) & (ab * ab < LARGEST_COLLINEARITY * aa * bb)
+    enough = (on_so_far >= MIN_COUNT) & (off_so_far >= MIN_COUNT) & (ab * ab < MAX_COLLINEARITY * aa * bb)
     aa, bb, ab, ay, by = (moment[enough] for moment in moments)
     determinant = aa * bb - ab * ab
     return _PixelFits((bb * ay - ab * by) / determinant, (aa * by - ab * ay) / determinant)

@@ -28,9 +28,9 @@ STILL_PX = 32  # a person covers parts of most rows; FILTER_BLOCK_PX is a multip
 CHUNK_PX = 1 << 12  # pixels that are filtered, then searched for crossings, while they are in the cache
 LEVEL_GRID = 2.0**40
 PRECISION_US = 1e-3
-MOST_FILTER_STEPS = 60  # of a search; halving alone reaches the precision in as many
+MAX_FILTER_STEPS = 60  # of a search; halving alone reaches the precision in as many
 QUEUE_LENGTH = 256  # crossings that are solved together: the queue's 14 arrays stay in the first-level cache
-LARGEST_EXPONENT = 700.0  # exp(-700) is 1e-304: practically 0, and still a normal number
+MAX_EXPONENT = 700.0  # exp(-700) is 1e-304: practically 0, and still a normal number
 ROUNDING = 1.5 * 2.0**52  # adding it rounds a float to a whole number, which is then in the lowest bits
 SERIES = tuple(1 / math.factorial(k) for k in range(10, -1, -1))
 EXPM1_SERIES = tuple(1 / math.factorial(k) for k in range(13, 0, -1))
@@ -182,7 +182,7 @@ def _write_decay(
         for k in range(size):
             x = at_white * (light[np.uintp(first + k)] + 0.1) / 1.1
             length[np.uintp(first + k)] = x
-            exponent = min(x, LARGEST_EXPONENT)
+            exponent = min(x, MAX_EXPONENT)
             rounded = exponent * LOG2_E + ROUNDING
             power[k] = rounded
             n = rounded - ROUNDING
@@ -222,7 +222,7 @@ def _zero_of_rate(left: float, right: float, precision: float, slope: float, a: 
     if not at_left * at_right < 0:
         return right
     x = 0.5 * (left + right)
-    for _ in range(MOST_FILTER_STEPS):
+    for _ in range(MAX_FILTER_STEPS):
         fade = math.exp(-x)
         rate = slope + (a + b - b * x) * fade
         if at_left * rate > 0:
@@ -287,7 +287,7 @@ def _solve_safely(
     """
     slope, a, b = response
     x = 0.5 * (left + right)
-    for _ in range(MOST_FILTER_STEPS):
+    for _ in range(MAX_FILTER_STEPS):
         fade = math.exp(-x)
         miss = slope * x + a + (b * x - a) * fade - level
         if (miss > 0) == rising:
@@ -320,7 +320,7 @@ def _improve(queue: _Queue, waiting: int, precision: float) -> None:
     """Improve x by a step of Halley's method, and set `doubt`, from the size of the step."""
     x, power, rest, bits = queue.x, queue.power, queue.rest, queue.power.view(np.int64)
     for k in range(waiting):  # exp(-x) = 2^-n exp(-rest), with |rest| <= ln(2) / 2
-        exponent = min(x[k], LARGEST_EXPONENT)
+        exponent = min(x[k], MAX_EXPONENT)
         rounded = exponent * LOG2_E + ROUNDING
         power[k] = rounded
         n = rounded - ROUNDING

@@ -21,11 +21,11 @@ from .config import SimulatorConfig
 from .words import COLUMN_SHIFT, NOISE_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
 SHOT_NOISE_AT_WHITE = 0.25  # as a fraction of the rate in the dark; v2e's SHOT_NOISE_INTEN_FACTOR
-LEAST_LEAK_PERIOD = 0.1  # shortest time between two leak events, as a fraction of the mean
+MIN_LEAK_PERIOD = 0.1  # shortest time between two leak events, as a fraction of the mean
 
 NOISE_BLOCK_PX = 8  # pixels of a row that are skipped together if none is due to leak
-MOST_EXPECTED = 256.0  # expected events whose number is drawn at once
-MOST_DEVIATIONS = 12.0  # of that number from its mean: more have a probability below 1e-15
+MAX_EXPECTED = 256.0  # expected events whose number is drawn at once
+MAX_DEVIATIONS = 12.0  # of that number from its mean: more have a probability below 1e-15
 PLACE_BITS, THINNING_BITS = 40, 23  # of a random number; the last bit is the polarity
 SHOT, LEAK, HOT = 1, 2, 3  # purposes of random numbers
 LONGEST_US = 2**63 - 1
@@ -167,7 +167,7 @@ def _leak(
                     words[count] = _word(t_us - start_us, first_row + row, column, 1)
                     count += 1
                     drawn = _mix(_key(seed, LEAK, (first_row + row) * width + column, t_us))
-                    factor = max(1 + jitter * _nearly_normal(drawn), LEAST_LEAK_PERIOD)
+                    factor = max(1 + jitter * _nearly_normal(drawn), MIN_LEAK_PERIOD)
                     t_us += max(1, np.int64(factor * period_us + 0.5))
                     next_us[row, column] = t_us
                 earliest = min(earliest, t_us)
@@ -182,13 +182,13 @@ def _shoot(
     """Return shot noise: a Poisson process over each row's pixels and times at the rate in the dark, thinned by light.
 
     Given their number, the events of a Poisson process are independent and uniform. So only the number, drawn for
-    stretches with MOST_EXPECTED events each, takes an exponential, and an event takes one random number.
+    stretches with MAX_EXPECTED events each, takes an exponential, and an event takes one random number.
     """
     interval_us, first_row, width = interval.length_us, interval.first_row, interval.width
     words, count = np.empty(64 + int(1.2 * per_us * interval_us * codes.size), np.int64), 0
     one, length, inverse = np.uint64(1), float(width) * interval_us, 1 / interval_us
     place_shift, thinning_mask = np.uint64(64 - PLACE_BITS), np.uint64(2**THINNING_BITS - 1)
-    stretches = math.ceil(per_us * length / MOST_EXPECTED)
+    stretches = math.ceil(per_us * length / MAX_EXPECTED)
     numbers = _poisson(per_us * length / stretches)
     for row in range(codes.size // width):
         counter, drawn = _key(seed, SHOT, number, first_row + row), 0
@@ -212,7 +212,7 @@ def _shoot(
 @njit(cache=True, nogil=True, error_model="numpy")
 def _poisson(expected: float) -> NDArray[np.float64]:
     """Return the probabilities of at most 0, 1, 2, ... events; the number of those below a uniform one is a sample."""
-    below = np.empty(2 + int(expected + MOST_DEVIATIONS * (1 + math.sqrt(expected))))
+    below = np.empty(2 + int(expected + MAX_DEVIATIONS * (1 + math.sqrt(expected))))
     total, probability = 0.0, math.exp(-expected)
     for number in range(below.size):
         total += probability

@@ -26,19 +26,19 @@ from .crossings import (
     next_level,
     quiet_codes,
 )
-from .vectors import load, spread_out, store
+from .vectors import broadcast, load, store
 from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
-MOST_PATH_STEPS = 256
+MAX_PATH_STEPS = 256
 TILE_PX = 16  # side of the squares that are processed or not, with one number of steps each
 ENTERING, LEAVING, UNEXPLAINED = 1, 2, 4  # bits of `Paths.kind`
 # Cubic convolution half way between two pixels (Keys 1981), a = -1: sharper than the usual -0.5, to compensate for the
-# bilinear interpolation after it. A value exceeds its two neighbours by LARGEST_OVERSHOOT at most: more causes ringing
+# bilinear interpolation after it. A value exceeds its two neighbours by MAX_OVERSHOOT at most: more causes ringing
 # at hard edges and false events; none flattens peaks, and more true events are missed.
 HALFWAY_NEAR, HALFWAY_FAR = np.float32(0.625), np.float32(-0.125)
-LARGEST_OVERSHOOT = np.float32(0.004)  # of the level
+MAX_OVERSHOOT = np.float32(0.004)  # of the level
 BLOCK_PX = 4  # side of the squares whose lowest and highest level are known
-BEYOND = 2 * LARGEST_OVERSHOOT + np.float32(1e-4)  # of these: overshoot in both directions, and rounding
+BEYOND = 2 * MAX_OVERSHOOT + np.float32(1e-4)  # of these: overshoot in both directions, and rounding
 
 
 class Picture(NamedTuple):
@@ -122,7 +122,7 @@ def spread_tiles(marked: NDArray[np.bool_], reach: NDArray[np.float32], towards:
 def _halfway(a: Any, b: Any, c: Any, d: Any) -> Any:
     """Return the value half way between b and c, the second and third of four neighbours."""
     value = HALFWAY_NEAR * (b + c) + HALFWAY_FAR * (a + d)
-    return min(max(value, min(b, c) - LARGEST_OVERSHOOT), max(b, c) + LARGEST_OVERSHOOT)
+    return min(max(value, min(b, c) - MAX_OVERSHOOT), max(b, c) + MAX_OVERSHOOT)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -200,9 +200,9 @@ class _Work(NamedTuple):
     """Work space for the pixels of a cell; all arrays are flat, and N is the number of pixels.
 
     Attributes:
-        edges_us: int64 [MOST_STEPS + 1], times at which the steps begin and end.
+        edges_us: int64 [MAX_STEPS + 1], times at which the steps begin and end.
         fractions: float32, the same as fractions of the interval.
-        levels: float32 [(MOST_STEPS + 1) * N], levels at these times.
+        levels: float32 [(MAX_STEPS + 1) * N], levels at these times.
         spread: float32 [2 * N], the lowest and the highest of them.
         ends: float64 [2 * N], levels in the earlier and in the later frame.
         zeros: float64 [N], levels of `Pixels.ref0`.
@@ -223,9 +223,9 @@ class _Work(NamedTuple):
 @njit(error_model="numpy")
 def _make_work(area: int) -> _Work:
     return _Work(
-        np.empty(MOST_PATH_STEPS + 1, np.int64),
-        np.empty(MOST_PATH_STEPS + 1, np.float32),
-        np.empty((MOST_PATH_STEPS + 1) * area, np.float32),
+        np.empty(MAX_PATH_STEPS + 1, np.int64),
+        np.empty(MAX_PATH_STEPS + 1, np.float32),
+        np.empty((MAX_PATH_STEPS + 1) * area, np.float32),
         np.empty(2 * area, np.float32),
         np.empty(2 * area),
         np.empty(area),
@@ -353,9 +353,9 @@ def _step(
     x0, y0, x1, y1 = x - t * shift_x, y - t * shift_y, x + rest * shift_x, y + rest * shift_y
     if (cell.kind == 0) & _is_inside(x0, y0, shape, side) & _is_inside(x1, y1, shape, side):
         before, after = _corners(shape, x0, y0), _corners(shape, x1, y1)
-        parts0 = spread_out(before[4], square), spread_out(before[5], square)
-        parts1 = spread_out(after[4], square), spread_out(after[5], square)
-        rests, times, doubts = spread_out(rest, square), spread_out(t, square), spread_out(cell.doubt, square)
+        parts0 = broadcast(before[4], square), broadcast(before[5], square)
+        parts1 = broadcast(after[4], square), broadcast(after[5], square)
+        rests, times, doubts = broadcast(rest, square), broadcast(t, square), broadcast(cell.doubt, square)
         for r in range(side):
             at, place = np.uintp(r * shape[1]), np.uintp(r * side)
             first = _row_between(earlier, before, parts0, at, square)

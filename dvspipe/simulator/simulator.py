@@ -36,13 +36,13 @@ from .lowpass import (
     start_filtered,
 )
 from .noise import NoiseState, emit_noise, start_noise
-from .paths import MOST_PATH_STEPS, TILE_PX, Paths, events_of_paths, levels_of_paths
+from .paths import MAX_PATH_STEPS, TILE_PX, Paths, events_of_paths, levels_of_paths
 from .upsampling import Factor, LevelImage, Upsampler
 from .words import LONGEST_INTERVAL_US, TIME_SHIFT, Interval, Words, columns_of, drop_refractory, sort_words
 
 CODE_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 INDEX_CELLS_PER_CODE = 16
-SMALLEST_THRESHOLD = 0.01
+MIN_THRESHOLD = 0.01
 LONG_AGO_US = -(2**62)
 STREAMS = {"mismatch": 0, "noise": 1}  # generators of their own, all from the seed
 NOISE_PREFIX = "noise."
@@ -244,9 +244,9 @@ class EventSimulator:
     """
 
     def __init__(self, config: SimulatorConfig | None = None, *, upsample: Factor = "off", threads: int = 1) -> None:
-        if not (upsample in ("off", "auto") or (isinstance(upsample, int) and 1 <= upsample <= MOST_PATH_STEPS)):
+        if not (upsample in ("off", "auto") or (isinstance(upsample, int) and 1 <= upsample <= MAX_PATH_STEPS)):
             raise ConfigError(
-                f"upsample: wrong number of steps (found {upsample}, expected off, auto or 1 to {MOST_PATH_STEPS})"
+                f"upsample: wrong number of steps (found {upsample}, expected off, auto or 1 to {MAX_PATH_STEPS})"
             )
         if threads < 1:
             raise ConfigError(f"threads: wrong number (found {threads}, expected 1 or more)")
@@ -315,11 +315,11 @@ class EventSimulator:
             self._upsampler = Upsampler(cast(Any, self._factor), shape)
         before, after = (self._rounded_levels(values, state.transfer).reshape(shape) for values in images)
 
-        def both(work: Callable[[int], LevelImage]) -> tuple[LevelImage, LevelImage]:
+        def map_pair(work: Callable[[int], LevelImage]) -> tuple[LevelImage, LevelImage]:
             first, second = self._pool.map(work, (0, 1)) if self._pool else map(work, (0, 1))
             return first, second
 
-        return self._upsampler.paths(before, after, times[1] - times[0], both)
+        return self._upsampler.paths(before, after, times[1] - times[0], map_pair)
 
     def _rounded_levels(self, values: NDArray[Any], transfer: str) -> LevelImage:
         if values.dtype.kind == "f":
@@ -381,7 +381,7 @@ class EventSimulator:
             return np.array([config.pos_thres]), np.array([config.neg_thres])
         rng = np.random.default_rng([config.seed, STREAMS["mismatch"]])
         pos, neg = (rng.normal(middle, config.sigma_thres, pixels) for middle in (config.pos_thres, config.neg_thres))
-        return np.maximum(pos, SMALLEST_THRESHOLD), np.maximum(neg, SMALLEST_THRESHOLD)
+        return np.maximum(pos, MIN_THRESHOLD), np.maximum(neg, MIN_THRESHOLD)
 
     def _values(self, frame: Frame) -> NDArray[Any]:
         """Return the flat grey codes of an integer image, or the flat levels of a float image."""
@@ -558,4 +558,4 @@ def _check(frame: Frame, before_us: int, state: SimulatorState) -> None:
 def _join(start_us: int, bands: Sequence[Words], sensor: SensorSize) -> Labelled:
     """Return the events of all bands in an interval, in order."""
     t, x, y, on, noise = columns_of(bands, start_us)
-    return Events.from_checked(t, x, y, on, sensor), noise
+    return Events.wrap_unchecked(t, x, y, on, sensor), noise

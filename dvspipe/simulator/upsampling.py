@@ -54,18 +54,18 @@ Mask = NDArray[np.uint8]
 Factor = int | Literal["off", "auto"]
 """Steps per pair of frames; `auto`: depending on the motion; `off`: straight lines."""
 
-MOST_STEPS = 32  # per pair of frames with `auto`
+MAX_STEPS = 32  # per pair of frames with `auto`
 STEPS_PER_PX = 1.4  # of the longest flow of a tile with `auto`: with 1, times are up to 6 % less accurate
 AUTO_PERCENTILE = 95  # of the length of the flow: ignores the fastest few hundred pixels, which are often wrong
 MARGIN = 1.15  # of the largest number of steps over the pixels of that percentile
-SMALLEST_CHANGE = 0.05  # of the level, a quarter of the usual threshold: pixels that change less count as still
+MIN_CHANGE = 0.05  # of the level, a quarter of the usual threshold: pixels that change less count as still
 SLOWEST_PX = 1.5  # per pair with `auto`: for slower motion, rounding to 8 bits changes levels more than interpolation
 STILL_FLOW_PX = 0.5  # per pair with `auto`: a slower tile of a moving picture follows straight lines
 # The doubt about a level, in addition to the mismatch: per pixel of difference between the two flows, and an allowance
 # for rounding and rotation. A larger allowance causes more false events, a smaller one more missed events.
 DOUBT_PER_PX = 0.02
 ALLOWANCE = 0.06
-LARGEST_MISMATCH = (
+MAX_MISMATCH = (
     0.15  # of the level, between the two frames at the middle of the path; far more at a cut or change of light
 )
 UNEXPLAINED_SHARE = 0.9  # fraction of the change of a pixel that remains as mismatch
@@ -74,9 +74,9 @@ QUARTER_FROM_PX = 512  # width or height from which the flow is that of a quarte
 SEVERAL_SCALES_PX = 91  # width or height from which DIS searches halves at several scales: 32 * 2 ** 1.5
 PATCH_STRIDE_PX = 5  # of the flow; the preset's 4 costs more and is hardly better
 CHECKED_AREA = (3, 3)  # of cells: the smallest that avoids coincidental agreement
-SMALLEST_SIDE_PX = 16  # twice the patch size of DIS, which rejects much smaller pictures
+MIN_SIDE_PX = 16  # twice the patch size of DIS, which rejects much smaller pictures
 
-Both = Callable[[Callable[[int], LevelImage]], tuple[LevelImage, LevelImage]]
+MapPair = Callable[[Callable[[int], LevelImage]], tuple[LevelImage, LevelImage]]
 
 
 class Upsampler:
@@ -109,26 +109,26 @@ class Upsampler:
         self._latest: LevelImage | None = None  # the levels of `_after`
         self._refined = np.zeros([-(-side // TILE_PX) for side in shape], np.bool_)  # its tiles that are complete
 
-    def paths(self, before: LevelImage, after: LevelImage, interval_us: int, both: Both) -> Paths | None:
+    def paths(self, before: LevelImage, after: LevelImage, interval_us: int, map_pair: MapPair) -> Paths | None:
         """Return the paths between two frames; None if all levels follow straight lines.
 
         Args:
             before: Levels of the earlier frame, float32 [H, W].
             after: Levels of the later frame.
             interval_us: Time between them, the largest number of steps.
-            both: Returns the results of a function of 0 and of 1, possibly in two threads.
+            map_pair: Returns the results of a function of 0 and of 1, possibly in two threads.
 
         Returns:
             The paths; the next call overwrites their pictures.
         """
-        if interval_us < 2 or min(self.shape) < SMALLEST_SIDE_PX:
+        if interval_us < 2 or min(self.shape) < MIN_SIDE_PX:
             return None
         change = cv2.absdiff(self._cells(before), self._cells(after))
-        changed = change > SMALLEST_CHANGE
+        changed = change > MIN_CHANGE
         if not changed.any():
             return None
         greys = self._greys(before, after)
-        forward, backward = both(lambda way: self._flow(way, greys[way], greys[1 - way]))
+        forward, backward = map_pair(lambda way: self._flow(way, greys[way], greys[1 - way]))
         reach = np.empty(self._refined.shape, np.float32)
         reach_of_tiles(forward, backward, self._cell_px, reach)
         steps = self._count_steps(forward, changed, reach, interval_us)
@@ -185,7 +185,7 @@ class Upsampler:
         steps: NDArray[Any]
         if self._factor == "auto":
             fastest_px = float(np.percentile(np.linalg.norm(forward[changed], axis=1), AUTO_PERCENTILE))
-            most = min(MOST_STEPS, np.ceil(MARGIN * fastest_px)) if fastest_px >= SLOWEST_PX else 1
+            most = min(MAX_STEPS, np.ceil(MARGIN * fastest_px)) if fastest_px >= SLOWEST_PX else 1
             wanted = np.maximum(np.ceil(reach * STEPS_PER_PX), 2)
             steps = np.where(reach < STILL_FLOW_PX, 1, np.minimum(wanted, most))
         else:
@@ -201,8 +201,8 @@ class Upsampler:
         motion = cv2.scaleAdd(apart, -0.5, forward)
         entering, leaving = (self._outside(cv2.scaleAdd(motion, way, self._positions)) for way in (-1, 1))
         mismatch = self._mismatch(before, after, motion, 0.5 - 0.5 * entering + 0.5 * leaving)
-        doubtful = mismatch > LARGEST_MISMATCH
-        if np.mean(doubtful[change > SMALLEST_CHANGE]) > CUT_SHARE:
+        doubtful = mismatch > MAX_MISMATCH
+        if np.mean(doubtful[change > MIN_CHANGE]) > CUT_SHARE:
             return None
         unexplained = doubtful & (mismatch > UNEXPLAINED_SHARE * cv2.blur(change, CHECKED_AREA))
         doubt = cv2.blur(mismatch, CHECKED_AREA) + DOUBT_PER_PX * apart_px - ALLOWANCE

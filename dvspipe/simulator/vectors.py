@@ -35,7 +35,7 @@ class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
 
 
 @intrinsic
-def spread_out(_context: Any, number: Any, square: Any) -> Any:
+def broadcast(_context: Any, number: Any, square: Any) -> Any:
     """Return a vector as long as the tuple `square`, all members of which are a float32."""
 
     def build(_target: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:

@@ -17,7 +17,7 @@ Words = NDArray[np.int64]
 
 LONGEST_INTERVAL_US = 2**31 - 1
 TIME_SHIFT, NOISE_SHIFT, ROW_SHIFT, COLUMN_SHIFT = 32, 31, 16, 1
-LARGEST_COORDINATE = 2**15 - 1
+MAX_COORDINATE = 2**15 - 1
 DIGIT_BITS = 8  # of the radix sort: 256 counters stay in the first-level cache
 DIGITS = 1 << DIGIT_BITS
 
@@ -124,9 +124,9 @@ def _unpack(
     for event in range(words.size):
         t[event] = start_us + (words[event] >> TIME_SHIFT)
     for event in range(words.size):
-        x[event] = (words[event] >> COLUMN_SHIFT) & LARGEST_COORDINATE
+        x[event] = (words[event] >> COLUMN_SHIFT) & MAX_COORDINATE
     for event in range(words.size):
-        y[event] = (words[event] >> ROW_SHIFT) & LARGEST_COORDINATE
+        y[event] = (words[event] >> ROW_SHIFT) & MAX_COORDINATE
     for event in range(words.size):
         on[event] = words[event] & 1
     for event in range(words.size):
@@ -138,8 +138,8 @@ def drop_refractory(words: Words, interval: Interval, period_us: int, last_us: N
     """Return the sorted words that are at least `period_us` after the last event of their pixel; updates `last_us`."""
     count = 0
     for word in words:
-        row = ((word >> ROW_SHIFT) & LARGEST_COORDINATE) - interval.first_row
-        pixel = np.uintp(row * interval.width + ((word >> COLUMN_SHIFT) & LARGEST_COORDINATE))
+        row = ((word >> ROW_SHIFT) & MAX_COORDINATE) - interval.first_row
+        pixel = np.uintp(row * interval.width + ((word >> COLUMN_SHIFT) & MAX_COORDINATE))
         t_us = interval.start_us + (word >> TIME_SHIFT)
         if t_us - last_us[pixel] >= period_us:
             last_us[pixel] = t_us

@@ -17,7 +17,7 @@ LightKind = Literal["fluorescent", "led", "natural"]  # those of DVS128 Gesture 
 LIGHTS: tuple[LightKind, ...] = get_args(LightKind)
 PERSON_M = 1.72  # from the crown to the feet
 ABOVE_M = 0.36  # from the line of the shoulders to a little above the crown
-LEAST_SCALE_PX = 35.0
+MIN_SCALE_PX = 35.0
 MAX_YAW = 0.8  # of people before a webcam: 45 degrees
 
 
@@ -145,11 +145,11 @@ def draw_far_camera(sensor: SensorSize, rng: np.random.Generator) -> Camera:
 
     One person in four is turned aside by up to 45 degrees.
 
-    A person has at least LEAST_SCALE_PX pixels per metre; with fewer, arms cannot be seen. The ranges are guesses.
+    A person has at least MIN_SCALE_PX pixels per metre; with fewer, arms cannot be seen. The ranges are guesses.
     """
     width, height = sensor.width, sensor.height
     high = 1.3 * height
-    scale = float(np.exp(rng.uniform(np.log(min(max(0.2 * height / PERSON_M, LEAST_SCALE_PX), high)), np.log(high))))
+    scale = float(np.exp(rng.uniform(np.log(min(max(0.2 * height / PERSON_M, MIN_SCALE_PX), high)), np.log(high))))
     focal_px = rng.uniform(0.55, 1.0) * width  # horizontal angles of view of 85 to 53 degrees
     highest, lowest = ABOVE_M * scale, height - min(0.45, 0.25 + 0.2 * rng.random()) * scale
     aside = min(0.4 * scale, 0.5 * width)

@@ -203,7 +203,7 @@ class TrainConfig(Settings):
                 f"with stdp.passes = {self.stdp.passes} for each layer before it)"
             )
         if self.bins.polarity == "signed":
-            raise ValueError("bins.polarity = signed: network.kind = stdp needs values of 0 or more; use apart")
+            raise ValueError("bins.polarity = signed: network.kind = stdp needs values of 0 or more; use separate")
         if self.baseline:
             raise ValueError("baseline = true: network.kind = stdp has no gradients; use a network.kind that has")
 

@@ -16,7 +16,7 @@ from .config import TrainConfig
 
 UNCONVERGED = 0.05  # mean of w (1 - w), which is 1 / 6 for weights drawn uniformly, and nears 0 with STDP
 SATURATED_RATE = 0.5  # spikes per neuron and step
-MOST_OUTSIDE = 0.2  # share of the events outside the steps
+MAX_OUTSIDE = 0.2  # share of the events outside the steps
 FEW_UPDATES = 100  # of the weights
 ENOUGH_UPDATES = 400
 LEARNED = 0.9  # accuracy on the training part
@@ -99,7 +99,7 @@ def find_outside(counts: Sequence[BinCounts], config: TrainConfig) -> Iterator[F
     """
     events, bins = sum(count.events for count in counts), config.bins
     share = sum(count.before + count.beyond for count in counts) / max(1, events)
-    if share <= MOST_OUTSIDE:
+    if share <= MAX_OUTSIDE:
         return
     settings: tuple[str, ...] = ("bins.by=recording",)
     if bins.by == "time":

@@ -22,7 +22,7 @@ from .trainer import Trainer
 
 Singles = NDArray[np.float32]
 ITERATIONS = 100  # of the fit of the readout
-LEAST_DEVIATION = 1e-6  # of a feature; those that are constant have the weight 0
+MIN_DEVIATION = 1e-6  # of a feature; those that are constant have the weight 0
 ROUGH = 5_000  # recordings that the readout is fitted to while a layer before the last learns
 UNSEEN = 30.0  # how far below all others the logit of a class without training recordings is
 
@@ -134,7 +134,7 @@ def fit_logistic(linear: nn.Linear, features: Singles, labels: NDArray[np.int64]
     from sklearn.linear_model import LogisticRegression
 
     mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-    scale = np.where(deviation > LEAST_DEVIATION, 1 / np.maximum(deviation, LEAST_DEVIATION), 0)
+    scale = np.where(deviation > MIN_DEVIATION, 1 / np.maximum(deviation, MIN_DEVIATION), 0)
     features -= mean.astype(np.float32)
     features *= scale.astype(np.float32)
     with warnings.catch_warnings():

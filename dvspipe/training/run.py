@@ -46,7 +46,7 @@ from ..networks import (
     summarize_layers,
 )
 from ..results import ActivityRecord, BaselineResult, EpochRow, Finding, RunFolder, TestResult, TrainingRun, write_rows
-from .activity import record_activity
+from .activity_record import record_activity
 from .baseline import FrameNetwork, load_baseline, save_baseline
 from .calibration import find_least_energy, fit_temperature
 from .callback import StageCallback, TrainingCallback
@@ -58,7 +58,7 @@ from .framing import adopt_framing
 from .machine import describe_machine
 from .norms import measure_classes
 from .processes import TrainingProcesses, join_processes
-from .readout import ReadoutTrainer, fit_new_readout, open_recordings, start_readout
+from .readout_trainer import ReadoutTrainer, fit_new_readout, open_recordings, start_readout
 from .resuming import TrainingState, check_config, find_state, load_initial_weights
 from .trainer import DataParts, Experiment, Trainer, is_over, require_tensorboard
 
@@ -359,11 +359,11 @@ def _train_baseline(experiment: Experiment, folder: RunFolder) -> BaselineResult
 
 def _calibrate(experiment: Experiment, path: Path) -> None:
     """Calibrate the network in a checkpoint on the validation part, and write it with the moments of its classes."""
-    parts, batch, tell = experiment.parts, experiment.config.optimiser.batch, experiment.callback.on_progress
+    parts, batch, report = experiment.parts, experiment.config.optimiser.batch, experiment.callback.on_progress
     classifier, network = load_checkpoint(path, str(experiment.processes.device), experiment.modules)
-    validated = evaluate(network, parts.validation, batch=batch, progress=partial(tell, "calibrating"))
+    validated = evaluate(network, parts.validation, batch=batch, progress=partial(report, "calibrating"))
     moments = measure_classes(
-        network, parts.train, len(classifier.classes), batch=batch, progress=partial(tell, "measuring the classes")
+        network, parts.train, len(classifier.classes), batch=batch, progress=partial(report, "measuring the classes")
     )
     calibrated = classifier.model_copy(
         update={
@@ -396,18 +396,18 @@ def _test(
     """Calibrate the network of the best epoch on the validation part, test it once, and store both records."""
     experiment, folder = trainer.experiment, trainer.folder
     config, data, parts = experiment.config, experiment.data, experiment.parts
-    batch, tell = config.optimiser.batch, experiment.callback.on_progress
+    batch, report = config.optimiser.batch, experiment.callback.on_progress
     if data.validation:
         _calibrate(experiment, folder.best)
     calibrated, network = load_checkpoint(folder.best, str(experiment.processes.device), experiment.modules)
-    trained = evaluate(network, parts.train, batch=batch, progress=partial(tell, "accuracy in training"))
+    trained = evaluate(network, parts.train, batch=batch, progress=partial(report, "accuracy in training"))
     with count_activity(network) as counters:
-        tested = evaluate(network, parts.test, batch=batch, progress=partial(tell, "test"))
-    tell("recording what the layers do", 0, 1)
+        tested = evaluate(network, parts.test, batch=batch, progress=partial(report, "test"))
+    report("recording what the layers do", 0, 1)
     layers = summarize_layers(counters, counted=config.bins.dtype.kind == "u")
     scores = score(tested, data.test, data.classes, calibrated)
     activity = record_activity(layers, network, parts.test, data, config.bins, scores["wrong"])
-    tell("comparing with the number of events alone", 0, 1)
+    report("comparing with the number of events alone", 0, 1)
     outcome = RunOutcome(
         config=config,
         data=data,

@@ -2,7 +2,7 @@
 
 Whatever a file contains, reading it must end in an error of dvspipe's that names the file, or in events inside the
 sensor and in order, up to corruption that is reported: no other exception, no crash, no hang, and no more memory than
-MOST_MB plus EVENT_BYTES per event in memory. The number of a case determines its file, given the same seeds.
+MAX_MB plus EVENT_BYTES per event in memory. The number of a case determines its file, given the same seeds.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from fuzz_seeds import Seed, make_seeds
 
 from dvspipe.errors import CorruptionError, DvspipeError
 from dvspipe.events import Events, concatenate
-from dvspipe.events.filters import MOST_PIXELS
+from dvspipe.events.filters import MAX_PIXELS
 from dvspipe.formats import describe, open_recording, read
 from dvspipe.recordings.checking import check_recording
 
 LIMIT_S = 10
-MOST_MB = 300
+MAX_MB = 300
 BARE_MB = 150  # used by a process that has only imported dvspipe.formats
 EVENT_BYTES = 24
 DAT_STEP_US = 1 << 31  # a longer one may be an overflow of the clock that only decoding finds (formats/dat.py)
-MOST_EVENTS = 1 << 22
+MAX_EVENTS = 1 << 22
 ADDRESS_BYTES = 2 << 30  # a file with a false size may exceed it
 PROC = Path("/proc/self")
 
@@ -81,11 +81,11 @@ def check_reading(path: Path, case: Case, *, limited: bool) -> str:
     parts, count = [Events.empty(recording.sensor)], 0
     for part in recording.chunks(on_corruption=errors.append):
         count += len(part)
-        parts += [part] if count <= MOST_EVENTS else []
-    peak.check(min(count, MOST_EVENTS))
+        parts += [part] if count <= MAX_EVENTS else []
+    peak.check(min(count, MAX_EVENTS))
     verdict = "corrupted" if errors else "read"
     _require(all(path.name in str(error) for error in errors), f"the error does not name the file: {errors}")
-    if count > MOST_EVENTS:
+    if count > MAX_EVENTS:
         return verdict
     events = concatenate(parts, recording.sensor)
     if case.changes == ("cut",):
@@ -98,7 +98,7 @@ def check_reading(path: Path, case: Case, *, limited: bool) -> str:
         _require(not errors, "chunks find corruption, read does not")
         _require(all_events == events, "read and chunks return different events")
     peak.check(2 * count)
-    if recording.sensor.width * recording.sensor.height <= MOST_PIXELS:
+    if recording.sensor.width * recording.sensor.height <= MAX_PIXELS:
         report = check_recording(path, **given)  # type: ignore[arg-type]
         _require(report.wrong == bool(errors), f"check finds {report.findings}, chunks {errors}")
     peak.check(2 * count)
@@ -143,7 +143,7 @@ class _Peak:
     def check(self, events: int) -> None:
         if self._limited:
             used_mb = self._peak_mb() - self._before_mb
-            allowed_mb = MOST_MB - BARE_MB + EVENT_BYTES * events / 1e6
+            allowed_mb = MAX_MB - BARE_MB + EVENT_BYTES * events / 1e6
             _require(used_mb <= allowed_mb, f"uses {used_mb:.0f} MB with {events} events in memory")
 
     def _peak_mb(self) -> float:

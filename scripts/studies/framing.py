@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from dvspipe.framing.framing import (
-    LEAST_CELLS,
+    MIN_CELLS,
     MODEL,
     MODEL_CELLS,
     Square,
@@ -182,7 +182,7 @@ def _add_noise(active: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[n
 def see_cartoon(cartoon: Cartoon, rng: np.random.Generator) -> tuple[list[Floats], list[Floats]]:
     """Return what squares near a person show, and how they must move and grow; each also mirrored."""
     weight = weigh_cells(cartoon.activity)
-    if weight.sum() < LEAST_CELLS:
+    if weight.sum() < MIN_CELLS:
         return [], []
     sums, start, true = sum_weights(weight), find_start(weight), cartoon.square
     views, moves = list[Floats](), list[Floats]()
@@ -230,7 +230,7 @@ def main(path: Path) -> None:
     errors = []
     for cartoon in cartoons[::TESTED]:
         weight = weigh_cells(cartoon.activity)
-        if weight.sum() >= LEAST_CELLS:
+        if weight.sum() >= MIN_CELLS:
             found, true = refine_square(weight, find_start(weight)), cartoon.square
             move = (found.x - true.x) / true.side, (found.y - true.y) / true.side, np.log(found.side / true.side)
             errors.append(move)

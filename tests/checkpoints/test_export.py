@@ -82,7 +82,7 @@ def unpooled_spikes(network: SpikingNetwork) -> Iterator[list[Tensor]]:
 
     def note(lif: Any, inputs: tuple[Tensor, Any]) -> None:
         plain = LIF(CsnnConfig(), STEP_S)
-        plain.settings, plain.factor = lif.settings._replace(pool=1, in_place=False), float(lif.rate())
+        plain.settings, plain.factor = lif.settings._replace(pool=1, in_place=False), float(lif.leak())
         plain.keep_current = lif.keep_current
         spikes, _ = plain(inputs[0].clone(), None)
         found.append(spikes.movedim(-1, 2) if spikes.ndim == 5 else spikes)

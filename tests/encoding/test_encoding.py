@@ -55,7 +55,7 @@ configs = (
             "downsample": st.integers(1, 5),
             "form": st.sampled_from([*COUNTS, "voxel", "surface"]),
             "clip": st.integers(1, 5),
-            "polarity": st.sampled_from(["apart", "merged", "signed"]),
+            "polarity": st.sampled_from(["separate", "merged", "signed"]),
             "tau_us": st.sampled_from([500.0, 30_000.0]),
         }
     )
@@ -99,7 +99,7 @@ def plain(events: Events, config: BinConfig, start_us: int) -> tuple[NDArray[np.
         beyond += at >= config.steps
         if not 0 <= at < config.steps:
             continue
-        pixel = int(p) if config.polarity == "apart" else 0, y // config.downsample, x // config.downsample
+        pixel = int(p) if config.polarity == "separate" else 0, y // config.downsample, x // config.downsample
         seen.append((at, t, pixel))
         step = math.floor(at)
         if config.form == "voxel":
@@ -257,7 +257,7 @@ def test_a_partial_block_counts_as_a_block() -> None:
 def test_dividing_by_multiplication_is_exact() -> None:
     x = np.arange(32768, dtype=np.uint32)
     for downsample in range(1, 1025):
-        places = Places.of(SENSOR, downsample, apart=True)
+        places = Places.of(SENSOR, downsample, separate=True)
         assert np.array_equal((x * places.multiplier) >> places.shift, x // downsample), downsample
 
 
@@ -386,3 +386,7 @@ def test_a_transform_of_tonic_has_one_shape_and_refuses_wrong_rows() -> None:
             to_spikes(wrong)
     with pytest.raises(EventError, match="expected x, y, t and p"):
         to_spikes(np.zeros((5, 4)))  # type: ignore[arg-type]
+
+
+def test_old_name_of_separate_polarities_is_read() -> None:
+    assert BinConfig(polarity="apart") == BinConfig(polarity="separate")  # type: ignore[arg-type]

@@ -88,16 +88,16 @@ def test_concatenating_does_not_depend_on_what_is_reserved(few: int, monkeypatch
 def test_owned_columns_are_checked_and_not_copied() -> None:
     events = random_events(0, 100)
     t, x, y, p = events.t.copy(), events.x.astype(np.uint16), events.y.astype(">i2"), events.p.view(np.uint8).copy()
-    owned = Events.from_owned(t, x, y, p, SENSOR)
+    owned = Events.wrap(t, x, y, p, SENSOR)
     assert owned == events
     assert np.shares_memory(owned.t, t)
     assert np.shares_memory(owned.x, x)
     assert np.shares_memory(owned.p, p)
-    few = Events.from_owned(t[:40], x[:40], y[:40], p[:40], SENSOR)
+    few = Events.wrap(t[:40], x[:40], y[:40], p[:40], SENSOR)
     assert few == events.slice_events(0, 40)
     assert not np.shares_memory(few.t, t)
     with pytest.raises(EventError, match="event 99 has x = 12"):
-        Events.from_owned(t, np.where(np.arange(100) == 99, 12, x), y, p, SENSOR)
+        Events.wrap(t, np.where(np.arange(100) == 99, 12, x), y, p, SENSOR)
 
 
 def test_parts_must_follow_one_another() -> None:

@@ -183,7 +183,7 @@ def test_newer_versions_are_left_to_others() -> None:
 
 
 def test_a_header_of_too_many_lines_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aedat2, "MOST_HEADER_LINES", 100)
+    monkeypatch.setattr(aedat2, "MAX_HEADER_LINES", 100)
     path = tmp_path / "a.aedat"
     path.write_bytes(header(f"# AEChip: {JAER}", *["# a setting"] * 200))
     with pytest.raises(FormatError, match="after 100 lines"):

@@ -142,7 +142,7 @@ def test_a_changed_byte_is_read_or_refused_and_never_ends_the_process(
 def test_a_packet_that_decompresses_to_more_than_the_limit_is_not_decoded(
     recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dvspipe.formats.aedat4.LARGEST_PACKET_BYTES", 1000)
+    monkeypatch.setattr("dvspipe.formats.aedat4.MAX_PACKET_BYTES", 1000)
     with pytest.raises(CorruptionError, match="packet 0 .*expected .* 1000"):
         read(recording)
 

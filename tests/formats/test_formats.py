@@ -106,7 +106,7 @@ def test_few_chunks_wait_to_be_written(tmp_path: Path, monkeypatch: pytest.Monke
         with file.complete():
             pass
     assert len(waiting) == 1000
-    assert max(waiting) <= chunked_file.MOST_WAITING_CHUNKS + 1
+    assert max(waiting) <= chunked_file.MAX_WAITING_CHUNKS + 1
 
 
 def test_what_could_not_be_stored_is_said_as_long_as_one_goes_on(
@@ -193,7 +193,7 @@ def test_the_hdf5_layout_is_dsecs(tmp_path: Path) -> None:
 
 
 def test_the_index_of_milliseconds_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hdf5_writer, "MOST_INDEX_ROWS", 50)
+    monkeypatch.setattr(hdf5_writer, "MAX_INDEX_ROWS", 50)
     first = random_events(0, 500)
     wild = Events([99_999_999_999_999_999], [1], [1], [1], SENSOR)
     path = tmp_path / "events.h5"

@@ -466,7 +466,7 @@ def test_what_decompresses_to_more_than_the_limit_is_refused(
     path = compressed_bag(tmp_path, kind)
     if kind != "computed":
         joined(ROSBAG.open(path).chunks())
-    monkeypatch.setattr("dvspipe.formats.rosbag.LARGEST_PART_BYTES", 4000)
+    monkeypatch.setattr("dvspipe.formats.rosbag.MAX_PART_BYTES", 4000)
     with pytest.raises(FormatError, match=r"larger than 4000 bytes|too big"):
         joined(ROSBAG.open(path).chunks())
 

@@ -115,7 +115,7 @@ def test_traces_are_those_of_the_neurons_step_by_step(kind: str) -> None:
             currents, _ = leak(currents, None, lif.keep_current)
         v, potentials, fired = torch.zeros(currents.shape[1]), [], []
         for current in currents:
-            v = v + lif.rate() * (lif.settings.gain * current - v)
+            v = v + lif.leak() * (lif.settings.gain * current - v)
             potentials.append(v)
             fired.append(v > 1)
             v = v - fired[-1].float() if lif.settings.subtract else v * ~fired[-1]

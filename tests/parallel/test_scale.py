@@ -274,10 +274,10 @@ def test_a_repeated_task_finds_what_the_killed_worker_wrote(tmp_path: Path) -> N
     (first,) = convert_many([task])
 
     class Repeats(Processes):
-        def map(self, work, items, tell):
+        def map(self, work, items, progress):
             for path in (tmp_path / "out").glob("*.kept"):
                 path.rename(path.with_suffix(""))
-            return super().map(work, items, tell)
+            return super().map(work, items, progress)
 
     kept = task.target.rename(f"{task.target}.kept")
     (again,) = convert_many([task], engine=Repeats())

@@ -48,10 +48,10 @@ ORDER = [
     "app",
     "cli",
 ]
-MOST_ROOMS = 28
+MAX_ROOMS = 28
 ALIASES = ("TypeVar(", "NDArray[")
 LONGEST_FUNCTION = 60
-MOST_OPTIONS = 15  # of a command, with its arguments
+MAX_OPTIONS = 15  # of a command, with its arguments
 
 
 def options_of(command: object) -> set[str]:
@@ -153,7 +153,7 @@ def file_of(name: str) -> Path:
 
 def test_there_are_few_rooms_and_each_has_its_place() -> None:
     assert {module_of(path) for path in sources()} == set(ORDER)
-    assert len(ORDER) <= MOST_ROOMS
+    assert len(ORDER) <= MAX_ROOMS
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -241,7 +241,7 @@ def test_a_command_has_few_parameters() -> None:
     many = {
         command.__name__: len(parameters)
         for command in COMMAND_FUNCTIONS
-        if len(parameters := inspect.signature(command).parameters) > MOST_OPTIONS
+        if len(parameters := inspect.signature(command).parameters) > MAX_OPTIONS
     }
     assert not many
 

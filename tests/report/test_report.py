@@ -1211,7 +1211,7 @@ def test_texts_of_wrong_predictions_are_apart(tmp_path: Path) -> None:
 def test_pictures_of_synthetic_recordings_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     titles = dict[str, str]()
     monkeypatch.setattr(examples, "save_figure", lambda figure, path: titles.update({path.name: figure.get_suptitle()}))
-    monkeypatch.setattr("dvspipe.report.training.write_page", lambda *_, **__: None)
+    monkeypatch.setattr("dvspipe.report.training_page.write_page", lambda *_, **__: None)
     image = EventImage(on=((0.0,) * 8,) * 8, off=((1.0,) * 8,) * 8)
     wrong = [WrongPrediction(name="a.h5", label="left", predicted="right", probability=0.9)]
     activity = ACTIVITY.model_copy(update={"wrong": (image,)})

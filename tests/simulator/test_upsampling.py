@@ -13,7 +13,7 @@ from dvspipe.events import Events, SensorSize, concatenate
 from dvspipe.simulator import EventSimulator, Factor, SimulatorConfig, simulate
 from dvspipe.simulator.levels import code_levels, float_levels
 from dvspipe.simulator.paths import TILE_PX, levels_of_paths
-from dvspipe.simulator.upsampling import MOST_STEPS, Upsampler
+from dvspipe.simulator.upsampling import MAX_STEPS, Upsampler
 from dvspipe.video.frames import Frame
 
 SENSOR = SensorSize(width=80, height=56)
@@ -106,7 +106,7 @@ def test_a_still_pair_has_no_steps(factor: int) -> None:
 def test_steps_grow_with_the_motion_up_to_a_bound() -> None:
     assert steps_of(video(0.5, count=2)).size == 0
     slow, fast = (steps_of(video(speed, count=2)).max() for speed in (2, 8))
-    assert 2 <= slow < fast <= MOST_STEPS
+    assert 2 <= slow < fast <= MAX_STEPS
     assert fast >= 8 * np.hypot(1, 0.5)
 
 

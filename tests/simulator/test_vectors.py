@@ -7,7 +7,7 @@ import pytest
 from numba import njit
 from numpy.typing import NDArray
 
-from dvspipe.simulator.vectors import load, spread_out, store
+from dvspipe.simulator.vectors import broadcast, load, store
 
 
 @njit(error_model="numpy")
@@ -18,7 +18,7 @@ def combine(
     square: tuple[int, ...],
     out: NDArray[np.float32],
 ) -> None:
-    x, y, z = load(a, np.uintp(1), square), load(b, np.uintp(0), square), spread_out(number, square)
+    x, y, z = load(a, np.uintp(1), square), load(b, np.uintp(0), square), broadcast(number, square)
     store(out, np.uintp(0), x + y)
     store(out, np.uintp(5), x - z)
     store(out, np.uintp(10), x * y)

@@ -149,7 +149,7 @@ def test_stdp_trains_on_steps_that_are_longer_than_the_default_time_constant(tmp
     for label, name in enumerate(BAR_CLASSES[:2]):
         for number in range(5):
             bar = moving_bar(label, number)
-            slow = Events.from_checked(5 * bar.t, bar.x, bar.y, bar.p, bar.sensor)
+            slow = Events.wrap_unchecked(5 * bar.t, bar.x, bar.y, bar.p, bar.sensor)
             write(tmp_path / "slow" / name / f"{number}.h5", slow)
     given = merge_settings(SHORT, parse_overrides(["network.kind=stdp", "bins.step_us=50000"]))
     assert len(train(choose_settings(tmp_path / "slow", given).config, tmp_path / "run").epochs) == 2

@@ -34,8 +34,8 @@ from ..writers import Compression, closing_bytes
 from .planes import DEFLATE_LEVEL, compress_chunk
 
 CHUNK_ROWS = 65536
-MOST_ENCODERS = 4  # threads; one takes 60 M events/s
-MOST_WAITING_CHUNKS = 64  # to be compressed and stored: a million events, about those of one frame of 720p
+MAX_ENCODERS = 4  # threads; one takes 60 M events/s
+MAX_WAITING_CHUNKS = 64  # to be compressed and stored: a million events, about those of one frame of 720p
 STATE, GROWING = "state.npz", "growing.h5"
 STATE_ERRORS = (  # raised when a saved state is corrupted
     FormatError,
@@ -130,7 +130,7 @@ class ChunkedFile:
                 self._load()
             if self.saved is None:
                 _clear(self.folder)
-            self._encoders = ThreadPoolExecutor(min(MOST_ENCODERS, os.cpu_count() or 1))
+            self._encoders = ThreadPoolExecutor(min(MAX_ENCODERS, os.cpu_count() or 1))
             self._storer = ThreadPoolExecutor(1)
             self._stack = stack.pop_all()
         return self
@@ -197,7 +197,7 @@ class ChunkedFile:
         """Compress and store the last chunk of a column in threads, after those before it."""
         encoded = self._encoders.submit(compress_chunk, chunk) if self._is_encoded else chunk
         self._waiting.append(self._storer.submit(self._store, name, encoded, self._columns[name].rows))
-        self._wait(MOST_WAITING_CHUNKS)
+        self._wait(MAX_WAITING_CHUNKS)
 
     def _wait(self, most: int) -> None:
         """Return when at most so many chunks wait to be stored; raise the first error of storing them."""

@@ -16,9 +16,9 @@ from ...events import SensorSize
 from ..hints import UNIT_EXPONENTS, Hints, TimeUnit, unknown_columns, unknown_unit
 from .layouts import TABLE_TYPES, Layout, Location, table_columns
 from .storage import check_storage, find_dataset, find_number, get_dataset, uses_user_plugin
-from .values import LARGEST_INT64
+from .values import MAX_INT64
 
-LARGEST_ATTRIBUTE_BYTES = 1 << 20
+MAX_ATTRIBUTE_BYTES = 1 << 20
 UNITS_BY_MS: dict[float, TimeUnit] = {1e3: "s", 1.0: "ms", 1e-3: "us", 1e-6: "ns"}
 
 
@@ -113,7 +113,7 @@ def _unit(path: Path, file: h5py.File, layout: Layout, location: Location, hints
 def _number(path: Path, file: h5py.File, name: str | None) -> int:
     """Return the number in a dataset of one value, 0 if there is no such dataset."""
     number = find_number(path, file, name) if name else 0
-    if number is not None and abs(number) > LARGEST_INT64:
+    if number is not None and abs(number) > MAX_INT64:
         raise FormatError(f"{path}: {name} is {number} (expected a 64-bit number)")
     return number or 0
 
@@ -160,7 +160,7 @@ def read_attributes(path: Path, file: h5py.File) -> dict[str, Any]:
     """
     attributes = {}
     for name in file.attrs:
-        if file.attrs.get_id(name).get_storage_size() > LARGEST_ATTRIBUTE_BYTES:
+        if file.attrs.get_id(name).get_storage_size() > MAX_ATTRIBUTE_BYTES:
             continue
         attributes[name] = _plain(file.attrs[name])
     settings = attributes.get("settings")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 DEFLATE_LEVEL = 1  # of ISA-L, whose output is 3 % larger than zlib's, in a sixth of the time
 SAMPLE_BYTES = 4096
-LARGEST_SHARE = 0.8  # of a plane that is deflated; one that becomes larger, such as the lowest bytes of x, is stored
+MAX_SHARE = 0.8  # of a plane that is deflated; one that becomes larger, such as the lowest bytes of x, is stored
 ZLIB_HEADER, END = b"\x78\x01", b"\x03\x00"  # the latter is an empty block, the last one
 ADLER32_BASE = 65521  # RFC 1950: a zero adds the lower sum to the upper one
 BLOCK_VALUES = 4096  # whose bytes stay in the cache while their planes are joined
@@ -62,7 +62,7 @@ def decompress_chunk(content: bytes, rows: NDArray[Any], *, shuffled: bool) -> N
 def _deflate_plane(plane: NDArray[np.uint8]) -> bytes:
     """Return a plane as deflate blocks that end with a byte and do not refer to what is before them."""
     sample = plane[:SAMPLE_BYTES]
-    if len(_deflate(isal_zlib, DEFLATE_LEVEL, sample)) > LARGEST_SHARE * len(sample):
+    if len(_deflate(isal_zlib, DEFLATE_LEVEL, sample)) > MAX_SHARE * len(sample):
         return _deflate(zlib, 0, plane)
     return _deflate(isal_zlib, DEFLATE_LEVEL, plane)
 

@@ -32,7 +32,7 @@ from .metadata import Metadata, read_attributes, read_metadata, read_sensor
 from .storage import H5PY_ERRORS, StoredRows, check_storage, find_dataset, get_dataset, uses_user_plugin
 from .values import Valid, to_microseconds, to_pixels, to_polarities
 
-MOST_DECODERS = 4  # threads; one takes 130 M events/s
+MAX_DECODERS = 4  # threads; one takes 130 M events/s
 LABELS = "events/noise"  # beside the columns of the layout dsec: uint8, 1 for noise
 
 
@@ -211,7 +211,7 @@ def _chunks(
 
 @contextmanager
 def _open_reader(metadata: Metadata) -> Iterator[_Reader]:
-    with ThreadPoolExecutor(min(MOST_DECODERS, os.cpu_count() or 1)) as threads:
+    with ThreadPoolExecutor(min(MAX_DECODERS, os.cpu_count() or 1)) as threads:
         try:
             file = h5py.File(metadata.path, "r")
             reader = _Reader(metadata, file, threads)

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from ...errors import FormatError
 from .planes import decompress_chunk
 
-LARGEST_CHUNK_BYTES = 1 << 27  # of one column; HDF5 holds complete chunks in memory
-LARGEST_ROW_BYTES = 256
+MAX_CHUNK_BYTES = 1 << 27  # of one column; HDF5 holds complete chunks in memory
+MAX_ROW_BYTES = 256
 JOB_ROWS = 1 << 16  # to decompress at a time in a thread
-MOST_ROWS = 1 << 48
+MAX_ROWS = 1 << 48
 
 H5PY_ERRORS: tuple[type[BaseException], ...] = (  # raised by h5py for corrupted files
     OSError,
@@ -146,14 +146,14 @@ def check_storage(where: str, dataset: h5py.Dataset) -> None:
     if dataset.is_virtual or dataset.external:
         raise FormatError(f"{where} is stored in other files, which dvspipe does not open")
     dtype = dataset.dtype
-    if dtype.hasobject or dtype.itemsize > LARGEST_ROW_BYTES:
+    if dtype.hasobject or dtype.itemsize > MAX_ROW_BYTES:
         raise FormatError(f"{where} is {dtype} (expected numbers)")
-    if dataset.shape is None or max((*dataset.shape, 0)) > MOST_ROWS:
-        raise FormatError(f"{where} has shape {dataset.shape} (expected at most {MOST_ROWS} rows)")
+    if dataset.shape is None or max((*dataset.shape, 0)) > MAX_ROWS:
+        raise FormatError(f"{where} has shape {dataset.shape} (expected at most {MAX_ROWS} rows)")
     if dataset.chunks is not None:
         size = math.prod(dataset.chunks) * dtype.itemsize
-        if size > LARGEST_CHUNK_BYTES:
-            raise FormatError(f"{where} has chunks of {size} bytes (expected at most {LARGEST_CHUNK_BYTES})")
+        if size > MAX_CHUNK_BYTES:
+            raise FormatError(f"{where} has chunks of {size} bytes (expected at most {MAX_CHUNK_BYTES})")
     for number in filters_of(dataset):
         _check_filter(where, number)
 
@@ -238,7 +238,7 @@ class StoredRows:
         dataset = self.dataset
         size = math.prod(dataset.chunks) * dataset.dtype.itemsize * self._chunks_across
         access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-        access.set_chunk_cache(521, min(size, LARGEST_CHUNK_BYTES), 1.0)
+        access.set_chunk_cache(521, min(size, MAX_CHUNK_BYTES), 1.0)
         self.dataset = h5py.Dataset(h5py.h5d.open(dataset.file.id, dataset.name.encode(), access))
 
     def read(self, start: int, stop: int, threads: Executor | None = None) -> NDArray[Any]:

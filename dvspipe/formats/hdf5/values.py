@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-LARGEST_INT64 = 2**63 - 1
-LARGEST_FLOAT_TIME = 2.0**62  # in microseconds
+MAX_INT64 = 2**63 - 1
+MAX_FLOAT_TIME = 2.0**62  # in microseconds
 PIXEL_LIMIT = 2**31
 
 Valid = NDArray[np.bool_] | np.bool_
@@ -23,9 +23,9 @@ def to_microseconds(t: NDArray[Any], exponent: int, offset_us: int) -> tuple[NDA
         return _float_times(t, exponent, offset_us)
     valid: Valid = np.True_
     scale, low, high = 10 ** max(exponent, 0), int(t.min()), int(t.max())
-    too_low = min(low, 0) * scale + min(offset_us, 0) < -LARGEST_INT64
-    if too_low or max(high, 0) * scale + max(offset_us, 0) > LARGEST_INT64:
-        most = (LARGEST_INT64 - abs(offset_us)) // scale
+    too_low = min(low, 0) * scale + min(offset_us, 0) < -MAX_INT64
+    if too_low or max(high, 0) * scale + max(offset_us, 0) > MAX_INT64:
+        most = (MAX_INT64 - abs(offset_us)) // scale
         valid = (t <= min(most, np.iinfo(t.dtype).max)) & (t >= max(-most, np.iinfo(t.dtype).min))
         t = np.where(valid, t, t.dtype.type(0))
     times = t.astype(np.int64) if t.dtype != np.int64 or scale > 1 or exponent < 0 or offset_us else t
@@ -42,7 +42,7 @@ def to_microseconds(t: NDArray[Any], exponent: int, offset_us: int) -> tuple[NDA
 def _float_times(t: NDArray[Any], exponent: int, offset_us: int) -> tuple[NDArray[np.int64], Valid]:
     with np.errstate(invalid="ignore", over="ignore"):
         nearest = np.rint(t.astype(np.float64) * 10.0**exponent)
-        valid = np.abs(nearest) <= LARGEST_FLOAT_TIME - abs(offset_us)
+        valid = np.abs(nearest) <= MAX_FLOAT_TIME - abs(offset_us)
     return np.where(valid, nearest, 0).astype(np.int64) + (offset_us if valid.any() else 0), valid
 
 

@@ -23,7 +23,7 @@ from .chunked_file import ChunkedFile
 from .layouts import SUFFIXES
 
 INDEX_BLOCK = 1 << 20
-MOST_INDEX_ROWS = 1 << 26  # 18 hours; later events are found by bisection, so that one wrong time cannot fill the disk
+MAX_INDEX_ROWS = 1 << 26  # 18 hours; later events are found by bisection, so that one wrong time cannot fill the disk
 NEAR_ZERO_US = 1_000_000  # a first event in the first second keeps its time; a later one is stored relative to t_offset
 COLUMN_TYPES = {"x": np.uint16, "y": np.uint16, "t": np.int64, "p": np.uint8}
 
@@ -117,7 +117,7 @@ class EventWriter(Writer):
 
     def _index_milliseconds(self, t: NDArray[np.int64], stop_ms: int) -> None:
         """Write the first event at or after each millisecond before `stop_ms`, given the times of the next events."""
-        stop_ms = min(stop_ms, MOST_INDEX_ROWS)
+        stop_ms = min(stop_ms, MAX_INDEX_ROWS)
         while self._next_ms < stop_ms:  # in blocks: a gap of hours has millions of milliseconds
             until_ms = min(stop_ms, self._next_ms + INDEX_BLOCK)
             first = np.searchsorted(t, np.arange(self._next_ms, until_ms) * 1000, side="left") + self.count

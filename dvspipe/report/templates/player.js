@@ -34,7 +34,7 @@
     video.controls = false;
     if (document.querySelectorAll(".player").length <= 3) video.preload = "auto";  // so that the first picture is seen
     const channel = box.dataset.channel ? new BroadcastChannel(box.dataset.channel) : null;
-    function tell() {  // pages that play together
+    function sendState() {  // pages that play together
       channel?.postMessage({ time: now(), paused: video.paused });
     }
     if (channel) channel.onmessage = ({ data }) => {
@@ -54,7 +54,7 @@
     function seek(time) {
       video.currentTime = convert(Math.min(seconds, Math.max(0, time)), 1);
       show();
-      tell();
+      sendState();
     }
     function segment() {
       return starts.findLastIndex((start) => start <= now() + 0.01);
@@ -64,12 +64,12 @@
     }
     function toggle() {
       if (video.paused) video.play(); else video.pause();
-      tell();
+      sendState();
     }
     function step(length) {
       video.pause();
       video.currentTime += length;
-      tell();
+      sendState();
     }
     function show() {
       const left = (from + (to - from) * now() / seconds) * track.offsetWidth;
@@ -128,7 +128,7 @@
     video.addEventListener("click", toggle);
     for (const event of ["play", "pause", "seeked", "loadedmetadata"]) video.addEventListener(event, show);
     video.addEventListener("play", () => players.forEach((other) => { if (other.video !== video) other.video.pause(); }));
-    video.addEventListener("playing", tell, { once: true });
+    video.addEventListener("playing", sendState, { once: true });
     addEventListener("resize", show);
     show();
     return { box, video, track, actions, ends };

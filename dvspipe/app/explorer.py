@@ -19,6 +19,7 @@ from ..errors import ConfigError, EventError
 from ..events import Events, Region, concatenate
 from ..events.filters import FilterConfig, FilterCounts, count_pixels, find_hot_pixels
 from ..formats import Recording, open_recording
+from ..formats.source import Extent
 from ..parallel import Progress
 from ..recordings.checking import CheckReport, check_recording
 from ..recordings.conversion import convert_recording
@@ -28,9 +29,9 @@ from ..report import (
     PreviewColours,
     PreviewMode,
     PreviewSettings,
-    draw_events,
     sample_events,
     write_player_page,
+    write_view,
 )
 from ..report.painter import EventPainter, make_palette, write_picture
 from ..report.players import describe_colours
@@ -55,12 +56,12 @@ from .shared import (
     show_page,
     show_picture,
 )
-from .videos import EVENT_FORMATS, played_file
+from .videos import EVENT_FORMATS, open_events
 from .work import Session, Workspace, safe_stem
 
 MAX_POINTS = 50_000  # events in the view of space and time
 BUSIEST_BINS = 10  # of the duration, of which a view names the busiest
-MOST_HOT = 100  # pixels in the list
+MAX_HOT = 100  # pixels in the list
 PLAYER = "player"  # the view that plays events
 MEMORY = 5  # windows before a picture of a mode that fades
 MODES: list[tuple[str, PreviewMode]] = [
@@ -154,15 +155,16 @@ def explore(source: ChosenFile, folder: Path, colours: PreviewColours, progress:
 
     span_us = report.t_first_us, report.t_last_us
     sample = sample_events(PlotSource(counted(), recording.sensor, report.events, span_us), MAX_POINTS)
-    again = PlotSource(recording.chunks(), recording.sensor, report.events, span_us)
-    rate = draw_events("rate", again, folder / "rate.png", colours=colours)
+    rate = folder / "rate.png"
+    extent = Extent(report.events, *span_us)
+    write_view(select_part(recording), rate, PreviewSettings(colours=colours), chart="rate", extent=extent)
     return Explored(source, report, sample, _list_hot(counts), rate)
 
 
 def _list_hot(counts: NDArray[np.int64]) -> tuple[tuple[int, int, int], ...]:
     rows, columns = np.nonzero(find_hot_pixels(counts))
     found = zip(columns.tolist(), rows.tolist(), counts[rows, columns].tolist(), strict=True)
-    return tuple(sorted(found, key=lambda pixel: -pixel[2])[:MOST_HOT])
+    return tuple(sorted(found, key=lambda pixel: -pixel[2])[:MAX_HOT])
 
 
 def plot_space_time(explored: Explored, colours: PreviewColours) -> go.Figure:
@@ -495,7 +497,7 @@ class RecordingTab:
         page = session.new_folder("played") / "player.html"
 
         def work(progress: Progress) -> Path:
-            write_player_page(played_file(path), page, colours=colours, title=name, progress=progress)
+            write_player_page(open_events(path), page, colours=colours, title=name, progress=progress)
             return page
 
         yield from follow(

@@ -1,0 +1,51 @@
+"""
+Filters
+=======
+
+Each filter on a sensor that has the noise it removes.
+
+``refractory_us``
+    Refractory period: removes the repeats of a pixel within a time. An edge with much contrast causes several events
+    per pixel at once; one is enough to say where it is.
+``activity_us``
+    Background activity: removes an event if none of its eight neighbours fired shortly before it. Edges move through
+    neighbours one after another; noise does not.
+``hot_pixels``
+    A first pass counts the events of each pixel; those that fire far more than their neighbours are removed.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import dvspipe
+from dvspipe.events.filters import FilterConfig, count_pixels, filter_stream, find_hot_pixels
+from dvspipe.synthesis import record_gesture
+
+filters = {
+    "refractory_us": ({"pos_thres": 0.1, "neg_thres": 0.1}, FilterConfig(refractory_us=20_000)),
+    "activity_us": ({"shot_noise_rate_hz": 1.5}, FilterConfig(activity_us=5_000)),
+    "hot_pixels": ({"hot_pixel_fraction": 0.003, "hot_pixel_rate_hz": 400}, FilterConfig()),
+}
+
+
+def picture(events: dvspipe.Events) -> np.ndarray:
+    """Return ON minus OFF events per pixel."""
+    counts = np.zeros((events.sensor.height, events.sensor.width))
+    np.add.at(counts, (events.y, events.x), 2.0 * events.p - 1)
+    return counts
+
+
+figure, panels = plt.subplots(len(filters), 2, figsize=(7, 10.8), layout="constrained")
+for row, (name, (noise, config)) in zip(panels, filters.items(), strict=True):
+    sensor = dvspipe.SimulatorConfig(**noise)
+    events = record_gesture(7, person=3, clip=0, seed=0, duration_us=300_000, sensor=sensor)
+    hot = None
+    if name == "hot_pixels":
+        hot = find_hot_pixels(count_pixels([events], events.sensor))  # bool [H, W]
+        print(hot.sum(), "hot pixels")
+    (kept,) = filter_stream([events], config, hot=hot)
+    for axes, shown, when in zip(row, (events, kept), ("before", "after"), strict=True):
+        axes.imshow(picture(shown), cmap="RdBu_r", vmin=-3, vmax=3)
+        axes.set(title=f"{when}: {len(shown):,} events", xticks=[], yticks=[])
+    row[0].set_ylabel(name)
+plt.show()

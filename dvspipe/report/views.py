@@ -1,0 +1,75 @@
+"""A recording, or a part of one, as a video, a GIF, a sheet of pictures, a chart, or in the rerun viewer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import EventError
+from ..parallel import Progress, ignore_progress
+from .config import PreviewSettings
+from .plots import PlotKind, PlotSource, draw_events
+from .previews import write_preview
+from .rerun_log import RERUN_SUFFIX, Predictions, write_rerun
+
+if TYPE_CHECKING:  # numba, which editing needs, is not imported by other reports
+    from ..formats.source import Extent
+    from ..recordings.editing import RecordingPart
+
+
+def write_view(
+    part: RecordingPart,
+    path: str | Path | None,
+    settings: PreviewSettings = PreviewSettings(),
+    *,
+    chart: PlotKind | None = None,
+    title: str = "",
+    beside: Path | None = None,
+    predictions: Predictions | None = None,
+    extent: Extent | None = None,
+    progress: Progress = ignore_progress,
+) -> None:
+    """Write the events of a recording in the form that the suffix of a file names.
+
+    Args:
+        part: A recording or a part of one, as `select_part` returns it.
+        path: .webm, .mp4 or .gif to play, .png with 12 pictures or a chart, or .rrd for the rerun viewer. None: show
+            the recording in the viewer.
+        settings: How to show the events. A chart uses their colours only.
+        chart: The chart to draw instead of pictures.
+        title: A text above a chart.
+        beside: A video of the same scene with the same clock, shown left of the pictures.
+        predictions: Predictions that the rerun viewer shows beside the events.
+        extent: What `part.extent` returns; None: it is called here, which may read all events.
+        progress: Called with the number of pictures done and in all, or with how much is read for a chart.
+
+    Raises:
+        EventError: The part has no events. A complete recording without events gives a blank picture.
+        DvspipeError: As in `write_preview`, `draw_events` and `write_rerun`.
+
+    Example:
+        >>> from dvspipe.formats import open_recording
+        >>> from dvspipe.recordings.editing import select_part
+        >>> part = select_part(open_recording("recording.h5"), 1.0, 2.0)  # doctest: +SKIP
+        >>> write_view(part, "events.webm", PreviewSettings(speed=0.5))  # doctest: +SKIP
+    """
+    path = None if path is None else Path(path)
+    extent = part.extent() if extent is None else extent
+    if not (part.is_complete or extent.events):
+        raise EventError(f"{part.recording.path}: this part has no events")
+    if path is None or path.suffix.lower() == RERUN_SUFFIX:
+        source = PlotSource.of(part, extent)
+        write_rerun(source, path, settings, zero_us=part.first_us, predictions=predictions, progress=progress)
+    elif chart is not None:
+        draw_events(chart, PlotSource.of(part, extent, progress), path, colours=settings.colours, title=title)
+    else:
+        write_preview(
+            part.chunks(),
+            part.sensor,
+            path,
+            settings,
+            span_us=(extent.first_us or 0, extent.last_us or 0),
+            zero_us=part.first_us,
+            beside=beside,
+            progress=progress,
+        )

@@ -1,0 +1,55 @@
+"""A recording or a part of one as pictures, a chart or a log of the rerun viewer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import SENSOR, random_events
+
+from dvspipe.errors import EventError
+from dvspipe.events import Region
+from dvspipe.formats import open_recording, write
+from dvspipe.formats.source import Extent
+from dvspipe.recordings.editing import cut_recording, select_part
+from dvspipe.report import PreviewSettings, write_preview, write_view
+
+EVENTS = random_events(1, 3000, span_us=3_000_000)
+SETTINGS = PreviewSettings(window_us=100_000)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    write(tmp_path / "a.h5", EVENTS)
+    return tmp_path / "a.h5"
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png"])
+def test_view_of_a_complete_recording_is_its_preview(path: Path, tmp_path: Path, suffix: str) -> None:
+    write_view(select_part(open_recording(path)), tmp_path / f"view{suffix}", SETTINGS)
+    span_us = int(EVENTS.t[0]), int(EVENTS.t[-1])
+    write_preview([EVENTS], SENSOR, tmp_path / f"preview{suffix}", SETTINGS, span_us=span_us)
+    assert (tmp_path / f"view{suffix}").read_bytes() == (tmp_path / f"preview{suffix}").read_bytes()
+
+
+def test_chart_of_a_part_is_the_chart_of_the_cut_file(path: Path, tmp_path: Path) -> None:
+    part = select_part(open_recording(path), 1.0, 2.0, Region.parse("5x4+3+2"))
+    cut_recording(part, tmp_path / "b.h5")
+    write_view(part, tmp_path / "part.png", chart="rate")
+    write_view(select_part(open_recording(tmp_path / "b.h5")), tmp_path / "file.png", chart="rate")
+    assert (tmp_path / "part.png").read_bytes() == (tmp_path / "file.png").read_bytes()
+
+
+def test_extent_of_a_part_counts_its_events(path: Path) -> None:
+    recording = open_recording(path)
+    part = select_part(recording, 1.0, 2.0)
+    inside = EVENTS.t[(EVENTS.t >= EVENTS.t[0] + 1_000_000) & (EVENTS.t < EVENTS.t[0] + 2_000_000)]
+    assert part.extent() == Extent(len(inside), int(inside[0]), int(inside[-1]))
+    assert select_part(recording).extent() == recording.extent()
+
+
+def test_part_without_events_is_refused(path: Path, tmp_path: Path) -> None:
+    empty = select_part(open_recording(path), 1.0, 1.000_000_1)
+    with pytest.raises(EventError, match=r"a\.h5"):
+        write_view(empty, tmp_path / "a.gif")
+    assert not (tmp_path / "a.gif").exists()
