@@ -33,7 +33,7 @@ StepRule = Literal["time", "recording", "events"]
 """Definition of a step; see `BinConfig.by`."""
 BinForm = Literal["count", "binary", "clipped", "voxel", "surface"]
 """Values of a spike tensor; see `BinConfig.form`."""
-PolarityMode = Literal["apart", "merged", "signed"]
+PolarityMode = Literal["separate", "merged", "signed"]
 """Treatment of the polarity; see `BinConfig.polarity`."""
 
 
@@ -54,10 +54,10 @@ class BinConfig(Settings):
     form: BinForm = "count"
     """`count`: number of events, at most 255; `binary`: 1 if there is any event; `clipped`: number of events, at most
     `clip`; `voxel`: each event is divided between the two nearest steps; `surface`: time surface of the last event."""
-    clip: int = Field(default=4, ge=1, le=LARGEST_COUNT)
+    clip: int = Field(default=4, ge=1, le=MAX_COUNT)
     """Maximum count for `form = clipped`."""
-    polarity: PolarityMode = "apart"
-    """`apart`: C = 2, channel 0 OFF and 1 ON; `merged`: C = 1, ON plus OFF; `signed`: C = 1, ON minus OFF, only with
+    polarity: PolarityMode = "separate"
+    """`separate`: C = 2, channel 0 OFF and 1 ON; `merged`: C = 1, ON plus OFF; `signed`: C = 1, ON minus OFF, only with
     `form = voxel`."""
     tau_us: float = Field(default=50_000.0, gt=0, le=1e12)
     """Time constant in microseconds, for `form = surface`."""
@@ -65,7 +65,7 @@ class BinConfig(Settings):
     @field_validator("polarity", mode="before")
     @classmethod
     def _read_old_name(cls, polarity: object) -> object:
-        return "separate" if polarity == "apart" else polarity  # its name in files of earlier versions
+        return "separate" if polarity == "apart" else polarity  # name in files of earlier versions
 
     @model_validator(mode="after")
     def _fits_together(self) -> BinConfig:
@@ -80,7 +80,7 @@ class BinConfig(Settings):
     @property
     def channels(self) -> int:
         """Number of channels C of the spike tensor."""
-        return 2 if self.polarity == "apart" else 1
+        return 2 if self.polarity == "separate" else 1
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -100,7 +100,7 @@ class BinConfig(Settings):
     @property
     def largest(self) -> int:
         """Maximum value for `count`, `binary` and `clipped`."""
-        return {"binary": 1, "clipped": self.clip}.get(self.form, LARGEST_COUNT)
+        return {"binary": 1, "clipped": self.clip}.get(self.form, MAX_COUNT)
 
     def grid(self, sensor: SensorSize) -> SensorSize:
         """Return width and height of the spike tensor for a sensor."""

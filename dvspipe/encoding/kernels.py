@@ -40,8 +40,8 @@ class Places(NamedTuple):
     shift: np.uint32
 
     @classmethod
-    def of(cls, grid: SensorSize, downsample: int, *, apart: bool) -> Places:
-        """Create the places of a grid of blocks, `downsample` pixels on a side, per polarity if `apart`."""
+    def of(cls, grid: SensorSize, downsample: int, *, separate: bool) -> Places:
+        """Create the places of a grid of blocks, `downsample` pixels on a side, per polarity if `separate`."""
         shift = COORDINATE_BITS + (downsample - 1).bit_length()
         plane = grid.width * grid.height if separate else 0
         return cls(*map(np.uint32, (grid.width, plane, (1 << shift) // downsample + 1, shift)))

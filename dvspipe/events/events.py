@@ -94,9 +94,7 @@ class Events:
         return events
 
     @classmethod
-    def from_owned(
-        cls, t: NDArray[Any], x: NDArray[Any], y: NDArray[Any], p: NDArray[Any], sensor: SensorSize
-    ) -> Events:
+    def wrap(cls, t: NDArray[Any], x: NDArray[Any], y: NDArray[Any], p: NDArray[Any], sensor: SensorSize) -> Events:
         """Create checked events without copying arrays that already have the right types.
 
         Use it only for arrays that nothing else writes to. The arrays become read-only.

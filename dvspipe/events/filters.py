@@ -33,7 +33,7 @@ HOT_PIXEL_FACTOR = 10.0
 DAVIS346 and of N-MNIST; at 5, moving hands in DVS Gesture are confused with hot pixels."""
 LONGEST_PERIOD_US = 1 << 40  # 13 days; times plus periods fit int64
 NEVER_US = np.iinfo(np.int64).min
-MOST_PIXELS = 1 << 24  # twice 4K video; files may claim any sensor, and a pixel takes up to 48 bytes
+MAX_PIXELS = 1 << 24  # twice 4K video; files may claim any sensor, and a pixel takes up to 48 bytes
 
 
 class FilterConfig(Settings):
@@ -119,7 +119,7 @@ def start_filter(sensor: SensorSize, config: FilterConfig, *, hot: NDArray[np.bo
         hot: Hot pixels to remove, bool [H, W]; None: no hot-pixel filter.
 
     Raises:
-        EventError: If `hot` has the wrong shape or type, or the sensor has more than MOST_PIXELS pixels.
+        EventError: If `hot` has the wrong shape or type, or the sensor has more than MAX_PIXELS pixels.
     """
     check_pixels(sensor)
     shape = (sensor.height, sensor.width)
@@ -181,7 +181,7 @@ def check_pixels(sensor: SensorSize) -> None:
     """Check that a sensor is small enough for per-pixel state.
 
     Raises:
-        EventError: If the sensor has more than MOST_PIXELS pixels.
+        EventError: If the sensor has more than MAX_PIXELS pixels.
     """
     if sensor.width * sensor.height > MAX_PIXELS:
         raise EventError(f"a sensor of {sensor} (expected at most {MAX_PIXELS} pixels)")
@@ -191,7 +191,7 @@ def count_pixels(parts: Iterable[Events], sensor: SensorSize) -> NDArray[np.int6
     """Count the events of each pixel, int64 [H, W].
 
     Raises:
-        EventError: If the sensor of a part differs, or has more than MOST_PIXELS pixels.
+        EventError: If the sensor of a part differs, or has more than MAX_PIXELS pixels.
     """
     check_pixels(sensor)
     counts = np.zeros((sensor.height, sensor.width), np.int64)

@@ -46,7 +46,7 @@ def _consecutive(parts: Iterable[Events], sensor: SensorSize) -> Iterator[Events
         yield part
 
 
-class _Joined:
+class _EventBuilder:
     """Buffer of joined parts. Above FEW_EVENTS, it copies each part immediately, to free its memory."""
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ def merge(streams: Sequence[Iterable[Events]]) -> Iterator[Events]:
                 stream.extend(running[0].sensor)
 
 
-class _Running:
+class _BufferedStream:
     """Stream of parts; all events before its horizon are known."""
 
     def __init__(self, first: Events, rest: Iterator[Events]) -> None:

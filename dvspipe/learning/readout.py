@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(-6, 5))
 """Candidate penalties, relative to the mean squared norm of a recording's features."""
 FIT_STEPS, TOLERANCE = 100, 1e-3  # iterations at most; maximum change of a logit at convergence
-LARGEST_CURVATURE = 0.25  # maximum second derivative p (1 - p) of the cross-entropy by a logit
+MAX_CURVATURE = 0.25  # maximum second derivative p (1 - p) of the cross-entropy by a logit
 
 
 def is_linear(network: nn.Module) -> TypeGuard[SpikingNetwork]:

@@ -17,7 +17,7 @@ from .config import FirstSpikeConfig
 from .models import Network, State
 from .spike_times import MAX_RESPONSE, first_spike_times
 
-LEAST_SLOPE = 0.1  # thresholds per synaptic time constant; see `first_spike_times`
+MIN_SLOPE = 0.1  # thresholds per synaptic time constant; see `first_spike_times`
 MEAN, DEVIATION = 4.0, 2.5  # initial weights times N and sqrt(N), in units of the sum that reaches the threshold
 READOUT_DELAY = 1.0  # synaptic time constants from the last step to the time of a barely silent neuron
 
@@ -62,7 +62,7 @@ class FirstSpikeLayer(nn.Module):
 
     def least_sum(self) -> float:
         """Return the weight sum above which simultaneous spikes of all inputs make a neuron spike."""
-        return 1 / LARGEST_RESPONSE[self.leak]
+        return 1 / MAX_RESPONSE[self.leak]
 
     def potentials(self, times: Tensor, moments: Tensor) -> Tensor:
         """Return the potentials [T, M] at moments [T] for input spikes at times [N], without output spikes."""

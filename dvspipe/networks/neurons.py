@@ -261,7 +261,7 @@ class LIF(nn.Module):
         lif.settings = lif.settings._replace(gain=1 / factor)  # without a leak, above the range of the setting
         return lif
 
-    def rate(self, dtype: torch.dtype = torch.float32) -> Tensor:
+    def leak(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return dt / tau, the share of the membrane that leaks per step, as a scalar tensor."""
         return self.weight.sigmoid().to(dtype) if self.trains_tau else torch.tensor(self.factor, dtype=dtype)
 

@@ -36,9 +36,9 @@ Floats = NDArray[np.float64]
 LEAKS = (0.0, 0.5, 1.0)
 """Ratios tau_syn / tau_mem with a closed form."""
 HALLEY_STEPS = 12  # at most; usually four
-LARGEST_RESPONSE = {0.0: 1.0, 0.5: 0.5, 1.0: 1 / math.e}
+MAX_RESPONSE = {0.0: 1.0, 0.5: 0.5, 1.0: 1 / math.e}
 """Maximum of e(s) for each leak."""
-LARGEST_EXPONENT = 700.0  # exp of it fits float64
+MAX_EXPONENT = 700.0  # exp of it fits float64
 GRAZING = 1e-9  # lower bound of the slope at a spike; > 0 marks a spike
 NEAR_BRANCH = -0.3  # below it, the series about the branch point -1/e is the better initial guess
 
