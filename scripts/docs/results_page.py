@@ -1,4 +1,4 @@
-"""Write docs/results.md, every file, column and field that a run leaves: `python scripts/docs/results_page.py`.
+"""Write docs/reference/results.md, every file, column and field that a run leaves: `python scripts/docs/results_page.py`.
 
 The text comes from the models in dvspipe/results and their docstrings; a test compares it with the file.
 """
@@ -47,7 +47,7 @@ from dvspipe.results import (
     WrongPrediction,
 )
 
-PAGE = Path(__file__).parents[2] / "docs" / "results.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "results.md"
 INTRODUCTION = """# Results
 
 Every file that training and inference leave, with its columns and fields. Times in microseconds end in `_us`, in

@@ -70,14 +70,14 @@ def can_decode(name: str) -> bool:
 
 def test_every_code_is_in_each_place_that_names_codes() -> None:
     root = Path(__file__).parents[2]
-    page = (root / "docs" / "encoding.md").read_text(encoding="utf-8")
+    page = (root / "docs" / "concepts" / "encoding.md").read_text(encoding="utf-8")
     for name, kind in CODES.items():
         classes, script = vars(encoding), f"docs/gallery/1_encoders/plot_{name}.py"
         assert name in get_args(CodeName), f"add {name!r} to CodeName in dvspipe/encoding/spikes.py"
         assert kind.__name__ in classes, f"add {kind.__name__} to dvspipe/encoding/__init__.py"
         assert name in set(Method), f"add {name!r} to Method in dvspipe/cli/encode.py"
         assert (root / script).is_file(), f"add {script}"
-        assert f"\n| `{name}` |" in page, f"add a row of {name} to the table of codes in docs/encoding.md"
+        assert f"\n| `{name}` |" in page, f"add a row of {name} to the table of codes in docs/concepts/encoding.md"
         if can_decode(name):
             assert name in DECODED + RECONSTRUCTED, (
                 f"add {name!r} to DECODED or RECONSTRUCTED in tests/encoding/test_spikes.py"
