@@ -2,17 +2,17 @@
 1. Events from a video, step by step
 ====================================
 
-An event camera has no frames. Each of its pixels watches the light by itself, and reports an *event* when the light has
+An event camera has no frames. Each pixel watches the light on its own and reports an *event* when the light has
 changed by a certain ratio: where, when, and whether it became brighter (ON) or darker (OFF). This page makes events
-from a video, by hand for one pixel and then with dvspipe for all of them, and shows what thresholds, times and noise
-do.
+from a video, first by hand for one pixel, then with dvspipe for all of them, and shows the effect of thresholds, times
+and noise.
 """
 
 # %%
 # A video
 # -------
 #
-# A bright disc moves from left to right on a darker ramp: 30 grey pictures at 60 frames per second. Any video would do,
+# A bright disc moves from left to right over a darker ramp: 30 grey pictures at 60 frames per second. Any video works,
 # as in ``dvspipe.events_from_video("clip.mp4")``.
 
 import matplotlib.pyplot as plt
@@ -38,10 +38,10 @@ plt.show()
 # One pixel
 # ---------
 #
-# Take the pixel with the orange mark. Grey values of a video are not light: they are coded with the sRGB curve, which
-# is undone first. A pixel then works with the *logarithm* of the light, so that a change of 20 % counts the same in the
-# sun and in the shade. It remembers a reference level. When the level is a threshold above the reference, it sends an
-# ON event, and the reference rises by the threshold; when it is below, an OFF event.
+# Take the pixel with the orange mark. The grey values of a video are not light: they are coded with the sRGB curve, so we
+# invert it first. A pixel then works with the *logarithm* of the light, so a change of 20 % counts the same in the sun
+# and in the shade. It remembers a reference level. When the level is one threshold above the reference, the pixel sends
+# an ON event and the reference rises by the threshold; when the level is one threshold below, it sends an OFF event.
 
 value = video[:, 24, 30] / 255
 light = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
@@ -50,7 +50,7 @@ threshold = 0.2
 ms = 1000 * np.arange(T) / FPS
 
 fine_ms = np.linspace(ms[0], ms[-1], 5000)
-fine = np.interp(fine_ms, ms, level)  # between two frames, the level is taken as a straight line
+fine = np.interp(fine_ms, ms, level)  # between two frames, the level follows a straight line
 reference, found = level[0], []
 for t, now in zip(fine_ms, fine, strict=True):
     while now >= reference + threshold:
@@ -72,14 +72,14 @@ axes.legend()
 plt.show()
 
 # %%
-# The grey lines are one threshold apart. Wherever the curve crosses the next one, there is an event. While nothing
+# The grey lines are one threshold apart. There is an event wherever the curve crosses the next line. While nothing
 # changes, there is none: a still scene costs nothing.
 #
 # All pixels
 # ----------
 #
-# dvspipe does this for all pixels, with exact crossing times. The events of our pixel are the same as those by hand, to
-# the step of the loop above.
+# dvspipe does this for all pixels, with exact crossing times. The events of our pixel equal the events by hand, up to the
+# step of the loop above.
 
 settings = {"video": {"fps": FPS}, "simulator": {"pos_thres": threshold, "neg_thres": threshold}}
 events = dvspipe.events_from_video(video, settings)
@@ -90,14 +90,13 @@ print("largest difference of a time:", f"{np.abs(ours - event_ms).max():.2f} ms"
 figure = dvspipe.plot(events, "xyt")
 
 # %%
-# Time runs along one axis. The edge of the disc draws a tube: its front is ON, since it brings light, and its back is
-# OFF.
+# Time runs along one axis. The edge of the disc draws a tube. Its front is ON, because it brings light; its back is OFF.
 #
 # What a threshold does
 # ---------------------
 #
-# A threshold of 0.2 means a change of 22 %. A larger one gives fewer events, and loses weak edges; a smaller one gives
-# more, and, in a real sensor, noise. Here with the same video:
+# A threshold of 0.2 is a change of 22 %. A larger threshold gives fewer events and loses weak edges. A smaller one gives
+# more events and, in a real sensor, noise. The same video with four thresholds:
 
 thresholds = (0.1, 0.2, 0.4, 0.8)
 figure, panels = plt.subplots(1, 4, figsize=(9, 2.3), layout="constrained")
@@ -117,9 +116,9 @@ plt.show()
 # ----------------
 #
 # The video has a frame every 17 ms, but an event has a time in microseconds. Some simulators stamp all events with the
-# time of their frame; then the movement is a staircase, and a network that looks at small times sees flicker. Below,
-# the events of one row: with crossing times, the edge is a line; with frame times, it is in steps. With ``--upsample
-# auto``, dvspipe also estimates the movement between the frames, which a straight line of the light cannot know.
+# time of their frame. The movement then becomes a staircase, and a network that looks at short times sees flicker. Below
+# are the events of one row: with crossing times the edge is a line, with frame times it is in steps. ``--set
+# upsample=auto`` also estimates the movement between the frames, because a pixel does not change along a straight line.
 
 row = (events.y == 24) & (events.p == 1)
 frame_times = np.ceil(events.t[row] * FPS / 1e6) / FPS * 1e3
@@ -142,9 +141,9 @@ plt.show()
 # Noise
 # -----
 #
-# A real sensor also sends events that nothing in the scene has caused: *shot noise* of both polarities, most of it in
-# the dark; *leak* events, slow and always ON; *hot pixels*, which fire all the time. Its thresholds differ from pixel
-# to pixel. Presets have all of that, from data sheets or measurements.
+# A real sensor also sends events that nothing in the scene has caused: *shot noise* of both polarities, mostly in the
+# dark; *leak* events, slow and always ON; and *hot pixels* that fire all the time. Its thresholds differ from pixel to
+# pixel. Presets contain all of these, from data sheets or measurements.
 
 figure, panels = plt.subplots(1, 3, figsize=(9, 2.6), layout="constrained")
 kinds = {
@@ -161,7 +160,7 @@ for axes, (name, simulator) in zip(panels, kinds.items(), strict=True):
 plt.show()
 
 # %%
-# ``dvspipe convert CLIP.mp4 -o events.h5 --preset noisy --set label_noise=true`` also writes which events are noise, so
-# that you can measure how well a filter finds them.
+# ``dvspipe convert CLIP.mp4 -o events.h5 --preset noisy --set label_noise=true`` also marks each event as noise or
+# signal, so you can measure how well a filter finds noise.
 #
-# Next: :doc:`plot_2_neurons`. Every parameter and equation is in :doc:`/simulator`.
+# Next: :doc:`plot_2_neurons`. Every parameter and equation is in :doc:`/concepts/simulator`.

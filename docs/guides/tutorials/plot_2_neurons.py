@@ -2,24 +2,24 @@
 2. Spikes and neurons from scratch
 ==================================
 
-A spiking neuron adds up its input, forgets it slowly, and sends a spike when it has enough. This page builds it from a
-circuit, shows what its constants do, how a value becomes spikes, and how to read a raster.
+A spiking neuron adds up its input, slowly forgets it, and sends a spike when it has enough. This page builds the neuron
+from a circuit, and shows the effect of its constants, how a value becomes spikes, and how to read a raster.
 """
 
 # %%
 # The neuron as a circuit
 # -----------------------
 #
-# The membrane of a cell is a capacitor C, and its channels are a resistor R beside it. A current i charges the
-# capacitor, and the charge leaks through the resistor:
+# The membrane of a cell is a capacitor C with a resistor R, its channels, in parallel. A current i charges the capacitor,
+# and the charge leaks through the resistor:
 #
 # .. code-block:: none
 #
 #      C dv/dt = i - v / R          or, with tau = R C:          tau dv/dt = R i - v
 #
-# Without a spike, v follows the current like a slow voltmeter: after tau it has reached 63 % of where it goes. The
-# *leaky integrate-and-fire* neuron (LIF) adds one rule: at the threshold, here 1, it spikes, and v becomes 0 again. A
-# computer takes steps of dt: v becomes v + dt / tau (i - v). Here is that loop, beside dvspipe's:
+# Without spikes, v follows the current like a slow voltmeter: after tau it has covered 63 % of the way. The *leaky
+# integrate-and-fire* neuron (LIF) adds one rule: at the threshold, here 1, it spikes, and v becomes 0 again. A computer
+# takes steps of dt: v becomes v + dt / tau (i - v). Here is that loop, compared with dvspipe's:
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -55,9 +55,9 @@ plt.show()
 # How fast it forgets
 # -------------------
 #
-# The same input spikes, with three time constants. With 5 ms the neuron forgets a spike before the next one comes: it
-# detects *coincidences*. With 50 ms it adds up everything: it *counts*. A network chooses between both by tau, which is
-# ``network.tau_mem_s`` of a configuration. As a rule, tau should be about as long as what you want to tell apart.
+# The same input spikes, with three time constants. With 5 ms, the neuron forgets a spike before the next one comes: it
+# detects *coincidences*. With 50 ms, it adds up everything: it *counts*. The setting ``network.tau_mem_s`` chooses
+# between the two. As a rule, tau should be about as long as the differences that matter.
 
 from dvspipe.networks import neuron_response
 
@@ -78,9 +78,9 @@ plt.show()
 # How quickly it fires
 # --------------------
 #
-# Driven by a constant current i, the neuron needs the time tau ln(i / (i - 1)) to reach the threshold, and never does
-# so if i <= 1. So a current becomes a rate. This curve is the spiking counterpart of an activation function; it starts
-# at a threshold, as a ReLU with a bias does.
+# Driven by a constant current i, the neuron reaches the threshold after the time tau ln(i / (i - 1)), and never if
+# i <= 1. So a current becomes a rate. This curve is the spiking counterpart of an activation function. It starts at a
+# threshold, like a ReLU with a bias.
 
 currents = np.linspace(0, 5, 60)
 figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
@@ -96,18 +96,18 @@ axes.legend()
 plt.show()
 
 # %%
-# The points form stairs around the law, since the time between two spikes is a whole number of steps.
+# The points form stairs around the curve, because the time between two spikes is a multiple of the step.
 #
 # How a value becomes spikes
 # --------------------------
 #
-# Events are spikes already. Other values, such as the grey of an image, need a *code*. Four of them, for the same eight
-# values:
+# Events are already spikes. Other values, such as the grey of an image, need a *code*. Here are four codes of the same
+# eight values:
 #
-# - **Poisson**: the value is a rate. Robust; slow, since a rate must be counted.
-# - **Latency**: the larger, the earlier. One spike says it all, but one lost spike loses it all.
+# - **Poisson**: the value is a rate. Robust, but slow, since a rate must be counted.
+# - **Latency**: the larger, the earlier. One spike is enough, but losing it loses everything.
 # - **Rank order**: only the order of the values counts, as quickly as possible.
-# - **Population**: several neurons share a value, each with a preferred one.
+# - **Population**: several neurons share a value, each with its preferred value.
 
 from dvspipe.encoding import Latency, Poisson, Population, RankOrder
 
@@ -131,13 +131,13 @@ plt.show()
 # Reading a raster
 # ----------------
 #
-# A raster has a line per neuron and a mark per spike. Forty neurons with random weights see the events of a person who
-# rolls the arms. Look for:
+# A raster has a line per neuron and a mark per spike. Forty neurons with random weights receive the events of a person
+# rolling the arms. Look for:
 #
 # - **silent lines**: these neurons contribute nothing; their weights or gain are too small.
-# - **lines without gaps**: saturated; they say nothing about time.
-# - **columns**: many neurons at once, something sudden in the input.
-# - **rhythm**: here that of the arms.
+# - **lines without gaps**: these neurons are saturated and carry no timing.
+# - **columns**: many neurons spike at once, because the input changed suddenly.
+# - **rhythm**: here, the rhythm of the arms.
 
 import dvspipe
 from dvspipe.synthesis import record_gesture
@@ -159,7 +159,7 @@ below.set_title(f"{int((rates == 0).sum())} silent, {int((rates > 0.5).sum())} s
 plt.show()
 
 # %%
-# Training finds better weights than these. ``dvspipe train`` starts each layer with a sane rate, and warns if one is
-# silent or saturated; the report shows such rasters for every layer.
+# Training finds better weights than these. ``dvspipe train`` starts each layer at a reasonable rate, and warns if a layer
+# is silent or saturated. The report shows such rasters for every layer.
 #
-# Next: :doc:`plot_3_classifier`. All codes are in :doc:`/encoding`, the neurons in :doc:`/training`.
+# Next: :doc:`plot_3_classifier`. All codes are in :doc:`/concepts/encoding`, the neurons in :doc:`/concepts/networks`.

@@ -2,16 +2,16 @@
 3. A classifier on your own recordings
 ======================================
 
-A folder with a folder per class is all that ``dvspipe train`` needs. This page makes such a folder, trains on it, gets
-a bad result on purpose, and finds out why.
+``dvspipe train`` needs only a folder with a folder per class. This page makes such a folder, trains on it, gets a bad
+result on purpose, and finds out why.
 """
 
 # %%
 # The recordings
 # --------------
 #
-# Three movements of a soft bar, right, left and down, at random places and speeds, as a simulated sensor of 24 x 18
-# pixels sees them. Yours are ``clips/<class>/<name>.h5``, ``.raw``, ``.mp4``, ...
+# A soft bar moves right, left or down, at random places and speeds, in front of a simulated sensor of 24 x 18 pixels.
+# Your own recordings are ``clips/<class>/<name>.h5``, ``.raw``, ``.mp4``, ...
 
 import tempfile
 from pathlib import Path
@@ -55,9 +55,9 @@ plt.show()
 # Let dvspipe choose
 # ------------------
 #
-# ``choose_settings`` reads all recordings and chooses steps, network and training from their durations and event rates;
-# it says why. On the command line this is ``dvspipe train clips --save mine.yaml``. What you give is used instead: here
-# a small network and few varied copies, so that this page builds in a minute.
+# ``choose_settings`` reads all recordings, chooses steps, network and training from their durations and event rates, and
+# explains its choice. On the command line, this is ``dvspipe train clips --save mine.yaml``. Your own settings take
+# precedence: here a small network and few varied copies, because this page should build in a minute.
 
 small = {"data": {"cache": str(folder / "cache"), "views": 2}, "network": {"channels": [8, 16]}, "jobs": 1}
 choice = dvspipe.choose_settings(folder / "clips", small)
@@ -67,8 +67,8 @@ print(choice.to_yaml().replace(str(folder), "..."))
 # A bad result
 # ------------
 #
-# To see what a bad training looks like, we make one step of the complete recording, and do not distinguish ON from OFF:
-# a picture of all events.
+# To see what a bad training looks like, we use one step for the complete recording and do not distinguish ON from OFF: a
+# picture of all events.
 
 one_step = {
     "bins": {"by": "recording", "steps": 1, "step_us": 20_000, "polarity": "merged"},
@@ -82,23 +82,23 @@ for finding in run.test.findings:
     print(f"- {finding.kind}: {finding.text}; try {', '.join(finding.settings)}")
 
 # %%
-# The *diagnosis* names what limits the result. First ask whether the training part itself is recognised:
+# The *diagnosis* names what limits the result. First ask whether the network recognises the training part itself:
 #
 # ===================  ==========================  ==================================================
 # training part        test part                   what limits
 # ===================  ==========================  ==================================================
 # bad                  bad                         too few updates, silent layers, wrong steps
-# good                 bad                         too few recordings, or persons: augment, record more
+# good                 bad                         too few recordings, or people: augment, record more
 # good                 good, but bad in use        another sensor, light, or movements of no class
 # ===================  ==========================  ==================================================
 #
-# Then look at the confusions, in the figure below: most of them are between "left" and "right". What distinguishes
-# these two is the order in time, and one step has none; more recordings, or more updates, would help little.
+# Then look at the confusions in the figure below: most are between "left" and "right". Only the order in time
+# distinguishes these two, and one step has no order; more recordings, or more updates, would help little.
 #
 # A better one
 # ------------
 #
-# With the steps that were chosen, and fewer epochs, since a page should build in a minute:
+# Now with the chosen steps, and fewer epochs to keep this page short:
 
 chosen = dvspipe.choose_settings(folder / "clips", {**small, "optimiser": {"epochs": 15}})
 good = dvspipe.train(chosen.config, folder / "good")
@@ -126,15 +126,15 @@ panels[1].set_ylabel("class")
 plt.show()
 
 # %%
-# With so few test recordings, an accuracy is uncertain: the interval is Wilson's, 95 %. Repeat with another ``seed``
+# With so few test recordings, the accuracy is uncertain: the interval is Wilson's, 95 %. Repeat with another ``seed``
 # before you believe in a small difference.
 #
 # Does it need spikes?
 # --------------------
 #
-# A network can be right for a wrong reason. dvspipe compares it with a linear classifier that only sees the number of
-# events (the diagnosis says "counting" if that is better), and with ``baseline=true`` also with a network that sees the
-# sum over time. "Left" and "right" have nearly the same sum; time tells them apart.
+# A network can be right for the wrong reason. dvspipe compares it with a linear classifier that sees only the number of
+# events (the diagnosis says "counting" if that is better) and, with ``baseline=true``, also with a network that sees the
+# sum over time. "Left" and "right" have nearly the same sum; only time distinguishes them.
 
 print(f"by the number of events alone: {good.test.event_count_accuracy:.0%}")
 
@@ -147,5 +147,5 @@ prediction = classifier.predict(record("left"))
 print(prediction.class_name, f"{prediction.probability:.0%}")
 
 # %%
-# What else to do when accuracy is bad is in :doc:`/howto/accuracy`, in the order of how often it helps. All settings
+# :doc:`/guides/troubleshooting` lists other remedies for a low accuracy, in the order of how often they help. All settings
 # are in :doc:`/generated/configuration`. Next: :doc:`plot_4_long_recording`.

@@ -2,16 +2,16 @@
 4. A long recording over time
 =============================
 
-A recording of a minute has no single label. This page asks the included network what a person does, and when: windows,
-segments, what it is unsure of, and how to do it while the events arrive.
+A recording of a minute has no single label. This page asks the included network what a person does, and when. It covers
+windows, segments, uncertainty, and classification while the events arrive.
 """
 
 # %%
 # The recording
 # -------------
 #
-# A rendered person rests, claps, rests, and rolls the arms. ``record_session`` also returns what was performed, so that
-# we can compare. With your own: ``dvspipe infer gesture-synthetic RECORDING.h5 -o answers``.
+# A rendered person rests, claps, rests, and rolls the arms. ``record_session`` also returns what was performed, for
+# comparison. With your own recording: ``dvspipe infer gesture-synthetic RECORDING.h5 -o answers``.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -32,8 +32,8 @@ figure = dvspipe.plot(events, "rate")
 # Windows
 # -------
 #
-# The network was trained on clips of about 1.4 s. It slides over the recording in windows of this length; ``hop_us``
-# says how often. Windows that overlap share their work: each step is encoded once.
+# The network was trained on clips of about 1.4 s. It slides over the recording in windows of this length; ``hop_us`` is
+# the time from one window to the next. Overlapping windows share their work: each step is encoded once.
 
 classifier = dvspipe.Classifier.load("gesture-synthetic")
 prediction = classifier.predict(events, {"hop_us": 240_000})
@@ -53,14 +53,14 @@ axes.legend(loc="center right", fontsize=8)
 plt.show()
 
 # %%
-# Grey is what was performed. A window that contains the end of one gesture and the rest after it is half of each; so
+# The performed gestures are grey. A window that contains the end of a gesture and the following rest is half of each, so
 # the edges are uncertain by about half a window.
 #
 # Segments
 # --------
 #
-# Single windows flicker. A *segment* starts when a class is sure enough (``segments.enter``) and ends when it is not
-# any more (``segments.leave``); what lasts too short is left out, and pauses become *quiet*.
+# Single windows flicker. A *segment* starts when a class is sure enough (``segments.enter``) and ends when it is not any
+# more (``segments.leave``). Segments that are too short are left out, and pauses become *quiet*.
 
 for segment in prediction.segments:
     print(f"{segment.t_start_us / 1e6:5.1f} to {segment.t_end_us / 1e6:4.1f} s: {segment.class_name}")
@@ -68,11 +68,11 @@ for segment in prediction.segments:
 figure = dvspipe.plot(prediction)
 
 # %%
-# What the network does not know
-# ------------------------------
+# Uncertainty
+# -----------
 #
-# A network names one of its classes for everything. Two things warn you: ``certain`` of a prediction, and segments
-# called *uncertain*. Be stricter, if a wrong label is worse than none:
+# A network names one of its classes for everything. Two things warn you: the field ``certain`` of a prediction, and
+# segments called *uncertain*. If a wrong label is worse than none, be stricter:
 
 strict = classifier.predict(events, {"hop_us": 240_000, "segments": {"enter": 0.9}})
 for name, each in (("as it is", prediction), ("strict", strict)):
@@ -80,12 +80,12 @@ for name, each in (("as it is", prediction), ("strict", strict)):
     print(f"{name}: {named / 1e6:.1f} s with a class")
 
 # %%
-# While it arrives
-# ----------------
+# While events arrive
+# -------------------
 #
-# With ``stateful``, the network keeps its membranes from step to step, and there is a prediction for each step, without
-# windows. It is a running mean of the outputs, so it is smooth and follows with a delay. Note the other axis: it is the
-# time at which the prediction is known. Those of windows are known half a window after their middle.
+# With ``stateful``, the network keeps its membranes from step to step and predicts at each step, without windows. The
+# prediction is a running mean of the outputs, so it is smooth and follows with a delay. Note the different axis: the time
+# at which the prediction is known. The prediction of a window is known half a window after its middle.
 
 stateful = classifier.predict(events, {"stateful": True})
 figure, axes = plt.subplots(figsize=(9, 2.6), layout="constrained")
@@ -99,8 +99,8 @@ axes.legend(fontsize=8)
 plt.show()
 
 # %%
-# A recording on the disk is read in parts of about a million events, so its length does not matter for the memory:
+# A recording on disk is read in chunks of about a million events, so its length does not matter for memory:
 # ``classifier.predict("hours.raw")``. In your own loop, :class:`dvspipe.torch.EventStream` yields windows, and
 # ``examples/long_recording.py`` keeps the state of neurons between them.
 #
-# Next: :doc:`plot_5_simulated_and_real`. Everything about windows is in :doc:`/inference`.
+# Next: :doc:`plot_5_simulated_and_real`. Everything about windows is in :doc:`/guides/inference`.

@@ -2,12 +2,12 @@
 5. Simulated against real
 =========================
 
-A simulated sensor is as good as its parameters. A DAVIS writes frames *and* events of the same pixels, so that they can
-be measured: simulate the frames, and see which parameters give the events that it really sent. This page calibrates,
-compares, and adapts a network to another sensor.
+A simulated sensor is as good as its parameters. A DAVIS writes frames *and* events of the same pixels, so you can
+measure its parameters: simulate the frames, and find the parameters that give the events it really sent. This page
+calibrates, compares, and adapts a network to another sensor.
 
-No recording of a real sensor ships with dvspipe. So this page hides the parameters of a simulated one, and finds them
-again, which also shows how exact the method is. With a file of yours, the first lines become
+dvspipe includes no recording of a real sensor. So this page hides the parameters of a simulated sensor and recovers
+them, and thereby shows how exact the method is. With your own file, the first lines become
 ``frames = list(dvspipe.formats.read_frames("DAVIS.aedat4"))`` and ``events = dvspipe.read("DAVIS.aedat4")``.
 """
 
@@ -15,8 +15,8 @@ again, which also shows how exact the method is. With a file of yours, the first
 # The "real" recording
 # --------------------
 #
-# The sensor sees a texture that moves on a circle, above one that is still. Its frames come 25 times per second; the
-# events are made from 250 frames per second, as light does not wait for frames.
+# The sensor sees a texture that moves on a circle, above one that is still. Its frames come 25 times per second. The
+# events are made from 250 frames per second, because light does not wait for frames.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -38,7 +38,7 @@ texture = np.clip((texture - texture.mean()) / texture.std() * 45 + 120, 10, 250
 
 
 def view(t_s: float) -> np.ndarray:
-    """Return what the sensor sees at a time: the texture, moved on a circle, between pixels too."""
+    """Return the picture at a time: the texture, moved on a circle with subpixel accuracy."""
     x, y = 12 + 8 * np.cos(3 * t_s), 12 + 8 * np.sin(3 * t_s)
     left, top = int(x), int(y)
     a, b = x - left, y - top
@@ -57,8 +57,8 @@ print(len(events), "events,", len(frames), "frames in 2 s")
 # With default parameters
 # -----------------------
 #
-# A simulation of the frames with the defaults of dvspipe has too many events: its thresholds are lower, and of both
-# polarities alike.
+# A simulation of the frames with dvspipe's defaults has too many events, because the default thresholds are lower and
+# equal for both polarities.
 
 default = dvspipe.concatenate(dvspipe.simulate(frames), (W, H))
 print(f"{len(default) / len(events):.2f} times as many events")
@@ -67,10 +67,10 @@ print(f"{len(default) / len(events):.2f} times as many events")
 # Calibrate
 # ---------
 #
-# For each pixel, the level at the end of a frame is the sum of its ON and OFF events times the thresholds. A
-# least-squares fit gives these, and a search then refines them until a simulation has as many events of each polarity
-# as the recording. Leak and noise come from pixels where nothing changes. On the command line: ``dvspipe calibrate
-# DAVIS.aedat4 -o sensor.yaml``.
+# For each pixel, the change of the level over a frame is the sum of its ON and OFF events times the thresholds. A
+# least-squares fit gives the thresholds. A search then refines them until a simulation has as many events of each
+# polarity as the recording. Leak and noise come from pixels where nothing changes. On the command line: ``dvspipe
+# calibrate DAVIS.aedat4 -o sensor.yaml``.
 
 found = calibrate(frames, events)
 print(f"{'':20}{'hidden':>8}{'found':>8}")
@@ -85,8 +85,8 @@ fitted = dvspipe.concatenate(
 # Compare
 # -------
 #
-# ``compare`` measures how alike two recordings of one scene are: rates, the maps of each 40 ms, and how far in time the
-# nearest event of the same pixel is. ``dvspipe compare REAL.h5 SIMULATED.h5 -o compare.html`` writes it as a page.
+# ``compare`` measures how similar two recordings of one scene are: their rates, their maps of each 40 ms, and the time to
+# the nearest event of the same pixel. ``dvspipe compare REAL.h5 SIMULATED.h5 -o compare.html`` writes it as a page.
 
 figure, panels = plt.subplots(1, 3, figsize=(9, 2.7), layout="constrained")
 for axes, (name, each) in zip(panels, {"real": events, "defaults": default, "calibrated": fitted}.items(), strict=True):
@@ -116,14 +116,14 @@ for name, each in (("defaults", default), ("calibrated", fitted)):
     )
 
 # %%
-# The rate is right now. The times are still those of straight lines between frames 40 ms apart: that is what the frames
-# do not tell; ``--set upsample=auto`` estimates it.
+# Now the rate is right. The times still come from straight lines between frames 40 ms apart, because the frames contain
+# no more; ``--set upsample=auto`` estimates the motion between them.
 #
 # Adapt
 # -----
 #
-# The other way round: a network was trained on one sensor, and yours is another. ``adapt`` moves the statistics of its
-# batch norms by the difference between the sensors, from recordings without labels. Here, clips of a sensor with high
+# Now the reverse: a network was trained on one sensor, and you have another. ``adapt`` shifts the statistics of its batch
+# norms by the difference between the sensors, using recordings without labels. Here are clips of a sensor with high
 # thresholds and much noise:
 
 from dvspipe.synthesis import record_gesture
@@ -144,7 +144,7 @@ axes.set(ylabel="change of the means", title="how far each batch norm moved")
 plt.show()
 
 # %%
-# Ten clips prove nothing, and the gain is small where the network already copes. :doc:`/inference` says when adaptation
-# helps, and :doc:`/generated/benchmarks` how much it did on sensors that were never trained on.
+# Ten clips prove nothing, and the gain is small if the network already copes. :doc:`/guides/inference` says when
+# adaptation helps, and :doc:`/generated/benchmarks` shows its effect on sensors that the network was never trained on.
 #
-# Next: :doc:`plot_6_learning`. The simulator is described in :doc:`/simulator`.
+# Next: :doc:`plot_6_learning`. The simulator is described in :doc:`/concepts/simulator`.

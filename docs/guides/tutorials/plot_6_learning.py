@@ -2,17 +2,17 @@
 6. Learning rules
 =================
 
-A spike is a step: its derivative is zero almost everywhere. So how does a spiking network learn? This page shows three
-answers as pictures: a gradient through a step that is softened, a gradient without going back in time, and a rule that
-only looks at the times of two spikes.
+A spike is a step, and its derivative is zero almost everywhere. So how does a spiking network learn? This page shows
+three answers as pictures: a gradient through a softened step, a gradient that needs no way back in time, and a rule
+that looks only at the times of two spikes.
 """
 
 # %%
 # A softened step
 # ---------------
 #
-# Backpropagation multiplies derivatives. That of a spike is 0, or infinite at the threshold, so nothing would be
-# learned. The trick: keep the step forward, and use the derivative of something softer backward, a *surrogate*. Its
+# Backpropagation multiplies derivatives. The derivative of a spike is 0, or infinite at the threshold, so nothing would
+# be learned. The trick: keep the step forward, and use the derivative of something softer backward, a *surrogate*. Its
 # slope decides how far from the threshold a neuron still learns.
 
 import matplotlib.pyplot as plt
@@ -36,9 +36,9 @@ plt.show()
 # Learn with it
 # -------------
 #
-# A layer of LIF neurons is a module of PyTorch, whose backward pass uses the surrogate. Here one neuron learns to spike
-# at 30, 60 and 90 ms, from 50 inputs that spike at random, the same in every pass. The loss is the distance of its
-# spike train from the wanted one, both blurred (van Rossum 2001).
+# A layer of LIF neurons is a PyTorch module with a surrogate in its backward pass. Here, one neuron learns to spike at
+# 30, 60 and 90 ms, from 50 inputs that spike at random, the same in every pass. The loss is the distance between its
+# spike train and the wanted one, both blurred (van Rossum 2001).
 
 from dvspipe.learning.superspike import VanRossum
 from dvspipe.torch import LIF
@@ -77,8 +77,8 @@ plt.show()
 # --------------------------
 #
 # Backpropagation through time keeps the state of all steps, so memory grows with the length of a recording. Rules that
-# learn *forward in time* keep one trace per input instead. What they leave out is small: here the angle between the
-# gradient of OTTT (Xiao et al. 2022), of SLTT (Meng et al. 2023) and the true one, for each layer of a small network.
+# learn *forward in time* keep one trace per input instead. What they ignore is small: here is the angle between the true
+# gradient and the gradients of OTTT (Xiao et al. 2022) and SLTT (Meng et al. 2023), for each layer of a small network.
 
 from dvspipe import SensorSize
 from dvspipe.learning import OTTT, SLTT, backpropagate
@@ -117,14 +117,14 @@ axes.legend(loc="lower right")
 plt.show()
 
 # %%
-# The last layer is exact with OTTT. In training, such angles cost little accuracy; :doc:`/learning-rules` has the
-# figures. Choose one with ``optimiser.rule=ottt``.
+# OTTT is exact for the last layer. In training, such angles cost little accuracy; :doc:`/concepts/learning-rules` has the
+# figures. Choose a rule with ``optimiser.rule=ottt``.
 #
 # Two spikes are enough
 # ---------------------
 #
-# *Spike-timing-dependent plasticity* (STDP) needs no loss and no labels. If an input spikes shortly before the neuron,
-# it may have caused the spike: its weight grows. If it spikes shortly after, the weight shrinks. Here the change by a
+# *Spike-timing-dependent plasticity* (STDP) needs no loss and no labels. If an input spikes shortly before the neuron, it
+# may have caused the spike, and its weight grows. If it spikes shortly after, the weight shrinks. Here is the change by a
 # single pair, over the time between both spikes:
 
 from dvspipe.learning import PairRule, apply_stdp
@@ -144,8 +144,8 @@ axes.set(xlabel="post minus pre, ms", ylabel="change of the weight")
 plt.show()
 
 # %%
-# A neuron with this rule finds what repeats. Twenty of a hundred inputs spike together every 50 ms, hidden among random
-# spikes of the same rate; after four seconds, their weights stand out, and nobody said which they are.
+# A neuron with this rule finds repeating inputs. Twenty of a hundred inputs spike together every 50 ms, hidden among
+# random spikes of the same rate. After four seconds their weights stand out, without any labels.
 
 rng = np.random.default_rng(0)
 steps = 4000
@@ -156,7 +156,7 @@ w, traces, history = torch.full((1, 100), 0.5, dtype=torch.float64), None, []
 rule = PairRule(increase=0.01, decrease=0.012)
 v = 0.0
 for t in range(steps):
-    post = torch.tensor([[1.0 if v > 1 else 0.0]])  # what the inputs before have caused
+    post = torch.tensor([[1.0 if v > 1 else 0.0]])  # caused by earlier inputs
     w, traces = apply_stdp(w, pre[t : t + 1], post, rule, dt_s=0.001, traces=traces)
     v = (0.0 if v > 1 else 0.9 * v) + 0.12 * float(pre[t] @ w[0].float())
     if t % 20 == 0:
@@ -171,7 +171,7 @@ axes.set(xlabel="s", ylabel="weight", title="red: the inputs that spike together
 plt.show()
 
 # %%
-# With several neurons that compete, each learns another pattern: that is ``network.kind: stdp``, which learns the
-# strokes of digits. :doc:`/learning-rules` describes it and ten other rules, with equations and sources.
+# With several competing neurons, each learns another pattern: ``network.kind: stdp`` learns the strokes of digits this
+# way. :doc:`/concepts/learning-rules` describes it and ten other rules, with equations and sources.
 #
 # Next: :doc:`plot_7_scaling`.

@@ -2,16 +2,16 @@
 7. Scaling out
 ==============
 
-From one file to a hundred thousand: many files with one command, the processes of one machine, shares for many
-machines, what happens when something fails, and what it costs.
+From one file to a hundred thousand: many files with one command, several processes, shares for many machines, failures,
+and costs.
 """
 
 # %%
 # Many files
 # ----------
 #
-# A folder in, a folder out. A file that is finished is skipped by the next run, so the same command completes what an
-# interrupted one began. On the command line: ``dvspipe convert VIDEOS -o EVENTS --jobs 2``.
+# A folder in, a folder out. Each run skips finished files, so the same command completes an interrupted one. On the
+# command line: ``dvspipe convert VIDEOS -o EVENTS --jobs 2``.
 
 import tempfile
 from pathlib import Path
@@ -35,13 +35,13 @@ for outcome in dvspipe.convert_many(tasks):
     print(outcome.item.target.relative_to(folder), outcome.error or f"{outcome.value.events} events")
 
 # %%
-# ``convert_many(tasks, engine=dvspipe.Processes(16))`` uses sixteen processes, and ``dvspipe.Ray("auto")`` the cores of
-# a cluster. The results are the same to the bit, whoever computes them: randomness has its own seed for each file.
+# ``convert_many(tasks, engine=dvspipe.Processes(16))`` uses sixteen processes, and ``dvspipe.Ray("auto")`` the cores of a
+# cluster. The results are bit-identical on all of them, because each file has its own random seed.
 #
 # When something fails
 # --------------------
 #
-# A bad file does not stop the others. Here we add one that is no video, and run the same again:
+# A bad file does not stop the others. Here we add a file that is not a video, and run the same code again:
 
 (folder / "videos" / "day0" / "broken.mp4").write_bytes(b"not a video")
 tasks = dvspipe.plan_conversions(folder / "videos", folder / "events")
@@ -51,7 +51,7 @@ for outcome in done:
     print(str(outcome.error).replace(str(folder), "..."))
 
 # %%
-# Each worker notes what it did. ``dvspipe manifest EVENTS`` sums it up, ``--failed`` lists what failed:
+# Each worker records what it did. ``dvspipe manifest EVENTS`` summarises it, ``--failed`` lists what failed:
 
 from dvspipe.results import Manifest
 
@@ -62,9 +62,9 @@ print(summary.inputs, "inputs,", summary.done, "done,", summary.unfinished, "unf
 # Shares for many machines
 # ------------------------
 #
-# Without a cluster engine, machines only need to agree on who does what. ``--shard 2/4`` takes the second of four
-# shares, by a digest of each file's name; in a SLURM array it is taken from the task's number by itself. So no machine
-# talks to another, and files that are added later do not move others. Shares are about equal in number:
+# Without a cluster engine, machines only need to agree on who does what. ``--shard 2/4`` takes the second of four shares,
+# chosen by a digest of each file's name; in a SLURM array, the task's number sets it automatically. So no machine talks
+# to another, and adding files does not move others. Shares are about equal in number:
 
 paths = [Path(f"day{number % 30}/clip{number}.mp4") for number in range(2000)]
 counts = [sum(path in dvspipe.Shard(number, 16) for path in paths) for number in range(1, 17)]
@@ -75,15 +75,15 @@ axes.set(xlabel="share", ylabel="files", title=f"2,000 files in 16 shares: {min(
 plt.show()
 
 # %%
-# The slowest share decides when all is done. With k files per share, the largest is about 1 + 2 / sqrt(k) times the
-# mean: take hundreds of files per share, or more shares than machines.
+# The slowest share decides when all is done. With k files per share, the largest is about 1 + 2 / sqrt(k) times the mean:
+# use hundreds of files per share, or more shares than machines.
 #
 # What it costs
 # -------------
 #
-# Measure twenty files first; ``dvspipe manifest`` prints inputs per process hour. With the figures of :doc:`/scale`,
-# where converting takes at most 0.2 s of CPU time per second of video at 346 x 260 pixels and 30 frames per second, and
-# classifying 1/45 s:
+# Measure twenty files first; ``dvspipe manifest`` prints inputs per process hour. The curves below use the figures of
+# :doc:`/guides/scale` for little motion: 0.2 s of CPU time per second of video at 346 x 260 pixels and 30 frames per
+# second to convert it, and 1/45 s to classify it.
 
 hours = np.array([1, 10, 100, 1000, 10_000])
 cores = (2, 16, 64, 512)
@@ -97,8 +97,8 @@ axes.legend()
 plt.show()
 
 # %%
-# Training scales otherwise: ``torchrun`` divides each batch over GPUs, and gradients and batch norms are those of the
-# complete batch, so the result does not depend on the number of processes by more than rounding.
+# Training scales differently: ``torchrun`` divides each batch over GPUs. Gradients and batch norms cover the complete
+# batch, so the result depends on the number of processes only by rounding.
 #
-# SLURM scripts are in ``scripts/``, and :doc:`/howto/slurm` says how to use them. The table of failures is in
-# :doc:`/scale`.
+# SLURM scripts are in ``scripts/``, and :doc:`/guides/slurm` says how to use them. The table of failures is in
+# :doc:`/guides/scale`.
