@@ -2,10 +2,10 @@
 1. Events from a video, step by step
 ====================================
 
-An event camera has no frames. Each pixel watches the light on its own and reports an *event* when the light has
-changed by a certain ratio: where, when, and whether it became brighter (ON) or darker (OFF). This page makes events
-from a video, first by hand for one pixel, then with dvspipe for all of them, and shows the effect of thresholds, times
-and noise.
+An event camera has no frames. Each pixel watches the light on its own and reports an *event* when the light has changed
+by a certain ratio: where, when, and whether it became brighter (ON) or darker (OFF). This page makes events from a
+video, first by hand for one pixel, then with dvspipe for all of them, and shows the effect of thresholds, times and
+noise.
 """
 
 # %%
@@ -38,10 +38,11 @@ plt.show()
 # One pixel
 # ---------
 #
-# Take the pixel with the orange mark. The grey values of a video are not light: they are coded with the sRGB curve, so we
-# invert it first. A pixel then works with the *logarithm* of the light, so a change of 20 % counts the same in the sun
-# and in the shade. It remembers a reference level. When the level is one threshold above the reference, the pixel sends
-# an ON event and the reference rises by the threshold; when the level is one threshold below, it sends an OFF event.
+# Take the pixel with the orange mark. The grey values of a video are not light: they are coded with the sRGB curve, so
+# we invert it first. A pixel then works with the *logarithm* of the light, so a change of 20 % counts the same in the
+# sun and in the shade. It remembers a reference level. When the level is one threshold above the reference, the pixel
+# sends an ON event and the reference rises by the threshold; when the level is one threshold below, it sends an OFF
+# event.
 
 value = video[:, 24, 30] / 255
 light = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
@@ -78,8 +79,8 @@ plt.show()
 # All pixels
 # ----------
 #
-# dvspipe does this for all pixels, with exact crossing times. The events of our pixel equal the events by hand, up to the
-# step of the loop above.
+# dvspipe does this for all pixels, with exact crossing times. The events of our pixel equal the events by hand, up to
+# the step of the loop above.
 
 settings = {"video": {"fps": FPS}, "simulator": {"pos_thres": threshold, "neg_thres": threshold}}
 events = dvspipe.events_from_video(video, settings)
@@ -90,13 +91,14 @@ print("largest difference of a time:", f"{np.abs(ours - event_ms).max():.2f} ms"
 figure = dvspipe.plot(events, "xyt")
 
 # %%
-# Time runs along one axis. The edge of the disc draws a tube. Its front is ON, because it brings light; its back is OFF.
+# Time runs along one axis. The edge of the disc draws a tube. Its front is ON, because it brings light; its back is
+# OFF.
 #
 # What a threshold does
 # ---------------------
 #
-# A threshold of 0.2 is a change of 22 %. A larger threshold gives fewer events and loses weak edges. A smaller one gives
-# more events and, in a real sensor, noise. The same video with four thresholds:
+# A threshold of 0.2 is a change of 22 %. A larger threshold gives fewer events and loses weak edges. A smaller one
+# gives more events and, in a real sensor, noise. The same video with four thresholds:
 
 thresholds = (0.1, 0.2, 0.4, 0.8)
 figure, panels = plt.subplots(1, 4, figsize=(9, 2.3), layout="constrained")
@@ -116,9 +118,10 @@ plt.show()
 # ----------------
 #
 # The video has a frame every 17 ms, but an event has a time in microseconds. Some simulators stamp all events with the
-# time of their frame. The movement then becomes a staircase, and a network that looks at short times sees flicker. Below
-# are the events of one row: with crossing times the edge is a line, with frame times it is in steps. ``--set
-# upsample=auto`` also estimates the movement between the frames, because a pixel does not change along a straight line.
+# time of their frame. The movement then becomes a staircase, and a network that looks at short times sees flicker.
+# Below are the events of one row: with crossing times the edge is a line, with frame times it is in steps.
+# ``--set upsample=auto`` also estimates the movement between the frames, because a pixel does not change along a
+# straight line.
 
 row = (events.y == 24) & (events.p == 1)
 frame_times = np.ceil(events.t[row] * FPS / 1e6) / FPS * 1e3

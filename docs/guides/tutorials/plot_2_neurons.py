@@ -10,8 +10,8 @@ from a circuit, and shows the effect of its constants, how a value becomes spike
 # The neuron as a circuit
 # -----------------------
 #
-# The membrane of a cell is a capacitor C with a resistor R, its channels, in parallel. A current i charges the capacitor,
-# and the charge leaks through the resistor:
+# The membrane of a cell is a capacitor C with a resistor R, its channels, in parallel. A current i charges the
+# capacitor, and the charge leaks through the resistor:
 #
 # .. code-block:: none
 #
@@ -78,8 +78,8 @@ plt.show()
 # How quickly it fires
 # --------------------
 #
-# Driven by a constant current i, the neuron reaches the threshold after the time tau ln(i / (i - 1)), and never if
-# i <= 1. So a current becomes a rate. This curve is the spiking counterpart of an activation function. It starts at a
+# Driven by a constant current i, the neuron reaches the threshold after the time tau ln(i / (i - 1)), and never if i
+# <= 1. So a current becomes a rate. This curve is the spiking counterpart of an activation function. It starts at a
 # threshold, like a ReLU with a bias.
 
 currents = np.linspace(0, 5, 60)
@@ -159,7 +159,7 @@ below.set_title(f"{int((rates == 0).sum())} silent, {int((rates > 0.5).sum())} s
 plt.show()
 
 # %%
-# Training finds better weights than these. ``dvspipe train`` starts each layer at a reasonable rate, and warns if a layer
-# is silent or saturated. The report shows such rasters for every layer.
+# Training finds better weights than these. ``dvspipe train`` starts each layer at a reasonable rate, and warns if a
+# layer is silent or saturated. The report shows such rasters for every layer.
 #
 # Next: :doc:`plot_3_classifier`. All codes are in :doc:`/concepts/encoding`, the neurons in :doc:`/concepts/networks`.

@@ -55,8 +55,8 @@ plt.show()
 # Let dvspipe choose
 # ------------------
 #
-# ``choose_settings`` reads all recordings, chooses steps, network and training from their durations and event rates, and
-# explains its choice. On the command line, this is ``dvspipe train clips --save mine.yaml``. Your own settings take
+# ``choose_settings`` reads all recordings, chooses steps, network and training from their durations and event rates,
+# and explains its choice. On the command line, this is ``dvspipe train clips --save mine.yaml``. Your own settings take
 # precedence: here a small network and few varied copies, because this page should build in a minute.
 
 small = {"data": {"cache": str(folder / "cache"), "views": 2}, "network": {"channels": [8, 16]}, "jobs": 1}
@@ -67,8 +67,8 @@ print(choice.to_yaml().replace(str(folder), "..."))
 # A bad result
 # ------------
 #
-# To see what a bad training looks like, we use one step for the complete recording and do not distinguish ON from OFF: a
-# picture of all events.
+# To see what a bad training looks like, we use one step for the complete recording and do not distinguish ON from OFF:
+# a picture of all events.
 
 one_step = {
     "bins": {"by": "recording", "steps": 1, "step_us": 20_000, "polarity": "merged"},
@@ -133,8 +133,8 @@ plt.show()
 # --------------------
 #
 # A network can be right for the wrong reason. dvspipe compares it with a linear classifier that sees only the number of
-# events (the diagnosis says "counting" if that is better) and, with ``baseline=true``, also with a network that sees the
-# sum over time. "Left" and "right" have nearly the same sum; only time distinguishes them.
+# events (the diagnosis says "counting" if that is better) and, with ``baseline=true``, also with a network that sees
+# the sum over time. "Left" and "right" have nearly the same sum; only time distinguishes them.
 
 print(f"by the number of events alone: {good.test.event_count_accuracy:.0%}")
 
@@ -147,5 +147,5 @@ prediction = classifier.predict(record("left"))
 print(prediction.class_name, f"{prediction.probability:.0%}")
 
 # %%
-# :doc:`/guides/troubleshooting` lists other remedies for a low accuracy, in the order of how often they help. All settings
-# are in :doc:`/generated/configuration`. Next: :doc:`plot_4_long_recording`.
+# :doc:`/guides/troubleshooting` lists other remedies for a low accuracy, in the order of how often they help. All
+# settings are in :doc:`/generated/configuration`. Next: :doc:`plot_4_long_recording`.

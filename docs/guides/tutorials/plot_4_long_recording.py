@@ -53,14 +53,14 @@ axes.legend(loc="center right", fontsize=8)
 plt.show()
 
 # %%
-# The performed gestures are grey. A window that contains the end of a gesture and the following rest is half of each, so
-# the edges are uncertain by about half a window.
+# The performed gestures are grey. A window that contains the end of a gesture and the following rest is half of each,
+# so the edges are uncertain by about half a window.
 #
 # Segments
 # --------
 #
-# Single windows flicker. A *segment* starts when a class is sure enough (``segments.enter``) and ends when it is not any
-# more (``segments.leave``). Segments that are too short are left out, and pauses become *quiet*.
+# Single windows flicker. A *segment* starts when a class is sure enough (``segments.enter``) and ends when it is not
+# any more (``segments.leave``). Segments that are too short are left out, and pauses become *quiet*.
 
 for segment in prediction.segments:
     print(f"{segment.t_start_us / 1e6:5.1f} to {segment.t_end_us / 1e6:4.1f} s: {segment.class_name}")
@@ -84,8 +84,8 @@ for name, each in (("as it is", prediction), ("strict", strict)):
 # -------------------
 #
 # With ``stateful``, the network keeps its membranes from step to step and predicts at each step, without windows. The
-# prediction is a running mean of the outputs, so it is smooth and follows with a delay. Note the different axis: the time
-# at which the prediction is known. The prediction of a window is known half a window after its middle.
+# prediction is a running mean of the outputs, so it is smooth and follows with a delay. Note the different axis: the
+# time at which the prediction is known. The prediction of a window is known half a window after its middle.
 
 stateful = classifier.predict(events, {"stateful": True})
 figure, axes = plt.subplots(figsize=(9, 2.6), layout="constrained")

@@ -69,8 +69,8 @@ print(f"{len(default) / len(events):.2f} times as many events")
 #
 # For each pixel, the change of the level over a frame is the sum of its ON and OFF events times the thresholds. A
 # least-squares fit gives the thresholds. A search then refines them until a simulation has as many events of each
-# polarity as the recording. Leak and noise come from pixels where nothing changes. On the command line: ``dvspipe
-# calibrate DAVIS.aedat4 -o sensor.yaml``.
+# polarity as the recording. Leak and noise come from pixels where nothing changes. On the command line:
+# ``dvspipe calibrate DAVIS.aedat4 -o sensor.yaml``.
 
 found = calibrate(frames, events)
 print(f"{'':20}{'hidden':>8}{'found':>8}")
@@ -85,8 +85,8 @@ fitted = dvspipe.concatenate(
 # Compare
 # -------
 #
-# ``compare`` measures how similar two recordings of one scene are: their rates, their maps of each 40 ms, and the time to
-# the nearest event of the same pixel. ``dvspipe compare REAL.h5 SIMULATED.h5 -o compare.html`` writes it as a page.
+# ``compare`` measures how similar two recordings of one scene are: their rates, their maps of each 40 ms, and the time
+# to the nearest event of the same pixel. ``dvspipe compare REAL.h5 SIMULATED.h5 -o compare.html`` writes it as a page.
 
 figure, panels = plt.subplots(1, 3, figsize=(9, 2.7), layout="constrained")
 for axes, (name, each) in zip(panels, {"real": events, "defaults": default, "calibrated": fitted}.items(), strict=True):
@@ -122,9 +122,9 @@ for name, each in (("defaults", default), ("calibrated", fitted)):
 # Adapt
 # -----
 #
-# Now the reverse: a network was trained on one sensor, and you have another. ``adapt`` shifts the statistics of its batch
-# norms by the difference between the sensors, using recordings without labels. Here are clips of a sensor with high
-# thresholds and much noise:
+# Now the reverse: a network was trained on one sensor, and you have another. ``adapt`` shifts the statistics of its
+# batch norms by the difference between the sensors, using recordings without labels. Here are clips of a sensor with
+# high thresholds and much noise:
 
 from dvspipe.synthesis import record_gesture
 

@@ -77,8 +77,9 @@ plt.show()
 # --------------------------
 #
 # Backpropagation through time keeps the state of all steps, so memory grows with the length of a recording. Rules that
-# learn *forward in time* keep one trace per input instead. What they ignore is small: here is the angle between the true
-# gradient and the gradients of OTTT (Xiao et al. 2022) and SLTT (Meng et al. 2023), for each layer of a small network.
+# learn *forward in time* keep one trace per input instead. What they ignore is small: here is the angle between the
+# true gradient and the gradients of OTTT (Xiao et al. 2022) and SLTT (Meng et al. 2023), for each layer of a small
+# network.
 
 from dvspipe import SensorSize
 from dvspipe.learning import OTTT, SLTT, backpropagate
@@ -117,15 +118,15 @@ axes.legend(loc="lower right")
 plt.show()
 
 # %%
-# OTTT is exact for the last layer. In training, such angles cost little accuracy; :doc:`/concepts/learning-rules` has the
-# figures. Choose a rule with ``optimiser.rule=ottt``.
+# OTTT is exact for the last layer. In training, such angles cost little accuracy; :doc:`/concepts/learning-rules` has
+# the figures. Choose a rule with ``optimiser.rule=ottt``.
 #
 # Two spikes are enough
 # ---------------------
 #
-# *Spike-timing-dependent plasticity* (STDP) needs no loss and no labels. If an input spikes shortly before the neuron, it
-# may have caused the spike, and its weight grows. If it spikes shortly after, the weight shrinks. Here is the change by a
-# single pair, over the time between both spikes:
+# *Spike-timing-dependent plasticity* (STDP) needs no loss and no labels. If an input spikes shortly before the neuron,
+# it may have caused the spike, and its weight grows. If it spikes shortly after, the weight shrinks. Here is the change
+# by a single pair, over the time between both spikes:
 
 from dvspipe.learning import PairRule, apply_stdp
 

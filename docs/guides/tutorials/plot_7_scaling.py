@@ -35,8 +35,8 @@ for outcome in dvspipe.convert_many(tasks):
     print(outcome.item.target.relative_to(folder), outcome.error or f"{outcome.value.events} events")
 
 # %%
-# ``convert_many(tasks, engine=dvspipe.Processes(16))`` uses sixteen processes, and ``dvspipe.Ray("auto")`` the cores of a
-# cluster. The results are bit-identical on all of them, because each file has its own random seed.
+# ``convert_many(tasks, engine=dvspipe.Processes(16))`` uses sixteen processes, and ``dvspipe.Ray("auto")`` the cores of
+# a cluster. The results are bit-identical on all of them, because each file has its own random seed.
 #
 # When something fails
 # --------------------
@@ -62,9 +62,9 @@ print(summary.inputs, "inputs,", summary.done, "done,", summary.unfinished, "unf
 # Shares for many machines
 # ------------------------
 #
-# Without a cluster engine, machines only need to agree on who does what. ``--shard 2/4`` takes the second of four shares,
-# chosen by a digest of each file's name; in a SLURM array, the task's number sets it automatically. So no machine talks
-# to another, and adding files does not move others. Shares are about equal in number:
+# Without a cluster engine, machines only need to agree on who does what. ``--shard 2/4`` takes the second of four
+# shares, chosen by a digest of each file's name; in a SLURM array, the task's number sets it automatically. So no
+# machine talks to another, and adding files does not move others. Shares are about equal in number:
 
 paths = [Path(f"day{number % 30}/clip{number}.mp4") for number in range(2000)]
 counts = [sum(path in dvspipe.Shard(number, 16) for path in paths) for number in range(1, 17)]
@@ -75,8 +75,8 @@ axes.set(xlabel="share", ylabel="files", title=f"2,000 files in 16 shares: {min(
 plt.show()
 
 # %%
-# The slowest share decides when all is done. With k files per share, the largest is about 1 + 2 / sqrt(k) times the mean:
-# use hundreds of files per share, or more shares than machines.
+# The slowest share decides when all is done. With k files per share, the largest is about 1 + 2 / sqrt(k) times the
+# mean: use hundreds of files per share, or more shares than machines.
 #
 # What it costs
 # -------------
