@@ -30,7 +30,13 @@ PAGES = (
     "reference/results",
 )
 SKIPPED = {
-    "reference/python": ("tonic.datasets", "runs/train/nmnist", "train(config", "RunFolder", 'plan_tasks([Path("recordings")]'),
+    "reference/python": (
+        "tonic.datasets",
+        "runs/train/nmnist",
+        "train(config",
+        "RunFolder",
+        'plan_tasks([Path("recordings")]',
+    ),
     "concepts/encoding": ("tonic.datasets",),  # downloads
     "guides/inference": ("runs/train/mine",),  # needs a run
     "guides/scale": ("Ray",),  # needs a cluster

@@ -44,7 +44,7 @@ def view(t_s: float) -> np.ndarray:
     a, b = x - left, y - top
     part = texture[top : top + H + 1, left : left + W + 1]
     mixed = (1 - b) * ((1 - a) * part[:-1, :-1] + a * part[:-1, 1:]) + b * ((1 - a) * part[1:, :-1] + a * part[1:, 1:])
-    mixed[32:] = texture[32:H, :W]  # a table below, which does not move
+    mixed[32:] = texture[32:H, :W]  # a still table below
     return mixed.astype(np.uint8)
 
 
