@@ -122,8 +122,7 @@ def render() -> str:
         "Workers of `dvspipe convert` and `infer` write rows; `dvspipe manifest --json` prints the summary.\n",
         *_models(MANIFEST),
         "## The included classifiers\n",
-        "`NAME.json` in `dvspipe/checkpoints`, beside the weights. `scripts/docs/cards.py` makes the model cards."
-        "\n",
+        "`NAME.json` in `dvspipe/checkpoints`, beside the weights. `scripts/docs/cards.py` makes the model cards.\n",
         *_models(SHIPPED),
     ]
     return "\n".join(lines).rstrip() + "\n"
