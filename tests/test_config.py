@@ -27,7 +27,7 @@ from dvspipe.errors import ConfigError
 from dvspipe.simulator import SimulatorConfig, read_preset
 from dvspipe.training import TrainConfig
 
-SIMULATOR_PAGE = Path(__file__).parents[1] / "docs" / "simulator.md"
+SIMULATOR_PAGE = Path(__file__).parents[1] / "docs" / "concepts" / "simulator.md"
 
 
 class Inner(Settings):
@@ -253,7 +253,7 @@ def test_every_value_of_a_sensor_names_its_source_or_says_assumed(name: str) -> 
 
 
 def range_of(field: FieldInfo) -> str:
-    """The range of a setting, as docs/simulator.md writes it."""
+    """The range of a setting, as docs/concepts/simulator.md writes it."""
     if choices := get_args(field.annotation):
         return ", ".join(f"`{choice}`" if isinstance(choice, str) else str(choice) for choice in choices)
     bounds = {type(bound).__name__: getattr(bound, type(bound).__name__.lower()) for bound in field.metadata}

@@ -42,7 +42,11 @@ DATA_KINDS = (
     ("dvsgesture", "DVS128 Gesture: 11 gestures, 29 people, 128x128", "IBM's aedat and label files, or Tonic's clips"),
     ("gestures", "rendered gestures (synthetic), or recordings of the same classes", "nothing, or ROOT/<class>"),
     ("mnist", "MNIST: 60,000 + 10,000 images, 28x28", "ROOT/train-images-idx3-ubyte, ...; also .gz"),
-    ("tonic", "labelled data sets of Tonic, data.name=NCALTECH101", "ROOT/<name>, as Tonic unpacks it (docs/data.md)"),
+    (
+        "tonic",
+        "labelled data sets of Tonic, data.name=NCALTECH101",
+        "ROOT/<name> as Tonic unpacks it (docs/guides/data.md)",
+    ),
     ("folder", "your recordings or videos", "ROOT/<class>/<recording>, or ROOT/train/<class> and ROOT/test/<class>"),
     ("labelled", "your recordings with label files", "NAME.SUFFIX with NAME_labels.csv: class,start_us,end_us"),
     ("shards", "spike tensors of any of these", "what dvspipe data encode --shards writes"),

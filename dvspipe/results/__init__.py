@@ -1,7 +1,7 @@
 """Records of what trainings and classifications leave: frozen models that read and write themselves.
 
 `training` returns and stores the records of `training.py`, `inference` those of `inference.py`; reports and the command
-line take them. Every field, with its unit, is listed in docs/results.md.
+line take them. Every field, with its unit, is listed in docs/reference/results.md.
 """
 
 from .activity import (

@@ -1,4 +1,4 @@
-"""Take the screenshots of docs/app.md with playwright: `python scripts/docs/app_screenshots.py [NAME ...]`."""
+"""Take the screenshots of docs/guides/app.md with playwright: `python scripts/docs/app_screenshots.py [NAME ...]`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from dvspipe.formats import write
 from dvspipe.synthesis import record_gesture
 from dvspipe.training import TrainConfig, train
 
-OUT = Path(__file__).parents[2] / "docs"
+OUT = Path(__file__).parents[2] / "docs" / "images"
 LAPTOP, PHONE = {"width": 1200, "height": 820}, {"width": 390, "height": 844}
 PATIENCE_MS = 600_000.0
-COLOURS = 128  # of a picture, so that it is small
+COLOURS = 128  # keeps pictures small
 
 
 def main() -> None:
-    """Make recordings and runs to show, serve the page, and take the pictures."""
+    """Make sample recordings and runs, serve the page, and take the pictures."""
     with TemporaryDirectory() as name, sync_playwright() as driver:
         folder = Path(name) / "recordings"
         folder.mkdir()

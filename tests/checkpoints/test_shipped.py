@@ -63,7 +63,7 @@ def test_gestures_can_be_adapted_and_the_unfamiliar_is_known() -> None:
 
 
 def test_the_page_says_which_classifiers_know_what_is_unfamiliar() -> None:
-    page = " ".join((SHIPPED.parents[1] / "docs" / "inference.md").read_text(encoding="utf-8").split())
+    page = " ".join((SHIPPED.parents[1] / "docs" / "guides" / "inference.md").read_text(encoding="utf-8").split())
     for name in shipped_checkpoints():
         said = "does not" if load_config(name).least_energy is None else "has that energy"
         assert f"`{name}` {said}" in page

@@ -40,7 +40,7 @@ from dvspipe.formats import write
 from dvspipe.labels import GESTURES
 from dvspipe.training import TrainConfig
 
-DOCS = Path(__file__).parents[2] / "docs" / "data.md"
+DOCS = Path(__file__).parents[2] / "docs" / "guides" / "data.md"
 PER_CLASS = 3
 Expected = list[tuple[str, Events]]
 """The name of the class and the events of each recording."""

@@ -70,7 +70,7 @@ def can_decode(name: str) -> bool:
 
 def test_every_code_is_in_each_place_that_names_codes() -> None:
     root = Path(__file__).parents[2]
-    page = (root / "docs" / "encoding.md").read_text(encoding="utf-8")
+    page = (root / "docs" / "concepts" / "encoding.md").read_text(encoding="utf-8")
     scripts = (root / "docs" / "gallery" / "1_encoders").glob("plot_*.py")
     gallery = [path.read_text(encoding="utf-8") for path in scripts]
     for name, kind in CODES.items():
@@ -79,7 +79,7 @@ def test_every_code_is_in_each_place_that_names_codes() -> None:
         assert kind.__name__ in classes, f"add {kind.__name__} to dvspipe/encoding/__init__.py"
         assert name in set(Method), f"add {name!r} to Method in dvspipe/cli/encode.py"
         assert any(f"``{name}``" in text for text in gallery), f"add {name} to a script of docs/gallery/1_encoders"
-        assert f"\n| `{name}` |" in page, f"add a row of {name} to the table of codes in docs/encoding.md"
+        assert f"\n| `{name}` |" in page, f"add a row of {name} to the table of codes in docs/concepts/encoding.md"
         if can_decode(name):
             assert name in DECODED + RECONSTRUCTED, (
                 f"add {name!r} to DECODED or RECONSTRUCTED in tests/encoding/test_spikes.py"

@@ -95,7 +95,8 @@ def test_what_is_written_reads_back(tmp_path: Path, suffix: str, seed: int, coun
 
 
 def test_every_format_and_suffix_stands_in_the_table() -> None:
-    rows = [line for line in (ROOT / "docs" / "formats.md").read_text(encoding="utf-8").splitlines() if line[:1] == "|"]
+    page = (ROOT / "docs" / "reference" / "formats.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line[:1] == "|"]
     cells = {row.split("|")[1].strip().strip("`"): row.split("|")[2:] for row in reversed(rows)}  # the first of a name
     for name, known in FORMATS.items():
         assert {word.strip().strip("`") for word in cells[name][0].split(",")} == set(known.suffixes), name

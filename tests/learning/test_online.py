@@ -61,12 +61,12 @@ def test_every_rule_is_in_each_place_that_names_rules(monkeypatch: pytest.Monkey
     root = Path(__file__).parents[2]
     monkeypatch.syspath_prepend(root / "scripts" / "studies")
     script = importlib.import_module("rules")
-    page = (root / "docs" / "learning-rules.md").read_text(encoding="utf-8")
+    page = (root / "docs" / "concepts" / "learning-rules.md").read_text(encoding="utf-8")
     settings = (root / "dvspipe" / "training" / "config.py").read_text(encoding="utf-8")
     for name, kind in ONLINE.items():
         assert name in get_args(Rule), f"add {name!r} to Rule in dvspipe/learning/rules.py"
         assert kind.__name__ in learning.__all__, f"add {kind.__name__} to dvspipe/learning/__init__.py"
-        assert f"\n| `{name}` |" in page, f"add a row of {name} to the table of rules in docs/learning-rules.md"
+        assert f"\n| `{name}` |" in page, f"add {name} to the table of rules in docs/concepts/learning-rules.md"
         assert f"`{name}`" in settings, f"add {name} to the docstring of rule in dvspipe/training/config.py"
         for task in script.TASKS.values():
             assert name in script.list_rules(task), f"add {name!r} to list_rules in scripts/studies/rules.py"

@@ -350,7 +350,7 @@ def test_the_command_writes_joints_and_a_preview(film: Path, tmp_path: Path) -> 
 
 
 def test_the_example_of_the_page_runs(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = Path(__file__).parents[2] / "docs" / "howto" / "joints.md"
+    page = Path(__file__).parents[2] / "docs" / "guides" / "joints.md"
     (block,) = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     shutil.copy(film, tmp_path / "clip.webm")
     monkeypatch.chdir(tmp_path)

@@ -17,24 +17,30 @@ from dvspipe.video.writing import write_video
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
-    "start",
-    "python",
-    "simulator",
-    "inference",
-    "gestures",
-    "encoding",
-    "scale",
-    "results",
-    "howto/hdf5",
-    "howto/talk",
-    "howto/prophesee",
+    "start/five-minutes",
+    "guides/hdf5",
+    "guides/inference",
+    "guides/prophesee",
+    "guides/scale",
+    "guides/talk",
+    "concepts/encoding",
+    "concepts/simulator",
+    "concepts/synthetic-data",
+    "reference/python",
+    "reference/results",
 )
 SKIPPED = {
-    "python": ("tonic.datasets", "runs/train/nmnist", "train(config", "RunFolder", 'plan_tasks([Path("recordings")]'),
-    "encoding": ("tonic.datasets",),  # downloads
-    "inference": ("runs/train/mine",),  # needs a run
-    "scale": ("Ray",),  # needs a cluster
-    "results": ("RunFolder",),  # needs a run
+    "reference/python": (
+        "tonic.datasets",
+        "runs/train/nmnist",
+        "train(config",
+        "RunFolder",
+        'plan_tasks([Path("recordings")]',
+    ),
+    "concepts/encoding": ("tonic.datasets",),  # downloads
+    "guides/inference": ("runs/train/mine",),  # needs a run
+    "guides/scale": ("Ray",),  # needs a cluster
+    "reference/results": ("RunFolder",),  # needs a run
 }
 """Texts by which blocks are recognised that need more than files of a second, and are tested elsewhere."""
 
@@ -89,10 +95,10 @@ def test_every_example_of_a_learning_rule_prints_a_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    blocks = blocks_of("learning-rules")
+    blocks = blocks_of("concepts/learning-rules")
     assert len(blocks) >= 7
     for block in blocks:
-        exec(compile(block, "learning-rules", "exec"), {})
+        exec(compile(block, "concepts/learning-rules", "exec"), {})
         assert capsys.readouterr().out, block
 
 

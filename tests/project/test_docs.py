@@ -37,7 +37,8 @@ from dvspipe.results import ShippedRecord
 from dvspipe.training import TrainConfig
 
 ROOT = Path(__file__).parents[2]
-PATTERNS = ("*.md", "docs/*.md", "docs/howto/*.md", "dvspipe/checkpoints/*.md")
+FOLDERS_OF_PAGES = ("start", "guides", "concepts", "reference")
+PATTERNS = ("*.md", "docs/*.md", *(f"docs/{folder}/*.md" for folder in FOLDERS_OF_PAGES), "dvspipe/checkpoints/*.md")
 PAGES = sorted({path for pattern in PATTERNS for path in ROOT.glob(pattern)})
 BUILT = "generated/"  # pages that exist when the site is built, whose links scripts/docs/site_check.py checks
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
@@ -78,7 +79,7 @@ def test_the_figures_of_films_are_those_of_the_model_card() -> None:
         next(score for data, score in scores.items() if words in data)
         for words in ("hand clapping", "hand wave", "without a certain wrong label", "synthetic films")
     )
-    for page in ("README.md", "docs/start.md"):
+    for page in ("README.md", "docs/start/five-minutes.md"):
         text = " ".join(read(ROOT / page).split())
         assert f"finds {claps.correct} of {claps.samples} claps and {waves.correct} of {waves.samples} waves" in text, (
             page
@@ -86,11 +87,11 @@ def test_the_figures_of_films_are_those_of_the_model_card() -> None:
         wrong = harmless.samples - harmless.correct
         assert f"{wrong} of {harmless.samples} films of other activities get a certain wrong label" in text, page
     share = f"{100 * rendered.correct / rendered.samples:.0f} %"
-    assert re.search(rf"synthetic[^.]*{share} in films", " ".join(read(ROOT / "docs/start.md").split()))
+    assert re.search(rf"synthetic[^.]*{share} in films", " ".join(read(ROOT / "docs/start/five-minutes.md").split()))
 
 
 def test_the_plain_installation_comes_before_that_of_another_index() -> None:
-    for page in ("README.md", "docs/start.md"):
+    for page in ("README.md", "docs/start/install.md"):
         first, *others = re.findall(r"pip install [^\n`]*", read(ROOT / page))
         assert first.split("  ")[0] == "pip install .", page
         assert any("--extra-index-url" in line for line in others), page
@@ -309,7 +310,7 @@ def test_configurations_are_valid(path: Path) -> None:
 def test_architecture_lists_the_layers_in_their_order() -> None:
     from test_architecture import ORDER
 
-    section = read(ROOT / "docs" / "architecture.md").partition("\n## Layers\n")[2].partition("\n## ")[0]
+    section = read(ROOT / "docs" / "concepts" / "architecture.md").partition("\n## Layers\n")[2].partition("\n## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == ORDER
 
 

@@ -1,4 +1,4 @@
-"""docs/results.md lists every model of dvspipe.results, and says what their docstrings say."""
+"""docs/reference/results.md lists every model of dvspipe.results, and says what their docstrings say."""
 
 from __future__ import annotations
 

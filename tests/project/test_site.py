@@ -89,8 +89,8 @@ def test_the_type_of_a_setting_is_in_the_words_of_yaml(pages: types.ModuleType) 
 
 
 def test_links_of_files_become_links_of_pages(pages: types.ModuleType) -> None:
-    text = "[a](docs/formats.md#hints) [b](CONTRIBUTING.md) [c](https://example.org) [d](#here)"
-    expected = "[a](/formats.md#hints) [b](/generated/contributing.md) [c](https://example.org) [d](#here)"
+    text = "[a](docs/reference/formats.md#hints) [b](CONTRIBUTING.md) [c](https://example.org) [d](#here)"
+    expected = "[a](/reference/formats.md#hints) [b](/generated/contributing.md) [c](https://example.org) [d](#here)"
     assert pages.change_links(text, ROOT) == expected
 
 
