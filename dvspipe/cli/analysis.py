@@ -121,7 +121,7 @@ def calibrate(
     from ..simulator import calibrate as fit
 
     claim_output(out, overwrite=overwrite)
-    with progress(polled=False):
+    with progress():
         found = fit(list(read_frames(recording)), read(recording))
     fitted = yaml.safe_dump(found.to_yaml_settings(), sort_keys=False)
     curve = f"# Its frames have the transfer curve {found.transfer}, which belongs to a video, not to the sensor."
