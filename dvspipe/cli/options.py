@@ -156,7 +156,8 @@ def explain_usage(error: Exception) -> str:
     if type(error.__cause__).__name__ == "ValidationError":
         from ..config import explain_value
 
-        return message.replace(error.message, explain_value(error.__cause__))  # type: ignore[attr-defined,arg-type]
+        wrong = error.__cause__.errors()[0]  # type: ignore[union-attr]
+        return message.replace(error.message, f"{wrong['input']}: {explain_value(wrong)}")  # type: ignore[attr-defined]
     option, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
     if option is None or context is None:
         return message
