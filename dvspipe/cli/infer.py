@@ -215,6 +215,8 @@ def print_answers(answers: Sequence[Answer]) -> None:
         for row in rows:
             cells = zip(row, widths, "<><>>><", strict=False)
             screen.print("  ".join(f"{cell:{side}{width}}" for cell, width, side in cells).rstrip())
+    if any(answer.basis != "events" for answer in answers):
+        screen.print("By joints and events: the pictures of the videos were used too.")
     if answers[0].trained_on:
         screen.print(f"The network was trained on: {answers[0].trained_on}")
     if (scores := add_scores(answer.scores for answer in answers)) is not None:
