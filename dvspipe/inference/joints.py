@@ -1,8 +1,8 @@
 """A second opinion on videos: a small network classifies the arms of the person, from joints over time.
 
 The pose network (`dvspipe.pose`) looks at the pictures of a video. Elbows, wrists and hands during a window of the
-classifier are resampled to JOINT_STEPS steps, and a 1-D convolution classifies them. Its log probabilities and those of the
-events are averaged with a weight that is stored with the network. `scripts/studies/joints.py` trains it.
+classifier are resampled to JOINT_STEPS steps, and a 1-D convolution classifies them. Its log probabilities and those of
+the events are averaged with a weight that is stored with the network. `scripts/studies/joints.py` trains it.
 """
 
 from __future__ import annotations

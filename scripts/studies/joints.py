@@ -56,7 +56,7 @@ ARM_JOINTS = ("shoulder", "elbow", "wrist", "index", "pinky")
 POSE_JOINTS = (0, 1, 2, 3, 3)  # of `Pose.arms`: index and little finger are the knuckles
 WEIGHTS, OTHER_BIASES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6), (-1.0, -0.5, 0.0, 0.5)
 GAP_US = 40_000  # between the end of a short film and its repetition
-LEAST_US = 1_450_000
+LEAST_US, REPEATED_US = 1_450_000, 1_500_000  # shorter films are repeated until they last so long
 OTHER_LABEL = GESTURES.index(OTHER)
 MIRRORED = np.array([GESTURES.index(mirror_class(name)) for name in GESTURES])
 
@@ -313,7 +313,7 @@ def read_repeated(path: Path) -> tuple[Events, int]:
     if length_us >= LEAST_US:
         return events, 0
     period_us = length_us + GAP_US
-    times = -(-WINDOW_US // period_us) + 1
+    times = -(-REPEATED_US // period_us)
     t = (events.t + period_us * np.arange(times)[:, None]).ravel()
     x, y, p = (np.tile(part, times) for part in (events.x, events.y, events.p))
     return Events(t, x, y, p, GESTURE_SENSOR), period_us
