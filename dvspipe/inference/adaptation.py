@@ -213,7 +213,8 @@ class _Collector:
     """
 
     def __init__(self, classifier: Classifier, config: InferConfig) -> None:
-        self._classifier, self._config = classifier, config
+        self._classifier = classifier
+        self._config = config.model_copy(update={"pose": False})  # only windows of events are collected
         bins, grid = classifier.window_bins(config), classifier.config.bins.grid(classifier.config.sensor)
         window_bytes = bins.steps * bins.channels * grid.width * grid.height * bins.dtype.itemsize
         self._most = max(MIN_WINDOWS, min(MAX_WINDOWS, MAX_WINDOW_BYTES // (2 * window_bytes)))

@@ -158,6 +158,7 @@ def _read_windows(classifier: Classifier, source: EventSource, config: InferConf
         parts = spikes.split(max(1, classifier.max_images // len(spikes)), dim=1)
         found.extend(read_features(classifier.network, part.to(device)) for part in parts)
 
+    config = config.model_copy(update={"pose": False})  # features are those of events
     prediction = classifier.classify(source, config, on_windows=keep)
     features = torch.cat(found)
     shown = torch.from_numpy(~prediction.timeline.is_quiet(config.segments))
