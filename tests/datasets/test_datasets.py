@@ -302,6 +302,24 @@ def test_a_corrupted_tensor_in_the_cache_is_made_again(tmp_path: Path, caplog: p
     assert caplog.text.count(str(files[0])) == 4
 
 
+def test_the_cache_keeps_arrays_that_are_not_contiguous(tmp_path: Path) -> None:
+    rows = np.arange(12, dtype=np.int16).reshape(3, 4)
+    stored = {
+        "step": rows[:, ::2],
+        "columns": np.asfortranarray(rows),
+        "none": rows[:0],
+        "number": rows[2, 3:4].reshape(()),
+    }
+    cache = Cache(tmp_path)
+    cache.write("abcd", **stored)
+    found = cache.read("abcd")
+    assert found is not None
+    assert found.keys() == stored.keys()
+    for name, array in stored.items():
+        np.testing.assert_array_equal(found[name], array, strict=True)
+        assert found[name].flags.writeable
+
+
 def test_a_full_disk_names_its_remedies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, size: int) -> None:
         raise FileError(f"{path}: no space for {size} bytes")

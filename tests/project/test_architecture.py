@@ -99,7 +99,7 @@ ONLY_HOMES = {
     "rerun": {"report"},
     "rich": {"cli"},
     "rosbags": {"formats"},
-    "safetensors": {"checkpoints", "training"},
+    "safetensors": {"checkpoints", "datasets", "training"},
     "scipy": {"results", "recordings", "simulator", "training"},
     "sklearn": {"report", "training"},
     "starlette": {"app"},
