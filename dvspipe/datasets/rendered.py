@@ -7,11 +7,12 @@ from importlib.metadata import version
 
 from ..labels import GESTURES
 from ..synthesis import GESTURE_SENSOR, RENDERING, record_gesture
+from .config import GesturesConfig
 from .samples import DataSet, Sample, divide
 from .source import DataSource
 
 
-def open_rendered(source: DataSource) -> DataSet:
+def open_rendered(source: DataSource[GesturesConfig]) -> DataSet:
     """Return rendered gestures; the people of the test part are in no other part."""
     config, seed = source.config, source.seed
     samples = [
