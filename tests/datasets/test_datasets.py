@@ -43,7 +43,7 @@ from dvspipe.errors import ConfigError, DataError, FileError
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
 from dvspipe.labels import GESTURES
-from dvspipe.synthesis import SynthesisRecord, record_gesture, write_recordings
+from dvspipe.synthesis import GestureClip, SynthesisRecord, record_gesture, write_recordings
 
 BINS = BinConfig(steps=3, step_us=40_000)
 
@@ -340,7 +340,7 @@ def test_rendered_gestures_divide_people() -> None:
     assert (len(data.train), len(data.validation), len(data.test)) == (33, 11, 22)
     assert {sample.group for sample in data.test} == {"person 4", "person 5"}
     sample = data.test[3]
-    assert sample.load() == record_gesture(3, person=4, clip=0, seed=0)
+    assert sample.load() == record_gesture(GestureClip(3, person=4, clip=0, seed=0))
 
 
 def test_processes_give_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 
 import dvspipe
 from dvspipe.events.filters import FilterConfig, filter_stream
-from dvspipe.synthesis import record_gesture
+from dvspipe.synthesis import GestureClip, record_gesture
 
 sensor = dvspipe.SimulatorConfig(shot_noise_rate_hz=1.5)
-events = record_gesture(7, person=3, clip=0, seed=0, duration_us=300_000, sensor=sensor)
+events = record_gesture(GestureClip(7, person=3, clip=0, seed=0, duration_us=300_000), sensor=sensor)
 config = FilterConfig(activity_us=5_000)
 (kept,) = filter_stream([events], config)
 

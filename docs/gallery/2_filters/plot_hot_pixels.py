@@ -10,10 +10,10 @@ import numpy as np
 
 import dvspipe
 from dvspipe.events.filters import FilterConfig, count_pixels, filter_stream, find_hot_pixels
-from dvspipe.synthesis import record_gesture
+from dvspipe.synthesis import GestureClip, record_gesture
 
 sensor = dvspipe.SimulatorConfig(hot_pixel_fraction=0.003, hot_pixel_rate_hz=400)
-events = record_gesture(7, person=3, clip=0, seed=0, duration_us=300_000, sensor=sensor)
+events = record_gesture(GestureClip(7, person=3, clip=0, seed=0, duration_us=300_000), sensor=sensor)
 hot = find_hot_pixels(count_pixels([events], events.sensor))  # bool [H, W]
 (kept,) = filter_stream([events], FilterConfig(), hot=hot)
 print(hot.sum(), "hot pixels")

@@ -9,9 +9,9 @@ It shows the direction of movement in a single picture.
 import matplotlib.pyplot as plt
 
 import dvspipe
-from dvspipe.synthesis import record_gesture
+from dvspipe.synthesis import GestureClip, record_gesture
 
-events = record_gesture(7, person=3, clip=0, seed=0, duration_us=400_000, sensor=dvspipe.SimulatorConfig())
+events = record_gesture(GestureClip(7, person=3, clip=0, seed=0, duration_us=400_000), sensor=dvspipe.SimulatorConfig())
 bins = dvspipe.BinConfig(steps=4, step_us=100_000, form="surface", tau_us=60_000)
 tensor = dvspipe.encode_events(events, bins)  # float32 [T, 2, H, W]
 

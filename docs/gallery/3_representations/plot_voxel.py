@@ -9,9 +9,9 @@ Each event is divided between the two nearest steps, so that moving it by a litt
 import matplotlib.pyplot as plt
 
 import dvspipe
-from dvspipe.synthesis import record_gesture
+from dvspipe.synthesis import GestureClip, record_gesture
 
-events = record_gesture(7, person=3, clip=0, seed=0, duration_us=400_000, sensor=dvspipe.SimulatorConfig())
+events = record_gesture(GestureClip(7, person=3, clip=0, seed=0, duration_us=400_000), sensor=dvspipe.SimulatorConfig())
 bins = dvspipe.BinConfig(steps=4, by="recording", form="voxel", polarity="signed")
 tensor = dvspipe.encode_events(events, bins)  # float32 [T, 1, H, W]
 

@@ -12,9 +12,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dvspipe
-from dvspipe.synthesis import record_gesture
+from dvspipe.synthesis import GestureClip, record_gesture
 
-events = record_gesture(7, person=3, clip=0, seed=0, duration_us=300_000)
+events = record_gesture(GestureClip(7, person=3, clip=0, seed=0, duration_us=300_000))
 with TemporaryDirectory() as folder:
     path = Path(folder, "recording.dat")
     dvspipe.write(path, events)
