@@ -38,6 +38,8 @@ class TrackSettings(Settings):
 
     max_fps: float = Field(default=30.0, gt=0, le=1000)
     """Pictures per second that are looked at, at most; others are skipped. Applause of 3 to 5 Hz needs 15 or more."""
+    smooth: bool = True
+    """Whether the joints are smoothed over time."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,10 @@ def track_pictures(
             found.append(follow(t_us, picture))
     if not any(each.sighting for each in found):
         raise VideoError(f"{name}: shows no person that the pose network finds (looked at {len(found)} pictures)")
-    return _assemble(np.array(times_us, np.int64), found, size)
+    return _assemble(np.array(times_us, np.int64), found, size, settings)
 
 
-def _assemble(times_us: NDArray[np.int64], found: list[_Found], size: SensorSize) -> Track:
+def _assemble(times_us: NDArray[np.int64], found: list[_Found], size: SensorSize, settings: TrackSettings) -> Track:
     N, J = len(found), len(JOINTS)
     points_px, points_m = np.full((N, J, 2), np.nan), np.full((N, J, 3), np.nan)
     confidence = np.full((N, J), np.nan)
@@ -119,8 +121,9 @@ def _assemble(times_us: NDArray[np.int64], found: list[_Found], size: SensorSize
         if each.sighting:
             points_px[row], points_m[row] = each.sighting.points_px, each.sighting.points_m
             confidence[row] = each.sighting.confidence
-    present = np.array([each.sighting is not None for each in found])
-    points_px, points_m = (smooth_runs(times_us, points, present) for points in (points_px, points_m))
+    if settings.smooth:
+        present = np.array([each.sighting is not None for each in found])
+        points_px, points_m = (smooth_runs(times_us, points, present) for points in (points_px, points_m))
     points_m, yaw = to_body_frame(points_m)
     return Track(
         times_us=times_us,
