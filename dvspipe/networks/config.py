@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, JsonValue
 
-from ..config import TARGET_PATTERN, Settings, SettingsTree, build, find_kinds
+from ..config import TARGET_PATTERN, Settings, build, complete_kind
 
 MAX_LAYERS = 64  # a file of others may name any number
 
@@ -210,55 +211,9 @@ class ModuleConfig(KindConfig):
 GradientConfig: TypeAlias = CsnnConfig | SewConfig | PlifConfig | MlpConfig
 """The kinds of networks that surrogate gradients train."""
 _AnyConfig: TypeAlias = GradientConfig | StdpNetworkConfig | FirstSpikeConfig | ModuleConfig
-_KINDS = find_kinds(_AnyConfig)
-
-
-def _default(name: str) -> object:
-    """Return the default of a setting in the first kind that has it, which all kinds had in 0.1.0."""
-    field = next(kind.model_fields[name] for kind in _KINDS.values() if name in kind.model_fields)
-    default = field.get_default(call_default_factory=True)
-    return list(default) if isinstance(default, tuple) else default
-
-
-def find_foreign(settings: Mapping[str, object]) -> list[str]:
-    """Return the names of settings that only other kinds of networks have.
-
-    Example:
-        >>> find_foreign({"kind": "mlp", "channels": [10], "kernel": 3})
-        ['kernel']
-    """
-    kind = settings.get("kind", "csnn")
-    own = _KINDS.get(kind) if isinstance(kind, str) else None
-    known = {name for kind in _KINDS.values() for name in kind.model_fields}
-    return [] if own is None else [name for name in settings if name in known and name not in own.model_fields]
-
-
-def keep_own(experiment: SettingsTree) -> SettingsTree:
-    """Return stored settings without those of other kinds of networks, which earlier versions stored too.
-
-    Args:
-        experiment: Groups of settings; only `network` changes.
-    """
-    network = experiment.get("network")
-    if not isinstance(network, dict):
-        return experiment
-    foreign = find_foreign(network)
-    own: SettingsTree = {name: value for name, value in network.items() if name not in foreign}
-    return experiment | {"network": own}
-
-
-def _complete(settings: object) -> object:
-    """Add the default kind, and leave out the settings of other kinds that have their defaults.
-
-    Before 0.2.0, the complete configuration of a run listed the settings of all kinds.
-    """
-    if not isinstance(settings, Mapping):
-        return settings
-    unused = [name for name in find_foreign(settings) if settings[name] in (_default(name), None)]
-    return {"kind": "csnn"} | {name: value for name, value in settings.items() if name not in unused}
-
-
-NetworkConfig: TypeAlias = Annotated[_AnyConfig, Field(discriminator="kind"), BeforeValidator(_complete)]
+NetworkConfig: TypeAlias = Annotated[
+    _AnyConfig, Field(discriminator="kind"), BeforeValidator(partial(complete_kind, _AnyConfig))
+]
 """The kind of a network, and its settings; without a kind, those of `csnn`."""
 
 
