@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import random_events
 
-from dvspipe.datasets import DataConfig, open_dataset
+from dvspipe.datasets import LabelledConfig, open_dataset
 from dvspipe.errors import DataError, FileError
 from dvspipe.formats import write
 from dvspipe.labels import Span, read_labels
@@ -73,7 +73,7 @@ def save_labelled(folder: Path, people: int = 6) -> None:
 
 def test_labelled_spans_are_samples(tmp_path: Path) -> None:
     save_labelled(tmp_path / "data")
-    data = open_dataset(DataConfig(kind="labelled", root=tmp_path / "data", group=r"^user\d+"), seed=0)
+    data = open_dataset(LabelledConfig(root=tmp_path / "data", group=r"^user\d+"), seed=0)
     assert data.classes == ("clap", "wave")
     everything = [*data.train, *data.validation, *data.test]
     assert len(everything) == 18
@@ -89,7 +89,7 @@ def test_labelled_spans_are_samples(tmp_path: Path) -> None:
 
 def test_what_labels_lack_is_named(tmp_path: Path) -> None:
     save_labelled(tmp_path / "data")
-    config = DataConfig(kind="labelled", root=tmp_path / "data")
+    config = LabelledConfig(root=tmp_path / "data")
     (tmp_path / "data" / "user0_x.csv").write_text("t,x,y,p\n1,1,1,1\n")
     with pytest.raises(DataError, match=r"user0_x_labels.csv: .*found user0_x.csv, user0_x.h5, .*user0_x.SUFFIX"):
         open_dataset(config, seed=0)
@@ -99,7 +99,7 @@ def test_what_labels_lack_is_named(tmp_path: Path) -> None:
         open_dataset(config, seed=0)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="empty: no labels"):
-        open_dataset(DataConfig(kind="labelled", root=tmp_path / "empty"), seed=0)
+        open_dataset(LabelledConfig(root=tmp_path / "empty"), seed=0)
     save_labelled(tmp_path / "other")
     (tmp_path / "other" / "user0_x_labels.csv").write_text("class,start_us,end_us\njump,1,9\n")
     with pytest.raises(DataError, match="class jump .*clap, wave"):

@@ -21,7 +21,15 @@ from torch.utils.data import DataLoader
 
 import dvspipe.networks.neurons
 import dvspipe.torch
-from dvspipe.datasets import Cache, DataConfig, SpikeTensors, TensorSettings, from_recordings, from_tonic, open_dataset
+from dvspipe.datasets import (
+    Cache,
+    FolderConfig,
+    SpikeTensors,
+    TensorSettings,
+    from_recordings,
+    from_tonic,
+    open_dataset,
+)
 from dvspipe.encoding import BinConfig, encode_events, encode_stream
 from dvspipe.errors import ConfigError, DataError, DvspipeError, EventError, FileError, Remedy
 from dvspipe.events import Events, SensorSize
@@ -58,7 +66,7 @@ def test_items_are_the_tensors_of_the_recordings_and_their_labels() -> None:
 
 def test_a_folder_its_settings_and_its_data_set_give_what_a_training_uses(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "data")
-    config = DataConfig(root=folder, cache=tmp_path / "cache")
+    config = FolderConfig(root=folder, cache=tmp_path / "cache")
     data = open_dataset(config, 0, BINS)
     trained = SpikeTensors(data.train, TensorSettings(BINS), cache=Cache(tmp_path / "cache"))
     stored = Cache(tmp_path / "cache").size()
@@ -96,7 +104,7 @@ def test_without_a_cache_nothing_is_written(tmp_path: Path) -> None:
 
 
 def test_a_variant_of_a_training_recording_is_drawn_with_torchs_generator(tmp_path: Path) -> None:
-    config = DataConfig(root=write_folder(tmp_path), views=3, vary={"drop": 0.5})
+    config = FolderConfig(root=write_folder(tmp_path), views=3, vary={"drop": 0.5})
     dataset = SpikeDataset(config, BINS, part="train")
     expected = SpikeTensors(dataset.samples, TensorSettings(BINS, 3, vary=config.vary))[0]
     drawn = set()

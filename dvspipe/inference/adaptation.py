@@ -129,9 +129,10 @@ def adapt(
         DataError: There are too few windows that are not quiet.
 
     Example:
-        >>> from dvspipe.synthesis import record_gesture
+        >>> from dvspipe.synthesis import GestureClip, record_gesture
         >>> classifier = Classifier.load("gesture-synthetic")
-        >>> clips = [record_gesture(label, person=0, clip=0, seed=0) for label in range(11)]  # doctest: +SKIP
+        >>> named = [GestureClip(label, person=0, clip=0, seed=0) for label in range(11)]
+        >>> clips = [record_gesture(clip) for clip in named]  # doctest: +SKIP
         >>> adapted = adapt(classifier, clips).classifier  # doctest: +SKIP
     """
     check_adaptable(classifier, strength)

@@ -247,9 +247,9 @@ class Classifier:
 
         Example:
             >>> from dvspipe import Classifier
-            >>> from dvspipe.synthesis import record_gesture
+            >>> from dvspipe.synthesis import GestureClip, record_gesture
             >>> classifier = Classifier.load("gesture-synthetic")
-            >>> prediction = classifier.predict(record_gesture(1, person=0, clip=0, seed=0))
+            >>> prediction = classifier.predict(record_gesture(GestureClip(1, person=0, clip=0, seed=0)))
             >>> prediction.class_name in classifier.config.classes, 0 <= prediction.probability <= 1
             (True, True)
             >>> [segment.t_start_us for segment in prediction.segments][0] == prediction.t_first_us

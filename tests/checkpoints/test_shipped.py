@@ -14,7 +14,7 @@ from dvspipe.checkpoints.model_card import write_card, write_shipped_card
 from dvspipe.errors import CheckpointError
 from dvspipe.formats import read
 from dvspipe.labels import GESTURES
-from dvspipe.synthesis import GESTURE_SENSOR, record_gesture
+from dvspipe.synthesis import GESTURE_SENSOR, GestureClip, record_gesture
 from dvspipe.training.records import find_records
 
 DATA = Path(os.environ.get("DVSPIPE_TEST_DATA", "nowhere"))
@@ -51,7 +51,9 @@ def test_an_unknown_name_lists_those_that_there_are() -> None:
 def test_gestures_of_people_never_seen_are_named() -> None:
     """Somebody of another seed; every gesture but the one that may be anything."""
     classifier, labels = Classifier.load("gesture-synthetic"), range(len(GESTURES) - 1)
-    named = [classifier.predict(record_gesture(label, person=0, clip=0, seed=99)).label for label in labels]
+    named = [
+        classifier.predict(record_gesture(GestureClip(label, person=0, clip=0, seed=99))).label for label in labels
+    ]
     assert np.mean(np.array(named) == labels) >= 0.8
 
 

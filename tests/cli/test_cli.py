@@ -34,7 +34,7 @@ from dvspipe.events import Events, SensorSize
 from dvspipe.formats import read, write
 from dvspipe.recordings import conversion
 from dvspipe.results import EpochRow
-from dvspipe.synthesis import GESTURE_SENSOR, gesture_frames
+from dvspipe.synthesis import GESTURE_SENSOR, GestureClip, gesture_frames
 from dvspipe.training import TrainingCallback
 from dvspipe.video.frames import frames_from_arrays
 from dvspipe.video.opening import open_video
@@ -49,7 +49,7 @@ def in_a_process(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[s
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clip") / "wave.webm"
-    write_video(path, gesture_frames(1, person=0, clip=0, seed=0))
+    write_video(path, gesture_frames(GestureClip(1, person=0, clip=0, seed=0)))
     return path
 
 

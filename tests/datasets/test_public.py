@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import random_events
 
-from dvspipe.datasets import DataConfig, open_dataset, public
+from dvspipe.datasets import DvsGestureConfig, NmnistConfig, open_dataset, parse_data, public
 from dvspipe.errors import DataError, FormatError
 from dvspipe.events import Events, SensorSize
 from dvspipe.labels import GESTURES
@@ -55,7 +55,7 @@ def save_tonic(root: Path, users: tuple[int, ...], part: str = "ibmGestureTrain"
 @pytest.mark.parametrize("below", ["", "DvsGesture"])
 def test_ibms_recordings_are_cut_by_their_labels_and_divided_by_its_lists(tmp_path: Path, below: str) -> None:
     save_ibm(tmp_path / below, (1, 2, 3, 24))
-    data = open_dataset(DataConfig(kind="dvsgesture", root=tmp_path), seed=0)
+    data = open_dataset(DvsGestureConfig(root=tmp_path), seed=0)
     assert data.classes == GESTURES
     assert data.sensor == SENSOR
     assert [len({sample.group for sample in part}) for part in data.parts.values()] == [2, 1, 1]
@@ -67,14 +67,14 @@ def test_ibms_recordings_are_cut_by_their_labels_and_divided_by_its_lists(tmp_pa
 
 def test_without_lists_users_from_24_on_are_tested(tmp_path: Path) -> None:
     save_ibm(tmp_path, (1, 23, 24, 29), lists=False)
-    data = open_dataset(DataConfig(kind="dvsgesture", root=tmp_path), seed=0)
+    data = open_dataset(DvsGestureConfig(root=tmp_path), seed=0)
     assert {sample.group for sample in data.test} == {"user24", "user29"}
 
 
 def test_tonics_clips_have_times_of_a_millisecond(tmp_path: Path) -> None:
     save_tonic(tmp_path / "DVSGesture", (1, 2, 3))
     save_tonic(tmp_path / "DVSGesture", (24,), "ibmGestureTest")
-    data = open_dataset(DataConfig(kind="dvsgesture", root=tmp_path), seed=0)
+    data = open_dataset(DvsGestureConfig(root=tmp_path), seed=0)
     assert "Tonic's clips (1 ms); 11 test clips of 1 users" in data.title
     assert [len({sample.group for sample in part}) for part in data.parts.values()] == [2, 1, 1]
     for sample in data.test:
@@ -84,7 +84,7 @@ def test_tonics_clips_have_times_of_a_millisecond(tmp_path: Path) -> None:
 
 def test_a_part_without_a_test_folder_divides_its_people(tmp_path: Path) -> None:
     save_tonic(tmp_path, (1, 2, 3, 4))
-    data = open_dataset(DataConfig(kind="dvsgesture", root=tmp_path), seed=0)
+    data = open_dataset(DvsGestureConfig(root=tmp_path), seed=0)
     groups = [{sample.group for sample in part} for part in data.parts.values()]
     assert sorted(map(len, groups)) == [1, 1, 2]
     assert "no test part of its own" in data.title
@@ -108,18 +108,18 @@ def test_wrong_labels_and_names_are_named(tmp_path: Path) -> None:
     save_ibm(tmp_path / "ibm", (1, 2, 24))
     (tmp_path / "ibm" / "user01_led_labels.csv").write_text("class,startTime_usec,endTime_usec\n12,1,2\n")
     with pytest.raises(DataError, match=r"user01_led_labels\.csv: .*12 .*1 to 11"):
-        open_dataset(DataConfig(kind="dvsgesture", root=tmp_path / "ibm"), seed=0)
+        open_dataset(DvsGestureConfig(root=tmp_path / "ibm"), seed=0)
     save_tonic(tmp_path / "tonic", (1,))
     (tmp_path / "tonic" / "ibmGestureTrain" / "user01_led" / "11.npy").write_bytes(b"")
     with pytest.raises(DataError, match="11.npy: .*0 to 10"):
-        open_dataset(DataConfig(kind="dvsgesture", root=tmp_path / "tonic"), seed=0)
+        open_dataset(DvsGestureConfig(root=tmp_path / "tonic"), seed=0)
 
 
 def test_where_nothing_is_the_places_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"DvsGesture/user01_fluorescent.aedat .*0.npy .*data={'download': True}"):
-        open_dataset(DataConfig(kind="dvsgesture", root=tmp_path), seed=0)
+        open_dataset(DvsGestureConfig(root=tmp_path), seed=0)
     with pytest.raises(DataError, match=r"Train/0/00002.bin .*data={'download': True}"):
-        open_dataset(DataConfig(kind="nmnist", root=tmp_path), seed=0)
+        open_dataset(NmnistConfig(root=tmp_path), seed=0)
 
 
 @pytest.mark.parametrize(("kind", "name"), [("nmnist", "NMNIST"), ("dvsgesture", "DVSGesture")])
@@ -137,5 +137,5 @@ def test_a_download_is_tonics_and_without_a_network_names_file_and_place(
     monkeypatch.setattr(getattr(datasets, name), "download", refuse)
     folder = tmp_path / "new"
     with pytest.raises(DataError, match=rf"{name} .*no route to host.*https://.*new/"):
-        open_dataset(DataConfig(kind=kind, root=folder, download=True), seed=0)  # type: ignore[arg-type]
+        open_dataset(parse_data({"kind": kind, "root": folder, "download": True}), seed=0)
     assert requested == [(str(folder / name), True)]

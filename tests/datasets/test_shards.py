@@ -29,8 +29,9 @@ from dvspipe.datasets import (
     AugmentConfig,
     BatchSettings,
     Cache,
-    DataConfig,
     DataSet,
+    FolderConfig,
+    ShardsConfig,
     SpikeTensors,
     TensorPlan,
     TensorSettings,
@@ -39,6 +40,7 @@ from dvspipe.datasets import (
     list_samples,
     open_dataset,
     order_shards,
+    parse_data,
     training_batches,
     write_shards,
 )
@@ -61,7 +63,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
     for label, name in enumerate(("a", "b")):
         for number in range(15):
             write(root / name / f"{number}.h5", random_events(100 * label + number, 50))
-    return open_dataset(DataConfig(root=root), seed=1, bins=BINS)
+    return open_dataset(FolderConfig(root=root), seed=1, bins=BINS)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,7 @@ def folder(recordings: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def opened(folder: Path, **over: Any) -> DataSet:
-    config = build(DataConfig, {"kind": "shards", "root": str(folder), **over}, "test")
+    config = parse_data({"kind": "shards", "root": str(folder), **over})
     return open_dataset(config, seed=1, bins=BINS)
 
 
@@ -321,8 +323,7 @@ def test_a_sample_that_claims_more_than_its_bytes_can_hold_is_not_allocated(fold
     [
         ({"views": 3, "vary": {"drop": 0.5}}, "found 2, expected data.views = 3"),
         ({"views": 2}, "vary.drop = 0.5 there, 0.2 here"),
-        ({"test_root": "."}, "data.test_root"),
-        ({"split": "split.json"}, "data.split"),
+        ({"size": "16x16"}, "12x7.*16x16"),
     ],
 )
 def test_settings_that_do_not_fit_the_shards_are_errors(folder: Path, over: dict[str, Any], said: str) -> None:
@@ -331,7 +332,7 @@ def test_settings_that_do_not_fit_the_shards_are_errors(folder: Path, over: dict
 
 
 def test_other_steps_than_the_experiment_are_an_error_that_names_them(folder: Path) -> None:
-    config = DataConfig(kind="shards", root=folder)
+    config = ShardsConfig(root=folder)
     with pytest.raises(DataError, match=r"bins\.steps = 3 .*20.*bins\.step_us = 40000"):
         open_dataset(config, 1)
 
@@ -360,7 +361,7 @@ def test_a_recording_that_cannot_be_encoded_leaves_no_index(tmp_path: Path) -> N
     for name in "ab":
         for number in range(4):
             write(tmp_path / "in" / name / f"{number}.h5", random_events(ord(name) + number, 50))
-    data = open_dataset(DataConfig(root=tmp_path / "in"), seed=0, bins=BINS)
+    data = open_dataset(FolderConfig(root=tmp_path / "in"), seed=0, bins=BINS)
     Path(data.train[-1].name).write_bytes(b"x")
     with pytest.raises(DataError, match=Path(data.train[-1].name).name):
         write_shards(tmp_path / "out", data, TensorPlan(TensorSettings(BINS), None))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from conftest import SENSOR, random_events
 
-from dvspipe.datasets import DataConfig, open_dataset
+from dvspipe.datasets import FolderConfig, open_dataset
 from dvspipe.datasets.survey import survey
 from dvspipe.events import Events, SensorSize
 from dvspipe.formats import write
@@ -15,7 +15,7 @@ def test_recordings_are_counted_and_problems_are_named(tmp_path: Path) -> None:
     for label, name in enumerate(("a", "b")):
         for number in range(6):
             write(tmp_path / name / f"{number}.h5", random_events(10 * label + number, 100 + number))
-    config = DataConfig(root=tmp_path)
+    config = FolderConfig(root=tmp_path)
     clean = survey(open_dataset(config, seed=0))
     assert clean.problems == ()
     a, b, everything = clean.figures

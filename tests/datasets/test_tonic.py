@@ -20,10 +20,10 @@ from dvspipe.cli.app import app
 from dvspipe.datasets import (
     AugmentConfig,
     BatchSettings,
-    DataConfig,
     DataSet,
     SpikeTensors,
     TensorSettings,
+    TonicConfig,
     TransformConfig,
     apply_transforms,
     from_tonic,
@@ -213,7 +213,7 @@ HAS_TEST = set(WRITERS) - {"ASLDVS", "CIFAR10DVS", "NCALTECH101"}
 
 
 def opened(name: str, root: Path, **more: Any) -> DataSet:
-    config = DataConfig(kind="tonic", name=name, root=root, options=OPTIONS.get(name, {}), **more)
+    config = TonicConfig(name=name, root=root, options=OPTIONS.get(name, {}), **more)
     return open_dataset(config, seed=0)
 
 
@@ -269,13 +269,13 @@ def test_what_is_wrong_or_missing_is_named(
 ) -> None:
     monkeypatch.setattr("tonic.dataset.Dataset.download", lambda _self: pytest.fail("downloads"))
     with pytest.raises((ConfigError, DataError), match=message):
-        open_dataset(DataConfig(kind="tonic", root=tmp_path, **settings), seed=0)
+        open_dataset(TonicConfig(root=tmp_path, **settings), seed=0)
 
 
 def test_single_digits_need_an_option(tmp_path: Path) -> None:
     write_digits(tmp_path)
     with pytest.raises(DataError, match="unknown class 4z"):
-        open_dataset(DataConfig(kind="tonic", name="NTIDIGITS18", root=tmp_path), seed=0)
+        open_dataset(TonicConfig(name="NTIDIGITS18", root=tmp_path), seed=0)
 
 
 def test_what_tonic_downloads_is_read_and_what_it_prints_is_no_output(

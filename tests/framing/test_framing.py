@@ -24,7 +24,7 @@ from dvspipe.framing.opening import open_source
 from dvspipe.inference import InferConfig
 from dvspipe.report.config import PreviewSettings
 from dvspipe.report.painter import BAR, Box, Caption, EventPainter
-from dvspipe.synthesis import record_gesture
+from dvspipe.synthesis import GestureClip, record_gesture
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 
@@ -81,7 +81,7 @@ def test_what_is_twice_as_large_is_looked_at_in_a_part_twice_as_large() -> None:
 @pytest.mark.parametrize(("label", "left", "top"), [(1, 150, 60), (9, 20, 100)])
 def test_a_person_of_a_training_clip_is_shown_as_in_the_clip(label: int, left: int, top: int) -> None:
     """Except for the margin by which camera and place vary from clip to clip."""
-    clip = record_gesture(label, person=3, clip=0, seed=0)
+    clip = record_gesture(GestureClip(label, person=3, clip=0, seed=0))
     sensor = SensorSize(width=320, height=240)
     found = find_framing([Events(clip.t, clip.x + left, clip.y + top, clip.p, sensor)], sensor, clip.sensor)
     assert found is not None

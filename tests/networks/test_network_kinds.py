@@ -18,10 +18,10 @@ from dvspipe.checkpoints.checkpoint import (
     write_tensors,
 )
 from dvspipe.cli.options import read_config
-from dvspipe.config import build
+from dvspipe.config import build, keep_own
 from dvspipe.encoding import BinConfig
 from dvspipe.errors import ConfigError
-from dvspipe.networks import CsnnConfig, MlpConfig, ModuleConfig, StdpNetworkConfig, keep_own, parse_network
+from dvspipe.networks import CsnnConfig, MlpConfig, ModuleConfig, StdpNetworkConfig, parse_network
 from dvspipe.training import TrainConfig
 from dvspipe.training.resuming import check_config
 
@@ -92,8 +92,8 @@ def test_a_wrong_setting_of_a_kind_is_explained_in_one_line(settings: dict[str, 
 
 def test_stored_settings_of_other_kinds_are_dropped() -> None:
     stored: dict[str, Any] = {"seed": 1, "network": {"kind": "mlp", "kernel": 3, "channels": [5]}}
-    assert keep_own(stored) == {"seed": 1, "network": {"kind": "mlp", "channels": [5]}}
-    assert keep_own({"seed": 1}) == {"seed": 1}
+    assert keep_own(TrainConfig, stored) == {"seed": 1, "network": {"kind": "mlp", "channels": [5]}}
+    assert keep_own(TrainConfig, {"seed": 1}) == {"seed": 1}
 
 
 def test_a_checkpoint_with_settings_of_another_kind_loads(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from dvspipe.parallel import Processes, Progress, Shard
 from dvspipe.synthesis import (
     GESTURE_SENSOR,
     ClipSettings,
+    GestureClip,
     GesturesPlan,
     Performance,
     SynthesisRecord,
@@ -358,7 +359,9 @@ def test_performances_that_overlap_or_end_before_they_start_are_refused(plan):
 
 
 def test_recordings_are_like_those_of_dvs128_gesture():
-    recordings = [record_gesture(label, person=label, clip=0, seed=11, duration_us=300_000) for label in range(10)]
+    recordings = [
+        record_gesture(GestureClip(label, person=label, clip=0, seed=11, duration_us=300_000)) for label in range(10)
+    ]
     assert 40_000 < 5 * np.median([len(events) for events in recordings]) < 180_000  # 60,000 to 180,000 in 1.45 s
     assert 0.45 < np.median([events.p.mean() for events in recordings]) < 0.56  # 0.49 to 0.55
     for events in recordings:
@@ -367,8 +370,8 @@ def test_recordings_are_like_those_of_dvs128_gesture():
 
 
 def test_a_recording_is_the_same_every_time():
-    first, again = (record_gesture(4, person=1, clip=2, seed=3, duration_us=100_000) for _ in range(2))
-    other = record_gesture(4, person=1, clip=3, seed=3, duration_us=100_000)
+    first, again = (record_gesture(GestureClip(4, person=1, clip=2, seed=3, duration_us=100_000)) for _ in range(2))
+    other = record_gesture(GestureClip(4, person=1, clip=3, seed=3, duration_us=100_000))
     np.testing.assert_array_equal(first.structured(), again.structured())
     assert len(first) != len(other)
 
@@ -426,7 +429,7 @@ def test_a_folder_of_gestures_is_labelled_and_says_how_it_was_made(tmp_path: Pat
     assert {file.parent.name for file in files} == set(GESTURES)
     assert all(file.name.startswith("user000_") and file.suffix == ".h5" for file in files)
     wave = next((tmp_path / "left_hand_wave").iterdir())
-    written, made = read(wave), record_gesture(2, person=0, clip=0, seed=3, duration_us=20_000)
+    written, made = read(wave), record_gesture(GestureClip(2, person=0, clip=0, seed=3, duration_us=20_000))
     np.testing.assert_array_equal(written.structured(), made.structured())
     assert json.loads((tmp_path / "synthesis.json").read_text())["seed"] == 3
     assert describe(wave).attributes["settings"]["synthesis"] == {
@@ -489,7 +492,7 @@ def test_work_is_shared_by_processes_and_fails_with_its_own_error(tmp_path: Path
 def test_frames_of_a_video_are_eight_bit_srgb():
     linear = next(iter(render_gesture(0, draw_person(np.random.default_rng(0)), np.random.default_rng(0))))
     assert linear.image.dtype == np.uint16
-    frame = next(iter(gesture_frames(0, person=0, clip=0, seed=0)))
+    frame = next(iter(gesture_frames(GestureClip(0, person=0, clip=0, seed=0))))
     assert (frame.image.dtype, frame.transfer) == (np.dtype(np.uint8), "srgb")
 
 

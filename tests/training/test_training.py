@@ -23,8 +23,8 @@ from torch import nn
 
 from dvspipe.checkpoints.checkpoint import ClassifierConfig, energies, load_checkpoint, save_checkpoint
 from dvspipe.cli import training as commands
-from dvspipe.config import build, merge_settings, read_yaml, shipped_configs
-from dvspipe.datasets import DataConfig, open_dataset
+from dvspipe.config import build, keep_own, merge_settings, read_yaml, shipped_configs
+from dvspipe.datasets import FolderConfig, open_dataset
 from dvspipe.encoding import BinConfig
 from dvspipe.errors import CheckpointError, ConfigError, DataError, FileError
 from dvspipe.events import SensorSize
@@ -32,7 +32,7 @@ from dvspipe.formats import write
 from dvspipe.inference import Classifier
 from dvspipe.labels import GESTURES
 from dvspipe.learning.rules import ONLINE as ONLINE_RULES
-from dvspipe.networks import LIF, CsnnConfig, SpikingNetwork, keep_own, parse_network
+from dvspipe.networks import LIF, CsnnConfig, SpikingNetwork, parse_network
 from dvspipe.results import EpochRow, RunFolder, TrainingRun, wilson_interval
 from dvspipe.synthesis import GESTURE_SENSOR
 from dvspipe.training import TrainConfig, TrainingCallback, evaluate_checkpoint, train
@@ -58,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config_for(folder: Path, **over: Any) -> TrainConfig:
     settings = merge_settings(SMALL, {"data": {"root": str(folder)}})
-    return build(TrainConfig, keep_own(merge_settings(settings, over)), "test")
+    return build(TrainConfig, keep_own(TrainConfig, merge_settings(settings, over)), "test")
 
 
 @pytest.fixture(scope="module")
@@ -789,7 +789,7 @@ def test_a_checkpoint_is_tested_on_a_data_set(run: TrainingRun, folder: Path, tm
         for number in range(4):
             write(tmp_path / name / f"{number}.h5", moving_bar(0, number))
     with pytest.raises(DataError, match="classes x, y, .* 0_right, 1_left, 2_down"):
-        evaluate_checkpoint(run.checkpoint, DataConfig(root=tmp_path), "test")
+        evaluate_checkpoint(run.checkpoint, FolderConfig(root=tmp_path), "test")
 
 
 def test_a_checkpoint_is_tested_on_what_it_did_not_learn_from(run: TrainingRun, folder: Path, tmp_path: Path) -> None:
@@ -798,11 +798,11 @@ def test_a_checkpoint_is_tested_on_what_it_did_not_learn_from(run: TrainingRun, 
 
     def confusion(checkpoint: Path, part: str, seed: int, root: Path = folder) -> Any:
         return evaluate_checkpoint(
-            checkpoint, DataConfig(root=root), part, seed=seed, callback=Recorder(texts)
+            checkpoint, FolderConfig(root=root), part, seed=seed, callback=Recorder(texts)
         ).confusion
 
     def parts(root: Path, seed: int) -> list[str]:
-        return [sample.name for sample in open_dataset(DataConfig(root=root), seed).validation]
+        return [sample.name for sample in open_dataset(FolderConfig(root=root), seed).validation]
 
     assert parts(folder, 0) != parts(folder, 1)
     assert confusion(run.checkpoint, "validation", 1) == confusion(run.checkpoint, "validation", 0)
@@ -832,7 +832,7 @@ def test_all_of_a_few_other_recordings_are_evaluated(run: TrainingRun, folder: P
         first = min((folder / "test" / name).iterdir())
         shutil.copy(first, tmp_path / "other" / name / f"new_{first.name}")
     texts: list[str] = []
-    other = DataConfig(root=tmp_path / "other")
+    other = FolderConfig(root=tmp_path / "other")
     record = evaluate_checkpoint(run.checkpoint, other, part, callback=Recorder(texts))
     assert record.samples == len(run.test.classes)
     assert record.data.startswith(f"{record.samples} recordings (all)")
@@ -851,7 +851,7 @@ def test_the_error_of_too_few_recordings_to_divide_names_the_part_all(
         (tmp_path / "other" / name).mkdir(parents=True)
         shutil.copy(min((folder / "test" / name).iterdir()), tmp_path / "other" / name)
     with pytest.raises(DataError, match="too few recordings") as caught:
-        evaluate_checkpoint(alone, DataConfig(root=tmp_path / "other"), "test")
+        evaluate_checkpoint(alone, FolderConfig(root=tmp_path / "other"), "test")
     assert [(each.setting, each.value) for each in caught.value.remedies] == [("part", "all")]
 
 

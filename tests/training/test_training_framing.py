@@ -144,8 +144,8 @@ def test_complete_pictures_of_different_sizes_get_one_size(tmp_path: Path) -> No
 
 def test_framing_is_refused_where_there_is_nothing_to_frame() -> None:
     for data, message in (
-        ({"kind": "nmnist", "size": "34x34"}, "size: .*kind = nmnist has none"),
-        ({"kind": "gestures", "roi": "auto"}, "roi: .*kind = gestures has none"),
+        ({"kind": "nmnist", "size": "34x34"}, "data.size = .*found nmnist"),
+        ({"kind": "gestures", "roi": "auto"}, "roi: .*kind = gestures without root"),
     ):
         with pytest.raises(ConfigError, match=message):
             build(TrainConfig, {"data": data}, "test")
