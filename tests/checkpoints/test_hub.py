@@ -318,4 +318,4 @@ def test_commands_take_a_model_on_the_hub(
     hub.closed["user/gated"] = "GatedRepo"
     error = CliRunner().invoke(app, words.replace("NAME", "hf://user/gated").split()).exception
     assert isinstance(error, CheckpointError)
-    assert str(error).startswith("hf://user/gated: is gated")
+    assert str(error).startswith("hf://user/gated: ")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import random_events
-from facts import raises
+from facts import mentions, raises
 
 from dvspipe.datasets import (
     AugmentConfig,
@@ -163,7 +163,7 @@ def test_links_to_folders_that_are_searched_anyway_are_not_followed(tmp_path: Pa
     (root / "b" / "session" / "back").symlink_to("..", target_is_directory=True)
     (root / "b" / "second").symlink_to("session", target_is_directory=True)
     (warning,) = open_dataset(DataConfig(root=root), seed=0).warnings
-    assert "not read: 2 recordings" in warning
+    assert mentions(warning, "2 recordings")
 
 
 def test_gestures_in_a_folder_keep_ibms_order(tmp_path: Path) -> None:
@@ -599,8 +599,7 @@ def test_recordings_below_a_class_folder_are_a_warning(tmp_path: Path) -> None:
         write(tmp_path / name, random_events(0, 20))
     data = open_dataset(DataConfig(root=tmp_path), seed=0)
     (warning,) = data.warnings
-    assert "not read: 2 recordings, such as" in warning
-    assert str(tmp_path / "a" / "old") in warning
+    assert mentions(warning, "2 recordings", tmp_path / "a" / "old")
     assert warning in survey(data).problems
 
 

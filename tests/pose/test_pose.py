@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from facts import raises
+from facts import mentions, raises
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
@@ -347,7 +347,7 @@ def test_the_command_writes_joints_and_a_preview(film: Path, tmp_path: Path) -> 
     assert shown.stat().st_size > 1000
     again = CliRunner().invoke(app, ["track", str(film), "-o", str(out)])
     assert isinstance(again.exception, FileError)
-    assert "already exists" in str(again.exception)
+    assert mentions(str(again.exception), out)
 
 
 def test_the_example_of_the_page_runs(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

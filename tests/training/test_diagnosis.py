@@ -94,19 +94,13 @@ def test_a_test_part_of_copies_alone_is_an_error(tmp_path: Path) -> None:
         diagnosed(tmp_path / "data")
 
 
-def test_a_class_without_test_recordings_is_named(tmp_path: Path) -> None:
-    write_bars(tmp_path / "data")
-    write(tmp_path / "data" / "rare" / "one.h5", moving_bar(0, 99))
-    found, run, _ = diagnosed(tmp_path / "data")
-    assert "rare" in found["untested"].text
-    assert found["untested"].settings == ("data.test_root",)  # of one recording, no share can be drawn
-    assert sum(run.test.confusion[run.test.classes.index("rare")]) == 0
-
-
 def test_a_class_of_one_recording_needs_more_of_them_before_other_settings(tmp_path: Path) -> None:
     write_bars(tmp_path / "data")
     write(tmp_path / "data" / "rare" / "one.h5", moving_bar(0, 99))
-    _, run, _ = diagnosed(tmp_path / "data", optimiser={"epochs": 1, "learning_rate": 1e-4})
+    found, run, _ = diagnosed(tmp_path / "data", optimiser={"epochs": 1, "learning_rate": 1e-4})
+    assert "rare" in found["untested"].text
+    assert found["untested"].settings == ("data.test_root",)  # of one recording, no share can be drawn
+    assert sum(run.test.confusion[run.test.classes.index("rare")]) == 0
     first, *others = run.test.findings
     assert (first.kind, first.settings) == ("few", ("data.root",))
     assert "rare (1)" in first.text
@@ -114,9 +108,16 @@ def test_a_class_of_one_recording_needs_more_of_them_before_other_settings(tmp_p
     assert run.test.settings_to_try == ()
 
 
-def test_the_rule_for_few_validation_recordings_is_said(tmp_path: Path) -> None:
-    write_bars(tmp_path / "data")
-    _, run, _ = diagnosed(tmp_path / "data")
+@pytest.fixture(scope="module")
+def updated_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Finding], TrainingRun, list[str]]:
+    """A training of a single update."""
+    root = tmp_path_factory.mktemp("once") / "data"
+    write_bars(root)
+    return diagnosed(root, optimiser={"epochs": 1, "batch": 32, "learning_rate": 1e-4})
+
+
+def test_the_rule_for_few_validation_recordings_is_said(updated_once: tuple[object, TrainingRun, object]) -> None:
+    _, run, _ = updated_once
     best, last = (run.epochs[0].model_copy(update={"val_accuracy": share}) for share in (1.0, 2 / 3))
     test = run.test.model_copy(update={"chosen_epoch": 2, "val_accuracy": 2 / 3})
     chosen = replace(run, epochs=(best, last.model_copy(update={"epoch": 2})), test=test)
@@ -153,9 +154,8 @@ def test_layers_that_are_saturated_in_evaluation_are_named(tmp_path: Path) -> No
     assert found["saturated"].settings[0] == "network.gain=3.33e+03"
 
 
-def test_too_few_updates_are_named(tmp_path: Path) -> None:
-    write_bars(tmp_path / "data")
-    found, run, _ = diagnosed(tmp_path / "data", optimiser={"epochs": 1, "batch": 32, "learning_rate": 1e-4})
+def test_too_few_updates_are_named(updated_once: tuple[dict[str, Finding], TrainingRun, object]) -> None:
+    found, run, _ = updated_once
     assert "1 times" in found["updates"].text
     assert found["updates"].settings == ("optimiser.epochs=134", "optimiser.batch=4")
     assert run.test.settings_to_try[0] == "optimiser.epochs=134"
