@@ -141,6 +141,7 @@ def test_other_versions_and_formats_are_refused(tmp_path: Path) -> None:
 
 def test_the_sensor_is_known_where_one_known_camera_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.aedat"
-    for source, sensor in ((b"DAVIS240C", SensorSize(240, 180)), (b"Dynapse", None)):
+    two = b"DVS128\r\n#Source 2: DVS128"
+    for source, sensor in ((b"DAVIS240C", SensorSize(240, 180)), (b"Dynapse", None), (two, None)):
         path.write_bytes(HEADER.replace(b"DVS128", source))
         assert AEDAT3.open(path).sensor == sensor

@@ -202,6 +202,14 @@ def test_archives_of_another_kind_are_refused(npz: Path) -> None:
     npz.write_bytes(b"nothing")
     with raises(FormatError, "clip.npz", ".npy"):
         read(npz)
+    data = bytearray(saved(npz, events=structured()).read_bytes())
+    data[-6:-2] = (int.from_bytes(data[-6:-2], "little") + 10).to_bytes(4, "little")  # the first array is at byte -10
+    npz.write_bytes(data)
+    with raises(CorruptionError, "clip.npz"):
+        read(npz)
+    npz.with_suffix(".npy").write_bytes(b"\x93NUMPY\x09\x00" + bytes(200))
+    with raises(FormatError, "clip.npy"):
+        read(npz.with_suffix(".npy"))
 
 
 @pytest.mark.parametrize("kind", ["structured", "table", "columns"])
