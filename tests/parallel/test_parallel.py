@@ -149,8 +149,8 @@ def test_processes_end_with_a_parent_that_is_killed() -> None:
         "    print(next(outcomes).result(), flush=True)\n"
         "    next(outcomes)\n"
     )
-    here = os.path.dirname(__file__)
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=here) as parent:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as parent:
         assert parent.stdout
         child = int(parent.stdout.readline())
         parent.kill()
