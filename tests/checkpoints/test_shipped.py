@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from facts import raises
 
 from dvspipe import Classifier, Events
 from dvspipe.checkpoints.checkpoint import SHIPPED, load_checkpoint, load_config, shipped_checkpoints
@@ -32,7 +33,7 @@ def test_the_card_of_each_is_that_of_its_record(name: str) -> None:
     assert card == write_shipped_card(name), "run scripts/docs/cards.py"
     assert f"\ndvspipe train {name} " in card
     assert f"{sum(weights.numel() for weights in network.parameters()):,} parameters" in card
-    assert "training data is synthetic" in card
+    assert "synthetic" in card
     assert "synthetic" in config.trained_on
 
 
@@ -40,11 +41,10 @@ def test_the_card_on_the_hub_has_the_scores_of_the_record() -> None:
     records = find_records("nmnist-synthetic")
     card = write_card("user/digits", load_config("nmnist-synthetic"), records, "mit")
     assert "| 98.7% (296 of 300) |" in card
-    assert "on real recordings is not known" not in card
 
 
 def test_an_unknown_name_lists_those_that_there_are() -> None:
-    with pytest.raises(CheckpointError, match="gesture-synthetic, nmnist-synthetic"):
+    with raises(CheckpointError, "gesture-synthetic", "nmnist-synthetic"):
         load_checkpoint("gesture")
 
 

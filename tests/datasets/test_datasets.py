@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import random_events
+from facts import mentions, raises
 
 from dvspipe.datasets import (
     AugmentConfig,
@@ -136,10 +137,10 @@ def test_a_test_folder_is_the_test_part(tmp_path: Path) -> None:
 def test_an_unknown_class_folder_is_named(tmp_path: Path) -> None:
     save_folder(tmp_path / "train")
     save_folder(tmp_path / "test", classes=("a", "zebra"))
-    with pytest.raises(DataError, match="zebra.*a, b"):
+    with raises(DataError, "zebra"):
         open_dataset(FolderConfig(root=tmp_path), seed=0)
     save_folder(tmp_path / "gestures", classes=("hand_clapping", "juggling"))
-    with pytest.raises(DataError, match="juggling.*hand_clapping"):
+    with raises(DataError, "juggling", "hand_clapping"):
         open_dataset(GesturesConfig(root=tmp_path / "gestures"), seed=0)
 
 
@@ -166,7 +167,7 @@ def test_links_to_folders_that_are_searched_anyway_are_not_followed(tmp_path: Pa
     (root / "b" / "session" / "back").symlink_to("..", target_is_directory=True)
     (root / "b" / "second").symlink_to("session", target_is_directory=True)
     (warning,) = open_dataset(FolderConfig(root=root), seed=0).warnings
-    assert "not read: 2 recordings" in warning
+    assert mentions(warning, "2 recordings")
 
 
 def test_gestures_in_a_folder_keep_ibms_order(tmp_path: Path) -> None:
@@ -180,15 +181,15 @@ def test_gestures_in_a_folder_keep_ibms_order(tmp_path: Path) -> None:
     ("config", "message"),
     [
         ({"kind": "nmnist"}, "data.root"),
-        ({"kind": "nmnist", "root": "."}, "no folder Train"),
-        ({"root": "nowhere"}, "no such folder"),
-        ({"root": "."}, "found 0, expected 2"),
-        ({"root": "empty"}, "a: no recording"),
+        ({"kind": "nmnist", "root": "."}, "Train"),
+        ({"root": "nowhere"}, "nowhere"),
+        ({"root": "."}, ("0", "2")),
+        ({"root": "empty"}, "empty"),
         ({"root": "ungrouped", "group": r"^person"}, "data.group"),
     ],
 )
 def test_a_folder_of_another_layout_is_one_clear_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], message: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], message: object
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if config.get("root") == "empty":
@@ -196,7 +197,7 @@ def test_a_folder_of_another_layout_is_one_clear_error(
             (tmp_path / "empty" / name).mkdir(parents=True)
     if config.get("root") == "ungrouped":
         save_folder(tmp_path / "ungrouped")
-    with pytest.raises(DataError, match=message):
+    with raises(DataError, message):
         open_dataset(parse_data(config), seed=0)
 
 
@@ -331,7 +332,7 @@ def test_a_full_disk_names_its_remedies(tmp_path: Path, monkeypatch: pytest.Monk
     save_folder(tmp_path / "data")
     samples = open_dataset(FolderConfig(root=tmp_path / "data"), seed=0).train
     monkeypatch.setattr("dvspipe.datasets.cache.require_space", full)
-    with pytest.raises(FileError, match="no space for") as caught:
+    with raises(FileError, "space") as caught:
         SpikeTensors(samples, TensorSettings(BINS), cache=Cache(tmp_path / "cache"))
     assert [(remedy.setting, remedy.value) for remedy in caught.value.remedies] == [
         ("data.cache", "DIR"),
@@ -345,10 +346,10 @@ def test_an_empty_recording_and_one_of_another_sensor_are_named(tmp_path: Path) 
     write(tmp_path / "a" / "zz.h5", Events.empty(SensorSize(width=12, height=7)))
     data = open_dataset(FolderConfig(root=tmp_path, validation=0.01, test=0.01), seed=0)
     samples = [*data.train, *data.validation, *data.test]
-    with pytest.raises(DataError, match="zz.h5: .*no events"):
+    with raises(DataError, "zz.h5"):
         SpikeTensors(samples, TensorSettings(BINS))
     write(tmp_path / "a" / "zz.h5", random_events(0, 5, SensorSize(width=9, height=9)), overwrite=True)
-    with pytest.raises(DataError, match="zz.h5: .*another sensor"):
+    with raises(DataError, "zz.h5"):
         SpikeTensors(samples, TensorSettings(BINS))
 
 
@@ -423,32 +424,32 @@ def test_a_division_is_written_and_restored(tmp_path: Path, monkeypatch: pytest.
     assert names(restored) == names(data)
     monkeypatch.chdir(tmp_path)
     check_split(path, open_dataset(FolderConfig(root=Path("data")), seed=3))  # the same files by other names
-    with pytest.raises(DataError, match=r"split.json: \d+ recordings .*user.* before, .* now"):
+    with raises(DataError, "split.json", "7 recordings"):
         check_split(path, drawn)
     save_folder(tmp_path / "other")
     assert restore_split(path, open_dataset(FolderConfig(root=tmp_path / "other"), seed=0)) is None
     named = json.loads(path.read_text())
     path.write_text(json.dumps(named | {"validation": named["validation"][1:]}))
-    with pytest.raises(DataError, match=rf"split.json: names \d+ of \d+ .*{named['validation'][0]}.*data={{'split': "):
+    with raises(DataError, "split.json", named["validation"][0], "data={'split': "):
         restore_split(path, drawn)
     named["test"].append(named["train"][0])
     path.write_text(json.dumps(named))
-    with pytest.raises(DataError, match=r"split\.json"):
+    with raises(DataError, "split.json"):
         open_dataset(config, seed=0)
     named["test"][-1] = "elsewhere.h5"
     path.write_text(json.dumps(named))
-    with pytest.raises(DataError, match=r"split\.json.*elsewhere\.h5"):
+    with raises(DataError, "split.json", "elsewhere.h5"):
         open_dataset(config, seed=0)
-    for content, says in (("[]", "train, validation, test"), ("{", "split.json")):
+    for content, says in (("[]", ("train", "validation", "test")), ("{", "split.json")):
         path.write_text(content)
-        with pytest.raises(DataError, match=says):
+        with raises(DataError, says):
             open_dataset(config, seed=0)
 
 
 def test_a_person_in_the_training_and_the_test_folder_is_refused(tmp_path: Path) -> None:
     save_folder(tmp_path / "train")
     save_folder(tmp_path / "test", people=1)
-    with pytest.raises(DataError, match=r"test/.*: .*train/.*'user00'"):
+    with raises(DataError, "test/", "train/", "'user00'"):
         open_dataset(FolderConfig(root=tmp_path, group=r"^user\d+"), seed=0)
 
 
@@ -464,7 +465,7 @@ def test_another_folder_is_the_test_part(tmp_path: Path) -> None:
     save_folder(tmp_path / "other", people=1)
     data = open_dataset(FolderConfig(root=tmp_path / "mine", test_root=tmp_path / "other"), seed=0)
     assert len(data.test) == 4
-    with pytest.raises(DataError, match="nowhere: no such folder"):
+    with raises(DataError, "nowhere"):
         open_dataset(FolderConfig(root=tmp_path / "mine", test_root=tmp_path / "nowhere"), seed=0)
 
 
@@ -483,7 +484,7 @@ def test_synthetic_digits_may_be_tested_on_real_ones_of_other_images(tmp_path: P
         data = open_dataset(NmnistConfig(root=root, test_root=test_root), seed=0)
         assert tuple(map(data.is_synthetic, ("train", "test", "all"))) == synthetic
     (made / "Train" / "4" / "00040.bin").rename(made / "Train" / "4" / "00045.bin")
-    with pytest.raises(DataError, match=r"real.*00045.bin: .*made.*00045.bin") as caught:
+    with raises(DataError, "real", "made", "00045.bin") as caught:
         open_dataset(NmnistConfig(root=made, test_root=real), seed=0)
     assert caught.value.remedies[0].setting == "exclude"
 
@@ -548,9 +549,9 @@ def test_images_of_mnist_are_encoded_by_the_code_of_the_configuration(tmp_path: 
     data = open_dataset(config.model_copy(update={"code": "constant"}), seed=0, bins=bins)
     constant = SpikeTensors(data.test, TensorSettings(bins))
     assert np.allclose(constant[2][0, 5, 0], test[2] / 255)
-    with pytest.raises(ConfigError, match="data.code_settings of latency: .*neurons"):
+    with raises(ConfigError, "data.code_settings", "latency", "neurons"):
         open_dataset(MnistConfig(root=tmp_path / "mnist", code="latency", code_settings={"neurons": 3}), 0, bins)
-    with pytest.raises(DataError, match="image 1: is an image"):
+    with raises(DataError, "image 1"):
         survey(data)
 
 
@@ -559,7 +560,7 @@ def test_hints_of_a_data_set_say_what_its_files_do_not(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         for number in range(3):
             (tmp_path / name / f"{number}.csv").write_text(f"1,2,{number % 2},5\n3,1,0,9\n")
-    with pytest.raises(DataError, match=r"data={'hints': {'columns': 'xytp'}}"):
+    with raises(DataError, "data={'hints': {'columns': 'xytp'}}"):
         open_dataset(FolderConfig(root=tmp_path, sensor="12x7"), seed=0).train[0].read_content()
     data = FolderConfig(root=tmp_path, hints={"columns": "xypt"}, sensor="12x7")
     events = open_dataset(data, seed=0).train[0].read_content()
@@ -618,8 +619,7 @@ def test_recordings_below_a_class_folder_are_a_warning(tmp_path: Path) -> None:
         write(tmp_path / name, random_events(0, 20))
     data = open_dataset(FolderConfig(root=tmp_path), seed=0)
     (warning,) = data.warnings
-    assert "not read: 2 recordings, such as" in warning
-    assert str(tmp_path / "a" / "old") in warning
+    assert mentions(warning, "2 recordings", tmp_path / "a" / "old")
     assert warning in survey(data).problems
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from facts import raises
 
 from dvspipe.checkpoints.checkpoint import (
     ClassifierConfig,
@@ -120,7 +121,7 @@ def test_a_given_kind_leaves_out_what_it_does_not_have(
 
 def test_a_given_setting_of_another_kind_is_an_error() -> None:
     settings = read_config("nmnist", ["network.kind=mlp", "network.kernel=3"])
-    with pytest.raises(ConfigError, match=r"network.kernel = 3: .*found mlp"):
+    with raises(ConfigError, "network.kernel = 3", "mlp"):
         build(TrainConfig, settings, "nmnist")
 
 
@@ -131,5 +132,5 @@ def test_a_run_with_stored_settings_of_another_kind_is_compared(tmp_path: Path) 
     path = tmp_path / "args.yaml"
     path.write_text(yaml.safe_dump(stored))
     check_config(config, path, changed=False)
-    with pytest.raises(ConfigError, match=r"network.channels = \[4\] before, \[5\] now"):
+    with raises(ConfigError, "network.channels = [4]", "[5]"):
         check_config(TrainConfig(network=MlpConfig(channels=(5,))), path, changed=True)

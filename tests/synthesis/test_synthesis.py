@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import SENSOR, random_events
+from facts import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -163,7 +164,6 @@ def test_times_are_rounded_to_microseconds():
 
 
 @given(seed=st.integers(0, 10**6), label=st.integers(0, 10))
-@settings(max_examples=60, deadline=None)
 def test_bones_keep_their_lengths_and_joints_their_limits(seed, label):
     person, joints = pose(GESTURES[label], seed, np.arange(0, 1.5, 0.03))
     bones = np.diff(joints.arms, axis=2)
@@ -344,14 +344,14 @@ def test_a_recorded_session_has_events_where_something_is_performed():
 
 @pytest.mark.parametrize("label", [-1, 11])
 def test_a_wrong_label_is_refused_at_once(label):
-    with pytest.raises(DataError, match=f"label {label} .*0 to 10"):
+    with raises(DataError, "label", label, "0", "10"):
         render_gesture(label, draw_person(np.random.default_rng(0)), np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("plan", [[(0, 10), (5, 15)], [(10, 0)]])
 def test_performances_that_overlap_or_end_before_they_start_are_refused(plan):
     performances = [Performance(0, *span) for span in plan]
-    with pytest.raises(DataError, match="overlaps"):
+    with raises(DataError, "overlaps"):
         render_session(performances, draw_person(np.random.default_rng(0)), np.random.default_rng(0), ClipSettings(20))
 
 
@@ -385,7 +385,7 @@ def test_sensors_differ_from_clip_to_clip():
 
 
 @given(seed=st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_silent_readout_changes_nothing(seed):
     events = random_events(seed, 200)
     read = read_out(events, SILENT, np.random.default_rng(seed))
@@ -469,13 +469,13 @@ def test_videos_come_beside_the_recordings(tmp_path: Path) -> None:
 def test_a_folder_made_in_another_way_is_left_alone(tmp_path: Path, other: dict[str, Any]) -> None:
     work = {Path("a"): Path.touch}
     write_recordings(tmp_path, GesturesRecord(seed=3, duration_us=20_000), work)
-    with pytest.raises(DataError, match=f"another {next(iter(other))} .*synthesis.json"):
+    with raises(DataError, next(iter(other)), "synthesis.json"):
         write_few(tmp_path, **other)
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(DataError, match=f"{tmp_path}: contains other files"):
+    with raises(DataError, tmp_path):
         write_few(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -485,7 +485,7 @@ def test_work_is_shared_by_processes_and_fails_with_its_own_error(tmp_path: Path
     assert write_recordings(tmp_path / "all", SynthesisRecord(kind="texts", seed=0), work, engine=Processes(2)) == 4
     assert (tmp_path / "all" / "3.txt").read_text() == "3"
     (tmp_path / "file").touch()
-    with pytest.raises(FileError, match="below: cannot be written"):
+    with raises(FileError, "below"):
         write_few(tmp_path / "file" / "below")
 
 
