@@ -16,7 +16,7 @@ import typer
 from rich.text import Text
 
 from ..errors import ConfigError, FileError, Remedy
-from .infer import print_answers
+from .infer import print_predictions
 from .options import AsJson, Config, Overrides, Overwrite, Trust, is_folder, read_config, trust_packages
 from .screen import make_table, messages, notes, progress, screen, warn
 
@@ -147,7 +147,7 @@ def demo(
         _check_run_folder(out, overwrite=overwrite)
     folder = out or _free_folder(Path("runs"), "demo", overwrite=overwrite)
     look = show_first(folder, tell=notes.print)
-    print_answers([look.answer])
+    print_predictions([look.prediction])
     notes.print(f"{look.page} shows it (synthetic)")
     if not minutes:
         return
@@ -169,7 +169,7 @@ def demo(
         f"{before.samples}; after it:"
     )
     _print_test(done.run)
-    print_answers([done.answer])
+    print_predictions([done.prediction])
     notes.print(f"\nEverything is in {folder}, and all of it is synthetic; open {done.run.folder.report} first. Next:")
     for command in done.next_commands:
         notes.print(f"  {command}")

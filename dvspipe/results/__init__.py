@@ -17,7 +17,6 @@ from .activity import (
 )
 from .adaptation import AdaptationRecord, NormShift
 from .inference import (
-    Answer,
     Dependencies,
     EventRates,
     InferenceRun,
@@ -25,6 +24,7 @@ from .inference import (
     LookRow,
     OutputFolder,
     Playback,
+    Prediction,
     RecordingFolder,
     RecordingResult,
     SegmentRow,
@@ -34,6 +34,7 @@ from .manifest import Entry, Manifest, ManifestRow, ManifestSummary, name_input
 from .scores import Scores, TimeScores, WrongPrediction, add_scores, calibration_error, wilson_interval
 from .shipped import ShippedRecord, ShippedScore
 from .tables import Record, Row, read_rows, write_rows
+from .timeline import Timeline
 from .training import (
     BaselineResult,
     EpochRow,
@@ -50,7 +51,6 @@ __all__ = [
     "ENERGY_SOURCE",
     "ActivityRecord",
     "AdaptationRecord",
-    "Answer",
     "BaselineResult",
     "Dependencies",
     "Entry",
@@ -72,6 +72,7 @@ __all__ = [
     "NormShift",
     "OutputFolder",
     "Playback",
+    "Prediction",
     "Record",
     "RecordingFolder",
     "RecordingResult",
@@ -83,6 +84,7 @@ __all__ = [
     "ShippedScore",
     "TestResult",
     "TimeScores",
+    "Timeline",
     "TraceRecord",
     "TrainingRun",
     "WindowRow",

@@ -277,8 +277,8 @@ def test_recordings_are_classified_by_a_network_adapted_to_them(jobs: int, data:
     adapted = adapt(classifier, [task.source for task in tasks]).classifier
     for outcome in outcomes:
         expected = adapted.predict(outcome.item.source)
-        assert outcome.result().answer.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
-        assert outcome.result().answer.trained_on.endswith("; adapted to 6 windows of 6 recordings")
+        assert outcome.result().probabilities == pytest.approx(expected.probabilities, abs=1e-5)
+        assert outcome.result().trained_on.endswith("; adapted to 6 windows of 6 recordings")
     assert calls[-1] == (6, 6)
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
 
