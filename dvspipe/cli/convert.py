@@ -128,20 +128,17 @@ def _refuse_unused(
 ) -> None:
     """Refuse options and settings of videos, recordings or HDF5 files if there are none of them."""
     from ..formats import FORMATS
-    from ..recordings.conversion import is_video
     from ..recordings.settings import RECORDING_SETTINGS
-    from ..video.names import camera_of
 
     if "compression" in settings and not any(task.target.suffix.lower() in FORMATS["hdf5"].suffixes for task in tasks):
         raise ConfigError(f"{tasks[0].target}: --set compression: only for HDF5 files")
     own = {name: f"--set {name}" for name in settings if name != "compression"}
     of_videos = of_videos + [option for name, option in own.items() if name not in RECORDING_SETTINGS]
     of_recordings = of_recordings + [option for name, option in own.items() if name in RECORDING_SETTINGS]
-    sources = [task.source for task in tasks]
     for unused, for_videos, kind in ((of_videos, True, "videos"), (of_recordings, False, "recordings")):
         # a missing source is another error
-        existing = [path for path in sources if path.exists() or camera_of(path) is not None] if unused else []
-        if existing and not any(is_video(path) is for_videos for path in existing):
+        existing = [task for task in tasks if task.source.exists() or task.camera is not None] if unused else []
+        if existing and not any(task.kind.is_video is for_videos for task in existing):
             raise ConfigError(f"{existing[0]}: {', '.join(unused)}: only for {kind}")
 
 
@@ -177,14 +174,13 @@ class _Conversions:
 
     def convert_one(self, task: ConversionTask) -> None:
         """Convert one file, and show how much of it is done."""
-        from ..recordings.conversion import convert_task, is_video
-        from ..video.names import camera_of
+        from ..recordings.conversion import convert_task
 
-        if (camera := camera_of(task.source)) is not None:
-            messages.print(f"camera {camera}: Ctrl-C ends the recording")
+        if task.camera is not None:
+            messages.print(f"camera {task.camera}: Ctrl-C ends the recording")
         started = time.monotonic() - compiled_s()
         with progress() as show:
-            shown = partial(show, "frames" if is_video(task.source) else "events")
+            shown = partial(show, "frames" if task.kind.is_video else "events")
             threads = max(1, (os.cpu_count() or 1) // 2)  # the others decode and compress
             done = convert_task(
                 task, shown, video=self.of_video, recording=self.of_recording, overwrite=self.overwrite, threads=threads
