@@ -289,7 +289,7 @@ def test_finished_answers_depend_on_what_the_network_was_adapted_to(data: Path, 
     outcomes = list(classify_many(tasks, classifier, options))
     run = options.record_run(classifier, tasks)
     assert InferenceRun.read(OutputFolder(data.parent / "out").run) == run
-    assert find_finished(tasks, run, options) == {each.item: each.result() for each in outcomes}
+    assert find_finished(tasks, run, options) == {each.item: each.result().as_stored() for each in outcomes}
     for other, those in ((options, tasks[1:]), (ClassifyOptions(out=options.out), tasks)):
         with pytest.raises(FileError, match="adapted_to"):
             list(classify_many(those, classifier, other))
