@@ -21,9 +21,9 @@ from .options import AsJson, Config, Overrides, Overwrite, Trust, is_folder, rea
 from .screen import make_table, messages, notes, progress, screen, warn
 
 if TYPE_CHECKING:
-    from ..config import SettingsTree
+    from ..datasets import DecodedEvents
     from ..results import EpochRow, EvaluationResult, TrainingRun
-    from ..training import TrainConfig, TrainingCallback
+    from ..training import Choice, TrainConfig, TrainingCallback
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt, from malloc.h
 MOST_CONFUSIONS = 3  # classes that are listed beside a class
@@ -54,7 +54,8 @@ def train(
     """
     from ..config import build, merge_settings, parse_overrides, read_yaml
 
-    if save is not None and (resume is not None or not is_folder(config)):
+    of_folder = is_folder(config)
+    if save is not None and (resume is not None or not of_folder):
         raise ConfigError(f"{save}: --save writes what is chosen for a folder of recordings (found {config})")
     if out is not None and resume is None and _is_first():
         _check_run_folder(out, overwrite=overwrite)  # before recordings are read
@@ -64,12 +65,14 @@ def train(
         raise FileError(
             f"{resume}: no run to resume (expected the folder of a run, with {RunFolder(resume).config.name})"
         )
-    if resume is not None and is_folder(config):
+    choice = None
+    if resume is not None and of_folder:
         from ..networks import keep_own
 
         merged = merge_settings(keep_own(read_yaml(RunFolder(resume).config)), parse_overrides(settings or []))
-    elif is_folder(config):
-        merged = _choose(config, settings, save, overwrite=overwrite)
+    elif of_folder:
+        choice = _choose(config, settings, save, overwrite=overwrite)
+        merged = choice.settings
     else:
         merged = read_config(config, settings)
     from ..training import TrainConfig
@@ -84,7 +87,8 @@ def train(
     folder = resume or out or _free_folder(Path("runs/train"), resolved.name, overwrite=overwrite)
     if _is_first():
         notes.print(f"run: {folder}")
-    run = _train(resolved, folder, command, trusted, resume=resume is not None, changed=changed)
+    decoded = None if choice is None else choice.decoded
+    run = _train(resolved, folder, command, trusted, decoded, resume=resume is not None, changed=changed)
     if not _is_first():
         return
     _print_test(run)
@@ -175,7 +179,7 @@ def demo(
         notes.print(f"  {command}")
 
 
-def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overwrite: bool) -> SettingsTree:
+def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overwrite: bool) -> Choice:
     """Return, print and save the settings that are chosen for a folder."""
     from ..config import parse_overrides
     from ..files import claim_output, write_text
@@ -193,7 +197,7 @@ def _choose(folder: str, settings: list[str] | None, save: Path | None, *, overw
         if save is not None:
             write_text(save, text)
             screen.print(f"{save}: these settings; change them, or add KEY=VALUE to the command\n")
-    return choice.settings
+    return choice
 
 
 def _is_first() -> bool:
@@ -301,7 +305,14 @@ def _describe_changes(folder: Path, config: TrainConfig) -> str:
 
 
 def _train(
-    config: TrainConfig, folder: Path, command: str, trust: tuple[str, ...], *, resume: bool, changed: bool
+    config: TrainConfig,
+    folder: Path,
+    command: str,
+    trust: tuple[str, ...],
+    decoded: DecodedEvents | None,
+    *,
+    resume: bool,
+    changed: bool,
 ) -> TrainingRun:
     from ..report import write_training_page
     from ..results import RunFolder
@@ -318,6 +329,7 @@ def _train(
                 resume=resume,
                 changed=changed,
                 trust=trust,
+                decoded=decoded,
             )
         except KeyboardInterrupt:
             if _is_first() and RunFolder(folder).config.is_file():

@@ -9,6 +9,7 @@ from ..errors import ConfigError, DataError
 from .augmentation import AugmentConfig, MixKind, VaryConfig
 from .cache import Cache, default_cache
 from .config import FRAMED_KINDS, PERSON_SIZE, DataConfig, DataKind, ImageCode
+from .decoded import DecodedEvents
 from .folders import folder_settings, open_folder, open_gestures, open_labelled
 from .given import from_recordings
 from .images import open_mnist
@@ -44,6 +45,7 @@ __all__ = [
     "DataConfig",
     "DataKind",
     "DataSet",
+    "DecodedEvents",
     "ImageCode",
     "MixKind",
     "Part",
@@ -103,7 +105,12 @@ def open_cache(config: DataConfig) -> Cache | None:
 
 
 def open_dataset(
-    config: DataConfig, seed: int, bins: BinConfig = BinConfig(), *, with_problems: bool = False
+    config: DataConfig,
+    seed: int,
+    bins: BinConfig = BinConfig(),
+    *,
+    with_problems: bool = False,
+    decoded: DecodedEvents | None = None,
 ) -> DataSet:
     """Return the data set that a configuration describes; no sample is loaded yet.
 
@@ -112,6 +119,7 @@ def open_dataset(
         seed: Seed of the division into parts, and of rendered clips.
         bins: Steps of the spike tensors, which the spike code of images also has.
         with_problems: Whether class folders may be unknown or empty, which are then the `problems` of the data set.
+        decoded: The events of recordings that were decoded before, and of those that are loaded; None: none are kept.
 
     Raises:
         DataError: The folder does not have the expected layout, class folders are unknown or empty, a group is in two
@@ -123,7 +131,7 @@ def open_dataset(
     for folder in (config.root, config.test_root):
         if folder is not None and not folder.is_dir() and not config.download:
             raise DataError(f"{folder}: no such folder")
-    found = OPENERS[config.kind](DataSource(config, seed, bins, open_cache(config)))
+    found = OPENERS[config.kind](DataSource(config, seed, bins, open_cache(config), decoded))
     if found.problems and not with_problems:
         raise DataError("; ".join(found.problems))
     return found

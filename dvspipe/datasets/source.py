@@ -11,6 +11,7 @@ from ..errors import DataError, Remedy
 from ..events import SensorSize
 from .cache import Cache
 from .config import DataConfig
+from .decoded import DecodedEvents
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,14 @@ class DataSource:
         seed: Seed of the division into parts and of rendered clips.
         bins: Steps of the spike tensors, which the spike code of images also has.
         cache: Where the events of videos are kept; None: nowhere.
+        decoded: The events of recordings that are kept in memory; None: none are.
     """
 
     config: DataConfig
     seed: int
     bins: BinConfig
     cache: Cache | None
+    decoded: DecodedEvents | None = None
 
     @property
     def root(self) -> Path:
