@@ -164,9 +164,9 @@ def summarize_answers(folder: OutputFolder, run: InferenceRun, known: Sequence[P
         known: Predictions that are in memory; the others are read.
 
     Raises:
-        FileError: The folder cannot be written to, or segments in it are not as dvspipe writes them.
+        FileError: The folder cannot be written to.
     """
-    predictions = folder.find_predictions(run, known)
+    predictions = folder.find_predictions(run, known, with_segments=False)
     if not predictions:
         return
     folder.write_predictions(predictions)

@@ -528,26 +528,27 @@ class OutputFolder:
         """
         write_rows(predictions, Prediction, jsonl=self.predictions, csv_path=self.predictions.with_suffix(".csv"))
 
-    def find_predictions(self, run: InferenceRun, known: Iterable[Prediction] = ()) -> list[Prediction]:
+    def find_predictions(
+        self, run: InferenceRun, known: Iterable[Prediction] = (), *, with_segments: bool = True
+    ) -> list[Prediction]:
         """Return the predictions for all recordings below that a run like this one classified, by the names of folders.
 
         Args:
             run: The run.
             known: Predictions that are in memory, which are not read again.
+            with_segments: Whether those that are read get their segments.
 
         Raises:
             FileError: Segments are missing, or not as dvspipe writes them.
         """
         in_memory = {self.of(each.folder).answer: each for each in known}
-        return [
-            each
-            for path in sorted(self.path.rglob("answer.json"))
-            if (each := in_memory.get(path) or _read(RecordingFolder(path.parent), run)) is not None
-        ]
-
-
-def _read(folder: RecordingFolder, run: InferenceRun) -> Prediction | None:
-    """Return the prediction in a folder if a run like this one made it, otherwise None."""
-    found = folder.find()
-    is_of_run = found is not None and found.depends_on is not None and found.depends_on.run == run.digest
-    return folder.add_segments(found) if found is not None and is_of_run else None
+        predictions = []
+        for path in sorted(self.path.rglob("answer.json")):
+            folder, found = RecordingFolder(path.parent), in_memory.get(path)
+            if found is None:
+                found = folder.find()
+                if found is None or found.depends_on is None or found.depends_on.run != run.digest:
+                    continue
+                found = folder.add_segments(found) if with_segments else found
+            predictions.append(found)
+        return predictions

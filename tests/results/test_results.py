@@ -221,6 +221,9 @@ def test_answers_of_other_runs_are_not_found(tmp_path: Path) -> None:
     found = folder.find_predictions(RUN)
     assert [each.folder for each in found] == ["b.h5", "deep/a.h5"]
     assert found[0].segments == SEGMENTS
+    assert folder.find_predictions(RUN, with_segments=False)[0] == answer("b.h5")
+    known = answer("b.h5", label=0)
+    assert folder.find_predictions(RUN, [known]) == [known, found[1]]
     folder.write_predictions(found)
     assert [folder.of(each.folder).add_segments(each) for each in read_rows(folder.predictions, Prediction)] == found
     (row, _) = csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines())
