@@ -191,16 +191,16 @@ class _Conversions:
 
     def convert_many(self, tasks: Sequence[ConversionTask], engine: Engine) -> None:
         """Convert what does not exist yet; print what fails, and exit with 1 if anything did."""
-        from ..recordings.conversion import convert_many, find_incomplete, find_unconverted
+        from ..recordings.conversion import convert_many, find_unconverted, review_finished
 
         waiting = tasks if self.overwrite else find_unconverted(tasks)
         missing = set(waiting)
         done_before = [task for task in tasks if task not in missing]
-        self._note_done_before(done_before, len(tasks))
-        incomplete = find_incomplete(done_before)
-        for _, error in incomplete:
+        found = review_finished(done_before, video=self.of_video, recording=self.of_recording)
+        _note_done_before(len(done_before), len(found.outdated), len(tasks))
+        for error in found.incomplete:
             skip(FileError(error))
-        failed = len(incomplete)
+        failed = len(found.incomplete)
         with progress() as show:
             outcomes = convert_many(
                 tasks,
@@ -239,18 +239,6 @@ class _Conversions:
             messages.print(f"missing previews written: {len(missing) - failed}")
         return failed
 
-    def _note_done_before(self, done_before: Sequence[ConversionTask], tasks: int) -> None:
-        from ..recordings.conversion import find_outdated
-
-        if not done_before:
-            return
-        outdated = len(find_outdated(done_before, video=self.of_video, recording=self.of_recording))
-        others = f", {outdated} of them with other settings" if outdated else ""
-        if outdated or not notes.quiet:  # not as a note, because standard output may be JSON
-            messages.print(
-                f"already converted: {len(done_before)} of {tasks}{others}; use --overwrite to convert again"
-            )
-
     def _print(self, done: Conversion, seconds: float | None) -> None:
         if self.as_json:
             sys.stdout.write(json.dumps(done.to_record()) + "\n")
@@ -264,6 +252,14 @@ class _Conversions:
                 f"{done.path}: no pixel changed by its contrast threshold; lower thresholds give more events: "
                 "--set pos_thres=0.1 --set neg_thres=0.1"
             )
+
+
+def _note_done_before(done: int, outdated: int, tasks: int) -> None:
+    if not done:
+        return
+    others = f", {outdated} of them with other settings" if outdated else ""
+    if outdated or not notes.quiet:  # not as a note, because standard output may be JSON
+        messages.print(f"already converted: {done} of {tasks}{others}; use --overwrite to convert again")
 
 
 def _describe_conversion(done: Conversion, seconds: float | None) -> str:

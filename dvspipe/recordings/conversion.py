@@ -485,30 +485,33 @@ def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
     return waiting
 
 
-def find_incomplete(tasks: Sequence[ConversionTask]) -> list[tuple[ConversionTask, str]]:
-    """Return the tasks whose target exists, but not completely, as the manifest of its folder says, and why.
+class Review(NamedTuple):
+    """What the manifest of an output folder says of conversions whose targets exist.
 
     Args:
-        tasks: Conversions whose targets exist, such as the part of a truncated video.
+        incomplete: What is wrong with each target that is not complete, such as that of a truncated video.
+        outdated: The tasks whose target was made with other settings.
     """
-    return [(task, row.error or "") for task, row in _rows_of(tasks) if row.status == "failed"]
+
+    incomplete: tuple[str, ...]
+    outdated: tuple[ConversionTask, ...]
 
 
-def find_outdated(
-    tasks: Sequence[ConversionTask],
-    *,
-    video: ConvertConfig | None = None,
-    recording: RecordingConfig | None = None,
-) -> list[ConversionTask]:
-    """Return the tasks whose target was made with other settings, as the manifest of its folder says.
+def review_finished(
+    tasks: Sequence[ConversionTask], *, video: ConvertConfig | None = None, recording: RecordingConfig | None = None
+) -> Review:
+    """Return what the manifest says of conversions.
 
     Args:
         tasks: Conversions whose targets exist.
         video: Settings for videos.
         recording: Settings for recordings.
     """
-    settings = _digest(video, recording)
-    return [task for task, row in _rows_of(tasks) if row.status == "done" and row.settings != settings]
+    rows, settings = list(_rows_of(tasks)), _digest(video, recording)
+    return Review(
+        incomplete=tuple(row.error or "" for _, row in rows if row.status == "failed"),
+        outdated=tuple(task for task, row in rows if row.status == "done" and row.settings != settings),
+    )
 
 
 def _rows_of(tasks: Sequence[ConversionTask]) -> Iterator[tuple[ConversionTask, ManifestRow]]:
