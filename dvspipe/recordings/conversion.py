@@ -363,12 +363,7 @@ def _find_remedies(error: CorruptionError) -> list[Remedy]:
 
 
 class SourceKind(NamedTuple):
-    """What a source is.
-
-    Args:
-        is_video: Whether it is a video, an image folder or a camera.
-        format_name: The format of a recording; None if it is none, or of no known format.
-    """
+    """Whether a source is a video, an image folder or a camera, and otherwise the format of the recording, if known."""
 
     is_video: bool
     format_name: str | None = None
@@ -486,12 +481,7 @@ def find_unconverted(tasks: Sequence[ConversionTask]) -> list[ConversionTask]:
 
 
 class Review(NamedTuple):
-    """What the manifest of an output folder says of conversions whose targets exist.
-
-    Args:
-        incomplete: What is wrong with each target that is not complete, such as that of a truncated video.
-        outdated: The tasks whose target was made with other settings.
-    """
+    """What is wrong with each incomplete target, and the tasks whose target was made with other settings."""
 
     incomplete: tuple[str, ...]
     outdated: tuple[ConversionTask, ...]
@@ -500,7 +490,7 @@ class Review(NamedTuple):
 def review_finished(
     tasks: Sequence[ConversionTask], *, video: ConvertConfig | None = None, recording: RecordingConfig | None = None
 ) -> Review:
-    """Return what the manifest says of conversions.
+    """Return which conversions the manifest of their folder calls incomplete or made with other settings.
 
     Args:
         tasks: Conversions whose targets exist.
@@ -661,11 +651,8 @@ def identify(source: Path) -> SourceKind:
     Raises:
         FileError: It cannot be read.
     """
-    is_bag = is_ros2_folder(source)
-    if not is_bag and (source.is_dir() or camera_of(source) is not None):
-        return SourceKind(is_video=True)
-    if not is_bag and not source.is_file():
-        return SourceKind(source.suffix.lower() in VIDEO_SUFFIXES)
+    if not is_ros2_folder(source) and not source.is_file():
+        return SourceKind(source.is_dir() or camera_of(source) is not None or source.suffix.lower() in VIDEO_SUFFIXES)
     if (known := recognise(source)) is not None:
         return SourceKind(is_video=False, format_name=known.name)
     return SourceKind(is_video_name(source) or is_video_content(source))

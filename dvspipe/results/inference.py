@@ -326,33 +326,27 @@ class Prediction(Row):
 
     def to_windows(self) -> tuple[WindowRow, ...]:
         """Return a row for each of the predictions over time."""
-        timeline, classes = self.timeline, self.classes
-        columns = zip(
-            timeline.t_start_us.tolist(),
-            timeline.t_end_us.tolist(),
-            timeline.labels.tolist(),
-            timeline.entropies.tolist(),
-            timeline.events.tolist(),
-            timeline.familiar.tolist(),
-            timeline.probabilities.tolist(),
-            timeline.intervals_us(self.t_first_us, self.t_last_us + 1).tolist(),
-            strict=True,
+        timeline, rows, entropies = (
+            self.timeline,
+            self.timeline.probabilities.tolist(),
+            self.timeline.entropies.tolist(),
         )
+        intervals_us = timeline.intervals_us(self.t_first_us, self.t_last_us + 1).tolist()
         return tuple(
             WindowRow(
-                t_start_us=start_us,
-                t_end_us=end_us,
+                t_start_us=int(timeline.t_start_us[k]),
+                t_end_us=int(timeline.t_end_us[k]),
                 label=label,
-                class_name=classes[label],
-                probability=row[label],
-                entropy=entropy,
-                events=events,
-                familiar=familiar,
-                probabilities=tuple(row),
-                t_from_us=from_us,
-                t_to_us=to_us,
+                class_name=self.classes[label],
+                probability=rows[k][label],
+                entropy=entropies[k],
+                events=int(timeline.events[k]),
+                familiar=bool(timeline.familiar[k]),
+                probabilities=tuple(rows[k]),
+                t_from_us=intervals_us[k][0],
+                t_to_us=intervals_us[k][1],
             )
-            for start_us, end_us, label, entropy, events, familiar, row, (from_us, to_us) in columns
+            for k, label in enumerate(timeline.labels.tolist())
         )
 
     @property

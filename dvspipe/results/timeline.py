@@ -106,15 +106,6 @@ def find_centers(
     return (start_us + end_us) // 2 if hop_us is None else np.maximum(end_us - lag_us, start_us)
 
 
-_NO_TIMES = np.zeros(0, np.int64)
-NO_TIMELINE = Timeline(
-    t_start_us=_NO_TIMES,
-    t_end_us=_NO_TIMES,
-    events=_NO_TIMES,
-    nearby_events=_NO_TIMES,
-    probabilities=np.zeros((0, 1), np.float32),
-    familiar=np.zeros(0, np.bool_),
-    hop_us=None,
-    lag_us=0,
-)
+_NONE = np.zeros(0, np.int64)
+NO_TIMELINE = Timeline(_NONE, _NONE, _NONE, _NONE, np.zeros((0, 1), np.float32), np.zeros(0, np.bool_), None, 0)
 """That of a prediction whose windows are not in memory."""

@@ -146,8 +146,7 @@ def open_recordings(config: TrainConfig, classes: tuple[str, ...], decoded: Deco
     Raises:
         DataError: The data set is not usable.
     """
-    undivided = config.data.model_copy(update={"validation": 0.0})
-    data = open_dataset(undivided, config.seed, config.bins, decoded=decoded)
+    data = open_dataset(config.data.model_copy(update={"validation": 0.0}), config.seed, config.bins, decoded=decoded)
     if not set(data.classes) <= set(classes):
         return replace(data, train=(*data.train, *data.validation), validation=())
 
