@@ -522,7 +522,7 @@ def test_a_run_that_was_stopped_in_its_first_epoch_begins_again(
 
     monkeypatch.setattr("dvspipe.training.train", stopped)
     with pytest.raises(KeyboardInterrupt):
-        commands._train(config_for(folder), tmp_path / "a", "dvspipe train bars", (), resume=False, changed=False)
+        commands._train(config_for(folder), tmp_path / "a", "dvspipe train bars", (), None, resume=False, changed=False)
     assert f"dvspipe train bars --resume {tmp_path / 'a'} " in capsys.readouterr().err
     assert not (tmp_path / "a" / "results.csv").exists()
     train(config_for(folder), tmp_path / "a", resume=True)
