@@ -948,6 +948,6 @@ def test_the_command_of_a_run_that_resumed_with_other_settings_names_them(
     (tmp_path / "args.yaml").write_text(yaml.safe_dump(before.model_dump(mode="json")))
     for changed in (False, True):
         with pytest.raises(KeyboardInterrupt):
-            commands._train(config, tmp_path, "dvspipe train bars", (), resume=True, changed=changed)
+            commands._train(config, tmp_path, "dvspipe train bars", (), None, resume=True, changed=changed)
     assert given[0] == "dvspipe train bars"
     assert given[1] == "dvspipe train bars  # resumed with other settings: optimiser.epochs=9 (4 before)"
