@@ -756,7 +756,7 @@ def test_a_file_of_times_is_for_one_video(clip: Path, tmp_path: Path) -> None:
     failed = dvspipe("convert", clip, other, "-o", "many", *options, cwd=tmp_path, code=2)
     assert "timestamps gives the times of one video (found 2 sources)" in failed.stderr
     failed = dvspipe("convert", "7", "-o", "b.h5", cwd=tmp_path, code=None)
-    assert "camera 7: no camera" in failed.stderr
+    assert "camera 7: not a camera" in failed.stderr
     assert not (tmp_path / "b.h5").exists()
 
 
