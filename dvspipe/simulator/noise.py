@@ -182,8 +182,9 @@ def _shoot(
 ) -> Words:
     """Return the shot noise events: per row, a Poisson process over pixels and time at the dark rate, thinned by light.
 
-    Given their number, the events of a Poisson process are independent and uniform. Only the number of events, drawn
-    for stretches of at most MAX_EXPECTED expected events, requires an exponential; each event requires one random number.
+    Given their number, the events of a Poisson process are independent and uniform. Only the number of events
+    requires an exponential (it is drawn for stretches with at most MAX_EXPECTED expected events); each event requires
+    one random number.
     """
     interval_us, first_row, width = interval.length_us, interval.first_row, interval.width
     words, count = np.empty(64 + int(1.2 * per_us * interval_us * codes.size), np.int64), 0

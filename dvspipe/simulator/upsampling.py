@@ -68,7 +68,7 @@ ALLOWANCE = 0.06
 MAX_MISMATCH = (
     0.15  # level difference of the two frames at the middle of the path; far more at a cut or change of light
 )
-UNEXPLAINED_SHARE = 0.9  # mismatch / change of a pixel above which the flow explains nothing
+UNEXPLAINED_SHARE = 0.9  # the flow explains nothing if mismatch / change of a pixel is larger
 CUT_SHARE = 0.5  # share of changed pixels with mismatch; 0.15 for six objects moving 20 px per frame, 0.9 at a cut
 QUARTER_FROM_PX = 512  # from this width or height on, flow is computed at a quarter of the resolution
 SEVERAL_SCALES_PX = 91  # from this width or height on, DIS uses several scales at half resolution: 32 * 2 ** 1.5

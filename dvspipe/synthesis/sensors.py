@@ -1,9 +1,11 @@
-"""The sensor of a clip: a DVS128 with random biases, noise and readout.
+"""Sensor of a clip: a DVS128 with random biases, noise and readout.
 
-The recordings of a DVS128 contain more events than the crossings of its thresholds. In three clips of DVS128 Gesture, a
-sixth of the events of one polarity (that of bit 1) is read up to nine times within 2 us; 20 to 24 % of them have an
-echo, an event of the other polarity 0.15 to 0.9 ms later, a quarter of these echoes have one of the first polarity 0.4
-to 1.1 ms later, and half of those again; 3 to 5 % of the other polarity's own events have an echo.
+Recordings of a DVS128 contain more events than threshold crossings. In three clips of DVS128 Gesture:
+
+- One sixth of the events of one polarity (bit 1) is read up to nine times within 2 us.
+- 20 to 24 % of the events of this polarity have an echo: an event of the other polarity 0.15 to 0.9 ms later.
+- A quarter of these echoes have an echo of the first polarity 0.4 to 1.1 ms later; half of these echoes have another.
+- 3 to 5 % of the original events of the other polarity have an echo.
 """
 
 from __future__ import annotations
@@ -19,24 +21,24 @@ from ..config import build
 from ..events import Events
 from ..simulator import SimulatorConfig, read_preset
 
-THRESHOLDS = (0.14, 0.28)  # geometric mean of ON and OFF, in ln I
-SCATTER_PX, SCATTER_US = 5.0, 2000  # standard deviation of the distance, and longest time after the event
-_ROUNDS = 3  # of echoes of echoes
+THRESHOLDS = (0.14, 0.28)  # range of the geometric mean of ON and OFF, in ln I
+SCATTER_PX, SCATTER_US = 5.0, 2000  # standard deviation of the distance, and maximum time after the event
+_ROUNDS = 3  # depth of echoes of echoes
 
 
 @dataclass(frozen=True)
 class Readout:
-    """How a sensor repeats events and adds echoes of the other polarity.
+    """Readout artifacts of a sensor: repeated events, and echoes of the other polarity.
 
     Args:
-        answering: The polarity that has repetitions and most echoes.
-        repeated: Share of its events that are read more than once.
-        again: Share of the repeated events that are read once more, and so on.
-        answered: Share of its events that have an echo.
-        answers_answered: Share of these echoes that have an echo.
-        others_answered: Share of the other polarity's own events that have an echo.
-        scattered: Share of all events that have another one at a pixel nearby, of random polarity, as seen around fast
-            limbs; the share and SCATTER_PX are guesses.
+        answering: Main polarity: its events are repeated and have most of the echoes.
+        repeated: Fraction of events of the main polarity that are read more than once.
+        again: Fraction of repeated events that are read once more, and so on.
+        answered: Fraction of events of the main polarity that have an echo.
+        answers_answered: Fraction of these echoes that have an echo.
+        others_answered: Fraction of original events of the other polarity that have an echo.
+        scattered: Fraction of all events with another event of random polarity at a nearby pixel, as seen around fast
+            limbs; this fraction and SCATTER_PX are guesses.
     """
 
     answering: bool
@@ -50,11 +52,11 @@ class Readout:
 
 @cache
 def _read_dvs128() -> dict[str, Any]:
-    return read_preset("dvs128")  # takes 3 ms
+    return read_preset("dvs128")  # cached: takes 3 ms
 
 
 def draw_sensor(rng: np.random.Generator) -> tuple[SimulatorConfig, Readout]:
-    """Return a sensor: the preset `dvs128` with random thresholds, bandwidth and noise."""
+    """Draw a sensor: the preset `dvs128` with random thresholds, bandwidth and noise, and a random readout."""
     middle, apart = np.exp(rng.uniform(*np.log(THRESHOLDS))), np.exp(rng.normal(0.0, 0.08))
     settings = _read_dvs128() | {
         "pos_thres": float(middle * apart),
@@ -67,7 +69,7 @@ def draw_sensor(rng: np.random.Generator) -> tuple[SimulatorConfig, Readout]:
         "seed": int(rng.integers(2**31)),
     }
     readout = Readout(
-        answering=bool(rng.random() < 0.5),  # which polarity it is depends on how the polarity bit is interpreted
+        answering=bool(rng.random() < 0.5),  # depends on the interpretation of the polarity bit
         repeated=rng.uniform(0.0, 0.22),
         again=rng.uniform(0.4, 0.6),
         answered=rng.uniform(0.05, 0.35),
@@ -79,7 +81,7 @@ def draw_sensor(rng: np.random.Generator) -> tuple[SimulatorConfig, Readout]:
 
 
 def read_out(events: Events, readout: Readout, rng: np.random.Generator) -> Events:
-    """Return the events with echoes and repetitions, in order of time, without any after the last event."""
+    """Add echoes and repetitions to events. The result is sorted by time, without events after the last input event."""
     if not len(events):
         return events
     source, t, first = np.arange(len(events)), events.t, events.p == readout.answering
@@ -101,7 +103,7 @@ def read_out(events: Events, readout: Readout, rng: np.random.Generator) -> Even
 
 
 def _scatter(events: Events, share: float, rng: np.random.Generator) -> Events:
-    """Return the events with others near a share of them."""
+    """Add events near a random share of the events."""
     chosen = np.flatnonzero(rng.random(len(events)) < share)
     away = rng.normal(0, SCATTER_PX, (2, len(chosen))).round().astype(np.int64)
     t = events.t[chosen] + rng.integers(0, SCATTER_US, len(chosen))
@@ -116,7 +118,7 @@ def _scatter(events: Events, share: float, rng: np.random.Generator) -> Events:
 def _gather(
     events: Events, source: NDArray[np.int64], t: NDArray[np.int64], on: NDArray[np.bool_], copies: NDArray[np.int64]
 ) -> Events:
-    """Return events at the pixels of others, at these times, each repeated within 2 us."""
+    """Create events at the pixels of the events `source`, at times t, each repeated within 2 us."""
     each = np.repeat(np.arange(len(t)), copies)
     number = np.arange(len(each)) - np.repeat(np.cumsum(copies) - copies, copies)
     t = t[each] + np.minimum(number, 2)
