@@ -107,7 +107,7 @@ class Calibration:
             FileError: If the file cannot be written.
         """
         settings = yaml.safe_dump(self.to_yaml_settings(), sort_keys=False)
-        curve = f"Transfer curve of its frames: {self.transfer} (a property of the video, not of the sensor)."
+        curve = f"Its frames have the transfer curve {self.transfer}: a property of the video, not of the sensor."
         write_text(Path(path), f"# {comment}\n# {curve}\n{settings}")
 
 

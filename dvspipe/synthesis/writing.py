@@ -147,7 +147,7 @@ def _claim_folder(folder: Path, record: SynthesisRecord) -> None:
     if (folder / RECORD_NAME).exists():
         record.check(folder)
     elif has_files:
-        raise DataError(f"{folder}: contains files but no {RECORD_NAME}; write to another folder")
+        raise DataError(f"{folder}: contains other files and no {RECORD_NAME}; write to another folder")
     else:
         record.write(folder)
 
