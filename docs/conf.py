@@ -31,7 +31,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "tutorials", "gallery", "generated/*/*.py", "**/GALLERY_HEADER.rst"]
+exclude_patterns = ["_build", "guides/tutorials", "gallery", "generated/*/*.py", "**/GALLERY_HEADER.rst"]
 root_doc = "index"
 
 myst_enable_extensions = ["attrs_inline"]  # the width of a picture
@@ -61,7 +61,7 @@ def save_charts(_block: object, block_vars: dict[str, Any], gallery_conf: dict[s
 
 sphinx_gallery_conf = {
     "image_scrapers": ("matplotlib", save_charts),
-    "examples_dirs": ["tutorials", "gallery"],
+    "examples_dirs": ["guides/tutorials", "gallery"],
     "gallery_dirs": ["generated/tutorials", "generated/gallery"],
     "filename_pattern": r"\.py$",
     "download_all_examples": False,

@@ -10,12 +10,14 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
+from pydantic_core import to_jsonable_python
 
 from .errors import ConfigError, join_names, shorten
 
@@ -39,38 +41,8 @@ PATTERNS: Mapping[str, str] = {
     ROI_PATTERN: "WIDTHxHEIGHT+LEFT+TOP, such as 128x128+20+10, auto or full",
     TARGET_PATTERN: "PACKAGE.MODULE:NAME, such as my_package.nets:make_net",
 }
-"""What is expected of a text that has to match a regular expression; a setting with another one is not explained."""
+"""What is expected of a text that has to match a regular expression, of which pydantic shows the expression."""
 
-EXPECTED: Mapping[str, str] = {
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_parsing_size": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "finite_number": "a number",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "string_type": "text",
-    "invalid_key": "text as key",
-    "path_type": "a path",
-    "tuple_type": "a list in square brackets",
-    "dict_type": "a group of settings, {key}.NAME=VALUE",
-    "model_type": "a group of settings, {key}.NAME=VALUE",
-    "model_attributes_type": "a group of settings, {key}.NAME=VALUE",
-    "dataclass_type": "a group of settings, {key}.NAME=VALUE",
-    "literal_error": "{expected}",
-    "union_tag_invalid": "{expected}",
-    "string_pattern_mismatch": "{pattern}",
-    "greater_than": "more than {gt}",
-    "greater_than_equal": "{ge} or more",
-    "less_than": "less than {lt}",
-    "less_than_equal": "{le} or less",
-    "too_short": "{min_length} or more values",
-    "too_long": "{max_length} or fewer values",
-    "string_too_long": "{max_length} or fewer characters",
-}
-"""What is expected of a value, by the type of pydantic's error."""
 YAML_BOOL, YAML_DATE, YAML_INT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "timestamp", "int"))
 MAX_YAML_BYTES = 1 << 18  # a configuration has some kB, and Python reads 1 MB of YAML in 10 s
 MAX_INT_BITS = 64
@@ -260,19 +232,45 @@ def write_overrides(settings: Mapping[str, JsonValue]) -> str:
     return " ".join(f"{key}={text}" for key, text in texts.items())
 
 
-def merge_settings(base: Mapping[str, JsonValue], over: Mapping[str, JsonValue]) -> SettingsTree:
+def merge_settings(
+    base: Mapping[str, JsonValue], over: Mapping[str, JsonValue], unions: Mapping[str, object] | None = None
+) -> SettingsTree:
     """Return `base` with the values of `over` in their place, group by group.
+
+    Args:
+        base: Settings.
+        over: Others.
+        unions: The types of groups that have kinds, by their names. If `over` has the kind of such a group, what that
+            kind does not have is left out of `base`; see `find_left_out`.
 
     Example:
         >>> merge_settings({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"c": 4}})
         {'a': 1, 'b': {'c': 4, 'd': 3}}
     """
     merged = dict(base)
+    for group, names in find_left_out(base, over, unions or {}).items():
+        merged[group] = _without(cast(SettingsTree, base[group]), names)
     for key, value in over.items():
         before = merged.get(key)
         both = isinstance(value, dict) and isinstance(before, dict)
         merged[key] = merge_settings(before, value) if both else value  # type: ignore[arg-type]
     return merged
+
+
+def find_left_out(
+    base: Mapping[str, JsonValue], over: Mapping[str, JsonValue], unions: Mapping[str, object]
+) -> dict[str, list[str]]:
+    """Return the settings of `base` that the kind which `over` gives to their group does not have, by group."""
+    found: dict[str, list[str]] = {}
+    for group, union in unions.items():
+        before, now = base.get(group), over.get(group)
+        if isinstance(before, dict) and isinstance(now, dict) and "kind" in now:
+            found[group] = find_foreign(union, before | {"kind": now["kind"]})
+    return {group: names for group, names in found.items() if names}
+
+
+def _without(settings: Mapping[str, JsonValue], names: Sequence[str]) -> SettingsTree:
+    return {name: value for name, value in settings.items() if name not in names}
 
 
 def find_differences(
@@ -316,6 +314,15 @@ def build(model: type[Model], settings: Mapping[str, object], where: str) -> Mod
         raise _error(model, error, where) from error
     except ConfigError as error:  # of a validator that names a remedy
         raise error.named(where) from error
+
+
+def read_stored(model: type[Model], path: Path) -> Model:
+    """Return the settings that a run stored, without those of other kinds, which earlier versions stored too.
+
+    Raises:
+        ConfigError: The file is not there, or holds other settings.
+    """
+    return build(model, keep_own(model, read_yaml(path)), str(path))
 
 
 def as_settings(model: type[Model], given: Model | Mapping[str, object] | None) -> Model:
@@ -368,8 +375,66 @@ def _members(kind: object) -> Mapping[str, object]:
 
 def find_kinds(annotation: object) -> dict[str, type[BaseModel]]:
     """Return the models of a group that has kinds, by the value of its setting `kind`; none for other types."""
-    models = [each for each in get_args(annotation) if isinstance(each, type) and issubclass(each, BaseModel)]
+    union = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    models = [each for each in get_args(union) if isinstance(each, type) and issubclass(each, BaseModel)]
     return {kind.default: each for each in models if (kind := each.model_fields.get("kind")) is not None}
+
+
+def find_foreign(union: object, settings: Mapping[str, object]) -> list[str]:
+    """Return the names of settings that only other kinds of their group have.
+
+    Args:
+        union: The type of the group; its first kind is the default.
+        settings: Settings of the group.
+
+    Example:
+        >>> from typing import Literal
+        >>> class Circle(Settings):
+        ...     kind: Literal["circle"] = "circle"
+        ...     radius: float = 1.0
+        >>> class Square(Settings):
+        ...     kind: Literal["square"] = "square"
+        ...     side: float = 1.0
+        >>> find_foreign(Circle | Square, {"kind": "square", "side": 2, "radius": 3})
+        ['radius']
+    """
+    kinds = find_kinds(union)
+    kind = settings.get("kind", next(iter(kinds)))
+    own = kinds.get(kind) if isinstance(kind, str) else None
+    known = {name for kind in kinds.values() for name in kind.model_fields}
+    return [] if own is None else [name for name in settings if name in known and name not in own.model_fields]
+
+
+def keep_own(model: type[BaseModel], stored: SettingsTree) -> SettingsTree:
+    """Return stored settings of a model without those of other kinds, which earlier versions stored too."""
+    kept = dict(stored)
+    for group, field in model.model_fields.items():
+        settings = stored.get(group)
+        if isinstance(settings, dict) and find_kinds(field.annotation):
+            kept[group] = _without(settings, find_foreign(field.annotation, settings))
+    return kept
+
+
+def complete_kind(union: object, settings: object) -> object:
+    """Add the default kind to settings of a group, and leave out those of other kinds that have their defaults.
+
+    Before 0.2.0, the complete configuration of a run listed the settings of all kinds.
+    """
+    if not isinstance(settings, Mapping):
+        return settings
+    kinds = find_kinds(union)
+    unused = [name for name in find_foreign(union, settings) if _is_default(kinds.values(), name, settings[name])]
+    return {"kind": next(iter(kinds))} | {name: value for name, value in settings.items() if name not in unused}
+
+
+def _is_default(kinds: Iterable[type[BaseModel]], name: str, value: object) -> bool:
+    """Return whether a setting has its default in the first kind that has it, which all kinds had in 0.1.0."""
+    field = next(kind.model_fields[name] for kind in kinds if name in kind.model_fields)
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, Settings) and isinstance(value, Mapping):
+        with suppress(ConfigError):
+            value = to_jsonable_python(build(type(default), value, name))
+    return value is None or value == to_jsonable_python(default)
 
 
 def _closest(name: str, lasts: Mapping[str, str], cutoff: float) -> list[str]:
@@ -384,55 +449,32 @@ def _prolonged(name: str, lasts: Mapping[str, str]) -> list[str]:
 
 
 def _error(model: type[BaseModel], error: ValidationError, where: str) -> ConfigError:
-    return ConfigError(f"{where}: {'; '.join(_explain(model, error.errors()))}")
-
-
-def explain_value(error: ValidationError) -> str:
-    """Return what is wrong with a single value that was checked without a model, such as an option of a command.
-
-    Example:
-        >>> from typing import Annotated
-        >>> from pydantic import Field, TypeAdapter
-        >>> try:
-        ...     TypeAdapter(Annotated[int, Field(ge=1)]).validate_python("0")
-        ... except ValidationError as error:
-        ...     explain_value(error)
-        '0 (expected 1 or more)'
-    """
-    first, *_ = error.errors()
-    context = first.get("ctx", {})
-    if first["type"] == "value_error":
-        return str(context["error"]).rstrip(".")
-    return f"{first['input']} (expected {_expected(first['type'], context, '')})"
-
-
-def _explain(model: type[BaseModel], errors: Sequence[ErrorDetails]) -> list[str]:
-    """Return a sentence for each setting that is wrong; of very many, for the first ones."""
-    found: dict[str, tuple[str, list[str]]] = {}  # the beginning of the sentence, and what is expected
-    sentences: list[str] = []
-    for error in errors[:MAX_EXPLAINED]:
-        field, key = _locate(model, error["loc"])
-        kind, value, context = error["type"], error["input"], error.get("ctx", {})
-        if kind == "union_tag_invalid":
-            field = key = f"{key}.kind"
-            value = value.get("kind")
-        if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-            sentences.append(_explain_unknown(model, key, error))
-        elif kind == "missing":
-            sentences.append(f"{key} is missing")
-        elif kind == "value_error":
+    """Return an error with pydantic's messages under the names of the settings; of very many, the first ones."""
+    errors = error.errors(include_url=False)
+    found: dict[str, list[str]] = {}  # the beginning of a sentence, and of a union the message of each member
+    for each in errors[:MAX_EXPLAINED]:
+        key, value = _locate(model, each["loc"]), each["input"]
+        if each["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            found[_explain_unknown(model, key, each)] = []
+        else:
             begin = key if isinstance(value, Mapping) else f"{key} = {_show(value)}"
-            sentences.append(f"{begin}: {context['error']}" if key else str(context["error"]))
-        elif kind != "too_short" or len(value) == context["actual_length"]:  # else its values are wrong
-            begin, expected = found.setdefault(field, (f"{key} = {_show(value)}", []))
-            if begin.startswith(f"{key} = "):  # the first wrong value of a list
-                expected.append(_expected(kind, context, key))
-    others = [f"and {len(errors) - MAX_EXPLAINED:,} more mistakes"] if len(errors) > MAX_EXPLAINED else []
-    return sentences + [f"{begin}: expected {', or '.join(expected)}" for begin, expected in found.values()] + others
+            found.setdefault(begin, []).append(explain_value(each))
+    sentences = [": ".join(filter(None, (begin, ", or ".join(found[begin])))) for begin in found]
+    if len(errors) > MAX_EXPLAINED:
+        sentences.append(f"and {len(errors) - MAX_EXPLAINED:,} more mistakes")
+    return ConfigError(f"{where}: {'; '.join(sentences)}")
 
 
-def _locate(model: type[BaseModel], location: Iterable[str | int]) -> tuple[str, str]:
-    """Return the name of a setting, and with the index of a value in a list, for a location of pydantic.
+def explain_value(error: ErrorDetails) -> str:
+    """Return the message of pydantic about a value, or that of a check of our own without pydantic's prefix."""
+    context = error.get("ctx", {})
+    if error["type"] == "string_pattern_mismatch" and context["pattern"] in PATTERNS:
+        return f"expected {PATTERNS[context['pattern']]}"
+    return str(context["error"]).rstrip(".") if error["type"] == "value_error" else shorten(error["msg"], 500)
+
+
+def _locate(model: type[BaseModel], location: Iterable[str | int]) -> str:
+    """Return the name of a setting, with the index of a value in a list, for a location of pydantic.
 
     A location also names the members of unions.
     """
@@ -440,7 +482,7 @@ def _locate(model: type[BaseModel], location: Iterable[str | int]) -> tuple[str,
     kind: object = model
     for part in location:
         if isinstance(part, int):
-            return ".".join(names), f"{'.'.join(names)}[{part}]"
+            return f"{'.'.join(names)}[{part}]"
         if part in (kinds := find_kinds(kind)):
             kind = kinds[part]
             continue
@@ -448,7 +490,7 @@ def _locate(model: type[BaseModel], location: Iterable[str | int]) -> tuple[str,
         if members or get_origin(kind) is dict:
             names.append(shorten(part))
         kind = members.get(part)
-    return ".".join(names), ".".join(names)
+    return ".".join(names)
 
 
 def _explain_unknown(model: type[BaseModel], key: str, error: ErrorDetails) -> str:
@@ -470,17 +512,6 @@ def _find_owners(model: object, groups: Iterable[str | int | None], name: str | 
     for group in groups:
         model = _members(model).get(str(group))
     return [kind for kind, each in find_kinds(model).items() if name in each.model_fields]
-
-
-def _expected(kind: str, context: Mapping[str, object], key: str) -> str:
-    values = {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in context.items()}
-    if kind == "literal_error":
-        values["expected"] = str(values["expected"]).replace("'", "")
-    if kind == "union_tag_invalid":
-        values["expected"] = " or ".join(str(values["expected_tags"]).replace("'", "").rsplit(", ", 1))
-    if kind == "string_pattern_mismatch":
-        values["pattern"] = PATTERNS.get(str(values["pattern"]), f"a text that matches {values['pattern']}")
-    return EXPECTED.get(kind, "another value").format(key=key, **values)
 
 
 def _show(value: object) -> str:

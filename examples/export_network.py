@@ -1,6 +1,7 @@
 """Write a network as NIR, the equations of its neurons, and run the file in Norse: `python examples/export_network.py`.
 
-snnTorch and SpikingJelly read it too. ONNX, which onnxruntime runs without torch, is `to="onnx"`; see docs/export.md.
+snnTorch and SpikingJelly read it too. `to="onnx"` writes ONNX, which onnxruntime runs without torch; see
+docs/guides/export.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Run neurons over a recording of any length, window by window, with their state between the windows."""
+"""Run neurons over a recording of any length, window by window, and keep their state between windows."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,7 +30,7 @@ def main() -> None:
         neurons, state = LIF({"tau_mem_s": 0.05, "gain": 1.5}, dt=0.01), None
         with torch.no_grad():
             for counts, starts_us, _ in loader(stream, 1):
-                spikes, state = neurons(counts.sum(2), state)  # [T, 1, H, W]: ON and OFF alike
+                spikes, state = neurons(counts.sum(2), state)  # [T, 1, H, W]: ON and OFF together
                 total = spikes.sum((0, 1))
                 row, column = divmod(int(total.argmax()), total.shape[1])
                 most = f"most at column {column}, row {row}" if total.any() else "silent"

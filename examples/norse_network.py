@@ -1,7 +1,7 @@
 """Train the same network in plain Norse cells and in dvspipe's layers: `python examples/norse_network.py`.
 
-Both begin with the same weights and see the same batches of rendered clips. The accuracies are equal; only the time
-differs, since dvspipe scans all steps of a layer at once, while the cells are called step by step.
+Both start with the same weights and train on the same batches of rendered clips. The accuracies are equal. Only the
+time differs: dvspipe scans all steps of a layer at once, while the cells are called step by step.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def main() -> None:
         "channels": (HIDDEN,),
         "tau_mem_s": TAU_S,
         "tau_readout_s": TAU_READOUT_S,
-        "slope": 1.0,  # of Norse's surrogate gradient, whatever its alpha
+        "slope": 1.0,  # slope of Norse's surrogate gradient, whatever its alpha
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

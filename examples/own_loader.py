@@ -1,4 +1,4 @@
-"""Train a spiking network of yours in a plain PyTorch loop, with recordings that dvspipe loads."""
+"""Train your own spiking network in a plain PyTorch loop, with recordings loaded by dvspipe."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

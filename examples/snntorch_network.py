@@ -1,4 +1,4 @@
-"""Train a network of snnTorch on recordings that dvspipe loads, and run the same weights in the fused scan."""
+"""Train an snnTorch network on recordings loaded by dvspipe, and run the same weights in the fused scan."""
 
 import numpy as np
 import snntorch

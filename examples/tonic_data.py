@@ -1,4 +1,4 @@
-"""Train on a data set of Tonic, or on any object like one: `python examples/tonic_data.py`.
+"""Train on a Tonic data set, or on any object with its interface: `python examples/tonic_data.py`.
 
 `dvspipe train data.kind=tonic data.name=NMNIST data.root=FOLDER` trains on a class of `tonic.datasets` by its name.
 """
@@ -46,9 +46,9 @@ class Bars(tonic.Dataset):
 def main() -> None:
     """Look at the data set, and train a linear layer on its spike counts in a plain PyTorch loop."""
     bars = Bars()
-    data = from_tonic(bars)  # what `dvspipe.torch.SpikeDataset` and our training take, with every label checked
+    data = from_tonic(bars)  # for `dvspipe.torch.SpikeDataset` and `train`, with every label checked
     print(f"{data.title}: {len(data.train)} recordings of {data.sensor}, classes {', '.join(data.classes)}")
-    transform = ToSpikes(BINS, bars.sensor_size)  # in the place of Tonic's ToFrame; also Bars(transform=...)
+    transform = ToSpikes(BINS, bars.sensor_size)  # replaces Tonic's ToFrame; also Bars(transform=...)
     spikes = torch.stack([torch.from_numpy(transform(events)) for events, _ in bars])
     labels = torch.tensor([label for _, label in bars])
     torch.manual_seed(0)

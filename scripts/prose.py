@@ -23,8 +23,9 @@ from pydantic import BaseModel
 ROOT = Path(__file__).parents[1]
 RULES = ROOT / "scripts/prose.yaml"
 TEXTS = ("*.md", "docs/**/*.md", "docs/**/*.rst", "dvspipe/checkpoints/*.md", "configs/**/*.yaml")
-CODE = ("dvspipe/**/*.py", "scripts/**/*.py", "examples/*.py", "docs/tutorials/*.py", "docs/gallery/**/*.py")
+CODE = ("dvspipe/**/*.py", "scripts/**/*.py", "examples/*.py", "docs/guides/tutorials/*.py", "docs/gallery/**/*.py")
 OWN = ("scripts/prose.py", "CHANGELOG.md")  # the changelog quotes old names
+BUILT = {"_build", "generated"}  # folders that Sphinx fills
 
 CODE_BLOCK = re.compile(r"^```.*?^```|^(?: {4}|\t)[^\n]*", re.MULTILINE | re.DOTALL)
 INLINE_CODE = re.compile(r"(`+)[^`].*?\1", re.DOTALL)
@@ -156,7 +157,7 @@ def find_broken(passages: Sequence[Passage], rules: Rules) -> Iterator[Finding]:
 def list_files(patterns: Sequence[str]) -> list[Path]:
     """Return the files of the repository that match any of the patterns."""
     files = {path for pattern in patterns for path in ROOT.glob(pattern)}
-    return sorted(path for path in files if str(path.relative_to(ROOT)) not in OWN and "_build" not in path.parts)
+    return sorted(path for path in files if str(path.relative_to(ROOT)) not in OWN and BUILT.isdisjoint(path.parts))
 
 
 def find_exceeded(passages: Sequence[Passage], rules: Rules, lines: int) -> Iterator[str]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-VIDEO = Path(__file__).parents[1] / "docs" / "gesture.gif"
+VIDEO = Path(__file__).parents[1] / "docs" / "images" / "gesture.gif"
 
 LIGHT: Mapping[str, Sequence[str]] = {
     "warmup": (),

@@ -44,8 +44,8 @@ WORDS: Mapping[str, str] = {
 TEXTS = (
     "*.md",
     "docs/*.md",
-    "docs/howto/*.md",
-    "docs/tutorials/*.py",
+    *(f"docs/{folder}/*.md" for folder in ("start", "guides", "concepts", "reference")),
+    "docs/guides/tutorials/*.py",
     "docs/gallery/*/*.py",
     "dvspipe/checkpoints/*.md",
     "configs/**/*.yaml",

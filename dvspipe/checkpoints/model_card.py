@@ -61,7 +61,7 @@ def write_card(
     sections = (
         f"---\n{yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)}---\n\n# {name.partition('/')[2]}",
         f"A spiking neural network that classifies event-camera (DVS) recordings and videos over time, trained with "
-        f"dvspipe: one of {len(config.classes)} classes, {', '.join(map(_plain, config.classes))}.",
+        f"dvspipe. It predicts one of {len(config.classes)} classes: {', '.join(map(_plain, config.classes))}.",
         f'## Use\n\n```python\nimport dvspipe\n\nclassifier = dvspipe.Classifier.load("hf://{name}")\n'
         'print(classifier.predict("recording.h5").class_name)\n```\n\n'
         f"Or `dvspipe infer hf://{name} RECORDING`; `pip install 'dvspipe[hub]'` installs both.",
@@ -118,7 +118,7 @@ def _describe_data(config: ClassifierConfig, records: RunRecords | ShippedRecord
     if isinstance(records, ShippedRecord):
         lines = [records.data]
     else:
-        lines = [f"Trained on {_plain(config.trained_on) or 'recordings that are not described'}."]
+        lines = [f"Trained on {_plain(config.trained_on) or 'unspecified recordings'}."]
     if isinstance(records, RunRecords):
         lines.append(f"Tested on {_plain(records.test.data)}.")
     if synthetic:
@@ -164,25 +164,25 @@ def _describe_settings(config: ClassifierConfig, run: RunRecords | None) -> str:
     window = f"{bins.steps} steps of {bins.step_us / 1000:g} ms" if bins.by == "time" else f"{bins.steps} steps"
     text = f"Recordings of {config.sensor} pixels, {window}, a network of kind `{config.network.kind}`."
     if config.framing.roi is not None:
-        text += f" It sees the part `roi = {config.framing.roi}` of a picture."
+        text += f" It sees the region `roi = {config.framing.roi}` of a picture."
     if config.network.kind == "module":
-        text += " Its code is not part of this repository, and runs only if you trust its package."
+        text += " Its code is not in this repository and runs only if you trust its package."
     if run is None:
         return text
     listed = yaml.safe_dump(run.settings, sort_keys=False)
     versions = ", ".join(f"{name} {version}" for name, version in run.test.versions.items())
-    return f"{text} What differs from the defaults of dvspipe:\n\n```yaml\n{listed}```\n\nVersions: {versions}."
+    return f"{text} Settings that differ from the defaults:\n\n```yaml\n{listed}```\n\nVersions: {versions}."
 
 
 def _describe_limits(config: ClassifierConfig, records: RunRecords | ShippedRecord | None, *, synthetic: bool) -> str:
-    limits = ["It knows its classes only, and predicts one of them for any recording."]
+    limits = ["It knows only its classes and predicts one of them for any recording."]
     if isinstance(records, ShippedRecord):
         limits += records.limits
     elif synthetic and (records is None or records.test.synthetic_test):
-        limits.append("How well it does on real recordings is not known.")
+        limits.append("Its accuracy on real recordings is not known.")
     if config.calibrated_on is not None and config.calibrated_on < FEW_CALIBRATED:
         calibrated = count_noun(config.calibrated_on, "recording")
-        limits.append(f"Its probabilities were calibrated on only {calibrated} and are rough.")
+        limits.append(f"Its probabilities were calibrated on only {calibrated}, so they are rough.")
     if isinstance(records, RunRecords):
         limits += [finding.text for finding in records.test.findings] + list(records.test.notes)
     return "\n".join(f"- {_plain(limit)}" for limit in limits)

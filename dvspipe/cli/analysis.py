@@ -119,7 +119,7 @@ def calibrate(
     from ..simulator import calibrate as fit
 
     claim_output(out, overwrite=overwrite)
-    with progress(polled=False):
+    with progress():
         found = fit(list(read_frames(recording)), read(recording))
     found.write(out, comment=f"Fitted by dvspipe calibrate to {recording.name}")
     table = make_table()

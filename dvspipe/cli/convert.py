@@ -189,8 +189,8 @@ class _Conversions:
             done = convert_task(
                 task, shown, video=self.of_video, recording=self.of_recording, overwrite=self.overwrite, threads=threads
             )
-        if self.preview:
-            _write_preview(done.path, done.sensor)
+            if self.preview:
+                _write_preview(done.path, done.sensor)
         self._print(done, time.monotonic() - compiled_s() - started)
 
     def convert_many(self, tasks: Sequence[ConversionTask], engine: Engine) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from ..errors import ConfigError, DataError, FileError
 from .options import Overwrite, Seed, to_us
-from .screen import screen
+from .screen import progress, screen
 
 if TYPE_CHECKING:
     from ..config import SettingsTree
@@ -71,11 +71,12 @@ def encode(
         raise error.named(str(image)) from error
     spikes = {name: code.encode(values, np.random.default_rng(seed)) for name, code in codes.items()}
     step_us = next(iter(codes.values())).step_us
-    if out.suffix.lower() == ".png":
-        draw_rasters(spikes, values, out, step_us=step_us)
-    else:
-        with write_beside(out) as beside, beside.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, step_us=step_us, **spikes)
+    with progress():
+        if out.suffix.lower() == ".png":
+            draw_rasters(spikes, values, out, step_us=step_us)
+        else:
+            with write_beside(out) as beside, beside.open("wb") as file:
+                np.savez_compressed(file, allow_pickle=False, step_us=step_us, **spikes)
     for name, trains in spikes.items():
         T, C, H, W = trains.shape
         screen.print(

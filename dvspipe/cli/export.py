@@ -31,7 +31,7 @@ def export(
     """Write a trained network as NIR (snnTorch, Norse) or ONNX, and compare it with the file read back."""
     from ..checkpoints.export import export as export_checkpoint
 
-    with progress(polled=False) as show:
+    with progress() as show:
 
         def show_stage(stage: str) -> None:
             show(f"{stage} {to}", 0, 0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigError
-from .interrupts import end_interrupted
+from .interrupts import end_interrupted, raise_interrupts
 from .screen import notes, screen
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def app(
     from ..app import AppSettings
 
     settings = AppSettings(folder, host, port, password, max_upload, browser=not (no_browser or check))
+    raise_interrupts()  # the temporary folder of the page is removed on the way
     try:
         _check(settings) if check else _serve(settings)
     except KeyboardInterrupt:

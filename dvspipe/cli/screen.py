@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import NoReturn
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 from rich.style import StyleType
 from rich.table import Table
@@ -36,7 +36,10 @@ MAX_LINES = 12  # of a stage, without a terminal
 
 
 class _Console(Console):
-    """A console for texts that may contain control characters or look like markup, as names of files may."""
+    """A console for texts that may contain control characters or look like markup, as names of files may.
+
+    rich prints an escape sequence in the name of a file as it is, and wraps lines of a pipe at 80 columns.
+    """
 
     def __init__(self, *, stderr: bool = False) -> None:
         # on a terminal, lines are wrapped between words; elsewhere they stay as they are
@@ -175,7 +178,10 @@ def warn(text: str) -> None:
 
 
 class _Table(Table):
-    """A table whose cells wrap only on a terminal, and only if `wraps`; their control characters are escaped."""
+    """A table whose cells wrap only on a terminal, and only if `wraps`; their control characters are escaped.
+
+    It takes as long as rich's (38 and 39 ms for 300 rows), which wraps cells in a pipe, and pads lines to the width.
+    """
 
     wraps = True
 
@@ -215,13 +221,10 @@ def make_table(*headings: str, right: tuple[str, ...] = (), wraps: bool = True) 
 
 
 @contextmanager
-def progress(*, polled: bool = True) -> Iterator[ShowProgress]:
+def progress() -> Iterator[ShowProgress]:
     """Yield a function that shows progress with the time left; a new stage starts a new bar.
 
-    If messages do not go to a terminal, it prints a line now and then.
-
-    Args:
-        polled: Whether it is called often enough for Ctrl-C to wait for the next call; else Ctrl-C stops at once.
+    If messages do not go to a terminal, it prints a line now and then. Ctrl-C stops the work at the next call.
     """
     show: ShowProgress
     watch_compilation()
@@ -229,7 +232,7 @@ def progress(*, polled: bool = True) -> Iterator[ShowProgress]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        _TimeLeft(),
+        TimeRemainingColumn(),
         console=messages,
         transient=True,
         disable=notes.quiet or not messages.is_terminal,
@@ -240,7 +243,7 @@ def progress(*, polled: bool = True) -> Iterator[ShowProgress]:
             Interrupt.stop_if_requested()
             show(stage, done, total)
 
-        Interrupt.shows_progress = polled
+        Interrupt.shows_progress = True
         try:
             with _lines_above(bars):
                 yield show_or_stop
@@ -253,17 +256,6 @@ def show_share(show: ShowProgress, recordings: int) -> Callable[[float, float], 
     if recordings == 1:
         return lambda done, _: show("percent", 100 * done, 100)
     return lambda done, total: show("recordings", done, total)
-
-
-class _TimeLeft(TimeRemainingColumn):
-    """The time left, once enough of a stage is done to estimate it."""
-
-    def render(self, task: Task) -> Text:
-        """Return the time left, or dashes."""
-        from ..parallel.estimate import can_estimate
-
-        known = can_estimate(task.completed, task.total or 0)
-        return super().render(task) if known else Text("-:--:--", style="progress.remaining")
 
 
 @contextmanager

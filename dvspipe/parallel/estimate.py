@@ -6,11 +6,6 @@ MIN_SHARE = 0.05
 """Part of the work before which the time left is not estimated: loading and compiling take part of the time."""
 
 
-def can_estimate(done: float, total: float) -> bool:
-    """Return whether enough is done to estimate the time left."""
-    return total > 0 and done >= MIN_SHARE * total
-
-
 def estimate_left_s(done: float, total: float, spent_s: float, *, begin: float = 0.0) -> float | None:
     """Return the time left in seconds if work continues at its average speed; None if it cannot be estimated.
 
@@ -24,6 +19,6 @@ def estimate_left_s(done: float, total: float, spent_s: float, *, begin: float =
         >>> estimate_left_s(30, 100, 6.0), estimate_left_s(1, 100, 6.0)
         (14.0, None)
     """
-    if done <= begin or not can_estimate(done - begin, total):
+    if total <= 0 or done <= begin or done - begin < MIN_SHARE * total:
         return None
     return (total - done) * max(spent_s, 1e-9) / (done - begin)

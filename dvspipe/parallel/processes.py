@@ -190,6 +190,9 @@ def _map_in_pool(
     progress(done, len(items))
 
 
+# Python's ProcessPoolExecutor takes as long (0.15 s of CPU to start two and end, ours 0.18; joblib's 0.46), but cannot
+# stop or kill its workers before Python 3.14, so that Ctrl-C while they start takes 1.2 s instead of 0.2; after an end
+# at once, Python warns of its semaphores; and it does not say which item a killed worker had. It would save 30 lines.
 class _Worker:
     """A worker process, seen from the process that started it.
 

@@ -195,7 +195,10 @@ def _write_video(path: Path, suffix: str, pictures: Iterator[PaletteImage], sett
 
 
 def _write_gif(path: Path, pictures: Iterator[PaletteImage], settings: PreviewSettings) -> None:
-    """Write picture by picture: Pillow's own `save` holds all of them until the end."""
+    """Write picture by picture: Pillow's own `save` holds all of them until the end.
+
+    faery chooses new colours for each picture: 13 times the time (0.93 s of CPU for 25, this 0.07), 3 times the size.
+    """
     from PIL import GifImagePlugin, Image
 
     palette = make_palette(settings.colours).tobytes()

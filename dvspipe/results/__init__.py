@@ -1,7 +1,7 @@
 """Records of what trainings and classifications leave: frozen models that read and write themselves.
 
 `training` returns and stores the records of `training.py`, `inference` those of `inference.py`; reports and the command
-line take them. Every field, with its unit, is listed in docs/results.md.
+line take them. Every field, with its unit, is listed in docs/reference/results.md.
 """
 
 from .activity import (
@@ -18,6 +18,7 @@ from .activity import (
 from .adaptation import AdaptationRecord, NormShift
 from .inference import (
     Answer,
+    Basis,
     Dependencies,
     EventRates,
     InferenceRun,
@@ -52,6 +53,7 @@ __all__ = [
     "AdaptationRecord",
     "Answer",
     "BaselineResult",
+    "Basis",
     "Dependencies",
     "Entry",
     "EpochRow",

@@ -567,8 +567,8 @@ def events_of_paths(
 ) -> Words:
     """Return the events of moving tiles, unsorted; updates `pixels`.
 
-    Pixels in other tiles, and pixels whose change the motion does not explain, are not changed: `events_of_codes` or
-    `events_of_levels` returns their events.
+    Pixels in other tiles, and pixels whose change the motion does not explain, are not changed: `events_of_lines`
+    returns their events.
 
     Args:
         before: Values of the band in the earlier frame: grey codes or levels.

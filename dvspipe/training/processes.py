@@ -55,6 +55,8 @@ class TrainingProcesses:
         """Replace the gradients of a network's weights by their means over all processes."""
         if self.count == 1:
             return
+        # DistributedDataParallel gives equal gradients in equal time (49 ms of CPU for a step, this 48), but sees only
+        # those of one backward pass through its module: not those of learning rules, segments and accumulated parts.
         weights = list(network.parameters())
         gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in weights]
         means = self.sum(torch.cat([gradient.flatten() for gradient in gradients])) / self.count
@@ -109,7 +111,8 @@ def _replace_norms(network: nn.Module) -> None:
 class SharedBatchNorm(nn.BatchNorm2d):
     """Batch norm whose statistics are those of the batches of all processes, also on a CPU.
 
-    torch's SyncBatchNorm refuses CPU tensors.
+    torch's SyncBatchNorm refuses CPU tensors, and norms of each process's own batch would train other weights than one
+    process does; they take 54 ms of CPU for a step of a small network, these 84.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -137,7 +140,10 @@ class SharedBatchNorm(nn.BatchNorm2d):
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """A sum over all processes, whose gradient is the sum of theirs."""
+    """A sum over all processes, whose gradient is the sum of theirs.
+
+    torch's own in `torch.distributed.nn` is deprecated, and what replaces it is private.
+    """
 
     @staticmethod
     def forward(_context: FunctionCtx, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Take the screenshots of docs/app.md with playwright: `python scripts/docs/app_screenshots.py [NAME ...]`."""
+"""Take the screenshots of docs/guides/app.md with playwright: `python scripts/docs/app_screenshots.py [NAME ...]`."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from playwright.sync_api import sync_playwright
 from dvspipe.app import AppSettings, serve
 from dvspipe.config import build, merge_settings, read_yaml
 from dvspipe.formats import write
-from dvspipe.synthesis import record_gesture
+from dvspipe.synthesis import GestureClip, record_gesture
 from dvspipe.training import TrainConfig, train
 
-OUT = Path(__file__).parents[2] / "docs"
+OUT = Path(__file__).parents[2] / "docs" / "images"
 LAPTOP, PHONE = {"width": 1200, "height": 820}, {"width": 390, "height": 844}
 PATIENCE_MS = 600_000.0
-COLOURS = 128  # of a picture, so that it is small
+COLOURS = 128  # keeps pictures small
 
 
 def main() -> None:
-    """Make recordings and runs to show, serve the page, and take the pictures."""
+    """Make sample recordings and runs, serve the page, and take the pictures."""
     with TemporaryDirectory() as name, sync_playwright() as driver:
         folder = Path(name) / "recordings"
         folder.mkdir()
@@ -49,7 +49,7 @@ def is_asked_for(name: str) -> bool:
 
 def make_recording(folder: Path) -> None:
     """Write a recording of a rendered person."""
-    write(folder / "arm-circle.h5", [record_gesture(3, person=1000, clip=0, seed=0)])
+    write(folder / "arm-circle.h5", [record_gesture(GestureClip(3, person=1000, clip=0, seed=0))])
 
 
 def make_runs(folder: Path) -> None:

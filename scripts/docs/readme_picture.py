@@ -1,4 +1,4 @@
-"""Write docs/gesture.gif: a video, its events and their label: `python scripts/docs/readme_picture.py`.
+"""Write docs/images/gesture.gif: a video, its events and their label: `python scripts/docs/readme_picture.py`.
 
 The person is rendered, and `gesture-synthetic` was not trained on them. What is written below a picture is the
 prediction for the window that ends there, so it knows nothing of the future.
@@ -21,7 +21,7 @@ from dvspipe.synthesis import ClipSettings, Performance, draw_person, render_ses
 from dvspipe.video.frames import Frame
 from dvspipe.video.writing import write_video
 
-PICTURE = Path(__file__).parents[2] / "docs" / "gesture.gif"
+PICTURE = Path(__file__).parents[2] / "docs" / "images" / "gesture.gif"
 PERSON = 901
 LABELS = (0, 7)  # hand clapping, arm roll
 CHANGE_US, END_US = 2_000_000, 4_000_000

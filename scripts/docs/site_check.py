@@ -68,7 +68,7 @@ def find_faults(site: Path) -> Iterator[str]:
 
 
 def is_outside(address: str) -> bool:
-    """Return whether an address is that of another place than the site."""
+    """Return whether an address is outside the site."""
     return address.startswith("//") or urlsplit(address).scheme in {"http", "https", "mailto", "ftp"}
 
 

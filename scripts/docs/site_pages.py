@@ -1,8 +1,8 @@
 """Write the generated pages of the site to docs/generated; docs/conf.py calls this before each build.
 
 The command line comes from the commands themselves, the settings from their models, the Python API from the public
-names, the model cards from the records of the classifiers; README's neighbours (benchmarks, changelog, ...) are copied
-with their links changed.
+names, the model cards from the records of the classifiers. The pages beside README (benchmarks, changelog, ...) are
+copied with changed links.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ LINK = re.compile(r"(?<=\]\()(?!https?://|#)([^)#\s]*)((?:#[^)\s]*)?)(?=\))")
 
 
 class Area(NamedTuple):
-    """A page of the Python API: its title, its first sentence, and the full names that it describes."""
+    """A page of the Python API: its title, its first sentence, and the names it describes."""
 
     title: str
     text: str
@@ -61,7 +61,7 @@ class Area(NamedTuple):
 AREAS: Mapping[str, Area] = {
     "events": Area(
         "Events and files",
-        "Recordings in memory, and on disk in any format.",
+        "Recordings in memory and in files of any format.",
         (
             "Events",
             "SensorSize",
@@ -82,7 +82,7 @@ AREAS: Mapping[str, Area] = {
     ),
     "conversion": Area(
         "Video to events",
-        "Frames, the simulated sensor, and conversion of many files.",
+        "Frames, the simulated sensor, and the conversion of many files.",
         (
             "events_from_video",
             "convert_video",
@@ -102,12 +102,12 @@ AREAS: Mapping[str, Area] = {
     ),
     "pose": Area(
         "Joints of people in films",
-        "Films to joints over time, in the picture and in the body's frame.",
+        "Joints over time, in the picture and in the body's frame.",
         ("pose.track_film", "pose.TrackSettings", "pose.Track", "pose.measure_arms", "pose.ArmTracks", "pose.ArmTrack"),
     ),
     "encoding": Area(
         "Spike tensors and spike codes",
-        "Events as tensors, and values as spike trains.",
+        "Events to tensors, and values to spike trains.",
         (
             "BinConfig",
             "encode_events",
@@ -126,16 +126,16 @@ AREAS: Mapping[str, Area] = {
         ),
     ),
     "training": Area(
-        "Training", "Train, and choose settings for a folder.", ("train", "choose_settings", "TrainConfig")
+        "Training", "Training, and the choice of settings for a folder.", ("train", "choose_settings", "TrainConfig")
     ),
     "inference": Area(
         "Inference",
-        "Recordings to labels over time.",
+        "Labels of recordings over time.",
         ("Classifier", "InferConfig", "adapt", "adapt_readout", "plan_tasks", "classify_many", "ClassifyOptions"),
     ),
     "torch": Area(
         "PyTorch",
-        "Data sets, loaders and neurons for training loops of your own.",
+        "Data sets, loaders and neurons for your own training loops.",
         (
             "torch.SpikeDataset",
             "torch.EventStream",
@@ -148,11 +148,11 @@ AREAS: Mapping[str, Area] = {
     ),
     "running": Area(
         "Running and errors",
-        "Processes, clusters, progress, and the one base of all errors.",
+        "Processes, clusters, progress, and the base class of all errors.",
         ("Processes", "Ray", "Shard", "ProgressBar", "DvspipeError"),
     ),
 }
-"""The pages of the Python API; together they have every public name."""
+"""The pages of the Python API; together they contain every public name."""
 
 
 def write_pages() -> None:
@@ -171,11 +171,11 @@ def write_pages() -> None:
 
 
 def to_page(target: str, folder: Path) -> str:
-    """Return the link of a page of the site for that of a file of the repository.
+    """Return the site page of a file of the repository.
 
     Args:
-        target: The link as the file has it, without the heading.
-        folder: The folder of the file that has the link.
+        target: The link in the file, without the heading.
+        folder: The folder of the file with the link.
     """
     path = (folder / target).resolve()
     name = path.relative_to(ROOT).as_posix()
@@ -187,7 +187,7 @@ def to_page(target: str, folder: Path) -> str:
 
 
 def change_links(text: str, folder: Path) -> str:
-    """Return Markdown whose links lead to pages of the site."""
+    """Return Markdown with its links changed to pages of the site."""
     return LINK.sub(lambda found: (to_page(found[1], folder) if found[1] else "") + found[2], text)
 
 
@@ -222,29 +222,29 @@ def settings_page() -> str:
     """Return the page of all settings, with their types, defaults and docstrings."""
     lines = [
         "# Configuration\n",
-        "Every setting, its type and its default, from the models that check them. A configuration contains only what",
-        "differs from the defaults: `dvspipe train mine.yaml optimiser.epochs=10`.\n",
+        "All settings with their types and defaults. A configuration contains only what differs from the defaults.\n",
         "## Training\n",
-        "`dvspipe train`, `eval` and `data`, in a YAML file or as KEY=VALUE.\n",
+        "For `dvspipe train`, `eval` and `data`, in a YAML file or as KEY=VALUE:",
+        "`dvspipe train mine.yaml optimiser.epochs=10`.\n",
         *_group(TrainConfig, ""),
         "## Conversion\n",
-        "In Python, `dvspipe.ConvertConfig`. On the command line, settings have no group, as in",
-        "`dvspipe convert VIDEO.mp4 -o events.h5 --set pos_thres=0.3 --set fps=50`. For recordings, there are",
+        "In Python, `dvspipe.ConvertConfig`. On the command line, omit the group:",
+        "`dvspipe convert VIDEO.mp4 -o events.h5 --set pos_thres=0.3 --set fps=50`. For recordings, the settings are",
         "`--set sort=true` and `--set salvage=true`.\n",
         *_group(ConvertConfig, ""),
         "## Inference\n",
-        "`dvspipe infer --set KEY=VALUE`.\n",
+        "For `dvspipe infer --set KEY=VALUE`.\n",
         *_group(InferConfig, ""),
     ]
     return "\n".join(lines)
 
 
 def _group(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    """Yield the table of a group, then those of the groups inside it."""
+    """Yield the table of a group, then the tables of the groups inside it."""
     described, inner = dict(_docstrings(model)), []
     if prefix == "data.video.":
         yield "### `data.video`\n"
-        yield "How videos among the recordings are converted: the settings of [conversion](#conversion).\n"
+        yield "Conversion of the videos in a data set: the settings of [conversion](#conversion).\n"
         return
     if prefix:
         yield f"### `{prefix.rstrip('.')}`\n"
@@ -267,14 +267,18 @@ def _group(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 
 def _kinds(kinds: Mapping[str, type[BaseModel]], group: str) -> Iterator[str]:
-    """Yield the kinds of a group, and the table of their settings with the kinds that have each."""
+    """Yield the kinds of a group, and a table of their settings with the kinds of each."""
     yield f"### `{group}`\n"
     yield f"`{group}.kind`, by default `{next(iter(kinds))}`:\n"
     owners: dict[tuple[str, str, str, str], list[str]] = {}
+    inner: dict[str, type[Settings]] = {}
     for kind, model in kinds.items():
         yield f"- `{kind}`: {_sentence(model.__doc__ or '')}"
         described = dict(_docstrings(model))
         for name, field in model.model_fields.items():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+                inner[name] = field.annotation
+                continue
             default = _yaml(field.get_default(call_default_factory=True))
             row = (name, _type(field.annotation), default, _sentence(described.get(name, "")))
             if name != "kind":
@@ -286,10 +290,12 @@ def _kinds(kinds: Mapping[str, type[BaseModel]], group: str) -> Iterator[str]:
         shown = ", ".join(f"`{kind}`" for kind in having)
         yield f"| `{group}.{name}` | {shown} | {form} | `{default}` | {meaning} |"
     yield ""
+    for name, settings in inner.items():
+        yield from _group(settings, f"{group}.{name}.")
 
 
 def _docstrings(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
-    """Yield the name and docstring of each field, of the model and of those that it extends."""
+    """Yield the name and docstring of each field, of the model and its base classes."""
     for owner in reversed(model.__mro__):
         if not issubclass(owner, Settings) or owner is Settings:
             continue
@@ -301,7 +307,7 @@ def _docstrings(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
 
 
 def _type(annotation: object) -> str:
-    """Return a type as a user of YAML would say it."""
+    """Return a type in the terms of YAML."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation is None or annotation is type(None):
         return "null"
@@ -338,8 +344,8 @@ def _sentence(text: str) -> str:
 
 
 def presets_page() -> str:
-    """Return the page of the shipped sensor presets, as their files are."""
-    lines = ["# Presets\n", "Sensors for `dvspipe convert --preset NAME`, with the source of each value.\n"]
+    """Return the page of the included sensor presets: the text of their files."""
+    lines = ["# Presets\n", "Simulated sensors for `dvspipe convert --preset NAME`, with the source of each value.\n"]
     for path in sorted((ROOT / "configs" / "sensors").glob("*.yaml")):
         lines += [f"## `{path.stem}`\n", "```yaml", path.read_text(encoding="utf-8").rstrip(), "```\n"]
     return "\n".join(lines)

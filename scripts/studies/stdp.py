@@ -1,4 +1,6 @@
-"""Draw what STDP does: `python scripts/studies/stdp.py -o docs/stdp.png`; `--run RUN` of mnist-stdp: its kernels.
+"""Draw what STDP does: `python scripts/studies/stdp.py -o docs/images/stdp.png`.
+
+`--run RUN` draws the kernels of a run of mnist-stdp.
 
 The figure has the window of the pair rule, and the change by 60 pairs against their rate for the pair and the triplet
 rule. The kernels are written beside it, as in the report of the run.

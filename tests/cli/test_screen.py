@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from conftest import random_events
-from rich.progress import Progress
 from rich.text import Text
 
 from dvspipe.cli import screen as own
@@ -63,18 +62,6 @@ def test_output_in_a_file_has_no_bar_and_no_control_codes() -> None:
     done = subprocess.run([sys.executable, "-c", LINES], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [f"{kind} {k}" for k in range(3) for kind in ("result", "note")]
     assert done.stderr.splitlines() == [f"warning: of {k}" for k in range(3)]
-
-
-def test_a_bar_estimates_no_time_before_a_twentieth_is_done() -> None:
-    clock = iter(range(1000))
-    bars = Progress(own._TimeLeft(), get_time=lambda: float(next(clock)), disable=True)
-    task = bars.add_task("recordings", total=3)
-    shown = []
-    for done in (0.001, 0.002, 0.1, 0.2, 1.0, 2.0):
-        bars.update(task, completed=done)
-        shown.append(str(own._TimeLeft().render(bars.tasks[0])))
-    assert shown[:2] == ["-:--:--"] * 2
-    assert all(text.startswith("0:0") for text in shown[3:])
 
 
 def test_progress_without_a_terminal_is_a_line_now_and_then(

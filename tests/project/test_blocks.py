@@ -12,29 +12,35 @@ import pytest
 from conftest import random_events
 
 import dvspipe
-from dvspipe.synthesis import record_gesture
+from dvspipe.synthesis import GestureClip, record_gesture
 from dvspipe.video.writing import write_video
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
-    "start",
-    "python",
-    "simulator",
-    "inference",
-    "gestures",
-    "encoding",
-    "scale",
-    "results",
-    "howto/hdf5",
-    "howto/talk",
-    "howto/prophesee",
+    "start/five-minutes",
+    "guides/hdf5",
+    "guides/inference",
+    "guides/prophesee",
+    "guides/scale",
+    "guides/talk",
+    "concepts/encoding",
+    "concepts/simulator",
+    "concepts/synthetic-data",
+    "reference/python",
+    "reference/results",
 )
 SKIPPED = {
-    "python": ("tonic.datasets", "runs/train/nmnist", "train(config", "RunFolder", 'plan_tasks([Path("recordings")]'),
-    "encoding": ("tonic.datasets",),  # downloads
-    "inference": ("runs/train/mine",),  # needs a run
-    "scale": ("Ray",),  # needs a cluster
-    "results": ("RunFolder",),  # needs a run
+    "reference/python": (
+        "tonic.datasets",
+        "runs/train/nmnist",
+        "train(config",
+        "RunFolder",
+        'plan_tasks([Path("recordings")]',
+    ),
+    "concepts/encoding": ("tonic.datasets",),  # downloads
+    "guides/inference": ("runs/train/mine",),  # needs a run
+    "guides/scale": ("Ray",),  # needs a cluster
+    "reference/results": ("RunFolder",),  # needs a run
 }
 """Texts by which blocks are recognised that need more than files of a second, and are tested elsewhere."""
 
@@ -51,7 +57,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     frames = list(dvspipe.frames_from_arrays([np.full((20, 32), 8 * k, np.uint8) for k in range(20)], fps=30))
     write_video(tmp_path / "clip.webm", frames)
     (tmp_path / "clip.webm").rename(tmp_path / "clip.mp4")  # a video is recognised by its content
-    gesture = record_gesture(1, person=0, clip=0, seed=0)
+    gesture = record_gesture(GestureClip(1, person=0, clip=0, seed=0))
     for name in ("events.h5", "recording.h5", "clip.h5", "a.h5", "b.raw"):
         dvspipe.write(tmp_path / name, gesture)
     large = random_events(0, 3000, dvspipe.SensorSize(width=1280, height=720), 400_000)
@@ -89,10 +95,10 @@ def test_every_example_of_a_learning_rule_prints_a_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    blocks = blocks_of("learning-rules")
+    blocks = blocks_of("concepts/learning-rules")
     assert len(blocks) >= 7
     for block in blocks:
-        exec(compile(block, "learning-rules", "exec"), {})
+        exec(compile(block, "concepts/learning-rules", "exec"), {})
         assert capsys.readouterr().out, block
 
 

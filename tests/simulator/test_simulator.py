@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import SENSOR
+from facts import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -96,7 +97,7 @@ def run(frames: list[Frame], config: SimulatorConfig) -> Events:
     return concatenate(simulate(frames, config), frames[0].size)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10_000),
     dtype=st.sampled_from([np.uint8, np.uint16, np.float32]),
@@ -141,7 +142,7 @@ def test_level_exactly_on_the_threshold_fires_once() -> None:
 
 
 @given(threshold=st.floats(0.01, 0.5), low=st.integers(0, 255), high=st.integers(0, 255))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100)
 def test_returning_grey_value_cancels_its_events(threshold: float, low: int, high: int) -> None:
     images = [np.full((1, 1), value, np.uint8) for value in (low, high, low, high, low)]
     config = SimulatorConfig(pos_thres=threshold, neg_thres=threshold)
@@ -152,7 +153,7 @@ def test_returning_grey_value_cancels_its_events(threshold: float, low: int, hig
 
 
 @given(seed=st.integers(0, 1000), threshold=st.floats(0.05, 0.5))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_level_is_within_threshold_after_every_frame(seed: int, threshold: float) -> None:
     config = SimulatorConfig(pos_thres=threshold, neg_thres=threshold)
     simulator, state = EventSimulator(config), None
@@ -226,16 +227,16 @@ def test_frame_buffer_may_be_reused() -> None:
 @pytest.mark.parametrize(
     ("second", "message"),
     [
-        (Frame(10, np.zeros((5, 5), np.uint8)), "10 us.*5x5, expected 12x7"),
-        (Frame(10, np.zeros((7, 12), np.uint16)), "10 us.*uint16, expected uint8"),
-        (Frame(10, np.zeros((7, 12), np.uint8), "linear"), "10 us.*linear, expected srgb"),
-        (Frame(0, np.zeros((7, 12), np.uint8)), " at 0 us .*expected 1 to 2147483647 us"),
-        (Frame(-5, np.zeros((7, 12), np.uint8)), " at 0 us .*expected 1 to 2147483647 us"),
-        (Frame(2**33, np.zeros((7, 12), np.uint8)), " at 0 us .*expected 1 to 2147483647 us"),
+        (Frame(10, np.zeros((5, 5), np.uint8)), ("10", "5x5", "12x7")),
+        (Frame(10, np.zeros((7, 12), np.uint16)), ("10", "uint16", "uint8")),
+        (Frame(10, np.zeros((7, 12), np.uint8), "linear"), ("10", "linear", "srgb")),
+        (Frame(0, np.zeros((7, 12), np.uint8)), ("0 us", "2147483647 us")),
+        (Frame(-5, np.zeros((7, 12), np.uint8)), ("0 us", "2147483647 us")),
+        (Frame(2**33, np.zeros((7, 12), np.uint8)), ("0 us", "2147483647 us")),
     ],
 )
-def test_error_names_the_frame_that_does_not_fit(second: Frame, message: str) -> None:
-    with pytest.raises(VideoError, match=message):
+def test_error_names_the_frame_that_does_not_fit(second: Frame, message: object) -> None:
+    with raises(VideoError, message):
         list(simulate([Frame(0, np.zeros((7, 12), np.uint8)), second]))
 
 
@@ -243,13 +244,13 @@ def test_error_names_the_frame_that_does_not_fit(second: Frame, message: str) ->
 def test_non_finite_or_negative_intensity_is_an_error(value: float) -> None:
     image = np.ones((7, 12), np.float32)
     image[3, 5] = value
-    with pytest.raises(VideoError, match=r"7 us.*\(5, 3\)"):
+    with raises(VideoError, "7", "(5, 3)"):
         list(simulate([Frame(7, image), Frame(8, image)]))
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_fewer_than_two_frames_is_an_error(count: int) -> None:
-    with pytest.raises(VideoError, match=f"found {count}, expected at least 2"):
+    with raises(VideoError, count, "2"):
         list(simulate([Frame(0, np.zeros((7, 12), np.uint8))] * count))
 
 
@@ -430,7 +431,7 @@ def test_events_do_not_depend_on_threads(config: SimulatorConfig, dtype: type) -
 
 @pytest.mark.parametrize("threads", [0, -1])
 def test_invalid_number_of_threads_is_an_error(threads: int) -> None:
-    with pytest.raises(ConfigError, match=f"threads: .*found {threads}"):
+    with raises(ConfigError, "threads", threads):
         EventSimulator(threads=threads)
 
 
@@ -450,7 +451,6 @@ def test_threads_copy_a_reused_frame_buffer(frames_per_batch: int, monkeypatch: 
 
 
 @given(times=st.lists(st.integers(0, 70_000), max_size=300), longest=st.sampled_from([1, 200, 70_000, 2**31 - 1]))
-@settings(max_examples=50, deadline=None)
 def test_sort_words_matches_numpy(times: list[int], longest: int) -> None:
     rng = np.random.default_rng(len(times))
     low = rng.integers(0, 2**32, len(times))
@@ -494,7 +494,7 @@ def test_levels_increase_with_intensity_and_are_invertible(intensity_map: str) -
 def test_log_frame_values_are_levels() -> None:
     frames = [Frame(0, np.full((1, 1), -3.0), "log"), Frame(1000, np.full((1, 1), -2.5), "log")]
     assert run(frames, SimulatorConfig(pos_thres=0.25)).t.tolist() == [500, 1000]
-    with pytest.raises(VideoError, match="log.*uint8, expected float"):
+    with raises(VideoError, "log", "uint8", "float"):
         run([Frame(t, np.zeros((1, 1), np.uint8), "log") for t in (0, 1)], SimulatorConfig())
 
 

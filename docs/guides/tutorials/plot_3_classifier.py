@@ -1,0 +1,151 @@
+"""
+3. A classifier on your own recordings
+======================================
+
+``dvspipe train`` needs only a folder with a folder per class. This page makes such a folder, trains on it, gets a bad
+result on purpose, and finds out why.
+"""
+
+# %%
+# The recordings
+# --------------
+#
+# A soft bar moves right, left or down, at random places and speeds, in front of a simulated sensor of 24 x 18 pixels.
+# Your own recordings are ``clips/<class>/<name>.h5``, ``.raw``, ``.mp4``, ...
+
+import tempfile
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import dvspipe
+from dvspipe.results import wilson_interval
+
+H, W = 18, 24
+rng = np.random.default_rng(0)
+
+
+def record(label: str) -> dvspipe.Events:
+    """Return the events of a bar that moves for 200 ms."""
+    rows, columns = np.indices((H, W))
+    place, length = (rows, H) if label == "down" else (columns, W)
+    moved = (rng.uniform(0.4, 0.6) + rng.uniform(0.6, 0.9) * np.linspace(-0.5, 0.5, 25)) * length
+    if label == "left":
+        moved = length - 1 - moved
+    frames = 60 + 150 * np.exp(-((place - moved[:, None, None]) ** 2) / 4)
+    simulator = {"shot_noise_rate_hz": 2, "seed": int(rng.integers(1000))}
+    return dvspipe.events_from_video(frames.astype(np.uint8), {"video": {"fps": 125}, "simulator": simulator})
+
+
+folder = Path(tempfile.mkdtemp())
+for label in ("right", "left", "down"):
+    for number in range(24):
+        dvspipe.write(folder / "clips" / label / f"{number:02}.h5", record(label))
+
+figure, panels = plt.subplots(1, 3, figsize=(8, 2.4), layout="constrained")
+for axes, label in zip(panels, ("right", "left", "down"), strict=True):
+    events = dvspipe.read(folder / "clips" / label / "00.h5")
+    axes.scatter(events.x, events.y, c=events.t, s=8, cmap="viridis")
+    axes.set(title=f"{label}: {len(events)} events, later is brighter", xlim=(0, W), ylim=(H, 0), aspect="equal")
+    axes.title.set_fontsize(9)
+plt.show()
+
+# %%
+# Let dvspipe choose
+# ------------------
+#
+# ``choose_settings`` reads all recordings, chooses steps, network and training from their durations and event rates,
+# and explains its choice. On the command line, this is ``dvspipe train clips --save mine.yaml``. Your own settings take
+# precedence: here a small network and few varied copies, because this page should build in a minute.
+
+small = {"data": {"cache": str(folder / "cache"), "views": 2}, "network": {"channels": [8, 16]}, "jobs": 1}
+choice = dvspipe.choose_settings(folder / "clips", small)
+print(choice.to_yaml().replace(str(folder), "..."))
+
+# %%
+# A bad result
+# ------------
+#
+# To see what a bad training looks like, we use one step for the complete recording and do not distinguish ON from OFF:
+# a picture of all events.
+
+one_step = {
+    "bins": {"by": "recording", "steps": 1, "step_us": 20_000, "polarity": "merged"},
+    "network": {"channels": [8, 16], "tau_mem_s": 0.04, "tau_readout_s": 0.1},
+    "optimiser": {"epochs": 15},
+}
+bad = dvspipe.choose_settings(folder / "clips", {**small, **one_step})
+run = dvspipe.train(bad.config, folder / "bad")
+print(f"test accuracy {run.test.accuracy:.0%}")
+for finding in run.test.findings:
+    print(f"- {finding.kind}: {finding.text}; try {', '.join(finding.settings)}")
+
+# %%
+# The *diagnosis* names what limits the result. First ask whether the network recognises the training part itself:
+#
+# ===================  ==========================  ==================================================
+# training part        test part                   what limits
+# ===================  ==========================  ==================================================
+# bad                  bad                         too few updates, silent layers, wrong steps
+# good                 bad                         too few recordings, or people: augment, record more
+# good                 good, but bad in use        another sensor, light, or movements of no class
+# ===================  ==========================  ==================================================
+#
+# Then look at the confusions in the figure below: most are between "left" and "right". Only the order in time
+# distinguishes these two, and one step has no order; more recordings, or more updates, would help little.
+#
+# A better one
+# ------------
+#
+# Now with the chosen steps, and fewer epochs to keep this page short:
+
+chosen = dvspipe.choose_settings(folder / "clips", {**small, "optimiser": {"epochs": 15}})
+good = dvspipe.train(chosen.config, folder / "good")
+low, high = wilson_interval(good.test.correct, good.test.samples)
+print(f"test accuracy {good.test.accuracy:.0%}, {good.test.correct} of {good.test.samples}: {low:.0%} to {high:.0%}")
+for finding in good.test.findings:
+    print(f"- {finding.kind}: {finding.text}")
+
+figure, panels = plt.subplots(1, 3, figsize=(9.5, 3), width_ratios=(1.4, 1, 1), layout="constrained")
+for each, name, colour in ((run, "one step", "#c62f2d"), (good, "chosen", "#1b9e77")):
+    panels[0].plot(
+        [row.epoch for row in each.epochs], [row.val_accuracy for row in each.epochs], "o-", label=name, color=colour
+    )
+panels[0].set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1.05))
+panels[0].legend()
+classes = good.test.classes
+for axes, each, name in zip(panels[1:], (run, good), ("one step", "chosen"), strict=True):
+    axes.imshow(each.test.confusion, cmap="Blues")
+    for (row, column), count in np.ndenumerate(np.array(each.test.confusion)):
+        axes.text(column, row, count, ha="center", va="center", color="black" if count < 3 else "white")
+    axes.set(
+        title=name, xticks=range(3), xticklabels=classes, yticks=range(3), yticklabels=classes, xlabel="prediction"
+    )
+panels[1].set_ylabel("class")
+plt.show()
+
+# %%
+# With so few test recordings, the accuracy is uncertain: the interval is Wilson's, 95 %. Repeat with another ``seed``
+# before you believe in a small difference.
+#
+# Does it need spikes?
+# --------------------
+#
+# A network can be right for the wrong reason. dvspipe compares it with a linear classifier that sees only the number of
+# events (the diagnosis says "counting" if that is better) and, with ``baseline=true``, also with a network that sees
+# the sum over time. "Left" and "right" have nearly the same sum; only time distinguishes them.
+
+print(f"by the number of events alone: {good.test.event_count_accuracy:.0%}")
+
+# %%
+# Use it
+# ------
+
+classifier = dvspipe.Classifier.load(good.checkpoint)
+prediction = classifier.predict(record("left"))
+print(prediction.class_name, f"{prediction.probability:.0%}")
+
+# %%
+# :doc:`/guides/troubleshooting` lists other remedies for a low accuracy, in the order of how often they help. All
+# settings are in :doc:`/generated/configuration`. Next: :doc:`plot_4_long_recording`.
