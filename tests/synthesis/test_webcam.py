@@ -154,7 +154,7 @@ def test_filmed_gesture_is_deterministic_and_fits_the_gesture_sensor(tmp_path: P
 @pytest.mark.parametrize("label", [-2, -1, 11])
 def test_filming_a_label_out_of_range_is_an_error(label: int, tmp_path: Path) -> None:
     with raises(DataError, "gesture", "label", label, "0", "10"):
-        film_gesture(tmp_path / "film", label, person=0, clip=0, seed=0)
+        film_gesture(tmp_path / "film", GestureClip(label, person=0, clip=0, seed=0))
     assert not list(tmp_path.iterdir())
 
 
