@@ -125,7 +125,7 @@ class _PixelFits:
 
 
 @dataclass(frozen=True)
-class _Simulated:
+class _Simulation:
     """Simulation of the recorded frames, compared with the recorded events."""
 
     config: SimulatorConfig
@@ -134,7 +134,7 @@ class _Simulated:
     balance: float  # ln of the simulated ON / OFF ratio over the recorded ON / OFF ratio
 
     @property
-    def miss(self) -> float:
+    def deviation(self) -> float:
         """Largest deviation from the recorded event counts, as a logarithm."""
         return max(abs(self.count), abs(self.balance))
 
@@ -168,7 +168,7 @@ def calibrate(
     ideal = _fit_pixels(frames, best.events, best.config)
     sigma = math.sqrt(max(0.0, fits.scatter() - ideal.scatter()))
     config = config.model_copy(update={"sigma_thres": min(sigma, 1.0)})
-    final = _match(frames, events, config) if refine else _simulate(frames, events, config)
+    final = _refine_thresholds(frames, events, config) if refine else _simulate(frames, events, config)
     return Calibration(
         pos_thres=final.config.pos_thres,
         neg_thres=final.config.neg_thres,
@@ -264,7 +264,7 @@ def _smallest_good_offset(frames: Sequence[Frame], events: Events) -> float:
 
 def _fit_thresholds(
     frames: Sequence[Frame], events: Events, log_offset: float, *, refine: bool
-) -> tuple[_Simulated, _PixelFits]:
+) -> tuple[_Simulation, _PixelFits]:
     config = SimulatorConfig(log_offset=log_offset)
     fits = _fit_pixels(frames, events, config)
     if len(fits.pos) < MIN_PIXELS:
@@ -274,7 +274,7 @@ def _fit_thresholds(
         )
     pos, neg = (float(np.clip(np.median(each), 0.01, 10)) for each in (fits.pos, fits.neg))
     config = config.model_copy(update={"pos_thres": pos, "neg_thres": neg})
-    return (_match(frames, events, config) if refine else _simulate(frames, events, config)), fits
+    return (_refine_thresholds(frames, events, config) if refine else _simulate(frames, events, config)), fits
 
 
 def _fit_pixels(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _PixelFits:
@@ -298,8 +298,8 @@ def _fit_pixels(frames: Sequence[Frame], events: Events, config: SimulatorConfig
             weight += use
             values = np.stack([on_so_far, -off_so_far, _levels(frame, config) - origin]) * use
             sums += values
-            products += _products(values)
-        moments += products - _products(sums) / np.maximum(weight, 1)
+            products += _normal_terms(values)
+        moments += products - _normal_terms(sums) / np.maximum(weight, 1)
     aa, bb, ab, ay, by = moments
     enough = (on_so_far >= MIN_COUNT) & (off_so_far >= MIN_COUNT) & (ab * ab < MAX_COLLINEARITY * aa * bb)
     aa, bb, ab, ay, by = (moment[enough] for moment in moments)
@@ -307,7 +307,7 @@ def _fit_pixels(frames: Sequence[Frame], events: Events, config: SimulatorConfig
     return _PixelFits((bb * ay - ab * by) / determinant, (aa * by - ab * ay) / determinant)
 
 
-def _products(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _normal_terms(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the terms of the normal equations of y = pos * a + neg * b."""
     a, b, y = values
     return np.stack([a * a, b * b, a * b, a * y, b * y])
@@ -339,16 +339,16 @@ def _estimate_noise(frames: Sequence[Frame], events: Events, config: SimulatorCo
     return {"leak_rate_hz": max(0.0, on - off) / quiet_s, "shot_noise_rate_hz": 2 * off / dark_s}
 
 
-def _simulate(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _Simulated:
+def _simulate(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _Simulation:
     simulated = concatenate(simulate(frames, config), events.sensor)
     on, off = (
         math.log(max(1, int(np.count_nonzero(simulated.p == p))) / int(np.count_nonzero(events.p == p)))
         for p in (True, False)
     )
-    return _Simulated(config, simulated, (on + off) / 2, on - off)
+    return _Simulation(config, simulated, (on + off) / 2, on - off)
 
 
-def _match(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _Simulated:
+def _refine_thresholds(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> _Simulation:
     """Search for the thresholds that give the recorded numbers of ON and OFF events, by the secant method.
 
     The size of the thresholds changes the number of events, and their ratio changes ON / OFF. Both slopes are estimated
@@ -357,7 +357,7 @@ def _match(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> 
     best = last = _simulate(frames, events, config)
     slopes = np.array([COUNT_SLOPE, BALANCE_SLOPE])
     for _ in range(MATCH_STEPS):
-        if best.miss < MATCH_TOLERANCE:
+        if best.deviation < MATCH_TOLERANCE:
             break
         step = np.array([last.count, last.balance]) / slopes
         pos = last.config.pos_thres * math.exp(step[0] + step[1] / 2)
@@ -367,6 +367,6 @@ def _match(frames: Sequence[Frame], events: Events, config: SimulatorConfig) -> 
         gained = np.array([last.count - now.count, last.balance - now.balance])
         reliable = abs(step) > MATCH_TOLERANCE  # smaller steps do not determine the slope
         slopes = np.where(reliable, np.clip(gained / np.where(reliable, step, 1), slopes / 2, slopes * 2), slopes)
-        best = min(best, now, key=lambda each: each.miss)
+        best = min(best, now, key=lambda each: each.deviation)
         last = now
     return best

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
 
 CROSSING_BLOCK_PX = 256  # tested together; a block without a change costs a single vectorized pass
-HAIR = 2.0**-50
+ROUNDING_MARGIN = 2.0**-50
 CHUNK_PX = 1 << 15  # pixels searched and then processed while in the cache
-FIRST_ROOM = 64  # initial capacity in words, plus one word per eight pixels
+INITIAL_CAPACITY = 64  # initial capacity in words, plus one word per eight pixels
 
 
 class Pixels(NamedTuple):
@@ -93,23 +93,23 @@ def move_reference(reference: Reference, step: int) -> Reference:
 
 
 @njit(inline="always")
-def hair_below(level: float) -> float:
+def slightly_below(level: float) -> float:
     """Lower a level by slightly more than the spacing of floating-point numbers.
 
     Quiet ranges end this far inside the thresholds. A pixel in the gap is processed but fires no event. `nextafter`
     would be exact, but costs as much as an event.
     """
-    return level - abs(level) * HAIR - HAIR
+    return level - abs(level) * ROUNDING_MARGIN - ROUNDING_MARGIN
 
 
 @njit(inline="always")
-def hair_above(level: float) -> float:
-    """Raise a level slightly; see `hair_below`."""
-    return level + abs(level) * HAIR + HAIR
+def slightly_above(level: float) -> float:
+    """Raise a level slightly; see `slightly_below`."""
+    return level + abs(level) * ROUNDING_MARGIN + ROUNDING_MARGIN
 
 
 @njit(inline="always")
-def _cell(level: float, lowest: float, cells_per_level: float, last: float) -> Any:
+def _find_cell(level: float, lowest: float, cells_per_level: float, last: float) -> Any:
     """Return the cell of a level in a code table; levels outside map to the nearest cell."""
     return np.uintp(min(max((level - lowest) * cells_per_level, 0.0), last))
 
@@ -155,8 +155,8 @@ def quiet_codes(upper: float, lower: float, table: CodeTable) -> tuple[Any, Any]
     """Return the lowest and the highest code with levels between `lower` and `upper`."""
     levels, cells, lowest, cells_per_level = table
     last = float(cells.size - 1)
-    low = _lowest_above(lower, levels, cells[_cell(lower, lowest, cells_per_level, last)])
-    return low, _highest_below(upper, levels, cells[_cell(upper, lowest, cells_per_level, last)])
+    low = _lowest_above(lower, levels, cells[_find_cell(lower, lowest, cells_per_level, last)])
+    return low, _highest_below(upper, levels, cells[_find_cell(upper, lowest, cells_per_level, last)])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -175,7 +175,7 @@ def events_of_lines(
         interval: Time interval and band of rows.
     """
     active = np.empty(CHUNK_PX + 1, np.int32)
-    words, count = np.empty(after.size // 8 + FIRST_ROOM, np.int64), 0
+    words, count = np.empty(after.size // 8 + INITIAL_CAPACITY, np.int64), 0
     for begin in range(0, after.size, CHUNK_PX):
         found, done = _find_active(begin, after, pixels.low, pixels.high, active), 0
         while done < found:
@@ -194,7 +194,7 @@ def start_quiet(table: CodeTable | None, pixels: Pixels) -> None:
         reference = Reference(ref0, 0, 0, pixels.pos[i & own], pixels.neg[i & own])
         upper, lower = next_level(reference, 1), next_level(reference, -1)
         if table is None:
-            pixels.high[i], pixels.low[i] = hair_below(upper), hair_above(lower)
+            pixels.high[i], pixels.low[i] = slightly_below(upper), slightly_above(lower)
         else:
             pixels.low[i], pixels.high[i] = quiet_codes(upper, lower, table)
 
@@ -286,8 +286,8 @@ def _emit(
             return k, np.int64(filled)
         upper, lower = next_level(reference, 1), next_level(reference, -1)
         if table is None:
-            high[i], low[i] = hair_below(upper), hair_above(lower)
+            high[i], low[i] = slightly_below(upper), slightly_above(lower)
             continue
-        high[i] = _highest_below(upper, levels, cells[_cell(upper, lowest, cells_per_level, last_cell)])
-        low[i] = _lowest_above(lower, levels, cells[_cell(lower, lowest, cells_per_level, last_cell)])
+        high[i] = _highest_below(upper, levels, cells[_find_cell(upper, lowest, cells_per_level, last_cell)])
+        low[i] = _lowest_above(lower, levels, cells[_find_cell(lower, lowest, cells_per_level, last_cell)])
     return active.size, np.int64(filled)

@@ -200,7 +200,7 @@ def _write_decay(
 
 
 @njit(inline="always")
-def _respond(order: int, lag: float, second_lag: float, slope: float) -> _Response:
+def _make_response(order: int, lag: float, second_lag: float, slope: float) -> _Response:
     """Return the response of one stage (ignoring `second_lag`) or two stages to a linear input."""
     if order == 1:
         return _Response(slope, lag - slope, 0.0)
@@ -208,7 +208,7 @@ def _respond(order: int, lag: float, second_lag: float, slope: float) -> _Respon
 
 
 @njit(inline="always")
-def _output(x: float, response: _Response) -> float:
+def _evaluate(x: float, response: _Response) -> float:
     return response.slope * x + response.a + (response.b * x - response.a) * math.exp(-x)
 
 
@@ -279,7 +279,7 @@ def _exponential(r: float) -> float:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _solve_safely(
+def _solve_bracketed(
     level: float, left: float, right: float, rising: bool, precision: float, response: _Response
 ) -> float:
     """Return the time between `left` and `right` at which a monotone response reaches `level`.
@@ -306,7 +306,7 @@ def _solve_safely(
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
-def _guess(queue: _Queue, waiting: int) -> None:
+def _guess_times(queue: _Queue, waiting: int) -> None:
     """Set the initial guess of x, from a hyperbola through both ends of the piece with its initial rate."""
     level, left, right, at_left, at_right = queue.level, queue.left, queue.right, queue.at_left, queue.at_right
     rates, x = queue.rate, queue.x
@@ -317,7 +317,7 @@ def _guess(queue: _Queue, waiting: int) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
-def _improve(queue: _Queue, waiting: int, precision: float) -> None:
+def _refine_times(queue: _Queue, waiting: int, precision: float) -> None:
     """Improve x by one step of Halley's method, and set `doubt` from the size of the step."""
     x, power, rest, bits = queue.x, queue.power, queue.rest, queue.power.view(np.int64)
     for k in range(waiting):  # exp(-x) = 2^-n exp(-rest), with |rest| <= ln(2) / 2
@@ -341,16 +341,16 @@ def _improve(queue: _Queue, waiting: int, precision: float) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _solve(queue: _Queue, waiting: int, words: Words, count: int, length_us: int) -> tuple[Words, int]:
+def _solve_queue(queue: _Queue, waiting: int, words: Words, count: int, length_us: int) -> tuple[Words, int]:
     """Solve the queued crossings, and append their events to `words`.
 
     An initial guess and two steps of Halley's method (third order) run in branch-free loops that the compiler
     vectorizes. Crossings that do not converge, mostly next to a turning point, are solved by bracketing.
     """
     precision = PRECISION_US / length_us
-    _guess(queue, waiting)
-    _improve(queue, waiting, precision)
-    _improve(queue, waiting, precision)
+    _guess_times(queue, waiting)
+    _refine_times(queue, waiting, precision)
+    _refine_times(queue, waiting, precision)
     while count + waiting > words.size:
         words = grow(words)
     place, x, length = queue.place, queue.x, queue.length
@@ -359,7 +359,7 @@ def _solve(queue: _Queue, waiting: int, words: Words, count: int, length_us: int
             rising = queue.at_right[k] > queue.at_left[k]
             response = _Response(queue.slope[k], queue.a[k], queue.b[k])
             precise = precision * length[k]
-            x[k] = _solve_safely(queue.level[k], queue.left[k], queue.right[k], rising, precise, response)
+            x[k] = _solve_bracketed(queue.level[k], queue.left[k], queue.right[k], rising, precise, response)
     new = words[count : count + waiting]
     for k in range(new.size):
         new[k] = place[k] | (np.int64(min(x[k] / length[k], 1.0) * length_us + 0.5) << TIME_SHIFT)
@@ -379,9 +379,9 @@ def events_of_filtered(drive: Drive, pixels: FilteredPixels, interval: Interval)
             if done < found:
                 if waiting == 0:
                     queue = _make_queue(2 * queue.place.size)
-                words, count = _solve(queue, waiting, words, count, interval.length_us)
+                words, count = _solve_queue(queue, waiting, words, count, interval.length_us)
                 waiting = 0
-    words, count = _solve(queue, waiting, words, count, interval.length_us)
+    words, count = _solve_queue(queue, waiting, words, count, interval.length_us)
     found_words: Words = words[:count]
     return found_words
 
@@ -433,7 +433,7 @@ def _next_run(begin: int, end: int, before: NDArray[Any], after: NDArray[Any], s
 
 
 @njit(inline="always")
-def _note_still(
+def _update_still(
     first: int,
     size: int,
     before: NDArray[Any],
@@ -519,7 +519,7 @@ def _filter_chunk(begin: int, drive: Drive, pixels: FilteredPixels, active: _Act
         for k in range(known, count):
             place = np.uintp(active_pixel[k] - first)
             active_u[k], active_v[k] = old_u[place], old_v[place]
-        _note_still(first, size, before, after, first_stage, last_stage, end, still)
+        _update_still(first, size, before, after, first_stage, last_stage, end, still)
     return np.int64(count)
 
 
@@ -561,14 +561,14 @@ def _queue_crossings(
         on, off, u, v, last = pos[i], neg[i], active_u[k], active_v[k], last_stage[i]
         lag = start - u if order == 2 else start - v
         rate = u - v if order == 2 else lag
-        response = _respond(order, lag, rate, (end - start) / length)
+        response = _make_response(order, lag, rate, (end - start) / length)
         points[0], pieces = length, 1
         if order == 2 or lag * (end - last) < 0:
             pieces = _turning_points(length, precision * length, order, response, points)
         left, at_left, moved, q = 0.0, 0.0, 0.0, np.uintp(waiting)
         for number in range(pieces):
             right = points[number]
-            at_right = _output(right, response) if number < pieces - 1 else last - v
+            at_right = _evaluate(right, response) if number < pieces - 1 else last - v
             rising = np.int64(at_right > at_left)
             step = 2 * rising - 1
             threshold = on if rising else -off

@@ -87,11 +87,11 @@ def emit_noise(
     seed, events = np.uint64(config.seed), []
     if config.leak_rate_hz:
         jitter, period_us = config.leak_jitter_fraction, 1e6 / config.leak_rate_hz
-        events.append(_leak(seed, jitter, period_us, state.next_leak_us, state.block_leak_us, interval))
+        events.append(_emit_leaks(seed, jitter, period_us, state.next_leak_us, state.block_leak_us, interval))
     if config.shot_noise_rate_hz:
-        events.append(_shoot(seed, config.shot_noise_rate_hz * 1e-6, number, interval, codes, light))
+        events.append(_emit_shot_noise(seed, config.shot_noise_rate_hz * 1e-6, number, interval, codes, light))
     if config.hot_pixel_rate_hz and state.hot.size:
-        events.append(_fire_hot(seed, 1e6 / config.hot_pixel_rate_hz, number, state.hot, interval))
+        events.append(_emit_hot_pixels(seed, 1e6 / config.hot_pixel_rate_hz, number, state.hot, interval))
     return events
 
 
@@ -139,7 +139,7 @@ def _word(since: int, row: int, column: int, on: int) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _leak(
+def _emit_leaks(
     seed: np.uint64,
     jitter: float,
     period_us: float,
@@ -177,7 +177,7 @@ def _leak(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _shoot(
+def _emit_shot_noise(
     seed: np.uint64, per_us: float, number: int, interval: Interval, codes: NDArray[Any], light: NDArray[np.float64]
 ) -> Words:
     """Return the shot noise events: per row, a Poisson process over pixels and time at the dark rate, thinned by light.
@@ -191,7 +191,7 @@ def _shoot(
     one, length, inverse = np.uint64(1), float(width) * interval_us, 1 / interval_us
     place_shift, thinning_mask = np.uint64(64 - PLACE_BITS), np.uint64(2**THINNING_BITS - 1)
     stretches = math.ceil(per_us * length / MAX_EXPECTED)
-    numbers = _poisson(per_us * length / stretches)
+    numbers = _poisson_cdf(per_us * length / stretches)
     for row in range(codes.size // width):
         counter, drawn = _key(seed, SHOT, number, first_row + row), 0
         for _ in range(stretches):
@@ -212,7 +212,7 @@ def _shoot(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _poisson(expected: float) -> NDArray[np.float64]:
+def _poisson_cdf(expected: float) -> NDArray[np.float64]:
     """Return the Poisson cumulative distribution at 0, 1, 2, ...; searching it for a uniform number draws a sample."""
     below = np.empty(2 + int(expected + MAX_DEVIATIONS * (1 + math.sqrt(expected))))
     total, probability = 0.0, math.exp(-expected)
@@ -224,7 +224,7 @@ def _poisson(expected: float) -> NDArray[np.float64]:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _fire_hot(seed: np.uint64, mean_us: float, number: int, hot: NDArray[np.int32], interval: Interval) -> Words:
+def _emit_hot_pixels(seed: np.uint64, mean_us: float, number: int, hot: NDArray[np.int32], interval: Interval) -> Words:
     """Return the events (ON) of the hot pixels, a Poisson process each."""
     words, count = np.empty(64, np.int64), 0
     for pixel in hot:

@@ -15,15 +15,15 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .crossings import (
-    FIRST_ROOM,
+    INITIAL_CAPACITY,
     CodeTable,
     Pixels,
     Reference,
-    hair_above,
-    hair_below,
     move_reference,
     next_level,
     quiet_codes,
+    slightly_above,
+    slightly_below,
 )
 from .vectors import broadcast, load, store
 from .words import COLUMN_SHIFT, ROW_SHIFT, TIME_SHIFT, Interval, Words, grow
@@ -37,7 +37,9 @@ ENTERING, LEAVING, UNEXPLAINED = 1, 2, 4  # bits of `Paths.kind`
 HALFWAY_NEAR, HALFWAY_FAR = np.float32(0.625), np.float32(-0.125)
 MAX_OVERSHOOT = np.float32(0.004)  # in units of the level
 BLOCK_PX = 4  # side of the blocks in `Picture.extremes`
-BEYOND = 2 * MAX_OVERSHOOT + np.float32(1e-4)  # widens the extremes: overshoot in both directions, and rounding
+EXTREMES_MARGIN = 2 * MAX_OVERSHOOT + np.float32(
+    1e-4
+)  # widens the extremes: overshoot in both directions, and rounding
 
 
 class Picture(NamedTuple):
@@ -118,7 +120,7 @@ def spread_tiles(marked: NDArray[np.bool_], reach: NDArray[np.float32], towards:
 
 
 @njit(inline="always")
-def _halfway(a: Any, b: Any, c: Any, d: Any) -> Any:
+def _cubic_midpoint(a: Any, b: Any, c: Any, d: Any) -> Any:
     """Interpolate halfway between b and c, the second and third of four neighbours."""
     value = HALFWAY_NEAR * (b + c) + HALFWAY_FAR * (a + d)
     return min(max(value, min(b, c) - MAX_OVERSHOOT), max(b, c) + MAX_OVERSHOOT)
@@ -150,7 +152,7 @@ def refine(levels: NDArray[np.float32], tiles: NDArray[np.bool_], fine: NDArray[
             begin, end = max(left - 1, 0), min(right + 2, width)
             for k in range(end - begin):
                 x = np.uintp(begin) + np.uintp(k)
-                even[x + one], odd[x + one] = here[x], _halfway(above[x], here[x], below[x], further[x])
+                even[x + one], odd[x + one] = here[x], _cubic_midpoint(above[x], here[x], below[x], further[x])
             even[0], odd[0] = even[1], odd[1]
             for beyond in range(width + 1, right + 3):
                 even[beyond], odd[beyond] = even[width], odd[width]
@@ -159,10 +161,10 @@ def refine(levels: NDArray[np.float32], tiles: NDArray[np.bool_], fine: NDArray[
                 plain[x], down[x] = even[x + one], odd[x + one]
             for k in range(right - left):
                 x = np.uintp(left) + np.uintp(k)
-                across[x] = _halfway(even[x], even[x + one], even[x + two], even[x + three])
+                across[x] = _cubic_midpoint(even[x], even[x + one], even[x + two], even[x + three])
             for k in range(right - left):
                 x = np.uintp(left) + np.uintp(k)
-                both[x] = _halfway(odd[x], odd[x + one], odd[x + two], odd[x + three])
+                both[x] = _cubic_midpoint(odd[x], odd[x + one], odd[x + two], odd[x + three])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -195,7 +197,7 @@ class _Cell(NamedTuple):
     kind: Any
 
 
-class _Work(NamedTuple):
+class _Workspace(NamedTuple):
     """Work space for the N pixels of a cell, in flat arrays.
 
     Attributes:
@@ -220,8 +222,8 @@ class _Work(NamedTuple):
 
 
 @njit(error_model="numpy")
-def _make_work(area: int) -> _Work:
-    return _Work(
+def _make_workspace(area: int) -> _Workspace:
+    return _Workspace(
         np.empty(MAX_PATH_STEPS + 1, np.int64),
         np.empty(MAX_PATH_STEPS + 1, np.float32),
         np.empty((MAX_PATH_STEPS + 1) * area, np.float32),
@@ -263,7 +265,7 @@ def _corners(shape: tuple[int, int], x: Any, y: Any) -> Any:
 
 
 @njit(inline="always")
-def _between(upper_left: Any, upper_right: Any, lower_left: Any, lower_right: Any, across: Any, down: Any) -> Any:
+def _bilinear(upper_left: Any, upper_right: Any, lower_left: Any, lower_right: Any, across: Any, down: Any) -> Any:
     """Interpolate bilinearly between four neighbours."""
     upper = upper_left + across * (upper_right - upper_left)
     lower = lower_left + across * (lower_right - lower_left)
@@ -271,9 +273,9 @@ def _between(upper_left: Any, upper_right: Any, lower_left: Any, lower_right: An
 
 
 @njit(inline="always")
-def _row_between(fine: Any, corners: Any, parts: Any, at: Any, square: Any) -> Any:
+def _bilinear_row(fine: Any, corners: Any, parts: Any, at: Any, square: Any) -> Any:
     """Interpolate a row of a cell; the neighbours are at the indices `corners` + `at`."""
-    return _between(
+    return _bilinear(
         load(fine, corners[0] + at, square),
         load(fine, corners[1] + at, square),
         load(fine, corners[2] + at, square),
@@ -284,7 +286,7 @@ def _row_between(fine: Any, corners: Any, parts: Any, at: Any, square: Any) -> A
 
 
 @njit(error_model="numpy")
-def _level_near(fine: NDArray[np.float32], shape: tuple[int, int], x: Any, y: Any) -> Any:
+def _sample_clamped(fine: NDArray[np.float32], shape: tuple[int, int], x: Any, y: Any) -> Any:
     """Interpolate a flat fine picture at any position; positions outside have the level of the edge."""
     height, width = shape
     size, last_x, last_y = height * width, 2 * width - 1, 2 * height - 1
@@ -294,7 +296,7 @@ def _level_near(fine: NDArray[np.float32], shape: tuple[int, int], x: Any, y: An
     after, below = min(int(across + 1), last_x), min(int(down + 1), last_y)
     row, row_below = (down & 1) * 2 * size + (down >> 1) * width, (below & 1) * 2 * size + (below >> 1) * width
     column, next_one = (across & 1) * size + (across >> 1), (after & 1) * size + (after >> 1)
-    return _between(
+    return _bilinear(
         fine[np.uintp(row + column)],
         fine[np.uintp(row + next_one)],
         fine[np.uintp(row_below + column)],
@@ -305,7 +307,7 @@ def _level_near(fine: NDArray[np.float32], shape: tuple[int, int], x: Any, y: An
 
 
 @njit(inline="always")
-def _follow(first: Any, second: Any, rest: Any, t: Any, last: Any, end: Any, doubt: Any) -> Any:
+def _combine(first: Any, second: Any, rest: Any, t: Any, last: Any, end: Any, doubt: Any) -> Any:
     """Return the level of one pixel or a vector of pixels at t = 1 - rest, as defined in `upsampling`.
 
     `first` and `second` are the levels of the earlier and the later frame on the path, `last` the level at the previous
@@ -323,7 +325,7 @@ def _is_inside(x: Any, y: Any, shape: tuple[int, int], side: int) -> Any:
 
 
 @njit(error_model="numpy")
-def _step(
+def _compute_levels(
     cell: _Cell,
     square: tuple[int, ...],
     earlier: NDArray[np.float32],
@@ -357,22 +359,22 @@ def _step(
         rests, times, doubts = broadcast(rest, square), broadcast(t, square), broadcast(cell.doubt, square)
         for r in range(side):
             at, place = np.uintp(r * shape[1]), np.uintp(r * side)
-            first = _row_between(earlier, before, parts0, at, square)
-            second = _row_between(later, after, parts1, at, square)
+            first = _bilinear_row(earlier, before, parts0, at, square)
+            second = _bilinear_row(later, after, parts1, at, square)
             lasts, ends = load(levels, last + place, square), load(levels, end + place, square)
-            store(levels, now + place, _follow(first, second, rests, times, lasts, ends, doubts))
+            store(levels, now + place, _combine(first, second, rests, times, lasts, ends, doubts))
         return
     for r in range(side):
         for k in range(side):
             pixel, column, row = np.uintp(r * side + k), np.float32(k), np.float32(r)
-            first = _level_near(earlier, shape, x0 + column, y0 + row)
-            second = _level_near(later, shape, x1 + column, y1 + row)
+            first = _sample_clamped(earlier, shape, x0 + column, y0 + row)
+            second = _sample_clamped(later, shape, x1 + column, y1 + row)
             if cell.kind & ENTERING:
                 first = second
             if cell.kind & LEAVING:
                 second = first
             lasts, ends = levels[last + pixel], levels[end + pixel]
-            levels[now + pixel] = _follow(first, second, rest, t, lasts, ends, cell.doubt)
+            levels[now + pixel] = _combine(first, second, rest, t, lasts, ends, cell.doubt)
 
 
 @njit(inline="always")
@@ -441,12 +443,12 @@ def _read_cell(
     pixels: Pixels,
     extremes: tuple[NDArray[np.float32], NDArray[np.float32]],
     band: tuple[int, int, int],
-    work: _Work,
+    work: _Workspace,
 ) -> bool:
     """Read the pixels of a cell; return whether any of them can fire.
 
-    `_step` stays within the range of the levels of both frames on the path and of the pixel in both frames. If this
-    range is within the bounds of all pixels, the cell cannot fire.
+    `_compute_levels` stays within the range of the levels of both frames on the path and of the pixel in both frames.
+    If this range is within the bounds of all pixels, the cell cannot fire.
 
     Args:
         cell: Cell to read.
@@ -464,7 +466,7 @@ def _read_cell(
     area, (width, first_row, last_row) = side * side, band
     lowest0, highest0 = _range_of_paths(cell, side, np.float32(-1), extremes[0])
     lowest1, highest1 = _range_of_paths(cell, side, np.float32(1), extremes[1])
-    lowest, highest = min(lowest0, lowest1) - BEYOND, max(highest0, highest1) + BEYOND
+    lowest, highest = min(lowest0, lowest1) - EXTREMES_MARGIN, max(highest0, highest1) + EXTREMES_MARGIN
     for k in range(area):
         column, row = cell.x + k % side, cell.y + k // side
         inside = (column < width) & (row < last_row)
@@ -484,14 +486,14 @@ def _read_cell(
 
 
 @njit(error_model="numpy")
-def _cross(
+def _emit_cell(
     cell: _Cell,
     first: int,
     square: tuple[int, ...],
     steps: int,
     table: CodeTable | None,
     pixels: Pixels,
-    work: _Work,
+    work: _Workspace,
     words: Words,
     filled: Any,
 ) -> tuple[int, Any]:
@@ -550,7 +552,7 @@ def _cross(
         if off.size == net.size:
             off[pixel] = reference.off
         if table is None:
-            high[pixel], low[pixel] = hair_below(upper), hair_above(lower)
+            high[pixel], low[pixel] = slightly_below(upper), slightly_above(lower)
         else:
             low[pixel], high[pixel] = quiet_codes(upper, lower, table)
     return area, filled
@@ -578,12 +580,12 @@ def events_of_paths(
         paths: Motion in the complete picture.
         interval: Time interval and band; the band begins at a row of tiles.
     """
-    words, filled = np.empty(after.size // 8 + FIRST_ROOM, np.int64), np.uintp(0)
+    words, filled = np.empty(after.size // 8 + INITIAL_CAPACITY, np.int64), np.uintp(0)
     square, extremes = paths.square, (paths.before.extremes, paths.after.extremes)
     earlier, later = paths.before.fine.reshape(-1), paths.after.fine.reshape(-1)
     width, first_row, shape = interval.width, interval.first_row, paths.before.fine.shape[2:]
     last_row, side, known = first_row + after.size // width, len(square), 0
-    area, band, work = side * side, (width, first_row, last_row), _make_work(side * side)
+    area, band, work = side * side, (width, first_row, last_row), _make_workspace(side * side)
     edges_us, fractions, levels, spread, ends = work[:5]
     for y in range(first_row, last_row, side):
         for x in range(0, width, side):
@@ -606,7 +608,7 @@ def events_of_paths(
                 spread[k], spread[area + k] = levels[k], levels[k]
             for step in range(1, steps):
                 places = (step - 1) * area, steps * area, step * area
-                _step(cell, square, earlier, later, shape, fractions[step], levels, places)
+                _compute_levels(cell, square, earlier, later, shape, fractions[step], levels, places)
                 for row in range(0, area, side):
                     now = load(levels, np.uintp(step * area + row), square)
                     lowest, highest = np.uintp(row), np.uintp(area + row)
@@ -614,7 +616,7 @@ def events_of_paths(
                     store(spread, highest, max(load(spread, highest, square), now))
             done = 0
             while done < area:
-                done, filled = _cross(cell, done, square, steps, table, pixels, work, words, filled)
+                done, filled = _emit_cell(cell, done, square, steps, table, pixels, work, words, filled)
                 if done < area:
                     words = grow(words)
     return words[:filled]
@@ -656,7 +658,7 @@ def levels_of_paths(
                 column, row = min(x + k % side, width - 1), min(y + k // side, last_row - 1)
                 pixel = (row - first_row) * width + column
                 levels[k], levels[area + k] = last[pixel], after[pixel]
-            _step(cell, square, earlier, later, shape, np.float32(t), levels, places)
+            _compute_levels(cell, square, earlier, later, shape, np.float32(t), levels, places)
             for k in range(area):
                 column, row = x + k % side, y + k // side
                 if column < width and row < last_row:

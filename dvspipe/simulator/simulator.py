@@ -210,7 +210,7 @@ class _Band(NamedTuple):
         )
 
 
-class _Pair(NamedTuple):
+class _FramePair(NamedTuple):
     """Values of a band of pixels in two frames, the paths between the frames, and `Drive.still`."""
 
     before: NDArray[Any]
@@ -279,30 +279,32 @@ class EventSimulator:
         """Simulate consecutive frames like `step`; return events and noise mask of each frame, and the new state."""
         done: list[Labelled] = []
         if state is None:
-            state = self._start(frames[0])
+            state = self._initial_state(frames[0])
             done.append((Events.empty(frames[0].size), np.zeros(0, np.bool_)))
             frames = frames[1:]
         times = [state.t_us, *(frame.t_us for frame in frames)]
         images = [state.values]
-        for before_us, frame in zip(times, frames, strict=False):
-            _check(frame, before_us, state)
-            images.append(self._values(frame))
+        for previous_us, frame in zip(times, frames, strict=False):
+            _check_frame(frame, previous_us, state)
+            images.append(self._flatten(frame))
         most = len(images) if self._factor == "off" else 2  # paths take much memory: one pair at a time
         for first in range(0, len(images) - 1, max(most - 1, 1)):
-            done += self._run(state, times[first : first + most], images[first : first + most])
+            done += self._simulate_intervals(state, times[first : first + most], images[first : first + most])
         return done, state
 
-    def _run(self, state: SimulatorState, times: list[int], images: list[NDArray[Any]]) -> Iterator[Labelled]:
+    def _simulate_intervals(
+        self, state: SimulatorState, times: list[int], images: list[NDArray[Any]]
+    ) -> Iterator[Labelled]:
         """Return the events between consecutive frames, starting at the last frame of `state`. Updates `state`."""
         paths = None if self._factor == "off" else self._paths(state, times, images)
-        bands = self._share(
-            lambda first_row, stop_row: self._run_band(state, first_row, stop_row, times, images, paths),
+        bands = self._map_parts(
+            lambda first_row, stop_row: self._simulate_band(state, first_row, stop_row, times, images, paths),
             state.sensor.height,
             TILE_PX,
         )
         intervals = [*zip(times, zip(*bands, strict=True), strict=False)]
-        parts = self._share(
-            lambda first, stop: [_join(*each, state.sensor) for each in intervals[first:stop]], len(intervals)
+        parts = self._map_parts(
+            lambda first, stop: [_merge_bands(*each, state.sensor) for each in intervals[first:stop]], len(intervals)
         )
         np.copyto(state.values, images[-1])
         state.t_us = times[-1]
@@ -328,7 +330,7 @@ class EventSimulator:
         rounded: LevelImage = look_up(self._read_codes(values.dtype, transfer).rounded, values)
         return rounded
 
-    def _share(self, work: Callable[[int, int], Result], count: int, unit: int = 1) -> list[Result]:
+    def _map_parts(self, work: Callable[[int, int], Result], count: int, unit: int = 1) -> list[Result]:
         """Divide `count` items among the threads, and return the results of `work(first, stop)`.
 
         Each part except the last has a multiple of `unit` items.
@@ -340,8 +342,8 @@ class EventSimulator:
         edges = [units * part // parts * unit for part in range(parts)] + [count]
         return list(self._pool.map(work, edges[:-1], edges[1:]))
 
-    def _start(self, frame: Frame) -> SimulatorState:
-        config, values = self.config, self._values(frame).copy()
+    def _initial_state(self, frame: Frame) -> SimulatorState:
+        config, values = self.config, self._flatten(frame).copy()
         codes = None if values.dtype.kind == "f" else self._read_codes(values.dtype, frame.transfer)
         pos, neg = self._thresholds(values.size)
         rng = np.random.default_rng([config.seed, STREAMS["noise"]])
@@ -381,7 +383,7 @@ class EventSimulator:
         pos, neg = (rng.normal(middle, config.sigma_thres, pixels) for middle in (config.pos_thres, config.neg_thres))
         return np.maximum(pos, MIN_THRESHOLD), np.maximum(neg, MIN_THRESHOLD)
 
-    def _values(self, frame: Frame) -> NDArray[Any]:
+    def _flatten(self, frame: Frame) -> NDArray[Any]:
         """Flatten a frame: grey codes of an integer image, or levels of a float image."""
         if frame.image.dtype.kind == "f":
             return float_levels(frame, self.config).ravel()
@@ -395,7 +397,7 @@ class EventSimulator:
     def _read_codes(self, dtype: np.dtype[Any], transfer: str) -> _Codes:
         return _read_codes(dtype, transfer, self.config.intensity_map, self.config.log_offset)
 
-    def _run_band(
+    def _simulate_band(
         self,
         state: SimulatorState,
         first_row: int,
@@ -411,16 +413,16 @@ class EventSimulator:
         still = np.zeros(-(-band.width * (stop_row - first_row) // STILL_PX) if known else 0, np.uint8)
         for number, (start_us, stop_us) in enumerate(itertools.pairwise(times)):
             interval = Interval(start_us, stop_us - start_us, first_row, band.width)
-            pair = _Pair(images[number][band.place], images[number + 1][band.place], paths, still)
-            found.append(self._run_interval(band, interval, codes, pair, state.frame + number))
+            pair = _FramePair(images[number][band.place], images[number + 1][band.place], paths, still)
+            found.append(self._simulate_interval(band, interval, codes, pair, state.frame + number))
         return found
 
-    def _run_interval(
+    def _simulate_interval(
         self,
         band: _Band,
         interval: Interval,
         codes: _Codes | None,
-        pair: _Pair,
+        pair: _FramePair,
         frame: int,
     ) -> Words:
         """Return the sorted signal and noise events between two frames, without events in refractory periods."""
@@ -429,7 +431,7 @@ class EventSimulator:
         if codes is None and (config.cutoff_hz or band.noise):
             indices, light = np.arange(after.size, dtype=np.int32), np.clip(intensity(after, config), 0, 1)
         if not isinstance(band.pixels, FilteredPixels):
-            words: Words = _cross(pair, codes, band.pixels, interval)
+            words: Words = _find_events(pair, codes, band.pixels, interval)
         elif paths is not None:
             words = self._filter_paths(band.pixels, interval, codes, pair, paths)
         else:
@@ -449,7 +451,7 @@ class EventSimulator:
         return words
 
     def _filter_paths(
-        self, pixels: FilteredPixels, interval: Interval, codes: _Codes | None, pair: _Pair, paths: Paths
+        self, pixels: FilteredPixels, interval: Interval, codes: _Codes | None, pair: _FramePair, paths: Paths
     ) -> Words:
         """Return the events of low-pass filtered paths; the input is piecewise linear between the steps."""
         before, after = (look_up(codes.levels, values) if codes else values for values in (pair.before, pair.after))
@@ -468,7 +470,7 @@ class EventSimulator:
         return np.concatenate(found)
 
 
-def _cross(pair: _Pair, codes: _Codes | None, pixels: Pixels, interval: Interval) -> Words:
+def _find_events(pair: _FramePair, codes: _Codes | None, pixels: Pixels, interval: Interval) -> Words:
     """Return the events without a low-pass: first the moving tiles, which are then quiet, then the other pixels."""
     before, after, paths, _ = pair
     table = codes.table if codes else None
@@ -537,7 +539,7 @@ def batches(frames: Iterable[Frame], threads: int) -> Iterator[list[Frame]]:
         yield batch
 
 
-def _check(frame: Frame, before_us: int, state: SimulatorState) -> None:
+def _check_frame(frame: Frame, previous_us: int, state: SimulatorState) -> None:
     name, kind = f"frame at {frame.t_us} us", state.values.dtype
     if frame.image.shape != (state.sensor.height, state.sensor.width):
         raise VideoError(f"{name}: size differs from the previous frames (found {frame.size}, expected {state.sensor})")
@@ -548,15 +550,15 @@ def _check(frame: Frame, before_us: int, state: SimulatorState) -> None:
             f"{name}: transfer curve differs from the previous frames (found {frame.transfer}, "
             f"expected {state.transfer})"
         )
-    interval_us = frame.t_us - before_us
+    interval_us = frame.t_us - previous_us
     if not 0 < interval_us <= LONGEST_INTERVAL_US:
         raise VideoError(
-            f"{name}: wrong interval after the previous frame at {before_us} us (found {interval_us} us, "
+            f"{name}: wrong interval after the previous frame at {previous_us} us (found {interval_us} us, "
             f"expected 1 to {LONGEST_INTERVAL_US} us)"
         )
 
 
-def _join(start_us: int, bands: Sequence[Words], sensor: SensorSize) -> Labelled:
+def _merge_bands(start_us: int, bands: Sequence[Words], sensor: SensorSize) -> Labelled:
     """Merge the events of all bands in an interval."""
     t, x, y, on, noise = columns_of(bands, start_us)
     return Events.wrap_unchecked(t, x, y, on, sensor), noise

@@ -123,11 +123,11 @@ class Upsampler:
         """
         if interval_us < 2 or min(self.shape) < MIN_SIDE_PX:
             return None
-        change = cv2.absdiff(self._cells(before), self._cells(after))
+        change = cv2.absdiff(self._sample_cells(before), self._sample_cells(after))
         changed = change > MIN_CHANGE
         if not changed.any():
             return None
-        greys = self._greys(before, after)
+        greys = self._grey_pair(before, after)
         forward, backward = map_pair(lambda way: self._flow(way, greys[way], greys[1 - way]))
         reach = np.empty(self._refined.shape, np.float32)
         reach_of_tiles(forward, backward, self._cell_px, reach)
@@ -135,7 +135,7 @@ class Upsampler:
         moving = steps > 1
         if not moving.any():
             return None
-        checked = self._check(before, after, forward, backward, change)
+        checked = self._check_paths(before, after, forward, backward, change)
         if checked is None:
             return None
         self._refine(before, after, spread_tiles(moving, reach + 1, True))
@@ -151,7 +151,7 @@ class Upsampler:
             find_extremes(levels, lacking, picture.extremes)
         self._latest, self._refined = after, tiles
 
-    def _greys(self, *levels: LevelImage) -> list[NDArray[np.uint8]]:
+    def _grey_pair(self, *levels: LevelImage) -> list[NDArray[np.uint8]]:
         """Convert levels to 8-bit images on a common scale for the flow, at half resolution unless they are small."""
         height, width = (side // self._cell_px * self._cell_px for side in self.shape)
         pictures = [level[:height, :width] for level in levels]
@@ -192,7 +192,7 @@ class Upsampler:
             steps = np.full(reach.shape, self._factor)
         return np.where(tiles, np.minimum(steps, interval_us), 1).astype(np.uint16)
 
-    def _check(
+    def _check_paths(
         self, before: LevelImage, after: LevelImage, forward: LevelImage, backward: LevelImage, change: LevelImage
     ) -> tuple[LevelImage, LevelImage, LevelImage, Mask] | None:
         """Return the motion, disagreement, doubt and kind of the paths; None at a scene cut."""
@@ -230,7 +230,7 @@ class Upsampler:
         )
         return np.asarray(cv2.blur(cv2.absdiff(*levels), CHECKED_AREA))
 
-    def _cells(self, levels: LevelImage) -> Any:
+    def _sample_cells(self, levels: LevelImage) -> Any:
         """Return the level of the first pixel of each cell, [H / cell, W / cell]."""
         height, width = self.shape
         cell_px = self._cell_px

@@ -39,7 +39,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class _Take:
+class _Variation:
     """Random parameters of one recording of a digit.
 
     Args:
@@ -63,13 +63,13 @@ class _Take:
     off: float
 
 
-def _draw_take(rng: np.random.Generator) -> _Take:
+def _draw_variation(rng: np.random.Generator) -> _Variation:
     def vary(mean: float, spread: float) -> float:
         return float(mean * np.exp(rng.normal(0, spread)))
 
     threshold = vary(fit.THRESHOLD, fit.THRESHOLD_SPREAD)
     ratio = vary(fit.ON_OFF_RATIO, fit.ON_OFF_SPREAD)
-    return _Take(
+    return _Variation(
         duration_us=int(rng.integers(*fit.DURATIONS_US)),
         delays_us=rng.uniform(-1, 1, LEGS) * fit.DELAY_SPREADS_US,
         origin_px=np.array(fit.ORIGIN_PX) + rng.normal(0, fit.ORIGIN_SPREAD_PX, 2),
@@ -112,22 +112,22 @@ def digit_frames(image: NDArray[np.uint8], rng: np.random.Generator) -> Iterator
         >>> frames[0].image.shape, frames[1].t_us
         ((34, 34), 2000)
     """
-    return iter(_frames(image, _draw_take(rng)))
+    return iter(_frames(image, _draw_variation(rng)))
 
 
 def record_digit(image: NDArray[np.uint8], rng: np.random.Generator) -> Events:
     """Simulate the events of a digit recording; arguments and errors as in `digit_frames`."""
-    take = _draw_take(rng)
-    frames = _frames(image, take)
+    variation = _draw_variation(rng)
+    frames = _frames(image, variation)
     first = frames[0].image
     # after a while of operation, the references of a sensor are anywhere within a threshold of the level
     settling = Frame(
-        -LEAD_US, first * np.exp(rng.uniform(-take.off, take.on, first.shape)).astype(np.float32), "linear"
+        -LEAD_US, first * np.exp(rng.uniform(-variation.off, variation.on, first.shape)).astype(np.float32), "linear"
     )
     config = SimulatorConfig(
-        pos_thres=take.on,
-        neg_thres=take.off,
-        sigma_thres=fit.MISMATCH * (take.on + take.off) / 2,
+        pos_thres=variation.on,
+        neg_thres=variation.off,
+        sigma_thres=fit.MISMATCH * (variation.on + variation.off) / 2,
         log_offset=fit.LOG_OFFSET,
         cutoff_hz=fit.CUTOFF_HZ,
         leak_rate_hz=fit.LEAK_RATE_HZ,
@@ -140,27 +140,28 @@ def record_digit(image: NDArray[np.uint8], rng: np.random.Generator) -> Events:
     return concatenate(list(simulate(seen, config)), DIGIT_SENSOR).slice_time(0, frames[-1].t_us + 1)
 
 
-def _frames(image: NDArray[np.uint8], take: _Take) -> list[Frame]:
+def _frames(image: NDArray[np.uint8], variation: _Variation) -> list[Frame]:
     if image.shape != (DIGIT_PX, DIGIT_PX) or image.dtype != np.uint8:
         raise DataError(
             f"not an image of MNIST (found {image.dtype} {image.shape}, expected uint8 ({DIGIT_PX}, {DIGIT_PX}))"
         )
-    t_us = np.arange(0, take.duration_us, FRAME_US)
-    centres = take.origin_px + saccade_path(t_us, take.delays_us)
+    t_us = np.arange(0, variation.duration_us, FRAME_US)
+    centres = variation.origin_px + saccade_path(t_us, variation.delays_us)
     ink = (1 - (1 - image / 255) ** fit.DISPLAY_GAMMA).astype(np.float32)  # darkening relative to the background
     across, down = (
-        _spread(centres[:, axis], side, take) for axis, side in ((0, DIGIT_SENSOR.width), (1, DIGIT_SENSOR.height))
+        _blur_weights(centres[:, axis], side, variation)
+        for axis, side in ((0, DIGIT_SENSOR.width), (1, DIGIT_SENSOR.height))
     )
     shade = np.clip(down @ ink @ across.transpose(0, 2, 1), 0, 1)
-    light = 1 - np.float32(1 - take.black) * shade
+    light = 1 - np.float32(1 - variation.black) * shade
     return [Frame(int(t), picture, "linear") for t, picture in zip(t_us, light, strict=True)]
 
 
-def _spread(centres: Floats, side: int, take: _Take) -> NDArray[np.float32]:
+def _blur_weights(centres: Floats, side: int, variation: _Variation) -> NDArray[np.float32]:
     """Return the Gaussian weight of each image row (or column) in each sensor row (or column), [T, side, 28]."""
-    positions = centres[:, None, None] + take.scale * (np.arange(DIGIT_PX) - (DIGIT_PX - 1) / 2)
-    z = ((np.arange(side)[:, None] - positions) / take.blur_px).astype(np.float32)
-    return np.exp(-z * z / 2) * np.float32(take.scale / (take.blur_px * math.sqrt(2 * math.pi)))
+    positions = centres[:, None, None] + variation.scale * (np.arange(DIGIT_PX) - (DIGIT_PX - 1) / 2)
+    z = ((np.arange(side)[:, None] - positions) / variation.blur_px).astype(np.float32)
+    return np.exp(-z * z / 2) * np.float32(variation.scale / (variation.blur_px * math.sqrt(2 * math.pi)))
 
 
 class DigitsRecord(SynthesisRecord):

@@ -31,7 +31,7 @@ CLIP_US = 1_500_000
 RENDERING = 3  # version of the rendering; increment it if the clips of a seed change, to invalidate stored clips
 STEADY_FPS = 200.0  # the fastest point of the body moves 1 pixel per frame in the median clip, 3 to 6 in fast clips
 FLICKER_FPS = 360.0  # three frames per period of fluorescent flicker
-_RISE_S = (0.25, 0.6)  # transition from rest to a gesture, or between gestures
+_TRANSITION_S = (0.25, 0.6)  # transition from rest to a gesture, or between gestures
 
 OTHER = "other_gestures"
 MOVEMENTS: dict[str, Movement] = {**TEN_GESTURES, OTHER: other_movement}
@@ -201,10 +201,10 @@ def pose_person(
     motion = Motion(draw_rest(t, person, rng), draw_rest(t, person, rng))
     for performance, following in zip(plan, [*plan[1:], None], strict=True):
         start_s, end_s = performance.start_us / 1e6, performance.end_us / 1e6
-        rise_s, fall_s = np.minimum(rng.uniform(*_RISE_S, 2), (end_s - start_s) / 2)
+        rise_s, fall_s = np.minimum(rng.uniform(*_TRANSITION_S, 2), (end_s - start_s) / 2)
         weight = smooth_step(t, start_s, start_s + rise_s)
         if following and following.start_us == performance.end_us:
-            end_s += _RISE_S[1]
+            end_s += _TRANSITION_S[1]
         else:
             weight *= 1 - smooth_step(t, end_s - fall_s, end_s)
         now = np.flatnonzero((t >= start_s) & (t <= end_s))

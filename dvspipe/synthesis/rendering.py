@@ -63,7 +63,7 @@ def render(person: Person, scene: Scene, pose: Pose, t_s: Floats) -> Iterator[ND
     along = build_limbs(person, scene, pose.at(slice(1))).along  # constant: skin does not slide
     pictures = np.tile(scene.wall, (at_once, 1, 1))
     painted: _Box = (0, 0, 0, 0)
-    finish = _Finish(scene)
+    finish = _Finisher(scene)
     still, no_shadow = np.zeros((at_once, 0, 2)), np.zeros((at_once, 0, 6))
     for start in range(0, len(t_s), MOMENTS_AT_ONCE):
         now = slice(start, start + MOMENTS_AT_ONCE)
@@ -92,7 +92,7 @@ def _inside(box: _Box) -> tuple[slice, slice]:
     return slice(top, max(bottom, top)), slice(left, max(right, left))
 
 
-class _Finish:
+class _Finisher:
     """Apply lens blur and light to pictures. The wall is blurred once; pictures, only where something was painted.
 
     Args:

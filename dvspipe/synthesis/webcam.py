@@ -158,13 +158,13 @@ def _develop(
     light: NDArray[np.float32], noise: NDArray[np.float32], gain: float, curve: NDArray[np.float32], webcam: Webcam
 ) -> NDArray[np.uint8]:
     """Convert light and standard normal noise to an 8-bit frame."""
-    grey = _follow_curve(light, noise, curve, np.float32(gain), np.float32(webcam.shot), np.float32(webcam.read**2))
+    grey = _apply_curve(light, noise, curve, np.float32(gain), np.float32(webcam.shot), np.float32(webcam.read**2))
     blurred = cv2.GaussianBlur(grey, (0, 0), 1.0) if webcam.sharpen else grey
     return np.asarray(_sharpen(grey, blurred, np.float32(webcam.sharpen)))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _follow_curve(
+def _apply_curve(
     light: NDArray[Any], noise: NDArray[Any], curve: NDArray[Any], gain: float, shot: float, read: float
 ) -> NDArray[Any]:
     """Add noise to light, and apply the transfer curve by linear interpolation; return grey values 0 to 1, [H, W]."""

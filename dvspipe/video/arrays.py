@@ -50,10 +50,10 @@ def open_array(array: NDArray[Any], settings: VideoSettings) -> Video:
 
 def _array_images(array: NDArray[Any]) -> Images:
     for image in array:
-        yield 0, partial(_read_picture, image)
+        yield 0, partial(_to_opencv, image)
 
 
-def _read_picture(image: NDArray[Any]) -> NDArray[Any]:
+def _to_opencv(image: NDArray[Any]) -> NDArray[Any]:
     """Convert an image to the types and colour order of images decoded by OpenCV: float32 for float64, BGR for RGB."""
     picture = image.astype(np.float32) if image.dtype == np.float64 else image
     return picture if picture.ndim == 2 else np.ascontiguousarray(picture[:, :, ::-1])

@@ -61,13 +61,13 @@ def decode_frames(path: Path) -> Generator[NDArray[np.uint8]]:
     ) as process:
         assert process.stdout is not None
         try:
-            while (image := _read_picture(process.stdout)) is not None:
+            while (image := _read_ppm(process.stdout)) is not None:
                 yield image
         finally:
             process.kill()
 
 
-def _read_picture(stream: IO[bytes]) -> NDArray[np.uint8] | None:
+def _read_ppm(stream: IO[bytes]) -> NDArray[np.uint8] | None:
     """Read the next image of a PPM stream, BGR; None at its end."""
     mark, size, white = (stream.readline(MAX_HEADER_BYTES) for _ in range(3))
     if mark.strip() != b"P6" or white.strip() != b"255":

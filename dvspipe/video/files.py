@@ -62,17 +62,17 @@ def read_video_ends(path: Path) -> VideoEnds | None:
     """
     with _open_capture(path) as capture:
         count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        first = list(itertools.islice(_read_on(capture), 2))
+        first = list(itertools.islice(_decode_remaining(capture), 2))
         if count > 2 * END_FRAMES and capture.set(cv2.CAP_PROP_POS_FRAMES, count - END_FRAMES):
-            last = list(_read_on(capture))[-2:]
+            last = list(_decode_remaining(capture))[-2:]
         else:
-            last = [*first, *_read_on(capture)][-2:]
+            last = [*first, *_decode_remaining(capture)][-2:]
     if len(first) < 2 or len(last) < 2:
         return None
-    return VideoEnds(*(_reduce(image) for image in (*first, *last)))
+    return VideoEnds(*(_shrink(image) for image in (*first, *last)))
 
 
-def _read_on(capture: cv2.VideoCapture) -> Iterator[NDArray[Any]]:
+def _decode_remaining(capture: cv2.VideoCapture) -> Iterator[NDArray[Any]]:
     while True:
         found, image = capture.read()
         if not found:
@@ -80,7 +80,7 @@ def _read_on(capture: cv2.VideoCapture) -> Iterator[NDArray[Any]]:
         yield image
 
 
-def _reduce(image: NDArray[Any]) -> NDArray[np.float32]:
+def _shrink(image: NDArray[Any]) -> NDArray[np.float32]:
     """Reduce an image to 48 x 48 grey pixels; averages out noise and compression artifacts."""
     return np.asarray(cv2.resize(to_grey(image), END_SIZE, interpolation=cv2.INTER_AREA), np.float32)
 
@@ -96,12 +96,12 @@ def open_file(path: Path, settings: VideoSettings) -> Video:
             (int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little").decode("latin-1").strip("\0 ")
         )
         is_decoded = capture.grab()
-        read = decode_file if is_decoded or not cv2.haveImageReader(str(path)) else _animation_images
+        read = decode_file if is_decoded or not cv2.haveImageReader(str(path)) else _decode_animation
     images: Callable[[], Images] = partial(read, path)
     if not is_decoded and read is decode_file and (own_times_us := find_frame_times(path)):
-        images, count = partial(_piped_images, path, own_times_us), len(own_times_us)
+        images, count = partial(_decode_with_ffmpeg, path, own_times_us), len(own_times_us)
         fps = 1e6 * (count - 1) / own_times_us[-1] if own_times_us[-1] else 0.0
-    _warn_of_hdr(path, settings.transfer)
+    _warn_about_hdr(path, settings.transfer)
     size = read_size(str(path), images, settings, _explain_no_frame(path, codec))
     times_us = find_times_us(settings, str(path), count, images=images)
     return Video(str(path), size, count, settings, images, times_us, duration_s=count / fps if fps > 0 else 0.0)
@@ -120,11 +120,11 @@ def _explain_no_frame(path: Path, codec: str) -> str:
 
 def _has_sound_only(path: Path) -> bool:
     """Return whether an MP4-like file has a sound track but no video track."""
-    content = _read_borders(path)
+    content = _read_start_and_end(path)
     return b"hdlr" in content and b"soun" in content and b"vide" not in content
 
 
-def _read_borders(path: Path) -> bytes:
+def _read_start_and_end(path: Path) -> bytes:
     """Read the start and end of a file, where MP4 stores its track descriptions; empty if it cannot be read."""
     if not path.is_file():  # reading a device or pipe could block forever
         return b""
@@ -136,9 +136,9 @@ def _read_borders(path: Path) -> bytes:
 
 
 @lru_cache(maxsize=1024)  # warn once per video, which is opened several times
-def _warn_of_hdr(path: Path, transfer: str) -> None:
+def _warn_about_hdr(path: Path, transfer: str) -> None:
     """Warn if an MP4-like file is marked as HDR but is read with the default transfer curve."""
-    found = re.search(rb"colrnclx..(..)", _read_borders(path), re.DOTALL)
+    found = re.search(rb"colrnclx..(..)", _read_start_and_end(path), re.DOTALL)
     name = HDR_TRANSFERS.get(int.from_bytes(found[1], "big")) if found else None
     if name is not None and transfer == VideoSettings().transfer:
         log.warning("%s: HDR video (%s) is read as %s: contrasts differ from the scene", path, name, transfer)
@@ -146,14 +146,14 @@ def _warn_of_hdr(path: Path, transfer: str) -> None:
 
 @contextmanager
 def _open_capture(path: Path) -> Iterator[cv2.VideoCapture]:
-    capture = _capture(path)
+    capture = _create_capture(path)
     try:
         yield capture
     finally:
         capture.release()
 
 
-def _capture(path: Path) -> cv2.VideoCapture:
+def _create_capture(path: Path) -> cv2.VideoCapture:
     try:
         str(path).encode()
     except UnicodeEncodeError as error:  # OpenCV fails to convert such a name
@@ -168,7 +168,7 @@ def decode_file(path: Path) -> Images:
         TruncatedVideoError: If a GIF has no trailer; raised after the last frame.
         VideoError: If a frame cannot be decoded.
     """
-    capture = _capture(path)
+    capture = _create_capture(path)
 
     def decode() -> NDArray[Any]:
         ok, image = capture.retrieve()
@@ -184,26 +184,26 @@ def decode_file(path: Path) -> Images:
                 t_us = last_us + round(1e6 / (capture.get(cv2.CAP_PROP_FPS) or FOLDER_FPS))
             last_us = t_us
             yield t_us, decode
-        if path.suffix.lower() == ".gif" and not _has_gif_end(path):
+        if path.suffix.lower() == ".gif" and not _has_gif_trailer(path):
             raise TruncatedVideoError(f"{path}: truncated after {last_us} us (no GIF trailer)", at_us=max(0, last_us))
     finally:
         capture.release()
 
 
-def _piped_images(path: Path, times_us: Sequence[int]) -> Images:
+def _decode_with_ffmpeg(path: Path, times_us: Sequence[int]) -> Images:
     with closing(decode_frames(path)) as frames:
         for t_us, image in zip(times_us, frames, strict=False):
             yield t_us, partial(np.asarray, image)
 
 
-def _has_gif_end(path: Path) -> bool:
+def _has_gif_trailer(path: Path) -> bool:
     """Return whether a GIF ends with its trailer; the format stores no frame count to check instead."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - GIF_TAIL_BYTES))
         return file.read().rstrip(b"\0").endswith(b";")
 
 
-def _animation_images(path: Path) -> Images:
+def _decode_animation(path: Path) -> Images:
     """Decode an animation that FFmpeg does not support, such as WebP; OpenCV decodes all frames at once."""
     found, animation = cv2.imreadanimation(str(path))
     t_us = 0

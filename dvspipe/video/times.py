@@ -86,12 +86,12 @@ def _read_times(path: Path, unit: str | None) -> list[_TimeRow]:
     except (OSError, UnicodeDecodeError) as error:
         raise VideoError(f"{path}: cannot be read as a file of times ({error})") from error
     rows: list[_TimeRow] = []
-    stated: str | None = None
+    header_unit: str | None = None
     for line, text in enumerate(lines, start=1):
         first, _, rest = re.sub(r"[,;\s]+", " ", text.strip(), count=1).partition(" ")
         if not text.strip() or text.lstrip().startswith("#") or (not rows and re.match("[A-Za-z]", first)):
             heading = re.search(r"(?:time|stamp)[A-Za-z]*[ _]?[\[(]?(s|ms|us|ns)\b", text)
-            stated = heading[1] if heading and not rows else stated
+            header_unit = heading[1] if heading and not rows else header_unit
             continue
         if not NUMBER.fullmatch(first):
             raise VideoError(f"{path}: line {line}: wrong time (found {first!r}, expected a number)")
@@ -100,10 +100,10 @@ def _read_times(path: Path, unit: str | None) -> list[_TimeRow]:
                 f"{path}: line {line}: wrong form (found {text.strip()!r}, expected a time and optionally a file name)"
             )
         rows.append(_TimeRow(line, first, rest))
-    return _in_microseconds(path, rows, unit or stated or _assumed_unit(path, rows)) if rows else []
+    return _convert_times(path, rows, unit or header_unit or _infer_unit(path, rows)) if rows else []
 
 
-def _assumed_unit(path: Path, rows: Sequence[_TimeRow]) -> str:
+def _infer_unit(path: Path, rows: Sequence[_TimeRow]) -> str:
     """Return the unit "s" if the numbers are plausible as seconds.
 
     Raises:
@@ -120,7 +120,7 @@ def _assumed_unit(path: Path, rows: Sequence[_TimeRow]) -> str:
     return "s"
 
 
-def _in_microseconds(path: Path, rows: Sequence[_TimeRow], unit: str) -> list[_TimeRow]:
+def _convert_times(path: Path, rows: Sequence[_TimeRow], unit: str) -> list[_TimeRow]:
     """Convert times to microseconds, and check that they are in range and increase."""
     timed: list[_TimeRow] = []
     for row in rows:

@@ -9,7 +9,7 @@ from scipy import stats
 from dvspipe.events import Events, concatenate
 from dvspipe.simulator import EventSimulator, SimulatorConfig
 from dvspipe.simulator.levels import linear_intensity
-from dvspipe.simulator.noise import _poisson
+from dvspipe.simulator.noise import _poisson_cdf
 from dvspipe.video.frames import Frame, frames_from_arrays
 
 WIDTH, HEIGHT, FRAMES = 60, 40, 25
@@ -25,7 +25,7 @@ def shoot(rate_hz: float, fps: float, value: int = 0, frames: int = FRAMES) -> E
 
 @pytest.mark.parametrize("expected", [1e-6, 0.3, 16.0, 255.0])
 def test_poisson_table_matches_scipy(expected: float) -> None:
-    below = _poisson(expected)
+    below = _poisson_cdf(expected)
     np.testing.assert_allclose(below, stats.poisson.cdf(np.arange(below.size), expected), atol=1e-12)
     assert stats.poisson.sf(below.size - 1, expected) < 1e-15
 

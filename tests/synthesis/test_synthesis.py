@@ -67,7 +67,9 @@ CLOCKWISE = {
     "left_arm_counter_clockwise": (LEFT, -1),
 }
 ONE_SIDED = [name for name in GESTURES if name.startswith(("right_", "left_"))]
-SILENT = Readout(answering=True, repeated=0, again=0, answered=0, answers_answered=0, others_answered=0)
+SILENT = Readout(
+    main_polarity=True, repeated_share=0, repeated_again_share=0, echo_share=0, echo_echo_share=0, other_echo_share=0
+)
 
 
 def render(name, person_seed=1, clip_seed=2, **settings):
@@ -381,7 +383,7 @@ def test_sensors_differ_from_clip_to_clip():
     thresholds = [(config.pos_thres + config.neg_thres) / 2 for config, _ in drawn]
     assert 0.1 < min(thresholds) < 0.18
     assert 0.22 < max(thresholds) < 0.35
-    assert {readout.answering for _, readout in drawn} == {True, False}
+    assert {readout.main_polarity for _, readout in drawn} == {True, False}
 
 
 @given(seed=st.integers(0, 1000))
@@ -395,12 +397,12 @@ def test_readout_without_artifacts_changes_nothing(seed):
 def test_echoes_and_repetitions_have_the_set_shares():
     events = random_events(0, 40_000, span_us=10**7)
     habits = {
-        "answering": False,
-        "repeated": 0.15,
-        "again": 0.5,
-        "answered": 0.2,
-        "answers_answered": 0,
-        "others_answered": 0,
+        "main_polarity": False,
+        "repeated_share": 0.15,
+        "repeated_again_share": 0.5,
+        "echo_share": 0.2,
+        "echo_echo_share": 0,
+        "other_echo_share": 0,
     }
     read = read_out(events, Readout(**habits), np.random.default_rng(1))  # type: ignore[arg-type]
     off = int((~events.p).sum())
