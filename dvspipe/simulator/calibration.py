@@ -204,7 +204,9 @@ def _select_overlap(frames: Sequence[Frame], events: Events) -> tuple[list[Frame
     if len(inside) < MIN_EVENTS:
         raise DataError(f"too few events during the frames (found {len(inside)}, expected {MIN_EVENTS} or more)")
     if inside.p.all() or not inside.p.any():
-        raise DataError(f"events of one polarity (found {'ON' if inside.p[0] else 'OFF'}, expected both ON and OFF)")
+        raise DataError(
+            f"events of only one polarity (found {'ON' if inside.p[0] else 'OFF'}, expected both ON and OFF)"
+        )
     return kept, inside
 
 

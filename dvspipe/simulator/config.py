@@ -10,7 +10,7 @@ from ..config import Settings, read_yaml, shipped_configs
 
 
 class SimulatorConfig(Settings):
-    """Settings of the pixel model, with the names of v2e where it has them (Hu, Liu and Delbruck 2021, section 3).
+    """Settings of the pixel model, named as in v2e where possible (Hu, Liu and Delbruck 2021, section 3).
 
     The defaults describe an ideal sensor: no mismatch, no noise, no bandwidth limit, no refractory period.
 
@@ -37,7 +37,7 @@ class SimulatorConfig(Settings):
     cutoff_order: Literal[1, 2] = 1
     """Number of identical low-pass stages in series."""
     leak_rate_hz: float = Field(default=0.0, ge=0, le=1000)
-    """Leak events (always ON) per pixel and second; the reference drifts (Nozaki and Delbruck 2017)."""
+    """Leak events (always ON) per pixel and second, caused by drift of the reference (Nozaki and Delbruck 2017)."""
     leak_jitter_fraction: float = Field(default=0.1, ge=0, le=0.3)
     """Standard deviation of the interval between two leak events, as a fraction of its mean."""
     shot_noise_rate_hz: float = Field(default=0.0, ge=0, le=10_000)

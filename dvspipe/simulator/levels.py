@@ -58,7 +58,7 @@ def code_levels(dtype: np.dtype[Any], transfer: str, config: SimulatorConfig) ->
         VideoError: If the curve is `log` (it requires float frames).
     """
     if transfer == "log":
-        raise VideoError(f"wrong type of frames with the transfer curve log (found {dtype}, expected float)")
+        raise VideoError(f"wrong type of frames for the transfer curve log (found {dtype}, expected float)")
     white = np.iinfo(dtype).max
     return level_of(linear_intensity(np.arange(white + 1) / white, transfer), config)
 

@@ -57,8 +57,7 @@ Result = TypeVar("Result")
 class SimulatorState:
     """State of the pixels between two frames. Arrays are flat, one entry per pixel in row-major order.
 
-    Main fields first, then the fields that depend on the settings. With a low-pass, `low`, `ref0`, `net` and `off` are
-    empty.
+    With a low-pass, `low`, `ref0`, `net` and `off` are empty.
 
     Args:
         frame: Number of frames so far.

@@ -143,7 +143,7 @@ def record_digit(image: NDArray[np.uint8], rng: np.random.Generator) -> Events:
 def _frames(image: NDArray[np.uint8], variation: _Variation) -> list[Frame]:
     if image.shape != (DIGIT_PX, DIGIT_PX) or image.dtype != np.uint8:
         raise DataError(
-            f"not an image of MNIST (found {image.dtype} {image.shape}, expected uint8 ({DIGIT_PX}, {DIGIT_PX}))"
+            f"not an MNIST image (found {image.dtype} {image.shape}, expected uint8 ({DIGIT_PX}, {DIGIT_PX}))"
         )
     t_us = np.arange(0, variation.duration_us, FRAME_US)
     centres = variation.origin_px + saccade_path(t_us, variation.delays_us)

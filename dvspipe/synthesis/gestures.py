@@ -83,7 +83,7 @@ def check_label(label: int) -> None:
         DataError: If the label is out of range.
     """
     if not 0 <= label < len(GESTURES):
-        raise DataError(f"no gesture has the label {label} (expected 0 to {len(GESTURES) - 1})")
+        raise DataError(f"wrong gesture label (found {label}, expected 0 to {len(GESTURES) - 1})")
 
 
 def plan_session(labels: Sequence[int], rng: np.random.Generator) -> tuple[Performance, ...]:
@@ -158,7 +158,7 @@ def render_session(
             raise DataError(f"{performance} overlaps {before}, or ends before it starts")
     if settings.duration_us < 0 or (settings.fps is not None and settings.fps <= 0):
         raise DataError(
-            f"a video has no frame (found {settings.duration_us} us at {settings.fps} frames per second, expected "
+            f"no frames to render (found {settings.duration_us} us at {settings.fps} frames per second, expected "
             "positive numbers)"
         )
     return _render_frames(plan, person, rng, settings)

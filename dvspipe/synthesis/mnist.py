@@ -71,9 +71,7 @@ def read_mnist(folder: Path, part: MnistPart) -> tuple[NDArray[np.uint8], NDArra
     if images.ndim != 3 or images.shape[1:] != (DIGIT_PX, DIGIT_PX):
         raise DataError(f"{paths[0]}: not images (found an array of {_join(images.shape)}, expected N x 28 x 28)")
     if labels.shape != images.shape[:1]:
-        raise DataError(
-            f"{paths[1]}: not the labels of the images (found {_join(labels.shape)}, expected {len(images)})"
-        )
+        raise DataError(f"{paths[1]}: wrong number of labels (found {_join(labels.shape)}, expected {len(images)})")
     if len(labels) and labels.max() > 9:
         raise DataError(
             f"{paths[1]}: wrong label in row {int(labels.argmax()) + 1} (found {labels.max()}, expected 0 to 9)"

@@ -53,7 +53,9 @@ class TrackedMovement:
         run = max(runs, key=lambda each: np.ptp(track.times_us[each]) if len(each) else 0)
         t_s = track.times_us[run] * 1e-6
         if len(run) < 3 or t_s[-1] - t_s[0] < MIN_RUN_S:
-            raise DataError(f"a track without a movement (found {len(run)} pictures, expected {MIN_RUN_S} s or more)")
+            raise DataError(
+                f"too short a track (found {len(run)} pictures of a person, expected {MIN_RUN_S} s or more)"
+            )
         reach_m = measure_arms(track).arm_m
         arms = np.stack([from_shoulder(track, side, ARM_JOINTS) for side in OUTWARDS])[:, :, run] / reach_m
         return cls(t_s - t_s[0], np.moveaxis(arms, 2, 0))

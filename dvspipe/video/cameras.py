@@ -21,7 +21,7 @@ def open_camera(index: int, settings: VideoSettings) -> Video:
     name, ended = f"camera {index}", threading.Event()
     unused = [each for each in ("fps", "timestamps", "time_unit") if getattr(settings, each) is not None]
     if unused:
-        raise VideoError(f"{name}: frames are timed by the clock (found the setting {', '.join(unused)}); remove it")
+        raise VideoError(f"{name}: frames are timed by the clock (found {', '.join(unused)}); remove it")
     images = partial(_camera_images, index, ended)
     size = read_size(name, images, settings, "not a camera that OpenCV can open, or it delivers no frames")
     return Video(name, size, 0, settings, images, ended=ended)

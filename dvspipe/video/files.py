@@ -141,7 +141,9 @@ def _warn_about_hdr(path: Path, transfer: str) -> None:
     found = re.search(rb"colrnclx..(..)", _read_start_and_end(path), re.DOTALL)
     name = HDR_TRANSFERS.get(int.from_bytes(found[1], "big")) if found else None
     if name is not None and transfer == VideoSettings().transfer:
-        log.warning("%s: HDR video (%s) is read as %s: contrasts differ from the scene", path, name, transfer)
+        log.warning(
+            "%s: HDR video (%s) is read as %s: contrasts and event counts differ from the scene", path, name, transfer
+        )
 
 
 @contextmanager
