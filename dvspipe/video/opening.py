@@ -25,13 +25,11 @@ def open_video(
     """Open a video file, image folder, array or camera as a source of frames.
 
     Args:
-        source: One of
-            - a video file that OpenCV or an installed ffmpeg decodes;
-            - a folder of images, ordered by the numbers in their names;
-            - an array or list of grey images [T, H, W] as in `Frame`, or RGB images [T, H, W, 3]. Arrays need
-              `settings.fps` or `settings.timestamps`; float64 is read as float32;
-            - a camera number, also as a string if no file has that name. Camera times come from the monotonic clock,
-              starting at 0; the stream ends at `settings.stop_s`.
+        source: Video file that OpenCV or an installed ffmpeg decodes; folder of images, ordered by the numbers in
+            their names; array or list of grey images [T, H, W] (see `Frame`) or RGB images [T, H, W, 3]; or camera
+            number, also as a string if no file has that name. Arrays need `settings.fps` or `settings.timestamps`;
+            float64 is read as float32. Camera times come from the monotonic clock, starting at 0; a camera ends at
+            `settings.stop_s`.
         settings: Settings for reading, or a mapping such as `{"fps": 50}`.
 
     Raises:

@@ -130,9 +130,9 @@ class Video:
 
     @contextmanager
     def ended_by_interrupt(self) -> Iterator[None]:
-        """Context manager: the first Ctrl-C ends the frames of a camera normally; a second one interrupts as usual.
+        """End the frames of a camera normally at the first Ctrl-C in the block; a second Ctrl-C interrupts as usual.
 
-        It has no effect on other sources, or outside the main thread (only the main thread receives signals).
+        This has no effect on other sources, or outside the main thread (only the main thread receives signals).
         """
         ended = self.ended
         if ended is None or threading.current_thread() is not threading.main_thread():
